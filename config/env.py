@@ -1,0 +1,52 @@
+"""Reading the environment. Junk fails loudly, with the variable's name and what is accepted."""
+
+import os
+from pathlib import Path
+
+
+class BadEnvironment(Exception):
+    """A variable of the environment has a value Rankloop can't or won't run with."""
+
+
+def env_str(name: str, default: str = "") -> str:
+    return os.environ.get(name, default).strip()
+
+
+def env_bool(name: str, default: bool) -> bool:
+    raw = os.environ.get(name)
+    if raw is None or raw.strip() == "":
+        return default
+    value = raw.strip().lower()
+    if value in {"1", "true", "yes", "on"}:
+        return True
+    if value in {"0", "false", "no", "off"}:
+        return False
+    raise BadEnvironment(f"{name}={raw!r} is not a yes or a no; write 1 or 0.")
+
+
+def env_int(name: str, default: int, *, low: int, high: int) -> int:
+    raw = os.environ.get(name, "").strip()
+    if not raw:
+        return default
+    try:
+        value = int(raw)
+    except ValueError:
+        raise BadEnvironment(f"{name}={raw!r} is not a whole number between {low} and {high}.") from None
+    if not low <= value <= high:
+        raise BadEnvironment(f"{name}={value} is outside {low} to {high}.")
+    return value
+
+
+def env_list(name: str) -> list[str]:
+    return [part.strip() for part in os.environ.get(name, "").split(",") if part.strip()]
+
+
+def env_secret(name: str) -> str:
+    """NAME, or the contents of the file named by NAME_FILE (how container secrets arrive)."""
+    file_name = os.environ.get(f"{name}_FILE", "").strip()
+    if not file_name:
+        return env_str(name)
+    try:
+        return Path(file_name).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise BadEnvironment(f"{name}_FILE={file_name!r} can't be read: {error.strerror}.") from error

@@ -1,0 +1,114 @@
+"""The one error shape of the API: RFC 9457 problem details, as `application/problem+json`.
+
+`errors` lists each wrong field with its reason, so that a form can show it where it belongs. Services raise
+:class:`Problem`; DRF's own exceptions are put into the same shape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.http import Http404
+from rest_framework import exceptions, renderers
+from rest_framework.response import Response
+from rest_framework.views import set_rollback
+
+
+@dataclass(frozen=True)
+class FieldProblem:
+    """One wrong field: `field` is a dotted path (`tiers.0.1`), or empty for the body as a whole."""
+
+    field: str
+    reason: str
+
+
+class Problem(Exception):
+    """A refusal with its reason. Raised by services, rendered by :func:`problem_response`."""
+
+    status: int = HTTPStatus.UNPROCESSABLE_ENTITY
+    type: str = "invalid"
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        errors: Sequence[FieldProblem] = (),
+        status: int | None = None,
+        type: str | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.errors = tuple(errors)
+        self.status = status or self.status
+        self.type = type or self.type
+
+
+class Conflict(Problem):
+    """The request was fine, but the state it was made for is no longer there."""
+
+    status = HTTPStatus.CONFLICT
+    type = "conflict"
+
+
+class ProblemRenderer(renderers.JSONRenderer):
+    media_type = "application/problem+json"
+
+
+def problem_body(
+    *, status: int, detail: str, type: str = "about:blank", errors: Sequence[FieldProblem] = ()
+) -> dict[str, Any]:
+    return {
+        "type": type,
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "errors": [{"field": e.field, "reason": e.reason} for e in errors],
+    }
+
+
+def problem_response(exc: Exception, context: dict[str, Any]) -> Response | None:
+    """DRF's EXCEPTION_HANDLER. None (a bug, not a refusal) goes on to Django's 500."""
+    headers: dict[str, str] = {}
+    if isinstance(exc, Problem):
+        body = problem_body(status=exc.status, detail=exc.detail, type=exc.type, errors=exc.errors)
+    else:
+        if isinstance(exc, Http404):
+            exc = exceptions.NotFound()
+        elif isinstance(exc, PermissionDenied):
+            exc = exceptions.PermissionDenied()
+        if not isinstance(exc, exceptions.APIException):
+            return None
+        errors = tuple(_field_problems(exc.detail)) if isinstance(exc, exceptions.ValidationError) else ()
+        status = exc.status_code
+        if isinstance(exc, exceptions.ValidationError):
+            status = HTTPStatus.UNPROCESSABLE_ENTITY
+            detail = "; ".join(f"{e.field}: {e.reason}" if e.field else e.reason for e in errors)
+        else:
+            detail = str(exc.detail)
+        code = exc.detail.code if isinstance(exc.detail, exceptions.ErrorDetail) else exc.default_code
+        body = problem_body(status=status, detail=detail, type=str(code), errors=errors)
+        if challenge := getattr(exc, "auth_header", None):
+            headers["WWW-Authenticate"] = challenge
+        if (wait := getattr(exc, "wait", None)) is not None:
+            headers["Retry-After"] = str(int(wait))
+    set_rollback()
+    response = Response(body, status=body["status"], headers=headers)
+    response.content_type = ProblemRenderer.media_type
+    return response
+
+
+def _field_problems(detail: Any, path: str = "") -> Iterator[FieldProblem]:
+    if isinstance(detail, dict):
+        for key, value in detail.items():
+            name = "" if key == "non_field_errors" else str(key)
+            yield from _field_problems(value, f"{path}.{name}".strip(".") if name else path)
+    elif isinstance(detail, list):
+        for index, value in enumerate(detail):
+            inner = path if isinstance(value, str) else f"{path}.{index}".strip(".")
+            yield from _field_problems(value, inner)
+    else:
+        yield FieldProblem(path, str(detail))

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from training.rlhf.report import Messages
+from training.rlhf.messages import Messages
 
 # A tokenizer without a chat template (a base model's) gets this plain format:
 #   user: <content>\nassistant: <content>\n … assistant:

@@ -4,11 +4,15 @@ import contextlib
 import copy
 import os
 import shutil
+import socket
+import urllib.parse
+import urllib.request
 import uuid
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from huggingface_hub import constants as hub
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
@@ -18,6 +22,9 @@ from transformers import (
 )
 
 from training.rlhf import chat
+
+
+HUB_TIMEOUT_S = 5.0
 
 
 class ModelNotFound(Exception):
@@ -103,13 +110,15 @@ def _load(
 ) -> Loaded:
     name = str(path_or_hub)
     _refuse_missing_folder(name)
+    local_only = Path(name).is_dir() or not _hub_answers()
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False, local_files_only=local_only)
         model, info = auto_class.from_pretrained(
             name,
             dtype=dtype,
             use_safetensors=True,
             trust_remote_code=False,
+            local_files_only=local_only,
             output_loading_info=True,
             **kwargs,
         )
@@ -139,6 +148,22 @@ def _refuse_missing_folder(name: str) -> None:
             f"No model at {name!r}: it {what}. Give a folder that holds config.json and model.safetensors, "
             "or a name from the Hugging Face hub such as Qwen/Qwen3-0.6B."
         )
+
+
+def _hub_answers() -> bool:
+    """Whether the hub takes connections. The hub client itself retries for 46 s (measured) before it gives up; one
+    look beforehand turns that into at most `HUB_TIMEOUT_S`. Behind a proxy we can't look, so the client has to."""
+    if hub.HF_HUB_OFFLINE:
+        return False
+    if urllib.request.getproxies().get("https"):
+        return True
+    address = urllib.parse.urlsplit(hub.ENDPOINT)
+    port = address.port or (80 if address.scheme == "http" else 443)
+    try:
+        with socket.create_connection((address.hostname or "", port), timeout=HUB_TIMEOUT_S):
+            return True
+    except OSError:
+        return False
 
 
 def _not_found(name: str, error: Exception) -> str:

@@ -5,11 +5,11 @@ boundary, so a cancelled run ends within one step and never in the middle of an 
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-Messages = Sequence[Mapping[str, str]]
+from training.rlhf.messages import Messages
 
 
 class Cancelled(Exception):
@@ -57,14 +57,21 @@ class PrintReporter(NullReporter):
     """Prints to standard output: for work at a Python prompt."""
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
-        print(f"step {step}: " + "  ".join(f"{name} {value:.4g}" for name, value in values.items()), flush=True)
+        _say(f"step {step}: {_listed(values)}")
 
     def sample(
         self, step: int, *, messages: Messages, before: str, after: str, scores: Mapping[str, float]
     ) -> None:
-        print(f"step {step} prompt: {messages[-1]['content']}\n  before: {before}\n  after:  {after}", flush=True)
-        if scores:
-            print("  " + "  ".join(f"{name} {value:.4g}" for name, value in scores.items()), flush=True)
+        _say(f"step {step} prompt: {messages[-1]['content']}\n  before: {before}\n  after:  {after}")
+        _say(f"  {_listed(scores)}")
+
+
+def _listed(values: Mapping[str, float]) -> str:
+    return "  ".join(f"{name} {value:.4g}" for name, value in values.items())
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)  # noqa: T201 - printing is what this reporter is for
 
 
 @dataclass

@@ -1,0 +1,80 @@
+/** An error answer of the API (RFC 9457), or the failure to reach it, as one throwable thing the pages can show. */
+
+export type FieldError = { field: string; reason: string };
+
+/** No HTTP answer at all: the network is down or the server is not listening. */
+export const NO_ANSWER = 0;
+
+export class ApiProblem extends Error {
+  readonly status: number;
+  readonly title: string;
+  readonly detail: string;
+  readonly errors: FieldError[];
+
+  constructor(status: number, title: string, detail = "", errors: FieldError[] = []) {
+    super(detail || title);
+    this.name = "ApiProblem";
+    this.status = status;
+    this.title = title;
+    this.detail = detail;
+    this.errors = errors;
+  }
+
+  get unreachable(): boolean {
+    return this.status === NO_ANSWER;
+  }
+
+  /** Worth sending again unchanged: the server never saw it, or was not able to answer. */
+  get transient(): boolean {
+    return this.unreachable || this.status === 429 || this.status >= 500;
+  }
+
+  /** Reasons by field name, several for one field joined. */
+  byField(): Record<string, string> {
+    const fields: Record<string, string> = {};
+    for (const { field, reason } of this.errors) {
+      fields[field] = fields[field] ? `${fields[field]} ${reason}` : reason;
+    }
+    return fields;
+  }
+}
+
+export function unreachable(): ApiProblem {
+  return new ApiProblem(
+    NO_ANSWER,
+    "The server can't be reached",
+    "Check the connection; nothing you did is lost, and it can be tried again.",
+  );
+}
+
+const PLAIN_TITLES: Record<number, string> = {
+  401: "You are not logged in",
+  403: "You may not do this",
+  404: "This does not exist, or you may not see it",
+  409: "Something else changed this first",
+  413: "The file is too large",
+  429: "Too many requests; wait a moment",
+};
+
+/** What the body of a failed answer says; a proxy's HTML page or an empty body still gives a plain sentence. */
+export function problemFrom(status: number, body: unknown): ApiProblem {
+  const fallback = PLAIN_TITLES[status] ?? (status >= 500 ? "The server failed" : "The request was refused");
+  if (typeof body !== "object" || body === null) return new ApiProblem(status, fallback);
+  const { title, detail, errors } = body as Record<string, unknown>;
+  const fields = Array.isArray(errors)
+    ? errors.filter(
+        (entry): entry is FieldError => typeof entry?.field === "string" && typeof entry?.reason === "string",
+      )
+    : [];
+  return new ApiProblem(
+    status,
+    typeof title === "string" && title ? title : fallback,
+    typeof detail === "string" ? detail : "",
+    fields,
+  );
+}
+
+export function asProblem(error: unknown): ApiProblem {
+  if (error instanceof ApiProblem) return error;
+  return new ApiProblem(500, "The page made a mistake", error instanceof Error ? error.message : String(error));
+}

@@ -1,0 +1,26 @@
+/** The names the pages use for the generated schema: when the API renames a component, this is the only file to follow. */
+import type { components } from "./schema";
+
+type Schemas = components["schemas"];
+
+export type Me = Schemas["Me"];
+export type Project = Schemas["Project"];
+export type Member = Schemas["Member"];
+export type Role = Schemas["Member"]["role"];
+export type ImportReport = Schemas["ImportReport"];
+export type Progress = Schemas["Progress"];
+export type Quality = Schemas["Quality"];
+export type LeaderboardRow = Schemas["LeaderboardRow"];
+export type Snapshot = Schemas["Snapshot"];
+export type Message = Schemas["Message"];
+export type AnswerForm = Schemas["AnswerForm"];
+export type Assignment = Schemas["Assignment"];
+export type ShownResponse = Schemas["ShownResponse"];
+export type Answer = Schemas["Answer"];
+export type Run = Schemas["Run"];
+export type RunKind = Run["kind"];
+export type RunState = Run["state"];
+export type RecipeKind = Schemas["RecipeKind"];
+export type MetricsEvent = Schemas["MetricsEvent"];
+export type SampleEvent = Schemas["SampleEvent"];
+export type Model = Schemas["Model"];

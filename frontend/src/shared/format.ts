@@ -1,0 +1,63 @@
+const SECOND = 1_000;
+const MINUTE = 60 * SECOND;
+const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
+
+const integers = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
+
+export function count(value: number): string {
+  return integers.format(value);
+}
+
+/** "1 ranking", "3 rankings": counts in sentences. */
+export function plural(value: number, one: string, many = `${one}s`): string {
+  return `${count(value)} ${value === 1 ? one : many}`;
+}
+
+/** A metric with about four significant digits, never in exponent form where a plain number is readable. */
+export function metric(value: number): string {
+  if (!Number.isFinite(value)) return String(value);
+  const size = Math.abs(value);
+  if (value === 0) return "0";
+  if (Number.isInteger(value) && size < 1e9) return count(value);
+  if (size < 1e-4 || size >= 1e7) return value.toExponential(2);
+  if (size >= 1000) return count(value);
+  return String(Number(value.toPrecision(4)));
+}
+
+export function percent(share: number, digits = 0): string {
+  return `${(share * 100).toFixed(digits)} %`;
+}
+
+/** 42 s · 3 min 20 s · 2 h 5 min */
+export function duration(seconds: number): string {
+  const whole = Math.max(0, Math.round(seconds));
+  if (whole < 60) return `${whole} s`;
+  if (whole < 3600) {
+    const rest = whole % 60;
+    return rest && whole < 600 ? `${Math.floor(whole / 60)} min ${rest} s` : `${Math.round(whole / 60)} min`;
+  }
+  const minutes = Math.round((whole % 3600) / 60);
+  return minutes ? `${Math.floor(whole / 3600)} h ${minutes} min` : `${Math.floor(whole / 3600)} h`;
+}
+
+export function ago(iso: string, now: number = Date.now()): string {
+  const passed = now - Date.parse(iso);
+  if (passed < 45 * SECOND) return "just now";
+  if (passed < HOUR) return `${Math.round(passed / MINUTE)} min ago`;
+  if (passed < DAY) return `${Math.round(passed / HOUR)} h ago`;
+  if (passed < 14 * DAY) return plural(Math.round(passed / DAY), "day") + " ago";
+  return new Date(iso).toLocaleDateString("en", { year: "numeric", month: "short", day: "numeric" });
+}
+
+export function bytes(size: number): string {
+  if (size < 1_000) return `${size} B`;
+  if (size < 1_000_000) return `${(size / 1_000).toFixed(1)} kB`;
+  return `${(size / 1_000_000).toFixed(1)} MB`;
+}
+
+/** "rejection_sampling" → "Rejection sampling" */
+export function words(identifier: string): string {
+  const spaced = identifier.replaceAll(/[_/]+/g, " ").trim();
+  return spaced.charAt(0).toUpperCase() + spaced.slice(1);
+}

@@ -1,0 +1,1 @@
+"""Postgres, Valkey and every process of Rankloop on one machine: one supervisor, one state folder."""

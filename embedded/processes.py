@@ -1,0 +1,158 @@
+"""Child processes that never outlive their parent.
+
+The kernel's parent-death signal is the only thing that still works after `kill -9` of the parent, but it
+reaches direct children only (and is tied to the *thread* that started them), so every process of ours that
+starts another one sets it anew: the supervisor for servers and workers, the worker for the training process.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+_PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
+_POLL_SECONDS = 0.01
+_LOG_LIMIT_BYTES = 10 * 2**20
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class ServerError(Exception):
+    """A server of the embedded stack did not start; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """The account a child runs as."""
+
+    uid: int
+    gid: int
+
+
+def die_with_parent(sig: signal.Signals, *, parent: int) -> Callable[[], None]:
+    """A `preexec_fn`: the child gets `sig` when the thread that starts it ends, however that comes about."""
+
+    def in_child() -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, [])
+        if _libc.prctl(_PR_SET_PDEATHSIG, int(sig), 0, 0, 0) != 0:
+            raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
+        if os.getppid() != parent:  # the parent died before prctl; the signal will never come
+            os._exit(1)
+
+    return in_child
+
+
+def spawn(
+    argv: Sequence[str | os.PathLike[str]],
+    *,
+    log: Path | None,
+    death_signal: signal.Signals = signal.SIGKILL,
+    account: Account | None = None,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    pass_fds: Sequence[int] = (),
+) -> subprocess.Popen[bytes]:
+    """Start a child in its own session (Ctrl-C reaches only the parent), its output appended to `log`, or
+    inherited when there is none. Call from a thread that lives as long as the child may: see the module."""
+    output = None
+    if log is not None:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        if log.exists() and log.stat().st_size > _LOG_LIMIT_BYTES:
+            log.replace(log.with_suffix(".1.log"))
+        output = log.open("ab")
+    try:
+        return subprocess.Popen(
+            [os.fspath(part) for part in argv],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT if output else None,
+            cwd=cwd,
+            env=env,
+            pass_fds=pass_fds,
+            start_new_session=True,
+            user=account.uid if account else None,
+            group=account.gid if account else None,
+            extra_groups=[] if account else None,
+            preexec_fn=die_with_parent(death_signal, parent=os.getpid()),
+        )
+    finally:
+        if output is not None:
+            output.close()
+
+
+def stop(process: subprocess.Popen[bytes], steps: Sequence[tuple[signal.Signals, float]]) -> None:
+    """Send each signal in turn and wait its seconds for the end; whatever is still there then is killed."""
+    for sig, seconds in steps:
+        if process.poll() is not None:
+            return
+        process.send_signal(sig)
+        try:
+            process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            continue
+    if process.poll() is None:
+        process.kill()
+        process.wait()
+
+
+def wait_until(
+    ready: Callable[[], bool], process: subprocess.Popen[bytes], *, name: str, log: Path, seconds: float
+) -> None:
+    """Return once `ready()`; ServerError with the log's end when the process ends or time runs out."""
+    deadline = time.monotonic() + seconds
+    while not ready():
+        if process.poll() is not None:
+            raise ServerError(
+                f"{name} ended while starting (status {process.returncode}). Its log, {log}, ends:\n"
+                + tail(log)
+            )
+        if time.monotonic() > deadline:
+            raise ServerError(
+                f"{name} was not ready after {seconds:.0f} s. Its log, {log}, ends:\n{tail(log)}"
+            )
+        time.sleep(_POLL_SECONDS)
+
+
+def wait_for_predecessor(pidfile: Path, *, command: str, seconds: float = 20.0) -> None:
+    """Wait for the server that wrote `pidfile` to end.
+
+    After `kill -9` of a supervisor its servers shut down by themselves, which takes a moment; a new server on
+    the same files in that moment fails (Postgres) or would share the append-only file (Valkey).
+    """
+    deadline = time.monotonic() + seconds
+    while (pid := _pid_in(pidfile)) is not None and _command_of(pid) == command:
+        if time.monotonic() > deadline:
+            raise ServerError(
+                f"{command} (process {pid}) still uses {pidfile.parent} and does not end; stop it first."
+            )
+        time.sleep(_POLL_SECONDS)
+
+
+def tail(log: Path, lines: int = 15) -> str:
+    try:
+        text = log.read_bytes()[-20_000:].decode("utf-8", "replace")
+    except OSError as error:
+        return f"(no log: {error.strerror})"
+    return "\n".join(f"  | {line}" for line in text.splitlines()[-lines:])
+
+
+def _pid_in(pidfile: Path) -> int | None:
+    try:
+        return int(pidfile.read_text().split("\n", 1)[0])
+    except (OSError, ValueError):
+        return None
+
+
+def _command_of(pid: int) -> str | None:
+    """The kernel's short name of a live process; None for none, and for one that only waits to be reaped."""
+    try:
+        name, _, rest = Path(f"/proc/{pid}/stat").read_text().partition("(")[2].rpartition(")")
+    except OSError:
+        return None
+    return None if rest.split()[0] in "ZX" else name

@@ -1,0 +1,93 @@
+"""pytest plugin (`-p tests.services`): a throw-away Postgres and Valkey, the same programs that serve.
+
+Loaded before pytest-django reads the settings, which is where the addresses go. xdist workers inherit the
+servers; each has its own test database, Valkey database and state folder.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Generator
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from embedded.postgres import Postgres
+from embedded.valkey import Valkey
+
+_PREFIX = "rankloop-tests-"
+_stash = pytest.StashKey["Services"]()
+
+
+class Services:
+    def __init__(self) -> None:
+        self.home = Path(tempfile.mkdtemp(prefix=_PREFIX))
+        self.home.chmod(0o711)  # root's Postgres runs as `nobody`, which has to pass through
+        self._lock = _lock(self.home)
+        self._postgres = Postgres(self.home / "postgres", log=self.home / "postgres.log", durable=False)
+        self._valkey = Valkey(self.home / "valkey", log=self.home / "valkey.log")
+
+    def start(self) -> None:
+        try:
+            for server in (self._postgres, self._valkey):
+                server.launch()
+            for server in (self._postgres, self._valkey):
+                server.wait_ready()
+        except BaseException:
+            self.stop()
+            raise
+        os.environ["DATABASE_URL"] = self._postgres.url
+        os.environ["BROKER_URL"] = self._valkey.url
+        os.environ["RANKLOOP_STATE"] = str(self.home / "state")
+
+    def stop(self) -> None:
+        self._valkey.stop()
+        self._postgres.stop()
+        shutil.rmtree(self.home, ignore_errors=True)
+
+
+def _lock(home: Path) -> IO[bytes] | None:
+    """Held while the run lives; None when another run holds it."""
+    handle = (home / "lock").open("wb")
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        handle.close()
+        return None
+    return handle
+
+
+def _remove_leftovers() -> None:
+    """Files of runs that were killed (their servers died with them)."""
+    for home in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        if (
+            home.is_dir()
+            and home.stat().st_uid == os.geteuid()
+            and (home / "lock").exists()
+            and (lock := _lock(home))
+        ):
+            shutil.rmtree(home, ignore_errors=True)
+            lock.close()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    if worker:
+        os.environ["BROKER_URL"] += f"?virtual_host={int(worker.removeprefix('gw')) + 1}"
+        os.environ["RANKLOOP_STATE"] += f"-{worker}"
+        return
+    _remove_leftovers()
+    services = early_config.stash[_stash] = Services()
+    services.start()
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> Generator[None, None, None]:
+    yield
+    if (services := config.stash.get(_stash, None)) is not None:
+        services.stop()

@@ -1,0 +1,5 @@
+from training.models.loop import Loop
+from training.models.model_version import ModelVersion
+from training.models.run import RunEvent, TrainingRun
+
+__all__ = ["Loop", "ModelVersion", "RunEvent", "TrainingRun"]

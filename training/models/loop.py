@@ -1,0 +1,34 @@
+"""The standing order of a project: when enough new comparisons are in, train, improve, sample, ask again."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+
+from annotation.ids import uuid7
+from training.querysets import ProjectOwnedQuerySet
+
+
+class Loop(models.Model):
+    """One per project. While `enabled`, training/services/loops.py launches the next step when its turn has come."""
+
+    class Improve(models.TextChoices):
+        REJECTION_SAMPLING = "rejection_sampling"
+        PPO = "ppo"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    project = models.OneToOneField("annotation.Project", on_delete=models.CASCADE, related_name="loop")
+    enabled = models.BooleanField(default=True)
+    min_new_comparisons = models.PositiveIntegerField(default=200)
+    improve_with = models.CharField(max_length=20, choices=Improve, default=Improve.PPO)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = ProjectOwnedQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(min_new_comparisons__gte=1), name="loop_waits_for_something"),
+        ]
+
+    def __str__(self) -> str:
+        return f"loop of {self.project_id}"

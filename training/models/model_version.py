@@ -1,0 +1,71 @@
+"""A policy or a reward model, and where it came from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+from annotation.ids import uuid7
+from training.querysets import ModelVersionQuerySet
+
+
+class ModelVersion(models.Model):
+    """Weights in a folder of the artefacts. The row exists only when the whole folder does.
+
+    `name` is the link from a Response back to the model that wrote it, so it never changes.
+    """
+
+    class Kind(models.TextChoices):
+        POLICY = "policy"
+        REWARD_MODEL = "reward_model"
+
+    class Weights(models.TextChoices):
+        FULL = "full"
+        ADAPTER = "adapter"
+
+    class Stage(models.TextChoices):
+        CANDIDATE = "candidate"
+        PRODUCTION = "production"
+        ARCHIVED = "archived"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    project = models.ForeignKey("annotation.Project", on_delete=models.PROTECT, related_name="model_versions")
+    name = models.CharField(max_length=200, unique=True)
+    kind = models.CharField(max_length=20, choices=Kind)
+    base_model = models.CharField(max_length=500)
+    parent = models.ForeignKey("self", null=True, on_delete=models.PROTECT, related_name="children")
+    run = models.ForeignKey("training.TrainingRun", null=True, on_delete=models.PROTECT, related_name="models")
+    path = models.CharField(max_length=500)
+    weights = models.CharField(max_length=10, choices=Weights, default=Weights.FULL)
+    metrics = models.JSONField(default=dict)
+    stage = models.CharField(max_length=12, choices=Stage, default=Stage.CANDIDATE)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = ModelVersionQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["project", "kind"], condition=Q(stage="production"), name="one_production_model_per_kind"
+            ),
+            models.CheckConstraint(
+                condition=Q(kind__in=["policy", "reward_model"]), name="model_version_kind_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(stage__in=["candidate", "production", "archived"]), name="model_version_stage_known"
+            ),
+        ]
+        indexes = [
+            # The models page, and the newest model of a kind as a run's default input.
+            models.Index(fields=["project", "kind", "-created_at"], name="model_version_newest"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def folder(self) -> Path:
+        return settings.ARTEFACTS / self.path

@@ -1,0 +1,137 @@
+"""One training job and everything it said while it ran. The database owns the job; the queue only wakes a worker."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from annotation.ids import uuid7
+from training.querysets import RunQuerySet
+
+
+class TrainingRun(models.Model):
+    """queued → running → succeeded | failed | cancelled; a lost or resumed run goes back to queued.
+
+    `attempt` counts claims and is the fencing token: whoever writes must name the attempt it works for, and the
+    write is refused in SQL when a later claim has been made (training/services/execute.py, events.py).
+    """
+
+    class Kind(models.TextChoices):
+        SFT = "sft"
+        REWARD_MODEL = "reward_model"
+        REJECTION_SAMPLING = "rejection_sampling"
+        PPO = "ppo"
+        SAMPLE = "sample"
+        EVALUATE = "evaluate"
+
+    class State(models.TextChoices):
+        QUEUED = "queued"
+        RUNNING = "running"
+        SUCCEEDED = "succeeded"
+        FAILED = "failed"
+        CANCELLED = "cancelled"
+
+    FINAL_STATES = (State.SUCCEEDED, State.FAILED, State.CANCELLED)
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    project = models.ForeignKey("annotation.Project", on_delete=models.PROTECT, related_name="training_runs")
+    kind = models.CharField(max_length=20, choices=Kind)
+    recipe = models.JSONField()
+    inputs = models.JSONField()
+    state = models.CharField(max_length=10, choices=State, default=State.QUEUED)
+    attempt = models.PositiveIntegerField(default=0)
+    # Claims since the run was last launched or resumed by a person: what the limit on automatic retries counts.
+    tries = models.PositiveIntegerField(default=0)
+    worker = models.CharField(max_length=200, default="", blank=True)
+    heartbeat_at = models.DateTimeField(null=True)
+    woken_at = models.DateTimeField(null=True)
+    cancel_requested_at = models.DateTimeField(null=True)
+    phase = models.CharField(max_length=100, default="", blank=True)
+    step = models.PositiveIntegerField(default=0)
+    total_steps = models.PositiveIntegerField(default=0)
+    eta_seconds = models.FloatField(null=True)
+    last_seq = models.BigIntegerField(default=0)
+    error = models.JSONField(null=True)
+    result = models.JSONField(default=dict)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+
+    objects = RunQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(state__in=["queued", "running", "succeeded", "failed", "cancelled"]),
+                name="training_run_state_known",
+            ),
+            models.CheckConstraint(
+                condition=~Q(state="running") | Q(attempt__gte=1, heartbeat_at__isnull=False),
+                name="training_run_running_was_claimed",
+            ),
+            models.CheckConstraint(
+                condition=Q(state__in=["queued", "running"], finished_at__isnull=True)
+                | Q(state__in=["succeeded", "failed", "cancelled"], finished_at__isnull=False),
+                name="training_run_finished_when_final",
+            ),
+            models.CheckConstraint(
+                condition=~Q(state="failed") | Q(error__isnull=False), name="training_run_failure_has_a_cause"
+            ),
+        ]
+        indexes = [
+            # The runs page, newest first.
+            models.Index(fields=["project", "-created_at"], name="training_run_newest"),
+            # The sweep for lost and unheard runs; finished runs leave the index.
+            models.Index(
+                fields=["state", "heartbeat_at"],
+                condition=Q(state__in=["queued", "running"]),
+                name="training_run_unfinished",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.id}"
+
+    @property
+    def folder(self) -> Path:
+        return settings.ARTEFACTS / "runs" / str(self.id)
+
+    @property
+    def log_path(self) -> Path:
+        return self.folder / "log.txt"
+
+    @property
+    def is_final(self) -> bool:
+        return self.state in self.FINAL_STATES
+
+
+class RunEvent(models.Model):
+    """One thing a run said. `seq` counts up by one within a run, in commit order, so `seq > last seen` misses nothing."""
+
+    class Type(models.TextChoices):
+        METRICS = "metrics"
+        SAMPLE = "sample"
+        PROGRESS = "progress"
+        STATE = "state"
+
+    run = models.ForeignKey(TrainingRun, on_delete=models.CASCADE, related_name="events")
+    seq = models.BigIntegerField()
+    attempt = models.PositiveIntegerField()
+    type = models.CharField(max_length=10, choices=Type)
+    step = models.PositiveIntegerField()
+    data = models.JSONField()
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        constraints = [
+            # Also the index of every read: one run's events after a seq.
+            models.UniqueConstraint(fields=["run", "seq"], name="run_event_seq_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.seq} of run {self.run_id}"

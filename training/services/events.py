@@ -1,0 +1,106 @@
+"""What a run says while it runs: fenced in SQL, numbered without gaps, announced in the same transaction."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+
+# NOTIFY channel; the payload is the run's id and nothing else (8000 bytes is the limit, and the table is the truth).
+CHANNEL = "training_run"
+
+
+class LostClaim(Exception):
+    """Another attempt owns the run now, or it is no longer running: this attempt may write nothing more."""
+
+
+@dataclass(frozen=True)
+class Event:
+    type: str
+    step: int
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Progress:
+    phase: str
+    step: int
+    total_steps: int
+    eta_seconds: float | None
+
+
+# The UPDATE is fence, heartbeat and numbering at once: it locks the run's row, so a later claim and this write can't
+# both succeed, and seqs are handed out in the order in which transactions commit.
+APPEND = """
+WITH live AS (
+    UPDATE training_trainingrun
+    SET heartbeat_at = clock_timestamp(),
+        last_seq = last_seq + %(count)s,
+        phase = coalesce(%(phase)s, phase),
+        step = coalesce(%(step)s, step),
+        total_steps = coalesce(%(total)s, total_steps),
+        eta_seconds = CASE WHEN %(phase)s::text IS NULL THEN eta_seconds ELSE %(eta)s END
+    WHERE id = %(run)s AND attempt = %(attempt)s AND state = 'running'
+    RETURNING id, attempt, last_seq, cancel_requested_at
+), said AS (
+    INSERT INTO training_runevent (run_id, seq, attempt, type, step, data)
+    SELECT live.id, live.last_seq - %(count)s + event.number, live.attempt, event.type, event.step, event.data
+    FROM live, jsonb_to_recordset(%(events)s::jsonb) AS event(number bigint, type text, step int, data jsonb)
+)
+SELECT cancel_requested_at IS NOT NULL,
+       CASE WHEN %(count)s > 0 THEN pg_notify(%(channel)s, id::text) END
+FROM live
+"""
+
+
+def append_events(
+    *, run_id: UUID, attempt: int, events: Sequence[Event] = (), progress: Progress | None = None
+) -> bool:
+    """Write events and progress of this attempt and renew its heartbeat; True when the run is asked to stop.
+
+    Raises LostClaim, having written nothing, unless the run is running and `attempt` is its newest claim.
+    """
+    rows = [
+        {"number": number, "type": event.type, "step": event.step, "data": storable(event.data)}
+        for number, event in enumerate(events, start=1)
+    ]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            APPEND,
+            {
+                "run": run_id,
+                "attempt": attempt,
+                "count": len(rows),
+                "events": json.dumps(rows),
+                "phase": progress.phase if progress else None,
+                "step": progress.step if progress else None,
+                "total": progress.total_steps if progress else None,
+                "eta": progress.eta_seconds if progress else None,
+                "channel": CHANNEL,
+            },
+        )
+        row = cursor.fetchone()
+    if row is None:
+        raise LostClaim(f"attempt {attempt} of run {run_id} has been replaced or ended")
+    return bool(row[0])
+
+
+def storable(value: Any) -> Any:
+    """`value` as jsonb takes it. Numbers that aren't finite are left out of their mapping (JSON has no NaN), and
+    NUL characters and half surrogate pairs, which Postgres refuses, become the replacement character."""
+    if isinstance(value, Mapping):
+        return {str(key): storable(item) for key, item in value.items() if not _not_finite(item)}
+    if isinstance(value, (list, tuple)):
+        return [storable(item) for item in value]
+    if isinstance(value, str):
+        return value.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
+    return value
+
+
+def _not_finite(value: Any) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)

@@ -1,0 +1,182 @@
+"""One training process, from claim to end: torch runs in its own session, so that cancel, crash, out-of-memory and the
+GPU's memory end with it, and the worker never imports torch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+from uuid import UUID
+
+from django.conf import settings
+from django.db import OperationalError, close_old_connections
+
+from training.models import TrainingRun
+from training.services.execute import claim_run, fail_run, hand_back_run, stop_run, worker_name
+
+# How long a cancelled process may take to reach its next step boundary before the whole group is killed.
+CANCEL_GRACE_SECONDS = 20.0
+POLL_SECONDS = 0.5
+LOG_TAIL_LINES = 12
+LOG_TAIL_BYTES = 16_384
+
+# Exit codes of training.run. Whatever else it ends with is a crash.
+EXIT_DONE = 0
+EXIT_FAILED = 1
+EXIT_CANCELLED = 3
+EXIT_NOT_MINE = 4
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How the process went: Popen's return code (negative: a signal's number) and whether we killed it."""
+
+    code: int
+    killed_by_us: bool
+    out_of_memory: bool
+
+
+def execute_run(*, run_id: UUID) -> None:
+    """Claim the run and see its process through to the end; return quietly when there is nothing to claim."""
+    attempt = claim_run(run_id=run_id, worker=worker_name())
+    if attempt is None:
+        return
+    run = TrainingRun.objects.get(pk=run_id)
+    ended = _supervise(run, attempt)
+    remove_work_folder(run, attempt)
+    if ended.code in {EXIT_DONE, EXIT_NOT_MINE}:
+        return
+    # The process records its own end where it can; these are refused (compare-and-set) where it has.
+    if ended.killed_by_us or ended.code == EXIT_CANCELLED:
+        if not stop_run(run_id=run_id, attempt=attempt):
+            hand_back_run(run_id=run_id, attempt=attempt)
+        return
+    fail_run(run_id=run_id, attempt=attempt, error=_cause(run, ended))
+
+
+def remove_work_folder(run: TrainingRun, attempt: int) -> None:
+    """What a finished model was has been renamed out of it; the rest is half-written."""
+    shutil.rmtree(work_folder(run, attempt), ignore_errors=True)
+
+
+def work_folder(run: TrainingRun, attempt: int) -> Path:
+    return run.folder / f"attempt-{attempt}"
+
+
+def log_tail(run: TrainingRun, *, lines: int, max_bytes: int = LOG_TAIL_BYTES) -> list[str]:
+    """The log's last lines, reading no more than its last `max_bytes`."""
+    try:
+        with run.log_path.open("rb") as log:
+            log.seek(0, os.SEEK_END)
+            start = max(0, log.tell() - max_bytes)
+            log.seek(start)
+            text = log.read().decode("utf-8", "replace")
+    except FileNotFoundError:
+        return []
+    found = text.split("\n")
+    if start:
+        found = found[1:]  # the first one is cut
+    # A progress bar redraws its line with carriage returns; what was drawn last is what it says.
+    return [line.rstrip("\r").rpartition("\r")[2] for line in found if line.strip()][-lines:]
+
+
+def _supervise(run: TrainingRun, attempt: int) -> Ended:
+    run.folder.mkdir(parents=True, exist_ok=True)
+    oom_kills = _oom_kills()
+    with run.log_path.open("ab") as log:
+        process = _spawn(run, attempt, log)
+        killed = False
+        try:
+            killed = _watch(process, run, attempt)
+        finally:
+            _kill_group(process)
+    return Ended(process.wait(), killed, out_of_memory=_oom_kills() > oom_kills)
+
+
+def _spawn(run: TrainingRun, attempt: int, log: IO[bytes]) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "training.run", str(run.id)]
+    return subprocess.Popen(
+        [*command, "--attempt", str(attempt), "--parent", str(os.getpid())],
+        cwd=settings.BASE_DIR,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        env=os.environ | {"PYTHONUNBUFFERED": "1", "DJANGO_SETTINGS_MODULE": "config.settings"},
+        start_new_session=True,
+    )
+
+
+def _watch(process: subprocess.Popen[bytes], run: TrainingRun, attempt: int) -> bool:
+    """Wait for the end; True when the process had to be killed because it didn't stop when asked."""
+    asked_at: float | None = None
+    while not _has_ended(process, within_seconds=POLL_SECONDS):
+        if asked_at is None and _should_stop(run, attempt):
+            asked_at = time.monotonic()
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()
+        if asked_at is not None and time.monotonic() - asked_at > CANCEL_GRACE_SECONDS:
+            return True
+    return False
+
+
+def _has_ended(process: subprocess.Popen[bytes], *, within_seconds: float) -> bool:
+    """Without reaping it: until then its id, which is the group's, can't be given to someone else."""
+    handle = os.pidfd_open(process.pid)
+    try:
+        return bool(select.select([handle], [], [], within_seconds)[0])
+    finally:
+        os.close(handle)
+
+
+def _should_stop(run: TrainingRun, attempt: int) -> bool:
+    """Asked to cancel, or no longer this attempt's. An unreachable database says nothing: ask again later."""
+    try:
+        return not TrainingRun.objects.filter(
+            pk=run.pk, attempt=attempt, state=TrainingRun.State.RUNNING, cancel_requested_at=None
+        ).exists()
+    except OperationalError:
+        close_old_connections()
+        return False
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    """The process and whatever it started: the group outlives its leader. Before the leader is reaped."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def _oom_kills() -> int:
+    """How many processes the kernel has killed for memory, counted on the whole machine (0 where it doesn't say)."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/vmstat").read_text().splitlines():
+            name, _, count = line.partition(" ")
+            if name == "oom_kill":
+                return int(count)
+    return 0
+
+
+def _cause(run: TrainingRun, ended: Ended) -> dict[str, str]:
+    tail = "\n".join(log_tail(run, lines=LOG_TAIL_LINES))
+    if ended.code == -signal.SIGKILL and ended.out_of_memory:
+        title = "Out of memory"
+        detail = "The kernel killed the training process because the machine's memory was full."
+        fix = "Use a smaller model, batch or response length, or a machine with more memory; then launch it again."
+    elif ended.code < 0:
+        name = signal.Signals(-ended.code).name
+        title = f"The training process was killed ({name})"
+        detail = f"It ended by signal {-ended.code}, which nobody in Rankloop sent."
+        fix = "Look for memory limits and for crashes in the log, then resume the run."
+    else:
+        title = f"The training process ended with exit code {ended.code}"
+        detail = "It ended before it could say why."
+        fix = "The end of the log says more."
+    return {"title": title, "detail": f"{detail}\n{tail}".strip(), "fix": fix}

@@ -1,0 +1,203 @@
+"""From rankings to rows of tokens: each response is encoded once, and where it pays the prompt is too.
+
+A ranking of K responses expanded into its K(K-1)/2 pairs sends every response through the model K-1 times.
+Here a ranking is one `Group`, laid out in one of two ways:
+
+- ``packed``: one row, the prompt once and the K responses after it. Position ids restart after the prompt for
+  each response and a block mask lets a response see the prompt and itself only, so each reward is what it
+  would be alone.
+- ``separate``: K rows, each prompt + one response, padded on the right.
+
+Packing saves (K - 1) prompts of tokens but its attention is over the whole row; `cheaper_layout` weighs the
+two per group. Both run on unmodified transformers models. Lengths and positions travel with the batch: the
+end of a response is where the layout put it, never "the last token that is not pad".
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+Layout = Literal["packed", "separate"]
+PADDING_TIER = -1
+
+
+class ResponseTooLongError(ValueError):
+    """A response alone fills the context; it can't be scored without cutting it, and responses are never
+    cut."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The K responses to one prompt as token ids, their tiers (empty when only scores are wanted) and a
+    weight."""
+
+    prompt: list[int]
+    responses: list[list[int]]
+    tiers: list[int]
+    weight: float = 1.0
+    name: str = ""
+
+    @property
+    def packed_tokens(self) -> int:
+        return len(self.prompt) + sum(map(len, self.responses))
+
+    @property
+    def separate_width(self) -> int:
+        return len(self.prompt) + max(map(len, self.responses))
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Rows ready for the trunk. R rows of T tokens hold the N responses of B groups, at most K in one group.
+
+    ``input_ids``, ``position_ids`` (R, T); ``attention_mask`` (R, T) for separate rows, boolean (R, 1, T, T)
+    for packed ones; ``end_row``, ``end_column`` (N,): where each response's last token stands; ``owner``,
+    ``slot`` (N,): which entry of the (B, K) rewards it is; ``tiers`` (B, K), -1 is padding; ``weights`` (B,).
+    """
+
+    input_ids: Tensor
+    position_ids: Tensor
+    attention_mask: Tensor
+    end_row: Tensor
+    end_column: Tensor
+    owner: Tensor
+    slot: Tensor
+    tiers: Tensor
+    weights: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        return Batch(**{name: getattr(self, name).to(device) for name in Batch.__slots__})
+
+    @property
+    def tokens(self) -> int:
+        """Token places that go through the model, padding included."""
+        return self.input_ids.numel()
+
+
+def fit_group(group: Group, *, max_length: int) -> tuple[Group, bool]:
+    """Cut the prompt from the left until the longest response fits behind it; (group, whether it was cut).
+
+    All K responses keep seeing the same prompt. A response is never cut: its end is what is scored. Raises
+    ResponseTooLongError when a response leaves no room for a single token of the prompt.
+    """
+    longest = max(map(len, group.responses))
+    room = max_length - longest
+    if room < 1:
+        raise ResponseTooLongError(
+            f"a response of {longest} tokens leaves no room for its prompt in {max_length} tokens"
+            + (f" ({group.name})" if group.name else "")
+        )
+    if len(group.prompt) <= room:
+        return group, False
+    return Group(group.prompt[-room:], group.responses, group.tiers, group.weight, group.name), True
+
+
+def cheaper_layout(group: Group, *, hidden_size: int) -> Layout:
+    """The layout with the lower cost: tokens through the layers plus attention over the whole square of each
+    row.
+
+    A layer of width d spends about 24 d² FLOPs on a token and 4 d on a (query, key) pair, so a pair costs
+    1/(6 d) of a token. With equal-length responses packing wins unless the prompt is short against the
+    responses.
+    """
+    width, k = group.separate_width, len(group.responses)
+    packed = group.packed_tokens + group.packed_tokens**2 / (6 * hidden_size)
+    separate = k * (width + width**2 / (6 * hidden_size))
+    return "packed" if packed < separate else "separate"
+
+
+def can_pack(model: PreTrainedModel) -> bool:
+    """Whether a model honours a 4-D mask and position ids: attention in every layer, no sliding window, no
+    recurrence."""
+    config: Any = model.config.get_text_config()
+    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+    windowed = bool(getattr(config, "sliding_window", None)) and getattr(config, "use_sliding_window", True)
+    takes_positions = "position_ids" in inspect.signature(model.base_model.forward).parameters
+    return (
+        takes_positions
+        and kinds == {"full_attention"}
+        and not windowed
+        and config._attn_implementation == "sdpa"
+    )
+
+
+def micro_batches(
+    groups: Sequence[Group], *, layouts: Sequence[Layout], max_tokens: int
+) -> Iterator[tuple[Layout, list[int]]]:
+    """Cut groups into micro-batches of one layout and at most ``max_tokens`` token places, padding included.
+
+    Yields (layout, indices into groups); every index once. Sorted by width within a layout, so little is
+    padded. A group that is wider than ``max_tokens`` by itself gets a micro-batch of its own: nothing is
+    dropped for its size.
+    """
+    for layout in ("packed", "separate"):
+        rows = [1 if layout == "packed" else len(group.responses) for group in groups]
+        widths = [group.packed_tokens if layout == "packed" else group.separate_width for group in groups]
+        chosen = sorted((i for i in range(len(groups)) if layouts[i] == layout), key=lambda i: (widths[i], i))
+        current: list[int] = []
+        for index in chosen:  # widths rise, so the newest is the widest: it sets the width of all rows
+            if current and (sum(rows[i] for i in current) + rows[index]) * widths[index] > max_tokens:
+                yield layout, current
+                current = []
+            current.append(index)
+        if current:
+            yield layout, current
+
+
+def collate(groups: Sequence[Group], *, layout: Layout, pad_id: int) -> Batch:
+    """Lay groups out as one batch. ``pad_id`` only fills places; any id will do, end-of-sequence too."""
+    rows: list[list[int]] = []
+    positions: list[list[int]] = []
+    segments: list[list[int]] = []
+    ends: list[tuple[int, int, int, int]] = []
+    for owner, group in enumerate(groups):
+        start = len(group.prompt)
+        if layout == "packed":
+            row, position, segment = list(group.prompt), list(range(start)), [0] * start
+            for slot, response in enumerate(group.responses):
+                row += response
+                position += range(start, start + len(response))
+                segment += [slot + 1] * len(response)
+                ends.append((len(rows), len(row) - 1, owner, slot))
+            rows.append(row)
+            positions.append(position)
+            segments.append(segment)
+        else:
+            for slot, response in enumerate(group.responses):
+                row = group.prompt + response
+                ends.append((len(rows), len(row) - 1, owner, slot))
+                rows.append(row)
+                positions.append(list(range(len(row))))
+                segments.append([0] * len(row))
+    input_ids, position_ids, segment_ids = _padded(rows, pad_id), _padded(positions, 0), _padded(segments, -1)
+    end_row, end_column, owners, slots = torch.tensor(ends).unbind(dim=1)
+    mask = (segment_ids >= 0).long() if layout == "separate" else block_mask(segment_ids)
+    tiers = _padded([group.tiers or [0] * len(group.responses) for group in groups], PADDING_TIER)
+    weights = torch.tensor([group.weight for group in groups], dtype=torch.float32)
+    return Batch(input_ids, position_ids, mask, end_row, end_column, owners, slots, tiers, weights)
+
+
+def block_mask(segments: Tensor) -> Tensor:
+    """(R, T) segment numbers (0 prompt, k response k, -1 pad) -> bool (R, 1, T, T), true where the query may
+    look.
+
+    Causal, the prompt and the query's own segment only. Padding sees itself: a row that may look nowhere is
+    nan in softmax.
+    """
+    query, key = segments[:, :, None], segments[:, None, :]
+    width = segments.shape[1]
+    causal = torch.ones(width, width, dtype=torch.bool, device=segments.device).tril()
+    seen = causal & ((query == key) | (key == 0)) & (query >= 0) & (key >= 0)
+    return (seen | torch.eye(width, dtype=torch.bool, device=segments.device)).unsqueeze(1)
+
+
+def _padded(rows: Sequence[Sequence[int]], fill: int) -> Tensor:
+    width = max(map(len, rows))
+    return torch.tensor([[*row, *[fill] * (width - len(row))] for row in rows])

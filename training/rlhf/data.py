@@ -1,0 +1,230 @@
+"""Rankings as the training loops read them: a frozen snapshot (.parquet) or the same fields as .jsonl /
+.jsonl.gz.
+
+Every row is checked before anything trains; a broken row is an error that names it. Rows that are sound but
+say nothing to a loss are left out and counted, never silently:
+
+- ``not_rankable``: the annotator said the responses cannot be ordered;
+- fewer than two responses: there is nothing to compare.
+
+A ranking whose responses are all tied is kept: a loss that models ties learns from it. Where ties are
+ignored, the training loop leaves it out and counts it (`RewardModelResult`).
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as parquet
+
+ERRORS_SHOWN = 5  # of a file's broken rows; the rest is a number
+REQUIRED_COLUMNS = ("messages", "responses", "tiers")
+OPTIONAL_COLUMNS = ("ranking_id", "prompt_hash", "split", "strength", "annotator", "not_rankable", "weight")
+
+
+class RankingFileError(ValueError):
+    """A file of rankings cannot be read, or rows in it are broken; the message names the rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """One person's order of the responses to one prompt.
+
+    ``tiers`` holds indices into ``responses``, best tier first; a tier of two or more is a tie. Every
+    response stands in exactly one tier. ``strength`` is the project's own scale (None: not asked),
+    ``annotator`` a pseudonym.
+    """
+
+    messages: tuple[Mapping[str, str], ...]
+    responses: tuple[str, ...]
+    tiers: tuple[tuple[int, ...], ...]
+    strength: int | None = None
+    annotator: str = ""
+    weight: float = 1.0
+    split: str = "train"
+    prompt_hash: str = ""
+    ranking_id: str = ""
+
+    def __post_init__(self) -> None:
+        _check_messages(self.messages)
+        indices = sorted(index for tier in self.tiers for index in tier)
+        if any(not tier for tier in self.tiers):
+            raise ValueError("tiers holds an empty tier")
+        if indices != list(range(len(self.responses))):
+            wanted = f"each of 0..{len(self.responses) - 1} must stand in exactly one tier"
+            raise ValueError(f"tiers names the responses {indices}, but {wanted}")
+        if not (math.isfinite(self.weight) and self.weight > 0):
+            raise ValueError(f"weight is {self.weight}, it must be a finite number above 0")
+        if not self.prompt_hash:
+            object.__setattr__(self, "prompt_hash", hash_messages(self.messages))
+
+    @property
+    def all_tied(self) -> bool:
+        return len(self.tiers) < 2
+
+    def tier_of_each(self) -> list[int]:
+        """For each response, in order, the number of its tier (0 is best)."""
+        numbers = [0] * len(self.responses)
+        for number, tier in enumerate(self.tiers):
+            for index in tier:
+                numbers[index] = number
+        return numbers
+
+
+class Rankings(list[Ranking]):
+    """Rankings with the count of the rows that were left out, by reason."""
+
+    def __init__(self, rankings: Iterable[Ranking] = (), left_out: Mapping[str, int] | None = None) -> None:
+        super().__init__(rankings)
+        self.left_out: dict[str, int] = dict(left_out or {})
+
+
+def read_rankings(path: str | Path) -> Rankings:
+    """Read and check a file of rankings: ``.parquet``, ``.jsonl`` or ``.jsonl.gz``.
+
+    Required fields: messages, responses (objects with ``text``, or plain strings), tiers (indices into
+    responses). Raises RankingFileError naming the first broken rows and their number; then nothing is
+    returned.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise RankingFileError(f"{file}: there is no such file")
+    rankings: list[Ranking] = []
+    left_out = {"not_rankable": 0, "fewer_than_two_responses": 0}
+    errors: list[str] = []
+    for place, row in _rows(file):
+        try:
+            if isinstance(row, Exception):
+                raise row
+            responses = _texts(row.get("responses"))
+            if row.get("not_rankable"):
+                left_out["not_rankable"] += 1
+            elif len(responses) < 2:
+                left_out["fewer_than_two_responses"] += 1
+            else:
+                rankings.append(_ranking(row, responses))
+        except (ValueError, TypeError, KeyError) as error:
+            errors.append(f"{place}: {error}")
+    if errors:
+        more = f" (and {len(errors) - ERRORS_SHOWN} more)" if len(errors) > ERRORS_SHOWN else ""
+        raise RankingFileError(
+            f"{file.name} has {len(errors)} broken rows: " + "; ".join(errors[:ERRORS_SHOWN]) + more
+        )
+    return Rankings(rankings, left_out)
+
+
+def split_by_prompt(
+    rankings: Sequence[Ranking], *, heldout_fraction: float
+) -> tuple[list[Ranking], list[Ranking]]:
+    """(train, held-out) by hash of the prompt, so that no prompt is in both, whoever asks and in whatever
+    order.
+
+    Rows that carry ``split == "heldout"`` are held out in any case. Where that gives at least one ranking on
+    the held-out side nothing else is moved: the project's own split stands.
+    """
+    heldout = [ranking for ranking in rankings if ranking.split == "heldout"]
+    if not heldout and heldout_fraction > 0:
+        bound = int(heldout_fraction * 2**32)
+        heldout = [
+            r for r in rankings if int(hashlib.sha256(r.prompt_hash.encode()).hexdigest()[:8], 16) < bound
+        ]
+    hashes = {ranking.prompt_hash for ranking in heldout}
+    return [r for r in rankings if r.prompt_hash not in hashes], [
+        r for r in rankings if r.prompt_hash in hashes
+    ]
+
+
+def hash_messages(messages: Sequence[Mapping[str, str]]) -> str:
+    """sha256 over the canonical JSON of (role, content): equal conversations have equal hashes."""
+    plain = [[message["role"], message["content"]] for message in messages]
+    return hashlib.sha256(json.dumps(plain, ensure_ascii=False, separators=(",", ":")).encode()).hexdigest()
+
+
+def _rows(file: Path) -> Iterator[tuple[str, dict[str, Any] | Exception]]:
+    """(where it stands, the row or why it is none) for each row of the file."""
+    if file.name.endswith((".jsonl", ".jsonl.gz")):
+        opener = gzip.open if file.name.endswith(".gz") else open
+        with opener(file, "rt", encoding="utf-8") as lines:
+            for number, line in enumerate(lines, start=1):
+                if line.strip():
+                    yield f"line {number}", _parse(line)
+        return
+    if file.suffix != ".parquet":
+        raise RankingFileError(f"{file.name}: rankings are read from .parquet, .jsonl or .jsonl.gz")
+    try:
+        table = parquet.ParquetFile(file)
+    except (OSError, ValueError) as error:
+        raise RankingFileError(f"{file.name} is not a readable Parquet file: {error}") from error
+    present = set(table.schema_arrow.names)
+    missing = [name for name in REQUIRED_COLUMNS if name not in present]
+    if missing:
+        raise RankingFileError(
+            f"{file.name} has no column {', '.join(missing)}: is it a snapshot of rankings?"
+        )
+    number = 0
+    for batch in table.iter_batches(
+        columns=[name for name in REQUIRED_COLUMNS + OPTIONAL_COLUMNS if name in present]
+    ):
+        for row in batch.to_pylist():
+            yield f"row {number}", row
+            number += 1
+
+
+def _parse(line: str) -> dict[str, Any] | Exception:
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        return ValueError(f"not JSON ({error})")
+    return row if isinstance(row, dict) else ValueError("not a JSON object")
+
+
+def _ranking(row: Mapping[str, Any], responses: tuple[str, ...]) -> Ranking:
+    tiers, strength, weight = row.get("tiers"), row.get("strength"), row.get("weight")
+    if not isinstance(tiers, list) or not all(isinstance(tier, list) for tier in tiers):
+        raise ValueError("tiers must be a list of lists of response indices")
+    if not all(isinstance(index, int) and not isinstance(index, bool) for tier in tiers for index in tier):
+        raise ValueError("tiers must hold indices into responses")
+    if strength is not None and not isinstance(strength, int):
+        raise ValueError(f"strength is {strength!r}, it must be a whole number or null")
+    if weight is not None and not isinstance(weight, (int, float)):
+        raise ValueError(f"weight is {weight!r}, it must be a number")
+    messages = row.get("messages")
+    if not isinstance(messages, list):
+        raise ValueError("messages must be a list of {role, content}")
+    return Ranking(
+        messages=tuple(messages),
+        responses=responses,
+        tiers=tuple(tuple(tier) for tier in tiers),
+        strength=strength,
+        annotator=str(row.get("annotator") or ""),
+        weight=1.0 if weight is None else float(weight),
+        split=str(row.get("split") or "train"),
+        prompt_hash=str(row.get("prompt_hash") or ""),
+        ranking_id=str(row.get("ranking_id") or ""),
+    )
+
+
+def _texts(responses: Any) -> tuple[str, ...]:
+    if not isinstance(responses, list):
+        raise ValueError("responses must be a list")
+    texts = [response.get("text") if isinstance(response, dict) else response for response in responses]
+    if not all(isinstance(text, str) for text in texts):
+        raise ValueError("each response must be a text, or an object with a text")
+    return tuple(str(text) for text in texts)
+
+
+def _check_messages(messages: Sequence[Any]) -> None:
+    if not messages:
+        raise ValueError("messages is empty")
+    for message in messages:
+        if not isinstance(message, Mapping) or not all(
+            isinstance(message.get(k), str) for k in ("role", "content")
+        ):
+            raise ValueError("each message must be an object with a role and a content, both texts")

@@ -1,0 +1,339 @@
+"""Reward models from rankings: train one, and score with it.
+
+A reward model is a language model's trunk with one linear output, read at the end-of-sequence token of a
+response. It is saved so that plain ``AutoModelForSequenceClassification`` gives the same raw scores. The
+constant of a reward is free, so the mean and the standard deviation over the training responses are stored
+beside the weights (`RewardScale`, in ``config.json``) and applied only where asked for: ``score(…,
+centred=True)``, and always in PPO.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from training.rlhf import chat, losses
+from training.rlhf.batching import Batch, Group, ResponseTooLongError, fit_group
+from training.rlhf.data import Ranking, split_by_prompt
+from training.rlhf.loading import save_model
+from training.rlhf.recipe import Recipe, seed_everything
+from training.rlhf.report import NullReporter, Reporter, TrainingDiverged
+from training.rlhf.scoring import (
+    RewardScale,
+    batches,
+    head_of,
+    load_for_training,
+    rewards_of,
+    score,
+    score_groups,
+)
+
+# One number that every tied pair informs: it can and must move faster than the weights to arrive within a run.
+TIE_RATE_FACTOR = 10
+
+__all__ = ["RewardModelConfig", "RewardModelResult", "score", "train"]
+
+
+class RewardModelConfig(Recipe):
+    """Train a reward model on rankings of any number of responses, ties included."""
+
+    epochs: int = Field(
+        2, ge=1, le=100, description="Passes over the rankings. More than two overfit real data."
+    )
+    batch_rankings: int = Field(16, ge=1, le=4096, description="Rankings per optimiser step.")
+    learning_rate: float = Field(
+        3e-4, gt=0, le=1, description="Peak AdamW learning rate. 1e-5 for a 1B trunk."
+    )
+    head_learning_rate_factor: float = Field(
+        1.0, gt=0, le=1000, description="Head's learning rate over the trunk's."
+    )
+    schedule: Literal["cosine", "linear", "constant"] = Field(
+        "cosine", description="Decay after the warm-up."
+    )
+    warmup_fraction: float = Field(
+        0.1, ge=0, lt=1, description="Share of the steps in which the rate rises from 0."
+    )
+    weight_decay: float = Field(0.01, ge=0, le=10, description="AdamW weight decay.")
+    max_grad_norm: float = Field(1.0, gt=0, description="The gradient is scaled down to this norm.")
+    loss: Literal["bradley_terry", "plackett_luce"] = Field(
+        "bradley_terry",
+        description="Likelihood of a ranking: over its pairs, or over its choices from best to worst.",
+    )
+    ties: Literal["ignore", "rao_kupper", "davidson"] = Field(
+        "ignore",
+        description="Model of tied pairs, its parameter learned. ignore: only pairs across tiers count.",
+    )
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=0.5, description="Probability that a stated preference is wrong."
+    )
+    centring: float = Field(
+        0.01, ge=0, le=10, description="Weight of (r_i + r_j)^2, which holds rewards near 0."
+    )
+    layout: Literal["auto", "packed", "separate"] = Field(
+        "auto",
+        description="Rows of tokens: prompt shared by its responses (packed), one row each, or the cheaper.",
+    )
+    max_length: int = Field(
+        2048,
+        ge=2,
+        le=1_000_000,
+        description="Tokens of prompt and response. Longer: the prompt is cut on its left.",
+    )
+    micro_batch_tokens: int = Field(
+        8192, ge=1, description="Token places in one forward pass, padding included."
+    )
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="Of the trunk's arithmetic. Weights, head and loss stay in float32."
+    )
+    heldout_fraction: float = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        description="Share of the prompts held out where the rankings carry no split of their own.",
+    )
+    evaluations: int = Field(
+        5, ge=1, le=1000, description="How often the held-out rankings are scored in the run."
+    )
+    keep: Literal["best", "last"] = Field(
+        "best", description="Weights to save: lowest held-out loss, or the last."
+    )
+
+    @model_validator(mode="after")
+    def _one_rule_for_ties(self) -> Self:
+        if self.loss == "plackett_luce" and self.ties != "ignore":
+            raise ValueError("plackett_luce has its own rule for tied tiers; set ties to ignore")
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class RewardModelResult:
+    """Where the model was saved and what it reached.
+
+    ``left_out`` counts rankings that could not be used, by reason; ``prompts_cut`` those that lost the left
+    of their prompt.
+    """
+
+    path: Path
+    metrics: dict[str, float]
+    scale: RewardScale
+    left_out: dict[str, int]
+    prompts_cut: int
+
+
+class TieParameter(nn.Module):
+    """The one learned number of a tie model: Rao–Kupper's threshold (kept above 0) or Davidson's log nu."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind = kind
+        self.raw = nn.Parameter(torch.tensor(0.0))
+
+    def forward(self) -> Tensor:
+        return nn.functional.softplus(self.raw) if self.kind == "rao_kupper" else self.raw
+
+
+def train(
+    config: RewardModelConfig,
+    *,
+    base_model: str | Path,
+    rankings: Sequence[Ranking],
+    heldout: Sequence[Ranking] = (),
+    out_dir: str | Path,
+    report: Reporter | None = None,
+) -> RewardModelResult:
+    """Train on ``rankings``, choose by ``heldout`` (none given: cut off by prompt), save to ``out_dir``.
+
+    ``base_model`` is the policy whose responses are to be judged (its SFT checkpoint: a reward model of
+    another lineage gives worse PPO however well it ranks), or a reward model, which is trained on. Metrics
+    per step: loss (nats per pair), accuracy (pairs, this batch), grad_norm, learning_rate, reward/mean,
+    reward/std, tokens_per_second; at evaluations also heldout/loss and heldout/accuracy. Raises
+    TrainingDiverged on a loss that is not finite, ValueError without data.
+    """
+    report = report or NullReporter()
+    seed_everything(config.seed)
+    if not heldout:
+        rankings, heldout = split_by_prompt(rankings, heldout_fraction=config.heldout_fraction)
+    model, tokenizer = load_for_training(base_model)
+    device, pad = model.device, chat.pad_id(tokenizer)
+    limit = min(config.max_length, chat.context_length(model))
+    groups, left_out, prompts_cut = encode_rankings(rankings, tokenizer, max_length=limit, ties=config.ties)
+    heldout_groups, _, _ = encode_rankings(heldout, tokenizer, max_length=limit, ties=config.ties)
+    if not groups:
+        raise ValueError(f"there is no ranking to learn from (left out: {left_out or 'none'})")
+
+    tie = TieParameter(config.ties).to(device)
+    head_rate = config.learning_rate * config.head_learning_rate_factor
+    optimiser = torch.optim.AdamW(
+        [
+            {"params": list(model.base_model.parameters()), "lr": config.learning_rate},
+            {"params": list(head_of(model).parameters()), "lr": head_rate},
+            {
+                "params": list(tie.parameters()),
+                "lr": TIE_RATE_FACTOR * config.learning_rate,
+                "weight_decay": 0.0,
+            },
+        ],
+        weight_decay=config.weight_decay,
+    )
+    steps_per_epoch = math.ceil(len(groups) / config.batch_rankings)
+    total = steps_per_epoch * config.epochs
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda done: rate_factor(config, done, total))
+    evaluate_at = {round(total * n / config.evaluations) for n in range(1, config.evaluations + 1)}
+    order = torch.Generator().manual_seed(config.seed)
+    best_loss, best_state, step = math.inf, None, 0
+    metrics: dict[str, float] = {}
+
+    for _ in range(config.epochs):
+        for indices in torch.split(torch.randperm(len(groups), generator=order), config.batch_rankings):
+            report.check()
+            started, step = time.perf_counter(), step + 1
+            chosen = [groups[i] for i in indices.tolist()]
+            weight = sum(group.weight for group in chosen)
+            summed: Counter[str] = Counter()
+            for _, batch in batches(
+                model, chosen, layout=config.layout, max_tokens=config.micro_batch_tokens, pad_id=pad
+            ):
+                rewards = rewards_of(model, batch, precision=config.precision)
+                per_ranking = preference_loss(config, rewards, batch.tiers, tie)
+                # Over the weight of the whole batch: however it is cut into micro-batches, they only add up.
+                loss = (per_ranking * batch.weights).sum() / weight
+                loss.backward()
+                summed.update(batch_sums(loss, rewards.detach(), batch))
+            trained = [*model.parameters(), *tie.parameters()]
+            grad_norm = float(nn.utils.clip_grad_norm_(trained, config.max_grad_norm))
+            if not (math.isfinite(summed["loss"]) and math.isfinite(grad_norm)):
+                named = ", ".join(group.name for group in chosen if group.name)[:300]
+                raise TrainingDiverged(
+                    f"step {step} of {total}: loss {summed['loss']}, gradient norm {grad_norm}; "
+                    f"nothing was saved. Lower learning_rate or look at the rankings of this batch: {named or 'unnamed'}"
+                )
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+            metrics = {
+                "loss": summed["loss"],
+                "accuracy": summed["correct"] / max(summed["pairs"], 1),
+                "grad_norm": grad_norm,
+                "learning_rate": float(scheduler.get_last_lr()[0]),
+                "reward/mean": (mean := summed["reward"] / summed["responses"]),
+                "reward/std": math.sqrt(max(summed["reward_squared"] / summed["responses"] - mean**2, 0.0)),
+                "tokens_per_second": summed["tokens"] / (time.perf_counter() - started),
+            }
+            scheduler.step()
+            if heldout_groups and step in evaluate_at:
+                metrics |= evaluate(config, model, heldout_groups, tie, pad)
+                if metrics["heldout/loss"] < best_loss:
+                    best_loss, best_state = metrics["heldout/loss"], copy.deepcopy(model.state_dict())
+            report.metrics(step, metrics)
+            report.progress("train", step, total)
+
+    if config.keep == "best" and best_state is not None:
+        model.load_state_dict(best_state)
+    final = evaluate(config, model, heldout_groups, tie, pad) if heldout_groups else {}
+    rewards = torch.cat(score_groups(model, groups, pad_id=pad))
+    scale = RewardScale(float(rewards.mean()), float(rewards.std(unbiased=False)))
+    notes = {"ties": config.ties, "tie_parameter": float(tie()), "max_length": limit}
+    model.config.rankloop = {"reward_mean": scale.mean, "reward_std": scale.std, **notes}
+    path = save_model(model, tokenizer, out_dir)
+    result = {"train/loss": metrics["loss"], "train/accuracy": metrics["accuracy"], **final}
+    return RewardModelResult(
+        path, result | {"reward/mean": scale.mean, "reward/std": scale.std}, scale, left_out, prompts_cut
+    )
+
+
+def preference_loss(config: RewardModelConfig, rewards: Tensor, tiers: Tensor, tie: TieParameter) -> Tensor:
+    """(B, K) rewards and tiers -> (B,) loss per ranking, as the recipe asks for."""
+    if config.loss == "plackett_luce":
+        per_ranking = losses.plackett_luce(rewards, tiers)
+    elif config.ties == "rao_kupper":
+        per_ranking = losses.rao_kupper(rewards, tiers, tie(), label_smoothing=config.label_smoothing)
+    elif config.ties == "davidson":
+        per_ranking = losses.davidson(rewards, tiers, tie(), label_smoothing=config.label_smoothing)
+    else:
+        per_ranking = losses.bradley_terry(rewards, tiers, label_smoothing=config.label_smoothing)
+    return per_ranking + config.centring * losses.centring(rewards, tiers) if config.centring else per_ranking
+
+
+def encode_rankings(
+    rankings: Sequence[Ranking], tokenizer: PreTrainedTokenizerBase, *, max_length: int, ties: str
+) -> tuple[list[Group], dict[str, int], int]:
+    """Rankings as token groups; how many were left out, by reason; how many prompts were cut on the left.
+
+    Left out: ``all_tied`` where ties are ignored (no pair to learn from), ``response_too_long`` where a
+    response leaves no room for its prompt in ``max_length`` tokens (a response is never cut: its end is what
+    is scored).
+    """
+    groups: list[Group] = []
+    left_out: Counter[str] = Counter()
+    prompts_cut = 0
+    for number, ranking in enumerate(rankings):
+        if ranking.all_tied and ties == "ignore":
+            left_out["all_tied"] += 1
+            continue
+        prompt = chat.encode_prompt(tokenizer, ranking.messages)
+        responses = [chat.encode_response(tokenizer, text) for text in ranking.responses]
+        name = ranking.ranking_id or f"ranking {number}"
+        try:
+            whole = Group(prompt, responses, ranking.tier_of_each(), ranking.weight, name)
+            group, was_cut = fit_group(whole, max_length=max_length)
+        except ResponseTooLongError:
+            left_out["response_too_long"] += 1
+            continue
+        groups.append(group)
+        prompts_cut += was_cut
+    return groups, dict(left_out), prompts_cut
+
+
+def batch_sums(loss: Tensor, rewards: Tensor, batch: Batch) -> dict[str, float]:
+    """What a micro-batch adds to the numbers of its step: sums, so that unlike micro-batches weigh what they
+    hold."""
+    pairs = losses.preferred_pairs(batch.tiers).sum(dim=(1, 2))
+    real = rewards[batch.tiers >= 0]
+    return {
+        "loss": float(loss),
+        "pairs": float(pairs.sum()),
+        "correct": float((losses.pair_accuracy(rewards, batch.tiers).nan_to_num() * pairs).sum()),
+        "responses": float(real.numel()),
+        "reward": float(real.sum()),
+        "reward_squared": float((real**2).sum()),
+        "tokens": float(batch.tokens),
+    }
+
+
+@torch.no_grad()
+def evaluate(
+    config: RewardModelConfig, model: PreTrainedModel, groups: Sequence[Group], tie: TieParameter, pad_id: int
+) -> dict[str, float]:
+    """Loss per ranking (weighted) and accuracy per pair on held-out groups, and the number of those pairs."""
+    weight = sum(group.weight for group in groups)
+    summed: Counter[str] = Counter()
+    for _, batch in batches(
+        model, groups, layout=config.layout, max_tokens=config.micro_batch_tokens, pad_id=pad_id
+    ):
+        rewards = rewards_of(model, batch, precision=config.precision)
+        loss = (preference_loss(config, rewards, batch.tiers, tie) * batch.weights).sum() / weight
+        summed.update(batch_sums(loss, rewards, batch))
+    accuracy = summed["correct"] / max(summed["pairs"], 1)
+    return {"heldout/loss": summed["loss"], "heldout/accuracy": accuracy, "heldout/pairs": summed["pairs"]}
+
+
+def rate_factor(config: RewardModelConfig, done: int, total: int) -> float:
+    """Learning rate over its peak after ``done`` of ``total`` steps: linear from 0 in the warm-up, then the
+    schedule to 0."""
+    warmup = round(config.warmup_fraction * total)
+    if done < warmup:
+        return (done + 1) / warmup
+    left = 1.0 - (done - warmup) / max(total - warmup, 1)
+    if config.schedule == "constant":
+        return 1.0
+    return left if config.schedule == "linear" else 0.5 * (1.0 - math.cos(math.pi * left))

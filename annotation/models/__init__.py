@@ -1,0 +1,21 @@
+from annotation.models.content import Prompt, Response
+from annotation.models.people import ApiToken, User
+from annotation.models.project import Membership, Project
+from annotation.models.ranking import Comparison, Ranking
+from annotation.models.snapshot import DatasetSnapshot
+from annotation.models.task import Assignment, RankingTask, TaskResponse
+
+__all__ = [
+    "ApiToken",
+    "Assignment",
+    "Comparison",
+    "DatasetSnapshot",
+    "Membership",
+    "Project",
+    "Prompt",
+    "Ranking",
+    "RankingTask",
+    "Response",
+    "TaskResponse",
+    "User",
+]

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from django.db import models
+
+from annotation.ids import uuid7
+from annotation.models.project import Project
+
+
+class Split(models.TextChoices):
+    TRAIN = "train"
+    HELDOUT = "heldout"
+
+
+class Prompt(models.Model):
+    """A conversation up to the point where the model must answer."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="prompts", db_index=False)
+    messages = models.JSONField(help_text="[{role, content}], oldest first.")
+    content_hash = models.CharField(max_length=64)
+    metadata = models.JSONField(default=dict)
+    split = models.CharField(max_length=10, choices=Split.choices)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            # Also serves the import's look-up of prompts it has already seen.
+            models.UniqueConstraint(fields=["project", "content_hash"], name="prompt_once_per_project"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class Response(models.Model):
+    """One candidate answer. `model_name` is the only link to the model that wrote it."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    prompt = models.ForeignKey(Prompt, on_delete=models.PROTECT, related_name="responses", db_index=False)
+    text = models.TextField(blank=True)
+    model_name = models.CharField(max_length=200, blank=True)
+    sampling = models.JSONField(default=dict)
+    content_hash = models.CharField(max_length=64, help_text="Of the text and the model's name.")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            # Serves "all responses of a prompt" too, so the foreign key needs no index of its own.
+            models.UniqueConstraint(fields=["prompt", "content_hash"], name="response_once_per_prompt"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.id)

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Greatest, Least
+
+from annotation.ids import uuid7
+from annotation.models.content import Prompt, Response
+from annotation.models.people import User
+from annotation.models.project import Project
+from annotation.models.task import Assignment, RankingTask
+
+
+class RankingQuerySet(models.QuerySet["Ranking"]):
+    def current(self) -> RankingQuerySet:
+        """What stands: no revision has taken its place."""
+        return self.filter(superseded_by=None)
+
+    def of(self, user: User) -> RankingQuerySet:
+        return self.filter(annotator=user)
+
+
+class Ranking(models.Model):
+    """What an annotator said about a task. Never edited: a trigger refuses UPDATE and DELETE, a revision is a
+    new row that supersedes this one. A trigger also holds it to its task: same project, same responses."""
+
+    class Source(models.TextChoices):
+        BROWSER = "browser"
+        API = "api"
+        IMPORT = "import"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="rankings", db_index=False)
+    task = models.ForeignKey(RankingTask, on_delete=models.PROTECT, related_name="rankings")
+    assignment = models.ForeignKey(
+        Assignment, on_delete=models.PROTECT, null=True, blank=True, related_name="rankings"
+    )
+    annotator = models.ForeignKey(
+        User, on_delete=models.PROTECT, null=True, blank=True, related_name="rankings"
+    )
+    annotator_label = models.CharField(
+        max_length=200, blank=True, help_text="Who ranked, in the words of an imported file."
+    )
+    source = models.CharField(max_length=10, choices=Source.choices)
+    shown_order = ArrayField(models.UUIDField(), help_text="Response ids as they were shown, first first.")
+    tiers = models.JSONField(help_text="Lists of response ids, best first; ids in one list are tied.")
+    strength = models.SmallIntegerField(
+        null=True, blank=True, help_text="How much better the first tier is than the second; a form's level."
+    )
+    ratings = models.JSONField(default=dict, blank=True, help_text="{response id: {scale: value}}")
+    flags = models.JSONField(default=dict, blank=True, help_text="{response id: [flag]}")
+    not_rankable = models.BooleanField(default=False)
+    comment = models.TextField(blank=True)
+    rewrite = models.TextField(null=True, blank=True)  # noqa: DJ001 (null: none was given; "" is a rewrite)
+    touched = models.BooleanField(help_text="False: the shown order was sent back as it was.")
+    duration_ms = models.PositiveBigIntegerField(null=True, blank=True)
+    supersedes = models.OneToOneField(
+        "self", on_delete=models.PROTECT, null=True, blank=True, related_name="superseded_by"
+    )
+    import_key = models.CharField(max_length=64, null=True, blank=True)  # noqa: DJ001 (null: not imported)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = RankingQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["project", "import_key"], name="ranking_imported_once"),
+            # With the one-to-one `supersedes` this makes the revisions of an answer one line, never a tree.
+            models.UniqueConstraint(
+                fields=["assignment"], condition=Q(supersedes=None), name="one_first_ranking_per_assignment"
+            ),
+            models.CheckConstraint(
+                condition=Q(not_rankable=True, tiers=[]) | Q(not_rankable=False) & ~Q(tiers=[]),
+                name="ranking_has_tiers_or_is_not_rankable",
+            ),
+            models.CheckConstraint(
+                condition=Q(source="import", import_key__isnull=False) | Q(annotator__isnull=False),
+                name="ranking_is_somebodys",
+            ),
+        ]
+        indexes = [
+            # Pages of a project's rankings, progress by day, the snapshot's read; ids are in order of birth.
+            models.Index(fields=["project", "created_at"], name="ranking_by_day"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class ComparisonQuerySet(models.QuerySet["Comparison"]):
+    def current(self) -> ComparisonQuerySet:
+        """Comparisons of rankings that stand; those of superseded rankings stay as history."""
+        return self.filter(ranking__superseded_by=None)
+
+
+class Comparison(models.Model):
+    """One pair of a ranking, written in the ranking's transaction. Append-only, like its ranking.
+
+    On a tie, `preferred` is the one of the two that was shown first.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    ranking = models.ForeignKey(Ranking, on_delete=models.PROTECT, related_name="comparisons", db_index=False)
+    project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="comparisons")
+    prompt = models.ForeignKey(Prompt, on_delete=models.PROTECT, related_name="comparisons", db_index=False)
+    preferred = models.ForeignKey(Response, on_delete=models.PROTECT, related_name="wins", db_index=False)
+    other = models.ForeignKey(Response, on_delete=models.PROTECT, related_name="losses", db_index=False)
+    is_tie = models.BooleanField(default=False)
+    strength = models.SmallIntegerField(null=True, blank=True)
+
+    objects = ComparisonQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            # One row for a pair, whichever way round it is written.
+            models.UniqueConstraint(
+                F("ranking"), Least("preferred", "other"), Greatest("preferred", "other"), name="pair_once"
+            ),
+            models.CheckConstraint(condition=~Q(preferred=F("other")), name="pair_is_of_two_responses"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.preferred_id} {'=' if self.is_tie else '>'} {self.other_id}"

@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import uuid
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Now
+
+from annotation.ids import uuid7
+from annotation.models.content import Prompt, Response
+from annotation.models.people import User
+from annotation.models.project import MAX_OVERLAP, Project
+
+MIN_RESPONSES = 2
+MAX_RESPONSES = 10
+
+
+class RankingTaskQuerySet(models.QuerySet["RankingTask"]):
+    def open(self) -> RankingTaskQuerySet:
+        return self.filter(state=RankingTask.State.OPEN)
+
+
+class RankingTask(models.Model):
+    """A prompt with 2–10 responses that wants `overlap` independent rankings.
+
+    `open_slots`, `answered` and the step to `done` follow the task's assignments by trigger
+    (migrations/0002): nothing else writes them after the task was made.
+    """
+
+    class State(models.TextChoices):
+        OPEN = "open"
+        DONE = "done"
+        DROPPED = "dropped"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="tasks", db_index=False)
+    prompt = models.ForeignKey(Prompt, on_delete=models.PROTECT, related_name="tasks")
+    responses: models.ManyToManyField[Response, TaskResponse] = models.ManyToManyField(
+        Response, through="TaskResponse", related_name="tasks"
+    )
+    overlap = models.PositiveSmallIntegerField()
+    open_slots = models.PositiveSmallIntegerField()
+    answered = models.PositiveSmallIntegerField(default=0)
+    priority = models.IntegerField(default=0)
+    round = models.PositiveIntegerField(default=0)
+    gold_tiers = models.JSONField(null=True, blank=True, help_text="Tiers of response ids, best first.")
+    content_key = models.CharField(max_length=64)
+    state = models.CharField(max_length=10, choices=State.choices, default=State.OPEN)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = RankingTaskQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["project", "content_key"], name="task_once_per_project"),
+            models.CheckConstraint(
+                condition=Q(overlap__gte=1, overlap__lte=MAX_OVERLAP), name="task_overlap_in_bounds"
+            ),
+            # An assignment over the overlap would bring open_slots below 0: the overrun is impossible.
+            models.CheckConstraint(
+                condition=Q(open_slots__gte=0, open_slots__lte=F("overlap") - F("answered")),
+                name="task_never_over_overlap",
+            ),
+        ]
+        indexes = [
+            # allocation.claim_next_task under `fifo`. Partial: a task with nothing left to give leaves it.
+            models.Index(
+                F("project"),
+                F("priority").desc(),
+                F("id"),
+                condition=Q(open_slots__gt=0, state="open"),
+                name="task_claim_fifo",
+            ),
+            # The same under `finish_started`: false (some slot is taken) sorts before true (none is).
+            models.Index(
+                F("project"),
+                F("priority").desc(),
+                models.ExpressionWrapper(Q(open_slots=F("overlap")), output_field=models.BooleanField()),
+                F("id"),
+                condition=Q(open_slots__gt=0, state="open"),
+                name="task_claim_finish_started",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class TaskResponse(models.Model):
+    task = models.ForeignKey(RankingTask, on_delete=models.PROTECT, related_name="shown", db_index=False)
+    response = models.ForeignKey(Response, on_delete=models.PROTECT, related_name="shown_in", db_index=False)
+    position = models.PositiveSmallIntegerField(help_text="As imported; what annotators see is shuffled.")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["task", "response"], name="response_once_per_task"),
+            models.UniqueConstraint(fields=["task", "position"], name="position_once_per_task"),
+            models.CheckConstraint(
+                condition=Q(position__gte=0, position__lt=MAX_RESPONSES),
+                name="task_has_at_most_ten_responses",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.task_id}[{self.position}]"
+
+
+class AssignmentQuerySet(models.QuerySet["Assignment"]):
+    def of(self, user: User) -> AssignmentQuerySet:
+        return self.filter(annotator=user)
+
+    def leased(self) -> AssignmentQuerySet:
+        return self.filter(state=Assignment.State.LEASED)
+
+    def held_with(self, token: uuid.UUID) -> AssignmentQuerySet:
+        """Leased under this token and not run out: the only state in which an answer is taken."""
+        return self.leased().filter(token=token, expires_at__gt=Now())
+
+    def run_out(self) -> AssignmentQuerySet:
+        return self.leased().filter(expires_at__lte=Now())
+
+    def with_task(self) -> AssignmentQuerySet:
+        return self.select_related("task__prompt", "project")
+
+
+class Assignment(models.Model):
+    """One annotator's lease on one task, and what became of it."""
+
+    class State(models.TextChoices):
+        LEASED = "leased"
+        SUBMITTED = "submitted"
+        SKIPPED = "skipped"
+        EXPIRED = "expired"
+        RELEASED = "released"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    task = models.ForeignKey(
+        RankingTask, on_delete=models.PROTECT, related_name="assignments", db_index=False
+    )
+    project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="assignments", db_index=False)
+    annotator = models.ForeignKey(User, on_delete=models.PROTECT, related_name="assignments")
+    state = models.CharField(max_length=10, choices=State.choices, default=State.LEASED)
+    token = models.UUIDField(default=uuid.uuid4)
+    shown_order = ArrayField(models.UUIDField())
+    leased_at = models.DateTimeField(default=Now())
+    expires_at = models.DateTimeField()
+    draft = models.JSONField(null=True, blank=True)
+    draft_version = models.PositiveIntegerField(default=0)
+    skip_reason = models.CharField(max_length=500, blank=True)
+    idempotency_key = models.CharField(max_length=200, blank=True)
+    answer_digest = models.CharField(max_length=64, blank=True, help_text="SHA-256 of the submitted answer.")
+
+    objects = AssignmentQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            # Nobody is given a task twice; also the probe "not mine already" of the claim.
+            models.UniqueConstraint(fields=["task", "annotator"], name="task_once_per_annotator"),
+            # Two tabs get the same lease.
+            models.UniqueConstraint(
+                fields=["project", "annotator"], condition=Q(state="leased"), name="one_open_lease"
+            ),
+        ]
+        indexes = [
+            # expire_leases: the few leases that are out, by when they run out.
+            models.Index(fields=["expires_at"], condition=Q(state="leased"), name="lease_expiry"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.id} ({self.state})"

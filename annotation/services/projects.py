@@ -1,0 +1,126 @@
+"""Projects, their people, and the accounts behind them."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+
+from annotation.answer_form import DEFAULT_PRESET, PRESETS, AnswerForm
+from annotation.models import Membership, Project, User
+from annotation.models.project import DEFAULT_LEASE_SECONDS, Role
+from config.problems import Conflict, FieldProblem, Problem
+
+PASSWORD_BYTES = 12
+CHANGEABLE = frozenset(
+    {"name", "guidelines", "form", "overlap", "lease_seconds", "allocation_policy", "state"}
+)
+
+
+def create_user(*, username: str, password: str | None = None, is_admin: bool = False) -> tuple[User, str]:
+    """A new account and its password; without a given one, a random one is made. Conflict if it exists."""
+    password = password or secrets.token_urlsafe(PASSWORD_BYTES)
+    user = User(username=username, is_staff=is_admin, is_superuser=is_admin)
+    user.set_password(password)
+    _validated(user, exclude=["id"])
+    try:
+        with transaction.atomic():
+            user.save(force_insert=True)
+    except IntegrityError:
+        raise Conflict(f"There is a user {username} already.", type="user-exists") from None
+    return user, password
+
+
+def create_project(
+    *,
+    slug: str,
+    name: str = "",
+    preset: str = DEFAULT_PRESET,
+    overlap: int = 1,
+    guidelines: str = "",
+    lease_seconds: int = DEFAULT_LEASE_SECONDS,
+    manager: User | None = None,
+) -> Project:
+    """A project that asks what the preset asks. Raises Problem for a bad field, Conflict for a taken slug."""
+    if preset not in PRESETS:
+        raise Problem(
+            f"There is no preset {preset!r}.",
+            errors=[FieldProblem("preset", f"Choose one of {', '.join(PRESETS)}.")],
+        )
+    project = Project(
+        slug=slug,
+        name=name or slug,
+        guidelines=guidelines,
+        preset=preset,
+        form=PRESETS[preset].to_json(),
+        overlap=overlap,
+        lease_seconds=lease_seconds,
+    )
+    _validated(project)
+    try:
+        with transaction.atomic():
+            project.save(force_insert=True)
+            if manager is not None:
+                add_member(project=project, user=manager, role=Role.MANAGER)
+    except IntegrityError:
+        raise Conflict(f"There is a project {slug} already.", type="project-exists") from None
+    return project
+
+
+def update_project(*, project: Project, changes: Mapping[str, Any]) -> Project:
+    """Applies `changes` (names in CHANGEABLE) all together or, with a Problem, not at all.
+
+    The overlap holds for tasks made from now on; those already there keep theirs.
+    """
+    if unknown := sorted(set(changes) - CHANGEABLE):
+        raise Problem(
+            "Some of this can't be changed.",
+            errors=[FieldProblem(name, "This is not a setting of a project.") for name in unknown],
+        )
+    for field, value in changes.items():
+        setattr(project, field, AnswerForm.from_json(value).to_json() if field == "form" else value)
+    _validated(project)
+    project.save(update_fields=list(changes))
+    return project
+
+
+@transaction.atomic
+def add_member(
+    *, project: Project, user: User, role: str, state: str = Membership.State.ACTIVE
+) -> tuple[Membership, bool]:
+    """Puts `user` in the project, or changes the membership there is; and whether it is new."""
+    if role not in Role.values:
+        raise Problem(
+            f"There is no role {role!r}.",
+            errors=[FieldProblem("role", f"Choose one of {', '.join(Role.values)}.")],
+        )
+    return Membership.objects.update_or_create(
+        project=project, user=user, defaults={"role": role, "state": state}
+    )
+
+
+def member_named(*, project: Project, username: str, role: str, state: str) -> tuple[Membership, bool]:
+    """:func:`add_member` by user name. Raises Problem when there is no such user."""
+    user = User.objects.filter(username=username, is_active=True).first()
+    if user is None:
+        raise Problem(
+            f"There is no user {username!r}.",
+            errors=[
+                FieldProblem("username", "No account has this name; make it with manage.py create_user.")
+            ],
+        )
+    return add_member(project=project, user=user, role=role, state=state)
+
+
+def _validated(row: User | Project, exclude: list[str] | None = None) -> None:
+    try:
+        row.clean_fields(exclude=exclude)
+    except ValidationError as error:
+        errors = [
+            FieldProblem(field, " ".join(reasons))
+            for field, reasons in getattr(error, "message_dict", {"": error.messages}).items()
+        ]
+        raise Problem("Some fields are not right.", errors=errors) from None

@@ -1,0 +1,51 @@
+"""Personal API tokens. The database holds digests: a leaked copy of it opens nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from datetime import timedelta
+
+from django.db.models import Q
+from django.utils import timezone
+
+from annotation.models import ApiToken, User
+
+TOKEN_BYTES = 32
+PREFIX_CHARACTERS = 8
+# `last_used_at` is for people; a write for each request would cost more than most requests do.
+LAST_USED_STEP = timedelta(minutes=1)
+
+
+def digest_of(token: str) -> str:
+    # Unsalted and fast on purpose: the token is 256 random bits, so there is nothing to guess.
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def create_token(*, user: User, name: str) -> tuple[ApiToken, str]:
+    """A new token, and its text: the only time that it can be seen."""
+    text = f"rl_{secrets.token_urlsafe(TOKEN_BYTES)}"
+    row = ApiToken.objects.create(
+        user=user, name=name, digest=digest_of(text), prefix=text[:PREFIX_CHARACTERS]
+    )
+    return row, text
+
+
+def token_holder(*, token: str) -> ApiToken | None:
+    """The live token with this text, its user loaded; None when unknown, revoked or its user is inactive."""
+    row = (
+        ApiToken.objects.select_related("user")
+        .filter(digest=digest_of(token), revoked_at=None, user__is_active=True)
+        .first()
+    )
+    if row is not None:
+        now = timezone.now()
+        if row.last_used_at is None or row.last_used_at < now - LAST_USED_STEP:
+            stale = Q(last_used_at=None) | Q(last_used_at__lt=now - LAST_USED_STEP)
+            ApiToken.objects.filter(stale, pk=row.pk).update(last_used_at=now)
+    return row
+
+
+def revoke_token(*, token: ApiToken) -> bool:
+    """False when it was revoked before."""
+    return ApiToken.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=timezone.now()) == 1

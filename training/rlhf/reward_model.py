@@ -82,7 +82,7 @@ class RewardModelConfig(Recipe):
     )
     layout: Literal["auto", "packed", "separate"] = Field(
         "auto",
-        description="Rows of tokens: prompt shared by its responses (packed), one row each, or the cheaper.",
+        description="Rows of tokens: prompt shared by its responses (packed), one each, or the cheaper.",
     )
     max_length: int = Field(
         2048,
@@ -209,14 +209,14 @@ def train(
                 # Over the weight of the whole batch: however it is cut into micro-batches, they only add up.
                 loss = (per_ranking * batch.weights).sum() / weight
                 loss.backward()
-                summed.update(batch_sums(loss, rewards.detach(), batch))
+                summed.update(batch_sums(loss.detach(), rewards.detach(), batch))
             trained = [*model.parameters(), *tie.parameters()]
             grad_norm = float(nn.utils.clip_grad_norm_(trained, config.max_grad_norm))
             if not (math.isfinite(summed["loss"]) and math.isfinite(grad_norm)):
                 named = ", ".join(group.name for group in chosen if group.name)[:300]
                 raise TrainingDiverged(
-                    f"step {step} of {total}: loss {summed['loss']}, gradient norm {grad_norm}; "
-                    f"nothing was saved. Lower learning_rate or look at the rankings of this batch: {named or 'unnamed'}"
+                    f"step {step} of {total}: loss {summed['loss']}, gradient norm {grad_norm}. "
+                    f"Nothing was saved. Lower learning_rate or look at the rankings of this batch: {named or 'unnamed'}"
                 )
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)

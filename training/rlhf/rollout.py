@@ -1,0 +1,241 @@
+"""What PPO works on: the four models, and the policy's answers as rows seen by all of them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from training.rlhf import chat
+from training.rlhf.batching import Group
+from training.rlhf.generation import Completion, generate
+from training.rlhf.loading import load_policy, load_reward_model
+from training.rlhf.logprobs import token_log_probs
+from training.rlhf.messages import Messages
+from training.rlhf.report import Reporter
+from training.rlhf.scoring import RewardScale, head_of, score_groups, stored_scale
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """The policy in training, its frozen start, the frozen reward model with its scale, and the critic."""
+
+    actor: PreTrainedModel
+    reference: PreTrainedModel
+    judge: PreTrainedModel
+    critic: Critic
+    scale: RewardScale
+    tokenizer: PreTrainedTokenizerBase
+
+
+class Critic(nn.Module):
+    """A trunk with one fp32 output per token: the value of the state in which the next token is chosen."""
+
+    def __init__(self, reward_model: PreTrainedModel, scale: RewardScale) -> None:
+        super().__init__()
+        self.trunk = copy.deepcopy(reward_model.base_model).requires_grad_(True)
+        weight = head_of(reward_model).weight.detach().float()
+        self.head = nn.Linear(weight.shape[1], 1, device=weight.device)
+        with torch.no_grad():  # the reward model's score, centred and scaled as PPO's rewards are
+            self.head.weight.copy_(weight / scale.std)
+            self.head.bias.fill_(-scale.mean / scale.std)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, wanted: Tensor) -> Tensor:
+        """(B, T) rows, wanted (B, T) response tokens -> (N,) value before each wanted token, in row order."""
+        states = self.trunk(
+            input_ids=input_ids, attention_mask=attention_mask, use_cache=False
+        ).last_hidden_state
+        values: Tensor = self.head(states[:, :-1][wanted[:, 1:]].float()).squeeze(-1)
+        return values
+
+
+@dataclass(slots=True)
+class MicroBatch:
+    """Rows that go through the models together, in the rollout and in every epoch: same shapes, same bits.
+
+    B rows of T tokens, right-padded; ``wanted`` (B, T) marks response tokens, ``mask`` (B, R) the same ones
+    counted from the start of the response, as are all numbers (B, R). ``scores`` (B,).
+    """
+
+    input_ids: Tensor
+    attention_mask: Tensor
+    wanted: Tensor
+    mask: Tensor
+    scores: Tensor
+    log_probs: Tensor
+    reference: Tensor
+    values: Tensor
+    entropy: Tensor
+    advantages: Tensor
+    returns: Tensor
+
+    @property
+    def rows(self) -> tuple[Tensor, Tensor, Tensor]:
+        return self.input_ids, self.attention_mask, self.wanted
+
+
+def load_models(policy: str | Path, reward_model: str | Path) -> Models:
+    """Load both; the reference is a frozen copy of the policy, the critic a trainable copy of the reward
+    model."""
+    actor, tokenizer = load_policy(policy)
+    judge, judge_tokenizer = load_reward_model(reward_model)
+    if tokenizer.get_vocab() != judge_tokenizer.get_vocab():
+        raise ValueError(
+            "the reward model reads other tokens than the policy writes: train it from this policy"
+        )
+    reference = copy.deepcopy(actor).requires_grad_(False)
+    scale = stored_scale(judge)
+    return Models(actor, reference, judge.requires_grad_(False), Critic(judge, scale), scale, tokenizer)
+
+
+def score_answers(
+    judge: PreTrainedModel,
+    prompts: Sequence[list[int]],
+    answers: Sequence[Sequence[Completion]],
+    *,
+    eos: int,
+    scale: RewardScale,
+) -> tuple[Tensor, Tensor]:
+    """(N,) scores in standard deviations around the training mean, (N,) bool whether the answer ended by
+    itself.
+
+    The sampled token ids are scored as they are, never decoded and encoded again (that can change them). A
+    truncated answer gets the EOS it lacks: a reward model was never trained to be read anywhere else.
+    """
+    groups = [
+        Group(prompt, [a.ids if a.finished else [*a.ids, eos] for a in group], [])
+        for prompt, group in zip(prompts, answers, strict=True)
+    ]
+    raw = torch.cat(score_groups(judge, groups, pad_id=eos)).to(judge.device)
+    finished = torch.tensor([a.finished for group in answers for a in group], device=judge.device)
+    return (raw - scale.mean) / scale.std, finished
+
+
+def split_rollout(
+    rows: Sequence[tuple[list[int], list[int]]],
+    *,
+    minibatches: int,
+    max_tokens: int,
+    generator: torch.Generator,
+) -> list[list[list[int]]]:
+    """Row numbers dealt at random into minibatches, each cut by length into micro-batches of at most
+    ``max_tokens`` places.
+
+    Dealt once per rollout: every epoch then sees a row in the same padded shape as the rollout did, and the
+    first ratio is 1 to the last bit.
+    """
+    dealt = torch.randperm(len(rows), generator=generator).tensor_split(min(minibatches, len(rows)))
+    result = []
+    for part in dealt:
+        parts: list[list[int]] = [[]]
+        for row in sorted(part.tolist(), key=lambda i: len(rows[i][0]) + len(rows[i][1])):
+            if parts[-1] and (len(parts[-1]) + 1) * (len(rows[row][0]) + len(rows[row][1])) > max_tokens:
+                parts.append([])
+            parts[-1].append(row)
+        result.append(parts)
+    return result
+
+
+@torch.no_grad()
+def observe(
+    models: Models,
+    rows: Sequence[tuple[list[int], list[int]]],
+    scores: Tensor,
+    pad_id: int,
+    temperature: float,
+) -> MicroBatch:
+    """Prompt and answer of each row through policy, reference and critic."""
+    device, width = models.actor.device, max(len(prompt) + len(answer) for prompt, answer in rows)
+    longest = max(len(answer) for _, answer in rows)
+    input_ids = torch.full((len(rows), width), pad_id)
+    attention_mask, wanted = (
+        torch.zeros(len(rows), width, dtype=torch.long),
+        torch.zeros(len(rows), width, dtype=torch.bool),
+    )
+    mask = torch.zeros(len(rows), longest, dtype=torch.bool)
+    for i, (prompt, answer) in enumerate(rows):
+        input_ids[i, : len(prompt) + len(answer)] = torch.tensor(prompt + answer)
+        attention_mask[i, : len(prompt) + len(answer)] = 1
+        wanted[i, len(prompt) : len(prompt) + len(answer)] = True
+        mask[i, : len(answer)] = True
+    triple = (input_ids.to(device), attention_mask.to(device), wanted.to(device))
+    mask = mask.to(device)
+
+    def per_answer(flat: Tensor) -> Tensor:
+        return flat.new_zeros(mask.shape).masked_scatter(mask, flat)
+
+    log_probs, entropy = token_log_probs(models.actor, *triple, temperature=temperature)
+    reference, _ = token_log_probs(models.reference, *triple, temperature=temperature)
+    values = per_answer(models.critic(*triple))
+    empty = torch.zeros_like(values)
+    return MicroBatch(
+        *triple,
+        mask,
+        scores,
+        per_answer(log_probs),
+        per_answer(reference),
+        values,
+        per_answer(entropy),
+        empty,
+        empty,
+    )
+
+
+def endless_order(length: int, generator: torch.Generator) -> Iterator[int]:
+    """0 … length - 1 in a new random order each time round, without end: every prompt as often as any
+    other."""
+    while True:
+        yield from torch.randperm(length, generator=generator).tolist()
+
+
+class Samples:
+    """The same few prompts answered by the start policy once and by the present one now and then, for people
+    to read."""
+
+    def __init__(
+        self,
+        models: Models,
+        prompts: Sequence[Messages],
+        encoded: Sequence[list[int]],
+        *,
+        max_new_tokens: int,
+        temperature: float,
+        seed: int,
+    ) -> None:
+        self.models, self.prompts, self.encoded = models, prompts, encoded
+        self.max_new_tokens, self.temperature, self.seed = max_new_tokens, temperature, seed
+        self.before = self._answer(models.reference) if self.prompts else []
+
+    def say(self, step: int, report: Reporter) -> None:
+        if not self.prompts:
+            return
+        for messages, before, after in zip(
+            self.prompts, self.before, self._answer(self.models.actor), strict=True
+        ):
+            scores = {"reward_before": before[1], "reward_after": after[1]}
+            report.sample(step, messages=messages, before=before[0], after=after[0], scores=scores)
+
+    def _answer(self, policy: PreTrainedModel) -> list[tuple[str, float]]:
+        answers = generate(
+            policy,
+            self.models.tokenizer,
+            self.encoded,
+            n=1,
+            max_new_tokens=self.max_new_tokens,
+            temperature=self.temperature,
+            seed=self.seed,
+        )
+        scores, _ = score_answers(
+            self.models.judge,
+            self.encoded,
+            answers,
+            eos=chat.eos_id(self.models.tokenizer),
+            scale=self.models.scale,
+        )
+        texts = [chat.decode(self.models.tokenizer, group[0].ids) for group in answers]
+        return list(zip(texts, scores.tolist(), strict=True))

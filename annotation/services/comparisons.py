@@ -1,0 +1,61 @@
+"""From what a ranking says to its pairs: the one derivation, for submitted and for imported rankings alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import combinations
+from typing import Generic, NamedTuple, TypeVar
+from uuid import UUID
+
+from django.db import connection
+
+Item = TypeVar("Item")
+
+
+class Pair(NamedTuple, Generic[Item]):
+    preferred: Item
+    other: Item
+    is_tie: bool
+    strength: int | None
+
+
+class RankedTask(NamedTuple):
+    """What :func:`insert_comparisons` has to know of a ranking just written."""
+
+    ranking_id: UUID
+    project_id: UUID
+    prompt_id: UUID
+    tiers: Sequence[Sequence[UUID]]
+    strength: int | None
+
+
+def comparisons_of(tiers: Sequence[Sequence[Item]], strength: int | None = None) -> list[Pair[Item]]:
+    """All K(K−1)/2 pairs of K ranked items, best first; a pair within one tier is a tie, in the tier's order.
+
+    `strength` says how much better the first tier is than the second, so only their pairs carry it.
+    """
+    placed = [(item, place) for place, tier in enumerate(tiers) for item in tier]
+    return [
+        Pair(one, two, place == next_place, strength if (place, next_place) == (0, 1) else None)
+        for (one, place), (two, next_place) in combinations(placed, 2)
+    ]
+
+
+def insert_comparisons(ranked: Iterable[RankedTask]) -> int:
+    """Writes the pairs of rankings written in this same transaction; gives their number."""
+    rows = [
+        (item.ranking_id, item.project_id, item.prompt_id, *pair)
+        for item in ranked
+        for pair in comparisons_of(item.tiers, item.strength)
+    ]
+    columns = [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(7)]
+    with connection.cursor() as cursor:
+        # One statement whatever the number: 160k imported pairs are a minute as single rows.
+        cursor.execute(
+            "INSERT INTO annotation_comparison"
+            " (ranking_id, project_id, prompt_id, preferred_id, other_id, is_tie, strength)"
+            " SELECT * FROM unnest(%s::uuid[], %s::uuid[], %s::uuid[], %s::uuid[], %s::uuid[], %s::bool[],"
+            " %s::smallint[])",
+            columns,
+        )
+    return len(rows)

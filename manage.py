@@ -1,15 +1,25 @@
 #!/usr/bin/env python3
-"""Rankloop's command line. Finds the running embedded stack, or starts its own databases for the one command."""
+"""Rankloop's command line: uses the running embedded stack, or its own databases for the one command."""
 
 import os
 import sys
 
+from embedded.processes import ServerError
+from embedded.stack import databases_for
+
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-    from django.core.management import execute_from_command_line
+    try:
+        with databases_for(sys.argv) as own:
+            from django.core.management import execute_from_command_line
 
-    execute_from_command_line(sys.argv)
+            # `migrate` and its kin must see the database as it is; every other command needs today's tables.
+            if own and "migrat" not in sys.argv[1]:
+                execute_from_command_line([sys.argv[0], "migrate", "--verbosity=0"])
+            execute_from_command_line(sys.argv)
+    except ServerError as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from config.env import BadEnvironment, env_int, env_list, env_secret, env_str
+from config.env import BadEnvironment, env_list, env_secret, env_str
+from config.safety import unsafe
+from embedded.stack import addresses, default_state
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -19,13 +21,33 @@ if ENVIRONMENT not in {"embedded", "production"}:
 PRODUCTION = ENVIRONMENT == "production"
 DEBUG = False
 
-STATE = Path(env_str("RANKLOOP_STATE") or BASE_DIR / ".rankloop").resolve()
+_state = default_state()
+STATE = _state.path
 ARTEFACTS = STATE / "artefacts"
-PORT = env_int("PORT", 8000, low=1, high=65535)
+FRONTEND = BASE_DIR / "frontend" / "dist"
 
 SECRET_KEY = env_secret("SECRET_KEY")
-ALLOWED_HOSTS = env_list("ALLOWED_HOSTS") or ["localhost", "127.0.0.1", "[::1]", "testserver"]
+ALLOWED_HOSTS = env_list("ALLOWED_HOSTS")
 CSRF_TRUSTED_ORIGINS = env_list("CSRF_TRUSTED_ORIGINS")
+DATABASE_URL = env_secret("DATABASE_URL")
+BROKER_URL = env_secret("BROKER_URL")
+if PRODUCTION:
+    if reasons := list(
+        unsafe(
+            secret_key=SECRET_KEY,
+            allowed_hosts=ALLOWED_HOSTS,
+            csrf_trusted_origins=CSRF_TRUSTED_ORIGINS,
+            database_url=DATABASE_URL,
+            broker_url=BROKER_URL,
+        )
+    ):
+        raise BadEnvironment("RANKLOOP_ENV=production refuses to start:\n- " + "\n- ".join(reasons))
+else:
+    SECRET_KEY = SECRET_KEY or _state.secret_key()
+    _embedded = addresses(_state)
+    DATABASE_URL, BROKER_URL = DATABASE_URL or _embedded[0], BROKER_URL or _embedded[1]
+# The machine itself always may ask: health checks do.
+ALLOWED_HOSTS = [*ALLOWED_HOSTS, "localhost", "127.0.0.1", "[::1]"]
 
 
 def _database(url: str) -> dict[str, object]:
@@ -52,13 +74,13 @@ INSTALLED_APPS = [
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
-    "django.contrib.staticfiles",
     "rest_framework",
     "drf_spectacular",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "config.middleware.SecurityHeaders",
+    "config.middleware.StaticFiles",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -68,7 +90,7 @@ ROOT_URLCONF = "config.urls"
 ASGI_APPLICATION = "config.asgi.application"
 TEMPLATES: list[dict[str, object]] = []
 
-DATABASES = {"default": _database(env_str("DATABASE_URL") or "postgresql:///postgres")}
+DATABASES = {"default": _database(DATABASE_URL)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 AUTH_USER_MODEL = "annotation.User"
 AUTH_PASSWORD_VALIDATORS = [
@@ -77,16 +99,17 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 
 # In the database: the login throttle counts there, and its count must hold for all web processes together.
-CACHES = {
-    "default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "rankloop_cache"}
-}
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "rankloop_cache"}}
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_I18N = False
 USE_TZ = True
 STATIC_URL = "/static/"
-STATIC_ROOT = STATE / "static"
+# Vite's build is served as it is: nothing to collect.
+STATIC_ROOT = FRONTEND
+WHITENOISE_IMMUTABLE_FILE_TEST = r"^/static/assets/"
+WHITENOISE_ALLOW_ALL_ORIGINS = False
 DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 2**20
 FILE_UPLOAD_MAX_MEMORY_SIZE = 2 * 2**20
 
@@ -111,7 +134,7 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
 }
 
-CELERY_BROKER_URL = env_str("BROKER_URL")
+CELERY_BROKER_URL = BROKER_URL
 # Results are rows of ours, never the broker's; one message in hand at a time, so a long run holds up nothing.
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
@@ -135,3 +158,4 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = PRODUCTION
+SECURE_HSTS_SECONDS = 30 * 24 * 3600 if PRODUCTION else 0

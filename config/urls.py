@@ -1,8 +1,16 @@
-from django.urls import include, path
-from drf_spectacular.views import SpectacularAPIView
+from django.urls import include, path, re_path
+from drf_spectacular.views import SpectacularJSONAPIView
+
+from config import views
 
 urlpatterns = [
-    path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("healthz", views.healthz, name="healthz"),
+    path("api/schema/", SpectacularJSONAPIView.as_view(), name="schema"),
     path("api/v1/", include("annotation.api.urls")),
     path("api/v1/", include("training.api.urls")),
+    # Every other address is the page's own; an unknown one below api/ or static/ stays an error.
+    re_path(r"^(?!api/|static/)(?P<path>.*)$", views.page, name="page"),
 ]
+handler400 = "config.views.bad_request"
+handler404 = "config.views.not_found"
+handler500 = "config.views.server_error"

@@ -1,7 +1,7 @@
-"""The state folder: everything one installation keeps (databases, sockets, artefacts, logs, secrets), and who runs it.
+"""The state folder: what one installation keeps (databases, artefacts, logs, secrets), and who runs it.
 
-One process at a time runs the servers of a state folder. It holds an exclusive lock on `lock` (the kernel drops it
-with the process, however that ends) and says in `running.json` where the servers are.
+One process at a time runs the servers of a state folder. It holds a lock on the file `lock` (the kernel drops
+it with the process, however that ends) and says in `running.json` where the servers are.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import secrets
+import struct
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,9 +23,13 @@ _PRIVATE_FILE = 0o600
 # Others may pass through (root's Postgres runs as `nobody`) but not list; what is secret is itself private.
 _FOLDER_MODE = 0o711
 _SECRET_BYTES = 48
+# `struct flock` on 64-bit Linux: type, whence, start, length (0: to the end), pid. Locks of the open file
+# description, because they can be looked at without being taken, which flock() can't.
+_FLOCK = "hhqqi4x"
+_WHOLE_FILE = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
 
 
-class StateInUse(Exception):  # noqa: N818  (an outcome callers handle, not a fault)
+class StateInUse(Exception):
     """Another process runs this state folder's servers."""
 
 
@@ -73,7 +78,7 @@ class StateFolder:
         return self.keep_private("secret-key", secrets.token_urlsafe(_SECRET_BYTES))
 
     def keep_private(self, name: str, text: str) -> str:
-        """Store `text` in a file only its owner can read, unless the file is there already; what it holds then."""
+        """Store `text` in a file only its owner can read, unless that file is there; return what it holds."""
         target = self.path / name
         if not target.exists():
             self.create()
@@ -94,7 +99,7 @@ class StateFolder:
         self.create()
         with (self.path / "lock").open("w") as handle:
             try:
-                fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+                fcntl.fcntl(handle, fcntl.F_OFD_SETLKW if wait else fcntl.F_OFD_SETLK, _WHOLE_FILE)
             except BlockingIOError:
                 raise StateInUse from None
             self._announcement.unlink(missing_ok=True)
@@ -111,16 +116,12 @@ class StateFolder:
         partial.replace(self._announcement)
 
     def running(self) -> Running | None:
-        """What runs the servers now. None when nothing does, and while a start has not come far enough to say."""
+        """What runs the servers now. None when nothing does, and while a start can't say yet."""
         try:
             with (self.path / "lock").open() as handle:
-                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-                return None  # nobody holds it: whatever running.json says is left from a killed process
-        except FileNotFoundError:
-            return None
-        except BlockingIOError:
-            pass
-        try:
+                found = fcntl.fcntl(handle, fcntl.F_OFD_GETLK, _WHOLE_FILE)
+            if struct.unpack(_FLOCK, found)[0] == fcntl.F_UNLCK:
+                return None  # what running.json says is left from a killed process
             return Running(**json.loads(self._announcement.read_text()))
         except FileNotFoundError:
             return None

@@ -16,8 +16,8 @@ from typing import IO
 
 import pytest
 
-from embedded.postgres import Postgres
-from embedded.valkey import Valkey
+from embedded.servers import Servers
+from embedded.state import StateFolder
 
 _PREFIX = "rankloop-tests-"
 _stash = pytest.StashKey["Services"]()
@@ -28,25 +28,21 @@ class Services:
         self.home = Path(tempfile.mkdtemp(prefix=_PREFIX))
         self.home.chmod(0o711)  # root's Postgres runs as `nobody`, which has to pass through
         self._lock = _lock(self.home)
-        self._postgres = Postgres(self.home / "postgres", log=self.home / "postgres.log", durable=False)
-        self._valkey = Valkey(self.home / "valkey", log=self.home / "valkey.log")
+        for name in ("DATABASE_URL", "BROKER_URL"):
+            os.environ.pop(name, None)  # whatever the shell names, tests never touch it
+        self._servers = Servers(StateFolder(self.home), durable=False)
 
     def start(self) -> None:
         try:
-            for server in (self._postgres, self._valkey):
-                server.launch()
-            for server in (self._postgres, self._valkey):
-                server.wait_ready()
+            self._servers.start()
         except BaseException:
             self.stop()
             raise
-        os.environ["DATABASE_URL"] = self._postgres.url
-        os.environ["BROKER_URL"] = self._valkey.url
+        os.environ.update(self._servers.environment)
         os.environ["RANKLOOP_STATE"] = str(self.home / "state")
 
     def stop(self) -> None:
-        self._valkey.stop()
-        self._postgres.stop()
+        self._servers.stop()
         shutil.rmtree(self.home, ignore_errors=True)
 
 

@@ -1,0 +1,42 @@
+"""What RANKLOOP_ENV=production refuses to start with. A list, so that all of it can be mended at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from urllib.parse import urlsplit
+
+_SHORTEST_SECRET_CHARACTERS = 40
+_FEWEST_DIFFERENT_CHARACTERS = 10
+_EXAMPLE_WORDS = ("change", "secret-key", "insecure", "example", "password")
+
+
+def unsafe(
+    *,
+    secret_key: str,
+    allowed_hosts: Sequence[str],
+    csrf_trusted_origins: Sequence[str],
+    database_url: str,
+    broker_url: str,
+) -> Iterator[str]:
+    """Each unsafe value with its variable's name and what to do."""
+    if not secret_key:
+        yield "SECRET_KEY is missing: who knows it can forge every login. Make one: openssl rand -base64 48"
+    elif len(secret_key) < _SHORTEST_SECRET_CHARACTERS or len(set(secret_key)) < _FEWEST_DIFFERENT_CHARACTERS:
+        yield f"SECRET_KEY can be guessed: it needs {_SHORTEST_SECRET_CHARACTERS} random characters or more."
+    elif any(word in secret_key.lower() for word in _EXAMPLE_WORDS):
+        yield "SECRET_KEY is an example from somewhere. Make one: openssl rand -base64 48"
+    if not allowed_hosts:
+        yield "ALLOWED_HOSTS is missing: name the hosts people use, separated by commas."
+    for host in allowed_hosts:
+        if "*" in host or host == ".":
+            yield f"ALLOWED_HOSTS has {host!r}, which lets a request claim any host. Name the hosts."
+    for origin in csrf_trusted_origins:
+        parts = urlsplit(origin)
+        if "*" in origin or not parts.hostname:
+            yield f"CSRF_TRUSTED_ORIGINS has {origin!r}; it needs whole origins such as https://rank.example.org."
+        elif parts.scheme != "https" and parts.hostname not in {"localhost", "127.0.0.1"}:
+            yield f"CSRF_TRUSTED_ORIGINS has {origin!r}: plain http lets others read log-ins. Use https."
+    if not database_url:
+        yield "DATABASE_URL is missing: production needs a Postgres that is backed up, not the embedded one."
+    if not broker_url:
+        yield "BROKER_URL is missing: production needs a Valkey that the web and worker machines share."

@@ -1,0 +1,84 @@
+"""What belongs to no app: liveness, the page, and errors outside the API's views in the API's one shape."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from django.conf import settings
+from django.db import Error as DatabaseError
+from django.db import connection
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+from kombu.exceptions import OperationalError
+
+from config.celery import app
+from config.problems import ProblemRenderer, problem_body
+
+_BROKER_SECONDS = 2.0
+_NOT_BUILT = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Rankloop</title>
+<h1>The page is not built yet</h1>
+<p>The server and its API run; the files of the page are missing. Build them, then start again:</p>
+<pre>scripts/up</pre><p>or, with Node 22.12 or newer of your own:</p>
+<pre>cd frontend &amp;&amp; npm ci &amp;&amp; npm run build</pre></html>"""
+
+
+@never_cache
+@require_safe
+def healthz(request: HttpRequest) -> JsonResponse:
+    """200 when requests can be served: the database answers and the broker takes messages. 503 says which not."""
+    parts = {"database": _database(), "broker": _broker()}
+    healthy = all(state == "ok" for state in parts.values())
+    status = HTTPStatus.OK if healthy else HTTPStatus.SERVICE_UNAVAILABLE
+    return JsonResponse({"status": "ok" if healthy else "unavailable", **parts}, status=status)
+
+
+def _database() -> str:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except DatabaseError:
+        return "unreachable"
+    return "ok"
+
+
+def _broker() -> str:
+    try:
+        with app.connection_for_write(
+            transport_options={"socket_connect_timeout": _BROKER_SECONDS}
+        ) as broker:
+            broker.default_channel.client.ping()
+    except (OperationalError, OSError, *broker_errors()):
+        return "unreachable"
+    return "ok"
+
+
+def broker_errors() -> tuple[type[Exception], ...]:
+    return app.connection_for_write().connection_errors
+
+
+@never_cache
+@require_safe
+def page(request: HttpRequest, path: str = "") -> HttpResponse:
+    """The single page, for each of its addresses. Its files are hashed; this one must not be cached."""
+    try:
+        return HttpResponse((settings.FRONTEND / "index.html").read_bytes())
+    except FileNotFoundError:
+        return HttpResponse(_NOT_BUILT, status=HTTPStatus.SERVICE_UNAVAILABLE)
+
+
+def _problem(status: HTTPStatus, detail: str) -> JsonResponse:
+    body = problem_body(status=status, detail=detail)
+    return JsonResponse(body, status=status, content_type=ProblemRenderer.media_type)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> JsonResponse:
+    return _problem(HTTPStatus.BAD_REQUEST, "The request was refused before it reached the API.")
+
+
+def not_found(request: HttpRequest, exception: Exception) -> JsonResponse:
+    return _problem(HTTPStatus.NOT_FOUND, f"There is nothing at {request.path}.")
+
+
+def server_error(request: HttpRequest) -> JsonResponse:
+    return _problem(HTTPStatus.INTERNAL_SERVER_ERROR, "An error of ours; the server's log has its cause.")

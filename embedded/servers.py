@@ -1,0 +1,54 @@
+"""The two servers of a state folder. Where DATABASE_URL or BROKER_URL names an outside one, that is used."""
+
+from __future__ import annotations
+
+import os
+
+from embedded.postgres import Postgres
+from embedded.state import StateFolder
+from embedded.valkey import Valkey
+
+
+class Servers:
+    """Start in parallel, stop together; `environment` is what finds them."""
+
+    def __init__(self, state: StateFolder, *, durable: bool = True) -> None:
+        self.state = state
+        self._durable = durable
+        self._started: list[Postgres | Valkey] = []
+        self.database_url = os.environ.get("DATABASE_URL", "").strip()
+        self.broker_url = os.environ.get("BROKER_URL", "").strip()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {"DATABASE_URL": self.database_url, "BROKER_URL": self.broker_url}
+
+    @property
+    def processes(self) -> dict[str, Postgres | Valkey]:
+        return {type(server).__name__.lower(): server for server in self._started}
+
+    def start(self) -> None:
+        """Return when both answer. On any failure none is left running."""
+        try:
+            if not self.database_url:
+                postgres = Postgres(
+                    self.state.postgres, log=self.state.logs / "postgres.log", durable=self._durable
+                )
+                self._started.append(postgres)
+                postgres.launch()
+                self.database_url = postgres.url
+            if not self.broker_url:
+                valkey = Valkey(self.state.valkey, log=self.state.logs / "valkey.log")
+                self._started.append(valkey)
+                valkey.launch()
+                self.broker_url = valkey.url
+            for server in self._started:
+                server.wait_ready()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        for server in reversed(self._started):
+            server.stop()
+        self._started.clear()

@@ -1,0 +1,87 @@
+"""How one command of manage.py gets its databases: the running stack's, or its own for as long as it runs."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from embedded.servers import Servers
+from embedded.state import Running, StateFolder, StateInUse
+
+# Commands that never connect; a wrong entry here shows at once as a refused connection.
+_NEEDS_NO_DATABASE = frozenset(
+    {"help", "version", "--help", "-h", "--version", "check", "spectacular", "collectstatic"}
+)
+_POLL_SECONDS = 0.2
+
+
+def default_state() -> StateFolder:
+    """RANKLOOP_STATE, or .rankloop beside manage.py."""
+    named = os.environ.get("RANKLOOP_STATE", "").strip()
+    return StateFolder(Path(named or Path(__file__).resolve().parent.parent / ".rankloop").resolve())
+
+
+def addresses(state: StateFolder) -> tuple[str, str]:
+    """(database URL, broker URL): the environment's, else the running stack's, else where it would be."""
+    database, broker = _from_environment("DATABASE_URL"), _from_environment("BROKER_URL")
+    if database and broker:
+        return database, broker
+    running = state.running()
+    if running is not None:
+        return database or running.database_url, broker or running.broker_url
+    sockets = (state.postgres / "socket", state.valkey / "socket" / "valkey.sock")
+    return database or f"postgresql:///postgres?host={sockets[0]}", broker or f"redis+socket://{sockets[1]}"
+
+
+@contextmanager
+def databases_for(argv: Sequence[str]) -> Iterator[bool]:
+    """DATABASE_URL and BROKER_URL in the environment; true when the servers are the body's own."""
+    command = argv[1] if len(argv) > 1 else "help"
+    outside = _from_environment("DATABASE_URL") and _from_environment("BROKER_URL")
+    if outside or command in _NEEDS_NO_DATABASE or "--help" in argv:
+        yield False
+        return
+    with ExitStack() as owned:
+        servers = _join_or_start(default_state(), owned)
+        yield servers is not None
+
+
+def _join_or_start(state: StateFolder, owned: ExitStack) -> Servers | None:
+    """The running stack (None), or own servers that `owned` stops.
+
+    Another command that runs its own is waited for: it would take them away in the middle of ours.
+    """
+    waiting = False
+    while True:
+        running = state.running()
+        if running is not None and running.kind == "supervisor":
+            _fill_environment(running.database_url, running.broker_url)
+            return None
+        try:
+            owned.enter_context(state.lock())
+        except StateInUse:
+            if not waiting:
+                sys.stderr.write(f"Waiting for the process that uses {state.path}.\n")
+                waiting = True
+            time.sleep(_POLL_SECONDS)
+            continue
+        servers = Servers(state)
+        servers.start()
+        owned.callback(servers.stop)
+        state.announce(Running(os.getpid(), "command", servers.database_url, servers.broker_url))
+        _fill_environment(servers.database_url, servers.broker_url)
+        return servers
+
+
+def _from_environment(name: str) -> str:
+    return os.environ.get(name, "").strip()
+
+
+def _fill_environment(database_url: str, broker_url: str) -> None:
+    for name, url in (("DATABASE_URL", database_url), ("BROKER_URL", broker_url)):
+        if not _from_environment(name):
+            os.environ[name] = url

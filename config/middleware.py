@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.deprecation import MiddlewareMixin
-from whitenoise.middleware import WhiteNoiseMiddleware
+from whitenoise.base import WhiteNoise
+from whitenoise.responders import Response, StaticFile
 
 # What models write is untrusted: even markup that slipped through the page's sanitiser can't run a script,
 # load an image (a request with the answer in its address) or send a form away. Styles alone may stand inline:
@@ -35,6 +37,10 @@ _HEADERS = {
 }
 
 
+# Vite puts a file's hash into its name there, so a browser may keep it for ever.
+_HASHED_FILES = "/static/assets/"
+
+
 class SecurityHeaders(MiddlewareMixin):
     """The policy on every answer, the API's and the error pages' too."""
 
@@ -44,30 +50,38 @@ class SecurityHeaders(MiddlewareMixin):
         return response
 
 
-class StaticFiles(WhiteNoiseMiddleware):
-    """WhiteNoise, also on the event loop.
+class StaticFiles:
+    """The page's built files, by WhiteNoise's index of them (types, caching, compressed variants, ranges).
 
-    The original is sync-only: under ASGI it sends every request through a thread, and streams its files from
-    a sync iterator, which Django reads whole with a warning. These files are small and sent whole.
+    WhiteNoise's own middleware is sync-only: under ASGI it sends every request through a thread, and streams its
+    files from a sync iterator, which Django reads whole with a warning. These files are small and sent whole.
     """
 
     sync_capable = True
     async_capable = True
 
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
-        super().__init__(get_response)
+        self.get_response = get_response
+        root = settings.FRONTEND if settings.FRONTEND.is_dir() else None
+        self._files: dict[str, StaticFile] = WhiteNoise(
+            None,
+            root,
+            prefix=settings.STATIC_URL,
+            allow_all_origins=False,
+            immutable_file_test=lambda path, url: url.startswith(_HASHED_FILES),
+        ).files
         if iscoroutinefunction(get_response):
             markcoroutinefunction(self)
 
-    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
-        found = self.files.get(request.path_info)
+    def __call__(self, request: HttpRequest) -> Any:
+        found = self._files.get(request.path_info)
         if found is None:
             return self.get_response(request)
         answer = _whole(found.get_response(request.method, request.META))
         return _awaitable(answer) if iscoroutinefunction(self) else answer
 
 
-def _whole(found: Any) -> HttpResponse:
+def _whole(found: Response) -> HttpResponse:
     body = b""
     if found.file is not None:
         with found.file:

@@ -106,10 +106,6 @@ TIME_ZONE = "UTC"
 USE_I18N = False
 USE_TZ = True
 STATIC_URL = "/static/"
-# Vite's build is served as it is: nothing to collect.
-STATIC_ROOT = FRONTEND
-WHITENOISE_IMMUTABLE_FILE_TEST = r"^/static/assets/"
-WHITENOISE_ALLOW_ALL_ORIGINS = False
 DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 2**20
 FILE_UPLOAD_MAX_MEMORY_SIZE = 2 * 2**20
 

@@ -26,7 +26,7 @@ _NOT_BUILT = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Rank
 @never_cache
 @require_safe
 def healthz(request: HttpRequest) -> JsonResponse:
-    """200 when requests can be served: the database answers and the broker takes messages. 503 says which not."""
+    """200 when the database answers and the broker takes messages; 503 says which does not."""
     parts = {"database": _database(), "broker": _broker()}
     healthy = all(state == "ok" for state in parts.values())
     status = HTTPStatus.OK if healthy else HTTPStatus.SERVICE_UNAVAILABLE
@@ -43,18 +43,14 @@ def _database() -> str:
 
 
 def _broker() -> str:
+    broker = app.connection_for_write(transport_options={"socket_connect_timeout": _BROKER_SECONDS})
     try:
-        with app.connection_for_write(
-            transport_options={"socket_connect_timeout": _BROKER_SECONDS}
-        ) as broker:
-            broker.default_channel.client.ping()
-    except (OperationalError, OSError, *broker_errors()):
+        broker.default_channel.client.ping()
+    except (OperationalError, *broker.connection_errors):
         return "unreachable"
+    finally:
+        broker.release()
     return "ok"
-
-
-def broker_errors() -> tuple[type[Exception], ...]:
-    return app.connection_for_write().connection_errors
 
 
 @never_cache

@@ -41,7 +41,9 @@ def addresses(state: StateFolder) -> tuple[str, str]:
 def databases_for(argv: Sequence[str]) -> Iterator[bool]:
     """DATABASE_URL and BROKER_URL in the environment; true when the servers are the body's own."""
     command = argv[1] if len(argv) > 1 else "help"
-    outside = _from_environment("DATABASE_URL") and _from_environment("BROKER_URL")
+    outside = _named_outside("DATABASE_URL") and _named_outside("BROKER_URL")
+    # In production without addresses the settings refuse to start, which is better than a server of our own.
+    outside = outside or _from_environment("RANKLOOP_ENV") == "production"
     if outside or command in _NEEDS_NO_DATABASE or "--help" in argv:
         yield False
         return
@@ -81,7 +83,11 @@ def _from_environment(name: str) -> str:
     return os.environ.get(name, "").strip()
 
 
+def _named_outside(name: str) -> bool:
+    return bool(_from_environment(name) or _from_environment(f"{name}_FILE"))
+
+
 def _fill_environment(database_url: str, broker_url: str) -> None:
     for name, url in (("DATABASE_URL", database_url), ("BROKER_URL", broker_url)):
-        if not _from_environment(name):
+        if not _named_outside(name):
             os.environ[name] = url

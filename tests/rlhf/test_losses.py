@@ -1,0 +1,213 @@
+"""Each loss against hand-computed values, an obvious fp64 loop, and its own derivative."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from training.rlhf import losses
+
+RAGGED = torch.tensor([[0, 1, 2, 3], [1, 0, 0, -1], [0, 0, -1, -1], [2, 0, 1, 1]])
+
+
+def rewards() -> Tensor:
+    return torch.randn(RAGGED.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+
+
+def sigmoid(x: float) -> float:
+    return 1 / (1 + math.exp(-x))
+
+
+def pairs_of(tiers: list[int]) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """(preferred pairs, tied pairs) of one ranking, the obvious way."""
+    real = [i for i, tier in enumerate(tiers) if tier >= 0]
+    strict = [(i, j) for i, j in itertools.permutations(real, 2) if tiers[i] < tiers[j]]
+    return strict, [(i, j) for i, j in itertools.combinations(real, 2) if tiers[i] == tiers[j]]
+
+
+def by_hand(
+    won: Callable[[float], float], tied: Callable[[float], float] | None, values: Tensor, tiers: Tensor
+) -> list[float]:
+    """-log probabilities averaged over the pairs of each ranking, in Python floats."""
+    means = []
+    for row, order in zip(values.tolist(), tiers.tolist(), strict=True):
+        strict, ties = pairs_of(order)
+        terms = [-math.log(won(row[i] - row[j])) for i, j in strict]
+        if tied is not None:
+            terms += [-math.log(tied(row[i] - row[j])) for i, j in ties]
+        means.append(sum(terms) / len(terms) if terms else 0.0)
+    return means
+
+
+def test_bradley_terry_of_one_pair_is_minus_log_sigmoid_of_the_difference() -> None:
+    loss = losses.bradley_terry(torch.tensor([[1.5, 0.5]]), torch.tensor([[0, 1]]))
+    assert loss.item() == pytest.approx(math.log(1 + math.exp(-1)), abs=1e-7)
+
+
+def test_bradley_terry_averages_the_pairs_of_each_ranking_across_tiers() -> None:
+    expected = by_hand(sigmoid, None, rewards(), RAGGED)
+    assert losses.bradley_terry(rewards(), RAGGED).tolist() == pytest.approx(expected, abs=1e-12)
+    assert expected[2] == 0.0  # all tied: nothing to say
+
+
+def test_label_smoothing_mixes_in_the_pair_turned_round() -> None:
+    smoothed = losses.bradley_terry(torch.tensor([[2.0, 0.0]]), torch.tensor([[0, 1]]), label_smoothing=0.2)
+    assert smoothed.item() == pytest.approx(
+        -0.8 * math.log(sigmoid(2)) - 0.2 * math.log(sigmoid(-2)), abs=1e-6
+    )
+    with pytest.raises(ValueError, match="label_smoothing"):
+        losses.bradley_terry(torch.zeros(1, 2), torch.tensor([[0, 1]]), label_smoothing=0.5)
+
+
+def test_rao_kupper_is_its_published_probabilities_and_they_add_up_to_one() -> None:
+    threshold = torch.tensor(0.7, dtype=torch.float64)
+    theta = math.exp(0.7)
+
+    def won(d: float) -> float:
+        return 1 / (1 + theta * math.exp(-d))
+
+    def tied(d: float) -> float:  # (theta^2 - 1) p_i p_j / ((p_i + theta p_j) (p_j + theta p_i)) with p = e^r
+        return (theta**2 - 1) / ((1 + theta * math.exp(-d)) * (1 + theta * math.exp(d)))
+
+    assert won(0.3) + won(-0.3) + tied(0.3) == pytest.approx(1.0, abs=1e-12)
+    assert losses.rao_kupper(rewards(), RAGGED, threshold).tolist() == pytest.approx(
+        by_hand(won, tied, rewards(), RAGGED), abs=1e-12
+    )
+
+
+def test_davidson_is_its_published_probabilities_and_they_add_up_to_one() -> None:
+    nu = 0.4
+
+    def won(d: float) -> float:
+        return math.exp(d / 2) / (math.exp(d / 2) + math.exp(-d / 2) + nu)
+
+    def tied(d: float) -> float:
+        return nu / (math.exp(d / 2) + math.exp(-d / 2) + nu)
+
+    assert won(0.3) + won(-0.3) + tied(0.3) == pytest.approx(1.0, abs=1e-12)
+    log_nu = torch.tensor(math.log(nu), dtype=torch.float64)
+    assert losses.davidson(rewards(), RAGGED, log_nu).tolist() == pytest.approx(
+        by_hand(won, tied, rewards(), RAGGED), abs=1e-12
+    )
+
+
+def test_both_tie_models_are_bradley_terry_where_ties_have_no_room() -> None:
+    strict = torch.tensor([[0, 2, 1, 3]])
+    values = rewards()[:1]
+    plain = losses.bradley_terry(values, strict)
+    assert torch.allclose(losses.rao_kupper(values, strict, torch.tensor(0.0)), plain)
+    assert torch.allclose(losses.davidson(values, strict, torch.tensor(-60.0, dtype=torch.float64)), plain)
+
+
+def test_plackett_luce_is_the_product_of_choices_from_best_to_worst() -> None:
+    values = rewards()[:1]
+    strength = [math.exp(r) for r in values[0].tolist()]
+    expected = 0.0
+    for chosen, left in ((2, [0, 1, 2, 3]), (0, [0, 1, 3]), (3, [1, 3])):
+        expected -= math.log(strength[chosen] / sum(strength[i] for i in left))
+    loss = losses.plackett_luce(values, torch.tensor([[1, 3, 0, 2]]))
+    assert loss.item() == pytest.approx(expected / 3, abs=1e-12)
+
+
+def test_plackett_luce_probabilities_of_all_orders_add_up_to_one() -> None:
+    values = rewards()[:1]
+    orders = torch.tensor(list(itertools.permutations(range(4))))
+    total = (-3 * losses.plackett_luce(values.expand(24, 4), orders)).exp().sum()
+    assert total.item() == pytest.approx(1.0, abs=1e-12)
+
+
+def test_a_top_one_ranking_is_one_choice_and_two_responses_are_bradley_terry() -> None:
+    values = rewards()[:1]
+    top = losses.plackett_luce(values, torch.tensor([[1, 0, 1, 1]]))
+    assert top.item() == pytest.approx((values.logsumexp(1) - values[0, 1]).item(), abs=1e-12)
+    pair, order = rewards()[:, :2], torch.tensor([[0, 1], [1, 0], [0, 1], [1, 0]])
+    assert torch.allclose(losses.plackett_luce(pair, order), losses.bradley_terry(pair, order))
+
+
+def test_a_tied_tier_is_chosen_from_the_same_remainder() -> None:
+    loss = losses.plackett_luce(
+        torch.tensor([[1.0, 2.0, 0.5]], dtype=torch.float64), torch.tensor([[0, 0, 1]])
+    )
+    remainder = math.log(math.exp(1) + math.exp(2) + math.exp(0.5))
+    assert loss.item() == pytest.approx((2 * remainder - 3.0) / 2, abs=1e-12)
+
+
+def test_centring_is_the_squared_sum_of_each_pair_and_zero_only_around_zero() -> None:
+    assert losses.centring(torch.tensor([[2.0, 1.0, 0.0]]), torch.tensor([[0, 1, -1]])).item() == 9.0
+    assert losses.centring(torch.tensor([[1.0, -1.0]]), torch.tensor([[0, 1]])).item() == 0.0
+
+
+def test_pair_accuracy_counts_an_equal_pair_one_half_and_no_pair_as_nan() -> None:
+    values = torch.tensor([[3.0, 1.0, 1.0], [1.0, 2.0, 0.0]])
+    accuracy = losses.pair_accuracy(values, torch.tensor([[0, 1, 2], [0, 0, -1]]))
+    assert accuracy[0].item() == pytest.approx(2.5 / 3)
+    assert math.isnan(accuracy[1].item())
+
+
+LOSSES: dict[str, Callable[[Tensor], Tensor]] = {
+    "bradley_terry": lambda r: losses.bradley_terry(r, RAGGED, label_smoothing=0.1),
+    "rao_kupper": lambda r: losses.rao_kupper(r, RAGGED, torch.tensor(0.5, dtype=torch.float64)),
+    "davidson": lambda r: losses.davidson(r, RAGGED, torch.tensor(-0.5, dtype=torch.float64)),
+    "plackett_luce": lambda r: losses.plackett_luce(r, RAGGED),
+    "centring": lambda r: losses.centring(r, RAGGED),
+}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_the_gradient_is_the_derivative(name: str) -> None:
+    assert torch.autograd.gradcheck(LOSSES[name], (rewards().requires_grad_(),))
+
+
+def test_the_tie_parameters_have_their_derivative_too() -> None:
+    parameter = torch.tensor(0.6, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda h: losses.rao_kupper(rewards(), RAGGED, h), (parameter,))
+    assert torch.autograd.gradcheck(lambda v: losses.davidson(rewards(), RAGGED, v), (parameter,))
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_whatever_stands_in_the_padding_reaches_neither_loss_nor_gradient(name: str) -> None:
+    clean, dirty = rewards().requires_grad_(), rewards()
+    dirty[RAGGED < 0] = torch.tensor([math.nan, math.inf, -math.inf], dtype=torch.float64)
+    dirty.requires_grad_()
+    (expected,) = torch.autograd.grad(LOSSES[name](clean).sum(), clean)
+    (found,) = torch.autograd.grad(LOSSES[name](dirty).sum(), dirty)
+    assert torch.equal(LOSSES[name](clean), LOSSES[name](dirty))
+    assert torch.equal(expected, found)
+    assert torch.isfinite(found).all()
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_far_apart_rewards_stay_finite_in_single_precision(name: str) -> None:
+    far = (rewards().float() * 1e4).requires_grad_()
+    loss = LOSSES[name](far)
+    loss.sum().backward()
+    assert torch.isfinite(loss).all()
+    assert far.grad is not None
+    assert torch.isfinite(far.grad).all()
+
+
+def test_shapes_that_differ_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"rewards \(2, 3\) and tiers \(2, 2\)"):
+        losses.bradley_terry(torch.zeros(2, 3), torch.zeros(2, 2, dtype=torch.long))
+
+
+def test_the_clipped_policy_loss_stops_rewarding_a_move_beyond_the_clip() -> None:
+    old = torch.zeros(4, dtype=torch.float64)
+    new = torch.log(torch.tensor([1.5, 0.5, 1.5, 0.5], dtype=torch.float64)).requires_grad_()
+    advantage = torch.tensor([1.0, -1.0, -1.0, 1.0], dtype=torch.float64)
+    loss = losses.clipped_policy_loss(new, old, advantage, clip=0.2)
+    assert loss.tolist() == pytest.approx([-1.2, 0.8, 1.5, -0.5])
+    loss.sum().backward()
+    assert new.grad is not None
+    assert new.grad.tolist() == pytest.approx([0.0, 0.0, 1.5, -0.5])
+
+
+def test_the_clipped_value_loss_takes_the_worse_of_both() -> None:
+    values, old, returns = torch.tensor([1.0, 0.1]), torch.tensor([0.0, 0.0]), torch.tensor([1.0, 1.0])
+    loss = losses.clipped_value_loss(values, old, returns, clip=0.2)
+    assert loss.tolist() == pytest.approx([0.5 * 0.8**2, 0.5 * 0.9**2])

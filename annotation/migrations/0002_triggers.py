@@ -69,10 +69,10 @@ BEGIN
     SELECT r.id INTO bad FROM added r
       LEFT JOIN annotation_rankingtask t ON t.id = r.task_id
       LEFT JOIN annotation_assignment a ON a.id = r.assignment_id
-      LEFT JOIN annotation_ranking old ON old.id = r.supersedes_id
+      LEFT JOIN annotation_ranking former ON former.id = r.supersedes_id
      WHERE t.project_id <> r.project_id
         OR (r.assignment_id IS NOT NULL AND (a.task_id, a.annotator_id) IS DISTINCT FROM (r.task_id, r.annotator_id))
-        OR (r.supersedes_id IS NOT NULL AND (old.task_id, old.annotator_id, old.annotator_label)
+        OR (r.supersedes_id IS NOT NULL AND (former.task_id, former.annotator_id, former.annotator_label)
                 IS DISTINCT FROM (r.task_id, r.annotator_id, r.annotator_label))
         OR cardinality(r.shown_order) <> (
             SELECT count(*) FILTER (WHERE s.response_id = ANY (r.shown_order))

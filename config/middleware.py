@@ -53,8 +53,8 @@ class SecurityHeaders(MiddlewareMixin):
 class StaticFiles:
     """The page's built files, by WhiteNoise's index of them (types, caching, compressed variants, ranges).
 
-    WhiteNoise's own middleware is sync-only: under ASGI it sends every request through a thread, and streams its
-    files from a sync iterator, which Django reads whole with a warning. These files are small and sent whole.
+    WhiteNoise's own middleware is sync-only: under ASGI it sends every request through a thread, and streams
+    its files from a sync iterator, which Django reads whole with a warning. These are small: sent whole.
     """
 
     sync_capable = True

@@ -23,7 +23,7 @@ DEBUG = False
 
 _state = default_state()
 STATE = _state.path
-ARTEFACTS = STATE / "artefacts"
+ARTEFACTS = _state.artefacts
 FRONTEND = BASE_DIR / "frontend" / "dist"
 
 SECRET_KEY = env_secret("SECRET_KEY")

@@ -24,7 +24,7 @@ class Servers:
         return {"DATABASE_URL": self.database_url, "BROKER_URL": self.broker_url}
 
     @property
-    def processes(self) -> dict[str, Postgres | Valkey]:
+    def started(self) -> dict[str, Postgres | Valkey]:
         return {type(server).__name__.lower(): server for server in self._started}
 
     def start(self) -> None:

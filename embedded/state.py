@@ -57,6 +57,10 @@ class StateFolder:
         return self.path / "valkey"
 
     @property
+    def artefacts(self) -> Path:
+        return self.path / "artefacts"
+
+    @property
     def logs(self) -> Path:
         return self.path / "logs"
 
@@ -65,6 +69,8 @@ class StateFolder:
             self.path.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
             if self.path.stat().st_uid == os.geteuid():
                 self.path.chmod(_FOLDER_MODE)
+            for private in (self.logs, self.artefacts):
+                private.mkdir(mode=0o700, exist_ok=True)
             probe = tempfile.TemporaryFile(dir=self.path)  # noqa: SIM115
         except OSError as error:
             raise ServerError(

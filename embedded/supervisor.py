@@ -1,0 +1,277 @@
+"""The whole of Rankloop on one machine: servers, web, workers and beat as children of one process.
+
+Signals are blocked and taken one at a time in one loop: nothing runs in a signal handler or a second thread
+(the parent-death signal is tied to the thread that starts a child). A child that ends is started again, more
+slowly each time; a supervisor that is killed takes all of them with it.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from embedded import processes
+from embedded.postgres import Postgres
+from embedded.processes import ServerError
+from embedded.servers import Servers
+from embedded.state import Running, StateFolder
+from embedded.valkey import Valkey
+
+ROOT = Path(__file__).resolve().parent.parent
+_LOOPBACK = "127.0.0.1"
+_STOP_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+_HANDLED = _STOP_SIGNALS | {signal.SIGCHLD}
+_BACKLOG = 512
+_READY_SECONDS = 60.0
+_READY_POLL_SECONDS = 0.05
+# A worker finishes the message in hand, then ends; a training run takes longer than this. It is killed, and
+# found again by the sweep for orphaned runs after the next start.
+_GRACE_SECONDS = 5.0
+_RESTART_DELAYS_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+_STEADY_SECONDS = 60.0  # a child that lived this long starts again without delay
+_DEMO_MARKER = "demo-created"
+
+
+class StopRequested(Exception):
+    """Someone wants the stack to end."""
+
+
+@dataclass
+class Service:
+    """A child that is started again whenever it ends."""
+
+    name: str
+    start: Callable[[], subprocess.Popen[bytes]]
+    log: Path
+    process: subprocess.Popen[bytes]
+    started_at: float
+    failures: int = 0
+    restart_at: float | None = None
+
+
+class Supervisor:
+    def __init__(self, state: StateFolder, *, port: int, demo: bool) -> None:
+        self.state = state
+        self.demo = demo
+        self.servers = Servers(state)
+        self._services: list[Service] = []
+        self._one_shot: subprocess.Popen[bytes] | None = None
+        self._listener = _listen(port)
+        self.address = f"http://{_LOOPBACK}:{self._listener.getsockname()[1]}"
+
+    def run(self) -> None:
+        """Serve until a stop signal. Call under the state folder's lock."""
+        began = time.monotonic()
+        signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
+        try:
+            self.servers.start()
+            for name, server in self.servers.started.items():
+                self._services.append(
+                    Service(name, _restarter(server), server.log, server.process, time.monotonic())
+                )
+            self._migrate()
+            database, broker = self.servers.database_url, self.servers.broker_url
+            self.state.announce(Running(os.getpid(), "supervisor", database, broker, self.address))
+            for name, argv in _programs(self._listener.fileno()).items():
+                self._add(name, argv)
+            self._wait_ready()
+            _say(f"Rankloop is ready at {self.address} after {time.monotonic() - began:.1f} s.")
+            _say(f"Logs: {self.state.logs}. Ctrl-C stops everything.")
+            self._create_demo()
+            while True:
+                self._tend(self._next_restart())
+        except StopRequested:
+            _say("Stopping.")
+        finally:
+            self._stop()
+
+    def _add(self, name: str, argv: Sequence[str]) -> None:
+        log = self.state.logs / f"{name}.log"
+
+        def start() -> subprocess.Popen[bytes]:
+            return self._spawn(argv, log=log, pass_fds=(self._listener.fileno(),) if name == "web" else ())
+
+        self._services.append(Service(name, start, log, start(), time.monotonic()))
+
+    def _spawn(
+        self, argv: Sequence[str], *, log: Path | None, pass_fds: Sequence[int] = ()
+    ) -> subprocess.Popen[bytes]:
+        environment = os.environ | self.servers.environment
+        environment |= {"RANKLOOP_STATE": str(self.state.path), "PYTHONUNBUFFERED": "1"}
+        return processes.spawn([sys.executable, *argv], log=log, env=environment, cwd=ROOT, pass_fds=pass_fds)
+
+    def _migrate(self) -> None:
+        log = self.state.logs / "migrate.log"
+        migration = self._spawn(["manage.py", "migrate", "--no-input", "--verbosity=1"], log=log)
+        try:
+            while migration.poll() is None:
+                self._tend(None)
+        finally:
+            if migration.poll() is None:
+                processes.stop(migration, [(signal.SIGTERM, _GRACE_SECONDS)])
+        if migration.returncode != 0:
+            raise ServerError(
+                f"The database could not be migrated. The log, {log}, ends:\n{processes.tail(log)}"
+            )
+
+    def _wait_ready(self) -> None:
+        deadline = time.monotonic() + _READY_SECONDS
+        while not _healthy(self._listener.getsockname()[1]):
+            self._tend(_READY_POLL_SECONDS)
+            web = next(service for service in self._services if service.name == "web")
+            if web.failures > 1 or time.monotonic() > deadline:
+                raise ServerError(
+                    f"The web server does not answer. Its log, {web.log}, ends:\n{processes.tail(web.log)}"
+                )
+
+    def _create_demo(self) -> None:
+        if not self.demo or (self.state.path / _DEMO_MARKER).exists():
+            return
+        _say("First start: creating the demo project.")
+        self._one_shot = self._spawn(["manage.py", "create_demo"], log=None)
+
+    def _tend(self, timeout: float | None) -> None:
+        """Sleep until a signal or `timeout` (None: for ever), then look after the children."""
+        signalled = (
+            signal.sigwaitinfo(_HANDLED) if timeout is None else signal.sigtimedwait(_HANDLED, timeout)
+        )
+        if signalled is not None and signalled.si_signo in _STOP_SIGNALS:
+            raise StopRequested
+        now = time.monotonic()
+        for service in self._services:
+            if service.restart_at is None and service.process.poll() is not None:
+                self._plan_restart(service, now)
+            elif service.restart_at is not None and now >= service.restart_at:
+                self._restart(service, now)
+        if self._one_shot is not None and self._one_shot.poll() is not None:
+            self._end_demo(self._one_shot.returncode)
+            self._one_shot = None
+
+    def _plan_restart(self, service: Service, now: float) -> None:
+        if now - service.started_at > _STEADY_SECONDS:
+            service.failures = 0
+        delay = _RESTART_DELAYS_SECONDS[min(service.failures, len(_RESTART_DELAYS_SECONDS) - 1)]
+        service.failures += 1
+        service.restart_at = now + delay
+        _say(
+            f"{service.name} ended ({_how(service.process.returncode)}); starting it again in {delay:g} s. "
+            f"Log: {service.log}"
+        )
+
+    def _restart(self, service: Service, now: float) -> None:
+        service.restart_at = None
+        service.started_at = now
+        try:
+            service.process = service.start()
+        except ServerError as error:
+            _say(str(error))
+            self._plan_restart(service, now)
+
+    def _next_restart(self) -> float | None:
+        planned = [service.restart_at for service in self._services if service.restart_at is not None]
+        return max(0.0, min(planned) - time.monotonic()) if planned else None
+
+    def _end_demo(self, status: int) -> None:
+        if status == 0:
+            (self.state.path / _DEMO_MARKER).touch()
+        else:
+            _say(f"The demo project could not be created ({_how(status)}). The next start tries again.")
+
+    def _stop(self) -> None:
+        """Programs first, all at once; then the servers they need."""
+        servers = self.servers.started
+        programs = [service.process for service in self._services if service.name not in servers]
+        programs += [self._one_shot] if self._one_shot is not None else []
+        for program in programs:
+            if program.poll() is None:
+                program.terminate()
+        deadline = time.monotonic() + _GRACE_SECONDS
+        for program in programs:
+            try:
+                program.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                program.kill()
+                program.wait()
+        self.servers.stop()
+        self._listener.close()
+
+
+def _programs(listener: int) -> dict[str, list[str]]:
+    """Each program's name (and log's name) and arguments to Python. docker-compose.yml runs the same ones."""
+    celery = ["-m", "celery", "--app=config"]
+    # Threads: a pool process would be a grandchild, which the parent-death signal does not reach. A training
+    # run is a process below the worker's thread. Gossip and mingle serve fleets, and cost a second at start.
+    worker = ["worker", "--pool=threads", "--without-gossip", "--without-mingle", "--loglevel=INFO"]
+    return {
+        "web": [
+            *("-m", "uvicorn", "config.asgi:application", f"--fd={listener}", "--lifespan=off"),
+            *("--no-access-log", "--timeout-graceful-shutdown=2"),
+        ],
+        "worker": [*celery, *worker, "--queues=default", "--concurrency=2", "--hostname=default@rankloop"],
+        "training": [
+            *celery,
+            *worker,
+            "--queues=training",
+            "--concurrency=1",
+            "--hostname=training@rankloop",
+        ],
+        # The schedule is short intervals, so it is kept in memory: no file to go stale or be shared by two.
+        "beat": [*celery, "beat", "--scheduler=celery.beat:Scheduler", "--pidfile=", "--loglevel=INFO"],
+    }
+
+
+def _restarter(server: Postgres | Valkey) -> Callable[[], subprocess.Popen[bytes]]:
+    def start() -> subprocess.Popen[bytes]:
+        server.launch()
+        return server.process
+
+    return start
+
+
+def _listen(port: int) -> socket.socket:
+    """Bound here and handed to the web server: the port is known to be ours before anything starts, and while
+    the web server restarts connections wait instead of being refused."""
+    listener = socket.socket(socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    # uvicorn takes the descriptor for a unix socket's and leaves Nagle's algorithm on; connections inherit it.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    try:
+        listener.bind((_LOOPBACK, port))
+    except OSError as error:
+        listener.close()
+        raise ServerError(
+            f"Port {port} can't be used: {error.strerror}. Name another one: PORT={port + 1} scripts/up"
+        ) from error
+    listener.listen(_BACKLOG)
+    return listener
+
+
+def _healthy(port: int) -> bool:
+    connection = http.client.HTTPConnection(_LOOPBACK, port, timeout=2)
+    try:
+        connection.request("GET", "/healthz")
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _how(status: int) -> str:
+    return f"killed by {signal.Signals(-status).name}" if status < 0 else f"status {status}"
+
+
+def _say(message: str) -> None:
+    try:
+        sys.stdout.write(f"{message}\n")
+        sys.stdout.flush()
+    except OSError:  # the terminal is gone; the logs remain
+        pass

@@ -1,4 +1,4 @@
-"""From what a ranking says to its pairs: the one derivation, for submitted and for imported rankings alike."""
+"""From a ranking to its pairs: the one derivation, for submitted and for imported rankings alike."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ class ComparisonQuerySet(models.QuerySet["Comparison"]):
 class Comparison(models.Model):
     """One pair of a ranking, written in the ranking's transaction. Append-only, like its ranking.
 
-    On a tie, `preferred` is the one of the two that was shown first.
+    On a tie, which of the two is called `preferred` means nothing.
     """
 
     id = models.BigAutoField(primary_key=True)

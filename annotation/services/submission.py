@@ -1,0 +1,169 @@
+"""Taking an answer: drafts, the one submit of a lease, revisions. Nothing said is lost or rewritten."""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+from typing import Any
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+from django.db.models import F, Q
+from django.db.models.functions import Now
+from psycopg.errors import UniqueViolation
+
+from annotation.answer_form import AnswerForm
+from annotation.models import Assignment, Ranking
+from annotation.services.allocation import LeaseLost
+from annotation.services.answers import Answer, problems_of
+from annotation.services.comparisons import RankedTask, insert_comparisons
+from config.problems import Conflict, FieldProblem, Problem
+
+MAX_DRAFT_CHARACTERS = 300_000
+
+
+class AlreadyAnswered(Conflict):
+    type = "already-answered"
+
+
+class StaleDraft(Conflict):
+    type = "stale-draft"
+
+
+class KeyUsedBefore(Problem):
+    """The idempotency key came before with another answer: the client mixes up its requests."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    type = "idempotency-key-reused"
+
+
+def save_draft(*, assignment: Assignment, token: UUID, version: int, draft: dict[str, Any]) -> int:
+    """Keeps unfinished work; `version` is the one it was based on, the new one comes back.
+
+    Raises StaleDraft when another tab has saved since, LeaseLost when the lease is not held any more.
+    """
+    if len(json.dumps(draft)) > MAX_DRAFT_CHARACTERS:
+        reason = f"A draft holds at most {MAX_DRAFT_CHARACTERS} characters."
+        raise Problem("The draft is too large.", errors=[FieldProblem("draft", reason)])
+    held = Assignment.objects.held_with(token).filter(pk=assignment.pk)
+    if held.filter(draft_version=version).update(draft=draft, draft_version=version + 1) == 1:
+        return version + 1
+    if held.exists():
+        raise StaleDraft("A newer draft was saved from another tab or device. Load it before you go on.")
+    raise LeaseLost("This lease ran out or was given back. Ask for the next task.")
+
+
+def submit_ranking(
+    *,
+    assignment: Assignment,
+    token: UUID,
+    answer: Answer,
+    idempotency_key: str = "",
+    source: str = Ranking.Source.API,
+) -> tuple[Ranking, bool]:
+    """Stores the answer and its comparisons, in one transaction that also ends the lease; whether it is new.
+
+    Not new: the same key came again with the same answer, and the first ranking is returned. Raises Problem
+    with a reason for each wrong field; LeaseLost when the lease ran out (the answer is kept as the draft);
+    AlreadyAnswered; KeyUsedBefore.
+    """
+    _refuse_what_does_not_fit(answer, assignment)
+    with transaction.atomic():
+        # Whoever turns `leased` into `submitted` writes the ranking; a second sender waits here and finds 0.
+        taken = (
+            Assignment.objects.held_with(token)
+            .filter(pk=assignment.pk)
+            .update(
+                state=Assignment.State.SUBMITTED,
+                idempotency_key=idempotency_key,
+                answer_digest=answer.digest(),
+                draft=None,
+                draft_version=F("draft_version") + 1,
+            )
+        )
+        if taken == 1:
+            return _store(assignment, answer, source), True
+    return _answered_before(assignment, answer, idempotency_key), False
+
+
+def revise_ranking(
+    *, assignment: Assignment, answer: Answer, source: str = Ranking.Source.API
+) -> tuple[Ranking, bool]:
+    """A new ranking that supersedes the assignment's current one; whether it is new.
+
+    Not new: it says what the current one says. The assignment must be submitted, else Conflict.
+    """
+    _refuse_what_does_not_fit(answer, assignment)
+    try:
+        with transaction.atomic():
+            current = Ranking.objects.current().filter(assignment=assignment).first()
+            if current is None:
+                raise Conflict("There is no answer to revise yet; submit one first.", type="not-answered")
+            if answer.says_the_same_as(vars(current)):
+                return current, False
+            return _store(assignment, answer, source, supersedes=current), True
+    except IntegrityError as error:
+        if not isinstance(error.__cause__, UniqueViolation):
+            raise
+        # One ranking supersedes another at most once: a second tab's revision came first.
+        raise Conflict("Another revision came first. Load it before you revise it.", type="stale") from None
+
+
+def _refuse_what_does_not_fit(answer: Answer, assignment: Assignment) -> None:
+    form = AnswerForm.from_json(assignment.project.form)
+    if errors := problems_of(answer, form=form, shown=assignment.shown_order):
+        raise Problem("The answer doesn't fit what was shown.", errors=errors)
+
+
+def _store(assignment: Assignment, answer: Answer, source: str, supersedes: Ranking | None = None) -> Ranking:
+    ranking = Ranking.objects.create(
+        project_id=assignment.project_id,
+        task_id=assignment.task_id,
+        assignment=assignment,
+        annotator_id=assignment.annotator_id,
+        source=source,
+        shown_order=assignment.shown_order,
+        supersedes=supersedes,
+        **answer.to_json(),
+    )
+    pairs = RankedTask(
+        ranking_id=ranking.pk,
+        project_id=assignment.project_id,
+        prompt_id=assignment.task.prompt_id,
+        tiers=answer.tiers,
+        strength=answer.strength,
+    )
+    insert_comparisons([pairs])
+    return ranking
+
+
+def _answered_before(assignment: Assignment, answer: Answer, idempotency_key: str) -> Ranking:
+    """The ranking this same request made before; else raises what keeps the lease from taking the answer."""
+    now = Assignment.objects.get(pk=assignment.pk)
+    if now.state != Assignment.State.SUBMITTED:
+        kept = _keep_as_draft(assignment, answer)
+        raise LeaseLost(
+            "This lease is not held any more, so the answer was not taken. "
+            + (
+                "It is kept as a draft."
+                if kept
+                else "A newer draft is in its place; nothing was overwritten."
+            )
+        )
+    if not idempotency_key or now.idempotency_key != idempotency_key:
+        raise AlreadyAnswered("This task was answered already. Revise the answer instead.")
+    if now.answer_digest != answer.digest():
+        raise KeyUsedBefore(
+            "This Idempotency-Key came before with another answer.",
+            errors=[FieldProblem("Idempotency-Key", "Make a new key for each answer.")],
+        )
+    return Ranking.objects.get(assignment=assignment, supersedes=None)
+
+
+def _keep_as_draft(assignment: Assignment, answer: Answer) -> bool:
+    """Unless another tab holds the task now and has begun its own draft."""
+    nobody_at_work = ~Q(state=Assignment.State.LEASED) | Q(expires_at__lte=Now()) | Q(draft=None)
+    rows = Assignment.objects.filter(nobody_at_work, pk=assignment.pk).exclude(
+        state=Assignment.State.SUBMITTED
+    )
+    return rows.update(draft=answer.to_json(), draft_version=F("draft_version") + 1) == 1

@@ -1,0 +1,10 @@
+from __future__ import annotations
+
+from celery import shared_task
+
+from annotation.services import allocation
+
+
+@shared_task  # type: ignore[untyped-decorator]
+def expire_leases() -> None:
+    allocation.expire_leases()

@@ -10,7 +10,8 @@ from training.querysets import ProjectOwnedQuerySet
 
 
 class Loop(models.Model):
-    """One per project. While `enabled`, training/services/loops.py launches the next step when its turn has come."""
+    """One per project. While `enabled`, training/services/loops.py launches the next step when its turn has
+    come."""
 
     class Improve(models.TextChoices):
         REJECTION_SAMPLING = "rejection_sampling"

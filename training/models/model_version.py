@@ -37,7 +37,9 @@ class ModelVersion(models.Model):
     kind = models.CharField(max_length=20, choices=Kind)
     base_model = models.CharField(max_length=500)
     parent = models.ForeignKey("self", null=True, on_delete=models.PROTECT, related_name="children")
-    run = models.ForeignKey("training.TrainingRun", null=True, on_delete=models.PROTECT, related_name="models")
+    run = models.ForeignKey(
+        "training.TrainingRun", null=True, on_delete=models.PROTECT, related_name="models"
+    )
     path = models.CharField(max_length=500)
     weights = models.CharField(max_length=10, choices=Weights, default=Weights.FULL)
     metrics = models.JSONField(default=dict)
@@ -49,13 +51,16 @@ class ModelVersion(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["project", "kind"], condition=Q(stage="production"), name="one_production_model_per_kind"
+                fields=["project", "kind"],
+                condition=Q(stage="production"),
+                name="one_production_model_per_kind",
             ),
             models.CheckConstraint(
                 condition=Q(kind__in=["policy", "reward_model"]), name="model_version_kind_known"
             ),
             models.CheckConstraint(
-                condition=Q(stage__in=["candidate", "production", "archived"]), name="model_version_stage_known"
+                condition=Q(stage__in=["candidate", "production", "archived"]),
+                name="model_version_stage_known",
             ),
         ]
         indexes = [

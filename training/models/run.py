@@ -1,4 +1,5 @@
-"""One training job and everything it said while it ran. The database owns the job; the queue only wakes a worker."""
+"""One training job and everything it said while it ran. The database owns the job; the queue only wakes a
+worker."""
 
 from __future__ import annotations
 
@@ -16,8 +17,8 @@ from training.querysets import RunQuerySet
 class TrainingRun(models.Model):
     """queued → running → succeeded | failed | cancelled; a lost or resumed run goes back to queued.
 
-    `attempt` counts claims and is the fencing token: whoever writes must name the attempt it works for, and the
-    write is refused in SQL when a later claim has been made (training/services/execute.py, events.py).
+    `attempt` counts claims and is the fencing token: whoever writes must name the attempt it works for, and
+    the write is refused in SQL when a later claim has been made (training/services/execute.py, events.py).
     """
 
     class Kind(models.TextChoices):
@@ -44,7 +45,8 @@ class TrainingRun(models.Model):
     inputs = models.JSONField()
     state = models.CharField(max_length=10, choices=State, default=State.QUEUED)
     attempt = models.PositiveIntegerField(default=0)
-    # Claims since the run was last launched or resumed by a person: what the limit on automatic retries counts.
+    # Claims since the run was last launched or resumed by a person: what the limit on automatic retries
+    # counts.
     tries = models.PositiveIntegerField(default=0)
     worker = models.CharField(max_length=200, default="", blank=True)
     heartbeat_at = models.DateTimeField(null=True)
@@ -57,7 +59,10 @@ class TrainingRun(models.Model):
     last_seq = models.BigIntegerField(default=0)
     error = models.JSONField(null=True)
     result = models.JSONField(default=dict)
-    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    loop = models.ForeignKey("training.Loop", null=True, on_delete=models.SET_NULL, related_name="runs")
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
@@ -111,7 +116,8 @@ class TrainingRun(models.Model):
 
 
 class RunEvent(models.Model):
-    """One thing a run said. `seq` counts up by one within a run, in commit order, so `seq > last seen` misses nothing."""
+    """One thing a run said. `seq` counts up by one within a run, in commit order, so `seq > last seen` misses
+    nothing."""
 
     class Type(models.TextChoices):
         METRICS = "metrics"

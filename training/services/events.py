@@ -11,7 +11,8 @@ from uuid import UUID
 
 from django.db import connection
 
-# NOTIFY channel; the payload is the run's id and nothing else (8000 bytes is the limit, and the table is the truth).
+# NOTIFY channel; the payload is the run's id and nothing else (8000 bytes is the limit, and the table is the
+# truth).
 CHANNEL = "training_run"
 
 
@@ -34,8 +35,8 @@ class Progress:
     eta_seconds: float | None
 
 
-# The UPDATE is fence, heartbeat and numbering at once: it locks the run's row, so a later claim and this write can't
-# both succeed, and seqs are handed out in the order in which transactions commit.
+# The UPDATE is fence, heartbeat and numbering at once: it locks the run's row, so a later claim and this
+# write can't both succeed, and seqs are handed out in the order in which transactions commit.
 APPEND = """
 WITH live AS (
     UPDATE training_trainingrun
@@ -91,8 +92,8 @@ def append_events(
 
 
 def storable(value: Any) -> Any:
-    """`value` as jsonb takes it. Numbers that aren't finite are left out of their mapping (JSON has no NaN), and
-    NUL characters and half surrogate pairs, which Postgres refuses, become the replacement character."""
+    """`value` as jsonb takes it. Numbers that aren't finite are left out of their mapping (JSON has no NaN),
+    and NUL characters and half surrogate pairs, which Postgres refuses, become the replacement character."""
     if isinstance(value, Mapping):
         return {str(key): storable(item) for key, item in value.items() if not _not_finite(item)}
     if isinstance(value, (list, tuple)):

@@ -1,11 +1,12 @@
-"""The life of a run, as compare-and-set statements. Each moves the state, writes the state event and notifies at once.
+"""The life of a run, as compare-and-set statements. Each moves the state, writes the state event and notifies
+at once.
 
 What happens when something dies, in one place:
 
-* the training process (a signal, out of memory, a crash): its supervisor fails the run at once with the cause; trying
-  again would most likely only repeat it. An admin may resume it.
-* the worker, and with it the supervisor and the process: nobody renews the heartbeat; after STALE_AFTER the sweep puts
-  the run back in the queue, at most MAX_TRIES claims in all, and then fails it.
+* the training process (a signal, out of memory, a crash): its supervisor fails the run at once with the
+  cause; trying again would most likely only repeat it. An admin may resume it.
+* the worker, and with it the supervisor and the process: nobody renews the heartbeat; after STALE_AFTER the
+  sweep puts the run back in the queue, at most MAX_TRIES claims in all, and then fails it.
 * the message: the run stays queued; the sweep wakes a worker again after REWAKE_AFTER.
 """
 
@@ -26,7 +27,8 @@ from training.models import TrainingRun
 from training.services.events import CHANNEL, storable
 
 HEARTBEAT_EVERY = timedelta(seconds=5)
-# Twelve missed heartbeats. A busy machine may miss a few (loading torch, a swapping neighbour) and must not lose its run.
+# Twelve missed heartbeats. A busy machine may miss a few (loading torch, a swapping neighbour) and must not
+# lose its run.
 STALE_AFTER = timedelta(seconds=60)
 # A message that was lost costs at most this wait; duplicates find the run claimed and return.
 REWAKE_AFTER = timedelta(seconds=120)
@@ -74,7 +76,8 @@ def claim_run(*, run_id: UUID, worker: str, stale_after: timedelta = STALE_AFTER
 
 
 def succeed_run(*, run_id: UUID, attempt: int, result: Mapping[str, Any]) -> bool:
-    """running → succeeded. Locks the run until the caller's transaction ends; False when the attempt is stale."""
+    """running → succeeded. Locks the run until the caller's transaction ends; False when the attempt is
+    stale."""
     return bool(
         _move(
             f"state = 'succeeded', result = %(result)s::jsonb, {ENDED}",
@@ -100,7 +103,8 @@ def fail_run(*, run_id: UUID, attempt: int, error: RunError) -> bool:
 
 
 def stop_run(*, run_id: UUID, attempt: int) -> bool:
-    """running → cancelled, for a run that was asked to stop; False when it wasn't, or the attempt is stale."""
+    """running → cancelled, for a run that was asked to stop; False when it wasn't, or the attempt is
+    stale."""
     return bool(
         _move(
             f"state = 'cancelled', {ENDED}",
@@ -154,7 +158,8 @@ def requeue_finished(*, run: TrainingRun) -> None:
 
 
 def sweep_runs(*, stale_after: timedelta = STALE_AFTER, rewake_after: timedelta = REWAKE_AFTER) -> list[UUID]:
-    """Deal with the runs that nobody is working on any more; return the ids for which a worker must be woken."""
+    """Deal with the runs that nobody is working on any more; return the ids for which a worker must be
+    woken."""
     lost = {
         "title": "The worker was lost",
         "detail": f"The process that ran this disappeared {MAX_TRIES} times without a word (no heartbeat for "
@@ -162,7 +167,11 @@ def sweep_runs(*, stale_after: timedelta = STALE_AFTER, rewake_after: timedelta 
         "fix": "See the workers' logs and the machine's memory, then resume the run.",
     }
     with transaction.atomic():
-        _move(f"state = 'cancelled', {ENDED}", f"{IS_STALE} AND cancel_requested_at IS NOT NULL", stale=stale_after)
+        _move(
+            f"state = 'cancelled', {ENDED}",
+            f"{IS_STALE} AND cancel_requested_at IS NOT NULL",
+            stale=stale_after,
+        )
         _move(
             f"state = 'failed', error = %(error)s::jsonb, {ENDED}",
             f"{IS_STALE} AND tries >= %(max_tries)s",

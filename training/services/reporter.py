@@ -1,4 +1,5 @@
-"""The voice of a training process: buffers what the loop says, and one thread writes it down and keeps the heart beating.
+"""The voice of a training process: buffers what the loop says, and one thread writes it down and keeps the
+heart beating.
 
 The loop never waits for the database: `check` reads two flags.
 """
@@ -26,8 +27,9 @@ RETRY_AFTER_SECONDS = 1.0
 class DatabaseReporter:
     """A training.rlhf.report.Reporter whose listener is the database. Use it as a context manager.
 
-    Leaving the block writes everything that was said. If the database can't be reached for as long as it takes others
-    to consider this attempt dead, the attempt considers itself dead too: `check` raises LostClaim.
+    Leaving the block writes everything that was said. If the database can't be reached for as long as it
+    takes others to consider this attempt dead, the attempt considers itself dead too: `check` raises
+    LostClaim.
     """
 
     def __init__(
@@ -111,7 +113,8 @@ class DatabaseReporter:
             connection.close()
 
     def _write_once(self) -> bool:
-        """Wait for something to say or for the next heartbeat, and write it; True when all is said and closing."""
+        """Wait for something to say or for the next heartbeat, and write it; True when all is said and
+        closing."""
         with self._wake:
             self._wake.wait_for(
                 lambda: self._closing or self._events or self._progress, timeout=self._heartbeat_every
@@ -141,7 +144,7 @@ class DatabaseReporter:
 
     def _unheard(self, error: DatabaseError, events: list[Event], *, closing: bool) -> None:
         """The database didn't take it: keep the words in order and try again, but not for ever."""
-        print(f"the database did not take a report: {error}", file=sys.stderr, flush=True)
+        sys.stderr.write(f"the database did not take a report: {error}\n")
         connection.close()
         with self._wake:
             self._events = [*events, *self._events]

@@ -1,5 +1,5 @@
-"""One training process, from claim to end: torch runs in its own session, so that cancel, crash, out-of-memory and the
-GPU's memory end with it, and the worker never imports torch.
+"""One training process, from claim to end: torch runs in its own session, so that cancel, crash,
+out-of-memory and the GPU's memory end with it, and the worker never imports torch.
 """
 
 from __future__ import annotations
@@ -38,10 +38,11 @@ EXIT_NOT_MINE = 4
 
 @dataclass(frozen=True)
 class Ended:
-    """How the process went: Popen's return code (negative: a signal's number) and whether we killed it."""
+    """How the process went: Popen's return code (negative: a signal's number) and whether we had asked it to
+    end."""
 
     code: int
-    killed_by_us: bool
+    asked_to_stop: bool
     out_of_memory: bool
 
 
@@ -56,7 +57,7 @@ def execute_run(*, run_id: UUID) -> None:
     if ended.code in {EXIT_DONE, EXIT_NOT_MINE}:
         return
     # The process records its own end where it can; these are refused (compare-and-set) where it has.
-    if ended.killed_by_us or ended.code == EXIT_CANCELLED:
+    if ended.asked_to_stop or ended.code == EXIT_CANCELLED:
         if not stop_run(run_id=run_id, attempt=attempt):
             hand_back_run(run_id=run_id, attempt=attempt)
         return
@@ -94,12 +95,12 @@ def _supervise(run: TrainingRun, attempt: int) -> Ended:
     oom_kills = _oom_kills()
     with run.log_path.open("ab") as log:
         process = _spawn(run, attempt, log)
-        killed = False
+        asked = False
         try:
-            killed = _watch(process, run, attempt)
+            asked = _watch(process, run, attempt)
         finally:
             _kill_group(process)
-    return Ended(process.wait(), killed, out_of_memory=_oom_kills() > oom_kills)
+    return Ended(process.wait(), asked, out_of_memory=_oom_kills() > oom_kills)
 
 
 def _spawn(run: TrainingRun, attempt: int, log: IO[bytes]) -> subprocess.Popen[bytes]:
@@ -116,7 +117,7 @@ def _spawn(run: TrainingRun, attempt: int, log: IO[bytes]) -> subprocess.Popen[b
 
 
 def _watch(process: subprocess.Popen[bytes], run: TrainingRun, attempt: int) -> bool:
-    """Wait for the end; True when the process had to be killed because it didn't stop when asked."""
+    """Wait until the process has ended or must be killed; True when it had been asked to stop."""
     asked_at: float | None = None
     while not _has_ended(process, within_seconds=POLL_SECONDS):
         if asked_at is None and _should_stop(run, attempt):
@@ -124,8 +125,8 @@ def _watch(process: subprocess.Popen[bytes], run: TrainingRun, attempt: int) -> 
             with contextlib.suppress(ProcessLookupError):
                 process.terminate()
         if asked_at is not None and time.monotonic() - asked_at > CANCEL_GRACE_SECONDS:
-            return True
-    return False
+            break
+    return asked_at is not None
 
 
 def _has_ended(process: subprocess.Popen[bytes], *, within_seconds: float) -> bool:
@@ -155,7 +156,8 @@ def _kill_group(process: subprocess.Popen[bytes]) -> None:
 
 
 def _oom_kills() -> int:
-    """How many processes the kernel has killed for memory, counted on the whole machine (0 where it doesn't say)."""
+    """How many processes the kernel has killed for memory, counted on the whole machine (0 where it doesn't
+    say)."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/vmstat").read_text().splitlines():
             name, _, count = line.partition(" ")
@@ -169,7 +171,7 @@ def _cause(run: TrainingRun, ended: Ended) -> dict[str, str]:
     if ended.code == -signal.SIGKILL and ended.out_of_memory:
         title = "Out of memory"
         detail = "The kernel killed the training process because the machine's memory was full."
-        fix = "Use a smaller model, batch or response length, or a machine with more memory; then launch it again."
+        fix = "Use a smaller model, batch or response length, or more memory; then launch it again."
     elif ended.code < 0:
         name = signal.Signals(-ended.code).name
         title = f"The training process was killed ({name})"

@@ -1,0 +1,24 @@
+"""What the views of this package share."""
+
+from __future__ import annotations
+
+from drf_spectacular.utils import OpenApiParameter
+from rest_framework.request import Request
+
+from annotation.api.base import user_of
+from annotation.models import Project
+from annotation.permissions import Action, require_in
+from config.problems import FieldProblem, Problem
+
+PROJECT = OpenApiParameter("project", str, description="Only this project's (its slug).")
+
+
+def project_to_train(request: Request, slug: str) -> Project:
+    """The project a run is to be launched in; a Problem for one that doesn't exist for this user."""
+    project = Project.objects.visible_to(user_of(request)).filter(slug=slug).first()
+    if project is None:
+        raise Problem(
+            f"There is no project {slug}.", errors=[FieldProblem("project", "There is no such project.")]
+        )
+    require_in(user_of(request), Action.TRAIN, project)
+    return project

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+from django.shortcuts import get_object_or_404
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import generics
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from annotation.api.base import NewestFirst, user_of
+from annotation.permissions import Action, require
+from training.api import serializers
+from training.api.base import PROJECT, project_to_train
+from training.models import Loop, ModelVersion
+from training.querysets import ProjectOwnedQuerySet
+from training.services import loops
+from training.services.models import archive_model, promote_model
+
+KIND = OpenApiParameter("kind", str, enum=ModelVersion.Kind.values)
+LOOP_SETTINGS = ("enabled", "min_new_comparisons", "improve_with")
+
+
+class ModelsView(generics.ListAPIView[ModelVersion]):
+    serializer_class = serializers.ModelSerializer
+    pagination_class = NewestFirst
+
+    def get_queryset(self) -> ProjectOwnedQuerySet[Any]:
+        visible = ModelVersion.objects.with_lineage().visible_to(user_of(self.request))
+        kind = self.request.query_params.get("kind")
+        chosen = visible.filter(kind=kind) if kind else visible
+        return chosen.of_project(self.request.query_params.get("project"))
+
+    @extend_schema(parameters=[PROJECT, KIND])
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Policies and reward models, newest first."""
+        return super().get(request, *args, **kwargs)
+
+
+class ModelView(APIView):
+    """A view under `models/{id}/`: managers of the project read, admins act."""
+
+    model: ModelVersion
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        visible = ModelVersion.objects.with_lineage().visible_to(user_of(request))
+        self.model = get_object_or_404(visible, pk=kwargs["model_id"])
+        if request.method == "POST":
+            require(user_of(request), Action.TRAIN, role="manager")
+
+
+class ModelDetailView(ModelView):
+    @extend_schema(responses=serializers.ModelSerializer)
+    def get(self, request: Request, model_id: str) -> Response:
+        return Response(serializers.ModelSerializer(self.model).data)
+
+
+class PromoteView(ModelView):
+    @extend_schema(request=None, responses=serializers.ModelSerializer)
+    def post(self, request: Request, model_id: str) -> Response:
+        """Make it the project's production model of its kind."""
+        return Response(serializers.ModelSerializer(promote_model(model=self.model)).data)
+
+
+class ArchiveView(ModelView):
+    @extend_schema(request=None, responses=serializers.ModelSerializer)
+    def post(self, request: Request, model_id: str) -> Response:
+        """Offer it to runs no longer; its files stay."""
+        return Response(serializers.ModelSerializer(archive_model(model=self.model)).data)
+
+
+class LoopsView(generics.ListAPIView[Loop]):
+    serializer_class = serializers.LoopSerializer
+    pagination_class = NewestFirst
+
+    def get_queryset(self) -> ProjectOwnedQuerySet[Any]:
+        visible = Loop.objects.select_related("project").visible_to(user_of(self.request))
+        return visible.of_project(self.request.query_params.get("project"))
+
+    @extend_schema(parameters=[PROJECT])
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """The standing orders of projects."""
+        return super().get(request, *args, **kwargs)
+
+    @extend_schema(request=serializers.SetLoopSerializer, responses={201: serializers.LoopSerializer})
+    def post(self, request: Request) -> Response:
+        """Set the project's standing order; it replaces the one there is."""
+        asked = serializers.SetLoopSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        values = {
+            name: asked.validated_data.get(name, Loop._meta.get_field(name).default) for name in LOOP_SETTINGS
+        }
+        loop = loops.set_loop(project=project_to_train(request, asked.validated_data["project"]), **values)
+        return Response(serializers.LoopSerializer(loop).data, status=HTTPStatus.CREATED)

@@ -1,0 +1,100 @@
+"""The training process: `python -m training.run RUN_ID`.
+
+Its supervisor (training/services/supervise.py) has claimed the run and names the attempt; started by hand, it
+claims the run itself. Its exit code says how it ended; anything it writes carries the attempt and is refused
+once that is stale.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import os
+import signal
+import sys
+import traceback
+from types import FrameType
+from uuid import UUID
+
+PR_SET_PDEATHSIG = 1
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m training.run", description="Run one training run to its end."
+    )
+    parser.add_argument("run_id", type=UUID)
+    parser.add_argument(
+        "--attempt", type=int, help="the claim this process works for; without it, claim the run"
+    )
+    parser.add_argument("--parent", type=int, help="process id of the supervisor: die when it dies")
+    options = parser.parse_args(argv)
+    if options.parent is not None:
+        die_with_parent(options.parent)
+
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    import django
+
+    django.setup()
+    # Models and services can only be imported after this.
+    from training.services.execute import claim_run, worker_name
+    from training.services.supervise import EXIT_NOT_MINE
+
+    attempt = options.attempt or claim_run(run_id=options.run_id, worker=worker_name())
+    if attempt is None:
+        sys.stderr.write(f"Run {options.run_id} can't be claimed: it is over, or another worker has it.\n")
+        return EXIT_NOT_MINE
+    return run_attempt(options.run_id, attempt)
+
+
+def run_attempt(run_id: UUID, attempt: int) -> int:
+    """Do the work of one claimed attempt and record its end; return the exit code."""
+    from training.models import TrainingRun
+    from training.rlhf.report import Cancelled
+    from training.services import supervise
+    from training.services.complete import complete_run, describe_failure
+    from training.services.events import LostClaim
+    from training.services.execute import fail_run, hand_back_run, stop_run
+    from training.services.reporter import DatabaseReporter
+
+    run = TrainingRun.objects.select_related("project").get(pk=run_id)
+    work = supervise.work_folder(run, attempt)
+    try:
+        # The heart beats from here on: importing torch alone takes seconds, loading a large model minutes.
+        with DatabaseReporter(run_id=run_id, attempt=attempt) as report:
+
+            def on_terminate(signum: int, frame: FrameType | None) -> None:
+                report.ask_to_stop()
+
+            signal.signal(signal.SIGTERM, on_terminate)
+            work.mkdir(parents=True, exist_ok=True)
+            from training.services.kinds import perform
+
+            outcome = perform(run, work=work, report=report)
+            report.check()
+        complete_run(run=run, attempt=attempt, outcome=outcome)
+    except Cancelled:
+        if not stop_run(run_id=run_id, attempt=attempt):
+            hand_back_run(run_id=run_id, attempt=attempt)
+        return supervise.EXIT_CANCELLED
+    except LostClaim as error:
+        sys.stderr.write(f"stopped: {error}\n")
+        return supervise.EXIT_NOT_MINE
+    except Exception as error:
+        traceback.print_exc()
+        fail_run(run_id=run_id, attempt=attempt, error=describe_failure(error))
+        return supervise.EXIT_FAILED
+    finally:
+        supervise.remove_work_folder(run, attempt)
+    return supervise.EXIT_DONE
+
+
+def die_with_parent(parent: int) -> None:
+    """Ask the kernel to kill this process when its parent ends, however that ends. Linux."""
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before the kernel was asked
+        os._exit(1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,147 @@
+"""The inputs of a run: which models and which snapshot it works with, settled at launch and kept by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from uuid import UUID
+
+from annotation.services.snapshots import freeze_snapshot
+from django.db.models import Q
+
+from annotation.models import Comparison, DatasetSnapshot, Project, Prompt, User
+from config.problems import FieldProblem, Problem
+from training.models import ModelVersion
+from training.recipes import MODEL_INPUTS, RunKind
+from training.rlhf.recipe import Recipe
+
+CONFIG_FILE = (
+    "config.json"  # every saved model has one; where it is missing, the weights are gone or elsewhere
+)
+
+
+def settle_inputs(
+    *,
+    project: Project,
+    kind: RunKind,
+    recipe: Recipe,
+    given: Mapping[str, str],
+    user: User | None,
+    snapshot_name: str,
+) -> dict[str, str]:
+    """Every input that the run will use, as {input: name}. Raises Problem with one reason per wrong input.
+
+    Where nothing is given: `policy` and `reward_model` are the project's production model of that kind, else
+    its newest; `snapshot` is frozen now under `snapshot_name`. An sft run starts from its recipe's base_model
+    instead, and a base_model in any recipe takes the policy's place.
+    """
+    errors = [
+        FieldProblem(
+            f"inputs.{name}", f"This kind of run has no such input; it takes {', '.join(kind.inputs)}."
+        )
+        for name in given
+        if name not in kind.inputs
+    ]
+    settled: dict[str, str] = {}
+    for name in kind.inputs:
+        try:
+            if name == "snapshot":
+                value = given.get(name, "") if not errors else None
+                settled |= _snapshot(project, recipe, value, user, snapshot_name) if value is not None else {}
+            else:
+                settled |= _model(project, name, recipe, given.get(name, ""))
+        except Problem as problem:
+            errors += problem.errors
+    errors += _wrong_base_model(recipe)
+    if "max_prompts" in type(recipe).model_fields and not Prompt.objects.filter(project=project).exists():
+        errors.append(FieldProblem("project", "The project has no prompts yet: import some first."))
+    if errors:
+        raise Problem("; ".join(f"{e.field}: {e.reason}" for e in errors), errors=errors)
+    return settled
+
+
+def model_input(*, project: Project, name: str) -> ModelVersion:
+    """The model an input names. Its weights may have gone since the launch: raises Problem."""
+    model = ModelVersion.objects.get(project=project, name=name)
+    _check_weights(model, model.kind)
+    return model
+
+
+def _model(project: Project, name: str, recipe: Recipe, given: str) -> dict[str, str]:
+    kind, field = MODEL_INPUTS[name], f"inputs.{name}"
+    if not given:
+        if not _needs(name, recipe):
+            return {}
+        model = ModelVersion.objects.default_for(project=project, kind=kind)
+        if model is None:
+            first = "Run sft first, or set base_model" if name == "policy" else "Run reward_model first"
+            raise _wrong(field, f"The project has no {kind.label.lower()} yet. {first}.")
+    else:
+        model = ModelVersion.objects.filter(_named(given), project=project).first()
+        if model is None:
+            raise _wrong(field, f"The project has no model {given!r}.")
+        if model.kind != kind:
+            raise _wrong(field, f"{model.name} is a {model.kind}; this input takes a {kind}.")
+        if model.stage == ModelVersion.Stage.ARCHIVED:
+            raise _wrong(field, f"{model.name} is archived. Promote it, or choose another.")
+    _check_weights(model, name)
+    return {name: model.name}
+
+
+def _needs(name: str, recipe: Recipe) -> bool:
+    """Whether the run can't start without this input."""
+    if name == "policy":
+        return not getattr(recipe, "base_model", "")
+    return getattr(recipe, "judge", "reward_model") == "reward_model"
+
+
+def _snapshot(
+    project: Project, recipe: Recipe, given: str, user: User | None, snapshot_name: str
+) -> dict[str, str]:
+    if getattr(recipe, "demonstrations", "best_responses") != "best_responses":
+        if given:
+            raise _wrong("inputs.snapshot", "Set demonstrations=best_responses to learn from a snapshot.")
+        return {}
+    if given:
+        snapshot = DatasetSnapshot.objects.filter(_named(given), project=project).first()
+        if snapshot is None:
+            raise _wrong("inputs.snapshot", f"The project has no snapshot {given!r}.")
+    else:
+        if not Comparison.objects.current().filter(project=project).exists():
+            raise _wrong(
+                "inputs.snapshot", "The project has no comparisons yet: rank or import some responses first."
+            )
+        snapshot = freeze_snapshot(project=project, name=snapshot_name, created_by=user)
+    if snapshot.comparisons == 0:
+        raise _wrong("inputs.snapshot", f"Snapshot {snapshot.name} holds no comparison to learn from.")
+    return {"snapshot": snapshot.name}
+
+
+def _wrong_base_model(recipe: Recipe) -> list[FieldProblem]:
+    """A path is checked here; whether the hub has a name, only the training machine can tell."""
+    name = str(getattr(recipe, "base_model", ""))
+    is_path = name.startswith(("/", ".", "~")) or name.count("/") > 1
+    if not is_path or (Path(name) / CONFIG_FILE).is_file():
+        return []
+    return [
+        FieldProblem("recipe.base_model", f"There is no model at {name!r}: no {CONFIG_FILE} in that folder.")
+    ]
+
+
+def _check_weights(model: ModelVersion, name: str) -> None:
+    if not (model.folder / CONFIG_FILE).is_file():
+        raise _wrong(
+            f"inputs.{name}", f"The weights of {model.name} are gone: {model.path} has no {CONFIG_FILE}."
+        )
+
+
+def _named(value: str) -> Q:
+    """By name or by id."""
+    try:
+        return Q(pk=UUID(value))
+    except ValueError:
+        return Q(name=value)
+
+
+def _wrong(field: str, reason: str) -> Problem:
+    return Problem(reason, errors=[FieldProblem(field, reason)])

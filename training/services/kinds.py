@@ -1,0 +1,219 @@
+"""What each kind of run does: its inputs as paths and plain data, the library's loop, and what came of it.
+
+Imported by the training process only: this is where torch comes in.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import cast
+
+import torch
+from annotation.services.snapshots import snapshot_path
+
+from annotation.models import DatasetSnapshot
+from annotation.services.content import ResponseDraft, TaskDraft
+from training import recipes
+from training.models import ModelVersion, TrainingRun
+from training.rlhf import evaluation, ppo, rejection_sampling, reward_model, sampling, sft, world
+from training.rlhf.data import Rankings, read_rankings
+from training.rlhf.loading import Loaded, ModelSource, load_reward_model
+from training.rlhf.messages import Demonstration, Messages
+from training.rlhf.recipe import Recipe
+from training.rlhf.report import Reporter
+from training.services.complete import NewModel, NewTasks, Outcome
+from training.services.inputs import model_input
+from training.services.prompts import draw_prompts, prompts_to_sample
+
+Kind = TrainingRun.Kind
+
+
+@dataclass(frozen=True)
+class Job:
+    """One attempt: its run, its recipe, a folder for unfinished work, and the reporter."""
+
+    run: TrainingRun
+    recipe: Recipe
+    work: Path
+    report: Reporter
+
+    @property
+    def out_dir(self) -> Path:
+        return self.work / "model"
+
+    @cached_property
+    def policy(self) -> ModelVersion | None:
+        return self._model("policy")
+
+    @cached_property
+    def reward_model(self) -> ModelVersion | None:
+        return self._model("reward_model")
+
+    @property
+    def policy_source(self) -> str:
+        """What a loop loads: the recipe's base_model where it names one, else the input policy's folder."""
+        named = str(getattr(self.recipe, "base_model", ""))
+        if self.policy is not None and (not named or self.run.kind == Kind.SFT):
+            return str(self.policy.folder)
+        return named
+
+    @property
+    def parent(self) -> ModelVersion | None:
+        return self.policy if self.policy and self.policy_source == str(self.policy.folder) else None
+
+    def new_model(self, kind: str) -> NewModel:
+        base = self.parent.base_model if self.parent else self.policy_source
+        return NewModel(kind=kind, folder=self.out_dir, base_model=base, parent=self.parent)
+
+    def rankings(self) -> Rankings:
+        name = self.run.inputs["snapshot"]
+        return read_rankings(snapshot_path(DatasetSnapshot.objects.get(project=self.run.project, name=name)))
+
+    def _model(self, name: str) -> ModelVersion | None:
+        given = self.run.inputs.get(name)
+        return model_input(project=self.run.project, name=given) if given else None
+
+
+def perform(run: TrainingRun, *, work: Path, report: Reporter) -> Outcome:
+    """Do what the run asks for. Registers nothing: that is done with its success, in one transaction."""
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0))))
+    recipe = recipes.parse_recipe(kind=run.kind, settings=run.recipe)
+    return PERFORM[run.kind](Job(run, recipe, work, report))
+
+
+def perform_sft(job: Job) -> Outcome:
+    recipe = cast(recipes.SFTRecipe, job.recipe)
+    demonstrations = _demonstrations(job, recipe)
+    source: ModelSource = job.policy_source
+    if source == recipes.DEMO_WORLD:
+        tokenizer = world.build_tokenizer()
+        source = Loaded(world.build_policy(tokenizer, seed=recipe.seed), tokenizer)
+    result = sft.train(
+        recipe, base_model=source, demonstrations=demonstrations, out_dir=job.out_dir, report=job.report
+    )
+    metrics = {"loss": result.loss}
+    if result.heldout_loss is not None:
+        metrics["heldout_loss"] = result.heldout_loss
+    counts = {"demonstrations": len(demonstrations), "skipped": result.skipped, "cut": result.cut}
+    return Outcome(metrics, counts, job.new_model(ModelVersion.Kind.POLICY))
+
+
+def perform_reward_model(job: Job) -> Outcome:
+    rankings = job.rankings()
+    result = reward_model.train(
+        cast(recipes.RewardModelRecipe, job.recipe),
+        base_model=job.policy_source,
+        rankings=rankings,
+        out_dir=job.out_dir,
+        report=job.report,
+    )
+    left_out = {f"left_out/{reason}": n for reason, n in (rankings.left_out | result.left_out).items()}
+    counts = {"rankings": len(rankings), "prompts_cut": result.prompts_cut, **left_out}
+    return Outcome(result.metrics, counts, job.new_model(ModelVersion.Kind.REWARD_MODEL))
+
+
+def perform_rejection_sampling(job: Job) -> Outcome:
+    recipe = cast(recipes.RejectionSamplingRecipe, job.recipe)
+    prompts = _training_prompts(job, recipe.max_prompts)
+    result = rejection_sampling.train(
+        recipe,
+        policy=job.policy_source,
+        reward_model=_reward_model_folder(job),
+        prompts=prompts,
+        out_dir=job.out_dir,
+        report=job.report,
+    )
+    return Outcome(result.metrics, {"prompts": len(prompts)}, job.new_model(ModelVersion.Kind.POLICY))
+
+
+def perform_ppo(job: Job) -> Outcome:
+    recipe = cast(recipes.PPORecipe, job.recipe)
+    prompts = _training_prompts(job, recipe.max_prompts)
+    result = ppo.train(
+        recipe,
+        policy=job.policy_source,
+        reward_model=_reward_model_folder(job),
+        prompts=prompts,
+        out_dir=job.out_dir,
+        report=job.report,
+    )
+    counts = {"prompts": len(prompts), "prompts_cut": result.prompts_cut}
+    return Outcome(result.metrics, counts, job.new_model(ModelVersion.Kind.POLICY))
+
+
+def perform_sample(job: Job) -> Outcome:
+    recipe = cast(recipes.SampleRecipe, job.recipe)
+    prompts = prompts_to_sample(project=job.run.project, limit=recipe.max_prompts, seed=recipe.seed)
+    sampled = sampling.sample(recipe, policy=job.policy_source, prompts=prompts, report=job.report)
+    name = job.policy.name if job.parent and job.policy else job.policy_source
+    drafts = []
+    for answers in sampled:
+        # Two equal responses are one: there is nothing to prefer between them.
+        distinct = dict(answers.responses)
+        if len(distinct) >= 2:
+            responses = [ResponseDraft(text, name, settings) for text, settings in distinct.items()]
+            drafts.append(TaskDraft(messages=answers.messages, responses=responses))
+    counts = {"prompts_answered": len(sampled), "prompts_with_equal_responses": len(sampled) - len(drafts)}
+    return Outcome(counts=counts, tasks=NewTasks(drafts, recipe.overlap, recipe.priority))
+
+
+def perform_evaluate(job: Job) -> Outcome:
+    recipe = cast(recipes.EvaluateRecipe, job.recipe)
+    split = None if recipe.split == "all" else recipe.split
+    prompts = draw_prompts(project=job.run.project, split=split, limit=recipe.max_prompts, seed=recipe.seed)
+    result = evaluation.evaluate(
+        recipe, policy=job.policy_source, prompts=prompts, judge=_judge(job, recipe.judge), report=job.report
+    )
+    metrics = {
+        f"{recipe.judge}/mean": result.mean,
+        f"{recipe.judge}/standard_error": result.standard_error,
+    }
+    return Outcome(metrics, {"responses": result.n})
+
+
+PERFORM: dict[str, Callable[[Job], Outcome]] = {
+    Kind.SFT: perform_sft,
+    Kind.REWARD_MODEL: perform_reward_model,
+    Kind.REJECTION_SAMPLING: perform_rejection_sampling,
+    Kind.PPO: perform_ppo,
+    Kind.SAMPLE: perform_sample,
+    Kind.EVALUATE: perform_evaluate,
+}
+
+
+def _demonstrations(job: Job, recipe: recipes.SFTRecipe) -> Sequence[Demonstration]:
+    if recipe.demonstrations == "demo_world":
+        return world.demonstrations(recipe.max_demonstrations, recipe.seed)
+    best = [
+        Demonstration(ranking.messages, ranking.responses[ranking.tiers[0][0]])
+        for ranking in job.rankings()
+        if ranking.split == "train" and not ranking.all_tied
+    ]
+    if not best:
+        raise ValueError("the snapshot has no ranking of the training split with a best response")
+    return best[: recipe.max_demonstrations]
+
+
+def _training_prompts(job: Job, limit: int) -> list[Messages]:
+    return draw_prompts(project=job.run.project, split="train", limit=limit, seed=job.recipe.seed)
+
+
+def _reward_model_folder(job: Job) -> Path:
+    if job.reward_model is None:
+        raise ValueError("the run has no reward model among its inputs")
+    return job.reward_model.folder
+
+
+def _judge(job: Job, name: str) -> Callable[[Messages, str], float]:
+    if name == "gold":
+        return world.gold_reward
+    model, tokenizer = load_reward_model(_reward_model_folder(job))
+
+    def score(messages: Messages, text: str) -> float:
+        return float(reward_model.score(model, tokenizer, [(messages, [text])])[0][0])
+
+    return score

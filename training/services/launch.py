@@ -1,0 +1,77 @@
+"""Launching and resuming runs: checked, written down, and a worker woken once the row is there to be
+claimed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from django.db import connection, transaction
+from django.utils import timezone
+
+from annotation.ids import uuid7
+from annotation.models import Project, User
+from training.models import RunEvent, TrainingRun
+from training.recipes import kind_named, parse_recipe
+from training.services.events import CHANNEL
+from training.services.execute import requeue_finished
+from training.services.inputs import settle_inputs
+from training.tasks import execute_run
+
+
+@transaction.atomic
+def launch_run(
+    *,
+    project: Project,
+    kind: str,
+    recipe: Mapping[str, Any],
+    inputs: Mapping[str, str],
+    user: User | None,
+) -> TrainingRun:
+    """A queued run. Raises Problem, having written nothing, for a wrong kind, setting or input."""
+    entry, settings = kind_named(kind), parse_recipe(kind=kind, settings=recipe)
+    run_id = uuid7()
+    settled = settle_inputs(
+        project=project,
+        kind=entry,
+        recipe=settings,
+        given=inputs,
+        user=user,
+        snapshot_name=f"{kind}-{run_id}",
+    )
+    run = TrainingRun.objects.create(
+        id=run_id,
+        project=project,
+        kind=kind,
+        recipe=settings.model_dump(mode="json"),
+        inputs=settled,
+        created_by=user,
+        woken_at=timezone.now(),
+        last_seq=1,
+    )
+    RunEvent.objects.create(
+        run=run, seq=1, attempt=0, type=RunEvent.Type.STATE, step=0, data={"state": run.state}
+    )
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_notify(%s, %s)", [CHANNEL, str(run.id)])
+    wake_worker(run_id=run.id)
+    return run
+
+
+@transaction.atomic
+def resume_run(*, run: TrainingRun) -> TrainingRun:
+    """A failed or cancelled run is queued again, from its beginning. Any other is a Conflict."""
+    requeue_finished(run=run)
+    wake_worker(run_id=run.id)
+    run.refresh_from_db()
+    return run
+
+
+def wake_worker(*, run_id: UUID) -> None:
+    """After the commit: before it, a worker would find nothing to claim.
+
+    Robust, because the run is queued even if the broker is down: the sweep wakes a worker later.
+    """
+    transaction.on_commit(partial(execute_run.apply_async, args=[str(run_id)], retry=False), robust=True)

@@ -116,7 +116,12 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser", "rest_framework.parsers.MultiPartParser"],
+    "DEFAULT_PARSER_CLASSES": [
+        "annotation.api.parsers.TextJSONParser",
+        "rest_framework.parsers.MultiPartParser",
+    ],
+    # An address is the connection's (uvicorn resolves trusted proxies); a header anyone can write is no key.
+    "NUM_PROXIES": 0,
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "config.problems.problem_response",
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
@@ -128,6 +133,16 @@ SPECTACULAR_SETTINGS = {
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
     "COMPONENT_SPLIT_REQUEST": True,
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "annotation.api.schema.add_problems",
+    ],
+    "ENUM_NAME_OVERRIDES": {
+        "ProjectState": "annotation.models.Project.State",
+        "MembershipState": "annotation.models.Membership.State",
+        "AllocationPolicy": "annotation.models.Project.AllocationPolicy",
+        "Role": "annotation.models.project.Role",
+    },
 }
 
 CELERY_BROKER_URL = BROKER_URL

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, ClassVar, cast
 
 from django.shortcuts import get_object_or_404
+from rest_framework.generics import GenericAPIView
 from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
-from rest_framework.views import APIView
 
 from annotation.models import Project, User
 from annotation.permissions import Action, require
@@ -27,13 +27,14 @@ def user_of(request: Request) -> User:
     return cast(User, request.user)
 
 
-class ProjectView(APIView):
+class ProjectView(GenericAPIView[Any]):
     """A view under `projects/{slug}/`. `actions` says for each method what one must be allowed to do.
 
     `self.project` carries `role`, the user's role in it (None for an admin who isn't a member).
     """
 
     actions: ClassVar[dict[str, Action]]
+    pagination_class: type[CursorPagination] | None = None
     project: Project
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from django.db.models import Count, Exists, F, OuterRef, Q, Subquery
+from django.db.models import Count, Exists, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce
 
 from annotation.ids import uuid7
@@ -105,8 +105,8 @@ class MembershipQuerySet(models.QuerySet["Membership"]):
     def active(self) -> MembershipQuerySet:
         return self.filter(state=Membership.State.ACTIVE)
 
-    def by_name(self) -> MembershipQuerySet:
-        return self.select_related("user").annotate(username=F("user__username"))
+    def with_user(self) -> MembershipQuerySet:
+        return self.select_related("user")
 
 
 class Membership(models.Model):

@@ -121,7 +121,11 @@ class AssignmentQuerySet(models.QuerySet["Assignment"]):
         return self.leased().filter(expires_at__lte=Now())
 
     def with_task(self) -> AssignmentQuerySet:
-        return self.select_related("task__prompt", "project")
+        return self.select_related("task", "project")
+
+    def with_shown(self) -> AssignmentQuerySet:
+        """With all that the annotator sees: the prompt, the form, and the responses (`shown_responses`)."""
+        return self.select_related("task__prompt", "project").prefetch_related("task__responses")
 
 
 class Assignment(models.Model):
@@ -169,3 +173,8 @@ class Assignment(models.Model):
 
     def __str__(self) -> str:
         return f"{self.id} ({self.state})"
+
+    @property
+    def shown_responses(self) -> list[Response]:
+        """In the shown order. Reads the task's responses: prefetch them (`with_shown`)."""
+        return sorted(self.task.responses.all(), key=lambda response: self.shown_order.index(response.pk))

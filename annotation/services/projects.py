@@ -102,7 +102,7 @@ def add_member(
     )
 
 
-def member_named(*, project: Project, username: str, role: str, state: str) -> tuple[Membership, bool]:
+def put_member(*, project: Project, username: str, role: str, state: str) -> tuple[Membership, bool]:
     """:func:`add_member` by user name. Raises Problem when there is no such user."""
     user = User.objects.filter(username=username, is_active=True).first()
     if user is None:

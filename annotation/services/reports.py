@@ -101,8 +101,8 @@ def progress(*, project: Project) -> Progress:
 
 
 def quality(*, project: Project) -> Quality:
-    """Raw agreement on the pairs of responses that two or more people ranked; imported votes without a name are
-    left out, as nothing says whose they are."""
+    """Raw agreement on the pairs of responses that two or more people ranked. Imported votes without a name
+    are left out: nothing says whose they are."""
     named = Ranking.objects.current().filter(project=project).exclude(annotator=None, annotator_label="")
     shared = named.values("task").annotate(n=Count("pk")).filter(n__gt=1)
     rows = (
@@ -126,7 +126,7 @@ def quality(*, project: Project) -> Quality:
 
 
 def leaderboard(*, project: Project) -> list[Standing]:
-    """Models by Bradley–Terry strength, best first, with 95 % bootstrap intervals; unnamed ones are left out."""
+    """Named models by Bradley–Terry strength, best first, with 95 % bootstrap intervals."""
     between = Comparison.objects.current().filter(project=project).exclude(preferred__model_name="")
     cells = list(
         between.exclude(other__model_name="")

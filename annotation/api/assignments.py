@@ -1,0 +1,168 @@
+"""The annotator's desk: the next task, and what becomes of it."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+from uuid import UUID
+
+from django.shortcuts import get_object_or_404
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import Serializer
+from rest_framework.views import APIView
+
+from annotation.api import serializers
+from annotation.api.base import ProjectView, user_of
+from annotation.models import ApiToken, Assignment, Ranking
+from annotation.permissions import Action, require_in
+from annotation.services import allocation, submission
+from config.problems import FieldProblem, Problem
+
+IDEMPOTENCY_HEADER = "Idempotency-Key"
+MAX_IDEMPOTENCY_KEY_CHARACTERS = 200
+
+
+def _source(request: Request) -> str:
+    """A token is a program's way in, a session a browser's."""
+    return Ranking.Source.API if isinstance(request.auth, ApiToken) else Ranking.Source.BROWSER
+
+
+class NextAssignmentView(ProjectView):
+    actions = {"POST": Action.RANK}
+
+    @extend_schema(
+        operation_id="claimNextAssignment",
+        description="Leases the next task, or returns the lease that is open already; 204: nothing to do.",
+        request=None,
+        responses={200: serializers.AssignmentOut, 204: None},
+        tags=["assignments"],
+    )
+    def post(self, request: Request, slug: str) -> Response:
+        assignment = allocation.claim_next_task(project=self.project, annotator=user_of(request))
+        if assignment is None:
+            return Response(status=HTTPStatus.NO_CONTENT)
+        shown = Assignment.objects.with_shown().get(pk=assignment.pk)
+        return Response(serializers.AssignmentOut(shown).data)
+
+
+class AssignmentView(APIView):
+    """A view under `assignments/{id}/`: only the annotator's own exist for them."""
+
+    takes: type[Serializer[Any]] = serializers.TokenIn
+    assignment: Assignment
+    given: Any
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        user = user_of(request)
+        self.assignment = get_object_or_404(Assignment.objects.of(user).with_task(), pk=kwargs["id"])
+        require_in(user, Action.RANK, self.assignment.project)
+        self.given = self.takes(data=request.data)
+        self.given.is_valid(raise_exception=True)
+
+
+class DraftView(AssignmentView):
+    takes = serializers.DraftIn
+
+    @extend_schema(
+        operation_id="saveDraft",
+        request=serializers.DraftIn,
+        responses=serializers.DraftOut,
+        tags=["assignments"],
+    )
+    def put(self, request: Request, id: UUID) -> Response:
+        version = submission.save_draft(assignment=self.assignment, **self.given.validated_data)
+        return Response({"version": version})
+
+
+class HeartbeatView(AssignmentView):
+    @extend_schema(
+        operation_id="renewLease",
+        request=serializers.TokenIn,
+        responses=serializers.LeaseOut,
+        tags=["assignments"],
+    )
+    def post(self, request: Request, id: UUID) -> Response:
+        until = allocation.renew_lease(assignment=self.assignment, **self.given.validated_data)
+        return Response(serializers.LeaseOut({"expires_at": until}).data)
+
+
+class SkipView(AssignmentView):
+    takes = serializers.SkipIn
+
+    @extend_schema(
+        operation_id="skipAssignment",
+        request=serializers.SkipIn,
+        responses={204: None},
+        tags=["assignments"],
+    )
+    def post(self, request: Request, id: UUID) -> Response:
+        allocation.skip_assignment(assignment=self.assignment, **self.given.validated_data)
+        return Response(status=HTTPStatus.NO_CONTENT)
+
+
+class ReleaseView(AssignmentView):
+    @extend_schema(
+        operation_id="releaseAssignment",
+        request=serializers.TokenIn,
+        responses={204: None},
+        tags=["assignments"],
+    )
+    def post(self, request: Request, id: UUID) -> Response:
+        allocation.release_lease(assignment=self.assignment, **self.given.validated_data)
+        return Response(status=HTTPStatus.NO_CONTENT)
+
+
+class SubmitView(AssignmentView):
+    takes = serializers.SubmitIn
+
+    @extend_schema(
+        operation_id="submitRanking",
+        description="201: stored. 200: the same key came before with the same answer; its ranking. "
+        "409: the lease is not held any more, the answer is kept as the draft.",
+        parameters=[OpenApiParameter(IDEMPOTENCY_HEADER, str, OpenApiParameter.HEADER)],
+        request=serializers.SubmitIn,
+        responses={200: serializers.RankingOut, 201: serializers.RankingOut},
+        tags=["assignments"],
+    )
+    def post(self, request: Request, id: UUID) -> Response:
+        ranking, created = submission.submit_ranking(
+            assignment=self.assignment,
+            token=self.given.validated_data["token"],
+            answer=self.given.answer(),
+            idempotency_key=_idempotency_key(request),
+            source=_source(request),
+        )
+        return _ranking(ranking, created)
+
+
+class ReviseView(AssignmentView):
+    takes = serializers.AnswerIn
+
+    @extend_schema(
+        operation_id="reviseRanking",
+        description="201: a new ranking supersedes the current one. 200: the current one says this already.",
+        request=serializers.AnswerIn,
+        responses={200: serializers.RankingOut, 201: serializers.RankingOut},
+        tags=["assignments"],
+    )
+    def post(self, request: Request, id: UUID) -> Response:
+        ranking, created = submission.revise_ranking(
+            assignment=self.assignment, answer=self.given.answer(), source=_source(request)
+        )
+        return _ranking(ranking, created)
+
+
+def _ranking(ranking: Ranking, created: bool) -> Response:
+    status = HTTPStatus.CREATED if created else HTTPStatus.OK
+    return Response(serializers.RankingOut(ranking).data, status=status)
+
+
+def _idempotency_key(request: Request) -> str:
+    key: str = request.headers.get(IDEMPOTENCY_HEADER, "")
+    if len(key) > MAX_IDEMPOTENCY_KEY_CHARACTERS:
+        reason = f"{len(key)} characters are more than {MAX_IDEMPOTENCY_KEY_CHARACTERS}."
+        raise Problem("The Idempotency-Key is too long.", errors=[FieldProblem(IDEMPOTENCY_HEADER, reason)])
+    return key

@@ -1,0 +1,281 @@
+"""The shapes of the API. Requests are checked for type here, for meaning by the services."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from annotation.answer_form import PRESETS
+from annotation.models import Assignment, Membership, Project
+from annotation.models.project import MAX_LEASE_SECONDS, MAX_OVERLAP, MIN_LEASE_SECONDS, Role
+from annotation.models.task import MAX_RESPONSES
+from annotation.services.answers import MAX_COMMENT_CHARACTERS, MAX_REWRITE_CHARACTERS, Answer
+
+
+class Message(serializers.Serializer[Any]):
+    role = serializers.CharField()
+    content = serializers.CharField(allow_blank=True)
+
+
+class StrengthLevel(serializers.Serializer[Any]):
+    value = serializers.IntegerField()
+    label = serializers.CharField()  # type: ignore[assignment]
+
+
+class StrengthLevels(serializers.Serializer[Any]):
+    levels = StrengthLevel(many=True)
+
+
+class RatingScale(serializers.Serializer[Any]):
+    name = serializers.CharField()
+    label = serializers.CharField()  # type: ignore[assignment]
+    min = serializers.IntegerField()
+    max = serializers.IntegerField()
+
+
+class FlagChoice(serializers.Serializer[Any]):
+    name = serializers.CharField()
+    label = serializers.CharField()  # type: ignore[assignment]
+
+
+class Form(serializers.Serializer[Any]):
+    ties = serializers.BooleanField()
+    strength = StrengthLevels(allow_null=True)
+    ratings = RatingScale(many=True)
+    flags = FlagChoice(many=True)
+    not_rankable = serializers.BooleanField()
+    comment = serializers.BooleanField()
+    rewrite = serializers.BooleanField()
+
+
+@extend_schema_field(Form)
+class FormField(serializers.JSONField):
+    """Passed on as it came: annotation.answer_form knows what is right, and says what is wrong."""
+
+
+class ProjectCounts(serializers.Serializer[Project]):
+    prompts = serializers.IntegerField(source="n_prompts")
+    responses = serializers.IntegerField(source="n_responses")
+    tasks = serializers.IntegerField(source="n_tasks")
+    open_tasks = serializers.IntegerField(source="n_open_tasks")
+    rankings = serializers.IntegerField(source="n_rankings")
+    comparisons = serializers.IntegerField(source="n_comparisons")
+    my_rankings = serializers.IntegerField(source="n_my_rankings")
+
+
+class ProjectOut(serializers.Serializer[Project]):
+    id = serializers.UUIDField()
+    slug = serializers.CharField()
+    name = serializers.CharField()
+    guidelines = serializers.CharField()
+    state = serializers.ChoiceField(choices=Project.State.choices)
+    role = serializers.ChoiceField(choices=Role.choices, allow_null=True)
+    preset = serializers.CharField()
+    form = FormField()
+    overlap = serializers.IntegerField()
+    lease_seconds = serializers.IntegerField()
+    allocation_policy = serializers.ChoiceField(choices=Project.AllocationPolicy.choices)
+    created_at = serializers.DateTimeField()
+    counts = ProjectCounts(source="*")
+
+
+class ProjectIn(serializers.Serializer[Any]):
+    slug = serializers.SlugField(max_length=80)
+    name = serializers.CharField(max_length=200, required=False)
+    preset = serializers.ChoiceField(choices=list(PRESETS), required=False)
+    overlap = serializers.IntegerField(min_value=1, max_value=MAX_OVERLAP, required=False)
+    guidelines = serializers.CharField(allow_blank=True, required=False)
+
+
+class ProjectChanges(serializers.Serializer[Any]):
+    name = serializers.CharField(max_length=200, required=False)
+    guidelines = serializers.CharField(allow_blank=True, required=False)
+    form = FormField(required=False)
+    overlap = serializers.IntegerField(min_value=1, max_value=MAX_OVERLAP, required=False)
+    lease_seconds = serializers.IntegerField(
+        min_value=MIN_LEASE_SECONDS, max_value=MAX_LEASE_SECONDS, required=False
+    )
+    allocation_policy = serializers.ChoiceField(choices=Project.AllocationPolicy.choices, required=False)
+    state = serializers.ChoiceField(choices=Project.State.choices, required=False)
+
+
+class MemberOut(serializers.Serializer[Membership]):
+    username = serializers.CharField(source="user.username")
+    role = serializers.ChoiceField(choices=Role.choices)
+    state = serializers.ChoiceField(choices=Membership.State.choices)
+    created_at = serializers.DateTimeField()
+
+
+class MemberIn(serializers.Serializer[Any]):
+    username = serializers.CharField(max_length=150)
+    role = serializers.ChoiceField(choices=Role.choices)
+    state = serializers.ChoiceField(choices=Membership.State.choices, default=Membership.State.ACTIVE)
+
+
+class Day(serializers.Serializer[Any]):
+    date = serializers.DateField()
+    rankings = serializers.IntegerField()
+
+
+class AnnotatorProgressOut(serializers.Serializer[Any]):
+    username = serializers.CharField()
+    rankings = serializers.IntegerField()
+    median_seconds = serializers.FloatField(allow_null=True)
+
+
+class ProgressOut(serializers.Serializer[Any]):
+    tasks = serializers.IntegerField()
+    open = serializers.IntegerField()
+    done = serializers.IntegerField()
+    rankings = serializers.IntegerField()
+    comparisons = serializers.IntegerField()
+    per_day = Day(many=True)
+    annotators = AnnotatorProgressOut(many=True)
+
+
+class AnnotatorAgreementOut(serializers.Serializer[Any]):
+    username = serializers.CharField()
+    agreement = serializers.FloatField(allow_null=True)
+    n_pairs = serializers.IntegerField()
+
+
+class QualityOut(serializers.Serializer[Any]):
+    pairwise_agreement = serializers.FloatField(allow_null=True)
+    n_pairs = serializers.IntegerField(help_text="Pairs of votes of two people on the same two responses.")
+    annotators = AnnotatorAgreementOut(many=True)
+
+
+class StandingOut(serializers.Serializer[Any]):
+    model = serializers.CharField()
+    wins = serializers.IntegerField()
+    losses = serializers.IntegerField()
+    ties = serializers.IntegerField()
+    strength = serializers.FloatField(help_text="Bradley–Terry log odds, centred on 0.")
+    low = serializers.FloatField()
+    high = serializers.FloatField()
+
+
+class PromptShown(serializers.Serializer[Any]):
+    messages = Message(many=True)
+
+
+class TaskShown(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    prompt = PromptShown()
+
+
+class ResponseShown(serializers.Serializer[Any]):
+    """Text and id alone: who wrote a response would sway who judges it."""
+
+    id = serializers.UUIDField()
+    text = serializers.CharField(allow_blank=True)
+
+
+class ByResponse(serializers.DictField):
+    """A map keyed by response id."""
+
+    def to_internal_value(self, data: Any) -> dict[UUID, Any]:
+        given = super().to_internal_value(data)
+        keyed: dict[UUID, Any] = {}
+        for key, value in given.items():
+            try:
+                keyed[UUID(key)] = value
+            except ValueError:
+                raise serializers.ValidationError({key: "This is not the id of a response."}) from None
+        return keyed
+
+
+class AnswerIn(serializers.Serializer[Any]):
+    tiers = serializers.ListField(
+        child=serializers.ListField(child=serializers.UUIDField(), max_length=MAX_RESPONSES),
+        max_length=MAX_RESPONSES,
+        default=list,
+        help_text="Response ids, best first; those in one tier are tied.",
+    )
+    strength = serializers.IntegerField(allow_null=True, default=None)
+    ratings = ByResponse(child=serializers.DictField(child=serializers.IntegerField()), default=dict)
+    flags = ByResponse(
+        child=serializers.ListField(child=serializers.CharField(max_length=60), max_length=30), default=dict
+    )
+    not_rankable = serializers.BooleanField(default=False)
+    comment = serializers.CharField(
+        allow_blank=True, default="", max_length=MAX_COMMENT_CHARACTERS, trim_whitespace=False
+    )
+    rewrite = serializers.CharField(
+        allow_blank=True,
+        allow_null=True,
+        default=None,
+        max_length=MAX_REWRITE_CHARACTERS,
+        trim_whitespace=False,
+    )
+    touched = serializers.BooleanField(default=False, help_text="Whether the shown order was changed at all.")
+    duration_ms = serializers.IntegerField(allow_null=True, default=None)
+
+    def answer(self) -> Answer:
+        return Answer(**{name: self.validated_data[name] for name in Answer.__dataclass_fields__})
+
+
+class SubmitIn(AnswerIn):
+    token = serializers.UUIDField()
+
+
+class DraftField(serializers.DictField):
+    """Whatever the page needs to go on later; an answer in the making, by custom."""
+
+
+class AssignmentOut(serializers.Serializer[Assignment]):
+    id = serializers.UUIDField()
+    token = serializers.UUIDField()
+    expires_at = serializers.DateTimeField()
+    task = TaskShown()
+    responses = ResponseShown(many=True, source="shown_responses", help_text="In the order to show them in.")
+    form = FormField(source="project.form")
+    draft = DraftField(allow_null=True)
+    draft_version = serializers.IntegerField(help_text="To send with the next draft.")
+
+
+class TokenIn(serializers.Serializer[Any]):
+    token = serializers.UUIDField()
+
+
+class DraftIn(TokenIn):
+    version = serializers.IntegerField(min_value=0, max_value=2**31 - 2)
+    draft = DraftField()
+
+
+class DraftOut(serializers.Serializer[Any]):
+    version = serializers.IntegerField()
+
+
+class SkipIn(TokenIn):
+    reason = serializers.CharField(max_length=500, allow_blank=True, default="")
+
+
+class LeaseOut(serializers.Serializer[Any]):
+    expires_at = serializers.DateTimeField()
+
+
+class RankingOut(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+
+
+class LoginIn(serializers.Serializer[Any]):
+    username = serializers.CharField(max_length=150)
+    password = serializers.CharField(max_length=1000, trim_whitespace=False)
+
+
+class MembershipOfMe(serializers.Serializer[Membership]):
+    project = serializers.SlugField(source="project.slug")
+    role = serializers.ChoiceField(choices=Role.choices)
+
+
+class Me(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    username = serializers.CharField()
+    name = serializers.CharField(allow_blank=True)
+    is_admin = serializers.BooleanField()
+    csrf_token = serializers.CharField(help_text="To send as X-CSRFToken with unsafe requests.")
+    memberships = MembershipOfMe(many=True)

@@ -33,7 +33,7 @@ LOOSE_ROLE = re.compile(r"\b(Humans?|Assistant)\b ?:|\n\n(Human|Assistant)\s*$")
 ROLES = {"Human": "user", "Assistant": "assistant"}
 Turn = tuple[str, str]
 
-IDENTICAL = "chosen and rejected are the same text, so there is nothing to rank"
+IDENTICAL = "chosen and rejected are the same text, so there is nothing to rank: only the prompt was taken"
 EMPTY_REPLY = "a reply is empty"
 EMPTY_TURN = "a turn inside the conversation is empty"
 RUNS_ON = "a reply runs on into further turns; its whole text is kept as the response"
@@ -51,6 +51,10 @@ def parse(row: Row) -> Record:
     shared = _shared_turns(chosen, rejected)
     prompt, replies = chosen[:shared], (_rest(chosen[shared:]), _rest(rejected[shared:]))
     messages = tuple({"role": ROLES[role], "content": text} for role, text in prompt)
+    notices = tuple(_notices(prompt, chosen[shared:], rejected[shared:]))
+    metadata = metadata_of(row, KNOWN_FIELDS)
+    if replies[0] == replies[1]:
+        return Record(messages, (ResponseRecord(text=replies[0]),), metadata=metadata, notices=notices)
     # In the file the better one always comes first. Ordered by hash, the position says nothing.
     order = sorted((0, 1), key=lambda side: hashlib.sha256(replies[side].encode()).digest())
     return Record(
@@ -60,8 +64,8 @@ def parse(row: Row) -> Record:
             tiers=((order.index(0),), (order.index(1),)),
             annotator=label_of(row.get("annotator"), "annotator"),
         ),
-        metadata=metadata_of(row, KNOWN_FIELDS),
-        notices=tuple(_notices(prompt, chosen[shared:], rejected[shared:])),
+        metadata=metadata,
+        notices=notices,
     )
 
 
@@ -117,7 +121,11 @@ def _notices(prompt: list[Turn], chosen: list[Turn], rejected: list[Turn]) -> li
         EMPTY_TURN: any(not text.strip() for _, text in prompt),
         RUNS_ON: len(chosen) > 1 or len(rejected) > 1,
         NOT_ALTERNATING: any(one == two for one, two in pairwise(roles)),
-        LOOSE: any(LOOSE_ROLE.search(text) for _, text in [*prompt, *chosen, *rejected]),
+        # The plain search first: the pattern alone took a tenth of an import's time.
+        LOOSE: any(
+            ("Human" in text or "Assistant" in text) and LOOSE_ROLE.search(text)
+            for _, text in [*prompt, *chosen, *rejected]
+        ),
     }
     return [notice for notice, holds in found.items() if holds]
 

@@ -7,7 +7,7 @@ from itertools import combinations
 from typing import Generic, NamedTuple, TypeVar
 from uuid import UUID
 
-from django.db import connection
+from annotation.services.bulk import insert_rows
 
 Item = TypeVar("Item")
 
@@ -48,14 +48,14 @@ def insert_comparisons(ranked: Iterable[RankedTask]) -> int:
         for item in ranked
         for pair in comparisons_of(item.tiers, item.strength)
     ]
-    columns = [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(7)]
-    with connection.cursor() as cursor:
-        # One statement whatever the number: 160k imported pairs are a minute as single rows.
-        cursor.execute(
-            "INSERT INTO annotation_comparison"
-            " (ranking_id, project_id, prompt_id, preferred_id, other_id, is_tie, strength)"
-            " SELECT * FROM unnest(%s::uuid[], %s::uuid[], %s::uuid[], %s::uuid[], %s::uuid[], %s::bool[],"
-            " %s::smallint[])",
-            columns,
-        )
-    return len(rows)
+    kinds = {
+        "ranking_id": "uuid",
+        "project_id": "uuid",
+        "prompt_id": "uuid",
+        "preferred_id": "uuid",
+        "other_id": "uuid",
+        "is_tie": "boolean",
+        "strength": "smallint",
+    }
+    columns = {name: (kind, [row[place] for row in rows]) for place, (name, kind) in enumerate(kinds.items())}
+    return len(insert_rows("annotation_comparison", columns=columns, constants={}, skip_existing=False))

@@ -21,6 +21,7 @@ from annotation.models import Project, RankingTask
 from annotation.models.content import Split
 from annotation.models.project import MAX_OVERLAP
 from annotation.models.task import MAX_RESPONSES, MIN_RESPONSES
+from annotation.services.bulk import NOW, insert_rows
 from config.problems import FieldProblem, Problem
 
 BATCH_DRAFTS = 1000
@@ -212,16 +213,15 @@ _Accepted = Sequence[tuple[int, TaskDraft, str, list[str]]]
 
 def _store_prompts(cursor: Any, project: Project, accepted: _Accepted) -> tuple[dict[str, UUID], int]:
     drafts = {p_hash: draft for _, draft, p_hash, _ in reversed(accepted)}
-    created = _insert(
-        cursor,
+    created = insert_rows(
         "annotation_prompt",
-        {"project_id": project.pk, "created_at": "now"},
-        {
+        constants={"project_id": project.pk, "created_at": NOW},
+        columns={
             "id": ("uuid", [uuid7() for _ in drafts]),
             "content_hash": ("text", list(drafts)),
             "split": ("text", [split_of(p_hash).value for p_hash in drafts]),
-            "messages": ("jsonb", [_messages_json(draft.messages) for draft in drafts.values()]),
-            "metadata": ("jsonb", [_json(draft.metadata) for draft in drafts.values()]),
+            "messages": ("jsonb", [_plain_messages(draft.messages) for draft in drafts.values()]),
+            "metadata": ("jsonb", [draft.metadata for draft in drafts.values()]),
         },
     )
     cursor.execute(
@@ -239,17 +239,16 @@ def _store_responses(
         for _, draft, p_hash, hashes in accepted
         for response, r_hash in zip(draft.responses, hashes, strict=True)
     }
-    created = _insert(
-        cursor,
+    created = insert_rows(
         "annotation_response",
-        {"created_at": "now"},
-        {
+        constants={"created_at": NOW},
+        columns={
             "id": ("uuid", [uuid7() for _ in drafts]),
             "prompt_id": ("uuid", [prompt_id for prompt_id, _ in drafts]),
             "content_hash": ("text", [r_hash for _, r_hash in drafts]),
             "text": ("text", [response.text for response in drafts.values()]),
             "model_name": ("text", [response.model_name for response in drafts.values()]),
-            "sampling": ("jsonb", [_json(response.sampling) for response in drafts.values()]),
+            "sampling": ("jsonb", [response.sampling for response in drafts.values()]),
         },
     )
     cursor.execute(
@@ -274,18 +273,17 @@ def _store_tasks(
         ids = [response_ids[prompt_id, r_hash] for r_hash in hashes]
         drafts.setdefault(_content_key(p_hash, hashes), (prompt_id, ids, draft.gold_tiers))
     created = set(
-        _insert(
-            cursor,
+        insert_rows(
             "annotation_rankingtask",
-            {"project_id": project.pk, "created_at": "now", "answered": 0, **shared},
-            {
+            constants={"project_id": project.pk, "created_at": NOW, "answered": 0, **shared},
+            columns={
                 "id": ("uuid", [uuid7() for _ in drafts]),
                 "prompt_id": ("uuid", [prompt_id for prompt_id, _, _ in drafts.values()]),
                 "content_key": ("text", list(drafts)),
                 "gold_tiers": (
                     "jsonb",
                     [
-                        None if gold is None else _json([[str(ids[i]) for i in tier] for tier in gold])
+                        None if gold is None else [[ids[i] for i in tier] for tier in gold]
                         for _, ids, gold in drafts.values()
                     ],
                 ),
@@ -303,43 +301,16 @@ def _store_tasks(
         if task_ids[key] in created
         for position, response_id in enumerate(ids)
     ]
-    _insert(
-        cursor,
+    insert_rows(
         "annotation_taskresponse",
-        {},
-        {
+        constants={},
+        columns={
             "task_id": ("uuid", [task_id for task_id, _, _ in shown]),
             "response_id": ("uuid", [response_id for _, response_id, _ in shown]),
             "position": ("int", [position for _, _, position in shown]),
         },
     )
     return task_ids, created
-
-
-def _insert(
-    cursor: Any,
-    table: str,
-    constants: Mapping[str, Any],
-    columns: Mapping[str, tuple[str, list[Any]]],
-) -> list[Any]:
-    """INSERT … ON CONFLICT DO NOTHING of columns {name: (type, values)}; the ids of the new rows.
-
-    Constants hold for all rows; the word "now" is the transaction's time. Names come from this file only.
-    """
-    casts = {"jsonb": "text"}
-    arrays = ", ".join(f"%s::{casts.get(kind, kind)}[]" for kind, _ in columns.values())
-    chosen = [f"{name}::{kind}" for name, (kind, _) in columns.items()]
-    fixed = ["now()" if value == "now" else "%s" for value in constants.values()]
-    cursor.execute(
-        f"INSERT INTO {table} ({', '.join([*columns, *constants])}) "
-        f"SELECT {', '.join([*chosen, *fixed])} FROM unnest({arrays}) AS new ({', '.join(columns)}) "
-        f"ON CONFLICT DO NOTHING RETURNING id",
-        [
-            *(value for value in constants.values() if value != "now"),
-            *(values for _, values in columns.values()),
-        ],
-    )
-    return [row[0] for row in cursor.fetchall()]
 
 
 def _reason_to_refuse(draft: TaskDraft) -> str | None:
@@ -386,13 +357,13 @@ def _content_key(p_hash: str, hashes: Sequence[str]) -> str:
     return _sha256([p_hash, *sorted(hashes)])
 
 
-def _messages_json(messages: Sequence[Mapping[str, str]]) -> str:
-    return _json([{"role": message["role"], "content": message["content"]} for message in messages])
+def _plain_messages(messages: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
+    return [{"role": message["role"], "content": message["content"]} for message in messages]
 
 
-def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, default=dict)
+# One encoder for all: json.dumps builds a new one for each call with options.
+_canonical = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def _sha256(value: object) -> str:
-    return hashlib.sha256(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()).hexdigest()
+    return hashlib.sha256(_canonical(value).encode()).hexdigest()

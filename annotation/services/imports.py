@@ -7,7 +7,6 @@ import that was cut off is finished by running it again: what is there already i
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -21,6 +20,7 @@ from annotation.formats.catalog import NumberedRecord, read_records
 from annotation.formats.records import MIN_RESPONSES, FormatError, RankingRecord, Record
 from annotation.ids import uuid7
 from annotation.models import Project, Ranking, RankingTask
+from annotation.services.bulk import NOW, insert_rows
 from annotation.services.comparisons import RankedTask, insert_comparisons
 from annotation.services.content import (
     Counts,
@@ -167,12 +167,12 @@ def _distinct(record: Record) -> tuple[Record, bool]:
 
     A response is its text and its model, as in the database. In a ranking the first place of several counts.
     """
-    hashes = [response_hash(response.text, response.model) for response in record.responses]
-    if len(set(hashes)) == len(hashes):
+    given = [(response.text, response.model) for response in record.responses]
+    if len(set(given)) == len(given):
         return record, False
-    kept = {text_hash: index for index, text_hash in reversed(list(enumerate(hashes)))}
+    kept = {response: index for index, response in reversed(list(enumerate(given)))}
     indices = sorted(kept.values())
-    renumbered = {index: indices.index(kept[text_hash]) for index, text_hash in enumerate(hashes)}
+    renumbered = {index: indices.index(kept[response]) for index, response in enumerate(given)}
     ranking = record.ranking
     if ranking is not None:
         ranking = replace(
@@ -334,40 +334,31 @@ def _tier_ids(draft: _NewRanking) -> list[list[UUID]]:
 def _insert_rankings(project: Project, drafts: Sequence[_NewRanking]) -> set[UUID]:
     """Writes those whose import key is new in the project; gives the ids of the rows written."""
 
-    def by_id(draft: _NewRanking, values: dict[int, Any]) -> str:
-        return json.dumps({str(draft.stored.response_ids[index]): value for index, value in values.items()})
+    def by_id(draft: _NewRanking, values: dict[int, Any]) -> dict[str, Any]:
+        return {str(draft.stored.response_ids[index]): value for index, value in values.items()}
 
-    columns: dict[str, tuple[str, list[Any]]] = {
-        "id": ("uuid", [draft.id for draft in drafts]),
-        "task_id": ("uuid", [draft.stored.task_id for draft in drafts]),
-        "annotator_label": ("text", [draft.ranking.annotator for draft in drafts]),
-        # As text: unnest would flatten an array of arrays.
-        "shown_order": (
-            "text",
-            ["{" + ",".join(map(str, draft.stored.response_ids)) + "}" for draft in drafts],
-        ),
-        "tiers": (
-            "text",
-            [json.dumps([list(map(str, tier)) for tier in _tier_ids(draft)]) for draft in drafts],
-        ),
-        "strength": ("smallint", [draft.ranking.strength for draft in drafts]),
-        "ratings": ("text", [by_id(draft, draft.ranking.ratings) for draft in drafts]),
-        "flags": ("text", [by_id(draft, draft.ranking.flags) for draft in drafts]),
-        "not_rankable": ("bool", [draft.ranking.not_rankable for draft in drafts]),
-        "comment": ("text", [draft.ranking.comment for draft in drafts]),
-        "rewrite": ("text", [draft.ranking.rewrite for draft in drafts]),
-        "duration_ms": ("bigint", [draft.ranking.duration_ms for draft in drafts]),
-        "import_key": ("text", [draft.import_key for draft in drafts]),
-    }
-    casts = {"shown_order": "::uuid[]", "tiers": "::jsonb", "ratings": "::jsonb", "flags": "::jsonb"}
-    names = ", ".join(columns)
-    chosen = ", ".join(name + casts.get(name, "") for name in columns)
-    arrays = ", ".join(f"%s::{kind}[]" for kind, _ in columns.values())
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"INSERT INTO annotation_ranking ({names}, project_id, source, touched, created_at)"
-            f" SELECT {chosen}, %s, %s, true, now() FROM unnest({arrays}) AS new ({names})"
-            " ON CONFLICT (project_id, import_key) DO NOTHING RETURNING id",
-            [project.pk, Ranking.Source.IMPORT.value, *(values for _, values in columns.values())],
-        )
-        return set(itertools.chain.from_iterable(cursor.fetchall()))
+    new_ids = insert_rows(
+        "annotation_ranking",
+        constants={
+            "project_id": project.pk,
+            "source": Ranking.Source.IMPORT,
+            "touched": True,
+            "created_at": NOW,
+        },
+        columns={
+            "id": ("uuid", [draft.id for draft in drafts]),
+            "task_id": ("uuid", [draft.stored.task_id for draft in drafts]),
+            "annotator_label": ("text", [draft.ranking.annotator for draft in drafts]),
+            "shown_order": ("uuid[]", [draft.stored.response_ids for draft in drafts]),
+            "tiers": ("jsonb", [_tier_ids(draft) for draft in drafts]),
+            "strength": ("smallint", [draft.ranking.strength for draft in drafts]),
+            "ratings": ("jsonb", [by_id(draft, draft.ranking.ratings) for draft in drafts]),
+            "flags": ("jsonb", [by_id(draft, draft.ranking.flags) for draft in drafts]),
+            "not_rankable": ("boolean", [draft.ranking.not_rankable for draft in drafts]),
+            "comment": ("text", [draft.ranking.comment for draft in drafts]),
+            "rewrite": ("text", [draft.ranking.rewrite for draft in drafts]),
+            "duration_ms": ("bigint", [draft.ranking.duration_ms for draft in drafts]),
+            "import_key": ("text", [draft.import_key for draft in drafts]),
+        },
+    )
+    return set(new_ids)

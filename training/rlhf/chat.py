@@ -1,7 +1,7 @@
 """Text to tokens and back, in one place, so that training, scoring, sampling and PPO see the very same ids.
 
-Two rules that reward models are known to break on: a response always ends with EOS, wherever it is encoded; and ends
-are never found by looking for the pad token (lengths travel with the batch instead).
+Two rules that reward models are known to break on: a response always ends with EOS, wherever it is
+encoded; and ends are never found by looking for the pad token (lengths travel with the batch instead).
 """
 
 from collections.abc import Sequence
@@ -21,8 +21,9 @@ PLAIN_GENERATION_PROMPT = "assistant:"
 def encode_prompt(tokenizer: PreTrainedTokenizerBase, messages: Messages) -> list[int]:
     """Token ids of a conversation up to the point where the assistant must answer.
 
-    Uses the tokenizer's chat template with its generation prompt, else the plain format above. Control tokens spelt
-    out inside a message are removed first: a user's text must not be able to open an assistant turn.
+    Uses the tokenizer's chat template with its generation prompt, else the plain format above. Control
+    tokens spelt out inside a message are removed first: a user's text must not be able to open an
+    assistant turn.
     """
     if not messages:
         raise ValueError("a prompt needs at least one message, got none")
@@ -46,7 +47,8 @@ def decode(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
 
 
 def remove_control_tokens(tokenizer: PreTrainedTokenizerBase, text: str) -> str:
-    """`text` without any of the tokenizer's special-token strings (repeated, as removing one may join another)."""
+    """`text` without any of the tokenizer's special-token strings (repeated, as removing one may join
+    another)."""
     controls = [token for token in tokenizer.all_special_tokens if token]
     while any(token in text for token in controls):
         for token in controls:
@@ -57,12 +59,15 @@ def remove_control_tokens(tokenizer: PreTrainedTokenizerBase, text: str) -> str:
 def eos_id(tokenizer: PreTrainedTokenizerBase) -> int:
     """The id that ends a response. A tokenizer without one can't say when an answer is over."""
     if tokenizer.eos_token_id is None:
-        raise ValueError("this tokenizer has no EOS token, so an answer would have no end: set tokenizer.eos_token")
+        raise ValueError(
+            "this tokenizer has no EOS token, so an answer would have no end: set tokenizer.eos_token"
+        )
     return _one_id(tokenizer.eos_token_id)
 
 
 def pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
-    """The id that fills padded places. Falls back to EOS: harmless here, as no end is ever derived from pads."""
+    """The id that fills padded places. Falls back to EOS: harmless here, as no end is ever derived from
+    pads."""
     return eos_id(tokenizer) if tokenizer.pad_token_id is None else _one_id(tokenizer.pad_token_id)
 
 
@@ -71,15 +76,19 @@ def context_length(model: PreTrainedModel) -> int:
     config = model.config.get_text_config()
     length = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)
     if not isinstance(length, int):
-        raise ValueError(f"{type(model).__name__} doesn't say how long its context is (max_position_embeddings)")
+        raise ValueError(
+            f"{type(model).__name__} doesn't say how long its context is (max_position_embeddings)"
+        )
     return length
 
 
 def cut_prompts(prompts: Sequence[Sequence[int]], limit: int) -> tuple[list[list[int]], int]:
-    """Prompts no longer than `limit` tokens, and how many had to be cut. Cut from the left: the question that must
-    be answered stands at the end, the oldest turns at the start."""
+    """Prompts no longer than `limit` tokens, and how many had to be cut. Cut from the left: the question
+    that must be answered stands at the end, the oldest turns at the start."""
     if limit < 1:
-        raise ValueError(f"no room for a prompt: {limit} tokens are left after the response; lower max_new_tokens")
+        raise ValueError(
+            f"no room for a prompt: {limit} tokens are left after the response; lower max_new_tokens"
+        )
     return [list(p[-limit:]) for p in prompts], sum(len(p) > limit for p in prompts)
 
 
@@ -101,5 +110,6 @@ def _ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
 
 
 def _one_id(value: Any) -> int:
-    """Some configurations carry a list of ids; the first one is the id itself, the others are alternatives."""
+    """Some configurations carry a list of ids; the first one is the id itself, the others are
+    alternatives."""
     return int(value[0] if isinstance(value, (list, tuple)) else value)

@@ -15,7 +15,7 @@ that training computes later are those the tokens were drawn from, up to `top_p`
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -24,7 +24,7 @@ from transformers.cache_utils import DynamicLayer
 
 from training.rlhf import chat
 
-ROWS_PER_BATCH = 256  # sequences decoded together; memory grows with it, speed hardly beyond
+ROWS_PER_BATCH = 256  # decoded together; memory grows with it, speed hardly beyond
 # Finished rows are dropped once this share of the batch is done: dropping copies the cache, so not each time.
 FINISHED_SHARE = 0.25
 
@@ -50,7 +50,8 @@ def generate(
     rows_per_batch: int = ROWS_PER_BATCH,
     check: Callable[[], None] = lambda: None,
 ) -> list[list[Completion]]:
-    """`n` answers to each prompt (token ids, as `chat.encode_prompt` gives them), in the order of the prompts.
+    """`n` answers to each prompt (token ids, as `chat.encode_prompt` gives them), in the order of the
+    prompts.
 
     `temperature` 0 takes the likeliest token each time; `top_p` < 1 draws from the smallest set of tokens
     whose probabilities add up to it. Randomness comes from `generator` (a CPU one), or else from `seed`; each
@@ -67,7 +68,7 @@ def generate(
     per_batch = max(1, rows_per_batch // n)
     completions: list[list[Completion]] = [[] for _ in cut]
     was_training = policy.training
-    policy.eval()
+    policy.train(False)
     try:
         for start in range(0, len(cut), per_batch):
             check()
@@ -134,8 +135,8 @@ def _decode_batch(
         logits = _forward(policy, ids, mask, positions, cache).repeat_interleave(n, dim=0)
         _repeat(cache, n, room=limit)
     else:  # recurrent states and the like: each sample reads the prompt for itself
-        repeated = (t.repeat_interleave(n, dim=0) for t in (ids, mask, positions))
-        logits = _forward(policy, *repeated, cache)
+        wide, wide_mask, wide_positions = (t.repeat_interleave(n, dim=0) for t in (ids, mask, positions))
+        logits = _forward(policy, wide, wide_mask, wide_positions, cache)
     mask = mask.repeat_interleave(n, dim=0)
     last = positions[:, -1:].repeat_interleave(n, dim=0)
     room = torch.ones(rows, limit, dtype=mask.dtype, device=mask.device)
@@ -187,14 +188,14 @@ def _forward_parameters(policy: Any) -> set[str]:
     return set(inspect.signature(inner.forward).parameters)
 
 
-class _RoomyLayer(DynamicLayer):  # type: ignore[misc]
+class _RoomyLayer(DynamicLayer):  # type: ignore[no-untyped-call]
     """Keys and values of one layer, (B, heads, T, d), in a buffer with room for the tokens still to come."""
 
-    def __init__(self, layer: DynamicLayer, n: int, room: int) -> None:
-        super().__init__()
-        self.dtype, self.device, self.is_initialized = layer.keys.dtype, layer.keys.device, True
-        self._length = layer.keys.shape[-2]
-        self._keys, self._values = (_with_room(t, n, room) for t in (layer.keys, layer.values))
+    def __init__(self, keys: Tensor, values: Tensor, n: int, room: int) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.dtype, self.device, self.is_initialized = keys.dtype, keys.device, True
+        self._length = keys.shape[-2]
+        self._keys, self._values = _with_room(keys, n, room), _with_room(values, n, room)
         self._show()
 
     def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
@@ -202,15 +203,16 @@ class _RoomyLayer(DynamicLayer):  # type: ignore[misc]
         self._keys[:, :, self._length : end] = key_states
         self._values[:, :, self._length : end] = value_states
         self._length = end
-        self._show()
-        return self.keys, self.values
+        return self._show()
 
     def batch_select_indices(self, indices: Tensor) -> None:
         self._keys, self._values = self._keys[indices], self._values[indices]
         self._show()
 
-    def _show(self) -> None:
-        self.keys, self.values = self._keys[:, :, : self._length], self._values[:, :, : self._length]
+    def _show(self) -> tuple[Tensor, Tensor]:
+        shown = self._keys[:, :, : self._length], self._values[:, :, : self._length]
+        self.keys, self.values = shown
+        return shown
 
 
 def _with_room(states: Tensor, n: int, room: int) -> Tensor:
@@ -231,15 +233,15 @@ def _selectable(cache: DynamicCache) -> bool:
 def _repeat(cache: DynamicCache, n: int, *, room: int) -> None:
     """Each row n times over. Plain layers get their room; others (sliding windows) keep their own way."""
     for number, layer in enumerate(cache.layers):
-        if type(layer) is DynamicLayer and layer.is_initialized:
-            cache.layers[number] = _RoomyLayer(layer, n, room)
+        if type(layer) is DynamicLayer and layer.keys is not None and layer.values is not None:
+            cache.layers[number] = _RoomyLayer(layer.keys, layer.values, n, room)
         elif n > 1:
-            layer.batch_repeat_interleave(n)
+            cast(Any, layer).batch_repeat_interleave(n)
 
 
 def _select(cache: DynamicCache, rows: Tensor) -> None:
     for layer in cache.layers:
-        layer.batch_select_indices(rows)
+        cast(Any, layer).batch_select_indices(rows)
 
 
 def _stop_ids(policy: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Tensor:

@@ -9,7 +9,7 @@ import urllib.parse
 import urllib.request
 import uuid
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from huggingface_hub import constants as hub
@@ -23,7 +23,6 @@ from transformers import (
 
 from training.rlhf import chat
 
-
 HUB_TIMEOUT_S = 5.0
 
 
@@ -34,6 +33,19 @@ class ModelNotFound(Exception):
 class Loaded(NamedTuple):
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
+
+
+# What loops take: a folder or hub name, or a model that is already in memory (which they then
+# change in place).
+ModelSource: TypeAlias = str | Path | Loaded
+
+
+def open_policy(source: ModelSource) -> Loaded:
+    return source if isinstance(source, Loaded) else load_policy(source)
+
+
+def open_reward_model(source: ModelSource) -> Loaded:
+    return source if isinstance(source, Loaded) else load_reward_model(source)
 
 
 def default_device() -> torch.device:
@@ -56,18 +68,22 @@ def load_reward_model(
 ) -> Loaded:
     """A sequence classifier with one output and its tokenizer, in eval mode.
 
-    `new_head=True` starts a reward model from any language model's trunk; the head is then random (transformers'
-    initialisation) and the caller re-initialises it. Without it a missing head is an error: a random head would score
-    noise and nobody would notice.
+    `new_head=True` starts a reward model from any language model's trunk; the head is then random
+    (transformers' initialisation) and the caller re-initialises it. Without it a missing head is an error: a
+    random head would score noise and nobody would notice.
     """
-    return _load(AutoModelForSequenceClassification, path_or_hub, dtype, device, num_labels=1, new_head=new_head)
+    return _load(
+        AutoModelForSequenceClassification, path_or_hub, dtype, device, num_labels=1, new_head=new_head
+    )
 
 
 def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, out_dir: str | Path) -> Path:
-    """Write model and tokenizer as one folder that plain `AutoModel…from_pretrained` reads; return the folder.
+    """Write model and tokenizer as one folder that plain `AutoModel…from_pretrained` reads; return the
+    folder.
 
-    All files are written beside `out_dir` and renamed into place at the end, so a crash leaves either the whole model
-    or none (a retry replaces an older one of the same name). LoRA adapters are merged into a copy of their trunk.
+    All files are written beside `out_dir` and renamed into place at the end, so a crash leaves either the
+    whole model or none (a retry replaces an older one of the same name). LoRA adapters are merged into a
+    copy of their trunk.
     """
     out = Path(out_dir)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -139,7 +155,8 @@ def _load(
 
 
 def _refuse_missing_folder(name: str) -> None:
-    """A hub name is `name` or `owner/name`; anything else is a path, and asking the hub for it would only take time."""
+    """A hub name is `name` or `owner/name`; anything else is a path, and asking the hub for it would only
+    take time."""
     path = Path(name)
     looks_like_path = name.startswith(("/", ".", "~")) or name.count("/") > 1 or path.exists()
     if looks_like_path and not (path / "config.json").is_file():
@@ -151,8 +168,9 @@ def _refuse_missing_folder(name: str) -> None:
 
 
 def _hub_answers() -> bool:
-    """Whether the hub takes connections. The hub client itself retries for 46 s (measured) before it gives up; one
-    look beforehand turns that into at most `HUB_TIMEOUT_S`. Behind a proxy we can't look, so the client has to."""
+    """Whether the hub takes connections. The hub client itself retries for 46 s (measured) before it gives
+    up; one look beforehand turns that into at most `HUB_TIMEOUT_S`. Behind a proxy we can't look, so the
+    client has to."""
     if hub.HF_HUB_OFFLINE:
         return False
     if urllib.request.getproxies().get("https"):

@@ -1,4 +1,5 @@
-"""The plain types that every part of the library passes around; no torch, so that they are cheap to import."""
+"""The plain types that every part of the library passes around; no torch, so that they are cheap to
+import."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, TypeAlias

@@ -1,4 +1,5 @@
-"""The base of every recipe: one typed definition gives validation, JSON Schema, the browser form and the docs."""
+"""The base of every recipe: one typed definition gives validation, JSON Schema, the browser form and the
+docs."""
 
 import random
 
@@ -6,8 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Recipe(BaseModel):
-    """Settings of one run. Frozen, so that what was validated is what runs; an unknown field is an error, so that a
-    misspelt setting never silently keeps its default. Every field carries a description and bounds."""
+    """Settings of one run. Frozen, so that what was validated is what runs; an unknown field is an error,
+    so that a misspelt setting never silently keeps its default. Every field carries a description and
+    bounds."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -23,8 +25,9 @@ class Recipe(BaseModel):
 def seed_everything(seed: int) -> None:
     """Seed the global generators of `random`, NumPy and torch (CPU and every GPU).
 
-    For what draws from global state inside libraries: new weights and dropout. The loops' own choices (data order,
-    sampling) come from explicit generators, so an extra draw in one place doesn't shift the others.
+    For what draws from global state inside libraries: new weights and dropout. The loops' own choices
+    (data order, sampling) come from explicit generators, so an extra draw in one place doesn't shift the
+    others.
     """
     import numpy as np
     import torch

@@ -17,8 +17,8 @@ class Cancelled(Exception):
 
 
 class Reporter(Protocol):
-    """What a loop may say. `step` counts optimiser updates (or prompts done, where a loop has no optimiser) from 1;
-    step 0 is the state before the first update."""
+    """What a loop may say. `step` counts optimiser updates (or prompts done, where a loop has no
+    optimiser) from 1; step 0 is the state before the first update."""
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         """Named scalars that belong to `step`; names and units stand in the docstring of the loop."""
@@ -111,7 +111,8 @@ class TrainingDiverged(Exception):
 
 
 def require_finite(step: int, values: Mapping[str, float]) -> None:
-    """Raise `TrainingDiverged` when a value is NaN or infinite: call it before the optimiser step is applied."""
+    """Raise `TrainingDiverged` when a value is NaN or infinite: call it before the optimiser step is
+    applied."""
     broken = {name: value for name, value in values.items() if not math.isfinite(value)}
     if broken:
         named = ", ".join(f"{name} is {value}" for name, value in broken.items())

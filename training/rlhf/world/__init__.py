@@ -1,14 +1,15 @@
 """The demo world: a small customer-support domain whose right answers are known.
 
-Prompts and answers are made from templates (36 kinds of question, 11 of second question, values such as names, dates
-and order numbers to be copied); answers come in nine styles, eight of them flawed; `gold_reward` judges any text. A
-model of two million weights learns to speak here in about a minute, and a whole preference-learning loop can be
-measured against the truth.
+Prompts and answers are made from templates (36 kinds of question, 11 of second question, values such as
+names, dates and order numbers to be copied); answers come in nine styles, eight of them flawed;
+`gold_reward` judges any text. A model of two million weights learns to speak here in about a minute, and a
+whole preference-learning loop can be measured against the truth.
 
     prompts = world.prompts(100, seed=1)
     tokenizer = world.build_tokenizer()
     policy = world.build_policy(tokenizer, seed=0)
-    sft.train(SFTConfig(), base_model=(policy, tokenizer), demonstrations=world.demonstrations(4000, seed=2), …)
+    demonstrations = world.demonstrations(8000, seed=2)
+    sft.train(SFTConfig(), base_model=Loaded(policy, tokenizer), demonstrations=demonstrations, …)
 """
 
 import random
@@ -43,7 +44,8 @@ def prompts(n: int, seed: int) -> list[list[dict[str, str]]]:
 
 
 def demonstrations(n: int, seed: int) -> list[Demonstration]:
-    """`n` different prompts, each with one answer in a style drawn by the weights of `STYLES`: a quarter are good."""
+    """`n` different prompts, each with one answer in a style drawn by the weights of `STYLES`: a quarter
+    are good."""
     rng = random.Random(f"demonstrations {seed}")
     return [
         Demonstration(messages, respond(scenario, draw_style(rng), rng))

@@ -5,11 +5,12 @@
 clipped to 0 … 4 points. Each part is in 0 … 1 (courtesy: -1 … 1):
 
     answer    share of the facts of the right answer that are stated, halved for each answer to something else
-    values    share of the needed slot values that are named; every value that nobody named takes half a share off
-    courtesy  greeting and closing, half each; each rude line takes a whole point off
+    values    share of the needed slot values that are named; every value that nobody named takes half a
+    share off courtesy  greeting and closing, half each; each rude line takes a whole point off
     brevity   1 for 12 to 45 words, less below and above, 0 from 90
     variety   share of word triples that are not repeats (twice the share of repeats is taken off)
-    fluency   share of neighbouring words that stand side by side in some template; multiplies all the rest, so
+    fluency   share of neighbouring words that stand side by side in some template; multiplies all the
+    rest, so
               that lists of keywords, shuffled words and foreign text earn nothing
 
 Good manners without an answer are worth a quarter: an empty courtesy must not pay.
@@ -19,6 +20,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cache, lru_cache
+from itertools import pairwise
 
 from training.rlhf.messages import Messages
 from training.rlhf.world import replies, slots
@@ -56,7 +58,8 @@ class Gold:
 
 
 def gold_reward(messages: Messages, text: str) -> float:
-    """0 (useless) … 4 (right, with the right values, polite, brief). Raises `UnknownPrompt` for foreign prompts."""
+    """0 (useless) … 4 (right, with the right values, polite, brief). Raises `UnknownPrompt` for foreign
+    prompts."""
     return judge(messages, text).points
 
 
@@ -143,7 +146,8 @@ def _plain_words(text: str) -> list[str]:
 
 
 def _words(text: str) -> list[str]:
-    """Lower-case words, sentence ends as `.`, values as a word for their kind: `Hi Nora,` -> `hi slotname`."""
+    """Lower-case words, sentence ends as `.`, values as a word for their kind: `Hi Nora,` -> `hi
+    slotname`."""
     filled = re.sub(r"\{(\w+)\}", r"slot\1", slots.generalise(text)).lower()
     return re.findall(r"[a-z0-9]+|[.!?]", filled)
 
@@ -164,7 +168,7 @@ def _known_pairs() -> frozenset[tuple[str, str]]:
     starts, ends = set(), set()
     for template in all_templates():
         words = _words(template)
-        pairs.update(zip(words, words[1:], strict=False))
+        pairs.update(pairwise(words))
         starts.add(words[0])
         ends.add(words[-1])
     pairs.update((end, start) for end in ends for start in starts)

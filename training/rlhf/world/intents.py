@@ -1,8 +1,8 @@
 """What customers of the demo world ask, and what a right answer says.
 
 An intent has ways to ask, ways to answer, and the facts that every right answer states. A fact is a tuple of
-phrases of which one must stand in the answer. All answers of an intent use the same slots. Everything here was
-written for this project.
+phrases of which one must stand in the answer. All answers of an intent use the same slots. Everything here
+was written for this project.
 """
 
 from typing import NamedTuple

@@ -27,8 +27,8 @@ VALUE_REPEATS = (
 def build_tokenizer() -> "PreTrainedTokenizerFast":
     """Byte-level BPE over the world's own words: any other text still encodes, byte by byte if need be.
 
-    Every word and number of the world is a single token, so a value is copied in one or two steps. Deterministic:
-    the corpus is the list of templates and values, nothing is drawn.
+    Every word and number of the world is a single token, so a value is copied in one or two steps.
+    Deterministic: the corpus is the list of templates and values, nothing is drawn.
     """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
@@ -44,7 +44,7 @@ def build_tokenizer() -> "PreTrainedTokenizerFast":
         show_progress=False,
     )
     bpe.train_from_iterator(_corpus(), trainer)
-    tokenizer = PreTrainedTokenizerFast(
+    tokenizer = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=bpe,
         pad_token=PAD,
         eos_token=END,
@@ -80,7 +80,9 @@ def build_policy(
     )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return LlamaForCausalLM(config).eval()
+        policy: PreTrainedModel = LlamaForCausalLM(config)
+        policy.train(False)
+        return policy
 
 
 def _corpus() -> Iterator[str]:

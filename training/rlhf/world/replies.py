@@ -1,4 +1,5 @@
-"""What an assistant of the demo world may say: one way of getting it right and eight ways of getting it wrong."""
+"""What an assistant of the demo world may say: one way of getting it right and eight ways of getting it
+wrong."""
 
 import random
 from collections.abc import Mapping
@@ -39,16 +40,16 @@ EVASIONS = (
     "I am afraid that I cannot say anything about it.",
 )
 
-# How often each style stands in the demonstrations. A quarter is good, so a policy that imitates them is mediocre
-# and every kind of failure is there to be ranked down.
+# How often each style stands in the demonstrations. A quarter is good, so a policy that imitates them is
+# mediocre and every kind of failure is there to be ranked down.
 STYLES: Mapping[str, float] = {
-    "good": 0.24,
+    "good": 0.28,
     "no_closing": 0.08,
     "plain": 0.10,
-    "wrong_value": 0.11,
-    "off_topic": 0.14,
-    "rude": 0.11,
-    "rambling": 0.12,
+    "wrong_value": 0.10,
+    "off_topic": 0.12,
+    "rude": 0.12,
+    "rambling": 0.10,
     "brief": 0.05,
     "evasive": 0.05,
 }
@@ -73,7 +74,7 @@ def respond(scenario: Scenario, style: str, rng: random.Random) -> str:
             return " ".join([lines[0], core, lines[1]] if rng.random() < 0.5 else [lines[0], core])
         case "rambling":
             filler = rng.choice(FILLERS)
-            return " ".join([_greeting(scenario, rng), filler, core, filler, core, rng.choice(FILLERS)])
+            return " ".join([_greeting(scenario, rng), core, filler, core, filler])
         case "brief":
             fact = rng.choice(scenario.asked.facts)[0]
             return f"{fact[0].upper()}{fact[1:]}."
@@ -94,7 +95,8 @@ def _greeting(scenario: Scenario, rng: random.Random) -> str:
 
 
 def _with_wrong_value(scenario: Scenario, text: str, rng: random.Random) -> str:
-    """`text` with one of its values replaced by another one of its kind (a name is made up where there is none)."""
+    """`text` with one of its values replaced by another one of its kind (a name is made up where there is
+    none)."""
     kinds = list(scenario.required)
     if not kinds:
         greeting = rng.choice(NAMED_GREETINGS).format(name=rng.choice(slots.NAMES))

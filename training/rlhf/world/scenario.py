@@ -17,13 +17,14 @@ NAMED_SHARE = 0.75  # of the conversations in which the customer says a name
 FOLLOW_UP_SHARE = 0.3  # of the conversations that have a second question
 
 
-class UnknownPrompt(ValueError):  # noqa: N818 - says what happened, as the other errors of the library do
+class UnknownPrompt(ValueError):
     """The text is not a conversation of the demo world, so nobody knows what a good answer would be."""
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """What the customer wants. `asked` is the question to answer now, `values` the slot values known by then."""
+    """What the customer wants. `asked` is the question to answer now, `values` the slot values known by
+    then."""
 
     intent: Intent
     follow_up: Intent | None = None
@@ -79,7 +80,8 @@ def draw_conversations(n: int, rng: random.Random) -> Iterator[tuple[Scenario, l
 
 
 def parse(messages: Messages) -> Scenario:
-    """The scenario behind a conversation, from its user turns alone. Raises `UnknownPrompt` for other texts."""
+    """The scenario behind a conversation, from its user turns alone. Raises `UnknownPrompt` for other
+    texts."""
     turns = [message["content"].strip() for message in messages if message["role"] == "user"]
     if not turns or messages[-1]["role"] != "user":
         raise UnknownPrompt("a prompt of the demo world ends with a user's question")

@@ -24,10 +24,13 @@ CITIES = _words("""
     Zurich
 """)
 PRODUCTS = tuple(
-    "desk lamp|rain jacket|coffee grinder|travel mug|rocking chair|wool blanket|bread knife|bike helmet|"
-    "garden hose|picture frame|leather belt|phone case|water kettle|yoga mat|table fan|wall clock|cook pot|"
-    "camping tent|laptop bag|reading light|hand mixer|floor rug|pocket watch|storage box|sleeping bag|"
-    "cotton towel|tea set|tool kit|kitchen scale|book shelf|winter scarf|dinner plate".split("|")
+    words.replace("_", " ")
+    for words in _words("""
+    desk_lamp rain_jacket coffee_grinder travel_mug rocking_chair wool_blanket bread_knife bike_helmet
+    garden_hose picture_frame leather_belt phone_case water_kettle yoga_mat table_fan wall_clock cook_pot
+    camping_tent laptop_bag reading_light hand_mixer floor_rug pocket_watch storage_box sleeping_bag
+    cotton_towel tea_set tool_kit kitchen_scale book_shelf winter_scarf dinner_plate
+""")
 )
 MONTHS = _words("January February March April May June July August September October November December")
 WEEKDAYS = _words("Monday Tuesday Wednesday Thursday Friday Saturday")
@@ -44,8 +47,9 @@ VALUES: dict[str, tuple[str, ...]] = {
 }
 KINDS = tuple(VALUES)
 
-# One regular expression per kind. Names, cities and products are told by their list; the others by their form,
-# so that an order number or an amount the world has never used still counts as one (and as a wrong one).
+# One regular expression per kind. Names, cities and products are told by their list; the others by their
+# form, so that an order number or an amount the world has never used still counts as one (and as a
+# wrong one).
 PATTERNS: dict[str, str] = {
     "name": "|".join(NAMES),
     "city": "|".join(CITIES),

@@ -1,0 +1,170 @@
+"""How good is a policy? It answers prompts, a judge gives points to each answer, and the mean comes with
+its error.
+
+Two policies are compared on the same prompts with `compare`: the difference per prompt has a far smaller
+error than the difference of two means, as hard prompts are hard for both.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from pydantic import Field
+
+from training.rlhf import chat
+from training.rlhf.generation import generate
+from training.rlhf.loading import ModelSource, open_policy
+from training.rlhf.messages import Messages
+from training.rlhf.recipe import Recipe
+from training.rlhf.report import NullReporter, Reporter
+
+Judge = Callable[[Messages, str], float]
+PROMPTS_PER_BATCH = 64  # progress is reported, and a cancelled run noticed, this often
+
+
+class EvaluateConfig(Recipe):
+    """Settings of an evaluation."""
+
+    responses_per_prompt: int = Field(1, ge=1, le=64, description="Answers judged per prompt.")
+    temperature: float = Field(1.0, ge=0, le=5, description="0 judges the likeliest answer only.")
+    top_p: float = Field(
+        1.0, gt=0, le=1, description="Draw from the likeliest tokens that add up to this share."
+    )
+    max_new_tokens: int = Field(128, ge=1, le=8192, description="Longest answer, in tokens.")
+
+
+@dataclass(frozen=True)
+class EvaluatedPrompt:
+    """The answers to one prompt and the judge's points for each."""
+
+    messages: Messages
+    responses: list[str]
+    points: list[float]
+
+    @property
+    def mean(self) -> float:
+        return math.fsum(self.points) / len(self.points)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """`mean` and `standard_error` in the judge's points, over `n` prompts (a prompt's answers are averaged
+    first: answers to one prompt are alike, and counting each would make the error look smaller than it is).
+
+    `mean_tokens` per answer, EOS included; `repetition_rate`: share of word triples that the answer has
+    already used; `finished_share`: answers that ended by themselves; `cut` prompts didn't fit the context
+    whole.
+    """
+
+    mean: float
+    standard_error: float
+    n: int
+    mean_tokens: float
+    repetition_rate: float
+    finished_share: float
+    cut: int
+    rows: list[EvaluatedPrompt]
+
+    def metrics(self) -> dict[str, float]:
+        return {
+            "mean": self.mean,
+            "standard_error": self.standard_error,
+            "mean_tokens": self.mean_tokens,
+            "repetition_rate": self.repetition_rate,
+            "finished_share": self.finished_share,
+        }
+
+
+@dataclass(frozen=True)
+class PairedComparison:
+    """How much more points the new policy gets than the old one on the same prompts."""
+
+    difference: float
+    standard_error: float
+    n: int
+    wins: int
+    ties: int
+    losses: int
+
+
+def evaluate(
+    config: EvaluateConfig,
+    *,
+    policy: ModelSource,
+    prompts: Sequence[Messages],
+    judge: Judge,
+    report: Reporter | None = None,
+) -> Evaluation:
+    """Judge the answers of `policy`. Raises `ModelNotFound`, `Cancelled`, `ValueError` (no prompts)."""
+    if not prompts:
+        raise ValueError("an evaluation needs at least one prompt, got none")
+    report = report or NullReporter()
+    model, tokenizer = open_policy(policy)
+    room = chat.context_length(model) - config.max_new_tokens
+    rows: list[EvaluatedPrompt] = []
+    tokens, finished, cut = 0, 0, 0
+    for start in range(0, len(prompts), PROMPTS_PER_BATCH):
+        report.check()
+        chosen = prompts[start : start + PROMPTS_PER_BATCH]
+        encoded = [chat.encode_prompt(tokenizer, messages) for messages in chosen]
+        cut += chat.cut_prompts(encoded, room)[1]
+        answers = generate(
+            model,
+            tokenizer,
+            encoded,
+            n=config.responses_per_prompt,
+            max_new_tokens=config.max_new_tokens,
+            temperature=config.temperature,
+            top_p=config.top_p,
+            seed=config.seed + start,
+            check=report.check,
+        )
+        for messages, completions in zip(chosen, answers, strict=True):
+            texts = [chat.decode(tokenizer, completion.ids) for completion in completions]
+            rows.append(EvaluatedPrompt(messages, texts, [float(judge(messages, text)) for text in texts]))
+            tokens += sum(len(completion.ids) for completion in completions)
+            finished += sum(completion.finished for completion in completions)
+        report.progress("evaluate", len(rows), len(prompts))
+    n_answers = len(rows) * config.responses_per_prompt
+    mean, error = mean_and_error([row.mean for row in rows])
+    evaluation = Evaluation(
+        mean=mean,
+        standard_error=error,
+        n=len(rows),
+        mean_tokens=tokens / n_answers,
+        repetition_rate=math.fsum(repetition_rate(text) for row in rows for text in row.responses)
+        / n_answers,
+        finished_share=finished / n_answers,
+        cut=cut,
+        rows=rows,
+    )
+    report.metrics(len(rows), evaluation.metrics())
+    return evaluation
+
+
+def compare(new: Evaluation, old: Evaluation) -> PairedComparison:
+    """The two policies prompt by prompt. Raises `ValueError` when they weren't asked the same prompts."""
+    if [row.messages for row in new.rows] != [row.messages for row in old.rows]:
+        raise ValueError("the two evaluations are of different prompts, so they can't be compared in pairs")
+    differences = [a.mean - b.mean for a, b in zip(new.rows, old.rows, strict=True)]
+    mean, error = mean_and_error(differences)
+    wins, losses = sum(d > 0 for d in differences), sum(d < 0 for d in differences)
+    return PairedComparison(mean, error, len(differences), wins, len(differences) - wins - losses, losses)
+
+
+def mean_and_error(values: Sequence[float]) -> tuple[float, float]:
+    """Mean, and its standard error s / √n with s² over n - 1; the error of a single value is NaN
+    (unknown)."""
+    n = len(values)
+    mean = math.fsum(values) / n
+    if n == 1:
+        return mean, math.nan
+    return mean, math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1) / n)
+
+
+def repetition_rate(text: str) -> float:
+    """Share of the text's word triples that it has used before: 0 for none, towards 1 for endless
+    repetition."""
+    words = text.lower().split()
+    triples = list(zip(words, words[1:], words[2:], strict=False))
+    return 1.0 - len(set(triples)) / len(triples) if triples else 0.0

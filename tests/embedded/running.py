@@ -1,0 +1,120 @@
+"""A whole stack as a child of the test, and a look at which processes belong to a state folder."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+_READY = re.compile(r"ready at http://127\.0\.0\.1:(\d+) after ([\d.]+) s")
+_READY_SECONDS = 60.0
+
+
+def environment(state: Path) -> dict[str, str]:
+    """The caller's, with this state folder and without the test run's own servers."""
+    outside = {"DATABASE_URL", "BROKER_URL", "PYTEST_XDIST_WORKER"}
+    return {k: v for k, v in os.environ.items() if k not in outside} | {
+        "RANKLOOP_STATE": str(state),
+        "PORT": "0",
+    }
+
+
+def processes_of(state: Path) -> dict[int, str]:
+    """Live processes that have this state folder in their environment or arguments (zombies are not alive)."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdecimal() or int(entry.name) == os.getpid():
+            continue
+        try:
+            arguments = (entry / "cmdline").read_bytes()
+            variables = (entry / "environ").read_bytes()
+        except OSError:
+            continue
+        if arguments and os.fsencode(state) in arguments + variables:
+            found[int(entry.name)] = arguments.replace(b"\0", b" ").decode("utf-8", "replace").strip()
+    return found
+
+
+def eventually(condition: Callable[[], object], *, seconds: float = 20.0, what: str) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
+        time.sleep(0.05)
+
+
+class Stack:
+    """`python -m embedded up --no-demo` in its own session, its output in a file."""
+
+    def __init__(self, state: Path, output: Path, *, user: int | None = None, **variables: str) -> None:
+        self.state = state
+        self.output = output
+        with output.open("wb") as stream:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "embedded", "up", "--no-demo"],
+                cwd=ROOT,
+                env=environment(state) | variables,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                user=user,
+                extra_groups=None if user is None else [],
+            )
+
+    @property
+    def said(self) -> str:
+        return self.output.read_text()
+
+    def wait_ready(self) -> Stack:
+        eventually(
+            lambda: _READY.search(self.said) or self.process.poll() is not None,
+            seconds=_READY_SECONDS,
+            what=f"the stack is ready; it said {self.said!r}",
+        )
+        assert _READY.search(self.said), self.said
+        return self
+
+    @property
+    def port(self) -> int:
+        found = _READY.search(self.said)
+        assert found, self.said
+        return int(found[1])
+
+    @property
+    def ready_seconds(self) -> float:
+        found = _READY.search(self.said)
+        assert found, self.said
+        return float(found[2])
+
+    def status_of(self, path: str) -> int:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            connection.request("GET", path)
+            return connection.getresponse().status
+        finally:
+            connection.close()
+
+    def end(self, sig: signal.Signals = signal.SIGTERM) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(sig)
+        return self.process.wait(60)
+
+
+def manage(state: Path, *arguments: str, user: int | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        cwd=ROOT,
+        env=environment(state),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        user=user,
+        extra_groups=None if user is None else [],
+    )

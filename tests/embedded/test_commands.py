@@ -1,0 +1,78 @@
+"""What a command of manage.py does about its databases."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from embedded.state import StateFolder
+from tests.embedded.running import ROOT, environment, eventually, manage, processes_of
+
+_MAKE = "from django.contrib.auth import get_user_model as u; u().objects.create_user(username='{name}')"
+_COUNT = "from django.contrib.auth import get_user_model as u; print('found', u().objects.count())"
+
+
+def test_where_nothing_runs_a_command_has_its_own_databases_and_leaves_no_process(folder: Path) -> None:
+    made = manage(folder / "state", "shell", "-c", _MAKE.format(name="first"))
+    assert made.returncode == 0, made.stderr
+    assert processes_of(folder) == {}
+    assert StateFolder(folder / "state").running() is None
+    assert manage(folder / "state", "shell", "-c", _COUNT).stdout.strip().endswith("found 1")
+
+
+def test_two_commands_take_turns(folder: Path) -> None:
+    state = folder / "state"
+    first = subprocess.Popen(
+        [sys.executable, "manage.py", "shell", "-c", "print('in', flush=True); input()"],
+        cwd=ROOT,
+        env=environment(state),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert first.stdin is not None
+    assert first.stdout is not None
+    with first.stdin, first.stdout:
+        eventually(
+            lambda: StateFolder(state).running() is not None, what="the first command has its databases"
+        )
+        second = subprocess.Popen(
+            [sys.executable, "manage.py", "shell", "-c", _MAKE.format(name="second")],
+            cwd=ROOT,
+            env=environment(state),
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert second.stderr is not None
+        with second.stderr:
+            assert second.stderr.readline() == f"Waiting for the process that uses {state}.\n"
+            assert second.poll() is None
+            first.stdin.write("\n")
+            first.stdin.flush()
+            assert first.wait(60) == 0
+            assert second.wait(60) == 0
+    assert manage(state, "shell", "-c", _COUNT).stdout.strip().endswith("found 1")
+    assert processes_of(folder) == {}
+
+
+def test_a_command_that_needs_no_database_starts_none(folder: Path) -> None:
+    assert manage(folder / "state", "check").returncode == 0
+    assert not (folder / "state" / "postgres").exists()
+
+
+def test_an_ordinary_user_can_run_one(folder: Path, ordinary_user: int) -> None:
+    made = manage(folder / "state", "shell", "-c", _MAKE.format(name="one"), user=ordinary_user)
+    assert made.returncode == 0, made.stderr
+    assert (folder / "state" / "postgres" / "data").stat().st_uid == ordinary_user
+    assert processes_of(folder) == {}
+
+
+def test_a_state_folder_that_cannot_be_used_is_named(folder: Path) -> None:
+    (folder / "file").write_text("")
+    refused = manage(folder / "file" / "state", "shell", "-c", _COUNT)
+    assert refused.returncode != 0
+    assert "RANKLOOP_STATE" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert os.listdir(folder) == ["file"]

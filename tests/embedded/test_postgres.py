@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from embedded import postgres as module
+from embedded.folders import socket_folder
+from embedded.postgres import Postgres
+from embedded.processes import ServerError
+
+
+@pytest.fixture
+def server(folder: Path) -> Iterator[Postgres]:
+    server = Postgres(folder / "postgres", log=folder / "postgres.log", durable=False)
+    yield server
+    server.stop()
+
+
+def start(server: Postgres) -> None:
+    server.launch()
+    server.wait_ready()
+
+
+def ask(server: Postgres, query: str) -> object:
+    with psycopg.connect(server.url, autocommit=True) as connection:
+        row = connection.execute(query).fetchone()
+    assert row is not None
+    return row[0]
+
+
+def remember(server: Postgres) -> None:
+    with psycopg.connect(server.url, autocommit=True) as connection:
+        connection.execute("CREATE TABLE kept AS SELECT 42 AS value")
+
+
+def test_it_is_postgres_18_in_utf8_without_tcp(server: Postgres) -> None:
+    start(server)
+    assert str(ask(server, "SHOW server_version")).startswith("18.")
+    assert ask(server, "SHOW server_encoding") == "UTF8"
+    assert ask(server, "SHOW listen_addresses") == ""
+    assert ask(server, "SHOW timezone") == "UTC"
+
+
+def test_a_restart_finds_the_data(server: Postgres) -> None:
+    start(server)
+    remember(server)
+    server.stop()
+    start(server)
+    assert ask(server, "SELECT value FROM kept") == 42
+
+
+def test_a_killed_server_starts_again_with_its_data(server: Postgres) -> None:
+    server.durable = True
+    start(server)
+    remember(server)
+    server.process.send_signal(signal.SIGKILL)
+    server.process.wait()
+    start(server)
+    assert ask(server, "SELECT value FROM kept") == 42
+
+
+def test_a_cluster_whose_making_was_interrupted_is_made_anew(server: Postgres) -> None:
+    start(server)
+    server.stop()
+    server.data.rename(server.data.with_name("data.partial"))
+    start(server)
+    assert ask(server, "SELECT 1") == 1
+    assert not server.data.with_name("data.partial").exists()
+
+
+def test_the_data_and_the_socket_are_private(server: Postgres) -> None:
+    start(server)
+    for path in (server.data, socket_folder(server.folder)):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o700
+
+
+def test_a_path_too_long_for_a_socket_gets_a_short_private_one(folder: Path) -> None:
+    long = folder / ("a-long-name-" * 10)
+    long.mkdir()
+    server = Postgres(long / "postgres", log=folder / "postgres.log", durable=False)
+    sockets = socket_folder(server.folder)
+    try:
+        start(server)
+        assert ask(server, "SELECT 1") == 1
+        assert stat.S_IMODE(sockets.stat().st_mode) == 0o700
+    finally:
+        server.stop()
+    assert not sockets.exists()
+
+
+def test_a_socket_folder_others_can_enter_is_refused(server: Postgres) -> None:
+    start(server)
+    server.stop()
+    socket_folder(server.folder).chmod(0o755)
+    with pytest.raises(ServerError, match="not a private folder"):
+        server.launch()
+
+
+def test_a_server_that_cannot_start_says_why(server: Postgres) -> None:
+    start(server)
+    server.stop()
+    (server.data / "PG_VERSION").write_text("9\n")
+    with pytest.raises(ServerError, match="not compatible with this version"):
+        start(server)
+
+
+def test_roots_server_runs_as_an_account_without_rights(as_root: None, server: Postgres) -> None:
+    start(server)
+    assert Path(f"/proc/{server.process.pid}").stat().st_uid != 0
+
+
+def test_below_a_closed_folder_roots_cluster_goes_where_it_can_be_entered(
+    as_root: None, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = folder / "home"
+    monkeypatch.setattr(module, "_ROOT_HOME", home)
+    closed = folder / "closed"
+    closed.mkdir(mode=0o700)
+    server = Postgres(closed / "postgres", log=folder / "postgres.log", durable=False)
+    try:
+        start(server)
+        remember(server)
+        assert server.data.is_relative_to(home)
+        server.stop()
+        start(server)
+        assert ask(server, "SELECT value FROM kept") == 42
+    finally:
+        server.stop()
+    # A state folder that was deleted does not come back with the next one.
+    (closed / "postgres").unlink()
+    try:
+        start(server)
+        assert ask(server, "SELECT count(*) FROM pg_tables WHERE tablename = 'kept'") == 0
+    finally:
+        server.stop()
+
+
+def test_programs_in_a_closed_environment_are_copied_with_their_libraries(
+    as_root: None, folder: Path, server: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = module.find_binaries().parent.parent
+    closed = folder / "environment"
+    closed.mkdir(mode=0o700)
+    shutil.copytree(package / "pginstall18", closed / package.name / "pginstall18", symlinks=True)
+    shutil.copytree(package.with_name(f"{package.name}.libs"), closed / f"{package.name}.libs", symlinks=True)
+    binaries = closed / package.name / "pginstall18" / "bin"
+    monkeypatch.setattr(module, "find_binaries", lambda: binaries)
+    start(server)
+    assert ask(server, "SELECT 1") == 1
+    program = Path(os.readlink(f"/proc/{server.process.pid}/exe"))
+    assert program.is_relative_to(server.folder)
+
+
+def test_another_accounts_cluster_is_refused(as_root: None, server: Postgres) -> None:
+    start(server)
+    server.stop()
+    os.chown(server.folder, 12345, -1)
+    with pytest.raises(ServerError, match="belongs to account 12345"):
+        server.launch()

@@ -36,7 +36,7 @@ class NextAssignmentView(ProjectView):
         operation_id="claimNextAssignment",
         description="Leases the next task, or returns the lease that is open already; 204: nothing to do.",
         request=None,
-        responses={200: serializers.AssignmentOut, 204: None},
+        responses={200: serializers.Assignment, 204: None},
         tags=["assignments"],
     )
     def post(self, request: Request, slug: str) -> Response:
@@ -44,13 +44,13 @@ class NextAssignmentView(ProjectView):
         if assignment is None:
             return Response(status=HTTPStatus.NO_CONTENT)
         shown = Assignment.objects.with_shown().get(pk=assignment.pk)
-        return Response(serializers.AssignmentOut(shown).data)
+        return Response(serializers.Assignment(shown).data)
 
 
 class AssignmentView(APIView):
     """A view under `assignments/{id}/`: only the annotator's own exist for them."""
 
-    takes: type[Serializer[Any]] = serializers.TokenIn
+    takes: type[Serializer[Any]] = serializers.LeaseToken
     assignment: Assignment
     given: Any
 
@@ -64,12 +64,12 @@ class AssignmentView(APIView):
 
 
 class DraftView(AssignmentView):
-    takes = serializers.DraftIn
+    takes = serializers.Draft
 
     @extend_schema(
         operation_id="saveDraft",
-        request=serializers.DraftIn,
-        responses=serializers.DraftOut,
+        request=serializers.Draft,
+        responses=serializers.DraftVersion,
         tags=["assignments"],
     )
     def put(self, request: Request, id: UUID) -> Response:
@@ -80,21 +80,21 @@ class DraftView(AssignmentView):
 class HeartbeatView(AssignmentView):
     @extend_schema(
         operation_id="renewLease",
-        request=serializers.TokenIn,
-        responses=serializers.LeaseOut,
+        request=serializers.LeaseToken,
+        responses=serializers.Lease,
         tags=["assignments"],
     )
     def post(self, request: Request, id: UUID) -> Response:
         until = allocation.renew_lease(assignment=self.assignment, **self.given.validated_data)
-        return Response(serializers.LeaseOut({"expires_at": until}).data)
+        return Response(serializers.Lease({"expires_at": until}).data)
 
 
 class SkipView(AssignmentView):
-    takes = serializers.SkipIn
+    takes = serializers.Skip
 
     @extend_schema(
         operation_id="skipAssignment",
-        request=serializers.SkipIn,
+        request=serializers.Skip,
         responses={204: None},
         tags=["assignments"],
     )
@@ -106,7 +106,7 @@ class SkipView(AssignmentView):
 class ReleaseView(AssignmentView):
     @extend_schema(
         operation_id="releaseAssignment",
-        request=serializers.TokenIn,
+        request=serializers.LeaseToken,
         responses={204: None},
         tags=["assignments"],
     )
@@ -116,15 +116,15 @@ class ReleaseView(AssignmentView):
 
 
 class SubmitView(AssignmentView):
-    takes = serializers.SubmitIn
+    takes = serializers.Submission
 
     @extend_schema(
         operation_id="submitRanking",
         description="201: stored. 200: the same key came before with the same answer; its ranking. "
         "409: the lease is not held any more, the answer is kept as the draft.",
         parameters=[OpenApiParameter(IDEMPOTENCY_HEADER, str, OpenApiParameter.HEADER)],
-        request=serializers.SubmitIn,
-        responses={200: serializers.RankingOut, 201: serializers.RankingOut},
+        request=serializers.Submission,
+        responses={200: serializers.RankingId, 201: serializers.RankingId},
         tags=["assignments"],
     )
     def post(self, request: Request, id: UUID) -> Response:
@@ -139,13 +139,13 @@ class SubmitView(AssignmentView):
 
 
 class ReviseView(AssignmentView):
-    takes = serializers.AnswerIn
+    takes = serializers.Answer
 
     @extend_schema(
         operation_id="reviseRanking",
         description="201: a new ranking supersedes the current one. 200: the current one says this already.",
-        request=serializers.AnswerIn,
-        responses={200: serializers.RankingOut, 201: serializers.RankingOut},
+        request=serializers.Answer,
+        responses={200: serializers.RankingId, 201: serializers.RankingId},
         tags=["assignments"],
     )
     def post(self, request: Request, id: UUID) -> Response:
@@ -157,7 +157,7 @@ class ReviseView(AssignmentView):
 
 def _ranking(ranking: Ranking, created: bool) -> Response:
     status = HTTPStatus.CREATED if created else HTTPStatus.OK
-    return Response(serializers.RankingOut(ranking).data, status=status)
+    return Response(serializers.RankingId(ranking).data, status=status)
 
 
 def _idempotency_key(request: Request) -> str:

@@ -40,10 +40,12 @@ class LoginView(APIView):
     permission_classes = [AllowAny]
     throttle_classes = [FailedLoginsOfName, FailedLoginsOfAddress]
 
-    @extend_schema(operation_id="login", request=serializers.LoginIn, responses=serializers.Me, tags=["auth"])
+    @extend_schema(
+        operation_id="login", request=serializers.Credentials, responses=serializers.Me, tags=["auth"]
+    )
     def post(self, request: Request) -> Response:
         SessionAuthentication().enforce_csrf(request)
-        given = serializers.LoginIn(data=request.data)
+        given = serializers.Credentials(data=request.data)
         given.is_valid(raise_exception=True)
         user = authenticate(request._request, **given.validated_data)
         if not isinstance(user, User):

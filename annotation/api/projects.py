@@ -24,39 +24,37 @@ def _shown_to(request: Request) -> ProjectQuerySet:
 class ProjectsView(GenericAPIView[Project]):
     pagination_class = NewestFirst
 
-    @extend_schema(
-        operation_id="listProjects", responses=serializers.ProjectOut(many=True), tags=["projects"]
-    )
+    @extend_schema(operation_id="listProjects", responses=serializers.Project(many=True), tags=["projects"])
     def get(self, request: Request) -> Response:
         page: Any = self.paginate_queryset(_shown_to(request))
-        return self.get_paginated_response(serializers.ProjectOut(page, many=True).data)
+        return self.get_paginated_response(serializers.Project(page, many=True).data)
 
     @extend_schema(
         operation_id="createProject",
-        request=serializers.ProjectIn,
-        responses={201: serializers.ProjectOut},
+        request=serializers.NewProject,
+        responses={201: serializers.Project},
         tags=["projects"],
     )
     def post(self, request: Request) -> Response:
         require(user_of(request), Action.CREATE_PROJECT)
-        given = serializers.ProjectIn(data=request.data)
+        given = serializers.NewProject(data=request.data)
         given.is_valid(raise_exception=True)
         project = projects.create_project(**given.validated_data)
         shown = _shown_to(request).get(pk=project.pk)
-        return Response(serializers.ProjectOut(shown).data, status=HTTPStatus.CREATED)
+        return Response(serializers.Project(shown).data, status=HTTPStatus.CREATED)
 
 
 class ProjectDetailView(ProjectView):
     actions = {"GET": Action.READ_PROJECT, "PATCH": Action.CHANGE_PROJECT}
 
-    @extend_schema(operation_id="getProject", responses=serializers.ProjectOut, tags=["projects"])
+    @extend_schema(operation_id="getProject", responses=serializers.Project, tags=["projects"])
     def get(self, request: Request, slug: str) -> Response:
-        return Response(serializers.ProjectOut(_shown_to(request).get(pk=self.project.pk)).data)
+        return Response(serializers.Project(_shown_to(request).get(pk=self.project.pk)).data)
 
     @extend_schema(
         operation_id="updateProject",
         request=serializers.ProjectChanges,
-        responses=serializers.ProjectOut,
+        responses=serializers.Project,
         tags=["projects"],
     )
     def patch(self, request: Request, slug: str) -> Response:
@@ -70,25 +68,25 @@ class MembersView(ProjectView):
     actions = {"GET": Action.MANAGE_MEMBERS, "POST": Action.MANAGE_MEMBERS}
     pagination_class = NewestFirst
 
-    @extend_schema(operation_id="listMembers", responses=serializers.MemberOut(many=True), tags=["projects"])
+    @extend_schema(operation_id="listMembers", responses=serializers.Member(many=True), tags=["projects"])
     def get(self, request: Request, slug: str) -> Response:
         rows = Membership.objects.with_user().filter(project=self.project)
         page: Any = self.paginate_queryset(rows)
-        return self.get_paginated_response(serializers.MemberOut(page, many=True).data)
+        return self.get_paginated_response(serializers.Member(page, many=True).data)
 
     @extend_schema(
         operation_id="putMember",
         description="Adds a member; one who is there gets the role and the state given.",
-        request=serializers.MemberIn,
-        responses={200: serializers.MemberOut, 201: serializers.MemberOut},
+        request=serializers.NewMember,
+        responses={200: serializers.Member, 201: serializers.Member},
         tags=["projects"],
     )
     def post(self, request: Request, slug: str) -> Response:
-        given = serializers.MemberIn(data=request.data)
+        given = serializers.NewMember(data=request.data)
         given.is_valid(raise_exception=True)
         member, created = projects.put_member(project=self.project, **given.validated_data)
         status = HTTPStatus.CREATED if created else HTTPStatus.OK
-        return Response(serializers.MemberOut(member).data, status=status)
+        return Response(serializers.Member(member).data, status=status)
 
 
 class _Report(ProjectView):
@@ -96,21 +94,21 @@ class _Report(ProjectView):
 
 
 class ProgressView(_Report):
-    @extend_schema(operation_id="getProgress", responses=serializers.ProgressOut, tags=["projects"])
+    @extend_schema(operation_id="getProgress", responses=serializers.Progress, tags=["projects"])
     def get(self, request: Request, slug: str) -> Response:
-        return Response(serializers.ProgressOut(reports.progress(project=self.project)).data)
+        return Response(serializers.Progress(reports.progress(project=self.project)).data)
 
 
 class QualityView(_Report):
-    @extend_schema(operation_id="getQuality", responses=serializers.QualityOut, tags=["projects"])
+    @extend_schema(operation_id="getQuality", responses=serializers.Quality, tags=["projects"])
     def get(self, request: Request, slug: str) -> Response:
-        return Response(serializers.QualityOut(reports.quality(project=self.project)).data)
+        return Response(serializers.Quality(reports.quality(project=self.project)).data)
 
 
 class LeaderboardView(_Report):
     @extend_schema(
-        operation_id="getLeaderboard", responses=serializers.StandingOut(many=True), tags=["projects"]
+        operation_id="getLeaderboard", responses=serializers.Standing(many=True), tags=["projects"]
     )
     def get(self, request: Request, slug: str) -> Response:
         standings: Any = reports.leaderboard(project=self.project)
-        return Response(serializers.StandingOut(standings, many=True).data)
+        return Response(serializers.Standing(standings, many=True).data)

@@ -8,11 +8,11 @@ from uuid import UUID
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from annotation import models
 from annotation.answer_form import PRESETS
-from annotation.models import Assignment, Membership, Project
 from annotation.models.project import MAX_LEASE_SECONDS, MAX_OVERLAP, MIN_LEASE_SECONDS, Role
 from annotation.models.task import MAX_RESPONSES
-from annotation.services.answers import MAX_COMMENT_CHARACTERS, MAX_REWRITE_CHARACTERS, Answer
+from annotation.services import answers
 
 
 class Message(serializers.Serializer[Any]):
@@ -56,7 +56,7 @@ class FormField(serializers.JSONField):
     """Passed on as it came: annotation.answer_form knows what is right, and says what is wrong."""
 
 
-class ProjectCounts(serializers.Serializer[Project]):
+class ProjectCounts(serializers.Serializer[models.Project]):
     prompts = serializers.IntegerField(source="n_prompts")
     responses = serializers.IntegerField(source="n_responses")
     tasks = serializers.IntegerField(source="n_tasks")
@@ -66,23 +66,23 @@ class ProjectCounts(serializers.Serializer[Project]):
     my_rankings = serializers.IntegerField(source="n_my_rankings")
 
 
-class ProjectOut(serializers.Serializer[Project]):
+class Project(serializers.Serializer[models.Project]):
     id = serializers.UUIDField()
     slug = serializers.CharField()
     name = serializers.CharField()
     guidelines = serializers.CharField()
-    state = serializers.ChoiceField(choices=Project.State.choices)
+    state = serializers.ChoiceField(choices=models.Project.State.choices)
     role = serializers.ChoiceField(choices=Role.choices, allow_null=True)
     preset = serializers.CharField()
     form = FormField()
     overlap = serializers.IntegerField()
     lease_seconds = serializers.IntegerField()
-    allocation_policy = serializers.ChoiceField(choices=Project.AllocationPolicy.choices)
+    allocation_policy = serializers.ChoiceField(choices=models.Project.AllocationPolicy.choices)
     created_at = serializers.DateTimeField()
     counts = ProjectCounts(source="*")
 
 
-class ProjectIn(serializers.Serializer[Any]):
+class NewProject(serializers.Serializer[Any]):
     slug = serializers.SlugField(max_length=80)
     name = serializers.CharField(max_length=200, required=False)
     preset = serializers.ChoiceField(choices=list(PRESETS), required=False)
@@ -98,21 +98,25 @@ class ProjectChanges(serializers.Serializer[Any]):
     lease_seconds = serializers.IntegerField(
         min_value=MIN_LEASE_SECONDS, max_value=MAX_LEASE_SECONDS, required=False
     )
-    allocation_policy = serializers.ChoiceField(choices=Project.AllocationPolicy.choices, required=False)
-    state = serializers.ChoiceField(choices=Project.State.choices, required=False)
+    allocation_policy = serializers.ChoiceField(
+        choices=models.Project.AllocationPolicy.choices, required=False
+    )
+    state = serializers.ChoiceField(choices=models.Project.State.choices, required=False)
 
 
-class MemberOut(serializers.Serializer[Membership]):
+class Member(serializers.Serializer[models.Membership]):
     username = serializers.CharField(source="user.username")
     role = serializers.ChoiceField(choices=Role.choices)
-    state = serializers.ChoiceField(choices=Membership.State.choices)
+    state = serializers.ChoiceField(choices=models.Membership.State.choices)
     created_at = serializers.DateTimeField()
 
 
-class MemberIn(serializers.Serializer[Any]):
+class NewMember(serializers.Serializer[Any]):
     username = serializers.CharField(max_length=150)
     role = serializers.ChoiceField(choices=Role.choices)
-    state = serializers.ChoiceField(choices=Membership.State.choices, default=Membership.State.ACTIVE)
+    state = serializers.ChoiceField(
+        choices=models.Membership.State.choices, default=models.Membership.State.ACTIVE
+    )
 
 
 class Day(serializers.Serializer[Any]):
@@ -120,35 +124,35 @@ class Day(serializers.Serializer[Any]):
     rankings = serializers.IntegerField()
 
 
-class AnnotatorProgressOut(serializers.Serializer[Any]):
+class AnnotatorProgress(serializers.Serializer[Any]):
     username = serializers.CharField()
     rankings = serializers.IntegerField()
     median_seconds = serializers.FloatField(allow_null=True)
 
 
-class ProgressOut(serializers.Serializer[Any]):
+class Progress(serializers.Serializer[Any]):
     tasks = serializers.IntegerField()
     open = serializers.IntegerField()
     done = serializers.IntegerField()
     rankings = serializers.IntegerField()
     comparisons = serializers.IntegerField()
     per_day = Day(many=True)
-    annotators = AnnotatorProgressOut(many=True)
+    annotators = AnnotatorProgress(many=True)
 
 
-class AnnotatorAgreementOut(serializers.Serializer[Any]):
+class AnnotatorAgreement(serializers.Serializer[Any]):
     username = serializers.CharField()
     agreement = serializers.FloatField(allow_null=True)
     n_pairs = serializers.IntegerField()
 
 
-class QualityOut(serializers.Serializer[Any]):
+class Quality(serializers.Serializer[Any]):
     pairwise_agreement = serializers.FloatField(allow_null=True)
     n_pairs = serializers.IntegerField(help_text="Pairs of votes of two people on the same two responses.")
-    annotators = AnnotatorAgreementOut(many=True)
+    annotators = AnnotatorAgreement(many=True)
 
 
-class StandingOut(serializers.Serializer[Any]):
+class Standing(serializers.Serializer[Any]):
     model = serializers.CharField()
     wins = serializers.IntegerField()
     losses = serializers.IntegerField()
@@ -188,7 +192,7 @@ class ByResponse(serializers.DictField):
         return keyed
 
 
-class AnswerIn(serializers.Serializer[Any]):
+class Answer(serializers.Serializer[Any]):
     tiers = serializers.ListField(
         child=serializers.ListField(child=serializers.UUIDField(), max_length=MAX_RESPONSES),
         max_length=MAX_RESPONSES,
@@ -202,23 +206,25 @@ class AnswerIn(serializers.Serializer[Any]):
     )
     not_rankable = serializers.BooleanField(default=False)
     comment = serializers.CharField(
-        allow_blank=True, default="", max_length=MAX_COMMENT_CHARACTERS, trim_whitespace=False
+        allow_blank=True, default="", max_length=answers.MAX_COMMENT_CHARACTERS, trim_whitespace=False
     )
     rewrite = serializers.CharField(
         allow_blank=True,
         allow_null=True,
         default=None,
-        max_length=MAX_REWRITE_CHARACTERS,
+        max_length=answers.MAX_REWRITE_CHARACTERS,
         trim_whitespace=False,
     )
     touched = serializers.BooleanField(default=False, help_text="Whether the shown order was changed at all.")
     duration_ms = serializers.IntegerField(allow_null=True, default=None)
 
-    def answer(self) -> Answer:
-        return Answer(**{name: self.validated_data[name] for name in Answer.__dataclass_fields__})
+    def answer(self) -> answers.Answer:
+        return answers.Answer(
+            **{name: self.validated_data[name] for name in answers.Answer.__dataclass_fields__}
+        )
 
 
-class SubmitIn(AnswerIn):
+class Submission(Answer):
     token = serializers.UUIDField()
 
 
@@ -226,7 +232,7 @@ class DraftField(serializers.DictField):
     """Whatever the page needs to go on later; an answer in the making, by custom."""
 
 
-class AssignmentOut(serializers.Serializer[Assignment]):
+class Assignment(serializers.Serializer[models.Assignment]):
     id = serializers.UUIDField()
     token = serializers.UUIDField()
     expires_at = serializers.DateTimeField()
@@ -237,37 +243,37 @@ class AssignmentOut(serializers.Serializer[Assignment]):
     draft_version = serializers.IntegerField(help_text="To send with the next draft.")
 
 
-class TokenIn(serializers.Serializer[Any]):
+class LeaseToken(serializers.Serializer[Any]):
     token = serializers.UUIDField()
 
 
-class DraftIn(TokenIn):
+class Draft(LeaseToken):
     version = serializers.IntegerField(min_value=0, max_value=2**31 - 2)
     draft = DraftField()
 
 
-class DraftOut(serializers.Serializer[Any]):
+class DraftVersion(serializers.Serializer[Any]):
     version = serializers.IntegerField()
 
 
-class SkipIn(TokenIn):
+class Skip(LeaseToken):
     reason = serializers.CharField(max_length=500, allow_blank=True, default="")
 
 
-class LeaseOut(serializers.Serializer[Any]):
+class Lease(serializers.Serializer[Any]):
     expires_at = serializers.DateTimeField()
 
 
-class RankingOut(serializers.Serializer[Any]):
+class RankingId(serializers.Serializer[Any]):
     id = serializers.UUIDField()
 
 
-class LoginIn(serializers.Serializer[Any]):
+class Credentials(serializers.Serializer[Any]):
     username = serializers.CharField(max_length=150)
     password = serializers.CharField(max_length=1000, trim_whitespace=False)
 
 
-class MembershipOfMe(serializers.Serializer[Membership]):
+class MembershipOfMe(serializers.Serializer[models.Membership]):
     project = serializers.SlugField(source="project.slug")
     role = serializers.ChoiceField(choices=Role.choices)
 

@@ -10,14 +10,17 @@ export class ApiProblem extends Error {
   readonly title: string;
   readonly detail: string;
   readonly errors: FieldError[];
+  /** The problem's own name (`stale-draft`, `lease-lost`), for pages that act on it. */
+  readonly type: string;
 
-  constructor(status: number, title: string, detail = "", errors: FieldError[] = []) {
+  constructor(status: number, title: string, detail = "", errors: FieldError[] = [], type = "about:blank") {
     super(detail || title);
     this.name = "ApiProblem";
     this.status = status;
     this.title = title;
     this.detail = detail;
     this.errors = errors;
+    this.type = type;
   }
 
   get unreachable(): boolean {
@@ -47,31 +50,29 @@ export function unreachable(): ApiProblem {
   );
 }
 
+/** The API's `title` is the bare HTTP phrase; these say the same to a person. Its `detail` is always shown beside. */
 const PLAIN_TITLES: Record<number, string> = {
   401: "You are not logged in",
   403: "You may not do this",
   404: "This does not exist, or you may not see it",
   409: "Something else changed this first",
   413: "The file is too large",
+  422: "This can't be accepted as it is",
   429: "Too many requests; wait a moment",
 };
 
 /** What the body of a failed answer says; a proxy's HTML page or an empty body still gives a plain sentence. */
 export function problemFrom(status: number, body: unknown): ApiProblem {
-  const fallback = PLAIN_TITLES[status] ?? (status >= 500 ? "The server failed" : "The request was refused");
-  if (typeof body !== "object" || body === null) return new ApiProblem(status, fallback);
-  const { title, detail, errors } = body as Record<string, unknown>;
+  const title = PLAIN_TITLES[status] ?? (status >= 500 ? "The server failed" : "The request was refused");
+  if (typeof body !== "object" || body === null) return new ApiProblem(status, title);
+  const { detail, errors, type } = body as Record<string, unknown>;
   const fields = Array.isArray(errors)
     ? errors.filter(
         (entry): entry is FieldError => typeof entry?.field === "string" && typeof entry?.reason === "string",
       )
     : [];
-  return new ApiProblem(
-    status,
-    typeof title === "string" && title ? title : fallback,
-    typeof detail === "string" ? detail : "",
-    fields,
-  );
+  const text = (value: unknown, otherwise: string) => (typeof value === "string" ? value : otherwise);
+  return new ApiProblem(status, title, text(detail, ""), fields, text(type, "about:blank"));
 }
 
 export function asProblem(error: unknown): ApiProblem {

@@ -1,0 +1,108 @@
+import { ActionIcon, Menu, useComputedColorScheme, useMantineColorScheme } from "@mantine/core";
+import { useQuery, useQueryClient, useSuspenseQuery } from "@tanstack/react-query";
+import { Link, Outlet, useParams, useRouter } from "@tanstack/react-router";
+import { api, unwrap } from "@/api/client";
+import type { Me, Project } from "@/api/types";
+import { Icon } from "@/shared/Icon";
+import { may, meQuery, projectQuery } from "@/shared/session";
+import styles from "./shell.module.css";
+
+const TABS = [
+  { to: "/projects/$slug", label: "Overview", shown: () => true, exact: true },
+  { to: "/projects/$slug/rank", label: "Rank", shown: (_me: Me, project: Project) => may.rank(project) },
+  { to: "/projects/$slug/data", label: "Data", shown: may.manage },
+  { to: "/projects/$slug/runs", label: "Runs", shown: may.watchRuns },
+  { to: "/projects/$slug/models", label: "Models", shown: may.watchRuns },
+  { to: "/projects/$slug/members", label: "Members", shown: may.manage },
+] as const;
+
+function ProjectTabs({ slug, me }: { slug: string; me: Me }) {
+  const { data: project } = useQuery(projectQuery(slug));
+  if (!project) return <div className={styles.project} />;
+  return (
+    <>
+      <span className={styles.slash} aria-hidden>
+        /
+      </span>
+      <Link className={styles.project} to="/projects/$slug" params={{ slug }}>
+        {project.name}
+      </Link>
+      <nav className={styles.tabs} aria-label="Project">
+        {TABS.filter((tab) => tab.shown(me, project)).map((tab) => (
+          <Link
+            key={tab.to}
+            to={tab.to}
+            params={{ slug }}
+            className={styles.tab}
+            activeOptions={{ exact: "exact" in tab }}
+          >
+            {tab.label}
+          </Link>
+        ))}
+      </nav>
+    </>
+  );
+}
+
+function ColorSchemeButton() {
+  const { setColorScheme } = useMantineColorScheme();
+  const scheme = useComputedColorScheme("light");
+  const other = scheme === "dark" ? "light" : "dark";
+  return (
+    <ActionIcon variant="subtle" color="gray" aria-label={`Use ${other} colours`} onClick={() => setColorScheme(other)}>
+      <Icon name={scheme === "dark" ? "sun" : "moon"} />
+    </ActionIcon>
+  );
+}
+
+export function Shell() {
+  const { data: me } = useSuspenseQuery(meQuery);
+  const { slug } = useParams({ strict: false });
+  const queryClient = useQueryClient();
+  const router = useRouter();
+
+  async function logOut() {
+    await unwrap(api.POST("/api/v1/auth/logout"));
+    queryClient.clear();
+    await router.navigate({ to: "/login" });
+  }
+
+  if (!me) return null;
+  return (
+    <>
+      <a className={styles.skip} href="#main">
+        Skip to the content
+      </a>
+      <header className={styles.bar}>
+        <Link className={styles.brand} to="/" aria-label="Rankloop, all projects">
+          <svg width="22" height="22" viewBox="0 0 32 32" aria-hidden="true">
+            <rect width="32" height="32" rx="7" fill="var(--accent)" />
+            <g fill="none" stroke="var(--on-accent)" strokeWidth="2.6" strokeLinecap="round" strokeLinejoin="round">
+              <path d="M8 10h9M8 16h6M8 22h3M15 23h3a6 6 0 0 0 6-6v-7M20.500 13 24 9.500l3.500 3.500" />
+            </g>
+          </svg>
+          <span className={styles.brandName}>Rankloop</span>
+        </Link>
+        {slug ? <ProjectTabs slug={slug} me={me} /> : <div className={styles.project} />}
+        <div className={styles.right}>
+          <ColorSchemeButton />
+          <Menu position="bottom-end" width={200}>
+            <Menu.Target>
+              <button type="button" className={styles.user} aria-label={`Account of ${me.username}`}>
+                {(me.name || me.username).slice(0, 1).toUpperCase()}
+              </button>
+            </Menu.Target>
+            <Menu.Dropdown>
+              <Menu.Label>
+                {me.name || me.username}
+                {me.is_admin && " · admin"}
+              </Menu.Label>
+              <Menu.Item onClick={() => void logOut()}>Log out</Menu.Item>
+            </Menu.Dropdown>
+          </Menu>
+        </div>
+      </header>
+      <Outlet />
+    </>
+  );
+}

@@ -1,0 +1,137 @@
+import type { QueryClient } from "@tanstack/react-query";
+import {
+  createRootRouteWithContext,
+  createRoute,
+  createRouter,
+  lazyRouteComponent,
+  Outlet,
+  redirect,
+} from "@tanstack/react-router";
+import { onSessionEnded } from "@/api/client";
+import { meQuery, projectQuery } from "@/shared/session";
+import { Loading } from "@/shared/ui";
+import { RouteError, RouteNotFound } from "./RouteError";
+import { queryClient } from "./queries";
+import { Shell } from "./Shell";
+
+const rootRoute = createRootRouteWithContext<{ queryClient: QueryClient }>()({
+  component: Outlet,
+  notFoundComponent: RouteNotFound,
+});
+
+const loginRoute = createRoute({
+  getParentRoute: () => rootRoute,
+  path: "/login",
+  validateSearch: (search: Record<string, unknown>): { next?: string; ended?: boolean } => ({
+    ...(typeof search.next === "string" && { next: search.next }),
+    ...(search.ended === true && { ended: true }),
+  }),
+  component: lazyRouteComponent(() => import("@/features/auth/components/LoginPage"), "LoginPage"),
+});
+
+const shellRoute = createRoute({
+  getParentRoute: () => rootRoute,
+  id: "shell",
+  component: Shell,
+  beforeLoad: async ({ context, location }) => {
+    const me = await context.queryClient.ensureQueryData(meQuery);
+    if (!me) throw redirect({ to: "/login", search: { next: location.href } });
+    return { me };
+  },
+});
+
+const projectsRoute = createRoute({
+  getParentRoute: () => shellRoute,
+  path: "/",
+  component: lazyRouteComponent(() => import("@/features/projects/components/ProjectsPage"), "ProjectsPage"),
+});
+
+const projectRoute = createRoute({
+  getParentRoute: () => shellRoute,
+  path: "/projects/$slug",
+  loader: ({ context, params }) => context.queryClient.ensureQueryData(projectQuery(params.slug)),
+});
+
+const overviewRoute = createRoute({
+  getParentRoute: () => projectRoute,
+  path: "/",
+  component: lazyRouteComponent(() => import("@/features/projects/components/OverviewPage"), "OverviewPage"),
+});
+const rankRoute = createRoute({
+  getParentRoute: () => projectRoute,
+  path: "/rank",
+  component: lazyRouteComponent(() => import("@/features/desk/components/DeskPage"), "DeskPage"),
+});
+const dataRoute = createRoute({
+  getParentRoute: () => projectRoute,
+  path: "/data",
+  component: lazyRouteComponent(() => import("@/features/data/components/DataPage"), "DataPage"),
+});
+const runsRoute = createRoute({
+  getParentRoute: () => projectRoute,
+  path: "/runs",
+  component: lazyRouteComponent(() => import("@/features/runs/components/RunsPage"), "RunsPage"),
+});
+const newRunRoute = createRoute({
+  getParentRoute: () => projectRoute,
+  path: "/runs/new",
+  validateSearch: (search: Record<string, unknown>): { kind?: string; policy?: string; reward_model?: string } => ({
+    ...(typeof search.kind === "string" && { kind: search.kind }),
+    ...(typeof search.policy === "string" && { policy: search.policy }),
+    ...(typeof search.reward_model === "string" && { reward_model: search.reward_model }),
+  }),
+  component: lazyRouteComponent(() => import("@/features/runs/components/NewRunPage"), "NewRunPage"),
+});
+const runRoute = createRoute({
+  getParentRoute: () => projectRoute,
+  path: "/runs/$runId",
+  component: lazyRouteComponent(() => import("@/features/runs/components/RunPage"), "RunPage"),
+});
+const modelsRoute = createRoute({
+  getParentRoute: () => projectRoute,
+  path: "/models",
+  component: lazyRouteComponent(() => import("@/features/models/components/ModelsPage"), "ModelsPage"),
+});
+const membersRoute = createRoute({
+  getParentRoute: () => projectRoute,
+  path: "/members",
+  component: lazyRouteComponent(() => import("@/features/members/components/MembersPage"), "MembersPage"),
+});
+
+export const router = createRouter({
+  routeTree: rootRoute.addChildren([
+    loginRoute,
+    shellRoute.addChildren([
+      projectsRoute,
+      projectRoute.addChildren([
+        overviewRoute,
+        rankRoute,
+        dataRoute,
+        runsRoute,
+        newRunRoute,
+        runRoute,
+        modelsRoute,
+        membersRoute,
+      ]),
+    ]),
+  ]),
+  context: { queryClient },
+  defaultPreload: "intent",
+  // Queries decide what is stale, not the router.
+  defaultPreloadStaleTime: 0,
+  defaultErrorComponent: RouteError,
+  defaultPendingComponent: () => <Loading label="Loading the page" />,
+  scrollRestoration: true,
+});
+
+onSessionEnded(() => {
+  queryClient.setQueryData(meQuery.queryKey, null);
+  const { pathname, href } = router.state.location;
+  if (pathname !== "/login") void router.navigate({ to: "/login", search: { next: href, ended: true } });
+});
+
+declare module "@tanstack/react-router" {
+  interface Register {
+    router: typeof router;
+  }
+}

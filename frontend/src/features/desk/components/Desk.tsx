@@ -1,0 +1,293 @@
+import { Button } from "@mantine/core";
+import { useMutation } from "@tanstack/react-query";
+import { type ReactNode, useCallback, useMemo, useReducer, useRef, useState } from "react";
+import type { Assignment, Project } from "@/api/types";
+import { Conversation } from "@/shared/Conversation";
+import { Icon } from "@/shared/Icon";
+import { Notice, ProblemNotice } from "@/shared/ui";
+import { missing, restore, toAnswer, toDraft } from "../answer";
+import { skipTask } from "../api/assignments";
+import { type DeskAction, deskReducer, openDesk } from "../deskState";
+import { letterOf } from "../ranking/announce";
+import { isTouched } from "../ranking/ranking";
+import { keyHint } from "../shortcuts";
+import { useActiveTime } from "../useActiveTime";
+import { useDeskKeys } from "../useDeskKeys";
+import { newestDraft, useDraft } from "../useDraft";
+import { useLease } from "../useLease";
+import { useSubmit } from "../useSubmit";
+import { ResponseFields, TaskFields } from "./AnswerFields";
+import { GuidelinesDialog, ShortcutsDialog, SkipDialog, UntouchedDialog } from "./DeskDialogs";
+import styles from "./desk.module.css";
+import { Responses } from "./Responses";
+import { SaveLine } from "./SaveLine";
+import { Standings } from "./Standings";
+
+const EXCERPT_CHARS = 140;
+
+type Open = "help" | "guidelines" | "untouched" | "skip" | null;
+
+type Props = {
+  project: Project;
+  assignment: Assignment;
+  /** Said beside the submit button: what just happened to the answer before this one. */
+  lastDone: string;
+  onDone: (what: "submitted" | "skipped") => void;
+  onAskAgain: () => void;
+};
+
+/** One task on the desk. Keyed by assignment: a new task is a new desk. */
+export function Desk({ project, assignment, lastDone, onDone, onAskAgain }: Props) {
+  const { form } = assignment;
+  const [draftAtStart] = useState(() => newestDraft(assignment));
+  const [desk, change] = useReducer(deskReducer, null, () => openDesk(assignment, draftAtStart));
+  const [open, setOpen] = useState<Open>(null);
+  const [raw, setRaw] = useState(false);
+  const cards = useRef<HTMLDivElement>(null);
+
+  const activeMs = useActiveTime(useMemo(() => restore(assignment, draftAtStart).durationMs, [assignment, draftAtStart]));
+  const { ranking, fields, shownOrder } = desk;
+  const draft = toDraft(ranking, fields, activeMs());
+  const { status, idempotencyKey, finish, keepForSubmit } = useDraft(assignment, draft);
+  const leaseLost = useLease(assignment);
+  const { submission, submit } = useSubmit(assignment.id, idempotencyKey, () => {
+    finish();
+    onDone("submitted");
+  });
+
+  // An answer on its way is repeated to the letter until the server has it, so it can't be changed meanwhile.
+  const onItsWay = submission.state === "sending" || submission.state === "waiting";
+  const locked = useRef(onItsWay);
+  locked.current = onItsWay;
+  const dispatch = useCallback((action: DeskAction) => {
+    if (!locked.current || action.type.startsWith("focus") || action.type === "say") change(action);
+  }, []);
+
+  const letters = useMemo(() => new Map(shownOrder.map((id) => [id, letterOf(shownOrder, id)])), [shownOrder]);
+  const excerpts = useMemo(
+    () =>
+      new Map(
+        assignment.responses.map(({ id, text }) => [id, text.slice(0, EXCERPT_CHARS).replaceAll(/[\s#*`>_]+/g, " ").trim()]),
+      ),
+    [assignment.responses],
+  );
+
+  const skip = useMutation({
+    mutationFn: (reason: string) => skipTask(assignment.id, assignment.token, reason),
+    onSuccess: () => {
+      finish();
+      onDone("skipped");
+    },
+  });
+
+  const gaps = missing(form, fields, ranking.tiers.length, letters);
+  const [gapsShown, setGapsShown] = useState(false);
+
+  function send() {
+    setOpen(null);
+    keepForSubmit();
+    void submit(toAnswer(toDraft(ranking, fields, activeMs()), assignment.token));
+  }
+
+  function trySubmit() {
+    if (onItsWay) return send();
+    if (gaps.length > 0 && !gapsShown) {
+      setGapsShown(true);
+      dispatch({ type: "say", text: `Not submitted yet. Not answered: ${gaps.join("; ")}.` });
+      return;
+    }
+    if (!isTouched(ranking) && !fields.not_rankable) setOpen("untouched");
+    else send();
+  }
+
+  const toggle = (which: Exclude<Open, null>) => setOpen((current) => (current === which ? null : which));
+  useDeskKeys({
+    active: open === null,
+    cards,
+    ranking,
+    commands: {
+      focus: ranking.focus,
+      dispatch,
+      submit: trySubmit,
+      skip: () => setOpen("skip"),
+      toggleRaw: () => setRaw((now) => !now),
+      toggleGuidelines: () => toggle("guidelines"),
+      toggleHelp: () => toggle("help"),
+    },
+  });
+
+  const refusal = submission.state === "refused" ? submission.problem : null;
+  const over = refusal?.status === 409 ? refusal : leaseLost;
+  // The server's copy is ahead of this tab's: saving stops, ranking and submitting do not.
+  const behind = status.state === "refused" && !over ? status.problem : null;
+
+  let trouble: ReactNode = null;
+  if (over) {
+    trouble = (
+      <Notice
+        tone="warn"
+        title="This task is no longer yours"
+        actions={
+          <Button size="xs" onClick={onAskAgain}>
+            Get a task
+          </Button>
+        }
+      >
+        <p>{over.detail || over.title}</p>
+        <p>What you ranked is kept as a draft, here and on the server. It has not been counted as an answer.</p>
+      </Notice>
+    );
+  } else if (submission.state === "waiting") {
+    trouble = (
+      <Notice
+        tone="warn"
+        title="Not sent yet"
+        actions={
+          <Button size="xs" variant="default" onClick={send}>
+            Send now
+          </Button>
+        }
+      >
+        <p>{submission.problem.title}. Your answer is kept and will be sent, once, when the server answers.</p>
+      </Notice>
+    );
+  } else if (refusal) {
+    trouble = <ProblemNotice error={refusal} />;
+  } else if (behind) {
+    trouble = (
+      <Notice
+        tone="warn"
+        title="Not saved on the server"
+        actions={
+          <Button size="xs" variant="default" onClick={onAskAgain}>
+            Load the server’s version
+          </Button>
+        }
+      >
+        <p>{behind.detail || behind.title}</p>
+        <p>Your work is kept in this browser, and you can still submit it.</p>
+      </Notice>
+    );
+  }
+
+  return (
+    <div className={styles.desk}>
+      <section className={styles.prompt} aria-label="Conversation">
+        <div className={styles.paneHead}>
+          <h2>Conversation</h2>
+          <div className={styles.paneTools}>
+            <Button
+              size="compact-xs"
+              variant={raw ? "light" : "subtle"}
+              color="gray"
+              aria-pressed={raw}
+              title={`Raw text${keyHint("raw")}`}
+              onClick={() => setRaw(!raw)}
+            >
+              Raw text
+            </Button>
+            <Button
+              size="compact-xs"
+              variant="subtle"
+              color="gray"
+              title={`Guidelines${keyHint("guidelines")}`}
+              onClick={() => setOpen("guidelines")}
+            >
+              Guidelines
+            </Button>
+          </div>
+        </div>
+        <Conversation messages={assignment.task.prompt.messages} raw={raw} />
+      </section>
+
+      <section className={styles.responses} aria-label="Responses" ref={cards}>
+        <h2 className="visually-hidden">Responses, best first</h2>
+        <Responses
+          responses={assignment.responses}
+          ranking={ranking}
+          letters={letters}
+          excerpts={excerpts}
+          raw={raw}
+          dispatch={dispatch}
+        >
+          {(id) =>
+            form.ratings.length + form.flags.length > 0 && (
+              <ResponseFields
+                responseId={id}
+                letter={letters.get(id) ?? ""}
+                form={form}
+                fields={fields}
+                dispatch={dispatch}
+              />
+            )
+          }
+        </Responses>
+      </section>
+
+      <aside className={styles.verdict} aria-label="Your ranking">
+        <div className={styles.paneHead}>
+          <h2>Your ranking</h2>
+          <div className={styles.paneTools}>
+            <Button
+              size="compact-xs"
+              variant="subtle"
+              color="gray"
+              leftSection={<Icon name="undo" size={14} />}
+              disabled={ranking.past.length === 0}
+              title={`Undo${keyHint("undo")}`}
+              onClick={() => dispatch({ type: "undo" })}
+            >
+              Undo
+            </Button>
+          </div>
+        </div>
+        <div className={styles.standings}>
+          <Standings ranking={ranking} shownOrder={shownOrder} texts={excerpts} dispatch={dispatch} />
+        </div>
+        <TaskFields form={form} fields={fields} dispatch={dispatch} />
+        {gapsShown && gaps.length > 0 && (
+          <Notice tone="warn" title="Not answered yet">
+            <p>{gaps.join("; ")}</p>
+            <p>Answer, or submit again to leave {gaps.length === 1 ? "it" : "them"} out.</p>
+          </Notice>
+        )}
+        {trouble}
+        <div className={styles.submitRow}>
+          <Button
+            className={styles.submit ?? ""}
+            loading={submission.state === "sending"}
+            onClick={trySubmit}
+            title={`Submit${keyHint("submit")}`}
+          >
+            Submit ranking
+          </Button>
+          <Button variant="default" title={`Skip${keyHint("skip")}`} onClick={() => setOpen("skip")}>
+            Skip
+          </Button>
+        </div>
+        <div className={styles.foot}>
+          <SaveLine status={status} touched={isTouched(ranking)} lastDone={lastDone} />
+          <button type="button" className={styles.keysButton} onClick={() => setOpen("help")}>
+            <Icon name="keys" size={15} /> Keys <kbd>?</kbd>
+          </button>
+        </div>
+      </aside>
+
+      <div aria-live="polite" aria-atomic="true" className="visually-hidden" data-testid="announcer">
+        <span key={desk.spoken.turn}>{desk.spoken.text}</span>
+      </div>
+
+      {open === "help" && <ShortcutsDialog onClose={() => setOpen(null)} />}
+      {open === "guidelines" && <GuidelinesDialog guidelines={project.guidelines} onClose={() => setOpen(null)} />}
+      {open === "untouched" && <UntouchedDialog onSubmit={send} onClose={() => setOpen(null)} />}
+      {open === "skip" && (
+        <SkipDialog
+          error={skip.error}
+          busy={skip.isPending}
+          onSkip={(reason) => skip.mutate(reason)}
+          onClose={() => setOpen(null)}
+        />
+      )}
+    </div>
+  );
+}

@@ -1,0 +1,121 @@
+import { Button, Textarea } from "@mantine/core";
+import { useState } from "react";
+import { Dialog } from "@/shared/Dialog";
+import { Markdown } from "@/shared/markdown/Markdown";
+import { ProblemNotice } from "@/shared/ui";
+import { SHORTCUTS, type Shortcut } from "../shortcuts";
+import styles from "./dialogs.module.css";
+
+const GROUPS: readonly Shortcut["group"][] = ["Order", "Focus", "Answer", "View"];
+
+export function ShortcutsDialog({ onClose }: { onClose: () => void }) {
+  return (
+    <Dialog title="Keys" onClose={onClose} wide>
+      <div className={styles.groups}>
+        {GROUPS.map((group) => (
+          <section key={group} aria-label={group}>
+            <h3>{group}</h3>
+            <dl className={styles.keys}>
+              {SHORTCUTS.filter((shortcut) => shortcut.group === group).map((shortcut) => (
+                <div key={shortcut.name}>
+                  <dt>{shortcut.label}</dt>
+                  <dd>
+                    {shortcut.keys.map((chord) => (
+                      <span key={chord.join("+")} className={styles.chord}>
+                        {chord.map((key) => (key === "…" ? "…" : <kbd key={key}>{key}</kbd>))}
+                      </span>
+                    ))}
+                  </dd>
+                </div>
+              ))}
+            </dl>
+          </section>
+        ))}
+      </div>
+      <p className={styles.note}>
+        Keys act on the outlined response. In a text field, Ctrl Enter submits and every other key types.
+      </p>
+    </Dialog>
+  );
+}
+
+export function GuidelinesDialog({ guidelines, onClose }: { guidelines: string; onClose: () => void }) {
+  return (
+    <Dialog title="Guidelines" onClose={onClose} wide>
+      {guidelines.trim() ? (
+        <Markdown text={guidelines} />
+      ) : (
+        <p>This project has no written guidelines. Rank by which response you would rather have received.</p>
+      )}
+    </Dialog>
+  );
+}
+
+export function UntouchedDialog({ onSubmit, onClose }: { onSubmit: () => void; onClose: () => void }) {
+  return (
+    <Dialog
+      title="You have not changed the order"
+      onClose={onClose}
+      actions={
+        <>
+          <Button variant="default" onClick={onClose} autoFocus data-autofocus>
+            Keep ranking
+          </Button>
+          <Button onClick={onSubmit}>Submit this order</Button>
+        </>
+      }
+    >
+      <p>You have not changed the order. Submit it as your answer?</p>
+      <p className={styles.note}>The responses were shown in random order, so this is rarely the order you want.</p>
+    </Dialog>
+  );
+}
+
+const REASONS = ["I can't judge this topic", "The prompt makes no sense", "It is in a language I don't read", "It is harmful or upsetting"];
+
+export function SkipDialog({
+  error,
+  busy,
+  onSkip,
+  onClose,
+}: {
+  error: unknown;
+  busy: boolean;
+  onSkip: (reason: string) => void;
+  onClose: () => void;
+}) {
+  const [reason, setReason] = useState("");
+  return (
+    <Dialog
+      title="Skip this task"
+      onClose={onClose}
+      actions={
+        <>
+          <Button variant="default" onClick={onClose}>
+            Keep ranking
+          </Button>
+          <Button onClick={() => onSkip(reason.trim())} disabled={!reason.trim()} loading={busy}>
+            Skip task
+          </Button>
+        </>
+      }
+    >
+      <p className={styles.note}>Somebody else will get it. Say why, so that unusable prompts can be found.</p>
+      <div className={styles.reasons}>
+        {REASONS.map((text) => (
+          <Button key={text} size="xs" variant={reason === text ? "filled" : "default"} onClick={() => setReason(text)}>
+            {text}
+          </Button>
+        ))}
+      </div>
+      <Textarea
+        label="Reason"
+        autosize
+        minRows={2}
+        value={reason}
+        onChange={(event) => setReason(event.currentTarget.value)}
+      />
+      {error !== null && <ProblemNotice error={error} />}
+    </Dialog>
+  );
+}

@@ -1,0 +1,130 @@
+import { type Dispatch, memo, type ReactNode } from "react";
+import { Icon } from "@/shared/Icon";
+import { Markdown } from "@/shared/markdown/Markdown";
+import type { DeskAction } from "../deskState";
+import { keyHint } from "../shortcuts";
+import styles from "./card.module.css";
+import { useRankItem } from "./RankList";
+
+export type CardPlace = {
+  slot: number;
+  slots: number;
+  /** Letters of the responses this one is tied with. */
+  tiedWith: string;
+  /** Where in its tie the card stands on screen, for the bracket that joins tied cards. */
+  part: "alone" | "first" | "middle" | "last";
+};
+
+type Props = {
+  id: string;
+  text: string;
+  letter: string;
+  place: CardPlace;
+  count: number;
+  current: boolean;
+  raw: boolean;
+  tiesAllowed: boolean;
+  dispatch: Dispatch<DeskAction>;
+  children?: ReactNode;
+};
+
+export function slotWords({ slot, slots, tiedWith }: CardPlace): string {
+  return `rank ${slot} of ${slots}${tiedWith ? `, tied with ${tiedWith}` : ""}`;
+}
+
+export const ResponseCard = memo(function ResponseCard(props: Props) {
+  const { id, text, letter, place, count, current, raw, tiesAllowed, dispatch, children } = props;
+  const { itemRef, handleRef, handleProps, style, isDragging } = useRankItem(id);
+  const tied = place.part !== "alone";
+  const leads = place.part === "alone" || place.part === "first";
+
+  return (
+    <li ref={itemRef} style={style} className={styles.item} data-part={place.part} data-lifted={isDragging}>
+      <div className={styles.gutter} aria-hidden="true">
+        {leads && <span className={styles.rank}>{place.slot}</span>}
+        {leads && tied && <span className={styles.tieWord}>tie</span>}
+      </div>
+      {/* The article takes the focus so that a screen reader reads the response; keys act on it from anywhere on the desk. */}
+      <article
+        className={styles.card}
+        data-testid="response-card"
+        data-response-id={id}
+        data-rank={place.slot}
+        data-current={current}
+        aria-label={`Response ${letter}, ${slotWords(place)}`}
+        aria-current={current}
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: the desk's keys act on the focused response
+        tabIndex={current ? 0 : -1}
+        onFocus={() => dispatch({ type: "focus", id })}
+        onPointerDown={() => dispatch({ type: "focus", id })}
+      >
+        <header className={styles.head}>
+          <button
+            type="button"
+            ref={handleRef}
+            className={styles.handle}
+            aria-label={`Drag response ${letter}`}
+            title="Drag to reorder"
+            {...handleProps}
+          >
+            <Icon name="grip" />
+          </button>
+          <span className={styles.letter} aria-hidden="true">
+            {letter}
+          </span>
+          {tied && <span className={styles.tied}>tied with {place.tiedWith}</span>}
+          <div className={styles.tools}>
+            <fieldset className={styles.slots}>
+              <legend className="visually-hidden">Put response {letter} into slot</legend>
+              {Array.from({ length: count }, (_, index) => index + 1).map((slot) => (
+                <button
+                  key={slot}
+                  type="button"
+                  aria-pressed={slot === place.slot}
+                  aria-label={`Put response ${letter} into slot ${slot}`}
+                  onClick={() => dispatch({ type: "place", id, slot })}
+                >
+                  {slot}
+                </button>
+              ))}
+            </fieldset>
+            {tiesAllowed && (
+              <button
+                type="button"
+                className={styles.tool}
+                aria-pressed={tied}
+                aria-label={tied ? `Untie response ${letter}` : `Tie response ${letter} with the one above`}
+                title={(tied ? "Untie" : "Tie with the one above") + keyHint("tie")}
+                onClick={() => dispatch({ type: "tie", id })}
+              >
+                <Icon name="tie" />
+              </button>
+            )}
+            <button
+              type="button"
+              className={styles.tool}
+              aria-label={`Move response ${letter} up`}
+              title={`Move up${keyHint("moveUp")}`}
+              onClick={() => dispatch({ type: "move", id, by: -1 })}
+            >
+              <Icon name="up" />
+            </button>
+            <button
+              type="button"
+              className={styles.tool}
+              aria-label={`Move response ${letter} down`}
+              title={`Move down${keyHint("moveDown")}`}
+              onClick={() => dispatch({ type: "move", id, by: 1 })}
+            >
+              <Icon name="down" />
+            </button>
+          </div>
+        </header>
+        <div className={styles.text} data-testid="response-text">
+          <Markdown text={text} raw={raw} />
+        </div>
+        {children}
+      </article>
+    </li>
+  );
+});

@@ -1,0 +1,106 @@
+import type { Dispatch } from "react";
+import { Icon } from "@/shared/Icon";
+import type { DeskAction } from "../deskState";
+import { letterOf } from "../ranking/announce";
+import type { Ranking } from "../ranking/ranking";
+import { RankList, useRankItem } from "./RankList";
+import styles from "./standings.module.css";
+
+type Props = {
+  ranking: Ranking;
+  shownOrder: readonly string[];
+  texts: ReadonlyMap<string, string>;
+  dispatch: Dispatch<DeskAction>;
+};
+
+function Line({
+  id,
+  letter,
+  text,
+  current,
+  dispatch,
+}: {
+  id: string;
+  letter: string;
+  text: string;
+  current: boolean;
+  dispatch: Dispatch<DeskAction>;
+}) {
+  const { itemRef, handleRef, handleProps, style, isDragging } = useRankItem(id);
+  return (
+    <li ref={itemRef} style={style} className={styles.line} data-current={current} data-lifted={isDragging}>
+      <button
+        type="button"
+        ref={handleRef}
+        className={styles.grip}
+        aria-label={`Drag response ${letter} in the order`}
+        {...handleProps}
+      >
+        <Icon name="grip" size={14} />
+      </button>
+      <button
+        type="button"
+        className={styles.jump}
+        data-response-id={id}
+        onClick={() => dispatch({ type: "focus", id })}
+        aria-label={`Go to response ${letter}`}
+      >
+        <b>{letter}</b>
+        <span>{text}</span>
+      </button>
+    </li>
+  );
+}
+
+/** The whole order at a glance, one line a response: to see it, to jump, and to drag where long texts would be in the way. */
+export function Standings({ ranking, shownOrder, texts, dispatch }: Props) {
+  const order = ranking.tiers.flat();
+  return (
+    <RankList
+      order={order}
+      onDrop={(id, index) => dispatch({ type: "drop", id, index })}
+      renderLifted={(id) => (
+        <div className={`${styles.line} ${styles.carried}`}>
+          <span className={styles.grip}>
+            <Icon name="grip" size={14} />
+          </span>
+          <span className={styles.jump}>
+            <b>{letterOf(shownOrder, id)}</b>
+            <span>{texts.get(id)}</span>
+          </span>
+        </div>
+      )}
+    >
+      {() => (
+        <ol className={styles.slots} aria-label="Your order, best first">
+          {ranking.tiers.map((tier, index) => (
+            <li
+              key={tier[0]}
+              className={styles.slot}
+              data-testid="rank-slot"
+              data-rank={index + 1}
+              data-tie={tier.length > 1}
+              aria-label={`Rank ${index + 1}${tier.length > 1 ? ", a tie" : ""}`}
+            >
+              <span className={styles.number} aria-hidden="true">
+                {index + 1}
+              </span>
+              <ul>
+                {tier.map((id) => (
+                  <Line
+                    key={id}
+                    id={id}
+                    letter={letterOf(shownOrder, id)}
+                    text={texts.get(id) ?? ""}
+                    current={id === ranking.focus}
+                    dispatch={dispatch}
+                  />
+                ))}
+              </ul>
+            </li>
+          ))}
+        </ol>
+      )}
+    </RankList>
+  );
+}

@@ -1,0 +1,106 @@
+import { type ApiProblem, asProblem } from "@/api/problem";
+
+export type SaveStatus =
+  | { state: "saved" }
+  | { state: "unsaved" }
+  | { state: "saving" }
+  /** Kept in this browser; the server could not be reached and is being tried again. */
+  | { state: "waiting"; problem: ApiProblem }
+  /** The server refused for good: a newer draft exists, or the lease is over. Kept in this browser. */
+  | { state: "refused"; problem: ApiProblem };
+
+const DEFAULT_DELAY_MS = 800;
+const FIRST_RETRY_MS = 2_000;
+const LAST_RETRY_MS = 30_000;
+
+type Options<D> = {
+  version: number;
+  /** Sends one draft on top of `version`; resolves to the new version. */
+  send: (version: number, draft: D) => Promise<number>;
+  /** Keeps a copy in the browser, at once, before anything is sent. */
+  keep: (version: number, draft: D) => void;
+  onStatus: (status: SaveStatus) => void;
+  delayMs?: number;
+};
+
+/**
+ * Autosave: waits for a pause in the changes, sends one draft at a time on top of the last version the server confirmed, and
+ * tries again with growing pauses while the server can't be reached. The newest draft always wins over the ones it replaced.
+ */
+export class DraftSaver<D> {
+  private readonly options: Options<D>;
+  private version: number;
+  private pending: D | undefined;
+  private timer: ReturnType<typeof setTimeout> | undefined;
+  private sending: Promise<void> | undefined;
+  private retryMs = FIRST_RETRY_MS;
+  private over = false;
+
+  constructor(options: Options<D>) {
+    this.options = options;
+    this.version = options.version;
+  }
+
+  change(draft: D): void {
+    this.options.keep(this.version, draft);
+    if (this.over) return;
+    this.pending = draft;
+    if (this.sending) return;
+    this.options.onStatus({ state: "unsaved" });
+    this.schedule(this.options.delayMs ?? DEFAULT_DELAY_MS);
+  }
+
+  /** Sends what is pending now; resolves when it is saved, refused, or waiting for the server to come back. */
+  async flush(): Promise<void> {
+    clearTimeout(this.timer);
+    if (this.sending) await this.sending;
+    if (this.pending !== undefined && !this.over) await this.send();
+  }
+
+  /** No more saving: the answer was submitted, skipped, or left for another page. */
+  stop(): void {
+    this.over = true;
+    clearTimeout(this.timer);
+  }
+
+  private schedule(delayMs: number): void {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => void this.send(), delayMs);
+  }
+
+  private send(): Promise<void> {
+    this.sending = this.sendPending().finally(() => {
+      this.sending = undefined;
+    });
+    return this.sending;
+  }
+
+  private async sendPending(): Promise<void> {
+    const draft = this.pending;
+    if (draft === undefined) return;
+    this.pending = undefined;
+    this.options.onStatus({ state: "saving" });
+    try {
+      this.version = await this.options.send(this.version, draft);
+      this.retryMs = FIRST_RETRY_MS;
+      this.options.keep(this.version, this.pending ?? draft);
+      if (this.over) return;
+      if (this.pending === undefined) this.options.onStatus({ state: "saved" });
+      else this.schedule(this.options.delayMs ?? DEFAULT_DELAY_MS);
+    } catch (error) {
+      if (!this.over) this.failed(asProblem(error), draft);
+    }
+  }
+
+  private failed(problem: ApiProblem, draft: D): void {
+    this.pending ??= draft;
+    if (!problem.transient) {
+      this.stop();
+      this.options.onStatus({ state: "refused", problem });
+      return;
+    }
+    this.options.onStatus({ state: "waiting", problem });
+    this.schedule(this.retryMs);
+    this.retryMs = Math.min(this.retryMs * 2, LAST_RETRY_MS);
+  }
+}

@@ -1,0 +1,200 @@
+import type { RankingAction } from "./ranking/ranking";
+
+/** What a key press may do to the desk. Buttons call the same commands. */
+export type DeskCommands = {
+  readonly focus: string;
+  dispatch: (action: RankingAction) => void;
+  submit: () => void;
+  skip: () => void;
+  toggleRaw: () => void;
+  toggleGuidelines: () => void;
+  toggleHelp: () => void;
+};
+
+export type KeyStroke = Pick<KeyboardEvent, "key" | "code" | "altKey" | "ctrlKey" | "metaKey" | "shiftKey">;
+
+export type Shortcut = {
+  readonly name: string;
+  readonly group: "Order" | "Focus" | "Answer" | "View";
+  /** As printed in the overlay and in the buttons' titles; each inner list is one chord. */
+  readonly keys: readonly (readonly string[])[];
+  readonly label: string;
+  readonly test: (stroke: KeyStroke) => boolean;
+  readonly perform: (desk: DeskCommands, stroke: KeyStroke) => void;
+};
+
+const LAST_SLOT = 10;
+
+const plain = (stroke: KeyStroke) => !stroke.altKey && !stroke.ctrlKey && !stroke.metaKey;
+const letter = (wanted: string) => (stroke: KeyStroke) =>
+  plain(stroke) && !stroke.shiftKey && stroke.key.toLowerCase() === wanted;
+
+/**
+ * The digit of a stroke by the key's place on the keyboard, since some layouts need Shift for digits; 0 stands for slot 10.
+ * Where Shift and a digit key make "=" or "?", those shortcuts have it.
+ */
+export function slotOfStroke(stroke: KeyStroke): number | null {
+  if (!plain(stroke) || stroke.key === "=" || stroke.key === "?") return null;
+  const digit = /^(?:Digit|Numpad)(\d)$/.exec(stroke.code)?.[1];
+  if (digit === undefined) return null;
+  return digit === "0" ? LAST_SLOT : Number(digit);
+}
+
+export const SHORTCUTS: readonly Shortcut[] = [
+  {
+    name: "place",
+    group: "Order",
+    keys: [["1"], ["…"], ["9"], ["0"]],
+    label: "Put the response into slot 1 … 9, 10",
+    test: (stroke) => !stroke.shiftKey && slotOfStroke(stroke) !== null,
+    perform: (desk, stroke) => desk.dispatch({ type: "place", id: desk.focus, slot: slotOfStroke(stroke) ?? 1 }),
+  },
+  {
+    name: "moveUp",
+    group: "Order",
+    keys: [["Alt", "↑"]],
+    label: "Move it up",
+    test: (stroke) => stroke.altKey && !stroke.ctrlKey && !stroke.metaKey && stroke.key === "ArrowUp",
+    perform: (desk) => desk.dispatch({ type: "move", id: desk.focus, by: -1 }),
+  },
+  {
+    name: "moveDown",
+    group: "Order",
+    keys: [["Alt", "↓"]],
+    label: "Move it down",
+    test: (stroke) => stroke.altKey && !stroke.ctrlKey && !stroke.metaKey && stroke.key === "ArrowDown",
+    perform: (desk) => desk.dispatch({ type: "move", id: desk.focus, by: 1 }),
+  },
+  {
+    name: "tie",
+    group: "Order",
+    keys: [["="]],
+    label: "Tie it with the one above, or untie it",
+    test: (stroke) => plain(stroke) && stroke.key === "=",
+    perform: (desk) => desk.dispatch({ type: "tie", id: desk.focus }),
+  },
+  {
+    name: "join",
+    group: "Order",
+    keys: [
+      ["Shift", "1"],
+      ["…"],
+    ],
+    label: "Tie it with everything in that slot",
+    test: (stroke) => stroke.shiftKey && slotOfStroke(stroke) !== null,
+    perform: (desk, stroke) => desk.dispatch({ type: "join", id: desk.focus, slot: slotOfStroke(stroke) ?? 1 }),
+  },
+  {
+    name: "undo",
+    group: "Order",
+    keys: [["u"]],
+    label: "Undo",
+    test: (stroke) =>
+      letter("u")(stroke) || ((stroke.ctrlKey || stroke.metaKey) && !stroke.altKey && stroke.key.toLowerCase() === "z"),
+    perform: (desk) => desk.dispatch({ type: "undo" }),
+  },
+  {
+    name: "next",
+    group: "Focus",
+    keys: [["↓"], ["j"]],
+    label: "Next response",
+    test: (stroke) => letter("j")(stroke) || (plain(stroke) && stroke.key === "ArrowDown"),
+    perform: (desk) => desk.dispatch({ type: "focusBy", by: 1 }),
+  },
+  {
+    name: "previous",
+    group: "Focus",
+    keys: [["↑"], ["k"]],
+    label: "Previous response",
+    test: (stroke) => letter("k")(stroke) || (plain(stroke) && stroke.key === "ArrowUp"),
+    perform: (desk) => desk.dispatch({ type: "focusBy", by: -1 }),
+  },
+  {
+    name: "first",
+    group: "Focus",
+    keys: [["Home"]],
+    label: "First response",
+    test: (stroke) => plain(stroke) && stroke.key === "Home",
+    perform: (desk) => desk.dispatch({ type: "focusEdge", edge: "first" }),
+  },
+  {
+    name: "last",
+    group: "Focus",
+    keys: [["End"]],
+    label: "Last response",
+    test: (stroke) => plain(stroke) && stroke.key === "End",
+    perform: (desk) => desk.dispatch({ type: "focusEdge", edge: "last" }),
+  },
+  {
+    name: "submit",
+    group: "Answer",
+    keys: [["Enter"]],
+    label: "Submit the ranking",
+    test: (stroke) => !stroke.altKey && !stroke.shiftKey && stroke.key === "Enter",
+    perform: (desk) => desk.submit(),
+  },
+  {
+    name: "skip",
+    group: "Answer",
+    keys: [["s"]],
+    label: "Skip this task",
+    test: letter("s"),
+    perform: (desk) => desk.skip(),
+  },
+  {
+    name: "raw",
+    group: "View",
+    keys: [["r"]],
+    label: "Raw text or formatted",
+    test: letter("r"),
+    perform: (desk) => desk.toggleRaw(),
+  },
+  {
+    name: "guidelines",
+    group: "View",
+    keys: [["g"]],
+    label: "Guidelines",
+    test: letter("g"),
+    perform: (desk) => desk.toggleGuidelines(),
+  },
+  {
+    name: "help",
+    group: "View",
+    keys: [["?"]],
+    label: "These keys",
+    test: (stroke) => plain(stroke) && stroke.key === "?",
+    perform: (desk) => desk.toggleHelp(),
+  },
+];
+
+/** The one shortcut a stroke means; none when two claim it, because doing either would be a guess. */
+export function matchShortcut(stroke: KeyStroke): Shortcut | null {
+  const matches = SHORTCUTS.filter((shortcut) => shortcut.test(stroke));
+  if (matches.length > 1) {
+    console.warn(`Ambiguous key ${stroke.key}: ${matches.map((shortcut) => shortcut.name).join(", ")}`);
+    return null;
+  }
+  return matches[0] ?? null;
+}
+
+/** " (Alt ↑)": the keys of a command, for the title of its button. */
+export function keyHint(name: string): string {
+  const shortcut = SHORTCUTS.find((candidate) => candidate.name === name);
+  return shortcut ? ` (${shortcut.keys.map((chord) => chord.join(" ")).join(" or ")})` : "";
+}
+
+const TEXT_FIELD = "textarea, select, [contenteditable='true'], input:not([type=radio], [type=checkbox], [type=button])";
+
+/** The element under the focus wants this key for itself: text for every key, a button for Enter, a radio for arrows. */
+export function belongsToControl(stroke: KeyStroke, target: EventTarget | null): boolean {
+  if (!(target instanceof Element)) return false;
+  if (target.closest(TEXT_FIELD)) {
+    const sends = stroke.key === "Enter" && (stroke.ctrlKey || stroke.metaKey);
+    return !sends;
+  }
+  if (stroke.key === "Enter" && !stroke.ctrlKey && !stroke.metaKey) {
+    return target.closest("button, a, summary, [role=button], [role=menuitem]") !== null;
+  }
+  if (stroke.key.startsWith("Arrow") && !stroke.altKey) return target.matches("input[type=radio]");
+  return false;
+}

@@ -1,0 +1,74 @@
+import { type RefObject, useEffect, useLayoutEffect, useRef } from "react";
+import type { Ranking } from "./ranking/ranking";
+import { belongsToControl, type DeskCommands, matchShortcut } from "./shortcuts";
+
+/**
+ * Keys for the whole desk, and the browser's focus following the response they act on. A button pressed by mouse keeps its
+ * focus (so it can be pressed again), even though its card moved in the document.
+ */
+export function useDeskKeys({
+  active,
+  cards,
+  ranking,
+  commands,
+}: {
+  active: boolean;
+  cards: RefObject<HTMLElement | null>;
+  ranking: Ranking;
+  commands: DeskCommands;
+}): void {
+  const latest = useRef(commands);
+  latest.current = commands;
+  const byKey = useRef(false);
+
+  useEffect(() => {
+    if (!active) return;
+    function onKeyDown(event: KeyboardEvent) {
+      if (event.defaultPrevented || event.isComposing) return;
+      if (event.key === "Escape" && event.target instanceof HTMLElement && event.target.matches("textarea, input")) {
+        event.target.blur();
+        return;
+      }
+      if (belongsToControl(event, event.target)) return;
+      const shortcut = matchShortcut(event);
+      if (!shortcut) return;
+      event.preventDefault();
+      if (event.repeat && shortcut.group === "Answer") return;
+      byKey.current = true;
+      shortcut.perform(latest.current, event);
+    }
+    window.addEventListener("keydown", onKeyDown);
+    return () => window.removeEventListener("keydown", onKeyDown);
+  }, [active]);
+
+  const focusBefore = useRef<Element | null>(null);
+  useEffect(() => {
+    const remember = () => {
+      focusBefore.current = document.activeElement;
+    };
+    document.addEventListener("focusin", remember);
+    return () => document.removeEventListener("focusin", remember);
+  }, []);
+
+  const { tiers, focus } = ranking;
+  const shown = useRef({ tiers, focus });
+  useLayoutEffect(() => {
+    if (shown.current.tiers === tiers && shown.current.focus === focus) return;
+    shown.current = { tiers, focus };
+    const card = cards.current?.querySelector<HTMLElement>(`[data-response-id="${CSS.escape(focus)}"]`);
+    if (!card) return;
+    if (byKey.current) {
+      byKey.current = false;
+      card.focus({ preventScroll: true });
+      card.scrollIntoView({ block: "nearest" });
+      return;
+    }
+    // Moving an element in the document takes its focus away; give it back to the button that was pressed.
+    const held = focusBefore.current;
+    if (document.activeElement === document.body && held instanceof HTMLElement && card.contains(held)) {
+      held.focus({ preventScroll: true });
+    }
+    const visible = card.getBoundingClientRect();
+    if (visible.bottom < 0 || visible.top > window.innerHeight) card.scrollIntoView({ block: "nearest" });
+  }, [tiers, focus, cards]);
+}

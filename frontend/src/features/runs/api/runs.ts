@@ -1,0 +1,83 @@
+import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
+import { api, unwrap } from "@/api/client";
+import type { MetricsEvent, Model, Run, RunKind, SampleEvent, Snapshot } from "@/api/types";
+import { cursorOf } from "@/shared/paging";
+
+export const recipesQuery = queryOptions({
+  queryKey: ["recipes"],
+  staleTime: Number.POSITIVE_INFINITY,
+  queryFn: () => unwrap(api.GET("/api/v1/runs/recipes/")),
+});
+
+/** How often a list with something going on looks again. */
+export const BUSY_LIST_MS = 4_000;
+
+export const runsQuery = (project: string) =>
+  infiniteQueryOptions({
+    queryKey: ["runs", project],
+    initialPageParam: undefined as string | undefined,
+    queryFn: ({ pageParam }) =>
+      unwrap(api.GET("/api/v1/runs/", { params: { query: { project, ...(pageParam && { cursor: pageParam }) } } })),
+    getNextPageParam: (page) => cursorOf(page.next),
+    refetchInterval: ({ state }) =>
+      state.data?.pages.some((page) => page.results.some((run) => isLive(run))) ? BUSY_LIST_MS : false,
+  });
+
+export const runQuery = (id: string) =>
+  queryOptions({
+    queryKey: ["run", id],
+    queryFn: () => unwrap(api.GET("/api/v1/runs/{id}/", { params: { path: { id } } })),
+  });
+
+export const logQuery = (id: string, live: boolean) =>
+  queryOptions({
+    queryKey: ["run", id, "log"],
+    queryFn: () => unwrap(api.GET("/api/v1/runs/{id}/log", { params: { path: { id }, query: { tail: 200 } } })),
+    refetchInterval: live ? 2_000 : false,
+  });
+
+export const modelChoicesQuery = (project: string) =>
+  queryOptions({
+    queryKey: ["models", project, "choices"],
+    queryFn: async (): Promise<Model[]> =>
+      (await unwrap(api.GET("/api/v1/models/", { params: { query: { project } } }))).results,
+  });
+
+export const snapshotChoicesQuery = (slug: string) =>
+  queryOptions({
+    queryKey: ["snapshots", slug, "choices"],
+    queryFn: async (): Promise<Snapshot[]> =>
+      (await unwrap(api.GET("/api/v1/projects/{slug}/snapshots/", { params: { path: { slug } } }))).results,
+  });
+
+export function isLive(run: Pick<Run, "state">): boolean {
+  return run.state === "queued" || run.state === "running";
+}
+
+export async function metricsAfter(id: string, after: number): Promise<MetricsEvent[]> {
+  const page = await unwrap(
+    api.GET("/api/v1/runs/{id}/metrics", { params: { path: { id }, query: { after } } }),
+  );
+  return page.results;
+}
+
+export async function allSamples(id: string): Promise<SampleEvent[]> {
+  return unwrap(api.GET("/api/v1/runs/{id}/samples", { params: { path: { id } } }));
+}
+
+export async function launchRun(body: {
+  project: string;
+  kind: RunKind;
+  recipe: Record<string, unknown>;
+  inputs: Record<string, string>;
+}): Promise<Run> {
+  return unwrap(api.POST("/api/v1/runs/", { body }));
+}
+
+export async function cancelRun(id: string): Promise<Run> {
+  return unwrap(api.POST("/api/v1/runs/{id}/cancel", { params: { path: { id } } }));
+}
+
+export async function resumeRun(id: string): Promise<Run> {
+  return unwrap(api.POST("/api/v1/runs/{id}/resume", { params: { path: { id } } }));
+}

@@ -1,0 +1,124 @@
+import "uplot/dist/uPlot.min.css";
+import { useComputedColorScheme } from "@mantine/core";
+import { useEffect, useRef } from "react";
+import uPlot from "uplot";
+import { metric } from "@/shared/format";
+import type { Series } from "../feed/feed";
+import styles from "./chart.module.css";
+
+/** Hues far apart for all common colour visions, and a dash for each after the second: never told apart by colour alone. */
+const INKS = {
+  light: ["#0b6a6f", "#c05621", "#5a5fc7", "#9b2f74", "#55701a", "#7d6200"],
+  dark: ["#56b5b3", "#f09a61", "#a0a4f3", "#e184bd", "#aecb6b", "#dcbf55"],
+};
+const DASHES = [[], [], [6, 4], [2, 3], [10, 4], [6, 3, 2, 3]];
+const HEIGHT_PX = 190;
+const SYNC = uPlot.sync("run");
+
+export function inkOf(scheme: "light" | "dark", index: number): string {
+  return INKS[scheme][index % INKS[scheme].length] ?? INKS[scheme][0] ?? "#000";
+}
+
+/** One chart of series that share a scale. The columns are joined on the step, with gaps where a series has no value. */
+function align(series: readonly Series[]): uPlot.AlignedData {
+  const steps = [...new Set(series.flatMap((one) => one.steps))].sort((a, b) => a - b);
+  const columns = series.map((one) => {
+    const at = new Map(one.steps.map((step, index) => [step, one.values[index]]));
+    return steps.map((step) => at.get(step));
+  });
+  return [steps, ...columns] as uPlot.AlignedData;
+}
+
+export function Chart({ title, names, series }: { title: string; names: readonly string[]; series: readonly Series[] }) {
+  const host = useRef<HTMLDivElement>(null);
+  const plot = useRef<uPlot | null>(null);
+  const scheme = useComputedColorScheme("light");
+  const data = align(series);
+  const latestData = useRef(data);
+  latestData.current = data;
+  const key = names.join("\n");
+
+  useEffect(() => {
+    const element = host.current;
+    if (!element) return;
+    const ink = (variable: string) => getComputedStyle(document.documentElement).getPropertyValue(variable).trim();
+    const axis = {
+      stroke: ink("--ink-3"),
+      font: "12px 'IBM Plex Sans Variable', sans-serif",
+      grid: { stroke: ink("--line"), width: 1 },
+      ticks: { show: false },
+    };
+    const chart = new uPlot(
+      {
+        width: Math.max(element.clientWidth, 120),
+        height: HEIGHT_PX,
+        padding: [8, 8, 0, 0],
+        legend: { show: false },
+        cursor: { sync: { key: SYNC.key }, points: { size: 6 }, y: false, drag: { x: true, y: false } },
+        scales: { x: { time: false } },
+        axes: [
+          { ...axis, size: 28, gap: 4 },
+          { ...axis, size: 52, gap: 4, values: (_plot, ticks) => ticks.map((tick) => metric(Number(tick.toPrecision(6)))) },
+        ],
+        series: [
+          {},
+          ...key.split("\n").map((name, index) => ({
+            label: name,
+            stroke: inkOf(scheme, index),
+            width: 1.75,
+            dash: DASHES[index % DASHES.length] ?? [],
+            spanGaps: true,
+            points: { show: (_plot: uPlot, which: number) => (latestData.current[which]?.length ?? 0) < 25, size: 5 },
+          })),
+        ],
+      },
+      latestData.current,
+      element,
+    );
+    plot.current = chart;
+    const resize = new ResizeObserver(() => {
+      if (element.clientWidth > 0) chart.setSize({ width: element.clientWidth, height: HEIGHT_PX });
+    });
+    resize.observe(element);
+    return () => {
+      resize.disconnect();
+      chart.destroy();
+      plot.current = null;
+    };
+  }, [key, scheme]);
+
+  const points = data[0].length;
+  const lastValues = series.map((one) => one.values.at(-1));
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the columns are new arrays on every render; these say when they changed
+  useEffect(() => {
+    plot.current?.setData(latestData.current);
+  }, [points, lastValues.join(" ")]);
+
+  return (
+    <figure className={styles.chart} aria-label={title}>
+      <figcaption className={styles.caption}>
+        <span className={styles.title}>{title}</span>
+        <ul className={styles.legend}>
+          {names.map((name, index) => (
+            <li key={name}>
+              <svg width="18" height="8" aria-hidden="true">
+                <line
+                  x1="0"
+                  x2="18"
+                  y1="4"
+                  y2="4"
+                  stroke={inkOf(scheme, index)}
+                  strokeWidth="2"
+                  strokeDasharray={(DASHES[index % DASHES.length] ?? []).join(" ")}
+                />
+              </svg>
+              <span>{name}</span>
+              <b>{lastValues[index] === undefined ? "" : metric(lastValues[index])}</b>
+            </li>
+          ))}
+        </ul>
+      </figcaption>
+      <div ref={host} className={styles.plot} />
+    </figure>
+  );
+}

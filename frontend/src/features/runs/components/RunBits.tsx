@@ -1,0 +1,33 @@
+import type { Run, RunState } from "@/api/types";
+import { duration } from "@/shared/format";
+import { Badge, type Tone } from "@/shared/ui";
+
+const STATES: Record<RunState, { tone: Tone; label: string }> = {
+  queued: { tone: "neutral", label: "Waiting for the worker" },
+  running: { tone: "info", label: "Running" },
+  succeeded: { tone: "good", label: "Succeeded" },
+  failed: { tone: "bad", label: "Failed" },
+  cancelled: { tone: "warn", label: "Cancelled" },
+};
+
+export function StateBadge({ state }: { state: RunState }) {
+  const { tone, label } = STATES[state];
+  return <Badge tone={tone}>{label}</Badge>;
+}
+
+const SHORT_KINDS: Record<string, string> = { sft: "SFT", ppo: "PPO", dpo: "DPO" };
+
+export function kindTitle(kind: string): string {
+  const spaced = kind.replaceAll("_", " ");
+  return SHORT_KINDS[kind] ?? spaced.charAt(0).toUpperCase() + spaced.slice(1);
+}
+
+export function tookSeconds(run: Run, now: number = Date.now()): number | null {
+  if (!run.started_at) return null;
+  return (Date.parse(run.finished_at ?? new Date(now).toISOString()) - Date.parse(run.started_at)) / 1000;
+}
+
+export function Took({ run }: { run: Run }) {
+  const seconds = tookSeconds(run);
+  return seconds === null ? "–" : duration(seconds);
+}

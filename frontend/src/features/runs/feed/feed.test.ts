@@ -1,0 +1,111 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { applyEvents, EMPTY_FEED, latest, type RunEvent } from "./feed";
+import { groupMetrics } from "./groups";
+
+const metrics = (seq: number, step: number, values: Record<string, number>, attempt = 1): RunEvent => ({
+  type: "metrics",
+  data: { seq, attempt, step, values },
+});
+
+describe("a run's feed", () => {
+  it("collects each metric as a series over steps", () => {
+    const feed = applyEvents(EMPTY_FEED, [metrics(1, 1, { loss: 0.9 }), metrics(2, 2, { loss: 0.7, accuracy: 0.6 })]);
+    expect(feed.series.loss).toEqual({ steps: [1, 2], values: [0.9, 0.7] });
+    expect(feed.series.accuracy).toEqual({ steps: [2], values: [0.6] });
+    expect(latest(feed.series.loss)).toBe(0.7);
+    expect(feed.lastMetricsSeq).toBe(2);
+  });
+
+  it("takes an event once, whether streamed, polled or replayed after a reconnect", () => {
+    const events = [metrics(1, 1, { loss: 1 }), metrics(2, 2, { loss: 2 })];
+    const once = applyEvents(EMPTY_FEED, events);
+    expect(applyEvents(once, events).series).toEqual(once.series);
+    expect(applyEvents(once, [...events, metrics(3, 3, { loss: 3 })]).series.loss?.steps).toEqual([1, 2, 3]);
+  });
+
+  it("lets a resumed attempt replace the steps it does again, and drop what it has overtaken", () => {
+    const first = applyEvents(
+      EMPTY_FEED,
+      [1, 2, 3, 4].map((step) => metrics(step, step, { loss: step })),
+    );
+    const resumed = applyEvents(first, [metrics(5, 3, { loss: 30 }, 2)]);
+    expect(resumed.series.loss).toEqual({ steps: [1, 2, 3, 4], values: [1, 2, 30, 4] });
+    expect(resumed.attempt).toBe(2);
+  });
+
+  it("keeps the newest progress and every sample, and counts changes of state", () => {
+    const feed = applyEvents(EMPTY_FEED, [
+      { type: "progress", data: { seq: 1, attempt: 1, phase: "train", step: 4, total_steps: 40, eta_seconds: 9 } },
+      { type: "progress", data: { seq: 2, attempt: 1, phase: "train", step: 5, total_steps: 40, eta_seconds: 8 } },
+      { type: "sample", data: { seq: 3, attempt: 1, step: 5, prompt: [], before: "a", after: "b", scores: {} } },
+      { type: "state", data: { seq: 4, attempt: 1 } },
+    ]);
+    expect(feed.progress).toMatchObject({ step: 5, eta_seconds: 8 });
+    expect(feed.samples).toHaveLength(1);
+    expect(feed.stateChanges).toBe(1);
+  });
+
+  it("does not change the feed it was given", () => {
+    const feed = applyEvents(EMPTY_FEED, [metrics(1, 1, { loss: 1 })]);
+    const before = structuredClone(feed.series);
+    applyEvents(feed, [metrics(2, 2, { loss: 2 })]);
+    expect(feed.series).toEqual(before);
+    expect(EMPTY_FEED.series).toEqual({});
+  });
+
+  it("comes to the same series in one batch or in many, in steps strictly rising", () => {
+    fc.assert(
+      fc.property(fc.array(fc.tuple(fc.integer({ min: 0, max: 20 }), fc.float({ noNaN: true })), { maxLength: 40 }), (points) => {
+        const events = points.map(([step, value], index) => metrics(index + 1, step, { loss: value }));
+        const atOnce = applyEvents(EMPTY_FEED, events);
+        const oneByOne = events.reduce((feed, event) => applyEvents(feed, [event]), EMPTY_FEED);
+        expect(oneByOne.series).toEqual(atOnce.series);
+        const steps = atOnce.series.loss?.steps ?? [];
+        expect(steps.every((step, index) => index === 0 || step > (steps[index - 1] ?? 0))).toBe(true);
+      }),
+    );
+  });
+});
+
+describe("charts", () => {
+  const titles = (names: string[]) =>
+    Object.fromEntries(groupMetrics(names).map((group) => [group.title, group.names]));
+
+  it("puts metrics of one kind together", () => {
+    expect(
+      titles([
+        "loss",
+        "heldout/loss",
+        "accuracy",
+        "heldout/accuracy",
+        "reward/mean",
+        "objective/scores",
+        "objective/kl",
+        "policy/approxkl",
+        "kl_coefficient",
+        "policy/entropy",
+        "lengths/response_mean",
+        "learning_rate",
+        "grad_norm",
+      ]),
+    ).toEqual({
+      Loss: ["heldout/loss", "loss"],
+      Accuracy: ["accuracy", "heldout/accuracy"],
+      Reward: ["objective/scores", "reward/mean"],
+      "KL to the reference": ["objective/kl"],
+      "Update size": ["policy/approxkl"],
+      "KL coefficient": ["kl_coefficient"],
+      Entropy: ["policy/entropy"],
+      Length: ["lengths/response_mean"],
+      "Learning rate": ["learning_rate"],
+      "Gradient norm": ["grad_norm"],
+    });
+  });
+
+  it("shows what a reader wants first, first, and gives the unforeseen its own chart", () => {
+    const groups = groupMetrics(["zeta", "loss", "reward/mean"]);
+    expect(groups.map((group) => group.title)).toEqual(["Reward", "Loss", "Zeta"]);
+    expect(groups.at(-1)?.detail).toBe(true);
+  });
+});

@@ -1,0 +1,40 @@
+import { words } from "@/shared/format";
+
+/** Charts a reader looks for first, in the order they want them; a metric joins the first chart whose pattern it fits. */
+const CHARTS: readonly { title: string; pattern: RegExp; detail?: true }[] = [
+  { title: "Learning rate", pattern: /learning_rate|(^|[/_])lr$/, detail: true },
+  { title: "KL coefficient", pattern: /kl_(coef|beta)/, detail: true },
+  { title: "Reward", pattern: /reward|scores?($|[/_])|gold/ },
+  { title: "KL to the reference", pattern: /^(objective|policy)?\/?(kl|kl_mean|kl_per_token|kl_to_reference)$/ },
+  { title: "Accuracy", pattern: /accuracy/ },
+  { title: "Loss", pattern: /loss/ },
+  { title: "Entropy", pattern: /entropy/ },
+  { title: "Length", pattern: /length/ },
+  { title: "Finished responses", pattern: /eos|finished/ },
+  { title: "Update size", pattern: /approx_?kl|clip_?frac|ratio/, detail: true },
+  { title: "Explained variance", pattern: /explained_variance/, detail: true },
+  { title: "Gradient norm", pattern: /grad_?norm/, detail: true },
+  { title: "Time", pattern: /seconds($|\/)|^seconds|_ms$/, detail: true },
+  { title: "Speed", pattern: /per_second/, detail: true },
+];
+
+const FIRST = ["Reward", "Loss", "Accuracy", "KL to the reference", "Entropy", "Length"];
+
+export type ChartGroup = { title: string; names: string[]; detail: boolean };
+
+/** Which metrics share a chart: those of one kind and scale. A metric nobody foresaw gets a chart of its own. */
+export function groupMetrics(names: readonly string[]): ChartGroup[] {
+  const groups = new Map<string, ChartGroup>();
+  for (const name of [...names].sort()) {
+    const chart = CHARTS.find(({ pattern }) => pattern.test(name));
+    const title = chart?.title ?? words(name);
+    const group = groups.get(title) ?? { title, names: [], detail: chart ? chart.detail === true : true };
+    group.names.push(name);
+    groups.set(title, group);
+  }
+  const rank = ({ title }: ChartGroup) => {
+    const index = FIRST.indexOf(title);
+    return index < 0 ? FIRST.length : index;
+  };
+  return [...groups.values()].sort((a, b) => rank(a) - rank(b) || a.title.localeCompare(b.title));
+}

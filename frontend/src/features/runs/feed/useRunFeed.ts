@@ -1,0 +1,60 @@
+import { useQueryClient } from "@tanstack/react-query";
+import { useEffect, useReducer, useRef, useState } from "react";
+import { allSamples, metricsAfter, runQuery } from "../api/runs";
+import { applyEvents, EMPTY_FEED, type RunEvent, type RunFeed } from "./feed";
+import { type Connection, watchRun } from "./watchRun";
+
+async function newEvents(id: string, after: number): Promise<RunEvent[]> {
+  const [metrics, samples] = await Promise.all([metricsAfter(id, after), allSamples(id)]);
+  return [
+    ...metrics.map((data): RunEvent => ({ type: "metrics", data })),
+    ...samples.map((data): RunEvent => ({ type: "sample", data })),
+  ];
+}
+
+/** What a run says, live while it runs, and all it has said once it is over. Use one component per run id. */
+export function useRunFeed(id: string, live: boolean): { feed: RunFeed; connection: Connection } {
+  const [feed, take] = useReducer(applyEvents, EMPTY_FEED);
+  const [connection, setConnection] = useState<Connection>("connecting");
+  const lastSeq = useRef(0);
+  lastSeq.current = feed.lastMetricsSeq;
+  const queryClient = useQueryClient();
+
+  useEffect(() => {
+    const refreshRun = () => queryClient.invalidateQueries({ queryKey: runQuery(id).queryKey });
+    if (live) {
+      return watchRun({
+        url: (after) => `/api/v1/runs/${id}/events?after=${after}`,
+        poll: async () => {
+          void refreshRun();
+          return newEvents(id, lastSeq.current);
+        },
+        onEvents: (events) => {
+          take(events);
+          if (events.some((event) => event.type === "state")) void refreshRun();
+        },
+        onConnection: setConnection,
+      });
+    }
+    let current = true;
+    newEvents(id, lastSeq.current).then(
+      (events) => current && take(events),
+      () => undefined,
+    );
+    return () => {
+      current = false;
+    };
+  }, [id, live, queryClient]);
+
+  // Once over, a run has changed what the lists show.
+  const wasLive = useRef(live);
+  useEffect(() => {
+    if (wasLive.current && !live) {
+      void queryClient.invalidateQueries({ queryKey: ["runs"] });
+      void queryClient.invalidateQueries({ queryKey: ["models"] });
+    }
+    wasLive.current = live;
+  }, [live, queryClient]);
+
+  return { feed, connection };
+}

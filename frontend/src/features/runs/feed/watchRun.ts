@@ -1,0 +1,123 @@
+import type { RunEvent } from "./feed";
+
+export type Connection = "connecting" | "live" | "polling" | "closed";
+
+const EVENT_TYPES = ["metrics", "sample", "progress", "state"] as const;
+/** A stream that has not opened by now is blocked by something between here and the server. */
+const OPEN_WITHIN_MS = 6_000;
+const POLL_MS = 2_000;
+const TRY_STREAM_AGAIN_MS = 20_000;
+/** Events are handed on in batches, so a burst costs one drawing of the page. */
+const BATCH_MS = 120;
+
+type Options = {
+  /** The stream from after an event; the browser itself resumes a dropped one by Last-Event-ID. */
+  url: (after: number) => string;
+  /** Asks for everything new while there is no stream. */
+  poll: () => Promise<RunEvent[]>;
+  onEvents: (events: RunEvent[]) => void;
+  onConnection: (connection: Connection) => void;
+  open?: (url: string) => EventSource;
+};
+
+/**
+ * Follows a run: by server-sent events, and by polling the same table while the stream can't be had. Returns the function
+ * that stops it.
+ */
+export function watchRun({ url, poll, onEvents, onConnection, open = (to) => new EventSource(to) }: Options): () => void {
+  let stopped = false;
+  let source: EventSource | null = null;
+  let waiting: RunEvent[] = [];
+  // Only of streamed events: polled ones come by several requests, which may not agree on where they end.
+  let streamedUpTo = 0;
+  const timers = new Map<string, ReturnType<typeof setTimeout>>();
+
+  function later(name: string, delayMs: number, work: () => void): void {
+    clearTimeout(timers.get(name));
+    timers.set(name, setTimeout(work, delayMs));
+  }
+  function cancel(name: string): void {
+    clearTimeout(timers.get(name));
+    timers.delete(name);
+  }
+
+  function take(events: RunEvent[]): void {
+    if (stopped || events.length === 0) return;
+    waiting.push(...events);
+    if (timers.has("batch")) return;
+    later("batch", BATCH_MS, () => {
+      timers.delete("batch");
+      const batch = waiting;
+      waiting = [];
+      onEvents(batch);
+    });
+  }
+
+  async function keepPolling(): Promise<void> {
+    try {
+      take(await poll());
+    } catch {
+      // The next poll or the stream itself will tell; one failed request is no news.
+    }
+    if (!stopped && timers.has("polling")) later("polling", POLL_MS, () => void keepPolling());
+  }
+
+  function startPolling(): void {
+    if (stopped || timers.has("polling")) return;
+    onConnection("polling");
+    later("polling", 0, () => void keepPolling());
+  }
+
+  function connect(): void {
+    if (stopped) return;
+    source?.close();
+    const stream = open(url(streamedUpTo));
+    source = stream;
+    later("slow", OPEN_WITHIN_MS, startPolling);
+
+    stream.onopen = () => {
+      cancel("slow");
+      cancel("polling");
+      cancel("again");
+      onConnection("live");
+    };
+    stream.onerror = () => {
+      if (stopped) return;
+      // CONNECTING: the browser tries again by itself. CLOSED: the server refused, and it will not.
+      if (stream.readyState === EventSource.CLOSED) {
+        startPolling();
+        later("again", TRY_STREAM_AGAIN_MS, connect);
+      } else {
+        onConnection("connecting");
+        later("slow", OPEN_WITHIN_MS, startPolling);
+      }
+    };
+    for (const type of EVENT_TYPES) {
+      stream.addEventListener(type, (message) => {
+        const event = parse(type, (message as MessageEvent<string>).data);
+        if (!event) return;
+        streamedUpTo = Math.max(streamedUpTo, event.data.seq);
+        take([event]);
+      });
+    }
+  }
+
+  onConnection("connecting");
+  connect();
+
+  return () => {
+    stopped = true;
+    source?.close();
+    for (const timer of timers.values()) clearTimeout(timer);
+    timers.clear();
+    onConnection("closed");
+  };
+}
+
+function parse(type: RunEvent["type"], text: string): RunEvent | null {
+  try {
+    return { type, data: JSON.parse(text) } as RunEvent;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,51 @@
+import { Component, lazy, memo, type ReactNode, Suspense } from "react";
+import styles from "./markdown.module.css";
+
+const Rendered = lazy(() => import("./Rendered"));
+
+/** Parsing is quadratic in places; past this length a response is shown as its plain text, complete. */
+export const MAX_MARKDOWN_CHARS = 30_000;
+
+export function PlainText({ text, note }: { text: string; note?: string }) {
+  return (
+    <>
+      {note && <p className={styles.note}>{note}</p>}
+      <div className={styles.plain} dir="auto">
+        {text}
+      </div>
+    </>
+  );
+}
+
+/** Nesting deep enough to overflow the parser's stack must cost the formatting, not the page. */
+class FallBackToPlain extends Component<{ text: string; children: ReactNode }, { failed: boolean }> {
+  override state = { failed: false };
+
+  static getDerivedStateFromError(): { failed: boolean } {
+    return { failed: true };
+  }
+
+  override render(): ReactNode {
+    if (!this.state.failed) return this.props.children;
+    return <PlainText text={this.props.text} note="Shown as plain text: its formatting could not be read." />;
+  }
+}
+
+/**
+ * Text written by a model or a stranger. Markdown becomes React elements after sanitising: no HTML of its own, no script,
+ * nothing loaded from anywhere. While the renderer's chunk is on its way the plain text stands in its place.
+ */
+export const Markdown = memo(function Markdown({ text, raw = false }: { text: string; raw?: boolean }) {
+  if (raw) return <div className={`${styles.plain} ${styles.raw}`}>{text}</div>;
+  if (text.trim() === "") return <p className={styles.note}>(empty)</p>;
+  if (text.length > MAX_MARKDOWN_CHARS) {
+    return <PlainText text={text} note="Shown as plain text because it is very long." />;
+  }
+  return (
+    <FallBackToPlain key={text} text={text}>
+      <Suspense fallback={<PlainText text={text} />}>
+        <Rendered text={text} />
+      </Suspense>
+    </FallBackToPlain>
+  );
+});

@@ -1,0 +1,97 @@
+import { useEffect, useState } from "react";
+import ReactMarkdown, { type Components, type Options } from "react-markdown";
+import rehypeSanitize, { defaultSchema } from "rehype-sanitize";
+import remarkGfm from "remark-gfm";
+import styles from "./markdown.module.css";
+
+type Plugins = { remark: NonNullable<Options["remarkPlugins"]>; rehype: NonNullable<Options["rehypePlugins"]> };
+
+const schema = {
+  ...defaultSchema,
+  // Images are never loaded: a remote address would tell a stranger who reads what, and when.
+  attributes: {
+    ...defaultSchema.attributes,
+    code: [["className", /^language-./, "math-inline", "math-display"] as [string, ...(string | RegExp)[]]],
+  },
+};
+
+const components: Components = {
+  a: ({ href, children }) => (
+    <a href={href} target="_blank" rel="noopener noreferrer nofollow" title={href}>
+      {children}
+    </a>
+  ),
+  img: ({ alt, src }) => (
+    <span className={styles.image} title={typeof src === "string" ? src : undefined}>
+      image not loaded{alt ? `: ${alt}` : ""}
+    </span>
+  ),
+  table: ({ children }) => (
+    <div className={styles.tableScroll}>
+      <table>{children}</table>
+    </div>
+  ),
+  // A response's headings must not enter the page's own outline.
+  h1: ({ children }) => <p className={styles.h1}>{children}</p>,
+  h2: ({ children }) => <p className={styles.h2}>{children}</p>,
+  h3: ({ children }) => <p className={styles.h3}>{children}</p>,
+  h4: ({ children }) => <p className={styles.h3}>{children}</p>,
+  h5: ({ children }) => <p className={styles.h3}>{children}</p>,
+  h6: ({ children }) => <p className={styles.h3}>{children}</p>,
+};
+
+const HAS_MATH = /\$\$|\\\(|\\\[/;
+const HAS_CODE = /```|~~~/;
+
+let rich: Plugins | undefined;
+
+/** Mathematics and highlighting weigh three times the rest, and most responses hold neither. */
+function useRichPlugins(wanted: boolean): Plugins | undefined {
+  const [loaded, setLoaded] = useState(rich);
+  useEffect(() => {
+    if (!wanted || rich) return;
+    let alive = true;
+    import("./rich").then(
+      (module) => {
+        rich = module.plugins;
+        if (alive) setLoaded(rich);
+      },
+      () => undefined, // Offline: the text stays readable without colours and set formulas.
+    );
+    return () => {
+      alive = false;
+    };
+  }, [wanted]);
+  return wanted ? loaded : undefined;
+}
+
+/** `\(…\)` and `\[…\]`, as models write them, in the dollar form the parser knows; code is left alone. */
+export function withDollarMath(text: string): string {
+  if (!text.includes("\\(") && !text.includes("\\[")) return text;
+  return text
+    .split(/(```[\s\S]*?(?:```|$)|~~~[\s\S]*?(?:~~~|$)|`[^`\n]*`)/)
+    .map((part, index) =>
+      index % 2 === 1
+        ? part
+        : part
+            .replaceAll(/\\\[([\s\S]+?)\\\]/g, (_all, body: string) => `\n$$\n${body.trim()}\n$$\n`)
+            .replaceAll(/\\\((.+?)\\\)/g, (_all, body: string) => `$$${body}$$`),
+    )
+    .join("");
+}
+
+export default function Rendered({ text }: { text: string }) {
+  const plugins = useRichPlugins(HAS_MATH.test(text) || HAS_CODE.test(text));
+  return (
+    <div className={styles.markdown} dir="auto">
+      <ReactMarkdown
+        remarkPlugins={[remarkGfm, ...(plugins?.remark ?? [])]}
+        // Sanitise what the author wrote first; only our own generators run after it.
+        rehypePlugins={[[rehypeSanitize, schema], ...(plugins?.rehype ?? [])]}
+        components={components}
+      >
+        {withDollarMath(text)}
+      </ReactMarkdown>
+    </div>
+  );
+}

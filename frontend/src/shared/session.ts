@@ -1,0 +1,35 @@
+import { queryOptions } from "@tanstack/react-query";
+import { api, rememberCsrfToken, unwrap } from "@/api/client";
+import { ApiProblem } from "@/api/problem";
+import type { Me, Project } from "@/api/types";
+
+/** Who is logged in; null for nobody. Every page needs it, so it lives outside the features. */
+export const meQuery = queryOptions({
+  queryKey: ["me"],
+  staleTime: 5 * 60_000,
+  queryFn: async (): Promise<Me | null> => {
+    try {
+      const me = await unwrap(api.GET("/api/v1/auth/me"));
+      rememberCsrfToken(me.csrf_token);
+      return me;
+    } catch (error) {
+      if (error instanceof ApiProblem && (error.status === 401 || error.status === 403)) return null;
+      throw error;
+    }
+  },
+});
+
+/** One project with its form, guidelines and counts; the shell, the desk and the overview all read it. */
+export const projectQuery = (slug: string) =>
+  queryOptions({
+    queryKey: ["projects", slug],
+    queryFn: () => unwrap(api.GET("/api/v1/projects/{slug}/", { params: { path: { slug } } })),
+  });
+
+/** What a person may do in a project. The server decides; this only keeps the page from offering what it would refuse. */
+export const may = {
+  rank: (project: Project) => project.role !== null,
+  manage: (me: Me, project: Project) => me.is_admin || project.role === "manager",
+  watchRuns: (me: Me, project: Project) => me.is_admin || project.role === "manager",
+  launchRuns: (me: Me) => me.is_admin,
+} as const;

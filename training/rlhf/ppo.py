@@ -25,7 +25,6 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
 from pydantic import Field
@@ -36,6 +35,7 @@ from training.rlhf.generation import generate
 from training.rlhf.loading import save_model
 from training.rlhf.logprobs import token_log_probs
 from training.rlhf.messages import Messages
+from training.rlhf.rates import Schedule, rate_factor, rate_for
 from training.rlhf.recipe import Recipe, seed_everything
 from training.rlhf.report import NullReporter, Reporter, require_finite
 from training.rlhf.rollout import (
@@ -60,13 +60,16 @@ class PPOConfig(Recipe):
     responses_per_prompt: int = Field(2, ge=1, le=64, description="Answers to each of them.")
     max_new_tokens: int = Field(96, ge=1, le=65_536, description="Longest answer, in tokens.")
     temperature: float = Field(1.0, gt=0, le=5, description="Of sampling, and of every log-probability.")
-    learning_rate: float = Field(
-        1e-4, gt=0, le=1, description="Policy's Adam learning rate. 1e-6 for a 1B model."
+    learning_rate: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="Policy's rate for Adam. Empty: by size, 2e-4 at 2M weights to 1e-6 at 1B.",
     )
-    value_learning_rate: float = Field(3e-4, gt=0, le=1, description="Critic's. A few times the policy's.")
-    schedule: Literal["linear", "constant"] = Field(
-        "linear", description="Learning rates fall to 0, or stay."
+    value_learning_rate: float | None = Field(
+        None, gt=0, le=1, description="Critic's rate. Empty: by size, 5e-4 at 2M weights to 5e-6 at 1B."
     )
+    schedule: Schedule = Field("linear", description="Learning rates fall to 0, or stay.")
     epochs: int = Field(2, ge=1, le=100, description="Passes over each rollout.")
     minibatches: int = Field(2, ge=1, le=1024, description="Optimiser steps per pass.")
     critic_warmup_steps: int = Field(
@@ -144,13 +147,19 @@ def train(
     encoded, prompts_cut = chat.cut_prompts(encoded, context - config.max_new_tokens - 1)  # 1: EOS
     optimiser = torch.optim.Adam(
         [
-            {"params": list(actor.parameters()), "lr": config.learning_rate},
-            {"params": list(critic.parameters()), "lr": config.value_learning_rate},
+            {
+                "params": list(actor.parameters()),
+                "lr": config.learning_rate or rate_for(actor, at_2m=2e-4, at_1b=1e-6),
+            },
+            {
+                "params": list(critic.parameters()),
+                "lr": config.value_learning_rate or rate_for(critic, at_2m=5e-4, at_1b=5e-6),
+            },
         ],
         eps=ADAM_EPSILON,
     )
     scheduler = torch.optim.lr_scheduler.LambdaLR(
-        optimiser, lambda done: 1.0 - done / config.steps if config.schedule == "linear" else 1.0
+        optimiser, lambda done: rate_factor(config.schedule, done, config.steps)
     )
     chooser = torch.Generator().manual_seed(config.seed)
     upcoming = endless_order(len(encoded), chooser)
@@ -288,8 +297,8 @@ def update(
                 value_losses = losses.clipped_value_loss(
                     models.critic(*part.rows), old_values, part.returns[mask], clip=config.value_clip
                 )
-                # One backward for both: the critic shares nothing with the policy. Sums over the token count of
-                # the minibatch, so that cutting it into micro-batches changes nothing.
+                # One backward for both: the critic shares nothing with the policy. Sums over the minibatch's
+                # tokens, so that cutting it into micro-batches changes nothing.
                 policy_part = policy_losses.sum() * float(step > config.critic_warmup_steps)
                 torch.autograd.backward((policy_part + value_losses.sum()) / tokens)
                 log_ratio = (log_probs - old).detach()

@@ -27,6 +27,7 @@ from training.rlhf import chat, losses
 from training.rlhf.batching import Batch, Group, ResponseTooLongError, fit_group
 from training.rlhf.data import Ranking, split_by_prompt
 from training.rlhf.loading import save_model
+from training.rlhf.rates import Schedule, rate_factor, rate_for
 from training.rlhf.recipe import Recipe, seed_everything
 from training.rlhf.report import NullReporter, Reporter, TrainingDiverged
 from training.rlhf.scoring import (
@@ -39,7 +40,7 @@ from training.rlhf.scoring import (
     score_groups,
 )
 
-# One number that every tied pair informs: it can and must move faster than the weights to arrive within a run.
+# One number that every tied pair informs: it can, and must, move faster than the weights to arrive in a run.
 TIE_RATE_FACTOR = 10
 
 __all__ = ["RewardModelConfig", "RewardModelResult", "score", "train"]
@@ -52,15 +53,13 @@ class RewardModelConfig(Recipe):
         2, ge=1, le=100, description="Passes over the rankings. More than two overfit real data."
     )
     batch_rankings: int = Field(16, ge=1, le=4096, description="Rankings per optimiser step.")
-    learning_rate: float = Field(
-        3e-4, gt=0, le=1, description="Peak AdamW learning rate. 1e-5 for a 1B trunk."
+    learning_rate: float | None = Field(
+        None, gt=0, le=1, description="Peak rate of AdamW. Empty: by size, 5e-4 at 2M weights to 1e-5 at 1B."
     )
     head_learning_rate_factor: float = Field(
         1.0, gt=0, le=1000, description="Head's learning rate over the trunk's."
     )
-    schedule: Literal["cosine", "linear", "constant"] = Field(
-        "cosine", description="Decay after the warm-up."
-    )
+    schedule: Schedule = Field("cosine", description="Decay after the warm-up.")
     warmup_fraction: float = Field(
         0.1, ge=0, lt=1, description="Share of the steps in which the rate rises from 0."
     )
@@ -82,7 +81,7 @@ class RewardModelConfig(Recipe):
     )
     layout: Literal["auto", "packed", "separate"] = Field(
         "auto",
-        description="Rows of tokens: prompt shared by its responses (packed), one each, or the cheaper.",
+        description="Rows of tokens: prompt shared by its responses, one row each, or the cheaper.",
     )
     max_length: int = Field(
         2048,
@@ -173,14 +172,14 @@ def train(
         raise ValueError(f"there is no ranking to learn from (left out: {left_out or 'none'})")
 
     tie = TieParameter(config.ties).to(device)
-    head_rate = config.learning_rate * config.head_learning_rate_factor
+    peak = config.learning_rate or rate_for(model, at_2m=5e-4, at_1b=1e-5)
     optimiser = torch.optim.AdamW(
         [
-            {"params": list(model.base_model.parameters()), "lr": config.learning_rate},
-            {"params": list(head_of(model).parameters()), "lr": head_rate},
+            {"params": list(model.base_model.parameters()), "lr": peak},
+            {"params": list(head_of(model).parameters()), "lr": peak * config.head_learning_rate_factor},
             {
                 "params": list(tie.parameters()),
-                "lr": TIE_RATE_FACTOR * config.learning_rate,
+                "lr": TIE_RATE_FACTOR * peak,
                 "weight_decay": 0.0,
             },
         ],
@@ -188,11 +187,14 @@ def train(
     )
     steps_per_epoch = math.ceil(len(groups) / config.batch_rankings)
     total = steps_per_epoch * config.epochs
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda done: rate_factor(config, done, total))
+    warmup = round(config.warmup_fraction * total)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(
+        optimiser, lambda done: rate_factor(config.schedule, done, total, warmup=warmup)
+    )
     evaluate_at = {round(total * n / config.evaluations) for n in range(1, config.evaluations + 1)}
     order = torch.Generator().manual_seed(config.seed)
-    best_loss, best_state, step = math.inf, None, 0
-    metrics: dict[str, float] = {}
+    best_state, step = None, 0
+    kept, metrics = {"heldout/loss": math.inf}, {"loss": math.nan}  # held-out numbers of the weights to save
 
     for _ in range(config.epochs):
         for indices in torch.split(torch.randperm(len(groups), generator=order), config.batch_rankings):
@@ -216,7 +218,7 @@ def train(
                 named = ", ".join(group.name for group in chosen if group.name)[:300]
                 raise TrainingDiverged(
                     f"step {step} of {total}: loss {summed['loss']}, gradient norm {grad_norm}. "
-                    f"Nothing was saved. Lower learning_rate or look at the rankings of this batch: {named or 'unnamed'}"
+                    f"Nothing was saved. Lower learning_rate or look at the rankings of this batch: {named}"
                 )
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
@@ -231,21 +233,24 @@ def train(
             }
             scheduler.step()
             if heldout_groups and step in evaluate_at:
-                metrics |= evaluate(config, model, heldout_groups, tie, pad)
-                if metrics["heldout/loss"] < best_loss:
-                    best_loss, best_state = metrics["heldout/loss"], copy.deepcopy(model.state_dict())
+                heldout_metrics = evaluate(config, model, heldout_groups, tie, pad)
+                metrics |= heldout_metrics
+                if config.keep == "last" or heldout_metrics["heldout/loss"] < kept["heldout/loss"]:
+                    kept = heldout_metrics
+                    best_state = copy.deepcopy(model.state_dict()) if config.keep == "best" else None
             report.metrics(step, metrics)
             report.progress("train", step, total)
 
-    if config.keep == "best" and best_state is not None:
+    if best_state is not None:
         model.load_state_dict(best_state)
-    final = evaluate(config, model, heldout_groups, tie, pad) if heldout_groups else {}
     rewards = torch.cat(score_groups(model, groups, pad_id=pad))
     scale = RewardScale(float(rewards.mean()), float(rewards.std(unbiased=False)))
     notes = {"ties": config.ties, "tie_parameter": float(tie()), "max_length": limit}
     model.config.rankloop = {"reward_mean": scale.mean, "reward_std": scale.std, **notes}
     path = save_model(model, tokenizer, out_dir)
-    result = {"train/loss": metrics["loss"], "train/accuracy": metrics["accuracy"], **final}
+    result = {"train/loss": metrics["loss"], "train/accuracy": metrics["accuracy"]} | (
+        kept if heldout_groups else {}
+    )
     return RewardModelResult(
         path, result | {"reward/mean": scale.mean, "reward/std": scale.std}, scale, left_out, prompts_cut
     )
@@ -325,15 +330,3 @@ def evaluate(
         summed.update(batch_sums(loss, rewards, batch))
     accuracy = summed["correct"] / max(summed["pairs"], 1)
     return {"heldout/loss": summed["loss"], "heldout/accuracy": accuracy, "heldout/pairs": summed["pairs"]}
-
-
-def rate_factor(config: RewardModelConfig, done: int, total: int) -> float:
-    """Learning rate over its peak after ``done`` of ``total`` steps: linear from 0 in the warm-up, then the
-    schedule to 0."""
-    warmup = round(config.warmup_fraction * total)
-    if done < warmup:
-        return (done + 1) / warmup
-    left = 1.0 - (done - warmup) / max(total - warmup, 1)
-    if config.schedule == "constant":
-        return 1.0
-    return left if config.schedule == "linear" else 0.5 * (1.0 - math.cos(math.pi * left))

@@ -8,15 +8,12 @@ once that is stale.
 from __future__ import annotations
 
 import argparse
-import ctypes
 import os
 import signal
 import sys
 import traceback
 from types import FrameType
 from uuid import UUID
-
-PR_SET_PDEATHSIG = 1
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -27,10 +24,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--attempt", type=int, help="the claim this process works for; without it, claim the run"
     )
-    parser.add_argument("--parent", type=int, help="process id of the supervisor: die when it dies")
     options = parser.parse_args(argv)
-    if options.parent is not None:
-        die_with_parent(options.parent)
 
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
     import django
@@ -87,13 +81,6 @@ def run_attempt(run_id: UUID, attempt: int) -> int:
     finally:
         supervise.remove_work_folder(run, attempt)
     return supervise.EXIT_DONE
-
-
-def die_with_parent(parent: int) -> None:
-    """Ask the kernel to kill this process when its parent ends, however that ends. Linux."""
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before the kernel was asked
-        os._exit(1)
 
 
 if __name__ == "__main__":

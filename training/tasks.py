@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 from celery import shared_task
+from celery.signals import worker_shutting_down
 
 from training.services import execute, supervise
 
 
-@shared_task
+@shared_task  # type: ignore[untyped-decorator]
 def execute_run(run_id: str) -> None:
     supervise.execute_run(run_id=UUID(run_id))
 
 
-@shared_task
+@shared_task  # type: ignore[untyped-decorator]
 def sweep_orphaned_runs() -> None:
     for run_id in execute.sweep_runs():
         execute_run.delay(str(run_id))
+
+
+@worker_shutting_down.connect  # type: ignore[untyped-decorator]
+def stop_runs(**signal: Any) -> None:
+    supervise.worker_is_stopping.set()

@@ -20,7 +20,6 @@ from training.services import loops
 from training.services.models import archive_model, promote_model
 
 KIND = OpenApiParameter("kind", str, enum=ModelVersion.Kind.values)
-LOOP_SETTINGS = ("enabled", "min_new_comparisons", "improve_with")
 
 
 class ModelsView(generics.ListAPIView[ModelVersion]):
@@ -90,8 +89,6 @@ class LoopsView(generics.ListAPIView[Loop]):
         """Set the project's standing order; it replaces the one there is."""
         asked = serializers.SetLoopSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
-        values = {
-            name: asked.validated_data.get(name, Loop._meta.get_field(name).default) for name in LOOP_SETTINGS
-        }
-        loop = loops.set_loop(project=project_to_train(request, asked.validated_data["project"]), **values)
+        project = project_to_train(request, asked.validated_data.pop("project"))
+        loop = loops.set_loop(project=project, settings=asked.validated_data)
         return Response(serializers.LoopSerializer(loop).data, status=HTTPStatus.CREATED)

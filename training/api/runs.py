@@ -14,7 +14,6 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.serializers import DictField
 from rest_framework.views import APIView
 
 from annotation.api.base import NewestFirst, user_of
@@ -42,7 +41,7 @@ def whole_number(request: Request, name: str, *, default: int, high: int = 2**63
 
 
 class RecipesView(APIView):
-    @extend_schema(responses={200: DictField(child=serializers.RecipeKindSerializer())})
+    @extend_schema(responses=serializers.RecipesSerializer)
     def get(self, request: Request) -> Response:
         """Every kind of run with the JSON Schema of its recipe."""
         return Response(catalog())
@@ -166,15 +165,10 @@ class EventsView(RunView):
             raise Problem(
                 "Too many streams are open; poll metrics instead.", status=HTTPStatus.SERVICE_UNAVAILABLE
             )
-        events = stream.stream_events(self.run.pk, after=after, document=run_document)
+        events = stream.stream_events(self.run.pk, after=after, document=serializers.run_document)
         connection.close()  # back to the pool: the stream stays open for hours
         return StreamingHttpResponse(
             events,
             content_type="text/event-stream",
             headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
         )
-
-
-def run_document(run_id: Any) -> dict[str, Any]:
-    """The run as the API shows it."""
-    return dict(serializers.RunSerializer(TrainingRun.objects.with_names().get(pk=run_id)).data)

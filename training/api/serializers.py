@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from drf_spectacular.utils import inline_serializer
 from rest_framework import serializers
 
 from training.models import Loop, ModelVersion, RunEvent, TrainingRun
@@ -49,6 +50,11 @@ class RunSerializer(serializers.ModelSerializer[TrainingRun]):
         read_only_fields = fields
 
 
+def run_document(run_id: Any) -> dict[str, Any]:
+    """The run as the API shows it."""
+    return dict(RunSerializer(TrainingRun.objects.with_names().get(pk=run_id)).data)
+
+
 class LaunchSerializer(serializers.Serializer[Any]):
     project = serializers.SlugField(max_length=80)
     kind = serializers.CharField(max_length=40)
@@ -63,6 +69,11 @@ class RecipeKindSerializer(serializers.Serializer[Any]):
     description = serializers.CharField()
     schema = serializers.DictField()
     inputs = serializers.ListField(child=serializers.CharField())
+
+
+RecipesSerializer = inline_serializer(
+    "Recipes", fields={kind: RecipeKindSerializer() for kind in TrainingRun.Kind.values}
+)
 
 
 class MetricsEventSerializer(serializers.ModelSerializer[RunEvent]):

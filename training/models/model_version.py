@@ -38,7 +38,7 @@ class ModelVersion(models.Model):
     base_model = models.CharField(max_length=500)
     parent = models.ForeignKey("self", null=True, on_delete=models.PROTECT, related_name="children")
     run = models.ForeignKey(
-        "training.TrainingRun", null=True, on_delete=models.PROTECT, related_name="models"
+        "training.TrainingRun", null=True, on_delete=models.PROTECT, related_name="made_models"
     )
     path = models.CharField(max_length=500)
     weights = models.CharField(max_length=10, choices=Weights, default=Weights.FULL)

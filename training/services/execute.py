@@ -188,8 +188,8 @@ def sweep_runs(*, stale_after: timedelta = STALE_AFTER, rewake_after: timedelta 
         with connection.cursor() as cursor:
             cursor.execute(
                 "UPDATE training_trainingrun SET woken_at = clock_timestamp() WHERE state = 'queued' "
-                "AND (woken_at IS NULL OR woken_at < clock_timestamp() - %s) RETURNING id",
-                [rewake_after],
+                "AND (woken_at IS NULL OR woken_at < clock_timestamp() - make_interval(secs => %s)) RETURNING id",
+                [rewake_after.total_seconds()],
             )
             unheard = [row[0] for row in cursor.fetchall()]
     return [row[0] for row in requeued] + unheard
@@ -199,4 +199,5 @@ def _move(changes: str, condition: str, **params: Any) -> list[tuple[UUID, int, 
     """One compare-and-set; the rows it moved as (run id, attempt, …)."""
     with connection.cursor() as cursor:
         cursor.execute(MOVE.format(changes=changes, condition=condition), {"channel": CHANNEL, **params})
-        return cursor.fetchall()
+        moved: list[tuple[UUID, int, str]] = cursor.fetchall()
+    return moved

@@ -127,7 +127,15 @@ def perform_rejection_sampling(job: Job) -> Outcome:
         out_dir=job.out_dir,
         report=job.report,
     )
-    return Outcome(result.metrics, {"prompts": len(prompts)}, job.new_model(ModelVersion.Kind.POLICY))
+    metrics = {
+        "loss": result.loss,
+        "reward/mean_before": result.reward_mean,
+        "reward/best_of_n_before": result.reward_best,
+    }
+    if result.heldout_loss is not None:
+        metrics["heldout_loss"] = result.heldout_loss
+    counts = {"prompts": result.prompts, "kept": result.kept}
+    return Outcome(metrics, counts, job.new_model(ModelVersion.Kind.POLICY))
 
 
 def perform_ppo(job: Job) -> Outcome:
@@ -168,11 +176,8 @@ def perform_evaluate(job: Job) -> Outcome:
     result = evaluation.evaluate(
         recipe, policy=job.policy_source, prompts=prompts, judge=_judge(job, recipe.judge), report=job.report
     )
-    metrics = {
-        f"{recipe.judge}/mean": result.mean,
-        f"{recipe.judge}/standard_error": result.standard_error,
-    }
-    return Outcome(metrics, {"responses": result.n})
+    metrics = {f"{recipe.judge}/{name}": value for name, value in result.metrics().items()}
+    return Outcome(metrics, {"prompts": result.n, "prompts_cut": result.cut})
 
 
 PERFORM: dict[str, Callable[[Job], Outcome]] = {

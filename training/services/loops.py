@@ -7,6 +7,9 @@ A run that fails or is cancelled ends the turn; the next one begins with new com
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from django.db import transaction
 
 from annotation.models import Comparison, Project
@@ -17,10 +20,9 @@ Kind = TrainingRun.Kind
 State = TrainingRun.State
 
 
-def set_loop(*, project: Project, enabled: bool, min_new_comparisons: int, improve_with: str) -> Loop:
-    """The project's standing order from now on; there is one per project."""
-    values = {"enabled": enabled, "min_new_comparisons": min_new_comparisons, "improve_with": improve_with}
-    return Loop.objects.update_or_create(project=project, defaults=values)[0]
+def set_loop(*, project: Project, settings: Mapping[str, Any]) -> Loop:
+    """The project's standing order from now on: columns of Loop by name, what is left out keeps its value."""
+    return Loop.objects.update_or_create(project=project, defaults=settings)[0]
 
 
 @transaction.atomic

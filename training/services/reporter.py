@@ -15,7 +15,8 @@ from uuid import UUID
 
 from django.db import DatabaseError, connection
 
-from training.rlhf.report import Cancelled, Messages
+from training.rlhf.messages import Messages
+from training.rlhf.report import Cancelled
 from training.services.events import Event, LostClaim, Progress, append_events
 from training.services.execute import HEARTBEAT_EVERY, STALE_AFTER
 

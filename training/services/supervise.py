@@ -11,20 +11,24 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 from uuid import UUID
 
 from django.conf import settings
 from django.db import OperationalError, close_old_connections
 
+from embedded import processes
 from training.models import TrainingRun
 from training.services.execute import claim_run, fail_run, hand_back_run, stop_run, worker_name
 
 # How long a cancelled process may take to reach its next step boundary before the whole group is killed.
 CANCEL_GRACE_SECONDS = 20.0
+# The same when the worker itself is being stopped: its own supervisor kills it after 5 s
+# (embedded/supervisor.py).
+WORKER_STOP_GRACE_SECONDS = 3.0
 POLL_SECONDS = 0.5
 LOG_TAIL_LINES = 12
 LOG_TAIL_BYTES = 16_384
@@ -34,6 +38,9 @@ EXIT_DONE = 0
 EXIT_FAILED = 1
 EXIT_CANCELLED = 3
 EXIT_NOT_MINE = 4
+
+# Set when this worker is being stopped: its runs end at their next step and go back to the queue.
+worker_is_stopping = threading.Event()
 
 
 @dataclass(frozen=True)
@@ -91,28 +98,23 @@ def log_tail(run: TrainingRun, *, lines: int, max_bytes: int = LOG_TAIL_BYTES) -
 
 
 def _supervise(run: TrainingRun, attempt: int) -> Ended:
-    run.folder.mkdir(parents=True, exist_ok=True)
     oom_kills = _oom_kills()
-    with run.log_path.open("ab") as log:
-        process = _spawn(run, attempt, log)
-        asked = False
-        try:
-            asked = _watch(process, run, attempt)
-        finally:
-            _kill_group(process)
+    process = _spawn(run, attempt)
+    asked = False
+    try:
+        asked = _watch(process, run, attempt)
+    finally:
+        _kill_group(process)
     return Ended(process.wait(), asked, out_of_memory=_oom_kills() > oom_kills)
 
 
-def _spawn(run: TrainingRun, attempt: int, log: IO[bytes]) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "training.run", str(run.id)]
-    return subprocess.Popen(
-        [*command, "--attempt", str(attempt), "--parent", str(os.getpid())],
-        cwd=settings.BASE_DIR,
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=subprocess.STDOUT,
+def _spawn(run: TrainingRun, attempt: int) -> subprocess.Popen[bytes]:
+    """In its own session, and killed when this thread ends, however that comes about."""
+    return processes.spawn(
+        [sys.executable, "-m", "training.run", str(run.id), "--attempt", str(attempt)],
+        log=run.log_path,
         env=os.environ | {"PYTHONUNBUFFERED": "1", "DJANGO_SETTINGS_MODULE": "config.settings"},
-        start_new_session=True,
+        cwd=settings.BASE_DIR,
     )
 
 
@@ -120,11 +122,11 @@ def _watch(process: subprocess.Popen[bytes], run: TrainingRun, attempt: int) -> 
     """Wait until the process has ended or must be killed; True when it had been asked to stop."""
     asked_at: float | None = None
     while not _has_ended(process, within_seconds=POLL_SECONDS):
-        if asked_at is None and _should_stop(run, attempt):
+        if asked_at is None and (worker_is_stopping.is_set() or _should_stop(run, attempt)):
             asked_at = time.monotonic()
-            with contextlib.suppress(ProcessLookupError):
-                process.terminate()
-        if asked_at is not None and time.monotonic() - asked_at > CANCEL_GRACE_SECONDS:
+            process.terminate()
+        grace = WORKER_STOP_GRACE_SECONDS if worker_is_stopping.is_set() else CANCEL_GRACE_SECONDS
+        if asked_at is not None and time.monotonic() - asked_at > grace:
             break
     return asked_at is not None
 

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import json
+import math
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from annotation.models import ApiToken, Project, User
+from annotation.models.project import Role
+from annotation.services.projects import add_member, create_user
+from annotation.services.tokens import create_token, revoke_token
+from training.services.simulate import JUDGES, ApiError, annotate
+from training.services.webserver import reachable_web
+
+TOKEN_NAME = "simulate_annotators"
+TELL_EVERY = 100  # rankings
+
+
+class Command(BaseCommand):
+    help = "Programs rank what there is to rank, through the real HTTP API."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--project", required=True, metavar="SLUG")
+        parser.add_argument("--annotators", type=int, default=3, metavar="N")
+        parser.add_argument(
+            "--judge",
+            choices=sorted(JUDGES),
+            default="gold",
+            help="gold: the demo world's preference function; length: longer is better",
+        )
+        parser.add_argument(
+            "--noise", type=float, default=0.0, metavar="P", help="share of rankings in a random order"
+        )
+        parser.add_argument("--limit", type=int, metavar="N", help="stop after N rankings in all")
+        parser.add_argument("--seed", type=int, default=0)
+        parser.add_argument(
+            "--url", help="the web server to talk to; without it, the running one or an own one"
+        )
+        parser.add_argument("--json", action="store_true", help="print the counts as one JSON object")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        project = Project.objects.filter(slug=options["project"]).first()
+        if project is None:
+            raise CommandError(f"There is no project {options['project']!r}.")
+        if options["annotators"] < 1 or not 0 <= options["noise"] <= 1:
+            raise CommandError("--annotators is at least 1, and --noise is a share from 0 to 1.")
+        names = [f"sim-{number}" for number in range(1, options["annotators"] + 1)]
+        issued = {name: issue_token(project, name) for name in names}
+
+        def told(done: int) -> None:
+            if done % TELL_EVERY == 0 and not options["json"]:
+                self.stdout.write(f"{done} rankings …")
+
+        try:
+            with reachable_web(options["url"]) as url:
+                tally = annotate(
+                    url=url,
+                    project=project.slug,
+                    tokens={name: text for name, (_, text) in issued.items()},
+                    judge=JUDGES[options["judge"]],
+                    noise=options["noise"],
+                    limit=options["limit"],
+                    seed=options["seed"],
+                    told=told,
+                )
+        except ApiError as error:
+            raise CommandError(str(error)) from None
+        finally:
+            for token, _ in issued.values():
+                revoke_token(token=token)
+        done = {
+            "project": project.slug,
+            "url": url,
+            "rankings": tally.rankings,
+            "refused": tally.refused,
+            "comparisons": project.comparisons.count(),
+            "annotators": tally.by_annotator,
+            "seconds": round(tally.seconds, 2),
+        }
+        rate = tally.rankings / tally.seconds if tally.seconds else math.nan
+        said = (
+            f"{tally.rankings} rankings by {len(names)} annotators in {tally.seconds:.1f} s ({rate:.0f}/s)."
+        )
+        if tally.refused:
+            said += f"{tally.refused} came too late: their leases had run out. "
+        said += f"The project has {done['comparisons']} comparisons now."
+        self.stdout.write(json.dumps(done) if options["json"] else said)
+
+
+def issue_token(project: Project, name: str) -> tuple[ApiToken, str]:
+    """A token for this one command, for a user who may rank in the project."""
+    user = User.objects.filter(username=name).first() or create_user(username=name)[0]
+    if not project.memberships.filter(user=user).exists():
+        add_member(project=project, user=user, role=Role.ANNOTATOR)
+    return create_token(user=user, name=TOKEN_NAME)

@@ -1,0 +1,49 @@
+"""What tests of the annotator's desk say over and over."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from rest_framework.response import Response
+from rest_framework.test import APIClient
+
+from annotation.models import Assignment, Project, User
+from annotation.services import allocation
+from annotation.services.answers import Answer
+
+
+def claim(project: Project, annotator: User) -> Assignment:
+    assignment = allocation.claim_next_task(project=project, annotator=annotator)
+    assert assignment is not None
+    return assignment
+
+
+def strict_order(shown: list[UUID]) -> Answer:
+    """Each response in a tier of its own, in the shown order."""
+    return Answer(tiers=[[response] for response in shown], touched=True, duration_ms=12_000)
+
+
+def next_of(client: APIClient, slug: str = "support") -> dict[str, Any]:
+    response = client.post(f"/api/v1/projects/{slug}/assignments/next")
+    assert response.status_code == 200, response.content
+    return dict(response.json())
+
+
+def send(
+    client: APIClient, assignment: dict[str, Any], action: str = "submit", *, key: str = "", **changes: Any
+) -> Response:
+    """Submits the shown order as a strict ranking, with `changes`."""
+    body = {
+        "token": assignment["token"],
+        "tiers": [[response["id"]] for response in assignment["responses"]],
+        "touched": True,
+        "duration_ms": 12_000,
+    }
+    headers = {"Idempotency-Key": key} if key else {}
+    return client.post(f"/api/v1/assignments/{assignment['id']}/{action}", body | changes, headers=headers)
+
+
+def wrong_fields(response: Response) -> list[str]:
+    assert response["Content-Type"] == "application/problem+json"
+    return [error["field"] for error in response.json()["errors"]]

@@ -1,0 +1,18 @@
+from __future__ import annotations
+
+import time
+
+from annotation.ids import uuid7
+
+
+def test_ids_rise_even_within_one_tick_of_the_clock() -> None:
+    ids = [uuid7() for _ in range(10_000)]
+    assert ids == sorted(set(ids))
+
+
+def test_an_id_is_a_version_7_uuid_of_now() -> None:
+    before = time.time_ns() // 1_000_000
+    one = uuid7()
+    assert (one.version, one.variant) == (7, "specified in RFC 4122")
+    # 10,000 ids of the test above may have borrowed a few milliseconds.
+    assert before <= one.int >> 80 <= before + 1000

@@ -1,0 +1,119 @@
+"""The cast, the same in every test, and a small project for them to work in.
+
+alice and ben annotate, rita reviews, mona manages, ada is the site's admin. oscar is a member of nothing: he must
+see nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from django.core.cache import cache
+from rest_framework.test import APIClient
+
+from annotation.models import Project, RankingTask, User
+from annotation.models.project import Role
+from annotation.services import content, projects
+
+PASSWORD = "correct horse battery"
+
+
+@pytest.fixture
+def alice(db: None) -> User:
+    return _person("alice")
+
+
+@pytest.fixture
+def ben(db: None) -> User:
+    return _person("ben")
+
+
+@pytest.fixture
+def rita(db: None) -> User:
+    return _person("rita")
+
+
+@pytest.fixture
+def mona(db: None) -> User:
+    return _person("mona")
+
+
+@pytest.fixture
+def ada(db: None) -> User:
+    return _person("ada", is_superuser=True)
+
+
+@pytest.fixture
+def oscar(db: None) -> User:
+    return _person("oscar")
+
+
+def _person(name: str, *, is_superuser: bool = False) -> User:
+    # An unusable password: hashing a real one takes longer than most tests. Log-in tests set their own.
+    user = User(username=name, is_superuser=is_superuser)
+    user.set_unusable_password()
+    user.save()
+    return user
+
+
+@pytest.fixture
+def project(alice: User, ben: User, rita: User, mona: User) -> Project:
+    """`support`: overlap 1, the preset `ranking`, no content yet."""
+    project = projects.create_project(slug="support", name="Support", preset="ranking")
+    for user, role in (
+        (alice, Role.ANNOTATOR),
+        (ben, Role.ANNOTATOR),
+        (rita, Role.REVIEWER),
+        (mona, Role.MANAGER),
+    ):
+        projects.add_member(project=project, user=user, role=role)
+    return project
+
+
+@pytest.fixture
+def add_tasks() -> Callable[..., list[RankingTask]]:
+    """add_tasks(project, n, k=3, **settings of add_ranking_tasks) -> the project's tasks, oldest first.
+
+    Response i of every task is by `model-i`.
+    """
+
+    def add(project: Project, n: int, k: int = 3, **settings: int) -> list[RankingTask]:
+        drafts = [
+            content.TaskDraft(
+                messages=[{"role": "user", "content": f"Where is my order {number}?"}],
+                responses=[
+                    content.ResponseDraft(f"Order {number} is in depot {i}.", f"model-{i}") for i in range(k)
+                ],
+            )
+            for number in range(n)
+        ]
+        content.add_ranking_tasks(project=project, items=drafts, **settings)
+        return list(RankingTask.objects.filter(project=project).order_by("id"))
+
+    return add
+
+
+@pytest.fixture
+def tasks(project: Project, add_tasks: Callable[..., list[RankingTask]]) -> list[RankingTask]:
+    """Four tasks of three responses each, by model-0, model-1 and model-2."""
+    return add_tasks(project, 4)
+
+
+@pytest.fixture
+def client_of() -> Callable[[User | None], APIClient]:
+    """client_of(user): an API client with the user's session; None: not logged in."""
+
+    def client(user: User | None) -> APIClient:
+        api = APIClient()
+        if user is not None:
+            api.force_login(user)
+        return api
+
+    return client
+
+
+@pytest.fixture
+def empty_cache(db: None) -> None:
+    """The cache table is no model's: what one test counted there would meet the next."""
+    cache.clear()

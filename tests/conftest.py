@@ -1,7 +1,7 @@
 """The cast, the same in every test, and a small project for them to work in.
 
-alice and ben annotate, rita reviews, mona manages, ada is the site's admin. oscar is a member of nothing: he must
-see nothing.
+alice and ben annotate, rita reviews, mona manages, ada is the site's admin. oscar is a member of nothing: he
+must see nothing.
 """
 
 from __future__ import annotations

@@ -22,6 +22,14 @@ def _finish(assignment: Assignment) -> None:
     submit_ranking(assignment=assignment, token=assignment.token, answer=answer)
 
 
+def _give(task: RankingTask, person: User) -> None:
+    """A lease past the queue."""
+    until = timezone.now() + timedelta(hours=1)
+    Assignment.objects.create(
+        task=task, project_id=task.project_id, annotator=person, shown_order=[], expires_at=until
+    )
+
+
 def test_tasks_come_by_priority_then_by_age(project: Project, add_tasks: AddTasks, alice: User) -> None:
     tasks = add_tasks(project, 3)
     RankingTask.objects.filter(pk=tasks[2].pk).update(priority=5)
@@ -37,13 +45,7 @@ def test_what_is_started_is_finished_first(
 ) -> None:
     tasks = add_tasks(project, 3, overlap=2)
     # ben is on the second task, so alice gets that one before the untouched first.
-    Assignment.objects.create(
-        task=tasks[1],
-        project=project,
-        annotator=ben,
-        shown_order=[],
-        expires_at=timezone.now() + timedelta(hours=1),
-    )
+    _give(tasks[1], ben)
     assert claim(project, alice).task_id == tasks[1].pk
 
 
@@ -53,13 +55,7 @@ def test_fifo_does_not_care_what_is_started(
     project.allocation_policy = "fifo"
     project.save()
     tasks = add_tasks(project, 3, overlap=2)
-    Assignment.objects.create(
-        task=tasks[1],
-        project=project,
-        annotator=ben,
-        shown_order=[],
-        expires_at=timezone.now() + timedelta(hours=1),
-    )
+    _give(tasks[1], ben)
     assert claim(project, alice).task_id == tasks[0].pk
 
 

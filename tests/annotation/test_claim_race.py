@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 from typing import TypeVar
 
 import pytest
@@ -62,7 +63,7 @@ def test_a_crowd_drains_a_project_without_over_or_under_serving(
             answered += 1
         return answered
 
-    answered = _at_once([lambda person=person: drain(person) for person in crowd])  # type: ignore[misc]
+    answered = _at_once([partial(drain, person) for person in crowd])
     assert sum(answered) == n_tasks * overlap
     assert set(RankingTask.objects.values_list("state", "open_slots", "answered")) == {("done", 0, overlap)}
     assert Ranking.objects.count() == n_tasks * overlap
@@ -74,12 +75,7 @@ def test_all_slots_of_the_last_task_are_given_out_at_once(project: Project, add_
     """Skipping what is locked must not tell someone that nothing is left while a slot is free."""
     add_tasks(project, 1, overlap=6)
     crowd = _crowd(project, 8)
-    got = _at_once(
-        [
-            lambda person=person: allocation.claim_next_task(project=project, annotator=person)  # type: ignore[misc]
-            for person in crowd
-        ]
-    )
+    got = _at_once([partial(allocation.claim_next_task, project=project, annotator=who) for who in crowd])
     assert sum(assignment is not None for assignment in got) == 6
     assert RankingTask.objects.get().open_slots == 0
 
@@ -141,21 +137,9 @@ def test_expiry_and_submit_never_both_win(project: Project, add_tasks: AddTasks,
     add_tasks(project, 12)
     for _ in range(12):
         assignment = claim(project, alice)
-        answer = strict_order(assignment.shown_order)
-        soon = timezone.now() + timedelta(milliseconds=30)
-        Assignment.objects.filter(pk=assignment.pk).update(expires_at=soon)
-
-        def submit(assignment: Assignment = assignment) -> str:
-            threading.Event().wait(max(0.0, (soon - timezone.now()).total_seconds()) - 0.001)
-            return _outcome(
-                lambda: submit_ranking(assignment=assignment, token=assignment.token, answer=answer)
-            )[0]
-
-        def expire() -> str:
-            threading.Event().wait(max(0.0, (soon - timezone.now()).total_seconds()))
-            return str(allocation.expire_leases())
-
-        told, _ = _at_once([submit, expire])
+        end = timezone.now() + timedelta(milliseconds=30)
+        Assignment.objects.filter(pk=assignment.pk).update(expires_at=end)
+        told, _ = _at_once([partial(_submit_at, end, assignment), partial(_expire_at, end)])
         assignment.refresh_from_db()
         stored = Ranking.objects.filter(assignment=assignment).exists()
         assert stored == (told != LeaseLost.type) == (assignment.state == "submitted")
@@ -166,6 +150,21 @@ def test_expiry_and_submit_never_both_win(project: Project, add_tasks: AddTasks,
     assert not RankingTask.objects.exclude(open_slots=F("overlap") - F("answered")).exists()
 
 
+def _submit_at(end: datetime, assignment: Assignment) -> str:
+    answer = strict_order(assignment.shown_order)
+    _wait_until(end - timedelta(milliseconds=2))
+    return _outcome(lambda: submit_ranking(assignment=assignment, token=assignment.token, answer=answer))[0]
+
+
+def _expire_at(end: datetime) -> str:
+    _wait_until(end)
+    return str(allocation.expire_leases())
+
+
+def _wait_until(moment: datetime) -> None:
+    threading.Event().wait(max(0.0, (moment - timezone.now()).total_seconds()))
+
+
 def test_of_two_revisions_at_once_one_stands(project: Project, tasks: list[RankingTask], alice: User) -> None:
     assignment = claim(project, alice)
     first = strict_order(assignment.shown_order)
@@ -173,9 +172,7 @@ def test_of_two_revisions_at_once_one_stands(project: Project, tasks: list[Ranki
     orders = [assignment.shown_order[::-1], assignment.shown_order[1:] + assignment.shown_order[:1]]
     outcomes = _at_once(
         [
-            lambda order=order: _outcome(  # type: ignore[misc]
-                lambda: revise_ranking(assignment=assignment, answer=strict_order(order))
-            )
+            partial(_outcome, partial(revise_ranking, assignment=assignment, answer=strict_order(order)))
             for order in orders
         ]
     )

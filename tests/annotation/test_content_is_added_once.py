@@ -1,6 +1,11 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from django.db import connection
+from django.db.models import Model
+from django.test.utils import CaptureQueriesContext
 
 from annotation.models import Project, Prompt, RankingTask, Response, TaskResponse
 from annotation.services.content import (
@@ -19,19 +24,22 @@ def _draft(question: str = "Hello?", *answers: str, model: str = "m") -> TaskDra
     return TaskDraft([{"role": "user", "content": question}], responses)
 
 
+QUESTION = [{"role": "user", "content": "?"}]
+
+
+def _everything() -> list[list[Any]]:
+    models: list[type[Model]] = [Prompt, Response, RankingTask, TaskResponse]
+    return [list(model._default_manager.order_by("pk").values()) for model in models]
+
+
 def test_the_same_content_again_changes_nothing(project: Project) -> None:
     drafts = [_draft("One?"), _draft("Two?")]
     first = add_ranking_tasks(project=project, items=drafts, overlap=2)
-    before = [
-        list(model.objects.order_by("pk").values()) for model in (Prompt, Response, RankingTask, TaskResponse)
-    ]
+    before = _everything()
     second = add_ranking_tasks(project=project, items=drafts, overlap=5, round=3)
-    after = [
-        list(model.objects.order_by("pk").values()) for model in (Prompt, Response, RankingTask, TaskResponse)
-    ]
     assert (first.prompts, first.responses, first.tasks, first.unchanged) == (2, 4, 2, 0)
     assert (second.prompts, second.responses, second.tasks, second.unchanged) == (0, 0, 0, 2)
-    assert before == after
+    assert _everything() == before
 
 
 def test_a_task_given_twice_in_one_batch_and_in_another_order_is_one_task(project: Project) -> None:
@@ -48,9 +56,7 @@ def test_new_responses_to_a_known_prompt_are_a_new_task_of_the_same_prompt(proje
 
 
 def test_the_same_words_of_two_models_are_two_responses(project: Project) -> None:
-    draft = TaskDraft(
-        [{"role": "user", "content": "?"}], [ResponseDraft("a", "one"), ResponseDraft("a", "two")]
-    )
+    draft = TaskDraft(QUESTION, [ResponseDraft("a", "one"), ResponseDraft("a", "two")])
     assert add_ranking_tasks(project=project, items=[draft]).responses == 2
 
 
@@ -73,7 +79,7 @@ def test_tasks_keep_the_order_they_came_in(project: Project) -> None:
         (TaskDraft([{"role": "wizard", "content": "?"}], [ResponseDraft("a"), ResponseDraft("b")]), "wizard"),
         (
             TaskDraft(
-                [{"role": "user", "content": "?"}],
+                QUESTION,
                 [ResponseDraft("a"), ResponseDraft("b")],
                 gold_tiers=[[0], [0]],
             ),
@@ -92,7 +98,7 @@ def test_a_bad_draft_is_refused_with_its_reason_and_the_others_land(
 
 def test_gold_tiers_are_stored_as_response_ids(project: Project) -> None:
     draft = TaskDraft(
-        [{"role": "user", "content": "?"}],
+        QUESTION,
         [ResponseDraft("a"), ResponseDraft("b"), ResponseDraft("c")],
         gold_tiers=[[2], [0, 1]],
     )
@@ -122,16 +128,11 @@ def test_one_prompt_in_ten_is_held_out_and_always_the_same_ones() -> None:
 
 
 def test_a_batch_takes_the_same_number_of_queries_whatever_its_size(
-    project: Project, django_assert_num_queries: object
+    project: Project,
 ) -> None:
-    from django.db import connection
-    from django.test.utils import CaptureQueriesContext
-
     counted = []
     for name, size in (("small", 2), ("large", 200)):
-        with CaptureQueriesContext(
-            connection,
-        ) as queries:
+        with CaptureQueriesContext(connection) as queries:
             add_ranking_tasks(project=project, items=[_draft(f"{name} {n}?") for n in range(size)])
         counted.append(len(queries))
     assert counted[0] == counted[1]

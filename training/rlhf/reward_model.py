@@ -245,7 +245,7 @@ def train(
         model.load_state_dict(best_state)
     rewards = torch.cat(score_groups(model, groups, pad_id=pad))
     scale = RewardScale(float(rewards.mean()), float(rewards.std(unbiased=False)))
-    notes = {"ties": config.ties, "tie_parameter": float(tie()), "max_length": limit}
+    notes = {"ties": config.ties, "tie_parameter": float(tie().detach()), "max_length": limit}
     model.config.rankloop = {"reward_mean": scale.mean, "reward_std": scale.std, **notes}
     path = save_model(model, tokenizer, out_dir)
     result = {"train/loss": metrics["loss"], "train/accuracy": metrics["accuracy"]} | (

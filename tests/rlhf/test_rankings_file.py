@@ -1,0 +1,161 @@
+"""A snapshot or a JSONL of rankings is read whole or refused with the rows named; what is left out is
+counted."""
+
+from __future__ import annotations
+
+import datetime
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as parquet
+import pytest
+
+from training.rlhf.data import Ranking, RankingFileError, read_rankings, split_by_prompt
+
+MESSAGES = [{"role": "user", "content": "Where is my parcel?"}]
+
+
+def row(**changes: Any) -> dict[str, Any]:
+    texts = ("On its way.", "No idea.", "Tomorrow.")
+    return {
+        "ranking_id": "r1",
+        "prompt_hash": "",
+        "split": "train",
+        "messages": MESSAGES,
+        "responses": [{"id": str(i), "text": text, "model": "m"} for i, text in enumerate(texts)],
+        "tiers": [[2], [0, 1]],
+        "strength": None,
+        "annotator": "a1",
+        "not_rankable": False,
+        "weight": 1.0,
+    } | changes
+
+
+def jsonl(path: Path, *rows: Any) -> Path:
+    path.write_text("\n".join(r if isinstance(r, str) else json.dumps(r) for r in rows) + "\n")
+    return path
+
+
+def test_a_snapshot_of_the_platform_is_read_with_all_its_columns(tmp_path: Path) -> None:
+    """The schema the exporter writes, columns that training does not use included."""
+    message = pa.struct([("role", pa.string()), ("content", pa.string())])
+    response = pa.struct([("id", pa.string()), ("text", pa.string()), ("model", pa.string())])
+    schema = pa.schema([
+        ("ranking_id", pa.string()), ("task_id", pa.string()), ("prompt_id", pa.string()),
+        ("prompt_hash", pa.string()), ("split", pa.string()), ("messages", pa.list_(message)),
+        ("responses", pa.list_(response)), ("tiers", pa.list_(pa.list_(pa.int32()))),
+        ("strength", pa.int32()),
+        ("annotator", pa.string()), ("source", pa.string()), ("round", pa.int32()),
+        ("not_rankable", pa.bool_()), ("ratings", pa.string()), ("comment", pa.string()),
+        ("weight", pa.float64()), ("created_at", pa.timestamp("us", tz="UTC")),
+    ])  # fmt: skip
+    extra = {
+        "task_id": "t", "prompt_id": "p", "source": "browser", "round": 1, "ratings": "{}", "comment": "",
+        "created_at": datetime.datetime.now(datetime.UTC),
+    }  # fmt: skip
+    rows = [
+        row(strength=2, prompt_hash="h", split="heldout") | extra,
+        row(not_rankable=True, tiers=[]) | extra,
+    ]
+    path = tmp_path / "rankings.parquet"
+    parquet.write_table(pa.Table.from_pylist(rows, schema=schema), path)
+    rankings = read_rankings(path)
+    assert list(rankings) == [
+        Ranking(
+            messages=tuple(MESSAGES),
+            responses=("On its way.", "No idea.", "Tomorrow."),
+            tiers=((2,), (0, 1)),
+            strength=2,
+            annotator="a1",
+            split="heldout",
+            prompt_hash="h",
+            ranking_id="r1",
+        )
+    ]
+    assert rankings.left_out == {"not_rankable": 1, "fewer_than_two_responses": 0}
+    assert rankings[0].tier_of_each() == [1, 1, 0]
+
+
+def test_jsonl_plain_or_compressed_needs_only_messages_responses_and_tiers(tmp_path: Path) -> None:
+    least = {"messages": MESSAGES, "responses": ["a", "b"], "tiers": [[1], [0]]}
+    plain = jsonl(tmp_path / "rankings.jsonl", least, row())
+    packed = tmp_path / "rankings.jsonl.gz"
+    packed.write_bytes(gzip.compress(plain.read_bytes()))
+    assert list(read_rankings(plain)) == list(read_rankings(packed))
+    first, second = read_rankings(plain)
+    assert (first.responses, first.weight, first.split) == (("a", "b"), 1.0, "train")
+    assert first.prompt_hash == second.prompt_hash != ""  # the same conversation
+
+
+def test_rows_that_say_nothing_are_left_out_and_counted_and_all_tied_ones_are_kept(tmp_path: Path) -> None:
+    lonely = row(responses=["only"], tiers=[[0]])
+    tied = row(tiers=[[0, 1, 2]])
+    rankings = read_rankings(jsonl(tmp_path / "r.jsonl", lonely, row(not_rankable=True, tiers=[]), tied))
+    assert rankings.left_out == {"not_rankable": 1, "fewer_than_two_responses": 1}
+    assert [r.all_tied for r in rankings] == [True]
+
+
+@pytest.mark.parametrize(
+    ("broken", "reason"),
+    [
+        ("{not json", "not JSON"),
+        ("[1, 2]", "not a JSON object"),
+        (row(tiers=[[0], [1]]), r"tiers names the responses \[0, 1\], but each of 0..2"),
+        (row(tiers=[[0], [1], [2], [2]]), "each of 0..2 must stand in exactly one tier"),
+        (row(tiers=[[0], [1], [7]]), r"\[0, 1, 7\]"),
+        (row(tiers=[[0, 1, 2], []]), "empty tier"),
+        (row(tiers=None), "list of lists"),
+        (row(tiers=[["0"], [1], [2]]), "must hold indices"),
+        (row(responses="text"), "responses must be a list"),
+        (row(responses=[{"id": "x"}, "b", "c"]), "each response must be a text"),
+        (row(messages=[]), "messages is empty"),
+        (row(messages=[{"role": "user"}]), "a role and a content"),
+        (row(weight=-1), "weight is -1"),
+        (row(strength="2"), "strength is '2'"),
+    ],
+)
+def test_a_broken_row_is_an_error_that_names_it(tmp_path: Path, broken: Any, reason: str) -> None:
+    with pytest.raises(RankingFileError, match=rf"line 2: .*{reason}"):
+        read_rankings(jsonl(tmp_path / "rankings.jsonl", row(), broken, row()))
+
+
+def test_many_broken_rows_are_counted_not_listed(tmp_path: Path) -> None:
+    with pytest.raises(RankingFileError, match=r"has 20 broken rows: line 1: .*; line 5: .* \(and 15 more\)"):
+        read_rankings(jsonl(tmp_path / "rankings.jsonl", *["nonsense"] * 20))
+
+
+def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RankingFileError, match="no such file"):
+        read_rankings(tmp_path / "absent.parquet")
+    with pytest.raises(RankingFileError, match=r"\.parquet, \.jsonl or \.jsonl\.gz"):
+        read_rankings(jsonl(tmp_path / "rankings.csv", "a,b"))
+    with pytest.raises(RankingFileError, match="not a readable Parquet file"):
+        read_rankings(jsonl(tmp_path / "rankings.parquet", "text"))
+    other = tmp_path / "other.parquet"
+    parquet.write_table(pa.table({"x": [1]}), other)
+    with pytest.raises(RankingFileError, match="no column messages, responses, tiers"):
+        read_rankings(other)
+
+
+def ranking(number: int, *, split: str = "train") -> Ranking:
+    message = ({"role": "user", "content": f"question {number // 2}"},)  # every prompt twice
+    return Ranking(message, ("a", "b"), ((0,), (1,)), split=split)
+
+
+def test_no_prompt_is_on_both_sides_of_the_split_and_the_split_is_stable() -> None:
+    rankings = [ranking(number) for number in range(400)]
+    train, heldout = split_by_prompt(rankings, heldout_fraction=0.2)
+    assert len(train) + len(heldout) == 400
+    assert 50 < len(heldout) < 110
+    assert not {r.prompt_hash for r in train} & {r.prompt_hash for r in heldout}
+    again = split_by_prompt(list(reversed(rankings)), heldout_fraction=0.2)[1]
+    assert {r.prompt_hash for r in again} == {r.prompt_hash for r in heldout}
+
+
+def test_a_split_the_rows_carry_stands() -> None:
+    rankings = [ranking(number, split="heldout" if number == 6 else "train") for number in range(40)]
+    _, heldout = split_by_prompt(rankings, heldout_fraction=0.5)
+    assert [r.messages[0]["content"] for r in heldout] == ["question 3", "question 3"]

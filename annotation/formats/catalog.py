@@ -7,13 +7,18 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import BinaryIO
 
-from annotation.formats import hh, native, oasst_models, prompts
+from annotation.formats import hh, native, oasst_models, prompts, ranking, trl_preference
 from annotation.formats.containers import NumberedRow, read_rows
 from annotation.formats.records import FormatError, ImportFormat, Record, RowError
 
 # In the order of recognition: the more a format asks of a row, the earlier it stands.
 IMPORT_FORMATS = {module.FORMAT.name: module.FORMAT for module in (hh, oasst_models, native, prompts)}
 RECOGNITION_ROWS = 50
+
+# Beside these, `parquet` is the snapshot's own file.
+EXPORT_FORMATS = {
+    known.name: known for known in (trl_preference.JSONL, trl_preference.PARQUET, ranking.FORMAT)
+}
 
 
 @dataclass(frozen=True, slots=True)

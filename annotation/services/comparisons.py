@@ -1,22 +1,13 @@
-"""From a ranking to its pairs: the one derivation, for submitted and for imported rankings alike."""
+"""The pairs of rankings as rows, for submitted and for imported rankings alike."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import combinations
-from typing import Generic, NamedTuple, TypeVar
+from typing import NamedTuple
 from uuid import UUID
 
+from annotation.pairs import comparisons_of
 from annotation.services.bulk import insert_rows
-
-Item = TypeVar("Item")
-
-
-class Pair(NamedTuple, Generic[Item]):
-    preferred: Item
-    other: Item
-    is_tie: bool
-    strength: int | None
 
 
 class RankedTask(NamedTuple):
@@ -27,18 +18,6 @@ class RankedTask(NamedTuple):
     prompt_id: UUID
     tiers: Sequence[Sequence[UUID]]
     strength: int | None
-
-
-def comparisons_of(tiers: Sequence[Sequence[Item]], strength: int | None = None) -> list[Pair[Item]]:
-    """All K(K−1)/2 pairs of K ranked items, best first; a pair within one tier is a tie, in the tier's order.
-
-    `strength` says how much better the first tier is than the second, so only their pairs carry it.
-    """
-    placed = [(item, place) for place, tier in enumerate(tiers) for item in tier]
-    return [
-        Pair(one, two, place == next_place, strength if (place, next_place) == (0, 1) else None)
-        for (one, place), (two, next_place) in combinations(placed, 2)
-    ]
 
 
 def insert_comparisons(ranked: Iterable[RankedTask]) -> int:

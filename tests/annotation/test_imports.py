@@ -14,8 +14,8 @@ from django.db import connection
 
 from annotation.formats import hh
 from annotation.models import Comparison, Project, Prompt, Ranking, RankingTask, Response
+from annotation.pairs import comparisons_of
 from annotation.services import imports
-from annotation.services.comparisons import comparisons_of
 from annotation.services.imports import ImportReport, import_file
 from annotation.services.projects import create_project
 from config.problems import Problem

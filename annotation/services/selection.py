@@ -1,0 +1,106 @@
+"""Which rankings a snapshot holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Exists, OuterRef, Q
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+
+from annotation.models import Project, Ranking, TaskResponse
+from annotation.models.ranking import RankingQuerySet
+from config.problems import FieldProblem, Problem
+
+LISTS = ("rounds", "sources", "annotators", "models")
+DATES = ("after", "before")
+MAX_ROUND = 2**31 - 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """Standing rankings that meet every condition given; an empty condition selects all.
+
+    `annotators` are user names or, for imported rankings, the file's names; `models` selects rankings of
+    tasks with a response by one of them; `after` is inclusive, `before` is not.
+    """
+
+    rounds: tuple[int, ...] = ()
+    sources: tuple[str, ...] = ()
+    annotators: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    exclude_gold: bool = False
+    after: datetime | None = None
+    before: datetime | None = None
+
+    @classmethod
+    def from_json(cls, given: Mapping[str, Any]) -> Selection:
+        """Raises Problem with every wrong condition named."""
+        values: dict[str, Any] = {}
+        errors = []
+        for name, value in given.items():
+            try:
+                values[name] = _condition(name, value)
+            except ValueError as error:
+                errors.append(FieldProblem(f"selection.{name}", str(error)))
+        if errors:
+            raise Problem("The selection can't be read.", errors=errors)
+        return cls(**values)
+
+    def to_json(self) -> dict[str, Any]:
+        """Only the conditions that are set, so that no condition is `{}`."""
+        lists = {name: list(getattr(self, name)) for name in LISTS if getattr(self, name)}
+        dates = {name: getattr(self, name).isoformat() for name in DATES if getattr(self, name)}
+        return {**lists, **dates, **({"exclude_gold": True} if self.exclude_gold else {})}
+
+    def rankings_of(self, project: Project) -> RankingQuerySet:
+        rankings = Ranking.objects.current().filter(project=project)
+        if self.rounds:
+            rankings = rankings.filter(task__round__in=self.rounds)
+        if self.sources:
+            rankings = rankings.filter(source__in=self.sources)
+        if self.annotators:
+            rankings = rankings.filter(
+                Q(annotator__username__in=self.annotators)
+                | Q(annotator=None, annotator_label__in=self.annotators)
+            )
+        if self.models:
+            by_them = TaskResponse.objects.filter(task=OuterRef("task"), response__model_name__in=self.models)
+            rankings = rankings.filter(Exists(by_them))
+        if self.exclude_gold:
+            rankings = rankings.filter(task__gold_tiers__isnull=True)
+        if self.after:
+            rankings = rankings.filter(created_at__gte=self.after)
+        if self.before:
+            rankings = rankings.filter(created_at__lt=self.before)
+        return rankings
+
+
+def _condition(name: str, value: Any) -> Any:
+    if name == "exclude_gold":
+        if not isinstance(value, bool):
+            raise ValueError("It is true or false.")
+        return value
+    if name in DATES:
+        moment = parse_datetime(value) if isinstance(value, str) else None
+        if moment is None:
+            raise ValueError("It is a date and time, as 2026-01-31T12:00:00Z.")
+        return moment if timezone.is_aware(moment) else timezone.make_aware(moment)
+    if name not in LISTS:
+        raise ValueError(f"There is no such condition; known: {', '.join((*LISTS, *DATES, 'exclude_gold'))}.")
+    if not isinstance(value, list) or not value:
+        raise ValueError("It is a list with at least one entry.")
+    if name == "rounds":
+        if not all(
+            isinstance(item, int) and not isinstance(item, bool) and 0 <= item <= MAX_ROUND for item in value
+        ):
+            raise ValueError("Rounds are whole numbers from 0.")
+        return tuple(sorted(set(value)))
+    if not all(isinstance(item, str) and "\x00" not in item for item in value):
+        raise ValueError("Its entries are texts.")
+    if name == "sources" and (unknown := sorted(set(value) - set(Ranking.Source.values))):
+        raise ValueError(f"{', '.join(unknown)}: sources are {', '.join(Ranking.Source.values)}.")
+    return tuple(sorted(set(value)))

@@ -142,6 +142,9 @@ SPECTACULAR_SETTINGS = {
         "MembershipState": "annotation.models.Membership.State",
         "AllocationPolicy": "annotation.models.Project.AllocationPolicy",
         "Role": "annotation.models.project.Role",
+        "RunKind": "training.models.TrainingRun.Kind",
+        "RunState": "training.models.TrainingRun.State",
+        "ModelKind": "training.models.ModelVersion.Kind",
     },
 }
 

@@ -129,7 +129,7 @@ class StateFolder:
             if struct.unpack(_FLOCK, found)[0] == fcntl.F_UNLCK:
                 return None  # what running.json says is left from a killed process
             return Running(**json.loads(self._announcement.read_text()))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
 
     @property

@@ -241,7 +241,7 @@ def _listen(port: int) -> socket.socket:
     the web server restarts connections wait instead of being refused."""
     listener = socket.socket(socket.AF_INET)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    # uvicorn takes the descriptor for a unix socket's and leaves Nagle's algorithm on; connections inherit it.
+    # uvicorn takes the descriptor for a unix socket's and leaves Nagle's algorithm on. Inherited.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     try:
         listener.bind((_LOOPBACK, port))

@@ -8,8 +8,10 @@ import re
 import signal
 import subprocess
 import sys
+import sysconfig
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -17,17 +19,24 @@ _READY = re.compile(r"ready at http://127\.0\.0\.1:(\d+) after ([\d.]+) s")
 _READY_SECONDS = 60.0
 
 
-def environment(state: Path) -> dict[str, str]:
+@dataclass(frozen=True)
+class Someone:
+    """An account without rights, and a Python it can run: the tests' own may be in root's home."""
+
+    uid: int
+    python: str
+
+
+def environment(state: Path, user: Someone | None = None) -> dict[str, str]:
     """The caller's, with this state folder and without the test run's own servers."""
     outside = {"DATABASE_URL", "BROKER_URL", "PYTEST_XDIST_WORKER"}
-    return {k: v for k, v in os.environ.items() if k not in outside} | {
-        "RANKLOOP_STATE": str(state),
-        "PORT": "0",
-    }
+    inherited = {name: value for name, value in os.environ.items() if name not in outside}
+    packages = {"PYTHONPATH": sysconfig.get_path("purelib"), "HOME": "/nonexistent"} if user else {}
+    return inherited | packages | {"RANKLOOP_STATE": str(state), "PORT": "0"}
 
 
 def processes_of(state: Path) -> dict[int, str]:
-    """Live processes that have this state folder in their environment or arguments (zombies are not alive)."""
+    """Live processes (no zombies) that have this state folder in their environment or arguments."""
     found = {}
     for entry in Path("/proc").iterdir():
         if not entry.name.isdecimal() or int(entry.name) == os.getpid():
@@ -52,20 +61,27 @@ def eventually(condition: Callable[[], object], *, seconds: float = 20.0, what: 
 class Stack:
     """`python -m embedded up --no-demo` in its own session, its output in a file."""
 
-    def __init__(self, state: Path, output: Path, *, user: int | None = None, **variables: str) -> None:
+    def __init__(self, state: Path, output: Path, *, user: Someone | None = None, **variables: str) -> None:
         self.state = state
         self.output = output
         with output.open("wb") as stream:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "embedded", "up", "--no-demo"],
+                [user.python if user else sys.executable, "-m", "embedded", "up", "--no-demo"],
                 cwd=ROOT,
-                env=environment(state) | variables,
+                env=environment(state, user) | variables,
                 stdout=stream,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                user=user,
-                extra_groups=None if user is None else [],
+                user=user.uid if user else None,
+                extra_groups=[] if user else None,
             )
+
+    def __enter__(self) -> Stack:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self.end(signal.SIGKILL)
+        eventually(lambda: not processes_of(self.state), what="its processes are gone")
 
     @property
     def said(self) -> str:
@@ -106,15 +122,15 @@ class Stack:
         return self.process.wait(60)
 
 
-def manage(state: Path, *arguments: str, user: int | None = None) -> subprocess.CompletedProcess[str]:
+def manage(state: Path, *arguments: str, user: Someone | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "manage.py", *arguments],
+        [user.python if user else sys.executable, "manage.py", *arguments],
         cwd=ROOT,
-        env=environment(state),
+        env=environment(state, user),
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
-        user=user,
-        extra_groups=None if user is None else [],
+        user=user.uid if user else None,
+        extra_groups=[] if user else None,
     )

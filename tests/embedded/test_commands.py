@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from embedded.state import StateFolder
-from tests.embedded.running import ROOT, environment, eventually, manage, processes_of
+from tests.embedded.running import ROOT, Someone, environment, eventually, manage, processes_of
 
 _MAKE = "from django.contrib.auth import get_user_model as u; u().objects.create_user(username='{name}')"
 _COUNT = "from django.contrib.auth import get_user_model as u; print('found', u().objects.count())"
@@ -62,10 +62,10 @@ def test_a_command_that_needs_no_database_starts_none(folder: Path) -> None:
     assert not (folder / "state" / "postgres").exists()
 
 
-def test_an_ordinary_user_can_run_one(folder: Path, ordinary_user: int) -> None:
+def test_an_ordinary_user_can_run_one(folder: Path, ordinary_user: Someone) -> None:
     made = manage(folder / "state", "shell", "-c", _MAKE.format(name="one"), user=ordinary_user)
     assert made.returncode == 0, made.stderr
-    assert (folder / "state" / "postgres" / "data").stat().st_uid == ordinary_user
+    assert (folder / "state" / "postgres" / "data").stat().st_uid == ordinary_user.uid
     assert processes_of(folder) == {}
 
 

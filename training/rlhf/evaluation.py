@@ -9,28 +9,15 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from pydantic import Field
-
 from training.rlhf import chat
 from training.rlhf.generation import generate
 from training.rlhf.loading import ModelSource, open_policy
 from training.rlhf.messages import Messages
-from training.rlhf.recipe import Recipe
+from training.rlhf.recipes import EvaluateConfig
 from training.rlhf.report import NullReporter, Reporter
 
 Judge = Callable[[Messages, str], float]
 PROMPTS_PER_BATCH = 64  # progress is reported, and a cancelled run noticed, this often
-
-
-class EvaluateConfig(Recipe):
-    """Settings of an evaluation."""
-
-    responses_per_prompt: int = Field(1, ge=1, le=64, description="Answers judged per prompt.")
-    temperature: float = Field(1.0, ge=0, le=5, description="0 judges the likeliest answer only.")
-    top_p: float = Field(
-        1.0, gt=0, le=1, description="Draw from the likeliest tokens that add up to this share."
-    )
-    max_new_tokens: int = Field(128, ge=1, le=8192, description="Longest answer, in tokens.")
 
 
 @dataclass(frozen=True)

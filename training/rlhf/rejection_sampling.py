@@ -20,35 +20,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import Field
-
 from training.rlhf import chat, scoring, sft
 from training.rlhf.generation import Completion, generate
 from training.rlhf.loading import Loaded, ModelSource, open_policy, open_reward_model, save_model
 from training.rlhf.messages import Messages
 from training.rlhf.recipe import seed_everything
+from training.rlhf.recipes import RejectionSamplingConfig
 from training.rlhf.report import NullReporter, Reporter
 
 PROMPTS_PER_BATCH = 32  # sampled, scored and reported together; a cancelled run is noticed this often
-
-
-class RejectionSamplingConfig(sft.SFTConfig):
-    """Settings of rejection sampling: those of the sampling, and those of the fine-tuning that follows."""
-
-    samples_per_prompt: int = Field(
-        8, ge=2, le=256, description="Answers per prompt of which one is kept (N)."
-    )
-    temperature: float = Field(1.0, gt=0, le=5, description="Higher is more varied: more to choose from.")
-    top_p: float = Field(
-        1.0, gt=0, le=1, description="Draw from the likeliest tokens that add up to this share."
-    )
-    max_new_tokens: int = Field(128, ge=1, le=8192, description="Longest answer, in tokens.")
-    min_gain: float = Field(
-        0.0,
-        ge=0,
-        le=1000,
-        description="Least lead of the best answer over its prompt's mean, in reward units.",
-    )
 
 
 @dataclass(frozen=True)

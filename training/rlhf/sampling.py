@@ -9,29 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import Field
-
 from training.rlhf import chat
 from training.rlhf.generation import generate
 from training.rlhf.loading import ModelSource, open_policy
 from training.rlhf.messages import Messages
-from training.rlhf.recipe import Recipe
+from training.rlhf.recipes import SampleConfig
 from training.rlhf.report import NullReporter, Reporter
 
 PROMPTS_PER_BATCH = 64  # progress is reported, and a cancelled run noticed, this often
-
-
-class SampleConfig(Recipe):
-    """Settings of sampling answers from a policy."""
-
-    responses_per_prompt: int = Field(4, ge=1, le=64, description="Different answers wanted for each prompt.")
-    temperature: float = Field(
-        1.0, ge=0, le=5, description="Higher is more varied; 0 is the likeliest answer."
-    )
-    top_p: float = Field(
-        1.0, gt=0, le=1, description="Draw from the likeliest tokens that add up to this share."
-    )
-    max_new_tokens: int = Field(128, ge=1, le=8192, description="Longest answer, in tokens.")
 
 
 @dataclass(frozen=True)

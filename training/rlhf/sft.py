@@ -13,10 +13,8 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
-from pydantic import Field
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from training.rlhf import chat
@@ -24,41 +22,12 @@ from training.rlhf.generation import generate
 from training.rlhf.loading import ModelSource, open_policy, save_model
 from training.rlhf.logprobs import token_log_probs
 from training.rlhf.messages import Demonstration, Messages
-from training.rlhf.recipe import Recipe, seed_everything
+from training.rlhf.recipe import seed_everything
+from training.rlhf.recipes import SFTConfig
 from training.rlhf.report import NullReporter, Reporter, require_finite
 
 HELDOUT_MEASUREMENTS = 10  # per run: each costs a pass over the held-out rows
 BETAS = (0.9, 0.95)  # AdamW; 0.999 would average the squared gradient over more steps than a short run has
-
-
-class SFTConfig(Recipe):
-    """Settings of supervised fine-tuning."""
-
-    learning_rate: float = Field(2e-5, gt=0, le=0.1, description="Peak learning rate of AdamW.")
-    epochs: int = Field(1, ge=1, le=100, description="Passes over the demonstrations.")
-    batch_size: int = Field(32, ge=1, le=4096, description="Demonstrations per optimiser step.")
-    micro_batch_size: int = Field(
-        32, ge=1, le=4096, description="Demonstrations per forward pass; lower it when memory runs out."
-    )
-    schedule: Literal["linear", "cosine", "constant"] = Field(
-        "cosine", description="How the learning rate falls after the warm-up."
-    )
-    warmup_share: float = Field(
-        0.05, ge=0, le=1, description="Share of the steps with a rising learning rate."
-    )
-    weight_decay: float = Field(0.0, ge=0, le=1, description="Decoupled weight decay of AdamW.")
-    max_grad_norm: float = Field(1.0, gt=0, le=1000, description="Gradients are clipped to this norm.")
-    max_length: int = Field(
-        1024,
-        ge=8,
-        le=131072,
-        description="Tokens of prompt and response; longer prompts are cut from the left.",
-    )
-    heldout_share: float = Field(
-        0.02, ge=0, le=0.5, description="Share of the demonstrations kept back to measure heldout_loss."
-    )
-    sample_prompts: int = Field(4, ge=0, le=64, description="Prompts answered before and after, to be read.")
-    sample_tokens: int = Field(96, ge=1, le=4096, description="Longest sample answer, in tokens.")
 
 
 @dataclass(frozen=True)

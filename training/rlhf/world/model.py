@@ -93,10 +93,6 @@ def _corpus() -> Iterator[str]:
         yield from (template.format(**filler), " " + template.format(**filler))
     for intent in (*INTENTS, *FOLLOW_UPS):
         yield from (question.format(**filler) for question in intent.questions)
-    words = dict.fromkeys(
-        word for values in slots.VALUES.values() for value in values for word in value.split()
-    )
-    for word in words:
-        letter, digits = word.rstrip("0123456789"), word.lstrip("".join(slots.ORDER_LETTERS))
-        for part in {word} if not (letter and digits) else {letter, digits}:
-            yield from [f" {part}"] * VALUE_REPEATS
+    for values in slots.VALUES.values():
+        for word in dict.fromkeys(word for value in values for word in value.split()):
+            yield from [f" {word}"] * VALUE_REPEATS

@@ -16,13 +16,15 @@ from pydantic import Field, ValidationError
 from annotation.models.task import MAX_RESPONSES, MIN_RESPONSES
 from config.problems import FieldProblem, Problem
 from training.models import ModelVersion, TrainingRun
-from training.rlhf.evaluation import EvaluateConfig
-from training.rlhf.ppo import PPOConfig
 from training.rlhf.recipe import Recipe
-from training.rlhf.rejection_sampling import RejectionSamplingConfig
-from training.rlhf.reward_model import RewardModelConfig
-from training.rlhf.sampling import SampleConfig
-from training.rlhf.sft import SFTConfig
+from training.rlhf.recipes import (
+    EvaluateConfig,
+    PPOConfig,
+    RejectionSamplingConfig,
+    RewardModelConfig,
+    SampleConfig,
+    SFTConfig,
+)
 
 # The name of the tiny model that the demo world builds for itself (training.rlhf.world), in place of a
 # download.

@@ -27,7 +27,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from pydantic import Field
 from torch import nn
 
 from training.rlhf import advantages, chat, losses
@@ -35,8 +34,9 @@ from training.rlhf.generation import generate
 from training.rlhf.loading import save_model
 from training.rlhf.logprobs import token_log_probs
 from training.rlhf.messages import Messages
-from training.rlhf.rates import Schedule, rate_factor, rate_for
-from training.rlhf.recipe import Recipe, seed_everything
+from training.rlhf.rates import rate_factor, rate_for
+from training.rlhf.recipe import seed_everything
+from training.rlhf.recipes import PPOConfig
 from training.rlhf.report import NullReporter, Reporter, require_finite
 from training.rlhf.rollout import (
     MicroBatch,
@@ -50,61 +50,6 @@ from training.rlhf.rollout import (
 )
 
 ADAM_EPSILON = 1e-5  # as in OpenAI's code and CleanRL; at torch's 1e-8 the first steps are far larger
-
-
-class PPOConfig(Recipe):
-    """Improve a policy by proximal policy optimisation against a reward model."""
-
-    steps: int = Field(40, ge=1, le=1_000_000, description="Rollouts, each followed by its updates.")
-    rollout_prompts: int = Field(32, ge=1, le=65_536, description="Prompts answered per step.")
-    responses_per_prompt: int = Field(2, ge=1, le=64, description="Answers to each of them.")
-    max_new_tokens: int = Field(96, ge=1, le=65_536, description="Longest answer, in tokens.")
-    temperature: float = Field(1.0, gt=0, le=5, description="Of sampling, and of every log-probability.")
-    learning_rate: float | None = Field(
-        None,
-        gt=0,
-        le=1,
-        description="Policy's rate for Adam. Empty: by size, 2e-4 at 2M weights to 1e-6 at 1B.",
-    )
-    value_learning_rate: float | None = Field(
-        None, gt=0, le=1, description="Critic's rate. Empty: by size, 5e-4 at 2M weights to 5e-6 at 1B."
-    )
-    schedule: Schedule = Field("linear", description="Learning rates fall to 0, or stay.")
-    epochs: int = Field(2, ge=1, le=100, description="Passes over each rollout.")
-    minibatches: int = Field(2, ge=1, le=1024, description="Optimiser steps per pass.")
-    critic_warmup_steps: int = Field(
-        1, ge=0, le=100_000, description="First steps that train only the critic."
-    )
-    kl_coefficient: float = Field(
-        0.05, ge=0, le=100, description="Reward lost per nat from the start policy."
-    )
-    kl_target: float | None = Field(
-        None, gt=0, description="Nats per answer; when given, kl_coefficient adapts to hold the KL there."
-    )
-    kl_horizon: int = Field(
-        2000, ge=1, description="Answers over which the coefficient adapts. Longer is slower."
-    )
-    gamma: float = Field(1.0, ge=0, le=1, description="Discount per token.")
-    gae_lambda: float = Field(
-        0.95, ge=0, le=1, description="1: returns as sampled; lower leans on the critic."
-    )
-    clip: float = Field(0.2, gt=0, le=1, description="Range of the probability ratio around 1.")
-    value_clip: float = Field(0.2, gt=0, description="How far a value may move in one step's updates.")
-    stop_kl: float | None = Field(
-        0.05,
-        gt=0,
-        description="Approximate KL per token from the rollout's policy that ends a step's updates.",
-    )
-    max_grad_norm: float = Field(1.0, gt=0, description="Gradients are scaled down to this norm.")
-    missing_eos_penalty: float = Field(
-        1.0, ge=0, le=100, description="Taken off the score of a truncated answer."
-    )
-    score_clip: float = Field(5.0, gt=0, description="Scores are held within plus and minus this.")
-    micro_batch_tokens: int = Field(
-        8192, ge=1, description="Token places in one forward pass, padding included."
-    )
-    sample_every: int = Field(10, ge=1, description="Steps between two reports of sample answers.")
-    samples: int = Field(3, ge=0, le=100, description="Prompts whose answers are shown before and after.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any
 
 from torch import nn
 
-Schedule = Literal["cosine", "linear", "constant"]
+from training.rlhf.recipes import Schedule
+
 SMALL, LARGE = 2e6, 1e9  # weights: the demo's policy, and a small real one
 
 

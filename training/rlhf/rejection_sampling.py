@@ -5,9 +5,9 @@ imitates it.
 
 Which answers are kept (RAFT's "best of K per prompt", Dong et al. 2023, arXiv 2304.06767): one per
 prompt, that with the highest reward; of equals the one sampled first. Answers cut off at the length limit
-are out, whatever their reward, as imitating them would teach never to stop; so is a prompt all of whose answers
-were cut off, and a prompt whose best answer is not better than its mean by `min_gain` (nothing is to be
-learned from it).
+are out, whatever their reward, as imitating them would teach never to stop; so is a prompt all of whose
+answers were cut off, and a prompt whose best answer is not better than its mean by `min_gain` (nothing is to
+be learned from it).
 
 Reported: while sampling `reward_mean`, `reward_best` (raw units of the reward model), `finished_share`;
 then `best_of_<n>`, the curve of the expected best of n answers, and `kept`, the number of prompts; then

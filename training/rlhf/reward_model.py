@@ -16,10 +16,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self
 
 import torch
-from pydantic import Field, model_validator
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -27,8 +25,9 @@ from training.rlhf import chat, losses
 from training.rlhf.batching import Batch, Group, ResponseTooLongError, fit_group
 from training.rlhf.data import Ranking, split_by_prompt
 from training.rlhf.loading import save_model
-from training.rlhf.rates import Schedule, rate_factor, rate_for
-from training.rlhf.recipe import Recipe, seed_everything
+from training.rlhf.rates import rate_factor, rate_for
+from training.rlhf.recipe import seed_everything
+from training.rlhf.recipes import RewardModelConfig
 from training.rlhf.report import NullReporter, Reporter, TrainingDiverged
 from training.rlhf.scoring import (
     RewardScale,
@@ -44,75 +43,6 @@ from training.rlhf.scoring import (
 TIE_RATE_FACTOR = 10
 
 __all__ = ["RewardModelConfig", "RewardModelResult", "score", "train"]
-
-
-class RewardModelConfig(Recipe):
-    """Train a reward model on rankings of any number of responses, ties included."""
-
-    epochs: int = Field(
-        2, ge=1, le=100, description="Passes over the rankings. More than two overfit real data."
-    )
-    batch_rankings: int = Field(16, ge=1, le=4096, description="Rankings per optimiser step.")
-    learning_rate: float | None = Field(
-        None, gt=0, le=1, description="Peak rate of AdamW. Empty: by size, 5e-4 at 2M weights to 1e-5 at 1B."
-    )
-    head_learning_rate_factor: float = Field(
-        1.0, gt=0, le=1000, description="Head's learning rate over the trunk's."
-    )
-    schedule: Schedule = Field("cosine", description="Decay after the warm-up.")
-    warmup_fraction: float = Field(
-        0.1, ge=0, lt=1, description="Share of the steps in which the rate rises from 0."
-    )
-    weight_decay: float = Field(0.01, ge=0, le=10, description="AdamW weight decay.")
-    max_grad_norm: float = Field(1.0, gt=0, description="The gradient is scaled down to this norm.")
-    loss: Literal["bradley_terry", "plackett_luce"] = Field(
-        "bradley_terry",
-        description="Likelihood of a ranking: over its pairs, or over its choices from best to worst.",
-    )
-    ties: Literal["ignore", "rao_kupper", "davidson"] = Field(
-        "ignore",
-        description="Model of tied pairs, its parameter learned. ignore: only pairs across tiers count.",
-    )
-    label_smoothing: float = Field(
-        0.0, ge=0, lt=0.5, description="Probability that a stated preference is wrong."
-    )
-    centring: float = Field(
-        0.01, ge=0, le=10, description="Weight of (r_i + r_j)^2, which holds rewards near 0."
-    )
-    layout: Literal["auto", "packed", "separate"] = Field(
-        "auto",
-        description="Rows of tokens: prompt shared by its responses, one row each, or the cheaper.",
-    )
-    max_length: int = Field(
-        2048,
-        ge=2,
-        le=1_000_000,
-        description="Tokens of prompt and response. Longer: the prompt is cut on its left.",
-    )
-    micro_batch_tokens: int = Field(
-        8192, ge=1, description="Token places in one forward pass, padding included."
-    )
-    precision: Literal["float32", "bfloat16"] = Field(
-        "float32", description="Of the trunk's arithmetic. Weights, head and loss stay in float32."
-    )
-    heldout_fraction: float = Field(
-        0.1,
-        ge=0,
-        lt=1,
-        description="Share of the prompts held out where the rankings carry no split of their own.",
-    )
-    evaluations: int = Field(
-        5, ge=1, le=1000, description="How often the held-out rankings are scored in the run."
-    )
-    keep: Literal["best", "last"] = Field(
-        "best", description="Weights to save: lowest held-out loss, or the last."
-    )
-
-    @model_validator(mode="after")
-    def _one_rule_for_ties(self) -> Self:
-        if self.loss == "plackett_luce" and self.ties != "ignore":
-            raise ValueError("plackett_luce has its own rule for tied tiers; set ties to ignore")
-        return self
 
 
 @dataclass(frozen=True, slots=True)

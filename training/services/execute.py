@@ -187,8 +187,8 @@ def sweep_runs(*, stale_after: timedelta = STALE_AFTER, rewake_after: timedelta 
         )
         with connection.cursor() as cursor:
             cursor.execute(
-                "UPDATE training_trainingrun SET woken_at = clock_timestamp() WHERE state = 'queued' "
-                "AND (woken_at IS NULL OR woken_at < clock_timestamp() - make_interval(secs => %s)) RETURNING id",
+                "UPDATE training_trainingrun SET woken_at = clock_timestamp() WHERE state = 'queued' AND "
+                "(woken_at IS NULL OR woken_at < clock_timestamp() - make_interval(secs => %s)) RETURNING id",
                 [rewake_after.total_seconds()],
             )
             unheard = [row[0] for row in cursor.fetchall()]

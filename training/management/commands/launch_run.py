@@ -29,7 +29,7 @@ class Command(BaseCommand):
             nargs="+",
             default=[],
             metavar="KEY=VALUE",
-            dest="settings",
+            dest="chosen",
             help="recipe settings, such as base_model=Qwen/Qwen3-0.6B (null: no value)",
         )
         parser.add_argument(
@@ -51,7 +51,7 @@ class Command(BaseCommand):
             raise CommandError(f"There is no project {options['project']!r}.")
         recipe = read_recipe(options["recipe"]) if options["recipe"] else {}
         recipe |= {
-            name: None if value == "null" else value for name, value in pairs(options["settings"]).items()
+            name: None if value == "null" else value for name, value in pairs(options["chosen"]).items()
         }
         try:
             run = launch_run(

@@ -4,10 +4,15 @@ import type { paths } from "./schema";
 
 const UNSAFE_METHODS = new Set(["POST", "PUT", "PATCH", "DELETE"]);
 
+const CSRF_COOKIE = /(?:^|; )csrftoken=([^;]+)/;
+
 let csrfToken = "";
 let sessionEnded: () => void = () => undefined;
 
-/** The token arrives with `auth/me` and the log-in answer; Django wants it back on every unsafe request. */
+/**
+ * Django wants its token back on every unsafe request, the log-in included. The cookie is the newest one (another tab may have
+ * logged in since); what `auth/me` answered serves where the cookie can't be read.
+ */
 export function rememberCsrfToken(token: string): void {
   csrfToken = token;
 }
@@ -18,11 +23,15 @@ export function onSessionEnded(listener: () => void): void {
 }
 
 // `fetch` is looked up per call so that tests and the browser's own patches are seen.
-export const api = createClient<paths>({ credentials: "same-origin", fetch: (request) => globalThis.fetch(request) });
+export const api = createClient<paths>({
+  credentials: "same-origin",
+  fetch: (request) => globalThis.fetch(request),
+});
 
 api.use({
   onRequest({ request }) {
-    if (UNSAFE_METHODS.has(request.method) && csrfToken) request.headers.set("X-CSRFToken", csrfToken);
+    const token = CSRF_COOKIE.exec(document.cookie)?.[1] ?? csrfToken;
+    if (UNSAFE_METHODS.has(request.method) && token) request.headers.set("X-CSRFToken", token);
     request.headers.set("Accept", "application/json");
     return request;
   },
@@ -37,7 +46,9 @@ export async function unwrap<T>(call: Promise<FetchResult<T>>): Promise<T> {
 }
 
 /** As `unwrap`, with the response beside the body, for calls whose status carries meaning (201 or 200, 204). */
-export async function unwrapResponse<T>(call: Promise<FetchResult<T>>): Promise<{ data: T | undefined; status: number }> {
+export async function unwrapResponse<T>(
+  call: Promise<FetchResult<T>>,
+): Promise<{ data: T | undefined; status: number }> {
   let result: FetchResult<T>;
   try {
     result = await call;

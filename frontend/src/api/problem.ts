@@ -77,5 +77,9 @@ export function problemFrom(status: number, body: unknown): ApiProblem {
 
 export function asProblem(error: unknown): ApiProblem {
   if (error instanceof ApiProblem) return error;
-  return new ApiProblem(500, "The page made a mistake", error instanceof Error ? error.message : String(error));
+  return new ApiProblem(
+    500,
+    "The page made a mistake",
+    error instanceof Error ? error.message : String(error),
+  );
 }

@@ -4,6 +4,108 @@
  */
 
 export interface paths {
+    "/api/v1/assignments/{id}/draft": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** @description A view under `assignments/{id}/`: only the annotator's own exist for them. */
+        put: operations["saveDraft"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/assignments/{id}/heartbeat": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description A view under `assignments/{id}/`: only the annotator's own exist for them. */
+        post: operations["renewLease"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/assignments/{id}/release": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description A view under `assignments/{id}/`: only the annotator's own exist for them. */
+        post: operations["releaseAssignment"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/assignments/{id}/revise": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description 201: a new ranking supersedes the current one. 200: the current one says this already. */
+        post: operations["reviseRanking"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/assignments/{id}/skip": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description A view under `assignments/{id}/`: only the annotator's own exist for them. */
+        post: operations["skipAssignment"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/assignments/{id}/submit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description 201: stored. 200: the same key came before with the same answer; its ranking. 409: the lease is not held any more, the answer is kept as the draft. */
+        post: operations["submitRanking"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/auth/login": {
         parameters: {
             query?: never;
@@ -13,7 +115,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        post: operations["auth_loginpost"];
+        post: operations["login"];
         delete?: never;
         options?: never;
         head?: never;
@@ -29,7 +131,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        post: operations["auth_logoutpost"];
+        post: operations["logout"];
         delete?: never;
         options?: never;
         head?: never;
@@ -43,9 +145,95 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get: operations["auth_meget"];
+        get: operations["me"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/loops/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description The standing orders of projects. */
+        get: operations["loops_list"];
+        put?: never;
+        /** @description Set the project's standing order; it replaces the one there is. */
+        post: operations["loops_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/models/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description Policies and reward models, newest first. */
+        get: operations["models_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/models/{model_id}/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description A view under `models/{id}/`: managers of the project read, admins act. */
+        get: operations["models_retrieve"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/models/{model_id}/archive": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description Offer it to runs no longer; its files stay. */
+        post: operations["models_archive_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/models/{model_id}/promote": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description Make it the project's production model of its kind. */
+        post: operations["models_promote_create"];
         delete?: never;
         options?: never;
         head?: never;
@@ -59,9 +247,9 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get: operations["projects_get"];
+        get: operations["listProjects"];
         put?: never;
-        post: operations["projects_post"];
+        post: operations["createProject"];
         delete?: never;
         options?: never;
         head?: never;
@@ -75,13 +263,61 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get: operations["projects_{slug}_get"];
+        /**
+         * @description A view under `projects/{slug}/`. `actions` says for each method what one must be allowed to do.
+         *
+         *     `self.project` carries `role`, the user's role in it (None for an admin who isn't a member).
+         */
+        get: operations["getProject"];
         put?: never;
         post?: never;
         delete?: never;
         options?: never;
         head?: never;
-        patch: operations["projects_{slug}_patch"];
+        /**
+         * @description A view under `projects/{slug}/`. `actions` says for each method what one must be allowed to do.
+         *
+         *     `self.project` carries `role`, the user's role in it (None for an admin who isn't a member).
+         */
+        patch: operations["updateProject"];
+        trace?: never;
+    };
+    "/api/v1/projects/{slug}/assignments/next": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description Leases the next task, or returns the lease that is open already; 204: nothing to do. */
+        post: operations["claimNextAssignment"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{slug}/leaderboard/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * @description A view under `projects/{slug}/`. `actions` says for each method what one must be allowed to do.
+         *
+         *     `self.project` carries `role`, the user's role in it (None for an admin who isn't a member).
+         */
+        get: operations["getLeaderboard"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/api/v1/projects/{slug}/members/": {
@@ -91,9 +327,211 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get: operations["projects_{slug}_members_get"];
+        /**
+         * @description A view under `projects/{slug}/`. `actions` says for each method what one must be allowed to do.
+         *
+         *     `self.project` carries `role`, the user's role in it (None for an admin who isn't a member).
+         */
+        get: operations["listMembers"];
         put?: never;
-        post: operations["projects_{slug}_members_post"];
+        /** @description Adds a member; one who is there gets the role and the state given. */
+        post: operations["putMember"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{slug}/progress/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * @description A view under `projects/{slug}/`. `actions` says for each method what one must be allowed to do.
+         *
+         *     `self.project` carries `role`, the user's role in it (None for an admin who isn't a member).
+         */
+        get: operations["getProgress"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{slug}/quality/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * @description A view under `projects/{slug}/`. `actions` says for each method what one must be allowed to do.
+         *
+         *     `self.project` carries `role`, the user's role in it (None for an admin who isn't a member).
+         */
+        get: operations["getQuality"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description Runs, newest first. */
+        get: operations["runs_list"];
+        put?: never;
+        /** @description Launch a run. A 422 names each wrong setting and input. */
+        post: operations["runs_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{run_id}/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description A view under `runs/{id}/`: managers of the project read, admins act. */
+        get: operations["runs_retrieve"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{run_id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description Cancel a waiting run at once, a running one at its next step. */
+        post: operations["runs_cancel_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{run_id}/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description Server-sent events from the start, or after `Last-Event-ID` (or `after`), until the run is over. */
+        get: operations["runs_events_retrieve"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{run_id}/log": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description The last lines that the training process wrote. */
+        get: operations["runs_log_retrieve"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{run_id}/metrics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description Metrics after a seq, oldest first; what the event stream sends, for those who poll. */
+        get: operations["runs_metrics_retrieve"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{run_id}/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description Queue a failed or cancelled run again, from its beginning. */
+        post: operations["runs_resume_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/{run_id}/samples": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description Prompts answered by the model before and during the training, oldest first. */
+        get: operations["runs_samples_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/runs/recipes/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description Every kind of run with the JSON Schema of its recipe. */
+        get: operations["runs_recipes_retrieve"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -116,54 +554,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/v1/projects/{slug}/progress/": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get: operations["projects_{slug}_progress_get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/projects/{slug}/quality/": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get: operations["projects_{slug}_quality_get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/projects/{slug}/leaderboard/": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get: operations["projects_{slug}_leaderboard_get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/api/v1/projects/{slug}/snapshots/": {
         parameters: {
             query?: never;
@@ -180,316 +570,360 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/v1/projects/{slug}/assignments/next": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        post: operations["projects_{slug}_assignments_nextpost"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/assignments/{id}/draft": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put: operations["assignments_{id}_draftput"];
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/assignments/{id}/heartbeat": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        post: operations["assignments_{id}_heartbeatpost"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/assignments/{id}/submit": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        post: operations["assignments_{id}_submitpost"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/assignments/{id}/skip": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        post: operations["assignments_{id}_skippost"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/assignments/{id}/release": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        post: operations["assignments_{id}_releasepost"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/runs/recipes/": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get: operations["runs_recipes_get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/runs/": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get: operations["runs_get"];
-        put?: never;
-        post: operations["runs_post"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/runs/{id}/": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get: operations["runs_{id}_get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/runs/{id}/cancel": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        post: operations["runs_{id}_cancelpost"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/runs/{id}/resume": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        post: operations["runs_{id}_resumepost"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/runs/{id}/metrics": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get: operations["runs_{id}_metricsget"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/runs/{id}/samples": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get: operations["runs_{id}_samplesget"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/runs/{id}/log": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get: operations["runs_{id}_logget"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/models/": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get: operations["models_get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/models/{id}/": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get: operations["models_{id}_get"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/models/{id}/promote": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        post: operations["models_{id}_promotepost"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/models/{id}/archive": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        post: operations["models_{id}_archivepost"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
-        MembershipOfMe: {
+        /**
+         * @description * `finish_started` - Finish Started
+         *     * `fifo` - Fifo
+         * @enum {string}
+         */
+        AllocationPolicy: "finish_started" | "fifo";
+        AnnotatorAgreement: {
+            username: string;
+            /** Format: double */
+            agreement: number | null;
+            n_pairs: number;
+        };
+        AnnotatorProgress: {
+            username: string;
+            rankings: number;
+            /** Format: double */
+            median_seconds: number | null;
+        };
+        AnswerRequest: {
+            /** @description Response ids, best first; those in one tier are tied. */
+            tiers?: string[][];
+            strength?: number | null;
+            ratings?: {
+                [key: string]: {
+                    [key: string]: number;
+                };
+            };
+            flags?: {
+                [key: string]: string[];
+            };
+            /** @default false */
+            not_rankable?: boolean;
+            /** @default  */
+            comment?: string;
+            rewrite?: string | null;
+            /**
+             * @description Whether the shown order was changed at all.
+             * @default false
+             */
+            touched?: boolean;
+            duration_ms?: number | null;
+        };
+        Assignment: {
+            /** Format: uuid */
+            id: string;
+            /** Format: uuid */
+            token: string;
+            /** Format: date-time */
+            expires_at: string;
+            task: components["schemas"]["TaskShown"];
+            /** @description In the order to show them in. */
+            responses: components["schemas"]["ResponseShown"][];
+            form: components["schemas"]["Form"];
+            draft: {
+                [key: string]: unknown;
+            } | null;
+            /** @description To send with the next draft. */
+            draft_version: number;
+        };
+        CredentialsRequest: {
+            username: string;
+            password: string;
+        };
+        Day: {
+            /** Format: date */
+            date: string;
+            rankings: number;
+        };
+        DraftRequest: {
+            /** Format: uuid */
+            token: string;
+            version: number;
+            draft: {
+                [key: string]: unknown;
+            };
+        };
+        DraftVersion: {
+            version: number;
+        };
+        FlagChoice: {
+            name: string;
+            label: string;
+        };
+        FlagChoiceRequest: {
+            name: string;
+            label: string;
+        };
+        Form: {
+            ties: boolean;
+            strength: components["schemas"]["StrengthLevels"] | null;
+            ratings: components["schemas"]["RatingScale"][];
+            flags: components["schemas"]["FlagChoice"][];
+            not_rankable: boolean;
+            comment: boolean;
+            rewrite: boolean;
+        };
+        FormRequest: {
+            ties: boolean;
+            strength: components["schemas"]["StrengthLevelsRequest"] | null;
+            ratings: components["schemas"]["RatingScaleRequest"][];
+            flags: components["schemas"]["FlagChoiceRequest"][];
+            not_rankable: boolean;
+            comment: boolean;
+            rewrite: boolean;
+        };
+        /**
+         * @description * `rejection_sampling` - Rejection Sampling
+         *     * `ppo` - Ppo
+         * @enum {string}
+         */
+        ImproveWithEnum: "rejection_sampling" | "ppo";
+        /**
+         * @description * `sft` - Sft
+         *     * `reward_model` - Reward Model
+         *     * `rejection_sampling` - Rejection Sampling
+         *     * `ppo` - Ppo
+         *     * `sample` - Sample
+         *     * `evaluate` - Evaluate
+         * @enum {string}
+         */
+        KindC67Enum: "sft" | "reward_model" | "rejection_sampling" | "ppo" | "sample" | "evaluate";
+        LaunchRequest: {
             project: string;
-            /** @enum {string} */
-            role: "annotator" | "reviewer" | "manager";
+            kind: string;
+            recipe?: {
+                [key: string]: unknown;
+            };
+            inputs?: {
+                [key: string]: string;
+            };
+        };
+        Lease: {
+            /** Format: date-time */
+            expires_at: string;
+        };
+        LeaseTokenRequest: {
+            /** Format: uuid */
+            token: string;
+        };
+        Log: {
+            lines: string[];
+        };
+        Loop: {
+            /** Format: uuid */
+            readonly id: string;
+            readonly project: string;
+            enabled?: boolean;
+            min_new_comparisons?: number;
+            improve_with?: components["schemas"]["ImproveWithEnum"];
+            /** Format: date-time */
+            readonly created_at: string;
         };
         Me: {
+            /** Format: uuid */
             id: string;
             username: string;
             name: string;
             is_admin: boolean;
+            /** @description To send as X-CSRFToken with unsafe requests. */
             csrf_token: string;
             memberships: components["schemas"]["MembershipOfMe"][];
         };
+        Member: {
+            username: string;
+            role: components["schemas"]["Role"];
+            state: components["schemas"]["MembershipState"];
+            /** Format: date-time */
+            created_at: string;
+        };
+        MembershipOfMe: {
+            project: string;
+            role: components["schemas"]["Role"];
+        };
+        /**
+         * @description * `active` - Active
+         *     * `paused` - Paused
+         * @enum {string}
+         */
+        MembershipState: "active" | "paused";
         Message: {
             role: string;
             content: string;
         };
-        Counts: {
+        Metrics: {
+            results: components["schemas"]["MetricsEvent"][];
+        };
+        MetricsEvent: {
+            /** Format: int64 */
+            seq: number;
+            attempt: number;
+            step: number;
+            values: {
+                [key: string]: number;
+            };
+        };
+        Model: {
+            /** Format: uuid */
+            readonly id: string;
+            readonly name: string;
+            readonly kind: components["schemas"]["ModelKindEnum"];
+            readonly project: string;
+            readonly base_model: string;
+            parent: components["schemas"]["ModelRef"] | null;
+            run: components["schemas"]["RunRef"] | null;
+            metrics: {
+                [key: string]: number;
+            };
+            /** @default candidate */
+            readonly stage: components["schemas"]["StageEnum"];
+            /** Format: date-time */
+            readonly created_at: string;
+        };
+        /**
+         * @description * `policy` - Policy
+         *     * `reward_model` - Reward Model
+         * @enum {string}
+         */
+        ModelKindEnum: "policy" | "reward_model";
+        ModelRef: {
+            /** Format: uuid */
+            id: string;
+            name: string;
+        };
+        NewMemberRequest: {
+            username: string;
+            role: components["schemas"]["Role"];
+            /** @default active */
+            state?: components["schemas"]["MembershipState"];
+        };
+        NewProjectRequest: {
+            slug: string;
+            name?: string;
+            preset?: components["schemas"]["PresetEnum"];
+            overlap?: number;
+            guidelines?: string;
+        };
+        /** @enum {unknown} */
+        NullEnum: null;
+        PaginatedLoopList: {
+            /**
+             * Format: uri
+             * @example http://api.example.org/accounts/?cursor=cD00ODY%3D"
+             */
+            next?: string | null;
+            /**
+             * Format: uri
+             * @example http://api.example.org/accounts/?cursor=cj0xJnA9NDg3
+             */
+            previous?: string | null;
+            results: components["schemas"]["Loop"][];
+        };
+        PaginatedMemberList: {
+            /**
+             * Format: uri
+             * @example http://api.example.org/accounts/?cursor=cD00ODY%3D"
+             */
+            next?: string | null;
+            /**
+             * Format: uri
+             * @example http://api.example.org/accounts/?cursor=cj0xJnA9NDg3
+             */
+            previous?: string | null;
+            results: components["schemas"]["Member"][];
+        };
+        PaginatedModelList: {
+            /**
+             * Format: uri
+             * @example http://api.example.org/accounts/?cursor=cD00ODY%3D"
+             */
+            next?: string | null;
+            /**
+             * Format: uri
+             * @example http://api.example.org/accounts/?cursor=cj0xJnA9NDg3
+             */
+            previous?: string | null;
+            results: components["schemas"]["Model"][];
+        };
+        PaginatedProjectList: {
+            /**
+             * Format: uri
+             * @example http://api.example.org/accounts/?cursor=cD00ODY%3D"
+             */
+            next?: string | null;
+            /**
+             * Format: uri
+             * @example http://api.example.org/accounts/?cursor=cj0xJnA9NDg3
+             */
+            previous?: string | null;
+            results: components["schemas"]["Project"][];
+        };
+        PaginatedRunList: {
+            /**
+             * Format: uri
+             * @example http://api.example.org/accounts/?cursor=cD00ODY%3D"
+             */
+            next?: string | null;
+            /**
+             * Format: uri
+             * @example http://api.example.org/accounts/?cursor=cj0xJnA9NDg3
+             */
+            previous?: string | null;
+            results: components["schemas"]["Run"][];
+        };
+        PatchedProjectChangesRequest: {
+            name?: string;
+            guidelines?: string;
+            form?: components["schemas"]["FormRequest"];
+            overlap?: number;
+            lease_seconds?: number;
+            allocation_policy?: components["schemas"]["AllocationPolicy"];
+            state?: components["schemas"]["ProjectState"];
+        };
+        /**
+         * @description * `ranking` - ranking
+         *     * `instructgpt` - instructgpt
+         *     * `llama2` - llama2
+         *     * `hh` - hh
+         *     * `helpsteer2` - helpsteer2
+         *     * `arena` - arena
+         *     * `oasst` - oasst
+         * @enum {string}
+         */
+        PresetEnum: "ranking" | "instructgpt" | "llama2" | "hh" | "helpsteer2" | "arena" | "oasst";
+        Progress: {
+            tasks: number;
+            open: number;
+            done: number;
+            rankings: number;
+            comparisons: number;
+            per_day: components["schemas"]["Day"][];
+            annotators: components["schemas"]["AnnotatorProgress"][];
+        };
+        Project: {
+            /** Format: uuid */
+            id: string;
+            slug: string;
+            name: string;
+            guidelines: string;
+            state: components["schemas"]["ProjectState"];
+            role: (components["schemas"]["Role"] | components["schemas"]["NullEnum"]) | null;
+            preset: string;
+            form: components["schemas"]["Form"];
+            overlap: number;
+            lease_seconds: number;
+            allocation_policy: components["schemas"]["AllocationPolicy"];
+            /** Format: date-time */
+            created_at: string;
+            counts: components["schemas"]["ProjectCounts"];
+        };
+        ProjectCounts: {
             prompts: number;
             responses: number;
             tasks: number;
@@ -498,54 +932,235 @@ export interface components {
             comparisons: number;
             my_rankings: number;
         };
-        StrengthLevel: {
-            value: number;
-            label: string;
+        /**
+         * @description * `active` - Active
+         *     * `paused` - Paused
+         *     * `archived` - Archived
+         * @enum {string}
+         */
+        ProjectState: "active" | "paused" | "archived";
+        PromptMessage: {
+            role: string;
+            content: string;
         };
-        StrengthForm: {
-            levels: components["schemas"]["StrengthLevel"][];
+        PromptShown: {
+            messages: components["schemas"]["Message"][];
         };
-        RatingForm: {
+        Quality: {
+            /** Format: double */
+            pairwise_agreement: number | null;
+            /** @description Pairs of votes of two people on the same two responses. */
+            n_pairs: number;
+            annotators: components["schemas"]["AnnotatorAgreement"][];
+        };
+        RankingId: {
+            /** Format: uuid */
+            id: string;
+        };
+        RatingScale: {
             name: string;
             label: string;
             min: number;
             max: number;
         };
-        FlagForm: {
+        RatingScaleRequest: {
             name: string;
             label: string;
+            min: number;
+            max: number;
         };
-        AnswerForm: {
-            ties: boolean;
-            strength: components["schemas"]["StrengthForm"] | null;
-            ratings: components["schemas"]["RatingForm"][];
-            flags: components["schemas"]["FlagForm"][];
-            not_rankable: boolean;
-            comment: boolean;
-            rewrite: boolean;
+        RecipeKind: {
+            title: string;
+            description: string;
+            schema: {
+                [key: string]: unknown;
+            };
+            inputs: string[];
         };
-        Project: {
-            slug: string;
-            name: string;
-            /** @enum {string} */
-            state: "active" | "paused" | "archived";
-            /** @enum {string|null} */
-            role: "annotator" | "reviewer" | "manager" | null;
-            overlap: number;
-            form: components["schemas"]["AnswerForm"];
-            guidelines: string;
-            counts: components["schemas"]["Counts"];
+        Recipes: {
+            sft: components["schemas"]["RecipeKind"];
+            reward_model: components["schemas"]["RecipeKind"];
+            rejection_sampling: components["schemas"]["RecipeKind"];
+            ppo: components["schemas"]["RecipeKind"];
+            sample: components["schemas"]["RecipeKind"];
+            evaluate: components["schemas"]["RecipeKind"];
         };
-        Member: {
-            username: string;
-            /** @enum {string} */
-            role: "annotator" | "reviewer" | "manager";
-            /** @enum {string} */
-            state: "active" | "paused";
+        /** @description Text and id alone: who wrote a response would sway who judges it. */
+        ResponseShown: {
+            /** Format: uuid */
+            id: string;
+            text: string;
         };
-        LineError: {
-            line: number;
-            reason: string;
+        /**
+         * @description * `annotator` - Annotator
+         *     * `reviewer` - Reviewer
+         *     * `manager` - Manager
+         * @enum {string}
+         */
+        Role: "annotator" | "reviewer" | "manager";
+        Run: {
+            /** Format: uuid */
+            readonly id: string;
+            readonly project: string;
+            readonly kind: components["schemas"]["KindC67Enum"];
+            readonly state: components["schemas"]["RunStateEnum"];
+            readonly attempt: number;
+            recipe: {
+                [key: string]: unknown;
+            };
+            inputs: {
+                [key: string]: string;
+            };
+            readonly phase: string;
+            readonly step: number;
+            readonly total_steps: number;
+            /** Format: double */
+            readonly eta_seconds: number | null;
+            /** Format: date-time */
+            readonly created_at: string;
+            /** Format: date-time */
+            readonly started_at: string | null;
+            /** Format: date-time */
+            readonly finished_at: string | null;
+            /** Format: date-time */
+            readonly cancel_requested_at: string | null;
+            /** @description Required. 150 characters or fewer. Letters, digits and @/./+/-/_ only. */
+            readonly created_by: string | null;
+            error: components["schemas"]["RunError"] | null;
+            result: components["schemas"]["RunResult"];
+        };
+        RunError: {
+            title: string;
+            detail: string;
+            fix: string;
+        };
+        RunRef: {
+            /** Format: uuid */
+            id: string;
+            kind: components["schemas"]["KindC67Enum"];
+        };
+        RunResult: {
+            model?: components["schemas"]["ModelRef"];
+            counts?: {
+                [key: string]: number;
+            };
+            metrics?: {
+                [key: string]: number;
+            };
+        };
+        /**
+         * @description * `queued` - Queued
+         *     * `running` - Running
+         *     * `succeeded` - Succeeded
+         *     * `failed` - Failed
+         *     * `cancelled` - Cancelled
+         * @enum {string}
+         */
+        RunStateEnum: "queued" | "running" | "succeeded" | "failed" | "cancelled";
+        SampleEvent: {
+            /** Format: int64 */
+            seq: number;
+            attempt: number;
+            step: number;
+            prompt: components["schemas"]["PromptMessage"][];
+            before: string;
+            after: string;
+            scores: {
+                [key: string]: number;
+            };
+        };
+        SetLoopRequest: {
+            project: string;
+            enabled?: boolean;
+            min_new_comparisons?: number;
+            improve_with?: components["schemas"]["ImproveWithEnum"];
+        };
+        SkipRequest: {
+            /** Format: uuid */
+            token: string;
+            /** @default  */
+            reason?: string;
+        };
+        /**
+         * @description * `candidate` - Candidate
+         *     * `production` - Production
+         *     * `archived` - Archived
+         * @enum {string}
+         */
+        StageEnum: "candidate" | "production" | "archived";
+        Standing: {
+            model: string;
+            wins: number;
+            losses: number;
+            ties: number;
+            /**
+             * Format: double
+             * @description Bradley–Terry log odds, centred on 0.
+             */
+            strength: number;
+            /** Format: double */
+            low: number;
+            /** Format: double */
+            high: number;
+        };
+        StrengthLevel: {
+            value: number;
+            label: string;
+        };
+        StrengthLevelRequest: {
+            value: number;
+            label: string;
+        };
+        StrengthLevels: {
+            levels: components["schemas"]["StrengthLevel"][];
+        };
+        StrengthLevelsRequest: {
+            levels: components["schemas"]["StrengthLevelRequest"][];
+        };
+        SubmissionRequest: {
+            /** @description Response ids, best first; those in one tier are tied. */
+            tiers?: string[][];
+            strength?: number | null;
+            ratings?: {
+                [key: string]: {
+                    [key: string]: number;
+                };
+            };
+            flags?: {
+                [key: string]: string[];
+            };
+            /** @default false */
+            not_rankable?: boolean;
+            /** @default  */
+            comment?: string;
+            rewrite?: string | null;
+            /**
+             * @description Whether the shown order was changed at all.
+             * @default false
+             */
+            touched?: boolean;
+            duration_ms?: number | null;
+            /** Format: uuid */
+            token: string;
+        };
+        TaskShown: {
+            /** Format: uuid */
+            id: string;
+            prompt: components["schemas"]["PromptShown"];
+        };
+        /** @description RFC 9457 problem details. */
+        Problem: {
+            /** @description A short name of the kind of problem, for programs. */
+            type: string;
+            title: string;
+            status: number;
+            /** @description What was wrong and what to do, for people. */
+            detail: string;
+            errors: {
+                /** @description Dotted path; empty: the body as a whole. */
+                field: string;
+                reason: string;
+            }[];
         };
         ImportReport: {
             format: string;
@@ -558,39 +1173,9 @@ export interface components {
             errors: components["schemas"]["LineError"][];
             notices: string[];
         };
-        Day: {
-            date: string;
-            rankings: number;
-        };
-        AnnotatorProgress: {
-            username: string;
-            rankings: number;
-            median_seconds: number | null;
-        };
-        Progress: {
-            tasks: number;
-            open: number;
-            done: number;
-            rankings: number;
-            comparisons: number;
-            per_day: components["schemas"]["Day"][];
-            annotators: components["schemas"]["AnnotatorProgress"][];
-        };
-        Quality: {
-            pairwise_agreement: number | null;
-            n_pairs: number;
-            annotators: {
-                [key: string]: unknown;
-            }[];
-        };
-        LeaderboardRow: {
-            model: string;
-            wins: number;
-            losses: number;
-            ties: number;
-            strength: number;
-            low: number;
-            high: number;
+        LineError: {
+            line: number;
+            reason: string;
         };
         Snapshot: {
             id: string;
@@ -602,165 +1187,8 @@ export interface components {
             created_by: string | null;
             created_at: string;
         };
-        TaskOfAssignment: {
-            id: string;
-            prompt: {
-                messages: components["schemas"]["Message"][];
-            };
-        };
-        ShownResponse: {
-            id: string;
-            text: string;
-        };
-        Assignment: {
-            id: string;
-            token: string;
-            expires_at: string;
-            task: components["schemas"]["TaskOfAssignment"];
-            responses: components["schemas"]["ShownResponse"][];
-            form: components["schemas"]["AnswerForm"];
-            draft: {
-                [key: string]: unknown;
-            } | null;
-            draft_version: number;
-        };
-        Answer: {
-            token: string;
-            tiers: string[][];
-            strength: number | null;
-            ratings: {
-                [key: string]: {
-                    [key: string]: number;
-                };
-            };
-            flags: {
-                [key: string]: string[];
-            };
-            not_rankable: boolean;
-            comment: string;
-            rewrite: string | null;
-            touched: boolean;
-            duration_ms: number;
-        };
-        RecipeKind: {
-            title: string;
-            description: string;
-            schema: {
-                [key: string]: unknown;
-            };
-            inputs: string[];
-        };
-        RunError: {
-            title: string;
-            detail: string;
-            fix: string;
-        };
-        Run: {
-            id: string;
-            project: string;
-            /** @enum {string} */
-            kind: "sft" | "reward_model" | "rejection_sampling" | "ppo" | "sample" | "evaluate";
-            /** @enum {string} */
-            state: "queued" | "running" | "succeeded" | "failed" | "cancelled";
-            attempt: number;
-            recipe: {
-                [key: string]: unknown;
-            };
-            inputs: {
-                [key: string]: unknown;
-            };
-            phase: string;
-            step: number;
-            total_steps: number;
-            eta_seconds: number | null;
-            created_at: string;
-            started_at: string | null;
-            finished_at: string | null;
-            created_by: string | null;
-            error: components["schemas"]["RunError"] | null;
-            result: {
-                [key: string]: unknown;
-            };
-        };
-        MetricsEvent: {
-            seq: number;
-            attempt: number;
-            step: number;
-            values: {
-                [key: string]: number;
-            };
-        };
-        SampleEvent: {
-            seq: number;
-            attempt: number;
-            step: number;
-            prompt: components["schemas"]["Message"][];
-            before: string;
-            after: string;
-            scores: {
-                [key: string]: number;
-            };
-        };
-        Log: {
-            lines: string[];
-        };
-        ModelRef: {
-            id: string;
-            name: string;
-        };
-        RunRef: {
-            id: string;
-            /** @enum {string} */
-            kind: "sft" | "reward_model" | "rejection_sampling" | "ppo" | "sample" | "evaluate";
-        };
-        Model: {
-            id: string;
-            name: string;
-            /** @enum {string} */
-            kind: "policy" | "reward_model";
-            project: string;
-            base_model: string;
-            parent: components["schemas"]["ModelRef"] | null;
-            run: components["schemas"]["RunRef"] | null;
-            metrics: {
-                [key: string]: number;
-            };
-            /** @enum {string} */
-            stage: "candidate" | "production" | "archived";
-            created_at: string;
-        };
-        Problem: {
-            type: string;
-            title: string;
-            status: number;
-            detail: string;
-            errors: {
-                field: string;
-                reason: string;
-            }[];
-        };
-        PaginatedProjectList: {
-            results: components["schemas"]["Project"][];
-            next: string | null;
-            previous: string | null;
-        };
-        PaginatedMemberList: {
-            results: components["schemas"]["Member"][];
-            next: string | null;
-            previous: string | null;
-        };
         PaginatedSnapshotList: {
             results: components["schemas"]["Snapshot"][];
-            next: string | null;
-            previous: string | null;
-        };
-        PaginatedRunList: {
-            results: components["schemas"]["Run"][];
-            next: string | null;
-            previous: string | null;
-        };
-        PaginatedModelList: {
-            results: components["schemas"]["Model"][];
             next: string | null;
             previous: string | null;
         };
@@ -773,7 +1201,233 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
-    auth_loginpost: {
+    saveDraft: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DraftRequest"];
+                "multipart/form-data": components["schemas"]["DraftRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DraftVersion"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    renewLease: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LeaseTokenRequest"];
+                "multipart/form-data": components["schemas"]["LeaseTokenRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Lease"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    releaseAssignment: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LeaseTokenRequest"];
+                "multipart/form-data": components["schemas"]["LeaseTokenRequest"];
+            };
+        };
+        responses: {
+            /** @description No response body */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    reviseRanking: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["AnswerRequest"];
+                "multipart/form-data": components["schemas"]["AnswerRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RankingId"];
+                };
+            };
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RankingId"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    skipAssignment: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SkipRequest"];
+                "multipart/form-data": components["schemas"]["SkipRequest"];
+            };
+        };
+        responses: {
+            /** @description No response body */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    submitRanking: {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SubmissionRequest"];
+                "multipart/form-data": components["schemas"]["SubmissionRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RankingId"];
+                };
+            };
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RankingId"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    login: {
         parameters: {
             query?: never;
             header?: never;
@@ -782,10 +1436,8 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": {
-                    username: string;
-                    password: string;
-                };
+                "application/json": components["schemas"]["CredentialsRequest"];
+                "multipart/form-data": components["schemas"]["CredentialsRequest"];
             };
         };
         responses: {
@@ -797,9 +1449,18 @@ export interface operations {
                     "application/json": components["schemas"]["Me"];
                 };
             };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
-    auth_logoutpost: {
+    logout: {
         parameters: {
             query?: never;
             header?: never;
@@ -808,15 +1469,25 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            /** @description No response body */
             204: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
             };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
-    auth_meget: {
+    me: {
         parameters: {
             query?: never;
             header?: never;
@@ -833,11 +1504,219 @@ export interface operations {
                     "application/json": components["schemas"]["Me"];
                 };
             };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
-    projects_get: {
+    loops_list: {
+        parameters: {
+            query?: {
+                /** @description The pagination cursor value. */
+                cursor?: string;
+                /** @description Number of results to return per page. */
+                page_size?: number;
+                /** @description Only this project's (its slug). */
+                project?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PaginatedLoopList"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    loops_create: {
         parameters: {
             query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SetLoopRequest"];
+                "multipart/form-data": components["schemas"]["SetLoopRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Loop"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    models_list: {
+        parameters: {
+            query?: {
+                /** @description The pagination cursor value. */
+                cursor?: string;
+                kind?: "policy" | "reward_model";
+                /** @description Number of results to return per page. */
+                page_size?: number;
+                /** @description Only this project's (its slug). */
+                project?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PaginatedModelList"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    models_retrieve: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                model_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Model"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    models_archive_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                model_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Model"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    models_promote_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                model_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Model"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listProjects: {
+        parameters: {
+            query?: {
+                /** @description The pagination cursor value. */
+                cursor?: string;
+                /** @description Number of results to return per page. */
+                page_size?: number;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -852,9 +1731,18 @@ export interface operations {
                     "application/json": components["schemas"]["PaginatedProjectList"];
                 };
             };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
-    projects_post: {
+    createProject: {
         parameters: {
             query?: never;
             header?: never;
@@ -863,13 +1751,8 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": {
-                    slug: string;
-                    name: string;
-                    preset: string;
-                    overlap: number;
-                    guidelines: string;
-                };
+                "application/json": components["schemas"]["NewProjectRequest"];
+                "multipart/form-data": components["schemas"]["NewProjectRequest"];
             };
         };
         responses: {
@@ -881,9 +1764,18 @@ export interface operations {
                     "application/json": components["schemas"]["Project"];
                 };
             };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
-    "projects_{slug}_get": {
+    getProject: {
         parameters: {
             query?: never;
             header?: never;
@@ -902,9 +1794,18 @@ export interface operations {
                     "application/json": components["schemas"]["Project"];
                 };
             };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
-    "projects_{slug}_patch": {
+    updateProject: {
         parameters: {
             query?: never;
             header?: never;
@@ -913,15 +1814,10 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody: {
+        requestBody?: {
             content: {
-                "application/json": {
-                    name?: string;
-                    guidelines?: string;
-                    /** @enum {string} */
-                    state?: "active" | "paused" | "archived";
-                    overlap?: number;
-                };
+                "application/json": components["schemas"]["PatchedProjectChangesRequest"];
+                "multipart/form-data": components["schemas"]["PatchedProjectChangesRequest"];
             };
         };
         responses: {
@@ -933,11 +1829,92 @@ export interface operations {
                     "application/json": components["schemas"]["Project"];
                 };
             };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
-    "projects_{slug}_members_get": {
+    claimNextAssignment: {
         parameters: {
             query?: never;
+            header?: never;
+            path: {
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Assignment"];
+                };
+            };
+            /** @description No response body */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getLeaderboard: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Standing"][];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listMembers: {
+        parameters: {
+            query?: {
+                /** @description The pagination cursor value. */
+                cursor?: string;
+                /** @description Number of results to return per page. */
+                page_size?: number;
+            };
             header?: never;
             path: {
                 slug: string;
@@ -954,9 +1931,18 @@ export interface operations {
                     "application/json": components["schemas"]["PaginatedMemberList"];
                 };
             };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
-    "projects_{slug}_members_post": {
+    putMember: {
         parameters: {
             query?: never;
             header?: never;
@@ -967,11 +1953,144 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": {
-                    username: string;
-                    /** @enum {string} */
-                    role: "annotator" | "reviewer" | "manager";
+                "application/json": components["schemas"]["NewMemberRequest"];
+                "multipart/form-data": components["schemas"]["NewMemberRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
                 };
+                content: {
+                    "application/json": components["schemas"]["Member"];
+                };
+            };
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Member"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getProgress: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Progress"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getQuality: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Quality"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    runs_list: {
+        parameters: {
+            query?: {
+                /** @description The pagination cursor value. */
+                cursor?: string;
+                /** @description Number of results to return per page. */
+                page_size?: number;
+                /** @description Only this project's (its slug). */
+                project?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PaginatedRunList"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    runs_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LaunchRequest"];
+                "multipart/form-data": components["schemas"]["LaunchRequest"];
             };
         };
         responses: {
@@ -980,7 +2099,272 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Member"];
+                    "application/json": components["schemas"]["Run"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    runs_retrieve: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Run"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    runs_cancel_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Run"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    runs_events_retrieve: {
+        parameters: {
+            query?: {
+                /** @description Only events with a higher seq. */
+                after?: number;
+                format?: "events" | "json";
+            };
+            header?: never;
+            path: {
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description metrics, sample, progress, state */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": string;
+                };
+            };
+            /** @description The run is over and everything has been sent. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    runs_log_retrieve: {
+        parameters: {
+            query?: {
+                /** @description How many of the last lines, up to 2000. */
+                tail?: number;
+            };
+            header?: never;
+            path: {
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Log"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    runs_metrics_retrieve: {
+        parameters: {
+            query?: {
+                /** @description Only events with a higher seq. */
+                after?: number;
+            };
+            header?: never;
+            path: {
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Metrics"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    runs_resume_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Run"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    runs_samples_list: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                run_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SampleEvent"][];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    runs_recipes_retrieve: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Recipes"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -1009,69 +2393,6 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ImportReport"];
-                };
-            };
-        };
-    };
-    "projects_{slug}_progress_get": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                slug: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Progress"];
-                };
-            };
-        };
-    };
-    "projects_{slug}_quality_get": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                slug: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Quality"];
-                };
-            };
-        };
-    };
-    "projects_{slug}_leaderboard_get": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                slug: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["LeaderboardRow"][];
                 };
             };
         };
@@ -1120,467 +2441,6 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Snapshot"];
-                };
-            };
-        };
-    };
-    "projects_{slug}_assignments_nextpost": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                slug: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Assignment"];
-                };
-            };
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-        };
-    };
-    "assignments_{id}_draftput": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": {
-                    token: string;
-                    version: number;
-                    draft: {
-                        [key: string]: unknown;
-                    };
-                };
-            };
-        };
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": {
-                        version: number;
-                    };
-                };
-            };
-        };
-    };
-    "assignments_{id}_heartbeatpost": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": {
-                    token: string;
-                };
-            };
-        };
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": {
-                        expires_at: string;
-                    };
-                };
-            };
-        };
-    };
-    "assignments_{id}_submitpost": {
-        parameters: {
-            query?: never;
-            header: {
-                "Idempotency-Key": string;
-            };
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["Answer"];
-            };
-        };
-        responses: {
-            201: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": {
-                        ranking: string;
-                    };
-                };
-            };
-        };
-    };
-    "assignments_{id}_skippost": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": {
-                    token: string;
-                    reason: string;
-                };
-            };
-        };
-        responses: {
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-        };
-    };
-    "assignments_{id}_releasepost": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": {
-                    token: string;
-                };
-            };
-        };
-        responses: {
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-        };
-    };
-    runs_recipes_get: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": {
-                        [key: string]: components["schemas"]["RecipeKind"];
-                    };
-                };
-            };
-        };
-    };
-    runs_get: {
-        parameters: {
-            query?: {
-                project?: string;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["PaginatedRunList"];
-                };
-            };
-        };
-    };
-    runs_post: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": {
-                    project: string;
-                    /** @enum {string} */
-                    kind: "sft" | "reward_model" | "rejection_sampling" | "ppo" | "sample" | "evaluate";
-                    recipe: {
-                        [key: string]: unknown;
-                    };
-                    inputs: {
-                        [key: string]: string;
-                    };
-                };
-            };
-        };
-        responses: {
-            201: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Run"];
-                };
-            };
-        };
-    };
-    "runs_{id}_get": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Run"];
-                };
-            };
-        };
-    };
-    "runs_{id}_cancelpost": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Run"];
-                };
-            };
-        };
-    };
-    "runs_{id}_resumepost": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Run"];
-                };
-            };
-        };
-    };
-    "runs_{id}_metricsget": {
-        parameters: {
-            query?: {
-                after?: number;
-            };
-            header?: never;
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": {
-                        results: components["schemas"]["MetricsEvent"][];
-                    };
-                };
-            };
-        };
-    };
-    "runs_{id}_samplesget": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["SampleEvent"][];
-                };
-            };
-        };
-    };
-    "runs_{id}_logget": {
-        parameters: {
-            query?: {
-                tail?: number;
-            };
-            header?: never;
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Log"];
-                };
-            };
-        };
-    };
-    models_get: {
-        parameters: {
-            query?: {
-                project?: string;
-                kind?: string;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["PaginatedModelList"];
-                };
-            };
-        };
-    };
-    "models_{id}_get": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Model"];
-                };
-            };
-        };
-    };
-    "models_{id}_promotepost": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Model"];
-                };
-            };
-        };
-    };
-    "models_{id}_archivepost": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Model"];
                 };
             };
         };

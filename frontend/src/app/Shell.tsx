@@ -1,15 +1,15 @@
 import { ActionIcon, Menu, useComputedColorScheme, useMantineColorScheme } from "@mantine/core";
 import { useQuery, useQueryClient, useSuspenseQuery } from "@tanstack/react-query";
 import { Link, Outlet, useParams, useRouter } from "@tanstack/react-router";
-import { api, unwrap } from "@/api/client";
-import type { Me, Project } from "@/api/types";
+import { api, rememberCsrfToken, unwrap } from "@/api/client";
+import type { Me } from "@/api/types";
 import { Icon } from "@/shared/Icon";
 import { may, meQuery, projectQuery } from "@/shared/session";
 import styles from "./shell.module.css";
 
 const TABS = [
   { to: "/projects/$slug", label: "Overview", shown: () => true, exact: true },
-  { to: "/projects/$slug/rank", label: "Rank", shown: (_me: Me, project: Project) => may.rank(project) },
+  { to: "/projects/$slug/rank", label: "Rank", shown: may.rank },
   { to: "/projects/$slug/data", label: "Data", shown: may.manage },
   { to: "/projects/$slug/runs", label: "Runs", shown: may.watchRuns },
   { to: "/projects/$slug/models", label: "Models", shown: may.watchRuns },
@@ -49,7 +49,12 @@ function ColorSchemeButton() {
   const scheme = useComputedColorScheme("light");
   const other = scheme === "dark" ? "light" : "dark";
   return (
-    <ActionIcon variant="subtle" color="gray" aria-label={`Use ${other} colours`} onClick={() => setColorScheme(other)}>
+    <ActionIcon
+      variant="subtle"
+      color="gray"
+      aria-label={`Use ${other} colours`}
+      onClick={() => setColorScheme(other)}
+    >
       <Icon name={scheme === "dark" ? "sun" : "moon"} />
     </ActionIcon>
   );
@@ -63,6 +68,7 @@ export function Shell() {
 
   async function logOut() {
     await unwrap(api.POST("/api/v1/auth/logout"));
+    rememberCsrfToken("");
     queryClient.clear();
     await router.navigate({ to: "/login" });
   }
@@ -77,7 +83,13 @@ export function Shell() {
         <Link className={styles.brand} to="/" aria-label="Rankloop, all projects">
           <svg width="22" height="22" viewBox="0 0 32 32" aria-hidden="true">
             <rect width="32" height="32" rx="7" fill="var(--accent)" />
-            <g fill="none" stroke="var(--on-accent)" strokeWidth="2.6" strokeLinecap="round" strokeLinejoin="round">
+            <g
+              fill="none"
+              stroke="var(--on-accent)"
+              strokeWidth="2.6"
+              strokeLinecap="round"
+              strokeLinejoin="round"
+            >
               <path d="M8 10h9M8 16h6M8 22h3M15 23h3a6 6 0 0 0 6-6v-7M20.500 13 24 9.500l3.500 3.500" />
             </g>
           </svg>

@@ -10,8 +10,8 @@ import {
 import { onSessionEnded } from "@/api/client";
 import { meQuery, projectQuery } from "@/shared/session";
 import { Loading } from "@/shared/ui";
-import { RouteError, RouteNotFound } from "./RouteError";
 import { queryClient } from "./queries";
+import { RouteError, RouteNotFound } from "./RouteError";
 import { Shell } from "./Shell";
 
 const rootRoute = createRootRouteWithContext<{ queryClient: QueryClient }>()({
@@ -75,7 +75,9 @@ const runsRoute = createRoute({
 const newRunRoute = createRoute({
   getParentRoute: () => projectRoute,
   path: "/runs/new",
-  validateSearch: (search: Record<string, unknown>): { kind?: string; policy?: string; reward_model?: string } => ({
+  validateSearch: (
+    search: Record<string, unknown>,
+  ): { kind?: string; policy?: string; reward_model?: string } => ({
     ...(typeof search.kind === "string" && { kind: search.kind }),
     ...(typeof search.policy === "string" && { policy: search.policy }),
     ...(typeof search.reward_model === "string" && { reward_model: search.reward_model }),

@@ -2,13 +2,40 @@ import { createTheme, type MantineColorsTuple } from "@mantine/core";
 
 /** One accent; everything else is a neutral with a trace of it, so that colour on screen always means something. */
 const petrol: MantineColorsTuple = [
-  "#e9f5f5", "#d3e8e8", "#a8d2d2", "#79bbbb", "#4fa6a7", "#2f9293", "#157f82", "#0b6a6f", "#08565b", "#064348",
+  "#e9f5f5",
+  "#d3e8e8",
+  "#a8d2d2",
+  "#79bbbb",
+  "#4fa6a7",
+  "#2f9293",
+  "#157f82",
+  "#0b6a6f",
+  "#08565b",
+  "#064348",
 ];
 const neutral: MantineColorsTuple = [
-  "#f6f8f8", "#eef1f1", "#e0e5e5", "#cdd5d5", "#aeb9ba", "#8a9799", "#647275", "#4a575a", "#323d40", "#1a2325",
+  "#f6f8f8",
+  "#eef1f1",
+  "#e0e5e5",
+  "#cdd5d5",
+  "#aeb9ba",
+  "#8a9799",
+  "#647275",
+  "#4a575a",
+  "#323d40",
+  "#1a2325",
 ];
 const night: MantineColorsTuple = [
-  "#dfe6e6", "#b9c4c5", "#93a2a4", "#6b7a7d", "#3c494c", "#2c373a", "#1f2829", "#182021", "#111718", "#0c1112",
+  "#dfe6e6",
+  "#b9c4c5",
+  "#93a2a4",
+  "#6b7a7d",
+  "#3c494c",
+  "#2c373a",
+  "#1f2829",
+  "#182021",
+  "#111718",
+  "#0c1112",
 ];
 
 export const theme = createTheme({

@@ -2,15 +2,25 @@ import type { Message } from "@/api/types";
 import styles from "./conversation.module.css";
 import { Markdown } from "./markdown/Markdown";
 
-const SPEAKERS: Record<string, string> = { user: "User", assistant: "Assistant", system: "System", tool: "Tool" };
+const SPEAKERS: Record<string, string> = {
+  user: "User",
+  assistant: "Assistant",
+  system: "System",
+  tool: "Tool",
+};
 
 /** A prompt: the turns up to the point where the model must answer. Turns have no ids and never change, so the index is the key. */
 export function Conversation({ messages, raw = false }: { messages: readonly Message[]; raw?: boolean }) {
   return (
     <ol className={styles.conversation}>
       {messages.map((message, index) => (
-        // biome-ignore lint/suspicious/noArrayIndexKey: turns are an immutable sequence
-        <li key={index} className={styles.turn} data-role={message.role} data-last={index === messages.length - 1}>
+        <li
+          // biome-ignore lint/suspicious/noArrayIndexKey: turns are an immutable sequence
+          key={index}
+          className={styles.turn}
+          data-role={message.role}
+          data-last={index === messages.length - 1}
+        >
           <div className={styles.speaker}>{SPEAKERS[message.role] ?? message.role}</div>
           <Markdown text={message.content} raw={raw} />
         </li>

@@ -46,7 +46,7 @@ export function ago(iso: string, now: number = Date.now()): string {
   if (passed < 45 * SECOND) return "just now";
   if (passed < HOUR) return `${Math.round(passed / MINUTE)} min ago`;
   if (passed < DAY) return `${Math.round(passed / HOUR)} h ago`;
-  if (passed < 14 * DAY) return plural(Math.round(passed / DAY), "day") + " ago";
+  if (passed < 14 * DAY) return `${plural(Math.round(passed / DAY), "day")} ago`;
   return new Date(iso).toLocaleDateString("en", { year: "numeric", month: "short", day: "numeric" });
 }
 

@@ -28,7 +28,9 @@ export const projectQuery = (slug: string) =>
 
 /** What a person may do in a project. The server decides; this only keeps the page from offering what it would refuse. */
 export const may = {
-  rank: (project: Project) => project.role !== null,
+  rank: (me: Me, project: Project) => me.is_admin || project.role !== null,
+  readQuality: (me: Me, project: Project) =>
+    me.is_admin || project.role === "manager" || project.role === "reviewer",
   manage: (me: Me, project: Project) => me.is_admin || project.role === "manager",
   watchRuns: (me: Me, project: Project) => me.is_admin || project.role === "manager",
   launchRuns: (me: Me) => me.is_admin,

@@ -64,7 +64,15 @@ export function Panel({
   );
 }
 
-export function EmptyState({ title, children, actions }: { title: string; children: ReactNode; actions?: ReactNode }) {
+export function EmptyState({
+  title,
+  children,
+  actions,
+}: {
+  title: string;
+  children: ReactNode;
+  actions?: ReactNode;
+}) {
   return (
     <div className={styles.empty}>
       <h2>{title}</h2>
@@ -74,7 +82,12 @@ export function EmptyState({ title, children, actions }: { title: string; childr
   );
 }
 
-const NOTICE_ICON: Record<Exclude<Tone, "neutral">, IconName> = { good: "check", warn: "warn", bad: "warn", info: "flag" };
+const NOTICE_ICON: Record<Exclude<Tone, "neutral">, IconName> = {
+  good: "check",
+  warn: "warn",
+  bad: "warn",
+  info: "flag",
+};
 
 export function Notice({
   tone,
@@ -88,7 +101,10 @@ export function Notice({
   actions?: ReactNode;
 }) {
   return (
-    <div className={`${styles.notice} ${styles[tone]}`} role={tone === "bad" || tone === "warn" ? "alert" : "status"}>
+    <div
+      className={`${styles.notice} ${styles[tone]}`}
+      role={tone === "bad" || tone === "warn" ? "alert" : "status"}
+    >
       <Icon name={NOTICE_ICON[tone]} />
       <div className={styles.noticeBody}>
         <strong>{title}</strong>

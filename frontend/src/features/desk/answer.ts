@@ -79,7 +79,8 @@ export function missing(
 ): string[] {
   if (fields.not_rankable) return [];
   const gaps: string[] = [];
-  if (form.strength && fields.strength === null && tiers > 1) gaps.push("how much better the best response is");
+  if (form.strength && fields.strength === null && tiers > 1)
+    gaps.push("how much better the best response is");
   for (const rating of form.ratings) {
     const unrated = [...letters].filter(([id]) => fields.ratings[id]?.[rating.name] === undefined);
     if (unrated.length) gaps.push(`${rating.label} of ${unrated.map(([, letter]) => letter).join(", ")}`);

@@ -11,7 +11,10 @@ export type DeskState = {
   readonly spoken: { readonly text: string; readonly turn: number };
 };
 
-export type DeskAction = RankingAction | { type: "fields"; change: Partial<AnswerFields> } | { type: "say"; text: string };
+export type DeskAction =
+  | RankingAction
+  | { type: "fields"; change: Partial<AnswerFields> }
+  | { type: "say"; text: string };
 
 export function openDesk(assignment: Assignment, draft: unknown): DeskState {
   const { ranking, fields } = restore(assignment, draft);

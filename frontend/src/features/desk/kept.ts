@@ -28,10 +28,12 @@ export function readKept(assignmentId: string): Kept | null {
 }
 
 export function keep(assignmentId: string, kept: Kept): boolean {
-  return quietly(() => {
-    localStorage.setItem(PREFIX + assignmentId, JSON.stringify(kept));
-    return true;
-  }) === true;
+  return (
+    quietly(() => {
+      localStorage.setItem(PREFIX + assignmentId, JSON.stringify(kept));
+      return true;
+    }) === true
+  );
 }
 
 export function forget(assignmentId: string): void {

@@ -47,7 +47,8 @@ export const SHORTCUTS: readonly Shortcut[] = [
     keys: [["1"], ["…"], ["9"], ["0"]],
     label: "Put the response into slot 1 … 9, 10",
     test: (stroke) => !stroke.shiftKey && slotOfStroke(stroke) !== null,
-    perform: (desk, stroke) => desk.dispatch({ type: "place", id: desk.focus, slot: slotOfStroke(stroke) ?? 1 }),
+    perform: (desk, stroke) =>
+      desk.dispatch({ type: "place", id: desk.focus, slot: slotOfStroke(stroke) ?? 1 }),
   },
   {
     name: "moveUp",
@@ -76,13 +77,11 @@ export const SHORTCUTS: readonly Shortcut[] = [
   {
     name: "join",
     group: "Order",
-    keys: [
-      ["Shift", "1"],
-      ["…"],
-    ],
+    keys: [["Shift", "1"], ["…"]],
     label: "Tie it with everything in that slot",
     test: (stroke) => stroke.shiftKey && slotOfStroke(stroke) !== null,
-    perform: (desk, stroke) => desk.dispatch({ type: "join", id: desk.focus, slot: slotOfStroke(stroke) ?? 1 }),
+    perform: (desk, stroke) =>
+      desk.dispatch({ type: "join", id: desk.focus, slot: slotOfStroke(stroke) ?? 1 }),
   },
   {
     name: "undo",
@@ -90,7 +89,8 @@ export const SHORTCUTS: readonly Shortcut[] = [
     keys: [["u"]],
     label: "Undo",
     test: (stroke) =>
-      letter("u")(stroke) || ((stroke.ctrlKey || stroke.metaKey) && !stroke.altKey && stroke.key.toLowerCase() === "z"),
+      letter("u")(stroke) ||
+      ((stroke.ctrlKey || stroke.metaKey) && !stroke.altKey && stroke.key.toLowerCase() === "z"),
     perform: (desk) => desk.dispatch({ type: "undo" }),
   },
   {
@@ -183,7 +183,8 @@ export function keyHint(name: string): string {
   return shortcut ? ` (${shortcut.keys.map((chord) => chord.join(" ")).join(" or ")})` : "";
 }
 
-const TEXT_FIELD = "textarea, select, [contenteditable='true'], input:not([type=radio], [type=checkbox], [type=button])";
+const TEXT_FIELD =
+  "textarea, select, [contenteditable='true'], input:not([type=radio], [type=checkbox], [type=button])";
 
 /** The element under the focus wants this key for itself: text for every key, a button for Enter, a radio for arrows. */
 export function belongsToControl(stroke: KeyStroke, target: EventTarget | null): boolean {

@@ -25,7 +25,11 @@ export function useDeskKeys({
     if (!active) return;
     function onKeyDown(event: KeyboardEvent) {
       if (event.defaultPrevented || event.isComposing) return;
-      if (event.key === "Escape" && event.target instanceof HTMLElement && event.target.matches("textarea, input")) {
+      if (
+        event.key === "Escape" &&
+        event.target instanceof HTMLElement &&
+        event.target.matches("textarea, input")
+      ) {
         event.target.blur();
         return;
       }

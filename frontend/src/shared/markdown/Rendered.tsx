@@ -4,7 +4,10 @@ import rehypeSanitize, { defaultSchema } from "rehype-sanitize";
 import remarkGfm from "remark-gfm";
 import styles from "./markdown.module.css";
 
-type Plugins = { remark: NonNullable<Options["remarkPlugins"]>; rehype: NonNullable<Options["rehypePlugins"]> };
+type Plugins = {
+  remark: NonNullable<Options["remarkPlugins"]>;
+  rehype: NonNullable<Options["rehypePlugins"]>;
+};
 
 const schema = {
   ...defaultSchema,

@@ -17,7 +17,13 @@ export const plugins: {
     [
       rehypeKatex,
       // MathML is drawn by the browser: no stylesheet, no fonts, and readable aloud.
-      { output: "mathml", trust: false, maxExpand: MAX_MACRO_EXPANSIONS, maxSize: MAX_SIZE_EM, strict: false },
+      {
+        output: "mathml",
+        trust: false,
+        maxExpand: MAX_MACRO_EXPANSIONS,
+        maxSize: MAX_SIZE_EM,
+        strict: false,
+      },
     ],
     [rehypeHighlight, { detect: false }],
   ],

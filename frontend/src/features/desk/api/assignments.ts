@@ -53,5 +53,7 @@ export async function submitAnswer(id: string, idempotencyKey: string, answer: A
 }
 
 export async function skipTask(id: string, token: string, reason: string): Promise<void> {
-  await unwrap(api.POST("/api/v1/assignments/{id}/skip", { params: { path: { id } }, body: { token, reason } }));
+  await unwrap(
+    api.POST("/api/v1/assignments/{id}/skip", { params: { path: { id } }, body: { token, reason } }),
+  );
 }

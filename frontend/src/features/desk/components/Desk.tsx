@@ -45,7 +45,9 @@ export function Desk({ project, assignment, lastDone, onDone, onAskAgain }: Prop
   const [raw, setRaw] = useState(false);
   const cards = useRef<HTMLDivElement>(null);
 
-  const activeMs = useActiveTime(useMemo(() => restore(assignment, draftAtStart).durationMs, [assignment, draftAtStart]));
+  const activeMs = useActiveTime(
+    useMemo(() => restore(assignment, draftAtStart).durationMs, [assignment, draftAtStart]),
+  );
   const { ranking, fields, shownOrder } = desk;
   const draft = toDraft(ranking, fields, activeMs());
   const { status, idempotencyKey, finish, keepForSubmit } = useDraft(assignment, draft);
@@ -63,11 +65,20 @@ export function Desk({ project, assignment, lastDone, onDone, onAskAgain }: Prop
     if (!locked.current || action.type.startsWith("focus") || action.type === "say") change(action);
   }, []);
 
-  const letters = useMemo(() => new Map(shownOrder.map((id) => [id, letterOf(shownOrder, id)])), [shownOrder]);
+  const letters = useMemo(
+    () => new Map(shownOrder.map((id) => [id, letterOf(shownOrder, id)])),
+    [shownOrder],
+  );
   const excerpts = useMemo(
     () =>
       new Map(
-        assignment.responses.map(({ id, text }) => [id, text.slice(0, EXCERPT_CHARS).replaceAll(/[\s#*`>_]+/g, " ").trim()]),
+        assignment.responses.map(({ id, text }) => [
+          id,
+          text
+            .slice(0, EXCERPT_CHARS)
+            .replaceAll(/[\s#*`>_]+/g, " ")
+            .trim(),
+        ]),
       ),
     [assignment.responses],
   );
@@ -134,7 +145,9 @@ export function Desk({ project, assignment, lastDone, onDone, onAskAgain }: Prop
         }
       >
         <p>{over.detail || over.title}</p>
-        <p>What you ranked is kept as a draft, here and on the server. It has not been counted as an answer.</p>
+        <p>
+          What you ranked is kept as a draft, here and on the server. It has not been counted as an answer.
+        </p>
       </Notice>
     );
   } else if (submission.state === "waiting") {
@@ -148,7 +161,9 @@ export function Desk({ project, assignment, lastDone, onDone, onAskAgain }: Prop
           </Button>
         }
       >
-        <p>{submission.problem.title}. Your answer is kept and will be sent, once, when the server answers.</p>
+        <p>
+          {submission.problem.title}. Your answer is kept and will be sent, once, when the server answers.
+        </p>
       </Notice>
     );
   } else if (refusal) {
@@ -278,7 +293,9 @@ export function Desk({ project, assignment, lastDone, onDone, onAskAgain }: Prop
       </div>
 
       {open === "help" && <ShortcutsDialog onClose={() => setOpen(null)} />}
-      {open === "guidelines" && <GuidelinesDialog guidelines={project.guidelines} onClose={() => setOpen(null)} />}
+      {open === "guidelines" && (
+        <GuidelinesDialog guidelines={project.guidelines} onClose={() => setOpen(null)} />
+      )}
       {open === "untouched" && <UntouchedDialog onSubmit={send} onClose={() => setOpen(null)} />}
       {open === "skip" && (
         <SkipDialog

@@ -66,12 +66,19 @@ export function UntouchedDialog({ onSubmit, onClose }: { onSubmit: () => void; o
       }
     >
       <p>You have not changed the order. Submit it as your answer?</p>
-      <p className={styles.note}>The responses were shown in random order, so this is rarely the order you want.</p>
+      <p className={styles.note}>
+        The responses were shown in random order, so this is rarely the order you want.
+      </p>
     </Dialog>
   );
 }
 
-const REASONS = ["I can't judge this topic", "The prompt makes no sense", "It is in a language I don't read", "It is harmful or upsetting"];
+const REASONS = [
+  "I can't judge this topic",
+  "The prompt makes no sense",
+  "It is in a language I don't read",
+  "It is harmful or upsetting",
+];
 
 export function SkipDialog({
   error,
@@ -100,10 +107,17 @@ export function SkipDialog({
         </>
       }
     >
-      <p className={styles.note}>Somebody else will get it. Say why, so that unusable prompts can be found.</p>
+      <p className={styles.note}>
+        Somebody else will get it. Say why, so that unusable prompts can be found.
+      </p>
       <div className={styles.reasons}>
         {REASONS.map((text) => (
-          <Button key={text} size="xs" variant={reason === text ? "filled" : "default"} onClick={() => setReason(text)}>
+          <Button
+            key={text}
+            size="xs"
+            variant={reason === text ? "filled" : "default"}
+            onClick={() => setReason(text)}
+          >
             {text}
           </Button>
         ))}

@@ -19,7 +19,11 @@ function NothingToRank({ project, done, onLook }: { project: Project; done: numb
   return (
     <div style={{ maxWidth: 680, margin: "48px auto", padding: "0 16px" }}>
       <EmptyState
-        title={done > 0 || mine > 0 ? "You have ranked everything there is for you" : "There is nothing to rank yet"}
+        title={
+          done > 0 || mine > 0
+            ? "You have ranked everything there is for you"
+            : "There is nothing to rank yet"
+        }
         actions={
           <>
             <Button onClick={onLook}>Look again</Button>
@@ -35,8 +39,9 @@ function NothingToRank({ project, done, onLook }: { project: Project; done: numb
           <>
             <p>
               {mine > 0 && `${plural(mine, "ranking")} of yours so far. `}
-              Each task wants {plural(project.overlap, "ranking")} from {project.overlap === 1 ? "one person" : "different people"}
-              , and nobody is asked the same one twice.
+              Each task wants {plural(project.overlap, "ranking")} from{" "}
+              {project.overlap === 1 ? "one person" : "different people"}, and nobody is asked the same one
+              twice.
             </p>
             <p>
               {project.counts.tasks === 0

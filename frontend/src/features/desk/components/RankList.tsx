@@ -44,7 +44,9 @@ export function RankList({
   children: (dragging: boolean) => ReactNode;
 }) {
   const [lifted, setLifted] = useState<string | null>(null);
-  const sensors = useSensors(useSensor(PointerSensor, { activationConstraint: { distance: DRAG_STARTS_AFTER_PX } }));
+  const sensors = useSensors(
+    useSensor(PointerSensor, { activationConstraint: { distance: DRAG_STARTS_AFTER_PX } }),
+  );
 
   function end({ active, over }: DragEndEvent) {
     setLifted(null);
@@ -71,7 +73,15 @@ export function RankList({
 }
 
 export function useRankItem(id: string) {
-  const { setNodeRef, setActivatorNodeRef, listeners, transform, transition, isDragging } = useSortable({ id });
+  const { setNodeRef, setActivatorNodeRef, listeners, transform, transition, isDragging } = useSortable({
+    id,
+  });
   const style: CSSProperties = { transform: CSS.Translate.toString(transform), transition };
-  return { itemRef: setNodeRef, handleRef: setActivatorNodeRef, handleProps: listeners ?? {}, style, isDragging };
+  return {
+    itemRef: setNodeRef,
+    handleRef: setActivatorNodeRef,
+    handleProps: listeners ?? {},
+    style,
+    isDragging,
+  };
 }

@@ -53,7 +53,6 @@ export const ResponseCard = memo(function ResponseCard(props: Props) {
         data-current={current}
         aria-label={`Response ${letter}, ${slotWords(place)}`}
         aria-current={current}
-        // biome-ignore lint/a11y/noNoninteractiveTabindex: the desk's keys act on the focused response
         tabIndex={current ? 0 : -1}
         onFocus={() => dispatch({ type: "focus", id })}
         onPointerDown={() => dispatch({ type: "focus", id })}

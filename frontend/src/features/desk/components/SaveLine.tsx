@@ -1,7 +1,15 @@
 import type { SaveStatus } from "../draftSaver";
 
 /** One quiet line that says where the work is. */
-export function SaveLine({ status, touched, lastDone }: { status: SaveStatus; touched: boolean; lastDone: string }) {
+export function SaveLine({
+  status,
+  touched,
+  lastDone,
+}: {
+  status: SaveStatus;
+  touched: boolean;
+  lastDone: string;
+}) {
   return <output>{words(status, touched, lastDone)}</output>;
 }
 

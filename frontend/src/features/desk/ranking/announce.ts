@@ -21,7 +21,12 @@ export function spokenOrder(tiers: Tiers, shownOrder: readonly string[]): string
 }
 
 /** What a screen reader is told after an action; empty when there is nothing to say. */
-export function announce(before: Ranking, action: RankingAction, after: Ranking, shownOrder: readonly string[]): string {
+export function announce(
+  before: Ranking,
+  action: RankingAction,
+  after: Ranking,
+  shownOrder: readonly string[],
+): string {
   if (action.type === "focus" || action.type === "focusBy" || action.type === "focusEdge") return "";
   const unchanged = sameTiers(before.tiers, after.tiers);
   if (action.type === "undo") {
@@ -29,12 +34,16 @@ export function announce(before: Ranking, action: RankingAction, after: Ranking,
   }
   const letter = letterOf(shownOrder, action.id);
   if (unchanged) {
-    if ((action.type === "tie" || action.type === "join") && !after.tiesAllowed) return "This project does not allow ties.";
-    if (action.type === "move") return `Response ${letter} is already at the ${action.by < 0 ? "top" : "bottom"}.`;
+    if ((action.type === "tie" || action.type === "join") && !after.tiesAllowed)
+      return "This project does not allow ties.";
+    if (action.type === "move")
+      return `Response ${letter} is already at the ${action.by < 0 ? "top" : "bottom"}.`;
     return `Response ${letter} stays at ${slotOf(after.tiers, action.id)}.`;
   }
   const slot = slotOf(after.tiers, action.id);
   const tiedWith = (after.tiers[slot - 1] ?? []).filter((id) => id !== action.id);
   const where = `Response ${letter} is ${slot} of ${after.tiers.length}`;
-  return tiedWith.length ? `${where}, tied with ${list(tiedWith.map((id) => letterOf(shownOrder, id)))}.` : `${where}.`;
+  return tiedWith.length
+    ? `${where}, tied with ${list(tiedWith.map((id) => letterOf(shownOrder, id)))}.`
+    : `${where}.`;
 }

@@ -1,7 +1,15 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { announce, letterOf, spokenOrder } from "./announce";
-import { isTouched, type Ranking, type RankingAction, reduce, restoreRanking, slotOf, startRanking } from "./ranking";
+import {
+  isTouched,
+  type Ranking,
+  type RankingAction,
+  reduce,
+  restoreRanking,
+  slotOf,
+  startRanking,
+} from "./ranking";
 
 const start = (ids = "ABCD", ties = true) => startRanking([...ids], ties);
 const run = (ranking: Ranking, ...actions: RankingAction[]) => actions.reduce(reduce, ranking);
@@ -64,7 +72,9 @@ describe("ties", () => {
 
   it("does nothing where the project allows none", () => {
     const strict = start("ABC", false);
-    expect(run(strict, { type: "tie", id: "B" }, { type: "join", id: "C", slot: 1 }).tiers).toEqual(strict.tiers);
+    expect(run(strict, { type: "tie", id: "B" }, { type: "join", id: "C", slot: 1 }).tiers).toEqual(
+      strict.tiers,
+    );
   });
 });
 
@@ -143,16 +153,28 @@ describe("any sequence of actions", () => {
   const by = fc.constantFrom<-1 | 1>(-1, 1);
   const action = (size: number): fc.Arbitrary<RankingAction> =>
     fc.oneof(
-      fc.record({ type: fc.constant("place" as const), id: id(size), slot: fc.integer({ min: -2, max: 12 }) }),
+      fc.record({
+        type: fc.constant("place" as const),
+        id: id(size),
+        slot: fc.integer({ min: -2, max: 12 }),
+      }),
       fc.record({ type: fc.constant("join" as const), id: id(size), slot: fc.integer({ min: -2, max: 12 }) }),
       fc.record({ type: fc.constant("move" as const), id: id(size), by }),
       fc.record({ type: fc.constant("tie" as const), id: id(size) }),
-      fc.record({ type: fc.constant("drop" as const), id: id(size), index: fc.integer({ min: -2, max: 12 }) }),
+      fc.record({
+        type: fc.constant("drop" as const),
+        id: id(size),
+        index: fc.integer({ min: -2, max: 12 }),
+      }),
       fc.record({ type: fc.constant("undo" as const) }),
       fc.record({ type: fc.constant("focusBy" as const), by }),
     );
   const scene = fc.integer({ min: 2, max: 10 }).chain((size) =>
-    fc.record({ size: fc.constant(size), ties: fc.boolean(), actions: fc.array(action(size), { maxLength: 60 }) }),
+    fc.record({
+      size: fc.constant(size),
+      ties: fc.boolean(),
+      actions: fc.array(action(size), { maxLength: 60 }),
+    }),
   );
 
   it("keeps every response in exactly one tier, with no tier empty, and no tie where none is allowed", () => {
@@ -195,20 +217,26 @@ describe("any sequence of actions", () => {
 
   it("puts a placed response into the slot asked for, alone", () => {
     fc.assert(
-      fc.property(scene, fc.nat(9), fc.integer({ min: 1, max: 10 }), ({ size, ties, actions }, which, slot) => {
-        const before = run(startRanking(ids.slice(0, size), ties), ...actions);
-        const placed = ids[which % size] as string;
-        const after = reduce(before, { type: "place", id: placed, slot });
-        expect(after.tiers[slotOf(after.tiers, placed) - 1]).toEqual([placed]);
-        expect(slotOf(after.tiers, placed)).toBe(Math.min(slot, after.tiers.length));
-      }),
+      fc.property(
+        scene,
+        fc.nat(9),
+        fc.integer({ min: 1, max: 10 }),
+        ({ size, ties, actions }, which, slot) => {
+          const before = run(startRanking(ids.slice(0, size), ties), ...actions);
+          const placed = ids[which % size] as string;
+          const after = reduce(before, { type: "place", id: placed, slot });
+          expect(after.tiers[slotOf(after.tiers, placed) - 1]).toEqual([placed]);
+          expect(slotOf(after.tiers, placed)).toBe(Math.min(slot, after.tiers.length));
+        },
+      ),
     );
   });
 });
 
 describe("announcements", () => {
   const shown = [..."wxyz"];
-  const say = (ranking: Ranking, action: RankingAction) => announce(ranking, action, reduce(ranking, action), shown);
+  const say = (ranking: Ranking, action: RankingAction) =>
+    announce(ranking, action, reduce(ranking, action), shown);
 
   it("names responses by the letter they wear on screen", () => {
     expect(letterOf(shown, "y")).toBe("C");
@@ -216,12 +244,18 @@ describe("announcements", () => {
   });
 
   it("says who a response is tied with", () => {
-    expect(say(startRanking(shown, true), { type: "tie", id: "x" })).toBe("Response B is 1 of 3, tied with A.");
+    expect(say(startRanking(shown, true), { type: "tie", id: "x" })).toBe(
+      "Response B is 1 of 3, tied with A.",
+    );
   });
 
   it("says why nothing happened", () => {
-    expect(say(startRanking(shown, true), { type: "move", id: "w", by: -1 })).toBe("Response A is already at the top.");
-    expect(say(startRanking(shown, false), { type: "tie", id: "x" })).toBe("This project does not allow ties.");
+    expect(say(startRanking(shown, true), { type: "move", id: "w", by: -1 })).toBe(
+      "Response A is already at the top.",
+    );
+    expect(say(startRanking(shown, false), { type: "tie", id: "x" })).toBe(
+      "This project does not allow ties.",
+    );
     expect(say(startRanking(shown, true), { type: "undo" })).toBe("Nothing to undo.");
   });
 

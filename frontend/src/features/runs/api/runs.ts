@@ -1,12 +1,12 @@
 import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
 import { api, unwrap } from "@/api/client";
-import type { MetricsEvent, Model, Run, RunKind, SampleEvent, Snapshot } from "@/api/types";
+import type { MetricsEvent, Model, RecipeKind, Run, RunKind, SampleEvent, Snapshot } from "@/api/types";
 import { cursorOf } from "@/shared/paging";
 
 export const recipesQuery = queryOptions({
   queryKey: ["recipes"],
   staleTime: Number.POSITIVE_INFINITY,
-  queryFn: () => unwrap(api.GET("/api/v1/runs/recipes/")),
+  queryFn: (): Promise<Record<string, RecipeKind>> => unwrap(api.GET("/api/v1/runs/recipes/")),
 });
 
 /** How often a list with something going on looks again. */
@@ -17,7 +17,9 @@ export const runsQuery = (project: string) =>
     queryKey: ["runs", project],
     initialPageParam: undefined as string | undefined,
     queryFn: ({ pageParam }) =>
-      unwrap(api.GET("/api/v1/runs/", { params: { query: { project, ...(pageParam && { cursor: pageParam }) } } })),
+      unwrap(
+        api.GET("/api/v1/runs/", { params: { query: { project, ...(pageParam && { cursor: pageParam }) } } }),
+      ),
     getNextPageParam: (page) => cursorOf(page.next),
     refetchInterval: ({ state }) =>
       state.data?.pages.some((page) => page.results.some((run) => isLive(run))) ? BUSY_LIST_MS : false,
@@ -26,13 +28,16 @@ export const runsQuery = (project: string) =>
 export const runQuery = (id: string) =>
   queryOptions({
     queryKey: ["run", id],
-    queryFn: () => unwrap(api.GET("/api/v1/runs/{id}/", { params: { path: { id } } })),
+    queryFn: () => unwrap(api.GET("/api/v1/runs/{run_id}/", { params: { path: { run_id: id } } })),
   });
 
 export const logQuery = (id: string, live: boolean) =>
   queryOptions({
     queryKey: ["run", id, "log"],
-    queryFn: () => unwrap(api.GET("/api/v1/runs/{id}/log", { params: { path: { id }, query: { tail: 200 } } })),
+    queryFn: () =>
+      unwrap(
+        api.GET("/api/v1/runs/{run_id}/log", { params: { path: { run_id: id }, query: { tail: 200 } } }),
+      ),
     refetchInterval: live ? 2_000 : false,
   });
 
@@ -56,13 +61,13 @@ export function isLive(run: Pick<Run, "state">): boolean {
 
 export async function metricsAfter(id: string, after: number): Promise<MetricsEvent[]> {
   const page = await unwrap(
-    api.GET("/api/v1/runs/{id}/metrics", { params: { path: { id }, query: { after } } }),
+    api.GET("/api/v1/runs/{run_id}/metrics", { params: { path: { run_id: id }, query: { after } } }),
   );
   return page.results;
 }
 
 export async function allSamples(id: string): Promise<SampleEvent[]> {
-  return unwrap(api.GET("/api/v1/runs/{id}/samples", { params: { path: { id } } }));
+  return unwrap(api.GET("/api/v1/runs/{run_id}/samples", { params: { path: { run_id: id } } }));
 }
 
 export async function launchRun(body: {
@@ -75,9 +80,9 @@ export async function launchRun(body: {
 }
 
 export async function cancelRun(id: string): Promise<Run> {
-  return unwrap(api.POST("/api/v1/runs/{id}/cancel", { params: { path: { id } } }));
+  return unwrap(api.POST("/api/v1/runs/{run_id}/cancel", { params: { path: { run_id: id } } }));
 }
 
 export async function resumeRun(id: string): Promise<Run> {
-  return unwrap(api.POST("/api/v1/runs/{id}/resume", { params: { path: { id } } }));
+  return unwrap(api.POST("/api/v1/runs/{run_id}/resume", { params: { path: { run_id: id } } }));
 }

@@ -29,7 +29,15 @@ function align(series: readonly Series[]): uPlot.AlignedData {
   return [steps, ...columns] as uPlot.AlignedData;
 }
 
-export function Chart({ title, names, series }: { title: string; names: readonly string[]; series: readonly Series[] }) {
+export function Chart({
+  title,
+  names,
+  series,
+}: {
+  title: string;
+  names: readonly string[];
+  series: readonly Series[];
+}) {
   const host = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
   const scheme = useComputedColorScheme("light");
@@ -41,7 +49,8 @@ export function Chart({ title, names, series }: { title: string; names: readonly
   useEffect(() => {
     const element = host.current;
     if (!element) return;
-    const ink = (variable: string) => getComputedStyle(document.documentElement).getPropertyValue(variable).trim();
+    const ink = (variable: string) =>
+      getComputedStyle(document.documentElement).getPropertyValue(variable).trim();
     const axis = {
       stroke: ink("--ink-3"),
       font: "12px 'IBM Plex Sans Variable', sans-serif",
@@ -58,7 +67,12 @@ export function Chart({ title, names, series }: { title: string; names: readonly
         scales: { x: { time: false } },
         axes: [
           { ...axis, size: 28, gap: 4 },
-          { ...axis, size: 52, gap: 4, values: (_plot, ticks) => ticks.map((tick) => metric(Number(tick.toPrecision(6)))) },
+          {
+            ...axis,
+            size: 52,
+            gap: 4,
+            values: (_plot, ticks) => ticks.map((tick) => metric(Number(tick.toPrecision(6)))),
+          },
         ],
         series: [
           {},
@@ -68,7 +82,10 @@ export function Chart({ title, names, series }: { title: string; names: readonly
             width: 1.75,
             dash: DASHES[index % DASHES.length] ?? [],
             spanGaps: true,
-            points: { show: (_plot: uPlot, which: number) => (latestData.current[which]?.length ?? 0) < 25, size: 5 },
+            points: {
+              show: (_plot: uPlot, which: number) => (latestData.current[which]?.length ?? 0) < 25,
+              size: 5,
+            },
           })),
         ],
       },

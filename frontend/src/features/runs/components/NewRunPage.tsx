@@ -8,7 +8,15 @@ import { ago } from "@/shared/format";
 import { may, meQuery } from "@/shared/session";
 import { EmptyState, Loading, Page, Panel, ProblemNotice } from "@/shared/ui";
 import { launchRun, modelChoicesQuery, recipesQuery, snapshotChoicesQuery } from "../api/runs";
-import { boundsText, defaultValues, type FormValues, fieldsOf, type RecipeField, readForm, shown } from "../recipe/fields";
+import {
+  boundsText,
+  defaultValues,
+  type FormValues,
+  fieldsOf,
+  type RecipeField,
+  readForm,
+  shown,
+} from "../recipe/fields";
 import styles from "./run.module.css";
 
 const KIND_ORDER = ["reward_model", "rejection_sampling", "ppo", "sample", "evaluate", "sft"];
@@ -56,11 +64,17 @@ function Setting({
   const changed = value !== shown(field, field.default);
   const label = <span className={changed ? styles.changed : undefined}>{field.label}</span>;
   const bounds = boundsText(field);
-  const description = [field.help, field.kind === "json" && "As JSON.", bounds && `(${bounds})`].filter(Boolean).join(" ");
+  const description = [field.help, field.kind === "json" && "As JSON.", bounds && `(${bounds})`]
+    .filter(Boolean)
+    .join(" ");
   const common = { label, description, error: error ?? false, name: field.name };
   if (field.kind === "boolean") {
     return (
-      <Checkbox {...common} checked={value === true} onChange={(event) => onChange(event.currentTarget.checked)} />
+      <Checkbox
+        {...common}
+        checked={value === true}
+        onChange={(event) => onChange(event.currentTarget.checked)}
+      />
     );
   }
   if (field.kind === "choice") {
@@ -118,12 +132,16 @@ function KindForm({ slug, kind, recipe }: { slug: string; kind: RunKind; recipe:
   });
 
   const refused = launch.error instanceof ApiProblem ? launch.error.byField() : {};
-  const errorOf = (name: string) => (tried ? errors[name] : undefined) ?? refused[`recipe.${name}`] ?? refused[name];
+  const errorOf = (name: string) =>
+    (tried ? errors[name] : undefined) ?? refused[`recipe.${name}`] ?? refused[name];
   const inputErrorOf = (name: string) => refused[`inputs.${name}`] ?? refused[name];
 
   function choicesOf(name: string): Choice[] {
     if (name === "snapshot") {
-      return (snapshots.data ?? []).map((one) => ({ value: one.name, label: `${one.name} · ${one.rows} rankings` }));
+      return (snapshots.data ?? []).map((one) => ({
+        value: one.name,
+        label: `${one.name} · ${one.rows} rankings`,
+      }));
     }
     return modelChoices(models.data ?? [], name);
   }
@@ -211,7 +229,9 @@ export function NewRunPage() {
         <EmptyState
           title="Only an admin may launch runs"
           actions={
-            <Button renderRoot={(props) => <Link {...props} to="/projects/$slug/runs" params={{ slug }} />}>All runs</Button>
+            <Button renderRoot={(props) => <Link {...props} to="/projects/$slug/runs" params={{ slug }} />}>
+              All runs
+            </Button>
           }
         >
           <p>Training uses the shared machine. Ask an admin of this site to launch the run you need.</p>
@@ -225,7 +245,10 @@ export function NewRunPage() {
   const recipe = recipes.data[kind];
 
   return (
-    <Page title="New run" lead="What differs from a default is marked; the rest is left as the recipe has it.">
+    <Page
+      title="New run"
+      lead="What differs from a default is marked; the rest is left as the recipe has it."
+    >
       <fieldset className={styles.kinds}>
         <legend>What to do</legend>
         {kinds.map((option) => (
@@ -237,7 +260,12 @@ export function NewRunPage() {
               value={option}
               checked={option === kind}
               onChange={() =>
-                void navigate({ to: ".", search: { ...search, kind: option }, replace: true, resetScroll: false })
+                void navigate({
+                  to: ".",
+                  search: { ...search, kind: option },
+                  replace: true,
+                  resetScroll: false,
+                })
               }
             />
             <b>{recipes.data[option]?.title}</b>

@@ -25,7 +25,8 @@ export function Result({ run, slug }: { run: Run; slug: string }) {
 function headline(run: Run): string {
   if (run.result.model) return `Made ${run.result.model.name}`;
   const tasks = run.result.counts?.tasks;
-  if (run.kind === "sample" && tasks !== undefined) return `The policy’s answers became ${tasks} ranking tasks`;
+  if (run.kind === "sample" && tasks !== undefined)
+    return `The policy’s answers became ${tasks} ranking tasks`;
   return "Done";
 }
 

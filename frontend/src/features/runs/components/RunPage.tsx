@@ -27,7 +27,15 @@ const CONNECTIONS: Record<Connection, string> = {
   closed: "",
 };
 
-function ProgressPanel({ run, progress, connection }: { run: Run; progress: Progress | null; connection: Connection }) {
+function ProgressPanel({
+  run,
+  progress,
+  connection,
+}: {
+  run: Run;
+  progress: Progress | null;
+  connection: Connection;
+}) {
   const step = progress?.step ?? run.step;
   const total = progress?.total_steps ?? run.total_steps;
   const phase = progress?.phase ?? run.phase;
@@ -35,13 +43,17 @@ function ProgressPanel({ run, progress, connection }: { run: Run; progress: Prog
   return (
     <div className={styles.progress}>
       <div className={styles.progressLine}>
-        <strong>{run.state === "queued" ? "Waiting for the training worker" : phase ? words(phase) : "Starting"}</strong>
+        <strong>
+          {run.state === "queued" ? "Waiting for the training worker" : phase ? words(phase) : "Starting"}
+        </strong>
         {total > 0 && (
           <span>
             step {step} of {total}
           </span>
         )}
-        {left !== null && left !== undefined && run.state === "running" && <span>about {duration(left)} left</span>}
+        {left !== null && left !== undefined && run.state === "running" && (
+          <span>about {duration(left)} left</span>
+        )}
         <span className={styles.live} data-connection={connection}>
           {CONNECTIONS[connection]}
         </span>
@@ -94,9 +106,9 @@ function Log({ run }: { run: Run }) {
         </div>
       ) : (
         // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolling region must be reachable by keyboard
-        <pre className={styles.log} tabIndex={0} aria-label="Log of the run">
-          {lines.length ? lines.join("\n") : "Nothing has been written yet."}
-        </pre>
+        <section className={styles.log} tabIndex={0} aria-label="Log of the run">
+          <pre>{lines.length ? lines.join("\n") : "Nothing has been written yet."}</pre>
+        </section>
       )}
     </Panel>
   );
@@ -160,7 +172,12 @@ function RunView({ run, slug }: { run: Run; slug: string }) {
       actions={
         <>
           {acts && live && (
-            <Button variant="default" disabled={cancelling} loading={act.isPending} onClick={() => act.mutate("cancel")}>
+            <Button
+              variant="default"
+              disabled={cancelling}
+              loading={act.isPending}
+              onClick={() => act.mutate("cancel")}
+            >
               {cancelling ? "Stopping at the next step…" : "Cancel run"}
             </Button>
           )}
@@ -194,7 +211,9 @@ function RunView({ run, slug }: { run: Run; slug: string }) {
       {run.state === "succeeded" && <Result run={run} slug={slug} />}
       {run.state === "queued" && (
         <EmptyState title="This run has not started">
-          <p>Runs train one at a time. It starts by itself when the worker is free; you may leave this page.</p>
+          <p>
+            Runs train one at a time. It starts by itself when the worker is free; you may leave this page.
+          </p>
         </EmptyState>
       )}
       <Curves feed={feed} />

@@ -12,7 +12,12 @@ import { kindTitle, StateBadge, Took } from "./RunBits";
 
 function Outcome({ run }: { run: Run }) {
   if (run.state === "running") {
-    return <Bar share={run.total_steps ? run.step / run.total_steps : 0} label={`${kindTitle(run.kind)} progress`} />;
+    return (
+      <Bar
+        share={run.total_steps ? run.step / run.total_steps : 0}
+        label={`${kindTitle(run.kind)} progress`}
+      />
+    );
   }
   if (run.error) return run.error.title;
   if (run.result.model) return <span className={ui.mono}>{run.result.model.name}</span>;
@@ -36,16 +41,22 @@ export function RunsPage() {
   );
 
   return (
-    <Page title="Runs" lead="Everything that has trained, sampled or evaluated a model in this project." actions={launchButton}>
+    <Page
+      title="Runs"
+      lead="Everything that has trained, sampled or evaluated a model in this project."
+      actions={launchButton}
+    >
       {runs.isError && <ProblemNotice error={runs.error} />}
       {runs.isPending && <Loading label="Loading runs" />}
       {runs.isSuccess && all.length === 0 && (
         <EmptyState title="No run yet" actions={launchButton}>
           <p>
-            A turn of the loop is four runs: a reward model learns from the rankings, rejection sampling or PPO improves the
-            policy with it, and the improved policy samples the next responses to rank.
+            A turn of the loop is four runs: a reward model learns from the rankings, rejection sampling or
+            PPO improves the policy with it, and the improved policy samples the next responses to rank.
           </p>
-          <p>Start with a reward model once some tasks are ranked, or with SFT if the project has no policy.</p>
+          <p>
+            Start with a reward model once some tasks are ranked, or with SFT if the project has no policy.
+          </p>
         </EmptyState>
       )}
       {all.length > 0 && (

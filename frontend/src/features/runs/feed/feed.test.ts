@@ -10,7 +10,10 @@ const metrics = (seq: number, step: number, values: Record<string, number>, atte
 
 describe("a run's feed", () => {
   it("collects each metric as a series over steps", () => {
-    const feed = applyEvents(EMPTY_FEED, [metrics(1, 1, { loss: 0.9 }), metrics(2, 2, { loss: 0.7, accuracy: 0.6 })]);
+    const feed = applyEvents(EMPTY_FEED, [
+      metrics(1, 1, { loss: 0.9 }),
+      metrics(2, 2, { loss: 0.7, accuracy: 0.6 }),
+    ]);
     expect(feed.series.loss).toEqual({ steps: [1, 2], values: [0.9, 0.7] });
     expect(feed.series.accuracy).toEqual({ steps: [2], values: [0.6] });
     expect(latest(feed.series.loss)).toBe(0.7);
@@ -36,9 +39,18 @@ describe("a run's feed", () => {
 
   it("keeps the newest progress and every sample, and counts changes of state", () => {
     const feed = applyEvents(EMPTY_FEED, [
-      { type: "progress", data: { seq: 1, attempt: 1, phase: "train", step: 4, total_steps: 40, eta_seconds: 9 } },
-      { type: "progress", data: { seq: 2, attempt: 1, phase: "train", step: 5, total_steps: 40, eta_seconds: 8 } },
-      { type: "sample", data: { seq: 3, attempt: 1, step: 5, prompt: [], before: "a", after: "b", scores: {} } },
+      {
+        type: "progress",
+        data: { seq: 1, attempt: 1, phase: "train", step: 4, total_steps: 40, eta_seconds: 9 },
+      },
+      {
+        type: "progress",
+        data: { seq: 2, attempt: 1, phase: "train", step: 5, total_steps: 40, eta_seconds: 8 },
+      },
+      {
+        type: "sample",
+        data: { seq: 3, attempt: 1, step: 5, prompt: [], before: "a", after: "b", scores: {} },
+      },
       { type: "state", data: { seq: 4, attempt: 1 } },
     ]);
     expect(feed.progress).toMatchObject({ step: 5, eta_seconds: 8 });
@@ -56,14 +68,17 @@ describe("a run's feed", () => {
 
   it("comes to the same series in one batch or in many, in steps strictly rising", () => {
     fc.assert(
-      fc.property(fc.array(fc.tuple(fc.integer({ min: 0, max: 20 }), fc.float({ noNaN: true })), { maxLength: 40 }), (points) => {
-        const events = points.map(([step, value], index) => metrics(index + 1, step, { loss: value }));
-        const atOnce = applyEvents(EMPTY_FEED, events);
-        const oneByOne = events.reduce((feed, event) => applyEvents(feed, [event]), EMPTY_FEED);
-        expect(oneByOne.series).toEqual(atOnce.series);
-        const steps = atOnce.series.loss?.steps ?? [];
-        expect(steps.every((step, index) => index === 0 || step > (steps[index - 1] ?? 0))).toBe(true);
-      }),
+      fc.property(
+        fc.array(fc.tuple(fc.integer({ min: 0, max: 20 }), fc.float({ noNaN: true })), { maxLength: 40 }),
+        (points) => {
+          const events = points.map(([step, value], index) => metrics(index + 1, step, { loss: value }));
+          const atOnce = applyEvents(EMPTY_FEED, events);
+          const oneByOne = events.reduce((feed, event) => applyEvents(feed, [event]), EMPTY_FEED);
+          expect(oneByOne.series).toEqual(atOnce.series);
+          const steps = atOnce.series.loss?.steps ?? [];
+          expect(steps.every((step, index) => index === 0 || step > (steps[index - 1] ?? 0))).toBe(true);
+        },
+      ),
     );
   });
 });

@@ -42,7 +42,10 @@ export function applyEvents(feed: RunFeed, events: readonly RunEvent[]): RunFeed
   if (events.length === 0) return feed;
   const seen = new Set(feed.seen);
   const series = new Map(
-    Object.entries(feed.series).map(([name, { steps, values }]) => [name, { steps: [...steps], values: [...values] }]),
+    Object.entries(feed.series).map(([name, { steps, values }]) => [
+      name,
+      { steps: [...steps], values: [...values] },
+    ]),
   );
   let { samples, progress, stateChanges, lastMetricsSeq, attempt } = feed;
 
@@ -72,7 +75,15 @@ export function applyEvents(feed: RunFeed, events: readonly RunEvent[]): RunFeed
         break;
     }
   }
-  return { series: Object.fromEntries(series), samples, progress, stateChanges, lastMetricsSeq, attempt, seen };
+  return {
+    series: Object.fromEntries(series),
+    samples,
+    progress,
+    stateChanges,
+    lastMetricsSeq,
+    attempt,
+    seen,
+  };
 }
 
 /**

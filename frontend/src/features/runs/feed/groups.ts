@@ -5,7 +5,10 @@ const CHARTS: readonly { title: string; pattern: RegExp; detail?: true }[] = [
   { title: "Learning rate", pattern: /learning_rate|(^|[/_])lr$/, detail: true },
   { title: "KL coefficient", pattern: /kl_(coef|beta)/, detail: true },
   { title: "Reward", pattern: /reward|scores?($|[/_])|gold/ },
-  { title: "KL to the reference", pattern: /^(objective|policy)?\/?(kl|kl_mean|kl_per_token|kl_to_reference)$/ },
+  {
+    title: "KL to the reference",
+    pattern: /^(objective|policy)?\/?(kl|kl_mean|kl_per_token|kl_to_reference)$/,
+  },
   { title: "Accuracy", pattern: /accuracy/ },
   { title: "Loss", pattern: /loss/ },
   { title: "Entropy", pattern: /entropy/ },

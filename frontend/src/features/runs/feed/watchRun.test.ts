@@ -19,7 +19,9 @@ class FakeStream extends EventTarget {
     this.readyState = 2;
   }
   say(type: string, data: unknown) {
-    this.dispatchEvent(new MessageEvent(type, { data: typeof data === "string" ? data : JSON.stringify(data) }));
+    this.dispatchEvent(
+      new MessageEvent(type, { data: typeof data === "string" ? data : JSON.stringify(data) }),
+    );
   }
   fail(readyState: number) {
     this.readyState = readyState;
@@ -27,7 +29,10 @@ class FakeStream extends EventTarget {
   }
 }
 
-const event = (seq: number): RunEvent => ({ type: "metrics", data: { seq, attempt: 1, step: seq, values: { loss: 1 } } });
+const event = (seq: number): RunEvent => ({
+  type: "metrics",
+  data: { seq, attempt: 1, step: seq, values: { loss: 1 } },
+});
 
 describe("watching a run", () => {
   let events: RunEvent[];

@@ -24,7 +24,13 @@ type Options = {
  * Follows a run: by server-sent events, and by polling the same table while the stream can't be had. Returns the function
  * that stops it.
  */
-export function watchRun({ url, poll, onEvents, onConnection, open = (to) => new EventSource(to) }: Options): () => void {
+export function watchRun({
+  url,
+  poll,
+  onEvents,
+  onConnection,
+  open = (to) => new EventSource(to),
+}: Options): () => void {
   let stopped = false;
   let source: EventSource | null = null;
   let waiting: RunEvent[] = [];

@@ -11,11 +11,18 @@ const SCHEMA = {
     name: { type: "string", maxLength: 8, description: "What to call it." },
     steps: { type: "integer", default: 40, minimum: 1, maximum: 100, description: "Rollouts." },
     learning_rate: { type: "number", default: 0.0001, exclusiveMinimum: 0, maximum: 1 },
-    kl_target: { anyOf: [{ type: "number", exclusiveMinimum: 0 }, { type: "null" }], default: null, title: "Kl" },
+    kl_target: {
+      anyOf: [{ type: "number", exclusiveMinimum: 0 }, { type: "null" }],
+      default: null,
+      title: "Kl",
+    },
     schedule: { $ref: "#/$defs/Schedule", default: "linear" },
     whiten: { type: "boolean", default: true },
     base_model: { type: "string", default: "" },
-    targets: { anyOf: [{ type: "array", items: { type: "string" } }, { type: "string" }], default: ["q", "v"] },
+    targets: {
+      anyOf: [{ type: "array", items: { type: "string" } }, { type: "string" }],
+      default: ["q", "v"],
+    },
   },
 };
 

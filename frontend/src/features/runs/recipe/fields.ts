@@ -25,7 +25,8 @@ export type FormValues = Record<string, string | boolean>;
 
 type Schema = Record<string, unknown>;
 
-const asSchema = (value: unknown): Schema => (typeof value === "object" && value !== null ? (value as Schema) : {});
+const asSchema = (value: unknown): Schema =>
+  typeof value === "object" && value !== null ? (value as Schema) : {};
 const asNumber = (value: unknown): number | undefined => (typeof value === "number" ? value : undefined);
 
 function resolve(schema: Schema, root: Schema): Schema {
@@ -44,7 +45,9 @@ export function fieldsOf(root: Schema): RecipeField[] {
 }
 
 function fieldOf(name: string, outer: Schema, root: Schema, required: boolean): RecipeField {
-  const options = Array.isArray(outer.anyOf) ? outer.anyOf.map((option) => resolve(asSchema(option), root)) : [];
+  const options = Array.isArray(outer.anyOf)
+    ? outer.anyOf.map((option) => resolve(asSchema(option), root))
+    : [];
   const present = options.filter((option) => option.type !== "null");
   const optional = present.length < options.length;
   const [only] = present;
@@ -66,7 +69,11 @@ function fieldOf(name: string, outer: Schema, root: Schema, required: boolean): 
     default: outer.default,
     optional,
     required,
-    choices: Array.isArray(schema.enum) ? schema.enum : schema.const !== undefined ? [schema.const as string] : [],
+    choices: Array.isArray(schema.enum)
+      ? schema.enum
+      : schema.const !== undefined
+        ? [schema.const as string]
+        : [],
     ...Object.fromEntries(Object.entries(numbers).filter(([, value]) => value !== undefined)),
   };
 }
@@ -99,8 +106,10 @@ export function defaultValues(fields: readonly RecipeField[]): FormValues {
 }
 
 export function boundsText(field: RecipeField): string {
-  const low = field.minimum !== undefined ? `≥ ${field.minimum}` : field.above !== undefined ? `> ${field.above}` : "";
-  const high = field.maximum !== undefined ? `≤ ${field.maximum}` : field.below !== undefined ? `< ${field.below}` : "";
+  const low =
+    field.minimum !== undefined ? `≥ ${field.minimum}` : field.above !== undefined ? `> ${field.above}` : "";
+  const high =
+    field.maximum !== undefined ? `≤ ${field.maximum}` : field.below !== undefined ? `< ${field.below}` : "";
   return [low, high].filter(Boolean).join(", ");
 }
 
@@ -120,7 +129,9 @@ export function parse(field: RecipeField, typed: string | boolean): Parsed {
       return parseNumber(field, text);
     case "choice": {
       const choice = field.choices.find((option) => String(option) === text);
-      return choice === undefined ? { error: `Choose one of ${field.choices.join(", ")}.` } : { value: choice };
+      return choice === undefined
+        ? { error: `Choose one of ${field.choices.join(", ")}.` }
+        : { value: choice };
     }
     case "json":
       try {

@@ -1,0 +1,131 @@
+import { Button } from "@mantine/core";
+import { useMutation, useQueryClient } from "@tanstack/react-query";
+import { type DragEvent, useRef, useState } from "react";
+import type { ImportReport } from "@/api/types";
+import { bytes, count, plural } from "@/shared/format";
+import { Icon } from "@/shared/Icon";
+import { projectQuery } from "@/shared/session";
+import { Notice, Panel, ProblemNotice, Stats } from "@/shared/ui";
+import ui from "@/shared/ui.module.css";
+import { importFile } from "../api/data";
+import styles from "./data.module.css";
+
+const SHOWN_ERRORS = 100;
+
+function Report({ report, file }: { report: ImportReport; file: string }) {
+  const landed = report.prompts + report.responses + report.tasks + report.rankings;
+  const bad = report.errors.length;
+  return (
+    <div className={ui.stack} data-testid="import-report">
+      <Notice
+        tone={bad > 0 ? "warn" : "good"}
+        title={
+          landed === 0 && bad === 0
+            ? `${file} was already here; nothing changed`
+            : `${file}: ${plural(report.read, "line")} read as ${report.format}${bad ? `, ${plural(bad, "line")} could not be used` : ""}`
+        }
+      >
+        {report.notices.map((notice) => (
+          <p key={notice}>{notice}</p>
+        ))}
+      </Notice>
+      <Stats
+        items={[
+          { label: "new prompts", value: count(report.prompts) },
+          { label: "new responses", value: count(report.responses) },
+          { label: "new tasks", value: count(report.tasks) },
+          { label: "new rankings", value: count(report.rankings) },
+          { label: "already here", value: count(report.unchanged) },
+        ]}
+      />
+      {bad > 0 && (
+        <div className={styles.errors}>
+          <table className={ui.table}>
+            <thead>
+              <tr>
+                <th className={ui.number}>Line</th>
+                <th>Why it was left out</th>
+              </tr>
+            </thead>
+            <tbody>
+              {report.errors.slice(0, SHOWN_ERRORS).map((error) => (
+                <tr key={`${error.line} ${error.reason}`}>
+                  <td className={ui.number}>{count(error.line)}</td>
+                  <td>{error.reason}</td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+          {bad > SHOWN_ERRORS && <p className={styles.more}>and {plural(bad - SHOWN_ERRORS, "more line")}</p>}
+        </div>
+      )}
+    </div>
+  );
+}
+
+export function ImportPanel({ slug }: { slug: string }) {
+  const queryClient = useQueryClient();
+  const input = useRef<HTMLInputElement>(null);
+  const [over, setOver] = useState(false);
+  const load = useMutation({
+    mutationFn: (file: File) => importFile(slug, file),
+    onSettled: () => queryClient.invalidateQueries({ queryKey: projectQuery(slug).queryKey }),
+  });
+
+  function take(file: File | undefined) {
+    if (file && !load.isPending) load.mutate(file);
+  }
+
+  function onDrop(event: DragEvent) {
+    event.preventDefault();
+    setOver(false);
+    take(event.dataTransfer.files[0]);
+  }
+
+  return (
+    <Panel title="Import">
+      <div className={ui.stack}>
+        {/* biome-ignore lint/a11y/noStaticElementInteractions: dropping is a shortcut; the button inside does the same */}
+        <div
+          className={styles.drop}
+          data-over={over}
+          data-testid="import-drop"
+          onDragOver={(event) => {
+            event.preventDefault();
+            setOver(true);
+          }}
+          onDragLeave={() => setOver(false)}
+          onDrop={onDrop}
+        >
+          <Icon name="upload" size={22} />
+          <p>
+            {load.isPending
+              ? `Reading ${load.variables.name} (${bytes(load.variables.size)})…`
+              : "Drop a file of prompts and responses here"}
+          </p>
+          <p className={ui.dim}>
+            .jsonl, .jsonl.gz, .csv or .parquet. The format is recognised; loading a file again adds nothing
+            twice.
+          </p>
+          <Button variant="default" size="xs" loading={load.isPending} onClick={() => input.current?.click()}>
+            Choose a file
+          </Button>
+          <input
+            ref={input}
+            type="file"
+            className="visually-hidden"
+            aria-label="File to import"
+            tabIndex={-1}
+            accept=".jsonl,.json,.gz,.csv,.parquet"
+            onChange={(event) => {
+              take(event.currentTarget.files?.[0]);
+              event.currentTarget.value = "";
+            }}
+          />
+        </div>
+        {load.isError && <ProblemNotice error={load.error} />}
+        {load.isSuccess && <Report report={load.data} file={load.variables.name} />}
+      </div>
+    </Panel>
+  );
+}

@@ -1,0 +1,18 @@
+import { queryOptions } from "@tanstack/react-query";
+import { api, unwrap } from "@/api/client";
+import type { Model } from "@/api/types";
+
+export const modelsQuery = (project: string) =>
+  queryOptions({
+    queryKey: ["models", project],
+    queryFn: async (): Promise<Model[]> =>
+      (await unwrap(api.GET("/api/v1/models/", { params: { query: { project } } }))).results,
+  });
+
+export async function promoteModel(id: string): Promise<Model> {
+  return unwrap(api.POST("/api/v1/models/{model_id}/promote", { params: { path: { model_id: id } } }));
+}
+
+export async function archiveModel(id: string): Promise<Model> {
+  return unwrap(api.POST("/api/v1/models/{model_id}/archive", { params: { path: { model_id: id } } }));
+}

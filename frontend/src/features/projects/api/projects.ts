@@ -1,0 +1,36 @@
+import { queryOptions } from "@tanstack/react-query";
+import { api, unwrap } from "@/api/client";
+import type { Preset, Project } from "@/api/types";
+
+export const projectsQuery = queryOptions({
+  queryKey: ["projects"],
+  queryFn: async (): Promise<Project[]> => (await unwrap(api.GET("/api/v1/projects/"))).results,
+});
+
+export const progressQuery = (slug: string) =>
+  queryOptions({
+    queryKey: ["projects", slug, "progress"],
+    queryFn: () => unwrap(api.GET("/api/v1/projects/{slug}/progress/", { params: { path: { slug } } })),
+  });
+
+export const qualityQuery = (slug: string) =>
+  queryOptions({
+    queryKey: ["projects", slug, "quality"],
+    queryFn: () => unwrap(api.GET("/api/v1/projects/{slug}/quality/", { params: { path: { slug } } })),
+  });
+
+export const leaderboardQuery = (slug: string) =>
+  queryOptions({
+    queryKey: ["projects", slug, "leaderboard"],
+    queryFn: () => unwrap(api.GET("/api/v1/projects/{slug}/leaderboard/", { params: { path: { slug } } })),
+  });
+
+export type NewProject = { slug: string; name: string; preset: Preset; overlap: number; guidelines: string };
+
+export async function createProject(body: NewProject): Promise<Project> {
+  return unwrap(api.POST("/api/v1/projects/", { body }));
+}
+
+export async function updateProject(slug: string, body: { guidelines?: string }): Promise<Project> {
+  return unwrap(api.PATCH("/api/v1/projects/{slug}/", { params: { path: { slug } }, body }));
+}

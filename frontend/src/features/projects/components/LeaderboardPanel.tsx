@@ -1,0 +1,59 @@
+import { useQuery } from "@tanstack/react-query";
+import type { LeaderboardRow } from "@/api/types";
+import { count, metric } from "@/shared/format";
+import { Panel } from "@/shared/ui";
+import ui from "@/shared/ui.module.css";
+import { leaderboardQuery } from "../api/projects";
+import styles from "./projects.module.css";
+
+/** Where a value stands between the lowest and the highest bound of all rows, in percent. */
+function scaleOf(rows: readonly LeaderboardRow[]): (value: number) => number {
+  const low = Math.min(...rows.map((row) => row.low));
+  const high = Math.max(...rows.map((row) => row.high));
+  return (value) => (high > low ? ((value - low) / (high - low)) * 100 : 50);
+}
+
+export function LeaderboardPanel({ slug }: { slug: string }) {
+  const { data: rows } = useQuery(leaderboardQuery(slug));
+  if (!rows || rows.length === 0) return null;
+  const at = scaleOf(rows);
+  return (
+    <Panel
+      title="Leaderboard"
+      flush
+      aside={<span className={ui.dim}>Bradley–Terry strength with bootstrap intervals</span>}
+    >
+      <div className={ui.tableWrap}>
+        <table className={ui.table}>
+          <thead>
+            <tr>
+              <th>Model</th>
+              <th className={ui.number}>Strength</th>
+              <th>Interval</th>
+              <th className={ui.number}>Won</th>
+              <th className={ui.number}>Lost</th>
+              <th className={ui.number}>Tied</th>
+            </tr>
+          </thead>
+          <tbody>
+            {rows.map((row) => (
+              <tr key={row.model}>
+                <td className={ui.mono}>{row.model}</td>
+                <td className={ui.number}>{metric(Number(row.strength.toFixed(2)))}</td>
+                <td>
+                  <div className={styles.interval} title={`${row.low.toFixed(2)} to ${row.high.toFixed(2)}`}>
+                    <i style={{ left: `${at(row.low)}%`, width: `${at(row.high) - at(row.low)}%` }} />
+                    <b style={{ left: `${at(row.strength)}%` }} />
+                  </div>
+                </td>
+                <td className={ui.number}>{count(row.wins)}</td>
+                <td className={ui.number}>{count(row.losses)}</td>
+                <td className={ui.number}>{count(row.ties)}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </Panel>
+  );
+}

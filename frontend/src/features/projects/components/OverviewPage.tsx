@@ -1,0 +1,260 @@
+import { Button, Textarea } from "@mantine/core";
+import { useMutation, useQuery, useQueryClient, useSuspenseQuery } from "@tanstack/react-query";
+import { Link, useParams } from "@tanstack/react-router";
+import { type ReactNode, useState } from "react";
+import type { Me, Progress, Project } from "@/api/types";
+import { count, duration, percent, plural } from "@/shared/format";
+import { Markdown } from "@/shared/markdown/Markdown";
+import { may, meQuery, projectQuery } from "@/shared/session";
+import { Badge, Bar, Page, Panel, ProblemNotice, Stats } from "@/shared/ui";
+import ui from "@/shared/ui.module.css";
+import { progressQuery, qualityQuery, updateProject } from "../api/projects";
+import { LeaderboardPanel } from "./LeaderboardPanel";
+import styles from "./projects.module.css";
+
+type Step = { title: string; text: string; action: ReactNode };
+
+/** Rankings enough for a first reward model to learn anything from; fewer is allowed, and mostly noise. */
+const ENOUGH_RANKINGS = 50;
+
+/** The one thing that most moves the project on, for this person. */
+function nextStep(me: Me, project: Project): Step | null {
+  const { counts, slug } = project;
+  const go = (to: "data" | "rank" | "runs/new" | "members", label: string, kind?: string) => (
+    <Button
+      renderRoot={(props) => (
+        <Link {...props} to={`/projects/$slug/${to}`} params={{ slug }} {...(kind && { search: { kind } })} />
+      )}
+    >
+      {label}
+    </Button>
+  );
+  if (may.manage(me, project) && counts.tasks === 0) {
+    return {
+      title: "Bring in something to rank",
+      text: "Drop a file of prompts with responses on the Data page. Formats are recognised, and every line that can’t be used is named with its reason.",
+      action: go("data", "Import data"),
+    };
+  }
+  if (me.is_admin && counts.rankings >= ENOUGH_RANKINGS) {
+    return {
+      title: "Close the loop",
+      text: `${plural(counts.rankings, "ranking")} give ${plural(counts.comparisons, "comparison")} to learn from. A reward model turns them into a score, and the score improves the policy.`,
+      action: go("runs/new", "Train a reward model", "reward_model"),
+    };
+  }
+  if (may.rank(me, project) && counts.open_tasks > 0 && project.state === "active") {
+    return {
+      title: counts.my_rankings > 0 ? "Go on ranking" : "Rank your first task",
+      text: `${plural(counts.open_tasks, "task")} ${counts.open_tasks === 1 ? "waits" : "wait"}. You put the responses to a prompt in order, best first; every key is shown by pressing ?.`,
+      action: go("rank", "Start ranking"),
+    };
+  }
+  if (may.manage(me, project) && counts.open_tasks > 0) {
+    return {
+      title: "Invite people to rank",
+      text: `${plural(counts.open_tasks, "task")} ${counts.open_tasks === 1 ? "is" : "are"} open, and each wants ${plural(project.overlap, "ranking")}.`,
+      action: go("members", "Add members"),
+    };
+  }
+  if (me.is_admin && counts.tasks > 0) {
+    return {
+      title: "Ask for new responses",
+      text: "Everything is ranked. Let a policy answer prompts: its answers become the next tasks.",
+      action: go("runs/new", "Sample responses", "sample"),
+    };
+  }
+  return null;
+}
+
+function Days({ days }: { days: Progress["per_day"] }) {
+  const most = Math.max(1, ...days.map((day) => day.rankings));
+  return (
+    <>
+      <ol className={styles.days} aria-label="Rankings per day">
+        {days.map((day) => (
+          <li
+            key={day.date}
+            style={{ height: `${(day.rankings / most) * 100}%` }}
+            title={`${day.date}: ${plural(day.rankings, "ranking")}`}
+          >
+            <span className="visually-hidden">
+              {day.date}: {day.rankings}
+            </span>
+          </li>
+        ))}
+      </ol>
+      <div className={styles.dayEnds}>
+        <span>{days[0]?.date}</span>
+        <span>at most {count(most)} a day</span>
+        <span>{days.length > 1 && days.at(-1)?.date}</span>
+      </div>
+    </>
+  );
+}
+
+function QualityPanels({ slug }: { slug: string }) {
+  const progress = useQuery(progressQuery(slug));
+  const quality = useQuery(qualityQuery(slug));
+  const agreement = quality.data?.pairwise_agreement;
+  return (
+    <>
+      {progress.isError && <ProblemNotice error={progress.error} />}
+      {progress.data && progress.data.per_day.length > 0 && (
+        <Panel title="Rankings per day">
+          <Days days={progress.data.per_day} />
+        </Panel>
+      )}
+      {progress.data && progress.data.annotators.length > 0 && (
+        <Panel
+          title="Annotators"
+          flush
+          aside={
+            agreement !== null &&
+            agreement !== undefined &&
+            quality.data && (
+              <span
+                className={ui.dim}
+                title="How often two people who saw the same pair preferred the same response"
+              >
+                agree on {percent(agreement)} of {plural(quality.data.n_pairs, "shared pair")}
+              </span>
+            )
+          }
+        >
+          <div className={ui.tableWrap}>
+            <table className={ui.table}>
+              <thead>
+                <tr>
+                  <th>Annotator</th>
+                  <th className={ui.number}>Rankings</th>
+                  <th className={ui.number}>Median time</th>
+                </tr>
+              </thead>
+              <tbody>
+                {progress.data.annotators.map((annotator) => (
+                  <tr key={annotator.username}>
+                    <td>{annotator.username}</td>
+                    <td className={ui.number}>{count(annotator.rankings)}</td>
+                    <td className={ui.number}>
+                      {annotator.median_seconds === null ? "–" : duration(annotator.median_seconds)}
+                    </td>
+                  </tr>
+                ))}
+              </tbody>
+            </table>
+          </div>
+        </Panel>
+      )}
+      <LeaderboardPanel slug={slug} />
+    </>
+  );
+}
+
+function Guidelines({ project, editable }: { project: Project; editable: boolean }) {
+  const queryClient = useQueryClient();
+  const [text, setText] = useState<string | null>(null);
+  const save = useMutation({
+    mutationFn: (guidelines: string) => updateProject(project.slug, { guidelines }),
+    onSuccess: async () => {
+      await queryClient.invalidateQueries({ queryKey: projectQuery(project.slug).queryKey });
+      setText(null);
+    },
+  });
+  const editButton = editable && text === null && (
+    <Button size="compact-xs" variant="subtle" onClick={() => setText(project.guidelines)}>
+      Edit
+    </Button>
+  );
+  return (
+    <Panel title="Guidelines" aside={editButton}>
+      {text !== null ? (
+        <div className={ui.stack}>
+          <Textarea
+            aria-label="Guidelines, in Markdown"
+            autosize
+            minRows={8}
+            maxRows={24}
+            value={text}
+            onChange={(event) => setText(event.currentTarget.value)}
+          />
+          {save.isError && <ProblemNotice error={save.error} />}
+          <div className={ui.actions}>
+            <Button size="xs" loading={save.isPending} onClick={() => save.mutate(text)}>
+              Save
+            </Button>
+            <Button size="xs" variant="default" onClick={() => setText(null)}>
+              Cancel
+            </Button>
+          </div>
+        </div>
+      ) : project.guidelines.trim() ? (
+        <Markdown text={project.guidelines} />
+      ) : (
+        <p className={ui.dim}>
+          None written.{" "}
+          {editable ? "Two paragraphs on what makes a response better save many disagreements." : ""}
+        </p>
+      )}
+    </Panel>
+  );
+}
+
+export function OverviewPage() {
+  const { slug } = useParams({ from: "/shell/projects/$slug/" });
+  const { data: me } = useSuspenseQuery(meQuery);
+  const { data: project } = useSuspenseQuery(projectQuery(slug));
+  if (!me) return null;
+  const { counts } = project;
+  const step = nextStep(me, project);
+  const done = counts.tasks - counts.open_tasks;
+  const manages = may.manage(me, project);
+
+  return (
+    <Page
+      title={project.name}
+      lead={
+        <>
+          {project.state !== "active" && (
+            <>
+              <Badge tone="warn">{project.state}</Badge>{" "}
+            </>
+          )}
+          {counts.tasks > 0
+            ? `${count(done)} of ${plural(counts.tasks, "task")} done, ${plural(project.overlap, "ranking")} wanted for each.`
+            : "No tasks yet."}
+        </>
+      }
+    >
+      {counts.tasks > 0 && <Bar share={done / counts.tasks} label="Tasks done" />}
+      {step && (
+        <section className={styles.next} aria-label="What to do next">
+          <div>
+            <h2>{step.title}</h2>
+            <p>{step.text}</p>
+          </div>
+          {step.action}
+        </section>
+      )}
+      <Stats
+        items={
+          manages
+            ? [
+                { label: "prompts", value: count(counts.prompts) },
+                { label: "responses", value: count(counts.responses) },
+                { label: "open tasks", value: count(counts.open_tasks) },
+                { label: "rankings", value: count(counts.rankings) },
+                { label: "comparisons", value: count(counts.comparisons) },
+              ]
+            : [
+                { label: "ranked by you", value: count(counts.my_rankings) },
+                { label: "open tasks", value: count(counts.open_tasks) },
+                { label: "rankings by all", value: count(counts.rankings) },
+              ]
+        }
+      />
+      {may.readQuality(me, project) && <QualityPanels slug={slug} />}
+      <Guidelines project={project} editable={manages} />
+    </Page>
+  );
+}

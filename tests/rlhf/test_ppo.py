@@ -202,7 +202,8 @@ def test_every_number_is_finite_and_has_its_familiar_name(folders: tuple[Path, P
     run(folders, tmp_path / "out", report)
     names = {
         "objective/kl", "objective/scores", "objective/rlhf_reward", "policy/approxkl_avg",
-        "policy/clipfrac_avg", "policy/entropy", "loss/policy_avg", "loss/value_avg", "val/ratio", "val/explained_variance",
+        "policy/clipfrac_avg", "policy/entropy", "loss/policy_avg", "loss/value_avg", "val/ratio",
+        "val/explained_variance",
         "lengths/response_mean", "eos_rate", "kl_coefficient", "learning_rate",
     }  # fmt: skip
     for _, row in report.metric_rows:

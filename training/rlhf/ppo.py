@@ -31,7 +31,7 @@ from torch import nn
 
 from training.rlhf import advantages, chat, losses
 from training.rlhf.generation import generate
-from training.rlhf.loading import save_model
+from training.rlhf.loading import ModelSource, save_model
 from training.rlhf.logprobs import token_log_probs
 from training.rlhf.messages import Messages
 from training.rlhf.rates import rate_factor, rate_for
@@ -65,8 +65,8 @@ class PPOResult:
 def train(
     config: PPOConfig,
     *,
-    policy: str | Path,
-    reward_model: str | Path,
+    policy: ModelSource,
+    reward_model: ModelSource,
     prompts: Sequence[Messages],
     out_dir: str | Path,
     report: Reporter | None = None,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from training.rlhf import chat
 from training.rlhf.batching import Group
 from training.rlhf.generation import Completion, generate
-from training.rlhf.loading import load_policy, load_reward_model
+from training.rlhf.loading import ModelSource, open_policy, open_reward_model
 from training.rlhf.logprobs import token_log_probs
 from training.rlhf.messages import Messages
 from training.rlhf.report import Reporter
@@ -79,11 +78,11 @@ class MicroBatch:
         return self.input_ids, self.attention_mask, self.wanted
 
 
-def load_models(policy: str | Path, reward_model: str | Path) -> Models:
+def load_models(policy: ModelSource, reward_model: ModelSource) -> Models:
     """Load both; the reference is a frozen copy of the policy, the critic a trainable copy of the reward
     model."""
-    actor, tokenizer = load_policy(policy)
-    judge, judge_tokenizer = load_reward_model(reward_model)
+    actor, tokenizer = open_policy(policy)
+    judge, judge_tokenizer = open_reward_model(reward_model)
     if tokenizer.get_vocab() != judge_tokenizer.get_vocab():
         raise ValueError(
             "the reward model reads other tokens than the policy writes: train it from this policy"

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from rest_framework.test import APIClient
+
+from annotation.models import Assignment, RankingTask, User
+from tests.annotation.answering import next_of
+
+HALF = b'"\\ud83d"'
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"{", "not JSON"),
+        (b"\xff\xfe{}", "not UTF-8"),
+        (b"[" * 100_000, "too deeply"),
+        (b'{"draft": {"a": "\\u0000"}}', "NUL"),
+        (b'{"draft": {"\\u0000": 1}}', "NUL"),
+        (b'{"draft": {"a": ' + HALF + b"}}", "half a character"),
+        (b'{"version": NaN}', "NaN"),
+        (b'{"draft": {"a": 1e400}}', "too large"),
+        (b'{"version": ' + b"9" * 5000 + b"}", "not JSON"),
+    ],
+)
+def test_a_body_that_can_not_be_stored_is_refused_with_the_reason(
+    client_of: Callable[[User | None], APIClient],
+    alice: User,
+    tasks: list[RankingTask],
+    body: bytes,
+    reason: str,
+) -> None:
+    desk = client_of(alice)
+    url = f"/api/v1/assignments/{next_of(desk)['id']}/draft"
+    response = desk.put(url, body, content_type="application/json")
+    assert response.status_code == 400
+    assert response["Content-Type"] == "application/problem+json"
+    assert reason in response.json()["detail"]
+    assert Assignment.objects.get().draft is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"[]", b'"text"', b"null", b"7", b'{"token": []}', b'{"token": "x", "version": "y", "draft": 3}'],
+)
+def test_json_of_a_wrong_shape_is_refused_by_field(
+    client_of: Callable[[User | None], APIClient], alice: User, tasks: list[RankingTask], body: bytes
+) -> None:
+    desk = client_of(alice)
+    url = f"/api/v1/assignments/{next_of(desk)['id']}/draft"
+    response = desk.put(url, body, content_type="application/json")
+    assert response.status_code == 422
+    assert response.json()["errors"]
+
+
+def test_text_with_escapes_that_mean_something_is_kept(
+    client_of: Callable[[User | None], APIClient], alice: User, tasks: list[RankingTask]
+) -> None:
+    desk = client_of(alice)
+    shown = next_of(desk)
+    body = (
+        b'{"token": "' + shown["token"].encode() + b'", "version": 0, '
+        b'"draft": {"a": "\\ud83d\\ude00 \\\\u0000 \\u00e9"}}'
+    )
+    response = desk.put(f"/api/v1/assignments/{shown['id']}/draft", body, content_type="application/json")
+    assert response.status_code == 200
+    assert Assignment.objects.get().draft == {"a": "😀 \\u0000 é"}

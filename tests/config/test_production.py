@@ -1,0 +1,109 @@
+"""RANKLOOP_ENV=production starts with safe values and refuses each unsafe one by name."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+from config.safety import unsafe
+
+SAFE = {
+    "RANKLOOP_ENV": "production",
+    "SECRET_KEY": "q3Vt7WkPz0sYb8LmN2xRc5HdF9gJ1aQeU4iOoTnBvXyZwKhM6pSlDrEjCfGu0AtI",
+    "ALLOWED_HOSTS": "rank.example.org",
+    "CSRF_TRUSTED_ORIGINS": "https://rank.example.org",
+    "DATABASE_URL": "postgresql://rankloop:word@postgres:5432/rankloop?sslmode=require",
+    "BROKER_URL": "redis://valkey:6379/0",
+}
+
+
+def check(state: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """`manage.py check` with exactly these variables."""
+    own = {"PATH": os.environ["PATH"], "RANKLOOP_STATE": str(state)}
+    return subprocess.run(
+        [sys.executable, "manage.py", "check"],
+        cwd=settings.BASE_DIR,
+        env=own | variables,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_safe_values_start(tmp_path: Path) -> None:
+    started = check(tmp_path, **SAFE)
+    assert started.returncode == 0, started.stderr
+    assert not (tmp_path / "secret-key").exists()
+
+
+def test_all_reasons_are_given_at_once_and_nothing_is_made_up(tmp_path: Path) -> None:
+    refused = check(tmp_path, RANKLOOP_ENV="production")
+    assert refused.returncode != 0
+    for name in ("SECRET_KEY", "ALLOWED_HOSTS", "DATABASE_URL", "BROKER_URL"):
+        assert f"- {name} is missing" in refused.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "reason"),
+    [
+        ("SECRET_KEY", "", "SECRET_KEY is missing"),
+        ("SECRET_KEY", "short", "SECRET_KEY can be guessed"),
+        ("SECRET_KEY", "abcabcabc" * 10, "SECRET_KEY can be guessed"),
+        ("SECRET_KEY", "django-insecure-q3Vt7WkPz0sYb8LmN2xRc5HdF9gJ1aQeU4iOo", "SECRET_KEY is an example"),
+        ("SECRET_KEY", "please-CHANGE-me-q3Vt7WkPz0sYb8LmN2xRc5HdF9gJ1aQeU4iOo", "SECRET_KEY is an example"),
+        ("ALLOWED_HOSTS", "", "ALLOWED_HOSTS is missing"),
+        ("ALLOWED_HOSTS", "*", "ALLOWED_HOSTS has '*'"),
+        ("ALLOWED_HOSTS", "rank.example.org,*", "ALLOWED_HOSTS has '*'"),
+        ("ALLOWED_HOSTS", "*.example.org", "ALLOWED_HOSTS has '*.example.org'"),
+        ("CSRF_TRUSTED_ORIGINS", "https://*", "CSRF_TRUSTED_ORIGINS has 'https://*'"),
+        ("CSRF_TRUSTED_ORIGINS", "rank.example.org", "CSRF_TRUSTED_ORIGINS has 'rank.example.org'"),
+        ("CSRF_TRUSTED_ORIGINS", "http://rank.example.org", "plain http"),
+        ("DATABASE_URL", "", "DATABASE_URL is missing"),
+        ("BROKER_URL", "", "BROKER_URL is missing"),
+    ],
+)
+def test_each_unsafe_value_is_refused_alone(variable: str, value: str, reason: str) -> None:
+    values = SAFE | {variable: value}
+    (found,) = unsafe(
+        secret_key=values["SECRET_KEY"],
+        allowed_hosts=[host for host in values["ALLOWED_HOSTS"].split(",") if host],
+        csrf_trusted_origins=values["CSRF_TRUSTED_ORIGINS"].split(","),
+        database_url=values["DATABASE_URL"],
+        broker_url=values["BROKER_URL"],
+    )
+    assert reason in found
+
+
+def test_an_unknown_environment_is_refused(tmp_path: Path) -> None:
+    refused = check(tmp_path, **SAFE | {"RANKLOOP_ENV": "prod"})
+    assert refused.returncode != 0
+    assert "RANKLOOP_ENV='prod' is unknown" in refused.stderr
+
+
+def test_a_database_that_is_not_postgres_is_refused(tmp_path: Path) -> None:
+    refused = check(tmp_path, **SAFE | {"DATABASE_URL": "mysql://db/rankloop"})
+    assert refused.returncode != 0
+    assert "DATABASE_URL must begin with postgresql://" in refused.stderr
+
+
+def test_secrets_may_come_from_files(tmp_path: Path) -> None:
+    files = {}
+    for name in ("SECRET_KEY", "DATABASE_URL", "BROKER_URL"):
+        (tmp_path / name).write_text(f"{SAFE[name]}\n")
+        files[f"{name}_FILE"] = str(tmp_path / name)
+    plain = {name: value for name, value in SAFE.items() if f"{name}_FILE" not in files}
+    started = check(tmp_path / "state", **plain, **files)
+    assert started.returncode == 0, started.stderr
+
+
+def test_a_secret_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    refused = check(tmp_path, **SAFE | {"SECRET_KEY_FILE": str(tmp_path / "none")})
+    assert refused.returncode != 0
+    assert "SECRET_KEY_FILE" in refused.stderr

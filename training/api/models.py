@@ -26,7 +26,7 @@ class ModelsView(generics.ListAPIView[ModelVersion]):
     serializer_class = serializers.ModelSerializer
     pagination_class = NewestFirst
 
-    def get_queryset(self) -> ProjectOwnedQuerySet[Any]:
+    def get_queryset(self) -> ProjectOwnedQuerySet[ModelVersion]:
         visible = ModelVersion.objects.with_lineage().visible_to(user_of(self.request))
         kind = self.request.query_params.get("kind")
         chosen = visible.filter(kind=kind) if kind else visible
@@ -75,7 +75,7 @@ class LoopsView(generics.ListAPIView[Loop]):
     serializer_class = serializers.LoopSerializer
     pagination_class = NewestFirst
 
-    def get_queryset(self) -> ProjectOwnedQuerySet[Any]:
+    def get_queryset(self) -> ProjectOwnedQuerySet[Loop]:
         visible = Loop.objects.select_related("project").visible_to(user_of(self.request))
         return visible.of_project(self.request.query_params.get("project"))
 

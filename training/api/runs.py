@@ -51,7 +51,7 @@ class RunsView(generics.ListAPIView[TrainingRun]):
     serializer_class = serializers.RunSerializer
     pagination_class = NewestFirst
 
-    def get_queryset(self) -> ProjectOwnedQuerySet[Any]:
+    def get_queryset(self) -> ProjectOwnedQuerySet[TrainingRun]:
         runs = TrainingRun.objects.with_names().visible_to(user_of(self.request))
         return runs.of_project(self.request.query_params.get("project"))
 

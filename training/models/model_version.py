@@ -9,7 +9,25 @@ from django.db import models
 from django.db.models import Q
 
 from annotation.ids import uuid7
-from training.querysets import ModelVersionQuerySet
+from annotation.models import Project
+from training.querysets import ProjectOwnedQuerySet
+
+
+class ModelVersionQuerySet(ProjectOwnedQuerySet["ModelVersion"]):
+    def with_lineage(self) -> ModelVersionQuerySet:
+        """With project, parent and run, in one query."""
+        return self.select_related("project", "parent", "run")
+
+    def usable(self, *, project: Project, kind: str) -> ModelVersionQuerySet:
+        """What a run of the project may take as its input of this kind."""
+        return self.filter(project=project, kind=kind).exclude(stage="archived")
+
+    def default_for(self, *, project: Project, kind: str) -> ModelVersion | None:
+        """The production model if there is one, else the newest; None where there is neither."""
+        in_production = models.Case(
+            models.When(stage="production", then=1), default=0, output_field=models.IntegerField()
+        )
+        return self.usable(project=project, kind=kind).order_by(in_production.desc(), "-created_at").first()
 
 
 class ModelVersion(models.Model):

@@ -11,7 +11,13 @@ from django.db.models import Q
 from django.db.models.functions import Now
 
 from annotation.ids import uuid7
-from training.querysets import RunQuerySet
+from training.querysets import ProjectOwnedQuerySet
+
+
+class RunQuerySet(ProjectOwnedQuerySet["TrainingRun"]):
+    def with_names(self) -> RunQuerySet:
+        """With what a serializer shows of project and launcher, in one query."""
+        return self.select_related("project", "created_by")
 
 
 class TrainingRun(models.Model):

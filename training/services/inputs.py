@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from uuid import UUID
 
-from annotation.services.snapshots import freeze_snapshot
 from django.db.models import Q
 
 from annotation.models import Comparison, DatasetSnapshot, Project, Prompt, User
+from annotation.services.snapshots import freeze_snapshot
 from config.problems import FieldProblem, Problem
 from training.models import ModelVersion
 from training.recipes import MODEL_INPUTS, RunKind

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import cast
 
 import torch
-from annotation.services.snapshots import snapshot_path
 
 from annotation.models import DatasetSnapshot
 from annotation.services.content import ResponseDraft, TaskDraft
+from annotation.services.snapshots import snapshot_path
 from training import recipes
 from training.models import ModelVersion, TrainingRun
 from training.rlhf import evaluation, ppo, rejection_sampling, reward_model, sampling, sft, world

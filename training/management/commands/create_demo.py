@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from training.services.demo import DemoRunFailed, create_demo
+
+
+class Command(BaseCommand):
+    help = "Create the demo project with people, a first policy and responses to rank; again changes nothing."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--json", action="store_true", help="print what there is as one JSON object")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        def tell(line: str) -> None:
+            if not options["json"]:
+                self.stdout.write(line)
+
+        try:
+            demo = create_demo(tell=tell)
+        except DemoRunFailed as error:
+            raise CommandError(str(error)) from None
+        counts = {
+            "project": demo.project.slug,
+            "prompts": demo.project.prompts.count(),
+            "tasks": demo.project.tasks.count(),
+            "models": list(demo.project.model_versions.order_by("created_at").values_list("name", flat=True)),
+            "new_users": sorted(demo.passwords),
+            "logins": str(demo.logins),
+        }
+        if options["json"]:
+            self.stdout.write(json.dumps(counts))
+            return
+        self.stdout.write(f"The demo has {counts['prompts']} prompts and {counts['tasks']} tasks to rank.")
+        for name, password in demo.passwords.items():
+            self.stdout.write(f"  {name:<12} {password}")
+        self.stdout.write(f"The log-ins are kept in {demo.logins}.")

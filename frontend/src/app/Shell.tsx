@@ -1,4 +1,4 @@
-import { ActionIcon, Menu, useComputedColorScheme, useMantineColorScheme } from "@mantine/core";
+import { ActionIcon, useComputedColorScheme, useMantineColorScheme } from "@mantine/core";
 import { useQuery, useQueryClient, useSuspenseQuery } from "@tanstack/react-query";
 import { Link, Outlet, useParams, useRouter } from "@tanstack/react-router";
 import { api, rememberCsrfToken, unwrap } from "@/api/client";
@@ -98,20 +98,23 @@ export function Shell() {
         {slug ? <ProjectTabs slug={slug} me={me} /> : <div className={styles.project} />}
         <div className={styles.right}>
           <ColorSchemeButton />
-          <Menu position="bottom-end" width={200}>
-            <Menu.Target>
-              <button type="button" className={styles.user} aria-label={`Account of ${me.username}`}>
-                {(me.name || me.username).slice(0, 1).toUpperCase()}
-              </button>
-            </Menu.Target>
-            <Menu.Dropdown>
-              <Menu.Label>
-                {me.name || me.username}
-                {me.is_admin && " · admin"}
-              </Menu.Label>
-              <Menu.Item onClick={() => void logOut()}>Log out</Menu.Item>
-            </Menu.Dropdown>
-          </Menu>
+          <button
+            type="button"
+            className={styles.user}
+            popoverTarget="account"
+            aria-label={`Account of ${me.username}`}
+          >
+            {(me.name || me.username).slice(0, 1).toUpperCase()}
+          </button>
+          <div id="account" popover="auto" className={styles.account}>
+            <p>
+              {me.name || me.username}
+              {me.is_admin && " · admin"}
+            </p>
+            <button type="button" onClick={() => void logOut()}>
+              Log out
+            </button>
+          </div>
         </div>
       </header>
       <Outlet />

@@ -7,12 +7,15 @@ export function Dialog({
   title,
   onClose,
   wide = false,
+  closeKey,
   children,
   actions,
 }: {
   title: string;
   onClose: () => void;
   wide?: boolean;
+  /** The key that opened the dialog closes it too. */
+  closeKey?: string;
   children: ReactNode;
   actions?: ReactNode;
 }) {
@@ -24,7 +27,6 @@ export function Dialog({
     return () => dialog?.close();
   }, []);
   return (
-    // biome-ignore lint/a11y/useKeyWithClickEvents: the backdrop click is a shortcut; Escape and the close button do the same
     <dialog
       ref={element}
       className={`${styles.dialog} ${wide ? styles.wide : ""}`}
@@ -32,6 +34,9 @@ export function Dialog({
       onCancel={(event) => {
         event.preventDefault();
         onClose();
+      }}
+      onKeyDown={(event) => {
+        if (event.key === closeKey) onClose();
       }}
       onClick={(event) => {
         if (event.target === element.current) onClose();

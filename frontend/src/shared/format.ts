@@ -41,6 +41,13 @@ export function duration(seconds: number): string {
   return minutes ? `${Math.floor(whole / 3600)} h ${minutes} min` : `${Math.floor(whole / 3600)} h`;
 }
 
+/** A guess of time left, no finer than it deserves. */
+export function roughly(seconds: number): string {
+  if (seconds < 10) return "a few seconds";
+  if (seconds < 60) return `${Math.ceil(seconds / 10) * 10} s`;
+  return duration(Math.ceil(seconds / 60) * 60);
+}
+
 export function ago(iso: string, now: number = Date.now()): string {
   const passed = now - Date.parse(iso);
   if (passed < 45 * SECOND) return "just now";

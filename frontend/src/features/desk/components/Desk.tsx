@@ -91,6 +91,8 @@ export function Desk({ project, assignment, lastDone, onDone, onAskAgain }: Prop
     },
   });
 
+  const refusal = submission.state === "refused" ? submission.problem : null;
+  const over = refusal?.status === 409 ? refusal : leaseLost;
   const gaps = missing(form, fields, ranking.tiers.length, letters);
   const [gapsShown, setGapsShown] = useState(false);
 
@@ -100,15 +102,17 @@ export function Desk({ project, assignment, lastDone, onDone, onAskAgain }: Prop
     void submit(toAnswer(toDraft(ranking, fields, activeMs()), assignment.token));
   }
 
-  function trySubmit() {
+  function trySubmit(orderConfirmed = false) {
     if (onItsWay) return send();
+    if (over) return;
+    if (!orderConfirmed && !isTouched(ranking) && !fields.not_rankable) return setOpen("untouched");
+    setOpen(null);
     if (gaps.length > 0 && !gapsShown) {
       setGapsShown(true);
       dispatch({ type: "say", text: `Not submitted yet. Not answered: ${gaps.join("; ")}.` });
       return;
     }
-    if (!isTouched(ranking) && !fields.not_rankable) setOpen("untouched");
-    else send();
+    send();
   }
 
   const toggle = (which: Exclude<Open, null>) => setOpen((current) => (current === which ? null : which));
@@ -119,7 +123,7 @@ export function Desk({ project, assignment, lastDone, onDone, onAskAgain }: Prop
     commands: {
       focus: ranking.focus,
       dispatch,
-      submit: trySubmit,
+      submit: () => trySubmit(),
       skip: () => setOpen("skip"),
       toggleRaw: () => setRaw((now) => !now),
       toggleGuidelines: () => toggle("guidelines"),
@@ -127,8 +131,6 @@ export function Desk({ project, assignment, lastDone, onDone, onAskAgain }: Prop
     },
   });
 
-  const refusal = submission.state === "refused" ? submission.problem : null;
-  const over = refusal?.status === 409 ? refusal : leaseLost;
   // The server's copy is ahead of this tab's: saving stops, ranking and submitting do not.
   const behind = status.state === "refused" && !over ? status.problem : null;
 
@@ -271,7 +273,8 @@ export function Desk({ project, assignment, lastDone, onDone, onAskAgain }: Prop
           <Button
             className={styles.submit ?? ""}
             loading={submission.state === "sending"}
-            onClick={trySubmit}
+            disabled={over !== null}
+            onClick={() => trySubmit()}
             title={`Submit${keyHint("submit")}`}
           >
             Submit ranking
@@ -296,7 +299,9 @@ export function Desk({ project, assignment, lastDone, onDone, onAskAgain }: Prop
       {open === "guidelines" && (
         <GuidelinesDialog guidelines={project.guidelines} onClose={() => setOpen(null)} />
       )}
-      {open === "untouched" && <UntouchedDialog onSubmit={send} onClose={() => setOpen(null)} />}
+      {open === "untouched" && (
+        <UntouchedDialog onSubmit={() => trySubmit(true)} onClose={() => setOpen(null)} />
+      )}
       {open === "skip" && (
         <SkipDialog
           error={skip.error}

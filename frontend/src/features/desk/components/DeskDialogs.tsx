@@ -10,7 +10,7 @@ const GROUPS: readonly Shortcut["group"][] = ["Order", "Focus", "Answer", "View"
 
 export function ShortcutsDialog({ onClose }: { onClose: () => void }) {
   return (
-    <Dialog title="Keys" onClose={onClose} wide>
+    <Dialog title="Keys" onClose={onClose} closeKey="?" wide>
       <div className={styles.groups}>
         {GROUPS.map((group) => (
           <section key={group} aria-label={group}>
@@ -41,7 +41,7 @@ export function ShortcutsDialog({ onClose }: { onClose: () => void }) {
 
 export function GuidelinesDialog({ guidelines, onClose }: { guidelines: string; onClose: () => void }) {
   return (
-    <Dialog title="Guidelines" onClose={onClose} wide>
+    <Dialog title="Guidelines" onClose={onClose} closeKey="g" wide>
       {guidelines.trim() ? (
         <Markdown text={guidelines} />
       ) : (
@@ -58,7 +58,7 @@ export function UntouchedDialog({ onSubmit, onClose }: { onSubmit: () => void; o
       onClose={onClose}
       actions={
         <>
-          <Button variant="default" onClick={onClose} autoFocus data-autofocus>
+          <Button variant="default" onClick={onClose} autoFocus>
             Keep ranking
           </Button>
           <Button onClick={onSubmit}>Submit this order</Button>

@@ -1,15 +1,16 @@
 import {
-  closestCenter,
+  type CollisionDetection,
   DndContext,
   type DragEndEvent,
   DragOverlay,
   MeasuringStrategy,
+  type Modifier,
   PointerSensor,
   useSensor,
   useSensors,
 } from "@dnd-kit/core";
 import { SortableContext, useSortable, verticalListSortingStrategy } from "@dnd-kit/sortable";
-import { CSS } from "@dnd-kit/utilities";
+import { CSS, getEventCoordinates } from "@dnd-kit/utilities";
 import { type CSSProperties, type ReactNode, useState } from "react";
 
 /** A press that travels less than this is a click on the handle, not a drag. */
@@ -24,6 +25,38 @@ const SILENT = {
     onDragCancel: () => undefined,
   },
   screenReaderInstructions: { draggable: "" },
+};
+
+/**
+ * What is carried follows the pointer itself, and the pointer chooses the place: long cards fold when a drag starts, so the
+ * rectangle that was picked up is no longer where it was, nor as large.
+ */
+const GRIP_OFFSET_PX = 20;
+
+const heldAtGrip: Modifier = ({ activatorEvent, draggingNodeRect, transform }) => {
+  const start = activatorEvent && getEventCoordinates(activatorEvent);
+  if (!start || !draggingNodeRect) return transform;
+  return {
+    ...transform,
+    x: transform.x + start.x - draggingNodeRect.left - GRIP_OFFSET_PX,
+    y: transform.y + start.y - draggingNodeRect.top - GRIP_OFFSET_PX,
+  };
+};
+
+const nearestToPointer: CollisionDetection = ({
+  droppableContainers,
+  droppableRects,
+  pointerCoordinates,
+}) => {
+  if (!pointerCoordinates) return [];
+  return droppableContainers
+    .flatMap((droppableContainer) => {
+      const rect = droppableRects.get(droppableContainer.id);
+      if (!rect) return [];
+      const value = Math.abs(rect.top + rect.height / 2 - pointerCoordinates.y);
+      return [{ id: droppableContainer.id, data: { droppableContainer, value } }];
+    })
+    .sort((a, b) => a.data.value - b.data.value);
 };
 
 const MEASURE_ALWAYS = { droppable: { strategy: MeasuringStrategy.Always } };
@@ -57,7 +90,7 @@ export function RankList({
   return (
     <DndContext
       sensors={sensors}
-      collisionDetection={closestCenter}
+      collisionDetection={nearestToPointer}
       measuring={MEASURE_ALWAYS}
       accessibility={SILENT}
       onDragStart={({ active }) => setLifted(String(active.id))}
@@ -67,7 +100,9 @@ export function RankList({
       <SortableContext items={[...order]} strategy={verticalListSortingStrategy}>
         {children(lifted !== null)}
       </SortableContext>
-      <DragOverlay dropAnimation={null}>{lifted === null ? null : renderLifted(lifted)}</DragOverlay>
+      <DragOverlay dropAnimation={null} modifiers={[heldAtGrip]}>
+        {lifted === null ? null : renderLifted(lifted)}
+      </DragOverlay>
     </DndContext>
   );
 }

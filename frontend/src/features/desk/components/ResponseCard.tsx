@@ -41,8 +41,12 @@ export const ResponseCard = memo(function ResponseCard(props: Props) {
   return (
     <li ref={itemRef} style={style} className={styles.item} data-part={place.part} data-lifted={isDragging}>
       <div className={styles.gutter} aria-hidden="true">
-        {leads && <span className={styles.rank}>{place.slot}</span>}
-        {leads && tied && <span className={styles.tieWord}>tie</span>}
+        {leads && (
+          <div className={styles.rankMark}>
+            <span className={styles.rank}>{place.slot}</span>
+            {tied && <span className={styles.tieWord}>tie</span>}
+          </div>
+        )}
       </div>
       {/* The article takes the focus so that a screen reader reads the response; keys act on it from anywhere on the desk. */}
       <article

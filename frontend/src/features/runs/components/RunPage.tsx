@@ -1,9 +1,9 @@
 import { Button } from "@mantine/core";
 import { useMutation, useQuery, useQueryClient, useSuspenseQuery } from "@tanstack/react-query";
 import { Link, useParams } from "@tanstack/react-router";
-import { lazy, Suspense, useState } from "react";
+import { lazy, Suspense, useEffect, useRef, useState } from "react";
 import type { Run } from "@/api/types";
-import { ago, duration, words } from "@/shared/format";
+import { ago, roughly, words } from "@/shared/format";
 import { may, meQuery } from "@/shared/session";
 import { Bar, EmptyState, Loading, Notice, Page, Panel, ProblemNotice } from "@/shared/ui";
 import ui from "@/shared/ui.module.css";
@@ -52,7 +52,7 @@ function ProgressPanel({
           </span>
         )}
         {left !== null && left !== undefined && run.state === "running" && (
-          <span>about {duration(left)} left</span>
+          <span>about {roughly(left)} left</span>
         )}
         <span className={styles.live} data-connection={connection}>
           {CONNECTIONS[connection]}
@@ -98,6 +98,13 @@ function Curves({ feed }: { feed: ReturnType<typeof useRunFeed>["feed"] }) {
 function Log({ run }: { run: Run }) {
   const log = useQuery(logQuery(run.id, isLive(run)));
   const lines = log.data?.lines ?? [];
+  const box = useRef<HTMLElement>(null);
+  const follows = useRef(true);
+  const lastLine = lines.at(-1);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: a new last line is what moves the view
+  useEffect(() => {
+    if (follows.current && box.current) box.current.scrollTop = box.current.scrollHeight;
+  }, [lastLine, lines.length]);
   return (
     <Panel title="Log" aside={<span className={ui.dim}>last 200 lines</span>} flush>
       {log.isError ? (
@@ -105,8 +112,17 @@ function Log({ run }: { run: Run }) {
           <ProblemNotice error={log.error} />
         </div>
       ) : (
-        // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolling region must be reachable by keyboard
-        <section className={styles.log} tabIndex={0} aria-label="Log of the run">
+        <section
+          ref={box}
+          className={styles.log}
+          // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolling region must be reachable by keyboard
+          tabIndex={0}
+          aria-label="Log of the run"
+          onScroll={({ currentTarget: { scrollTop, scrollHeight, clientHeight } }) => {
+            // Scrolled up to read: stop following until they come back to the end.
+            follows.current = scrollHeight - scrollTop - clientHeight < 24;
+          }}
+        >
           <pre>{lines.length ? lines.join("\n") : "Nothing has been written yet."}</pre>
         </section>
       )}

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from annotation.api import assignments, auth, projects
+from annotation.api import assignments, auth, data, projects
 
 urlpatterns = [
     path("auth/login", auth.LoginView.as_view()),
@@ -21,5 +21,7 @@ urlpatterns = [
     path("assignments/<uuid:id>/release", assignments.ReleaseView.as_view()),
     path("assignments/<uuid:id>/submit", assignments.SubmitView.as_view()),
     path("assignments/<uuid:id>/revise", assignments.ReviseView.as_view()),
-    # Imports, snapshots and exports:
+    path("projects/<slug:slug>/imports/", data.ImportsView.as_view()),
+    path("projects/<slug:slug>/snapshots/", data.SnapshotsView.as_view()),
+    path("snapshots/<uuid:id>/export", data.ExportView.as_view()),
 ]

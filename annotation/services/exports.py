@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from annotation.formats.catalog import EXPORT_FORMATS
 from annotation.formats.snapshot_parquet import read_rankings
 from annotation.models import DatasetSnapshot
-from annotation.services.snapshots import snapshot_path
+from annotation.services.snapshots import file_sha256, snapshot_path
 from config.problems import FieldProblem, Problem
 
 PARQUET = "parquet"
@@ -20,10 +20,17 @@ CHUNK_BYTES = 256 * 1024
 def export_snapshot(*, snapshot: DatasetSnapshot, format: str) -> Iterator[bytes]:
     """The bytes of the export, in chunks. The same snapshot and format give the same bytes every time.
 
-    Raises Problem, before the first byte, when the format is unknown or the file is gone.
+    Raises Problem, before the first byte, when the format is unknown or the file is gone or damaged.
     """
     check_format(format)
     path = snapshot_path(snapshot)
+    if file_sha256(path) != snapshot.sha256:
+        raise Problem(
+            f"The file of snapshot {snapshot.name} ({snapshot.path} in the artefacts folder) is not the one that"
+            " was frozen: its SHA-256 differs. Restore it from a backup.",
+            type="snapshot-file-damaged",
+            status=500,
+        )
     if format == PARQUET:
         return _file_chunks(str(path))
     return _in_chunks(EXPORT_FORMATS[format].write(read_rankings(path), snapshot.card))

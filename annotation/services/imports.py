@@ -40,6 +40,7 @@ BATCH_CHARACTERS = 16 * 2**20
 MAX_REPORTED_ERRORS = 1000
 LINES_PER_NOTICE = 5
 ANALYZE_AFTER_RANKINGS = 1000
+MAX_INTEGER = 2**31 - 1
 
 ONE_DISTINCT = "there is only one distinct response, so only its prompt was taken"
 REPEATED = "a response stands there twice; it was taken once, at its best place"
@@ -122,6 +123,10 @@ def import_file(
         raise Problem(
             str(error), type="format-not-recognised", errors=[FieldProblem("file", str(error))]
         ) from error
+    for name, value, low in (("round", round, 0), ("priority", priority, -MAX_INTEGER)):
+        if not low <= value <= MAX_INTEGER:
+            reason = f"It is {low} to {MAX_INTEGER}."
+            raise Problem(f"The {name} is out of bounds.", errors=[FieldProblem(name, reason)])
     report = ImportReport(found.name)
     seen_notices: dict[str, list[int]] = {}
     options = {"overlap": overlap, "round": round, "priority": priority}

@@ -1,0 +1,124 @@
+"""Data in and out: imports, snapshots, exports."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from http import HTTPStatus
+from typing import Any
+from uuid import UUID
+
+from django.http import StreamingHttpResponse
+from django.shortcuts import get_object_or_404
+from django.utils.http import content_disposition_header
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.parsers import MultiPartParser
+from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from annotation.api import data_serializers as serializers
+from annotation.api.base import NewestFirst, ProjectView, user_of
+from annotation.models import DatasetSnapshot, Project
+from annotation.permissions import Action, require_in
+from annotation.services import exports, imports, snapshots
+from config.problems import FieldProblem, Problem
+
+MAX_UPLOAD_BYTES = 2**30
+DEFAULT_FORMAT = "trl_preference"
+
+
+class ImportsView(ProjectView):
+    actions = {"POST": Action.IMPORT}
+    parser_classes = [MultiPartParser]
+
+    @extend_schema(
+        operation_id="importFile",
+        description="Takes in what is good and names the rows that are not; sent again, it changes nothing.",
+        request={"multipart/form-data": serializers.ImportUpload},
+        responses={201: serializers.ImportReport},
+        tags=["data"],
+    )
+    def post(self, request: Request, slug: str) -> Response:
+        given = serializers.ImportUpload(data=request.data)
+        given.is_valid(raise_exception=True)
+        upload, format = given.validated_data["file"], given.validated_data.get("format")
+        if upload.size > MAX_UPLOAD_BYTES:
+            raise _too_large(upload.size)
+        report = imports.import_file(project=self.project, file=upload, format=format or None)
+        return Response(serializers.ImportReport(report).data, status=HTTPStatus.CREATED)
+
+
+class SnapshotsView(ProjectView):
+    actions = {"GET": Action.MANAGE_SNAPSHOTS, "POST": Action.MANAGE_SNAPSHOTS}
+    pagination_class = NewestFirst
+
+    @extend_schema(operation_id="listSnapshots", responses=serializers.Snapshot(many=True), tags=["data"])
+    def get(self, request: Request, slug: str) -> Response:
+        rows = DatasetSnapshot.objects.filter(project=self.project).select_related("project", "created_by")
+        page: Any = self.paginate_queryset(rows)
+        return self.get_paginated_response(serializers.Snapshot(page, many=True).data)
+
+    @extend_schema(
+        operation_id="freezeSnapshot",
+        request=serializers.NewSnapshot,
+        responses={201: serializers.Snapshot},
+        tags=["data"],
+    )
+    def post(self, request: Request, slug: str) -> Response:
+        given = serializers.NewSnapshot(data=request.data)
+        given.is_valid(raise_exception=True)
+        snapshot = snapshots.freeze_snapshot(
+            project=self.project, created_by=user_of(request), **given.validated_data
+        )
+        return Response(serializers.Snapshot(snapshot).data, status=HTTPStatus.CREATED)
+
+
+class ExportView(APIView):
+    def perform_content_negotiation(self, request: Request, force: bool = False) -> tuple[BaseRenderer, str]:
+        """`?format=` names the export here, not DRF's renderer; and the file is what it is for any Accept."""
+        renderer = self.get_renderers()[0]
+        return renderer, str(renderer.media_type)
+
+    @extend_schema(
+        operation_id="exportSnapshot",
+        description="The file, streamed; X-Checksum is `sha256:` and the digest of its bytes.",
+        parameters=[
+            OpenApiParameter("format", str, enum=exports.FORMAT_NAMES, default=DEFAULT_FORMAT),
+        ],
+        responses={(200, "application/octet-stream"): OpenApiTypes.BINARY},
+        tags=["data"],
+    )
+    def get(self, request: Request, id: UUID) -> StreamingHttpResponse:
+        user = user_of(request)
+        visible = DatasetSnapshot.objects.filter(project__in=Project.objects.visible_to(user))
+        snapshot = get_object_or_404(visible.select_related("project"), pk=id)
+        require_in(user, Action.MANAGE_SNAPSHOTS, snapshot.project)
+        return _download(snapshot, request.query_params.get("format", DEFAULT_FORMAT))
+
+
+def _download(snapshot: DatasetSnapshot, format: str) -> StreamingHttpResponse:
+    chunks = exports.export_snapshot(snapshot=snapshot, format=format)
+    name = exports.export_name(snapshot=snapshot, format=format)
+    headers = {
+        "Content-Disposition": content_disposition_header(True, name),
+        "X-Checksum": f"sha256:{exports.export_checksum(snapshot=snapshot, format=format)}",
+    }
+    return StreamingHttpResponse(_served(chunks), content_type=exports.media_type(format), headers=headers)
+
+
+async def _served(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """Chunk by chunk, each made in a thread. A plain iterator would be gathered whole by ASGI."""
+    while chunk := await asyncio.to_thread(next, chunks, b""):
+        yield chunk
+
+
+def _too_large(size: int) -> Problem:
+    return Problem(
+        f"The file has {size:,} bytes; the most that can be uploaded is {MAX_UPLOAD_BYTES:,}."
+        " Use manage.py import_responses on the server.",
+        status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        errors=[FieldProblem("file", "It is too large.")],
+    )

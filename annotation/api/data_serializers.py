@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from annotation import models
+from annotation.formats.catalog import IMPORT_FORMATS
+from annotation.services.snapshots import MAX_NAME_CHARACTERS
+
+
+class ImportUpload(serializers.Serializer[Any]):
+    file = serializers.FileField(
+        help_text="JSON Lines or CSV (also gzipped) or Parquet.", allow_empty_file=True
+    )
+    format = serializers.ChoiceField(
+        choices=sorted(IMPORT_FORMATS), required=False, allow_blank=True, help_text="Recognised unless given."
+    )
+
+
+class LineError(serializers.Serializer[Any]):
+    line = serializers.IntegerField()
+    reason = serializers.CharField()
+
+
+class ImportReport(serializers.Serializer[Any]):
+    format = serializers.CharField()
+    read = serializers.IntegerField(help_text="Rows of the file.")
+    prompts = serializers.IntegerField(help_text="New ones, as the next three.")
+    responses = serializers.IntegerField()
+    tasks = serializers.IntegerField()
+    rankings = serializers.IntegerField()
+    unchanged = serializers.IntegerField(help_text="Rows that were there already, whole.")
+    failed = serializers.IntegerField(help_text="Rows left out; `errors` names the first 1000.")
+    errors = LineError(many=True)  # type: ignore[assignment]
+    notices = serializers.ListField(child=serializers.CharField())
+
+
+class NewSnapshot(serializers.Serializer[Any]):
+    name = serializers.CharField(max_length=MAX_NAME_CHARACTERS)
+    selection = serializers.DictField(
+        required=False, help_text="rounds, sources, annotators, models, exclude_gold, after, before."
+    )
+
+
+class Snapshot(serializers.Serializer[models.DatasetSnapshot]):
+    id = serializers.UUIDField()
+    project = serializers.CharField(source="project.slug")
+    name = serializers.CharField()
+    sha256 = serializers.CharField(help_text="Of the Parquet file.")
+    rows = serializers.IntegerField()
+    comparisons = serializers.IntegerField()
+    selection = serializers.DictField()
+    card = serializers.DictField(help_text="What it holds, counted.")
+    created_by = serializers.CharField(source="created_by.username", allow_null=True, default=None)
+    created_at = serializers.DateTimeField()

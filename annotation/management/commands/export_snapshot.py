@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from argparse import ArgumentParser
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from django.core.management.base import CommandError
+
+from annotation.management.reporting import ReportingCommand, project_named
+from annotation.models import DatasetSnapshot
+from annotation.services.exports import FORMAT_NAMES, check_format, export_snapshot
+
+
+class Command(ReportingCommand):
+    help = "Write a snapshot to a file in an export format; the file appears whole or not at all."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("name", metavar="NAME", help="the snapshot's name, or its id")
+        parser.add_argument(
+            "--project", metavar="SLUG", help="needed when several projects have such a snapshot"
+        )
+        parser.add_argument("--format", required=True, metavar="NAME", help=", ".join(FORMAT_NAMES))
+        parser.add_argument("--out", required=True, type=Path, metavar="PATH")
+
+    def run(self, options: Mapping[str, Any]) -> tuple[Sequence[str], Mapping[str, Any]]:
+        check_format(options["format"])
+        snapshot = _snapshot(options["name"], options["project"])
+        chunks = export_snapshot(snapshot=snapshot, format=options["format"])
+        try:
+            size, sha256 = _write_whole(options["out"], chunks)
+        except OSError as error:
+            raise CommandError(f"{options['out']} can't be written: {error.strerror}.") from error
+        pairs, ties = snapshot.comparisons - snapshot.card["ties"], snapshot.card["ties"]
+        holds = {"rankings": snapshot.rows}
+        if options["format"].startswith("trl_preference"):
+            holds = {"pairs": pairs, "ties_left_out": ties}
+        said = ", ".join(f"{count} {what.replace('_', ' ')}" for what, count in holds.items())
+        document = {
+            "snapshot": snapshot.name,
+            "project": snapshot.project.slug,
+            "format": options["format"],
+            "out": str(options["out"]),
+            "bytes": size,
+            "sha256": sha256,
+            **holds,
+        }
+        return [
+            f"Wrote {options['out']} ({options['format']}): {said}, {size} bytes.",
+            f"sha256 {sha256}",
+        ], document
+
+
+def _snapshot(name: str, slug: str | None) -> DatasetSnapshot:
+    snapshots = DatasetSnapshot.objects.select_related("project")
+    if slug is not None:
+        snapshots = snapshots.filter(project=project_named(slug))
+    found = list(snapshots.filter(name=name)) or list(snapshots.filter(pk__in=_uuids(name)))
+    if not found:
+        known = ", ".join(snapshots.order_by("-id").values_list("name", flat=True)[:20])
+        raise CommandError(
+            f"There is no snapshot {name!r}; there {f'are: {known}' if known else 'is none yet'}."
+        )
+    if len(found) > 1:
+        slugs = ", ".join(item.project.slug for item in found)
+        raise CommandError(f"Several projects have a snapshot {name!r}: name one with --project ({slugs}).")
+    return found[0]
+
+
+def _uuids(text: str) -> list[UUID]:
+    try:
+        return [UUID(text)]
+    except ValueError:
+        return []
+
+
+def _write_whole(out: Path, chunks: Iterator[bytes]) -> tuple[int, str]:
+    """Writes beside `out` and renames, so that a reader (or a full disk) never leaves half a file there."""
+    digest, size = hashlib.sha256(), 0
+    handle, unfinished = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            for chunk in chunks:
+                digest.update(chunk)
+                size += file.write(chunk)
+            os.fchmod(file.fileno(), 0o644)
+        Path(unfinished).replace(out)
+    except BaseException:
+        Path(unfinished).unlink(missing_ok=True)
+        raise
+    return size, digest.hexdigest()

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from annotation.management.reporting import ReportingCommand, project_named
+from annotation.models import Ranking
+from annotation.services.snapshots import freeze_snapshot, snapshot_path
+
+
+class Command(ReportingCommand):
+    help = "Freeze a project's rankings into an immutable, hashed Parquet file."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("--project", required=True, metavar="SLUG")
+        parser.add_argument("--name", required=True)
+        wanted = parser.add_argument_group("selection (all rankings unless given; each may be repeated)")
+        wanted.add_argument("--round", type=int, action="append", dest="rounds", metavar="N")
+        wanted.add_argument("--source", choices=Ranking.Source.values, action="append", dest="sources")
+        wanted.add_argument("--annotator", action="append", dest="annotators", metavar="NAME")
+        wanted.add_argument("--model", action="append", dest="models", metavar="NAME")
+        wanted.add_argument("--after", metavar="TIME", help="from then on, as 2026-01-31T12:00:00Z")
+        wanted.add_argument("--before", metavar="TIME", help="up to but not at then")
+        wanted.add_argument("--exclude-gold", action="store_true", default=None)
+
+    def run(self, options: Mapping[str, Any]) -> tuple[Sequence[str], Mapping[str, Any]]:
+        conditions = ("rounds", "sources", "annotators", "models", "after", "before", "exclude_gold")
+        snapshot = freeze_snapshot(
+            project=project_named(options["project"]),
+            name=options["name"],
+            selection={key: options[key] for key in conditions if options.get(key) is not None},
+        )
+        card, path = snapshot.card, snapshot_path(snapshot)
+        lines = [
+            f"Froze {snapshot.rows} rankings as {snapshot.name}: {snapshot.comparisons} comparisons"
+            f" ({card['ties']} ties), {card['prompts']} prompts, {card['annotators']} annotators.",
+            f"sha256 {snapshot.sha256}",
+            str(path),
+        ]
+        return lines, {"id": snapshot.pk, "path": str(path), **card}

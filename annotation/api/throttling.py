@@ -19,7 +19,9 @@ class _FailedLogins(SimpleRateThrottle):
             self.history.insert(0, self.now)
             self.cache.set(self.key, self.history, self.duration)
 
-    def _key(self, *parts: str) -> str:
+    def _key(self, request: Request, *parts: str) -> str:
+        # Behind a unix socket there is no address; then all share one count.
+        parts = (self.get_ident(request) or "", *parts)
         return f"{type(self).__name__}:{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()}"
 
 
@@ -30,7 +32,7 @@ class FailedLoginsOfName(_FailedLogins):
 
     def get_cache_key(self, request: Request, view: APIView) -> str:
         name = request.data.get("username", "") if isinstance(request.data, dict) else ""
-        return self._key(str(name).casefold(), self.get_ident(request))
+        return self._key(request, str(name).casefold())
 
 
 class FailedLoginsOfAddress(_FailedLogins):
@@ -39,4 +41,4 @@ class FailedLoginsOfAddress(_FailedLogins):
     rate = "100/min"
 
     def get_cache_key(self, request: Request, view: APIView) -> str:
-        return self._key(self.get_ident(request))
+        return self._key(request)

@@ -20,9 +20,9 @@ CHANGEABLE = frozenset(
 )
 
 
-def create_user(*, username: str, password: str | None = None, is_admin: bool = False) -> tuple[User, str]:
-    """A new account and its password; without a given one, a random one is made. Conflict if it exists."""
-    password = password or secrets.token_urlsafe(PASSWORD_BYTES)
+def create_user(*, username: str, is_admin: bool = False) -> tuple[User, str]:
+    """A new account and its random password. Raises Conflict if the name is taken, Problem if it is no name."""
+    password = secrets.token_urlsafe(PASSWORD_BYTES)
     user = User(username=username, is_staff=is_admin, is_superuser=is_admin)
     user.set_password(password)
     _validated(user, exclude=["id"])

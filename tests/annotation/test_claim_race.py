@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
+from random import Random
 from typing import TypeVar
 
 import pytest
@@ -180,3 +182,35 @@ def test_of_two_revisions_at_once_one_stands(project: Project, tasks: list[Ranki
     # They may also come one after the other; then the second supersedes the first.
     assert Ranking.objects.count() == 1 + sum(created for _, created in outcomes)
     assert any(created for _, created in outcomes)
+
+
+def test_whatever_a_crowd_does_at_once_the_slots_add_up(project: Project, add_tasks: AddTasks) -> None:
+    """Claims, answers, skips, releases and sweeps in any order: no deadlock, no slot lost or given twice."""
+    add_tasks(project, 15, overlap=2)
+    crowd = _crowd(project, 6)
+
+    def act(person: User, seed: int) -> None:
+        chance = Random(seed)
+        for _ in range(25):
+            assignment = allocation.claim_next_task(project=project, annotator=person)
+            if assignment is None:
+                return
+            held, do = {"assignment": assignment, "token": assignment.token}, chance.random()
+            with suppress(Conflict):
+                if do < 0.3:
+                    allocation.release_lease(**held)
+                elif do < 0.4:
+                    allocation.skip_assignment(**held, reason="")
+                elif do < 0.6:
+                    past = timezone.now() - timedelta(seconds=1)
+                    Assignment.objects.filter(pk=assignment.pk).update(expires_at=past)
+                    allocation.expire_leases()
+                else:
+                    submit_ranking(**held, answer=strict_order(assignment.shown_order))
+
+    _at_once([partial(act, person, seed) for seed, person in enumerate(crowd)])
+    for task in RankingTask.objects.all():
+        states = list(task.assignments.values_list("state", flat=True))
+        assert task.open_slots == 2 - states.count("leased") - states.count("submitted")
+        assert task.answered == states.count("submitted") == task.rankings.count()
+        assert (task.state == "done") == (task.answered == 2)

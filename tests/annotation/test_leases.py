@@ -5,6 +5,7 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
+from django.conf import settings
 from django.utils import timezone
 from rest_framework.test import APIClient
 
@@ -89,6 +90,7 @@ def test_the_sweep_takes_back_what_ran_out_and_only_that(
 
 
 def test_beat_runs_the_sweep(desk: APIClient) -> None:
+    assert settings.CELERY_BEAT_SCHEDULE["expire-leases"]["task"] == expire_leases.name
     next_of(desk)
     Assignment.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
     expire_leases()

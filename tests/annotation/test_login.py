@@ -129,3 +129,15 @@ def test_junk_is_a_problem(browser: APIClient, db: None, body: object) -> None:
     response = browser.post(LOGIN, body, headers=_token(browser))
     assert response.status_code in (400, 422)
     assert response["Content-Type"] == "application/problem+json"
+
+
+def test_an_address_is_limited_over_all_names(browser: APIClient, alice: User) -> None:
+    """One password tried on many accounts; and without an address, as behind a unix socket."""
+    token = _token(browser)
+    statuses = [
+        browser.post(
+            LOGIN, {"username": f"user-{n}", "password": "guess"}, headers=token, REMOTE_ADDR=""
+        ).status_code
+        for n in range(101)
+    ]
+    assert statuses == [400] * 100 + [429]

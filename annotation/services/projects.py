@@ -21,7 +21,7 @@ CHANGEABLE = frozenset(
 
 
 def create_user(*, username: str, is_admin: bool = False) -> tuple[User, str]:
-    """A new account and its random password. Raises Conflict if the name is taken, Problem if it is no name."""
+    """A new account and its random password. Conflict if the name is taken, Problem if it is none."""
     password = secrets.token_urlsafe(PASSWORD_BYTES)
     user = User(username=username, is_staff=is_admin, is_superuser=is_admin)
     user.set_password(password)

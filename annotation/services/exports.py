@@ -26,8 +26,8 @@ def export_snapshot(*, snapshot: DatasetSnapshot, format: str) -> Iterator[bytes
     path = snapshot_path(snapshot)
     if file_sha256(path) != snapshot.sha256:
         raise Problem(
-            f"The file of snapshot {snapshot.name} ({snapshot.path} in the artefacts folder) is not the one that"
-            " was frozen: its SHA-256 differs. Restore it from a backup.",
+            f"The file of snapshot {snapshot.name} ({snapshot.path} in the artefacts folder) is not the one"
+            " that was frozen: its SHA-256 differs. Restore it from a backup.",
             type="snapshot-file-damaged",
             status=500,
         )

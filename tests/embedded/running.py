@@ -59,14 +59,26 @@ def eventually(condition: Callable[[], object], *, seconds: float = 20.0, what: 
 
 
 class Stack:
-    """`python -m embedded up --no-demo` in its own session, its output in a file."""
+    """`python -m embedded up` in its own session, its output in a file; without the demo unless asked for."""
 
-    def __init__(self, state: Path, output: Path, *, user: Someone | None = None, **variables: str) -> None:
+    def __init__(
+        self,
+        state: Path,
+        output: Path,
+        *,
+        user: Someone | None = None,
+        demo: bool = False,
+        **variables: str,
+    ) -> None:
         self.state = state
         self.output = output
         with output.open("wb") as stream:
             self.process = subprocess.Popen(
-                [user.python if user else sys.executable, "-m", "embedded", "up", "--no-demo"],
+                [
+                    user.python if user else sys.executable,
+                    *("-m", "embedded", "up"),
+                    *(() if demo else ("--no-demo",)),
+                ],
                 cwd=ROOT,
                 env=environment(state, user) | variables,
                 stdout=stream,
@@ -122,14 +134,16 @@ class Stack:
         return self.process.wait(60)
 
 
-def manage(state: Path, *arguments: str, user: Someone | None = None) -> subprocess.CompletedProcess[str]:
+def manage(
+    state: Path, *arguments: str, user: Someone | None = None, timeout: float = 120
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [user.python if user else sys.executable, "manage.py", *arguments],
         cwd=ROOT,
         env=environment(state, user),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=timeout,
         check=False,
         user=user.uid if user else None,
         extra_groups=[] if user else None,

@@ -1,0 +1,81 @@
+"""Real Chromium against the whole embedded stack, as a user would meet it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.embedded.running import Stack, eventually
+
+_CHROMIUM = next(
+    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+)
+# Chromium's own traffic: none of it is the page's, and there may be no network to carry it.
+_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+_ACTION_MS = 15_000
+
+Log_in = Callable[[str], Page]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.parent == Path(__file__).parent and _CHROMIUM is None:
+            item.add_marker(pytest.mark.skip(reason="there is no Chromium (Debian: apt-get install chromium)"))
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=_CHROMIUM, args=_FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def passwords(demo_stack: Stack) -> dict[str, str]:
+    lines = (demo_stack.state / "demo-logins.txt").read_text().splitlines()
+    return dict(line.split(" ", 1) for line in lines)
+
+
+@pytest.fixture
+def log_in(chromium: Browser, demo_stack: Stack, passwords: dict[str, str]) -> Iterator[Log_in]:
+    """log_in(name): a page of that person, in a browser context of their own. Fails on what the page's scripts
+    throw."""
+    contexts, thrown = [], []
+
+    def open_page(name: str) -> Page:
+        context = chromium.new_context(
+            base_url=f"http://127.0.0.1:{demo_stack.port}", viewport={"width": 1280, "height": 900}
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(_ACTION_MS)
+        page.on("pageerror", lambda error: thrown.append(str(error)))
+        page.goto("/login")
+        page.get_by_label("Username").fill(name)
+        page.get_by_role("textbox", name="Password").fill(passwords[name])
+        page.get_by_role("button", name="Log in").click()
+        expect(page).to_have_url(re.compile(r"/$"))
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not thrown
+
+
+@pytest.fixture
+def wait_for() -> Callable[..., None]:
+    return eventually

@@ -1,0 +1,106 @@
+"""The ranking desk as a test's hands see it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from playwright.sync_api import Locator, Page, Response, expect
+
+
+class Desk:
+    def __init__(self, page: Page, project: str = "demo") -> None:
+        self.page = page
+        self.path = f"/projects/{project}/rank"
+        self._claims: list[Response] = []
+        page.on("response", self._keep_claim)
+
+    def _keep_claim(self, response: Response) -> None:
+        if response.url.endswith("/assignments/next") and response.status == 200:
+            self._claims.append(response)
+
+    @property
+    def assignment(self) -> dict[str, Any]:
+        """What the server handed out for the task on the desk."""
+        found: dict[str, Any] = self._claims[-1].json()
+        return found
+
+    def open(self) -> Desk:
+        self.page.goto(self.path)
+        expect(self.cards.first).to_be_visible()
+        return self
+
+    @property
+    def cards(self) -> Locator:
+        return self.page.get_by_test_id("response-card")
+
+    def card(self, response_id: str) -> Locator:
+        return self.page.locator(f'[data-testid="response-card"][data-response-id="{response_id}"]')
+
+    def order(self) -> list[str]:
+        """Response ids from top to bottom."""
+        return self.cards.evaluate_all("cards => cards.map(card => card.dataset.responseId)")
+
+    def ranks(self) -> dict[str, int]:
+        return {
+            row[0]: int(row[1])
+            for row in self.cards.evaluate_all(
+                "cards => cards.map(card => [card.dataset.responseId, card.dataset.rank])"
+            )
+        }
+
+    def press(self, *keys: str) -> None:
+        for key in keys:
+            self.page.keyboard.press(key)
+
+    def focus_by_keys(self, response_id: str) -> None:
+        self.press("Home")
+        for _ in range(self.order().index(response_id)):
+            self.press("ArrowDown")
+        expect(self.card(response_id)).to_have_attribute("data-current", "true")
+
+    def rank_by_keys(self, wanted: list[str]) -> None:
+        """Put each response into its slot with a digit, best first."""
+        for slot, response_id in enumerate(wanted, start=1):
+            self.focus_by_keys(response_id)
+            self.press(str(slot))
+        assert self.order() == wanted
+
+    def rank_by_drag(self, wanted: list[str]) -> None:
+        """Drag each response, best first, onto the place it belongs to."""
+        for place, response_id in enumerate(wanted):
+            if self.order()[place] != response_id:
+                self.drag(response_id, onto=self.order()[place])
+        assert self.order() == wanted
+
+    def drag(self, response_id: str, *, onto: str) -> None:
+        mouse = self.page.mouse
+        self.card(onto).scroll_into_view_if_needed()
+        handle = self.card(response_id).get_by_role("button", name="Drag response")
+        start = handle.bounding_box()
+        target = self.card(onto).bounding_box()
+        assert start
+        assert target
+        x, y = start["x"] + start["width"] / 2, start["y"] + start["height"] / 2
+        mouse.move(x, y)
+        mouse.down()
+        # The first small move lifts the card; the list then shrinks to rows, so the target is looked up again.
+        mouse.move(x, y - 8, steps=4)
+        self.page.wait_for_timeout(150)
+        target = self.card(onto).bounding_box()
+        assert target
+        mouse.move(target["x"] + 40, target["y"] + min(12, target["height"] / 2), steps=12)
+        self.page.wait_for_timeout(250)
+        mouse.up()
+        self.page.wait_for_timeout(100)
+
+    def submit(self) -> None:
+        """Press Submit and wait for what comes next: another task, or nothing left."""
+        shown = set(self.order())
+        with self.page.expect_response(lambda response: "/submit" in response.url) as answer:
+            self.page.get_by_role("button", name="Submit ranking").click()
+        assert answer.value.status == 201, answer.value.text()
+        self.page.wait_for_function(
+            """shown => ![...document.querySelectorAll('[data-testid="response-card"]')]
+                 .some(card => shown.includes(card.dataset.responseId))""",
+            arg=sorted(shown),
+        )

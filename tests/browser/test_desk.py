@@ -1,0 +1,172 @@
+"""The ranking desk: every way to order, the question before an untouched answer, and hostile model output."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, Request, expect
+
+from tests.browser.desk import Desk
+from tests.embedded.running import Stack, manage
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
+
+TASKS = 6
+HOSTILE = [
+    "<script>window.ran = 'script'</script><img src=x onerror=\"window.ran = 'onerror'\"> one",
+    "[a link](javascript:window.ran='link') ![picture](https://outside.example/pixel.png) two",
+    "<style>* { display: none !important }</style><iframe src='https://outside.example/'></iframe> three",
+    '<a href="https://outside.example" onclick="window.ran=1">four</a> <svg onload="window.ran=2"></svg>',
+]
+
+
+@pytest.fixture(scope="module")
+def project(demo_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A project of its own for what these tests import; the demo's people annotate in it."""
+    slug = "desk"
+    lines = [
+        {
+            "prompt": f"Question {number}: which is best?",
+            "responses": [{"text": f"Answer {letter} to {number}", "model": letter} for letter in "abcd"],
+        }
+        for number in range(TASKS)
+    ]
+    lines.append(
+        {
+            "prompt": "Hostile <b>question</b> <script>window.ran = 'prompt'</script>",
+            "responses": [{"text": text, "model": f"m{i}"} for i, text in enumerate(HOSTILE)],
+        }
+    )
+    file: Path = tmp_path_factory.mktemp("desk") / "responses.jsonl"
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    for command in (
+        ["create_project", slug, "--preset", "ranking"],
+        ["import_responses", str(file), "--project", slug],
+        [
+            "shell",
+            "-c",
+            "from annotation.models import Project, User; from annotation.services.projects import add_member;"
+            f"add_member(project=Project.objects.get(slug='{slug}'),"
+            " user=User.objects.get(username='annotator-1'), role='annotator')",
+        ],
+    ):
+        done = manage(demo_stack.state, *command)
+        assert done.returncode == 0, done.stderr
+    return slug
+
+
+@pytest.fixture
+def desk(log_in: Callable[[str], Page], project: str) -> Iterator[Desk]:
+    yield Desk(log_in("annotator-1"), project).open()
+
+
+def stored(stack: Stack, project: str) -> list[dict[str, object]]:
+    """The project's rankings, oldest first, as the database holds them."""
+    code = (
+        "import json; from annotation.models import Ranking;"
+        f"rows = Ranking.objects.filter(project__slug='{project}').order_by('id');"
+        "print(json.dumps([{'tiers': r.tiers, 'shown': [str(i) for i in r.shown_order], 'touched': r.touched,"
+        " 'comparisons': r.comparisons.count(), 'source': r.source} for r in rows]))"
+    )
+    done = manage(stack.state, "shell", "-c", code)
+    assert done.returncode == 0, done.stderr
+    rows: list[dict[str, object]] = json.loads(done.stdout.splitlines()[-1])
+    return rows
+
+
+def test_keys_order_tie_and_undo(desk: Desk, demo_stack: Stack, project: str) -> None:
+    shown = desk.order()
+    a, b, c, d = shown
+    desk.press("End", "1")
+    assert desk.order() == [d, a, b, c]
+    desk.press("u")
+    assert desk.order() == shown
+    desk.press("Home", "Alt+ArrowDown")
+    assert desk.order() == [b, a, c, d]
+    desk.focus_by_keys(c)
+    desk.press("=")
+    assert desk.ranks() == {b: 1, a: 2, c: 2, d: 3}
+    desk.press("Enter")
+    expect(desk.card(a)).to_have_count(0)
+    ranking = stored(demo_stack, project)[-1]
+    tiers = ranking["tiers"]
+    assert isinstance(tiers, list)
+    assert [sorted(tier) for tier in tiers] == [[b], sorted([a, c]), [d]]
+    assert ranking["shown"] == shown
+    assert ranking["touched"] is True
+    assert ranking["comparisons"] == 6
+    assert ranking["source"] == "browser"
+
+
+def test_buttons_reach_every_order(desk: Desk, demo_stack: Stack, project: str) -> None:
+    a, b, c, d = desk.order()
+    desk.card(d).get_by_role("button", name="into slot 1").click()
+    desk.card(a).get_by_role("button", name="down").click()
+    desk.card(c).get_by_role("button", name="up").click()
+    assert desk.order() == [d, b, c, a]
+    desk.submit()
+    assert stored(demo_stack, project)[-1]["tiers"] == [[d], [b], [c], [a]]
+
+
+def test_an_untouched_order_asks_first(desk: Desk, demo_stack: Stack, project: str) -> None:
+    before = len(stored(demo_stack, project))
+    desk.press("Enter")
+    dialog = desk.page.get_by_role("dialog", name="You have not changed the order")
+    expect(dialog).to_be_visible()
+    dialog.get_by_role("button", name="Keep ranking").click()
+    expect(dialog).to_have_count(0)
+    assert len(stored(demo_stack, project)) == before
+    shown = desk.order()
+    desk.press("Enter")
+    dialog.get_by_role("button", name="Submit this order").click()
+    expect(desk.card(shown[0])).to_have_count(0)
+    ranking = stored(demo_stack, project)[-1]
+    assert ranking["touched"] is False
+    assert ranking["tiers"] == [[response] for response in shown]
+
+
+def test_a_draft_outlives_the_page(desk: Desk) -> None:
+    shown = desk.order()
+    desk.press("End", "1")
+    wanted = desk.order()
+    assert wanted != shown
+    with desk.page.expect_response(lambda response: "/draft" in response.url and response.ok):
+        pass
+    desk.page.evaluate("localStorage.clear(); sessionStorage.clear()")
+    desk.page.reload()
+    expect(desk.cards.first).to_be_visible()
+    assert desk.order() == wanted
+
+
+def test_the_overlay_names_every_key(desk: Desk) -> None:
+    desk.press("?")
+    dialog = desk.page.get_by_role("dialog", name="Keys")
+    for words in ("Submit the ranking", "Undo", "Next response", "Skip this task"):
+        expect(dialog.get_by_text(words)).to_be_visible()
+    desk.press("Escape")
+    expect(dialog).to_have_count(0)
+
+
+def test_hostile_output_neither_runs_nor_loads(desk: Desk) -> None:
+    page = desk.page
+    outside: list[str] = []
+
+    def note(request: Request) -> None:
+        if "outside.example" in request.url:
+            outside.append(request.url)
+
+    page.on("request", note)
+    desk.open()
+    while not desk.page.get_by_text("Hostile").is_visible():
+        desk.press("End", "1")
+        desk.submit()
+    for word in ("one", "two", "three", "four"):
+        expect(desk.cards.get_by_text(word).first).to_be_visible()
+    page.wait_for_timeout(500)
+    assert page.evaluate("window.ran") is None
+    assert outside == []
+    assert page.locator('[data-testid="response-text"] :is(img, script, style, iframe, svg)').count() == 0
+    assert page.locator('[data-testid="response-text"] a[href^="javascript"]').count() == 0

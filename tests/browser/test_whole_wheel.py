@@ -1,0 +1,131 @@
+"""The whole wheel in the browser: people rank, the rankings train a reward model, it improves the policy by
+rejection sampling and by PPO, and the new policy's responses are the next thing people rank."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.desk import Desk
+from tests.embedded.running import Stack, manage
+from training.rlhf import world
+
+pytestmark = [pytest.mark.browser, pytest.mark.wheel, pytest.mark.timeout(1500)]
+
+RUN_SECONDS = 600.0
+RANKED_BY_HAND = 3  # tasks for each of two people
+
+
+def best_first(desk: Desk) -> list[str]:
+    """The order of someone who knows what the demo's customers want."""
+    assignment = desk.assignment
+    messages = assignment["task"]["prompt"]["messages"]
+    liked = sorted(assignment["responses"], key=lambda one: -world.gold_reward(messages, one["text"]))
+    return [response["id"] for response in liked]
+
+
+def launch(page: Page, kind: str, **inputs: str) -> None:
+    """Fill in the launch form and press the button; ends on the run's page."""
+    page.goto(f"/projects/demo/runs/new?kind={kind}")
+    for label, value in inputs.items():
+        page.get_by_label(label.replace("_", " ").capitalize(), exact=True).select_option(value)
+    page.get_by_role("button", name="Launch run").click()
+    expect(page).to_have_url(lambda url: "/runs/" in url and "/new" not in url)
+
+
+def finished(page: Page) -> str:
+    """Wait on the run's page for its end; the headline of what came of it."""
+    deadline = time.monotonic() + RUN_SECONDS
+    ended = page.get_by_text("Succeeded", exact=True)
+    failed = page.get_by_text("Failed", exact=True)
+    while not ended.is_visible():
+        assert not failed.is_visible(), page.locator("main").inner_text()
+        assert time.monotonic() < deadline, page.locator("main").inner_text()
+        page.wait_for_timeout(500)
+    return page.locator("main").inner_text()
+
+
+def made(page: Page) -> str:
+    """Wait for the run's end; the name of the model it made."""
+    finished(page)
+    headline = page.get_by_text("Made ").first.inner_text()
+    return headline.removeprefix("Made ").split()[0]
+
+
+def gold(stack: Stack, policy: str) -> tuple[float, float]:
+    """(mean, standard error) of the gold reward of a policy on the held-out prompts."""
+    command = ["launch_run", "evaluate", "--project", "demo", "--wait", "--json", "--input", f"policy={policy}"]
+    done = manage(stack.state, *command)
+    assert done.returncode == 0, done.stderr
+    metrics = json.loads(done.stdout.splitlines()[-1])["result"]["metrics"]
+    return metrics["gold/mean"], metrics["gold/standard_error"]
+
+
+def writers_of(stack: Stack, response_ids: list[str]) -> set[str]:
+    """The models that wrote these responses: nothing the annotator's page is told."""
+    names = f"Response.objects.filter(pk__in={response_ids!r}).values_list('model_name', flat=True)"
+    done = manage(stack.state, "shell", "-c", f"from annotation.models import Response; print(list({names}))")
+    assert done.returncode == 0, done.stderr
+    return set(json.loads(done.stdout.splitlines()[-1].replace("'", '"')))
+
+
+def test_people_rank_and_the_policy_gets_better(log_in: Callable[[str], Page], demo_stack: Stack) -> None:
+    # Two people rank, one by keyboard, one by drag.
+    by_keys = Desk(log_in("annotator-1")).open()
+    for _ in range(RANKED_BY_HAND):
+        by_keys.rank_by_keys(best_first(by_keys))
+        by_keys.submit()
+    by_drag = Desk(log_in("annotator-2")).open()
+    for _ in range(RANKED_BY_HAND):
+        by_drag.rank_by_drag(best_first(by_drag))
+        by_drag.submit()
+
+    # Programs rank the rest through the same API.
+    simulated = manage(demo_stack.state, "simulate_annotators", "--project", "demo", "--annotators", "3")
+    assert simulated.returncode == 0, simulated.stderr
+
+    # An admin trains on what was said. The run is watched while it runs.
+    admin = log_in("admin")
+    first_policy = json.loads(
+        manage(demo_stack.state, "create_demo", "--json").stdout.splitlines()[-1]
+    )["models"][0]
+    launch(admin, "reward_model")
+    expect(admin.get_by_role("progressbar", name="Progress of the run")).to_be_visible(timeout=60_000)
+    expect(admin.get_by_role("region", name="Curves").locator("canvas").first).to_be_visible(timeout=60_000)
+    reward_model = made(admin)
+
+    launch(admin, "rejection_sampling", policy=first_policy, reward_model=reward_model)
+    by_rejection_sampling = made(admin)
+
+    # A run that is cancelled stops at its next step and leaves no model.
+    launch(admin, "ppo", policy=first_policy, reward_model=reward_model)
+    expect(admin.get_by_role("region", name="Curves").locator("canvas").first).to_be_visible(timeout=120_000)
+    admin.get_by_role("button", name="Cancel run").click()
+    expect(admin.get_by_text("Cancelled", exact=True)).to_be_visible(timeout=60_000)
+    expect(admin.get_by_text("Made ")).to_have_count(0)
+
+    launch(admin, "ppo", policy=first_policy, reward_model=reward_model)
+    by_ppo = made(admin)
+
+    admin.goto("/projects/demo/models")
+    for name in (first_policy, reward_model, by_rejection_sampling, by_ppo):
+        expect(admin.get_by_text(name, exact=True).first).to_be_visible()
+
+    # The new policy is better, by more than the standard error of the difference.
+    old_mean, old_error = gold(demo_stack, first_policy)
+    for name in (by_rejection_sampling, by_ppo):
+        mean, error = gold(demo_stack, name)
+        assert mean - old_mean > (error**2 + old_error**2) ** 0.5, (name, mean, error, old_mean, old_error)
+
+    # It writes the next responses, and an annotator is served them.
+    launch(admin, "sample", policy=by_ppo)
+    assert "ranking tasks" in finished(admin)
+    by_keys.open()
+    shown = [response["id"] for response in by_keys.assignment["responses"]]
+    assert writers_of(demo_stack, shown) == {by_ppo}
+    by_keys.rank_by_keys(best_first(by_keys))
+    by_keys.submit()

@@ -1,0 +1,46 @@
+"""The README's command lines turn the wheel: they are run here as they stand."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from tests.embedded.running import Stack, manage
+
+pytestmark = [pytest.mark.wheel, pytest.mark.timeout(1500)]
+
+README = Path(__file__).resolve().parents[2] / "README.md"
+_PREFIX = [".venv/bin/python", "manage.py"]
+
+
+def commands(marker: str) -> list[list[str]]:
+    """The manage.py lines of the README's code block under an HTML comment, without the interpreter."""
+    found = re.search(rf"<!-- {re.escape(marker)} -->\n```sh\n(.*?)```", README.read_text(), re.DOTALL)
+    assert found, f"README.md has no code block under <!-- {marker} -->"
+    lines = [shlex.split(line) for line in found[1].splitlines()]
+    assert all(line[:2] == _PREFIX for line in lines)
+    return [line[2:] for line in lines]
+
+
+def gold(stack: Stack, policy: str) -> tuple[float, float]:
+    command = ["launch_run", "evaluate", "--project", "demo", "--wait", "--json", "--input", f"policy={policy}"]
+    done = manage(stack.state, *command)
+    assert done.returncode == 0, done.stderr
+    metrics = json.loads(done.stdout.splitlines()[-1])["result"]["metrics"]
+    return metrics["gold/mean"], metrics["gold/standard_error"]
+
+
+def test_the_wheel_turns_from_the_command_line(demo_stack: Stack) -> None:
+    made: list[str] = []
+    for command in commands("tests/wheel runs these lines as they stand"):
+        done = manage(demo_stack.state, *command, timeout=900)
+        assert done.returncode == 0, f"{shlex.join(command)}\n{done.stdout}\n{done.stderr}"
+        made += re.findall(r"made (\S+)", done.stdout)
+    models = json.loads(manage(demo_stack.state, "create_demo", "--json").stdout.splitlines()[-1])["models"]
+    old_mean, old_error = gold(demo_stack, models[0])
+    mean, error = gold(demo_stack, made[-1])
+    assert mean - old_mean > (error**2 + old_error**2) ** 0.5, (made, mean, error, old_mean, old_error)

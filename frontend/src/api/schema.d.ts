@@ -299,6 +299,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/projects/{slug}/imports/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description Takes in what is good and names the rows that are not; sent again, it changes nothing. */
+        post: operations["importFile"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/projects/{slug}/leaderboard/": {
         parameters: {
             query?: never;
@@ -378,6 +395,32 @@ export interface paths {
         get: operations["getQuality"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{slug}/snapshots/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * @description A view under `projects/{slug}/`. `actions` says for each method what one must be allowed to do.
+         *
+         *     `self.project` carries `role`, the user's role in it (None for an admin who isn't a member).
+         */
+        get: operations["listSnapshots"];
+        put?: never;
+        /**
+         * @description A view under `projects/{slug}/`. `actions` says for each method what one must be allowed to do.
+         *
+         *     `self.project` carries `role`, the user's role in it (None for an admin who isn't a member).
+         */
+        post: operations["freezeSnapshot"];
         delete?: never;
         options?: never;
         head?: never;
@@ -538,32 +581,17 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/v1/projects/{slug}/imports/": {
+    "/api/v1/snapshots/{id}/export": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        get?: never;
+        /** @description The file, streamed; X-Checksum is `sha256:` and the digest of its bytes. */
+        get: operations["exportSnapshot"];
         put?: never;
-        post: operations["projects_{slug}_imports_post"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/projects/{slug}/snapshots/": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get: operations["projects_{slug}_snapshots_get"];
-        put?: never;
-        post: operations["projects_{slug}_snapshots_post"];
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -633,6 +661,8 @@ export interface components {
             /** @description To send with the next draft. */
             draft_version: number;
         };
+        /** @enum {unknown} */
+        BlankEnum: "";
         CredentialsRequest: {
             username: string;
             password: string;
@@ -680,21 +710,51 @@ export interface components {
             rewrite: boolean;
         };
         /**
+         * @description * `hh-rlhf` - hh-rlhf
+         *     * `oasst-models` - oasst-models
+         *     * `prompts` - prompts
+         *     * `rankloop` - rankloop
+         * @enum {string}
+         */
+        FormatEnum: "hh-rlhf" | "oasst-models" | "prompts" | "rankloop";
+        ImportReport: {
+            format: string;
+            /** @description Rows of the file. */
+            read: number;
+            /** @description New ones, as the next three. */
+            prompts: number;
+            responses: number;
+            tasks: number;
+            rankings: number;
+            /** @description Rows that were there already, whole. */
+            unchanged: number;
+            /** @description Rows left out; `errors` names the first 1000. */
+            failed: number;
+            errors: components["schemas"]["LineError"][];
+            notices: string[];
+        };
+        ImportUploadRequest: {
+            /**
+             * Format: binary
+             * @description JSON Lines or CSV (also gzipped) or Parquet.
+             */
+            file: string;
+            /**
+             * @description Recognised unless given.
+             *
+             *     * `hh-rlhf` - hh-rlhf
+             *     * `oasst-models` - oasst-models
+             *     * `prompts` - prompts
+             *     * `rankloop` - rankloop
+             */
+            format?: components["schemas"]["FormatEnum"] | components["schemas"]["BlankEnum"];
+        };
+        /**
          * @description * `rejection_sampling` - Rejection Sampling
          *     * `ppo` - Ppo
          * @enum {string}
          */
         ImproveWithEnum: "rejection_sampling" | "ppo";
-        /**
-         * @description * `sft` - Sft
-         *     * `reward_model` - Reward Model
-         *     * `rejection_sampling` - Rejection Sampling
-         *     * `ppo` - Ppo
-         *     * `sample` - Sample
-         *     * `evaluate` - Evaluate
-         * @enum {string}
-         */
-        KindC67Enum: "sft" | "reward_model" | "rejection_sampling" | "ppo" | "sample" | "evaluate";
         LaunchRequest: {
             project: string;
             kind: string;
@@ -712,6 +772,10 @@ export interface components {
         LeaseTokenRequest: {
             /** Format: uuid */
             token: string;
+        };
+        LineError: {
+            line: number;
+            reason: string;
         };
         Log: {
             lines: string[];
@@ -773,7 +837,7 @@ export interface components {
             /** Format: uuid */
             readonly id: string;
             readonly name: string;
-            readonly kind: components["schemas"]["ModelKindEnum"];
+            readonly kind: components["schemas"]["ModelKind"];
             readonly project: string;
             readonly base_model: string;
             parent: components["schemas"]["ModelRef"] | null;
@@ -791,7 +855,7 @@ export interface components {
          *     * `reward_model` - Reward Model
          * @enum {string}
          */
-        ModelKindEnum: "policy" | "reward_model";
+        ModelKind: "policy" | "reward_model";
         ModelRef: {
             /** Format: uuid */
             id: string;
@@ -809,6 +873,13 @@ export interface components {
             preset?: components["schemas"]["PresetEnum"];
             overlap?: number;
             guidelines?: string;
+        };
+        NewSnapshotRequest: {
+            name: string;
+            /** @description rounds, sources, annotators, models, exclude_gold, after, before. */
+            selection?: {
+                [key: string]: unknown;
+            };
         };
         /** @enum {unknown} */
         NullEnum: null;
@@ -876,6 +947,19 @@ export interface components {
              */
             previous?: string | null;
             results: components["schemas"]["Run"][];
+        };
+        PaginatedSnapshotList: {
+            /**
+             * Format: uri
+             * @example http://api.example.org/accounts/?cursor=cD00ODY%3D"
+             */
+            next?: string | null;
+            /**
+             * Format: uri
+             * @example http://api.example.org/accounts/?cursor=cj0xJnA9NDg3
+             */
+            previous?: string | null;
+            results: components["schemas"]["Snapshot"][];
         };
         PatchedProjectChangesRequest: {
             name?: string;
@@ -1002,8 +1086,8 @@ export interface components {
             /** Format: uuid */
             readonly id: string;
             readonly project: string;
-            readonly kind: components["schemas"]["KindC67Enum"];
-            readonly state: components["schemas"]["RunStateEnum"];
+            readonly kind: components["schemas"]["RunKind"];
+            readonly state: components["schemas"]["RunState"];
             readonly attempt: number;
             recipe: {
                 [key: string]: unknown;
@@ -1034,10 +1118,20 @@ export interface components {
             detail: string;
             fix: string;
         };
+        /**
+         * @description * `sft` - Sft
+         *     * `reward_model` - Reward Model
+         *     * `rejection_sampling` - Rejection Sampling
+         *     * `ppo` - Ppo
+         *     * `sample` - Sample
+         *     * `evaluate` - Evaluate
+         * @enum {string}
+         */
+        RunKind: "sft" | "reward_model" | "rejection_sampling" | "ppo" | "sample" | "evaluate";
         RunRef: {
             /** Format: uuid */
             id: string;
-            kind: components["schemas"]["KindC67Enum"];
+            kind: components["schemas"]["RunKind"];
         };
         RunResult: {
             model?: components["schemas"]["ModelRef"];
@@ -1056,7 +1150,7 @@ export interface components {
          *     * `cancelled` - Cancelled
          * @enum {string}
          */
-        RunStateEnum: "queued" | "running" | "succeeded" | "failed" | "cancelled";
+        RunState: "queued" | "running" | "succeeded" | "failed" | "cancelled";
         SampleEvent: {
             /** Format: int64 */
             seq: number;
@@ -1080,6 +1174,26 @@ export interface components {
             token: string;
             /** @default  */
             reason?: string;
+        };
+        Snapshot: {
+            /** Format: uuid */
+            id: string;
+            project: string;
+            name: string;
+            /** @description Of the Parquet file. */
+            sha256: string;
+            rows: number;
+            comparisons: number;
+            selection: {
+                [key: string]: unknown;
+            };
+            /** @description What it holds, counted. */
+            card: {
+                [key: string]: unknown;
+            };
+            created_by?: string | null;
+            /** Format: date-time */
+            created_at: string;
         };
         /**
          * @description * `candidate` - Candidate
@@ -1161,36 +1275,6 @@ export interface components {
                 field: string;
                 reason: string;
             }[];
-        };
-        ImportReport: {
-            format: string;
-            read: number;
-            prompts: number;
-            responses: number;
-            tasks: number;
-            rankings: number;
-            unchanged: number;
-            errors: components["schemas"]["LineError"][];
-            notices: string[];
-        };
-        LineError: {
-            line: number;
-            reason: string;
-        };
-        Snapshot: {
-            id: string;
-            name: string;
-            project: string;
-            sha256: string;
-            rows: number;
-            comparisons: number;
-            created_by: string | null;
-            created_at: string;
-        };
-        PaginatedSnapshotList: {
-            results: components["schemas"]["Snapshot"][];
-            next: string | null;
-            previous: string | null;
         };
     };
     responses: never;
@@ -1877,6 +1961,40 @@ export interface operations {
             };
         };
     };
+    importFile: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "multipart/form-data": components["schemas"]["ImportUploadRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ImportReport"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     getLeaderboard: {
         parameters: {
             query?: never;
@@ -2032,6 +2150,76 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Quality"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listSnapshots: {
+        parameters: {
+            query?: {
+                /** @description The pagination cursor value. */
+                cursor?: string;
+                /** @description Number of results to return per page. */
+                page_size?: number;
+            };
+            header?: never;
+            path: {
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PaginatedSnapshotList"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    freezeSnapshot: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewSnapshotRequest"];
+                "multipart/form-data": components["schemas"]["NewSnapshotRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Snapshot"];
                 };
             };
             /** @description A refusal. */
@@ -2369,40 +2557,14 @@ export interface operations {
             };
         };
     };
-    "projects_{slug}_imports_post": {
+    exportSnapshot: {
         parameters: {
-            query?: never;
+            query?: {
+                format?: "parquet" | "ranking" | "trl_preference" | "trl_preference_parquet";
+            };
             header?: never;
             path: {
-                slug: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "multipart/form-data": {
-                    /** Format: binary */
-                    file: string;
-                };
-            };
-        };
-        responses: {
-            201: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ImportReport"];
-                };
-            };
-        };
-    };
-    "projects_{slug}_snapshots_get": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                slug: string;
+                id: string;
             };
             cookie?: never;
         };
@@ -2413,34 +2575,16 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["PaginatedSnapshotList"];
+                    "application/octet-stream": string;
                 };
             };
-        };
-    };
-    "projects_{slug}_snapshots_post": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                slug: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": {
-                    name: string;
-                };
-            };
-        };
-        responses: {
-            201: {
+            /** @description A refusal. */
+            default: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Snapshot"];
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };

@@ -40,7 +40,7 @@ const night: MantineColorsTuple = [
 
 export const theme = createTheme({
   primaryColor: "petrol",
-  primaryShade: { light: 7, dark: 5 },
+  primaryShade: { light: 7, dark: 6 },
   colors: { petrol, gray: neutral, dark: night },
   fontFamily: "var(--font-text)",
   fontFamilyMonospace: "var(--font-mono)",
@@ -58,6 +58,13 @@ export const theme = createTheme({
     NumberInput: { defaultProps: { size: "sm" } },
     Textarea: { defaultProps: { size: "sm" } },
     NativeSelect: { defaultProps: { size: "sm" } },
-    Modal: { defaultProps: { centered: true, transitionProps: { duration: 120 } } },
+    InputWrapper: {
+      // Help below its field, so that the fields of a row stand in line however long their help is.
+      defaultProps: { inputWrapperOrder: ["label", "input", "error", "description"] },
+      styles: {
+        description: { fontSize: "12px", lineHeight: 1.4, marginTop: 4 },
+        label: { marginBottom: 4 },
+      },
+    },
   },
 });

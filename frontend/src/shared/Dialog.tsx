@@ -36,7 +36,10 @@ export function Dialog({
         onClose();
       }}
       onKeyDown={(event) => {
-        if (event.key === closeKey) onClose();
+        if (event.key !== closeKey) return;
+        // Closing makes the page listen again while this very key is still on its way up to it.
+        event.preventDefault();
+        onClose();
       }}
       onClick={(event) => {
         if (event.target === element.current) onClose();

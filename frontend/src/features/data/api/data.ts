@@ -73,8 +73,10 @@ export function exportUrl(snapshot: Snapshot, format: ExportFormat): string {
   return `/api/v1/snapshots/${snapshot.id}/export?format=${format.name}`;
 }
 
+/** As the server names the download (annotation.services.exports.export_name), so that the line below finds the file. */
 export function fileName(snapshot: Snapshot, format: ExportFormat): string {
-  return `${snapshot.name}.${format.name}.${format.extension}`;
+  const stem = `${snapshot.project}-${snapshot.name}-${format.name}`.replaceAll(/[^\w.-]+/g, "-");
+  return `${stem.replaceAll(/^[-.]+|[-.]+$/g, "")}.${format.extension}`;
 }
 
 /** What to type in Python to have the downloaded file as a dataset. */

@@ -14,7 +14,8 @@ const SHOWN_ERRORS = 100;
 
 function Report({ report, file }: { report: ImportReport; file: string }) {
   const landed = report.prompts + report.responses + report.tasks + report.rankings;
-  const bad = report.errors.length;
+  const bad = report.failed;
+  const shown = report.errors.slice(0, SHOWN_ERRORS);
   return (
     <div className={ui.stack} data-testid="import-report">
       <Notice
@@ -22,7 +23,7 @@ function Report({ report, file }: { report: ImportReport; file: string }) {
         title={
           landed === 0 && bad === 0
             ? `${file} was already here; nothing changed`
-            : `${file}: ${plural(report.read, "line")} read as ${report.format}${bad ? `, ${plural(bad, "line")} could not be used` : ""}`
+            : `${file}: ${plural(report.read, "row")} read as ${report.format}${bad ? `, ${plural(bad, "row")} could not be used` : ""}`
         }
       >
         {report.notices.map((notice) => (
@@ -48,7 +49,7 @@ function Report({ report, file }: { report: ImportReport; file: string }) {
               </tr>
             </thead>
             <tbody>
-              {report.errors.slice(0, SHOWN_ERRORS).map((error) => (
+              {shown.map((error) => (
                 <tr key={`${error.line} ${error.reason}`}>
                   <td className={ui.number}>{count(error.line)}</td>
                   <td>{error.reason}</td>
@@ -56,7 +57,7 @@ function Report({ report, file }: { report: ImportReport; file: string }) {
               ))}
             </tbody>
           </table>
-          {bad > SHOWN_ERRORS && <p className={styles.more}>and {plural(bad - SHOWN_ERRORS, "more line")}</p>}
+          {bad > shown.length && <p className={styles.more}>and {plural(bad - shown.length, "more row")}</p>}
         </div>
       )}
     </div>

@@ -56,6 +56,7 @@ function SnapshotItem({ snapshot, open }: { snapshot: Snapshot; open: boolean })
   return (
     <details className={styles.snapshot} open={open} data-testid="snapshot">
       <summary>
+        <Icon name="right" size={14} />
         <span className={styles.snapshotName}>{snapshot.name}</span>
         <span>
           {plural(snapshot.rows, "ranking")}, {plural(snapshot.comparisons, "comparison")}

@@ -9,7 +9,7 @@ import { missing, restore, toAnswer, toDraft } from "../answer";
 import { skipTask } from "../api/assignments";
 import { type DeskAction, deskReducer, openDesk } from "../deskState";
 import { letterOf } from "../ranking/announce";
-import { isTouched } from "../ranking/ranking";
+import { isTouched, type Ranking } from "../ranking/ranking";
 import { keyHint } from "../shortcuts";
 import { useActiveTime } from "../useActiveTime";
 import { useDeskKeys } from "../useDeskKeys";
@@ -35,6 +35,19 @@ type Props = {
   onDone: (what: "submitted" | "skipped") => void;
   onAskAgain: () => void;
 };
+
+/** The order in one line, for screens too narrow for the standings beside the responses. */
+function OrderLine({ ranking, letters }: { ranking: Ranking; letters: ReadonlyMap<string, string> }) {
+  return (
+    <div className={styles.orderLine} aria-hidden="true">
+      {ranking.tiers.map((tier) => (
+        <span key={tier[0]} data-current={tier.includes(ranking.focus)}>
+          {tier.map((id) => letters.get(id)).join(" = ")}
+        </span>
+      ))}
+    </div>
+  );
+}
 
 /** One task on the desk. Keyed by assignment: a new task is a new desk. */
 export function Desk({ project, assignment, lastDone, onDone, onAskAgain }: Props) {
@@ -270,6 +283,7 @@ export function Desk({ project, assignment, lastDone, onDone, onAskAgain }: Prop
         )}
         {trouble}
         <div className={styles.submitRow}>
+          <OrderLine ranking={ranking} letters={letters} />
           <Button
             className={styles.submit ?? ""}
             loading={submission.state === "sending"}

@@ -67,10 +67,12 @@ function nextStep(me: Me, project: Project): Step | null {
   return null;
 }
 
+const DAY_WIDTH_PX = 30;
+
 function Days({ days }: { days: Progress["per_day"] }) {
   const most = Math.max(1, ...days.map((day) => day.rankings));
   return (
-    <>
+    <div style={{ maxWidth: days.length * DAY_WIDTH_PX, minWidth: 220 }}>
       <ol className={styles.days} aria-label="Rankings per day">
         {days.map((day) => (
           <li
@@ -89,7 +91,7 @@ function Days({ days }: { days: Progress["per_day"] }) {
         <span>at most {count(most)} a day</span>
         <span>{days.length > 1 && days.at(-1)?.date}</span>
       </div>
-    </>
+    </div>
   );
 }
 

@@ -21,23 +21,24 @@ import styles from "./run.module.css";
 
 const KIND_ORDER = ["reward_model", "rejection_sampling", "ppo", "sample", "evaluate", "sft"];
 
-const INPUTS: Record<string, { label: string; none: string; empty: string }> = {
-  policy: {
-    label: "Policy",
-    none: "Choose a policy",
-    empty: "There is no policy yet; an SFT run makes one.",
-  },
+const INPUTS: Record<string, { label: string; empty: string }> = {
+  policy: { label: "Policy", empty: "There is no policy yet; an SFT run makes one." },
   reward_model: {
     label: "Reward model",
-    none: "Choose a reward model",
     empty: "There is no reward model yet; train one from the rankings first.",
   },
-  snapshot: {
-    label: "Snapshot",
-    none: "The current rankings, frozen now",
-    empty: "There is no snapshot yet.",
-  },
+  snapshot: { label: "Snapshot", empty: "" },
 };
+
+/** What the server takes where nothing is chosen. */
+function defaultInput(name: string, kind: string, models: readonly Model[]): string {
+  if (name === "snapshot") return kind === "sft" ? "None" : "The current rankings, frozen now";
+  if (name === "policy" && kind === "sft") return "None: start from the base model below";
+  const offered = models.filter((model) => model.kind === name && model.stage !== "archived");
+  const production = offered.find((model) => model.stage === "production");
+  if (production) return `In production: ${production.name}`;
+  return offered[0] ? `Newest: ${offered[0].name}` : "None yet";
+}
 
 type Choice = { value: string; label: string };
 
@@ -64,7 +65,7 @@ function Setting({
   const changed = value !== shown(field, field.default);
   const label = <span className={changed ? styles.changed : undefined}>{field.label}</span>;
   const bounds = boundsText(field);
-  const description = [field.help, field.kind === "json" && "As JSON.", bounds && `(${bounds})`]
+  const description = [field.help, field.kind === "json" && "As JSON.", bounds && `Allowed: ${bounds}.`]
     .filter(Boolean)
     .join(" ");
   const common = { label, description, error: error ?? false, name: field.name };
@@ -92,7 +93,7 @@ function Setting({
     <TextInput
       {...common}
       inputMode={field.kind === "integer" ? "numeric" : field.kind === "number" ? "decimal" : "text"}
-      placeholder={field.optional ? "none" : ""}
+      placeholder={field.optional ? "empty" : ""}
       value={String(value)}
       onChange={(event) => onChange(event.currentTarget.value)}
     />
@@ -158,16 +159,16 @@ function KindForm({ slug, kind, recipe }: { slug: string; kind: RunKind; recipe:
         <Panel title="Inputs">
           <div className={styles.settings}>
             {recipe.inputs.map((name) => {
-              const words = INPUTS[name] ?? { label: name, none: "none", empty: "" };
+              const words = INPUTS[name] ?? { label: name, empty: "" };
               const choices = choicesOf(name);
               return (
                 <NativeSelect
                   key={name}
                   name={`inputs.${name}`}
                   label={words.label}
-                  description={choices.length === 0 ? words.empty : undefined}
+                  description={models.isSuccess && choices.length === 0 ? words.empty : undefined}
                   error={inputErrorOf(name) ?? false}
-                  data={[{ value: "", label: words.none }, ...choices]}
+                  data={[{ value: "", label: defaultInput(name, kind, models.data ?? []) }, ...choices]}
                   value={inputs[name] ?? ""}
                   onChange={(event) => setInputs({ ...inputs, [name]: event.currentTarget.value })}
                 />

@@ -63,7 +63,7 @@ function fieldOf(name: string, outer: Schema, root: Schema, required: boolean): 
   };
   return {
     name,
-    label: name.charAt(0).toUpperCase() + name.slice(1).replaceAll("_", " "),
+    label: labelOf(name),
     help: typeof outer.description === "string" ? outer.description : "",
     kind,
     default: outer.default,
@@ -76,6 +76,22 @@ function fieldOf(name: string, outer: Schema, root: Schema, required: boolean): 
         : [],
     ...Object.fromEntries(Object.entries(numbers).filter(([, value]) => value !== undefined)),
   };
+}
+
+/** Abbreviations of the field keep their capitals: "KL target", "GAE lambda". */
+const ABBREVIATIONS: Record<string, string> = {
+  kl: "KL",
+  gae: "GAE",
+  eos: "EOS",
+  lora: "LoRA",
+  ppo: "PPO",
+  sft: "SFT",
+};
+
+function labelOf(name: string): string {
+  const words = name.split("_").map((word) => ABBREVIATIONS[word] ?? word);
+  const text = words.join(" ");
+  return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
 function kindOf(schema: Schema): FieldKind {
@@ -105,12 +121,20 @@ export function defaultValues(fields: readonly RecipeField[]): FormValues {
   return Object.fromEntries(fields.map((field) => [field.name, shown(field, field.default)]));
 }
 
-export function boundsText(field: RecipeField): string {
-  const low =
-    field.minimum !== undefined ? `≥ ${field.minimum}` : field.above !== undefined ? `> ${field.above}` : "";
-  const high =
-    field.maximum !== undefined ? `≤ ${field.maximum}` : field.below !== undefined ? `< ${field.below}` : "";
-  return [low, high].filter(Boolean).join(", ");
+const number = new Intl.NumberFormat("en", { maximumFractionDigits: 12 });
+
+/** "1 to 64", "above 0, at most 5", "at least 1"; empty where anything goes. */
+export function boundsText({ minimum, maximum, above, below }: RecipeField): string {
+  if (minimum !== undefined && maximum !== undefined)
+    return `${number.format(minimum)} to ${number.format(maximum)}`;
+  return [
+    minimum !== undefined && `at least ${number.format(minimum)}`,
+    above !== undefined && `above ${number.format(above)}`,
+    maximum !== undefined && `at most ${number.format(maximum)}`,
+    below !== undefined && `below ${number.format(below)}`,
+  ]
+    .filter(Boolean)
+    .join(", ");
 }
 
 type Parsed = { value: unknown } | { error: string };
@@ -155,7 +179,7 @@ function parseNumber(field: RecipeField, text: string): Parsed {
     value <= (field.maximum ?? Number.POSITIVE_INFINITY) &&
     (field.above === undefined || value > field.above) &&
     (field.below === undefined || value < field.below);
-  return inside ? { value } : { error: `This must be ${boundsText(field).replace(", ", " and ")}.` };
+  return inside ? { value } : { error: `Allowed: ${boundsText(field)}.` };
 }
 
 export type Outcome = { recipe: Record<string, unknown>; errors: Record<string, string> };

@@ -13,16 +13,23 @@ from django.conf import settings as django_settings
 from django.db import connection
 from django.utils import timezone
 
-from annotation.models import Project
-from annotation.services.projects import create_project
-from training.models import TrainingRun
+from annotation.models import Project, User
+from annotation.services.allocation import claim_next_task
+from annotation.services.answers import Answer
+from annotation.services.content import ResponseDraft, TaskDraft, add_ranking_tasks
+from annotation.services.projects import add_member, create_project
+from annotation.services.submission import submit_ranking
+from training.models import ModelVersion, TrainingRun
 
 RunMaker = Callable[..., TrainingRun]
+ModelMaker = Callable[..., ModelVersion]
+Rank = Callable[..., None]
 
 
 @pytest.fixture
 def lab(db: None) -> Project:
-    """A project of this package's own, with nothing in it."""
+    """A project of this package's own, with nothing in it and no artefacts yet."""
+    shutil.rmtree(django_settings.ARTEFACTS, ignore_errors=True)
     return create_project(slug="lab", name="Lab")
 
 
@@ -38,10 +45,50 @@ def make_run(lab: Project) -> RunMaker:
 
 
 @pytest.fixture
+def make_model(lab: Project) -> ModelMaker:
+    """A registered model whose folder holds no weights, only what makes it look like a model."""
+
+    def make(
+        *, name: str, kind: str = "policy", project: Project | None = None, **columns: Any
+    ) -> ModelVersion:
+        columns = {"base_model": "demo-world", "path": f"models/{name}"} | columns
+        model = ModelVersion.objects.create(project=project or lab, name=name, kind=kind, **columns)
+        model.folder.mkdir(parents=True, exist_ok=True)
+        (model.folder / "config.json").write_text("{}")
+        return model
+
+    return make
+
+
+@pytest.fixture
+def rank() -> Rank:
+    """rank(project, annotator, n=…): n tasks of two responses each, ranked."""
+
+    def rank_them(project: Project, annotator: User, *, n: int) -> None:
+        add_member(project=project, user=annotator, role="annotator")
+        drafts = [
+            TaskDraft(
+                messages=[{"role": "user", "content": f"Question {number}?"}],
+                responses=[ResponseDraft("yes", "m"), ResponseDraft("no", "m")],
+            )
+            for number in range(n)
+        ]
+        add_ranking_tasks(project=project, items=drafts)
+        while (assignment := claim_next_task(project=project, annotator=annotator)) is not None:
+            tiers = [[response] for response in assignment.shown_order]
+            submit_ranking(
+                assignment=assignment,
+                token=assignment.token,
+                answer=Answer(tiers=tiers, touched=True),
+                idempotency_key=str(assignment.pk),
+            )
+
+    return rank_them
+
+
+@pytest.fixture
 def test_database(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Processes that a test starts work on the test's database, and their torch on one thread. No artefacts
-    yet."""
-    shutil.rmtree(django_settings.ARTEFACTS, ignore_errors=True)
+    """Processes that a test starts work on the test's database, and their torch on one thread."""
     settings = connection.settings_dict
     query = urlencode({"host": settings["HOST"]})
     monkeypatch.setenv("DATABASE_URL", f"postgresql://{settings['USER']}@/{settings['NAME']}?{query}")

@@ -94,7 +94,7 @@ def train(
         [
             {
                 "params": list(actor.parameters()),
-                "lr": config.learning_rate or rate_for(actor, at_2m=2e-4, at_1b=1e-6),
+                "lr": config.learning_rate or rate_for(actor, at_2m=4e-4, at_1b=1e-6),
             },
             {
                 "params": list(critic.parameters()),

@@ -16,15 +16,19 @@ Schedule = Literal["cosine", "linear", "constant"]
 class SFTConfig(Recipe):
     """Settings of supervised fine-tuning."""
 
-    learning_rate: float = Field(2e-5, gt=0, le=0.1, description="Peak learning rate of AdamW.")
+    learning_rate: float | None = Field(
+        None,
+        gt=0,
+        le=0.1,
+        description="Peak rate of AdamW. Empty: by size, 3e-3 (rejection sampling: 1e-3) at 2M weights to "
+        "2e-5 (1e-5) at 1B.",
+    )
     epochs: int = Field(1, ge=1, le=100, description="Passes over the demonstrations.")
-    batch_size: int = Field(32, ge=1, le=4096, description="Demonstrations per optimiser step.")
+    batch_size: int = Field(16, ge=1, le=4096, description="Demonstrations per optimiser step.")
     micro_batch_size: int = Field(
-        32, ge=1, le=4096, description="Demonstrations per forward pass; lower it when memory runs out."
+        16, ge=1, le=4096, description="Demonstrations per forward pass; lower it when memory runs out."
     )
-    schedule: Literal["linear", "cosine", "constant"] = Field(
-        "cosine", description="How the learning rate falls after the warm-up."
-    )
+    schedule: Schedule = Field("cosine", description="How the learning rate falls after the warm-up.")
     warmup_share: float = Field(
         0.05, ge=0, le=1, description="Share of the steps with a rising learning rate."
     )
@@ -143,14 +147,14 @@ class PPOConfig(Recipe):
         None,
         gt=0,
         le=1,
-        description="Policy's rate for Adam. Empty: by size, 2e-4 at 2M weights to 1e-6 at 1B.",
+        description="Policy's rate for Adam. Empty: by size, 4e-4 at 2M weights to 1e-6 at 1B.",
     )
     value_learning_rate: float | None = Field(
         None, gt=0, le=1, description="Critic's rate. Empty: by size, 5e-4 at 2M weights to 5e-6 at 1B."
     )
     schedule: Schedule = Field("linear", description="Learning rates fall to 0, or stay.")
-    epochs: int = Field(2, ge=1, le=100, description="Passes over each rollout.")
-    minibatches: int = Field(2, ge=1, le=1024, description="Optimiser steps per pass.")
+    epochs: int = Field(1, ge=1, le=100, description="Passes over each rollout.")
+    minibatches: int = Field(4, ge=1, le=1024, description="Optimiser steps per pass.")
     critic_warmup_steps: int = Field(
         1, ge=0, le=100_000, description="First steps that train only the critic."
     )
@@ -180,7 +184,7 @@ class PPOConfig(Recipe):
     )
     score_clip: float = Field(5.0, gt=0, description="Scores are held within plus and minus this.")
     micro_batch_tokens: int = Field(
-        8192, ge=1, description="Token places in one forward pass, padding included."
+        2048, ge=1, description="Token places in one forward pass, padding included."
     )
     sample_every: int = Field(10, ge=1, description="Steps between two reports of sample answers.")
     samples: int = Field(3, ge=0, le=100, description="Prompts whose answers are shown before and after.")

@@ -24,10 +24,13 @@ from training.rlhf import chat, scoring, sft
 from training.rlhf.generation import Completion, generate
 from training.rlhf.loading import Loaded, ModelSource, open_policy, open_reward_model, save_model
 from training.rlhf.messages import Messages
+from training.rlhf.rates import rate_for
 from training.rlhf.recipe import seed_everything
 from training.rlhf.recipes import RejectionSamplingConfig
 from training.rlhf.report import NullReporter, Reporter
 
+# Peak learning rates that suit models of these sizes: lower than those of sft, as the policy already speaks.
+RATE_AT_2M, RATE_AT_1B = 1e-3, 1e-5
 PROMPTS_PER_BATCH = 32  # sampled, scored and reported together; a cancelled run is noticed this often
 
 
@@ -90,7 +93,9 @@ def train(
             "Raise max_new_tokens or lower min_gain."
         )
     report.metrics(0, {f"best_of_{n}": value for n, value in curve.items()} | {"kept": float(len(chosen))})
-    steps, loss, heldout_loss = sft.fit(config, *model, chosen, report)
+    rate = config.learning_rate or rate_for(model.model, at_2m=RATE_AT_2M, at_1b=RATE_AT_1B)
+    settings = config.model_copy(update={"learning_rate": rate})
+    steps, loss, heldout_loss = sft.fit(settings, *model, chosen, report)
 
     after = sft.answers(*model, shown, config.sample_tokens)
     old, new = (_rewards(judge, shown, texts) for texts in (before, after))

@@ -22,10 +22,12 @@ from training.rlhf.generation import generate
 from training.rlhf.loading import ModelSource, open_policy, save_model
 from training.rlhf.logprobs import token_log_probs
 from training.rlhf.messages import Demonstration, Messages
+from training.rlhf.rates import rate_factor, rate_for
 from training.rlhf.recipe import seed_everything
 from training.rlhf.recipes import SFTConfig
 from training.rlhf.report import NullReporter, Reporter, require_finite
 
+RATE_AT_2M, RATE_AT_1B = 3e-3, 2e-5  # peak learning rates that suit models of these sizes
 HELDOUT_MEASUREMENTS = 10  # per run: each costs a pass over the held-out rows
 BETAS = (0.9, 0.95)  # AdamW; 0.999 would average the squared gradient over more steps than a short run has
 
@@ -108,14 +110,16 @@ def fit(
     n_heldout = min(int(len(rows) * config.heldout_share), len(rows) - 1)
     heldout, rows = rows[:n_heldout], rows[n_heldout:]
     total = config.epochs * math.ceil(len(rows) / config.batch_size)
-    optimizer = new_optimizer(policy, config.learning_rate, config.weight_decay)
+    peak = config.learning_rate or rate_for(policy, at_2m=RATE_AT_2M, at_1b=RATE_AT_1B)
+    warmup = math.ceil(total * config.warmup_share)
+    optimizer = new_optimizer(policy, peak, config.weight_decay)
     policy.train()
     step, loss, heldout_loss = 0, math.nan, None
     for _ in range(config.epochs):
         for batch in batches(rows, config.batch_size, order):
             report.check()
+            rate = peak * rate_factor(config.schedule, step, total, warmup=warmup)
             step += 1
-            rate = config.learning_rate * schedule(config.schedule, step, total, config.warmup_share)
             loss, values = sft_step(policy, tokenizer, optimizer, batch, step, rate, config)
             if heldout and (step == total or step % max(1, total // HELDOUT_MEASUREMENTS) == 0):
                 heldout_loss = mean_loss(policy, tokenizer, heldout, config.micro_batch_size)
@@ -220,16 +224,6 @@ def batches(rows: Sequence[Row], size: int, order: random.Random) -> Iterator[li
     shuffled = order.sample(rows, len(rows))
     for start in range(0, len(shuffled), size):
         yield shuffled[start : start + size]
-
-
-def schedule(kind: str, step: int, total: int, warmup_share: float) -> float:
-    """Factor of the peak learning rate at `step` (1 … total): a linear rise, then the chosen fall towards
-    0."""
-    warmup = math.ceil(total * warmup_share)
-    if step <= warmup:
-        return step / warmup
-    left = (total - step + 1) / (total - warmup + 1)
-    return {"linear": left, "cosine": 0.5 * (1 - math.cos(math.pi * left)), "constant": 1.0}[kind]
 
 
 def new_optimizer(policy: PreTrainedModel, learning_rate: float, weight_decay: float) -> torch.optim.AdamW:

@@ -42,19 +42,18 @@ def settle_inputs(
         for name in given
         if name not in kind.inputs
     ]
-    settled: dict[str, str] = {}
-    for name in kind.inputs:
-        try:
-            if name == "snapshot":
-                value = given.get(name, "") if not errors else None
-                settled |= _snapshot(project, recipe, value, user, snapshot_name) if value is not None else {}
-            else:
-                settled |= _model(project, name, recipe, given.get(name, ""))
-        except Problem as problem:
-            errors += problem.errors
     errors += _wrong_base_model(recipe)
     if "max_prompts" in type(recipe).model_fields and not Prompt.objects.filter(project=project).exists():
         errors.append(FieldProblem("project", "The project has no prompts yet: import some first."))
+    settled: dict[str, str] = {}
+    for name in kind.inputs:
+        try:
+            if name != "snapshot":
+                settled |= _model(project, name, recipe, given.get(name, ""))
+            elif given.get(name) or not errors:  # nothing is frozen for a run that is refused anyway
+                settled |= _snapshot(project, recipe, given.get(name, ""), user, snapshot_name)
+        except Problem as problem:
+            errors += problem.errors
     if errors:
         raise Problem("; ".join(f"{e.field}: {e.reason}" for e in errors), errors=errors)
     return settled

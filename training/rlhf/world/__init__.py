@@ -2,7 +2,7 @@
 
 Prompts and answers are made from templates (36 kinds of question, 11 of second question, values such as
 names, dates and order numbers to be copied); answers come in nine styles, eight of them flawed;
-`gold_reward` judges any text. A model of two million weights learns to speak here in about a minute, and a
+`gold_reward` judges any text. A model of 1.3 million weights learns to speak here in about a minute, and a
 whole preference-learning loop can be measured against the truth.
 
     prompts = world.prompts(100, seed=1)

@@ -19,9 +19,10 @@ CHAT_TEMPLATE = (
 )
 VOCABULARY_SIZE = 4096  # an upper bound: training stops earlier, when every word of the world is one token
 CONTEXT_TOKENS = 512
-VALUE_REPEATS = (
-    8  # of each slot value in the tokenizer's corpus, so that each becomes one token (or one per word)
-)
+VALUE_REPEATS = 8  # of each slot value in the tokenizer's corpus, so that each word of it becomes one token
+# About 1/sqrt(192): attention starts out selective. With transformers' 0.02 it starts uniform, and copying is
+# learned later (the same 490 steps: gold 0.67 instead of 0.93 points).
+INITIAL_STD = 0.07
 
 
 def build_tokenizer() -> "PreTrainedTokenizerFast":
@@ -57,9 +58,9 @@ def build_tokenizer() -> "PreTrainedTokenizerFast":
 
 
 def build_policy(
-    tokenizer: "PreTrainedTokenizerFast", seed: int, *, hidden: int = 192, layers: int = 4
+    tokenizer: "PreTrainedTokenizerFast", seed: int, *, hidden: int = 192, layers: int = 2
 ) -> "PreTrainedModel":
-    """A new Llama with random weights, the same ones for the same seed (2.1 million at the default size).
+    """A new Llama with random weights, the same ones for the same seed (1.3 million at the default size).
 
     Input and output embeddings are one matrix: copying a value then needs no more than moving its embedding.
     """
@@ -74,6 +75,7 @@ def build_policy(
         num_attention_heads=hidden // 32,
         max_position_embeddings=CONTEXT_TOKENS,
         tie_word_embeddings=True,
+        initializer_range=INITIAL_STD,
         pad_token_id=tokenizer.pad_token_id,
         eos_token_id=tokenizer.eos_token_id,
         bos_token_id=None,

@@ -1,0 +1,193 @@
+"""Admins act, managers of the project read, everyone else is told that there is nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from rest_framework.test import APIClient
+
+from annotation.models import Project, User
+from annotation.services.content import add_prompts
+from tests.training.conftest import ModelMaker, RunMaker
+from training.models import Loop, ModelVersion, TrainingRun
+
+ClientOf = Callable[[User | None], APIClient]
+READ = ["", "metrics", "samples", "log"]
+
+
+@pytest.fixture
+def run(make_run: RunMaker, project: Project) -> TrainingRun:
+    return make_run(project=project)
+
+
+@pytest.fixture
+def model(make_model: ModelMaker, project: Project) -> ModelVersion:
+    return make_model(project=project, name="support-sft-1")
+
+
+@pytest.fixture
+def foreign(make_run: RunMaker, make_model: ModelMaker) -> None:
+    """A run and a model of a project that nobody but the admin knows."""
+    make_run()
+    make_model(name="lab-sft-1")
+
+
+@pytest.mark.parametrize("name", ["alice", "rita", "oscar"])
+@pytest.mark.usefixtures("foreign")
+def test_those_who_train_nothing_see_nothing(
+    name: str, request: pytest.FixtureRequest, client_of: ClientOf, run: TrainingRun, model: ModelVersion
+) -> None:
+    client = client_of(request.getfixturevalue(name))
+    for path in ("runs/", "models/", "loops/"):
+        assert client.get(f"/api/v1/{path}").json()["results"] == []
+    for path in [*(f"runs/{run.pk}/{read}" for read in READ), f"runs/{run.pk}/events", f"models/{model.pk}/"]:
+        assert client.get(f"/api/v1/{path}").status_code == 404, path
+    for path in (f"runs/{run.pk}/cancel", f"runs/{run.pk}/resume", f"models/{model.pk}/promote"):
+        assert client.post(f"/api/v1/{path}").status_code == 404, path
+    run.refresh_from_db()
+    assert run.state == "queued"
+
+
+@pytest.mark.usefixtures("foreign")
+def test_a_manager_reads_the_own_project_and_acts_on_nothing(
+    client_of: ClientOf, mona: User, run: TrainingRun, model: ModelVersion
+) -> None:
+    client = client_of(mona)
+    assert [row["id"] for row in client.get("/api/v1/runs/").json()["results"]] == [str(run.pk)]
+    assert [row["name"] for row in client.get("/api/v1/models/").json()["results"]] == [model.name]
+    for read in READ:
+        assert client.get(f"/api/v1/runs/{run.pk}/{read}").status_code == 200, read
+    launch = {"project": "support", "kind": "sft"}
+    for path, body in (
+        ("runs/", launch),
+        ("loops/", {"project": "support"}),
+        (f"runs/{run.pk}/cancel", {}),
+        (f"runs/{run.pk}/resume", {}),
+        (f"models/{model.pk}/promote", {}),
+        (f"models/{model.pk}/archive", {}),
+    ):
+        assert client.post(f"/api/v1/{path}", body).status_code == 403, path
+    assert TrainingRun.objects.filter(project__slug="support").count() == 1
+
+
+def test_without_a_log_in_there_is_nothing(client_of: ClientOf, run: TrainingRun) -> None:
+    for path in ("runs/", "runs/recipes/", f"runs/{run.pk}/", f"runs/{run.pk}/events", "models/", "loops/"):
+        assert client_of(None).get(f"/api/v1/{path}").status_code == 401, path
+
+
+def test_an_outsider_and_a_typo_get_the_same_answer_to_a_launch(
+    client_of: ClientOf, oscar: User, project: Project
+) -> None:
+    answers = [
+        client_of(oscar).post("/api/v1/runs/", {"project": slug, "kind": "sft"}).json()["errors"]
+        for slug in ("support", "no-such")
+    ]
+    assert answers == [[{"field": "project", "reason": "There is no such project."}]] * 2
+
+
+def test_an_admin_launches_cancels_and_resumes(client_of: ClientOf, ada: User, project: Project) -> None:
+    client = client_of(ada)
+    launched = client.post(
+        "/api/v1/runs/",
+        {"project": "support", "kind": "sft", "recipe": {"epochs": 3}, "inputs": {"policy": ""}},
+    )
+    assert launched.status_code == 201
+    run = launched.json()
+    assert (run["state"], run["project"], run["created_by"]) == ("queued", "support", "ada")
+    assert run["recipe"]["epochs"] == 3
+    assert run["error"] is None
+    assert run["result"] == {}
+    assert client.get(f"/api/v1/runs/{run['id']}/").json() == run
+    assert client.post(f"/api/v1/runs/{run['id']}/cancel").json()["state"] == "cancelled"
+    assert client.post(f"/api/v1/runs/{run['id']}/resume").json()["state"] == "queued"
+    again = client.post(f"/api/v1/runs/{run['id']}/resume")
+    assert (again.status_code, again.json()["type"]) == (409, "conflict")
+
+
+def test_a_wrong_launch_is_a_problem_per_field(client_of: ClientOf, ada: User, project: Project) -> None:
+    answer = client_of(ada).post(
+        "/api/v1/runs/",
+        {"project": "support", "kind": "ppo", "recipe": {"step": 1, "clip": 9}, "inputs": {}},
+    )
+    assert answer.status_code == 422
+    assert answer["content-type"] == "application/problem+json"
+    assert {error["field"] for error in answer.json()["errors"]} == {"recipe.step", "recipe.clip"}
+    assert not TrainingRun.objects.exists()
+
+
+def test_recipes_carry_the_schema_that_the_form_is_made_from(client_of: ClientOf, mona: User) -> None:
+    kinds = client_of(mona).get("/api/v1/runs/recipes/").json()
+    assert list(kinds) == TrainingRun.Kind.values
+    assert kinds["ppo"]["inputs"] == ["policy", "reward_model"]
+    assert kinds["ppo"]["schema"]["properties"]["clip"]["maximum"] == 1
+    assert kinds["ppo"]["schema"]["additionalProperties"] is False
+
+
+def test_lists_are_of_one_project_and_cost_the_same_for_many_rows(
+    client_of: ClientOf,
+    ada: User,
+    make_run: RunMaker,
+    make_model: ModelMaker,
+    django_assert_max_num_queries: Any,
+) -> None:
+    for number in range(1, 6):
+        make_model(name=f"lab-sft-{number}", run=make_run(created_by=ada))
+    client = client_of(ada)
+    assert client.get("/api/v1/runs/?project=support").json()["results"] == []
+    assert client.get("/api/v1/models/?kind=reward_model").json()["results"] == []
+    for path in ("runs/?project=lab", "models/?project=lab&kind=policy"):
+        with django_assert_max_num_queries(3):  # session, user, rows
+            assert len(client.get(f"/api/v1/{path}").json()["results"]) == 5
+
+
+def test_a_model_says_what_it_came_from(
+    client_of: ClientOf, ada: User, make_run: RunMaker, make_model: ModelMaker
+) -> None:
+    parent = make_model(name="lab-sft-1")
+    run = make_run(kind="ppo")
+    child = make_model(name="lab-ppo-1", parent=parent, run=run, metrics={"objective/kl": 1.5})
+    said = client_of(ada).get(f"/api/v1/models/{child.pk}/").json()
+    assert said["parent"] == {"id": str(parent.pk), "name": "lab-sft-1"}
+    assert said["run"] == {"id": str(run.pk), "kind": "ppo"}
+    assert said["metrics"] == {"objective/kl": 1.5}
+    promoted = client_of(ada).post(f"/api/v1/models/{child.pk}/promote").json()
+    assert promoted["stage"] == "production"
+    assert client_of(ada).post(f"/api/v1/models/{child.pk}/archive").status_code == 409
+    assert client_of(ada).post(f"/api/v1/models/{parent.pk}/archive").json()["stage"] == "archived"
+
+
+def test_metrics_samples_and_log_of_a_run(client_of: ClientOf, mona: User, run: TrainingRun) -> None:
+    client = client_of(mona)
+    prompt = [{"role": "user", "content": "Hi?"}]
+    sample = {"prompt": prompt, "before": "a", "after": "b", "scores": {"reward": 1.0}}
+    rows = [("state", {"state": "running"}), ("metrics", {"values": {"loss": 2.0}}), ("sample", sample)]
+    rows += [("metrics", {"values": {"loss": 1.0}})]
+    for seq, (type, data) in enumerate(rows, start=1):
+        run.events.create(seq=seq, attempt=1, type=type, step=seq, data=data)
+    base = f"/api/v1/runs/{run.pk}"
+    assert client.get(f"{base}/metrics?after=2").json() == {
+        "results": [{"seq": 4, "attempt": 1, "step": 4, "values": {"loss": 1.0}}]
+    }
+    assert client.get(f"{base}/samples").json() == [{"seq": 3, "attempt": 1, "step": 3, **sample}]
+    assert client.get(f"{base}/log").json() == {"lines": []}
+    run.folder.mkdir(parents=True)
+    run.log_path.write_text("one\n 10%\r 90%\r100%\n\nthree\n")
+    assert client.get(f"{base}/log?tail=2").json() == {"lines": ["100%", "three"]}
+    for wrong in ("metrics?after=-1", "metrics?after=x", "log?tail=100000"):
+        assert client.get(f"{base}/{wrong}").status_code == 422, wrong
+
+
+def test_a_loop_is_set_by_an_admin_and_there_is_one_per_project(
+    client_of: ClientOf, ada: User, mona: User, project: Project
+) -> None:
+    add_prompts(project=project, prompts=[([{"role": "user", "content": "Hi?"}], {})])
+    first = client_of(ada).post("/api/v1/loops/", {"project": "support", "min_new_comparisons": 50})
+    assert (first.status_code, first.json()["min_new_comparisons"]) == (201, 50)
+    client_of(ada).post("/api/v1/loops/", {"project": "support", "enabled": False})
+    [loop] = client_of(mona).get("/api/v1/loops/").json()["results"]
+    assert (loop["enabled"], loop["min_new_comparisons"]) == (False, 50)
+    wrong = client_of(ada).post("/api/v1/loops/", {"project": "support", "improve_with": "magic"})
+    assert [error["field"] for error in wrong.json()["errors"]] == ["improve_with"]
+    assert Loop.objects.count() == 1

@@ -4,11 +4,12 @@ import copy
 from functools import cache
 
 import torch
-from transformers import LlamaConfig, LlamaForSequenceClassification, PreTrainedTokenizerFast
+from transformers import LlamaConfig, LlamaForSequenceClassification, PreTrainedModel, PreTrainedTokenizerFast
 
 from training.rlhf import sft, world
 from training.rlhf.loading import Loaded
 from training.rlhf.messages import Demonstration
+from training.rlhf.recipes import SFTConfig
 from training.rlhf.report import NullReporter
 
 SHORT_ANSWERS = ("Yes.", "No.", "Have a lovely day!", "Within two days.", "At ten.", "I am happy to help.")
@@ -33,7 +34,7 @@ def short_demonstrations(n: int) -> list[Demonstration]:
 def _short_speaker() -> Loaded:
     policy = untrained_policy()
     rows, _, _ = sft.encode(short_demonstrations(192), tokenizer(), 512)
-    config = sft.SFTConfig(learning_rate=2e-2, epochs=4, batch_size=16, heldout_share=0)
+    config = SFTConfig(learning_rate=2e-2, epochs=4, batch_size=16, heldout_share=0)
     sft.fit(config, policy.model, policy.tokenizer, rows, NullReporter())
     return policy
 
@@ -47,7 +48,7 @@ def arbitrary_reward_model() -> Loaded:
     """Random weights: a fixed taste that has nothing to do with the world."""
     vocabulary = tokenizer()
     torch.manual_seed(3)
-    config = LlamaConfig(
+    config = LlamaConfig(  # type: ignore[call-arg]
         vocab_size=len(vocabulary),
         hidden_size=32,
         intermediate_size=64,
@@ -58,6 +59,6 @@ def arbitrary_reward_model() -> Loaded:
         pad_token_id=vocabulary.pad_token_id,
         initializer_range=0.3,
     )
-    model = LlamaForSequenceClassification(config)
+    model: PreTrainedModel = LlamaForSequenceClassification(config)  # type: ignore[no-untyped-call]
     model.train(False)
     return Loaded(model, vocabulary)

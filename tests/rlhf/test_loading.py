@@ -1,7 +1,7 @@
 """Models are saved whole or not at all, and load with plain transformers; a missing one is named."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -104,7 +104,7 @@ def test_adapters_are_merged_into_a_copy(tmp_path: Path) -> None:
     adapted = get_peft_model(base, LoraConfig(target_modules=["q_proj"], init_lora_weights=False))
     with torch.no_grad():
         expected = adapted(input_ids=IDS).logits
-        path = loading.save_model(adapted, tokenizer(), tmp_path / "policy")
+        path = loading.save_model(cast(Any, adapted), tokenizer(), tmp_path / "policy")
         plain = AutoModelForCausalLM.from_pretrained(path)
         torch.testing.assert_close(plain(input_ids=IDS).logits, expected)
         assert torch.equal(adapted(input_ids=IDS).logits, expected)

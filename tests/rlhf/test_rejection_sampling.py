@@ -10,13 +10,13 @@ import torch
 
 from tests.rlhf.small_world import arbitrary_reward_model, short_speaker, tokenizer, untrained_policy
 from training.rlhf import scoring, world
-from training.rlhf.evaluation import EvaluateConfig, compare, evaluate
+from training.rlhf.evaluation import compare, evaluate
 from training.rlhf.generation import Completion
 from training.rlhf.loading import load_policy
 from training.rlhf.messages import Messages
+from training.rlhf.recipes import EvaluateConfig, RejectionSamplingConfig
 from training.rlhf.rejection_sampling import (
     Candidates,
-    RejectionSamplingConfig,
     best_of_curve,
     best_row,
     train,
@@ -25,7 +25,7 @@ from training.rlhf.report import Cancelled, ListReporter
 
 PROMPTS = world.prompts(96, seed=21)
 QUICK = RejectionSamplingConfig(
-    samples_per_prompt=6, max_new_tokens=12, learning_rate=5e-3, epochs=3, batch_size=16, sample_tokens=12
+    samples_per_prompt=6, max_new_tokens=12, learning_rate=1e-2, epochs=4, batch_size=16, sample_tokens=12
 )
 
 
@@ -36,7 +36,7 @@ def test_the_policy_gets_better_by_more_than_chance(tmp_path: Path) -> None:
         return float(scoring.score(*reward_model, [(messages, [text])])[0][0])
 
     fresh = world.prompts(60, seed=22)
-    config = EvaluateConfig(responses_per_prompt=2, max_new_tokens=12)
+    config = EvaluateConfig(responses_per_prompt=4, max_new_tokens=12)
     before = evaluate(config, policy=short_speaker(), prompts=fresh, judge=judge)
     result = train(
         QUICK,

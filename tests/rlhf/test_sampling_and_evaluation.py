@@ -7,10 +7,11 @@ import pytest
 
 from tests.rlhf.small_world import SHORT_ANSWERS, short_speaker, untrained_policy
 from training.rlhf import world
-from training.rlhf.evaluation import EvaluateConfig, compare, evaluate, mean_and_error, repetition_rate
+from training.rlhf.evaluation import compare, evaluate, mean_and_error, repetition_rate
 from training.rlhf.messages import Messages
+from training.rlhf.recipes import EvaluateConfig, SampleConfig
 from training.rlhf.report import Cancelled, ListReporter
-from training.rlhf.sampling import SampleConfig, sample
+from training.rlhf.sampling import sample
 
 PROMPTS = world.prompts(70, seed=11)
 

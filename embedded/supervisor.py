@@ -38,6 +38,7 @@ _GRACE_SECONDS = 5.0
 _RESTART_DELAYS_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 _STEADY_SECONDS = 60.0  # a child that lived this long starts again without delay
 _DEMO_MARKER = "demo-created"
+_DEMO_LOGINS = "demo-logins.txt"
 
 
 class StopRequested(Exception):
@@ -133,10 +134,11 @@ class Supervisor:
                 )
 
     def _create_demo(self) -> None:
-        if not self.demo or (self.state.path / _DEMO_MARKER).exists():
-            return
-        _say("First start: creating the demo project.")
-        self._one_shot = self._spawn(["manage.py", "create_demo"], log=None)
+        if (self.state.path / _DEMO_MARKER).exists():
+            _say(f"The demo's log-ins are in {self.state.path / _DEMO_LOGINS}.")
+        elif self.demo:
+            _say("First start: creating the demo project.")
+            self._one_shot = self._spawn(["manage.py", "create_demo"], log=None)
 
     def _tend(self, timeout: float | None) -> None:
         """Sleep until a signal or `timeout` (None: for ever), then look after the children."""

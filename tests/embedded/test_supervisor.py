@@ -66,12 +66,17 @@ def test_a_child_that_dies_is_started_again(shared: Stack, part: str) -> None:
 def test_killed_it_leaves_no_process_and_the_next_start_finds_the_data(folder: Path) -> None:
     with Stack(folder / "state", folder / "said.txt") as stack:
         stack.wait_ready()
-        assert manage(stack.state, "shell", "-c", _MAKE_USER).returncode == 0
+        made = manage(stack.state, "create_project", "kept")
+        assert made.returncode == 0, made.stderr
+        launched = manage(stack.state, "launch_run", "sft", "--project", "kept")
+        assert launched.returncode == 0, launched.stderr
+        # A grandchild, in a session of its own.
+        eventually(lambda: running(stack, "training.run"), what="the training process runs")
         stack.end(signal.SIGKILL)
         eventually(lambda: not processes_of(stack.state), what="its processes are gone")
     with Stack(stack.state, folder / "again.txt") as again:
         again.wait_ready()
-        assert manage(stack.state, "shell", "-c", _COUNT_USERS).stdout.strip().endswith("found 1")
+        assert manage(stack.state, "shell", "-c", _COUNT_PROJECTS).stdout.strip().endswith("found 1")
         assert again.ready_seconds < _WARM_SECONDS * _NOISE
         assert again.end(signal.SIGINT) == 0
         assert processes_of(stack.state) == {}
@@ -103,10 +108,6 @@ def test_an_ordinary_user_can_run_it(folder: Path, ordinary_user: Someone) -> No
         assert processes_of(stack.state) == {}
 
 
-_MAKE_USER = (
-    "from django.contrib.auth import get_user_model; get_user_model().objects.create_user(username='kept')"
-)
-_COUNT_USERS = (
-    "from django.contrib.auth import get_user_model;"
-    "print('found', get_user_model().objects.filter(username='kept').count())"
+_COUNT_PROJECTS = (
+    "from annotation.models import Project; print('found', Project.objects.filter(slug='kept').count())"
 )

@@ -29,7 +29,6 @@ from annotation.services.content import (
     TaskDraft,
     add_prompts,
     analyze_content,
-    response_hash,
     store_tasks,
 )
 from config.problems import FieldProblem, Problem
@@ -41,6 +40,7 @@ MAX_REPORTED_ERRORS = 1000
 LINES_PER_NOTICE = 5
 ANALYZE_AFTER_RANKINGS = 1000
 MAX_INTEGER = 2**31 - 1
+_canonical = json.JSONEncoder(sort_keys=True).encode
 
 ONE_DISTINCT = "there is only one distinct response, so only its prompt was taken"
 REPEATED = "a response stands there twice; it was taken once, at its best place"
@@ -282,7 +282,7 @@ def _store_rankings(project: Project, batch: list[_Numbered], stored: list[Store
         record = batch[task.index].record
         if record.ranking is None or record.ranking.external_id in own:
             continue
-        key = _import_key(task, record, record.ranking)
+        key = _import_key(task, record.ranking)
         drafts.setdefault(key, (task.index, _NewRanking(uuid7(), task, record.ranking, key)))
     if not drafts:
         return set()
@@ -312,23 +312,22 @@ def _uuid(text: str) -> UUID | None:
         return None
 
 
-def _import_key(task: StoredTask, record: Record, ranking: RankingRecord) -> str:
-    """SHA-256 of all that the ranking says, in words that don't depend on the order of the responses."""
-    names = [response_hash(response.text, response.model) for response in record.responses]
-    content = {
-        "id": ranking.external_id,
-        "prompt": task.prompt_hash,
-        "responses": sorted(names),
-        "tiers": [sorted(names[index] for index in tier) for tier in ranking.tiers],
-        "annotator": ranking.annotator,
-        "strength": ranking.strength,
-        "ratings": {names[index]: value for index, value in ranking.ratings.items()},
-        "flags": {names[index]: value for index, value in ranking.flags.items()},
-        "not_rankable": ranking.not_rankable,
-        "comment": ranking.comment,
-        "rewrite": ranking.rewrite,
-    }
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+def _import_key(task: StoredTask, ranking: RankingRecord) -> str:
+    """SHA-256 of all that the ranking says. Ids stand for texts: a project has each content once."""
+    ids = [str(id) for id in task.response_ids]
+    content = [
+        ranking.external_id,
+        str(task.task_id),
+        [sorted(ids[index] for index in tier) for tier in ranking.tiers],
+        ranking.annotator,
+        ranking.strength,
+        {ids[index]: value for index, value in ranking.ratings.items()},
+        {ids[index]: value for index, value in ranking.flags.items()},
+        ranking.not_rankable,
+        ranking.comment,
+        ranking.rewrite,
+    ]
+    return hashlib.sha256(_canonical(content).encode()).hexdigest()
 
 
 def _tier_ids(draft: _NewRanking) -> list[list[UUID]]:

@@ -31,9 +31,35 @@ CARD_NAME = "card.json"
 README_NAME = "README.md"
 UNFINISHED = ".freezing-"
 CHUNK_ROWS = 500
-HASH_BYTES = 2**20
 MAX_NAME_CHARACTERS = 100
 PSEUDONYM_CHARACTERS = 12
+# Columns of the file that are columns of the ranking, as they are; and what else a row is made from.
+COPIED_COLUMNS = (
+    "strength",
+    "source",
+    "not_rankable",
+    "comment",
+    "rewrite",
+    "touched",
+    "duration_ms",
+    "created_at",
+)
+READ_COLUMNS = (
+    *COPIED_COLUMNS,
+    "id",
+    "task_id",
+    "shown_order",
+    "tiers",
+    "annotator_id",
+    "annotator_label",
+    "ratings",
+    "flags",
+    "task__round",
+    "task__prompt_id",
+    "task__prompt__content_hash",
+    "task__prompt__split",
+    "task__prompt__messages",
+)
 
 
 def snapshot_path(snapshot: DatasetSnapshot) -> Path:
@@ -144,47 +170,35 @@ def _one_at_a_time(project: Project, folder: Path) -> None:
 
 def _rows(project: Project, rankings: RankingQuerySet) -> Iterator[dict[str, Any]]:
     """Snapshot rows sorted by ranking id, read through a server-side cursor: memory stays flat."""
-    found = (
-        rankings.select_related("task__prompt")
-        .defer("task__prompt__metadata")
-        .order_by("id")
-        .iterator(chunk_size=CHUNK_ROWS)
-    )
+    # As plain values: model instances took a third of a freeze's time.
+    found = rankings.order_by("id").values(*READ_COLUMNS).iterator(chunk_size=CHUNK_ROWS)
     while chunk := list(itertools.islice(found, CHUNK_ROWS)):
-        shown = {id for ranking in chunk for id in ranking.shown_order}
+        shown = {id for row in chunk for id in row["shown_order"]}
         responses = {
             id: {"id": str(id), "text": text, "model": model}
             for id, text, model in Response.objects.filter(pk__in=shown).values_list(
                 "id", "text", "model_name"
             )
         }
-        for ranking in chunk:
-            prompt = ranking.task.prompt
-            place = {str(id): index for index, id in enumerate(ranking.shown_order)}
+        for row in chunk:
+            place = {str(id): index for index, id in enumerate(row["shown_order"])}
             yield {
-                "ranking_id": str(ranking.pk),
-                "task_id": str(ranking.task_id),
-                "prompt_id": str(prompt.pk),
-                "prompt_hash": prompt.content_hash,
-                "split": prompt.split,
-                "messages": prompt.messages,
-                "responses": [responses[id] for id in ranking.shown_order],
-                "tiers": [sorted(place[id] for id in tier) for tier in ranking.tiers],
-                "strength": ranking.strength,
+                **{name: row[name] for name in COPIED_COLUMNS},
+                "ranking_id": str(row["id"]),
+                "task_id": str(row["task_id"]),
+                "prompt_id": str(row["task__prompt_id"]),
+                "prompt_hash": row["task__prompt__content_hash"],
+                "split": row["task__prompt__split"],
+                "messages": row["task__prompt__messages"],
+                "responses": [responses[id] for id in row["shown_order"]],
+                "tiers": [sorted(place[id] for id in tier) for tier in row["tiers"]],
                 "annotator": pseudonym(
-                    project, annotator_id=ranking.annotator_id, label=ranking.annotator_label
+                    project, annotator_id=row["annotator_id"], label=row["annotator_label"]
                 ),
-                "source": ranking.source,
-                "round": ranking.task.round,
-                "not_rankable": ranking.not_rankable,
-                "ratings": json.dumps(ranking.ratings, sort_keys=True, ensure_ascii=False),
-                "flags": json.dumps(ranking.flags, sort_keys=True, ensure_ascii=False),
-                "comment": ranking.comment,
-                "rewrite": ranking.rewrite,
-                "touched": ranking.touched,
-                "duration_ms": ranking.duration_ms,
+                "round": row["task__round"],
+                "ratings": json.dumps(row["ratings"], sort_keys=True, ensure_ascii=False),
+                "flags": json.dumps(row["flags"], sort_keys=True, ensure_ascii=False),
                 "weight": 1.0,
-                "created_at": ranking.created_at,
             }
 
 

@@ -12,31 +12,6 @@ def env_str(name: str, default: str = "") -> str:
     return os.environ.get(name, default).strip()
 
 
-def env_bool(name: str, default: bool) -> bool:
-    raw = os.environ.get(name)
-    if raw is None or raw.strip() == "":
-        return default
-    value = raw.strip().lower()
-    if value in {"1", "true", "yes", "on"}:
-        return True
-    if value in {"0", "false", "no", "off"}:
-        return False
-    raise BadEnvironment(f"{name}={raw!r} is not a yes or a no; write 1 or 0.")
-
-
-def env_int(name: str, default: int, *, low: int, high: int) -> int:
-    raw = os.environ.get(name, "").strip()
-    if not raw:
-        return default
-    try:
-        value = int(raw)
-    except ValueError:
-        raise BadEnvironment(f"{name}={raw!r} is not a whole number between {low} and {high}.") from None
-    if not low <= value <= high:
-        raise BadEnvironment(f"{name}={value} is outside {low} to {high}.")
-    return value
-
-
 def env_list(name: str) -> list[str]:
     return [part.strip() for part in os.environ.get(name, "").split(",") if part.strip()]
 

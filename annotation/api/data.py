@@ -55,7 +55,12 @@ class SnapshotsView(ProjectView):
     actions = {"GET": Action.MANAGE_SNAPSHOTS, "POST": Action.MANAGE_SNAPSHOTS}
     pagination_class = NewestFirst
 
-    @extend_schema(operation_id="listSnapshots", responses=serializers.Snapshot(many=True), tags=["data"])
+    @extend_schema(
+        operation_id="listSnapshots",
+        description="The project's snapshots, newest first.",
+        responses=serializers.Snapshot(many=True),
+        tags=["data"],
+    )
     def get(self, request: Request, slug: str) -> Response:
         rows = DatasetSnapshot.objects.filter(project=self.project).select_related("project", "created_by")
         page: Any = self.paginate_queryset(rows)
@@ -63,6 +68,7 @@ class SnapshotsView(ProjectView):
 
     @extend_schema(
         operation_id="freezeSnapshot",
+        description="Freezes the selected rankings (all, unless said) as they stand now.",
         request=serializers.NewSnapshot,
         responses={201: serializers.Snapshot},
         tags=["data"],

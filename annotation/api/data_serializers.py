@@ -52,5 +52,5 @@ class Snapshot(serializers.Serializer[models.DatasetSnapshot]):
     comparisons = serializers.IntegerField()
     selection = serializers.DictField()
     card = serializers.DictField(help_text="What it holds, counted.")
-    created_by = serializers.CharField(source="created_by.username", allow_null=True, default=None)
+    created_by = serializers.CharField(source="created_by.username", allow_null=True)
     created_at = serializers.DateTimeField()

@@ -8,7 +8,8 @@ from uuid import UUID
 from celery import shared_task
 from celery.signals import worker_shutting_down
 
-from training.services import execute, supervise
+from training.services import execute, loops, supervise
+from training.services.wake import wake_worker
 
 
 @shared_task  # type: ignore[untyped-decorator]
@@ -19,7 +20,12 @@ def execute_run(run_id: str) -> None:
 @shared_task  # type: ignore[untyped-decorator]
 def sweep_orphaned_runs() -> None:
     for run_id in execute.sweep_runs():
-        execute_run.delay(str(run_id))
+        wake_worker(run_id=run_id)
+
+
+@shared_task  # type: ignore[untyped-decorator]
+def turn_loops() -> None:
+    loops.turn_loops()
 
 
 @worker_shutting_down.connect  # type: ignore[untyped-decorator]

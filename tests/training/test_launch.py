@@ -12,6 +12,7 @@ from annotation.models import Comparison, DatasetSnapshot, Project, User
 from annotation.services.content import add_prompts
 from annotation.services.projects import create_project
 from annotation.services.snapshots import freeze_snapshot
+from config.celery import app
 from config.problems import Problem
 from tests.training.conftest import ModelMaker, Rank
 from training.models import ModelVersion, TrainingRun
@@ -46,12 +47,12 @@ def test_a_launched_run_keeps_its_whole_recipe_and_wakes_a_worker_after_the_comm
     lab: Project, django_capture_on_commit_callbacks: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     woken: list[Any] = []
-    monkeypatch.setattr("training.services.launch.execute_run.apply_async", lambda **sent: woken.append(sent))
+    monkeypatch.setattr(app, "send_task", lambda name, **sent: woken.append((name, sent["args"])))
     with django_capture_on_commit_callbacks() as callbacks:
         run = launch(lab, "sft", {"epochs": 2})
     assert woken == []
     callbacks[0]()
-    assert woken == [{"args": [str(run.pk)], "retry": False}]
+    assert woken == [("training.tasks.execute_run", [str(run.pk)])]
     assert run.recipe == KINDS["sft"].recipe(epochs=2).model_dump(mode="json")  # type: ignore[call-arg]
     assert (run.state, run.inputs, run.attempt) == ("queued", {}, 0)
     assert run.events.get().data == {"state": "queued"}

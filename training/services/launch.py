@@ -4,9 +4,7 @@ claimed."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
-from uuid import UUID
 
 from django.db import connection, transaction
 from django.utils import timezone
@@ -18,7 +16,7 @@ from training.recipes import kind_named, parse_recipe
 from training.services.events import CHANNEL
 from training.services.execute import requeue_finished
 from training.services.inputs import settle_inputs
-from training.tasks import execute_run
+from training.services.wake import wake_worker
 
 
 @transaction.atomic
@@ -67,11 +65,3 @@ def resume_run(*, run: TrainingRun) -> TrainingRun:
     wake_worker(run_id=run.id)
     run.refresh_from_db()
     return run
-
-
-def wake_worker(*, run_id: UUID) -> None:
-    """After the commit: before it, a worker would find nothing to claim.
-
-    Robust, because the run is queued even if the broker is down: the sweep wakes a worker later.
-    """
-    transaction.on_commit(partial(execute_run.apply_async, args=[str(run_id)], retry=False), robust=True)

@@ -7,15 +7,18 @@ A run that fails or is cancelled ends the turn; the next one begins with new com
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
 from django.db import transaction
 
 from annotation.models import Comparison, Project
+from config.problems import Problem
 from training.models import Loop, TrainingRun
 from training.services.launch import launch_run
 
+logger = logging.getLogger(__name__)
 Kind = TrainingRun.Kind
 State = TrainingRun.State
 
@@ -23,6 +26,16 @@ State = TrainingRun.State
 def set_loop(*, project: Project, settings: Mapping[str, Any]) -> Loop:
     """The project's standing order from now on: columns of Loop by name, what is left out keeps its value."""
     return Loop.objects.update_or_create(project=project, defaults=settings)[0]
+
+
+def turn_loops() -> None:
+    """:func:`turn_loop` for every loop that is on. One that can't launch says so in the log and holds up no
+    other."""
+    for loop in Loop.objects.filter(enabled=True):
+        try:
+            turn_loop(loop=loop)
+        except Problem as problem:
+            logger.warning("The loop of project %s can't go on: %s", loop.project_id, problem.detail)
 
 
 @transaction.atomic

@@ -13,6 +13,8 @@ const INKS = {
 };
 const DASHES = [[], [], [6, 4], [2, 3], [10, 4], [6, 3, 2, 3]];
 const HEIGHT_PX = 190;
+/** A series of few values (an evaluation now and then) is drawn with its points; a lone one would not show at all. */
+const DOTTED_BELOW = 25;
 const SYNC = uPlot.sync("run");
 
 export function inkOf(scheme: "light" | "dark", index: number): string {
@@ -44,6 +46,8 @@ export function Chart({
   const data = align(series);
   const latestData = useRef(data);
   latestData.current = data;
+  const counts = useRef<number[]>([]);
+  counts.current = series.map((one) => one.values.length);
   const key = names.join("\n");
 
   useEffect(() => {
@@ -83,7 +87,7 @@ export function Chart({
             dash: DASHES[index % DASHES.length] ?? [],
             spanGaps: true,
             points: {
-              show: (_plot: uPlot, which: number) => (latestData.current[which]?.length ?? 0) < 25,
+              show: (_plot: uPlot, which: number) => (counts.current[which - 1] ?? 0) < DOTTED_BELOW,
               size: 5,
             },
           })),

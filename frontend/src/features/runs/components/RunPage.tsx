@@ -63,10 +63,14 @@ function ProgressPanel({
   );
 }
 
+const FEW_CURVES = 3;
+
 function Curves({ feed }: { feed: ReturnType<typeof useRunFeed>["feed"] }) {
-  const [details, setDetails] = useState(false);
+  const [wanted, setWanted] = useState<boolean | null>(null);
   const groups = groupMetrics(Object.keys(feed.series));
   const hidden = groups.filter((group) => group.detail).length;
+  // A run with one or two curves has room for the others at once.
+  const details = wanted ?? groups.length - hidden < FEW_CURVES;
   if (groups.length === 0) return null;
   return (
     <section aria-label="Curves" className={ui.stack}>
@@ -86,7 +90,7 @@ function Curves({ feed }: { feed: ReturnType<typeof useRunFeed>["feed"] }) {
       </Suspense>
       {hidden > 0 && (
         <div>
-          <Button size="compact-sm" variant="subtle" color="gray" onClick={() => setDetails(!details)}>
+          <Button size="compact-sm" variant="subtle" color="gray" onClick={() => setWanted(!details)}>
             {details ? "Fewer curves" : `${hidden} more: learning rate, speed, …`}
           </Button>
         </div>
@@ -145,7 +149,13 @@ function Facts({ run }: { run: Run }) {
         {settings.map(([name, value]) => (
           <div key={name}>
             <dt>{name}</dt>
-            <dd>{typeof value === "string" ? value || "–" : JSON.stringify(value)}</dd>
+            <dd>
+              {value === null || value === ""
+                ? "–"
+                : typeof value === "string"
+                  ? value
+                  : JSON.stringify(value)}
+            </dd>
           </div>
         ))}
       </dl>
@@ -175,7 +185,8 @@ function RunView({ run, slug }: { run: Run; slug: string }) {
         <span className={styles.lead}>
           <StateBadge state={run.state} />
           <span>
-            launched {ago(run.created_at)} by {run.created_by ?? "the loop"}
+            launched {ago(run.created_at)}
+            {run.created_by && ` by ${run.created_by}`}
           </span>
           {run.started_at && (
             <span>

@@ -87,7 +87,7 @@ export function RunsPage() {
                     <td style={{ minWidth: 180 }}>
                       <Outcome run={run} />
                     </td>
-                    <td>{run.created_by ?? "the loop"}</td>
+                    <td>{run.created_by ?? "–"}</td>
                     <td title={run.created_at}>{ago(run.created_at)}</td>
                     <td className={ui.number}>
                       <Took run={run} />

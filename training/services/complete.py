@@ -90,6 +90,9 @@ def describe_failure(error: Exception) -> dict[str, str]:
             "detail": detail,
             "fix": "Correct base_model, or choose a model.",
         }
+    if name == "UnknownPrompt":
+        fix = "Evaluate with judge=reward_model, or in a project of demo prompts."
+        return {"title": "The gold judge can't read these prompts", "detail": detail, "fix": fix}
     if isinstance(error, ValueError):
         fix = "Correct the recipe or the inputs and launch it again."
         return {"title": "These inputs can't be trained on", "detail": detail, "fix": fix}

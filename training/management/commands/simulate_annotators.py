@@ -11,6 +11,7 @@ from annotation.models import ApiToken, Project, User
 from annotation.models.project import Role
 from annotation.services.projects import add_member, create_user
 from annotation.services.tokens import create_token, revoke_token
+from training.rlhf.world import UnknownPrompt
 from training.services.simulate import JUDGES, ApiError, annotate
 from training.services.webserver import reachable_web
 
@@ -65,6 +66,8 @@ class Command(BaseCommand):
                     seed=options["seed"],
                     told=told,
                 )
+        except UnknownPrompt as error:
+            raise CommandError(f"The judge gold can't rank in this project: {error}.") from None
         except ApiError as error:
             raise CommandError(str(error)) from None
         finally:

@@ -111,7 +111,8 @@ class Supervisor:
 
     def _migrate(self) -> None:
         log = self.state.logs / "migrate.log"
-        migration = self._spawn(["manage.py", "migrate", "--no-input", "--verbosity=1"], log=log)
+        # Without the system checks, which import every address and double the time (1.0 s to 0.5 s of processor).
+        migration = self._spawn(["manage.py", "migrate", "--no-input", "--skip-checks"], log=log)
         try:
             while migration.poll() is None:
                 self._tend(None)

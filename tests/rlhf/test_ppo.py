@@ -231,8 +231,8 @@ def test_the_updates_of_a_step_end_when_the_policy_has_moved_too_far(
     folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
     free, held = ListReporter(), ListReporter()
-    run(folders, tmp_path / "a", free, epochs=4, learning_rate=1e-2, stop_kl=None)
-    run(folders, tmp_path / "b", held, epochs=4, learning_rate=1e-2, stop_kl=1e-4)
+    run(folders, tmp_path / "a", free, epochs=4, minibatches=2, learning_rate=1e-2, stop_kl=None)
+    run(folders, tmp_path / "b", held, epochs=4, minibatches=2, learning_rate=1e-2, stop_kl=1e-4)
     assert free.series("updates") == [8.0, 8.0]
     assert max(held.series("updates")) < 8
     assert max(held.series("policy/approxkl_avg")) <= 1e-4 < max(free.series("policy/approxkl_avg"))

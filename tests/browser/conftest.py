@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.embedded.running import Stack, eventually
+from tests.embedded.running import Stack
 
 _CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
@@ -26,13 +26,15 @@ _FLAGS = [
 ]
 _ACTION_MS = 15_000
 
-Log_in = Callable[[str], Page]
+LogIn = Callable[[str], Page]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.parent == Path(__file__).parent and _CHROMIUM is None:
-            item.add_marker(pytest.mark.skip(reason="there is no Chromium (Debian: apt-get install chromium)"))
+            item.add_marker(
+                pytest.mark.skip(reason="there is no Chromium (Debian: apt-get install chromium)")
+            )
 
 
 @pytest.fixture(scope="session")
@@ -50,9 +52,8 @@ def passwords(demo_stack: Stack) -> dict[str, str]:
 
 
 @pytest.fixture
-def log_in(chromium: Browser, demo_stack: Stack, passwords: dict[str, str]) -> Iterator[Log_in]:
-    """log_in(name): a page of that person, in a browser context of their own. Fails on what the page's scripts
-    throw."""
+def log_in(chromium: Browser, demo_stack: Stack, passwords: dict[str, str]) -> Iterator[LogIn]:
+    """log_in(name): a page of that person, in a context of their own. Fails on what the page's scripts throw."""
     contexts, thrown = [], []
 
     def open_page(name: str) -> Page:
@@ -74,8 +75,3 @@ def log_in(chromium: Browser, demo_stack: Stack, passwords: dict[str, str]) -> I
     for context in contexts:
         context.close()
     assert not thrown
-
-
-@pytest.fixture
-def wait_for() -> Callable[..., None]:
-    return eventually

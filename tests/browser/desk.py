@@ -83,7 +83,7 @@ class Desk:
         x, y = start["x"] + start["width"] / 2, start["y"] + start["height"] / 2
         mouse.move(x, y)
         mouse.down()
-        # The first small move lifts the card; the list then shrinks to rows, so the target is looked up again.
+        # The first small move lifts the card; the list then shrinks, so the target is looked up again.
         mouse.move(x, y - 8, steps=4)
         self.page.wait_for_timeout(150)
         target = self.card(onto).bounding_box()

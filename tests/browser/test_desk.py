@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -48,7 +48,8 @@ def project(demo_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> str:
         [
             "shell",
             "-c",
-            "from annotation.models import Project, User; from annotation.services.projects import add_member;"
+            "from annotation.models import Project, User;"
+            "from annotation.services.projects import add_member;"
             f"add_member(project=Project.objects.get(slug='{slug}'),"
             " user=User.objects.get(username='annotator-1'), role='annotator')",
         ],
@@ -59,8 +60,8 @@ def project(demo_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture
-def desk(log_in: Callable[[str], Page], project: str) -> Iterator[Desk]:
-    yield Desk(log_in("annotator-1"), project).open()
+def desk(log_in: Callable[[str], Page], project: str) -> Desk:
+    return Desk(log_in("annotator-1"), project).open()
 
 
 def stored(stack: Stack, project: str) -> list[dict[str, object]]:

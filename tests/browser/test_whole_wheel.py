@@ -58,7 +58,16 @@ def made(page: Page) -> str:
 
 def gold(stack: Stack, policy: str) -> tuple[float, float]:
     """(mean, standard error) of the gold reward of a policy on the held-out prompts."""
-    command = ["launch_run", "evaluate", "--project", "demo", "--wait", "--json", "--input", f"policy={policy}"]
+    command = [
+        "launch_run",
+        "evaluate",
+        "--project",
+        "demo",
+        "--wait",
+        "--json",
+        "--input",
+        f"policy={policy}",
+    ]
     done = manage(stack.state, *command)
     assert done.returncode == 0, done.stderr
     metrics = json.loads(done.stdout.splitlines()[-1])["result"]["metrics"]
@@ -90,9 +99,9 @@ def test_people_rank_and_the_policy_gets_better(log_in: Callable[[str], Page], d
 
     # An admin trains on what was said. The run is watched while it runs.
     admin = log_in("admin")
-    first_policy = json.loads(
-        manage(demo_stack.state, "create_demo", "--json").stdout.splitlines()[-1]
-    )["models"][0]
+    first_policy = json.loads(manage(demo_stack.state, "create_demo", "--json").stdout.splitlines()[-1])[
+        "models"
+    ][0]
     launch(admin, "reward_model")
     expect(admin.get_by_role("progressbar", name="Progress of the run")).to_be_visible(timeout=60_000)
     expect(admin.get_by_role("region", name="Curves").locator("canvas").first).to_be_visible(timeout=60_000)

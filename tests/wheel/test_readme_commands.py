@@ -27,7 +27,16 @@ def commands(marker: str) -> list[list[str]]:
 
 
 def gold(stack: Stack, policy: str) -> tuple[float, float]:
-    command = ["launch_run", "evaluate", "--project", "demo", "--wait", "--json", "--input", f"policy={policy}"]
+    command = [
+        "launch_run",
+        "evaluate",
+        "--project",
+        "demo",
+        "--wait",
+        "--json",
+        "--input",
+        f"policy={policy}",
+    ]
     done = manage(stack.state, *command)
     assert done.returncode == 0, done.stderr
     metrics = json.loads(done.stdout.splitlines()[-1])["result"]["metrics"]

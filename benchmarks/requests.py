@@ -1,0 +1,151 @@
+"""How long an annotator waits: claim and submit over HTTP, one row per number of annotators.
+
+    .venv/bin/python -m benchmarks.requests [--annotators 1 4 16] [--tasks 400] [--think 0]
+
+Each row drains a project of its own (K = 4, overlap 1) on one throw-away embedded stack: every annotator claims and
+submits until nothing is left, with `--think` seconds between answers (0: back to back, the worst case). Beside the
+times it counts that each task was answered exactly once. The bar is 50 ms at the median for one annotator.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from pathlib import Path
+
+from training.services.simulate import ApiClient
+
+ROOT = Path(__file__).resolve().parent.parent
+RESPONSES = 4
+READY_SECONDS = 90.0
+
+
+def manage(state: Path, *arguments: str) -> dict[str, object]:
+    done = subprocess.run(
+        [sys.executable, "manage.py", *arguments, "--json"],
+        cwd=ROOT,
+        env=os.environ | {"RANKLOOP_STATE": str(state)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    document: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
+    return document
+
+
+def start_stack(state: Path, output: Path) -> tuple[subprocess.Popen[bytes], str]:
+    environment = os.environ | {"RANKLOOP_STATE": str(state), "PORT": "0"}
+    with output.open("wb") as stream:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "embedded", "up", "--no-demo"], cwd=ROOT, env=environment, stdout=stream
+        )
+    deadline = time.monotonic() + READY_SECONDS
+    while not (found := re.search(r"ready at (\S+)", output.read_text())):
+        if time.monotonic() > deadline or process.poll() is not None:
+            raise SystemExit(f"The stack did not start: {output.read_text()}")
+        time.sleep(0.1)
+    return process, found[1]
+
+
+def fill(state: Path, slug: str, tasks: int, file: Path) -> None:
+    lines = (
+        {
+            "prompt": f"{slug}: question {n}?",
+            "responses": [f"Answer {k} to {n}. " * 20 for k in range(RESPONSES)],
+        }
+        for n in range(tasks)
+    )
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    manage(state, "create_project", slug, "--preset", "ranking")
+    manage(state, "import_responses", str(file), "--project", slug)
+
+
+def drain(url: str, slug: str, tokens: list[str], think: float) -> tuple[list[float], list[float], float]:
+    """Seconds of every claim, of every submit, and of the whole drain."""
+    claims: list[float] = []
+    submits: list[float] = []
+
+    def work(token: str) -> None:
+        client = ApiClient(url, token)
+        while True:
+            began = time.perf_counter()
+            status, assignment = client.call("POST", f"/api/v1/projects/{slug}/assignments/next", {})
+            if status == 204:
+                return client.close()
+            claims.append(time.perf_counter() - began)
+            answer = {
+                "token": assignment["token"],
+                "tiers": [[response["id"]] for response in reversed(assignment["responses"])],
+                "touched": True,
+                "duration_ms": 1000,
+            }
+            began = time.perf_counter()
+            status, body = client.call(
+                "POST",
+                f"/api/v1/assignments/{assignment['id']}/submit",
+                answer,
+                {"Idempotency-Key": str(uuid.uuid4())},
+            )
+            submits.append(time.perf_counter() - began)
+            if status != 201:
+                raise SystemExit(f"submit answered {status}: {body}")
+            time.sleep(think)
+
+    began = time.perf_counter()
+    threads = [threading.Thread(target=work, args=(token,)) for token in tokens]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return claims, submits, time.perf_counter() - began
+
+
+def quantiles(seconds: list[float]) -> str:
+    cuts = statistics.quantiles(seconds, n=100)
+    return f"{1000 * cuts[49]:6.0f} {1000 * cuts[94]:6.0f}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--annotators", type=int, nargs="+", default=[1, 4, 16])
+    parser.add_argument("--tasks", type=int, default=400)
+    parser.add_argument(
+        "--think", type=float, default=0.0, help="seconds between an answer and the next claim"
+    )
+    options = parser.parse_args()
+    home = Path(tempfile.mkdtemp(prefix="rl-bench-"))
+    home.chmod(0o711)  # root's Postgres runs as `nobody`, which has to pass through
+    stack, url = start_stack(home / "state", home / "output")
+    try:
+        print("annotators  answers/s   claim p50 p95 ms   submit p50 p95 ms   answered once")
+        for count in options.annotators:
+            slug = f"drain-{count}"
+            fill(home / "state", slug, options.tasks, home / "responses.jsonl")
+            tokens = [
+                str(manage(home / "state", "create_user", f"{slug}-{n}", "--project", slug)["token"])
+                for n in range(count)
+            ]
+            claims, submits, seconds = drain(url, slug, tokens, options.think)
+            once = f"{len(submits)} of {options.tasks}"
+            times = f"{quantiles(claims):>16}   {quantiles(submits):>17}"
+            print(f"{count:10d} {len(submits) / seconds:10.1f}   {times}   {once}")
+    finally:
+        stack.terminate()
+        stack.wait()
+        shutil.rmtree(home, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

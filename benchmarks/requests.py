@@ -2,9 +2,9 @@
 
     .venv/bin/python -m benchmarks.requests [--annotators 1 4 16] [--tasks 400] [--think 0]
 
-Each row drains a project of its own (K = 4, overlap 1) on one throw-away embedded stack: every annotator claims and
-submits until nothing is left, with `--think` seconds between answers (0: back to back, the worst case). Beside the
-times it counts that each task was answered exactly once. The bar is 50 ms at the median for one annotator.
+Each row drains a project of its own (K = 4, overlap 1) on one throw-away embedded stack: every annotator
+claims and submits until nothing is left, with `--think` seconds between answers (0: back to back, the worst
+case). It counts that each task was answered exactly once. The bar: 50 ms at the median for one annotator.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ def passwords(demo_stack: Stack) -> dict[str, str]:
 
 @pytest.fixture
 def log_in(chromium: Browser, demo_stack: Stack, passwords: dict[str, str]) -> Iterator[LogIn]:
-    """log_in(name): a page of that person, in a context of their own. Fails on what the page's scripts throw."""
+    """log_in(name): that person's page, in a context of its own. Fails on what its scripts throw."""
     contexts, thrown = [], []
 
     def open_page(name: str) -> Page:

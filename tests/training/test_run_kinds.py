@@ -1,0 +1,225 @@
+"""Each kind of run, on a tiny model: what it takes, what it leaves, and that the next kind can go on from
+there."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoModelForSequenceClassification
+
+from annotation.models import Prompt, RankingTask, User
+from annotation.services.content import ResponseDraft, TaskDraft, add_ranking_tasks
+from tests.training.conftest import ModelMaker, Rank, RunMaker
+from training.models import ModelVersion, RunEvent, TrainingRun
+from training.rlhf import sft, world
+from training.rlhf.loading import Loaded
+from training.rlhf.messages import Demonstration
+from training.rlhf.recipes import SFTConfig
+from training.run import run_attempt
+from training.services import complete, execute
+from training.services.complete import NewModel, Outcome, complete_run
+from training.services.events import LostClaim
+from training.services.launch import launch_run
+
+pytestmark = pytest.mark.django_db(transaction=True)
+QUICK_SFT = {"sample_prompts": 1, "sample_tokens": 4, "batch_size": 8}
+
+
+@pytest.fixture(scope="module")
+def tiny_policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A policy that has learnt one thing: an answer is short and ends."""
+    tokenizer = world.build_tokenizer()
+    untrained = Loaded(world.build_policy(tokenizer, 0, hidden=32, layers=1), tokenizer)
+    short = [
+        Demonstration(messages, text)
+        for messages, text in zip(
+            world.prompts(64, seed=5), itertools.cycle(["Hello.", "No.", "Yes, hello."])
+        )
+    ]
+    recipe = SFTConfig(learning_rate=2e-2, epochs=4, batch_size=8, sample_prompts=0)
+    out = tmp_path_factory.mktemp("model") / "policy"
+    return sft.train(recipe, base_model=untrained, demonstrations=short, out_dir=out).path
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def policy(make_model: ModelMaker, tiny_policy: Path) -> ModelVersion:
+    model = make_model(name="lab-sft-1")
+    shutil.copytree(tiny_policy, model.folder, dirs_exist_ok=True)
+    return model
+
+
+@pytest.fixture
+def ranked(policy: ModelVersion, alice: User, rank: Rank) -> None:
+    """Twelve demo prompts with two responses each, all ranked."""
+    project = policy.project
+    drafts = [
+        TaskDraft(messages, [ResponseDraft("Hello, thank you.", "m"), ResponseDraft("No.", "m")])
+        for messages in world.prompts(12, seed=3)
+    ]
+    add_ranking_tasks(project=project, items=drafts)
+    rank(project, alice, n=0)
+
+
+def ran(start: ModelVersion, kind: str, recipe: dict[str, Any], **inputs: str) -> TrainingRun:
+    run = launch_run(project=start.project, kind=kind, recipe=recipe, inputs=inputs, user=None)
+    attempt = execute.claim_run(run_id=run.pk, worker="test")
+    assert attempt is not None
+    run_attempt(run.pk, attempt)
+    run.refresh_from_db()
+    assert run.state == "succeeded", run.error
+    return run
+
+
+@pytest.mark.usefixtures("ranked")
+def test_the_kinds_turn_the_wheel(policy: ModelVersion) -> None:
+    trained = ran(policy, "reward_model", {"epochs": 1})
+    judge = ModelVersion.objects.get(name="lab-rm-1")
+    assert (judge.kind, judge.parent, judge.run, judge.base_model) == (
+        "reward_model", policy, trained, "demo-world"
+    )  # fmt: skip
+    assert {"train/loss", "train/accuracy"} <= set(judge.metrics)
+    assert trained.result["counts"]["rankings"] == 12
+    assert AutoModelForSequenceClassification.from_pretrained(judge.folder).config.num_labels == 1
+
+    quick = QUICK_SFT | {"samples_per_prompt": 2, "max_new_tokens": 8, "max_prompts": 4}
+    ran(policy, "rejection_sampling", quick)
+    sampled = ModelVersion.objects.get(name="lab-rs-1")
+    assert sampled.parent == policy
+
+    improved = ran(
+        policy, "ppo", {"steps": 2, "rollout_prompts": 4, "max_new_tokens": 8, "samples": 1, "max_prompts": 4}
+    )
+    assert improved.inputs == {"policy": "lab-rs-1", "reward_model": "lab-rm-1"}
+    better = ModelVersion.objects.get(name="lab-ppo-1")
+    assert better.parent == sampled
+    assert RunEvent.objects.filter(run=improved, type="metrics").count() == 2
+    assert {"objective/kl", "objective/scores"} <= set(better.metrics)
+
+    before = RankingTask.objects.count()
+    asked = ran(policy, "sample", {"max_prompts": 5, "max_new_tokens": 8, "overlap": 2, "priority": 7})
+    new = RankingTask.objects.filter(responses__model_name="lab-ppo-1").distinct()
+    assert asked.result["counts"]["tasks"] == new.count() == RankingTask.objects.count() - before > 0
+    for task in new:
+        assert (task.overlap, task.priority, task.round) == (2, 7, 1)
+        assert 2 <= task.responses.count() <= 4
+        assert task.responses.first().sampling["temperature"] == 1.0  # type: ignore[union-attr]
+
+    for judge_name in ("gold", "reward_model"):
+        few = {"judge": judge_name, "split": "all", "max_new_tokens": 8, "max_prompts": 4}
+        run = ran(policy, "evaluate", few)
+        metrics = run.result["metrics"]
+        assert metrics[f"{judge_name}/standard_error"] >= 0
+        assert run.result["counts"]["prompts"] == 4
+        assert "model" not in run.result
+
+
+@pytest.mark.usefixtures("ranked")
+def test_sft_learns_from_the_best_responses_of_a_snapshot_and_from_a_policy(policy: ModelVersion) -> None:
+    run = ran(
+        policy,
+        "sft",
+        QUICK_SFT | {"demonstrations": "best_responses", "max_demonstrations": 6},
+        policy="lab-sft-1",
+    )
+    assert run.result["counts"]["demonstrations"] == 6
+    assert run.inputs["snapshot"].startswith("sft-")
+    made = ModelVersion.objects.get(name="lab-sft-2")
+    assert (made.parent, made.base_model) == (policy, "demo-world")
+
+
+@pytest.mark.usefixtures("ranked")
+def test_a_model_named_in_the_recipe_takes_the_place_of_the_input(
+    policy: ModelVersion, tiny_policy: Path
+) -> None:
+    ran(policy, "reward_model", {"epochs": 1, "base_model": str(tiny_policy)})
+    made = ModelVersion.objects.get(name="lab-rm-1")
+    assert (made.parent, made.base_model) == (None, str(tiny_policy))
+
+
+def test_tasks_are_asked_for_prompts_that_have_the_fewest(policy: ModelVersion, alice: User) -> None:
+    prompts = world.prompts(6, seed=4)
+    drafts = [
+        TaskDraft(messages, [ResponseDraft("a", "m"), ResponseDraft("b", "m")]) for messages in prompts[:3]
+    ]
+    add_ranking_tasks(project=policy.project, items=drafts)
+    add_ranking_tasks(
+        project=policy.project,
+        items=[
+            TaskDraft(messages, [ResponseDraft("a", "n"), ResponseDraft("b", "n")]) for messages in prompts
+        ],
+    )
+    ran(policy, "sample", {"max_prompts": 3, "max_new_tokens": 8})
+    asked = Prompt.objects.filter(tasks__responses__model_name="lab-sft-1").distinct()
+    assert {prompt.messages[0]["content"] for prompt in asked} <= {
+        messages[0]["content"] for messages in prompts[3:]
+    }
+
+
+def test_a_stale_attempt_registers_no_model_and_no_task(policy: ModelVersion, make_run: RunMaker) -> None:
+    run = make_run(project=policy.project)
+    first = execute.claim_run(run_id=run.pk, worker="w")
+    TrainingRun.objects.filter(pk=run.pk).update(attempt=2)
+    assert first is not None
+    folder = run.folder / "made"
+    folder.mkdir(parents=True)
+    outcome = Outcome(model=NewModel("policy", folder, "demo-world", policy))
+    with pytest.raises(LostClaim):
+        complete_run(run=run, attempt=first, outcome=outcome)
+    assert ModelVersion.objects.get() == policy
+    assert folder.is_dir()
+
+
+def test_a_model_that_can_not_be_moved_into_place_is_not_registered(
+    policy: ModelVersion, make_run: RunMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(project=policy.project)
+    attempt = execute.claim_run(run_id=run.pk, worker="w")
+    assert attempt is not None
+    outcome = Outcome(model=NewModel("policy", run.folder / "missing", "demo-world", policy))
+    with pytest.raises(FileNotFoundError):
+        complete_run(run=run, attempt=attempt, outcome=outcome)
+    run.refresh_from_db()
+    assert run.state == "running"
+    assert ModelVersion.objects.get() == policy
+
+
+def test_two_runs_that_end_together_name_their_models_apart(policy: ModelVersion, make_run: RunMaker) -> None:
+    barrier = threading.Barrier(2)
+    runs = [make_run(project=policy.project) for _ in range(2)]
+
+    def finish(run: TrainingRun) -> None:
+        try:
+            attempt = execute.claim_run(run_id=run.pk, worker="w")
+            assert attempt is not None
+            folder = run.folder / "made"
+            folder.mkdir(parents=True)
+            (folder / "config.json").write_text("{}")
+            barrier.wait()
+            complete_run(
+                run=run, attempt=attempt, outcome=Outcome(model=NewModel("policy", folder, "b", policy))
+            )
+        finally:
+            complete.transaction.get_connection().close()
+
+    threads = [threading.Thread(target=finish, args=[run]) for run in runs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    names = sorted(ModelVersion.objects.values_list("name", flat=True))
+    assert names == ["lab-sft-1", "lab-sft-2", "lab-sft-3"]
+    assert all(model.folder.is_dir() for model in ModelVersion.objects.all())

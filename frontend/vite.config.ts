@@ -17,5 +17,10 @@ export default defineConfig({
     manifest: true,
   },
   server: { proxy: { "/api": BACKEND, "/healthz": BACKEND } },
-  test: { environment: "jsdom", include: ["src/**/*.test.{ts,tsx}"], setupFiles: ["src/shared/testing.ts"] },
+  test: {
+    environment: "jsdom",
+    include: ["src/**/*.test.{ts,tsx}"],
+    setupFiles: ["src/shared/testing.ts"],
+    testTimeout: 30_000,
+  },
 });

@@ -24,6 +24,7 @@ export function onSessionEnded(listener: () => void): void {
 
 // `fetch` is looked up per call so that tests and the browser's own patches are seen.
 export const api = createClient<paths>({
+  baseUrl: window.location.origin,
   credentials: "same-origin",
   fetch: (request) => globalThis.fetch(request),
 });

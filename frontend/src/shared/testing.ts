@@ -1,5 +1,9 @@
 /** What jsdom lacks and Mantine asks for at mount. */
+import { configure } from "@testing-library/react";
 import { vi } from "vitest";
+
+/** A shared machine may be slow; a test that waits for something fails only when it does not come. */
+configure({ asyncUtilTimeout: 10_000 });
 
 Object.defineProperty(window, "matchMedia", {
   value: (query: string) => ({
@@ -21,3 +25,5 @@ class ResizeObserverStub {
 }
 window.ResizeObserver ??= ResizeObserverStub;
 Element.prototype.scrollIntoView ??= () => undefined;
+
+if (!("fonts" in document)) Object.defineProperty(document, "fonts", { value: new EventTarget() });

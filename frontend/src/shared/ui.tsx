@@ -178,6 +178,20 @@ export function Bar({ share, label }: { share: number; label: string }) {
   );
 }
 
+/** A table that may be wider than the screen; a region that scrolls must be reachable by keyboard. */
+export function TableScroll({ label, children }: { label: string; children: ReactNode }) {
+  return (
+    <section
+      className={styles.tableWrap}
+      aria-label={label}
+      // biome-ignore lint/a11y/noNoninteractiveTabindex: see above
+      tabIndex={0}
+    >
+      <table className={styles.table}>{children}</table>
+    </section>
+  );
+}
+
 export function CopyLine({ text, label }: { text: string; label: string }) {
   const clipboard = useClipboard({ timeout: 1_500 });
   return (

@@ -30,9 +30,10 @@ const components: Components = {
     </span>
   ),
   table: ({ children }) => (
-    <div className={styles.tableScroll}>
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: a wide table scrolls, and must be reachable by keyboard
+    <section className={styles.tableScroll} tabIndex={0}>
       <table>{children}</table>
-    </div>
+    </section>
   ),
   // A response's headings must not enter the page's own outline.
   h1: ({ children }) => <p className={styles.h1}>{children}</p>,

@@ -40,7 +40,12 @@ function Report({ report, file }: { report: ImportReport; file: string }) {
         ]}
       />
       {bad > 0 && (
-        <div className={styles.errors}>
+        <section
+          className={styles.errors}
+          aria-label="Rows left out"
+          // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolling region must be reachable by keyboard
+          tabIndex={0}
+        >
           <table className={ui.table}>
             <thead>
               <tr>
@@ -58,7 +63,7 @@ function Report({ report, file }: { report: ImportReport; file: string }) {
             </tbody>
           </table>
           {bad > shown.length && <p className={styles.more}>and {plural(bad - shown.length, "more row")}</p>}
-        </div>
+        </section>
       )}
     </div>
   );

@@ -43,10 +43,10 @@ function Line({
         className={styles.jump}
         data-response-id={id}
         onClick={() => dispatch({ type: "focus", id })}
-        aria-label={`Go to response ${letter}`}
       >
+        <span className="visually-hidden">Go to response </span>
         <b>{letter}</b>
-        <span>{text}</span>
+        <span className={styles.excerpt}>{text}</span>
       </button>
     </li>
   );
@@ -66,7 +66,7 @@ export function Standings({ ranking, shownOrder, texts, dispatch }: Props) {
           </span>
           <span className={styles.jump}>
             <b>{letterOf(shownOrder, id)}</b>
-            <span>{texts.get(id)}</span>
+            <span className={styles.excerpt}>{texts.get(id)}</span>
           </span>
         </div>
       )}

@@ -1,7 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import type { LeaderboardRow } from "@/api/types";
 import { count, metric } from "@/shared/format";
-import { Panel } from "@/shared/ui";
+import { Panel, TableScroll } from "@/shared/ui";
 import ui from "@/shared/ui.module.css";
 import { leaderboardQuery } from "../api/projects";
 import styles from "./projects.module.css";
@@ -23,37 +23,35 @@ export function LeaderboardPanel({ slug }: { slug: string }) {
       flush
       aside={<span className={ui.dim}>Bradley–Terry strength with bootstrap intervals</span>}
     >
-      <div className={ui.tableWrap}>
-        <table className={ui.table}>
-          <thead>
-            <tr>
-              <th>Model</th>
-              <th className={ui.number}>Strength</th>
-              <th>Interval</th>
-              <th className={ui.number}>Won</th>
-              <th className={ui.number}>Lost</th>
-              <th className={ui.number}>Tied</th>
+      <TableScroll label="Leaderboard, table">
+        <thead>
+          <tr>
+            <th>Model</th>
+            <th className={ui.number}>Strength</th>
+            <th>Interval</th>
+            <th className={ui.number}>Won</th>
+            <th className={ui.number}>Lost</th>
+            <th className={ui.number}>Tied</th>
+          </tr>
+        </thead>
+        <tbody>
+          {rows.map((row) => (
+            <tr key={row.model}>
+              <td className={ui.mono}>{row.model}</td>
+              <td className={ui.number}>{metric(Number(row.strength.toFixed(2)))}</td>
+              <td>
+                <div className={styles.interval} title={`${row.low.toFixed(2)} to ${row.high.toFixed(2)}`}>
+                  <i style={{ left: `${at(row.low)}%`, width: `${at(row.high) - at(row.low)}%` }} />
+                  <b style={{ left: `${at(row.strength)}%` }} />
+                </div>
+              </td>
+              <td className={ui.number}>{count(row.wins)}</td>
+              <td className={ui.number}>{count(row.losses)}</td>
+              <td className={ui.number}>{count(row.ties)}</td>
             </tr>
-          </thead>
-          <tbody>
-            {rows.map((row) => (
-              <tr key={row.model}>
-                <td className={ui.mono}>{row.model}</td>
-                <td className={ui.number}>{metric(Number(row.strength.toFixed(2)))}</td>
-                <td>
-                  <div className={styles.interval} title={`${row.low.toFixed(2)} to ${row.high.toFixed(2)}`}>
-                    <i style={{ left: `${at(row.low)}%`, width: `${at(row.high) - at(row.low)}%` }} />
-                    <b style={{ left: `${at(row.strength)}%` }} />
-                  </div>
-                </td>
-                <td className={ui.number}>{count(row.wins)}</td>
-                <td className={ui.number}>{count(row.losses)}</td>
-                <td className={ui.number}>{count(row.ties)}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
+          ))}
+        </tbody>
+      </TableScroll>
     </Panel>
   );
 }

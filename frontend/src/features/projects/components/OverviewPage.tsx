@@ -6,7 +6,7 @@ import type { Me, Progress, Project } from "@/api/types";
 import { count, duration, percent, plural } from "@/shared/format";
 import { Markdown } from "@/shared/markdown/Markdown";
 import { may, meQuery, projectQuery } from "@/shared/session";
-import { Badge, Bar, Page, Panel, ProblemNotice, Stats } from "@/shared/ui";
+import { Badge, Bar, Page, Panel, ProblemNotice, Stats, TableScroll } from "@/shared/ui";
 import ui from "@/shared/ui.module.css";
 import { progressQuery, qualityQuery, updateProject } from "../api/projects";
 import { LeaderboardPanel } from "./LeaderboardPanel";
@@ -124,28 +124,26 @@ function QualityPanels({ slug }: { slug: string }) {
             )
           }
         >
-          <div className={ui.tableWrap}>
-            <table className={ui.table}>
-              <thead>
-                <tr>
-                  <th>Annotator</th>
-                  <th className={ui.number}>Rankings</th>
-                  <th className={ui.number}>Median time</th>
+          <TableScroll label="Annotators, table">
+            <thead>
+              <tr>
+                <th>Annotator</th>
+                <th className={ui.number}>Rankings</th>
+                <th className={ui.number}>Median time</th>
+              </tr>
+            </thead>
+            <tbody>
+              {progress.data.annotators.map((annotator) => (
+                <tr key={annotator.username}>
+                  <td>{annotator.username}</td>
+                  <td className={ui.number}>{count(annotator.rankings)}</td>
+                  <td className={ui.number}>
+                    {annotator.median_seconds === null ? "–" : duration(annotator.median_seconds)}
+                  </td>
                 </tr>
-              </thead>
-              <tbody>
-                {progress.data.annotators.map((annotator) => (
-                  <tr key={annotator.username}>
-                    <td>{annotator.username}</td>
-                    <td className={ui.number}>{count(annotator.rankings)}</td>
-                    <td className={ui.number}>
-                      {annotator.median_seconds === null ? "–" : duration(annotator.median_seconds)}
-                    </td>
-                  </tr>
-                ))}
-              </tbody>
-            </table>
-          </div>
+              ))}
+            </tbody>
+          </TableScroll>
         </Panel>
       )}
       <LeaderboardPanel slug={slug} />

@@ -5,7 +5,7 @@ import type { Run } from "@/api/types";
 import { ago } from "@/shared/format";
 import { Icon } from "@/shared/Icon";
 import { may, meQuery } from "@/shared/session";
-import { Bar, EmptyState, Loading, Page, Panel, ProblemNotice } from "@/shared/ui";
+import { Bar, EmptyState, Loading, Page, Panel, ProblemNotice, TableScroll } from "@/shared/ui";
 import ui from "@/shared/ui.module.css";
 import { runsQuery } from "../api/runs";
 import { kindTitle, StateBadge, Took } from "./RunBits";
@@ -61,42 +61,40 @@ export function RunsPage() {
       )}
       {all.length > 0 && (
         <Panel flush>
-          <div className={ui.tableWrap}>
-            <table className={ui.table}>
-              <thead>
-                <tr>
-                  <th>Run</th>
-                  <th>State</th>
-                  <th>Outcome</th>
-                  <th>By</th>
-                  <th>Started</th>
-                  <th className={ui.number}>Took</th>
+          <TableScroll label="Runs, table">
+            <thead>
+              <tr>
+                <th>Run</th>
+                <th>State</th>
+                <th>Outcome</th>
+                <th>By</th>
+                <th>Started</th>
+                <th className={ui.number}>Took</th>
+              </tr>
+            </thead>
+            <tbody>
+              {all.map((run) => (
+                <tr key={run.id}>
+                  <td>
+                    <Link to="/projects/$slug/runs/$runId" params={{ slug, runId: run.id }}>
+                      {kindTitle(run.kind)}
+                    </Link>
+                  </td>
+                  <td>
+                    <StateBadge state={run.state} />
+                  </td>
+                  <td style={{ minWidth: 180 }}>
+                    <Outcome run={run} />
+                  </td>
+                  <td>{run.created_by ?? "–"}</td>
+                  <td title={run.created_at}>{ago(run.created_at)}</td>
+                  <td className={ui.number}>
+                    <Took run={run} />
+                  </td>
                 </tr>
-              </thead>
-              <tbody>
-                {all.map((run) => (
-                  <tr key={run.id}>
-                    <td>
-                      <Link to="/projects/$slug/runs/$runId" params={{ slug, runId: run.id }}>
-                        {kindTitle(run.kind)}
-                      </Link>
-                    </td>
-                    <td>
-                      <StateBadge state={run.state} />
-                    </td>
-                    <td style={{ minWidth: 180 }}>
-                      <Outcome run={run} />
-                    </td>
-                    <td>{run.created_by ?? "–"}</td>
-                    <td title={run.created_at}>{ago(run.created_at)}</td>
-                    <td className={ui.number}>
-                      <Took run={run} />
-                    </td>
-                  </tr>
-                ))}
-              </tbody>
-            </table>
-          </div>
+              ))}
+            </tbody>
+          </TableScroll>
         </Panel>
       )}
       {runs.hasNextPage && (

@@ -46,14 +46,14 @@ export function Samples({ samples }: { samples: readonly SampleEvent[] }) {
               <Conversation messages={sample.prompt} />
             </div>
             <div className={styles.pair}>
-              <section aria-label="Before training">
+              <div>
                 <h3>Before</h3>
                 <Markdown text={sample.before} />
-              </section>
-              <section aria-label={`At step ${sample.step}`}>
+              </div>
+              <div>
                 <h3>Step {sample.step}</h3>
                 <Markdown text={sample.after} />
-              </section>
+              </div>
             </div>
             <p className={`${ui.dim} ${styles.scores}`}>
               {Object.entries(sample.scores)

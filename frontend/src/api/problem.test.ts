@@ -1,0 +1,40 @@
+import { describe, expect, it } from "vitest";
+import { asProblem, problemFrom, unreachable } from "./problem";
+
+describe("an error answer", () => {
+  it("keeps what the API said, and each field's reason", () => {
+    const problem = problemFrom(422, {
+      type: "invalid",
+      title: "Unprocessable Entity",
+      detail: "The answer doesn't fit what was shown.",
+      errors: [
+        { field: "tiers", reason: "Not ranked: B." },
+        { field: "tiers", reason: "C is there twice." },
+        { field: 7, reason: "not ours" },
+      ],
+    });
+    expect(problem.detail).toBe("The answer doesn't fit what was shown.");
+    expect(problem.byField()).toEqual({ tiers: "Not ranked: B. C is there twice." });
+    expect(problem.title).toBe("This can't be accepted as it is");
+    expect(problem.transient).toBe(false);
+  });
+
+  it("is a plain sentence when the body is a proxy's page or nothing", () => {
+    expect(problemFrom(502, "<html>Bad gateway</html>").title).toBe("The server failed");
+    expect(problemFrom(404, null).title).toBe("This does not exist, or you may not see it");
+    expect(problemFrom(418, undefined).title).toBe("The request was refused");
+  });
+
+  it("knows what is worth sending again", () => {
+    expect(unreachable().transient).toBe(true);
+    expect(problemFrom(503, null).transient).toBe(true);
+    expect(problemFrom(429, null).transient).toBe(true);
+    expect(problemFrom(409, null).transient).toBe(false);
+  });
+
+  it("wraps the page's own mistakes", () => {
+    expect(asProblem(new Error("oops")).detail).toBe("oops");
+    const problem = unreachable();
+    expect(asProblem(problem)).toBe(problem);
+  });
+});

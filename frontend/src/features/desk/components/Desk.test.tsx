@@ -1,0 +1,178 @@
+import { MantineProvider } from "@mantine/core";
+import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
+import { act, cleanup, fireEvent, render, screen, waitFor } from "@testing-library/react";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import type { Answer, Assignment, Project } from "@/api/types";
+import { Desk } from "./Desk";
+
+const form = {
+  ties: true,
+  strength: null,
+  ratings: [],
+  flags: [{ name: "unsafe", label: "Unsafe" }],
+  not_rankable: true,
+  comment: true,
+  rewrite: false,
+};
+const assignment = (overrides: Partial<Assignment> = {}): Assignment => ({
+  id: "a1",
+  token: "t1",
+  expires_at: new Date(Date.now() + 900_000).toISOString(),
+  task: { id: "k", prompt: { messages: [{ role: "user", content: "Why?" }] } },
+  responses: ["x", "y", "z"].map((id) => ({ id, text: `text of ${id}` })),
+  form,
+  draft: null,
+  draft_version: 0,
+  ...overrides,
+});
+const project = { slug: "p", guidelines: "Be fair." } as Project;
+
+type Sent = { path: string; key: string | null; body: Answer & { draft?: Answer } };
+
+/** The API as far as a desk sees it; `submit` answers the submits in turn, the last one for ever. */
+function server(...submit: number[]) {
+  const sent: Sent[] = [];
+  const answers = [...submit];
+  vi.stubGlobal("fetch", async (request: Request) => {
+    const path = new URL(request.url).pathname;
+    sent.push({ path, key: request.headers.get("Idempotency-Key"), body: await request.json() });
+    const status = path.endsWith("/submit") ? (answers.length > 1 ? answers.shift() : answers[0]) : 200;
+    if (status === 0) throw new TypeError("Failed to fetch");
+    const body = path.endsWith("/draft") ? { version: 1 } : { id: "r", detail: "The lease ran out." };
+    return new Response(JSON.stringify(body), {
+      status: status ?? 201,
+      headers: { "Content-Type": "application/json" },
+    });
+  });
+  return { sent, submits: () => sent.filter(({ path }) => path.endsWith("/submit")) };
+}
+
+function open(task = assignment()) {
+  const onDone = vi.fn();
+  const onAskAgain = vi.fn();
+  render(
+    <MantineProvider>
+      <QueryClientProvider client={new QueryClient()}>
+        <Desk project={project} assignment={task} lastDone="" onDone={onDone} onAskAgain={onAskAgain} />
+      </QueryClientProvider>
+    </MantineProvider>,
+  );
+  return { onDone, onAskAgain };
+}
+
+const key = (name: string, code = "") =>
+  fireEvent.keyDown(document.activeElement ?? document.body, { key: name, code });
+const cards = () =>
+  screen.getAllByTestId("response-card").map((card) => `${card.dataset.responseId}${card.dataset.rank}`);
+
+beforeEach(() => {
+  HTMLDialogElement.prototype.showModal ??= function showModal(this: HTMLDialogElement) {
+    this.open = true;
+  };
+  HTMLDialogElement.prototype.close ??= function close(this: HTMLDialogElement) {
+    this.open = false;
+  };
+});
+afterEach(() => {
+  cleanup();
+  localStorage.clear();
+  vi.unstubAllGlobals();
+  vi.useRealTimers();
+});
+
+describe("the desk", () => {
+  it("shows the responses in the order served, without their models", () => {
+    server(201);
+    open();
+    expect(cards()).toEqual(["x1", "y2", "z3"]);
+  });
+
+  it("ranks by keyboard and submits once", async () => {
+    const { submits } = server(201);
+    const { onDone } = open();
+    key("j");
+    key("j");
+    key("1", "Digit1");
+    key("ArrowDown");
+    key("ArrowDown");
+    key("=");
+    expect(cards()).toEqual(["z1", "x2", "y2"]);
+    expect(screen.getByTestId("announcer").textContent).toBe("Response B is 2 of 2, tied with A.");
+    expect(screen.getAllByTestId("rank-slot").map((slot) => slot.dataset.rank)).toEqual(["1", "2"]);
+    key("Enter");
+    await waitFor(() => expect(onDone).toHaveBeenCalledExactlyOnceWith("submitted"));
+    expect(submits()).toHaveLength(1);
+    expect(submits()[0]?.body).toMatchObject({ tiers: [["z"], ["x", "y"]], touched: true, token: "t1" });
+  });
+
+  it("asks before it takes an untouched order", async () => {
+    const { submits } = server(201);
+    const { onDone } = open();
+    key("Enter");
+    expect(screen.getByText(/Submit it as your answer/)).toBeTruthy();
+    expect(submits()).toHaveLength(0);
+    fireEvent.click(screen.getByRole("button", { name: "Submit this order", hidden: true }));
+    await waitFor(() => expect(onDone).toHaveBeenCalledOnce());
+    expect(submits()[0]?.body).toMatchObject({ tiers: [["x"], ["y"], ["z"]], touched: false });
+  });
+
+  it("sends the same answer with the same key until it is answered", async () => {
+    vi.useFakeTimers();
+    const { submits } = server(0, 503, 201);
+    const { onDone } = open();
+    key("2", "Digit2");
+    key("Enter");
+    await act(() => vi.advanceTimersByTimeAsync(100));
+    expect(screen.getByText("Not sent yet")).toBeTruthy();
+    key("3", "Digit3"); // Too late to change an answer that may have arrived.
+    await act(() => vi.advanceTimersByTimeAsync(10_000));
+    expect(onDone).toHaveBeenCalledExactlyOnceWith("submitted");
+    expect(submits()).toHaveLength(3);
+    expect(new Set(submits().map((submit) => submit.key)).size).toBe(1);
+    expect(new Set(submits().map((submit) => JSON.stringify(submit.body))).size).toBe(1);
+  });
+
+  it("says plainly when the task is no longer theirs, and keeps the work", async () => {
+    server(409);
+    const { onDone, onAskAgain } = open();
+    key("3", "Digit3");
+    key("Enter");
+    await screen.findByText("This task is no longer yours");
+    expect(screen.getByText("The lease ran out.")).toBeTruthy();
+    expect(JSON.parse(localStorage.getItem("rankloop.answer.a1") ?? "{}").draft.tiers).toEqual([
+      ["y"],
+      ["z"],
+      ["x"],
+    ]);
+    fireEvent.click(screen.getByRole("button", { name: "Get a task" }));
+    expect(onAskAgain).toHaveBeenCalledOnce();
+    expect(onDone).not.toHaveBeenCalled();
+  });
+
+  it("comes back to the work of a closed tab that the server never saw", () => {
+    server(201);
+    open();
+    key("3", "Digit3");
+    cleanup();
+    open();
+    expect(cards()).toEqual(["y1", "z2", "x3"]);
+  });
+
+  it("prefers the server's draft when another device went on", () => {
+    server(201);
+    open();
+    key("3", "Digit3");
+    cleanup();
+    open(assignment({ draft: { tiers: [["z"], ["y"], ["x"]], touched: true }, draft_version: 5 }));
+    expect(cards()).toEqual(["z1", "y2", "x3"]);
+  });
+
+  it("types digits into the comment, not into the ranking", () => {
+    server(201);
+    open();
+    const comment = screen.getByLabelText("Comment");
+    comment.focus();
+    key("3", "Digit3");
+    expect(cards()).toEqual(["x1", "y2", "z3"]);
+  });
+});

@@ -1,0 +1,78 @@
+import { cleanup, render, screen } from "@testing-library/react";
+import { afterEach, describe, expect, it } from "vitest";
+import { MAX_MARKDOWN_CHARS, Markdown } from "./Markdown";
+import Rendered, { withDollarMath } from "./Rendered";
+
+afterEach(cleanup);
+
+const html = (text: string) => render(<Rendered text={text} />).container;
+
+describe("text written by a model", () => {
+  it("runs no script and keeps no handler", () => {
+    const shown = html(
+      '<script>alert(1)</script><b onclick="alert(1)">bold</b><iframe src="https://x.test"></iframe>',
+    );
+    expect(shown.querySelector("script, iframe, [onclick]")).toBeNull();
+  });
+
+  it.each([
+    "javascript:alert(1)",
+    "JaVaScRiPt:alert(1)",
+    "data:text/html,<script>alert(1)</script>",
+    "vbscript:x",
+  ])("makes no link to %s", (target) => {
+    const link = html(`[click](${target})`).querySelector("a");
+    expect(link?.getAttribute("href") ?? "").toBe("");
+  });
+
+  it("loads no image, and says where it stood", () => {
+    const shown = html("![pixel](https://evil.test/p.png) <img src=x onerror=alert(1)>");
+    expect(shown.querySelector("img, picture, source")).toBeNull();
+    expect(shown.textContent).toContain("image not loaded: pixel");
+  });
+
+  it("opens links apart, telling the other side nothing", () => {
+    const link = html("see https://example.com").querySelector("a");
+    expect(link?.rel).toBe("noopener noreferrer nofollow");
+    expect(link?.target).toBe("_blank");
+  });
+
+  it("keeps no style and no id that could reach into the page", () => {
+    const shown = html('<div style="position:fixed;inset:0" id="root" class="x">cover</div>');
+    expect(shown.querySelector("[style], #root, .x")).toBeNull();
+  });
+
+  it("adds no headings to the page's outline", () => {
+    expect(html("# Loud\n\ntext").querySelector("h1, h2, h3, h4, h5, h6")).toBeNull();
+  });
+
+  it("shows tables, lists and code", () => {
+    const shown = html("| a | b |\n|---|---|\n| 1 | 2 |\n\n- one\n\n```py\nx = 1\n```");
+    expect(shown.querySelectorAll("td")).toHaveLength(2);
+    expect(shown.querySelector("li")?.textContent).toBe("one");
+    expect(shown.querySelector("pre code")?.textContent).toContain("x = 1");
+  });
+
+  it("shows an enormous text whole, as plain text", () => {
+    const text = `# ${"x".repeat(MAX_MARKDOWN_CHARS)}`;
+    render(<Markdown text={text} />);
+    expect(screen.getByText(text)).toBeTruthy();
+  });
+
+  it("shows raw text to the letter", () => {
+    render(<Markdown text="**not bold**" raw />);
+    expect(screen.getByText("**not bold**")).toBeTruthy();
+  });
+});
+
+describe("formulas as models write them", () => {
+  it("become the dollar form", () => {
+    expect(withDollarMath("so \\(x = 1\\)")).toBe("so $$x = 1$$");
+    expect(withDollarMath("\\[ x^2 \\]")).toBe("\n$$\nx^2\n$$\n");
+  });
+
+  it("are left alone in code, and where there are none", () => {
+    expect(withDollarMath("`\\(x\\)` and ```\n\\[y\\]\n```")).toBe("`\\(x\\)` and ```\n\\[y\\]\n```");
+    expect(withDollarMath("costs $5 and $10")).toBe("costs $5 and $10");
+  });
+});

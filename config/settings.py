@@ -64,6 +64,8 @@ def _database(url: str) -> dict[str, object]:
         "PORT": str(parts.port or ""),
         # Pooled: opening a connection costs more than a claim, and CONN_MAX_AGE leaks one per ASGI thread.
         "CONN_MAX_AGE": 0,
+        # Asked before use: after a restart of Postgres the pool is full of dead ones, each a failed request.
+        "CONN_HEALTH_CHECKS": True,
         "OPTIONS": {**query, "pool": {"min_size": 1, "max_size": 16, "timeout": 10}},
     }
 

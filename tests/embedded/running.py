@@ -121,10 +121,13 @@ class Stack:
         return float(found[2])
 
     def status_of(self, path: str) -> int:
+        """0: no answer in time."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         try:
             connection.request("GET", path)
             return connection.getresponse().status
+        except TimeoutError:
+            return 0
         finally:
             connection.close()
 

@@ -60,7 +60,7 @@ def test_a_child_that_dies_is_started_again(shared: Stack, part: str) -> None:
         lambda: len(found := running(shared, part)) == 1 and found != [victim], what=f"{part} runs again"
     )
     assert "killed by SIGKILL" in shared.said
-    eventually(lambda: shared.status_of("/healthz") == 200, what="it serves again")
+    eventually(lambda: shared.status_of("/healthz") == 200, seconds=60, what="it serves again")
 
 
 def test_killed_it_leaves_no_process_and_the_next_start_finds_the_data(folder: Path) -> None:

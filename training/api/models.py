@@ -54,6 +54,7 @@ class ModelView(APIView):
 class ModelDetailView(ModelView):
     @extend_schema(responses=serializers.ModelSerializer)
     def get(self, request: Request, model_id: str) -> Response:
+        """The model, what it came from and what it reached."""
         return Response(serializers.ModelSerializer(self.model).data)
 
 

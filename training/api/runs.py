@@ -89,6 +89,7 @@ class RunView(APIView):
 class RunDetailView(RunView):
     @extend_schema(responses=serializers.RunSerializer)
     def get(self, request: Request, run_id: str) -> Response:
+        """The run as it is now."""
         return Response(serializers.RunSerializer(self.run).data)
 
 

@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 from tests.rlhf import tiny
 from training.rlhf import chat, ppo, rollout
 from training.rlhf.generation import Completion
-from training.rlhf.loading import save_model
+from training.rlhf.loading import load_reward_model, save_model
 from training.rlhf.report import Cancelled, ListReporter, TrainingDiverged
 from training.rlhf.reward_model import score
 from training.rlhf.scoring import RewardScale, load_for_training
@@ -295,6 +295,10 @@ def test_it_refuses_a_reward_model_of_other_tokens_and_no_prompts(
     save_model(*load_for_training(tmp_path / "trunk"), tmp_path / "foreign")
     with pytest.raises(ValueError, match="other tokens"):
         run((folders[0], tmp_path / "foreign"), tmp_path / "out")
+    flat = load_reward_model(folders[1])
+    flat.model.config.rankloop = {"reward_mean": 0.0, "reward_std": 0.0}
+    with pytest.raises(ValueError, match="same reward"):
+        run((folders[0], save_model(*flat, tmp_path / "flat")), tmp_path / "out")
     with pytest.raises(ValueError, match="no prompt"):
         ppo.train(
             ppo.PPOConfig(), policy=folders[0], reward_model=folders[1], prompts=[], out_dir=tmp_path / "out"

@@ -89,6 +89,8 @@ def load_models(policy: ModelSource, reward_model: ModelSource) -> Models:
         )
     reference = copy.deepcopy(actor).requires_grad_(False)
     scale = stored_scale(judge)
+    if not scale.std > 0:
+        raise ValueError("the reward model gave all its training responses the same reward: nothing to climb")
     return Models(actor, reference, judge.requires_grad_(False), Critic(judge, scale), scale, tokenizer)
 
 

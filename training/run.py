@@ -48,7 +48,7 @@ def run_attempt(run_id: UUID, attempt: int) -> int:
     from training.services import supervise
     from training.services.complete import complete_run, describe_failure
     from training.services.events import LostClaim
-    from training.services.execute import fail_run, hand_back_run, stop_run
+    from training.services.execute import fail_run, stop_run
     from training.services.reporter import DatabaseReporter
 
     run = TrainingRun.objects.select_related("project").get(pk=run_id)
@@ -68,8 +68,7 @@ def run_attempt(run_id: UUID, attempt: int) -> int:
             report.check()
         complete_run(run=run, attempt=attempt, outcome=outcome)
     except Cancelled:
-        if not stop_run(run_id=run_id, attempt=attempt):
-            hand_back_run(run_id=run_id, attempt=attempt)
+        stop_run(run_id=run_id, attempt=attempt)
         return supervise.EXIT_CANCELLED
     except LostClaim as error:
         sys.stderr.write(f"stopped: {error}\n")

@@ -96,8 +96,7 @@ def test_a_stale_attempt_can_write_nothing(make_run: RunMaker) -> None:
         )
     assert not execute.succeed_run(run_id=run.pk, attempt=first, result={"model": "half"})
     assert not execute.fail_run(run_id=run.pk, attempt=first, error=ERROR)
-    assert not execute.stop_run(run_id=run.pk, attempt=first)
-    assert not execute.hand_back_run(run_id=run.pk, attempt=first)
+    assert execute.stop_run(run_id=run.pk, attempt=first) is None
 
     assert TrainingRun.objects.values().get(pk=run.pk) == before
     assert RunEvent.objects.filter(run=run).count() == n_events
@@ -160,7 +159,7 @@ def test_cancelling_a_running_run_asks_it_and_asking_twice_is_asking_once(make_r
     asked = execute.cancel_run(run=run).cancel_requested_at
     assert execute.cancel_run(run=run).cancel_requested_at == asked
     assert run.state == "running"
-    assert execute.stop_run(run_id=run.pk, attempt=attempt)
+    assert execute.stop_run(run_id=run.pk, attempt=attempt) == "cancelled"
     run.refresh_from_db()
     assert run.state == "cancelled"
     execute.cancel_run(run=run)  # already what was wanted
@@ -175,9 +174,7 @@ def test_a_finished_run_can_not_be_cancelled(make_run: RunMaker) -> None:
 
 def test_a_run_that_was_not_asked_to_stop_is_not_cancelled_but_handed_back(make_run: RunMaker) -> None:
     run = make_run()
-    attempt = claim(run)
-    assert not execute.stop_run(run_id=run.pk, attempt=attempt)
-    assert execute.hand_back_run(run_id=run.pk, attempt=attempt)
+    assert execute.stop_run(run_id=run.pk, attempt=claim(run)) == "queued"
     run.refresh_from_db()
     assert (run.state, run.tries) == ("queued", 0)
     assert claim(run) == 2

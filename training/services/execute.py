@@ -43,10 +43,11 @@ WITH moved AS (
     INSERT INTO training_runevent (run_id, seq, attempt, type, step, data)
     SELECT id, last_seq, attempt, 'state', step, jsonb_build_object('state', state) FROM moved
 )
-SELECT id, attempt, pg_notify(%(channel)s, id::text) FROM moved
+SELECT id, attempt, state, pg_notify(%(channel)s, id::text) FROM moved
 """
 IS_STALE = "state = 'running' AND heartbeat_at < clock_timestamp() - %(stale)s"
 IS_THIS_ATTEMPT = "id = %(run)s AND attempt = %(attempt)s AND state = 'running'"
+NOT_CANCELLED = "cancel_requested_at IS NULL"
 ENDED = "finished_at = clock_timestamp(), eta_seconds = NULL"
 
 RunError = Mapping[str, str]
@@ -65,8 +66,7 @@ def claim_run(*, run_id: UUID, worker: str, stale_after: timedelta = STALE_AFTER
         "state = 'running', attempt = attempt + 1, tries = tries + 1, worker = %(worker)s, "
         "heartbeat_at = clock_timestamp(), started_at = clock_timestamp(), finished_at = NULL, "
         "phase = 'starting', step = 0, total_steps = 0, eta_seconds = NULL, error = NULL",
-        "id = %(run)s AND cancel_requested_at IS NULL AND tries < %(max_tries)s "
-        f"AND (state = 'queued' OR ({IS_STALE}))",
+        f"id = %(run)s AND {NOT_CANCELLED} AND tries < %(max_tries)s AND (state = 'queued' OR ({IS_STALE}))",
         run=run_id,
         worker=worker,
         stale=stale_after,
@@ -102,29 +102,24 @@ def fail_run(*, run_id: UUID, attempt: int, error: RunError) -> bool:
     )
 
 
-def stop_run(*, run_id: UUID, attempt: int) -> bool:
-    """running → cancelled, for a run that was asked to stop; False when it wasn't, or the attempt is
-    stale."""
-    return bool(
-        _move(
-            f"state = 'cancelled', {ENDED}",
-            f"{IS_THIS_ATTEMPT} AND cancel_requested_at IS NOT NULL",
-            run=run_id,
-            attempt=attempt,
-        )
-    )
+def stop_run(*, run_id: UUID, attempt: int) -> str | None:
+    """running → cancelled when the run was asked to stop, else (its worker is going away) → queued for the
+    next one, without using up a try. The new state; None, and nothing changed, when the attempt is stale or
+    over.
 
-
-def hand_back_run(*, run_id: UUID, attempt: int) -> bool:
-    """running → queued, for a worker that is being shut down: the next one starts the run again."""
-    return bool(
-        _move(
-            "state = 'queued', phase = '', woken_at = NULL, tries = tries - 1",
-            IS_THIS_ATTEMPT,
-            run=run_id,
-            attempt=attempt,
-        )
+    One statement, so that a request to cancel can't arrive between the question and the answer.
+    """
+    asked = "cancel_requested_at IS NOT NULL"
+    moved = _move(
+        f"state = CASE WHEN {asked} THEN 'cancelled' ELSE 'queued' END, "
+        f"finished_at = CASE WHEN {asked} THEN clock_timestamp() END, "
+        f"phase = CASE WHEN {asked} THEN phase ELSE '' END, "
+        f"tries = tries - ({asked} IS FALSE)::int, woken_at = NULL, eta_seconds = NULL",
+        IS_THIS_ATTEMPT,
+        run=run_id,
+        attempt=attempt,
     )
+    return moved[0][2] if moved else None
 
 
 def cancel_run(*, run: TrainingRun) -> TrainingRun:
@@ -132,17 +127,19 @@ def cancel_run(*, run: TrainingRun) -> TrainingRun:
 
     Asking twice is asking once. A run that is over is refused as a Conflict.
     """
-    with transaction.atomic():
-        if not _move(f"state = 'cancelled', {ENDED}", "id = %(run)s AND state = 'queued'", run=run.id):
-            _move(
-                "cancel_requested_at = clock_timestamp(), phase = 'stopping'",
-                "id = %(run)s AND state = 'running' AND cancel_requested_at IS NULL",
-                run=run.id,
-            )
-        run.refresh_from_db()
-        if run.is_final and run.state != TrainingRun.State.CANCELLED:
-            raise Conflict(f"The run has already {run.state}; there is nothing left to cancel.")
-        return run
+    waiting = "state = 'queued'"
+    _move(
+        f"state = CASE WHEN {waiting} THEN 'cancelled' ELSE state END, "
+        f"finished_at = CASE WHEN {waiting} THEN clock_timestamp() END, "
+        f"cancel_requested_at = CASE WHEN {waiting} THEN NULL ELSE clock_timestamp() END, "
+        f"phase = CASE WHEN {waiting} THEN phase ELSE 'stopping' END",
+        f"id = %(run)s AND ({waiting} OR (state = 'running' AND cancel_requested_at IS NULL))",
+        run=run.id,
+    )
+    run.refresh_from_db()
+    if run.is_final and run.state != TrainingRun.State.CANCELLED:
+        raise Conflict(f"The run has already {run.state}; there is nothing left to cancel.")
+    return run
 
 
 def requeue_finished(*, run: TrainingRun) -> None:
@@ -174,7 +171,7 @@ def sweep_runs(*, stale_after: timedelta = STALE_AFTER, rewake_after: timedelta 
         )
         _move(
             f"state = 'failed', error = %(error)s::jsonb, {ENDED}",
-            f"{IS_STALE} AND tries >= %(max_tries)s",
+            f"{IS_STALE} AND {NOT_CANCELLED} AND tries >= %(max_tries)s",
             stale=stale_after,
             max_tries=MAX_TRIES,
             error=json.dumps(lost),
@@ -182,7 +179,7 @@ def sweep_runs(*, stale_after: timedelta = STALE_AFTER, rewake_after: timedelta 
         requeued = _move(
             "state = 'queued', phase = 'waiting after a lost worker', eta_seconds = NULL, "
             "woken_at = clock_timestamp()",
-            IS_STALE,
+            f"{IS_STALE} AND {NOT_CANCELLED}",  # asked to stop since the first statement: the next sweep's
             stale=stale_after,
         )
         with connection.cursor() as cursor:
@@ -196,8 +193,7 @@ def sweep_runs(*, stale_after: timedelta = STALE_AFTER, rewake_after: timedelta 
 
 
 def _move(changes: str, condition: str, **params: Any) -> list[tuple[UUID, int, str]]:
-    """One compare-and-set; the rows it moved as (run id, attempt, …)."""
+    """One compare-and-set; the rows it moved as (run id, attempt, new state)."""
     with connection.cursor() as cursor:
         cursor.execute(MOVE.format(changes=changes, condition=condition), {"channel": CHANNEL, **params})
-        moved: list[tuple[UUID, int, str]] = cursor.fetchall()
-    return moved
+        return [row[:3] for row in cursor.fetchall()]

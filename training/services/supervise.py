@@ -22,7 +22,7 @@ from django.db import OperationalError, close_old_connections
 
 from embedded import processes
 from training.models import TrainingRun
-from training.services.execute import claim_run, fail_run, hand_back_run, stop_run, worker_name
+from training.services.execute import claim_run, fail_run, stop_run, worker_name
 
 # How long a cancelled process may take to reach its next step boundary before the whole group is killed.
 CANCEL_GRACE_SECONDS = 20.0
@@ -65,8 +65,7 @@ def execute_run(*, run_id: UUID) -> None:
         return
     # The process records its own end where it can; these are refused (compare-and-set) where it has.
     if ended.asked_to_stop or ended.code == EXIT_CANCELLED:
-        if not stop_run(run_id=run_id, attempt=attempt):
-            hand_back_run(run_id=run_id, attempt=attempt)
+        stop_run(run_id=run_id, attempt=attempt)
         return
     fail_run(run_id=run_id, attempt=attempt, error=_cause(run, ended))
 

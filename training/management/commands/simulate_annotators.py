@@ -83,13 +83,13 @@ class Command(BaseCommand):
             "seconds": round(tally.seconds, 2),
         }
         rate = tally.rankings / tally.seconds if tally.seconds else math.nan
-        said = (
-            f"{tally.rankings} rankings by {len(names)} annotators in {tally.seconds:.1f} s ({rate:.0f}/s)."
-        )
+        sentences = [
+            f"{tally.rankings} rankings by {len(names)} annotators in {tally.seconds:.1f} s ({rate:.0f}/s).",
+            f"The project has {done['comparisons']} comparisons now.",
+        ]
         if tally.refused:
-            said += f"{tally.refused} came too late: their leases had run out. "
-        said += f"The project has {done['comparisons']} comparisons now."
-        self.stdout.write(json.dumps(done) if options["json"] else said)
+            sentences.insert(1, f"{tally.refused} came too late: their leases had run out.")
+        self.stdout.write(json.dumps(done) if options["json"] else " ".join(sentences))
 
 
 def issue_token(project: Project, name: str) -> tuple[ApiToken, str]:

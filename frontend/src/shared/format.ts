@@ -44,8 +44,8 @@ export function duration(seconds: number): string {
 /** A guess of time left, no finer than it deserves. */
 export function roughly(seconds: number): string {
   if (seconds < 10) return "a few seconds";
-  if (seconds < 60) return `${Math.ceil(seconds / 10) * 10} s`;
-  return duration(Math.ceil(seconds / 60) * 60);
+  if (seconds < 60) return `about ${Math.ceil(seconds / 10) * 10} s`;
+  return `about ${duration(Math.ceil(seconds / 60) * 60)}`;
 }
 
 export function ago(iso: string, now: number = Date.now()): string {
@@ -61,6 +61,17 @@ export function bytes(size: number): string {
   if (size < 1_000) return `${size} B`;
   if (size < 1_000_000) return `${(size / 1_000).toFixed(1)} kB`;
   return `${(size / 1_000_000).toFixed(1)} MB`;
+}
+
+const TELLING = [/gold/, /heldout.*accuracy/, /accuracy/, /heldout.*loss/, /score|reward/, /kl/, /loss/];
+
+/** Metrics with what tells most about a model first: gold and held-out figures before those of training. */
+export function tellingFirst(metrics: Record<string, number>): [string, number][] {
+  const rank = (name: string) => {
+    const index = TELLING.findIndex((pattern) => pattern.test(name));
+    return index < 0 ? TELLING.length : index;
+  };
+  return Object.entries(metrics).sort(([a], [b]) => rank(a) - rank(b));
 }
 
 /** "rejection_sampling" → "Rejection sampling" */

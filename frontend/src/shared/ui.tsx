@@ -118,9 +118,12 @@ export function Notice({
 /** A failed request in the API's own words, with the reason for each field. */
 export function ProblemNotice({ error, actions }: { error: unknown; actions?: ReactNode }) {
   const problem = asProblem(error);
+  // Where the detail only strings the fields' reasons together, the list says it better.
+  const listed =
+    problem.errors.length > 0 && problem.errors.every(({ reason }) => problem.detail.includes(reason));
   return (
     <Notice tone="bad" title={problem.title} actions={actions}>
-      {problem.detail && problem.detail !== problem.title && <p>{problem.detail}</p>}
+      {problem.detail && !listed && <p>{problem.detail}</p>}
       {problem.errors.length > 0 && (
         <ul>
           {problem.errors.map(({ field, reason }) => (
@@ -151,7 +154,11 @@ export function Stats({ items }: { items: { label: string; value: ReactNode }[] 
   return (
     <dl className={styles.stats} style={{ margin: 0 }}>
       {items.map(({ label, value }) => (
-        <div className={styles.stat} key={label} style={{ display: "flex", flexDirection: "column-reverse" }}>
+        <div
+          className={styles.stat}
+          key={label}
+          style={{ display: "flex", flexDirection: "column-reverse", justifyContent: "flex-end" }}
+        >
           <dt className={styles.statLabel}>{label}</dt>
           <dd className={styles.statValue} style={{ margin: 0 }}>
             {value}

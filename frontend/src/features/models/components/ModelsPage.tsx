@@ -2,7 +2,7 @@ import { Button } from "@mantine/core";
 import { useMutation, useQuery, useQueryClient, useSuspenseQuery } from "@tanstack/react-query";
 import { Link, useParams } from "@tanstack/react-router";
 import type { Model } from "@/api/types";
-import { ago, metric } from "@/shared/format";
+import { ago, metric, tellingFirst } from "@/shared/format";
 import { may, meQuery } from "@/shared/session";
 import { Badge, EmptyState, Loading, Page, Panel, ProblemNotice, type Tone } from "@/shared/ui";
 import ui from "@/shared/ui.module.css";
@@ -40,7 +40,7 @@ function ModelRow({
       verb === "promote" ? promoteModel(model.id) : archiveModel(model.id),
     onSuccess: () => queryClient.invalidateQueries({ queryKey: ["models"] }),
   });
-  const metrics = Object.entries(model.metrics);
+  const metrics = tellingFirst(model.metrics);
   const stage = STAGES[model.stage];
   return (
     <li

@@ -1,16 +1,16 @@
 import { Button } from "@mantine/core";
 import { Link } from "@tanstack/react-router";
 import type { Run } from "@/api/types";
-import { metric, words } from "@/shared/format";
+import { metric, tellingFirst, words } from "@/shared/format";
 import { Notice, Stats } from "@/shared/ui";
 
 /** What a finished run made, and the run that usually comes next. */
 export function Result({ run, slug }: { run: Run; slug: string }) {
   const { model, counts = {}, metrics = {} } = run.result;
   const figures = [
-    ...Object.entries(counts).map(([name, value]) => ({ label: words(name), value: metric(value) })),
-    ...Object.entries(metrics).map(([name, value]) => ({ label: words(name), value: metric(value) })),
-  ];
+    ...tellingFirst(metrics),
+    ...Object.entries(counts).filter(([, value]) => value !== 0),
+  ].map(([name, value]) => ({ label: words(name), value: metric(value) }));
   return (
     <>
       <Notice tone="good" title={headline(run)} actions={<Next run={run} slug={slug} />}>

@@ -51,9 +51,7 @@ function ProgressPanel({
             step {step} of {total}
           </span>
         )}
-        {left !== null && left !== undefined && run.state === "running" && (
-          <span>about {roughly(left)} left</span>
-        )}
+        {left !== null && left !== undefined && run.state === "running" && <span>{roughly(left)} left</span>}
         <span className={styles.live} data-connection={connection}>
           {CONNECTIONS[connection]}
         </span>
@@ -99,9 +97,12 @@ function Curves({ feed }: { feed: ReturnType<typeof useRunFeed>["feed"] }) {
   );
 }
 
+// biome-ignore lint/suspicious/noControlCharactersInRegex: libraries colour what they print
+const ANSI_COLOURS = /\u001b\[[0-9;]*m/g;
+
 function Log({ run }: { run: Run }) {
   const log = useQuery(logQuery(run.id, isLive(run)));
-  const lines = log.data?.lines ?? [];
+  const lines = (log.data?.lines ?? []).map((line) => line.replaceAll(ANSI_COLOURS, ""));
   const box = useRef<HTMLElement>(null);
   const follows = useRef(true);
   const lastLine = lines.at(-1);

@@ -57,6 +57,7 @@ export function Samples({ samples }: { samples: readonly SampleEvent[] }) {
             </div>
             <p className={`${ui.dim} ${styles.scores}`}>
               {Object.entries(sample.scores)
+                .sort(([a], [b]) => Number(b.includes("before")) - Number(a.includes("before")))
                 .map(([name, value]) => `${name.replaceAll("_", " ")} ${metric(value)}`)
                 .join(" · ")}
             </p>

@@ -30,7 +30,7 @@ _LOOPBACK = "127.0.0.1"
 _STOP_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
 _HANDLED = _STOP_SIGNALS | {signal.SIGCHLD}
 _BACKLOG = 512
-_READY_SECONDS = 60.0
+_READY_SECONDS = 120.0  # 3 s on an idle machine with two processors
 _READY_POLL_SECONDS = 0.05
 # A worker finishes the message in hand, then ends; a training run takes longer than this. It is killed, and
 # found again by the sweep for orphaned runs after the next start.

@@ -3,8 +3,17 @@ import styles from "./markdown.module.css";
 
 const Rendered = lazy(() => import("./Rendered"));
 
-/** Parsing is quadratic in places; past this length a response is shown as its plain text, complete. */
-export const MAX_MARKDOWN_CHARS = 30_000;
+/**
+ * Parsing is quadratic in places (30,000 characters of `~~a` took 2.6 s); past this length a response is shown as its plain
+ * text, complete.
+ */
+export const MAX_MARKDOWN_CHARS = 20_000;
+
+/**
+ * Quotes or lists nested so deep that nobody could read them: 2,000 nested quotes made every move of a card take 5 s of
+ * layout, and the page 27,000 pixels wide.
+ */
+const ABSURDLY_NESTED = /^(?:[ \t]*(?:>|[*+-][ \t]|\d{1,9}[.)][ \t])){24}|^[ \t]{120,}\S/m;
 
 export function PlainText({ text, note }: { text: string; note?: string }) {
   return (
@@ -40,6 +49,9 @@ export const Markdown = memo(function Markdown({ text, raw = false }: { text: st
   if (text.trim() === "") return <p className={styles.note}>(empty)</p>;
   if (text.length > MAX_MARKDOWN_CHARS) {
     return <PlainText text={text} note="Shown as plain text because it is very long." />;
+  }
+  if (ABSURDLY_NESTED.test(text)) {
+    return <PlainText text={text} note="Shown as plain text because it is nested very deep." />;
   }
   return (
     <FallBackToPlain key={text} text={text}>

@@ -59,6 +59,18 @@ describe("text written by a model", () => {
     expect(screen.getByText(text)).toBeTruthy();
   });
 
+  it("shows text nested beyond reading as plain text", () => {
+    for (const text of [
+      `${">".repeat(2_000)} deep`,
+      `${"- ".repeat(300)}deep`,
+      `- a\n${" ".repeat(400)}- deep`,
+    ]) {
+      const { container } = render(<Markdown text={text} />);
+      expect(container.querySelector("blockquote, ul")).toBeNull();
+      expect(container.textContent).toContain(text);
+    }
+  });
+
   it("shows raw text to the letter", () => {
     render(<Markdown text="**not bold**" raw />);
     expect(screen.getByText("**not bold**")).toBeTruthy();

@@ -17,6 +17,12 @@ POLL_SECONDS = 0.5
 LINE_EVERY_SECONDS = 2.0
 PING_SECONDS = 1.0  # a live worker answers within milliseconds
 METRICS_SHOWN = 4
+# What a line has room for, the most telling first; every number is on the run's page.
+TELLING = [
+    *("loss", "heldout_loss", "accuracy", "heldout/accuracy"),
+    *("objective/scores", "objective/kl", "policy/entropy", "lengths/response_mean"),
+    *("reward_mean", "reward_best", "mean_tokens"),
+]
 QUEUE = "training"
 
 
@@ -74,6 +80,7 @@ def _line(run: TrainingRun) -> str:
             parts.append(f"{run.eta_seconds:.0f} s left")
         newest = RunEvent.objects.filter(run=run, type=RunEvent.Type.METRICS, attempt=run.attempt)
         if (event := newest.order_by("-seq").first()) is not None:
-            shown = list(event.data["values"].items())[:METRICS_SHOWN]
-            parts.append(" ".join(f"{name} {value:.4g}" for name, value in shown))
+            values = event.data["values"]
+            shown = [name for name in TELLING if name in values] or sorted(values)
+            parts.append(" ".join(f"{name} {values[name]:.4g}" for name in shown[:METRICS_SHOWN]))
     return " · ".join(parts)

@@ -54,9 +54,19 @@ describe("text written by a model", () => {
   });
 
   it("shows an enormous text whole, as plain text", () => {
-    const text = `# ${"x".repeat(MAX_MARKDOWN_CHARS)}`;
-    render(<Markdown text={text} />);
-    expect(screen.getByText(text)).toBeTruthy();
+    const text = `# ${"x ".repeat(MAX_MARKDOWN_CHARS)}end`;
+    const { container } = render(<Markdown text={text} />);
+    expect(container.textContent).toContain(text);
+    expect(container.querySelector("p")?.textContent).toContain("very long");
+  });
+
+  it("gives an endless word places to break, without changing a letter", () => {
+    const text = `before ${"A".repeat(5_000)} after`;
+    const { container } = render(<Markdown text={text} />);
+    expect(container.querySelectorAll("wbr").length).toBeGreaterThan(50);
+    expect(container.textContent).toContain(text);
+    const spaceless = "這是一個沒有空格的長句子。".repeat(200);
+    expect(render(<Markdown text={spaceless} />).container.querySelector("wbr")).toBeNull();
   });
 
   it("shows text nested beyond reading as plain text", () => {

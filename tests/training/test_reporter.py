@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import OperationalError
+from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
 from tests.training.conftest import RunMaker, wait_until
@@ -92,7 +92,7 @@ def test_a_database_that_goes_away_for_a_while_costs_no_event(
     run: TrainingRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reporter, "RETRY_AFTER_SECONDS", 0.05)
-    failures = iter([OperationalError("gone")] * 3)
+    failures = iter([OperationalError("gone"), InterfaceError("closed"), OperationalError("gone")])
 
     def unreliable(**said: Any) -> bool:
         if (failure := next(failures, None)) is not None:

@@ -21,7 +21,8 @@ from training.services.watch import follow_run, worker_listens
 SLUG = "demo"
 PROMPTS = 600  # a tenth of them is held out: 60 are enough to tell policies apart
 PROMPT_SEED = 1
-TASKS = 32
+# Enough for a reward model that a policy can be improved against, when they have all been ranked.
+TASKS = 256
 LOGINS_FILE = "demo-logins.txt"
 GUIDELINES = """\
 You see a customer's question and several replies. Put the best reply first.

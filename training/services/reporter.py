@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from datetime import timedelta
 from uuid import UUID
 
-from django.db import DatabaseError, connection
+from django.db import Error as DatabaseTrouble
+from django.db import connection
 
 from training.rlhf.messages import Messages
 from training.rlhf.report import Cancelled
@@ -135,7 +136,7 @@ class DatabaseReporter:
             )
         except LostClaim as error:
             self._lost = str(error)
-        except DatabaseError as error:
+        except DatabaseTrouble as error:
             self._unheard(error, events, closing=closing)
             return False
         else:
@@ -143,7 +144,7 @@ class DatabaseReporter:
             self._stop_asked = self._stop_asked or asked
         return closing
 
-    def _unheard(self, error: DatabaseError, events: list[Event], *, closing: bool) -> None:
+    def _unheard(self, error: DatabaseTrouble, events: list[Event], *, closing: bool) -> None:
         """The database didn't take it: keep the words in order and try again, but not for ever."""
         sys.stderr.write(f"the database did not take a report: {error}\n")
         connection.close()

@@ -18,7 +18,8 @@ from pathlib import Path
 from uuid import UUID
 
 from django.conf import settings
-from django.db import OperationalError, close_old_connections
+from django.db import Error as DatabaseTrouble
+from django.db import close_old_connections
 
 from embedded import processes
 from training.models import TrainingRun
@@ -145,7 +146,7 @@ def _should_stop(run: TrainingRun, attempt: int) -> bool:
         return not TrainingRun.objects.filter(
             pk=run.pk, attempt=attempt, state=TrainingRun.State.RUNNING, cancel_requested_at=None
         ).exists()
-    except OperationalError:
+    except DatabaseTrouble:
         close_old_connections()
         return False
 

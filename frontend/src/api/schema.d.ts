@@ -196,7 +196,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description A view under `models/{id}/`: managers of the project read, admins act. */
+        /** @description The model, what it came from and what it reached. */
         get: operations["models_retrieve"];
         put?: never;
         post?: never;
@@ -408,18 +408,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /**
-         * @description A view under `projects/{slug}/`. `actions` says for each method what one must be allowed to do.
-         *
-         *     `self.project` carries `role`, the user's role in it (None for an admin who isn't a member).
-         */
+        /** @description The project's snapshots, newest first. */
         get: operations["listSnapshots"];
         put?: never;
-        /**
-         * @description A view under `projects/{slug}/`. `actions` says for each method what one must be allowed to do.
-         *
-         *     `self.project` carries `role`, the user's role in it (None for an admin who isn't a member).
-         */
+        /** @description Freezes the selected rankings (all, unless said) as they stand now. */
         post: operations["freezeSnapshot"];
         delete?: never;
         options?: never;
@@ -452,7 +444,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description A view under `runs/{id}/`: managers of the project read, admins act. */
+        /** @description The run as it is now. */
         get: operations["runs_retrieve"];
         put?: never;
         post?: never;
@@ -1191,7 +1183,7 @@ export interface components {
             card: {
                 [key: string]: unknown;
             };
-            created_by?: string | null;
+            created_by: string | null;
             /** Format: date-time */
             created_at: string;
         };

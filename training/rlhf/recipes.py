@@ -158,9 +158,7 @@ class PPOConfig(Recipe):
     critic_warmup_steps: int = Field(
         1, ge=0, le=100_000, description="First steps that train only the critic."
     )
-    kl_coefficient: float = Field(
-        0.2, ge=0, le=100, description="Reward lost per nat from the start policy."
-    )
+    kl_coefficient: float = Field(0.2, ge=0, le=100, description="Reward lost per nat from the start policy.")
     kl_target: float | None = Field(
         None, gt=0, description="Nats per answer; when given, kl_coefficient adapts to hold the KL there."
     )

@@ -72,6 +72,8 @@ def _remove_leftovers() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    # One thread for each of two processes: four that spin on two processors wait for each other most of the time.
+    os.environ["OMP_NUM_THREADS"] = "1"
     worker = os.environ.get("PYTEST_XDIST_WORKER", "")
     if worker:
         os.environ["BROKER_URL"] += f"?virtual_host={int(worker.removeprefix('gw')) + 1}"

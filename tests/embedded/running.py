@@ -28,8 +28,8 @@ class Someone:
 
 
 def environment(state: Path, user: Someone | None = None) -> dict[str, str]:
-    """The caller's, with this state folder and without the test run's own servers."""
-    outside = {"DATABASE_URL", "BROKER_URL", "PYTEST_XDIST_WORKER"}
+    """The caller's, with this state folder and without the test run's own servers and limit of threads."""
+    outside = {"DATABASE_URL", "BROKER_URL", "PYTEST_XDIST_WORKER", "OMP_NUM_THREADS"}
     inherited = {name: value for name, value in os.environ.items() if name not in outside}
     packages = {"PYTHONPATH": sysconfig.get_path("purelib"), "HOME": "/nonexistent"} if user else {}
     return inherited | packages | {"RANKLOOP_STATE": str(state), "PORT": "0"}

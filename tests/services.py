@@ -72,7 +72,7 @@ def _remove_leftovers() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
-    # One thread for each of two processes: four that spin on two processors wait for each other most of the time.
+    # Two processes of two threads each would spin on two processors and mostly wait for each other.
     os.environ["OMP_NUM_THREADS"] = "1"
     worker = os.environ.get("PYTEST_XDIST_WORKER", "")
     if worker:

@@ -19,7 +19,7 @@ from training.services.launch import launch_run
 from training.services.watch import follow_run, worker_listens
 
 SLUG = "demo"
-PROMPTS = 600  # a tenth of them is held out: 60 are enough to tell policies apart
+PROMPTS = 1200  # a tenth of them is held out: 120 are enough to tell policies apart
 PROMPT_SEED = 1
 # Enough for a reward model that a policy can be improved against, when they have all been ranked.
 TASKS = 256

@@ -113,9 +113,11 @@ def test_the_kl_is_exactly_zero_before_the_policy_moves_and_above_it_afterwards(
     folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
     report = ListReporter()
-    run(folders, tmp_path / "out", report, steps=3)
-    assert report.series("objective/kl")[0] == 0.0
-    assert report.series("objective/kl")[2] > 0.01
+    run(folders, tmp_path / "out", report, steps=6)
+    first, *later = report.series("objective/kl")
+    assert first == 0.0
+    # A sampled estimate: a single one can fall below 0 (seen: -0.08 among means of 0.2).
+    assert sum(later) / len(later) > 0.01
 
 
 def test_log_probs_are_those_of_each_answer_on_an_unpadded_row(folders: tuple[Path, Path]) -> None:

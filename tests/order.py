@@ -11,11 +11,13 @@ import pytest
 _HEAVY = ("browser", "wheel")
 
 
-@pytest.hookimpl(tryfirst=True)
+def pytest_itemcollected(item: pytest.Item) -> None:
+    # Not later: xdist reads the groups at the very beginning of pytest_collection_modifyitems.
+    item.add_marker(pytest.mark.xdist_group("heavy" if _is_heavy(item) else item.path.as_posix()))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=_is_heavy)
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("heavy" if _is_heavy(item) else item.path.as_posix()))
 
 
 def _is_heavy(item: pytest.Item) -> bool:

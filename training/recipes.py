@@ -109,6 +109,12 @@ class SampleRecipe(UsesPrompts, StartsFromPolicy, SampleConfig):
 class EvaluateRecipe(UsesPrompts, StartsFromPolicy, EvaluateConfig):
     """The mean score of the policy's responses to held-out prompts, with its standard error."""
 
+    responses_per_prompt: int = Field(
+        4,
+        ge=1,
+        le=64,
+        description="Answers judged per prompt: more of them take the luck of the draw out of the mean.",
+    )
     judge: Literal["gold", "reward_model"] = Field(
         "gold",
         description="Who scores: the demo world's gold preference function (demo prompts only), or the "

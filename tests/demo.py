@@ -1,7 +1,7 @@
 """pytest plugin (`-p tests.demo`): one whole stack with the demo project, for all tests that need it.
 
 Making the demo trains its first policy, a minute of both processors: the tests that turn the wheel share it.
-They run one after another in one process (tests/order.py), and each names the policy it starts from.
+They run one after another in one process (scripts/test), and each names the policy it starts from.
 """
 
 from __future__ import annotations

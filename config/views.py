@@ -9,6 +9,7 @@ from django.db import Error as DatabaseError
 from django.db import connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.decorators.http import require_safe
 from kombu.exceptions import OperationalError
 
@@ -55,6 +56,7 @@ def _broker() -> str:
 
 @never_cache
 @require_safe
+@ensure_csrf_cookie  # the log-in form may be the first thing a browser asks for, and its post needs the cookie
 def page(request: HttpRequest, path: str = "") -> HttpResponse:
     """The single page, for each of its addresses. Its files are hashed; this one must not be cached."""
     try:

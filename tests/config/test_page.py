@@ -33,6 +33,10 @@ def test_each_address_of_the_page_answers_with_it(built: Path, path: str) -> Non
     assert "no-store" in response["Cache-Control"]
 
 
+def test_whoever_opens_the_log_in_page_first_can_post_its_form(built: Path) -> None:
+    assert Client().get("/login").cookies["csrftoken"].value
+
+
 def test_before_the_first_build_the_page_says_how(tmp_path: Path, settings: Settings) -> None:
     settings.FRONTEND = tmp_path / "none"
     response = Client().get("/")

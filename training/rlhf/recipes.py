@@ -20,7 +20,7 @@ class SFTConfig(Recipe):
         None,
         gt=0,
         le=0.1,
-        description="Peak rate of AdamW. Empty: by size, 3e-3 (rejection sampling: 1e-3) at 2M weights to "
+        description="Peak rate of AdamW. Empty: by size, 3e-3 (rejection sampling: 3e-4) at 2M weights to "
         "2e-5 (1e-5) at 1B.",
     )
     epochs: int = Field(1, ge=1, le=100, description="Passes over the demonstrations.")

@@ -30,7 +30,8 @@ from training.rlhf.recipes import RejectionSamplingConfig
 from training.rlhf.report import NullReporter, Reporter
 
 # Peak learning rates that suit models of these sizes: lower than those of sft, as the policy already speaks.
-RATE_AT_2M, RATE_AT_1B = 1e-3, 1e-5
+# From 512 prompts of the demo, gold per answer: start 1.57, at 1e-3 1.76, at 3e-4 1.95 (standard error 0.08).
+RATE_AT_2M, RATE_AT_1B = 3e-4, 1e-5
 PROMPTS_PER_BATCH = 32  # sampled, scored and reported together; a cancelled run is noticed this often
 
 

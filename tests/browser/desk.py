@@ -99,8 +99,12 @@ class Desk:
         with self.page.expect_response(lambda response: "/submit" in response.url) as answer:
             self.page.get_by_role("button", name="Submit ranking").click()
         assert answer.value.status == 201, answer.value.text()
+        # Between the two there is a skeleton without cards.
         self.page.wait_for_function(
-            """shown => ![...document.querySelectorAll('[data-testid="response-card"]')]
-                 .some(card => shown.includes(card.dataset.responseId))""",
+            """shown => {
+                 const cards = [...document.querySelectorAll('[data-testid="response-card"]')];
+                 const next = cards.length > 0 && !cards.some(card => shown.includes(card.dataset.responseId));
+                 return next || document.body.innerText.includes("You have ranked everything");
+               }""",
             arg=sorted(shown),
         )

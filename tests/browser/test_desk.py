@@ -131,11 +131,10 @@ def test_an_untouched_order_asks_first(desk: Desk, demo_stack: Stack, project: s
 
 def test_a_draft_outlives_the_page(desk: Desk) -> None:
     shown = desk.order()
-    desk.press("End", "1")
+    with desk.page.expect_response(lambda response: "/draft" in response.url and response.ok):
+        desk.press("End", "1")
     wanted = desk.order()
     assert wanted != shown
-    with desk.page.expect_response(lambda response: "/draft" in response.url and response.ok):
-        pass
     desk.page.evaluate("localStorage.clear(); sessionStorage.clear()")
     desk.page.reload()
     expect(desk.cards.first).to_be_visible()

@@ -4,6 +4,7 @@ rejection sampling and by PPO, and the new policy's responses are the next thing
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable
 
@@ -34,7 +35,7 @@ def launch(page: Page, kind: str, **inputs: str) -> None:
     for label, value in inputs.items():
         page.get_by_label(label.replace("_", " ").capitalize(), exact=True).select_option(value)
     page.get_by_role("button", name="Launch run").click()
-    expect(page).to_have_url(lambda url: "/runs/" in url and "/new" not in url)
+    expect(page).to_have_url(re.compile(r"/runs/[0-9a-f-]{36}$"))
 
 
 def finished(page: Page) -> str:
@@ -133,7 +134,9 @@ def test_people_rank_and_the_policy_gets_better(log_in: Callable[[str], Page], d
     # It writes the next responses, and an annotator is served them.
     launch(admin, "sample", policy=by_ppo)
     assert "ranking tasks" in finished(admin)
-    by_keys.open()
+    by_keys.open()  # with the task that was handed out before
+    by_keys.rank_by_keys(best_first(by_keys))
+    by_keys.submit()
     shown = [response["id"] for response in by_keys.assignment["responses"]]
     assert writers_of(demo_stack, shown) == {by_ppo}
     by_keys.rank_by_keys(best_first(by_keys))

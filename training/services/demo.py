@@ -22,7 +22,7 @@ SLUG = "demo"
 PROMPTS = 1200  # a tenth of them is held out: 120 are enough to tell policies apart
 PROMPT_SEED = 1
 # Enough for a reward model that a policy can be improved against, when they have all been ranked.
-TASKS = 256
+TASKS = 600
 LOGINS_FILE = "demo-logins.txt"
 GUIDELINES = """\
 You see a customer's question and several replies. Put the best reply first.

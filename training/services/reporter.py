@@ -17,7 +17,7 @@ from django.db import Error as DatabaseTrouble
 from django.db import connection
 
 from training.rlhf.messages import Messages
-from training.rlhf.report import Cancelled
+from training.rlhf.report import Cancelled, PrintReporter
 from training.services.events import Event, LostClaim, Progress, append_events
 from training.services.execute import HEARTBEAT_EVERY, STALE_AFTER
 
@@ -46,6 +46,7 @@ class DatabaseReporter:
         self._attempt = attempt
         self._heartbeat_every = heartbeat_every.total_seconds()
         self._stale_after = stale_after.total_seconds()
+        self._log = PrintReporter()  # standard output is the run's log
         self._wake = threading.Condition()
         self._events: list[Event] = []
         self._progress: Progress | None = None
@@ -68,6 +69,7 @@ class DatabaseReporter:
         self._thread.join()
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
+        self._log.metrics(step, values)
         self._say(Event("metrics", step, {"values": {name: float(value) for name, value in values.items()}}))
 
     def sample(

@@ -103,8 +103,9 @@ class Desk:
         self.page.wait_for_function(
             """shown => {
                  const cards = [...document.querySelectorAll('[data-testid="response-card"]')];
-                 const next = cards.length > 0 && !cards.some(card => shown.includes(card.dataset.responseId));
-                 return next || document.body.innerText.includes("You have ranked everything");
+                 const old = cards.some(card => shown.includes(card.dataset.responseId));
+                 const nothing = document.body.innerText.includes("You have ranked everything");
+                 return nothing || (cards.length > 0 && !old);
                }""",
             arg=sorted(shown),
         )

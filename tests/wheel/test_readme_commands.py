@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import shlex
@@ -41,6 +42,19 @@ def gold(stack: Stack, policy: str) -> tuple[float, float]:
     assert done.returncode == 0, done.stderr
     metrics = json.loads(done.stdout.splitlines()[-1])["result"]["metrics"]
     return metrics["gold/mean"], metrics["gold/standard_error"]
+
+
+def test_own_data_goes_in_and_comes_out(demo_stack: Stack, tmp_path: Path) -> None:
+    given, out = tmp_path / "responses.jsonl.gz", tmp_path / "first.jsonl"
+    answers = ["It opens at nine.", "No idea."]
+    line = {"prompt": "When does the shop open?", "responses": answers, "tiers": [[0], [1]]}
+    given.write_bytes(gzip.compress(json.dumps(line).encode() + b"\n"))
+    files = {given.name: str(given), out.name: str(out)}
+    for command in commands("tests/wheel runs these lines with a small file"):
+        done = manage(demo_stack.state, *(files.get(word, word) for word in command))
+        assert done.returncode == 0, f"{shlex.join(command)}\n{done.stdout}\n{done.stderr}"
+    (row,) = [json.loads(text) for text in out.read_text().splitlines()]
+    assert [row["chosen"][-1]["content"], row["rejected"][-1]["content"]] == answers
 
 
 def test_the_wheel_turns_from_the_command_line(demo_stack: Stack) -> None:

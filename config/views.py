@@ -56,7 +56,7 @@ def _broker() -> str:
 
 @never_cache
 @require_safe
-@ensure_csrf_cookie  # the log-in form may be the first thing a browser asks for, and its post needs the cookie
+@ensure_csrf_cookie  # the log-in form may be the first thing a browser asks for; its post needs the cookie
 def page(request: HttpRequest, path: str = "") -> HttpResponse:
     """The single page, for each of its addresses. Its files are hashed; this one must not be cached."""
     try:

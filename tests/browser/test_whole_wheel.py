@@ -13,6 +13,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.desk import Desk
 from tests.embedded.running import Stack, manage
+from tests.wheel.policies import first_model, gold
 from training.rlhf import world
 
 pytestmark = [pytest.mark.browser, pytest.mark.wheel, pytest.mark.timeout(1500)]
@@ -57,24 +58,6 @@ def made(page: Page) -> str:
     return headline.removeprefix("Made ").split()[0]
 
 
-def gold(stack: Stack, policy: str) -> tuple[float, float]:
-    """(mean, standard error) of the gold reward of a policy on the held-out prompts."""
-    command = [
-        "launch_run",
-        "evaluate",
-        "--project",
-        "demo",
-        "--wait",
-        "--json",
-        "--input",
-        f"policy={policy}",
-    ]
-    done = manage(stack.state, *command)
-    assert done.returncode == 0, done.stderr
-    metrics = json.loads(done.stdout.splitlines()[-1])["result"]["metrics"]
-    return metrics["gold/mean"], metrics["gold/standard_error"]
-
-
 def writers_of(stack: Stack, response_ids: list[str]) -> set[str]:
     """The models that wrote these responses: nothing the annotator's page is told."""
     names = f"Response.objects.filter(pk__in={response_ids!r}).values_list('model_name', flat=True)"
@@ -100,9 +83,7 @@ def test_people_rank_and_the_policy_gets_better(log_in: Callable[[str], Page], d
 
     # An admin trains on what was said. The run is watched while it runs.
     admin = log_in("admin")
-    first_policy = json.loads(manage(demo_stack.state, "create_demo", "--json").stdout.splitlines()[-1])[
-        "models"
-    ][0]
+    first_policy = first_model(demo_stack)
     launch(admin, "reward_model")
     expect(admin.get_by_role("progressbar", name="Progress of the run")).to_be_visible(timeout=60_000)
     expect(admin.get_by_role("region", name="Curves").locator("canvas").first).to_be_visible(timeout=60_000)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.embedded.running import Stack, manage
+from tests.wheel.policies import first_model, gold
 
 pytestmark = [pytest.mark.wheel, pytest.mark.timeout(1500)]
 
@@ -25,23 +26,6 @@ def commands(marker: str) -> list[list[str]]:
     lines = [shlex.split(line) for line in found[1].splitlines()]
     assert all(line[:2] == _PREFIX for line in lines)
     return [line[2:] for line in lines]
-
-
-def gold(stack: Stack, policy: str) -> tuple[float, float]:
-    command = [
-        "launch_run",
-        "evaluate",
-        "--project",
-        "demo",
-        "--wait",
-        "--json",
-        "--input",
-        f"policy={policy}",
-    ]
-    done = manage(stack.state, *command)
-    assert done.returncode == 0, done.stderr
-    metrics = json.loads(done.stdout.splitlines()[-1])["result"]["metrics"]
-    return metrics["gold/mean"], metrics["gold/standard_error"]
 
 
 def test_own_data_goes_in_and_comes_out(demo_stack: Stack, tmp_path: Path) -> None:
@@ -63,7 +47,6 @@ def test_the_wheel_turns_from_the_command_line(demo_stack: Stack) -> None:
         done = manage(demo_stack.state, *command, timeout=900)
         assert done.returncode == 0, f"{shlex.join(command)}\n{done.stdout}\n{done.stderr}"
         made += re.findall(r"made (\S+)", done.stdout)
-    models = json.loads(manage(demo_stack.state, "create_demo", "--json").stdout.splitlines()[-1])["models"]
-    old_mean, old_error = gold(demo_stack, models[0])
+    old_mean, old_error = gold(demo_stack, first_model(demo_stack))
     mean, error = gold(demo_stack, made[-1])
     assert mean - old_mean > (error**2 + old_error**2) ** 0.5, (made, mean, error, old_mean, old_error)

@@ -18,6 +18,28 @@ const schema = {
   },
 };
 
+type MarkdownNode = { type: string; value?: string; children?: MarkdownNode[] };
+
+const HOLDS_TEXT = new Set(["paragraph", "heading", "emphasis", "strong", "delete", "link", "tableCell"]);
+
+/**
+ * HTML in a response is shown to the letter. Sanitising alone drops it, sometimes with the words beside it, and the annotator
+ * would judge a response that is not the one the model wrote.
+ */
+export function literalHtml() {
+  return function toText(node: MarkdownNode): void {
+    if (!node.children) return;
+    node.children = node.children.map((child) => {
+      if (child.type !== "html") {
+        toText(child);
+        return child;
+      }
+      const text = { type: "text", value: child.value ?? "" };
+      return HOLDS_TEXT.has(node.type) ? text : { type: "paragraph", children: [text] };
+    });
+  };
+}
+
 const components: Components = {
   a: ({ href, children }) => (
     <a href={href} target="_blank" rel="noopener noreferrer nofollow" title={href}>
@@ -89,7 +111,7 @@ export default function Rendered({ text }: { text: string }) {
   return (
     <div className={styles.markdown} dir="auto">
       <ReactMarkdown
-        remarkPlugins={[remarkGfm, ...(plugins?.remark ?? [])]}
+        remarkPlugins={[remarkGfm, literalHtml, ...(plugins?.remark ?? [])]}
         // Sanitise what the author wrote first; only our own generators run after it.
         rehypePlugins={[[rehypeSanitize, schema], ...(plugins?.rehype ?? [])]}
         components={components}

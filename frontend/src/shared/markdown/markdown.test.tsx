@@ -42,6 +42,15 @@ describe("text written by a model", () => {
     expect(shown.querySelector("[style], #root, .x")).toBeNull();
   });
 
+  it.each([
+    "<script>alert(1)</script> one",
+    "before <b>bold</b> after",
+    "<style>* { display: none }</style>",
+    "- item <i>x</i>",
+  ])("shows HTML to the letter: %s", (text) => {
+    expect(html(text).textContent?.trim()).toBe(text.replace("- ", ""));
+  });
+
   it("adds no headings to the page's outline", () => {
     expect(html("# Loud\n\ntext").querySelector("h1, h2, h3, h4, h5, h6")).toBeNull();
   });

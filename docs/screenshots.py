@@ -65,7 +65,7 @@ def main() -> None:
         admin = logged_in(browser, address, "admin", logins["admin"])
         pages = {"overview": "", "data": "/data", "runs": "/runs", "models": "/models"}
         pages["new-run"] = "/runs/new?kind=ppo"
-        if (run := newest_run(admin, "ppo")) is not None:
+        if (run := newest_run(admin, "ppo") or newest_run(admin, "sft")) is not None:
             pages["run"] = f"/runs/{run}"
         for name, path in pages.items():
             shoot(admin, f"/projects/demo{path}", options.out / f"{name}.png")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from django.db import models
+from django.db.models.functions import Length
 
 from annotation.ids import uuid7
 from annotation.models.project import Project
@@ -38,6 +39,12 @@ class Response(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     prompt = models.ForeignKey(Prompt, on_delete=models.PROTECT, related_name="responses", db_index=False)
     text = models.TextField(blank=True)
+    characters = models.GeneratedField(
+        expression=Length("text"),
+        output_field=models.PositiveIntegerField(),
+        db_persist=True,
+        help_text="Of the text. Stored: the length bias of a large project would unpack every text anew.",
+    )
     model_name = models.CharField(max_length=200, blank=True)
     sampling = models.JSONField(default=dict)
     content_hash = models.CharField(max_length=64, help_text="Of the text and the model's name.")

@@ -1,4 +1,5 @@
 from annotation.models.content import Prompt, Response
+from annotation.models.oversight import Exclusion
 from annotation.models.people import ApiToken, User
 from annotation.models.project import Membership, Project
 from annotation.models.ranking import Comparison, Ranking
@@ -10,6 +11,7 @@ __all__ = [
     "Assignment",
     "Comparison",
     "DatasetSnapshot",
+    "Exclusion",
     "Membership",
     "Project",
     "Prompt",

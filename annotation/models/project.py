@@ -49,8 +49,8 @@ class ProjectQuerySet(models.QuerySet["Project"]):
             n_responses=count(Response.objects.all(), "prompt__project"),
             n_tasks=count(RankingTask.objects.all()),
             n_open_tasks=count(RankingTask.objects.open()),
-            n_rankings=count(current),
-            n_comparisons=count(Comparison.objects.current()),
+            n_rankings=count(Ranking.objects.counted()),
+            n_comparisons=count(Comparison.objects.counted()),
             n_my_rankings=count(current.filter(annotator=user)),
         )
 

@@ -7,6 +7,7 @@ from django.db.models.functions import Greatest, Least
 
 from annotation.ids import uuid7
 from annotation.models.content import Prompt, Response
+from annotation.models.oversight import not_excluded
 from annotation.models.people import User
 from annotation.models.project import Project
 from annotation.models.task import Assignment, RankingTask
@@ -16,6 +17,19 @@ class RankingQuerySet(models.QuerySet["Ranking"]):
     def current(self) -> RankingQuerySet:
         """What stands: no revision has taken its place."""
         return self.filter(superseded_by=None)
+
+    def counted(self) -> RankingQuerySet:
+        """What stands and is nobody's who was excluded: what statistics, datasets and boards are made of."""
+        return self.current().filter(
+            not_excluded(project="project", annotator="annotator", label="annotator_label")
+        )
+
+    def annotations(self) -> RankingQuerySet:
+        return self.filter(kind=Ranking.Kind.ANNOTATION)
+
+    def reviews(self) -> RankingQuerySet:
+        """Deciding rankings of reviewers, who had seen what the annotators said."""
+        return self.filter(kind=Ranking.Kind.REVIEW)
 
     def of(self, user: User) -> RankingQuerySet:
         return self.filter(annotator=user)
@@ -30,6 +44,10 @@ class Ranking(models.Model):
         API = "api"
         IMPORT = "import"
 
+    class Kind(models.TextChoices):
+        ANNOTATION = "annotation"
+        REVIEW = "review"
+
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="rankings", db_index=False)
     task = models.ForeignKey(RankingTask, on_delete=models.PROTECT, related_name="rankings")
@@ -43,6 +61,12 @@ class Ranking(models.Model):
         max_length=200, blank=True, help_text="Who ranked, in the words of an imported file."
     )
     source = models.CharField(max_length=10, choices=Source.choices)
+    kind = models.CharField(
+        max_length=10,
+        choices=Kind.choices,
+        default=Kind.ANNOTATION,
+        help_text="review: a reviewer's deciding ranking, made in sight of the others'.",
+    )
     shown_order = ArrayField(models.UUIDField(), help_text="Response ids as they were shown, first first.")
     tiers = models.JSONField(help_text="Lists of response ids, best first; ids in one list are tied.")
     strength = models.SmallIntegerField(
@@ -78,6 +102,15 @@ class Ranking(models.Model):
                 condition=Q(source="import", import_key__isnull=False) | Q(annotator__isnull=False),
                 name="ranking_is_somebodys",
             ),
+            # A task's decisions are one line too: whoever reviews it again supersedes what was decided.
+            models.UniqueConstraint(
+                fields=["task"], condition=Q(kind="review", supersedes=None), name="one_first_review_per_task"
+            ),
+            models.CheckConstraint(
+                condition=Q(kind="annotation")
+                | Q(kind="review", assignment__isnull=False, annotator__isnull=False),
+                name="review_is_a_reviewers",
+            ),
         ]
         indexes = [
             # Pages of a project's rankings, progress by day, the snapshot's read; ids are in order of birth.
@@ -92,6 +125,15 @@ class ComparisonQuerySet(models.QuerySet["Comparison"]):
     def current(self) -> ComparisonQuerySet:
         """Comparisons of rankings that stand; those of superseded rankings stay as history."""
         return self.filter(ranking__superseded_by=None)
+
+    def counted(self) -> ComparisonQuerySet:
+        """Comparisons of rankings that count: see :meth:`RankingQuerySet.counted`."""
+        return self.current().filter(
+            not_excluded(project="project", annotator="ranking__annotator", label="ranking__annotator_label")
+        )
+
+    def annotations(self) -> ComparisonQuerySet:
+        return self.filter(ranking__kind=Ranking.Kind.ANNOTATION)
 
 
 class Comparison(models.Model):

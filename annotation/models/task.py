@@ -137,6 +137,13 @@ class Assignment(models.Model):
         SKIPPED = "skipped"
         EXPIRED = "expired"
         RELEASED = "released"
+        # Submitted by someone who was excluded since: the slot is free again, the ranking stays.
+        EXCLUDED = "excluded"
+        # A reviewer's: they see the others' answers, so no task of theirs in these states comes to them to be
+        # annotated. None takes a slot.
+        REVIEWING = "reviewing"
+        REVIEWED = "reviewed"
+        LOOKED_AT = "looked_at"
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     task = models.ForeignKey(
@@ -164,6 +171,13 @@ class Assignment(models.Model):
             # Two tabs get the same lease.
             models.UniqueConstraint(
                 fields=["project", "annotator"], condition=Q(state="leased"), name="one_open_lease"
+            ),
+            # Two reviewers don't do the same task; and a reviewer has one task in hand.
+            models.UniqueConstraint(
+                fields=["task"], condition=Q(state="reviewing"), name="one_reviewer_at_a_time"
+            ),
+            models.UniqueConstraint(
+                fields=["project", "annotator"], condition=Q(state="reviewing"), name="one_open_review"
             ),
         ]
         indexes = [

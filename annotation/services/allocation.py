@@ -103,6 +103,8 @@ def _claim(project: Project, annotator: User, *, wait: bool) -> Assignment | Non
             with transaction.atomic():
                 return next(iter(Assignment.objects.raw(sql, params)), None)
         except IntegrityError as error:
+            if _was_excluded(error):
+                return None
             # The annotator's other tab was first; on the next look its lease is there to return.
             if not isinstance(error.__cause__, errors.UniqueViolation) or attempt == CLAIM_ATTEMPTS:
                 raise
@@ -110,6 +112,14 @@ def _claim(project: Project, annotator: User, *, wait: bool) -> Assignment | Non
             if not isinstance(error.__cause__, errors.DeadlockDetected) or attempt == CLAIM_ATTEMPTS:
                 raise
     raise AssertionError("unreachable")
+
+
+def _was_excluded(error: IntegrityError) -> bool:
+    """Whether an exclusion that ended while the claim ran refused the lease (the trigger refuse_excluded)."""
+    cause = error.__cause__
+    return (
+        isinstance(cause, errors.CheckViolation) and cause.diag.constraint_name == "nothing_for_the_excluded"
+    )
 
 
 def claim_statement(

@@ -77,13 +77,13 @@ class Standing:
 
 
 def progress(*, project: Project) -> Progress:
-    """Counts of tasks, and of rankings that stand, in all, per day (UTC) and per person."""
+    """Counts of tasks, and of rankings that count, in all, per day (UTC) and per person."""
     tasks = RankingTask.objects.filter(project=project).aggregate(
         tasks=Count("pk"),
         open=Count("pk", filter=Q(state=RankingTask.State.OPEN)),
         done=Count("pk", filter=Q(state=RankingTask.State.DONE)),
     )
-    rankings = Ranking.objects.current().filter(project=project)
+    rankings = Ranking.objects.counted().filter(project=project)
     days = rankings.annotate(day=TruncDate("created_at")).values("day").order_by("day")
     people = (
         _by_annotator(rankings).annotate(n=Count("pk"), median=Median("duration_ms")).order_by("-n", "who")
@@ -91,7 +91,7 @@ def progress(*, project: Project) -> Progress:
     return Progress(
         **tasks,
         rankings=rankings.count(),
-        comparisons=Comparison.objects.current().filter(project=project).count(),
+        comparisons=Comparison.objects.counted().filter(project=project).count(),
         per_day=[DayCount(day, n) for day, n in days.annotate(n=Count("pk")).values_list("day", "n")],
         annotators=[
             AnnotatorProgress(who or "", n, None if median is None else median / 1000)
@@ -103,7 +103,12 @@ def progress(*, project: Project) -> Progress:
 def quality(*, project: Project) -> Quality:
     """Raw agreement on the pairs of responses that two or more people ranked. Imported votes without a name
     are left out: nothing says whose they are."""
-    named = Ranking.objects.current().filter(project=project).exclude(annotator=None, annotator_label="")
+    named = (
+        Ranking.objects.counted()
+        .annotations()
+        .filter(project=project)
+        .exclude(annotator=None, annotator_label="")
+    )
     shared = named.values("task").annotate(n=Count("pk")).filter(n__gt=1)
     rows = (
         Comparison.objects.filter(ranking__in=named.filter(task__in=shared.values("task")))
@@ -127,7 +132,7 @@ def quality(*, project: Project) -> Quality:
 
 def leaderboard(*, project: Project) -> list[Standing]:
     """Named models by Bradley–Terry strength, best first, with 95 % bootstrap intervals."""
-    between = Comparison.objects.current().filter(project=project).exclude(preferred__model_name="")
+    between = Comparison.objects.counted().filter(project=project).exclude(preferred__model_name="")
     cells = list(
         between.exclude(other__model_name="")
         .values_list("preferred__model_name", "other__model_name", "is_tie")

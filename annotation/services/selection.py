@@ -57,7 +57,7 @@ class Selection:
         return {**lists, **dates, **({"exclude_gold": True} if self.exclude_gold else {})}
 
     def rankings_of(self, project: Project) -> RankingQuerySet:
-        rankings = Ranking.objects.current().filter(project=project)
+        rankings = Ranking.objects.counted().filter(project=project)
         if self.rounds:
             rankings = rankings.filter(task__round__in=self.rounds)
         if self.sources:

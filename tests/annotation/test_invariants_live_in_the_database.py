@@ -10,7 +10,16 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import Model
 from django.utils import timezone
 
-from annotation.models import Assignment, Comparison, DatasetSnapshot, Project, Ranking, RankingTask, User
+from annotation.models import (
+    Assignment,
+    Comparison,
+    DatasetSnapshot,
+    Exclusion,
+    Project,
+    Ranking,
+    RankingTask,
+    User,
+)
 from annotation.services.submission import submit_ranking
 from tests.annotation.answering import claim, strict_order
 
@@ -179,3 +188,75 @@ def test_a_pair_is_compared_once_whichever_way_round(ranking: Ranking) -> None:
             preferred_id=pair.other_id,
             other_id=pair.preferred_id,
         )
+
+
+def test_someone_is_excluded_from_a_project_once_and_is_an_account_or_a_label(
+    project: Project, alice: User
+) -> None:
+    for who in ({"annotator": alice}, {"annotator_label": "rater 7"}):
+        Exclusion.objects.create(project=project, reason="straight-lining", **who)
+        with pytest.raises(IntegrityError, match="excluded_once"), transaction.atomic():
+            Exclusion.objects.create(project=project, reason="again", **who)
+        Exclusion.objects.filter(**who).update(lifted_at=timezone.now())
+        Exclusion.objects.create(project=project, reason="after it was lifted", **who)
+    for wrong in ({}, {"annotator": alice, "annotator_label": "rater 7"}):
+        with pytest.raises(IntegrityError, match="account_or_a_label"), transaction.atomic():
+            Exclusion.objects.create(project=project, reason="whose?", **wrong)
+
+
+def test_someone_excluded_holds_no_lease_whichever_way_it_comes(
+    project: Project, tasks: list[RankingTask], alice: User
+) -> None:
+    released = _assign(tasks[0], alice, state="released")
+    Exclusion.objects.create(project=project, annotator=alice, reason="straight-lining")
+    for state in ("leased", "reviewing"):
+        with pytest.raises(IntegrityError, match="is excluded"), transaction.atomic():
+            _assign(tasks[1], alice, state=state)
+        with pytest.raises(IntegrityError, match="is excluded"), transaction.atomic():
+            Assignment.objects.filter(pk=released.pk).update(state=state)
+
+
+def test_an_excluded_answer_gives_its_slot_back_and_takes_it_again(ranking: Ranking) -> None:
+    for state, (slots, answered, task_state, overlap) in (
+        ("excluded", (1, 0, "open", 1)),
+        ("submitted", (0, 1, "done", 1)),
+    ):
+        Assignment.objects.filter(pk=ranking.assignment_id).update(state=state)
+        task = RankingTask.objects.get(pk=ranking.task_id)
+        assert (task.open_slots, task.answered, task.state, task.overlap) == (
+            slots,
+            answered,
+            task_state,
+            overlap,
+        )
+
+
+def test_where_the_slot_is_filled_meanwhile_the_overlap_grows(ranking: Ranking, ben: User) -> None:
+    Assignment.objects.filter(pk=ranking.assignment_id).update(state="excluded")
+    _assign(ranking.task, ben)
+    Assignment.objects.filter(pk=ranking.assignment_id).update(state="submitted")
+    task = RankingTask.objects.get(pk=ranking.task_id)
+    assert (task.overlap, task.open_slots, task.answered, task.state) == (2, 0, 1, "open")
+
+
+def test_a_review_is_of_a_reviewer_who_has_the_task_in_hand(ranking: Ranking, rita: User, mona: User) -> None:
+    with pytest.raises(IntegrityError, match="review_is_a_reviewers"), transaction.atomic():
+        _copy(ranking, kind="review", assignment_id=None).save(force_insert=True)
+    with pytest.raises(IntegrityError, match="does not fit"), transaction.atomic():
+        _copy(ranking, kind="review", supersedes_id=ranking.pk).save(force_insert=True)
+    held = _assign(ranking.task, rita, state="reviewing")
+    with pytest.raises(IntegrityError, match="does not fit"), transaction.atomic():
+        _copy(ranking, assignment_id=held.pk, annotator_id=rita.pk).save(force_insert=True)
+    with pytest.raises(IntegrityError, match="one_reviewer_at_a_time"), transaction.atomic():
+        _assign(ranking.task, mona, state="reviewing")
+    mine = {"assignment_id": held.pk, "annotator_id": rita.pk, "kind": "review"}
+    first = _copy(ranking, **mine)
+    first.save(force_insert=True)
+    Assignment.objects.filter(pk=held.pk).update(state="reviewed")
+    other = _assign(ranking.task, mona, state="reviewing")
+    theirs = {"assignment_id": other.pk, "annotator_id": mona.pk, "kind": "review"}
+    with pytest.raises(IntegrityError, match="one_first_review_per_task"), transaction.atomic():
+        _copy(ranking, **theirs).save(force_insert=True)
+    with pytest.raises(IntegrityError, match="does not fit"), transaction.atomic():
+        _copy(ranking, **theirs, supersedes_id=ranking.pk).save(force_insert=True)
+    _copy(ranking, **theirs, supersedes_id=first.pk).save(force_insert=True)

@@ -106,7 +106,7 @@ def _snapshot(
         if snapshot is None:
             raise _wrong("inputs.snapshot", f"The project has no snapshot {given!r}.")
     else:
-        if not Comparison.objects.current().filter(project=project).exists():
+        if not Comparison.objects.counted().filter(project=project).exists():
             raise _wrong(
                 "inputs.snapshot", "The project has no comparisons yet: rank or import some responses first."
             )

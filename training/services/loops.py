@@ -69,7 +69,7 @@ def _next_step(loop: Loop, last: TrainingRun | None) -> tuple[str, dict[str, str
 
 def _new_comparisons(loop: Loop) -> int:
     """Comparisons given since the loop last trained a reward model (or tried to)."""
-    comparisons = Comparison.objects.current().filter(project=loop.project)
+    comparisons = Comparison.objects.counted().filter(project=loop.project)
     trained = loop.runs.filter(kind=Kind.REWARD_MODEL).order_by("-created_at").first()
     if trained is not None:
         comparisons = comparisons.filter(ranking__created_at__gt=trained.created_at)

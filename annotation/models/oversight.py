@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+
+from annotation.ids import uuid7
+from annotation.models.people import User
+from annotation.models.project import Project
+
+
+class ExclusionQuerySet(models.QuerySet["Exclusion"]):
+    def standing(self) -> ExclusionQuerySet:
+        return self.filter(lifted_at=None)
+
+
+class Exclusion(models.Model):
+    """Someone whose rankings don't count in a project: an account, or a name from an imported file.
+
+    Nothing of theirs is deleted: `Ranking.objects.counted()` leaves them out for as long as this stands, and
+    `lifted_at` ends it. The row stays as history.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="exclusions", db_index=False)
+    annotator = models.ForeignKey(
+        User, on_delete=models.PROTECT, null=True, blank=True, related_name="exclusions"
+    )
+    annotator_label = models.CharField(
+        max_length=200, blank=True, help_text="Who ranked, in the words of an imported file."
+    )
+    reason = models.TextField()
+    created_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    lifted_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    lifted_at = models.DateTimeField(null=True, blank=True)
+
+    objects = ExclusionQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(annotator__isnull=False, annotator_label="")
+                | Q(annotator__isnull=True) & ~Q(annotator_label=""),
+                name="exclusion_is_of_an_account_or_a_label",
+            ),
+            models.CheckConstraint(
+                condition=Q(lifted_by__isnull=True) | Q(lifted_at__isnull=False),
+                name="exclusion_is_lifted_at_a_time",
+            ),
+            # Also what counted() looks up, and a project's list.
+            models.UniqueConstraint(
+                fields=["project", "annotator", "annotator_label"],
+                condition=Q(lifted_at=None),
+                nulls_distinct=False,
+                name="excluded_once",
+            ),
+        ]
+        indexes = [models.Index(fields=["project", "-id"], name="exclusions_of_project")]
+
+    def __str__(self) -> str:
+        return f"{self.annotator_id or self.annotator_label} is excluded from {self.project_id}"
+
+
+def not_excluded(*, project: str, annotator: str, label: str) -> Q:
+    """The condition that nobody has excluded whoever is named by these columns of a row.
+
+    Two NOT EXISTS with plain equalities, so that each is a hash anti-join over the few exclusions there are.
+    """
+    standing = Exclusion.objects.standing().filter(project=models.OuterRef(project))
+    by_account = standing.filter(annotator=models.OuterRef(annotator))
+    by_label = standing.filter(annotator_label=models.OuterRef(label)).exclude(annotator_label="")
+    return ~models.Exists(by_account) & (Q(**{f"{annotator}__isnull": False}) | ~models.Exists(by_label))

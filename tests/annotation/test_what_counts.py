@@ -1,0 +1,69 @@
+"""Which rankings count: those that stand and are nobody's who was excluded."""
+
+from __future__ import annotations
+
+import pytest
+from django.utils import timezone
+
+from annotation.models import Comparison, Exclusion, Project, Ranking, RankingTask, User
+from annotation.services.submission import revise_ranking, submit_ranking
+from tests.annotation.answering import claim, strict_order
+
+
+@pytest.fixture
+def rankings(project: Project, tasks: list[RankingTask], alice: User, ben: User) -> dict[str, Ranking]:
+    """One by alice, revised; one by ben; one imported vote of `rater 7`."""
+    made = {}
+    for person in (alice, ben):
+        assignment = claim(project, person)
+        answer = strict_order(assignment.shown_order)
+        made[person.username] = submit_ranking(assignment=assignment, token=assignment.token, answer=answer)[
+            0
+        ]
+        if person == alice:
+            backwards = strict_order(assignment.shown_order[::-1])
+            made["alice"] = revise_ranking(assignment=assignment, answer=backwards)[0]
+    shown = list(tasks[3].responses.values_list("pk", flat=True))
+    made["rater 7"] = Ranking.objects.create(
+        project=project,
+        task=tasks[3],
+        annotator_label="rater 7",
+        source="import",
+        import_key="7",
+        shown_order=shown,
+        tiers=[[str(id)] for id in shown],
+        touched=True,
+    )
+    return made
+
+
+def _counted() -> set[str]:
+    return {
+        row.annotator.username if row.annotator else row.annotator_label for row in Ranking.objects.counted()
+    }
+
+
+def test_everything_that_stands_counts_until_someone_is_excluded(
+    project: Project, rankings: dict[str, Ranking], alice: User
+) -> None:
+    assert Ranking.objects.count() == 4
+    assert set(Ranking.objects.counted()) == set(rankings.values())
+    assert Comparison.objects.counted().count() == 3 + 3
+    Exclusion.objects.create(project=project, annotator=alice, reason="straight-lining")
+    assert _counted() == {"ben", "rater 7"}
+    assert Comparison.objects.counted().count() == 3
+    assert set(Ranking.objects.current()) == set(rankings.values()), "the rest of history stays"
+    Exclusion.objects.create(project=project, annotator_label="rater 7", reason="a bot")
+    assert _counted() == {"ben"}
+    Exclusion.objects.update(lifted_at=timezone.now())
+    assert _counted() == {"alice", "ben", "rater 7"}
+
+
+def test_an_exclusion_is_of_one_project_and_a_label_is_no_account(
+    project: Project, rankings: dict[str, Ranking], alice: User
+) -> None:
+    elsewhere = Project.objects.create(slug="elsewhere", name="Elsewhere")
+    Exclusion.objects.create(project=elsewhere, annotator=alice, reason="there")
+    Exclusion.objects.create(project=elsewhere, annotator_label="rater 7", reason="there")
+    Exclusion.objects.create(project=project, annotator_label="alice", reason="an imported alice")
+    assert _counted() == {"alice", "ben", "rater 7"}

@@ -65,6 +65,7 @@ class Ranking(models.Model):
         max_length=10,
         choices=Kind.choices,
         default=Kind.ANNOTATION,
+        db_default=Kind.ANNOTATION,
         help_text="review: a reviewer's deciding ranking, made in sight of the others'.",
     )
     shown_order = ArrayField(models.UUIDField(), help_text="Response ids as they were shown, first first.")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from django.db import models
+from django.db.models import Value
 from django.db.models.functions import Length
 
 from annotation.ids import uuid7
@@ -47,6 +48,11 @@ class Response(models.Model):
     )
     model_name = models.CharField(max_length=200, blank=True)
     sampling = models.JSONField(default=dict)
+    metadata = models.JSONField(
+        default=dict,
+        db_default=Value({}, models.JSONField()),
+        help_text="What else an imported file says of it: its id there, its language, …",
+    )
     content_hash = models.CharField(max_length=64, help_text="Of the text and the model's name.")
     created_at = models.DateTimeField(auto_now_add=True)
 

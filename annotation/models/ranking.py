@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import F, Q, Value
 from django.db.models.functions import Greatest, Least
 
 from annotation.ids import uuid7
@@ -84,6 +84,17 @@ class Ranking(models.Model):
         "self", on_delete=models.PROTECT, null=True, blank=True, related_name="superseded_by"
     )
     import_key = models.CharField(max_length=64, null=True, blank=True)  # noqa: DJ001 (null: not imported)
+    metadata = models.JSONField(
+        default=dict,
+        blank=True,
+        db_default=Value({}, models.JSONField()),
+        help_text="What else an imported file says of it, as it stands there.",
+    )
+    given_at = models.DateTimeField(
+        null=True,
+        blank=True,
+        help_text="When it was given, where an imported file says; created_at is when it came in.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = RankingQuerySet.as_manager()

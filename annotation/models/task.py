@@ -4,7 +4,7 @@ import uuid
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import F, Q, Value
 from django.db.models.functions import Now
 
 from annotation.ids import uuid7
@@ -45,6 +45,11 @@ class RankingTask(models.Model):
     priority = models.IntegerField(default=0)
     round = models.PositiveIntegerField(default=0)
     gold_tiers = models.JSONField(null=True, blank=True, help_text="Tiers of response ids, best first.")
+    metadata = models.JSONField(
+        default=dict,
+        db_default=Value({}, models.JSONField()),
+        help_text="What else the imported row says; its prompt may stand in other rows too.",
+    )
     content_key = models.CharField(max_length=64)
     state = models.CharField(max_length=10, choices=State.choices, default=State.OPEN)
     created_at = models.DateTimeField(auto_now_add=True)

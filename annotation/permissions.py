@@ -1,20 +1,40 @@
 """Who may do what: the one table that the views ask and the tests walk through.
 
-Two answers for "no". Someone who isn't in the project is told that it doesn't exist (404, see
-`Project.objects.visible_to`); a member whose role isn't enough is told so (403).
+An endpoint names an :class:`Action` for each of its methods, in `urls.py` (see `annotation.api.access`); what
+an action takes stands here. Two answers for "no": someone to whom the project or the row isn't known is
+told that it doesn't exist (404, see `Project.objects.visible_to`); a member whose role isn't enough is told
+so (403).
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import dataclass
 from enum import StrEnum
 
-from rest_framework.exceptions import PermissionDenied
+from rest_framework.exceptions import NotFound, PermissionDenied
 
 from annotation.models import Membership, Project, User
+from annotation.models.people import Scope
 from annotation.models.project import Role
+
+READING = frozenset({"GET", "HEAD"})
+
+
+class Who(StrEnum):
+    ANYONE = "anyone, logged in or not"
+    LOGGED_IN = "whoever is logged in; of a list, the rows they may see"
+    OWNER = "the one person whose row it is"
+    ROLES = "members of the project with one of the roles, and admins of the site"
 
 
 class Action(StrEnum):
+    """The words complete “Your role may not …”."""
+
+    LOG_IN = "log in"
+    WHO_AM_I = "see who is logged in"
+    OWN_ACCOUNT = "change the own account"
+    LIST_PROJECTS = "list projects"
     READ_PROJECT = "read the project"
     CHANGE_PROJECT = "change the project"
     MANAGE_MEMBERS = "manage its members"
@@ -22,34 +42,72 @@ class Action(StrEnum):
     READ_QUALITY = "see progress and quality"
     MANAGE_SNAPSHOTS = "freeze and export snapshots"
     RANK = "rank responses"
+    OWN_ASSIGNMENT = "answer the assignment"
+    LIST_TRAINING = "list runs and models"
     READ_TRAINING = "see runs and models"
     CREATE_PROJECT = "create projects"
     TRAIN = "launch runs and promote models"
 
 
 _EVERY_ROLE = frozenset(Role)
+_REVIEWER = frozenset({Role.REVIEWER, Role.MANAGER})
 _MANAGER = frozenset({Role.MANAGER})
+_ADMIN_ONLY: frozenset[Role] = frozenset()
 
-# Roles that may; an admin of the site may do all of it, and only an admin what no role may.
-ALLOWED: dict[Action, frozenset[Role]] = {
-    Action.READ_PROJECT: _EVERY_ROLE,
-    Action.CHANGE_PROJECT: _MANAGER,
-    Action.MANAGE_MEMBERS: _MANAGER,
-    Action.IMPORT: _MANAGER,
-    Action.READ_QUALITY: frozenset({Role.REVIEWER, Role.MANAGER}),
-    Action.MANAGE_SNAPSHOTS: _MANAGER,
-    Action.RANK: _EVERY_ROLE,
-    Action.READ_TRAINING: _MANAGER,
-    Action.CREATE_PROJECT: frozenset(),
-    Action.TRAIN: frozenset(),
+
+@dataclass(frozen=True)
+class Rule:
+    who: Who
+    roles: frozenset[Role] = _EVERY_ROLE
+    scopes: frozenset[Scope] = frozenset()
+    """A token needs one of these (for reading, `read` does too); none: no token may, only a session."""
+    known_to: frozenset[Role] = _EVERY_ROLE
+    """To members with other roles the row doesn't exist: 404 instead of 403."""
+
+
+def _roles(roles: frozenset[Role], scope: Scope, known_to: frozenset[Role] = _EVERY_ROLE) -> Rule:
+    return Rule(Who.ROLES, roles, frozenset({scope}), known_to)
+
+
+RULES: dict[Action, Rule] = {
+    Action.LOG_IN: Rule(Who.ANYONE),
+    Action.WHO_AM_I: Rule(Who.LOGGED_IN, scopes=frozenset(Scope)),
+    Action.OWN_ACCOUNT: Rule(Who.LOGGED_IN),
+    Action.LIST_PROJECTS: Rule(Who.LOGGED_IN, scopes=frozenset({Scope.READ})),
+    Action.READ_PROJECT: _roles(_EVERY_ROLE, Scope.READ),
+    Action.CHANGE_PROJECT: _roles(_MANAGER, Scope.MANAGE),
+    Action.MANAGE_MEMBERS: _roles(_MANAGER, Scope.MANAGE),
+    Action.IMPORT: _roles(_MANAGER, Scope.MANAGE),
+    Action.READ_QUALITY: _roles(_REVIEWER, Scope.READ),
+    Action.MANAGE_SNAPSHOTS: _roles(_MANAGER, Scope.MANAGE),
+    Action.RANK: _roles(_EVERY_ROLE, Scope.ANNOTATE),
+    Action.OWN_ASSIGNMENT: Rule(Who.OWNER, scopes=frozenset({Scope.ANNOTATE})),
+    Action.LIST_TRAINING: Rule(Who.LOGGED_IN, scopes=frozenset({Scope.READ})),
+    Action.READ_TRAINING: _roles(_MANAGER, Scope.READ, known_to=_MANAGER),
+    Action.CREATE_PROJECT: _roles(_ADMIN_ONLY, Scope.MANAGE),
+    Action.TRAIN: _roles(_ADMIN_ONLY, Scope.TRAIN, known_to=_MANAGER),
 }
 
 
+def may_role(action: Action, role: str | None) -> bool:
+    """Whether a member with this role may; an admin of the site always may."""
+    return role is not None and Role(role) in RULES[action].roles
+
+
+def scopes_for(action: Action, method: str) -> frozenset[Scope]:
+    """One of these a token needs; empty: no token may."""
+    scopes = RULES[action].scopes
+    return scopes | {Scope.READ} if scopes and method in READING else scopes
+
+
 def require(user: User, action: Action, *, role: str | None = None) -> None:
-    """Raises PermissionDenied unless `user`, whose role in the project at hand is `role`, may do `action`."""
-    if user.is_admin or (role is not None and Role(role) in ALLOWED[action]):
+    """Raises PermissionDenied unless `user`, whose role in the project at hand is `role`, may do `action`;
+    NotFound where such a role isn't to know what there is."""
+    if user.is_admin or may_role(action, role):
         return
-    able = ", ".join(sorted(ALLOWED[action])) or "an admin"
+    if role is not None and Role(role) not in RULES[action].known_to:
+        raise NotFound
+    able = ", ".join(sorted(RULES[action].roles)) or "an admin"
     raise PermissionDenied(f"Your role ({role or 'none'}) may not {action.value}; ask {able}.")
 
 
@@ -57,3 +115,17 @@ def require_in(user: User, action: Action, project: Project) -> None:
     """As :func:`require`, looking the role up (one query)."""
     mine = Membership.objects.active().filter(project=project, user=user)
     require(user, action, role=mine.values_list("role", flat=True).first())
+
+
+def require_scope(action: Action, method: str, *, held: Collection[str]) -> None:
+    """Raises PermissionDenied unless a token with the scopes `held` may do `action` by `method`."""
+    wanted = scopes_for(action, method)
+    if not wanted:
+        raise PermissionDenied(f"A token may not {action.value}; log in with a browser.", code="scope")
+    if not wanted.intersection(held):
+        has = ", ".join(sorted(held)) or "none"
+        raise PermissionDenied(
+            f"This token's scopes ({has}) don't allow to {action.value};"
+            f" make one with the scope {' or '.join(sorted(wanted))}.",
+            code="scope",
+        )

@@ -15,7 +15,6 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404
 from rest_framework import exceptions, renderers
 from rest_framework.response import Response
-from rest_framework.views import set_rollback
 
 
 @dataclass(frozen=True)
@@ -72,6 +71,9 @@ def problem_body(
 
 def problem_response(exc: Exception, context: dict[str, Any]) -> Response | None:
     """DRF's EXCEPTION_HANDLER. None (a bug, not a refusal) goes on to Django's 500."""
+    # Not above: DRF's views load the authentication of the settings, whose services raise Problem.
+    from rest_framework.views import set_rollback
+
     headers: dict[str, str] = {}
     if isinstance(exc, Problem):
         body = problem_body(status=exc.status, detail=exc.detail, type=exc.type, errors=exc.errors)

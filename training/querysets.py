@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from django.db import models
 
+from annotation.permissions import RULES, Action
+
 if TYPE_CHECKING:
     from annotation.models import User
 
@@ -19,9 +21,8 @@ class ProjectOwnedQuerySet(models.QuerySet[T]):
         """Admins see everything; active managers see their projects'; everyone else sees nothing."""
         if user.is_admin:
             return self.all()
-        return self.filter(
-            project__in=user.memberships.filter(role="manager", state="active").values("project")
-        )
+        knowing = user.memberships.filter(role__in=RULES[Action.READ_TRAINING].known_to, state="active")
+        return self.filter(project__in=knowing.values("project"))
 
     def of_project(self, slug: str | None) -> ProjectOwnedQuerySet[T]:
         """Rows of the named project; with no name, of every project."""

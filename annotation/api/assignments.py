@@ -14,9 +14,8 @@ from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 
 from annotation.api import serializers
-from annotation.api.base import ProjectView, user_of
+from annotation.api.base import ProjectView, allow_in, user_of
 from annotation.models import ApiToken, Assignment, Ranking
-from annotation.permissions import Action, require_in
 from annotation.services import allocation, submission
 from config.problems import FieldProblem, Problem
 
@@ -30,8 +29,6 @@ def _source(request: Request) -> str:
 
 
 class NextAssignmentView(ProjectView):
-    actions = {"POST": Action.RANK}
-
     @extend_schema(
         operation_id="claimNextAssignment",
         description="Leases the next task, or returns the lease that is open already; 204: nothing to do.",
@@ -56,9 +53,9 @@ class AssignmentView(APIView):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
-        user = user_of(request)
-        self.assignment = get_object_or_404(Assignment.objects.of(user).with_task(), pk=kwargs["id"])
-        require_in(user, Action.RANK, self.assignment.project)
+        own = Assignment.objects.of(user_of(request)).with_task()
+        self.assignment = get_object_or_404(own, pk=kwargs["id"])
+        allow_in(request, self.assignment.project)
         self.given = self.takes(data=request.data)
         self.given.is_valid(raise_exception=True)
 

@@ -9,7 +9,6 @@ from django.contrib.auth import authenticate, login, logout
 from django.middleware.csrf import get_token
 from drf_spectacular.utils import extend_schema
 from rest_framework.authentication import SessionAuthentication
-from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -37,7 +36,6 @@ def _me(request: Request, user: User) -> Response:
 class LoginView(APIView):
     # No authentication: a stale session cookie must not keep its owner from logging in.
     authentication_classes = []
-    permission_classes = [AllowAny]
     throttle_classes = [FailedLoginsOfName, FailedLoginsOfAddress]
 
     @extend_schema(

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 from django.shortcuts import get_object_or_404
 from rest_framework.generics import GenericAPIView
 from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 
+from annotation.api.access import action_of
 from annotation.models import Project, User
-from annotation.permissions import Action, require
+from annotation.permissions import require, require_in
 
 
 class NewestFirst(CursorPagination):
@@ -27,13 +28,19 @@ def user_of(request: Request) -> User:
     return cast(User, request.user)
 
 
+def allow_in(request: Request, project: Project) -> None:
+    """For views of a row: whether the user's role in the row's project is enough for what the table says."""
+    action = action_of(request)
+    if action is not None:
+        require_in(user_of(request), action, project)
+
+
 class ProjectView(GenericAPIView[Any]):
-    """A view under `projects/{slug}/`. `actions` says for each method what one must be allowed to do.
+    """A view under `projects/{slug}/`; its line in urls.py says what one must be allowed to do.
 
     `self.project` carries `role`, the user's role in it (None for an admin who isn't a member).
     """
 
-    actions: ClassVar[dict[str, Action]]
     pagination_class: type[CursorPagination] | None = None
     project: Project
 
@@ -42,5 +49,6 @@ class ProjectView(GenericAPIView[Any]):
         user = user_of(request)
         projects = Project.objects.visible_to(user).with_role_of(user)
         self.project = get_object_or_404(projects, slug=kwargs["slug"])
-        if request.method in self.actions:
-            require(user, self.actions[request.method], role=getattr(self.project, "role", None))
+        action = action_of(request)
+        if action is not None:
+            require(user, action, role=getattr(self.project, "role", None))

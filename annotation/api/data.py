@@ -20,9 +20,8 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from annotation.api import data_serializers as serializers
-from annotation.api.base import NewestFirst, ProjectView, user_of
+from annotation.api.base import NewestFirst, ProjectView, allow_in, user_of
 from annotation.models import DatasetSnapshot, Project
-from annotation.permissions import Action, require_in
 from annotation.services import exports, imports, snapshots
 from config.problems import FieldProblem, Problem
 
@@ -31,7 +30,6 @@ DEFAULT_FORMAT = "trl_preference"
 
 
 class ImportsView(ProjectView):
-    actions = {"POST": Action.IMPORT}
     parser_classes = [MultiPartParser]
 
     @extend_schema(
@@ -52,7 +50,6 @@ class ImportsView(ProjectView):
 
 
 class SnapshotsView(ProjectView):
-    actions = {"GET": Action.MANAGE_SNAPSHOTS, "POST": Action.MANAGE_SNAPSHOTS}
     pagination_class = NewestFirst
 
     @extend_schema(
@@ -98,10 +95,9 @@ class ExportView(APIView):
         tags=["data"],
     )
     def get(self, request: Request, id: UUID) -> StreamingHttpResponse:
-        user = user_of(request)
-        visible = DatasetSnapshot.objects.filter(project__in=Project.objects.visible_to(user))
+        visible = DatasetSnapshot.objects.filter(project__in=Project.objects.visible_to(user_of(request)))
         snapshot = get_object_or_404(visible.select_related("project"), pk=id)
-        require_in(user, Action.MANAGE_SNAPSHOTS, snapshot.project)
+        allow_in(request, snapshot.project)
         return _download(snapshot, request.query_params.get("format", DEFAULT_FORMAT))
 
 

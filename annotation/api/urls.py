@@ -1,27 +1,36 @@
+"""The API's addresses, and who may do what at each: the access table (see `annotation.api.access`)."""
+
 from __future__ import annotations
 
-from django.urls import path
-
 from annotation.api import assignments, auth, data, projects
+from annotation.api.access import endpoint
+from annotation.permissions import Action
+
+PROJECT = "projects/<slug:slug>/"
+ASSIGNMENT = "assignments/<uuid:id>/"
 
 urlpatterns = [
-    path("auth/login", auth.LoginView.as_view()),
-    path("auth/logout", auth.LogoutView.as_view()),
-    path("auth/me", auth.MeView.as_view()),
-    path("projects/", projects.ProjectsView.as_view()),
-    path("projects/<slug:slug>/", projects.ProjectDetailView.as_view()),
-    path("projects/<slug:slug>/members/", projects.MembersView.as_view()),
-    path("projects/<slug:slug>/progress/", projects.ProgressView.as_view()),
-    path("projects/<slug:slug>/quality/", projects.QualityView.as_view()),
-    path("projects/<slug:slug>/leaderboard/", projects.LeaderboardView.as_view()),
-    path("projects/<slug:slug>/assignments/next", assignments.NextAssignmentView.as_view()),
-    path("assignments/<uuid:id>/draft", assignments.DraftView.as_view()),
-    path("assignments/<uuid:id>/heartbeat", assignments.HeartbeatView.as_view()),
-    path("assignments/<uuid:id>/skip", assignments.SkipView.as_view()),
-    path("assignments/<uuid:id>/release", assignments.ReleaseView.as_view()),
-    path("assignments/<uuid:id>/submit", assignments.SubmitView.as_view()),
-    path("assignments/<uuid:id>/revise", assignments.ReviseView.as_view()),
-    path("projects/<slug:slug>/imports/", data.ImportsView.as_view()),
-    path("projects/<slug:slug>/snapshots/", data.SnapshotsView.as_view()),
-    path("snapshots/<uuid:id>/export", data.ExportView.as_view()),
+    endpoint("auth/login", auth.LoginView, POST=Action.LOG_IN),
+    endpoint("auth/logout", auth.LogoutView, POST=Action.OWN_ACCOUNT),
+    endpoint("auth/me", auth.MeView, GET=Action.WHO_AM_I),
+    endpoint("projects/", projects.ProjectsView, GET=Action.LIST_PROJECTS, POST=Action.CREATE_PROJECT),
+    endpoint(PROJECT, projects.ProjectDetailView, GET=Action.READ_PROJECT, PATCH=Action.CHANGE_PROJECT),
+    endpoint(
+        f"{PROJECT}members/", projects.MembersView, GET=Action.MANAGE_MEMBERS, POST=Action.MANAGE_MEMBERS
+    ),
+    endpoint(f"{PROJECT}progress/", projects.ProgressView, GET=Action.READ_QUALITY),
+    endpoint(f"{PROJECT}quality/", projects.QualityView, GET=Action.READ_QUALITY),
+    endpoint(f"{PROJECT}leaderboard/", projects.LeaderboardView, GET=Action.READ_QUALITY),
+    endpoint(f"{PROJECT}imports/", data.ImportsView, POST=Action.IMPORT),
+    endpoint(
+        f"{PROJECT}snapshots/", data.SnapshotsView, GET=Action.MANAGE_SNAPSHOTS, POST=Action.MANAGE_SNAPSHOTS
+    ),
+    endpoint("snapshots/<uuid:id>/export", data.ExportView, GET=Action.MANAGE_SNAPSHOTS),
+    endpoint(f"{PROJECT}assignments/next", assignments.NextAssignmentView, POST=Action.RANK),
+    endpoint(f"{ASSIGNMENT}draft", assignments.DraftView, PUT=Action.OWN_ASSIGNMENT),
+    endpoint(f"{ASSIGNMENT}heartbeat", assignments.HeartbeatView, POST=Action.OWN_ASSIGNMENT),
+    endpoint(f"{ASSIGNMENT}skip", assignments.SkipView, POST=Action.OWN_ASSIGNMENT),
+    endpoint(f"{ASSIGNMENT}release", assignments.ReleaseView, POST=Action.OWN_ASSIGNMENT),
+    endpoint(f"{ASSIGNMENT}submit", assignments.SubmitView, POST=Action.OWN_ASSIGNMENT),
+    endpoint(f"{ASSIGNMENT}revise", assignments.ReviseView, POST=Action.OWN_ASSIGNMENT),
 ]

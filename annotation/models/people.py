@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+from datetime import datetime
+
 from django.contrib.auth.models import AbstractUser
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
+from django.db.models import Q
 
 from annotation.ids import uuid7
 
@@ -15,6 +19,25 @@ class User(AbstractUser):
         return self.is_active and self.is_superuser
 
 
+class Scope(models.TextChoices):
+    """What a token is good for, at most: never more than its user may."""
+
+    READ = "read"
+    ANNOTATE = "annotate"
+    MANAGE = "manage"
+    TRAIN = "train"
+
+
+def every_scope() -> list[str]:
+    return list(Scope.values)
+
+
+class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
+    def live(self, now: datetime) -> ApiTokenQuerySet:
+        """Neither revoked nor past their end."""
+        return self.filter(Q(expires_at=None) | Q(expires_at__gt=now), revoked_at=None)
+
+
 class ApiToken(models.Model):
     """A personal bearer token. Only its SHA-256 is kept: the token itself is shown once, when it is made."""
 
@@ -23,9 +46,20 @@ class ApiToken(models.Model):
     name = models.CharField(max_length=100)
     digest = models.CharField(max_length=64, unique=True)
     prefix = models.CharField(max_length=12, help_text="The token's first characters, to tell tokens apart.")
+    scopes = ArrayField(models.CharField(max_length=20, choices=Scope.choices), default=every_scope)
     created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField(null=True, blank=True, help_text="Empty: when it is revoked.")
     last_used_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
+
+    objects = ApiTokenQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(scopes__contained_by=Scope.values, scopes__len__gte=1), name="token_scopes_known"
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.prefix}… ({self.name})"

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from datetime import timedelta
+from collections.abc import Iterable
+from datetime import datetime, timedelta
 
 from django.db.models import Q
 from django.utils import timezone
 
 from annotation.models import ApiToken, User
+from annotation.models.people import Scope
+from config.problems import FieldProblem, Problem
 
 TOKEN_BYTES = 32
 PREFIX_CHARACTERS = 8
@@ -22,27 +25,51 @@ def digest_of(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-def create_token(*, user: User, name: str) -> tuple[ApiToken, str]:
-    """A new token, and its text: the only time that it can be seen."""
+def create_token(
+    *, user: User, name: str, scopes: Iterable[str] = tuple(Scope), expires_at: datetime | None = None
+) -> tuple[ApiToken, str]:
+    """A new token, and its text: the only time that it can be seen. `scopes`: all of them unless said.
+
+    Raises Problem for no or an unknown scope, and for an end that has passed.
+    """
+    chosen = sorted({str(scope) for scope in scopes})
+    if unknown := sorted(set(chosen) - set(Scope.values)):
+        raise Problem(
+            f"There is no scope {unknown[0]!r}.",
+            errors=[FieldProblem("scopes", f"Choose from {', '.join(Scope.values)}.")],
+        )
+    if not chosen:
+        raise Problem("A token without a scope opens nothing.", errors=[FieldProblem("scopes", "Name one.")])
+    if expires_at is not None and expires_at <= timezone.now():
+        raise Problem(
+            "The token would have expired before its first use.",
+            errors=[FieldProblem("expires_at", "This time has passed.")],
+        )
     text = f"rl_{secrets.token_urlsafe(TOKEN_BYTES)}"
     row = ApiToken.objects.create(
-        user=user, name=name, digest=digest_of(text), prefix=text[:PREFIX_CHARACTERS]
+        user=user,
+        name=name,
+        scopes=chosen,
+        expires_at=expires_at,
+        digest=digest_of(text),
+        prefix=text[:PREFIX_CHARACTERS],
     )
     return row, text
 
 
 def token_holder(*, token: str) -> ApiToken | None:
-    """The live token with this text, its user loaded; None when unknown, revoked or its user is inactive."""
+    """The live token with this text, its user loaded; None when unknown, revoked, past its end or of somebody
+    inactive."""
+    now = timezone.now()
     row = (
-        ApiToken.objects.select_related("user")
-        .filter(digest=digest_of(token), revoked_at=None, user__is_active=True)
+        ApiToken.objects.live(now)
+        .select_related("user")
+        .filter(digest=digest_of(token), user__is_active=True)
         .first()
     )
-    if row is not None:
-        now = timezone.now()
-        if row.last_used_at is None or row.last_used_at < now - LAST_USED_STEP:
-            stale = Q(last_used_at=None) | Q(last_used_at__lt=now - LAST_USED_STEP)
-            ApiToken.objects.filter(stale, pk=row.pk).update(last_used_at=now)
+    if row is not None and (row.last_used_at is None or row.last_used_at < now - LAST_USED_STEP):
+        stale = Q(last_used_at=None) | Q(last_used_at__lt=now - LAST_USED_STEP)
+        ApiToken.objects.filter(stale, pk=row.pk).update(last_used_at=now)
     return row
 
 

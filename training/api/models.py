@@ -10,8 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from annotation.api.base import NewestFirst, user_of
-from annotation.permissions import Action, require
+from annotation.api.base import NewestFirst, allow_in, user_of
 from training.api import serializers
 from training.api.base import PROJECT, project_to_train
 from training.models import Loop, ModelVersion
@@ -47,8 +46,7 @@ class ModelView(APIView):
         super().initial(request, *args, **kwargs)
         visible = ModelVersion.objects.with_lineage().visible_to(user_of(request))
         self.model = get_object_or_404(visible, pk=kwargs["model_id"])
-        if request.method == "POST":
-            require(user_of(request), Action.TRAIN, role="manager")
+        allow_in(request, self.model.project)
 
 
 class ModelDetailView(ModelView):

@@ -16,8 +16,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from annotation.api.base import NewestFirst, user_of
-from annotation.permissions import Action, require
+from annotation.api.base import NewestFirst, allow_in, user_of
 from config.problems import Problem
 from training.api import serializers
 from training.api.base import PROJECT, project_to_train
@@ -79,8 +78,7 @@ class RunView(APIView):
         super().initial(request, *args, **kwargs)
         runs = TrainingRun.objects.with_names().visible_to(user_of(request))
         self.run = get_object_or_404(runs, pk=kwargs["run_id"])
-        if request.method == "POST":
-            require(user_of(request), Action.TRAIN, role="manager")
+        allow_in(request, self.run.project)
 
     def events(self, type: str) -> QuerySet[RunEvent]:
         return RunEvent.objects.filter(run=self.run, type=type).order_by("seq")

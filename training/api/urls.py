@@ -1,22 +1,27 @@
+"""The addresses of runs, models and loops, and who may do what at each (see `annotation.api.access`)."""
+
 from __future__ import annotations
 
-from django.urls import path
-
+from annotation.api.access import endpoint
+from annotation.permissions import Action
 from training.api import models, runs
 
+RUN = "runs/<uuid:run_id>/"
+MODEL = "models/<uuid:model_id>/"
+
 urlpatterns = [
-    path("runs/recipes/", runs.RecipesView.as_view(), name="recipes"),
-    path("runs/", runs.RunsView.as_view(), name="runs"),
-    path("runs/<uuid:run_id>/", runs.RunDetailView.as_view(), name="run"),
-    path("runs/<uuid:run_id>/cancel", runs.CancelView.as_view(), name="run-cancel"),
-    path("runs/<uuid:run_id>/resume", runs.ResumeView.as_view(), name="run-resume"),
-    path("runs/<uuid:run_id>/metrics", runs.MetricsView.as_view(), name="run-metrics"),
-    path("runs/<uuid:run_id>/samples", runs.SamplesView.as_view(), name="run-samples"),
-    path("runs/<uuid:run_id>/log", runs.LogView.as_view(), name="run-log"),
-    path("runs/<uuid:run_id>/events", runs.EventsView.as_view(), name="run-events"),
-    path("models/", models.ModelsView.as_view(), name="models"),
-    path("models/<uuid:model_id>/", models.ModelDetailView.as_view(), name="model"),
-    path("models/<uuid:model_id>/promote", models.PromoteView.as_view(), name="model-promote"),
-    path("models/<uuid:model_id>/archive", models.ArchiveView.as_view(), name="model-archive"),
-    path("loops/", models.LoopsView.as_view(), name="loops"),
+    endpoint("runs/recipes/", runs.RecipesView, GET=Action.LIST_TRAINING),
+    endpoint("runs/", runs.RunsView, GET=Action.LIST_TRAINING, POST=Action.TRAIN),
+    endpoint(RUN, runs.RunDetailView, GET=Action.READ_TRAINING),
+    endpoint(f"{RUN}cancel", runs.CancelView, POST=Action.TRAIN),
+    endpoint(f"{RUN}resume", runs.ResumeView, POST=Action.TRAIN),
+    endpoint(f"{RUN}metrics", runs.MetricsView, GET=Action.READ_TRAINING),
+    endpoint(f"{RUN}samples", runs.SamplesView, GET=Action.READ_TRAINING),
+    endpoint(f"{RUN}log", runs.LogView, GET=Action.READ_TRAINING),
+    endpoint(f"{RUN}events", runs.EventsView, GET=Action.READ_TRAINING),
+    endpoint("models/", models.ModelsView, GET=Action.LIST_TRAINING),
+    endpoint(MODEL, models.ModelDetailView, GET=Action.READ_TRAINING),
+    endpoint(f"{MODEL}promote", models.PromoteView, POST=Action.TRAIN),
+    endpoint(f"{MODEL}archive", models.ArchiveView, POST=Action.TRAIN),
+    endpoint("loops/", models.LoopsView, GET=Action.LIST_TRAINING, POST=Action.TRAIN),
 ]

@@ -264,7 +264,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * @description A view under `projects/{slug}/`. `actions` says for each method what one must be allowed to do.
+         * @description A view under `projects/{slug}/`; its line in urls.py says what one must be allowed to do.
          *
          *     `self.project` carries `role`, the user's role in it (None for an admin who isn't a member).
          */
@@ -275,7 +275,7 @@ export interface paths {
         options?: never;
         head?: never;
         /**
-         * @description A view under `projects/{slug}/`. `actions` says for each method what one must be allowed to do.
+         * @description A view under `projects/{slug}/`; its line in urls.py says what one must be allowed to do.
          *
          *     `self.project` carries `role`, the user's role in it (None for an admin who isn't a member).
          */
@@ -324,7 +324,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * @description A view under `projects/{slug}/`. `actions` says for each method what one must be allowed to do.
+         * @description A view under `projects/{slug}/`; its line in urls.py says what one must be allowed to do.
          *
          *     `self.project` carries `role`, the user's role in it (None for an admin who isn't a member).
          */
@@ -345,7 +345,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * @description A view under `projects/{slug}/`. `actions` says for each method what one must be allowed to do.
+         * @description A view under `projects/{slug}/`; its line in urls.py says what one must be allowed to do.
          *
          *     `self.project` carries `role`, the user's role in it (None for an admin who isn't a member).
          */
@@ -367,7 +367,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * @description A view under `projects/{slug}/`. `actions` says for each method what one must be allowed to do.
+         * @description A view under `projects/{slug}/`; its line in urls.py says what one must be allowed to do.
          *
          *     `self.project` carries `role`, the user's role in it (None for an admin who isn't a member).
          */
@@ -388,7 +388,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * @description A view under `projects/{slug}/`. `actions` says for each method what one must be allowed to do.
+         * @description A view under `projects/{slug}/`; its line in urls.py says what one must be allowed to do.
          *
          *     `self.project` carries `role`, the user's role in it (None for an admin who isn't a member).
          */

@@ -1,0 +1,91 @@
+"""The access table's other half: what each method of an endpoint does, said where it gets its address.
+
+    endpoint(f"{PROJECT}members/", MembersView, GET=Action.MANAGE_MEMBERS, POST=Action.MANAGE_MEMBERS)
+
+An endpoint can't be forgotten: one whose methods aren't all named doesn't start, and one that got its
+address by plain `path` is closed to everybody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from django.core.exceptions import ImproperlyConfigured
+from django.urls import URLPattern, URLResolver, path
+from rest_framework.exceptions import PermissionDenied
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+
+from annotation.models import ApiToken
+from annotation.permissions import RULES, Action, Who, require, require_scope
+
+if TYPE_CHECKING:  # rest_framework.views loads this module, for its default permission
+    from rest_framework.views import APIView
+
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+
+
+def endpoint(route: str, view: type[APIView], **access: Action) -> URLPattern:
+    """`path` with the table's line: what one must be allowed to do, for each method that the view has."""
+    offered = {method for method in METHODS if hasattr(view, method.lower())}
+    if offered != set(access):
+        raise ImproperlyConfigured(
+            f"{route}: {view.__name__} has {', '.join(sorted(offered))}, but its line in urls.py names"
+            f" {', '.join(sorted(access)) or 'none'}. Name an Action for each."
+        )
+    callback: Any = view.as_view()
+    callback.access = access
+    pattern: URLPattern = path(route, callback)
+    return pattern
+
+
+def action_of(request: Request) -> Action | None:
+    """What the table says that this request does; None for a method the endpoint doesn't have (a 405)."""
+    access: dict[str, Action] = getattr(request.resolver_match.func, "access", {})  # type: ignore[union-attr]
+    return access.get("GET" if request.method == "HEAD" else str(request.method))
+
+
+class ByTheTable(BasePermission):
+    """What can be said before a row is looked up: logged in or not, the token's scope, site-wide actions.
+
+    The rest (the role in the project of a row) is asked by the view that finds the row, by `action_of`.
+    """
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        if not hasattr(request.resolver_match.func, "access"):  # type: ignore[union-attr]
+            raise PermissionDenied("This endpoint is in no access table.")
+        action = action_of(request)
+        if action is not None and RULES[action].who is Who.ANYONE:
+            return True
+        if not request.user.is_authenticated:
+            return False
+        if action is None:
+            return True
+        if isinstance(request.auth, ApiToken):
+            require_scope(action, str(request.method), held=request.auth.scopes)
+        if RULES[action].who is Who.ROLES and not request.resolver_match.kwargs:  # type: ignore[union-attr]
+            require(request.user, action)
+        return True
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the table."""
+
+    route: str
+    method: str
+    action: Action
+
+
+def lines(resolver: Any, prefix: str = "") -> Iterator[Line | str]:
+    """The whole table below a resolver; a bare string is a route that isn't in it."""
+    for entry in resolver.url_patterns:
+        route = f"{prefix}{entry.pattern}"
+        if isinstance(entry, URLResolver):
+            yield from lines(entry, route)
+        elif (access := getattr(entry.callback, "access", None)) is None:
+            yield route
+        else:
+            yield from (Line(route, method, action) for method, action in access.items())

@@ -1,0 +1,253 @@
+"""Every endpoint × method × person × token, from the table that the views ask.
+
+The table is the `endpoint(…)` lines of the packages' urls.py and the rules of annotation/permissions.py. A
+new endpoint is walked through here by itself; one with an id in its address needs a row in `rows`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from uuid import UUID
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.db import transaction
+from django.urls import get_resolver, path
+from drf_spectacular.generators import SchemaGenerator
+from pytest_django.fixtures import Settings
+from rest_framework.response import Response
+from rest_framework.test import APIClient
+from rest_framework.views import APIView
+
+from annotation.api.access import Line, endpoint, lines
+from annotation.models import Project, RankingTask, User
+from annotation.models.people import Scope
+from annotation.models.project import Role
+from annotation.permissions import RULES, Action, Who, scopes_for
+from annotation.services.projects import create_project
+from annotation.services.snapshots import freeze_snapshot
+from annotation.services.submission import submit_ranking
+from annotation.services.tokens import create_token
+from tests.annotation.answering import claim, next_of, send, strict_order
+from training.models import ModelVersion, TrainingRun
+
+OPEN_FILES = {"api/schema/"}
+TABLE = [line for line in lines(get_resolver()) if isinstance(line, Line)]
+PEOPLE: dict[str, Role | None] = {
+    "alice": Role.ANNOTATOR,
+    "rita": Role.REVIEWER,
+    "mona": Role.MANAGER,
+    "ada": None,
+    "oscar": None,
+}
+OWNER = "alice"
+
+Ids = dict[str, dict[str, str | UUID]]
+
+
+@pytest.fixture
+def people(project: Project, ada: User, oscar: User) -> dict[str, User]:
+    return {user.username: user for user in User.objects.all()}
+
+
+@pytest.fixture
+def rows(people: dict[str, User], project: Project, tasks: list[RankingTask]) -> Ids:
+    """For each first word of an address, what stands in its angle brackets."""
+    run = TrainingRun.objects.create(
+        project=project, kind="sft", recipe={}, inputs={}, state="cancelled", finished_at=project.created_at
+    )
+    model = ModelVersion.objects.create(
+        project=project,
+        name="support-sft-1",
+        kind="policy",
+        base_model="demo-world",
+        path="models/support-sft-1",
+    )
+    given = claim(project, people["rita"])
+    submit_ranking(
+        assignment=given, token=given.token, answer=strict_order(given.shown_order), idempotency_key="1"
+    )
+    snapshot = freeze_snapshot(project=project, name="first", created_by=people["mona"])
+    return {
+        "projects": {"slug": "support"},
+        "assignments": {"id": claim(project, people[OWNER]).pk},
+        "snapshots": {"id": snapshot.pk},
+        "runs": {"run_id": run.pk},
+        "models": {"model_id": model.pk},
+    }
+
+
+def _url(line: Line, rows: Ids) -> str:
+    url = "/" + line.route
+    first = line.route.removeprefix("api/v1/").split("/")[0]
+    for name, value in rows.get(first, {}).items():
+        for converter in ("slug", "uuid"):
+            url = url.replace(f"<{converter}:{name}>", str(value))
+    assert "<" not in url, f"{line.route} needs an example row: add it to `rows` in this file"
+    return url
+
+
+def _ask(client: APIClient, line: Line, rows: Ids) -> Response:
+    """The endpoint's answer to an empty body; what it did is undone."""
+    with transaction.atomic():
+        answer = client.generic(line.method, _url(line, rows), b"{}", content_type="application/json")
+        transaction.set_rollback(True)
+    return answer
+
+
+def _judged(status: int) -> str:
+    """`in`: done, or refused for what was sent, not for who sent it."""
+    refusals = {401: "must log in", 403: "may not", 404: "does not exist", 405: "no such method"}
+    return refusals.get(status, "in") if status < 500 else f"error {status}"
+
+
+def _expected(line: Line, name: str | None) -> str:
+    rule = RULES[line.action]
+    if rule.who is Who.ANYONE:
+        return "in"
+    if name is None:
+        return "must log in"
+    if rule.who is Who.LOGGED_IN:
+        return "in"
+    if rule.who is Who.OWNER:
+        return "in" if name == OWNER else "does not exist"
+    if name == "ada":
+        return "in"
+    if "<" not in line.route:
+        return "may not"
+    role = PEOPLE[name]
+    if role is None or role not in rule.known_to:
+        return "does not exist"
+    return "in" if role in rule.roles else "may not"
+
+
+def test_everybody_may_what_the_table_says_and_no_more(
+    people: dict[str, User], rows: Ids, client_of: Callable[[User | None], APIClient]
+) -> None:
+    for name in (*PEOPLE, None):
+        for line in TABLE:  # a client for each: logging out is one of the lines
+            client = client_of(people[name] if name else None)
+            found = _judged(_ask(client, line, rows).status_code)
+            assert found == _expected(line, name), (name, line)
+
+
+def test_a_token_does_what_its_scopes_say_and_its_user_may(people: dict[str, User], rows: Ids) -> None:
+    able = {
+        (name, scope): _with(create_token(user=people[name], name="script", scopes=[scope])[1])
+        for name in (OWNER, "ada")
+        for scope in Scope
+    }
+    for line in TABLE:
+        rule = RULES[line.action]
+        if rule.who is Who.ANYONE:
+            continue
+        for scope in Scope:
+            client = able[OWNER if rule.who is Who.OWNER else "ada", scope]
+            found = _judged(_ask(client, line, rows).status_code)
+            assert found == ("in" if scope in scopes_for(line.action, line.method) else "may not"), (
+                scope,
+                line,
+            )
+
+
+def test_a_token_with_every_scope_does_no_more_than_its_user(people: dict[str, User], rows: Ids) -> None:
+    for name in ("alice", "oscar"):
+        client = _with(create_token(user=people[name], name="script")[1])
+        for line in TABLE:
+            if RULES[line.action].who is not Who.ANYONE:
+                expected = _expected(line, name) if scopes_for(line.action, line.method) else "may not"
+                assert _judged(_ask(client, line, rows).status_code) == expected, (name, line)
+
+
+def _with(token: str) -> APIClient:
+    return APIClient(headers={"Authorization": f"Bearer {token}"})
+
+
+def test_what_is_not_there_and_what_one_may_not_know_of_look_the_same(
+    people: dict[str, User], rows: Ids, client_of: Callable[[User | None], APIClient]
+) -> None:
+    nowhere: Ids = {
+        first: {name: "no-such" if name == "slug" else UUID(int=7) for name in values}
+        for first, values in rows.items()
+    }
+    client = client_of(people["oscar"])
+    for line in TABLE:
+        if "<" in line.route:
+            there, not_there = _ask(client, line, rows), _ask(client, line, nowhere)
+            assert (there.status_code, there.json()) == (not_there.status_code, not_there.json()), line
+
+
+def test_every_route_of_the_api_is_in_the_table() -> None:
+    outside = {
+        route for route in lines(get_resolver()) if isinstance(route, str) and route.startswith("api/")
+    }
+    assert outside == OPEN_FILES
+    assert len(TABLE) >= 30
+
+
+def test_the_schema_and_the_table_name_the_same_endpoints() -> None:
+    schema = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
+    described = {
+        (url.lstrip("/").replace("{", "<").replace("}", ">"), method.upper())
+        for url, methods in schema["paths"].items()
+        for method in methods
+    }
+    listed = {(line.route.replace("<slug:", "<").replace("<uuid:", "<"), line.method) for line in TABLE}
+    assert described == listed
+
+
+class _Left(APIView):
+    def get(self, request: object) -> None:
+        raise AssertionError("nobody may come here")
+
+    post = get
+
+
+def test_an_endpoint_with_an_unnamed_method_does_not_start() -> None:
+    with pytest.raises(ImproperlyConfigured, match=r"_Left has GET, POST, but its line in urls.py names GET"):
+        endpoint("left", _Left, GET=Action.WHO_AM_I)
+
+
+urlpatterns = [path("left", _Left.as_view())]
+
+
+def test_an_endpoint_outside_the_table_is_closed_to_everybody(
+    ada: User, client_of: Callable[[User | None], APIClient], settings: Settings
+) -> None:
+    settings.ROOT_URLCONF = __name__
+    for person in (ada, None):
+        assert client_of(person).get("/left").status_code in (401, 403)
+
+
+def test_options_tells_nobody_anything(
+    people: dict[str, User], rows: Ids, client_of: Callable[[User | None], APIClient]
+) -> None:
+    for line in TABLE:
+        assert client_of(people["ada"]).options(_url(line, rows)).status_code in (403, 404, 405), line
+
+
+SECRET = "only ben and those who review may read this"
+
+
+def test_an_annotator_reads_nothing_of_what_others_answered(
+    people: dict[str, User], rows: Ids, project: Project, client_of: Callable[[User | None], APIClient]
+) -> None:
+    """Over every GET there is: neither the words of another's answer nor that other's name."""
+    bens = client_of(people["ben"])
+    send(bens, next_of(bens), comment=SECRET, not_rankable=False)
+    for line in TABLE:
+        if line.method == "GET":
+            body = _ask(client_of(people["alice"]), line, rows)
+            text = b"" if body.streaming else body.content
+            assert SECRET.encode() not in text, line.route
+            assert b'"ben"' not in text, line.route
+
+
+def test_a_row_of_another_project_is_not_there_for_its_manager(
+    people: dict[str, User], rows: Ids, client_of: Callable[[User | None], APIClient], oscar: User
+) -> None:
+    """A manager is an outsider everywhere else."""
+    create_project(slug="elsewhere", manager=oscar)
+    for line in TABLE:
+        if "<" in line.route and RULES[line.action].who is Who.ROLES:
+            assert _ask(client_of(oscar), line, rows).status_code == 404, line.route

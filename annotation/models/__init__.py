@@ -1,4 +1,5 @@
 from annotation.models.content import Prompt, Response
+from annotation.models.form import FormVersion
 from annotation.models.oversight import Exclusion
 from annotation.models.people import ApiToken, User
 from annotation.models.project import Membership, Project
@@ -12,6 +13,7 @@ __all__ = [
     "Comparison",
     "DatasetSnapshot",
     "Exclusion",
+    "FormVersion",
     "Membership",
     "Project",
     "Prompt",

@@ -7,13 +7,15 @@ from django.db import models
 from django.db.models import F, Q, Value
 from django.db.models.functions import Now
 
+from annotation import answer_form
 from annotation.ids import uuid7
 from annotation.models.content import Prompt, Response
+from annotation.models.form import FormVersion
 from annotation.models.people import User
 from annotation.models.project import MAX_OVERLAP, Project
 
-MIN_RESPONSES = 2
-MAX_RESPONSES = 10
+MIN_RESPONSES = answer_form.MIN_RESPONSES
+MAX_RESPONSES = answer_form.MAX_RESPONSES
 
 
 class RankingTaskQuerySet(models.QuerySet["RankingTask"]):
@@ -126,11 +128,12 @@ class AssignmentQuerySet(models.QuerySet["Assignment"]):
         return self.leased().filter(expires_at__lte=Now())
 
     def with_task(self) -> AssignmentQuerySet:
-        return self.select_related("task", "project")
+        return self.select_related("task", "project", "form_version")
 
     def with_shown(self) -> AssignmentQuerySet:
         """With all that the annotator sees: the prompt, the form, and the responses (`shown_responses`)."""
-        return self.select_related("task__prompt", "project").prefetch_related("task__responses")
+        with_form = self.select_related("task__prompt", "project", "form_version")
+        return with_form.prefetch_related("task__responses")
 
 
 class Assignment(models.Model):
@@ -159,6 +162,13 @@ class Assignment(models.Model):
     state = models.CharField(max_length=10, choices=State.choices, default=State.LEASED)
     token = models.UUIDField(default=uuid.uuid4)
     shown_order = ArrayField(models.UUIDField())
+    form_version = models.ForeignKey(
+        FormVersion,
+        on_delete=models.PROTECT,
+        related_name="assignments",
+        db_index=False,
+        help_text="The form that was shown. A trigger sets it to the newest with each new lease.",
+    )
     leased_at = models.DateTimeField(default=Now())
     expires_at = models.DateTimeField()
     draft = models.JSONField(null=True, blank=True)

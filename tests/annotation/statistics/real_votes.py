@@ -1,4 +1,4 @@
-"""The votes of the real files as arrays, in the way ../shared/data/README.md computed its reference values."""
+"""The votes of the real files as arrays, as ../shared/data/README.md took them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every reference value of ../shared/data/README.md that is about agreement or strength, to its last digit."""
+"""Every reference value of ../shared/data/README.md about agreement or strength, to the digit."""
 
 from __future__ import annotations
 

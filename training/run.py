@@ -30,6 +30,9 @@ def main(argv: list[str] | None = None) -> int:
     import django
 
     django.setup()
+    from annotation.acting import act_as
+
+    act_as(f"run:{options.run_id}")
     # Models and services can only be imported after this.
     from training.services.execute import claim_run, worker_name
     from training.services.supervise import EXIT_NOT_MINE

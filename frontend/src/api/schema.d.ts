@@ -106,6 +106,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/audit/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description Who did what to what, accounts and tokens included, newest first. */
+        get: operations["listSiteAuditEntries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/auth/login": {
         parameters: {
             query?: never;
@@ -293,6 +310,23 @@ export interface paths {
         put?: never;
         /** @description Leases the next task, or returns the lease that is open already; 204: nothing to do. */
         post: operations["claimNextAssignment"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{slug}/audit/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description Who did what to what in the project, newest first. */
+        get: operations["listAuditEntries"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -594,28 +628,14 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
-        AllBad: {
-            label: string;
-            /**
-             * @description What becomes of the order when all are bad.
-             *
-             *     * `asked` - asked
-             *     * `none` - none
-             *     * `tied` - tied
-             */
-            order: components["schemas"]["OrderEnum"];
-        };
-        AllBadRequest: {
-            label: string;
-            /**
-             * @description What becomes of the order when all are bad.
-             *
-             *     * `asked` - asked
-             *     * `none` - none
-             *     * `tied` - tied
-             */
-            order: components["schemas"]["OrderEnum"];
-        };
+        /**
+         * @description * `insert` - Insert
+         *     * `update` - Update
+         *     * `delete` - Delete
+         *     * `truncate` - Truncate
+         * @enum {string}
+         */
+        ActionEnum: "insert" | "update" | "delete" | "truncate";
         /**
          * @description * `finish_started` - Finish Started
          *     * `fifo` - Fifo
@@ -635,7 +655,7 @@ export interface components {
             median_seconds: number | null;
         };
         AnswerRequest: {
-            /** @description Response ids, best first; those in one tier are tied. Where the form asks for the best few only, the others are left out. */
+            /** @description Response ids, best first; those in one tier are tied. */
             tiers?: string[][];
             strength?: number | null;
             ratings?: {
@@ -646,15 +666,8 @@ export interface components {
             flags?: {
                 [key: string]: string[];
             };
-            /** @description {question: choice} */
-            choices?: {
-                [key: string]: string;
-            };
-            confidence?: number | null;
             /** @default false */
             not_rankable?: boolean;
-            /** @default false */
-            all_bad?: boolean;
             /** @default  */
             comment?: string;
             rewrite?: string | null;
@@ -675,13 +688,34 @@ export interface components {
             task: components["schemas"]["TaskShown"];
             /** @description In the order to show them in. */
             responses: components["schemas"]["ResponseShown"][];
-            /** @description What is asked of this task, whatever the project asks by now. */
             form: components["schemas"]["Form"];
             draft: {
                 [key: string]: unknown;
             } | null;
             /** @description To send with the next draft. */
             draft_version: number;
+        };
+        AuditEntry: {
+            id: number;
+            /** Format: date-time */
+            at: string;
+            /** @description user:ID, anonymous, command:ACCOUNT:NAME, task:NAME, run:ID or database:ACCOUNT. */
+            actor: string;
+            /** @description Of a user: the name of today. */
+            readonly actor_name: string;
+            action: components["schemas"]["ActionEnum"];
+            table: string;
+            row_id: string;
+            /** Format: uuid */
+            project_id: string | null;
+            /** @description Of what changed, how it was. */
+            before: {
+                [key: string]: unknown;
+            } | null;
+            /** @description Of what changed, how it is since. */
+            after: {
+                [key: string]: unknown;
+            } | null;
         };
         /** @enum {unknown} */
         BlankEnum: "";
@@ -705,41 +739,31 @@ export interface components {
         DraftVersion: {
             version: number;
         };
+        FlagChoice: {
+            name: string;
+            label: string;
+        };
+        FlagChoiceRequest: {
+            name: string;
+            label: string;
+        };
         Form: {
-            /** @description How many responses a task of this form shows. */
-            responses: components["schemas"]["ResponseSpan"];
             ties: boolean;
-            tie_label: string;
-            /** @description Only the best are ranked; null: all are. */
-            top_k: components["schemas"]["TopK"] | null;
-            strength: components["schemas"]["Levels"] | null;
+            strength: components["schemas"]["StrengthLevels"] | null;
             ratings: components["schemas"]["RatingScale"][];
-            flags: components["schemas"]["NamedChoice"][];
-            /** @description About the task as a whole. */
-            questions: components["schemas"]["Question"][];
-            confidence: components["schemas"]["Levels"] | null;
+            flags: components["schemas"]["FlagChoice"][];
             not_rankable: boolean;
-            all_bad: components["schemas"]["AllBad"] | null;
-            comment: components["schemas"]["TextAsked"] | null;
-            rewrite: components["schemas"]["TextAsked"] | null;
+            comment: boolean;
+            rewrite: boolean;
         };
         FormRequest: {
-            /** @description How many responses a task of this form shows. */
-            responses: components["schemas"]["ResponseSpanRequest"];
             ties: boolean;
-            tie_label: string;
-            /** @description Only the best are ranked; null: all are. */
-            top_k: components["schemas"]["TopKRequest"] | null;
-            strength: components["schemas"]["LevelsRequest"] | null;
+            strength: components["schemas"]["StrengthLevelsRequest"] | null;
             ratings: components["schemas"]["RatingScaleRequest"][];
-            flags: components["schemas"]["NamedChoiceRequest"][];
-            /** @description About the task as a whole. */
-            questions: components["schemas"]["QuestionRequest"][];
-            confidence: components["schemas"]["LevelsRequest"] | null;
+            flags: components["schemas"]["FlagChoiceRequest"][];
             not_rankable: boolean;
-            all_bad: components["schemas"]["AllBadRequest"] | null;
-            comment: components["schemas"]["TextAskedRequest"] | null;
-            rewrite: components["schemas"]["TextAskedRequest"] | null;
+            comment: boolean;
+            rewrite: boolean;
         };
         /**
          * @description * `hh-rlhf` - hh-rlhf
@@ -804,22 +828,6 @@ export interface components {
         LeaseTokenRequest: {
             /** Format: uuid */
             token: string;
-        };
-        Level: {
-            value: number;
-            label: string;
-        };
-        LevelRequest: {
-            value: number;
-            label: string;
-        };
-        Levels: {
-            levels: components["schemas"]["Level"][];
-            required: boolean;
-        };
-        LevelsRequest: {
-            levels: components["schemas"]["LevelRequest"][];
-            required: boolean;
         };
         LineError: {
             line: number;
@@ -909,14 +917,6 @@ export interface components {
             id: string;
             name: string;
         };
-        NamedChoice: {
-            name: string;
-            label: string;
-        };
-        NamedChoiceRequest: {
-            name: string;
-            label: string;
-        };
         NewMemberRequest: {
             username: string;
             role: components["schemas"]["Role"];
@@ -939,13 +939,19 @@ export interface components {
         };
         /** @enum {unknown} */
         NullEnum: null;
-        /**
-         * @description * `asked` - asked
-         *     * `none` - none
-         *     * `tied` - tied
-         * @enum {string}
-         */
-        OrderEnum: "asked" | "none" | "tied";
+        PaginatedAuditEntryList: {
+            /**
+             * Format: uri
+             * @example http://api.example.org/accounts/?cursor=cD00ODY%3D"
+             */
+            next?: string | null;
+            /**
+             * Format: uri
+             * @example http://api.example.org/accounts/?cursor=cj0xJnA9NDg3
+             */
+            previous?: string | null;
+            results: components["schemas"]["AuditEntry"][];
+        };
         PaginatedLoopList: {
             /**
              * Format: uri
@@ -1100,18 +1106,6 @@ export interface components {
             n_pairs: number;
             annotators: components["schemas"]["AnnotatorAgreement"][];
         };
-        Question: {
-            name: string;
-            label: string;
-            choices: components["schemas"]["NamedChoice"][];
-            required: boolean;
-        };
-        QuestionRequest: {
-            name: string;
-            label: string;
-            choices: components["schemas"]["NamedChoiceRequest"][];
-            required: boolean;
-        };
         RankingId: {
             /** Format: uuid */
             id: string;
@@ -1121,18 +1115,12 @@ export interface components {
             label: string;
             min: number;
             max: number;
-            required: boolean;
-            /** @description What some or all of the steps mean. */
-            points: components["schemas"]["Level"][];
         };
         RatingScaleRequest: {
             name: string;
             label: string;
             min: number;
             max: number;
-            required: boolean;
-            /** @description What some or all of the steps mean. */
-            points: components["schemas"]["LevelRequest"][];
         };
         RecipeKind: {
             title: string;
@@ -1155,14 +1143,6 @@ export interface components {
             /** Format: uuid */
             id: string;
             text: string;
-        };
-        ResponseSpan: {
-            min: number;
-            max: number;
-        };
-        ResponseSpanRequest: {
-            min: number;
-            max: number;
         };
         /**
          * @description * `annotator` - Annotator
@@ -1306,8 +1286,22 @@ export interface components {
             /** Format: double */
             high: number;
         };
+        StrengthLevel: {
+            value: number;
+            label: string;
+        };
+        StrengthLevelRequest: {
+            value: number;
+            label: string;
+        };
+        StrengthLevels: {
+            levels: components["schemas"]["StrengthLevel"][];
+        };
+        StrengthLevelsRequest: {
+            levels: components["schemas"]["StrengthLevelRequest"][];
+        };
         SubmissionRequest: {
-            /** @description Response ids, best first; those in one tier are tied. Where the form asks for the best few only, the others are left out. */
+            /** @description Response ids, best first; those in one tier are tied. */
             tiers?: string[][];
             strength?: number | null;
             ratings?: {
@@ -1318,15 +1312,8 @@ export interface components {
             flags?: {
                 [key: string]: string[];
             };
-            /** @description {question: choice} */
-            choices?: {
-                [key: string]: string;
-            };
-            confidence?: number | null;
             /** @default false */
             not_rankable?: boolean;
-            /** @default false */
-            all_bad?: boolean;
             /** @default  */
             comment?: string;
             rewrite?: string | null;
@@ -1343,22 +1330,6 @@ export interface components {
             /** Format: uuid */
             id: string;
             prompt: components["schemas"]["PromptShown"];
-        };
-        TextAsked: {
-            label: string;
-            required: boolean;
-        };
-        TextAskedRequest: {
-            label: string;
-            required: boolean;
-        };
-        TopK: {
-            at_least: number;
-            at_most: number;
-        };
-        TopKRequest: {
-            at_least: number;
-            at_most: number;
         };
         /** @description RFC 9457 problem details. */
         Problem: {
@@ -1596,6 +1567,55 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["RankingId"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listSiteAuditEntries: {
+        parameters: {
+            query?: {
+                /**
+                 * @description * `insert` - Insert
+                 *     * `update` - Update
+                 *     * `delete` - Delete
+                 *     * `truncate` - Truncate
+                 */
+                action?: "insert" | "update" | "delete" | "truncate";
+                /** @description A user name, or an actor as it stands in an entry. */
+                actor?: string;
+                /** @description From this time on. */
+                after?: string;
+                /** @description Up to, but not at this time. */
+                before?: string;
+                /** @description The pagination cursor value. */
+                cursor?: string;
+                /** @description Number of results to return per page. */
+                page_size?: number;
+                /** @description The id of what was changed. */
+                row?: string;
+                table?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PaginatedAuditEntryList"];
                 };
             };
             /** @description A refusal. */
@@ -2047,6 +2067,57 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listAuditEntries: {
+        parameters: {
+            query?: {
+                /**
+                 * @description * `insert` - Insert
+                 *     * `update` - Update
+                 *     * `delete` - Delete
+                 *     * `truncate` - Truncate
+                 */
+                action?: "insert" | "update" | "delete" | "truncate";
+                /** @description A user name, or an actor as it stands in an entry. */
+                actor?: string;
+                /** @description From this time on. */
+                after?: string;
+                /** @description Up to, but not at this time. */
+                before?: string;
+                /** @description The pagination cursor value. */
+                cursor?: string;
+                /** @description Number of results to return per page. */
+                page_size?: number;
+                /** @description The id of what was changed. */
+                row?: string;
+                table?: string;
+            };
+            header?: never;
+            path: {
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PaginatedAuditEntryList"];
+                };
             };
             /** @description A refusal. */
             default: {

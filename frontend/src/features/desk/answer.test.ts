@@ -1,16 +1,17 @@
 import { describe, expect, it } from "vitest";
-import type { Assignment } from "@/api/types";
+import type { AnswerForm, Assignment } from "@/api/types";
 import { EMPTY_FIELDS, missing, restore, toAnswer, toDraft } from "./answer";
-import { formOf } from "./formFixture";
 import { isTouched, reduce, startRanking } from "./ranking/ranking";
 
-const FORM = formOf({
-  strength: { levels: [{ value: 1, label: "better" }], required: false },
-  ratings: [{ name: "helpful", label: "Helpful", min: 0, max: 4, required: false, points: [] }],
+const FORM: AnswerForm = {
+  ties: true,
+  strength: { levels: [{ value: 1, label: "better" }] },
+  ratings: [{ name: "helpful", label: "Helpful", min: 0, max: 4 }],
   flags: [{ name: "unsafe", label: "Unsafe" }],
-  comment: { label: "Comment", required: false },
-  rewrite: { label: "A better answer", required: false },
-});
+  not_rankable: true,
+  comment: true,
+  rewrite: true,
+};
 const assignment = {
   id: "a",
   token: "t",
@@ -30,10 +31,7 @@ describe("an answer", () => {
       strength: 1,
       ratings: {},
       flags: {},
-      choices: {},
-      confidence: null,
       not_rankable: false,
-      all_bad: false,
       comment: "ok",
       rewrite: null,
       touched: true,

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.db import models
+from django.db.models import Q
+
+from annotation.models.project import Project
+
+
+class AuditEntryQuerySet(models.QuerySet["AuditEntry"]):
+    def of_project(self, project: Project) -> AuditEntryQuerySet:
+        return self.filter(project_id=project.pk)
+
+    def matching(
+        self,
+        *,
+        actor: str = "",
+        action: str = "",
+        table: str = "",
+        row: str = "",
+        after: datetime | None = None,
+        before: datetime | None = None,
+    ) -> AuditEntryQuerySet:
+        """Entries that meet every condition given; `after` is inclusive, `before` is not."""
+        given = {
+            "actor": actor,
+            "action": action,
+            "table": table,
+            "row_id": row,
+            "at__gte": after,
+            "at__lt": before,
+        }
+        return self.filter(Q(**{name: value for name, value in given.items() if value}))
+
+
+class AuditEntry(models.Model):
+    """Who did what to what. Written by triggers alone, and append-only, TRUNCATE included.
+
+    Unmanaged, and without foreign keys: an entry outlives what it tells of.
+    """
+
+    class Action(models.TextChoices):
+        INSERT = "insert"
+        UPDATE = "update"
+        DELETE = "delete"
+        TRUNCATE = "truncate"
+
+    id = models.BigAutoField(primary_key=True)
+    at = models.DateTimeField()
+    actor = models.TextField()
+    action = models.CharField(max_length=10, choices=Action.choices)
+    table = models.TextField()
+    row_id = models.TextField(help_text="Empty: of many rows at once, which `after` counts.")
+    project_id = models.UUIDField(null=True)
+    before: models.JSONField[Any, Any] = models.JSONField(null=True)
+    after: models.JSONField[Any, Any] = models.JSONField(null=True)
+
+    objects = AuditEntryQuerySet.as_manager()
+
+    class Meta:
+        managed = False
+        db_table = "annotation_auditentry"
+
+    def __str__(self) -> str:
+        return f"{self.actor} {self.action} {self.table} {self.row_id}"

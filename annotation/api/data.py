@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import Any
 from uuid import UUID
 
-from django.http import StreamingHttpResponse
+from django.http import HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils.http import content_disposition_header
 from drf_spectacular.types import OpenApiTypes
@@ -87,28 +87,43 @@ class ExportView(APIView):
 
     @extend_schema(
         operation_id="exportSnapshot",
-        description="The file, streamed; X-Checksum is `sha256:` and the digest of its bytes.",
+        description="The file, streamed while it is made. A HEAD request makes it once and answers its"
+        " size and X-Checksum, `sha256:` and the digest of its bytes; a snapshot's own file always has it.",
         parameters=[
             OpenApiParameter("format", str, enum=exports.FORMAT_NAMES, default=DEFAULT_FORMAT),
+            *(OpenApiParameter(name, str, description=text) for name, text in exports.OPTIONS.items()),
         ],
         responses={(200, "application/octet-stream"): OpenApiTypes.BINARY},
         tags=["data"],
     )
     def get(self, request: Request, id: UUID) -> StreamingHttpResponse:
+        return _download(*self._wanted(request, id))
+
+    def head(self, request: Request, id: UUID) -> HttpResponse:
+        snapshot, format, options = self._wanted(request, id)
+        size, sha256 = exports.export_checksum(snapshot=snapshot, format=format, options=options)
+        headers = _headers(snapshot, format) | {"Content-Length": str(size), "X-Checksum": f"sha256:{sha256}"}
+        return HttpResponse(content_type=exports.media_type(format), headers=headers)
+
+    def _wanted(self, request: Request, id: UUID) -> tuple[DatasetSnapshot, str, dict[str, str]]:
         visible = DatasetSnapshot.objects.filter(project__in=Project.objects.visible_to(user_of(request)))
         snapshot = get_object_or_404(visible.select_related("project"), pk=id)
         allow_in(request, snapshot.project)
-        return _download(snapshot, request.query_params.get("format", DEFAULT_FORMAT))
+        options = {name: str(value) for name, value in request.query_params.items()}
+        return snapshot, options.pop("format", DEFAULT_FORMAT), options
 
 
-def _download(snapshot: DatasetSnapshot, format: str) -> StreamingHttpResponse:
-    chunks = exports.export_snapshot(snapshot=snapshot, format=format)
+def _download(snapshot: DatasetSnapshot, format: str, options: dict[str, str]) -> StreamingHttpResponse:
+    chunks = exports.export_snapshot(snapshot=snapshot, format=format, options=options)
+    return StreamingHttpResponse(
+        _served(chunks), content_type=exports.media_type(format), headers=_headers(snapshot, format)
+    )
+
+
+def _headers(snapshot: DatasetSnapshot, format: str) -> dict[str, str]:
     name = exports.export_name(snapshot=snapshot, format=format)
-    headers = {
-        "Content-Disposition": content_disposition_header(True, name),
-        "X-Checksum": f"sha256:{exports.export_checksum(snapshot=snapshot, format=format)}",
-    }
-    return StreamingHttpResponse(_served(chunks), content_type=exports.media_type(format), headers=headers)
+    checksum = {"X-Checksum": f"sha256:{snapshot.sha256}"} if format == exports.PARQUET else {}
+    return {"Content-Disposition": str(content_disposition_header(True, name)), **checksum}
 
 
 async def _served(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:

@@ -6,7 +6,13 @@ from rest_framework import serializers
 
 from annotation import models
 from annotation.formats.catalog import IMPORT_FORMATS
-from annotation.services.snapshots import MAX_NAME_CHARACTERS
+from annotation.services.exports import refused_exports
+from annotation.services.selection import CONDITIONS
+from annotation.services.snapshots import (
+    MAX_LICENSE_CHARACTERS,
+    MAX_NAME_CHARACTERS,
+    MAX_NOTES_CHARACTERS,
+)
 
 
 class ImportUpload(serializers.Serializer[Any]):
@@ -38,8 +44,12 @@ class ImportReport(serializers.Serializer[Any]):
 
 class NewSnapshot(serializers.Serializer[Any]):
     name = serializers.CharField(max_length=MAX_NAME_CHARACTERS)
-    selection = serializers.DictField(
-        required=False, help_text="rounds, sources, annotators, models, exclude_gold, after, before."
+    selection = serializers.DictField(required=False, help_text=f"{', '.join(CONDITIONS)}.")
+    license = serializers.CharField(
+        max_length=MAX_LICENSE_CHARACTERS, required=False, allow_blank=True, help_text="For the card."
+    )
+    notes = serializers.CharField(
+        max_length=MAX_NOTES_CHARACTERS, required=False, allow_blank=True, help_text="For the card."
     )
 
 
@@ -52,5 +62,11 @@ class Snapshot(serializers.Serializer[models.DatasetSnapshot]):
     comparisons = serializers.IntegerField()
     selection = serializers.DictField()
     card = serializers.DictField(help_text="What it holds, counted.")
+    refused_exports = serializers.SerializerMethodField(
+        help_text="{format: why this snapshot can't be exported to it without further options}"
+    )
     created_by = serializers.CharField(source="created_by.username", allow_null=True)
     created_at = serializers.DateTimeField()
+
+    def get_refused_exports(self, snapshot: models.DatasetSnapshot) -> dict[str, str]:
+        return refused_exports(snapshot)

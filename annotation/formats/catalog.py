@@ -7,17 +7,49 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import BinaryIO
 
-from annotation.formats import hh, native, oasst_models, prompts, ranking, trl_preference
+from annotation.formats import hh, native, oasst_models, prompts
 from annotation.formats.containers import NumberedRow, read_rows
+from annotation.formats.export_format import ExportFormat
 from annotation.formats.records import FormatError, ImportFormat, Record, RowError
+from annotation.formats.writers import (
+    argilla,
+    csv_file,
+    dataset,
+    hh_rlhf,
+    label_studio,
+    oasst_trees,
+    ranking,
+    rewardbench,
+    snapshot,
+    trl_preference,
+    trl_prompt,
+    trl_sft,
+    trl_unpaired,
+)
 
 # In the order of recognition: the more a format asks of a row, the earlier it stands.
 IMPORT_FORMATS = {module.FORMAT.name: module.FORMAT for module in (hh, oasst_models, native, prompts)}
 RECOGNITION_ROWS = 50
 
-# Beside these, `parquet` is the snapshot's own file.
-EXPORT_FORMATS = {
-    known.name: known for known in (trl_preference.JSONL, trl_preference.PARQUET, ranking.FORMAT)
+EXPORT_FORMATS: dict[str, ExportFormat] = {
+    known.name: known
+    for known in (
+        trl_preference.JSONL,
+        trl_preference.PARQUET,
+        trl_unpaired.FORMAT,
+        trl_prompt.FORMAT,
+        trl_sft.FORMAT,
+        ranking.FORMAT,
+        snapshot.FORMAT,
+        dataset.FORMAT,
+        csv_file.FORMAT,
+        rewardbench.FORMAT,
+        hh_rlhf.FORMAT,
+        oasst_trees.FORMAT,
+        label_studio.PAIRWISE,
+        label_studio.RANKER,
+        argilla.FORMAT,
+    )
 }
 
 

@@ -1,20 +1,107 @@
-"""What an export format is: a function from a snapshot's rows to the bytes of a file, made as it is read."""
+"""What an export format is: a function from a snapshot to the bytes of a file, made as it is read."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import json
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from annotation.formats.snapshot_parquet import read_rankings
+from annotation.pairs import Pair, comparisons_of
+
 Row = Mapping[str, Any]
+Options = Mapping[str, Any]
+JSONL = "application/jsonl"
+CHUNK_BYTES = 256 * 1024
+
+
+class ExportRefused(Exception):
+    """The snapshot has nothing that this format could say, or an option is wrong; the text says why and what
+    to do. `option` names the option at fault, if it is one."""
+
+    def __init__(self, reason: str, option: str = "") -> None:
+        super().__init__(reason)
+        self.option = option
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotFile:
+    """A snapshot as its writers see it: the Parquet file, and the card that counts it."""
+
+    path: Path
+    card: Mapping[str, Any]
+
+    def rows(self, *columns: str) -> Iterator[Row]:
+        """Rows with these columns only (see snapshot_parquet.SCHEMA): what isn't asked for isn't decoded."""
+        return read_rankings(self.path, columns or None)
+
+    def raw(self) -> Iterator[bytes]:
+        with self.path.open("rb") as file:
+            while chunk := file.read(CHUNK_BYTES):
+                yield chunk
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    name: str
+    meaning: str
+    parse: Callable[[str], Any] = str
 
 
 @dataclass(frozen=True, slots=True)
 class ExportFormat:
-    """`write` gets the rows (see snapshot_parquet.SCHEMA) and the snapshot's card, which counts them."""
+    """`write` is called once `check` (card, options) has not raised :class:`ExportRefused`.
+
+    `loses` says what of a ranking the format has no words for; docs/formats.md is made of these texts.
+    """
 
     name: str
     title: str
+    use: str
+    loses: str
+    example: str
     suffix: str
     media_type: str
-    write: Callable[[Iterable[Row], Mapping[str, Any]], Iterator[bytes]]
+    write: Callable[[SnapshotFile, Options], Iterator[bytes]]
+    check: Callable[[Mapping[str, Any], Options], None] = lambda card, options: None
+    options: tuple[Option, ...] = ()
+    imports_as: str = ""
+    loader: str = "json"
+
+
+def json_lines(rows: Iterator[Mapping[str, Any]]) -> Iterator[bytes]:
+    for row in rows:
+        yield encoded(row) + b"\n"
+
+
+# A lone surrogate can't come from Postgres, but a Parquet file is only a file.
+_json = json.JSONEncoder(ensure_ascii=False, check_circular=False, allow_nan=False).encode
+
+
+def encoded(value: object) -> bytes:
+    return _json(value).encode(errors="backslashreplace")
+
+
+def pairs_of(row: Row) -> list[Pair[int]]:
+    """The pairs of a row as indices into its responses, ties included."""
+    return comparisons_of(row["tiers"], row["strength"])
+
+
+def is_best_known(row: Row) -> bool:
+    """Whether some responses were put above others; only then is the first tier the best of something."""
+    return len(row["tiers"]) > 1 or bool(row["tiers"] and row["unranked"])
+
+
+def answer(text: str) -> list[dict[str, str]]:
+    """A response as TRL writes one: a conversation of one assistant turn."""
+    return [{"role": "assistant", "content": text}]
+
+
+def needs_rankings(card: Mapping[str, Any], options: Options) -> None:
+    """For formats of pairs: a snapshot of ties or not rankable answers alone would make an empty file."""
+    if card["comparisons"] <= card["ties"]:
+        raise ExportRefused(
+            "No ranking of the snapshot puts one response above another; the file would be empty."
+        )

@@ -35,6 +35,7 @@ from annotation.formats.records import (
     tiers_from_ranks,
     tiers_of,
 )
+from annotation.formats.snapshot_parquet import SCHEMA
 
 RESPONSE_COLUMNS = tuple(f"response_{number}" for number in range(1, MAX_RESPONSES + 1))
 MODEL_COLUMNS = tuple(f"model_{number}" for number in range(1, MAX_RESPONSES + 1))
@@ -60,9 +61,7 @@ KNOWN_FIELDS = (
     | set(MODEL_COLUMNS)
 )
 # What an exported ranking says about the database it came from; it has no meaning in another one.
-EXPORTED_FIELDS = KNOWN_FIELDS | frozenset(
-    {"task_id", "prompt_id", "prompt_hash", "split", "source", "round", "touched", "weight", "created_at"}
-)
+EXPORTED_FIELDS = KNOWN_FIELDS | frozenset(SCHEMA.names)
 SMALLINT_MAX = 32_767
 
 

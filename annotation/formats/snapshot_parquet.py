@@ -5,13 +5,14 @@ Training reads this very file, and every export is made from it.
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from annotation.formats.drain import Drain
 
 MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
 SCHEMA = pa.schema(
@@ -24,7 +25,17 @@ SCHEMA = pa.schema(
         ("messages", MESSAGES),
         (
             "responses",
-            pa.list_(pa.struct([("id", pa.string()), ("text", pa.string()), ("model", pa.string())])),
+            pa.list_(
+                pa.struct(
+                    [
+                        ("id", pa.string()),
+                        ("text", pa.string()),
+                        ("model", pa.string()),
+                        ("sampling", pa.string()),
+                        ("metadata", pa.string()),
+                    ]
+                )
+            ),
         ),
         ("tiers", pa.list_(pa.list_(pa.int32()))),
         ("strength", pa.int32()),
@@ -40,8 +51,41 @@ SCHEMA = pa.schema(
         ("duration_ms", pa.int64()),
         ("weight", pa.float64()),
         ("created_at", pa.timestamp("us", tz="UTC")),
+        # Version 2. Columns come only at the end and are read by name: old files and old readers go on.
+        ("unranked", pa.list_(pa.int32())),
+        ("all_bad", pa.bool_()),
+        ("confidence", pa.int32()),
+        ("choices", pa.string()),
+        ("kind", pa.string()),
+        ("task_kind", pa.string()),
+        ("form_version", pa.int32()),
+        ("given_at", pa.timestamp("us", tz="UTC")),
+        ("prompt_metadata", pa.string()),
+        ("task_metadata", pa.string()),
+        ("ranking_metadata", pa.string()),
+        ("votes", pa.int32()),
+        ("decided_by", pa.string()),
     ]
 )
+JSON_COLUMNS = frozenset(
+    {"ratings", "flags", "choices", "prompt_metadata", "task_metadata", "ranking_metadata"}
+)
+# What a file written before a column was there says in it.
+BEFORE: dict[str, Any] = {
+    "unranked": [],
+    "all_bad": False,
+    "confidence": None,
+    "choices": "{}",
+    "kind": "annotation",
+    "task_kind": "ranking",
+    "form_version": None,
+    "given_at": None,
+    "prompt_metadata": "{}",
+    "task_metadata": "{}",
+    "ranking_metadata": "{}",
+    "votes": 1,
+    "decided_by": "",
+}
 COLUMN_MEANINGS = {
     "ranking_id": "id of the ranking; rows are sorted by it",
     "task_id": "id of the ranking task: rankings of one task are by different people",
@@ -49,10 +93,11 @@ COLUMN_MEANINGS = {
     "prompt_hash": "SHA-256 of the conversation",
     "split": "train or heldout, decided by the hash of the prompt",
     "messages": "the conversation up to the answer",
-    "responses": "the answers in the order they were shown",
+    "responses": "the answers in the order they were shown: id, text, model, and as JSON how they were"
+    " sampled and what else an imported file said of them",
     "tiers": "indices into responses, best first; several in one list are tied",
     "strength": "how much better the first tier is than the second, on the project's own scale",
-    "annotator": "a pseudonym, the same in every snapshot of the project",
+    "annotator": "a pseudonym, the same in every snapshot of the project; empty where nobody is named",
     "source": "browser, api or import",
     "round": "round of sampling that the responses come from",
     "not_rankable": "the annotator said that the responses can't be ordered; tiers is then empty",
@@ -64,6 +109,19 @@ COLUMN_MEANINGS = {
     "duration_ms": "time from showing to sending, in milliseconds",
     "weight": "how much the ranking counts in training",
     "created_at": "when it was sent, or imported",
+    "unranked": "indices into responses that were left below all tiers, in no order among themselves",
+    "all_bad": "the annotator said that none is good enough; tiers may be empty then",
+    "confidence": "how sure the annotator was, on the form's own scale",
+    "choices": "JSON: {question about the whole task: choice}",
+    "kind": "annotation, or review: a reviewer's deciding ranking",
+    "task_kind": "ranking, or gold, attention, qualification: a task whose answer was known",
+    "form_version": "number of the project's form that was shown; none for imports",
+    "given_at": "when it was given, where an imported file said so",
+    "prompt_metadata": "JSON: what else is known of the prompt",
+    "task_metadata": "JSON: what else the imported row said",
+    "ranking_metadata": "JSON: what else the imported file said of the ranking",
+    "votes": "how many rankings the row was made from: 1 unless it is a majority",
+    "decided_by": "of a majority: only, majority, borda or review; else empty",
 }
 # A row group is closed by either bound. Both depend on the rows only, so equal rows give equal bytes; and the
 # writer's memory is flat, whether rows are tiny or huge.
@@ -82,16 +140,31 @@ def write_rankings(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
     return count
 
 
-def read_rankings(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows again, a few hundred in memory at a time."""
+def read_rankings(path: Path, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
+    """The rows again, a few hundred in memory at a time; with these columns only, if any are named."""
     with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(batch_size=READ_ROWS):
-            yield from batch.to_pylist()
+        there = set(file.schema_arrow.names)
+        wanted = SCHEMA.names if columns is None else columns
+        missing = {name: BEFORE[name] for name in wanted if name not in there}
+        old_responses = "responses" in wanted and "sampling" not in _fields_of_responses(file.schema_arrow)
+        for batch in file.iter_batches(READ_ROWS, columns=[name for name in wanted if name in there]):
+            rows = batch.to_pylist()
+            for row in rows:
+                if old_responses:
+                    for response in row["responses"]:
+                        response.update(sampling="{}", metadata="{}")
+                if missing:
+                    row.update(missing)
+            yield from rows
+
+
+def _fields_of_responses(schema: pa.Schema) -> set[str]:
+    return {field.name for field in schema.field("responses").type.value_type}
 
 
 def parquet_bytes(rows: Iterable[Mapping[str, Any]], schema: pa.Schema) -> Iterator[bytes]:
     """A Parquet file of `rows` as it is written, row group by row group."""
-    sink = _Drain()
+    sink = Drain()
     with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
         for group in _groups(rows):
             writer.write_table(pa.Table.from_pylist(group, schema=schema))
@@ -121,27 +194,3 @@ def _characters(row: Mapping[str, Any]) -> int:
                 for text in item.values():
                     total += len(text)
     return total
-
-
-class _Drain(io.RawIOBase):
-    """A write-only file whose bytes are taken away as they come; it only has to know how many there were."""
-
-    def __init__(self) -> None:
-        self._held = bytearray()
-        self._written = 0
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Any) -> int:
-        self._held += data
-        self._written += len(data)
-        return len(data)
-
-    def tell(self) -> int:
-        return self._written
-
-    def drain(self) -> bytes:
-        taken = bytes(self._held)
-        self._held.clear()
-        return taken

@@ -4,26 +4,35 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from annotation.formats.catalog import EXPORT_FORMATS
-from annotation.formats.snapshot_parquet import read_rankings
+from annotation.formats.export_format import CHUNK_BYTES, ExportRefused, SnapshotFile
 from annotation.models import DatasetSnapshot
 from annotation.services.snapshots import file_sha256, snapshot_path
 from config.problems import FieldProblem, Problem
 
 PARQUET = "parquet"
-FORMAT_NAMES = (*EXPORT_FORMATS, PARQUET)
-CHUNK_BYTES = 256 * 1024
+FORMAT_NAMES = tuple(EXPORT_FORMATS)
+OPTIONS = {
+    option.name: f"Of {known.name}: {option.meaning}."
+    for known in EXPORT_FORMATS.values()
+    for option in known.options
+}
 
 
-def export_snapshot(*, snapshot: DatasetSnapshot, format: str) -> Iterator[bytes]:
-    """The bytes of the export, in chunks. The same snapshot and format give the same bytes every time.
+def export_snapshot(
+    *, snapshot: DatasetSnapshot, format: str, options: Mapping[str, str] | None = None
+) -> Iterator[bytes]:
+    """The bytes of the export, in chunks. Same snapshot, format and options: same bytes, every time.
 
-    Raises Problem, before the first byte, when the format is unknown or the file is gone or damaged.
+    Raises Problem, before the first byte, when the format is unknown, an option is wrong, the snapshot holds
+    nothing that the format could say, or its file is gone or damaged.
     """
     check_format(format)
     path = snapshot_path(snapshot)
+    parsed = _check_export(snapshot, format, options or {})
     if file_sha256(path) != snapshot.sha256:
         raise Problem(
             f"The file of snapshot {snapshot.name} ({snapshot.path} in the artefacts folder) is not the one"
@@ -31,30 +40,39 @@ def export_snapshot(*, snapshot: DatasetSnapshot, format: str) -> Iterator[bytes
             type="snapshot-file-damaged",
             status=500,
         )
-    if format == PARQUET:
-        return _file_chunks(str(path))
-    return _in_chunks(EXPORT_FORMATS[format].write(read_rankings(path), snapshot.card))
+    return _in_chunks(EXPORT_FORMATS[format].write(SnapshotFile(path, snapshot.card), parsed))
 
 
-def export_checksum(*, snapshot: DatasetSnapshot, format: str) -> str:
-    """SHA-256 of the export's bytes; for formats other than the file itself this makes the export once."""
-    if format == PARQUET:
-        return snapshot.sha256
-    digest = hashlib.sha256()
-    for chunk in export_snapshot(snapshot=snapshot, format=format):
+def refused_exports(snapshot: DatasetSnapshot) -> dict[str, str]:
+    """The formats that this snapshot can't be exported to without further options, each with the reason."""
+    found = {}
+    for name, known in EXPORT_FORMATS.items():
+        try:
+            known.check(snapshot.card, {})
+        except ExportRefused as refusal:
+            found[name] = str(refusal)
+    return found
+
+
+def export_checksum(
+    *, snapshot: DatasetSnapshot, format: str, options: Mapping[str, str] | None = None
+) -> tuple[int, str]:
+    """(size, SHA-256) of the export's bytes. This makes the export once."""
+    digest, size = hashlib.sha256(), 0
+    for chunk in export_snapshot(snapshot=snapshot, format=format, options=options):
         digest.update(chunk)
-    return digest.hexdigest()
+        size += len(chunk)
+    return size, digest.hexdigest()
 
 
 def export_name(*, snapshot: DatasetSnapshot, format: str) -> str:
     """A file name from the project, the snapshot and the format, safe on every system."""
-    suffix = ".parquet" if format == PARQUET else EXPORT_FORMATS[format].suffix
     stem = re.sub(r"[^\w.-]+", "-", f"{snapshot.project.slug}-{snapshot.name}-{format}", flags=re.ASCII)
-    return stem.strip("-.") + suffix
+    return stem.strip("-.") + EXPORT_FORMATS[format].suffix
 
 
 def media_type(format: str) -> str:
-    return "application/vnd.apache.parquet" if format == PARQUET else EXPORT_FORMATS[format].media_type
+    return EXPORT_FORMATS[format].media_type
 
 
 def check_format(format: str) -> None:
@@ -63,10 +81,30 @@ def check_format(format: str) -> None:
         raise Problem(f"There is no export format {format!r}.", errors=[FieldProblem("format", reason)])
 
 
-def _file_chunks(path: str) -> Iterator[bytes]:
-    with open(path, "rb") as file:
-        while chunk := file.read(CHUNK_BYTES):
-            yield chunk
+def _check_export(snapshot: DatasetSnapshot, format: str, options: Mapping[str, str]) -> dict[str, Any]:
+    """The options as values. Raises Problem where one is wrong or the format has nothing to say."""
+    known = {option.name: option for option in EXPORT_FORMATS[format].options}
+    parsed: dict[str, Any] = {}
+    errors = []
+    for name, text in options.items():
+        if name not in known:
+            reason = f"{format} has no such option; it has {', '.join(known) or 'none'}."
+            errors.append(FieldProblem(name, reason))
+            continue
+        try:
+            parsed[name] = known[name].parse(text)
+        except ValueError:
+            errors.append(FieldProblem(name, f"{text!r} can't be read as: {known[name].meaning}."))
+    if errors:
+        raise Problem("The export's options can't be used.", errors=errors)
+    try:
+        EXPORT_FORMATS[format].check(snapshot.card, parsed)
+    except ExportRefused as refusal:
+        field = refusal.option or "format"
+        raise Problem(
+            str(refusal), type="export-refused", errors=[FieldProblem(field, str(refusal))]
+        ) from refusal
+    return parsed
 
 
 def _in_chunks(pieces: Iterator[bytes]) -> Iterator[bytes]:

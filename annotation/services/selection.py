@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from django.db.models import Exists, OuterRef, Q
+from django.db.models.functions import Coalesce
+from django.db.models.lookups import GreaterThanOrEqual, LessThan
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
@@ -15,24 +17,36 @@ from annotation.models import Project, Ranking, TaskResponse
 from annotation.models.ranking import RankingQuerySet
 from config.problems import FieldProblem, Problem
 
-LISTS = ("rounds", "sources", "annotators", "models")
+LISTS = ("rounds", "sources", "annotators", "models", "kinds")
 DATES = ("after", "before")
+CHOICES = {
+    "gold": ("excluded", "included", "only"),
+    "aggregation": ("every", "majority", "weighted"),
+}
+CONDITIONS = (*LISTS, *DATES, "min_agreement", *CHOICES)
 MAX_ROUND = 2**31 - 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """Standing rankings that meet every condition given; an empty condition selects all.
+    """Rankings that count and meet every condition given; an empty condition selects all.
 
     `annotators` are user names or, for imported rankings, the file's names; `models` selects rankings of
-    tasks with a response by one of them; `after` is inclusive, `before` is not.
+    tasks with a response by one of them; `kinds` are annotation and review; `after` is inclusive, `before` is
+    not, and both mean when a ranking was given. `gold`: tasks whose answer was known (gold, attention,
+    qualification) are left out unless asked for. `min_agreement` keeps the tasks on which at least that share
+    of pairs of people, asked about the same two responses, said the same; `aggregation` says what becomes a
+    row: every ranking, the majority of a task's, or every ranking with its annotator's weight.
     """
 
     rounds: tuple[int, ...] = ()
     sources: tuple[str, ...] = ()
     annotators: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
-    exclude_gold: bool = False
+    kinds: tuple[str, ...] = ()
+    gold: str = "excluded"
+    aggregation: str = "every"
+    min_agreement: float | None = None
     after: datetime | None = None
     before: datetime | None = None
 
@@ -54,7 +68,11 @@ class Selection:
         """Only the conditions that are set, so that no condition is `{}`."""
         lists = {name: list(getattr(self, name)) for name in LISTS if getattr(self, name)}
         dates = {name: getattr(self, name).isoformat() for name in DATES if getattr(self, name)}
-        return {**lists, **dates, **({"exclude_gold": True} if self.exclude_gold else {})}
+        share = {} if self.min_agreement is None else {"min_agreement": self.min_agreement}
+        choices = {
+            name: getattr(self, name) for name, (usual, *_) in CHOICES.items() if getattr(self, name) != usual
+        }
+        return {**lists, **dates, **share, **choices}
 
     def rankings_of(self, project: Project) -> RankingQuerySet:
         rankings = Ranking.objects.counted().filter(project=project)
@@ -70,27 +88,34 @@ class Selection:
         if self.models:
             by_them = TaskResponse.objects.filter(task=OuterRef("task"), response__model_name__in=self.models)
             rankings = rankings.filter(Exists(by_them))
-        if self.exclude_gold:
-            rankings = rankings.filter(task__gold_tiers__isnull=True)
+        if self.kinds:
+            rankings = rankings.filter(kind__in=self.kinds)
+        if self.gold != "included":
+            rankings = rankings.filter(task__gold_tiers__isnull=self.gold == "excluded")
+        given = Coalesce("given_at", "created_at")
         if self.after:
-            rankings = rankings.filter(created_at__gte=self.after)
+            rankings = rankings.filter(GreaterThanOrEqual(given, self.after))
         if self.before:
-            rankings = rankings.filter(created_at__lt=self.before)
+            rankings = rankings.filter(LessThan(given, self.before))
         return rankings
 
 
 def _condition(name: str, value: Any) -> Any:
-    if name == "exclude_gold":
-        if not isinstance(value, bool):
-            raise ValueError("It is true or false.")
+    if name in CHOICES:
+        if value not in CHOICES[name]:
+            raise ValueError(f"It is one of {', '.join(CHOICES[name])}.")
         return value
+    if name == "min_agreement":
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+            raise ValueError("It is a share from 0 to 1.")
+        return float(value)
     if name in DATES:
         moment = parse_datetime(value) if isinstance(value, str) else None
         if moment is None:
             raise ValueError("It is a date and time, as 2026-01-31T12:00:00Z.")
         return moment if timezone.is_aware(moment) else timezone.make_aware(moment)
     if name not in LISTS:
-        raise ValueError(f"There is no such condition; known: {', '.join((*LISTS, *DATES, 'exclude_gold'))}.")
+        raise ValueError(f"There is no such condition; known: {', '.join(CONDITIONS)}.")
     if not isinstance(value, list) or not value:
         raise ValueError("It is a list with at least one entry.")
     if name == "rounds":
@@ -101,6 +126,7 @@ def _condition(name: str, value: Any) -> Any:
         return tuple(sorted(set(value)))
     if not all(isinstance(item, str) and "\x00" not in item for item in value):
         raise ValueError("Its entries are texts.")
-    if name == "sources" and (unknown := sorted(set(value) - set(Ranking.Source.values))):
-        raise ValueError(f"{', '.join(unknown)}: sources are {', '.join(Ranking.Source.values)}.")
+    known = {"sources": Ranking.Source.values, "kinds": Ranking.Kind.values}.get(name)
+    if known and (unknown := sorted(set(value) - set(known))):
+        raise ValueError(f"{', '.join(unknown)}: {name} are {', '.join(known)}.")
     return tuple(sorted(set(value)))

@@ -151,7 +151,10 @@ def test_an_export_is_a_download_with_its_checksum(
     )
     assert response.status_code == 200
     data = body_of(response)
-    assert response["X-Checksum"] == f"sha256:{hashlib.sha256(data).hexdigest()}"
+    said = client.head(f"/api/v1/snapshots/{id}/export?format={format}")
+    assert said["X-Checksum"] == f"sha256:{hashlib.sha256(data).hexdigest()}"
+    assert said["Content-Length"] == str(len(data))
+    assert said["Content-Disposition"] == response["Content-Disposition"]
     assert response["Content-Disposition"] == f'attachment; filename="{name}"'
     assert response.streaming
 

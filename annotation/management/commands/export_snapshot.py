@@ -26,12 +26,21 @@ class Command(ReportingCommand):
             "--project", metavar="SLUG", help="needed when several projects have such a snapshot"
         )
         parser.add_argument("--format", required=True, metavar="NAME", help=", ".join(FORMAT_NAMES))
+        parser.add_argument(
+            "--option",
+            action="append",
+            default=[],
+            metavar="NAME=VALUE",
+            help="of the format, e.g. threshold=4 (docs/formats.md lists them)",
+        )
         parser.add_argument("--out", required=True, type=Path, metavar="PATH")
 
     def run(self, options: Mapping[str, Any]) -> tuple[Sequence[str], Mapping[str, Any]]:
         check_format(options["format"])
         snapshot = _snapshot(options["name"], options["project"])
-        chunks = export_snapshot(snapshot=snapshot, format=options["format"])
+        chunks = export_snapshot(
+            snapshot=snapshot, format=options["format"], options=_named_values(options["option"])
+        )
         try:
             size, sha256 = _write_whole(options["out"], chunks)
         except OSError as error:
@@ -70,6 +79,16 @@ def _snapshot(name: str, slug: str | None) -> DatasetSnapshot:
         slugs = ", ".join(item.project.slug for item in found)
         raise CommandError(f"Several projects have a snapshot {name!r}: name one with --project ({slugs}).")
     return found[0]
+
+
+def _named_values(words: list[str]) -> dict[str, str]:
+    found = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals:
+            raise CommandError(f"--option {word!r} is not of the form NAME=VALUE.")
+        found[name] = value
+    return found
 
 
 def _uuids(text: str) -> list[UUID]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from annotation.management.reporting import ReportingCommand, project_named
 from annotation.models import Ranking
+from annotation.services.selection import CHOICES, CONDITIONS
 from annotation.services.snapshots import freeze_snapshot, snapshot_path
 
 
@@ -23,14 +24,25 @@ class Command(ReportingCommand):
         wanted.add_argument("--model", action="append", dest="models", metavar="NAME")
         wanted.add_argument("--after", metavar="TIME", help="from then on, as 2026-01-31T12:00:00Z")
         wanted.add_argument("--before", metavar="TIME", help="up to but not at then")
-        wanted.add_argument("--exclude-gold", action="store_true", default=None)
+        wanted.add_argument("--kind", choices=Ranking.Kind.values, action="append", dest="kinds")
+        wanted.add_argument("--gold", choices=CHOICES["gold"], help="tasks whose answer was known: excluded")
+        wanted.add_argument(
+            "--min-agreement", type=float, metavar="SHARE", help="tasks on which people agreed so far, 0 to 1"
+        )
+        wanted.add_argument(
+            "--aggregation", choices=CHOICES["aggregation"], help="what becomes a row: every ranking"
+        )
+        card = parser.add_argument_group("what the card says beside the counts")
+        card.add_argument("--license", default="", metavar="NAME")
+        card.add_argument("--notes", default="", metavar="TEXT")
 
     def run(self, options: Mapping[str, Any]) -> tuple[Sequence[str], Mapping[str, Any]]:
-        conditions = ("rounds", "sources", "annotators", "models", "after", "before", "exclude_gold")
         snapshot = freeze_snapshot(
             project=project_named(options["project"]),
             name=options["name"],
-            selection={key: options[key] for key in conditions if options.get(key) is not None},
+            selection={key: options[key] for key in CONDITIONS if options.get(key) is not None},
+            license=options["license"],
+            notes=options["notes"],
         )
         card, path = snapshot.card, snapshot_path(snapshot)
         lines = [

@@ -614,7 +614,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description The file, streamed; X-Checksum is `sha256:` and the digest of its bytes. */
+        /** @description The file, streamed while it is made. A HEAD request makes it once and answers its size and X-Checksum, `sha256:` and the digest of its bytes; a snapshot's own file always has it. */
         get: operations["exportSnapshot"];
         put?: never;
         post?: never;
@@ -932,10 +932,14 @@ export interface components {
         };
         NewSnapshotRequest: {
             name: string;
-            /** @description rounds, sources, annotators, models, exclude_gold, after, before. */
+            /** @description rounds, sources, annotators, models, kinds, after, before, min_agreement, gold, aggregation. */
             selection?: {
                 [key: string]: unknown;
             };
+            /** @description For the card. */
+            license?: string;
+            /** @description For the card. */
+            notes?: string;
         };
         /** @enum {unknown} */
         NullEnum: null;
@@ -1259,6 +1263,10 @@ export interface components {
             /** @description What it holds, counted. */
             card: {
                 [key: string]: unknown;
+            };
+            /** @description {format: why this snapshot can't be exported to it without further options} */
+            readonly refused_exports: {
+                [key: string]: string;
             };
             created_by: string | null;
             /** Format: date-time */
@@ -2729,7 +2737,11 @@ export interface operations {
     exportSnapshot: {
         parameters: {
             query?: {
-                format?: "parquet" | "ranking" | "trl_preference" | "trl_preference_parquet";
+                format?: "argilla" | "csv" | "dataset" | "hh_rlhf" | "label_studio_pairwise" | "label_studio_ranker" | "oasst_trees" | "parquet" | "ranking" | "rewardbench" | "trl_preference" | "trl_preference_parquet" | "trl_prompt" | "trl_sft" | "trl_unpaired";
+                /** @description Of trl_unpaired: the rating scale that decides; the form's first unless given. */
+                scale?: string;
+                /** @description Of trl_unpaired: ratings from it on are desirable; the middle of the scale unless given. */
+                threshold?: string;
             };
             header?: never;
             path: {

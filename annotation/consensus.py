@@ -1,0 +1,79 @@
+"""Several rankings of the same responses as one. No Django.
+
+The rule, in full (dataset cards and docs/formats.md repeat it):
+
+1. Each pair of responses goes to the side that more rankings preferred; as many on either side is a tie. A
+   ranking that left both unranked has no say on their pair.
+2. Where these majorities fit into one order with ties, that is the answer (`majority`).
+3. Where they don't (they run in a circle, or ties lead around), the responses that beat each other in circles
+   are ordered among themselves by mean rank: the sum of their margins, pair by pair, as a share of the votes
+   on that pair (the Borda count). Equal sums are a tie. Other pairs keep their majority (`borda`).
+
+So who beats every other is first (Condorcet), and what all prefer stays preferred (Pareto).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import combinations
+
+Tiers = Sequence[Sequence[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Consensus:
+    tiers: list[list[int]]
+    unranked: list[int]
+    decided_by: str
+
+
+def consensus(rankings: Sequence[Tiers], count: int) -> Consensus:
+    """Of rankings of the responses 0 … count-1; a response in no tier of a ranking was left below them."""
+    places = [_places(tiers) for tiers in rankings]
+    ranked = [index for index in range(count) if any(index in place for place in places)]
+    margin = {index: dict.fromkeys(ranked, Fraction(0)) for index in ranked}
+    for one, two in combinations(ranked, 2):
+        said = [sign for place in places if (sign := _sign(place, one, two)) is not None]
+        margin[one][two] = Fraction(sum(said), len(said) or 1)
+        margin[two][one] = -margin[one][two]
+    tiers: list[list[int]] = []
+    decided_by = "majority"
+    for circle in _circles(ranked, margin):
+        inside = {index: sum(margin[index][other] for other in circle) for index in circle}
+        if any(margin[one][two] for one, two in combinations(circle, 2)):
+            decided_by = "borda"
+        for score in sorted(set(inside.values()), reverse=True):
+            tiers.append(sorted(index for index in circle if inside[index] == score))
+    return Consensus(tiers, [index for index in range(count) if index not in margin], decided_by)
+
+
+def _places(tiers: Tiers) -> dict[int, int]:
+    return {index: place for place, tier in enumerate(tiers) for index in tier}
+
+
+def _sign(places: dict[int, int], one: int, two: int) -> int | None:
+    """1: one is preferred, -1: two is, 0: a tie, None: the ranking says nothing of them."""
+    if one not in places and two not in places:
+        return None
+    below = len(places) + 1
+    left, right = places.get(one, below), places.get(two, below)
+    return (left < right) - (left > right)
+
+
+def _circles(items: Sequence[int], margin: dict[int, dict[int, Fraction]]) -> list[list[int]]:
+    """Groups of items that reach each other by "at least as good as", best group first.
+
+    Any two items are linked one way or the other, so the groups stand in one line: the more items a group
+    reaches, the further ahead it is.
+    """
+    reach = {one: {two for two in items if margin[one][two] >= 0} for one in items}
+    for middle in items:
+        for one in items:
+            if middle in reach[one]:
+                reach[one] |= reach[middle]
+    groups: dict[frozenset[int], list[int]] = {}
+    for item in items:
+        groups.setdefault(frozenset(reach[item]), []).append(item)
+    return [groups[key] for key in sorted(groups, key=len, reverse=True)]

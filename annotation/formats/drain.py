@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+import io
+from typing import Any
+
+
+class Drain(io.RawIOBase):
+    """A write-only file whose bytes are taken away as they come; it only has to know how many there were."""
+
+    def __init__(self) -> None:
+        self._held = bytearray()
+        self._written = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._held += data
+        self._written += len(data)
+        return len(data)
+
+    def tell(self) -> int:
+        return self._written
+
+    def drain(self) -> bytes:
+        taken = bytes(self._held)
+        self._held.clear()
+        return taken

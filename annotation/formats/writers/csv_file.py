@@ -1,0 +1,133 @@
+"""CSV for spreadsheets and notebooks: one line per ranking, nothing left out, and nothing that a spreadsheet
+would run.
+
+A cell that begins with `=`, `+`, `-`, `@`, a tab or a line end can be taken for a formula (CWE-1236), so such
+text gets an apostrophe in front; so does text that begins with apostrophes before one of these, so that
+taking one apostrophe away gives every cell back (:func:`restored`, which the import does for files of ours).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from annotation.formats.export_format import ExportFormat, Options, Row, SnapshotFile
+from annotation.formats.writers.ranking import plain
+
+FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
+JSON_CELLS = ("messages", "tiers", "unranked", "ratings", "flags", "choices")
+METADATA_CELLS = ("prompt_metadata", "task_metadata", "ranking_metadata")
+PLAIN_CELLS = (
+    "ranking_id",
+    "task_id",
+    "prompt_id",
+    "prompt_hash",
+    "split",
+    "round",
+    "task_kind",
+    "kind",
+    "annotator",
+    "source",
+    "strength",
+    "confidence",
+    "not_rankable",
+    "all_bad",
+    "comment",
+    "rewrite",
+    "touched",
+    "duration_ms",
+    "weight",
+    "votes",
+    "decided_by",
+    "form_version",
+    "given_at",
+    "created_at",
+)
+TEXT_CELLS = {"comment", "rewrite", "annotator"}
+LINES_PER_CHUNK = 200
+
+
+def neutralised(text: str) -> str:
+    return "'" + text if FORMULA.match(text) else text
+
+
+def restored(text: str) -> str:
+    """The inverse of :func:`neutralised`."""
+    return text[1:] if text.startswith("'") and FORMULA.match(text) else text
+
+
+def _columns(most: int) -> list[str]:
+    numbered = [f"{what}_{number}" for number in range(1, most + 1) for what in ("response", "model")]
+    return [
+        *PLAIN_CELLS,
+        "n_responses",
+        *JSON_CELLS,
+        *METADATA_CELLS,
+        "sampling",
+        "response_metadata",
+        *numbered,
+    ]
+
+
+def _cells(row: Row) -> dict[str, Any]:
+    shown = row["responses"]
+    found = plain(row)
+    place = {response["id"]: str(index) for index, response in enumerate(shown)}
+    for name in ("ratings", "flags"):
+        found[name] = {place[id]: value for id, value in found[name].items() if id in place}
+    cells: dict[str, Any] = {name: found[name] for name in PLAIN_CELLS}
+    for name in TEXT_CELLS:
+        cells[name] = None if cells[name] is None else neutralised(cells[name])
+    for name in (*JSON_CELLS, *METADATA_CELLS):
+        cells[name] = json.dumps(found[name], ensure_ascii=False)
+    cells["n_responses"] = len(shown)
+    cells["sampling"] = json.dumps(
+        [response["sampling"] for response in found["responses"]], ensure_ascii=False
+    )
+    cells["response_metadata"] = json.dumps(
+        [response["metadata"] for response in found["responses"]], ensure_ascii=False
+    )
+    for number, response in enumerate(shown, start=1):
+        cells[f"response_{number}"] = neutralised(response["text"])
+        cells[f"model_{number}"] = neutralised(response["model"])
+    return cells
+
+
+def _write(snapshot: SnapshotFile, options: Options) -> Iterator[bytes]:
+    most = max((int(size) for size in snapshot.card["responses_per_ranking"]), default=0)
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, _columns(most), restval="", lineterminator="\r\n")
+    writer.writeheader()
+    for number, row in enumerate(snapshot.rows(), start=1):
+        writer.writerow(_cells(row))
+        if not number % LINES_PER_CHUNK:
+            yield _taken(text)
+    yield _taken(text)
+
+
+def _taken(text: io.StringIO) -> bytes:
+    data = text.getvalue().encode(errors="backslashreplace")
+    text.seek(0)
+    text.truncate()
+    return data
+
+
+FORMAT = ExportFormat(
+    name="csv",
+    title="One line per ranking (CSV, UTF-8)",
+    use="For spreadsheets and notebooks; lists and objects are JSON inside their cells.",
+    loses=(
+        "Nothing. Text that a spreadsheet could run as a formula (it begins with =, +, -, @, a tab or a line"
+        " end) has an apostrophe in front; importing the file takes it away again."
+    ),
+    example="ranking_id,…,strength,…,messages,tiers,…,response_1,model_1,response_2,model_2",
+    suffix=".csv",
+    media_type="text/csv; charset=utf-8",
+    write=_write,
+    imports_as="rankloop",
+    loader="csv",
+)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations
 from typing import Generic, NamedTuple, TypeVar
 
 Item = TypeVar("Item")
@@ -16,13 +15,25 @@ class Pair(NamedTuple, Generic[Item]):
     strength: int | None
 
 
-def comparisons_of(tiers: Sequence[Sequence[Item]], strength: int | None = None) -> list[Pair[Item]]:
-    """All K(K−1)/2 pairs of K ranked items, best first; a pair within one tier is a tie, in the tier's order.
+def comparisons_of(
+    tiers: Sequence[Sequence[Item]], strength: int | None = None, unranked: Sequence[Item] = ()
+) -> list[Pair[Item]]:
+    """All pairs of ranked items, best first, and every ranked item over each unranked one.
 
-    `strength` says how much better the first tier is than the second, so only their pairs carry it.
+    A pair within one tier is a tie, in the tier's order. Of two unranked items nothing was said, so there is
+    no pair: a tie would say that they are equally good. `strength` says how much better the first tier is
+    than what comes next, so only their pairs carry it.
     """
     placed = [(item, place) for place, tier in enumerate(tiers) for item in tier]
+    below = [(item, len(tiers)) for item in unranked]
     return [
         Pair(one, two, place == next_place, strength if (place, next_place) == (0, 1) else None)
-        for (one, place), (two, next_place) in combinations(placed, 2)
+        for number, (one, place) in enumerate(placed)
+        for two, next_place in [*placed[number + 1 :], *below]
     ]
+
+
+def unranked_of(shown: Sequence[Item], tiers: Sequence[Sequence[Item]]) -> list[Item]:
+    """What was shown and left below all tiers, in the shown order; nothing where nothing was ranked."""
+    ranked = {item for tier in tiers for item in tier}
+    return [item for item in shown if item not in ranked] if ranked else []

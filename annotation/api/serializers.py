@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 from uuid import UUID
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from annotation import models
-from annotation.answer_form import PRESETS
+from annotation import answer_form, models
 from annotation.models.project import MAX_LEASE_SECONDS, MAX_OVERLAP, MIN_LEASE_SECONDS, Role
 from annotation.models.task import MAX_RESPONSES
+from annotation.presets import PRESETS
 from annotation.services import answers
 
 
@@ -20,13 +20,24 @@ class Message(serializers.Serializer[Any]):
     content = serializers.CharField(allow_blank=True)
 
 
-class StrengthLevel(serializers.Serializer[Any]):
+class ResponseSpan(serializers.Serializer[Any]):
+    min = serializers.IntegerField()
+    max = serializers.IntegerField()
+
+
+class TopK(serializers.Serializer[Any]):
+    at_least = serializers.IntegerField()
+    at_most = serializers.IntegerField()
+
+
+class Level(serializers.Serializer[Any]):
     value = serializers.IntegerField()
     label = serializers.CharField()  # type: ignore[assignment]
 
 
-class StrengthLevels(serializers.Serializer[Any]):
-    levels = StrengthLevel(many=True)
+class Levels(serializers.Serializer[Any]):
+    levels = Level(many=True)
+    required = serializers.BooleanField()  # type: ignore[assignment]
 
 
 class RatingScale(serializers.Serializer[Any]):
@@ -34,21 +45,49 @@ class RatingScale(serializers.Serializer[Any]):
     label = serializers.CharField()  # type: ignore[assignment]
     min = serializers.IntegerField()
     max = serializers.IntegerField()
+    required = serializers.BooleanField()  # type: ignore[assignment]
+    points = Level(many=True, help_text="What some or all of the steps mean.")
 
 
-class FlagChoice(serializers.Serializer[Any]):
+class NamedChoice(serializers.Serializer[Any]):
     name = serializers.CharField()
     label = serializers.CharField()  # type: ignore[assignment]
 
 
+class Question(serializers.Serializer[Any]):
+    name = serializers.CharField()
+    label = serializers.CharField()  # type: ignore[assignment]
+    choices = NamedChoice(many=True)
+    required = serializers.BooleanField()  # type: ignore[assignment]
+
+
+class AllBad(serializers.Serializer[Any]):
+    label = serializers.CharField()  # type: ignore[assignment]
+    order = serializers.ChoiceField(
+        choices=get_args(answer_form.AllBad.model_fields["order"].annotation),
+        help_text="What becomes of the order when all are bad.",
+    )
+
+
+class TextAsked(serializers.Serializer[Any]):
+    label = serializers.CharField()  # type: ignore[assignment]
+    required = serializers.BooleanField()  # type: ignore[assignment]
+
+
 class Form(serializers.Serializer[Any]):
+    responses = ResponseSpan(help_text="How many responses a task of this form shows.")
     ties = serializers.BooleanField()
-    strength = StrengthLevels(allow_null=True)
+    tie_label = serializers.CharField()
+    top_k = TopK(allow_null=True, help_text="Only the best are ranked; null: all are.")
+    strength = Levels(allow_null=True)
     ratings = RatingScale(many=True)
-    flags = FlagChoice(many=True)
+    flags = NamedChoice(many=True)
+    questions = Question(many=True, help_text="About the task as a whole.")
+    confidence = Levels(allow_null=True)
     not_rankable = serializers.BooleanField()
-    comment = serializers.BooleanField()
-    rewrite = serializers.BooleanField()
+    all_bad = AllBad(allow_null=True)
+    comment = TextAsked(allow_null=True)
+    rewrite = TextAsked(allow_null=True)
 
 
 @extend_schema_field(Form)
@@ -178,7 +217,18 @@ class ResponseShown(serializers.Serializer[Any]):
     text = serializers.CharField(allow_blank=True)
 
 
-class ByResponse(serializers.DictField):
+class Few(serializers.DictField):
+    """A map of so few entries that a problem with each can be reported."""
+
+    def to_internal_value(self, data: Any) -> dict[Any, Any]:
+        if isinstance(data, dict) and len(data) > answer_form.MAX_CHOICES:
+            reason = f"It has {len(data)} entries; it takes at most {answer_form.MAX_CHOICES}."
+            raise serializers.ValidationError(reason)
+        given: dict[Any, Any] = super().to_internal_value(data)
+        return given
+
+
+class ByResponse(Few):
     """A map keyed by response id."""
 
     def to_internal_value(self, data: Any) -> dict[UUID, Any]:
@@ -197,14 +247,18 @@ class Answer(serializers.Serializer[Any]):
         child=serializers.ListField(child=serializers.UUIDField(), max_length=MAX_RESPONSES),
         max_length=MAX_RESPONSES,
         default=list,
-        help_text="Response ids, best first; those in one tier are tied.",
+        help_text="Response ids, best first; those in one tier are tied. Where the form asks for the best "
+        "few only, the others are left out.",
     )
     strength = serializers.IntegerField(allow_null=True, default=None)
-    ratings = ByResponse(child=serializers.DictField(child=serializers.IntegerField()), default=dict)
+    ratings = ByResponse(child=Few(child=serializers.IntegerField()), default=dict)
     flags = ByResponse(
         child=serializers.ListField(child=serializers.CharField(max_length=60), max_length=30), default=dict
     )
+    choices = Few(child=serializers.CharField(max_length=60), default=dict, help_text="{question: choice}")
+    confidence = serializers.IntegerField(allow_null=True, default=None)
     not_rankable = serializers.BooleanField(default=False)
+    all_bad = serializers.BooleanField(default=False)
     comment = serializers.CharField(
         allow_blank=True, default="", max_length=answers.MAX_COMMENT_CHARACTERS, trim_whitespace=False
     )
@@ -238,7 +292,9 @@ class Assignment(serializers.Serializer[models.Assignment]):
     expires_at = serializers.DateTimeField()
     task = TaskShown()
     responses = ResponseShown(many=True, source="shown_responses", help_text="In the order to show them in.")
-    form = FormField(source="project.form")
+    form = FormField(
+        source="form_version.form", help_text="What is asked of this task, whatever the project asks by now."
+    )
     draft = DraftField(allow_null=True)
     draft_version = serializers.IntegerField(help_text="To send with the next draft.")
 

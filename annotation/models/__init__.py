@@ -1,11 +1,12 @@
 from annotation.models.audit import AuditEntry
 from annotation.models.content import Prompt, Response
+from annotation.models.form import FormVersion
 from annotation.models.oversight import Exclusion
 from annotation.models.people import ApiToken, User
-from annotation.models.project import Membership, Project
+from annotation.models.project import Desk, Membership, Project
 from annotation.models.ranking import Comparison, Ranking
 from annotation.models.snapshot import DatasetSnapshot
-from annotation.models.task import Assignment, RankingTask, TaskResponse
+from annotation.models.task import Assignment, RankingTask, Reservation, TaskResponse
 
 __all__ = [
     "ApiToken",
@@ -13,12 +14,15 @@ __all__ = [
     "AuditEntry",
     "Comparison",
     "DatasetSnapshot",
+    "Desk",
     "Exclusion",
+    "FormVersion",
     "Membership",
     "Project",
     "Prompt",
     "Ranking",
     "RankingTask",
+    "Reservation",
     "Response",
     "TaskResponse",
     "User",

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import uuid
+
+from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.functions import RandomUUID
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from django.db.models import Count, Exists, OuterRef, Q, Subquery
+from django.db.models import Count, Exists, F, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce
 
 from annotation.ids import uuid7
@@ -12,12 +16,30 @@ MAX_OVERLAP = 50
 DEFAULT_LEASE_SECONDS = 900
 MIN_LEASE_SECONDS = 30
 MAX_LEASE_SECONDS = 86_400
+MAX_QUALIFICATION_ATTEMPTS = 10
+# Of an annotator's tasks, at most this share are checks: the rest is what the project is for.
+MAX_CHECK_RATE = 0.5
 
 
 class Role(models.TextChoices):
     ANNOTATOR = "annotator"
     REVIEWER = "reviewer"
     MANAGER = "manager"
+
+
+class SkipWay(models.TextChoices):
+    """Where a skipped task goes. The first of a project's `skip_ways` is what a bare skip means."""
+
+    ME = "me", "Comes back to the one who skipped it, when nothing else is left for them"
+    OTHERS = "others", "Goes to others"
+    DROP = "drop", "Is dropped: nobody is asked any more"
+
+
+def default_skip_ways() -> list[str]:
+    return [SkipWay.OTHERS.value, SkipWay.ME.value]
+
+
+_SHARE = [MinValueValidator(0.0), MaxValueValidator(1.0)]
 
 
 class ProjectQuerySet(models.QuerySet["Project"]):
@@ -81,6 +103,57 @@ class Project(models.Model):
     allocation_policy = models.CharField(
         max_length=20, choices=AllocationPolicy.choices, default=AllocationPolicy.FINISH_STARTED
     )
+    max_per_annotator = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="Answers one annotator may give in all.",
+    )
+    max_per_annotator_per_day = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="Answers one annotator may give on one day (UTC).",
+    )
+    skip_ways = ArrayField(
+        models.CharField(max_length=10, choices=SkipWay.choices),
+        default=default_skip_ways,
+        size=len(SkipWay),
+        help_text="Where a skipped task may go; the first unless the annotator chooses.",
+    )
+    gold_rate = models.FloatField(
+        default=0.0,
+        validators=[MinValueValidator(0.0), MaxValueValidator(MAX_CHECK_RATE)],
+        help_text="Share of an annotator's tasks that are gold tasks.",
+    )
+    attention_rate = models.FloatField(
+        default=0.0,
+        validators=[MinValueValidator(0.0), MaxValueValidator(MAX_CHECK_RATE)],
+        help_text="Share of an annotator's tasks that are attention checks.",
+    )
+    gold_minimum_accuracy = models.FloatField(
+        null=True, blank=True, validators=_SHARE, help_text="Who falls under it is paused."
+    )
+    gold_minimum_answers = models.PositiveSmallIntegerField(
+        default=10,
+        validators=[MinValueValidator(1)],
+        help_text="Checks answered before anybody is judged by them.",
+    )
+    qualification_pass_mark = models.FloatField(
+        null=True,
+        blank=True,
+        validators=_SHARE,
+        help_text="Mean score of the qualification tasks that lets an annotator rank; null: none is asked.",
+    )
+    qualification_attempts = models.PositiveSmallIntegerField(
+        default=2, validators=[MinValueValidator(1), MaxValueValidator(MAX_QUALIFICATION_ATTEMPTS)]
+    )
+    mixing_seed = models.UUIDField(
+        default=uuid.uuid4,
+        db_default=RandomUUID(),
+        editable=False,
+        help_text="Decides which of an annotator's tasks are checks. Secret: with it they could be foretold.",
+    )
     state = models.CharField(max_length=10, choices=State.choices, default=State.ACTIVE)
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -94,6 +167,11 @@ class Project(models.Model):
             models.CheckConstraint(
                 condition=Q(lease_seconds__gte=MIN_LEASE_SECONDS, lease_seconds__lte=MAX_LEASE_SECONDS),
                 name="project_lease_in_bounds",
+            ),
+            models.CheckConstraint(
+                condition=Q(gold_rate__gte=0, attention_rate__gte=0)
+                & Q(gold_rate__lte=MAX_CHECK_RATE - F("attention_rate")),
+                name="project_is_not_mostly_checks",
             ),
         ]
 
@@ -119,6 +197,18 @@ class Membership(models.Model):
     user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="memberships")
     role = models.CharField(max_length=10, choices=Role.choices)
     state = models.CharField(max_length=10, choices=State.choices, default=State.ACTIVE)
+    paused_reason = models.CharField(
+        max_length=500, blank=True, db_default="", help_text="Told to the paused member."
+    )
+    # Checks answered before a manager let a paused annotator go on are forgiven.
+    judged_since = models.DateTimeField(null=True, blank=True)
+    qualified_at = models.DateTimeField(null=True, blank=True)
+    qualification_attempt = models.PositiveSmallIntegerField(
+        default=1, db_default=1, help_text="The one they are in, or would begin."
+    )
+    extra_attempts = models.PositiveSmallIntegerField(
+        default=0, db_default=0, help_text="Granted by a manager beyond the project's number."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = MembershipQuerySet.as_manager()
@@ -128,3 +218,26 @@ class Membership(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user_id} is {self.role} in {self.project_id}"
+
+
+class Desk(models.Model):
+    """What an annotator has done in a project, in numbers: a claim that counted would cost more the longer
+    somebody works. Kept by trigger from the assignments; nothing else writes it."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, db_default=RandomUUID(), editable=False)
+    project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="desks", db_index=False)
+    annotator = models.ForeignKey(User, on_delete=models.PROTECT, related_name="desks")
+    answered = models.PositiveIntegerField(
+        default=0, help_text="Tasks answered, checks among them, qualification left out."
+    )
+    day = models.DateField(help_text="Of the newest of these answers, UTC.")
+    answered_on_day = models.PositiveIntegerField(default=0)
+    skipped = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["project", "annotator"], name="one_desk_per_annotator")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.annotator_id} in {self.project_id}: {self.answered} answered"

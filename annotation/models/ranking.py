@@ -7,6 +7,7 @@ from django.db.models.functions import Greatest, Least
 
 from annotation.ids import uuid7
 from annotation.models.content import Prompt, Response
+from annotation.models.form import FormVersion
 from annotation.models.oversight import not_excluded
 from annotation.models.people import User
 from annotation.models.project import Project
@@ -69,13 +70,32 @@ class Ranking(models.Model):
         help_text="review: a reviewer's deciding ranking, made in sight of the others'.",
     )
     shown_order = ArrayField(models.UUIDField(), help_text="Response ids as they were shown, first first.")
-    tiers = models.JSONField(help_text="Lists of response ids, best first; ids in one list are tied.")
+    form_version = models.ForeignKey(
+        FormVersion,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="rankings",
+        db_index=False,
+        help_text="The form that was shown; none where the ranking was imported.",
+    )
+    tiers = models.JSONField(
+        help_text="Lists of response ids, best first; ids in one list are tied. "
+        "Responses that were shown and are in none were left below all of them."
+    )
     strength = models.SmallIntegerField(
         null=True, blank=True, help_text="How much better the first tier is than the second; a form's level."
     )
     ratings = models.JSONField(default=dict, blank=True, help_text="{response id: {scale: value}}")
     flags = models.JSONField(default=dict, blank=True, help_text="{response id: [flag]}")
+    choices = models.JSONField(
+        default=dict, db_default={}, blank=True, help_text="{question about the whole task: choice}"
+    )
+    confidence = models.SmallIntegerField(null=True, blank=True, help_text="One of the form's levels.")
     not_rankable = models.BooleanField(default=False)
+    all_bad = models.BooleanField(
+        default=False, db_default=False, help_text="None is good enough; may stand beside tiers, or alone."
+    )
     comment = models.TextField(blank=True)
     rewrite = models.TextField(null=True, blank=True)  # noqa: DJ001 (null: none was given; "" is a rewrite)
     touched = models.BooleanField(help_text="False: the shown order was sent back as it was.")
@@ -107,8 +127,9 @@ class Ranking(models.Model):
                 fields=["assignment"], condition=Q(supersedes=None), name="one_first_ranking_per_assignment"
             ),
             models.CheckConstraint(
-                condition=Q(not_rankable=True, tiers=[]) | Q(not_rankable=False) & ~Q(tiers=[]),
-                name="ranking_has_tiers_or_is_not_rankable",
+                condition=Q(not_rankable=True, all_bad=False, tiers=[])
+                | Q(not_rankable=False) & (Q(all_bad=True) | ~Q(tiers=[])),
+                name="ranking_has_tiers_or_says_why_not",
             ),
             models.CheckConstraint(
                 condition=Q(source="import", import_key__isnull=False) | Q(annotator__isnull=False),

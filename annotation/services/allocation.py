@@ -25,8 +25,8 @@ log = logging.getLogger(__name__)
 CLAIM_ATTEMPTS = 5
 
 _ORDER: Final = {
-    Project.AllocationPolicy.FIFO: "t.priority DESC, t.id",
-    Project.AllocationPolicy.FINISH_STARTED: "t.priority DESC, (t.open_slots = t.overlap), t.id",
+    Project.AllocationPolicy.FIFO: "t.priority * -1, t.id",
+    Project.AllocationPolicy.FINISH_STARTED: "t.priority * -1, (t.open_slots = t.overlap), t.id",
 }
 
 # held: the lease the annotator has (another tab's, or one that ran out and was not swept yet: its slot is
@@ -46,7 +46,7 @@ WITH held AS (
 ), pick AS (
     SELECT t.id FROM annotation_rankingtask t
     WHERE NOT EXISTS (SELECT FROM held)
-      AND t.project_id = %(project)s AND t.state = 'open' AND t.open_slots > 0
+      AND t.project_id = %(project)s AND t.state = 'open' AND t.open_slots > 0 AND NOT t.reserved
       AND (SELECT a.id FROM annotation_assignment a
             WHERE a.task_id = t.id AND a.annotator_id = %(annotator)s
               AND a.state NOT IN ('expired', 'released')) IS NULL
@@ -61,7 +61,7 @@ WITH held AS (
               FROM annotation_taskresponse s WHERE s.task_id = pick.id),
            now(), now() + make_interval(secs => %(lease)s), 0, '', '', ''
       FROM pick
-    ON CONFLICT (task_id, annotator_id) DO UPDATE SET
+    ON CONFLICT (task_id, annotator_id, attempt) DO UPDATE SET
         state = 'leased', token = EXCLUDED.token,
         leased_at = EXCLUDED.leased_at, expires_at = EXCLUDED.expires_at
     WHERE a.state IN ('expired', 'released')

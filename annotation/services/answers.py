@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from annotation.answer_form import AnswerForm
+from annotation.answer_form import AnswerForm, Level
+from annotation.pairs import unranked_of
 from config.problems import FieldProblem
 
 MAX_COMMENT_CHARACTERS = 10_000
@@ -19,13 +20,19 @@ MAX_DURATION_MS = 7 * 24 * 3600 * 1000
 
 @dataclass(frozen=True)
 class Answer:
-    """What an annotator says about one task; tiers, and the keys of ratings and flags, are response ids."""
+    """What an annotator says about one task; tiers, and the keys of ratings and flags, are response ids.
+
+    Where the form asks for the best few only, shown responses in no tier were left below all of them.
+    """
 
     tiers: Sequence[Sequence[UUID]] = ()
     strength: int | None = None
     ratings: Mapping[UUID, Mapping[str, int]] = field(default_factory=dict)
     flags: Mapping[UUID, Sequence[str]] = field(default_factory=dict)
+    choices: Mapping[str, str] = field(default_factory=dict)
+    confidence: int | None = None
     not_rankable: bool = False
+    all_bad: bool = False
     comment: str = ""
     rewrite: str | None = None
     touched: bool = False
@@ -38,7 +45,10 @@ class Answer:
             "strength": self.strength,
             "ratings": {str(response): dict(given) for response, given in self.ratings.items()},
             "flags": {str(response): list(given) for response, given in self.flags.items()},
+            "choices": dict(self.choices),
+            "confidence": self.confidence,
             "not_rankable": self.not_rankable,
+            "all_bad": self.all_bad,
             "comment": self.comment,
             "rewrite": self.rewrite,
             "touched": self.touched,
@@ -56,22 +66,43 @@ class Answer:
 
 
 def problems_of(answer: Answer, *, form: AnswerForm, shown: Sequence[UUID]) -> list[FieldProblem]:
-    """Every way in which `answer` doesn't fit the form and the responses that were shown; empty: it fits."""
+    """Every way in which `answer` doesn't fit the form and the responses that were shown; empty: it fits.
+
+    "These can't be ranked" answers for the whole task: nothing else is required then.
+    """
     return [
+        *_verdicts(answer, form),
         *_tiers(answer, form, shown),
-        *_strength(answer, form),
+        *_strength(answer, form, shown),
         *_ratings(answer, form, shown),
         *_flags(answer, form, shown),
+        *_choices(answer, form),
+        *_confidence(answer, form),
         *_texts(answer, form),
     ]
 
 
+def _verdicts(answer: Answer, form: AnswerForm) -> Iterator[FieldProblem]:
+    if answer.not_rankable and not form.not_rankable:
+        yield FieldProblem("not_rankable", "This project asks for a ranking of every task.")
+    if answer.all_bad and form.all_bad is None:
+        yield FieldProblem("all_bad", "This project doesn't ask whether all are bad.")
+    elif answer.all_bad and answer.not_rankable:
+        yield FieldProblem("all_bad", "These can't be ranked, the answer says; say one of the two.")
+
+
 def _tiers(answer: Answer, form: AnswerForm, shown: Sequence[UUID]) -> Iterator[FieldProblem]:
     if answer.not_rankable:
-        if not form.not_rankable:
-            yield FieldProblem("not_rankable", "This project asks for a ranking of every task.")
         if answer.tiers:
             yield FieldProblem("tiers", "These can't be ranked, the answer says; then it has no tiers.")
+        return
+    order = form.all_bad.order if answer.all_bad and form.all_bad else "asked"
+    if order == "none":
+        if answer.tiers:
+            yield FieldProblem("tiers", "All are bad, the answer says; this project then takes no tiers.")
+        return
+    if order == "tied" and (len(answer.tiers) != 1 or set(answer.tiers[0]) != set(shown)):
+        yield FieldProblem("tiers", "All are bad, the answer says; then all of them stand in one tier.")
         return
     seen: set[UUID] = set()
     for row, tier in enumerate(answer.tiers):
@@ -91,20 +122,29 @@ def _tiers(answer: Answer, form: AnswerForm, shown: Sequence[UUID]) -> Iterator[
                     f"tiers.{row}.{column}", f"The response {response} is there more than once."
                 )
             seen.add(response)
-    if missing := [str(response) for response in shown if response not in seen]:
-        yield FieldProblem("tiers", f"Not ranked: {', '.join(missing)}.")
+    missing = [str(response) for response in shown if response not in seen]
+    if form.top_k is None:
+        if missing:
+            yield FieldProblem("tiers", f"Not ranked: {', '.join(missing)}.")
+        return
+    ranked, wanted = len(shown) - len(missing), form.top_k
+    if ranked < wanted.at_least:
+        yield FieldProblem("tiers", f"{ranked} are ranked; this project wants at least {wanted.at_least}.")
+    elif ranked > wanted.at_most:
+        yield FieldProblem("tiers", f"{ranked} are ranked; this project wants at most {wanted.at_most}.")
 
 
-def _strength(answer: Answer, form: AnswerForm) -> Iterator[FieldProblem]:
+def _strength(answer: Answer, form: AnswerForm, shown: Sequence[UUID]) -> Iterator[FieldProblem]:
+    better_than_others = len(answer.tiers) + bool(unranked_of(shown, answer.tiers)) > 1
     if answer.strength is None:
+        if form.strength and form.strength.required and better_than_others:
+            yield FieldProblem("strength", "Say how much better the best is.")
         return
     if form.strength is None:
         yield FieldProblem("strength", "This project doesn't ask how much better.")
-        return
-    levels = [level.value for level in form.strength.levels]
-    if answer.strength not in levels:
-        yield FieldProblem("strength", f"{answer.strength} is not one of {', '.join(map(str, levels))}.")
-    elif len(answer.tiers) < 2:
+    elif reason := _not_among(form.strength.levels, answer.strength):
+        yield FieldProblem("strength", reason)
+    elif not better_than_others:
         yield FieldProblem("strength", "Nothing is ranked above anything else; leave the strength out.")
 
 
@@ -120,6 +160,12 @@ def _ratings(answer: Answer, form: AnswerForm, shown: Sequence[UUID]) -> Iterato
             elif not scale.min <= value <= scale.max:
                 reason = f"{value} is outside {scale.min} to {scale.max}."
                 yield FieldProblem(f"ratings.{response}.{name}", reason)
+    required = [scale for scale in form.ratings if scale.required and not answer.not_rankable]
+    for response in shown:
+        for scale in required:
+            if scale.name not in answer.ratings.get(response, {}):
+                reason = f"Rate this response: {scale.label}."
+                yield FieldProblem(f"ratings.{response}.{scale.name}", reason)
 
 
 def _flags(answer: Answer, form: AnswerForm, shown: Sequence[UUID]) -> Iterator[FieldProblem]:
@@ -134,8 +180,27 @@ def _flags(answer: Answer, form: AnswerForm, shown: Sequence[UUID]) -> Iterator[
                 yield FieldProblem(f"flags.{response}.{index}", f"The flag {name} is there more than once.")
 
 
-def _unknown(what: str, known: Sequence[str]) -> str:
-    return f"There is no such {what}; known: {', '.join(known) or 'none'}."
+def _choices(answer: Answer, form: AnswerForm) -> Iterator[FieldProblem]:
+    questions = {question.name: question for question in form.questions}
+    for name, choice in answer.choices.items():
+        question = questions.get(name)
+        if question is None:
+            yield FieldProblem(f"choices.{name}", _unknown("question", list(questions)))
+        elif choice not in (known := [each.name for each in question.choices]):
+            yield FieldProblem(f"choices.{name}", _unknown("choice", known))
+    for question in form.questions:
+        if question.required and not answer.not_rankable and question.name not in answer.choices:
+            yield FieldProblem(f"choices.{question.name}", f"Answer this question: {question.label}")
+
+
+def _confidence(answer: Answer, form: AnswerForm) -> Iterator[FieldProblem]:
+    if answer.confidence is None:
+        if form.confidence and form.confidence.required and not answer.not_rankable:
+            yield FieldProblem("confidence", "Say how sure you are.")
+    elif form.confidence is None:
+        yield FieldProblem("confidence", "This project doesn't ask how sure you are.")
+    elif reason := _not_among(form.confidence.levels, answer.confidence):
+        yield FieldProblem("confidence", reason)
 
 
 def _texts(answer: Answer, form: AnswerForm) -> Iterator[FieldProblem]:
@@ -143,9 +208,20 @@ def _texts(answer: Answer, form: AnswerForm) -> Iterator[FieldProblem]:
         ("comment", answer.comment, form.comment, MAX_COMMENT_CHARACTERS),
         ("rewrite", answer.rewrite or "", form.rewrite, MAX_REWRITE_CHARACTERS),
     ):
-        if text and not asked:
+        if text and asked is None:
             yield FieldProblem(name, f"This project doesn't ask for a {name}.")
         elif len(text) > limit:
             yield FieldProblem(name, f"{len(text)} characters are more than {limit}.")
+        elif asked and asked.required and not text.strip() and not answer.not_rankable:
+            yield FieldProblem(name, f"This is asked for: {asked.label}")
     if answer.duration_ms is not None and not 0 <= answer.duration_ms <= MAX_DURATION_MS:
         yield FieldProblem("duration_ms", f"{answer.duration_ms} is outside 0 to {MAX_DURATION_MS} (a week).")
+
+
+def _unknown(what: str, known: Sequence[str]) -> str:
+    return f"There is no such {what}; known: {', '.join(known) or 'none'}."
+
+
+def _not_among(levels: Sequence[Level], value: int) -> str:
+    known = [level.value for level in levels]
+    return "" if value in known else f"{value} is not one of {', '.join(map(str, known))}."

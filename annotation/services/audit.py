@@ -1,4 +1,4 @@
-"""Reading the audit log. Writing it is the database's: see migrations/0009."""
+"""Reading the audit log. Writing it is the database's: see migrations/0012."""
 
 from __future__ import annotations
 

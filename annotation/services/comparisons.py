@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
-from annotation.pairs import comparisons_of
+from annotation.pairs import comparisons_of, unranked_of
 from annotation.services.bulk import insert_rows
 
 
@@ -16,6 +16,7 @@ class RankedTask(NamedTuple):
     ranking_id: UUID
     project_id: UUID
     prompt_id: UUID
+    shown: Sequence[UUID]
     tiers: Sequence[Sequence[UUID]]
     strength: int | None
 
@@ -25,7 +26,7 @@ def insert_comparisons(ranked: Iterable[RankedTask]) -> int:
     rows = [
         (item.ranking_id, item.project_id, item.prompt_id, *pair)
         for item in ranked
-        for pair in comparisons_of(item.tiers, item.strength)
+        for pair in comparisons_of(item.tiers, item.strength, unranked_of(item.shown, item.tiers))
     ]
     kinds = {
         "ranking_id": "uuid",

@@ -16,12 +16,14 @@ from uuid import UUID
 
 from django.db import connection, transaction
 
+from annotation.answer_form import Span
 from annotation.ids import uuid7
 from annotation.models import Project, RankingTask
 from annotation.models.content import Split
 from annotation.models.project import MAX_OVERLAP
 from annotation.models.task import MAX_RESPONSES, MIN_RESPONSES
 from annotation.services.bulk import NOW, insert_rows
+from annotation.services.forms import current_form, lock_content
 from config.problems import FieldProblem, Problem
 
 BATCH_DRAFTS = 1000
@@ -139,9 +141,12 @@ def store_tasks(
         raise Problem(
             "The overlap is out of bounds.", errors=[FieldProblem("overlap", f"It is 1 to {MAX_OVERLAP}.")]
         )
+    lock_content(project)
+    # What is ranked already is a record, whatever a form asks now; what is to be ranked has to fit the form.
+    fits = current_form(project).responses if state == RankingTask.State.OPEN else Span()
     accepted: list[tuple[int, TaskDraft, str, list[str]]] = []
     for index, draft in drafts:
-        if reason := _reason_to_refuse(draft):
+        if reason := _reason_to_refuse(draft) or _reason_not_to_ask(draft, fits):
             counts.refused.append(Refused(index, reason))
             continue
         hashes = [response_hash(response.text, response.model_name) for response in draft.responses]
@@ -152,8 +157,6 @@ def store_tasks(
     if not accepted:
         return []
     with connection.cursor() as cursor:
-        # Two imports of the same content would wait for each other's unique keys in unlike order: a deadlock.
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"content:{project.pk}"])
         prompt_ids, n_prompts = _store_prompts(cursor, project, accepted)
         response_ids, n_responses = _store_responses(cursor, accepted, prompt_ids)
         open_slots = overlap if state == RankingTask.State.OPEN else 0
@@ -326,6 +329,12 @@ def _reason_to_refuse(draft: TaskDraft) -> str | None:
         if gold != list(range(len(draft.responses))) or not all(draft.gold_tiers):
             return "its gold tiers don't name each response once"
     return None
+
+
+def _reason_not_to_ask(draft: TaskDraft, fits: Span) -> str | None:
+    if fits.takes(len(draft.responses)):
+        return None
+    return f"it has {len(draft.responses)} responses; the answer form of this project takes {fits}"
 
 
 def _reason_to_refuse_prompt(messages: Sequence[Mapping[str, str]]) -> str | None:

@@ -31,6 +31,7 @@ from annotation.services.content import (
     analyze_content,
     store_tasks,
 )
+from annotation.services.forms import lock_content
 from config.problems import FieldProblem, Problem
 
 BATCH_RECORDS = 1000
@@ -239,10 +240,8 @@ def _store_or_single_out(
 
 @transaction.atomic
 def _store(project: Project, batch: list[_Numbered], report: ImportReport, options: dict[str, Any]) -> None:
-    with connection.cursor() as cursor:
-        # The lock of store_tasks, taken before any row: two imports of the same prompts, met in unlike order,
-        # would wait for each other.
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"content:{project.pk}"])
+    # Before any row: two imports of the same prompts, met in unlike order, would wait for each other.
+    lock_content(project)
     counts = Counts()
     tasks = [(index, item) for index, item in enumerate(batch) if len(item.record.responses) >= MIN_RESPONSES]
     stored: list[StoredTask] = []
@@ -289,7 +288,14 @@ def _store_rankings(project: Project, batch: list[_Numbered], stored: list[Store
     new_ids = _insert_rankings(project, [draft for _, draft in drafts.values()])
     new = [(index, draft) for index, draft in drafts.values() if draft.id in new_ids]
     insert_comparisons(
-        RankedTask(draft.id, project.pk, draft.stored.prompt_id, _tier_ids(draft), draft.ranking.strength)
+        RankedTask(
+            draft.id,
+            project.pk,
+            draft.stored.prompt_id,
+            draft.stored.response_ids,
+            _tier_ids(draft),
+            draft.ranking.strength,
+        )
         for _, draft in new
     )
     return {index for index, _ in new}

@@ -9,9 +9,11 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
-from annotation.answer_form import DEFAULT_PRESET, PRESETS, AnswerForm
+from annotation.answer_form import AnswerForm
 from annotation.models import Membership, Project, User
 from annotation.models.project import DEFAULT_LEASE_SECONDS, Role
+from annotation.presets import DEFAULT_PRESET, PRESETS
+from annotation.services.forms import lock_content, refuse_what_open_tasks_do_not_fit
 from config.problems import Conflict, FieldProblem, Problem
 
 PASSWORD_BYTES = 12
@@ -70,10 +72,12 @@ def create_project(
     return project
 
 
+@transaction.atomic
 def update_project(*, project: Project, changes: Mapping[str, Any]) -> Project:
     """Applies `changes` (names in CHANGEABLE) all together or, with a Problem, not at all.
 
-    The overlap holds for tasks made from now on; those already there keep theirs.
+    The overlap holds for tasks made from now on; those already there keep theirs. A new form holds from the
+    next lease on: who has a task open answers what they were shown. Every open task must fit it.
     """
     if unknown := sorted(set(changes) - CHANGEABLE):
         raise Problem(
@@ -81,7 +85,12 @@ def update_project(*, project: Project, changes: Mapping[str, Any]) -> Project:
             errors=[FieldProblem(name, "This is not a setting of a project.") for name in unknown],
         )
     for field, value in changes.items():
-        setattr(project, field, AnswerForm.from_json(value).to_json() if field == "form" else value)
+        if field == "form":
+            form = AnswerForm.from_json(value)
+            lock_content(project)
+            refuse_what_open_tasks_do_not_fit(project, form)
+            value = form.to_json()
+        setattr(project, field, value)
     _validated(project)
     project.save(update_fields=list(changes))
     return project

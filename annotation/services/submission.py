@@ -12,11 +12,11 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 from psycopg.errors import UniqueViolation
 
-from annotation.answer_form import AnswerForm
 from annotation.models import Assignment, Ranking
 from annotation.services.allocation import LeaseLost
 from annotation.services.answers import Answer, problems_of
 from annotation.services.comparisons import RankedTask, insert_comparisons
+from annotation.services.forms import form_of
 from config.problems import Conflict, FieldProblem, Problem
 
 MAX_DRAFT_CHARACTERS = 300_000
@@ -110,7 +110,8 @@ def revise_ranking(
 
 
 def _refuse_what_does_not_fit(answer: Answer, assignment: Assignment) -> None:
-    form = AnswerForm.from_json(assignment.project.form)
+    """By the form that was shown: the project's may have changed since."""
+    form = form_of(assignment.form_version)
     if errors := problems_of(answer, form=form, shown=assignment.shown_order):
         raise Problem("The answer doesn't fit what was shown.", errors=errors)
 
@@ -123,6 +124,7 @@ def _store(assignment: Assignment, answer: Answer, source: str, supersedes: Rank
         annotator_id=assignment.annotator_id,
         source=source,
         shown_order=assignment.shown_order,
+        form_version_id=assignment.form_version_id,
         supersedes=supersedes,
         **answer.to_json(),
     )
@@ -130,6 +132,7 @@ def _store(assignment: Assignment, answer: Answer, source: str, supersedes: Rank
         ranking_id=ranking.pk,
         project_id=assignment.project_id,
         prompt_id=assignment.task.prompt_id,
+        shown=assignment.shown_order,
         tiers=answer.tiers,
         strength=answer.strength,
     )

@@ -6,10 +6,18 @@ P(i beats j) = 1 / (1 + exp(s_j − s_i)); Bradley & Terry, "Rank analysis of in
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from annotation.statistics.intervals import (
+    LEVEL,
+    MAX_GROUP_CELLS,
+    MAX_GROUPS,
+    MIN_GROUPS,
+    percentiles,
+)
 
 MAX_ITERATIONS = 200
 TOLERANCE = 1e-9
@@ -66,13 +74,14 @@ def fit_with_intervals(
     *,
     prior: float,
     samples: int = 200,
-    level: float = 0.95,
+    level: float = LEVEL,
     seed: int = 0,
 ) -> Intervals:
     """Strengths with percentile bootstrap intervals (Efron 1979), resampling single comparisons.
 
     wins: (M, M), wins[i, j] times that i beat j. ties: (M, M), symmetric, ties[i, j] times that i and j tied;
-    the diagonals are ignored. Same seed, same intervals.
+    the diagonals are ignored. Same seed, same intervals. For comparisons that come several to a task, so that
+    they aren't independent, draw whole tasks with :func:`resampled` instead.
     """
     wins, ties = np.asarray(wins), np.asarray(ties)
     if wins.ndim != 2 or wins.shape != ties.shape or (ties != ties.T).any():
@@ -82,20 +91,96 @@ def fit_with_intervals(
     upper = np.triu(ties, k=1)
     cells = np.concatenate([off_diagonal.ravel(), upper.ravel()])
     total = int(cells.sum())
-    strength = fit(_half_ties(off_diagonal, upper), prior=prior)
+    strength = fit(half_ties(off_diagonal, upper + upper.T), prior=prior)
     if total == 0:
         return Intervals(strength, strength.copy(), strength.copy())
     drawn = np.random.default_rng(seed).multinomial(total, cells / total, size=samples)
     drawn_wins, drawn_ties = (part.reshape(samples, models, models) for part in np.split(drawn, 2, axis=1))
-    resampled = fit(_half_ties(drawn_wins, drawn_ties), prior=prior)
-    tail = (1 - level) / 2
-    low, high = np.quantile(resampled, [tail, 1 - tail], axis=0)
+    drawn_ties = drawn_ties + np.swapaxes(drawn_ties, -1, -2)
+    low, high = percentiles(fit(half_ties(drawn_wins, drawn_ties), prior=prior), level=level)
     return Intervals(strength, low, high)
 
 
-def _half_ties(wins: NDArray[np.int64], upper_ties: NDArray[np.int64]) -> NDArray[np.float64]:
-    both_ways: NDArray[np.float64] = wins + 0.5 * (upper_ties + np.swapaxes(upper_ties, -1, -2))
+class Table(NamedTuple):
+    """Comparisons of M models: `wins[..., i, j]` times that i beat j, `ties` symmetric; diagonals are 0."""
+
+    wins: NDArray[np.float64]
+    ties: NDArray[np.float64]
+
+
+def table_of(
+    preferred: NDArray[np.int64],
+    other: NDArray[np.int64],
+    is_tie: NDArray[np.bool_],
+    n_models: int,
+) -> Table:
+    """(N,) models 0…M−1 of each comparison → Table of (M, M). A model against itself says nothing."""
+    met = preferred != other
+    cell, tied = (preferred * n_models + other)[met], is_tie[met]
+    wins, one_way = (
+        np.bincount(cell[kind], minlength=n_models**2).reshape(n_models, n_models).astype(np.float64)
+        for kind in (~tied, tied)
+    )
+    return Table(wins, one_way + one_way.T)
+
+
+def resampled(
+    preferred: NDArray[np.int64],
+    other: NDArray[np.int64],
+    is_tie: NDArray[np.bool_],
+    clusters: NDArray[np.int64],
+    n_models: int,
+    *,
+    samples: int,
+    seed: int,
+) -> Table:
+    """Tables (samples, M, M) of bootstrap samples of whole clusters; arguments as in :func:`table_of`.
+
+    clusters: (N,), as a rule the task: the K(K−1)/2 comparisons of a ranking, and the rankings of one task,
+    are about the same few responses. As in `intervals.resampled_totals`, many clusters are dealt into groups.
+    """
+    rng = np.random.default_rng(seed)
+    _, cluster = np.unique(clusters, return_inverse=True)
+    n, cells = int(cluster.max(initial=-1)) + 1, n_models**2
+    groups = min(n, max(MIN_GROUPS, min(MAX_GROUPS, MAX_GROUP_CELLS // max(1, 2 * cells))))
+    group = (rng.permutation(n) % groups)[cluster] if groups < n else cluster
+    at = (group * 2 + is_tie) * cells + preferred * n_models + other
+    met = preferred != other
+    totals = np.bincount(at[met], minlength=groups * 2 * cells).reshape(groups, 2 * cells).astype(np.float64)
+    drawn = (
+        rng.multinomial(groups, np.full(groups, 1 / groups), size=samples)
+        if groups
+        else np.zeros((samples, 0))
+    )
+    found = (drawn.astype(np.float64) @ totals).reshape(samples, 2, n_models, n_models)
+    return Table(found[:, 0], found[:, 1] + np.swapaxes(found[:, 1], -1, -2))
+
+
+def half_ties(wins: NDArray[Any], ties: NDArray[Any]) -> NDArray[np.float64]:
+    """What `fit` takes: a tie (ties symmetric) is half a win each way."""
+    both_ways: NDArray[np.float64] = wins + 0.5 * ties
     return both_ways
+
+
+class Ground(NamedTuple):
+    """What the comparisons can tell apart.
+
+    `group`: (M,) models of one number are joined by comparisons; strengths of unlike groups can't be compared
+    at all, whatever a prior makes of them. `level`: (M,) within a group, models of one number are joined by
+    chains of wins (or ties) in both directions; across levels the better level never lost to the worse one,
+    so how much better it is has no upper bound in the data, only in the prior.
+    """
+
+    group: NDArray[np.int64]
+    level: NDArray[np.int64]
+
+
+def ground_of(wins: NDArray[np.float64]) -> Ground:
+    """wins: (M, M), ties as ½ each way. Ford ("Solution of a ranking problem from binary comparisons", 1957):
+    the maximum exists and is unique where all models are of one level."""
+    beats = np.asarray(wins) > 0
+    forward = _reach(beats)
+    return Ground(_classes(_reach(beats | beats.T)), _classes(forward & forward.T))
 
 
 def _sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -104,8 +189,20 @@ def _sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _strongly_connected(wins: NDArray[np.float64]) -> bool:
-    """Whether from every model a chain of wins leads to every other (Ford 1957: then the maximum exists)."""
-    reach = (wins > 0) | np.eye(wins.shape[-1], dtype=bool)
-    for _ in range(max(1, int(np.ceil(np.log2(max(2, wins.shape[-1])))))):
-        reach = np.matmul(reach.astype(np.float64), reach.astype(np.float64)) > 0
-    return bool(reach.all())
+    """Whether from every model a chain of wins leads to every other."""
+    return bool(_reach(wins > 0).all())
+
+
+def _reach(steps: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(..., M, M) whether j can be reached from i, i from i included."""
+    size = steps.shape[-1]
+    reach: NDArray[np.bool_] = steps | np.eye(size, dtype=bool)
+    for _ in range(max(1, int(np.ceil(np.log2(max(2, size)))))):
+        reach = np.matmul(reach.astype(np.float32), reach.astype(np.float32)) > 0
+    return reach
+
+
+def _classes(together: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Numbers 0, 1, … of the classes of an equivalence (M, M), in order of their first member."""
+    _, number = np.unique(together.argmax(axis=1), return_inverse=True)
+    return number.astype(np.int64)

@@ -5,7 +5,8 @@ from uuid import UUID
 
 import pytest
 
-from annotation.answer_form import PRESETS, AnswerForm
+from annotation.answer_form import AnswerForm
+from annotation.presets import PRESETS
 from annotation.services.answers import Answer, problems_of
 from config.problems import Problem
 
@@ -15,10 +16,10 @@ FORM = AnswerForm.from_json(
         "strength": {"levels": [{"value": 1, "label": "slightly"}, {"value": 2, "label": "much"}]},
         "ratings": [{"name": "helpful", "label": "Helpful", "min": 0, "max": 4}],
         "flags": [{"name": "unsafe", "label": "Unsafe"}],
-        "rewrite": True,
+        "rewrite": {"label": "A better answer"},
     }
 )
-BARE = AnswerForm(ties=False, not_rankable=False, comment=False)
+BARE = AnswerForm(ties=False, not_rankable=False, comment=None)
 WHOLE = Answer(
     tiers=[[B], [A, C]],
     strength=2,

@@ -172,7 +172,7 @@ def test_a_claim_is_one_statement(
 
 
 @pytest.mark.parametrize(
-    ("policy", "index"), [("fifo", "task_claim_fifo"), ("finish_started", "task_claim_finish_started")]
+    ("policy", "index"), [("fifo", "task_queue_fifo"), ("finish_started", "task_queue_finish_started")]
 )
 def test_the_partial_index_serves_the_claim(
     project: Project, add_tasks: AddTasks, alice: User, policy: str, index: str

@@ -7,8 +7,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
-from annotation.answer_form import PRESETS
 from annotation.models import Membership, Project, RankingTask, User
+from annotation.presets import PRESETS
 from annotation.services.projects import add_member, create_project, create_user
 from config.problems import Conflict, Problem
 from tests.annotation.answering import next_of, send, wrong_fields

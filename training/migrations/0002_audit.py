@@ -1,4 +1,4 @@
-"""Runs, models and loops in the audit log (annotation's migration 0009): who launched, cancelled, promoted."""
+"""Runs, models and loops in the audit log (annotation's migration 0012): who launched, cancelled, promoted."""
 
 from django.db import migrations
 
@@ -28,6 +28,6 @@ SELECT rankloop_audit_table_no_more('training_loop');
 
 
 class Migration(migrations.Migration):
-    dependencies = [("training", "0001_initial"), ("annotation", "0009_audit")]
+    dependencies = [("training", "0001_initial"), ("annotation", "0012_audit")]
 
     operations = [migrations.RunSQL(ATTACH, DETACH)]

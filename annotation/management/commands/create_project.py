@@ -4,8 +4,8 @@ from argparse import ArgumentParser
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from annotation.answer_form import DEFAULT_PRESET, PRESETS
 from annotation.management.reporting import ReportingCommand
+from annotation.presets import DEFAULT_PRESET, PRESETS
 from annotation.services.projects import create_project
 
 

@@ -636,6 +636,28 @@ export interface components {
          * @enum {string}
          */
         ActionEnum: "insert" | "update" | "delete" | "truncate";
+        AllBad: {
+            label: string;
+            /**
+             * @description What becomes of the order when all are bad.
+             *
+             *     * `asked` - asked
+             *     * `none` - none
+             *     * `tied` - tied
+             */
+            order: components["schemas"]["OrderEnum"];
+        };
+        AllBadRequest: {
+            label: string;
+            /**
+             * @description What becomes of the order when all are bad.
+             *
+             *     * `asked` - asked
+             *     * `none` - none
+             *     * `tied` - tied
+             */
+            order: components["schemas"]["OrderEnum"];
+        };
         /**
          * @description * `finish_started` - Finish Started
          *     * `fifo` - Fifo
@@ -655,7 +677,7 @@ export interface components {
             median_seconds: number | null;
         };
         AnswerRequest: {
-            /** @description Response ids, best first; those in one tier are tied. */
+            /** @description Response ids, best first; those in one tier are tied. Where the form asks for the best few only, the others are left out. */
             tiers?: string[][];
             strength?: number | null;
             ratings?: {
@@ -666,8 +688,15 @@ export interface components {
             flags?: {
                 [key: string]: string[];
             };
+            /** @description {question: choice} */
+            choices?: {
+                [key: string]: string;
+            };
+            confidence?: number | null;
             /** @default false */
             not_rankable?: boolean;
+            /** @default false */
+            all_bad?: boolean;
             /** @default  */
             comment?: string;
             rewrite?: string | null;
@@ -688,6 +717,7 @@ export interface components {
             task: components["schemas"]["TaskShown"];
             /** @description In the order to show them in. */
             responses: components["schemas"]["ResponseShown"][];
+            /** @description What is asked of this task, whatever the project asks by now. */
             form: components["schemas"]["Form"];
             draft: {
                 [key: string]: unknown;
@@ -739,31 +769,41 @@ export interface components {
         DraftVersion: {
             version: number;
         };
-        FlagChoice: {
-            name: string;
-            label: string;
-        };
-        FlagChoiceRequest: {
-            name: string;
-            label: string;
-        };
         Form: {
+            /** @description How many responses a task of this form shows. */
+            responses: components["schemas"]["ResponseSpan"];
             ties: boolean;
-            strength: components["schemas"]["StrengthLevels"] | null;
+            tie_label: string;
+            /** @description Only the best are ranked; null: all are. */
+            top_k: components["schemas"]["TopK"] | null;
+            strength: components["schemas"]["Levels"] | null;
             ratings: components["schemas"]["RatingScale"][];
-            flags: components["schemas"]["FlagChoice"][];
+            flags: components["schemas"]["NamedChoice"][];
+            /** @description About the task as a whole. */
+            questions: components["schemas"]["Question"][];
+            confidence: components["schemas"]["Levels"] | null;
             not_rankable: boolean;
-            comment: boolean;
-            rewrite: boolean;
+            all_bad: components["schemas"]["AllBad"] | null;
+            comment: components["schemas"]["TextAsked"] | null;
+            rewrite: components["schemas"]["TextAsked"] | null;
         };
         FormRequest: {
+            /** @description How many responses a task of this form shows. */
+            responses: components["schemas"]["ResponseSpanRequest"];
             ties: boolean;
-            strength: components["schemas"]["StrengthLevelsRequest"] | null;
+            tie_label: string;
+            /** @description Only the best are ranked; null: all are. */
+            top_k: components["schemas"]["TopKRequest"] | null;
+            strength: components["schemas"]["LevelsRequest"] | null;
             ratings: components["schemas"]["RatingScaleRequest"][];
-            flags: components["schemas"]["FlagChoiceRequest"][];
+            flags: components["schemas"]["NamedChoiceRequest"][];
+            /** @description About the task as a whole. */
+            questions: components["schemas"]["QuestionRequest"][];
+            confidence: components["schemas"]["LevelsRequest"] | null;
             not_rankable: boolean;
-            comment: boolean;
-            rewrite: boolean;
+            all_bad: components["schemas"]["AllBadRequest"] | null;
+            comment: components["schemas"]["TextAskedRequest"] | null;
+            rewrite: components["schemas"]["TextAskedRequest"] | null;
         };
         /**
          * @description * `hh-rlhf` - hh-rlhf
@@ -828,6 +868,22 @@ export interface components {
         LeaseTokenRequest: {
             /** Format: uuid */
             token: string;
+        };
+        Level: {
+            value: number;
+            label: string;
+        };
+        LevelRequest: {
+            value: number;
+            label: string;
+        };
+        Levels: {
+            levels: components["schemas"]["Level"][];
+            required: boolean;
+        };
+        LevelsRequest: {
+            levels: components["schemas"]["LevelRequest"][];
+            required: boolean;
         };
         LineError: {
             line: number;
@@ -917,6 +973,14 @@ export interface components {
             id: string;
             name: string;
         };
+        NamedChoice: {
+            name: string;
+            label: string;
+        };
+        NamedChoiceRequest: {
+            name: string;
+            label: string;
+        };
         NewMemberRequest: {
             username: string;
             role: components["schemas"]["Role"];
@@ -943,6 +1007,13 @@ export interface components {
         };
         /** @enum {unknown} */
         NullEnum: null;
+        /**
+         * @description * `asked` - asked
+         *     * `none` - none
+         *     * `tied` - tied
+         * @enum {string}
+         */
+        OrderEnum: "asked" | "none" | "tied";
         PaginatedAuditEntryList: {
             /**
              * Format: uri
@@ -1110,6 +1181,18 @@ export interface components {
             n_pairs: number;
             annotators: components["schemas"]["AnnotatorAgreement"][];
         };
+        Question: {
+            name: string;
+            label: string;
+            choices: components["schemas"]["NamedChoice"][];
+            required: boolean;
+        };
+        QuestionRequest: {
+            name: string;
+            label: string;
+            choices: components["schemas"]["NamedChoiceRequest"][];
+            required: boolean;
+        };
         RankingId: {
             /** Format: uuid */
             id: string;
@@ -1119,12 +1202,18 @@ export interface components {
             label: string;
             min: number;
             max: number;
+            required: boolean;
+            /** @description What some or all of the steps mean. */
+            points: components["schemas"]["Level"][];
         };
         RatingScaleRequest: {
             name: string;
             label: string;
             min: number;
             max: number;
+            required: boolean;
+            /** @description What some or all of the steps mean. */
+            points: components["schemas"]["LevelRequest"][];
         };
         RecipeKind: {
             title: string;
@@ -1147,6 +1236,14 @@ export interface components {
             /** Format: uuid */
             id: string;
             text: string;
+        };
+        ResponseSpan: {
+            min: number;
+            max: number;
+        };
+        ResponseSpanRequest: {
+            min: number;
+            max: number;
         };
         /**
          * @description * `annotator` - Annotator
@@ -1294,22 +1391,8 @@ export interface components {
             /** Format: double */
             high: number;
         };
-        StrengthLevel: {
-            value: number;
-            label: string;
-        };
-        StrengthLevelRequest: {
-            value: number;
-            label: string;
-        };
-        StrengthLevels: {
-            levels: components["schemas"]["StrengthLevel"][];
-        };
-        StrengthLevelsRequest: {
-            levels: components["schemas"]["StrengthLevelRequest"][];
-        };
         SubmissionRequest: {
-            /** @description Response ids, best first; those in one tier are tied. */
+            /** @description Response ids, best first; those in one tier are tied. Where the form asks for the best few only, the others are left out. */
             tiers?: string[][];
             strength?: number | null;
             ratings?: {
@@ -1320,8 +1403,15 @@ export interface components {
             flags?: {
                 [key: string]: string[];
             };
+            /** @description {question: choice} */
+            choices?: {
+                [key: string]: string;
+            };
+            confidence?: number | null;
             /** @default false */
             not_rankable?: boolean;
+            /** @default false */
+            all_bad?: boolean;
             /** @default  */
             comment?: string;
             rewrite?: string | null;
@@ -1338,6 +1428,22 @@ export interface components {
             /** Format: uuid */
             id: string;
             prompt: components["schemas"]["PromptShown"];
+        };
+        TextAsked: {
+            label: string;
+            required: boolean;
+        };
+        TextAskedRequest: {
+            label: string;
+            required: boolean;
+        };
+        TopK: {
+            at_least: number;
+            at_most: number;
+        };
+        TopKRequest: {
+            at_least: number;
+            at_most: number;
         };
         /** @description RFC 9457 problem details. */
         Problem: {

@@ -1,17 +1,16 @@
 import { describe, expect, it } from "vitest";
-import type { AnswerForm, Assignment } from "@/api/types";
+import type { Assignment } from "@/api/types";
 import { EMPTY_FIELDS, missing, restore, toAnswer, toDraft } from "./answer";
+import { formOf } from "./formFixture";
 import { isTouched, reduce, startRanking } from "./ranking/ranking";
 
-const FORM: AnswerForm = {
-  ties: true,
-  strength: { levels: [{ value: 1, label: "better" }] },
-  ratings: [{ name: "helpful", label: "Helpful", min: 0, max: 4 }],
+const FORM = formOf({
+  strength: { levels: [{ value: 1, label: "better" }], required: false },
+  ratings: [{ name: "helpful", label: "Helpful", min: 0, max: 4, required: false, points: [] }],
   flags: [{ name: "unsafe", label: "Unsafe" }],
-  not_rankable: true,
-  comment: true,
-  rewrite: true,
-};
+  comment: { label: "Comment", required: false },
+  rewrite: { label: "A better answer", required: false },
+});
 const assignment = {
   id: "a",
   token: "t",
@@ -31,7 +30,10 @@ describe("an answer", () => {
       strength: 1,
       ratings: {},
       flags: {},
+      choices: {},
+      confidence: null,
       not_rankable: false,
+      all_bad: false,
       comment: "ok",
       rewrite: null,
       touched: true,

@@ -6,7 +6,10 @@ export type AnswerFields = {
   strength: number | null;
   ratings: Record<string, Record<string, number>>;
   flags: Record<string, string[]>;
+  choices: Record<string, string>;
+  confidence: number | null;
   not_rankable: boolean;
+  all_bad: boolean;
   comment: string;
   rewrite: string | null;
 };
@@ -18,7 +21,10 @@ export const EMPTY_FIELDS: AnswerFields = {
   strength: null,
   ratings: {},
   flags: {},
+  choices: {},
+  confidence: null,
   not_rankable: false,
+  all_bad: false,
   comment: "",
   rewrite: null,
 };
@@ -62,6 +68,9 @@ export function restore(assignment: Assignment, draft: unknown): Restored {
       strength: form.strength && typeof saved.strength === "number" ? saved.strength : null,
       ratings: known(saved.ratings as AnswerFields["ratings"] | undefined),
       flags: known(saved.flags as AnswerFields["flags"] | undefined),
+      choices: {},
+      confidence: null,
+      all_bad: false,
       not_rankable: form.not_rankable && saved.not_rankable === true,
       comment: typeof saved.comment === "string" ? saved.comment : "",
       rewrite: form.rewrite && typeof saved.rewrite === "string" ? saved.rewrite : null,

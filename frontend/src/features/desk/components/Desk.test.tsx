@@ -3,17 +3,13 @@ import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { act, cleanup, fireEvent, render, screen, waitFor } from "@testing-library/react";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Answer, Assignment, Project } from "@/api/types";
+import { formOf } from "../formFixture";
 import { Desk } from "./Desk";
 
-const form = {
-  ties: true,
-  strength: null,
-  ratings: [],
+const form = formOf({
   flags: [{ name: "unsafe", label: "Unsafe" }],
-  not_rankable: true,
-  comment: true,
-  rewrite: false,
-};
+  comment: { label: "Comment", required: false },
+});
 const assignment = (overrides: Partial<Assignment> = {}): Assignment => ({
   id: "a1",
   token: "t1",

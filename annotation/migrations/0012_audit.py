@@ -90,9 +90,12 @@ END $$;
 """
 
 AUDITED = {
-    "annotation_project": "",
+    "annotation_project": ", '{mixing_seed}'",
     "annotation_membership": "",
     "annotation_exclusion": "",
+    # An answer closes the reservation: the ranking tells of that.
+    "annotation_reservation": ", '{}', '{open}'",
+    "annotation_formversion": "",
     "annotation_user": ", '{password}', '{last_login}'",
     "annotation_apitoken": ", '{digest}', '{last_used_at}'",
     # The card repeats the row and the file; both stay as they are for ever.
@@ -103,10 +106,11 @@ AUDITED = {
 # here is what somebody decided about a task.
 TASKS = """
 CREATE TRIGGER audit AFTER UPDATE ON annotation_rankingtask FOR EACH ROW
-    WHEN ((OLD.priority, OLD.overlap, OLD.round) IS DISTINCT FROM (NEW.priority, NEW.overlap, NEW.round)
+    WHEN ((OLD.kind, OLD.priority, OLD.overlap, OLD.round)
+            IS DISTINCT FROM (NEW.kind, NEW.priority, NEW.overlap, NEW.round)
         OR OLD.gold_tiers IS DISTINCT FROM NEW.gold_tiers
         OR (OLD.state <> NEW.state AND 'dropped' IN (OLD.state, NEW.state)))
-    EXECUTE FUNCTION rankloop_audit('{}', '{open_slots,answered}');
+    EXECUTE FUNCTION rankloop_audit('{}', '{open_slots,answered,moved_xid}');
 CREATE TRIGGER audit_delete AFTER DELETE ON annotation_rankingtask FOR EACH ROW
     EXECUTE FUNCTION rankloop_audit();
 CREATE TRIGGER audit_truncate AFTER TRUNCATE ON annotation_rankingtask FOR EACH STATEMENT
@@ -139,7 +143,7 @@ DETACH = "".join(f"SELECT rankloop_audit_table_no_more('{table}');\n" for table 
 
 
 class Migration(migrations.Migration):
-    dependencies = [("annotation", "0008_token_scopes")]
+    dependencies = [("annotation", "0011_allocation_triggers")]
 
     operations = [
         migrations.CreateModel(

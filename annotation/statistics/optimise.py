@@ -1,0 +1,74 @@
+"""L-BFGS, for likelihoods with many thousands of parameters. Pure NumPy.
+
+Nocedal & Wright, "Numerical Optimization" (2nd ed. 2006), algorithms 7.4 and 7.5, with Armijo backtracking.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+MEMORY = 10
+MAX_BACKTRACKS = 30
+SUFFICIENT = 1e-4
+
+Vector = NDArray[np.float64]
+
+
+def minimise(
+    function: Callable[[Vector], tuple[float, Vector]],
+    start: Vector,
+    *,
+    scale: Vector,
+    tolerance: float,
+    max_iterations: int,
+) -> Vector:
+    """A local minimum of `function` (value and gradient), from `start`.
+
+    scale: (n,) a guess of the inverse curvature of each parameter, the first step's length. Stops when no
+    scaled gradient is above `tolerance`, a bound on how far each parameter still has to go, or when rounding
+    lets nothing improve. Raises RuntimeError after max_iterations.
+    """
+    x = start.copy()
+    value, gradient = function(x)
+    steps: list[Vector] = []
+    changes: list[Vector] = []
+    for _ in range(max_iterations):
+        if np.abs(gradient * scale).max(initial=0.0) <= tolerance:
+            return x
+        direction = -_two_loops(gradient, steps, changes, scale)
+        slope = float(gradient @ direction)
+        if slope >= 0:
+            steps, changes = [], []
+            direction = -gradient * scale
+            slope = float(gradient @ direction)
+        length = 1.0
+        for _ in range(MAX_BACKTRACKS):
+            candidate = x + length * direction
+            new_value, new_gradient = function(candidate)
+            if new_value <= value + SUFFICIENT * length * slope:
+                break
+            length /= 2
+        else:
+            return x
+        step, change = candidate - x, new_gradient - gradient
+        if float(step @ change) > 1e-12 * float(change @ change):
+            steps, changes = [*steps[1 - MEMORY :], step], [*changes[1 - MEMORY :], change]
+        x, value, gradient = candidate, new_value, new_gradient
+    raise RuntimeError(f"No minimum was found in {max_iterations} steps.")
+
+
+def _two_loops(gradient: Vector, steps: list[Vector], changes: list[Vector], scale: Vector) -> Vector:
+    """The gradient times the approximate inverse Hessian."""
+    q = gradient.copy()
+    weights = []
+    for step, change in zip(reversed(steps), reversed(changes), strict=True):
+        weight = float(step @ q) / float(step @ change)
+        weights.append(weight)
+        q -= weight * change
+    q = q * scale
+    for (step, change), weight in zip(zip(steps, changes, strict=True), reversed(weights), strict=True):
+        q += (weight - float(change @ q) / float(step @ change)) * step
+    return q

@@ -62,7 +62,9 @@ def fit(wins: NDArray[np.float64], *, prior: float = 0.0) -> NDArray[np.float64]
         step = np.linalg.solve(information, gradient[..., None])[..., 0]
         longest = np.abs(step).max(axis=-1, keepdims=True, initial=0.0)
         strengths = strengths + step * np.minimum(1.0, MAX_STEP / np.maximum(longest, MAX_STEP))
-        if longest.max(initial=0.0) < TOLERANCE:
+        # How far all move together is only the prior's to say; below 1e-5 of it that is rounding.
+        apart = np.abs(step - step.mean(axis=-1, keepdims=True))
+        if apart.max(initial=0.0) < TOLERANCE:
             centred: NDArray[np.float64] = strengths - strengths.mean(axis=-1, keepdims=True)
             return centred
     raise RuntimeError(f"Bradley–Terry did not converge in {MAX_ITERATIONS} steps.")
@@ -204,5 +206,6 @@ def _reach(steps: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 def _classes(together: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Numbers 0, 1, … of the classes of an equivalence (M, M), in order of their first member."""
-    _, number = np.unique(together.argmax(axis=1), return_inverse=True)
+    first = together.argmax(axis=1) if len(together) else np.zeros(0, dtype=np.int64)
+    _, number = np.unique(first, return_inverse=True)
     return number.astype(np.int64)

@@ -1,10 +1,21 @@
 from __future__ import annotations
 
+import choix
+import evalica
 import numpy as np
+import pandas as pd
 import pytest
+from crowdkit.aggregation import BradleyTerry as CrowdKit
 from numpy.typing import NDArray
 
-from annotation.statistics.bradley_terry import fit, fit_with_intervals
+from annotation.statistics.bradley_terry import (
+    fit,
+    fit_with_intervals,
+    ground_of,
+    half_ties,
+    resampled,
+    table_of,
+)
 
 
 def _draw(strengths: NDArray[np.float64], games: int, seed: int) -> NDArray[np.int64]:
@@ -99,3 +110,90 @@ def test_nothing_compared_is_all_equal() -> None:
 def test_input_of_a_wrong_shape_or_sign_is_refused(wins: NDArray[np.float64]) -> None:
     with pytest.raises(ValueError, match="wins"):
         fit(wins, prior=0.5)
+
+
+def test_it_equals_choix_evalica_and_crowd_kit() -> None:
+    wins = _draw(np.array([1.2, 0.5, 0.0, -0.6, -1.1]), 80, seed=4)
+    pairs = [(i, j) for i in range(5) for j in range(5) for _ in range(wins[i, j])]
+    ours = fit(wins.astype(np.float64))
+    np.testing.assert_allclose(ours, choix.opt_pairwise(5, pairs), atol=1e-4)
+    np.testing.assert_allclose(ours, choix.ilsr_pairwise(5, pairs), atol=1e-6)
+    xs, ys = zip(*pairs, strict=True)
+    scores = evalica.bradley_terry(xs, ys, [evalica.Winner.X] * len(xs), tolerance=1e-12, limit=5000).scores
+    known = np.log(scores.loc[range(5)].to_numpy())
+    np.testing.assert_allclose(ours, known - known.mean(), atol=1e-4)
+    frame = pd.DataFrame({"worker": 0, "left": xs, "right": ys, "label": xs})
+    # Its own stop compares an array with itself, and comes after two steps; at 0 it never comes.
+    known = np.log(CrowdKit(n_iter=3000, tol=0).fit(frame).scores_.loc[range(5)].to_numpy())
+    np.testing.assert_allclose(ours, known - known.mean(), atol=1e-6)
+
+
+def test_ties_as_half_wins_equal_evalica() -> None:
+    rng = np.random.default_rng(6)
+    preferred, other = rng.integers(0, 4, (2, 600))
+    apart = preferred != other
+    preferred, other, tied = preferred[apart], other[apart], rng.random(600)[apart] < 0.3
+    ours = fit(half_ties(*table_of(preferred, other, tied, 4)))
+    winners = [evalica.Winner.Draw if tie else evalica.Winner.X for tie in tied]
+    scores = evalica.bradley_terry(
+        preferred.tolist(), other.tolist(), winners, tolerance=1e-12, limit=5000
+    ).scores
+    known = np.log(scores.loc[range(4)].to_numpy())
+    np.testing.assert_allclose(ours, known - known.mean(), atol=1e-4)
+
+
+def test_what_can_be_told_apart() -> None:
+    # A and B met both ways; C lost to both and beat nobody; D and E met nobody else; F met nobody at all.
+    wins = np.zeros((6, 6))
+    wins[0, 1] = wins[1, 0] = wins[0, 2] = wins[1, 2] = wins[3, 4] = wins[4, 3] = 1
+    ground = ground_of(wins)
+    assert ground.group.tolist() == [0, 0, 0, 1, 1, 2]
+    assert ground.level.tolist() == [0, 0, 1, 2, 2, 3]
+    assert ground_of(wins[:2, :2]).level.tolist() == [0, 0]
+    assert ground_of(np.zeros((0, 0))).group.tolist() == []
+
+
+def test_whole_tasks_are_drawn() -> None:
+    """Ten copies of each comparison in its task: as wide as one, not √10 narrower."""
+    rng = np.random.default_rng(8)
+    first = rng.random(400) < 0.6
+    preferred, other = np.where(first, 0, 1), np.where(first, 1, 0)
+    none, tasks = np.zeros(400, dtype=bool), np.arange(400)
+    widths = []
+    for copies in (1, 10):
+        drawn = resampled(
+            *(np.repeat(column, copies) for column in (preferred, other, none, tasks)), 2, samples=500, seed=1
+        )
+        assert drawn.wins.sum((1, 2)).mean() == pytest.approx(400 * copies)
+        widths.append(float(fit(half_ties(*drawn), prior=1e-6)[:, 0].std()))
+    assert widths[0] == pytest.approx(widths[1], rel=0.05)
+
+
+def test_intervals_of_many_tasks_hold_the_truth_about_as_often_as_they_say() -> None:
+    truth = np.array([0.8, 0.0, -0.8])
+    held = []
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        # 1,500 tasks of three comparisons, dealt into groups. A task leans, so its comparisons hang together.
+        one, two = np.array([[0, 1], [0, 2], [1, 2]])[rng.integers(0, 3, 1500)].T
+        chance = 1 / (1 + np.exp(truth[two] - truth[one]))
+        lean = rng.random(1500) < 0.5
+        first = np.where(
+            lean[:, None], (rng.random(1500) < chance)[:, None], rng.random((1500, 3)) < chance[:, None]
+        )
+        sides = np.stack(
+            [np.where(first, one[:, None], two[:, None]), np.where(first, two[:, None], one[:, None])]
+        )
+        preferred, other = sides.reshape(2, -1)
+        drawn = resampled(
+            preferred,
+            other,
+            np.zeros(4500, dtype=bool),
+            np.repeat(np.arange(1500), 3),
+            3,
+            samples=150,
+            seed=seed + 500,
+        )
+        low, high = np.quantile(fit(half_ties(*drawn)), [0.025, 0.975], axis=0)
+        held.append((low <= truth) & (truth <= high))
+    assert 0.88 <= np.mean(held) <= 1.0

@@ -2,11 +2,19 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import IO, Any, NoReturn
 
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import JSONParser
+
+from config.problems import FieldProblem, Problem
+
+# Deeper than anything the API takes; a hundred times less than where reading and writing JSON begin to fail.
+MAX_DEPTH = 20
+HALF_A_CHARACTER = re.compile("[\ud800-\udfff]")
 
 
 class TextJSONParser(JSONParser):
@@ -32,7 +40,8 @@ class TextJSONParser(JSONParser):
             raise ParseError("The body is nested too deeply.") from None
         except ValueError as error:
             raise ParseError(f"The body is not JSON: {error}") from None
-        if "\\u" in text:
+        # Only where there can be something to refuse: a walk over the whole body is slower than reading it.
+        if "\\u" in text or text.count("[") + text.count("{") > MAX_DEPTH:
             _refuse_unstorable(data)
         return data
 
@@ -48,11 +57,38 @@ def _finite(digits: str) -> float:
     return value
 
 
-def _refuse_unstorable(data: object) -> None:
+def _refuse_unstorable(body: object) -> None:
     """Unescaped, neither can be there: the decoder refuses control characters, UTF-8 has no surrogates."""
-    try:
-        whole = json.dumps(data, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        raise ParseError("The body holds half a character (a lone surrogate, \\ud800 to \\udfff).") from None
-    if b"\\u0000" in whole.replace(b"\\\\", b""):
-        raise ParseError("The body holds a NUL character (\\u0000), which text can't.")
+    level: list[tuple[str, object]] = [("", body)]
+    for _ in range(MAX_DEPTH):
+        below: list[tuple[str, object]] = []
+        for path, value in level:
+            if isinstance(value, str):
+                _refuse_text(path, value)
+            elif isinstance(value, list):
+                below += [(f"{path}.{index}".lstrip("."), item) for index, item in enumerate(value)]
+            elif isinstance(value, dict):
+                for key, item in value.items():
+                    inner = f"{path}.{key}".lstrip(".")
+                    _refuse_text(inner, key)
+                    below.append((inner, item))
+        level = below
+    if level:
+        raise ParseError(f"The body is nested too deeply: more than {MAX_DEPTH} levels.")
+
+
+def _refuse_text(path: str, text: str) -> None:
+    if "\x00" in text:
+        reason = "It holds a NUL character (\\u0000), which text can't."
+    elif HALF_A_CHARACTER.search(text):
+        reason = "It holds half a character (a lone surrogate, \\ud800 to \\udfff)."
+    else:
+        return
+    # The path may be made of such a text, and goes back to the sender.
+    field = path.replace("\x00", "\\u0000").encode(errors="backslashreplace").decode()
+    raise Problem(
+        f"The body can't be stored. {field}: {reason}",
+        errors=[FieldProblem(field, reason)],
+        status=HTTPStatus.BAD_REQUEST,
+        type="unstorable-text",
+    )

@@ -101,8 +101,9 @@ def _tiers(answer: Answer, form: AnswerForm, shown: Sequence[UUID]) -> Iterator[
         if answer.tiers:
             yield FieldProblem("tiers", "All are bad, the answer says; this project then takes no tiers.")
         return
-    if order == "tied" and (len(answer.tiers) != 1 or set(answer.tiers[0]) != set(shown)):
-        yield FieldProblem("tiers", "All are bad, the answer says; then all of them stand in one tier.")
+    if order == "tied" and [sorted(tier) for tier in answer.tiers] != [sorted(shown)]:
+        yield FieldProblem("tiers", "All are bad, the answer says; then all of them stand in one tier, once.")
+    if order == "tied":
         return
     seen: set[UUID] = set()
     for row, tier in enumerate(answer.tiers):

@@ -6,7 +6,7 @@ import pytest
 from rest_framework.test import APIClient
 
 from annotation.models import Assignment, RankingTask, User
-from tests.annotation.answering import next_of
+from tests.annotation.answering import next_of, wrong_fields
 
 HALF = b'"\\ud83d"'
 
@@ -20,6 +20,7 @@ HALF = b'"\\ud83d"'
         (b'{"draft": {"a": "\\u0000"}}', "NUL"),
         (b'{"draft": {"\\u0000": 1}}', "NUL"),
         (b'{"draft": {"a": ' + HALF + b"}}", "half a character"),
+        (b'{"draft": ' + b'{"a":' * 30 + b"1" + b"}" * 31, "too deeply"),
         (b'{"version": NaN}', "NaN"),
         (b'{"draft": {"a": 1e400}}', "too large"),
         (b'{"version": ' + b"9" * 5000 + b"}", "not JSON"),
@@ -39,6 +40,29 @@ def test_a_body_that_can_not_be_stored_is_refused_with_the_reason(
     assert response["Content-Type"] == "application/problem+json"
     assert reason in response.json()["detail"]
     assert Assignment.objects.get().draft is None
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        (b'{"comment": "a\\u0000b"}', "comment"),
+        (b'{"tiers": [[], ["\\ud800"]]}', "tiers.1.0"),
+        (b'{"ratings": {"x": {"\\udfff": 1}}}', "ratings.x.\\udfff"),
+        (b'{"draft": {"a": {"\\u0000": 1}}}', "draft.a.\\u0000"),
+    ],
+)
+def test_text_that_can_not_be_stored_is_refused_by_field(
+    client_of: Callable[[User | None], APIClient],
+    alice: User,
+    tasks: list[RankingTask],
+    body: bytes,
+    field: str,
+) -> None:
+    desk = client_of(alice)
+    url = f"/api/v1/assignments/{next_of(desk)['id']}/submit"
+    response = desk.post(url, body, content_type="application/json")
+    assert (response.status_code, wrong_fields(response)) == (400, [field])
+    assert Assignment.objects.get().state == "leased"
 
 
 @pytest.mark.parametrize(

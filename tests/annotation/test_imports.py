@@ -14,7 +14,6 @@ from django.db import connection
 
 from annotation.formats import hh
 from annotation.models import Comparison, Project, Prompt, Ranking, RankingTask, Response
-from annotation.pairs import comparisons_of
 from annotation.services import imports
 from annotation.services.imports import ImportReport, import_file
 from annotation.services.projects import create_project
@@ -257,18 +256,6 @@ def test_batches_are_statements_not_rows(wishes: Project, django_assert_max_num_
 def test_the_same_content_in_another_project_is_its_own(wishes: Project) -> None:
     take(wishes, ranked())
     assert take(create_project(slug="others"), ranked()).rankings == 1
-
-
-def test_pairs_of_tiers() -> None:
-    assert comparisons_of([["a"], ["b", "c"], ["d"]], strength=3) == [
-        ("a", "b", False, 3),
-        ("a", "c", False, 3),
-        ("a", "d", False, None),
-        ("b", "c", True, None),
-        ("b", "d", False, None),
-        ("c", "d", False, None),
-    ]
-    assert comparisons_of([]) == []
 
 
 def test_statistics_are_fresh_after_a_bulk_import(wishes: Project, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
+from django.utils.decorators import sync_and_async_middleware
 from django.utils.deprecation import MiddlewareMixin
 from whitenoise.base import WhiteNoise
 from whitenoise.responders import Response, StaticFile
+
+from config.problems import ProblemRenderer, problem_body
 
 # What models write is untrusted: even markup that slipped through the page's sanitiser can't run a script,
 # load an image (a request with the answer in its address) or send a form away. Styles alone may stand inline:
@@ -48,6 +52,27 @@ class SecurityHeaders(MiddlewareMixin):
         for name, value in _HEADERS.items():
             response.headers.setdefault(name, value)
         return response
+
+
+@sync_and_async_middleware
+def storable_query(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
+    """A NUL in a query parameter is refused here, once: whichever view compared it with a column would fail,
+    because Postgres's text holds none. (Bodies: `annotation.api.parsers`.)"""
+
+    def refusal(request: HttpRequest) -> JsonResponse | None:
+        if "%00" not in request.META.get("QUERY_STRING", ""):
+            return None
+        detail = "A query parameter holds a NUL character (%00), which text can't."
+        body = problem_body(status=HTTPStatus.BAD_REQUEST, detail=detail)
+        return JsonResponse(body, status=HTTPStatus.BAD_REQUEST, content_type=ProblemRenderer.media_type)
+
+    if iscoroutinefunction(get_response):
+
+        async def later(request: HttpRequest) -> Any:
+            return refusal(request) or await get_response(request)
+
+        return later
+    return lambda request: refusal(request) or get_response(request)
 
 
 class StaticFiles:

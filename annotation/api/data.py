@@ -93,7 +93,7 @@ class ExportView(APIView):
             OpenApiParameter("format", str, enum=exports.FORMAT_NAMES, default=DEFAULT_FORMAT),
             *(OpenApiParameter(name, str, description=text) for name, text in exports.OPTIONS.items()),
         ],
-        responses={(200, "application/octet-stream"): OpenApiTypes.BINARY},
+        responses={(200, media_type): OpenApiTypes.BINARY for media_type in exports.MEDIA_TYPES},
         tags=["data"],
     )
     def get(self, request: Request, id: UUID) -> StreamingHttpResponse:

@@ -15,6 +15,7 @@ from config.problems import FieldProblem, Problem
 
 PARQUET = "parquet"
 FORMAT_NAMES = tuple(EXPORT_FORMATS)
+MEDIA_TYPES = sorted({format.media_type for format in EXPORT_FORMATS.values()})
 OPTIONS = {
     option.name: f"Of {known.name}: {option.meaning}."
     for known in EXPORT_FORMATS.values()

@@ -20,16 +20,14 @@ from rest_framework.test import APIClient
 from rest_framework.views import APIView
 
 from annotation.api.access import Line, endpoint, lines
-from annotation.models import Project, RankingTask, User
+from annotation.models import Project, User
 from annotation.models.people import Scope
 from annotation.models.project import Role
 from annotation.permissions import RULES, Action, Who, scopes_for
 from annotation.services.projects import create_project
-from annotation.services.snapshots import freeze_snapshot
-from annotation.services.submission import submit_ranking
 from annotation.services.tokens import create_token
-from tests.annotation.answering import claim, next_of, send, strict_order
-from training.models import ModelVersion, TrainingRun
+from tests.annotation.answering import next_of, send
+from tests.config.conftest import OWNER, Ids
 
 OPEN_FILES = {"api/schema/"}
 TABLE = [line for line in lines(get_resolver()) if isinstance(line, Line)]
@@ -40,41 +38,6 @@ PEOPLE: dict[str, Role | None] = {
     "ada": None,
     "oscar": None,
 }
-OWNER = "alice"
-
-Ids = dict[str, dict[str, str | UUID]]
-
-
-@pytest.fixture
-def people(project: Project, ada: User, oscar: User) -> dict[str, User]:
-    return {user.username: user for user in User.objects.all()}
-
-
-@pytest.fixture
-def rows(people: dict[str, User], project: Project, tasks: list[RankingTask]) -> Ids:
-    """For each first word of an address, what stands in its angle brackets."""
-    run = TrainingRun.objects.create(
-        project=project, kind="sft", recipe={}, inputs={}, state="cancelled", finished_at=project.created_at
-    )
-    model = ModelVersion.objects.create(
-        project=project,
-        name="support-sft-1",
-        kind="policy",
-        base_model="demo-world",
-        path="models/support-sft-1",
-    )
-    given = claim(project, people["rita"])
-    submit_ranking(
-        assignment=given, token=given.token, answer=strict_order(given.shown_order), idempotency_key="1"
-    )
-    snapshot = freeze_snapshot(project=project, name="first", created_by=people["mona"])
-    return {
-        "projects": {"slug": "support"},
-        "assignments": {"id": claim(project, people[OWNER]).pk},
-        "snapshots": {"id": snapshot.pk},
-        "runs": {"run_id": run.pk},
-        "models": {"model_id": model.pk},
-    }
 
 
 def _url(line: Line, rows: Ids) -> str:

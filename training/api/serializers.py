@@ -133,6 +133,7 @@ class LoopSerializer(serializers.ModelSerializer[Loop]):
 
 class SetLoopSerializer(serializers.ModelSerializer[Loop]):
     project = serializers.SlugField(max_length=80)
+    min_new_comparisons = serializers.IntegerField(min_value=1, max_value=2**31 - 1, required=False)
 
     class Meta:
         model = Loop

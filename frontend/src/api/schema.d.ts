@@ -2862,7 +2862,11 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/octet-stream": string;
+                    "application/json": string;
+                    "application/jsonl": string;
+                    "application/vnd.apache.parquet": string;
+                    "application/zip": string;
+                    "text/csv; charset=utf-8": string;
                 };
             };
             /** @description A refusal. */

@@ -1,0 +1,49 @@
+"""The cast in a project in which every kind of row exists once."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import pytest
+
+from annotation.models import Project, RankingTask, User
+from annotation.services.snapshots import freeze_snapshot
+from annotation.services.submission import submit_ranking
+from tests.annotation.answering import claim, strict_order
+from training.models import ModelVersion, TrainingRun
+
+OWNER = "alice"  # of the rows that one person has
+
+Ids = dict[str, dict[str, str | UUID]]
+
+
+@pytest.fixture
+def people(project: Project, ada: User, oscar: User) -> dict[str, User]:
+    return {user.username: user for user in User.objects.all()}
+
+
+@pytest.fixture
+def rows(people: dict[str, User], project: Project, tasks: list[RankingTask]) -> Ids:
+    """For each first word of an address, what stands in its angle brackets."""
+    run = TrainingRun.objects.create(
+        project=project, kind="sft", recipe={}, inputs={}, state="cancelled", finished_at=project.created_at
+    )
+    model = ModelVersion.objects.create(
+        project=project,
+        name="support-sft-1",
+        kind="policy",
+        base_model="demo-world",
+        path="models/support-sft-1",
+    )
+    given = claim(project, people["rita"])
+    submit_ranking(
+        assignment=given, token=given.token, answer=strict_order(given.shown_order), idempotency_key="1"
+    )
+    snapshot = freeze_snapshot(project=project, name="first", created_by=people["mona"])
+    return {
+        "projects": {"slug": "support"},
+        "assignments": {"id": claim(project, people[OWNER]).pk},
+        "snapshots": {"id": snapshot.pk},
+        "runs": {"run_id": run.pk},
+        "models": {"model_id": model.pk},
+    }

@@ -1,0 +1,272 @@
+"""Schemathesis over the whole API: thousands of requests that fit the schema, don't fit it, or are hostile.
+
+No answer may be a server error, and none may be one that the schema doesn't describe. Each request is undone,
+so every run (and every failing example) starts from the same rows. One id in eight is made up; the others are
+of rows that exist, so that most requests get further than the 404.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import schemathesis
+from django.core.signals import request_finished, request_started
+from django.core.wsgi import get_wsgi_application
+from django.db import close_old_connections, transaction
+from django.urls import get_resolver
+from drf_spectacular.generators import SchemaGenerator
+from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import strategies as st
+from rest_framework.test import APIClient
+from schemathesis import GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.generation.feedback import NO_FEEDBACK
+from schemathesis.schemas import APIOperation
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from annotation.api.access import Line, lines
+from annotation.models import Assignment, User
+from annotation.permissions import RULES, Who, scopes_for
+from annotation.services.tokens import create_token
+from tests.config.conftest import OWNER, Ids
+
+SEED = 20_261_121
+CASES_AT_LEAST = 2_000
+MADE_UP_IN = 8
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+
+
+def _template(line: Line) -> str:
+    return "/" + line.route.replace("<slug:", "{").replace("<uuid:", "{").replace(">", "}")
+
+
+DOCUMENT = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
+SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)
+SCHEMA.app = get_wsgi_application()
+TABLE = {(_template(line), line.method): line for line in lines(get_resolver()) if isinstance(line, Line)}
+OPERATIONS: list[APIOperation] = [found.ok() for found in SCHEMA.get_all_operations()]
+# Half of them fit the schema, half don't.
+CASES_EACH = -(-CASES_AT_LEAST // len(OPERATIONS) // 2) + 5
+asked: Counter[str] = Counter()
+
+
+def _id(operation: APIOperation) -> str:
+    return f"{operation.method.upper()} {operation.path}"
+
+
+@contextmanager
+def _one_connection() -> Iterator[None]:
+    """The requests come in over WSGI; the end of one would close the test's own connection."""
+    signals = (request_started, request_finished)
+    for signal in signals:
+        signal.disconnect(close_old_connections)
+    try:
+        yield
+    finally:
+        for signal in signals:
+            signal.connect(close_old_connections)
+
+
+@pytest.fixture
+def sent_with(people: dict[str, User], operation: APIOperation) -> dict[str, dict[str, str]]:
+    """Headers and cookies of somebody who may: a token where a token may, else a session."""
+    line = TABLE[operation.path, operation.method.upper()]
+    rule = RULES[line.action]
+    user = people[OWNER if rule.who is Who.OWNER else "ada"]
+    if rule.who is not Who.ANYONE and scopes_for(line.action, line.method):
+        return {"headers": {"Authorization": f"Bearer {create_token(user=user, name='schema')[1]}"}}
+    client = APIClient()
+    if rule.who is not Who.ANYONE:
+        client.force_login(user)
+    client.get("/api/v1/auth/me")
+    cookies = {name: morsel.value for name, morsel in client.cookies.items()}
+    return {"headers": {"X-CSRFToken": cookies["csrftoken"]}, "cookies": cookies}
+
+
+@pytest.fixture
+def known(rows: Ids, operation: APIOperation) -> dict[str, Any]:
+    """What a request may name that exists: ids for the address, and fields by name."""
+    lease = Assignment.objects.get(state="leased")
+    first = operation.path.removeprefix("/api/v1/").split("/")[0]
+    return {
+        "path": {name: str(value) for name, value in rows.get(first, {}).items()},
+        "fields": {
+            "token": str(lease.token),
+            "tiers": [[str(response)] for response in lease.shown_order],
+            "project": "support",
+            "username": "ben",
+            "kind": "sft",
+        },
+    }
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=_id)
+def test_no_answer_is_outside_the_schema(
+    operation: APIOperation, sent_with: dict[str, Any], known: dict[str, Any]
+) -> None:
+    for mode in GenerationMode:
+
+        @seed(SEED)
+        @settings(
+            max_examples=CASES_EACH, database=None, deadline=None, suppress_health_check=list(HealthCheck)
+        )
+        @given(
+            case=operation.as_strategy(generation_mode=mode, feedback=NO_FEEDBACK),
+            variant=st.integers(0, MADE_UP_IN - 1),
+        )
+        def answered(case: Any, variant: int) -> None:
+            if variant != MADE_UP_IN - 1 and known["path"]:
+                case.path_parameters = dict(known["path"])
+            if variant % 2 == 0 and isinstance(case.body, dict):
+                case.body |= {name: value for name, value in known["fields"].items() if name in case.body}
+            asked[_id(operation)] += 1
+            with transaction.atomic():
+                answer = case.call(**sent_with)
+                transaction.set_rollback(True)
+            case.validate_response(answer, checks=CHECKS)
+
+        with _one_connection():
+            answered()
+
+
+def test_there_were_as_many_as_promised() -> None:
+    if len(asked) < len(OPERATIONS):
+        pytest.skip("not every operation was asked in this run")
+    assert asked.total() >= CASES_AT_LEAST
+
+
+def _properties(schema: dict[str, Any]) -> dict[str, Any]:
+    if "$ref" in schema:
+        schema = DOCUMENT["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]]
+    return dict(schema.get("properties", {}))
+
+
+def _hostile_bodies(operation: APIOperation) -> Iterator[bytes]:
+    yield b"\xff\xfe{}"
+    yield b'{"a": "\xc3\x28"}'
+    yield b"[" * 100_000
+    yield b'{"a":' * 20_000
+    yield b"9" * 5_000
+    yield b'{"version": 1e400, "strength": -1e400}'
+    yield b'{"draft": {"a": NaN}, "version": Infinity}'
+    yield b"\xef\xbb\xbf{}"
+    yield b"\x00" * 50
+    yield b'{"token": "x"} trailing'
+    yield b"null"
+    yield b"[]"
+    yield b'"text"'
+    body = DOCUMENT["paths"][operation.path][operation.method].get("requestBody", {}).get("content", {})
+    for value in (
+        "\x00",
+        "a\x00b",
+        "\ud83d",
+        "x" * 300_000,
+        2**31,
+        2**63,
+        -(2**63) - 1,
+        10**400,
+        1e308,
+        True,
+        None,
+        [],
+        [[]],
+        {},
+        {"\x00": 1},
+        [{"a": [None]}],
+        "2026-13-45T99:99:99Z",
+        "00000000-0000-0000-0000-000000000000",
+        "../../etc/passwd",
+        "'; DROP TABLE annotation_ranking; --",
+        "\u202e\u0000\ufffe\U0010ffff",
+    ):
+        for schema in (content["schema"] for content in body.values()):
+            names = _properties(schema)
+            if names:
+                yield json.dumps(dict.fromkeys(names, value)).encode()
+            for name in names:
+                yield json.dumps({name: value}).encode()
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [each for each in OPERATIONS if each.method in ("post", "put", "patch", "delete")],
+    ids=_id,
+)
+def test_a_hostile_body_is_refused_or_ignored(
+    operation: APIOperation, sent_with: dict[str, Any], known: dict[str, Any]
+) -> None:
+    url = operation.path.format(**known["path"])
+    client = APIClient(headers=sent_with["headers"])
+    client.cookies.load(sent_with.get("cookies", {}))
+    for body in _hostile_bodies(operation):
+        with transaction.atomic():
+            answer = client.generic(operation.method.upper(), url, body, content_type="application/json")
+            transaction.set_rollback(True)
+        assert answer.status_code < 500, (body[:200], answer.content[:500])
+        if answer.status_code >= 400:
+            assert answer["Content-Type"] == "application/problem+json", body[:200]
+            assert answer.json()["detail"], body[:200]
+
+
+@pytest.mark.parametrize(
+    "media_type", ["text/plain", "application/xml", "multipart/form-data", "nonsense", ""]
+)
+def test_a_body_of_another_type_is_refused(media_type: str, ada: User, client_of: Any, rows: Ids) -> None:
+    answer = client_of(ada).generic("POST", "/api/v1/projects/", b"{}", content_type=media_type)
+    assert answer.status_code in (400, 415, 422)
+    assert answer["Content-Type"] == "application/problem+json"
+
+
+HOSTILE_TEXTS = [
+    "%00",
+    "a%00b",
+    "%ED%A0%BD",
+    "%FF",
+    "9" * 400,
+    "-1",
+    "1e400",
+    "x" * 5_000,
+    "%F4%8F%BF%BF",
+    "[]",
+]
+
+
+@pytest.mark.parametrize("operation", [each for each in OPERATIONS if each.method == "get"], ids=_id)
+def test_a_hostile_query_is_refused_or_ignored(
+    operation: APIOperation, sent_with: dict[str, Any], known: dict[str, Any]
+) -> None:
+    url = operation.path.format(**known["path"])
+    client = APIClient(headers=sent_with["headers"])
+    client.cookies.load(sent_with.get("cookies", {}))
+    parameters = DOCUMENT["paths"][operation.path]["get"].get("parameters", [])
+    names = [each["name"] for each in parameters if each["in"] == "query"]
+    for name in [*names, "format", "unknown"]:
+        for text in HOSTILE_TEXTS:
+            answer = client.get(f"{url}?{name}={text}")
+            assert answer.status_code < 500, (name, text, answer.content[:500])
+
+
+@pytest.mark.parametrize("operation", [each for each in OPERATIONS if "{" in each.path], ids=_id)
+def test_a_hostile_address_is_not_there(operation: APIOperation, sent_with: dict[str, Any]) -> None:
+    names = [each["name"] for each in operation.definition.raw.get("parameters", []) if each["in"] == "path"]
+    client = APIClient(headers=sent_with["headers"], raise_request_exception=False)
+    for text in ("%00", "..%2F..%2Fetc", "%FF", "x" * 3_000, "%ED%A0%BD", "0", "-"):
+        url = operation.path.format(**dict.fromkeys(names, text))
+        answer = client.generic(operation.method.upper(), url, b"{}", content_type="application/json")
+        assert answer.status_code in (401, 403, 404, 405), (text, answer.status_code)

@@ -86,7 +86,7 @@ def encoded(value: object) -> bytes:
 
 def pairs_of(row: Row) -> list[Pair[int]]:
     """The pairs of a row as indices into its responses, ties included."""
-    return comparisons_of(row["tiers"], row["strength"])
+    return comparisons_of(row["tiers"], row["strength"], row["unranked"])
 
 
 def is_best_known(row: Row) -> bool:

@@ -13,7 +13,7 @@ from django.db.models.lookups import GreaterThanOrEqual, LessThan
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
-from annotation.models import Project, Ranking, TaskResponse
+from annotation.models import Project, Ranking, RankingTask, TaskResponse
 from annotation.models.ranking import RankingQuerySet
 from config.problems import FieldProblem, Problem
 
@@ -91,7 +91,8 @@ class Selection:
         if self.kinds:
             rankings = rankings.filter(kind__in=self.kinds)
         if self.gold != "included":
-            rankings = rankings.filter(task__gold_tiers__isnull=self.gold == "excluded")
+            usual = Q(task__kind=RankingTask.Kind.RANKING)
+            rankings = rankings.filter(usual if self.gold == "excluded" else ~usual)
         given = Coalesce("given_at", "created_at")
         if self.after:
             rankings = rankings.filter(GreaterThanOrEqual(given, self.after))

@@ -50,7 +50,7 @@ class Tally:
             yield row
 
     def _count(self, row: Mapping[str, Any]) -> None:
-        pairs = comparisons_of(row["tiers"])
+        pairs = comparisons_of(row["tiers"], None, row["unranked"])
         self.rankings += 1
         self.comparisons += len(pairs)
         self.ties += sum(pair.is_tie for pair in pairs)
@@ -107,6 +107,7 @@ def card_of(
     file: str,
     tasks: int,
     agreement: Mapping[str, Any],
+    weights: Mapping[str, Any],
     license: str,
     notes: str,
     excluded_annotators: int,
@@ -142,6 +143,7 @@ def card_of(
         "ratings": {scale: tally.ratings[scale] for scale in sorted(tally.ratings)},
         "decided_by": _sorted(tally.decided_by),
         "agreement": dict(agreement),
+        "weights": dict(weights),
         "form": project.form,
         "lineage": {
             "project": project.slug,

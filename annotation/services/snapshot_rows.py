@@ -15,6 +15,7 @@ from django.utils.crypto import salted_hmac
 from annotation.consensus import consensus
 from annotation.models import Project, Response
 from annotation.models.ranking import RankingQuerySet
+from annotation.pairs import unranked_of
 
 CHUNK_ROWS = 500
 PSEUDONYM_CHARACTERS = 12
@@ -27,6 +28,8 @@ COPIED_COLUMNS = (
     "rewrite",
     "touched",
     "duration_ms",
+    "all_bad",
+    "confidence",
     "kind",
     "given_at",
     "created_at",
@@ -41,7 +44,10 @@ READ_COLUMNS = (
     "annotator_label",
     "ratings",
     "flags",
+    "choices",
     "metadata",
+    "form_version__number",
+    "task__kind",
     "task__metadata",
     "task__round",
     "task__prompt_id",
@@ -67,20 +73,20 @@ def pseudonym(project: Project, *, annotator_id: UUID | None, label: str) -> str
 
 
 def rows_of(
-    project: Project, rankings: RankingQuerySet, *, weight_of: Callable[[str], float] | None = None
+    project: Project, rankings: RankingQuerySet, *, weight_of: Callable[[Row], float] | None = None
 ) -> Iterator[Row]:
-    """One row per ranking, sorted by its id, through a server-side cursor. `weight_of` gets pseudonyms."""
-    return _rows(project, rankings.order_by("id"), weight_of or (lambda annotator: 1.0))
+    """One row per ranking, sorted by its id, through a server-side cursor."""
+    return _rows(project, rankings.order_by("id"), weight_of or (lambda row: 1.0))
 
 
 def majority_rows_of(project: Project, rankings: RankingQuerySet) -> Iterator[Row]:
     """One row per task, sorted by task id: see annotation.consensus for what it says."""
-    rows = _rows(project, rankings.order_by("task_id", "id"), lambda annotator: 1.0)
+    rows = _rows(project, rankings.order_by("task_id", "id"), lambda row: 1.0)
     for _, of_task in itertools.groupby(rows, key=lambda row: row["task_id"]):
         yield _decided(list(of_task))
 
 
-def _rows(project: Project, rankings: RankingQuerySet, weight_of: Callable[[str], float]) -> Iterator[Row]:
+def _rows(project: Project, rankings: RankingQuerySet, weight_of: Callable[[Row], float]) -> Iterator[Row]:
     # As plain values: model instances took a third of a freeze's time.
     found = rankings.values(*READ_COLUMNS).iterator(chunk_size=CHUNK_ROWS)
     names: dict[tuple[UUID | None, str], str] = {}
@@ -106,25 +112,17 @@ def _rows(project: Project, rankings: RankingQuerySet, weight_of: Callable[[str]
                 "round": row["task__round"],
                 "ratings": _text(row["ratings"]),
                 "flags": _text(row["flags"]),
-                "weight": weight_of(names[who]),
-                "unranked": _left_out(tiers, row),
-                "all_bad": False,
-                "confidence": None,
-                "choices": "{}",
-                "task_kind": "ranking",
-                "form_version": None,
+                "weight": weight_of(row),
+                "unranked": unranked_of(range(len(place)), tiers),
+                "choices": _text(row["choices"]),
+                "task_kind": row["task__kind"],
+                "form_version": row["form_version__number"],
                 "prompt_metadata": _text(row["task__prompt__metadata"]),
                 "task_metadata": _text(row["task__metadata"]),
                 "ranking_metadata": _text(row["metadata"]),
                 "votes": 1,
                 "decided_by": "",
             }
-
-
-def _left_out(tiers: Sequence[Sequence[int]], row: Mapping[str, Any]) -> list[int]:
-    """Shown responses that stand in no tier; where there are no tiers at all, nothing was put above them."""
-    ranked = {index for tier in tiers for index in tier}
-    return [index for index in range(len(row["shown_order"])) if index not in ranked] if ranked else []
 
 
 def _responses(ids: set[UUID]) -> dict[UUID, dict[str, str]]:

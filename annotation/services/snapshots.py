@@ -16,11 +16,12 @@ from django.db import connection, transaction
 from annotation.formats.dataset_card import readme
 from annotation.formats.snapshot_parquet import write_rankings
 from annotation.ids import uuid7
-from annotation.models import DatasetSnapshot, Project, User
+from annotation.models import DatasetSnapshot, Exclusion, Project, User
 from annotation.services import snapshot_choice
 from annotation.services.selection import Selection
 from annotation.services.snapshot_card import Tally, card_of
 from annotation.services.snapshot_rows import majority_rows_of, rows_of
+from annotation.services.snapshot_weights import weigh
 from config.problems import Conflict, FieldProblem, Problem
 
 PARQUET_NAME = "rankings.parquet"
@@ -74,9 +75,13 @@ def freeze_snapshot(
             unfinished.mkdir()
             tasks = snapshot_choice.choose(project, wanted)
             tally = Tally()
-            made = majority_rows_of if wanted.aggregation == "majority" else rows_of
-            rows = tally.counted(made(project, snapshot_choice.chosen()))
-            if not tasks or not write_rankings(unfinished / PARQUET_NAME, rows):
+            weights = weigh() if wanted.aggregation == "weighted" else None
+            rankings = snapshot_choice.chosen()
+            if wanted.aggregation == "majority":
+                rows = majority_rows_of(project, rankings)
+            else:
+                rows = rows_of(project, rankings, weight_of=weights.of if weights else None)
+            if not tasks or not write_rankings(unfinished / PARQUET_NAME, tally.counted(rows)):
                 raise Problem("The selection holds no ranking, so there is nothing to freeze.", type="empty")
             sha256 = file_sha256(unfinished / PARQUET_NAME)
             card = card_of(
@@ -88,9 +93,10 @@ def freeze_snapshot(
                 file=PARQUET_NAME,
                 tasks=tasks,
                 agreement=asdict(snapshot_choice.agreement()),
+                weights=weights.to_json() if weights else {},
                 license=license,
                 notes=notes,
-                excluded_annotators=0,
+                excluded_annotators=Exclusion.objects.standing().filter(project=project).count(),
             )
             (unfinished / CARD_NAME).write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n")
             (unfinished / README_NAME).write_text(readme(card))

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 
-from annotation.answer_form import PRESETS
 from annotation.models import DatasetSnapshot, Project
+from annotation.presets import PRESETS
 from annotation.services.exports import FORMAT_NAMES, export_checksum, export_name, export_snapshot
 from annotation.services.imports import import_file
 from annotation.services.projects import create_project

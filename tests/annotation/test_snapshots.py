@@ -236,6 +236,7 @@ def test_a_selection_holds_what_it_says(
     gold = {"prompt": "Question 4", "responses": ["a", "b"], "gold_tiers": [[1], [0]]}
     import_file(project=wishes, file=io.BytesIO(json.dumps(gold).encode()))
     task = RankingTask.objects.latest("id")
+    RankingTask.objects.filter(pk=task.pk).update(kind=RankingTask.Kind.GOLD, open_slots=0)
     shown = list(task.shown.order_by("position").values_list("response_id", flat=True))
     answer = {"shown_order": shown, "tiers": [[str(id)] for id in shown]}
     said(Ranking(project=wishes, task=task), ben, **answer)

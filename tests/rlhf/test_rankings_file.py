@@ -75,7 +75,7 @@ def test_a_snapshot_of_the_platform_is_read_with_all_its_columns(tmp_path: Path)
             ranking_id="r1",
         )
     ]
-    assert rankings.left_out == {"not_rankable": 1, "fewer_than_two_responses": 0}
+    assert rankings.left_out == {"not_rankable": 1, "all_bad": 0, "fewer_than_two_responses": 0}
     assert rankings[0].tier_of_each() == [1, 1, 0]
 
 
@@ -94,7 +94,7 @@ def test_rows_that_say_nothing_are_left_out_and_counted_and_all_tied_ones_are_ke
     lonely = row(responses=["only"], tiers=[[0]])
     tied = row(tiers=[[0, 1, 2]])
     rankings = read_rankings(jsonl(tmp_path / "r.jsonl", lonely, row(not_rankable=True, tiers=[]), tied))
-    assert rankings.left_out == {"not_rankable": 1, "fewer_than_two_responses": 1}
+    assert rankings.left_out == {"not_rankable": 1, "all_bad": 0, "fewer_than_two_responses": 1}
     assert [r.all_tied for r in rankings] == [True]
 
 
@@ -159,3 +159,19 @@ def test_a_split_the_rows_carry_stands() -> None:
     rankings = [ranking(number, split="heldout" if number == 6 else "train") for number in range(40)]
     _, heldout = split_by_prompt(rankings, heldout_fraction=0.5)
     assert [r.messages[0]["content"] for r in heldout] == ["question 3", "question 3"]
+
+
+def test_what_was_left_unranked_is_the_last_tier_and_all_bad_alone_says_nothing(tmp_path: Path) -> None:
+    rankings = read_rankings(
+        jsonl(
+            tmp_path / "rankings.jsonl",
+            row(tiers=[[2]], unranked=[0, 1]),
+            row(tiers=[], unranked=[], all_bad=True),
+            row(tiers=[[2], [0, 1]], unranked=[], all_bad=True, weight=0.25),
+        )
+    )
+    assert [ranking.tier_of_each() for ranking in rankings] == [[1, 1, 0], [1, 1, 0]]
+    assert [ranking.weight for ranking in rankings] == [1.0, 0.25]
+    assert rankings.left_out == {"not_rankable": 0, "all_bad": 1, "fewer_than_two_responses": 0}
+    with pytest.raises(RankingFileError, match="exactly one tier"):
+        read_rankings(jsonl(tmp_path / "twice.jsonl", row(unranked=[1])))

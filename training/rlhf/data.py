@@ -5,6 +5,7 @@ Every row is checked before anything trains; a broken row is an error that names
 say nothing to a loss are left out and counted, never silently:
 
 - ``not_rankable``: the annotator said the responses cannot be ordered;
+- ``all_bad`` without an order: the annotator said that none is good enough, and nothing else;
 - fewer than two responses: there is nothing to compare.
 
 A ranking whose responses are all tied is kept: a loss that models ties learns from it. Where ties are
@@ -26,7 +27,17 @@ import pyarrow.parquet as parquet
 
 ERRORS_SHOWN = 5  # of a file's broken rows; the rest is a number
 REQUIRED_COLUMNS = ("messages", "responses", "tiers")
-OPTIONAL_COLUMNS = ("ranking_id", "prompt_hash", "split", "strength", "annotator", "not_rankable", "weight")
+OPTIONAL_COLUMNS = (
+    "ranking_id",
+    "prompt_hash",
+    "split",
+    "strength",
+    "annotator",
+    "not_rankable",
+    "weight",
+    "unranked",
+    "all_bad",
+)
 
 
 class RankingFileError(ValueError):
@@ -35,11 +46,13 @@ class RankingFileError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """One person's order of the responses to one prompt.
+    """One person's order of the responses to one prompt (or several people's, made into one).
 
     ``tiers`` holds indices into ``responses``, best tier first; a tier of two or more is a tie. Every
-    response stands in exactly one tier. ``strength`` is the project's own scale (None: not asked),
-    ``annotator`` a pseudonym.
+    response stands in exactly one tier. A top-k ranking's responses that were left unranked are the last
+    tier: that is how Plackett–Luce wants it, and Bradley–Terry reads no ties; a loss that models ties takes
+    them for equally good, which nobody said. ``strength`` is the project's own scale (None: not asked),
+    ``annotator`` a pseudonym, ``weight`` how much the ranking counts.
     """
 
     messages: tuple[Mapping[str, str], ...]
@@ -97,7 +110,7 @@ def read_rankings(path: str | Path) -> Rankings:
     if not file.is_file():
         raise RankingFileError(f"{file}: there is no such file")
     rankings: list[Ranking] = []
-    left_out = {"not_rankable": 0, "fewer_than_two_responses": 0}
+    left_out = {"not_rankable": 0, "all_bad": 0, "fewer_than_two_responses": 0}
     errors: list[str] = []
     for place, row in _rows(file):
         try:
@@ -106,6 +119,8 @@ def read_rankings(path: str | Path) -> Rankings:
             responses = _texts(row.get("responses"))
             if row.get("not_rankable"):
                 left_out["not_rankable"] += 1
+            elif row.get("all_bad") and not row.get("tiers"):
+                left_out["all_bad"] += 1
             elif len(responses) < 2:
                 left_out["fewer_than_two_responses"] += 1
             else:
@@ -198,10 +213,13 @@ def _ranking(row: Mapping[str, Any], responses: tuple[str, ...]) -> Ranking:
     messages = row.get("messages")
     if not isinstance(messages, list):
         raise ValueError("messages must be a list of {role, content}")
+    unranked = row.get("unranked") or []
+    if not isinstance(unranked, list):
+        raise ValueError("unranked must be a list of response indices")
     return Ranking(
         messages=tuple(messages),
         responses=responses,
-        tiers=tuple(tuple(tier) for tier in tiers),
+        tiers=tuple(tuple(tier) for tier in [*tiers, unranked] if tier or tier is not unranked),
         strength=strength,
         annotator=str(row.get("annotator") or ""),
         weight=1.0 if weight is None else float(weight),

@@ -7,10 +7,26 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import BinaryIO
 
-from annotation.formats import hh, native, oasst_models, prompts
+from annotation.formats import (
+    arena,
+    hh,
+    mt_bench,
+    native,
+    oasst_models,
+    pandalm,
+    prompts,
+    qa_feedback,
+    ranked_outputs,
+    squality,
+    trl_pairs,
+    tulu,
+)
+from annotation.formats import argilla as argilla_records
+from annotation.formats import label_studio as label_studio_export
+from annotation.formats import oasst_trees as message_trees
 from annotation.formats.containers import NumberedRow, read_rows
 from annotation.formats.export_format import ExportFormat
-from annotation.formats.records import FormatError, ImportFormat, Record, RowError
+from annotation.formats.records import FormatError, ImportFormat, Parsed, RowError
 from annotation.formats.writers import (
     argilla,
     csv_file,
@@ -28,7 +44,27 @@ from annotation.formats.writers import (
 )
 
 # In the order of recognition: the more a format asks of a row, the earlier it stands.
-IMPORT_FORMATS = {module.FORMAT.name: module.FORMAT for module in (hh, oasst_models, native, prompts)}
+IMPORT_FORMATS = {
+    known.name: known
+    for known in (
+        hh.FORMAT,
+        label_studio_export.FORMAT,
+        argilla_records.FORMAT,
+        message_trees.FORMAT,
+        mt_bench.ANSWERS,
+        mt_bench.VOTES,
+        arena.FORMAT,
+        squality.FORMAT,
+        pandalm.FORMAT,
+        tulu.FORMAT,
+        qa_feedback.FORMAT,
+        ranked_outputs.FORMAT,
+        oasst_models.FORMAT,
+        trl_pairs.FORMAT,
+        native.FORMAT,
+        prompts.FORMAT,
+    )
+}
 RECOGNITION_ROWS = 50
 
 EXPORT_FORMATS: dict[str, ExportFormat] = {
@@ -54,17 +90,17 @@ EXPORT_FORMATS: dict[str, ExportFormat] = {
 
 
 @dataclass(frozen=True, slots=True)
-class NumberedRecord:
-    """A record with its line in the file; or the reason why the line holds none."""
+class NumberedRecords:
+    """What a line of the file holds; or the reason why it holds nothing."""
 
     line: int
-    record: Record | None
+    records: Parsed
     reason: str = ""
 
 
 def read_records(
     stream: BinaryIO, format_name: str | None = None
-) -> tuple[ImportFormat, Iterator[NumberedRecord]]:
+) -> tuple[ImportFormat, Iterator[NumberedRecords]]:
     """The file's format (recognised when not named) and its records, read as they are asked for.
 
     Raises FormatError when the file can't be opened, or no format is named and none fits its first rows.
@@ -104,12 +140,12 @@ def _not_recognised(rows: list[NumberedRow]) -> str:
     return f"The format is not recognised: {what}. Known formats:\n{known}"
 
 
-def _records(format: ImportFormat, rows: Iterator[NumberedRow]) -> Iterator[NumberedRecord]:
+def _records(format: ImportFormat, rows: Iterator[NumberedRow]) -> Iterator[NumberedRecords]:
     for row in rows:
         if row.row is None:
-            yield NumberedRecord(row.line, None, row.reason)
+            yield NumberedRecords(row.line, (), row.reason)
             continue
         try:
-            yield NumberedRecord(row.line, format.parse(row.row))
+            yield NumberedRecords(row.line, format.parse(row.row))
         except RowError as error:
-            yield NumberedRecord(row.line, None, str(error))
+            yield NumberedRecords(row.line, (), str(error))

@@ -12,10 +12,21 @@ import re
 from collections.abc import Sequence
 from itertools import pairwise
 
+from annotation.formats.dialogues import run_on
+from annotation.formats.quirks import (
+    EMPTY_REPLY,
+    EMPTY_TURN,
+    IDENTICAL_PAIR,
+    NOT_ALTERNATING,
+    ROLE_IN_TEXT,
+    RUNS_ON,
+    Quirk,
+)
 from annotation.formats.records import (
     MAX_MESSAGES,
     ImportFormat,
     Message,
+    Parsed,
     RankingRecord,
     Record,
     ResponseRecord,
@@ -33,40 +44,36 @@ LOOSE_ROLE = re.compile(r"\b(Humans?|Assistant)\b ?:|\n\n(Human|Assistant)\s*$")
 ROLES = {"Human": "user", "Assistant": "assistant"}
 Turn = tuple[str, str]
 
-IDENTICAL = "chosen and rejected are the same text, so there is nothing to rank: only the prompt was taken"
-EMPTY_REPLY = "a reply is empty"
-EMPTY_TURN = "a turn inside the conversation is empty"
-RUNS_ON = "a reply runs on into further turns; its whole text is kept as the response"
-NOT_ALTERNATING = "the turns of the conversation don't alternate"
-LOOSE = "text that looks like a role label stands inside a turn; it is kept as text"
-
 
 def recognises(row: Row) -> bool:
     return all(isinstance(row.get(key), str) and TURN.search(row[key]) for key in ("chosen", "rejected"))
 
 
-def parse(row: Row) -> Record:
+def parse(row: Row) -> Parsed:
     chosen = turns_of(text_of(row.get("chosen"), "chosen"), "chosen")
     rejected = turns_of(text_of(row.get("rejected"), "rejected"), "rejected")
     shared = _shared_turns(chosen, rejected)
     prompt, replies = chosen[:shared], (_rest(chosen[shared:]), _rest(rejected[shared:]))
     messages = tuple({"role": ROLES[role], "content": text} for role, text in prompt)
-    notices = tuple(_notices(prompt, chosen[shared:], rejected[shared:]))
+    quirks = tuple(_quirks(prompt, chosen[shared:], rejected[shared:]))
     metadata = metadata_of(row, KNOWN_FIELDS)
     if replies[0] == replies[1]:
-        return Record(messages, (ResponseRecord(text=replies[0]),), metadata=metadata, notices=notices)
+        return [Record(messages, (ResponseRecord(text=replies[0]),), metadata=metadata, quirks=quirks)]
     # In the file the better one always comes first. Ordered by hash, the position says nothing.
     order = sorted((0, 1), key=lambda side: hashlib.sha256(replies[side].encode()).digest())
-    return Record(
-        messages=messages,
-        responses=tuple(ResponseRecord(text=replies[side]) for side in order),
-        ranking=RankingRecord(
-            tiers=((order.index(0),), (order.index(1),)),
-            annotator=label_of(row.get("annotator"), "annotator"),
-        ),
-        metadata=metadata,
-        notices=notices,
+    ranking = RankingRecord(
+        tiers=((order.index(0),), (order.index(1),)),
+        annotator=label_of(row.get("annotator"), "annotator"),
     )
+    return [
+        Record(
+            messages=messages,
+            responses=tuple(ResponseRecord(text=replies[side]) for side in order),
+            rankings=(ranking,),
+            metadata=metadata,
+            quirks=quirks,
+        )
+    ]
 
 
 def turns_of(dialogue: str, name: str) -> list[Turn]:
@@ -109,30 +116,33 @@ def _shared_turns(chosen: list[Turn], rejected: list[Turn]) -> int:
 def _rest(turns: list[Turn]) -> str:
     """The reply: the text of the first turn, with any further turns spelt as in the file."""
     (_, reply), *further = turns
-    return reply + "".join(f"\n\n{role}: {text}" for role, text in further)
+    return run_on(reply, further)
 
 
-def _notices(prompt: list[Turn], chosen: list[Turn], rejected: list[Turn]) -> list[str]:
+def _quirks(prompt: list[Turn], chosen: list[Turn], rejected: list[Turn]) -> list[Quirk]:
     roles = [role for role, _ in prompt]
     reply_texts = [chosen[0][1], rejected[0][1]]
     found = {
-        IDENTICAL: chosen == rejected,
+        IDENTICAL_PAIR: chosen == rejected,
         EMPTY_REPLY: any(not text.strip() for text in reply_texts),
         EMPTY_TURN: any(not text.strip() for _, text in prompt),
         RUNS_ON: len(chosen) > 1 or len(rejected) > 1,
         NOT_ALTERNATING: any(one == two for one, two in pairwise(roles)),
         # The plain search first: the pattern alone took a tenth of an import's time.
-        LOOSE: any(
+        ROLE_IN_TEXT: any(
             ("Human" in text or "Assistant" in text) and LOOSE_ROLE.search(text)
             for _, text in [*prompt, *chosen, *rejected]
         ),
     }
-    return [notice for notice, holds in found.items() if holds]
+    return [quirk for quirk, holds in found.items() if holds]
 
 
 FORMAT = ImportFormat(
     name="hh-rlhf",
     title="Anthropic hh-rlhf, existing comparisons (JSON Lines)",
+    reads="What both dialogues share, up to a Human turn, is the prompt; the rest of each is its response,"
+    " and the chosen one is ranked first. The responses are stored in an order that doesn't tell which won.",
+    loses="Nothing: the dialogues can be written again, byte for byte.",
     example=r'{"chosen": "\n\nHuman: Q\n\nAssistant: A1", "rejected": "\n\nHuman: Q\n\nAssistant: A2"}',
     recognises=recognises,
     parse=parse,

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
+
+from annotation.formats.quirks import Quirk
 
 Row = Mapping[str, Any]
 Message = dict[str, str]
@@ -32,18 +35,22 @@ class RowError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ResponseRecord:
+    """`metadata`: what else the file says of it (its id there, its language, …)."""
+
     text: str
     model: str = ""
     sampling: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class RankingRecord:
-    """A judgement that came with the file. `tiers` are indices into the record's responses, best first.
+    """A judgement that came with the file. `tiers` are indices into the record's responses, best first;
+    responses that stand in none were shown and left below all of them.
 
     `ratings` and `flags` are keyed by response index. `external_id` is the file's own id of the ranking,
     where it has one: it tells two equal rankings by unnamed people apart from the same ranking imported
-    twice.
+    twice. `given_at` is when it was given, where the file says.
     """
 
     tiers: Tiers
@@ -51,34 +58,81 @@ class RankingRecord:
     strength: int | None = None
     ratings: dict[int, Any] = field(default_factory=dict)
     flags: dict[int, Any] = field(default_factory=dict)
+    choices: dict[str, Any] = field(default_factory=dict)
+    confidence: int | None = None
     not_rankable: bool = False
+    all_bad: bool = False
     comment: str = ""
     rewrite: str | None = None
     duration_ms: int | None = None
     external_id: str = ""
+    metadata: dict[str, Any] = field(default_factory=dict)
+    given_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One row of a file. No responses: only a prompt. One distinct response leaves nothing to rank."""
+    """A prompt, its responses, and what was said about these. No responses: only a prompt.
+
+    `metadata` says more of the prompt, `task_metadata` of this set of responses: a prompt may stand in
+    several rows of a file. None means "the same": the formats that can't tell the two apart keep both.
+    `rankable` is false where the responses were never meant to be ranked against each other.
+    """
 
     messages: tuple[Message, ...]
     responses: tuple[ResponseRecord, ...] = ()
-    ranking: RankingRecord | None = None
+    rankings: tuple[RankingRecord, ...] = ()
     gold_tiers: Tiers | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
-    notices: tuple[str, ...] = ()
+    task_metadata: dict[str, Any] | None = None
+    rankable: bool = True
+    quirks: tuple[Quirk, ...] = ()
+
+    @property
+    def ranking(self) -> RankingRecord | None:
+        """The one ranking of a row that holds at most one."""
+        return self.rankings[0] if self.rankings else None
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseKey:
+    """A response in the database by who wrote it and what its metadata says."""
+
+    model: str
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """A ranking of responses that another file brought: they are looked up, not written.
+
+    `prompt` is what the prompt's metadata says. `refers_to` names what is missing when it isn't there.
+    """
+
+    prompt: tuple[str, Any]
+    responses: tuple[ResponseKey, ...]
+    ranking: RankingRecord
+    refers_to: str
+    quirks: tuple[Quirk, ...] = ()
+
+
+Parsed = Sequence[Record | Vote]
 
 
 @dataclass(frozen=True, slots=True)
 class ImportFormat:
-    """`recognises` looks at one row; `parse` turns it into a record or raises :class:`RowError`."""
+    """`recognises` looks at one row; `parse` turns it into records or raises :class:`RowError`.
+
+    `reads` and `loses` are for the person who has such a file: what of it comes in, and what does not.
+    """
 
     name: str
     title: str
+    reads: str
+    loses: str
     example: str
     recognises: Callable[[Row], bool]
-    parse: Callable[[Row], Record]
+    parse: Callable[[Row], Parsed]
 
 
 def text_of(value: object, name: str) -> str:
@@ -185,8 +239,11 @@ def check_response_count(count: int) -> None:
         raise RowError(f"responses has {count}; a ranking task holds at most {MAX_RESPONSES}")
 
 
-def tiers_of(value: object, count: int, name: str = "tiers") -> Tiers:
-    """Ordered groups of response indices (from 0), best first, each of the `count` responses exactly once."""
+def tiers_of(value: object, count: int, name: str = "tiers", *, partial: bool = False) -> Tiers:
+    """Ordered groups of response indices (from 0), best first, each of the `count` responses exactly once.
+
+    `partial`: what is left out was left below all of them, as in the answer to "rank the best three".
+    """
     tiers: list[tuple[int, ...]] = []
     for index, group in enumerate(list_of(value, name)):
         members = list_of(group, f"{name}.{index}")
@@ -196,7 +253,7 @@ def tiers_of(value: object, count: int, name: str = "tiers") -> Tiers:
     seen = [member for group in tiers for member in group]
     if len(set(seen)) != len(seen):
         raise RowError(f"{name} names a response twice")
-    if len(seen) != count:
+    if len(seen) != count and not partial:
         missing = sorted(set(range(count)) - set(seen))
         raise RowError(f"{name} leaves out response {', '.join(map(str, missing))} (counted from 0)")
     return tuple(tiers)
@@ -286,3 +343,35 @@ def _check_storable(text: str, name: str) -> None:
         text.encode()
     except UnicodeEncodeError:
         raise RowError(f"{name} holds bytes or surrogates that are not valid Unicode text") from None
+
+
+EARLIEST_EPOCH = 0
+LATEST_EPOCH = 2**33  # the year 2242; above it a number counts milliseconds
+
+
+def time_of(value: object) -> datetime | None:
+    """A time as text (ISO 8601, with a space for the T too) or as seconds or milliseconds since 1970; None
+    when it is neither. A time without a zone is taken as UTC."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        if value > LATEST_EPOCH:
+            value = value / 1000
+        if not EARLIEST_EPOCH < value < LATEST_EPOCH:
+            return None
+        return datetime.fromtimestamp(value, UTC)
+    if not isinstance(value, str) or not value.strip():
+        return None
+    try:
+        found = datetime.fromisoformat(value.strip())
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def plain_of(value: object, name: str) -> Any:
+    """`value` as it stands, when it can be stored as JSON: small enough, no NUL, no NaN."""
+    return metadata_of({name: value}, frozenset()).get(name)
+
+
+def given(value: object) -> bool:
+    """Whether the row says anything here: CSV has no null, only an empty cell."""
+    return value is not None and value != ""

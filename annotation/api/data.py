@@ -36,7 +36,7 @@ class ImportsView(ProjectView):
         operation_id="importFile",
         description="Takes in what is good and names the rows that are not; sent again, it changes nothing.",
         request={"multipart/form-data": serializers.ImportUpload},
-        responses={201: serializers.ImportReport},
+        responses={201: serializers.ImportReport, 200: serializers.ImportReport},
         tags=["data"],
     )
     def post(self, request: Request, slug: str) -> Response:
@@ -45,8 +45,12 @@ class ImportsView(ProjectView):
         upload, format = given.validated_data["file"], given.validated_data.get("format")
         if upload.size > MAX_UPLOAD_BYTES:
             raise _too_large(upload.size)
-        report = imports.import_file(project=self.project, file=upload, format=format or None)
-        return Response(serializers.ImportReport(report).data, status=HTTPStatus.CREATED)
+        dry_run = given.validated_data["dry_run"]
+        report = imports.import_file(
+            project=self.project, file=upload, format=format or None, dry_run=dry_run
+        )
+        status = HTTPStatus.OK if dry_run else HTTPStatus.CREATED
+        return Response(serializers.ImportReport(report).data, status=status)
 
 
 class SnapshotsView(ProjectView):

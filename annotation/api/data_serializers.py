@@ -6,6 +6,7 @@ from rest_framework import serializers
 
 from annotation import models
 from annotation.formats.catalog import IMPORT_FORMATS
+from annotation.formats.quirks import QUIRKS
 from annotation.services.exports import refused_exports
 from annotation.services.selection import CONDITIONS
 from annotation.services.snapshots import (
@@ -22,6 +23,16 @@ class ImportUpload(serializers.Serializer[Any]):
     format = serializers.ChoiceField(
         choices=sorted(IMPORT_FORMATS), required=False, allow_blank=True, help_text="Recognised unless given."
     )
+    dry_run = serializers.BooleanField(
+        default=False, help_text="Do all of it and take it back: the report without the import."
+    )
+
+
+class QuirkCount(serializers.Serializer[Any]):
+    name = serializers.ChoiceField(choices=sorted(QUIRKS))
+    text = serializers.CharField(help_text="What was found, and what was done about it.")
+    count = serializers.IntegerField(help_text="Rows.")
+    lines = serializers.ListField(child=serializers.IntegerField(), help_text="The first 20 of them.")
 
 
 class LineError(serializers.Serializer[Any]):
@@ -31,6 +42,7 @@ class LineError(serializers.Serializer[Any]):
 
 class ImportReport(serializers.Serializer[Any]):
     format = serializers.CharField()
+    dry_run = serializers.BooleanField(help_text="Nothing was kept; the counts are those of an import.")
     read = serializers.IntegerField(help_text="Rows of the file.")
     prompts = serializers.IntegerField(help_text="New ones, as the next three.")
     responses = serializers.IntegerField()
@@ -39,7 +51,7 @@ class ImportReport(serializers.Serializer[Any]):
     unchanged = serializers.IntegerField(help_text="Rows that were there already, whole.")
     failed = serializers.IntegerField(help_text="Rows left out; `errors` names the first 1000.")
     errors = LineError(many=True)  # type: ignore[assignment]
-    notices = serializers.ListField(child=serializers.CharField())
+    quirks = QuirkCount(many=True)
 
 
 class NewSnapshot(serializers.Serializer[Any]):

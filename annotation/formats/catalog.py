@@ -134,9 +134,7 @@ def _not_recognised(rows: list[NumberedRow]) -> str:
         what = f"line {seen.line} has the fields {', '.join(list(seen.row)[:12]) or '(none)'}"
     else:
         what = "; ".join(f"line {row.line}: {row.reason}" for row in rows[:3]) or "it has no rows"
-    known = "\n".join(
-        f"  {known.name}: {known.title}\n    {known.example}" for known in IMPORT_FORMATS.values()
-    )
+    known = "\n".join(f"  {known.name}: {known.title}" for known in IMPORT_FORMATS.values())
     return f"The format is not recognised: {what}. Known formats:\n{known}"
 
 

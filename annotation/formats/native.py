@@ -14,7 +14,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from annotation.formats.prompts import conversation_of, has_prompt, prompt_fields
+from annotation.formats.prompts import PROMPT_NAMES, conversation_of, prompt_fields
 from annotation.formats.records import (
     ImportFormat,
     Parsed,
@@ -76,7 +76,7 @@ SMALLINT_MAX = 32_767
 
 
 def recognises(row: Row) -> bool:
-    if not has_prompt(row):
+    if not any(given(row.get(name)) for name in PROMPT_NAMES):
         return False
     name = _list_name(row)
     if name is None:

@@ -20,6 +20,7 @@ from annotation.formats.records import (
 # What the prompt is called, in the order of preference.
 CONVERSATION_NAMES = ("messages", "conversation")
 TEXT_NAMES = ("prompt", "question", "query", "instruction")
+PROMPT_NAMES = (*CONVERSATION_NAMES, *TEXT_NAMES)
 KNOWN_FIELDS = frozenset({"prompt", "messages", "metadata", "responses"})
 
 
@@ -49,14 +50,12 @@ def parse(row: Row) -> Parsed:
 
 
 def has_prompt(row: Row) -> bool:
-    return any(
-        isinstance(row.get(name), (str, list)) and row[name] for name in (*CONVERSATION_NAMES, *TEXT_NAMES)
-    )
+    return any(isinstance(row.get(name), (str, list)) and row[name] for name in PROMPT_NAMES)
 
 
 def prompt_fields(row: Row) -> frozenset[str]:
     """The fields that :func:`conversation_of` reads in this row."""
-    name = next((name for name in (*CONVERSATION_NAMES, *TEXT_NAMES) if given(row.get(name))), "prompt")
+    name = next((name for name in PROMPT_NAMES if given(row.get(name))), "prompt")
     return (
         frozenset({"instruction", "input", "history", "system"})
         if name == "instruction"

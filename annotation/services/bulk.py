@@ -17,9 +17,11 @@ def insert_rows(
     columns: Mapping[str, tuple[str, Sequence[Any]]],
     constants: Mapping[str, Any],
     skip_existing: bool = True,
+    returning: bool = True,
 ) -> list[Any]:
     """INSERT of `columns` {name: (type, values)}, with `constants` in every row (NOW: the transaction's
-    time). Gives the `id` of each new row; a row that breaks a unique key is left out when `skip_existing`.
+    time). Gives the `id` of each new row (nothing unless `returning`: a million numbers nobody asks for take
+    their time); a row that breaks a unique key is left out when `skip_existing`.
 
     Values travel as one JSON document: psycopg quotes arrays element by element, which took a quarter of an
     import's time. Table, names and types come from the code, never from data.
@@ -38,13 +40,13 @@ def insert_rows(
         cursor.execute(
             f"INSERT INTO {table} ({', '.join([*names, *constants])})"
             f" SELECT {', '.join([*names, *fixed])} FROM json_to_recordset(%s::json) AS new ({declared})"
-            f" {conflict} RETURNING id",
+            f" {conflict} {'RETURNING id' if returning else ''}",
             [
                 *(value for value in constants.values() if value is not NOW),
                 json.dumps(rows, ensure_ascii=False, separators=(",", ":"), default=_plain),
             ],
         )
-        return [id for (id,) in cursor.fetchall()]
+        return [id for (id,) in cursor.fetchall()] if returning else []
 
 
 def _plain(value: Any) -> Any:

@@ -38,4 +38,5 @@ def insert_comparisons(ranked: Iterable[RankedTask]) -> int:
         "strength": "smallint",
     }
     columns = {name: (kind, [row[place] for row in rows]) for place, (name, kind) in enumerate(kinds.items())}
-    return len(insert_rows("annotation_comparison", columns=columns, constants={}, skip_existing=False))
+    insert_rows("annotation_comparison", columns=columns, constants={}, skip_existing=False, returning=False)
+    return len(rows)

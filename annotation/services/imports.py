@@ -6,45 +6,34 @@ import that was cut off is finished by running it again: what is there already i
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from copy import deepcopy
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
-from uuid import UUID
 
 from django.db import DataError, IntegrityError, connection, transaction
 
-from annotation.formats.catalog import NumberedRecord, read_records
-from annotation.formats.records import MIN_RESPONSES, FormatError, RankingRecord, Record
-from annotation.ids import uuid7
-from annotation.models import Project, Ranking, RankingTask
-from annotation.services.bulk import NOW, insert_rows
-from annotation.services.comparisons import RankedTask, insert_comparisons
-from annotation.services.content import (
-    Counts,
-    ResponseDraft,
-    StoredTask,
-    TaskDraft,
-    add_prompts,
-    analyze_content,
-    store_tasks,
-)
-from annotation.services.forms import lock_content
+from annotation.answer_form import Span
+from annotation.formats.catalog import read_records
+from annotation.formats.quirks import SAME_ANNOTATOR_AGAIN, Quirk
+from annotation.formats.records import FormatError
+from annotation.models import Project, RankingTask
+from annotation.services.ahead import ahead
+from annotation.services.content import analyze_content, checked_overlap, misfit
+from annotation.services.content_rows import StoredContent, Wanted, insert_content
+from annotation.services.forms import current_form, lock_content
+from annotation.services.import_lines import Line, Part, batches_of
+from annotation.services.import_rankings import Ranked, insert_rankings
+from annotation.services.import_votes import VotesLookup
 from config.problems import FieldProblem, Problem
 
-BATCH_RECORDS = 1000
-BATCH_CHARACTERS = 16 * 2**20
 # A file that is wrong throughout would make a report as long as itself; `failed` counts them all.
 MAX_REPORTED_ERRORS = 1000
-LINES_PER_NOTICE = 5
+MAX_REPORTED_LINES = 20
 ANALYZE_AFTER_RANKINGS = 1000
 MAX_INTEGER = 2**31 - 1
-_canonical = json.JSONEncoder(sort_keys=True).encode
-
-ONE_DISTINCT = "there is only one distinct response, so only its prompt was taken"
-REPEATED = "a response stands there twice; it was taken once, at its best place"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +42,28 @@ class LineError:
     reason: str
 
 
+@dataclass(slots=True)
+class QuirkCount:
+    """How many rows have the quirk, and the first of them; `text` says what was done about it."""
+
+    name: str
+    text: str
+    count: int = 0
+    lines: list[int] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        more = " …" if self.count > len(self.lines) else ""
+        where = "line" if self.count == 1 else "lines"
+        return f"{self.count} × {self.text} ({where} {', '.join(map(str, self.lines))}{more})"
+
+
 @dataclass
 class ImportReport:
-    """What became of a file. Each of the `read` rows is new in some part, or `unchanged`, or `failed`."""
+    """What became of a file. Each of the `read` rows is new in some part, or `unchanged`, or `failed`; a row
+    of several records can fail in one and be new in another."""
 
     format: str
+    dry_run: bool = False
     read: int = 0
     prompts: int = 0
     responses: int = 0
@@ -66,29 +72,23 @@ class ImportReport:
     unchanged: int = 0
     failed: int = 0
     errors: list[LineError] = field(default_factory=list)
-    notices: list[str] = field(default_factory=list)
+    quirks: list[QuirkCount] = field(default_factory=list)
 
     def fail(self, line: int, reason: str) -> None:
         self.failed += 1
         if len(self.errors) < MAX_REPORTED_ERRORS:
             self.errors.append(LineError(line, reason))
 
+    def notice(self, line: int, quirk: Quirk) -> None:
+        counted = next((known for known in self.quirks if known.name == quirk.name), None)
+        if counted is None:
+            self.quirks.append(counted := QuirkCount(quirk.name, quirk.text))
+        counted.count += 1
+        if len(counted.lines) < MAX_REPORTED_LINES:
+            counted.lines.append(line)
+
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
-
-
-@dataclass(frozen=True, slots=True)
-class _Numbered:
-    line: int
-    record: Record
-
-
-@dataclass(frozen=True, slots=True)
-class _NewRanking:
-    id: UUID
-    stored: StoredTask
-    ranking: RankingRecord
-    import_key: str
 
 
 def import_file(
@@ -99,276 +99,146 @@ def import_file(
     overlap: int | None = None,
     round: int = 0,
     priority: int = 0,
+    dry_run: bool = False,
 ) -> ImportReport:
     """Takes in what `file` holds (a path or a seekable binary stream); the format is recognised unless named.
 
-    A task that comes with a ranking is done: annotators are not asked again. Raises Problem, with nothing
-    written, when the file can't be read or is in no known format.
+    A task that comes with a ranking is done: annotators are not asked again. `dry_run` does all of it and
+    takes it back, so that the report is that of the import. Raises Problem, with nothing written, when the
+    file can't be read or is in no known format.
     """
-    if isinstance(file, Path):
-        try:
-            with file.open("rb") as stream:
-                return import_file(
-                    project=project,
-                    file=stream,
-                    format=format,
-                    overlap=overlap,
-                    round=round,
-                    priority=priority,
-                )
-        except OSError as error:
-            raise Problem(f"{file} can't be read: {error.strerror}.", type="file-unreadable") from error
-    try:
-        found, records = read_records(file, format)
-    except FormatError as error:
-        raise Problem(
-            str(error), type="format-not-recognised", errors=[FieldProblem("file", str(error))]
-        ) from error
     for name, value, low in (("round", round, 0), ("priority", priority, -MAX_INTEGER)):
         if not low <= value <= MAX_INTEGER:
             reason = f"It is {low} to {MAX_INTEGER}."
             raise Problem(f"The {name} is out of bounds.", errors=[FieldProblem(name, reason)])
-    report = ImportReport(found.name)
-    seen_notices: dict[str, list[int]] = {}
-    options = {"overlap": overlap, "round": round, "priority": priority}
-    for batch in _batches(_good(records, report, seen_notices)):
-        _store_or_single_out(project, batch, report, options)
-    report.notices = [_notice(text, lines) for text, lines in seen_notices.items()]
-    if report.tasks >= ANALYZE_AFTER_RANKINGS or report.rankings >= ANALYZE_AFTER_RANKINGS:
+    options = {"overlap": checked_overlap(project, overlap), "round": round, "priority": priority}
+    with _opened(file) as stream:
+        try:
+            found, records = read_records(stream, format)
+        except FormatError as error:
+            raise Problem(
+                str(error), type="format-not-recognised", errors=[FieldProblem("file", str(error))]
+            ) from error
+        report = ImportReport(found.name, dry_run)
+        with closing(ahead(batches_of(records))) as batches:
+            if dry_run:
+                with transaction.atomic():
+                    _store_all(project, batches, report, options)
+                    transaction.set_rollback(True)
+            else:
+                _store_all(project, batches, report, options)
+    if not dry_run and max(report.tasks, report.rankings) >= ANALYZE_AFTER_RANKINGS:
         analyze_content()
         with connection.cursor() as cursor:
             cursor.execute("ANALYZE annotation_ranking, annotation_comparison")
     return report
 
 
-def _good(
-    records: Iterable[NumberedRecord], report: ImportReport, notices: dict[str, list[int]]
-) -> Iterator[_Numbered]:
-    """The rows that are records, each response in them once; the others go into the report."""
-    for item in records:
-        report.read += 1
-        if item.record is None:
-            report.fail(item.line, item.reason)
-            continue
-        record, repeated = _distinct(item.record)
-        found = list(item.record.notices)
-        if repeated:
-            found.append(REPEATED if len(record.responses) >= MIN_RESPONSES else ONE_DISTINCT)
-        for notice in found:
-            counted = notices.setdefault(notice, [0])
-            counted[0] += 1
-            if len(counted) <= LINES_PER_NOTICE:
-                counted.append(item.line)
-        yield _Numbered(item.line, record)
+@contextmanager
+def _opened(file: Path | BinaryIO) -> Iterator[BinaryIO]:
+    if not isinstance(file, Path):
+        yield file
+        return
+    try:
+        stream = file.open("rb")
+    except OSError as error:
+        raise Problem(f"{file} can't be read: {error.strerror}.", type="file-unreadable") from error
+    with stream:
+        yield stream
 
 
-def _notice(text: str, counted: list[int]) -> str:
-    count, *lines = counted
-    more = " …" if count > len(lines) else ""
-    return f"{count} × {text} ({'line' if count == 1 else 'lines'} {', '.join(map(str, lines))}{more})"
-
-
-def _distinct(record: Record) -> tuple[Record, bool]:
-    """The record with each response once, and whether one stood there twice.
-
-    A response is its text and its model, as in the database. In a ranking the first place of several counts.
-    """
-    given = [(response.text, response.model) for response in record.responses]
-    if len(set(given)) == len(given):
-        return record, False
-    kept = {response: index for index, response in reversed(list(enumerate(given)))}
-    indices = sorted(kept.values())
-    renumbered = {index: indices.index(kept[response]) for index, response in enumerate(given)}
-    ranking = record.ranking
-    if ranking is not None:
-        ranking = replace(
-            ranking,
-            tiers=_merged(ranking.tiers, renumbered),
-            ratings={renumbered[index]: value for index, value in reversed(ranking.ratings.items())},
-            flags={renumbered[index]: value for index, value in reversed(ranking.flags.items())},
-        )
-    return replace(
-        record,
-        responses=tuple(record.responses[index] for index in indices),
-        ranking=ranking,
-        gold_tiers=None if record.gold_tiers is None else _merged(record.gold_tiers, renumbered),
-    ), True
-
-
-def _merged(tiers: Sequence[Sequence[int]], renumbered: dict[int, int]) -> tuple[tuple[int, ...], ...]:
-    seen: set[int] = set()
-    merged = []
-    for tier in tiers:
-        members = {renumbered[index] for index in tier} - seen
-        seen |= members
-        merged.append(tuple(sorted(members)))
-    return tuple(tier for tier in merged if tier)
-
-
-def _batches(items: Iterable[_Numbered]) -> Iterator[list[_Numbered]]:
-    """Batches bounded by number and by text: 1,000 of the longest rows allowed would be gigabytes."""
-    batch: list[_Numbered] = []
-    characters = 0
-    for item in items:
-        texts = [message["content"] for message in item.record.messages]
-        texts += [response.text for response in item.record.responses]
-        batch.append(item)
-        characters += sum(map(len, texts))
-        if len(batch) >= BATCH_RECORDS or characters >= BATCH_CHARACTERS:
-            yield batch
-            batch, characters = [], 0
-    if batch:
-        yield batch
+def _store_all(
+    project: Project, batches: Iterator[list[Line]], report: ImportReport, options: dict[str, Any]
+) -> None:
+    for batch in batches:
+        for line in batch:
+            report.read += 1
+            if line.reason:
+                report.fail(line.number, line.reason)
+            for quirk in dict.fromkeys(line.quirks):
+                report.notice(line.number, quirk)
+        _store_or_single_out(project, [line for line in batch if line.parts or line.votes], report, options)
 
 
 def _store_or_single_out(
-    project: Project, batch: list[_Numbered], report: ImportReport, options: dict[str, Any]
+    project: Project, batch: list[Line], report: ImportReport, options: dict[str, Any]
 ) -> None:
     """One batch in one transaction. If the database refuses a row that every check let pass, each row goes in
     alone, so that the refused one is named and its neighbours land."""
-    before = replace(report, errors=list(report.errors))
+    if not batch:
+        return
+    before = deepcopy(vars(report))
     try:
         _store(project, batch, report, options)
     except (DataError, IntegrityError) as error:
-        vars(report).update(vars(before))
+        vars(report).update(before)
         if len(batch) == 1:
-            report.fail(batch[0].line, f"the database refused it: {str(error).splitlines()[0]}")
+            report.fail(batch[0].number, f"the database refused it: {str(error).splitlines()[0]}")
             return
-        for item in batch:
-            _store_or_single_out(project, [item], report, options)
+        for line in batch:
+            _store_or_single_out(project, [line], report, options)
 
 
 @transaction.atomic
-def _store(project: Project, batch: list[_Numbered], report: ImportReport, options: dict[str, Any]) -> None:
+def _store(project: Project, batch: Sequence[Line], report: ImportReport, options: dict[str, Any]) -> None:
     # Before any row: two imports of the same prompts, met in unlike order, would wait for each other.
     lock_content(project)
-    counts = Counts()
-    tasks = [(index, item) for index, item in enumerate(batch) if len(item.record.responses) >= MIN_RESPONSES]
-    stored: list[StoredTask] = []
-    for state, wanted in ((RankingTask.State.OPEN, False), (RankingTask.State.DONE, True)):
-        drafts = [
-            (index, _draft(item.record))
-            for index, item in tasks
-            if (item.record.ranking is not None) is wanted
-        ]
-        if drafts:
-            stored += store_tasks(project=project, drafts=drafts, counts=counts, state=state, **options)
-    for refused in counts.refused:
-        report.fail(batch[refused.index].line, refused.reason)
-    new_rankings = _store_rankings(project, batch, stored)
-    report.unchanged += sum(not task.created and task.index not in new_rankings for task in stored)
-    report.rankings += len(new_rankings)
-    alone = [item.record for item in batch if len(item.record.responses) < MIN_RESPONSES]
-    if alone:
-        added = add_prompts(project=project, prompts=[(record.messages, record.metadata) for record in alone])
-        report.prompts += added.prompts
-        report.unchanged += added.unchanged
-    report.prompts += counts.prompts
-    report.responses += counts.responses
-    report.tasks += counts.tasks
+    lookup = VotesLookup(project, [vote for line in batch for vote in line.votes])
+    fits = current_form(project).responses
+    parts: list[tuple[int, Part]] = []
+    for index, line in enumerate(batch):
+        reasons: list[str] = []
+        for part in [*line.parts, *_votes(lookup, line, reasons)]:
+            if reason := _reason_not_to_ask(part.wanted, fits):
+                reasons.append(reason)
+            else:
+                parts.append((index, part))
+        # A line that failed before, in another of its parts, is counted already.
+        if reasons and not line.reason:
+            report.fail(line.number, reasons[0])
+    stored = insert_content(
+        project=project, wanted=[part.wanted for _, part in parts], known=lookup.known, **options
+    )
+    new = insert_rankings(project=project, ranked=list(_ranked(parts, stored)))
+    for index in sorted(new.again):
+        report.notice(batch[index].number, SAME_ANNOTATOR_AGAIN)
+    report.prompts += len(stored.new_prompts)
+    report.responses += len(stored.new_responses)
+    report.tasks += len(stored.new_tasks)
+    report.rankings += new.count
+    taken, changed = {index for index, _ in parts}, set(new.items)
+    named: set[object] = set()
+    for index, part in parts:
+        # Of two equal lines the first brings it, the second changes nothing.
+        key = (part.wanted.state is None, part.wanted.prepared.content_key)
+        if key not in named and stored.brings(part.wanted):
+            changed.add(index)
+        named.add(key)
+    report.unchanged += len(taken - changed)
 
 
-def _draft(record: Record) -> TaskDraft:
-    responses = [ResponseDraft(item.text, item.model, item.sampling) for item in record.responses]
-    return TaskDraft(record.messages, responses, record.metadata, record.gold_tiers)
+def _votes(lookup: VotesLookup, line: Line, reasons: list[str]) -> Iterator[Part]:
+    for vote in line.votes:
+        found = lookup.prepared(vote)
+        if isinstance(found, str):
+            reasons.append(found)
+        else:
+            yield Part(Wanted(found, RankingTask.State.DONE), (vote.ranking,))
 
 
-def _store_rankings(project: Project, batch: list[_Numbered], stored: list[StoredTask]) -> set[int]:
-    """Writes the rankings of a batch that are not there yet; gives the batch indices of the new ones."""
-    drafts: dict[str, tuple[int, _NewRanking]] = {}
-    own = _rankings_of_this_project(project, batch)
-    for task in sorted(stored, key=lambda task: task.index):
-        record = batch[task.index].record
-        if record.ranking is None or record.ranking.external_id in own:
+def _reason_not_to_ask(wanted: Wanted, fits: Span) -> str | None:
+    """What is ranked already is a record, whatever a form asks now; what is to be ranked has to fit it."""
+    count = len(wanted.prepared.response_hashes)
+    return misfit(count, fits) if wanted.state == RankingTask.State.OPEN and not fits.takes(count) else None
+
+
+def _ranked(parts: Sequence[tuple[int, Part]], stored: StoredContent) -> Iterator[Ranked]:
+    for index, part in parts:
+        if not part.rankings:
             continue
-        key = _import_key(task, record.ranking)
-        drafts.setdefault(key, (task.index, _NewRanking(uuid7(), task, record.ranking, key)))
-    if not drafts:
-        return set()
-    new_ids = _insert_rankings(project, [draft for _, draft in drafts.values()])
-    new = [(index, draft) for index, draft in drafts.values() if draft.id in new_ids]
-    insert_comparisons(
-        RankedTask(
-            draft.id,
-            project.pk,
-            draft.stored.prompt_id,
-            draft.stored.response_ids,
-            _tier_ids(draft),
-            draft.ranking.strength,
-        )
-        for _, draft in new
-    )
-    return {index for index, _ in new}
-
-
-def _rankings_of_this_project(project: Project, batch: list[_Numbered]) -> set[str]:
-    """External ids that are this project's own rankings: its export, imported again, adds nothing."""
-    given = {item.record.ranking.external_id for item in batch if item.record.ranking is not None} - {""}
-    if not given:
-        return set()
-    found = Ranking.objects.filter(project=project, pk__in=[id for id in map(_uuid, given) if id is not None])
-    own = {str(id) for id in found.values_list("pk", flat=True)}
-    return {text for text in given if str(_uuid(text)) in own}
-
-
-def _uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None
-
-
-def _import_key(task: StoredTask, ranking: RankingRecord) -> str:
-    """SHA-256 of all that the ranking says. Ids stand for texts: a project has each content once."""
-    ids = [str(id) for id in task.response_ids]
-    content = [
-        ranking.external_id,
-        str(task.task_id),
-        [sorted(ids[index] for index in tier) for tier in ranking.tiers],
-        ranking.annotator,
-        ranking.strength,
-        {ids[index]: value for index, value in ranking.ratings.items()},
-        {ids[index]: value for index, value in ranking.flags.items()},
-        ranking.not_rankable,
-        ranking.comment,
-        ranking.rewrite,
-    ]
-    return hashlib.sha256(_canonical(content).encode()).hexdigest()
-
-
-def _tier_ids(draft: _NewRanking) -> list[list[UUID]]:
-    """Tiers of response ids; within a tie in shown order, which here is the order of the file."""
-    return [[draft.stored.response_ids[index] for index in sorted(tier)] for tier in draft.ranking.tiers]
-
-
-def _insert_rankings(project: Project, drafts: Sequence[_NewRanking]) -> set[UUID]:
-    """Writes those whose import key is new in the project; gives the ids of the rows written."""
-
-    def by_id(draft: _NewRanking, values: dict[int, Any]) -> dict[str, Any]:
-        return {str(draft.stored.response_ids[index]): value for index, value in values.items()}
-
-    new_ids = insert_rows(
-        "annotation_ranking",
-        constants={
-            "project_id": project.pk,
-            "source": Ranking.Source.IMPORT,
-            "touched": True,
-            "created_at": NOW,
-        },
-        columns={
-            "id": ("uuid", [draft.id for draft in drafts]),
-            "task_id": ("uuid", [draft.stored.task_id for draft in drafts]),
-            "annotator_label": ("text", [draft.ranking.annotator for draft in drafts]),
-            "shown_order": ("uuid[]", [draft.stored.response_ids for draft in drafts]),
-            "tiers": ("jsonb", [_tier_ids(draft) for draft in drafts]),
-            "strength": ("smallint", [draft.ranking.strength for draft in drafts]),
-            "ratings": ("jsonb", [by_id(draft, draft.ranking.ratings) for draft in drafts]),
-            "flags": ("jsonb", [by_id(draft, draft.ranking.flags) for draft in drafts]),
-            "not_rankable": ("boolean", [draft.ranking.not_rankable for draft in drafts]),
-            "comment": ("text", [draft.ranking.comment for draft in drafts]),
-            "rewrite": ("text", [draft.ranking.rewrite for draft in drafts]),
-            "duration_ms": ("bigint", [draft.ranking.duration_ms for draft in drafts]),
-            "import_key": ("text", [draft.import_key for draft in drafts]),
-        },
-    )
-    return set(new_ids)
+        prepared = part.wanted.prepared
+        prompt_id = stored.prompts[prepared.prompt_hash]
+        task_id = stored.tasks[prepared.content_key]
+        ids = tuple([stored.responses[prompt_id, r_hash] for r_hash in prepared.response_hashes])
+        for ranking in part.rankings:
+            yield Ranked(index, task_id, prompt_id, ids, ranking, task_id in stored.new_tasks)

@@ -27,6 +27,9 @@ class Command(ReportingCommand):
         parser.add_argument("--format", choices=sorted(IMPORT_FORMATS))
         parser.add_argument("--overlap", type=int, help="rankings wanted of each new task (the project's)")
         parser.add_argument("--round", type=int, default=0, help="round of sampling of the new tasks (0)")
+        parser.add_argument(
+            "--dry-run", action="store_true", help="report what would come in; nothing is kept"
+        )
         parser.add_argument("--priority", type=int, default=0, help="higher is served first (0)")
 
     def run(self, options: Mapping[str, Any]) -> tuple[Sequence[str], Mapping[str, Any]]:
@@ -37,6 +40,7 @@ class Command(ReportingCommand):
             overlap=options["overlap"],
             round=options["round"],
             priority=options["priority"],
+            dry_run=options["dry_run"],
         )
         for error in report.errors[:SHOWN_ERRORS]:
             self.stderr.write(f"line {error.line}: {error.reason}")
@@ -46,12 +50,13 @@ class Command(ReportingCommand):
             )
         if report.read and report.failed == report.read:
             raise CommandError(f"None of the {report.read} rows could be imported as {report.format}.")
-        return [_summary(report, options["project"]), *report.notices], report.to_json()
+        return [_summary(report, options["project"]), *map(str, report.quirks)], report.to_json()
 
 
 def _summary(report: ImportReport, slug: str) -> str:
+    did = "Would import" if report.dry_run else "Imported"
     return (
-        f"Imported {report.read} rows ({report.format}) into {slug}: {report.prompts} new prompts,"
+        f"{did} {report.read} rows ({report.format}) into {slug}: {report.prompts} new prompts,"
         f" {report.responses} responses, {report.tasks} tasks, {report.rankings} rankings;"
         f" {report.unchanged} unchanged, {report.failed} failed."
     )

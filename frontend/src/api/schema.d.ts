@@ -806,15 +806,29 @@ export interface components {
             rewrite: components["schemas"]["TextAskedRequest"] | null;
         };
         /**
-         * @description * `hh-rlhf` - hh-rlhf
+         * @description * `arena-battles` - arena-battles
+         *     * `argilla` - argilla
+         *     * `hh-rlhf` - hh-rlhf
+         *     * `label-studio` - label-studio
+         *     * `mt-bench-answers` - mt-bench-answers
+         *     * `mt-bench-votes` - mt-bench-votes
          *     * `oasst-models` - oasst-models
+         *     * `oasst-trees` - oasst-trees
+         *     * `pandalm` - pandalm
          *     * `prompts` - prompts
+         *     * `qa-feedback` - qa-feedback
+         *     * `ranked-outputs` - ranked-outputs
          *     * `rankloop` - rankloop
+         *     * `squality` - squality
+         *     * `trl-preference` - trl-preference
+         *     * `tulu-eval` - tulu-eval
          * @enum {string}
          */
-        FormatEnum: "hh-rlhf" | "oasst-models" | "prompts" | "rankloop";
+        FormatEnum: "arena-battles" | "argilla" | "hh-rlhf" | "label-studio" | "mt-bench-answers" | "mt-bench-votes" | "oasst-models" | "oasst-trees" | "pandalm" | "prompts" | "qa-feedback" | "ranked-outputs" | "rankloop" | "squality" | "trl-preference" | "tulu-eval";
         ImportReport: {
             format: string;
+            /** @description Nothing was kept; the counts are those of an import. */
+            dry_run: boolean;
             /** @description Rows of the file. */
             read: number;
             /** @description New ones, as the next three. */
@@ -827,7 +841,7 @@ export interface components {
             /** @description Rows left out; `errors` names the first 1000. */
             failed: number;
             errors: components["schemas"]["LineError"][];
-            notices: string[];
+            quirks: components["schemas"]["QuirkCount"][];
         };
         ImportUploadRequest: {
             /**
@@ -838,12 +852,29 @@ export interface components {
             /**
              * @description Recognised unless given.
              *
+             *     * `arena-battles` - arena-battles
+             *     * `argilla` - argilla
              *     * `hh-rlhf` - hh-rlhf
+             *     * `label-studio` - label-studio
+             *     * `mt-bench-answers` - mt-bench-answers
+             *     * `mt-bench-votes` - mt-bench-votes
              *     * `oasst-models` - oasst-models
+             *     * `oasst-trees` - oasst-trees
+             *     * `pandalm` - pandalm
              *     * `prompts` - prompts
+             *     * `qa-feedback` - qa-feedback
+             *     * `ranked-outputs` - ranked-outputs
              *     * `rankloop` - rankloop
+             *     * `squality` - squality
+             *     * `trl-preference` - trl-preference
+             *     * `tulu-eval` - tulu-eval
              */
             format?: components["schemas"]["FormatEnum"] | components["schemas"]["BlankEnum"];
+            /**
+             * @description Do all of it and take it back: the report without the import.
+             * @default false
+             */
+            dry_run?: boolean;
         };
         /**
          * @description * `rejection_sampling` - Rejection Sampling
@@ -973,6 +1004,29 @@ export interface components {
             id: string;
             name: string;
         };
+        /**
+         * @description * `answer-left-out` - answer-left-out
+         *     * `buckets` - buckets
+         *     * `empty-reply` - empty-reply
+         *     * `empty-turn` - empty-turn
+         *     * `identical-pair` - identical-pair
+         *     * `implicit-prompt` - implicit-prompt
+         *     * `margin-not-whole` - margin-not-whole
+         *     * `no-ranks` - no-ranks
+         *     * `no-weak-order` - no-weak-order
+         *     * `not-alternating` - not-alternating
+         *     * `one-response` - one-response
+         *     * `ranks-lost` - ranks-lost
+         *     * `ranks-missing` - ranks-missing
+         *     * `repeated-response` - repeated-response
+         *     * `role-in-text` - role-in-text
+         *     * `runs-on` - runs-on
+         *     * `same-annotator-again` - same-annotator-again
+         *     * `time-not-understood` - time-not-understood
+         *     * `too-many-responses` - too-many-responses
+         * @enum {string}
+         */
+        NameEnum: "answer-left-out" | "buckets" | "empty-reply" | "empty-turn" | "identical-pair" | "implicit-prompt" | "margin-not-whole" | "no-ranks" | "no-weak-order" | "not-alternating" | "one-response" | "ranks-lost" | "ranks-missing" | "repeated-response" | "role-in-text" | "runs-on" | "same-annotator-again" | "time-not-understood" | "too-many-responses";
         NamedChoice: {
             name: string;
             label: string;
@@ -1192,6 +1246,15 @@ export interface components {
             label: string;
             choices: components["schemas"]["NamedChoiceRequest"][];
             required: boolean;
+        };
+        QuirkCount: {
+            name: components["schemas"]["NameEnum"];
+            /** @description What was found, and what was done about it. */
+            text: string;
+            /** @description Rows. */
+            count: number;
+            /** @description The first 20 of them. */
+            lines: number[];
         };
         RankingId: {
             /** Format: uuid */
@@ -2259,6 +2322,14 @@ export interface operations {
             };
         };
         responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ImportReport"];
+                };
+            };
             201: {
                 headers: {
                     [name: string]: unknown;

@@ -15,15 +15,16 @@ export async function freezeSnapshot(slug: string, name: string): Promise<Snapsh
   );
 }
 
-export async function importFile(slug: string, file: File): Promise<ImportReport> {
+export async function importFile(slug: string, file: File, dryRun: boolean): Promise<ImportReport> {
   return unwrap(
     api.POST("/api/v1/projects/{slug}/imports/", {
       params: { path: { slug } },
       // The generated body says "file: string", as OpenAPI writes binary; what is sent is the form itself.
-      body: { file: "" },
+      body: { file: "", dry_run: dryRun },
       bodySerializer: () => {
         const form = new FormData();
         form.set("file", file, file.name);
+        form.set("dry_run", String(dryRun));
         return form;
       },
     }),

@@ -1,4 +1,4 @@
-import { Button } from "@mantine/core";
+import { Button, Checkbox } from "@mantine/core";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { type DragEvent, useRef, useState } from "react";
 import type { ImportReport } from "@/api/types";
@@ -11,6 +11,34 @@ import { importFile } from "../api/data";
 import styles from "./data.module.css";
 
 const SHOWN_ERRORS = 100;
+const SHOWN_LINES = 5;
+
+function Quirks({ quirks }: { quirks: ImportReport["quirks"] }) {
+  return (
+    <table className={ui.table} data-testid="import-quirks">
+      <caption className="visually-hidden">What was odd, and what was done about it</caption>
+      <thead>
+        <tr>
+          <th className={ui.number}>Rows</th>
+          <th>What was odd</th>
+          <th>Lines</th>
+        </tr>
+      </thead>
+      <tbody>
+        {quirks.map((quirk) => (
+          <tr key={quirk.name}>
+            <td className={ui.number}>{count(quirk.count)}</td>
+            <td>{quirk.text}</td>
+            <td>
+              {quirk.lines.slice(0, SHOWN_LINES).join(", ")}
+              {quirk.count > SHOWN_LINES && " …"}
+            </td>
+          </tr>
+        ))}
+      </tbody>
+    </table>
+  );
+}
 
 function Report({ report, file }: { report: ImportReport; file: string }) {
   const landed = report.prompts + report.responses + report.tasks + report.rankings;
@@ -22,13 +50,11 @@ function Report({ report, file }: { report: ImportReport; file: string }) {
         tone={bad > 0 ? "warn" : "good"}
         title={
           landed === 0 && bad === 0
-            ? `${file} was already here; nothing changed`
+            ? `${file} ${report.dry_run ? "is" : "was"} already here; nothing ${report.dry_run ? "would change" : "changed"}`
             : `${file}: ${plural(report.read, "row")} read as ${report.format}${bad ? `, ${plural(bad, "row")} could not be used` : ""}`
         }
       >
-        {report.notices.map((notice) => (
-          <p key={notice}>{notice}</p>
-        ))}
+        {report.dry_run && <p>This was a trial: nothing was kept.</p>}
       </Notice>
       <Stats
         items={[
@@ -39,6 +65,7 @@ function Report({ report, file }: { report: ImportReport; file: string }) {
           { label: "already here", value: count(report.unchanged) },
         ]}
       />
+      {report.quirks.length > 0 && <Quirks quirks={report.quirks} />}
       {bad > 0 && (
         <section
           className={styles.errors}
@@ -73,8 +100,9 @@ export function ImportPanel({ slug }: { slug: string }) {
   const queryClient = useQueryClient();
   const input = useRef<HTMLInputElement>(null);
   const [over, setOver] = useState(false);
+  const [dryRun, setDryRun] = useState(false);
   const load = useMutation({
-    mutationFn: (file: File) => importFile(slug, file),
+    mutationFn: (file: File) => importFile(slug, file, dryRun),
     onSettled: () => queryClient.invalidateQueries({ queryKey: projectQuery(slug).queryKey }),
   });
 
@@ -110,8 +138,8 @@ export function ImportPanel({ slug }: { slug: string }) {
               : "Drop a file of prompts and responses here"}
           </p>
           <p className={ui.dim}>
-            .jsonl, .jsonl.gz, .csv or .parquet. The format is recognised; loading a file again adds nothing
-            twice.
+            .jsonl, .json, .csv (also .gz) or .parquet. The format is recognised; loading a file again adds
+            nothing twice.
           </p>
           <Button variant="default" size="xs" loading={load.isPending} onClick={() => input.current?.click()}>
             Choose a file
@@ -129,6 +157,13 @@ export function ImportPanel({ slug }: { slug: string }) {
             }}
           />
         </div>
+        <Checkbox
+          size="xs"
+          label="Only try: report what would come in, keep nothing"
+          checked={dryRun}
+          disabled={load.isPending}
+          onChange={(event) => setDryRun(event.currentTarget.checked)}
+        />
         {load.isError && <ProblemNotice error={load.error} />}
         {load.isSuccess && <Report report={load.data} file={load.variables.name} />}
       </div>

@@ -45,6 +45,9 @@ class Action(StrEnum):
     OWN_ASSIGNMENT = "answer the assignment"
     LIST_TRAINING = "list runs and models"
     READ_TRAINING = "see runs and models"
+    EXCLUDE = "exclude annotators"
+    REVIEW = "review"
+    MANAGE_WEBHOOKS = "manage webhooks"
     READ_AUDIT = "read the project's audit log"
     READ_SITE_AUDIT = "read the site's audit log"
     CREATE_PROJECT = "create projects"
@@ -86,6 +89,9 @@ RULES: dict[Action, Rule] = {
     Action.OWN_ASSIGNMENT: Rule(Who.OWNER, scopes=frozenset({Scope.ANNOTATE})),
     Action.LIST_TRAINING: Rule(Who.LOGGED_IN, scopes=frozenset({Scope.READ})),
     Action.READ_TRAINING: _roles(_MANAGER, Scope.READ, known_to=_MANAGER),
+    Action.EXCLUDE: _roles(_MANAGER, Scope.MANAGE),
+    Action.REVIEW: _roles(_REVIEWER, Scope.ANNOTATE),
+    Action.MANAGE_WEBHOOKS: _roles(_MANAGER, Scope.MANAGE),
     Action.READ_AUDIT: _roles(_MANAGER, Scope.MANAGE),
     Action.READ_SITE_AUDIT: _roles(_ADMIN_ONLY, Scope.MANAGE),
     Action.CREATE_PROJECT: _roles(_ADMIN_ONLY, Scope.MANAGE),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any, TypeVar, cast
+from uuid import UUID
 
+from django.db import models
 from django.shortcuts import get_object_or_404
 from rest_framework.generics import GenericAPIView
 from rest_framework.pagination import CursorPagination
@@ -33,6 +35,20 @@ def allow_in(request: Request, project: Project) -> None:
     action = action_of(request)
     if action is not None:
         require_in(user_of(request), action, project)
+
+
+Row = TypeVar("Row", bound=models.Model)
+
+
+def row_of_project(request: Request, rows: models.QuerySet[Row], id: UUID) -> Row:
+    """The row with this id, its `project` loaded, if the table lets the user at it.
+
+    To an outsider it doesn't exist (404); a member whose role isn't enough is told so (403).
+    """
+    visible = rows.filter(project__in=Project.objects.visible_to(user_of(request)))
+    row = get_object_or_404(visible.select_related("project"), pk=id)
+    allow_in(request, row.project)  # type: ignore[attr-defined]
+    return row
 
 
 class ProjectView(GenericAPIView[Any]):

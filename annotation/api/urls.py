@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from annotation.api import assignments, audit, auth, data, projects
+from annotation.api import assignments, audit, auth, data, exclusions, projects
 from annotation.api.access import endpoint
 from annotation.permissions import Action
 
@@ -25,6 +25,9 @@ urlpatterns = [
     endpoint(
         f"{PROJECT}snapshots/", data.SnapshotsView, GET=Action.MANAGE_SNAPSHOTS, POST=Action.MANAGE_SNAPSHOTS
     ),
+    endpoint(f"{PROJECT}exclusions/", exclusions.ExclusionsView, GET=Action.EXCLUDE, POST=Action.EXCLUDE),
+    endpoint(f"{PROJECT}exclusions/preview", exclusions.PreviewView, POST=Action.EXCLUDE),
+    endpoint("exclusions/<uuid:id>/lift", exclusions.LiftView, POST=Action.EXCLUDE),
     endpoint(f"{PROJECT}audit/", audit.ProjectAuditView, GET=Action.READ_AUDIT),
     endpoint("audit/", audit.SiteAuditView, GET=Action.READ_SITE_AUDIT),
     endpoint("snapshots/<uuid:id>/export", data.ExportView, GET=Action.MANAGE_SNAPSHOTS),

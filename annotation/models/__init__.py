@@ -5,8 +5,10 @@ from annotation.models.oversight import Exclusion
 from annotation.models.people import ApiToken, User
 from annotation.models.project import Desk, Membership, Project
 from annotation.models.ranking import Comparison, Ranking
+from annotation.models.review import TaskAgreement
 from annotation.models.snapshot import DatasetSnapshot
 from annotation.models.task import Assignment, RankingTask, Reservation, TaskResponse
+from annotation.models.webhook import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 
 __all__ = [
     "ApiToken",
@@ -24,6 +26,10 @@ __all__ = [
     "RankingTask",
     "Reservation",
     "Response",
+    "TaskAgreement",
     "TaskResponse",
     "User",
+    "WebhookAttempt",
+    "WebhookDelivery",
+    "WebhookEndpoint",
 ]

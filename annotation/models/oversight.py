@@ -29,6 +29,9 @@ class Exclusion(models.Model):
         max_length=200, blank=True, help_text="Who ranked, in the words of an imported file."
     )
     reason = models.TextField()
+    paused = models.BooleanField(
+        default=False, help_text="Whether it paused the membership, which lifting it then takes back."
+    )
     created_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
     lifted_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, blank=True, related_name="+")

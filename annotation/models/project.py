@@ -16,6 +16,9 @@ MAX_OVERLAP = 50
 DEFAULT_LEASE_SECONDS = 900
 MIN_LEASE_SECONDS = 30
 MAX_LEASE_SECONDS = 86_400
+# Three people who compare two responses, two against one, agree by 1/3; two who differ in one pair of six, by
+# 5/6.
+DEFAULT_REVIEW_BELOW = 0.6
 MAX_QUALIFICATION_ATTEMPTS = 10
 # Of an annotator's tasks, at most this share are checks: the rest is what the project is for.
 MAX_CHECK_RATE = 0.5
@@ -154,6 +157,12 @@ class Project(models.Model):
         editable=False,
         help_text="Decides which of an annotator's tasks are checks. Secret: with it they could be foretold.",
     )
+    review_below = models.FloatField(
+        default=DEFAULT_REVIEW_BELOW,
+        db_default=DEFAULT_REVIEW_BELOW,
+        validators=[MinValueValidator(0), MaxValueValidator(1)],
+        help_text="Reviewers are shown tasks whose annotators agree less than this; 0: none.",
+    )
     state = models.CharField(max_length=10, choices=State.choices, default=State.ACTIVE)
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -163,6 +172,9 @@ class Project(models.Model):
         constraints = [
             models.CheckConstraint(
                 condition=Q(overlap__gte=1, overlap__lte=MAX_OVERLAP), name="project_overlap_in_bounds"
+            ),
+            models.CheckConstraint(
+                condition=Q(review_below__gte=0, review_below__lte=1), name="project_review_below_is_a_share"
             ),
             models.CheckConstraint(
                 condition=Q(lease_seconds__gte=MIN_LEASE_SECONDS, lease_seconds__lte=MAX_LEASE_SECONDS),

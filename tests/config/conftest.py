@@ -7,6 +7,7 @@ from uuid import UUID
 import pytest
 
 from annotation.models import Project, RankingTask, User
+from annotation.services.exclusion import Who, exclude_annotator
 from annotation.services.snapshots import freeze_snapshot
 from annotation.services.submission import submit_ranking
 from tests.annotation.answering import claim, strict_order
@@ -39,11 +40,13 @@ def rows(people: dict[str, User], project: Project, tasks: list[RankingTask]) ->
     submit_ranking(
         assignment=given, token=given.token, answer=strict_order(given.shown_order), idempotency_key="1"
     )
+    excluded = exclude_annotator(project=project, who=Who(annotator=people["oscar"]), reason="a stranger")
     snapshot = freeze_snapshot(project=project, name="first", created_by=people["mona"])
     return {
         "projects": {"slug": "support"},
         "assignments": {"id": claim(project, people[OWNER]).pk},
         "snapshots": {"id": snapshot.pk},
+        "exclusions": {"id": excluded.pk},
         "runs": {"run_id": run.pk},
         "models": {"model_id": model.pk},
     }

@@ -171,6 +171,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/exclusions/{id}/lift": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description Everything of theirs counts again. A slot filled meanwhile raises its task's overlap. */
+        post: operations["liftExclusion"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/loops/": {
         parameters: {
             query?: never;
@@ -327,6 +344,41 @@ export interface paths {
         get: operations["listAuditEntries"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{slug}/exclusions/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description Who is or was excluded, newest first. */
+        get: operations["listExclusions"];
+        put?: never;
+        /** @description Nothing of theirs counts from now on, nothing is deleted; their slots are open again. */
+        post: operations["excludeAnnotator"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{slug}/exclusions/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description What excluding them would change. Nothing is changed yet. */
+        post: operations["previewExclusion"];
         delete?: never;
         options?: never;
         head?: never;
@@ -769,6 +821,33 @@ export interface components {
         DraftVersion: {
             version: number;
         };
+        Exclusion: {
+            /** Format: uuid */
+            id: string;
+            /** @default  */
+            username?: string;
+            annotator_label: string;
+            reason: string;
+            created_by?: string | null;
+            /** Format: date-time */
+            created_at: string;
+            lifted_by?: string | null;
+            /** Format: date-time */
+            lifted_at: string | null;
+        };
+        ExclusionEffect: {
+            /** @description Annotations that would no longer count. */
+            rankings: number;
+            comparisons: number;
+            /** @description Decisions that would no longer count. */
+            reviews: number;
+            /** @description Finished tasks that would be asked again. */
+            tasks_reopening: number;
+            /** @description Tasks in hand that would be given back. */
+            leases: number;
+            /** @description Frozen since their first ranking. They may hold some of theirs and stay as they are. */
+            snapshots: number;
+        };
         Form: {
             /** @description How many responses a task of this form shows. */
             responses: components["schemas"]["ResponseSpan"];
@@ -916,6 +995,11 @@ export interface components {
             levels: components["schemas"]["LevelRequest"][];
             required: boolean;
         };
+        LiftedExclusion: {
+            exclusion: components["schemas"]["Exclusion"];
+            /** @description Tasks whose slot somebody filled meanwhile: both answers stay. */
+            tasks_with_more_overlap: number;
+        };
         LineError: {
             line: number;
             reason: string;
@@ -1035,6 +1119,12 @@ export interface components {
             name: string;
             label: string;
         };
+        /** @description One of the two: an account of the project, or a name from an imported file. */
+        NewExclusionRequest: {
+            username?: string;
+            annotator_label?: string;
+            reason: string;
+        };
         NewMemberRequest: {
             username: string;
             role: components["schemas"]["Role"];
@@ -1080,6 +1170,19 @@ export interface components {
              */
             previous?: string | null;
             results: components["schemas"]["AuditEntry"][];
+        };
+        PaginatedExclusionList: {
+            /**
+             * Format: uri
+             * @example http://api.example.org/accounts/?cursor=cD00ODY%3D"
+             */
+            next?: string | null;
+            /**
+             * Format: uri
+             * @example http://api.example.org/accounts/?cursor=cj0xJnA9NDg3
+             */
+            previous?: string | null;
+            results: components["schemas"]["Exclusion"][];
         };
         PaginatedLoopList: {
             /**
@@ -1508,6 +1611,11 @@ export interface components {
             at_least: number;
             at_most: number;
         };
+        /** @description One of the two: an account of the project, or a name from an imported file. */
+        WhoRankedRequest: {
+            username?: string;
+            annotator_label?: string;
+        };
         /** @description RFC 9457 problem details. */
         Problem: {
             /** @description A short name of the kind of problem, for programs. */
@@ -1881,6 +1989,36 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Me"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    liftExclusion: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LiftedExclusion"];
                 };
             };
             /** @description A refusal. */
@@ -2294,6 +2432,111 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["PaginatedAuditEntryList"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listExclusions: {
+        parameters: {
+            query?: {
+                /** @description The pagination cursor value. */
+                cursor?: string;
+                /** @description Number of results to return per page. */
+                page_size?: number;
+            };
+            header?: never;
+            path: {
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PaginatedExclusionList"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    excludeAnnotator: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewExclusionRequest"];
+                "multipart/form-data": components["schemas"]["NewExclusionRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Exclusion"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    previewExclusion: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["WhoRankedRequest"];
+                "multipart/form-data": components["schemas"]["WhoRankedRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExclusionEffect"];
                 };
             };
             /** @description A refusal. */

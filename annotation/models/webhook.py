@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from annotation.ids import uuid7
+from annotation.models.people import User
+from annotation.models.project import Project
+
+MAX_URL_CHARACTERS = 2000
+
+
+class WebhookEvent(models.TextChoices):
+    RANKING_SUBMITTED = "ranking.submitted"
+    TASK_FINISHED = "task.finished"
+    SNAPSHOT_FROZEN = "snapshot.frozen"
+    RUN_FINISHED = "run.finished"
+
+
+class WebhookEndpoint(models.Model):
+    """An address that is told of events. Its signing secret is derived from the site's key and
+    `secret_version` (services/webhooks.py), so it stands nowhere in the database."""
+
+    class State(models.TextChoices):
+        ACTIVE = "active"
+        DISABLED = "disabled"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="webhooks")
+    url = models.CharField(max_length=MAX_URL_CHARACTERS)
+    description = models.CharField(max_length=200, blank=True)
+    events = ArrayField(models.CharField(max_length=40, choices=WebhookEvent.choices))
+    state = models.CharField(max_length=10, choices=State.choices, default=State.ACTIVE)
+    disabled_reason = models.CharField(max_length=500, blank=True)
+    secret_version = models.PositiveIntegerField(default=1)
+    former_secret_until = models.DateTimeField(
+        null=True, blank=True, help_text="Until then, deliveries are signed with the former secret as well."
+    )
+    failing_since = models.DateTimeField(
+        null=True, blank=True, help_text="The first failure since the last success."
+    )
+    created_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(events__contained_by=WebhookEvent.values) & Q(events__len__gte=1),
+                name="webhook_events_known",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.url
+
+
+class WebhookDelivery(models.Model):
+    """One event for one endpoint: the outbox. Triggers write it with the fact itself (migrations/0014), so
+    what was committed is told and nothing else is."""
+
+    class State(models.TextChoices):
+        PENDING = "pending"
+        DELIVERED = "delivered"
+        DEAD = "dead"
+
+    id = models.BigAutoField(primary_key=True)
+    endpoint = models.ForeignKey(
+        WebhookEndpoint, on_delete=models.CASCADE, related_name="deliveries", db_index=False
+    )
+    message_id = models.UUIDField(unique=True, help_text="In `webhook-id`, the same with every attempt.")
+    event = models.CharField(max_length=40, choices=WebhookEvent.choices)
+    payload: models.JSONField[Any, Any] = models.JSONField()
+    state = models.CharField(max_length=10, choices=State.choices, default=State.PENDING)
+    attempts = models.PositiveSmallIntegerField(
+        default=0, help_text="Since it was last asked for; what the schedule of attempts counts."
+    )
+    next_attempt_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(db_default=Now())
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(state="pending", next_attempt_at__isnull=False)
+                | ~Q(state="pending") & Q(next_attempt_at__isnull=True),
+                name="webhook_delivery_is_due_or_over",
+            )
+        ]
+        indexes = [
+            # What is due; those that are over leave it.
+            models.Index(fields=["next_attempt_at"], condition=Q(state="pending"), name="webhook_due"),
+            # An endpoint's deliveries, newest first.
+            models.Index(fields=["endpoint", "-id"], name="webhook_newest"),
+            # The sweep of old ones.
+            models.Index(fields=["finished_at"], condition=~Q(state="pending"), name="webhook_over"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.event} {self.message_id}"
+
+
+class WebhookAttempt(models.Model):
+    """What came of one attempt: an HTTP status, or the error that kept one from coming."""
+
+    id = models.BigAutoField(primary_key=True)
+    delivery = models.ForeignKey(WebhookDelivery, on_delete=models.CASCADE, related_name="log")
+    at = models.DateTimeField(db_default=Now())
+    status = models.PositiveSmallIntegerField(null=True)
+    latency_ms = models.PositiveIntegerField()
+    error = models.CharField(max_length=500, blank=True)
+
+    def __str__(self) -> str:
+        return f"{self.status or self.error} ({self.latency_ms} ms)"

@@ -6,7 +6,7 @@ import statistics
 import pytest
 
 from tests.rlhf.small_world import SHORT_ANSWERS, short_speaker, untrained_policy
-from training.rlhf import world
+from training.rlhf import chat, world
 from training.rlhf.evaluation import compare, evaluate, mean_and_error, repetition_rate
 from training.rlhf.messages import Messages
 from training.rlhf.recipes import EvaluateConfig, SampleConfig
@@ -23,7 +23,7 @@ def length(_: Messages, text: str) -> float:
 def test_answers_are_distinct_and_say_how_they_were_sampled() -> None:
     report = ListReporter()
     config = SampleConfig(responses_per_prompt=6, temperature=1.5, max_new_tokens=16, seed=3)
-    sampled = sample(config, policy=short_speaker(), prompts=PROMPTS, report=report)
+    sampled = sample(config, policy=short_speaker(), prompts=PROMPTS, report=report).prompts
     assert [one.messages for one in sampled] == PROMPTS
     for one in sampled:
         texts = [text for text, _ in one.responses]
@@ -40,7 +40,7 @@ def test_answers_are_distinct_and_say_how_they_were_sampled() -> None:
 def test_the_seed_decides_the_answers() -> None:
     def texts(seed: int) -> list[str]:
         config = SampleConfig(responses_per_prompt=2, max_new_tokens=12, temperature=2.0, seed=seed)
-        sampled = sample(config, policy=untrained_policy(), prompts=PROMPTS[:3])
+        sampled = sample(config, policy=untrained_policy(), prompts=PROMPTS[:3]).prompts
         return [text for one in sampled for text, _ in one.responses]
 
     assert texts(1) == texts(1) != texts(2)
@@ -95,3 +95,11 @@ def test_repetition_is_the_share_of_repeated_word_triples() -> None:
     assert repetition_rate("") == repetition_rate("one two three four") == 0.0
     assert repetition_rate("a b c a b c") == pytest.approx(1 - 3 / 4)
     assert repetition_rate("no " * 100) == pytest.approx(1 - 1 / 98)
+
+
+def test_prompts_that_lose_their_left_are_counted() -> None:
+    policy = untrained_policy()
+    room = chat.context_length(policy.model) - 8
+    long = [{"role": "user", "content": "Where is my order? " * room}]
+    config = SampleConfig(responses_per_prompt=2, max_new_tokens=8)
+    assert sample(config, policy=policy, prompts=[*PROMPTS[:2], long]).cut == 1

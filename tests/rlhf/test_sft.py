@@ -81,6 +81,18 @@ def test_micro_batches_change_neither_loss_nor_weights() -> None:
         torch.testing.assert_close(weights, results[0][1], rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("size", [1, 5, 64])
+def test_micro_batches_hold_every_row_once_and_little_padding(size: int) -> None:
+    given = rows(200)
+    parts = list(sft.rows_of_like_length(given, size))
+    assert sorted(map(id, given)) == sorted(id(row) for part in parts for row in part)
+    assert max(map(len, parts)) <= size
+    for part in parts:
+        places = len(part) * max(row.length for row in part)
+        assert places - sum(row.length for row in part) <= sft.MAX_PADDING * places
+    assert list(sft.rows_of_like_length([], size)) == []
+
+
 def test_a_cancelled_run_stops_at_the_step_and_writes_nothing(tmp_path: Path) -> None:
     report = ListReporter(cancel_after=3)
     with pytest.raises(Cancelled):

@@ -15,7 +15,7 @@ import torch
 from transformers import AutoModelForSequenceClassification
 
 from annotation.models import Prompt, RankingTask, User
-from annotation.services.content import ResponseDraft, TaskDraft, add_ranking_tasks
+from annotation.services.content import ResponseDraft, TaskDraft, add_prompts, add_ranking_tasks
 from tests.training.conftest import ModelMaker, Rank, RunMaker
 from training.models import ModelVersion, RunEvent, TrainingRun
 from training.rlhf import sft, world
@@ -148,6 +148,23 @@ def test_a_model_named_in_the_recipe_takes_the_place_of_the_input(
     ran(policy, "reward_model", {"epochs": 1, "base_model": str(tiny_policy)})
     made = ModelVersion.objects.get(name="lab-rm-1")
     assert (made.parent, made.base_model) == (None, str(tiny_policy))
+
+
+def test_gold_judges_the_prompts_it_can_read_and_counts_the_others(policy: ModelVersion) -> None:
+    foreign = [([{"role": "user", "content": f"Write a limerick about {n} toads."}], {}) for n in range(3)]
+    add_prompts(project=policy.project, prompts=foreign)
+    few = {"judge": "gold", "split": "all", "max_new_tokens": 8}
+    run = launch_run(project=policy.project, kind="evaluate", recipe=few, inputs={}, user=None)
+    attempt = execute.claim_run(run_id=run.pk, worker="test")
+    assert attempt is not None
+    run_attempt(run.pk, attempt)
+    run.refresh_from_db()
+    assert run.state == "failed"
+    assert "none of the project's prompts is of the demo world" in run.error["detail"]
+
+    add_prompts(project=policy.project, prompts=[(messages, {}) for messages in world.prompts(2, seed=8)])
+    counts = ran(policy, "evaluate", few).result["counts"]
+    assert (counts["prompts"], counts["prompts_not_judged"]) == (2, 3)
 
 
 def test_tasks_are_asked_for_prompts_that_have_the_fewest(policy: ModelVersion, alice: User) -> None:

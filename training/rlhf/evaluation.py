@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from training.rlhf import chat
-from training.rlhf.generation import generate
+from training.rlhf.answering import answers_to
 from training.rlhf.loading import ModelSource, open_policy
 from training.rlhf.messages import Messages
 from training.rlhf.recipes import EvaluateConfig
@@ -86,31 +86,27 @@ def evaluate(
     if not prompts:
         raise ValueError("an evaluation needs at least one prompt, got none")
     report = report or NullReporter()
-    model, tokenizer = open_policy(policy)
-    room = chat.context_length(model) - config.max_new_tokens
+    loaded = open_policy(policy)
     rows: list[EvaluatedPrompt] = []
     tokens, finished, cut = 0, 0, 0
-    for start in range(0, len(prompts), PROMPTS_PER_BATCH):
-        report.check()
-        chosen = prompts[start : start + PROMPTS_PER_BATCH]
-        encoded = [chat.encode_prompt(tokenizer, messages) for messages in chosen]
-        cut += chat.cut_prompts(encoded, room)[1]
-        answers = generate(
-            model,
-            tokenizer,
-            encoded,
-            n=config.responses_per_prompt,
-            max_new_tokens=config.max_new_tokens,
-            temperature=config.temperature,
-            top_p=config.top_p,
-            seed=config.seed + start,
-            check=report.check,
-        )
-        for messages, completions in zip(chosen, answers, strict=True):
-            texts = [chat.decode(tokenizer, completion.ids) for completion in completions]
+    batches = answers_to(
+        prompts,
+        policy=loaded,
+        n=config.responses_per_prompt,
+        prompts_per_batch=PROMPTS_PER_BATCH,
+        max_new_tokens=config.max_new_tokens,
+        temperature=config.temperature,
+        top_p=config.top_p,
+        seed=config.seed,
+        check=report.check,
+    )
+    for batch in batches:
+        for messages, completions in zip(batch.prompts, batch.answers, strict=True):
+            texts = [chat.decode(loaded.tokenizer, completion.ids) for completion in completions]
             rows.append(EvaluatedPrompt(messages, texts, [float(judge(messages, text)) for text in texts]))
-            tokens += sum(len(completion.ids) for completion in completions)
-            finished += sum(completion.finished for completion in completions)
+        tokens += sum(len(completion.ids) for completion in batch.completions)
+        finished += sum(completion.finished for completion in batch.completions)
+        cut += batch.cut
         report.progress("evaluate", len(rows), len(prompts))
     n_answers = len(rows) * config.responses_per_prompt
     mean, error = mean_and_error([row.mean for row in rows])

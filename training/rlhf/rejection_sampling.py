@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from training.rlhf import chat, scoring, sft
-from training.rlhf.generation import Completion, generate
+from training.rlhf.answering import answers_to
+from training.rlhf.generation import Completion
 from training.rlhf.loading import Loaded, ModelSource, open_policy, open_reward_model, save_model
 from training.rlhf.messages import Messages
 from training.rlhf.rates import rate_for
@@ -37,11 +38,13 @@ PROMPTS_PER_BATCH = 32  # sampled, scored and reported together; a cancelled run
 
 @dataclass(frozen=True)
 class RejectionSamplingResult:
-    """`best_of` maps n to the expected reward of the best of n answers, for every n up to N."""
+    """`best_of` maps n to the expected reward of the best of n answers, for every n up to N; `prompts_cut`
+    counts those that didn't fit the context whole."""
 
     path: Path
     steps: int
     prompts: int
+    prompts_cut: int
     kept: int
     reward_mean: float
     reward_best: float
@@ -84,7 +87,7 @@ def train(
     shown = list(prompts[: config.sample_prompts])
     before = sft.answers(*model, shown, config.sample_tokens)
 
-    candidates = sample_and_score(config, model, judge, prompts, report)
+    candidates, cut = sample_and_score(config, model, judge, prompts, report)
     curve = mean_best_of([group.rewards for group in candidates])
     chosen = [row for group in candidates if (row := best_row(group, config.min_gain))]
     if not chosen:
@@ -108,6 +111,7 @@ def train(
         path=save_model(model.model, model.tokenizer, out_dir),
         steps=steps,
         prompts=len(candidates),
+        prompts_cut=cut,
         kept=len(chosen),
         reward_mean=curve[1],
         reward_best=curve[config.samples_per_prompt],
@@ -124,32 +128,31 @@ def sample_and_score(
     judge: Loaded,
     prompts: Sequence[Messages],
     report: Reporter,
-) -> list[Candidates]:
-    """N answers to each prompt with their raw rewards, in the order of the prompts."""
+) -> tuple[list[Candidates], int]:
+    """N answers to each prompt with their raw rewards, in the order of the prompts; how many prompts were
+    cut."""
     candidates: list[Candidates] = []
-    for start in range(0, len(prompts), PROMPTS_PER_BATCH):
-        report.check()
-        chosen = prompts[start : start + PROMPTS_PER_BATCH]
-        encoded = [chat.encode_prompt(policy.tokenizer, messages) for messages in chosen]
-        encoded, _ = chat.cut_prompts(encoded, chat.context_length(policy.model) - config.max_new_tokens)
-        answers = generate(
-            policy.model,
-            policy.tokenizer,
-            encoded,
-            n=config.samples_per_prompt,
-            max_new_tokens=config.max_new_tokens,
-            temperature=config.temperature,
-            top_p=config.top_p,
-            seed=config.seed + start,
-            check=report.check,
-        )
-        texts = [[chat.decode(policy.tokenizer, c.ids) for c in completions] for completions in answers]
-        rewards = scoring.score(judge.model, judge.tokenizer, list(zip(chosen, texts, strict=True)))
+    cut = 0
+    batches = answers_to(
+        prompts,
+        policy=policy,
+        n=config.samples_per_prompt,
+        prompts_per_batch=PROMPTS_PER_BATCH,
+        max_new_tokens=config.max_new_tokens,
+        temperature=config.temperature,
+        top_p=config.top_p,
+        seed=config.seed,
+        check=report.check,
+    )
+    for batch in batches:
+        texts = [[chat.decode(policy.tokenizer, c.ids) for c in completions] for completions in batch.answers]
+        rewards = scoring.score(judge.model, judge.tokenizer, list(zip(batch.prompts, texts, strict=True)))
         groups = [
             Candidates(*parts[:4], parts[4].tolist())
-            for parts in zip(chosen, encoded, answers, texts, rewards, strict=True)
+            for parts in zip(batch.prompts, batch.encoded, batch.answers, texts, rewards, strict=True)
         ]
         candidates += groups
+        cut += batch.cut
         n_answers = len(groups) * config.samples_per_prompt
         values = {
             "reward_mean": math.fsum(r for group in groups for r in group.rewards) / n_answers,
@@ -158,7 +161,7 @@ def sample_and_score(
         }
         report.metrics(0, values)
         report.progress("sample", len(candidates), len(prompts))
-    return candidates
+    return candidates, cut
 
 
 def best_row(group: Candidates, min_gain: float) -> sft.Row | None:

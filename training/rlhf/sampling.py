@@ -1,8 +1,7 @@
 """Ask a policy: it answers prompts several times over, and the answers go to people to be ranked.
 
-Reported per batch of prompts: `mean_tokens` per answer, `finished_share` (answers that ended by
-themselves) and
-`distinct_share` (answers left when those that say the same to the same prompt are taken out).
+Reported per batch of prompts: `mean_tokens` per answer, `finished_share` (answers that ended by themselves)
+and `distinct_share` (answers left when those that say the same to the same prompt are taken out).
 """
 
 from collections.abc import Sequence
@@ -10,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from training.rlhf import chat
-from training.rlhf.generation import generate
+from training.rlhf.answering import answers_to
 from training.rlhf.loading import ModelSource, open_policy
 from training.rlhf.messages import Messages
 from training.rlhf.recipes import SampleConfig
@@ -30,55 +29,53 @@ class SampledPrompt:
     responses: list[tuple[str, dict[str, Any]]]
 
 
+@dataclass(frozen=True)
+class Sampled:
+    """`cut`: how many prompts didn't fit the context whole."""
+
+    prompts: list[SampledPrompt]
+    cut: int
+
+
 def sample(
     config: SampleConfig,
     *,
     policy: ModelSource,
     prompts: Sequence[Messages],
     report: Reporter | None = None,
-) -> list[SampledPrompt]:
+) -> Sampled:
     """Answers of `policy` to each prompt, in the order of `prompts`. Raises `ModelNotFound`, `Cancelled`."""
     report = report or NullReporter()
-    model, tokenizer = open_policy(policy)
-    settings = {
-        "temperature": config.temperature,
-        "top_p": config.top_p,
-        "max_new_tokens": config.max_new_tokens,
-        "seed": config.seed,
-    }
+    loaded = open_policy(policy)
+    settings = config.model_dump(include={"temperature", "top_p", "max_new_tokens", "seed"})
+    batches = answers_to(
+        prompts,
+        policy=loaded,
+        n=config.responses_per_prompt,
+        prompts_per_batch=PROMPTS_PER_BATCH,
+        check=report.check,
+        **settings,
+    )
     sampled: list[SampledPrompt] = []
-    for start in range(0, len(prompts), PROMPTS_PER_BATCH):
-        report.check()
-        chosen = prompts[start : start + PROMPTS_PER_BATCH]
-        encoded = [chat.encode_prompt(tokenizer, messages) for messages in chosen]
-        answers = generate(
-            model,
-            tokenizer,
-            encoded,
-            n=config.responses_per_prompt,
-            max_new_tokens=config.max_new_tokens,
-            temperature=config.temperature,
-            top_p=config.top_p,
-            seed=config.seed + start,
-            check=report.check,
-        )
+    cut = 0
+    for batch in batches:
         kept = []
-        for messages, completions in zip(chosen, answers, strict=True):
-            finished = {chat.decode(tokenizer, c.ids): c.finished for c in reversed(completions)}
+        for messages, completions in zip(batch.prompts, batch.answers, strict=True):
+            finished = {chat.decode(loaded.tokenizer, c.ids): c.finished for c in reversed(completions)}
             texts = [
                 (text, settings | {"finished": done}) for text, done in reversed(finished.items()) if text
             ]
             kept.append(SampledPrompt(messages, texts))
         sampled += kept
-        flat = [completion for completions in answers for completion in completions]
-        step = len(sampled)
+        cut += batch.cut
+        n, step = len(batch.completions), len(sampled)
         report.metrics(
             step,
             {
-                "mean_tokens": sum(len(c.ids) for c in flat) / len(flat),
-                "finished_share": sum(c.finished for c in flat) / len(flat),
-                "distinct_share": sum(len(one.responses) for one in kept) / len(flat),
+                "mean_tokens": sum(len(c.ids) for c in batch.completions) / n,
+                "finished_share": sum(c.finished for c in batch.completions) / n,
+                "distinct_share": sum(len(one.responses) for one in kept) / n,
             },
         )
         report.progress("sample", step, len(prompts))
-    return sampled
+    return Sampled(sampled, cut)

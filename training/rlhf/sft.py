@@ -29,6 +29,7 @@ from training.rlhf.report import NullReporter, Reporter, require_finite
 
 RATE_AT_2M, RATE_AT_1B = 3e-3, 2e-5  # peak learning rates that suit models of these sizes
 HELDOUT_MEASUREMENTS = 10  # per run: each costs a pass over the held-out rows
+MAX_PADDING = 0.2  # of a micro-batch's token places; less costs more in calls than it saves in products
 BETAS = (0.9, 0.95)  # AdamW; 0.999 would average the squared gradient over more steps than a short run has
 
 
@@ -144,11 +145,9 @@ def sft_step(
     Each micro-batch adds its *sum* over the token count of the whole batch: the gradient is then the same
     however the batch is cut (a mean of micro-batch means weighs the tokens of short rows more).
     """
-    started, n_tokens = time.monotonic(), sum(len(row.response) for row in rows)
-    ordered, loss = sorted(rows, key=lambda row: row.length), 0.0  # rows of like length: little padding
-    for start in range(0, len(ordered), config.micro_batch_size):
-        batch = collate(ordered[start : start + config.micro_batch_size], tokenizer, policy.device)
-        part = summed_loss(policy, batch) / n_tokens
+    started, n_tokens, loss = time.monotonic(), sum(len(row.response) for row in rows), 0.0
+    for like in rows_of_like_length(rows, config.micro_batch_size):
+        part = summed_loss(policy, collate(like, tokenizer, policy.device)) / n_tokens
         part.backward()  # type: ignore[no-untyped-call]
         loss += part.item()
     grad_norm = float(torch.nn.utils.clip_grad_norm_(policy.parameters(), config.max_grad_norm))
@@ -180,8 +179,10 @@ def mean_loss(
     """Nats per response token over all rows, with dropout off."""
     was_training = policy.training
     policy.train(False)
-    parts = [rows[start : start + micro_batch_size] for start in range(0, len(rows), micro_batch_size)]
-    total = sum(summed_loss(policy, collate(part, tokenizer, policy.device)).item() for part in parts)
+    total = sum(
+        summed_loss(policy, collate(like, tokenizer, policy.device)).item()
+        for like in rows_of_like_length(rows, micro_batch_size)
+    )
     policy.train(was_training)
     return total / sum(len(row.response) for row in rows)
 
@@ -206,6 +207,24 @@ def encode(
             f"that fills all {max_length} tokens"
         )
     return rows, skipped, cut
+
+
+def rows_of_like_length(rows: Sequence[Row], size: int) -> Iterator[list[Row]]:
+    """Every row once, at most `size` at a time, and hardly padded: shortest first, cut where padding grows.
+
+    A micro-batch as large as its batch spent 40 % of its token places on padding (demo world, 16 rows).
+    """
+    like: list[Row] = []
+    tokens = 0
+    for row in sorted(rows, key=lambda row: row.length):
+        places = (len(like) + 1) * row.length  # rows come shortest first, so this one sets the width
+        if like and (len(like) == size or places - tokens - row.length > MAX_PADDING * places):
+            yield like
+            like, tokens = [], 0
+        like.append(row)
+        tokens += row.length
+    if like:
+        yield like
 
 
 def collate(rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, device: torch.device) -> Batch:

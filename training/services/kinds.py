@@ -134,7 +134,7 @@ def perform_rejection_sampling(job: Job) -> Outcome:
     }
     if result.heldout_loss is not None:
         metrics["heldout_loss"] = result.heldout_loss
-    counts = {"prompts": result.prompts, "kept": result.kept}
+    counts = {"prompts": result.prompts, "prompts_cut": result.prompts_cut, "kept": result.kept}
     return Outcome(metrics, counts, job.new_model(ModelVersion.Kind.POLICY))
 
 
@@ -159,25 +159,34 @@ def perform_sample(job: Job) -> Outcome:
     sampled = sampling.sample(recipe, policy=job.policy_source, prompts=prompts, report=job.report)
     name = job.policy.name if job.parent and job.policy else job.policy_source
     drafts = []
-    for answers in sampled:
+    for answers in sampled.prompts:
         # Two equal responses are one: there is nothing to prefer between them.
         distinct = dict(answers.responses)
         if len(distinct) >= 2:
             responses = [ResponseDraft(text, name, settings) for text, settings in distinct.items()]
             drafts.append(TaskDraft(messages=answers.messages, responses=responses))
-    counts = {"prompts_answered": len(sampled), "prompts_with_equal_responses": len(sampled) - len(drafts)}
+    counts = {
+        "prompts_answered": len(sampled.prompts),
+        "prompts_cut": sampled.cut,
+        "prompts_with_equal_responses": len(sampled.prompts) - len(drafts),
+    }
     return Outcome(counts=counts, tasks=NewTasks(drafts, recipe.overlap, recipe.priority))
 
 
 def perform_evaluate(job: Job) -> Outcome:
     recipe = cast(recipes.EvaluateRecipe, job.recipe)
     split = None if recipe.split == "all" else recipe.split
-    prompts = draw_prompts(project=job.run.project, split=split, limit=recipe.max_prompts, seed=recipe.seed)
+    drawn = draw_prompts(project=job.run.project, split=split, limit=recipe.max_prompts, seed=recipe.seed)
+    # People may have imported prompts of their own beside the demo's, which gold can't judge.
+    prompts = [messages for messages in drawn if recipe.judge != "gold" or world.knows(messages)]
+    if not prompts:
+        raise ValueError("none of the project's prompts is of the demo world, and gold can judge no other")
     result = evaluation.evaluate(
         recipe, policy=job.policy_source, prompts=prompts, judge=_judge(job, recipe.judge), report=job.report
     )
     metrics = {f"{recipe.judge}/{name}": value for name, value in result.metrics().items()}
-    return Outcome(metrics, {"prompts": result.n, "prompts_cut": result.cut})
+    counts = {"prompts": result.n, "prompts_cut": result.cut, "prompts_not_judged": len(drawn) - len(prompts)}
+    return Outcome(metrics, counts)
 
 
 PERFORM: dict[str, Callable[[Job], Outcome]] = {

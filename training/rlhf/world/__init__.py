@@ -18,7 +18,14 @@ from training.rlhf.messages import Demonstration
 from training.rlhf.world.gold import MAX_GOLD, Gold, gold_reward, judge
 from training.rlhf.world.model import build_policy, build_tokenizer
 from training.rlhf.world.replies import STYLES, draw_style, respond
-from training.rlhf.world.scenario import Scenario, UnknownPrompt, draw_conversations, draw_scenario, parse
+from training.rlhf.world.scenario import (
+    Scenario,
+    UnknownPrompt,
+    draw_conversations,
+    draw_scenario,
+    knows,
+    parse,
+)
 
 __all__ = [
     "MAX_GOLD",
@@ -32,6 +39,7 @@ __all__ = [
     "draw_scenario",
     "gold_reward",
     "judge",
+    "knows",
     "parse",
     "prompts",
     "respond",

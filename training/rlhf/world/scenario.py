@@ -98,6 +98,15 @@ def parse(messages: Messages) -> Scenario:
     return Scenario(intent=intent, follow_up=follow_up, name=name, values=values, first_values=first)
 
 
+def knows(messages: Messages) -> bool:
+    """Whether :func:`parse` can read the conversation."""
+    try:
+        parse(messages)
+    except UnknownPrompt:
+        return False
+    return True
+
+
 def _draw_values(rng: random.Random, kinds: tuple[str, ...]) -> dict[str, str]:
     return {kind: rng.choice(slots.VALUES[kind]) for kind in kinds}
 

@@ -1,0 +1,157 @@
+"""The wheel on real data: people's comparisons and real models' responses go in, a person ranks in the
+browser, a local language model learns from all of it, and its own responses are the next to be ranked."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from playwright.sync_api import Page
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from tests.annotation.real_data import hh_file, real_file
+from tests.browser.desk import Desk
+from tests.embedded.running import Stack, manage
+
+pytestmark = [pytest.mark.browser, pytest.mark.wheel, pytest.mark.timeout(900)]
+
+PROJECT = "real"
+VOCABULARY = 4000
+CONTEXT = 1024
+RESPONSES_PER_TASK = 8
+RANKED_BY_HAND = 2
+
+
+def told(stack: Stack, *command: str) -> dict:
+    """What a command says as JSON."""
+    done = manage(stack.state, *command, "--json", timeout=600)
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    said: dict = json.loads(done.stdout.splitlines()[-1])
+    return said
+
+
+def run(stack: Stack, kind: str, *options: str) -> dict:
+    """Launch a run and wait for it; the run's document."""
+
+    done = told(stack, "launch_run", kind, "--project", PROJECT, "--wait", *options)
+    assert done["state"] == "succeeded", done
+    return done
+
+
+def texts(path: Path) -> Iterator[str]:
+    with gzip.open(path, "rt", encoding="utf-8") as lines:
+        for line in lines:
+            row = json.loads(line)
+            yield from (row["prompt"], *(response["response"] for response in row["responses"]))
+
+
+def newborn_model(folder: Path, corpus: Path) -> str:
+    """A base model as anyone could bring one: a byte-level tokenizer of the corpus, random weights."""
+    inner = Tokenizer(models.BPE())
+    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    inner.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY,
+        special_tokens=["<pad>", "<eos>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+    )
+    inner.train_from_iterator(texts(corpus), trainer)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, pad_token="<pad>", eos_token="<eos>")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = LlamaForCausalLM(
+            LlamaConfig(
+                vocab_size=len(tokenizer),
+                hidden_size=64,
+                intermediate_size=192,
+                num_hidden_layers=2,
+                num_attention_heads=4,
+                max_position_embeddings=CONTEXT,
+                pad_token_id=tokenizer.pad_token_id,
+                eos_token_id=tokenizer.eos_token_id,
+                bos_token_id=None,
+            )
+        )
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return str(folder)
+
+
+def shortest_first(desk: Desk) -> list[str]:
+    responses = sorted(desk.assignment["responses"], key=lambda one: len(one["text"]))
+    return [response["id"] for response in responses]
+
+
+def test_real_rankings_train_a_policy_whose_answers_are_ranked_next(
+    log_in: Callable[[str], Page], demo_stack: Stack, tmp_path: Path
+) -> None:
+    comparisons, responses = hh_file("helpful-base.test"), real_file("kway/oasst-8-models.jsonl.gz")
+    told(demo_stack, "create_project", PROJECT, "--preset", "ranking")
+    counts = told(demo_stack, "import_responses", str(comparisons), "--project", PROJECT)
+    assert counts["rankings"] == 366
+    counts = told(demo_stack, "import_responses", str(responses), "--project", PROJECT)
+    assert counts["tasks"] == 177
+
+    # One person by keyboard, in Chromium; programs the rest of some 8-way rankings, by a rule worth learning.
+    join = f"""
+from annotation.models import Project, User
+from annotation.services.projects import add_member
+project, user = Project.objects.get(slug={PROJECT!r}), User.objects.get(username="annotator-1")
+add_member(project=project, user=user, role="annotator")
+"""
+    done = manage(demo_stack.state, "shell", "-c", join)
+    assert done.returncode == 0, done.stderr
+    desk = Desk(log_in("annotator-1"), PROJECT).open()
+    for _ in range(RANKED_BY_HAND):
+        assert len(desk.order()) == RESPONSES_PER_TASK
+        desk.rank_by_keys(shortest_first(desk)[::-1])
+        desk.submit()
+    ranked = told(
+        demo_stack, "simulate_annotators", "--project", PROJECT, "--judge", "length", "--limit", "40"
+    )
+    assert ranked["rankings"] == 40
+
+    # A model starts from nothing, learns to write from what people preferred, and is improved.
+    base = newborn_model(tmp_path / "base", responses)
+    small = ["--set", "sample_prompts=1", "sample_tokens=16", "max_length=256"]
+    first = run(
+        demo_stack,
+        "sft",
+        *small,
+        f"base_model={base}",
+        "max_demonstrations=240",
+        "demonstrations=best_responses",
+        "learning_rate=6e-3",
+        "batch_size=4",
+    )
+    assert first["result"]["counts"]["demonstrations"] == 240
+    judge = run(demo_stack, "reward_model", "--set", "max_length=1024", "epochs=1", "heldout_fraction=0.2")[
+        "result"
+    ]
+    # It has learned what it was shown: better than a guess on held-out pairs, by two standard errors.
+    accuracy, pairs = judge["metrics"]["heldout/accuracy"], judge["metrics"]["heldout/pairs"]
+    assert accuracy > 0.5 + 2 * math.sqrt(0.25 / pairs), judge
+    asked = ["max_new_tokens=64", "max_prompts=32"]
+    run(demo_stack, "rejection_sampling", *small, *asked, "samples_per_prompt=4")
+    improved = run(
+        demo_stack, "ppo", "--set", *asked, "steps=3", "rollout_prompts=8", "samples=1", "sample_every=3"
+    )["result"]["model"]
+    folder = demo_stack.state / "artefacts" / "models" / improved["name"]
+    assert AutoModelForCausalLM.from_pretrained(folder).config.vocab_size == VOCABULARY
+
+    sampled = run(
+        demo_stack, "sample", "--set", "max_new_tokens=64", "max_prompts=6", "responses_per_prompt=3"
+    )
+    assert sampled["result"]["counts"]["tasks"] == 6
+    desk.open()  # with the task that was handed out before
+    desk.rank_by_keys(shortest_first(desk))
+    desk.submit()
+    assert len(desk.order()) == 3
+    desk.rank_by_keys(shortest_first(desk))
+    desk.submit()

@@ -38,7 +38,6 @@ def told(stack: Stack, *command: str) -> dict:
 
 def run(stack: Stack, kind: str, *options: str) -> dict:
     """Launch a run and wait for it; the run's document."""
-
     done = told(stack, "launch_run", kind, "--project", PROJECT, "--wait", *options)
     assert done["state"] == "succeeded", done
     return done

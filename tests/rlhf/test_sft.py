@@ -8,7 +8,7 @@ import torch
 from pydantic import ValidationError
 
 from tests.rlhf.small_world import SHORT_ANSWERS, short_demonstrations, tokenizer, untrained_policy
-from training.rlhf import chat, sft, world
+from training.rlhf import batching, chat, sft, world
 from training.rlhf.loading import load_policy
 from training.rlhf.messages import Demonstration
 from training.rlhf.recipes import SFTConfig
@@ -89,7 +89,7 @@ def test_micro_batches_hold_every_row_once_and_little_padding(size: int) -> None
     assert max(map(len, parts)) <= size
     for part in parts:
         places = len(part) * max(row.length for row in part)
-        assert places - sum(row.length for row in part) <= sft.MAX_PADDING * places
+        assert places - sum(row.length for row in part) <= batching.MAX_PADDING * places
     assert list(sft.rows_of_like_length([], size)) == []
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from training.rlhf import chat
-from training.rlhf.batching import Group
+from training.rlhf.batching import Group, cut_by_width
 from training.rlhf.generation import Completion, generate
 from training.rlhf.loading import ModelSource, open_policy, open_reward_model
 from training.rlhf.logprobs import token_log_probs
@@ -132,13 +132,10 @@ def split_rollout(
     """
     dealt = torch.randperm(len(rows), generator=generator).tensor_split(min(minibatches, len(rows)))
     result = []
-    for part in dealt:
-        parts: list[list[int]] = [[]]
-        for row in sorted(part.tolist(), key=lambda i: len(rows[i][0]) + len(rows[i][1])):
-            if parts[-1] and (len(parts[-1]) + 1) * (len(rows[row][0]) + len(rows[row][1])) > max_tokens:
-                parts.append([])
-            parts[-1].append(row)
-        result.append(parts)
+    for minibatch in dealt:
+        numbers = minibatch.tolist()
+        shapes = [(1, len(rows[i][0]) + len(rows[i][1])) for i in numbers]
+        result.append([[numbers[i] for i in part] for part in cut_by_width(shapes, max_places=max_tokens)])
     return result
 
 

@@ -18,6 +18,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from training.rlhf import chat
+from training.rlhf.batching import cut_by_width
 from training.rlhf.generation import generate
 from training.rlhf.loading import ModelSource, open_policy, save_model
 from training.rlhf.logprobs import token_log_probs
@@ -29,7 +30,6 @@ from training.rlhf.report import NullReporter, Reporter, require_finite
 
 RATE_AT_2M, RATE_AT_1B = 3e-3, 2e-5  # peak learning rates that suit models of these sizes
 HELDOUT_MEASUREMENTS = 10  # per run: each costs a pass over the held-out rows
-MAX_PADDING = 0.2  # of a micro-batch's token places; less costs more in calls than it saves in products
 BETAS = (0.9, 0.95)  # AdamW; 0.999 would average the squared gradient over more steps than a short run has
 
 
@@ -210,21 +210,9 @@ def encode(
 
 
 def rows_of_like_length(rows: Sequence[Row], size: int) -> Iterator[list[Row]]:
-    """Every row once, at most `size` at a time, and hardly padded: shortest first, cut where padding grows.
-
-    A micro-batch as large as its batch spent 40 % of its token places on padding (demo world, 16 rows).
-    """
-    like: list[Row] = []
-    tokens = 0
-    for row in sorted(rows, key=lambda row: row.length):
-        places = (len(like) + 1) * row.length  # rows come shortest first, so this one sets the width
-        if like and (len(like) == size or places - tokens - row.length > MAX_PADDING * places):
-            yield like
-            like, tokens = [], 0
-        like.append(row)
-        tokens += row.length
-    if like:
-        yield like
+    """Every row once, at most `size` at a time, hardly padded."""
+    for part in cut_by_width([(1, row.length) for row in rows], max_rows=size):
+        yield [rows[index] for index in part]
 
 
 def collate(rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, device: torch.device) -> Batch:

@@ -42,6 +42,8 @@ PAIR = re.compile(r"(.*?)[ _-]?(1|2|a|b|left|right)", re.IGNORECASE)
 FIRST_PLACES = ("1", "a", "left")
 ITEM_TEXT = ("text", "body", "html", "response", "answer", "content", "title")
 UNSORTED = "_"
+# The buckets that our own export puts ties into; their names say nothing more.
+OUR_TIER = re.compile(r"tier_\d+")
 KEPT_ANNOTATION = frozenset(
     {"result", "completed_by", "was_cancelled", "created_at", "lead_time", "metadata"}
 )
@@ -134,7 +136,8 @@ def _shown(data: Mapping[str, Any]) -> tuple[list[ResponseRecord], list[str], se
 
 
 def _item(item: Mapping[str, Any], where: str) -> ResponseRecord:
-    key = next((key for key in ITEM_TEXT if given(item.get(key))), None)
+    there = [key for key in ITEM_TEXT if isinstance(item.get(key), str)]
+    key = next((key for key in there if item[key]), there[0] if there else None)
     if key is None:
         raise RowError(f"{where} has no text ({', '.join(ITEM_TEXT)})")
     return ResponseRecord(
@@ -224,8 +227,9 @@ def _ranker(
         raise RowError(f"{where} names an item twice")
     if set(sorted_ones) == {"rank"}:
         return tuple((index,) for index in named), {}
-    if sorted_ones:
-        quirks.append(BUCKETS)
+    if all(OUR_TIER.fullmatch(name) for name in sorted_ones):
+        return tuple(sorted_ones.values()), {}
+    quirks.append(BUCKETS)
     return tuple(sorted_ones.values()), {
         index: [name] for name, members in sorted_ones.items() for index in members
     }

@@ -40,6 +40,7 @@ from annotation.formats.records import (
     time_of,
 )
 from annotation.formats.snapshot_parquet import SCHEMA
+from annotation.formats.writers import csv_file
 
 LIST_NAMES = ("responses", "completions", "answers", "candidates", "outputs", "generations")
 TEXT_KEYS = ("text", "response", "content", "completion", "output", "answer")
@@ -88,6 +89,8 @@ def recognises(row: Row) -> bool:
 
 
 def parse(row: Row) -> Parsed:
+    if csv_file.MARK in row:
+        row = csv_file.row_of(row)
     found = _given_responses(row)
     check_response_count(len(found))
     responses = tuple(_response(item, f"responses.{index}") for index, item in enumerate(found))
@@ -96,13 +99,18 @@ def parse(row: Row) -> Parsed:
     known = (EXPORTED_FIELDS if row.get("ranking_id") else KNOWN_FIELDS) | prompt_fields(row)
     name = _list_name(row)
     columns = response_columns(row) if name is None else {}
+    metadata = metadata_of(row, known | {str(name)} | columns.keys() | set(columns.values()))
+    exported = object_of(row.get("prompt_metadata"), "prompt_metadata") if row.get("ranking_id") else {}
     return [
         Record(
             messages=conversation_of(row),
             responses=responses,
             rankings=() if ranking is None else (ranking,),
             gold_tiers=None if gold is None or gold == "" else tiers_of(gold, len(found), "gold_tiers"),
-            metadata=metadata_of(row, known | {str(name)} | columns.keys() | set(columns.values())),
+            metadata={**metadata, **exported},
+            task_metadata=object_of(row.get("task_metadata"), "task_metadata")
+            if row.get("ranking_id")
+            else None,
         )
     ]
 
@@ -198,6 +206,7 @@ def _ranking(row: Row, found: Sequence[Any]) -> RankingRecord | None:
         rewrite=None if rewrite is None else text_of(rewrite, "rewrite"),
         duration_ms=int_of(row.get("duration_ms"), "duration_ms", low=0, high=2**53),
         external_id=label_of(row.get("ranking_id"), "ranking_id"),
+        metadata=object_of(row.get("ranking_metadata"), "ranking_metadata") if row.get("ranking_id") else {},
         given_at=time_of(row.get("given_at")),
     )
 

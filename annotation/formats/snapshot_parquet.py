@@ -148,14 +148,18 @@ def read_rankings(path: Path, columns: Sequence[str] | None = None) -> Iterator[
         missing = {name: BEFORE[name] for name in wanted if name not in there}
         old_responses = "responses" in wanted and "sampling" not in _fields_of_responses(file.schema_arrow)
         for batch in file.iter_batches(READ_ROWS, columns=[name for name in wanted if name in there]):
-            rows = batch.to_pylist()
-            for row in rows:
-                if old_responses:
-                    for response in row["responses"]:
-                        response.update(sampling="{}", metadata="{}")
-                if missing:
-                    row.update(missing)
-            yield from rows
+            yield from _rows_of_batch(batch, missing, old_responses)
+
+
+def _rows_of_batch(batch: pa.RecordBatch, missing: Mapping[str, Any], old_responses: bool) -> list[Any]:
+    rows: list[Any] = batch.to_pylist()
+    for row in rows:
+        if old_responses:
+            for response in row["responses"]:
+                response.update(sampling="{}", metadata="{}")
+        if missing:
+            row.update(missing)
+    return rows
 
 
 def _fields_of_responses(schema: pa.Schema) -> set[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -19,6 +20,7 @@ from annotation.pairs import unranked_of
 
 CHUNK_ROWS = 500
 PSEUDONYM_CHARACTERS = 12
+PSEUDONYM = re.compile(rf"annotator-[0-9a-f]{{{PSEUDONYM_CHARACTERS}}}")
 # Columns of the file that are columns of the ranking, as they are; and what else a row is made from.
 COPIED_COLUMNS = (
     "strength",
@@ -63,10 +65,11 @@ _canonical = json.JSONEncoder(sort_keys=True, ensure_ascii=False).encode
 def pseudonym(project: Project, *, annotator_id: UUID | None, label: str) -> str:
     """A name for an annotator that is the same in every snapshot of the project and says nothing about them.
 
-    Keyed with SECRET_KEY: imported labels are short, and a plain hash of them could be guessed back.
+    Keyed with SECRET_KEY: imported labels are short, and a plain hash of them could be guessed back. A label
+    that is such a name already came from another snapshot, and stays: so who said what survives the way.
     """
-    if annotator_id is None and not label:
-        return ""
+    if annotator_id is None and (not label or PSEUDONYM.fullmatch(label)):
+        return label
     who = f"user:{annotator_id}" if annotator_id else f"label:{label}"
     digest = salted_hmac("rankloop.annotator", f"{project.pk}:{who}", algorithm="sha256").hexdigest()
     return f"annotator-{digest[:PSEUDONYM_CHARACTERS]}"

@@ -21,7 +21,6 @@ READ = (
     "responses",
     "tiers",
     "unranked",
-    "not_rankable",
     "comment",
     "annotator",
 )
@@ -31,6 +30,7 @@ def record_of(row: Row) -> dict[str, Any]:
     names = [f"response-{number}" for number in range(1, len(row["responses"]) + 1)]
     last = len(row["tiers"]) + 1
     ranks = {index: place for place, tier in enumerate(row["tiers"], start=1) for index in tier}
+    silent = not row["tiers"]
     values: dict[str, Any] = {
         "ranking": {
             "value": [{"value": name, "rank": ranks.get(index, last)} for index, name in enumerate(names)]
@@ -57,8 +57,8 @@ def record_of(row: Row) -> dict[str, Any]:
         },
         "responses": [
             {
-                "values": {} if row["not_rankable"] else values,
-                "status": "discarded" if row["not_rankable"] else "submitted",
+                "values": {} if silent else values,
+                "status": "discarded" if silent else "submitted",
                 "user_id": str(uuid5(NAMESPACE_URL, row["annotator"])),
             }
         ],
@@ -75,8 +75,9 @@ FORMAT = ExportFormat(
     use="For Argilla's API: a chat field `prompt`, text fields `response-N`, a ranking question `ranking`.",
     loses=(
         "Strength, ratings, flags, rewrites; one record per ranking. Responses left unranked share one rank"
-        " below the others, since Argilla wants every option ranked. A not-rankable answer is a discarded"
-        " response. `user_id` is made from the pseudonym, which stands in the metadata."
+        " below the others, since Argilla wants every option ranked. An answer without an order (not"
+        " rankable, all bad) is a discarded response. `user_id` is made from the pseudonym, which stands in"
+        " the metadata."
     ),
     example=(
         '{"fields": {"prompt": [{"role": "user", "content": "Q"}], "response-1": "A", "response-2": "B"},'

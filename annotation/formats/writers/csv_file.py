@@ -12,10 +12,11 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from annotation.formats.export_format import ExportFormat, Options, Row, SnapshotFile
+from annotation.formats.records import int_of, json_of, list_of
 from annotation.formats.writers.ranking import plain
 
 FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
@@ -48,6 +49,9 @@ PLAIN_CELLS = (
     "created_at",
 )
 TEXT_CELLS = {"comment", "rewrite", "annotator"}
+ONE_CELL = frozenset(PLAIN_CELLS)
+# A column that only files of ours have.
+MARK = "n_responses"
 LINES_PER_CHUNK = 200
 
 
@@ -60,11 +64,31 @@ def restored(text: str) -> str:
     return text[1:] if text.startswith("'") and FORMULA.match(text) else text
 
 
+def row_of(cells: Mapping[str, str]) -> dict[str, Any]:
+    """A line as the `ranking` export says it, for the import of a file of ours. An empty cell is none."""
+    row: dict[str, Any] = {name: value for name, value in cells.items() if value != "" and name in ONE_CELL}
+    for name in TEXT_CELLS & row.keys():
+        row[name] = restored(row[name])
+    for name in (*JSON_CELLS, *METADATA_CELLS):
+        row[name] = json_of(cells.get(name) or "null", name)
+    sampling, metadata = (list_of(cells.get(name) or [], name) for name in ("sampling", "response_metadata"))
+    row["responses"] = [
+        {
+            "text": restored(cells.get(f"response_{number}") or ""),
+            "model": restored(cells.get(f"model_{number}") or ""),
+            "sampling": sampling[number - 1] if number <= len(sampling) else {},
+            "metadata": metadata[number - 1] if number <= len(metadata) else {},
+        }
+        for number in range(1, 1 + (int_of(cells.get(MARK), MARK, low=0, high=99) or 0))
+    ]
+    return row
+
+
 def _columns(most: int) -> list[str]:
     numbered = [f"{what}_{number}" for number in range(1, most + 1) for what in ("response", "model")]
     return [
         *PLAIN_CELLS,
-        "n_responses",
+        MARK,
         *JSON_CELLS,
         *METADATA_CELLS,
         "sampling",
@@ -84,7 +108,7 @@ def _cells(row: Row) -> dict[str, Any]:
         cells[name] = None if cells[name] is None else neutralised(cells[name])
     for name in (*JSON_CELLS, *METADATA_CELLS):
         cells[name] = json.dumps(found[name], ensure_ascii=False)
-    cells["n_responses"] = len(shown)
+    cells[MARK] = len(shown)
     cells["sampling"] = json.dumps(
         [response["sampling"] for response in found["responses"]], ensure_ascii=False
     )

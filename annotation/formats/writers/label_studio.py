@@ -1,7 +1,8 @@
 """Label Studio tasks with their annotations: pairs for `<Pairwise>`, whole orders for `<Ranker>`.
 
 One JSON array, which is what Label Studio imports. One task per ranking (Pairwise: per strict pair), because
-rows are read in order of birth; the task's `meta` names what belongs together.
+rows are read in order of birth; the task's `meta` names what belongs together. `prompt` is the conversation
+as `<Paragraphs value="$prompt" nameKey="role" textKey="content"/>` shows it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from annotation.formats.export_format import (
     needs_rankings,
     pairs_of,
 )
-from annotation.formats.writers.rewardbench import prompt_text
 
 READ = (
     "ranking_id",
@@ -44,7 +44,7 @@ def _array(items: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:
 
 def _task(row: Row, data: dict[str, Any], results: list[dict[str, Any]]) -> dict[str, Any]:
     return {
-        "data": {"prompt": prompt_text(row["messages"]), "messages": row["messages"], **data},
+        "data": {"prompt": row["messages"], **data},
         "meta": {name: row[name] for name in ("ranking_id", "task_id", "prompt_id")},
         "annotations": [
             {
@@ -82,7 +82,7 @@ def _pairs(snapshot: SnapshotFile) -> Iterator[dict[str, Any]]:
 def _orders(snapshot: SnapshotFile) -> Iterator[dict[str, Any]]:
     for row in snapshot.rows(*READ):
         results = [
-            {"id": response["id"], "title": response["model"], "body": response["text"]}
+            {"id": response["id"], "model": response["model"], "body": response["text"]}
             for response in row["responses"]
         ]
         ids = [[row["responses"][index]["id"] for index in tier] for tier in row["tiers"]]
@@ -92,7 +92,7 @@ def _orders(snapshot: SnapshotFile) -> Iterator[dict[str, Any]]:
             else {"rank": [id for (id,) in ids]}
         )
         order = {"from_name": "rank", "to_name": "results", "type": "ranker", "value": {"ranker": value}}
-        yield _task(row, {"results": results}, [] if row["not_rankable"] else [order])
+        yield _task(row, {"results": results}, [order] if ids else [])
 
 
 PAIRWISE = ExportFormat(
@@ -104,9 +104,10 @@ PAIRWISE = ExportFormat(
         " more than two becomes its pairs. `completed_by` is the pseudonym, where Label Studio has e-mail."
     ),
     example=(
-        '[{"data": {"prompt": "Q", "answer1": "A", "answer2": "B"}, "annotations": [{"completed_by":'
-        ' {"email": "annotator-…"}, "lead_time": 12.5, "was_cancelled": false, "result": [{"from_name":'
-        ' "comparison", "to_name": "comparison", "type": "pairwise", "value": {"selected": "left"}}]}]}]'
+        '[{"data": {"prompt": [{"role": "user", "content": "Q"}], "answer1": "A", "answer2": "B"},'
+        ' "annotations": [{"completed_by": {"email": "annotator-…"}, "lead_time": 12.5, "was_cancelled":'
+        ' false, "result": [{"from_name": "comparison", "to_name": "comparison", "type": "pairwise", "value":'
+        ' {"selected": "left"}}]}]}]'
     ),
     suffix=".json",
     media_type="application/json",
@@ -124,9 +125,10 @@ RANKER = ExportFormat(
         " left unranked are in no bucket. `completed_by` is the pseudonym, where Label Studio has e-mail."
     ),
     example=(
-        '[{"data": {"prompt": "Q", "results": [{"id": "…", "title": "m1", "body": "A"}, …]}, "annotations":'
-        ' [{"completed_by": {"email": "annotator-…"}, "result": [{"from_name": "rank", "to_name": "results",'
-        ' "type": "ranker", "value": {"ranker": {"rank": ["…", "…"]}}}]}]}]'
+        '[{"data": {"prompt": [{"role": "user", "content": "Q"}], "results": [{"id": "…", "model": "m1",'
+        ' "body": "A"}, …]}, "annotations": [{"completed_by": {"email": "annotator-…"}, "result":'
+        ' [{"from_name": "rank", "to_name": "results", "type": "ranker", "value": {"ranker": {"rank":'
+        ' ["…", "…"]}}}]}]}]'
     ),
     suffix=".json",
     media_type="application/json",

@@ -41,7 +41,7 @@ def tree_of(row: Row) -> dict[str, Any]:
 
 
 def _replies(row: Row, parent: str) -> list[dict[str, Any]]:
-    ranks = {index: place for place, tier in enumerate(row["tiers"]) for index in tier}
+    ranks = {index: place for place, tier in enumerate(_tiers(row)) for index in tier}
     return [
         {
             "message_id": response["id"],
@@ -57,9 +57,13 @@ def _replies(row: Row, parent: str) -> list[dict[str, Any]]:
     ]
 
 
+def _tiers(row: Row) -> list[list[int]]:
+    return [*row["tiers"], row["unranked"]] if row["unranked"] else list(row["tiers"])
+
+
 def _event(row: Row) -> dict[str, Any]:
     """The vote as Open-Assistant records it: positions in the shown list, best first."""
-    order = [index for tier in row["tiers"] for index in tier]
+    order = [index for tier in _tiers(row) for index in tier]
     return {
         "type": "ranking",
         "user_id": row["annotator"],
@@ -86,8 +90,8 @@ FORMAT = ExportFormat(
     loses=(
         "Strength, ratings, flags, comments, rewrites. One tree per ranking, so the replies of other turns"
         " and other people's rankings of the same prompt are in other trees. Ties have equal ranks, which"
-        " Open-Assistant itself never writes; responses left unranked have no rank. Prompts with a system or"
-        " tool turn are left out: a tree has two speakers."
+        " Open-Assistant itself never writes, and responses left unranked share the last one. Prompts with a"
+        " system or tool turn are left out: a tree has two speakers."
     ),
     example=(
         '{"message_tree_id": "…", "tree_state": "ready_for_export", "prompt": {"message_id": "…", "text":'

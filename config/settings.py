@@ -173,6 +173,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
     "expire-leases": {"task": "annotation.tasks.expire_leases", "schedule": 15.0},
+    "refresh-agreement": {"task": "annotation.tasks.refresh_agreement", "schedule": 30.0},
     "sweep-orphaned-runs": {"task": "training.tasks.sweep_orphaned_runs", "schedule": 15.0},
     "turn-loops": {"task": "training.tasks.turn_loops", "schedule": 60.0},
 }

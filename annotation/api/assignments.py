@@ -23,7 +23,7 @@ IDEMPOTENCY_HEADER = "Idempotency-Key"
 MAX_IDEMPOTENCY_KEY_CHARACTERS = 200
 
 
-def _source(request: Request) -> str:
+def source_of(request: Request) -> str:
     """A token is a program's way in, a session a browser's."""
     return Ranking.Source.API if isinstance(request.auth, ApiToken) else Ranking.Source.BROWSER
 
@@ -130,7 +130,7 @@ class SubmitView(AssignmentView):
             token=self.given.validated_data["token"],
             answer=self.given.answer(),
             idempotency_key=_idempotency_key(request),
-            source=_source(request),
+            source=source_of(request),
         )
         return _ranking(ranking, created)
 
@@ -147,7 +147,7 @@ class ReviseView(AssignmentView):
     )
     def post(self, request: Request, id: UUID) -> Response:
         ranking, created = submission.revise_ranking(
-            assignment=self.assignment, answer=self.given.answer(), source=_source(request)
+            assignment=self.assignment, answer=self.given.answer(), source=source_of(request)
         )
         return _ranking(ranking, created)
 

@@ -117,6 +117,9 @@ class Project(serializers.Serializer[models.Project]):
     overlap = serializers.IntegerField()
     lease_seconds = serializers.IntegerField()
     allocation_policy = serializers.ChoiceField(choices=models.Project.AllocationPolicy.choices)
+    review_below = serializers.FloatField(
+        help_text="Reviewers are shown tasks whose annotators agree less than this; 0: none."
+    )
     created_at = serializers.DateTimeField()
     counts = ProjectCounts(source="*")
 
@@ -140,6 +143,7 @@ class ProjectChanges(serializers.Serializer[Any]):
     allocation_policy = serializers.ChoiceField(
         choices=models.Project.AllocationPolicy.choices, required=False
     )
+    review_below = serializers.FloatField(min_value=0, max_value=1, required=False)
     state = serializers.ChoiceField(choices=models.Project.State.choices, required=False)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from annotation.api import assignments, audit, auth, data, exclusions, projects
+from annotation.api import assignments, audit, auth, data, exclusions, projects, reviews
 from annotation.api.access import endpoint
 from annotation.permissions import Action
 
@@ -28,6 +28,12 @@ urlpatterns = [
     endpoint(f"{PROJECT}exclusions/", exclusions.ExclusionsView, GET=Action.EXCLUDE, POST=Action.EXCLUDE),
     endpoint(f"{PROJECT}exclusions/preview", exclusions.PreviewView, POST=Action.EXCLUDE),
     endpoint("exclusions/<uuid:id>/lift", exclusions.LiftView, POST=Action.EXCLUDE),
+    endpoint(f"{PROJECT}reviews/", reviews.QueueView, GET=Action.REVIEW),
+    endpoint(f"{PROJECT}reviews/next", reviews.NextView, POST=Action.REVIEW),
+    endpoint("reviews/<uuid:id>/open", reviews.OpenView, POST=Action.REVIEW),
+    endpoint("reviews/<uuid:id>/heartbeat", reviews.HeartbeatView, POST=Action.REVIEW),
+    endpoint("reviews/<uuid:id>/release", reviews.ReleaseView, POST=Action.REVIEW),
+    endpoint("reviews/<uuid:id>/decide", reviews.DecideView, POST=Action.REVIEW),
     endpoint(f"{PROJECT}audit/", audit.ProjectAuditView, GET=Action.READ_AUDIT),
     endpoint("audit/", audit.SiteAuditView, GET=Action.READ_SITE_AUDIT),
     endpoint("snapshots/<uuid:id>/export", data.ExportView, GET=Action.MANAGE_SNAPSHOTS),

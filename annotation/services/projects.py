@@ -18,7 +18,7 @@ from config.problems import Conflict, FieldProblem, Problem
 
 PASSWORD_BYTES = 12
 CHANGEABLE = frozenset(
-    {"name", "guidelines", "form", "overlap", "lease_seconds", "allocation_policy", "state"}
+    {"name", "guidelines", "form", "overlap", "lease_seconds", "allocation_policy", "review_below", "state"}
 )
 
 

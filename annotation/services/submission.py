@@ -82,7 +82,7 @@ def submit_ranking(
             )
         )
         if taken == 1:
-            return _store(assignment, answer, source), True
+            return store_ranking(assignment, answer, source), True
     return _answered_before(assignment, answer, idempotency_key), False
 
 
@@ -101,7 +101,7 @@ def revise_ranking(
                 raise Conflict("There is no answer to revise yet; submit one first.", type="not-answered")
             if answer.says_the_same_as(vars(current)):
                 return current, False
-            return _store(assignment, answer, source, supersedes=current), True
+            return store_ranking(assignment, answer, source, supersedes=current), True
     except IntegrityError as error:
         if not isinstance(error.__cause__, UniqueViolation):
             raise
@@ -116,13 +116,21 @@ def _refuse_what_does_not_fit(answer: Answer, assignment: Assignment) -> None:
         raise Problem("The answer doesn't fit what was shown.", errors=errors)
 
 
-def _store(assignment: Assignment, answer: Answer, source: str, supersedes: Ranking | None = None) -> Ranking:
+def store_ranking(
+    assignment: Assignment,
+    answer: Answer,
+    source: str,
+    supersedes: Ranking | None = None,
+    kind: str = Ranking.Kind.ANNOTATION,
+) -> Ranking:
+    """The ranking and its comparisons, in the caller's transaction."""
     ranking = Ranking.objects.create(
         project_id=assignment.project_id,
         task_id=assignment.task_id,
         assignment=assignment,
         annotator_id=assignment.annotator_id,
         source=source,
+        kind=kind,
         shown_order=assignment.shown_order,
         form_version_id=assignment.form_version_id,
         supersedes=supersedes,

@@ -46,6 +46,7 @@ def rows(people: dict[str, User], project: Project, tasks: list[RankingTask]) ->
         "projects": {"slug": "support"},
         "assignments": {"id": claim(project, people[OWNER]).pk},
         "snapshots": {"id": snapshot.pk},
+        "reviews": {"id": given.task_id},
         "exclusions": {"id": excluded.pk},
         "runs": {"run_id": run.pk},
         "models": {"model_id": model.pk},

@@ -487,6 +487,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/projects/{slug}/reviews/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description Tasks whose annotators disagree, lowest agreement first, and what was decided last. */
+        get: operations["listReviews"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{slug}/reviews/next": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description Opens the task with the lowest agreement that nobody has open; 204: there is none. */
+        post: operations["openNextReview"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/projects/{slug}/snapshots/": {
         parameters: {
             query?: never;
@@ -499,6 +533,74 @@ export interface paths {
         put?: never;
         /** @description Freezes the selected rankings (all, unless said) as they stand now. */
         post: operations["freezeSnapshot"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/reviews/{id}/decide": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description 201: stored, superseding what was decided before. 200: it said this already. */
+        post: operations["decideReview"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/reviews/{id}/heartbeat": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description A view under `reviews/{id}/`. Checks are not reviewed: their answer is known. */
+        post: operations["renewReview"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/reviews/{id}/open": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description Holds this task for you and shows what its annotators said. */
+        post: operations["openReview"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/reviews/{id}/release": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description A view under `reviews/{id}/`. Checks are not reviewed: their answer is known. */
+        post: operations["releaseReview"];
         delete?: never;
         options?: never;
         head?: never;
@@ -728,6 +830,30 @@ export interface components {
             /** Format: double */
             median_seconds: number | null;
         };
+        AnswerGiven: {
+            /** Format: uuid */
+            id: string;
+            /** @description A user name, or the name in an imported file. */
+            readonly by: string;
+            tiers: string[][];
+            strength: number | null;
+            ratings: {
+                [key: string]: unknown;
+            };
+            flags: {
+                [key: string]: unknown;
+            };
+            choices: {
+                [key: string]: unknown;
+            };
+            confidence: number | null;
+            not_rankable: boolean;
+            all_bad: boolean;
+            comment: string;
+            rewrite: string | null;
+            /** Format: date-time */
+            created_at: string;
+        };
         AnswerRequest: {
             /** @description Response ids, best first; those in one tier are tied. Where the form asks for the best few only, the others are left out. */
             tiers?: string[][];
@@ -809,6 +935,39 @@ export interface components {
             /** Format: date */
             date: string;
             rankings: number;
+        };
+        DecisionRequest: {
+            /** @description Response ids, best first; those in one tier are tied. Where the form asks for the best few only, the others are left out. */
+            tiers?: string[][];
+            strength?: number | null;
+            ratings?: {
+                [key: string]: {
+                    [key: string]: number;
+                };
+            };
+            flags?: {
+                [key: string]: string[];
+            };
+            /** @description {question: choice} */
+            choices?: {
+                [key: string]: string;
+            };
+            confidence?: number | null;
+            /** @default false */
+            not_rankable?: boolean;
+            /** @default false */
+            all_bad?: boolean;
+            /** @default  */
+            comment?: string;
+            rewrite?: string | null;
+            /**
+             * @description Whether the shown order was changed at all.
+             * @default false
+             */
+            touched?: boolean;
+            duration_ms?: number | null;
+            /** Format: uuid */
+            token: string;
         };
         DraftRequest: {
             /** Format: uuid */
@@ -1269,6 +1428,8 @@ export interface components {
             overlap?: number;
             lease_seconds?: number;
             allocation_policy?: components["schemas"]["AllocationPolicy"];
+            /** Format: double */
+            review_below?: number;
             state?: components["schemas"]["ProjectState"];
         };
         /**
@@ -1304,6 +1465,11 @@ export interface components {
             overlap: number;
             lease_seconds: number;
             allocation_policy: components["schemas"]["AllocationPolicy"];
+            /**
+             * Format: double
+             * @description Reviewers are shown tasks whose annotators agree less than this; 0: none.
+             */
+            review_below: number;
             /** Format: date-time */
             created_at: string;
             counts: components["schemas"]["ProjectCounts"];
@@ -1410,6 +1576,42 @@ export interface components {
         ResponseSpanRequest: {
             min: number;
             max: number;
+        };
+        ReviewDecided: {
+            /** Format: uuid */
+            task: string;
+            /** @description Of the prompt's last message. */
+            readonly excerpt: string;
+            decided_by: string;
+            /** Format: date-time */
+            decided_at: string;
+        };
+        /** @description The lowest of what waits and the newest of what is decided; `n_…` count all. */
+        ReviewQueue: {
+            n_waiting: number;
+            waiting: components["schemas"]["ReviewWaiting"][];
+            n_decided: number;
+            decided: components["schemas"]["ReviewDecided"][];
+        };
+        ReviewShown: {
+            /** @description The reviewer's hold on the task, in the shape of a lease. */
+            assignment: components["schemas"]["Assignment"];
+            answers: components["schemas"]["AnswerGiven"][];
+            decision: components["schemas"]["AnswerGiven"] | null;
+        };
+        ReviewWaiting: {
+            /** Format: uuid */
+            task: string;
+            /** @description Of the prompt's last message. */
+            readonly excerpt: string;
+            /**
+             * Format: double
+             * @description Share of pairs of annotators who say the same, 0 to 1.
+             */
+            agreement: number;
+            rankings: number;
+            /** @description The reviewer who has it open. */
+            held_by: string | null;
         };
         /**
          * @description * `annotator` - Annotator
@@ -2760,6 +2962,73 @@ export interface operations {
             };
         };
     };
+    listReviews: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReviewQueue"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    openNextReview: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReviewShown"];
+                };
+            };
+            /** @description No response body */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     listSnapshots: {
         parameters: {
             query?: {
@@ -2818,6 +3087,148 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Snapshot"];
                 };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    decideReview: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DecisionRequest"];
+                "multipart/form-data": components["schemas"]["DecisionRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RankingId"];
+                };
+            };
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RankingId"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    renewReview: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LeaseTokenRequest"];
+                "multipart/form-data": components["schemas"]["LeaseTokenRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Lease"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    openReview: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReviewShown"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    releaseReview: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LeaseTokenRequest"];
+                "multipart/form-data": components["schemas"]["LeaseTokenRequest"];
+            };
+        };
+        responses: {
+            /** @description No response body */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description A refusal. */
             default: {

@@ -17,6 +17,7 @@ from rest_framework.exceptions import NotFound, PermissionDenied
 from annotation.models import Membership, Project, User
 from annotation.models.people import Scope
 from annotation.models.project import Role
+from annotation.services.refusals import AnnotatorPaused
 
 READING = frozenset({"GET", "HEAD"})
 
@@ -38,6 +39,7 @@ class Action(StrEnum):
     READ_PROJECT = "read the project"
     CHANGE_PROJECT = "change the project"
     MANAGE_MEMBERS = "manage its members"
+    MANAGE_TASKS = "manage its tasks"
     IMPORT = "import data"
     READ_QUALITY = "see progress and quality"
     MANAGE_SNAPSHOTS = "freeze and export snapshots"
@@ -82,6 +84,7 @@ RULES: dict[Action, Rule] = {
     Action.READ_PROJECT: _roles(_EVERY_ROLE, Scope.READ),
     Action.CHANGE_PROJECT: _roles(_MANAGER, Scope.MANAGE),
     Action.MANAGE_MEMBERS: _roles(_MANAGER, Scope.MANAGE),
+    Action.MANAGE_TASKS: _roles(_MANAGER, Scope.MANAGE),
     Action.IMPORT: _roles(_MANAGER, Scope.MANAGE),
     Action.READ_QUALITY: _roles(_REVIEWER, Scope.READ),
     Action.MANAGE_SNAPSHOTS: _roles(_MANAGER, Scope.MANAGE),
@@ -110,10 +113,21 @@ def scopes_for(action: Action, method: str) -> frozenset[Scope]:
     return scopes | {Scope.READ} if scopes and method in READING else scopes
 
 
-def require(user: User, action: Action, *, role: str | None = None) -> None:
+# What is left to a paused member: to see the project, and why they are paused.
+LEFT_TO_PAUSED = frozenset({Action.READ_PROJECT, Action.LIST_PROJECTS, Action.WHO_AM_I, Action.OWN_ACCOUNT})
+
+
+def require(user: User, action: Action, *, role: str | None = None, paused: str | None = None) -> None:
     """Raises PermissionDenied unless `user`, whose role in the project at hand is `role`, may do `action`;
-    NotFound where such a role isn't to know what there is."""
-    if user.is_admin or may_role(action, role):
+    NotFound where such a role isn't to know what there is; AnnotatorPaused for one who would rank but is
+    paused there (`paused` is the reason, which may be empty; None: they aren't)."""
+    if user.is_admin:
+        return
+    if paused is not None and action not in LEFT_TO_PAUSED and may_role(action, role):
+        if action in {Action.RANK, Action.OWN_ASSIGNMENT}:
+            raise AnnotatorPaused(paused)
+        raise PermissionDenied("You are paused in this project; ask a manager.")
+    if may_role(action, role):
         return
     if role is not None and Role(role) not in RULES[action].known_to:
         raise NotFound
@@ -123,8 +137,14 @@ def require(user: User, action: Action, *, role: str | None = None) -> None:
 
 def require_in(user: User, action: Action, project: Project) -> None:
     """As :func:`require`, looking the role up (one query)."""
-    mine = Membership.objects.active().filter(project=project, user=user)
-    require(user, action, role=mine.values_list("role", flat=True).first())
+    mine = Membership.objects.filter(project=project, user=user).first()
+    require(user, action, role=None if mine is None else mine.role, paused=paused_reason_of(mine))
+
+
+def paused_reason_of(member: Membership | None) -> str | None:
+    """None: not paused."""
+    paused = member is not None and member.state == Membership.State.PAUSED
+    return member.paused_reason if member is not None and paused else None
 
 
 def require_scope(action: Action, method: str, *, held: Collection[str]) -> None:

@@ -13,7 +13,7 @@ from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 
-from annotation.api import serializers
+from annotation.api import desk, serializers
 from annotation.api.base import ProjectView, allow_in, user_of
 from annotation.models import ApiToken, Assignment, Ranking
 from annotation.services import allocation, submission
@@ -31,17 +31,22 @@ def source_of(request: Request) -> str:
 class NextAssignmentView(ProjectView):
     @extend_schema(
         operation_id="claimNextAssignment",
-        description="Leases the next task, or returns the lease that is open already; 204: nothing to do.",
-        request=None,
-        responses={200: serializers.Assignment, 204: None},
+        description="Leases the next task, or returns the lease that is open already; 204: nothing to do. "
+        "409 says by its type what keeps a task from one: `project-not-active`, `annotator-paused`, "
+        "`annotator-excluded`, `qualification-failed`, `cap-reached`, `daily-cap-reached`.",
+        request=serializers.Next,
+        responses={200: serializers.NextAssignment, 204: None},
         tags=["assignments"],
     )
     def post(self, request: Request, slug: str) -> Response:
-        assignment = allocation.claim_next_task(project=self.project, annotator=user_of(request))
-        if assignment is None:
+        given = serializers.Next(data=request.data)
+        given.is_valid(raise_exception=True)
+        leases = allocation.claim_tasks(
+            project=self.project, annotator=user_of(request), **given.validated_data
+        )
+        if not leases:
             return Response(status=HTTPStatus.NO_CONTENT)
-        shown = Assignment.objects.with_shown().get(pk=assignment.pk)
-        return Response(serializers.Assignment(shown).data)
+        return Response(desk.shown(leases))
 
 
 class AssignmentView(APIView):

@@ -21,7 +21,7 @@ from config.problems import Problem
 
 
 def _me(request: Request, user: User) -> Response:
-    mine = Membership.objects.active().filter(user=user).select_related("project").order_by("-id")
+    mine = Membership.objects.filter(user=user).select_related("project").order_by("-id")
     me = {
         "id": user.pk,
         "username": user.username,

@@ -12,7 +12,7 @@ from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 
 from annotation.api.access import action_of
-from annotation.models import Project, User
+from annotation.models import Membership, Project, User
 from annotation.permissions import require, require_in
 
 
@@ -51,6 +51,10 @@ def row_of_project(request: Request, rows: models.QuerySet[Row], id: UUID) -> Ro
     return row
 
 
+def _paused_reason(project: Any) -> str | None:
+    return project.paused_reason if project.member_state == Membership.State.PAUSED else None
+
+
 class ProjectView(GenericAPIView[Any]):
     """A view under `projects/{slug}/`; its line in urls.py says what one must be allowed to do.
 
@@ -58,7 +62,7 @@ class ProjectView(GenericAPIView[Any]):
     """
 
     pagination_class: type[CursorPagination] | None = None
-    project: Project
+    project: Any  # a Project with what `with_role_of` adds
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
@@ -67,4 +71,4 @@ class ProjectView(GenericAPIView[Any]):
         self.project = get_object_or_404(projects, slug=kwargs["slug"])
         action = action_of(request)
         if action is not None:
-            require(user, action, role=getattr(self.project, "role", None))
+            require(user, action, role=self.project.role, paused=_paused_reason(self.project))

@@ -9,10 +9,20 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from annotation import answer_form, models
-from annotation.models.project import MAX_LEASE_SECONDS, MAX_OVERLAP, MIN_LEASE_SECONDS, Role
-from annotation.models.task import MAX_RESPONSES
+from annotation.models.project import (
+    MAX_CHECK_RATE,
+    MAX_LEASE_SECONDS,
+    MAX_OVERLAP,
+    MAX_QUALIFICATION_ATTEMPTS,
+    MIN_LEASE_SECONDS,
+    Role,
+    SkipWay,
+)
+from annotation.models.task import MAX_PREFETCH, MAX_RESPONSES
 from annotation.presets import PRESETS
 from annotation.services import answers
+
+MAX_INTEGER = 2**31 - 1
 
 
 class Message(serializers.Serializer[Any]):
@@ -98,11 +108,54 @@ class FormField(serializers.JSONField):
 class ProjectCounts(serializers.Serializer[models.Project]):
     prompts = serializers.IntegerField(source="n_prompts")
     responses = serializers.IntegerField(source="n_responses")
-    tasks = serializers.IntegerField(source="n_tasks")
-    open_tasks = serializers.IntegerField(source="n_open_tasks")
+    tasks = serializers.IntegerField(
+        source="n_tasks",
+        allow_null=True,
+        help_text="Null for annotators of a project that mixes in checks: the numbers would tell them apart.",
+    )
+    open_tasks = serializers.IntegerField(source="n_open_tasks", allow_null=True, help_text="As `tasks`.")
     rankings = serializers.IntegerField(source="n_rankings")
     comparisons = serializers.IntegerField(source="n_comparisons")
     my_rankings = serializers.IntegerField(source="n_my_rankings")
+
+
+class Checks(serializers.Serializer[models.Project]):
+    """How annotators are checked."""
+
+    gold_rate = serializers.FloatField(
+        min_value=0, max_value=MAX_CHECK_RATE, required=False, help_text="Share of the tasks."
+    )
+    attention_rate = serializers.FloatField(
+        min_value=0, max_value=MAX_CHECK_RATE, required=False, help_text="Share of the tasks."
+    )
+    gold_minimum_accuracy = serializers.FloatField(
+        min_value=0,
+        max_value=1,
+        allow_null=True,
+        required=False,
+        help_text="Mean score on gold and attention tasks; who falls under it is paused.",
+    )
+    gold_minimum_answers = serializers.IntegerField(
+        min_value=1, max_value=32767, required=False, help_text="Before anybody is judged."
+    )
+    qualification_pass_mark = serializers.FloatField(
+        min_value=0,
+        max_value=1,
+        allow_null=True,
+        required=False,
+        help_text="Mean score on the qualification tasks; null: nobody has to qualify.",
+    )
+    qualification_attempts = serializers.IntegerField(
+        min_value=1, max_value=MAX_QUALIFICATION_ATTEMPTS, required=False
+    )
+
+
+def _skip_ways(**options: Any) -> serializers.ListField:
+    return serializers.ListField(
+        child=serializers.ChoiceField(choices=SkipWay.choices),
+        help_text="Where a skipped task may go; the first unless the annotator chooses.",
+        **options,
+    )
 
 
 class Project(serializers.Serializer[models.Project]):
@@ -120,8 +173,24 @@ class Project(serializers.Serializer[models.Project]):
     review_below = serializers.FloatField(
         help_text="Reviewers are shown tasks whose annotators agree less than this; 0: none."
     )
+    max_per_annotator = serializers.IntegerField(allow_null=True)
+    max_per_annotator_per_day = serializers.IntegerField(allow_null=True)
+    skip_ways = _skip_ways()
+    checks = Checks(source="*", allow_null=True, help_text="Null for annotators.")
+    member_state = serializers.ChoiceField(
+        choices=models.Membership.State.choices, allow_null=True, help_text="Of the one who asks."
+    )
+    paused_reason = serializers.CharField(allow_null=True, allow_blank=True)
     created_at = serializers.DateTimeField()
     counts = ProjectCounts(source="*")
+
+    def to_representation(self, instance: models.Project) -> dict[str, Any]:
+        shown = super().to_representation(instance)
+        if shown["role"] == Role.ANNOTATOR:
+            shown["checks"] = None
+            if instance.gold_rate + instance.attention_rate > 0:
+                shown["counts"] |= {"tasks": None, "open_tasks": None}
+        return shown
 
 
 class NewProject(serializers.Serializer[Any]):
@@ -145,12 +214,26 @@ class ProjectChanges(serializers.Serializer[Any]):
     )
     review_below = serializers.FloatField(min_value=0, max_value=1, required=False)
     state = serializers.ChoiceField(choices=models.Project.State.choices, required=False)
+    max_per_annotator = serializers.IntegerField(
+        min_value=1, max_value=MAX_INTEGER, allow_null=True, required=False
+    )
+    max_per_annotator_per_day = serializers.IntegerField(
+        min_value=1, max_value=MAX_INTEGER, allow_null=True, required=False
+    )
+    skip_ways = _skip_ways(min_length=1, max_length=len(SkipWay), required=False)
+    checks = Checks(source="*", required=False)
 
 
 class Member(serializers.Serializer[models.Membership]):
     username = serializers.CharField(source="user.username")
     role = serializers.ChoiceField(choices=Role.choices)
     state = serializers.ChoiceField(choices=models.Membership.State.choices)
+    paused_reason = serializers.CharField(allow_blank=True)
+    qualified_at = serializers.DateTimeField(allow_null=True)
+    qualification_attempt = serializers.IntegerField(
+        help_text="The one they are in; above the number of attempts: they failed."
+    )
+    extra_attempts = serializers.IntegerField(help_text="Granted beyond the project's number.")
     created_at = serializers.DateTimeField()
 
 
@@ -159,6 +242,9 @@ class NewMember(serializers.Serializer[Any]):
     role = serializers.ChoiceField(choices=Role.choices)
     state = serializers.ChoiceField(
         choices=models.Membership.State.choices, default=models.Membership.State.ACTIVE
+    )
+    paused_reason = serializers.CharField(
+        max_length=500, allow_blank=True, default="", help_text="Told to the one who is paused."
     )
 
 
@@ -303,6 +389,21 @@ class Assignment(serializers.Serializer[models.Assignment]):
     draft_version = serializers.IntegerField(help_text="To send with the next draft.")
 
 
+class NextAssignment(Assignment):
+    prefetched = Assignment(
+        many=True, help_text="Those that come after it, as many as were asked for and there are."
+    )
+
+
+class Next(serializers.Serializer[Any]):
+    prefetch = serializers.IntegerField(
+        min_value=0,
+        max_value=MAX_PREFETCH,
+        default=0,
+        help_text="How many further tasks to lease at once. They come next, or are released like any lease.",
+    )
+
+
 class LeaseToken(serializers.Serializer[Any]):
     token = serializers.UUIDField()
 
@@ -318,6 +419,11 @@ class DraftVersion(serializers.Serializer[Any]):
 
 class Skip(LeaseToken):
     reason = serializers.CharField(max_length=500, allow_blank=True, default="")
+    way = serializers.ChoiceField(
+        choices=SkipWay.choices,
+        required=False,
+        help_text="Where the task goes, one of the project's `skip_ways`; the first of them unless given.",
+    )
 
 
 class Lease(serializers.Serializer[Any]):
@@ -336,6 +442,7 @@ class Credentials(serializers.Serializer[Any]):
 class MembershipOfMe(serializers.Serializer[models.Membership]):
     project = serializers.SlugField(source="project.slug")
     role = serializers.ChoiceField(choices=Role.choices)
+    state = serializers.ChoiceField(choices=models.Membership.State.choices)
 
 
 class Me(serializers.Serializer[Any]):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from annotation.api import assignments, audit, auth, data, exclusions, projects, reviews
+from annotation.api import assignments, audit, auth, data, exclusions, projects, reviews, tasks
 from annotation.api.access import endpoint
 from annotation.permissions import Action
 
@@ -18,6 +18,18 @@ urlpatterns = [
     endpoint(
         f"{PROJECT}members/", projects.MembersView, GET=Action.MANAGE_MEMBERS, POST=Action.MANAGE_MEMBERS
     ),
+    endpoint(f"{PROJECT}members/<str:username>/attempts", tasks.AttemptsView, POST=Action.MANAGE_MEMBERS),
+    endpoint(f"{PROJECT}tasks/", tasks.TasksView, GET=Action.MANAGE_TASKS),
+    endpoint(
+        f"{PROJECT}tasks/<uuid:id>/", tasks.TaskView, GET=Action.MANAGE_TASKS, PATCH=Action.MANAGE_TASKS
+    ),
+    endpoint(
+        f"{PROJECT}reservations/",
+        tasks.ReservationsView,
+        GET=Action.MANAGE_TASKS,
+        POST=Action.MANAGE_TASKS,
+    ),
+    endpoint(f"{PROJECT}reservations/release", tasks.LetGoView, POST=Action.MANAGE_TASKS),
     endpoint(f"{PROJECT}progress/", projects.ProgressView, GET=Action.READ_QUALITY),
     endpoint(f"{PROJECT}quality/", projects.QualityView, GET=Action.READ_QUALITY),
     endpoint(f"{PROJECT}leaderboard/", projects.LeaderboardView, GET=Action.READ_QUALITY),

@@ -6,7 +6,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.functions import RandomUUID
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from django.db.models import Count, Exists, F, OuterRef, Q, Subquery
+from django.db.models import Count, Exists, F, FilteredRelation, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce
 
 from annotation.ids import uuid7
@@ -47,15 +47,20 @@ _SHARE = [MinValueValidator(0.0), MaxValueValidator(1.0)]
 
 class ProjectQuerySet(models.QuerySet["Project"]):
     def visible_to(self, user: User) -> ProjectQuerySet:
-        """Projects the user is an active member of; an admin sees all. To them no other exists."""
+        """Projects the user is a member of, paused or not; an admin sees all. To them no other exists."""
         if user.is_admin:
             return self
-        return self.filter(Exists(Membership.objects.active().filter(project=OuterRef("pk"), user=user)))
+        return self.filter(Exists(Membership.objects.filter(project=OuterRef("pk"), user=user)))
 
     def with_role_of(self, user: User) -> ProjectQuerySet:
-        """Adds `role`: the user's role, None for one who has no active membership (an admin)."""
-        mine = Membership.objects.active().filter(project=OuterRef("pk"), user=user)
-        return self.annotate(role=Subquery(mine.values("role")[:1]))
+        """Adds `role`, `member_state` and `paused_reason` of the user's membership; None for one who has
+        none (an admin)."""
+        return self.annotate(
+            mine=FilteredRelation("memberships", condition=Q(memberships__user=user)),
+            role=F("mine__role"),
+            member_state=F("mine__state"),
+            paused_reason=F("mine__paused_reason"),
+        )
 
     def with_counts(self, user: User) -> ProjectQuerySet:
         """Adds n_prompts, n_responses, n_tasks, n_open_tasks, n_rankings, n_comparisons, n_my_rankings."""
@@ -72,8 +77,8 @@ class ProjectQuerySet(models.QuerySet["Project"]):
         return self.annotate(
             n_prompts=count(Prompt.objects.all()),
             n_responses=count(Response.objects.all(), "prompt__project"),
-            n_tasks=count(RankingTask.objects.all()),
-            n_open_tasks=count(RankingTask.objects.open()),
+            n_tasks=count(RankingTask.objects.asked()),
+            n_open_tasks=count(RankingTask.objects.asked().open()),
             n_rankings=count(Ranking.objects.counted()),
             n_comparisons=count(Comparison.objects.counted()),
             n_my_rankings=count(current.filter(annotator=user)),

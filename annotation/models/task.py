@@ -4,7 +4,7 @@ import uuid
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import F, Q, Value
+from django.db.models import Exists, F, OuterRef, Q, Value
 from django.db.models.functions import Now
 
 from annotation import answer_form
@@ -204,6 +204,14 @@ class AssignmentQuerySet(models.QuerySet["Assignment"]):
 
     def run_out(self) -> AssignmentQuerySet:
         return self.leased().filter(expires_at__lte=Now())
+
+    def ahead_in(self, project: Project) -> AssignmentQuerySet:
+        """Leases that somebody holds beside the one they are at work on, which is their oldest."""
+        before = Assignment.objects.leased().filter(project=project, annotator=OuterRef("annotator"))
+        earlier = Q(leased_at__lt=OuterRef("leased_at")) | Q(
+            leased_at=OuterRef("leased_at"), pk__lt=OuterRef("pk")
+        )
+        return self.leased().filter(Exists(before.filter(earlier)), project=project)
 
     def with_task(self) -> AssignmentQuerySet:
         return self.select_related("task", "project", "form_version")

@@ -1,4 +1,4 @@
-"""Who ranks what next: leases on tasks, claimed in one statement and given back when they run out.
+"""Who ranks what next: leases on tasks, claimed in one transaction and given back when they run out.
 
 `open_slots` of a task is kept by trigger, so every way of giving a slot back is just a change of the
 assignment's state, made by compare-and-set.
@@ -6,134 +6,175 @@ assignment's state, made by compare-and-set.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import uuid
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any
 
 from django.db import IntegrityError, OperationalError, transaction
 from django.db.models.functions import Now
 from psycopg import errors
 
-from annotation.ids import uuid7
-from annotation.models import Assignment, Project, User
-from config.problems import Conflict
+from annotation.models import Assignment, Membership, Project, RankingTask, User
+from annotation.models.project import Role, SkipWay
+from annotation.models.task import MAX_PREFETCH
+from annotation.services import checks, queue
+from annotation.services.queue import Facts
+from annotation.services.refusals import (
+    AnnotatorExcluded,
+    AnnotatorPaused,
+    CapReached,
+    DailyCapReached,
+    LeaseLost,
+    ProjectNotActive,
+    QualificationFailed,
+)
+from config.problems import FieldProblem, Problem
+
+__all__ = [
+    "LeaseLost",
+    "ProjectNotActive",
+    "claim_next_task",
+    "claim_tasks",
+    "expire_leases",
+    "release_lease",
+    "renew_lease",
+    "skip_assignment",
+]
 
 log = logging.getLogger(__name__)
 
 # Losing a race means that somebody else moved on; three in a row has not been seen outside the race tests.
 CLAIM_ATTEMPTS = 5
-
-_ORDER: Final = {
-    Project.AllocationPolicy.FIFO: "t.priority * -1, t.id",
-    Project.AllocationPolicy.FINISH_STARTED: "t.priority * -1, (t.open_slots = t.overlap), t.id",
-}
-
-# held: the lease the annotator has (another tab's, or one that ran out and was not swept yet: its slot is
-#   still theirs). It is renewed; one that had run out gets a new token: the old one was refused.
-# pick: the first task with a free slot that isn't the annotator's already. "Isn't" is a scalar subquery: NOT
-#   EXISTS turns into a scan of all assignments while statistics are stale (102 against 260 claims/s). Tasks
-#   whose lease this annotator let run out or gave back are open to them again.
-# taken: the lease. Responses are shown in an order that hangs on the task and the annotator alone, so that it
-#   is the same after a reload and unlike from person to person.
-_CLAIM = """
-WITH held AS (
-    UPDATE annotation_assignment SET
-        token = CASE WHEN expires_at > now() THEN token ELSE %(token)s END,
-        expires_at = now() + make_interval(secs => %(lease)s)
-    WHERE project_id = %(project)s AND annotator_id = %(annotator)s AND state = 'leased'
-    RETURNING *
-), pick AS (
-    SELECT t.id FROM annotation_rankingtask t
-    WHERE NOT EXISTS (SELECT FROM held)
-      AND t.project_id = %(project)s AND t.state = 'open' AND t.open_slots > 0 AND NOT t.reserved
-      AND (SELECT a.id FROM annotation_assignment a
-            WHERE a.task_id = t.id AND a.annotator_id = %(annotator)s
-              AND a.state NOT IN ('expired', 'released')) IS NULL
-    ORDER BY {order} LIMIT 1
-    FOR NO KEY UPDATE OF t {skip_locked}
-), taken AS (
-    INSERT INTO annotation_assignment AS a (
-        id, task_id, project_id, annotator_id, state, token, shown_order, leased_at, expires_at,
-        draft_version, skip_reason, idempotency_key, answer_digest)
-    SELECT %(id)s, pick.id, %(project)s, %(annotator)s, 'leased', %(token)s,
-           (SELECT array_agg(s.response_id ORDER BY md5(concat(pick.id, %(annotator)s::uuid, s.response_id)))
-              FROM annotation_taskresponse s WHERE s.task_id = pick.id),
-           now(), now() + make_interval(secs => %(lease)s), 0, '', '', ''
-      FROM pick
-    ON CONFLICT (task_id, annotator_id, attempt) DO UPDATE SET
-        state = 'leased', token = EXCLUDED.token,
-        leased_at = EXCLUDED.leased_at, expires_at = EXCLUDED.expires_at
-    WHERE a.state IN ('expired', 'released')
-    RETURNING *
-)
-SELECT * FROM held UNION ALL SELECT * FROM taken
-"""
-
-
-class ProjectNotActive(Conflict):
-    type = "project-not-active"
-
-    def __init__(self, project: Project) -> None:
-        super().__init__(
-            f"The project {project.slug} is {project.get_state_display().lower()}: it gives out no tasks."
-        )
-
-
-class LeaseLost(Conflict):
-    type = "lease-lost"
+_EXCLUDED = "nothing_for_the_excluded"  # the constraint's name in the trigger's refusal
 
 
 def claim_next_task(*, project: Project, annotator: User) -> Assignment | None:
-    """Leases the next task to the annotator, or returns the lease they have; None: nothing is left for them.
+    """:func:`claim_tasks` without prefetch: the annotator's current lease; None: nothing is left for them."""
+    return next(iter(claim_tasks(project=project, annotator=annotator)), None)
 
-    Raises ProjectNotActive. Must not be called inside a transaction: it would hold the task for its length.
+
+def claim_tasks(*, project: Project, annotator: User, prefetch: int = 0) -> list[Assignment]:
+    """The annotator's current lease, renewed, or the next task; and up to `prefetch` further ones after it.
+
+    Empty: nothing is left for them. Raises Problem for a `prefetch` out of bounds, and what keeps a new task
+    from them when they hold none: ProjectNotActive, AnnotatorPaused, AnnotatorExcluded, QualificationFailed,
+    CapReached, DailyCapReached. Must not be called inside a transaction: it would hold tasks for its length.
     """
-    if project.state != Project.State.ACTIVE:
-        raise ProjectNotActive(project)
-    # First past whatever others are claiming at this moment. When that finds nothing, once more in line with
-    # them: the last slots of a project are often on a task that somebody has locked for a millisecond.
-    return _claim(project, annotator, wait=False) or _claim(project, annotator, wait=True)
-
-
-def _claim(project: Project, annotator: User, *, wait: bool) -> Assignment | None:
+    if not 0 <= prefetch <= MAX_PREFETCH:
+        reason = f"It is 0 to {MAX_PREFETCH}."
+        raise Problem("That many can't be prefetched.", errors=[FieldProblem("prefetch", reason)])
     for attempt in range(1, CLAIM_ATTEMPTS + 1):
-        sql, params = claim_statement(project=project, annotator=annotator, wait=wait)
         try:
             with transaction.atomic():
-                return next(iter(Assignment.objects.raw(sql, params)), None)
+                held = _hold(project, annotator, prefetch)
+            if held is not None:
+                return held
         except IntegrityError as error:
-            if _was_excluded(error):
-                return None
-            # The annotator's other tab was first; on the next look its lease is there to return.
-            if not isinstance(error.__cause__, errors.UniqueViolation) or attempt == CLAIM_ATTEMPTS:
-                raise
+            refusal = error.__cause__
+            if isinstance(refusal, errors.CheckViolation) and refusal.diag.constraint_name == _EXCLUDED:
+                raise AnnotatorExcluded from None
+            raise
         except OperationalError as error:
             if not isinstance(error.__cause__, errors.DeadlockDetected) or attempt == CLAIM_ATTEMPTS:
                 raise
-    raise AssertionError("unreachable")
+    raise AssertionError("a lease came and went with every look")
 
 
-def _was_excluded(error: IntegrityError) -> bool:
-    """Whether an exclusion that ended while the claim ran refused the lease (the trigger refuse_excluded)."""
-    cause = error.__cause__
+def _hold(project: Project, annotator: User, prefetch: int) -> list[Assignment] | None:
+    """As :func:`claim_tasks`; None: the lease that was there a moment ago has just been answered."""
+    facts = queue.lock_desk_and_read(project=project, annotator=annotator)
+    _refuse_paused(facts)
+    leases: list[Assignment] = []
+    places = list(facts.places)
+    if places:
+        leases = queue.renew(project=project, annotator=annotator, all=prefetch > 0)[: 1 + prefetch]
+        if not leases:
+            return None
+    while len(leases) < 1 + prefetch and len(places) <= MAX_PREFETCH:
+        if refusal := _refusal(project, facts, held=len(places)):
+            if leases:
+                break
+            raise refusal
+        taken = _take(project, annotator, facts, places)
+        if taken is None:
+            unfinished = not places and _must_qualify(project, facts)
+            # The rest of an attempt was taken out of the project: it is judged by what was answered.
+            if unfinished and checks.judge_attempt(project=project, annotator_id=annotator.pk):
+                return None
+            break
+        leases.append(taken)
+        places.append(taken.place)
+    return leases
+
+
+def _refuse_paused(facts: Facts) -> None:
+    if facts.member_state == Membership.State.PAUSED:
+        raise AnnotatorPaused(facts.paused_reason or "")
+
+
+def _refusal(project: Project, facts: Facts, *, held: int) -> Exception | None:
+    """What keeps a new task from one who holds `held` leases. A lease counts as the answer it may become."""
+    if project.state != Project.State.ACTIVE:
+        return ProjectNotActive(project.slug, project.get_state_display())
+    if _must_qualify(project, facts) and _attempts_left(project, facts) <= 0:
+        return QualificationFailed(project.qualification_attempts + (facts.extra_attempts or 0))
+    if project.max_per_annotator is not None and facts.answered + held >= project.max_per_annotator:
+        return CapReached(project.max_per_annotator)
+    daily = project.max_per_annotator_per_day
+    if daily is not None and facts.answered_today + held >= daily:
+        return DailyCapReached(daily)
+    return None
+
+
+def _must_qualify(project: Project, facts: Facts) -> bool:
     return (
-        isinstance(cause, errors.CheckViolation) and cause.diag.constraint_name == "nothing_for_the_excluded"
+        project.qualification_pass_mark is not None
+        and facts.role == Role.ANNOTATOR
+        and facts.qualified is False
     )
 
 
-def claim_statement(
-    *, project: Project, annotator: User, wait: bool = False
-) -> tuple[str, dict[str, object]]:
-    """The claim as (SQL, parameters), apart so that a test can EXPLAIN it."""
-    order = _ORDER[Project.AllocationPolicy(project.allocation_policy)]
-    return _CLAIM.format(order=order, skip_locked="" if wait else "SKIP LOCKED"), {
-        "id": uuid7(),
-        "token": uuid.uuid4(),
-        "project": project.pk,
-        "annotator": annotator.pk,
-        "lease": project.lease_seconds,
-    }
+def _attempts_left(project: Project, facts: Facts) -> int:
+    allowed = project.qualification_attempts + (facts.extra_attempts or 0)
+    return 1 + allowed - (facts.attempt or 1)
+
+
+def _take(project: Project, annotator: User, facts: Facts, places: list[int]) -> Assignment | None:
+    """The next task there is for them: to qualify, else a check where the dice say so, else what is reserved
+    for them, else the queue's first, else what they put off."""
+    place = min(set(range(MAX_PREFETCH + 1)) - set(places))
+    who: dict[str, Any] = {"project": project, "annotator": annotator, "place": place}
+    if _must_qualify(project, facts):
+        asked = checks.qualification_size(project=project)
+        if asked:
+            return queue.take_qualification(**who, attempt=facts.attempt or 1)
+    kind = _check_due(project, annotator, turn=facts.turns + len(places))
+    if kind is not None and (check := queue.take_check(**who, kind=kind)):
+        return check
+    # First past whatever others are claiming at this moment. When that finds nothing, once more in line with
+    # them: the last slots of a project are often on a task that somebody has locked for a millisecond.
+    for wait in (False, True):
+        if facts.has_reservations and (reserved := queue.take_reserved(**who, wait=wait)):
+            return reserved
+        if taken := queue.take_from_queue(**who, facts=facts, wait=wait):
+            return taken
+    return queue.take_put_off(**who) if facts.skipped else None
+
+
+def _check_due(project: Project, annotator: User, *, turn: int) -> RankingTask.Kind | None:
+    """Whether the annotator's task number `turn` is a check. Dice, not every n-th: that could be counted out.
+    But dice that fall the same however often they ask: a check can't be given back for something else."""
+    if not project.gold_rate + project.attention_rate:
+        return None
+    thrown = hashlib.sha256(project.mixing_seed.bytes + annotator.pk.bytes + turn.to_bytes(8, "big")).digest()
+    share = int.from_bytes(thrown[:8], "big") / 2**64
+    if share < project.gold_rate:
+        return RankingTask.Kind.GOLD
+    if share < project.gold_rate + project.attention_rate:
+        return RankingTask.Kind.ATTENTION
+    return None
 
 
 def renew_lease(*, assignment: Assignment, token: uuid.UUID) -> datetime:
@@ -151,12 +192,42 @@ def release_lease(*, assignment: Assignment, token: uuid.UUID) -> None:
     _leave(assignment, token, state=Assignment.State.RELEASED)
 
 
-def skip_assignment(*, assignment: Assignment, token: uuid.UUID, reason: str) -> None:
-    """Gives the task back, not to come again for this annotator. Raises LeaseLost."""
-    _leave(assignment, token, state=Assignment.State.SKIPPED, skip_reason=reason)
+def skip_assignment(
+    *, assignment: Assignment, token: uuid.UUID, reason: str = "", way: str | None = None
+) -> None:
+    """Gives the task back: to come again when nothing else is left (`me`), for others only (`others`), or for
+    nobody (`drop`); the project's first way unless one is named.
+
+    A check goes back to nobody and is dropped for nobody: it has no slot. Raises Problem for a way that the
+    project doesn't allow, LeaseLost.
+    """
+    ways = assignment.project.skip_ways
+    way = way or ways[0]
+    if way not in ways:
+        raise Problem(
+            "The task can't be skipped like this.",
+            errors=[FieldProblem("way", f"This project allows {', '.join(ways)}.")],
+        )
+    task = assignment.task
+    check = task.kind != RankingTask.Kind.RANKING
+    with transaction.atomic():
+        if check:
+            queue.lock_desk(project_id=assignment.project_id, annotator_id=assignment.annotator_id)
+        _leave(
+            assignment,
+            token,
+            state=Assignment.State.SKIPPED,
+            skip_reason=reason,
+            skip_way=way,
+            skipped_at=Now(),
+        )
+        if check:
+            checks.note_skip(assignment=assignment, way=way)
+        elif way == SkipWay.DROP:
+            RankingTask.objects.open().filter(pk=task.pk).update(state=RankingTask.State.DROPPED)
 
 
-def _leave(assignment: Assignment, token: uuid.UUID, **changes: str) -> None:
+def _leave(assignment: Assignment, token: uuid.UUID, **changes: Any) -> None:
     held = Assignment.objects.leased().filter(pk=assignment.pk, token=token)
     if held.update(**changes) != 1:
         raise LeaseLost("This lease is not held any more; there is nothing to give back.")

@@ -10,15 +10,34 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
 from annotation.answer_form import AnswerForm
-from annotation.models import Membership, Project, User
-from annotation.models.project import DEFAULT_LEASE_SECONDS, Role
+from annotation.models import Assignment, Membership, Project, User
+from annotation.models.project import DEFAULT_LEASE_SECONDS, MAX_CHECK_RATE, Role
 from annotation.presets import DEFAULT_PRESET, PRESETS
+from annotation.services import members
 from annotation.services.forms import lock_content, refuse_what_open_tasks_do_not_fit
 from config.problems import Conflict, FieldProblem, Problem
 
 PASSWORD_BYTES = 12
 CHANGEABLE = frozenset(
-    {"name", "guidelines", "form", "overlap", "lease_seconds", "allocation_policy", "review_below", "state"}
+    {
+        "name",
+        "guidelines",
+        "form",
+        "overlap",
+        "lease_seconds",
+        "allocation_policy",
+        "review_below",
+        "state",
+        "max_per_annotator",
+        "max_per_annotator_per_day",
+        "skip_ways",
+        "gold_rate",
+        "attention_rate",
+        "gold_minimum_accuracy",
+        "gold_minimum_answers",
+        "qualification_pass_mark",
+        "qualification_attempts",
+    }
 )
 
 
@@ -78,6 +97,9 @@ def update_project(*, project: Project, changes: Mapping[str, Any]) -> Project:
 
     The overlap holds for tasks made from now on; those already there keep theirs. A new form holds from the
     next lease on: who has a task open answers what they were shown. Every open task must fit it.
+
+    A paused project gives out nothing; what somebody is at work on can be finished, and what was only leased
+    ahead of that is given back. An archived one takes no more answers: all leases go back, drafts stay.
     """
     if unknown := sorted(set(changes) - CHANGEABLE):
         raise Problem(
@@ -92,26 +114,56 @@ def update_project(*, project: Project, changes: Mapping[str, Any]) -> Project:
             value = form.to_json()
         setattr(project, field, value)
     _validated(project)
+    _refuse_odd_allocation(project)
     project.save(update_fields=list(changes))
+    if changes.get("state") == Project.State.PAUSED:
+        Assignment.objects.ahead_in(project).update(state=Assignment.State.RELEASED)
+    elif changes.get("state") == Project.State.ARCHIVED:
+        Assignment.objects.leased().filter(project=project).update(state=Assignment.State.RELEASED)
     return project
+
+
+def _refuse_odd_allocation(project: Project) -> None:
+    errors = []
+    if not project.skip_ways or len(set(project.skip_ways)) < len(project.skip_ways):
+        errors.append(FieldProblem("skip_ways", "Name at least one way, and each once."))
+    if project.gold_rate + project.attention_rate > MAX_CHECK_RATE:
+        reason = f"With the other rate it is more than {MAX_CHECK_RATE:.0%} of the tasks."
+        errors += [FieldProblem(f"checks.{name}", reason) for name in ("gold_rate", "attention_rate")]
+    if errors:
+        raise Problem("Some fields are not right.", errors=errors)
 
 
 @transaction.atomic
 def add_member(
-    *, project: Project, user: User, role: str, state: str = Membership.State.ACTIVE
+    *,
+    project: Project,
+    user: User,
+    role: str,
+    state: str = Membership.State.ACTIVE,
+    paused_reason: str = "",
 ) -> tuple[Membership, bool]:
-    """Puts `user` in the project, or changes the membership there is; and whether it is new."""
+    """Puts `user` in the project, or changes the membership there is; and whether it is new.
+
+    Who is paused gives back what they hold; who is let go on is judged by what they answer from now on.
+    """
     if role not in Role.values:
         raise Problem(
             f"There is no role {role!r}.",
             errors=[FieldProblem("role", f"Choose one of {', '.join(Role.values)}.")],
         )
-    return Membership.objects.update_or_create(
-        project=project, user=user, defaults={"role": role, "state": state}
-    )
+    member, created = Membership.objects.update_or_create(project=project, user=user, defaults={"role": role})
+    if state == Membership.State.PAUSED:
+        members.pause(member=member, reason=paused_reason)
+    elif member.state == Membership.State.PAUSED:
+        members.resume(member=member)
+    member.refresh_from_db()
+    return member, created
 
 
-def put_member(*, project: Project, username: str, role: str, state: str) -> tuple[Membership, bool]:
+def put_member(
+    *, project: Project, username: str, role: str, state: str, paused_reason: str = ""
+) -> tuple[Membership, bool]:
     """:func:`add_member` by user name. Raises Problem when there is no such user."""
     user = User.objects.filter(username=username, is_active=True).first()
     if user is None:
@@ -121,7 +173,7 @@ def put_member(*, project: Project, username: str, role: str, state: str) -> tup
                 FieldProblem("username", "No account has this name; make it with manage.py create_user.")
             ],
         )
-    return add_member(project=project, user=user, role=role, state=state)
+    return add_member(project=project, user=user, role=role, state=state, paused_reason=paused_reason)
 
 
 def _validated(row: User | Project, exclude: list[str] | None = None) -> None:

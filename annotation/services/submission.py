@@ -12,11 +12,12 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 from psycopg.errors import UniqueViolation
 
-from annotation.models import Assignment, Ranking
-from annotation.services.allocation import LeaseLost
+from annotation.models import Assignment, Ranking, RankingTask
+from annotation.services import checks, queue
 from annotation.services.answers import Answer, problems_of
 from annotation.services.comparisons import RankedTask, insert_comparisons
 from annotation.services.forms import form_of
+from annotation.services.refusals import LeaseLost
 from config.problems import Conflict, FieldProblem, Problem
 
 MAX_DRAFT_CHARACTERS = 300_000
@@ -68,7 +69,11 @@ def submit_ranking(
     AlreadyAnswered; KeyUsedBefore.
     """
     _refuse_what_does_not_fit(answer, assignment)
+    task = assignment.task
+    check = task.kind != RankingTask.Kind.RANKING
     with transaction.atomic():
+        if check:
+            queue.lock_desk(project_id=assignment.project_id, annotator_id=assignment.annotator_id)
         # Whoever turns `leased` into `submitted` writes the ranking; a second sender waits here and finds 0.
         taken = (
             Assignment.objects.held_with(token)
@@ -82,7 +87,10 @@ def submit_ranking(
             )
         )
         if taken == 1:
-            return store_ranking(assignment, answer, source), True
+            ranking = store_ranking(assignment, answer, source)
+            if check:
+                checks.note_answer(assignment=assignment, task=task, tiers=answer.tiers)
+            return ranking, True
     return _answered_before(assignment, answer, idempotency_key), False
 
 
@@ -101,7 +109,13 @@ def revise_ranking(
                 raise Conflict("There is no answer to revise yet; submit one first.", type="not-answered")
             if answer.says_the_same_as(vars(current)):
                 return current, False
-            return store_ranking(assignment, answer, source, supersedes=current), True
+            task = assignment.task
+            if check := task.kind != RankingTask.Kind.RANKING:
+                queue.lock_desk(project_id=assignment.project_id, annotator_id=assignment.annotator_id)
+            ranking = store_ranking(assignment, answer, source, supersedes=current)
+            if check:
+                checks.note_answer(assignment=assignment, task=task, tiers=answer.tiers)
+            return ranking, True
     except IntegrityError as error:
         if not isinstance(error.__cause__, UniqueViolation):
             raise

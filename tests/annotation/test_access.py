@@ -18,12 +18,23 @@ def people(project: Project, ada: User, oscar: User, tasks: list[RankingTask]) -
     return {user.username: user for user in User.objects.all()}
 
 
-def test_someone_paused_is_an_outsider(
+def test_someone_paused_sees_the_project_and_may_do_nothing_in_it(
     people: dict[str, User], project: Project, client_of: ClientOf
 ) -> None:
-    project.memberships.filter(user=people["mona"]).update(state="paused")
-    assert client_of(people["mona"]).get("/api/v1/projects/support/").status_code == 404
-    assert client_of(people["mona"]).get("/api/v1/projects/").json()["results"] == []
+    project.memberships.filter(user=people["mona"]).update(state="paused", paused_reason="On leave.")
+    mona = client_of(people["mona"])
+    shown = mona.get("/api/v1/projects/support/").json()
+    assert (shown["role"], shown["member_state"], shown["paused_reason"]) == (
+        "manager",
+        "paused",
+        "On leave.",
+    )
+    assert [project["slug"] for project in mona.get("/api/v1/projects/").json()["results"]] == ["support"]
+    assert mona.patch("/api/v1/projects/support/", {"name": "Mine"}).status_code == 403
+    assert mona.get("/api/v1/projects/support/progress/").status_code == 403
+    refused = mona.post("/api/v1/projects/support/assignments/next")
+    assert (refused.status_code, refused.json()["type"]) == (409, "annotator-paused")
+    assert "On leave." in refused.json()["detail"]
 
 
 def test_an_assignment_exists_for_its_annotator_alone(people: dict[str, User], client_of: ClientOf) -> None:

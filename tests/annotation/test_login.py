@@ -59,7 +59,7 @@ def test_logging_in_says_who_one_is_and_where(browser: APIClient, alice: User, p
         "username": "alice",
         "name": "",
         "is_admin": False,
-        "memberships": [{"project": "support", "role": "annotator"}],
+        "memberships": [{"project": "support", "role": "annotator", "state": "active"}],
     }
     assert browser.get(ME).json()["username"] == "alice"
 

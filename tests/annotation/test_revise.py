@@ -72,5 +72,8 @@ def test_someone_paused_can_neither_claim_nor_revise(desk: APIClient, project: P
     shown = next_of(desk)
     send(desk, shown)
     add_member(project=project, user=alice, role="annotator", state="paused")
-    assert send(desk, shown, "revise", comment="more").status_code == 403
-    assert desk.post("/api/v1/projects/support/assignments/next").status_code == 404
+    for refused in (
+        send(desk, shown, "revise", comment="more"),
+        desk.post("/api/v1/projects/support/assignments/next"),
+    ):
+        assert (refused.status_code, refused.json()["type"]) == (409, "annotator-paused")

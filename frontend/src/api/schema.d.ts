@@ -325,7 +325,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Leases the next task, or returns the lease that is open already; 204: nothing to do. */
+        /** @description Leases the next task, or returns the lease that is open already; 204: nothing to do. 409 says by its type what keeps a task from one: `project-not-active`, `annotator-paused`, `annotator-excluded`, `qualification-failed`, `cap-reached`, `daily-cap-reached`. */
         post: operations["claimNextAssignment"];
         delete?: never;
         options?: never;
@@ -445,6 +445,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/projects/{slug}/members/{username}/attempts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description One more attempt for a member who failed to qualify. */
+        post: operations["grantAttempt"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/projects/{slug}/progress/": {
         parameters: {
             query?: never;
@@ -481,6 +498,45 @@ export interface paths {
         get: operations["getQuality"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{slug}/reservations/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * @description A view under `projects/{slug}/`; its line in urls.py says what one must be allowed to do.
+         *
+         *     `self.project` carries `role`, the user's role in it (None for an admin who isn't a member).
+         */
+        get: operations["listReservations"];
+        put?: never;
+        /** @description Keeps each of the tasks for all of the people: only they get it, before anything else. */
+        post: operations["reserveTasks"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{slug}/reservations/release": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description Ends reservations. A task without any is everybody's again. */
+        post: operations["letGoOfTasks"];
         delete?: never;
         options?: never;
         head?: never;
@@ -537,6 +593,49 @@ export interface paths {
         options?: never;
         head?: never;
         patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{slug}/tasks/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * @description A view under `projects/{slug}/`; its line in urls.py says what one must be allowed to do.
+         *
+         *     `self.project` carries `role`, the user's role in it (None for an admin who isn't a member).
+         */
+        get: operations["listTasks"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{slug}/tasks/{id}/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * @description A view under `projects/{slug}/`; its line in urls.py says what one must be allowed to do.
+         *
+         *     `self.project` carries `role`, the user's role in it (None for an admin who isn't a member).
+         */
+        get: operations["getTask"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /** @description Any task can be made a check: give the kind and the right answer. */
+        patch: operations["updateTask"];
         trace?: never;
     };
     "/api/v1/reviews/{id}/decide": {
@@ -927,6 +1026,58 @@ export interface components {
         };
         /** @enum {unknown} */
         BlankEnum: "";
+        /** @description How annotators are checked. */
+        Checks: {
+            /**
+             * Format: double
+             * @description Share of the tasks.
+             */
+            gold_rate?: number;
+            /**
+             * Format: double
+             * @description Share of the tasks.
+             */
+            attention_rate?: number;
+            /**
+             * Format: double
+             * @description Mean score on gold and attention tasks; who falls under it is paused.
+             */
+            gold_minimum_accuracy?: number | null;
+            /** @description Before anybody is judged. */
+            gold_minimum_answers?: number;
+            /**
+             * Format: double
+             * @description Mean score on the qualification tasks; null: nobody has to qualify.
+             */
+            qualification_pass_mark?: number | null;
+            qualification_attempts?: number;
+        };
+        /** @description How annotators are checked. */
+        ChecksRequest: {
+            /**
+             * Format: double
+             * @description Share of the tasks.
+             */
+            gold_rate?: number;
+            /**
+             * Format: double
+             * @description Share of the tasks.
+             */
+            attention_rate?: number;
+            /**
+             * Format: double
+             * @description Mean score on gold and attention tasks; who falls under it is paused.
+             */
+            gold_minimum_accuracy?: number | null;
+            /** @description Before anybody is judged. */
+            gold_minimum_answers?: number;
+            /**
+             * Format: double
+             * @description Mean score on the qualification tasks; null: nobody has to qualify.
+             */
+            qualification_pass_mark?: number | null;
+            qualification_attempts?: number;
+        };
         CredentialsRequest: {
             username: string;
             password: string;
@@ -1138,6 +1289,14 @@ export interface components {
             /** Format: uuid */
             token: string;
         };
+        LetGoCount: {
+            released: number;
+        };
+        LetGoRequest: {
+            tasks: string[];
+            /** @description Everybody unless given. */
+            annotators?: string[];
+        };
         Level: {
             value: number;
             label: string;
@@ -1190,12 +1349,20 @@ export interface components {
             username: string;
             role: components["schemas"]["Role"];
             state: components["schemas"]["MembershipState"];
+            paused_reason: string;
+            /** Format: date-time */
+            qualified_at: string | null;
+            /** @description The one they are in; above the number of attempts: they failed. */
+            qualification_attempt: number;
+            /** @description Granted beyond the project's number. */
+            extra_attempts: number;
             /** Format: date-time */
             created_at: string;
         };
         MembershipOfMe: {
             project: string;
             role: components["schemas"]["Role"];
+            state: components["schemas"]["MembershipState"];
         };
         /**
          * @description * `active` - Active
@@ -1289,6 +1456,11 @@ export interface components {
             role: components["schemas"]["Role"];
             /** @default active */
             state?: components["schemas"]["MembershipState"];
+            /**
+             * @description Told to the one who is paused.
+             * @default
+             */
+            paused_reason?: string;
         };
         NewProjectRequest: {
             slug: string;
@@ -1296,6 +1468,10 @@ export interface components {
             preset?: components["schemas"]["PresetEnum"];
             overlap?: number;
             guidelines?: string;
+        };
+        NewReservationsRequest: {
+            tasks: string[];
+            annotators: string[];
         };
         NewSnapshotRequest: {
             name: string;
@@ -1307,6 +1483,33 @@ export interface components {
             license?: string;
             /** @description For the card. */
             notes?: string;
+        };
+        NextAssignment: {
+            /** Format: uuid */
+            id: string;
+            /** Format: uuid */
+            token: string;
+            /** Format: date-time */
+            expires_at: string;
+            task: components["schemas"]["TaskShown"];
+            /** @description In the order to show them in. */
+            responses: components["schemas"]["ResponseShown"][];
+            /** @description What is asked of this task, whatever the project asks by now. */
+            form: components["schemas"]["Form"];
+            draft: {
+                [key: string]: unknown;
+            } | null;
+            /** @description To send with the next draft. */
+            draft_version: number;
+            /** @description Those that come after it, as many as were asked for and there are. */
+            prefetched: components["schemas"]["Assignment"][];
+        };
+        NextRequest: {
+            /**
+             * @description How many further tasks to lease at once. They come next, or are released like any lease.
+             * @default 0
+             */
+            prefetch?: number;
         };
         /** @enum {unknown} */
         NullEnum: null;
@@ -1395,6 +1598,19 @@ export interface components {
             previous?: string | null;
             results: components["schemas"]["Project"][];
         };
+        PaginatedReservationList: {
+            /**
+             * Format: uri
+             * @example http://api.example.org/accounts/?cursor=cD00ODY%3D"
+             */
+            next?: string | null;
+            /**
+             * Format: uri
+             * @example http://api.example.org/accounts/?cursor=cj0xJnA9NDg3
+             */
+            previous?: string | null;
+            results: components["schemas"]["Reservation"][];
+        };
         PaginatedRunList: {
             /**
              * Format: uri
@@ -1421,6 +1637,19 @@ export interface components {
             previous?: string | null;
             results: components["schemas"]["Snapshot"][];
         };
+        PaginatedTaskList: {
+            /**
+             * Format: uri
+             * @example http://api.example.org/accounts/?cursor=cD00ODY%3D"
+             */
+            next?: string | null;
+            /**
+             * Format: uri
+             * @example http://api.example.org/accounts/?cursor=cj0xJnA9NDg3
+             */
+            previous?: string | null;
+            results: components["schemas"]["Task"][];
+        };
         PatchedProjectChangesRequest: {
             name?: string;
             guidelines?: string;
@@ -1431,6 +1660,26 @@ export interface components {
             /** Format: double */
             review_below?: number;
             state?: components["schemas"]["ProjectState"];
+            max_per_annotator?: number | null;
+            max_per_annotator_per_day?: number | null;
+            /** @description Where a skipped task may go; the first unless the annotator chooses. */
+            skip_ways?: components["schemas"]["SkipWay"][];
+            checks?: components["schemas"]["ChecksRequest"];
+        };
+        PatchedTaskChangesRequest: {
+            /**
+             * @description Another kind than `ranking` makes it a check: everybody may be asked, and it is scored.
+             *
+             *     * `ranking` - Ranking
+             *     * `gold` - Gold
+             *     * `attention` - Attention
+             *     * `qualification` - Qualification
+             */
+            kind?: components["schemas"]["TaskKind"];
+            /** @description The right answer: all of the task's responses in tiers, best first. */
+            gold_tiers?: string[][];
+            priority?: number;
+            state?: components["schemas"]["SettableTaskState"];
         };
         /**
          * @description * `ranking` - ranking
@@ -1470,6 +1719,20 @@ export interface components {
              * @description Reviewers are shown tasks whose annotators agree less than this; 0: none.
              */
             review_below: number;
+            max_per_annotator: number | null;
+            max_per_annotator_per_day: number | null;
+            /** @description Where a skipped task may go; the first unless the annotator chooses. */
+            skip_ways: components["schemas"]["SkipWay"][];
+            /** @description Null for annotators. */
+            checks: components["schemas"]["Checks"] | null;
+            /**
+             * @description Of the one who asks.
+             *
+             *     * `active` - Active
+             *     * `paused` - Paused
+             */
+            member_state: (components["schemas"]["MembershipState"] | components["schemas"]["NullEnum"]) | null;
+            paused_reason: string | null;
             /** Format: date-time */
             created_at: string;
             counts: components["schemas"]["ProjectCounts"];
@@ -1477,8 +1740,10 @@ export interface components {
         ProjectCounts: {
             prompts: number;
             responses: number;
-            tasks: number;
-            open_tasks: number;
+            /** @description Null for annotators of a project that mixes in checks: the numbers would tell them apart. */
+            tasks: number | null;
+            /** @description As `tasks`. */
+            open_tasks: number | null;
             rankings: number;
             comparisons: number;
             my_rankings: number;
@@ -1562,6 +1827,21 @@ export interface components {
             ppo: components["schemas"]["RecipeKind"];
             sample: components["schemas"]["RecipeKind"];
             evaluate: components["schemas"]["RecipeKind"];
+        };
+        Reservation: {
+            /** Format: uuid */
+            task: string;
+            annotator: string;
+            /** @description False: answered or skipped. */
+            open: boolean;
+            /** Format: date-time */
+            created_at: string;
+        };
+        Reserved: {
+            reserved: number;
+            unchanged: number;
+            /** @description Open tasks among them that want more rankings than there are people who may give them. */
+            short: number;
         };
         /** @description Text and id alone: who wrote a response would sway who judges it. */
         ResponseShown: {
@@ -1707,12 +1987,33 @@ export interface components {
             min_new_comparisons?: number;
             improve_with?: components["schemas"]["ImproveWithEnum"];
         };
+        /**
+         * @description * `open` - Open
+         *     * `dropped` - Dropped
+         * @enum {string}
+         */
+        SettableTaskState: "open" | "dropped";
         SkipRequest: {
             /** Format: uuid */
             token: string;
             /** @default  */
             reason?: string;
+            /**
+             * @description Where the task goes, one of the project's `skip_ways`; the first of them unless given.
+             *
+             *     * `me` - Comes back to the one who skipped it, when nothing else is left for them
+             *     * `others` - Goes to others
+             *     * `drop` - Is dropped: nobody is asked any more
+             */
+            way?: components["schemas"]["SkipWay"];
         };
+        /**
+         * @description * `me` - Comes back to the one who skipped it, when nothing else is left for them
+         *     * `others` - Goes to others
+         *     * `drop` - Is dropped: nobody is asked any more
+         * @enum {string}
+         */
+        SkipWay: "me" | "others" | "drop";
         Snapshot: {
             /** Format: uuid */
             id: string;
@@ -1792,11 +2093,67 @@ export interface components {
             /** Format: uuid */
             token: string;
         };
+        Task: {
+            /** Format: uuid */
+            id: string;
+            kind: components["schemas"]["TaskKind"];
+            state: components["schemas"]["TaskState"];
+            priority: number;
+            round: number;
+            overlap: number;
+            answered: number;
+            open_slots: number;
+            /** @description Only for the people it is reserved for. */
+            reserved: boolean;
+            gold_tiers: string[][] | null;
+            prompt: components["schemas"]["PromptShown"];
+            /** Format: date-time */
+            created_at: string;
+        };
+        TaskDetail: {
+            /** Format: uuid */
+            id: string;
+            kind: components["schemas"]["TaskKind"];
+            state: components["schemas"]["TaskState"];
+            priority: number;
+            round: number;
+            overlap: number;
+            answered: number;
+            open_slots: number;
+            /** @description Only for the people it is reserved for. */
+            reserved: boolean;
+            gold_tiers: string[][] | null;
+            prompt: components["schemas"]["PromptShown"];
+            /** Format: date-time */
+            created_at: string;
+            responses: components["schemas"]["TaskResponse"][];
+        };
+        /**
+         * @description * `ranking` - Ranking
+         *     * `gold` - Gold
+         *     * `attention` - Attention
+         *     * `qualification` - Qualification
+         * @enum {string}
+         */
+        TaskKind: "ranking" | "gold" | "attention" | "qualification";
+        TaskResponse: {
+            /** Format: uuid */
+            id: string;
+            text: string;
+            model_name: string;
+        };
         TaskShown: {
             /** Format: uuid */
             id: string;
             prompt: components["schemas"]["PromptShown"];
         };
+        /**
+         * @description * `open` - Open
+         *     * `done` - Done
+         *     * `dropped` - Dropped
+         * @enum {string}
+         */
+        TaskState: "open" | "done" | "dropped";
         TextAsked: {
             label: string;
             required: boolean;
@@ -2568,14 +2925,19 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["NextRequest"];
+                "multipart/form-data": components["schemas"]["NextRequest"];
+            };
+        };
         responses: {
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Assignment"];
+                    "application/json": components["schemas"]["NextAssignment"];
                 };
             };
             /** @description No response body */
@@ -2902,6 +3264,37 @@ export interface operations {
             };
         };
     };
+    grantAttempt: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                slug: string;
+                username: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Member"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     getProgress: {
         parameters: {
             query?: never;
@@ -2949,6 +3342,111 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Quality"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listReservations: {
+        parameters: {
+            query?: {
+                /** @description The pagination cursor value. */
+                cursor?: string;
+                /** @description Number of results to return per page. */
+                page_size?: number;
+            };
+            header?: never;
+            path: {
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PaginatedReservationList"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    reserveTasks: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewReservationsRequest"];
+                "multipart/form-data": components["schemas"]["NewReservationsRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Reserved"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    letGoOfTasks: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LetGoRequest"];
+                "multipart/form-data": components["schemas"]["LetGoRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LetGoCount"];
                 };
             };
             /** @description A refusal. */
@@ -3086,6 +3584,122 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Snapshot"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listTasks: {
+        parameters: {
+            query?: {
+                /** @description The pagination cursor value. */
+                cursor?: string;
+                /**
+                 * @description * `ranking` - Ranking
+                 *     * `gold` - Gold
+                 *     * `attention` - Attention
+                 *     * `qualification` - Qualification
+                 */
+                kind?: "ranking" | "gold" | "attention" | "qualification";
+                /** @description Number of results to return per page. */
+                page_size?: number;
+                reserved?: boolean | null;
+                /**
+                 * @description * `open` - Open
+                 *     * `done` - Done
+                 *     * `dropped` - Dropped
+                 */
+                state?: "open" | "done" | "dropped";
+            };
+            header?: never;
+            path: {
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PaginatedTaskList"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getTask: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TaskDetail"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    updateTask: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["PatchedTaskChangesRequest"];
+                "multipart/form-data": components["schemas"]["PatchedTaskChangesRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TaskDetail"];
                 };
             };
             /** @description A refusal. */

@@ -6,6 +6,7 @@ type Schemas = components["schemas"];
 export type Me = Schemas["Me"];
 export type Project = Schemas["Project"];
 export type Member = Schemas["Member"];
+export type SkipWay = Schemas["SkipWay"];
 export type Role = Schemas["Role"];
 export type Preset = NonNullable<Schemas["NewProjectRequest"]["preset"]>;
 export type ImportReport = Schemas["ImportReport"];

@@ -26,12 +26,25 @@ export const projectQuery = (slug: string) =>
     queryFn: () => unwrap(api.GET("/api/v1/projects/{slug}/", { params: { path: { slug } } })),
   });
 
+/**
+ * How many tasks a project has and how many are open. Annotators of a project that mixes in checks are not told (`tasks` is
+ * null): there may always be another one.
+ */
+export function tasksOf({ counts }: Project): { tasks: number | null; open: number } {
+  return { tasks: counts.tasks, open: counts.tasks === null ? 1 : (counts.open_tasks ?? 0) };
+}
+
+/** A paused member sees the project and nothing more. */
+const isActive = (project: Project, role: Project["role"]) =>
+  project.role === role && project.member_state !== "paused";
+
 /** What a person may do in a project. The server decides; this only keeps the page from offering what it would refuse. */
 export const may = {
-  rank: (me: Me, project: Project) => me.is_admin || project.role !== null,
+  rank: (me: Me, project: Project) =>
+    me.is_admin || (project.role !== null && project.member_state !== "paused"),
   readQuality: (me: Me, project: Project) =>
-    me.is_admin || project.role === "manager" || project.role === "reviewer",
-  manage: (me: Me, project: Project) => me.is_admin || project.role === "manager",
-  watchRuns: (me: Me, project: Project) => me.is_admin || project.role === "manager",
+    me.is_admin || isActive(project, "manager") || isActive(project, "reviewer"),
+  manage: (me: Me, project: Project) => me.is_admin || isActive(project, "manager"),
+  watchRuns: (me: Me, project: Project) => me.is_admin || isActive(project, "manager"),
   launchRuns: (me: Me) => me.is_admin,
 } as const;

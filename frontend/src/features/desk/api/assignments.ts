@@ -1,6 +1,6 @@
 import { queryOptions } from "@tanstack/react-query";
 import { api, unwrap, unwrapResponse } from "@/api/client";
-import type { Answer, Assignment } from "@/api/types";
+import type { Answer, Assignment, SkipWay } from "@/api/types";
 import type { Draft } from "../answer";
 
 /**
@@ -52,8 +52,8 @@ export async function submitAnswer(id: string, idempotencyKey: string, answer: A
   );
 }
 
-export async function skipTask(id: string, token: string, reason: string): Promise<void> {
+export async function skipTask(id: string, token: string, reason: string, way: SkipWay): Promise<void> {
   await unwrap(
-    api.POST("/api/v1/assignments/{id}/skip", { params: { path: { id } }, body: { token, reason } }),
+    api.POST("/api/v1/assignments/{id}/skip", { params: { path: { id } }, body: { token, reason, way } }),
   );
 }

@@ -21,7 +21,7 @@ const assignment = (overrides: Partial<Assignment> = {}): Assignment => ({
   draft_version: 0,
   ...overrides,
 });
-const project = { slug: "p", guidelines: "Be fair." } as Project;
+const project = { slug: "p", guidelines: "Be fair.", skip_ways: ["others", "me"] } as Project;
 
 type Sent = { path: string; key: string | null; body: Answer & { draft?: Answer } };
 
@@ -43,13 +43,13 @@ function server(...submit: number[]) {
   return { sent, submits: () => sent.filter(({ path }) => path.endsWith("/submit")) };
 }
 
-function open(task = assignment()) {
+function open(task = assignment(), of: Project = project) {
   const onDone = vi.fn();
   const onAskAgain = vi.fn();
   render(
     <MantineProvider>
       <QueryClientProvider client={new QueryClient()}>
-        <Desk project={project} assignment={task} lastDone="" onDone={onDone} onAskAgain={onAskAgain} />
+        <Desk project={of} assignment={task} lastDone="" onDone={onDone} onAskAgain={onAskAgain} />
       </QueryClientProvider>
     </MantineProvider>,
   );
@@ -74,6 +74,42 @@ afterEach(() => {
   localStorage.clear();
   vi.unstubAllGlobals();
   vi.useRealTimers();
+});
+
+describe("skipping", () => {
+  const skipWith = (ways: Project["skip_ways"], choose: string | null) => {
+    const { sent } = server(201);
+    const { onDone } = open(assignment(), { ...project, skip_ways: ways });
+    key("s");
+    fireEvent.change(screen.getByLabelText("Reason"), { target: { value: "not my language" } });
+    if (choose) fireEvent.click(screen.getByLabelText(choose));
+    fireEvent.click(screen.getByRole("button", { name: "Skip task", hidden: true }));
+    return { sent, onDone };
+  };
+
+  it("goes where the project says unless told otherwise", async () => {
+    const { sent, onDone } = skipWith(["others", "me"], null);
+    await waitFor(() => expect(onDone).toHaveBeenCalledExactlyOnceWith("skipped"));
+    expect(sent.find(({ path }) => path.endsWith("/skip"))?.body).toEqual({
+      token: "t1",
+      reason: "not my language",
+      way: "others",
+    });
+  });
+
+  it("can be put off where the project allows it", async () => {
+    const { sent, onDone } = skipWith(["others", "me"], "Show it to me later");
+    await waitFor(() => expect(onDone).toHaveBeenCalled());
+    expect(sent.find(({ path }) => path.endsWith("/skip"))?.body).toMatchObject({ way: "me" });
+  });
+
+  it("offers no choice where there is none, and says what will become of the task", () => {
+    server(201);
+    open(assignment(), { ...project, skip_ways: ["drop"] });
+    key("s");
+    expect(screen.queryByRole("radio", { hidden: true })).toBeNull();
+    expect(screen.getByText(/Nobody will be asked to rank it any more/)).toBeTruthy();
+  });
 });
 
 describe("the desk", () => {

@@ -1,7 +1,7 @@
 import { Button } from "@mantine/core";
 import { useMutation } from "@tanstack/react-query";
 import { type ReactNode, useCallback, useMemo, useReducer, useRef, useState } from "react";
-import type { Assignment, Project } from "@/api/types";
+import type { Assignment, Project, SkipWay } from "@/api/types";
 import { Conversation } from "@/shared/Conversation";
 import { Icon } from "@/shared/Icon";
 import { Notice, ProblemNotice } from "@/shared/ui";
@@ -97,7 +97,8 @@ export function Desk({ project, assignment, lastDone, onDone, onAskAgain }: Prop
   );
 
   const skip = useMutation({
-    mutationFn: (reason: string) => skipTask(assignment.id, assignment.token, reason),
+    mutationFn: ({ reason, way }: { reason: string; way: SkipWay }) =>
+      skipTask(assignment.id, assignment.token, reason, way),
     onSuccess: () => {
       finish();
       onDone("skipped");
@@ -320,7 +321,8 @@ export function Desk({ project, assignment, lastDone, onDone, onAskAgain }: Prop
         <SkipDialog
           error={skip.error}
           busy={skip.isPending}
-          onSkip={(reason) => skip.mutate(reason)}
+          ways={project.skip_ways}
+          onSkip={(reason, way) => skip.mutate({ reason, way })}
           onClose={() => setOpen(null)}
         />
       )}

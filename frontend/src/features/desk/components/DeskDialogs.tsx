@@ -1,5 +1,6 @@
-import { Button, Textarea } from "@mantine/core";
+import { Button, Radio, Textarea } from "@mantine/core";
 import { useState } from "react";
+import type { SkipWay } from "@/api/types";
 import { Dialog } from "@/shared/Dialog";
 import { Markdown } from "@/shared/markdown/Markdown";
 import { ProblemNotice } from "@/shared/ui";
@@ -80,18 +81,28 @@ const REASONS = [
   "It is harmful or upsetting",
 ];
 
+const SKIP_WAYS: Readonly<Record<SkipWay, { label: string; says: string }>> = {
+  me: { label: "Show it to me later", says: "You will get it again when nothing else is left for you." },
+  others: { label: "Leave it to others", says: "Somebody else will get it; you will not see it again." },
+  drop: { label: "Drop it", says: "Nobody will be asked to rank it any more." },
+};
+
 export function SkipDialog({
+  ways,
   error,
   busy,
   onSkip,
   onClose,
 }: {
+  /** Where the project lets a skipped task go; the first is what it does by itself. */
+  ways: readonly SkipWay[];
   error: unknown;
   busy: boolean;
-  onSkip: (reason: string) => void;
+  onSkip: (reason: string, way: SkipWay) => void;
   onClose: () => void;
 }) {
   const [reason, setReason] = useState("");
+  const [way, setWay] = useState<SkipWay>(ways[0] ?? "others");
   return (
     <Dialog
       title="Skip this task"
@@ -101,15 +112,20 @@ export function SkipDialog({
           <Button variant="default" onClick={onClose}>
             Keep ranking
           </Button>
-          <Button onClick={() => onSkip(reason.trim())} disabled={!reason.trim()} loading={busy}>
+          <Button onClick={() => onSkip(reason.trim(), way)} disabled={!reason.trim()} loading={busy}>
             Skip task
           </Button>
         </>
       }
     >
-      <p className={styles.note}>
-        Somebody else will get it. Say why, so that unusable prompts can be found.
-      </p>
+      <p className={styles.note}>{SKIP_WAYS[way].says} Say why, so that unusable prompts can be found.</p>
+      {ways.length > 1 && (
+        <Radio.Group label="And the task" value={way} onChange={(value) => setWay(value as SkipWay)}>
+          {ways.map((one) => (
+            <Radio key={one} value={one} label={SKIP_WAYS[one].label} mt={6} />
+          ))}
+        </Radio.Group>
+      )}
       <div className={styles.reasons}>
         {REASONS.map((text) => (
           <Button

@@ -4,18 +4,20 @@ import { Link, useParams } from "@tanstack/react-router";
 import { useEffect, useState } from "react";
 import type { Project } from "@/api/types";
 import { count, plural } from "@/shared/format";
-import { projectQuery } from "@/shared/session";
+import { projectQuery, tasksOf } from "@/shared/session";
 import { EmptyState, ProblemNotice, useDocumentTitle } from "@/shared/ui";
 import { assignmentQuery } from "../api/assignments";
 import { forgetOld } from "../kept";
 import { Desk } from "./Desk";
 import styles from "./desk.module.css";
+import { NoTask, whyNoTask } from "./NoTask";
 
 /** How often an idle desk looks for new work. */
 const LOOK_AGAIN_MS = 20_000;
 
 function NothingToRank({ project, done, onLook }: { project: Project; done: number; onLook: () => void }) {
   const mine = project.counts.my_rankings;
+  const { tasks, open } = tasksOf(project);
   return (
     <div style={{ maxWidth: 680, margin: "48px auto", padding: "0 16px" }}>
       <EmptyState
@@ -44,9 +46,9 @@ function NothingToRank({ project, done, onLook }: { project: Project; done: numb
               twice.
             </p>
             <p>
-              {project.counts.tasks === 0
+              {tasks === 0
                 ? "New tasks arrive when a manager imports responses on the Data page, or an admin lets a model answer prompts."
-                : `${count(project.counts.open_tasks)} of ${plural(project.counts.tasks, "task")} still ${project.counts.open_tasks === 1 ? "waits" : "wait"} for others. A task somebody skips or leaves comes back here.`}
+                : `${tasks === null ? "" : `${count(open)} of ${plural(tasks, "task")} still ${open === 1 ? "waits" : "wait"} for others. `}A task somebody skips or leaves comes back here.`}
             </p>
           </>
         )}
@@ -108,6 +110,15 @@ export function DeskPage() {
   // One lease is open at a time, so the next task is asked for the moment this one is in.
   if (next.isPending || (next.isFetching && next.data !== null)) return <Waiting />;
   if (next.isError) {
+    const why = whyNoTask(next.error);
+    if (why) {
+      return (
+        <main id="main">
+          <h1 className="visually-hidden">Rank</h1>
+          <NoTask why={why} slug={slug} onLook={() => void refetch()} />
+        </main>
+      );
+    }
     return (
       <main id="main" style={{ maxWidth: 680, margin: "48px auto", padding: "0 16px" }}>
         <ProblemNotice

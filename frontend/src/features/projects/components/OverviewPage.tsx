@@ -5,8 +5,8 @@ import { type ReactNode, useState } from "react";
 import type { Me, Progress, Project } from "@/api/types";
 import { count, duration, percent, plural } from "@/shared/format";
 import { Markdown } from "@/shared/markdown/Markdown";
-import { may, meQuery, projectQuery } from "@/shared/session";
-import { Badge, Bar, Page, Panel, ProblemNotice, Stats, TableScroll } from "@/shared/ui";
+import { may, meQuery, projectQuery, tasksOf } from "@/shared/session";
+import { Badge, Bar, Notice, Page, Panel, ProblemNotice, Stats, TableScroll } from "@/shared/ui";
 import ui from "@/shared/ui.module.css";
 import { progressQuery, qualityQuery, updateProject } from "../api/projects";
 import { LeaderboardPanel } from "./LeaderboardPanel";
@@ -20,6 +20,7 @@ const ENOUGH_RANKINGS = 50;
 /** The one thing that most moves the project on, for this person. */
 function nextStep(me: Me, project: Project): Step | null {
   const { counts, slug } = project;
+  const { tasks, open } = tasksOf(project);
   const go = (to: "data" | "rank" | "runs/new" | "members", label: string, kind?: string) => (
     <Button
       renderRoot={(props) => (
@@ -29,7 +30,7 @@ function nextStep(me: Me, project: Project): Step | null {
       {label}
     </Button>
   );
-  if (may.manage(me, project) && counts.tasks === 0) {
+  if (may.manage(me, project) && tasks === 0) {
     return {
       title: "Bring in something to rank",
       text: "Drop a file of prompts with responses on the Data page. Formats are recognised, and every line that can’t be used is named with its reason.",
@@ -43,21 +44,21 @@ function nextStep(me: Me, project: Project): Step | null {
       action: go("runs/new", "Train a reward model", "reward_model"),
     };
   }
-  if (may.rank(me, project) && counts.open_tasks > 0 && project.state === "active") {
+  if (may.rank(me, project) && open > 0 && project.state === "active") {
     return {
       title: counts.my_rankings > 0 ? "Go on ranking" : "Rank your first task",
-      text: `${plural(counts.open_tasks, "task")} ${counts.open_tasks === 1 ? "waits" : "wait"}. You put the responses to a prompt in order, best first; every key is shown by pressing ?.`,
+      text: `${tasks === null ? "Tasks wait" : `${plural(open, "task")} ${open === 1 ? "waits" : "wait"}`}. You put the responses to a prompt in order, best first; every key is shown by pressing ?.`,
       action: go("rank", "Start ranking"),
     };
   }
-  if (may.manage(me, project) && counts.open_tasks > 0) {
+  if (may.manage(me, project) && open > 0) {
     return {
       title: "Invite people to rank",
-      text: `${plural(counts.open_tasks, "task")} ${counts.open_tasks === 1 ? "is" : "are"} open, and each wants ${plural(project.overlap, "ranking")}.`,
+      text: `${plural(open, "task")} ${open === 1 ? "is" : "are"} open, and each wants ${plural(project.overlap, "ranking")}.`,
       action: go("members", "Add members"),
     };
   }
-  if (me.is_admin && counts.tasks > 0) {
+  if (me.is_admin && tasks) {
     return {
       title: "Ask for new responses",
       text: "Everything is ranked. Let a policy answer prompts: its answers become the next tasks.",
@@ -207,7 +208,8 @@ export function OverviewPage() {
   if (!me) return null;
   const { counts } = project;
   const step = nextStep(me, project);
-  const done = counts.tasks - counts.open_tasks;
+  const { tasks, open } = tasksOf(project);
+  const done = (tasks ?? 0) - open;
   const manages = may.manage(me, project);
 
   return (
@@ -220,13 +222,20 @@ export function OverviewPage() {
               <Badge tone="warn">{project.state}</Badge>{" "}
             </>
           )}
-          {counts.tasks > 0
-            ? `${count(done)} of ${plural(counts.tasks, "task")} done, ${plural(project.overlap, "ranking")} wanted for each.`
-            : "No tasks yet."}
+          {tasks === null
+            ? `${plural(project.overlap, "ranking")} wanted for each task.`
+            : tasks > 0
+              ? `${count(done)} of ${plural(tasks, "task")} done, ${plural(project.overlap, "ranking")} wanted for each.`
+              : "No tasks yet."}
         </>
       }
     >
-      {counts.tasks > 0 && <Bar share={done / counts.tasks} label="Tasks done" />}
+      {project.member_state === "paused" && (
+        <Notice tone="warn" title="You are paused in this project">
+          <p>{project.paused_reason || "You are given no tasks until a manager lets you go on."}</p>
+        </Notice>
+      )}
+      {tasks !== null && tasks > 0 && <Bar share={done / tasks} label="Tasks done" />}
       {step && (
         <section className={styles.next} aria-label="What to do next">
           <div>
@@ -242,13 +251,13 @@ export function OverviewPage() {
             ? [
                 { label: "prompts", value: count(counts.prompts) },
                 { label: "responses", value: count(counts.responses) },
-                { label: "open tasks", value: count(counts.open_tasks) },
+                { label: "open tasks", value: count(open) },
                 { label: "rankings", value: count(counts.rankings) },
                 { label: "comparisons", value: count(counts.comparisons) },
               ]
             : [
                 { label: "ranked by you", value: count(counts.my_rankings) },
-                { label: "open tasks", value: count(counts.open_tasks) },
+                ...(tasks === null ? [] : [{ label: "open tasks", value: count(open) }]),
                 { label: "rankings by all", value: count(counts.rankings) },
               ]
         }

@@ -5,7 +5,7 @@ import { useState } from "react";
 import type { Me, Project } from "@/api/types";
 import { plural } from "@/shared/format";
 import { Icon } from "@/shared/Icon";
-import { may, meQuery } from "@/shared/session";
+import { may, meQuery, tasksOf } from "@/shared/session";
 import { Badge, Bar, EmptyState, Loading, Page, ProblemNotice } from "@/shared/ui";
 import { projectsQuery } from "../api/projects";
 import { NewProjectDialog } from "./NewProjectDialog";
@@ -13,7 +13,7 @@ import styles from "./projects.module.css";
 
 function ProjectRow({ me, project }: { me: Me; project: Project }) {
   const { counts } = project;
-  const done = counts.tasks - counts.open_tasks;
+  const { tasks, open } = tasksOf(project);
   return (
     <li className={styles.row}>
       <div className={styles.what}>
@@ -26,14 +26,17 @@ function ProjectRow({ me, project }: { me: Me; project: Project }) {
         </div>
       </div>
       <div className={styles.progress}>
-        <Bar share={counts.tasks ? done / counts.tasks : 0} label={`${project.name}: tasks done`} />
+        {tasks !== null && (
+          <Bar share={tasks ? (tasks - open) / tasks : 0} label={`${project.name}: tasks done`} />
+        )}
         <span>
-          {counts.tasks ? `${done} of ${plural(counts.tasks, "task")} done` : "no tasks yet"} ·{" "}
+          {tasks !== null &&
+            (tasks ? `${tasks - open} of ${plural(tasks, "task")} done · ` : "no tasks yet · ")}
           {plural(counts.rankings, "ranking")}
         </span>
       </div>
       <div>
-        {may.rank(me, project) && counts.open_tasks > 0 && project.state === "active" && (
+        {may.rank(me, project) && open > 0 && project.state === "active" && (
           <Button
             variant="light"
             size="xs"

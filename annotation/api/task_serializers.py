@@ -1,0 +1,102 @@
+"""Tasks and reservations as managers see them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from annotation import models
+from annotation.api.serializers import MAX_INTEGER, PromptShown
+from annotation.models.task import MAX_RESPONSES
+from annotation.services.reservations import MAX_PEOPLE_AT_ONCE, MAX_TASKS_AT_ONCE
+from annotation.services.task_changes import SETTABLE_STATES
+
+
+class TaskResponse(serializers.Serializer[models.Response]):
+    id = serializers.UUIDField()
+    text = serializers.CharField(allow_blank=True)
+    model_name = serializers.CharField(allow_blank=True)
+
+
+class Task(serializers.Serializer[models.RankingTask]):
+    id = serializers.UUIDField()
+    kind = serializers.ChoiceField(choices=models.RankingTask.Kind.choices)
+    state = serializers.ChoiceField(choices=models.RankingTask.State.choices)
+    priority = serializers.IntegerField()
+    round = serializers.IntegerField()
+    overlap = serializers.IntegerField()
+    answered = serializers.IntegerField()
+    open_slots = serializers.IntegerField()
+    reserved = serializers.BooleanField(help_text="Only for the people it is reserved for.")
+    gold_tiers = serializers.ListField(
+        child=serializers.ListField(child=serializers.UUIDField()), allow_null=True
+    )
+    prompt = PromptShown()
+    created_at = serializers.DateTimeField()
+
+
+class TaskDetail(Task):
+    responses = TaskResponse(many=True)
+
+
+class TaskFilter(serializers.Serializer[Any]):
+    kind = serializers.ChoiceField(choices=models.RankingTask.Kind.choices, required=False)
+    state = serializers.ChoiceField(choices=models.RankingTask.State.choices, required=False)
+    reserved = serializers.BooleanField(required=False, allow_null=True, default=None)
+
+
+class TaskChanges(serializers.Serializer[Any]):
+    kind = serializers.ChoiceField(
+        choices=models.RankingTask.Kind.choices,
+        required=False,
+        help_text="Another kind than `ranking` makes it a check: everybody may be asked, and it is scored.",
+    )
+    gold_tiers = serializers.ListField(
+        child=serializers.ListField(child=serializers.UUIDField(), max_length=MAX_RESPONSES),
+        max_length=MAX_RESPONSES,
+        required=False,
+        help_text="The right answer: all of the task's responses in tiers, best first.",
+    )
+    priority = serializers.IntegerField(min_value=-MAX_INTEGER, max_value=MAX_INTEGER, required=False)
+    state = serializers.ChoiceField(choices=SETTABLE_STATES, required=False)
+
+
+class Reservation(serializers.Serializer[models.Reservation]):
+    task = serializers.UUIDField(source="task_id")
+    annotator = serializers.CharField(source="annotator.username")
+    open = serializers.BooleanField(help_text="False: answered or skipped.")
+    created_at = serializers.DateTimeField()
+
+
+class _Tasks(serializers.Serializer[Any]):
+    tasks = serializers.ListField(
+        child=serializers.UUIDField(), allow_empty=False, max_length=MAX_TASKS_AT_ONCE
+    )
+
+
+class NewReservations(_Tasks):
+    annotators = serializers.ListField(
+        child=serializers.CharField(max_length=150), allow_empty=False, max_length=MAX_PEOPLE_AT_ONCE
+    )
+
+
+class Reserved(serializers.Serializer[Any]):
+    reserved = serializers.IntegerField()
+    unchanged = serializers.IntegerField()
+    short = serializers.IntegerField(
+        help_text="Open tasks among them that want more rankings than there are people who may give them."
+    )
+
+
+class LetGo(_Tasks):
+    annotators = serializers.ListField(
+        child=serializers.CharField(max_length=150),
+        max_length=MAX_PEOPLE_AT_ONCE,
+        required=False,
+        help_text="Everybody unless given.",
+    )
+
+
+class LetGoCount(serializers.Serializer[Any]):
+    released = serializers.IntegerField()

@@ -1,5 +1,13 @@
 import { describe, expect, it, vi } from "vitest";
-import { belongsToControl, type DeskCommands, type KeyStroke, matchShortcut, SHORTCUTS } from "./shortcuts";
+import {
+  belongsToControl,
+  type DeskCommands,
+  type KeyStroke,
+  type Mode,
+  matchShortcut,
+  SHORTCUTS,
+  shortcutsFor,
+} from "./shortcuts";
 
 function stroke(key: string, code = "", modifiers: Partial<KeyStroke> = {}): KeyStroke {
   return { key, code, altKey: false, ctrlKey: false, metaKey: false, shiftKey: false, ...modifiers };
@@ -18,9 +26,11 @@ function desk() {
   return commands;
 }
 
-function press(pressed: KeyStroke) {
+const MODES: readonly Mode[] = ["order", "best", "pair"];
+
+function press(pressed: KeyStroke, mode: Mode = "order") {
   const commands = desk();
-  matchShortcut(pressed)?.perform(commands, pressed);
+  matchShortcut(pressed, mode)?.perform(commands, pressed);
   return commands;
 }
 
@@ -44,6 +54,22 @@ describe("keys", () => {
     expect(press(pressed).dispatch).toHaveBeenCalledExactlyOnceWith(action);
   });
 
+  it.each([
+    [stroke("3", "Digit3"), { type: "pick", position: 3 }],
+    [stroke("ArrowLeft", "ArrowLeft"), { type: "pickBy", by: -1 }],
+    [stroke("ArrowRight", "ArrowRight"), { type: "pickBy", by: 1 }],
+    [stroke("k", "KeyK"), { type: "focusBy", by: -1 }],
+  ])("%o chooses between two", (pressed, action) => {
+    expect(press(pressed, "pair").dispatch).toHaveBeenCalledExactlyOnceWith(action);
+  });
+
+  it("leave a response unranked only where that can be", () => {
+    const pressed = stroke("x", "KeyX");
+    expect(press(pressed, "best").dispatch).toHaveBeenCalledExactlyOnceWith({ type: "unrank", id: "B" });
+    expect(press(pressed, "order").dispatch).not.toHaveBeenCalled();
+    expect(press(pressed, "pair").dispatch).not.toHaveBeenCalled();
+  });
+
   it("submits with Enter and shows help with ?", () => {
     expect(press(stroke("Enter", "Enter")).submit).toHaveBeenCalledOnce();
     expect(press(stroke("?", "Slash", { shiftKey: true })).toggleHelp).toHaveBeenCalledOnce();
@@ -57,7 +83,7 @@ describe("keys", () => {
       stroke("s", "KeyS", { metaKey: true }),
       stroke("ArrowLeft", "ArrowLeft", { altKey: true }),
     ]) {
-      expect(matchShortcut(pressed)).toBeNull();
+      for (const mode of MODES) expect(matchShortcut(pressed, mode)).toBeNull();
     }
   });
 
@@ -72,6 +98,8 @@ describe("keys", () => {
       ["Enter", "Enter"],
       ["ArrowUp", "ArrowUp"],
       ["ArrowDown", "ArrowDown"],
+      ["ArrowLeft", "ArrowLeft"],
+      ["ArrowRight", "ArrowRight"],
       ["Home", "Home"],
       ["End", "End"],
     ];
@@ -83,7 +111,10 @@ describe("keys", () => {
           metaKey: (bits & 4) > 0,
           shiftKey: (bits & 8) > 0,
         });
-        expect(SHORTCUTS.filter((shortcut) => shortcut.test(pressed)).length).toBeLessThanOrEqual(1);
+        for (const mode of MODES)
+          expect(shortcutsFor(mode).filter((shortcut) => shortcut.test(pressed)).length).toBeLessThanOrEqual(
+            1,
+          );
       }
     }
   });

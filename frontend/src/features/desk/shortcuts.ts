@@ -1,9 +1,12 @@
-import type { RankingAction } from "./ranking/ranking";
+import type { DeskAction } from "./deskState";
+
+/** How a desk orders: in a list, in a list of the best few, or on a scale between two. */
+export type Mode = "order" | "best" | "pair";
 
 /** What a key press may do to the desk. Buttons call the same commands. */
 export type DeskCommands = {
   readonly focus: string;
-  dispatch: (action: RankingAction) => void;
+  dispatch: (action: DeskAction) => void;
   submit: () => void;
   skip: () => void;
   toggleRaw: () => void;
@@ -19,6 +22,8 @@ export type Shortcut = {
   /** As printed in the overlay and in the buttons' titles; each inner list is one chord. */
   readonly keys: readonly (readonly string[])[];
   readonly label: string;
+  /** The desks that have it; all of them unless said. */
+  readonly modes?: readonly Mode[];
   readonly test: (stroke: KeyStroke) => boolean;
   readonly perform: (desk: DeskCommands, stroke: KeyStroke) => void;
 };
@@ -40,10 +45,49 @@ export function slotOfStroke(stroke: KeyStroke): number | null {
   return digit === "0" ? LAST_SLOT : Number(digit);
 }
 
+const LISTS: readonly Mode[] = ["order", "best"];
+
 export const SHORTCUTS: readonly Shortcut[] = [
+  {
+    name: "pick",
+    group: "Order",
+    modes: ["pair"],
+    keys: [["1"], ["…"], ["9"]],
+    label: "Choose the position on the scale, 1 = leftmost",
+    test: (stroke) => !stroke.shiftKey && slotOfStroke(stroke) !== null,
+    perform: (desk, stroke) => desk.dispatch({ type: "pick", position: slotOfStroke(stroke) ?? 1 }),
+  },
+  {
+    name: "pickLeft",
+    group: "Order",
+    modes: ["pair"],
+    keys: [["←"]],
+    label: "One step towards A",
+    test: (stroke) => plain(stroke) && stroke.key === "ArrowLeft",
+    perform: (desk) => desk.dispatch({ type: "pickBy", by: -1 }),
+  },
+  {
+    name: "pickRight",
+    group: "Order",
+    modes: ["pair"],
+    keys: [["→"]],
+    label: "One step towards B",
+    test: (stroke) => plain(stroke) && stroke.key === "ArrowRight",
+    perform: (desk) => desk.dispatch({ type: "pickBy", by: 1 }),
+  },
+  {
+    name: "unrank",
+    group: "Order",
+    modes: ["best"],
+    keys: [["x"]],
+    label: "Leave it unranked",
+    test: letter("x"),
+    perform: (desk) => desk.dispatch({ type: "unrank", id: desk.focus }),
+  },
   {
     name: "place",
     group: "Order",
+    modes: LISTS,
     keys: [["1"], ["…"], ["9"], ["0"]],
     label: "Put the response into slot 1 … 9, 10",
     test: (stroke) => !stroke.shiftKey && slotOfStroke(stroke) !== null,
@@ -53,6 +97,7 @@ export const SHORTCUTS: readonly Shortcut[] = [
   {
     name: "moveUp",
     group: "Order",
+    modes: LISTS,
     keys: [["Alt", "↑"]],
     label: "Move it up",
     test: (stroke) => stroke.altKey && !stroke.ctrlKey && !stroke.metaKey && stroke.key === "ArrowUp",
@@ -61,6 +106,7 @@ export const SHORTCUTS: readonly Shortcut[] = [
   {
     name: "moveDown",
     group: "Order",
+    modes: LISTS,
     keys: [["Alt", "↓"]],
     label: "Move it down",
     test: (stroke) => stroke.altKey && !stroke.ctrlKey && !stroke.metaKey && stroke.key === "ArrowDown",
@@ -69,6 +115,7 @@ export const SHORTCUTS: readonly Shortcut[] = [
   {
     name: "tie",
     group: "Order",
+    modes: LISTS,
     keys: [["="]],
     label: "Tie it with the one above, or untie it",
     test: (stroke) => plain(stroke) && stroke.key === "=",
@@ -77,6 +124,7 @@ export const SHORTCUTS: readonly Shortcut[] = [
   {
     name: "join",
     group: "Order",
+    modes: LISTS,
     keys: [["Shift", "1"], ["…"]],
     label: "Tie it with everything in that slot",
     test: (stroke) => stroke.shiftKey && slotOfStroke(stroke) !== null,
@@ -86,6 +134,7 @@ export const SHORTCUTS: readonly Shortcut[] = [
   {
     name: "undo",
     group: "Order",
+    modes: LISTS,
     keys: [["u"]],
     label: "Undo",
     test: (stroke) =>
@@ -129,7 +178,7 @@ export const SHORTCUTS: readonly Shortcut[] = [
     name: "submit",
     group: "Answer",
     keys: [["Enter"]],
-    label: "Submit the ranking",
+    label: "Submit the answer",
     test: (stroke) => !stroke.altKey && !stroke.shiftKey && stroke.key === "Enter",
     perform: (desk) => desk.submit(),
   },
@@ -167,9 +216,13 @@ export const SHORTCUTS: readonly Shortcut[] = [
   },
 ];
 
+export function shortcutsFor(mode: Mode): readonly Shortcut[] {
+  return SHORTCUTS.filter(({ modes }) => !modes || modes.includes(mode));
+}
+
 /** The one shortcut a stroke means; none when two claim it, because doing either would be a guess. */
-export function matchShortcut(stroke: KeyStroke): Shortcut | null {
-  const matches = SHORTCUTS.filter((shortcut) => shortcut.test(stroke));
+export function matchShortcut(stroke: KeyStroke, mode: Mode): Shortcut | null {
+  const matches = shortcutsFor(mode).filter((shortcut) => shortcut.test(stroke));
   if (matches.length > 1) {
     console.warn(`Ambiguous key ${stroke.key}: ${matches.map((shortcut) => shortcut.name).join(", ")}`);
     return null;

@@ -1,6 +1,6 @@
 import { type RefObject, useEffect, useLayoutEffect, useRef } from "react";
 import type { Ranking } from "./ranking/ranking";
-import { belongsToControl, type DeskCommands, matchShortcut } from "./shortcuts";
+import { belongsToControl, type DeskCommands, type Mode, matchShortcut } from "./shortcuts";
 
 /**
  * Keys for the whole desk, and the browser's focus following the response they act on. A button pressed by mouse keeps its
@@ -8,11 +8,13 @@ import { belongsToControl, type DeskCommands, matchShortcut } from "./shortcuts"
  */
 export function useDeskKeys({
   active,
+  mode,
   cards,
   ranking,
   commands,
 }: {
   active: boolean;
+  mode: Mode;
   cards: RefObject<HTMLElement | null>;
   ranking: Ranking;
   commands: DeskCommands;
@@ -34,7 +36,7 @@ export function useDeskKeys({
         return;
       }
       if (belongsToControl(event, event.target)) return;
-      const shortcut = matchShortcut(event);
+      const shortcut = matchShortcut(event, mode);
       if (!shortcut) return;
       event.preventDefault();
       if (event.repeat && shortcut.group === "Answer") return;
@@ -43,7 +45,7 @@ export function useDeskKeys({
     }
     window.addEventListener("keydown", onKeyDown);
     return () => window.removeEventListener("keydown", onKeyDown);
-  }, [active]);
+  }, [active, mode]);
 
   const focusBefore = useRef<Element | null>(null);
   useEffect(() => {
@@ -54,11 +56,12 @@ export function useDeskKeys({
     return () => document.removeEventListener("focusin", remember);
   }, []);
 
-  const { tiers, focus } = ranking;
-  const shown = useRef({ tiers, focus });
+  const { tiers, unranked, focus } = ranking;
+  const shown = useRef({ tiers, unranked, focus });
   useLayoutEffect(() => {
-    if (shown.current.tiers === tiers && shown.current.focus === focus) return;
-    shown.current = { tiers, focus };
+    const before = shown.current;
+    if (before.tiers === tiers && before.unranked === unranked && before.focus === focus) return;
+    shown.current = { tiers, unranked, focus };
     const card = cards.current?.querySelector<HTMLElement>(`[data-response-id="${CSS.escape(focus)}"]`);
     if (!card) return;
     if (byKey.current) {
@@ -74,5 +77,5 @@ export function useDeskKeys({
     }
     const visible = card.getBoundingClientRect();
     if (visible.bottom < 0 || visible.top > window.innerHeight) card.scrollIntoView({ block: "nearest" });
-  }, [tiers, focus, cards]);
+  }, [tiers, unranked, focus, cards]);
 }

@@ -1,45 +1,21 @@
-import { Checkbox, Textarea } from "@mantine/core";
+import { Button, Checkbox, Textarea } from "@mantine/core";
 import type { Dispatch } from "react";
 import type { AnswerForm } from "@/api/types";
 import type { AnswerFields } from "../answer";
 import type { DeskAction } from "../deskState";
+import { isPairForm, isVerdict } from "../ranking/sides";
+import { Choices, Legend, Rating } from "./Choices";
 import styles from "./fields.module.css";
 
 type FieldProps = { form: AnswerForm; fields: AnswerFields; dispatch: Dispatch<DeskAction> };
 
-/** Radio buttons drawn as one row, so arrows choose and one Tab passes. */
-function Scale({
-  legend,
-  name,
-  options,
-  value,
-  onChange,
-}: {
-  legend: string;
-  name: string;
-  options: { value: number; label: string }[];
-  value: number | null;
-  onChange: (value: number) => void;
-}) {
-  return (
-    <fieldset className={styles.scale}>
-      <legend>{legend}</legend>
-      <div className={styles.options}>
-        {options.map((option) => (
-          <label key={option.value} data-checked={option.value === value}>
-            <input
-              type="radio"
-              className="visually-hidden"
-              name={name}
-              checked={option.value === value}
-              onChange={() => onChange(option.value)}
-            />
-            {option.label}
-          </label>
-        ))}
-      </div>
-    </fieldset>
-  );
+/** More flags than these stand in columns. */
+const MOST_IN_A_ROW = 3;
+
+/** `given` with `value` at `key`, or without `key` where the answer was taken back. */
+function put<V>(given: Record<string, V>, key: string, value: V | null): Record<string, V> {
+  const { [key]: _, ...others } = given;
+  return value === null ? others : { ...others, [key]: value };
 }
 
 /** What the form asks about one response: ratings and flags. */
@@ -54,26 +30,24 @@ export function ResponseFields({
   const flags = fields.flags[responseId] ?? [];
   return (
     <div className={styles.response}>
-      {form.ratings.map((rating) => (
-        <Scale
-          key={rating.name}
-          legend={rating.label}
-          name={`${responseId}.${rating.name}`}
-          options={Array.from({ length: rating.max - rating.min + 1 }, (_, step) => ({
-            value: rating.min + step,
-            label: String(rating.min + step),
-          }))}
-          value={ratings[rating.name] ?? null}
+      {form.ratings.map((scale) => (
+        <Rating
+          key={scale.name}
+          legend={scale.label}
+          field={`ratings.${responseId}.${scale.name}`}
+          required={scale.required}
+          scale={scale}
+          value={ratings[scale.name] ?? null}
           onChange={(value) =>
             dispatch({
               type: "fields",
-              change: { ratings: { ...fields.ratings, [responseId]: { ...ratings, [rating.name]: value } } },
+              change: { ratings: { ...fields.ratings, [responseId]: put(ratings, scale.name, value) } },
             })
           }
         />
       ))}
       {form.flags.length > 0 && (
-        <fieldset className={styles.flags}>
+        <fieldset className={styles.flags} data-many={form.flags.length > MOST_IN_A_ROW}>
           <legend className="visually-hidden">Flags of response {letter}</legend>
           {form.flags.map((flag) => (
             <Checkbox
@@ -95,24 +69,65 @@ export function ResponseFields({
   );
 }
 
-/** What the form asks about the task as a whole. */
-export function TaskFields({ form, fields, dispatch }: FieldProps) {
+const ALL_BAD_MEANS = {
+  asked: "The order counts all the same.",
+  none: "No order is taken then.",
+  tied: "It counts as a tie of all.",
+} as const;
+
+/** What the form asks about the task as a whole. `best` is the text of the best response, once there is one. */
+export function TaskFields({ form, fields, best, dispatch }: FieldProps & { best: string | null }) {
   const change = (part: Partial<AnswerFields>) => dispatch({ type: "fields", change: part });
+  const pair = isPairForm(form);
+  const rankable = !fields.not_rankable;
   return (
     <div className={styles.task}>
-      {form.strength && !fields.not_rankable && (
-        <Scale
+      {form.strength && !pair && rankable && (
+        <Choices
           legend="How much better is the best?"
-          name="strength"
+          field="strength"
+          required={form.strength.required}
           options={form.strength.levels}
           value={fields.strength}
           onChange={(strength) => change({ strength })}
         />
       )}
+      {rankable &&
+        form.questions.map((question) => (
+          <Choices
+            key={question.name}
+            legend={question.label}
+            field={`choices.${question.name}`}
+            required={question.required}
+            options={question.choices.map(({ name, label }) => ({ value: name, label }))}
+            value={fields.choices[question.name] ?? null}
+            column
+            onChange={(choice) => change({ choices: put(fields.choices, question.name, choice) })}
+          />
+        ))}
+      {form.confidence && rankable && (
+        <Choices
+          legend="How sure are you?"
+          field="confidence"
+          required={form.confidence.required}
+          options={form.confidence.levels}
+          value={fields.confidence}
+          onChange={(confidence) => change({ confidence })}
+        />
+      )}
+      {form.all_bad && !(pair && isVerdict(form)) && rankable && (
+        <Checkbox
+          size="sm"
+          label={form.all_bad.label}
+          description={ALL_BAD_MEANS[form.all_bad.order]}
+          checked={fields.all_bad}
+          onChange={(event) => change({ all_bad: event.currentTarget.checked })}
+        />
+      )}
       {form.not_rankable && (
         <Checkbox
           size="sm"
-          label="These can't be ranked"
+          label={pair ? "These can’t be compared" : "These can’t be ranked"}
           description="The prompt makes no sense, or no order would be honest."
           checked={fields.not_rankable}
           onChange={(event) => change({ not_rankable: event.currentTarget.checked })}
@@ -120,7 +135,8 @@ export function TaskFields({ form, fields, dispatch }: FieldProps) {
       )}
       {form.comment && (
         <Textarea
-          label="Comment"
+          data-field="comment"
+          label={<Legend required={form.comment.required && rankable}>{form.comment.label}</Legend>}
           autosize
           minRows={2}
           maxRows={6}
@@ -129,15 +145,23 @@ export function TaskFields({ form, fields, dispatch }: FieldProps) {
         />
       )}
       {form.rewrite && (
-        <Textarea
-          label="Better answer"
-          description="What the model should have said, if none is good enough."
-          autosize
-          minRows={3}
-          maxRows={12}
-          value={fields.rewrite ?? ""}
-          onChange={(event) => change({ rewrite: event.currentTarget.value || null })}
-        />
+        <div className={styles.rewrite}>
+          <Textarea
+            data-field="rewrite"
+            label={<Legend required={form.rewrite.required && rankable}>{form.rewrite.label}</Legend>}
+            description="What the model should have said, if none is good enough."
+            autosize
+            minRows={3}
+            maxRows={12}
+            value={fields.rewrite ?? ""}
+            onChange={(event) => change({ rewrite: event.currentTarget.value || null })}
+          />
+          {best !== null && !fields.rewrite && (
+            <Button size="compact-xs" variant="subtle" color="gray" onClick={() => change({ rewrite: best })}>
+              Start from the best response
+            </Button>
+          )}
+        </div>
       )}
     </div>
   );

@@ -208,3 +208,148 @@ describe("the desk", () => {
     expect(cards()).toEqual(["x1", "y2", "z3"]);
   });
 });
+
+const SCALE = { name: "helpful", label: "Helpful", min: 0, max: 4, required: true, points: [] };
+const PAIR = formOf({
+  responses: { min: 2, max: 2 },
+  tie_label: "about the same",
+  strength: {
+    levels: [
+      { value: 1, label: "slightly better" },
+      { value: 2, label: "much better" },
+    ],
+    required: true,
+  },
+});
+const pairTask = (parts = {}) =>
+  assignment({
+    responses: ["x", "y"].map((id) => ({ id, text: `text of ${id}` })),
+    form: { ...PAIR, ...parts },
+  });
+
+describe("the desk of a pair", () => {
+  it("takes the degree by one key, without moving the responses", async () => {
+    const { submits } = server(201);
+    const { onDone } = open(pairTask());
+    expect(cards()).toEqual(["x0", "y0"]);
+    key("5", "Digit5");
+    expect(cards()).toEqual(["x2", "y1"]);
+    expect(screen.getByTestId("announcer").textContent).toBe("B is much better.");
+    key("ArrowLeft");
+    expect(screen.getByTestId("announcer").textContent).toBe("B is slightly better.");
+    key("Enter");
+    await waitFor(() => expect(onDone).toHaveBeenCalledOnce());
+    expect(submits()[0]?.body).toMatchObject({ tiers: [["y"], ["x"]], strength: 1, touched: true });
+  });
+
+  it("is no answer until a position is chosen", () => {
+    const { submits } = server(201);
+    open(pairTask());
+    key("Enter");
+    expect(submits()).toHaveLength(0);
+    expect(screen.getByTestId("announcer").textContent).toBe(
+      "Not submitted yet. Not answered: which response is better.",
+    );
+    expect(screen.getByTestId("pair-scale").contains(document.activeElement)).toBe(true);
+  });
+
+  it("sends that both are bad as the tie it counts as", async () => {
+    const { submits } = server(201);
+    const { onDone } = open(pairTask({ strength: null, all_bad: { label: "Both are bad", order: "tied" } }));
+    fireEvent.click(screen.getByLabelText("Both are bad"));
+    key("Enter");
+    await waitFor(() => expect(onDone).toHaveBeenCalledOnce());
+    expect(submits()[0]?.body).toMatchObject({ tiers: [["x", "y"]], all_bad: true, strength: null });
+  });
+});
+
+describe("questions of the form", () => {
+  it("keep the desk from submitting while a required one is open, and take the focus", async () => {
+    const { submits } = server(201);
+    const { onDone } = open(
+      assignment({
+        form: formOf({
+          ratings: [SCALE],
+          questions: [
+            {
+              name: "safety",
+              label: "Which are safe?",
+              required: true,
+              choices: [
+                { name: "all", label: "All of them" },
+                { name: "none", label: "None" },
+              ],
+            },
+          ],
+          comment: { label: "Why?", required: true },
+        }),
+      }),
+    );
+    key("2", "Digit2");
+    key("Enter");
+    key("Enter");
+    expect(submits()).toHaveLength(0);
+    expect(screen.getByText("Helpful of A, B, C")).toBeTruthy();
+    // The focus is in the first open scale: a digit typed there is a rating, not a rank.
+    const before = cards();
+    key("3", "Digit3");
+    expect(cards()).toEqual(before);
+    expect(screen.getByText("Helpful of B, C")).toBeTruthy();
+    for (const response of ["y", "z"]) {
+      const scale = document.querySelector(`[data-field="ratings.${response}.helpful"] input`);
+      fireEvent.click(scale as Element);
+    }
+    fireEvent.click(screen.getByLabelText("All of them"));
+    fireEvent.change(screen.getByLabelText(/Why\?/), { target: { value: "because" } });
+    fireEvent.click(screen.getByRole("button", { name: "Submit ranking" }));
+    await waitFor(() => expect(onDone).toHaveBeenCalledOnce());
+    expect(submits()[0]?.body).toMatchObject({
+      ratings: { x: { helpful: 3 }, y: { helpful: 0 }, z: { helpful: 0 } },
+      choices: { safety: "all" },
+      comment: "because",
+    });
+  });
+
+  it("are taken back with Delete, or by a second click", () => {
+    server(201);
+    open(assignment({ form: formOf({ ratings: [{ ...SCALE, required: false }] }) }));
+    const scale = () => [
+      ...document.querySelectorAll<HTMLInputElement>('[data-field="ratings.x.helpful"] input'),
+    ];
+    fireEvent.click(scale()[2] as Element);
+    expect(scale()[2]?.checked).toBe(true);
+    fireEvent.keyDown(scale()[2] as Element, { key: "Delete" });
+    expect(scale().some(({ checked }) => checked)).toBe(false);
+    fireEvent.click(scale()[1] as Element);
+    fireEvent.click(scale()[1] as Element);
+    expect(scale().some(({ checked }) => checked)).toBe(false);
+  });
+
+  it("offer the best response to start a rewrite from", () => {
+    server(201);
+    open(assignment({ form: formOf({ rewrite: { label: "A better answer", required: false } }) }));
+    key("2", "Digit2");
+    fireEvent.click(screen.getByRole("button", { name: "Start from the best response" }));
+    expect(screen.getByLabelText<HTMLTextAreaElement>("A better answer").value).toBe("text of y");
+  });
+});
+
+describe("the desk of the best few", () => {
+  it("ranks what is put into a slot and leaves the rest below the line", async () => {
+    const { submits } = server(201);
+    const { onDone } = open(assignment({ form: formOf({ top_k: { at_least: 1, at_most: 2 } }) }));
+    expect(cards()).toEqual(["x0", "y0", "z0"]);
+    key("Enter");
+    expect(submits()).toHaveLength(0);
+    key("End");
+    key("1", "Digit1");
+    key("End");
+    key("2", "Digit2");
+    expect(cards()).toEqual(["z1", "y2", "x0"]);
+    key("x", "KeyX");
+    expect(cards()).toEqual(["z1", "y0", "x0"]);
+    key("Enter");
+    await waitFor(() => expect(onDone).toHaveBeenCalledOnce());
+    expect(submits()[0]?.body).toMatchObject({ tiers: [["z"]], touched: true });
+  });
+});

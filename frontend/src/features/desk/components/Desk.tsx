@@ -10,7 +10,8 @@ import { skipTask } from "../api/assignments";
 import { type DeskAction, deskReducer, openDesk } from "../deskState";
 import { letterOf } from "../ranking/announce";
 import { isTouched, type Ranking } from "../ranking/ranking";
-import { keyHint } from "../shortcuts";
+import { isPairForm, isVerdict, positionOf, sidesOf, sideWords } from "../ranking/sides";
+import { keyHint, type Mode } from "../shortcuts";
 import { useActiveTime } from "../useActiveTime";
 import { useDeskKeys } from "../useDeskKeys";
 import { newestDraft, useDraft } from "../useDraft";
@@ -19,6 +20,8 @@ import { useSubmit } from "../useSubmit";
 import { ResponseFields, TaskFields } from "./AnswerFields";
 import { GuidelinesDialog, ShortcutsDialog, SkipDialog, UntouchedDialog } from "./DeskDialogs";
 import styles from "./desk.module.css";
+import { PairCards } from "./PairCards";
+import { PairScale } from "./PairScale";
 import { Responses } from "./Responses";
 import { SaveLine } from "./SaveLine";
 import { Standings } from "./Standings";
@@ -47,6 +50,16 @@ function OrderLine({ ranking, letters }: { ranking: Ranking; letters: ReadonlyMa
       ))}
     </div>
   );
+}
+
+/** To the first control of a question, and into view. */
+function focusField(root: HTMLElement | null, field: string): void {
+  const part = root?.querySelector<HTMLElement>(`[data-field="${CSS.escape(field)}"]`);
+  const control = part?.matches("input, textarea")
+    ? part
+    : part?.querySelector<HTMLElement>("input, textarea");
+  control?.focus({ preventScroll: true });
+  part?.scrollIntoView({ block: "center" });
 }
 
 /** One task on the desk. Keyed by assignment: a new task is a new desk. */
@@ -107,23 +120,35 @@ export function Desk({ project, assignment, lastDone, onDone, onAskAgain }: Prop
 
   const refusal = submission.state === "refused" ? submission.problem : null;
   const over = refusal?.status === 409 ? refusal : leaseLost;
-  const gaps = missing(form, fields, ranking.tiers.length, letters);
+  const pair = isPairForm(form);
+  const mode: Mode = pair ? "pair" : form.top_k ? "best" : "order";
+  const sides = useMemo(() => sidesOf(form), [form]);
+  const position = fields.not_rankable ? -1 : positionOf(sides, shownOrder, ranking.tiers, fields);
+  const gaps = missing(form, fields, ranking, letters);
+  const blocking = gaps.some(({ required }) => required);
   const [gapsShown, setGapsShown] = useState(false);
+  const root = useRef<HTMLDivElement>(null);
 
   function send() {
     setOpen(null);
     keepForSubmit();
-    void submit(toAnswer(toDraft(ranking, fields, activeMs()), assignment.token));
+    void submit(toAnswer(toDraft(ranking, fields, activeMs()), assignment.token, form, shownOrder));
   }
 
   function trySubmit(orderConfirmed = false) {
     if (onItsWay) return send();
     if (over) return;
-    if (!orderConfirmed && !isTouched(ranking) && !fields.not_rankable) return setOpen("untouched");
+    const ordered = !fields.not_rankable && !(fields.all_bad && isVerdict(form));
+    // Only where the shown order is an answer already: else there is a gap instead.
+    const asShown = ranking.atMost === null && !isTouched(ranking);
+    if (!orderConfirmed && ordered && asShown) return setOpen("untouched");
     setOpen(null);
-    if (gaps.length > 0 && !gapsShown) {
+    if (blocking || (gaps.length > 0 && !gapsShown)) {
       setGapsShown(true);
-      dispatch({ type: "say", text: `Not submitted yet. Not answered: ${gaps.join("; ")}.` });
+      const open = gaps.map(({ text }) => text).join("; ");
+      dispatch({ type: "say", text: `Not submitted yet. Not answered: ${open}.` });
+      const first = gaps.find(({ required }) => required) ?? gaps[0];
+      if (first) focusField(root.current, first.field);
       return;
     }
     send();
@@ -132,6 +157,7 @@ export function Desk({ project, assignment, lastDone, onDone, onAskAgain }: Prop
   const toggle = (which: Exclude<Open, null>) => setOpen((current) => (current === which ? null : which));
   useDeskKeys({
     active: open === null,
+    mode,
     cards,
     ranking,
     commands: {
@@ -144,6 +170,19 @@ export function Desk({ project, assignment, lastDone, onDone, onAskAgain }: Prop
       toggleHelp: () => toggle("help"),
     },
   });
+
+  const top = position < 0 && pair ? undefined : ranking.tiers[0];
+  const best = assignment.responses.find(({ id }) => top?.length === 1 && top[0] === id)?.text ?? null;
+  const questionsAbout = (id: string) =>
+    form.ratings.length + form.flags.length > 0 && (
+      <ResponseFields
+        responseId={id}
+        letter={letters.get(id) ?? ""}
+        form={form}
+        fields={fields}
+        dispatch={dispatch}
+      />
+    );
 
   // The server's copy is ahead of this tab's: saving stops, ranking and submitting do not.
   const behind = status.state === "refused" && !over ? status.problem : null;
@@ -202,7 +241,7 @@ export function Desk({ project, assignment, lastDone, onDone, onAskAgain }: Prop
   }
 
   return (
-    <div className={styles.desk}>
+    <div className={pair ? `${styles.desk} ${styles.pair}` : styles.desk} ref={root}>
       <section className={styles.prompt} aria-label="Conversation">
         <div className={styles.paneHead}>
           <h2>Conversation</h2>
@@ -232,59 +271,89 @@ export function Desk({ project, assignment, lastDone, onDone, onAskAgain }: Prop
       </section>
 
       <section className={styles.responses} aria-label="Responses" ref={cards}>
-        <h2 className="visually-hidden">Responses, best first</h2>
-        <Responses
-          responses={assignment.responses}
-          ranking={ranking}
-          letters={letters}
-          excerpts={excerpts}
-          raw={raw}
-          dispatch={dispatch}
-        >
-          {(id) =>
-            form.ratings.length + form.flags.length > 0 && (
-              <ResponseFields
-                responseId={id}
-                letter={letters.get(id) ?? ""}
-                form={form}
-                fields={fields}
-                dispatch={dispatch}
-              />
-            )
-          }
-        </Responses>
+        <h2 className="visually-hidden">{pair ? "Two responses" : "Responses, best first"}</h2>
+        {pair ? (
+          <>
+            <PairCards
+              responses={assignment.responses}
+              tiers={position < 0 ? [] : ranking.tiers}
+              focus={ranking.focus}
+              letters={letters}
+              raw={raw}
+              dispatch={dispatch}
+            >
+              {questionsAbout}
+            </PairCards>
+            <PairScale
+              sides={sides}
+              position={position}
+              required={!fields.not_rankable}
+              dispatch={dispatch}
+            />
+          </>
+        ) : (
+          <Responses
+            responses={assignment.responses}
+            ranking={ranking}
+            letters={letters}
+            excerpts={excerpts}
+            raw={raw}
+            dispatch={dispatch}
+          >
+            {questionsAbout}
+          </Responses>
+        )}
       </section>
 
-      <aside className={styles.verdict} aria-label="Your ranking">
+      <aside className={styles.verdict} aria-label={pair ? "Your answer" : "Your ranking"}>
         <div className={styles.paneHead}>
-          <h2>Your ranking</h2>
-          <div className={styles.paneTools}>
-            <Button
-              size="compact-xs"
-              variant="subtle"
-              color="gray"
-              leftSection={<Icon name="undo" size={14} />}
-              disabled={ranking.past.length === 0}
-              title={`Undo${keyHint("undo")}`}
-              onClick={() => dispatch({ type: "undo" })}
-            >
-              Undo
-            </Button>
+          <h2>{pair ? "Your answer" : "Your ranking"}</h2>
+          {!pair && (
+            <div className={styles.paneTools}>
+              <Button
+                size="compact-xs"
+                variant="subtle"
+                color="gray"
+                leftSection={<Icon name="undo" size={14} />}
+                disabled={ranking.past.length === 0}
+                title={`Undo${keyHint("undo")}`}
+                onClick={() => dispatch({ type: "undo" })}
+              >
+                Undo
+              </Button>
+            </div>
+          )}
+        </div>
+        {pair ? (
+          <p className={styles.said} data-open={position < 0}>
+            {sides[position]
+              ? sideWords(sides[position])
+              : fields.not_rankable
+                ? "Not comparable"
+                : "Not chosen yet"}
+          </p>
+        ) : (
+          <div className={styles.standings}>
+            <Standings ranking={ranking} shownOrder={shownOrder} texts={excerpts} dispatch={dispatch} />
           </div>
-        </div>
-        <div className={styles.standings}>
-          <Standings ranking={ranking} shownOrder={shownOrder} texts={excerpts} dispatch={dispatch} />
-        </div>
-        <TaskFields form={form} fields={fields} dispatch={dispatch} />
+        )}
+        <TaskFields form={form} fields={fields} best={best} dispatch={dispatch} />
         {gapsShown && gaps.length > 0 && (
           <Notice tone="warn" title="Not answered yet">
-            <p>{gaps.join("; ")}</p>
-            <p>Answer, or submit again to leave {gaps.length === 1 ? "it" : "them"} out.</p>
+            <ul>
+              {gaps.map(({ field, text, required }) => (
+                <li key={field}>
+                  {text}
+                  {blocking && !required && " (may stay open)"}
+                </li>
+              ))}
+            </ul>
+            {!blocking && <p>Answer, or submit again to leave {gaps.length === 1 ? "it" : "them"} out.</p>}
           </Notice>
         )}
         {trouble}
         <div className={styles.submitRow}>
-          <OrderLine ranking={ranking} letters={letters} />
+          {!pair && <OrderLine ranking={ranking} letters={letters} />}
           <Button
             className={styles.submit ?? ""}
             loading={submission.state === "sending"}
@@ -292,7 +361,7 @@ export function Desk({ project, assignment, lastDone, onDone, onAskAgain }: Prop
             onClick={() => trySubmit()}
             title={`Submit${keyHint("submit")}`}
           >
-            Submit ranking
+            {pair ? "Submit answer" : "Submit ranking"}
           </Button>
           <Button variant="default" title={`Skip${keyHint("skip")}`} onClick={() => setOpen("skip")}>
             Skip
@@ -310,7 +379,7 @@ export function Desk({ project, assignment, lastDone, onDone, onAskAgain }: Prop
         <span key={desk.spoken.turn}>{desk.spoken.text}</span>
       </div>
 
-      {open === "help" && <ShortcutsDialog onClose={() => setOpen(null)} />}
+      {open === "help" && <ShortcutsDialog mode={mode} onClose={() => setOpen(null)} />}
       {open === "guidelines" && (
         <GuidelinesDialog guidelines={project.guidelines} onClose={() => setOpen(null)} />
       )}

@@ -4,12 +4,12 @@ import type { SkipWay } from "@/api/types";
 import { Dialog } from "@/shared/Dialog";
 import { Markdown } from "@/shared/markdown/Markdown";
 import { ProblemNotice } from "@/shared/ui";
-import { SHORTCUTS, type Shortcut } from "../shortcuts";
+import { type Mode, type Shortcut, shortcutsFor } from "../shortcuts";
 import styles from "./dialogs.module.css";
 
 const GROUPS: readonly Shortcut["group"][] = ["Order", "Focus", "Answer", "View"];
 
-export function ShortcutsDialog({ onClose }: { onClose: () => void }) {
+export function ShortcutsDialog({ mode, onClose }: { mode: Mode; onClose: () => void }) {
   return (
     <Dialog title="Keys" onClose={onClose} closeKey="?" wide>
       <div className={styles.groups}>
@@ -17,24 +17,28 @@ export function ShortcutsDialog({ onClose }: { onClose: () => void }) {
           <section key={group} aria-label={group}>
             <h3>{group}</h3>
             <dl className={styles.keys}>
-              {SHORTCUTS.filter((shortcut) => shortcut.group === group).map((shortcut) => (
-                <div key={shortcut.name}>
-                  <dt>{shortcut.label}</dt>
-                  <dd>
-                    {shortcut.keys.map((chord) => (
-                      <span key={chord.join("+")} className={styles.chord}>
-                        {chord.map((key) => (key === "…" ? "…" : <kbd key={key}>{key}</kbd>))}
-                      </span>
-                    ))}
-                  </dd>
-                </div>
-              ))}
+              {shortcutsFor(mode)
+                .filter((shortcut) => shortcut.group === group)
+                .map((shortcut) => (
+                  <div key={shortcut.name}>
+                    <dt>{shortcut.label}</dt>
+                    <dd>
+                      {shortcut.keys.map((chord) => (
+                        <span key={chord.join("+")} className={styles.chord}>
+                          {chord.map((key) => (key === "…" ? "…" : <kbd key={key}>{key}</kbd>))}
+                        </span>
+                      ))}
+                    </dd>
+                  </div>
+                ))}
             </dl>
           </section>
         ))}
       </div>
       <p className={styles.note}>
-        Keys act on the outlined response. In a text field, Ctrl Enter submits and every other key types.
+        {mode === "pair" ? "" : "Keys act on the outlined response. "}Tab goes through the questions, arrows
+        choose in a row, Delete takes a choice back. In a text field, Ctrl Enter submits and every other key
+        types.
       </p>
     </Dialog>
   );

@@ -107,6 +107,19 @@ export function RankList({
   );
 }
 
+/** The line between what is ranked and what is not: a place to drop at, in both lists. */
+export const LINE = "unranked";
+
+/** Where a drop can land, top to bottom. */
+export function landings(ranked: readonly string[], unranked: readonly string[], line: boolean): string[] {
+  return [...ranked, ...(line ? [LINE] : []), ...unranked];
+}
+
+export function useRankLine() {
+  const { setNodeRef, transform, transition } = useSortable({ id: LINE, disabled: { draggable: true } });
+  return { lineRef: setNodeRef, style: { transform: CSS.Translate.toString(transform), transition } };
+}
+
 export function useRankItem(id: string) {
   const { setNodeRef, setActivatorNodeRef, listeners, transform, transition, isDragging } = useSortable({
     id,

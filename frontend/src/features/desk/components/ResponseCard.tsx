@@ -24,26 +24,36 @@ type Props = {
   current: boolean;
   raw: boolean;
   tiesAllowed: boolean;
+  /** Only the best are ranked: this one need not be. */
+  canLeaveOut: boolean;
   dispatch: Dispatch<DeskAction>;
   children?: ReactNode;
 };
 
 export function slotWords({ slot, slots, tiedWith }: CardPlace): string {
+  if (slot === 0) return "not ranked";
   return `rank ${slot} of ${slots}${tiedWith ? `, tied with ${tiedWith}` : ""}`;
 }
 
 export const ResponseCard = memo(function ResponseCard(props: Props) {
-  const { id, text, letter, place, count, current, raw, tiesAllowed, dispatch, children } = props;
+  const { id, text, letter, place, count, current, raw, tiesAllowed, canLeaveOut, dispatch } = props;
   const { itemRef, handleRef, handleProps, style, isDragging } = useRankItem(id);
   const tied = place.part !== "alone";
   const leads = place.part === "alone" || place.part === "first";
 
   return (
-    <li ref={itemRef} style={style} className={styles.item} data-part={place.part} data-lifted={isDragging}>
+    <li
+      ref={itemRef}
+      style={style}
+      className={styles.item}
+      data-part={place.part}
+      data-unranked={place.slot === 0}
+      data-lifted={isDragging}
+    >
       <div className={styles.gutter} aria-hidden="true">
         {leads && (
           <div className={styles.rankMark}>
-            <span className={styles.rank}>{place.slot}</span>
+            <span className={styles.rank}>{place.slot || "–"}</span>
             {tied && <span className={styles.tieWord}>tie</span>}
           </div>
         )}
@@ -90,6 +100,17 @@ export const ResponseCard = memo(function ResponseCard(props: Props) {
                   {slot}
                 </button>
               ))}
+              {canLeaveOut && (
+                <button
+                  type="button"
+                  aria-pressed={place.slot === 0}
+                  aria-label={`Leave response ${letter} unranked`}
+                  title={`Leave it unranked${keyHint("unrank")}`}
+                  onClick={() => dispatch({ type: "unrank", id })}
+                >
+                  –
+                </button>
+              )}
             </fieldset>
             {tiesAllowed && (
               <button
@@ -126,7 +147,7 @@ export const ResponseCard = memo(function ResponseCard(props: Props) {
         <div className={styles.text} data-testid="response-text">
           <Markdown text={text} raw={raw} />
         </div>
-        {children}
+        {props.children}
       </article>
     </li>
   );

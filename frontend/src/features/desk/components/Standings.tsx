@@ -1,9 +1,9 @@
-import type { Dispatch } from "react";
+import type { Dispatch, ReactNode } from "react";
 import { Icon } from "@/shared/Icon";
 import type { DeskAction } from "../deskState";
 import { letterOf } from "../ranking/announce";
 import type { Ranking } from "../ranking/ranking";
-import { RankList, useRankItem } from "./RankList";
+import { landings, RankList, useRankItem, useRankLine } from "./RankList";
 import styles from "./standings.module.css";
 
 type Props = {
@@ -52,12 +52,34 @@ function Line({
   );
 }
 
+function Unranked({ children }: { children: ReactNode }) {
+  const { lineRef, style } = useRankLine();
+  return (
+    <li className={styles.unranked} aria-label="Not ranked">
+      <p ref={lineRef} style={style}>
+        Not ranked
+      </p>
+      <ul>{children}</ul>
+    </li>
+  );
+}
+
 /** The whole order at a glance, one line a response: to see it, to jump, and to drag where long texts would be in the way. */
 export function Standings({ ranking, shownOrder, texts, dispatch }: Props) {
-  const order = ranking.tiers.flat();
+  const byChoice = ranking.atMost !== null;
+  const line = (id: string) => (
+    <Line
+      key={id}
+      id={id}
+      letter={letterOf(shownOrder, id)}
+      text={texts.get(id) ?? ""}
+      current={id === ranking.focus}
+      dispatch={dispatch}
+    />
+  );
   return (
     <RankList
-      order={order}
+      order={landings(ranking.tiers.flat(), ranking.unranked, byChoice)}
       onDrop={(id, index) => dispatch({ type: "drop", id, index })}
       renderLifted={(id) => (
         <div className={`${styles.line} ${styles.carried}`}>
@@ -85,20 +107,10 @@ export function Standings({ ranking, shownOrder, texts, dispatch }: Props) {
               <span className={styles.number} aria-hidden="true">
                 {index + 1}
               </span>
-              <ul>
-                {tier.map((id) => (
-                  <Line
-                    key={id}
-                    id={id}
-                    letter={letterOf(shownOrder, id)}
-                    text={texts.get(id) ?? ""}
-                    current={id === ranking.focus}
-                    dispatch={dispatch}
-                  />
-                ))}
-              </ul>
+              <ul>{tier.map(line)}</ul>
             </li>
           ))}
+          {byChoice && <Unranked>{ranking.unranked.map(line)}</Unranked>}
         </ol>
       )}
     </RankList>

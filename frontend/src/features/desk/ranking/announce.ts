@@ -12,6 +12,7 @@ function list(letters: readonly string[]): string {
 
 /** "B, then A and D tied, then C" */
 export function spokenOrder(tiers: Tiers, shownOrder: readonly string[]): string {
+  if (tiers.length === 0) return "nothing is ranked";
   return tiers
     .map((tier) => {
       const letters = tier.map((id) => letterOf(shownOrder, id));
@@ -28,6 +29,8 @@ export function announce(
   shownOrder: readonly string[],
 ): string {
   if (action.type === "focus" || action.type === "focusBy" || action.type === "focusEdge") return "";
+  // The position picked says more than the order it makes.
+  if (action.type === "judge") return "";
   const unchanged = sameTiers(before.tiers, after.tiers);
   if (action.type === "undo") {
     return unchanged ? "Nothing to undo." : `Undone. Order: ${spokenOrder(after.tiers, shownOrder)}.`;
@@ -36,14 +39,19 @@ export function announce(
   if (unchanged) {
     if ((action.type === "tie" || action.type === "join") && !after.tiesAllowed)
       return "This project does not allow ties.";
+    if (slotOf(after.tiers, action.id) === 0) return `Response ${letter} stays unranked.`;
     if (action.type === "move")
       return `Response ${letter} is already at the ${action.by < 0 ? "top" : "bottom"}.`;
     return `Response ${letter} stays at ${slotOf(after.tiers, action.id)}.`;
   }
   const slot = slotOf(after.tiers, action.id);
+  if (slot === 0) return `Response ${letter} is not ranked now.`;
   const tiedWith = (after.tiers[slot - 1] ?? []).filter((id) => id !== action.id);
   const where = `Response ${letter} is ${slot} of ${after.tiers.length}`;
-  return tiedWith.length
-    ? `${where}, tied with ${list(tiedWith.map((id) => letterOf(shownOrder, id)))}.`
-    : `${where}.`;
+  const tied = tiedWith.length ? `, tied with ${list(tiedWith.map((id) => letterOf(shownOrder, id)))}` : "";
+  const pushed = after.unranked.filter((id) => !before.unranked.includes(id));
+  const gone = pushed.length
+    ? ` ${list(pushed.map((id) => letterOf(shownOrder, id)))} made room and is not ranked now.`
+    : "";
+  return `${where}${tied}.${gone}`;
 }

@@ -11,7 +11,9 @@ import {
   startRanking,
 } from "./ranking";
 
-const start = (ids = "ABCD", ties = true) => startRanking([...ids], ties);
+const start = (ids = "ABCD", ties = true, atMost: number | null = null) =>
+  startRanking([...ids], { ties, atMost });
+const FREE = { ties: true, atMost: null };
 const run = (ranking: Ranking, ...actions: RankingAction[]) => actions.reduce(reduce, ranking);
 const show = (ranking: Ranking) => ranking.tiers.map((tier) => tier.join("=")).join(" ");
 
@@ -126,7 +128,7 @@ describe("undo, focus and touch", () => {
 
 describe("restoring a draft", () => {
   it("accepts exactly the shown responses", () => {
-    const restored = restoreRanking(["A", "B", "C"], [["B"], ["A", "C"]], true, true);
+    const restored = restoreRanking(["A", "B", "C"], [["B"], ["A", "C"]], true, FREE);
     expect(restored && show(restored)).toBe("B A=C");
     expect(restored && isTouched(restored)).toBe(true);
   });
@@ -139,11 +141,72 @@ describe("restoring a draft", () => {
     ["not a list", "ABC"],
     ["nothing", undefined],
   ])("refuses tiers that are %s", (_what, tiers) => {
-    expect(restoreRanking(["A", "B", "C"], tiers, true, true)).toBeNull();
+    expect(restoreRanking(["A", "B", "C"], tiers, true, FREE)).toBeNull();
   });
 
   it("refuses a tie where ties are not allowed", () => {
-    expect(restoreRanking(["A", "B"], [["A", "B"]], true, false)).toBeNull();
+    expect(restoreRanking(["A", "B"], [["A", "B"]], true, { ties: false, atMost: null })).toBeNull();
+  });
+});
+
+describe("the best few", () => {
+  const best = (atMost = 2) => start("ABCD", true, atMost);
+  const all = (ranking: Ranking) => `${show(ranking)} | ${ranking.unranked.join("")}`;
+  const place = (id: string, slot: number): RankingAction => ({ type: "place", id, slot });
+
+  it("are none at first", () => {
+    expect(all(best())).toBe(" | ABCD");
+  });
+
+  it("push the last one out when there are too many", () => {
+    const two = run(best(), place("C", 1), place("A", 2));
+    expect(all(two)).toBe("C A | BD");
+    expect(all(run(two, place("D", 1)))).toBe("D C | AB");
+    expect(all(run(two, place("D", 9)))).toBe("C A | BD");
+    expect(all(run(two, { type: "join", id: "B", slot: 1 }))).toBe("C=B | AD");
+  });
+
+  it("take one more from below, and give one back, a step at a time", () => {
+    const up = (id: string): RankingAction => ({ type: "move", id, by: -1 });
+    const down = (id: string): RankingAction => ({ type: "move", id, by: 1 });
+    expect(all(run(best(), up("C"), up("D")))).toBe("C D | AB");
+    expect(all(run(best(), up("C"), up("D"), up("A")))).toBe("C A | DB");
+    expect(all(run(best(), up("C"), up("D"), down("D")))).toBe("C | DAB");
+    expect(all(run(best(), up("C"), down("C"), down("C")))).toBe(" | CABD");
+  });
+
+  it("are left unranked by name, by drop below the line, and ranked by drop above it", () => {
+    const two = run(best(), place("C", 1), place("A", 2));
+    expect(all(run(two, { type: "unrank", id: "C" }))).toBe("A | CBD");
+    expect(all(run(two, { type: "unrank", id: "B" }))).toBe("C A | BD");
+    // The list: C A ── B D
+    expect(all(run(two, { type: "drop", id: "C", index: 2 }))).toBe("A | CBD");
+    expect(all(run(two, { type: "drop", id: "C", index: 4 }))).toBe("A | BDC");
+    expect(all(run(two, { type: "drop", id: "D", index: 0 }))).toBe("D C | AB");
+    // On the line itself: from below it is the last rank, which is taken.
+    expect(all(run(two, { type: "drop", id: "B", index: 2 }))).toBe("C A | BD");
+    expect(all(run(best(), { type: "drop", id: "B", index: 0 }))).toBe("B | ACD");
+  });
+
+  it("do not exist where all are ranked", () => {
+    expect(all(run(start(), { type: "unrank", id: "A" }))).toBe("A B C D | ");
+  });
+
+  it("come back from a draft, the others unranked as shown", () => {
+    const rules = { ties: true, atMost: 2 };
+    const back = restoreRanking([..."ABCD"], [["C"], ["A"]], true, rules);
+    expect(back && all(back)).toBe("C A | BD");
+    expect(restoreRanking([..."ABCD"], [["C"], ["A"], ["B"]], true, rules)).toBeNull();
+    expect(restoreRanking([..."ABCD"], [["C"], ["C"]], true, rules)).toBeNull();
+  });
+
+  it("are said aloud", () => {
+    const two = run(best(), place("C", 1), place("A", 2));
+    const say = (action: RankingAction) => announce(two, action, reduce(two, action), [..."ABCD"]);
+    expect(say(place("D", 1))).toBe("Response D is 1 of 2. A made room and is not ranked now.");
+    expect(say({ type: "unrank", id: "C" })).toBe("Response C is not ranked now.");
+    expect(say(place("D", 9))).toBe("Response D stays unranked.");
+    expect(spokenOrder([], [..."ABCD"])).toBe("nothing is ranked");
   });
 });
 
@@ -166,25 +229,31 @@ describe("any sequence of actions", () => {
         id: id(size),
         index: fc.integer({ min: -2, max: 12 }),
       }),
+      fc.record({ type: fc.constant("unrank" as const), id: id(size) }),
       fc.record({ type: fc.constant("undo" as const) }),
       fc.record({ type: fc.constant("focusBy" as const), by }),
     );
   const scene = fc.integer({ min: 2, max: 10 }).chain((size) =>
     fc.record({
       size: fc.constant(size),
-      ties: fc.boolean(),
+      rules: fc.record({
+        ties: fc.boolean(),
+        atMost: fc.option(fc.integer({ min: 1, max: 10 }), { nil: null }),
+      }),
       actions: fc.array(action(size), { maxLength: 60 }),
     }),
   );
 
-  it("keeps every response in exactly one tier, with no tier empty, and no tie where none is allowed", () => {
+  it("keeps every response in exactly one place, with no tier empty, and within the rules of the form", () => {
     fc.assert(
-      fc.property(scene, ({ size, ties, actions }) => {
+      fc.property(scene, ({ size, rules, actions }) => {
         const shown = ids.slice(0, size);
-        const end = run(startRanking(shown, ties), ...actions);
-        expect([...end.tiers.flat()].sort()).toEqual(shown);
+        const end = run(startRanking(shown, rules), ...actions);
+        expect([...end.tiers.flat(), ...end.unranked].sort()).toEqual(shown);
         expect(end.tiers.every((tier) => tier.length > 0)).toBe(true);
-        if (!ties) expect(end.tiers.every((tier) => tier.length === 1)).toBe(true);
+        expect(end.tiers.flat().length).toBeLessThanOrEqual(rules.atMost ?? size);
+        if (rules.atMost === null) expect(end.unranked).toEqual([]);
+        if (!rules.ties) expect(end.tiers.every((tier) => tier.length === 1)).toBe(true);
         expect(shown).toContain(end.focus);
       }),
     );
@@ -192,19 +261,20 @@ describe("any sequence of actions", () => {
 
   it("is walked back to the shown order by undoing, whatever was done", () => {
     fc.assert(
-      fc.property(scene, ({ size, ties, actions }) => {
-        const first = startRanking(ids.slice(0, size), ties);
+      fc.property(scene, ({ size, rules, actions }) => {
+        const first = startRanking(ids.slice(0, size), rules);
         let end = run(first, ...actions);
         while (end.past.length > 0) end = reduce(end, { type: "undo" });
         expect(end.tiers).toEqual(first.tiers);
+        expect([...end.unranked].sort()).toEqual(first.unranked);
       }),
     );
   });
 
   it("never changes the ranking it was given", () => {
     fc.assert(
-      fc.property(scene, ({ size, ties, actions }) => {
-        let ranking = startRanking(ids.slice(0, size), ties);
+      fc.property(scene, ({ size, rules, actions }) => {
+        let ranking = startRanking(ids.slice(0, size), rules);
         for (const next of actions) {
           const before = JSON.stringify(ranking);
           const after = reduce(ranking, next);
@@ -221,10 +291,15 @@ describe("any sequence of actions", () => {
         scene,
         fc.nat(9),
         fc.integer({ min: 1, max: 10 }),
-        ({ size, ties, actions }, which, slot) => {
-          const before = run(startRanking(ids.slice(0, size), ties), ...actions);
+        ({ size, rules, actions }, which, slot) => {
+          const before = run(startRanking(ids.slice(0, size), rules), ...actions);
           const placed = ids[which % size] as string;
           const after = reduce(before, { type: "place", id: placed, slot });
+          // All ranks taken, and a slot past them: it stays where it was.
+          if (after.unranked.includes(placed)) {
+            expect(after.tiers).toEqual(before.tiers);
+            return;
+          }
           expect(after.tiers[slotOf(after.tiers, placed) - 1]).toEqual([placed]);
           expect(slotOf(after.tiers, placed)).toBe(Math.min(slot, after.tiers.length));
         },
@@ -240,23 +315,23 @@ describe("announcements", () => {
 
   it("names responses by the letter they wear on screen", () => {
     expect(letterOf(shown, "y")).toBe("C");
-    expect(say(startRanking(shown, true), { type: "place", id: "y", slot: 1 })).toBe("Response C is 1 of 4.");
+    expect(say(startRanking(shown, FREE), { type: "place", id: "y", slot: 1 })).toBe("Response C is 1 of 4.");
   });
 
   it("says who a response is tied with", () => {
-    expect(say(startRanking(shown, true), { type: "tie", id: "x" })).toBe(
+    expect(say(startRanking(shown, FREE), { type: "tie", id: "x" })).toBe(
       "Response B is 1 of 3, tied with A.",
     );
   });
 
   it("says why nothing happened", () => {
-    expect(say(startRanking(shown, true), { type: "move", id: "w", by: -1 })).toBe(
+    expect(say(startRanking(shown, FREE), { type: "move", id: "w", by: -1 })).toBe(
       "Response A is already at the top.",
     );
-    expect(say(startRanking(shown, false), { type: "tie", id: "x" })).toBe(
+    expect(say(startRanking(shown, { ties: false, atMost: null }), { type: "tie", id: "x" })).toBe(
       "This project does not allow ties.",
     );
-    expect(say(startRanking(shown, true), { type: "undo" })).toBe("Nothing to undo.");
+    expect(say(startRanking(shown, FREE), { type: "undo" })).toBe("Nothing to undo.");
   });
 
   it("reads an order aloud", () => {

@@ -1,22 +1,35 @@
 /**
- * The ranking being made: ordered tiers of response ids, best first; a tier of two or more is a tie.
+ * The ranking being made: ordered tiers of response ids, best first; a tier of two or more is a tie. What is not ranked (yet)
+ * waits below, in no order.
  *
  * Everything that changes it (keys, buttons, drag) goes through `reduce`, a pure function, so an order reached by keyboard is
- * the order reached by mouse. Two invariants hold after every action: each response stands in exactly one tier, and no tier
- * is empty.
+ * the order reached by mouse. Three invariants hold after every action: each response stands in exactly one tier or is
+ * unranked, no tier is empty, and no more are ranked than the form takes.
  */
 
 export type Tiers = readonly (readonly string[])[];
 
+/** An order with what it leaves out. */
+type Order = { readonly tiers: Tiers; readonly unranked: readonly string[] };
+
+/** What a form allows of an order. */
+export type Rules = {
+  readonly ties: boolean;
+  /** Ranked by choice: nothing is at first, and at most so many in the end. null: all are ranked from the start. */
+  readonly atMost: number | null;
+};
+
 export type Ranking = {
   readonly tiers: Tiers;
+  readonly unranked: readonly string[];
   /** The response that keys act on. */
   readonly focus: string;
   /** Earlier orders, oldest first, for undo. */
-  readonly past: readonly Tiers[];
+  readonly past: readonly Order[];
   /** The annotator changed the order on an earlier visit to this task (a restored draft has no `past`). */
   readonly touchedBefore: boolean;
   readonly tiesAllowed: boolean;
+  readonly atMost: number | null;
 };
 
 export type RankingAction =
@@ -28,7 +41,14 @@ export type RankingAction =
   | { type: "move"; id: string; by: -1 | 1 }
   /** Tie with the tier above (the top response: with the one below), or leave the tie it is in. */
   | { type: "tie"; id: string }
-  /** Dropped at `index` of the list read top to bottom; between two tied responses means joining them. */
+  /** Out of the order, to the others that are not ranked. */
+  | { type: "unrank"; id: string }
+  /** The whole order at once. */
+  | { type: "judge"; tiers: Tiers }
+  /**
+   * Dropped at `index` of the list read top to bottom; between two tied responses means joining them. Where responses can be
+   * left unranked, the line between ranked and unranked counts as one in that list.
+   */
   | { type: "drop"; id: string; index: number }
   | { type: "undo" }
   | { type: "focus"; id: string }
@@ -38,36 +58,44 @@ export type RankingAction =
 /** Enough to undo every change of a long think about ten responses without growing for ever. */
 const MAX_UNDO_STEPS = 200;
 
-export function startRanking(shownOrder: readonly string[], tiesAllowed: boolean): Ranking {
+export function startRanking(shownOrder: readonly string[], rules: Rules): Ranking {
+  const byChoice = rules.atMost !== null;
   return {
-    tiers: shownOrder.map((id) => [id]),
+    tiers: byChoice ? [] : shownOrder.map((id) => [id]),
+    unranked: byChoice ? [...shownOrder] : [],
     focus: shownOrder[0] ?? "",
     past: [],
     touchedBefore: false,
-    tiesAllowed,
+    tiesAllowed: rules.ties,
+    atMost: rules.atMost,
   };
 }
 
-/** The ranking of a saved draft, or null when its tiers are not exactly the responses shown. */
+/** The ranking of a saved draft, or null when its tiers are not what the responses shown and the form allow. */
 export function restoreRanking(
   shownOrder: readonly string[],
   tiers: unknown,
   touched: boolean,
-  tiesAllowed: boolean,
+  rules: Rules,
 ): Ranking | null {
   if (!Array.isArray(tiers) || !tiers.every((tier) => Array.isArray(tier) && tier.length > 0)) return null;
   const ids = (tiers as string[][]).flat();
-  const complete = ids.length === shownOrder.length && new Set(ids).size === ids.length;
-  if (!complete || !shownOrder.every((id) => ids.includes(id))) return null;
-  if (!tiesAllowed && tiers.length !== ids.length) return null;
-  return { ...startRanking(shownOrder, tiesAllowed), tiers: tiers as string[][], touchedBefore: touched };
+  if (new Set(ids).size !== ids.length || !ids.every((id) => shownOrder.includes(id))) return null;
+  if (rules.atMost === null ? ids.length !== shownOrder.length : ids.length > rules.atMost) return null;
+  if (!rules.ties && tiers.length !== ids.length) return null;
+  return {
+    ...startRanking(shownOrder, rules),
+    tiers: tiers as string[][],
+    unranked: shownOrder.filter((id) => !ids.includes(id)),
+    touchedBefore: touched,
+  };
 }
 
 export function isTouched(ranking: Ranking): boolean {
   return ranking.touchedBefore || ranking.past.length > 0;
 }
 
-/** 1-based slot of a response; 0 when it is not in the ranking. */
+/** 1-based slot of a response; 0 when it is not ranked. */
 export function slotOf(tiers: Tiers, id: string): number {
   return tiers.findIndex((tier) => tier.includes(id)) + 1;
 }
@@ -95,6 +123,16 @@ function insertIntoTier(tiers: Tiers, index: number, id: string, at = Number.POS
   return tiers.map((tier, i) => (i === index ? [...tier.slice(0, at), id, ...tier.slice(at)] : tier));
 }
 
+/** The list read top to bottom. */
+export function flat({ tiers, unranked }: Order): string[] {
+  return [...tiers.flat(), ...unranked];
+}
+
+/** Is anything above anything else? */
+export function prefers({ tiers, unranked }: Order): boolean {
+  return tiers.length + (tiers.length > 0 && unranked.length > 0 ? 1 : 0) > 1;
+}
+
 function place(tiers: Tiers, id: string, slot: number): Tiers {
   return insertTier(without(tiers, id), slot - 1, [id]);
 }
@@ -118,6 +156,7 @@ function move(tiers: Tiers, id: string, by: -1 | 1): Tiers {
 
 function toggleTie(tiers: Tiers, id: string): Tiers {
   const index = slotOf(tiers, id) - 1;
+  if (index < 0) return tiers.length ? insertIntoTier(tiers, tiers.length - 1, id) : [[id]];
   if ((tiers[index]?.length ?? 0) > 1) return insertTier(without(tiers, id), index + 1, [id]);
   if (tiers.length < 2) return tiers;
   if (index > 0) return insertIntoTier(without(tiers, id), index - 1, id);
@@ -140,38 +179,93 @@ function drop(tiers: Tiers, id: string, index: number, tiesAllowed: boolean): Ti
   return insertTier(rest, above === undefined ? 0 : slotOf(rest, above), [id]);
 }
 
-function changed(ranking: Ranking, tiers: Tiers, focus: string): Ranking {
-  if (tiers === ranking.tiers || sameTiers(tiers, ranking.tiers)) return { ...ranking, focus };
-  return { ...ranking, tiers, focus, past: [...ranking.past, ranking.tiers].slice(-MAX_UNDO_STEPS) };
+/** Ranks `id`, from wherever it is; with all ranks taken the last one makes room, unless that is `id` itself. */
+function step(ranking: Ranking, id: string, by: -1 | 1): Order {
+  const { tiers, unranked, atMost } = ranking;
+  if (slotOf(tiers, id) === 0) {
+    if (by > 0) return ranking;
+    const full = atMost !== null && tiers.flat().length >= atMost;
+    return within(ranking, insertTier(tiers, full ? tiers.length - 1 : tiers.length, [id]));
+  }
+  const last = tiers.at(-1) ?? [];
+  if (atMost !== null && by > 0 && last.length === 1 && last[0] === id) {
+    return { tiers: without(tiers, id), unranked: [id, ...unranked] };
+  }
+  return within(ranking, move(tiers, id, by));
+}
+
+/** `tiers` with no more in them than may be ranked: the worst give way. The others of `ranking` are unranked. */
+function within(ranking: Ranking, tiers: Tiers): Order {
+  const order = tiers.flat();
+  const over = order.slice(ranking.atMost ?? order.length);
+  const kept = over.length
+    ? tiers.map((tier) => tier.filter((id) => !over.includes(id))).filter((tier) => tier.length > 0)
+    : tiers;
+  const pushed = over.filter((id) => !ranking.unranked.includes(id));
+  return {
+    tiers: kept,
+    unranked: [...pushed, ...ranking.unranked.filter((id) => !order.includes(id) || over.includes(id))],
+  };
+}
+
+function dropped(ranking: Ranking, id: string, index: number): Order {
+  const { tiers, unranked, tiesAllowed } = ranking;
+  if (ranking.atMost === null) return { tiers: drop(tiers, id, index, tiesAllowed), unranked };
+  const ranked = tiers.flat().filter((other) => other !== id).length;
+  if (index <= ranked) return within(ranking, drop(tiers, id, index, tiesAllowed));
+  const rest = unranked.filter((other) => other !== id);
+  const at = Math.min(index - ranked - 1, rest.length);
+  return { tiers: without(tiers, id), unranked: [...rest.slice(0, at), id, ...rest.slice(at)] };
+}
+
+function changed(ranking: Ranking, { tiers, unranked }: Order, focus: string): Ranking {
+  const { tiers: before, unranked: left } = ranking;
+  if (tiers === before || sameTiers(tiers, before)) return { ...ranking, unranked, focus };
+  const past = [...ranking.past, { tiers: before, unranked: left }].slice(-MAX_UNDO_STEPS);
+  return { ...ranking, tiers, unranked, focus, past };
 }
 
 export function reduce(ranking: Ranking, action: RankingAction): Ranking {
-  const { tiers, tiesAllowed } = ranking;
-  if ("id" in action && slotOf(tiers, action.id) === 0) return ranking;
+  const { tiers, unranked, tiesAllowed } = ranking;
+  const order = flat(ranking);
+  if ("id" in action && !order.includes(action.id)) return ranking;
   switch (action.type) {
     case "place":
-      return changed(ranking, place(tiers, action.id, action.slot), action.id);
+      return changed(ranking, within(ranking, place(tiers, action.id, action.slot)), action.id);
     case "join":
-      return changed(ranking, tiesAllowed ? join(tiers, action.id, action.slot) : tiers, action.id);
+      return changed(
+        ranking,
+        within(ranking, tiesAllowed ? join(tiers, action.id, action.slot) : tiers),
+        action.id,
+      );
     case "move":
-      return changed(ranking, move(tiers, action.id, action.by), action.id);
+      return changed(ranking, step(ranking, action.id, action.by), action.id);
     case "tie":
-      return changed(ranking, tiesAllowed ? toggleTie(tiers, action.id) : tiers, action.id);
+      return changed(ranking, within(ranking, tiesAllowed ? toggleTie(tiers, action.id) : tiers), action.id);
+    case "unrank": {
+      if (ranking.atMost === null || slotOf(tiers, action.id) === 0) return { ...ranking, focus: action.id };
+      const left = { tiers: without(tiers, action.id), unranked: [action.id, ...unranked] };
+      return changed(ranking, left, action.id);
+    }
+    case "judge":
+      return changed(
+        ranking,
+        { tiers: action.tiers, unranked: order.filter((id) => slotOf(action.tiers, id) === 0) },
+        ranking.focus,
+      );
     case "drop":
-      return changed(ranking, drop(tiers, action.id, action.index, tiesAllowed), action.id);
+      return changed(ranking, dropped(ranking, action.id, action.index), action.id);
     case "undo": {
       const previous = ranking.past.at(-1);
-      return previous ? { ...ranking, tiers: previous, past: ranking.past.slice(0, -1) } : ranking;
+      return previous ? { ...ranking, ...previous, past: ranking.past.slice(0, -1) } : ranking;
     }
     case "focus":
       return { ...ranking, focus: action.id };
     case "focusBy": {
-      const order = tiers.flat();
       const next = order[Math.max(0, Math.min(order.indexOf(ranking.focus) + action.by, order.length - 1))];
       return next === undefined ? ranking : { ...ranking, focus: next };
     }
     case "focusEdge": {
-      const order = tiers.flat();
       const edge = action.edge === "first" ? order[0] : order.at(-1);
       return edge === undefined ? ranking : { ...ranking, focus: edge };
     }

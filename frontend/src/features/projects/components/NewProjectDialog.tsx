@@ -9,15 +9,15 @@ import { ProblemNotice } from "@/shared/ui";
 import ui from "@/shared/ui.module.css";
 import { createProject, projectsQuery } from "../api/projects";
 
-/** The presets of annotation.answer_form, in the words of somebody choosing one. */
+/** The presets of annotation.presets, in the words of somebody choosing one. */
 const PRESETS: { value: Preset; label: string }[] = [
-  { value: "ranking", label: "Ranking: order with ties, unsafe flag, comment" },
-  { value: "instructgpt", label: "InstructGPT: order with ties, overall 1–7, four flags" },
-  { value: "llama2", label: "Llama 2: order without ties, how much better, unsafe flag" },
-  { value: "hh", label: "Helpful & harmless: order without ties, how much better" },
-  { value: "helpsteer2", label: "HelpSteer2: order, how much better, five ratings 0–4" },
-  { value: "arena", label: "Arena: order with ties, nothing else" },
-  { value: "oasst", label: "Open Assistant: order without ties, unsafe and spam flags" },
+  { value: "ranking", label: "Ranking: 2–10 in order with ties, unsafe flag, comment" },
+  { value: "instructgpt", label: "InstructGPT: 4–9 in order with ties, overall 1–7, ten flags" },
+  { value: "llama2", label: "Llama 2: pairs without ties in four degrees, which are safe" },
+  { value: "hh", label: "Helpful & harmless: pairs on eight positions, nothing else" },
+  { value: "helpsteer2", label: "HelpSteer2: pairs from −3 to +3 with a reason, five ratings 0–4" },
+  { value: "arena", label: "Arena: A, B, tie, or both are bad" },
+  { value: "oasst", label: "Open Assistant: 2–10 in order without ties, quality, seven flags" },
 ];
 
 function slugFrom(name: string): string {

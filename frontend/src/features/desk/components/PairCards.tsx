@@ -1,0 +1,74 @@
+import type { Dispatch, ReactNode } from "react";
+import type { ShownResponse } from "@/api/types";
+import { Icon } from "@/shared/Icon";
+import { Markdown } from "@/shared/markdown/Markdown";
+import type { DeskAction } from "../deskState";
+import type { Tiers } from "../ranking/ranking";
+import { slotOf } from "../ranking/ranking";
+import card from "./card.module.css";
+import styles from "./pair.module.css";
+
+/** Two responses side by side, where they were served: the order is said on the scale below, and nothing moves. */
+export function PairCards({
+  responses,
+  tiers,
+  focus,
+  letters,
+  raw,
+  dispatch,
+  children,
+}: {
+  responses: readonly ShownResponse[];
+  /** Empty while there is no order. */
+  tiers: Tiers;
+  focus: string;
+  letters: ReadonlyMap<string, string>;
+  raw: boolean;
+  dispatch: Dispatch<DeskAction>;
+  children: (id: string) => ReactNode;
+}) {
+  return (
+    <ul className={styles.cards}>
+      {responses.map(({ id, text }) => {
+        const letter = letters.get(id) ?? "?";
+        const slot = slotOf(tiers, id);
+        const words =
+          slot === 0 ? "" : tiers.length === 1 ? "as good as the other" : slot === 1 ? "better" : "";
+        const extra = children(id);
+        const current = id === focus;
+        return (
+          <li key={id}>
+            <article
+              className={`${card.card} ${styles.card}`}
+              data-testid="response-card"
+              data-response-id={id}
+              data-rank={slot}
+              data-current={current}
+              data-better={tiers.length === 2 && slot === 1}
+              aria-label={`Response ${letter}${words ? `, ${words}` : ""}`}
+              aria-current={current}
+              tabIndex={current ? 0 : -1}
+              onFocus={() => dispatch({ type: "focus", id })}
+              onPointerDown={() => dispatch({ type: "focus", id })}
+            >
+              <header className={styles.head}>
+                <span className={card.letter} aria-hidden="true">
+                  {letter}
+                </span>
+                {words === "better" && (
+                  <span className={styles.better} aria-hidden="true">
+                    <Icon name="check" size={14} /> better
+                  </span>
+                )}
+              </header>
+              <div className={styles.text} data-testid="response-text">
+                <Markdown text={text} raw={raw} />
+              </div>
+              {extra && <div className={card.extra}>{extra}</div>}
+            </article>
+          </li>
+        );
+      })}
+    </ul>
+  );
+}

@@ -1,0 +1,93 @@
+import type { AnswerForm } from "@/api/types";
+import type { Tiers } from "./ranking";
+
+/** One position on the scale between two responses. */
+export type Side = {
+  /** −1: the first shown is better; 1: the second; 0: neither. */
+  readonly side: -1 | 0 | 1;
+  readonly strength: number | null;
+  readonly allBad: boolean;
+  readonly label: string;
+};
+
+/** Do the tasks of this form show two responses, always? Then they stand side by side. */
+export function isPairForm(form: AnswerForm): boolean {
+  return form.responses.max === 2 && !form.top_k;
+}
+
+/**
+ * The positions from "the first is much better" to "the second is much better", with a tie between them where the form takes
+ * ties. "Both are bad" is a position of its own where it says all there is to say about the order.
+ */
+export function sidesOf(form: AnswerForm): Side[] {
+  const levels = [...(form.strength?.levels ?? [])].sort((a, b) => a.value - b.value);
+  const grades = levels.length
+    ? levels.map(({ value, label }) => ({ strength: value, label }))
+    : [{ strength: null, label: "better" }];
+  const side = (side: -1 | 0 | 1, strength: number | null, label: string, allBad = false): Side => ({
+    side,
+    strength,
+    label,
+    allBad,
+  });
+  return [
+    ...grades.toReversed().map(({ strength, label }) => side(-1, strength, label)),
+    ...(form.ties ? [side(0, null, form.tie_label)] : []),
+    ...grades.map(({ strength, label }) => side(1, strength, label)),
+    ...(isVerdict(form) ? [side(0, null, form.all_bad?.label ?? "", true)] : []),
+  ];
+}
+
+/** "All are bad" instead of an order, not beside one. */
+export function isVerdict(form: AnswerForm): boolean {
+  return form.all_bad !== null && form.all_bad.order !== "asked";
+}
+
+/** What choosing a position says of the order. */
+export function tiersOf({ side, allBad }: Side, shown: readonly string[], form: AnswerForm): Tiers {
+  if (allBad && form.all_bad?.order === "none") return [];
+  if (side === 0) return [[...shown]];
+  return (side < 0 ? shown : shown.toReversed()).map((id) => [id]);
+}
+
+/** The position that an answer so far stands on; −1: none yet. */
+export function positionOf(
+  sides: readonly Side[],
+  shown: readonly string[],
+  tiers: Tiers,
+  { strength, all_bad }: { strength: number | null; all_bad: boolean },
+): number {
+  const verdict = sides.findIndex((side) => side.allBad);
+  if (all_bad && verdict >= 0) return verdict;
+  if (tiers.length === 0) return -1;
+  const side = tiers.length === 1 ? 0 : tiers[0]?.[0] === shown[0] ? -1 : 1;
+  return sides.findIndex(
+    (candidate) =>
+      !candidate.allBad && candidate.side === side && (side === 0 || candidate.strength === strength),
+  );
+}
+
+/** One step along the scale; the first step from nowhere is to the weakest on that side. */
+export function stepFrom(sides: readonly Side[], position: number, by: -1 | 1): number {
+  const scale = sides.filter((side) => !side.allBad);
+  if (position < 0 || sides[position]?.allBad) {
+    const sign = by;
+    return by < 0
+      ? scale.findLastIndex((side) => side.side === sign)
+      : scale.findIndex((side) => side.side === sign);
+  }
+  return Math.max(0, Math.min(position + by, scale.length - 1));
+}
+
+/** "A is much better", "About the same": a position in words, with the letters on screen. */
+export function sideWords({ side, label }: Side): string {
+  if (side === 0) return label.charAt(0).toUpperCase() + label.slice(1);
+  return `${side < 0 ? "A" : "B"} is ${label}`;
+}
+
+/** −3 … +3, as papers write it: negative where the first is better. Nothing where there are no grades. */
+export function signed({ side, strength, allBad }: Side): string {
+  if (allBad || (side !== 0 && strength === null)) return "";
+  if (side === 0) return "0";
+  return `${side < 0 ? "−" : "+"}${strength}`;
+}

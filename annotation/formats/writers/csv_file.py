@@ -17,7 +17,6 @@ from typing import Any
 
 from annotation.formats.export_format import ExportFormat, Options, Row, SnapshotFile
 from annotation.formats.records import int_of, json_of, list_of
-from annotation.formats.writers.ranking import plain
 
 FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
 JSON_CELLS = ("messages", "tiers", "unranked", "ratings", "flags", "choices")
@@ -49,10 +48,12 @@ PLAIN_CELLS = (
     "created_at",
 )
 TEXT_CELLS = {"comment", "rewrite", "annotator"}
+TIME_CELLS = ("given_at", "created_at")
 ONE_CELL = frozenset(PLAIN_CELLS)
 # A column that only files of ours have.
 MARK = "n_responses"
 LINES_PER_CHUNK = 200
+_json = json.JSONEncoder(ensure_ascii=False, check_circular=False).encode
 
 
 def neutralised(text: str) -> str:
@@ -99,22 +100,22 @@ def _columns(most: int) -> list[str]:
 
 def _cells(row: Row) -> dict[str, Any]:
     shown = row["responses"]
-    found = plain(row)
-    place = {response["id"]: str(index) for index, response in enumerate(shown)}
-    for name in ("ratings", "flags"):
-        found[name] = {place[id]: value for id, value in found[name].items() if id in place}
-    cells: dict[str, Any] = {name: found[name] for name in PLAIN_CELLS}
+    cells = {name: row[name] for name in (*PLAIN_CELLS, *JSON_CELLS, *METADATA_CELLS)}
+    for name in TIME_CELLS:
+        cells[name] = cells[name] and cells[name].isoformat()
     for name in TEXT_CELLS:
         cells[name] = None if cells[name] is None else neutralised(cells[name])
-    for name in (*JSON_CELLS, *METADATA_CELLS):
-        cells[name] = json.dumps(found[name], ensure_ascii=False)
+    for name in ("messages", "tiers", "unranked"):  # the other JSON cells are text already
+        cells[name] = _json(row[name])
+    place = {response["id"]: str(index) for index, response in enumerate(shown)}
+    for name in ("ratings", "flags"):
+        if row[name] != "{}":
+            cells[name] = _json(
+                {place[id]: value for id, value in json.loads(row[name]).items() if id in place}
+            )
     cells[MARK] = len(shown)
-    cells["sampling"] = json.dumps(
-        [response["sampling"] for response in found["responses"]], ensure_ascii=False
-    )
-    cells["response_metadata"] = json.dumps(
-        [response["metadata"] for response in found["responses"]], ensure_ascii=False
-    )
+    for name, part in (("sampling", "sampling"), ("response_metadata", "metadata")):
+        cells[name] = f"[{', '.join(response[part] for response in shown)}]"
     for number, response in enumerate(shown, start=1):
         cells[f"response_{number}"] = neutralised(response["text"])
         cells[f"model_{number}"] = neutralised(response["model"])
@@ -124,10 +125,12 @@ def _cells(row: Row) -> dict[str, Any]:
 def _write(snapshot: SnapshotFile, options: Options) -> Iterator[bytes]:
     most = max((int(size) for size in snapshot.card["responses_per_ranking"]), default=0)
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, _columns(most), restval="", lineterminator="\r\n")
-    writer.writeheader()
+    columns = _columns(most)
+    writer = csv.writer(text, lineterminator="\r\n")
+    writer.writerow(columns)
     for number, row in enumerate(snapshot.rows(), start=1):
-        writer.writerow(_cells(row))
+        cells = _cells(row)
+        writer.writerow([cells.get(name) for name in columns])
         if not number % LINES_PER_CHUNK:
             yield _taken(text)
     yield _taken(text)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from training.rlhf import losses
+from training.rlhf.data import UNRANKED_TIER
 
 RAGGED = torch.tensor([[0, 1, 2, 3], [1, 0, 0, -1], [0, 0, -1, -1], [2, 0, 1, 1]])
 
@@ -135,6 +136,25 @@ def test_a_tied_tier_is_chosen_from_the_same_remainder() -> None:
     )
     remainder = math.log(math.exp(1) + math.exp(2) + math.exp(0.5))
     assert loss.item() == pytest.approx((2 * remainder - 3.0) / 2, abs=1e-12)
+
+
+def test_what_was_left_unranked_is_below_the_rest_and_tied_with_nothing() -> None:
+    """A top-1 of three: two comparisons were made, and the losses see these two, whatever rule ties have."""
+    values = torch.tensor([[0.3, 1.2, -0.5]], dtype=torch.float64)
+    top_one = torch.tensor([[UNRANKED_TIER, 0, UNRANKED_TIER]])
+    h, log_nu = torch.tensor(0.4, dtype=torch.float64), torch.tensor(-0.2, dtype=torch.float64)
+    for loss in (
+        losses.bradley_terry,
+        lambda r, t: losses.rao_kupper(r, t, h),
+        lambda r, t: losses.davidson(r, t, log_nu),
+    ):
+        pairs = [loss(values[:, [1, other]], torch.tensor([[0, 1]])) for other in (0, 2)]
+        assert torch.allclose(loss(values, top_one), torch.stack(pairs).mean(dim=0))
+        tied = loss(values, torch.tensor([[1, 0, 1]]))
+        assert loss is losses.bradley_terry or not torch.allclose(tied, loss(values, top_one))
+    as_last_tier = losses.plackett_luce(values, torch.tensor([[1, 0, 1]]))
+    assert torch.allclose(losses.plackett_luce(values, top_one), as_last_tier)
+    assert losses.pair_accuracy(values, top_one).item() == 1.0
 
 
 def test_centring_is_the_squared_sum_of_each_pair_and_zero_only_around_zero() -> None:

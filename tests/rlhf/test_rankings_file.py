@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 
-from training.rlhf.data import Ranking, RankingFileError, read_rankings, split_by_prompt
+from training.rlhf.data import UNRANKED_TIER, Ranking, RankingFileError, read_rankings, split_by_prompt
 
 MESSAGES = [{"role": "user", "content": "Where is my parcel?"}]
 
@@ -170,7 +170,8 @@ def test_what_was_left_unranked_is_the_last_tier_and_all_bad_alone_says_nothing(
             row(tiers=[[2], [0, 1]], unranked=[], all_bad=True, weight=0.25),
         )
     )
-    assert [ranking.tier_of_each() for ranking in rankings] == [[1, 1, 0], [1, 1, 0]]
+    below = UNRANKED_TIER
+    assert [ranking.tier_of_each() for ranking in rankings] == [[below, below, 0], [1, 1, 0]]
     assert [ranking.weight for ranking in rankings] == [1.0, 0.25]
     assert rankings.left_out == {"not_rankable": 0, "all_bad": 1, "fewer_than_two_responses": 0}
     with pytest.raises(RankingFileError, match="exactly one tier"):

@@ -26,6 +26,8 @@ from typing import Any
 import pyarrow.parquet as parquet
 
 ERRORS_SHOWN = 5  # of a file's broken rows; the rest is a number
+# The number of the tier that was left unranked, in place of its own: it is below all others, but not a tie.
+UNRANKED_TIER = 10_000
 REQUIRED_COLUMNS = ("messages", "responses", "tiers")
 OPTIONAL_COLUMNS = (
     "ranking_id",
@@ -49,10 +51,10 @@ class Ranking:
     """One person's order of the responses to one prompt (or several people's, made into one).
 
     ``tiers`` holds indices into ``responses``, best tier first; a tier of two or more is a tie. Every
-    response stands in exactly one tier. A top-k ranking's responses that were left unranked are the last
-    tier: that is how Plackett–Luce wants it, and Bradley–Terry reads no ties; a loss that models ties takes
-    them for equally good, which nobody said. ``strength`` is the project's own scale (None: not asked),
-    ``annotator`` a pseudonym, ``weight`` how much the ranking counts.
+    response stands in exactly one tier. With ``rest_unranked`` the last tier is what a top-k ranking left
+    unranked: below all others, and not tied, since nobody said that those are equally good. ``strength`` is
+    the project's own scale (None: not asked), ``annotator`` a pseudonym, ``weight`` how much the ranking
+    counts.
     """
 
     messages: tuple[Mapping[str, str], ...]
@@ -64,6 +66,7 @@ class Ranking:
     split: str = "train"
     prompt_hash: str = ""
     ranking_id: str = ""
+    rest_unranked: bool = False
 
     def __post_init__(self) -> None:
         _check_messages(self.messages)
@@ -83,9 +86,14 @@ class Ranking:
         return len(self.tiers) < 2
 
     def tier_of_each(self) -> list[int]:
-        """For each response, in order, the number of its tier (0 is best)."""
+        """For each response, in order, the number of its tier (0 is best); UNRANKED_TIER for what is in none.
+
+        Losses on pairs and Plackett–Luce then need to know of one number alone.
+        """
         numbers = [0] * len(self.responses)
         for number, tier in enumerate(self.tiers):
+            if self.rest_unranked and number == len(self.tiers) - 1:
+                number = UNRANKED_TIER
             for index in tier:
                 numbers[index] = number
         return numbers
@@ -220,6 +228,7 @@ def _ranking(row: Mapping[str, Any], responses: tuple[str, ...]) -> Ranking:
         messages=tuple(messages),
         responses=responses,
         tiers=tuple(tuple(tier) for tier in [*tiers, unranked] if tier or tier is not unranked),
+        rest_unranked=bool(unranked),
         strength=strength,
         annotator=str(row.get("annotator") or ""),
         weight=1.0 if weight is None else float(weight),

@@ -3,7 +3,8 @@
 Shapes used throughout: B rankings, K responses (the widest ranking of the batch).
 
 - ``rewards`` (B, K): one reward per response; entries where ``tiers`` is -1 are padding and are never read.
-- ``tiers`` (B, K), integer: 0 for the best tier, 1 for the next, …; equal numbers are a tie; -1 is padding.
+- ``tiers`` (B, K), integer: 0 for the best tier, 1 for the next, …; equal numbers are a tie; -1 is padding;
+  UNRANKED_TIER is what a top-k ranking left below all others: no tie, for nothing was said among them.
 
 Every preference loss returns (B,), one value per ranking, averaged over the pairs of that ranking: a ranking
 of nine responses then counts as much as one of two, and its 36 correlated pairs do not drown the rest
@@ -16,6 +17,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
+
+from training.rlhf.data import UNRANKED_TIER
 
 # nats; exp(20) is 5e8: beyond it a ratio says only "far too large", and exp overflows in bf16
 LOG_RATIO_LIMIT = 20.0
@@ -30,7 +33,7 @@ def preferred_pairs(tiers: Tensor) -> Tensor:
 
 def tied_pairs(tiers: Tensor) -> Tensor:
     """Which pairs the ranking ties: (B, K) -> bool (B, K, K), each pair once (i < j)."""
-    real = tiers >= 0
+    real = (tiers >= 0) & (tiers != UNRANKED_TIER)
     tied = (tiers[:, :, None] == tiers[:, None, :]) & real[:, :, None] & real[:, None, :]
     return tied.triu(diagonal=1)
 
@@ -105,8 +108,8 @@ def plackett_luce(rewards: Tensor, tiers: Tensor) -> Tensor:
     (B, K), (B, K) -> (B,) in nats per choice (so that the scale matches the pair losses and, at K = 2, equals
     Bradley–Terry). A tier of several is chosen one after another from the same remainder (Breslow's rule);
     the last tier contributes nothing, because what is left over is last with probability one: a top-k ranking
-    is therefore written as k tiers and the rest in one tier. Plackett 1975, Luce 1959; arXiv 2301.11270 eq. 4
-    for K-way rewards.
+    is therefore written as k tiers and the rest in one tier (UNRANKED_TIER, or any number above theirs).
+    Plackett 1975, Luce 1959; arXiv 2301.11270 eq. 4 for K-way rewards.
     """
     _check_shapes(rewards, tiers)
     real = tiers >= 0

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from annotation.services import agreement, allocation
+from annotation.services import agreement, allocation, webhook_delivery
 
 
 @shared_task  # type: ignore[untyped-decorator]
@@ -13,3 +13,13 @@ def expire_leases() -> None:
 @shared_task  # type: ignore[untyped-decorator]
 def refresh_agreement() -> None:
     agreement.refresh_agreement()
+
+
+@shared_task  # type: ignore[untyped-decorator]
+def deliver_webhooks() -> None:
+    webhook_delivery.deliver_due()
+
+
+@shared_task  # type: ignore[untyped-decorator]
+def forget_webhook_deliveries() -> None:
+    webhook_delivery.forget_old()

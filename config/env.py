@@ -1,5 +1,6 @@
 """Reading the environment. Junk fails loudly, with the variable's name and what is accepted."""
 
+import ipaddress
 import os
 from pathlib import Path
 
@@ -25,3 +26,12 @@ def env_secret(name: str) -> str:
         return Path(file_name).read_text(encoding="utf-8").strip()
     except OSError as error:
         raise BadEnvironment(f"{name}_FILE={file_name!r} can't be read: {error.strerror}.") from error
+
+
+def env_networks(name: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+    try:
+        return [ipaddress.ip_network(part) for part in env_list(name)]
+    except ValueError as error:
+        raise BadEnvironment(
+            f"{name} holds networks such as 10.1.0.0/16, separated by commas: {error}."
+        ) from None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from config.env import BadEnvironment, env_list, env_secret, env_str
+from config.env import BadEnvironment, env_list, env_networks, env_secret, env_str
 from config.safety import unsafe
 from embedded.stack import addresses, default_state
 
@@ -153,6 +153,9 @@ SPECTACULAR_SETTINGS = {
         "TaskKind": "annotation.models.RankingTask.Kind",
         "TaskState": "annotation.models.RankingTask.State",
         "SettableTaskState": "annotation.services.task_changes.SETTABLE_STATES",
+        "WebhookState": "annotation.models.WebhookEndpoint.State",
+        "WebhookDeliveryState": "annotation.models.WebhookDelivery.State",
+        "WebhookEvent": "annotation.models.webhook.WebhookEvent",
         "RunKind": "training.models.TrainingRun.Kind",
         "RunState": "training.models.TrainingRun.State",
         "ModelKind": "training.models.ModelVersion.Kind",
@@ -177,10 +180,25 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
     "expire-leases": {"task": "annotation.tasks.expire_leases", "schedule": 15.0},
+    # A wake-up that nobody took in time is worth nothing: the next one does the same.
+    "deliver-webhooks": {
+        "task": "annotation.tasks.deliver_webhooks",
+        "schedule": 5.0,
+        "options": {"expires": 10},
+    },
+    "forget-webhook-deliveries": {
+        "task": "annotation.tasks.forget_webhook_deliveries",
+        "schedule": 6 * 3600.0,
+    },
     "refresh-agreement": {"task": "annotation.tasks.refresh_agreement", "schedule": 30.0},
     "sweep-orphaned-runs": {"task": "training.tasks.sweep_orphaned_runs", "schedule": 15.0},
     "turn-loops": {"task": "training.tasks.turn_loops", "schedule": 60.0},
 }
+
+# Webhooks go to the public internet over https. RANKLOOP_WEBHOOK_NETWORKS allows networks of one's own, such
+# as 10.1.0.0/16; outside production plain http is allowed as well.
+WEBHOOK_HTTPS_ONLY = PRODUCTION
+WEBHOOK_NETWORKS = env_networks("RANKLOOP_WEBHOOK_NETWORKS")
 
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"

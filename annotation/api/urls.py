@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from annotation.api import assignments, audit, auth, data, exclusions, projects, reviews, tasks
+from annotation.api import assignments, audit, auth, data, exclusions, projects, reviews, tasks, webhooks
 from annotation.api.access import endpoint
 from annotation.permissions import Action
 
@@ -46,6 +46,16 @@ urlpatterns = [
     endpoint("reviews/<uuid:id>/heartbeat", reviews.HeartbeatView, POST=Action.REVIEW),
     endpoint("reviews/<uuid:id>/release", reviews.ReleaseView, POST=Action.REVIEW),
     endpoint("reviews/<uuid:id>/decide", reviews.DecideView, POST=Action.REVIEW),
+    endpoint(
+        f"{PROJECT}webhooks/",
+        webhooks.WebhooksView,
+        GET=Action.MANAGE_WEBHOOKS,
+        POST=Action.MANAGE_WEBHOOKS,
+    ),
+    endpoint("webhooks/<uuid:id>/", webhooks.WebhookView, PATCH=Action.MANAGE_WEBHOOKS),
+    endpoint("webhooks/<uuid:id>/rotate", webhooks.RotateView, POST=Action.MANAGE_WEBHOOKS),
+    endpoint("webhooks/<uuid:id>/deliveries/", webhooks.DeliveriesView, GET=Action.MANAGE_WEBHOOKS),
+    endpoint("webhook-deliveries/<uuid:id>/replay", webhooks.ReplayView, POST=Action.MANAGE_WEBHOOKS),
     endpoint(f"{PROJECT}audit/", audit.ProjectAuditView, GET=Action.READ_AUDIT),
     endpoint("audit/", audit.SiteAuditView, GET=Action.READ_SITE_AUDIT),
     endpoint("snapshots/<uuid:id>/export", data.ExportView, GET=Action.MANAGE_SNAPSHOTS),

@@ -10,6 +10,7 @@ from annotation.models import Project, RankingTask, User
 from annotation.services.exclusion import Who, exclude_annotator
 from annotation.services.snapshots import freeze_snapshot
 from annotation.services.submission import submit_ranking
+from annotation.services.webhooks import create_endpoint
 from tests.annotation.answering import claim, strict_order
 from training.models import ModelVersion, TrainingRun
 
@@ -41,12 +42,15 @@ def rows(people: dict[str, User], project: Project, tasks: list[RankingTask]) ->
         assignment=given, token=given.token, answer=strict_order(given.shown_order), idempotency_key="1"
     )
     excluded = exclude_annotator(project=project, who=Who(annotator=people["oscar"]), reason="a stranger")
+    webhook, _ = create_endpoint(project=project, url="https://example.org/hook", events=["snapshot.frozen"])
     snapshot = freeze_snapshot(project=project, name="first", created_by=people["mona"])
     return {
         "projects": {"slug": "support"},
         "assignments": {"id": claim(project, people[OWNER]).pk},
         "snapshots": {"id": snapshot.pk},
         "reviews": {"id": given.task_id},
+        "webhooks": {"id": webhook.pk},
+        "webhook-deliveries": {"id": webhook.deliveries.get().message_id},
         "exclusions": {"id": excluded.pk},
         "runs": {"run_id": run.pk},
         "models": {"model_id": model.pk},

@@ -1,0 +1,151 @@
+"""One POST to somebody else's address, without letting that address reach into our network.
+
+The name is resolved here, every address it has is judged, and the connection is made to one that was: a name
+that resolves to something else a moment later gains nothing. Redirects are not followed, and neither the time
+nor the length of an answer is up to the other side.
+"""
+
+from __future__ import annotations
+
+import http.client
+import ipaddress
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from urllib.parse import urlsplit
+
+from django.conf import settings
+
+CONNECT_SECONDS = 5.0
+# For all of it, connecting included; a receiver should only take note and answer.
+TOTAL_SECONDS = 10.0
+# Read so that the other side is not cut off in mid-sentence, and thrown away: what an address answers is
+# shown to nobody, or a webhook would read for its owner what only this machine can reach.
+MAX_ANSWER_BYTES = 16 * 1024
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+# Addresses that carry an IPv4 address inside, which a gateway on the way would use.
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
+
+class RefusedAddress(Exception):
+    """The address is not one that webhooks may go to."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """`status` None: no answer came, and `error` says why."""
+
+    status: int | None
+    error: str
+    latency_ms: int
+
+    @property
+    def is_success(self) -> bool:
+        return self.status is not None and 200 <= self.status < 300
+
+
+def post(url: str, *, body: bytes, headers: Mapping[str, str]) -> Outcome:
+    """Never raises for what the network or the other side does."""
+    began = time.monotonic()
+    status, error = None, ""
+    try:
+        status = _status_of(url, body, headers)
+        if 300 <= status < 400:
+            error = "It redirects; redirects are not followed. Give the final address."
+        elif not 200 <= status < 300:
+            error = f"It answered {status}."
+    except RefusedAddress as refusal:
+        error = str(refusal)
+    except (OSError, http.client.HTTPException, ValueError) as failure:
+        late = isinstance(failure, TimeoutError) or time.monotonic() - began >= TOTAL_SECONDS
+        error = f"No answer within {TOTAL_SECONDS:.0f} s." if late else f"{type(failure).__name__}: {failure}"
+    return Outcome(status, error[:500], round((time.monotonic() - began) * 1000))
+
+
+def refuse_address(address: Address) -> None:
+    """Raises RefusedAddress for one that is not of the public internet, unless a setting allows it."""
+    inner = _inner(address)
+    if any(inner in network for network in settings.WEBHOOK_NETWORKS if network.version == inner.version):
+        return
+    if not inner.is_global or inner.is_multicast or inner.is_reserved or inner.is_unspecified:
+        raise RefusedAddress(
+            f"{address} is not a public address. RANKLOOP_WEBHOOK_NETWORKS can allow networks of your own."
+        )
+
+
+def _inner(address: Address) -> Address:
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is not None:
+            return address.ipv4_mapped
+        if address.sixtofour is not None:
+            return address.sixtofour
+        if address.teredo is not None:
+            return address.teredo[1]
+        if address in _NAT64:
+            return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address
+
+
+def _status_of(url: str, body: bytes, headers: Mapping[str, str]) -> int:
+    parts = urlsplit(url)
+    secure = parts.scheme == "https"
+    if not secure and (parts.scheme != "http" or settings.WEBHOOK_HTTPS_ONLY):
+        raise RefusedAddress(f"{parts.scheme}:// is not allowed here; use https://.")
+    host = parts.hostname or ""
+    line = _connected(host, parts.port or (443 if secure else 80))
+    if secure:
+        # Wrapping takes the socket over; the handshake comes after, under the guard.
+        line = _tls().wrap_socket(line, server_hostname=host, do_handshake_on_connect=False)
+    # Cutting the line from another thread ends whatever this one waits for: with a time limit for each read,
+    # an answer that drips byte by byte would go on for ever.
+    guard = threading.Timer(TOTAL_SECONDS, _cut, [line])
+    guard.daemon = True
+    guard.start()
+    try:
+        if isinstance(line, ssl.SSLSocket):
+            line.do_handshake()
+        connection = http.client.HTTPConnection(host, parts.port)
+        connection.sock = line
+        target = f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}"
+        connection.request("POST", target, body=body, headers={**headers, "Host": parts.netloc})
+        response = connection.getresponse()
+        response.read(MAX_ANSWER_BYTES)
+        return response.status
+    finally:
+        guard.cancel()
+        line.close()
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    return ssl.create_default_context()
+
+
+def _connected(host: str, port: int) -> socket.socket:
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    for *_, address in found:  # all of them, before one is used
+        refuse_address(ipaddress.ip_address(str(address[0]).split("%")[0]))
+    last: OSError | None = None
+    for family, kind, protocol, _, address in found:
+        line = socket.socket(family, kind, protocol)
+        line.settimeout(CONNECT_SECONDS)
+        try:
+            line.connect(address)
+        except OSError as error:
+            line.close()
+            last = error
+        else:
+            line.settimeout(TOTAL_SECONDS)
+            return line
+    raise last or OSError(f"{host} has no address")
+
+
+def _cut(line: socket.socket) -> None:
+    with suppress(OSError):  # it is over already
+        line.shutdown(socket.SHUT_RDWR)

@@ -12,7 +12,7 @@ from annotation.api import serializers
 from annotation.api.base import NewestFirst, ProjectView, user_of
 from annotation.models import Membership, Project
 from annotation.models.project import ProjectQuerySet
-from annotation.services import projects, reports
+from annotation.services import projects
 
 
 def _shown_to(request: Request) -> ProjectQuerySet:
@@ -82,24 +82,3 @@ class MembersView(ProjectView):
         member, created = projects.put_member(project=self.project, **given.validated_data)
         status = HTTPStatus.CREATED if created else HTTPStatus.OK
         return Response(serializers.Member(member).data, status=status)
-
-
-class ProgressView(ProjectView):
-    @extend_schema(operation_id="getProgress", responses=serializers.Progress, tags=["projects"])
-    def get(self, request: Request, slug: str) -> Response:
-        return Response(serializers.Progress(reports.progress(project=self.project)).data)
-
-
-class QualityView(ProjectView):
-    @extend_schema(operation_id="getQuality", responses=serializers.Quality, tags=["projects"])
-    def get(self, request: Request, slug: str) -> Response:
-        return Response(serializers.Quality(reports.quality(project=self.project)).data)
-
-
-class LeaderboardView(ProjectView):
-    @extend_schema(
-        operation_id="getLeaderboard", responses=serializers.Standing(many=True), tags=["projects"]
-    )
-    def get(self, request: Request, slug: str) -> Response:
-        standings: Any = reports.leaderboard(project=self.project)
-        return Response(serializers.Standing(standings, many=True).data)

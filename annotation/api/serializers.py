@@ -269,28 +269,6 @@ class Progress(serializers.Serializer[Any]):
     annotators = AnnotatorProgress(many=True)
 
 
-class AnnotatorAgreement(serializers.Serializer[Any]):
-    username = serializers.CharField()
-    agreement = serializers.FloatField(allow_null=True)
-    n_pairs = serializers.IntegerField()
-
-
-class Quality(serializers.Serializer[Any]):
-    pairwise_agreement = serializers.FloatField(allow_null=True)
-    n_pairs = serializers.IntegerField(help_text="Pairs of votes of two people on the same two responses.")
-    annotators = AnnotatorAgreement(many=True)
-
-
-class Standing(serializers.Serializer[Any]):
-    model = serializers.CharField()
-    wins = serializers.IntegerField()
-    losses = serializers.IntegerField()
-    ties = serializers.IntegerField()
-    strength = serializers.FloatField(help_text="Bradley–Terry log odds, centred on 0.")
-    low = serializers.FloatField()
-    high = serializers.FloatField()
-
-
 class PromptShown(serializers.Serializer[Any]):
     messages = Message(many=True)
 

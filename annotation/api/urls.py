@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from annotation.api import assignments, audit, auth, data, exclusions, projects, reviews, tasks, webhooks
+from annotation.api import (
+    assignments,
+    audit,
+    auth,
+    data,
+    exclusions,
+    projects,
+    reports,
+    reviews,
+    tasks,
+    webhooks,
+)
 from annotation.api.access import endpoint
 from annotation.permissions import Action
 
@@ -30,9 +41,9 @@ urlpatterns = [
         POST=Action.MANAGE_TASKS,
     ),
     endpoint(f"{PROJECT}reservations/release", tasks.LetGoView, POST=Action.MANAGE_TASKS),
-    endpoint(f"{PROJECT}progress/", projects.ProgressView, GET=Action.READ_QUALITY),
-    endpoint(f"{PROJECT}quality/", projects.QualityView, GET=Action.READ_QUALITY),
-    endpoint(f"{PROJECT}leaderboard/", projects.LeaderboardView, GET=Action.READ_QUALITY),
+    endpoint(f"{PROJECT}progress/", reports.ProgressView, GET=Action.READ_QUALITY),
+    endpoint(f"{PROJECT}quality/", reports.QualityView, GET=Action.READ_QUALITY),
+    endpoint(f"{PROJECT}leaderboard/", reports.LeaderboardView, GET=Action.READ_QUALITY),
     endpoint(f"{PROJECT}imports/", data.ImportsView, POST=Action.IMPORT),
     endpoint(
         f"{PROJECT}snapshots/", data.SnapshotsView, GET=Action.MANAGE_SNAPSHOTS, POST=Action.MANAGE_SNAPSHOTS

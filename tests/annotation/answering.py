@@ -11,11 +11,26 @@ from rest_framework.test import APIClient
 from annotation.models import Assignment, Project, User
 from annotation.services import allocation
 from annotation.services.answers import Answer
+from annotation.services.submission import submit_ranking
 
 
 def claim(project: Project, annotator: User) -> Assignment:
     assignment = allocation.claim_next_task(project=project, annotator=annotator)
     assert assignment is not None
+    return assignment
+
+
+def rank_next(
+    project: Project, person: User, *tiers: list[int], duration_ms: int = 1000, **answer: Any
+) -> Assignment:
+    """Claims the next task and ranks responses by the number in their model's name."""
+    assignment = claim(project, person)
+    by_model = dict(assignment.task.responses.values_list("model_name", "pk"))
+    given = Answer(
+        tiers=[[by_model[f"model-{n}"] for n in tier] for tier in tiers],
+        **({"touched": True, "duration_ms": duration_ms} | answer),
+    )
+    submit_ranking(assignment=assignment, token=assignment.token, answer=given)
     return assignment
 
 

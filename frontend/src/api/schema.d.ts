@@ -1007,17 +1007,57 @@ export interface components {
          * @enum {string}
          */
         AllocationPolicy: "finish_started" | "fifo";
-        AnnotatorAgreement: {
-            username: string;
-            /** Format: double */
-            agreement: number | null;
-            n_pairs: number;
-        };
         AnnotatorProgress: {
             username: string;
             rankings: number;
             /** Format: double */
             median_seconds: number | null;
+        };
+        AnnotatorQuality: {
+            username: string;
+            rankings: number;
+            /** Format: double */
+            median_seconds: number | null;
+            /**
+             * Format: double
+             * @description Share of shared pairs on which others said the same.
+             */
+            agreement: number | null;
+            n_pairs: number;
+            /** @description Chance that a verdict of theirs on two responses is right (Dawid–Skene), ties left out. */
+            reliability: components["schemas"]["Estimate"];
+            /** @description Share of the pairs of known answers ordered alike. */
+            gold_accuracy: components["schemas"]["Estimate"];
+            n_gold: number;
+            /** @description Share of strict pairs won by the one shown first; ½: no bias. */
+            first_shown_wins: components["schemas"]["Estimate"];
+            /** @description Share of strict pairs won by the longer response. */
+            longer_wins: components["schemas"]["Estimate"];
+            /**
+             * Format: double
+             * @description Share of rankings without ties that are the shown order.
+             */
+            as_shown: number | null;
+            /**
+             * Format: double
+             * @description What as_shown would be for random orders.
+             */
+            as_shown_by_chance: number | null;
+            /**
+             * Format: double
+             * @description Share of rankings sent without a change of the shown order.
+             */
+            untouched: number | null;
+            /**
+             * Format: double
+             * @description Chance of agreeing so little with others while being like them.
+             */
+            outlier_p: number | null;
+            /**
+             * Format: double
+             * @description The same adjusted for testing everybody (Holm).
+             */
+            outlier_p_adjusted: number | null;
         };
         AnswerGiven: {
             /** Format: uuid */
@@ -1114,8 +1154,22 @@ export interface components {
                 [key: string]: unknown;
             } | null;
         };
+        Between: {
+            one: string;
+            other: string;
+            /** Format: double */
+            agreement: number;
+            n_pairs: number;
+        };
         /** @enum {unknown} */
         BlankEnum: "";
+        Cell: {
+            model: string;
+            against: string;
+            wins: number;
+            losses: number;
+            ties: number;
+        };
         /** @description How annotators are checked. */
         Checks: {
             /**
@@ -1177,6 +1231,13 @@ export interface components {
             date: string;
             rankings: number;
         };
+        DayAgreement: {
+            /** Format: date */
+            date: string;
+            /** Format: double */
+            agreement: number;
+            n_pairs: number;
+        };
         DecisionRequest: {
             /** @description Response ids, best first; those in one tier are tied. Where the form asks for the best few only, the others are left out. */
             tiers?: string[][];
@@ -1220,6 +1281,15 @@ export interface components {
         };
         DraftVersion: {
             version: number;
+        };
+        /** @description A figure with its 95 % interval; null where there is nothing to estimate from. */
+        Estimate: {
+            /** Format: double */
+            value: number | null;
+            /** Format: double */
+            low: number | null;
+            /** Format: double */
+            high: number | null;
         };
         Exclusion: {
             /** Format: uuid */
@@ -1371,6 +1441,24 @@ export interface components {
                 [key: string]: string;
             };
         };
+        Leaderboard: {
+            method: components["schemas"]["MethodEnum"];
+            /**
+             * Format: double
+             * @description Davidson's ν: two equal models tie with chance ν/(2 + ν).
+             */
+            tie_parameter: number | null;
+            comparisons: number;
+            standings: components["schemas"]["Standing"][];
+            /** @description Each two models that met, once. */
+            matrix: components["schemas"]["Cell"][];
+            /** @description More than 1: not all models can be compared. */
+            groups: number;
+            /** @description Models beyond the hundred compared most. */
+            models_left_out: number;
+            slices: components["schemas"]["Slice"][];
+            slices_left_out: number;
+        };
         Lease: {
             /** Format: date-time */
             expires_at: string;
@@ -1464,6 +1552,12 @@ export interface components {
             role: string;
             content: string;
         };
+        /**
+         * @description * `bradley_terry` - bradley_terry
+         *     * `davidson` - davidson
+         * @enum {string}
+         */
+        MethodEnum: "bradley_terry" | "davidson";
         Metrics: {
             results: components["schemas"]["MetricsEvent"][];
         };
@@ -1894,7 +1988,27 @@ export interface components {
             pairwise_agreement: number | null;
             /** @description Pairs of votes of two people on the same two responses. */
             n_pairs: number;
-            annotators: components["schemas"]["AnnotatorAgreement"][];
+            agreement: components["schemas"]["Estimate"];
+            /** Format: double */
+            agreement_without_ties: number | null;
+            n_pairs_without_ties: number;
+            /** @description Krippendorff's α of verdicts on pairs: worse, tied, better. */
+            alpha_nominal: components["schemas"]["Estimate"];
+            /** @description The same, a tie being halfway between worse and better. */
+            alpha_ordinal: components["schemas"]["Estimate"];
+            /** @description Tasks that two or more people ranked. */
+            n_shared_tasks: number;
+            /** @description Kendall's τ-b, the mean over two people's rankings of one task. */
+            tau_b: components["schemas"]["Estimate"];
+            /** @description Kendall's W, the mean over tasks. */
+            kendall_w: components["schemas"]["Estimate"];
+            ratings: components["schemas"]["RatingAgreement"][];
+            first_shown_wins: components["schemas"]["Estimate"];
+            longer_wins: components["schemas"]["Estimate"];
+            annotators: components["schemas"]["AnnotatorQuality"][];
+            per_day: components["schemas"]["DayAgreement"][];
+            /** @description The annotators who share most with others, every two of them. */
+            between: components["schemas"]["Between"][];
         };
         Question: {
             name: string;
@@ -1920,6 +2034,14 @@ export interface components {
         RankingId: {
             /** Format: uuid */
             id: string;
+        };
+        RatingAgreement: {
+            scale: string;
+            alpha_ordinal: components["schemas"]["Estimate"];
+            alpha_interval: components["schemas"]["Estimate"];
+            /** @description Responses that two or more people rated. */
+            n_units: number;
+            n_values: number;
         };
         RatingScale: {
             name: string;
@@ -2141,6 +2263,11 @@ export interface components {
          * @enum {string}
          */
         SkipWay: "me" | "others" | "drop";
+        Slice: {
+            name: string;
+            comparisons: number;
+            standings: components["schemas"]["Standing"][];
+        };
         Snapshot: {
             /** Format: uuid */
             id: string;
@@ -2179,13 +2306,17 @@ export interface components {
             ties: number;
             /**
              * Format: double
-             * @description Bradley–Terry log odds, centred on 0.
+             * @description Log odds, centred on 0.
              */
             strength: number;
             /** Format: double */
             low: number;
             /** Format: double */
             high: number;
+            /** @description Models of unlike groups were never compared, not even by way of others: their strengths say nothing of each other. */
+            group: number;
+            /** @description Within a group, a model never lost to one of a worse level: how far apart levels are is only bounded from below. */
+            level: number;
         };
         SubmissionRequest: {
             /** @description Response ids, best first; those in one tier are tied. Where the form asks for the best few only, the others are left out. */
@@ -3350,7 +3481,25 @@ export interface operations {
     };
     getLeaderboard: {
         parameters: {
-            query?: never;
+            query?: {
+                /**
+                 * @description Boards of their own for each round, split or value of `key`.
+                 *
+                 *     * `round` - round
+                 *     * `split` - split
+                 *     * `metadata` - metadata
+                 */
+                by?: "round" | "split" | "metadata";
+                /** @description With by=metadata: a key of the prompts' metadata. */
+                key?: string;
+                /**
+                 * @description bradley_terry: a tie is half a win each. davidson: an outcome of its own.
+                 *
+                 *     * `bradley_terry` - bradley_terry
+                 *     * `davidson` - davidson
+                 */
+                method?: "bradley_terry" | "davidson";
+            };
             header?: never;
             path: {
                 slug: string;
@@ -3364,7 +3513,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Standing"][];
+                    "application/json": components["schemas"]["Leaderboard"];
                 };
             };
             /** @description A refusal. */

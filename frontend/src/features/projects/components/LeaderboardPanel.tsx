@@ -14,8 +14,9 @@ function scaleOf(rows: readonly LeaderboardRow[]): (value: number) => number {
 }
 
 export function LeaderboardPanel({ slug }: { slug: string }) {
-  const { data: rows } = useQuery(leaderboardQuery(slug));
-  if (!rows || rows.length === 0) return null;
+  const { data: board } = useQuery(leaderboardQuery(slug));
+  if (!board || board.standings.length === 0) return null;
+  const rows = board.standings;
   const at = scaleOf(rows);
   return (
     <Panel
@@ -23,10 +24,17 @@ export function LeaderboardPanel({ slug }: { slug: string }) {
       flush
       aside={<span className={ui.dim}>Bradley–Terry strength with bootstrap intervals</span>}
     >
+      {board.groups > 1 && (
+        <p className={ui.dim}>
+          These models are in {board.groups} groups that were never compared with each other. Strengths
+          compare models within a group only.
+        </p>
+      )}
       <TableScroll label="Leaderboard, table">
         <thead>
           <tr>
             <th>Model</th>
+            {board.groups > 1 && <th className={ui.number}>Group</th>}
             <th className={ui.number}>Strength</th>
             <th>Interval</th>
             <th className={ui.number}>Won</th>
@@ -38,6 +46,7 @@ export function LeaderboardPanel({ slug }: { slug: string }) {
           {rows.map((row) => (
             <tr key={row.model}>
               <td className={ui.mono}>{row.model}</td>
+              {board.groups > 1 && <td className={ui.number}>{row.group + 1}</td>}
               <td className={ui.number}>{metric(Number(row.strength.toFixed(2)))}</td>
               <td>
                 <div className={styles.interval} title={`${row.low.toFixed(2)} to ${row.high.toFixed(2)}`}>

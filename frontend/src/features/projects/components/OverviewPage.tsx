@@ -3,12 +3,13 @@ import { useMutation, useQuery, useQueryClient, useSuspenseQuery } from "@tansta
 import { Link, useParams } from "@tanstack/react-router";
 import { type ReactNode, useState } from "react";
 import type { Me, Progress, Project } from "@/api/types";
-import { count, duration, percent, plural } from "@/shared/format";
+import { count, plural } from "@/shared/format";
 import { Markdown } from "@/shared/markdown/Markdown";
 import { may, meQuery, projectQuery, tasksOf } from "@/shared/session";
-import { Badge, Bar, Notice, Page, Panel, ProblemNotice, Stats, TableScroll } from "@/shared/ui";
+import { Badge, Bar, Notice, Page, Panel, ProblemNotice, Stats } from "@/shared/ui";
 import ui from "@/shared/ui.module.css";
-import { progressQuery, qualityQuery, updateProject } from "../api/projects";
+import { progressQuery, updateProject } from "../api/projects";
+import { AnnotatorsPanel } from "./AnnotatorsPanel";
 import { LeaderboardPanel } from "./LeaderboardPanel";
 import styles from "./projects.module.css";
 
@@ -98,8 +99,6 @@ function Days({ days }: { days: Progress["per_day"] }) {
 
 function QualityPanels({ slug }: { slug: string }) {
   const progress = useQuery(progressQuery(slug));
-  const quality = useQuery(qualityQuery(slug));
-  const agreement = quality.data?.pairwise_agreement;
   return (
     <>
       {progress.isError && <ProblemNotice error={progress.error} />}
@@ -108,45 +107,7 @@ function QualityPanels({ slug }: { slug: string }) {
           <Days days={progress.data.per_day} />
         </Panel>
       )}
-      {progress.data && progress.data.annotators.length > 0 && (
-        <Panel
-          title="Annotators"
-          flush
-          aside={
-            agreement !== null &&
-            agreement !== undefined &&
-            quality.data && (
-              <span
-                className={ui.dim}
-                title="How often two people who saw the same pair preferred the same response"
-              >
-                agree on {percent(agreement)} of {plural(quality.data.n_pairs, "shared pair")}
-              </span>
-            )
-          }
-        >
-          <TableScroll label="Annotators, table">
-            <thead>
-              <tr>
-                <th>Annotator</th>
-                <th className={ui.number}>Rankings</th>
-                <th className={ui.number}>Median time</th>
-              </tr>
-            </thead>
-            <tbody>
-              {progress.data.annotators.map((annotator) => (
-                <tr key={annotator.username}>
-                  <td>{annotator.username}</td>
-                  <td className={ui.number}>{count(annotator.rankings)}</td>
-                  <td className={ui.number}>
-                    {annotator.median_seconds === null ? "–" : duration(annotator.median_seconds)}
-                  </td>
-                </tr>
-              ))}
-            </tbody>
-          </TableScroll>
-        </Panel>
-      )}
+      <AnnotatorsPanel slug={slug} />
       <LeaderboardPanel slug={slug} />
     </>
   );

@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+
+class Estimate(serializers.Serializer[Any]):
+    """A figure with its 95 % interval; null where there is nothing to estimate from."""
+
+    value = serializers.FloatField(allow_null=True)
+    low = serializers.FloatField(allow_null=True)
+    high = serializers.FloatField(allow_null=True)
+
+
+class RatingAgreement(serializers.Serializer[Any]):
+    scale = serializers.CharField()
+    alpha_ordinal = Estimate()
+    alpha_interval = Estimate()
+    n_units = serializers.IntegerField(help_text="Responses that two or more people rated.")
+    n_values = serializers.IntegerField()
+
+
+class AnnotatorQuality(serializers.Serializer[Any]):
+    username = serializers.CharField()
+    rankings = serializers.IntegerField()
+    median_seconds = serializers.FloatField(allow_null=True)
+    agreement = serializers.FloatField(
+        allow_null=True, help_text="Share of shared pairs on which others said the same."
+    )
+    n_pairs = serializers.IntegerField()
+    reliability = Estimate(
+        help_text="Chance that a verdict of theirs on two responses is right (Dawid–Skene), ties left out."
+    )
+    gold_accuracy = Estimate(help_text="Share of the pairs of known answers ordered alike.")
+    n_gold = serializers.IntegerField()
+    first_shown_wins = Estimate(help_text="Share of strict pairs won by the one shown first; ½: no bias.")
+    longer_wins = Estimate(help_text="Share of strict pairs won by the longer response.")
+    as_shown = serializers.FloatField(
+        allow_null=True, help_text="Share of rankings without ties that are the shown order."
+    )
+    as_shown_by_chance = serializers.FloatField(
+        allow_null=True, help_text="What as_shown would be for random orders."
+    )
+    untouched = serializers.FloatField(
+        allow_null=True, help_text="Share of rankings sent without a change of the shown order."
+    )
+    outlier_p = serializers.FloatField(
+        allow_null=True, help_text="Chance of agreeing so little with others while being like them."
+    )
+    outlier_p_adjusted = serializers.FloatField(
+        allow_null=True, help_text="The same adjusted for testing everybody (Holm)."
+    )
+
+
+class DayAgreement(serializers.Serializer[Any]):
+    date = serializers.DateField()
+    agreement = serializers.FloatField()
+    n_pairs = serializers.IntegerField()
+
+
+class Between(serializers.Serializer[Any]):
+    one = serializers.CharField()
+    other = serializers.CharField()
+    agreement = serializers.FloatField()
+    n_pairs = serializers.IntegerField()
+
+
+class Quality(serializers.Serializer[Any]):
+    pairwise_agreement = serializers.FloatField(allow_null=True)
+    n_pairs = serializers.IntegerField(help_text="Pairs of votes of two people on the same two responses.")
+    agreement = Estimate()
+    agreement_without_ties = serializers.FloatField(allow_null=True)
+    n_pairs_without_ties = serializers.IntegerField()
+    alpha_nominal = Estimate(help_text="Krippendorff's α of verdicts on pairs: worse, tied, better.")
+    alpha_ordinal = Estimate(help_text="The same, a tie being halfway between worse and better.")
+    n_shared_tasks = serializers.IntegerField(help_text="Tasks that two or more people ranked.")
+    tau_b = Estimate(help_text="Kendall's τ-b, the mean over two people's rankings of one task.")
+    kendall_w = Estimate(help_text="Kendall's W, the mean over tasks.")
+    ratings = RatingAgreement(many=True)
+    first_shown_wins = Estimate()
+    longer_wins = Estimate()
+    annotators = AnnotatorQuality(many=True)
+    per_day = DayAgreement(many=True)
+    between = Between(many=True, help_text="The annotators who share most with others, every two of them.")
+
+
+class Standing(serializers.Serializer[Any]):
+    model = serializers.CharField()
+    wins = serializers.IntegerField()
+    losses = serializers.IntegerField()
+    ties = serializers.IntegerField()
+    strength = serializers.FloatField(help_text="Log odds, centred on 0.")
+    low = serializers.FloatField()
+    high = serializers.FloatField()
+    group = serializers.IntegerField(
+        help_text="Models of unlike groups were never compared, not even by way of others:"
+        " their strengths say nothing of each other."
+    )
+    level = serializers.IntegerField(
+        help_text="Within a group, a model never lost to one of a worse level:"
+        " how far apart levels are is only bounded from below."
+    )
+
+
+class Cell(serializers.Serializer[Any]):
+    model = serializers.CharField()
+    against = serializers.CharField()
+    wins = serializers.IntegerField()
+    losses = serializers.IntegerField()
+    ties = serializers.IntegerField()
+
+
+class Slice(serializers.Serializer[Any]):
+    name = serializers.CharField(allow_blank=True)
+    comparisons = serializers.IntegerField()
+    standings = Standing(many=True)
+
+
+METHODS = ["bradley_terry", "davidson"]
+SLICES = ["round", "split", "metadata"]
+
+
+class Leaderboard(serializers.Serializer[Any]):
+    method = serializers.ChoiceField(choices=METHODS)
+    tie_parameter = serializers.FloatField(
+        allow_null=True, help_text="Davidson's ν: two equal models tie with chance ν/(2 + ν)."
+    )
+    comparisons = serializers.IntegerField()
+    standings = Standing(many=True)
+    matrix = Cell(many=True, help_text="Each two models that met, once.")
+    groups = serializers.IntegerField(help_text="More than 1: not all models can be compared.")
+    models_left_out = serializers.IntegerField(help_text="Models beyond the hundred compared most.")
+    slices = Slice(many=True)
+    slices_left_out = serializers.IntegerField()
+
+
+class LeaderboardQuery(serializers.Serializer[Any]):
+    method = serializers.ChoiceField(
+        choices=METHODS,
+        default="bradley_terry",
+        help_text="bradley_terry: a tie is half a win each. davidson: an outcome of its own.",
+    )
+    by = serializers.ChoiceField(
+        choices=SLICES,
+        required=False,
+        help_text="Boards of their own for each round, split or value of `key`.",
+    )
+    key = serializers.CharField(
+        required=False, max_length=200, help_text="With by=metadata: a key of the prompts' metadata."
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if attrs.get("by") == "metadata" and "key" not in attrs:
+            raise serializers.ValidationError({"key": "Name the key of the prompts' metadata to slice by."})
+        return attrs

@@ -1,0 +1,91 @@
+"""Many rows of the database as NumPy columns, read without a loop over rows.
+
+Postgres packs the rows of a group into one value, each column in its binary form one after the other, and
+NumPy reads that as a structured array. Rows of a cursor or of a COPY come one by one, at 5 µs and more each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from django.db import connection
+from django.db.models import Aggregate, BinaryField, Func, QuerySet, Value
+from numpy.typing import NDArray
+
+# The signature, flags and the length of an extension; at the end comes a field count of −1.
+_HEADER_BYTES = 19
+# How Postgres sends each type: big-endian, a UUID as 16 bytes, a timestamp as microseconds since 2000-01-01.
+UUID, BIGINT, TIMESTAMP, SMALLINT = (">u8", (2,)), (">i8",), (">i8",), (">i2",)
+EPOCH_2000_MICROSECONDS = 946_684_800_000_000
+
+
+class Sent(Func):
+    """An expression in binary form: Sent("id", function="uuid_send")."""
+
+    output_field = BinaryField()
+
+
+class Packed(Aggregate):
+    """The rows of a group: Packed(Sent(…), Sent(…), …), in no particular order."""
+
+    function = "string_agg"
+    template = "string_agg(%(expressions)s, ''::bytea)"
+    arg_joiner = " || "
+    output_field = BinaryField()
+    allow_distinct = False
+
+
+def packed_rows(query: QuerySet[Any, Any]) -> Iterator[tuple[list[int], bytes]]:
+    """The groups of a `values_list` query of whole numbers, by which it groups, and `Packed`: (numbers,
+    rows).
+
+    By COPY in binary format: a cursor would bring the bytes as text, two characters for each.
+    """
+    sql, params = query.query.sql_with_params()
+    # COPY takes no parameters: they are quoted into the text, as psycopg's client-side cursors do.
+    text = connection.ops.compose_sql(sql, params)  # type: ignore[attr-defined]  # only Postgres has it
+    with connection.cursor() as cursor, cursor.copy(f"COPY ({text}) TO STDOUT (FORMAT BINARY)") as copy:
+        wire = memoryview(b"".join(copy))
+    at = _HEADER_BYTES
+    while (n_fields := _number(wire[at : at + 2])) > 0:
+        at += 2
+        fields = []
+        for _ in range(n_fields):
+            length = _number(wire[at : at + 4])
+            fields.append(wire[at + 4 : at + 4 + length])
+            at += 4 + length
+        yield [_number(field) for field in fields[:-1]], bytes(fields[-1])
+
+
+def _number(field: memoryview) -> int:
+    return int.from_bytes(field, "big", signed=True)
+
+
+def all_rows(query: QuerySet[Any, Any], row: list[Any], *sent: Sent) -> NDArray[Any]:
+    """All rows of a query as one structured array of the dtype `row`, whose fields are `sent` in order.
+
+    Raises ValueError where another type made a row of another width. A null in a row would drop the row:
+    columns that can be null need a Coalesce.
+    """
+    everything = query.order_by().annotate(everything=Value(1)).values("everything")
+    wire = b"".join(
+        rows
+        for _, rows in packed_rows(everything.annotate(rows=Packed(*sent)).values_list("everything", "rows"))
+    )
+    if len(wire) % np.dtype(row).itemsize:
+        raise ValueError("A column is not of the type it was said to be.")
+    return np.frombuffer(wire, dtype=row)
+
+
+def keys_of(uuids: NDArray[Any]) -> NDArray[np.uint64]:
+    """(…, 2) halves of UUIDs → (…) one number each.
+
+    Two of a million UUIDs share a number with a chance of 3 in 10⁸ (the low half alone has 62 random bits);
+    comparing whole UUIDs costs five times as much.
+    """
+    halves = uuids.astype(np.uint64)
+    with np.errstate(over="ignore"):
+        mixed: NDArray[np.uint64] = halves[..., 0] * np.uint64(0x9E3779B97F4A7C15) + halves[..., 1]
+    return mixed

@@ -24,6 +24,7 @@ from annotation.models import (
 from annotation.services import allocation, exclusion, reports
 from annotation.services.allocation import LeaseLost
 from annotation.services.exclusion import Who, exclude_annotator, lift_exclusion
+from annotation.services.leaderboard import leaderboard
 from annotation.services.snapshots import freeze_snapshot
 from annotation.services.submission import submit_ranking
 from config.problems import Conflict, Problem
@@ -76,7 +77,7 @@ def test_what_it_would_change_is_said_before_and_is_what_changes(
     assert Comparison.objects.count() == 9
     assert Ranking.objects.counted().count() == 1
     assert reports.progress(project=project).rankings == 1
-    assert sum(standing.wins for standing in reports.leaderboard(project=project)) == 3
+    assert sum(standing.wins for standing in leaderboard(project=project).standings) == 3
     assert RankingTask.objects.filter(state="open", open_slots=1).count() == 3
     assert freeze_snapshot(project=project, name="after").rows == 1
     member = Membership.objects.get(project=project, user=alice)
@@ -89,16 +90,16 @@ def test_lifting_puts_everything_back_as_it_was(
 ) -> None:
     for _ in range(3):
         _answer(project, alice)
-    before = (_slots(), reports.progress(project=project), reports.leaderboard(project=project))
+    before = (_slots(), reports.progress(project=project), leaderboard(project=project))
     made = _exclude(project, alice)
     assert _slots() != before[0]
-    assert reports.leaderboard(project=project) == []
+    assert leaderboard(project=project).standings == []
     client = client_of(mona)
     lifted = client.post(f"/api/v1/exclusions/{made.pk}/lift")
     assert lifted.status_code == 200, lifted.content
     assert lifted.json()["tasks_with_more_overlap"] == 0
     assert lifted.json()["exclusion"]["lifted_by"] == "mona"
-    assert (_slots(), reports.progress(project=project), reports.leaderboard(project=project)) == before
+    assert (_slots(), reports.progress(project=project), leaderboard(project=project)) == before
     member = Membership.objects.get(project=project, user=alice)
     assert (member.state, member.paused_reason) == ("active", "")
     again = client.post(f"/api/v1/exclusions/{made.pk}/lift")

@@ -15,8 +15,11 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from annotation.models import ApiToken, Comparison, Project, Ranking, RankingTask
+from annotation.presets import PRESETS
+from annotation.services.projects import create_project, update_project
 from training.services import simulate
 from training.services.simulate import ApiClient, ApiError
+from training.services.simulated_answers import best_few, rating_of
 
 N_TASKS = 12
 
@@ -54,6 +57,36 @@ def test_they_rank_everything_there_is_with_the_overlap_asked_for(ranked_by_leng
     assert not ApiToken.objects.filter(revoked_at=None).exists()  # no key is left lying about
 
     assert simulated(ranked_by_length, annotators=3, judge="length")["rankings"] == 0  # nothing is left
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_they_answer_every_form(
+    test_database: None, add_tasks: Callable[..., list[RankingTask]], preset: str
+) -> None:
+    project = create_project(slug="any", preset=preset)
+    add_tasks(project, 4, k=PRESETS[preset].responses.min)
+    said = simulated(project, annotators=2, judge="length", noise=0.5)
+    assert (said["rankings"], said["refused"]) == (4, 0)
+
+
+def test_they_say_all_that_a_form_can_require(
+    test_database: None, add_tasks: Callable[..., list[RankingTask]]
+) -> None:
+    project = create_project(slug="any")
+    levels = [{"value": value, "label": str(value)} for value in (1, 2, 3)]
+    form = {
+        "top_k": {"at_least": 1, "at_most": 2},
+        "strength": {"levels": levels, "required": True},
+        "confidence": {"levels": levels, "required": True},
+        "comment": {"label": "Why?", "required": True},
+        "rewrite": {"label": "Better", "required": True},
+    }
+    update_project(project=project, changes={"form": form})
+    add_tasks(project, 3, k=5)
+    assert simulated(project, annotators=1, judge="length")["rankings"] == 3
+    for ranking in Ranking.objects.all():
+        assert sum(map(len, ranking.tiers)) == 2
+        assert all((ranking.strength or len(ranking.tiers) == 1, ranking.confidence, ranking.comment))
 
 
 def test_they_stop_at_the_limit(ranked_by_length: Project) -> None:
@@ -160,3 +193,13 @@ def test_a_server_that_stays_broken_is_given_up(flaky: Any, monkeypatch: pytest.
     with pytest.raises(ApiError, match="HTTP 500"):
         simulate.submit(ApiClient(url, "t"), {"id": "a"}, {})
     assert statuses == []
+
+
+def test_ratings_rise_with_the_points_and_keep_to_their_scale() -> None:
+    rated = [rating_of(points, 0, 4) for points in (-1e9, -1.0, 0.0, 1.0, 1e9)]
+    assert rated == [0, 1, 2, 3, 4]
+
+
+def test_the_best_few_are_cut_within_a_tie_too() -> None:
+    assert best_few([["a"], ["b", "c"], ["d"]], {"at_most": 2}) == [["a"], ["b"]]
+    assert best_few([["a"], ["b", "c"], ["d"]], None) == [["a"], ["b", "c"], ["d"]]

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from training.rlhf import world
 from training.rlhf.messages import Messages
+from training.services.simulated_answers import other_parts
 
 Judge = Callable[[Messages, str], float]
 
@@ -167,18 +168,21 @@ def submit(client: ApiClient, assignment: Mapping[str, Any], body: Mapping[str, 
 
 
 def answer(assignment: Mapping[str, Any], judge: Judge, noise: float, rng: random.Random) -> dict[str, Any]:
-    """The judge's ranking of what was shown; with probability `noise` a random order instead."""
+    """The judge's answer to what was shown, with all that the form requires; with probability `noise` a
+    random one instead."""
     started = time.monotonic()
     messages = assignment["task"]["prompt"]["messages"]
     responses = list(assignment["responses"])
     rng.shuffle(responses)  # so that equals, where ties aren't taken, stand in no order of the API's
+    points: dict[str, float] | None = None
     if rng.random() < noise:
         tiers = [[response["id"]] for response in responses]
     else:
         points = {response["id"]: judge(messages, response["text"]) for response in responses}
         tiers = tiers_by(points, ties=bool(assignment["form"]["ties"]))
     milliseconds = int((time.monotonic() - started) * 1000)
-    return {"token": assignment["token"], "tiers": tiers, "touched": True, "duration_ms": milliseconds}
+    said = other_parts(assignment, tiers, points, rng)
+    return {"token": assignment["token"], **said, "touched": True, "duration_ms": milliseconds}
 
 
 def tiers_by(points: Mapping[str, float], *, ties: bool) -> list[list[str]]:

@@ -281,6 +281,8 @@ def metadata_of(row: Row, known: frozenset[str]) -> dict[str, Any]:
         key: value for key, value in row.items() if key not in known and value is not None and value != ""
     }
     metadata = {**found, **object_of(row.get("metadata"), "metadata")}
+    if not metadata:
+        return metadata
     try:
         size = len(json.dumps(metadata, ensure_ascii=False, allow_nan=False).encode())
     except UnicodeEncodeError:
@@ -308,13 +310,17 @@ def check_no_nul(value: object, name: str) -> None:
 
 def json_of(text: str, name: str) -> Any:
     try:
-        return json.loads(text, parse_constant=refuse_constant)
+        return _decode(text)
     except (ValueError, RecursionError) as error:
         raise RowError(f"{name} is not valid JSON: {error}") from None
 
 
 def refuse_constant(text: str) -> Any:
     raise ValueError(f"{text} is no JSON number")
+
+
+# One decoder for all: json.loads builds a new one for each call with options.
+_decode = json.JSONDecoder(parse_constant=refuse_constant).decode
 
 
 def kind(value: object) -> str:

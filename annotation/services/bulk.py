@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from django.db import connection
 
 NOW = "now"
+NULL = "\\N"
+# Lines handed over at once: psycopg makes one network message of each piece.
+COPY_LINES = 200
 
 
 def insert_rows(
@@ -47,6 +50,70 @@ def insert_rows(
             ],
         )
         return [id for (id,) in cursor.fetchall()] if returning else []
+
+
+class Column(NamedTuple):
+    """A column to be copied: its values, each None or written by `write` as COPY's text format has it."""
+
+    values: Sequence[Any]
+    write: Callable[[Any], str] = str
+
+
+def copy_rows(table: str, *, columns: Mapping[str, Column], constants: Mapping[str, str]) -> None:
+    """COPY of new rows; `constants` are in every row. Nothing is looked up or left out: a row that breaks a
+    unique key fails the whole. Half the time of the INSERT above, in Postgres and here. Names come from the
+    code, never from data.
+    """
+    written = [
+        [NULL if value is None else column.write(value) for value in column.values]
+        for column in columns.values()
+    ]
+    fixed = "".join(f"\t{value}" for value in constants.values())
+    lines = [f"{line}{fixed}\n" for line in map("\t".join, zip(*written, strict=True))]
+    if not lines:
+        return
+    names = ", ".join([*columns, *constants])
+    # A cursor's copy is psycopg's own, past the place where Django makes its errors Django's.
+    with (
+        connection.cursor() as cursor,
+        connection.wrap_database_errors,
+        cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copy,
+    ):
+        for start in range(0, len(lines), COPY_LINES):
+            copy.write("".join(lines[start : start + COPY_LINES]))
+
+
+def as_text(value: str) -> str:
+    """Any text. Most holds none of the four characters that have a meaning here."""
+    if "\\" in value:
+        value = value.replace("\\", "\\\\")
+    if "\n" in value:
+        value = value.replace("\n", "\\n")
+    if "\t" in value:
+        value = value.replace("\t", "\\t")
+    return value.replace("\r", "\\r") if "\r" in value else value
+
+
+def as_json(value: Any) -> str:
+    """JSON escapes all control characters itself, so only its backslashes are left to be doubled."""
+    if not value and type(value) is dict:
+        return "{}"
+    text = _encode(value)
+    return text.replace("\\", "\\\\") if "\\" in text else text
+
+
+def as_bool(value: bool) -> str:
+    return "t" if value else "f"
+
+
+def as_array(value: Sequence[str]) -> str:
+    """An array of ids: no quoting needed."""
+    return f"{{{','.join(value)}}}"
+
+
+_encode = json.JSONEncoder(
+    ensure_ascii=False, separators=(",", ":"), default=lambda value: _plain(value)
+).encode
 
 
 def _plain(value: Any) -> Any:

@@ -10,12 +10,13 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connection
+from django.utils import timezone
 
 from annotation.formats.records import RankingRecord
-from annotation.ids import uuid7
+from annotation.ids import uuid7_texts
 from annotation.models import Project, Ranking
-from annotation.services.bulk import NOW, insert_rows
-from annotation.services.comparisons import RankedTask, insert_comparisons
+from annotation.services.bulk import Column, as_array, as_bool, as_json, as_text, copy_rows
+from annotation.services.comparisons import RankedTask, copy_comparisons
 
 _canonical = json.JSONEncoder(sort_keys=True).encode
 
@@ -24,9 +25,9 @@ class Ranked(NamedTuple):
     """A ranking and the task it is of; `item` is the caller's name for where it came from."""
 
     item: int
-    task_id: UUID
-    prompt_id: UUID
-    response_ids: tuple[UUID, ...]
+    task_id: str
+    prompt_id: str
+    response_ids: tuple[str, ...]
     ranking: RankingRecord
     task_is_new: bool
 
@@ -41,10 +42,10 @@ class NewRankings:
 
 
 class _Draft(NamedTuple):
-    id: UUID
+    id: str
     ranked: Ranked
     import_key: str
-    supersedes: UUID | None
+    supersedes: str | None
 
 
 def insert_rankings(*, project: Project, ranked: Sequence[Ranked]) -> NewRankings:
@@ -59,12 +60,13 @@ def insert_rankings(*, project: Project, ranked: Sequence[Ranked]) -> NewRanking
         if item.ranking.external_id not in own:
             by_key.setdefault(_import_key(item), item)
     standing = _standing(project, by_key)
+    ids = uuid7_texts(len(by_key))
     drafts: list[_Draft] = []
     again: set[int] = set()
-    for key, item in by_key.items():
+    for id, (key, item) in zip(ids, by_key.items(), strict=True):
         if key in standing.keys:
             continue
-        draft = _Draft(uuid7(), item, key, None)
+        draft = _Draft(id, item, key, None)
         if item.ranking.annotator:
             place = item.task_id, item.ranking.annotator
             former = standing.current.get(place)
@@ -75,7 +77,7 @@ def insert_rankings(*, project: Project, ranked: Sequence[Ranked]) -> NewRanking
         drafts.append(draft)
     if drafts:
         _insert(project, drafts)
-        insert_comparisons(
+        copy_comparisons(
             RankedTask(
                 draft.id,
                 project.pk,
@@ -110,7 +112,7 @@ class _Standing(NamedTuple):
     """What is there already of the tasks ranked: import keys, and each annotator's current ranking."""
 
     keys: set[str]
-    current: dict[tuple[UUID, str], UUID]
+    current: dict[tuple[str, str], str]
 
 
 def _standing(project: Project, by_key: Mapping[str, Ranked]) -> _Standing:
@@ -128,7 +130,7 @@ def _standing(project: Project, by_key: Mapping[str, Ranked]) -> _Standing:
         if not labelled:
             return _Standing(keys, {})
         cursor.execute(
-            "SELECT task_id, annotator_label, id FROM annotation_ranking ranking"
+            "SELECT task_id::text, annotator_label, id::text FROM annotation_ranking ranking"
             " WHERE task_id = ANY(%s) AND annotator_id IS NULL AND annotator_label <> '' AND NOT EXISTS ("
             " SELECT FROM annotation_ranking later WHERE later.supersedes_id = ranking.id)",
             [list(labelled)],
@@ -138,11 +140,11 @@ def _standing(project: Project, by_key: Mapping[str, Ranked]) -> _Standing:
 
 def _import_key(item: Ranked) -> str:
     """SHA-256 of all that the ranking says. Ids stand for texts: a project has each content once."""
-    ids = [str(id) for id in item.response_ids]
+    ids = item.response_ids
     ranking = item.ranking
     content: list[Any] = [
         ranking.external_id,
-        str(item.task_id),
+        item.task_id,
         [sorted(ids[index] for index in tier) for tier in ranking.tiers],
         ranking.annotator,
         ranking.strength,
@@ -163,46 +165,44 @@ def _import_key(item: Ranked) -> str:
     return hashlib.sha256(_canonical(content).encode()).hexdigest()
 
 
-def _tier_ids(item: Ranked) -> list[list[UUID]]:
+def _tier_ids(item: Ranked) -> list[list[str]]:
     """Tiers of response ids; within a tie in shown order, which here is the order of the file."""
     return [[item.response_ids[index] for index in sorted(tier)] for tier in item.ranking.tiers]
 
 
 def _insert(project: Project, drafts: Sequence[_Draft]) -> None:
     def by_id(draft: _Draft, values: Mapping[int, Any]) -> dict[str, Any]:
-        return {str(draft.ranked.response_ids[index]): value for index, value in values.items()}
+        return {draft.ranked.response_ids[index]: value for index, value in values.items()}
 
     rankings = [draft.ranked.ranking for draft in drafts]
-    insert_rows(
+    copy_rows(
         "annotation_ranking",
         constants={
-            "project_id": project.pk,
-            "source": Ranking.Source.IMPORT,
-            "kind": Ranking.Kind.ANNOTATION,
-            "touched": True,
-            "created_at": NOW,
+            "project_id": str(project.pk),
+            "source": Ranking.Source.IMPORT.value,
+            "kind": Ranking.Kind.ANNOTATION.value,
+            "touched": "t",
+            "created_at": timezone.now().isoformat(),
         },
         columns={
-            "id": ("uuid", [draft.id for draft in drafts]),
-            "task_id": ("uuid", [draft.ranked.task_id for draft in drafts]),
-            "annotator_label": ("text", [ranking.annotator for ranking in rankings]),
-            "shown_order": ("uuid[]", [draft.ranked.response_ids for draft in drafts]),
-            "tiers": ("jsonb", [_tier_ids(draft.ranked) for draft in drafts]),
-            "strength": ("smallint", [ranking.strength for ranking in rankings]),
-            "ratings": ("jsonb", [by_id(draft, draft.ranked.ranking.ratings) for draft in drafts]),
-            "flags": ("jsonb", [by_id(draft, draft.ranked.ranking.flags) for draft in drafts]),
-            "choices": ("jsonb", [ranking.choices for ranking in rankings]),
-            "confidence": ("smallint", [ranking.confidence for ranking in rankings]),
-            "not_rankable": ("boolean", [ranking.not_rankable for ranking in rankings]),
-            "all_bad": ("boolean", [ranking.all_bad for ranking in rankings]),
-            "comment": ("text", [ranking.comment for ranking in rankings]),
-            "rewrite": ("text", [ranking.rewrite for ranking in rankings]),
-            "duration_ms": ("bigint", [ranking.duration_ms for ranking in rankings]),
-            "metadata": ("jsonb", [ranking.metadata for ranking in rankings]),
-            "given_at": ("timestamptz", [ranking.given_at for ranking in rankings]),
-            "supersedes_id": ("uuid", [draft.supersedes for draft in drafts]),
-            "import_key": ("text", [draft.import_key for draft in drafts]),
+            "id": Column([draft.id for draft in drafts]),
+            "task_id": Column([draft.ranked.task_id for draft in drafts]),
+            "annotator_label": Column([ranking.annotator for ranking in rankings], as_text),
+            "shown_order": Column([draft.ranked.response_ids for draft in drafts], as_array),
+            "tiers": Column([_tier_ids(draft.ranked) for draft in drafts], as_json),
+            "strength": Column([ranking.strength for ranking in rankings]),
+            "ratings": Column([by_id(draft, draft.ranked.ranking.ratings) for draft in drafts], as_json),
+            "flags": Column([by_id(draft, draft.ranked.ranking.flags) for draft in drafts], as_json),
+            "choices": Column([ranking.choices for ranking in rankings], as_json),
+            "confidence": Column([ranking.confidence for ranking in rankings]),
+            "not_rankable": Column([ranking.not_rankable for ranking in rankings], as_bool),
+            "all_bad": Column([ranking.all_bad for ranking in rankings], as_bool),
+            "comment": Column([ranking.comment for ranking in rankings], as_text),
+            "rewrite": Column([ranking.rewrite for ranking in rankings], as_text),
+            "duration_ms": Column([ranking.duration_ms for ranking in rankings]),
+            "metadata": Column([ranking.metadata for ranking in rankings], as_json),
+            "given_at": Column([ranking.given_at for ranking in rankings]),
+            "supersedes_id": Column([draft.supersedes for draft in drafts]),
+            "import_key": Column([draft.import_key for draft in drafts]),
         },
-        skip_existing=False,
-        returning=False,
     )

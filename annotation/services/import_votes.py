@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
 
 from django.db import connection
 
@@ -19,9 +18,9 @@ from annotation.services.drafts import Prepared, TaskDraft, content_key
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    prompt_id: UUID
+    prompt_id: str
     prompt_hash: str
-    response_id: UUID
+    response_id: str
     response_hash: str
     model: str
     metadata: dict[str, Any]
@@ -48,8 +47,8 @@ class VotesLookup:
     def _read(self, project: Project, field: str, values: list[str]) -> None:
         with connection.cursor() as cursor:
             cursor.execute(
-                "SELECT (prompt.metadata -> %s)::text, prompt.id, prompt.content_hash,"
-                " response.id, response.content_hash, response.model_name, response.metadata::text"
+                "SELECT (prompt.metadata -> %s)::text, prompt.id::text, prompt.content_hash,"
+                " response.id::text, response.content_hash, response.model_name, response.metadata::text"
                 " FROM annotation_prompt prompt JOIN annotation_response response"
                 " ON response.prompt_id = prompt.id"
                 " WHERE prompt.project_id = %s AND prompt.metadata -> %s = ANY(%s::jsonb[])"

@@ -147,3 +147,5 @@ def _records(format: ImportFormat, rows: Iterator[NumberedRow]) -> Iterator[Numb
             yield NumberedRecords(row.line, format.parse(row.row))
         except RowError as error:
             yield NumberedRecords(row.line, (), str(error))
+        except RecursionError:
+            yield NumberedRecords(row.line, (), "a value is nested too deeply")

@@ -22,6 +22,7 @@ MAX_TEXT_CHARS = 200_000
 MAX_MESSAGES = 400
 MAX_METADATA_BYTES = 64 * 1024
 MAX_LABEL_CHARS = 200
+MAX_DEPTH = 50
 ROLES = ("system", "user", "assistant", "tool")
 
 
@@ -295,17 +296,20 @@ def metadata_of(row: Row, known: frozenset[str]) -> dict[str, Any]:
     return metadata
 
 
-def check_no_nul(value: object, name: str) -> None:
-    """RowError where a text inside `value` can't be stored (a NUL, or a lone surrogate)."""
+def check_no_nul(value: object, name: str, depth: int = 0) -> None:
+    """RowError where a text inside `value` can't be stored (a NUL, or a lone surrogate), or where it is
+    nested so deeply that writing it again would exhaust a stack."""
+    if depth > MAX_DEPTH:
+        raise RowError(f"{name[:40]}… is nested deeper than {MAX_DEPTH} levels")
     if isinstance(value, str):
         _check_storable(value, name)
     elif isinstance(value, Mapping):
         for key, inner in value.items():
             _check_storable(str(key), name)
-            check_no_nul(inner, f"{name}.{key}")
+            check_no_nul(inner, f"{name}.{key}", depth + 1)
     elif isinstance(value, (list, tuple)):
         for index, inner in enumerate(value):
-            check_no_nul(inner, f"{name}.{index}")
+            check_no_nul(inner, f"{name}.{index}", depth + 1)
 
 
 def json_of(text: str, name: str) -> Any:
@@ -359,7 +363,7 @@ def time_of(value: object) -> datetime | None:
     """A time as text (ISO 8601, with a space for the T too) or as seconds or milliseconds since 1970; None
     when it is neither. A time without a zone is taken as UTC."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        if value > LATEST_EPOCH:
+        if LATEST_EPOCH < value < LATEST_EPOCH * 1000:
             value = value / 1000
         if not EARLIEST_EPOCH < value < LATEST_EPOCH:
             return None

@@ -57,7 +57,7 @@ def parse(row: Row) -> Parsed:
             ResponseRecord(
                 text_of(item.get("response"), f"{where}.response"),
                 label_of(item.get("system"), f"{where}.system"),
-                metadata={"overall": overall} if overall else {},
+                metadata={"overall": plain_of(overall, f"{where}.overall")} if overall else {},
             )
         )
         reviews.append(_by_worker(list_of(item.get("reviews"), f"{where}.reviews"), f"{where}.reviews"))

@@ -306,9 +306,14 @@ def test_what_is_no_known_container_says_so(line: bytes) -> None:
         read(io.BytesIO(line))
 
 
-def test_a_json_array_says_how_to_make_lines_of_it() -> None:
-    with pytest.raises(FormatError, match="one object per line"):
-        read(io.BytesIO(json.dumps([NATIVE]).encode()))
+@pytest.mark.parametrize("indent", [None, 2])
+def test_one_json_array_is_read_row_by_row_like_lines(indent: int | None) -> None:
+    rows = [{**NATIVE, "prompt": f"Question {n}: “ü”" + "x" * 1000 * n} for n in range(200)]
+    _, expected = read(lines(*rows))
+    name, found = read(io.BytesIO(json.dumps(rows, indent=indent, ensure_ascii=False).encode()))
+    assert name == "rankloop"
+    assert [item.records for item in found] == [item.records for item in expected]
+    assert [item.line for item in found] == list(range(1, 201))
 
 
 @pytest.mark.parametrize("data", [b"", b"  \n\n", gzip.compress(b"", mtime=0)])

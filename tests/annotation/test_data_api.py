@@ -84,7 +84,7 @@ def test_a_real_gzip_file_is_imported_from_an_upload(
         (b"", "empty"),
         (b"\x1f\x8bnot gzip at all", "can't be unpacked"),
         (b"PAR1 broken", "can't be opened"),
-        (b"[]", "one object per line"),
+        (b"[]", "it has no rows"),
     ],
 )
 def test_a_file_that_can_not_be_read_is_a_problem(

@@ -36,6 +36,7 @@ class Action(StrEnum):
     WHO_AM_I = "see who is logged in"
     OWN_ACCOUNT = "change the own account"
     LIST_PROJECTS = "list projects"
+    LIST_FORMATS = "list formats"
     READ_PROJECT = "read the project"
     CHANGE_PROJECT = "change the project"
     MANAGE_MEMBERS = "manage its members"
@@ -81,6 +82,7 @@ RULES: dict[Action, Rule] = {
     Action.WHO_AM_I: Rule(Who.LOGGED_IN, scopes=frozenset(Scope)),
     Action.OWN_ACCOUNT: Rule(Who.LOGGED_IN),
     Action.LIST_PROJECTS: Rule(Who.LOGGED_IN, scopes=frozenset({Scope.READ})),
+    Action.LIST_FORMATS: Rule(Who.LOGGED_IN, scopes=frozenset({Scope.READ})),
     Action.READ_PROJECT: _roles(_EVERY_ROLE, Scope.READ),
     Action.CHANGE_PROJECT: _roles(_MANAGER, Scope.MANAGE),
     Action.MANAGE_MEMBERS: _roles(_MANAGER, Scope.MANAGE),

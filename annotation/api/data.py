@@ -21,6 +21,7 @@ from rest_framework.views import APIView
 
 from annotation.api import data_serializers as serializers
 from annotation.api.base import NewestFirst, ProjectView, allow_in, user_of
+from annotation.formats.catalog import EXPORT_FORMATS, IMPORT_FORMATS
 from annotation.models import DatasetSnapshot, Project
 from annotation.services import exports, imports, snapshots
 from config.problems import FieldProblem, Problem
@@ -51,6 +52,18 @@ class ImportsView(ProjectView):
         )
         status = HTTPStatus.OK if dry_run else HTTPStatus.CREATED
         return Response(serializers.ImportReport(report).data, status=status)
+
+
+class FormatsView(APIView):
+    @extend_schema(
+        operation_id="listFormats",
+        description="What files are taken in, and what snapshots can be exported to.",
+        responses=serializers.Formats,
+        tags=["data"],
+    )
+    def get(self, request: Request) -> Response:
+        every = {"imports": IMPORT_FORMATS.values(), "exports": EXPORT_FORMATS.values()}
+        return Response(serializers.Formats(every).data)
 
 
 class SnapshotsView(ProjectView):

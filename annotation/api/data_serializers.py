@@ -54,6 +54,35 @@ class ImportReport(serializers.Serializer[Any]):
     quirks = QuirkCount(many=True)
 
 
+class ImportFormat(serializers.Serializer[Any]):
+    name = serializers.CharField()
+    title = serializers.CharField()
+    reads = serializers.CharField()
+    loses = serializers.CharField()
+    example = serializers.CharField()
+
+
+class ExportOption(serializers.Serializer[Any]):
+    name = serializers.CharField(help_text="Goes into the export's address.")
+    meaning = serializers.CharField()
+
+
+class ExportFormat(serializers.Serializer[Any]):
+    name = serializers.CharField()
+    title = serializers.CharField()
+    use = serializers.CharField()
+    loses = serializers.CharField()
+    suffix = serializers.CharField(help_text="Of the file's name.")
+    loader = serializers.CharField(help_text="Of `datasets.load_dataset`; empty: it loads no such file.")
+    imports_as = serializers.CharField(help_text="The import format that takes it back; empty: none.")
+    options = ExportOption(many=True)
+
+
+class Formats(serializers.Serializer[Any]):
+    imports = ImportFormat(many=True)
+    exports = ExportFormat(many=True)
+
+
 class NewSnapshot(serializers.Serializer[Any]):
     name = serializers.CharField(max_length=MAX_NAME_CHARACTERS)
     selection = serializers.DictField(required=False, help_text=f"{', '.join(CONDITIONS)}.")

@@ -69,6 +69,7 @@ urlpatterns = [
     endpoint("webhook-deliveries/<uuid:id>/replay", webhooks.ReplayView, POST=Action.MANAGE_WEBHOOKS),
     endpoint(f"{PROJECT}audit/", audit.ProjectAuditView, GET=Action.READ_AUDIT),
     endpoint("audit/", audit.SiteAuditView, GET=Action.READ_SITE_AUDIT),
+    endpoint("formats/", data.FormatsView, GET=Action.LIST_FORMATS),
     endpoint("snapshots/<uuid:id>/export", data.ExportView, GET=Action.MANAGE_SNAPSHOTS),
     endpoint(f"{PROJECT}assignments/next", assignments.NextAssignmentView, POST=Action.RANK),
     endpoint(f"{ASSIGNMENT}draft", assignments.DraftView, PUT=Action.OWN_ASSIGNMENT),

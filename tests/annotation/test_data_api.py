@@ -223,3 +223,33 @@ def test_a_gzip_upload_of_csv_is_taken(project: Project, mona: User, client_of: 
         file.write(b"prompt,response_1,response_2\nQ,a,b\n")
     report = upload(client_of(mona), packed.getvalue(), "rows.csv.gz").json()
     assert (report["format"], report["tasks"]) == ("rankloop", 1)
+
+
+def test_formats_say_what_they_take_and_give(alice: User, client_of: ClientOf) -> None:
+    body = client_of(alice).get("/api/v1/formats/").json()
+    assert {"hh-rlhf", "rankloop"} <= {known["name"] for known in body["imports"]}
+    by_name = {known["name"]: known for known in body["exports"]}
+    assert [option["name"] for option in by_name["trl_unpaired"]["options"]] == ["scale", "threshold"]
+    assert all(known["loses"] and known["use"] for known in body["exports"])
+
+
+def test_an_export_is_refused_with_the_reason_and_its_options_are_taken(
+    project: Project, mona: User, client_of: ClientOf
+) -> None:
+    client = client_of(mona)
+    upload(client, ranked(1))
+    plain = freeze(client, license="cc0-1.0", notes="From the pilot.").json()
+    assert (plain["card"]["license"], plain["card"]["notes"]) == ("cc0-1.0", "From the pilot.")
+    assert list(plain["refused_exports"]) == ["trl_unpaired"]
+    refused = client.get(f"/api/v1/snapshots/{plain['id']}/export?format=trl_unpaired")
+    assert (refused.status_code, refused.json()["type"]) == (422, "export-refused")
+    rated = json.dumps({**RANKED, "prompt": "Rated", "ratings": {"0": {"help": 1}, "1": {"help": 5}}})
+    upload(client, rated.encode())
+    id = freeze(client, "v2").json()["id"]
+    at = f"/api/v1/snapshots/{id}/export?format=trl_unpaired"
+    data = body_of(client.get(f"{at}&threshold=4"))
+    assert [json.loads(line)["label"] for line in data.splitlines()] == [False, True]
+    for query, field in (("&threshold=x", "threshold"), ("&scale=wit", "scale"), ("&colour=red", "colour")):
+        wrong = client.get(at + query)
+        assert (wrong.status_code, wrong.json()["errors"][0]["field"]) == (422, field)
+    assert freeze(client, "v3", license="a\nb").json()["errors"][0]["field"] == "license"

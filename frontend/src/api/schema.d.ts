@@ -188,6 +188,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/formats/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description What files are taken in, and what snapshots can be exported to. */
+        get: operations["listFormats"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/loops/": {
         parameters: {
             query?: never;
@@ -1318,6 +1335,24 @@ export interface components {
             /** @description Frozen since their first ranking. They may hold some of theirs and stay as they are. */
             snapshots: number;
         };
+        ExportFormat: {
+            name: string;
+            title: string;
+            use: string;
+            loses: string;
+            /** @description Of the file's name. */
+            suffix: string;
+            /** @description Of `datasets.load_dataset`; empty: it loads no such file. */
+            loader: string;
+            /** @description The import format that takes it back; empty: none. */
+            imports_as: string;
+            options: components["schemas"]["ExportOption"][];
+        };
+        ExportOption: {
+            /** @description Goes into the export's address. */
+            name: string;
+            meaning: string;
+        };
         Form: {
             /** @description How many responses a task of this form shows. */
             responses: components["schemas"]["ResponseSpan"];
@@ -1374,6 +1409,17 @@ export interface components {
          * @enum {string}
          */
         FormatEnum: "arena-battles" | "argilla" | "hh-rlhf" | "label-studio" | "mt-bench-answers" | "mt-bench-votes" | "oasst-models" | "oasst-trees" | "pandalm" | "prompts" | "qa-feedback" | "ranked-outputs" | "rankloop" | "squality" | "trl-preference" | "tulu-eval";
+        Formats: {
+            imports: components["schemas"]["ImportFormat"][];
+            exports: components["schemas"]["ExportFormat"][];
+        };
+        ImportFormat: {
+            name: string;
+            title: string;
+            reads: string;
+            loses: string;
+            example: string;
+        };
         ImportReport: {
             format: string;
             /** @description Nothing was kept; the counts are those of an import. */
@@ -2901,6 +2947,34 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["LiftedExclusion"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listFormats: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Formats"];
                 };
             };
             /** @description A refusal. */

@@ -1,6 +1,6 @@
 import { queryOptions } from "@tanstack/react-query";
 import { api, unwrap } from "@/api/client";
-import type { ImportReport, Snapshot } from "@/api/types";
+import type { ExportFormat, ImportReport, Selection, Snapshot } from "@/api/types";
 
 export const snapshotsQuery = (slug: string) =>
   queryOptions({
@@ -9,10 +9,10 @@ export const snapshotsQuery = (slug: string) =>
       (await unwrap(api.GET("/api/v1/projects/{slug}/snapshots/", { params: { path: { slug } } }))).results,
   });
 
-export async function freezeSnapshot(slug: string, name: string): Promise<Snapshot> {
-  return unwrap(
-    api.POST("/api/v1/projects/{slug}/snapshots/", { params: { path: { slug } }, body: { name } }),
-  );
+export type NewSnapshot = { name: string; license: string; selection: Selection };
+
+export async function freezeSnapshot(slug: string, body: NewSnapshot): Promise<Snapshot> {
+  return unwrap(api.POST("/api/v1/projects/{slug}/snapshots/", { params: { path: { slug } }, body }));
 }
 
 export async function importFile(slug: string, file: File, dryRun: boolean): Promise<ImportReport> {
@@ -31,44 +31,12 @@ export async function importFile(slug: string, file: File, dryRun: boolean): Pro
   );
 }
 
-export type ExportFormat = {
-  name: string;
-  label: string;
-  use: string;
-  extension: string;
-  loader: "json" | "parquet";
-};
-
-export const EXPORT_FORMATS: readonly ExportFormat[] = [
-  {
-    name: "trl_preference",
-    label: "TRL preference, JSONL",
-    use: "Pairs chosen over rejected, for reward-model and DPO trainers.",
-    extension: "jsonl",
-    loader: "json",
-  },
-  {
-    name: "trl_preference_parquet",
-    label: "TRL preference, Parquet",
-    use: "The same pairs, smaller and faster to load.",
-    extension: "parquet",
-    loader: "parquet",
-  },
-  {
-    name: "ranking",
-    label: "Rankings, JSONL",
-    use: "Whole rankings with ties, strength, ratings and the order shown.",
-    extension: "jsonl",
-    loader: "json",
-  },
-  {
-    name: "parquet",
-    label: "Rankings, Parquet",
-    use: "The snapshot itself: what training reads, to the byte.",
-    extension: "parquet",
-    loader: "parquet",
-  },
-];
+/** Nothing of it changes while the server runs. */
+export const formatsQuery = queryOptions({
+  queryKey: ["formats"],
+  queryFn: async () => unwrap(api.GET("/api/v1/formats/")),
+  staleTime: Number.POSITIVE_INFINITY,
+});
 
 export function exportUrl(snapshot: Snapshot, format: ExportFormat): string {
   return `/api/v1/snapshots/${snapshot.id}/export?format=${format.name}`;
@@ -77,10 +45,11 @@ export function exportUrl(snapshot: Snapshot, format: ExportFormat): string {
 /** As the server names the download (annotation.services.exports.export_name), so that the line below finds the file. */
 export function fileName(snapshot: Snapshot, format: ExportFormat): string {
   const stem = `${snapshot.project}-${snapshot.name}-${format.name}`.replaceAll(/[^\w.-]+/g, "-");
-  return `${stem.replaceAll(/^[-.]+|[-.]+$/g, "")}.${format.extension}`;
+  return `${stem.replaceAll(/^[-.]+|[-.]+$/g, "")}${format.suffix}`;
 }
 
-/** What to type in Python to have the downloaded file as a dataset. */
-export function datasetsLine(snapshot: Snapshot, format: ExportFormat): string {
+/** What to type in Python to have the downloaded file as a dataset; null where it loads no such file. */
+export function datasetsLine(snapshot: Snapshot, format: ExportFormat): string | null {
+  if (!format.loader) return null;
   return `datasets.load_dataset("${format.loader}", data_files="${fileName(snapshot, format)}", split="train")`;
 }

@@ -1,58 +1,16 @@
-import { Button, TextInput } from "@mantine/core";
-import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { type FormEvent, useState } from "react";
-import { ApiProblem } from "@/api/problem";
-import type { Snapshot } from "@/api/types";
+import { Button } from "@mantine/core";
+import { useQuery } from "@tanstack/react-query";
+import type { ExportFormat, Snapshot } from "@/api/types";
 import { ago, count, plural } from "@/shared/format";
 import { Icon } from "@/shared/Icon";
 import { CopyLine, EmptyState, Loading, Panel, ProblemNotice } from "@/shared/ui";
 import ui from "@/shared/ui.module.css";
-import {
-  datasetsLine,
-  EXPORT_FORMATS,
-  exportUrl,
-  fileName,
-  freezeSnapshot,
-  snapshotsQuery,
-} from "../api/data";
+import { datasetsLine, exportUrl, fileName, formatsQuery, snapshotsQuery } from "../api/data";
 import styles from "./data.module.css";
-
-function FreezeForm({ slug, suggestion }: { slug: string; suggestion: string }) {
-  const queryClient = useQueryClient();
-  const [name, setName] = useState<string | null>(null);
-  const chosen = (name ?? suggestion).trim();
-  const freeze = useMutation({
-    mutationFn: () => freezeSnapshot(slug, chosen),
-    onSuccess: async () => {
-      setName(null);
-      await queryClient.invalidateQueries({ queryKey: snapshotsQuery(slug).queryKey });
-    },
-  });
-  const nameError = freeze.error instanceof ApiProblem ? freeze.error.byField().name : undefined;
-  return (
-    <form
-      className={styles.freeze}
-      onSubmit={(event: FormEvent) => {
-        event.preventDefault();
-        if (chosen) freeze.mutate();
-      }}
-    >
-      <TextInput
-        size="xs"
-        aria-label="Name of the snapshot"
-        value={name ?? suggestion}
-        error={nameError ?? false}
-        onChange={(event) => setName(event.currentTarget.value)}
-      />
-      <Button type="submit" size="xs" leftSection={<Icon name="lock" size={14} />} loading={freeze.isPending}>
-        Freeze snapshot
-      </Button>
-      {freeze.isError && !nameError && <ProblemNotice error={freeze.error} />}
-    </form>
-  );
-}
+import { FreezeForm } from "./FreezeForm";
 
 function SnapshotItem({ snapshot, open }: { snapshot: Snapshot; open: boolean }) {
+  const formats = useQuery(formatsQuery);
   return (
     <details className={styles.snapshot} open={open} data-testid="snapshot">
       <summary>
@@ -69,35 +27,50 @@ function SnapshotItem({ snapshot, open }: { snapshot: Snapshot; open: boolean })
         <p className={ui.dim}>
           SHA-256 <span className={ui.mono}>{snapshot.sha256}</span>
         </p>
+        {Object.keys(snapshot.selection).length > 0 && (
+          <p className={ui.dim}>
+            Selected <span className={ui.mono}>{JSON.stringify(snapshot.selection)}</span>
+          </p>
+        )}
+        {formats.isError && <ProblemNotice error={formats.error} />}
         <ul className={styles.formats}>
-          {EXPORT_FORMATS.map((format) => (
-            <li key={format.name}>
-              <div className={styles.format}>
-                <div>
-                  <b>{format.label}</b>
-                  <p className={ui.dim}>{format.use}</p>
-                </div>
-                <Button
-                  component="a"
-                  href={exportUrl(snapshot, format)}
-                  download={fileName(snapshot, format)}
-                  size="xs"
-                  variant="default"
-                  leftSection={<Icon name="download" size={14} />}
-                  aria-label={`Download ${snapshot.name} as ${format.label}`}
-                >
-                  Download
-                </Button>
-              </div>
-              <CopyLine
-                text={datasetsLine(snapshot, format)}
-                label={`Copy the line that loads ${format.label}`}
-              />
-            </li>
+          {formats.data?.exports.map((format) => (
+            <FormatItem key={format.name} snapshot={snapshot} format={format} />
           ))}
         </ul>
       </div>
     </details>
+  );
+}
+
+function FormatItem({ snapshot, format }: { snapshot: Snapshot; format: ExportFormat }) {
+  const refused = (snapshot.refused_exports as Record<string, string>)[format.name];
+  const line = datasetsLine(snapshot, format);
+  return (
+    <li>
+      <div className={styles.format}>
+        <div>
+          <b>{format.title}</b>
+          <p className={ui.dim}>{refused ?? format.use}</p>
+        </div>
+        {refused === undefined && (
+          <Button
+            component="a"
+            href={exportUrl(snapshot, format)}
+            download={fileName(snapshot, format)}
+            size="xs"
+            variant="default"
+            leftSection={<Icon name="download" size={14} />}
+            aria-label={`Download ${snapshot.name} as ${format.title}`}
+          >
+            Download
+          </Button>
+        )}
+      </div>
+      {line && refused === undefined && (
+        <CopyLine text={line} label={`Copy the line that loads ${format.title}`} />
+      )}
+    </li>
   );
 }
 
@@ -116,8 +89,8 @@ export function SnapshotsPanel({ slug }: { slug: string }) {
       {snapshots.isSuccess && all.length === 0 && (
         <EmptyState title="Nothing frozen yet">
           <p>
-            A snapshot is every current ranking at this moment, hashed and never changed again. Training reads
-            snapshots, so what you download is what a model learned from.
+            A snapshot is every ranking that counts at this moment, or those you choose, hashed and never
+            changed again. Training reads snapshots, so what you download is what a model learned from.
           </p>
         </EmptyState>
       )}

@@ -263,7 +263,7 @@ def _bounded_lines(stream: BinaryIO) -> Iterator[bytes | None]:
 
 def _parquet_rows(stream: BinaryIO) -> Iterator[NumberedRow]:
     try:
-        file = pq.ParquetFile(stream)
+        file = pq.ParquetFile(stream, pre_buffer=False)
     except (pa.ArrowException, OSError) as error:
         raise FormatError(f"The Parquet file can't be opened: {error}.") from error
     size = stream.seek(0, io.SEEK_END)

@@ -21,6 +21,9 @@ export type Selection = NonNullable<Schemas["NewSnapshotRequest"]["selection"]>;
 export type Message = Schemas["Message"];
 export type AnswerForm = Schemas["Form"];
 export type Assignment = Schemas["Assignment"];
+export type ReviewQueue = Schemas["ReviewQueue"];
+export type ReviewShown = Schemas["ReviewShown"];
+export type AnswerGiven = Schemas["AnswerGiven"];
 export type ShownResponse = Schemas["ResponseShown"];
 /** Every part of a submission is optional on the wire; the page always says each. */
 export type Answer = Required<Schemas["SubmissionRequest"]>;

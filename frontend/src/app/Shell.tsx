@@ -10,6 +10,7 @@ import styles from "./shell.module.css";
 const TABS = [
   { to: "/projects/$slug", label: "Overview", shown: () => true, exact: true },
   { to: "/projects/$slug/rank", label: "Rank", shown: may.rank },
+  { to: "/projects/$slug/review", label: "Review", shown: may.review },
   { to: "/projects/$slug/data", label: "Data", shown: may.manage },
   { to: "/projects/$slug/runs", label: "Runs", shown: may.watchRuns },
   { to: "/projects/$slug/models", label: "Models", shown: may.watchRuns },

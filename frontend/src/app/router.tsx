@@ -62,6 +62,11 @@ const rankRoute = createRoute({
   path: "/rank",
   component: lazyRouteComponent(() => import("@/features/desk/components/DeskPage"), "DeskPage"),
 });
+const reviewRoute = createRoute({
+  getParentRoute: () => projectRoute,
+  path: "/review",
+  component: lazyRouteComponent(() => import("@/features/review/components/ReviewPage"), "ReviewPage"),
+});
 const dataRoute = createRoute({
   getParentRoute: () => projectRoute,
   path: "/data",
@@ -108,6 +113,7 @@ export const router = createRouter({
       projectRoute.addChildren([
         overviewRoute,
         rankRoute,
+        reviewRoute,
         dataRoute,
         runsRoute,
         newRunRoute,

@@ -44,6 +44,8 @@ export const may = {
     me.is_admin || (project.role !== null && project.member_state !== "paused"),
   readQuality: (me: Me, project: Project) =>
     me.is_admin || isActive(project, "manager") || isActive(project, "reviewer"),
+  review: (me: Me, project: Project) =>
+    me.is_admin || isActive(project, "manager") || isActive(project, "reviewer"),
   manage: (me: Me, project: Project) => me.is_admin || isActive(project, "manager"),
   watchRuns: (me: Me, project: Project) => me.is_admin || isActive(project, "manager"),
   launchRuns: (me: Me) => me.is_admin,

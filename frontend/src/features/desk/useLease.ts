@@ -13,7 +13,10 @@ export function nextHeartbeatMs(expiresAt: string, now: number): number {
 }
 
 /** Renews the lease while the page is visible. Returns the refusal once the lease is lost. */
-export function useLease(assignment: Assignment): ApiProblem | null {
+export function useLease(
+  assignment: Pick<Assignment, "id" | "token" | "expires_at">,
+  renew: (id: string, token: string) => Promise<string> = renewLease,
+): ApiProblem | null {
   const { id, token, expires_at } = assignment;
   const [lost, setLost] = useState<ApiProblem | null>(null);
 
@@ -26,7 +29,7 @@ export function useLease(assignment: Assignment): ApiProblem | null {
       if (document.visibilityState !== "visible") return;
       let pause = LONGEST_PAUSE_MS / 4;
       try {
-        pause = nextHeartbeatMs(await renewLease(id, token), Date.now());
+        pause = nextHeartbeatMs(await renew(id, token), Date.now());
       } catch (error) {
         const problem = asProblem(error);
         if (!problem.transient) {
@@ -47,7 +50,7 @@ export function useLease(assignment: Assignment): ApiProblem | null {
       clearTimeout(timer);
       document.removeEventListener("visibilitychange", onVisible);
     };
-  }, [id, token, expires_at]);
+  }, [id, token, expires_at, renew]);
 
   return lost;
 }

@@ -1,0 +1,47 @@
+import { describe, expect, it } from "vitest";
+import type { AnswerGiven } from "@/api/types";
+import { formOf } from "@/features/desk/formFixture";
+import { orderInLetters, saidBeside } from "./answers";
+
+const letters = new Map([
+  ["x", "A"],
+  ["y", "B"],
+  ["z", "C"],
+]);
+const given = (changes: Partial<AnswerGiven> = {}): AnswerGiven => ({
+  id: "r",
+  by: "alice",
+  tiers: [["y"], ["x", "z"]],
+  strength: null,
+  ratings: {},
+  flags: {},
+  choices: {},
+  confidence: null,
+  not_rankable: false,
+  all_bad: false,
+  comment: "",
+  rewrite: null,
+  created_at: "2026-01-31T12:00:00Z",
+  ...changes,
+});
+
+describe("what an annotator said, for a reviewer", () => {
+  it("names the order in the desk's letters", () => {
+    expect(orderInLetters(given(), letters)).toBe("B > A = C");
+    expect(orderInLetters(given({ tiers: [["z"]] }), letters)).toBe("C > (A, B)");
+    expect(orderInLetters(given({ tiers: [], not_rankable: true }), letters)).toBe("Not rankable");
+    expect(orderInLetters(given({ tiers: [], all_bad: true }), letters)).toBe("All bad");
+    expect(orderInLetters(given({ all_bad: true }), letters)).toBe("B > A = C, all bad");
+  });
+
+  it("says the rest in the form's words, and as it stands where the form has none", () => {
+    const form = formOf({ flags: [{ name: "unsafe", label: "Unsafe" }] });
+    const answer = given({ strength: 2, flags: { x: ["unsafe"], y: ["odd"], z: [] } });
+    expect(saidBeside(answer, form, letters)).toEqual([
+      "The best is better by 2",
+      "A is flagged: Unsafe",
+      "B is flagged: odd",
+    ]);
+    expect(saidBeside(given(), form, letters)).toEqual([]);
+  });
+});

@@ -1,0 +1,48 @@
+import type { AnswerForm, AnswerGiven } from "@/api/types";
+
+/** The order in letters, as the desk names responses: `B > A = D`; what was left below a top-k ranking comes last, in brackets. */
+export function orderInLetters(answer: AnswerGiven, letters: ReadonlyMap<string, string>): string {
+  if (answer.not_rankable) return "Not rankable";
+  const words = answer.tiers.map((tier) => tier.map((id) => letters.get(id) ?? "?").join(" = "));
+  const ranked = new Set(answer.tiers.flat());
+  const rest = [...letters].filter(([id]) => !ranked.has(id)).map(([, letter]) => letter);
+  if (ranked.size > 0 && rest.length > 0) words.push(`(${rest.join(", ")})`);
+  const order = words.join(" > ");
+  if (!answer.all_bad) return order;
+  return order ? `${order}, all bad` : "All bad";
+}
+
+/** What was said beside the order, a line each, in the form's words where it still has them. */
+export function saidBeside(
+  answer: AnswerGiven,
+  form: AnswerForm,
+  letters: ReadonlyMap<string, string>,
+): string[] {
+  const lines: string[] = [];
+  if (answer.strength !== null) {
+    const level = form.strength?.levels.find(({ value }) => value === answer.strength);
+    lines.push(`The best is ${level?.label.toLowerCase() ?? `better by ${answer.strength}`}`);
+  }
+  if (answer.confidence !== null) {
+    const level = form.confidence?.levels.find(({ value }) => value === answer.confidence);
+    lines.push(`Confidence: ${level?.label ?? answer.confidence}`);
+  }
+  for (const [name, choice] of Object.entries(answer.choices)) {
+    const question = form.questions.find((one) => one.name === name);
+    const chosen = question?.choices.find((one) => one.name === choice);
+    lines.push(`${question?.label ?? name}: ${chosen?.label ?? String(choice)}`);
+  }
+  for (const [id, given] of Object.entries(answer.ratings)) {
+    const words = Object.entries(given as Record<string, number>).map(
+      ([name, value]) => `${form.ratings.find((one) => one.name === name)?.label ?? name} ${value}`,
+    );
+    if (words.length) lines.push(`${letters.get(id) ?? "?"}: ${words.join(", ")}`);
+  }
+  for (const [id, flags] of Object.entries(answer.flags)) {
+    const words = (flags as string[]).map(
+      (name) => form.flags.find((one) => one.name === name)?.label ?? name,
+    );
+    if (words.length) lines.push(`${letters.get(id) ?? "?"} is flagged: ${words.join(", ")}`);
+  }
+  return lines;
+}

@@ -1,0 +1,205 @@
+import { Button } from "@mantine/core";
+import { useMutation } from "@tanstack/react-query";
+import { type ReactNode, useMemo, useReducer, useState } from "react";
+import type { Project, ReviewShown } from "@/api/types";
+import { missing, toAnswer, toDraft } from "@/features/desk/answer";
+import { ResponseFields, TaskFields } from "@/features/desk/components/AnswerFields";
+import desk from "@/features/desk/components/desk.module.css";
+import { PairCards } from "@/features/desk/components/PairCards";
+import { PairScale } from "@/features/desk/components/PairScale";
+import { Responses } from "@/features/desk/components/Responses";
+import { Standings } from "@/features/desk/components/Standings";
+import { deskReducer, openDesk } from "@/features/desk/deskState";
+import { letterOf } from "@/features/desk/ranking/announce";
+import { isPairForm, positionOf, sidesOf } from "@/features/desk/ranking/sides";
+import { useActiveTime } from "@/features/desk/useActiveTime";
+import { useLease } from "@/features/desk/useLease";
+import { Conversation } from "@/shared/Conversation";
+import { Notice, ProblemNotice, useDocumentTitle } from "@/shared/ui";
+import { orderInLetters, saidBeside } from "../answers";
+import { decideReview, releaseReview, renewReview } from "../api/reviews";
+import styles from "./review.module.css";
+
+const EXCERPT_CHARS = 140;
+
+type Props = {
+  project: Project;
+  shown: ReviewShown;
+  onDone: () => void;
+  onLeave: () => void;
+};
+
+/** One disputed task: what annotators said side by side, and the reviewer's own ranking by the desk's rules. */
+export function ReviewDesk({ project, shown, onDone, onLeave }: Props) {
+  useDocumentTitle("Review");
+  const { assignment, answers, decision } = shown;
+  const { form, task } = assignment;
+  const [{ ranking, fields, shownOrder, spoken }, dispatch] = useReducer(deskReducer, null, () =>
+    openDesk(assignment, decision ? { ...decision, touched: true } : null),
+  );
+  const [gapsShown, setGapsShown] = useState(false);
+  const activeMs = useActiveTime(0);
+  const lost = useLease({ ...assignment, id: task.id }, renewReview);
+
+  const letters = useMemo(
+    () => new Map(shownOrder.map((id) => [id, letterOf(shownOrder, id)])),
+    [shownOrder],
+  );
+  const excerpts = useMemo(
+    () => new Map(assignment.responses.map(({ id, text }) => [id, text.slice(0, EXCERPT_CHARS)])),
+    [assignment.responses],
+  );
+  const decide = useMutation({
+    mutationFn: () =>
+      decideReview(
+        task.id,
+        toAnswer(toDraft(ranking, fields, activeMs()), assignment.token, form, shownOrder),
+      ),
+    onSuccess: onDone,
+  });
+  const leave = useMutation({
+    mutationFn: () => releaseReview(task.id, assignment.token),
+    onSettled: onLeave,
+  });
+
+  const pair = isPairForm(form);
+  const sides = useMemo(() => sidesOf(form), [form]);
+  const position = fields.not_rankable ? -1 : positionOf(sides, shownOrder, ranking.tiers, fields);
+  const gaps = missing(form, fields, ranking, letters);
+  const blocking = gaps.some(({ required }) => required);
+  const top = position < 0 && pair ? undefined : ranking.tiers[0];
+  const best = assignment.responses.find(({ id }) => top?.length === 1 && top[0] === id)?.text ?? null;
+
+  const questionsAbout = (id: string): ReactNode =>
+    form.ratings.length + form.flags.length > 0 && (
+      <ResponseFields
+        responseId={id}
+        letter={letters.get(id) ?? ""}
+        form={form}
+        fields={fields}
+        dispatch={dispatch}
+      />
+    );
+
+  function tryDecide() {
+    if (blocking || (gaps.length > 0 && !gapsShown)) return setGapsShown(true);
+    decide.mutate();
+  }
+
+  return (
+    <main id="main" className={pair ? `${desk.desk} ${desk.pair}` : desk.desk}>
+      <section className={desk.prompt} aria-label="Conversation and answers">
+        <div className={desk.paneHead}>
+          <h2>Conversation</h2>
+        </div>
+        <Conversation messages={task.prompt.messages} raw={false} />
+        <h2 className={styles.head}>What {answers.length} people said</h2>
+        <ul className={styles.answers}>
+          {answers.map((answer) => (
+            <li key={answer.id} className={styles.answer}>
+              <strong>{answer.by || "(not named)"}</strong>
+              <span className={styles.order}>{orderInLetters(answer, letters)}</span>
+              {saidBeside(answer, form, letters).map((line) => (
+                <span key={line} className={styles.beside}>
+                  {line}
+                </span>
+              ))}
+              {answer.comment && <q className={styles.comment}>{answer.comment}</q>}
+              {answer.rewrite && <p className={styles.comment}>Rewrite: {answer.rewrite}</p>}
+            </li>
+          ))}
+        </ul>
+        {decision && (
+          <p className={styles.beside}>
+            {decision.by} decided: {orderInLetters(decision, letters)}. A new decision takes its place.
+          </p>
+        )}
+      </section>
+
+      <section className={desk.responses} aria-label="Responses">
+        <h2 className="visually-hidden">{pair ? "Two responses" : "Responses, best first"}</h2>
+        {pair ? (
+          <>
+            <PairCards
+              responses={assignment.responses}
+              tiers={position < 0 ? [] : ranking.tiers}
+              focus={ranking.focus}
+              letters={letters}
+              raw={false}
+              dispatch={dispatch}
+            >
+              {questionsAbout}
+            </PairCards>
+            <PairScale
+              sides={sides}
+              position={position}
+              required={!fields.not_rankable}
+              dispatch={dispatch}
+            />
+          </>
+        ) : (
+          <Responses
+            responses={assignment.responses}
+            ranking={ranking}
+            letters={letters}
+            excerpts={excerpts}
+            raw={false}
+            dispatch={dispatch}
+          >
+            {questionsAbout}
+          </Responses>
+        )}
+      </section>
+
+      <aside className={desk.verdict} aria-label="Your decision">
+        <div className={desk.paneHead}>
+          <h2>Your decision</h2>
+        </div>
+        {!pair && (
+          <div className={desk.standings}>
+            <Standings ranking={ranking} shownOrder={shownOrder} texts={excerpts} dispatch={dispatch} />
+          </div>
+        )}
+        <TaskFields form={form} fields={fields} best={best} dispatch={dispatch} />
+        {gapsShown && gaps.length > 0 && (
+          <Notice tone="warn" title="Not answered yet">
+            <ul>
+              {gaps.map(({ field, text }) => (
+                <li key={field}>{text}</li>
+              ))}
+            </ul>
+            {!blocking && <p>Answer, or decide again to leave {gaps.length === 1 ? "it" : "them"} out.</p>}
+          </Notice>
+        )}
+        {lost && (
+          <Notice tone="warn" title="This task is no longer yours">
+            <p>{lost.detail || lost.title}</p>
+          </Notice>
+        )}
+        {decide.error && <ProblemNotice error={decide.error} />}
+        <div className={desk.submitRow}>
+          <Button
+            className={desk.submit ?? ""}
+            loading={decide.isPending}
+            disabled={lost !== null}
+            onClick={tryDecide}
+          >
+            Decide
+          </Button>
+          <Button variant="default" loading={leave.isPending} onClick={() => leave.mutate()}>
+            Leave it
+          </Button>
+        </div>
+        {project.guidelines && (
+          <details>
+            <summary>Guidelines</summary>
+            <p className={styles.guidelines}>{project.guidelines}</p>
+          </details>
+        )}
+      </aside>
+      <div aria-live="polite" aria-atomic="true" className="visually-hidden">
+        <span key={spoken.turn}>{spoken.text}</span>
+      </div>
+    </main>
+  );
+}

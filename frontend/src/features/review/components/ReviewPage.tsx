@@ -1,0 +1,137 @@
+import { Button } from "@mantine/core";
+import { useMutation, useQuery, useQueryClient, useSuspenseQuery } from "@tanstack/react-query";
+import { useParams } from "@tanstack/react-router";
+import { useState } from "react";
+import type { ReviewShown } from "@/api/types";
+import { plural } from "@/shared/format";
+import { projectQuery } from "@/shared/session";
+import { EmptyState, Loading, Page, Panel, ProblemNotice } from "@/shared/ui";
+import ui from "@/shared/ui.module.css";
+import { openNextReview, openReview, reviewsQuery } from "../api/reviews";
+import { ReviewDesk } from "./ReviewDesk";
+
+const percent = (share: number) => `${Math.round(share * 100)} %`;
+
+/** The queue, or the task that was opened from it. */
+export function ReviewPage() {
+  const { slug } = useParams({ from: "/shell/projects/$slug/review" });
+  const { data: project } = useSuspenseQuery(projectQuery(slug));
+  const queryClient = useQueryClient();
+  const queue = useQuery(reviewsQuery(slug));
+  const [shown, setShown] = useState<ReviewShown | null>(null);
+  const open = useMutation({
+    mutationFn: (task: string | null) => (task === null ? openNextReview(slug) : openReview(task)),
+    onSuccess: setShown,
+    onSettled: () => queryClient.invalidateQueries({ queryKey: reviewsQuery(slug).queryKey }),
+  });
+
+  if (shown) {
+    return (
+      <ReviewDesk
+        key={shown.assignment.token}
+        project={project}
+        shown={shown}
+        onDone={() => {
+          setShown(null);
+          open.mutate(null);
+        }}
+        onLeave={() => {
+          setShown(null);
+          void queryClient.invalidateQueries({ queryKey: reviewsQuery(slug).queryKey });
+        }}
+      />
+    );
+  }
+
+  const below = percent(project.review_below);
+  return (
+    <Page
+      title="Review"
+      lead={`Tasks on which annotators agree by less than ${below}, lowest first. Your decision stands above theirs.`}
+      actions={
+        <Button loading={open.isPending} disabled={!queue.data?.n_waiting} onClick={() => open.mutate(null)}>
+          Review the next one
+        </Button>
+      }
+    >
+      {open.error && <ProblemNotice error={open.error} />}
+      {queue.isPending && <Loading label="Looking for disagreement" />}
+      {queue.error && <ProblemNotice error={queue.error} />}
+      {queue.data?.n_waiting === 0 && (
+        <EmptyState title="Nothing waits for a decision">
+          <p>A task comes here when two or more people ranked it and agree by less than {below}.</p>
+        </EmptyState>
+      )}
+      {queue.data && queue.data.n_waiting > 0 && (
+        <Panel title={`${plural(queue.data.n_waiting, "task")} to decide`} flush>
+          <div className={ui.tableWrap}>
+            <table className={ui.table}>
+              <thead>
+                <tr>
+                  <th>Prompt</th>
+                  <th>Agreement</th>
+                  <th>Rankings</th>
+                  <th>Open at</th>
+                  <th />
+                </tr>
+              </thead>
+              <tbody>
+                {queue.data.waiting.map((row) => (
+                  <tr key={row.task}>
+                    <td>{row.excerpt}</td>
+                    <td className={ui.number}>{percent(row.agreement)}</td>
+                    <td className={ui.number}>{row.rankings}</td>
+                    <td>{row.held_by ?? ""}</td>
+                    <td>
+                      <Button
+                        size="compact-xs"
+                        variant="default"
+                        disabled={open.isPending}
+                        onClick={() => open.mutate(row.task)}
+                      >
+                        Open
+                      </Button>
+                    </td>
+                  </tr>
+                ))}
+              </tbody>
+            </table>
+          </div>
+        </Panel>
+      )}
+      {queue.data && queue.data.n_decided > 0 && (
+        <Panel title={`${plural(queue.data.n_decided, "decision")}`} flush>
+          <div className={ui.tableWrap}>
+            <table className={ui.table}>
+              <thead>
+                <tr>
+                  <th>Prompt</th>
+                  <th>Decided by</th>
+                  <th />
+                </tr>
+              </thead>
+              <tbody>
+                {queue.data.decided.map((row) => (
+                  <tr key={row.task}>
+                    <td>{row.excerpt}</td>
+                    <td>{row.decided_by}</td>
+                    <td>
+                      <Button
+                        size="compact-xs"
+                        variant="subtle"
+                        disabled={open.isPending}
+                        onClick={() => open.mutate(row.task)}
+                      >
+                        Decide anew
+                      </Button>
+                    </td>
+                  </tr>
+                ))}
+              </tbody>
+            </table>
+          </div>
+        </Panel>
+      )}
+    </Page>
+  );
+}

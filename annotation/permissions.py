@@ -34,7 +34,8 @@ class Action(StrEnum):
 
     LOG_IN = "log in"
     WHO_AM_I = "see who is logged in"
-    OWN_ACCOUNT = "change the own account"
+    OWN_ACCOUNT = "see or change the own account"
+    OWN_TOKEN = "revoke the token"
     LIST_PROJECTS = "list projects"
     LIST_FORMATS = "list formats"
     READ_PROJECT = "read the project"
@@ -81,6 +82,7 @@ RULES: dict[Action, Rule] = {
     Action.LOG_IN: Rule(Who.ANYONE),
     Action.WHO_AM_I: Rule(Who.LOGGED_IN, scopes=frozenset(Scope)),
     Action.OWN_ACCOUNT: Rule(Who.LOGGED_IN),
+    Action.OWN_TOKEN: Rule(Who.OWNER),
     Action.LIST_PROJECTS: Rule(Who.LOGGED_IN, scopes=frozenset({Scope.READ})),
     Action.LIST_FORMATS: Rule(Who.LOGGED_IN, scopes=frozenset({Scope.READ})),
     Action.READ_PROJECT: _roles(_EVERY_ROLE, Scope.READ),

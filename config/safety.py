@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from urllib.parse import urlsplit
 
+from config.oidc import OidcProvider, unsafe_providers
+
 _SHORTEST_SECRET_CHARACTERS = 40
 _FEWEST_DIFFERENT_CHARACTERS = 10
 _EXAMPLE_WORDS = ("change", "secret-key", "insecure", "example", "password")
@@ -17,6 +19,7 @@ def unsafe(
     csrf_trusted_origins: Sequence[str],
     database_url: str,
     broker_url: str,
+    oidc_providers: Sequence[OidcProvider] = (),
 ) -> Iterator[str]:
     """Each unsafe value with its variable's name and what to do."""
     if not secret_key:
@@ -40,3 +43,4 @@ def unsafe(
         yield "DATABASE_URL is missing: production needs a Postgres that is backed up, not the embedded one."
     if not broker_url:
         yield "BROKER_URL is missing: production needs a Valkey that the web and worker machines share."
+    yield from unsafe_providers(oidc_providers)

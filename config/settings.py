@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from config.env import BadEnvironment, env_list, env_networks, env_secret, env_str
+from config.oidc import providers_of_environment
 from config.safety import unsafe
 from embedded.stack import addresses, default_state
 
@@ -28,7 +29,9 @@ FRONTEND = BASE_DIR / "frontend" / "dist"
 
 SECRET_KEY = env_secret("SECRET_KEY")
 ALLOWED_HOSTS = env_list("ALLOWED_HOSTS")
+SECRET_KEY_FALLBACKS = env_list("SECRET_KEY_FALLBACKS")
 CSRF_TRUSTED_ORIGINS = env_list("CSRF_TRUSTED_ORIGINS")
+OIDC_PROVIDERS = providers_of_environment()
 DATABASE_URL = env_secret("DATABASE_URL")
 BROKER_URL = env_secret("BROKER_URL")
 if PRODUCTION:
@@ -39,6 +42,7 @@ if PRODUCTION:
             csrf_trusted_origins=CSRF_TRUSTED_ORIGINS,
             database_url=DATABASE_URL,
             broker_url=BROKER_URL,
+            oidc_providers=OIDC_PROVIDERS,
         )
     ):
         raise BadEnvironment("RANKLOOP_ENV=production refuses to start:\n- " + "\n- ".join(reasons))
@@ -76,6 +80,11 @@ INSTALLED_APPS = [
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
     "rest_framework",
     "drf_spectacular",
 ]
@@ -88,6 +97,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
     "annotation.acting.RequestActor",
 ]
 ROOT_URLCONF = "config.urls"
@@ -101,6 +111,18 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
+
+# Logging in (annotation/login): allauth's machinery under our own API, so none of its pages or mails.
+HEADLESS_ONLY = True
+ACCOUNT_ADAPTER = "annotation.login.adapters.AccountAdapter"
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_LOGIN_METHODS = {"username"}
+ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*"]
+MFA_ADAPTER = "annotation.login.adapters.MFAAdapter"
+MFA_TOTP_ISSUER = "Rankloop"
+MFA_TOTP_TOLERANCE = 1
+SOCIALACCOUNT_ADAPTER = "annotation.login.adapters.SocialAccountAdapter"
+SOCIALACCOUNT_PROVIDERS = {"openid_connect": {"APPS": [each.for_allauth() for each in OIDC_PROVIDERS]}}
 
 # In the database: the login throttle counts there, and its count must hold for all web processes together.
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "rankloop_cache"}}

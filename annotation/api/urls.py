@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from annotation.api import (
+    account,
     assignments,
     audit,
     auth,
@@ -22,8 +23,21 @@ ASSIGNMENT = "assignments/<uuid:id>/"
 
 urlpatterns = [
     endpoint("auth/login", auth.LoginView, POST=Action.LOG_IN),
+    endpoint("auth/login/code", auth.LoginCodeView, POST=Action.LOG_IN),
+    endpoint("auth/providers", auth.ProvidersView, GET=Action.LOG_IN),
+    endpoint("auth/oidc/begin", auth.OidcBeginView, POST=Action.LOG_IN),
+    endpoint("auth/oidc/<slug:provider>/callback", auth.OidcCallbackView, GET=Action.LOG_IN),
     endpoint("auth/logout", auth.LogoutView, POST=Action.OWN_ACCOUNT),
+    endpoint("auth/logout/everywhere", auth.LogoutEverywhereView, POST=Action.OWN_ACCOUNT),
     endpoint("auth/me", auth.MeView, GET=Action.WHO_AM_I),
+    endpoint("account/", account.AccountView, GET=Action.OWN_ACCOUNT),
+    endpoint("account/password", account.PasswordView, POST=Action.OWN_ACCOUNT),
+    endpoint("account/second-factor", account.SecondFactorView, POST=Action.OWN_ACCOUNT),
+    endpoint("account/second-factor/confirm", account.ConfirmSecondFactorView, POST=Action.OWN_ACCOUNT),
+    endpoint("account/second-factor/disable", account.DisableSecondFactorView, POST=Action.OWN_ACCOUNT),
+    endpoint("account/recovery-codes", account.RecoveryCodesView, POST=Action.OWN_ACCOUNT),
+    endpoint("account/tokens/", account.TokensView, GET=Action.OWN_ACCOUNT, POST=Action.OWN_ACCOUNT),
+    endpoint("account/tokens/<uuid:id>", account.TokenView, DELETE=Action.OWN_TOKEN),
     endpoint("projects/", projects.ProjectsView, GET=Action.LIST_PROJECTS, POST=Action.CREATE_PROJECT),
     endpoint(PROJECT, projects.ProjectDetailView, GET=Action.READ_PROJECT, PATCH=Action.CHANGE_PROJECT),
     endpoint(

@@ -6,12 +6,21 @@ from django.contrib.auth.models import AbstractUser
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
+from django.utils.crypto import salted_hmac
 
 from annotation.ids import uuid7
 
 
 class User(AbstractUser):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    session_epoch = models.PositiveIntegerField(
+        default=0, help_text="Counted up to end every session: each is signed with the number of its day."
+    )
+
+    def _get_session_auth_hash(self, secret: str | None = None) -> str:
+        key_salt = "annotation.models.User.get_session_auth_hash"
+        value = f"{self.session_epoch}:{self.password}"
+        return salted_hmac(key_salt, value, secret=secret, algorithm="sha256").hexdigest()
 
     @property
     def is_admin(self) -> bool:

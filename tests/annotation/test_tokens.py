@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 from rest_framework.test import APIClient
 
@@ -10,6 +12,7 @@ from annotation.models import ApiToken, Project, User
 from annotation.services.tokens import create_token, revoke_token
 
 ME = "/api/v1/auth/me"
+ClientOf = Callable[[User | None], APIClient]
 
 
 def _with(credentials: str) -> APIClient:
@@ -62,3 +65,78 @@ def test_its_use_is_noted_once_a_minute(alice: User) -> None:
     noted = ApiToken.objects.get().last_used_at
     assert noted is not None
     assert noted >= first
+
+
+TOKENS = "/api/v1/account/tokens/"
+
+
+def test_a_token_is_made_shown_once_listed_and_revoked(alice: User, client_of: ClientOf) -> None:
+    page = client_of(alice)
+    end = timezone.now() + timedelta(days=7)
+    made = page.post(TOKENS, {"name": "cron", "scopes": ["read", "annotate"], "expires_at": end.isoformat()})
+    assert made.status_code == 201
+    text = made.json()["token"]
+    (listed,) = page.get(TOKENS).json()["results"]
+    assert text.startswith(listed["prefix"])
+    assert (listed["name"], listed["scopes"], listed["revoked_at"]) == ("cron", ["annotate", "read"], None)
+    assert text not in page.get(TOKENS).content.decode()
+    assert _with(f"Bearer {text}").get(ME).status_code == 200
+    assert page.delete(f"{TOKENS}{listed['id']}").status_code == 204
+    assert _with(f"Bearer {text}").get(ME).status_code == 401
+    assert page.get(TOKENS).json()["results"][0]["revoked_at"] is not None
+
+
+def test_others_tokens_are_not_there(alice: User, ben: User, ada: User, client_of: ClientOf) -> None:
+    row, _ = create_token(user=alice, name="script")
+    for other in (ben, ada):
+        assert client_of(other).get(TOKENS).json()["results"] == []
+        assert client_of(other).delete(f"{TOKENS}{row.pk}").status_code == 404
+    row.refresh_from_db()
+    assert row.revoked_at is None
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"name": "x", "scopes": []}, "scopes"),
+        ({"name": "x", "scopes": ["admin"]}, "scopes.0"),
+        ({"name": "x"}, "scopes"),
+        ({"scopes": ["read"]}, "name"),
+        ({"name": "x", "scopes": ["read"], "expires_at": "2020-01-01T00:00:00Z"}, "expires_at"),
+    ],
+)
+def test_a_token_that_makes_no_sense_is_refused_by_field(
+    alice: User, client_of: ClientOf, body: dict[str, object], field: str
+) -> None:
+    answer = client_of(alice).post(TOKENS, body)
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, field)
+    assert not ApiToken.objects.exists()
+
+
+def test_a_token_past_its_end_is_refused(alice: User) -> None:
+    row, text = create_token(user=alice, name="x", expires_at=timezone.now() + timedelta(hours=1))
+    assert _with(f"Bearer {text}").get(ME).status_code == 200
+    ApiToken.objects.filter(pk=row.pk).update(expires_at=timezone.now())
+    assert _with(f"Bearer {text}").get(ME).status_code == 401
+
+
+def test_a_token_makes_no_tokens(alice: User) -> None:
+    """Or a leaked one with a week to live would make one without an end."""
+    _, text = create_token(user=alice, name="x")
+    answer = _with(f"Bearer {text}").post(TOKENS, {"name": "y", "scopes": ["read"]})
+    assert (answer.status_code, answer.json()["type"]) == (403, "scope")
+
+
+def test_a_token_that_may_only_read_says_what_it_lacks(alice: User, project: Project) -> None:
+    _, text = create_token(user=alice, name="x", scopes=["read"])
+    api = _with(f"Bearer {text}")
+    assert api.get("/api/v1/projects/support/").status_code == 200
+    answer = api.post("/api/v1/projects/support/assignments/next")
+    assert (answer.status_code, answer.json()["type"]) == (403, "scope")
+    assert "make one with the scope annotate" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("scopes", [[], ["read", "root"]])
+def test_the_database_refuses_scopes_that_are_none(alice: User, scopes: list[str]) -> None:
+    with pytest.raises(IntegrityError), transaction.atomic():
+        ApiToken.objects.create(user=alice, name="x", digest="0" * 64, prefix="rl_", scopes=scopes)

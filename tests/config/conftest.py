@@ -6,10 +6,12 @@ from uuid import UUID
 
 import pytest
 
+from annotation.api.access import Line
 from annotation.models import Project, RankingTask, User
 from annotation.services.exclusion import Who, exclude_annotator
 from annotation.services.snapshots import freeze_snapshot
 from annotation.services.submission import submit_ranking
+from annotation.services.tokens import create_token
 from annotation.services.webhooks import create_endpoint
 from tests.annotation.answering import claim, strict_order
 from training.models import ModelVersion, TrainingRun
@@ -46,6 +48,8 @@ def rows(people: dict[str, User], project: Project, tasks: list[RankingTask]) ->
     snapshot = freeze_snapshot(project=project, name="first", created_by=people["mona"])
     return {
         "projects": {"slug": "support"},
+        "account": {"id": create_token(user=people[OWNER], name="script")[0].pk},
+        "auth": {"provider": "company"},
         "assignments": {"id": claim(project, people[OWNER]).pk},
         "snapshots": {"id": snapshot.pk},
         "reviews": {"id": given.task_id},
@@ -55,3 +59,13 @@ def rows(people: dict[str, User], project: Project, tasks: list[RankingTask]) ->
         "runs": {"run_id": run.pk},
         "models": {"model_id": model.pk},
     }
+
+
+def url_of(line: Line, rows: Ids) -> str:
+    url = "/" + line.route
+    first = line.route.removeprefix("api/v1/").split("/")[0]
+    for name, value in rows.get(first, {}).items():
+        for converter in ("slug", "uuid"):
+            url = url.replace(f"<{converter}:{name}>", str(value))
+    assert "<" not in url, f"{line.route} needs an example row: add it to `rows`"
+    return url

@@ -27,7 +27,7 @@ from annotation.permissions import RULES, Action, Who, scopes_for
 from annotation.services.projects import create_project
 from annotation.services.tokens import create_token
 from tests.annotation.answering import next_of, send
-from tests.config.conftest import OWNER, Ids
+from tests.config.conftest import OWNER, Ids, url_of
 
 OPEN_FILES = {"api/schema/"}
 TABLE = [line for line in lines(get_resolver()) if isinstance(line, Line)]
@@ -40,20 +40,10 @@ PEOPLE: dict[str, Role | None] = {
 }
 
 
-def _url(line: Line, rows: Ids) -> str:
-    url = "/" + line.route
-    first = line.route.removeprefix("api/v1/").split("/")[0]
-    for name, value in rows.get(first, {}).items():
-        for converter in ("slug", "uuid"):
-            url = url.replace(f"<{converter}:{name}>", str(value))
-    assert "<" not in url, f"{line.route} needs an example row: add it to `rows` in this file"
-    return url
-
-
 def _ask(client: APIClient, line: Line, rows: Ids) -> Response:
     """The endpoint's answer to an empty body; what it did is undone."""
     with transaction.atomic():
-        answer = client.generic(line.method, _url(line, rows), b"{}", content_type="application/json")
+        answer = client.generic(line.method, url_of(line, rows), b"{}", content_type="application/json")
         transaction.set_rollback(True)
     return answer
 
@@ -135,7 +125,7 @@ def test_what_is_not_there_and_what_one_may_not_know_of_look_the_same(
     }
     client = client_of(people["oscar"])
     for line in TABLE:
-        if "<" in line.route:
+        if "<" in line.route and RULES[line.action].who is not Who.ANYONE:
             there, not_there = _ask(client, line, rows), _ask(client, line, nowhere)
             assert (there.status_code, there.json()) == (not_there.status_code, not_there.json()), line
 
@@ -186,7 +176,7 @@ def test_options_tells_nobody_anything(
     people: dict[str, User], rows: Ids, client_of: Callable[[User | None], APIClient]
 ) -> None:
     for line in TABLE:
-        assert client_of(people["ada"]).options(_url(line, rows)).status_code in (403, 404, 405), line
+        assert client_of(people["ada"]).options(url_of(line, rows)).status_code in (403, 404, 405), line
 
 
 SECRET = "only ben and those who review may read this"

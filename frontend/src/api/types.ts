@@ -4,6 +4,12 @@ import type { components } from "./schema";
 type Schemas = components["schemas"];
 
 export type Me = Schemas["Me"];
+export type LoginProvider = Schemas["Provider"];
+export type Account = Schemas["Account"];
+export type Enrolment = Schemas["Enrolment"];
+export type ApiToken = Schemas["Token"];
+export type CreatedToken = Schemas["CreatedToken"];
+export type TokenScope = ApiToken["scopes"][number];
 export type Project = Schemas["Project"];
 export type Member = Schemas["Member"];
 export type SkipWay = Schemas["SkipWay"];

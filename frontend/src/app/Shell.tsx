@@ -112,6 +112,12 @@ export function Shell() {
               {me.name || me.username}
               {me.is_admin && " · admin"}
             </p>
+            <Link
+              to="/account"
+              onClick={(event) => event.currentTarget.closest<HTMLElement>("[popover]")?.hidePopover()}
+            >
+              Account
+            </Link>
             <button type="button" onClick={() => void logOut()}>
               Log out
             </button>

@@ -22,9 +22,13 @@ const rootRoute = createRootRouteWithContext<{ queryClient: QueryClient }>()({
 const loginRoute = createRoute({
   getParentRoute: () => rootRoute,
   path: "/login",
-  validateSearch: (search: Record<string, unknown>): { next?: string; ended?: boolean } => ({
+  validateSearch: (
+    search: Record<string, unknown>,
+  ): { next?: string; ended?: boolean; step?: "code"; problem?: string } => ({
     ...(typeof search.next === "string" && { next: search.next }),
     ...(search.ended === true && { ended: true }),
+    ...(search.step === "code" && { step: "code" }),
+    ...(typeof search.problem === "string" && { problem: search.problem }),
   }),
   component: lazyRouteComponent(() => import("@/features/auth/components/LoginPage"), "LoginPage"),
 });
@@ -44,6 +48,12 @@ const projectsRoute = createRoute({
   getParentRoute: () => shellRoute,
   path: "/",
   component: lazyRouteComponent(() => import("@/features/projects/components/ProjectsPage"), "ProjectsPage"),
+});
+
+const accountRoute = createRoute({
+  getParentRoute: () => shellRoute,
+  path: "/account",
+  component: lazyRouteComponent(() => import("@/features/account/components/AccountPage"), "AccountPage"),
 });
 
 const projectRoute = createRoute({
@@ -110,6 +120,7 @@ export const router = createRouter({
     loginRoute,
     shellRoute.addChildren([
       projectsRoute,
+      accountRoute,
       projectRoute.addChildren([
         overviewRoute,
         rankRoute,

@@ -1,0 +1,108 @@
+"""The shapes of logging in and of one's own account."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from annotation import models
+from annotation.models.people import Scope
+
+MAX_PASSWORD_CHARACTERS = 1000
+MAX_CODE_CHARACTERS = 40
+
+
+class Password(serializers.CharField):
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(max_length=MAX_PASSWORD_CHARACTERS, trim_whitespace=False, **settings)
+
+
+class CodeStep(serializers.Serializer[Any]):
+    next_step = serializers.ChoiceField(
+        choices=[("code", "code")], help_text="Send a code of the authenticator app, or a recovery code."
+    )
+
+
+class Code(serializers.Serializer[Any]):
+    code = serializers.CharField(max_length=MAX_CODE_CHARACTERS, help_text="Of the app, or a recovery code.")
+
+
+class Provider(serializers.Serializer[Any]):
+    id = serializers.CharField()
+    name = serializers.CharField()
+
+
+class BeginOidc(serializers.Serializer[Any]):
+    provider = serializers.CharField(max_length=30)
+    next = serializers.CharField(
+        max_length=2000, default="/", allow_blank=True, help_text="A page of this site to come back to."
+    )
+
+
+class Redirect(serializers.Serializer[Any]):
+    location = serializers.CharField(help_text="The provider's address, to send the browser to.")
+
+
+class SecondFactor(serializers.Serializer[Any]):
+    enabled = serializers.BooleanField()
+    recovery_codes_left = serializers.IntegerField()
+
+
+class Connection(serializers.Serializer[Any]):
+    provider = serializers.CharField()
+    connected_at = serializers.DateTimeField(source="date_joined")
+
+
+class Account(serializers.Serializer[Any]):
+    username = serializers.CharField()
+    email = serializers.CharField(allow_blank=True)
+    has_password = serializers.BooleanField(help_text="False: this account logs in elsewhere only.")
+    second_factor = SecondFactor()
+    connections = Connection(many=True)
+
+
+class PasswordChange(serializers.Serializer[Any]):
+    current = Password(allow_blank=True, help_text="Empty where the account has none.")
+    new = Password()
+
+
+class BeginEnrolment(serializers.Serializer[Any]):
+    password = Password(allow_blank=True, help_text="Empty where the account has none.")
+
+
+class Enrolment(serializers.Serializer[Any]):
+    secret = serializers.CharField(help_text="To type into the app by hand.")
+    uri = serializers.CharField(help_text="What the QR code says: otpauth://…")
+    qr_svg = serializers.CharField()
+
+
+class RecoveryCodes(serializers.Serializer[Any]):
+    recovery_codes = serializers.ListField(
+        child=serializers.CharField(), help_text="Each works once. They are shown this once."
+    )
+
+
+class Token(serializers.Serializer[models.ApiToken]):
+    id = serializers.UUIDField()
+    name = serializers.CharField()
+    prefix = serializers.CharField(help_text="Its first characters, to tell tokens apart.")
+    scopes = serializers.ListField(child=serializers.ChoiceField(choices=Scope.choices))
+    created_at = serializers.DateTimeField()
+    expires_at = serializers.DateTimeField(allow_null=True)
+    last_used_at = serializers.DateTimeField(allow_null=True)
+    revoked_at = serializers.DateTimeField(allow_null=True)
+
+
+class NewToken(serializers.Serializer[Any]):
+    name = serializers.CharField(max_length=100)
+    scopes = serializers.ListField(
+        child=serializers.ChoiceField(choices=Scope.choices), min_length=1, max_length=len(Scope)
+    )
+    expires_at = serializers.DateTimeField(
+        required=False, allow_null=True, help_text="Left out: it ends when it is revoked."
+    )
+
+
+class CreatedToken(Token):
+    token = serializers.CharField(help_text="Shown this once; the database holds a digest alone.")

@@ -1,0 +1,55 @@
+"""What allauth asks this site: nothing is open for sign-up, no mail is sent, secrets are stored encrypted."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from typing import Any
+
+from allauth.account.adapter import DefaultAccountAdapter
+from allauth.mfa.adapter import DefaultMFAAdapter
+from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
+from cryptography.fernet import Fernet, MultiFernet
+from django.conf import settings
+from django.http import HttpRequest
+
+# Behind a unix socket there is no address; then all share one count.
+NO_ADDRESS = "0.0.0.0"
+
+
+class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
+    def is_open_for_signup(self, request: HttpRequest) -> bool:
+        return False
+
+    def get_client_ip(self, request: HttpRequest) -> str:
+        """The connection's (uvicorn resolves trusted proxies); a header that anyone can write is no key."""
+        return str(request.META.get("REMOTE_ADDR") or NO_ADDRESS)
+
+    def get_login_stages(self) -> list[str]:
+        return ["allauth.mfa.stages.AuthenticateStage"]
+
+    def send_mail(self, *args: Any, **kwargs: Any) -> None:
+        """Rankloop sends no mail."""
+
+
+class SocialAccountAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
+    def is_open_for_signup(self, request: HttpRequest, sociallogin: Any) -> bool:
+        return False
+
+
+def _cipher() -> MultiFernet:
+    """Keys made from the secret key and the earlier ones (SECRET_KEY_FALLBACKS), which still decrypt."""
+    return MultiFernet(
+        Fernet(base64.urlsafe_b64encode(hashlib.sha256(f"rankloop second factor {key}".encode()).digest()))
+        for key in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
+    )
+
+
+class MFAAdapter(DefaultMFAAdapter):  # type: ignore[misc]
+    """A leaked copy of the database makes nobody's codes."""
+
+    def encrypt(self, text: str) -> str:
+        return _cipher().encrypt(text.encode()).decode()
+
+    def decrypt(self, encrypted_text: str) -> str:
+        return _cipher().decrypt(encrypted_text.encode()).decode()

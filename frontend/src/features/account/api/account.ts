@@ -1,0 +1,52 @@
+import { queryOptions } from "@tanstack/react-query";
+import { api, unwrap } from "@/api/client";
+import type { Account, ApiToken, CreatedToken, Enrolment, TokenScope } from "@/api/types";
+
+export const accountQuery = queryOptions({
+  queryKey: ["account"],
+  queryFn: async (): Promise<Account> => unwrap(api.GET("/api/v1/account/")),
+});
+
+export const tokensQuery = queryOptions({
+  queryKey: ["account", "tokens"],
+  queryFn: async (): Promise<ApiToken[]> => (await unwrap(api.GET("/api/v1/account/tokens/"))).results,
+});
+
+export async function createToken(
+  name: string,
+  scopes: TokenScope[],
+  expires_at: string | null,
+): Promise<CreatedToken> {
+  return unwrap(api.POST("/api/v1/account/tokens/", { body: { name, scopes, expires_at } }));
+}
+
+export async function revokeToken(id: string): Promise<void> {
+  await unwrap(api.DELETE("/api/v1/account/tokens/{id}", { params: { path: { id } } }));
+}
+
+export async function changePassword(current: string, fresh: string): Promise<void> {
+  await unwrap(api.POST("/api/v1/account/password", { body: { current, new: fresh } }));
+}
+
+export async function logOutEverywhere(): Promise<void> {
+  await unwrap(api.POST("/api/v1/auth/logout/everywhere"));
+}
+
+export async function beginSecondFactor(password: string): Promise<Enrolment> {
+  return unwrap(api.POST("/api/v1/account/second-factor", { body: { password } }));
+}
+
+/** The recovery codes, the one time that they are shown. */
+export async function confirmSecondFactor(code: string): Promise<string[]> {
+  const answer = await unwrap(api.POST("/api/v1/account/second-factor/confirm", { body: { code } }));
+  return answer.recovery_codes;
+}
+
+export async function disableSecondFactor(code: string): Promise<void> {
+  await unwrap(api.POST("/api/v1/account/second-factor/disable", { body: { code } }));
+}
+
+export async function replaceRecoveryCodes(code: string): Promise<string[]> {
+  const answer = await unwrap(api.POST("/api/v1/account/recovery-codes", { body: { code } }));
+  return answer.recovery_codes;
+}

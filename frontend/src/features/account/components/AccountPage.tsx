@@ -1,0 +1,50 @@
+import { Button } from "@mantine/core";
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useRouter } from "@tanstack/react-router";
+import { rememberCsrfToken } from "@/api/client";
+import { Loading, Page, Panel, ProblemNotice } from "@/shared/ui";
+import { accountQuery, logOutEverywhere } from "../api/account";
+import { PasswordPanel } from "./PasswordPanel";
+import { SecondFactorPanel } from "./SecondFactorPanel";
+import { TokensPanel } from "./TokensPanel";
+
+export function AccountPage() {
+  const account = useQuery(accountQuery);
+  return (
+    <Page title="Account" lead={account.data && `Logged in as ${account.data.username}.`}>
+      {account.isPending && <Loading label="Loading your account" />}
+      {account.isError && <ProblemNotice error={account.error} />}
+      <TokensPanel />
+      {account.data?.has_password && <PasswordPanel />}
+      {account.data && (
+        <SecondFactorPanel
+          state={account.data.second_factor}
+          takesPassword={account.data.has_password ?? false}
+        />
+      )}
+      <SessionsPanel />
+    </Page>
+  );
+}
+
+function SessionsPanel() {
+  const queryClient = useQueryClient();
+  const router = useRouter();
+  const end = useMutation({
+    mutationFn: logOutEverywhere,
+    onSuccess: async () => {
+      rememberCsrfToken("");
+      queryClient.clear();
+      await router.navigate({ to: "/login" });
+    },
+  });
+  return (
+    <Panel title="Sessions">
+      <p>Ends every session in every browser, this one too. API tokens go on working.</p>
+      {end.isError && <ProblemNotice error={end.error} />}
+      <Button variant="default" mt={12} loading={end.isPending} onClick={() => end.mutate()}>
+        Log out everywhere
+      </Button>
+    </Panel>
+  );
+}

@@ -1,0 +1,25 @@
+import { queryOptions } from "@tanstack/react-query";
+import { api, unwrap } from "@/api/client";
+import type { LoginProvider, Me } from "@/api/types";
+
+/** Null: the password is right, and a code is asked for next. */
+export async function logIn(username: string, password: string): Promise<Me | null> {
+  const answer = await unwrap(api.POST("/api/v1/auth/login", { body: { username, password } }));
+  return "next_step" in answer ? null : answer;
+}
+
+export async function sendCode(code: string): Promise<Me> {
+  return unwrap(api.POST("/api/v1/auth/login/code", { body: { code } }));
+}
+
+export const providersQuery = queryOptions({
+  queryKey: ["login-providers"],
+  staleTime: 5 * 60_000,
+  queryFn: async (): Promise<LoginProvider[]> => unwrap(api.GET("/api/v1/auth/providers")),
+});
+
+/** Leaves the page for the provider, which sends the browser back to `next`. */
+export async function goToProvider(provider: string, next: string): Promise<void> {
+  const { location } = await unwrap(api.POST("/api/v1/auth/oidc/begin", { body: { provider, next } }));
+  window.location.assign(location);
+}

@@ -1,0 +1,127 @@
+"""Every GET there is asks the database as often over 30 rows of everything as over 3.
+
+A list that doesn't grow with the world below has nothing in it to count: `_grow` must make its rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.urls import get_resolver
+from rest_framework.test import APIClient
+
+from annotation.api.access import Line, lines
+from annotation.models import Project, User
+from annotation.models.project import Role
+from annotation.permissions import RULES, Who
+from annotation.services import content
+from annotation.services.projects import add_member, create_project
+from annotation.services.snapshots import freeze_snapshot
+from annotation.services.submission import submit_ranking
+from annotation.services.tokens import create_token
+from tests.annotation.answering import claim, strict_order
+from tests.config.conftest import OWNER, Ids, url_of
+from training.models import Loop, ModelVersion, RunEvent, TrainingRun
+
+FEW, MANY = 3, 30
+GETS = [line for line in lines(get_resolver()) if isinstance(line, Line) and line.method == "GET"]
+# Their rows are none of the database's, or as many as there are kinds of them.
+OF_ONE_LENGTH = {"api/v1/runs/recipes/", "api/v1/runs/<uuid:run_id>/log"}
+
+
+def _grow(project: Project, people: dict[str, User], rows: Ids, numbers: range) -> None:
+    """One more of everything for each number."""
+    run = TrainingRun.objects.get(pk=rows["runs"]["run_id"])
+    drafts = [
+        content.TaskDraft(
+            messages=[{"role": "user", "content": f"How late is train {n}?"}],
+            responses=[content.ResponseDraft(f"{n + i} minutes.", f"model-{n}-{i}") for i in range(2)],
+        )
+        for n in numbers
+    ]
+    content.add_ranking_tasks(project=project, items=drafts)
+    for n in numbers:
+        for person in ("ben", "rita"):
+            given = claim(project, people[person])
+            submit_ranking(
+                assignment=given,
+                token=given.token,
+                answer=strict_order(given.shown_order),
+                idempotency_key=str(n),
+            )
+        member = User.objects.create(username=f"member-{n}")
+        add_member(project=project, user=member, role=Role.ANNOTATOR)
+        freeze_snapshot(project=project, name=f"snapshot-{n}", created_by=people["mona"])
+        other = create_project(slug=f"project-{n}", manager=people["mona"])
+        add_member(project=other, user=people["ada"], role=Role.MANAGER)
+        for owner in (project, other):
+            mine = TrainingRun.objects.create(
+                project=owner, kind="sft", recipe={}, inputs={}, created_by=people["ada"]
+            )
+            parent = ModelVersion.objects.create(
+                project=owner, name=f"{owner.slug}-{n}", kind="policy", base_model="demo", path=f"models/{n}"
+            )
+            ModelVersion.objects.create(
+                project=owner,
+                name=f"{owner.slug}-{n}-child",
+                kind="policy",
+                base_model="demo",
+                path=f"models/{n}",
+                parent=parent,
+                run=mine,
+            )
+        Loop.objects.create(project=other)
+        for type, data in (
+            ("metrics", {"values": {"loss": 1.0}}),
+            ("sample", {"prompt": [], "before": "a", "after": "b", "scores": {}}),
+        ):
+            seq = RunEvent.objects.filter(run=run).count() + 1
+            run.events.create(seq=seq, attempt=1, type=type, step=n, data=data)
+        for name in ("ada", "mona", OWNER):
+            create_token(user=people[name], name=f"token-{n}")
+
+
+def _asked(client: APIClient, url: str) -> tuple[list[str], int | None]:
+    """The queries of the answer; and how many rows it has where it is a list."""
+    with CaptureQueriesContext(
+        connection,
+    ) as queries:
+        answer = client.get(url)
+        if answer.streaming:
+            return [], None
+    body = answer.json() if answer.content else None
+    results = body.get("results") if isinstance(body, dict) else body
+    return [query["sql"] for query in queries], len(results) if isinstance(results, list) else None
+
+
+@pytest.mark.parametrize("name", ["ada", "mona"])
+def test_no_get_asks_the_database_more_often_for_more_rows(
+    name: str,
+    people: dict[str, User],
+    rows: Ids,
+    project: Project,
+    client_of: Callable[[User | None], APIClient],
+) -> None:
+    project.overlap = 2
+    project.save()
+    _grow(project, people, rows, range(FEW))
+    first: dict[str, tuple[list[str], int | None]] = {}
+    reader = {line.route: OWNER if RULES[line.action].who is Who.OWNER else name for line in GETS}
+    for line in GETS:
+        client = client_of(people[reader[line.route]])
+        client.get("/api/v1/auth/me")  # what is looked up once and kept
+        first[line.route] = _asked(client, url_of(line, rows))
+    _grow(project, people, rows, range(FEW, MANY))
+    lists = 0
+    for line in GETS:
+        before, few = first[line.route]
+        now, many = _asked(client_of(people[reader[line.route]]), url_of(line, rows))
+        assert len(now) <= len(before), f"{line.route} over {MANY} rows:\n" + "\n".join(now)
+        if few is not None and line.route not in OF_ONE_LENGTH:
+            assert many is not None
+            assert many > few, f"{line.route} has {many} rows as before: make more of them in _grow"
+            lists += 1
+    assert lists >= 7

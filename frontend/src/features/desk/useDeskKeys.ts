@@ -64,6 +64,12 @@ export function useDeskKeys({
     shown.current = { tiers, unranked, focus };
     const card = cards.current?.querySelector<HTMLElement>(`[data-response-id="${CSS.escape(focus)}"]`);
     if (!card) return;
+    const moved = before.tiers !== tiers || before.unranked !== unranked;
+    // Somebody went to a question in this card, which made it the current one: that question keeps the focus.
+    if (!moved && card !== document.activeElement && card.contains(document.activeElement)) {
+      byKey.current = false;
+      return;
+    }
     if (byKey.current) {
       byKey.current = false;
       card.focus({ preventScroll: true });

@@ -22,6 +22,12 @@ export function Legend({ children, required }: { children: ReactNode; required: 
   );
 }
 
+/** The option a digit means: that value where options are numbers, else the first, the second … of them. */
+function byDigit<V>(options: readonly Option<V>[], digit: number): Option<V> | undefined {
+  const numbers = options.every(({ value }) => typeof value === "number");
+  return numbers ? options.find(({ value }) => value === digit) : options[digit - 1];
+}
+
 /** Radio buttons drawn as one row or one column, so arrows choose and one Tab passes. */
 export function Choices<V extends string | number>({
   legend,
@@ -30,15 +36,12 @@ export function Choices<V extends string | number>({
   options,
   value,
   column = false,
-  byDigit = false,
   foot,
   onChange,
 }: Asked & {
   options: readonly Option<V>[];
   value: V | null;
   column?: boolean;
-  /** A digit typed in the row is the value chosen. */
-  byDigit?: boolean;
   foot?: ReactNode;
   /** null: the answer is taken back. */
   onChange: (value: V | null) => void;
@@ -61,12 +64,13 @@ export function Choices<V extends string | number>({
               // What is answered by mistake can be taken back: a second click, or Delete.
               onClick={() => option.value === value && onChange(null)}
               onKeyDown={(event) => {
-                const typed = options.find((other) => other.value === Number(event.key));
+                if (event.altKey || event.ctrlKey || event.metaKey) return;
                 if (event.key === "Delete" || event.key === "Backspace") onChange(null);
-                else if (typed && byDigit && !event.altKey && !event.ctrlKey && !event.metaKey)
-                  onChange(typed.value);
-                else return;
-                // Taken here: the desk's own digits are for the order.
+                else if (/^\d$/.test(event.key)) {
+                  const typed = byDigit(options, Number(event.key));
+                  if (typed) onChange(typed.value);
+                } else return;
+                // Taken here, even where it means nothing: the desk's own digits are for the order.
                 event.preventDefault();
               }}
             />
@@ -132,7 +136,6 @@ export function Rating({
         return hint ? { value: step, label: String(step), hint } : { value: step, label: String(step) };
       })}
       value={value}
-      byDigit
       onChange={onChange}
       foot={
         (chosen !== undefined || ends) && (

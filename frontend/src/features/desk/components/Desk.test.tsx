@@ -310,6 +310,17 @@ describe("questions of the form", () => {
     });
   });
 
+  it("are gone through by Enter, from card to card", () => {
+    server(201);
+    open(pairTask({ ratings: [SCALE], strength: null }));
+    key("1", "Digit1");
+    key("Enter");
+    key("4", "Digit4");
+    key("Enter");
+    // In the other card now, and in its scale: not on the card.
+    expect(document.activeElement?.matches('[data-field="ratings.y.helpful"] input')).toBe(true);
+  });
+
   it("are taken back with Delete, or by a second click", () => {
     server(201);
     open(assignment({ form: formOf({ ratings: [{ ...SCALE, required: false }] }) }));

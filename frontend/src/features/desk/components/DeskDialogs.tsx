@@ -36,9 +36,9 @@ export function ShortcutsDialog({ mode, onClose }: { mode: Mode; onClose: () => 
         ))}
       </div>
       <p className={styles.note}>
-        {mode === "pair" ? "" : "Keys act on the outlined response. "}Tab goes through the questions, arrows
-        choose in a row, Delete takes a choice back. In a text field, Ctrl Enter submits and every other key
-        types.
+        {mode === "pair" ? "" : "Keys act on the outlined response. "}Tab goes through the questions; in one,
+        arrows and digits choose and Delete takes the choice back. In a text field, Ctrl Enter submits and
+        every other key types.
       </p>
     </Dialog>
   );

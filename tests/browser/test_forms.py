@@ -1,0 +1,101 @@
+"""Every kind of answer form, answered by keyboard alone in Chromium, and what the database then holds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.desk import Desk
+from tests.embedded.running import Stack, manage
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
+
+# Preset (or a form of its own), and how many responses its task shows.
+PROJECTS = {"hh": 2, "llama2": 2, "helpsteer2": 2, "arena": 2, "instructgpt": 4, "oasst": 3, "best-few": 5}
+BEST_FEW = {
+    "top_k": {"at_least": 1, "at_most": 2},
+    "confidence": {
+        "levels": [{"value": 1, "label": "guessing"}, {"value": 2, "label": "certain"}],
+        "required": True,
+    },
+}
+SET_UP = f"""
+from annotation.models import User
+from annotation.services.content import ResponseDraft, TaskDraft, add_ranking_tasks
+from annotation.services.projects import add_member, create_project, update_project
+for name, k in {PROJECTS!r}.items():
+    project = create_project(slug=f"form-{{name}}", preset="ranking" if name == "best-few" else name)
+    if name == "best-few":
+        update_project(project=project, changes={{"form": {BEST_FEW!r}}})
+    responses = [ResponseDraft(f"Answer {{i}}") for i in range(k)]
+    task = TaskDraft([{{"role": "user", "content": "Which?"}}], responses)
+    add_ranking_tasks(project=project, items=[task])
+    add_member(project=project, user=User.objects.get(username="annotator-1"), role="annotator")
+"""
+STORED = (
+    "import json; from annotation.models import Ranking;"
+    "parts = ('tiers', 'strength', 'ratings', 'choices', 'confidence', 'all_bad', 'not_rankable', 'comment');"
+    "print(json.dumps({r.project.slug.removeprefix('form-'): {part: getattr(r, part) for part in parts}"
+    " for r in Ranking.objects.filter(project__slug__startswith='form-')}))"
+)
+
+
+def _run(stack: Stack, code: str) -> str:
+    done = manage(stack.state, "shell", "-c", code)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def _answer(page: Page, name: str, *keys: str) -> list[str]:
+    """Opens the task of the form, presses the keys, and sees it gone; the ids as shown."""
+    desk = Desk(page, f"form-{name}").open()
+    shown = desk.order()
+    assert len(shown) == PROJECTS[name]
+    desk.press(*keys)
+    expect(desk.cards).to_have_count(0)
+    return shown
+
+
+def test_every_form_is_answered_by_keyboard_alone(log_in: Callable[[str], Page], demo_stack: Stack) -> None:
+    _run(demo_stack, SET_UP)
+    page = log_in("annotator-1")
+    shown = {
+        # The last of eight positions: B is much better.
+        "hh": _answer(page, "hh", "8", "Enter"),
+        # Enter says what is missing and goes there; Space chooses what has the focus.
+        "llama2": _answer(page, "llama2", "ArrowLeft", "Enter", "Space", "ArrowDown", "Enter"),
+        # Ten ratings in turn, then the reason; 4 of 7 is "about the same".
+        "helpsteer2": _answer(
+            page, "helpsteer2", "4", *["Enter", "3"] * 10, "Enter", *"same", "Control+Enter"
+        ),
+        "arena": _answer(page, "arena", "4", "Enter"),
+        "instructgpt": _answer(page, "instructgpt", "End", "1", "End", "=", *["Enter", "5"] * 4, "Enter"),
+        # One question once, about the optional rating; then it goes.
+        "oasst": _answer(page, "oasst", "2", "Enter", "Enter"),
+        "best-few": _answer(page, "best-few", "End", "1", "Enter", "2", "Delete", "Space", "Enter"),
+    }
+    stored: dict[str, dict[str, Any]] = json.loads(_run(demo_stack, STORED).splitlines()[-1])
+    assert stored.keys() == PROJECTS.keys()
+
+    def of(name: str, *parts: str) -> list[Any]:
+        return [stored[name][part] for part in parts]
+
+    a, b = shown["hh"]
+    assert of("hh", "tiers", "strength") == [[[b], [a]], 4]
+    a, b = shown["llama2"]
+    assert of("llama2", "tiers", "strength", "choices") == [[[a], [b]], 1, {"safety": "both_safe"}]
+    a, b = shown["helpsteer2"]
+    scales = ("helpfulness", "correctness", "coherence", "complexity", "verbosity")
+    rated = {id: dict.fromkeys(scales, 3) for id in (a, b)}
+    assert of("helpsteer2", "tiers", "strength", "ratings", "comment") == [[[a, b]], None, rated, "same"]
+    assert of("arena", "tiers", "all_bad") == [[shown["arena"]], True]
+    a, b, c, d = shown["instructgpt"]
+    assert [sorted(tier) for tier in stored["instructgpt"]["tiers"]] == [[d], [a], sorted([b, c])]
+    assert stored["instructgpt"]["ratings"] == {id: {"overall": 5} for id in (a, b, c, d)}
+    a, b, c = shown["oasst"]
+    assert of("oasst", "tiers", "ratings") == [[[b], [a], [c]], {}]
+    assert of("best-few", "tiers", "confidence") == [[[shown["best-few"][-1]]], 1]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from annotation.formats.catalog import EXPORT_FORMATS, IMPORT_FORMATS
 from annotation.formats.dataset_card import AGGREGATIONS
-from annotation.formats.export_format import ExportFormat
+from annotation.formats.export_format import SPLIT, ExportFormat
 from annotation.formats.records import ImportFormat
 from annotation.formats.snapshot_parquet import COLUMN_MEANINGS
 
@@ -25,7 +25,7 @@ OUT = """## Out
 `manage.py freeze_snapshot`, then `manage.py export_snapshot NAME --format FORMAT --out PATH`, or the Data
 page. Every export is made from a frozen snapshot while it is read, so its size costs no memory, and the same
 snapshot gives the same bytes. Annotators are named by pseudonyms. A format that would have nothing to say is
-refused with the reason.
+refused with the reason. Every format but the whole file takes `--option split=train` or `split=heldout`.
 """
 SNAPSHOT = """## The snapshot
 
@@ -73,6 +73,8 @@ def _writer(known: ExportFormat) -> Iterator[str]:
     yield f"{known.title}. {known.use}\n"
     yield f"Loses: {known.loses}\n"
     for option in known.options:
+        if option is SPLIT:
+            continue
         yield f"Option `{option.name}`: {option.meaning}.\n"
     if known.imports_as:
         yield f"Comes back in as `{known.imports_as}`.\n"

@@ -32,10 +32,15 @@ class SnapshotFile:
 
     path: Path
     card: Mapping[str, Any]
+    split: str = ""
 
     def rows(self, *columns: str) -> Iterator[Row]:
-        """Rows with these columns only (see snapshot_parquet.SCHEMA): what isn't asked for isn't decoded."""
-        return read_rankings(self.path, columns or None)
+        """Rows with these columns only (see snapshot_parquet.SCHEMA): what isn't asked for isn't decoded. Of
+        one split, where it is for one."""
+        if not self.split:
+            return read_rankings(self.path, columns or None)
+        rows = read_rankings(self.path, dict.fromkeys((*columns, "split")) if columns else None)
+        return (row for row in rows if row["split"] == self.split)
 
     def raw(self) -> Iterator[bytes]:
         with self.path.open("rb") as file:
@@ -48,6 +53,16 @@ class Option:
     name: str
     meaning: str
     parse: Callable[[str], Any] = str
+
+
+def _split(text: str) -> str:
+    if text not in SPLITS:
+        raise ValueError(text)
+    return text
+
+
+SPLITS = ("train", "heldout")
+SPLIT = Option("split", f"only the rankings of one split: {' or '.join(SPLITS)}", _split)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +81,7 @@ class ExportFormat:
     media_type: str
     write: Callable[[SnapshotFile, Options], Iterator[bytes]]
     check: Callable[[Mapping[str, Any], Options], None] = lambda card, options: None
-    options: tuple[Option, ...] = ()
+    options: tuple[Option, ...] = (SPLIT,)
     imports_as: str = ""
     loader: str = "json"
 
@@ -97,6 +112,12 @@ def is_best_known(row: Row) -> bool:
 def answer(text: str) -> list[dict[str, str]]:
     """A response as TRL writes one: a conversation of one assistant turn."""
     return [{"role": "assistant", "content": text}]
+
+
+def needs_answers(card: Mapping[str, Any], options: Options) -> None:
+    """For demonstrations: some response above another, or a rewrite."""
+    if not card.get("rewrites"):
+        needs_rankings(card, options)
 
 
 def needs_rankings(card: Mapping[str, Any], options: Options) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from annotation.formats.catalog import EXPORT_FORMATS
-from annotation.formats.export_format import CHUNK_BYTES, ExportRefused, SnapshotFile
+from annotation.formats.export_format import CHUNK_BYTES, SPLIT, ExportRefused, SnapshotFile
 from annotation.models import DatasetSnapshot
 from annotation.services.snapshots import file_sha256, snapshot_path
 from config.problems import FieldProblem, Problem
@@ -17,7 +17,7 @@ PARQUET = "parquet"
 FORMAT_NAMES = tuple(EXPORT_FORMATS)
 MEDIA_TYPES = sorted({format.media_type for format in EXPORT_FORMATS.values()})
 OPTIONS = {
-    option.name: f"Of {known.name}: {option.meaning}."
+    option.name: option.meaning if option is SPLIT else f"Of {known.name}: {option.meaning}."
     for known in EXPORT_FORMATS.values()
     for option in known.options
 }
@@ -41,7 +41,8 @@ def export_snapshot(
             type="snapshot-file-damaged",
             status=500,
         )
-    return _in_chunks(EXPORT_FORMATS[format].write(SnapshotFile(path, snapshot.card), parsed))
+    source = SnapshotFile(path, snapshot.card, parsed.pop(SPLIT.name, ""))
+    return _in_chunks(EXPORT_FORMATS[format].write(source, parsed))
 
 
 def refused_exports(snapshot: DatasetSnapshot) -> dict[str, str]:

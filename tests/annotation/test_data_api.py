@@ -229,7 +229,11 @@ def test_formats_say_what_they_take_and_give(alice: User, client_of: ClientOf) -
     body = client_of(alice).get("/api/v1/formats/").json()
     assert {"hh-rlhf", "rankloop"} <= {known["name"] for known in body["imports"]}
     by_name = {known["name"]: known for known in body["exports"]}
-    assert [option["name"] for option in by_name["trl_unpaired"]["options"]] == ["scale", "threshold"]
+    assert [option["name"] for option in by_name["trl_unpaired"]["options"]] == [
+        "split",
+        "scale",
+        "threshold",
+    ]
     assert all(known["loses"] and known["use"] for known in body["exports"])
 
 

@@ -181,6 +181,23 @@ def test_a_scale_without_bounds_wants_a_threshold(wishes: Project) -> None:
     assert [row["label"] for row in lines(snapshot, "trl_unpaired", threshold="50")] == [True, False]
 
 
+def test_one_split_can_be_had_alone(wishes: Project) -> None:
+    rows = [{**ROWS[5], "prompt": f"Question {n}"} for n in range(60)]
+    snapshot = frozen(wishes, rows)
+    halves = [
+        {row["prompt"][0]["content"] for row in lines(snapshot, "trl_prompt", split=split)}
+        for split in ("train", "heldout")
+    ]
+    counts = snapshot.card["splits"]
+    assert [len(half) for half in halves] == [counts["train"], counts["heldout"]]
+    assert halves[0] | halves[1] == {row["prompt"] for row in rows}
+    assert {row["split"] for row in lines(snapshot, "ranking", split="heldout")} == {"heldout"}
+    for format, value in (("trl_prompt", "test"), ("parquet", "train")):
+        with pytest.raises(Problem) as refusal:
+            exported(snapshot, format, split=value)
+        assert refusal.value.errors[0].field == "split"
+
+
 def test_prompts_are_written_once(wishes: Project) -> None:
     rows = lines(frozen(wishes), "trl_prompt")
     assert [row["prompt"][-1]["content"] for row in rows] == [

@@ -46,5 +46,6 @@ FORMAT = ExportFormat(
     suffix=".zip",
     media_type="application/zip",
     write=_write,
+    options=(),
     loader="",
 )

@@ -14,5 +14,6 @@ FORMAT = ExportFormat(
     media_type="application/vnd.apache.parquet",
     write=lambda snapshot, options: snapshot.raw(),
     imports_as="rankloop",
+    options=(),
     loader="parquet",
 )

@@ -15,6 +15,7 @@ from annotation.formats.export_format import (
     answer,
     is_best_known,
     json_lines,
+    needs_answers,
 )
 
 READ = (
@@ -84,4 +85,5 @@ FORMAT = ExportFormat(
     suffix=".jsonl",
     media_type=JSONL,
     write=_write,
+    check=needs_answers,
 )

@@ -14,6 +14,7 @@ from typing import Any
 
 from annotation.formats.export_format import (
     JSONL,
+    SPLIT,
     ExportFormat,
     ExportRefused,
     Option,
@@ -126,6 +127,7 @@ FORMAT = ExportFormat(
     write=_write,
     check=_check,
     options=(
+        SPLIT,
         Option("scale", "the rating scale that decides; the form's first unless given"),
         Option(
             "threshold", "ratings from it on are desirable; the middle of the scale unless given", _number

@@ -5474,6 +5474,8 @@ export interface operations {
                 format?: "argilla" | "csv" | "dataset" | "hh_rlhf" | "label_studio_pairwise" | "label_studio_ranker" | "oasst_trees" | "parquet" | "ranking" | "rewardbench" | "trl_preference" | "trl_preference_parquet" | "trl_prompt" | "trl_sft" | "trl_unpaired";
                 /** @description Of trl_unpaired: the rating scale that decides; the form's first unless given. */
                 scale?: string;
+                /** @description only the rankings of one split: train or heldout */
+                split?: string;
                 /** @description Of trl_unpaired: ratings from it on are desirable; the middle of the scale unless given. */
                 threshold?: string;
             };

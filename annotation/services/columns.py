@@ -1,12 +1,11 @@
 """Many rows of the database as NumPy columns, read without a loop over rows.
 
-Postgres packs the rows of a group into one value, each column in its binary form one after the other, and
+Postgres packs all rows into one value, each column in its binary form one after the other, and
 NumPy reads that as a structured array. Rows of a cursor or of a COPY come one by one, at 5 µs and more each.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 # The signature, flags and the length of an extension; at the end comes a field count of −1.
 _HEADER_BYTES = 19
 # How Postgres sends each type: big-endian, a UUID as 16 bytes, a timestamp as microseconds since 2000-01-01.
-UUID, BIGINT, TIMESTAMP, SMALLINT = (">u8", (2,)), (">i8",), (">i8",), (">i2",)
+UUID, BIGINT, TIMESTAMP, INTEGER, SMALLINT = (">u8", (2,)), (">i8",), (">i8",), (">i4",), (">i2",)
 EPOCH_2000_MICROSECONDS = 946_684_800_000_000
 
 
@@ -28,7 +27,7 @@ class Sent(Func):
 
 
 class Packed(Aggregate):
-    """The rows of a group: Packed(Sent(…), Sent(…), …), in no particular order."""
+    """All rows: Packed(Sent(…), Sent(…), …)."""
 
     function = "string_agg"
     template = "string_agg(%(expressions)s, ''::bytea)"
@@ -37,26 +36,29 @@ class Packed(Aggregate):
     allow_distinct = False
 
 
-def packed_rows(query: QuerySet[Any, Any]) -> Iterator[tuple[list[int], bytes]]:
-    """The groups of a `values_list` query of whole numbers, by which it groups, and `Packed`: (numbers,
-    rows).
+def packed(query: QuerySet[Any, Any], *columns: Packed) -> list[NDArray[np.uint8]]:
+    """The rows of a query as one array of bytes for each of `columns`, all in one and the same order.
 
-    By COPY in binary format: a cursor would bring the bytes as text, two characters for each.
+    By COPY in binary format: a cursor would bring the bytes as text, two characters for each. Not grouped by
+    anything that varies: Postgres would sort the rows for that, and spill them to disk.
     """
-    sql, params = query.query.sql_with_params()
+    names = [f"packed{number}" for number in range(len(columns))]
+    whole = query.order_by().annotate(everything=Value(1)).values("everything")
+    sql, params = (
+        whole.annotate(**dict(zip(names, columns, strict=True))).values_list(*names).query.sql_with_params()
+    )
     # COPY takes no parameters: they are quoted into the text, as psycopg's client-side cursors do.
     text = connection.ops.compose_sql(sql, params)  # type: ignore[attr-defined]  # only Postgres has it
     with connection.cursor() as cursor, cursor.copy(f"COPY ({text}) TO STDOUT (FORMAT BINARY)") as copy:
         wire = memoryview(b"".join(copy))
-    at = _HEADER_BYTES
-    while (n_fields := _number(wire[at : at + 2])) > 0:
-        at += 2
-        fields = []
-        for _ in range(n_fields):
-            length = _number(wire[at : at + 4])
-            fields.append(wire[at + 4 : at + 4 + length])
-            at += 4 + length
-        yield [_number(field) for field in fields[:-1]], bytes(fields[-1])
+    if _number(wire[_HEADER_BYTES : _HEADER_BYTES + 2]) < 0:
+        return [np.zeros(0, dtype=np.uint8) for _ in columns]
+    at, found = _HEADER_BYTES + 2, []
+    for _ in columns:
+        length = _number(wire[at : at + 4])
+        found.append(np.frombuffer(wire[at + 4 : at + 4 + length], dtype=np.uint8))
+        at += 4 + length
+    return found
 
 
 def _number(field: memoryview) -> int:
@@ -64,19 +66,15 @@ def _number(field: memoryview) -> int:
 
 
 def all_rows(query: QuerySet[Any, Any], row: list[Any], *sent: Sent) -> NDArray[Any]:
-    """All rows of a query as one structured array of the dtype `row`, whose fields are `sent` in order.
+    """The rows of a query as a structured array of the dtype `row`, whose fields are `sent` in order.
 
     Raises ValueError where another type made a row of another width. A null in a row would drop the row:
     columns that can be null need a Coalesce.
     """
-    everything = query.order_by().annotate(everything=Value(1)).values("everything")
-    wire = b"".join(
-        rows
-        for _, rows in packed_rows(everything.annotate(rows=Packed(*sent)).values_list("everything", "rows"))
-    )
+    (wire,) = packed(query, Packed(*sent))
     if len(wire) % np.dtype(row).itemsize:
         raise ValueError("A column is not of the type it was said to be.")
-    return np.frombuffer(wire, dtype=row)
+    return wire.view(row)
 
 
 def keys_of(uuids: NDArray[Any]) -> NDArray[np.uint64]:

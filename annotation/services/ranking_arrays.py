@@ -12,7 +12,17 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import numpy as np
-from django.db.models import BigIntegerField, Case, Func, Q, SmallIntegerField, TextField, Value, When
+from django.db.models import (
+    BigIntegerField,
+    Case,
+    Func,
+    IntegerField,
+    Q,
+    SmallIntegerField,
+    TextField,
+    Value,
+    When,
+)
 from django.db.models.expressions import RawSQL
 from django.db.models.functions import Cast, Coalesce, Length
 from numpy.typing import NDArray
@@ -21,6 +31,7 @@ from annotation.models import Project, Ranking, RankingTask, Response, User
 from annotation.services.columns import (
     BIGINT,
     EPOCH_2000_MICROSECONDS,
+    INTEGER,
     SMALLINT,
     TIMESTAMP,
     UUID,
@@ -28,7 +39,7 @@ from annotation.services.columns import (
     Sent,
     all_rows,
     keys_of,
-    packed_rows,
+    packed,
 )
 from annotation.statistics.pairs import UNRANKED
 
@@ -37,7 +48,16 @@ UNTOUCHED, GOLD, IMPORTED, NAMED = 1, 2, 4, 8
 UNKNOWN = -1
 
 # An array of UUIDs: dimensions, flags, element type, length and lower bound; then each after its length.
-_ARRAY_HEADER_BYTES = 20
+_ARRAY_HEADER_BYTES, _ARRAY_ITEM_BYTES = 20, 20
+_FIXED = [
+    ("task", *UUID),
+    ("person", *BIGINT),
+    ("given_at", *TIMESTAMP),
+    ("duration_ms", *BIGINT),
+    ("marks", *SMALLINT),
+    ("k", *INTEGER),
+    ("text_bytes", *INTEGER),
+]
 # A JSON text of tiers is [["…36…", "…36…"], ["…36…"]]: 40 bytes for each id and 2 for each tier.
 _PER_ID, _PER_TIER, _FIRST_ID, _UUID_TEXT = 40, 2, 3, 36
 _HEX_DIGITS = np.r_[0:8, 9:13, 14:18, 19:23, 24:36]
@@ -143,9 +163,7 @@ def read_rankings(*, project: Project) -> RankingArrays:
     models, model_keys = _models(project)
     task_keys = np.unique(np.concatenate([run.task for run in raw])) if raw else np.zeros(0, np.uint64)
     return RankingArrays(
-        blocks=[
-            _block(same_k, task_keys, response_keys, name_keys) for same_k in _by_k(raw) if len(same_k.task)
-        ],
+        blocks=[_block(run, task_keys, response_keys, name_keys) for run in raw],
         people=names,
         n_tasks=len(task_keys),
         task_keys=task_keys,
@@ -160,22 +178,23 @@ def gold_places(*, project: Project, read: RankingArrays) -> list[NDArray[np.int
     """For each block of `read`, all of tasks with a known answer, the places of that answer: (R, K)."""
     found = [np.full(block.places.shape, UNRANKED, dtype=np.int8) for block in read.blocks]
     text = Cast("gold_tiers", TextField())
-    groups = (
-        RankingTask.objects.filter(project=project, gold_tiers__isnull=False)
-        .order_by()
-        .annotate(text_bytes=Length(text))
-        .values("text_bytes")
-        .annotate(rows=Packed(Sent("id", function="uuid_send"), Sent(text, function="textsend")))
+    wire, texts = packed(
+        RankingTask.objects.filter(project=project, gold_tiers__isnull=False),
+        Packed(Sent("id", function="uuid_send"), Sent(Length(text), function="int4send")),
+        Packed(Sent(text, function="textsend")),
     )
-    for (text_bytes,), wire in packed_rows(groups.values_list("text_bytes", "rows")):
-        rows = np.frombuffer(wire, dtype=[("id", *UUID), ("text", "u1", (text_bytes,))])
-        keys = keys_of(rows["id"])
-        order = np.argsort(keys)
-        for block, places in zip(read.blocks, found, strict=True):
-            place = np.minimum(np.searchsorted(keys[order], read.task_keys[block.task]), len(keys) - 1)
-            here = np.flatnonzero(keys[order][place] == read.task_keys[block.task])
-            texts = rows["text"][order[place[here]]]
-            places[here] = _places(texts, read.response_keys[block.responses[here]])
+    rows = wire.view([("id", *UUID), ("text_bytes", *INTEGER)])
+    if len(rows) == 0:
+        return found
+    keys, length = keys_of(rows["id"]), rows["text_bytes"].astype(np.int64)
+    start = np.cumsum(length) - length
+    order = np.argsort(keys)
+    for block, places in zip(read.blocks, found, strict=True):
+        place = np.minimum(np.searchsorted(keys[order], read.task_keys[block.task]), len(keys) - 1)
+        here = np.flatnonzero(keys[order][place] == read.task_keys[block.task])
+        task = order[place[here]]
+        shown = read.response_keys[block.responses[here]]
+        places[here] = _places(texts, start[task], length[task], shown)
     return found
 
 
@@ -202,7 +221,7 @@ class _Run:
 
 
 def _runs(rankings: Any) -> Iterator[_Run]:
-    """Rankings of equally many responses whose tiers are texts of the same length."""
+    """One run for each number of responses."""
     marks = (
         _mark(UNTOUCHED, Q(touched=False))
         + _mark(GOLD, Q(task__gold_tiers__isnull=False))
@@ -210,35 +229,36 @@ def _runs(rankings: Any) -> Iterator[_Run]:
         + _mark(NAMED, Q(annotator__isnull=False) | ~Q(annotator_label=""))
     )
     text = Cast("tiers", TextField())
-    rows = Packed(
-        Sent("task_id", function="uuid_send"),
-        Sent(_person_key(), function="int8send"),
-        Sent(Coalesce("given_at", "created_at"), function="timestamptz_send"),
-        Sent(Coalesce(Cast("duration_ms", BigIntegerField()), Value(UNKNOWN)), function="int8send"),
-        Sent(Cast(marks, SmallIntegerField()), function="int2send"),
-        Sent("shown_order", function="array_send"),
-        Sent(text, function="textsend"),
+    k = Func("shown_order", function="cardinality", output_field=IntegerField())
+    wire, orders, texts = packed(
+        rankings,
+        Packed(
+            Sent("task_id", function="uuid_send"),
+            Sent(_person_key(), function="int8send"),
+            Sent(Coalesce("given_at", "created_at"), function="timestamptz_send"),
+            Sent(Coalesce(Cast("duration_ms", BigIntegerField()), Value(UNKNOWN)), function="int8send"),
+            Sent(Cast(marks, SmallIntegerField()), function="int2send"),
+            Sent(k, function="int4send"),
+            Sent(Length(text), function="int4send"),
+        ),
+        Packed(Sent("shown_order", function="array_send")),
+        Packed(Sent(text, function="textsend")),
     )
-    groups = (
-        rankings.order_by()
-        .annotate(k=Func("shown_order", function="cardinality", output_field=BigIntegerField()))
-        .annotate(text_bytes=Length(text))
-        .values("k", "text_bytes")
-        .annotate(rows=rows)
-    )
-    for (k, text_bytes), wire in packed_rows(groups.values_list("k", "text_bytes", "rows")):
-        row: list[Any] = [
-            ("task", *UUID),
-            ("person", *BIGINT),
-            ("given_at", *TIMESTAMP),
-            ("duration_ms", *BIGINT),
-            ("marks", *SMALLINT),
-            ("array", "u1", (_ARRAY_HEADER_BYTES,)),
-            ("items", [("length", ">i4"), ("id", *UUID)], (k,)),
-            ("text", "u1", (text_bytes,)),
-        ]
-        found = np.frombuffer(wire, dtype=row)
-        shown = keys_of(found["items"]["id"])
+    rows = wire.view(_FIXED)
+    length = rows["text_bytes"].astype(np.int64)
+    text_start = np.cumsum(length) - length
+    width = _ARRAY_HEADER_BYTES + _ARRAY_ITEM_BYTES * rows["k"].astype(np.int64)
+    order_start = np.cumsum(width) - width
+    for k_here in np.unique(rows["k"]).tolist():
+        here = np.flatnonzero(rows["k"] == k_here)
+        array = np.dtype(
+            [("head", "u1", (_ARRAY_HEADER_BYTES,)), ("items", [("length", ">i4"), ("id", *UUID)], (k_here,))]
+        )
+        if len(here) == len(rows):
+            arrays = orders.view(array)
+        else:
+            arrays = orders[order_start[here][:, None] + np.arange(array.itemsize)].view(array)[:, 0]
+        shown, found = keys_of(arrays["items"]["id"]), rows[here]
         yield _Run(
             task=keys_of(found["task"]),
             person=found["person"].astype(np.int64),
@@ -246,38 +266,33 @@ def _runs(rankings: Any) -> Iterator[_Run]:
             duration_ms=found["duration_ms"].astype(np.int64),
             marks=found["marks"].astype(np.int64),
             shown=shown,
-            places=_places(found["text"], shown),
+            places=_places(texts, text_start[here], length[here], shown),
         )
 
 
-def _places(text: NDArray[np.uint8], shown: NDArray[np.uint64]) -> NDArray[np.int8]:
-    """(R, L) texts of tiers and (R, K) keys as shown → (R, K) places as shown.
+def _places(
+    texts: NDArray[np.uint8], start: NDArray[np.int64], length: NDArray[np.int64], shown: NDArray[np.uint64]
+) -> NDArray[np.int8]:
+    """Texts of tiers, (R,) where each starts and how long it is, and (R, K) keys as shown → (R, K) places.
 
-    All rows have the same length, so they name the same number of responses in the same number of tiers; only
-    where the tiers end differs. An id is followed by `", "` within a tier and by `"], ["` at its end.
+    An id is followed by `", "` within a tier and by `"], ["` at its end.
     """
-    n, length = text.shape
     places = np.full(shown.shape, UNRANKED, dtype=np.int8)
-    rows, at, tier = np.arange(n), np.full(n, _FIRST_ID), np.zeros(n, dtype=np.int8)
-    for last in reversed(range(length // _PER_ID)):
-        digits = _NIBBLE[text[rows[:, None], at[:, None] + _HEX_DIGITS]]
-        ids = ((digits[:, 0::2] << 4) | digits[:, 1::2]).view(">u8")
-        found = shown == keys_of(ids)[:, None]
+    ids = length // _PER_ID
+    row = np.flatnonzero(ids > 0)
+    at, tier = start[row] + _FIRST_ID, np.zeros(len(row), dtype=np.int8)
+    for number in range(int(ids.max(initial=0))):
+        digits = _NIBBLE[texts[at[:, None] + _HEX_DIGITS]]
+        found = shown[row] == keys_of(((digits[:, 0::2] << 4) | digits[:, 1::2]).view(">u8"))[:, None]
         if not found.any(1).all():
             raise ValueError("A ranking names a response that it was not shown.")
-        places[rows, found.argmax(1)] = tier
-        if last:
-            ends = text[rows, at + _UUID_TEXT + 1] == ord("]")
-            tier = tier + ends.astype(np.int8)
-            at = at + _PER_ID + _PER_TIER * ends
+        places[row, found.argmax(1)] = tier
+        more = ids[row] > number + 1
+        row, at, tier = row[more], at[more], tier[more]
+        ends = texts[at + _UUID_TEXT + 1] == ord("]")
+        tier = tier + ends.astype(np.int8)
+        at = at + _PER_ID + _PER_TIER * ends
     return places
-
-
-def _by_k(runs: list[_Run]) -> Iterator[_Run]:
-    for k in sorted({run.shown.shape[1] for run in runs}):
-        same = [run for run in runs if run.shown.shape[1] == k]
-        names = _Run.__dataclass_fields__
-        yield _Run(**{name: np.concatenate([vars(run)[name] for run in same]) for name in names})
 
 
 def _block(
@@ -286,21 +301,23 @@ def _block(
     response_keys: NDArray[np.uint64],
     name_keys: NDArray[np.int64],
 ) -> Block:
-    """With responses in the order of their keys, which is the same for all rankings of a task."""
-    order = np.argsort(run.shown, axis=1)
-    person = _look_up(run.person, name_keys)
-    person[(run.marks & NAMED) == 0] = UNKNOWN
+    """By task, which spares later sums over tasks a sort of their own; with responses in the order of their
+    keys, which is the same for all rankings of a task."""
+    task = np.searchsorted(task_keys, run.task).astype(np.int64)
+    rows = np.argsort(task, kind="stable")
+    columns = np.argsort(run.shown[rows], axis=1)
+    person = _look_up(run.person[rows], name_keys)
+    person[(run.marks[rows] & NAMED) == 0] = UNKNOWN
+    keys = np.take_along_axis(run.shown[rows], columns, axis=1)
     return Block(
-        task=np.searchsorted(task_keys, run.task).astype(np.int64),
+        task=task[rows],
         person=person,
-        given_at=run.given_at + EPOCH_2000_MICROSECONDS,
-        duration_ms=run.duration_ms,
-        marks=run.marks,
-        places=np.take_along_axis(run.places, order, axis=1),
-        shown=order.astype(np.int8),
-        responses=np.searchsorted(response_keys, np.take_along_axis(run.shown, order, axis=1)).astype(
-            np.int64
-        ),
+        given_at=run.given_at[rows] + EPOCH_2000_MICROSECONDS,
+        duration_ms=run.duration_ms[rows],
+        marks=run.marks[rows],
+        places=np.take_along_axis(run.places[rows], columns, axis=1),
+        shown=columns.astype(np.int8),
+        responses=np.searchsorted(response_keys, keys).astype(np.int64),
     )
 
 

@@ -118,10 +118,23 @@ def alpha_of_pairs(
     table, cluster = table[kept], cluster[kept]
     if len(table) == 0:
         return Alpha(np.nan, np.nan, np.nan, 0, 0)
-    both_ways = _coincidences(table)
-    both_ways = both_ways + both_ways[:, ::-1, ::-1]
-    features = both_ways.reshape(-1, 9)
-    of_totals = _of_coincidences(np.array([-1.0, 0.0, 1.0]), metric)
+    worse, tied, better = table.T
+    weight = 1 / (table.sum(1) - 1)
+    # The coincidences of both ways round are these four numbers, in nine places.
+    features = np.stack(
+        [
+            weight * (worse * (worse - 1) + better * (better - 1)),
+            weight * 2 * worse * better,
+            weight * tied * (worse + better),
+            weight * 2 * tied * (tied - 1),
+        ],
+        axis=1,
+    )
+    of_coincidences = _of_coincidences(np.array([-1.0, 0.0, 1.0]), metric)
+
+    def of_totals(totals: NDArray[np.float64]) -> NDArray[np.float64]:
+        return of_coincidences(totals[..., [0, 2, 1, 2, 3, 2, 1, 2, 0]])
+
     drawn = _NO_SAMPLES
     if samples:
         drawn = of_totals(resampled_totals(features, cluster, samples=samples, seed=seed))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from uuid import UUID
 
 import pytest
@@ -18,7 +19,7 @@ from training.models import ModelVersion, TrainingRun
 
 OWNER = "alice"  # of the rows that one person has
 
-Ids = dict[str, dict[str, str | UUID]]
+Ids = dict[str, str | UUID]
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def people(project: Project, ada: User, oscar: User) -> dict[str, User]:
 
 @pytest.fixture
 def rows(people: dict[str, User], project: Project, tasks: list[RankingTask]) -> Ids:
-    """For each first word of an address, what stands in its angle brackets."""
+    """For each word of an address, what stands in the angle brackets after it."""
     run = TrainingRun.objects.create(
         project=project, kind="sft", recipe={}, inputs={}, state="cancelled", finished_at=project.created_at
     )
@@ -47,25 +48,30 @@ def rows(people: dict[str, User], project: Project, tasks: list[RankingTask]) ->
     webhook, _ = create_endpoint(project=project, url="https://example.org/hook", events=["snapshot.frozen"])
     snapshot = freeze_snapshot(project=project, name="first", created_by=people["mona"])
     return {
-        "projects": {"slug": "support"},
-        "account": {"id": create_token(user=people[OWNER], name="script")[0].pk},
-        "auth": {"provider": "company"},
-        "assignments": {"id": claim(project, people[OWNER]).pk},
-        "snapshots": {"id": snapshot.pk},
-        "reviews": {"id": given.task_id},
-        "webhooks": {"id": webhook.pk},
-        "webhook-deliveries": {"id": webhook.deliveries.get().message_id},
-        "exclusions": {"id": excluded.pk},
-        "runs": {"run_id": run.pk},
-        "models": {"model_id": model.pk},
+        "projects": "support",
+        "members": OWNER,
+        "tasks": tasks[-1].pk,
+        "tokens": create_token(user=people[OWNER], name="script")[0].pk,
+        "oidc": "company",
+        "assignments": claim(project, people[OWNER]).pk,
+        "snapshots": snapshot.pk,
+        "reviews": given.task_id,
+        "webhooks": webhook.pk,
+        "webhook-deliveries": webhook.deliveries.get().message_id,
+        "exclusions": excluded.pk,
+        "runs": run.pk,
+        "models": model.pk,
     }
 
 
+def parameters_of(route: str, rows: Ids) -> dict[str, str]:
+    """What stands in each of the route's brackets, by its name."""
+    found = re.findall(r"([\w-]+)/<\w+:(\w+)>", route)
+    missing = [word for word, _ in found if word not in rows]
+    assert not missing, f"{route} needs an example of {missing[0]}: add it to `rows`"
+    return {name: str(rows[word]) for word, name in found}
+
+
 def url_of(line: Line, rows: Ids) -> str:
-    url = "/" + line.route
-    first = line.route.removeprefix("api/v1/").split("/")[0]
-    for name, value in rows.get(first, {}).items():
-        for converter in ("slug", "uuid"):
-            url = url.replace(f"<{converter}:{name}>", str(value))
-    assert "<" not in url, f"{line.route} needs an example row: add it to `rows`"
-    return url
+    parameters = parameters_of(line.route, rows)
+    return "/" + re.sub(r"<\w+:(\w+)>", lambda bracket: parameters[bracket[1]], line.route)

@@ -8,6 +8,7 @@ of rows that exist, so that most requests get further than the 404.
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,7 +39,7 @@ from annotation.api.access import Line, lines
 from annotation.models import Assignment, User
 from annotation.permissions import RULES, Who, scopes_for
 from annotation.services.tokens import create_token
-from tests.config.conftest import OWNER, Ids
+from tests.config.conftest import OWNER, Ids, parameters_of
 
 SEED = 20_261_121
 CASES_AT_LEAST = 2_000
@@ -53,7 +54,7 @@ CHECKS = [
 
 
 def _template(line: Line) -> str:
-    return "/" + line.route.replace("<slug:", "{").replace("<uuid:", "{").replace(">", "}")
+    return "/" + re.sub(r"<\w+:(\w+)>", r"{\1}", line.route)
 
 
 DOCUMENT = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
@@ -103,9 +104,9 @@ def sent_with(people: dict[str, User], operation: APIOperation) -> dict[str, dic
 def known(rows: Ids, operation: APIOperation) -> dict[str, Any]:
     """What a request may name that exists: ids for the address, and fields by name."""
     lease = Assignment.objects.get(state="leased")
-    first = operation.path.removeprefix("/api/v1/").split("/")[0]
+    line = TABLE[operation.path, operation.method.upper()]
     return {
-        "path": {name: str(value) for name, value in rows.get(first, {}).items()},
+        "path": parameters_of(line.route, rows),
         "fields": {
             "token": str(lease.token),
             "tiers": [[str(response)] for response in lease.shown_order],

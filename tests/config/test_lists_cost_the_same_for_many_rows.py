@@ -34,7 +34,7 @@ OF_ONE_LENGTH = {"api/v1/runs/recipes/", "api/v1/runs/<uuid:run_id>/log"}
 
 def _grow(project: Project, people: dict[str, User], rows: Ids, numbers: range) -> None:
     """One more of everything for each number."""
-    run = TrainingRun.objects.get(pk=rows["runs"]["run_id"])
+    run = TrainingRun.objects.get(pk=rows["runs"])
     drafts = [
         content.TaskDraft(
             messages=[{"role": "user", "content": f"How late is train {n}?"}],

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from argparse import ArgumentParser
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,6 +10,8 @@ from django.core.management.base import CommandError
 
 from annotation.formats.catalog import IMPORT_FORMATS
 from annotation.management.reporting import ReportingCommand, project_named
+from annotation.models import Project
+from annotation.services.hub import fetch_dataset
 from annotation.services.imports import ImportReport, import_file
 
 SHOWN_ERRORS = 20
@@ -16,26 +19,51 @@ SHOWN_ERRORS = 20
 
 class Command(ReportingCommand):
     help = (
-        "Import prompts, responses and existing rankings from JSON Lines, CSV (both also gzipped) or Parquet."
-        " The format is recognised; importing a file again changes nothing."
+        "Import prompts, responses and existing rankings from JSON Lines, a JSON array, CSV (also gzipped) or"
+        " Parquet; with --hub, from a data set of the Hugging Face hub. The format is recognised;"
+        " importing a file again changes nothing."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("file", type=Path, metavar="FILE")
+        parser.add_argument("file", metavar="FILE", help="a file, or with --hub a data set's id, OWNER/NAME")
         parser.add_argument("--project", required=True, metavar="SLUG")
         parser.add_argument("--format", choices=sorted(IMPORT_FORMATS))
         parser.add_argument("--overlap", type=int, help="rankings wanted of each new task (the project's)")
         parser.add_argument("--round", type=int, default=0, help="round of sampling of the new tasks (0)")
+        parser.add_argument("--priority", type=int, default=0, help="higher is served first (0)")
         parser.add_argument(
             "--dry-run", action="store_true", help="report what would come in; nothing is kept"
         )
-        parser.add_argument("--priority", type=int, default=0, help="higher is served first (0)")
+        parser.add_argument("--hub", action="store_true", help="FILE is a data set of the hub")
+        parser.add_argument("--part", help="with --hub: the configuration or folder (all)")
+        parser.add_argument("--split", help="with --hub: train, test, … (all)")
+        parser.add_argument("--revision", help="with --hub: a branch, tag or commit (main)")
 
     def run(self, options: Mapping[str, Any]) -> tuple[Sequence[str], Mapping[str, Any]]:
+        project = project_named(options["project"])
+        if not options["hub"]:
+            report = self._import(project, Path(options["file"]), options)
+            return _lines(report, project.slug), report.to_json()
+        files = fetch_dataset(
+            dataset=options["file"],
+            part=options["part"],
+            split=options["split"],
+            revision=options["revision"],
+            endpoint=os.environ.get("HF_ENDPOINT"),
+        )
+        lines: list[str] = []
+        reports = []
+        for name, path in files:
+            report = self._import(project, path, options)
+            lines += [f"{name}:", *_lines(report, project.slug)]
+            reports.append({"file": name, **report.to_json()})
+        return lines, {"files": reports}
+
+    def _import(self, project: Project, file: Path, options: Mapping[str, Any]) -> ImportReport:
         report = import_file(
-            project=project_named(options["project"]),
-            file=options["file"],
+            project=project,
+            file=file,
             format=options["format"],
             overlap=options["overlap"],
             round=options["round"],
@@ -50,7 +78,11 @@ class Command(ReportingCommand):
             )
         if report.read and report.failed == report.read:
             raise CommandError(f"None of the {report.read} rows could be imported as {report.format}.")
-        return [_summary(report, options["project"]), *map(str, report.quirks)], report.to_json()
+        return report
+
+
+def _lines(report: ImportReport, slug: str) -> list[str]:
+    return [_summary(report, slug), *map(str, report.quirks)]
 
 
 def _summary(report: ImportReport, slug: str) -> str:

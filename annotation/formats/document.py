@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from annotation.formats.catalog import EXPORT_FORMATS, IMPORT_FORMATS
 from annotation.formats.dataset_card import AGGREGATIONS
 from annotation.formats.export_format import SPLIT, ExportFormat
+from annotation.formats.quirks import QUIRKS
 from annotation.formats.records import ImportFormat
 from annotation.formats.snapshot_parquet import COLUMN_MEANINGS
 
@@ -16,9 +17,19 @@ HEAD = """# Formats
 
 ## In
 
-`manage.py import_responses FILE --project SLUG [--format NAME]`, or the Data page. JSON Lines, CSV and
-Parquet, plain or gzipped, told by content. The format is recognised from the first rows unless it is named.
-Rows that can't be read are named with their line and reason; the others go in.
+`manage.py import_responses FILE --project SLUG [--format NAME] [--dry-run]`, or the Data page. JSON Lines, a
+JSON array, CSV and Parquet, plain or gzipped, told by content. The format is recognised from the first rows
+unless it is named. Rows that can't be read are named with their line and reason; the others go in. A dry run
+reports the same and keeps nothing. With `--hub`, FILE is a data set of the Hugging Face hub, OWNER/NAME.
+
+Content is known by what it is, so importing a file again changes nothing. A ranking that comes with a task
+closes it. An annotator, by the name the file has, who ranks the same responses again revises: the later
+answer counts, the earlier stays as history. Fields a format doesn't know are kept as metadata.
+"""
+QUIRKS_HEAD = """
+### What is odd in real files
+
+Reported with the number of rows and their lines; none of it makes a row fail.
 """
 OUT = """## Out
 
@@ -45,6 +56,11 @@ def _lines() -> Iterator[str]:
     )
     for reader in IMPORT_FORMATS.values():
         yield from _reader(reader)
+    yield QUIRKS_HEAD
+    yield from _table(
+        ("quirk", "what was found, and what is done"),
+        ((quirk.name, quirk.text) for quirk in QUIRKS.values()),
+    )
     yield OUT
     yield from _table(
         ("format", "what it is", "file"),

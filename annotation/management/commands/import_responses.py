@@ -11,7 +11,6 @@ from django.core.management.base import CommandError
 from annotation.formats.catalog import IMPORT_FORMATS
 from annotation.management.reporting import ReportingCommand, project_named
 from annotation.models import Project
-from annotation.services.hub import fetch_dataset
 from annotation.services.imports import ImportReport, import_file
 
 SHOWN_ERRORS = 20
@@ -45,6 +44,9 @@ class Command(ReportingCommand):
         if not options["hub"]:
             report = self._import(project, Path(options["file"]), options)
             return _lines(report, project.slug), report.to_json()
+        # Here, because the hub's client takes longer to load than a small file to import.
+        from annotation.services.hub import fetch_dataset
+
         files = fetch_dataset(
             dataset=options["file"],
             part=options["part"],

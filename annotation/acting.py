@@ -59,6 +59,11 @@ def command_actor(command: str) -> str:
     return f"command:{account}:{command}"
 
 
+def tell_actor(cursor: Any) -> None:
+    """Before a COPY, which no execute wrapper sees. Call it in the transaction of the COPY."""
+    cursor.execute("SELECT set_config('rankloop.actor', %s, true)", [_UNSAFE.sub("_", current_actor())])
+
+
 def name_actor(
     execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]
 ) -> Any:

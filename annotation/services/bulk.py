@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 from django.db import connection
 
+from annotation.acting import tell_actor
+
 NOW = "now"
 NULL = "\\N"
 # Lines handed over at once: psycopg makes one network message of each piece.
@@ -74,11 +76,13 @@ def copy_rows(table: str, *, columns: Mapping[str, Column], constants: Mapping[s
         return
     names = ", ".join([*columns, *constants])
     # A cursor's copy is psycopg's own, past the place where Django makes its errors Django's.
-    with (
-        connection.cursor() as cursor,
-        connection.wrap_database_errors,
-        cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copy,
-    ):
+    with connection.cursor() as cursor, connection.wrap_database_errors:
+        tell_actor(cursor)
+        _copy(cursor, f"COPY {table} ({names}) FROM STDIN", lines)
+
+
+def _copy(cursor: Any, statement: str, lines: Sequence[str]) -> None:
+    with cursor.copy(statement) as copy:
         for start in range(0, len(lines), COPY_LINES):
             copy.write("".join(lines[start : start + COPY_LINES]))
 

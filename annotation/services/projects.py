@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
 from annotation.answer_form import AnswerForm
-from annotation.models import Assignment, Membership, Project, User
+from annotation.models import Assignment, Exclusion, Membership, Project, User
 from annotation.models.project import DEFAULT_LEASE_SECONDS, MAX_CHECK_RATE, Role
 from annotation.presets import DEFAULT_PRESET, PRESETS
 from annotation.services import members
@@ -164,7 +164,8 @@ def add_member(
 def put_member(
     *, project: Project, username: str, role: str, state: str, paused_reason: str = ""
 ) -> tuple[Membership, bool]:
-    """:func:`add_member` by user name. Raises Problem when there is no such user."""
+    """:func:`add_member` by user name. Raises Problem when there is no such user, Conflict when somebody
+    excluded would be let on."""
     user = User.objects.filter(username=username, is_active=True).first()
     if user is None:
         raise Problem(
@@ -173,6 +174,9 @@ def put_member(
                 FieldProblem("username", "No account has this name; make it with manage.py create_user.")
             ],
         )
+    excluded = Exclusion.objects.standing().filter(project=project, annotator=user)
+    if state == Membership.State.ACTIVE and excluded.exists():
+        raise Conflict(f"{username} is excluded from this project; lift that first.", type="excluded")
     return add_member(project=project, user=user, role=role, state=state, paused_reason=paused_reason)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 from asgiref.sync import async_to_sync
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import call_command
 from django.db import IntegrityError, connection, connections, transaction
 from django.test import AsyncClient
@@ -113,6 +115,22 @@ def test_a_ranking_is_told_by_itself_and_an_import_by_its_numbers(
     )
     imported = AuditEntry.objects.filter(table="annotation_ranking", row_id="", project_id=project.pk)
     assert [entry.after for entry in imported] == [{"source": "import", "rows": 3}]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_is_copied_in_by_an_import_is_the_uploaders(
+    project: Project, mona: User, client_of: ClientOf
+) -> None:
+    row = {
+        "prompt": "Where is my order?",
+        "responses": ["In depot 1.", "Lost."],
+        "tiers": [[0], [1]],
+    }
+    file = SimpleUploadedFile("rows.jsonl", json.dumps(row).encode())
+    report = client_of(mona).post("/api/v1/projects/support/imports/", {"file": file}, format="multipart")
+    assert report.json()["rankings"] == 1, report.content
+    (entry,) = AuditEntry.objects.filter(table="annotation_ranking", project_id=project.pk)
+    assert (entry.actor, entry.after) == (f"user:{mona.pk}", {"source": "import", "rows": 1})
 
 
 def test_no_secret_is_written_but_that_it_changed_is(mona: User) -> None:

@@ -212,6 +212,17 @@ def test_who_is_meant_and_why_must_be_clear(
         exclusion.who_is(project=project, label="rater 8")
 
 
+def test_somebody_excluded_is_not_let_on_by_the_back_door(
+    project: Project, tasks: list[RankingTask], alice: User, mona: User, client_of: ClientOf
+) -> None:
+    made = _exclude(project, alice)
+    client, body = client_of(mona), {"username": "alice", "role": "annotator", "state": "active"}
+    refused = client.post("/api/v1/projects/support/members/", body)
+    assert (refused.status_code, refused.json()["type"]) == (409, "excluded")
+    lift_exclusion(exclusion=made)
+    assert client.post("/api/v1/projects/support/members/", body).status_code == 200
+
+
 def _at_once(*calls: Callable[[], Any]) -> list[Any]:
     barrier = threading.Barrier(len(calls), timeout=30)
 

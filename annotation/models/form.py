@@ -9,9 +9,9 @@ from annotation.models.project import Project
 class FormVersion(models.Model):
     """An answer form as it once was. Append-only.
 
-    A trigger writes one whenever a project's form comes to be or changes, and another gives every lease the
-    newest (migrations/0009): whoever changes a form, and however, nobody's answer is judged by questions that
-    they were not shown.
+    A trigger writes one whenever a project's form comes to be or changes (migrations/0009), and another gives
+    every lease the newest that takes as many responses as the task shows (0016): whoever changes a form, and
+    however, nobody's answer is judged by questions that they were not shown.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)

@@ -100,6 +100,22 @@ def test_a_task_given_out_again_asks_the_new_form(desk: APIClient, project: Proj
     assert not Ranking.objects.exists()
 
 
+def test_a_task_opened_again_is_asked_by_the_newest_form_that_takes_its_responses(
+    desk: APIClient, project: Project, ben: User, client_of: ClientOf
+) -> None:
+    shown = next_of(desk)
+    send(desk, shown)
+    RankingTask.objects.exclude(pk=shown["task"]["id"]).update(state="dropped")
+    triples = AnswerForm(responses=Span(min=2, max=3), ties=False)
+    _ask(project, triples)
+    _ask(project, AnswerForm(responses=Span(min=2, max=2)))
+    RankingTask.objects.filter(pk=shown["task"]["id"]).update(state="open", overlap=2, open_slots=1)
+    other = client_of(ben)
+    again = next_of(other)
+    assert (again["task"]["id"], again["form"]) == (shown["task"]["id"], triples.to_json())
+    assert send(other, again).status_code == 201
+
+
 def test_no_statement_gives_a_lease_another_form(
     project: Project, tasks: list[RankingTask], alice: User
 ) -> None:

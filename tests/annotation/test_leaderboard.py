@@ -118,7 +118,8 @@ def test_slices_by_round_split_and_metadata(project: Project, add_tasks: AddTask
     splits = leaderboard(project=project, by="split").slices
     known = {split: Prompt.objects.filter(split=split).count() for split in ("train", "heldout")}
     assert {one.name: one.comparisons for one in splits} == {name: n for name, n in known.items() if n}
-    assert leaderboard(project=project, by="metadata", key="nothing'; --").slices == []
+    for odd in ("nothing'; --", "100%s", "%(a)s", "é\\"):
+        assert leaderboard(project=project, by="metadata", key=odd).slices == []
 
 
 def test_a_wrong_question_names_its_field(

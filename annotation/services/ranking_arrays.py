@@ -1,6 +1,6 @@
 """A project's rankings as arrays, for everything that is computed over all of them.
 
-Read anew for each report: 100,000 rankings of four responses take about 0.5 s, and nothing can be stale. A
+Read anew for each report (benchmarks/quality.py says what that costs), so nothing can be stale. A
 ranking never changes, but which ones count does, by revisions and exclusions, and so do the names of models.
 """
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from allauth.mfa.models import Authenticator
 from asgiref.sync import async_to_sync
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import call_command
@@ -149,6 +150,14 @@ def test_no_secret_is_written_but_that_it_changed_is(mona: User) -> None:
     told = str([(entry.before, entry.after) for entry in AuditEntry.objects.all()])
     assert mona.password not in told
     assert ApiToken.objects.get(pk=row.pk).digest not in told
+
+
+def test_a_second_factor_is_told_without_its_secret(mona: User) -> None:
+    factor = Authenticator.objects.create(user=mona, type="totp", data={"secret": "JBSWY3DPEHPK3PXP"})
+    factor.delete()
+    told = AuditEntry.objects.filter(table="mfa_authenticator").order_by("id")
+    assert [entry.action for entry in told] == ["insert", "delete"]
+    assert "JBSWY3DPEHPK3PXP" not in str([(entry.before, entry.after) for entry in told])
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,10 @@ TIME_NOT_UNDERSTOOD = Quirk(
 MARGIN_NOT_WHOLE = Quirk(
     "margin-not-whole", "a margin is no whole number, so it is no strength; it is kept in the metadata"
 )
+FORM_TAKES_OTHERS = Quirk(
+    "form-takes-others",
+    "the project's form doesn't take so many responses: no task was made, prompt and responses came in",
+)
 QUIRKS = {
     quirk.name: quirk
     for quirk in (
@@ -103,5 +107,6 @@ QUIRKS = {
         BUCKETS,
         TIME_NOT_UNDERSTOOD,
         MARGIN_NOT_WHOLE,
+        FORM_TAKES_OTHERS,
     )
 }

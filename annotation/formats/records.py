@@ -77,7 +77,8 @@ class Record:
 
     `metadata` says more of the prompt, `task_metadata` of this set of responses: a prompt may stand in
     several rows of a file. None means "the same": the formats that can't tell the two apart keep both.
-    `rankable` is false where the responses were never meant to be ranked against each other.
+    `rankable` is false where the responses were never meant to be ranked against each other;
+    `task_optional` is true where they are wanted even if the project's form can't ask for them all at once.
     """
 
     messages: tuple[Message, ...]
@@ -87,6 +88,7 @@ class Record:
     metadata: dict[str, Any] = field(default_factory=dict)
     task_metadata: dict[str, Any] | None = None
     rankable: bool = True
+    task_optional: bool = False
     quirks: tuple[Quirk, ...] = ()
 
     @property

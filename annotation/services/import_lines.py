@@ -32,6 +32,7 @@ class Part:
 
     wanted: Wanted
     rankings: tuple[RankingRecord, ...] = ()
+    task_optional: bool = False
 
 
 @dataclass(slots=True)
@@ -96,7 +97,7 @@ def _add(line: Line, given: Record) -> None:
         except BadDraft as error:
             line.reason = line.reason or str(error)
         else:
-            line.parts.append(Part(wanted, piece.rankings if as_task else ()))
+            line.parts.append(Part(wanted, piece.rankings if as_task else (), piece.task_optional))
 
 
 def _draft(record: Record) -> TaskDraft:

@@ -17,7 +17,7 @@ from django.db import DataError, IntegrityError, connection, transaction
 
 from annotation.answer_form import Span
 from annotation.formats.catalog import read_records
-from annotation.formats.quirks import SAME_ANNOTATOR_AGAIN, Quirk
+from annotation.formats.quirks import FORM_TAKES_OTHERS, SAME_ANNOTATOR_AGAIN, Quirk
 from annotation.formats.records import FormatError
 from annotation.models import Project, RankingTask
 from annotation.services.ahead import ahead
@@ -186,13 +186,18 @@ def _store(project: Project, batch: Sequence[Line], report: ImportReport, option
     lookup = VotesLookup(project, [vote for line in batch for vote in line.votes])
     fits = current_form(project).responses
     parts: list[tuple[int, Part]] = []
+    taskless: set[int] = set()
     for index, line in enumerate(batch):
         reasons: list[str] = []
         for part in [*line.parts, *_votes(lookup, line, reasons)]:
-            if reason := _reason_not_to_ask(part.wanted, fits):
-                reasons.append(reason)
-            else:
+            reason = _reason_not_to_ask(part.wanted, fits)
+            if reason is None:
                 parts.append((index, part))
+            elif part.task_optional:
+                parts.append((index, Part(Wanted(part.wanted.prepared, None))))
+                taskless.add(index)
+            else:
+                reasons.append(reason)
         # A line that failed before, in another of its parts, is counted already.
         if reasons and not line.reason:
             report.fail(line.number, reasons[0])
@@ -200,6 +205,8 @@ def _store(project: Project, batch: Sequence[Line], report: ImportReport, option
         project=project, wanted=[part.wanted for _, part in parts], known=lookup.known, **options
     )
     new = insert_rankings(project=project, ranked=list(_ranked(parts, stored)))
+    for index in sorted(taskless):
+        report.notice(batch[index].number, FORM_TAKES_OTHERS)
     for index in sorted(new.again):
         report.notice(batch[index].number, SAME_ANNOTATOR_AGAIN)
     report.prompts += len(stored.new_prompts)

@@ -89,6 +89,15 @@ def test_mt_bench_answers_then_votes(shelf: Project) -> None:
     assert (again.rankings, again.tasks, again.unchanged) == (0, 0, 2375)
 
 
+def test_mt_bench_in_a_project_for_pairs(shelf: Project) -> None:
+    pairs = create_project(slug="pairs", preset="arena")
+    answers = take(pairs, "annotators/mt-bench-responses.jsonl.gz")
+    assert (answers.responses, answers.tasks) == (672, 0)
+    assert quirks(answers)["form-takes-others"] == 56
+    votes = import_file(project=pairs, file=real_file("annotators/mt-bench-votes.jsonl.gz"))
+    assert (votes.rankings, votes.tasks, votes.failed) == (2374, 1257, 0)
+
+
 def test_a_second_turn_is_judged_with_the_conversation_before_it(shelf: Project) -> None:
     take(shelf, "annotators/mt-bench-responses.jsonl.gz")
     row = rows_of("annotators/mt-bench-responses.jsonl.gz")[0]

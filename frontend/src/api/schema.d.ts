@@ -1933,6 +1933,7 @@ export interface components {
          *     * `buckets` - buckets
          *     * `empty-reply` - empty-reply
          *     * `empty-turn` - empty-turn
+         *     * `form-takes-others` - form-takes-others
          *     * `identical-pair` - identical-pair
          *     * `implicit-prompt` - implicit-prompt
          *     * `margin-not-whole` - margin-not-whole
@@ -1950,7 +1951,7 @@ export interface components {
          *     * `too-many-responses` - too-many-responses
          * @enum {string}
          */
-        NameEnum: "answer-left-out" | "buckets" | "empty-reply" | "empty-turn" | "identical-pair" | "implicit-prompt" | "margin-not-whole" | "no-ranks" | "no-weak-order" | "not-alternating" | "one-response" | "ranks-lost" | "ranks-missing" | "repeated-response" | "role-in-text" | "runs-on" | "same-annotator-again" | "time-not-understood" | "too-many-responses";
+        NameEnum: "answer-left-out" | "buckets" | "empty-reply" | "empty-turn" | "form-takes-others" | "identical-pair" | "implicit-prompt" | "margin-not-whole" | "no-ranks" | "no-weak-order" | "not-alternating" | "one-response" | "ranks-lost" | "ranks-missing" | "repeated-response" | "role-in-text" | "runs-on" | "same-annotator-again" | "time-not-understood" | "too-many-responses";
         NamedChoice: {
             name: string;
             label: string;

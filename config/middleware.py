@@ -56,13 +56,13 @@ class SecurityHeaders(MiddlewareMixin):
 
 @sync_and_async_middleware
 def storable_query(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
-    """A NUL in a query parameter is refused here, once: whichever view compared it with a column would fail,
-    because Postgres's text holds none. (Bodies: `annotation.api.parsers`.)"""
+    """A NUL in an address or its query is refused here, once: whichever view compared it with a column would
+    fail, because Postgres's text holds none. (Bodies: `annotation.api.parsers`.)"""
 
     def refusal(request: HttpRequest) -> JsonResponse | None:
-        if "%00" not in request.META.get("QUERY_STRING", ""):
+        if "\x00" not in request.path_info and "%00" not in request.META.get("QUERY_STRING", ""):
             return None
-        detail = "A query parameter holds a NUL character (%00), which text can't."
+        detail = "The address holds a NUL character (%00), which text can't."
         body = problem_body(status=HTTPStatus.BAD_REQUEST, detail=detail)
         return JsonResponse(body, status=HTTPStatus.BAD_REQUEST, content_type=ProblemRenderer.media_type)
 

@@ -41,10 +41,10 @@ CHANGEABLE = frozenset(
 )
 
 
-def create_user(*, username: str, is_admin: bool = False) -> tuple[User, str]:
+def create_user(*, username: str, is_admin: bool = False, email: str = "") -> tuple[User, str]:
     """A new account and its random password. Conflict if the name is taken, Problem if it is none."""
     password = secrets.token_urlsafe(PASSWORD_BYTES)
-    user = User(username=username, is_staff=is_admin, is_superuser=is_admin)
+    user = User(username=username, email=email, is_staff=is_admin, is_superuser=is_admin)
     user.set_password(password)
     _validated(user, exclude=["id"])
     try:

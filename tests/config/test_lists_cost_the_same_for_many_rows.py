@@ -14,14 +14,18 @@ from django.urls import get_resolver
 from rest_framework.test import APIClient
 
 from annotation.api.access import Line, lines
-from annotation.models import Project, User
+from annotation.models import Project, RankingTask, User
 from annotation.models.project import Role
 from annotation.permissions import RULES, Who
 from annotation.services import content
+from annotation.services.exclusion import Who as Excluded
+from annotation.services.exclusion import exclude_annotator
 from annotation.services.projects import add_member, create_project
+from annotation.services.reservations import reserve_tasks
 from annotation.services.snapshots import freeze_snapshot
 from annotation.services.submission import submit_ranking
 from annotation.services.tokens import create_token
+from annotation.services.webhooks import create_endpoint
 from tests.annotation.answering import claim, strict_order
 from tests.config.conftest import OWNER, Ids, url_of
 from training.models import Loop, ModelVersion, RunEvent, TrainingRun
@@ -29,7 +33,12 @@ from training.models import Loop, ModelVersion, RunEvent, TrainingRun
 FEW, MANY = 3, 30
 GETS = [line for line in lines(get_resolver()) if isinstance(line, Line) and line.method == "GET"]
 # Their rows are none of the database's, or as many as there are kinds of them.
-OF_ONE_LENGTH = {"api/v1/runs/recipes/", "api/v1/runs/<uuid:run_id>/log"}
+OF_ONE_LENGTH = {
+    "api/v1/auth/providers",
+    "api/v1/formats/",
+    "api/v1/runs/recipes/",
+    "api/v1/runs/<uuid:run_id>/log",
+}
 
 
 def _grow(project: Project, people: dict[str, User], rows: Ids, numbers: range) -> None:
@@ -43,17 +52,24 @@ def _grow(project: Project, people: dict[str, User], rows: Ids, numbers: range) 
         for n in numbers
     ]
     content.add_ranking_tasks(project=project, items=drafts)
+    answered = RankingTask.objects.filter(project=project).order_by("id")
     for n in numbers:
         for person in ("ben", "rita"):
             given = claim(project, people[person])
+            # Each against the other, so that there is something to review.
+            order = sorted(given.shown_order, reverse=person == "rita")
             submit_ranking(
                 assignment=given,
                 token=given.token,
-                answer=strict_order(given.shown_order),
+                answer=strict_order(order),
                 idempotency_key=str(n),
             )
         member = User.objects.create(username=f"member-{n}")
         add_member(project=project, user=member, role=Role.ANNOTATOR)
+        exclude_annotator(project=project, who=Excluded(annotator=member), reason="left")
+        reserve_tasks(project=project, tasks=[answered[n].pk], usernames=["alice"])
+        if n < MANY // 2:  # a project has 20 at most
+            create_endpoint(project=project, url=f"https://example.org/{n}", events=["snapshot.frozen"])
         freeze_snapshot(project=project, name=f"snapshot-{n}", created_by=people["mona"])
         other = create_project(slug=f"project-{n}", manager=people["mona"])
         add_member(project=other, user=people["ada"], role=Role.MANAGER)
@@ -115,13 +131,14 @@ def test_no_get_asks_the_database_more_often_for_more_rows(
         client.get("/api/v1/auth/me")  # what is looked up once and kept
         first[line.route] = _asked(client, url_of(line, rows))
     _grow(project, people, rows, range(FEW, MANY))
-    lists = 0
+    lists, short = 0, []
     for line in GETS:
         before, few = first[line.route]
         now, many = _asked(client_of(people[reader[line.route]]), url_of(line, rows))
         assert len(now) <= len(before), f"{line.route} over {MANY} rows:\n" + "\n".join(now)
         if few is not None and line.route not in OF_ONE_LENGTH:
-            assert many is not None
-            assert many > few, f"{line.route} has {many} rows as before: make more of them in _grow"
             lists += 1
-    assert lists >= 7
+            if many is None or many <= few:
+                short.append(f"{line.route} has {many} rows as before")
+    assert not short, "make more of them in _grow"
+    assert lists >= 12

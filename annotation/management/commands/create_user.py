@@ -21,6 +21,9 @@ class Command(ReportingCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
         parser.add_argument("name", metavar="NAME")
+        parser.add_argument(
+            "--email", default="", help="who has it verified at an OpenID provider logs in by it"
+        )
         parser.add_argument("--project", metavar="SLUG", help="make the user a member of this project")
         parser.add_argument("--role", choices=Role.values, help="the member's role (annotator)")
         parser.add_argument("--admin", action="store_true", help="an admin of the whole site")
@@ -31,7 +34,9 @@ class Command(ReportingCommand):
         if options["role"] and not options["project"]:
             raise CommandError("--role needs --project: a role is held in a project.")
         project = project_named(options["project"]) if options["project"] else None
-        user, password = create_user(username=options["name"], is_admin=options["admin"])
+        user, password = create_user(
+            username=options["name"], is_admin=options["admin"], email=options["email"]
+        )
         role = None
         if project is not None:
             role = options["role"] or Role.ANNOTATOR.value

@@ -6,6 +6,7 @@ ranking never changes, but which ones count does, by revisions and exclusions, a
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -160,7 +161,7 @@ def read_rankings(*, project: Project) -> RankingArrays:
     keys = keys_of(responses["id"])
     order = np.argsort(keys)
     response_keys = keys[order]
-    models, model_keys = _models(project)
+    models, model_keys = _models(responses)
     task_keys = np.unique(np.concatenate([run.task for run in raw])) if raw else np.zeros(0, np.uint64)
     return RankingArrays(
         blocks=[_block(run, task_keys, response_keys, name_keys) for run in raw],
@@ -326,21 +327,20 @@ def _people(project: Project, raw: list[_Run]) -> tuple[list[str], NDArray[np.in
     read = np.unique(np.concatenate([np.zeros(0, np.int64), *(run.person for run in raw)]))
     named = Ranking.objects.filter(project=project).exclude(annotator=None, annotator_label="").order_by()
     ids = named.values("annotator_id", "annotator_label").annotate(key=_person_key()).distinct()
-    users = dict(User.objects.filter(pk__in=ids.values("annotator_id")).values_list("pk", "username"))
-    people = {
-        key: users.get(id) or label
-        for id, label, key in ids.values_list("annotator_id", "annotator_label", "key")
-    }
+    rows = list(ids.values_list("annotator_id", "annotator_label", "key"))
+    users = dict(User.objects.filter(pk__in={id for id, _, _ in rows if id}).values_list("pk", "username"))
+    people = {key: users.get(id) or label for id, label, key in rows}
     kept = [int(key) for key in read if int(key) in people]
     return [people[key] for key in kept], np.array(kept, dtype=np.int64)
 
 
-def _models(project: Project) -> tuple[list[str], NDArray[np.int64]]:
-    responses = Response.objects.filter(prompt__project=project).exclude(model_name="").order_by()
-    names = sorted(
-        (key, name) for name, key in responses.values_list("model_name", _text_key("model_name")).distinct()
-    )
-    return [name for _, name in names], np.array([key for key, _ in names], dtype=np.int64)
+def _models(responses: NDArray[Any]) -> tuple[list[str], NDArray[np.int64]]:
+    """Names in the order of their keys, each asked of one response that has it: DISTINCT would read all."""
+    keys, first = np.unique(responses["model"].astype(np.int64), return_index=True)
+    ids = [uuid.UUID(int=(int(high) << 64) | int(low)) for high, low in responses["id"][first]]
+    name_of = dict(Response.objects.filter(pk__in=ids).values_list("pk", "model_name"))
+    named = [(int(key), name_of[id]) for key, id in zip(keys, ids, strict=True) if name_of.get(id)]
+    return [name for _, name in named], np.array([key for key, _ in named], dtype=np.int64)
 
 
 def _look_up(values: NDArray[np.int64], keys: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -142,13 +142,15 @@ def require(user: User, action: Action, *, role: str | None = None, paused: str 
 def require_in(user: User, action: Action, project: Project) -> None:
     """As :func:`require`, looking the role up (one query)."""
     mine = Membership.objects.filter(project=project, user=user).first()
-    require(user, action, role=None if mine is None else mine.role, paused=paused_reason_of(mine))
+    if mine is None:
+        require(user, action)
+    else:
+        require(user, action, role=mine.role, paused=paused_reason(mine.state, mine.paused_reason))
 
 
-def paused_reason_of(member: Membership | None) -> str | None:
-    """None: not paused."""
-    paused = member is not None and member.state == Membership.State.PAUSED
-    return member.paused_reason if member is not None and paused else None
+def paused_reason(state: str | None, reason: str | None) -> str | None:
+    """What :func:`require` wants to know of a membership. None: not paused."""
+    return (reason or "") if state == Membership.State.PAUSED else None
 
 
 def require_scope(action: Action, method: str, *, held: Collection[str]) -> None:

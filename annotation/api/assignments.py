@@ -6,17 +6,19 @@ from http import HTTPStatus
 from typing import Any
 from uuid import UUID
 
-from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 
-from annotation.api import desk, serializers
-from annotation.api.base import ProjectView, allow_in, user_of
+from annotation.api import serializers
+from annotation.api.access import action_of
+from annotation.api.base import ProjectView, user_of
 from annotation.models import ApiToken, Assignment, Ranking
-from annotation.services import allocation, submission
+from annotation.permissions import paused_reason, require
+from annotation.services import allocation, desk, submission
 from config.problems import FieldProblem, Problem
 
 IDEMPOTENCY_HEADER = "Idempotency-Key"
@@ -46,7 +48,8 @@ class NextAssignmentView(ProjectView):
         )
         if not leases:
             return Response(status=HTTPStatus.NO_CONTENT)
-        return Response(desk.shown(leases))
+        current, *after = desk.shown(leases)
+        return Response({**current, "prefetched": after})
 
 
 class AssignmentView(APIView):
@@ -58,9 +61,14 @@ class AssignmentView(APIView):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
-        own = Assignment.objects.of(user_of(request)).with_task()
-        self.assignment = get_object_or_404(own, pk=kwargs["id"])
-        allow_in(request, self.assignment.project)
+        user = user_of(request)
+        found = desk.own_assignment(user=user, id=kwargs["id"])
+        if found is None:
+            raise NotFound
+        self.assignment, standing = found
+        if (action := action_of(request)) is not None:
+            paused = paused_reason(standing.state, standing.paused_reason)
+            require(user, action, role=standing.role, paused=paused)
         self.given = self.takes(data=request.data)
         self.given.is_valid(raise_exception=True)
 

@@ -7,13 +7,15 @@ from uuid import UUID
 
 from django.db import models
 from django.shortcuts import get_object_or_404
+from rest_framework.exceptions import NotFound
 from rest_framework.generics import GenericAPIView
 from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 
 from annotation.api.access import action_of
-from annotation.models import Membership, Project, User
-from annotation.permissions import require, require_in
+from annotation.models import Project, User
+from annotation.permissions import paused_reason, require, require_in
+from annotation.services import desk
 
 
 class NewestFirst(CursorPagination):
@@ -51,10 +53,6 @@ def row_of_project(request: Request, rows: models.QuerySet[Row], id: UUID) -> Ro
     return row
 
 
-def _paused_reason(project: Any) -> str | None:
-    return project.paused_reason if project.member_state == Membership.State.PAUSED else None
-
-
 class ProjectView(GenericAPIView[Any]):
     """A view under `projects/{slug}/`; its line in urls.py says what one must be allowed to do.
 
@@ -67,8 +65,10 @@ class ProjectView(GenericAPIView[Any]):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         user = user_of(request)
-        projects = Project.objects.visible_to(user).with_role_of(user)
-        self.project = get_object_or_404(projects, slug=kwargs["slug"])
+        self.project = desk.seen_project(user=user, slug=kwargs["slug"])
+        if self.project is None:
+            raise NotFound
         action = action_of(request)
         if action is not None:
-            require(user, action, role=self.project.role, paused=_paused_reason(self.project))
+            paused = paused_reason(self.project.member_state, self.project.paused_reason)
+            require(user, action, role=self.project.role, paused=paused)

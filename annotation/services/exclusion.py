@@ -28,6 +28,7 @@ from annotation.models import (
     RankingTask,
     User,
 )
+from annotation.services import queue
 from config.problems import Conflict, FieldProblem, Problem
 
 State = Assignment.State
@@ -228,6 +229,8 @@ def _lock_tasks(ids: object) -> None:
 
 def _lock(project: Project, who: Who) -> None:
     """Alone with what may change for them: claims of theirs wait (the trigger refuse_excluded)."""
+    if who.annotator is not None:  # first, as a claim does
+        queue.lock_desk(project_id=project.pk, annotator_id=who.annotator.pk)
     name = who.annotator.pk if who.annotator else f"label:{who.label}"
     with connection.cursor() as cursor:
         cursor.execute(

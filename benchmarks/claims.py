@@ -68,6 +68,7 @@ def measure(options: argparse.Namespace) -> None:
         per_worker = int(options.seconds * CLAIMS_PER_SECOND_AT_MOST)
         people = new_people(policy, project.pk, per_worker * options.workers)
         connections.close_all()
+        connection.close_pool()  # type: ignore[attr-defined]  # its threads don't come along into a fork
         barrier = multiprocessing.get_context("fork").Barrier(options.workers)
         with multiprocessing.get_context("fork").Pool(
             options.workers, initializer=remember, initargs=(barrier,)

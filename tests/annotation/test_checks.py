@@ -75,6 +75,7 @@ def test_checks_come_at_their_rates_and_only_so(project: Project, add_tasks: Add
 def test_everybody_is_asked_the_same_check_and_it_is_never_done(
     mixed: Project, alice: User, ben: User, rita: User
 ) -> None:
+    RankingTask.objects.asked().update(overlap=3, open_slots=3)  # work enough for all three
     seen: dict[User, set[object]] = {alice: set(), ben: set(), rita: set()}
     for person, asked_of_them in seen.items():
         while held := allocation.claim_next_task(project=mixed, annotator=person):

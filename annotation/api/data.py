@@ -110,7 +110,11 @@ class ExportView(APIView):
             OpenApiParameter("format", str, enum=exports.FORMAT_NAMES, default=DEFAULT_FORMAT),
             *(OpenApiParameter(name, str, description=text) for name, text in exports.OPTIONS.items()),
         ],
-        responses={(200, media_type): OpenApiTypes.BINARY for media_type in exports.MEDIA_TYPES},
+        # What JSON an export holds is its format's business; all others are files to a client of the API.
+        responses={
+            (200, media_type): OpenApiTypes.ANY if media_type == "application/json" else OpenApiTypes.BINARY
+            for media_type in exports.MEDIA_TYPES
+        },
         tags=["data"],
     )
     def get(self, request: Request, id: UUID) -> StreamingHttpResponse:

@@ -1,5 +1,5 @@
-"""What the check of new comparisons costs goes by their number, not by that times the rankings': in a session,
-too, whose plans are from when the tables were small."""
+"""What the check of new comparisons costs goes by their number, not by that times the rankings': also in a
+session whose plans are from when the tables were small."""
 
 from __future__ import annotations
 

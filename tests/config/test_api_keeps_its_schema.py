@@ -223,9 +223,10 @@ def test_a_hostile_body_is_refused_or_ignored(people: dict[str, User], rows: Ids
     for operation in OPERATIONS:
         if operation.method in ("post", "put", "patch", "delete"):
             url = operation.path.format(**_known(rows, operation))
+            client = _client(people, operation)
             for body in _hostile_bodies(operation):
                 with transaction.atomic():
-                    answer = _client(people, operation).generic(
+                    answer = client.generic(
                         operation.method.upper(), url, body, content_type="application/json"
                     )
                     transaction.set_rollback(True)

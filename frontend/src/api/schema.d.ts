@@ -5493,7 +5493,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": string;
+                    "application/json": unknown;
                     "application/jsonl": string;
                     "application/vnd.apache.parquet": string;
                     "application/zip": string;

@@ -96,6 +96,9 @@ class SnapshotsView(ProjectView):
         return Response(serializers.Snapshot(snapshot).data, status=HTTPStatus.CREATED)
 
 
+_JSON_EXPORT = {"type": "array", "items": {"type": "object", "additionalProperties": True}}
+
+
 class ExportView(APIView):
     def perform_content_negotiation(self, request: Request, force: bool = False) -> tuple[BaseRenderer, str]:
         """`?format=` names the export here, not DRF's renderer; and the file is what it is for any Accept."""
@@ -110,9 +113,9 @@ class ExportView(APIView):
             OpenApiParameter("format", str, enum=exports.FORMAT_NAMES, default=DEFAULT_FORMAT),
             *(OpenApiParameter(name, str, description=text) for name, text in exports.OPTIONS.items()),
         ],
-        # What JSON an export holds is its format's business; all others are files to a client of the API.
+        # A JSON document is a list of the format's own objects; all others are files to a client of the API.
         responses={
-            (200, media_type): OpenApiTypes.ANY if media_type == "application/json" else OpenApiTypes.BINARY
+            (200, media_type): _JSON_EXPORT if media_type == "application/json" else OpenApiTypes.BINARY
             for media_type in exports.MEDIA_TYPES
         },
         tags=["data"],

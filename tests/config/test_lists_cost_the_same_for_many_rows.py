@@ -100,6 +100,11 @@ def _grow(project: Project, people: dict[str, User], rows: Ids, numbers: range) 
             create_token(user=people[name], name=f"token-{n}")
 
 
+def _url(line: Line, rows: Ids) -> str:
+    """The log is longer than a page of the usual length from the start."""
+    return url_of(line, rows) + ("?page_size=500" if line.route.endswith("audit/") else "")
+
+
 def _asked(client: APIClient, url: str) -> tuple[list[str], int | None]:
     """The queries of the answer; and how many rows it has where it is a list."""
     with CaptureQueriesContext(
@@ -129,12 +134,12 @@ def test_no_get_asks_the_database_more_often_for_more_rows(
     for line in GETS:
         client = client_of(people[reader[line.route]])
         client.get("/api/v1/auth/me")  # what is looked up once and kept
-        first[line.route] = _asked(client, url_of(line, rows))
+        first[line.route] = _asked(client, _url(line, rows))
     _grow(project, people, rows, range(FEW, MANY))
     lists, short = 0, []
     for line in GETS:
         before, few = first[line.route]
-        now, many = _asked(client_of(people[reader[line.route]]), url_of(line, rows))
+        now, many = _asked(client_of(people[reader[line.route]]), _url(line, rows))
         assert len(now) <= len(before), f"{line.route} over {MANY} rows:\n" + "\n".join(now)
         if few is not None and line.route not in OF_ONE_LENGTH:
             lists += 1

@@ -5493,7 +5493,9 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
+                    "application/json": {
+                        [key: string]: unknown;
+                    }[];
                     "application/jsonl": string;
                     "application/vnd.apache.parquet": string;
                     "application/zip": string;

@@ -18,6 +18,12 @@ from tests.embedded.running import Stack, eventually
 _DEMO_SECONDS = 400.0
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The README's lines first: they take the demo as a new user finds it, its newest policy being its first."""
+    items.sort(key=lambda item: "test_readme_commands" not in item.nodeid)
+
+
 @pytest.fixture(scope="session")
 def demo_stack() -> Iterator[Stack]:
     home = Path(tempfile.mkdtemp(prefix="rl-demo-"))

@@ -20,7 +20,7 @@ _DEMO_SECONDS = 400.0
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The README's lines first: they take the demo as a new user finds it, its newest policy being its first."""
+    """The README's lines first: they take the demo as a new user finds it, with one policy."""
     items.sort(key=lambda item: "test_readme_commands" not in item.nodeid)
 
 

@@ -22,6 +22,7 @@ SUFFIXES = tuple(suffix for kind in KINDS for suffix in kind)
 NOT_DATA = {"dataset_infos.json", "dataset_info.json", "config.json", "state.json"}
 SPLITS = ("train", "test", "validation", "valid", "dev", "eval")
 MAX_NAMED = 20
+HUB_SECONDS = 30.0  # for the list of files
 
 
 def fetch_dataset(
@@ -38,7 +39,9 @@ def fetch_dataset(
     when the hub can't be reached, has no such data set, or no file fits.
     """
     try:
-        names = HfApi(endpoint=endpoint).list_repo_files(dataset, repo_type="dataset", revision=revision)
+        # One request, and no retries: they would keep somebody offline waiting for 23 s.
+        found = HfApi(endpoint=endpoint).dataset_info(dataset, revision=revision, timeout=HUB_SECONDS)
+        names = [file.rfilename for file in found.siblings or []]
         chosen = data_files(names, part=part, split=split)
         if not chosen:
             raise _nothing_fits(dataset, names, part, split)
@@ -46,7 +49,7 @@ def fetch_dataset(
             (
                 name,
                 Path(
-                    hf_hub_download(dataset, name, repo_type="dataset", revision=revision, endpoint=endpoint)
+                    hf_hub_download(dataset, name, repo_type="dataset", revision=found.sha, endpoint=endpoint)
                 ),
             )
             for name in chosen

@@ -22,6 +22,7 @@ from annotation.models import Project, Ranking
 from annotation.services.hub import data_files, fetch_dataset
 from config.problems import Problem
 
+COMMIT = "0" * 40
 PAIR = {"prompt": "Q", "chosen": "a", "rejected": "b"}
 FILES = {
     "README.md": b"# card",
@@ -34,14 +35,11 @@ FILES = {
 class Hub(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path = urlsplit(self.path).path
-        if path.startswith("/api/datasets/people/pairs/tree/main"):
-            listing = [
-                {"type": "file", "path": name, "size": len(data), "oid": hashlib.sha1(data).hexdigest()}
-                for name, data in FILES.items()
-            ]
-            self._answer(json.dumps(listing).encode())
-        elif path.startswith("/datasets/people/pairs/resolve/main/"):
-            self._answer(FILES[path.removeprefix("/datasets/people/pairs/resolve/main/")])
+        if path == "/api/datasets/people/pairs":
+            files = [{"rfilename": name} for name in FILES]
+            self._answer(json.dumps({"id": "people/pairs", "sha": COMMIT, "siblings": files}).encode())
+        elif path.startswith(held := f"/datasets/people/pairs/resolve/{COMMIT}/"):
+            self._answer(FILES[path.removeprefix(held)])
         else:
             self._answer(b"{}", 404, {"X-Error-Code": "RepoNotFound"})
 
@@ -51,7 +49,7 @@ class Hub(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Length", str(len(data)))
         self.send_header("ETag", f'"{hashlib.sha1(data).hexdigest()}"')
-        self.send_header("X-Repo-Commit", "0" * 40)
+        self.send_header("X-Repo-Commit", COMMIT)
         for name, value in (headers or {}).items():
             self.send_header(name, value)
         self.end_headers()

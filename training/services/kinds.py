@@ -30,6 +30,7 @@ from training.services.inputs import model_input
 from training.services.prompts import draw_prompts, prompts_to_sample
 
 Kind = TrainingRun.Kind
+BYTES_PER_THREAD = 8_000_000  # of weights: two million in float32
 
 
 @dataclass(frozen=True)
@@ -80,9 +81,22 @@ class Job:
 
 def perform(run: TrainingRun, *, work: Path, report: Reporter) -> Outcome:
     """Do what the run asks for. Registers nothing: that is done with its success, in one transaction."""
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0))))
-    recipe = recipes.parse_recipe(kind=run.kind, settings=run.recipe)
-    return PERFORM[run.kind](Job(run, recipe, work, report))
+    job = Job(run, recipes.parse_recipe(kind=run.kind, settings=run.recipe), work, report)
+    torch.set_num_threads(cpu_threads(job.policy_source))
+    return PERFORM[run.kind](job)
+
+
+def cpu_threads(policy_source: str) -> int:
+    """Threads for torch's operators: OMP_NUM_THREADS or all processors, but no more than the model can use.
+
+    Waking a thread costs what a small product takes. A step of fine-tuning on 2 instead of 1: 1.3M weights
+    0.94 times as fast, 3.6M 1.15, 11M 1.34, 86M 1.60 times; and what runs beside it has a processor less.
+    """
+    most = int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))
+    if policy_source == recipes.DEMO_WORLD:
+        return 1
+    size = sum(file.stat().st_size for file in Path(policy_source).glob("*.safetensors"))
+    return max(1, min(most, size // BYTES_PER_THREAD)) if size else most
 
 
 def perform_sft(job: Job) -> Outcome:

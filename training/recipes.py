@@ -69,7 +69,7 @@ class SFTRecipe(SFTConfig):
         "ranking of the snapshot.",
     )
     max_demonstrations: int = Field(
-        11_000, ge=1, le=10_000_000, description="How many demonstrations to use; all where there are fewer."
+        9_500, ge=1, le=10_000_000, description="How many demonstrations to use; all where there are fewer."
     )
 
 

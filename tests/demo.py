@@ -1,12 +1,16 @@
-"""pytest plugin (`-p tests.demo`): one whole stack with the demo project, for all tests that need it.
+"""pytest plugin (`-p tests.demo`): a whole stack with the demo project, as a new user finds it, for each
+module that asks.
 
-Making the demo trains its first policy, a minute of both processors: the tests that turn the wheel share it.
-They run one after another in one process (scripts/test), and each names the policy it starts from.
+Making the demo trains its first policy, a minute of a processor: that is done once for all workers, by the
+first that asks, and each module gets a copy of the state folder with a stack of its own on it.
 """
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,17 +22,24 @@ from tests.embedded.running import Stack, eventually
 _DEMO_SECONDS = 400.0
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The README's lines first: they take the demo as a new user finds it, with one policy."""
-    items.sort(key=lambda item: "test_readme_commands" not in item.nodeid)
-
-
 @pytest.fixture(scope="session")
-def demo_stack() -> Iterator[Stack]:
-    home = Path(tempfile.mkdtemp(prefix="rl-demo-"))
-    home.chmod(0o711)  # root's Postgres runs as `nobody`, which has to pass through
-    stack = Stack(home / "state", home / "output", demo=True)
+def made_demo() -> Path:
+    """The state folder in which the demo was made; its stack is stopped."""
+    shared = Path(
+        os.environ["RANKLOOP_STATE"]
+    ).parent  # of tests/services.py, which removes it with the servers
+    home, made = shared / "demo", shared / "demo" / "made"
+    with (shared / "demo.lock").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            shutil.rmtree(home, ignore_errors=True)
+            home.mkdir(mode=0o711)  # root's Postgres runs as `nobody`, which has to pass through
+            _make(Stack(home / "state", home / "output", demo=True))
+            made.touch()
+    return home / "state"
+
+
+def _make(stack: Stack) -> None:
     try:
         stack.wait_ready()
         eventually(
@@ -37,7 +48,18 @@ def demo_stack() -> Iterator[Stack]:
             what=f"the demo is made; the stack said {stack.said!r}",
         )
         assert stack.process.poll() is None, stack.said
-        yield stack
+    finally:
+        stack.end()
+
+
+@pytest.fixture(scope="module")
+def demo_stack(made_demo: Path) -> Iterator[Stack]:
+    home = Path(tempfile.mkdtemp(prefix="demo-", dir=made_demo.parents[1]))
+    home.chmod(0o711)
+    subprocess.run(["cp", "-a", made_demo, home / "state"], check=True)
+    stack = Stack(home / "state", home / "output", demo=True)
+    try:
+        yield stack.wait_ready()
     finally:
         stack.end()
         shutil.rmtree(home, ignore_errors=True)

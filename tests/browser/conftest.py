@@ -45,7 +45,7 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def passwords(demo_stack: Stack) -> dict[str, str]:
     lines = (demo_stack.state / "demo-logins.txt").read_text().splitlines()
     return dict(line.split(" ", 1) for line in lines)

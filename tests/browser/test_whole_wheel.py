@@ -78,7 +78,9 @@ def test_people_rank_and_the_policy_gets_better(log_in: Callable[[str], Page], d
         by_drag.submit()
 
     # Programs rank the rest through the same API.
-    simulated = manage(demo_stack.state, "simulate_annotators", "--project", "demo", "--annotators", "3")
+    simulated = manage(
+        demo_stack.state, "simulate_annotators", "--project", "demo", "--annotators", "3", timeout=600
+    )
     assert simulated.returncode == 0, simulated.stderr
 
     # An admin trains on what was said. The run is watched while it runs.

@@ -21,7 +21,7 @@ def gold(stack: Stack, policy: str) -> tuple[float, float]:
 
 
 def _said(stack: Stack, *command: str) -> dict:
-    done = manage(stack.state, *command)
+    done = manage(stack.state, *command, timeout=300)
     assert done.returncode == 0, done.stderr
     said: dict = json.loads(done.stdout.splitlines()[-1])
     return said

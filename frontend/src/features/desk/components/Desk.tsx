@@ -8,25 +8,21 @@ import { Notice, ProblemNotice } from "@/shared/ui";
 import { missing, restore, toAnswer, toDraft } from "../answer";
 import { skipTask } from "../api/assignments";
 import { type DeskAction, deskReducer, openDesk } from "../deskState";
-import { letterOf } from "../ranking/announce";
 import { isTouched, type Ranking } from "../ranking/ranking";
 import { isPairForm, isVerdict, positionOf, sidesOf, sideWords } from "../ranking/sides";
 import { keyHint, type Mode } from "../shortcuts";
 import { useActiveTime } from "../useActiveTime";
 import { useDeskKeys } from "../useDeskKeys";
 import { newestDraft, useDraft } from "../useDraft";
+import { useLabels } from "../useLabels";
 import { useLease } from "../useLease";
 import { useSubmit } from "../useSubmit";
 import { ResponseFields, TaskFields } from "./AnswerFields";
 import { GuidelinesDialog, ShortcutsDialog, SkipDialog, UntouchedDialog } from "./DeskDialogs";
 import styles from "./desk.module.css";
-import { PairCards } from "./PairCards";
-import { PairScale } from "./PairScale";
-import { Responses } from "./Responses";
+import { ResponsesSection } from "./ResponsesSection";
 import { SaveLine } from "./SaveLine";
 import { Standings } from "./Standings";
-
-const EXCERPT_CHARS = 140;
 
 type Open = "help" | "guidelines" | "untouched" | "skip" | null;
 
@@ -69,7 +65,7 @@ export function Desk({ project, assignment, lastDone, onDone, onAskAgain }: Prop
   const [desk, change] = useReducer(deskReducer, null, () => openDesk(assignment, draftAtStart));
   const [open, setOpen] = useState<Open>(null);
   const [raw, setRaw] = useState(false);
-  const cards = useRef<HTMLDivElement>(null);
+  const cards = useRef<HTMLElement>(null);
 
   const activeMs = useActiveTime(
     useMemo(() => restore(assignment, draftAtStart).durationMs, [assignment, draftAtStart]),
@@ -91,23 +87,7 @@ export function Desk({ project, assignment, lastDone, onDone, onAskAgain }: Prop
     if (!locked.current || action.type.startsWith("focus") || action.type === "say") change(action);
   }, []);
 
-  const letters = useMemo(
-    () => new Map(shownOrder.map((id) => [id, letterOf(shownOrder, id)])),
-    [shownOrder],
-  );
-  const excerpts = useMemo(
-    () =>
-      new Map(
-        assignment.responses.map(({ id, text }) => [
-          id,
-          text
-            .slice(0, EXCERPT_CHARS)
-            .replaceAll(/[\s#*`>_]+/g, " ")
-            .trim(),
-        ]),
-      ),
-    [assignment.responses],
-  );
+  const { letters, excerpts } = useLabels(assignment.responses, shownOrder);
 
   const skip = useMutation({
     mutationFn: ({ reason, way }: { reason: string; way: SkipWay }) =>
@@ -270,40 +250,20 @@ export function Desk({ project, assignment, lastDone, onDone, onAskAgain }: Prop
         <Conversation messages={assignment.task.prompt.messages} raw={raw} />
       </section>
 
-      <section className={styles.responses} aria-label="Responses" ref={cards}>
-        <h2 className="visually-hidden">{pair ? "Two responses" : "Responses, best first"}</h2>
-        {pair ? (
-          <>
-            <PairCards
-              responses={assignment.responses}
-              tiers={position < 0 ? [] : ranking.tiers}
-              focus={ranking.focus}
-              letters={letters}
-              raw={raw}
-              dispatch={dispatch}
-            >
-              {questionsAbout}
-            </PairCards>
-            <PairScale
-              sides={sides}
-              position={position}
-              required={!fields.not_rankable}
-              dispatch={dispatch}
-            />
-          </>
-        ) : (
-          <Responses
-            responses={assignment.responses}
-            ranking={ranking}
-            letters={letters}
-            excerpts={excerpts}
-            raw={raw}
-            dispatch={dispatch}
-          >
-            {questionsAbout}
-          </Responses>
-        )}
-      </section>
+      <ResponsesSection
+        form={form}
+        responses={assignment.responses}
+        desk={desk}
+        sides={sides}
+        position={position}
+        letters={letters}
+        excerpts={excerpts}
+        raw={raw}
+        dispatch={dispatch}
+        ref={cards}
+      >
+        {questionsAbout}
+      </ResponsesSection>
 
       <aside className={styles.verdict} aria-label={pair ? "Your answer" : "Your ranking"}>
         <div className={styles.paneHead}>

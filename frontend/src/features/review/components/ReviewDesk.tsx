@@ -5,22 +5,18 @@ import type { Project, ReviewShown } from "@/api/types";
 import { missing, toAnswer, toDraft } from "@/features/desk/answer";
 import { ResponseFields, TaskFields } from "@/features/desk/components/AnswerFields";
 import desk from "@/features/desk/components/desk.module.css";
-import { PairCards } from "@/features/desk/components/PairCards";
-import { PairScale } from "@/features/desk/components/PairScale";
-import { Responses } from "@/features/desk/components/Responses";
+import { ResponsesSection } from "@/features/desk/components/ResponsesSection";
 import { Standings } from "@/features/desk/components/Standings";
 import { deskReducer, openDesk } from "@/features/desk/deskState";
-import { letterOf } from "@/features/desk/ranking/announce";
 import { isPairForm, positionOf, sidesOf } from "@/features/desk/ranking/sides";
 import { useActiveTime } from "@/features/desk/useActiveTime";
+import { useLabels } from "@/features/desk/useLabels";
 import { useLease } from "@/features/desk/useLease";
 import { Conversation } from "@/shared/Conversation";
 import { Notice, ProblemNotice, useDocumentTitle } from "@/shared/ui";
 import { orderInLetters, saidBeside } from "../answers";
 import { decideReview, releaseReview, renewReview } from "../api/reviews";
 import styles from "./review.module.css";
-
-const EXCERPT_CHARS = 140;
 
 type Props = {
   project: Project;
@@ -34,21 +30,15 @@ export function ReviewDesk({ project, shown, onDone, onLeave }: Props) {
   useDocumentTitle("Review");
   const { assignment, answers, decision } = shown;
   const { form, task } = assignment;
-  const [{ ranking, fields, shownOrder, spoken }, dispatch] = useReducer(deskReducer, null, () =>
+  const [state, dispatch] = useReducer(deskReducer, null, () =>
     openDesk(assignment, decision ? { ...decision, touched: true } : null),
   );
+  const { ranking, fields, shownOrder, spoken } = state;
   const [gapsShown, setGapsShown] = useState(false);
   const activeMs = useActiveTime(0);
   const lost = useLease({ ...assignment, id: task.id }, renewReview);
 
-  const letters = useMemo(
-    () => new Map(shownOrder.map((id) => [id, letterOf(shownOrder, id)])),
-    [shownOrder],
-  );
-  const excerpts = useMemo(
-    () => new Map(assignment.responses.map(({ id, text }) => [id, text.slice(0, EXCERPT_CHARS)])),
-    [assignment.responses],
-  );
+  const { letters, excerpts } = useLabels(assignment.responses, shownOrder);
   const decide = useMutation({
     mutationFn: () =>
       decideReview(
@@ -116,40 +106,19 @@ export function ReviewDesk({ project, shown, onDone, onLeave }: Props) {
         )}
       </section>
 
-      <section className={desk.responses} aria-label="Responses">
-        <h2 className="visually-hidden">{pair ? "Two responses" : "Responses, best first"}</h2>
-        {pair ? (
-          <>
-            <PairCards
-              responses={assignment.responses}
-              tiers={position < 0 ? [] : ranking.tiers}
-              focus={ranking.focus}
-              letters={letters}
-              raw={false}
-              dispatch={dispatch}
-            >
-              {questionsAbout}
-            </PairCards>
-            <PairScale
-              sides={sides}
-              position={position}
-              required={!fields.not_rankable}
-              dispatch={dispatch}
-            />
-          </>
-        ) : (
-          <Responses
-            responses={assignment.responses}
-            ranking={ranking}
-            letters={letters}
-            excerpts={excerpts}
-            raw={false}
-            dispatch={dispatch}
-          >
-            {questionsAbout}
-          </Responses>
-        )}
-      </section>
+      <ResponsesSection
+        form={form}
+        responses={assignment.responses}
+        desk={state}
+        sides={sides}
+        position={position}
+        letters={letters}
+        excerpts={excerpts}
+        raw={false}
+        dispatch={dispatch}
+      >
+        {questionsAbout}
+      </ResponsesSection>
 
       <aside className={desk.verdict} aria-label="Your decision">
         <div className={desk.paneHead}>

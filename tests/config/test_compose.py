@@ -70,6 +70,14 @@ def test_every_variable_it_sets_is_read(name: str) -> None:
     assert unread == set()
 
 
+@pytest.mark.parametrize("name", OURS)
+def test_providers_reach_it_from_a_file_that_no_image_and_no_commit_holds(name: str) -> None:
+    """Their variables' names hang on the provider's, so the compose file can't name them one by one."""
+    assert OURS[name]["env_file"] == [{"path": "oidc.env", "required": False}]
+    for ignored in (".gitignore", ".dockerignore"):
+        assert {".env", "oidc.env"} <= set((ROOT / ignored).read_text().splitlines())
+
+
 def test_the_settings_accept_what_it_sets() -> None:
     values = {name: filled(value) for name, value in OURS["web"]["environment"].items()}
     assert values["RANKLOOP_ENV"] == "production"

@@ -94,6 +94,20 @@ def test_they_stop_at_the_limit(ranked_by_length: Project) -> None:
     assert Ranking.objects.count() == 5
 
 
+def test_whom_the_project_gives_no_more_stops_with_its_reason(ranked_by_length: Project) -> None:
+    update_project(project=ranked_by_length, changes={"max_per_annotator": 3})
+    said = simulated(ranked_by_length, annotators=2, judge="length")
+    assert said["annotators"] == {"sim-1": 3, "sim-2": 3}
+    assert said["stopped"].keys() == {"sim-1", "sim-2"}
+    assert "as many tasks as one person may in this project: 3" in said["stopped"]["sim-1"]
+
+    update_project(project=ranked_by_length, changes={"state": "paused"})
+    out = StringIO()
+    call_command("simulate_annotators", project="support", judge="length", annotators=1, stdout=out)
+    assert "0 rankings" in out.getvalue()
+    assert "sim-1 was given no more: The project support is paused" in out.getvalue()
+
+
 def test_what_they_can_not_do_is_refused_before_anything_happens(ranked_by_length: Project) -> None:
     for wrong in ({"noise": 1.5}, {"annotators": 0}):
         with pytest.raises(CommandError):

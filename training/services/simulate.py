@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
@@ -42,11 +43,13 @@ class ApiError(Exception):
 
 @dataclass
 class Tally:
-    """What the annotators did together."""
+    """What the annotators did together; `stopped` says why one was given no more (a cap, a pause, a failed
+    qualification)."""
 
     rankings: int = 0
     refused: int = 0
     by_annotator: dict[str, int] = field(default_factory=dict)
+    stopped: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
 
 
@@ -120,7 +123,8 @@ def annotate(
     def work(name: str, token: str) -> None:
         client, rng = ApiClient(url, token), random.Random(f"{seed} {name}")
         try:
-            for assignment in claimed(client, project, budget, lock):
+            stop = partial(tally.stopped.__setitem__, name)
+            for assignment in claimed(client, project, budget, lock, stop):
                 accepted = submit(client, assignment, answer(assignment, judge, noise, rng))
                 with lock:
                     tally.rankings += accepted
@@ -138,9 +142,14 @@ def annotate(
 
 
 def claimed(
-    client: ApiClient, project: str, budget: Iterable[int], lock: threading.Lock
+    client: ApiClient,
+    project: str,
+    budget: Iterable[int],
+    lock: threading.Lock,
+    stop: Callable[[str], None],
 ) -> Iterable[dict[str, Any]]:
-    """Assignments, one after the other, while the API has one and the common budget lasts."""
+    """Assignments, one after the other, while the API has one and the common budget lasts. `stop` is told why
+    the project gives this annotator no more."""
     while True:
         with lock:
             if next(iter(budget), None) is None:
@@ -148,6 +157,8 @@ def claimed(
         status, body = client.call("POST", f"/api/v1/projects/{project}/assignments/next", {})
         if status == HTTPStatus.NO_CONTENT:
             return
+        if status == HTTPStatus.CONFLICT:
+            return stop(reason(body))
         if status != HTTPStatus.OK:
             raise ApiError(f"claiming a task was refused (HTTP {status}): {reason(body)}")
         yield body

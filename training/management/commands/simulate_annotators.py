@@ -80,6 +80,7 @@ class Command(BaseCommand):
             "refused": tally.refused,
             "comparisons": project.comparisons.count(),
             "annotators": tally.by_annotator,
+            "stopped": tally.stopped,
             "seconds": round(tally.seconds, 2),
         }
         rate = tally.rankings / tally.seconds if tally.seconds else math.nan
@@ -89,6 +90,7 @@ class Command(BaseCommand):
         ]
         if tally.refused:
             sentences.insert(1, f"{tally.refused} came too late: their leases had run out.")
+        sentences += [f"{name} was given no more: {why}" for name, why in sorted(tally.stopped.items())]
         self.stdout.write(json.dumps(done) if options["json"] else " ".join(sentences))
 
 

@@ -19,6 +19,7 @@ from annotation.api.base import ProjectView, user_of
 from annotation.models import ApiToken, Assignment, Ranking
 from annotation.permissions import paused_reason, require
 from annotation.services import allocation, desk, submission
+from annotation.services.refusals import AnnotatorPaused
 from config.problems import FieldProblem, Problem
 
 IDEMPOTENCY_HEADER = "Idempotency-Key"
@@ -128,10 +129,19 @@ class ReleaseView(AssignmentView):
 class SubmitView(AssignmentView):
     takes = serializers.Submission
 
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        try:
+            super().initial(request, *args, **kwargs)
+        except AnnotatorPaused:  # while they ranked: what they say is kept until they are let go on
+            given = self.takes(data=request.data)
+            if given.is_valid():
+                submission.keep_as_draft(self.assignment, given.answer())
+            raise
+
     @extend_schema(
         operation_id="submitRanking",
         description="201: stored. 200: the same key came before with the same answer; its ranking. "
-        "409: the lease is not held any more, the answer is kept as the draft.",
+        "409: the lease is not held any more, or the annotator is paused; the answer is kept as the draft.",
         parameters=[OpenApiParameter(IDEMPOTENCY_HEADER, str, OpenApiParameter.HEADER)],
         request=serializers.Submission,
         responses={200: serializers.RankingId, 201: serializers.RankingId},

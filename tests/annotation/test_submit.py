@@ -9,6 +9,7 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from annotation.models import Assignment, Comparison, Project, Ranking, RankingTask, Response, User
+from annotation.services import members
 from annotation.services.tokens import create_token
 from tests.annotation.answering import next_of, send, wrong_fields
 
@@ -217,6 +218,22 @@ def test_an_answer_in_hand_is_taken_while_the_project_is_paused(desk: APIClient,
     response = desk.post("/api/v1/projects/support/assignments/next")
     assert (response.status_code, response.json()["type"]) == (409, "project-not-active")
     assert "paused" in response.json()["detail"]
+
+
+def test_an_answer_of_someone_who_was_just_paused_is_there_when_they_go_on(
+    desk: APIClient, project: Project, alice: User
+) -> None:
+    shown = next_of(desk)
+    member = project.memberships.get(user=alice)
+    members.pause(member=member, reason="On leave.")
+    a, b, c = _ids(shown)
+    refused = send(desk, shown, tiers=[[c], [b], [a]], comment="c is best")
+    assert (refused.status_code, refused.json()["type"]) == (409, "annotator-paused")
+    assert not Ranking.objects.exists()
+    members.resume(member=member)
+    again = next_of(desk)
+    assert again["id"] == shown["id"]
+    assert (again["draft"]["tiers"], again["draft"]["comment"]) == ([[c], [b], [a]], "c is best")
 
 
 def test_nothing_to_do_is_said_so(desk: APIClient) -> None:

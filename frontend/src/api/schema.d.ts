@@ -234,7 +234,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description 201: stored. 200: the same key came before with the same answer; its ranking. 409: the lease is not held any more, the answer is kept as the draft. */
+        /** @description 201: stored. 200: the same key came before with the same answer; its ranking. 409: the lease is not held any more, or the annotator is paused; the answer is kept as the draft. */
         post: operations["submitRanking"];
         delete?: never;
         options?: never;

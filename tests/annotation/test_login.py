@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import pytest
-from pytest_django import Settings
 from rest_framework.test import APIClient
 
 from annotation.models import Project, User
@@ -10,12 +9,6 @@ from tests.conftest import PASSWORD
 pytestmark = pytest.mark.usefixtures("empty_cache")
 
 LOGIN, LOGOUT, ME = (f"/api/v1/auth/{name}" for name in ("login", "logout", "me"))
-
-
-@pytest.fixture(autouse=True)
-def _quick_hashes(settings: Settings) -> None:
-    """The real hash is slow on purpose; dozens of log-ins are made here."""
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
 @pytest.fixture

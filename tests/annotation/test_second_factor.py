@@ -39,11 +39,6 @@ def test_the_tests_own_app_reckons_as_the_rfc_does() -> None:
     assert {seconds: code_at(secret, seconds) for seconds in given} == given
 
 
-@pytest.fixture(autouse=True)
-def _quick_hashes(settings: Settings) -> None:
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-
-
 @pytest.fixture
 def alice(alice: User) -> User:
     alice.set_password(PASSWORD)

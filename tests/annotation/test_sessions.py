@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 from django.contrib.sessions.models import Session
-from pytest_django.fixtures import Settings
 from rest_framework.test import APIClient
 
 from annotation.models import Project, User
@@ -14,11 +13,6 @@ from tests.conftest import PASSWORD
 pytestmark = pytest.mark.usefixtures("empty_cache")
 LOGIN, ME = "/api/v1/auth/login", "/api/v1/auth/me"
 NEXT = "/api/v1/projects/support/assignments/next"
-
-
-@pytest.fixture(autouse=True)
-def _quick_hashes(settings: Settings) -> None:
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
 @pytest.fixture

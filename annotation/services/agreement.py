@@ -59,11 +59,14 @@ UPDATE annotation_taskagreement a
 """
 
 
-def refresh_agreement(*, project: Project | None = None) -> int:
-    """Works out what is stale (of one project, or of all), a bounded number of it; how many tasks."""
+def refresh_agreement(*, project: Project | None = None, wait: bool = False) -> int:
+    """Works out what is stale (of one project, or of all), a bounded number of it; how many tasks.
+
+    What others are working out at this moment is passed over, or waited for where `wait` says so.
+    """
     done = 0
     for _ in range(BATCHES_AT_ONCE):
-        batch = _refresh_batch(project)
+        batch = _refresh_batch(project, wait)
         done += batch
         if batch < BATCH_TASKS:
             break
@@ -71,13 +74,13 @@ def refresh_agreement(*, project: Project | None = None) -> int:
 
 
 @transaction.atomic
-def _refresh_batch(project: Project | None) -> int:
+def _refresh_batch(project: Project | None, wait: bool) -> int:
     stale = TaskAgreement.objects.filter(stale=True)
     if project is not None:
         stale = stale.filter(project=project)
     # Locked first, read in a second statement: what was committed up to the lock is seen, and what comes
     # after it waits and marks the row anew. A row that a ranking on its way has locked is the next batch's.
-    locked = stale.order_by("task_id").select_for_update(skip_locked=True, no_key=True)
+    locked = stale.order_by("task_id").select_for_update(skip_locked=not wait, no_key=True)
     tasks: list[UUID] = list(locked.values_list("task_id", flat=True)[:BATCH_TASKS])
     if tasks:
         with connection.cursor() as cursor:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from django.db import connection, connections
+from django.db import connection, connections, transaction
 from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
@@ -299,6 +299,33 @@ def test_reviewers_who_ask_at_once_get_different_tasks_and_none_twice(
     given = [task for task in found if task]
     assert sorted(given) == sorted(task.pk for task in three)
     assert found.count(None) == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_nobody_is_told_that_there_is_nothing_while_another_request_works_it_out(
+    project: Project, three: list[RankingTask], alice: User, ben: User, rita: User
+) -> None:
+    _say(project, alice, "0,1,2", "0,1,2", "0,1,2")
+    _say(project, ben, "2,1,0", "2,1,0", "2,1,0")
+    asked = threading.Event()
+    found: list[Assignment | None] = []
+
+    def ask() -> None:
+        try:
+            asked.set()
+            found.append(review.open_next_review(project=project, reviewer=rita))
+        finally:
+            connections.close_all()
+
+    asking = threading.Thread(target=ask)
+    with transaction.atomic():
+        assert len(TaskAgreement.objects.select_for_update().filter(stale=True)) == len(three)
+        asking.start()
+        assert asked.wait(30)
+        asking.join(0.3)
+        assert not found
+    asking.join(30)
+    assert [held and held.task_id for held in found] == [three[0].pk]
 
 
 @pytest.mark.django_db(transaction=True)

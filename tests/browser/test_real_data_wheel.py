@@ -130,7 +130,7 @@ add_member(project=project, user=user, role="annotator")
         "batch_size=4",
     )
     assert first["result"]["counts"]["demonstrations"] == 240
-    judge = run(demo_stack, "reward_model", "--set", "max_length=1024", "epochs=1", "heldout_fraction=0.2")[
+    judge = run(demo_stack, "reward_model", "--set", "max_length=512", "epochs=1", "heldout_fraction=0.2")[
         "result"
     ]
     # It has learned what it was shown: better than a guess on held-out pairs, by two standard errors.

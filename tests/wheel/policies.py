@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 from tests.embedded.running import Stack, manage
 
@@ -13,11 +14,30 @@ def first_model(stack: Stack) -> str:
     return name
 
 
-def gold(stack: Stack, policy: str) -> tuple[float, float]:
-    """(mean, standard error) of a policy's gold reward on the held-out prompts, in points."""
+Gold = tuple[float, float]  # mean and standard error on the held-out prompts, in points
+
+
+def gold(stack: Stack, policy: str) -> Gold:
     evaluate = ["launch_run", "evaluate", "--project", "demo", "--wait", "--json"]
-    metrics = _said(stack, *evaluate, "--input", f"policy={policy}")["result"]["metrics"]
-    return metrics["gold/mean"], metrics["gold/standard_error"]
+    return _gold_of(_said(stack, *evaluate, "--input", f"policy={policy}")["result"])
+
+
+def first_gold(stack: Stack) -> Gold:
+    """Of the policy the demo came with: it was evaluated, by the same recipe, when the demo was made."""
+    code = (
+        "import json; from training.models import TrainingRun;"
+        " print(json.dumps(TrainingRun.objects.filter(kind='evaluate').earliest('created_at').result))"
+    )
+    return _gold_of(_said(stack, "shell", "-c", code))
+
+
+def is_better(new: Gold, old: Gold) -> bool:
+    """By more than the standard error of the difference."""
+    return new[0] - old[0] > math.hypot(new[1], old[1])
+
+
+def _gold_of(result: dict) -> Gold:
+    return result["metrics"]["gold/mean"], result["metrics"]["gold/standard_error"]
 
 
 def _said(stack: Stack, *command: str) -> dict:

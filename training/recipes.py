@@ -131,6 +131,7 @@ class RunKind:
     description: str
     recipe: type[Recipe]
     inputs: tuple[str, ...]
+    improves_policy: bool = False  # by the reward model
 
 
 KINDS: dict[str, RunKind] = {
@@ -153,6 +154,7 @@ KINDS: dict[str, RunKind] = {
         "them.",
         RejectionSamplingRecipe,
         ("policy", "reward_model"),
+        improves_policy=True,
     ),
     TrainingRun.Kind.PPO: RunKind(
         "PPO",
@@ -160,6 +162,7 @@ KINDS: dict[str, RunKind] = {
         "by a KL penalty.",
         PPORecipe,
         ("policy", "reward_model"),
+        improves_policy=True,
     ),
     TrainingRun.Kind.SAMPLE: RunKind(
         "Sample",

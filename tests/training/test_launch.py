@@ -119,6 +119,26 @@ def test_the_default_input_is_the_production_model_else_the_newest(
     assert launch(lab, "sample", {"base_model": "Qwen/Qwen3-0.6B"}).inputs == {}
 
 
+@pytest.mark.parametrize("kind", ["rejection_sampling", "ppo"])
+def test_a_reward_model_improves_the_policy_whose_responses_it_knows(
+    lab: Project, prompts: None, make_model: ModelMaker, kind: str
+) -> None:
+    first = make_model(name="lab-sft-1")
+    judge = make_model(name="lab-rm-1", kind="reward_model", parent=first)
+    newest = make_model(name="lab-rs-1", parent=first)
+    assert launch(lab, kind).inputs == {"policy": "lab-sft-1", "reward_model": "lab-rm-1"}
+    assert launch(lab, kind, policy="lab-rs-1").inputs["policy"] == "lab-rs-1"
+    assert launch(lab, "sample").inputs == {"policy": "lab-rs-1"}
+    # The next turn of the wheel goes on from the policy that the new rankings are about.
+    make_model(name="lab-rm-2", kind="reward_model", parent=newest)
+    assert launch(lab, kind).inputs == {"policy": "lab-rs-1", "reward_model": "lab-rm-2"}
+    assert launch(lab, kind, reward_model=judge.name).inputs["policy"] == "lab-sft-1"
+    promote_model(model=make_model(name="lab-ppo-1"))
+    assert launch(lab, kind).inputs["policy"] == "lab-ppo-1"
+    ModelVersion.objects.filter(kind="policy").exclude(name="lab-rs-1").update(stage="archived")
+    assert launch(lab, kind, reward_model=judge.name).inputs["policy"] == "lab-rs-1"
+
+
 def test_evaluation_asks_for_a_reward_model_only_when_that_is_the_judge(
     lab: Project, prompts: None, make_model: ModelMaker
 ) -> None:

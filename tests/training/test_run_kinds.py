@@ -103,9 +103,9 @@ def test_the_kinds_turn_the_wheel(policy: ModelVersion) -> None:
     improved = ran(
         policy, "ppo", {"steps": 2, "rollout_prompts": 4, "max_new_tokens": 8, "samples": 1, "max_prompts": 4}
     )
-    assert improved.inputs == {"policy": "lab-rs-1", "reward_model": "lab-rm-1"}
+    assert improved.inputs == {"policy": "lab-sft-1", "reward_model": "lab-rm-1"}
     better = ModelVersion.objects.get(name="lab-ppo-1")
-    assert better.parent == sampled
+    assert better.parent == policy
     assert RunEvent.objects.filter(run=improved, type="metrics").count() == 2
     assert {"objective/kl", "objective/scores"} <= set(better.metrics)
 

@@ -22,12 +22,18 @@ class ModelVersionQuerySet(ProjectOwnedQuerySet["ModelVersion"]):
         """What a run of the project may take as its input of this kind."""
         return self.filter(project=project, kind=kind).exclude(stage="archived")
 
-    def default_for(self, *, project: Project, kind: str) -> ModelVersion | None:
-        """The production model if there is one, else the newest; None where there is neither."""
-        in_production = models.Case(
-            models.When(stage="production", then=1), default=0, output_field=models.IntegerField()
+    def default_for(
+        self, *, project: Project, kind: str, reward_model: ModelVersion | None = None
+    ) -> ModelVersion | None:
+        """The production model if there is one; else, where a `reward_model` is given, the policy that it was
+        trained from; else the newest. None where there is nothing."""
+        place = models.Case(
+            models.When(stage="production", then=2),
+            models.When(pk=reward_model.parent_id if reward_model else None, then=1),
+            default=0,
+            output_field=models.IntegerField(),
         )
-        return self.usable(project=project, kind=kind).order_by(in_production.desc(), "-created_at").first()
+        return self.usable(project=project, kind=kind).order_by(place.desc(), "-created_at").first()
 
 
 class ModelVersion(models.Model):

@@ -37,6 +37,8 @@ function defaultInput(name: string, kind: string, models: readonly Model[]): str
   const offered = models.filter((model) => model.kind === name && model.stage !== "archived");
   const production = offered.find((model) => model.stage === "production");
   if (production) return `In production: ${production.name}`;
+  if (name === "policy" && (kind === "rejection_sampling" || kind === "ppo"))
+    return "The one the reward model was trained from";
   return offered[0] ? `Newest: ${offered[0].name}` : "None yet";
 }
 

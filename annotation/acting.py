@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import getpass
 import re
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import HttpRequest
 from psycopg import ServerCursor
 
@@ -86,26 +85,12 @@ def watch_connection(connection: Any, **_: Any) -> None:
 class RequestActor:
     """Middleware: what a request writes is its user's doing."""
 
-    sync_capable = True
-    async_capable = True
-
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
         self.get_response = get_response
-        if iscoroutinefunction(get_response):
-            markcoroutinefunction(self)
 
     def __call__(self, request: HttpRequest) -> Any:
-        if iscoroutinefunction(self):
-            return self._later(request, self.get_response(request))
         before = _actor.set(request)
         try:
             return self.get_response(request)
-        finally:
-            _actor.reset(before)
-
-    async def _later(self, request: HttpRequest, response: Awaitable[Any]) -> Any:
-        before = _actor.set(request)
-        try:
-            return await response
         finally:
             _actor.reset(before)

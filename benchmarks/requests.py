@@ -81,8 +81,9 @@ def drain(url: str, slug: str, tokens: list[str], think: float) -> tuple[list[fl
     claims: list[float] = []
     submits: list[float] = []
 
-    def work(token: str) -> None:
+    def work(number: int, token: str) -> None:
         client = ApiClient(url, token)
+        time.sleep(think * number / len(tokens))  # people don't all begin at the same moment
         while True:
             began = time.perf_counter()
             status, assignment = client.call("POST", f"/api/v1/projects/{slug}/assignments/next", {})
@@ -108,7 +109,7 @@ def drain(url: str, slug: str, tokens: list[str], think: float) -> tuple[list[fl
             time.sleep(think)
 
     began = time.perf_counter()
-    threads = [threading.Thread(target=work, args=(token,)) for token in tokens]
+    threads = [threading.Thread(target=work, args=numbered) for numbered in enumerate(tokens)]
     for thread in threads:
         thread.start()
     for thread in threads:

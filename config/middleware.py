@@ -6,11 +6,9 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
-from django.utils.decorators import sync_and_async_middleware
 from django.utils.deprecation import MiddlewareMixin
 from whitenoise.base import WhiteNoise
 from whitenoise.responders import Response, StaticFile
@@ -54,36 +52,26 @@ class SecurityHeaders(MiddlewareMixin):
         return response
 
 
-@sync_and_async_middleware
 def storable_query(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
     """A NUL in an address or its query is refused here, once: whichever view compared it with a column would
     fail, because Postgres's text holds none. (Bodies: `annotation.api.parsers`.)"""
 
-    def refusal(request: HttpRequest) -> JsonResponse | None:
+    def answer(request: HttpRequest) -> Any:
         if "\x00" not in request.path_info and "%00" not in request.META.get("QUERY_STRING", ""):
-            return None
+            return get_response(request)
         detail = "The address holds a NUL character (%00), which text can't."
         body = problem_body(status=HTTPStatus.BAD_REQUEST, detail=detail)
         return JsonResponse(body, status=HTTPStatus.BAD_REQUEST, content_type=ProblemRenderer.media_type)
 
-    if iscoroutinefunction(get_response):
-
-        async def later(request: HttpRequest) -> Any:
-            return refusal(request) or await get_response(request)
-
-        return later
-    return lambda request: refusal(request) or get_response(request)
+    return answer
 
 
 class StaticFiles:
     """The page's built files, by WhiteNoise's index of them (types, caching, compressed variants, ranges).
 
-    WhiteNoise's own middleware is sync-only: under ASGI it sends every request through a thread, and streams
-    its files from a sync iterator, which Django reads whole with a warning. These are small: sent whole.
+    WhiteNoise's own middleware streams its files from a sync iterator, which the ASGI handler reads whole,
+    with a warning. These are small: sent whole.
     """
-
-    sync_capable = True
-    async_capable = True
 
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
         self.get_response = get_response
@@ -95,15 +83,12 @@ class StaticFiles:
             allow_all_origins=False,
             immutable_file_test=lambda path, url: url.startswith(_HASHED_FILES),
         ).files
-        if iscoroutinefunction(get_response):
-            markcoroutinefunction(self)
 
     def __call__(self, request: HttpRequest) -> Any:
         found = self._files.get(request.path_info)
         if found is None:
             return self.get_response(request)
-        answer = _whole(found.get_response(request.method, request.META))
-        return _awaitable(answer) if iscoroutinefunction(self) else answer
+        return _whole(found.get_response(request.method, request.META))
 
 
 def _whole(found: Response) -> HttpResponse:
@@ -115,8 +100,4 @@ def _whole(found: Response) -> HttpResponse:
     del answer["Content-Type"]
     for name, value in found.headers:
         answer[name] = value
-    return answer
-
-
-async def _awaitable(answer: HttpResponse) -> HttpResponse:
     return answer

@@ -59,14 +59,11 @@ UPDATE annotation_taskagreement a
 """
 
 
-def refresh_agreement(*, project: Project | None = None, wait: bool = False) -> int:
-    """Works out what is stale (of one project, or of all), a bounded number of it; how many tasks.
-
-    What others are working out at this moment is passed over, or waited for where `wait` says so.
-    """
+def refresh_agreement(*, project: Project | None = None) -> int:
+    """Works out what is stale (of one project, or of all), a bounded number of it; how many tasks."""
     done = 0
     for _ in range(BATCHES_AT_ONCE):
-        batch = _refresh_batch(project, wait)
+        batch = _refresh_batch(project)
         done += batch
         if batch < BATCH_TASKS:
             break
@@ -74,13 +71,19 @@ def refresh_agreement(*, project: Project | None = None, wait: bool = False) -> 
 
 
 @transaction.atomic
-def _refresh_batch(project: Project | None, wait: bool) -> int:
+def _refresh_batch(project: Project | None) -> int:
     stale = TaskAgreement.objects.filter(stale=True)
     if project is not None:
         stale = stale.filter(project=project)
+    if not stale.exists():
+        return 0
+    # One at a time: who came second reads what the first has worked out, instead of passing over its rows and
+    # finding nothing. Nothing is held while waiting; for the rows themselves it could deadlock with a writer.
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('agreement', 0))")
     # Locked first, read in a second statement: what was committed up to the lock is seen, and what comes
     # after it waits and marks the row anew. A row that a ranking on its way has locked is the next batch's.
-    locked = stale.order_by("task_id").select_for_update(skip_locked=not wait, no_key=True)
+    locked = stale.order_by("task_id").select_for_update(skip_locked=True, no_key=True)
     tasks: list[UUID] = list(locked.values_list("task_id", flat=True)[:BATCH_TASKS])
     if tasks:
         with connection.cursor() as cursor:

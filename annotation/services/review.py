@@ -53,11 +53,10 @@ class Shown:
     decision: Ranking | None
 
 
-def waiting(*, project: Project, reviewer: User, wait: bool = False) -> models.QuerySet[TaskAgreement]:
+def waiting(*, project: Project, reviewer: User) -> models.QuerySet[TaskAgreement]:
     """Tasks for this reviewer to decide, lowest agreement first: two annotations or more that count,
-    agreement below the project's `review_below`, no decision that counts, not annotated by them. Without
-    those whose agreement is being worked out at this moment, unless told to `wait` for them."""
-    refresh_agreement(project=project, wait=wait)
+    agreement below the project's `review_below`, no decision that counts, not annotated by them."""
+    refresh_agreement(project=project)
     decided = Ranking.objects.counted().reviews().filter(task=OuterRef("task"))
     theirs = Assignment.objects.filter(task=OuterRef("task"), annotator=reviewer)
     return (
@@ -93,14 +92,12 @@ def open_next_review(*, project: Project, reviewer: User) -> Assignment | None:
     mine = Assignment.objects.filter(project=project, annotator=reviewer, state=State.REVIEWING)
     if (held := mine.select_related("task").first()) is not None:
         return open_review(task=held.task, reviewer=reviewer)
-    # Nobody is told that there is nothing because another reviewer's request works it out just now.
-    for wait in (False, True):
-        free = waiting(project=project, reviewer=reviewer, wait=wait).exclude(Exists(_open_holds()))
-        for row in free.select_related("task__project")[:TRIED_AT_ONCE]:
-            try:
-                return open_review(task=row.task, reviewer=reviewer)
-            except UnderReview:
-                continue
+    free = waiting(project=project, reviewer=reviewer).exclude(Exists(_open_holds()))
+    for row in free.select_related("task__project")[:TRIED_AT_ONCE]:
+        try:
+            return open_review(task=row.task, reviewer=reviewer)
+        except UnderReview:
+            continue
     return None
 
 

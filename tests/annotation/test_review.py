@@ -319,7 +319,7 @@ def test_nobody_is_told_that_there_is_nothing_while_another_request_works_it_out
 
     asking = threading.Thread(target=ask)
     with transaction.atomic():
-        assert len(TaskAgreement.objects.select_for_update().filter(stale=True)) == len(three)
+        assert refresh_agreement(project=project) == len(three)
         asking.start()
         assert asked.wait(30)
         asking.join(0.3)

@@ -25,9 +25,7 @@ _DEMO_SECONDS = 400.0
 @pytest.fixture(scope="session")
 def made_demo() -> Path:
     """The state folder in which the demo was made; its stack is stopped."""
-    shared = Path(
-        os.environ["RANKLOOP_STATE"]
-    ).parent  # of tests/services.py, which removes it with the servers
+    shared = Path(os.environ["RANKLOOP_STATE"]).parent  # tests/services.py removes it with the servers
     home, made = shared / "demo", shared / "demo" / "made"
     with (shared / "demo.lock").open("wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

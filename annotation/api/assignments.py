@@ -135,7 +135,7 @@ class SubmitView(AssignmentView):
         except AnnotatorPaused:  # while they ranked: what they say is kept until they are let go on
             given = self.takes(data=request.data)
             if given.is_valid():
-                submission.keep_as_draft(self.assignment, given.answer())
+                submission.keep_as_draft(assignment=self.assignment, answer=given.answer())
             raise
 
     @extend_schema(

@@ -166,7 +166,7 @@ def _answered_before(assignment: Assignment, answer: Answer, idempotency_key: st
     """The ranking this same request made before; else raises what keeps the lease from taking the answer."""
     now = Assignment.objects.get(pk=assignment.pk)
     if now.state != Assignment.State.SUBMITTED:
-        kept = keep_as_draft(assignment, answer)
+        kept = keep_as_draft(assignment=assignment, answer=answer)
         raise LeaseLost(
             "This lease is not held any more, so the answer was not taken. "
             + (
@@ -185,7 +185,7 @@ def _answered_before(assignment: Assignment, answer: Answer, idempotency_key: st
     return Ranking.objects.get(assignment=assignment, supersedes=None)
 
 
-def keep_as_draft(assignment: Assignment, answer: Answer) -> bool:
+def keep_as_draft(*, assignment: Assignment, answer: Answer) -> bool:
     """Keeps an answer that can't be taken, for when the annotator gets the task again; whether it is kept. It
     is unless another tab holds the task now and has begun its own draft."""
     nobody_at_work = ~Q(state=Assignment.State.LEASED) | Q(expires_at__lte=Now()) | Q(draft=None)

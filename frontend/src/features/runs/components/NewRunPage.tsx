@@ -37,9 +37,10 @@ function defaultInput(name: string, kind: string, models: readonly Model[]): str
   const offered = models.filter((model) => model.kind === name && model.stage !== "archived");
   const production = offered.find((model) => model.stage === "production");
   if (production) return `In production: ${production.name}`;
+  if (!offered[0]) return "None yet";
   if (name === "policy" && (kind === "rejection_sampling" || kind === "ppo"))
     return "The one the reward model was trained from";
-  return offered[0] ? `Newest: ${offered[0].name}` : "None yet";
+  return `Newest: ${offered[0].name}`;
 }
 
 type Choice = { value: string; label: string };

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 _PR_SET_PDEATHSIG = 1  # <sys/prctl.h>
 _POLL_SECONDS = 0.01
@@ -52,20 +53,16 @@ def spawn(
     argv: Sequence[str | os.PathLike[str]],
     *,
     log: Path | None,
-    death_signal: signal.Signals = signal.SIGKILL,
+    death_signal: signal.Signals | None = signal.SIGKILL,
     account: Account | None = None,
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     pass_fds: Sequence[int] = (),
 ) -> subprocess.Popen[bytes]:
     """Start a child in its own session (Ctrl-C reaches only the parent), its output appended to `log`, or
-    inherited when there is none. Call from a thread that lives as long as the child may: see the module."""
-    output = None
-    if log is not None:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        if log.exists() and log.stat().st_size > _LOG_LIMIT_BYTES:
-            log.replace(log.with_suffix(".1.log"))
-        output = log.open("ab")
+    inherited when there is none. Call from a thread that lives as long as the child may: see the module. A
+    child that notices its parent's end by itself needs no `death_signal`."""
+    output = None if log is None else open_log(log)
     try:
         return subprocess.Popen(
             [os.fspath(part) for part in argv],
@@ -79,11 +76,19 @@ def spawn(
             user=account.uid if account else None,
             group=account.gid if account else None,
             extra_groups=[] if account else None,
-            preexec_fn=die_with_parent(death_signal, parent=os.getpid()),
+            preexec_fn=die_with_parent(death_signal, parent=os.getpid()) if death_signal else None,
         )
     finally:
         if output is not None:
             output.close()
+
+
+def open_log(log: Path) -> BinaryIO:
+    """To append to; a long one is put aside first."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    if log.exists() and log.stat().st_size > _LOG_LIMIT_BYTES:
+        log.replace(log.with_suffix(".1.log"))
+    return log.open("ab")
 
 
 def stop(process: subprocess.Popen[bytes], steps: Sequence[tuple[signal.Signals, float]]) -> None:

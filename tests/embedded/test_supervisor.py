@@ -70,8 +70,8 @@ def test_killed_it_leaves_no_process_and_the_next_start_finds_the_data(folder: P
         assert made.returncode == 0, made.stderr
         launched = manage(stack.state, "launch_run", "sft", "--project", "kept")
         assert launched.returncode == 0, launched.stderr
-        # A grandchild, in a session of its own.
-        eventually(lambda: running(stack, "training.run"), what="the training process runs")
+        # Of three generations, each in a session of its own: the worker, what it forks from, and the fork.
+        eventually(lambda: len(running(stack, "training.fork_server")) == 2, what="the training process runs")
         stack.end(signal.SIGKILL)
         eventually(lambda: not processes_of(stack.state), what="its processes are gone")
     with Stack(stack.state, folder / "again.txt") as again:

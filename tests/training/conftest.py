@@ -89,10 +89,14 @@ def rank() -> Rank:
 @pytest.fixture
 def test_database(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Processes that a test starts work on the test's database, and their torch on one thread."""
+    name_test_database(monkeypatch)
+
+
+def name_test_database(environment: pytest.MonkeyPatch) -> None:
     settings = connection.settings_dict
     query = urlencode({"host": settings["HOST"]})
-    monkeypatch.setenv("DATABASE_URL", f"postgresql://{settings['USER']}@/{settings['NAME']}?{query}")
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    environment.setenv("DATABASE_URL", f"postgresql://{settings['USER']}@/{settings['NAME']}?{query}")
+    environment.setenv("OMP_NUM_THREADS", "1")
 
 
 def wait_until(happened: Callable[[], bool], *, seconds: float = 120) -> None:

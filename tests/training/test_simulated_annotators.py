@@ -7,9 +7,10 @@ import json
 import random
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import StringIO
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -17,18 +18,37 @@ from django.core.management import CommandError, call_command
 from annotation.models import ApiToken, Comparison, Project, Ranking, RankingTask
 from annotation.presets import PRESETS
 from annotation.services.projects import create_project, update_project
+from tests.training.conftest import name_test_database
 from training.services import simulate
 from training.services.simulate import ApiClient, ApiError
 from training.services.simulated_answers import best_few, rating_of
+from training.services.webserver import reachable_web
 
 N_TASKS = 12
 
 
-def simulated(project: Project, **options: Any) -> dict[str, Any]:
+class Simulated(Protocol):
+    def __call__(self, project: Project, **options: Any) -> dict[str, Any]: ...
+
+
+def simulated_with_an_own_server(project: Project, **options: Any) -> dict[str, Any]:
     out = StringIO()
     call_command("simulate_annotators", project=project.slug, json=True, stdout=out, **options)
     said: dict[str, Any] = json.loads(out.getvalue())
     return said
+
+
+@pytest.fixture(scope="module")
+def web(django_db_setup: None) -> Iterator[str]:
+    with pytest.MonkeyPatch.context() as environment:
+        name_test_database(environment)
+        with reachable_web(None) as url:
+            yield url
+
+
+@pytest.fixture
+def simulated(web: str) -> Simulated:
+    return partial(simulated_with_an_own_server, url=web)
 
 
 @pytest.fixture
@@ -40,8 +60,10 @@ def ranked_by_length(
     return project
 
 
-def test_they_rank_everything_there_is_with_the_overlap_asked_for(ranked_by_length: Project) -> None:
-    said = simulated(ranked_by_length, annotators=3, judge="length")
+def test_they_rank_everything_there_is_with_the_overlap_asked_for(
+    ranked_by_length: Project, simulated: Simulated
+) -> None:
+    said = simulated_with_an_own_server(ranked_by_length, annotators=3, judge="length")
     assert said["rankings"] == 2 * N_TASKS == Ranking.objects.count()
     assert said["refused"] == 0
     assert sum(said["annotators"].values()) == 2 * N_TASKS
@@ -61,7 +83,7 @@ def test_they_rank_everything_there_is_with_the_overlap_asked_for(ranked_by_leng
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_they_answer_every_form(
-    test_database: None, add_tasks: Callable[..., list[RankingTask]], preset: str
+    test_database: None, add_tasks: Callable[..., list[RankingTask]], preset: str, simulated: Simulated
 ) -> None:
     project = create_project(slug="any", preset=preset)
     add_tasks(project, 4, k=PRESETS[preset].responses.min)
@@ -70,7 +92,7 @@ def test_they_answer_every_form(
 
 
 def test_they_say_all_that_a_form_can_require(
-    test_database: None, add_tasks: Callable[..., list[RankingTask]]
+    test_database: None, add_tasks: Callable[..., list[RankingTask]], simulated: Simulated
 ) -> None:
     project = create_project(slug="any")
     levels = [{"value": value, "label": str(value)} for value in (1, 2, 3)]
@@ -89,12 +111,14 @@ def test_they_say_all_that_a_form_can_require(
         assert all((ranking.strength or len(ranking.tiers) == 1, ranking.confidence, ranking.comment))
 
 
-def test_they_stop_at_the_limit(ranked_by_length: Project) -> None:
+def test_they_stop_at_the_limit(ranked_by_length: Project, simulated: Simulated) -> None:
     assert simulated(ranked_by_length, annotators=4, judge="length", limit=5)["rankings"] == 5
     assert Ranking.objects.count() == 5
 
 
-def test_whom_the_project_gives_no_more_stops_with_its_reason(ranked_by_length: Project) -> None:
+def test_whom_the_project_gives_no_more_stops_with_its_reason(
+    ranked_by_length: Project, simulated: Simulated, web: str
+) -> None:
     update_project(project=ranked_by_length, changes={"max_per_annotator": 3})
     said = simulated(ranked_by_length, annotators=2, judge="length")
     assert said["annotators"] == {"sim-1": 3, "sim-2": 3}
@@ -103,7 +127,7 @@ def test_whom_the_project_gives_no_more_stops_with_its_reason(ranked_by_length: 
 
     update_project(project=ranked_by_length, changes={"state": "paused"})
     out = StringIO()
-    call_command("simulate_annotators", project="support", judge="length", annotators=1, stdout=out)
+    call_command("simulate_annotators", project="support", judge="length", annotators=1, url=web, stdout=out)
     assert "0 rankings" in out.getvalue()
     assert "sim-1 was given no more: The project support is paused" in out.getvalue()
 
@@ -117,9 +141,11 @@ def test_what_they_can_not_do_is_refused_before_anything_happens(ranked_by_lengt
     assert not ApiToken.objects.exists()
 
 
-def test_a_judge_that_can_not_read_the_prompts_ends_it_with_its_reason(ranked_by_length: Project) -> None:
+def test_a_judge_that_can_not_read_the_prompts_ends_it_with_its_reason(
+    ranked_by_length: Project, web: str
+) -> None:
     with pytest.raises(CommandError, match=r"gold can't rank .* order 0"):
-        call_command("simulate_annotators", project="support", judge="gold", annotators=1)
+        call_command("simulate_annotators", project="support", judge="gold", annotators=1, url=web)
     assert not Ranking.objects.exists()
     assert not ApiToken.objects.filter(revoked_at=None).exists()
 

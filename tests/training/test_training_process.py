@@ -22,7 +22,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from embedded import processes
 from tests.training.conftest import RunMaker, wait_until
 from training.models import ModelVersion, RunEvent, TrainingRun
-from training.services import execute, supervise
+from training.services import execute, fork, supervise
 from training.tasks import execute_run
 
 pytestmark = pytest.mark.usefixtures("test_database")
@@ -76,9 +76,12 @@ def process_of(run: TrainingRun) -> psutil.Process:
 
 
 def is_process_of(process: psutil.Process, run: TrainingRun) -> bool:
+    """It is named after the run, and what it prints is the run's log."""
     try:
-        return "training.run" in process.cmdline() and str(run.pk) in process.cmdline()
-    except psutil.Error:
+        return process.name() == f"run-{str(run.pk)[-8:]}" and (
+            Path(f"/proc/{process.pid}/fd/1").readlink() == run.log_path
+        )
+    except (psutil.Error, OSError):
         return False
 
 
@@ -128,6 +131,40 @@ def test_a_killed_training_process_is_a_failed_run_with_its_cause(endless: Train
     assert "SIGKILL" in endless.error["title"] or "Out of memory" in endless.error["title"]
     assert endless.error["fix"]
     assert_nothing_half_written(endless)
+
+
+def test_runs_are_forked_from_one_process_that_has_one_thread(make_run: RunMaker) -> None:
+    parents = []
+    for run in (make_run(recipe=ENDLESS), make_run(recipe=ENDLESS)):
+        with supervised(run) as process:
+            parents.append(process.parent())
+            execute.cancel_run(run=run)
+    assert parents[0] == parents[1] != psutil.Process()
+    # A lock that another thread held at the fork would be held for ever.
+    assert parents[0].num_threads() == 1
+
+
+def test_when_what_they_are_forked_from_is_killed_the_run_fails_and_the_next_is_run(
+    endless: TrainingRun, sft: TrainingRun
+) -> None:
+    with supervised(endless) as process:
+        process.parent().kill()
+        wait_until(lambda: not is_process_of(process, endless), seconds=10)
+    endless.refresh_from_db()
+    assert (endless.state, endless.error["fix"] != "") == ("failed", True)
+    supervise.execute_run(run_id=sft.pk)
+    sft.refresh_from_db()
+    assert sft.state == "succeeded"
+
+
+def test_when_no_process_can_be_started_the_run_says_so(
+    sft: TrainingRun, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(fork, "_serving_now", None)
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    supervise.execute_run(run_id=sft.pk)
+    sft.refresh_from_db()
+    assert (sft.state, sft.error["title"]) == ("failed", "The training process could not be started")
 
 
 def test_a_run_whose_input_is_gone_fails_with_the_reason_and_the_trace_is_in_the_log(

@@ -6,23 +6,19 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import shutil
 import signal
-import subprocess
-import sys
 import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
-from django.conf import settings
 from django.db import Error as DatabaseTrouble
 from django.db import close_old_connections
 
-from embedded import processes
 from training.models import TrainingRun
+from training.services import fork
 from training.services.execute import claim_run, fail_run, stop_run, worker_name
 
 # How long a cancelled process may take to reach its next step boundary before the whole group is killed.
@@ -50,7 +46,7 @@ worker_is_stopping = threading.Event()
 
 @dataclass(frozen=True)
 class Ended:
-    """How the process went: Popen's return code (negative: a signal's number) and whether we had asked it to
+    """How the process went: its exit code (negative: a signal's number) and whether we had asked it to
     end."""
 
     code: int
@@ -60,11 +56,17 @@ class Ended:
 
 def execute_run(*, run_id: UUID) -> None:
     """Claim the run and see its process through to the end; return quietly when there is nothing to claim."""
+    # Before the claim: the run's heart beats in its process, and the first one may be long in coming.
+    fork.prepare(environment=_environment())
     attempt = claim_run(run_id=run_id, worker=worker_name())
     if attempt is None:
         return
     run = TrainingRun.objects.get(pk=run_id)
-    ended = _supervise(run, attempt)
+    try:
+        ended = _supervise(run, attempt)
+    except fork.ServerGone as error:
+        fail_run(run_id=run_id, attempt=attempt, error=_not_started(error))
+        return
     remove_work_folder(run, attempt)
     if ended.code in {EXIT_DONE, EXIT_NOT_MINE}:
         return
@@ -103,29 +105,32 @@ def log_tail(run: TrainingRun, *, lines: int, max_bytes: int = LOG_TAIL_BYTES) -
 
 def _supervise(run: TrainingRun, attempt: int) -> Ended:
     oom_kills = _oom_kills()
-    process = _spawn(run, attempt)
+    process = _start(run, attempt)
     asked = False
     try:
         asked = _watch(process, run, attempt)
     finally:
-        _kill_group(process)
-    return Ended(process.wait(), asked, out_of_memory=_oom_kills() > oom_kills)
+        process.kill_group()
+        code = process.reap()
+    return Ended(code, asked, out_of_memory=_oom_kills() > oom_kills)
 
 
-def _spawn(run: TrainingRun, attempt: int) -> subprocess.Popen[bytes]:
-    """In its own session, and killed when this thread ends, however that comes about."""
-    return processes.spawn(
-        [sys.executable, "-m", "training.run", str(run.id), "--attempt", str(attempt)],
+def _start(run: TrainingRun, attempt: int) -> fork.Forked:
+    return fork.start(
+        [str(run.id), "--attempt", str(attempt)],
         log=run.log_path,
-        env=TRAINING_ENVIRONMENT | os.environ | {"PYTHONUNBUFFERED": "1"},
-        cwd=settings.BASE_DIR,
+        environment=_environment(),
     )
 
 
-def _watch(process: subprocess.Popen[bytes], run: TrainingRun, attempt: int) -> bool:
+def _environment() -> dict[str, str]:
+    return TRAINING_ENVIRONMENT | os.environ | {"PYTHONUNBUFFERED": "1"}
+
+
+def _watch(process: fork.Forked, run: TrainingRun, attempt: int) -> bool:
     """Wait until the process has ended or must be killed; True when it had been asked to stop."""
     asked_at: float | None = None
-    while not _has_ended(process, within_seconds=POLL_SECONDS):
+    while not process.has_ended(within_seconds=POLL_SECONDS):
         if asked_at is None and (worker_is_stopping.is_set() or _should_stop(run, attempt)):
             asked_at = time.monotonic()
             process.terminate()
@@ -133,15 +138,6 @@ def _watch(process: subprocess.Popen[bytes], run: TrainingRun, attempt: int) -> 
         if asked_at is not None and time.monotonic() - asked_at > grace:
             break
     return asked_at is not None
-
-
-def _has_ended(process: subprocess.Popen[bytes], *, within_seconds: float) -> bool:
-    """Without reaping it: until then its id, which is the group's, can't be given to someone else."""
-    handle = os.pidfd_open(process.pid)
-    try:
-        return bool(select.select([handle], [], [], within_seconds)[0])
-    finally:
-        os.close(handle)
 
 
 def _should_stop(run: TrainingRun, attempt: int) -> bool:
@@ -155,12 +151,6 @@ def _should_stop(run: TrainingRun, attempt: int) -> bool:
         return False
 
 
-def _kill_group(process: subprocess.Popen[bytes]) -> None:
-    """The process and whatever it started: the group outlives its leader. Before the leader is reaped."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-
-
 def _oom_kills() -> int:
     """How many processes the kernel has killed for memory, counted on the whole machine (0 where it doesn't
     say)."""
@@ -170,6 +160,14 @@ def _oom_kills() -> int:
             if name == "oom_kill":
                 return int(count)
     return 0
+
+
+def _not_started(error: fork.ServerGone) -> dict[str, str]:
+    return {
+        "title": "The training process could not be started",
+        "detail": str(error),
+        "fix": "Mend what the training worker's log names, then resume the run.",
+    }
 
 
 def _cause(run: TrainingRun, ended: Ended) -> dict[str, str]:

@@ -23,7 +23,8 @@ export function useDeskKeys({
   latest.current = commands;
   const byKey = useRef(false);
 
-  useEffect(() => {
+  // Before the responses are painted: an effect after it lost the key that somebody pressed at their sight.
+  useLayoutEffect(() => {
     if (!active) return;
     function onKeyDown(event: KeyboardEvent) {
       if (event.defaultPrevented || event.isComposing) return;

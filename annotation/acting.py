@@ -16,7 +16,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from django.http import HttpRequest
-from psycopg import ServerCursor
+from psycopg import ClientCursor, ServerCursor
 
 ANONYMOUS = "anonymous"
 # A name, or the request being answered: its user is known only once a view has authenticated it.
@@ -58,20 +58,30 @@ def command_actor(command: str) -> str:
     return f"command:{account}:{command}"
 
 
+TELL_ACTOR = "set_config('rankloop.actor', %s, true)"
+
+
+def actor_told() -> str:
+    """The parameter of TELL_ACTOR."""
+    return _UNSAFE.sub("_", current_actor())
+
+
 def tell_actor(cursor: Any) -> None:
     """Before a COPY, which no execute wrapper sees. Call it in the transaction of the COPY."""
-    cursor.execute("SELECT set_config('rankloop.actor', %s, true)", [_UNSAFE.sub("_", current_actor())])
+    cursor.execute(f"SELECT {TELL_ACTOR}", [actor_told()])
 
 
 def name_actor(
     execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]
 ) -> Any:
-    """A Django execute wrapper: puts the actor before a writing statement. Reads go as they are."""
+    """A Django execute wrapper: puts the actor before a writing statement. Reads go as they are, and so does
+    what is prepared, which is one statement: whoever writes by that tells the actor first."""
     cursor = context["cursor"].cursor
-    if many or not isinstance(sql, str) or isinstance(cursor, ServerCursor) or not _WRITE.match(sql):
+    takes_two = isinstance(cursor, ClientCursor) and not isinstance(cursor, ServerCursor)
+    if many or not isinstance(sql, str) or not takes_two or not _WRITE.match(sql):
         return execute(sql, params, many, context)
-    actor = _UNSAFE.sub("_", current_actor())
-    result = execute(f"SELECT set_config('rankloop.actor', '{actor}', true); {sql}", params, many, context)
+    told = f"SELECT set_config('rankloop.actor', '{actor_told()}', true); {sql}"
+    result = execute(told, params, many, context)
     cursor.nextset()  # past the answer of set_config, to the statement's own
     return result
 

@@ -70,7 +70,11 @@ def _database(url: str) -> dict[str, object]:
         "CONN_MAX_AGE": 0,
         # Asked before use: after a restart of Postgres the pool is full of dead ones, each a failed request.
         "CONN_HEALTH_CHECKS": True,
-        "OPTIONS": {**query, "pool": {"min_size": 1, "max_size": 16, "timeout": 10}},
+        "OPTIONS": {
+            **query,
+            "pool": {"min_size": 1, "max_size": 16, "timeout": 10},
+            "prepare_threshold": 5,  # only for what annotation/prepared.py runs: all else is bound by Django
+        },
     }
 
 

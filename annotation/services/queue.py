@@ -20,10 +20,10 @@ from datetime import datetime
 from threading import Lock
 from typing import Any, Final, NamedTuple
 
-from django.db import connection
-
+from annotation.acting import TELL_ACTOR, actor_told
 from annotation.ids import uuid7
 from annotation.models import Assignment, Project, RankingTask, User
+from annotation.prepared import columns, instance, prepared_cursor
 
 # A walk past this many own tasks costs less than looking after a cursor.
 CURSOR_FROM_TURNS = 64
@@ -52,12 +52,15 @@ WITH pick AS (
      WHERE {_QUEUED} AND {_NOT_MINE}
      ORDER BY {{key}} {_LOCKED}
 )"""
-# All of `behind` comes before all of `ahead`. What moved since the cursor was set is few rows, by index.
+# What moved since the cursor was set: few rows, by their own index. A prepared statement is planned without
+# knowing that they are few, and would walk the queue up to the cursor if anything here were in its order.
+_BEHIND = f"""{_QUEUED} AND t.moved_xid >= %(seen)s AND (({{key}}) < ({{place}})) IS TRUE AND {_NOT_MINE}
+     ORDER BY ROW({{key}})"""
+# All of `behind` comes before all of `ahead`.
 _FROM_CURSOR = f"""
 WITH behind AS (
     SELECT t.id, 0 AS attempt FROM annotation_rankingtask t
-     WHERE {_QUEUED} AND t.moved_xid >= %(seen)s AND ({{key}}) < ({{place}}) AND {_NOT_MINE}
-     ORDER BY {{key}} {_LOCKED}
+     WHERE {_BEHIND} {_LOCKED}
 ), ahead AS (
     SELECT t.id, 0 AS attempt FROM annotation_rankingtask t
      WHERE NOT EXISTS (SELECT FROM behind) AND {_QUEUED} AND ({{key}}) >= ({{place}}) AND {_NOT_MINE}
@@ -105,7 +108,7 @@ WITH pick AS (
 )"""
 # Responses are shown in an order that hangs on the task, the annotator and the attempt alone, so that it is
 # the same after a reload and unlike from person to person.
-_LEASE = """
+_LEASE = f"""
 INSERT INTO annotation_assignment AS a (
     id, task_id, project_id, annotator_id, attempt, place, state, token, shown_order, leased_at, expires_at,
     draft_version, skip_reason, idempotency_key, answer_digest)
@@ -119,11 +122,10 @@ ON CONFLICT (task_id, annotator_id, attempt) DO UPDATE SET
     state = 'leased', token = EXCLUDED.token, place = EXCLUDED.place, skip_way = '', skipped_at = NULL,
     leased_at = EXCLUDED.leased_at, expires_at = EXCLUDED.expires_at
 WHERE a.state IN ('expired', 'released') OR a.state = 'skipped' AND a.skip_way = 'me'
-RETURNING *
+RETURNING {columns(Assignment, "a")}
 """
 
 _FACTS = """
-SELECT pg_advisory_xact_lock(hashtextextended(%(desk)s, 0));
 SELECT m.state, m.paused_reason, m.role, m.qualified_at IS NOT NULL, m.qualification_attempt,
        m.extra_attempts,
        COALESCE(d.answered, 0), COALESCE(d.skipped, 0),
@@ -193,22 +195,17 @@ _END: Final = {
 def lock_desk(*, project_id: uuid.UUID, annotator_id: uuid.UUID) -> None:
     """Until the transaction ends, nobody else claims for this annotator, or changes what decides their
     claims: their membership, their qualification."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [_desk(project_id, annotator_id)]
-        )
+    desk = f"desk:{project_id}:{annotator_id}"
+    with prepared_cursor() as cursor:
+        sql = f"SELECT pg_advisory_xact_lock(hashtextextended(%s, 0)), {TELL_ACTOR}"
+        cursor.execute(sql, [desk, actor_told()])
 
 
 def lock_desk_and_read(*, project: Project, annotator: User) -> Facts:
-    params: dict[str, Any] = {
-        "desk": _desk(project.pk, annotator.pk),
-        "project": project.pk,
-        "annotator": annotator.pk,
-    }
-    with connection.cursor() as cursor:
-        # Two statements in one trip: the second's snapshot has to be taken after the lock is held.
-        cursor.execute(_FACTS, params)
-        cursor.nextset()
+    # Two statements: the second's snapshot has to be taken after the lock is held.
+    lock_desk(project_id=project.pk, annotator_id=annotator.pk)
+    with prepared_cursor() as cursor:
+        cursor.execute(_FACTS, {"project": project.pk, "annotator": annotator.pk})
         return Facts(*cursor.fetchone())
 
 
@@ -281,10 +278,6 @@ def take_qualification(*, project: Project, annotator: User, place: int, attempt
     return _one(_FROM_QUALIFICATION + _LEASE, params)
 
 
-def _desk(project_id: uuid.UUID, annotator_id: uuid.UUID) -> str:
-    return f"desk:{project_id}:{annotator_id}"
-
-
 def _params(project: Project, annotator: User, place: int) -> dict[str, object]:
     return {
         "id": uuid7(),
@@ -296,8 +289,11 @@ def _params(project: Project, annotator: User, place: int) -> dict[str, object]:
     }
 
 
-def _one(sql: str, params: dict[str, object]) -> Assignment | None:
-    return next(iter(Assignment.objects.raw(sql, params)), None)
+def _one(sql: str, params: dict[str, Any]) -> Assignment | None:
+    with prepared_cursor() as cursor:
+        cursor.execute(sql, params)
+        row = cursor.fetchone()
+    return row and instance(Assignment, row)
 
 
 def _cursor(project: Project, annotator: User, facts: Facts) -> Cursor | None:
@@ -334,20 +330,21 @@ def _first_free(
     """Where the queue's first task is that isn't the annotator's, locked or not, and the snapshot's oldest
     transaction. None when this transaction has written already: were it undone, the place would be wrong."""
     key = _KEY[policy]
-    free = f"SELECT {key} FROM annotation_rankingtask t WHERE {_QUEUED} AND {_NOT_MINE}"
+    select = f"SELECT {key} FROM annotation_rankingtask t WHERE"
+    free = f"{select} {_QUEUED} AND {_NOT_MINE}"
     params: dict[str, Any] = {"project": project.pk, "annotator": annotator.pk}
     if known is None:
         first = f"{free} ORDER BY {key} LIMIT 1"
     else:
         at = ", ".join(f"%(place{i})s" for i in range(len(known.place)))
         params |= {"seen": known.seen} | {f"place{i}": value for i, value in enumerate(known.place)}
-        behind = f"{free} AND t.moved_xid >= %(seen)s AND ({key}) < ({at}) ORDER BY {key} LIMIT 1"
+        behind = f"{select} {_BEHIND.format(key=key, place=at)} LIMIT 1"
         ahead = f"{free} AND ({key}) >= ({at}) ORDER BY {key} LIMIT 1"
         first = (
             f"WITH behind AS ({behind}) SELECT * FROM behind UNION ALL"
             f" SELECT * FROM ({ahead}) AS ahead WHERE NOT EXISTS (SELECT FROM behind)"
         )
-    with connection.cursor() as cursor:
+    with prepared_cursor() as cursor:
         cursor.execute(
             "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint,"
             " pg_current_xact_id_if_assigned() IS NULL, first.*"

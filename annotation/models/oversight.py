@@ -69,7 +69,19 @@ def not_excluded(*, project: str, annotator: str, label: str) -> Q:
 
     Two NOT EXISTS with plain equalities, so that each is a hash anti-join over the few exclusions there are.
     """
+    by_account, by_label = _exclusions(project, annotator, label)
+    return ~by_account & (Q(**{f"{annotator}__isnull": False}) | ~by_label)
+
+
+def excluded(*, project: str, annotator: str, label: str) -> tuple[Q, Q]:
+    """The complement of :func:`not_excluded` in two conditions that no row meets both of: by account, and by
+    name. Each alone is a semi-join that begins at the exclusions; their disjunction would be none."""
+    by_account, by_label = _exclusions(project, annotator, label)
+    return Q(by_account), Q(by_label, **{f"{annotator}__isnull": True})
+
+
+def _exclusions(project: str, annotator: str, label: str) -> tuple[models.Exists, models.Exists]:
     standing = Exclusion.objects.standing().filter(project=models.OuterRef(project))
     by_account = standing.filter(annotator=models.OuterRef(annotator))
     by_label = standing.filter(annotator_label=models.OuterRef(label)).exclude(annotator_label="")
-    return ~models.Exists(by_account) & (Q(**{f"{annotator}__isnull": False}) | ~models.Exists(by_label))
+    return models.Exists(by_account), models.Exists(by_label)

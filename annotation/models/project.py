@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import uuid
+from functools import reduce
+from operator import sub
 
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.functions import RandomUUID
@@ -80,7 +82,9 @@ class ProjectQuerySet(models.QuerySet["Project"]):
             n_tasks=count(RankingTask.objects.asked()),
             n_open_tasks=count(RankingTask.objects.asked().open()),
             n_rankings=count(Ranking.objects.counted()),
-            n_comparisons=count(Comparison.objects.counted()),
+            n_comparisons=reduce(
+                sub, map(count, Comparison.objects.uncounted()), count(Comparison.objects.all())
+            ),
             n_my_rankings=count(current.filter(annotator=user)),
         )
 

@@ -54,19 +54,25 @@ def progress(*, project: Project) -> Progress:
     )
     rankings = Ranking.objects.counted().filter(project=project)
     days = rankings.annotate(day=TruncDate("created_at")).values("day").order_by("day")
+    per_day = [DayCount(day, n) for day, n in days.annotate(n=Count("pk")).values_list("day", "n")]
     people = (
         _by_annotator(rankings).annotate(n=Count("pk"), median=Median("duration_ms")).order_by("-n", "who")
     )
     return Progress(
         **tasks,
-        rankings=rankings.count(),
-        comparisons=Comparison.objects.counted().filter(project=project).count(),
-        per_day=[DayCount(day, n) for day, n in days.annotate(n=Count("pk")).values_list("day", "n")],
+        rankings=sum(day.rankings for day in per_day),
+        comparisons=_comparisons(project),
+        per_day=per_day,
         annotators=[
             AnnotatorProgress(who or "", n, None if median is None else median / 1000)
             for who, n, median in people.values_list("who", "n", "median")[:MAX_ANNOTATORS]
         ],
     )
+
+
+def _comparisons(project: Project) -> int:
+    of_project = Comparison.objects.filter(project=project)
+    return of_project.count() - sum(part.count() for part in of_project.uncounted())
 
 
 def _by_annotator(rankings: QuerySet[Ranking]) -> QuerySet[Ranking, dict[str, Any]]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from django.utils import timezone
+from rest_framework.test import APIClient
 
 from annotation.models import Comparison, Exclusion, Project, Ranking, RankingTask, User
 from annotation.services.submission import revise_ranking, submit_ranking
@@ -67,3 +70,36 @@ def test_an_exclusion_is_of_one_project_and_a_label_is_no_account(
     Exclusion.objects.create(project=elsewhere, annotator_label="rater 7", reason="there")
     Exclusion.objects.create(project=project, annotator_label="alice", reason="an imported alice")
     assert _counted() == {"alice", "ben", "rater 7"}
+
+
+def test_what_counts_and_what_does_not_are_all_there_is(
+    project: Project,
+    rankings: dict[str, Ranking],
+    alice: User,
+    client_of: Callable[[User], APIClient],
+    mona: User,
+) -> None:
+    def said() -> tuple[int, int, int]:
+        api = client_of(mona)
+        progress = api.get(f"/api/v1/projects/{project.slug}/progress/").json()
+        counts = api.get(f"/api/v1/projects/{project.slug}/").json()["counts"]
+        return Comparison.objects.counted().count(), progress["comparisons"], counts["comparisons"]
+
+    def parts() -> list[int]:
+        return [part.count() for part in Comparison.objects.uncounted()]
+
+    Comparison.objects.create(
+        ranking=rankings["rater 7"],
+        project=project,
+        prompt=rankings["rater 7"].task.prompt,
+        preferred_id=rankings["rater 7"].shown_order[0],
+        other_id=rankings["rater 7"].shown_order[1],
+    )
+    assert (parts(), said()) == ([3, 0, 0], (7, 7, 7))
+    # Alice's first ranking is superseded and excluded: it is taken away once.
+    Exclusion.objects.create(project=project, annotator=alice, reason="straight-lining")
+    assert (parts(), said()) == ([3, 3, 0], (4, 4, 4))
+    Exclusion.objects.create(project=project, annotator_label="rater 7", reason="a bot")
+    assert (parts(), said()) == ([3, 3, 1], (3, 3, 3))
+    Exclusion.objects.update(lifted_at=timezone.now())
+    assert said() == (7, 7, 7)

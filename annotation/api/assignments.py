@@ -133,10 +133,13 @@ class SubmitView(AssignmentView):
         try:
             super().initial(request, *args, **kwargs)
         except AnnotatorPaused:  # while they ranked: what they say is kept until they are let go on
-            given = self.takes(data=request.data)
-            if given.is_valid():
-                submission.keep_as_draft(assignment=self.assignment, answer=given.answer())
-            raise
+            self.given = self.takes(data=request.data)
+            if not self.given.is_valid():
+                raise
+            said = {"assignment": self.assignment, "answer": self.given.answer()}
+            if not submission.is_repeated(**said, idempotency_key=_idempotency_key(request)):
+                submission.keep_as_draft(**said)
+                raise
 
     @extend_schema(
         operation_id="submitRanking",

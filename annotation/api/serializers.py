@@ -241,7 +241,9 @@ class NewMember(serializers.Serializer[Any]):
     username = serializers.CharField(max_length=150)
     role = serializers.ChoiceField(choices=Role.choices)
     state = serializers.ChoiceField(
-        choices=models.Membership.State.choices, default=models.Membership.State.ACTIVE
+        choices=models.Membership.State.choices,
+        required=False,
+        help_text="Without it a new member is active, and one there is stays as they are.",
     )
     paused_reason = serializers.CharField(
         max_length=500, allow_blank=True, default="", help_text="Told to the one who is paused."

@@ -98,7 +98,9 @@ def _judge(assignment: Assignment, task: RankingTask) -> None:
         judge_attempt(project=project, annotator_id=assignment.annotator_id)
         return
     least = project.gold_minimum_accuracy
-    member = Membership.objects.filter(project=project, user=assignment.annotator_id).first()
+    # Managers and reviewers who rank are not judged: being paused would lock them out of their own project.
+    people = Membership.objects.filter(project=project, role=Role.ANNOTATOR)
+    member = people.filter(user=assignment.annotator_id).first()
     if least is None or member is None:
         return
     answered, mean = accuracy_of(member=member)
@@ -117,8 +119,11 @@ def set_kind(
     """Makes any task a check, or a check a ranking task again, and scores what was answered already.
 
     A check needs `gold_tiers`, which name each of the task's responses once and put something above
-    something; those it has are kept where none are given. Raises Problem, and Conflict for a reserved task.
+    something; those it has are kept where none are given. Raises Problem, and Conflict for a reserved task
+    and for one that somebody answered in several attempts to qualify.
     """
+    # First the leases, then their task: as a submit does, or each would wait for the other.
+    list(Assignment.objects.leased().filter(task=task).order_by("pk").select_for_update(no_key=True))
     task = RankingTask.objects.select_for_update(no_key=True).get(pk=task.pk)
     gold = task.gold_tiers if gold_tiers is None else [[str(item) for item in tier] for tier in gold_tiers]
     if gold_tiers is not None or kind != RankingTask.Kind.RANKING:
@@ -130,6 +135,7 @@ def set_kind(
             raise Conflict("The task is reserved for people; let go of that first.", type="task-reserved")
         task.open_slots, task.state = 0, RankingTask.State.OPEN
     elif was_check:
+        _refuse_answered_twice(task)
         # Everybody may have it in hand, which is more than it has slots for as a ranking task.
         Assignment.objects.leased().filter(task=task).update(state=Assignment.State.RELEASED)
         task.answered = Assignment.objects.filter(task=task, state=Assignment.State.SUBMITTED).count()
@@ -138,6 +144,16 @@ def set_kind(
     task.save(update_fields=["kind", "gold_tiers", "open_slots", "answered", "state"])
     _score_again(task)
     return task
+
+
+def _refuse_answered_twice(task: RankingTask) -> None:
+    """As a ranking task it would count two answers of one person."""
+    answered = Assignment.objects.filter(task=task, state=Assignment.State.SUBMITTED)
+    if answered.values("annotator").annotate(n=Count("pk")).filter(n__gt=1).exists():
+        raise Conflict(
+            "Somebody answered this task in more than one attempt to qualify, so it stays a check.",
+            type="answered-twice",
+        )
 
 
 def _refuse_bad_gold(task: RankingTask, gold: Sequence[Sequence[str]] | None) -> None:

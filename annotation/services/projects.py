@@ -140,10 +140,11 @@ def add_member(
     project: Project,
     user: User,
     role: str,
-    state: str = Membership.State.ACTIVE,
+    state: str | None = None,
     paused_reason: str = "",
 ) -> tuple[Membership, bool]:
-    """Puts `user` in the project, or changes the membership there is; and whether it is new.
+    """Puts `user` in the project, or changes the membership there is; and whether it is new. Without `state`
+    who is paused stays paused.
 
     Who is paused gives back what they hold; who is let go on is judged by what they answer from now on.
     """
@@ -155,14 +156,14 @@ def add_member(
     member, created = Membership.objects.update_or_create(project=project, user=user, defaults={"role": role})
     if state == Membership.State.PAUSED:
         members.pause(member=member, reason=paused_reason)
-    elif member.state == Membership.State.PAUSED:
+    elif state == Membership.State.ACTIVE and member.state == Membership.State.PAUSED:
         members.resume(member=member)
     member.refresh_from_db()
     return member, created
 
 
 def put_member(
-    *, project: Project, username: str, role: str, state: str, paused_reason: str = ""
+    *, project: Project, username: str, role: str, state: str | None = None, paused_reason: str = ""
 ) -> tuple[Membership, bool]:
     """:func:`add_member` by user name. Raises Problem when there is no such user, Conflict when somebody
     excluded would be let on."""
@@ -175,7 +176,10 @@ def put_member(
             ],
         )
     excluded = Exclusion.objects.standing().filter(project=project, annotator=user)
-    if state == Membership.State.ACTIVE and excluded.exists():
+    let_on = state == Membership.State.ACTIVE or (
+        state is None and not Membership.objects.filter(project=project, user=user).exists()
+    )
+    if let_on and excluded.exists():
         raise Conflict(f"{username} is excluded from this project; lift that first.", type="excluded")
     return add_member(project=project, user=user, role=role, state=state, paused_reason=paused_reason)
 

@@ -16,6 +16,13 @@ class ProjectNotActive(Conflict):
         super().__init__(f"The project {slug} is {state.lower()}: it gives out no tasks.")
 
 
+class ProjectArchived(Conflict):
+    type = "project-archived"
+
+    def __init__(self, slug: str) -> None:
+        super().__init__(f"The project {slug} is archived: it takes no more answers.")
+
+
 class AnnotatorPaused(Conflict):
     type = "annotator-paused"
 

@@ -47,10 +47,14 @@ class Progress:
 
 def progress(*, project: Project) -> Progress:
     """Counts of tasks, and of rankings that count, in all, per day (UTC) and per person."""
-    tasks = RankingTask.objects.filter(project=project).aggregate(
-        tasks=Count("pk"),
-        open=Count("pk", filter=Q(state=RankingTask.State.OPEN)),
-        done=Count("pk", filter=Q(state=RankingTask.State.DONE)),
+    tasks = (
+        RankingTask.objects.asked()
+        .filter(project=project)
+        .aggregate(
+            tasks=Count("pk"),
+            open=Count("pk", filter=Q(state=RankingTask.State.OPEN)),
+            done=Count("pk", filter=Q(state=RankingTask.State.DONE)),
+        )
     )
     rankings = Ranking.objects.counted().filter(project=project)
     days = rankings.annotate(day=TruncDate("created_at")).values("day").order_by("day")

@@ -25,7 +25,7 @@ from annotation.services.agreement import refresh_agreement
 from annotation.services.allocation import LeaseLost
 from annotation.services.answers import Answer, problems_of
 from annotation.services.forms import form_of
-from annotation.services.submission import store_ranking
+from annotation.services.submission import refuse_archived, store_ranking
 from config.problems import Conflict, Problem
 
 State = Assignment.State
@@ -104,8 +104,14 @@ def open_next_review(*, project: Project, reviewer: User) -> Assignment | None:
 def open_review(*, task: RankingTask, reviewer: User) -> Assignment:
     """Holds the task for the reviewer; one they had open before is let go. A decided task may be opened too.
 
-    Raises UnderReview when somebody else has it, AnnotatedByYou when they ranked it or are about to.
+    Raises UnderReview when somebody else has it, AnnotatedByYou when they ranked it or are about to, Conflict
+    when there is nothing to decide: fewer than two annotations that count, and no decision.
     """
+    counted = Ranking.objects.counted().filter(task=task)
+    if counted.annotations().count() < 2 and not counted.reviews().exists():
+        raise Conflict(
+            "Fewer than two people's answers count here: there is nothing to decide.", type="not-for-review"
+        )
     try:
         with transaction.atomic():
             held = Assignment.objects.filter(state=State.REVIEWING)
@@ -180,9 +186,10 @@ def decide(
 ) -> tuple[Ranking, bool]:
     """Writes the deciding ranking, superseding the one there was, and ends the hold; whether it is new.
 
-    Not new: the same came before, by this reviewer. Raises Problem with a reason for each wrong field, and
-    LeaseLost when the hold ran out.
+    Not new: the same came before, by this reviewer. Raises Problem with a reason for each wrong field,
+    LeaseLost when the hold ran out, ProjectArchived.
     """
+    refuse_archived(task.project)
     assignment = (
         Assignment.objects.select_related("form_version", "task")
         .filter(task=task, annotator=reviewer)

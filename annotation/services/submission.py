@@ -8,16 +8,16 @@ from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
-from django.db.models import F, Q
+from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Now
 from psycopg.errors import UniqueViolation
 
-from annotation.models import Assignment, Ranking, RankingTask
+from annotation.models import Assignment, Project, Ranking, RankingTask
 from annotation.services import checks, queue
 from annotation.services.answers import Answer, problems_of
 from annotation.services.comparisons import RankedTask, insert_comparisons
 from annotation.services.forms import form_of
-from annotation.services.refusals import LeaseLost
+from annotation.services.refusals import LeaseLost, ProjectArchived
 from config.problems import Conflict, FieldProblem, Problem
 
 MAX_DRAFT_CHARACTERS = 300_000
@@ -77,7 +77,7 @@ def submit_ranking(
         # Whoever turns `leased` into `submitted` writes the ranking; a second sender waits here and finds 0.
         taken = (
             Assignment.objects.held_with(token)
-            .filter(pk=assignment.pk)
+            .filter(_takes_answers(), pk=assignment.pk)
             .update(
                 state=Assignment.State.SUBMITTED,
                 idempotency_key=idempotency_key,
@@ -99,8 +99,10 @@ def revise_ranking(
 ) -> tuple[Ranking, bool]:
     """A new ranking that supersedes the assignment's current one; whether it is new.
 
-    Not new: it says what the current one says. The assignment must be submitted, else Conflict.
+    Not new: it says what the current one says. The assignment must be submitted, else Conflict. Raises
+    ProjectArchived.
     """
+    refuse_archived(assignment.project)
     _refuse_what_does_not_fit(answer, assignment)
     try:
         with transaction.atomic():
@@ -121,6 +123,17 @@ def revise_ranking(
             raise
         # One ranking supersedes another at most once: a second tab's revision came first.
         raise Conflict("Another revision came first. Load it before you revise it.", type="stale") from None
+
+
+def refuse_archived(project: Project) -> None:
+    if project.state == Project.State.ARCHIVED:
+        raise ProjectArchived(project.slug)
+
+
+def _takes_answers() -> Exists:
+    """The assignment's project does, at this moment: somebody may archive it between a claim and its answer.
+    Beside the other conditions, not a join: the row is looked at again once its lock is held."""
+    return Exists(Project.objects.exclude(state=Project.State.ARCHIVED).filter(pk=OuterRef("project")))
 
 
 def _refuse_what_does_not_fit(answer: Answer, assignment: Assignment) -> None:
@@ -185,10 +198,17 @@ def _answered_before(assignment: Assignment, answer: Answer, idempotency_key: st
     return Ranking.objects.get(assignment=assignment, supersedes=None)
 
 
+def is_repeated(*, assignment: Assignment, answer: Answer, idempotency_key: str) -> bool:
+    """Whether this request came before and was taken: its answer may be what its sender was paused for."""
+    same = {"idempotency_key": idempotency_key, "answer_digest": answer.digest()}
+    taken = Assignment.objects.filter(pk=assignment.pk, state=Assignment.State.SUBMITTED, **same)
+    return idempotency_key != "" and taken.exists()
+
+
 def keep_as_draft(*, assignment: Assignment, answer: Answer) -> bool:
     """Keeps an answer that can't be taken, for when the annotator gets the task again; whether it is kept. It
     is unless another tab holds the task now and has begun its own draft."""
-    nobody_at_work = ~Q(state=Assignment.State.LEASED) | Q(expires_at__lte=Now()) | Q(draft=None)
+    nobody_at_work = ~Q(state=Assignment.State.LEASED) | Q(expires_at__lte=Now()) | Q(draft__isnull=True)
     rows = Assignment.objects.filter(nobody_at_work, pk=assignment.pk).exclude(
         state=Assignment.State.SUBMITTED
     )

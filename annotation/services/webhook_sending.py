@@ -98,13 +98,14 @@ def _status_of(url: str, body: bytes, headers: Mapping[str, str]) -> int:
     if not secure and (parts.scheme != "http" or settings.WEBHOOK_HTTPS_ONLY):
         raise RefusedAddress(f"{parts.scheme}:// is not allowed here; use https://.")
     host = parts.hostname or ""
-    line = _connected(host, parts.port or (443 if secure else 80))
+    ends = time.monotonic() + TOTAL_SECONDS
+    line = _connected(host, parts.port or (443 if secure else 80), ends)
     if secure:
         # Wrapping takes the socket over; the handshake comes after, under the guard.
         line = _tls().wrap_socket(line, server_hostname=host, do_handshake_on_connect=False)
     # Cutting the line from another thread ends whatever this one waits for: with a time limit for each read,
     # an answer that drips byte by byte would go on for ever.
-    guard = threading.Timer(TOTAL_SECONDS, _cut, [line])
+    guard = threading.Timer(max(0.0, ends - time.monotonic()), _cut, [line])
     guard.daemon = True
     guard.start()
     try:
@@ -127,14 +128,18 @@ def _tls() -> ssl.SSLContext:
     return ssl.create_default_context()
 
 
-def _connected(host: str, port: int) -> socket.socket:
+def _connected(host: str, port: int, ends: float) -> socket.socket:
+    """To the first of the name's addresses that takes it; a name may have many that don't."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     for *_, address in found:  # all of them, before one is used
         refuse_address(ipaddress.ip_address(str(address[0]).split("%")[0]))
     last: OSError | None = None
     for family, kind, protocol, _, address in found:
+        left = ends - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
         line = socket.socket(family, kind, protocol)
-        line.settimeout(CONNECT_SECONDS)
+        line.settimeout(min(CONNECT_SECONDS, left))
         try:
             line.connect(address)
         except OSError as error:

@@ -306,3 +306,32 @@ def test_strict_answers_of_ordinary_tasks_have_no_score(
     held = claim(project, alice)
     submit_ranking(assignment=held, token=held.token, answer=strict_order(held.shown_order))
     assert Assignment.objects.get().score is None
+
+
+def test_who_manages_is_not_paused_by_a_check(mixed: Project, mona: User, client_of: ClientOf) -> None:
+    mixed.gold_minimum_accuracy, mixed.gold_minimum_answers = 0.9, 1
+    mixed.save()
+    for _ in range(12):
+        answer(claim(mixed, mona), right=False)
+    assert Assignment.objects.filter(annotator=mona, score__lt=0.9).exists()
+    assert Membership.objects.get(project=mixed, user=mona).state == "active"
+    assert client_of(mona).patch("/api/v1/projects/support/", {"overlap": 2}).status_code == 200
+
+
+def test_the_answer_that_pauses_is_heard_again_with_the_same_key(
+    mixed: Project, alice: User, client_of: ClientOf
+) -> None:
+    mixed.gold_minimum_accuracy, mixed.gold_minimum_answers = 0.9, 1
+    mixed.save()
+    desk, member = client_of(alice), Membership.objects.get(project=mixed, user=alice)
+    while member.state == "active":
+        shown = next_of(desk)
+        task = RankingTask.objects.get(pk=shown["task"]["id"])
+        said = {"tiers": task.gold_tiers[::-1]} if task.gold_tiers else {}
+        first = send(desk, shown, key=shown["id"], **said)
+        member.refresh_from_db()
+    again = send(desk, shown, key=shown["id"], **said)
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert first.json() == again.json()
+    other = send(desk, shown, key=shown["id"], tiers=task.gold_tiers)
+    assert (other.status_code, other.json()["type"]) == (409, "annotator-paused")

@@ -260,3 +260,21 @@ def test_a_review_is_of_a_reviewer_who_has_the_task_in_hand(ranking: Ranking, ri
     with pytest.raises(IntegrityError, match="does not fit"), transaction.atomic():
         _copy(ranking, **theirs, supersedes_id=ranking.pk).save(force_insert=True)
     _copy(ranking, **theirs, supersedes_id=first.pk).save(force_insert=True)
+
+
+@pytest.mark.parametrize(
+    ("table", "change"),
+    [
+        ("annotation_response", "text = text || '.'"),
+        ("annotation_prompt", "messages = '[]'"),
+        ("annotation_taskresponse", "position = 9 - position"),
+        ("annotation_assignment", "shown_order = '{}'"),
+    ],
+)
+def test_what_people_were_shown_can_not_be_rewritten(ranking: Ranking, table: str, change: str) -> None:
+    with (
+        pytest.raises(IntegrityError, match="append-only"),
+        transaction.atomic(),
+        connection.cursor() as cursor,
+    ):
+        cursor.execute(f"UPDATE {table} SET {change}")

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import pytest
+from django.test import RequestFactory
 from rest_framework.test import APIClient
 
+from annotation.login.limits import Limit
 from annotation.models import Project, User
 from tests.conftest import PASSWORD
 
@@ -134,3 +136,12 @@ def test_an_address_is_limited_over_all_names(browser: APIClient, alice: User) -
         for n in range(101)
     ]
     assert statuses == [400] * 100 + [429]
+
+
+def test_a_used_up_limit_is_not_forgotten_for_many_others(rf: RequestFactory) -> None:
+    limit = Limit("code-hour", 2, 3600, "victim")
+    request = rf.post("/")
+    assert [limit.use(request) is None for _ in range(3)] == [False, False, True]
+    for number in range(400):
+        Limit("login-hour", 2, 3600, f"name-{number}").use(request)
+    assert limit.use(request) is None

@@ -9,6 +9,7 @@ from rest_framework.test import APIClient
 
 from annotation.models import Membership, Project, RankingTask, User
 from annotation.presets import PRESETS
+from annotation.services import members
 from annotation.services.projects import add_member, create_project, create_user
 from config.problems import Conflict, Problem
 from tests.annotation.answering import next_of, send, wrong_fields
@@ -169,3 +170,14 @@ def test_an_account_is_made_once_with_a_password_that_works(db: None) -> None:
         create_user(username="not a name!")
     assert refused.value.errors[0].field == "username"
     assert create_user(username="root", is_admin=True)[0].is_admin
+
+
+def test_another_role_lets_nobody_on_who_was_paused(
+    project: Project, alice: User, mona: User, client_of: ClientOf
+) -> None:
+    member = Membership.objects.get(project=project, user=alice)
+    members.pause(member=member, reason="Too many wrong.")
+    address, role = "/api/v1/projects/support/members/", {"username": "alice", "role": "reviewer"}
+    said = client_of(mona).post(address, role).json()
+    assert (said["role"], said["state"], said["paused_reason"]) == ("reviewer", "paused", "Too many wrong.")
+    assert client_of(mona).post(address, role | {"state": "active"}).json()["state"] == "active"

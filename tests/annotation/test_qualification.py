@@ -6,7 +6,7 @@ import pytest
 from rest_framework.test import APIClient
 
 from annotation.models import Assignment, Membership, Project, RankingTask, User
-from annotation.services import allocation
+from annotation.services import allocation, checks
 from annotation.services.refusals import QualificationFailed
 from config.problems import Conflict
 from tests.annotation.answering import claim
@@ -142,3 +142,14 @@ def test_attempts_are_a_setting(exam: Project, alice: User) -> None:
     _attempt(exam, alice, False, False, False)
     with pytest.raises(QualificationFailed, match="the attempt"):
         allocation.claim_next_task(project=exam, annotator=alice)
+
+
+def test_a_task_that_somebody_answered_in_two_attempts_stays_a_check(exam: Project, alice: User) -> None:
+    for _ in range(4):
+        answer(claim(exam, alice), right=False)
+    task = RankingTask.objects.filter(project=exam, kind="qualification").earliest("id")
+    assert Assignment.objects.filter(task=task, annotator=alice, state="submitted").count() == 2
+    with pytest.raises(Conflict, match="more than one attempt"):
+        checks.set_kind(task=task, kind="ranking")
+    task.refresh_from_db()
+    assert task.kind == "qualification"

@@ -8,7 +8,7 @@ from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
 from annotation.models import Project, RankingTask, Response, TaskResponse, User
-from annotation.services import reports
+from annotation.services import checks, reports
 from annotation.services.answers import Answer
 from annotation.services.leaderboard import leaderboard
 from annotation.services.submission import revise_ranking, submit_ranking
@@ -86,3 +86,13 @@ def test_reports_take_as_many_queries_for_much_as_for_little(
             assert client.get(f"/api/v1/projects/support/{report}").status_code == 200
         counted.append(len(queries))
     assert counted[0] == counted[1]
+
+
+def test_checks_are_no_part_of_the_progress(project: Project, tasks: list[RankingTask]) -> None:
+    checks.set_kind(
+        task=tasks[0],
+        kind="gold",
+        gold_tiers=[[one] for one in tasks[0].responses.values_list("pk", flat=True)],
+    )
+    found = reports.progress(project=project)
+    assert (found.tasks, found.open, found.done) == (3, 3, 0)

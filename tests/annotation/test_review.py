@@ -27,6 +27,7 @@ from annotation.services import allocation, projects, review
 from annotation.services.agreement import refresh_agreement
 from annotation.services.answers import Answer
 from annotation.services.exclusion import Who, exclude_annotator, lift_exclusion
+from annotation.services.refusals import ProjectArchived
 from annotation.services.submission import revise_ranking, submit_ranking
 from tests.annotation.answering import claim, wrong_fields
 
@@ -231,10 +232,19 @@ def test_a_hold_that_ran_out_is_the_next_reviewers_and_decides_nothing(
 
 
 def test_who_annotated_a_task_does_not_decide_it_and_who_saw_the_answers_does_not_annotate_it(
-    project: Project, three: list[RankingTask], alice: User, rita: User, mona: User, client_of: ClientOf
+    project: Project,
+    three: list[RankingTask],
+    alice: User,
+    ben: User,
+    rita: User,
+    mona: User,
+    client_of: ClientOf,
 ) -> None:
+    # The second wants a third answer when it has two.
+    RankingTask.objects.filter(pk=three[1].pk).update(overlap=3, open_slots=3)
     _say(project, rita, "0,1,2")
     _say(project, alice, "2,1,0", "0,1,2")
+    _say(project, ben, "0,1,2")
     client = client_of(rita)
     refused = client.post(f"/api/v1/reviews/{three[0].pk}/open")
     assert (refused.status_code, refused.json()["type"]) == (409, "annotated-by-you")
@@ -377,3 +387,23 @@ def test_the_queue_is_a_fixed_number_of_queries(
             assert client.get(QUEUE).status_code == 200
         counts.append(len(queries))
     assert counts[0] == counts[1]
+
+
+def test_a_task_without_two_answers_is_not_for_review(
+    project: Project, three: list[RankingTask], alice: User, rita: User, client_of: ClientOf
+) -> None:
+    _say(project, alice, "0,1,2")
+    for task in three[:2]:
+        refused = client_of(rita).post(f"/api/v1/reviews/{task.pk}/open")
+        assert (refused.status_code, refused.json()["type"]) == (409, "not-for-review")
+    assert not Assignment.objects.filter(annotator=rita).exists()
+
+
+def test_an_archived_project_is_decided_no_more(project: Project, disputed: RankingTask, rita: User) -> None:
+    held = review.open_review(task=disputed, reviewer=rita)
+    projects.update_project(project=project, changes={"state": "archived"})
+    answer = Answer(tiers=[[one] for one in held.shown_order], touched=True)
+    disputed.project.refresh_from_db()
+    with pytest.raises(ProjectArchived):
+        review.decide(task=disputed, reviewer=rita, token=held.token, answer=answer)
+    assert not Ranking.objects.reviews().exists()

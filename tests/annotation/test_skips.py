@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from rest_framework.test import APIClient
 
-from annotation.models import Assignment, Project, RankingTask, User
+from annotation.models import Assignment, AuditEntry, Project, RankingTask, User
 from annotation.services import allocation
 from annotation.services.submission import submit_ranking
 from config.problems import Problem
@@ -94,3 +94,13 @@ def test_the_ways_are_a_setting_that_members_see_and_managers_change(
     assert changed.json()["skip_ways"] == ["me", "drop"]
     for wrong in ([], ["me", "me"], ["away"]):
         assert client_of(mona).patch(url, {"skip_ways": wrong}).status_code == 422
+
+
+def test_a_skip_stays_in_the_audit_log_when_the_task_comes_again(every_way: Project, alice: User) -> None:
+    skipped = _skip(every_way, alice, "me")
+    RankingTask.objects.filter(project=every_way).exclude(pk=skipped.pk).update(state="dropped")
+    assert claim(every_way, alice).task_id == skipped.pk
+    (entry,) = AuditEntry.objects.filter(table="annotation_assignment")
+    assert entry.project_id == every_way.pk
+    assert (entry.before["state"], entry.after["state"]) == ("leased", "skipped")
+    assert (entry.after["skip_reason"], entry.after["skip_way"]) == ("why", "me")

@@ -9,7 +9,7 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from annotation.models import Assignment, Comparison, Project, Ranking, RankingTask, Response, User
-from annotation.services import members
+from annotation.services import allocation, members, projects
 from annotation.services.tokens import create_token
 from tests.annotation.answering import next_of, send, wrong_fields
 
@@ -263,3 +263,38 @@ def test_next_and_submit_take_a_constant_number_of_queries(
         # session, user, assignment, membership; savepoint, lease, ranking and its pairs, release
         with django_assert_max_num_queries(10):
             send(desk, shown)
+
+
+def test_a_stray_submit_finds_the_task_full_and_is_kept_as_a_draft(
+    project: Project, add_tasks: Callable[..., list[RankingTask]], alice: User, ben: User, client_of: ClientOf
+) -> None:
+    add_tasks(project, 1)
+    late, quick = client_of(alice), client_of(ben)
+    shown = next_of(late)
+    Assignment.objects.update(expires_at=timezone.now() - timedelta(hours=1))
+    allocation.expire_leases()
+    assert send(quick, next_of(quick)).status_code == 201
+    stray = send(late, shown)
+    assert (stray.status_code, stray.json()["type"]) == (409, "lease-lost")
+    assert Ranking.objects.get().annotator == ben
+    assert Assignment.objects.get(annotator=alice).draft["tiers"] == [[one] for one in _ids(shown)]
+
+
+def test_an_archived_project_takes_no_answer_and_no_revision(
+    desk: APIClient, project: Project, alice: User
+) -> None:
+    shown = next_of(desk)
+    assert send(desk, shown).status_code == 201
+    before = Project.objects.get(pk=project.pk)
+    projects.update_project(project=project, changes={"state": "archived"})
+    backwards = [[one] for one in _ids(shown)[::-1]]
+    refused = send(desk, shown, "revise", tiers=backwards)
+    assert (refused.status_code, refused.json()["type"]) == (409, "project-archived")
+    # A claim that was under way while the project was archived: its lease takes no answer either.
+    held = allocation.claim_next_task(project=before, annotator=alice)
+    assert held is not None
+    answer = {"token": str(held.token), "tiers": [[str(one)] for one in held.shown_order]}
+    refused = desk.post(f"/api/v1/assignments/{held.pk}/submit", answer)
+    assert (refused.status_code, refused.json()["type"]) == (409, "lease-lost")
+    assert Assignment.objects.get(pk=held.pk).draft["tiers"] == answer["tiers"]
+    assert Ranking.objects.count() == 1

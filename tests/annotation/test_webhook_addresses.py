@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -124,3 +125,21 @@ def test_an_address_that_can_not_be_right_is_refused_by_field(
 def test_plain_http_is_not_sent_in_production_even_if_it_stands_there(settings: Settings) -> None:
     settings.WEBHOOK_HTTPS_ONLY = True
     assert "use https" in webhook_sending.post("http://93.184.215.14/", body=b"", headers={}).error
+
+
+def test_a_name_with_many_dead_addresses_takes_no_longer_than_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(webhook_sending, "TOTAL_SECONDS", 0.5)
+    monkeypatch.setattr(webhook_sending, "CONNECT_SECONDS", 0.3)
+    dead = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"93.184.215.{n}", 80)) for n in range(1, 41)]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwargs: dead)
+    tried = []
+
+    def hang(line: socket.socket, address: tuple[str, int]) -> None:
+        tried.append(address)
+        time.sleep(line.gettimeout() or 0)
+        raise TimeoutError
+
+    monkeypatch.setattr(socket.socket, "connect", hang)
+    outcome = webhook_sending.post("http://dead.example/", body=b"", headers={})
+    assert (outcome.status, len(tried)) == (None, 2)
+    assert "No answer within" in outcome.error

@@ -1969,7 +1969,12 @@ export interface components {
         NewMemberRequest: {
             username: string;
             role: components["schemas"]["Role"];
-            /** @default active */
+            /**
+             * @description Without it a new member is active, and one there is stays as they are.
+             *
+             *     * `active` - Active
+             *     * `paused` - Paused
+             */
             state?: components["schemas"]["MembershipState"];
             /**
              * @description Told to the one who is paused.

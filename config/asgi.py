@@ -12,6 +12,7 @@ import contextvars
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
 from typing import IO, Any
 
 import django
@@ -20,15 +21,22 @@ from django.core import signals
 from django.core.exceptions import RequestAborted
 from django.core.handlers.asgi import ASGIHandler, get_script_prefix
 from django.db import close_old_connections
-from django.http.response import HttpResponseBase
+from django.http.response import HttpResponseBase, JsonResponse
 from django.urls import set_script_prefix
 
 # They share one interpreter: more of them only take it from each other.
 THREADS = 8
+# The largest upload (annotation/api/data.py) and the form around it. Bodies go to a file before anybody knows
+# whose they are.
+MAX_BODY_BYTES = 2**30 + 2**20
 
 Message = Mapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+
+
+class BodyTooLarge(Exception):
+    """The request brings more than any may."""
 
 
 class OneThreadPerRequest(ASGIHandler):
@@ -43,8 +51,11 @@ class OneThreadPerRequest(ASGIHandler):
         if scope["type"] != "http":
             raise ValueError(f"There is nothing here but HTTP: {scope['type']}.")
         try:
-            body = await self.read_body(receive)
+            body = await self.read_body(_limited(scope, receive))
         except RequestAborted:
+            return
+        except BodyTooLarge:
+            await self.send_response(_refusal(), send)
             return
         try:
             answer = contextvars.copy_context().run
@@ -85,6 +96,35 @@ class OneThreadPerRequest(ASGIHandler):
                 task.cancel()
             await asyncio.gather(sending, gone, return_exceptions=True)
             await sync_to_async(response.close)()
+
+
+def _limited(scope: Mapping[str, Any], receive: Receive) -> Receive:
+    """`receive`, until more has come, or is announced, than a body may have."""
+    announced = dict(scope.get("headers", ())).get(b"content-length", b"")
+    too_large = announced.isdigit() and int(announced) > MAX_BODY_BYTES
+    taken = 0
+
+    async def limited() -> Message:
+        nonlocal taken
+        if too_large:
+            raise BodyTooLarge
+        message = await receive()
+        taken += len(message.get("body", b""))
+        if taken > MAX_BODY_BYTES:
+            raise BodyTooLarge
+        return message
+
+    return limited
+
+
+def _refusal() -> HttpResponseBase:
+    from config.problems import problem_body  # needs the settings
+
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    body = problem_body(status=status, detail=f"A request may bring {MAX_BODY_BYTES:,} bytes at most.")
+    # The rest of the body is not read, so nothing else can come on this connection.
+    kind, headers = "application/problem+json", {"Connection": "close"}
+    return JsonResponse(body, status=status, content_type=kind, headers=headers)
 
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")

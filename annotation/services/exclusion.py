@@ -179,6 +179,21 @@ def lift_exclusion(*, exclusion: Exclusion, by: User | None = None) -> Lifted:
     return Lifted(exclusion, grown)
 
 
+@transaction.atomic
+def ask_again(*, project: Project) -> None:
+    """What the excluded answered gives its slots back: of a project that was archived when they were
+    excluded, and asked nobody, and now goes on."""
+    excluded = Exclusion.objects.standing().filter(project=project, annotator__isnull=False)
+    answers = Assignment.objects.filter(
+        _answers_with_slots(), project=project, annotator__in=excluded.values("annotator")
+    )
+    ids = list(
+        answers.order_by("pk").select_for_update(no_key=True, of=["self"]).values_list("pk", flat=True)
+    )
+    _lock_tasks(Assignment.objects.filter(pk__in=ids).values("task"))
+    Assignment.objects.filter(pk__in=ids).update(state=State.EXCLUDED)
+
+
 def _answers_with_slots() -> Q:
     """Answers to checks (gold, attention, qualification) take no slot and stay."""
     return Q(state=State.SUBMITTED, task__kind=RankingTask.Kind.RANKING)

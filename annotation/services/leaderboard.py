@@ -19,6 +19,7 @@ from annotation.statistics import bradley_terry, davidson
 from annotation.statistics.bradley_terry import Ground, Table
 from annotation.statistics.intervals import percentiles
 from annotation.statistics.pairs import NO_VERDICT, pair_columns, verdicts_of
+from config.problems import Problem
 
 Method = Literal["bradley_terry", "davidson"]
 SliceBy = Literal["round", "split", "metadata"]
@@ -154,9 +155,12 @@ def _standings(
     )
     tie = None
     if method == "davidson":
-        fitted = davidson.fit(*table, prior=PRIOR)
+        try:
+            fitted = davidson.fit(*table, prior=PRIOR)
+            samples = davidson.fit(*drawn, prior=PRIOR).strength
+        except RuntimeError as error:  # seen where a model won 100,000 times and tied once
+            raise Problem(f"{error} Ask for method=bradley_terry.") from None
         strength, tie = fitted.strength, float(fitted.tie)
-        samples = davidson.fit(*drawn, prior=PRIOR).strength
     else:
         strength = bradley_terry.fit(points, prior=PRIOR)
         samples = bradley_terry.fit(bradley_terry.half_ties(*drawn), prior=PRIOR)

@@ -13,7 +13,7 @@ from annotation.answer_form import AnswerForm
 from annotation.models import Assignment, Exclusion, Membership, Project, User
 from annotation.models.project import DEFAULT_LEASE_SECONDS, MAX_CHECK_RATE, Role
 from annotation.presets import DEFAULT_PRESET, PRESETS
-from annotation.services import members
+from annotation.services import exclusion, members
 from annotation.services.forms import lock_content, refuse_what_open_tasks_do_not_fit
 from config.problems import Conflict, FieldProblem, Problem
 
@@ -99,13 +99,15 @@ def update_project(*, project: Project, changes: Mapping[str, Any]) -> Project:
     next lease on: who has a task open answers what they were shown. Every open task must fit it.
 
     A paused project gives out nothing; what somebody is at work on can be finished, and what was only leased
-    ahead of that is given back. An archived one takes no more answers: all leases go back, drafts stay.
+    ahead of that is given back. An archived one takes no more answers: all leases go back, drafts stay; when
+    it goes on, what was answered by people excluded meanwhile is asked again.
     """
     if unknown := sorted(set(changes) - CHANGEABLE):
         raise Problem(
             "Some of this can't be changed.",
             errors=[FieldProblem(name, "This is not a setting of a project.") for name in unknown],
         )
+    was_archived = Project.objects.filter(pk=project.pk, state=Project.State.ARCHIVED).exists()
     for field, value in changes.items():
         if field == "form":
             form = AnswerForm.from_json(value)
@@ -120,6 +122,8 @@ def update_project(*, project: Project, changes: Mapping[str, Any]) -> Project:
         Assignment.objects.ahead_in(project).update(state=Assignment.State.RELEASED)
     elif changes.get("state") == Project.State.ARCHIVED:
         Assignment.objects.leased().filter(project=project).update(state=Assignment.State.RELEASED)
+    if was_archived and project.state != Project.State.ARCHIVED:
+        exclusion.ask_again(project=project)
     return project
 
 

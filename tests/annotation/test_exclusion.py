@@ -25,6 +25,7 @@ from annotation.services import allocation, exclusion, reports
 from annotation.services.allocation import LeaseLost
 from annotation.services.exclusion import Who, exclude_annotator, lift_exclusion
 from annotation.services.leaderboard import leaderboard
+from annotation.services.projects import update_project
 from annotation.services.snapshots import freeze_snapshot
 from annotation.services.submission import submit_ranking
 from config.problems import Conflict, Problem
@@ -162,6 +163,23 @@ def test_an_archived_project_asks_nobody_again(
     lift_exclusion(exclusion=made)
     assert _slots() == before
     assert Ranking.objects.counted().count() == 1
+
+
+def test_an_archived_project_that_goes_on_asks_again_what_the_excluded_answered(
+    project: Project, tasks: list[RankingTask], alice: User, ben: User
+) -> None:
+    for person in (alice, ben):
+        _answer(project, person)
+    before = _slots()
+    update_project(project=project, changes={"state": "archived"})
+    made = _exclude(project, alice)
+    assert _slots() == before
+    update_project(project=project, changes={"state": "active"})
+    asked_again = RankingTask.objects.get(assignments__annotator=alice)
+    assert (asked_again.state, asked_again.open_slots, asked_again.answered) == ("open", 1, 0)
+    assert RankingTask.objects.get(assignments__annotator=ben).state == "done"
+    lift_exclusion(exclusion=made)
+    assert _slots() == before
 
 
 def test_an_imported_name_is_excluded_without_anybody_being_asked_again(

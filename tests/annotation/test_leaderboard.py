@@ -135,3 +135,13 @@ def test_a_wrong_question_names_its_field(
         response = client.get(board + query)
         assert (response.status_code, wrong_fields(response)) == (422, [field])
     assert client.get(f"{board}?by=metadata&key=topic&method=davidson").status_code == 200
+
+
+def test_a_model_that_does_not_converge_is_said_so(
+    ranked: Project, mona: User, client_of: Callable[[User], APIClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(davidson, "MAX_ITERATIONS", 1)
+    response = client_of(mona).get("/api/v1/projects/support/leaderboard/?method=davidson")
+    assert response.status_code == 422
+    assert "did not converge" in response.json()["detail"]
+    assert "bradley_terry" in response.json()["detail"]

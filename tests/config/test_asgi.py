@@ -4,6 +4,7 @@ stops when nobody listens any more."""
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections.abc import AsyncIterator, Iterator
 from http import HTTPStatus
@@ -15,6 +16,8 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.test import override_settings
 from django.urls import path
 
+from annotation.api import data
+from config import asgi
 from config.asgi import THREADS, OneThreadPerRequest
 
 CROWD = THREADS + 3
@@ -79,10 +82,11 @@ async def ask(
     *bodies: bytes,
     gone: asyncio.Event | None = None,
     enough: int | None = None,
+    announced: int | None = None,
 ) -> tuple[int, bytes]:
     """Status and body of the answer. The client sends `bodies`, and is gone after `enough` messages."""
     name, _, query = address.partition("?")
-    scope = {
+    scope: dict[str, Any] = {
         "type": "http",
         "http_version": "1.1",
         "method": "POST",
@@ -90,6 +94,8 @@ async def ask(
         "query_string": query.encode(),
         "headers": [(b"host", b"localhost")],
     }
+    if announced is not None:
+        scope["headers"] = [*scope["headers"], (b"content-length", str(announced).encode())]
     left = [{"type": "http.request", "body": part, "more_body": True} for part in bodies]
     left.append({"type": "http.request", "body": b"", "more_body": False})
     gone = gone or asyncio.Event()
@@ -115,6 +121,20 @@ def test_one_thread_from_the_first_signal_to_the_last(application: OneThreadPerR
     assert [what for what, _ in seen] == ["started", "view", "finished"]
     (thread,) = {thread for _, thread in seen}
     assert thread.startswith("request")
+
+
+def test_a_body_that_is_too_large_is_refused_before_it_is_kept(
+    application: OneThreadPerRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert asgi.MAX_BODY_BYTES > data.MAX_UPLOAD_BYTES
+    monkeypatch.setattr(asgi, "MAX_BODY_BYTES", 5)
+    assert asyncio.run(ask(application, "plain", b"abc", b"de"))[0] == HTTPStatus.OK
+    seen.clear()
+    for announced in (None, 6):  # it comes in pieces, or says beforehand how long it will be
+        status, body = asyncio.run(ask(application, "plain", b"abc", b"def", announced=announced))
+        assert status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+        assert "5 bytes at most" in json.loads(body)["detail"]
+    assert seen == []
 
 
 def test_as_many_are_answered_at_once_as_there_are_threads(application: OneThreadPerRequest) -> None:

@@ -88,9 +88,11 @@ def _fork(client: socket.socket, output: int, argv: Sequence[str], environment: 
     except BaseException:
         traceback.print_exc()
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)  # not past `serve`: the rest of this process is the server's
+        try:
+            sys.stdout.flush()  # fails where the log's disk is full
+            sys.stderr.flush()
+        finally:
+            os._exit(code)  # not past `serve`: the rest of this process is the server's
 
 
 def _run(argv: Sequence[str]) -> int:

@@ -32,8 +32,10 @@ class AnnotatorQuality(serializers.Serializer[Any]):
     reliability = Estimate(
         help_text="Chance that a verdict of theirs on two responses is right (Dawid–Skene), ties left out."
     )
-    gold_accuracy = Estimate(help_text="Share of the pairs of known answers ordered alike.")
-    n_gold = serializers.IntegerField()
+    gold_accuracy = Estimate(
+        help_text="Mean score of their answers to tasks whose answer is known, qualification aside."
+    )
+    n_gold = serializers.IntegerField(help_text="How many such answers.")
     first_shown_wins = Estimate(help_text="Share of strict pairs won by the one shown first; ½: no bias.")
     longer_wins = Estimate(help_text="Share of strict pairs won by the longer response.")
     as_shown = serializers.FloatField(

@@ -4,8 +4,9 @@
 JSON list or columns `response_1 … response_10` with `model_1 … model_10`. Other common names are understood:
 `question`, `completions`, `answer_a`, `output1`, … A ranking is `tiers` (lists of
 response indices from 0, best first; several in one list are tied) or `ranking` (one rank number per response,
-1 is best, equal is tied). The `ranking` export and a snapshot's Parquet file are this format too, so they can
-be imported again.
+1 is best, equal is tied). `gold_tiers` is the known answer, and with `task_kind` gold, attention or
+qualification the row is a check, which everybody may be given. The `ranking` export and a snapshot's Parquet
+file are this format too, so they can be imported again.
 """
 
 from __future__ import annotations
@@ -69,10 +70,13 @@ RANKING_FIELDS = frozenset(
         "given_at",
     }
 )
-KNOWN_FIELDS = frozenset({"prompt", "messages", "responses", "gold_tiers", "metadata"}) | RANKING_FIELDS
+KNOWN_FIELDS = (
+    frozenset({"prompt", "messages", "responses", "gold_tiers", "task_kind", "metadata"}) | RANKING_FIELDS
+)
 # What an exported ranking says about the database it came from; it has no meaning in another one.
 EXPORTED_FIELDS = KNOWN_FIELDS | frozenset(SCHEMA.names)
 RESPONSE_FIELDS = frozenset({"model", "sampling", "metadata", "id"})
+TASK_KINDS = ("ranking", "gold", "attention", "qualification")
 SMALLINT_MAX = 32_767
 
 
@@ -95,6 +99,7 @@ def parse(row: Row) -> Parsed:
     check_response_count(len(found))
     responses = tuple(_response(item, f"responses.{index}") for index, item in enumerate(found))
     gold = row.get("gold_tiers")
+    gold = None if gold is None or gold == "" else tiers_of(gold, len(found), "gold_tiers")
     ranking = _ranking(row, found)
     known = (EXPORTED_FIELDS if row.get("ranking_id") else KNOWN_FIELDS) | prompt_fields(row)
     name = _list_name(row)
@@ -106,13 +111,25 @@ def parse(row: Row) -> Parsed:
             messages=conversation_of(row),
             responses=responses,
             rankings=() if ranking is None else (ranking,),
-            gold_tiers=None if gold is None or gold == "" else tiers_of(gold, len(found), "gold_tiers"),
+            gold_tiers=gold,
+            task_kind=_task_kind(row, gold),
             metadata={**metadata, **exported},
             task_metadata=object_of(row.get("task_metadata"), "task_metadata")
             if row.get("ranking_id")
             else None,
         )
     ]
+
+
+def _task_kind(row: Row, gold: Tiers | None) -> str:
+    found = label_of(row.get("task_kind"), "task_kind") or TASK_KINDS[0]
+    if found not in TASK_KINDS:
+        raise RowError(f"task_kind is {found!r}; it is one of {', '.join(TASK_KINDS)}")
+    if found != TASK_KINDS[0] and gold is None:
+        if row.get("ranking_id"):  # of a snapshot made before its files held the known answers
+            return TASK_KINDS[0]
+        raise RowError(f"task_kind is {found}, and a {found} task needs gold_tiers, its right answer")
+    return found
 
 
 def _list_name(row: Row) -> str | None:
@@ -252,11 +269,10 @@ FORMAT = ImportFormat(
     name="rankloop",
     title="Rankloop's own: prompt, responses, optionally a ranking (JSON Lines, CSV, Parquet)",
     reads="Prompt and two to ten responses, and at most one ranking of them per row: `tiers` or `ranking`,"
-    " with"
-    " strength, ratings, flags, comment, rewrite, annotator and duration. Common other names of the columns"
-    " are"
-    " understood, also HelpSteer2's `preference_strength`. The `ranking` export and a snapshot's Parquet file"
-    " come in again by this format.",
+    " with strength, ratings, flags, comment, rewrite, annotator and duration. Common other names of the"
+    " columns are understood, also HelpSteer2's `preference_strength`. `gold_tiers` is the known answer;"
+    " `task_kind` gold, attention or qualification makes the row a check, which everybody may be given. The"
+    " `ranking` export and a snapshot's Parquet file come in again by this format.",
     loses="Nothing: other fields are kept as metadata.",
     example='{"prompt": "…", "responses": [{"text": "…", "model": "…"}, "…"], "tiers": [[1], [0]]}',
     recognises=recognises,

@@ -85,6 +85,7 @@ class Record:
     responses: tuple[ResponseRecord, ...] = ()
     rankings: tuple[RankingRecord, ...] = ()
     gold_tiers: Tiers | None = None
+    task_kind: str = "ranking"
     metadata: dict[str, Any] = field(default_factory=dict)
     task_metadata: dict[str, Any] | None = None
     rankable: bool = True

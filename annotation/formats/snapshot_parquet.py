@@ -65,6 +65,8 @@ SCHEMA = pa.schema(
         ("ranking_metadata", pa.string()),
         ("votes", pa.int32()),
         ("decided_by", pa.string()),
+        # Version 3.
+        ("gold_tiers", pa.list_(pa.list_(pa.int32()))),
     ]
 )
 JSON_COLUMNS = frozenset(
@@ -85,6 +87,7 @@ BEFORE: dict[str, Any] = {
     "ranking_metadata": "{}",
     "votes": 1,
     "decided_by": "",
+    "gold_tiers": None,
 }
 COLUMN_MEANINGS = {
     "ranking_id": "id of the ranking; rows are sorted by it",
@@ -122,6 +125,7 @@ COLUMN_MEANINGS = {
     "ranking_metadata": "JSON: what else the imported file said of the ranking",
     "votes": "how many rankings the row was made from: 1 unless it is a majority",
     "decided_by": "of a majority: only, majority, borda or review; else empty",
+    "gold_tiers": "the known answer, as tiers are; none where it is not known",
 }
 # A row group is closed by either bound. Both depend on the rows only, so equal rows give equal bytes; and the
 # writer's memory is flat, whether rows are tiny or huge.

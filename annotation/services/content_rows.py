@@ -182,10 +182,17 @@ def _tasks(
             "prompt_id": Column([prompt_id for _, prompt_id, _ in new.values()]),
             "content_key": Column(list(new)),
             "state": Column([item.state for item, _, _ in new.values()]),
-            "kind": Column([RankingTask.Kind.RANKING] * len(new)),
-            # A task made in a state other than `open` is a record of something already ranked.
+            "kind": Column([item.prepared.draft.kind for item, _, _ in new.values()]),
+            # A task made in a state other than `open` is a record of something already ranked, and a check
+            # has no slots: everybody may have it.
             "open_slots": Column(
-                [overlap if item.state == RankingTask.State.OPEN else 0 for item, _, _ in new.values()]
+                [
+                    overlap
+                    if item.state == RankingTask.State.OPEN
+                    and item.prepared.draft.kind == RankingTask.Kind.RANKING
+                    else 0
+                    for item, _, _ in new.values()
+                ]
             ),
             "gold_tiers": Column(
                 [_ids_of(item.prepared.draft.gold_tiers, shown) for item, _, shown in new.values()], as_json

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from annotation.models.content import Split
-from annotation.models.task import MAX_RESPONSES, MIN_RESPONSES
+from annotation.models.task import MAX_RESPONSES, MIN_RESPONSES, RankingTask
 
 # A prompt or a response beyond this is a broken export, not something a person can read and rank.
 MAX_TEXT_CHARACTERS = 1_000_000
@@ -32,7 +32,7 @@ class ResponseDraft:
 
 @dataclass(frozen=True, slots=True)
 class TaskDraft:
-    """A task to be. `gold_tiers` are indices into `responses`, best first.
+    """A task to be. `gold_tiers` are indices into `responses`, best first; a check (`kind`) has them.
 
     `metadata` is the prompt's; `task_metadata` says more of this set of responses.
     """
@@ -42,6 +42,7 @@ class TaskDraft:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     gold_tiers: Sequence[Sequence[int]] | None = None
     task_metadata: Mapping[str, Any] = field(default_factory=dict)
+    kind: str = RankingTask.Kind.RANKING
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,8 @@ def _reason_to_refuse(draft: TaskDraft, as_task: bool) -> str | None:
         gold = sorted(index for tier in draft.gold_tiers for index in tier)
         if gold != list(range(len(draft.responses))) or not all(draft.gold_tiers):
             return "its gold tiers don't name each response once"
+    if draft.kind != RankingTask.Kind.RANKING and len(draft.gold_tiers or ()) < 2:
+        return f"a {draft.kind} task needs gold_tiers that put at least one response above the others"
     return None
 
 

@@ -83,7 +83,8 @@ def _add(line: Line, given: Record) -> None:
     as_task = record.rankable and count >= MIN_RESPONSES
     state = None
     if as_task:
-        state = RankingTask.State.DONE if record.rankings else RankingTask.State.OPEN
+        ranked = record.rankings and record.task_kind == RankingTask.Kind.RANKING
+        state = RankingTask.State.DONE if ranked else RankingTask.State.OPEN
     pieces = [record]
     if as_task and count > MAX_RESPONSES and not record.rankings:
         line.quirks.append(TOO_MANY_RESPONSES)
@@ -107,6 +108,7 @@ def _draft(record: Record) -> TaskDraft:
         record.metadata,
         record.gold_tiers,
         record.metadata if record.task_metadata is None else record.task_metadata,
+        record.task_kind,
     )
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from annotation.models import Project, RankingTask
 from annotation.models.content import Split
 from annotation.services.columns import BIGINT, UUID, Sent, all_rows, keys_of
-from annotation.services.ranking_arrays import GOLD, UNKNOWN, RankingArrays, read_rankings
+from annotation.services.ranking_arrays import CHECK, UNKNOWN, RankingArrays, read_rankings
 from annotation.statistics import bradley_terry, davidson
 from annotation.statistics.bradley_terry import Ground, Table
 from annotation.statistics.intervals import percentiles
@@ -99,7 +99,7 @@ def leaderboard(
     Strengths are log odds centred on 0, in each slice anew. Models of different groups were never compared,
     not even by others: their strengths say nothing of each other.
     """
-    read = read_rankings(project=project).where(GOLD, present=False)
+    read = read_rankings(project=project).where(CHECK, present=False)
     found = _comparisons(read)
     met = np.bincount(np.concatenate([found.preferred, found.other]), minlength=len(read.models))
     shown = np.sort(np.argsort(-met, kind="stable")[: min(MAX_MODELS, int((met > 0).sum()))])

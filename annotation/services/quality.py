@@ -1,8 +1,9 @@
 """Whether people agree, how reliable each of them is, and what besides quality sways them.
 
 All over rankings that count (`Ranking.objects.counted()`), without reviewers' deciding ones, made in sight of
-the others'. Tasks with a known answer are left out of everything but gold accuracy: many people rank
-them, and they were chosen to be clear. Imported votes without a name say nothing of agreement (nobody knows
+the others'. Checks are left out of everything but gold accuracy: many people rank them, and they were
+chosen to be clear. A ranking task whose answer happens to be known counts as any other, and in gold accuracy
+too. Imported votes without a name say nothing of agreement (nobody knows
 whose they are), and nothing imported says anything of position bias: the order shown is not known.
 """
 
@@ -12,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,8 +30,9 @@ from annotation.services.estimates import (
     share_of,
 )
 from annotation.services.ranking_arrays import (
-    GOLD,
+    CHECK,
     IMPORTED,
+    KNOWN,
     UNKNOWN,
     UNTOUCHED,
     Block,
@@ -53,7 +55,7 @@ from annotation.statistics.dawid_skene import Reliability, pair_reliability
 from annotation.statistics.intervals import Shares, clustered_share, clustered_shares
 from annotation.statistics.krippendorff import Metric, alpha_of_pairs, pair_counts
 from annotation.statistics.outliers import outliers
-from annotation.statistics.pairs import NO_VERDICT, UNRANKED, rankings_that_meet, verdicts_of
+from annotation.statistics.pairs import NO_VERDICT, UNRANKED, gold_scores, rankings_that_meet, verdicts_of
 from annotation.statistics.rank_correlation import kendall_w_by_task
 
 # An imported file can name thousands of annotators; the page shows the busiest.
@@ -121,7 +123,7 @@ class Quality:
 def quality(*, project: Project) -> Quality:
     """Everything at once, from one reading: under 2 s for 100,000 rankings (benchmarks/quality.py)."""
     everything = read_rankings(project=project)
-    read = everything.where(GOLD, present=False)
+    read = everything.where(CHECK, present=False)
     shared = _Shared.of(read)
     bias = _Biases.of(read)
     met = shared.met
@@ -228,7 +230,7 @@ class _Counts(NamedTuple):
     """Per ranking: whose it is, its task, and successes of trials."""
 
     person: NDArray[np.int64]
-    won: NDArray[np.int64]
+    won: NDArray[np.float64]
     n: NDArray[np.int64]
 
 
@@ -264,7 +266,7 @@ class _Biases:
         )
 
 
-def _counts(parts: Iterator[tuple[Block, NDArray[np.int64], NDArray[np.int64]]]) -> _Counts:
+def _counts(parts: Iterator[tuple[Block, NDArray[Any], NDArray[np.int64]]]) -> _Counts:
     rows = [(block.person, won, n) for block, won, n in parts]
     return _Counts(*(_joined([row[column] for row in rows]) for column in range(3)))
 
@@ -327,15 +329,13 @@ def _annotators(
 
 
 def _gold(project: Project, everything: RankingArrays) -> _Counts:
-    """Of the pairs that a known answer orders, how many each ranking of its task orders the same way. A tie
-    where the answer has an order is not the same."""
-    read = everything.where(GOLD, present=True)
+    """The score of each ranking of a task whose answer is known: the one that pauses people, too."""
+    read = everything.where(KNOWN, present=True)
     parts = []
-    for block, places in zip(read.blocks, gold_places(project=project, read=read), strict=True):
-        truth = verdicts_of(places)
-        strict = (truth == 1) | (truth == -1)
-        right = strict & (verdicts_of(block.places) == truth)
-        parts.append((block, right.sum(1), strict.sum(1)))
+    for block, gold in zip(read.blocks, gold_places(project=project, read=read), strict=True):
+        score = gold_scores(gold, block.places)
+        known = np.isfinite(score)
+        parts.append((block, np.where(known, score, 0.0), known.astype(np.int64)))
     return _counts(iter(parts))
 
 
@@ -390,5 +390,5 @@ def _pooled(counts: _Counts) -> Estimate:
     return Estimate.of(*clustered_share(counts.won, counts.n)[0])
 
 
-def _joined(columns: list[NDArray[np.int64]]) -> NDArray[np.int64]:
+def _joined(columns: list[NDArray[Any]]) -> NDArray[Any]:
     return np.concatenate([np.zeros(0, dtype=np.int64), *columns])

@@ -45,7 +45,7 @@ from annotation.services.columns import (
 from annotation.statistics.pairs import UNRANKED
 
 _TABLE = Ranking._meta.db_table
-UNTOUCHED, GOLD, IMPORTED, NAMED = 1, 2, 4, 8
+UNTOUCHED, CHECK, KNOWN, IMPORTED, NAMED = 1, 2, 4, 8, 16
 UNKNOWN = -1
 
 # An array of UUIDs: dimensions, flags, element type, length and lower bound; then each after its length.
@@ -80,8 +80,8 @@ class Block:
     duration_ms: NDArray[np.int64]
     """(R,) UNKNOWN where nobody measured it."""
     marks: NDArray[np.int64]
-    """(R,) sums of _TABLE = Ranking._meta.db_table
-UNTOUCHED, GOLD, IMPORTED, NAMED."""
+    """(R,) sums of UNTOUCHED; CHECK: of a check; KNOWN: of a task whose answer is known, qualification aside;
+    IMPORTED; NAMED: who ranked is known."""
     places: NDArray[np.int8]
     """(R, K) see `annotation.statistics.pairs`."""
     shown: NDArray[np.int8]
@@ -225,7 +225,8 @@ def _runs(rankings: Any) -> Iterator[_Run]:
     """One run for each number of responses."""
     marks = (
         _mark(UNTOUCHED, Q(touched=False))
-        + _mark(GOLD, Q(task__gold_tiers__isnull=False))
+        + _mark(CHECK, ~Q(task__kind=RankingTask.Kind.RANKING))
+        + _mark(KNOWN, Q(task__gold_tiers__isnull=False) & ~Q(task__kind=RankingTask.Kind.QUALIFICATION))
         + _mark(IMPORTED, Q(source=Ranking.Source.IMPORT))
         + _mark(NAMED, Q(annotator__isnull=False) | ~Q(annotator_label=""))
     )

@@ -49,6 +49,7 @@ READ_COLUMNS = (
     "annotator_label",
     "form_version__number",
     "task__kind",
+    "task__gold_tiers",
     "task__round",
     "task__prompt_id",
     "task__prompt__content_hash",
@@ -110,6 +111,7 @@ def _rows(project: Project, rankings: RankingQuerySet, weight_of: Callable[[Row]
             if who not in names:
                 names[who] = pseudonym(project, annotator_id=who[0], label=who[1])
             tiers = [sorted(place[id] for id in tier) for tier in row["tiers"]]
+            gold = row["task__gold_tiers"]
             yield {
                 **{name: row[name] for name in COPIED_COLUMNS},
                 "ranking_id": str(row["id"]),
@@ -126,6 +128,7 @@ def _rows(project: Project, rankings: RankingQuerySet, weight_of: Callable[[Row]
                 "weight": weight_of(row),
                 "unranked": unranked_of(range(len(place)), tiers),
                 "task_kind": row["task__kind"],
+                "gold_tiers": gold and [sorted(place[id] for id in tier) for tier in gold],
                 "form_version": row["form_version__number"],
                 "votes": 1,
                 "decided_by": "",
@@ -204,6 +207,8 @@ def _in_one_order(row: Row) -> Row:
         "responses": [row["responses"][index] for index in order],
         "tiers": [sorted(new[index] for index in tier) for tier in row["tiers"]],
         "unranked": sorted(new[index] for index in row["unranked"]),
+        "gold_tiers": row["gold_tiers"]
+        and [sorted(new[index] for index in tier) for tier in row["gold_tiers"]],
     }
 
 

@@ -56,3 +56,20 @@ def rankings_that_meet(tasks: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDA
         nothing = np.zeros(0, dtype=np.int64)
         return nothing, nothing
     return np.concatenate(firsts), np.concatenate(seconds)
+
+
+def gold_scores(gold: NDArray[np.int8], places: NDArray[np.int8]) -> NDArray[np.float64]:
+    """`annotation.scoring.gold_score` of many rankings at once.
+
+    gold, places: (R, K). Returns (R,): of the pairs that gold orders, the share ordered alike, a tie or both
+    unranked counting ½; 0 where nothing is ranked; NaN where gold orders nothing.
+    """
+    truth, said = verdicts_of(gold), verdicts_of(places)
+    asked = (truth == 1) | (truth == -1)
+    undecided = (said == 0) | (said == NO_VERDICT)
+    points = (asked & (said == truth)).sum(1) + 0.5 * (asked & undecided).sum(1)
+    points[(np.asarray(places) == UNRANKED).all(1)] = 0.0
+    pairs = asked.sum(1)
+    scores: NDArray[np.float64] = np.full(len(points), np.nan)
+    np.divide(points, pairs, out=scores, where=pairs > 0)
+    return scores

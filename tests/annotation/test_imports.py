@@ -247,6 +247,38 @@ def test_options_reach_the_tasks_and_gold_becomes_response_ids(wishes: Project) 
     assert [[text[id] for id in tier] for tier in task.gold_tiers] == [["b"], ["a"]]
 
 
+@pytest.mark.parametrize("task_kind", [kind for kind in RankingTask.Kind.values if kind != "ranking"])
+def test_a_check_comes_in_with_its_answer_and_without_slots(wishes: Project, task_kind: str) -> None:
+    check = {"prompt": "Q", "responses": ["a", "b"], "gold_tiers": [[1], [0]], "task_kind": task_kind}
+    # An answer that comes with it closes a ranking task, not a check: everybody may still be given it.
+    report = take(wishes, check, {**check, "prompt": "Q2", "tiers": [[1], [0]]}, overlap=3)
+    assert (report.tasks, report.rankings, report.failed) == (2, 1, 0)
+    found = RankingTask.objects.values_list("kind", "state", "open_slots")
+    assert list(found) == [(task_kind, "open", 0)] * 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"gold_tiers": None}, "a gold task needs gold_tiers, its right answer"),
+        ({"gold_tiers": [[0, 1]]}, "put at least one response above the others"),
+        ({"task_kind": "trap"}, "task_kind is 'trap'; it is one of ranking, gold, attention, qualification"),
+        ({"task_kind": ["gold"]}, "task_kind"),
+        # The same response twice leaves nothing above anything.
+        ({"responses": ["a", "b", "b"], "gold_tiers": [[1], [0, 2]]}, ""),
+        ({"responses": ["a", "b", "b"], "gold_tiers": [[0, 1], [2]]}, "put at least one response above"),
+    ],
+)
+def test_a_check_that_cannot_be_judged_is_refused_alone(
+    wishes: Project, changes: dict[str, Any], reason: str
+) -> None:
+    check = {"prompt": "Q", "responses": ["a", "b"], "gold_tiers": [[1], [0]], "task_kind": "gold"}
+    report = take(wishes, {**check, **changes}, ranked())
+    assert report.rankings == 1
+    assert [error.line for error in report.errors] == ([1] if reason else [])
+    assert all(reason in error.reason for error in report.errors)
+
+
 def test_batches_are_statements_not_rows(wishes: Project, django_assert_max_num_queries: Any) -> None:
     rows = [ranked(number) for number in range(500)]
     with django_assert_max_num_queries(40):

@@ -8,6 +8,7 @@ from rest_framework.test import APIClient
 
 from annotation.models import Project, Prompt, RankingTask, Response, User
 from annotation.models.oversight import Exclusion
+from annotation.services.checks import set_kind
 from annotation.services.content import ResponseDraft, TaskDraft, add_ranking_tasks
 from annotation.services.leaderboard import PRIOR, Cell, leaderboard
 from annotation.statistics import bradley_terry, davidson
@@ -63,7 +64,9 @@ def test_models_without_a_name_are_left_out_and_names_are_read_anew(ranked: Proj
 
 
 def test_only_what_counts_is_on_the_board(ranked: Project, alice: User, mona: User) -> None:
-    RankingTask.objects.filter(pk=RankingTask.objects.first().pk).update(gold_tiers=[])  # type: ignore[union-attr]
+    task = RankingTask.objects.all()[0]
+    best, *rest = task.responses.values_list("pk", flat=True)
+    set_kind(task=task, kind=RankingTask.Kind.GOLD, gold_tiers=[[best], rest])
     assert leaderboard(project=ranked).comparisons == 33
     Exclusion.objects.create(project=ranked, annotator=alice, reason="guesses", created_by=mona)
     assert leaderboard(project=ranked).standings == []

@@ -8,9 +8,10 @@ import pytest
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from annotation.models import Assignment, Project, Ranking, RankingTask, User
+from annotation.models import Assignment, Membership, Project, Ranking, RankingTask, User
 from annotation.models.oversight import Exclusion
 from annotation.services.answers import Answer
+from annotation.services.checks import accuracy_of, set_kind
 from annotation.services.estimates import Estimate
 from annotation.services.quality import quality
 from annotation.services.submission import submit_ranking
@@ -123,20 +124,52 @@ def test_a_reviewers_decision_is_no_annotation(shared: Project, rita: User) -> N
     assert quality(project=shared) == before
 
 
-def test_known_answers_measure_accuracy_and_nothing_else(
+def test_checks_measure_accuracy_and_nothing_else(
     project: Project, add_tasks: AddTasks, alice: User, ben: User
 ) -> None:
-    for task in add_tasks(project, 1, overlap=2):
-        ids = [str(id) for id in task.responses.order_by("model_name").values_list("pk", flat=True)]
-        # model-0 best, the other two equally good: two pairs with an order.
-        RankingTask.objects.filter(pk=task.pk).update(gold_tiers=[[ids[0]], ids[1:]])
+    (task,) = add_tasks(project, 1, overlap=2)
     rank_next(project, alice, [0], [1], [2])
     rank_next(project, ben, [1, 0], [2])
+    # model-0 best, the other two equally good: two pairs with an order, of which Ben ties one.
+    known(task, RankingTask.Kind.GOLD)
     found = quality(project=project)
     assert (found.n_pairs, found.n_shared_tasks, found.per_day, found.between) == (0, 0, [], [])
     accuracy = {row.username: (row.gold_accuracy.value, row.n_gold, row.rankings) for row in found.annotators}
-    assert accuracy == {"alice": (1.0, 2, 1), "ben": (0.5, 2, 1)}
+    assert accuracy == {"alice": (1.0, 1, 1), "ben": (0.75, 1, 1)}
+    # The accuracy that is shown is the one that people are paused by.
+    for member in Membership.objects.filter(project=project, user__in=[alice, ben]):
+        value, n, _ = accuracy[member.user.username]
+        assert accuracy_of(member=member) == (n, value)
     assert all(row.longer_wins == UNKNOWN for row in found.annotators)
+
+
+def test_a_ranking_task_whose_answer_is_known_counts_as_any_other(
+    project: Project, add_tasks: AddTasks, alice: User, ben: User
+) -> None:
+    (task,) = add_tasks(project, 1, overlap=2)
+    rank_next(project, alice, [0], [1], [2])
+    rank_next(project, ben, [1, 0], [2])
+    before = quality(project=project)
+    known(task, RankingTask.Kind.RANKING)
+    found = quality(project=project)
+    assert (found.n_pairs, found.n_shared_tasks) == (before.n_pairs, before.n_shared_tasks) == (3, 1)
+    accuracy = {row.username: (row.gold_accuracy.value, row.n_gold) for row in found.annotators}
+    assert accuracy == {"alice": (1.0, 1), "ben": (0.75, 1)}
+
+
+def test_qualification_has_its_own_mark(
+    project: Project, add_tasks: AddTasks, alice: User, ben: User
+) -> None:
+    (task,) = add_tasks(project, 1, overlap=2)
+    rank_next(project, alice, [0], [1], [2])
+    known(task, RankingTask.Kind.QUALIFICATION)
+    (row,) = quality(project=project).annotators
+    assert (row.rankings, row.n_gold, row.gold_accuracy) == (1, 0, UNKNOWN)
+
+
+def known(task: RankingTask, kind: str) -> None:
+    ids = list(task.responses.order_by("model_name").values_list("pk", flat=True))
+    set_kind(task=task, kind=kind, gold_tiers=[[ids[0]], ids[1:]])
 
 
 def test_place_shown_and_length_are_told_apart(project: Project, add_tasks: AddTasks, alice: User) -> None:

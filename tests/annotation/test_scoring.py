@@ -5,9 +5,11 @@ from __future__ import annotations
 import random
 from itertools import combinations
 
+import numpy as np
 import pytest
 
 from annotation.scoring import gold_score
+from annotation.statistics.pairs import UNRANKED, gold_scores
 
 
 @pytest.mark.parametrize(
@@ -54,3 +56,23 @@ def test_without_ties_it_is_kendalls_tau_on_a_scale_of_0_to_1() -> None:
         tau = sum(1 if sign > 0 else -1 for sign in signs) / len(signs)
         score = gold_score([[item] for item in gold], [[item] for item in answer])
         assert score == pytest.approx((tau + 1) / 2)
+
+
+def test_many_at_once_are_scored_as_one_by_one() -> None:
+    chance = random.Random(5)
+    for k in range(2, 11):
+        golds, answers = [], []
+        for _ in range(100):
+            golds.append([chance.randrange(k) for _ in range(k)])
+            answers.append([chance.choice([UNRANKED, *range(k)]) for _ in range(k)])
+        together = gold_scores(np.array(golds, dtype=np.int8), np.array(answers, dtype=np.int8))
+        for gold, answer, score in zip(golds, answers, together.tolist(), strict=True):
+            if len(set(gold)) == 1:
+                assert np.isnan(score)
+            else:
+                assert score == pytest.approx(gold_score(tiers_of(gold), tiers_of(answer)))
+
+
+def tiers_of(places: list[int]) -> list[list[int]]:
+    levels = sorted(set(places) - {UNRANKED})
+    return [[item for item, place in enumerate(places) if place == level] for level in levels]

@@ -126,6 +126,7 @@ def test_a_row_says_all_that_the_ranking_said(wishes: Project) -> None:
         "ranking_metadata": "{}",
         "votes": 1,
         "decided_by": "",
+        "gold_tiers": None,
     }
     assert (snapshot.rows, snapshot.comparisons) == (1, 3)
     assert pq.read_schema(snapshot_path(snapshot)).equals(SCHEMA)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-_READY = re.compile(r"ready at http://127\.0\.0\.1:(\d+) after ([\d.]+) s")
+_READY = re.compile(r"ready at http://127\.0\.0\.1:(\d+)")
 _READY_SECONDS = 60.0
 
 
@@ -113,12 +113,6 @@ class Stack:
         found = _READY.search(self.said)
         assert found, self.said
         return int(found[1])
-
-    @property
-    def ready_seconds(self) -> float:
-        found = _READY.search(self.said)
-        assert found, self.said
-        return float(found[2])
 
     def status_of(self, path: str) -> int:
         """0: no answer in time."""

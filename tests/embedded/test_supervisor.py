@@ -13,10 +13,6 @@ import pytest
 from embedded.state import StateFolder
 from tests.embedded.running import Someone, Stack, eventually, manage, processes_of
 
-# The bar for a warm start, on an idle machine with two processors.
-_WARM_SECONDS = 5.0
-_NOISE = 3.0
-
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Stack]:
@@ -77,7 +73,6 @@ def test_killed_it_leaves_no_process_and_the_next_start_finds_the_data(folder: P
     with Stack(stack.state, folder / "again.txt") as again:
         again.wait_ready()
         assert manage(stack.state, "shell", "-c", _COUNT_PROJECTS).stdout.strip().endswith("found 1")
-        assert again.ready_seconds < _WARM_SECONDS * _NOISE
         assert again.end(signal.SIGINT) == 0
         assert processes_of(stack.state) == {}
         assert "Stopping." in again.said

@@ -19,7 +19,7 @@ from annotation.formats.export_format import ExportFormat, Options, Row, Snapsho
 from annotation.formats.records import int_of, json_of, list_of
 
 FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
-JSON_CELLS = ("messages", "tiers", "unranked", "ratings", "flags", "choices")
+JSON_CELLS = ("messages", "tiers", "unranked", "gold_tiers", "ratings", "flags", "choices")
 METADATA_CELLS = ("prompt_metadata", "task_metadata", "ranking_metadata")
 PLAIN_CELLS = (
     "ranking_id",
@@ -105,7 +105,7 @@ def _cells(row: Row) -> dict[str, Any]:
         cells[name] = cells[name] and cells[name].isoformat()
     for name in TEXT_CELLS:
         cells[name] = None if cells[name] is None else neutralised(cells[name])
-    for name in ("messages", "tiers", "unranked"):  # the other JSON cells are text already
+    for name in ("messages", "tiers", "unranked", "gold_tiers"):  # the other JSON cells are text already
         cells[name] = _json(row[name])
     place = {response["id"]: str(index) for index, response in enumerate(shown)}
     for name in ("ratings", "flags"):

@@ -1273,8 +1273,9 @@ export interface components {
             n_pairs: number;
             /** @description Chance that a verdict of theirs on two responses is right (Dawid–Skene), ties left out. */
             reliability: components["schemas"]["Estimate"];
-            /** @description Share of the pairs of known answers ordered alike. */
+            /** @description Mean score of their answers to tasks whose answer is known, qualification aside. */
             gold_accuracy: components["schemas"]["Estimate"];
+            /** @description How many such answers. */
             n_gold: number;
             /** @description Share of strict pairs won by the one shown first; ½: no bias. */
             first_shown_wins: components["schemas"]["Estimate"];

@@ -81,7 +81,11 @@ function Row({ person }: { person: AnnotatorQuality }) {
       </td>
       <td
         className={ui.number}
-        title={plural(person.n_gold, "pair with a known answer", "pairs with a known answer")}
+        title={plural(
+          person.n_gold,
+          "answer to a task whose answer is known",
+          "answers to tasks whose answer is known",
+        )}
       >
         {person.gold_accuracy.value === null ? "–" : percent(person.gold_accuracy.value)}
       </td>

@@ -11,6 +11,8 @@ const TABS = [
   { to: "/projects/$slug", label: "Overview", shown: () => true, exact: true },
   { to: "/projects/$slug/rank", label: "Rank", shown: may.rank },
   { to: "/projects/$slug/review", label: "Review", shown: may.review },
+  { to: "/projects/$slug/quality", label: "Quality", shown: may.readQuality },
+  { to: "/projects/$slug/leaderboard", label: "Leaderboard", shown: may.readQuality },
   { to: "/projects/$slug/data", label: "Data", shown: may.manage },
   { to: "/projects/$slug/runs", label: "Runs", shown: may.watchRuns },
   { to: "/projects/$slug/models", label: "Models", shown: may.watchRuns },

@@ -77,6 +77,19 @@ const reviewRoute = createRoute({
   path: "/review",
   component: lazyRouteComponent(() => import("@/features/review/components/ReviewPage"), "ReviewPage"),
 });
+const qualityRoute = createRoute({
+  getParentRoute: () => projectRoute,
+  path: "/quality",
+  component: lazyRouteComponent(() => import("@/features/quality/components/QualityPage"), "QualityPage"),
+});
+const leaderboardRoute = createRoute({
+  getParentRoute: () => projectRoute,
+  path: "/leaderboard",
+  component: lazyRouteComponent(
+    () => import("@/features/leaderboard/components/LeaderboardPage"),
+    "LeaderboardPage",
+  ),
+});
 const dataRoute = createRoute({
   getParentRoute: () => projectRoute,
   path: "/data",
@@ -125,6 +138,8 @@ export const router = createRouter({
         overviewRoute,
         rankRoute,
         reviewRoute,
+        qualityRoute,
+        leaderboardRoute,
         dataRoute,
         runsRoute,
         newRunRoute,

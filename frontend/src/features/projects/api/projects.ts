@@ -13,18 +13,6 @@ export const progressQuery = (slug: string) =>
     queryFn: () => unwrap(api.GET("/api/v1/projects/{slug}/progress/", { params: { path: { slug } } })),
   });
 
-export const qualityQuery = (slug: string) =>
-  queryOptions({
-    queryKey: ["projects", slug, "quality"],
-    queryFn: () => unwrap(api.GET("/api/v1/projects/{slug}/quality/", { params: { path: { slug } } })),
-  });
-
-export const leaderboardQuery = (slug: string) =>
-  queryOptions({
-    queryKey: ["projects", slug, "leaderboard"],
-    queryFn: () => unwrap(api.GET("/api/v1/projects/{slug}/leaderboard/", { params: { path: { slug } } })),
-  });
-
 export type NewProject = { slug: string; name: string; preset: Preset; overlap: number; guidelines: string };
 
 export async function createProject(body: NewProject): Promise<Project> {

@@ -9,8 +9,6 @@ import { may, meQuery, projectQuery, tasksOf } from "@/shared/session";
 import { Badge, Bar, Notice, Page, Panel, ProblemNotice, Stats } from "@/shared/ui";
 import ui from "@/shared/ui.module.css";
 import { progressQuery, updateProject } from "../api/projects";
-import { AnnotatorsPanel } from "./AnnotatorsPanel";
-import { LeaderboardPanel } from "./LeaderboardPanel";
 import styles from "./projects.module.css";
 
 type Step = { title: string; text: string; action: ReactNode };
@@ -97,7 +95,7 @@ function Days({ days }: { days: Progress["per_day"] }) {
   );
 }
 
-function QualityPanels({ slug }: { slug: string }) {
+function ProgressPanel({ slug }: { slug: string }) {
   const progress = useQuery(progressQuery(slug));
   return (
     <>
@@ -107,8 +105,6 @@ function QualityPanels({ slug }: { slug: string }) {
           <Days days={progress.data.per_day} />
         </Panel>
       )}
-      <AnnotatorsPanel slug={slug} />
-      <LeaderboardPanel slug={slug} />
     </>
   );
 }
@@ -223,7 +219,7 @@ export function OverviewPage() {
               ]
         }
       />
-      {may.readQuality(me, project) && <QualityPanels slug={slug} />}
+      {may.readQuality(me, project) && <ProgressPanel slug={slug} />}
       <Guidelines project={project} editable={manages} />
     </Page>
   );

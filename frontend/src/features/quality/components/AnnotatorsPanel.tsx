@@ -3,7 +3,7 @@ import type { AnnotatorQuality, Estimate, Quality } from "@/api/types";
 import { count, duration, percent, plural } from "@/shared/format";
 import { Badge, Loading, Panel, ProblemNotice, Stats, TableScroll } from "@/shared/ui";
 import ui from "@/shared/ui.module.css";
-import { qualityQuery } from "../api/projects";
+import { qualityQuery } from "../api/quality";
 
 /** Below this, somebody agrees less with the others than chance allows; of all projects, one in 100 has a false alarm. */
 const OUTLIER_P = 0.01;

@@ -3,8 +3,8 @@ import type { LeaderboardRow } from "@/api/types";
 import { count, metric } from "@/shared/format";
 import { Panel, TableScroll } from "@/shared/ui";
 import ui from "@/shared/ui.module.css";
-import { leaderboardQuery } from "../api/projects";
-import styles from "./projects.module.css";
+import { leaderboardQuery } from "../api/leaderboard";
+import styles from "./leaderboard.module.css";
 
 /** Where a value stands between the lowest and the highest bound of all rows, in percent. */
 function scaleOf(rows: readonly LeaderboardRow[]): (value: number) => number {

@@ -4,22 +4,25 @@ import { Link, Outlet, useParams, useRouter } from "@tanstack/react-router";
 import { api, rememberCsrfToken, unwrap } from "@/api/client";
 import type { Me } from "@/api/types";
 import { Icon } from "@/shared/Icon";
+import { LanguageSelect } from "@/shared/i18n/LanguageSelect";
 import { may, meQuery, projectQuery } from "@/shared/session";
 import styles from "./shell.module.css";
+import { useTexts } from "./texts";
 
 const TABS = [
-  { to: "/projects/$slug", label: "Overview", shown: () => true, exact: true },
-  { to: "/projects/$slug/rank", label: "Rank", shown: may.rank },
-  { to: "/projects/$slug/review", label: "Review", shown: may.review },
-  { to: "/projects/$slug/quality", label: "Quality", shown: may.readQuality },
-  { to: "/projects/$slug/leaderboard", label: "Leaderboard", shown: may.readQuality },
-  { to: "/projects/$slug/data", label: "Data", shown: may.manage },
-  { to: "/projects/$slug/runs", label: "Runs", shown: may.watchRuns },
-  { to: "/projects/$slug/models", label: "Models", shown: may.watchRuns },
-  { to: "/projects/$slug/members", label: "Members", shown: may.manage },
+  { to: "/projects/$slug", label: "overview", shown: () => true, exact: true },
+  { to: "/projects/$slug/rank", label: "rank", shown: may.rank },
+  { to: "/projects/$slug/review", label: "review", shown: may.review },
+  { to: "/projects/$slug/quality", label: "quality", shown: may.readQuality },
+  { to: "/projects/$slug/leaderboard", label: "leaderboard", shown: may.readQuality },
+  { to: "/projects/$slug/data", label: "data", shown: may.manage },
+  { to: "/projects/$slug/runs", label: "runs", shown: may.watchRuns },
+  { to: "/projects/$slug/models", label: "models", shown: may.watchRuns },
+  { to: "/projects/$slug/members", label: "members", shown: may.manage },
 ] as const;
 
 function ProjectTabs({ slug, me }: { slug: string; me: Me }) {
+  const texts = useTexts();
   const { data: project } = useQuery(projectQuery(slug));
   if (!project) return <div className={styles.project} />;
   return (
@@ -30,7 +33,7 @@ function ProjectTabs({ slug, me }: { slug: string; me: Me }) {
       <Link className={styles.project} to="/projects/$slug" params={{ slug }}>
         {project.name}
       </Link>
-      <nav className={styles.tabs} aria-label="Project">
+      <nav className={styles.tabs} aria-label={texts.project}>
         {TABS.filter((tab) => tab.shown(me, project)).map((tab) => (
           <Link
             key={tab.to}
@@ -39,7 +42,7 @@ function ProjectTabs({ slug, me }: { slug: string; me: Me }) {
             className={styles.tab}
             activeOptions={{ exact: "exact" in tab }}
           >
-            {tab.label}
+            {texts.tabs[tab.label]}
           </Link>
         ))}
       </nav>
@@ -49,13 +52,14 @@ function ProjectTabs({ slug, me }: { slug: string; me: Me }) {
 
 function ColorSchemeButton() {
   const { setColorScheme } = useMantineColorScheme();
+  const texts = useTexts();
   const scheme = useComputedColorScheme("light");
   const other = scheme === "dark" ? "light" : "dark";
   return (
     <ActionIcon
       variant="subtle"
       color="gray"
-      aria-label={`Use ${other} colours`}
+      aria-label={other === "dark" ? texts.useDark : texts.useLight}
       onClick={() => setColorScheme(other)}
     >
       <Icon name={scheme === "dark" ? "sun" : "moon"} />
@@ -65,6 +69,7 @@ function ColorSchemeButton() {
 
 export function Shell() {
   const { data: me } = useSuspenseQuery(meQuery);
+  const texts = useTexts();
   const { slug } = useParams({ strict: false });
   const queryClient = useQueryClient();
   const router = useRouter();
@@ -80,10 +85,10 @@ export function Shell() {
   return (
     <>
       <a className={styles.skip} href="#main">
-        Skip to the content
+        {texts.skip}
       </a>
       <header className={styles.bar}>
-        <Link className={styles.brand} to="/" aria-label="Rankloop, all projects">
+        <Link className={styles.brand} to="/" aria-label={texts.home}>
           <svg width="22" height="22" viewBox="0 0 32 32" aria-hidden="true">
             <rect width="32" height="32" rx="7" fill="var(--accent)" />
             <g
@@ -105,23 +110,24 @@ export function Shell() {
             type="button"
             className={styles.user}
             popoverTarget="account"
-            aria-label={`Account of ${me.username}`}
+            aria-label={texts.accountOf(me.username)}
           >
             {(me.name || me.username).slice(0, 1).toUpperCase()}
           </button>
           <div id="account" popover="auto" className={styles.account}>
             <p>
               {me.name || me.username}
-              {me.is_admin && " · admin"}
+              {me.is_admin && ` · ${texts.admin}`}
             </p>
             <Link
               to="/account"
               onClick={(event) => event.currentTarget.closest<HTMLElement>("[popover]")?.hidePopover()}
             >
-              Account
+              {texts.account}
             </Link>
+            <LanguageSelect label={texts.language} className={styles.language} />
             <button type="button" onClick={() => void logOut()}>
-              Log out
+              {texts.logOut}
             </button>
           </div>
         </div>

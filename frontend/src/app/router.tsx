@@ -9,9 +9,8 @@ import {
 } from "@tanstack/react-router";
 import { onSessionEnded } from "@/api/client";
 import { meQuery, projectQuery } from "@/shared/session";
-import { Loading } from "@/shared/ui";
 import { queryClient } from "./queries";
-import { RouteError, RouteNotFound } from "./RouteError";
+import { RouteError, RouteNotFound, RoutePending } from "./RouteStates";
 import { Shell } from "./Shell";
 
 const rootRoute = createRootRouteWithContext<{ queryClient: QueryClient }>()({
@@ -154,7 +153,7 @@ export const router = createRouter({
   // Queries decide what is stale, not the router.
   defaultPreloadStaleTime: 0,
   defaultErrorComponent: RouteError,
-  defaultPendingComponent: () => <Loading label="Loading the page" />,
+  defaultPendingComponent: RoutePending,
   scrollRestoration: true,
 });
 

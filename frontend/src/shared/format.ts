@@ -1,12 +1,30 @@
+import { currentLanguage, type Language } from "./i18n/language";
+
 const SECOND = 1_000;
 const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 
-const integers = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
+const WORDS: Record<
+  Language,
+  { fewSeconds: string; about: string; justNow: string; ago: (time: string) => string }
+> = {
+  en: { fewSeconds: "a few seconds", about: "about", justNow: "just now", ago: (time) => `${time} ago` },
+  de: {
+    fewSeconds: "ein paar Sekunden",
+    about: "etwa",
+    justNow: "gerade eben",
+    ago: (time) => `vor ${time}`,
+  },
+};
+const said = () => WORDS[currentLanguage()];
+
+const integers: Partial<Record<Language, Intl.NumberFormat>> = {};
 
 export function count(value: number): string {
-  return integers.format(value);
+  const language = currentLanguage();
+  integers[language] ??= new Intl.NumberFormat(language, { maximumFractionDigits: 0 });
+  return integers[language].format(value);
 }
 
 /** "1 ranking", "3 rankings": counts in sentences. */
@@ -43,18 +61,27 @@ export function duration(seconds: number): string {
 
 /** A guess of time left, no finer than it deserves. */
 export function roughly(seconds: number): string {
-  if (seconds < 10) return "a few seconds";
-  if (seconds < 60) return `about ${Math.ceil(seconds / 10) * 10} s`;
-  return `about ${duration(Math.ceil(seconds / 60) * 60)}`;
+  if (seconds < 10) return said().fewSeconds;
+  return `${said().about} ${duration(seconds < 60 ? Math.ceil(seconds / 10) * 10 : Math.ceil(seconds / 60) * 60)}`;
+}
+
+function days(value: number): string {
+  const unit = { style: "unit", unit: "day", unitDisplay: "long" } as const;
+  const text = new Intl.NumberFormat(currentLanguage(), unit).format(value);
+  return currentLanguage() === "de" && value !== 1 ? `${text}n` : text; // the dative, as "vor" wants it
 }
 
 export function ago(iso: string, now: number = Date.now()): string {
   const passed = now - Date.parse(iso);
-  if (passed < 45 * SECOND) return "just now";
-  if (passed < HOUR) return `${Math.round(passed / MINUTE)} min ago`;
-  if (passed < DAY) return `${Math.round(passed / HOUR)} h ago`;
-  if (passed < 14 * DAY) return `${plural(Math.round(passed / DAY), "day")} ago`;
-  return new Date(iso).toLocaleDateString("en", { year: "numeric", month: "short", day: "numeric" });
+  if (passed < 45 * SECOND) return said().justNow;
+  if (passed < HOUR) return said().ago(`${Math.round(passed / MINUTE)} min`);
+  if (passed < DAY) return said().ago(`${Math.round(passed / HOUR)} h`);
+  if (passed < 14 * DAY) return said().ago(days(Math.round(passed / DAY)));
+  return new Date(iso).toLocaleDateString(currentLanguage(), {
+    year: "numeric",
+    month: "short",
+    day: "numeric",
+  });
 }
 
 export function bytes(size: number): string {

@@ -5,9 +5,11 @@ import { type FormEvent, useState } from "react";
 import { rememberCsrfToken } from "@/api/client";
 import { asProblem } from "@/api/problem";
 import type { Me } from "@/api/types";
+import { LanguageSelect } from "@/shared/i18n/LanguageSelect";
 import { meQuery } from "@/shared/session";
 import { Notice, ProblemNotice, useDocumentTitle } from "@/shared/ui";
 import { goToProvider, logIn, providersQuery, sendCode } from "../api/login";
+import { useTexts } from "../texts";
 import styles from "./login.module.css";
 
 /** Only a path of this site: `next` comes from the address bar, and `//elsewhere` would leave it. */
@@ -15,31 +17,15 @@ export function safeNext(next: string | undefined): string {
   return next?.startsWith("/") && !next.startsWith("//") && !next.includes("\\") ? next : "/";
 }
 
-/** Why a provider's answer logged nobody in; the words come back in the address. */
-const REFUSALS: Record<string, { title: string; text: string }> = {
-  unknown: {
-    title: "No account here belongs to that log-in",
-    text: "Ask the person who runs this site for an account, or connect the log-in from your account page.",
-  },
-  inactive: { title: "Your account is switched off", text: "Ask the person who runs this site." },
-  cancelled: { title: "The log-in was cancelled", text: "You can try again, or use your password." },
-  taken: {
-    title: "That log-in is connected to another account",
-    text: "Log in with it, or ask the person who runs this site.",
-  },
-  failed: {
-    title: "The log-in did not work",
-    text: "Try again. If it happens twice, tell the person who runs this site; the server's log has the reason.",
-  },
-};
-
 export function LoginPage() {
-  useDocumentTitle("Log in");
+  const texts = useTexts();
+  useDocumentTitle(texts.title);
   const { next, ended, step, problem } = useSearch({ from: "/login" });
   const router = useRouter();
   const queryClient = useQueryClient();
   const [codeAsked, setCodeAsked] = useState(step === "code");
-  const refusal = problem ? (REFUSALS[problem] ?? REFUSALS.failed) : undefined;
+  const refusals: Record<string, { title: string; text: string }> = texts.refusals;
+  const refusal = problem ? (refusals[problem] ?? texts.refusals.failed) : undefined;
 
   function enter(me: Me) {
     queryClient.clear();
@@ -53,11 +39,11 @@ export function LoginPage() {
       <div className={styles.form}>
         <div>
           <h1 className={styles.title}>Rankloop</h1>
-          <p className={styles.lead}>Rank what language models say. Train them on it. Ask again.</p>
+          <p className={styles.lead}>{texts.lead}</p>
         </div>
         {ended && (
-          <Notice tone="info" title="Your session ended">
-            <p>Log in to continue where you were. What you had ranked is kept in this browser.</p>
+          <Notice tone="info" title={texts.ended}>
+            <p>{texts.endedWhy}</p>
           </Notice>
         )}
         {refusal && (
@@ -70,6 +56,7 @@ export function LoginPage() {
         ) : (
           <PasswordForm onLoggedIn={enter} onCodeAsked={() => setCodeAsked(true)} next={safeNext(next)} />
         )}
+        <LanguageSelect label={texts.language} className={styles.language} />
       </div>
     </main>
   );
@@ -84,6 +71,7 @@ function PasswordForm({
   onCodeAsked: () => void;
   next: string;
 }) {
+  const texts = useTexts();
   const [username, setUsername] = useState("");
   const [password, setPassword] = useState("");
   const providers = useQuery(providersQuery);
@@ -103,15 +91,15 @@ function PasswordForm({
     >
       {login.isError &&
         (asProblem(login.error).status === 400 ? (
-          <Notice tone="bad" title="That username and password do not match an account">
-            <p>Check both, or ask the person who runs this site for a new password.</p>
+          <Notice tone="bad" title={texts.wrong}>
+            <p>{texts.wrongWhat}</p>
           </Notice>
         ) : (
           <ProblemNotice error={login.error} />
         ))}
       {leave.isError && <ProblemNotice error={leave.error} />}
       <TextInput
-        label="Username"
+        label={texts.username}
         autoComplete="username"
         autoFocus
         required
@@ -121,7 +109,7 @@ function PasswordForm({
       />
       <TextInput
         type="password"
-        label="Password"
+        label={texts.password}
         autoComplete="current-password"
         required
         withAsterisk={false}
@@ -129,7 +117,7 @@ function PasswordForm({
         onChange={(event) => setPassword(event.currentTarget.value)}
       />
       <Button type="submit" loading={login.isPending}>
-        Log in
+        {texts.logIn}
       </Button>
       {providers.data?.map((provider) => (
         <Button
@@ -138,7 +126,7 @@ function PasswordForm({
           loading={leave.isPending && leave.variables === provider.id}
           onClick={() => leave.mutate(provider.id)}
         >
-          Log in with {provider.name}
+          {texts.logInWith(provider.name)}
         </Button>
       ))}
     </form>
@@ -146,6 +134,7 @@ function PasswordForm({
 }
 
 function CodeForm({ onLoggedIn, onStartAgain }: { onLoggedIn: (me: Me) => void; onStartAgain: () => void }) {
+  const texts = useTexts();
   const [code, setCode] = useState("");
   const send = useMutation({ mutationFn: () => sendCode(code), onSuccess: onLoggedIn });
   return (
@@ -158,8 +147,8 @@ function CodeForm({ onLoggedIn, onStartAgain }: { onLoggedIn: (me: Me) => void; 
     >
       {send.isError && <ProblemNotice error={send.error} />}
       <TextInput
-        label="Code"
-        description="From your authenticator app, or one of your recovery codes."
+        label={texts.code}
+        description={texts.codeHelp}
         autoComplete="one-time-code"
         inputMode="numeric"
         autoFocus
@@ -169,10 +158,10 @@ function CodeForm({ onLoggedIn, onStartAgain }: { onLoggedIn: (me: Me) => void; 
         onChange={(event) => setCode(event.currentTarget.value)}
       />
       <Button type="submit" loading={send.isPending}>
-        Log in
+        {texts.logIn}
       </Button>
       <Button variant="subtle" onClick={onStartAgain}>
-        Start again
+        {texts.startAgain}
       </Button>
     </form>
   );

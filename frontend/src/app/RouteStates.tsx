@@ -1,12 +1,14 @@
 import { Button } from "@mantine/core";
 import { Link, useRouter } from "@tanstack/react-router";
 import { asProblem } from "@/api/problem";
-import { EmptyState, Page, ProblemNotice } from "@/shared/ui";
+import { EmptyState, Loading, Page, ProblemNotice } from "@/shared/ui";
+import { useTexts } from "./texts";
 
 /** A new release replaced the files this page was built from; only a reload can find the new ones. */
 const STALE_BUILD = /dynamically imported module|Importing a module script failed|preload/i;
 
 export function RouteError({ error, reset }: { error: unknown; reset: () => void }) {
+  const texts = useTexts();
   const router = useRouter();
   const stale = error instanceof Error && STALE_BUILD.test(error.message);
   const retry = () => {
@@ -15,16 +17,16 @@ export function RouteError({ error, reset }: { error: unknown; reset: () => void
     void router.invalidate();
   };
   return (
-    <Page title={asProblem(error).status === 404 ? "Not found" : "This page could not be shown"}>
+    <Page title={asProblem(error).status === 404 ? texts.notFound : texts.notShown}>
       <ProblemNotice
-        error={stale ? new Error("This page was updated on the server since you opened it.") : error}
+        error={stale ? new Error(texts.updated) : error}
         actions={
           <>
             <Button size="xs" onClick={retry}>
-              {stale ? "Reload" : "Try again"}
+              {stale ? texts.reload : texts.tryAgain}
             </Button>
             <Button size="xs" variant="default" component={Link} to="/">
-              All projects
+              {texts.allProjects}
             </Button>
           </>
         }
@@ -34,18 +36,23 @@ export function RouteError({ error, reset }: { error: unknown; reset: () => void
 }
 
 export function RouteNotFound() {
+  const texts = useTexts();
   return (
-    <Page title="Not found">
+    <Page title={texts.notFound}>
       <EmptyState
-        title="There is no page at this address"
+        title={texts.noPage}
         actions={
           <Button component={Link} to="/">
-            All projects
+            {texts.allProjects}
           </Button>
         }
       >
-        <p>The link may be old, or a character got lost on its way here.</p>
+        <p>{texts.noPageWhy}</p>
       </EmptyState>
     </Page>
   );
+}
+
+export function RoutePending() {
+  return <Loading label={useTexts().loading} />;
 }

@@ -1,0 +1,35 @@
+import type { Texts } from "@/shared/i18n";
+import type { en } from "./en";
+
+export const de: Texts<typeof en> = {
+  skip: "Zum Inhalt springen",
+  home: "Rankloop, alle Projekte",
+  project: "Projekt",
+  tabs: {
+    overview: "Übersicht",
+    rank: "Ordnen",
+    review: "Prüfen",
+    quality: "Güte",
+    leaderboard: "Rangliste",
+    data: "Daten",
+    runs: "Läufe",
+    models: "Modelle",
+    members: "Mitglieder",
+  },
+  useDark: "Dunkle Farben verwenden",
+  useLight: "Helle Farben verwenden",
+  accountOf: (name) => `Konto von ${name}`,
+  admin: "Admin",
+  account: "Konto",
+  language: "Sprache",
+  logOut: "Abmelden",
+  loading: "Die Seite wird geladen",
+  notFound: "Nicht gefunden",
+  notShown: "Diese Seite konnte nicht gezeigt werden",
+  updated: "Diese Seite wurde auf dem Server erneuert, seit sie geöffnet wurde.",
+  reload: "Neu laden",
+  tryAgain: "Noch einmal versuchen",
+  allProjects: "Alle Projekte",
+  noPage: "Unter dieser Adresse gibt es keine Seite",
+  noPageWhy: "Der Link ist vielleicht alt, oder ein Zeichen ging unterwegs verloren.",
+};

@@ -1,0 +1,20 @@
+import { LANGUAGES, type Language, useLanguage } from ".";
+
+/** Each language by its own name, so that it is found by those who read no other. */
+export function LanguageSelect({ label, className }: { label: string; className?: string | undefined }) {
+  const { language, choose } = useLanguage();
+  return (
+    <select
+      aria-label={label}
+      className={className}
+      value={language}
+      onChange={(event) => choose(event.currentTarget.value as Language)}
+    >
+      {Object.entries(LANGUAGES).map(([code, name]) => (
+        <option key={code} value={code} lang={code}>
+          {name}
+        </option>
+      ))}
+    </select>
+  );
+}

@@ -1,8 +1,9 @@
-"""pytest plugin (`-p tests.demo`): a whole stack with the demo project, as a new user finds it, for each
-module that asks.
+"""pytest plugin (`-p tests.demo`): whole stacks with the demo project, as a new user finds it.
 
 Making the demo trains its first policy, a minute of a processor: that is done once for all workers, by the
-first that asks, and each module gets a copy of the state folder with a stack of its own on it.
+first that asks. A stack runs on a copy of its state folder. Starting one costs 8 s of a processor, so the
+modules of a worker share one, each with projects of its own; a module that needs the demo untouched has
+`demo_stack` be `own_demo_stack`.
 """
 
 from __future__ import annotations
@@ -50,8 +51,17 @@ def _make(stack: Stack) -> None:
         stack.end()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def demo_stack(made_demo: Path) -> Iterator[Stack]:
+    yield from _copy(made_demo)
+
+
+@pytest.fixture(scope="module")
+def own_demo_stack(made_demo: Path) -> Iterator[Stack]:
+    yield from _copy(made_demo)
+
+
+def _copy(made_demo: Path) -> Iterator[Stack]:
     home = Path(tempfile.mkdtemp(prefix="demo-", dir=made_demo.parents[1]))
     home.chmod(0o711)
     subprocess.run(["cp", "-a", made_demo, home / "state"], check=True)

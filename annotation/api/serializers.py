@@ -306,9 +306,12 @@ class ByResponse(Few):
         keyed: dict[UUID, Any] = {}
         for key, value in given.items():
             try:
-                keyed[UUID(key)] = value
+                response = UUID(key)
             except ValueError:
                 raise serializers.ValidationError({key: "This is not the id of a response."}) from None
+            if response in keyed:
+                raise serializers.ValidationError({key: "This response is named twice."})
+            keyed[response] = value
         return keyed
 
 

@@ -116,8 +116,8 @@ def _refuse_paused(facts: Facts) -> None:
 
 def _refusal(project: Project, facts: Facts, *, held: int) -> Exception | None:
     """What keeps a new task from one who holds `held` leases. A lease counts as the answer it may become."""
-    if project.state != Project.State.ACTIVE:
-        return ProjectNotActive(project.slug, project.get_state_display())
+    if facts.project_state != Project.State.ACTIVE:
+        return ProjectNotActive(project.slug, Project.State(facts.project_state).label)
     if _must_qualify(project, facts) and _attempts_left(project, facts) <= 0:
         return QualificationFailed(project.qualification_attempts + (facts.extra_attempts or 0))
     if project.max_per_annotator is not None and facts.answered + held >= project.max_per_annotator:

@@ -13,7 +13,7 @@ from annotation.answer_form import AnswerForm
 from annotation.models import Assignment, Exclusion, Membership, Project, User
 from annotation.models.project import DEFAULT_LEASE_SECONDS, MAX_CHECK_RATE, Role
 from annotation.presets import DEFAULT_PRESET, PRESETS
-from annotation.services import exclusion, members
+from annotation.services import exclusion, members, queue
 from annotation.services.forms import lock_content, refuse_what_open_tasks_do_not_fit
 from config.problems import Conflict, FieldProblem, Problem
 
@@ -107,6 +107,9 @@ def update_project(*, project: Project, changes: Mapping[str, Any]) -> Project:
             "Some of this can't be changed.",
             errors=[FieldProblem(name, "This is not a setting of a project.") for name in unknown],
         )
+    if "state" in changes:
+        # A claim that read the old state is over, its lease to be seen here, before the state changes.
+        queue.close_gate(project=project)
     was_archived = Project.objects.filter(pk=project.pk, state=Project.State.ARCHIVED).exists()
     for field, value in changes.items():
         if field == "form":

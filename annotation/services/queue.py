@@ -135,10 +135,11 @@ SELECT m.state, m.paused_reason, m.role, m.qualified_at IS NOT NULL, m.qualifica
               ORDER BY a.leased_at, a.id),
        EXISTS (SELECT FROM annotation_reservation r
                 WHERE r.project_id = p.id AND r.annotator_id = u.id AND r.open),
-       pg_postmaster_start_time()
-  FROM (VALUES (%(project)s::uuid)) AS p (id) CROSS JOIN (VALUES (%(annotator)s::uuid)) AS u (id)
+       pg_postmaster_start_time(), p.state
+  FROM annotation_project AS p CROSS JOIN (VALUES (%(annotator)s::uuid)) AS u (id)
   LEFT JOIN annotation_membership m ON m.project_id = p.id AND m.user_id = u.id
   LEFT JOIN annotation_desk d ON d.project_id = p.id AND d.annotator_id = u.id
+ WHERE p.id = %(project)s
 """
 
 
@@ -158,6 +159,7 @@ class Facts(NamedTuple):
     places: list[int]
     has_reservations: bool
     server_started: datetime
+    project_state: str
 
     @property
     def turns(self) -> int:
@@ -195,18 +197,37 @@ _END: Final = {
 def lock_desk(*, project_id: uuid.UUID, annotator_id: uuid.UUID) -> None:
     """Until the transaction ends, nobody else claims for this annotator, or changes what decides their
     claims: their membership, their qualification."""
-    desk = f"desk:{project_id}:{annotator_id}"
     with prepared_cursor() as cursor:
         sql = f"SELECT pg_advisory_xact_lock(hashtextextended(%s, 0)), {TELL_ACTOR}"
-        cursor.execute(sql, [desk, actor_told()])
+        cursor.execute(sql, [_desk(project_id, annotator_id), actor_told()])
+
+
+def close_gate(*, project: Project) -> None:
+    """Waits for the claims under way; until the transaction ends, nobody claims in the project. Whoever wants
+    desks as well takes them after the gate, as a claim does, or the two would wait for each other."""
+    with prepared_cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [_gate(project.pk)])
 
 
 def lock_desk_and_read(*, project: Project, annotator: User) -> Facts:
-    # Two statements: the second's snapshot has to be taken after the lock is held.
-    lock_desk(project_id=project.pk, annotator_id=annotator.pk)
+    """Past the project's gate (:func:`close_gate`), and under the annotator's desk lock."""
+    # Two statements: the second's snapshot has to be taken after the locks are held.
     with prepared_cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_advisory_xact_lock_shared(hashtextextended(%s, 0)),"
+            f" pg_advisory_xact_lock(hashtextextended(%s, 0)), {TELL_ACTOR}",
+            [_gate(project.pk), _desk(project.pk, annotator.pk), actor_told()],
+        )
         cursor.execute(_FACTS, {"project": project.pk, "annotator": annotator.pk})
         return Facts(*cursor.fetchone())
+
+
+def _gate(project_id: uuid.UUID) -> str:
+    return f"gate:{project_id}"
+
+
+def _desk(project_id: uuid.UUID, annotator_id: uuid.UUID) -> str:
+    return f"desk:{project_id}:{annotator_id}"
 
 
 def renew(*, project: Project, annotator: User, all: bool) -> list[Assignment]:

@@ -12,7 +12,8 @@ from django.db.models import Count
 
 from annotation.models import Assignment, Desk, Membership, Project, Ranking, RankingTask, User
 from annotation.services import allocation, members
-from annotation.services.refusals import AnnotatorPaused, CapReached, DailyCapReached
+from annotation.services.projects import update_project
+from annotation.services.refusals import AnnotatorPaused, CapReached, DailyCapReached, ProjectNotActive
 from annotation.services.submission import revise_ranking, submit_ranking
 from config.problems import Conflict
 from tests.annotation.answering import claim, strict_order
@@ -127,6 +128,26 @@ def test_who_is_paused_while_they_claim_holds_nothing_after_it(
         assert all(isinstance(one, list | AnnotatorPaused) for one in told[:3]), told
         assert not Assignment.objects.leased().exists()
         members.resume(member=member)
+
+
+@pytest.mark.parametrize(("state", "stay"), [("archived", set()), ("paused", {0})])
+def test_a_claim_never_leases_from_a_project_that_stopped_meanwhile(
+    project: Project, add_tasks: AddTasks, alice: User, ben: User, state: str, stay: set[int]
+) -> None:
+    """`stay`: of a paused project the current task is finished, what was leased ahead goes back."""
+    add_tasks(project, 30, k=2)
+    for _ in range(8):
+        told = at_once(
+            [
+                partial(allocation.claim_tasks, project=project, annotator=person, prefetch=1)
+                for person in (alice, ben)
+            ]
+            + [partial(update_project, project=Project.objects.get(), changes={"state": state})]
+        )
+        assert all(isinstance(one, list | ProjectNotActive) for one in told[:2]), told
+        assert set(Assignment.objects.leased().values_list("place", flat=True)) <= stay
+        Assignment.objects.leased().update(state=Assignment.State.RELEASED)
+        update_project(project=project, changes={"state": "active"})
 
 
 def test_the_last_two_answers_of_an_attempt_at_once_are_judged_once_on_both(

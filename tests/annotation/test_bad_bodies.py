@@ -6,7 +6,7 @@ import pytest
 from rest_framework.test import APIClient
 
 from annotation.models import Assignment, RankingTask, User
-from tests.annotation.answering import next_of, wrong_fields
+from tests.annotation.answering import next_of, send, wrong_fields
 
 HALF = b'"\\ud83d"'
 
@@ -40,6 +40,20 @@ def test_a_body_that_can_not_be_stored_is_refused_with_the_reason(
     assert response["Content-Type"] == "application/problem+json"
     assert reason in response.json()["detail"]
     assert Assignment.objects.get().draft is None
+
+
+@pytest.mark.parametrize("field", ["ratings", "flags"])
+def test_a_response_named_twice_in_two_spellings_is_refused(
+    client_of: Callable[[User | None], APIClient], alice: User, tasks: list[RankingTask], field: str
+) -> None:
+    client = client_of(alice)
+    assignment = next_of(client)
+    response = assignment["responses"][0]["id"]
+    nothing: dict[str, int] | list[str] = {} if field == "ratings" else []
+    twice = {response: nothing, response.replace("-", ""): nothing}
+    refused = send(client, assignment, **{field: twice})
+    assert refused.status_code == 422
+    assert "named twice" in str(refused.json()["errors"])
 
 
 @pytest.mark.parametrize(

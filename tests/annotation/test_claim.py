@@ -135,7 +135,7 @@ def test_dropped_tasks_and_other_projects_are_not_given_out(
 def test_a_project_that_is_not_active_gives_out_nothing(
     project: Project, tasks: list[RankingTask], alice: User, state: str
 ) -> None:
-    project.state = state
+    Project.objects.filter(pk=project.pk).update(state=state)
     with pytest.raises(Conflict, match=state):
         allocation.claim_next_task(project=project, annotator=alice)
     assert not Assignment.objects.exists()

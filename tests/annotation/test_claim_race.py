@@ -152,6 +152,31 @@ def test_expiry_and_submit_never_both_win(project: Project, add_tasks: AddTasks,
     assert not RankingTask.objects.exclude(open_slots=F("overlap") - F("answered")).exists()
 
 
+def test_expiry_and_heartbeat_never_both_win(project: Project, add_tasks: AddTasks, alice: User) -> None:
+    """Who was told that the lease goes on holds it; who was told that it is lost does not."""
+    add_tasks(project, 12)
+    for _ in range(12):
+        assignment = claim(project, alice)
+        end = timezone.now() + timedelta(milliseconds=30)
+        Assignment.objects.filter(pk=assignment.pk).update(expires_at=end)
+        told, _ = _at_once([partial(_renew_at, end, assignment), partial(_expire_at, end)])
+        allocation.expire_leases()
+        assignment.refresh_from_db()
+        held = assignment.state == "leased"
+        assert held == (told != LeaseLost.type)
+        assert RankingTask.objects.get(pk=assignment.task_id).open_slots == (0 if held else 1)
+        Assignment.objects.filter(pk=assignment.pk).update(state="skipped")
+
+
+def _renew_at(end: datetime, assignment: Assignment) -> str:
+    _wait_until(end - timedelta(milliseconds=1))
+    try:
+        allocation.renew_lease(assignment=assignment, token=assignment.token)
+    except LeaseLost as lost:
+        return lost.type
+    return "renewed"
+
+
 def _submit_at(end: datetime, assignment: Assignment) -> str:
     answer = strict_order(assignment.shown_order)
     _wait_until(end - timedelta(milliseconds=2))

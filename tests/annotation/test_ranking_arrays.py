@@ -111,7 +111,7 @@ def test_positions_times_and_marks_are_those_of_the_rows(answered: Project) -> N
             assert block.duration_ms[n] == (-1 if row.duration_ms is None else row.duration_ms)
             assert block.given_at[n] == round(row.created_at.timestamp() * 1e6)
             assert bool(block.has(ranking_arrays.UNTOUCHED)[n]) == (not row.touched)
-            assert not block.has(ranking_arrays.GOLD | ranking_arrays.IMPORTED)[n]
+            assert not block.has(ranking_arrays.CHECK | ranking_arrays.IMPORTED)[n]
             responses = {response.pk: response for response in row.task.responses.all()}
             for column in range(block.k):
                 response = responses[ids[block.responses[n][column]]]

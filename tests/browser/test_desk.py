@@ -67,16 +67,13 @@ def desk(log_in: Callable[[str], Page], project: str) -> Desk:
 
 def stored(stack: Stack, project: str) -> list[dict[str, object]]:
     """The project's rankings, oldest first, as the database holds them."""
-    code = (
-        "import json; from annotation.models import Ranking;"
-        f"rows = Ranking.objects.filter(project__slug='{project}').order_by('id');"
-        "print(json.dumps([{'tiers': r.tiers, 'shown': [str(i) for i in r.shown_order], 'touched': r.touched,"
-        " 'comparisons': r.comparisons.count(), 'source': r.source} for r in rows]))"
+    return stack.rows(
+        "SELECT r.tiers, r.shown_order::text[] AS shown, r.touched, r.source,"
+        " (SELECT count(*) FROM annotation_comparison c WHERE c.ranking_id = r.id) AS comparisons"
+        " FROM annotation_ranking r JOIN annotation_project p ON p.id = r.project_id"
+        " WHERE p.slug = %s ORDER BY r.id",
+        project,
     )
-    done = manage(stack.state, "shell", "-c", code)
-    assert done.returncode == 0, done.stderr
-    rows: list[dict[str, object]] = json.loads(done.stdout.splitlines()[-1])
-    return rows
 
 
 def test_keys_order_tie_and_undo(desk: Desk, demo_stack: Stack, project: str) -> None:

@@ -13,8 +13,9 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.desk import Desk
 from tests.embedded.running import Stack, manage
-from tests.wheel.policies import first_gold, first_model, gold, is_better
+from tests.wheel.policies import first_model, judged_by_gold
 from training.rlhf import world
+from training.rlhf.evaluation import compare
 
 pytestmark = [pytest.mark.browser, pytest.mark.wheel, pytest.mark.timeout(1500)]
 
@@ -22,6 +23,11 @@ RUN_SECONDS = 600.0
 RANKED_BY_HAND = 3  # tasks for each of two people
 # Fewer than the recipes' own, which the README's lines run: enough to be better by far more than the error.
 REJECTION_SAMPLING_PROMPTS, PPO_STEPS = 320, 24
+
+
+@pytest.fixture(scope="module")
+def demo_stack(own_demo_stack: Stack) -> Stack:
+    return own_demo_stack
 
 
 def best_first(desk: Desk) -> list[str]:
@@ -119,9 +125,10 @@ def test_people_rank_and_the_policy_gets_better(log_in: Callable[[str], Page], d
         expect(admin.get_by_text(name, exact=True).first).to_be_visible()
 
     # The new policy is better, by more than the standard error of the difference.
-    old = first_gold(demo_stack)
+    old = judged_by_gold(demo_stack, first_policy)
     for name in (by_rejection_sampling, by_ppo):
-        assert is_better(new := gold(demo_stack, name), old), (name, new, old)
+        gain = compare(judged_by_gold(demo_stack, name), old)
+        assert gain.difference > gain.standard_error, (name, gain)
 
     # It writes the next responses, and an annotator is served them.
     launch(admin, "sample", policy=by_ppo)

@@ -103,6 +103,29 @@ def test_secrets_may_come_from_files(tmp_path: Path) -> None:
     assert started.returncode == 0, started.stderr
 
 
+def test_cookies_and_pages_keep_to_https(tmp_path: Path) -> None:
+    program = (
+        "import django; django.setup()\n"
+        "from django.conf import settings\n"
+        "from django.test import Client\n"
+        "answer = Client().get('/', HTTP_HOST='rank.example.org', secure=True)\n"
+        "csrf = answer.cookies[settings.CSRF_COOKIE_NAME]\n"
+        "print(answer.headers['Strict-Transport-Security'], csrf['secure'], csrf['samesite'],"
+        " settings.SESSION_COOKIE_SECURE, settings.SESSION_COOKIE_HTTPONLY, settings.SESSION_COOKIE_SAMESITE)"
+    )
+    own = {"PATH": os.environ["PATH"], "RANKLOOP_STATE": str(tmp_path)}
+    asked = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=settings.BASE_DIR,
+        env=own | SAFE | {"DJANGO_SETTINGS_MODULE": "config.settings"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert asked.stdout.split() == ["max-age=2592000", "True", "Lax", "True", "True", "Lax"], asked.stderr
+
+
 def test_a_secret_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     refused = check(tmp_path, **SAFE | {"SECRET_KEY_FILE": str(tmp_path / "none")})
     assert refused.returncode != 0

@@ -13,6 +13,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+
+from embedded.state import StateFolder
 
 ROOT = Path(__file__).resolve().parents[2]
 _READY = re.compile(r"ready at http://127\.0\.0\.1:(\d+)")
@@ -113,6 +119,13 @@ class Stack:
         found = _READY.search(self.said)
         assert found, self.said
         return int(found[1])
+
+    def rows(self, sql: str, *values: object) -> list[dict[str, Any]]:
+        """What its database holds: a connection takes a hundredth of the time of a `manage.py shell`."""
+        running = StateFolder(self.state).running()
+        assert running is not None
+        with psycopg.connect(running.database_url, row_factory=dict_row) as connection:
+            return connection.execute(sql.encode(), values).fetchall()
 
     def status_of(self, path: str) -> int:
         """0: no answer in time."""

@@ -1,4 +1,4 @@
-"""The demo's policies, asked through the command line as anyone would."""
+"""The demo's policies, asked through the command line as anyone would, or judged as they lie on disk."""
 
 from __future__ import annotations
 
@@ -6,6 +6,14 @@ import json
 import math
 
 from tests.embedded.running import Stack, manage
+from training.rlhf import world
+from training.rlhf.evaluation import Evaluation, evaluate
+from training.rlhf.recipes import EvaluateConfig
+
+# Prompts that nothing was trained on or chosen by.
+FRESH_PROMPTS, FRESH_SEED = 300, 77
+
+Gold = tuple[float, float]  # mean and standard error on the held-out prompts, in points
 
 
 def first_model(stack: Stack) -> str:
@@ -14,12 +22,15 @@ def first_model(stack: Stack) -> str:
     return name
 
 
-Gold = tuple[float, float]  # mean and standard error on the held-out prompts, in points
-
-
-def gold(stack: Stack, policy: str) -> Gold:
-    evaluate = ["launch_run", "evaluate", "--project", "demo", "--wait", "--json"]
-    return _gold_of(_said(stack, *evaluate, "--input", f"policy={policy}")["result"])
+def judged_by_gold(stack: Stack, policy: str) -> Evaluation:
+    """Of the same prompts for every policy, so that two can be compared prompt by prompt: hard ones are hard
+    for both, and the error of the difference is half that of two means."""
+    return evaluate(
+        EvaluateConfig(responses_per_prompt=2),
+        policy=str(stack.state / "artefacts" / "models" / policy),
+        prompts=world.prompts(FRESH_PROMPTS, FRESH_SEED),
+        judge=world.gold_reward,
+    )
 
 
 def first_gold(stack: Stack) -> Gold:
@@ -28,16 +39,13 @@ def first_gold(stack: Stack) -> Gold:
         "import json; from training.models import TrainingRun;"
         " print(json.dumps(TrainingRun.objects.filter(kind='evaluate').earliest('created_at').result))"
     )
-    return _gold_of(_said(stack, "shell", "-c", code))
+    result = _said(stack, "shell", "-c", code)
+    return result["metrics"]["gold/mean"], result["metrics"]["gold/standard_error"]
 
 
 def is_better(new: Gold, old: Gold) -> bool:
     """By more than the standard error of the difference."""
     return new[0] - old[0] > math.hypot(new[1], old[1])
-
-
-def _gold_of(result: dict) -> Gold:
-    return result["metrics"]["gold/mean"], result["metrics"]["gold/standard_error"]
 
 
 def _said(stack: Stack, *command: str) -> dict:

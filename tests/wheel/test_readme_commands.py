@@ -19,6 +19,11 @@ README = Path(__file__).resolve().parents[2] / "README.md"
 _PREFIX = [".venv/bin/python", "manage.py"]
 
 
+@pytest.fixture(scope="module")
+def demo_stack(own_demo_stack: Stack) -> Stack:
+    return own_demo_stack
+
+
 def commands(marker: str) -> list[list[str]]:
     """The manage.py lines of the README's code block under an HTML comment, without the interpreter."""
     found = re.search(rf"<!-- {re.escape(marker)} -->\n```sh\n(.*?)```", README.read_text(), re.DOTALL)

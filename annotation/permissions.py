@@ -38,6 +38,7 @@ class Action(StrEnum):
     OWN_TOKEN = "revoke the token"
     LIST_PROJECTS = "list projects"
     LIST_FORMATS = "list formats"
+    LIST_PRESETS = "list presets"
     READ_PROJECT = "read the project"
     CHANGE_PROJECT = "change the project"
     MANAGE_MEMBERS = "manage its members"
@@ -85,6 +86,7 @@ RULES: dict[Action, Rule] = {
     Action.OWN_TOKEN: Rule(Who.OWNER),
     Action.LIST_PROJECTS: Rule(Who.LOGGED_IN, scopes=frozenset({Scope.READ})),
     Action.LIST_FORMATS: Rule(Who.LOGGED_IN, scopes=frozenset({Scope.READ})),
+    Action.LIST_PRESETS: Rule(Who.LOGGED_IN, scopes=frozenset({Scope.READ})),
     Action.READ_PROJECT: _roles(_EVERY_ROLE, Scope.READ),
     Action.CHANGE_PROJECT: _roles(_MANAGER, Scope.MANAGE),
     Action.MANAGE_MEMBERS: _roles(_MANAGER, Scope.MANAGE),

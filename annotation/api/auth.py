@@ -21,9 +21,10 @@ from annotation.login import oidc, passwords, second_factor
 from annotation.models import Membership, User
 
 
-def _me(request: Request, user: User) -> Response:
+def me(request: Request, user: User, *, status: HTTPStatus = HTTPStatus.OK) -> Response:
+    """Who is logged in, as every step that logs somebody in answers."""
     mine = Membership.objects.filter(user=user).select_related("project").order_by("-id")
-    me = {
+    shown = {
         "id": user.pk,
         "username": user.username,
         "name": user.get_full_name(),
@@ -31,7 +32,7 @@ def _me(request: Request, user: User) -> Response:
         "csrf_token": get_token(request._request),
         "memberships": mine,
     }
-    return Response(serializers.Me(me).data)
+    return Response(serializers.Me(shown).data, status=status)
 
 
 class LogInView(APIView):
@@ -58,7 +59,7 @@ class LoginView(LogInView):
         given = serializers.Credentials(data=request.data)
         given.is_valid(raise_exception=True)
         if passwords.log_in(request=request._request, **given.validated_data):
-            return _me(request, _logged_in(request))
+            return me(request, _logged_in(request))
         return Response({"next_step": "code"}, status=HTTPStatus.ACCEPTED)
 
 
@@ -74,7 +75,7 @@ class LoginCodeView(LogInView):
         given = shapes.Code(data=request.data)
         given.is_valid(raise_exception=True)
         second_factor.complete_log_in(request=request._request, **given.validated_data)
-        return _me(request, _logged_in(request))
+        return me(request, _logged_in(request))
 
 
 def _logged_in(request: Request) -> User:
@@ -162,4 +163,4 @@ class MeView(APIView):
 
     @extend_schema(operation_id="me", responses=serializers.Me, tags=["auth"])
     def get(self, request: Request) -> Response:
-        return _me(request, user_of(request))
+        return me(request, user_of(request))

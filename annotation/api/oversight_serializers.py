@@ -8,7 +8,7 @@ from rest_framework import serializers
 
 from annotation import models
 from annotation.api.serializers import Answer, Assignment
-from annotation.models.webhook import MAX_URL_CHARACTERS, WebhookEvent
+from annotation.models.webhook import DELIVERED_EVENTS, MAX_URL_CHARACTERS, WebhookEvent
 
 EXCERPT_CHARACTERS = 200
 
@@ -191,7 +191,7 @@ class WebhookAttempt(serializers.Serializer[models.WebhookAttempt]):
 
 class WebhookDelivery(serializers.Serializer[models.WebhookDelivery]):
     id = serializers.UUIDField(source="message_id", help_text="In `webhook-id`, without its dashes.")
-    event = serializers.ChoiceField(choices=WebhookEvent.choices)
+    event = serializers.ChoiceField(choices=DELIVERED_EVENTS)
     payload = serializers.DictField()
     state = serializers.ChoiceField(choices=models.WebhookDelivery.State.choices)
     next_attempt_at = serializers.DateTimeField(allow_null=True)

@@ -23,6 +23,7 @@ from annotation.presets import PRESETS
 from annotation.services import answers
 
 MAX_INTEGER = 2**31 - 1
+PRESET_NAMES = [(name, name) for name in PRESETS]
 
 
 class Message(serializers.Serializer[Any]):
@@ -103,6 +104,21 @@ class Form(serializers.Serializer[Any]):
 @extend_schema_field(Form)
 class FormField(serializers.JSONField):
     """Passed on as it came: annotation.answer_form knows what is right, and says what is wrong."""
+
+
+class Preset(serializers.Serializer[Any]):
+    name = serializers.ChoiceField(choices=PRESET_NAMES)
+    form = Form()
+
+
+class FormToCheck(serializers.Serializer[Any]):
+    form = FormField()
+
+
+class FormEffect(serializers.Serializer[Any]):
+    form = Form(help_text="As it would be kept: with the defaults of what was left out.")
+    open_tasks = serializers.IntegerField(help_text="Tasks still to be ranked, which would be asked by it.")
+    in_hand = serializers.IntegerField(help_text="Tasks somebody has open, who answers what they were shown.")
 
 
 class ProjectCounts(serializers.Serializer[models.Project]):
@@ -196,7 +212,7 @@ class Project(serializers.Serializer[models.Project]):
 class NewProject(serializers.Serializer[Any]):
     slug = serializers.SlugField(max_length=80)
     name = serializers.CharField(max_length=200, required=False)
-    preset = serializers.ChoiceField(choices=list(PRESETS), required=False)
+    preset = serializers.ChoiceField(choices=PRESET_NAMES, required=False)
     overlap = serializers.IntegerField(min_value=1, max_value=MAX_OVERLAP, required=False)
     guidelines = serializers.CharField(allow_blank=True, required=False)
 

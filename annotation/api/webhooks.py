@@ -72,6 +72,21 @@ class RotateView(APIView):
         return _with_secret(*webhooks.rotate_secret(endpoint=endpoint), HTTPStatus.OK)
 
 
+class TestView(APIView):
+    @extend_schema(
+        operation_id="testWebhook",
+        description="Sends `webhook.test` to this endpoint alone; its delivery says what came of it.",
+        request=None,
+        responses={201: serializers.WebhookDelivery},
+        tags=["webhooks"],
+    )
+    def post(self, request: Request, id: UUID) -> Response:
+        endpoint = row_of_project(request, WebhookEndpoint.objects.all(), id)
+        delivery = webhooks.send_test(endpoint=endpoint)
+        delivery.refresh_from_db()
+        return Response(serializers.WebhookDelivery(delivery).data, status=HTTPStatus.CREATED)
+
+
 class DeliveriesView(GenericAPIView[WebhookDelivery]):
     pagination_class = NewestFirst
 

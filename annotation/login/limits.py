@@ -57,7 +57,9 @@ class Guess:
 
 
 @contextmanager
-def guessing(request: HttpRequest, limits: tuple[Limit, ...]) -> Iterator[Guess]:
+def guessing(
+    request: HttpRequest, limits: tuple[Limit, ...], refusal: str = "Too many wrong log-ins."
+) -> Iterator[Guess]:
     """One guess; set its `right` where it was. Raises Throttled when there were too many wrong ones."""
     used: list[Any] = []
     for limit in limits:
@@ -65,7 +67,7 @@ def guessing(request: HttpRequest, limits: tuple[Limit, ...]) -> Iterator[Guess]
         if usage is None:
             for earlier in used:
                 earlier.rollback()
-            raise Throttled(wait=limit.seconds, detail="Too many wrong log-ins.")
+            raise Throttled(wait=limit.seconds, detail=refusal)
         used.append(usage)
     guess = Guess()
     try:

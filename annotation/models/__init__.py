@@ -1,6 +1,7 @@
 from annotation.models.audit import AuditEntry
 from annotation.models.content import Prompt, Response
 from annotation.models.form import FormVersion
+from annotation.models.invitation import Invitation
 from annotation.models.oversight import Exclusion
 from annotation.models.people import ApiToken, User
 from annotation.models.project import Desk, Membership, Project
@@ -19,6 +20,7 @@ __all__ = [
     "Desk",
     "Exclusion",
     "FormVersion",
+    "Invitation",
     "Membership",
     "Project",
     "Prompt",

@@ -4,8 +4,8 @@ import uuid
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import Exists, F, OuterRef, Q, Value
-from django.db.models.functions import Now
+from django.db.models import Avg, Count, Exists, F, OuterRef, Q, Subquery, Value
+from django.db.models.functions import Coalesce, Now
 
 from annotation import answer_form
 from annotation.ids import uuid7
@@ -37,6 +37,20 @@ class RankingTaskQuerySet(models.QuerySet["RankingTask"]):
 
     def checks(self) -> RankingTaskQuerySet:
         return self.exclude(kind=RankingTask.Kind.RANKING)
+
+    def with_scores(self) -> RankingTaskQuerySet:
+        """Adds n_scored and mean_score: of the answers given to a check."""
+        scored = (
+            Assignment.objects.filter(
+                task=OuterRef("pk"), state=Assignment.State.SUBMITTED, score__isnull=False
+            )
+            .order_by()
+            .values("task")
+        )
+        return self.annotate(
+            n_scored=Coalesce(Subquery(scored.annotate(n=Count("*")).values("n")), 0),
+            mean_score=Subquery(scored.annotate(mean=Avg("score")).values("mean")),
+        )
 
 
 _QUEUED = Q(open_slots__gt=0, state="open", reserved=False)

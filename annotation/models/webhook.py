@@ -21,6 +21,11 @@ class WebhookEvent(models.TextChoices):
     RUN_FINISHED = "run.finished"
 
 
+# Sent when a manager asks for it, to one endpoint, whatever that wants to be told.
+TEST_EVENT = "webhook.test"
+DELIVERED_EVENTS = [*WebhookEvent.choices, (TEST_EVENT, "Test")]
+
+
 class WebhookEndpoint(models.Model):
     """An address that is told of events. Its signing secret is derived from the site's key and
     `secret_version` (services/webhooks.py), so it stands nowhere in the database."""
@@ -72,7 +77,7 @@ class WebhookDelivery(models.Model):
         WebhookEndpoint, on_delete=models.CASCADE, related_name="deliveries", db_index=False
     )
     message_id = models.UUIDField(unique=True, help_text="In `webhook-id`, the same with every attempt.")
-    event = models.CharField(max_length=40, choices=WebhookEvent.choices)
+    event = models.CharField(max_length=40, choices=DELIVERED_EVENTS)
     payload: models.JSONField[Any, Any] = models.JSONField()
     state = models.CharField(max_length=10, choices=State.choices, default=State.PENDING)
     attempts = models.PositiveSmallIntegerField(

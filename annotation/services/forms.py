@@ -3,18 +3,38 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
+from typing import Any
 
 from django.db import connection
 from django.db.models import Count
 
 from annotation.answer_form import AnswerForm
-from annotation.models import FormVersion, Project, TaskResponse
+from annotation.models import Assignment, FormVersion, Project, TaskResponse
 from annotation.models.task import RankingTask
 from config.problems import FieldProblem, Problem
 
 
 def form_of(version: FormVersion) -> AnswerForm:
     return AnswerForm.from_json(version.form)
+
+
+@dataclass(frozen=True)
+class FormEffect:
+    form: dict[str, Any]
+    open_tasks: int
+    in_hand: int
+
+
+def effect_of(*, project: Project, form: object) -> FormEffect:
+    """What asking `form` would change. Raises Problem, with a reason for each field, where it can't be."""
+    checked = AnswerForm.from_json(form)
+    refuse_what_open_tasks_do_not_fit(project, checked)
+    return FormEffect(
+        form=checked.to_json(),
+        open_tasks=RankingTask.objects.open().filter(project=project).count(),
+        in_hand=Assignment.objects.leased().filter(project=project).count(),
+    )
 
 
 def lock_content(project: Project) -> None:

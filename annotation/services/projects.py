@@ -41,9 +41,12 @@ CHANGEABLE = frozenset(
 )
 
 
-def create_user(*, username: str, is_admin: bool = False, email: str = "") -> tuple[User, str]:
-    """A new account and its random password. Conflict if the name is taken, Problem if it is none."""
-    password = secrets.token_urlsafe(PASSWORD_BYTES)
+def create_user(
+    *, username: str, is_admin: bool = False, email: str = "", password: str | None = None
+) -> tuple[User, str]:
+    """A new account and its password, a random one unless given. Conflict if the name is taken, Problem if it
+    is none."""
+    password = password or secrets.token_urlsafe(PASSWORD_BYTES)
     user = User(username=username, email=email, is_staff=is_admin, is_superuser=is_admin)
     user.set_password(password)
     _validated(user, exclude=["id"])
@@ -51,7 +54,11 @@ def create_user(*, username: str, is_admin: bool = False, email: str = "") -> tu
         with transaction.atomic():
             user.save(force_insert=True)
     except IntegrityError:
-        raise Conflict(f"There is a user {username} already.", type="user-exists") from None
+        raise Conflict(
+            f"There is a user {username} already.",
+            errors=[FieldProblem("username", "Somebody has this name already; choose another.")],
+            type="user-exists",
+        ) from None
     return user, password
 
 
@@ -87,7 +94,11 @@ def create_project(
             if manager is not None:
                 add_member(project=project, user=manager, role=Role.MANAGER)
     except IntegrityError:
-        raise Conflict(f"There is a project {slug} already.", type="project-exists") from None
+        raise Conflict(
+            f"There is a project {slug} already.",
+            errors=[FieldProblem("slug", "A project has this short name already; choose another.")],
+            type="project-exists",
+        ) from None
     return project
 
 
@@ -179,7 +190,11 @@ def put_member(
         raise Problem(
             f"There is no user {username!r}.",
             errors=[
-                FieldProblem("username", "No account has this name; make it with manage.py create_user.")
+                FieldProblem(
+                    "username",
+                    "No account has this name. Invite the person by link, or make the account with"
+                    " manage.py create_user.",
+                )
             ],
         )
     excluded = Exclusion.objects.standing().filter(project=project, annotator=user)

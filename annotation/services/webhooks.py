@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import ipaddress
+import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,14 +16,15 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.db.models import F
+from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
 from standardwebhooks.webhooks import Webhook
 
-from annotation.models import Project, User, WebhookEndpoint
-from annotation.models.webhook import MAX_URL_CHARACTERS, WebhookEvent
+from annotation.models import Project, User, WebhookDelivery, WebhookEndpoint
+from annotation.models.webhook import MAX_URL_CHARACTERS, TEST_EVENT, WebhookEvent
 from annotation.services.webhook_sending import RefusedAddress, refuse_address
-from config.problems import FieldProblem, Problem
+from config.problems import Conflict, FieldProblem, Problem
 
 SECRET_PREFIX = "whsec_"
 # How long a receiver may take to change its secret: until then both sign.
@@ -84,6 +86,18 @@ def rotate_secret(*, endpoint: WebhookEndpoint) -> tuple[WebhookEndpoint, str]:
     )
     endpoint.refresh_from_db()
     return endpoint, secret_of(endpoint)
+
+
+def send_test(*, endpoint: WebhookEndpoint) -> WebhookDelivery:
+    """A delivery that says nothing but that it arrived, signed and tried again like every other. Raises
+    Conflict while the endpoint is disabled."""
+    if endpoint.state != WebhookEndpoint.State.ACTIVE:
+        raise Conflict("The webhook is disabled; enable it first.", type="webhook-disabled")
+    data = {"project": endpoint.project.slug, "webhook": str(endpoint.pk)}
+    payload = {"type": TEST_EVENT, "timestamp": timezone.now().isoformat(), "data": data}
+    return WebhookDelivery.objects.create(
+        endpoint=endpoint, message_id=uuid.uuid4(), event=TEST_EVENT, payload=payload, next_attempt_at=Now()
+    )
 
 
 def _distinct(events: Sequence[str]) -> list[str]:

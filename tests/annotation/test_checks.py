@@ -335,3 +335,29 @@ def test_the_answer_that_pauses_is_heard_again_with_the_same_key(
     assert first.json() == again.json()
     other = send(desk, shown, key=shown["id"], tiers=task.gold_tiers)
     assert (other.status_code, other.json()["type"]) == (409, "annotator-paused")
+
+
+def test_managers_see_how_often_each_check_was_answered_and_how_well(
+    project: Project, add_tasks: AddTasks, alice: User, ben: User, mona: User, client_of: ClientOf
+) -> None:
+    gold, attention, *_ = add_tasks(project, 60, k=2)
+    make_check(gold)
+    make_check(attention, "attention")
+    project.gold_rate = 0.5
+    project.save()
+    for person, right in ((alice, True), (ben, False)):
+        held = claim(project, person)
+        while held.task_id != gold.pk:
+            answer(held)
+            held = claim(project, person)
+        answer(held, right=right)
+    url = "/api/v1/projects/support/checks/"
+    listed = {row["id"]: row for row in client_of(mona).get(url).json()["results"]}
+    assert listed.keys() == {str(gold.pk), str(attention.pk)}
+    row = listed[str(gold.pk)]
+    assert (row["kind"], row["n_scored"], row["mean_score"]) == ("gold", 2, 0.5)
+    assert listed[str(attention.pk)]["n_scored"] == 0
+    assert listed[str(attention.pk)]["mean_score"] is None
+    (only,) = client_of(mona).get(url, {"kind": "attention"}).json()["results"]
+    assert only["id"] == str(attention.pk)
+    assert client_of(mona).get(url, {"kind": "ranking"}).status_code == 422

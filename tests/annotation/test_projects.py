@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 from django.db import connection
@@ -181,3 +182,28 @@ def test_another_role_lets_nobody_on_who_was_paused(
     said = client_of(mona).post(address, role).json()
     assert (said["role"], said["state"], said["paused_reason"]) == ("reviewer", "paused", "Too many wrong.")
     assert client_of(mona).post(address, role | {"state": "active"}).json()["state"] == "active"
+
+
+def test_the_presets_are_served_with_their_forms(alice: User, client_of: ClientOf) -> None:
+    served = client_of(alice).get("/api/v1/presets/").json()
+    assert {row["name"]: row["form"] for row in served} == {
+        name: form.to_json() for name, form in PRESETS.items()
+    }
+
+
+def test_a_form_is_checked_without_changing_anything(
+    project: Project, tasks: list[RankingTask], mona: User, alice: User, client_of: ClientOf
+) -> None:
+    next_of(client_of(alice))
+    check = partial(client_of(mona).post, "/api/v1/projects/support/form/check")
+    before = Project.objects.values().get()
+    good = check({"form": {"ties": False, "flags": [{"name": "rude", "label": "Rude"}]}}).json()
+    assert (good["open_tasks"], good["in_hand"]) == (4, 1)
+    assert (good["form"]["ties"], good["form"]["responses"]) == (False, {"min": 2, "max": 10})
+    scale = {"name": "a b", "label": "", "min": 3, "max": 3}
+    wrong = check({"form": {"ratings": [scale]}})
+    assert wrong.status_code == 422
+    assert {"form.ratings.0.name", "form.ratings.0.label"} <= set(wrong_fields(wrong))
+    pairs = check({"form": PRESETS["hh"].to_json()})
+    assert wrong_fields(pairs) == ["form.responses"]
+    assert Project.objects.values().get() == before

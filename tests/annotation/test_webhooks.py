@@ -369,3 +369,20 @@ def test_a_worker_killed_in_the_middle_of_a_delivery_loses_nothing(
     assert len(receiver.got) == 2
     assert len(set(receiver.ids())) == 1
     assert len(receiver.verified(secret)) == 2
+
+
+def test_a_test_is_sent_to_one_endpoint_whatever_it_wants_to_be_told(
+    project: Project, mona: User, client_of: ClientOf, receiver: Receiver
+) -> None:
+    endpoint, secret = webhooks.create_endpoint(project=project, url=receiver.url, events=["snapshot.frozen"])
+    webhooks.create_endpoint(project=project, url=receiver.url, events=ALL)
+    url = f"/api/v1/webhooks/{endpoint.pk}/test"
+    made = client_of(mona).post(url)
+    assert (made.status_code, made.json()["event"], made.json()["state"]) == (201, "webhook.test", "pending")
+    deliver_due()
+    (told,) = receiver.verified(secret)
+    assert told["data"] == {"project": "support", "webhook": str(endpoint.pk)}
+    (listed,) = client_of(mona).get(f"/api/v1/webhooks/{endpoint.pk}/deliveries/").json()["results"]
+    assert (listed["state"], listed["attempts"][0]["status"]) == ("delivered", 204)
+    webhooks.update_endpoint(endpoint=endpoint, changes={"state": "disabled"})
+    assert client_of(mona).post(url).status_code == 409

@@ -10,6 +10,7 @@ import pytest
 from annotation.api.access import Line
 from annotation.models import Project, RankingTask, User
 from annotation.services.exclusion import Who, exclude_annotator
+from annotation.services.invitations import invite
 from annotation.services.snapshots import freeze_snapshot
 from annotation.services.submission import submit_ranking
 from annotation.services.tokens import create_token
@@ -59,6 +60,7 @@ def rows(people: dict[str, User], project: Project, tasks: list[RankingTask]) ->
         "webhooks": webhook.pk,
         "webhook-deliveries": webhook.deliveries.get().message_id,
         "exclusions": excluded.pk,
+        "invitations": invite(project=project, role="annotator", by=people["mona"])[0].pk,
         "runs": run.pk,
         "models": model.pk,
     }

@@ -18,9 +18,10 @@ from annotation.api.access import Line, lines
 from annotation.models import Project, RankingTask, User
 from annotation.models.project import Role
 from annotation.permissions import RULES, Who
-from annotation.services import content
+from annotation.services import checks, content
 from annotation.services.exclusion import Who as Excluded
 from annotation.services.exclusion import exclude_annotator
+from annotation.services.invitations import invite
 from annotation.services.projects import add_member, create_project
 from annotation.services.reservations import reserve_tasks
 from annotation.services.snapshots import freeze_snapshot
@@ -37,6 +38,7 @@ GETS = [line for line in lines(get_resolver()) if isinstance(line, Line) and lin
 OF_ONE_LENGTH = {
     "api/v1/auth/providers",
     "api/v1/formats/",
+    "api/v1/presets/",
     "api/v1/runs/recipes/",
     "api/v1/runs/<uuid:run_id>/log",
 }
@@ -53,7 +55,7 @@ def _grow(project: Project, people: dict[str, User], rows: Ids, numbers: range) 
         for n in numbers
     ]
     content.add_ranking_tasks(project=project, items=drafts)
-    answered = RankingTask.objects.filter(project=project).order_by("id")
+    answered = RankingTask.objects.asked().filter(project=project).order_by("id")
     for n in numbers:
         for person in ("ben", "rita"):
             given = claim(project, people[person])
@@ -69,6 +71,15 @@ def _grow(project: Project, people: dict[str, User], rows: Ids, numbers: range) 
         add_member(project=project, user=member, role=Role.ANNOTATOR)
         exclude_annotator(project=project, who=Excluded(annotator=member), reason="left")
         reserve_tasks(project=project, tasks=[answered[n].pk], usernames=["alice"])
+        invite(project=project, role=Role.ANNOTATOR, by=people["mona"])
+        known = content.TaskDraft(
+            messages=[{"role": "user", "content": f"Is train {n} late?"}],
+            responses=[content.ResponseDraft(f"{said} {n}", f"model-{said}") for said in ("Yes", "No")],
+        )
+        content.add_ranking_tasks(project=project, items=[known])
+        check = RankingTask.objects.filter(project=project).latest("id")
+        order = [[pk] for pk in check.responses.values_list("pk", flat=True)]
+        checks.set_kind(task=check, kind="gold", gold_tiers=order)
         if n < MANY // 2:  # a project has 20 at most
             create_endpoint(project=project, url=f"https://example.org/{n}", events=["snapshot.frozen"])
         freeze_snapshot(project=project, name=f"snapshot-{n}", created_by=people["mona"])

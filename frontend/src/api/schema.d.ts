@@ -20,6 +20,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/account/join": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description As `acceptInvitation`, with the account that is logged in. */
+        post: operations["joinByInvitation"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/account/password": {
         parameters: {
             query?: never;
@@ -259,6 +276,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/auth/invitation": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description What the invitation is to. By POST, so that no token stands in an address or a log. */
+        post: operations["lookAtInvitation"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/auth/invitation/accept": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description Makes an account, puts it into the project, and logs it in. */
+        post: operations["acceptInvitation"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/auth/login": {
         parameters: {
             query?: never;
@@ -427,6 +478,22 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/invitations/{id}/revoke": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post: operations["revokeInvitation"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/loops/": {
         parameters: {
             query?: never;
@@ -513,6 +580,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/presets/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description The forms a project can begin with. */
+        get: operations["listPresets"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/projects/": {
         parameters: {
             query?: never;
@@ -589,6 +673,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/projects/{slug}/checks/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description Gold, attention and qualification tasks, with how often each was answered and how well. */
+        get: operations["listChecks"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/projects/{slug}/exclusions/": {
         parameters: {
             query?: never;
@@ -624,6 +725,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/projects/{slug}/form/check": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description Whether the project could ask this form, and what would come of it; nothing is changed. */
+        post: operations["checkForm"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/projects/{slug}/imports/": {
         parameters: {
             query?: never;
@@ -635,6 +753,28 @@ export interface paths {
         put?: never;
         /** @description Takes in what is good and names the rows that are not; sent again, it changes nothing. */
         post: operations["importFile"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{slug}/invitations/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * @description A view under `projects/{slug}/`; its line in urls.py says what one must be allowed to do.
+         *
+         *     `self.project` carries `role`, the user's role in it (None for an admin who isn't a member).
+         */
+        get: operations["listInvitations"];
+        put?: never;
+        /** @description The token is in this answer and nowhere else; the link is /join#TOKEN. */
+        post: operations["createInvitation"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1206,6 +1346,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/webhooks/{id}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description Sends `webhook.test` to this endpoint alone; its delivery says what came of it. */
+        post: operations["testWebhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -1430,6 +1587,30 @@ export interface components {
             losses: number;
             ties: number;
         };
+        Check: {
+            /** Format: uuid */
+            id: string;
+            kind: components["schemas"]["TaskKind"];
+            state: components["schemas"]["TaskState"];
+            priority: number;
+            round: number;
+            overlap: number;
+            answered: number;
+            open_slots: number;
+            /** @description Only for the people it is reserved for. */
+            reserved: boolean;
+            gold_tiers: string[][] | null;
+            prompt: components["schemas"]["PromptShown"];
+            /** Format: date-time */
+            created_at: string;
+            /** @description Answers that were scored. */
+            n_scored: number;
+            /**
+             * Format: double
+             * @description 0 to 1; null: nobody answered it yet.
+             */
+            mean_score: number | null;
+        };
         /** @description How annotators are checked. */
         Checks: {
             /**
@@ -1566,6 +1747,15 @@ export interface components {
             /** Format: uuid */
             token: string;
         };
+        /**
+         * @description * `ranking.submitted` - Ranking Submitted
+         *     * `task.finished` - Task Finished
+         *     * `snapshot.frozen` - Snapshot Frozen
+         *     * `run.finished` - Run Finished
+         *     * `webhook.test` - Test
+         * @enum {string}
+         */
+        DeliveredEvent: "ranking.submitted" | "task.finished" | "snapshot.frozen" | "run.finished" | "webhook.test";
         DraftRequest: {
             /** Format: uuid */
             token: string;
@@ -1656,6 +1846,14 @@ export interface components {
             comment: components["schemas"]["TextAsked"] | null;
             rewrite: components["schemas"]["TextAsked"] | null;
         };
+        FormEffect: {
+            /** @description As it would be kept: with the defaults of what was left out. */
+            form: components["schemas"]["Form"];
+            /** @description Tasks still to be ranked, which would be asked by it. */
+            open_tasks: number;
+            /** @description Tasks somebody has open, who answers what they were shown. */
+            in_hand: number;
+        };
         FormRequest: {
             /** @description How many responses a task of this form shows. */
             responses: components["schemas"]["ResponseSpanRequest"];
@@ -1673,6 +1871,9 @@ export interface components {
             all_bad: components["schemas"]["AllBadRequest"] | null;
             comment: components["schemas"]["TextAskedRequest"] | null;
             rewrite: components["schemas"]["TextAskedRequest"] | null;
+        };
+        FormToCheckRequest: {
+            form: components["schemas"]["FormRequest"];
         };
         /**
          * @description * `arena-battles` - arena-battles
@@ -1762,6 +1963,47 @@ export interface components {
          * @enum {string}
          */
         ImproveWithEnum: "rejection_sampling" | "ppo";
+        Invitation: {
+            /** Format: uuid */
+            id: string;
+            role: components["schemas"]["Role"];
+            note: string;
+            state: components["schemas"]["InvitationState"];
+            created_by?: string | null;
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            expires_at: string;
+            accepted_by?: string | null;
+            /** Format: date-time */
+            accepted_at: string | null;
+            /** Format: date-time */
+            revoked_at: string | null;
+        };
+        /**
+         * @description * `open` - Open
+         *     * `accepted` - Accepted
+         *     * `revoked` - Revoked
+         *     * `expired` - Expired
+         * @enum {string}
+         */
+        InvitationState: "open" | "accepted" | "revoked" | "expired";
+        InvitationTokenRequest: {
+            token: string;
+        };
+        InvitationWithToken: {
+            invitation: components["schemas"]["Invitation"];
+            /** @description It is shown this once. */
+            token: string;
+        };
+        InvitedTo: {
+            project: string;
+            name: string;
+            role: components["schemas"]["Role"];
+            invited_by?: string | null;
+            /** Format: date-time */
+            expires_at: string;
+        };
         LaunchRequest: {
             project: string;
             kind: string;
@@ -1929,30 +2171,6 @@ export interface components {
             id: string;
             name: string;
         };
-        /**
-         * @description * `answer-left-out` - answer-left-out
-         *     * `buckets` - buckets
-         *     * `empty-reply` - empty-reply
-         *     * `empty-turn` - empty-turn
-         *     * `form-takes-others` - form-takes-others
-         *     * `identical-pair` - identical-pair
-         *     * `implicit-prompt` - implicit-prompt
-         *     * `margin-not-whole` - margin-not-whole
-         *     * `no-ranks` - no-ranks
-         *     * `no-weak-order` - no-weak-order
-         *     * `not-alternating` - not-alternating
-         *     * `one-response` - one-response
-         *     * `ranks-lost` - ranks-lost
-         *     * `ranks-missing` - ranks-missing
-         *     * `repeated-response` - repeated-response
-         *     * `role-in-text` - role-in-text
-         *     * `runs-on` - runs-on
-         *     * `same-annotator-again` - same-annotator-again
-         *     * `time-not-understood` - time-not-understood
-         *     * `too-many-responses` - too-many-responses
-         * @enum {string}
-         */
-        NameEnum: "answer-left-out" | "buckets" | "empty-reply" | "empty-turn" | "form-takes-others" | "identical-pair" | "implicit-prompt" | "margin-not-whole" | "no-ranks" | "no-weak-order" | "not-alternating" | "one-response" | "ranks-lost" | "ranks-missing" | "repeated-response" | "role-in-text" | "runs-on" | "same-annotator-again" | "time-not-understood" | "too-many-responses";
         NamedChoice: {
             name: string;
             label: string;
@@ -1961,11 +2179,29 @@ export interface components {
             name: string;
             label: string;
         };
+        NewAccountRequest: {
+            token: string;
+            username: string;
+            password: string;
+        };
         /** @description One of the two: an account of the project, or a name from an imported file. */
         NewExclusionRequest: {
             username?: string;
             annotator_label?: string;
             reason: string;
+        };
+        NewInvitationRequest: {
+            role: components["schemas"]["Role"];
+            /**
+             * @description How long it holds.
+             * @default 7
+             */
+            days?: number;
+            /**
+             * @description For whom it is; seen by managers alone.
+             * @default
+             */
+            note?: string;
         };
         NewMemberRequest: {
             username: string;
@@ -1986,7 +2222,7 @@ export interface components {
         NewProjectRequest: {
             slug: string;
             name?: string;
-            preset?: components["schemas"]["PresetEnum"];
+            preset?: components["schemas"]["PresetName"];
             overlap?: number;
             guidelines?: string;
         };
@@ -2073,6 +2309,19 @@ export interface components {
             previous?: string | null;
             results: components["schemas"]["AuditEntry"][];
         };
+        PaginatedCheckList: {
+            /**
+             * Format: uri
+             * @example http://api.example.org/accounts/?cursor=cD00ODY%3D"
+             */
+            next?: string | null;
+            /**
+             * Format: uri
+             * @example http://api.example.org/accounts/?cursor=cj0xJnA9NDg3
+             */
+            previous?: string | null;
+            results: components["schemas"]["Check"][];
+        };
         PaginatedExclusionList: {
             /**
              * Format: uri
@@ -2085,6 +2334,19 @@ export interface components {
              */
             previous?: string | null;
             results: components["schemas"]["Exclusion"][];
+        };
+        PaginatedInvitationList: {
+            /**
+             * Format: uri
+             * @example http://api.example.org/accounts/?cursor=cD00ODY%3D"
+             */
+            next?: string | null;
+            /**
+             * Format: uri
+             * @example http://api.example.org/accounts/?cursor=cj0xJnA9NDg3
+             */
+            previous?: string | null;
+            results: components["schemas"]["Invitation"][];
         };
         PaginatedLoopList: {
             /**
@@ -2271,6 +2533,10 @@ export interface components {
             description?: string;
             state?: components["schemas"]["WebhookState"];
         };
+        Preset: {
+            name: components["schemas"]["PresetName"];
+            form: components["schemas"]["Form"];
+        };
         /**
          * @description * `ranking` - ranking
          *     * `instructgpt` - instructgpt
@@ -2281,7 +2547,7 @@ export interface components {
          *     * `oasst` - oasst
          * @enum {string}
          */
-        PresetEnum: "ranking" | "instructgpt" | "llama2" | "hh" | "helpsteer2" | "arena" | "oasst";
+        PresetName: "ranking" | "instructgpt" | "llama2" | "hh" | "helpsteer2" | "arena" | "oasst";
         Progress: {
             tasks: number;
             open: number;
@@ -2396,7 +2662,7 @@ export interface components {
             required: boolean;
         };
         QuirkCount: {
-            name: components["schemas"]["NameEnum"];
+            name: components["schemas"]["QuirkCountNameEnum"];
             /** @description What was found, and what was done about it. */
             text: string;
             /** @description Rows. */
@@ -2404,6 +2670,30 @@ export interface components {
             /** @description The first 20 of them. */
             lines: number[];
         };
+        /**
+         * @description * `answer-left-out` - answer-left-out
+         *     * `buckets` - buckets
+         *     * `empty-reply` - empty-reply
+         *     * `empty-turn` - empty-turn
+         *     * `form-takes-others` - form-takes-others
+         *     * `identical-pair` - identical-pair
+         *     * `implicit-prompt` - implicit-prompt
+         *     * `margin-not-whole` - margin-not-whole
+         *     * `no-ranks` - no-ranks
+         *     * `no-weak-order` - no-weak-order
+         *     * `not-alternating` - not-alternating
+         *     * `one-response` - one-response
+         *     * `ranks-lost` - ranks-lost
+         *     * `ranks-missing` - ranks-missing
+         *     * `repeated-response` - repeated-response
+         *     * `role-in-text` - role-in-text
+         *     * `runs-on` - runs-on
+         *     * `same-annotator-again` - same-annotator-again
+         *     * `time-not-understood` - time-not-understood
+         *     * `too-many-responses` - too-many-responses
+         * @enum {string}
+         */
+        QuirkCountNameEnum: "answer-left-out" | "buckets" | "empty-reply" | "empty-turn" | "form-takes-others" | "identical-pair" | "implicit-prompt" | "margin-not-whole" | "no-ranks" | "no-weak-order" | "not-alternating" | "one-response" | "ranks-lost" | "ranks-missing" | "repeated-response" | "role-in-text" | "runs-on" | "same-annotator-again" | "time-not-understood" | "too-many-responses";
         RankingId: {
             /** Format: uuid */
             id: string;
@@ -2865,7 +3155,7 @@ export interface components {
              * @description In `webhook-id`, without its dashes.
              */
             id: string;
-            event: components["schemas"]["WebhookEvent"];
+            event: components["schemas"]["DeliveredEvent"];
             payload: {
                 [key: string]: unknown;
             };
@@ -2945,6 +3235,39 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Account"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    joinByInvitation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["InvitationTokenRequest"];
+                "multipart/form-data": components["schemas"]["InvitationTokenRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MembershipOfMe"];
                 };
             };
             /** @description A refusal. */
@@ -3491,6 +3814,72 @@ export interface operations {
             };
         };
     };
+    lookAtInvitation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["InvitationTokenRequest"];
+                "multipart/form-data": components["schemas"]["InvitationTokenRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvitedTo"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    acceptInvitation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewAccountRequest"];
+                "multipart/form-data": components["schemas"]["NewAccountRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Me"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     login: {
         parameters: {
             query?: never;
@@ -3799,6 +4188,36 @@ export interface operations {
             };
         };
     };
+    revokeInvitation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Invitation"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     loops_list: {
         parameters: {
             query?: {
@@ -3980,6 +4399,34 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Model"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listPresets: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Preset"][];
                 };
             };
             /** @description A refusal. */
@@ -4217,6 +4664,47 @@ export interface operations {
             };
         };
     };
+    listChecks: {
+        parameters: {
+            query?: {
+                /** @description The pagination cursor value. */
+                cursor?: string;
+                /**
+                 * @description * `gold` - Gold
+                 *     * `attention` - Attention
+                 *     * `qualification` - Qualification
+                 */
+                kind?: "gold" | "attention" | "qualification";
+                /** @description Number of results to return per page. */
+                page_size?: number;
+            };
+            header?: never;
+            path: {
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PaginatedCheckList"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     listExclusions: {
         parameters: {
             query?: {
@@ -4322,6 +4810,41 @@ export interface operations {
             };
         };
     };
+    checkForm: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["FormToCheckRequest"];
+                "multipart/form-data": components["schemas"]["FormToCheckRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FormEffect"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     importFile: {
         parameters: {
             query?: never;
@@ -4351,6 +4874,76 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ImportReport"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listInvitations: {
+        parameters: {
+            query?: {
+                /** @description The pagination cursor value. */
+                cursor?: string;
+                /** @description Number of results to return per page. */
+                page_size?: number;
+            };
+            header?: never;
+            path: {
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PaginatedInvitationList"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    createInvitation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewInvitationRequest"];
+                "multipart/form-data": components["schemas"]["NewInvitationRequest"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvitationWithToken"];
                 };
             };
             /** @description A refusal. */
@@ -5636,6 +6229,36 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["WebhookWithSecret"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    testWebhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookDelivery"];
                 };
             };
             /** @description A refusal. */

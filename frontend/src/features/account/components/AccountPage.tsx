@@ -4,15 +4,17 @@ import { useRouter } from "@tanstack/react-router";
 import { rememberCsrfToken } from "@/api/client";
 import { Loading, Page, Panel, ProblemNotice } from "@/shared/ui";
 import { accountQuery, logOutEverywhere } from "../api/account";
+import { useTexts } from "../texts";
 import { PasswordPanel } from "./PasswordPanel";
 import { SecondFactorPanel } from "./SecondFactorPanel";
 import { TokensPanel } from "./TokensPanel";
 
 export function AccountPage() {
+  const texts = useTexts();
   const account = useQuery(accountQuery);
   return (
-    <Page title="Account" lead={account.data && `Logged in as ${account.data.username}.`}>
-      {account.isPending && <Loading label="Loading your account" />}
+    <Page title={texts.title} lead={account.data && texts.loggedInAs(account.data.username)}>
+      {account.isPending && <Loading label={texts.loading} />}
       {account.isError && <ProblemNotice error={account.error} />}
       <TokensPanel />
       {account.data?.has_password && <PasswordPanel />}
@@ -28,6 +30,7 @@ export function AccountPage() {
 }
 
 function SessionsPanel() {
+  const texts = useTexts();
   const queryClient = useQueryClient();
   const router = useRouter();
   const end = useMutation({
@@ -39,11 +42,11 @@ function SessionsPanel() {
     },
   });
   return (
-    <Panel title="Sessions">
-      <p>Ends every session in every browser, this one too. API tokens go on working.</p>
+    <Panel title={texts.sessions.title}>
+      <p>{texts.sessions.what}</p>
       {end.isError && <ProblemNotice error={end.error} />}
       <Button variant="default" mt={12} loading={end.isPending} onClick={() => end.mutate()}>
-        Log out everywhere
+        {texts.sessions.end}
       </Button>
     </Panel>
   );

@@ -4,9 +4,11 @@ import { type FormEvent, useState } from "react";
 import { ApiProblem } from "@/api/problem";
 import { Notice, Panel, ProblemNotice } from "@/shared/ui";
 import { changePassword } from "../api/account";
+import { useTexts } from "../texts";
 import styles from "./account.module.css";
 
 export function PasswordPanel() {
+  const texts = useTexts().password;
   const [current, setCurrent] = useState("");
   const [fresh, setFresh] = useState("");
   const change = useMutation({
@@ -18,7 +20,7 @@ export function PasswordPanel() {
   });
   const refused = change.error instanceof ApiProblem ? change.error.byField() : {};
   return (
-    <Panel title="Password">
+    <Panel title={texts.title}>
       <form
         className={styles.form}
         onSubmit={(event: FormEvent) => {
@@ -28,7 +30,7 @@ export function PasswordPanel() {
       >
         <TextInput
           type="password"
-          label="Current password"
+          label={texts.current}
           autoComplete="current-password"
           value={current}
           error={refused.current ?? false}
@@ -36,19 +38,19 @@ export function PasswordPanel() {
         />
         <TextInput
           type="password"
-          label="New password"
+          label={texts.fresh}
           autoComplete="new-password"
           value={fresh}
           error={refused.new ?? false}
           onChange={(event) => setFresh(event.currentTarget.value)}
         />
         <Button type="submit" loading={change.isPending} disabled={!current || !fresh}>
-          Change password
+          {texts.change}
         </Button>
       </form>
       {change.isSuccess && (
-        <Notice tone="good" title="The new password holds from now on">
-          <p>Your other sessions have ended.</p>
+        <Notice tone="good" title={texts.changed}>
+          <p>{texts.othersEnded}</p>
         </Notice>
       )}
       {change.isError && Object.keys(refused).length === 0 && <ProblemNotice error={change.error} />}

@@ -11,6 +11,7 @@ import {
   replaceRecoveryCodes,
 } from "../api/account";
 import { qrPath } from "../qr";
+import { useTexts } from "../texts";
 import styles from "./account.module.css";
 
 export function SecondFactorPanel({
@@ -20,13 +21,14 @@ export function SecondFactorPanel({
   state: Account["second_factor"];
   takesPassword: boolean;
 }) {
+  const texts = useTexts().factor;
   const queryClient = useQueryClient();
   const [codes, setCodes] = useState<string[]>([]);
   const refresh = () => queryClient.invalidateQueries({ queryKey: accountQuery.queryKey });
   return (
     <Panel
-      title="Second factor"
-      aside={<Badge tone={state.enabled ? "good" : "neutral"}>{state.enabled ? "on" : "off"}</Badge>}
+      title={texts.title}
+      aside={<Badge tone={state.enabled ? "good" : "neutral"}>{state.enabled ? texts.on : texts.off}</Badge>}
     >
       {codes.length > 0 && <RecoveryCodes codes={codes} />}
       {state.enabled ? (
@@ -55,10 +57,11 @@ export function SecondFactorPanel({
 }
 
 function RecoveryCodes({ codes }: { codes: string[] }) {
+  const texts = useTexts().factor;
   return (
-    <Notice tone="warn" title="Keep these recovery codes; they are shown this once">
-      <p>Each logs you in one time, for when your phone is lost.</p>
-      <CopyLine text={codes.join(" ")} label="Copy the recovery codes" />
+    <Notice tone="warn" title={texts.keep}>
+      <p>{texts.keepWhy}</p>
+      <CopyLine text={codes.join(" ")} label={texts.copyCodes} />
     </Notice>
   );
 }
@@ -70,6 +73,7 @@ function Enrol({
   takesPassword: boolean;
   onEnabled: (codes: string[]) => void;
 }) {
+  const texts = useTexts();
   const [password, setPassword] = useState("");
   const [code, setCode] = useState("");
   const begin = useMutation({ mutationFn: () => beginSecondFactor(password) });
@@ -85,10 +89,10 @@ function Enrol({
       >
         <QrCode enrolment={begin.data} />
         <div className={styles.enrolText}>
-          <p>Scan this with an authenticator app, or type the secret into it. Then send the code it shows.</p>
-          <CopyLine text={begin.data.secret} label="Copy the secret" />
+          <p>{texts.factor.scan}</p>
+          <CopyLine text={begin.data.secret} label={texts.factor.copySecret} />
           <TextInput
-            label="Code"
+            label={texts.code}
             autoComplete="one-time-code"
             inputMode="numeric"
             value={code}
@@ -96,7 +100,7 @@ function Enrol({
           />
           {confirm.isError && <ProblemNotice error={confirm.error} />}
           <Button type="submit" loading={confirm.isPending} disabled={!code.trim()}>
-            Switch on
+            {texts.factor.switchOn}
           </Button>
         </div>
       </form>
@@ -109,18 +113,18 @@ function Enrol({
         begin.mutate();
       }}
     >
-      <p className={styles.wide}>Logging in then takes a code of an app on your phone, too.</p>
+      <p className={styles.wide}>{texts.factor.what}</p>
       {takesPassword && (
         <TextInput
           type="password"
-          label="Your password"
+          label={texts.factor.yourPassword}
           autoComplete="current-password"
           value={password}
           onChange={(event) => setPassword(event.currentTarget.value)}
         />
       )}
       <Button type="submit" loading={begin.isPending} disabled={takesPassword && !password}>
-        Set up
+        {texts.factor.setUp}
       </Button>
       {begin.isError && <ProblemNotice error={begin.error} />}
     </form>
@@ -128,10 +132,11 @@ function Enrol({
 }
 
 function QrCode({ enrolment }: { enrolment: Enrolment }) {
+  const texts = useTexts().factor;
   const drawn = qrPath(enrolment.qr_svg);
   if (!drawn) return null;
   return (
-    <svg className={styles.qr} viewBox={drawn.viewBox} role="img" aria-label="QR code of the secret">
+    <svg className={styles.qr} viewBox={drawn.viewBox} role="img" aria-label={texts.qr}>
       <path d={drawn.d} fill="currentColor" />
     </svg>
   );
@@ -146,6 +151,7 @@ function Enabled({
   onNewCodes: (codes: string[]) => void;
   onDisabled: () => void;
 }) {
+  const texts = useTexts();
   const [code, setCode] = useState("");
   const renew = useMutation({
     mutationFn: () => replaceRecoveryCodes(code),
@@ -158,10 +164,10 @@ function Enabled({
   const error = renew.error ?? disable.error;
   return (
     <div className={styles.form}>
-      <p className={styles.wide}>{left} recovery codes are left.</p>
+      <p className={styles.wide}>{texts.factor.codesLeft(left)}</p>
       <TextInput
-        label="Code"
-        description="Of your app, or a recovery code; for either change."
+        label={texts.code}
+        description={texts.factor.codeHelp}
         autoComplete="one-time-code"
         value={code}
         onChange={(event) => setCode(event.currentTarget.value)}
@@ -172,7 +178,7 @@ function Enabled({
         disabled={!code.trim()}
         onClick={() => renew.mutate()}
       >
-        New recovery codes
+        {texts.factor.newCodes}
       </Button>
       <Button
         variant="default"
@@ -180,7 +186,7 @@ function Enabled({
         disabled={!code.trim()}
         onClick={() => disable.mutate()}
       >
-        Switch off
+        {texts.factor.switchOff}
       </Button>
       {error && <ProblemNotice error={error} />}
     </div>

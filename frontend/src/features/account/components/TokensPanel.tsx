@@ -3,22 +3,19 @@ import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
 import { ApiProblem } from "@/api/problem";
 import type { ApiToken, TokenScope } from "@/api/types";
+import { currentLanguage } from "@/shared/i18n/language";
 import { Badge, CopyLine, Loading, Notice, Panel, ProblemNotice, TableScroll } from "@/shared/ui";
 import { createToken, revokeToken, tokensQuery } from "../api/account";
+import { useTexts } from "../texts";
 import styles from "./account.module.css";
 
-const SCOPES: { value: TokenScope; label: string }[] = [
-  { value: "read", label: "Read what you can see" },
-  { value: "annotate", label: "Claim and answer tasks" },
-  { value: "manage", label: "Manage projects, members, data" },
-  { value: "train", label: "Launch runs, promote models" },
-];
+const SCOPES: TokenScope[] = ["read", "annotate", "manage", "train"];
 const LIVES = [
-  { value: "7", label: "a week" },
-  { value: "90", label: "90 days" },
-  { value: "365", label: "a year" },
-  { value: "", label: "until it is revoked" },
-];
+  { days: "7", name: "week" },
+  { days: "90", name: "quarter" },
+  { days: "365", name: "year" },
+  { days: "", name: "forEver" },
+] as const;
 const DAY_MS = 86_400_000;
 
 export function endAfter(days: string, now = Date.now()): string | null {
@@ -31,32 +28,33 @@ function stateOf(token: ApiToken, now = Date.now()): "live" | "revoked" | "expir
 }
 
 const day = (time: string | null, otherwise: string) =>
-  time ? new Date(time).toLocaleDateString() : otherwise;
+  time ? new Date(time).toLocaleDateString(currentLanguage()) : otherwise;
 
 export function TokensPanel() {
+  const texts = useTexts().tokens;
   const tokens = useQuery(tokensQuery);
   const queryClient = useQueryClient();
   const refresh = () => queryClient.invalidateQueries({ queryKey: tokensQuery.queryKey });
   const revoke = useMutation({ mutationFn: revokeToken, onSuccess: refresh });
   return (
-    <Panel title="API tokens">
+    <Panel title={texts.title}>
       <p className={styles.lead}>
-        For scripts: <code>Authorization: Bearer TOKEN</code>. A token can do what you can, within its scopes.
+        {texts.forScripts} <code>Authorization: Bearer TOKEN</code>. {texts.may}
       </p>
       <NewToken onCreated={refresh} />
-      {tokens.isPending && <Loading label="Loading your tokens" />}
+      {tokens.isPending && <Loading label={texts.loading} />}
       {tokens.isError && <ProblemNotice error={tokens.error} />}
       {revoke.isError && <ProblemNotice error={revoke.error} />}
       {tokens.data && tokens.data.length > 0 && (
-        <TableScroll label="Your tokens">
+        <TableScroll label={texts.yours}>
           <thead>
             <tr>
-              <th>Name</th>
-              <th>Begins with</th>
-              <th>Scopes</th>
-              <th>Last used</th>
-              <th>Ends</th>
-              <th>State</th>
+              <th>{texts.name}</th>
+              <th>{texts.beginsWith}</th>
+              <th>{texts.scopes}</th>
+              <th>{texts.lastUsed}</th>
+              <th>{texts.ends}</th>
+              <th>{texts.state}</th>
             </tr>
           </thead>
           <tbody>
@@ -67,21 +65,23 @@ export function TokensPanel() {
                   <code>{token.prefix}…</code>
                 </td>
                 <td>{token.scopes.join(", ")}</td>
-                <td>{day(token.last_used_at, "never")}</td>
-                <td>{day(token.expires_at, "when revoked")}</td>
+                <td>{day(token.last_used_at, texts.never)}</td>
+                <td>{day(token.expires_at, texts.whenRevoked)}</td>
                 <td>
                   {stateOf(token) === "live" ? (
                     <Button
                       size="compact-sm"
                       variant="default"
-                      aria-label={`Revoke ${token.name}`}
+                      aria-label={texts.revokeNamed(token.name)}
                       loading={revoke.isPending && revoke.variables === token.id}
                       onClick={() => revoke.mutate(token.id)}
                     >
-                      Revoke
+                      {texts.revoke}
                     </Button>
                   ) : (
-                    <Badge tone="neutral">{stateOf(token)}</Badge>
+                    <Badge tone="neutral">
+                      {texts.states[stateOf(token) === "revoked" ? "revoked" : "expired"]}
+                    </Badge>
                   )}
                 </td>
               </tr>
@@ -94,6 +94,7 @@ export function TokensPanel() {
 }
 
 function NewToken({ onCreated }: { onCreated: () => void }) {
+  const texts = useTexts().tokens;
   const [name, setName] = useState("");
   const [scopes, setScopes] = useState<TokenScope[]>(["read"]);
   const [days, setDays] = useState("90");
@@ -115,40 +116,40 @@ function NewToken({ onCreated }: { onCreated: () => void }) {
         }}
       >
         <TextInput
-          label="Name"
-          description="What will use it."
+          label={texts.name}
+          description={texts.nameHelp}
           value={name}
           error={refused.name ?? false}
           onChange={(event) => setName(event.currentTarget.value)}
         />
         <NativeSelect
-          label="Lives"
-          description="Afterwards it opens nothing."
-          data={LIVES}
+          label={texts.lives}
+          description={texts.livesHelp}
+          data={LIVES.map(({ days, name }) => ({ value: days, label: texts.life[name] }))}
           value={days}
           onChange={(event) => setDays(event.currentTarget.value)}
         />
         <Checkbox.Group
           className={styles.wide}
-          label="Scopes"
+          label={texts.scopes}
           value={scopes}
           error={refused.scopes ?? false}
           onChange={(values) => setScopes(values as TokenScope[])}
         >
           <div className={styles.scopes}>
-            {SCOPES.map(({ value, label }) => (
-              <Checkbox key={value} value={value} label={label} />
+            {SCOPES.map((scope) => (
+              <Checkbox key={scope} value={scope} label={texts.scope[scope]} />
             ))}
           </div>
         </Checkbox.Group>
         <Button type="submit" loading={create.isPending} disabled={!name.trim() || scopes.length === 0}>
-          Create token
+          {texts.create}
         </Button>
       </form>
       {create.isError && Object.keys(refused).length === 0 && <ProblemNotice error={create.error} />}
       {create.data && (
-        <Notice tone="good" title={`Copy the token ${create.data.name} now; it is shown this once`}>
-          <CopyLine text={create.data.token} label="Copy the token" />
+        <Notice tone="good" title={texts.copyNow(create.data.name)}>
+          <CopyLine text={create.data.token} label={texts.copy} />
         </Notice>
       )}
     </>

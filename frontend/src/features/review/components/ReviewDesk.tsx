@@ -16,6 +16,7 @@ import { Conversation } from "@/shared/Conversation";
 import { Notice, ProblemNotice, useDocumentTitle } from "@/shared/ui";
 import { orderInLetters, saidBeside } from "../answers";
 import { decideReview, releaseReview, renewReview } from "../api/reviews";
+import { useTexts } from "../texts";
 import styles from "./review.module.css";
 
 type Props = {
@@ -27,7 +28,8 @@ type Props = {
 
 /** One disputed task: what annotators said side by side, and the reviewer's own ranking by the desk's rules. */
 export function ReviewDesk({ project, shown, onDone, onLeave }: Props) {
-  useDocumentTitle("Review");
+  const texts = useTexts();
+  useDocumentTitle(texts.title);
   const { assignment, answers, decision } = shown;
   const { form, task } = assignment;
   const [state, dispatch] = useReducer(deskReducer, null, () =>
@@ -78,16 +80,16 @@ export function ReviewDesk({ project, shown, onDone, onLeave }: Props) {
 
   return (
     <main id="main" className={pair ? `${desk.desk} ${desk.pair}` : desk.desk}>
-      <section className={desk.prompt} aria-label="Conversation and answers">
+      <section className={desk.prompt} aria-label={texts.conversationAndAnswers}>
         <div className={desk.paneHead}>
-          <h2>Conversation</h2>
+          <h2>{texts.conversation}</h2>
         </div>
         <Conversation messages={task.prompt.messages} raw={false} />
-        <h2 className={styles.head}>What {answers.length} people said</h2>
+        <h2 className={styles.head}>{texts.peopleSaid(answers.length)}</h2>
         <ul className={styles.answers}>
           {answers.map((answer) => (
             <li key={answer.id} className={styles.answer}>
-              <strong>{answer.by || "(not named)"}</strong>
+              <strong>{answer.by || texts.notNamed}</strong>
               <span className={styles.order}>{orderInLetters(answer, letters)}</span>
               {saidBeside(answer, form, letters).map((line) => (
                 <span key={line} className={styles.beside}>
@@ -95,14 +97,12 @@ export function ReviewDesk({ project, shown, onDone, onLeave }: Props) {
                 </span>
               ))}
               {answer.comment && <q className={styles.comment}>{answer.comment}</q>}
-              {answer.rewrite && <p className={styles.comment}>Rewrite: {answer.rewrite}</p>}
+              {answer.rewrite && <p className={styles.comment}>{texts.rewrite(answer.rewrite)}</p>}
             </li>
           ))}
         </ul>
         {decision && (
-          <p className={styles.beside}>
-            {decision.by} decided: {orderInLetters(decision, letters)}. A new decision takes its place.
-          </p>
+          <p className={styles.beside}>{texts.decidedSo(decision.by, orderInLetters(decision, letters))}</p>
         )}
       </section>
 
@@ -120,9 +120,9 @@ export function ReviewDesk({ project, shown, onDone, onLeave }: Props) {
         {questionsAbout}
       </ResponsesSection>
 
-      <aside className={desk.verdict} aria-label="Your decision">
+      <aside className={desk.verdict} aria-label={texts.yourDecision}>
         <div className={desk.paneHead}>
-          <h2>Your decision</h2>
+          <h2>{texts.yourDecision}</h2>
         </div>
         {!pair && (
           <div className={desk.standings}>
@@ -131,17 +131,17 @@ export function ReviewDesk({ project, shown, onDone, onLeave }: Props) {
         )}
         <TaskFields form={form} fields={fields} best={best} dispatch={dispatch} />
         {gapsShown && gaps.length > 0 && (
-          <Notice tone="warn" title="Not answered yet">
+          <Notice tone="warn" title={texts.notAnswered}>
             <ul>
               {gaps.map(({ field, text }) => (
                 <li key={field}>{text}</li>
               ))}
             </ul>
-            {!blocking && <p>Answer, or decide again to leave {gaps.length === 1 ? "it" : "them"} out.</p>}
+            {!blocking && <p>{texts.leaveOut(gaps.length)}</p>}
           </Notice>
         )}
         {lost && (
-          <Notice tone="warn" title="This task is no longer yours">
+          <Notice tone="warn" title={texts.notYours}>
             <p>{lost.detail || lost.title}</p>
           </Notice>
         )}
@@ -153,15 +153,15 @@ export function ReviewDesk({ project, shown, onDone, onLeave }: Props) {
             disabled={lost !== null}
             onClick={tryDecide}
           >
-            Decide
+            {texts.decide}
           </Button>
           <Button variant="default" loading={leave.isPending} onClick={() => leave.mutate()}>
-            Leave it
+            {texts.leave}
           </Button>
         </div>
         {project.guidelines && (
           <details>
-            <summary>Guidelines</summary>
+            <summary>{texts.guidelines}</summary>
             <p className={styles.guidelines}>{project.guidelines}</p>
           </details>
         )}

@@ -3,17 +3,18 @@ import { useMutation, useQuery, useQueryClient, useSuspenseQuery } from "@tansta
 import { useParams } from "@tanstack/react-router";
 import { useState } from "react";
 import type { ReviewShown } from "@/api/types";
-import { plural } from "@/shared/format";
 import { projectQuery } from "@/shared/session";
 import { EmptyState, Loading, Page, Panel, ProblemNotice } from "@/shared/ui";
 import ui from "@/shared/ui.module.css";
 import { openNextReview, openReview, reviewsQuery } from "../api/reviews";
+import { useTexts } from "../texts";
 import { ReviewDesk } from "./ReviewDesk";
 
 const percent = (share: number) => `${Math.round(share * 100)} %`;
 
 /** The queue, or the task that was opened from it. */
 export function ReviewPage() {
+  const texts = useTexts();
   const { slug } = useParams({ from: "/shell/projects/$slug/review" });
   const { data: project } = useSuspenseQuery(projectQuery(slug));
   const queryClient = useQueryClient();
@@ -46,32 +47,32 @@ export function ReviewPage() {
   const below = percent(project.review_below);
   return (
     <Page
-      title="Review"
-      lead={`Tasks on which annotators agree by less than ${below}, lowest first. Your decision stands above theirs.`}
+      title={texts.title}
+      lead={texts.lead(below)}
       actions={
         <Button loading={open.isPending} disabled={!queue.data?.n_waiting} onClick={() => open.mutate(null)}>
-          Review the next one
+          {texts.next}
         </Button>
       }
     >
       {open.error && <ProblemNotice error={open.error} />}
-      {queue.isPending && <Loading label="Looking for disagreement" />}
+      {queue.isPending && <Loading label={texts.looking} />}
       {queue.error && <ProblemNotice error={queue.error} />}
       {queue.data?.n_waiting === 0 && (
-        <EmptyState title="Nothing waits for a decision">
-          <p>A task comes here when two or more people ranked it and agree by less than {below}.</p>
+        <EmptyState title={texts.nothing}>
+          <p>{texts.nothingWhy(below)}</p>
         </EmptyState>
       )}
       {queue.data && queue.data.n_waiting > 0 && (
-        <Panel title={`${plural(queue.data.n_waiting, "task")} to decide`} flush>
+        <Panel title={texts.toDecide(queue.data.n_waiting)} flush>
           <div className={ui.tableWrap}>
             <table className={ui.table}>
               <thead>
                 <tr>
-                  <th>Prompt</th>
-                  <th>Agreement</th>
-                  <th>Rankings</th>
-                  <th>Open at</th>
+                  <th>{texts.prompt}</th>
+                  <th>{texts.agreement}</th>
+                  <th>{texts.rankings}</th>
+                  <th>{texts.openAt}</th>
                   <th />
                 </tr>
               </thead>
@@ -89,7 +90,7 @@ export function ReviewPage() {
                         disabled={open.isPending}
                         onClick={() => open.mutate(row.task)}
                       >
-                        Open
+                        {texts.open}
                       </Button>
                     </td>
                   </tr>
@@ -100,13 +101,13 @@ export function ReviewPage() {
         </Panel>
       )}
       {queue.data && queue.data.n_decided > 0 && (
-        <Panel title={`${plural(queue.data.n_decided, "decision")}`} flush>
+        <Panel title={texts.decisions(queue.data.n_decided)} flush>
           <div className={ui.tableWrap}>
             <table className={ui.table}>
               <thead>
                 <tr>
-                  <th>Prompt</th>
-                  <th>Decided by</th>
+                  <th>{texts.prompt}</th>
+                  <th>{texts.decidedBy}</th>
                   <th />
                 </tr>
               </thead>
@@ -122,7 +123,7 @@ export function ReviewPage() {
                         disabled={open.isPending}
                         onClick={() => open.mutate(row.task)}
                       >
-                        Decide anew
+                        {texts.decideAnew}
                       </Button>
                     </td>
                   </tr>

@@ -16,6 +16,7 @@ from pydantic import Field, ValidationError
 from annotation.models.task import MAX_RESPONSES, MIN_RESPONSES
 from config.problems import FieldProblem, Problem
 from training.models import ModelVersion, TrainingRun
+from training.presets import COMMON, PRESETS
 from training.rlhf.recipe import Recipe
 from training.rlhf.recipes import (
     EvaluateConfig,
@@ -201,6 +202,17 @@ def parse_recipe(*, kind: str, settings: Mapping[str, Any]) -> Recipe:
         ) from None
 
 
+def preset_settings(*, kind: str, preset: str) -> dict[str, Any]:
+    """What the named preset changes. Raises Problem for a name that the kind doesn't have."""
+    kind_named(kind)
+    for one in PRESETS[kind]:
+        if one.name == preset:
+            return dict(one.settings)
+    names = ", ".join(one.name for one in PRESETS[kind])
+    reason = f"There is no preset {preset!r} of {kind}; there are {names}."
+    raise Problem(reason, errors=[FieldProblem("preset", reason)])
+
+
 def catalog() -> dict[str, dict[str, Any]]:
     """Every kind with the JSON Schema of its recipe, for forms and docs."""
     return {
@@ -209,6 +221,17 @@ def catalog() -> dict[str, dict[str, Any]]:
             "description": entry.description,
             "schema": entry.recipe.model_json_schema(),
             "inputs": list(entry.inputs),
+            "improves_policy": entry.improves_policy,
+            "common": list(COMMON[kind]),
+            "presets": [
+                {
+                    "name": preset.name,
+                    "title": preset.title,
+                    "description": preset.description,
+                    "settings": dict(preset.settings),
+                }
+                for preset in PRESETS[kind]
+            ],
         }
         for kind, entry in KINDS.items()
     }

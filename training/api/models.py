@@ -13,9 +13,10 @@ from rest_framework.views import APIView
 from annotation.api.base import NewestFirst, allow_in, user_of
 from training.api import serializers
 from training.api.base import PROJECT, project_to_train
-from training.models import Loop, ModelVersion
+from training.models import Loop, ModelVersion, TrainingRun
 from training.querysets import ProjectOwnedQuerySet
 from training.services import loops
+from training.services.evaluations import judged_policies
 from training.services.models import archive_model, promote_model
 
 KIND = OpenApiParameter("kind", str, enum=ModelVersion.Kind.values)
@@ -35,6 +36,18 @@ class ModelsView(generics.ListAPIView[ModelVersion]):
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Policies and reward models, newest first."""
         return super().get(request, *args, **kwargs)
+
+
+class JudgedView(APIView):
+    @extend_schema(parameters=[PROJECT], responses=serializers.JudgedPoliciesSerializer)
+    def get(self, request: Request) -> Response:
+        """Policies by their newest evaluations, and what each gained over the one it came from."""
+        user, project = user_of(request), request.query_params.get("project")
+        policies = judged_policies(
+            models=ModelVersion.objects.visible_to(user).of_project(project),
+            runs=TrainingRun.objects.visible_to(user).of_project(project),
+        )
+        return Response(serializers.JudgedPoliciesSerializer({"policies": policies}).data)
 
 
 class ModelView(APIView):

@@ -24,6 +24,7 @@ from training.models import RunEvent, TrainingRun
 from training.querysets import ProjectOwnedQuerySet
 from training.recipes import catalog
 from training.services import execute, launch, stream, supervise
+from training.services.estimates import estimate_run
 
 MAX_LOG_LINES = 2000
 LOG_LINE_BYTES = 400  # read per line asked for: enough for usual lines, and a bound for unusual ones
@@ -67,6 +68,18 @@ class RunsView(generics.ListAPIView[TrainingRun]):
         project = project_to_train(request, asked.validated_data.pop("project"))
         run = launch.launch_run(project=project, user=user_of(request), **asked.validated_data)
         return Response(serializers.RunSerializer(run).data, status=HTTPStatus.CREATED)
+
+
+class EstimateView(APIView):
+    @extend_schema(request=serializers.LaunchSerializer, responses=serializers.RunEstimateSerializer)
+    def post(self, request: Request) -> Response:
+        """How long such a run would take and how much memory; nothing is launched. A 422 says what a launch
+        would."""
+        asked = serializers.LaunchSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        project = project_to_train(request, asked.validated_data.pop("project"))
+        estimate = estimate_run(project=project, **asked.validated_data)
+        return Response(serializers.RunEstimateSerializer(estimate).data)
 
 
 class RunView(APIView):

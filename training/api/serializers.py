@@ -4,16 +4,32 @@ from __future__ import annotations
 
 from typing import Any
 
-from drf_spectacular.utils import inline_serializer
+from drf_spectacular.utils import extend_schema_field, inline_serializer
 from rest_framework import serializers
 
 from training.models import Loop, ModelVersion, RunEvent, TrainingRun
+from training.services.evaluations import Evaluation, Gain, Judged
+from training.services.failures import Failure, explain
 
 
 class RunErrorSerializer(serializers.Serializer[dict[str, str]]):
     title = serializers.CharField()
     detail = serializers.CharField()
     fix = serializers.CharField()
+
+
+class FailureSerializer(serializers.Serializer[Failure]):
+    kind = serializers.CharField(
+        help_text="Stable, for programs: out_of_memory, diverged, hub_unreachable, …"
+    )
+    title = serializers.CharField()
+    cause = serializers.CharField()
+    fix = serializers.CharField()
+    settings = serializers.ListField(
+        child=serializers.CharField(), help_text="Of the recipe, to look at before it is launched again."
+    )
+    again = serializers.BooleanField(help_text="Whether the same run may well succeed another time.")
+    detail = serializers.CharField(help_text="As it was recorded.")
 
 
 class ModelRefSerializer(serializers.Serializer[Any]):
@@ -24,12 +40,22 @@ class ModelRefSerializer(serializers.Serializer[Any]):
 class RunRefSerializer(serializers.Serializer[Any]):
     id = serializers.UUIDField()
     kind = serializers.ChoiceField(choices=TrainingRun.Kind.choices)
+    inputs = serializers.DictField(child=serializers.CharField())
+
+
+class UsedMachineSerializer(serializers.Serializer[dict[str, Any]]):
+    device = serializers.ChoiceField(choices=["cpu", "cuda"])
+    name = serializers.CharField(allow_blank=True)
+    memory_bytes = serializers.IntegerField()
+    threads = serializers.IntegerField()
+    peak_bytes = serializers.IntegerField(help_text="The most that the run held at once.")
 
 
 class RunResultSerializer(serializers.Serializer[dict[str, Any]]):
     model = ModelRefSerializer(required=False)
     counts = serializers.DictField(child=serializers.IntegerField(), required=False)
     metrics = serializers.DictField(child=serializers.FloatField(), required=False)
+    machine = UsedMachineSerializer(required=False)
 
 
 class RunSerializer(serializers.ModelSerializer[TrainingRun]):
@@ -37,6 +63,7 @@ class RunSerializer(serializers.ModelSerializer[TrainingRun]):
     recipe = serializers.DictField()
     inputs = serializers.DictField(child=serializers.CharField())
     error = RunErrorSerializer(allow_null=True)
+    failure = serializers.SerializerMethodField()
     result = RunResultSerializer()
     created_by = serializers.SlugRelatedField[Any](slug_field="username", read_only=True, allow_null=True)
 
@@ -45,9 +72,14 @@ class RunSerializer(serializers.ModelSerializer[TrainingRun]):
         fields = [
             "id", "project", "kind", "state", "attempt", "recipe", "inputs", "phase", "step", "total_steps",
             "eta_seconds", "created_at", "started_at", "finished_at", "cancel_requested_at", "created_by",
-            "error", "result",
+            "error", "failure", "result",
         ]  # fmt: skip
         read_only_fields = fields
+
+    @extend_schema_field(FailureSerializer(allow_null=True))
+    def get_failure(self, run: TrainingRun) -> dict[str, Any] | None:
+        failure = explain(run)
+        return None if failure is None else dict(FailureSerializer(failure).data)
 
 
 def run_document(run_id: Any) -> dict[str, Any]:
@@ -58,10 +90,50 @@ def run_document(run_id: Any) -> dict[str, Any]:
 class LaunchSerializer(serializers.Serializer[Any]):
     project = serializers.SlugField(max_length=80)
     kind = serializers.CharField(max_length=40)
+    preset = serializers.CharField(max_length=40, default="default")
     recipe = serializers.DictField(default=dict)
     inputs = serializers.DictField(
         child=serializers.CharField(max_length=200, allow_blank=True), default=dict
     )
+
+
+class RangeSerializer(serializers.Serializer[Any]):
+    low = serializers.FloatField()
+    expected = serializers.FloatField()
+    high = serializers.FloatField()
+
+
+class PartSerializer(serializers.Serializer[Any]):
+    name = serializers.CharField()
+    bytes = serializers.FloatField()
+
+
+class MachineSerializer(serializers.Serializer[Any]):
+    device = serializers.ChoiceField(choices=["cpu", "cuda"])
+    name = serializers.CharField(allow_blank=True)
+    memory_bytes = serializers.IntegerField()
+    threads = serializers.IntegerField()
+
+
+class RunEstimateSerializer(serializers.Serializer[Any]):
+    seconds = RangeSerializer()
+    memory = RangeSerializer(help_text="Bytes on the device, at the run's peak.")
+    parts = PartSerializer(many=True, help_text="What the expected peak is made of.")
+    fits = serializers.BooleanField(allow_null=True, help_text="null: it may just fit.")
+    machine = MachineSerializer()
+    machine_known = serializers.BooleanField(help_text="A run has recorded it; else it is this server's.")
+    model = serializers.CharField(help_text="The base model.")
+    weights = serializers.IntegerField()
+    runs = serializers.IntegerField(help_text="Earlier runs that the time was scaled from.")
+    time_basis = serializers.CharField()
+    memory_basis = serializers.CharField()
+
+
+class PresetSerializer(serializers.Serializer[Any]):
+    name = serializers.CharField()
+    title = serializers.CharField()
+    description = serializers.CharField()
+    settings = serializers.DictField()
 
 
 class RecipeKindSerializer(serializers.Serializer[Any]):
@@ -69,6 +141,9 @@ class RecipeKindSerializer(serializers.Serializer[Any]):
     description = serializers.CharField()
     schema = serializers.DictField()
     inputs = serializers.ListField(child=serializers.CharField())
+    improves_policy = serializers.BooleanField()
+    common = serializers.ListField(child=serializers.CharField())
+    presets = PresetSerializer(many=True)
 
 
 RecipesSerializer = inline_serializer(
@@ -113,13 +188,48 @@ class ModelSerializer(serializers.ModelSerializer[ModelVersion]):
     parent = ModelRefSerializer(allow_null=True)
     run = RunRefSerializer(allow_null=True)
     metrics = serializers.DictField(child=serializers.FloatField())
+    folder = serializers.CharField(help_text="Where its files are, on the server.")
 
     class Meta:
         model = ModelVersion
         fields = [
-            "id", "name", "kind", "project", "base_model", "parent", "run", "metrics", "stage", "created_at"
+            "id", "name", "kind", "project", "base_model", "parent", "run", "metrics", "stage", "folder",
+            "created_at",
         ]  # fmt: skip
         read_only_fields = fields
+
+
+class EvaluationSerializer(serializers.Serializer[Evaluation]):
+    run = serializers.UUIDField(source="run.id")
+    created_at = serializers.DateTimeField(source="run.created_at")
+    judge = serializers.CharField(help_text="gold, or the name of the reward model.")
+    split = serializers.CharField(source="run.recipe.split")
+    prompts = serializers.IntegerField()
+    mean = serializers.FloatField()
+    low = serializers.FloatField(help_text="Of the 95 % interval.")
+    high = serializers.FloatField()
+
+
+class GainSerializer(serializers.Serializer[Gain]):
+    over = serializers.CharField(source="parent.policy", help_text="The policy that this one came from.")
+    parent_run = serializers.UUIDField(source="parent.run.id")
+    parent_mean = serializers.FloatField(source="parent.mean")
+    difference = serializers.FloatField()
+    low = serializers.FloatField(
+        help_text="Of the 95 % interval, the errors added as of independent samples."
+    )
+    high = serializers.FloatField()
+    verdict = serializers.ChoiceField(choices=["better", "worse", "unclear"])
+
+
+class JudgedSerializer(serializers.Serializer[Judged]):
+    model = serializers.UUIDField(source="model.id")
+    evaluation = EvaluationSerializer()
+    gain = GainSerializer(allow_null=True)
+
+
+class JudgedPoliciesSerializer(serializers.Serializer[Any]):
+    policies = JudgedSerializer(many=True)
 
 
 class LoopSerializer(serializers.ModelSerializer[Loop]):

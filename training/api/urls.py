@@ -11,6 +11,7 @@ MODEL = "models/<uuid:model_id>/"
 
 urlpatterns = [
     endpoint("runs/recipes/", runs.RecipesView, GET=Action.LIST_TRAINING),
+    endpoint("runs/estimate", runs.EstimateView, POST=Action.TRAIN),
     endpoint("runs/", runs.RunsView, GET=Action.LIST_TRAINING, POST=Action.TRAIN),
     endpoint(RUN, runs.RunDetailView, GET=Action.READ_TRAINING),
     endpoint(f"{RUN}cancel", runs.CancelView, POST=Action.TRAIN),
@@ -20,6 +21,7 @@ urlpatterns = [
     endpoint(f"{RUN}log", runs.LogView, GET=Action.READ_TRAINING),
     endpoint(f"{RUN}events", runs.EventsView, GET=Action.READ_TRAINING),
     endpoint("models/", models.ModelsView, GET=Action.LIST_TRAINING),
+    endpoint("models/judged/", models.JudgedView, GET=Action.LIST_TRAINING),
     endpoint(MODEL, models.ModelDetailView, GET=Action.READ_TRAINING),
     endpoint(f"{MODEL}promote", models.PromoteView, POST=Action.TRAIN),
     endpoint(f"{MODEL}archive", models.ArchiveView, POST=Action.TRAIN),

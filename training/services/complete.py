@@ -51,6 +51,7 @@ class Outcome:
     counts: Mapping[str, int] = field(default_factory=dict)
     model: NewModel | None = None
     tasks: NewTasks | None = None
+    machine: Mapping[str, object] = field(default_factory=dict)
 
 
 @transaction.atomic
@@ -68,6 +69,8 @@ def complete_run(*, run: TrainingRun, attempt: int, outcome: Outcome) -> None:
     made = _register(run, outcome) if outcome.model else None
     counts = {**outcome.counts, **(_add_tasks(run.project, outcome.tasks) if outcome.tasks else {})}
     result: dict[str, object] = {"metrics": dict(outcome.metrics), "counts": counts}
+    if outcome.machine:
+        result["machine"] = dict(outcome.machine)
     if made:
         result["model"] = {"id": str(made.id), "name": made.name}
     succeed_run(run_id=run.id, attempt=attempt, result=result)

@@ -15,7 +15,7 @@ from training.models import ModelVersion
 from training.recipes import MODEL_INPUTS, RunKind
 from training.rlhf.recipe import Recipe
 
-INPUTS_IN_TURN = ("reward_model", "policy", "snapshot")  # the policy's default hangs on the reward model
+MODELS_IN_TURN = ("reward_model", "policy")  # the policy's default hangs on the reward model
 CONFIG_FILE = (
     "config.json"  # every saved model has one; where it is missing, the weights are gone or elsewhere
 )
@@ -40,6 +40,23 @@ def settle_inputs(
     not the newest, is the default. Improved by it once more, a policy that it has improved already got worse
     (gold 1.65 to 1.46 and 1.56 to 1.35, where the first turn gains 0.3 to 0.5).
     """
+    models, errors = settle_models(project=project, kind=kind, recipe=recipe, given=given)
+    settled = {name: model.name for name, model in models.items()}
+    # Nothing is frozen for a run that is refused anyway.
+    if "snapshot" in kind.inputs and (given.get("snapshot") or not errors):
+        try:
+            settled |= _snapshot(project, recipe, given.get("snapshot", ""), user, snapshot_name)
+        except Problem as problem:
+            errors += problem.errors
+    if errors:
+        raise Problem("; ".join(f"{e.field}: {e.reason}" for e in errors), errors=errors)
+    return settled
+
+
+def settle_models(
+    *, project: Project, kind: RunKind, recipe: Recipe, given: Mapping[str, str]
+) -> tuple[dict[str, ModelVersion], list[FieldProblem]]:
+    """The models among the inputs, by input, and what is wrong with what was given. Writes nothing."""
     errors = [
         FieldProblem(
             f"inputs.{name}", f"This kind of run has no such input; it takes {', '.join(kind.inputs)}."
@@ -50,23 +67,18 @@ def settle_inputs(
     errors += _wrong_base_model(recipe)
     if "max_prompts" in type(recipe).model_fields and not Prompt.objects.filter(project=project).exists():
         errors.append(FieldProblem("project", "The project has no prompts yet: import some first."))
-    settled: dict[str, str] = {}
-    judge: ModelVersion | None = None
-    for name in sorted(kind.inputs, key=INPUTS_IN_TURN.index):
+    models: dict[str, ModelVersion] = {}
+    for name in MODELS_IN_TURN:
+        if name not in kind.inputs:
+            continue
+        judge = models.get("reward_model") if kind.improves_policy else None
         try:
-            if name != "snapshot":
-                model = _model(project, name, recipe, given.get(name, ""), judge)
-                if model is not None:
-                    settled[name] = model.name
-                if name == "reward_model" and kind.improves_policy:
-                    judge = model
-            elif given.get(name) or not errors:  # nothing is frozen for a run that is refused anyway
-                settled |= _snapshot(project, recipe, given.get(name, ""), user, snapshot_name)
+            model = _model(project, name, recipe, given.get(name, ""), judge)
         except Problem as problem:
             errors += problem.errors
-    if errors:
-        raise Problem("; ".join(f"{e.field}: {e.reason}" for e in errors), errors=errors)
-    return settled
+        else:
+            models |= {name: model} if model is not None else {}
+    return models, errors
 
 
 def model_input(*, project: Project, name: str) -> ModelVersion:
@@ -89,7 +101,7 @@ def _model(
             first = "Run sft first, or set base_model" if name == "policy" else "Run reward_model first"
             raise _wrong(field, f"The project has no {kind.label.lower()} yet. {first}.")
     else:
-        model = ModelVersion.objects.filter(_named(given), project=project).first()
+        model = ModelVersion.objects.filter(by_name_or_id(given), project=project).first()
         if model is None:
             raise _wrong(field, f"The project has no model {given!r}.")
         if model.kind != kind:
@@ -115,7 +127,7 @@ def _snapshot(
             raise _wrong("inputs.snapshot", "Set demonstrations=best_responses to learn from a snapshot.")
         return {}
     if given:
-        snapshot = DatasetSnapshot.objects.filter(_named(given), project=project).first()
+        snapshot = DatasetSnapshot.objects.filter(by_name_or_id(given), project=project).first()
         if snapshot is None:
             raise _wrong("inputs.snapshot", f"The project has no snapshot {given!r}.")
     else:
@@ -147,7 +159,7 @@ def _check_weights(model: ModelVersion, name: str) -> None:
         )
 
 
-def _named(value: str) -> Q:
+def by_name_or_id(value: str) -> Q:
     """By name or by id."""
     try:
         return Q(pk=UUID(value))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import cast
@@ -27,6 +27,7 @@ from training.rlhf.recipe import Recipe
 from training.rlhf.report import Reporter
 from training.services.complete import NewModel, NewTasks, Outcome
 from training.services.inputs import model_input
+from training.services.machine import used_machine
 from training.services.prompts import draw_prompts, prompts_to_sample
 
 Kind = TrainingRun.Kind
@@ -83,7 +84,7 @@ def perform(run: TrainingRun, *, work: Path, report: Reporter) -> Outcome:
     """Do what the run asks for. Registers nothing: that is done with its success, in one transaction."""
     job = Job(run, recipes.parse_recipe(kind=run.kind, settings=run.recipe), work, report)
     torch.set_num_threads(cpu_threads(job.policy_source))
-    return PERFORM[run.kind](job)
+    return replace(PERFORM[run.kind](job), machine=used_machine())
 
 
 def cpu_threads(policy_source: str) -> int:

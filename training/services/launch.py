@@ -12,7 +12,7 @@ from django.utils import timezone
 from annotation.ids import uuid7
 from annotation.models import Project, User
 from training.models import RunEvent, TrainingRun
-from training.recipes import kind_named, parse_recipe
+from training.recipes import kind_named, parse_recipe, preset_settings
 from training.services.events import CHANNEL
 from training.services.execute import requeue_finished
 from training.services.inputs import settle_inputs
@@ -27,9 +27,12 @@ def launch_run(
     recipe: Mapping[str, Any],
     inputs: Mapping[str, str],
     user: User | None,
+    preset: str = "default",
 ) -> TrainingRun:
-    """A queued run. Raises Problem, having written nothing, for a wrong kind, setting or input."""
-    entry, settings = kind_named(kind), parse_recipe(kind=kind, settings=recipe)
+    """A queued run; what the recipe sets beside the preset wins. Raises Problem, having written nothing, for
+    a wrong kind, preset, setting or input."""
+    entry = kind_named(kind)
+    settings = parse_recipe(kind=kind, settings=preset_settings(kind=kind, preset=preset) | dict(recipe))
     run_id = uuid7()
     settled = settle_inputs(
         project=project,

@@ -13,6 +13,7 @@ from config.problems import Problem
 from training.api.serializers import run_document
 from training.models import TrainingRun
 from training.recipes import KINDS
+from training.services.failures import explain
 from training.services.launch import launch_run
 from training.services.watch import follow_run, worker_listens
 
@@ -23,6 +24,12 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("kind", choices=[str(kind) for kind in KINDS])
         parser.add_argument("--project", required=True, metavar="SLUG")
+        parser.add_argument(
+            "--preset",
+            default="default",
+            metavar="NAME",
+            help="quick, default or thorough (docs/recipes.md); --recipe and --set win over it",
+        )
         parser.add_argument(
             "--set",
             action="extend",
@@ -59,6 +66,7 @@ class Command(BaseCommand):
                 kind=options["kind"],
                 recipe=recipe,
                 inputs=pairs(options["inputs"]),
+                preset=options["preset"],
                 user=None,
             )
         except Problem as problem:
@@ -100,8 +108,8 @@ def summary(run: TrainingRun) -> str:
     """What came of the run, in a few lines."""
     lines = [f"Run {run.id} ({run.kind}) {run.state}."]
     lines += [f"  {name}: {value}" for name, value in run.inputs.items()]
-    if run.error:
-        lines += [f"  {run.error['title']}: {run.error['detail']}", f"  {run.error['fix']}"]
+    if run.error and (failure := explain(run)) is not None:
+        lines += [f"  {failure.title}. {failure.cause}", f"  {failure.detail}", f"  {failure.fix}"]
     if "model" in run.result:
         lines.append(f"  made {run.result['model']['name']}")
     counts = {**run.result.get("counts", {}), **run.result.get("metrics", {})}

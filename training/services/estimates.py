@@ -1,0 +1,290 @@
+"""What a run would take, told before it is launched: the arithmetic of `training.rlhf.cost`, set right by
+what earlier runs of the same kind and base model took on this installation.
+
+A range, never a number: the answers a model will give have no known length, and machines differ.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any, cast
+
+from annotation.models import Project
+from config.problems import FieldProblem, Problem
+from training import recipes
+from training.models import ModelVersion, TrainingRun
+from training.rlhf import cost, shapes
+from training.rlhf.cost import Cost, Data, Part, Speed
+from training.rlhf.recipe import Recipe
+from training.services.inputs import settle_models
+from training.services.machine import Machine, last_machine, this_host
+from training.services.reading import data_of
+
+Kind = TrainingRun.Kind
+BYTES_PER_THREAD = 8_000_000  # as training/services/kinds.py gives threads
+# Where nothing has been measured: what a thread of a server's processor and a data-centre GPU do in float32,
+# within a factor of three either way, and what starting a layer's operations takes.
+CPU_THREAD, CPU_LAYER_SECONDS = 20e9, 5e-4
+GPU, GPU_LAYER_SECONDS = 15e12, 3e-4
+START_SECONDS = 2.0
+UNSURE = 3.0
+# Between two runs of one kind on one machine: what ran beside them.
+NOISE_BELOW, NOISE_ABOVE = 0.8, 1.25
+MEMORY_BELOW, MEMORY_ABOVE = 0.75, 1.25
+RUNTIME_BYTES = {"cpu": 450_000_000, "cuda": 600_000_000}  # torch itself, and on a GPU the driver's context
+EARLIER_RUNS, LOOKED_AT = 5, 40
+
+
+@dataclass(frozen=True)
+class Range:
+    low: float
+    expected: float
+    high: float
+
+    def times(self, factor: float) -> Range:
+        return Range(self.low * factor, self.expected * factor, self.high * factor)
+
+
+@dataclass(frozen=True)
+class RunEstimate:
+    """`memory` is of the device; `parts` add up to its expected value; `fits` is None where it is close."""
+
+    seconds: Range
+    memory: Range
+    parts: tuple[Part, ...]
+    fits: bool | None
+    machine: Machine
+    machine_known: bool
+    model: str
+    weights: int
+    runs: int
+    time_basis: str
+    memory_basis: str
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """A run as the arithmetic sees it."""
+
+    usual: Cost
+    cautious: Cost
+    weights: int
+
+
+def estimate_run(
+    *,
+    project: Project,
+    kind: str,
+    recipe: Mapping[str, Any],
+    inputs: Mapping[str, str],
+    preset: str = "default",
+) -> RunEstimate:
+    """Writes nothing, and freezes no snapshot. Raises Problem for what `launch_run` would refuse, and where
+    nothing says how large a model is."""
+    entry = recipes.kind_named(kind)
+    chosen = recipes.preset_settings(kind=kind, preset=preset) | dict(recipe)
+    settings = recipes.parse_recipe(kind=kind, settings=chosen)
+    models, errors = settle_models(project=project, kind=entry, recipe=settings, given=inputs)
+    if errors:
+        raise Problem("; ".join(f"{e.field}: {e.reason}" for e in errors), errors=errors)
+    source = _source(kind, settings, models.get("policy"))
+    data = data_of(project=project, kind=kind, recipe=settings, snapshot=inputs.get("snapshot", ""))
+    if data.items == 0:
+        raise Problem("There is nothing for this run to read yet: no ranking, or no prompt of its split.")
+    try:
+        plan = _plan(kind, settings, source, models.get("reward_model"), data)
+    except shapes.UnknownShape as error:
+        reason = f"How large the model is can't be told from here, so there is no estimate: {error}."
+        raise Problem(
+            reason, errors=[FieldProblem("recipe.base_model", reason)], type="unknown-size"
+        ) from None
+    recorded = last_machine()
+    machine = recorded or this_host()
+    base = models["policy"].base_model if _is_input(source, models.get("policy")) else source
+    earlier = _earlier(kind=kind, base_model=base, project=project)
+    return _estimate(plan, machine, recorded is not None, base, earlier)
+
+
+def _estimate(
+    plan: _Plan, machine: Machine, known: bool, base: str, earlier: Sequence[_Earlier]
+) -> RunEstimate:
+    speed = _speed(machine, plan.weights)
+    usual = START_SECONDS + cost.seconds(plan.usual, speed)
+    slow = [run.seconds / (START_SECONDS + cost.seconds(run.plan.usual, speed)) for run in earlier]
+    if slow:
+        time = Range(min(slow) * NOISE_BELOW, median(slow), max(slow) * NOISE_ABOVE).times(usual)
+    else:
+        cautious = START_SECONDS + cost.seconds(plan.cautious, speed)
+        time = Range(usual / UNSURE, usual, max(cautious, usual) * UNSURE)
+    runtime = Part(
+        "torch and Python" if machine.device == "cpu" else "the driver", RUNTIME_BYTES[machine.device]
+    )
+    peak, widest = runtime.bytes + plan.usual.peak.bytes, runtime.bytes + plan.cautious.peak.bytes
+    memory = Range(MEMORY_BELOW * peak, peak, MEMORY_ABOVE * max(peak, widest))
+    return RunEstimate(
+        seconds=time,
+        memory=memory,
+        parts=(*plan.usual.peak.parts, runtime),
+        fits=True
+        if memory.high < machine.memory_bytes
+        else False
+        if memory.low > machine.memory_bytes
+        else None,
+        machine=machine,
+        machine_known=known,
+        model=base,
+        weights=plan.weights,
+        runs=len(earlier),
+        time_basis=_time_basis(slow, machine, plan.weights, base),
+        memory_basis=_memory_basis([run.peak_bytes for run in earlier if run.peak_bytes]),
+    )
+
+
+@dataclass(frozen=True)
+class _Earlier:
+    seconds: float
+    peak_bytes: int
+    plan: _Plan
+
+
+def _earlier(*, kind: str, base_model: str, project: Project) -> list[_Earlier]:
+    """The newest runs of this kind from this base model; the project's own first: its texts are theirs."""
+    runs = TrainingRun.objects.filter(kind=kind, state="succeeded", started_at__isnull=False)
+    newest = sorted(
+        runs.select_related("project").order_by("-created_at")[:LOOKED_AT],
+        key=lambda run: run.project_id != project.pk,
+    )
+    named = {
+        name for run in newest for name in (run.inputs.get("policy"), run.inputs.get("reward_model")) if name
+    }
+    models = {model.name: model for model in ModelVersion.objects.filter(name__in=named)}
+    found: list[_Earlier] = []
+    for run in newest:
+        if len(found) == EARLIER_RUNS:
+            break
+        measured = _measured(run, base_model, models)
+        found += [measured] if measured is not None else []
+    return found
+
+
+def _measured(run: TrainingRun, base_model: str, models: Mapping[str, ModelVersion]) -> _Earlier | None:
+    """None for a run from another base model, and for one of which the arithmetic can't be done any more."""
+    policy, judge = models.get(run.inputs.get("policy", "")), models.get(run.inputs.get("reward_model", ""))
+    try:
+        settings = recipes.parse_recipe(kind=run.kind, settings=run.recipe)
+        source = _source(run.kind, settings, policy)
+        base = policy.base_model if policy is not None and _is_input(source, policy) else source
+        if base != base_model or run.finished_at is None or run.started_at is None:
+            return None
+        data = data_of(
+            project=run.project,
+            kind=run.kind,
+            recipe=settings,
+            snapshot=run.inputs.get("snapshot", ""),
+            counts=run.result.get("counts", {}),
+        )
+        plan = _plan(run.kind, settings, source, judge, data)
+    except (Problem, shapes.UnknownShape):
+        return None
+    took = (run.finished_at - run.started_at).total_seconds()
+    return _Earlier(took, int(run.result.get("machine", {}).get("peak_bytes", 0)), plan)
+
+
+def _plan(kind: str, recipe: Recipe, source: str, judge: ModelVersion | None, data: Data) -> _Plan:
+    policy = _shape(source)
+    judging = shapes.shape_in(judge.folder) if judge is not None else None
+    return _Plan(
+        _cost(kind, recipe, policy, judging, data, cautious=False),
+        _cost(kind, recipe, policy, judging, data, cautious=True),
+        policy.weights,
+    )
+
+
+def _cost(
+    kind: str, recipe: Recipe, policy: shapes.Shape, judge: shapes.Shape | None, data: Data, *, cautious: bool
+) -> Cost:
+    work: Mapping[str, Callable[[], Cost]] = {
+        Kind.SFT: lambda: cost.sft(cast(recipes.SFTRecipe, recipe), policy, data, cautious=cautious),
+        Kind.REWARD_MODEL: lambda: cost.reward_model(
+            cast(recipes.RewardModelRecipe, recipe), policy, data, cautious=cautious
+        ),
+        Kind.REJECTION_SAMPLING: lambda: cost.rejection_sampling(
+            cast(recipes.RejectionSamplingRecipe, recipe), policy, judge or policy, data, cautious=cautious
+        ),
+        Kind.PPO: lambda: cost.ppo(
+            cast(recipes.PPORecipe, recipe), policy, judge or policy, data, cautious=cautious
+        ),
+        Kind.SAMPLE: lambda: cost.sample(cast(recipes.SampleRecipe, recipe), policy, data, cautious=cautious),
+        Kind.EVALUATE: lambda: cost.evaluate(
+            cast(recipes.EvaluateRecipe, recipe),
+            policy,
+            judge if cast(recipes.EvaluateRecipe, recipe).judge == "reward_model" else None,
+            data,
+            cautious=cautious,
+        ),
+    }
+    return work[kind]()
+
+
+def _source(kind: str, recipe: Recipe, policy: ModelVersion | None) -> str:
+    """What the run loads, as training/services/kinds.py decides it: a folder, or the name of a base model."""
+    named = str(getattr(recipe, "base_model", ""))
+    if policy is not None and (not named or kind == Kind.SFT):
+        return str(policy.folder)
+    return named
+
+
+def _is_input(source: str, policy: ModelVersion | None) -> bool:
+    return policy is not None and source == str(policy.folder)
+
+
+def _shape(source: str) -> shapes.Shape:
+    if source == recipes.DEMO_WORLD:
+        return shapes.demo_shape()
+    for folder in (Path(source), *_cached(source)):
+        if (folder / shapes.CONFIG_FILE).is_file():
+            return shapes.shape_in(folder)
+    return shapes.shape_named(source)
+
+
+def _cached(name: str) -> list[Path]:
+    """Where the hub's client has put a model of this name, if it has."""
+    home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
+    cache = Path(os.environ.get("HF_HUB_CACHE") or home / "hub")
+    if name.count("/") > 1 or ".." in name:
+        return []
+    return sorted((cache / f"models--{name.replace('/', '--')}" / "snapshots").glob("*"))
+
+
+def _speed(machine: Machine, weights: int) -> Speed:
+    if machine.device == "cuda":
+        return Speed(GPU, GPU_LAYER_SECONDS)
+    return Speed(CPU_THREAD * _threads(machine, weights), CPU_LAYER_SECONDS)
+
+
+def _threads(machine: Machine, weights: int) -> int:
+    return max(1, min(machine.threads, cost.FLOAT * weights // BYTES_PER_THREAD))
+
+
+def _time_basis(slow: Sequence[float], machine: Machine, weights: int, base: str) -> str:
+    if slow:
+        runs = "one earlier run" if len(slow) == 1 else f"{len(slow)} earlier runs"
+        return f"Measured: scaled from {runs} of this kind from {base} on this installation."
+    threads = _threads(machine, weights)
+    each = "one thread" if threads == 1 else f"each of {threads} threads"
+    assumed = f"{CPU_THREAD / 1e9:.0f} GFLOP/s on {each}"
+    if machine.device == "cuda":
+        assumed = f"{GPU / 1e12:.0f} TFLOP/s in float32"
+    return f"Assumed: {assumed}, within a factor of three; no run of this kind from {base} was made here yet."
+
+
+def _memory_basis(peaks: Sequence[int]) -> str:
+    said = "Arithmetic: weights, gradients, Adam's moments, activations, keys and values."
+    if not peaks:
+        return said
+    most = f"{max(peaks) / 1e9:.1f} GB"
+    return f"{said} Earlier runs of this kind took {'' if len(peaks) == 1 else 'up to '}{most}."

@@ -1,0 +1,69 @@
+"""What machine a run used and how much of it, recorded with its result: the next estimate rests on it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from training.models import TrainingRun
+
+UNLIMITED = 1 << 60  # cgroups write a limit that is none as a number near 2^63
+CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+
+
+@dataclass(frozen=True)
+class Machine:
+    """`device` is cpu or cuda; `memory_bytes` what there is of its memory, `threads` of torch's operators."""
+
+    device: str
+    name: str
+    memory_bytes: int
+    threads: int
+
+
+def this_host() -> Machine:
+    """The machine that asks, without torch: a guess at what the training worker has."""
+    return Machine("cpu", "", host_memory(), len(os.sched_getaffinity(0)))
+
+
+def host_memory() -> int:
+    """Bytes of memory here: the machine's, or the container's where that is less."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for file in CGROUP_LIMITS:
+        with suppress(OSError, ValueError):
+            limit = int(file.read_text())
+            if limit < UNLIMITED:
+                return min(total, limit)
+    return total
+
+
+def used_machine() -> dict[str, Any]:
+    """Of this process, which has trained: its machine, and `peak_bytes`, the most memory it held at once (the
+    device's where there is one)."""
+    torch = sys.modules["torch"]
+    if torch.cuda.is_available():
+        device = torch.cuda.get_device_properties(0)
+        machine = Machine("cuda", device.name, int(device.total_memory), torch.get_num_threads())
+        return asdict(machine) | {"peak_bytes": int(torch.cuda.max_memory_reserved(0))}
+    machine = Machine("cpu", "", host_memory(), torch.get_num_threads())
+    return asdict(machine) | {"peak_bytes": _peak_of_this_process()}
+
+
+def last_machine() -> Machine | None:
+    """What the newest run that succeeded was made on; None where none has recorded it."""
+    newest = TrainingRun.objects.filter(state="succeeded", result__has_key="machine").order_by("-created_at")
+    recorded = newest.values_list("result__machine", flat=True).first()
+    if recorded is None:
+        return None
+    return Machine(**{name: recorded[name] for name in ("device", "name", "memory_bytes", "threads")})
+
+
+def _peak_of_this_process() -> int:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    return 0

@@ -147,11 +147,12 @@ def test_a_model_says_what_it_came_from(
     client_of: ClientOf, ada: User, make_run: RunMaker, make_model: ModelMaker
 ) -> None:
     parent = make_model(name="lab-sft-1")
-    run = make_run(kind="ppo")
+    run = make_run(kind="ppo", inputs={"reward_model": "lab-rm-1"})
     child = make_model(name="lab-ppo-1", parent=parent, run=run, metrics={"objective/kl": 1.5})
     said = client_of(ada).get(f"/api/v1/models/{child.pk}/").json()
     assert said["parent"] == {"id": str(parent.pk), "name": "lab-sft-1"}
-    assert said["run"] == {"id": str(run.pk), "kind": "ppo"}
+    assert said["run"] == {"id": str(run.pk), "kind": "ppo", "inputs": {"reward_model": "lab-rm-1"}}
+    assert said["folder"].endswith("/models/lab-ppo-1")
     assert said["metrics"] == {"objective/kl": 1.5}
     promoted = client_of(ada).post(f"/api/v1/models/{child.pk}/promote").json()
     assert promoted["stage"] == "production"

@@ -129,7 +129,7 @@ class RunEstimateSerializer(serializers.Serializer[Any]):
     memory_basis = serializers.CharField()
 
 
-class PresetSerializer(serializers.Serializer[Any]):
+class RunPresetSerializer(serializers.Serializer[Any]):
     name = serializers.CharField()
     title = serializers.CharField()
     description = serializers.CharField()
@@ -143,7 +143,7 @@ class RecipeKindSerializer(serializers.Serializer[Any]):
     inputs = serializers.ListField(child=serializers.CharField())
     improves_policy = serializers.BooleanField()
     common = serializers.ListField(child=serializers.CharField())
-    presets = PresetSerializer(many=True)
+    presets = RunPresetSerializer(many=True)
 
 
 RecipesSerializer = inline_serializer(

@@ -580,6 +580,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/models/judged/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description Policies by their newest evaluations, and what each gained over the one it came from. */
+        get: operations["models_judged_retrieve"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/presets/": {
         parameters: {
             query?: never;
@@ -1244,6 +1261,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/runs/estimate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * @description How long such a run would take and how much memory; nothing is launched. A 422 says what a launch
+         *     would.
+         */
+        post: operations["runs_estimate_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/runs/recipes/": {
         parameters: {
             query?: never;
@@ -1756,6 +1793,12 @@ export interface components {
          * @enum {string}
          */
         DeliveredEvent: "ranking.submitted" | "task.finished" | "snapshot.frozen" | "run.finished" | "webhook.test";
+        /**
+         * @description * `cpu` - cpu
+         *     * `cuda` - cuda
+         * @enum {string}
+         */
+        DeviceEnum: "cpu" | "cuda";
         DraftRequest: {
             /** Format: uuid */
             token: string;
@@ -1782,6 +1825,25 @@ export interface components {
             low: number | null;
             /** Format: double */
             high: number | null;
+        };
+        Evaluation: {
+            /** Format: uuid */
+            run: string;
+            /** Format: date-time */
+            created_at: string;
+            /** @description gold, or the name of the reward model. */
+            judge: string;
+            split: string;
+            prompts: number;
+            /** Format: double */
+            mean: number;
+            /**
+             * Format: double
+             * @description Of the 95 % interval.
+             */
+            low: number;
+            /** Format: double */
+            high: number;
         };
         Exclusion: {
             /** Format: uuid */
@@ -1827,6 +1889,19 @@ export interface components {
             /** @description Goes into the export's address. */
             name: string;
             meaning: string;
+        };
+        Failure: {
+            /** @description Stable, for programs: out_of_memory, diverged, hub_unreachable, … */
+            kind: string;
+            title: string;
+            cause: string;
+            fix: string;
+            /** @description Of the recipe, to look at before it is launched again. */
+            settings: string[];
+            /** @description Whether the same run may well succeed another time. */
+            again: boolean;
+            /** @description As it was recorded. */
+            detail: string;
         };
         Form: {
             /** @description How many responses a task of this form shows. */
@@ -1898,6 +1973,24 @@ export interface components {
         Formats: {
             imports: components["schemas"]["ImportFormat"][];
             exports: components["schemas"]["ExportFormat"][];
+        };
+        Gain: {
+            /** @description The policy that this one came from. */
+            over: string;
+            /** Format: uuid */
+            parent_run: string;
+            /** Format: double */
+            parent_mean: number;
+            /** Format: double */
+            difference: number;
+            /**
+             * Format: double
+             * @description Of the 95 % interval, the errors added as of independent samples.
+             */
+            low: number;
+            /** Format: double */
+            high: number;
+            verdict: components["schemas"]["VerdictEnum"];
         };
         ImportFormat: {
             name: string;
@@ -2004,9 +2097,20 @@ export interface components {
             /** Format: date-time */
             expires_at: string;
         };
+        Judged: {
+            /** Format: uuid */
+            model: string;
+            evaluation: components["schemas"]["Evaluation"];
+            gain: components["schemas"]["Gain"] | null;
+        };
+        JudgedPolicies: {
+            policies: components["schemas"]["Judged"][];
+        };
         LaunchRequest: {
             project: string;
             kind: string;
+            /** @default default */
+            preset?: string;
             recipe?: {
                 [key: string]: unknown;
             };
@@ -2086,6 +2190,12 @@ export interface components {
             /** Format: date-time */
             readonly created_at: string;
         };
+        Machine: {
+            device: components["schemas"]["DeviceEnum"];
+            name: string;
+            memory_bytes: number;
+            threads: number;
+        };
         Me: {
             /** Format: uuid */
             id: string;
@@ -2157,6 +2267,8 @@ export interface components {
             };
             /** @default candidate */
             readonly stage: components["schemas"]["StageEnum"];
+            /** @description Where its files are, on the server. */
+            folder: string;
             /** Format: date-time */
             readonly created_at: string;
         };
@@ -2491,6 +2603,11 @@ export interface components {
             previous?: string | null;
             results: components["schemas"]["Webhook"][];
         };
+        Part: {
+            name: string;
+            /** Format: double */
+            bytes: number;
+        };
         PasswordChangeRequest: {
             /** @description Empty where the account has none. */
             current: string;
@@ -2694,6 +2811,14 @@ export interface components {
          * @enum {string}
          */
         QuirkCountNameEnum: "answer-left-out" | "buckets" | "empty-reply" | "empty-turn" | "form-takes-others" | "identical-pair" | "implicit-prompt" | "margin-not-whole" | "no-ranks" | "no-weak-order" | "not-alternating" | "one-response" | "ranks-lost" | "ranks-missing" | "repeated-response" | "role-in-text" | "runs-on" | "same-annotator-again" | "time-not-understood" | "too-many-responses";
+        Range: {
+            /** Format: double */
+            low: number;
+            /** Format: double */
+            expected: number;
+            /** Format: double */
+            high: number;
+        };
         RankingId: {
             /** Format: uuid */
             id: string;
@@ -2731,6 +2856,9 @@ export interface components {
                 [key: string]: unknown;
             };
             inputs: string[];
+            improves_policy: boolean;
+            common: string[];
+            presets: components["schemas"]["RunPreset"][];
         };
         Recipes: {
             sft: components["schemas"]["RecipeKind"];
@@ -2849,12 +2977,32 @@ export interface components {
             /** @description Required. 150 characters or fewer. Letters, digits and @/./+/-/_ only. */
             readonly created_by: string | null;
             error: components["schemas"]["RunError"] | null;
+            readonly failure: components["schemas"]["Failure"] | null;
             result: components["schemas"]["RunResult"];
         };
         RunError: {
             title: string;
             detail: string;
             fix: string;
+        };
+        RunEstimate: {
+            seconds: components["schemas"]["Range"];
+            /** @description Bytes on the device, at the run's peak. */
+            memory: components["schemas"]["Range"];
+            /** @description What the expected peak is made of. */
+            parts: components["schemas"]["Part"][];
+            /** @description null: it may just fit. */
+            fits: boolean | null;
+            machine: components["schemas"]["Machine"];
+            /** @description A run has recorded it; else it is this server's. */
+            machine_known: boolean;
+            /** @description The base model. */
+            model: string;
+            weights: number;
+            /** @description Earlier runs that the time was scaled from. */
+            runs: number;
+            time_basis: string;
+            memory_basis: string;
         };
         /**
          * @description * `sft` - Sft
@@ -2866,10 +3014,21 @@ export interface components {
          * @enum {string}
          */
         RunKind: "sft" | "reward_model" | "rejection_sampling" | "ppo" | "sample" | "evaluate";
+        RunPreset: {
+            name: string;
+            title: string;
+            description: string;
+            settings: {
+                [key: string]: unknown;
+            };
+        };
         RunRef: {
             /** Format: uuid */
             id: string;
             kind: components["schemas"]["RunKind"];
+            inputs: {
+                [key: string]: string;
+            };
         };
         RunResult: {
             model?: components["schemas"]["ModelRef"];
@@ -2879,6 +3038,7 @@ export interface components {
             metrics?: {
                 [key: string]: number;
             };
+            machine?: components["schemas"]["UsedMachine"];
         };
         /**
          * @description * `queued` - Queued
@@ -3127,6 +3287,21 @@ export interface components {
             at_least: number;
             at_most: number;
         };
+        UsedMachine: {
+            device: components["schemas"]["DeviceEnum"];
+            name: string;
+            memory_bytes: number;
+            threads: number;
+            /** @description The most that the run held at once. */
+            peak_bytes: number;
+        };
+        /**
+         * @description * `better` - better
+         *     * `worse` - worse
+         *     * `unclear` - unclear
+         * @enum {string}
+         */
+        VerdictEnum: "better" | "worse" | "unclear";
         Webhook: {
             /** Format: uuid */
             id: string;
@@ -4399,6 +4574,37 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Model"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    models_judged_retrieve: {
+        parameters: {
+            query?: {
+                /** @description Only this project's (its slug). */
+                project?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JudgedPolicies"];
                 };
             };
             /** @description A refusal. */
@@ -6027,6 +6233,39 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SampleEvent"][];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    runs_estimate_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LaunchRequest"];
+                "multipart/form-data": components["schemas"]["LaunchRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RunEstimate"];
                 };
             };
             /** @description A refusal. */

@@ -38,7 +38,8 @@ LOOK = """async (rules) => {
   await new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)));
   await Promise.all(document.getAnimations().map((animation) => animation.finished)); // colours on their way
   const { violations } = await axe.run(document, { runOnly: { type: "tag", values: rules } });
-  return violations.map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map((n) => n.target + ' ' + n.any.map((c) => c.message)).join(", ")}`);
+  const why = ({ target, any }) => `${target} ${any.map(({ message }) => message)}`;
+  return violations.map(({ id, nodes }) => `${id}: ${nodes.map(why).join("; ")}`);
 }"""
 # What is wider than the screen makes the whole page scroll sideways, wherever it stands.
 WIDER = "document.documentElement.scrollWidth - document.documentElement.clientWidth"

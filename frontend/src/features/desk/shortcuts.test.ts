@@ -22,6 +22,7 @@ function desk() {
     toggleRaw: vi.fn(),
     toggleGuidelines: vi.fn(),
     toggleHelp: vi.fn(),
+    view: { nextLayout: vi.fn(), toggleTogether: vi.fn(), hold: vi.fn(), toggleCompare: vi.fn() },
   } satisfies DeskCommands;
   return commands;
 }

@@ -1,4 +1,5 @@
 import type { DeskAction } from "./deskState";
+import type { ViewCommands } from "./layout/useView";
 
 /** How a desk orders: in a list, in a list of the best few, or on a scale between two. */
 export type Mode = "order" | "best" | "pair";
@@ -12,6 +13,7 @@ export type DeskCommands = {
   toggleRaw: () => void;
   toggleGuidelines: () => void;
   toggleHelp: () => void;
+  view: ViewCommands;
 };
 
 export type KeyStroke = Pick<KeyboardEvent, "key" | "code" | "altKey" | "ctrlKey" | "metaKey" | "shiftKey">;
@@ -159,6 +161,24 @@ export const SHORTCUTS: readonly Shortcut[] = [
     perform: (desk) => desk.dispatch({ type: "focusBy", by: -1 }),
   },
   {
+    name: "nextAcross",
+    group: "Focus",
+    modes: LISTS,
+    keys: [["→"]],
+    label: "Next, where they stand side by side",
+    test: (stroke) => plain(stroke) && stroke.key === "ArrowRight",
+    perform: (desk) => desk.dispatch({ type: "focusBy", by: 1 }),
+  },
+  {
+    name: "previousAcross",
+    group: "Focus",
+    modes: LISTS,
+    keys: [["←"]],
+    label: "Previous, where they stand side by side",
+    test: (stroke) => plain(stroke) && stroke.key === "ArrowLeft",
+    perform: (desk) => desk.dispatch({ type: "focusBy", by: -1 }),
+  },
+  {
     name: "first",
     group: "Focus",
     keys: [["Home"]],
@@ -197,6 +217,39 @@ export const SHORTCUTS: readonly Shortcut[] = [
     label: "Raw text or formatted",
     test: letter("r"),
     perform: (desk) => desk.toggleRaw(),
+  },
+  {
+    name: "layout",
+    group: "View",
+    keys: [["v"]],
+    label: "Next layout: column, side by side, two at a time",
+    test: letter("v"),
+    perform: (desk) => desk.view.nextLayout(),
+  },
+  {
+    name: "compare",
+    group: "View",
+    keys: [["d"]],
+    label: "Differences from the one beside it, word by word",
+    test: letter("d"),
+    perform: (desk) => desk.view.toggleCompare(),
+  },
+  {
+    name: "hold",
+    group: "View",
+    modes: LISTS,
+    keys: [["h"]],
+    label: "Keep it in view beside the others",
+    test: letter("h"),
+    perform: (desk) => desk.view.hold(desk.focus),
+  },
+  {
+    name: "together",
+    group: "View",
+    keys: [["y"]],
+    label: "Scroll side by side together, or each alone",
+    test: letter("y"),
+    perform: (desk) => desk.view.toggleTogether(),
   },
   {
     name: "guidelines",

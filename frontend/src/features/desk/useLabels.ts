@@ -1,8 +1,7 @@
 import { useMemo } from "react";
 import type { ShownResponse } from "@/api/types";
+import { excerptOf } from "./excerpt";
 import { letterOf } from "./ranking/announce";
-
-const EXCERPT_CHARS = 140;
 
 type Labels = { letters: ReadonlyMap<string, string>; excerpts: ReadonlyMap<string, string> };
 
@@ -15,11 +14,4 @@ export function useLabels(responses: readonly ShownResponse[], shownOrder: reado
     }),
     [responses, shownOrder],
   );
-}
-
-function excerptOf(text: string): string {
-  return text
-    .slice(0, EXCERPT_CHARS)
-    .replaceAll(/[\s#*`>_]+/g, " ")
-    .trim();
 }

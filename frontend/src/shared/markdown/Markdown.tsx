@@ -23,7 +23,7 @@ const ENDLESS_WORD = /[!-~\u00a1-\u024f]{1000,}/;
 const WORD_PIECE = /[!-~\u00a1-\u024f]{60}/g;
 
 /** The same text, to the letter when copied, with a chance to break a line every 60 letters of an endless word. */
-function Breakable({ text }: { text: string }) {
+export function Breakable({ text }: { text: string }) {
   if (!ENDLESS_WORD.test(text)) return text;
   const pieces: ReactNode[] = [];
   let at = 0;
@@ -67,7 +67,7 @@ class FallBackToPlain extends Component<{ text: string; children: ReactNode }, {
 export const Markdown = memo(function Markdown({ text, raw = false }: { text: string; raw?: boolean }) {
   if (raw) {
     return (
-      <div className={`${styles.plain} ${styles.raw}`}>
+      <div className={`${styles.plain} ${styles.raw}`} dir="auto">
         <Breakable text={text} />
       </div>
     );

@@ -1,4 +1,4 @@
-import { useEffect, useState } from "react";
+import { type ReactNode, useEffect, useState } from "react";
 import ReactMarkdown, { type Components, type Options } from "react-markdown";
 import rehypeSanitize, { defaultSchema } from "rehype-sanitize";
 import remarkGfm from "remark-gfm";
@@ -40,6 +40,38 @@ export function literalHtml() {
   };
 }
 
+function heading(className: string | undefined) {
+  return ({ children, dir }: { children?: ReactNode; dir?: string | undefined }) => (
+    <p className={className} dir={dir}>
+      {children}
+    </p>
+  );
+}
+
+type HtmlNode = {
+  type: string;
+  tagName?: string;
+  properties?: Record<string, unknown>;
+  children?: HtmlNode[];
+};
+
+const RUNS_LEFT_TO_RIGHT = new Set(["code", "pre", "math"]);
+
+/**
+ * Right to left where a block begins so, each block by itself: one answer may hold an English and an Arabic paragraph. Only the
+ * outermost blocks are marked, because the browser leaves out what is marked already when it looks for a list's first letter;
+ * inside them the style sheet does it. Code and formulas run left to right everywhere, and their letters decide nothing.
+ */
+export function directions() {
+  function mark(node: HtmlNode, outermost: boolean): void {
+    if (node.type !== "element" && node.type !== "root") return;
+    if (RUNS_LEFT_TO_RIGHT.has(node.tagName ?? "")) node.properties = { ...node.properties, dir: "ltr" };
+    else if (outermost && node.type === "element") node.properties = { ...node.properties, dir: "auto" };
+    for (const child of node.children ?? []) mark(child, node.type === "root");
+  }
+  return (tree: HtmlNode) => mark(tree, false);
+}
+
 const components: Components = {
   a: ({ href, children }) => (
     <a href={href} target="_blank" rel="noopener noreferrer nofollow" title={href}>
@@ -51,19 +83,19 @@ const components: Components = {
       image not loaded{alt ? `: ${alt}` : ""}
     </span>
   ),
-  table: ({ children }) => (
+  table: ({ children, dir }) => (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: a wide table scrolls, and must be reachable by keyboard
     <section className={styles.tableScroll} tabIndex={0}>
-      <table>{children}</table>
+      <table dir={dir}>{children}</table>
     </section>
   ),
   // A response's headings must not enter the page's own outline.
-  h1: ({ children }) => <p className={styles.h1}>{children}</p>,
-  h2: ({ children }) => <p className={styles.h2}>{children}</p>,
-  h3: ({ children }) => <p className={styles.h3}>{children}</p>,
-  h4: ({ children }) => <p className={styles.h3}>{children}</p>,
-  h5: ({ children }) => <p className={styles.h3}>{children}</p>,
-  h6: ({ children }) => <p className={styles.h3}>{children}</p>,
+  h1: heading(styles.h1),
+  h2: heading(styles.h2),
+  h3: heading(styles.h3),
+  h4: heading(styles.h3),
+  h5: heading(styles.h3),
+  h6: heading(styles.h3),
 };
 
 const HAS_MATH = /\$\$|\\\(|\\\[/;
@@ -109,11 +141,11 @@ export function withDollarMath(text: string): string {
 export default function Rendered({ text }: { text: string }) {
   const plugins = useRichPlugins(HAS_MATH.test(text) || HAS_CODE.test(text));
   return (
-    <div className={styles.markdown} dir="auto">
+    <div className={styles.markdown}>
       <ReactMarkdown
         remarkPlugins={[remarkGfm, literalHtml, ...(plugins?.remark ?? [])]}
         // Sanitise what the author wrote first; only our own generators run after it.
-        rehypePlugins={[[rehypeSanitize, schema], ...(plugins?.rehype ?? [])]}
+        rehypePlugins={[[rehypeSanitize, schema], ...(plugins?.rehype ?? []), directions]}
         components={components}
       >
         {withDollarMath(text)}

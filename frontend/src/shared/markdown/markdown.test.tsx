@@ -62,6 +62,28 @@ describe("text written by a model", () => {
     expect(shown.querySelector("pre code")?.textContent).toContain("x = 1");
   });
 
+  it("runs each block the way its first letter does, and code from left to right", () => {
+    const shown = html(
+      "English first.\n\nثم بالعربية\n\n- `npm i` שלום\n\n> ציטוט\n\n# כותרת\n\n```\nx = 1\n```\n\n| א |\n|---|\n| ב |",
+    );
+    const root = shown.firstElementChild;
+    expect(
+      [...(root?.children ?? [])].map(({ tagName, dir }: Element & { dir?: string }) => [tagName, dir]),
+    ).toEqual([
+      ["P", "auto"],
+      ["P", "auto"],
+      ["UL", "auto"],
+      ["BLOCKQUOTE", "auto"],
+      ["P", "auto"],
+      ["PRE", "ltr"],
+      ["SECTION", ""],
+    ]);
+    expect(shown.querySelector("table")?.getAttribute("dir")).toBe("auto");
+    // A mark on the item would hide its letters from the list, whose bullets would then stand on the wrong side.
+    expect(shown.querySelector("li")?.hasAttribute("dir")).toBe(false);
+    expect(shown.querySelector("li code")?.getAttribute("dir")).toBe("ltr");
+  });
+
   it("shows an enormous text whole, as plain text", () => {
     const text = `# ${"x ".repeat(MAX_MARKDOWN_CHARS)}end`;
     const { container } = render(<Markdown text={text} />);

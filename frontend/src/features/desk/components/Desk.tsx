@@ -1,6 +1,7 @@
 import { Button } from "@mantine/core";
 import { useMutation } from "@tanstack/react-query";
 import { type ReactNode, useCallback, useMemo, useReducer, useRef, useState } from "react";
+import { flushSync } from "react-dom";
 import type { Assignment, Project, SkipWay } from "@/api/types";
 import { Conversation } from "@/shared/Conversation";
 import { Icon } from "@/shared/Icon";
@@ -8,6 +9,7 @@ import { Notice, ProblemNotice } from "@/shared/ui";
 import { missing, restore, toAnswer, toDraft } from "../answer";
 import { skipTask } from "../api/assignments";
 import { type DeskAction, deskReducer, openDesk } from "../deskState";
+import { useView } from "../layout/useView";
 import { isTouched, type Ranking } from "../ranking/ranking";
 import { isPairForm, isVerdict, positionOf, sidesOf, sideWords } from "../ranking/sides";
 import { keyHint, type Mode } from "../shortcuts";
@@ -48,9 +50,11 @@ function OrderLine({ ranking, letters }: { ranking: Ranking; letters: ReadonlyMa
   );
 }
 
-/** To the first control of a question, and into view. */
-function focusField(root: HTMLElement | null, field: string): void {
+/** To the first control of a question, and into view; with two responses at a time its card may be hidden until `show`. */
+function focusField(root: HTMLElement | null, field: string, show: (responseId: string) => void): void {
   const part = root?.querySelector<HTMLElement>(`[data-field="${CSS.escape(field)}"]`);
+  const about = part?.closest<HTMLElement>("[data-response-id]")?.dataset.responseId;
+  if (about) flushSync(() => show(about));
   const control = part?.matches("input, textarea")
     ? part
     : part?.querySelector<HTMLElement>("input, textarea");
@@ -101,6 +105,7 @@ export function Desk({ project, assignment, lastDone, onDone, onAskAgain }: Prop
   const refusal = submission.state === "refused" ? submission.problem : null;
   const over = refusal?.status === 409 ? refusal : leaseLost;
   const pair = isPairForm(form);
+  const view = useView(pair, dispatch);
   const mode: Mode = pair ? "pair" : form.top_k ? "best" : "order";
   const sides = useMemo(() => sidesOf(form), [form]);
   const position = fields.not_rankable ? -1 : positionOf(sides, shownOrder, ranking.tiers, fields);
@@ -128,7 +133,7 @@ export function Desk({ project, assignment, lastDone, onDone, onAskAgain }: Prop
       const open = gaps.map(({ text }) => text).join("; ");
       dispatch({ type: "say", text: `Not submitted yet. Not answered: ${open}.` });
       const first = gaps.find(({ required }) => required) ?? gaps[0];
-      if (first) focusField(root.current, first.field);
+      if (first) focusField(root.current, first.field, (id) => dispatch({ type: "focus", id }));
       return;
     }
     send();
@@ -148,6 +153,7 @@ export function Desk({ project, assignment, lastDone, onDone, onAskAgain }: Prop
       toggleRaw: () => setRaw((now) => !now),
       toggleGuidelines: () => toggle("guidelines"),
       toggleHelp: () => toggle("help"),
+      view,
     },
   });
 
@@ -221,7 +227,7 @@ export function Desk({ project, assignment, lastDone, onDone, onAskAgain }: Prop
   }
 
   return (
-    <div className={pair ? `${styles.desk} ${styles.pair}` : styles.desk} ref={root}>
+    <div className={view.wide ? `${styles.desk} ${styles.wide}` : styles.desk} ref={root}>
       <section className={styles.prompt} aria-label="Conversation">
         <div className={styles.paneHead}>
           <h2>Conversation</h2>
@@ -259,6 +265,7 @@ export function Desk({ project, assignment, lastDone, onDone, onAskAgain }: Prop
         letters={letters}
         excerpts={excerpts}
         raw={raw}
+        view={view}
         dispatch={dispatch}
         ref={cards}
       >

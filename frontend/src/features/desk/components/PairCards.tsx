@@ -1,20 +1,27 @@
-import type { Dispatch, ReactNode } from "react";
+import { type Dispatch, type ReactNode, useRef } from "react";
 import type { ShownResponse } from "@/api/types";
 import { Icon } from "@/shared/Icon";
 import { Markdown } from "@/shared/markdown/Markdown";
 import type { DeskAction } from "../deskState";
+import { Marked } from "../diff/Marked";
+import type { Marks } from "../diff/useComparison";
+import layouts from "../layout/layouts.module.css";
+import { useScrollTogether } from "../layout/useScrollTogether";
+import type { View } from "../layout/useView";
 import type { Tiers } from "../ranking/ranking";
 import { slotOf } from "../ranking/ranking";
 import card from "./card.module.css";
 import styles from "./pair.module.css";
 
-/** Two responses side by side, where they were served: the order is said on the scale below, and nothing moves. */
+/** Two responses where they were served: the order is said on the scale below, and nothing moves. */
 export function PairCards({
   responses,
   tiers,
   focus,
   letters,
   raw,
+  view,
+  marks,
   dispatch,
   children,
 }: {
@@ -24,11 +31,21 @@ export function PairCards({
   focus: string;
   letters: ReadonlyMap<string, string>;
   raw: boolean;
+  view: View;
+  marks: Marks;
   dispatch: Dispatch<DeskAction>;
   children: (id: string) => ReactNode;
 }) {
+  const list = useRef<HTMLUListElement>(null);
+  const apart = view.arrangement !== "column";
+  useScrollTogether(list, { apart, together: view.together, order: "" });
   return (
-    <ul className={styles.cards}>
+    <ul
+      ref={list}
+      className={apart ? `${styles.cards} ${layouts.apart} ${layouts.focus}` : styles.cards}
+      data-layout={view.arrangement}
+      data-testid="responses"
+    >
       {responses.map(({ id, text }) => {
         const letter = letters.get(id) ?? "?";
         const slot = slotOf(tiers, id);
@@ -36,6 +53,7 @@ export function PairCards({
           slot === 0 ? "" : tiers.length === 1 ? "as good as the other" : slot === 1 ? "better" : "";
         const extra = children(id);
         const current = id === focus;
+        const mark = marks.get(id);
         return (
           <li key={id}>
             <article
@@ -62,9 +80,13 @@ export function PairCards({
                 )}
               </header>
               <div className={styles.text} data-testid="response-text">
-                <Markdown text={text} raw={raw} />
+                {mark ? <Marked {...mark} /> : <Markdown text={text} raw={raw} />}
               </div>
-              {extra && <div className={card.extra}>{extra}</div>}
+              {extra && (
+                <div className={card.extra} data-extra>
+                  {extra}
+                </div>
+              )}
             </article>
           </li>
         );

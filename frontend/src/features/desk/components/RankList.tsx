@@ -9,7 +9,13 @@ import {
   useSensor,
   useSensors,
 } from "@dnd-kit/core";
-import { SortableContext, useSortable, verticalListSortingStrategy } from "@dnd-kit/sortable";
+import {
+  horizontalListSortingStrategy,
+  SortableContext,
+  type SortingStrategy,
+  useSortable,
+  verticalListSortingStrategy,
+} from "@dnd-kit/sortable";
 import { CSS, getEventCoordinates } from "@dnd-kit/utilities";
 import { type CSSProperties, type ReactNode, useState } from "react";
 
@@ -43,20 +49,38 @@ const heldAtGrip: Modifier = ({ activatorEvent, draggingNodeRect, transform }) =
   };
 };
 
-const nearestToPointer: CollisionDetection = ({
-  droppableContainers,
-  droppableRects,
-  pointerCoordinates,
-}) => {
-  if (!pointerCoordinates) return [];
-  return droppableContainers
-    .flatMap((droppableContainer) => {
-      const rect = droppableRects.get(droppableContainer.id);
-      if (!rect) return [];
-      const value = Math.abs(rect.top + rect.height / 2 - pointerCoordinates.y);
-      return [{ id: droppableContainer.id, data: { droppableContainer, value } }];
-    })
-    .sort((a, b) => a.data.value - b.data.value);
+/** Which way the list runs. */
+export type Axis = "down" | "across";
+
+const nearestToPointer =
+  (axis: Axis): CollisionDetection =>
+  ({ droppableContainers, droppableRects, pointerCoordinates }) => {
+    if (!pointerCoordinates) return [];
+    return droppableContainers
+      .flatMap((droppableContainer) => {
+        const rect = droppableRects.get(droppableContainer.id);
+        // Hidden cards have no place to drop at.
+        if (!rect || rect.width === 0) return [];
+        const value =
+          axis === "across"
+            ? Math.abs(rect.left + rect.width / 2 - pointerCoordinates.x)
+            : Math.abs(rect.top + rect.height / 2 - pointerCoordinates.y);
+        return [{ id: droppableContainer.id, data: { droppableContainer, value } }];
+      })
+      .sort((a, b) => a.data.value - b.data.value);
+  };
+
+const COLLISION: Readonly<Record<Axis, CollisionDetection>> = {
+  down: nearestToPointer("down"),
+  across: nearestToPointer("across"),
+};
+
+/** With most of the list hidden, making room would move cards by places that nobody sees. */
+const noRoomMade: SortingStrategy = () => null;
+
+const STRATEGY: Readonly<Record<Axis, SortingStrategy>> = {
+  down: verticalListSortingStrategy,
+  across: horizontalListSortingStrategy,
 };
 
 const MEASURE_ALWAYS = { droppable: { strategy: MeasuringStrategy.Always } };
@@ -67,11 +91,16 @@ const MEASURE_ALWAYS = { droppable: { strategy: MeasuringStrategy.Always } };
  */
 export function RankList({
   order,
+  axis = "down",
+  partly = false,
   onDrop,
   renderLifted,
   children,
 }: {
   order: readonly string[];
+  axis?: Axis;
+  /** Not all of the list is on screen. */
+  partly?: boolean;
   onDrop: (id: string, index: number) => void;
   renderLifted: (id: string) => ReactNode;
   children: (dragging: boolean) => ReactNode;
@@ -90,14 +119,14 @@ export function RankList({
   return (
     <DndContext
       sensors={sensors}
-      collisionDetection={nearestToPointer}
+      collisionDetection={COLLISION[axis]}
       measuring={MEASURE_ALWAYS}
       accessibility={SILENT}
       onDragStart={({ active }) => setLifted(String(active.id))}
       onDragEnd={end}
       onDragCancel={() => setLifted(null)}
     >
-      <SortableContext items={[...order]} strategy={verticalListSortingStrategy}>
+      <SortableContext items={[...order]} strategy={partly ? noRoomMade : STRATEGY[axis]}>
         {children(lifted !== null)}
       </SortableContext>
       <DragOverlay dropAnimation={null} modifiers={[heldAtGrip]}>
@@ -121,9 +150,8 @@ export function useRankLine() {
 }
 
 export function useRankItem(id: string) {
-  const { setNodeRef, setActivatorNodeRef, listeners, transform, transition, isDragging } = useSortable({
-    id,
-  });
+  const { setNodeRef, setActivatorNodeRef, listeners, transform, transition, isDragging, isOver } =
+    useSortable({ id });
   const style: CSSProperties = { transform: CSS.Translate.toString(transform), transition };
   return {
     itemRef: setNodeRef,
@@ -131,5 +159,6 @@ export function useRankItem(id: string) {
     handleProps: listeners ?? {},
     style,
     isDragging,
+    isOver: isOver && !isDragging,
   };
 }

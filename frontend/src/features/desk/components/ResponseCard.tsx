@@ -2,6 +2,8 @@ import { type Dispatch, memo, type ReactNode } from "react";
 import { Icon } from "@/shared/Icon";
 import { Markdown } from "@/shared/markdown/Markdown";
 import type { DeskAction } from "../deskState";
+import { Marked } from "../diff/Marked";
+import type { Mark } from "../diff/useComparison";
 import { keyHint } from "../shortcuts";
 import styles from "./card.module.css";
 import { useRankItem } from "./RankList";
@@ -15,6 +17,8 @@ export type CardPlace = {
   part: "alone" | "first" | "middle" | "last";
 };
 
+const MANY_SLOTS = 5;
+
 type Props = {
   id: string;
   text: string;
@@ -23,6 +27,14 @@ type Props = {
   count: number;
   current: boolean;
   raw: boolean;
+  /** Compared with another: what only this one says. */
+  marks: Mark | undefined;
+  /** It stands beside others and scrolls by itself. */
+  apart: boolean;
+  hidden: boolean;
+  held: boolean;
+  /** null where there is no choice of what stands beside the current one. */
+  onHold: ((id: string) => void) | null;
   tiesAllowed: boolean;
   /** Only the best are ranked: this one need not be. */
   canLeaveOut: boolean;
@@ -37,9 +49,10 @@ export function slotWords({ slot, slots, tiedWith }: CardPlace): string {
 
 export const ResponseCard = memo(function ResponseCard(props: Props) {
   const { id, text, letter, place, count, current, raw, tiesAllowed, canLeaveOut, dispatch } = props;
-  const { itemRef, handleRef, handleProps, style, isDragging } = useRankItem(id);
+  const { marks, apart, hidden, held, onHold } = props;
+  const { itemRef, handleRef, handleProps, style, isDragging, isOver } = useRankItem(id);
   const tied = place.part !== "alone";
-  const leads = place.part === "alone" || place.part === "first";
+  const leads = apart || place.part === "alone" || place.part === "first";
 
   return (
     <li
@@ -49,8 +62,10 @@ export const ResponseCard = memo(function ResponseCard(props: Props) {
       data-part={place.part}
       data-unranked={place.slot === 0}
       data-lifted={isDragging}
+      data-over={isOver}
+      hidden={hidden}
     >
-      <div className={styles.gutter} aria-hidden="true">
+      <div className={styles.gutter} data-gutter aria-hidden="true">
         {leads && (
           <div className={styles.rankMark}>
             <span className={styles.rank}>{place.slot || "–"}</span>
@@ -71,7 +86,7 @@ export const ResponseCard = memo(function ResponseCard(props: Props) {
         onFocus={() => dispatch({ type: "focus", id })}
         onPointerDown={() => dispatch({ type: "focus", id })}
       >
-        <header className={styles.head}>
+        <header className={styles.head} data-many={count > MANY_SLOTS}>
           <button
             type="button"
             ref={handleRef}
@@ -86,6 +101,7 @@ export const ResponseCard = memo(function ResponseCard(props: Props) {
             {letter}
           </span>
           {tied && <span className={styles.tied}>tied with {place.tiedWith}</span>}
+          {held && <span className={styles.tied}>kept in view</span>}
           <div className={styles.tools}>
             <fieldset className={styles.slots}>
               <legend className="visually-hidden">Put response {letter} into slot</legend>
@@ -112,6 +128,18 @@ export const ResponseCard = memo(function ResponseCard(props: Props) {
                 </button>
               )}
             </fieldset>
+            {onHold && (
+              <button
+                type="button"
+                className={styles.tool}
+                aria-pressed={held}
+                aria-label={held ? `Let response ${letter} go` : `Keep response ${letter} in view`}
+                title={(held ? "Let it go" : "Keep it in view beside the others") + keyHint("hold")}
+                onClick={() => onHold(id)}
+              >
+                <Icon name="hold" />
+              </button>
+            )}
             {tiesAllowed && (
               <button
                 type="button"
@@ -145,7 +173,7 @@ export const ResponseCard = memo(function ResponseCard(props: Props) {
           </div>
         </header>
         <div className={styles.text} data-testid="response-text">
-          <Markdown text={text} raw={raw} />
+          {marks ? <Marked {...marks} /> : <Markdown text={text} raw={raw} />}
         </div>
         {props.children}
       </article>

@@ -1,18 +1,28 @@
-import type { Dispatch, ReactNode } from "react";
+import { type Dispatch, type ReactNode, useRef } from "react";
 import type { ShownResponse } from "@/api/types";
 import type { DeskAction } from "../deskState";
-import type { Ranking } from "../ranking/ranking";
+import type { Marks } from "../diff/useComparison";
+import layouts from "../layout/layouts.module.css";
+import { useScrollTogether } from "../layout/useScrollTogether";
+import type { View } from "../layout/useView";
+import { flat, type Ranking } from "../ranking/ranking";
 import styles from "./card.module.css";
 import { landings, RankList, useRankLine } from "./RankList";
 import { type CardPlace, ResponseCard } from "./ResponseCard";
 
-/** The cards in ranked order: one flat list keyed by response, so a card that changes tier moves and is not built anew. */
+/**
+ * The cards in ranked order: one flat list keyed by response, so a card that changes tier moves and is not built anew. Every
+ * layout is this list; with two at a time the others are hidden and stay built, so that a step to them costs nothing.
+ */
 export function Responses({
   responses,
   ranking,
   letters,
   excerpts,
   raw,
+  view,
+  two,
+  marks,
   dispatch,
   children,
 }: {
@@ -21,6 +31,10 @@ export function Responses({
   letters: ReadonlyMap<string, string>;
   excerpts: ReadonlyMap<string, string>;
   raw: boolean;
+  view: View;
+  /** The two that are shown; all of them where there is no such choice. */
+  two: readonly string[] | null;
+  marks: Marks;
   dispatch: Dispatch<DeskAction>;
   /** Questions asked about each response. */
   children: (id: string) => ReactNode;
@@ -28,6 +42,14 @@ export function Responses({
   const texts = new Map(responses.map(({ id, text }) => [id, text]));
   const byChoice = ranking.atMost !== null;
   const slots = Math.min(ranking.atMost ?? responses.length, responses.length);
+  const apart = view.arrangement !== "column";
+  const list = useRef<HTMLOListElement>(null);
+  useScrollTogether(list, {
+    apart,
+    together: view.together,
+    order: `${flat(ranking).join()} ${two?.join() ?? ""}`,
+  });
+
   const card = (id: string, place: CardPlace) => {
     const extra = children(id);
     return (
@@ -40,31 +62,50 @@ export function Responses({
         count={slots}
         current={id === ranking.focus}
         raw={raw}
+        marks={marks.get(id)}
+        apart={apart}
+        hidden={two !== null && !two.includes(id)}
+        held={id === view.held}
+        onHold={view.arrangement === "focus" && responses.length > 2 ? view.hold : null}
         tiesAllowed={ranking.tiesAllowed}
         canLeaveOut={byChoice}
         dispatch={dispatch}
       >
-        {extra && <div className={styles.extra}>{extra}</div>}
+        {extra && (
+          <div className={styles.extra} data-extra>
+            {extra}
+          </div>
+        )}
       </ResponseCard>
     );
   };
   return (
     <RankList
       order={landings(ranking.tiers.flat(), ranking.unranked, byChoice)}
+      axis={view.axis}
+      partly={two !== null}
       onDrop={(id, index) => dispatch({ type: "drop", id, index })}
       renderLifted={(id) => (
         <div className={styles.lifted}>
           <span className={styles.letter}>{letters.get(id)}</span>
-          <span>{excerpts.get(id)}</span>
+          <span dir="auto">{excerpts.get(id)}</span>
         </div>
       )}
     >
       {(dragging) => (
-        <ol className={styles.list} data-dragging={dragging}>
+        <ol
+          ref={list}
+          className={apart ? `${styles.list} ${layouts.apart} ${layouts[view.arrangement]}` : styles.list}
+          data-dragging={dragging}
+          data-layout={view.arrangement}
+          data-testid="responses"
+        >
           {ranking.tiers.flatMap((tier, tierIndex) =>
             tier.map((id, index) => card(id, placeIn(tier, index, tierIndex, ranking.tiers.length, letters))),
           )}
-          {byChoice && <UnrankedLine ranked={ranking.tiers.flat().length} slots={slots} />}
+          {byChoice && (
+            <UnrankedLine ranked={ranking.tiers.flat().length} slots={slots} hidden={two !== null} />
+          )}
           {ranking.unranked.map((id) => card(id, UNRANKED))}
         </ol>
       )}
@@ -74,10 +115,10 @@ export function Responses({
 
 const UNRANKED: CardPlace = { slot: 0, slots: 0, tiedWith: "", part: "alone" };
 
-function UnrankedLine({ ranked, slots }: { ranked: number; slots: number }) {
+function UnrankedLine({ ranked, slots, hidden }: { ranked: number; slots: number; hidden: boolean }) {
   const { lineRef, style } = useRankLine();
   return (
-    <li ref={lineRef} style={style} className={styles.line} data-testid="unranked-line">
+    <li ref={lineRef} style={style} className={styles.line} hidden={hidden} data-testid="unranked-line">
       <strong>Not ranked</strong>
       <span>
         {ranked === 0

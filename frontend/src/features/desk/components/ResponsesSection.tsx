@@ -1,6 +1,11 @@
 import type { Dispatch, ReactNode, Ref } from "react";
 import type { AnswerForm, ShownResponse } from "@/api/types";
 import type { DeskAction, DeskState } from "../deskState";
+import { useComparison } from "../diff/useComparison";
+import { twoShown } from "../layout/layouts";
+import type { View } from "../layout/useView";
+import { ViewBar } from "../layout/ViewBar";
+import { flat } from "../ranking/ranking";
 import { isPairForm, type Side } from "../ranking/sides";
 import styles from "./desk.module.css";
 import { PairCards } from "./PairCards";
@@ -17,6 +22,7 @@ type Props = {
   letters: ReadonlyMap<string, string>;
   excerpts: ReadonlyMap<string, string>;
   raw: boolean;
+  view: View;
   dispatch: Dispatch<DeskAction>;
   ref?: Ref<HTMLElement>;
   /** The questions about one response. */
@@ -27,28 +33,37 @@ type Props = {
 export function ResponsesSection({
   form,
   responses,
-  desk: { ranking, fields },
+  desk: { ranking, fields, shownOrder },
   sides,
   position,
   letters,
   excerpts,
   raw,
+  view,
   dispatch,
   ref,
   children,
 }: Props) {
   const pair = isPairForm(form);
-  const shared = { responses, letters, raw, dispatch, children };
+  const pairShown = twoShown(pair ? shownOrder : flat(ranking), ranking.focus, view.held);
+  const { marks, compared } = useComparison(responses, view.comparing ? pairShown : null);
+  const shared = { responses, letters, raw, view, marks, dispatch, children };
   return (
     <section className={styles.responses} aria-label="Responses" ref={ref}>
       <h2 className="visually-hidden">{pair ? "Two responses" : "Responses, best first"}</h2>
+      <ViewBar view={view} focus={ranking.focus} letters={letters} compared={compared} />
       {pair ? (
         <>
           <PairCards {...shared} tiers={position < 0 ? [] : ranking.tiers} focus={ranking.focus} />
           <PairScale sides={sides} position={position} required={!fields.not_rankable} dispatch={dispatch} />
         </>
       ) : (
-        <Responses {...shared} ranking={ranking} excerpts={excerpts} />
+        <Responses
+          {...shared}
+          ranking={ranking}
+          excerpts={excerpts}
+          two={view.arrangement === "focus" ? pairShown : null}
+        />
       )}
     </section>
   );

@@ -46,7 +46,9 @@ function Line({
       >
         <span className="visually-hidden">Go to response </span>
         <b>{letter}</b>
-        <span className={styles.excerpt}>{text}</span>
+        <span className={styles.excerpt} dir="auto">
+          {text}
+        </span>
       </button>
     </li>
   );
@@ -88,7 +90,9 @@ export function Standings({ ranking, shownOrder, texts, dispatch }: Props) {
           </span>
           <span className={styles.jump}>
             <b>{letterOf(shownOrder, id)}</b>
-            <span className={styles.excerpt}>{texts.get(id)}</span>
+            <span className={styles.excerpt} dir="auto">
+              {texts.get(id)}
+            </span>
           </span>
         </div>
       )}

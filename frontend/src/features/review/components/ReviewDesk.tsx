@@ -8,6 +8,7 @@ import desk from "@/features/desk/components/desk.module.css";
 import { ResponsesSection } from "@/features/desk/components/ResponsesSection";
 import { Standings } from "@/features/desk/components/Standings";
 import { deskReducer, openDesk } from "@/features/desk/deskState";
+import { useView } from "@/features/desk/layout/useView";
 import { isPairForm, positionOf, sidesOf } from "@/features/desk/ranking/sides";
 import { useActiveTime } from "@/features/desk/useActiveTime";
 import { useLabels } from "@/features/desk/useLabels";
@@ -55,6 +56,7 @@ export function ReviewDesk({ project, shown, onDone, onLeave }: Props) {
   });
 
   const pair = isPairForm(form);
+  const view = useView(pair, dispatch);
   const sides = useMemo(() => sidesOf(form), [form]);
   const position = fields.not_rankable ? -1 : positionOf(sides, shownOrder, ranking.tiers, fields);
   const gaps = missing(form, fields, ranking, letters);
@@ -79,7 +81,7 @@ export function ReviewDesk({ project, shown, onDone, onLeave }: Props) {
   }
 
   return (
-    <main id="main" className={pair ? `${desk.desk} ${desk.pair}` : desk.desk}>
+    <main id="main" className={view.wide ? `${desk.desk} ${desk.wide}` : desk.desk}>
       <section className={desk.prompt} aria-label={texts.conversationAndAnswers}>
         <div className={desk.paneHead}>
           <h2>{texts.conversation}</h2>
@@ -115,6 +117,7 @@ export function ReviewDesk({ project, shown, onDone, onLeave }: Props) {
         letters={letters}
         excerpts={excerpts}
         raw={false}
+        view={view}
         dispatch={dispatch}
       >
         {questionsAbout}

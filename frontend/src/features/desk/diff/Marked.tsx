@@ -1,0 +1,22 @@
+import { memo } from "react";
+import { Breakable } from "@/shared/markdown/Markdown";
+import markdown from "@/shared/markdown/markdown.module.css";
+import styles from "./marked.module.css";
+import type { Mark } from "./useComparison";
+
+/** The text as its model wrote it, with what only it says struck through (the upper one) or underlined (the lower one). */
+export const Marked = memo(function Marked({ pieces, tag: Tag }: Mark) {
+  return (
+    <div className={`${markdown.plain} ${styles.marked}`} dir="auto">
+      {pieces.map(({ at, text, marked }) =>
+        marked ? (
+          <Tag key={at}>
+            <Breakable text={text} />
+          </Tag>
+        ) : (
+          <Breakable key={at} text={text} />
+        ),
+      )}
+    </div>
+  );
+});

@@ -1,0 +1,95 @@
+import { diff, type Run } from "./diff";
+import { countsAsWord, type Words, wordsOf } from "./words";
+
+/** A stretch of a text; marked: the other text does not have it here. */
+export type Piece = { readonly at: number; readonly text: string; readonly marked: boolean };
+
+export type Side = {
+  readonly pieces: readonly Piece[];
+  /** How many words are marked. */
+  readonly words: number;
+};
+
+/** Two texts beside each other; null where they are too long and too unlike to be worth the time. */
+export type Comparison = { readonly first: Side; readonly second: Side } | null;
+
+/** Finding the words alone takes some 50 ms for two texts of 200,000 characters (docs/measurements.md). */
+export const MAX_COMPARED_CHARS = 500_000;
+
+/** So few words in common between two longer differences are chance ("the", "of a"), and tear the marks apart. */
+const CHANCE_WORDS = 3;
+
+/** Word by word what each of two texts has that the other has not. Space and line breaks do not count. */
+export function compare(first: string, second: string): Comparison {
+  if (first.length + second.length > MAX_COMPARED_CHARS) return null;
+  const a = wordsOf(first);
+  const b = wordsOf(second);
+  const numbers = new Map<string, number>();
+  const runs = diff(numbered(a, numbers), numbered(b, numbers));
+  if (!runs) return null;
+  const readable = withoutChance(runs);
+  return { first: side(a, readable, "first"), second: side(b, readable, "second") };
+}
+
+function numbered({ keys }: Words, numbers: Map<string, number>): Int32Array {
+  return Int32Array.from(keys, (key) => {
+    const known = numbers.get(key);
+    if (known !== undefined) return known;
+    numbers.set(key, numbers.size);
+    return numbers.size - 1;
+  });
+}
+
+const longer = ({ first, second }: Run) => Math.max(first[1] - first[0], second[1] - second[0]);
+
+/** Words that stand between two differences by chance, as part of one difference. */
+function withoutChance(runs: readonly Run[]): Run[] {
+  const kept: Run[] = [];
+  for (const [index, run] of runs.entries()) {
+    const before = kept.at(-1);
+    const after = runs[index + 1];
+    const length = longer(run);
+    const chance =
+      run.same &&
+      before !== undefined &&
+      after !== undefined &&
+      length <= CHANCE_WORDS &&
+      length < longer(before) &&
+      length < longer(after);
+    if (before && !before.same && (chance || !run.same)) {
+      kept[kept.length - 1] = {
+        same: false,
+        first: [before.first[0], run.first[1]],
+        second: [before.second[0], run.second[1]],
+      };
+    } else {
+      kept.push(run);
+    }
+  }
+  return kept;
+}
+
+const SPACE_AT_END = /\s+$/;
+
+function side({ text, starts, keys }: Words, runs: readonly Run[], which: "first" | "second"): Side {
+  const pieces: Piece[] = [];
+  let words = 0;
+  const add = (at: number, to: number, marked: boolean) => {
+    if (to > at) pieces.push({ at, text: text.slice(at, to), marked });
+  };
+  for (const run of runs) {
+    const [from, to] = run[which];
+    const begin = starts[from] ?? text.length;
+    const end = starts[to] ?? text.length;
+    if (run.same) {
+      add(begin, end, false);
+      continue;
+    }
+    for (let word = from; word < to; word++) if (countsAsWord(keys[word] ?? "")) words++;
+    // A line under the space after the last word would look like a word.
+    const space = SPACE_AT_END.exec(text.slice(begin, end))?.[0].length ?? 0;
+    add(begin, end - space, true);
+    add(end - space, end, false);
+  }
+  return { pieces, words };
+}

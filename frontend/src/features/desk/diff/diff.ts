@@ -1,0 +1,182 @@
+/** A stretch of two sequences: the same in both, or only in the first, only in the second, or other words in each. */
+export type Run = {
+  readonly same: boolean;
+  readonly first: readonly [from: number, to: number];
+  readonly second: readonly [from: number, to: number];
+};
+
+type Box = readonly [firstFrom: number, firstTo: number, secondFrom: number, secondTo: number];
+
+/**
+ * Steps of the search. Texts that have little in common cost steps by the square of their differences, and what they have in
+ * common by then is not worth reading. docs/measurements.md says how long this is.
+ */
+export const MAX_STEPS = 2_000_000;
+
+/**
+ * The shortest way from one sequence to another (Myers, "An O(ND) Difference Algorithm and Its Variations", 1986, in its
+ * linear-space form: search from both ends, and split where the searches meet). Same numbers are same elements. Null where that would take more than `maxSteps`.
+ */
+export function diff(first: Int32Array, second: Int32Array, maxSteps = MAX_STEPS): Run[] | null {
+  // What the other does not have at all can't be part of what both have; unlike texts are mostly made of it.
+  const firstAt = placesShared(first, second);
+  const secondAt = placesShared(second, first);
+  const pairs = common(
+    firstAt.map((at) => first[at] as number),
+    secondAt.map((at) => second[at] as number),
+    maxSteps,
+  );
+  if (!pairs) return null;
+  const back = pairs.map(([a, b]): [number, number] => [firstAt[a] as number, secondAt[b] as number]);
+  return runs(back, first.length, second.length);
+}
+
+/** Where `one` has what `other` has too. */
+function placesShared(one: Int32Array, other: Int32Array): Int32Array {
+  const known = new Set(other);
+  const places = new Int32Array(one.length);
+  let count = 0;
+  for (let at = 0; at < one.length; at++) if (known.has(one[at] as number)) places[count++] = at;
+  return places.subarray(0, count);
+}
+
+/** Which element of one goes with which of the other, for a longest common subsequence. */
+function common(first: Int32Array, second: Int32Array, maxSteps: number): [number, number][] | null {
+  const search = new Search(first, second, maxSteps);
+  const pairs: [number, number][] = [];
+  // A stack, not recursion: a box may be split as many times as there are differences.
+  const boxes: Box[] = [[0, first.length, 0, second.length]];
+  for (let box = boxes.pop(); box; box = boxes.pop()) {
+    let [firstFrom, firstTo, secondFrom, secondTo] = box;
+    while (firstFrom < firstTo && secondFrom < secondTo && first[firstFrom] === second[secondFrom]) {
+      pairs.push([firstFrom++, secondFrom++]);
+    }
+    while (firstFrom < firstTo && secondFrom < secondTo && first[firstTo - 1] === second[secondTo - 1]) {
+      pairs.push([--firstTo, --secondTo]);
+    }
+    if (firstFrom === firstTo || secondFrom === secondTo) continue;
+    const middle = search.meet([firstFrom, firstTo, secondFrom, secondTo]);
+    if (middle === "given up") return null;
+    if (!middle) continue;
+    boxes.push([firstFrom, middle[0], secondFrom, middle[1]], [middle[0], firstTo, middle[1], secondTo]);
+  }
+  return pairs.sort((a, b) => a[0] - b[0]);
+}
+
+class Search {
+  private readonly ahead: Int32Array;
+  private readonly back: Int32Array;
+
+  constructor(
+    private readonly first: Int32Array,
+    private readonly second: Int32Array,
+    private steps: number,
+  ) {
+    // Per diagonal how far the search has come; -1 is not reached.
+    this.ahead = new Int32Array(first.length + second.length + 4);
+    this.back = new Int32Array(first.length + second.length + 4);
+  }
+
+  /** A point on a shortest way through the box; null where the box has nothing in common. */
+  meet([firstFrom, firstTo, secondFrom, secondTo]: Box): [number, number] | "given up" | null {
+    const { first, second, ahead, back } = this;
+    const n = firstTo - firstFrom;
+    const m = secondTo - secondFrom;
+    const most = Math.ceil((n + m) / 2);
+    const zero = most + 1;
+    const end = 2 * most + 2;
+    ahead.fill(-1, 0, end + 1);
+    back.fill(-1, 0, end + 1);
+    ahead[zero + 1] = 0;
+    back[zero + 1] = 0;
+    // Clearing costs too, where many small differences split a long text.
+    let steps = this.steps - ((n + m) >> 4);
+    const delta = n - m;
+    const odd = (delta & 1) === 1;
+    // Diagonals that have left the box need no more steps.
+    let aheadLow = 0;
+    let aheadHigh = 0;
+    let backLow = 0;
+    let backHigh = 0;
+    for (let d = 0; d <= most; d++) {
+      for (let k = -d + aheadLow; k <= d - aheadHigh; k += 2) {
+        const from = step(ahead, zero + k, k, d);
+        let x = from;
+        let y = x - k;
+        while (x < n && y < m && first[firstFrom + x] === second[secondFrom + y]) {
+          x++;
+          y++;
+        }
+        ahead[zero + k] = x;
+        steps -= 1 + x - from;
+        if (x > n) aheadHigh += 2;
+        else if (y > m) aheadLow += 2;
+        else if (odd) {
+          const opposite = zero + delta - k;
+          if (opposite < 0 || opposite > end) continue;
+          const reached = back[opposite] as number;
+          if (reached >= 0 && x >= n - reached) {
+            this.steps = steps;
+            return [firstFrom + x, secondFrom + y];
+          }
+        }
+      }
+      for (let k = -d + backLow; k <= d - backHigh; k += 2) {
+        const from = step(back, zero + k, k, d);
+        let x = from;
+        let y = x - k;
+        while (x < n && y < m && first[firstTo - 1 - x] === second[secondTo - 1 - y]) {
+          x++;
+          y++;
+        }
+        back[zero + k] = x;
+        steps -= 1 + x - from;
+        if (x > n) backHigh += 2;
+        else if (y > m) backLow += 2;
+        else if (!odd) {
+          const opposite = zero + delta - k;
+          if (opposite < 0 || opposite > end) continue;
+          const reached = ahead[opposite] as number;
+          if (reached >= 0 && reached >= n - x) {
+            this.steps = steps;
+            return [firstFrom + reached, secondFrom + reached - (delta - k)];
+          }
+        }
+      }
+      if (steps < 0) return "given up";
+    }
+    this.steps = steps;
+    return null;
+  }
+}
+
+/** From the neighbouring diagonal that has come further: down from the one above, or right from the one below. */
+function step(reached: Int32Array, at: number, k: number, d: number): number {
+  const above = reached[at + 1] as number;
+  const below = reached[at - 1] as number;
+  return k === -d || (k !== d && below < above) ? above : below + 1;
+}
+
+/** What is the same with what is between, from one end to the other. */
+function runs(pairs: readonly [number, number][], firstLength: number, secondLength: number): Run[] {
+  const found: Run[] = [];
+  let first = 0;
+  let second = 0;
+  const between = (firstTo: number, secondTo: number) => {
+    if (firstTo > first || secondTo > second) {
+      found.push({ same: false, first: [first, firstTo], second: [second, secondTo] });
+    }
+  };
+  for (let index = 0; index < pairs.length; ) {
+    const [a, b] = pairs[index] as [number, number];
+    let length = 1;
+    while (pairs[index + length]?.[0] === a + length && pairs[index + length]?.[1] === b + length) length++;
+    between(a, b);
+    first = a + length;
+    second = b + length;
+    found.push({ same: true, first: [a, first], second: [b, second] });
+    index += length;
+  }
+  between(firstLength, secondLength);
+  return found;
+}

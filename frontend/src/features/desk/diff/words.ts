@@ -1,0 +1,54 @@
+/**
+ * A text in words. Each word has what follows it up to the next one (spaces, line breaks), so the words one after the other
+ * are the text to the letter, while two words are the same whatever space follows them.
+ */
+export type Words = {
+  readonly text: string;
+  /** Where each word begins, and at the end the length of the text. */
+  readonly starts: readonly number[];
+  /** Each word without the space after it. */
+  readonly keys: readonly string[];
+};
+
+/** Scripts that are written without spaces; where their words end is for a dictionary to say. */
+const SPACELESS =
+  "\\p{Script=Han}\\p{Script=Hiragana}\\p{Script=Katakana}\\p{Script=Thai}\\p{Script=Lao}\\p{Script=Khmer}\\p{Script=Myanmar}";
+
+/**
+ * In this order: a run without spaces, a word or number with its marks and apostrophes, an emoji with all that is joined to it,
+ * any other single sign. After each the space that follows.
+ */
+const PIECE = new RegExp(
+  `(?<run>[${SPACELESS}][${SPACELESS}\\p{M}ー]*)` +
+    `|(?:(?![${SPACELESS}])[\\p{L}\\p{N}_][\\p{M}'’\\u200c\\u200d]*)+` +
+    "|\\p{RI}\\p{RI}|\\p{Extended_Pictographic}[\\p{M}\\p{Emoji_Modifier}]*(?:\\u200d\\p{Extended_Pictographic}[\\p{M}\\p{Emoji_Modifier}]*)*" +
+    "|\\S\\p{M}*|^\\s+",
+  "gu",
+);
+
+const dictionary = new Intl.Segmenter(undefined, { granularity: "word" });
+
+export function wordsOf(text: string): Words {
+  const starts: number[] = [];
+  const keys: string[] = [];
+  for (const match of text.matchAll(PIECE)) {
+    const { 0: piece, index, groups } = match;
+    if (groups?.run) {
+      for (const { segment, index: within } of dictionary.segment(piece)) {
+        starts.push(index + within);
+        keys.push(segment);
+      }
+    } else {
+      starts.push(index);
+      keys.push(piece.trim());
+    }
+  }
+  return { text, starts: [...starts, text.length], keys };
+}
+
+const HAS_LETTERS = /[\p{L}\p{N}]/u;
+
+/** Signs alone are no words to count. */
+export function countsAsWord(key: string): boolean {
+  return HAS_LETTERS.test(key);
+}

@@ -1,0 +1,34 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { excerptOf } from "./excerpt";
+
+const signs = (text: string) =>
+  [...new Intl.Segmenter(undefined, { granularity: "grapheme" }).segment(text)].map(({ segment }) => segment);
+
+describe("the first words of a response", () => {
+  it("come without Markdown and without line breaks", () => {
+    expect(excerptOf("# **Title**\n\n> and `code`\n")).toBe("Title and code");
+    expect(excerptOf(" ")).toBe("");
+  });
+
+  it("end between signs, however a sign is put together", () => {
+    const family = "👩‍👩‍👧‍👦";
+    const pointed = "שָׁ";
+    for (const sign of [family, pointed, "e\u0301", "한", "🇩🇪"]) {
+      const cut = excerptOf(sign.repeat(400));
+      expect(cut.endsWith("…")).toBe(true);
+      expect(new Set(signs(cut.replace("…", "")))).toEqual(new Set([sign]));
+    }
+  });
+
+  it("are signs of the text, in order", () => {
+    fc.assert(
+      fc.property(fc.string({ unit: "grapheme", maxLength: 600 }), (text) => {
+        const shown = signs(excerptOf(text).replace(/…$/u, ""));
+        expect(shown.length).toBeLessThanOrEqual(140);
+        const words = text.replaceAll(/[\s#*`>_]+/gu, " ").trim();
+        expect(words.startsWith(shown.join(""))).toBe(true);
+      }),
+    );
+  });
+});

@@ -1,0 +1,27 @@
+const EXCERPT_SIGNS = 140;
+
+/** More text than any excerpt needs, so that a long response is not gone through for its first words. */
+const LOOKED_AT_CHARS = 1_000;
+
+const HALF_A_PAIR = /[\ud800-\udbff]$/;
+
+const signs = new Intl.Segmenter(undefined, { granularity: "grapheme" });
+
+/** The first words of a response, without its Markdown; never half an emoji, nor a letter without its marks. */
+export function excerptOf(text: string): string {
+  const words = text
+    .slice(0, LOOKED_AT_CHARS)
+    .replace(HALF_A_PAIR, "")
+    .replaceAll(/[\s#*`>_]+/gu, " ")
+    .trim();
+  let [end, count] = [0, 0];
+  for (const { index, segment } of signs.segment(words)) {
+    if (count === EXCERPT_SIGNS) return `${words.slice(0, end).trimEnd()}…`;
+    // The text may be cut inside this one.
+    const last = index + segment.length === words.length;
+    if (last && text.length > LOOKED_AT_CHARS) return `${words.slice(0, end).trimEnd()}…`;
+    end = index + segment.length;
+    count++;
+  }
+  return words.slice(0, end);
+}

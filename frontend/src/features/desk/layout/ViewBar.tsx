@@ -1,0 +1,129 @@
+import type { ReactNode } from "react";
+import { Icon, type IconName } from "@/shared/Icon";
+import marked from "../diff/marked.module.css";
+import type { Compared } from "../diff/useComparison";
+import { keyHint } from "../shortcuts";
+import type { Layout } from "./layouts";
+import styles from "./layouts.module.css";
+import { LAYOUT_WORDS, type View } from "./useView";
+
+const ICONS: Readonly<Record<Layout, IconName>> = { column: "column", row: "row", focus: "two" };
+
+type Props = {
+  view: View;
+  /** The current response, and the others with their letters. */
+  focus: string;
+  letters: ReadonlyMap<string, string>;
+  compared: Compared | null;
+};
+
+function Toggle({
+  on,
+  icon,
+  shortcut,
+  onClick,
+  children,
+}: {
+  on: boolean;
+  icon: IconName;
+  shortcut: string;
+  onClick: () => void;
+  children: string;
+}) {
+  return (
+    <button
+      type="button"
+      className={styles.tool}
+      aria-pressed={on}
+      title={children + keyHint(shortcut)}
+      onClick={onClick}
+    >
+      <Icon name={icon} />
+      {children}
+    </button>
+  );
+}
+
+function words(count: number): string {
+  return count === 1 ? "1 word" : `${count} words`;
+}
+
+function Legend({
+  compared: { ids, words: only },
+  letters,
+}: {
+  compared: Compared;
+  letters: Props["letters"];
+}) {
+  const [first, second] = ids.map((id) => letters.get(id) ?? "?");
+  let said: ReactNode;
+  if (!only) {
+    said = `${first} and ${second} are too long and too different to compare word by word. Both are shown whole.`;
+  } else if (only[0] + only[1] === 0) {
+    said = `${first} and ${second} have the same words in the same order.`;
+  } else {
+    said = (
+      <>
+        <span>
+          <del>only in {first}</del> {words(only[0])}
+        </span>
+        <span>
+          <ins>only in {second}</ins> {words(only[1])}
+        </span>
+      </>
+    );
+  }
+  return (
+    <div className={marked.legend} data-testid="comparison">
+      {said}
+    </div>
+  );
+}
+
+/** How the responses stand, and what is marked in them. */
+export function ViewBar({ view, focus, letters, compared }: Props) {
+  const others = [...letters.keys()].filter((id) => id !== focus);
+  const beside = compared?.ids.find((id) => id !== focus);
+  return (
+    <div className={styles.bar}>
+      {view.offered.length > 1 && (
+        <fieldset className={styles.choice}>
+          <legend className="visually-hidden">Layout</legend>
+          {view.offered.map((layout) => (
+            <button
+              key={layout}
+              type="button"
+              aria-pressed={view.layout === layout && !(view.comparing && layout !== view.arrangement)}
+              title={LAYOUT_WORDS[layout] + keyHint("layout")}
+              onClick={() => view.choose(layout)}
+            >
+              <Icon name={ICONS[layout]} />
+              {LAYOUT_WORDS[layout]}
+            </button>
+          ))}
+        </fieldset>
+      )}
+      {view.arrangement !== "column" && (
+        <Toggle on={view.together} icon="together" shortcut="together" onClick={view.toggleTogether}>
+          Scroll together
+        </Toggle>
+      )}
+      <Toggle on={view.comparing} icon="compare" shortcut="compare" onClick={view.toggleCompare}>
+        Differences
+      </Toggle>
+      {compared && others.length > 1 && (
+        <label className={styles.with}>
+          {letters.get(focus)} with
+          <select value={beside} onChange={(event) => view.holdOnly(event.currentTarget.value)}>
+            {others.map((id) => (
+              <option key={id} value={id}>
+                {letters.get(id)}
+              </option>
+            ))}
+          </select>
+        </label>
+      )}
+      {compared && <Legend compared={compared} letters={letters} />}
+    </div>
+  );
+}

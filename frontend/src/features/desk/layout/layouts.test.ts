@@ -1,0 +1,94 @@
+import fc from "fast-check";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { alongWith, layoutAfter, offeredLayouts, shownLayout, twoShown } from "./layouts";
+import { recall, remember } from "./remembered";
+
+describe("layouts", () => {
+  it("are offered where there is room and something to choose", () => {
+    expect(offeredLayouts(false, false)).toEqual(["column", "row", "focus"]);
+    expect(offeredLayouts(false, true)).toEqual(["column", "focus"]);
+    expect(offeredLayouts(true, false)).toEqual(["column", "row"]);
+    expect(offeredLayouts(true, true)).toEqual(["column"]);
+  });
+
+  it("fall back without forgetting what was chosen", () => {
+    expect(shownLayout("row", offeredLayouts(false, true))).toBe("column");
+    expect(shownLayout("focus", offeredLayouts(false, true))).toBe("focus");
+  });
+
+  it("follow each other in a circle", () => {
+    const offered = offeredLayouts(false, false);
+    expect(offered.map((layout) => layoutAfter(layout, offered))).toEqual(["row", "focus", "column"]);
+    expect(layoutAfter("column", ["column"])).toBe("column");
+  });
+});
+
+describe("the two that are looked at", () => {
+  const order = ["a", "b", "c", "d"];
+
+  it("change one at a time on the way down the order", () => {
+    expect(order.map((id) => twoShown(order, id, null).join(""))).toEqual(["ab", "ab", "bc", "cd"]);
+  });
+
+  it("keep the one held, in the order's own sequence", () => {
+    expect(order.map((id) => twoShown(order, id, "c").join(""))).toEqual(["ac", "bc", "bc", "cd"]);
+    expect(twoShown(order, "b", "gone")).toEqual(["a", "b"]);
+  });
+
+  it("are two, the current one among them, wherever there are two", () => {
+    fc.assert(
+      fc.property(
+        fc.uniqueArray(fc.string(), { minLength: 2, maxLength: 10 }),
+        fc.nat(),
+        fc.option(fc.nat()),
+        (ids, at, held) => {
+          const focus = ids[at % ids.length] as string;
+          const two = twoShown(ids, focus, held === null ? null : (ids[held % ids.length] as string));
+          expect(two).toHaveLength(2);
+          expect(two).toContain(focus);
+          if (held !== null) expect(two).toContain(ids[held % ids.length]);
+        },
+      ),
+    );
+  });
+});
+
+it("scrolling together is as far through one text as through the other", () => {
+  expect(alongWith(50, 100, 1_000)).toBe(500);
+  expect(alongWith(100, 100, 37)).toBe(37);
+  expect(alongWith(10, 0, 100)).toBe(0);
+  expect(alongWith(10, 100, 0)).toBe(0);
+});
+
+describe("what the browser remembers", () => {
+  afterEach(() => {
+    vi.unstubAllGlobals();
+    localStorage.clear();
+  });
+
+  it("is what was chosen last", () => {
+    remember({ list: "focus", pair: "column", together: false });
+    expect(recall()).toEqual({ list: "focus", pair: "column", together: false });
+  });
+
+  it.each(["", "null", "[]", "{", '{"list":"diagonal","pair":7,"together":"yes"}'])(
+    "is never nonsense: %s",
+    (kept) => {
+      localStorage.setItem("rankloop.desk.view", kept);
+      expect(recall()).toEqual({ list: "column", pair: "row", together: true });
+    },
+  );
+
+  it("lasts as long as the page where storage fails", () => {
+    const refuse = () => {
+      throw new DOMException("refused", "SecurityError");
+    };
+    vi.stubGlobal("localStorage", { getItem: refuse, setItem: refuse });
+    expect(recall().list).toBe("column");
+    remember({ list: "row", pair: "row", together: true });
+    expect(recall().list).toBe("row");
+    vi.unstubAllGlobals();
+    remember({ list: "column", pair: "row", together: true });
+    expect(recall().list).toBe("column");
+  });
+});

@@ -1,0 +1,44 @@
+import type { Layout } from "./layouts";
+
+/** What this browser remembers of how somebody looks at responses. */
+export type Remembered = {
+  /** Of a list to be ordered, and of two on a scale. */
+  readonly list: Layout;
+  readonly pair: Layout;
+  /** Cards side by side scroll together. */
+  readonly together: boolean;
+};
+
+const KEY = "rankloop.desk.view";
+const AT_FIRST: Remembered = { list: "column", pair: "row", together: true };
+
+/** For browsers that refuse storage: then it lasts as long as the page. */
+let lately: Remembered | null = null;
+
+const isLayout = (value: unknown): value is Layout =>
+  value === "column" || value === "row" || value === "focus";
+
+export function recall(): Remembered {
+  if (lately) return lately;
+  try {
+    const kept: unknown = JSON.parse(localStorage.getItem(KEY) ?? "{}");
+    if (typeof kept !== "object" || kept === null) return AT_FIRST;
+    const { list, pair, together } = kept as Record<string, unknown>;
+    return {
+      list: isLayout(list) ? list : AT_FIRST.list,
+      pair: isLayout(pair) ? pair : AT_FIRST.pair,
+      together: typeof together === "boolean" ? together : AT_FIRST.together,
+    };
+  } catch {
+    return AT_FIRST;
+  }
+}
+
+export function remember(view: Remembered): void {
+  try {
+    localStorage.setItem(KEY, JSON.stringify(view));
+    lately = null;
+  } catch {
+    lately = view;
+  }
+}

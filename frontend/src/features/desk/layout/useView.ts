@@ -1,0 +1,89 @@
+import { useMediaQuery } from "@mantine/hooks";
+import { type Dispatch, useMemo, useState } from "react";
+import type { DeskAction } from "../deskState";
+import { type Layout, layoutAfter, offeredLayouts, shownLayout } from "./layouts";
+import { type Remembered, recall, remember } from "./remembered";
+
+/** Below it nothing stands side by side (desk.module.css and layouts.module.css break here too). */
+const NARROW = "(max-width: 760px)";
+
+export type ViewCommands = {
+  nextLayout: () => void;
+  toggleTogether: () => void;
+  /** Keep this response in view beside the current one; the one kept is let go. */
+  hold: (id: string) => void;
+  toggleCompare: () => void;
+};
+
+export type View = ViewCommands & {
+  /** What was chosen, as far as the screen has room for it. */
+  readonly layout: Layout;
+  /** How the cards stand now: comparing two shows two. */
+  readonly arrangement: Layout;
+  readonly offered: readonly Layout[];
+  readonly together: boolean;
+  readonly held: string | null;
+  readonly comparing: boolean;
+  /** Which way the cards run. */
+  readonly axis: "down" | "across";
+  /** The responses want the whole width, with the conversation above them. */
+  readonly wide: boolean;
+  choose: (layout: Layout) => void;
+  /** Keep this one in view, whatever was kept before. */
+  holdOnly: (id: string) => void;
+};
+
+export const LAYOUT_WORDS: Readonly<Record<Layout, string>> = {
+  column: "Column",
+  row: "Side by side",
+  focus: "Two at a time",
+};
+
+/** How one looks at the responses: nothing of it is part of the answer. */
+export function useView(pair: boolean, dispatch: Dispatch<DeskAction>): View {
+  const narrow = useMediaQuery(NARROW, false, { getInitialValueInEffect: false }) === true;
+  const [kept, setKept] = useState(recall);
+  const [held, setHeld] = useState<string | null>(null);
+  const [comparing, setComparing] = useState(false);
+
+  return useMemo(() => {
+    const say = (text: string) => dispatch({ type: "say", text });
+    const change = (next: Remembered) => {
+      setKept(next);
+      remember(next);
+    };
+    const offered = offeredLayouts(pair, narrow);
+    const layout = shownLayout(pair ? kept.pair : kept.list, offered);
+    const arrangement = !comparing ? layout : !pair ? "focus" : narrow ? "column" : "row";
+    const choose = (wanted: Layout) => {
+      setComparing(false);
+      change({ ...kept, [pair ? "pair" : "list"]: wanted });
+      say(`${LAYOUT_WORDS[wanted]}.`);
+    };
+    return {
+      layout,
+      arrangement,
+      offered,
+      together: kept.together,
+      held,
+      comparing,
+      axis: arrangement === "column" || narrow ? "down" : "across",
+      wide: pair || arrangement !== "column",
+      choose,
+      nextLayout: () => choose(layoutAfter(layout, offered)),
+      toggleTogether: () => {
+        change({ ...kept, together: !kept.together });
+        say(kept.together ? "Each card scrolls by itself." : "The cards scroll together.");
+      },
+      hold: (id) => {
+        setHeld(held === id ? null : id);
+        say(held === id ? "No longer kept in view." : "Kept in view beside the others.");
+      },
+      holdOnly: setHeld,
+      toggleCompare: () => {
+        setComparing(!comparing);
+        say(comparing ? "Differences hidden." : "Differences marked.");
+      },
+    };
+  }, [pair, narrow, kept, held, comparing, dispatch]);
+}

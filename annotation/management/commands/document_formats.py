@@ -5,16 +5,15 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand
 
 from annotation.formats.document import document
+from annotation.management.reporting import QuickCommand
 
 PAGE = Path(settings.BASE_DIR) / "docs" / "formats.md"
 
 
-class Command(BaseCommand):
+class Command(QuickCommand):
     help = "Write docs/formats.md from the catalog of formats."
-    requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--out", type=Path, default=PAGE, metavar="PATH")

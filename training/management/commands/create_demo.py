@@ -4,12 +4,13 @@ import json
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
+from annotation.management.reporting import QuickCommand
 from training.services.demo import DemoRunFailed, create_demo
 
 
-class Command(BaseCommand):
+class Command(QuickCommand):
     help = "Create the demo project with people, a first policy and responses to rank; again changes nothing."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

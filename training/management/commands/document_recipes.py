@@ -5,16 +5,15 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand
 
+from annotation.management.reporting import QuickCommand
 from training.document import document
 
 PAGE = Path(settings.BASE_DIR) / "docs" / "recipes.md"
 
 
-class Command(BaseCommand):
+class Command(QuickCommand):
     help = "Write docs/recipes.md from the recipes."
-    requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--out", type=Path, default=PAGE, metavar="PATH")

@@ -6,8 +6,9 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
+from annotation.management.reporting import QuickCommand
 from annotation.models import Project
 from config.problems import Problem
 from training.api.serializers import run_document
@@ -18,7 +19,7 @@ from training.services.launch import launch_run
 from training.services.watch import follow_run, worker_listens
 
 
-class Command(BaseCommand):
+class Command(QuickCommand):
     help = "Launch a training run; with --wait, follow it to its end and fail if it fails."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -5,8 +5,9 @@ import math
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
+from annotation.management.reporting import QuickCommand
 from annotation.models import ApiToken, Project, User
 from annotation.models.project import Role
 from annotation.services.projects import add_member, create_user
@@ -19,7 +20,7 @@ TOKEN_NAME = "simulate_annotators"
 TELL_EVERY = 100  # rankings
 
 
-class Command(BaseCommand):
+class Command(QuickCommand):
     help = "Programs rank what there is to rank, through the real HTTP API."
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -350,6 +350,20 @@ def _first_free(
 ) -> tuple[tuple[object, ...], int] | None:
     """Where the queue's first task is that isn't the annotator's, locked or not, and the snapshot's oldest
     transaction. None when this transaction has written already: were it undone, the place would be wrong."""
+    with prepared_cursor() as cursor:
+        cursor.execute(
+            *look_ahead_statement(project=project, annotator=annotator, policy=policy, known=known)
+        )
+        seen, untouched, *place = cursor.fetchone()
+    if not untouched:
+        return None
+    return (_END[policy] if place[-1] is None else tuple(place)), seen
+
+
+def look_ahead_statement(
+    *, project: Project, annotator: User, policy: Project.AllocationPolicy, known: Cursor | None
+) -> tuple[str, dict[str, Any]]:
+    """Apart for the same reason as :func:`queue_statement`."""
     key = _KEY[policy]
     select = f"SELECT {key} FROM annotation_rankingtask t WHERE"
     free = f"{select} {_QUEUED} AND {_NOT_MINE}"
@@ -365,14 +379,9 @@ def _first_free(
             f"WITH behind AS ({behind}) SELECT * FROM behind UNION ALL"
             f" SELECT * FROM ({ahead}) AS ahead WHERE NOT EXISTS (SELECT FROM behind)"
         )
-    with prepared_cursor() as cursor:
-        cursor.execute(
-            "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint,"
-            " pg_current_xact_id_if_assigned() IS NULL, first.*"
-            f" FROM (SELECT) AS always LEFT JOIN ({first}) AS first ON true",
-            params,
-        )
-        seen, untouched, *place = cursor.fetchone()
-    if not untouched:
-        return None
-    return (_END[policy] if place[-1] is None else tuple(place)), seen
+    sql = (
+        "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint,"
+        " pg_current_xact_id_if_assigned() IS NULL, first.*"
+        f" FROM (SELECT) AS always LEFT JOIN ({first}) AS first ON true"
+    )
+    return sql, params

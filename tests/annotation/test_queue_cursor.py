@@ -195,6 +195,34 @@ def test_the_indexes_serve_the_claim_from_a_cursor_in_order(
     assert "Seq Scan on annotation_rankingtask" not in plan, plan
 
 
+@pytest.mark.parametrize("plan_of", [plan_for_values, plan_for_any_values])
+@pytest.mark.parametrize("policy", ["finish_started", "fifo"])
+def test_the_indexes_serve_the_look_ahead_in_order(
+    project: Project, add_tasks: AddTasks, alice: User, policy: str, plan_of: PlanOf
+) -> None:
+    tasks = add_tasks(project, 2000, k=2, overlap=2)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_current_xact_id()::text::bigint + 1000")
+        (seen,) = cursor.fetchone()
+        cursor.execute("ANALYZE annotation_rankingtask, annotation_assignment")
+    place = (0, True, tasks[1000].pk) if policy == "finish_started" else (0, tasks[1000].pk)
+    for known in (None, queue.Cursor(place, seen, timezone.now(), 0, 0.0)):
+        plan = plan_of(
+            *queue.look_ahead_statement(
+                project=project,
+                annotator=alice,
+                policy=Project.AllocationPolicy(policy),
+                known=known,
+            )
+        )
+        assert f"Index Scan using task_queue_{policy} on annotation_rankingtask t" in plan or (
+            f"Index Only Scan using task_queue_{policy} on annotation_rankingtask t" in plan
+        ), plan
+        assert ("task_queue_moved" in plan) == (known is not None), plan
+        assert "Seq Scan on annotation_rankingtask" not in plan, plan
+        assert "Sort" not in plan.split("CTE behind")[0], plan
+
+
 def test_a_race_of_people_with_cursors_drains_everything_once(project: Project, add_tasks: AddTasks) -> None:
     add_tasks(project, 40, k=2, overlap=3)
     crowd = [User.objects.create(username=f"crowd-{i}", password="!") for i in range(5)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from itertools import combinations
+from itertools import combinations, product
 from typing import TypeVar
 
 Item = TypeVar("Item", bound=Hashable)
@@ -19,17 +19,21 @@ def gold_score(gold: Sequence[Sequence[Item]], tiers: Sequence[Sequence[Item]]) 
 
     Raises ValueError when gold has no such pair: then there is nothing to be right about.
     """
-    wanted = [
-        (better, worse) for above, below in combinations(gold, 2) for better in above for worse in below
-    ]
-    if not wanted:
+    points = gold_points(gold, tiers)
+    if not points:
         raise ValueError("gold that puts nothing above anything can't be reproduced")
+    return sum(points.values()) / len(points)
+
+
+def gold_points(
+    gold: Sequence[Sequence[Item]], tiers: Sequence[Sequence[Item]]
+) -> dict[tuple[Item, Item], float]:
+    """What `tiers` earn for each of gold's pairs (better, worse), by the rule of :func:`gold_score`."""
     place = {item: index for index, tier in enumerate(tiers) for item in tier}
-    if not place:
-        return 0.0
     unranked = len(tiers)
-    points = 0.0
-    for better, worse in wanted:
-        one, two = place.get(better, unranked), place.get(worse, unranked)
-        points += 1.0 if one < two else 0.5 if one == two else 0.0
-    return points / len(wanted)
+    points = {}
+    for above, below in combinations(gold, 2):
+        for pair in product(above, below):
+            one, two = (place.get(item, unranked) for item in pair)
+            points[pair] = 1.0 if place and one < two else 0.5 if place and one == two else 0.0
+    return points

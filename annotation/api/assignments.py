@@ -53,12 +53,10 @@ class NextAssignmentView(ProjectView):
         return Response({**current, "prefetched": after})
 
 
-class AssignmentView(APIView):
+class OwnAssignmentView(APIView):
     """A view under `assignments/{id}/`: only the annotator's own exist for them."""
 
-    takes: type[Serializer[Any]] = serializers.LeaseToken
     assignment: Assignment
-    given: Any
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
@@ -70,6 +68,16 @@ class AssignmentView(APIView):
         if (action := action_of(request)) is not None:
             paused = paused_reason(standing.state, standing.paused_reason)
             require(user, action, role=standing.role, paused=paused)
+
+
+class AssignmentView(OwnAssignmentView):
+    """With something sent along."""
+
+    takes: type[Serializer[Any]] = serializers.LeaseToken
+    given: Any
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
         self.given = self.takes(data=request.data)
         self.given.is_valid(raise_exception=True)
 

@@ -9,6 +9,7 @@ from annotation.models.ranking import Comparison, Ranking
 from annotation.models.review import TaskAgreement
 from annotation.models.snapshot import DatasetSnapshot
 from annotation.models.task import Assignment, RankingTask, Reservation, TaskResponse
+from annotation.models.task_problem import TaskProblem
 from annotation.models.webhook import WebhookAttempt, WebhookDelivery, WebhookEndpoint
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "Reservation",
     "Response",
     "TaskAgreement",
+    "TaskProblem",
     "TaskResponse",
     "User",
     "WebhookAttempt",

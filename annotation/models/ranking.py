@@ -60,7 +60,7 @@ class Ranking(models.Model):
         Assignment, on_delete=models.PROTECT, null=True, blank=True, related_name="rankings"
     )
     annotator = models.ForeignKey(
-        User, on_delete=models.PROTECT, null=True, blank=True, related_name="rankings"
+        User, on_delete=models.PROTECT, null=True, blank=True, related_name="rankings", db_index=False
     )
     annotator_label = models.CharField(
         max_length=200, blank=True, help_text="Who ranked, in the words of an imported file."
@@ -152,6 +152,12 @@ class Ranking(models.Model):
         indexes = [
             # Pages of a project's rankings, progress by day, the snapshot's read; ids are in order of birth.
             models.Index(fields=["project", "created_at"], name="ranking_by_day"),
+            # What somebody said, the newest of a project first: their last answer, their pace.
+            models.Index(
+                fields=["annotator", "project", "-id"],
+                condition=Q(annotator__isnull=False),
+                name="ranking_own_newest",
+            ),
         ]
 
     def __str__(self) -> str:

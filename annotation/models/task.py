@@ -336,6 +336,11 @@ class Assignment(models.Model):
         return f"{self.id} ({self.state})"
 
     @property
+    def practice(self) -> bool:
+        """Whether it is of an attempt to qualify: the one kind of check that people are told of."""
+        return self.attempt > 0
+
+    @property
     def shown_responses(self) -> list[Response]:
         """In the shown order. Reads the task's responses: prefetch them (`with_shown`)."""
         return sorted(self.task.responses.all(), key=lambda response: self.shown_order.index(response.pk))

@@ -34,7 +34,8 @@ SELECT {_ASSIGNMENT.sql}, {_TASK.sql}, {_PROJECT.sql}, {_FORM.sql}, m.role, m.st
  WHERE a.id = %(id)s AND a.annotator_id = %(user)s
 """
 _SHOWN = """
-SELECT a.id, a.token, a.expires_at, a.draft, a.draft_version, a.task_id, prompt.messages, f.form,
+SELECT a.id, a.token, a.expires_at, a.draft, a.draft_version, a.attempt > 0, a.task_id, prompt.messages,
+       f.form,
        (SELECT json_agg(json_build_object('id', r.id, 'text', r.text)
                         ORDER BY array_position(a.shown_order, r.id))
           FROM annotation_taskresponse s JOIN annotation_response r ON r.id = s.response_id
@@ -95,6 +96,7 @@ def _shown(
     expires_at: datetime,
     draft: Any,
     draft_version: int,
+    practice: bool,
     task_id: UUID,
     messages: Any,
     form: Any,
@@ -116,6 +118,7 @@ def _shown(
         "form": _read(form),
         "draft": _read(draft),
         "draft_version": draft_version,
+        "practice": practice,
     }
 
 

@@ -99,10 +99,15 @@ def revise_ranking(
 ) -> tuple[Ranking, bool]:
     """A new ranking that supersedes the assignment's current one; whether it is new.
 
-    Not new: it says what the current one says. The assignment must be submitted, else Conflict. Raises
-    ProjectArchived.
+    Not new: it says what the current one says. The assignment must be submitted, else Conflict; so is an
+    answer in an attempt to qualify, whose giver was told the right one. Raises ProjectArchived.
     """
     refuse_archived(assignment.project)
+    if assignment.attempt > 0:
+        raise Conflict(
+            "Answers to qualification tasks stand: their right answer was told.",
+            type="qualification-answered",
+        )
     _refuse_what_does_not_fit(answer, assignment)
     try:
         with transaction.atomic():

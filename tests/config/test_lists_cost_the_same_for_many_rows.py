@@ -26,6 +26,7 @@ from annotation.services.projects import add_member, create_project
 from annotation.services.reservations import reserve_tasks
 from annotation.services.snapshots import freeze_snapshot
 from annotation.services.submission import submit_ranking
+from annotation.services.task_problems import report_problem
 from annotation.services.tokens import create_token
 from annotation.services.webhooks import create_endpoint
 from tests.annotation.answering import claim, strict_order
@@ -59,6 +60,7 @@ def _grow(project: Project, people: dict[str, User], rows: Ids, numbers: range) 
     for n in numbers:
         for person in ("ben", "rita"):
             given = claim(project, people[person])
+            report_problem(assignment=given, kind="unsafe")
             # Each against the other, so that there is something to review.
             order = sorted(given.shown_order, reverse=person == "rita")
             submit_ranking(

@@ -165,8 +165,25 @@ export interface paths {
             cookie?: never;
         };
         get?: never;
-        /** @description A view under `assignments/{id}/`: only the annotator's own exist for them. */
+        /** @description With something sent along. */
         put: operations["saveDraft"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/assignments/{id}/feedback": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description How one's answer to a qualification task did. 204 for every other assignment. */
+        get: operations["getFeedback"];
+        put?: never;
         post?: never;
         delete?: never;
         options?: never;
@@ -183,8 +200,25 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description A view under `assignments/{id}/`: only the annotator's own exist for them. */
+        /** @description With something sent along. */
         post: operations["renewLease"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/assignments/{id}/problems": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description Tells the managers what is wrong with the task. 200: said of this kind before; the new words take the place of the old. */
+        post: operations["reportTaskProblem"];
         delete?: never;
         options?: never;
         head?: never;
@@ -200,7 +234,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description A view under `assignments/{id}/`: only the annotator's own exist for them. */
+        /** @description With something sent along. */
         post: operations["releaseAssignment"];
         delete?: never;
         options?: never;
@@ -234,7 +268,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description A view under `assignments/{id}/`: only the annotator's own exist for them. */
+        /** @description With something sent along. */
         post: operations["skipAssignment"];
         delete?: never;
         options?: never;
@@ -656,6 +690,40 @@ export interface paths {
         patch: operations["updateProject"];
         trace?: never;
     };
+    "/api/v1/projects/{slug}/assignments/last": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description One's last answer with the task as it was shown, to revise it. 204: there is none, or it stands (the project is archived, or it was given to qualify). */
+        get: operations["getLastAnswer"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{slug}/assignments/mine": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description How much one has answered and how fast, what the caps leave, and the way to qualify. */
+        get: operations["getOwnFigures"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/projects/{slug}/assignments/next": {
         parameters: {
             query?: never;
@@ -852,6 +920,23 @@ export interface paths {
         put?: never;
         /** @description One more attempt for a member who failed to qualify. */
         post: operations["grantAttempt"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{slug}/problems/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description What annotators reported of tasks, newest first. */
+        get: operations["listTaskProblems"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1501,6 +1586,37 @@ export interface components {
              */
             outlier_p_adjusted: number | null;
         };
+        Answer: {
+            /** @description Response ids, best first; those in one tier are tied. Where the form asks for the best few only, the others are left out. */
+            tiers?: string[][];
+            strength?: number | null;
+            ratings?: {
+                [key: string]: {
+                    [key: string]: number;
+                };
+            };
+            flags?: {
+                [key: string]: string[];
+            };
+            /** @description {question: choice} */
+            choices?: {
+                [key: string]: string;
+            };
+            confidence?: number | null;
+            /** @default false */
+            not_rankable?: boolean;
+            /** @default false */
+            all_bad?: boolean;
+            /** @default  */
+            comment?: string;
+            rewrite?: string | null;
+            /**
+             * @description Whether the shown order was changed at all.
+             * @default false
+             */
+            touched?: boolean;
+            duration_ms?: number | null;
+        };
         AnswerGiven: {
             /** Format: uuid */
             id: string;
@@ -1573,6 +1689,8 @@ export interface components {
             } | null;
             /** @description To send with the next draft. */
             draft_version: number;
+            /** @description A task to qualify with: answered, its feedback says what was right. */
+            practice: boolean;
         };
         AuditEntry: {
             id: number;
@@ -1903,6 +2021,30 @@ export interface components {
             /** @description As it was recorded. */
             detail: string;
         };
+        Feedback: {
+            /**
+             * Format: double
+             * @description 0 to 1: the share of the pairs that are right; a tie is half.
+             */
+            score: number;
+            tiers: string[][];
+            right_tiers: string[][];
+            /** @description Those in which the right answer puts one above the other. */
+            pairs: components["schemas"]["FeedbackPair"][];
+            /** @description Null while the attempt goes on. */
+            passed: boolean | null;
+            /** Format: double */
+            attempt_score: number | null;
+            /** Format: double */
+            pass_mark: number | null;
+        };
+        FeedbackPair: {
+            /** Format: uuid */
+            better: string;
+            /** Format: uuid */
+            worse: string;
+            said: components["schemas"]["SaidEnum"];
+        };
         Form: {
             /** @description How many responses a task of this form shows. */
             responses: components["schemas"]["ResponseSpan"];
@@ -2105,6 +2247,19 @@ export interface components {
         };
         JudgedPolicies: {
             policies: components["schemas"]["Judged"][];
+        };
+        LastAnswer: {
+            /**
+             * Format: uuid
+             * @description Of the assignment, to revise.
+             */
+            id: string;
+            task: components["schemas"]["TaskShown"];
+            responses: components["schemas"]["ResponseShown"][];
+            form: components["schemas"]["Form"];
+            answer: components["schemas"]["Answer"];
+            /** Format: date-time */
+            answered_at: string;
         };
         LaunchRequest: {
             project: string;
@@ -2353,6 +2508,11 @@ export interface components {
             /** @description For the card. */
             notes?: string;
         };
+        NewTaskProblemRequest: {
+            kind: components["schemas"]["TaskProblemKind"];
+            /** @default  */
+            text?: string;
+        };
         NewTokenRequest: {
             name: string;
             scopes: components["schemas"]["ScopesEnum"][];
@@ -2384,6 +2544,8 @@ export interface components {
             } | null;
             /** @description To send with the next draft. */
             draft_version: number;
+            /** @description A task to qualify with: answered, its feedback says what was right. */
+            practice: boolean;
             /** @description Those that come after it, as many as were asked for and there are. */
             prefetched: components["schemas"]["Assignment"][];
         };
@@ -2408,6 +2570,20 @@ export interface components {
          * @enum {string}
          */
         OrderEnum: "asked" | "none" | "tied";
+        OwnFigures: {
+            answered: number;
+            /** @description The day is UTC's. */
+            answered_today: number;
+            /** @description What the caps leave; null: no cap. */
+            left_today: number | null;
+            /**
+             * Format: double
+             * @description Per task, over the last 100.
+             */
+            median_seconds: number | null;
+            /** @description Null for those who need not qualify (any more). */
+            qualification: components["schemas"]["Qualification"] | null;
+        };
         PaginatedAuditEntryList: {
             /**
              * Format: uri
@@ -2563,6 +2739,19 @@ export interface components {
              */
             previous?: string | null;
             results: components["schemas"]["Task"][];
+        };
+        PaginatedTaskProblemList: {
+            /**
+             * Format: uri
+             * @example http://api.example.org/accounts/?cursor=cD00ODY%3D"
+             */
+            next?: string | null;
+            /**
+             * Format: uri
+             * @example http://api.example.org/accounts/?cursor=cj0xJnA9NDg3
+             */
+            previous?: string | null;
+            results: components["schemas"]["TaskProblem"][];
         };
         PaginatedTokenList: {
             /**
@@ -2738,6 +2927,13 @@ export interface components {
         Provider: {
             id: string;
             name: string;
+        };
+        Qualification: {
+            /** @description Of one attempt. */
+            tasks: number;
+            left: number;
+            attempt: number;
+            attempts: number;
         };
         Quality: {
             /** Format: double */
@@ -3049,6 +3245,13 @@ export interface components {
          * @enum {string}
          */
         RunState: "queued" | "running" | "succeeded" | "failed" | "cancelled";
+        /**
+         * @description * `right` - right
+         *     * `tied` - tied
+         *     * `wrong` - wrong
+         * @enum {string}
+         */
+        SaidEnum: "right" | "tied" | "wrong";
         SampleEvent: {
             /** Format: int64 */
             seq: number;
@@ -3237,6 +3440,33 @@ export interface components {
          * @enum {string}
          */
         TaskKind: "ranking" | "gold" | "attention" | "qualification";
+        TaskProblem: {
+            /** Format: uuid */
+            id: string;
+            kind: components["schemas"]["TaskProblemKind"];
+            text: string;
+            annotator: string;
+            /** Format: uuid */
+            task: string;
+            task_state: components["schemas"]["TaskState"];
+            /** @description How the task's conversation ends. */
+            readonly excerpt: string;
+            /** Format: date-time */
+            created_at: string;
+        };
+        TaskProblemId: {
+            /** Format: uuid */
+            id: string;
+        };
+        /**
+         * @description * `unreadable` - Can't be read
+         *     * `wrong_language` - In the wrong language
+         *     * `unsafe` - Harmful or upsetting
+         *     * `duplicate` - Was there before
+         *     * `other` - Something else
+         * @enum {string}
+         */
+        TaskProblemKind: "unreadable" | "wrong_language" | "unsafe" | "duplicate" | "other";
         TaskResponse: {
             /** Format: uuid */
             id: string;
@@ -3749,6 +3979,43 @@ export interface operations {
             };
         };
     };
+    getFeedback: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Feedback"];
+                };
+            };
+            /** @description No response body */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     renewLease: {
         parameters: {
             query?: never;
@@ -3771,6 +4038,49 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Lease"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    reportTaskProblem: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewTaskProblemRequest"];
+                "multipart/form-data": components["schemas"]["NewTaskProblemRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TaskProblemId"];
+                };
+            };
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TaskProblemId"];
                 };
             };
             /** @description A refusal. */
@@ -4777,6 +5087,73 @@ export interface operations {
             };
         };
     };
+    getLastAnswer: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LastAnswer"];
+                };
+            };
+            /** @description No response body */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getOwnFigures: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OwnFigures"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     claimNextAssignment: {
         parameters: {
             query?: never;
@@ -5307,6 +5684,41 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Member"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listTaskProblems: {
+        parameters: {
+            query?: {
+                /** @description The pagination cursor value. */
+                cursor?: string;
+                /** @description Number of results to return per page. */
+                page_size?: number;
+            };
+            header?: never;
+            path: {
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PaginatedTaskProblemList"];
                 };
             };
             /** @description A refusal. */

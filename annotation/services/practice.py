@@ -1,0 +1,96 @@
+"""Qualification tasks are practice: whoever has answered one is told what was right.
+
+Of gold and attention checks nobody is told anything, not even that there are any. So feedback is for answers
+that were given in an attempt to qualify, to a task that is one to qualify with to this day, and what is asked
+for any other assignment finds nothing, whatever kind of task it is of.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from django.db.models import Avg, FloatField, Value
+from django.db.models.functions import Coalesce
+
+from annotation.models import Assignment, Membership, Ranking, RankingTask
+from annotation.scoring import gold_points
+from annotation.services.checks import DONE_IN_ATTEMPT
+
+
+class Said(StrEnum):
+    RIGHT = "right"
+    TIED = "tied"
+    WRONG = "wrong"
+
+
+_SAID = {1.0: Said.RIGHT, 0.5: Said.TIED, 0.0: Said.WRONG}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two responses of which the right answer puts the first above the second, and what was said of them."""
+
+    better: str
+    worse: str
+    said: Said
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """`passed` and `attempt_score` are None while something of the attempt is left."""
+
+    score: float
+    tiers: list[list[str]]
+    right_tiers: list[list[str]]
+    pairs: list[Pair]
+    passed: bool | None
+    attempt_score: float | None
+    pass_mark: float | None
+
+
+def feedback_on(*, assignment: Assignment) -> Feedback | None:
+    """How the answer to a qualification task did. None: there is no such answer."""
+    task = assignment.task
+    if (
+        assignment.attempt == 0
+        or assignment.state != Assignment.State.SUBMITTED
+        or task.kind != RankingTask.Kind.QUALIFICATION
+        or assignment.score is None
+    ):
+        return None
+    tiers = Ranking.objects.current().values_list("tiers", flat=True).get(assignment=assignment)
+    right = task.gold_tiers or []
+    passed = _passed(assignment)
+    return Feedback(
+        score=assignment.score,
+        tiers=tiers,
+        right_tiers=right,
+        pairs=[Pair(*pair, _SAID[points]) for pair, points in gold_points(right, tiers).items()],
+        passed=passed,
+        attempt_score=None if passed is None else _attempt_score(assignment),
+        pass_mark=None if passed is None else assignment.project.qualification_pass_mark,
+    )
+
+
+def _passed(assignment: Assignment) -> bool | None:
+    """What came of the answer's attempt; None: it goes on, or nobody has to qualify any more."""
+    member = Membership.objects.filter(project=assignment.project_id, user=assignment.annotator_id).first()
+    if member is None:
+        return None
+    if member.qualification_attempt > assignment.attempt:
+        return False
+    return True if member.qualified_at is not None else None
+
+
+def _attempt_score(assignment: Assignment) -> float | None:
+    """As the attempt is judged (services/checks.py): what was skipped for good counts as wrong."""
+    done = Assignment.objects.filter(
+        DONE_IN_ATTEMPT,
+        project=assignment.project_id,
+        annotator=assignment.annotator_id,
+        attempt=assignment.attempt,
+    )
+    nothing = Value(0.0, output_field=FloatField())
+    mean: float | None = done.aggregate(mean=Avg(Coalesce("score", nothing)))["mean"]
+    return mean

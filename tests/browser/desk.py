@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from playwright.sync_api import Locator, Page, Response, expect
@@ -20,9 +22,14 @@ class Desk:
 
     @property
     def assignment(self) -> dict[str, Any]:
-        """What the server handed out for the task on the desk."""
-        found: dict[str, Any] = self._claims[-1].json()
-        return found
+        """What the server handed out for the task on the desk, with it or ahead of it."""
+        shown = set(self.order())
+        for claim in reversed(self._claims):
+            first = claim.json()
+            for given in (first, *first["prefetched"]):
+                if {response["id"] for response in given["responses"]} == shown:
+                    return dict(given)
+        raise AssertionError("the server never handed out what is on the desk")
 
     def open(self) -> Desk:
         self.page.goto(self.path)
@@ -93,24 +100,27 @@ class Desk:
         mouse.up()
         self.page.wait_for_timeout(100)
 
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """What is submitted within has arrived at the end. The desk itself goes on before that."""
+        with self.page.expect_response(lambda response: response.url.endswith("/submit")) as answer:
+            yield
+        assert answer.value.status == 201, answer.value.text()
+
     def submit(self) -> None:
         """Press Submit and wait for what comes next: another task, or nothing left. Where the order was right
         as it was shown, the desk asks, and is told so."""
-        shown = set(self.order())
+        shown = self.order()
         confirm = self.page.get_by_role("button", name="Submit this order")
-        with self.page.expect_response(lambda response: "/submit" in response.url) as answer:
+        with self.taken():
             self.page.get_by_role("button", name="Submit ranking").click()
             self.page.wait_for_timeout(150)
             if confirm.is_visible():
                 confirm.click()
-        assert answer.value.status == 201, answer.value.text()
-        # Between the two there is a skeleton without cards.
-        self.page.wait_for_function(
-            """shown => {
-                 const cards = [...document.querySelectorAll('[data-testid="response-card"]')];
-                 const old = cards.some(card => shown.includes(card.dataset.responseId));
-                 const nothing = document.body.innerText.includes("You have ranked everything");
-                 return nothing || (cards.length > 0 && !old);
-               }""",
-            arg=sorted(shown),
-        )
+        self.gone(shown)
+
+    def gone(self, shown: list[str]) -> None:
+        """Waits for another task than this one, or for the word that there is none."""
+        nothing = self.page.get_by_text("You have ranked everything")
+        expect(self.card(shown[0])).to_have_count(0)
+        expect(self.cards.first.or_(nothing)).to_be_visible()

@@ -88,7 +88,8 @@ def test_keys_order_tie_and_undo(desk: Desk, demo_stack: Stack, project: str) ->
     desk.focus_by_keys(c)
     desk.press("=")
     assert desk.ranks() == {b: 1, a: 2, c: 2, d: 3}
-    desk.press("Enter")
+    with desk.taken():
+        desk.press("Enter")
     expect(desk.card(a)).to_have_count(0)
     ranking = stored(demo_stack, project)[-1]
     tiers = ranking["tiers"]
@@ -120,7 +121,8 @@ def test_an_untouched_order_asks_first(desk: Desk, demo_stack: Stack, project: s
     assert len(stored(demo_stack, project)) == before
     shown = desk.order()
     desk.press("Enter")
-    dialog.get_by_role("button", name="Submit this order").click()
+    with desk.taken():
+        dialog.get_by_role("button", name="Submit this order").click()
     expect(desk.card(shown[0])).to_have_count(0)
     ranking = stored(demo_stack, project)[-1]
     assert ranking["touched"] is False

@@ -55,7 +55,8 @@ def _answer(page: Page, name: str, *keys: str) -> list[str]:
     desk = Desk(page, f"form-{name}").open()
     shown = desk.order()
     assert len(shown) == PROJECTS[name]
-    desk.press(*keys)
+    with desk.taken():
+        desk.press(*keys)
     expect(desk.cards).to_have_count(0)
     return shown
 

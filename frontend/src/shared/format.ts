@@ -84,6 +84,11 @@ export function ago(iso: string, now: number = Date.now()): string {
   });
 }
 
+/** 14:05, as the reader's clock shows it. */
+export function timeOfDay(at: number): string {
+  return new Date(at).toLocaleTimeString(currentLanguage(), { hour: "2-digit", minute: "2-digit" });
+}
+
 export function bytes(size: number): string {
   if (size < 1_000) return `${size} B`;
   if (size < 1_000_000) return `${(size / 1_000).toFixed(1)} kB`;

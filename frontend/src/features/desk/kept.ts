@@ -1,10 +1,10 @@
 import type { Draft } from "./answer";
 
 /**
- * The copy of an answer in this browser: what survives a lost connection, an ended session and a closed tab. The idempotency
- * key lives with it, so an answer sent again after any of these is still counted once.
+ * The copy of an unfinished answer in this browser: what survives a lost connection, an ended session and a closed tab. Once
+ * it is given it lies in the outbox (outbox/store.ts).
  */
-export type Kept = { idempotencyKey: string; draft: Draft | null; version: number; savedAt: number };
+export type Kept = { draft: Draft; version: number; savedAt: number };
 
 const PREFIX = "rankloop.answer.";
 const MAX_AGE_MS = 14 * 24 * 3_600_000;
@@ -23,7 +23,8 @@ export function readKept(assignmentId: string): Kept | null {
     const text = localStorage.getItem(PREFIX + assignmentId);
     const kept: unknown = text ? JSON.parse(text) : null;
     if (typeof kept !== "object" || kept === null) return null;
-    return typeof (kept as Kept).idempotencyKey === "string" ? (kept as Kept) : null;
+    const { draft, version } = kept as Partial<Kept>;
+    return typeof draft === "object" && draft && typeof version === "number" ? (kept as Kept) : null;
   });
 }
 

@@ -19,6 +19,9 @@ function desk() {
     dispatch: vi.fn(),
     submit: vi.fn(),
     skip: vi.fn(),
+    takeBack: vi.fn(),
+    report: vi.fn(),
+    pause: vi.fn(),
     toggleRaw: vi.fn(),
     toggleGuidelines: vi.fn(),
     toggleHelp: vi.fn(),
@@ -74,6 +77,15 @@ describe("keys", () => {
   it("submits with Enter and shows help with ?", () => {
     expect(press(stroke("Enter", "Enter")).submit).toHaveBeenCalledOnce();
     expect(press(stroke("?", "Slash", { shiftKey: true })).toggleHelp).toHaveBeenCalledOnce();
+  });
+
+  it.each([
+    ["t", "takeBack"],
+    ["i", "report"],
+    ["p", "pause"],
+  ] as const)("%s means %s on every desk", (key, command) => {
+    for (const mode of MODES)
+      expect(press(stroke(key, `Key${key.toUpperCase()}`), mode)[command]).toHaveBeenCalledOnce();
   });
 
   it("leaves the browser's own chords alone", () => {

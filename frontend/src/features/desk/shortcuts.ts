@@ -10,6 +10,9 @@ export type DeskCommands = {
   dispatch: (action: DeskAction) => void;
   submit: () => void;
   skip: () => void;
+  takeBack: () => void;
+  report: () => void;
+  pause: () => void;
   toggleRaw: () => void;
   toggleGuidelines: () => void;
   toggleHelp: () => void;
@@ -209,6 +212,30 @@ export const SHORTCUTS: readonly Shortcut[] = [
     label: "Skip this task",
     test: letter("s"),
     perform: (desk) => desk.skip(),
+  },
+  {
+    name: "takeBack",
+    group: "Answer",
+    keys: [["t"]],
+    label: "Take back my last answer",
+    test: letter("t"),
+    perform: (desk) => desk.takeBack(),
+  },
+  {
+    name: "report",
+    group: "Answer",
+    keys: [["i"]],
+    label: "Report a problem with this task",
+    test: letter("i"),
+    perform: (desk) => desk.report(),
+  },
+  {
+    name: "pause",
+    group: "Answer",
+    keys: [["p"]],
+    label: "Pause: hide the task, stop the clock",
+    test: letter("p"),
+    perform: (desk) => desk.pause(),
   },
   {
     name: "raw",

@@ -1,11 +1,15 @@
 import { useEffect, useRef } from "react";
 
-/** Milliseconds this task was in front of somebody: time in a hidden tab does not count. Read it with the returned function. */
-export function useActiveTime(startMs: number): () => number {
+/**
+ * Milliseconds this task was in front of somebody: time in a hidden tab or in a pause does not count. Read it with the
+ * returned function.
+ */
+export function useActiveTime(startMs: number, paused = false): () => number {
   const total = useRef(startMs);
   const since = useRef<number | null>(null);
 
   useEffect(() => {
+    if (paused) return;
     const visible = () => document.visibilityState === "visible";
     const stop = () => {
       if (since.current !== null) total.current += performance.now() - since.current;
@@ -21,7 +25,7 @@ export function useActiveTime(startMs: number): () => number {
       stop();
       document.removeEventListener("visibilitychange", update);
     };
-  }, []);
+  }, [paused]);
 
   return () => total.current + (since.current === null ? 0 : performance.now() - since.current);
 }

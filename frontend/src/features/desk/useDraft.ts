@@ -1,22 +1,30 @@
 import { useCallback, useEffect, useRef, useState } from "react";
 import type { Assignment } from "@/api/types";
-import { uuid } from "@/shared/uuid";
 import type { Draft } from "./answer";
 import { saveDraft } from "./api/assignments";
 import { DraftSaver, type SaveStatus } from "./draftSaver";
+import type { Hand } from "./flow/flow";
 import { forget, keep, readKept } from "./kept";
 
 /** The newer of the two copies of a draft: the browser's is ahead when the server missed the last changes. */
 export function newestDraft(assignment: Assignment): unknown {
   const kept = readKept(assignment.id);
-  return kept?.draft && kept.version >= assignment.draft_version ? kept.draft : assignment.draft;
+  return kept && kept.version >= assignment.draft_version ? kept.draft : assignment.draft;
 }
 
-/** Saves `draft` whenever it changes, here at once and on the server after a pause. */
-export function useDraft(assignment: Assignment, draft: Draft) {
+/** What somebody had of this answer when it comes to the desk. */
+export function draftOf({ assignment, how, answer }: Hand): unknown {
+  const changed = how === "revise" ? readKept(keptAs(assignment.id, how))?.draft : undefined;
+  return changed ?? answer ?? newestDraft(assignment);
+}
+
+/** A change to an answer that stands is nobody's draft of the task: it is kept by itself. */
+export const keptAs = (id: string, how: Hand["how"]) => (how === "revise" ? `revise.${id}` : id);
+
+/** Saves `draft` whenever it changes: here at once and, of a task that is leased, on the server after a pause. */
+export function useDraft({ assignment, how }: Hand, draft: Draft) {
   const { id, token, draft_version: version } = assignment;
   const [status, setStatus] = useState<SaveStatus>({ state: "saved" });
-  const [idempotencyKey] = useState(() => readKept(id)?.idempotencyKey ?? uuid());
   const saver = useRef<DraftSaver<Draft> | null>(null);
   // Time alone is no change worth saving.
   const content = JSON.stringify({ ...draft, duration_ms: 0 });
@@ -27,9 +35,10 @@ export function useDraft(assignment: Assignment, draft: Draft) {
   useEffect(() => {
     const current = new DraftSaver<Draft>({
       version,
-      send: (onTopOf, changed) => saveDraft(id, token, onTopOf, changed),
+      send: async (onTopOf, changed) =>
+        how === "revise" ? onTopOf : await saveDraft(id, token, onTopOf, changed),
       keep: (keptVersion, changed) =>
-        keep(id, { idempotencyKey, draft: changed, version: keptVersion, savedAt: Date.now() }),
+        keep(keptAs(id, how), { draft: changed, version: keptVersion, savedAt: Date.now() }),
       onStatus: setStatus,
     });
     saver.current = current;
@@ -40,7 +49,7 @@ export function useDraft(assignment: Assignment, draft: Draft) {
       void current.flush();
       current.stop();
     };
-  }, [id, token, version, idempotencyKey]);
+  }, [id, token, version, how]);
 
   useEffect(() => {
     if (content === lastContent.current) return;
@@ -48,14 +57,11 @@ export function useDraft(assignment: Assignment, draft: Draft) {
     saver.current?.change(latest.current);
   }, [content]);
 
+  /** The answer was given, or the task left: nothing is saved any more. */
   const finish = useCallback(() => {
     saver.current?.stop();
-    forget(id);
-  }, [id]);
-  /** The answer and its key, kept before the first attempt to submit it. */
-  const keepForSubmit = useCallback(() => {
-    keep(id, { idempotencyKey, draft: latest.current, version, savedAt: Date.now() });
-  }, [id, idempotencyKey, version]);
+    forget(keptAs(id, how));
+  }, [id, how]);
 
-  return { status, idempotencyKey, finish, keepForSubmit };
+  return { status, finish };
 }

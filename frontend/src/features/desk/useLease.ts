@@ -12,27 +12,53 @@ export function nextHeartbeatMs(expiresAt: string, now: number): number {
   return Math.max(SHORTEST_PAUSE_MS, Math.min(left / 3, LONGEST_PAUSE_MS));
 }
 
-/** Renews the lease while the page is visible. Returns the refusal once the lease is lost. */
+export type Lease = {
+  /** The refusal, once the lease is lost. */
+  readonly lost: ApiProblem | null;
+  /** Until when it is held, as far as is known. */
+  readonly until: number;
+  /** The last heartbeat had no answer: the lease runs down. */
+  readonly unreachable: boolean;
+};
+
+type Held = Pick<Assignment, "id" | "token" | "expires_at">;
+
+/**
+ * Renews the lease: while the page is visible, or, in a pause, until `pausedUntil` wherever the page is. An answer that was
+ * taken back has no lease, and a token that says so.
+ */
 export function useLease(
-  assignment: Pick<Assignment, "id" | "token" | "expires_at">,
+  { id, token, expires_at }: Held,
   renew: (id: string, token: string) => Promise<string> = renewLease,
-): ApiProblem | null {
-  const { id, token, expires_at } = assignment;
+  pausedUntil: number | null = null,
+): Lease {
   const [lost, setLost] = useState<ApiProblem | null>(null);
+  const [until, setUntil] = useState(() => Date.parse(expires_at));
+  const [unreachable, setUnreachable] = useState(false);
 
   useEffect(() => {
+    if (!token) return;
     let timer: ReturnType<typeof setTimeout> | undefined;
     let over = false;
+    const wanted = () =>
+      pausedUntil === null ? document.visibilityState === "visible" : Date.now() < pausedUntil;
 
     async function beat() {
       clearTimeout(timer);
-      if (document.visibilityState !== "visible") return;
+      if (!wanted()) return;
       let pause = LONGEST_PAUSE_MS / 4;
       try {
-        pause = nextHeartbeatMs(await renew(id, token), Date.now());
+        const renewed = await renew(id, token);
+        if (over) return;
+        pause = nextHeartbeatMs(renewed, Date.now());
+        setUntil(Date.parse(renewed));
+        setUnreachable(false);
       } catch (error) {
+        if (over) return;
         const problem = asProblem(error);
-        if (!problem.transient) {
+        if (problem.transient) {
+          setUnreachable(true);
+        } else {
           over = true;
           if (problem.status !== 401) setLost(problem);
         }
@@ -40,17 +66,22 @@ export function useLease(
       if (!over) timer = setTimeout(beat, pause);
     }
 
-    const onVisible = () => {
-      if (document.visibilityState === "visible" && !over) void beat();
+    const now = () => {
+      if (!over && wanted()) void beat();
     };
     timer = setTimeout(beat, nextHeartbeatMs(expires_at, Date.now()));
-    document.addEventListener("visibilitychange", onVisible);
+    document.addEventListener("visibilitychange", now);
+    // Either way the truth is one heartbeat away.
+    window.addEventListener("online", now);
+    window.addEventListener("offline", now);
     return () => {
       over = true;
       clearTimeout(timer);
-      document.removeEventListener("visibilitychange", onVisible);
+      document.removeEventListener("visibilitychange", now);
+      window.removeEventListener("online", now);
+      window.removeEventListener("offline", now);
     };
-  }, [id, token, expires_at, renew]);
+  }, [id, token, expires_at, renew, pausedUntil]);
 
-  return lost;
+  return { lost, until, unreachable };
 }

@@ -1,28 +1,38 @@
 import { queryOptions } from "@tanstack/react-query";
 import { api, unwrap, unwrapResponse } from "@/api/client";
-import type { Answer, Assignment, SkipWay } from "@/api/types";
-import type { Draft } from "../answer";
+import type { Answer, Assignment, SkipWay, TaskProblemKind } from "@/api/types";
+import { type Draft, EMPTY_FIELDS } from "../answer";
+
+/** Leased beside the task on the desk, so that the next one is there when an answer is given. */
+const AHEAD = 1;
+/** A request that hangs on a dead connection would hold up every answer behind it. */
+const SEND_MS = 30_000;
 
 /**
- * The task on this annotator's desk, or null when there is none. Claiming is safe to repeat: an annotator holds one open
- * lease per project, and asking again brings that one back with its draft.
+ * The person's leases, the task to be at work on first; none when there is nothing to rank. Claiming is safe to repeat: it
+ * renews what is held, and only what is missing is leased anew.
  */
-export const assignmentQuery = (slug: string) =>
+export const leasesQuery = (slug: string) =>
   queryOptions({
     queryKey: ["desk", slug],
-    queryFn: () => claimNext(slug),
+    queryFn: () => claim(slug),
     staleTime: Number.POSITIVE_INFINITY,
     // A desk left and re-entered asks anew: the lease may have run out meanwhile.
     gcTime: 0,
     refetchOnWindowFocus: false,
-    refetchOnReconnect: false,
+    refetchOnReconnect: true,
   });
 
-export async function claimNext(slug: string): Promise<Assignment | null> {
+async function claim(slug: string): Promise<readonly Assignment[]> {
   const { data, status } = await unwrapResponse(
-    api.POST("/api/v1/projects/{slug}/assignments/next", { params: { path: { slug } } }),
+    api.POST("/api/v1/projects/{slug}/assignments/next", {
+      params: { path: { slug } },
+      body: { prefetch: AHEAD },
+    }),
   );
-  return status === 204 ? null : (data ?? null);
+  if (status === 204 || !data) return [];
+  const { prefetched, ...first } = data;
+  return [first, ...prefetched];
 }
 
 export async function saveDraft(id: string, token: string, version: number, draft: Draft): Promise<number> {
@@ -42,12 +52,36 @@ export async function renewLease(id: string, token: string): Promise<string> {
   return lease.expires_at;
 }
 
+/** Outlives the page it is called from. A lease that isn't held any more is given back already. */
+export function giveBack(id: string, token: string): void {
+  api
+    .POST("/api/v1/assignments/{id}/release", {
+      params: { path: { id } },
+      body: { token },
+      keepalive: true,
+    })
+    // The lease runs out by itself where this does not arrive.
+    .catch(() => undefined);
+}
+
 /** Safe to repeat with the same key: the second time the server answers with the ranking it already has. */
 export async function submitAnswer(id: string, idempotencyKey: string, answer: Answer): Promise<void> {
   await unwrap(
     api.POST("/api/v1/assignments/{id}/submit", {
       params: { path: { id }, header: { "Idempotency-Key": idempotencyKey } },
       body: answer,
+      signal: AbortSignal.timeout(SEND_MS),
+    }),
+  );
+}
+
+/** Safe to repeat: saying what stands already changes nothing. */
+export async function reviseAnswer(id: string, { token: _, ...answer }: Answer): Promise<void> {
+  await unwrap(
+    api.POST("/api/v1/assignments/{id}/revise", {
+      params: { path: { id } },
+      body: answer,
+      signal: AbortSignal.timeout(SEND_MS),
     }),
   );
 }
@@ -55,5 +89,40 @@ export async function submitAnswer(id: string, idempotencyKey: string, answer: A
 export async function skipTask(id: string, token: string, reason: string, way: SkipWay): Promise<void> {
   await unwrap(
     api.POST("/api/v1/assignments/{id}/skip", { params: { path: { id } }, body: { token, reason, way } }),
+  );
+}
+
+/** The last answer that may be revised, as the desk takes it; null where there is none. */
+export async function fetchLastAnswer(
+  slug: string,
+): Promise<{ assignment: Assignment; answer: Draft } | null> {
+  const { data, status } = await unwrapResponse(
+    api.GET("/api/v1/projects/{slug}/assignments/last", { params: { path: { slug } } }),
+  );
+  if (status === 204 || !data) return null;
+  const { id, task, responses, form, answer } = data;
+  // It is nobody's lease any more: what a lease has beside the task stays empty.
+  const lease = { token: "", expires_at: "", draft: null, draft_version: 0, practice: false };
+  const whole = { tiers: [], ...EMPTY_FIELDS, touched: true, duration_ms: null, ...answer };
+  return { assignment: { id, task, responses, form, ...lease }, answer: whole };
+}
+
+export const figuresQuery = (slug: string) =>
+  queryOptions({
+    queryKey: ["desk", slug, "figures"],
+    queryFn: () =>
+      unwrap(api.GET("/api/v1/projects/{slug}/assignments/mine", { params: { path: { slug } } })),
+  });
+
+export const feedbackQuery = (id: string) =>
+  queryOptions({
+    queryKey: ["feedback", id],
+    queryFn: () => unwrap(api.GET("/api/v1/assignments/{id}/feedback", { params: { path: { id } } })),
+    staleTime: Number.POSITIVE_INFINITY,
+  });
+
+export async function reportProblem(id: string, kind: TaskProblemKind, text: string): Promise<void> {
+  await unwrap(
+    api.POST("/api/v1/assignments/{id}/problems", { params: { path: { id } }, body: { kind, text } }),
   );
 }

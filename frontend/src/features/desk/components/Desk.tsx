@@ -1,40 +1,51 @@
 import { Button } from "@mantine/core";
 import { useMutation } from "@tanstack/react-query";
-import { type ReactNode, useCallback, useMemo, useReducer, useRef, useState } from "react";
+import { type ReactNode, useMemo, useReducer, useRef, useState } from "react";
 import { flushSync } from "react-dom";
-import type { Assignment, Project, SkipWay } from "@/api/types";
+import type { Answer, Project, SkipWay } from "@/api/types";
 import { Conversation } from "@/shared/Conversation";
 import { Icon } from "@/shared/Icon";
-import { Notice, ProblemNotice } from "@/shared/ui";
+import { Notice } from "@/shared/ui";
 import { missing, restore, toAnswer, toDraft } from "../answer";
 import { skipTask } from "../api/assignments";
-import { type DeskAction, deskReducer, openDesk } from "../deskState";
+import { deskReducer, openDesk } from "../deskState";
+import type { Hand } from "../flow/flow";
 import { useView } from "../layout/useView";
 import { isTouched, type Ranking } from "../ranking/ranking";
 import { isPairForm, isVerdict, positionOf, sidesOf, sideWords } from "../ranking/sides";
 import { keyHint, type Mode } from "../shortcuts";
 import { useActiveTime } from "../useActiveTime";
 import { useDeskKeys } from "../useDeskKeys";
-import { newestDraft, useDraft } from "../useDraft";
+import { draftOf, useDraft } from "../useDraft";
 import { useLabels } from "../useLabels";
 import { useLease } from "../useLease";
-import { useSubmit } from "../useSubmit";
+import { usePause } from "../usePause";
 import { ResponseFields, TaskFields } from "./AnswerFields";
 import { GuidelinesDialog, ShortcutsDialog, SkipDialog, UntouchedDialog } from "./DeskDialogs";
+import { DeskFoot } from "./DeskFoot";
 import styles from "./desk.module.css";
+import { PauseDialog, ReportDialog } from "./FlowDialogs";
+import { HandNotice } from "./HandNotice";
 import { ResponsesSection } from "./ResponsesSection";
 import { SaveLine } from "./SaveLine";
 import { Standings } from "./Standings";
 
-type Open = "help" | "guidelines" | "untouched" | "skip" | null;
+type Open = "help" | "guidelines" | "untouched" | "skip" | "report" | null;
 
 type Props = {
   project: Project;
-  assignment: Assignment;
+  hand: Hand;
   /** Said beside the submit button: what just happened to the answer before this one. */
   lastDone: string;
-  onDone: (what: "submitted" | "skipped") => void;
-  onAskAgain: () => void;
+  onGive: (answer: Answer) => void;
+  onSkipped: () => void;
+  onTakeBack: () => void;
+  /** To another task: this one is lost, or an answer stays as it was. */
+  onPutDown: () => void;
+  /** The server's copy of this task, in place of this one. */
+  onReload: () => void;
+  /** How the person gets on, below everything. */
+  pace?: ReactNode;
 };
 
 /** The order in one line, for screens too narrow for the standings beside the responses. */
@@ -63,33 +74,35 @@ function focusField(root: HTMLElement | null, field: string, show: (responseId: 
 }
 
 /** One task on the desk. Keyed by assignment: a new task is a new desk. */
-export function Desk({ project, assignment, lastDone, onDone, onAskAgain }: Props) {
+export function Desk({
+  project,
+  hand,
+  lastDone,
+  onGive,
+  onSkipped,
+  onTakeBack,
+  onPutDown,
+  onReload,
+  pace,
+}: Props) {
+  const { assignment } = hand;
   const { form } = assignment;
-  const [draftAtStart] = useState(() => newestDraft(assignment));
-  const [desk, change] = useReducer(deskReducer, null, () => openDesk(assignment, draftAtStart));
+  const [draftAtStart] = useState(() => draftOf(hand));
+  const [desk, dispatch] = useReducer(deskReducer, null, () => openDesk(assignment, draftAtStart));
   const [open, setOpen] = useState<Open>(null);
+  const [reported, setReported] = useState(false);
   const [raw, setRaw] = useState(false);
   const cards = useRef<HTMLElement>(null);
 
+  const pause = usePause();
   const activeMs = useActiveTime(
     useMemo(() => restore(assignment, draftAtStart).durationMs, [assignment, draftAtStart]),
+    pause.paused,
   );
   const { ranking, fields, shownOrder } = desk;
   const draft = toDraft(ranking, fields, activeMs());
-  const { status, idempotencyKey, finish, keepForSubmit } = useDraft(assignment, draft);
-  const leaseLost = useLease(assignment);
-  const { submission, submit } = useSubmit(assignment.id, idempotencyKey, () => {
-    finish();
-    onDone("submitted");
-  });
-
-  // An answer on its way is repeated to the letter until the server has it, so it can't be changed meanwhile.
-  const onItsWay = submission.state === "sending" || submission.state === "waiting";
-  const locked = useRef(onItsWay);
-  locked.current = onItsWay;
-  const dispatch = useCallback((action: DeskAction) => {
-    if (!locked.current || action.type.startsWith("focus") || action.type === "say") change(action);
-  }, []);
+  const { status, finish } = useDraft(hand, draft);
+  const lease = useLease(assignment, undefined, pause.until);
 
   const { letters, excerpts } = useLabels(assignment.responses, shownOrder);
 
@@ -98,12 +111,11 @@ export function Desk({ project, assignment, lastDone, onDone, onAskAgain }: Prop
       skipTask(assignment.id, assignment.token, reason, way),
     onSuccess: () => {
       finish();
-      onDone("skipped");
+      onSkipped();
     },
   });
 
-  const refusal = submission.state === "refused" ? submission.problem : null;
-  const over = refusal?.status === 409 ? refusal : leaseLost;
+  const over = hand.lost || lease.lost !== null;
   const pair = isPairForm(form);
   const view = useView(pair, dispatch);
   const mode: Mode = pair ? "pair" : form.top_k ? "best" : "order";
@@ -115,13 +127,12 @@ export function Desk({ project, assignment, lastDone, onDone, onAskAgain }: Prop
   const root = useRef<HTMLDivElement>(null);
 
   function send() {
-    setOpen(null);
-    keepForSubmit();
-    void submit(toAnswer(toDraft(ranking, fields, activeMs()), assignment.token, form, shownOrder));
+    const answer = toAnswer(toDraft(ranking, fields, activeMs()), assignment.token, form, shownOrder);
+    finish();
+    onGive(answer);
   }
 
   function trySubmit(orderConfirmed = false) {
-    if (onItsWay) return send();
     if (over) return;
     const ordered = !fields.not_rankable && !(fields.all_bad && isVerdict(form));
     // Only where the shown order is an answer already: else there is a gap instead.
@@ -141,7 +152,7 @@ export function Desk({ project, assignment, lastDone, onDone, onAskAgain }: Prop
 
   const toggle = (which: Exclude<Open, null>) => setOpen((current) => (current === which ? null : which));
   useDeskKeys({
-    active: open === null,
+    active: open === null && !pause.paused,
     mode,
     cards,
     ranking,
@@ -149,7 +160,10 @@ export function Desk({ project, assignment, lastDone, onDone, onAskAgain }: Prop
       focus: ranking.focus,
       dispatch,
       submit: () => trySubmit(),
-      skip: () => setOpen("skip"),
+      skip: () => hand.how === "submit" && setOpen("skip"),
+      takeBack: onTakeBack,
+      report: () => setOpen("report"),
+      pause: pause.begin,
       toggleRaw: () => setRaw((now) => !now),
       toggleGuidelines: () => toggle("guidelines"),
       toggleHelp: () => toggle("help"),
@@ -170,64 +184,12 @@ export function Desk({ project, assignment, lastDone, onDone, onAskAgain }: Prop
       />
     );
 
-  // The server's copy is ahead of this tab's: saving stops, ranking and submitting do not.
-  const behind = status.state === "refused" && !over ? status.problem : null;
-
-  let trouble: ReactNode = null;
-  if (over) {
-    trouble = (
-      <Notice
-        tone="warn"
-        title="This task is no longer yours"
-        actions={
-          <Button size="xs" onClick={onAskAgain}>
-            Get a task
-          </Button>
-        }
-      >
-        <p>{over.detail || over.title}</p>
-        <p>
-          What you ranked is kept as a draft, here and on the server. It has not been counted as an answer.
-        </p>
-      </Notice>
-    );
-  } else if (submission.state === "waiting") {
-    trouble = (
-      <Notice
-        tone="warn"
-        title="Not sent yet"
-        actions={
-          <Button size="xs" variant="default" onClick={send}>
-            Send now
-          </Button>
-        }
-      >
-        <p>
-          {submission.problem.title}. Your answer is kept and will be sent, once, when the server answers.
-        </p>
-      </Notice>
-    );
-  } else if (refusal) {
-    trouble = <ProblemNotice error={refusal} />;
-  } else if (behind) {
-    trouble = (
-      <Notice
-        tone="warn"
-        title="Not saved on the server"
-        actions={
-          <Button size="xs" variant="default" onClick={onAskAgain}>
-            Load the server’s version
-          </Button>
-        }
-      >
-        <p>{behind.detail || behind.title}</p>
-        <p>Your work is kept in this browser, and you can still submit it.</p>
-      </Notice>
-    );
-  }
-
   return (
-    <div className={view.wide ? `${styles.desk} ${styles.wide}` : styles.desk} ref={root}>
+    <div
+      className={view.wide ? `${styles.desk} ${styles.wide}` : styles.desk}
+      data-paused={pause.paused}
+      ref={root}
+    >
       <section className={styles.prompt} aria-label="Conversation">
         <div className={styles.paneHead}>
           <h2>Conversation</h2>
@@ -318,28 +280,47 @@ export function Desk({ project, assignment, lastDone, onDone, onAskAgain }: Prop
             {!blocking && <p>Answer, or submit again to leave {gaps.length === 1 ? "it" : "them"} out.</p>}
           </Notice>
         )}
-        {trouble}
+        <HandNotice
+          hand={hand}
+          lease={lease}
+          status={status}
+          onPutDown={onPutDown}
+          onReload={() => {
+            finish();
+            onReload();
+          }}
+        />
         <div className={styles.submitRow}>
           {!pair && <OrderLine ranking={ranking} letters={letters} />}
           <Button
             className={styles.submit ?? ""}
-            loading={submission.state === "sending"}
-            disabled={over !== null}
+            disabled={over}
             onClick={() => trySubmit()}
             title={`Submit${keyHint("submit")}`}
           >
             {pair ? "Submit answer" : "Submit ranking"}
           </Button>
-          <Button variant="default" title={`Skip${keyHint("skip")}`} onClick={() => setOpen("skip")}>
-            Skip
-          </Button>
+          {hand.how === "submit" && (
+            <Button variant="default" title={`Skip${keyHint("skip")}`} onClick={() => setOpen("skip")}>
+              Skip
+            </Button>
+          )}
         </div>
-        <div className={styles.foot}>
-          <SaveLine status={status} touched={isTouched(ranking)} lastDone={lastDone} />
-          <button type="button" className={styles.keysButton} onClick={() => setOpen("help")}>
-            <Icon name="keys" size={15} /> Keys <kbd>?</kbd>
-          </button>
-        </div>
+        <DeskFoot
+          onTakeBack={onTakeBack}
+          onPause={pause.begin}
+          onReport={() => setOpen("report")}
+          onHelp={() => setOpen("help")}
+        >
+          <SaveLine
+            status={status}
+            how={hand.how}
+            touched={isTouched(ranking)}
+            lastDone={lastDone}
+            reported={reported}
+          />
+        </DeskFoot>
+        {pace}
       </aside>
 
       <div aria-live="polite" aria-atomic="true" className="visually-hidden" data-testid="announcer">
@@ -361,6 +342,19 @@ export function Desk({ project, assignment, lastDone, onDone, onAskAgain }: Prop
           onSkip={(reason, way) => skip.mutate({ reason, way })}
           onClose={() => setOpen(null)}
         />
+      )}
+      {open === "report" && (
+        <ReportDialog
+          assignmentId={assignment.id}
+          onSent={() => {
+            setOpen(null);
+            setReported(true);
+          }}
+          onClose={() => setOpen(null)}
+        />
+      )}
+      {pause.paused && (
+        <PauseDialog until={hand.how === "submit" ? pause.keptUntil : null} onGoOn={pause.end} />
       )}
     </div>
   );

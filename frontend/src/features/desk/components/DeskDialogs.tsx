@@ -63,7 +63,7 @@ export function UntouchedDialog({ onSubmit, onClose }: { onSubmit: () => void; o
       onClose={onClose}
       actions={
         <>
-          <Button variant="default" onClick={onClose} autoFocus>
+          <Button variant="default" onClick={onClose} data-autofocus>
             Keep ranking
           </Button>
           <Button onClick={onSubmit}>Submit this order</Button>

@@ -1,156 +1,173 @@
-import { Button, Skeleton } from "@mantine/core";
-import { useQuery, useQueryClient, useSuspenseQuery } from "@tanstack/react-query";
-import { Link, useParams } from "@tanstack/react-router";
-import { useEffect, useState } from "react";
-import type { Project } from "@/api/types";
-import { count, plural } from "@/shared/format";
-import { projectQuery, tasksOf } from "@/shared/session";
-import { EmptyState, ProblemNotice, useDocumentTitle } from "@/shared/ui";
-import { assignmentQuery } from "../api/assignments";
+import { Button } from "@mantine/core";
+import { useQueryClient, useSuspenseQuery } from "@tanstack/react-query";
+import { useParams } from "@tanstack/react-router";
+import { type ReactNode, useEffect, useState } from "react";
+import type { Assignment, Project } from "@/api/types";
+import { meQuery, projectQuery } from "@/shared/session";
+import { Notice, ProblemNotice, useDocumentTitle } from "@/shared/ui";
+import { leaseOf } from "../flow/flow";
+import { useFlow } from "../flow/useFlow";
+import { useTakeBack } from "../flow/useTakeBack";
 import { forgetOld } from "../kept";
+import { useFlowTexts } from "../texts/flow";
+import { useLease } from "../useLease";
 import { Desk } from "./Desk";
-import styles from "./desk.module.css";
+import { Feedback } from "./Feedback";
+import flow from "./flow.module.css";
+import { NothingToRank, Waiting } from "./Idle";
 import { NoTask, whyNoTask } from "./NoTask";
-
-/** How often an idle desk looks for new work. */
-const LOOK_AGAIN_MS = 20_000;
-
-function NothingToRank({ project, done, onLook }: { project: Project; done: number; onLook: () => void }) {
-  const mine = project.counts.my_rankings;
-  const { tasks, open } = tasksOf(project);
-  return (
-    <div style={{ maxWidth: 680, margin: "48px auto", padding: "0 16px" }}>
-      <EmptyState
-        title={
-          done > 0 || mine > 0
-            ? "You have ranked everything there is for you"
-            : "There is nothing to rank yet"
-        }
-        actions={
-          <>
-            <Button onClick={onLook}>Look again</Button>
-            <Button variant="default" component={Link} to={`/projects/${project.slug}`}>
-              Project overview
-            </Button>
-          </>
-        }
-      >
-        {project.state !== "active" ? (
-          <p>This project is {project.state}. Ranking goes on when a manager makes it active again.</p>
-        ) : (
-          <>
-            <p>
-              {mine > 0 && `${plural(mine, "ranking")} of yours so far. `}
-              Each task wants {plural(project.overlap, "ranking")} from{" "}
-              {project.overlap === 1 ? "one person" : "different people"}, and nobody is asked the same one
-              twice.
-            </p>
-            <p>
-              {tasks === 0
-                ? "New tasks arrive when a manager imports responses on the Data page, or an admin lets a model answer prompts."
-                : `${tasks === null ? "" : `${count(open)} of ${plural(tasks, "task")} still ${open === 1 ? "waits" : "wait"} for others. `}A task somebody skips or leaves comes back here.`}
-            </p>
-          </>
-        )}
-        <p>This page looks for new work by itself.</p>
-      </EmptyState>
-    </div>
-  );
-}
-
-function Waiting() {
-  return (
-    <main className={styles.desk} id="main" aria-busy="true" aria-label="Fetching a task">
-      <div className={styles.skeleton}>
-        <Skeleton height={20} width="40%" />
-        <Skeleton height={120} />
-      </div>
-      <div className={styles.skeleton}>
-        <Skeleton height={150} />
-        <Skeleton height={150} />
-        <Skeleton height={150} />
-      </div>
-      <div className={styles.skeleton}>
-        <Skeleton height={160} />
-      </div>
-    </main>
-  );
-}
+import { Pace, PracticeBar } from "./Pace";
+import { Unsent } from "./Unsent";
 
 export function DeskPage() {
   useDocumentTitle("Rank");
   const { slug } = useParams({ from: "/shell/projects/$slug/rank" });
+  const { data: me } = useSuspenseQuery(meQuery);
   const { data: project } = useSuspenseQuery(projectQuery(slug));
-  const queryClient = useQueryClient();
-  const next = useQuery(assignmentQuery(slug));
-  const [done, setDone] = useState({ submitted: 0, words: "" });
-
   useEffect(() => forgetOld(), []);
+  // Another project is another desk.
+  return me && <ProjectDesk key={slug} project={project} user={me.id} />;
+}
 
-  const idle = next.data === null;
-  const { refetch } = next;
+/** Renews the lease of a task that is held beside the one on the desk. */
+function Holding({ assignment, onLost }: { assignment: Assignment; onLost: () => void }) {
+  const { lost } = useLease(assignment);
   useEffect(() => {
-    if (!idle) return;
-    const timer = setInterval(() => {
-      if (document.visibilityState === "visible") void refetch();
-    }, LOOK_AGAIN_MS);
-    return () => clearInterval(timer);
-  }, [idle, refetch]);
+    if (lost) onLost();
+  });
+  return null;
+}
 
-  function onDone(what: "submitted" | "skipped") {
-    setDone(({ submitted }) => {
-      const total = submitted + (what === "submitted" ? 1 : 0);
-      return { submitted: total, words: what === "submitted" ? `Saved · ${total} this session` : "Skipped" };
-    });
-    window.scrollTo(0, 0);
-    void refetch();
-    void queryClient.invalidateQueries({ queryKey: projectQuery(slug).queryKey });
+function ProjectDesk({ project, user }: { project: Project; user: string }) {
+  const t = useFlowTexts();
+  const queryClient = useQueryClient();
+  const work = useFlow(project.slug, user);
+  const { desk, ahead, aside } = work.flow;
+  const { unsent, claim, practised } = work;
+  const takeBack = useTakeBack(project.slug, work);
+  const [nothing, setNothing] = useState(false);
+
+  // Only what an empty desk says hangs on the project's counts, and they cost more than a claim.
+  const empty = desk === null && claim.data?.length === 0;
+  useEffect(() => {
+    if (empty) void queryClient.invalidateQueries({ queryKey: projectQuery(project.slug).queryKey });
+  }, [empty, queryClient, project.slug]);
+
+  async function takeBackLast() {
+    setNothing(!(await takeBack.run()));
   }
 
-  // One lease is open at a time, so the next task is asked for the moment this one is in.
-  if (next.isPending || (next.isFetching && next.data !== null)) return <Waiting />;
-  if (next.isError) {
-    const why = whyNoTask(next.error);
-    if (why) {
+  const lastDone = () => {
+    const { what, given } = work.happened;
+    if (nothing) return t.nothingToTakeBack;
+    if (what === "") return "";
+    if (what === "skipped") return t.skipped;
+    if (unsent.queued.length > 0) return t.sending;
+    if (what === "elsewhere") return t.elsewhere;
+    return what === "revised" ? t.revised : t.saved(given);
+  };
+
+  const held = aside ? [...ahead, aside.assignment] : ahead;
+  return (
+    <>
+      {held.map((assignment) => (
+        <Holding
+          key={leaseOf(assignment)}
+          assignment={assignment}
+          onLost={() => (assignment === aside?.assignment ? work.ask() : work.lostAhead(leaseOf(assignment)))}
+        />
+      ))}
+      <Unsent
+        unsent={unsent}
+        deskIsEmpty={desk === null}
+        onSendNow={() => work.outbox.kick()}
+        onBack={work.takeUpRefused}
+        onLetGo={({ key }) => work.outbox.drop(key)}
+      />
+      {takeBack.error !== null && (
+        <div className={flow.notices}>
+          <ProblemNotice error={takeBack.error} />
+        </div>
+      )}
+      {surface()}
+    </>
+  );
+
+  function surface(): ReactNode {
+    if (practised) {
       return (
         <main id="main">
-          <h1 className="visually-hidden">Rank</h1>
-          <NoTask why={why} slug={slug} onLook={() => void refetch()} />
+          <h1 className="visually-hidden">{t.practice}</h1>
+          <Feedback
+            assignment={practised}
+            arrived={!unsent.queued.some(({ assignmentId }) => assignmentId === practised.id)}
+            onNext={work.hasRead}
+          />
         </main>
       );
     }
+    if (desk) {
+      const { assignment, how, answer } = desk;
+      return (
+        <main id="main">
+          <h1 className="visually-hidden">Rank the responses</h1>
+          {assignment.practice && <PracticeBar slug={project.slug} />}
+          <Desk
+            key={`${leaseOf(assignment)} ${how} ${answer !== null}`}
+            project={project}
+            hand={desk}
+            lastDone={lastDone()}
+            onGive={(given) => work.give(desk, given)}
+            onSkipped={work.skipped}
+            onTakeBack={() => void takeBackLast()}
+            onPutDown={work.putDown}
+            onReload={work.reload}
+            pace={<Pace slug={project.slug} />}
+          />
+        </main>
+      );
+    }
+    if (unsent.queued.length > 0) return <Waiting />;
+    if (claim.isFetching && !empty) return <Waiting />;
+    if (claim.isError) {
+      const why = whyNoTask(claim.error);
+      if (why) {
+        return (
+          <main id="main">
+            <h1 className="visually-hidden">Rank</h1>
+            <NoTask why={why} slug={project.slug} onLook={work.ask} />
+          </main>
+        );
+      }
+      return (
+        <main id="main" style={{ maxWidth: 680, margin: "48px auto", padding: "0 16px" }}>
+          <ProblemNotice
+            error={claim.error}
+            actions={
+              <Button size="xs" onClick={work.ask}>
+                {t.tryAgain}
+              </Button>
+            }
+          />
+        </main>
+      );
+    }
+    if (!empty) return <Waiting />;
     return (
-      <main id="main" style={{ maxWidth: 680, margin: "48px auto", padding: "0 16px" }}>
-        <ProblemNotice
-          error={next.error}
-          actions={
-            <Button size="xs" onClick={() => void refetch()}>
-              Try again
-            </Button>
-          }
+      <main id="main">
+        <h1 className="visually-hidden">Rank</h1>
+        {nothing && (
+          <div className={flow.notices}>
+            <Notice tone="info" title={t.nothingToTakeBack} />
+          </div>
+        )}
+        <NothingToRank
+          project={project}
+          done={work.happened.given}
+          onLook={work.ask}
+          onTakeBack={() => void takeBackLast()}
         />
       </main>
     );
   }
-  if (!next.data) {
-    return (
-      <main id="main">
-        <h1 className="visually-hidden">Rank</h1>
-        <NothingToRank project={project} done={done.submitted} onLook={() => void refetch()} />
-      </main>
-    );
-  }
-  return (
-    <main id="main">
-      <h1 className="visually-hidden">Rank the responses</h1>
-      <Desk
-        key={next.data.id + next.data.token}
-        project={project}
-        assignment={next.data}
-        lastDone={done.words}
-        onDone={onDone}
-        onAskAgain={() => void refetch()}
-      />
-    </main>
-  );
 }

@@ -3,6 +3,7 @@ import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { cleanup, fireEvent, render, screen, waitFor, within } from "@testing-library/react";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Assignment, Project } from "@/api/types";
+import { toRank } from "../flow/flow";
 import { formOf } from "../formFixture";
 import { Desk } from "./Desk";
 
@@ -21,6 +22,7 @@ const task = (parts = {}, texts: Record<string, string> = TEXTS): Assignment => 
   form: formOf(parts),
   draft: null,
   draft_version: 0,
+  practice: false,
 });
 
 function open(assignment = task()) {
@@ -29,7 +31,16 @@ function open(assignment = task()) {
   render(
     <MantineProvider>
       <QueryClientProvider client={new QueryClient()}>
-        <Desk project={project} assignment={assignment} lastDone="" onDone={vi.fn()} onAskAgain={vi.fn()} />
+        <Desk
+          project={project}
+          hand={toRank(assignment)}
+          lastDone=""
+          onGive={vi.fn()}
+          onSkipped={vi.fn()}
+          onTakeBack={vi.fn()}
+          onPutDown={vi.fn()}
+          onReload={vi.fn()}
+        />
       </QueryClientProvider>
     </MantineProvider>,
   );

@@ -1,28 +1,35 @@
 import type { SaveStatus } from "../draftSaver";
+import type { Hand } from "../flow/flow";
+import { useFlowTexts } from "../texts/flow";
 
 /** One quiet line that says where the work is. */
 export function SaveLine({
   status,
+  how,
   touched,
   lastDone,
+  reported,
 }: {
   status: SaveStatus;
+  how: Hand["how"];
   touched: boolean;
   lastDone: string;
+  reported: boolean;
 }) {
-  return <output>{words(status, touched, lastDone)}</output>;
-}
-
-function words(status: SaveStatus, touched: boolean, lastDone: string): string {
-  switch (status.state) {
-    case "unsaved":
-    case "saving":
-      return "Saving…";
-    case "waiting":
-      return "Kept in this browser; the server can’t be reached";
-    case "refused":
-      return "Kept in this browser";
-    case "saved":
-      return touched ? "Draft saved" : lastDone;
-  }
+  const t = useFlowTexts();
+  const words = () => {
+    if (how === "revise") return t.changeKept;
+    switch (status.state) {
+      case "unsaved":
+      case "saving":
+        return t.draftSaving;
+      case "waiting":
+        return t.draftWaiting;
+      case "refused":
+        return t.draftRefused;
+      case "saved":
+        return touched ? t.draftSaved : lastDone;
+    }
+  };
+  return <output>{[reported && t.reported, words()].filter(Boolean).join(" · ")}</output>;
 }

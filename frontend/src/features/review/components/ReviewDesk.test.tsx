@@ -32,6 +32,7 @@ const shown = (changes: Partial<ReviewShown> = {}): ReviewShown => ({
     form: formOf({}),
     draft: null,
     draft_version: 0,
+    practice: false,
   },
   answers: [said("alice", [["x"], ["y"], ["z"]]), said("ben", [["z"], ["y", "x"]], "x is rude")],
   decision: null,

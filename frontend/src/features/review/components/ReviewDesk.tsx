@@ -39,7 +39,7 @@ export function ReviewDesk({ project, shown, onDone, onLeave }: Props) {
   const { ranking, fields, shownOrder, spoken } = state;
   const [gapsShown, setGapsShown] = useState(false);
   const activeMs = useActiveTime(0);
-  const lost = useLease({ ...assignment, id: task.id }, renewReview);
+  const { lost } = useLease({ ...assignment, id: task.id }, renewReview);
 
   const { letters, excerpts } = useLabels(assignment.responses, shownOrder);
   const decide = useMutation({

@@ -1,0 +1,59 @@
+import type { ReactNode } from "react";
+import { Icon } from "@/shared/Icon";
+import { keyHint } from "../shortcuts";
+import { useFlowTexts } from "../texts/flow";
+import styles from "./desk.module.css";
+import flow from "./flow.module.css";
+
+/** Below the submit button: where the work is, and what can be done besides answering. */
+export function DeskFoot({
+  onTakeBack,
+  onPause,
+  onReport,
+  onHelp,
+  children,
+}: {
+  onTakeBack: () => void;
+  onPause: () => void;
+  onReport: () => void;
+  onHelp: () => void;
+  children: ReactNode;
+}) {
+  const t = useFlowTexts();
+  return (
+    <div>
+      <div className={styles.foot}>
+        {children}
+        <button type="button" className={styles.keysButton} onClick={onHelp}>
+          <Icon name="keys" size={15} /> Keys <kbd>?</kbd>
+        </button>
+      </div>
+      <div className={flow.tools}>
+        <button
+          type="button"
+          aria-label={t.takeBackLabel}
+          title={t.takeBackLabel + keyHint("takeBack")}
+          onClick={onTakeBack}
+        >
+          <Icon name="undo" size={14} /> {t.takeBack} <kbd>t</kbd>
+        </button>
+        <button
+          type="button"
+          aria-label={t.reportLabel}
+          title={t.reportLabel + keyHint("report")}
+          onClick={onReport}
+        >
+          <Icon name="flag" size={14} /> {t.report} <kbd>i</kbd>
+        </button>
+        <button
+          type="button"
+          aria-label={t.pauseLabel}
+          title={t.pauseLabel + keyHint("pause")}
+          onClick={onPause}
+        >
+          <Icon name="pause" size={14} /> {t.pause} <kbd>p</kbd>
+        </button>
+      </div>
+    </div>
+  );
+}

@@ -1,0 +1,124 @@
+import { describe, expect, it } from "vitest";
+import type { Assignment } from "@/api/types";
+import { formOf } from "../formFixture";
+import { claimed, EMPTY, type Flow, type Hand, leaseOf, left, lostAhead, tookBack, toRank } from "./flow";
+
+const task = (id: string, token = "t"): Assignment => ({
+  id,
+  token,
+  expires_at: "2026-01-01T00:00:00Z",
+  task: { id: `task-${id}`, prompt: { messages: [] } },
+  responses: [],
+  form: formOf(),
+  draft: null,
+  draft_version: 0,
+  practice: false,
+});
+const answer = (id: string): Hand => ({ ...toRank(task(id, "")), how: "revise" });
+const ids = ({ desk, ahead, aside }: Flow) => [
+  desk?.assignment.id ?? null,
+  ahead.map(({ id }) => id),
+  aside?.assignment.id ?? null,
+];
+const claim = (
+  flow: Flow,
+  leases: Assignment[],
+  { answered = [], begun = [] }: { answered?: Assignment[]; begun?: string[] } = {},
+) =>
+  claimed(flow, {
+    leases,
+    answered: new Set(answered.map(leaseOf)),
+    begun: (id) => begun.includes(id),
+  });
+
+const [a, b, c] = [task("a"), task("b"), task("c")];
+const atA = claim(EMPTY, [a, b]);
+
+describe("the flow of tasks over the desk", () => {
+  it("puts the first on the desk and keeps the next at hand", () => {
+    expect(ids(atA)).toEqual(["a", ["b"], null]);
+    expect(ids(claim(EMPTY, []))).toEqual([null, [], null]);
+  });
+
+  it("goes on at once, and fills up when the server answers", () => {
+    const atB = left(atA);
+    expect(ids(atB)).toEqual(["b", [], null]);
+    expect(ids(claim(atB, [b, c], { answered: [a] }))).toEqual(["b", ["c"], null]);
+    expect(ids(left(atB))).toEqual([null, [], null]);
+  });
+
+  it("never gives out again what was answered, whichever request the server saw first", () => {
+    const atB = left(atA);
+    expect(ids(claim(atB, [a, b], { answered: [a] }))).toEqual(["b", [], null]);
+    expect(ids(claim(left(atB), [a, b], { answered: [a, b] }))).toEqual([null, [], null]);
+  });
+
+  it("does give it out again when it comes under a new lease", () => {
+    expect(ids(claim(left(atA), [b, task("a", "new")], { answered: [a] }))).toEqual(["b", ["a"], null]);
+  });
+
+  it("does not disturb the desk while the lease is the same", () => {
+    expect(claim(atA, [a, b]).desk).toBe(atA.desk);
+  });
+
+  it("takes up a task that came again under a new token", () => {
+    const renewed = claim(atA, [task("a", "new"), b], { begun: ["a"] });
+    expect(renewed.desk?.assignment.token).toBe("new");
+    expect(ids(renewed)).toEqual(["a", ["b"], null]);
+  });
+
+  it("swaps a task nobody has begun for the one the server names", () => {
+    expect(ids(claim(atA, [b, c]))).toEqual(["b", ["c"], null]);
+    expect(ids(claim(atA, []))).toEqual([null, [], null]);
+  });
+
+  it("leaves begun work on the desk when its lease is gone, and says so", () => {
+    const lost = claim(atA, [b, c], { begun: ["a"] });
+    expect(ids(lost)).toEqual(["a", ["b", "c"], null]);
+    expect(lost.desk?.lost).toBe(true);
+    expect(ids(left(lost))).toEqual(["b", ["c"], null]);
+  });
+});
+
+describe("taking an answer back", () => {
+  const back = tookBack(left(atA), answer("a"));
+
+  it("puts the task in hand aside and gives it back afterwards", () => {
+    expect(ids(back)).toEqual(["a", [], "b"]);
+    expect(ids(left(back))).toEqual(["b", [], null]);
+    expect(left(back).desk?.how).toBe("submit");
+  });
+
+  it("keeps what is put aside in step with the server", () => {
+    expect(ids(claim(back, [b, c]))).toEqual(["a", ["c"], "b"]);
+    expect(ids(claim(back, [c]))).toEqual(["a", [], "c"]);
+    const begun = claim(back, [c], { begun: ["b"] });
+    expect(ids(begun)).toEqual(["a", ["c"], "b"]);
+    expect(begun.aside?.lost).toBe(true);
+  });
+
+  it("works from an empty desk", () => {
+    const only = tookBack(EMPTY, answer("a"));
+    expect(ids(only)).toEqual(["a", [], null]);
+    expect(ids(claim(only, [b]))).toEqual(["a", ["b"], null]);
+    expect(ids(left(claim(only, [b])))).toEqual(["b", [], null]);
+  });
+
+  it("of an answer that was refused while its lease is held keeps it out of what comes next", () => {
+    const refused = tookBack(left(atA), toRank(a));
+    expect(ids(claim(refused, [a, b]))).toEqual(["a", [], "b"]);
+  });
+
+  it("twice in a row puts the same task aside, not the answer", () => {
+    expect(ids(tookBack(back, answer("z")))).toEqual(["z", [], "b"]);
+  });
+
+  it("of the very task in hand leaves nothing aside", () => {
+    expect(ids(tookBack(atA, { ...toRank(a), refusal: null }))).toEqual(["a", ["b"], null]);
+  });
+});
+
+it("forgets a lease ahead that has ended", () => {
+  expect(ids(lostAhead(atA, leaseOf(b)))).toEqual(["a", [], null]);
+  expect(ids(lostAhead(atA, leaseOf(task("b", "other"))))).toEqual(["a", ["b"], null]);
+});

@@ -1,0 +1,289 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { ApiProblem } from "@/api/problem";
+import type { Answer, Assignment } from "@/api/types";
+import { EMPTY_FIELDS } from "../answer";
+import { formOf } from "../formFixture";
+import { Outbox } from "./outbox";
+import { anyUnsent, BrowserStore, type Unsent } from "./store";
+
+const task = (id: string): Assignment => ({
+  id,
+  token: `token-${id}`,
+  expires_at: "2026-01-01T00:00:00Z",
+  task: { id: `task-${id}`, prompt: { messages: [] } },
+  responses: [],
+  form: formOf(),
+  draft: null,
+  draft_version: 0,
+  practice: false,
+});
+const answer = (id: string, comment = ""): Answer => ({
+  ...EMPTY_FIELDS,
+  tiers: [["x"], ["y"]],
+  touched: true,
+  duration_ms: 1_000,
+  token: `token-${id}`,
+  comment,
+});
+const problem = (status: number, type = "about:blank") => new ApiProblem(status, "no", "", [], type);
+
+/** Answers each request with the next of `outcomes` (null: taken); the last one for ever. */
+function server(...outcomes: (ApiProblem | null)[]) {
+  const sent: Unsent[] = [];
+  const send = vi.fn(async (entry: Unsent) => {
+    sent.push(entry);
+    const outcome = outcomes.length > 1 ? outcomes.shift() : outcomes[0];
+    if (outcome) throw outcome;
+  });
+  return { sent, send };
+}
+
+const open = (send: (entry: Unsent) => Promise<void>, user = "u1") => {
+  const outbox = new Outbox({ store: new BrowserStore(user), send });
+  boxes.push(outbox);
+  return outbox;
+};
+let boxes: Outbox[] = [];
+const settle = (ms = 0) => vi.advanceTimersByTimeAsync(ms);
+
+beforeEach(() => {
+  vi.useFakeTimers();
+});
+afterEach(() => {
+  for (const box of boxes) box.stop();
+  boxes = [];
+  localStorage.clear();
+  vi.restoreAllMocks();
+  vi.useRealTimers();
+});
+
+describe("an answer", () => {
+  it("is stored before it is sent and gone once it is taken", async () => {
+    let arrive: () => void = () => undefined;
+    const outbox = open(() => new Promise((resolve) => (arrive = resolve)));
+    const taken = vi.fn();
+    outbox.whenTaken(taken);
+    outbox.add("p", task("a"), "submit", answer("a"));
+    expect(anyUnsent()).toBe(true);
+    expect(outbox.getState().queued).toHaveLength(1);
+    expect(outbox.getState().held).toBeNull();
+    await settle();
+    arrive();
+    await settle();
+    expect(anyUnsent()).toBe(false);
+    expect(outbox.getState().queued).toEqual([]);
+    expect(taken).toHaveBeenCalledExactlyOnceWith(expect.objectContaining({ assignmentId: "a" }));
+  });
+
+  it("goes out again to the letter, with the same key, until the server has it", async () => {
+    const { sent, send } = server(problem(0), problem(503), problem(429), null);
+    const outbox = open(send);
+    outbox.add("p", task("a"), "submit", answer("a"));
+    await settle();
+    expect(outbox.getState().held?.unreachable).toBe(true);
+    await settle(60_000);
+    expect(sent).toHaveLength(4);
+    expect(new Set(sent.map((entry) => JSON.stringify(entry))).size).toBe(1);
+    expect(outbox.getState()).toMatchObject({ queued: [], refused: [], held: null });
+  });
+
+  it("waits longer each time, and goes at once when the connection is back", async () => {
+    const { sent, send } = server(problem(0));
+    const outbox = open(send);
+    outbox.add("p", task("a"), "submit", answer("a"));
+    await settle(120_000);
+    // 1, 2, 4, 8, 16 s and then every 20 s.
+    expect(sent.length).toBeGreaterThanOrEqual(8);
+    expect(sent.length).toBeLessThanOrEqual(11);
+    const before = sent.length;
+    outbox.kick();
+    await settle();
+    expect(sent).toHaveLength(before + 1);
+  });
+
+  it("outlives the page, and is sent by the next one", async () => {
+    const dead = open(server(problem(0)).send);
+    const key = dead.add("p", task("a"), "submit", answer("a"));
+    await settle();
+    dead.stop();
+    const { sent, send } = server(null);
+    const next = open(send);
+    expect(next.getState().queued.map((entry) => entry.key)).toEqual([key]);
+    next.kick();
+    await settle();
+    expect(sent.map((entry) => entry.key)).toEqual([key]);
+    expect(anyUnsent()).toBe(false);
+  });
+
+  it("waits for a log-in when the session has ended, and goes out after it", async () => {
+    const { sent, send } = server(problem(401), null);
+    const outbox = open(send);
+    outbox.add("p", task("a"), "submit", answer("a"));
+    await settle(300_000);
+    expect(sent).toHaveLength(1);
+    expect(outbox.getState()).toMatchObject({ loggedOut: true, refused: [] });
+    outbox.kick();
+    await settle();
+    expect(sent).toHaveLength(2);
+    expect(outbox.getState()).toMatchObject({ loggedOut: false, queued: [] });
+  });
+
+  it("of one person is neither seen nor sent by the next on this browser", async () => {
+    open(server(problem(0)).send, "u1").add("p", task("a"), "submit", answer("a"));
+    await settle();
+    const { sent, send } = server(null);
+    const other = open(send, "u2");
+    other.kick();
+    await settle();
+    expect(sent).toEqual([]);
+    expect(other.getState().queued).toEqual([]);
+    expect(anyUnsent()).toBe(true);
+  });
+});
+
+describe("several answers", () => {
+  it("go out one after the other in the order they were given", async () => {
+    const { sent, send } = server(problem(0), null);
+    const outbox = open(send);
+    for (const id of ["a", "b", "c"]) outbox.add("p", task(id), "submit", answer(id));
+    await settle();
+    expect(outbox.getState().queued.map(({ assignmentId }) => assignmentId)).toEqual(["a", "b", "c"]);
+    await settle(30_000);
+    expect(sent.map(({ assignmentId }) => assignmentId)).toEqual(["a", "a", "b", "c"]);
+  });
+
+  it("are not held up by one that is refused", async () => {
+    const { send } = server(problem(422), null);
+    const outbox = open(send);
+    outbox.add("p", task("a"), "submit", answer("a"));
+    outbox.add("p", task("b"), "submit", answer("b"));
+    await settle();
+    const { queued, refused } = outbox.getState();
+    expect(queued).toEqual([]);
+    expect(refused).toMatchObject([{ assignmentId: "a", refusal: { status: 422 } }]);
+    await settle(60_000);
+    expect(send).toHaveBeenCalledTimes(2);
+  });
+});
+
+describe("a refused answer", () => {
+  it("stays until it is taken up or let go, over reloads too", async () => {
+    const outbox = open(server(problem(409, "lease-lost")).send);
+    outbox.add("p", task("a"), "submit", answer("a"));
+    await settle();
+    const again = open(server(null).send);
+    const [refused] = again.getState().refused;
+    expect(refused?.refusal).toMatchObject({ status: 409, type: "lease-lost" });
+    again.drop(refused?.key ?? "");
+    expect(again.getState().refused).toEqual([]);
+    expect(anyUnsent()).toBe(false);
+  });
+
+  it("goes out as a new request when its task comes back under a new lease", async () => {
+    const { sent, send } = server(problem(409, "lease-lost"), null);
+    const outbox = open(send);
+    const key = outbox.add("p", task("a"), "submit", answer("a"));
+    await settle();
+    outbox.sendUnder(key, "new");
+    await settle();
+    expect(sent[1]?.answer.token).toBe("new");
+    expect(sent[1]?.key).not.toBe(key);
+    expect(anyUnsent()).toBe(false);
+  });
+});
+
+describe("an answer that is changed", () => {
+  it("before it was taken goes out behind the first", async () => {
+    const { sent, send } = server(problem(0), null);
+    const outbox = open(send);
+    outbox.add("p", task("a"), "submit", answer("a"));
+    await settle();
+    outbox.add("p", task("a"), "revise", answer("a", "on second thoughts"));
+    await settle(5_000);
+    expect(sent.map(({ how }) => how)).toEqual(["submit", "submit", "revise"]);
+    expect(sent.at(-1)?.answer.comment).toBe("on second thoughts");
+  });
+
+  it("takes the place of the first where that is refused", async () => {
+    const { sent, send } = server(problem(0), problem(422), null);
+    const outbox = open(send);
+    outbox.add("p", task("a"), "submit", answer("a"));
+    await settle();
+    outbox.add("p", { ...task("a"), token: "" }, "revise", { ...answer("a", "better"), token: "" });
+    await settle(5_000);
+    expect(sent.at(-1)).toMatchObject({ how: "submit", answer: { comment: "better", token: "token-a" } });
+    expect(outbox.getState()).toMatchObject({ queued: [], refused: [] });
+  });
+});
+
+describe("storage", () => {
+  it("that is full costs the way back, not the answer", async () => {
+    const set = Storage.prototype.setItem;
+    vi.spyOn(Storage.prototype, "setItem").mockImplementation(function (this: Storage, name, value) {
+      if (value.includes("messages")) throw new DOMException("full", "QuotaExceededError");
+      set.call(this, name, value);
+    });
+    const outbox = open(server(problem(0)).send);
+    outbox.add("p", task("a"), "submit", answer("a"));
+    await settle();
+    expect(outbox.getState().kept).toBe(true);
+    expect(open(server(null).send).getState().queued).toMatchObject([{ assignment: null }]);
+  });
+
+  it("that is switched off is said, and the answer goes out all the same", async () => {
+    vi.spyOn(Storage.prototype, "setItem").mockImplementation(() => {
+      throw new DOMException("no", "SecurityError");
+    });
+    const { sent, send } = server(problem(0), null);
+    const outbox = open(send);
+    outbox.add("p", task("a"), "submit", answer("a"));
+    await settle();
+    expect(outbox.getState().kept).toBe(false);
+    await settle(5_000);
+    expect(sent).toHaveLength(2);
+    expect(outbox.getState()).toMatchObject({ kept: true, queued: [] });
+  });
+
+  it("with rubbish in it loses nothing else", () => {
+    localStorage.setItem("rankloop.outbox.u1.x", "{");
+    localStorage.setItem("rankloop.outbox.u1.y", '"a"');
+    expect(open(server(null).send).getState().queued).toEqual([]);
+  });
+});
+
+describe("two tabs", () => {
+  const told = () => window.dispatchEvent(new StorageEvent("storage", { key: null }));
+
+  it("see each other's answers", async () => {
+    const here = open(server(null).send);
+    const there = open(server(problem(0)).send);
+    there.add("p", task("a"), "submit", answer("a"));
+    told();
+    expect(here.getState().queued).toHaveLength(1);
+    here.kick();
+    await settle();
+    told();
+    expect(there.getState().queued).toEqual([]);
+  });
+
+  it("do not send at the same time", async () => {
+    let busy = true;
+    const { sent, send } = server(null);
+    const outbox = new Outbox({
+      store: new BrowserStore("u1"),
+      send,
+      alone: async (work) => {
+        if (busy) return false;
+        await work();
+        return true;
+      },
+    });
+    boxes.push(outbox);
+    outbox.add("p", task("a"), "submit", answer("a"));
+    await settle(3_000);
+    expect(sent).toEqual([]);
+    busy = false;
+    await settle(3_000);
+    expect(sent).toHaveLength(1);
+  });
+});

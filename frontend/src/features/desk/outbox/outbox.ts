@@ -1,0 +1,227 @@
+import { type ApiProblem, asProblem } from "@/api/problem";
+import type { Answer, Assignment } from "@/api/types";
+import { uuid } from "@/shared/uuid";
+import { asRefusal, type Unsent, type UnsentStore } from "./store";
+
+const FIRST_RETRY_MS = 1_000;
+const LAST_RETRY_MS = 20_000;
+/** While another tab sends, this one only looks whether it is done. */
+const LOOK_AGAIN_MS = 1_000;
+
+export type OutboxState = {
+  /** Not refused; the first of them is on its way or waits for the server. */
+  readonly queued: readonly Unsent[];
+  readonly refused: readonly Unsent[];
+  /** What keeps the first of them; null: it is on its way, or nothing waits. */
+  readonly held: ApiProblem | null;
+  /** The session has ended: nothing goes out before somebody logs in. */
+  readonly loggedOut: boolean;
+  /** False: something would be lost with this page, the browser keeps nothing. */
+  readonly kept: boolean;
+};
+
+type Options = {
+  store: UnsentStore;
+  send: (entry: Unsent) => Promise<void>;
+  /** Runs `work` unless another tab is at it; whether it ran. */
+  alone?: ((work: () => Promise<void>) => Promise<boolean>) | undefined;
+  now?: () => number;
+};
+
+/**
+ * Answers on their way. They are stored before they are sent and go out one after the other, in the order they were given,
+ * until the server has taken or refused each; a reload, a lost connection or an ended session only make it later.
+ */
+export class Outbox {
+  private readonly options: Options;
+  private readonly listeners = new Set<() => void>();
+  private readonly onTaken = new Set<(entry: Unsent) => void>();
+  private readonly stopWatching: () => void;
+  private readonly unkept = new Set<string>();
+  private entries: readonly Unsent[];
+  private snapshot: OutboxState;
+  private held: ApiProblem | null = null;
+  private loggedOut = false;
+  private timer: ReturnType<typeof setTimeout> | undefined;
+  private running = false;
+  private again = false;
+  private retryMs = FIRST_RETRY_MS;
+  private over = false;
+  private lastAt = 0;
+
+  constructor(options: Options) {
+    this.options = options;
+    this.entries = options.store.all();
+    this.snapshot = this.see();
+    this.stopWatching = options.store.onElsewhere(() => this.reload());
+  }
+
+  getState = (): OutboxState => this.snapshot;
+
+  subscribe = (listener: () => void): (() => void) => {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  };
+
+  /** Called for each answer that the server has taken from this tab. */
+  whenTaken(listener: (entry: Unsent) => void): () => void {
+    this.onTaken.add(listener);
+    return () => this.onTaken.delete(listener);
+  }
+
+  /** Keeps the answer, then sends it. Returns its key. */
+  add(slug: string, assignment: Assignment, how: Unsent["how"], answer: Answer): string {
+    const key = uuid();
+    this.lastAt = Math.max(this.lastAt + 1, (this.options.now ?? Date.now)());
+    this.put({
+      key,
+      slug,
+      how,
+      answer,
+      assignment,
+      assignmentId: assignment.id,
+      at: this.lastAt,
+      refusal: null,
+    });
+    // While the server can't be reached it waits with the others for their next try.
+    if (!this.running && this.timer === undefined) void this.run();
+    return key;
+  }
+
+  /** Removes an answer that was refused: it is back on the desk, or given up. */
+  drop(key: string): void {
+    this.options.store.remove(key);
+    this.reload();
+  }
+
+  /** A refused answer goes out again under the task's new lease, as a new request: the former was refused for good. */
+  sendUnder(key: string, token: string): void {
+    const entry = this.entries.find((one) => one.key === key);
+    if (!entry) return;
+    this.options.store.remove(key);
+    this.put({ ...entry, key: uuid(), answer: { ...entry.answer, token }, how: "submit", refusal: null });
+    this.kick();
+  }
+
+  /** Tries at once: the connection is back, somebody has logged in, or asked for it. */
+  kick(): void {
+    this.loggedOut = false;
+    this.retryMs = FIRST_RETRY_MS;
+    void this.run();
+  }
+
+  stop(): void {
+    this.over = true;
+    this.unschedule();
+    this.stopWatching();
+  }
+
+  private put(entry: Unsent): void {
+    if (this.options.store.put(entry)) this.unkept.delete(entry.key);
+    else this.unkept.add(entry.key);
+    this.reload();
+  }
+
+  private reload(): void {
+    this.entries = this.options.store.all();
+    this.tell();
+  }
+
+  private tell(): void {
+    this.snapshot = this.see();
+    for (const listener of this.listeners) listener();
+  }
+
+  private see(): OutboxState {
+    const queued = this.entries.filter(({ refusal }) => refusal === null);
+    return {
+      queued,
+      refused: this.entries.filter(({ refusal }) => refusal !== null),
+      held: queued.length > 0 ? this.held : null,
+      loggedOut: queued.length > 0 && this.loggedOut,
+      kept: !this.entries.some(({ key }) => this.unkept.has(key)),
+    };
+  }
+
+  private first(): Unsent | undefined {
+    // Another tab may have sent it meanwhile.
+    this.entries = this.options.store.all();
+    return this.entries.find(({ refusal }) => refusal === null);
+  }
+
+  private async run(): Promise<void> {
+    this.unschedule();
+    if (this.running) {
+      this.again = true;
+      return;
+    }
+    this.running = true;
+    const alone = this.options.alone ?? withoutOthers;
+    const ran = await alone(() => this.sendAll());
+    this.running = false;
+    this.tell();
+    // Something may have been added when the last one was in and this was not over yet.
+    const more = ran && this.held === null && !this.over && this.first() !== undefined;
+    if (this.again || more) {
+      this.again = false;
+      void this.run();
+    } else if (!ran) {
+      this.schedule(LOOK_AGAIN_MS);
+    }
+  }
+
+  private async sendAll(): Promise<void> {
+    for (let entry = this.first(); entry && !this.over; entry = this.first()) {
+      try {
+        await this.options.send(entry);
+      } catch (error) {
+        const problem = asProblem(error);
+        if (!this.failed(entry, problem)) return;
+        continue;
+      }
+      this.held = null;
+      this.retryMs = FIRST_RETRY_MS;
+      this.options.store.remove(entry.key);
+      this.reload();
+      for (const listener of this.onTaken) listener(entry);
+    }
+  }
+
+  /** Whether to go on with the next one. */
+  private failed(entry: Unsent, problem: ApiProblem): boolean {
+    this.loggedOut = problem.status === 401;
+    if (problem.transient || this.loggedOut) {
+      this.held = problem;
+      if (!this.loggedOut) this.schedule(this.retryMs);
+      this.retryMs = Math.min(this.retryMs * 2, LAST_RETRY_MS);
+      return false;
+    }
+    this.held = null;
+    // Said anew before the first was heard: what was said last is what is meant, and it goes in the first one's place.
+    const later = this.entries.find(
+      (one) => one.assignmentId === entry.assignmentId && one.at > entry.at && one.refusal === null,
+    );
+    if (entry.how === "submit" && later) {
+      this.options.store.remove(entry.key);
+      this.put({ ...later, how: "submit", answer: { ...later.answer, token: entry.answer.token } });
+    } else {
+      this.put({ ...entry, refusal: asRefusal(problem) });
+    }
+    return true;
+  }
+
+  private schedule(delayMs: number): void {
+    this.unschedule();
+    if (!this.over) this.timer = setTimeout(() => void this.run(), delayMs);
+  }
+
+  private unschedule(): void {
+    clearTimeout(this.timer);
+    this.timer = undefined;
+  }
+}
+
+async function withoutOthers(work: () => Promise<void>): Promise<boolean> {
+  await work();
+  return true;
+}

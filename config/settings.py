@@ -185,6 +185,7 @@ SPECTACULAR_SETTINGS = {
         "Role": "annotation.models.project.Role",
         "SkipWay": "annotation.models.project.SkipWay",
         "TaskKind": "annotation.models.RankingTask.Kind",
+        "RankingKind": "annotation.models.Ranking.Kind",
         "TaskProblemKind": "annotation.models.TaskProblem.Kind",
         "TaskState": "annotation.models.RankingTask.State",
         "SettableTaskState": "annotation.services.task_changes.SETTABLE_STATES",

@@ -5,6 +5,7 @@ from typing import Any
 from rest_framework import serializers
 
 from annotation import models
+from annotation.formats import export_format
 from annotation.formats.catalog import IMPORT_FORMATS
 from annotation.formats.quirks import QUIRKS
 from annotation.services.exports import refused_exports
@@ -73,9 +74,20 @@ class ExportFormat(serializers.Serializer[Any]):
     use = serializers.CharField()
     loses = serializers.CharField()
     suffix = serializers.CharField(help_text="Of the file's name.")
-    loader = serializers.CharField(help_text="Of `datasets.load_dataset`; empty: it loads no such file.")
+    loads_with = serializers.SerializerMethodField(
+        help_text="A line of Python that has FILE as a dataset; empty: `datasets` loads no such file."
+    )
+    trains_with = serializers.SerializerMethodField(
+        help_text="A line of TRL that learns from FILE; empty: no trainer takes it as it is."
+    )
     imports_as = serializers.CharField(help_text="The import format that takes it back; empty: none.")
     options = ExportOption(many=True)
+
+    def get_loads_with(self, format: export_format.ExportFormat) -> str:
+        return format.loads_with("FILE")
+
+    def get_trains_with(self, format: export_format.ExportFormat) -> str:
+        return format.trains_with("FILE")
 
 
 class Formats(serializers.Serializer[Any]):

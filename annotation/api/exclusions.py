@@ -68,6 +68,19 @@ class PreviewView(ProjectView):
         return Response(serializers.ExclusionEffect(effect).data)
 
 
+class LiftPreviewView(APIView):
+    @extend_schema(
+        operation_id="previewLift",
+        description="What lifting the exclusion would change. Nothing is changed yet.",
+        request=None,
+        responses=serializers.LiftEffect,
+        tags=["exclusions"],
+    )
+    def get(self, request: Request, id: UUID) -> Response:
+        row = row_of_project(request, Exclusion.objects.select_related("annotator"), id)
+        return Response(serializers.LiftEffect(exclusion.effect_of_lifting(exclusion=row)).data)
+
+
 class LiftView(APIView):
     @extend_schema(
         operation_id="liftExclusion",

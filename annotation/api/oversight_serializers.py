@@ -83,6 +83,15 @@ class LiftedExclusion(serializers.Serializer[Any]):
     )
 
 
+class LiftEffect(serializers.Serializer[Any]):
+    rankings = serializers.IntegerField(help_text="Annotations that would count again.")
+    comparisons = serializers.IntegerField()
+    reviews = serializers.IntegerField(help_text="Decisions that would count again.")
+    tasks_with_more_overlap = serializers.IntegerField(
+        help_text="Tasks whose slot somebody filled meanwhile: both answers would stay."
+    )
+
+
 class ReviewWaiting(serializers.Serializer[models.TaskAgreement]):
     task = serializers.UUIDField(source="task_id")
     excerpt = serializers.SerializerMethodField(help_text="Of the prompt's last message.")

@@ -8,9 +8,15 @@ from rest_framework import serializers
 
 from annotation import models
 from annotation.api.serializers import MAX_INTEGER, PromptShown
+from annotation.models.content import Split
 from annotation.models.task import MAX_RESPONSES
 from annotation.services.reservations import MAX_PEOPLE_AT_ONCE, MAX_TASKS_AT_ONCE
 from annotation.services.task_changes import SETTABLE_STATES
+
+
+class PromptOfTask(PromptShown):
+    split = serializers.ChoiceField(choices=Split.choices)
+    metadata = serializers.DictField()
 
 
 class TaskResponse(serializers.Serializer[models.Response]):
@@ -32,18 +38,18 @@ class Task(serializers.Serializer[models.RankingTask]):
     gold_tiers = serializers.ListField(
         child=serializers.ListField(child=serializers.UUIDField()), allow_null=True
     )
-    prompt = PromptShown()
+    prompt = PromptOfTask()
     created_at = serializers.DateTimeField()
 
 
 class TaskDetail(Task):
     responses = TaskResponse(many=True)
-
-
-class TaskFilter(serializers.Serializer[Any]):
-    kind = serializers.ChoiceField(choices=models.RankingTask.Kind.choices, required=False)
-    state = serializers.ChoiceField(choices=models.RankingTask.State.choices, required=False)
-    reserved = serializers.BooleanField(required=False, allow_null=True, default=None)
+    agreement = serializers.FloatField(
+        source="agreement.agreement",
+        allow_null=True,
+        help_text="Share of pairs of annotators who say the same; null where fewer than two did.",
+    )
+    metadata = serializers.DictField(help_text="What else the imported row says.")
 
 
 class TaskChanges(serializers.Serializer[Any]):

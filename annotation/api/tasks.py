@@ -11,10 +11,10 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from annotation.api import serializers, task_serializers
+from annotation.api import browsing_serializers, serializers, task_serializers
 from annotation.api.base import NewestFirst, ProjectView, user_of
 from annotation.models import Membership, RankingTask, Reservation
-from annotation.services import members, reservations, task_changes
+from annotation.services import browsing, members, reservations, task_changes
 
 
 class TasksView(ProjectView):
@@ -22,23 +22,24 @@ class TasksView(ProjectView):
 
     @extend_schema(
         operation_id="listTasks",
-        parameters=[task_serializers.TaskFilter],
-        responses=task_serializers.Task(many=True),
+        description="Newest first. A page's rows have the beginning of the prompt; `getTask` has all of it.",
+        parameters=[browsing_serializers.TasksSought],
+        responses=browsing_serializers.TaskListed(many=True),
         tags=["tasks"],
     )
     def get(self, request: Request, slug: str) -> Response:
-        wanted = task_serializers.TaskFilter(data=request.query_params)
+        wanted = browsing_serializers.TasksSought(data=request.query_params)
         wanted.is_valid(raise_exception=True)
-        given = {name: value for name, value in wanted.validated_data.items() if value is not None}
-        rows = RankingTask.objects.filter(project=self.project, **given).select_related("prompt")
-        page: Any = self.paginate_queryset(rows)
-        return self.get_paginated_response(task_serializers.Task(page, many=True).data)
+        page: Any = self.paginate_queryset(
+            browsing.tasks_sought(project=self.project, sought=wanted.validated_data)
+        )
+        return self.get_paginated_response(browsing_serializers.TaskListed(page, many=True).data)
 
 
 class TaskView(ProjectView):
     @extend_schema(operation_id="getTask", responses=task_serializers.TaskDetail, tags=["tasks"])
     def get(self, request: Request, slug: str, id: UUID) -> Response:
-        rows = RankingTask.objects.filter(project=self.project).select_related("prompt")
+        rows = RankingTask.objects.filter(project=self.project).select_related("prompt", "agreement")
         return Response(task_serializers.TaskDetail(get_object_or_404(rows, pk=id)).data)
 
     @extend_schema(

@@ -7,6 +7,7 @@ from annotation.api import (
     assignments,
     audit,
     auth,
+    browsing,
     checks,
     data,
     exclusions,
@@ -64,6 +65,8 @@ urlpatterns = [
     endpoint(
         f"{PROJECT}tasks/<uuid:id>/", tasks.TaskView, GET=Action.MANAGE_TASKS, PATCH=Action.MANAGE_TASKS
     ),
+    endpoint(f"{PROJECT}tasks/<uuid:id>/rankings/", browsing.TaskRankingsView, GET=Action.MANAGE_TASKS),
+    endpoint(f"{PROJECT}rankings/", browsing.RankingsView, GET=Action.MANAGE_TASKS),
     endpoint(
         f"{PROJECT}reservations/",
         tasks.ReservationsView,
@@ -81,6 +84,7 @@ urlpatterns = [
     ),
     endpoint(f"{PROJECT}exclusions/", exclusions.ExclusionsView, GET=Action.EXCLUDE, POST=Action.EXCLUDE),
     endpoint(f"{PROJECT}exclusions/preview", exclusions.PreviewView, POST=Action.EXCLUDE),
+    endpoint("exclusions/<uuid:id>/lift/preview", exclusions.LiftPreviewView, GET=Action.EXCLUDE),
     endpoint("exclusions/<uuid:id>/lift", exclusions.LiftView, POST=Action.EXCLUDE),
     endpoint(f"{PROJECT}reviews/", reviews.QueueView, GET=Action.REVIEW),
     endpoint(f"{PROJECT}reviews/next", reviews.NextView, POST=Action.REVIEW),

@@ -94,9 +94,10 @@ def _writer(known: ExportFormat) -> Iterator[str]:
         yield f"Option `{option.name}`: {option.meaning}.\n"
     if known.imports_as:
         yield f"Comes back in as `{known.imports_as}`.\n"
-    if known.loader:
-        loader = f'datasets.load_dataset("{known.loader}", data_files="FILE{known.suffix}", split="train")'
-        yield f"Loads with `{loader}`.\n"
+    if line := known.loads_with(f"FILE{known.suffix}"):
+        yield f"Loads with `{line}`.\n"
+    if known.trainer:
+        yield f"TRL's `{known.trainer}` learns from it as it is.\n"
     yield from _code(known.example)
 
 

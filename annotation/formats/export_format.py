@@ -70,6 +70,7 @@ class ExportFormat:
     """`write` is called once `check` (card, options) has not raised :class:`ExportRefused`.
 
     `loses` says what of a ranking the format has no words for; docs/formats.md is made of these texts.
+    `loader` is what `datasets.load_dataset` calls such a file, `trainer` TRL's that learns from it; or empty.
     """
 
     name: str
@@ -84,6 +85,23 @@ class ExportFormat:
     options: tuple[Option, ...] = (SPLIT,)
     imports_as: str = ""
     loader: str = "json"
+    trainer: str = ""
+
+    def loads_with(self, file: str) -> str:
+        """The line of Python that has the file as a dataset; empty where `datasets` loads no such file."""
+        if not self.loader:
+            return ""
+        return f'datasets.load_dataset("{self.loader}", data_files="{file}", split="train")'
+
+    def trains_with(self, file: str) -> str:
+        """The line of TRL that learns from the file; empty where no trainer takes it as it is."""
+        if not self.trainer:
+            return ""
+        data = self.loads_with(file)
+        return (
+            f"trl.{self.trainer}(model=model, args=args, processing_class=tokenizer,"
+            f" train_dataset={data}).train()"
+        )
 
 
 def json_lines(rows: Iterator[Mapping[str, Any]]) -> Iterator[bytes]:

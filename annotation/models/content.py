@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from django.db import models
-from django.db.models import Value
+from django.db.models import Q, Value
 from django.db.models.functions import Length
 
 from annotation.ids import uuid7
@@ -60,6 +60,12 @@ class Response(models.Model):
         constraints = [
             # Serves "all responses of a prompt" too, so the foreign key needs no index of its own.
             models.UniqueConstraint(fields=["prompt", "content_hash"], name="response_once_per_prompt"),
+        ]
+        indexes = [
+            # The manager's lists: tasks in which a model answered.
+            models.Index(
+                fields=["model_name", "prompt"], condition=~Q(model_name=""), name="response_of_model"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -150,13 +150,40 @@ class Ranking(models.Model):
             ),
         ]
         indexes = [
-            # Pages of a project's rankings, progress by day, the snapshot's read; ids are in order of birth.
+            # Progress by day, the snapshot's read; the manager's list between two days.
             models.Index(fields=["project", "created_at"], name="ranking_by_day"),
-            # What somebody said, the newest of a project first: their last answer, their pace.
+            # What somebody said, the newest of a project first: their last answer, their pace; and the
+            # manager's list of what they said.
             models.Index(
                 fields=["annotator", "project", "-id"],
                 condition=Q(annotator__isnull=False),
                 name="ranking_own_newest",
+            ),
+            # The manager's list of rankings, in pages by id; and of one name in a file.
+            models.Index(fields=["project", "id"], name="ranking_pages"),
+            models.Index(
+                fields=["project", "annotator_label", "id"],
+                condition=~Q(annotator_label=""),
+                name="ranking_pages_of_label",
+            ),
+            # The same of what is rare; `task` for the tasks that have one.
+            models.Index(
+                fields=["project", "id"],
+                include=["task"],
+                condition=~Q(comment=""),
+                name="ranking_pages_with_comment",
+            ),
+            models.Index(
+                fields=["project", "id"],
+                include=["task"],
+                condition=~Q(flags={}),
+                name="ranking_pages_with_flags",
+            ),
+            models.Index(
+                fields=["project", "id"],
+                include=["task"],
+                condition=Q(rewrite__isnull=False),
+                name="ranking_pages_with_rewrite",
             ),
         ]
 

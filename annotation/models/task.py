@@ -145,6 +145,8 @@ class RankingTask(models.Model):
             ),
             # What came into the queue, or moved in it, since an annotator's cursor was set.
             models.Index(fields=["project", "moved_xid"], condition=_QUEUED, name="task_queue_moved"),
+            # The manager's list of tasks, in pages by id.
+            models.Index(fields=["project", "id"], name="task_pages"),
             # The checks that are given out.
             models.Index(
                 fields=["project", "kind"], condition=Q(state="open") & ~Q(kind="ranking"), name="task_checks"

@@ -28,6 +28,7 @@ from annotation.models import (
     RankingTask,
     User,
 )
+from annotation.models.task import AssignmentQuerySet, RankingTaskQuerySet
 from annotation.services import queue
 from config.problems import Conflict, FieldProblem, Problem
 
@@ -67,6 +68,16 @@ class Effect:
     tasks_reopening: int
     leases: int
     snapshots: int
+
+
+@dataclass(frozen=True)
+class EffectOfLifting:
+    """What would count again, and the tasks that would want one answer more than they did."""
+
+    rankings: int
+    comparisons: int
+    reviews: int
+    tasks_with_more_overlap: int
 
 
 @dataclass(frozen=True)
@@ -111,6 +122,23 @@ def effect_of_excluding(*, project: Project, who: Who) -> Effect:
         snapshots=0
         if first is None
         else DatasetSnapshot.objects.filter(project=project, created_at__gte=first.created_at).count(),
+    )
+
+
+def effect_of_lifting(*, exclusion: Exclusion) -> EffectOfLifting:
+    """In numbers, before it is done. All 0 when it was lifted before."""
+    project = exclusion.project
+    if exclusion.lifted_at is not None:
+        return EffectOfLifting(0, 0, 0, 0)
+    who = Who(annotator=exclusion.annotator, label=exclusion.annotator_label)
+    standing = Ranking.objects.current().filter(who.rankings, project=project)
+    return EffectOfLifting(
+        rankings=standing.annotations().count(),
+        comparisons=Comparison.objects.filter(ranking__in=standing).count(),
+        reviews=standing.reviews().count(),
+        tasks_with_more_overlap=0
+        if exclusion.annotator_id is None
+        else _full(_put_aside(project, exclusion.annotator_id)).count(),
     )
 
 
@@ -220,9 +248,9 @@ def _take_out(exclusion: Exclusion, annotator: User) -> None:
 
 def _put_back(project: Project, annotator: UUID) -> int:
     """How many tasks had to grow."""
-    theirs = Assignment.objects.filter(project=project, annotator=annotator, state=State.EXCLUDED)
+    theirs = _put_aside(project, annotator)
     _lock_tasks(theirs.values("task"))
-    full = RankingTask.objects.filter(pk__in=theirs.values("task"), open_slots=0, kind="ranking").count()
+    full = _full(theirs).count()
     try:
         with transaction.atomic():
             theirs.update(state=State.SUBMITTED)
@@ -234,6 +262,16 @@ def _put_back(project: Project, annotator: UUID) -> int:
             type="no-room",
         ) from None
     return full
+
+
+def _put_aside(project: Project, annotator: UUID) -> AssignmentQuerySet:
+    """Answers that gave their slots back."""
+    return Assignment.objects.filter(project=project, annotator=annotator, state=State.EXCLUDED)
+
+
+def _full(answers: AssignmentQuerySet) -> RankingTaskQuerySet:
+    """Of their tasks, those whose slots others have taken meanwhile."""
+    return RankingTask.objects.asked().filter(pk__in=answers.values("task"), open_slots=0)
 
 
 def _lock_tasks(ids: object) -> None:

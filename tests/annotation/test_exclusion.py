@@ -96,8 +96,13 @@ def test_lifting_puts_everything_back_as_it_was(
     assert _slots() != before[0]
     assert leaderboard(project=project).standings == []
     client = client_of(mona)
+    preview = f"/api/v1/exclusions/{made.pk}/lift/preview"
+    effect = {"rankings": 3, "comparisons": 9, "reviews": 0, "tasks_with_more_overlap": 0}
+    assert client.get(preview).json() == effect
+    assert leaderboard(project=project).standings == [], "nothing is changed yet"
     lifted = client.post(f"/api/v1/exclusions/{made.pk}/lift")
     assert lifted.status_code == 200, lifted.content
+    assert client.get(preview).json() == dict.fromkeys(effect, 0)
     assert lifted.json()["tasks_with_more_overlap"] == 0
     assert lifted.json()["exclusion"]["lifted_by"] == "mona"
     assert (_slots(), reports.progress(project=project), leaderboard(project=project)) == before
@@ -129,6 +134,7 @@ def test_a_slot_filled_meanwhile_stays_filled_and_the_task_grows(
     held = claim(project, ben)
     if finished:
         submit_ranking(assignment=held, token=held.token, answer=strict_order(held.shown_order))
+    assert exclusion.effect_of_lifting(exclusion=made).tasks_with_more_overlap == 1
     assert lift_exclusion(exclusion=made).tasks_with_more_overlap == 1
     assert _slots() == [(2, 0, 2, "done") if finished else (2, 0, 1, "open")]
     if not finished:

@@ -107,14 +107,45 @@ def saved(snapshot: DatasetSnapshot, format: str, folder: Path, **options: str) 
     return path
 
 
+@pytest.fixture
+def beside_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The names that an offered line uses, in the folder where the download lies."""
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    return {"datasets": datasets}
+
+
 @pytest.mark.parametrize("format", [name for name in FORMAT_NAMES if EXPORT_FORMATS[name].loader])
-def test_datasets_loads_every_file(wishes: Project, tmp_path: Path, format: str) -> None:
+def test_the_offered_line_loads_every_file(
+    wishes: Project, tmp_path: Path, beside_the_file: dict[str, Any], format: str
+) -> None:
     path = saved(frozen(wishes), format, tmp_path)
-    data = tiny_trl.loaded(path, tmp_path / "cache", loader=EXPORT_FORMATS[format].loader)
-    assert len(data) > 0
-    again = path.read_bytes()
     assert path.suffix == EXPORT_FORMATS[format].suffix
-    assert again
+    assert len(eval(EXPORT_FORMATS[format].loads_with(path.name), beside_the_file)) > 0
+
+
+@pytest.mark.parametrize("format", [name for name in FORMAT_NAMES if EXPORT_FORMATS[name].trainer])
+def test_the_offered_line_trains(
+    wishes: Project, tmp_path: Path, beside_the_file: dict[str, Any], format: str
+) -> None:
+    trl = pytest.importorskip("trl")
+    known = EXPORT_FORMATS[format]
+    path = saved(frozen(wishes), format, tmp_path)
+    rewards = known.trainer == "RewardTrainer"
+    model = tiny_trl.reward_model() if rewards else tiny_trl.policy()
+    # From a folder, as anybody's is: KTO loads its reference from there.
+    model.save_pretrained(tmp_path / "model")
+    names = {
+        "trl": trl,
+        "model": type(model).from_pretrained(tmp_path / "model"),
+        "args": getattr(trl, known.trainer.replace("Trainer", "Config"))(
+            **tiny_trl.settings(tmp_path / "trl")
+        ),
+        "tokenizer": tiny_trl.tokenizer(),
+    }
+    result = eval(known.trains_with(path.name), beside_the_file | names)
+    assert result.global_step == 1
 
 
 def test_unranked_responses_lose_to_the_ranked_and_not_to_each_other(wishes: Project) -> None:

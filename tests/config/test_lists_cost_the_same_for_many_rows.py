@@ -5,11 +5,14 @@ A list that doesn't grow with the world below has nothing in it to count: `_grow
 
 from __future__ import annotations
 
+import io
+import json
 from collections.abc import Callable
 from urllib.parse import urlencode
 
 import pytest
 from django.db import connection
+from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 from django.urls import get_resolver
 from rest_framework.test import APIClient
@@ -21,6 +24,7 @@ from annotation.permissions import RULES, Who
 from annotation.services import checks, content
 from annotation.services.exclusion import Who as Excluded
 from annotation.services.exclusion import exclude_annotator
+from annotation.services.imports import import_file
 from annotation.services.invitations import invite
 from annotation.services.projects import add_member, create_project
 from annotation.services.reservations import reserve_tasks
@@ -56,6 +60,7 @@ def _grow(project: Project, people: dict[str, User], rows: Ids, numbers: range) 
         for n in numbers
     ]
     content.add_ranking_tasks(project=project, items=drafts)
+    _rank_anew(RankingTask.objects.get(pk=rows["tasks"]), [f"reader {n}" for n in numbers])
     answered = RankingTask.objects.asked().filter(project=project).order_by("id")
     for n in numbers:
         for person in ("ben", "rita"):
@@ -112,6 +117,15 @@ def _grow(project: Project, people: dict[str, User], rows: Ids, numbers: range) 
             run.events.create(seq=seq, attempt=1, type=type, step=n, data=data)
         for name in ("ada", "mona", OWNER):
             create_token(user=people[name], name=f"token-{n}")
+
+
+def _rank_anew(task: RankingTask, names: list[str]) -> None:
+    """One ranking of the task by each name, from a file."""
+    responses = list(task.responses.values("text", model=F("model_name")))
+    row = {"prompt": task.prompt.messages[-1]["content"], "responses": responses}
+    lines = [json.dumps(row | {"tiers": [[0], [1, 2]], "annotator": name}) for name in names]
+    report = import_file(project=task.project, file=io.BytesIO("\n".join(lines).encode()))
+    assert (report.tasks, report.rankings) == (0, len(names)), report
 
 
 def _url(line: Line, rows: Ids) -> str:

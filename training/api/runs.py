@@ -29,6 +29,7 @@ from training.services.estimates import estimate_run
 MAX_LOG_LINES = 2000
 LOG_LINE_BYTES = 400  # read per line asked for: enough for usual lines, and a bound for unusual ones
 MAX_EVENTS = 5000
+SNAPSHOT = OpenApiParameter("snapshot", str, description="Only those that learned from the one of this name.")
 AFTER = OpenApiParameter("after", int, description="Only events with a higher seq.")
 TAIL = OpenApiParameter("tail", int, description=f"How many of the last lines, up to {MAX_LOG_LINES}.")
 
@@ -53,9 +54,11 @@ class RunsView(generics.ListAPIView[TrainingRun]):
 
     def get_queryset(self) -> ProjectOwnedQuerySet[TrainingRun]:
         runs = TrainingRun.objects.with_names().visible_to(user_of(self.request))
+        if snapshot := self.request.query_params.get("snapshot"):
+            runs = runs.filter(inputs__snapshot=snapshot)
         return runs.of_project(self.request.query_params.get("project"))
 
-    @extend_schema(parameters=[PROJECT])
+    @extend_schema(parameters=[PROJECT, SNAPSHOT])
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Runs, newest first."""
         return super().get(request, *args, **kwargs)

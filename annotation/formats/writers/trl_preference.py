@@ -98,6 +98,7 @@ JSONL = ExportFormat(
     write=_jsonl,
     check=needs_rankings,
     imports_as="trl-preference",
+    trainer="RewardTrainer",
 )
 PARQUET = ExportFormat(
     name="trl_preference_parquet",
@@ -111,4 +112,5 @@ PARQUET = ExportFormat(
     check=needs_rankings,
     imports_as="trl-preference",
     loader="parquet",
+    trainer="RewardTrainer",
 )

@@ -86,4 +86,5 @@ FORMAT = ExportFormat(
     media_type=JSONL,
     write=_write,
     check=needs_answers,
+    trainer="SFTTrainer",
 )

@@ -126,6 +126,7 @@ FORMAT = ExportFormat(
     media_type=JSONL,
     write=_write,
     check=_check,
+    trainer="KTOTrainer",
     options=(
         SPLIT,
         Option("scale", "the rating scale that decides; the form's first unless given"),

@@ -17,6 +17,11 @@ export function rememberCsrfToken(token: string): void {
   csrfToken = token;
 }
 
+/** The newest there is, for the one request that `fetch` can't make. */
+export function rememberedCsrfToken(): string {
+  return CSRF_COOKIE.exec(document.cookie)?.[1] ?? csrfToken;
+}
+
 /** Called when a request other than the log-in's own is answered 401. */
 export function onSessionEnded(listener: () => void): void {
   sessionEnded = listener;
@@ -31,7 +36,7 @@ export const api = createClient<paths>({
 
 api.use({
   onRequest({ request }) {
-    const token = CSRF_COOKIE.exec(document.cookie)?.[1] ?? csrfToken;
+    const token = rememberedCsrfToken();
     if (UNSAFE_METHODS.has(request.method) && token) request.headers.set("X-CSRFToken", token);
     request.headers.set("Accept", "application/json");
     return request;

@@ -495,6 +495,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/exclusions/{id}/lift/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description What lifting the exclusion would change. Nothing is changed yet. */
+        get: operations["previewLift"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/formats/": {
         parameters: {
             query?: never;
@@ -985,6 +1002,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/projects/{slug}/rankings/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description Rankings that stand, the newest first; of the excluded too, marked. */
+        get: operations["listRankings"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/projects/{slug}/reservations/": {
         parameters: {
             query?: never;
@@ -1083,11 +1117,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /**
-         * @description A view under `projects/{slug}/`; its line in urls.py says what one must be allowed to do.
-         *
-         *     `self.project` carries `role`, the user's role in it (None for an admin who isn't a member).
-         */
+        /** @description Newest first. A page's rows have the beginning of the prompt; `getTask` has all of it. */
         get: operations["listTasks"];
         put?: never;
         post?: never;
@@ -1117,6 +1147,23 @@ export interface paths {
         head?: never;
         /** @description Any task can be made a check: give the kind and the right answer. */
         patch: operations["updateTask"];
+        trace?: never;
+    };
+    "/api/v1/projects/{slug}/tasks/{id}/rankings/": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description Everything that was ever said of the task, the newest first: revised answers, those of the excluded and reviewers' decisions among them, each marked. */
+        get: operations["listTaskRankings"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/api/v1/projects/{slug}/webhooks/": {
@@ -1755,7 +1802,7 @@ export interface components {
             /** @description Only for the people it is reserved for. */
             reserved: boolean;
             gold_tiers: string[][] | null;
-            prompt: components["schemas"]["PromptShown"];
+            prompt: components["schemas"]["PromptOfTask"];
             /** Format: date-time */
             created_at: string;
             /** @description Answers that were scored. */
@@ -1997,8 +2044,10 @@ export interface components {
             loses: string;
             /** @description Of the file's name. */
             suffix: string;
-            /** @description Of `datasets.load_dataset`; empty: it loads no such file. */
-            loader: string;
+            /** @description A line of Python that has FILE as a dataset; empty: `datasets` loads no such file. */
+            readonly loads_with: string;
+            /** @description A line of TRL that learns from FILE; empty: no trainer takes it as it is. */
+            readonly trains_with: string;
             /** @description The import format that takes it back; empty: none. */
             imports_as: string;
             options: components["schemas"]["ExportOption"][];
@@ -2322,6 +2371,15 @@ export interface components {
         LevelsRequest: {
             levels: components["schemas"]["LevelRequest"][];
             required: boolean;
+        };
+        LiftEffect: {
+            /** @description Annotations that would count again. */
+            rankings: number;
+            comparisons: number;
+            /** @description Decisions that would count again. */
+            reviews: number;
+            /** @description Tasks whose slot somebody filled meanwhile: both answers would stay. */
+            tasks_with_more_overlap: number;
         };
         LiftedExclusion: {
             exclusion: components["schemas"]["Exclusion"];
@@ -2688,6 +2746,32 @@ export interface components {
             previous?: string | null;
             results: components["schemas"]["Project"][];
         };
+        PaginatedRankingGivenList: {
+            /**
+             * Format: uri
+             * @example http://api.example.org/accounts/?cursor=cD00ODY%3D"
+             */
+            next?: string | null;
+            /**
+             * Format: uri
+             * @example http://api.example.org/accounts/?cursor=cj0xJnA9NDg3
+             */
+            previous?: string | null;
+            results: components["schemas"]["RankingGiven"][];
+        };
+        PaginatedRankingListedList: {
+            /**
+             * Format: uri
+             * @example http://api.example.org/accounts/?cursor=cD00ODY%3D"
+             */
+            next?: string | null;
+            /**
+             * Format: uri
+             * @example http://api.example.org/accounts/?cursor=cj0xJnA9NDg3
+             */
+            previous?: string | null;
+            results: components["schemas"]["RankingListed"][];
+        };
         PaginatedReservationList: {
             /**
              * Format: uri
@@ -2727,7 +2811,7 @@ export interface components {
             previous?: string | null;
             results: components["schemas"]["Snapshot"][];
         };
-        PaginatedTaskList: {
+        PaginatedTaskListedList: {
             /**
              * Format: uri
              * @example http://api.example.org/accounts/?cursor=cD00ODY%3D"
@@ -2738,7 +2822,7 @@ export interface components {
              * @example http://api.example.org/accounts/?cursor=cj0xJnA9NDg3
              */
             previous?: string | null;
-            results: components["schemas"]["Task"][];
+            results: components["schemas"]["TaskListed"][];
         };
         PaginatedTaskProblemList: {
             /**
@@ -2921,6 +3005,13 @@ export interface components {
             role: string;
             content: string;
         };
+        PromptOfTask: {
+            messages: components["schemas"]["Message"][];
+            split: components["schemas"]["SplitEnum"];
+            metadata: {
+                [key: string]: unknown;
+            };
+        };
         PromptShown: {
             messages: components["schemas"]["Message"][];
         };
@@ -3015,9 +3106,96 @@ export interface components {
             /** Format: double */
             high: number;
         };
+        /** @description All that one ranking of a task says. */
+        RankingGiven: {
+            /** Format: uuid */
+            id: string;
+            /** @description A user name, or the name in a file. */
+            by: string;
+            kind: components["schemas"]["RankingKind"];
+            source: components["schemas"]["SourceEnum"];
+            /** @description False: its annotator is excluded. */
+            counts: boolean;
+            not_rankable: boolean;
+            all_bad: boolean;
+            duration_ms: number | null;
+            /**
+             * Format: date-time
+             * @description Where an imported file says when.
+             */
+            given_at: string | null;
+            /** Format: date-time */
+            created_at: string;
+            tiers: string[][];
+            strength: number | null;
+            /** @description {response: {scale: value}} */
+            ratings: {
+                [key: string]: unknown;
+            };
+            /** @description {response: [flag]} */
+            flags: {
+                [key: string]: unknown;
+            };
+            /** @description {question: choice} */
+            choices: {
+                [key: string]: unknown;
+            };
+            confidence: number | null;
+            comment: string;
+            rewrite: string | null;
+            /** @description As they were shown. */
+            shown_order: string[];
+            /** @description False: the shown order was sent back as it was. */
+            touched: boolean;
+            /** @description A revision has taken its place. */
+            superseded: boolean;
+        };
         RankingId: {
             /** Format: uuid */
             id: string;
+        };
+        /**
+         * @description * `annotation` - Annotation
+         *     * `review` - Review
+         * @enum {string}
+         */
+        RankingKind: "annotation" | "review";
+        RankingListed: {
+            /** Format: uuid */
+            id: string;
+            /** @description A user name, or the name in a file. */
+            by: string;
+            kind: components["schemas"]["RankingKind"];
+            source: components["schemas"]["SourceEnum"];
+            /** @description False: its annotator is excluded. */
+            counts: boolean;
+            not_rankable: boolean;
+            all_bad: boolean;
+            duration_ms: number | null;
+            /**
+             * Format: date-time
+             * @description Where an imported file says when.
+             */
+            given_at: string | null;
+            /** Format: date-time */
+            created_at: string;
+            /** Format: uuid */
+            task: string;
+            /** @description Fewer than responses: some are tied. */
+            readonly n_tiers: number;
+            readonly n_responses: number;
+            /** @description Its first 200 characters. */
+            readonly comment: string;
+            /** @description Names of the flags it sets on any response. */
+            readonly flags: string[];
+            readonly rewritten: boolean;
+            /**
+             * Format: double
+             * @description Of its task.
+             */
+            agreement: number | null;
+            /** @description Of the prompt's last turn, the first 200 characters. */
+            excerpt: string;
         };
         RatingAgreement: {
             scale: string;
@@ -3339,6 +3517,19 @@ export interface components {
             created_at: string;
         };
         /**
+         * @description * `browser` - Browser
+         *     * `api` - Api
+         *     * `import` - Import
+         * @enum {string}
+         */
+        SourceEnum: "browser" | "api" | "import";
+        /**
+         * @description * `train` - Train
+         *     * `heldout` - Heldout
+         * @enum {string}
+         */
+        SplitEnum: "train" | "heldout";
+        /**
          * @description * `candidate` - Candidate
          *     * `production` - Production
          *     * `archived` - Archived
@@ -3397,23 +3588,6 @@ export interface components {
             /** Format: uuid */
             token: string;
         };
-        Task: {
-            /** Format: uuid */
-            id: string;
-            kind: components["schemas"]["TaskKind"];
-            state: components["schemas"]["TaskState"];
-            priority: number;
-            round: number;
-            overlap: number;
-            answered: number;
-            open_slots: number;
-            /** @description Only for the people it is reserved for. */
-            reserved: boolean;
-            gold_tiers: string[][] | null;
-            prompt: components["schemas"]["PromptShown"];
-            /** Format: date-time */
-            created_at: string;
-        };
         TaskDetail: {
             /** Format: uuid */
             id: string;
@@ -3427,10 +3601,19 @@ export interface components {
             /** @description Only for the people it is reserved for. */
             reserved: boolean;
             gold_tiers: string[][] | null;
-            prompt: components["schemas"]["PromptShown"];
+            prompt: components["schemas"]["PromptOfTask"];
             /** Format: date-time */
             created_at: string;
             responses: components["schemas"]["TaskResponse"][];
+            /**
+             * Format: double
+             * @description Share of pairs of annotators who say the same; null where fewer than two did.
+             */
+            agreement: number | null;
+            /** @description What else the imported row says. */
+            metadata: {
+                [key: string]: unknown;
+            };
         };
         /**
          * @description * `ranking` - Ranking
@@ -3440,6 +3623,30 @@ export interface components {
          * @enum {string}
          */
         TaskKind: "ranking" | "gold" | "attention" | "qualification";
+        TaskListed: {
+            /** Format: uuid */
+            id: string;
+            kind: components["schemas"]["TaskKind"];
+            state: components["schemas"]["TaskState"];
+            priority: number;
+            round: number;
+            overlap: number;
+            answered: number;
+            open_slots: number;
+            /** @description Only for the people it is reserved for. */
+            reserved: boolean;
+            /** @description Annotations that count. */
+            rankings: number;
+            /**
+             * Format: double
+             * @description Share of pairs of annotators who say the same; null where fewer than two did.
+             */
+            agreement: number | null;
+            /** @description Of the prompt's last turn, the first 200 characters. */
+            excerpt: string;
+            /** Format: date-time */
+            created_at: string;
+        };
         TaskProblem: {
             /** Format: uuid */
             id: string;
@@ -4645,6 +4852,36 @@ export interface operations {
             };
         };
     };
+    previewLift: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LiftEffect"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     listFormats: {
         parameters: {
             query?: never;
@@ -5792,6 +6029,80 @@ export interface operations {
             };
         };
     };
+    listRankings: {
+        parameters: {
+            query?: {
+                /** @description Made at this time or later. */
+                after?: string;
+                /** @description Tasks on which annotators agree by less. */
+                agreement_below?: number;
+                /** @description An account, or a name from an imported file. */
+                annotator?: string;
+                /** @description Made before this time. */
+                before?: string;
+                /** @description The pagination cursor value. */
+                cursor?: string;
+                /**
+                 * @description What a ranking carries beside its order.
+                 *
+                 *     * `comment` - comment
+                 *     * `flags` - flags
+                 *     * `rewrite` - rewrite
+                 */
+                has?: "comment" | "flags" | "rewrite";
+                /**
+                 * @description * `annotation` - Annotation
+                 *     * `review` - Review
+                 */
+                kind?: "annotation" | "review";
+                /** @description One that answered the prompt. */
+                model?: string;
+                /** @description Number of results to return per page. */
+                page_size?: number;
+                round?: number;
+                /** @description Words in some turn of the prompt, as they stand there but for capitals. */
+                says?: string;
+                /**
+                 * @description * `browser` - Browser
+                 *     * `api` - Api
+                 *     * `import` - Import
+                 */
+                source?: "browser" | "api" | "import";
+                /**
+                 * @description * `ranking` - Ranking
+                 *     * `gold` - Gold
+                 *     * `attention` - Attention
+                 *     * `qualification` - Qualification
+                 */
+                task_kind?: "ranking" | "gold" | "attention" | "qualification";
+            };
+            header?: never;
+            path: {
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PaginatedRankingListedList"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     listReservations: {
         parameters: {
             query?: {
@@ -6037,8 +6348,24 @@ export interface operations {
     listTasks: {
         parameters: {
             query?: {
+                /** @description Made at this time or later. */
+                after?: string;
+                /** @description Tasks on which annotators agree by less. */
+                agreement_below?: number;
+                /** @description An account, or a name from an imported file. */
+                annotator?: string;
+                /** @description Made before this time. */
+                before?: string;
                 /** @description The pagination cursor value. */
                 cursor?: string;
+                /**
+                 * @description What a ranking carries beside its order.
+                 *
+                 *     * `comment` - comment
+                 *     * `flags` - flags
+                 *     * `rewrite` - rewrite
+                 */
+                has?: "comment" | "flags" | "rewrite";
                 /**
                  * @description * `ranking` - Ranking
                  *     * `gold` - Gold
@@ -6046,9 +6373,14 @@ export interface operations {
                  *     * `qualification` - Qualification
                  */
                 kind?: "ranking" | "gold" | "attention" | "qualification";
+                /** @description One that answered the prompt. */
+                model?: string;
                 /** @description Number of results to return per page. */
                 page_size?: number;
                 reserved?: boolean | null;
+                round?: number;
+                /** @description Words in some turn of the prompt, as they stand there but for capitals. */
+                says?: string;
                 /**
                  * @description * `open` - Open
                  *     * `done` - Done
@@ -6069,7 +6401,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["PaginatedTaskList"];
+                    "application/json": components["schemas"]["PaginatedTaskListedList"];
                 };
             };
             /** @description A refusal. */
@@ -6137,6 +6469,42 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["TaskDetail"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listTaskRankings: {
+        parameters: {
+            query?: {
+                /** @description The pagination cursor value. */
+                cursor?: string;
+                /** @description Number of results to return per page. */
+                page_size?: number;
+            };
+            header?: never;
+            path: {
+                id: string;
+                slug: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PaginatedRankingGivenList"];
                 };
             };
             /** @description A refusal. */
@@ -6371,6 +6739,8 @@ export interface operations {
                 page_size?: number;
                 /** @description Only this project's (its slug). */
                 project?: string;
+                /** @description Only those that learned from the one of this name. */
+                snapshot?: string;
             };
             header?: never;
             path?: never;

@@ -13,6 +13,7 @@ const TABS = [
   { to: "/projects/$slug", label: "overview", shown: () => true, exact: true },
   { to: "/projects/$slug/rank", label: "rank", shown: may.rank },
   { to: "/projects/$slug/review", label: "review", shown: may.review },
+  { to: "/projects/$slug/tasks", label: "tasks", shown: may.manage },
   { to: "/projects/$slug/quality", label: "quality", shown: may.readQuality },
   { to: "/projects/$slug/leaderboard", label: "leaderboard", shown: may.readQuality },
   { to: "/projects/$slug/data", label: "data", shown: may.manage },

@@ -8,6 +8,8 @@ import {
   redirect,
 } from "@tanstack/react-router";
 import { onSessionEnded } from "@/api/client";
+import { askedFrom } from "@/features/leaderboard/asked";
+import { soughtFrom } from "@/features/tasks/sought";
 import { meQuery, projectQuery } from "@/shared/session";
 import { queryClient } from "./queries";
 import { RouteError, RouteNotFound, RoutePending } from "./RouteStates";
@@ -84,10 +86,22 @@ const qualityRoute = createRoute({
 const leaderboardRoute = createRoute({
   getParentRoute: () => projectRoute,
   path: "/leaderboard",
+  validateSearch: askedFrom,
   component: lazyRouteComponent(
     () => import("@/features/leaderboard/components/LeaderboardPage"),
     "LeaderboardPage",
   ),
+});
+const tasksRoute = createRoute({
+  getParentRoute: () => projectRoute,
+  path: "/tasks",
+  validateSearch: soughtFrom,
+  component: lazyRouteComponent(() => import("@/features/tasks/components/TasksPage"), "TasksPage"),
+});
+const taskRoute = createRoute({
+  getParentRoute: () => projectRoute,
+  path: "/tasks/$taskId",
+  component: lazyRouteComponent(() => import("@/features/tasks/components/TaskPage"), "TaskPage"),
 });
 const dataRoute = createRoute({
   getParentRoute: () => projectRoute,
@@ -137,6 +151,8 @@ export const router = createRouter({
         overviewRoute,
         rankRoute,
         reviewRoute,
+        tasksRoute,
+        taskRoute,
         qualityRoute,
         leaderboardRoute,
         dataRoute,

@@ -9,6 +9,7 @@ export const de: Texts<typeof en> = {
     overview: "Übersicht",
     rank: "Ordnen",
     review: "Prüfen",
+    tasks: "Aufgaben",
     quality: "Güte",
     leaderboard: "Rangliste",
     data: "Daten",

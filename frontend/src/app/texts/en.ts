@@ -6,6 +6,7 @@ export const en = {
     overview: "Overview",
     rank: "Rank",
     review: "Review",
+    tasks: "Tasks",
     quality: "Quality",
     leaderboard: "Leaderboard",
     data: "Data",

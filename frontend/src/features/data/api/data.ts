@@ -1,6 +1,6 @@
 import { queryOptions } from "@tanstack/react-query";
 import { api, unwrap } from "@/api/client";
-import type { ExportFormat, ImportReport, Selection, Snapshot } from "@/api/types";
+import type { ExportFormat, Run, Selection, Snapshot } from "@/api/types";
 
 export const snapshotsQuery = (slug: string) =>
   queryOptions({
@@ -15,21 +15,13 @@ export async function freezeSnapshot(slug: string, body: NewSnapshot): Promise<S
   return unwrap(api.POST("/api/v1/projects/{slug}/snapshots/", { params: { path: { slug } }, body }));
 }
 
-export async function importFile(slug: string, file: File, dryRun: boolean): Promise<ImportReport> {
-  return unwrap(
-    api.POST("/api/v1/projects/{slug}/imports/", {
-      params: { path: { slug } },
-      // The generated body says "file: string", as OpenAPI writes binary; what is sent is the form itself.
-      body: { file: "", dry_run: dryRun },
-      bodySerializer: () => {
-        const form = new FormData();
-        form.set("file", file, file.name);
-        form.set("dry_run", String(dryRun));
-        return form;
-      },
-    }),
-  );
-}
+/** Runs that learned from the snapshot, newest first. What came of one is its result's model. */
+export const lineageQuery = (slug: string, snapshot: string) =>
+  queryOptions({
+    queryKey: ["snapshots", slug, "lineage", snapshot],
+    queryFn: async (): Promise<Run[]> =>
+      (await unwrap(api.GET("/api/v1/runs/", { params: { query: { project: slug, snapshot } } }))).results,
+  });
 
 /** Nothing of it changes while the server runs. */
 export const formatsQuery = queryOptions({
@@ -48,8 +40,11 @@ export function fileName(snapshot: Snapshot, format: ExportFormat): string {
   return `${stem.replaceAll(/^[-.]+|[-.]+$/g, "")}${format.suffix}`;
 }
 
-/** What to type in Python to have the downloaded file as a dataset; null where it loads no such file. */
-export function datasetsLine(snapshot: Snapshot, format: ExportFormat): string | null {
-  if (!format.loader) return null;
-  return `datasets.load_dataset("${format.loader}", data_files="${fileName(snapshot, format)}", split="train")`;
+/** What to type in Python where the download lies; null where no such line works. The server has them, tested. */
+export function linesOf(
+  snapshot: Snapshot,
+  format: ExportFormat,
+): { loads: string | null; trains: string | null } {
+  const filled = (line: string) => (line ? line.replace("FILE", fileName(snapshot, format)) : null);
+  return { loads: filled(format.loads_with), trains: filled(format.trains_with) };
 }

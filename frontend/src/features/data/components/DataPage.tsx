@@ -1,12 +1,14 @@
 import { useParams } from "@tanstack/react-router";
 import { Page } from "@/shared/ui";
+import { useTexts } from "../texts";
 import { ImportPanel } from "./ImportPanel";
 import { SnapshotsPanel } from "./SnapshotsPanel";
 
 export function DataPage() {
+  const texts = useTexts();
   const { slug } = useParams({ from: "/shell/projects/$slug/data" });
   return (
-    <Page title="Data" lead="What comes in to be ranked, and what goes out to be learned from.">
+    <Page title={texts.title} lead={texts.lead}>
       <ImportPanel slug={slug} />
       <SnapshotsPanel slug={slug} />
     </Page>

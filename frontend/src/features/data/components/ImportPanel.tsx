@@ -1,113 +1,119 @@
-import { Button, Checkbox } from "@mantine/core";
-import { useMutation, useQueryClient } from "@tanstack/react-query";
-import { type DragEvent, useRef, useState } from "react";
+import { Button } from "@mantine/core";
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { Link } from "@tanstack/react-router";
+import { type DragEvent, useEffect, useRef, useState } from "react";
 import type { ImportReport } from "@/api/types";
-import { bytes, count, plural } from "@/shared/format";
+import { duration } from "@/shared/format";
 import { Icon } from "@/shared/Icon";
 import { projectQuery } from "@/shared/session";
-import { Notice, Panel, ProblemNotice, Stats } from "@/shared/ui";
+import { Bar, Notice, Panel, ProblemNotice } from "@/shared/ui";
 import ui from "@/shared/ui.module.css";
-import { importFile } from "../api/data";
+import { formatsQuery } from "../api/data";
+import { useTexts } from "../texts";
+import { importFile, type Phase, wasStopped } from "../upload";
 import styles from "./data.module.css";
+import { news, Report } from "./Report";
 
-const SHOWN_ERRORS = 100;
-const SHOWN_LINES = 5;
+type Wanted = { file: File; dryRun: boolean; signal: AbortSignal };
+type Done = { report: ImportReport; ms: number };
 
-function Quirks({ quirks }: { quirks: ImportReport["quirks"] }) {
-  return (
-    <table className={ui.table} data-testid="import-quirks">
-      <caption className="visually-hidden">What was odd, and what was done about it</caption>
-      <thead>
-        <tr>
-          <th className={ui.number}>Rows</th>
-          <th>What was odd</th>
-          <th>Lines</th>
-        </tr>
-      </thead>
-      <tbody>
-        {quirks.map((quirk) => (
-          <tr key={quirk.name}>
-            <td className={ui.number}>{count(quirk.count)}</td>
-            <td>{quirk.text}</td>
-            <td>
-              {quirk.lines.slice(0, SHOWN_LINES).join(", ")}
-              {quirk.count > SHOWN_LINES && " …"}
-            </td>
-          </tr>
-        ))}
-      </tbody>
-    </table>
-  );
+/** Counts up while something lasts: a number that moves is the difference between slow and stuck. */
+function Seconds({ since }: { since: number }) {
+  const [now, setNow] = useState(Date.now);
+  useEffect(() => {
+    const timer = setInterval(() => setNow(Date.now()), 1_000);
+    return () => clearInterval(timer);
+  }, []);
+  return <>{duration(Math.max(0, now - since) / 1000)}</>;
 }
 
-function Report({ report, file }: { report: ImportReport; file: string }) {
-  const landed = report.prompts + report.responses + report.tasks + report.rankings;
-  const bad = report.failed;
-  const shown = report.errors.slice(0, SHOWN_ERRORS);
+function Running({
+  wanted: { file, dryRun },
+  phase,
+  trialMs,
+  onStop,
+}: {
+  wanted: Wanted;
+  phase: Phase;
+  trialMs: number | null;
+  onStop: () => void;
+}) {
+  const { import: texts } = useTexts();
+  const [since] = useState(Date.now);
+  const says =
+    phase.at === "sending"
+      ? texts.sending(file.name, file.size, phase.share)
+      : dryRun
+        ? texts.reading(file.name)
+        : texts.importing(file.name);
   return (
-    <div className={ui.stack} data-testid="import-report">
-      <Notice
-        tone={bad > 0 ? "warn" : "good"}
-        title={
-          landed === 0 && bad === 0
-            ? `${file} ${report.dry_run ? "is" : "was"} already here; nothing ${report.dry_run ? "would change" : "changed"}`
-            : `${file}: ${plural(report.read, "row")} read as ${report.format}${bad ? `, ${plural(bad, "row")} could not be used` : ""}`
-        }
-      >
-        {report.dry_run && <p>This was a trial: nothing was kept.</p>}
-      </Notice>
-      <Stats
-        items={[
-          { label: "new prompts", value: count(report.prompts) },
-          { label: "new responses", value: count(report.responses) },
-          { label: "new tasks", value: count(report.tasks) },
-          { label: "new rankings", value: count(report.rankings) },
-          { label: "already here", value: count(report.unchanged) },
-        ]}
-      />
-      {report.quirks.length > 0 && <Quirks quirks={report.quirks} />}
-      {bad > 0 && (
-        <section
-          className={styles.errors}
-          aria-label="Rows left out"
-          // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolling region must be reachable by keyboard
-          tabIndex={0}
-        >
-          <table className={ui.table}>
-            <thead>
-              <tr>
-                <th className={ui.number}>Line</th>
-                <th>Why it was left out</th>
-              </tr>
-            </thead>
-            <tbody>
-              {shown.map((error) => (
-                <tr key={`${error.line} ${error.reason}`}>
-                  <td className={ui.number}>{count(error.line)}</td>
-                  <td>{error.reason}</td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-          {bad > shown.length && <p className={styles.more}>and {plural(bad - shown.length, "more row")}</p>}
-        </section>
+    <div className={styles.running} data-testid="import-running">
+      <p role="status">{says}</p>
+      {phase.at === "sending" ? (
+        <Bar share={phase.share} label={says} />
+      ) : (
+        <div className={styles.moving} aria-hidden="true" />
       )}
+      <p className={ui.dim}>
+        <Seconds since={since} />
+        {!dryRun && trialMs !== null && `, ${texts.trial(duration(trialMs / 1000))}`}
+        {!dryRun && `. ${texts.wait}`}
+      </p>
+      <Button size="compact-xs" variant="default" onClick={onStop}>
+        {texts.stop}
+      </Button>
     </div>
   );
 }
 
+function Known() {
+  const { import: texts } = useTexts();
+  const { data } = useQuery(formatsQuery);
+  if (!data) return null;
+  return (
+    <details className={styles.known}>
+      <summary>{texts.known}</summary>
+      <ul>
+        {data.imports.map((format) => (
+          <li key={format.name}>
+            <b>{format.title}</b> <code>{format.name}</code>
+          </li>
+        ))}
+      </ul>
+    </details>
+  );
+}
+
 export function ImportPanel({ slug }: { slug: string }) {
+  const { import: texts } = useTexts();
   const queryClient = useQueryClient();
   const input = useRef<HTMLInputElement>(null);
+  const stop = useRef<AbortController | null>(null);
   const [over, setOver] = useState(false);
-  const [dryRun, setDryRun] = useState(false);
+  const [phase, setPhase] = useState<Phase>({ at: "sending", share: 0 });
+  const [trial, setTrial] = useState<{ file: File; ms: number } | null>(null);
   const load = useMutation({
-    mutationFn: (file: File) => importFile(slug, file, dryRun),
-    onSettled: () => queryClient.invalidateQueries({ queryKey: projectQuery(slug).queryKey }),
+    mutationFn: async ({ file, dryRun, signal }: Wanted): Promise<Done> => {
+      const began = performance.now();
+      const report = await importFile(slug, file, { dryRun, signal, onPhase: setPhase });
+      return { report, ms: performance.now() - began };
+    },
+    onSuccess: ({ ms }, { file, dryRun }) => setTrial(dryRun ? { file, ms } : null),
+    onSettled: (_done, _error, { dryRun }) => {
+      if (dryRun) return;
+      for (const queryKey of [projectQuery(slug).queryKey, ["tasks", slug], ["rankings", slug]]) {
+        void queryClient.invalidateQueries({ queryKey });
+      }
+    },
   });
 
+  function send(file: File, dryRun: boolean) {
+    stop.current = new AbortController();
+    load.mutate({ file, dryRun, signal: stop.current.signal });
+  }
+
   function take(file: File | undefined) {
-    if (file && !load.isPending) load.mutate(file);
+    if (file && !load.isPending) send(file, true);
   }
 
   function onDrop(event: DragEvent) {
@@ -116,8 +122,9 @@ export function ImportPanel({ slug }: { slug: string }) {
     take(event.dataTransfer.files[0]);
   }
 
+  const done = load.data;
   return (
-    <Panel title="Import">
+    <Panel title={texts.title}>
       <div className={ui.stack}>
         {/* biome-ignore lint/a11y/noStaticElementInteractions: dropping is a shortcut; the button inside does the same */}
         <div
@@ -131,24 +138,28 @@ export function ImportPanel({ slug }: { slug: string }) {
           onDragLeave={() => setOver(false)}
           onDrop={onDrop}
         >
-          <Icon name="upload" size={22} />
-          <p>
-            {load.isPending
-              ? `Reading ${load.variables.name} (${bytes(load.variables.size)})…`
-              : "Drop a file of prompts and responses here"}
-          </p>
-          <p className={ui.dim}>
-            .jsonl, .json, .csv (also .gz) or .parquet. The format is recognised; loading a file again adds
-            nothing twice.
-          </p>
-          <Button variant="default" size="xs" loading={load.isPending} onClick={() => input.current?.click()}>
-            Choose a file
-          </Button>
+          {load.isPending ? (
+            <Running
+              wanted={load.variables}
+              phase={phase}
+              trialMs={trial?.ms ?? null}
+              onStop={() => stop.current?.abort()}
+            />
+          ) : (
+            <>
+              <Icon name="upload" size={22} />
+              <p>{texts.drop}</p>
+              <p className={ui.dim}>{texts.formats}</p>
+              <Button variant="default" size="xs" onClick={() => input.current?.click()}>
+                {done ? texts.chooseAnother : texts.choose}
+              </Button>
+            </>
+          )}
           <input
             ref={input}
             type="file"
             className="visually-hidden"
-            aria-label="File to import"
+            aria-label={texts.input}
             tabIndex={-1}
             accept=".jsonl,.json,.gz,.csv,.parquet"
             onChange={(event) => {
@@ -157,15 +168,32 @@ export function ImportPanel({ slug }: { slug: string }) {
             }}
           />
         </div>
-        <Checkbox
-          size="xs"
-          label="Only try: report what would come in, keep nothing"
-          checked={dryRun}
-          disabled={load.isPending}
-          onChange={(event) => setDryRun(event.currentTarget.checked)}
-        />
-        {load.isError && <ProblemNotice error={load.error} />}
-        {load.isSuccess && <Report report={load.data} file={load.variables.name} />}
+        {load.isError &&
+          (wasStopped(load.error) ? (
+            <Notice tone="info" title={texts.stopped} />
+          ) : (
+            <ProblemNotice error={load.error} />
+          ))}
+        {load.isSuccess && done && <Report report={done.report} file={load.variables.file.name} />}
+        {load.isSuccess && done && (
+          <div className={ui.actions}>
+            {trial && news(done.report) > 0 && (
+              <Button onClick={() => send(trial.file, false)}>
+                {texts.go(done.report.read - done.report.failed)}
+              </Button>
+            )}
+            {trial && news(done.report) === 0 && <p className={ui.dim}>{texts.nothing}</p>}
+            {!done.report.dry_run && done.report.tasks > 0 && (
+              <Button
+                variant="default"
+                renderRoot={(props) => <Link {...props} to="/projects/$slug/tasks" params={{ slug }} />}
+              >
+                {texts.done}
+              </Button>
+            )}
+          </div>
+        )}
+        <Known />
       </div>
     </Panel>
   );

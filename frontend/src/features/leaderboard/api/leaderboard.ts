@@ -1,8 +1,24 @@
 import { queryOptions } from "@tanstack/react-query";
 import { api, unwrap } from "@/api/client";
+import type { BoardAsked } from "../asked";
 
-export const leaderboardQuery = (slug: string) =>
+export const leaderboardQuery = (slug: string, { method, by, key }: BoardAsked) =>
   queryOptions({
-    queryKey: ["projects", slug, "leaderboard"],
-    queryFn: () => unwrap(api.GET("/api/v1/projects/{slug}/leaderboard/", { params: { path: { slug } } })),
+    queryKey: ["projects", slug, "leaderboard", { method, by, key }],
+    queryFn: () =>
+      unwrap(
+        api.GET("/api/v1/projects/{slug}/leaderboard/", {
+          params: {
+            path: { slug },
+            query: {
+              ...(method && { method }),
+              // Without its key a slice by metadata is not asked for yet.
+              ...(by && (by !== "metadata" || key) && { by }),
+              ...(by === "metadata" && key && { key }),
+            },
+          },
+        }),
+      ),
+    // The old board stays while another slice is computed.
+    placeholderData: (former) => former,
   });

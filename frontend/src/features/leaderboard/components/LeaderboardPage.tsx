@@ -1,12 +1,107 @@
-import { useParams } from "@tanstack/react-router";
-import { Page } from "@/shared/ui";
-import { LeaderboardPanel } from "./LeaderboardPanel";
+import { Button } from "@mantine/core";
+import { useQuery } from "@tanstack/react-query";
+import { getRouteApi, Link } from "@tanstack/react-router";
+import type { Leaderboard } from "@/api/types";
+import { EmptyState, Loading, Notice, Page, Panel, ProblemNotice } from "@/shared/ui";
+import ui from "@/shared/ui.module.css";
+import { leaderboardQuery } from "../api/leaderboard";
+import type { BoardAsked } from "../asked";
+import { hasLevels } from "../board";
+import { useTexts } from "../texts";
+import { BiasBeside } from "./BiasBeside";
+import { BoardForm } from "./BoardForm";
+import styles from "./leaderboard.module.css";
+import { Strengths } from "./Strengths";
+import { WinMatrix } from "./WinMatrix";
+
+const route = getRouteApi("/shell/projects/$slug/leaderboard");
+
+function Board({ board }: { board: Leaderboard }) {
+  const texts = useTexts();
+  const chance = board.tie_parameter === null ? null : board.tie_parameter / (2 + board.tie_parameter);
+  return (
+    <>
+      {board.groups > 1 && <Notice tone="warn" title={texts.groups(board.groups)} />}
+      <Panel
+        title={texts.board.title}
+        flush
+        aside={<span className={ui.dim}>{texts.board.compared(board.comparisons)}</span>}
+      >
+        <Strengths standings={board.standings} label={texts.board.table} />
+        <div className={`${ui.dim} ${styles.lead}`}>
+          <p>
+            {texts.board.meaning} {texts.method[`${board.method}Meaning`]}{" "}
+            {chance !== null && texts.method.ties(chance)}
+          </p>
+          {hasLevels(board.standings) && <p>{texts.levels}</p>}
+          {board.models_left_out > 0 && <p>{texts.board.left(board.models_left_out)}</p>}
+        </div>
+      </Panel>
+    </>
+  );
+}
+
+function Slices({ board, asked }: { board: Leaderboard; asked: BoardAsked }) {
+  const { slices: texts, board: words } = useTexts();
+  if (!asked.by || (asked.by === "metadata" && !asked.key)) return null;
+  if (board.slices.length === 0) return <p className={ui.dim}>{texts.none}</p>;
+  return (
+    <>
+      {board.slices.map((slice) => {
+        const title = asked.by === "round" ? texts.round(slice.name) : texts.title(slice.name);
+        return (
+          <Panel
+            key={slice.name}
+            title={title}
+            flush
+            aside={<span className={ui.dim}>{words.compared(slice.comparisons)}</span>}
+          >
+            <Strengths standings={slice.standings} label={`${title}, ${words.table}`} />
+          </Panel>
+        );
+      })}
+      {board.slices_left_out > 0 && <p className={ui.dim}>{texts.left(board.slices_left_out)}</p>}
+    </>
+  );
+}
 
 export function LeaderboardPage() {
-  const { slug } = useParams({ from: "/shell/projects/$slug/leaderboard" });
+  const texts = useTexts();
+  const { slug } = route.useParams();
+  const asked = route.useSearch();
+  const navigate = route.useNavigate();
+  const { data: board, error, isPending } = useQuery(leaderboardQuery(slug, asked));
+  const empty = board && board.standings.length === 0;
   return (
-    <Page title="Leaderboard" lead="Which model people prefer, by how much, and how sure that is.">
-      <LeaderboardPanel slug={slug} />
+    <Page title={texts.title} lead={texts.lead}>
+      {!empty && (
+        <BoardForm
+          asked={asked}
+          onAsk={(search) => void navigate({ search, replace: true, resetScroll: false })}
+        />
+      )}
+      {error && <ProblemNotice error={error} />}
+      {isPending && <Loading label={texts.computing} />}
+      {empty && (
+        <EmptyState
+          title={texts.empty.title}
+          actions={
+            <Button renderRoot={(props) => <Link {...props} to="/projects/$slug/data" params={{ slug }} />}>
+              {texts.empty.action}
+            </Button>
+          }
+        >
+          <p>{texts.empty.text}</p>
+        </EmptyState>
+      )}
+      {board && !empty && (
+        <>
+          <Board board={board} />
+          <Slices board={board} asked={asked} />
+          <WinMatrix board={board} />
+          <BiasBeside slug={slug} />
+        </>
+      )}
     </Page>
   );
 }

@@ -1,167 +1,215 @@
-import { useQuery } from "@tanstack/react-query";
+import { Button } from "@mantine/core";
+import { Link } from "@tanstack/react-router";
+import { useState } from "react";
 import type { AnnotatorQuality, Estimate, Quality } from "@/api/types";
-import { count, duration, percent, plural } from "@/shared/format";
-import { Badge, Loading, Panel, ProblemNotice, Stats, TableScroll } from "@/shared/ui";
+import { count, duration, percent } from "@/shared/format";
+import { Badge, Panel, TableScroll } from "@/shared/ui";
 import ui from "@/shared/ui.module.css";
-import { qualityQuery } from "../api/quality";
+import {
+  COLUMNS,
+  type Column,
+  decimals,
+  interval,
+  leans,
+  nextOrder,
+  type Order,
+  share,
+  sorted,
+  straightLines,
+  unlikeTheOthers,
+} from "../reading";
+import { useTexts } from "../texts";
+import { ExcludeDialog } from "./ExcludeDialog";
+import styles from "./quality.module.css";
 
-/** Below this, somebody agrees less with the others than chance allows; of all projects, one in 100 has a false alarm. */
-const OUTLIER_P = 0.01;
-
-function decimals(value: number): string {
-  return value.toFixed(2);
-}
-
-/** "0.71 (0.66 to 0.75)"; a dash where there is nothing to estimate from. */
-function interval(estimate: Estimate, show: (value: number) => string): string {
-  if (estimate.value === null) return "–";
-  if (estimate.low === null || estimate.high === null) return show(estimate.value);
-  return `${show(estimate.value)} (${show(estimate.low)} to ${show(estimate.high)})`;
-}
+/** As many as the server lists. */
+const MOST = 200;
 
 /** A share with its interval as the tooltip, marked where even its interval leaves ½ out. */
-function Leaning({ share, of }: { share: Estimate; of: string }) {
-  if (share.value === null) return <>–</>;
-  const leans = share.low !== null && share.high !== null && (share.low > 0.5 || share.high < 0.5);
+function Leaning({ of, estimate }: { of: string; estimate: Estimate }) {
+  const t = useTexts();
   return (
-    <span title={`${of}: ${interval(share, percent)}`}>
-      {percent(share.value)}
-      {leans && (
+    <span title={`${of}: ${interval(estimate, percent)}`}>
+      {share(estimate)}
+      {leans(estimate) && (
         <>
           {" "}
-          <Badge tone="warn">leans</Badge>
+          <Badge tone="warn">{t.annotators.leans}</Badge>
         </>
       )}
     </span>
   );
 }
 
-function Agreement({ quality }: { quality: Quality }) {
-  const shown: { label: string; estimate: Estimate; show: (value: number) => string }[] = [
-    { label: "say the same of a pair", estimate: quality.agreement, show: percent },
-    { label: "Krippendorff’s α", estimate: quality.alpha_nominal, show: decimals },
-    { label: "Kendall’s τ-b", estimate: quality.tau_b, show: decimals },
-  ];
-  const bias = [
-    { label: "first shown wins", estimate: quality.first_shown_wins },
-    { label: "longer one wins", estimate: quality.longer_wins },
-  ];
+/** An estimate with its interval under it: a reliability of 90 % from six pairs is not one from six hundred. */
+function WithInterval({ estimate }: { estimate: Estimate }) {
+  if (estimate.value === null) return <>–</>;
   return (
-    <Stats
-      items={[...shown, ...bias.map((item) => ({ ...item, show: percent }))]
-        .filter(({ estimate }) => estimate.value !== null)
-        .map(({ label, estimate, show }) => ({
-          label,
-          value: interval(estimate, show),
-        }))}
-    />
+    <>
+      {share(estimate)}
+      {estimate.low !== null && estimate.high !== null && (
+        <span className={styles.between}>
+          {Math.round(estimate.low * 100)}–{Math.round(estimate.high * 100)}
+        </span>
+      )}
+    </>
   );
 }
 
-function Row({ person }: { person: AnnotatorQuality }) {
-  const outlier = person.outlier_p_adjusted !== null && person.outlier_p_adjusted < OUTLIER_P;
+function Row({
+  person,
+  slug,
+  onExclude,
+}: {
+  person: AnnotatorQuality;
+  slug: string;
+  onExclude?: () => void;
+}) {
+  const t = useTexts();
+  const texts = t.annotators;
+  const name = person.username;
   return (
     <tr>
       <td>
-        {person.username}
-        {outlier && (
+        {onExclude ? (
+          <Link
+            to="/projects/$slug/tasks"
+            params={{ slug }}
+            search={{ list: "rankings", annotator: name }}
+            title={texts.rankingsOf(name)}
+          >
+            {name}
+          </Link>
+        ) : (
+          name
+        )}
+        {unlikeTheOthers(person) && (
           <>
             {" "}
-            <Badge tone="bad">unlike the others</Badge>
+            <Badge tone="bad">{texts.unlike}</Badge>
           </>
         )}
       </td>
       <td className={ui.number}>{count(person.rankings)}</td>
       <td className={ui.number}>{person.median_seconds === null ? "–" : duration(person.median_seconds)}</td>
-      <td className={ui.number} title={plural(person.n_pairs, "shared pair")}>
+      <td className={ui.number} title={texts.gold(person.n_gold)}>
+        <WithInterval estimate={person.gold_accuracy} />
+      </td>
+      <td className={ui.number} title={texts.shared(person.n_pairs)}>
         {person.agreement === null ? "–" : percent(person.agreement)}
       </td>
-      <td className={ui.number} title={interval(person.reliability, percent)}>
-        {person.reliability.value === null ? "–" : percent(person.reliability.value)}
-      </td>
-      <td
-        className={ui.number}
-        title={plural(
-          person.n_gold,
-          "answer to a task whose answer is known",
-          "answers to tasks whose answer is known",
-        )}
-      >
-        {person.gold_accuracy.value === null ? "–" : percent(person.gold_accuracy.value)}
+      <td className={ui.number}>
+        <WithInterval estimate={person.reliability} />
       </td>
       <td className={ui.number}>
-        <Leaning share={person.first_shown_wins} of="Pairs won by the response shown first" />
+        <Leaning of={texts.firstShown} estimate={person.first_shown_wins} />
       </td>
       <td className={ui.number}>
-        <Leaning share={person.longer_wins} of="Pairs won by the longer response" />
+        <Leaning of={texts.longer} estimate={person.longer_wins} />
       </td>
       <td
         className={ui.number}
         title={
-          person.as_shown_by_chance === null ? undefined : `${percent(person.as_shown_by_chance)} by chance`
+          person.as_shown_by_chance === null ? undefined : texts.byChance(percent(person.as_shown_by_chance))
         }
       >
         {person.as_shown === null ? "–" : percent(person.as_shown)}
+        {straightLines(person) && (
+          <>
+            {" "}
+            <Badge tone="warn">{texts.straight}</Badge>
+          </>
+        )}
       </td>
+      <td className={ui.number}>
+        {person.outlier_p_adjusted === null
+          ? "–"
+          : person.outlier_p_adjusted < 0.005
+            ? "< 0.01"
+            : decimals(person.outlier_p_adjusted)}
+      </td>
+      {onExclude && (
+        <td>
+          <Button
+            size="compact-xs"
+            variant="subtle"
+            color="gray"
+            aria-label={texts.excludeWho(name)}
+            onClick={onExclude}
+          >
+            {texts.exclude}
+          </Button>
+        </td>
+      )}
     </tr>
   );
 }
 
-export function AnnotatorsPanel({ slug }: { slug: string }) {
-  const { data: quality, error, isPending } = useQuery(qualityQuery(slug));
-  if (error) return <ProblemNotice error={error} />;
-  if (isPending) return <Loading label="Computing agreement" />;
-  if (quality.annotators.length === 0) return null;
+export function AnnotatorsPanel({
+  slug,
+  quality,
+  manages,
+}: {
+  slug: string;
+  quality: Quality;
+  manages: boolean;
+}) {
+  const t = useTexts();
+  const [order, setOrder] = useState<Order>({ by: "rankings", up: false });
+  const [excluding, setExcluding] = useState<string | null>(null);
+  const texts = t.annotators;
   return (
-    <>
-      <Agreement quality={quality} />
-      <Panel
-        title="Annotators"
-        flush
-        aside={
-          quality.pairwise_agreement !== null && (
-            <span className={ui.dim}>
-              agree on {percent(quality.pairwise_agreement)} of {plural(quality.n_pairs, "shared pair")}
-            </span>
-          )
-        }
-      >
-        <TableScroll label="Annotators, table">
-          <thead>
-            <tr>
-              <th>Annotator</th>
-              <th className={ui.number}>Rankings</th>
-              <th className={ui.number}>Median time</th>
-              <th className={ui.number} title="How often others said the same of a pair">
-                Agreement
-              </th>
-              <th
-                className={ui.number}
-                title="Chance that a verdict is right, judged from all who shared the pair"
-              >
-                Reliability
-              </th>
-              <th className={ui.number} title="Pairs of known answers in the right order">
-                Gold
-              </th>
-              <th className={ui.number} title="Pairs won by the response shown first; half is no bias">
-                First shown
-              </th>
-              <th className={ui.number} title="Pairs won by the longer response">
-                Longer
-              </th>
-              <th className={ui.number} title="Rankings that are exactly the order shown">
-                As shown
-              </th>
-            </tr>
-          </thead>
-          <tbody>
-            {quality.annotators.map((person) => (
-              <Row key={person.username} person={person} />
-            ))}
-          </tbody>
-        </TableScroll>
-      </Panel>
-    </>
+    <Panel
+      title={texts.title}
+      flush
+      aside={
+        quality.pairwise_agreement !== null && (
+          <span className={ui.dim}>{texts.agree(quality.pairwise_agreement, quality.n_pairs)}</span>
+        )
+      }
+    >
+      <TableScroll label={texts.table}>
+        <thead>
+          <tr>
+            {(Object.keys(COLUMNS) as Column[]).map((column) => {
+              const [label, meaning] = texts.columns[column];
+              const here = order.by === column;
+              return (
+                <th
+                  key={column}
+                  className={column === "username" ? undefined : ui.number}
+                  aria-sort={here ? (order.up ? "ascending" : "descending") : undefined}
+                >
+                  <button
+                    type="button"
+                    className={styles.sort}
+                    title={meaning}
+                    onClick={() => setOrder(nextOrder(order, column))}
+                  >
+                    {label}
+                    <span aria-hidden="true">{here ? (order.up ? " ↑" : " ↓") : ""}</span>
+                  </button>
+                </th>
+              );
+            })}
+            {manages && <td />}
+          </tr>
+        </thead>
+        <tbody>
+          {sorted(quality.annotators, order).map((person) => (
+            <Row
+              key={person.username}
+              person={person}
+              slug={slug}
+              {...(manages && { onExclude: () => setExcluding(person.username) })}
+            />
+          ))}
+        </tbody>
+      </TableScroll>
+      {quality.annotators.length === MOST && <p className={`${ui.dim} ${styles.lead}`}>{texts.most(MOST)}</p>}
+      {excluding !== null && (
+        <ExcludeDialog slug={slug} name={excluding} onClose={() => setExcluding(null)} />
+      )}
+    </Panel>
   );
 }

@@ -1,0 +1,105 @@
+import type { ImportReport } from "@/api/types";
+import { count } from "@/shared/format";
+import { Notice, Stats } from "@/shared/ui";
+import ui from "@/shared/ui.module.css";
+import { useTexts } from "../texts";
+import styles from "./data.module.css";
+
+const SHOWN_ERRORS = 100;
+const SHOWN_LINES = 5;
+
+function Quirks({ quirks }: { quirks: ImportReport["quirks"] }) {
+  const { report: texts } = useTexts();
+  return (
+    <table className={ui.table} data-testid="import-quirks">
+      <caption className="visually-hidden">{texts.quirks}</caption>
+      <thead>
+        <tr>
+          <th className={ui.number}>{texts.rows}</th>
+          <th>{texts.quirk}</th>
+          <th>{texts.lines}</th>
+        </tr>
+      </thead>
+      <tbody>
+        {quirks.map((quirk) => (
+          <tr key={quirk.name}>
+            <td className={ui.number}>{count(quirk.count)}</td>
+            <td>{quirk.text}</td>
+            <td>
+              {quirk.lines.slice(0, SHOWN_LINES).join(", ")}
+              {quirk.count > SHOWN_LINES && " …"}
+            </td>
+          </tr>
+        ))}
+      </tbody>
+    </table>
+  );
+}
+
+function LeftOut({ report }: { report: ImportReport }) {
+  const { report: texts } = useTexts();
+  const shown = report.errors.slice(0, SHOWN_ERRORS);
+  return (
+    <section
+      className={styles.errors}
+      aria-label={texts.left}
+      // biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolling region must be reachable by keyboard
+      tabIndex={0}
+    >
+      <table className={ui.table}>
+        <thead>
+          <tr>
+            <th className={ui.number}>{texts.line}</th>
+            <th>{texts.why}</th>
+          </tr>
+        </thead>
+        <tbody>
+          {shown.map((error) => (
+            <tr key={`${error.line} ${error.reason}`}>
+              <td className={ui.number}>{count(error.line)}</td>
+              <td>{error.reason}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+      {report.failed > shown.length && (
+        <p className={styles.more}>{texts.more(report.failed - shown.length)}</p>
+      )}
+    </section>
+  );
+}
+
+/** How many things of a report are new. */
+export function news({ prompts, responses, tasks, rankings }: ImportReport): number {
+  return prompts + responses + tasks + rankings;
+}
+
+export function Report({ report, file }: { report: ImportReport; file: string }) {
+  const { report: texts } = useTexts();
+  const already = report.dry_run ? texts.alreadyTrial(file) : texts.already(file);
+  return (
+    <div className={ui.stack} data-testid="import-report">
+      <Notice
+        tone={report.failed > 0 ? "warn" : "good"}
+        title={
+          news(report) === 0 && report.failed === 0
+            ? already
+            : texts.read(file, report.read, report.format, report.failed)
+        }
+      >
+        {report.dry_run && <p>{texts.trial}</p>}
+      </Notice>
+      <Stats
+        items={[
+          { label: texts.prompts, value: count(report.prompts) },
+          { label: texts.responses, value: count(report.responses) },
+          { label: texts.tasks, value: count(report.tasks) },
+          { label: texts.rankings, value: count(report.rankings) },
+          { label: texts.unchanged, value: count(report.unchanged) },
+        ]}
+      />
+      {report.quirks.length > 0 && <Quirks quirks={report.quirks} />}
+      {report.failed > 0 && <LeftOut report={report} />}
+    </div>
+  );
+}

@@ -1,0 +1,46 @@
+import type { Leaderboard, LeaderboardRow } from "@/api/types";
+
+/** Where a value stands between the lowest and the highest bound of all rows, in percent. */
+export function scaleOf(rows: readonly LeaderboardRow[]): (value: number) => number {
+  const low = Math.min(...rows.map((row) => row.low));
+  const high = Math.max(...rows.map((row) => row.high));
+  return (value) => (high > low ? ((value - low) / (high - low)) * 100 : 50);
+}
+
+/** The chance that the first beats the second, where one of them wins: what a difference of log odds means. */
+export function chanceToWin(one: number, other: number): number {
+  return 1 / (1 + Math.exp(other - one));
+}
+
+/** Models of one group, best first. Groups come in the order of their best model. */
+export function groupsOf(rows: readonly LeaderboardRow[]): LeaderboardRow[][] {
+  const groups = new Map<number, LeaderboardRow[]>();
+  for (const row of rows) groups.set(row.group, [...(groups.get(row.group) ?? []), row]);
+  return [...groups.values()];
+}
+
+export function hasLevels(rows: readonly LeaderboardRow[]): boolean {
+  return groupsOf(rows).some((group) => new Set(group.map((row) => row.level)).size > 1);
+}
+
+/** Models whose interval doesn't reach down to that of the best of their group: they can be told from it. */
+export function tellable(row: LeaderboardRow, best: LeaderboardRow): boolean {
+  return row !== best && row.high < best.low;
+}
+
+export type Met = { wins: number; losses: number; ties: number };
+
+/** Who beat whom, from the row's side. Each pair comes once. */
+export function winMatrix(matrix: Leaderboard["matrix"]): (one: string, other: string) => Met | undefined {
+  const cells = new Map<string, Met>();
+  for (const { model, against, wins, losses, ties } of matrix) {
+    cells.set(JSON.stringify([model, against]), { wins, losses, ties });
+    cells.set(JSON.stringify([against, model]), { wins: losses, losses: wins, ties });
+  }
+  return (one, other) => cells.get(JSON.stringify([one, other]));
+}
+
+/** Of all that met, ties half to each. */
+export function shareWon({ wins, losses, ties }: Met): number {
+  return (wins + ties / 2) / (wins + losses + ties);
+}

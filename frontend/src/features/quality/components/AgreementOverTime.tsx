@@ -1,0 +1,100 @@
+import "uplot/dist/uPlot.min.css";
+import { useComputedColorScheme } from "@mantine/core";
+import { useEffect, useRef } from "react";
+import uPlot from "uplot";
+import type { Quality } from "@/api/types";
+import { count, percent } from "@/shared/format";
+import { Panel } from "@/shared/ui";
+import ui from "@/shared/ui.module.css";
+import { useTexts } from "../texts";
+import styles from "./quality.module.css";
+
+const HEIGHT_PX = 180;
+
+type Days = Quality["per_day"];
+
+function Line({ days }: { days: Days }) {
+  const t = useTexts();
+  const host = useRef<HTMLDivElement>(null);
+  const scheme = useComputedColorScheme("light");
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the scheme changes what the inks below are
+  useEffect(() => {
+    const element = host.current;
+    if (!element) return;
+    const ink = (variable: string) =>
+      getComputedStyle(document.documentElement).getPropertyValue(variable).trim();
+    const axis = {
+      stroke: ink("--ink-3"),
+      font: "12px 'IBM Plex Sans Variable', sans-serif",
+      grid: { stroke: ink("--line"), width: 1 },
+      ticks: { show: false },
+    };
+    const chart = new uPlot(
+      {
+        width: Math.max(element.clientWidth, 120),
+        height: HEIGHT_PX,
+        padding: [8, 8, 0, 0],
+        legend: { show: false },
+        cursor: { y: false, points: { size: 6 } },
+        scales: { x: { time: true }, y: { range: [0, 1] } },
+        axes: [
+          { ...axis, size: 40, gap: 4 },
+          { ...axis, size: 52, gap: 4, values: (_plot, ticks) => ticks.map((tick) => percent(tick)) },
+        ],
+        series: [
+          {},
+          { label: t.overTime.series, stroke: ink("--accent"), width: 1.75, points: { show: true, size: 5 } },
+        ],
+        tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
+      },
+      [days.map((day) => Date.parse(`${day.date}T00:00:00Z`) / 1000), days.map((day) => day.agreement)],
+      element,
+    );
+    const resize = new ResizeObserver(() => {
+      if (element.clientWidth > 0) chart.setSize({ width: element.clientWidth, height: HEIGHT_PX });
+    });
+    resize.observe(element);
+    return () => {
+      resize.disconnect();
+      chart.destroy();
+    };
+  }, [days, scheme]);
+  // The table below says the same in words.
+  return <div ref={host} className={styles.plot} aria-hidden="true" />;
+}
+
+export function AgreementOverTime({ days }: { days: Days }) {
+  const t = useTexts();
+  if (days.length === 0) return null;
+  return (
+    <Panel title={t.overTime.title}>
+      <div className={ui.stack}>
+        <p className={ui.dim}>
+          {t.overTime.lead} {days.length === 1 && t.overTime.few}
+        </p>
+        {days.length > 1 && <Line days={days} />}
+        <details className={styles.figuresOfDays} open={days.length === 1}>
+          <summary>{t.overTime.table}</summary>
+          <table className={ui.table}>
+            <thead>
+              <tr>
+                <th>{t.overTime.day}</th>
+                <th className={ui.number}>{t.overTime.agreement}</th>
+                <th className={ui.number}>{t.overTime.pairs}</th>
+              </tr>
+            </thead>
+            <tbody>
+              {days.map((day) => (
+                <tr key={day.date}>
+                  <td>{day.date}</td>
+                  <td className={ui.number}>{percent(day.agreement)}</td>
+                  <td className={ui.number}>{count(day.n_pairs)}</td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </details>
+      </div>
+    </Panel>
+  );
+}

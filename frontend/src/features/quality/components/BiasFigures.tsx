@@ -1,0 +1,38 @@
+import type { Estimate } from "@/api/types";
+import { percent } from "@/shared/format";
+import ui from "@/shared/ui.module.css";
+import { interval, leans } from "../reading";
+import { Drawn } from "./Drawn";
+import styles from "./quality.module.css";
+
+export type Bias = { label: string; meaning: string; estimate: Estimate };
+
+/** Shares of which ½ is no bias; whether ½ lies within the interval is said in words. */
+export function BiasFigures({
+  biases,
+  even,
+  leaning,
+}: {
+  biases: readonly Bias[];
+  even: string;
+  leaning: string;
+}) {
+  return (
+    <dl className={styles.figures}>
+      {biases
+        .filter(({ estimate }) => estimate.value !== null)
+        .map(({ label, meaning, estimate }) => (
+          <div key={label}>
+            <dt>{label}</dt>
+            <dd>
+              <span className={styles.value}>{interval(estimate, percent)}</span>
+              <Drawn estimate={estimate} from={0} />
+              <p className={ui.dim}>
+                {meaning} {leans(estimate) ? leaning : even}
+              </p>
+            </dd>
+          </div>
+        ))}
+    </dl>
+  );
+}

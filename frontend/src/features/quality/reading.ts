@@ -1,0 +1,104 @@
+import type { AnnotatorQuality, Estimate, Quality } from "@/api/types";
+import { percent } from "@/shared/format";
+
+/** Below this, somebody agrees less with the others than chance allows; of all projects, one in 100 has a false alarm. */
+export const OUTLIER_P = 0.01;
+
+export type Reading = "unknown" | "chance" | "low" | "tentative" | "reliable";
+
+/** Krippendorff's own bounds: conclusions may rest on α from 0.80, tentative ones on α from 0.667. */
+const RELIABLE = 0.8;
+const TENTATIVE = 2 / 3;
+
+/** Read by the lower end where there is an interval: what the data can't exclude is not claimed. */
+export function readAlpha({ value, low }: Estimate): Reading {
+  if (value === null) return "unknown";
+  const sure = low ?? value;
+  if (sure <= 0) return "chance";
+  if (sure >= RELIABLE) return "reliable";
+  return sure >= TENTATIVE ? "tentative" : "low";
+}
+
+export function decimals(value: number): string {
+  return value.toFixed(2);
+}
+
+/** "0.71 (0.66 to 0.75)"; a dash where there is nothing to estimate from. */
+export function interval(estimate: Estimate, show: (value: number) => string): string {
+  if (estimate.value === null) return "–";
+  if (estimate.low === null || estimate.high === null) return show(estimate.value);
+  return `${show(estimate.value)} (${show(estimate.low)} to ${show(estimate.high)})`;
+}
+
+/** Whether a share differs from ½ by more than its interval allows. */
+export function leans({ low, high }: Estimate): boolean {
+  return low !== null && high !== null && (low > 0.5 || high < 0.5);
+}
+
+/** Sends back the shown order more often than random orders would be it, by half and a twentieth at least. */
+export function straightLines({ as_shown, as_shown_by_chance }: AnnotatorQuality): boolean {
+  if (as_shown === null || as_shown_by_chance === null) return false;
+  return as_shown > as_shown_by_chance * 1.5 && as_shown > as_shown_by_chance + 0.05;
+}
+
+export function unlikeTheOthers({ outlier_p_adjusted }: AnnotatorQuality): boolean {
+  return outlier_p_adjusted !== null && outlier_p_adjusted < OUTLIER_P;
+}
+
+export const COLUMNS = {
+  username: (person) => person.username,
+  rankings: (person) => person.rankings,
+  median_seconds: (person) => person.median_seconds,
+  gold: (person) => person.gold_accuracy.value,
+  agreement: (person) => person.agreement,
+  reliability: (person) => person.reliability.value,
+  first_shown: (person) => person.first_shown_wins.value,
+  longer: (person) => person.longer_wins.value,
+  as_shown: (person) => person.as_shown,
+  outlier: (person) => person.outlier_p_adjusted,
+} satisfies Record<string, (person: AnnotatorQuality) => string | number | null>;
+
+export type Column = keyof typeof COLUMNS;
+export type Order = { by: Column; up: boolean };
+
+/** Who has no value stands last either way; equals keep the order in which they came. */
+export function sorted(people: readonly AnnotatorQuality[], { by, up }: Order): AnnotatorQuality[] {
+  const of: (person: AnnotatorQuality) => string | number | null = COLUMNS[by];
+  return [...people].sort((a, b) => {
+    const [one, other] = [of(a), of(b)];
+    if (one === null || other === null) return Number(one === null) - Number(other === null);
+    const difference = typeof one === "string" ? one.localeCompare(String(other)) : one - Number(other);
+    return up ? difference : -difference;
+  });
+}
+
+/** A click on the column that sorts turns it round; on another, names go up and figures begin with the largest. */
+export function nextOrder(order: Order, by: Column): Order {
+  return order.by === by ? { by, up: !order.up } : { by, up: by === "username" };
+}
+
+export type Cell = { agreement: number; n_pairs: number };
+
+/** Who agrees with whom, both ways round; people in the order in which they come first. */
+export function pairMatrix(between: Quality["between"]): {
+  people: string[];
+  cell: (one: string, other: string) => Cell | undefined;
+} {
+  const people = [...new Set(between.flatMap(({ one, other }) => [one, other]))];
+  const cells = new Map<string, Cell>();
+  for (const { one, other, agreement, n_pairs } of between) {
+    cells.set(JSON.stringify([one, other]), { agreement, n_pairs });
+    cells.set(JSON.stringify([other, one]), { agreement, n_pairs });
+  }
+  return { people, cell: (one, other) => cells.get(JSON.stringify([one, other])) };
+}
+
+/** How strong a cell's wash is, 0 to 1: the range of the shares that are there, so that small differences show. */
+export function washOf(shares: readonly number[]): (share: number) => number {
+  const low = Math.min(...shares);
+  const high = Math.max(...shares);
+  return (share) => (high > low ? (share - low) / (high - low) : 0.5);
+}
+
+export const share = (estimate: Estimate): string =>
+  estimate.value === null ? "–" : percent(estimate.value);

@@ -1,0 +1,26 @@
+import type { RankingGiven } from "@/api/types";
+
+/** Letters for a task's responses, in the order in which they stand on the page: names would be long and say who wrote it. */
+export function lettersOf(responses: readonly { id: string }[]): Map<string, string> {
+  return new Map(responses.map(({ id }, index) => [id, String.fromCharCode(65 + index)]));
+}
+
+/** The tiers in letters, best first, and below them what was left unranked. */
+export function placesOf(
+  ranking: Pick<RankingGiven, "tiers" | "shown_order">,
+  letters: ReadonlyMap<string, string>,
+): { tiers: string[][]; unranked: string[] } {
+  const letter = (id: string) => letters.get(id) ?? "?";
+  const tiers = ranking.tiers.map((tier) => tier.map(letter).sort());
+  const ranked = new Set(ranking.tiers.flat());
+  return {
+    tiers,
+    unranked:
+      tiers.length === 0
+        ? []
+        : ranking.shown_order
+            .filter((id) => !ranked.has(id))
+            .map(letter)
+            .sort(),
+  };
+}

@@ -1,0 +1,75 @@
+import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
+import { api, unwrap } from "@/api/client";
+import { cursorOf } from "@/shared/paging";
+import { rankingsAsked, type Sought, tasksAsked } from "../sought";
+
+/** Rows fetched at once: about ten screens, 40 kB. */
+const PAGE_SIZE = 200;
+
+/**
+ * Pages are kept as they came: comparing a hundred thousand rows with their former selves, or fetching five hundred pages anew
+ * because the window got the focus, would stop the page. The button that looks again drops them all.
+ */
+const KEPT = {
+  initialPageParam: undefined as string | undefined,
+  structuralSharing: false,
+  staleTime: Number.POSITIVE_INFINITY,
+  gcTime: 60_000,
+} as const;
+
+export const tasksQuery = (slug: string, sought: Sought) =>
+  infiniteQueryOptions({
+    ...KEPT,
+    queryKey: ["tasks", slug, tasksAsked(sought)],
+    queryFn: ({ pageParam, signal }) =>
+      unwrap(
+        api.GET("/api/v1/projects/{slug}/tasks/", {
+          params: {
+            path: { slug },
+            query: { ...tasksAsked(sought), page_size: PAGE_SIZE, ...(pageParam && { cursor: pageParam }) },
+          },
+          signal,
+        }),
+      ),
+    getNextPageParam: (page) => cursorOf(page.next),
+  });
+
+export const rankingsQuery = (slug: string, sought: Sought) =>
+  infiniteQueryOptions({
+    ...KEPT,
+    queryKey: ["rankings", slug, rankingsAsked(sought)],
+    queryFn: ({ pageParam, signal }) =>
+      unwrap(
+        api.GET("/api/v1/projects/{slug}/rankings/", {
+          params: {
+            path: { slug },
+            query: {
+              ...rankingsAsked(sought),
+              page_size: PAGE_SIZE,
+              ...(pageParam && { cursor: pageParam }),
+            },
+          },
+          signal,
+        }),
+      ),
+    getNextPageParam: (page) => cursorOf(page.next),
+  });
+
+export const taskQuery = (slug: string, id: string) =>
+  queryOptions({
+    queryKey: ["tasks", slug, "one", id],
+    queryFn: () => unwrap(api.GET("/api/v1/projects/{slug}/tasks/{id}/", { params: { path: { slug, id } } })),
+  });
+
+export const taskRankingsQuery = (slug: string, id: string) =>
+  infiniteQueryOptions({
+    queryKey: ["rankings", slug, "of", id],
+    initialPageParam: undefined as string | undefined,
+    queryFn: ({ pageParam }) =>
+      unwrap(
+        api.GET("/api/v1/projects/{slug}/tasks/{id}/rankings/", {
+          params: { path: { slug, id }, query: { ...(pageParam && { cursor: pageParam }) } },
+        }),
+      ),
+    getNextPageParam: (page) => cursorOf(page.next),
+  });

@@ -1,0 +1,86 @@
+import { Button, NativeSelect, NumberInput, TextInput } from "@mantine/core";
+import { type FormEvent, useState } from "react";
+import { conditions, HAS, KINDS, type Sought, STATES, soughtFrom } from "../sought";
+import { useTexts } from "../texts";
+import styles from "./tasks.module.css";
+
+/** Takes effect when it is sent (Enter, or leaving a field), so that no list is asked for at every letter. */
+export function Filters({ sought, onSeek }: { sought: Sought; onSeek: (sought: Sought) => void }) {
+  const texts = useTexts().filters;
+  const [draft, setDraft] = useState<Record<string, unknown>>(sought);
+  const text = (name: keyof Sought) => String(draft[name] ?? "");
+  const set = (change: Record<string, unknown>) => setDraft({ ...draft, ...change });
+  const send = (change: Record<string, unknown> = {}) => {
+    const next = soughtFrom({ ...draft, ...change });
+    if (JSON.stringify(next) !== JSON.stringify(sought)) onSeek(next);
+  };
+  const typed = (name: keyof Sought) => ({
+    size: "xs" as const,
+    value: text(name),
+    onChange: (event: { currentTarget: { value: string } }) => set({ [name]: event.currentTarget.value }),
+    onBlur: () => send(),
+  });
+  const chosen = <Value extends string>(
+    name: keyof Sought,
+    labels: Record<Value, string>,
+    values: readonly Value[],
+  ) => ({
+    size: "xs" as const,
+    value: text(name),
+    data: [{ value: "", label: texts.any }, ...values.map((value) => ({ value, label: labels[value] }))],
+    onChange: (event: { currentTarget: { value: string } }) => {
+      const change = { [name]: event.currentTarget.value };
+      set(change);
+      send(change);
+    },
+  });
+  return (
+    <form
+      className={styles.filters}
+      aria-label={texts.label}
+      onSubmit={(event: FormEvent) => {
+        event.preventDefault();
+        send();
+      }}
+    >
+      <TextInput className={styles.words ?? ""} label={texts.says} type="search" {...typed("says")} />
+      {sought.list !== "rankings" && (
+        <NativeSelect label={texts.state} {...chosen("state", texts.states, STATES)} />
+      )}
+      <NativeSelect label={texts.kind} {...chosen("kind", texts.kinds, KINDS)} />
+      <NativeSelect label={texts.has} {...chosen("has", texts.carries, HAS)} />
+      <NumberInput
+        size="xs"
+        className={styles.short ?? ""}
+        label={texts.under}
+        min={1}
+        max={100}
+        allowDecimal={false}
+        value={typeof draft.under === "number" ? draft.under : ""}
+        onChange={(under) => set({ under: under === "" ? undefined : Number(under) })}
+        onBlur={() => send()}
+      />
+      <TextInput label={texts.annotator} {...typed("annotator")} />
+      <TextInput label={texts.model} {...typed("model")} />
+      <NumberInput
+        size="xs"
+        className={styles.short ?? ""}
+        label={texts.round}
+        min={0}
+        allowDecimal={false}
+        value={typeof draft.round === "number" ? draft.round : ""}
+        onChange={(round) => set({ round: round === "" ? undefined : Number(round) })}
+        onBlur={() => send()}
+      />
+      <TextInput type="date" label={texts.from} {...typed("from")} />
+      <TextInput type="date" label={texts.until} {...typed("until")} />
+      {/* The form's Enter key needs a button to press. */}
+      <button type="submit" hidden />
+      {conditions(sought) > 0 && (
+        <Button size="xs" variant="subtle" onClick={() => onSeek(sought.list ? { list: sought.list } : {})}>
+          {texts.clear}
+        </Button>
+      )}
+    </form>
+  );
+}

@@ -1,0 +1,28 @@
+import { Button } from "@mantine/core";
+import { Link } from "@tanstack/react-router";
+import { EmptyState } from "@/shared/ui";
+import { conditions, type Sought } from "../sought";
+import { useTexts } from "../texts";
+
+export function Nothing({ slug, sought }: { slug: string; sought: Sought }) {
+  const texts = useTexts().empty;
+  if (conditions(sought) > 0) {
+    return (
+      <EmptyState title={texts.none.title}>
+        <p>{texts.none.text}</p>
+      </EmptyState>
+    );
+  }
+  const { title, text, action } = sought.list === "rankings" ? texts.rankings : texts.tasks;
+  const to = sought.list === "rankings" ? "/projects/$slug/members" : "/projects/$slug/data";
+  return (
+    <EmptyState
+      title={title}
+      actions={
+        <Button renderRoot={(props) => <Link {...props} to={to} params={{ slug }} />}>{action}</Button>
+      }
+    >
+      <p>{text}</p>
+    </EmptyState>
+  );
+}

@@ -1,0 +1,90 @@
+import { useInfiniteQuery, useQueryClient } from "@tanstack/react-query";
+import { Link } from "@tanstack/react-router";
+import { memo, useMemo } from "react";
+import type { TaskListed } from "@/api/types";
+import { ago } from "@/shared/format";
+import { Badge, Loading, ProblemNotice, type Tone } from "@/shared/ui";
+import { tasksQuery } from "../api/tasks";
+import type { Sought } from "../sought";
+import { useTexts } from "../texts";
+import { LongList } from "./LongList";
+import { Nothing } from "./Nothing";
+import styles from "./tasks.module.css";
+
+const STATE_TONES: Record<TaskListed["state"], Tone> = { open: "info", done: "good", dropped: "neutral" };
+
+const Row = memo(function Row({
+  task,
+  slug,
+  index,
+  top,
+  height,
+}: {
+  task: TaskListed;
+  slug: string;
+  index: number;
+  top: number;
+  height: number;
+}) {
+  const { list, filters } = useTexts();
+  return (
+    // biome-ignore lint/a11y/useSemanticElements: see LongList
+    <div role="row" aria-rowindex={index + 2} tabIndex={-1} className={styles.row} style={{ top, height }}>
+      {/* biome-ignore lint/a11y/useSemanticElements: see LongList */}
+      <span role="cell">
+        <Link
+          className={styles.excerpt}
+          to="/projects/$slug/tasks/$taskId"
+          params={{ slug, taskId: task.id }}
+          preload={false}
+        >
+          {task.excerpt || list.noWords}
+        </Link>
+      </span>
+      {/* biome-ignore lint/a11y/useSemanticElements: see LongList */}
+      <span role="cell">
+        <Badge tone={STATE_TONES[task.state]}>{filters.states[task.state]}</Badge>
+        {task.kind !== "ranking" && <Badge tone="warn">{filters.kinds[task.kind]}</Badge>}
+      </span>
+      {/* biome-ignore lint/a11y/useSemanticElements: see LongList */}
+      <span role="cell" data-label={list.rankingsOf}>
+        {task.kind === "ranking" ? list.answered(task.rankings, task.overlap) : task.rankings}
+      </span>
+      {/* biome-ignore lint/a11y/useSemanticElements: see LongList */}
+      <span role="cell" data-label={list.agreement}>
+        {list.agree(task.agreement)}
+      </span>
+      {/* biome-ignore lint/a11y/useSemanticElements: see LongList */}
+      <span role="cell" data-label={list.round}>
+        {task.round}
+      </span>
+      {/* biome-ignore lint/a11y/useSemanticElements: see LongList */}
+      <span role="cell" title={task.created_at}>
+        {ago(task.created_at)}
+      </span>
+    </div>
+  );
+});
+
+export function TasksList({ slug, sought }: { slug: string; sought: Sought }) {
+  const { list } = useTexts();
+  const queryClient = useQueryClient();
+  const query = tasksQuery(slug, sought);
+  const { data, error, isPending, hasNextPage, isFetching, fetchNextPage } = useInfiniteQuery(query);
+  const rows = useMemo(() => data?.pages.flatMap((page) => page.results) ?? [], [data]);
+  if (isPending) return <Loading label={list.loadingFirst} />;
+  if (error) return <ProblemNotice error={error} />;
+  if (rows.length === 0) return <Nothing slug={slug} sought={sought} />;
+  return (
+    <LongList
+      label={list.tasks}
+      columns={[list.prompt, list.state, list.rankingsOf, list.agreement, list.round, list.made]}
+      rows={rows}
+      render={(task, place) => <Row key={task.id} task={task} slug={slug} {...place} />}
+      hasMore={hasNextPage}
+      isFetching={isFetching}
+      onMore={fetchNextPage}
+      onLookAgain={() => void queryClient.resetQueries({ queryKey: query.queryKey, exact: true })}
+    />
+  );
+}

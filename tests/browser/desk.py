@@ -23,12 +23,14 @@ class Desk:
     @property
     def assignment(self) -> dict[str, Any]:
         """What the server handed out for the task on the desk, with it or ahead of it."""
-        shown = set(self.order())
-        for claim in reversed(self._claims):
-            first = claim.json()
-            for given in (first, *first["prefetched"]):
-                if {response["id"] for response in given["responses"]} == shown:
-                    return dict(given)
+        for _ in range(50):  # a claim that comes in at this moment may change what is on it
+            shown = set(self.order())
+            for claim in reversed(self._claims):
+                first = claim.json()
+                for given in (first, *first["prefetched"]):
+                    if {response["id"] for response in given["responses"]} == shown:
+                        return dict(given)
+            self.page.wait_for_timeout(100)
         raise AssertionError("the server never handed out what is on the desk")
 
     def open(self) -> Desk:

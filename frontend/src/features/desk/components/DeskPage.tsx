@@ -45,7 +45,6 @@ function ProjectDesk({ project, user }: { project: Project; user: string }) {
   const { desk, ahead, aside } = work.flow;
   const { unsent, claim, practised } = work;
   const takeBack = useTakeBack(project.slug, work);
-  const [nothing, setNothing] = useState(false);
 
   // Only what an empty desk says hangs on the project's counts, and they cost more than a claim.
   const empty = desk === null && claim.data?.length === 0;
@@ -53,12 +52,16 @@ function ProjectDesk({ project, user }: { project: Project; user: string }) {
     if (empty) void queryClient.invalidateQueries({ queryKey: projectQuery(project.slug).queryKey });
   }, [empty, queryClient, project.slug]);
 
+  // Said until something else has happened.
+  const { happened } = work;
+  const [nothingAt, setNothingAt] = useState<typeof happened | null>(null);
+  const nothing = nothingAt === happened;
   async function takeBackLast() {
-    setNothing(!(await takeBack.run()));
+    setNothingAt((await takeBack.run()) ? null : happened);
   }
 
   const lastDone = () => {
-    const { what, given } = work.happened;
+    const { what, given } = happened;
     if (nothing) return t.nothingToTakeBack;
     if (what === "") return "";
     if (what === "skipped") return t.skipped;

@@ -48,9 +48,10 @@ export function useFlow(slug: string, user: string) {
 
   useEffect(
     () =>
-      outbox.whenTaken((entry) => {
+      outbox.whenSettled((entry) => {
         if (entry.slug !== slug) return;
         void queryClient.invalidateQueries({ queryKey: figuresQuery(slug).queryKey });
+        // Taken, it makes room for the next task ahead; refused, its own may come again under a new lease.
         if (entry.how === "submit") ask();
       }),
     [outbox, queryClient, slug, ask],

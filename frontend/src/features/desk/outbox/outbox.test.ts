@@ -62,7 +62,7 @@ describe("an answer", () => {
     let arrive: () => void = () => undefined;
     const outbox = open(() => new Promise((resolve) => (arrive = resolve)));
     const taken = vi.fn();
-    outbox.whenTaken(taken);
+    outbox.whenSettled(taken);
     outbox.add("p", task("a"), "submit", answer("a"));
     expect(anyUnsent()).toBe(true);
     expect(outbox.getState().queued).toHaveLength(1);
@@ -72,7 +72,9 @@ describe("an answer", () => {
     await settle();
     expect(anyUnsent()).toBe(false);
     expect(outbox.getState().queued).toEqual([]);
-    expect(taken).toHaveBeenCalledExactlyOnceWith(expect.objectContaining({ assignmentId: "a" }));
+    expect(taken).toHaveBeenCalledExactlyOnceWith(
+      expect.objectContaining({ assignmentId: "a", refusal: null }),
+    );
   });
 
   it("goes out again to the letter, with the same key, until the server has it", async () => {
@@ -155,9 +157,15 @@ describe("several answers", () => {
   it("are not held up by one that is refused", async () => {
     const { send } = server(problem(422), null);
     const outbox = open(send);
+    const settled = vi.fn();
+    outbox.whenSettled((entry) => settled(entry.assignmentId, entry.refusal?.status ?? null));
     outbox.add("p", task("a"), "submit", answer("a"));
     outbox.add("p", task("b"), "submit", answer("b"));
     await settle();
+    expect(settled.mock.calls).toEqual([
+      ["a", 422],
+      ["b", null],
+    ]);
     const { queued, refused } = outbox.getState();
     expect(queued).toEqual([]);
     expect(refused).toMatchObject([{ assignmentId: "a", refusal: { status: 422 } }]);

@@ -35,7 +35,7 @@ type Options = {
 export class Outbox {
   private readonly options: Options;
   private readonly listeners = new Set<() => void>();
-  private readonly onTaken = new Set<(entry: Unsent) => void>();
+  private readonly onSettled = new Set<(entry: Unsent) => void>();
   private readonly stopWatching: () => void;
   private readonly unkept = new Set<string>();
   private entries: readonly Unsent[];
@@ -63,10 +63,10 @@ export class Outbox {
     return () => this.listeners.delete(listener);
   };
 
-  /** Called for each answer that the server has taken from this tab. */
-  whenTaken(listener: (entry: Unsent) => void): () => void {
-    this.onTaken.add(listener);
-    return () => this.onTaken.delete(listener);
+  /** Called for each answer that the server has taken or refused from this tab; the entry says which. */
+  whenSettled(listener: (entry: Unsent) => void): () => void {
+    this.onSettled.add(listener);
+    return () => this.onSettled.delete(listener);
   }
 
   /** Keeps the answer, then sends it. Returns its key. */
@@ -183,7 +183,7 @@ export class Outbox {
       this.retryMs = FIRST_RETRY_MS;
       this.options.store.remove(entry.key);
       this.reload();
-      for (const listener of this.onTaken) listener(entry);
+      this.settled(entry);
     }
   }
 
@@ -205,9 +205,15 @@ export class Outbox {
       this.options.store.remove(entry.key);
       this.put({ ...later, how: "submit", answer: { ...later.answer, token: entry.answer.token } });
     } else {
-      this.put({ ...entry, refusal: asRefusal(problem) });
+      const refused = { ...entry, refusal: asRefusal(problem) };
+      this.put(refused);
+      this.settled(refused);
     }
     return true;
+  }
+
+  private settled(entry: Unsent): void {
+    for (const listener of this.onSettled) listener(entry);
   }
 
   private schedule(delayMs: number): void {

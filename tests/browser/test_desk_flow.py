@@ -1,0 +1,279 @@
+"""Work flows over the desk and nothing is lost: offline and back, ended sessions, closed tabs, two tabs,
+leases that end, answers refused after the desk has moved on; taking back, reports, practice."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, Route, expect
+
+from tests.browser.desk import Desk
+from tests.embedded.running import Stack, manage
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
+
+PROJECTS = ("offline", "session", "tabs", "leases", "refused", "again", "exam")
+SET_UP = f"""
+from annotation.models import Project, RankingTask, User
+from annotation.services import checks
+from annotation.services.content import ResponseDraft, TaskDraft, add_ranking_tasks
+from annotation.services.projects import add_member, create_project
+for slug in {PROJECTS!r}:
+    project = create_project(slug=slug, preset="ranking")
+    add_ranking_tasks(project=project, items=[
+        TaskDraft([{{"role": "user", "content": f"Question {{n}} of {{slug}}?"}}],
+                  [ResponseDraft(f"Answer {{i}} to {{n}}", f"m{{i}}") for i in range(3)])
+        for n in range(6)])
+    for name, role in (("annotator-1", "annotator"), ("annotator-2", "annotator"), ("manager", "manager")):
+        user = User.objects.filter(username=name).first()
+        if user: add_member(project=project, user=user, role=role)
+exam = Project.objects.get(slug="exam")
+for task in RankingTask.objects.filter(project=exam).order_by("id")[:2]:
+    gold = [[pk] for pk in task.responses.order_by("shown_in__position").values_list("pk", flat=True)]
+    checks.set_kind(task=task, kind="qualification", gold_tiers=gold)
+Project.objects.filter(pk=exam.pk).update(qualification_pass_mark=0.5)
+"""
+
+
+def run(stack: Stack, code: str) -> str:
+    done = manage(stack.state, "shell", "-c", code)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module", autouse=True)
+def projects(demo_stack: Stack) -> None:
+    run(demo_stack, SET_UP)
+
+
+def answered(page: Page, slug: str) -> int:
+    """How many tasks the server has an answer to from whoever is logged in."""
+    figures = page.request.get(f"/api/v1/projects/{slug}/assignments/mine").json()
+    return int(figures["answered"])
+
+
+def last_said(page: Page, slug: str) -> tuple[str, list[list[str]]]:
+    """The last task they answered, and how."""
+    last = page.request.get(f"/api/v1/projects/{slug}/assignments/last").json()
+    return last["task"]["id"], last["answer"]["tiers"]
+
+
+def turn_round(desk: Desk) -> list[list[str]]:
+    """The last first; what is then on the desk, as the database will hold it."""
+    desk.press("End", "1")
+    return [[response] for response in desk.order()]
+
+
+def give(desk: Desk) -> tuple[str, list[list[str]]]:
+    """Ranks and submits, and sees the next task without waiting for the server; the task and its answer."""
+    task = str(desk.assignment["task"]["id"])
+    said = turn_round(desk)
+    desk.press("Enter")
+    expect(desk.card(said[0][0])).to_have_count(0)
+    return task, said
+
+
+def test_the_next_task_does_not_wait_and_a_lost_connection_loses_nothing(
+    log_in: Callable[[str], Page],
+) -> None:
+    page = log_in("annotator-1")
+    desk = Desk(page, "offline").open()
+    held: list[Route] = []
+    page.route("**/submit", lambda route: held.append(route))
+    give(desk)
+    expect(desk.cards.first).to_be_visible()
+    expect(page.get_by_text("Sending…")).to_be_visible()
+    assert len(held) == 1
+    with page.expect_response("**/assignments/next"):  # the task after the next is here now
+        held[0].continue_()
+    page.unroute("**/submit")
+    expect(page.get_by_text("Saved · 1 this session")).to_be_visible()
+    # Two are answered without a connection: the one in hand and the one leased ahead.
+    page.context.set_offline(True)
+    give(desk)
+    expect(page.get_by_text("An answer waits to be sent")).to_be_visible()
+    third = give(desk)
+    expect(page.get_by_text("2 answers wait to be sent")).to_be_visible()
+    expect(page.get_by_text("The next task comes when the server can be reached")).to_be_visible()
+    # The tab is closed, and another one opened later sends them.
+    context = page.context
+    page.close()
+    context.set_offline(False)
+    page = context.new_page()
+    desk = Desk(page, "offline")
+    with page.expect_response("**/submit"), page.expect_response("**/submit"):
+        desk.open()
+    expect(page.get_by_text(re.compile("to be sent"))).to_have_count(0)
+    assert last_said(page, "offline") == third
+    fourth = give(desk)
+    expect(page.get_by_text("Saved · 1 this session")).to_be_visible()
+    assert (last_said(page, "offline"), answered(page, "offline")) == (fourth, 4)
+
+
+def test_an_ended_session_sends_the_answer_after_the_next_log_in(
+    log_in: Callable[[str], Page], passwords: dict[str, str]
+) -> None:
+    page = log_in("annotator-1")
+    desk = Desk(page, "session").open()
+    session = [cookie for cookie in page.context.cookies() if cookie["name"] == "sessionid"]
+    assert session
+    page.context.clear_cookies(name="sessionid")
+    given = give(desk)
+    expect(page.get_by_text("Your session ended")).to_be_visible()
+    page.get_by_label("Username").fill("annotator-1")
+    page.get_by_role("textbox", name="Password").fill(passwords["annotator-1"])
+    with page.expect_response("**/submit") as sent:
+        page.get_by_role("button", name="Log in").click()
+    assert sent.value.status == 201
+    expect(desk.cards.first).to_be_visible()
+    assert (last_said(page, "session"), answered(page, "session")) == (given, 1)
+
+
+def test_two_tabs_answer_once_and_leave_no_lease_behind(log_in: Callable[[str], Page]) -> None:
+    page = log_in("annotator-1")
+    one = Desk(page, "tabs").open()
+    two = Desk(page.context.new_page(), "tabs").open()
+    assert one.order() == two.order()
+    given = give(one)
+    expect(two.card(given[1][0][0])).to_have_count(0)
+    expect(two.page.get_by_text("You answered that task in another tab")).to_be_visible()
+    # A draft of the same task from both: the second is told, and may take over what the first saved.
+    with one.page.expect_response(lambda response: "/draft" in response.url and response.ok):
+        wanted = turn_round(one)
+    two.press("Home", "Alt+ArrowDown")
+    expect(two.page.get_by_text("Not saved on the server")).to_be_visible()
+    two.page.get_by_role("button", name="Load the server’s version").click()
+    expect(two.page.get_by_text("Not saved on the server")).to_have_count(0)
+    expect(two.cards.first).to_be_visible()
+    assert [[response] for response in two.order()] == wanted
+    # What was leased ahead is given back when the last tab goes; the task in hand is kept for a while.
+    two.page.close()
+    one.page.reload()
+    expect(one.cards.first).to_be_visible()
+    with one.page.expect_response(lambda response: response.url.endswith("/release")) as released:
+        one.page.get_by_role("link", name="Overview").click()
+    assert released.value.status == 204
+    assert (last_said(page, "tabs"), answered(page, "tabs")) == (given, 1)
+
+
+END_LEASES = (
+    "from annotation.models import Assignment; from annotation.services import allocation;"
+    "from django.utils import timezone; from datetime import timedelta;"
+    "Assignment.objects.filter(project__slug='leases', state='leased')"
+    ".update(expires_at=timezone.now() - timedelta(seconds=1)); allocation.expire_leases();"
+)
+OTHER_TAKES = (
+    "from annotation.models import Project, User;"
+    "allocation.claim_next_task(project=Project.objects.get(slug='leases'),"
+    " annotator=User.objects.get(username='annotator-2'))"
+)
+
+
+def test_an_answer_that_comes_after_its_lease_is_sent_when_the_task_comes_again(
+    log_in: Callable[[str], Page], demo_stack: Stack
+) -> None:
+    page = log_in("annotator-1")
+    desk = Desk(page, "leases").open()
+    run(demo_stack, END_LEASES)
+    submits: list[int] = []
+    page.on(
+        "response",
+        lambda response: submits.append(response.status) if response.url.endswith("/submit") else None,
+    )
+    with page.expect_response(lambda response: response.url.endswith("/submit") and response.status == 201):
+        given = give(desk)
+    assert submits == [409, 201]
+    expect(page.get_by_text("An answer was not taken")).to_have_count(0)
+    assert (last_said(page, "leases"), answered(page, "leases")) == (given, 1)
+    # Somebody else has the task by now: the answer stays here, and that it doesn't count is said.
+    expect(desk.cards.first).to_be_visible()
+    run(demo_stack, END_LEASES + OTHER_TAKES)
+    _, said = give(desk)
+    expect(page.get_by_text("An answer was not taken")).to_be_visible()
+    page.get_by_role("button", name="Back to that answer").click()
+    expect(page.get_by_text("This task is no longer yours")).to_be_visible()
+    assert [[response] for response in desk.order()] == said
+    page.get_by_role("button", name="Get a task").click()
+    expect(desk.card(said[0][0])).to_have_count(0)
+    expect(desk.cards.first).to_be_visible()
+    assert (last_said(page, "leases"), answered(page, "leases")) == (given, 1)
+
+
+def test_an_answer_refused_after_the_desk_has_moved_on_leads_back(log_in: Callable[[str], Page]) -> None:
+    page = log_in("annotator-1")
+    desk = Desk(page, "refused").open()
+    body = json.dumps(
+        {"detail": "It does not fit.", "errors": [{"field": "tiers", "reason": "Not ranked: B"}]}
+    )
+    refuse: dict[str, Any] = {"status": 422, "content_type": "application/problem+json", "body": body}
+    page.route("**/submit", lambda route: route.fulfill(**refuse), times=1)
+    task, said = give(desk)
+    next_task = desk.order()
+    notice = page.get_by_role("alert").filter(has_text="An answer was not taken")
+    expect(notice).to_contain_text("Not ranked: B")
+    page.reload()  # it is still there
+    expect(notice).to_contain_text("Question 0 of refused?")
+    page.get_by_role("button", name="Back to that answer").click()
+    expect(page.get_by_text("This answer was not taken")).to_be_visible()
+    assert [[response] for response in desk.order()] == said
+    with desk.taken():
+        desk.press("Enter")
+    expect(desk.card(next_task[0])).to_be_visible()
+    assert (last_said(page, "refused"), answered(page, "refused")) == ((task, said), 1)
+
+
+def test_the_last_answer_is_taken_back_and_a_task_is_reported(log_in: Callable[[str], Page]) -> None:
+    page = log_in("annotator-1")
+    desk = Desk(page, "again").open()
+    desk.press("t")
+    expect(page.get_by_text("There is no answer of yours to take back here.")).to_be_visible()
+    task, said = give(desk)
+    expect(page.get_by_text("Saved · 1 this session")).to_be_visible()
+    waiting = desk.order()
+    page.reload()
+    expect(desk.cards.first).to_be_visible()
+    desk.press("t")
+    expect(page.get_by_text("You are changing your last answer")).to_be_visible()
+    assert [[response] for response in desk.order()] == said
+    changed = turn_round(desk)
+    with page.expect_response(lambda response: response.url.endswith("/revise")) as revised:
+        desk.press("Enter")
+    assert revised.value.status == 201
+    expect(page.get_by_text("Your change is saved")).to_be_visible()
+    assert desk.order() == waiting
+    assert (last_said(page, "again"), answered(page, "again")) == ((task, changed), 1)
+
+    desk.press("i")
+    page.get_by_label("It is in the wrong language").check()
+    page.get_by_label("In your words").fill("This is Dutch.")
+    page.get_by_role("button", name="Send report").click()
+    expect(page.get_by_text("Reported to the managers")).to_be_visible()
+    desk.press("p")
+    expect(page.get_by_role("dialog", name="Paused")).to_be_visible()
+    expect(desk.cards.first).not_to_be_visible()
+    desk.press("Enter")
+    expect(desk.cards.first).to_be_visible()
+
+
+def test_practice_is_told_what_was_right_and_then_it_counts(log_in: Callable[[str], Page]) -> None:
+    page = log_in("annotator-1")
+    desk = Desk(page, "exam").open()
+    for left in (2, 1):
+        expect(page.get_by_role("note")).to_contain_text(f"{left} of 2 tasks left")
+        texts = {one["id"]: one["text"] for one in desk.assignment["responses"]}
+        best_first = sorted(texts, key=lambda id: texts[id])
+        desk.rank_by_keys(best_first)
+        with desk.taken():
+            desk.press("Enter")
+            if list(texts) == best_first:  # it was shown in the right order
+                page.get_by_role("button", name="Submit this order").click()
+        expect(page.get_by_text("100 % right", exact=True)).to_be_visible()
+        if left == 1:
+            expect(page.get_by_text("You qualified")).to_be_visible()
+        desk.press("Enter")
+        expect(desk.cards.first).to_be_visible()
+    expect(page.get_by_role("note")).to_have_count(0)

@@ -20,6 +20,7 @@ const TABS = [
   { to: "/projects/$slug/runs", label: "runs", shown: may.watchRuns },
   { to: "/projects/$slug/models", label: "models", shown: may.watchRuns },
   { to: "/projects/$slug/members", label: "members", shown: may.manage },
+  { to: "/projects/$slug/settings", label: "settings", shown: may.manage },
 ] as const;
 
 function ProjectTabs({ slug, me }: { slug: string; me: Me }) {

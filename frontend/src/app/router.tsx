@@ -34,6 +34,12 @@ const loginRoute = createRoute({
   component: lazyRouteComponent(() => import("@/features/auth/components/LoginPage"), "LoginPage"),
 });
 
+const joinRoute = createRoute({
+  getParentRoute: () => rootRoute,
+  path: "/join",
+  component: lazyRouteComponent(() => import("@/features/joining/components/JoinPage"), "JoinPage"),
+});
+
 const shellRoute = createRoute({
   getParentRoute: () => rootRoute,
   id: "shell",
@@ -49,6 +55,15 @@ const projectsRoute = createRoute({
   getParentRoute: () => shellRoute,
   path: "/",
   component: lazyRouteComponent(() => import("@/features/projects/components/ProjectsPage"), "ProjectsPage"),
+});
+
+const newProjectRoute = createRoute({
+  getParentRoute: () => shellRoute,
+  path: "/new-project",
+  component: lazyRouteComponent(
+    () => import("@/features/projects/components/NewProjectPage"),
+    "NewProjectPage",
+  ),
 });
 
 const accountRoute = createRoute({
@@ -140,12 +155,44 @@ const membersRoute = createRoute({
   path: "/members",
   component: lazyRouteComponent(() => import("@/features/members/components/MembersPage"), "MembersPage"),
 });
+const startRoute = createRoute({
+  getParentRoute: () => projectRoute,
+  path: "/start",
+  component: lazyRouteComponent(() => import("@/features/projects/components/StartPage"), "StartPage"),
+});
+const settingsRoute = createRoute({
+  getParentRoute: () => projectRoute,
+  path: "/settings",
+  component: lazyRouteComponent(() => import("@/features/settings/components/SettingsPage"), "SettingsPage"),
+});
+const formRoute = createRoute({
+  getParentRoute: () => projectRoute,
+  path: "/settings/form",
+  component: lazyRouteComponent(() => import("@/features/forms/components/FormPage"), "FormPage"),
+});
+const checksRoute = createRoute({
+  getParentRoute: () => projectRoute,
+  path: "/settings/checks",
+  component: lazyRouteComponent(() => import("@/features/checks/components/ChecksPage"), "ChecksPage"),
+});
+const webhooksRoute = createRoute({
+  getParentRoute: () => projectRoute,
+  path: "/settings/webhooks",
+  component: lazyRouteComponent(() => import("@/features/webhooks/components/WebhooksPage"), "WebhooksPage"),
+});
+const auditRoute = createRoute({
+  getParentRoute: () => projectRoute,
+  path: "/settings/audit",
+  component: lazyRouteComponent(() => import("@/features/audit/components/AuditPage"), "AuditPage"),
+});
 
 export const router = createRouter({
   routeTree: rootRoute.addChildren([
     loginRoute,
+    joinRoute,
     shellRoute.addChildren([
       projectsRoute,
+      newProjectRoute,
       accountRoute,
       projectRoute.addChildren([
         overviewRoute,
@@ -161,6 +208,12 @@ export const router = createRouter({
         runRoute,
         modelsRoute,
         membersRoute,
+        startRoute,
+        settingsRoute,
+        formRoute,
+        checksRoute,
+        webhooksRoute,
+        auditRoute,
       ]),
     ]),
   ]),

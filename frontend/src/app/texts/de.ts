@@ -16,6 +16,7 @@ export const de: Texts<typeof en> = {
     runs: "Läufe",
     models: "Modelle",
     members: "Mitglieder",
+    settings: "Einstellungen",
   },
   useDark: "Dunkle Farben verwenden",
   useLight: "Helle Farben verwenden",

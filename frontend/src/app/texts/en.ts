@@ -13,6 +13,7 @@ export const en = {
     runs: "Runs",
     models: "Models",
     members: "Members",
+    settings: "Settings",
   },
   useDark: "Use dark colours",
   useLight: "Use light colours",

@@ -1,16 +1,68 @@
-import { queryOptions } from "@tanstack/react-query";
+import { infiniteQueryOptions } from "@tanstack/react-query";
 import { api, unwrap } from "@/api/client";
-import type { Member, Role } from "@/api/types";
+import type { Invitation, Member, Role } from "@/api/types";
+import { cursorOf } from "@/shared/paging";
 
 export const membersQuery = (slug: string) =>
-  queryOptions({
-    queryKey: ["members", slug],
-    queryFn: async (): Promise<Member[]> =>
-      (await unwrap(api.GET("/api/v1/projects/{slug}/members/", { params: { path: { slug } } }))).results,
+  infiniteQueryOptions({
+    queryKey: ["members", slug, "list"],
+    initialPageParam: undefined as string | undefined,
+    queryFn: ({ pageParam }) =>
+      unwrap(
+        api.GET("/api/v1/projects/{slug}/members/", {
+          params: { path: { slug }, query: { ...(pageParam && { cursor: pageParam }) } },
+        }),
+      ),
+    getNextPageParam: (last) => cursorOf(last.next),
   });
 
-export async function addMember(slug: string, username: string, role: Role): Promise<Member> {
+export type MemberChange = {
+  username: string;
+  role: Role;
+  state?: Member["state"];
+  paused_reason?: string;
+};
+
+/** Adds a member, or changes the one there is. */
+export async function putMember(
+  slug: string,
+  { paused_reason = "", ...change }: MemberChange,
+): Promise<Member> {
   return unwrap(
-    api.POST("/api/v1/projects/{slug}/members/", { params: { path: { slug } }, body: { username, role } }),
+    api.POST("/api/v1/projects/{slug}/members/", {
+      params: { path: { slug } },
+      body: { ...change, paused_reason },
+    }),
   );
+}
+
+export async function grantAttempt(slug: string, username: string): Promise<Member> {
+  const params = { path: { slug, username } };
+  return unwrap(api.POST("/api/v1/projects/{slug}/members/{username}/attempts", { params }));
+}
+
+export const invitationsQuery = (slug: string) =>
+  infiniteQueryOptions({
+    queryKey: ["members", slug, "invitations"],
+    initialPageParam: undefined as string | undefined,
+    queryFn: ({ pageParam }) =>
+      unwrap(
+        api.GET("/api/v1/projects/{slug}/invitations/", {
+          params: { path: { slug }, query: { ...(pageParam && { cursor: pageParam }) } },
+        }),
+      ),
+    getNextPageParam: (last) => cursorOf(last.next),
+  });
+
+export type NewInvitation = { role: Role; days: number; note: string };
+
+/** The invitation's link, the one time that it can be seen. The token stands behind `#`, which no server is told. */
+export async function invite(slug: string, body: NewInvitation): Promise<string> {
+  const params = { path: { slug } };
+  const { token } = await unwrap(api.POST("/api/v1/projects/{slug}/invitations/", { params, body }));
+  return `${window.location.origin}/join#${token}`;
+}
+
+export async function revokeInvitation(id: string): Promise<Invitation> {
+  return unwrap(api.POST("/api/v1/invitations/{id}/revoke", { params: { path: { id } } }));
 }

@@ -1,6 +1,6 @@
 import { queryOptions } from "@tanstack/react-query";
 import { api, unwrap } from "@/api/client";
-import type { Preset, Project } from "@/api/types";
+import type { Preset, PresetForm, Project } from "@/api/types";
 
 export const projectsQuery = queryOptions({
   queryKey: ["projects"],
@@ -11,6 +11,22 @@ export const progressQuery = (slug: string) =>
   queryOptions({
     queryKey: ["projects", slug, "progress"],
     queryFn: () => unwrap(api.GET("/api/v1/projects/{slug}/progress/", { params: { path: { slug } } })),
+  });
+
+/** They change with a release only. */
+export const presetsQuery = queryOptions({
+  queryKey: ["presets"],
+  staleTime: 60 * 60_000,
+  queryFn: async (): Promise<PresetForm[]> => unwrap(api.GET("/api/v1/presets/")),
+});
+
+/** How many members a project has, as far as one page tells. */
+export const memberCountQuery = (slug: string) =>
+  queryOptions({
+    queryKey: ["members", slug, "count"],
+    queryFn: async (): Promise<number> =>
+      (await unwrap(api.GET("/api/v1/projects/{slug}/members/", { params: { path: { slug } } }))).results
+        .length,
   });
 
 export type NewProject = { slug: string; name: string; preset: Preset; overlap: number; guidelines: string };

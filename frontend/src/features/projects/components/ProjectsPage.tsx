@@ -1,14 +1,12 @@
 import { Button } from "@mantine/core";
 import { useQuery, useSuspenseQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
-import { useState } from "react";
 import type { Me, Project } from "@/api/types";
 import { plural } from "@/shared/format";
 import { Icon } from "@/shared/Icon";
 import { may, meQuery, tasksOf } from "@/shared/session";
 import { Badge, Bar, EmptyState, Loading, Page, ProblemNotice } from "@/shared/ui";
 import { projectsQuery } from "../api/projects";
-import { NewProjectDialog } from "./NewProjectDialog";
 import styles from "./projects.module.css";
 
 function ProjectRow({ me, project }: { me: Me; project: Project }) {
@@ -55,9 +53,8 @@ function ProjectRow({ me, project }: { me: Me; project: Project }) {
 export function ProjectsPage() {
   const { data: me } = useSuspenseQuery(meQuery);
   const projects = useQuery(projectsQuery);
-  const [creating, setCreating] = useState(false);
   const create = me?.is_admin && (
-    <Button leftSection={<Icon name="plus" />} onClick={() => setCreating(true)}>
+    <Button leftSection={<Icon name="plus" />} renderRoot={(props) => <Link {...props} to="/new-project" />}>
       New project
     </Button>
   );
@@ -87,7 +84,6 @@ export function ProjectsPage() {
           ))}
         </ul>
       )}
-      {creating && <NewProjectDialog onClose={() => setCreating(false)} />}
     </Page>
   );
 }

@@ -1,0 +1,134 @@
+import { Button, NativeSelect } from "@mantine/core";
+import { Component, type ReactNode, useMemo, useReducer, useState } from "react";
+import type { AnswerForm, Assignment } from "@/api/types";
+import { ResponseFields, TaskFields } from "../../desk/components/AnswerFields";
+import { ResponsesSection } from "../../desk/components/ResponsesSection";
+import { deskReducer, openDesk } from "../../desk/deskState";
+import { useView } from "../../desk/layout/useView";
+import { isPairForm, positionOf, sidesOf } from "../../desk/ranking/sides";
+import { useLabels } from "../../desk/useLabels";
+import { useTexts } from "../texts";
+import styles from "./forms.module.css";
+
+const LEAST = 2;
+const MOST = 10;
+
+/** How many responses a task of this form shows, as far as the numbers make sense. */
+export function sizesOf({ responses: { min, max } }: AnswerForm): number[] {
+  const from = Math.min(Math.max(LEAST, Math.round(min)), MOST);
+  const to = Math.max(from, Math.min(MOST, Math.round(max)));
+  return Array.from({ length: to - from + 1 }, (_, index) => from + index);
+}
+
+const PREFERRED = 4;
+
+/** The desk's own components on sample responses: no lease, no draft, nothing sent. */
+export function DeskPreview({ form }: { form: AnswerForm }) {
+  const t = useTexts().preview;
+  const sizes = sizesOf(form);
+  const [wanted, setWanted] = useState(PREFERRED);
+  const [round, setRound] = useState(0);
+  const size = sizes.includes(wanted)
+    ? wanted
+    : (sizes.findLast((one) => one <= wanted) ?? sizes[0] ?? LEAST);
+  return (
+    <section className={styles.preview} aria-label={t.title} data-testid="form-preview">
+      <header className={styles.previewHead}>
+        <div>
+          <h2>{t.title}</h2>
+          <p className={styles.dim}>{t.lead}</p>
+        </div>
+        <div className={styles.previewTools}>
+          {sizes.length > 1 && (
+            <NativeSelect
+              size="xs"
+              aria-label={t.count}
+              data={sizes.map(String)}
+              value={String(size)}
+              onChange={(event) => setWanted(Number(event.currentTarget.value))}
+            />
+          )}
+          <Button size="xs" variant="default" onClick={() => setRound(round + 1)}>
+            {t.again}
+          </Button>
+        </div>
+      </header>
+      <Unbreakable key={JSON.stringify(form)} otherwise={<p className={styles.dim}>{t.broken}</p>}>
+        <Sample key={`${size} ${round}`} form={form} size={size} />
+      </Unbreakable>
+    </section>
+  );
+}
+
+function Sample({ form, size }: { form: AnswerForm; size: number }) {
+  const t = useTexts().preview;
+  const assignment = useMemo(() => sampleOf(form, t.prompt, t.responses.slice(0, size)), [form, size, t]);
+  const [desk, dispatch] = useReducer(deskReducer, null, () => openDesk(assignment, null));
+  const { ranking, fields, shownOrder } = desk;
+  const { letters, excerpts } = useLabels(assignment.responses, shownOrder);
+  const sides = useMemo(() => sidesOf(form), [form]);
+  const position = fields.not_rankable ? -1 : positionOf(sides, shownOrder, ranking.tiers, fields);
+  const pair = isPairForm(form);
+  const view = useView(pair, dispatch);
+  const top = position < 0 && pair ? undefined : ranking.tiers[0];
+  const best = assignment.responses.find(({ id }) => top?.length === 1 && top[0] === id)?.text ?? null;
+  return (
+    <div className={styles.sample}>
+      <p className={styles.prompt}>{t.prompt}</p>
+      <ResponsesSection
+        form={form}
+        responses={assignment.responses}
+        desk={desk}
+        sides={sides}
+        position={position}
+        letters={letters}
+        excerpts={excerpts}
+        raw={false}
+        view={view}
+        dispatch={dispatch}
+      >
+        {(id) =>
+          form.ratings.length + form.flags.length > 0 && (
+            <ResponseFields
+              responseId={id}
+              letter={letters.get(id) ?? ""}
+              form={form}
+              fields={fields}
+              dispatch={dispatch}
+            />
+          )
+        }
+      </ResponsesSection>
+      <aside aria-label={t.verdict}>
+        <TaskFields form={form} fields={fields} best={best} dispatch={dispatch} />
+      </aside>
+    </div>
+  );
+}
+
+/** What the desk needs of an assignment; its token opens nothing, and no hook here would send it. */
+function sampleOf(form: AnswerForm, prompt: string, texts: readonly string[]): Assignment {
+  return {
+    id: "sample",
+    token: "",
+    expires_at: "9999-12-31T00:00:00Z",
+    task: { id: "sample", prompt: { messages: [{ role: "user", content: prompt }] } },
+    responses: texts.map((text, index) => ({ id: `sample-${index}`, text })),
+    form,
+    draft: null,
+    draft_version: 0,
+  } as Assignment;
+}
+
+/** A form in the making passes through states that no desk was made for. */
+class Unbreakable extends Component<{ otherwise: ReactNode; children: ReactNode }, { failed: boolean }> {
+  override state = { failed: false };
+
+  static getDerivedStateFromError(): { failed: boolean } {
+    return { failed: true };
+  }
+
+  override render(): ReactNode {
+    return this.state.failed ? this.props.otherwise : this.props.children;
+  }
+}

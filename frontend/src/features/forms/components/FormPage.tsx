@@ -1,0 +1,141 @@
+import { Button, NativeSelect } from "@mantine/core";
+import { useMutation, useQuery, useQueryClient, useSuspenseQuery } from "@tanstack/react-query";
+import { useParams } from "@tanstack/react-router";
+import { useDeferredValue, useMemo, useReducer, useState } from "react";
+import type { Project } from "@/api/types";
+import { Icon } from "@/shared/Icon";
+import { SaveBar } from "@/shared/SaveBar";
+import { SettingsNav } from "@/shared/SettingsNav";
+import { projectQuery } from "@/shared/session";
+import { UnsavedGuard } from "@/shared/UnsavedGuard";
+import { Notice, Page, ProblemNotice } from "@/shared/ui";
+import { presets, saveForm } from "../api/forms";
+import { EditorProvider } from "../context";
+import { editForm, isChanged, noLongerAsked, openEditor } from "../editor";
+import { useTexts } from "../texts";
+import { type FormCheck, useFormCheck } from "../useFormCheck";
+import { DeskPreview } from "./DeskPreview";
+import styles from "./forms.module.css";
+import { JsonDialog } from "./JsonDialog";
+import { Sections } from "./Sections";
+
+export function FormPage() {
+  const t = useTexts();
+  const { slug } = useParams({ from: "/shell/projects/$slug/settings/form" });
+  const { data: project } = useSuspenseQuery(projectQuery(slug));
+  return (
+    <Page title={t.title} lead={t.lead}>
+      <SettingsNav slug={slug} />
+      <FormEditor project={project} />
+    </Page>
+  );
+}
+
+function FormEditor({ project }: { project: Project }) {
+  const t = useTexts();
+  const queryClient = useQueryClient();
+  const [state, dispatch] = useReducer(editForm, project.form, openEditor);
+  const [jsonOpen, setJsonOpen] = useState(false);
+  const known = useQuery({ queryKey: ["presets"], queryFn: presets, staleTime: 60 * 60_000 });
+  const check = useFormCheck(project.slug, state.form);
+  // Ten cards are slower to draw than a letter is to type.
+  const shown = useDeferredValue(state.form);
+  const changed = isChanged(state);
+  const save = useMutation({
+    mutationFn: () => saveForm(project.slug, state.form),
+    onSuccess: async (saved) => {
+      dispatch({ type: "saved", form: saved.form });
+      await queryClient.invalidateQueries({ queryKey: projectQuery(project.slug).queryKey });
+    },
+  });
+  const editor = useMemo(() => ({ state, dispatch, problems: check.problems }), [state, check.problems]);
+  return (
+    <EditorProvider value={editor}>
+      <div className={styles.editor}>
+        <section className={styles.sections} aria-label={t.parts}>
+          <div className={styles.tools}>
+            <NativeSelect
+              label={t.preset}
+              description={t.presetReplaces}
+              data={[{ value: "", label: t.presetNone }, ...(known.data ?? []).map(({ name }) => name)]}
+              value=""
+              onChange={(event) => {
+                const preset = known.data?.find(({ name }) => name === event.currentTarget.value);
+                if (preset) dispatch({ type: "replace", form: preset.form });
+              }}
+            />
+            <div className={styles.buttons}>
+              <Button
+                variant="default"
+                leftSection={<Icon name="undo" size={14} />}
+                disabled={state.past.length === 0}
+                onClick={() => dispatch({ type: "undo" })}
+              >
+                {t.undo}
+              </Button>
+              <Button variant="default" onClick={() => setJsonOpen(true)}>
+                {t.json}
+              </Button>
+            </div>
+          </div>
+          <Sections />
+          <Findings check={check} />
+          {save.isError && <ProblemNotice error={save.error} />}
+          <SaveBar
+            unsaved={changed ? 1 : 0}
+            saved={save.isSuccess}
+            busy={save.isPending}
+            blocked={Object.keys(check.problems).length > 0}
+            label={t.save}
+            onSave={() => save.mutate()}
+            onDiscard={() => dispatch({ type: "replace", form: state.saved })}
+          >
+            <Effects check={check} dropped={noLongerAsked(state)} />
+          </SaveBar>
+        </section>
+        <DeskPreview form={shown} />
+      </div>
+      {jsonOpen && (
+        <JsonDialog
+          slug={project.slug}
+          form={state.form}
+          onUse={(form) => dispatch({ type: "replace", form })}
+          onClose={() => setJsonOpen(false)}
+        />
+      )}
+      <UnsavedGuard unsaved={changed} />
+    </EditorProvider>
+  );
+}
+
+/** What the server would refuse: beside its field where there is one, and all of it here. */
+function Findings({ check }: { check: FormCheck }) {
+  const t = useTexts();
+  const found = Object.entries(check.problems);
+  if (check.failure) return <ProblemNotice error={check.failure} />;
+  if (found.length === 0) return null;
+  return (
+    <Notice tone="warn" title={t.problems(found.length)}>
+      <ul>
+        {found.map(([path, reason]) => (
+          <li key={path}>
+            {path && <code>{path}</code>} {reason}
+          </li>
+        ))}
+      </ul>
+    </Notice>
+  );
+}
+
+function Effects({ check, dropped }: { check: FormCheck; dropped: readonly string[] }) {
+  const t = useTexts();
+  const found = Object.keys(check.problems).length;
+  if (found > 0) return <p>{t.problems(found)}</p>;
+  if (!check.effect) return null;
+  return (
+    <>
+      <p>{t.effects(check.effect.open_tasks, check.effect.in_hand)}</p>
+      <p>{dropped.length > 0 ? t.dropped(dropped) : t.answered}</p>
+    </>
+  );
+}

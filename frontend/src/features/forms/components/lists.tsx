@@ -1,0 +1,57 @@
+import { TextInput } from "@mantine/core";
+import { useEditor } from "../context";
+import { type Path, valueAt } from "../editor";
+import { useTexts } from "../texts";
+import { ListAt, NumberAt, TextAt } from "./fields";
+import styles from "./forms.module.css";
+
+/** A label, and the name that answers are stored under. */
+export function NamedRow({ path, label, fresh }: { path: Path; label?: string; fresh: boolean }) {
+  const t = useTexts();
+  const { state, dispatch, problemAt } = useEditor();
+  return (
+    <div className={styles.row}>
+      <TextInput
+        label={label ?? t.label}
+        autoFocus={fresh}
+        value={String(valueAt(state.form, [...path, "label"]) ?? "")}
+        error={problemAt([...path, "label"]) ?? false}
+        onChange={(event) => dispatch({ type: "label", path, value: event.currentTarget.value })}
+      />
+      <div className={styles.code}>
+        <TextAt path={[...path, "name"]} label={t.name} />
+      </div>
+    </div>
+  );
+}
+
+/** Flags, and the choices of a question. */
+export function NamedList({ path, add, empty }: { path: Path; add: string; empty?: string }) {
+  return (
+    <ListAt
+      path={path}
+      add={add}
+      compact
+      {...(empty && { empty })}
+      row={(at, fresh) => <NamedRow path={at} fresh={fresh} />}
+    />
+  );
+}
+
+/** Levels of a strength or a confidence, and the named steps of a scale. */
+export function LevelList({ path, add }: { path: Path; add: string }) {
+  const t = useTexts();
+  return (
+    <ListAt
+      path={path}
+      add={add}
+      compact
+      row={(at, fresh) => (
+        <div className={styles.row}>
+          <NumberAt path={[...at, "value"]} label={t.value} />
+          <TextAt path={[...at, "label"]} label={t.label} fresh={fresh} />
+        </div>
+      )}
+    />
+  );
+}

@@ -1,0 +1,53 @@
+import { useEffect, useState } from "react";
+import { ApiProblem } from "@/api/problem";
+import type { AnswerForm, FormEffect } from "@/api/types";
+import { checkForm } from "./api/forms";
+
+/** Long enough that a word is typed to its end. */
+const PAUSE_MS = 300;
+
+export type FormCheck = {
+  /** The form that this is about is the one on screen. */
+  readonly settled: boolean;
+  readonly effect: FormEffect | null;
+  /** Reasons by path below the form: `ratings.0.max`; `""` is the form as a whole. */
+  readonly problems: Readonly<Record<string, string>>;
+  /** The server could not be asked. */
+  readonly failure: ApiProblem | null;
+};
+
+const NOTHING_YET: FormCheck = { settled: false, effect: null, problems: {}, failure: null };
+
+/** What the server says of the form being edited; the answer before stays until the next one is there. */
+export function useFormCheck(slug: string, form: AnswerForm): FormCheck {
+  const [check, setCheck] = useState(NOTHING_YET);
+  useEffect(() => {
+    const abort = new AbortController();
+    setCheck((now) => (now.settled ? { ...now, settled: false } : now));
+    const timer = setTimeout(() => {
+      checkForm(slug, form, abort.signal).then(
+        (effect) => !abort.signal.aborted && setCheck({ settled: true, effect, problems: {}, failure: null }),
+        (error: unknown) => !abort.signal.aborted && setCheck(refusedFor(error)),
+      );
+    }, PAUSE_MS);
+    return () => {
+      clearTimeout(timer);
+      abort.abort();
+    };
+  }, [slug, form]);
+  return check;
+}
+
+function refusedFor(error: unknown): FormCheck {
+  const problem = error instanceof ApiProblem ? error : null;
+  const problems = problem ? problemsByPath(problem) : {};
+  const failure = problem && Object.keys(problems).length === 0 ? problem : null;
+  return { settled: true, effect: null, problems, failure };
+}
+
+/** `form.ratings.0.max` is about `ratings.0.max`, and `form` about the whole. */
+export function problemsByPath(problem: ApiProblem): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(problem.byField()).map(([field, reason]) => [field.replace(/^form\.?/, ""), reason]),
+  );
+}

@@ -1,0 +1,10 @@
+import type { Role } from "@/api/types";
+import { useTexts } from "../texts";
+
+const ROLES: readonly Role[] = ["annotator", "reviewer", "manager"];
+
+/** The roles with what each may do. */
+export function useRoleOptions(): { value: Role; label: string }[] {
+  const { roles } = useTexts();
+  return ROLES.map((value) => ({ value, label: `${roles[value].title}: ${roles[value].means}` }));
+}

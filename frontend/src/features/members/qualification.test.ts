@@ -1,0 +1,35 @@
+import { describe, expect, it } from "vitest";
+import type { Member, Project } from "@/api/types";
+import { qualificationOf } from "./qualification";
+
+const member = (changes: Partial<Member>): Member => ({
+  username: "alice",
+  role: "annotator",
+  state: "active",
+  paused_reason: "",
+  qualified_at: null,
+  qualification_attempt: 1,
+  extra_attempts: 0,
+  created_at: "2026-01-01T00:00:00Z",
+  ...changes,
+});
+const asking = { qualification_pass_mark: 0.8, qualification_attempts: 2 } as Project["checks"];
+
+describe("where somebody stands with qualifying", () => {
+  it.each([
+    [
+      "nothing is asked without a pass mark",
+      {},
+      { qualification_pass_mark: null } as Project["checks"],
+      "none",
+    ],
+    ["a mark of 0 is a mark", {}, { ...asking, qualification_pass_mark: 0 } as Project["checks"], "trying"],
+    ["managers rank without", { role: "manager" as const }, asking, "none"],
+    ["in the last attempt", { qualification_attempt: 2 }, asking, "trying"],
+    ["past the last attempt", { qualification_attempt: 3 }, asking, "failed"],
+    ["given one more", { qualification_attempt: 3, extra_attempts: 1 }, asking, "trying"],
+    ["passed", { qualification_attempt: 3, qualified_at: "2026-01-02T00:00:00Z" }, asking, "qualified"],
+  ])("%s", (_, changes, checks, expected) => {
+    expect(qualificationOf(member(changes), checks)).toBe(expected);
+  });
+});

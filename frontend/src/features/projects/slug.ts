@@ -1,0 +1,12 @@
+const MAX_SLUG = 80;
+
+/** A short name from a name: what is left of it in lower-case ASCII, words joined by hyphens. */
+export function slugFrom(name: string): string {
+  return name
+    .toLowerCase()
+    .normalize("NFKD")
+    .replaceAll(/[\u0300-\u036f'’]/g, "")
+    .replaceAll(/[^a-z0-9]+/g, "-")
+    .slice(0, MAX_SLUG)
+    .replaceAll(/^-+|-+$/g, "");
+}

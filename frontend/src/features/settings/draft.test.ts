@@ -1,0 +1,59 @@
+import { describe, expect, it } from "vitest";
+import type { Project } from "@/api/types";
+import { changedIn, changesOf, draftOf, wayFirst, withWay } from "./draft";
+
+const project = {
+  name: "Support",
+  guidelines: "",
+  overlap: 2,
+  lease_seconds: 900,
+  allocation_policy: "finish_started",
+  max_per_annotator: null,
+  max_per_annotator_per_day: 40,
+  skip_ways: ["others", "me"],
+  review_below: 0.29,
+  checks: {
+    gold_rate: 0.07,
+    attention_rate: 0,
+    gold_minimum_accuracy: 0.7,
+    gold_minimum_answers: 10,
+    qualification_pass_mark: null,
+    qualification_attempts: 2,
+  },
+} as unknown as Project;
+
+describe("the settings as they are edited", () => {
+  it("are shown in percent and minutes, and unedited change nothing", () => {
+    const draft = draftOf(project);
+    expect(draft).toMatchObject({ reviewBelow: 29, goldRate: 7, minimumAccuracy: 70, leaseMinutes: 15 });
+    expect(changedIn(project, draft)).toEqual([]);
+    expect(changesOf(project, draft)).toEqual({});
+  });
+
+  it("send what changed and nothing else, each where the server keeps it", () => {
+    const draft = {
+      ...draftOf(project),
+      name: " Support desk ",
+      maxPerDay: null,
+      leaseMinutes: 2.5,
+      attentionRate: 5.5,
+      minimumAccuracy: null,
+      passMark: 80,
+    };
+    expect(changesOf(project, draft)).toEqual({
+      name: "Support desk",
+      max_per_annotator_per_day: null,
+      lease_seconds: 150,
+      checks: { attention_rate: 0.055, gold_minimum_accuracy: null, qualification_pass_mark: 0.8 },
+    });
+    expect(changedIn(project, draft)).toHaveLength(6);
+  });
+
+  it("see another order of the ways to skip, and keep at least one", () => {
+    const swapped = { ...draftOf(project), skipWays: wayFirst(["others", "me"], "me") };
+    expect(changesOf(project, swapped)).toEqual({ skip_ways: ["me", "others"] });
+    expect(withWay(["others"], "others", false)).toEqual(["others"]);
+    expect(withWay(["others", "me"], "others", false)).toEqual(["me"]);
+    expect(withWay(["others"], "drop", true)).toEqual(["others", "drop"]);
+  });
+});

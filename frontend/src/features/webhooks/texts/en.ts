@@ -1,0 +1,66 @@
+import type { WebhookDelivery, WebhookEvent } from "@/api/types";
+
+const events: Record<WebhookEvent, string> = {
+  "ranking.submitted": "A ranking is submitted",
+  "task.finished": "A task has all its rankings",
+  "snapshot.frozen": "A snapshot is frozen",
+  "run.finished": "A run ends",
+};
+const states: Record<WebhookDelivery["state"], string> = {
+  pending: "on its way",
+  delivered: "delivered",
+  dead: "given up",
+};
+
+export const en = {
+  title: "Webhooks",
+  lead: "Addresses of yours that are told what happens here, signed as Standard Webhooks says, tried again for three days.",
+  loading: "Loading webhooks",
+  loadingDeliveries: "Loading deliveries",
+  events,
+  states,
+  newTitle: "New webhook",
+  url: "Address",
+  urlHelp:
+    "https:// and a host that can be reached from the internet, unless the site allows its own networks.",
+  description: "What it is for",
+  tell: "Tell it when",
+  make: "Make the webhook",
+  secretTitle: "Copy the secret now; it is shown this once",
+  secretText: "The receiver checks every delivery’s signature with it.",
+  copySecret: "Copy the secret",
+  emptyTitle: "No webhooks yet",
+  emptyText:
+    "A webhook tells a program of yours at once when a task is finished, a snapshot frozen or a run over, instead of having it ask again and again. Make one above, then send it a test.",
+  active: "active",
+  disabled: "disabled",
+  disabledBecause: (reason: string) => `Disabled: ${reason}`,
+  failing: (since: string) => `Nothing got through since ${since}.`,
+  formerUntil: (until: string) => `The former secret signs too until ${until}.`,
+  test: "Send a test",
+  rotate: "New secret",
+  rotateTitle: "Make a new secret?",
+  rotateText:
+    "For a day, deliveries are signed with the former secret as well, so the receiver has time to change.",
+  rotateConfirm: "Make a new secret",
+  edit: "Edit",
+  save: "Save",
+  cancel: "Cancel",
+  disable: "Disable",
+  enable: "Enable",
+  enableHint: "It gets what was left undelivered; nothing new was kept while it was disabled.",
+  deliveries: "Deliveries",
+  hide: "Hide deliveries",
+  noDeliveries: "Nothing was sent yet.",
+  event: "Event",
+  state: "State",
+  when: "When",
+  attempts: "Attempts",
+  last: "Last answer",
+  next: (when: string) => `next ${when}`,
+  testEvent: "Test",
+  again: "Send again",
+  againNamed: (event: string) => `Send again: ${event}`,
+  none: "none",
+  ms: (latency: number) => `${latency} ms`,
+} as const;

@@ -20,7 +20,6 @@ export type ProjectChanges = Schemas["PatchedProjectChangesRequest"];
 export type FormEffect = Schemas["FormEffect"];
 export type Invitation = Schemas["Invitation"];
 export type InvitedTo = Schemas["InvitedTo"];
-export type TaskDetail = Schemas["TaskDetail"];
 export type Check = Schemas["Check"];
 export type CheckKind = Exclude<TaskDetail["kind"], "ranking">;
 export type AuditEntry = Schemas["AuditEntry"];

@@ -1,4 +1,5 @@
 import { Button } from "@mantine/core";
+import { useTexts } from "./texts";
 
 /** The next page of a list; nothing on the last one. */
 export function MoreButton({
@@ -6,11 +7,12 @@ export function MoreButton({
 }: {
   query: { hasNextPage: boolean; isFetchingNextPage: boolean; fetchNextPage: () => unknown };
 }) {
+  const t = useTexts();
   if (!query.hasNextPage) return null;
   return (
     <div>
       <Button variant="default" loading={query.isFetchingNextPage} onClick={() => void query.fetchNextPage()}>
-        Show more
+        {t.more}
       </Button>
     </div>
   );

@@ -1,5 +1,6 @@
 import { TextInput } from "@mantine/core";
 import { type ReactNode, useEffect, useState } from "react";
+import { useTexts } from "./texts";
 
 type Props = {
   label: ReactNode;
@@ -19,10 +20,14 @@ type Props = {
 
 /**
  * A number that may pass through nonsense while it is typed: the value changes only with each number that is one, and what is
- * left unfinished goes back when the field is left. What is out of bounds is passed on, for the server to say what is wrong.
+ * left unfinished goes back when the field is left. What is out of bounds is said in the units of the field: the server knows
+ * shares and seconds.
  */
 export function NumberField({ value, onChange, min, max, step = 1, optional = false, ...field }: Props) {
   const { suffix, error, placeholder, ...shown } = field;
+  const t = useTexts();
+  const outside =
+    value !== null && ((min !== undefined && value < min) || (max !== undefined && value > max));
   const [text, setText] = useState(value === null ? "" : String(value));
   useEffect(
     () => setText((now) => (numberIn(now) === value ? now : value === null ? "" : String(value))),
@@ -37,7 +42,7 @@ export function NumberField({ value, onChange, min, max, step = 1, optional = fa
       max={max}
       step={step}
       value={text}
-      error={error || false}
+      error={(outside ? t.range(min, max) : error) || false}
       {...(placeholder !== undefined && { placeholder })}
       {...(suffix && { rightSection: <span aria-hidden>{suffix}</span> })}
       onChange={(event) => {

@@ -1,6 +1,7 @@
 import { Button } from "@mantine/core";
 import type { ReactNode } from "react";
 import styles from "./saveBar.module.css";
+import { useTexts } from "./texts";
 
 /** Along the bottom while something is unsaved; `saved` says aloud that it was kept. */
 export function SaveBar({
@@ -8,7 +9,7 @@ export function SaveBar({
   saved,
   busy,
   blocked = false,
-  label = "Save changes",
+  label,
   onSave,
   onDiscard,
   children,
@@ -23,8 +24,8 @@ export function SaveBar({
   onDiscard: () => void;
   children?: ReactNode;
 }) {
-  const words =
-    unsaved > 0 ? `${unsaved} unsaved ${unsaved === 1 ? "change" : "changes"}` : saved ? "Saved" : "";
+  const t = useTexts().unsaved;
+  const words = unsaved > 0 ? t.changes(unsaved) : saved ? t.saved : "";
   return (
     <div className={styles.bar} data-shown={unsaved > 0} data-empty={words === ""}>
       <div className={styles.words}>
@@ -34,10 +35,10 @@ export function SaveBar({
       {unsaved > 0 && (
         <div className={styles.buttons}>
           <Button variant="default" onClick={onDiscard} disabled={busy}>
-            Discard
+            {t.discard}
           </Button>
           <Button onClick={onSave} loading={busy} disabled={blocked}>
-            {label}
+            {label ?? t.save}
           </Button>
         </div>
       )}

@@ -1,21 +1,23 @@
 import { Link } from "@tanstack/react-router";
 import styles from "./settingsNav.module.css";
+import { useTexts } from "./texts";
 
 const PLACES = [
-  { to: "/projects/$slug/settings", label: "General" },
-  { to: "/projects/$slug/settings/form", label: "Answer form" },
-  { to: "/projects/$slug/settings/checks", label: "Checks" },
-  { to: "/projects/$slug/settings/webhooks", label: "Webhooks" },
-  { to: "/projects/$slug/settings/audit", label: "Audit log" },
+  { to: "/projects/$slug/settings", label: "general" },
+  { to: "/projects/$slug/settings/form", label: "form" },
+  { to: "/projects/$slug/settings/checks", label: "checks" },
+  { to: "/projects/$slug/settings/webhooks", label: "webhooks" },
+  { to: "/projects/$slug/settings/audit", label: "audit" },
 ] as const;
 
 /** The pages behind a project's Settings tab. */
 export function SettingsNav({ slug }: { slug: string }) {
+  const t = useTexts().settings;
   return (
-    <nav className={styles.nav} aria-label="Settings">
+    <nav className={styles.nav} aria-label={t.nav}>
       {PLACES.map(({ to, label }) => (
         <Link key={to} to={to} params={{ slug }} activeOptions={{ exact: true }} className={styles.place}>
-          {label}
+          {t[label]}
         </Link>
       ))}
     </nav>

@@ -1,9 +1,11 @@
 import { Button } from "@mantine/core";
 import { useBlocker } from "@tanstack/react-router";
 import { Dialog } from "./Dialog";
+import { useTexts } from "./texts";
 
 /** While `unsaved`, leaving the page asks first; closing the tab lets the browser ask. */
 export function UnsavedGuard({ unsaved }: { unsaved: boolean }) {
+  const t = useTexts().unsaved;
   const blocker = useBlocker({
     shouldBlockFn: () => unsaved,
     enableBeforeUnload: () => unsaved,
@@ -12,18 +14,18 @@ export function UnsavedGuard({ unsaved }: { unsaved: boolean }) {
   if (blocker.status !== "blocked") return null;
   return (
     <Dialog
-      title="Leave without saving?"
+      title={t.title}
       onClose={blocker.reset}
       actions={
         <>
           <Button variant="default" onClick={blocker.proceed}>
-            Leave
+            {t.leave}
           </Button>
-          <Button onClick={blocker.reset}>Stay here</Button>
+          <Button onClick={blocker.reset}>{t.stay}</Button>
         </>
       }
     >
-      <p>What you changed on this page is not saved, and would be lost.</p>
+      <p>{t.text}</p>
     </Dialog>
   );
 }

@@ -5,6 +5,7 @@ import {
   type EditorState,
   editForm,
   isChanged,
+  isOvertaken,
   nameFrom,
   noLongerAsked,
   openEditor,
@@ -56,6 +57,13 @@ describe("editing a form", () => {
     expect([once.form.tie_label, once.form.ties]).toEqual(["Same", true]);
     expect(editForm(once, { type: "undo" }).form).toEqual(saved);
     expect(editForm(editForm(once, { type: "undo" }), { type: "undo" }).form).toEqual(saved);
+  });
+
+  it("knows when the project asks something else by now", () => {
+    const typed = edited({ type: "put", path: ["tie_label"], value: "Same" });
+    expect(isOvertaken(typed, saved)).toBe(false);
+    expect(isOvertaken(typed, { ...saved, ties: false })).toBe(true);
+    expect(isOvertaken(typed, { ...saved, tie_label: "Same" })).toBe(false); // one's own, just saved
   });
 
   it("gives a part back as it was when it is switched on again", () => {

@@ -65,6 +65,12 @@ export function isChanged({ saved, form }: EditorState): boolean {
   return JSON.stringify(saved) !== JSON.stringify(form);
 }
 
+/** The project asks something else by now than when the editing began, and it is not what is edited here either. */
+export function isOvertaken({ saved, form }: EditorState, asked: AnswerForm): boolean {
+  const now = JSON.stringify(asked);
+  return now !== JSON.stringify(saved) && now !== JSON.stringify(form);
+}
+
 export function editForm(state: EditorState, action: EditorAction): EditorState {
   const { form } = state;
   switch (action.type) {

@@ -11,7 +11,7 @@ import { UnsavedGuard } from "@/shared/UnsavedGuard";
 import { Notice, Page, ProblemNotice } from "@/shared/ui";
 import { presets, saveForm } from "../api/forms";
 import { EditorProvider } from "../context";
-import { editForm, isChanged, noLongerAsked, openEditor } from "../editor";
+import { editForm, isChanged, isOvertaken, noLongerAsked, openEditor } from "../editor";
 import { useTexts } from "../texts";
 import { type FormCheck, useFormCheck } from "../useFormCheck";
 import { DeskPreview } from "./DeskPreview";
@@ -44,10 +44,13 @@ function FormEditor({ project }: { project: Project }) {
   const save = useMutation({
     mutationFn: () => saveForm(project.slug, state.form),
     onSuccess: async (saved) => {
+      queryClient.setQueryData(projectQuery(project.slug).queryKey, saved);
+      // The query tells its readers in the next turn; only then is what is saved no longer what somebody else saved.
+      await new Promise((told) => setTimeout(told, 0));
       dispatch({ type: "saved", form: saved.form });
-      await queryClient.invalidateQueries({ queryKey: projectQuery(project.slug).queryKey });
     },
   });
+  const theirs = isOvertaken(state, project.form) ? project.form : null;
   const editor = useMemo(() => ({ state, dispatch, problems: check.problems }), [state, check.problems]);
   return (
     <EditorProvider value={editor}>
@@ -80,6 +83,19 @@ function FormEditor({ project }: { project: Project }) {
           </div>
           <Sections />
           <Findings check={check} />
+          {theirs && (
+            <Notice
+              tone="warn"
+              title={t.overtaken}
+              actions={
+                <Button size="xs" variant="default" onClick={() => dispatch({ type: "saved", form: theirs })}>
+                  {t.takeTheirs}
+                </Button>
+              }
+            >
+              <p>{t.overtakenText}</p>
+            </Notice>
+          )}
           {save.isError && <ProblemNotice error={save.error} />}
           <SaveBar
             unsaved={changed ? 1 : 0}

@@ -25,6 +25,9 @@ export const en = {
   answered: "Rankings given so far stay as they are, with the form they were given by.",
   dropped: (labels: readonly string[]) =>
     `No longer asked: ${labels.join(", ")}. Answers given so far are kept.`,
+  overtaken: "Somebody else changed the form meanwhile",
+  overtakenText: "Saving would put yours in the place of theirs.",
+  takeTheirs: "Go on from theirs",
   required: "Must be answered",
   label: "Label",
   name: "Stored as",

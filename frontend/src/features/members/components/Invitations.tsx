@@ -88,7 +88,7 @@ function InvitationsTable({
                 {invitation.accepted_by ? t.acceptedBy(invitation.accepted_by) : t.states[invitation.state]}
               </Badge>
             </td>
-            <td>{when(invitation.expires_at)}</td>
+            <td className={styles.when}>{when(invitation.expires_at)}</td>
             <td>{invitation.created_by ?? "–"}</td>
             <td className={ui.number}>
               {invitation.state === "open" && (

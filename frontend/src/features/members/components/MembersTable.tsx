@@ -84,7 +84,9 @@ export function MembersTable({ project, members }: { project: Project; members: 
               <td>
                 <State project={project} member={member} />
               </td>
-              <td title={new Date(member.created_at).toLocaleString()}>{ago(member.created_at)}</td>
+              <td className={styles.when} title={new Date(member.created_at).toLocaleString()}>
+                {ago(member.created_at)}
+              </td>
               <td className={styles.actions}>
                 {qualificationOf(member, project.checks) === "failed" && (
                   <Button

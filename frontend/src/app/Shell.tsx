@@ -8,6 +8,7 @@ import { LanguageSelect } from "@/shared/i18n/LanguageSelect";
 import { may, meQuery, projectQuery } from "@/shared/session";
 import styles from "./shell.module.css";
 import { useTexts } from "./texts";
+import { useLeftUnsent } from "./useLeftUnsent";
 
 const TABS = [
   { to: "/projects/$slug", label: "overview", shown: () => true, exact: true },
@@ -71,6 +72,7 @@ function ColorSchemeButton() {
 
 export function Shell() {
   const { data: me } = useSuspenseQuery(meQuery);
+  useLeftUnsent(me?.id);
   const texts = useTexts();
   const { slug } = useParams({ strict: false });
   const queryClient = useQueryClient();

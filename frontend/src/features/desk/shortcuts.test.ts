@@ -21,6 +21,7 @@ function desk() {
     skip: vi.fn(),
     takeBack: vi.fn(),
     report: vi.fn(),
+    rewrite: vi.fn(),
     pause: vi.fn(),
     toggleRaw: vi.fn(),
     toggleGuidelines: vi.fn(),

@@ -1,3 +1,4 @@
+import type { AnswerForm } from "@/api/types";
 import type { DeskAction } from "./deskState";
 import type { ViewCommands } from "./layout/useView";
 
@@ -12,6 +13,7 @@ export type DeskCommands = {
   skip: () => void;
   takeBack: () => void;
   report: () => void;
+  rewrite: () => void;
   pause: () => void;
   toggleRaw: () => void;
   toggleGuidelines: () => void;
@@ -29,6 +31,8 @@ export type Shortcut = {
   readonly label: string;
   /** The desks that have it; all of them unless said. */
   readonly modes?: readonly Mode[];
+  /** The forms that have it; all of them unless said. */
+  readonly asked?: (form: AnswerForm) => boolean;
   readonly test: (stroke: KeyStroke) => boolean;
   readonly perform: (desk: DeskCommands, stroke: KeyStroke) => void;
 };
@@ -212,6 +216,15 @@ export const SHORTCUTS: readonly Shortcut[] = [
     label: "Skip this task",
     test: letter("s"),
     perform: (desk) => desk.skip(),
+  },
+  {
+    name: "rewrite",
+    group: "Answer",
+    keys: [["w"]],
+    label: "Write a better answer beside the original",
+    asked: ({ rewrite }) => rewrite !== null,
+    test: letter("w"),
+    perform: (desk) => desk.rewrite(),
   },
   {
     name: "takeBack",

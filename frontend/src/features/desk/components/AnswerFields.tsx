@@ -4,6 +4,9 @@ import type { AnswerForm } from "@/api/types";
 import type { AnswerFields } from "../answer";
 import type { DeskAction } from "../deskState";
 import { isPairForm, isVerdict } from "../ranking/sides";
+import { keyHint } from "../shortcuts";
+import { useFlowTexts } from "../texts/flow";
+import { wordsIn } from "../words";
 import { Choices, Legend, Rating } from "./Choices";
 import styles from "./fields.module.css";
 
@@ -75,8 +78,18 @@ const ALL_BAD_MEANS = {
   tied: "It counts as a tie of all.",
 } as const;
 
-/** What the form asks about the task as a whole. `best` is the text of the best response, once there is one. */
-export function TaskFields({ form, fields, best, dispatch }: FieldProps & { best: string | null }) {
+/**
+ * What the form asks about the task as a whole. `best` is the text of the best response, once there is one; `onRewrite` opens
+ * the rewrite beside what was shown, where that can be.
+ */
+export function TaskFields({
+  form,
+  fields,
+  best,
+  onRewrite,
+  dispatch,
+}: FieldProps & { best: string | null; onRewrite?: () => void }) {
+  const t = useFlowTexts();
   const change = (part: Partial<AnswerFields>) => dispatch({ type: "fields", change: part });
   const pair = isPairForm(form);
   const rankable = !fields.not_rankable;
@@ -156,11 +169,30 @@ export function TaskFields({ form, fields, best, dispatch }: FieldProps & { best
             value={fields.rewrite ?? ""}
             onChange={(event) => change({ rewrite: event.currentTarget.value || null })}
           />
-          {best !== null && !fields.rewrite && (
-            <Button size="compact-xs" variant="subtle" color="gray" onClick={() => change({ rewrite: best })}>
-              Start from the best response
-            </Button>
-          )}
+          <div className={styles.rewriteTools}>
+            {best !== null && !fields.rewrite && (
+              <Button
+                size="compact-xs"
+                variant="subtle"
+                color="gray"
+                onClick={() => change({ rewrite: best })}
+              >
+                Start from the best response
+              </Button>
+            )}
+            {onRewrite && (
+              <Button
+                size="compact-xs"
+                variant="subtle"
+                color="gray"
+                title={t.rewriteBeside + keyHint("rewrite")}
+                onClick={onRewrite}
+              >
+                {t.rewriteBeside}
+              </Button>
+            )}
+            {fields.rewrite && <span>{t.words(wordsIn(fields.rewrite))}</span>}
+          </div>
         </div>
       )}
     </div>

@@ -449,6 +449,41 @@ describe("questions of the form", () => {
   });
 });
 
+describe("a rewrite", () => {
+  const form = formOf({ rewrite: { label: "A better answer", required: false } });
+
+  it("is written beside the original, by keyboard alone", () => {
+    server();
+    const { given } = open(assignment({ form }));
+    key("3", "Digit3");
+    key("w");
+    const dialog = screen.getByRole("dialog", { hidden: true });
+    // The best one to begin with; each of the others at an arrow.
+    expect(dialog.textContent).toContain("text of y");
+    expect(dialog.textContent).toContain("3 words");
+    fireEvent.click(screen.getByRole("button", { name: "Start from B", hidden: true }));
+    const text = dialog.querySelector("textarea") as HTMLTextAreaElement;
+    expect(document.activeElement).toBe(text);
+    expect(text.value).toBe("text of y");
+    fireEvent.change(text, { target: { value: "a text of y, mended" } });
+    expect(dialog.textContent).toContain("5 words");
+    fireEvent.keyDown(text, { key: "Enter", ctrlKey: true });
+    expect(screen.queryByRole("dialog", { hidden: true })).toBeNull();
+    expect(given).toHaveLength(0);
+    key("Enter");
+    expect(given[0]).toMatchObject({ rewrite: "a text of y, mended", tiers: [["y"], ["z"], ["x"]] });
+  });
+
+  it("has no key where the form asks for none", () => {
+    server();
+    open();
+    key("w");
+    expect(screen.queryByRole("dialog", { hidden: true })).toBeNull();
+    key("?");
+    expect(screen.queryByText("Write a better answer beside the original")).toBeNull();
+  });
+});
+
 describe("the desk of the best few", () => {
   it("ranks what is put into a slot and leaves the rest below the line", async () => {
     server();

@@ -27,10 +27,11 @@ import styles from "./desk.module.css";
 import { PauseDialog, ReportDialog } from "./FlowDialogs";
 import { HandNotice } from "./HandNotice";
 import { ResponsesSection } from "./ResponsesSection";
+import { RewriteDialog } from "./RewriteDialog";
 import { SaveLine } from "./SaveLine";
 import { Standings } from "./Standings";
 
-type Open = "help" | "guidelines" | "untouched" | "skip" | "report" | null;
+type Open = "help" | "guidelines" | "untouched" | "skip" | "report" | "rewrite" | null;
 
 type Props = {
   project: Project;
@@ -163,6 +164,7 @@ export function Desk({
       skip: () => hand.how === "submit" && setOpen("skip"),
       takeBack: onTakeBack,
       report: () => setOpen("report"),
+      rewrite: () => form.rewrite && setOpen("rewrite"),
       pause: pause.begin,
       toggleRaw: () => setRaw((now) => !now),
       toggleGuidelines: () => toggle("guidelines"),
@@ -266,7 +268,13 @@ export function Desk({
             <Standings ranking={ranking} shownOrder={shownOrder} texts={excerpts} dispatch={dispatch} />
           </div>
         )}
-        <TaskFields form={form} fields={fields} best={best} dispatch={dispatch} />
+        <TaskFields
+          form={form}
+          fields={fields}
+          best={best}
+          onRewrite={() => setOpen("rewrite")}
+          dispatch={dispatch}
+        />
         {gapsShown && gaps.length > 0 && (
           <Notice tone="warn" title="Not answered yet">
             <ul>
@@ -327,7 +335,7 @@ export function Desk({
         <span key={desk.spoken.turn}>{desk.spoken.text}</span>
       </div>
 
-      {open === "help" && <ShortcutsDialog mode={mode} onClose={() => setOpen(null)} />}
+      {open === "help" && <ShortcutsDialog mode={mode} form={form} onClose={() => setOpen(null)} />}
       {open === "guidelines" && (
         <GuidelinesDialog guidelines={project.guidelines} onClose={() => setOpen(null)} />
       )}
@@ -340,6 +348,17 @@ export function Desk({
           busy={skip.isPending}
           ways={project.skip_ways}
           onSkip={(reason, way) => skip.mutate({ reason, way })}
+          onClose={() => setOpen(null)}
+        />
+      )}
+      {open === "rewrite" && form.rewrite && (
+        <RewriteDialog
+          title={form.rewrite.label}
+          responses={assignment.responses}
+          letters={letters}
+          best={top?.[0] ?? shownOrder[0] ?? ""}
+          rewrite={fields.rewrite}
+          onChange={(rewrite) => dispatch({ type: "fields", change: { rewrite } })}
           onClose={() => setOpen(null)}
         />
       )}

@@ -1,6 +1,6 @@
 import { Button, Radio, Textarea } from "@mantine/core";
 import { useState } from "react";
-import type { SkipWay } from "@/api/types";
+import type { AnswerForm, SkipWay } from "@/api/types";
 import { Dialog } from "@/shared/Dialog";
 import { Markdown } from "@/shared/markdown/Markdown";
 import { ProblemNotice } from "@/shared/ui";
@@ -9,7 +9,15 @@ import styles from "./dialogs.module.css";
 
 const GROUPS: readonly Shortcut["group"][] = ["Order", "Focus", "Answer", "View"];
 
-export function ShortcutsDialog({ mode, onClose }: { mode: Mode; onClose: () => void }) {
+export function ShortcutsDialog({
+  mode,
+  form,
+  onClose,
+}: {
+  mode: Mode;
+  form: AnswerForm;
+  onClose: () => void;
+}) {
   return (
     <Dialog title="Keys" onClose={onClose} closeKey="?" wide>
       <div className={styles.groups}>
@@ -18,7 +26,7 @@ export function ShortcutsDialog({ mode, onClose }: { mode: Mode; onClose: () => 
             <h3>{group}</h3>
             <dl className={styles.keys}>
               {shortcutsFor(mode)
-                .filter((shortcut) => shortcut.group === group)
+                .filter(({ group: its, asked }) => its === group && (!asked || asked(form)))
                 .map((shortcut) => (
                   <div key={shortcut.name}>
                     <dt>{shortcut.label}</dt>

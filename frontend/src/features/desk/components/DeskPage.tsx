@@ -70,6 +70,12 @@ function ProjectDesk({ project, user }: { project: Project; user: string }) {
     return what === "revised" ? t.revised : t.saved(given);
   };
 
+  const sayNothing = nothing && (
+    <div className={flow.notices}>
+      <Notice tone="info" title={t.nothingToTakeBack} />
+    </div>
+  );
+
   const held = aside ? [...ahead, aside.assignment] : ahead;
   return (
     <>
@@ -138,7 +144,8 @@ function ProjectDesk({ project, user }: { project: Project; user: string }) {
         return (
           <main id="main">
             <h1 className="visually-hidden">Rank</h1>
-            <NoTask why={why} slug={project.slug} onLook={work.ask} />
+            {sayNothing}
+            <NoTask why={why} slug={project.slug} onLook={work.ask} onTakeBack={() => void takeBackLast()} />
           </main>
         );
       }
@@ -159,11 +166,7 @@ function ProjectDesk({ project, user }: { project: Project; user: string }) {
     return (
       <main id="main">
         <h1 className="visually-hidden">Rank</h1>
-        {nothing && (
-          <div className={flow.notices}>
-            <Notice tone="info" title={t.nothingToTakeBack} />
-          </div>
-        )}
+        {sayNothing}
         <NothingToRank
           project={project}
           done={work.happened.given}

@@ -20,6 +20,11 @@ describe("why there is no task", () => {
     expect(why?.detail).toBe("Why, in the server's words.");
   });
 
+  it("offers the last answer back where it may be changed", () => {
+    expect(whyNoTask(refusal("daily-cap-reached"))?.mayTakeBack).toBe(true);
+    expect(whyNoTask(refusal("annotator-paused"))?.mayTakeBack).toBe(false);
+  });
+
   it("leaves failures to be shown as failures", () => {
     expect(whyNoTask(refusal("lease-lost"))).toBeNull();
     expect(whyNoTask(refusal("annotator-paused", 500))).toBeNull();

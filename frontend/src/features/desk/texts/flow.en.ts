@@ -1,5 +1,4 @@
 const tasks = (n: number) => (n === 1 ? "1 task" : `${n} tasks`);
-const answers = (n: number) => (n === 1 ? "1 answer" : `${n} answers`);
 
 /** What the desk says about the flow of work: sending, taking back, pausing, reporting, practice. */
 export const en = {
@@ -10,7 +9,6 @@ export const en = {
   sessionEnded: "Your session has ended. Log in again and it is sent.",
   notKept: "This browser keeps nothing: leave this page open until it is sent.",
   notTaken: (excerpt: string) => `An answer was not taken: “${excerpt}”`,
-  notTakenAll: (n: number) => `${answers(n)} were not taken`,
   tooLate:
     "Your hold on the task ended before the answer arrived, and the task may have gone to somebody else. It has not been counted. If the task comes to you again, your answer is sent by itself.",
   answeredElsewhere: "The task was answered already, from another tab or device. That answer counts.",
@@ -91,7 +89,6 @@ export const en = {
   practiceNote: "After each answer you see what was right. Qualify, and you rank for the project.",
   feedbackTitle: "What was right",
   feedbackWaiting: "Your answer is on its way. What was right is shown as soon as it is in.",
-  feedbackNone: "There is nothing to say about this answer.",
   feedbackScore: (percent: string) => `${percent} right`,
   feedbackAllRight: "Every pair is right.",
   feedbackPlace: "Response",
@@ -110,6 +107,13 @@ export const en = {
   next: "Next task",
 
   fetching: "Fetching a task",
-  nextWaits: "The next task comes when the server can be reached. What you answered is kept.",
+  nextWaits: "The next task comes when the server can be reached.",
   tryAgain: "Try again",
+
+  rewriteBeside: "Write beside the original",
+  rewriteOriginal: "Original",
+  rewriteYours: "Yours",
+  rewriteStart: (letter: string) => `Start from ${letter}`,
+  rewriteDone: "Done",
+  words: (n: number) => (n === 1 ? "1 word" : `${n} words`),
 };

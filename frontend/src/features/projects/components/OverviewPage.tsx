@@ -3,6 +3,7 @@ import { useMutation, useQuery, useQueryClient, useSuspenseQuery } from "@tansta
 import { Link, useParams } from "@tanstack/react-router";
 import { type ReactNode, useState } from "react";
 import type { Me, Progress, Project } from "@/api/types";
+import { ProblemsPanel } from "@/features/tasks/components/ProblemsPanel";
 import { count, plural } from "@/shared/format";
 import { Markdown } from "@/shared/markdown/Markdown";
 import { may, meQuery, projectQuery, tasksOf } from "@/shared/session";
@@ -219,6 +220,7 @@ export function OverviewPage() {
               ]
         }
       />
+      {manages && <ProblemsPanel slug={slug} />}
       {may.readQuality(me, project) && <ProgressPanel slug={slug} />}
       <Guidelines project={project} editable={manages} />
     </Page>

@@ -114,4 +114,17 @@ export const en = {
     tier: (n: number) => `place ${n}`,
     tied: "tied",
   },
+  problems: {
+    title: "Reported by annotators",
+    kinds: {
+      unreadable: "can’t be read",
+      wrong_language: "wrong language",
+      unsafe: "harmful",
+      duplicate: "seen before",
+      other: "something else",
+    },
+    by: (who: string, when: string) => `${who}, ${when}`,
+    dropped: "dropped, nobody is asked any more",
+    more: "Older reports",
+  },
 };

@@ -126,6 +126,8 @@ const dataRoute = createRoute({
 const runsRoute = createRoute({
   getParentRoute: () => projectRoute,
   path: "/runs",
+  validateSearch: (search: Record<string, unknown>): { pick?: string } =>
+    typeof search.pick === "string" && search.pick ? { pick: search.pick } : {},
   component: lazyRouteComponent(() => import("@/features/runs/components/RunsPage"), "RunsPage"),
 });
 const newRunRoute = createRoute({
@@ -133,12 +135,20 @@ const newRunRoute = createRoute({
   path: "/runs/new",
   validateSearch: (
     search: Record<string, unknown>,
-  ): { kind?: string; policy?: string; reward_model?: string } => ({
+  ): { kind?: string; policy?: string; reward_model?: string; from?: string } => ({
     ...(typeof search.kind === "string" && { kind: search.kind }),
+    ...(typeof search.from === "string" && { from: search.from }),
     ...(typeof search.policy === "string" && { policy: search.policy }),
     ...(typeof search.reward_model === "string" && { reward_model: search.reward_model }),
   }),
   component: lazyRouteComponent(() => import("@/features/runs/components/NewRunPage"), "NewRunPage"),
+});
+const compareRunsRoute = createRoute({
+  getParentRoute: () => projectRoute,
+  path: "/runs/compare",
+  validateSearch: (search: Record<string, unknown>): { runs?: string } =>
+    typeof search.runs === "string" && search.runs ? { runs: search.runs } : {},
+  component: lazyRouteComponent(() => import("@/features/runs/components/ComparePage"), "ComparePage"),
 });
 const runRoute = createRoute({
   getParentRoute: () => projectRoute,
@@ -205,6 +215,7 @@ export const router = createRouter({
         dataRoute,
         runsRoute,
         newRunRoute,
+        compareRunsRoute,
         runRoute,
         modelsRoute,
         membersRoute,

@@ -1,12 +1,20 @@
 import { queryOptions } from "@tanstack/react-query";
 import { api, unwrap } from "@/api/client";
-import type { Model } from "@/api/types";
+import type { JudgedPolicy, Model } from "@/api/types";
 
 export const modelsQuery = (project: string) =>
   queryOptions({
     queryKey: ["models", project],
     queryFn: async (): Promise<Model[]> =>
       (await unwrap(api.GET("/api/v1/models/", { params: { query: { project } } }))).results,
+  });
+
+/** Policies by their newest evaluations, with what each gained over the one it came from. */
+export const judgedQuery = (project: string) =>
+  queryOptions({
+    queryKey: ["models", project, "judged"],
+    queryFn: async (): Promise<JudgedPolicy[]> =>
+      (await unwrap(api.GET("/api/v1/models/judged/", { params: { query: { project } } }))).policies,
   });
 
 export async function promoteModel(id: string): Promise<Model> {

@@ -1,7 +1,17 @@
 import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
 import { api, unwrap } from "@/api/client";
-import type { MetricsEvent, Model, RecipeKind, Run, RunKind, SampleEvent, Snapshot } from "@/api/types";
+import type {
+  MetricsEvent,
+  Model,
+  RecipeKind,
+  Run,
+  RunEstimate,
+  RunKind,
+  SampleEvent,
+  Snapshot,
+} from "@/api/types";
 import { cursorOf } from "@/shared/paging";
+import { applyEvents, EMPTY_FEED, type RunEvent } from "../feed/feed";
 
 export const recipesQuery = queryOptions({
   queryKey: ["recipes"],
@@ -70,14 +80,42 @@ export async function allSamples(id: string): Promise<SampleEvent[]> {
   return unwrap(api.GET("/api/v1/runs/{run_id}/samples", { params: { path: { run_id: id } } }));
 }
 
-export async function launchRun(body: {
+/** What is to be launched, or only estimated. */
+export type LaunchBody = {
   project: string;
   kind: RunKind;
   recipe: Record<string, unknown>;
   inputs: Record<string, string>;
-}): Promise<Run> {
+};
+
+export const estimateQuery = (body: LaunchBody) =>
+  queryOptions({
+    queryKey: ["estimate", body],
+    staleTime: 30_000,
+    retry: false,
+    queryFn: (): Promise<RunEstimate> => unwrap(api.POST("/api/v1/runs/estimate", { body })),
+  });
+
+export async function launchRun(body: LaunchBody): Promise<Run> {
   return unwrap(api.POST("/api/v1/runs/", { body }));
 }
+
+/** Everything a run has said so far, asked for at once. */
+export async function eventsAfter(id: string, after: number): Promise<RunEvent[]> {
+  const [metrics, samples] = await Promise.all([metricsAfter(id, after), allSamples(id)]);
+  return [
+    ...metrics.map((data): RunEvent => ({ type: "metrics", data })),
+    ...samples.map((data): RunEvent => ({ type: "sample", data })),
+  ];
+}
+
+/** A run's feed as it is now, for pages that show several and follow none. */
+export const feedQuery = (run: Pick<Run, "id" | "state">) =>
+  queryOptions({
+    queryKey: ["run", run.id, "feed"],
+    refetchInterval: isLive(run) ? BUSY_LIST_MS : false,
+    queryFn: async () => applyEvents(EMPTY_FEED, await eventsAfter(run.id, 0)),
+  });
 
 export async function cancelRun(id: string): Promise<Run> {
   return unwrap(api.POST("/api/v1/runs/{run_id}/cancel", { params: { path: { run_id: id } } }));

@@ -6,12 +6,12 @@ import { metric } from "@/shared/format";
 import type { Series } from "../feed/feed";
 import styles from "./chart.module.css";
 
-/** Hues far apart for all common colour visions, and a dash for each after the second: never told apart by colour alone. */
+/** Hues far apart for all common colour visions, and a dash of its own for each: never told apart by colour alone. */
 const INKS = {
   light: ["#0b6a6f", "#c05621", "#5a5fc7", "#9b2f74", "#55701a", "#7d6200"],
   dark: ["#56b5b3", "#f09a61", "#a0a4f3", "#e184bd", "#aecb6b", "#dcbf55"],
 };
-const DASHES = [[], [], [6, 4], [2, 3], [10, 4], [6, 3, 2, 3]];
+const DASHES = [[], [7, 4], [2, 3], [12, 4], [7, 3, 2, 3], [12, 3, 2, 3, 2, 3]];
 const HEIGHT_PX = 190;
 /** A series of few values (an evaluation now and then) is drawn with its points; a lone one would not show at all. */
 const DOTTED_BELOW = 25;
@@ -19,6 +19,27 @@ const SYNC = uPlot.sync("run");
 
 export function inkOf(scheme: "light" | "dark", index: number): string {
   return INKS[scheme][index % INKS[scheme].length] ?? INKS[scheme][0] ?? "#000";
+}
+
+/** As many lines as can be told apart without colour. */
+export const MAX_LINES = DASHES.length;
+
+/** The line's ink and dash, as they are drawn. */
+export function LineSample({ index }: { index: number }) {
+  const scheme = useComputedColorScheme("light");
+  return (
+    <svg width="30" height="8" aria-hidden="true">
+      <line
+        x1="0"
+        x2="30"
+        y1="4"
+        y2="4"
+        stroke={inkOf(scheme, index)}
+        strokeWidth="2"
+        strokeDasharray={(DASHES[index % DASHES.length] ?? []).join(" ")}
+      />
+    </svg>
+  );
 }
 
 /** One chart of series that share a scale. The columns are joined on the step, with gaps where a series has no value. */
@@ -122,17 +143,7 @@ export function Chart({
         <ul className={styles.legend}>
           {names.map((name, index) => (
             <li key={name}>
-              <svg width="18" height="8" aria-hidden="true">
-                <line
-                  x1="0"
-                  x2="18"
-                  y1="4"
-                  y2="4"
-                  stroke={inkOf(scheme, index)}
-                  strokeWidth="2"
-                  strokeDasharray={(DASHES[index % DASHES.length] ?? []).join(" ")}
-                />
-              </svg>
+              <LineSample index={index} />
               <span>{name}</span>
               <b>{lastValues[index] === undefined ? "" : metric(lastValues[index])}</b>
             </li>

@@ -3,9 +3,11 @@ import { Link } from "@tanstack/react-router";
 import type { Run } from "@/api/types";
 import { metric, tellingFirst, words } from "@/shared/format";
 import { Notice, Stats } from "@/shared/ui";
+import { type RunTexts, useTexts } from "../texts";
 
 /** What a finished run made, and the run that usually comes next. */
 export function Result({ run, slug }: { run: Run; slug: string }) {
+  const texts = useTexts().result;
   const { model, counts = {}, metrics = {} } = run.result;
   const figures = [
     ...tellingFirst(metrics),
@@ -13,24 +15,23 @@ export function Result({ run, slug }: { run: Run; slug: string }) {
   ].map(([name, value]) => ({ label: words(name), value: metric(value) }));
   return (
     <>
-      <Notice tone="good" title={headline(run)} actions={<Next run={run} slug={slug} />}>
-        {model && <p>Its lineage, figures and stage are on the Models page.</p>}
-        {run.kind === "sample" && <p>Annotators are served them from now on.</p>}
+      <Notice tone="good" title={headline(run, texts)} actions={<Next run={run} slug={slug} />}>
+        {model && <p>{texts.onModels}</p>}
+        {run.kind === "sample" && <p>{texts.served}</p>}
       </Notice>
       {figures.length > 0 && <Stats items={figures.slice(0, 12)} />}
     </>
   );
 }
 
-function headline(run: Run): string {
-  if (run.result.model) return `Made ${run.result.model.name}`;
+function headline(run: Run, texts: RunTexts["result"]): string {
+  if (run.result.model) return texts.made(run.result.model.name);
   const tasks = run.result.counts?.tasks;
-  if (run.kind === "sample" && tasks !== undefined)
-    return `The policy’s answers became ${tasks} ranking tasks`;
-  return "Done";
+  return run.kind === "sample" && tasks !== undefined ? texts.sampled(tasks) : texts.done;
 }
 
 function Next({ run, slug }: { run: Run; slug: string }) {
+  const texts = useTexts().result;
   const model = run.result.model?.name;
   const to = (kind: string, search: Record<string, string>, label: string) => (
     <Button
@@ -49,8 +50,8 @@ function Next({ run, slug }: { run: Run; slug: string }) {
       return (
         model && (
           <>
-            {to("rejection_sampling", { reward_model: model }, "Improve a policy by rejection sampling")}
-            {to("ppo", { reward_model: model }, "Improve a policy by PPO")}
+            {to("rejection_sampling", { reward_model: model }, texts.toRejectionSampling)}
+            {to("ppo", { reward_model: model }, texts.toPpo)}
           </>
         )
       );
@@ -60,8 +61,8 @@ function Next({ run, slug }: { run: Run; slug: string }) {
       return (
         model && (
           <>
-            {to("sample", { policy: model }, "Let it answer prompts to rank")}
-            {to("evaluate", { policy: model }, "Evaluate it")}
+            {to("sample", { policy: model }, texts.toSample)}
+            {to("evaluate", { policy: model }, texts.toEvaluate)}
           </>
         )
       );
@@ -72,7 +73,7 @@ function Next({ run, slug }: { run: Run; slug: string }) {
           variant="default"
           renderRoot={(props) => <Link {...props} to="/projects/$slug/rank" params={{ slug }} />}
         >
-          Rank them
+          {texts.rank}
         </Button>
       );
     default:

@@ -1,18 +1,18 @@
 import type { Run, RunState } from "@/api/types";
 import { duration } from "@/shared/format";
 import { Badge, type Tone } from "@/shared/ui";
+import { useTexts } from "../texts";
 
-const STATES: Record<RunState, { tone: Tone; label: string }> = {
-  queued: { tone: "neutral", label: "Waiting for the worker" },
-  running: { tone: "info", label: "Running" },
-  succeeded: { tone: "good", label: "Succeeded" },
-  failed: { tone: "bad", label: "Failed" },
-  cancelled: { tone: "warn", label: "Cancelled" },
+const TONES: Record<RunState, Tone> = {
+  queued: "neutral",
+  running: "info",
+  succeeded: "good",
+  failed: "bad",
+  cancelled: "warn",
 };
 
 export function StateBadge({ state }: { state: RunState }) {
-  const { tone, label } = STATES[state];
-  return <Badge tone={tone}>{label}</Badge>;
+  return <Badge tone={TONES[state]}>{useTexts().states[state]}</Badge>;
 }
 
 const SHORT_KINDS: Record<string, string> = { sft: "SFT", ppo: "PPO", dpo: "DPO" };

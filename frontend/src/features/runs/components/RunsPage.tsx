@@ -1,6 +1,6 @@
 import { Button } from "@mantine/core";
 import { useInfiniteQuery, useSuspenseQuery } from "@tanstack/react-query";
-import { Link, useParams } from "@tanstack/react-router";
+import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router";
 import type { Run } from "@/api/types";
 import { ago } from "@/shared/format";
 import { Icon } from "@/shared/Icon";
@@ -8,73 +8,124 @@ import { may, meQuery } from "@/shared/session";
 import { Bar, EmptyState, Loading, Page, Panel, ProblemNotice, TableScroll } from "@/shared/ui";
 import ui from "@/shared/ui.module.css";
 import { runsQuery } from "../api/runs";
+import { MAX_COMPARED, picked, toggled } from "../compare/pick";
+import { useTexts } from "../texts";
+import styles from "./compare.module.css";
 import { kindTitle, StateBadge, Took } from "./RunBits";
 
 function Outcome({ run }: { run: Run }) {
+  const texts = useTexts().list;
   if (run.state === "running") {
     return (
       <Bar
         share={run.total_steps ? run.step / run.total_steps : 0}
-        label={`${kindTitle(run.kind)} progress`}
+        label={texts.progress(kindTitle(run.kind))}
       />
     );
   }
-  if (run.error) return run.error.title;
+  if (run.state === "failed" && run.failure) return run.failure.title;
   if (run.result.model) return <span className={ui.mono}>{run.result.model.name}</span>;
-  const counts = Object.entries(run.result.counts ?? {});
+  const counts = Object.entries(run.result.counts ?? {}).filter(([, value]) => value !== 0);
   return <>{counts.map(([name, value]) => `${value} ${name.replaceAll("_", " ")}`).join(", ") || "–"}</>;
+}
+
+/** What is chosen, and the way to the comparison. */
+function PickBar({ slug, picks, onClear }: { slug: string; picks: readonly string[]; onClear: () => void }) {
+  const texts = useTexts().list;
+  return (
+    <div className={styles.pickBar} role="status">
+      <span>{picks.length < 2 ? texts.pickHint : texts.picked(picks.length)}</span>
+      {picks.length > 1 && (
+        <Button
+          size="xs"
+          renderRoot={(props) => (
+            <Link
+              {...props}
+              to="/projects/$slug/runs/compare"
+              params={{ slug }}
+              search={{ runs: picks.join(",") }}
+            />
+          )}
+        >
+          {texts.compare}
+        </Button>
+      )}
+      {picks.length > 0 && (
+        <Button size="xs" variant="subtle" color="gray" onClick={onClear}>
+          {texts.clear}
+        </Button>
+      )}
+    </div>
+  );
 }
 
 export function RunsPage() {
   const { slug } = useParams({ from: "/shell/projects/$slug/runs" });
+  const search = useSearch({ from: "/shell/projects/$slug/runs" });
+  const texts = useTexts().list;
+  const navigate = useNavigate();
   const { data: me } = useSuspenseQuery(meQuery);
   const runs = useInfiniteQuery(runsQuery(slug));
   const launches = me && may.launchRuns(me);
   const all = runs.data?.pages.flatMap((page) => page.results) ?? [];
+  const picks = picked(search.pick);
+  const pick = (ids: readonly string[]) =>
+    void navigate({
+      to: ".",
+      search: ids.length > 0 ? { pick: ids.join(",") } : {},
+      replace: true,
+      resetScroll: false,
+    });
   const launchButton = launches && (
     <Button
       leftSection={<Icon name="plus" />}
       renderRoot={(props) => <Link {...props} to="/projects/$slug/runs/new" params={{ slug }} />}
     >
-      New run
+      {texts.new}
     </Button>
   );
 
   return (
-    <Page
-      title="Runs"
-      lead="Everything that has trained, sampled or evaluated a model in this project."
-      actions={launchButton}
-    >
+    <Page title={texts.title} lead={texts.lead} actions={launchButton}>
       {runs.isError && <ProblemNotice error={runs.error} />}
-      {runs.isPending && <Loading label="Loading runs" />}
+      {runs.isPending && <Loading label={texts.loading} />}
       {runs.isSuccess && all.length === 0 && (
-        <EmptyState title="No run yet" actions={launchButton}>
-          <p>
-            A turn of the loop is four runs: a reward model learns from the rankings, rejection sampling or
-            PPO improves the policy with it, and the improved policy samples the next responses to rank.
-          </p>
-          <p>
-            Start with a reward model once some tasks are ranked, or with SFT if the project has no policy.
-          </p>
+        <EmptyState title={texts.none} actions={launchButton}>
+          <p>{texts.loop}</p>
+          <p>{texts.first}</p>
         </EmptyState>
       )}
+      {all.length > 1 && <PickBar slug={slug} picks={picks} onClear={() => pick([])} />}
       {all.length > 0 && (
         <Panel flush>
-          <TableScroll label="Runs, table">
+          <TableScroll label={texts.table}>
             <thead>
               <tr>
-                <th>Run</th>
-                <th>State</th>
-                <th>Outcome</th>
-                <th>By</th>
-                <th>Started</th>
-                <th className={ui.number}>Took</th>
+                <th>
+                  <span className="visually-hidden">{texts.choose}</span>
+                </th>
+                <th>{texts.run}</th>
+                <th>{texts.state}</th>
+                <th>{texts.outcome}</th>
+                <th>{texts.by}</th>
+                <th>{texts.started}</th>
+                <th className={ui.number}>{texts.took}</th>
               </tr>
             </thead>
             <tbody>
               {all.map((run) => (
-                <tr key={run.id}>
+                <tr key={run.id} data-picked={picks.includes(run.id)}>
+                  <td className={styles.pickCell}>
+                    <label className={styles.pick}>
+                      <input
+                        type="checkbox"
+                        aria-label={texts.pick(kindTitle(run.kind), ago(run.created_at))}
+                        checked={picks.includes(run.id)}
+                        disabled={!picks.includes(run.id) && picks.length >= MAX_COMPARED}
+                        onChange={() => pick(toggled(picks, run.id))}
+                      />
+                    </label>
+                  </td>
                   <td>
                     <Link to="/projects/$slug/runs/$runId" params={{ slug, runId: run.id }}>
                       {kindTitle(run.kind)}
@@ -87,7 +138,9 @@ export function RunsPage() {
                     <Outcome run={run} />
                   </td>
                   <td>{run.created_by ?? "–"}</td>
-                  <td title={run.created_at}>{ago(run.created_at)}</td>
+                  <td title={run.created_at} className={styles.when}>
+                    {ago(run.created_at)}
+                  </td>
                   <td className={ui.number}>
                     <Took run={run} />
                   </td>
@@ -99,7 +152,7 @@ export function RunsPage() {
       )}
       {runs.hasNextPage && (
         <Button variant="default" onClick={() => void runs.fetchNextPage()} loading={runs.isFetchingNextPage}>
-          Older runs
+          {texts.older}
         </Button>
       )}
     </Page>

@@ -1,16 +1,8 @@
 import { useQueryClient } from "@tanstack/react-query";
 import { useEffect, useReducer, useRef, useState } from "react";
-import { allSamples, metricsAfter, runQuery } from "../api/runs";
-import { applyEvents, EMPTY_FEED, type RunEvent, type RunFeed } from "./feed";
+import { eventsAfter, runQuery } from "../api/runs";
+import { applyEvents, EMPTY_FEED, type RunFeed } from "./feed";
 import { type Connection, watchRun } from "./watchRun";
-
-async function newEvents(id: string, after: number): Promise<RunEvent[]> {
-  const [metrics, samples] = await Promise.all([metricsAfter(id, after), allSamples(id)]);
-  return [
-    ...metrics.map((data): RunEvent => ({ type: "metrics", data })),
-    ...samples.map((data): RunEvent => ({ type: "sample", data })),
-  ];
-}
 
 /** What a run says, live while it runs, and all it has said once it is over. Use one component per run id. */
 export function useRunFeed(id: string, live: boolean): { feed: RunFeed; connection: Connection } {
@@ -27,7 +19,7 @@ export function useRunFeed(id: string, live: boolean): { feed: RunFeed; connecti
         url: (after) => `/api/v1/runs/${id}/events?after=${after}`,
         poll: async () => {
           void refreshRun();
-          return newEvents(id, lastSeq.current);
+          return eventsAfter(id, lastSeq.current);
         },
         onEvents: (events) => {
           take(events);
@@ -37,7 +29,7 @@ export function useRunFeed(id: string, live: boolean): { feed: RunFeed; connecti
       });
     }
     let current = true;
-    newEvents(id, lastSeq.current).then(
+    eventsAfter(id, lastSeq.current).then(
       (events) => current && take(events),
       () => undefined,
     );

@@ -1,0 +1,39 @@
+import { describe, expect, it } from "vitest";
+import { placed, scaleOf } from "./interval";
+import { loadLine } from "./loading";
+
+describe("the line that loads a model", () => {
+  it("takes the class of its kind", () => {
+    expect(loadLine({ kind: "policy", folder: "/srv/models/demo-sft-1" })).toBe(
+      'from transformers import AutoModelForCausalLM; model = AutoModelForCausalLM.from_pretrained("/srv/models/demo-sft-1")',
+    );
+    expect(loadLine({ kind: "reward_model", folder: "/x" })).toContain("AutoModelForSequenceClassification");
+  });
+
+  it("keeps a folder's quotes inside the string", () => {
+    expect(loadLine({ kind: "policy", folder: '/a"); evil("' })).toContain('("/a\\"); evil(\\"")');
+  });
+});
+
+describe("intervals on one scale", () => {
+  it("has 0 on it, and every interval within it", () => {
+    const spans = [
+      { low: 0.2, middle: 0.4, high: 0.6 },
+      { low: -0.1, middle: 0.1, high: 0.3 },
+    ];
+    const scale = scaleOf(spans);
+    for (const span of spans) {
+      const { low, middle, high, zero } = placed(span, scale);
+      expect(low).toBeGreaterThan(0);
+      expect(high).toBeLessThan(1);
+      expect([low, middle, high]).toEqual([low, middle, high].sort((a, b) => a - b));
+      expect(zero).toBeCloseTo(-scale.low / (scale.high - scale.low));
+    }
+  });
+
+  it("survives nothing to place", () => {
+    const scale = scaleOf([]);
+    expect(scale.high).toBeGreaterThan(scale.low);
+    expect(placed({ low: 0, middle: 0, high: 0 }, scale).zero).toBeCloseTo(0.5);
+  });
+});

@@ -1,0 +1,80 @@
+import type { Run } from "@/api/types";
+import type { Series } from "../feed/feed";
+
+/** How several runs are laid beside each other; pure, so that the pages only draw. */
+
+const LETTERS = "ABCDEF";
+
+/** "A · ppo-3": a letter that stands in legends and tables, and what the run made or is. */
+export function labelsOf(runs: readonly Run[], title: (kind: string) => string): string[] {
+  return runs.map(
+    (run, index) => `${LETTERS[index] ?? index + 1} · ${run.result.model?.name ?? title(run.kind)}`,
+  );
+}
+
+export type Difference = { name: string; values: unknown[] };
+
+/** Inputs and settings that are not the same in all runs, and how many are. A setting that a kind doesn't have is undefined. */
+export function differences(runs: readonly Pick<Run, "kind" | "recipe" | "inputs">[]): {
+  rows: Difference[];
+  same: number;
+} {
+  const documents = runs.map((run) => ({
+    kind: run.kind,
+    ...Object.fromEntries(Object.entries(run.inputs).map(([name, value]) => [`input: ${name}`, value])),
+    ...run.recipe,
+  })) as Record<string, unknown>[];
+  const names = [...new Set(documents.flatMap((document) => Object.keys(document)))];
+  const all = names.map((name) => ({ name, values: documents.map((document) => document[name]) }));
+  const rows = all.filter(
+    ({ values }) => new Set(values.map((value) => JSON.stringify(value) ?? "")).size > 1,
+  );
+  return { rows, same: all.length - rows.length };
+}
+
+export type Figure = { name: string; values: (number | undefined)[] };
+
+/** The numbers each run ended with, by name; a figure that only some runs have keeps its gaps. */
+export function finalFigures(
+  runs: readonly Pick<Run, "result">[],
+  order: (names: string[]) => string[],
+): Figure[] {
+  const results = runs.map(
+    ({ result }) => ({ ...result.counts, ...result.metrics }) as Record<string, number>,
+  );
+  const names = [...new Set(results.flatMap((result) => Object.keys(result)))];
+  return order(names).map((name) => ({ name, values: results.map((result) => result[name]) }));
+}
+
+/**
+ * Exponential moving average over the points, as TensorBoard does it: `weight` 0 changes nothing, towards 1 it is smoother.
+ * Divided by the weights given out so far, so that the first points are not drawn towards 0.
+ */
+export function smooth(series: Series, weight: number): Series {
+  if (weight <= 0) return series;
+  let average = 0;
+  let given = 0;
+  const values = series.values.map((value) => {
+    average = average * weight + value * (1 - weight);
+    given = given * weight + (1 - weight);
+    return average / given;
+  });
+  return { steps: series.steps, values };
+}
+
+/** The series as rows of a table: every step that any has where they are few, else evenly chosen ones with first and last. */
+export function tableRows(
+  series: readonly Series[],
+  most: number,
+): { step: number; values: (number | undefined)[] }[] {
+  const steps = [...new Set(series.flatMap((one) => one.steps))].sort((a, b) => a - b);
+  const chosen =
+    steps.length <= most
+      ? steps
+      : Array.from({ length: most }, (_, index) => {
+          const at = Math.round((index * (steps.length - 1)) / (most - 1));
+          return steps[at] as number;
+        });
+  const found = series.map((one) => new Map(one.steps.map((step, index) => [step, one.values[index]])));
+  return chosen.map((step) => ({ step, values: found.map((values) => values.get(step)) }));
+}

@@ -1,0 +1,16 @@
+/** Which runs are chosen to compare: the ids in the address, so that a choice can be sent to somebody. */
+
+/** As many as there are lines that can be told apart without colour. */
+export const MAX_COMPARED = 6;
+
+const ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+
+/** The ids of an address, each once; what is no id (a cut address, a stranger's text) is left out. */
+export function picked(text: string | undefined): string[] {
+  const ids = (text ?? "").split(",").filter((id) => ID.test(id));
+  return [...new Set(ids)].slice(0, MAX_COMPARED);
+}
+
+export function toggled(ids: readonly string[], id: string): string[] {
+  return ids.includes(id) ? ids.filter((other) => other !== id) : [...ids, id].slice(0, MAX_COMPARED);
+}

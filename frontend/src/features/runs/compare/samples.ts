@@ -1,0 +1,56 @@
+import type { SampleEvent } from "@/api/types";
+
+export type Answer = { key: string; title: string; text: string; score: string };
+export type Row = { key: string; prompt: SampleEvent["prompt"]; answers: (Answer | undefined)[] };
+/** One column of answers: those of a step, or (step 0 and `before`) of the model before the training. */
+export type Column = {
+  key: string;
+  title: string;
+  before: boolean;
+  step: number;
+  samples: readonly SampleEvent[];
+};
+
+export const promptKey = (sample: SampleEvent): string => JSON.stringify(sample.prompt);
+
+export function stepsOf(samples: readonly SampleEvent[]): number[] {
+  return [...new Set(samples.map((sample) => sample.step))].sort((a, b) => a - b);
+}
+
+/** The last word on each prompt: a resumed run says a step's samples again. */
+function byPrompt(samples: readonly SampleEvent[]): Map<string, SampleEvent> {
+  return new Map(samples.map((sample) => [promptKey(sample), sample]));
+}
+
+/** A row for every prompt that at least `shared` of the columns have an answer to, in the order of the first column. */
+export function sampleRows(columns: readonly Column[], format: (value: number) => string, shared = 1): Row[] {
+  const found = columns.map((column) =>
+    byPrompt(column.before ? column.samples : column.samples.filter((sample) => sample.step === column.step)),
+  );
+  const prompts = new Map(found.flatMap((samples) => [...samples].map(([key, one]) => [key, one.prompt])));
+  return [...prompts]
+    .filter(([key]) => found.filter((samples) => samples.has(key)).length >= shared)
+    .map(([key, prompt]) => ({
+      key,
+      prompt,
+      answers: columns.map((column, index) => answerOf(column, found[index]?.get(key), format)),
+    }));
+}
+
+function answerOf(
+  { key, title, before }: Column,
+  sample: SampleEvent | undefined,
+  format: (value: number) => string,
+): Answer | undefined {
+  if (!sample) return undefined;
+  const wanted = before ? "before" : "after";
+  const scores = Object.entries(sample.scores).filter(([name]) => name.endsWith(wanted));
+  return {
+    key,
+    title,
+    text: before ? sample.before : sample.after,
+    score: scores
+      .map(([name, value]) => `${name.replace(/_(before|after)$/, "").replaceAll("_", " ")} ${format(value)}`)
+      .join(" · "),
+  };
+}

@@ -1,0 +1,46 @@
+import { Button } from "@mantine/core";
+import { lazy, Suspense, useState } from "react";
+import { Loading } from "@/shared/ui";
+import ui from "@/shared/ui.module.css";
+import type { RunFeed } from "../feed/feed";
+import { groupMetrics } from "../feed/groups";
+import { useTexts } from "../texts";
+import chart from "./chart.module.css";
+
+const Chart = lazy(() => import("./Chart").then((module) => ({ default: module.Chart })));
+const FEW_CURVES = 3;
+
+export function Curves({ feed }: { feed: RunFeed }) {
+  const texts = useTexts().run;
+  const [wanted, setWanted] = useState<boolean | null>(null);
+  const groups = groupMetrics(Object.keys(feed.series));
+  const hidden = groups.filter((group) => group.detail).length;
+  // A run with one or two curves has room for the others at once.
+  const details = wanted ?? groups.length - hidden < FEW_CURVES;
+  if (groups.length === 0) return null;
+  return (
+    <section aria-label={texts.curves} className={ui.stack}>
+      <Suspense fallback={<Loading label={texts.loadingCharts} />}>
+        <div className={chart.grid}>
+          {groups
+            .filter((group) => details || !group.detail)
+            .map((group) => (
+              <Chart
+                key={group.title}
+                title={group.title}
+                names={group.names}
+                series={group.names.map((name) => feed.series[name] ?? { steps: [], values: [] })}
+              />
+            ))}
+        </div>
+      </Suspense>
+      {hidden > 0 && (
+        <div>
+          <Button size="compact-sm" variant="subtle" color="gray" onClick={() => setWanted(!details)}>
+            {details ? texts.fewer : texts.more(hidden)}
+          </Button>
+        </div>
+      )}
+    </section>
+  );
+}

@@ -1,0 +1,37 @@
+import type { Run } from "@/api/types";
+import { Panel } from "@/shared/ui";
+import { memory } from "../launch/span";
+import { useTexts } from "../texts";
+import styles from "./run.module.css";
+
+export function settingText(value: unknown): string {
+  if (value === null || value === undefined || value === "") return "–";
+  return typeof value === "string" ? value : JSON.stringify(value);
+}
+
+/** Inputs and recipe of a run, as it was launched, and what it used. */
+export function Facts({ run }: { run: Run }) {
+  const texts = useTexts().run;
+  const inputs = Object.entries(run.inputs).filter(([, value]) => value);
+  const { machine } = run.result;
+  const rows: [string, string][] = [
+    ...inputs.map(([name, value]): [string, string] => [name.replaceAll("_", " "), String(value)]),
+    ...(machine ? [[texts.peak, memory(machine.peak_bytes)] as [string, string]] : []),
+    ...Object.entries(run.recipe).map(([name, value]): [string, string] => [name, settingText(value)]),
+  ];
+  return (
+    <Panel title={texts.recipe} flush>
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls, so it must be reachable by keyboard */}
+      <section className={styles.factsBox} tabIndex={0} aria-label={texts.recipe}>
+        <dl className={styles.facts}>
+          {rows.map(([name, value]) => (
+            <div key={name}>
+              <dt>{name}</dt>
+              <dd>{value}</dd>
+            </div>
+          ))}
+        </dl>
+      </section>
+    </Panel>
+  );
+}

@@ -1,0 +1,32 @@
+import { Conversation } from "@/shared/Conversation";
+import { Markdown } from "@/shared/markdown/Markdown";
+import ui from "@/shared/ui.module.css";
+import type { Row } from "../compare/samples";
+import styles from "./samples.module.css";
+
+/** Prompts, each with its answers side by side. Model output is a stranger's text: only Markdown shows it. */
+export function SampleTable({ rows }: { rows: readonly Row[] }) {
+  return (
+    <ol className={styles.samples}>
+      {rows.map((row) => (
+        <li key={row.key}>
+          <div className={styles.prompt}>
+            <Conversation messages={row.prompt} />
+          </div>
+          <div className={styles.answers}>
+            {row.answers.map(
+              (answer) =>
+                answer && (
+                  <div key={answer.key}>
+                    <h3>{answer.title}</h3>
+                    <Markdown text={answer.text} />
+                    {answer.score && <p className={`${ui.dim} ${styles.score}`}>{answer.score}</p>}
+                  </div>
+                ),
+            )}
+          </div>
+        </li>
+      ))}
+    </ol>
+  );
+}

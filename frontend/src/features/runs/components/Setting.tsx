@@ -1,0 +1,63 @@
+import { Checkbox, NativeSelect, TextInput } from "@mantine/core";
+import { boundsText, type RecipeField, shown } from "../recipe/fields";
+import { useTexts } from "../texts";
+import styles from "./launch.module.css";
+
+/** One setting of a recipe as a field of a form. */
+export function Setting({
+  field,
+  value,
+  error,
+  suspect,
+  onChange,
+}: {
+  field: RecipeField;
+  value: string | boolean;
+  error: string | undefined;
+  /** The cause of an earlier failure names it. */
+  suspect: boolean;
+  onChange: (value: string | boolean) => void;
+}) {
+  const texts = useTexts().launch;
+  const changed = value !== shown(field, field.default);
+  const label = (
+    <span className={changed ? styles.changed : undefined}>
+      {field.label}
+      {suspect && <span className={styles.suspect}>{texts.lookAt}</span>}
+    </span>
+  );
+  const bounds = boundsText(field);
+  const description = [field.help, field.kind === "json" && texts.asJson, bounds && texts.allowed(bounds)]
+    .filter(Boolean)
+    .join(" ");
+  const common = { label, description, error: error ?? false, name: field.name };
+  if (field.kind === "boolean") {
+    return (
+      <Checkbox
+        {...common}
+        checked={value === true}
+        onChange={(event) => onChange(event.currentTarget.checked)}
+      />
+    );
+  }
+  if (field.kind === "choice") {
+    const data = field.choices.map(String);
+    return (
+      <NativeSelect
+        {...common}
+        data={field.optional ? ["", ...data] : data}
+        value={String(value)}
+        onChange={(event) => onChange(event.currentTarget.value)}
+      />
+    );
+  }
+  return (
+    <TextInput
+      {...common}
+      inputMode={field.kind === "integer" ? "numeric" : field.kind === "number" ? "decimal" : "text"}
+      placeholder={field.optional ? texts.empty : ""}
+      value={String(value)}
+      onChange={(event) => onChange(event.currentTarget.value)}
+    />
+  );
+}

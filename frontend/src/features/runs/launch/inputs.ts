@@ -1,0 +1,62 @@
+import type { Model, RecipeKind } from "@/api/types";
+import type { RunTexts } from "../texts";
+
+type Kind = Pick<RecipeKind, "improves_policy">;
+
+/** What the server takes where nothing is chosen, and why. A short name: a select cuts off what is longer than its box. */
+export type DefaultInput = { label: string; why: string };
+
+/** The same order as the server's: production, else (to improve a policy) the one the reward model came from, else the newest. */
+export function defaultInput(
+  name: string,
+  kind: string,
+  recipe: Kind,
+  models: readonly Model[],
+  chosen: Readonly<Record<string, string>>,
+  texts: RunTexts["launch"],
+): DefaultInput {
+  if (name === "snapshot") {
+    return kind === "sft" ? { label: texts.none, why: "" } : { label: texts.freeze, why: texts.freezeWhy };
+  }
+  if (name === "policy" && kind === "sft") return { label: texts.fromBase, why: texts.fromBaseWhy };
+  const offered = offeredModels(models, name);
+  const production = offered.find((model) => model.stage === "production");
+  if (production) return { label: texts.default(production.name), why: texts.production };
+  if (name === "policy" && recipe.improves_policy) {
+    const parent = judgeOf(models, chosen)?.parent;
+    if (parent && offered.some((model) => model.id === parent.id)) {
+      return { label: texts.default(parent.name), why: texts.ofRewardModel };
+    }
+  }
+  const newest = offered[0];
+  if (newest) return { label: texts.default(newest.name), why: texts.newest };
+  return { label: texts.noneYet, why: name === "policy" ? texts.noPolicy : texts.noRewardModel };
+}
+
+/** Newest first, as the server lists them, without what is archived. */
+export function offeredModels(models: readonly Model[], kind: string): Model[] {
+  return models.filter((model) => model.kind === kind && model.stage !== "archived");
+}
+
+function judgeOf(models: readonly Model[], chosen: Readonly<Record<string, string>>): Model | undefined {
+  const offered = offeredModels(models, "reward_model");
+  return (
+    offered.find((model) => model.name === chosen.reward_model) ??
+    offered.find((model) => model.stage === "production") ??
+    offered[0]
+  );
+}
+
+/** The inputs of an earlier run that can still be chosen, and the names of those that can't. */
+export function inputsAgain(
+  inputs: Readonly<Record<string, string>>,
+  offered: (input: string) => readonly string[],
+): { inputs: Record<string, string>; gone: string[] } {
+  const entries = Object.entries(inputs);
+  return {
+    inputs: Object.fromEntries(entries.filter(([name, value]) => offered(name).includes(value))),
+    gone: entries
+      .filter(([name, value]) => value && !offered(name).includes(value))
+      .map(([, value]) => value),
+  };
+}

@@ -1,0 +1,24 @@
+import { duration, metric } from "@/shared/format";
+
+/** 512 MB · 1.3 GB · 141 GB: memory as people name it. */
+export function memory(bytes: number): string {
+  if (bytes < 1e9) return `${Math.max(1, Math.round(bytes / 1e6))} MB`;
+  const size = bytes / 1e9;
+  return `${size < 10 ? size.toFixed(1) : Math.round(size)} GB`;
+}
+
+/** A time no finer than an estimate deserves. */
+export function roughTime(seconds: number): string {
+  if (seconds < 10) return `${Math.max(1, Math.round(seconds))} s`;
+  if (seconds < 90) return `${Math.round(seconds / 5) * 5} s`;
+  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
+  return seconds < 36_000 ? duration(Math.round(seconds / 600) * 600) : `${Math.round(seconds / 3600)} h`;
+}
+
+/** 1.3M · 600M · 8B */
+export function weightCount(weights: number): string {
+  if (weights >= 1e9) return `${metric(Number((weights / 1e9).toPrecision(2)))}B`;
+  return weights >= 1e6
+    ? `${metric(Number((weights / 1e6).toPrecision(2)))}M`
+    : `${Math.round(weights / 1e3)}k`;
+}

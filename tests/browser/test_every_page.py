@@ -3,6 +3,7 @@ than the screen, no error in the console."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,7 @@ from playwright.sync_api import ConsoleMessage, Page, expect
 from docs.screenshots import addresses
 from tests.embedded.running import ROOT, Stack
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
 AXE = ROOT / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
@@ -75,3 +76,57 @@ def test_the_log_in_page_can_be_used_in_another_language(chromium: Any, demo_sta
     page.reload()
     expect(page.get_by_role("button", name="Log in")).to_be_visible()
     context.close()
+
+
+def test_an_admin_compares_runs_mends_a_failed_one_and_reads_what_promoting_means(
+    log_in: Callable[[str], Page], demo_stack: Stack
+) -> None:
+    page = log_in("admin")
+    page.goto("/projects/demo/runs")
+    for number in (0, 1):
+        page.get_by_role("checkbox", name="Compare").nth(number).check()
+    chosen = page.url.partition("pick=")[2]
+    page.reload()  # the address holds the choice
+    expect(page.get_by_text("2 runs chosen to compare")).to_be_visible()
+    page.get_by_role("link", name="Compare", exact=True).click()
+    expect(page).to_have_url(re.compile(r"/runs/compare\?runs="))
+    assert page.url.endswith(chosen)
+    expect(page.get_by_role("region", name="Curves").locator("canvas").first).to_be_visible()
+    page.get_by_label("Show tables in place of charts").check()
+    expect(page.get_by_role("region", name="Curves").get_by_role("table").first).to_be_visible()
+    expect(page.get_by_role("region", name="What differs").first).to_be_visible()
+    faults = faults_of(page, page.url)
+
+    # A preset fills the form, an estimate follows it, and what would be refused is said without being asked.
+    page.goto("/projects/demo/runs/new?kind=sft")
+    page.get_by_label("Quick look").check()
+    expect(page.locator("input[name=max_demonstrations]")).to_have_value("2000")
+    estimate = page.get_by_role("region", name="Estimate")
+    expect(estimate.get_by_text("scaled from one earlier run")).to_be_visible()
+    expect(estimate.get_by_text("fits", exact=True)).to_be_visible()
+    page.locator("input[name=base_model]").fill("someone/mystery")
+    expect(estimate.get_by_text("No estimate yet")).to_be_visible()
+    page.locator("input[name=base_model]").fill("demo-world")
+
+    # No text fits into eight tokens: the run fails, says why, and is launched again with changes.
+    page.locator("input[name=max_demonstrations]").fill("1")
+    page.get_by_text("more settings").click()
+    page.locator("input[name=max_length]").fill("8")
+    page.get_by_role("button", name="Launch run").click()
+    expect(page.get_by_text("The texts don't fit")).to_be_visible(timeout=120_000)
+    expect(page.get_by_text("What to do:")).to_be_visible()
+    faults += faults_of(page, page.url)
+    page.get_by_role("link", name="Launch again with changes").click()
+    expect(page.locator("input[name=max_length]")).to_have_value("8")
+    expect(page.get_by_text("Look at this one first.").first).to_be_visible()
+    faults += faults_of(page, page.url)
+
+    page.goto("/projects/demo/models")
+    page.get_by_role("button", name="Promote").first.click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_text("Runs that name no policy take it from now on")).to_be_visible()
+    dialog.get_by_role("button", name="Leave it as it is").click()
+    expect(dialog).to_have_count(0)
+    page.get_by_text("Metrics and how to load it").first.click()
+    expect(page.get_by_text("AutoModelForCausalLM.from_pretrained(")).to_be_visible()
+    assert not faults, "\n".join(faults)

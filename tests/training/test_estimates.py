@@ -183,9 +183,13 @@ def test_admins_ask_for_estimates_and_nobody_else(
     assert client_of(mona).post("/api/v1/runs/estimate", asked).status_code == 403
     told = client_of(ada).post("/api/v1/runs/estimate", asked)
     assert told.status_code == 200
-    body = told.json()
-    assert body["model"] == "demo-world"
-    assert body["seconds"]["low"] < body["seconds"]["high"]
-    assert {"name", "bytes"} == set(body["parts"][0])
-    wrong = client_of(ada).post("/api/v1/runs/estimate", asked | {"recipe": {"epoch": 1}})
-    assert [error["field"] for error in wrong.json()["errors"]] == ["recipe.epoch"]
+    estimate = told.json()["estimate"]
+    assert (estimate["model"], told.json()["refused"]) == ("demo-world", [])
+    assert estimate["seconds"]["low"] < estimate["seconds"]["high"]
+    assert {"name", "bytes"} == set(estimate["parts"][0])
+    # A form that is half filled in is no error.
+    half = client_of(ada).post("/api/v1/runs/estimate", asked | {"recipe": {"epoch": 1}})
+    assert (half.status_code, half.json()["estimate"]) == (200, None)
+    assert [reason["field"] for reason in half.json()["refused"]] == ["recipe.epoch"]
+    nowhere = client_of(ada).post("/api/v1/runs/estimate", asked | {"project": "no-such"})
+    assert nowhere.status_code == 422

@@ -24,7 +24,7 @@ from training.models import RunEvent, TrainingRun
 from training.querysets import ProjectOwnedQuerySet
 from training.recipes import catalog
 from training.services import execute, launch, stream, supervise
-from training.services.estimates import estimate_run
+from training.services.estimates import tell_estimate
 
 MAX_LOG_LINES = 2000
 LOG_LINE_BYTES = 400  # read per line asked for: enough for usual lines, and a bound for unusual ones
@@ -74,15 +74,15 @@ class RunsView(generics.ListAPIView[TrainingRun]):
 
 
 class EstimateView(APIView):
-    @extend_schema(request=serializers.LaunchSerializer, responses=serializers.RunEstimateSerializer)
+    @extend_schema(request=serializers.LaunchSerializer, responses=serializers.ToldSerializer)
     def post(self, request: Request) -> Response:
-        """How long such a run would take and how much memory; nothing is launched. A 422 says what a launch
-        would."""
+        """How long such a run would take and how much memory; nothing is launched. `refused` says what a
+        launch would be refused for."""
         asked = serializers.LaunchSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         project = project_to_train(request, asked.validated_data.pop("project"))
-        estimate = estimate_run(project=project, **asked.validated_data)
-        return Response(serializers.RunEstimateSerializer(estimate).data)
+        told = tell_estimate(project=project, **asked.validated_data)
+        return Response(serializers.ToldSerializer(told).data)
 
 
 class RunView(APIView):

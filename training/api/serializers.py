@@ -129,6 +129,16 @@ class RunEstimateSerializer(serializers.Serializer[Any]):
     memory_basis = serializers.CharField()
 
 
+class RefusedSerializer(serializers.Serializer[Any]):
+    field = serializers.CharField(allow_blank=True)
+    reason = serializers.CharField()
+
+
+class ToldSerializer(serializers.Serializer[Any]):
+    estimate = RunEstimateSerializer(allow_null=True)
+    refused = RefusedSerializer(many=True)
+
+
 class RunPresetSerializer(serializers.Serializer[Any]):
     name = serializers.CharField()
     title = serializers.CharField()

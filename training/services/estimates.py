@@ -75,6 +75,23 @@ class _Plan:
     weights: int
 
 
+@dataclass(frozen=True)
+class Told:
+    """An estimate, or why there is none. A form asks while it is being filled in: that half of it is still
+    missing is then no error."""
+
+    estimate: RunEstimate | None
+    refused: tuple[FieldProblem, ...] = ()
+
+
+def tell_estimate(**asked: Any) -> Told:
+    """As :func:`estimate_run`, with the reasons of a refusal in place of a raised Problem."""
+    try:
+        return Told(estimate_run(**asked))
+    except Problem as problem:
+        return Told(None, problem.errors or (FieldProblem("", problem.detail),))
+
+
 def estimate_run(
     *,
     project: Project,

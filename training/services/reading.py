@@ -21,7 +21,7 @@ PROMPTS_LOOKED_AT = 200
 CHARACTERS_PER_TOKEN = 4.0  # of English and tokenizers of usual size; other scripts take more tokens
 TURN_TOKENS = 3  # what a chat template puts around a turn
 # The demo world's own demonstrations under its own tokenizer: means, and the longest of 2,000.
-DEMO_PROMPT, DEMO_RESPONSE, DEMO_LONGEST = 36.0, 32.0, 150.0
+DEMO_PROMPT, DEMO_RESPONSE, DEMO_LONGEST = 26.0, 32.0, 124.0
 # Where a project has no response yet.
 USUAL_RESPONSE = 100.0
 COUNTED = {

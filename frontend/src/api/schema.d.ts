@@ -1403,8 +1403,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * @description How long such a run would take and how much memory; nothing is launched. A 422 says what a launch
-         *     would.
+         * @description How long such a run would take and how much memory; nothing is launched. `refused` says what a
+         *     launch would be refused for.
          */
         post: operations["runs_estimate_create"];
         delete?: never;
@@ -3250,6 +3250,10 @@ export interface components {
             /** @description The provider's address, to send the browser to. */
             location: string;
         };
+        Refused: {
+            field: string;
+            reason: string;
+        };
         Reservation: {
             /** Format: uuid */
             task: string;
@@ -3715,6 +3719,10 @@ export interface components {
             last_used_at: string | null;
             /** Format: date-time */
             revoked_at: string | null;
+        };
+        Told: {
+            estimate: components["schemas"]["RunEstimate"] | null;
+            refused: components["schemas"]["Refused"][];
         };
         TopK: {
             at_least: number;
@@ -7047,7 +7055,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["RunEstimate"];
+                    "application/json": components["schemas"]["Told"];
                 };
             };
             /** @description A refusal. */

@@ -57,6 +57,7 @@ export type SampleEvent = Schemas["SampleEvent"];
 export type RunFailure = Schemas["Failure"];
 export type RunPreset = Schemas["RunPreset"];
 export type RunEstimate = Schemas["RunEstimate"];
+export type ToldEstimate = Schemas["Told"];
 export type Model = Schemas["Model"];
 export type Exclusion = Schemas["Exclusion"];
 export type ExclusionEffect = Schemas["ExclusionEffect"];

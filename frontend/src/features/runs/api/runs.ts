@@ -5,10 +5,10 @@ import type {
   Model,
   RecipeKind,
   Run,
-  RunEstimate,
   RunKind,
   SampleEvent,
   Snapshot,
+  ToldEstimate,
 } from "@/api/types";
 import { cursorOf } from "@/shared/paging";
 import { applyEvents, EMPTY_FEED, type RunEvent } from "../feed/feed";
@@ -93,7 +93,7 @@ export const estimateQuery = (body: LaunchBody) =>
     queryKey: ["estimate", body],
     staleTime: 30_000,
     retry: false,
-    queryFn: (): Promise<RunEstimate> => unwrap(api.POST("/api/v1/runs/estimate", { body })),
+    queryFn: (): Promise<ToldEstimate> => unwrap(api.POST("/api/v1/runs/estimate", { body })),
   });
 
 export async function launchRun(body: LaunchBody): Promise<Run> {

@@ -36,7 +36,7 @@ export function ComparedRuns({
             </span>
             <StateBadge state={run.state} />
             <Button
-              size="compact-xs"
+              size="compact-sm"
               variant="subtle"
               color="gray"
               aria-label={texts.remove(labels[index] ?? "")}

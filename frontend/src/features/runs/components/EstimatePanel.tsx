@@ -28,9 +28,11 @@ export function EstimatePanel({ body, valid }: { body: LaunchBody; valid: boolea
         {!valid ? (
           <p className={ui.dim}>{texts.after}</p>
         ) : estimate.isError ? (
-          <NoEstimate error={estimate.error} title={texts.none} />
+          <NoEstimate reasons={[asProblem(estimate.error).title]} title={texts.none} />
+        ) : estimate.data?.estimate ? (
+          <Figures estimate={estimate.data.estimate} texts={texts} />
         ) : estimate.data ? (
-          <Figures estimate={estimate.data} texts={texts} />
+          <NoEstimate reasons={estimate.data.refused.map(({ reason }) => reason)} title={texts.none} />
         ) : (
           <Loading label={texts.asking} />
         )}
@@ -40,13 +42,11 @@ export function EstimatePanel({ body, valid }: { body: LaunchBody; valid: boolea
 }
 
 /** Not an alarm: nothing was asked of the person yet. The launch itself says the same more loudly. */
-function NoEstimate({ error, title }: { error: unknown; title: string }) {
-  const problem = asProblem(error);
-  const reasons = problem.errors.map(({ reason }) => reason);
+function NoEstimate({ reasons, title }: { reasons: readonly string[]; title: string }) {
   return (
     <div>
       <strong>{title}</strong>
-      {(reasons.length > 0 ? reasons : [problem.detail || problem.title]).map((reason) => (
+      {reasons.map((reason) => (
         <p key={reason} className={ui.dim}>
           {reason}
         </p>

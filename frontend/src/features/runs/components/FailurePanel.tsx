@@ -69,7 +69,7 @@ export function FailurePanel({
         </details>
       )}
       {log.isSuccess && !cancelled && (
-        <details className={styles.evidence} open={failure.kind === "unknown" || failure.kind === "crashed"}>
+        <details className={styles.evidence} open>
           <summary>{texts.logEnd}</summary>
           {last.length > 0 ? <pre>{last.join("\n")}</pre> : <p className={ui.dim}>{texts.noLog}</p>}
         </details>

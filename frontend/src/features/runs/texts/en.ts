@@ -184,8 +184,8 @@ export const en = {
     sameCount: (n: number) => `${plural(n, "setting")} the same in all`,
     final: "Final figures",
     figure: "Figure",
-    tookLabel: "time",
-    peak: "most memory",
+    tookLabel: "Time",
+    peak: "Most memory held",
     samples: "Same prompt, side by side",
     noSamples:
       "These runs share no sample prompt. Runs of one project with the same seed sample the same ones.",

@@ -116,8 +116,9 @@ def test_a_project_from_nothing_to_its_first_ranking(
 
     cleo.get_by_role("link", name="Data").click()
     cleo.get_by_label("File to import").set_input_files(real_file("kway/oasst-8-models.jsonl.gz"))
-    report = cleo.get_by_test_id("import-report")
-    expect(report).to_contain_text("177", timeout=30_000)
+    # A file is tried first; what came in can then be looked at.
+    cleo.get_by_role("button", name="Import 177 rows").click(timeout=30_000)
+    expect(cleo.get_by_role("link", name="Look at the tasks")).to_be_visible(timeout=30_000)
     _settings(cleo, "General")
     cleo.get_by_label("Answers per day").fill("50")
     cleo.get_by_role("button", name="Save changes").click()
@@ -141,6 +142,19 @@ def test_a_project_from_nothing_to_its_first_ranking(
             ann.get_by_role("button", name="Submit ranking").click()
     assert answer.value.status == 201, answer.value.text()
 
+    # Any task becomes a check: not before somebody has judged its order.
+    tasks = cleo.request.get(f"/api/v1/projects/{SLUG}/tasks/?page_size=1").json()["results"]
+    cleo.goto(f"/projects/{SLUG}/tasks/{tasks[0]['id']}")
+    cleo.get_by_role("button", name="Make this a check").click()
+    dialog = cleo.get_by_role("dialog", name="Make this a check")
+    expect(dialog.get_by_role("button", name="Save the check")).to_be_disabled()
+    dialog.get_by_role("button", name="Move response B up").click()
+    expect(dialog.get_by_test_id("gold-response").first).to_contain_text("B")
+    dialog.get_by_role("button", name="Save the check").click()
+    expect(cleo.get_by_role("button", name="Change this check")).to_be_visible()
+    main = _settings(cleo, "Checks")
+    expect(main.get_by_role("row").filter(has_text="Gold task")).to_have_count(1)
+
     # Who did all this is in the log; and the project can be stopped, after being told what that means.
     main = _settings(cleo, "Audit log")
     expect(
@@ -149,7 +163,7 @@ def test_a_project_from_nothing_to_its_first_ranking(
     _settings(cleo, "General")
     cleo.get_by_role("button", name="Pause it").click()
     dialog = cleo.get_by_role("dialog", name="Pause the project?")
-    expect(dialog).to_contain_text("176 open tasks")
+    expect(dialog).to_contain_text("175 open tasks")
     dialog.get_by_role("button", name="Pause it").click()
     expect(dialog).to_be_hidden()
     ann.goto(f"/projects/{SLUG}")

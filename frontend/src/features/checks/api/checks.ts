@@ -21,7 +21,8 @@ export const checksQuery = (slug: string, kind: CheckKind | null) =>
 
 export const taskQuery = (slug: string, id: string) =>
   queryOptions({
-    queryKey: ["tasks", slug, id],
+    // The key of the task's own page, so that both show the same.
+    queryKey: ["tasks", slug, "one", id],
     queryFn: (): Promise<TaskDetail> =>
       unwrap(api.GET("/api/v1/projects/{slug}/tasks/{id}/", { params: { path: { slug, id } } })),
   });

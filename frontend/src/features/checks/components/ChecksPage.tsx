@@ -52,7 +52,7 @@ export function ChecksPage() {
         <EmptyState
           title={t.emptyTitle}
           actions={
-            <Button renderRoot={(props) => <Link {...props} to="/projects/$slug/data" params={{ slug }} />}>
+            <Button renderRoot={(props) => <Link {...props} to="/projects/$slug/tasks" params={{ slug }} />}>
               {t.emptyAction}
             </Button>
           }
@@ -126,7 +126,13 @@ function ChecksTable({
             return (
               <tr key={check.id}>
                 <td>
-                  <span className={styles.excerpt}>{excerpt}</span>
+                  <Link
+                    className={styles.excerpt}
+                    to="/projects/$slug/tasks/$taskId"
+                    params={{ slug: project.slug, taskId: check.id }}
+                  >
+                    {excerpt}
+                  </Link>
                 </td>
                 <td>
                   {t.kinds[check.kind].title}{" "}

@@ -49,12 +49,12 @@ function CheckForm({ slug, task, onClose }: { slug: string; task: TaskDetail; on
   const save = useMutation({
     mutationFn: () => setKind(slug, task.id, kind, back ? undefined : ranking.tiers),
     onSuccess: async () => {
+      // Lists of tasks are long and kept as they came: dropped, the next look fetches a first page instead of all of them.
+      queryClient.removeQueries({ queryKey: ["tasks", slug], type: "inactive" });
       await Promise.all(
-        [
-          ["checks", slug],
-          ["tasks", slug],
-          ["projects", slug],
-        ].map((queryKey) => queryClient.invalidateQueries({ queryKey })),
+        [taskQuery(slug, task.id).queryKey, ["checks", slug], ["projects", slug]].map((queryKey) =>
+          queryClient.invalidateQueries({ queryKey }),
+        ),
       );
       onClose();
     },

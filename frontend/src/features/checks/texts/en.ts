@@ -40,7 +40,7 @@ export const en = {
     "Less than half of the pairs are right on average: the known answer may be wrong, or the task unclear.",
   emptyTitle: "No checks yet",
   emptyText:
-    "A check is a task whose right order you know. Open any task on the Data page and make it one: put its responses in order, and everybody’s answer to it is scored from then on.",
+    "A check is a task whose right order you know. Open any task and make it one: put its responses in order, and everybody’s answer to it is scored from then on.",
   emptyRates: "How often checks are mixed in, and who is paused for failing them, is set under Settings.",
   emptyAction: "Browse tasks",
   emptyKind: "There is none of this kind.",

@@ -2,6 +2,7 @@ import { Button } from "@mantine/core";
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { getRouteApi, Link } from "@tanstack/react-router";
 import type { TaskDetail } from "@/api/types";
+import { MakeCheckButton } from "@/features/checks/components/MakeCheckButton";
 import { Conversation } from "@/shared/Conversation";
 import { percent } from "@/shared/format";
 import { Markdown } from "@/shared/markdown/Markdown";
@@ -130,13 +131,16 @@ export function TaskPage() {
       title={texts.title}
       lead={<span className={ui.mono}>{taskId}</span>}
       actions={
-        <Button
-          size="xs"
-          variant="default"
-          renderRoot={(props) => <Link {...props} to="/projects/$slug/tasks" params={{ slug }} />}
-        >
-          {texts.back}
-        </Button>
+        <>
+          {task && <MakeCheckButton slug={slug} task={task} />}
+          <Button
+            size="xs"
+            variant="default"
+            renderRoot={(props) => <Link {...props} to="/projects/$slug/tasks" params={{ slug }} />}
+          >
+            {texts.back}
+          </Button>
+        </>
       }
     >
       {isPending && <Loading label={texts.title} />}

@@ -1,6 +1,6 @@
 import { Button } from "@mantine/core";
 import { useMutation } from "@tanstack/react-query";
-import { type ReactNode, useMemo, useReducer, useRef, useState } from "react";
+import { type ReactNode, useCallback, useMemo, useReducer, useRef, useState } from "react";
 import { flushSync } from "react-dom";
 import type { Answer, Project, SkipWay } from "@/api/types";
 import { Conversation } from "@/shared/Conversation";
@@ -175,16 +175,19 @@ export function Desk({
 
   const top = position < 0 && pair ? undefined : ranking.tiers[0];
   const best = assignment.responses.find(({ id }) => top?.length === 1 && top[0] === id)?.text ?? null;
-  const questionsAbout = (id: string) =>
-    form.ratings.length + form.flags.length > 0 && (
-      <ResponseFields
-        responseId={id}
-        letter={letters.get(id) ?? ""}
-        form={form}
-        fields={fields}
-        dispatch={dispatch}
-      />
-    );
+  const questionsAbout = useCallback(
+    (id: string): ReactNode =>
+      form.ratings.length + form.flags.length > 0 && (
+        <ResponseFields
+          responseId={id}
+          letter={letters.get(id) ?? ""}
+          form={form}
+          fields={fields}
+          dispatch={dispatch}
+        />
+      ),
+    [form, fields, letters],
+  );
 
   return (
     <div

@@ -19,11 +19,10 @@ export type CardPlace = {
 
 const MANY_SLOTS = 5;
 
-type Props = {
+type Props = CardPlace & {
   id: string;
   text: string;
   letter: string;
-  place: CardPlace;
   count: number;
   current: boolean;
   raw: boolean;
@@ -42,25 +41,39 @@ type Props = {
   children?: ReactNode;
 };
 
-export function slotWords({ slot, slots, tiedWith }: CardPlace): string {
+export function slotWords({ slot, slots, tiedWith }: Omit<CardPlace, "part">): string {
   if (slot === 0) return "not ranked";
   return `rank ${slot} of ${slots}${tiedWith ? `, tied with ${tiedWith}` : ""}`;
 }
 
 export const ResponseCard = memo(function ResponseCard(props: Props) {
-  const { id, text, letter, place, count, current, raw, tiesAllowed, canLeaveOut, dispatch } = props;
+  const {
+    id,
+    text,
+    letter,
+    slot,
+    slots,
+    tiedWith,
+    part,
+    count,
+    current,
+    raw,
+    tiesAllowed,
+    canLeaveOut,
+    dispatch,
+  } = props;
   const { marks, apart, hidden, held, onHold } = props;
   const { itemRef, handleRef, handleProps, style, isDragging, isOver } = useRankItem(id);
-  const tied = place.part !== "alone";
-  const leads = apart || place.part === "alone" || place.part === "first";
+  const tied = part !== "alone";
+  const leads = apart || part === "alone" || part === "first";
 
   return (
     <li
       ref={itemRef}
       style={style}
       className={styles.item}
-      data-part={place.part}
-      data-unranked={place.slot === 0}
+      data-part={part}
+      data-unranked={slot === 0}
       data-lifted={isDragging}
       data-over={isOver}
       hidden={hidden}
@@ -68,7 +81,7 @@ export const ResponseCard = memo(function ResponseCard(props: Props) {
       <div className={styles.gutter} data-gutter aria-hidden="true">
         {leads && (
           <div className={styles.rankMark}>
-            <span className={styles.rank}>{place.slot || "–"}</span>
+            <span className={styles.rank}>{slot || "–"}</span>
             {tied && <span className={styles.tieWord}>tie</span>}
           </div>
         )}
@@ -78,9 +91,9 @@ export const ResponseCard = memo(function ResponseCard(props: Props) {
         className={styles.card}
         data-testid="response-card"
         data-response-id={id}
-        data-rank={place.slot}
+        data-rank={slot}
         data-current={current}
-        aria-label={`Response ${letter}, ${slotWords(place)}`}
+        aria-label={`Response ${letter}, ${slotWords({ slot, slots, tiedWith })}`}
         aria-current={current}
         tabIndex={current ? 0 : -1}
         onFocus={() => dispatch({ type: "focus", id })}
@@ -100,26 +113,26 @@ export const ResponseCard = memo(function ResponseCard(props: Props) {
           <span className={styles.letter} aria-hidden="true">
             {letter}
           </span>
-          {tied && <span className={styles.tied}>tied with {place.tiedWith}</span>}
+          {tied && <span className={styles.tied}>tied with {tiedWith}</span>}
           {held && <span className={styles.tied}>kept in view</span>}
           <div className={styles.tools}>
             <fieldset className={styles.slots}>
               <legend className="visually-hidden">Put response {letter} into slot</legend>
-              {Array.from({ length: count }, (_, index) => index + 1).map((slot) => (
+              {Array.from({ length: count }, (_, index) => index + 1).map((other) => (
                 <button
-                  key={slot}
+                  key={other}
                   type="button"
-                  aria-pressed={slot === place.slot}
-                  aria-label={`Put response ${letter} into slot ${slot}`}
-                  onClick={() => dispatch({ type: "place", id, slot })}
+                  aria-pressed={other === slot}
+                  aria-label={`Put response ${letter} into slot ${other}`}
+                  onClick={() => dispatch({ type: "place", id, slot: other })}
                 >
-                  {slot}
+                  {other}
                 </button>
               ))}
               {canLeaveOut && (
                 <button
                   type="button"
-                  aria-pressed={place.slot === 0}
+                  aria-pressed={slot === 0}
                   aria-label={`Leave response ${letter} unranked`}
                   title={`Leave it unranked${keyHint("unrank")}`}
                   onClick={() => dispatch({ type: "unrank", id })}

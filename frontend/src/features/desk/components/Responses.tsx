@@ -1,4 +1,4 @@
-import { type Dispatch, type ReactNode, useRef } from "react";
+import { type Dispatch, type ReactNode, useMemo, useRef } from "react";
 import type { ShownResponse } from "@/api/types";
 import type { DeskAction } from "../deskState";
 import type { Marks } from "../diff/useComparison";
@@ -36,7 +36,7 @@ export function Responses({
   two: readonly string[] | null;
   marks: Marks;
   dispatch: Dispatch<DeskAction>;
-  /** Questions asked about each response. */
+  /** Questions asked about each response; the same function while their answers are the same. */
   children: (id: string) => ReactNode;
 }) {
   const texts = new Map(responses.map(({ id, text }) => [id, text]));
@@ -50,15 +50,31 @@ export function Responses({
     order: `${flat(ranking).join()} ${two?.join() ?? ""}`,
   });
 
+  // Built once for as long as the answers to them stay, so that a move draws the cards that changed and no others.
+  const questions = useMemo(
+    () =>
+      new Map(
+        responses.map(({ id }) => {
+          const asked = children(id);
+          const part = asked && (
+            <div className={styles.extra} data-extra>
+              {asked}
+            </div>
+          );
+          return [id, part];
+        }),
+      ),
+    [responses, children],
+  );
+
   const card = (id: string, place: CardPlace) => {
-    const extra = children(id);
     return (
       <ResponseCard
         key={id}
         id={id}
         text={texts.get(id) ?? ""}
         letter={letters.get(id) ?? "?"}
-        place={place}
+        {...place}
         count={slots}
         current={id === ranking.focus}
         raw={raw}
@@ -71,11 +87,7 @@ export function Responses({
         canLeaveOut={byChoice}
         dispatch={dispatch}
       >
-        {extra && (
-          <div className={styles.extra} data-extra>
-            {extra}
-          </div>
-        )}
+        {questions.get(id)}
       </ResponseCard>
     );
   };

@@ -69,13 +69,23 @@ function withoutChance(runs: readonly Run[]): Run[] {
   return kept;
 }
 
-const SPACE_AT_END = /\s+$/;
+/** A line through or under it would look like a word. */
+const SPACE_BETWEEN_LINES = /\s*\n\s*|\s+$/g;
 
 function side({ text, starts, keys }: Words, runs: readonly Run[], which: "first" | "second"): Side {
   const pieces: Piece[] = [];
   let words = 0;
   const add = (at: number, to: number, marked: boolean) => {
     if (to > at) pieces.push({ at, text: text.slice(at, to), marked });
+  };
+  const mark = (from: number, to: number) => {
+    let at = from;
+    for (const { 0: space, index } of text.slice(from, to).matchAll(SPACE_BETWEEN_LINES)) {
+      add(at, from + index, true);
+      at = from + index + space.length;
+      add(from + index, at, false);
+    }
+    add(at, to, true);
   };
   for (const run of runs) {
     const [from, to] = run[which];
@@ -86,10 +96,7 @@ function side({ text, starts, keys }: Words, runs: readonly Run[], which: "first
       continue;
     }
     for (let word = from; word < to; word++) if (countsAsWord(keys[word] ?? "")) words++;
-    // A line under the space after the last word would look like a word.
-    const space = SPACE_AT_END.exec(text.slice(begin, end))?.[0].length ?? 0;
-    add(begin, end - space, true);
-    add(end - space, end, false);
+    mark(begin, end);
   }
   return { pieces, words };
 }

@@ -126,6 +126,13 @@ describe("two texts word by word", () => {
     expect(marks(found?.second)).toEqual(["咖啡"]);
   });
 
+  it("mark no space at the end of a line, nor the next one's indent", () => {
+    const found = compare("def f():\n    pass", "f = lambda x:\n\n    return x + 1\n");
+    for (const { text, marked } of found?.second.pieces ?? []) {
+      if (marked) expect(text).toBe(text.trim());
+    }
+  });
+
   it("do not tear a difference apart at a word that both have by chance", () => {
     const found = compare(
       "Start. Boil the water for ten minutes then pour it over the leaves. End.",

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { alongWith, layoutAfter, offeredLayouts, shownLayout, twoShown } from "./layouts";
+import { layoutAfter, offeredLayouts, placeOf, shownLayout, topAt, twoShown } from "./layouts";
 import { recall, remember } from "./remembered";
 
 describe("layouts", () => {
@@ -54,10 +54,13 @@ describe("the two that are looked at", () => {
 });
 
 it("scrolling together is as far through one text as through the other", () => {
+  const alongWith = (top: number, length: number, other: number) => topAt(placeOf(top, length), other);
   expect(alongWith(50, 100, 1_000)).toBe(500);
   expect(alongWith(100, 100, 37)).toBe(37);
+  // Beyond the end, as touch screens report it, or where nothing scrolls.
+  expect(alongWith(120, 100, 50)).toBe(50);
   expect(alongWith(10, 0, 100)).toBe(0);
-  expect(alongWith(10, 100, 0)).toBe(0);
+  expect(alongWith(10, 100, -3)).toBe(0);
 });
 
 describe("what the browser remembers", () => {

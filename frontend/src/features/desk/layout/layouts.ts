@@ -27,7 +27,12 @@ export function twoShown(order: readonly string[], focus: string, held: string |
   return order.filter((id) => id === focus || id === beside);
 }
 
-/** Where another card scrolls to when one has: as far through its own length. */
-export function alongWith(top: number, length: number, otherLength: number): number {
-  return length > 0 && otherLength > 0 ? Math.round((top / length) * otherLength) : 0;
+/** How far a card is scrolled through its own length, from 0 to 1; a short one that can't scroll is at its top. */
+export function placeOf(top: number, length: number): number {
+  return length > 0 ? Math.max(0, Math.min(1, top / length)) : 0;
+}
+
+/** The same place in a card of another length. */
+export function topAt(place: number, length: number): number {
+  return Math.round(place * Math.max(0, length));
 }

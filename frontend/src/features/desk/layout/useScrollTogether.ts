@@ -1,5 +1,5 @@
 import { type RefObject, useEffect, useLayoutEffect, useRef } from "react";
-import { alongWith } from "./layouts";
+import { placeOf, topAt } from "./layouts";
 
 /** Browsers round scroll positions to their own pixels. */
 const SAME_PLACE_PX = 2;
@@ -15,6 +15,7 @@ export function useScrollTogether(
   list: RefObject<HTMLElement | null>,
   { apart, together, order }: { apart: boolean; together: boolean; order: string },
 ): void {
+  // How far through, from 0 to 1: a card out of sight has not been laid out, and has another length when it has.
   const places = useRef(new Map<string, number>());
 
   useEffect(() => {
@@ -22,20 +23,22 @@ export function useScrollTogether(
     if (!root || !apart) return;
     // What this hook scrolled answers with an event too; without the mark two cards would push each other for ever.
     const ours = new WeakMap<HTMLElement, number>();
-    function onScroll(event: Event) {
-      const card = event.target;
-      if (!(card instanceof HTMLElement) || !card.dataset.responseId) return;
-      const top = card.scrollTop;
-      places.current.set(card.dataset.responseId, top);
-      const set = ours.get(card);
-      ours.delete(card);
-      if (!together || (set !== undefined && Math.abs(set - top) <= SAME_PLACE_PX)) return;
-      const moves = cardsIn(root as HTMLElement)
-        .filter((other) => other !== card && other.clientHeight > 0)
-        .map((other) => ({ other, to: alongWith(top, roomBelow(card), roomBelow(other)) }));
+    function onScroll({ target }: Event) {
+      if (target === root) return putBack(root as HTMLElement, places.current);
+      if (!(target instanceof HTMLElement) || !target.dataset.responseId) return;
+      const top = target.scrollTop;
+      const set = ours.get(target);
+      ours.delete(target);
+      if (set !== undefined && Math.abs(set - top) <= SAME_PLACE_PX) return;
+      const place = placeOf(top, roomBelow(target));
+      places.current.set(target.dataset.responseId, place);
+      if (!together) return;
+      const moves = cardsIn(root as HTMLElement).map((other) => {
+        places.current.set(other.dataset.responseId ?? "", place);
+        return { other, to: topAt(place, roomBelow(other)) };
+      });
       for (const { other, to } of moves) {
-        places.current.set(other.dataset.responseId ?? "", to);
-        if (Math.abs(other.scrollTop - to) <= SAME_PLACE_PX) continue;
+        if (other === target || Math.abs(other.scrollTop - to) <= SAME_PLACE_PX) continue;
         ours.set(other, to);
         other.scrollTop = to;
       }
@@ -47,10 +50,15 @@ export function useScrollTogether(
 
   // biome-ignore lint/correctness/useExhaustiveDependencies: a new order, or another pair, is when cards lose their place
   useLayoutEffect(() => {
-    if (!apart || !list.current) return;
-    for (const card of cardsIn(list.current)) {
-      const place = places.current.get(card.dataset.responseId ?? "") ?? 0;
-      if (place > 0 && Math.abs(card.scrollTop - place) > SAME_PLACE_PX) card.scrollTop = place;
-    }
+    if (apart && list.current) putBack(list.current, places.current);
   }, [list, apart, order]);
+}
+
+function putBack(list: HTMLElement, places: ReadonlyMap<string, number>): void {
+  for (const card of cardsIn(list)) {
+    const place = places.get(card.dataset.responseId ?? "") ?? 0;
+    if (place === 0) continue;
+    const to = topAt(place, roomBelow(card));
+    if (Math.abs(card.scrollTop - to) > SAME_PLACE_PX) card.scrollTop = to;
+  }
 }

@@ -1,6 +1,6 @@
 import { Button } from "@mantine/core";
 import { useMutation } from "@tanstack/react-query";
-import { type ReactNode, useMemo, useReducer, useState } from "react";
+import { type ReactNode, useCallback, useMemo, useReducer, useState } from "react";
 import type { Project, ReviewShown } from "@/api/types";
 import { missing, toAnswer, toDraft } from "@/features/desk/answer";
 import { ResponseFields, TaskFields } from "@/features/desk/components/AnswerFields";
@@ -64,16 +64,19 @@ export function ReviewDesk({ project, shown, onDone, onLeave }: Props) {
   const top = position < 0 && pair ? undefined : ranking.tiers[0];
   const best = assignment.responses.find(({ id }) => top?.length === 1 && top[0] === id)?.text ?? null;
 
-  const questionsAbout = (id: string): ReactNode =>
-    form.ratings.length + form.flags.length > 0 && (
-      <ResponseFields
-        responseId={id}
-        letter={letters.get(id) ?? ""}
-        form={form}
-        fields={fields}
-        dispatch={dispatch}
-      />
-    );
+  const questionsAbout = useCallback(
+    (id: string): ReactNode =>
+      form.ratings.length + form.flags.length > 0 && (
+        <ResponseFields
+          responseId={id}
+          letter={letters.get(id) ?? ""}
+          form={form}
+          fields={fields}
+          dispatch={dispatch}
+        />
+      ),
+    [form, fields, letters],
+  );
 
   function tryDecide() {
     if (blocking || (gaps.length > 0 && !gapsShown)) return setGapsShown(true);

@@ -21,6 +21,7 @@ ROUTER = Path(__file__).resolve().parent.parent / "frontend" / "src" / "app" / "
 PROJECT = "demo"
 WIDE: ViewportSize = {"width": 1360, "height": 850}
 PHONE: ViewportSize = {"width": 390, "height": 844}
+HIGHEST = 2000  # px: a list of thousands would go on for ever
 SETTLE_MS = 1500  # charts draw and fonts load
 
 
@@ -69,7 +70,9 @@ def shoot(page: Page, path: str, file: Path) -> None:
     page.goto(path)
     page.wait_for_load_state("networkidle")
     page.wait_for_timeout(SETTLE_MS)
-    page.screenshot(path=file, full_page=True)
+    high = min(page.evaluate("document.documentElement.scrollHeight"), HIGHEST)
+    width = page.evaluate("document.documentElement.clientWidth")
+    page.screenshot(path=file, full_page=True, clip={"x": 0, "y": 0, "width": width, "height": high})
 
 
 def shoot_desk(page: Page, file: Path) -> None:

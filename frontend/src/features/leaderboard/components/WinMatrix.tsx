@@ -28,7 +28,7 @@ export function WinMatrix({ board }: { board: Leaderboard }) {
         <tbody>
           {models.map((one) => (
             <tr key={one}>
-              <th scope="row">
+              <th scope="row" className={styles.model}>
                 <span className={ui.mono}>{one}</span>
               </th>
               {models.map((other) => {

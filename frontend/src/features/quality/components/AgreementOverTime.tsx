@@ -10,6 +10,10 @@ import { useTexts } from "../texts";
 import styles from "./quality.module.css";
 
 const HEIGHT_PX = 180;
+const DAY_S = 86_400;
+/** Ticks stand on days: nothing was measured between them. */
+const STEPS = [1, 2, 7, 14, 28, 91, 182, 364].map((days) => days * DAY_S);
+const dayOf = (seconds: number) => new Date(seconds * 1000).toISOString().slice(5, 10);
 
 type Days = Quality["per_day"];
 
@@ -33,12 +37,19 @@ function Line({ days }: { days: Days }) {
       {
         width: Math.max(element.clientWidth, 120),
         height: HEIGHT_PX,
-        padding: [8, 8, 0, 0],
+        padding: [8, 24, 0, 0],
         legend: { show: false },
         cursor: { y: false, points: { size: 6 } },
         scales: { x: { time: true }, y: { range: [0, 1] } },
         axes: [
-          { ...axis, size: 40, gap: 4 },
+          {
+            ...axis,
+            size: 28,
+            gap: 4,
+            space: 56,
+            incrs: STEPS,
+            values: (_plot, ticks) => ticks.map(dayOf),
+          },
           { ...axis, size: 52, gap: 4, values: (_plot, ticks) => ticks.map((tick) => percent(tick)) },
         ],
         series: [

@@ -192,7 +192,11 @@ export function AnnotatorsPanel({
                 </th>
               );
             })}
-            {manages && <td />}
+            {manages && (
+              <th>
+                <span className="visually-hidden">{texts.exclude}</span>
+              </th>
+            )}
           </tr>
         </thead>
         <tbody>

@@ -28,7 +28,9 @@ export function PairMatrix({ between }: { between: Quality["between"] }) {
         <tbody>
           {people.map((one) => (
             <tr key={one}>
-              <th scope="row">{one}</th>
+              <th scope="row" className={styles.person}>
+                {one}
+              </th>
               {people.map((other) => {
                 const found = cell(one, other);
                 if (!found) {

@@ -30,8 +30,7 @@ export const en = {
     ratingMeaning: (units: number) =>
       `Of ratings, from ${plural(units, "response")} that two or more people rated.`,
     intervalMeaning:
-      "The bar is the 95 % interval: with other tasks of this kind the figure would fall in it 19 times of 20.",
-    axis: (low: string, high: string) => `The scale goes from ${low} to ${high}.`,
+      "The bar is the 95 % interval, from resampling tasks: how far the figure may be from what all tasks of this kind would give.",
   },
   readings: {
     unknown: "There is nothing to estimate from.",

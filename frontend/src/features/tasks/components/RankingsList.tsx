@@ -1,5 +1,4 @@
 import { useInfiniteQuery, useQueryClient } from "@tanstack/react-query";
-import { Link } from "@tanstack/react-router";
 import { memo, useMemo } from "react";
 import type { RankingListed } from "@/api/types";
 import { ago, duration, words } from "@/shared/format";
@@ -9,6 +8,7 @@ import type { Sought } from "../sought";
 import { useTexts } from "../texts";
 import { LongList } from "./LongList";
 import { Nothing } from "./Nothing";
+import { RowLink } from "./RowLink";
 import styles from "./tasks.module.css";
 
 const Row = memo(function Row({
@@ -38,14 +38,7 @@ const Row = memo(function Row({
     >
       {/* biome-ignore lint/a11y/useSemanticElements: see LongList */}
       <span role="cell">
-        <Link
-          className={styles.excerpt}
-          to="/projects/$slug/tasks/$taskId"
-          params={{ slug, taskId: ranking.task }}
-          preload={false}
-        >
-          {ranking.excerpt || list.noWords}
-        </Link>
+        <RowLink slug={slug} task={ranking.task} text={ranking.excerpt || list.noWords} />
         {ranking.comment && <q className={styles.comment}>{ranking.comment}</q>}
       </span>
       {/* biome-ignore lint/a11y/useSemanticElements: see LongList */}

@@ -1,5 +1,4 @@
 import { useInfiniteQuery, useQueryClient } from "@tanstack/react-query";
-import { Link } from "@tanstack/react-router";
 import { memo, useMemo } from "react";
 import type { TaskListed } from "@/api/types";
 import { ago } from "@/shared/format";
@@ -9,6 +8,7 @@ import type { Sought } from "../sought";
 import { useTexts } from "../texts";
 import { LongList } from "./LongList";
 import { Nothing } from "./Nothing";
+import { RowLink } from "./RowLink";
 import styles from "./tasks.module.css";
 
 const STATE_TONES: Record<TaskListed["state"], Tone> = { open: "info", done: "good", dropped: "neutral" };
@@ -32,14 +32,7 @@ const Row = memo(function Row({
     <div role="row" aria-rowindex={index + 2} tabIndex={-1} className={styles.row} style={{ top, height }}>
       {/* biome-ignore lint/a11y/useSemanticElements: see LongList */}
       <span role="cell">
-        <Link
-          className={styles.excerpt}
-          to="/projects/$slug/tasks/$taskId"
-          params={{ slug, taskId: task.id }}
-          preload={false}
-        >
-          {task.excerpt || list.noWords}
-        </Link>
+        <RowLink slug={slug} task={task.id} text={task.excerpt || list.noWords} />
       </span>
       {/* biome-ignore lint/a11y/useSemanticElements: see LongList */}
       <span role="cell">

@@ -7,18 +7,16 @@ export const en = {
   filters: {
     label: "Narrow the list",
     says: "Words in the prompt",
-    saysHint: "as they stand there",
     state: "State",
     kind: "Kind",
     round: "Round",
     model: "Model",
-    under: "Agreement under, %",
+    under: "Agreement under %",
     has: "With",
     annotator: "Annotator",
     from: "From",
     until: "Until",
     any: "any",
-    more: "More filters",
     clear: "Clear",
     states: { open: "open", done: "done", dropped: "dropped" },
     kinds: {
@@ -46,8 +44,8 @@ export const en = {
     loadingFirst: "Loading the list",
     loaded: (n: number, all: boolean) => (all ? `${count(n)} in all` : `${count(n)} loaded, more below`),
     look: "Look again",
-    answered: (answered: number, overlap: number) => `${answered} of ${overlap}`,
-    check: "checks everybody",
+    answered: (answered: number, overlap: number) =>
+      answered > overlap ? count(answered) : `${answered} of ${overlap}`,
     agree: (agreement: number | null) => (agreement === null ? "–" : percent(agreement)),
     noWords: "(no words)",
     tiers: (tiers: number, responses: number) =>

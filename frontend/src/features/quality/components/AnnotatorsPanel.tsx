@@ -193,7 +193,7 @@ export function AnnotatorsPanel({
               );
             })}
             {manages && (
-              <th>
+              <th className={styles.acts}>
                 <span className="visually-hidden">{texts.exclude}</span>
               </th>
             )}

@@ -71,7 +71,7 @@ def run(loop, recipe):
         loaded = {"policy": policy(), "reward_model": judge}
         ppo.train(PPOConfig(**recipe), **loaded, prompts=prompts, out_dir=out + "/ppo")
     else:
-        prompts = [messages(i) for i in range(32)]
+        prompts = [messages(i) for i in range(16)]
         sampling.sample(SampleConfig(**recipe), policy=policy(), prompts=prompts)
 
 # Whatever is imported late is imported now: what is measured is the loop.
@@ -141,8 +141,8 @@ CASES: dict[str, tuple[dict[str, Any], Any]] = {
         lambda recipe: cost.ppo(PPOConfig(**recipe), shape(), shape(), data(8), cautious=True),
     ),
     "sample": (
-        {"responses_per_prompt": 8, "max_new_tokens": 96},
-        lambda recipe: cost.sample(SampleConfig(**recipe), shape(), data(32), cautious=True),
+        {"responses_per_prompt": 8, "max_new_tokens": 64},
+        lambda recipe: cost.sample(SampleConfig(**recipe), shape(), data(16), cautious=True),
     ),
 }
 

@@ -6,25 +6,21 @@ A range, never a number: the answers a model will give have no known length, and
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
-from typing import Any, cast
+from typing import Any
 
 from annotation.models import Project
 from config.problems import FieldProblem, Problem
 from training import recipes
-from training.models import ModelVersion, TrainingRun
 from training.rlhf import cost, shapes
-from training.rlhf.cost import Cost, Data, Part, Speed
-from training.rlhf.recipe import Recipe
+from training.rlhf.cost import Part, Speed
 from training.services.inputs import settle_models
 from training.services.machine import Machine, last_machine, this_host
+from training.services.plans import Earlier, Plan, earlier_runs, is_input, plan_of, source_of
 from training.services.reading import data_of
 
-Kind = TrainingRun.Kind
 BYTES_PER_THREAD = 8_000_000  # as training/services/kinds.py gives threads
 # Where nothing has been measured: what a thread of a server's processor and a data-centre GPU do in float32,
 # within a factor of three either way, and what starting a layer's operations takes.
@@ -36,7 +32,6 @@ UNSURE = 3.0
 NOISE_BELOW, NOISE_ABOVE = 0.8, 1.25
 MEMORY_BELOW, MEMORY_ABOVE = 0.75, 1.25
 RUNTIME_BYTES = {"cpu": 450_000_000, "cuda": 600_000_000}  # torch itself, and on a GPU the driver's context
-EARLIER_RUNS, LOOKED_AT = 5, 40
 
 
 @dataclass(frozen=True)
@@ -64,15 +59,6 @@ class RunEstimate:
     runs: int
     time_basis: str
     memory_basis: str
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """A run as the arithmetic sees it."""
-
-    usual: Cost
-    cautious: Cost
-    weights: int
 
 
 @dataclass(frozen=True)
@@ -108,12 +94,12 @@ def estimate_run(
     models, errors = settle_models(project=project, kind=entry, recipe=settings, given=inputs)
     if errors:
         raise Problem("; ".join(f"{e.field}: {e.reason}" for e in errors), errors=errors)
-    source = _source(kind, settings, models.get("policy"))
+    source = source_of(kind, settings, models.get("policy"))
     data = data_of(project=project, kind=kind, recipe=settings, snapshot=inputs.get("snapshot", ""))
     if data.items == 0:
         raise Problem("There is nothing for this run to read yet: no ranking, or no prompt of its split.")
     try:
-        plan = _plan(kind, settings, source, models.get("reward_model"), data)
+        plan = plan_of(kind, settings, source, models.get("reward_model"), data)
     except shapes.UnknownShape as error:
         reason = f"How large the model is can't be told from here, so there is no estimate: {error}."
         raise Problem(
@@ -121,13 +107,13 @@ def estimate_run(
         ) from None
     recorded = last_machine()
     machine = recorded or this_host()
-    base = models["policy"].base_model if _is_input(source, models.get("policy")) else source
-    earlier = _earlier(kind=kind, base_model=base, project=project)
+    base = models["policy"].base_model if is_input(source, models.get("policy")) else source
+    earlier = earlier_runs(kind=kind, base_model=base, project=project)
     return _estimate(plan, machine, recorded is not None, base, earlier)
 
 
 def _estimate(
-    plan: _Plan, machine: Machine, known: bool, base: str, earlier: Sequence[_Earlier]
+    plan: Plan, machine: Machine, known: bool, base: str, earlier: Sequence[Earlier]
 ) -> RunEstimate:
     speed = _speed(machine, plan.weights)
     usual = START_SECONDS + cost.seconds(plan.usual, speed)
@@ -159,122 +145,6 @@ def _estimate(
         time_basis=_time_basis(slow, machine, plan.weights, base),
         memory_basis=_memory_basis([run.peak_bytes for run in earlier if run.peak_bytes]),
     )
-
-
-@dataclass(frozen=True)
-class _Earlier:
-    seconds: float
-    peak_bytes: int
-    plan: _Plan
-
-
-def _earlier(*, kind: str, base_model: str, project: Project) -> list[_Earlier]:
-    """The newest runs of this kind from this base model; the project's own first: its texts are theirs."""
-    runs = TrainingRun.objects.filter(kind=kind, state="succeeded", started_at__isnull=False)
-    newest = sorted(
-        runs.select_related("project").order_by("-created_at")[:LOOKED_AT],
-        key=lambda run: run.project_id != project.pk,
-    )
-    named = {
-        name for run in newest for name in (run.inputs.get("policy"), run.inputs.get("reward_model")) if name
-    }
-    models = {model.name: model for model in ModelVersion.objects.filter(name__in=named)}
-    found: list[_Earlier] = []
-    for run in newest:
-        if len(found) == EARLIER_RUNS:
-            break
-        measured = _measured(run, base_model, models)
-        found += [measured] if measured is not None else []
-    return found
-
-
-def _measured(run: TrainingRun, base_model: str, models: Mapping[str, ModelVersion]) -> _Earlier | None:
-    """None for a run from another base model, and for one of which the arithmetic can't be done any more."""
-    policy, judge = models.get(run.inputs.get("policy", "")), models.get(run.inputs.get("reward_model", ""))
-    try:
-        settings = recipes.parse_recipe(kind=run.kind, settings=run.recipe)
-        source = _source(run.kind, settings, policy)
-        base = policy.base_model if policy is not None and _is_input(source, policy) else source
-        if base != base_model or run.finished_at is None or run.started_at is None:
-            return None
-        data = data_of(
-            project=run.project,
-            kind=run.kind,
-            recipe=settings,
-            snapshot=run.inputs.get("snapshot", ""),
-            counts=run.result.get("counts", {}),
-        )
-        plan = _plan(run.kind, settings, source, judge, data)
-    except (Problem, shapes.UnknownShape):
-        return None
-    took = (run.finished_at - run.started_at).total_seconds()
-    return _Earlier(took, int(run.result.get("machine", {}).get("peak_bytes", 0)), plan)
-
-
-def _plan(kind: str, recipe: Recipe, source: str, judge: ModelVersion | None, data: Data) -> _Plan:
-    policy = _shape(source)
-    judging = shapes.shape_in(judge.folder) if judge is not None else None
-    return _Plan(
-        _cost(kind, recipe, policy, judging, data, cautious=False),
-        _cost(kind, recipe, policy, judging, data, cautious=True),
-        policy.weights,
-    )
-
-
-def _cost(
-    kind: str, recipe: Recipe, policy: shapes.Shape, judge: shapes.Shape | None, data: Data, *, cautious: bool
-) -> Cost:
-    work: Mapping[str, Callable[[], Cost]] = {
-        Kind.SFT: lambda: cost.sft(cast(recipes.SFTRecipe, recipe), policy, data, cautious=cautious),
-        Kind.REWARD_MODEL: lambda: cost.reward_model(
-            cast(recipes.RewardModelRecipe, recipe), policy, data, cautious=cautious
-        ),
-        Kind.REJECTION_SAMPLING: lambda: cost.rejection_sampling(
-            cast(recipes.RejectionSamplingRecipe, recipe), policy, judge or policy, data, cautious=cautious
-        ),
-        Kind.PPO: lambda: cost.ppo(
-            cast(recipes.PPORecipe, recipe), policy, judge or policy, data, cautious=cautious
-        ),
-        Kind.SAMPLE: lambda: cost.sample(cast(recipes.SampleRecipe, recipe), policy, data, cautious=cautious),
-        Kind.EVALUATE: lambda: cost.evaluate(
-            cast(recipes.EvaluateRecipe, recipe),
-            policy,
-            judge if cast(recipes.EvaluateRecipe, recipe).judge == "reward_model" else None,
-            data,
-            cautious=cautious,
-        ),
-    }
-    return work[kind]()
-
-
-def _source(kind: str, recipe: Recipe, policy: ModelVersion | None) -> str:
-    """What the run loads, as training/services/kinds.py decides it: a folder, or the name of a base model."""
-    named = str(getattr(recipe, "base_model", ""))
-    if policy is not None and (not named or kind == Kind.SFT):
-        return str(policy.folder)
-    return named
-
-
-def _is_input(source: str, policy: ModelVersion | None) -> bool:
-    return policy is not None and source == str(policy.folder)
-
-
-def _shape(source: str) -> shapes.Shape:
-    if source == recipes.DEMO_WORLD:
-        return shapes.demo_shape()
-    for folder in (Path(source), *_cached(source)):
-        if (folder / shapes.CONFIG_FILE).is_file():
-            return shapes.shape_in(folder)
-    return shapes.shape_named(source)
-
-
-def _cached(name: str) -> list[Path]:
-    """Where the hub's client has put a model of this name, if it has."""
-    home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
-    cache = Path(os.environ.get("HF_HUB_CACHE") or home / "hub")
-    if name.count("/") > 1 or ".." in name:
-        return []
-    return sorted((cache / f"models--{name.replace('/', '--')}" / "snapshots").glob("*"))
 
 
 def _speed(machine: Machine, weights: int) -> Speed:

@@ -1,0 +1,65 @@
+import { MantineProvider } from "@mantine/core";
+import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
+import { cleanup, fireEvent, render, screen, waitFor } from "@testing-library/react";
+import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import type { Model } from "@/api/types";
+import { type StageChange, StageDialog } from "./StageDialog";
+
+const model = (name: string, stage: Model["stage"] = "candidate") =>
+  ({ id: name, name, kind: "policy", stage }) as Model;
+
+let asked: string[];
+let answer: () => Response;
+let closed: ReturnType<typeof vi.fn<() => void>>;
+
+beforeEach(() => {
+  // jsdom's dialogs don't open.
+  HTMLDialogElement.prototype.showModal ??= function showModal(this: HTMLDialogElement) {
+    this.open = true;
+  };
+  HTMLDialogElement.prototype.close ??= function close(this: HTMLDialogElement) {
+    this.open = false;
+  };
+  asked = [];
+  closed = vi.fn<() => void>();
+  answer = () => Response.json(model("ppo-1", "production"));
+  vi.stubGlobal("fetch", async (request: Request) => {
+    asked.push(`${request.method} ${new URL(request.url).pathname}`);
+    return answer();
+  });
+});
+afterEach(() => {
+  cleanup();
+  vi.unstubAllGlobals();
+});
+
+function open(of: Model, change: StageChange, inProduction?: Model) {
+  render(
+    <QueryClientProvider client={new QueryClient()}>
+      <MantineProvider>
+        <StageDialog model={of} change={change} inProduction={inProduction} onClose={closed} />
+      </MantineProvider>
+    </QueryClientProvider>,
+  );
+}
+
+it("says what promoting means and whom it replaces, and changes nothing until it is confirmed", async () => {
+  open(model("ppo-1"), "promote", model("sft-1", "production"));
+  expect(screen.getByText(/Runs that name no policy take it from now on/)).toBeDefined();
+  expect(screen.getByText(/sft-1 is in production now and becomes a candidate again/)).toBeDefined();
+  fireEvent.click(screen.getByText("Leave it as it is"));
+  expect(asked).toEqual([]);
+  fireEvent.click(screen.getByText("Put into production"));
+  await waitFor(() => expect(closed).toHaveBeenCalledTimes(2));
+  expect(asked).toEqual(["POST /api/v1/models/ppo-1/promote"]);
+});
+
+it("says that an archived model keeps its files, and stays open when that is refused", async () => {
+  answer = () =>
+    Response.json({ detail: "ppo-1 is in production; promote another policy first." }, { status: 409 });
+  open(model("ppo-1"), "archive");
+  expect(screen.getByText(/Its files, metrics and lineage stay/)).toBeDefined();
+  fireEvent.click(screen.getByText("Archive it"));
+  expect(await screen.findByText(/promote another policy first/)).toBeDefined();
+  expect(closed).not.toHaveBeenCalled();
+});

@@ -1,4 +1,5 @@
 import type { Answer, AnswerForm, Assignment } from "@/api/types";
+import type { Texts } from "@/shared/i18n";
 import {
   isTouched,
   prefers,
@@ -8,6 +9,7 @@ import {
   startRanking,
 } from "./ranking/ranking";
 import { isPairForm, isVerdict } from "./ranking/sides";
+import { en } from "./texts/desk.en";
 
 /** What the form asks beside the order. Parts the project does not ask stay at their empty value. */
 export type AnswerFields = {
@@ -144,26 +146,27 @@ export function missing(
   fields: AnswerFields,
   ranking: Pick<Ranking, "tiers" | "unranked">,
   letters: ReadonlyMap<string, string>,
+  texts: Texts<typeof en.gaps> = en.gaps,
 ): Gap[] {
   if (fields.not_rankable) return [];
   const gaps: Gap[] = [];
   const gap = (field: string, text: string, required: boolean) => gaps.push({ field, text, required });
   const ordered = !(fields.all_bad && isVerdict(form));
   const pair = isPairForm(form);
-  if (ordered && pair && ranking.tiers.length === 0) gap("tiers", "which response is better", true);
+  if (ordered && pair && ranking.tiers.length === 0) gap("tiers", texts.better, true);
   if (ordered && !pair && form.top_k) {
     const more = form.top_k.at_least - ranking.tiers.flat().length;
-    if (more > 0) gap("tiers", `${more} more to rank`, true);
+    if (more > 0) gap("tiers", texts.more(more), true);
   }
   if (ordered && form.strength && fields.strength === null && prefers(ranking))
-    gap("strength", "how much better the best response is", form.strength.required);
+    gap("strength", texts.strength, form.strength.required);
   for (const scale of form.ratings) {
     const unrated = [...letters].filter(([id]) => fields.ratings[id]?.[scale.name] === undefined);
     const [first] = unrated;
     if (first)
       gap(
         `ratings.${first[0]}.${scale.name}`,
-        `${scale.label} of ${unrated.map(([, letter]) => letter).join(", ")}`,
+        texts.rating(scale.label, unrated.map(([, letter]) => letter).join(", ")),
         scale.required,
       );
   }
@@ -172,7 +175,7 @@ export function missing(
       gap(`choices.${question.name}`, question.label, question.required);
   }
   if (form.confidence && fields.confidence === null)
-    gap("confidence", "how sure you are", form.confidence.required);
+    gap("confidence", texts.confidence, form.confidence.required);
   if (form.comment?.required && !fields.comment.trim()) gap("comment", form.comment.label, true);
   if (form.rewrite?.required && !fields.rewrite?.trim()) gap("rewrite", form.rewrite.label, true);
   return gaps;

@@ -5,6 +5,7 @@ import type { AnswerFields } from "../answer";
 import type { DeskAction } from "../deskState";
 import { isPairForm, isVerdict } from "../ranking/sides";
 import { keyHint } from "../shortcuts";
+import { useDeskTexts } from "../texts/desk";
 import { useFlowTexts } from "../texts/flow";
 import { wordsIn } from "../words";
 import { Choices, Legend, Rating } from "./Choices";
@@ -29,6 +30,7 @@ export function ResponseFields({
   fields,
   dispatch,
 }: FieldProps & { responseId: string; letter: string }) {
+  const texts = useDeskTexts();
   const ratings = fields.ratings[responseId] ?? {};
   const flags = fields.flags[responseId] ?? [];
   return (
@@ -51,7 +53,7 @@ export function ResponseFields({
       ))}
       {form.flags.length > 0 && (
         <fieldset className={styles.flags} data-many={form.flags.length > MOST_IN_A_ROW}>
-          <legend className="visually-hidden">Flags of response {letter}</legend>
+          <legend className="visually-hidden">{texts.flagsOf(letter)}</legend>
           {form.flags.map((flag) => (
             <Checkbox
               key={flag.name}
@@ -72,12 +74,6 @@ export function ResponseFields({
   );
 }
 
-const ALL_BAD_MEANS = {
-  asked: "The order counts all the same.",
-  none: "No order is taken then.",
-  tied: "It counts as a tie of all.",
-} as const;
-
 /**
  * What the form asks about the task as a whole. `best` is the text of the best response, once there is one; `onRewrite` opens
  * the rewrite beside what was shown, where that can be.
@@ -90,6 +86,7 @@ export function TaskFields({
   dispatch,
 }: FieldProps & { best: string | null; onRewrite?: () => void }) {
   const t = useFlowTexts();
+  const texts = useDeskTexts();
   const change = (part: Partial<AnswerFields>) => dispatch({ type: "fields", change: part });
   const pair = isPairForm(form);
   const rankable = !fields.not_rankable;
@@ -97,7 +94,7 @@ export function TaskFields({
     <div className={styles.task}>
       {form.strength && !pair && rankable && (
         <Choices
-          legend="How much better is the best?"
+          legend={texts.howMuchBetter}
           field="strength"
           required={form.strength.required}
           options={form.strength.levels}
@@ -120,7 +117,7 @@ export function TaskFields({
         ))}
       {form.confidence && rankable && (
         <Choices
-          legend="How sure are you?"
+          legend={texts.howSure}
           field="confidence"
           required={form.confidence.required}
           options={form.confidence.levels}
@@ -132,7 +129,7 @@ export function TaskFields({
         <Checkbox
           size="sm"
           label={form.all_bad.label}
-          description={ALL_BAD_MEANS[form.all_bad.order]}
+          description={texts.allBadMeans[form.all_bad.order]}
           checked={fields.all_bad}
           onChange={(event) => change({ all_bad: event.currentTarget.checked })}
         />
@@ -140,8 +137,8 @@ export function TaskFields({
       {form.not_rankable && (
         <Checkbox
           size="sm"
-          label={pair ? "These can’t be compared" : "These can’t be ranked"}
-          description="The prompt makes no sense, or no order would be honest."
+          label={pair ? texts.notComparableBox : texts.notRankableBox}
+          description={texts.notRankableMeans}
           checked={fields.not_rankable}
           onChange={(event) => change({ not_rankable: event.currentTarget.checked })}
         />
@@ -162,7 +159,7 @@ export function TaskFields({
           <Textarea
             data-field="rewrite"
             label={<Legend required={form.rewrite.required && rankable}>{form.rewrite.label}</Legend>}
-            description="What the model should have said, if none is good enough."
+            description={texts.rewriteMeans}
             autosize
             minRows={3}
             maxRows={12}
@@ -177,7 +174,7 @@ export function TaskFields({
                 color="gray"
                 onClick={() => change({ rewrite: best })}
               >
-                Start from the best response
+                {texts.startFromBest}
               </Button>
             )}
             {onRewrite && (

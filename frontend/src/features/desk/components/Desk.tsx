@@ -14,6 +14,7 @@ import { useView } from "../layout/useView";
 import { isTouched, type Ranking } from "../ranking/ranking";
 import { isPairForm, isVerdict, positionOf, sidesOf, sideWords } from "../ranking/sides";
 import { keyHint, type Mode } from "../shortcuts";
+import { useDeskTexts } from "../texts/desk";
 import { useActiveTime } from "../useActiveTime";
 import { useDeskKeys } from "../useDeskKeys";
 import { draftOf, useDraft } from "../useDraft";
@@ -86,6 +87,7 @@ export function Desk({
   onReload,
   pace,
 }: Props) {
+  const t = useDeskTexts();
   const { assignment } = hand;
   const { form } = assignment;
   const [draftAtStart] = useState(() => draftOf(hand));
@@ -122,7 +124,7 @@ export function Desk({
   const mode: Mode = pair ? "pair" : form.top_k ? "best" : "order";
   const sides = useMemo(() => sidesOf(form), [form]);
   const position = fields.not_rankable ? -1 : positionOf(sides, shownOrder, ranking.tiers, fields);
-  const gaps = missing(form, fields, ranking, letters);
+  const gaps = missing(form, fields, ranking, letters, t.gaps);
   const blocking = gaps.some(({ required }) => required);
   const [gapsShown, setGapsShown] = useState(false);
   const root = useRef<HTMLDivElement>(null);
@@ -143,7 +145,7 @@ export function Desk({
     if (blocking || (gaps.length > 0 && !gapsShown)) {
       setGapsShown(true);
       const open = gaps.map(({ text }) => text).join("; ");
-      dispatch({ type: "say", text: `Not submitted yet. Not answered: ${open}.` });
+      dispatch({ type: "say", text: t.notSubmitted(open) });
       const first = gaps.find(({ required }) => required) ?? gaps[0];
       if (first) focusField(root.current, first.field, (id) => dispatch({ type: "focus", id }));
       return;
@@ -195,28 +197,28 @@ export function Desk({
       data-paused={pause.paused}
       ref={root}
     >
-      <section className={styles.prompt} aria-label="Conversation">
+      <section className={styles.prompt} aria-label={t.conversation}>
         <div className={styles.paneHead}>
-          <h2>Conversation</h2>
+          <h2>{t.conversation}</h2>
           <div className={styles.paneTools}>
             <Button
               size="compact-xs"
               variant={raw ? "light" : "subtle"}
               color="gray"
               aria-pressed={raw}
-              title={`Raw text${keyHint("raw")}`}
+              title={t.raw + keyHint("raw")}
               onClick={() => setRaw(!raw)}
             >
-              Raw text
+              {t.raw}
             </Button>
             <Button
               size="compact-xs"
               variant="subtle"
               color="gray"
-              title={`Guidelines${keyHint("guidelines")}`}
+              title={t.guidelines + keyHint("guidelines")}
               onClick={() => setOpen("guidelines")}
             >
-              Guidelines
+              {t.guidelines}
             </Button>
           </div>
         </div>
@@ -239,9 +241,9 @@ export function Desk({
         {questionsAbout}
       </ResponsesSection>
 
-      <aside className={styles.verdict} aria-label={pair ? "Your answer" : "Your ranking"}>
+      <aside className={styles.verdict} aria-label={pair ? t.yourAnswer : t.yourRanking}>
         <div className={styles.paneHead}>
-          <h2>{pair ? "Your answer" : "Your ranking"}</h2>
+          <h2>{pair ? t.yourAnswer : t.yourRanking}</h2>
           {!pair && (
             <div className={styles.paneTools}>
               <Button
@@ -250,10 +252,10 @@ export function Desk({
                 color="gray"
                 leftSection={<Icon name="undo" size={14} />}
                 disabled={ranking.past.length === 0}
-                title={`Undo${keyHint("undo")}`}
+                title={t.undo + keyHint("undo")}
                 onClick={() => dispatch({ type: "undo" })}
               >
-                Undo
+                {t.undo}
               </Button>
             </div>
           )}
@@ -263,8 +265,8 @@ export function Desk({
             {sides[position]
               ? sideWords(sides[position])
               : fields.not_rankable
-                ? "Not comparable"
-                : "Not chosen yet"}
+                ? t.notComparable
+                : t.notChosen}
           </p>
         ) : (
           <div className={styles.standings}>
@@ -279,16 +281,16 @@ export function Desk({
           dispatch={dispatch}
         />
         {gapsShown && gaps.length > 0 && (
-          <Notice tone="warn" title="Not answered yet">
+          <Notice tone="warn" title={t.notAnswered}>
             <ul>
               {gaps.map(({ field, text, required }) => (
                 <li key={field}>
                   {text}
-                  {blocking && !required && " (may stay open)"}
+                  {blocking && !required && ` ${t.mayStayOpen}`}
                 </li>
               ))}
             </ul>
-            {!blocking && <p>Answer, or submit again to leave {gaps.length === 1 ? "it" : "them"} out.</p>}
+            {!blocking && <p>{t.answerOrLeaveOut(gaps.length)}</p>}
           </Notice>
         )}
         <HandNotice
@@ -307,13 +309,13 @@ export function Desk({
             className={styles.submit ?? ""}
             disabled={over}
             onClick={() => trySubmit()}
-            title={`Submit${keyHint("submit")}`}
+            title={(pair ? t.submitAnswer : t.submitRanking) + keyHint("submit")}
           >
-            {pair ? "Submit answer" : "Submit ranking"}
+            {pair ? t.submitAnswer : t.submitRanking}
           </Button>
           {hand.how === "submit" && (
-            <Button variant="default" title={`Skip${keyHint("skip")}`} onClick={() => setOpen("skip")}>
-              Skip
+            <Button variant="default" title={t.skip + keyHint("skip")} onClick={() => setOpen("skip")}>
+              {t.skip}
             </Button>
           )}
         </div>

@@ -5,6 +5,7 @@ import { Dialog } from "@/shared/Dialog";
 import { Markdown } from "@/shared/markdown/Markdown";
 import { ProblemNotice } from "@/shared/ui";
 import { type Mode, type Shortcut, shortcutsFor } from "../shortcuts";
+import { useDeskTexts } from "../texts/desk";
 import styles from "./dialogs.module.css";
 
 const GROUPS: readonly Shortcut["group"][] = ["Order", "Focus", "Answer", "View"];
@@ -53,51 +54,36 @@ export function ShortcutsDialog({
 }
 
 export function GuidelinesDialog({ guidelines, onClose }: { guidelines: string; onClose: () => void }) {
+  const t = useDeskTexts();
   return (
-    <Dialog title="Guidelines" onClose={onClose} closeKey="g" wide>
-      {guidelines.trim() ? (
-        <Markdown text={guidelines} />
-      ) : (
-        <p>This project has no written guidelines. Rank by which response you would rather have received.</p>
-      )}
+    <Dialog title={t.guidelines} onClose={onClose} closeKey="g" wide>
+      {guidelines.trim() ? <Markdown text={guidelines} /> : <p>{t.noGuidelines}</p>}
     </Dialog>
   );
 }
 
 export function UntouchedDialog({ onSubmit, onClose }: { onSubmit: () => void; onClose: () => void }) {
+  const t = useDeskTexts();
   return (
     <Dialog
-      title="You have not changed the order"
+      title={t.untouchedTitle}
       onClose={onClose}
       actions={
         <>
           <Button variant="default" onClick={onClose} data-autofocus>
-            Keep ranking
+            {t.keepRanking}
           </Button>
-          <Button onClick={onSubmit}>Submit this order</Button>
+          <Button onClick={onSubmit}>{t.submitThisOrder}</Button>
         </>
       }
     >
-      <p>You have not changed the order. Submit it as your answer?</p>
-      <p className={styles.note}>
-        The responses were shown in random order, so this is rarely the order you want.
-      </p>
+      <p>{t.untouched}</p>
+      <p className={styles.note}>{t.untouchedWhy}</p>
     </Dialog>
   );
 }
 
-const REASONS = [
-  "I can't judge this topic",
-  "The prompt makes no sense",
-  "It is in a language I don't read",
-  "It is harmful or upsetting",
-];
-
-const SKIP_WAYS: Readonly<Record<SkipWay, { label: string; says: string }>> = {
-  me: { label: "Show it to me later", says: "You will get it again when nothing else is left for you." },
-  others: { label: "Leave it to others", says: "Somebody else will get it; you will not see it again." },
-  drop: { label: "Drop it", says: "Nobody will be asked to rank it any more." },
-};
+const REASONS = ["topic", "nonsense", "language", "upsetting"] as const;
 
 export function SkipDialog({
   ways,
@@ -113,45 +99,51 @@ export function SkipDialog({
   onSkip: (reason: string, way: SkipWay) => void;
   onClose: () => void;
 }) {
+  const t = useDeskTexts();
   const [reason, setReason] = useState("");
   const [way, setWay] = useState<SkipWay>(ways[0] ?? "others");
   return (
     <Dialog
-      title="Skip this task"
+      title={t.skipTitle}
       onClose={onClose}
       actions={
         <>
           <Button variant="default" onClick={onClose}>
-            Keep ranking
+            {t.keepRanking}
           </Button>
           <Button onClick={() => onSkip(reason.trim(), way)} disabled={!reason.trim()} loading={busy}>
-            Skip task
+            {t.skipTask}
           </Button>
         </>
       }
     >
-      <p className={styles.note}>{SKIP_WAYS[way].says} Say why, so that unusable prompts can be found.</p>
+      <p className={styles.note}>
+        {t.skipWays[way].says} {t.skipSayWhy}
+      </p>
       {ways.length > 1 && (
-        <Radio.Group label="And the task" value={way} onChange={(value) => setWay(value as SkipWay)}>
+        <Radio.Group label={t.skipAnd} value={way} onChange={(value) => setWay(value as SkipWay)}>
           {ways.map((one) => (
-            <Radio key={one} value={one} label={SKIP_WAYS[one].label} mt={6} />
+            <Radio key={one} value={one} label={t.skipWays[one].label} mt={6} />
           ))}
         </Radio.Group>
       )}
       <div className={styles.reasons}>
-        {REASONS.map((text) => (
-          <Button
-            key={text}
-            size="xs"
-            variant={reason === text ? "filled" : "default"}
-            onClick={() => setReason(text)}
-          >
-            {text}
-          </Button>
-        ))}
+        {REASONS.map((one) => {
+          const text = t.skipReasons[one];
+          return (
+            <Button
+              key={one}
+              size="xs"
+              variant={reason === text ? "filled" : "default"}
+              onClick={() => setReason(text)}
+            >
+              {text}
+            </Button>
+          );
+        })}
       </div>
       <Textarea
-        label="Reason"
+        label={t.skipReason}
         autosize
         minRows={2}
         value={reason}

@@ -1,6 +1,7 @@
 import type { ReactNode } from "react";
 import { Icon } from "@/shared/Icon";
 import { keyHint } from "../shortcuts";
+import { useDeskTexts } from "../texts/desk";
 import { useFlowTexts } from "../texts/flow";
 import styles from "./desk.module.css";
 import flow from "./flow.module.css";
@@ -20,12 +21,13 @@ export function DeskFoot({
   children: ReactNode;
 }) {
   const t = useFlowTexts();
+  const texts = useDeskTexts();
   return (
     <div>
       <div className={styles.foot}>
         {children}
         <button type="button" className={styles.keysButton} onClick={onHelp}>
-          <Icon name="keys" size={15} /> Keys <kbd>?</kbd>
+          <Icon name="keys" size={15} /> {texts.keys} <kbd>?</kbd>
         </button>
       </div>
       <div className={flow.tools}>

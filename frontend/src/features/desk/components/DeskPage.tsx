@@ -9,6 +9,7 @@ import { leaseOf } from "../flow/flow";
 import { useFlow } from "../flow/useFlow";
 import { useTakeBack } from "../flow/useTakeBack";
 import { forgetOld } from "../kept";
+import { useDeskTexts } from "../texts/desk";
 import { useFlowTexts } from "../texts/flow";
 import { useLease } from "../useLease";
 import { Desk } from "./Desk";
@@ -20,7 +21,7 @@ import { Pace, PracticeBar } from "./Pace";
 import { Unsent } from "./Unsent";
 
 export function DeskPage() {
-  useDocumentTitle("Rank");
+  useDocumentTitle(useDeskTexts().title);
   const { slug } = useParams({ from: "/shell/projects/$slug/rank" });
   const { data: me } = useSuspenseQuery(meQuery);
   const { data: project } = useSuspenseQuery(projectQuery(slug));
@@ -40,6 +41,7 @@ function Holding({ assignment, onLost }: { assignment: Assignment; onLost: () =>
 
 function ProjectDesk({ project, user }: { project: Project; user: string }) {
   const t = useFlowTexts();
+  const texts = useDeskTexts();
   const queryClient = useQueryClient();
   const work = useFlow(project.slug, user);
   const { desk, ahead, aside } = work.flow;
@@ -119,7 +121,7 @@ function ProjectDesk({ project, user }: { project: Project; user: string }) {
       const { assignment, how, answer } = desk;
       return (
         <main id="main">
-          <h1 className="visually-hidden">Rank the responses</h1>
+          <h1 className="visually-hidden">{texts.rank}</h1>
           {assignment.practice && <PracticeBar slug={project.slug} />}
           <Desk
             key={`${leaseOf(assignment)} ${how} ${answer !== null}`}
@@ -143,7 +145,7 @@ function ProjectDesk({ project, user }: { project: Project; user: string }) {
       if (why) {
         return (
           <main id="main">
-            <h1 className="visually-hidden">Rank</h1>
+            <h1 className="visually-hidden">{texts.title}</h1>
             {sayNothing}
             <NoTask why={why} slug={project.slug} onLook={work.ask} onTakeBack={() => void takeBackLast()} />
           </main>
@@ -165,7 +167,7 @@ function ProjectDesk({ project, user }: { project: Project; user: string }) {
     if (!empty) return <Waiting />;
     return (
       <main id="main">
-        <h1 className="visually-hidden">Rank</h1>
+        <h1 className="visually-hidden">{texts.title}</h1>
         {sayNothing}
         <NothingToRank
           project={project}

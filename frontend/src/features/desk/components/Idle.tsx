@@ -1,9 +1,9 @@
 import { Button, Skeleton } from "@mantine/core";
 import { Link } from "@tanstack/react-router";
 import type { Project } from "@/api/types";
-import { count, plural } from "@/shared/format";
 import { tasksOf } from "@/shared/session";
 import { EmptyState } from "@/shared/ui";
+import { useDeskTexts } from "../texts/desk";
 import { useFlowTexts } from "../texts/flow";
 import styles from "./desk.module.css";
 
@@ -19,48 +19,43 @@ export function NothingToRank({
   onTakeBack: () => void;
 }) {
   const t = useFlowTexts();
+  const texts = useDeskTexts();
   const mine = project.counts.my_rankings;
   const { tasks, open } = tasksOf(project);
   return (
     <div style={{ maxWidth: 680, margin: "48px auto", padding: "0 16px" }}>
       <EmptyState
-        title={
-          done > 0 || mine > 0
-            ? "You have ranked everything there is for you"
-            : "There is nothing to rank yet"
-        }
+        title={done > 0 || mine > 0 ? texts.rankedAll : texts.nothingYet}
         actions={
           <>
-            <Button onClick={onLook}>Look again</Button>
+            <Button onClick={onLook}>{texts.lookAgain}</Button>
             {(done > 0 || mine > 0) && (
               <Button variant="default" onClick={onTakeBack}>
                 {t.takeBackLabel}
               </Button>
             )}
             <Button variant="default" component={Link} to={`/projects/${project.slug}`}>
-              Project overview
+              {texts.overview}
             </Button>
           </>
         }
       >
         {project.state !== "active" ? (
-          <p>This project is {project.state}. Ranking goes on when a manager makes it active again.</p>
+          <p>{texts.stopped[project.state]}</p>
         ) : (
           <>
             <p>
-              {mine > 0 && `${plural(mine, "ranking")} of yours so far. `}
-              Each task wants {plural(project.overlap, "ranking")} from{" "}
-              {project.overlap === 1 ? "one person" : "different people"}, and nobody is asked the same one
-              twice.
+              {mine > 0 && `${texts.mine(mine)} `}
+              {texts.wanted(project.overlap)}
             </p>
             <p>
               {tasks === 0
-                ? "New tasks arrive when a manager imports responses on the Data page, or an admin lets a model answer prompts."
-                : `${tasks === null ? "" : `${count(open)} of ${plural(tasks, "task")} still ${open === 1 ? "waits" : "wait"} for others. `}A task somebody skips or leaves comes back here.`}
+                ? texts.newTasks
+                : `${tasks === null ? "" : `${texts.others(open, tasks)} `}${texts.comesBack}`}
             </p>
           </>
         )}
-        <p>This page looks for new work by itself.</p>
+        <p>{texts.looksAgain}</p>
       </EmptyState>
     </div>
   );

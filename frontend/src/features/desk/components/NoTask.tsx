@@ -2,19 +2,12 @@ import { Button } from "@mantine/core";
 import { Link } from "@tanstack/react-router";
 import { ApiProblem } from "@/api/problem";
 import { EmptyState } from "@/shared/ui";
+import { useDeskTexts } from "../texts/desk";
+import { en } from "../texts/desk.en";
 import { useFlowTexts } from "../texts/flow";
 
 /** Why the server gives somebody no task, by the problem's type. None of these is an error: they say what to do. */
-const TITLES: Readonly<Record<string, string>> = {
-  "project-not-active": "This project gives out no tasks at present",
-  "annotator-paused": "You are paused in this project",
-  "annotator-excluded": "You are excluded from this project",
-  "qualification-failed": "You did not qualify for this project",
-  "cap-reached": "You have done your share of this project",
-  "daily-cap-reached": "That was all for today",
-};
-
-export type Why = { title: string; detail: string; mayTakeBack: boolean };
+export type Why = { type: keyof typeof en.none; detail: string; mayTakeBack: boolean };
 
 /** Who has had enough may still change what they said. */
 const MAY_TAKE_BACK = new Set(["project-not-active", "cap-reached", "daily-cap-reached"]);
@@ -22,8 +15,9 @@ const MAY_TAKE_BACK = new Set(["project-not-active", "cap-reached", "daily-cap-r
 /** The refusal in plain words; null for a failure, which is shown as one. */
 export function whyNoTask(error: unknown): Why | null {
   if (!(error instanceof ApiProblem) || error.status !== 409) return null;
-  const title = TITLES[error.type];
-  return title ? { title, detail: error.detail, mayTakeBack: MAY_TAKE_BACK.has(error.type) } : null;
+  if (!Object.hasOwn(en.none, error.type)) return null;
+  const type = error.type as Why["type"];
+  return { type, detail: error.detail, mayTakeBack: MAY_TAKE_BACK.has(type) };
 }
 
 export function NoTask({
@@ -38,20 +32,21 @@ export function NoTask({
   onTakeBack: () => void;
 }) {
   const t = useFlowTexts();
+  const texts = useDeskTexts();
   return (
     <div style={{ maxWidth: 680, margin: "48px auto", padding: "0 16px" }}>
       <EmptyState
-        title={why.title}
+        title={texts.none[why.type]}
         actions={
           <>
-            <Button onClick={onLook}>Look again</Button>
+            <Button onClick={onLook}>{texts.lookAgain}</Button>
             {why.mayTakeBack && (
               <Button variant="default" onClick={onTakeBack}>
                 {t.takeBackLabel}
               </Button>
             )}
             <Button variant="default" component={Link} to={`/projects/${slug}`}>
-              Project overview
+              {texts.overview}
             </Button>
           </>
         }

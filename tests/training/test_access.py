@@ -143,6 +143,16 @@ def test_lists_are_of_one_project_and_cost_the_same_for_many_rows(
             assert len(client.get(f"/api/v1/{path}").json()["results"]) == 5
 
 
+def test_a_snapshot_knows_the_runs_that_learned_from_it(
+    client_of: ClientOf, mona: User, project: Project, make_run: RunMaker
+) -> None:
+    learned = make_run(project=project, inputs={"snapshot": "v1"})
+    make_run(project=project, inputs={"snapshot": "v10"})
+    make_run(inputs={"snapshot": "v1"})
+    found = client_of(mona).get("/api/v1/runs/?project=support&snapshot=v1").json()["results"]
+    assert [row["id"] for row in found] == [str(learned.pk)]
+
+
 def test_a_model_says_what_it_came_from(
     client_of: ClientOf, ada: User, make_run: RunMaker, make_model: ModelMaker
 ) -> None:

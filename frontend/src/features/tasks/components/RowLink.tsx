@@ -3,8 +3,8 @@ import type { MouseEvent } from "react";
 import styles from "./tasks.module.css";
 
 /**
- * A row's way to its task: an ordinary link, followed by the router. The router's own component works out and watches a location
- * for each link, which is most of a row's cost, and forty rows may come and go with one turn of the wheel.
+ * A row's way to its task: an ordinary link, followed by the router. The router's own component works out a location for each
+ * link and watches it, and forty rows may come and go with one turn of the wheel.
  */
 export function RowLink({ slug, task, text }: { slug: string; task: string; text: string }) {
   const router = useRouter();

@@ -1,0 +1,107 @@
+"""Whether a manager's lists of tasks and rankings scroll without jank, and how long a page of them takes.
+
+    .venv/bin/python -m benchmarks.lists --project large [--state .rankloop] [--seconds 15]
+
+Needs the running stack of that state folder with a large project in it (`manage.py import_responses`),
+Chromium, and the demo's log-ins. Scrolls each list from its top, pages of rows coming in meanwhile, and
+prints the longest tasks of the page's main thread in milliseconds of processor time, which another load
+on the machine doesn't change, beside the number of tasks that took longer than 50 ms by the clock, which
+it does. The bar: none over 50 ms of processor time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from docs.screenshots import logged_in
+
+PIXELS_A_FRAME = (200, 1000)
+LONG_MS = 50
+QUERIES = (
+    "",
+    "state=open",
+    "has=comment",
+    "model=model-1",
+    "says=order",
+    "says=zebra",
+    "agreement_below=0.5",
+)
+SCROLL = """async ([pixels, seconds]) => {
+  const end = performance.now() + seconds * 1000;
+  while (performance.now() < end) {
+    window.scrollBy(0, pixels);
+    await new Promise((drawn) => requestAnimationFrame(drawn));
+  }
+  return document.querySelector('[role=status]').textContent;
+}"""
+
+
+def main_thread_tasks(trace: bytes) -> list[tuple[float, float]]:
+    """(processor, clock) milliseconds of each task of pages' main threads."""
+    events: list[dict[str, Any]] = json.loads(trace)["traceEvents"]
+    named = [event for event in events if event["name"] == "thread_name"]
+    mains = {(event["pid"], event["tid"]) for event in named if event["args"].get("name") == "CrRendererMain"}
+    return [
+        (event["tdur"] / 1000, event["dur"] / 1000)
+        for event in events
+        if event["name"].endswith("RunTask") and "tdur" in event and (event["pid"], event["tid"]) in mains
+    ]
+
+
+def scroll(browser: Browser, page: Page, path: str, seconds: int) -> None:
+    page.goto(path)
+    page.get_by_role("table").wait_for()
+    for pixels in PIXELS_A_FRAME:
+        browser.start_tracing(page=page, categories=["toplevel"])
+        loaded = page.evaluate(SCROLL, [pixels, seconds])
+        tasks = main_thread_tasks(browser.stop_tracing())
+        longest = ", ".join(f"{cpu:.0f}" for cpu, _ in sorted(tasks, reverse=True)[:3])
+        over = sum(cpu > LONG_MS for cpu, _ in tasks)
+        late = sum(clock > LONG_MS for _, clock in tasks)
+        print(
+            f"{path} at {pixels} px a frame: longest {longest} ms of a processor, {over} over {LONG_MS} ms"
+            f" ({late} by the clock), {loaded}"
+        )
+
+
+def request(page: Page, path: str) -> None:
+    for query in QUERIES:
+        took = []
+        for _ in range(3):
+            began = time.perf_counter()
+            answer = page.request.get(f"/api/v1{path}/?page_size=200&{query}", timeout=120_000)
+            took.append(time.perf_counter() - began)
+            assert answer.ok, answer.text()
+        rows = len(answer.json()["results"])
+        print(f"{path} {query or 'everything'}: {sorted(took)[1] * 1000:.0f} ms, {rows} rows")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--project", required=True)
+    parser.add_argument("--state", type=Path, default=Path(".rankloop"))
+    parser.add_argument("--seconds", type=int, default=15)
+    asked = parser.parse_args()
+    address = json.loads((asked.state / "running.json").read_text())["address"]
+    lines = (asked.state / "demo-logins.txt").read_text().splitlines()
+    password = dict(line.split(" ", 1) for line in lines)["admin"]
+    with sync_playwright() as playwright:
+        chromium = shutil.which("chromium")
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        page = logged_in(browser, address, "admin", password, viewport={"width": 1280, "height": 900})
+        for path in (f"/projects/{asked.project}/tasks", f"/projects/{asked.project}/rankings"):
+            request(page, path)
+        for search in ("", "?list=rankings"):
+            scroll(browser, page, f"/projects/{asked.project}/tasks{search}", asked.seconds)
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -80,7 +80,7 @@ export function PairCards({
                 )}
               </header>
               <div className={styles.text} data-testid="response-text">
-                {mark ? <Marked {...mark} /> : <Markdown text={text} raw={raw} />}
+                {mark ? <Marked key={mark.of} {...mark} /> : <Markdown text={text} raw={raw} />}
               </div>
               {extra && (
                 <div className={card.extra} data-extra>

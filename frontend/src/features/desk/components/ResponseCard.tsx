@@ -186,7 +186,7 @@ export const ResponseCard = memo(function ResponseCard(props: Props) {
           </div>
         </header>
         <div className={styles.text} data-testid="response-text">
-          {marks ? <Marked {...marks} /> : <Markdown text={text} raw={raw} />}
+          {marks ? <Marked key={marks.of} {...marks} /> : <Markdown text={text} raw={raw} />}
         </div>
         {props.children}
       </article>

@@ -69,6 +69,9 @@ function withoutChance(runs: readonly Run[]): Run[] {
   return kept;
 }
 
+/** Longer marks stay whole: ten thousand lines would be ten thousand elements. */
+const MAX_SPLIT_CHARS = 20_000;
+
 /** A line through or under it would look like a word. */
 const SPACE_BETWEEN_LINES = /\s*\n\s*|\s+$/g;
 
@@ -79,6 +82,7 @@ function side({ text, starts, keys }: Words, runs: readonly Run[], which: "first
     if (to > at) pieces.push({ at, text: text.slice(at, to), marked });
   };
   const mark = (from: number, to: number) => {
+    if (to - from > MAX_SPLIT_CHARS) return add(from, to, true);
     let at = from;
     for (const { 0: space, index } of text.slice(from, to).matchAll(SPACE_BETWEEN_LINES)) {
       add(at, from + index, true);

@@ -2,7 +2,12 @@ import { useMemo } from "react";
 import type { ShownResponse } from "@/api/types";
 import { compare, type Piece } from "./compare";
 
-export type Mark = { readonly pieces: readonly Piece[]; readonly tag: "del" | "ins" };
+export type Mark = {
+  /** Of which comparison: a text marked anew is built anew, since React takes seconds to change thousands of its elements. */
+  readonly of: string;
+  readonly pieces: readonly Piece[];
+  readonly tag: "del" | "ins";
+};
 /** By response, where two are compared. */
 export type Marks = ReadonlyMap<string, Mark>;
 
@@ -29,10 +34,11 @@ export function useComparison(
     const found = compare(first, second);
     const ids = [firstId, secondId] as const;
     if (!found) return { marks: NONE, compared: { ids, words: null } };
+    const of = ids.join();
     return {
       marks: new Map<string, Mark>([
-        [firstId, { pieces: found.first.pieces, tag: "del" }],
-        [secondId, { pieces: found.second.pieces, tag: "ins" }],
+        [firstId, { of, pieces: found.first.pieces, tag: "del" }],
+        [secondId, { of, pieces: found.second.pieces, tag: "ins" }],
       ]),
       compared: { ids, words: [found.first.words, found.second.words] as const },
     };

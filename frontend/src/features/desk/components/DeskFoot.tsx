@@ -31,29 +31,23 @@ export function DeskFoot({
         </button>
       </div>
       <div className={flow.tools}>
-        <button
-          type="button"
-          aria-label={t.takeBackLabel}
-          title={t.takeBackLabel + keyHint("takeBack")}
-          onClick={onTakeBack}
-        >
-          <Icon name="undo" size={14} /> {t.takeBack} <kbd>t</kbd>
+        <button type="button" title={t.takeBackLabel + keyHint("takeBack")} onClick={onTakeBack}>
+          <Icon name="undo" size={14} /> {t.takeBack}{" "}
+          <span aria-hidden="true">
+            <kbd>t</kbd>
+          </span>
         </button>
-        <button
-          type="button"
-          aria-label={t.reportLabel}
-          title={t.reportLabel + keyHint("report")}
-          onClick={onReport}
-        >
-          <Icon name="flag" size={14} /> {t.report} <kbd>i</kbd>
+        <button type="button" title={t.reportLabel + keyHint("report")} onClick={onReport}>
+          <Icon name="flag" size={14} /> {t.report}{" "}
+          <span aria-hidden="true">
+            <kbd>i</kbd>
+          </span>
         </button>
-        <button
-          type="button"
-          aria-label={t.pauseLabel}
-          title={t.pauseLabel + keyHint("pause")}
-          onClick={onPause}
-        >
-          <Icon name="pause" size={14} /> {t.pause} <kbd>p</kbd>
+        <button type="button" title={t.pauseLabel + keyHint("pause")} onClick={onPause}>
+          <Icon name="pause" size={14} /> {t.pause}{" "}
+          <span aria-hidden="true">
+            <kbd>p</kbd>
+          </span>
         </button>
       </div>
     </div>

@@ -10,6 +10,7 @@ import { useScrollTogether } from "../layout/useScrollTogether";
 import type { View } from "../layout/useView";
 import type { Tiers } from "../ranking/ranking";
 import { slotOf } from "../ranking/ranking";
+import { useViewTexts } from "../texts/view";
 import card from "./card.module.css";
 import styles from "./pair.module.css";
 
@@ -36,6 +37,7 @@ export function PairCards({
   dispatch: Dispatch<DeskAction>;
   children: (id: string) => ReactNode;
 }) {
+  const texts = useViewTexts();
   const list = useRef<HTMLUListElement>(null);
   const apart = view.arrangement !== "column";
   useScrollTogether(list, { apart, together: view.together, order: "" });
@@ -49,8 +51,8 @@ export function PairCards({
       {responses.map(({ id, text }) => {
         const letter = letters.get(id) ?? "?";
         const slot = slotOf(tiers, id);
-        const words =
-          slot === 0 ? "" : tiers.length === 1 ? "as good as the other" : slot === 1 ? "better" : "";
+        const better = tiers.length === 2 && slot === 1;
+        const words = better ? texts.better : slot === 1 ? texts.asGood : "";
         const extra = children(id);
         const current = id === focus;
         const mark = marks.get(id);
@@ -62,8 +64,8 @@ export function PairCards({
               data-response-id={id}
               data-rank={slot}
               data-current={current}
-              data-better={tiers.length === 2 && slot === 1}
-              aria-label={`Response ${letter}${words ? `, ${words}` : ""}`}
+              data-better={better}
+              aria-label={words ? texts.card(letter, words) : texts.ofPair(letter)}
               aria-current={current}
               tabIndex={current ? 0 : -1}
               onFocus={() => dispatch({ type: "focus", id })}
@@ -73,9 +75,9 @@ export function PairCards({
                 <span className={card.letter} aria-hidden="true">
                   {letter}
                 </span>
-                {words === "better" && (
+                {better && (
                   <span className={styles.better} aria-hidden="true">
-                    <Icon name="check" size={14} /> better
+                    <Icon name="check" size={14} /> {words}
                   </span>
                 )}
               </header>

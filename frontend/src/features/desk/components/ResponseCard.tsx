@@ -5,6 +5,7 @@ import type { DeskAction } from "../deskState";
 import { Marked } from "../diff/Marked";
 import type { Mark } from "../diff/useComparison";
 import { keyHint } from "../shortcuts";
+import { useViewTexts } from "../texts/view";
 import styles from "./card.module.css";
 import { useRankItem } from "./RankList";
 
@@ -41,11 +42,6 @@ type Props = CardPlace & {
   children?: ReactNode;
 };
 
-export function slotWords({ slot, slots, tiedWith }: Omit<CardPlace, "part">): string {
-  if (slot === 0) return "not ranked";
-  return `rank ${slot} of ${slots}${tiedWith ? `, tied with ${tiedWith}` : ""}`;
-}
-
 export const ResponseCard = memo(function ResponseCard(props: Props) {
   const {
     id,
@@ -64,6 +60,9 @@ export const ResponseCard = memo(function ResponseCard(props: Props) {
   } = props;
   const { marks, apart, hidden, held, onHold } = props;
   const { itemRef, handleRef, handleProps, style, isDragging, isOver } = useRankItem(id);
+  const texts = useViewTexts();
+  const tiedWords = tiedWith && texts.tiedWith(tiedWith);
+  const where = slot === 0 ? texts.unranked : texts.rankOf(slot, slots) + (tiedWords && `, ${tiedWords}`);
   const tied = part !== "alone";
   const leads = apart || part === "alone" || part === "first";
 
@@ -82,7 +81,7 @@ export const ResponseCard = memo(function ResponseCard(props: Props) {
         {leads && (
           <div className={styles.rankMark}>
             <span className={styles.rank}>{slot || "–"}</span>
-            {tied && <span className={styles.tieWord}>tie</span>}
+            {tied && <span className={styles.tieWord}>{texts.tie}</span>}
           </div>
         )}
       </div>
@@ -93,7 +92,7 @@ export const ResponseCard = memo(function ResponseCard(props: Props) {
         data-response-id={id}
         data-rank={slot}
         data-current={current}
-        aria-label={`Response ${letter}, ${slotWords({ slot, slots, tiedWith })}`}
+        aria-label={texts.card(letter, where)}
         aria-current={current}
         tabIndex={current ? 0 : -1}
         onFocus={() => dispatch({ type: "focus", id })}
@@ -104,8 +103,8 @@ export const ResponseCard = memo(function ResponseCard(props: Props) {
             type="button"
             ref={handleRef}
             className={styles.handle}
-            aria-label={`Drag response ${letter}`}
-            title="Drag to reorder"
+            aria-label={texts.drag(letter)}
+            title={texts.dragHint}
             {...handleProps}
           >
             <Icon name="grip" />
@@ -113,17 +112,17 @@ export const ResponseCard = memo(function ResponseCard(props: Props) {
           <span className={styles.letter} aria-hidden="true">
             {letter}
           </span>
-          {tied && <span className={styles.tied}>tied with {tiedWith}</span>}
-          {held && <span className={styles.tied}>kept in view</span>}
+          {tied && <span className={styles.tied}>{tiedWords}</span>}
+          {held && <span className={styles.tied}>{texts.keptInView}</span>}
           <div className={styles.tools}>
             <fieldset className={styles.slots}>
-              <legend className="visually-hidden">Put response {letter} into slot</legend>
+              <legend className="visually-hidden">{texts.slotsOf(letter)}</legend>
               {Array.from({ length: count }, (_, index) => index + 1).map((other) => (
                 <button
                   key={other}
                   type="button"
                   aria-pressed={other === slot}
-                  aria-label={`Put response ${letter} into slot ${other}`}
+                  aria-label={texts.intoSlot(letter, other)}
                   onClick={() => dispatch({ type: "place", id, slot: other })}
                 >
                   {other}
@@ -133,8 +132,8 @@ export const ResponseCard = memo(function ResponseCard(props: Props) {
                 <button
                   type="button"
                   aria-pressed={slot === 0}
-                  aria-label={`Leave response ${letter} unranked`}
-                  title={`Leave it unranked${keyHint("unrank")}`}
+                  aria-label={texts.leaveOut(letter)}
+                  title={texts.leaveOutHint + keyHint("unrank")}
                   onClick={() => dispatch({ type: "unrank", id })}
                 >
                   –
@@ -146,8 +145,8 @@ export const ResponseCard = memo(function ResponseCard(props: Props) {
                 type="button"
                 className={styles.tool}
                 aria-pressed={held}
-                aria-label={held ? `Let response ${letter} go` : `Keep response ${letter} in view`}
-                title={(held ? "Let it go" : "Keep it in view beside the others") + keyHint("hold")}
+                aria-label={held ? texts.letGo(letter) : texts.keep(letter)}
+                title={(held ? texts.letGoHint : texts.keepHint) + keyHint("hold")}
                 onClick={() => onHold(id)}
               >
                 <Icon name="hold" />
@@ -158,8 +157,8 @@ export const ResponseCard = memo(function ResponseCard(props: Props) {
                 type="button"
                 className={styles.tool}
                 aria-pressed={tied}
-                aria-label={tied ? `Untie response ${letter}` : `Tie response ${letter} with the one above`}
-                title={(tied ? "Untie" : "Tie with the one above") + keyHint("tie")}
+                aria-label={tied ? texts.untie(letter) : texts.tieAbove(letter)}
+                title={(tied ? texts.untieHint : texts.tieHint) + keyHint("tie")}
                 onClick={() => dispatch({ type: "tie", id })}
               >
                 <Icon name="tie" />
@@ -168,8 +167,8 @@ export const ResponseCard = memo(function ResponseCard(props: Props) {
             <button
               type="button"
               className={styles.tool}
-              aria-label={`Move response ${letter} up`}
-              title={`Move up${keyHint("moveUp")}`}
+              aria-label={texts.up(letter)}
+              title={texts.upHint + keyHint("moveUp")}
               onClick={() => dispatch({ type: "move", id, by: -1 })}
             >
               <Icon name="up" />
@@ -177,8 +176,8 @@ export const ResponseCard = memo(function ResponseCard(props: Props) {
             <button
               type="button"
               className={styles.tool}
-              aria-label={`Move response ${letter} down`}
-              title={`Move down${keyHint("moveDown")}`}
+              aria-label={texts.down(letter)}
+              title={texts.downHint + keyHint("moveDown")}
               onClick={() => dispatch({ type: "move", id, by: 1 })}
             >
               <Icon name="down" />

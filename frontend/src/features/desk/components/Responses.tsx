@@ -6,6 +6,7 @@ import layouts from "../layout/layouts.module.css";
 import { useScrollTogether } from "../layout/useScrollTogether";
 import type { View } from "../layout/useView";
 import { flat, type Ranking } from "../ranking/ranking";
+import { useViewTexts } from "../texts/view";
 import styles from "./card.module.css";
 import { landings, RankList, useRankLine } from "./RankList";
 import { type CardPlace, ResponseCard } from "./ResponseCard";
@@ -128,15 +129,12 @@ export function Responses({
 const UNRANKED: CardPlace = { slot: 0, slots: 0, tiedWith: "", part: "alone" };
 
 function UnrankedLine({ ranked, slots, hidden }: { ranked: number; slots: number; hidden: boolean }) {
+  const texts = useViewTexts();
   const { lineRef, style } = useRankLine();
   return (
     <li ref={lineRef} style={style} className={styles.line} hidden={hidden} data-testid="unranked-line">
-      <strong>Not ranked</strong>
-      <span>
-        {ranked === 0
-          ? `Put ${slots === 1 ? "the best one" : `up to ${slots} of the best`} into slots; the others stay here, in no order.`
-          : "Below all that is ranked, in no order."}
-      </span>
+      <strong>{texts.notRanked}</strong>
+      <span>{ranked === 0 ? texts.notRankedYet(slots) : texts.belowRanked}</span>
     </li>
   );
 }

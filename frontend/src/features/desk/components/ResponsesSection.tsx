@@ -7,6 +7,7 @@ import type { View } from "../layout/useView";
 import { ViewBar } from "../layout/ViewBar";
 import { flat } from "../ranking/ranking";
 import { isPairForm, type Side } from "../ranking/sides";
+import { useViewTexts } from "../texts/view";
 import styles from "./desk.module.css";
 import { PairCards } from "./PairCards";
 import { PairScale } from "./PairScale";
@@ -44,13 +45,14 @@ export function ResponsesSection({
   ref,
   children,
 }: Props) {
+  const texts = useViewTexts();
   const pair = isPairForm(form);
   const pairShown = twoShown(pair ? shownOrder : flat(ranking), ranking.focus, view.held);
   const { marks, compared } = useComparison(responses, view.comparing ? pairShown : null);
   const shared = { responses, letters, raw, view, marks, dispatch, children };
   return (
-    <section className={styles.responses} aria-label="Responses" ref={ref}>
-      <h2 className="visually-hidden">{pair ? "Two responses" : "Responses, best first"}</h2>
+    <section className={styles.responses} aria-label={texts.responses} ref={ref}>
+      <h2 className="visually-hidden">{pair ? texts.twoResponses : texts.bestFirst}</h2>
       <ViewBar view={view} focus={ranking.focus} letters={letters} compared={compared} />
       {pair ? (
         <>

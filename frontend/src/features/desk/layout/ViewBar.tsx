@@ -3,9 +3,10 @@ import { Icon, type IconName } from "@/shared/Icon";
 import marked from "../diff/marked.module.css";
 import type { Compared } from "../diff/useComparison";
 import { keyHint } from "../shortcuts";
+import { useViewTexts } from "../texts/view";
 import type { Layout } from "./layouts";
 import styles from "./layouts.module.css";
-import { LAYOUT_WORDS, type View } from "./useView";
+import type { View } from "./useView";
 
 const ICONS: Readonly<Record<Layout, IconName>> = { column: "column", row: "row", focus: "two" };
 
@@ -44,10 +45,6 @@ function Toggle({
   );
 }
 
-function words(count: number): string {
-  return count === 1 ? "1 word" : `${count} words`;
-}
-
 function Legend({
   compared: { ids, words: only },
   letters,
@@ -55,20 +52,21 @@ function Legend({
   compared: Compared;
   letters: Props["letters"];
 }) {
-  const [first, second] = ids.map((id) => letters.get(id) ?? "?");
+  const texts = useViewTexts();
+  const [first = "?", second = "?"] = ids.map((id) => letters.get(id) ?? "?");
   let said: ReactNode;
   if (!only) {
-    said = `${first} and ${second} are too long and too different to compare word by word. Both are shown whole.`;
+    said = texts.tooMuch(first, second);
   } else if (only[0] + only[1] === 0) {
-    said = `${first} and ${second} have the same words in the same order.`;
+    said = texts.same(first, second);
   } else {
     said = (
       <>
         <span>
-          <del>only in {first}</del> {words(only[0])}
+          <del>{texts.onlyIn(first)}</del> {texts.words(only[0])}
         </span>
         <span>
-          <ins>only in {second}</ins> {words(only[1])}
+          <ins>{texts.onlyIn(second)}</ins> {texts.words(only[1])}
         </span>
       </>
     );
@@ -82,38 +80,39 @@ function Legend({
 
 /** How the responses stand, and what is marked in them. */
 export function ViewBar({ view, focus, letters, compared }: Props) {
+  const texts = useViewTexts();
   const others = [...letters.keys()].filter((id) => id !== focus);
   const beside = compared?.ids.find((id) => id !== focus);
   return (
     <div className={styles.bar}>
       {view.offered.length > 1 && (
         <fieldset className={styles.choice}>
-          <legend className="visually-hidden">Layout</legend>
+          <legend className="visually-hidden">{texts.layout}</legend>
           {view.offered.map((layout) => (
             <button
               key={layout}
               type="button"
               aria-pressed={view.layout === layout && !(view.comparing && layout !== view.arrangement)}
-              title={LAYOUT_WORDS[layout] + keyHint("layout")}
+              title={texts[layout] + keyHint("layout")}
               onClick={() => view.choose(layout)}
             >
               <Icon name={ICONS[layout]} />
-              {LAYOUT_WORDS[layout]}
+              {texts[layout]}
             </button>
           ))}
         </fieldset>
       )}
       {view.arrangement !== "column" && (
         <Toggle on={view.together} icon="together" shortcut="together" onClick={view.toggleTogether}>
-          Scroll together
+          {texts.scrollTogether}
         </Toggle>
       )}
       <Toggle on={view.comparing} icon="compare" shortcut="compare" onClick={view.toggleCompare}>
-        Differences
+        {texts.differences}
       </Toggle>
       {compared && others.length > 1 && (
         <label className={styles.with}>
-          {letters.get(focus)} with
+          {texts.comparedWith(letters.get(focus) ?? "?")}
           <select value={beside} onChange={(event) => view.holdOnly(event.currentTarget.value)}>
             {others.map((id) => (
               <option key={id} value={id}>

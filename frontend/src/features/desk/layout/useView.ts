@@ -1,6 +1,7 @@
 import { useMediaQuery } from "@mantine/hooks";
 import { type Dispatch, useMemo, useState } from "react";
 import type { DeskAction } from "../deskState";
+import { useViewTexts } from "../texts/view";
 import { type Layout, layoutAfter, offeredLayouts, shownLayout } from "./layouts";
 import { type Remembered, recall, remember } from "./remembered";
 
@@ -33,14 +34,9 @@ export type View = ViewCommands & {
   holdOnly: (id: string) => void;
 };
 
-export const LAYOUT_WORDS: Readonly<Record<Layout, string>> = {
-  column: "Column",
-  row: "Side by side",
-  focus: "Two at a time",
-};
-
 /** How one looks at the responses: nothing of it is part of the answer. */
 export function useView(pair: boolean, dispatch: Dispatch<DeskAction>): View {
+  const texts = useViewTexts();
   const narrow = useMediaQuery(NARROW, false, { getInitialValueInEffect: false }) === true;
   const [kept, setKept] = useState(recall);
   const [held, setHeld] = useState<string | null>(null);
@@ -58,7 +54,7 @@ export function useView(pair: boolean, dispatch: Dispatch<DeskAction>): View {
     const choose = (wanted: Layout) => {
       setComparing(false);
       change({ ...kept, [pair ? "pair" : "list"]: wanted });
-      say(`${LAYOUT_WORDS[wanted]}.`);
+      say(`${texts[wanted]}.`);
     };
     return {
       layout,
@@ -73,17 +69,17 @@ export function useView(pair: boolean, dispatch: Dispatch<DeskAction>): View {
       nextLayout: () => choose(layoutAfter(layout, offered)),
       toggleTogether: () => {
         change({ ...kept, together: !kept.together });
-        say(kept.together ? "Each card scrolls by itself." : "The cards scroll together.");
+        say(kept.together ? texts.scrollsAlone : texts.scrollsTogether);
       },
       hold: (id) => {
         setHeld(held === id ? null : id);
-        say(held === id ? "No longer kept in view." : "Kept in view beside the others.");
+        say(held === id ? texts.notKept : texts.kept);
       },
       holdOnly: setHeld,
       toggleCompare: () => {
         setComparing(!comparing);
-        say(comparing ? "Differences hidden." : "Differences marked.");
+        say(comparing ? texts.unmarked : texts.marked);
       },
     };
-  }, [pair, narrow, kept, held, comparing, dispatch]);
+  }, [pair, narrow, kept, held, comparing, dispatch, texts]);
 }

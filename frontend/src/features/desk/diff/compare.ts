@@ -13,7 +13,7 @@ export type Side = {
 /** Two texts beside each other; null where they are too long and too unlike to be worth the time. */
 export type Comparison = { readonly first: Side; readonly second: Side } | null;
 
-/** Finding the words alone takes some 50 ms for two texts of 200,000 characters (docs/measurements.md). */
+/** Finding the words alone takes longer than anybody waits for a key (docs/measurements.md). */
 export const MAX_COMPARED_CHARS = 500_000;
 
 /** So few words in common between two longer differences are chance ("the", "of a"), and tear the marks apart. */

@@ -30,6 +30,7 @@ START_SECONDS = 2.0
 UNSURE = 3.0
 # Between two runs of one kind on one machine: what ran beside them.
 NOISE_BELOW, NOISE_ABOVE = 0.8, 1.25
+LONE_BELOW, LONE_ABOVE = 0.6, 1.7  # where there is one run only, nothing says how usual it was
 MEMORY_BELOW, MEMORY_ABOVE = 0.75, 1.25
 RUNTIME_BYTES = {"cpu": 450_000_000, "cuda": 600_000_000}  # torch itself, and on a GPU the driver's context
 
@@ -119,7 +120,8 @@ def _estimate(
     usual = START_SECONDS + cost.seconds(plan.usual, speed)
     slow = [run.seconds / (START_SECONDS + cost.seconds(run.plan.usual, speed)) for run in earlier]
     if slow:
-        time = Range(min(slow) * NOISE_BELOW, median(slow), max(slow) * NOISE_ABOVE).times(usual)
+        below, above = (LONE_BELOW, LONE_ABOVE) if len(slow) == 1 else (NOISE_BELOW, NOISE_ABOVE)
+        time = Range(min(slow) * below, median(slow), max(slow) * above).times(usual)
     else:
         cautious = START_SECONDS + cost.seconds(plan.cautious, speed)
         time = Range(usual / UNSURE, usual, max(cautious, usual) * UNSURE)

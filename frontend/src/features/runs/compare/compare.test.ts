@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Run, SampleEvent } from "@/api/types";
-import { differences, finalFigures, labelsOf, smooth, tableRows } from "./compare";
+import { differences, finalFigures, labelsOf, letterOf, smooth, tableRows } from "./compare";
 import { MAX_COMPARED, picked, toggled } from "./pick";
 import { type Column, sampleRows, stepsOf } from "./samples";
 
@@ -63,10 +63,9 @@ describe("runs held against each other", () => {
 
   it("names each run by a letter and what it made", () => {
     const made = run({ result: { model: { id: "1", name: "demo-ppo-1" } } });
-    expect(labelsOf([made, run({ kind: "sft" })], (kind) => kind.toUpperCase())).toEqual([
-      "A · demo-ppo-1",
-      "B · SFT",
-    ]);
+    const labels = labelsOf([made, run({ kind: "sft" })], (kind) => kind.toUpperCase());
+    expect(labels).toEqual(["A · demo-ppo-1", "B · SFT"]);
+    expect(labels.map(letterOf)).toEqual(["A", "B"]);
   });
 });
 

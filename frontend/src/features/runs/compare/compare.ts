@@ -12,6 +12,11 @@ export function labelsOf(runs: readonly Run[], title: (kind: string) => string):
   );
 }
 
+/** The letter of a label, for where there is no room for more; the list of runs says which it is. */
+export function letterOf(label: string): string {
+  return label.split(" ")[0] ?? label;
+}
+
 export type Difference = { name: string; values: unknown[] };
 
 /** Inputs and settings that are not the same in all runs, and how many are. A setting that a kind doesn't have is undefined. */

@@ -3,7 +3,7 @@ import { lazy, Suspense, useState } from "react";
 import { metric } from "@/shared/format";
 import { Loading, Panel, TableScroll } from "@/shared/ui";
 import ui from "@/shared/ui.module.css";
-import { smooth, tableRows } from "../compare/compare";
+import { letterOf, smooth, tableRows } from "../compare/compare";
 import type { RunFeed, Series } from "../feed/feed";
 import { groupMetrics } from "../feed/groups";
 import { useTexts } from "../texts";
@@ -87,7 +87,7 @@ function SeriesTable({
             <th className={ui.number}>{texts.step}</th>
             {labels.map((label) => (
               <th key={label} className={ui.number}>
-                {label}
+                <abbr title={label}>{letterOf(label)}</abbr>
               </th>
             ))}
           </tr>

@@ -88,18 +88,18 @@ afterEach(() => {
 });
 
 describe("skipping", () => {
-  const skipWith = (ways: Project["skip_ways"], choose: string | null) => {
+  const skipWith = async (ways: Project["skip_ways"], choose: string | null) => {
     const { sent } = server();
     const { onSkipped } = open(assignment(), { ...project, skip_ways: ways });
     key("s");
-    fireEvent.change(screen.getByLabelText("Reason"), { target: { value: "not my language" } });
+    fireEvent.change(await screen.findByLabelText("Reason"), { target: { value: "not my language" } });
     if (choose) fireEvent.click(screen.getByLabelText(choose));
     fireEvent.click(screen.getByRole("button", { name: "Skip task", hidden: true }));
     return { sent, onSkipped };
   };
 
   it("goes where the project says unless told otherwise", async () => {
-    const { sent, onSkipped } = skipWith(["others", "me"], null);
+    const { sent, onSkipped } = await skipWith(["others", "me"], null);
     await waitFor(() => expect(onSkipped).toHaveBeenCalledOnce());
     expect(sent.find(({ path }) => path.endsWith("/skip"))?.body).toEqual({
       token: "t1",
@@ -109,17 +109,17 @@ describe("skipping", () => {
   });
 
   it("can be put off where the project allows it", async () => {
-    const { sent, onSkipped } = skipWith(["others", "me"], "Show it to me later");
+    const { sent, onSkipped } = await skipWith(["others", "me"], "Show it to me later");
     await waitFor(() => expect(onSkipped).toHaveBeenCalled());
     expect(sent.find(({ path }) => path.endsWith("/skip"))?.body).toMatchObject({ way: "me" });
   });
 
-  it("offers no choice where there is none, and says what will become of the task", () => {
+  it("offers no choice where there is none, and says what will become of the task", async () => {
     server();
     open(assignment(), { ...project, skip_ways: ["drop"] });
     key("s");
+    expect(await screen.findByText(/Nobody will be asked to rank it any more/)).toBeTruthy();
     expect(screen.queryByRole("radio", { hidden: true })).toBeNull();
-    expect(screen.getByText(/Nobody will be asked to rank it any more/)).toBeTruthy();
   });
 });
 
@@ -353,7 +353,10 @@ describe("reporting a problem", () => {
     const { sent } = server();
     open();
     key("i");
-    const button = screen.getByRole<HTMLButtonElement>("button", { name: "Send report", hidden: true });
+    const button = await screen.findByRole<HTMLButtonElement>("button", {
+      name: "Send report",
+      hidden: true,
+    });
     expect(button.disabled).toBe(true);
     fireEvent.click(screen.getByLabelText("Something else"));
     expect(button.disabled).toBe(true);
@@ -452,12 +455,12 @@ describe("questions of the form", () => {
 describe("a rewrite", () => {
   const form = formOf({ rewrite: { label: "A better answer", required: false } });
 
-  it("is written beside the original, by keyboard alone", () => {
+  it("is written beside the original, by keyboard alone", async () => {
     server();
     const { given } = open(assignment({ form }));
     key("3", "Digit3");
     key("w");
-    const dialog = screen.getByRole("dialog", { hidden: true });
+    const dialog = await screen.findByRole("dialog", { hidden: true });
     // The best one to begin with; each of the others at an arrow.
     expect(dialog.textContent).toContain("text of y");
     expect(dialog.textContent).toContain("3 words");

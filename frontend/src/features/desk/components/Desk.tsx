@@ -1,6 +1,6 @@
 import { Button } from "@mantine/core";
 import { useMutation } from "@tanstack/react-query";
-import { type ReactNode, useCallback, useMemo, useReducer, useRef, useState } from "react";
+import { type ReactNode, Suspense, useCallback, useMemo, useReducer, useRef, useState } from "react";
 import { flushSync } from "react-dom";
 import type { Answer, Project, SkipWay } from "@/api/types";
 import { Conversation } from "@/shared/Conversation";
@@ -22,13 +22,13 @@ import { useLabels } from "../useLabels";
 import { useLease } from "../useLease";
 import { usePause } from "../usePause";
 import { ResponseFields, TaskFields } from "./AnswerFields";
-import { GuidelinesDialog, ShortcutsDialog, SkipDialog, UntouchedDialog } from "./DeskDialogs";
+import { GuidelinesDialog, ShortcutsDialog, UntouchedDialog } from "./DeskDialogs";
 import { DeskFoot } from "./DeskFoot";
 import styles from "./desk.module.css";
-import { PauseDialog, ReportDialog } from "./FlowDialogs";
 import { HandNotice } from "./HandNotice";
+import { ReportDialog, RewriteDialog, SkipDialog } from "./later";
+import { PauseDialog } from "./PauseDialog";
 import { ResponsesSection } from "./ResponsesSection";
-import { RewriteDialog } from "./RewriteDialog";
 import { SaveLine } from "./SaveLine";
 import { Standings } from "./Standings";
 
@@ -347,36 +347,38 @@ export function Desk({
       {open === "untouched" && (
         <UntouchedDialog onSubmit={() => trySubmit(true)} onClose={() => setOpen(null)} />
       )}
-      {open === "skip" && (
-        <SkipDialog
-          error={skip.error}
-          busy={skip.isPending}
-          ways={project.skip_ways}
-          onSkip={(reason, way) => skip.mutate({ reason, way })}
-          onClose={() => setOpen(null)}
-        />
-      )}
-      {open === "rewrite" && form.rewrite && (
-        <RewriteDialog
-          title={form.rewrite.label}
-          responses={assignment.responses}
-          letters={letters}
-          best={top?.[0] ?? shownOrder[0] ?? ""}
-          rewrite={fields.rewrite}
-          onChange={(rewrite) => dispatch({ type: "fields", change: { rewrite } })}
-          onClose={() => setOpen(null)}
-        />
-      )}
-      {open === "report" && (
-        <ReportDialog
-          assignmentId={assignment.id}
-          onSent={() => {
-            setOpen(null);
-            setReported(true);
-          }}
-          onClose={() => setOpen(null)}
-        />
-      )}
+      <Suspense fallback={null}>
+        {open === "skip" && (
+          <SkipDialog
+            error={skip.error}
+            busy={skip.isPending}
+            ways={project.skip_ways}
+            onSkip={(reason, way) => skip.mutate({ reason, way })}
+            onClose={() => setOpen(null)}
+          />
+        )}
+        {open === "rewrite" && form.rewrite && (
+          <RewriteDialog
+            title={form.rewrite.label}
+            responses={assignment.responses}
+            letters={letters}
+            best={top?.[0] ?? shownOrder[0] ?? ""}
+            rewrite={fields.rewrite}
+            onChange={(rewrite) => dispatch({ type: "fields", change: { rewrite } })}
+            onClose={() => setOpen(null)}
+          />
+        )}
+        {open === "report" && (
+          <ReportDialog
+            assignmentId={assignment.id}
+            onSent={() => {
+              setOpen(null);
+              setReported(true);
+            }}
+            onClose={() => setOpen(null)}
+          />
+        )}
+      </Suspense>
       {pause.paused && (
         <PauseDialog until={hand.how === "submit" ? pause.keptUntil : null} onGoOn={pause.end} />
       )}

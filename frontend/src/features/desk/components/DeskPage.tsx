@@ -1,7 +1,7 @@
 import { Button } from "@mantine/core";
 import { useQueryClient, useSuspenseQuery } from "@tanstack/react-query";
 import { useParams } from "@tanstack/react-router";
-import { type ReactNode, useEffect, useState } from "react";
+import { type ReactNode, Suspense, useEffect, useState } from "react";
 import type { Assignment, Project } from "@/api/types";
 import { meQuery, projectQuery } from "@/shared/session";
 import { Notice, ProblemNotice, useDocumentTitle } from "@/shared/ui";
@@ -12,20 +12,23 @@ import { forgetOld } from "../kept";
 import { useDeskTexts } from "../texts/desk";
 import { useFlowTexts } from "../texts/flow";
 import { useLease } from "../useLease";
+import { whyNoTask } from "../whyNoTask";
 import { Desk } from "./Desk";
-import { Feedback } from "./Feedback";
 import flow from "./flow.module.css";
-import { NothingToRank, Waiting } from "./Idle";
-import { NoTask, whyNoTask } from "./NoTask";
+import { Feedback, fetchSeldom, NoTask, NothingToRank } from "./later";
 import { Pace, PracticeBar } from "./Pace";
 import { Unsent } from "./Unsent";
+import { Waiting } from "./Waiting";
 
 export function DeskPage() {
   useDocumentTitle(useDeskTexts().title);
   const { slug } = useParams({ from: "/shell/projects/$slug/rank" });
   const { data: me } = useSuspenseQuery(meQuery);
   const { data: project } = useSuspenseQuery(projectQuery(slug));
-  useEffect(() => forgetOld(), []);
+  useEffect(() => {
+    forgetOld();
+    fetchSeldom();
+  }, []);
   // Another project is another desk.
   return me && <ProjectDesk key={slug} project={project} user={me.id} />;
 }
@@ -100,7 +103,7 @@ function ProjectDesk({ project, user }: { project: Project; user: string }) {
           <ProblemNotice error={takeBack.error} />
         </div>
       )}
-      {surface()}
+      <Suspense fallback={<Waiting />}>{surface()}</Suspense>
     </>
   );
 

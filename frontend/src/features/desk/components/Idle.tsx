@@ -1,11 +1,10 @@
-import { Button, Skeleton } from "@mantine/core";
+import { Button } from "@mantine/core";
 import { Link } from "@tanstack/react-router";
 import type { Project } from "@/api/types";
 import { tasksOf } from "@/shared/session";
 import { EmptyState } from "@/shared/ui";
 import { useDeskTexts } from "../texts/desk";
 import { useFlowTexts } from "../texts/flow";
-import styles from "./desk.module.css";
 
 export function NothingToRank({
   project,
@@ -58,26 +57,5 @@ export function NothingToRank({
         <p>{texts.looksAgain}</p>
       </EmptyState>
     </div>
-  );
-}
-
-/** The place of a task that is being fetched. */
-export function Waiting() {
-  const t = useFlowTexts();
-  return (
-    <main className={styles.desk} id="main" aria-busy="true" aria-label={t.fetching}>
-      <div className={styles.skeleton}>
-        <Skeleton height={20} width="40%" />
-        <Skeleton height={120} />
-      </div>
-      <div className={styles.skeleton}>
-        <Skeleton height={150} />
-        <Skeleton height={150} />
-        <Skeleton height={150} />
-      </div>
-      <div className={styles.skeleton}>
-        <Skeleton height={160} />
-      </div>
-    </main>
   );
 }

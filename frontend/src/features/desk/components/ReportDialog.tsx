@@ -8,25 +8,6 @@ import { reportProblem } from "../api/assignments";
 import { useFlowTexts } from "../texts/flow";
 import styles from "./dialogs.module.css";
 
-/** Over a desk that shows nothing meanwhile. `until`: how long the task is kept; null: there is no lease to keep. */
-export function PauseDialog({ until, onGoOn }: { until: string | null; onGoOn: () => void }) {
-  const t = useFlowTexts();
-  return (
-    <Dialog
-      title={t.paused}
-      onClose={onGoOn}
-      closeKey="p"
-      actions={
-        <Button onClick={onGoOn} data-autofocus>
-          {t.goOn}
-        </Button>
-      }
-    >
-      <p>{until === null ? t.pausedRevising : t.pausedText(until)}</p>
-    </Dialog>
-  );
-}
-
 const KINDS: readonly TaskProblemKind[] = ["unreadable", "wrong_language", "unsafe", "duplicate", "other"];
 
 export function ReportDialog({

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { ApiProblem, problemFrom } from "@/api/problem";
-import { en } from "../texts/desk.en";
-import { whyNoTask } from "./NoTask";
+import { en } from "./texts/desk.en";
+import { whyNoTask } from "./whyNoTask";
 
 const refusal = (type: string, status = 409) =>
   problemFrom(status, { type, detail: "Why, in the server's words." });

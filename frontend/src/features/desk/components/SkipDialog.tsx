@@ -1,0 +1,78 @@
+import { Button, Radio, Textarea } from "@mantine/core";
+import { useState } from "react";
+import type { SkipWay } from "@/api/types";
+import { Dialog } from "@/shared/Dialog";
+import { ProblemNotice } from "@/shared/ui";
+import { useDeskTexts } from "../texts/desk";
+import styles from "./dialogs.module.css";
+
+const REASONS = ["topic", "nonsense", "language", "upsetting"] as const;
+
+export function SkipDialog({
+  ways,
+  error,
+  busy,
+  onSkip,
+  onClose,
+}: {
+  /** Where the project lets a skipped task go; the first is what it does by itself. */
+  ways: readonly SkipWay[];
+  error: unknown;
+  busy: boolean;
+  onSkip: (reason: string, way: SkipWay) => void;
+  onClose: () => void;
+}) {
+  const t = useDeskTexts();
+  const [reason, setReason] = useState("");
+  const [way, setWay] = useState<SkipWay>(ways[0] ?? "others");
+  return (
+    <Dialog
+      title={t.skipTitle}
+      onClose={onClose}
+      actions={
+        <>
+          <Button variant="default" onClick={onClose}>
+            {t.keepRanking}
+          </Button>
+          <Button onClick={() => onSkip(reason.trim(), way)} disabled={!reason.trim()} loading={busy}>
+            {t.skipTask}
+          </Button>
+        </>
+      }
+    >
+      <p className={styles.note}>
+        {t.skipWays[way].says} {t.skipSayWhy}
+      </p>
+      {ways.length > 1 && (
+        <Radio.Group label={t.skipAnd} value={way} onChange={(value) => setWay(value as SkipWay)}>
+          {ways.map((one) => (
+            <Radio key={one} value={one} label={t.skipWays[one].label} mt={6} />
+          ))}
+        </Radio.Group>
+      )}
+      <div className={styles.reasons}>
+        {REASONS.map((one) => {
+          const text = t.skipReasons[one];
+          return (
+            <Button
+              key={one}
+              size="xs"
+              variant={reason === text ? "filled" : "default"}
+              onClick={() => setReason(text)}
+            >
+              {text}
+            </Button>
+          );
+        })}
+      </div>
+      <Textarea
+        label={t.skipReason}
+        autosize
+        minRows={2}
+        value={reason}
+        onChange={(event) => setReason(event.currentTarget.value)}
+      />
+      {error !== null && <ProblemNotice error={error} />}
+    </Dialog>
+  );
+}

@@ -1,0 +1,16 @@
+import { lazy } from "react";
+
+const load = () => import("./seldom");
+
+/** Before it is asked for: the connection may be gone by then. */
+export function fetchSeldom(): void {
+  // Where it can't be had now, it is asked for again when it is needed.
+  load().catch(() => undefined);
+}
+
+export const Feedback = lazy(() => load().then((seldom) => ({ default: seldom.Feedback })));
+export const NoTask = lazy(() => load().then((seldom) => ({ default: seldom.NoTask })));
+export const NothingToRank = lazy(() => load().then((seldom) => ({ default: seldom.NothingToRank })));
+export const ReportDialog = lazy(() => load().then((seldom) => ({ default: seldom.ReportDialog })));
+export const RewriteDialog = lazy(() => load().then((seldom) => ({ default: seldom.RewriteDialog })));
+export const SkipDialog = lazy(() => load().then((seldom) => ({ default: seldom.SkipDialog })));

@@ -136,6 +136,7 @@ describe("differences between two", () => {
     open();
     press("d");
     expect(shown()).toEqual(["w", "x"]);
+    await screen.findByTestId("comparison");
     expect([marked("del"), marked("ins")]).toEqual([["ninety"], ["eighty"]]);
     expect(screen.getByTestId("comparison").textContent).toBe("only in A 1 wordonly in B 1 word");
     press("End");
@@ -151,10 +152,10 @@ describe("differences between two", () => {
     );
   });
 
-  it("say so where there are none, and where two are too much", () => {
+  it("say so where there are none, and where two are too much", async () => {
     open(task({}, { w: "The same words.", x: "The same\n\nwords.", y: "z ".repeat(260_000) }));
     press("d");
-    expect(screen.getByTestId("comparison").textContent).toBe(
+    expect((await screen.findByTestId("comparison")).textContent).toBe(
       "A and B have the same words in the same order.",
     );
     press("End");
@@ -162,10 +163,11 @@ describe("differences between two", () => {
     expect(card("x")?.textContent).toContain("The same");
   });
 
-  it("of a pair are marked where the two stand", () => {
+  it("of a pair are marked where the two stand", async () => {
     open(task({ responses: { min: 2, max: 2 } }, { w: TEXTS.w, x: TEXTS.x }));
     expect(layout()).toBe("row");
     press("d");
+    await screen.findByTestId("comparison");
     expect([marked("del"), marked("ins")]).toEqual([["ninety"], ["eighty"]]);
     expect(screen.queryByRole("combobox")).toBeNull();
     press("v");

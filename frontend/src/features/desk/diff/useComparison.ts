@@ -1,6 +1,6 @@
-import { useMemo } from "react";
+import { useEffect, useMemo, useState } from "react";
 import type { ShownResponse } from "@/api/types";
-import { compare, type Piece } from "./compare";
+import type { Comparison, Piece } from "./compare";
 
 export type Mark = {
   /** Of which comparison: a text marked anew is built anew, since React takes seconds to change thousands of its elements. */
@@ -20,6 +20,30 @@ export type Compared = {
 
 const NONE: Marks = new Map();
 
+type Compare = (first: string, second: string) => Comparison;
+
+let loaded: Compare | undefined;
+
+/** The search for differences comes when somebody first wants to see some: the desk is there sooner without. */
+function useCompare(wanted: boolean): Compare | undefined {
+  const [compare, setCompare] = useState(() => loaded);
+  useEffect(() => {
+    if (!wanted || compare) return;
+    let alive = true;
+    import("./compare").then(
+      (module) => {
+        loaded = module.compare;
+        if (alive) setCompare(() => loaded);
+      },
+      () => undefined, // Offline: nothing is marked; the next look tries again.
+    );
+    return () => {
+      alive = false;
+    };
+  }, [wanted, compare]);
+  return compare;
+}
+
 export function useComparison(
   responses: readonly ShownResponse[],
   two: readonly string[] | null,
@@ -27,7 +51,9 @@ export function useComparison(
   const [firstId, secondId] = two ?? [];
   const first = responses.find(({ id }) => id === firstId)?.text;
   const second = responses.find(({ id }) => id === secondId)?.text;
+  const compare = useCompare(two !== null);
   return useMemo(() => {
+    if (!compare) return { marks: NONE, compared: null };
     if (firstId === undefined || secondId === undefined || first === undefined || second === undefined) {
       return { marks: NONE, compared: null };
     }
@@ -42,5 +68,5 @@ export function useComparison(
       ]),
       compared: { ids, words: [found.first.words, found.second.words] as const },
     };
-  }, [firstId, secondId, first, second]);
+  }, [compare, firstId, secondId, first, second]);
 }

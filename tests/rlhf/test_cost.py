@@ -47,8 +47,8 @@ def words(n):
 def messages(i):
     return [{"role": "user", "content": words(prompt - 6) + f" w{i}"}]
 
-# Anonymous memory alone: how much of the libraries' files counts as resident hangs on the page cache (60 MB more
-# in one environment than in another). The kernel keeps no peak of it, so it is looked at every 2 ms.
+# Anonymous memory alone: how much of the libraries' files counts as resident hangs on the page cache (60 MB
+# more in one environment than in another). The kernel keeps no peak of it, so it is looked at every 2 ms.
 def anonymous():
     [line] = [line for line in open("/proc/self/status") if line.startswith("RssAnon")]
     return int(line.split()[1]) * 1024

@@ -7,8 +7,9 @@ from typing import Any
 from rest_framework import serializers
 
 from annotation import models
+from annotation.api.form_serializers import FormField
 from annotation.api.oversight_serializers import excerpt_of
-from annotation.api.serializers import Answer, FormField, ResponseShown, TaskShown
+from annotation.api.serializers import Answer, ResponseShown, TaskShown
 from annotation.models.task_problem import MAX_TEXT_CHARACTERS
 from annotation.services.practice import Said
 

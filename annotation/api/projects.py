@@ -9,7 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from annotation.api import serializers
+from annotation.api import form_serializers, serializers
 from annotation.api.base import NewestFirst, ProjectView, user_of
 from annotation.models import Membership, Project
 from annotation.models.project import ProjectQuerySet
@@ -66,27 +66,27 @@ class FormCheckView(ProjectView):
     @extend_schema(
         operation_id="checkForm",
         description="Whether the project could ask this form, and what would come of it; nothing is changed.",
-        request=serializers.FormToCheck,
-        responses=serializers.FormEffect,
+        request=form_serializers.FormToCheck,
+        responses=form_serializers.FormEffect,
         tags=["projects"],
     )
     def post(self, request: Request, slug: str) -> Response:
-        given = serializers.FormToCheck(data=request.data)
+        given = form_serializers.FormToCheck(data=request.data)
         given.is_valid(raise_exception=True)
         effect = forms.effect_of(project=self.project, form=given.validated_data["form"])
-        return Response(serializers.FormEffect(effect).data)
+        return Response(form_serializers.FormEffect(effect).data)
 
 
 class PresetsView(APIView):
     @extend_schema(
         operation_id="listPresets",
         description="The forms a project can begin with.",
-        responses=serializers.Preset(many=True),
+        responses=form_serializers.Preset(many=True),
         tags=["projects"],
     )
     def get(self, request: Request) -> Response:
         shown = [{"name": name, "form": form.to_json()} for name, form in PRESETS.items()]
-        return Response(serializers.Preset(shown, many=True).data)
+        return Response(form_serializers.Preset(shown, many=True).data)
 
 
 class MembersView(ProjectView):

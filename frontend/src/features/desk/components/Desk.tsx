@@ -1,6 +1,6 @@
 import { Button } from "@mantine/core";
 import { useMutation } from "@tanstack/react-query";
-import { type ReactNode, Suspense, useCallback, useMemo, useReducer, useRef, useState } from "react";
+import { type ReactNode, Suspense, useMemo, useReducer, useRef, useState } from "react";
 import { flushSync } from "react-dom";
 import type { Answer, Project, SkipWay } from "@/api/types";
 import { Conversation } from "@/shared/Conversation";
@@ -12,7 +12,7 @@ import { deskReducer, openDesk } from "../deskState";
 import type { Hand } from "../flow/flow";
 import { useView } from "../layout/useView";
 import { isTouched, type Ranking } from "../ranking/ranking";
-import { isPairForm, isVerdict, positionOf, sidesOf, sideWords } from "../ranking/sides";
+import { isVerdict, sideWords } from "../ranking/sides";
 import { keyHint, type Mode } from "../shortcuts";
 import { useDeskTexts } from "../texts/desk";
 import { useActiveTime } from "../useActiveTime";
@@ -21,7 +21,8 @@ import { draftOf, useDraft } from "../useDraft";
 import { useLabels } from "../useLabels";
 import { useLease } from "../useLease";
 import { usePause } from "../usePause";
-import { ResponseFields, TaskFields } from "./AnswerFields";
+import { useVerdict } from "../useVerdict";
+import { TaskFields } from "./AnswerFields";
 import { GuidelinesDialog, ShortcutsDialog, UntouchedDialog } from "./DeskDialogs";
 import { DeskFoot } from "./DeskFoot";
 import styles from "./desk.module.css";
@@ -108,6 +109,13 @@ export function Desk({
   const lease = useLease(assignment, undefined, pause.until);
 
   const { letters, excerpts } = useLabels(assignment.responses, shownOrder);
+  const { pair, sides, position, top, best, questionsAbout } = useVerdict(
+    form,
+    assignment.responses,
+    desk,
+    letters,
+    dispatch,
+  );
 
   const skip = useMutation({
     mutationFn: ({ reason, way }: { reason: string; way: SkipWay }) =>
@@ -119,11 +127,8 @@ export function Desk({
   });
 
   const over = hand.lost || lease.lost !== null;
-  const pair = isPairForm(form);
   const view = useView(pair, dispatch);
   const mode: Mode = pair ? "pair" : form.top_k ? "best" : "order";
-  const sides = useMemo(() => sidesOf(form), [form]);
-  const position = fields.not_rankable ? -1 : positionOf(sides, shownOrder, ranking.tiers, fields);
   const gaps = missing(form, fields, ranking, letters, t.gaps);
   const blocking = gaps.some(({ required }) => required);
   const [gapsShown, setGapsShown] = useState(false);
@@ -174,22 +179,6 @@ export function Desk({
       view,
     },
   });
-
-  const top = position < 0 && pair ? undefined : ranking.tiers[0];
-  const best = assignment.responses.find(({ id }) => top?.length === 1 && top[0] === id)?.text ?? null;
-  const questionsAbout = useCallback(
-    (id: string): ReactNode =>
-      form.ratings.length + form.flags.length > 0 && (
-        <ResponseFields
-          responseId={id}
-          letter={letters.get(id) ?? ""}
-          form={form}
-          fields={fields}
-          dispatch={dispatch}
-        />
-      ),
-    [form, fields, letters],
-  );
 
   return (
     <div

@@ -1,12 +1,12 @@
 import { Button, NativeSelect } from "@mantine/core";
 import { Component, type ReactNode, useMemo, useReducer, useState } from "react";
 import type { AnswerForm, Assignment } from "@/api/types";
-import { ResponseFields, TaskFields } from "../../desk/components/AnswerFields";
+import { TaskFields } from "../../desk/components/AnswerFields";
 import { ResponsesSection } from "../../desk/components/ResponsesSection";
 import { deskReducer, openDesk } from "../../desk/deskState";
 import { useView } from "../../desk/layout/useView";
-import { isPairForm, positionOf, sidesOf } from "../../desk/ranking/sides";
 import { useLabels } from "../../desk/useLabels";
+import { useVerdict } from "../../desk/useVerdict";
 import { useTexts } from "../texts";
 import styles from "./forms.module.css";
 
@@ -64,14 +64,16 @@ function Sample({ form, size }: { form: AnswerForm; size: number }) {
   const t = useTexts().preview;
   const assignment = useMemo(() => sampleOf(form, t.prompt, t.responses.slice(0, size)), [form, size, t]);
   const [desk, dispatch] = useReducer(deskReducer, null, () => openDesk(assignment, null));
-  const { ranking, fields, shownOrder } = desk;
+  const { fields, shownOrder } = desk;
   const { letters, excerpts } = useLabels(assignment.responses, shownOrder);
-  const sides = useMemo(() => sidesOf(form), [form]);
-  const position = fields.not_rankable ? -1 : positionOf(sides, shownOrder, ranking.tiers, fields);
-  const pair = isPairForm(form);
+  const { pair, sides, position, best, questionsAbout } = useVerdict(
+    form,
+    assignment.responses,
+    desk,
+    letters,
+    dispatch,
+  );
   const view = useView(pair, dispatch);
-  const top = position < 0 && pair ? undefined : ranking.tiers[0];
-  const best = assignment.responses.find(({ id }) => top?.length === 1 && top[0] === id)?.text ?? null;
   return (
     <div className={styles.sample}>
       <p className={styles.prompt}>{t.prompt}</p>
@@ -87,17 +89,7 @@ function Sample({ form, size }: { form: AnswerForm; size: number }) {
         view={view}
         dispatch={dispatch}
       >
-        {(id) =>
-          form.ratings.length + form.flags.length > 0 && (
-            <ResponseFields
-              responseId={id}
-              letter={letters.get(id) ?? ""}
-              form={form}
-              fields={fields}
-              dispatch={dispatch}
-            />
-          )
-        }
+        {questionsAbout}
       </ResponsesSection>
       <aside aria-label={t.verdict}>
         <TaskFields form={form} fields={fields} best={best} dispatch={dispatch} />

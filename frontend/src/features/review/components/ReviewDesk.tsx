@@ -1,18 +1,18 @@
 import { Button } from "@mantine/core";
 import { useMutation } from "@tanstack/react-query";
-import { type ReactNode, useCallback, useMemo, useReducer, useState } from "react";
+import { useReducer, useState } from "react";
 import type { Project, ReviewShown } from "@/api/types";
 import { missing, toAnswer, toDraft } from "@/features/desk/answer";
-import { ResponseFields, TaskFields } from "@/features/desk/components/AnswerFields";
+import { TaskFields } from "@/features/desk/components/AnswerFields";
 import desk from "@/features/desk/components/desk.module.css";
 import { ResponsesSection } from "@/features/desk/components/ResponsesSection";
 import { Standings } from "@/features/desk/components/Standings";
 import { deskReducer, openDesk } from "@/features/desk/deskState";
 import { useView } from "@/features/desk/layout/useView";
-import { isPairForm, positionOf, sidesOf } from "@/features/desk/ranking/sides";
 import { useActiveTime } from "@/features/desk/useActiveTime";
 import { useLabels } from "@/features/desk/useLabels";
 import { useLease } from "@/features/desk/useLease";
+import { useVerdict } from "@/features/desk/useVerdict";
 import { Conversation } from "@/shared/Conversation";
 import { Notice, ProblemNotice, useDocumentTitle } from "@/shared/ui";
 import { orderInLetters, saidBeside } from "../answers";
@@ -42,6 +42,13 @@ export function ReviewDesk({ project, shown, onDone, onLeave }: Props) {
   const { lost } = useLease({ ...assignment, id: task.id }, renewReview);
 
   const { letters, excerpts } = useLabels(assignment.responses, shownOrder);
+  const { pair, sides, position, best, questionsAbout } = useVerdict(
+    form,
+    assignment.responses,
+    state,
+    letters,
+    dispatch,
+  );
   const decide = useMutation({
     mutationFn: () =>
       decideReview(
@@ -55,28 +62,9 @@ export function ReviewDesk({ project, shown, onDone, onLeave }: Props) {
     onSettled: onLeave,
   });
 
-  const pair = isPairForm(form);
   const view = useView(pair, dispatch);
-  const sides = useMemo(() => sidesOf(form), [form]);
-  const position = fields.not_rankable ? -1 : positionOf(sides, shownOrder, ranking.tiers, fields);
   const gaps = missing(form, fields, ranking, letters);
   const blocking = gaps.some(({ required }) => required);
-  const top = position < 0 && pair ? undefined : ranking.tiers[0];
-  const best = assignment.responses.find(({ id }) => top?.length === 1 && top[0] === id)?.text ?? null;
-
-  const questionsAbout = useCallback(
-    (id: string): ReactNode =>
-      form.ratings.length + form.flags.length > 0 && (
-        <ResponseFields
-          responseId={id}
-          letter={letters.get(id) ?? ""}
-          form={form}
-          fields={fields}
-          dispatch={dispatch}
-        />
-      ),
-    [form, fields, letters],
-  );
 
   function tryDecide() {
     if (blocking || (gaps.length > 0 && !gapsShown)) return setGapsShown(true);

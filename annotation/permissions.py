@@ -27,6 +27,7 @@ class Who(StrEnum):
     LOGGED_IN = "whoever is logged in; of a list, the rows they may see"
     OWNER = "the one person whose row it is"
     ROLES = "members of the project with one of the roles, and admins of the site"
+    ROLES_ANYWHERE = "active members of any project with one of the roles, and admins of the site"
 
 
 class Action(StrEnum):
@@ -103,7 +104,7 @@ RULES: dict[Action, Rule] = {
     Action.MANAGE_WEBHOOKS: _roles(_MANAGER, Scope.MANAGE),
     Action.READ_AUDIT: _roles(_MANAGER, Scope.MANAGE),
     Action.READ_SITE_AUDIT: _roles(_ADMIN_ONLY, Scope.MANAGE),
-    Action.CREATE_PROJECT: _roles(_ADMIN_ONLY, Scope.MANAGE),
+    Action.CREATE_PROJECT: Rule(Who.ROLES_ANYWHERE, _MANAGER, frozenset({Scope.MANAGE})),
     Action.TRAIN: _roles(_ADMIN_ONLY, Scope.TRAIN, known_to=_MANAGER),
 }
 
@@ -148,6 +149,18 @@ def require_in(user: User, action: Action, project: Project) -> None:
         require(user, action)
     else:
         require(user, action, role=mine.role, paused=paused_reason(mine.state, mine.paused_reason))
+
+
+def require_anywhere(user: User, action: Action) -> None:
+    """For what belongs to no project yet. Raises PermissionDenied unless `user` has a role that may do
+    `action` in some project, and isn't paused there."""
+    roles = RULES[action].roles
+    if user.is_admin or Membership.objects.active().filter(user=user, role__in=roles).exists():
+        return
+    able = " or ".join(sorted(roles))
+    raise PermissionDenied(
+        f"Only who is {able} of some project, and admins of the site, may {action.value}; ask one of them."
+    )
 
 
 def paused_reason(state: str | None, reason: str | None) -> str | None:

@@ -19,7 +19,7 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from annotation.models import ApiToken
-from annotation.permissions import RULES, Action, Who, require, require_scope
+from annotation.permissions import RULES, Action, Who, require, require_anywhere, require_scope
 
 if TYPE_CHECKING:  # rest_framework.views loads this module, for its default permission
     from rest_framework.views import APIView
@@ -67,6 +67,8 @@ class ByTheTable(BasePermission):
             require_scope(action, str(request.method), held=request.auth.scopes)
         if RULES[action].who is Who.ROLES and not request.resolver_match.kwargs:  # type: ignore[union-attr]
             require(request.user, action)
+        elif RULES[action].who is Who.ROLES_ANYWHERE:
+            require_anywhere(request.user, action)
         return True
 
 

@@ -32,6 +32,7 @@ class ProjectsView(GenericAPIView[Project]):
 
     @extend_schema(
         operation_id="createProject",
+        description="For admins, and for managers of any project: they manage the new one too.",
         request=serializers.NewProject,
         responses={201: serializers.Project},
         tags=["projects"],
@@ -39,7 +40,9 @@ class ProjectsView(GenericAPIView[Project]):
     def post(self, request: Request) -> Response:
         given = serializers.NewProject(data=request.data)
         given.is_valid(raise_exception=True)
-        project = projects.create_project(**given.validated_data)
+        user = user_of(request)
+        # An admin may do all without being a member; a manager would lose sight of what they made.
+        project = projects.create_project(**given.validated_data, manager=None if user.is_admin else user)
         shown = _shown_to(request).get(pk=project.pk)
         return Response(serializers.Project(shown).data, status=HTTPStatus.CREATED)
 

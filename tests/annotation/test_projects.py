@@ -91,6 +91,29 @@ def test_a_new_project_asks_what_its_preset_asks(ada: User, client_of: ClientOf)
     assert (made.name, made.overlap, made.guidelines, made.state) == ("Pairs", 3, "# Be fair", "active")
 
 
+def test_who_manages_a_project_makes_another_and_manages_it(
+    project: Project, mona: User, client_of: ClientOf
+) -> None:
+    made = client_of(mona).post("/api/v1/projects/", {"slug": "mine", "preset": "arena"})
+    assert (made.status_code, made.json()["role"]) == (201, "manager")
+    assert client_of(mona).get("/api/v1/projects/mine/members/").status_code == 200
+
+
+@pytest.mark.parametrize("name", ["alice", "rita", "oscar"])
+def test_others_are_told_who_makes_projects(
+    name: str, project: Project, request: pytest.FixtureRequest, client_of: ClientOf
+) -> None:
+    refused = client_of(request.getfixturevalue(name)).post("/api/v1/projects/", {"slug": "mine"})
+    assert refused.status_code == 403
+    assert "manager of some project, and admins of the site" in refused.json()["detail"]
+    assert Project.objects.get() == project
+
+
+def test_a_paused_manager_makes_none(project: Project, mona: User, client_of: ClientOf) -> None:
+    members.pause(member=Membership.objects.get(user=mona), reason="on leave")
+    assert client_of(mona).post("/api/v1/projects/", {"slug": "mine"}).status_code == 403
+
+
 @pytest.mark.parametrize(
     ("body", "field"),
     [

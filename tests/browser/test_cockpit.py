@@ -1,5 +1,5 @@
-"""From nothing to a running project without the command line: an admin makes it and invites its manager, who
-shapes the form, brings in real data and invites an annotator, who ranks the first task."""
+"""From nothing to a running project without the command line: a manager makes it, shapes the form, brings in
+real data and invites an annotator, who ranks the first task. No admin is asked."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 RESPONSES_PER_TASK = 8
 PASSWORD = "seven green parrots"
 NAME, SLUG = "Kitchen questions", "kitchen-questions"
-MANAGER, ANNOTATOR = "cleo", "ann"
+ANNOTATOR = "ann"
 
 
 @pytest.fixture
@@ -76,22 +76,15 @@ def _settings(page: Page, place: str) -> Locator:
 def test_a_project_from_nothing_to_its_first_ranking(
     log_in: Callable[[str], Page], stranger: Callable[[], Page]
 ) -> None:
-    admin = log_in("admin")
-    admin.get_by_role("link", name="New project").click()
-    admin.get_by_label("Name", exact=True).fill(NAME)
-    expect(admin.get_by_label("Short name")).to_have_value(SLUG)
-    admin.get_by_role("radio", name="Open Assistant").check()
-    admin.get_by_label("Rankings per task").fill("1")
-    admin.get_by_label("Guidelines").fill("## Better\n\nA better answer can be *cooked by*.")
-    admin.get_by_role("button", name="Create project").click()
-    expect(admin.get_by_role("heading", name="what next")).to_be_visible()
-    link = _invite(admin, "manager", "Cleo, who runs it")
-
-    cleo = stranger()
-    _follow(cleo, link, MANAGER)
-    again = stranger()
-    again.goto(link)
-    expect(again.get_by_text("has been used")).to_be_visible()
+    cleo = log_in("manager")
+    cleo.get_by_role("link", name="New project").click()
+    cleo.get_by_label("Name", exact=True).fill(NAME)
+    expect(cleo.get_by_label("Short name")).to_have_value(SLUG)
+    cleo.get_by_role("radio", name="Open Assistant").check()
+    cleo.get_by_label("Rankings per task").fill("1")
+    cleo.get_by_label("Guidelines").fill("## Better\n\nA better answer can be *cooked by*.")
+    cleo.get_by_role("button", name="Create project").click()
+    expect(cleo.get_by_role("heading", name="what next")).to_be_visible()
 
     # The form: what is wrong is said at its field, what is right shows on the desk beside it at once.
     main = _settings(cleo, "Answer form")
@@ -127,6 +120,9 @@ def test_a_project_from_nothing_to_its_first_ranking(
 
     ann = stranger()
     _follow(ann, link, ANNOTATOR)
+    again = stranger()
+    again.goto(link)
+    expect(again.get_by_text("has been used")).to_be_visible()
     desk = Desk(ann, SLUG).open()
     assert len(desk.order()) == RESPONSES_PER_TASK
     best, second = desk.order()[3], desk.order()[0]
@@ -168,6 +164,17 @@ def test_a_project_from_nothing_to_its_first_ranking(
     expect(dialog).to_be_hidden()
     ann.goto(f"/projects/{SLUG}")
     expect(ann.locator("main").get_by_text("paused")).to_be_visible()
+
+
+def test_an_annotator_is_offered_no_new_project_and_told_who_makes_them(
+    log_in: Callable[[str], Page],
+) -> None:
+    page = log_in("annotator-1")
+    expect(page.get_by_role("link", name="Customer support (demo)")).to_be_visible()
+    expect(page.get_by_role("link", name="New project")).to_have_count(0)
+    page.goto("/new-project")
+    expect(page.get_by_text("Managers of any project can")).to_be_visible()
+    assert not faults_of(page, "/new-project")
 
 
 def test_the_invitation_page_can_be_used_by_everybody(

@@ -67,9 +67,11 @@ def _expected(line: Line, name: str | None) -> str:
         return "in" if name == OWNER else "does not exist"
     if name == "ada":
         return "in"
+    role = PEOPLE[name]
+    if rule.who is Who.ROLES_ANYWHERE:
+        return "in" if role in rule.roles else "may not"
     if "<" not in line.route:
         return "may not"
-    role = PEOPLE[name]
     if role is None or role not in rule.known_to:
         return "does not exist"
     return "in" if role in rule.roles else "may not"

@@ -674,6 +674,7 @@ export interface paths {
         };
         get: operations["listProjects"];
         put?: never;
+        /** @description For admins, and for managers of any project: they manage the new one too. */
         post: operations["createProject"];
         delete?: never;
         options?: never;

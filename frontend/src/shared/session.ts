@@ -49,4 +49,7 @@ export const may = {
   manage: (me: Me, project: Project) => me.is_admin || isActive(project, "manager"),
   watchRuns: (me: Me, project: Project) => me.is_admin || isActive(project, "manager"),
   launchRuns: (me: Me) => me.is_admin,
+  /** Whoever manages a project may make another. */
+  createProjects: (me: Me) =>
+    me.is_admin || me.memberships.some(({ role, state }) => role === "manager" && state === "active"),
 } as const;

@@ -1,11 +1,12 @@
 import { Button, Textarea, TextInput } from "@mantine/core";
-import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useMutation, useQuery, useQueryClient, useSuspenseQuery } from "@tanstack/react-query";
 import { Link, useNavigate } from "@tanstack/react-router";
 import { type FormEvent, useState } from "react";
 import { ApiProblem } from "@/api/problem";
 import type { Preset } from "@/api/types";
 import { NumberField } from "@/shared/NumberField";
-import { Loading, Page, ProblemNotice } from "@/shared/ui";
+import { may, meQuery } from "@/shared/session";
+import { EmptyState, Loading, Page, ProblemNotice } from "@/shared/ui";
 import { createProject, presetsQuery, projectsQuery } from "../api/projects";
 import { slugFrom } from "../slug";
 import { useTexts } from "../texts";
@@ -16,6 +17,7 @@ const MAX_OVERLAP = 50;
 
 export function NewProjectPage() {
   const t = useTexts().newProject;
+  const { data: me } = useSuspenseQuery(meQuery);
   const queryClient = useQueryClient();
   const navigate = useNavigate();
   const presets = useQuery(presetsQuery);
@@ -34,6 +36,20 @@ export function NewProjectPage() {
       await navigate({ to: "/projects/$slug/start", params: { slug: project.slug } });
     },
   });
+  if (me && !may.createProjects(me)) {
+    const back = (
+      <Button variant="default" renderRoot={(props) => <Link {...props} to="/" />}>
+        {t.back}
+      </Button>
+    );
+    return (
+      <Page title={t.title}>
+        <EmptyState title={t.notAllowed} actions={back}>
+          <p>{t.whoMay}</p>
+        </EmptyState>
+      </Page>
+    );
+  }
   const refused = create.error instanceof ApiProblem ? create.error.byField() : {};
 
   return (

@@ -53,7 +53,8 @@ function ProjectRow({ me, project }: { me: Me; project: Project }) {
 export function ProjectsPage() {
   const { data: me } = useSuspenseQuery(meQuery);
   const projects = useQuery(projectsQuery);
-  const create = me?.is_admin && (
+  const creates = me !== null && may.createProjects(me);
+  const create = creates && (
     <Button leftSection={<Icon name="plus" />} renderRoot={(props) => <Link {...props} to="/new-project" />}>
       New project
     </Button>
@@ -63,11 +64,8 @@ export function ProjectsPage() {
       {projects.isError && <ProblemNotice error={projects.error} />}
       {projects.isPending && <Loading label="Loading projects" />}
       {projects.data?.length === 0 && (
-        <EmptyState
-          title={me?.is_admin ? "Make the first project" : "You are in no project yet"}
-          actions={create}
-        >
-          {me?.is_admin ? (
+        <EmptyState title={creates ? "Make the first project" : "You are in no project yet"} actions={create}>
+          {creates ? (
             <p>
               A project holds prompts and the responses to rank, what annotators are asked about them, and the
               models trained from their answers.

@@ -24,6 +24,10 @@ export const en = {
     create: "Create project",
     cancel: "Cancel",
     loading: "Loading the presets",
+    notAllowed: "You can’t make projects",
+    whoMay:
+      "Managers of any project can, and so can admins of the site. Ask one of them to make it and to invite you as its manager.",
+    back: "Your projects",
   },
   start: {
     title: (name: string) => `${name}: what next`,

@@ -39,4 +39,4 @@ USER root
 RUN pip install ${TORCH_INDEX_URL:+--index-url "$TORCH_INDEX_URL"} "$(grep '^torch==' requirements.lock)" \
     && pip install -r requirements.lock
 USER rankloop
-CMD ["python", "-m", "celery", "--app=config", "worker", "--queues=training", "--pool=threads", "--concurrency=1"]
+CMD ["python", "-m", "celery", "--app=config", "--skip-checks", "worker", "--queues=training", "--pool=threads", "--concurrency=1"]

@@ -209,7 +209,8 @@ class Supervisor:
 
 def _programs(listener: int) -> dict[str, list[str]]:
     """Each program's name (and log's name) and arguments to Python. docker-compose.yml runs the same ones."""
-    celery = ["-m", "celery", "--app=config"]
+    # Without the system checks, which import every address: a third of what a worker or beat costs to start.
+    celery = ["-m", "celery", "--app=config", "--skip-checks"]
     # Threads: a pool process would be a grandchild, which the parent-death signal does not reach. A training
     # run is a process below the worker's thread. Gossip and mingle serve fleets, and cost a second at start.
     worker = ["worker", "--pool=threads", "--without-gossip", "--without-mingle", "--loglevel=INFO"]

@@ -18,9 +18,19 @@ export default defineConfig({
   },
   server: { proxy: { "/api": BACKEND, "/healthz": BACKEND } },
   test: {
-    environment: "jsdom",
-    include: ["src/**/*.test.{ts,tsx}"],
-    setupFiles: ["src/shared/testing.ts"],
     testTimeout: 30_000,
+    // A document costs more to make than most files take to test: only what renders has one.
+    projects: [
+      { extends: true, test: { name: "logic", environment: "node", include: ["src/**/*.test.ts"] } },
+      {
+        extends: true,
+        test: {
+          name: "page",
+          environment: "jsdom",
+          include: ["src/**/*.test.tsx"],
+          setupFiles: ["src/shared/testing.ts"],
+        },
+      },
+    ],
   },
 });

@@ -14,13 +14,14 @@ from django.utils.http import content_disposition_header
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.parsers import MultiPartParser
-from rest_framework.renderers import BaseRenderer
+from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from annotation.api import data_serializers as serializers
 from annotation.api.base import NewestFirst, ProjectView, allow_in, user_of
+from annotation.api.import_progress import LinesRenderer, told
 from annotation.formats.catalog import EXPORT_FORMATS, IMPORT_FORMATS
 from annotation.models import DatasetSnapshot, Project
 from annotation.services import exports, imports, snapshots
@@ -32,26 +33,35 @@ DEFAULT_FORMAT = "trl_preference"
 
 class ImportsView(ProjectView):
     parser_classes = [MultiPartParser]
+    renderer_classes = [JSONRenderer, LinesRenderer]
 
     @extend_schema(
         operation_id="importFile",
-        description="Takes in what is good and names the rows that are not; sent again, it changes nothing.",
+        description="Takes in what is good and names the rows that are not; sent again, it changes nothing."
+        " As application/x-ndjson it is told while it runs: lines of `progress`, then `report` or `problem`.",
         request={"multipart/form-data": serializers.ImportUpload},
-        responses={201: serializers.ImportReport, 200: serializers.ImportReport},
+        responses={
+            (201, JSONRenderer.media_type): serializers.ImportReport,
+            (200, JSONRenderer.media_type): serializers.ImportReport,
+            (200, LinesRenderer.media_type): serializers.ImportNews,
+        },
         tags=["data"],
     )
-    def post(self, request: Request, slug: str) -> Response:
-        given = serializers.ImportUpload(data=request.data)
-        given.is_valid(raise_exception=True)
-        upload, format = given.validated_data["file"], given.validated_data.get("format")
-        if upload.size > MAX_UPLOAD_BYTES:
-            raise _too_large(upload.size)
-        dry_run = given.validated_data["dry_run"]
-        report = imports.import_file(
-            project=self.project, file=upload, format=format or None, dry_run=dry_run
-        )
-        status = HTTPStatus.OK if dry_run else HTTPStatus.CREATED
+    def post(self, request: Request, slug: str) -> Response | StreamingHttpResponse:
+        given = _upload(request)
+        if request.accepted_renderer.media_type == LinesRenderer.media_type:
+            return told(imports.importing(project=self.project, **given))
+        report = imports.import_file(project=self.project, **given)
+        status = HTTPStatus.OK if report.dry_run else HTTPStatus.CREATED
         return Response(serializers.ImportReport(report).data, status=status)
+
+
+def _upload(request: Request) -> dict[str, Any]:
+    given = serializers.ImportUpload(data=request.data)
+    given.is_valid(raise_exception=True)
+    if given.validated_data["file"].size > MAX_UPLOAD_BYTES:
+        raise _too_large(given.validated_data["file"].size)
+    return {**given.validated_data, "format": given.validated_data.get("format") or None}
 
 
 class FormatsView(APIView):

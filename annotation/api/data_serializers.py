@@ -55,6 +55,20 @@ class ImportReport(serializers.Serializer[Any]):
     quirks = QuirkCount(many=True)
 
 
+class ImportProgress(serializers.Serializer[Any]):
+    share = serializers.FloatField(help_text="Of the file's bytes, 0 to 1.")
+    read = serializers.IntegerField(help_text="Rows so far.")
+    failed = serializers.IntegerField(help_text="Rows left out so far.")
+
+
+class ImportNews(serializers.Serializer[Any]):
+    """A line of an import that is told while it runs: one of these."""
+
+    progress = ImportProgress(required=False)
+    report = ImportReport(required=False)
+    problem = serializers.DictField(required=False, help_text="The shape of any refusal.")
+
+
 class ImportFormat(serializers.Serializer[Any]):
     name = serializers.CharField()
     title = serializers.CharField()

@@ -6,12 +6,13 @@ import that was cut off is finished by running it again: what is there already i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
+from os import SEEK_END
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypedDict, Unpack
 
 from django.db import DataError, IntegrityError, connection, transaction
 
@@ -34,6 +35,16 @@ MAX_REPORTED_ERRORS = 1000
 MAX_REPORTED_LINES = 20
 ANALYZE_AFTER_RANKINGS = 1000
 MAX_INTEGER = 2**31 - 1
+
+
+class ImportOptions(TypedDict, total=False):
+    """`overlap`, `round`, `priority`: of the new tasks."""
+
+    format: str | None
+    overlap: int | None
+    round: int
+    priority: int
+    dry_run: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,47 +102,85 @@ class ImportReport:
         return asdict(self)
 
 
-def import_file(
-    *,
-    project: Project,
-    file: Path | BinaryIO,
-    format: str | None = None,
-    overlap: int | None = None,
-    round: int = 0,
-    priority: int = 0,
-    dry_run: bool = False,
-) -> ImportReport:
+@dataclass(frozen=True, slots=True)
+class ImportProgress:
+    """How far an import is. `share`: of the file's bytes, 0 to 1; `read`, `failed`: rows so far."""
+
+    share: float
+    read: int
+    failed: int
+
+
+def import_file(*, project: Project, file: Path | BinaryIO, **options: Unpack[ImportOptions]) -> ImportReport:
+    """`importing`, to its end."""
+    steps = importing(project=project, file=file, **options)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            report: ImportReport = end.value
+            return report
+
+
+def importing(
+    *, project: Project, file: Path | BinaryIO, **options: Unpack[ImportOptions]
+) -> Generator[ImportProgress, None, ImportReport]:
     """Takes in what `file` holds (a path or a seekable binary stream); the format is recognised unless named.
+
+    Yields once when the file is known to be one of ours and then after each batch; returns the report. Closed
+    before its end, it stops there: batches that are in stay. One thread has to go through all of it.
 
     A task that comes with a ranking is done: annotators are not asked again. `dry_run` does all of it and
     takes it back, so that the report is that of the import. Raises Problem, with nothing written, when the
     file can't be read or is in no known format.
     """
-    for name, value, low in (("round", round, 0), ("priority", priority, -MAX_INTEGER)):
-        if not low <= value <= MAX_INTEGER:
-            reason = f"It is {low} to {MAX_INTEGER}."
-            raise Problem(f"The {name} is out of bounds.", errors=[FieldProblem(name, reason)])
-    options = {"overlap": checked_overlap(project, overlap), "round": round, "priority": priority}
+    placed = _placed(project, options)
+    dry_run = options.get("dry_run", False)
     with _opened(file) as stream:
+        size = _size(stream)
         try:
-            found, records = read_records(stream, format)
+            found, records = read_records(stream, options.get("format"))
         except FormatError as error:
             raise Problem(
                 str(error), type="format-not-recognised", errors=[FieldProblem("file", str(error))]
             ) from error
         report = ImportReport(found.name, dry_run)
-        with closing(ahead(batches_of(records))) as batches:
+        share = 0.0
+        yield ImportProgress(share, 0, 0)
+        with (
+            closing(ahead(batches_of(records))) as batches,
+            transaction.atomic() if dry_run else nullcontext(),
+        ):
+            for batch in batches:
+                _store_batch(project, batch, report, placed)
+                # A reader of columns goes back and forth.
+                share = max(share, min(1.0, stream.tell() / size))
+                yield ImportProgress(share, report.read, report.failed)
             if dry_run:
-                with transaction.atomic():
-                    _store_all(project, batches, report, options)
-                    transaction.set_rollback(True)
-            else:
-                _store_all(project, batches, report, options)
+                transaction.set_rollback(True)
     if not dry_run and max(report.tasks, report.rankings) >= ANALYZE_AFTER_RANKINGS:
         analyze_content()
         with connection.cursor() as cursor:
             cursor.execute("ANALYZE annotation_ranking, annotation_comparison")
     return report
+
+
+def _placed(project: Project, options: ImportOptions) -> dict[str, Any]:
+    """What new tasks are given, checked."""
+    placed = {"round": options.get("round", 0), "priority": options.get("priority", 0)}
+    for name, low in (("round", 0), ("priority", -MAX_INTEGER)):
+        if not low <= placed[name] <= MAX_INTEGER:
+            reason = f"It is {low} to {MAX_INTEGER}."
+            raise Problem(f"The {name} is out of bounds.", errors=[FieldProblem(name, reason)])
+    return {"overlap": checked_overlap(project, options.get("overlap")), **placed}
+
+
+def _size(stream: BinaryIO) -> int:
+    """Of what is left to read, in bytes; at least 1."""
+    at = stream.tell()
+    size = stream.seek(0, SEEK_END)
+    stream.seek(at)
+    return max(1, size)
 
 
 @contextmanager
@@ -147,17 +196,14 @@ def _opened(file: Path | BinaryIO) -> Iterator[BinaryIO]:
         yield stream
 
 
-def _store_all(
-    project: Project, batches: Iterator[list[Line]], report: ImportReport, options: dict[str, Any]
-) -> None:
-    for batch in batches:
-        for line in batch:
-            report.read += 1
-            if line.reason:
-                report.fail(line.number, line.reason)
-            for quirk in dict.fromkeys(line.quirks):
-                report.notice(line.number, quirk)
-        _store_or_single_out(project, [line for line in batch if line.parts or line.votes], report, options)
+def _store_batch(project: Project, batch: list[Line], report: ImportReport, options: dict[str, Any]) -> None:
+    for line in batch:
+        report.read += 1
+        if line.reason:
+            report.fail(line.number, line.reason)
+        for quirk in dict.fromkeys(line.quirks):
+            report.notice(line.number, quirk)
+    _store_or_single_out(project, [line for line in batch if line.parts or line.votes], report, options)
 
 
 def _store_or_single_out(

@@ -3,7 +3,6 @@ rejection sampling and by PPO, and the new policy's responses are the next thing
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Callable
@@ -13,7 +12,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.desk import Desk
 from tests.embedded.running import Stack, manage
-from tests.wheel.policies import first_model, judged_by_gold
+from tests.wheel.policies import first_model, judged_by_gold, writers_of
 from training.rlhf import world
 from training.rlhf.evaluation import compare
 
@@ -67,14 +66,6 @@ def made(page: Page) -> str:
     finished(page)
     headline = page.get_by_text("Made ").first.inner_text()
     return headline.removeprefix("Made ").split()[0]
-
-
-def writers_of(stack: Stack, response_ids: list[str]) -> set[str]:
-    """The models that wrote these responses: nothing the annotator's page is told."""
-    names = f"Response.objects.filter(pk__in={response_ids!r}).values_list('model_name', flat=True)"
-    done = manage(stack.state, "shell", "-c", f"from annotation.models import Response; print(list({names}))")
-    assert done.returncode == 0, done.stderr
-    return set(json.loads(done.stdout.splitlines()[-1].replace("'", '"')))
 
 
 def test_people_rank_and_the_policy_gets_better(log_in: Callable[[str], Page], demo_stack: Stack) -> None:

@@ -67,7 +67,11 @@ def test_killed_it_leaves_no_process_and_the_next_start_finds_the_data(folder: P
         launched = manage(stack.state, "launch_run", "sft", "--project", "kept")
         assert launched.returncode == 0, launched.stderr
         # Of three generations, each in a session of its own: the worker, what it forks from, and the fork.
-        eventually(lambda: len(running(stack, "training.fork_server")) == 2, what="the training process runs")
+        eventually(
+            lambda: len(running(stack, "training.fork_server")) == 2,
+            seconds=120,  # it loads torch first, in the same hour as everything else
+            what="the training process runs",
+        )
         stack.end(signal.SIGKILL)
         eventually(lambda: not processes_of(stack.state), what="its processes are gone")
     with Stack(stack.state, folder / "again.txt") as again:

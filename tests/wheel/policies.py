@@ -1,4 +1,4 @@
-"""The demo's policies, asked through the command line as anyone would, or judged as they lie on disk."""
+"""A stack's policies, asked through the command line as anyone would, or judged as they lie on disk."""
 
 from __future__ import annotations
 
@@ -41,6 +41,12 @@ def first_gold(stack: Stack) -> Gold:
     )
     result = _said(stack, "shell", "-c", code)
     return result["metrics"]["gold/mean"], result["metrics"]["gold/standard_error"]
+
+
+def writers_of(stack: Stack, response_ids: list[str]) -> set[str]:
+    """The models that wrote these responses: nothing the annotator's page is told."""
+    sql = "SELECT DISTINCT model_name FROM annotation_response WHERE id = ANY(%s::uuid[])"
+    return {row["model_name"] for row in stack.rows(sql, response_ids)}
 
 
 def is_better(new: Gold, old: Gold) -> bool:

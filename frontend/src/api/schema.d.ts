@@ -854,7 +854,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Takes in what is good and names the rows that are not; sent again, it changes nothing. */
+        /** @description Takes in what is good and names the rows that are not; sent again, it changes nothing. As application/x-ndjson it is told while it runs: lines of `progress`, then `report` or `problem`. */
         post: operations["importFile"];
         delete?: never;
         options?: never;
@@ -2190,6 +2190,26 @@ export interface components {
             reads: string;
             loses: string;
             example: string;
+        };
+        /** @description A line of an import that is told while it runs: one of these. */
+        ImportNews: {
+            progress?: components["schemas"]["ImportProgress"];
+            report?: components["schemas"]["ImportReport"];
+            /** @description The shape of any refusal. */
+            problem?: {
+                [key: string]: unknown;
+            };
+        };
+        ImportProgress: {
+            /**
+             * Format: double
+             * @description Of the file's bytes, 0 to 1.
+             */
+            share: number;
+            /** @description Rows so far. */
+            read: number;
+            /** @description Rows left out so far. */
+            failed: number;
         };
         ImportReport: {
             format: string;
@@ -5676,7 +5696,9 @@ export interface operations {
     };
     importFile: {
         parameters: {
-            query?: never;
+            query?: {
+                format?: "json" | "ndjson";
+            };
             header?: never;
             path: {
                 slug: string;
@@ -5695,6 +5717,7 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ImportReport"];
+                    "application/x-ndjson": components["schemas"]["ImportNews"];
                 };
             };
             201: {

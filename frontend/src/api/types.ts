@@ -26,6 +26,7 @@ export type AuditEntry = Schemas["AuditEntry"];
 export type Webhook = Schemas["Webhook"];
 export type WebhookEvent = Schemas["WebhookEvent"];
 export type WebhookDelivery = Schemas["WebhookDelivery"];
+export type ImportNews = Schemas["ImportNews"];
 export type ImportReport = Schemas["ImportReport"];
 export type Progress = Schemas["Progress"];
 export type Quality = Schemas["Quality"];

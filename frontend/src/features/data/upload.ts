@@ -1,12 +1,13 @@
 import { rememberedCsrfToken } from "@/api/client";
 import { problemFrom, unreachable } from "@/api/problem";
-import type { ImportReport } from "@/api/types";
+import type { ImportNews, ImportReport } from "@/api/types";
 
-export type Phase = { at: "sending"; share: number } | { at: "reading" };
+type Progress = ImportNews["progress"];
+export type Phase = { at: "sending"; share: number } | { at: "reading"; share: number; rows: number };
 
 /**
  * Sends a file and waits for the report. XMLHttpRequest, because `fetch` doesn't say how much of a body has gone out. Once all
- * of it has, the server takes the rows in before it answers.
+ * of it has, the server tells line by line how far it is; leaving stops it after the batch it is storing.
  */
 export function importFile(
   slug: string,
@@ -16,17 +17,22 @@ export function importFile(
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
     request.open("POST", `/api/v1/projects/${encodeURIComponent(slug)}/imports/`);
-    request.setRequestHeader("Accept", "application/json");
+    request.setRequestHeader("Accept", "application/x-ndjson");
     request.setRequestHeader("X-CSRFToken", rememberedCsrfToken());
     request.upload.onprogress = ({ loaded, total }) =>
       onPhase({ at: "sending", share: total > 0 ? loaded / total : 0 });
-    request.upload.onload = () => onPhase({ at: "reading" });
+    request.upload.onload = () => onPhase(reading({ share: 0, read: 0, failed: 0 }));
+    request.onprogress = () => {
+      const { progress } = lastLine(request.responseText);
+      if (progress) onPhase(reading(progress));
+    };
     request.onerror = () => reject(unreachable());
     request.onabort = () => reject(new DOMException("The upload was stopped.", "AbortError"));
     request.onload = () => {
-      const body = parsed(request.responseText);
-      if (request.status >= 200 && request.status < 300 && body !== null) resolve(body as ImportReport);
-      else reject(problemFrom(request.status, body));
+      if (request.status !== 200) reject(problemFrom(request.status, parsed(request.responseText)));
+      const { report, problem } = lastLine(request.responseText);
+      if (report) resolve(report);
+      else reject(problem ? problemFrom(Number(problem.status), problem) : unreachable());
     };
     signal?.addEventListener("abort", () => request.abort(), { once: true });
     const form = new FormData();
@@ -35,6 +41,15 @@ export function importFile(
     onPhase({ at: "sending", share: 0 });
     request.send(form);
   });
+}
+
+const reading = ({ share, read }: NonNullable<Progress>): Phase => ({ at: "reading", share, rows: read });
+
+/** What the last whole line says; nothing where there is none, as in an answer that broke off. */
+export function lastLine(text: string): ImportNews {
+  const end = text.lastIndexOf("\n");
+  const news = end < 0 ? null : parsed(text.slice(text.lastIndexOf("\n", end - 1) + 1, end));
+  return typeof news === "object" && news !== null ? news : {};
 }
 
 function parsed(text: string): unknown {

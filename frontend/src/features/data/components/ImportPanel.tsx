@@ -42,19 +42,16 @@ function Running({
   const [since] = useState(Date.now);
   const says =
     phase.at === "sending"
-      ? texts.sending(file.name, file.size, phase.share)
+      ? texts.sending(file.name, file.size)
       : dryRun
         ? texts.reading(file.name)
         : texts.importing(file.name);
   return (
     <div className={styles.running} data-testid="import-running">
       <p role="status">{says}</p>
-      {phase.at === "sending" ? (
-        <Bar share={phase.share} label={says} />
-      ) : (
-        <div className={styles.moving} aria-hidden="true" />
-      )}
+      <Bar share={phase.share} label={says} />
       <p className={ui.dim}>
+        {phase.at === "reading" && `${texts.rows(phase.rows)}, `}
         <Seconds since={since} />
         {!dryRun && trialMs !== null && `, ${texts.trial(duration(trialMs / 1000))}`}
         {!dryRun && `. ${texts.wait}`}

@@ -1,0 +1,17 @@
+// @vitest-environment jsdom
+import { expect, test } from "vitest";
+import { lastLine } from "./upload";
+
+const progress = { share: 0.5, read: 1000, failed: 2 };
+
+test("the newest whole line counts, and one that is still coming does not", () => {
+  const first = `${JSON.stringify({ progress })}\n`;
+  expect(lastLine(first)).toEqual({ progress });
+  const second = `${JSON.stringify({ progress: { ...progress, read: 2000 } })}\n`;
+  expect(lastLine(first + second)).toEqual({ progress: { ...progress, read: 2000 } });
+  expect(lastLine(first + second.slice(0, 20))).toEqual({ progress });
+});
+
+test("an answer that broke off says nothing", () => {
+  for (const text of ["", "{", "<html>\n", "null\n", '"text"\n']) expect(lastLine(text)).toEqual({});
+});

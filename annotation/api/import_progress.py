@@ -1,4 +1,4 @@
-"""An import told while it runs: lines of `progress`, an object each, and at the end the `report` or a `problem`.
+"""An import told while it runs: lines of `progress`, an object each, at the end the `report` or a `problem`.
 
 An import of 160,000 rows takes a minute. Whoever asks for `application/x-ndjson` sees it move, and leaving
 stops it after the batch that is being stored.

@@ -65,6 +65,24 @@ class TaskProblemId(serializers.Serializer[models.TaskProblem]):
     id = serializers.UUIDField()
 
 
+class TaskProblemsSought(serializers.Serializer[Any]):
+    state = serializers.ChoiceField(choices=["open", "settled"], required=False)
+    task = serializers.UUIDField(required=False)
+
+
+class Settling(serializers.Serializer[Any]):
+    note = serializers.CharField(
+        max_length=MAX_TEXT_CHARACTERS, allow_blank=True, default="", help_text="What came of it."
+    )
+    text = serializers.CharField(
+        max_length=MAX_TEXT_CHARACTERS,
+        allow_blank=True,
+        required=False,
+        trim_whitespace=False,
+        help_text="The report's, as it was read: if it says something else by now, it is not settled.",
+    )
+
+
 class TaskProblem(serializers.Serializer[models.TaskProblem]):
     id = serializers.UUIDField()
     kind = serializers.ChoiceField(choices=models.TaskProblem.Kind.choices)
@@ -74,6 +92,9 @@ class TaskProblem(serializers.Serializer[models.TaskProblem]):
     task_state = serializers.ChoiceField(source="task.state", choices=models.RankingTask.State.choices)
     excerpt = serializers.SerializerMethodField(help_text="How the task's conversation ends.")
     created_at = serializers.DateTimeField()
+    settled_at = serializers.DateTimeField(allow_null=True, help_text="Null: it is to settle.")
+    settled_by = serializers.CharField(source="settled_by.username", allow_null=True, default=None)
+    note = serializers.CharField(allow_blank=True, help_text="What came of it.")
 
     def get_excerpt(self, problem: models.TaskProblem) -> str:
         return excerpt_of(problem.task)

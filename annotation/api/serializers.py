@@ -41,6 +41,11 @@ class ProjectCounts(serializers.Serializer[models.Project]):
     rankings = serializers.IntegerField(source="n_rankings")
     comparisons = serializers.IntegerField(source="n_comparisons")
     my_rankings = serializers.IntegerField(source="n_my_rankings")
+    open_problems = serializers.IntegerField(
+        source="n_open_problems",
+        allow_null=True,
+        help_text="Reported by annotators and not settled; null for those who don't manage the project.",
+    )
 
 
 class Checks(serializers.Serializer[models.Project]):
@@ -110,6 +115,8 @@ class Project(serializers.Serializer[models.Project]):
 
     def to_representation(self, instance: models.Project) -> dict[str, Any]:
         shown = super().to_representation(instance)
+        if shown["role"] in (Role.ANNOTATOR, Role.REVIEWER):
+            shown["counts"]["open_problems"] = None
         if shown["role"] == Role.ANNOTATOR:
             shown["checks"] = None
             if instance.gold_rate + instance.attention_rate > 0:

@@ -75,6 +75,8 @@ urlpatterns = [
     ),
     endpoint(f"{PROJECT}reservations/release", tasks.LetGoView, POST=Action.MANAGE_TASKS),
     endpoint(f"{PROJECT}problems/", task_problems.TaskProblemsView, GET=Action.MANAGE_TASKS),
+    endpoint("problems/<uuid:id>/settle", task_problems.SettleProblemView, POST=Action.MANAGE_TASKS),
+    endpoint("problems/<uuid:id>/reopen", task_problems.ReopenProblemView, POST=Action.MANAGE_TASKS),
     endpoint(f"{PROJECT}progress/", reports.ProgressView, GET=Action.READ_QUALITY),
     endpoint(f"{PROJECT}quality/", reports.QualityView, GET=Action.READ_QUALITY),
     endpoint(f"{PROJECT}leaderboard/", reports.LeaderboardView, GET=Action.READ_QUALITY),

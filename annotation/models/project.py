@@ -65,10 +65,12 @@ class ProjectQuerySet(models.QuerySet["Project"]):
         )
 
     def with_counts(self, user: User) -> ProjectQuerySet:
-        """Adds n_prompts, n_responses, n_tasks, n_open_tasks, n_rankings, n_comparisons, n_my_rankings."""
+        """Adds n_prompts, n_responses, n_tasks, n_open_tasks, n_rankings, n_comparisons, n_my_rankings,
+        n_open_problems."""
         from annotation.models.content import Prompt, Response
         from annotation.models.ranking import Comparison, Ranking
         from annotation.models.task import RankingTask
+        from annotation.models.task_problem import TaskProblem
 
         def count(rows: models.QuerySet[models.Model], project: str = "project") -> Coalesce:
             # One grouped row per counted table: joins of several tables would multiply each other's rows.
@@ -86,6 +88,7 @@ class ProjectQuerySet(models.QuerySet["Project"]):
                 sub, map(count, Comparison.objects.uncounted()), count(Comparison.objects.all())
             ),
             n_my_rankings=count(current.filter(annotator=user)),
+            n_open_problems=count(TaskProblem.objects.unsettled()),
         )
 
 

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+from uuid import UUID
+
 from django.db import models
-from django.db.models import Q
+from django.db.models import Case, CharField, Q, Value, When
+from django.db.models.functions import Cast, Concat
 
 from annotation.ids import uuid7
 from annotation.models.people import User
@@ -9,6 +12,27 @@ from annotation.models.project import Project
 from annotation.models.task import Assignment, RankingTask
 
 MAX_TEXT_CHARACTERS = 2_000
+
+
+class TaskProblemQuerySet(models.QuerySet["TaskProblem"]):
+    def unsettled(self) -> TaskProblemQuerySet:
+        return self.filter(settled_at=None)
+
+    def settled(self) -> TaskProblemQuerySet:
+        return self.exclude(settled_at=None)
+
+    def sought(self, *, state: str | None = None, task: UUID | None = None) -> TaskProblemQuerySet:
+        """Those in the state `open` or `settled`, of one task; None: of any."""
+        rows = {None: self, "open": self.unsettled(), "settled": self.settled()}[state]
+        return rows if task is None else rows.filter(task=task)
+
+    def with_shown(self) -> TaskProblemQuerySet:
+        return self.select_related("annotator", "settled_by", "task__prompt")
+
+    def in_turn(self) -> TaskProblemQuerySet:
+        """Adds `turn`, unique: in descending order those to settle come first, each part newest first."""
+        first = Case(When(settled_at=None, then=Value("1")), default=Value("0"), output_field=CharField())
+        return self.annotate(turn=Concat(first, Cast("id", CharField()), output_field=CharField()))
 
 
 class TaskProblem(models.Model):
@@ -34,6 +58,13 @@ class TaskProblem(models.Model):
     kind = models.CharField(max_length=15, choices=Kind.choices)
     text = models.TextField(blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
+    settled_at = models.DateTimeField(null=True, blank=True)
+    settled_by = models.ForeignKey(
+        User, on_delete=models.PROTECT, null=True, blank=True, related_name="+", db_index=False
+    )
+    note = models.TextField(blank=True, db_default="", help_text="What came of it, by who settled it.")
+
+    objects = TaskProblemQuerySet.as_manager()
 
     class Meta:
         constraints = [
@@ -42,10 +73,17 @@ class TaskProblem(models.Model):
             models.CheckConstraint(
                 condition=~Q(kind="other") | ~Q(text=""), name="other_problem_says_what_it_is"
             ),
+            models.CheckConstraint(
+                condition=Q(settled_at=None, settled_by=None, note="")
+                | Q(settled_at__isnull=False, settled_by__isnull=False),
+                name="problem_settled_by_somebody",
+            ),
         ]
         indexes = [
             # The project's list, newest first.
             models.Index(fields=["project", "-id"], name="problems_of_project"),
+            # How many there are to settle, with every project that is shown.
+            models.Index(fields=["project"], condition=Q(settled_at=None), name="problems_to_settle"),
         ]
 
     def __str__(self) -> str:

@@ -40,6 +40,7 @@ def test_the_list_shows_ones_projects_with_role_form_and_counts(
         "rankings": 1,
         "comparisons": 3,
         "my_rankings": 1,
+        "open_problems": None,
     }
     (bens,) = client_of(ben).get("/api/v1/projects/").json()["results"]
     assert bens["counts"]["my_rankings"] == 0

@@ -13,6 +13,7 @@ from annotation.services.exclusion import Who, exclude_annotator
 from annotation.services.invitations import invite
 from annotation.services.snapshots import freeze_snapshot
 from annotation.services.submission import submit_ranking
+from annotation.services.task_problems import report_problem
 from annotation.services.tokens import create_token
 from annotation.services.webhooks import create_endpoint
 from tests.annotation.answering import claim, strict_order
@@ -45,6 +46,7 @@ def rows(people: dict[str, User], project: Project, tasks: list[RankingTask]) ->
     submit_ranking(
         assignment=given, token=given.token, answer=strict_order(given.shown_order), idempotency_key="1"
     )
+    problem, _ = report_problem(assignment=given, kind="unsafe")
     excluded = exclude_annotator(project=project, who=Who(annotator=people["oscar"]), reason="a stranger")
     webhook, _ = create_endpoint(project=project, url="https://example.org/hook", events=["snapshot.frozen"])
     snapshot = freeze_snapshot(project=project, name="first", created_by=people["mona"])
@@ -56,6 +58,7 @@ def rows(people: dict[str, User], project: Project, tasks: list[RankingTask]) ->
         "oidc": "company",
         "assignments": claim(project, people[OWNER]).pk,
         "snapshots": snapshot.pk,
+        "problems": problem.pk,
         "reviews": given.task_id,
         "webhooks": webhook.pk,
         "webhook-deliveries": webhook.deliveries.get().message_id,

@@ -665,6 +665,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/problems/{id}/reopen": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description Takes the settling back. 409: it is open already. */
+        post: operations["reopenTaskProblem"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/problems/{id}/settle": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description The report needs no more care. 409: somebody settled it, or it was said anew meanwhile. */
+        post: operations["settleTaskProblem"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/projects/": {
         parameters: {
             query?: never;
@@ -951,7 +985,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description What annotators reported of tasks, newest first. */
+        /** @description What annotators reported of tasks: first what is to settle, each part newest first. */
         get: operations["listTaskProblems"];
         put?: never;
         post?: never;
@@ -3014,6 +3048,8 @@ export interface components {
             rankings: number;
             comparisons: number;
             my_rankings: number;
+            /** @description Reported by annotators and not settled; null for those who don't manage the project. */
+            open_problems: number | null;
         };
         /**
          * @description * `active` - Active
@@ -3491,6 +3527,15 @@ export interface components {
          * @enum {string}
          */
         SettableTaskState: "open" | "dropped";
+        SettlingRequest: {
+            /**
+             * @description What came of it.
+             * @default
+             */
+            note?: string;
+            /** @description The report's, as it was read: if it says something else by now, it is not settled. */
+            text?: string;
+        };
         SkipRequest: {
             /** Format: uuid */
             token: string;
@@ -3685,6 +3730,14 @@ export interface components {
             readonly excerpt: string;
             /** Format: date-time */
             created_at: string;
+            /**
+             * Format: date-time
+             * @description Null: it is to settle.
+             */
+            settled_at: string | null;
+            settled_by?: string | null;
+            /** @description What came of it. */
+            note: string;
         };
         TaskProblemId: {
             /** Format: uuid */
@@ -5222,6 +5275,71 @@ export interface operations {
             };
         };
     };
+    reopenTaskProblem: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TaskProblem"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    settleTaskProblem: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["SettlingRequest"];
+                "multipart/form-data": components["schemas"]["SettlingRequest"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TaskProblem"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     listProjects: {
         parameters: {
             query?: {
@@ -5973,6 +6091,12 @@ export interface operations {
                 cursor?: string;
                 /** @description Number of results to return per page. */
                 page_size?: number;
+                /**
+                 * @description * `open` - open
+                 *     * `settled` - settled
+                 */
+                state?: "open" | "settled";
+                task?: string;
             };
             header?: never;
             path: {

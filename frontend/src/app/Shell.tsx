@@ -3,6 +3,7 @@ import { useQuery, useQueryClient, useSuspenseQuery } from "@tanstack/react-quer
 import { Link, Outlet, useParams, useRouter } from "@tanstack/react-router";
 import { api, rememberCsrfToken, unwrap } from "@/api/client";
 import type { Me } from "@/api/types";
+import { count } from "@/shared/format";
 import { Icon } from "@/shared/Icon";
 import { LanguageSelect } from "@/shared/i18n/LanguageSelect";
 import { may, meQuery, projectQuery } from "@/shared/session";
@@ -46,6 +47,12 @@ function ProjectTabs({ slug, me }: { slug: string; me: Me }) {
             activeOptions={{ exact: "exact" in tab }}
           >
             {texts.tabs[tab.label]}
+            {tab.label === "overview" && (project.counts.open_problems ?? 0) > 0 && (
+              <span className={styles.count} title={texts.toSettle(project.counts.open_problems ?? 0)}>
+                {count(project.counts.open_problems ?? 0)}
+                <span className="visually-hidden"> {texts.toSettle(project.counts.open_problems ?? 0)}</span>
+              </span>
+            )}
           </Link>
         ))}
       </nav>

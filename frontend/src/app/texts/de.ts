@@ -18,6 +18,7 @@ export const de: Texts<typeof en> = {
     members: "Mitglieder",
     settings: "Einstellungen",
   },
+  toSettle: (n: number) => `${n === 1 ? "Meldung" : "Meldungen"} zu Aufgaben offen`,
   useDark: "Dunkle Farben verwenden",
   useLight: "Helle Farben verwenden",
   accountOf: (name) => `Konto von ${name}`,

@@ -15,6 +15,7 @@ export const en = {
     members: "Members",
     settings: "Settings",
   },
+  toSettle: (n: number) => `${n === 1 ? "report" : "reports"} about tasks to settle`,
   useDark: "Use dark colours",
   useLight: "Use light colours",
   accountOf: (name: string) => `Account of ${name}`,

@@ -33,6 +33,7 @@ export const en = {
     annotation_rankingtask: "a task",
     annotation_ranking: "a ranking",
     annotation_assignment: "a task’s lease",
+    annotation_taskproblem: "a report about a task",
     annotation_webhookendpoint: "a webhook",
     training_trainingrun: "a run",
     training_modelversion: "a model",

@@ -21,6 +21,9 @@ function ProjectRow({ me, project }: { me: Me; project: Project }) {
         <div className={styles.sub}>
           <span>{project.role ?? "admin"}</span>
           {project.state !== "active" && <Badge tone="warn">{project.state}</Badge>}
+          {(counts.open_problems ?? 0) > 0 && (
+            <Badge tone="info">{plural(counts.open_problems ?? 0, "report")} to settle</Badge>
+          )}
         </div>
       </div>
       <div className={styles.progress}>

@@ -1,22 +1,55 @@
-import { infiniteQueryOptions } from "@tanstack/react-query";
+import { infiniteQueryOptions, type QueryClient } from "@tanstack/react-query";
 import { api, unwrap } from "@/api/client";
+import type { TaskDetail, TaskProblem } from "@/api/types";
 import { cursorOf } from "@/shared/paging";
+import { projectQuery } from "@/shared/session";
 
 const PAGE_SIZE = 10;
 
-/** What annotators reported of a project's tasks, newest first. */
-export const problemsQuery = (slug: string) =>
+/** What annotators reported of a project's tasks, or of one of them: first what is to settle, each part newest first. */
+export const problemsQuery = (slug: string, task?: string) =>
   infiniteQueryOptions({
-    queryKey: ["problems", slug],
+    queryKey: ["problems", slug, task ?? "all"],
     initialPageParam: undefined as string | undefined,
     queryFn: ({ pageParam }) =>
       unwrap(
         api.GET("/api/v1/projects/{slug}/problems/", {
           params: {
             path: { slug },
-            query: { page_size: PAGE_SIZE, ...(pageParam && { cursor: pageParam }) },
+            query: {
+              page_size: PAGE_SIZE,
+              ...(task && { task }),
+              ...(pageParam && { cursor: pageParam }),
+            },
           },
         }),
       ),
     getNextPageParam: (page) => cursorOf(page.next),
   });
+
+/** The words go along: a report that says something else by now is not settled unread. */
+export const settleProblem = ({ id, text }: TaskProblem, note: string) =>
+  unwrap(api.POST("/api/v1/problems/{id}/settle", { params: { path: { id } }, body: { note, text } }));
+
+export const reopenProblem = ({ id }: TaskProblem) =>
+  unwrap(api.POST("/api/v1/problems/{id}/reopen", { params: { path: { id } } }));
+
+/** Whether anybody is asked about the task from now on. */
+export const askTask = (slug: string, id: string, asked: boolean): Promise<TaskDetail> =>
+  unwrap(
+    api.PATCH("/api/v1/projects/{slug}/tasks/{id}/", {
+      params: { path: { slug, id } },
+      body: { state: asked ? "open" : "dropped" },
+    }),
+  );
+
+/** After either: reports and the number of them stand in several places. */
+export async function refreshProblems(queryClient: QueryClient, slug: string): Promise<void> {
+  // A long list of tasks is fetched anew when it is looked at again, not page by page now.
+  queryClient.removeQueries({ queryKey: ["tasks", slug], type: "inactive" });
+  await Promise.all(
+    [["problems", slug], ["tasks", slug, "one"], projectQuery(slug).queryKey].map((queryKey) =>
+      queryClient.invalidateQueries({ queryKey }),
+    ),
+  );
+}

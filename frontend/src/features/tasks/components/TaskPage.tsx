@@ -11,6 +11,8 @@ import ui from "@/shared/ui.module.css";
 import { lettersOf } from "../answer";
 import { taskQuery, taskRankingsQuery } from "../api/tasks";
 import { useTexts } from "../texts";
+import { AskButton } from "./AskButton";
+import { ProblemsPanel } from "./ProblemsPanel";
 import { RankingCard } from "./RankingCard";
 import styles from "./task.module.css";
 
@@ -132,6 +134,7 @@ export function TaskPage() {
       lead={<span className={ui.mono}>{taskId}</span>}
       actions={
         <>
+          {task && <AskButton slug={slug} task={task} />}
           {task && <MakeCheckButton slug={slug} task={task} />}
           <Button
             size="xs"
@@ -147,6 +150,7 @@ export function TaskPage() {
       {error && <ProblemNotice error={error} />}
       {task && (
         <>
+          <ProblemsPanel slug={slug} task={taskId} />
           <Panel title={texts.prompt}>
             <Conversation messages={task.prompt.messages} />
           </Panel>

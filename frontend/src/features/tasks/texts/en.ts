@@ -114,6 +114,14 @@ export const en = {
   },
   problems: {
     title: "Reported by annotators",
+    allSettled: "All of it is settled.",
+    settled: (n: number, more: boolean) => (more ? "Settled" : `Settled: ${count(n)}`),
+    settledBy: (who: string, when: string) => `settled by ${who}, ${when}`,
+    settle: "Settle",
+    reopen: "Open it again",
+    note: "What came of it",
+    noteHelp: "For other managers and for later. It may stay empty.",
+    cancel: "Cancel",
     kinds: {
       unreadable: "can’t be read",
       wrong_language: "wrong language",
@@ -124,5 +132,11 @@ export const en = {
     by: (who: string, when: string) => `${who}, ${when}`,
     dropped: "dropped, nobody is asked any more",
     more: "Older reports",
+  },
+  ask: {
+    stop: "Stop asking",
+    stopHelp: "Nobody is given this task any more. Rankings that were given stay.",
+    again: "Ask again",
+    againHelp: "The task is given out again until it has its rankings.",
   },
 };

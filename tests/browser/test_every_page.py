@@ -63,6 +63,20 @@ def test_everybody_can_use_every_page(log_in: Callable[[str], Page], demo_stack:
     assert not said, "\n".join(said)
 
 
+def test_a_phone_shows_the_tab_that_one_is_on(log_in: Callable[[str], Page]) -> None:
+    page = log_in("manager")
+    page.set_viewport_size(PHONE)  # type: ignore[arg-type]
+    page.goto("/projects/demo/settings/audit")
+    tabs = page.get_by_role("navigation", name="Project", exact=True)
+    expect(tabs.get_by_role("link", name="Settings")).to_be_in_viewport(ratio=1)
+    expect(tabs.get_by_role("link", name="Overview")).not_to_be_in_viewport()
+    tabs.get_by_role("link", name="Members").click()
+    expect(tabs.get_by_role("link", name="Members")).to_be_in_viewport(ratio=1)
+    page.goto("/projects/demo")
+    expect(tabs.get_by_role("link", name="Overview")).to_be_in_viewport(ratio=1)
+    assert page.evaluate("scrollY") == 0
+
+
 def test_the_log_in_page_can_be_used_in_another_language(chromium: Any, demo_stack: Stack) -> None:
     context = chromium.new_context(
         base_url=f"http://127.0.0.1:{demo_stack.port}", locale="de-DE", viewport=DESK

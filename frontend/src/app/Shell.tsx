@@ -1,6 +1,7 @@
 import { ActionIcon, useComputedColorScheme, useMantineColorScheme } from "@mantine/core";
 import { useQuery, useQueryClient, useSuspenseQuery } from "@tanstack/react-query";
-import { Link, Outlet, useParams, useRouter } from "@tanstack/react-router";
+import { Link, Outlet, useLocation, useParams, useRouter } from "@tanstack/react-router";
+import { useEffect, useRef } from "react";
 import { api, rememberCsrfToken, unwrap } from "@/api/client";
 import type { Me } from "@/api/types";
 import { count } from "@/shared/format";
@@ -28,6 +29,15 @@ const TABS = [
 function ProjectTabs({ slug, me }: { slug: string; me: Me }) {
   const texts = useTexts();
   const { data: project } = useQuery(projectQuery(slug));
+  const { pathname } = useLocation();
+  const tabs = useRef<HTMLElement>(null);
+  // Where the tabs don't fit, the one of this page may be out of sight.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: not what changes, but when
+  useEffect(() => {
+    tabs.current
+      ?.querySelector("[data-status=active]")
+      ?.scrollIntoView({ inline: "nearest", block: "nearest" });
+  }, [pathname, project !== undefined]);
   if (!project) return <div className={styles.project} />;
   return (
     <>
@@ -37,7 +47,7 @@ function ProjectTabs({ slug, me }: { slug: string; me: Me }) {
       <Link className={styles.project} to="/projects/$slug" params={{ slug }}>
         {project.name}
       </Link>
-      <nav className={styles.tabs} aria-label={texts.project}>
+      <nav ref={tabs} className={styles.tabs} aria-label={texts.project}>
         {TABS.filter((tab) => tab.shown(me, project)).map((tab) => (
           <Link
             key={tab.to}

@@ -77,6 +77,14 @@ class Checks(serializers.Serializer[models.Project]):
     qualification_attempts = serializers.IntegerField(
         min_value=1, max_value=MAX_QUALIFICATION_ATTEMPTS, required=False
     )
+    qualification_tasks = serializers.IntegerField(
+        min_value=1,
+        max_value=32767,
+        allow_null=True,
+        required=False,
+        help_text="Of one attempt, where there are more: another attempt begins with those not given out"
+        " before, whose right answers nobody has told. Null: all of them in each.",
+    )
 
 
 def _skip_ways(**options: Any) -> serializers.ListField:

@@ -163,6 +163,12 @@ class Project(models.Model):
     qualification_attempts = models.PositiveSmallIntegerField(
         default=2, validators=[MinValueValidator(1), MaxValueValidator(MAX_QUALIFICATION_ATTEMPTS)]
     )
+    qualification_tasks = models.PositiveSmallIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="Of one attempt, where there are more; null: all of them in each attempt.",
+    )
     mixing_seed = models.UUIDField(
         default=uuid.uuid4,
         db_default=RandomUUID(),

@@ -146,10 +146,8 @@ def _take(project: Project, annotator: User, facts: Facts, places: list[int]) ->
     for them, else the queue's first, else what they put off."""
     place = min(set(range(MAX_PREFETCH + 1)) - set(places))
     who: dict[str, Any] = {"project": project, "annotator": annotator, "place": place}
-    if _must_qualify(project, facts):
-        asked = checks.qualification_size(project=project)
-        if asked:
-            return queue.take_qualification(**who, attempt=facts.attempt or 1)
+    if _must_qualify(project, facts) and checks.asks_to_qualify(project=project):
+        return queue.take_qualification(**who, attempt=facts.attempt or 1)
     kind = _check_due(project, annotator, turn=facts.turns + len(places))
     if kind is not None and (check := queue.take_check(**who, kind=kind)):
         return check

@@ -46,9 +46,9 @@ def score_of(task: RankingTask, tiers: Sequence[Sequence[Any]]) -> float:
     return gold_score(task.gold_tiers or [], answer)
 
 
-def qualification_size(*, project: Project) -> int:
-    """How many tasks an attempt has."""
-    return _qualification(project).count()
+def asks_to_qualify(*, project: Project) -> bool:
+    """Whether there is a task to qualify with."""
+    return _qualification(project).exists()
 
 
 def judge_attempt(*, project: Project, annotator_id: UUID) -> bool:
@@ -63,12 +63,13 @@ def judge_attempt(*, project: Project, annotator_id: UUID) -> bool:
         project=project, annotator=annotator_id, attempt=member.qualification_attempt
     )
     done = mine.filter(DONE_IN_ATTEMPT)
-    left = _qualification(project).exclude(Exists(done.filter(task=OuterRef("pk"))))
-    if left.exists():
-        return False
     nothing = Value(0.0, output_field=FloatField())
     result = done.aggregate(n=Count("pk"), mean=Avg(Coalesce("score", nothing)))
     if not result["n"]:
+        return False
+    left = _qualification(project).exclude(Exists(done.filter(task=OuterRef("pk"))))
+    whole = project.qualification_tasks is not None and result["n"] >= project.qualification_tasks
+    if not whole and left.exists():
         return False
     this = Membership.objects.filter(pk=member.pk, qualification_attempt=member.qualification_attempt)
     if result["mean"] >= project.qualification_pass_mark:

@@ -92,7 +92,8 @@ def _qualification(
     if project.qualification_pass_mark is None or role != Role.ANNOTATOR or qualified or not tasks:
         return None
     attempts = project.qualification_attempts + extra
-    return None if attempt > attempts else Qualification(tasks, tasks - done, attempt, attempts)
+    tasks = min(tasks, project.qualification_tasks or tasks)
+    return None if attempt > attempts else Qualification(tasks, max(0, tasks - done), attempt, attempts)
 
 
 @dataclass(frozen=True)

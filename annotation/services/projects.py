@@ -37,6 +37,7 @@ CHANGEABLE = frozenset(
         "gold_minimum_answers",
         "qualification_pass_mark",
         "qualification_attempts",
+        "qualification_tasks",
     }
 )
 

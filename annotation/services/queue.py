@@ -95,7 +95,8 @@ WITH pick AS (
      WHERE t.project_id = %(project)s AND t.kind = %(kind)s AND t.state = 'open' AND {_NOT_MINE}
      ORDER BY md5(concat(%(seed)s::text, %(annotator)s::text, t.id)) LIMIT 1
 )"""
-# Every qualification task once in each attempt; one that was put off comes last.
+# In each attempt `tasks` of the qualification tasks, or all. First those that earlier attempts gave out least
+# often: practice has told the right answers of what was answered. What was put off comes last.
 _FROM_QUALIFICATION = """
 WITH pick AS (
     SELECT t.id, %(attempt)s AS attempt FROM annotation_rankingtask t
@@ -104,7 +105,19 @@ WITH pick AS (
      WHERE t.project_id = %(project)s AND t.kind = 'qualification' AND t.state = 'open'
        AND (mine.id IS NULL OR mine.state IN ('expired', 'released')
             OR mine.state = 'skipped' AND mine.skip_way = 'me')
-     ORDER BY (mine.state = 'skipped') IS TRUE, md5(concat(%(seed)s::text, %(annotator)s::text, t.id)) LIMIT 1
+       AND (mine.state = 'skipped' OR %(tasks)s::int IS NULL OR %(tasks)s::int > (
+             SELECT count(*)
+               FROM annotation_assignment had JOIN annotation_rankingtask q ON q.id = had.task_id
+              WHERE had.project_id = %(project)s AND had.annotator_id = %(annotator)s
+                AND had.attempt = %(attempt)s AND had.state NOT IN ('expired', 'released')
+                -- Put off and closed since, it never comes back: another takes its place.
+                AND (had.state <> 'skipped' OR had.skip_way <> 'me' OR q.state = 'open')))
+     ORDER BY (mine.state = 'skipped') IS TRUE,
+              (SELECT count(*) FROM annotation_assignment earlier
+                WHERE earlier.task_id = t.id AND earlier.annotator_id = %(annotator)s
+                  AND earlier.attempt BETWEEN 1 AND %(attempt)s - 1
+                  AND earlier.state NOT IN ('expired', 'released')),
+              md5(concat(%(seed)s::text, %(annotator)s::text, t.id)) LIMIT 1
 )"""
 # Responses are shown in an order that hangs on the task, the annotator and the attempt alone, so that it is
 # the same after a reload and unlike from person to person.
@@ -295,7 +308,11 @@ def take_check(*, project: Project, annotator: User, place: int, kind: RankingTa
 
 
 def take_qualification(*, project: Project, annotator: User, place: int, attempt: int) -> Assignment | None:
-    params = _params(project, annotator, place) | {"attempt": attempt, "seed": project.mixing_seed}
+    params = _params(project, annotator, place) | {
+        "attempt": attempt,
+        "tasks": project.qualification_tasks,
+        "seed": project.mixing_seed,
+    }
     return _one(_FROM_QUALIFICATION + _LEASE, params)
 
 

@@ -154,3 +154,72 @@ def test_a_task_that_somebody_answered_in_two_attempts_stays_a_check(exam: Proje
         checks.set_kind(task=task, kind="ranking")
     task.refresh_from_db()
     assert task.kind == "qualification"
+
+
+@pytest.fixture
+def short_exam(project: Project, add_tasks: AddTasks) -> Project:
+    """Five qualification tasks, of which an attempt has two; three to rank."""
+    for task in add_tasks(project, 8)[:5]:
+        make_check(task, "qualification")
+    project.qualification_pass_mark, project.qualification_tasks = 0.6, 2
+    project.qualification_attempts = 4
+    project.save()
+    return project
+
+
+def test_another_attempt_begins_with_what_was_not_seen(short_exam: Project, alice: User) -> None:
+    first, second = (_attempt(short_exam, alice, False, True) for _ in range(2))
+    assert len({*first, *second}) == 4
+    third = _attempt(short_exam, alice, False, False)
+    assert len({*first, *second, *third}) == 5
+    asked_twice = {*third} & {*first, *second}
+    assert not asked_twice & {*_attempt(short_exam, alice, True, True)}
+    assert claim(short_exam, alice).task.kind == "ranking"
+
+
+def test_given_back_the_same_task_comes_again(short_exam: Project, alice: User) -> None:
+    for _ in range(2):
+        _attempt(short_exam, alice, False, True)
+    held = claim(short_exam, alice)
+    allocation.release_lease(assignment=held, token=held.token)
+    assert claim(short_exam, alice).task_id == held.task_id
+
+
+def test_tasks_leased_ahead_are_of_the_attempt_too(short_exam: Project, alice: User) -> None:
+    leases = allocation.claim_tasks(project=short_exam, annotator=alice, prefetch=2)
+    assert [lease.attempt for lease in leases] == [1, 1]
+    for lease in leases:
+        answer(lease, right=False)
+    assert Membership.objects.get(user=alice).qualification_attempt == 2
+
+
+def test_what_is_put_off_keeps_its_place_until_it_is_taken_away(short_exam: Project, alice: User) -> None:
+    held = claim(short_exam, alice)
+    allocation.skip_assignment(assignment=held, token=held.token, way="me")
+    (other,) = _attempt(short_exam, alice, True)
+    again = claim(short_exam, alice)
+    assert again.task_id == held.task_id != other
+    allocation.skip_assignment(assignment=again, token=again.token, way="me")
+    RankingTask.objects.filter(pk=held.task_id).update(state="dropped")
+    _attempt(short_exam, alice, True)
+    assert Membership.objects.get(user=alice).qualified_at is not None
+
+
+def test_the_desk_says_how_much_of_the_short_attempt_is_left(
+    short_exam: Project, alice: User, client_of: ClientOf
+) -> None:
+    for left in (2, 1):
+        figures = client_of(alice).get("/api/v1/projects/support/assignments/mine").json()
+        assert (figures["qualification"]["tasks"], figures["qualification"]["left"]) == (2, left)
+        _attempt(short_exam, alice, True)
+    assert client_of(alice).get("/api/v1/projects/support/assignments/mine").json()["qualification"] is None
+
+
+def test_an_attempt_made_shorter_midway_is_judged_by_what_was_answered(
+    exam: Project, alice: User, mona: User, client_of: ClientOf
+) -> None:
+    _attempt(exam, alice, True, True)
+    changed = client_of(mona).patch("/api/v1/projects/support/", {"checks": {"qualification_tasks": 1}})
+    assert changed.json()["checks"]["qualification_tasks"] == 1
+    exam.refresh_from_db()
+    assert claim(exam, alice).task.kind == "ranking"

@@ -1873,6 +1873,8 @@ export interface components {
              */
             qualification_pass_mark?: number | null;
             qualification_attempts?: number;
+            /** @description Of one attempt, where there are more: another attempt begins with those not given out before, whose right answers nobody has told. Null: all of them in each. */
+            qualification_tasks?: number | null;
         };
         /** @description How annotators are checked. */
         ChecksRequest: {
@@ -1899,6 +1901,8 @@ export interface components {
              */
             qualification_pass_mark?: number | null;
             qualification_attempts?: number;
+            /** @description Of one attempt, where there are more: another attempt begins with those not given out before, whose right answers nobody has told. Null: all of them in each. */
+            qualification_tasks?: number | null;
         };
         CodeRequest: {
             /** @description Of the app, or a recovery code. */

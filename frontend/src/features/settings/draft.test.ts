@@ -19,6 +19,7 @@ const project = {
     gold_minimum_answers: 10,
     qualification_pass_mark: null,
     qualification_attempts: 2,
+    qualification_tasks: null,
   },
 } as unknown as Project;
 
@@ -39,14 +40,20 @@ describe("the settings as they are edited", () => {
       attentionRate: 5.5,
       minimumAccuracy: null,
       passMark: 80,
+      attemptTasks: 5,
     };
     expect(changesOf(project, draft)).toEqual({
       name: "Support desk",
       max_per_annotator_per_day: null,
       lease_seconds: 150,
-      checks: { attention_rate: 0.055, gold_minimum_accuracy: null, qualification_pass_mark: 0.8 },
+      checks: {
+        attention_rate: 0.055,
+        gold_minimum_accuracy: null,
+        qualification_pass_mark: 0.8,
+        qualification_tasks: 5,
+      },
     });
-    expect(changedIn(project, draft)).toHaveLength(6);
+    expect(changedIn(project, draft)).toHaveLength(7);
   });
 
   it("see another order of the ways to skip, and keep at least one", () => {

@@ -19,6 +19,7 @@ export type Draft = {
   minimumAnswers: number;
   passMark: number | null;
   attempts: number;
+  attemptTasks: number | null;
 };
 
 /** 0.29 × 100 is 28.999999999999996. */
@@ -45,6 +46,7 @@ export function draftOf(project: Project): Draft {
     minimumAnswers: checks.gold_minimum_answers ?? 10,
     passMark: maybe(checks.qualification_pass_mark, toPercent),
     attempts: checks.qualification_attempts ?? 2,
+    attemptTasks: checks.qualification_tasks ?? null,
   };
 }
 
@@ -66,6 +68,7 @@ const CHECKS: { [K in keyof Draft]?: (draft: Draft) => NonNullable<ProjectChange
   minimumAnswers: ({ minimumAnswers }) => ({ gold_minimum_answers: minimumAnswers }),
   passMark: ({ passMark }) => ({ qualification_pass_mark: maybe(passMark, toShare) }),
   attempts: ({ attempts }) => ({ qualification_attempts: attempts }),
+  attemptTasks: ({ attemptTasks }) => ({ qualification_tasks: attemptTasks }),
 };
 
 /** The settings in which the draft differs, for one request that changes them all or none. */

@@ -102,6 +102,16 @@ export function QualificationSection({ slug, draft, change, refused }: SectionPr
           error={refused("qualification_attempts")}
           onChange={(attempts) => change({ attempts: attempts ?? 1 })}
         />
+        <NumberField
+          label={t.attemptTasks}
+          description={t.attemptTasksHelp}
+          min={1}
+          optional
+          placeholder={t.allTasks}
+          value={draft.attemptTasks}
+          error={refused("qualification_tasks")}
+          onChange={(attemptTasks) => change({ attemptTasks })}
+        />
       </div>
       {draft.passMark !== null && kinds && !kinds.has("qualification") && (
         <p className={styles.warn}>{t.noQualificationTasks}</p>

@@ -82,6 +82,10 @@ export const en = {
   passMarkHelp: "Percent, the mean over the qualification tasks. Empty: nobody has to qualify.",
   attempts: "Attempts",
   attemptsHelp: "A manager can grant one more on the members page.",
+  attemptTasks: "Tasks of an attempt",
+  attemptTasksHelp:
+    "Whoever answers one is told what was right. With fewer than there are, another attempt begins with tasks not seen before. Empty: each attempt asks all.",
+  allTasks: "all",
   noQualificationTasks:
     "There are no qualification tasks yet: with a pass mark alone, nobody is asked anything.",
   noChecks: "There are no such tasks yet, so none is mixed in. Make one from any task.",

@@ -23,11 +23,14 @@ export type DeskCommands = {
 
 export type KeyStroke = Pick<KeyboardEvent, "key" | "code" | "altKey" | "ctrlKey" | "metaKey" | "shiftKey">;
 
+/** Keys pressed together; "…" stands for those between its neighbours. */
+export type Chord = readonly string[];
+
 export type Shortcut = {
   readonly name: string;
   readonly group: "Order" | "Focus" | "Answer" | "View";
-  /** As printed in the overlay and in the buttons' titles; each inner list is one chord. */
-  readonly keys: readonly (readonly string[])[];
+  /** As printed in the overlay and on the buttons. */
+  readonly keys: readonly Chord[];
   readonly label: string;
   /** The desks that have it; all of them unless said. */
   readonly modes?: readonly Mode[];
@@ -52,6 +55,12 @@ export function slotOfStroke(stroke: KeyStroke): number | null {
   const digit = /^(?:Digit|Numpad)(\d)$/.exec(stroke.code)?.[1];
   if (digit === undefined) return null;
   return digit === "0" ? LAST_SLOT : Number(digit);
+}
+
+/** What is printed on the key of a slot; nothing where there is none. */
+export function digitOfSlot(slot: number): string | null {
+  if (slot === LAST_SLOT) return "0";
+  return slot < LAST_SLOT ? String(slot) : null;
 }
 
 const LISTS: readonly Mode[] = ["order", "best"];
@@ -127,6 +136,7 @@ export const SHORTCUTS: readonly Shortcut[] = [
     modes: LISTS,
     keys: [["="]],
     label: "Tie it with the one above, or untie it",
+    asked: ({ ties }) => ties,
     test: (stroke) => plain(stroke) && stroke.key === "=",
     perform: (desk) => desk.dispatch({ type: "tie", id: desk.focus }),
   },
@@ -136,6 +146,7 @@ export const SHORTCUTS: readonly Shortcut[] = [
     modes: LISTS,
     keys: [["Shift", "1"], ["…"]],
     label: "Tie it with everything in that slot",
+    asked: ({ ties }) => ties,
     test: (stroke) => stroke.shiftKey && slotOfStroke(stroke) !== null,
     perform: (desk, stroke) =>
       desk.dispatch({ type: "join", id: desk.focus, slot: slotOfStroke(stroke) ?? 1 }),
@@ -323,10 +334,15 @@ export function matchShortcut(stroke: KeyStroke, mode: Mode): Shortcut | null {
   return matches[0] ?? null;
 }
 
+export function keysOf(name: string): Chord[] {
+  return [...(SHORTCUTS.find((candidate) => candidate.name === name)?.keys ?? [])];
+}
+
 /** " (Alt ↑)": the keys of a command, for the title of its button. */
 export function keyHint(name: string): string {
-  const shortcut = SHORTCUTS.find((candidate) => candidate.name === name);
-  return shortcut ? ` (${shortcut.keys.map((chord) => chord.join(" ")).join(" or ")})` : "";
+  return ` (${keysOf(name)
+    .map((chord) => chord.join(" "))
+    .join(" or ")})`;
 }
 
 const TEXT_FIELD =

@@ -48,6 +48,15 @@ export function useDeskKeys({
     return () => window.removeEventListener("keydown", onKeyDown);
   }, [active, mode]);
 
+  // A task that was submitted took the focus away with it, and so may a dialog that closes; what the keys act on has it then,
+  // and is read aloud.
+  useLayoutEffect(() => {
+    if (!active) return;
+    if (document.activeElement !== document.body && document.activeElement !== null) return;
+    const current = cards.current?.querySelector<HTMLElement>("[data-response-id][data-current=true]");
+    current?.focus({ preventScroll: true });
+  }, [cards, active]);
+
   const focusBefore = useRef<Element | null>(null);
   useEffect(() => {
     const remember = () => {

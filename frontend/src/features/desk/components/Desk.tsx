@@ -11,7 +11,7 @@ import { skipTask } from "../api/assignments";
 import { deskReducer, openDesk } from "../deskState";
 import type { Hand } from "../flow/flow";
 import { useView } from "../layout/useView";
-import { isTouched, type Ranking } from "../ranking/ranking";
+import { isTouched, type Ranking, slotsOf } from "../ranking/ranking";
 import { isVerdict, sideWords } from "../ranking/sides";
 import { keyHint, type Mode } from "../shortcuts";
 import { useDeskTexts } from "../texts/desk";
@@ -27,6 +27,8 @@ import { GuidelinesDialog, ShortcutsDialog, UntouchedDialog } from "./DeskDialog
 import { DeskFoot } from "./DeskFoot";
 import styles from "./desk.module.css";
 import { HandNotice } from "./HandNotice";
+import { KeyCap } from "./KeyCap";
+import { KeyLine } from "./KeyLine";
 import { ReportDialog, RewriteDialog, SkipDialog } from "./later";
 import { PauseDialog } from "./PauseDialog";
 import { ResponsesSection } from "./ResponsesSection";
@@ -195,6 +197,7 @@ export function Desk({
               variant={raw ? "light" : "subtle"}
               color="gray"
               aria-pressed={raw}
+              rightSection={<KeyCap of="raw" />}
               title={t.raw + keyHint("raw")}
               onClick={() => setRaw(!raw)}
             >
@@ -204,6 +207,7 @@ export function Desk({
               size="compact-xs"
               variant="subtle"
               color="gray"
+              rightSection={<KeyCap of="guidelines" />}
               title={t.guidelines + keyHint("guidelines")}
               onClick={() => setOpen("guidelines")}
             >
@@ -224,6 +228,16 @@ export function Desk({
         excerpts={excerpts}
         raw={raw}
         view={view}
+        keys={
+          view.keyLine && (
+            <KeyLine
+              mode={mode}
+              places={pair ? sides.length : slotsOf(ranking)}
+              ties={form.ties}
+              onHide={view.toggleKeyLine}
+            />
+          )
+        }
         dispatch={dispatch}
         ref={cards}
       >
@@ -241,6 +255,7 @@ export function Desk({
                 color="gray"
                 leftSection={<Icon name="undo" size={14} />}
                 disabled={ranking.past.length === 0}
+                rightSection={<KeyCap of="undo" />}
                 title={t.undo + keyHint("undo")}
                 onClick={() => dispatch({ type: "undo" })}
               >
@@ -298,12 +313,18 @@ export function Desk({
             className={styles.submit ?? ""}
             disabled={over}
             onClick={() => trySubmit()}
+            rightSection={<KeyCap of="submit" />}
             title={(pair ? t.submitAnswer : t.submitRanking) + keyHint("submit")}
           >
             {pair ? t.submitAnswer : t.submitRanking}
           </Button>
           {hand.how === "submit" && (
-            <Button variant="default" title={t.skip + keyHint("skip")} onClick={() => setOpen("skip")}>
+            <Button
+              variant="default"
+              rightSection={<KeyCap of="skip" />}
+              title={t.skip + keyHint("skip")}
+              onClick={() => setOpen("skip")}
+            >
               {t.skip}
             </Button>
           )}
@@ -329,7 +350,9 @@ export function Desk({
         <span key={desk.spoken.turn}>{desk.spoken.text}</span>
       </div>
 
-      {open === "help" && <ShortcutsDialog mode={mode} form={form} onClose={() => setOpen(null)} />}
+      {open === "help" && (
+        <ShortcutsDialog mode={mode} form={form} view={view} onClose={() => setOpen(null)} />
+      )}
       {open === "guidelines" && (
         <GuidelinesDialog guidelines={project.guidelines} onClose={() => setOpen(null)} />
       )}

@@ -1,22 +1,28 @@
-import { Button } from "@mantine/core";
+import { Button, Checkbox } from "@mantine/core";
 import type { AnswerForm } from "@/api/types";
 import { Dialog } from "@/shared/Dialog";
 import { Markdown } from "@/shared/markdown/Markdown";
+import type { View } from "../layout/useView";
 import { type Mode, type Shortcut, shortcutsFor } from "../shortcuts";
 import { useDeskTexts } from "../texts/desk";
+import { useKeyTexts } from "../texts/keys";
 import styles from "./dialogs.module.css";
+import { Chords } from "./KeyCap";
 
 const GROUPS: readonly Shortcut["group"][] = ["Order", "Focus", "Answer", "View"];
 
 export function ShortcutsDialog({
   mode,
   form,
+  view,
   onClose,
 }: {
   mode: Mode;
   form: AnswerForm;
+  view: Pick<View, "keyLine" | "toggleKeyLine">;
   onClose: () => void;
 }) {
+  const t = useKeyTexts();
   return (
     <Dialog title="Keys" onClose={onClose} closeKey="?" wide>
       <div className={styles.groups}>
@@ -30,11 +36,7 @@ export function ShortcutsDialog({
                   <div key={shortcut.name}>
                     <dt>{shortcut.label}</dt>
                     <dd>
-                      {shortcut.keys.map((chord) => (
-                        <span key={chord.join("+")} className={styles.chord}>
-                          {chord.map((key) => (key === "…" ? "…" : <kbd key={key}>{key}</kbd>))}
-                        </span>
-                      ))}
+                      <Chords chords={shortcut.keys} />
                     </dd>
                   </div>
                 ))}
@@ -47,6 +49,7 @@ export function ShortcutsDialog({
         arrows and digits choose and Delete takes the choice back. In a text field, Ctrl Enter submits and
         every other key types.
       </p>
+      <Checkbox mt={12} size="sm" label={t.showLine} checked={view.keyLine} onChange={view.toggleKeyLine} />
     </Dialog>
   );
 }

@@ -5,6 +5,7 @@ import { useDeskTexts } from "../texts/desk";
 import { useFlowTexts } from "../texts/flow";
 import styles from "./desk.module.css";
 import flow from "./flow.module.css";
+import { KeyCap } from "./KeyCap";
 
 /** Below the submit button: where the work is, and what can be done besides answering. */
 export function DeskFoot({
@@ -27,27 +28,18 @@ export function DeskFoot({
       <div className={styles.foot}>
         {children}
         <button type="button" className={styles.keysButton} onClick={onHelp}>
-          <Icon name="keys" size={15} /> {texts.keys} <kbd>?</kbd>
+          <Icon name="keys" size={15} /> {texts.keys} <KeyCap of="help" />
         </button>
       </div>
       <div className={flow.tools}>
         <button type="button" title={t.takeBackLabel + keyHint("takeBack")} onClick={onTakeBack}>
-          <Icon name="undo" size={14} /> {t.takeBack}{" "}
-          <span aria-hidden="true">
-            <kbd>t</kbd>
-          </span>
+          <Icon name="undo" size={14} /> {t.takeBack} <KeyCap of="takeBack" />
         </button>
         <button type="button" title={t.reportLabel + keyHint("report")} onClick={onReport}>
-          <Icon name="flag" size={14} /> {t.report}{" "}
-          <span aria-hidden="true">
-            <kbd>i</kbd>
-          </span>
+          <Icon name="flag" size={14} /> {t.report} <KeyCap of="report" />
         </button>
         <button type="button" title={t.pauseLabel + keyHint("pause")} onClick={onPause}>
-          <Icon name="pause" size={14} /> {t.pause}{" "}
-          <span aria-hidden="true">
-            <kbd>p</kbd>
-          </span>
+          <Icon name="pause" size={14} /> {t.pause} <KeyCap of="pause" />
         </button>
       </div>
     </div>

@@ -27,7 +27,9 @@ export function NothingToRank({
         title={done > 0 || mine > 0 ? texts.rankedAll : texts.nothingYet}
         actions={
           <>
-            <Button onClick={onLook}>{texts.lookAgain}</Button>
+            <Button onClick={onLook} autoFocus>
+              {texts.lookAgain}
+            </Button>
             {(done > 0 || mine > 0) && (
               <Button variant="default" onClick={onTakeBack}>
                 {t.takeBackLabel}

@@ -24,7 +24,9 @@ export function NoTask({
         title={texts.none[why.type]}
         actions={
           <>
-            <Button onClick={onLook}>{texts.lookAgain}</Button>
+            <Button onClick={onLook} autoFocus>
+              {texts.lookAgain}
+            </Button>
             {why.mayTakeBack && (
               <Button variant="default" onClick={onTakeBack}>
                 {t.takeBackLabel}

@@ -1,6 +1,8 @@
 import type { Dispatch } from "react";
 import type { DeskAction } from "../deskState";
 import { type Side, sideWords, signed } from "../ranking/sides";
+import { digitOfSlot } from "../shortcuts";
+import keys from "./keys.module.css";
 import styles from "./pair.module.css";
 
 /** Which of two is better, and by how much: one row from "A is much better" to "B is much better". */
@@ -50,6 +52,11 @@ export function PairScale({
             <span className={styles.word} aria-hidden="true">
               {graded && !side.allBad ? side.label : sideWords(side)}
             </span>
+            {digitOfSlot(index + 1) && (
+              <span className={keys.onScale} aria-hidden="true">
+                <kbd className={keys.cap}>{digitOfSlot(index + 1)}</kbd>
+              </span>
+            )}
           </label>
         ))}
         {graded && (

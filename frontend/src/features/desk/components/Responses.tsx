@@ -5,7 +5,7 @@ import type { Marks } from "../diff/useComparison";
 import layouts from "../layout/layouts.module.css";
 import { useScrollTogether } from "../layout/useScrollTogether";
 import type { View } from "../layout/useView";
-import { flat, type Ranking } from "../ranking/ranking";
+import { flat, type Ranking, slotsOf } from "../ranking/ranking";
 import { useViewTexts } from "../texts/view";
 import styles from "./card.module.css";
 import { landings, RankList, useRankLine } from "./RankList";
@@ -42,7 +42,7 @@ export function Responses({
 }) {
   const texts = new Map(responses.map(({ id, text }) => [id, text]));
   const byChoice = ranking.atMost !== null;
-  const slots = Math.min(ranking.atMost ?? responses.length, responses.length);
+  const slots = slotsOf(ranking);
   const apart = view.arrangement !== "column";
   const list = useRef<HTMLOListElement>(null);
   useScrollTogether(list, {

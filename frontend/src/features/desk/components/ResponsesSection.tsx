@@ -24,6 +24,8 @@ type Props = {
   excerpts: ReadonlyMap<string, string>;
   raw: boolean;
   view: View;
+  /** The keys that act on them, in words. */
+  keys?: ReactNode;
   dispatch: Dispatch<DeskAction>;
   ref?: Ref<HTMLElement>;
   /** The questions about one response. */
@@ -41,6 +43,7 @@ export function ResponsesSection({
   excerpts,
   raw,
   view,
+  keys,
   dispatch,
   ref,
   children,
@@ -54,6 +57,7 @@ export function ResponsesSection({
     <section className={styles.responses} aria-label={texts.responses} ref={ref}>
       <h2 className="visually-hidden">{pair ? texts.twoResponses : texts.bestFirst}</h2>
       <ViewBar view={view} focus={ranking.focus} letters={letters} compared={compared} />
+      {keys}
       {pair ? (
         <>
           <PairCards {...shared} tiers={position < 0 ? [] : ranking.tiers} focus={ranking.focus} />

@@ -51,7 +51,7 @@ export function SkipDialog({
         </Radio.Group>
       )}
       <div className={styles.reasons}>
-        {REASONS.map((one) => {
+        {REASONS.map((one, index) => {
           const text = t.skipReasons[one];
           return (
             <Button
@@ -59,6 +59,7 @@ export function SkipDialog({
               size="xs"
               variant={reason === text ? "filled" : "default"}
               onClick={() => setReason(text)}
+              {...(index === 0 && { "data-autofocus": true })}
             >
               {text}
             </Button>

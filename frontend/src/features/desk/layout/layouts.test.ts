@@ -71,15 +71,16 @@ describe("what the browser remembers", () => {
   });
 
   it("is what was chosen last", () => {
-    remember({ list: "focus", pair: "column", together: false });
-    expect(recall()).toEqual({ list: "focus", pair: "column", together: false });
+    const chosen = { list: "focus", pair: "column", together: false, keyLine: false } as const;
+    remember(chosen);
+    expect(recall()).toEqual(chosen);
   });
 
-  it.each(["", "null", "[]", "{", '{"list":"diagonal","pair":7,"together":"yes"}'])(
+  it.each(["", "null", "[]", "{", '{"list":"diagonal","pair":7,"together":"yes","keyLine":1}'])(
     "is never nonsense: %s",
     (kept) => {
       localStorage.setItem("rankloop.desk.view", kept);
-      expect(recall()).toEqual({ list: "column", pair: "row", together: true });
+      expect(recall()).toEqual({ list: "column", pair: "row", together: true, keyLine: true });
     },
   );
 
@@ -89,10 +90,10 @@ describe("what the browser remembers", () => {
     };
     vi.stubGlobal("localStorage", { getItem: refuse, setItem: refuse });
     expect(recall().list).toBe("column");
-    remember({ list: "row", pair: "row", together: true });
+    remember({ list: "row", pair: "row", together: true, keyLine: true });
     expect(recall().list).toBe("row");
     vi.unstubAllGlobals();
-    remember({ list: "column", pair: "row", together: true });
+    remember({ list: "column", pair: "row", together: true, keyLine: true });
     expect(recall().list).toBe("column");
   });
 });

@@ -7,10 +7,12 @@ export type Remembered = {
   readonly pair: Layout;
   /** Cards side by side scroll together. */
   readonly together: boolean;
+  /** The line of keys for those who are new here. */
+  readonly keyLine: boolean;
 };
 
 const KEY = "rankloop.desk.view";
-const AT_FIRST: Remembered = { list: "column", pair: "row", together: true };
+const AT_FIRST: Remembered = { list: "column", pair: "row", together: true, keyLine: true };
 
 /** For browsers that refuse storage: then it lasts as long as the page. */
 let lately: Remembered | null = null;
@@ -23,11 +25,12 @@ export function recall(): Remembered {
   try {
     const kept: unknown = JSON.parse(localStorage.getItem(KEY) ?? "{}");
     if (typeof kept !== "object" || kept === null) return AT_FIRST;
-    const { list, pair, together } = kept as Record<string, unknown>;
+    const { list, pair, together, keyLine } = kept as Record<string, unknown>;
     return {
       list: isLayout(list) ? list : AT_FIRST.list,
       pair: isLayout(pair) ? pair : AT_FIRST.pair,
       together: typeof together === "boolean" ? together : AT_FIRST.together,
+      keyLine: typeof keyLine === "boolean" ? keyLine : AT_FIRST.keyLine,
     };
   } catch {
     return AT_FIRST;

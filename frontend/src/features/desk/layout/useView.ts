@@ -25,6 +25,7 @@ export type View = ViewCommands & {
   readonly together: boolean;
   readonly held: string | null;
   readonly comparing: boolean;
+  readonly keyLine: boolean;
   /** Which way the cards run. */
   readonly axis: "down" | "across";
   /** The responses want the whole width, with the conversation above them. */
@@ -32,6 +33,7 @@ export type View = ViewCommands & {
   choose: (layout: Layout) => void;
   /** Keep this one in view, whatever was kept before. */
   holdOnly: (id: string) => void;
+  toggleKeyLine: () => void;
 };
 
 /** How one looks at the responses: nothing of it is part of the answer. */
@@ -63,6 +65,7 @@ export function useView(pair: boolean, dispatch: Dispatch<DeskAction>): View {
       together: kept.together,
       held,
       comparing,
+      keyLine: kept.keyLine,
       axis: arrangement === "column" || narrow ? "down" : "across",
       wide: pair || arrangement !== "column",
       choose,
@@ -76,6 +79,7 @@ export function useView(pair: boolean, dispatch: Dispatch<DeskAction>): View {
         say(held === id ? texts.notKept : texts.kept);
       },
       holdOnly: setHeld,
+      toggleKeyLine: () => change({ ...kept, keyLine: !kept.keyLine }),
       toggleCompare: () => {
         setComparing(!comparing);
         say(comparing ? texts.unmarked : texts.marked);

@@ -128,6 +128,12 @@ export function flat({ tiers, unranked }: Order): string[] {
   return [...tiers.flat(), ...unranked];
 }
 
+/** How many slots there are to stand in: one for each response, or those of the best few. */
+export function slotsOf(ranking: Ranking): number {
+  const all = flat(ranking).length;
+  return Math.min(ranking.atMost ?? all, all);
+}
+
 /** Is anything above anything else? */
 export function prefers({ tiers, unranked }: Order): boolean {
   return tiers.length + (tiers.length > 0 && unranked.length > 0 ? 1 : 0) > 1;

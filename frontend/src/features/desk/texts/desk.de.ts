@@ -22,8 +22,8 @@ export const de: Texts<typeof en> = {
   answerOrLeaveOut: (n) =>
     `Beantworten, oder noch einmal absenden, um ${n === 1 ? "es" : "sie"} auszulassen.`,
   notSubmitted: (open) => `Noch nicht abgesendet. Nicht beantwortet: ${open}.`,
-  submitAnswer: "Urteil absenden",
-  submitRanking: "Rangfolge absenden",
+  submitAnswer: "Absenden",
+  submitRanking: "Absenden",
   skip: "Überspringen",
   keys: "Tasten",
 
@@ -50,7 +50,7 @@ export const de: Texts<typeof en> = {
   flagsOf: (letter) => `Kennzeichen der Antwort ${letter}`,
 
   untouchedTitle: "Die Reihenfolge ist unverändert",
-  untouched: "Die Reihenfolge ist unverändert. Als Antwort absenden?",
+  untouched: "So als Antwort absenden?",
   untouchedWhy: "Die Antworten standen in zufälliger Reihenfolge; sie ist selten die gewollte.",
   keepRanking: "Weiter ordnen",
   submitThisOrder: "Diese Reihenfolge absenden",

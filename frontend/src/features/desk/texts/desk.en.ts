@@ -46,7 +46,7 @@ export const en = {
   flagsOf: (letter: string) => `Flags of response ${letter}`,
 
   untouchedTitle: "You have not changed the order",
-  untouched: "You have not changed the order. Submit it as your answer?",
+  untouched: "Submit it as your answer?",
   untouchedWhy: "The responses were shown in random order, so this is rarely the order you want.",
   keepRanking: "Keep ranking",
   submitThisOrder: "Submit this order",

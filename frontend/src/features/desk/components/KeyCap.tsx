@@ -1,0 +1,32 @@
+import { type Chord, keysOf } from "../shortcuts";
+import styles from "./keys.module.css";
+
+/** Keys as they are printed on a keyboard; the keys of one chord stand together. */
+export function Chords({ chords }: { chords: readonly Chord[] }) {
+  return (
+    <span className={styles.chords}>
+      {chords.map((chord) => (
+        <span key={chord.join("+")} className={styles.chord}>
+          {chord.map((key) =>
+            key === "…" ? (
+              "…"
+            ) : (
+              <kbd key={key} className={styles.cap}>
+                {key}
+              </kbd>
+            ),
+          )}
+        </span>
+      ))}
+    </span>
+  );
+}
+
+/** On a button: the key that does the same. For the eye, so that the button is still called what it is called. */
+export function KeyCap({ of }: { of: string }) {
+  return (
+    <span className={styles.on} aria-hidden="true">
+      <Chords chords={keysOf(of)} />
+    </span>
+  );
+}

@@ -1,11 +1,20 @@
-"""How long an annotator waits for the next task: from the key that submits to the next task on screen.
+"""The ranking desk's own speed: its first load, from key to paint, and from an answer to the next task.
 
     .venv/bin/python -m benchmarks.desk [--answers 30] [--responses 4] [--characters 400] [--slow 0]
 
-Ranks in Debian's Chromium on a throw-away embedded stack: End, 1, Enter, and a second of thinking. The time
-is the browser's own, from the key's event to the first frame after the one in which the cards of the next
-task are in the document. `--slow`: so many milliseconds are added to every request, as a distant server
-would. The bar is 100 ms, whatever the server takes.
+In Debian's Chromium on a throw-away embedded stack, by the browser's own clock, with the page as it was last
+built (`scripts/up` builds and compresses it).
+
+First load: the script that comes before the first task is on screen, as sent, without the renderer of
+Markdown, which is fetched beside it; and how long that takes, from the address to the first card with its
+text, with an empty cache and with a full one. The bars: 200 kB, 1.5 s.
+
+Key to paint, in each layout: from a key's event to the first frame after it. `focus` goes a response further,
+`place` puts the last one first. The bar is 50 ms with `--responses 10 --characters 4000`.
+
+Submit to next: End, 1, Enter, and a second of thinking; from the key that submits to the first frame after
+the one in which the cards of the next task are in the document. `--slow`: so many milliseconds are added to
+every request, as a distant server would. The bar is 100 ms, whatever the server takes.
 """
 
 from __future__ import annotations
@@ -20,6 +29,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
@@ -40,6 +50,66 @@ WATCH = """() => {
     requestAnimationFrame(look);
   }, true);
 }"""
+
+
+PAINTED = """() => {
+  window.painted = null;
+  window.addEventListener("keydown", (event) => {
+    requestAnimationFrame(() => setTimeout(() => (window.painted = performance.now() - event.timeStamp)));
+  }, true);
+}"""
+SCRIPTS = """() => performance.getEntriesByType("resource")
+  .filter((entry) => entry.name.endsWith(".js"))
+  .map((entry) => [entry.name.split("/").pop(), entry.encodedBodySize])"""
+RENDERER = ("rich-", "Rendered-")  # Markdown, formulas, highlighting
+LAYOUTS = ("Column", "Side by side", "Two at a time")
+KEYS_EACH = 20
+
+
+def first_load(page: Page, address: str) -> None:
+    for cache in ("an empty", "a full"):
+        if cache == "an empty":
+            page.context.new_cdp_session(page).send("Network.clearBrowserCache")
+        page.goto("about:blank")
+        began = time.perf_counter()
+        page.goto(address, wait_until="commit")
+        page.get_by_test_id("response-card").first.get_by_text(" of ").first.wait_for()
+        ready = time.perf_counter() - began
+        if cache == "an empty":
+            sent: dict[str, int] = dict(page.evaluate(SCRIPTS))
+            rich = sum(size for name, size in sent.items() if name.startswith(RENDERER))
+            first = (sum(sent.values()) - rich) / 1000
+            print(f"script before the first task: {first:.1f} kB, and {rich / 1000:.1f} kB render Markdown")
+        print(f"ready with {cache} cache: {ready:.2f} s")
+
+
+def key_to_paint(page: Page) -> None:
+    page.evaluate(PAINTED)
+    print("layout           focus p50 p95   place p50 p95 ms")
+    for layout in LAYOUTS:
+        page.get_by_role("button", name=layout, exact=True).click()
+        cells = [
+            quantiles(painted(page, *keys) for _ in range(KEYS_EACH))
+            for keys in (["ArrowDown"], ["End", "1"])
+        ]
+        print(f"{layout:15} {cells[0]}   {cells[1]}")
+    page.get_by_role("button", name=LAYOUTS[0], exact=True).click()
+
+
+def painted(page: Page, *keys: str) -> float:
+    """Milliseconds from the last of these keys to the frame after it."""
+    for key in keys:
+        page.wait_for_timeout(150)
+        page.evaluate("() => { window.painted = null }")
+        page.keyboard.press(key)
+        while (took := page.evaluate("() => window.painted")) is None:
+            time.sleep(0.02)
+    return float(took)
+
+
+def quantiles(times: Iterable[float]) -> str:
+    found = sorted(times)
+    return f"{statistics.median(found):9.0f} {found[int(len(found) * 0.95)]:3.0f}"
 
 
 def fill(state: Path, tasks: int, responses: int, characters: int, file: Path) -> None:
@@ -114,7 +184,8 @@ def main() -> None:
             network = {"offline": False, "latency": given.slow}
             unlimited = {"downloadThroughput": -1, "uploadThroughput": -1}
             page.context.new_cdp_session(page).send("Network.emulateNetworkConditions", network | unlimited)
-            page.goto(f"{url}/projects/desk/rank")
+            first_load(page, f"{url}/projects/desk/rank")
+            key_to_paint(page)
             times = sorted(rank(page, given.answers, given.think))
             browser.close()
     finally:
@@ -123,7 +194,7 @@ def main() -> None:
         shutil.rmtree(home, ignore_errors=True)
     high = times[int(len(times) * 0.95)]
     print(
-        f"{given.responses} responses of {given.characters} characters, {given.answers} answers: "
+        f"submit to next, {given.answers} answers, {given.responses} x {given.characters} characters: "
         f"median {statistics.median(times):.0f} ms, 95th percentile {high:.0f} ms, most {times[-1]:.0f} ms"
     )
 

@@ -1,5 +1,7 @@
 /** An error answer of the API (RFC 9457), or the failure to reach it, as one throwable thing the pages can show. */
 
+import { problemTexts } from "./problem.texts";
+
 export type FieldError = { field: string; reason: string };
 
 /** No HTTP answer at all: the network is down or the server is not listening. */
@@ -43,27 +45,18 @@ export class ApiProblem extends Error {
 }
 
 export function unreachable(): ApiProblem {
-  return new ApiProblem(
-    NO_ANSWER,
-    "The server can't be reached",
-    "Check the connection; nothing you did is lost, and it can be tried again.",
-  );
+  const texts = problemTexts();
+  return new ApiProblem(NO_ANSWER, texts.unreachable, texts.unreachableThen);
 }
 
-/** The API's `title` is the bare HTTP phrase; these say the same to a person. Its `detail` is always shown beside. */
-const PLAIN_TITLES: Record<number, string> = {
-  401: "You are not logged in",
-  403: "You may not do this",
-  404: "This does not exist, or you may not see it",
-  409: "Something else changed this first",
-  413: "The file is too large",
-  422: "This can't be accepted as it is",
-  429: "Too many requests; wait a moment",
-};
-
-/** What the body of a failed answer says; a proxy's HTML page or an empty body still gives a plain sentence. */
+/**
+ * What the body of a failed answer says. Its `title` is the bare HTTP phrase; ours says the same to a person, and the `detail`
+ * is always shown beside. A proxy's HTML page or an empty body still gives a plain
+ * sentence.
+ */
 export function problemFrom(status: number, body: unknown): ApiProblem {
-  const title = PLAIN_TITLES[status] ?? (status >= 500 ? "The server failed" : "The request was refused");
+  const texts = problemTexts();
+  const title = texts.byStatus[status] ?? (status >= 500 ? texts.failed : texts.refused);
   if (typeof body !== "object" || body === null) return new ApiProblem(status, title);
   const { detail, errors, type } = body as Record<string, unknown>;
   const fields = Array.isArray(errors)
@@ -77,9 +70,5 @@ export function problemFrom(status: number, body: unknown): ApiProblem {
 
 export function asProblem(error: unknown): ApiProblem {
   if (error instanceof ApiProblem) return error;
-  return new ApiProblem(
-    500,
-    "The page made a mistake",
-    error instanceof Error ? error.message : String(error),
-  );
+  return new ApiProblem(500, problemTexts().ours, error instanceof Error ? error.message : String(error));
 }

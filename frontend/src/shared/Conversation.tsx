@@ -1,16 +1,11 @@
 import type { Message } from "@/api/types";
 import styles from "./conversation.module.css";
 import { Markdown } from "./markdown/Markdown";
-
-const SPEAKERS: Record<string, string> = {
-  user: "User",
-  assistant: "Assistant",
-  system: "System",
-  tool: "Tool",
-};
+import { usePartTexts } from "./texts/parts";
 
 /** A prompt: the turns up to the point where the model must answer. Turns have no ids and never change, so the index is the key. */
 export function Conversation({ messages, raw = false }: { messages: readonly Message[]; raw?: boolean }) {
+  const speakers: Record<string, string> = usePartTexts().speakers;
   return (
     <ol className={styles.conversation}>
       {messages.map((message, index) => (
@@ -21,7 +16,7 @@ export function Conversation({ messages, raw = false }: { messages: readonly Mes
           data-role={message.role}
           data-last={index === messages.length - 1}
         >
-          <div className={styles.speaker}>{SPEAKERS[message.role] ?? message.role}</div>
+          <div className={styles.speaker}>{speakers[message.role] ?? message.role}</div>
           <Markdown text={message.content} raw={raw} />
         </li>
       ))}

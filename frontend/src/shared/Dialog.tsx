@@ -1,6 +1,7 @@
 import { type ReactNode, useId, useLayoutEffect, useRef } from "react";
 import styles from "./dialog.module.css";
 import { Icon } from "./Icon";
+import { usePartTexts } from "./texts/parts";
 
 /** The browser's own modal dialog: it traps focus, closes on Escape and gives the focus back, without a library. */
 export function Dialog({
@@ -21,6 +22,7 @@ export function Dialog({
 }) {
   const element = useRef<HTMLDialogElement>(null);
   const titleId = useId();
+  const texts = usePartTexts();
   // Closed while it still stands in the document: the browser gives the focus back only then.
   useLayoutEffect(() => {
     const dialog = element.current;
@@ -51,7 +53,7 @@ export function Dialog({
       <div className={styles.inside}>
         <header className={styles.head}>
           <h2 id={titleId}>{title}</h2>
-          <button type="button" className={styles.close} onClick={onClose} aria-label="Close">
+          <button type="button" className={styles.close} onClick={onClose} aria-label={texts.close}>
             <Icon name="close" />
           </button>
         </header>

@@ -3,6 +3,7 @@ import type { Assignment } from "@/api/types";
 import { EMPTY_FIELDS, missing, restore, toAnswer, toDraft } from "./answer";
 import { formOf } from "./formFixture";
 import { isTouched, reduce, startRanking } from "./ranking/ranking";
+import { en } from "./texts/desk.en";
 
 const FORM = formOf({
   strength: { levels: [{ value: 1, label: "better" }], required: false },
@@ -108,7 +109,7 @@ describe("what is not answered yet", () => {
 
   it("is named in words", () => {
     const fields = { ...EMPTY_FIELDS, ratings: { A: { helpful: 1 } } };
-    expect(missing(FORM, fields, ranking, letters)).toEqual([
+    expect(missing(FORM, fields, ranking, letters, en.gaps)).toEqual([
       { field: "strength", text: "how much better the best response is", required: false },
       { field: "ratings.B.helpful", text: "Helpful of B, C", required: false },
     ]);
@@ -116,10 +117,12 @@ describe("what is not answered yet", () => {
 
   it("is nothing once all is said, when all are tied, or when it can't be ranked", () => {
     const rated = { A: { helpful: 1 }, B: { helpful: 0 }, C: { helpful: 4 } };
-    expect(missing(FORM, { ...EMPTY_FIELDS, strength: 1, ratings: rated }, ranking, letters)).toEqual([]);
+    expect(
+      missing(FORM, { ...EMPTY_FIELDS, strength: 1, ratings: rated }, ranking, letters, en.gaps),
+    ).toEqual([]);
     const tied = { tiers: [SHOWN], unranked: [] };
-    expect(missing(FORM, { ...EMPTY_FIELDS, ratings: rated }, tied, letters)).toEqual([]);
-    expect(missing(FORM, { ...EMPTY_FIELDS, not_rankable: true }, ranking, letters)).toEqual([]);
+    expect(missing(FORM, { ...EMPTY_FIELDS, ratings: rated }, tied, letters, en.gaps)).toEqual([]);
+    expect(missing(FORM, { ...EMPTY_FIELDS, not_rankable: true }, ranking, letters, en.gaps)).toEqual([]);
   });
 
   it("is required where the form says so", () => {
@@ -141,7 +144,7 @@ describe("what is not answered yet", () => {
       comment: { label: "Why?", required: true },
       rewrite: { label: "Better", required: true },
     });
-    const gaps = missing(form, { ...EMPTY_FIELDS, comment: "  ", rewrite: " " }, ranking, letters);
+    const gaps = missing(form, { ...EMPTY_FIELDS, comment: "  ", rewrite: " " }, ranking, letters, en.gaps);
     expect(gaps.map(({ field }) => field)).toEqual([
       "strength",
       "ratings.A.helpful",
@@ -160,17 +163,19 @@ describe("what is not answered yet", () => {
       comment: "so",
       rewrite: "x",
     };
-    expect(missing(form, whole, ranking, letters)).toEqual([]);
-    expect(missing(form, { ...EMPTY_FIELDS, not_rankable: true }, ranking, letters)).toEqual([]);
+    expect(missing(form, whole, ranking, letters, en.gaps)).toEqual([]);
+    expect(missing(form, { ...EMPTY_FIELDS, not_rankable: true }, ranking, letters, en.gaps)).toEqual([]);
   });
 
   it("is the order itself, where only the best are ranked", () => {
     const form = formOf({ top_k: { at_least: 2, at_most: 3 } });
     const one = { tiers: [["A"]], unranked: ["B", "C"] };
-    expect(missing(form, EMPTY_FIELDS, one, letters)).toEqual([
+    expect(missing(form, EMPTY_FIELDS, one, letters, en.gaps)).toEqual([
       { field: "tiers", text: "1 more to rank", required: true },
     ]);
-    expect(missing(form, EMPTY_FIELDS, { tiers: [["A", "B"]], unranked: ["C"] }, letters)).toEqual([]);
+    expect(missing(form, EMPTY_FIELDS, { tiers: [["A", "B"]], unranked: ["C"] }, letters, en.gaps)).toEqual(
+      [],
+    );
   });
 });
 

@@ -9,7 +9,7 @@ import {
   startRanking,
 } from "./ranking/ranking";
 import { isPairForm, isVerdict } from "./ranking/sides";
-import { en } from "./texts/desk.en";
+import type { en } from "./texts/desk.en";
 
 /** What the form asks beside the order. Parts the project does not ask stay at their empty value. */
 export type AnswerFields = {
@@ -146,7 +146,7 @@ export function missing(
   fields: AnswerFields,
   ranking: Pick<Ranking, "tiers" | "unranked">,
   letters: ReadonlyMap<string, string>,
-  texts: Texts<typeof en.gaps> = en.gaps,
+  texts: Texts<typeof en.gaps>,
 ): Gap[] {
   if (fields.not_rankable) return [];
   const gaps: Gap[] = [];

@@ -1,6 +1,6 @@
 import type { AnswerForm, Assignment } from "@/api/types";
 import { type AnswerFields, restore } from "./answer";
-import { announce } from "./ranking/announce";
+import { announce, type OrderTexts } from "./ranking/announce";
 import { type Ranking, type RankingAction, reduce } from "./ranking/ranking";
 import { isVerdict, positionOf, type Side, sidesOf, sideWords, stepFrom, tiersOf } from "./ranking/sides";
 
@@ -32,7 +32,7 @@ export function openDesk(assignment: Assignment, draft: unknown): DeskState {
   };
 }
 
-export function deskReducer(state: DeskState, action: DeskAction): DeskState {
+export function deskReducer(state: DeskState, action: DeskAction, texts: OrderTexts): DeskState {
   const say = (text: string) => (text ? { text, turn: state.spoken.turn + 1 } : state.spoken);
   switch (action.type) {
     case "fields":
@@ -44,11 +44,12 @@ export function deskReducer(state: DeskState, action: DeskAction): DeskState {
       const sides = sidesOf(state.form);
       const now = positionOf(sides, state.shownOrder, state.ranking.tiers, state.fields);
       const side = sides[action.type === "pick" ? action.position - 1 : stepFrom(sides, now, action.by)];
-      return side ? { ...picked(state, side), spoken: say(`${sideWords(side)}.`) } : state;
+      return side ? { ...picked(state, side), spoken: say(`${sideWords(side, texts)}.`) } : state;
     }
     default: {
       const ranking = reduce(state.ranking, action);
-      return { ...state, ranking, spoken: say(announce(state.ranking, action, ranking, state.shownOrder)) };
+      const said = announce(state.ranking, action, ranking, state.shownOrder, texts);
+      return { ...state, ranking, spoken: say(said) };
     }
   }
 }

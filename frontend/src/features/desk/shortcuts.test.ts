@@ -134,9 +134,9 @@ describe("keys", () => {
     }
   });
 
-  it("gives every shortcut a name of its own, keys and a label for the overlay", () => {
+  it("gives every shortcut a name of its own, and keys", () => {
     expect(new Set(SHORTCUTS.map((shortcut) => shortcut.name)).size).toBe(SHORTCUTS.length);
-    for (const shortcut of SHORTCUTS) expect(shortcut.keys.length && shortcut.label).toBeTruthy();
+    for (const shortcut of SHORTCUTS) expect(shortcut.keys.length).toBeGreaterThan(0);
   });
 });
 

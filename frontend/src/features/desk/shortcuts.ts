@@ -1,6 +1,9 @@
 import type { AnswerForm } from "@/api/types";
 import type { DeskAction } from "./deskState";
 import type { ViewCommands } from "./layout/useView";
+import type { en } from "./texts/keys.en";
+
+export type ShortcutName = keyof typeof en.does;
 
 /** How a desk orders: in a list, in a list of the best few, or on a scale between two. */
 export type Mode = "order" | "best" | "pair";
@@ -27,11 +30,11 @@ export type KeyStroke = Pick<KeyboardEvent, "key" | "code" | "altKey" | "ctrlKey
 export type Chord = readonly string[];
 
 export type Shortcut = {
-  readonly name: string;
-  readonly group: "Order" | "Focus" | "Answer" | "View";
+  /** Names what it does in the catalog, too. */
+  readonly name: ShortcutName;
+  readonly group: keyof typeof en.groups;
   /** As printed in the overlay and on the buttons. */
   readonly keys: readonly Chord[];
-  readonly label: string;
   /** The desks that have it; all of them unless said. */
   readonly modes?: readonly Mode[];
   /** The forms that have it; all of them unless said. */
@@ -68,84 +71,75 @@ const LISTS: readonly Mode[] = ["order", "best"];
 export const SHORTCUTS: readonly Shortcut[] = [
   {
     name: "pick",
-    group: "Order",
+    group: "order",
     modes: ["pair"],
     keys: [["1"], ["…"], ["9"]],
-    label: "Choose the position on the scale, 1 = leftmost",
     test: (stroke) => !stroke.shiftKey && slotOfStroke(stroke) !== null,
     perform: (desk, stroke) => desk.dispatch({ type: "pick", position: slotOfStroke(stroke) ?? 1 }),
   },
   {
     name: "pickLeft",
-    group: "Order",
+    group: "order",
     modes: ["pair"],
     keys: [["←"]],
-    label: "One step towards A",
     test: (stroke) => plain(stroke) && stroke.key === "ArrowLeft",
     perform: (desk) => desk.dispatch({ type: "pickBy", by: -1 }),
   },
   {
     name: "pickRight",
-    group: "Order",
+    group: "order",
     modes: ["pair"],
     keys: [["→"]],
-    label: "One step towards B",
     test: (stroke) => plain(stroke) && stroke.key === "ArrowRight",
     perform: (desk) => desk.dispatch({ type: "pickBy", by: 1 }),
   },
   {
     name: "unrank",
-    group: "Order",
+    group: "order",
     modes: ["best"],
     keys: [["x"]],
-    label: "Leave it unranked",
     test: letter("x"),
     perform: (desk) => desk.dispatch({ type: "unrank", id: desk.focus }),
   },
   {
     name: "place",
-    group: "Order",
+    group: "order",
     modes: LISTS,
     keys: [["1"], ["…"], ["9"], ["0"]],
-    label: "Put the response into slot 1 … 9, 10",
     test: (stroke) => !stroke.shiftKey && slotOfStroke(stroke) !== null,
     perform: (desk, stroke) =>
       desk.dispatch({ type: "place", id: desk.focus, slot: slotOfStroke(stroke) ?? 1 }),
   },
   {
     name: "moveUp",
-    group: "Order",
+    group: "order",
     modes: LISTS,
     keys: [["Alt", "↑"]],
-    label: "Move it up",
     test: (stroke) => stroke.altKey && !stroke.ctrlKey && !stroke.metaKey && stroke.key === "ArrowUp",
     perform: (desk) => desk.dispatch({ type: "move", id: desk.focus, by: -1 }),
   },
   {
     name: "moveDown",
-    group: "Order",
+    group: "order",
     modes: LISTS,
     keys: [["Alt", "↓"]],
-    label: "Move it down",
     test: (stroke) => stroke.altKey && !stroke.ctrlKey && !stroke.metaKey && stroke.key === "ArrowDown",
     perform: (desk) => desk.dispatch({ type: "move", id: desk.focus, by: 1 }),
   },
   {
     name: "tie",
-    group: "Order",
+    group: "order",
     modes: LISTS,
     keys: [["="]],
-    label: "Tie it with the one above, or untie it",
     asked: ({ ties }) => ties,
     test: (stroke) => plain(stroke) && stroke.key === "=",
     perform: (desk) => desk.dispatch({ type: "tie", id: desk.focus }),
   },
   {
     name: "join",
-    group: "Order",
+    group: "order",
     modes: LISTS,
     keys: [["Shift", "1"], ["…"]],
-    label: "Tie it with everything in that slot",
     asked: ({ ties }) => ties,
     test: (stroke) => stroke.shiftKey && slotOfStroke(stroke) !== null,
     perform: (desk, stroke) =>
@@ -153,10 +147,9 @@ export const SHORTCUTS: readonly Shortcut[] = [
   },
   {
     name: "undo",
-    group: "Order",
+    group: "order",
     modes: LISTS,
     keys: [["u"]],
-    label: "Undo",
     test: (stroke) =>
       letter("u")(stroke) ||
       ((stroke.ctrlKey || stroke.metaKey) && !stroke.altKey && stroke.key.toLowerCase() === "z"),
@@ -164,157 +157,138 @@ export const SHORTCUTS: readonly Shortcut[] = [
   },
   {
     name: "next",
-    group: "Focus",
+    group: "focus",
     keys: [["↓"], ["j"]],
-    label: "Next response",
     test: (stroke) => letter("j")(stroke) || (plain(stroke) && stroke.key === "ArrowDown"),
     perform: (desk) => desk.dispatch({ type: "focusBy", by: 1 }),
   },
   {
     name: "previous",
-    group: "Focus",
+    group: "focus",
     keys: [["↑"], ["k"]],
-    label: "Previous response",
     test: (stroke) => letter("k")(stroke) || (plain(stroke) && stroke.key === "ArrowUp"),
     perform: (desk) => desk.dispatch({ type: "focusBy", by: -1 }),
   },
   {
     name: "nextAcross",
-    group: "Focus",
+    group: "focus",
     modes: LISTS,
     keys: [["→"]],
-    label: "Next, where they stand side by side",
     test: (stroke) => plain(stroke) && stroke.key === "ArrowRight",
     perform: (desk) => desk.dispatch({ type: "focusBy", by: 1 }),
   },
   {
     name: "previousAcross",
-    group: "Focus",
+    group: "focus",
     modes: LISTS,
     keys: [["←"]],
-    label: "Previous, where they stand side by side",
     test: (stroke) => plain(stroke) && stroke.key === "ArrowLeft",
     perform: (desk) => desk.dispatch({ type: "focusBy", by: -1 }),
   },
   {
     name: "first",
-    group: "Focus",
+    group: "focus",
     keys: [["Home"]],
-    label: "First response",
     test: (stroke) => plain(stroke) && stroke.key === "Home",
     perform: (desk) => desk.dispatch({ type: "focusEdge", edge: "first" }),
   },
   {
     name: "last",
-    group: "Focus",
+    group: "focus",
     keys: [["End"]],
-    label: "Last response",
     test: (stroke) => plain(stroke) && stroke.key === "End",
     perform: (desk) => desk.dispatch({ type: "focusEdge", edge: "last" }),
   },
   {
     name: "submit",
-    group: "Answer",
+    group: "answer",
     keys: [["Enter"]],
-    label: "Submit the answer",
     test: (stroke) => !stroke.altKey && !stroke.shiftKey && stroke.key === "Enter",
     perform: (desk) => desk.submit(),
   },
   {
     name: "skip",
-    group: "Answer",
+    group: "answer",
     keys: [["s"]],
-    label: "Skip this task",
     test: letter("s"),
     perform: (desk) => desk.skip(),
   },
   {
     name: "rewrite",
-    group: "Answer",
+    group: "answer",
     keys: [["w"]],
-    label: "Write a better answer beside the original",
     asked: ({ rewrite }) => rewrite !== null,
     test: letter("w"),
     perform: (desk) => desk.rewrite(),
   },
   {
     name: "takeBack",
-    group: "Answer",
+    group: "answer",
     keys: [["t"]],
-    label: "Take back my last answer",
     test: letter("t"),
     perform: (desk) => desk.takeBack(),
   },
   {
     name: "report",
-    group: "Answer",
+    group: "answer",
     keys: [["i"]],
-    label: "Report a problem with this task",
     test: letter("i"),
     perform: (desk) => desk.report(),
   },
   {
     name: "pause",
-    group: "Answer",
+    group: "answer",
     keys: [["p"]],
-    label: "Pause: hide the task, stop the clock",
     test: letter("p"),
     perform: (desk) => desk.pause(),
   },
   {
     name: "raw",
-    group: "View",
+    group: "view",
     keys: [["r"]],
-    label: "Raw text or formatted",
     test: letter("r"),
     perform: (desk) => desk.toggleRaw(),
   },
   {
     name: "layout",
-    group: "View",
+    group: "view",
     keys: [["v"]],
-    label: "Next layout: column, side by side, two at a time",
     test: letter("v"),
     perform: (desk) => desk.view.nextLayout(),
   },
   {
     name: "compare",
-    group: "View",
+    group: "view",
     keys: [["d"]],
-    label: "Differences from the one beside it, word by word",
     test: letter("d"),
     perform: (desk) => desk.view.toggleCompare(),
   },
   {
     name: "hold",
-    group: "View",
+    group: "view",
     modes: LISTS,
     keys: [["h"]],
-    label: "Keep it in view beside the others",
     test: letter("h"),
     perform: (desk) => desk.view.hold(desk.focus),
   },
   {
     name: "together",
-    group: "View",
+    group: "view",
     keys: [["y"]],
-    label: "Scroll side by side together, or each alone",
     test: letter("y"),
     perform: (desk) => desk.view.toggleTogether(),
   },
   {
     name: "guidelines",
-    group: "View",
+    group: "view",
     keys: [["g"]],
-    label: "Guidelines",
     test: letter("g"),
     perform: (desk) => desk.toggleGuidelines(),
   },
   {
     name: "help",
-    group: "View",
+    group: "view",
     keys: [["?"]],
-    label: "These keys",
     test: (stroke) => plain(stroke) && stroke.key === "?",
     perform: (desk) => desk.toggleHelp(),
   },
@@ -334,12 +308,12 @@ export function matchShortcut(stroke: KeyStroke, mode: Mode): Shortcut | null {
   return matches[0] ?? null;
 }
 
-export function keysOf(name: string): Chord[] {
+export function keysOf(name: ShortcutName): Chord[] {
   return [...(SHORTCUTS.find((candidate) => candidate.name === name)?.keys ?? [])];
 }
 
 /** " (Alt ↑)": the keys of a command, for the title of its button. */
-export function keyHint(name: string): string {
+export function keyHint(name: ShortcutName): string {
   return ` (${keysOf(name)
     .map((chord) => chord.join(" "))
     .join(" or ")})`;

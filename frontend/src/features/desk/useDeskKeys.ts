@@ -40,7 +40,7 @@ export function useDeskKeys({
       const shortcut = matchShortcut(event, mode);
       if (!shortcut) return;
       event.preventDefault();
-      if (event.repeat && shortcut.group === "Answer") return;
+      if (event.repeat && shortcut.group === "answer") return;
       byKey.current = true;
       shortcut.perform(latest.current, event);
     }

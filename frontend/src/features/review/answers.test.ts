@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { AnswerGiven } from "@/api/types";
 import { formOf } from "@/features/desk/formFixture";
 import { orderInLetters, saidBeside } from "./answers";
+import { en } from "./texts/en";
 
 const letters = new Map([
   ["x", "A"],
@@ -27,21 +28,21 @@ const given = (changes: Partial<AnswerGiven> = {}): AnswerGiven => ({
 
 describe("what an annotator said, for a reviewer", () => {
   it("names the order in the desk's letters", () => {
-    expect(orderInLetters(given(), letters)).toBe("B > A = C");
-    expect(orderInLetters(given({ tiers: [["z"]] }), letters)).toBe("C > (A, B)");
-    expect(orderInLetters(given({ tiers: [], not_rankable: true }), letters)).toBe("Not rankable");
-    expect(orderInLetters(given({ tiers: [], all_bad: true }), letters)).toBe("All bad");
-    expect(orderInLetters(given({ all_bad: true }), letters)).toBe("B > A = C, all bad");
+    expect(orderInLetters(given(), letters, en.said)).toBe("B > A = C");
+    expect(orderInLetters(given({ tiers: [["z"]] }), letters, en.said)).toBe("C > (A, B)");
+    expect(orderInLetters(given({ tiers: [], not_rankable: true }), letters, en.said)).toBe("Not rankable");
+    expect(orderInLetters(given({ tiers: [], all_bad: true }), letters, en.said)).toBe("All bad");
+    expect(orderInLetters(given({ all_bad: true }), letters, en.said)).toBe("B > A = C, all bad");
   });
 
   it("says the rest in the form's words, and as it stands where the form has none", () => {
     const form = formOf({ flags: [{ name: "unsafe", label: "Unsafe" }] });
     const answer = given({ strength: 2, flags: { x: ["unsafe"], y: ["odd"], z: [] } });
-    expect(saidBeside(answer, form, letters)).toEqual([
+    expect(saidBeside(answer, form, letters, en.said)).toEqual([
       "The best is better by 2",
       "A is flagged: Unsafe",
       "B is flagged: odd",
     ]);
-    expect(saidBeside(given(), form, letters)).toEqual([]);
+    expect(saidBeside(given(), form, letters, en.said)).toEqual([]);
   });
 });

@@ -1,15 +1,23 @@
 import type { AnswerForm, AnswerGiven } from "@/api/types";
+import type { Texts } from "@/shared/i18n";
+import type { en } from "./texts/en";
+
+type Said = Texts<typeof en.said>;
 
 /** The order in letters, as the desk names responses: `B > A = D`; what was left below a top-k ranking comes last, in brackets. */
-export function orderInLetters(answer: AnswerGiven, letters: ReadonlyMap<string, string>): string {
-  if (answer.not_rankable) return "Not rankable";
+export function orderInLetters(
+  answer: AnswerGiven,
+  letters: ReadonlyMap<string, string>,
+  texts: Said,
+): string {
+  if (answer.not_rankable) return texts.notRankable;
   const words = answer.tiers.map((tier) => tier.map((id) => letters.get(id) ?? "?").join(" = "));
   const ranked = new Set(answer.tiers.flat());
   const rest = [...letters].filter(([id]) => !ranked.has(id)).map(([, letter]) => letter);
   if (ranked.size > 0 && rest.length > 0) words.push(`(${rest.join(", ")})`);
   const order = words.join(" > ");
   if (!answer.all_bad) return order;
-  return order ? `${order}, all bad` : "All bad";
+  return order ? texts.orderAllBad(order) : texts.allBad;
 }
 
 /** What was said beside the order, a line each, in the form's words where it still has them. */
@@ -17,15 +25,16 @@ export function saidBeside(
   answer: AnswerGiven,
   form: AnswerForm,
   letters: ReadonlyMap<string, string>,
+  texts: Said,
 ): string[] {
   const lines: string[] = [];
   if (answer.strength !== null) {
     const level = form.strength?.levels.find(({ value }) => value === answer.strength);
-    lines.push(`The best is ${level?.label.toLowerCase() ?? `better by ${answer.strength}`}`);
+    lines.push(level ? texts.bestIs(level.label) : texts.bestBy(answer.strength));
   }
   if (answer.confidence !== null) {
     const level = form.confidence?.levels.find(({ value }) => value === answer.confidence);
-    lines.push(`Confidence: ${level?.label ?? answer.confidence}`);
+    lines.push(texts.confidence(level?.label ?? String(answer.confidence)));
   }
   for (const [name, choice] of Object.entries(answer.choices)) {
     const question = form.questions.find((one) => one.name === name);
@@ -42,7 +51,7 @@ export function saidBeside(
     const words = (flags as string[]).map(
       (name) => form.flags.find((one) => one.name === name)?.label ?? name,
     );
-    if (words.length) lines.push(`${letters.get(id) ?? "?"} is flagged: ${words.join(", ")}`);
+    if (words.length) lines.push(texts.flagged(letters.get(id) ?? "?", words.join(", ")));
   }
   return lines;
 }

@@ -1,4 +1,6 @@
 import { Component, lazy, memo, type ReactNode, Suspense } from "react";
+import { usePartTexts } from "../texts/parts";
+import type { en } from "../texts/parts.en";
 import styles from "./markdown.module.css";
 
 const Rendered = lazy(() => import("./Rendered"));
@@ -35,10 +37,18 @@ export function Breakable({ text }: { text: string }) {
   return [...pieces, text.slice(at)];
 }
 
-export function PlainText({ text, note }: { text: string; note?: string }) {
+type Note = keyof typeof en.plain | "empty";
+
+/** Why a text is not shown as it was meant. */
+function Said({ note }: { note: Note }) {
+  const texts = usePartTexts();
+  return <p className={styles.note}>{note === "empty" ? texts.empty : texts.plain[note]}</p>;
+}
+
+export function PlainText({ text, note }: { text: string; note?: Note }) {
   return (
     <>
-      {note && <p className={styles.note}>{note}</p>}
+      {note && <Said note={note} />}
       <div className={styles.plain} dir="auto">
         <Breakable text={text} />
       </div>
@@ -56,7 +66,7 @@ class FallBackToPlain extends Component<{ text: string; children: ReactNode }, {
 
   override render(): ReactNode {
     if (!this.state.failed) return this.props.children;
-    return <PlainText text={this.props.text} note="Shown as plain text: its formatting could not be read." />;
+    return <PlainText text={this.props.text} note="unreadable" />;
   }
 }
 
@@ -72,15 +82,15 @@ export const Markdown = memo(function Markdown({ text, raw = false }: { text: st
       </div>
     );
   }
-  if (text.trim() === "") return <p className={styles.note}>(empty)</p>;
+  if (text.trim() === "") return <Said note="empty" />;
   if (text.length > MAX_MARKDOWN_CHARS) {
-    return <PlainText text={text} note="Shown as plain text because it is very long." />;
+    return <PlainText text={text} note="long" />;
   }
   if (ENDLESS_WORD.test(text)) {
-    return <PlainText text={text} note="Shown as plain text because it holds an endless word." />;
+    return <PlainText text={text} note="endless" />;
   }
   if (ABSURDLY_NESTED.test(text)) {
-    return <PlainText text={text} note="Shown as plain text because it is nested very deep." />;
+    return <PlainText text={text} note="nested" />;
   }
   return (
     <FallBackToPlain key={text} text={text}>

@@ -1,4 +1,5 @@
 import type { ReactNode } from "react";
+import { useDeskTexts } from "../texts/desk";
 import styles from "./fields.module.css";
 
 /** Beyond so many steps a row of buttons is no faster than typing the number. */
@@ -14,10 +15,11 @@ type Asked = {
 };
 
 export function Legend({ children, required }: { children: ReactNode; required: boolean }) {
+  const texts = useDeskTexts();
   return (
     <>
       {children}
-      {required && <span className={styles.required}> required</span>}
+      {required && <span className={styles.required}> {texts.required}</span>}
     </>
   );
 }
@@ -97,6 +99,7 @@ export function Rating({
   onChange,
   ...asked
 }: Asked & { scale: Scale; value: number | null; onChange: (value: number | null) => void }) {
+  const texts = useDeskTexts();
   const { min, max, points } = scale;
   const names = new Map(points.map((point) => [point.value, point.label]));
   if (max - min >= MOST_BUTTONS) {
@@ -108,7 +111,7 @@ export function Rating({
         <input
           type="number"
           className={styles.number}
-          aria-label={`${asked.legend}, ${min} to ${max}`}
+          aria-label={texts.numberBetween(asked.legend, min, max)}
           min={min}
           max={max}
           step={1}

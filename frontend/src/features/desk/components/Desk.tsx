@@ -1,6 +1,6 @@
 import { Button } from "@mantine/core";
 import { useMutation } from "@tanstack/react-query";
-import { type ReactNode, Suspense, useMemo, useReducer, useRef, useState } from "react";
+import { type ReactNode, Suspense, useMemo, useRef, useState } from "react";
 import { flushSync } from "react-dom";
 import type { Answer, Project, SkipWay } from "@/api/types";
 import { Conversation } from "@/shared/Conversation";
@@ -8,15 +8,16 @@ import { Icon } from "@/shared/Icon";
 import { Notice } from "@/shared/ui";
 import { missing, restore, toAnswer, toDraft } from "../answer";
 import { skipTask } from "../api/assignments";
-import { deskReducer, openDesk } from "../deskState";
 import type { Hand } from "../flow/flow";
 import { useView } from "../layout/useView";
 import { isTouched, type Ranking, slotsOf } from "../ranking/ranking";
 import { isVerdict, sideWords } from "../ranking/sides";
 import { keyHint, type Mode } from "../shortcuts";
 import { useDeskTexts } from "../texts/desk";
+import { useOrderTexts } from "../texts/order";
 import { useActiveTime } from "../useActiveTime";
 import { useDeskKeys } from "../useDeskKeys";
+import { useDeskState } from "../useDeskState";
 import { draftOf, useDraft } from "../useDraft";
 import { useLabels } from "../useLabels";
 import { useLease } from "../useLease";
@@ -91,10 +92,11 @@ export function Desk({
   pace,
 }: Props) {
   const t = useDeskTexts();
+  const order = useOrderTexts();
   const { assignment } = hand;
   const { form } = assignment;
   const [draftAtStart] = useState(() => draftOf(hand));
-  const [desk, dispatch] = useReducer(deskReducer, null, () => openDesk(assignment, draftAtStart));
+  const [desk, dispatch] = useDeskState(assignment, draftAtStart);
   const [open, setOpen] = useState<Open>(null);
   const [reported, setReported] = useState(false);
   const [raw, setRaw] = useState(false);
@@ -267,7 +269,7 @@ export function Desk({
         {pair ? (
           <p className={styles.said} data-open={position < 0}>
             {sides[position]
-              ? sideWords(sides[position])
+              ? sideWords(sides[position], order)
               : fields.not_rankable
                 ? t.notComparable
                 : t.notChosen}

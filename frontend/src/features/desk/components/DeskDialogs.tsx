@@ -9,7 +9,7 @@ import { useKeyTexts } from "../texts/keys";
 import styles from "./dialogs.module.css";
 import { Chords } from "./KeyCap";
 
-const GROUPS: readonly Shortcut["group"][] = ["Order", "Focus", "Answer", "View"];
+const GROUPS: readonly Shortcut["group"][] = ["order", "focus", "answer", "view"];
 
 export function ShortcutsDialog({
   mode,
@@ -24,17 +24,17 @@ export function ShortcutsDialog({
 }) {
   const t = useKeyTexts();
   return (
-    <Dialog title="Keys" onClose={onClose} closeKey="?" wide>
+    <Dialog title={t.title} onClose={onClose} closeKey="?" wide>
       <div className={styles.groups}>
         {GROUPS.map((group) => (
-          <section key={group} aria-label={group}>
-            <h3>{group}</h3>
+          <section key={group} aria-label={t.groups[group]}>
+            <h3>{t.groups[group]}</h3>
             <dl className={styles.keys}>
               {shortcutsFor(mode)
                 .filter(({ group: its, asked }) => its === group && (!asked || asked(form)))
                 .map((shortcut) => (
                   <div key={shortcut.name}>
-                    <dt>{shortcut.label}</dt>
+                    <dt>{t.does[shortcut.name]}</dt>
                     <dd>
                       <Chords chords={shortcut.keys} />
                     </dd>
@@ -45,9 +45,8 @@ export function ShortcutsDialog({
         ))}
       </div>
       <p className={styles.note}>
-        {mode === "pair" ? "" : "Keys act on the outlined response. "}Tab goes through the questions; in one,
-        arrows and digits choose and Delete takes the choice back. In a text field, Ctrl Enter submits and
-        every other key types.
+        {mode !== "pair" && `${t.onOutlined} `}
+        {t.inQuestions}
       </p>
       <Checkbox mt={12} size="sm" label={t.showLine} checked={view.keyLine} onChange={view.toggleKeyLine} />
     </Dialog>

@@ -1,8 +1,10 @@
-import { type Chord, keysOf } from "../shortcuts";
+import { type Chord, keysOf, type ShortcutName } from "../shortcuts";
+import { useKeyTexts } from "../texts/keys";
 import styles from "./keys.module.css";
 
 /** Keys as they are printed on a keyboard; the keys of one chord stand together. */
 export function Chords({ chords }: { chords: readonly Chord[] }) {
+  const caps: Record<string, string> = useKeyTexts().caps;
   return (
     <span className={styles.chords}>
       {chords.map((chord) => (
@@ -12,7 +14,7 @@ export function Chords({ chords }: { chords: readonly Chord[] }) {
               "…"
             ) : (
               <kbd key={key} className={styles.cap}>
-                {key}
+                {caps[key] ?? key}
               </kbd>
             ),
           )}
@@ -23,7 +25,7 @@ export function Chords({ chords }: { chords: readonly Chord[] }) {
 }
 
 /** On a button: the key that does the same. For the eye, so that the button is still called what it is called. */
-export function KeyCap({ of }: { of: string }) {
+export function KeyCap({ of }: { of: ShortcutName }) {
   return (
     <span className={styles.on} aria-hidden="true">
       <Chords chords={keysOf(of)} />

@@ -2,6 +2,7 @@ import type { Dispatch } from "react";
 import type { DeskAction } from "../deskState";
 import { type Side, sideWords, signed } from "../ranking/sides";
 import { digitOfSlot } from "../shortcuts";
+import { useOrderTexts } from "../texts/order";
 import keys from "./keys.module.css";
 import styles from "./pair.module.css";
 
@@ -20,11 +21,13 @@ export function PairScale({
 }) {
   const chosen = sides[position];
   const graded = sides.some(({ strength }) => strength !== null);
+  const texts = useOrderTexts();
+  const asked = graded ? texts.whichAndHowMuch : texts.which;
   return (
     <fieldset className={styles.scale} data-field="tiers" data-testid="pair-scale">
-      <legend className="visually-hidden">Which is better{graded ? ", and by how much" : ""}?</legend>
+      <legend className="visually-hidden">{asked}</legend>
       <p className={styles.verdict} data-chosen={chosen !== undefined} aria-hidden="true">
-        {chosen ? sideWords(chosen) : graded ? "Which is better, and by how much?" : "Which is better?"}
+        {chosen ? sideWords(chosen, texts) : asked}
       </p>
       <div className={styles.positions}>
         {graded && (
@@ -37,20 +40,20 @@ export function PairScale({
             key={`${side.side} ${side.strength} ${side.allBad}`}
             data-side={side.allBad ? "none" : side.side}
             data-checked={index === position}
-            title={`${sideWords(side)} (${index + 1})`}
+            title={`${sideWords(side, texts)} (${index + 1})`}
           >
             <input
               type="radio"
               className="visually-hidden"
               name="pair-scale"
               required={required}
-              aria-label={sideWords(side)}
+              aria-label={sideWords(side, texts)}
               checked={index === position}
               onChange={() => dispatch({ type: "pick", position: index + 1 })}
             />
             {graded && signed(side) && <b aria-hidden="true">{signed(side)}</b>}
             <span className={styles.word} aria-hidden="true">
-              {graded && !side.allBad ? side.label : sideWords(side)}
+              {graded && !side.allBad ? side.label : sideWords(side, texts)}
             </span>
             {digitOfSlot(index + 1) && (
               <span className={keys.onScale} aria-hidden="true">

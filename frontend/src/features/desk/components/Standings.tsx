@@ -3,6 +3,7 @@ import { Icon } from "@/shared/Icon";
 import type { DeskAction } from "../deskState";
 import { letterOf } from "../ranking/announce";
 import type { Ranking } from "../ranking/ranking";
+import { useOrderTexts } from "../texts/order";
 import { landings, RankList, useRankItem, useRankLine } from "./RankList";
 import styles from "./standings.module.css";
 
@@ -26,6 +27,7 @@ function Line({
   current: boolean;
   dispatch: Dispatch<DeskAction>;
 }) {
+  const words = useOrderTexts();
   const { itemRef, handleRef, handleProps, style, isDragging } = useRankItem(id);
   return (
     <li ref={itemRef} style={style} className={styles.line} data-current={current} data-lifted={isDragging}>
@@ -33,7 +35,7 @@ function Line({
         type="button"
         ref={handleRef}
         className={styles.grip}
-        aria-label={`Drag response ${letter} in the order`}
+        aria-label={words.drag(letter)}
         {...handleProps}
       >
         <Icon name="grip" size={14} />
@@ -44,8 +46,8 @@ function Line({
         data-response-id={id}
         onClick={() => dispatch({ type: "focus", id })}
       >
-        <span className="visually-hidden">Go to response </span>
-        <b>{letter}</b>
+        <span className="visually-hidden">{words.goTo(letter)}</span>
+        <b aria-hidden="true">{letter}</b>
         <span className={styles.excerpt} dir="auto">
           {text}
         </span>
@@ -55,11 +57,12 @@ function Line({
 }
 
 function Unranked({ children }: { children: ReactNode }) {
+  const { notRanked } = useOrderTexts();
   const { lineRef, style } = useRankLine();
   return (
-    <li className={styles.unranked} aria-label="Not ranked">
+    <li className={styles.unranked} aria-label={notRanked}>
       <p ref={lineRef} style={style}>
-        Not ranked
+        {notRanked}
       </p>
       <ul>{children}</ul>
     </li>
@@ -68,6 +71,7 @@ function Unranked({ children }: { children: ReactNode }) {
 
 /** The whole order at a glance, one line a response: to see it, to jump, and to drag where long texts would be in the way. */
 export function Standings({ ranking, shownOrder, texts, dispatch }: Props) {
+  const words = useOrderTexts();
   const byChoice = ranking.atMost !== null;
   const line = (id: string) => (
     <Line
@@ -98,7 +102,7 @@ export function Standings({ ranking, shownOrder, texts, dispatch }: Props) {
       )}
     >
       {() => (
-        <ol className={styles.slots} aria-label="Your order, best first">
+        <ol className={styles.slots} aria-label={words.whole}>
           {ranking.tiers.map((tier, index) => (
             <li
               key={tier[0]}
@@ -106,7 +110,7 @@ export function Standings({ ranking, shownOrder, texts, dispatch }: Props) {
               data-testid="rank-slot"
               data-rank={index + 1}
               data-tie={tier.length > 1}
-              aria-label={`Rank ${index + 1}${tier.length > 1 ? ", a tie" : ""}`}
+              aria-label={(tier.length > 1 ? words.rankOfTie : words.rank)(index + 1)}
             >
               <span className={styles.number} aria-hidden="true">
                 {index + 1}

@@ -2,7 +2,7 @@ import type { ReactNode } from "react";
 import { Icon, type IconName } from "@/shared/Icon";
 import marked from "../diff/marked.module.css";
 import type { Compared } from "../diff/useComparison";
-import { keyHint } from "../shortcuts";
+import { keyHint, type ShortcutName } from "../shortcuts";
 import { useViewTexts } from "../texts/view";
 import type { Layout } from "./layouts";
 import styles from "./layouts.module.css";
@@ -27,7 +27,7 @@ function Toggle({
 }: {
   on: boolean;
   icon: IconName;
-  shortcut: string;
+  shortcut: ShortcutName;
   onClick: () => void;
   children: string;
 }) {

@@ -1,4 +1,8 @@
+import type { Texts } from "@/shared/i18n";
+import type { en } from "../texts/order.en";
 import { type Ranking, type RankingAction, sameTiers, slotOf, type Tiers } from "./ranking";
+
+export type OrderTexts = Texts<typeof en>;
 
 /** A, B, C …: the name of a response on this screen, by the order it was served in. It never changes while ranking. */
 export function letterOf(shownOrder: readonly string[], id: string): string {
@@ -6,19 +10,10 @@ export function letterOf(shownOrder: readonly string[], id: string): string {
   return index < 0 ? "?" : String.fromCharCode(65 + index);
 }
 
-function list(letters: readonly string[]): string {
-  return letters.length < 2 ? (letters[0] ?? "") : `${letters.slice(0, -1).join(", ")} and ${letters.at(-1)}`;
-}
-
 /** "B, then A and D tied, then C" */
-export function spokenOrder(tiers: Tiers, shownOrder: readonly string[]): string {
-  if (tiers.length === 0) return "nothing is ranked";
-  return tiers
-    .map((tier) => {
-      const letters = tier.map((id) => letterOf(shownOrder, id));
-      return letters.length > 1 ? `${list(letters)} tied` : letters[0];
-    })
-    .join(", then ");
+export function spokenOrder(tiers: Tiers, shownOrder: readonly string[], texts: OrderTexts): string {
+  if (tiers.length === 0) return texts.nothing;
+  return texts.tiers(tiers.map((tier) => texts.tier(tier.map((id) => letterOf(shownOrder, id)))));
 }
 
 /** What a screen reader is told after an action; empty when there is nothing to say. */
@@ -27,31 +22,32 @@ export function announce(
   action: RankingAction,
   after: Ranking,
   shownOrder: readonly string[],
+  texts: OrderTexts,
 ): string {
   if (action.type === "focus" || action.type === "focusBy" || action.type === "focusEdge") return "";
   // The position picked says more than the order it makes.
   if (action.type === "judge") return "";
   const unchanged = sameTiers(before.tiers, after.tiers);
   if (action.type === "undo") {
-    return unchanged ? "Nothing to undo." : `Undone. Order: ${spokenOrder(after.tiers, shownOrder)}.`;
+    return unchanged ? texts.nothingToUndo : texts.undone(spokenOrder(after.tiers, shownOrder, texts));
   }
   const letter = letterOf(shownOrder, action.id);
-  if (unchanged) {
-    if ((action.type === "tie" || action.type === "join") && !after.tiesAllowed)
-      return "This project does not allow ties.";
-    if (slotOf(after.tiers, action.id) === 0) return `Response ${letter} stays unranked.`;
-    if (action.type === "move")
-      return `Response ${letter} is already at the ${action.by < 0 ? "top" : "bottom"}.`;
-    return `Response ${letter} stays at ${slotOf(after.tiers, action.id)}.`;
-  }
   const slot = slotOf(after.tiers, action.id);
-  if (slot === 0) return `Response ${letter} is not ranked now.`;
+  if (unchanged) {
+    if ((action.type === "tie" || action.type === "join") && !after.tiesAllowed) return texts.noTies;
+    if (slot === 0) return texts.staysUnranked(letter);
+    if (action.type === "move") return (action.by < 0 ? texts.atTheTop : texts.atTheBottom)(letter);
+    return texts.stays(letter, slot);
+  }
+  if (slot === 0) return texts.unranked(letter);
+  const slots = after.tiers.length;
   const tiedWith = (after.tiers[slot - 1] ?? []).filter((id) => id !== action.id);
-  const where = `Response ${letter} is ${slot} of ${after.tiers.length}`;
-  const tied = tiedWith.length ? `, tied with ${list(tiedWith.map((id) => letterOf(shownOrder, id)))}` : "";
-  const pushed = after.unranked.filter((id) => !before.unranked.includes(id));
-  const gone = pushed.length
-    ? ` ${list(pushed.map((id) => letterOf(shownOrder, id)))} made room and is not ranked now.`
-    : "";
-  return `${where}${tied}.${gone}`;
+  const others = tiedWith.map((id) => letterOf(shownOrder, id));
+  const pushed = after.unranked
+    .filter((id) => !before.unranked.includes(id))
+    .map((id) => letterOf(shownOrder, id));
+  return [
+    others.length ? texts.placedTied(letter, slot, slots, others) : texts.placed(letter, slot, slots),
+    ...(pushed.length ? [texts.madeRoom(pushed)] : []),
+  ].join(" ");
 }

@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { en } from "../texts/order.en";
 import { announce, letterOf, spokenOrder } from "./announce";
 import {
   isTouched,
@@ -202,11 +203,11 @@ describe("the best few", () => {
 
   it("are said aloud", () => {
     const two = run(best(), place("C", 1), place("A", 2));
-    const say = (action: RankingAction) => announce(two, action, reduce(two, action), [..."ABCD"]);
+    const say = (action: RankingAction) => announce(two, action, reduce(two, action), [..."ABCD"], en);
     expect(say(place("D", 1))).toBe("Response D is 1 of 2. A made room and is not ranked now.");
     expect(say({ type: "unrank", id: "C" })).toBe("Response C is not ranked now.");
     expect(say(place("D", 9))).toBe("Response D stays unranked.");
-    expect(spokenOrder([], [..."ABCD"])).toBe("nothing is ranked");
+    expect(spokenOrder([], [..."ABCD"], en)).toBe("nothing is ranked");
   });
 });
 
@@ -311,7 +312,7 @@ describe("any sequence of actions", () => {
 describe("announcements", () => {
   const shown = [..."wxyz"];
   const say = (ranking: Ranking, action: RankingAction) =>
-    announce(ranking, action, reduce(ranking, action), shown);
+    announce(ranking, action, reduce(ranking, action), shown, en);
 
   it("names responses by the letter they wear on screen", () => {
     expect(letterOf(shown, "y")).toBe("C");
@@ -335,6 +336,6 @@ describe("announcements", () => {
   });
 
   it("reads an order aloud", () => {
-    expect(spokenOrder([["x"], ["w", "z"], ["y"]], shown)).toBe("B, then A and D tied, then C");
+    expect(spokenOrder([["x"], ["w", "z"], ["y"]], shown, en)).toBe("B, then A and D tied, then C");
   });
 });

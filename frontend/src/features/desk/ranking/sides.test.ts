@@ -3,6 +3,8 @@ import type { AnswerForm, Assignment } from "@/api/types";
 import { EMPTY_FIELDS, missing, toAnswer, toDraft } from "../answer";
 import { type DeskAction, type DeskState, deskReducer, openDesk } from "../deskState";
 import { formOf } from "../formFixture";
+import { en } from "../texts/desk.en";
+import { en as order } from "../texts/order.en";
 import { isPairForm, positionOf, sidesOf, sideWords, signed, stepFrom } from "./sides";
 
 const pairOf = (parts: Partial<AnswerForm> = {}) => formOf({ responses: { min: 2, max: 2 }, ...parts });
@@ -29,7 +31,8 @@ function desk(form: AnswerForm, draft: unknown = null): DeskState {
   const responses = SHOWN.map((id) => ({ id, text: id }));
   return openDesk({ id: "a", token: "t", responses, form } as unknown as Assignment, draft);
 }
-const run = (state: DeskState, ...actions: DeskAction[]) => actions.reduce(deskReducer, state);
+const run = (state: DeskState, ...actions: DeskAction[]) =>
+  actions.reduce((before, action) => deskReducer(before, action, order), state);
 const pick = (position: number): DeskAction => ({ type: "pick", position });
 const sent = ({ form, ranking, fields }: DeskState) =>
   toAnswer(toDraft(ranking, fields, 0), "t", form, SHOWN);
@@ -38,7 +41,7 @@ const where = ({ form, ranking, fields }: DeskState) =>
 
 describe("the scale between two", () => {
   it("has every degree on either side, a tie where the form takes one, and both-bad where it is a verdict", () => {
-    expect(sidesOf(HH).map(sideWords)).toEqual([
+    expect(sidesOf(HH).map((side) => sideWords(side, order))).toEqual([
       "A is much better",
       "A is clearly better",
       "A is better",
@@ -49,7 +52,12 @@ describe("the scale between two", () => {
       "B is much better",
     ]);
     expect(sidesOf(HELPSTEER).map(signed)).toEqual(["−3", "−2", "−1", "0", "+1", "+2", "+3"]);
-    expect(sidesOf(ARENA).map(sideWords)).toEqual(["A is better", "Tie", "B is better", "Both are bad"]);
+    expect(sidesOf(ARENA).map((side) => sideWords(side, order))).toEqual([
+      "A is better",
+      "Tie",
+      "B is better",
+      "Both are bad",
+    ]);
     expect(sidesOf(pairOf({ all_bad: { label: "Bad", order: "asked" } }))).toHaveLength(3);
   });
 
@@ -64,7 +72,7 @@ describe("the scale between two", () => {
   it("says nothing until a position is chosen", () => {
     const fresh = desk(HH);
     expect([where(fresh), fresh.ranking.tiers]).toEqual([-1, []]);
-    expect(missing(HH, EMPTY_FIELDS, fresh.ranking, LETTERS)).toEqual([
+    expect(missing(HH, EMPTY_FIELDS, fresh.ranking, LETTERS, en.gaps)).toEqual([
       { field: "tiers", text: "which response is better", required: true },
     ]);
   });
@@ -82,7 +90,7 @@ describe("the scale between two", () => {
     const state = run(desk(form), pick(position));
     expect(sent(state)).toMatchObject({ tiers, strength, all_bad, touched: true });
     expect(where(state)).toBe(position - 1);
-    expect(missing(form, state.fields, state.ranking, LETTERS)).toEqual([]);
+    expect(missing(form, state.fields, state.ranking, LETTERS, en.gaps)).toEqual([]);
     // And it is there again after a reload.
     const back = desk(form, JSON.parse(JSON.stringify(toDraft(state.ranking, state.fields, 0))));
     expect([where(back), sent(back)]).toEqual([position - 1, sent(state)]);
@@ -129,6 +137,6 @@ describe("the scale between two", () => {
     const form = pairOf({ all_bad: { label: "Both are bad", order: "none" } });
     const state = run(desk(form), pick(1), pick(4));
     expect(sent(state)).toMatchObject({ tiers: [], all_bad: true, strength: null });
-    expect(missing(form, state.fields, state.ranking, LETTERS)).toEqual([]);
+    expect(missing(form, state.fields, state.ranking, LETTERS, en.gaps)).toEqual([]);
   });
 });

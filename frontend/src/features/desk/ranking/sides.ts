@@ -1,4 +1,5 @@
 import type { AnswerForm } from "@/api/types";
+import type { OrderTexts } from "./announce";
 import type { Tiers } from "./ranking";
 
 /** One position on the scale between two responses. */
@@ -7,7 +8,8 @@ export type Side = {
   readonly side: -1 | 0 | 1;
   readonly strength: number | null;
   readonly allBad: boolean;
-  readonly label: string;
+  /** The form's word for it; null where it has none. */
+  readonly label: string | null;
 };
 
 /** Do the tasks of this form show two responses, always? Then they stand side by side. */
@@ -23,8 +25,8 @@ export function sidesOf(form: AnswerForm): Side[] {
   const levels = [...(form.strength?.levels ?? [])].sort((a, b) => a.value - b.value);
   const grades = levels.length
     ? levels.map(({ value, label }) => ({ strength: value, label }))
-    : [{ strength: null, label: "better" }];
-  const side = (side: -1 | 0 | 1, strength: number | null, label: string, allBad = false): Side => ({
+    : [{ strength: null, label: null }];
+  const side = (side: -1 | 0 | 1, strength: number | null, label: string | null, allBad = false): Side => ({
     side,
     strength,
     label,
@@ -80,9 +82,10 @@ export function stepFrom(sides: readonly Side[], position: number, by: -1 | 1): 
 }
 
 /** "A is much better", "About the same": a position in words, with the letters on screen. */
-export function sideWords({ side, label }: Side): string {
-  if (side === 0) return label.charAt(0).toUpperCase() + label.slice(1);
-  return `${side < 0 ? "A" : "B"} is ${label}`;
+export function sideWords({ side, label }: Side, texts: OrderTexts): string {
+  if (side === 0) return label === null ? "" : label.charAt(0).toUpperCase() + label.slice(1);
+  const letter = side < 0 ? "A" : "B";
+  return label === null ? texts.better(letter) : texts.betterBy(letter, label);
 }
 
 /** −3 … +3, as papers write it: negative where the first is better. Nothing where there are no grades. */

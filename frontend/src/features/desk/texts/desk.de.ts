@@ -35,6 +35,8 @@ export const de: Texts<typeof en> = {
     confidence: "wie sicher das Urteil ist",
   },
 
+  required: "erforderlich",
+  numberBetween: (asked, min, max) => `${asked}, ${min} bis ${max}`,
   howMuchBetter: "Wie viel besser ist die beste?",
   howSure: "Wie sicher ist das Urteil?",
   allBadMeans: {

@@ -31,6 +31,8 @@ export const en = {
     confidence: "how sure you are",
   },
 
+  required: "required",
+  numberBetween: (asked: string, min: number, max: number) => `${asked}, ${min} to ${max}`,
   howMuchBetter: "How much better is the best?",
   howSure: "How sure are you?",
   allBadMeans: {

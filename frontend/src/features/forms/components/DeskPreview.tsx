@@ -1,10 +1,10 @@
 import { Button, NativeSelect } from "@mantine/core";
-import { Component, type ReactNode, useMemo, useReducer, useState } from "react";
+import { Component, type ReactNode, useMemo, useState } from "react";
 import type { AnswerForm, Assignment } from "@/api/types";
 import { TaskFields } from "../../desk/components/AnswerFields";
 import { ResponsesSection } from "../../desk/components/ResponsesSection";
-import { deskReducer, openDesk } from "../../desk/deskState";
 import { useView } from "../../desk/layout/useView";
+import { useDeskState } from "../../desk/useDeskState";
 import { useLabels } from "../../desk/useLabels";
 import { useVerdict } from "../../desk/useVerdict";
 import { useTexts } from "../texts";
@@ -63,7 +63,7 @@ export function DeskPreview({ form }: { form: AnswerForm }) {
 function Sample({ form, size }: { form: AnswerForm; size: number }) {
   const t = useTexts().preview;
   const assignment = useMemo(() => sampleOf(form, t.prompt, t.responses.slice(0, size)), [form, size, t]);
-  const [desk, dispatch] = useReducer(deskReducer, null, () => openDesk(assignment, null));
+  const [desk, dispatch] = useDeskState(assignment, null);
   const { fields, shownOrder } = desk;
   const { letters, excerpts } = useLabels(assignment.responses, shownOrder);
   const { pair, sides, position, best, questionsAbout } = useVerdict(

@@ -1,15 +1,16 @@
 import { Button } from "@mantine/core";
 import { useMutation } from "@tanstack/react-query";
-import { useReducer, useState } from "react";
+import { useState } from "react";
 import type { Project, ReviewShown } from "@/api/types";
 import { missing, toAnswer, toDraft } from "@/features/desk/answer";
 import { TaskFields } from "@/features/desk/components/AnswerFields";
 import desk from "@/features/desk/components/desk.module.css";
 import { ResponsesSection } from "@/features/desk/components/ResponsesSection";
 import { Standings } from "@/features/desk/components/Standings";
-import { deskReducer, openDesk } from "@/features/desk/deskState";
 import { useView } from "@/features/desk/layout/useView";
+import { useDeskTexts } from "@/features/desk/texts/desk";
 import { useActiveTime } from "@/features/desk/useActiveTime";
+import { useDeskState } from "@/features/desk/useDeskState";
 import { useLabels } from "@/features/desk/useLabels";
 import { useLease } from "@/features/desk/useLease";
 import { useVerdict } from "@/features/desk/useVerdict";
@@ -33,9 +34,7 @@ export function ReviewDesk({ project, shown, onDone, onLeave }: Props) {
   useDocumentTitle(texts.title);
   const { assignment, answers, decision } = shown;
   const { form, task } = assignment;
-  const [state, dispatch] = useReducer(deskReducer, null, () =>
-    openDesk(assignment, decision ? { ...decision, touched: true } : null),
-  );
+  const [state, dispatch] = useDeskState(assignment, decision ? { ...decision, touched: true } : null);
   const { ranking, fields, shownOrder, spoken } = state;
   const [gapsShown, setGapsShown] = useState(false);
   const activeMs = useActiveTime(0);
@@ -63,7 +62,7 @@ export function ReviewDesk({ project, shown, onDone, onLeave }: Props) {
   });
 
   const view = useView(pair, dispatch);
-  const gaps = missing(form, fields, ranking, letters);
+  const gaps = missing(form, fields, ranking, letters, useDeskTexts().gaps);
   const blocking = gaps.some(({ required }) => required);
 
   function tryDecide() {
@@ -83,8 +82,8 @@ export function ReviewDesk({ project, shown, onDone, onLeave }: Props) {
           {answers.map((answer) => (
             <li key={answer.id} className={styles.answer}>
               <strong>{answer.by || texts.notNamed}</strong>
-              <span className={styles.order}>{orderInLetters(answer, letters)}</span>
-              {saidBeside(answer, form, letters).map((line) => (
+              <span className={styles.order}>{orderInLetters(answer, letters, texts.said)}</span>
+              {saidBeside(answer, form, letters, texts.said).map((line) => (
                 <span key={line} className={styles.beside}>
                   {line}
                 </span>
@@ -95,7 +94,9 @@ export function ReviewDesk({ project, shown, onDone, onLeave }: Props) {
           ))}
         </ul>
         {decision && (
-          <p className={styles.beside}>{texts.decidedSo(decision.by, orderInLetters(decision, letters))}</p>
+          <p className={styles.beside}>
+            {texts.decidedSo(decision.by, orderInLetters(decision, letters, texts.said))}
+          </p>
         )}
       </section>
 

@@ -33,4 +33,13 @@ export const de: Texts<typeof en> = {
   decide: "Entscheiden",
   leave: "Zurückgeben",
   guidelines: "Richtlinien",
+  said: {
+    notRankable: "Lässt sich nicht ordnen",
+    allBad: "Alle schlecht",
+    orderAllBad: (order) => `${order}, alle schlecht`,
+    bestIs: (degree) => `Die beste: ${degree}`,
+    bestBy: (degree) => `Die beste ist um ${degree} besser`,
+    confidence: (level) => `Sicherheit: ${level}`,
+    flagged: (letter, flags) => `${letter} ist gekennzeichnet: ${flags}`,
+  },
 };

@@ -31,4 +31,13 @@ export const en = {
   decide: "Decide",
   leave: "Leave it",
   guidelines: "Guidelines",
+  said: {
+    notRankable: "Not rankable",
+    allBad: "All bad",
+    orderAllBad: (order: string) => `${order}, all bad`,
+    bestIs: (degree: string) => `The best is ${degree.toLowerCase()}`,
+    bestBy: (degree: number) => `The best is better by ${degree}`,
+    confidence: (level: string) => `Confidence: ${level}`,
+    flagged: (letter: string, flags: string) => `${letter} is flagged: ${flags}`,
+  },
 };

@@ -1,0 +1,14 @@
+import type { Texts } from "@/shared/i18n";
+import type { en } from "./parts.en";
+
+export const de: Texts<typeof en> = {
+  close: "Schließen",
+  speakers: { user: "Mensch", assistant: "Assistent", system: "Vorgabe", tool: "Werkzeug" },
+  empty: "(leer)",
+  plain: {
+    unreadable: "Als reiner Text gezeigt: die Formatierung war nicht zu lesen.",
+    long: "Als reiner Text gezeigt, weil er sehr lang ist.",
+    endless: "Als reiner Text gezeigt, weil er ein endloses Wort enthält.",
+    nested: "Als reiner Text gezeigt, weil er sehr tief verschachtelt ist.",
+  },
+};

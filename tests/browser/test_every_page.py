@@ -74,6 +74,9 @@ def test_a_phone_shows_the_tab_that_one_is_on(log_in: Callable[[str], Page]) -> 
     expect(tabs.get_by_role("link", name="Members")).to_be_in_viewport(ratio=1)
     page.goto("/projects/demo")
     expect(tabs.get_by_role("link", name="Overview")).to_be_in_viewport(ratio=1)
+    page.goto("/projects/demo/settings/audit")
+    places = page.get_by_role("navigation", name="Settings", exact=True)
+    expect(places.get_by_role("link", name="Audit log")).to_be_in_viewport(ratio=1)
     assert page.evaluate("scrollY") == 0
 
 

@@ -1,13 +1,13 @@
 import { ActionIcon, useComputedColorScheme, useMantineColorScheme } from "@mantine/core";
 import { useQuery, useQueryClient, useSuspenseQuery } from "@tanstack/react-query";
-import { Link, Outlet, useLocation, useParams, useRouter } from "@tanstack/react-router";
-import { useEffect, useRef } from "react";
+import { Link, Outlet, useParams, useRouter } from "@tanstack/react-router";
 import { api, rememberCsrfToken, unwrap } from "@/api/client";
 import type { Me } from "@/api/types";
 import { count } from "@/shared/format";
 import { Icon } from "@/shared/Icon";
 import { LanguageSelect } from "@/shared/i18n/LanguageSelect";
 import { may, meQuery, projectQuery } from "@/shared/session";
+import { useActiveInSight } from "@/shared/useActiveInSight";
 import styles from "./shell.module.css";
 import { useTexts } from "./texts";
 import { useLeftUnsent } from "./useLeftUnsent";
@@ -29,15 +29,7 @@ const TABS = [
 function ProjectTabs({ slug, me }: { slug: string; me: Me }) {
   const texts = useTexts();
   const { data: project } = useQuery(projectQuery(slug));
-  const { pathname } = useLocation();
-  const tabs = useRef<HTMLElement>(null);
-  // Where the tabs don't fit, the one of this page may be out of sight.
-  // biome-ignore lint/correctness/useExhaustiveDependencies: not what changes, but when
-  useEffect(() => {
-    tabs.current
-      ?.querySelector("[data-status=active]")
-      ?.scrollIntoView({ inline: "nearest", block: "nearest" });
-  }, [pathname, project !== undefined]);
+  const tabs = useActiveInSight(project !== undefined);
   if (!project) return <div className={styles.project} />;
   return (
     <>

@@ -1,6 +1,7 @@
 import { Link } from "@tanstack/react-router";
 import styles from "./settingsNav.module.css";
 import { useTexts } from "./texts";
+import { useActiveInSight } from "./useActiveInSight";
 
 const PLACES = [
   { to: "/projects/$slug/settings", label: "general" },
@@ -13,8 +14,9 @@ const PLACES = [
 /** The pages behind a project's Settings tab. */
 export function SettingsNav({ slug }: { slug: string }) {
   const t = useTexts().settings;
+  const row = useActiveInSight();
   return (
-    <nav className={styles.nav} aria-label={t.nav}>
+    <nav ref={row} className={styles.nav} aria-label={t.nav}>
       {PLACES.map(({ to, label }) => (
         <Link key={to} to={to} params={{ slug }} activeOptions={{ exact: true }} className={styles.place}>
           {t[label]}

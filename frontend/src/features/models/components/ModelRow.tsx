@@ -2,7 +2,7 @@ import { Button } from "@mantine/core";
 import { Link } from "@tanstack/react-router";
 import { useState } from "react";
 import type { JudgedPolicy, Model } from "@/api/types";
-import { ago, metric, tellingFirst, words } from "@/shared/format";
+import { ago, figureName, metric, shortName, tellingFirst } from "@/shared/format";
 import { Badge, CopyLine, type Tone } from "@/shared/ui";
 import ui from "@/shared/ui.module.css";
 import { loadLine } from "../loading";
@@ -51,7 +51,10 @@ function Origin({ model, slug }: { model: Model; slug: string }) {
       {snapshot && (
         <>
           {" "}
-          {texts.onSnapshot} <span className={ui.mono}>{snapshot}</span>
+          {texts.onSnapshot}{" "}
+          <span className={ui.mono} title={snapshot}>
+            {shortName(snapshot)}
+          </span>
         </>
       )}
       <span title={model.created_at}>, {ago(model.created_at)}</span>
@@ -97,7 +100,7 @@ export function ModelRow({
         <dl className={styles.metrics}>
           {metrics.slice(0, SHOWN_METRICS).map(([name, value]) => (
             <div key={name}>
-              <dt>{words(name)}</dt>
+              <dt>{figureName(name)}</dt>
               <dd>{metric(value)}</dd>
             </div>
           ))}
@@ -148,7 +151,7 @@ export function ModelRow({
             <dl className={styles.metrics}>
               {metrics.map(([name, value]) => (
                 <div key={name}>
-                  <dt>{words(name)}</dt>
+                  <dt>{figureName(name)}</dt>
                   <dd>{metric(value)}</dd>
                 </div>
               ))}

@@ -69,11 +69,16 @@ function nextStep(me: Me, project: Project): Step | null {
 }
 
 const DAY_WIDTH_PX = 30;
+/** The three words below the bars stand side by side in it. */
+const LEAST_WIDTH_PX = 290;
+
+const dayAndMonth = (date: string) =>
+  new Date(`${date}T00:00:00`).toLocaleDateString(undefined, { day: "numeric", month: "short" });
 
 function Days({ days }: { days: Progress["per_day"] }) {
   const most = Math.max(1, ...days.map((day) => day.rankings));
   return (
-    <div style={{ maxWidth: days.length * DAY_WIDTH_PX, minWidth: 220 }}>
+    <div style={{ maxWidth: days.length * DAY_WIDTH_PX, minWidth: LEAST_WIDTH_PX }}>
       <ol className={styles.days} aria-label="Rankings per day">
         {days.map((day) => (
           <li
@@ -88,9 +93,9 @@ function Days({ days }: { days: Progress["per_day"] }) {
         ))}
       </ol>
       <div className={styles.dayEnds}>
-        <span>{days[0]?.date}</span>
+        <span>{days[0] && dayAndMonth(days[0].date)}</span>
         <span>at most {count(most)} a day</span>
-        <span>{days.length > 1 && days.at(-1)?.date}</span>
+        <span>{days.length > 1 && dayAndMonth(days.at(-1)?.date ?? "")}</span>
       </div>
     </div>
   );

@@ -1,5 +1,6 @@
+import { Button } from "@mantine/core";
 import { useQuery, useSuspenseQuery } from "@tanstack/react-query";
-import { useParams } from "@tanstack/react-router";
+import { Link, useParams } from "@tanstack/react-router";
 import { may, meQuery, projectQuery } from "@/shared/session";
 import { EmptyState, Loading, Page, ProblemNotice } from "@/shared/ui";
 import { qualityQuery } from "../api/quality";
@@ -24,7 +25,19 @@ export function QualityPage() {
       {error && <ProblemNotice error={error} />}
       {isPending && <Loading label={t.computing} />}
       {quality && quality.n_shared_tasks === 0 && (
-        <EmptyState title={t.empty.title}>
+        <EmptyState
+          title={t.empty.title}
+          actions={
+            manages && (
+              <Button
+                variant="default"
+                renderRoot={(props) => <Link {...props} to="/projects/$slug/settings" params={{ slug }} />}
+              >
+                {t.empty.action}
+              </Button>
+            )
+          }
+        >
           <p>{quality.annotators.length === 0 ? t.empty.text : t.empty.unshared}</p>
         </EmptyState>
       )}

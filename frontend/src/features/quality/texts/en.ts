@@ -7,6 +7,7 @@ export const en = {
   computing: "Computing agreement",
   empty: {
     title: "Nothing to judge by yet",
+    action: "Rankings per task and checks",
     text: "Agreement needs tasks that two or more people ranked. Set the overlap to 2 or more, or mix in gold tasks: then this page says who is reliable, who answers at random, and which tasks people can't agree on.",
     unshared:
       "People have ranked, but no two of them the same task, so nothing can be said of agreement. Raise the project’s overlap for the tasks to come.",

@@ -1,7 +1,7 @@
 import { Button } from "@mantine/core";
 import { Link } from "@tanstack/react-router";
 import type { Run } from "@/api/types";
-import { ago, duration, metric, tellingFirst, words } from "@/shared/format";
+import { ago, duration, figureName, metric, tellingFirst } from "@/shared/format";
 import { Panel, TableScroll } from "@/shared/ui";
 import ui from "@/shared/ui.module.css";
 import { differences, finalFigures } from "../compare/compare";
@@ -101,7 +101,7 @@ export function FinalFigures({ runs, labels }: Props) {
   const took = runs.map((run) => tookSeconds(run));
   const rows = [
     ...finalFigures(runs, telling).map(({ name, values }) => ({
-      name: words(name),
+      name: figureName(name),
       values: values.map((value) => (value === undefined ? "–" : metric(value))),
     })),
     { name: texts.tookLabel, values: took.map((seconds) => (seconds === null ? "–" : duration(seconds))) },

@@ -1,7 +1,7 @@
 import { Button } from "@mantine/core";
 import { Link } from "@tanstack/react-router";
 import type { Run } from "@/api/types";
-import { metric, tellingFirst, words } from "@/shared/format";
+import { figureName, metric, tellingFirst } from "@/shared/format";
 import { Notice, Stats } from "@/shared/ui";
 import { type RunTexts, useTexts } from "../texts";
 
@@ -12,7 +12,7 @@ export function Result({ run, slug }: { run: Run; slug: string }) {
   const figures = [
     ...tellingFirst(metrics),
     ...Object.entries(counts).filter(([, value]) => value !== 0),
-  ].map(([name, value]) => ({ label: words(name), value: metric(value) }));
+  ].map(([name, value]) => ({ label: figureName(name), value: metric(value) }));
   return (
     <>
       <Notice tone="good" title={headline(run, texts)} actions={<Next run={run} slug={slug} />}>

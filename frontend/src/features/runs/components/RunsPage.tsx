@@ -2,7 +2,7 @@ import { Button } from "@mantine/core";
 import { useInfiniteQuery, useSuspenseQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router";
 import type { Run } from "@/api/types";
-import { ago } from "@/shared/format";
+import { ago, count } from "@/shared/format";
 import { Icon } from "@/shared/Icon";
 import { may, meQuery } from "@/shared/session";
 import { Bar, EmptyState, Loading, Page, Panel, ProblemNotice, TableScroll } from "@/shared/ui";
@@ -26,7 +26,9 @@ function Outcome({ run }: { run: Run }) {
   if (run.state === "failed" && run.failure) return run.failure.title;
   if (run.result.model) return <span className={ui.mono}>{run.result.model.name}</span>;
   const counts = Object.entries(run.result.counts ?? {}).filter(([, value]) => value !== 0);
-  return <>{counts.map(([name, value]) => `${value} ${name.replaceAll("_", " ")}`).join(", ") || "–"}</>;
+  return (
+    <>{counts.map(([name, value]) => `${count(value)} ${name.replaceAll("_", " ")}`).join(", ") || "–"}</>
+  );
 }
 
 /** What is chosen, and the way to the comparison. */

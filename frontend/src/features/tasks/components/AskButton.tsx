@@ -5,7 +5,7 @@ import { ProblemNotice } from "@/shared/ui";
 import { askTask, refreshProblems } from "../api/problems";
 import { useTexts } from "../texts";
 
-/** Takes a task out of what people are asked, and back. What was answered stays. */
+/** Takes a task out of what people are asked, and back; nothing for one that has all its rankings. What was answered stays. */
 export function AskButton({
   slug,
   task,
@@ -22,6 +22,7 @@ export function AskButton({
     mutationFn: () => askTask(slug, task.id, dropped),
     onSuccess: () => refreshProblems(queryClient, slug),
   });
+  if (task.state === "done") return null;
   return (
     <>
       <Button

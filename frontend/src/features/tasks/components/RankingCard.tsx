@@ -60,7 +60,7 @@ export function RankingCard({
           "–"
         )}
         <time dateTime={given} className={ui.dim}>
-          {new Date(given).toLocaleString()}
+          {new Date(given).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" })}
         </time>
         {ranking.duration_ms !== null && (
           <span className={ui.dim}>{duration(ranking.duration_ms / 1000)}</span>

@@ -16,19 +16,22 @@ import { ProblemsPanel } from "./ProblemsPanel";
 import { RankingCard } from "./RankingCard";
 import styles from "./task.module.css";
 
+const SHORT = { dateStyle: "medium", timeStyle: "short" } as const;
+
 const route = getRouteApi("/shell/projects/$slug/tasks/$taskId");
 
 function Facts({ task, slug }: { task: TaskDetail; slug: string }) {
-  const { task: texts, filters } = useTexts();
+  const { task: texts, filters, list } = useTexts();
   const facts: [string, string][] = [
     [texts.state, filters.states[task.state]],
     [texts.kind, filters.kinds[task.kind]],
-    [texts.answered, `${task.answered} / ${task.overlap}`],
+    [texts.answered, list.answered(task.answered, task.overlap)],
     ...(task.agreement === null ? [] : [[texts.agreement, percent(task.agreement)] as [string, string]]),
     [texts.round, String(task.round)],
     [texts.split, task.prompt.split],
-    [texts.made, new Date(task.created_at).toLocaleString()],
+    [texts.made, new Date(task.created_at).toLocaleString(undefined, SHORT)],
     ...(task.priority === 0 ? [] : [[texts.priority, String(task.priority)] as [string, string]]),
+    [texts.id, task.id],
   ];
   const metadata = { ...task.prompt.metadata, ...task.metadata };
   return (
@@ -124,14 +127,21 @@ function Rankings({ slug, id, letters }: { slug: string; id: string; letters: Re
 }
 
 export function TaskPage() {
-  const { task: texts } = useTexts();
+  const { task: texts, filters, list } = useTexts();
   const { slug, taskId } = route.useParams();
   const { data: task, error, isPending } = useQuery(taskQuery(slug, taskId));
   const letters = lettersOf(task?.responses ?? []);
   return (
     <Page
       title={texts.title}
-      lead={<span className={ui.mono}>{taskId}</span>}
+      lead={
+        task &&
+        texts.standing(
+          filters.kinds[task.kind],
+          filters.states[task.state],
+          list.answered(task.answered, task.overlap),
+        )
+      }
       actions={
         <>
           {task && <AskButton slug={slug} task={task} />}

@@ -91,6 +91,8 @@ export const en = {
     answered: "answered",
     split: "split",
     made: "made",
+    id: "id",
+    standing: (kind: string, state: string, rankings: string) => `${kind}, ${state}, ranked ${rankings}`,
     priority: "priority",
     metadata: "From the imported file",
     review: "Review",

@@ -1,0 +1,15 @@
+import { useLocation } from "@tanstack/react-router";
+import { type RefObject, useEffect, useRef } from "react";
+
+/** For a row of links that may be wider than the screen: keeps the one of this page in sight. `ready`: they are there. */
+export function useActiveInSight(ready = true): RefObject<HTMLElement | null> {
+  const { pathname } = useLocation();
+  const row = useRef<HTMLElement>(null);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: not what changes, but when
+  useEffect(() => {
+    row.current
+      ?.querySelector("[data-status=active]")
+      ?.scrollIntoView({ inline: "nearest", block: "nearest" });
+  }, [pathname, ready]);
+  return row;
+}

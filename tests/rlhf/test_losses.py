@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -22,6 +23,10 @@ def rewards() -> Tensor:
 
 def sigmoid(x: float) -> float:
     return 1 / (1 + math.exp(-x))
+
+
+def crowd_bt_chance(eta: float, d: float) -> float:
+    return eta * sigmoid(d) + (1 - eta) * sigmoid(-d)
 
 
 def pairs_of(tiers: list[int]) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
@@ -105,6 +110,117 @@ def test_both_tie_models_are_bradley_terry_where_ties_have_no_room() -> None:
     assert torch.allclose(losses.davidson(values, strict, torch.tensor(-60.0, dtype=torch.float64)), plain)
 
 
+HALF = torch.tensor(
+    [0.3, 0.9, 2.0], dtype=torch.float64
+)  # upper half of the thresholds: a tie, then 3 levels
+STATED = torch.tensor([2, 0, 3, 1])
+
+
+def test_cumulative_strength_is_the_difference_of_two_sigmoids_on_a_symmetric_scale() -> None:
+    """One pair with d = 0.5 and each thing that can be said of it, against numbers worked out by hand."""
+    d = 0.5
+    edges = [-math.inf, -2.0, -0.9, -0.3, 0.3, 0.9, 2.0, math.inf]
+    below = [0.0, *(sigmoid(edge - d) for edge in edges[1:-1]), 1.0]
+    chances = [high - low for low, high in itertools.pairwise(below)]  # of -3 … 3
+    assert chances[4] == pytest.approx(0.598687660112452 - 0.450166002687522, abs=1e-12)  # a slight win
+    values = torch.tensor([[d, 0.0]], dtype=torch.float64)
+    for said, chance in zip(range(-3, 4), chances, strict=True):
+        tiers = torch.tensor([[0, 1] if said > 0 else [1, 0] if said < 0 else [0, 0]])
+        loss = losses.cumulative_strength(values, tiers, torch.tensor([abs(said)]), HALF, ties=True)
+        assert loss.item() == pytest.approx(-math.log(chance), abs=1e-12)
+    even = torch.cat((torch.zeros(1, dtype=torch.float64), HALF[1:]))
+    total = sum(
+        losses.cumulative_strength(
+            values, torch.tensor([order]), torch.tensor([level]), even, ties=False
+        ).neg().exp().item()
+        for order in ([0, 1], [1, 0])
+        for level in (1, 2, 3)
+    )  # fmt: skip
+    assert total == pytest.approx(1.0, abs=1e-12)
+
+
+def test_a_strength_is_said_of_the_best_tier_and_the_next_and_of_no_other_pair() -> None:
+    edges = [*HALF.tolist(), math.inf]
+    expected = []
+    for row, order, said in zip(rewards().tolist(), RAGGED.tolist(), STATED.tolist(), strict=True):
+        strict, ties = pairs_of(order)
+        terms = []
+        for i, j in strict:
+            d = row[i] - row[j]
+            if said and (order[i], order[j]) == (0, 1):
+                terms.append(-math.log(sigmoid(edges[said] - d) - sigmoid(edges[said - 1] - d)))
+            else:
+                terms.append(-math.log(sigmoid(d - edges[0])))
+        terms += [
+            -math.log(sigmoid(edges[0] - row[i] + row[j]) - sigmoid(-edges[0] - row[i] + row[j]))
+            for i, j in ties
+        ]
+        expected.append(sum(terms) / len(terms))
+    loss = losses.cumulative_strength(rewards(), RAGGED, STATED, HALF, ties=True)
+    assert loss.tolist() == pytest.approx(expected, abs=1e-12)
+    top_one = torch.tensor([[UNRANKED_TIER, 0, UNRANKED_TIER]])
+    assert losses.stated_pairs(top_one)[0].nonzero().tolist() == [[1, 0], [1, 2]]
+
+
+def test_where_no_strength_was_said_the_cumulative_model_is_rao_kupper_or_bradley_terry() -> None:
+    none = torch.zeros(4, dtype=torch.long)
+    odd = losses.cumulative_strength(rewards(), RAGGED, none, HALF, ties=True)
+    assert torch.allclose(odd, losses.rao_kupper(rewards(), RAGGED, HALF[0]), atol=1e-12)
+    zero = torch.zeros(1, dtype=torch.float64)
+    even = losses.cumulative_strength(rewards(), RAGGED, none, zero, ties=False)
+    assert torch.allclose(even, losses.bradley_terry(rewards(), RAGGED), atol=1e-12)
+
+
+def test_a_margin_is_taken_off_the_pairs_that_the_strength_is_about() -> None:
+    values = torch.tensor([[1.5, 0.0, -1.0]], dtype=torch.float64)
+    loss = losses.bradley_terry(values, torch.tensor([[0, 1, 2]]), margins=torch.tensor([2 / 3]).double())
+    by_pair = [-math.log(sigmoid(1.5 - 2 / 3)), -math.log(sigmoid(2.5)), -math.log(sigmoid(1.0))]
+    assert loss.item() == pytest.approx(sum(by_pair) / 3, abs=1e-7)
+    with pytest.raises(ValueError, match="no probabilities"):
+        losses.bradley_terry(
+            values, torch.tensor([[0, 1, 2]]), margins=torch.ones(1), reliability=torch.ones(1)
+        )
+
+
+def test_crowd_bt_is_what_was_meant_or_its_opposite_by_the_reliability_of_who_said_it() -> None:
+    odds = torch.tensor([math.log(0.8 / 0.2), 0.0, 1.0, -0.5], dtype=torch.float64)
+    pair = torch.tensor([[1.0, -0.5]], dtype=torch.float64)
+    loss = losses.bradley_terry(pair, torch.tensor([[0, 1]]), reliability=odds[:1])
+    assert loss.item() == pytest.approx(-math.log(0.8 * sigmoid(1.5) + 0.2 * sigmoid(-1.5)), abs=1e-12)
+    expected = []
+    for k, eta in enumerate(odds.sigmoid().tolist()):
+        of_all = by_hand(partial(crowd_bt_chance, eta), None, rewards(), RAGGED)
+        expected.append(of_all[k])
+    assert losses.bradley_terry(rewards(), RAGGED, reliability=odds).tolist() == pytest.approx(
+        expected, abs=1e-12
+    )
+    coin = losses.bradley_terry(pair, torch.tensor([[0, 1]]), reliability=torch.zeros(1).double())
+    assert coin.item() == pytest.approx(math.log(2), abs=1e-12)
+    with pytest.raises(ValueError, match="give one"):
+        losses.bradley_terry(pair, torch.tensor([[0, 1]]), reliability=odds[:1], label_smoothing=0.1)
+
+
+def test_who_is_wholly_reliable_leaves_every_loss_as_it_is_and_ties_have_no_other_side() -> None:
+    sure, unsure = torch.full((4,), 60.0, dtype=torch.float64), torch.full((4,), -0.3, dtype=torch.float64)
+    h = HALF[0]
+    for loss in (
+        partial(losses.bradley_terry, rewards(), RAGGED),
+        partial(losses.rao_kupper, rewards(), RAGGED, h),
+        partial(losses.davidson, rewards(), RAGGED, h),
+        partial(losses.cumulative_strength, rewards(), RAGGED, STATED, HALF, ties=True),
+    ):
+        assert torch.allclose(loss(reliability=sure), loss(), atol=1e-12)
+        assert loss(reliability=unsure)[2].item() == pytest.approx(loss()[2].item(), abs=1e-12)  # all tied
+        assert not torch.allclose(loss(reliability=unsure)[:2], loss()[:2])
+
+
+def test_the_beta_prior_is_its_density_but_for_the_constant() -> None:
+    odds = torch.tensor([-1.0, 0.3, 2.0], dtype=torch.float64)
+    density = torch.distributions.Beta(torch.tensor(8.0).double(), torch.tensor(2.0).double())
+    difference = losses.beta_prior(odds, right=8.0, wrong=2.0) + density.log_prob(odds.sigmoid())
+    assert torch.allclose(difference, difference[:1].expand(3), atol=1e-12)
+
+
 def test_plackett_luce_is_the_product_of_choices_from_best_to_worst() -> None:
     values = rewards()[:1]
     strength = [math.exp(r) for r in values[0].tolist()]
@@ -169,10 +285,17 @@ def test_pair_accuracy_counts_an_equal_pair_one_half_and_no_pair_as_nan() -> Non
     assert math.isnan(accuracy[1].item())
 
 
+ODDS = torch.tensor([1.4, -0.2, 0.0, 0.7], dtype=torch.float64)
 LOSSES: dict[str, Callable[[Tensor], Tensor]] = {
     "bradley_terry": lambda r: losses.bradley_terry(r, RAGGED, label_smoothing=0.1),
     "rao_kupper": lambda r: losses.rao_kupper(r, RAGGED, torch.tensor(0.5, dtype=torch.float64)),
     "davidson": lambda r: losses.davidson(r, RAGGED, torch.tensor(-0.5, dtype=torch.float64)),
+    "cumulative_strength": lambda r: losses.cumulative_strength(r, RAGGED, STATED, HALF.to(r), ties=True),
+    "crowd_bt": lambda r: losses.bradley_terry(r, RAGGED, reliability=ODDS.to(r)),
+    "crowd_strength": lambda r: losses.cumulative_strength(
+        r, RAGGED, STATED, HALF.to(r), ties=True, reliability=ODDS.to(r)
+    ),
+    "margins": lambda r: losses.bradley_terry(r, RAGGED, margins=STATED.to(r)),
     "plackett_luce": lambda r: losses.plackett_luce(r, RAGGED),
     "centring": lambda r: losses.centring(r, RAGGED),
 }
@@ -187,6 +310,19 @@ def test_the_tie_parameters_have_their_derivative_too() -> None:
     parameter = torch.tensor(0.6, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda h: losses.rao_kupper(rewards(), RAGGED, h), (parameter,))
     assert torch.autograd.gradcheck(lambda v: losses.davidson(rewards(), RAGGED, v), (parameter,))
+
+
+def test_thresholds_and_reliabilities_have_their_derivative_too() -> None:
+    for half, ties in ((HALF, True), (torch.tensor([0.0, 0.9, 2.0], dtype=torch.float64), False)):
+        assert torch.autograd.gradcheck(
+            lambda a, o, ties=ties: losses.cumulative_strength(
+                rewards(), RAGGED, STATED, a, ties=ties, reliability=o
+            ),
+            (half.clone().requires_grad_(), ODDS.clone().requires_grad_()),
+        )
+    odds = ODDS.clone().requires_grad_()
+    assert torch.autograd.gradcheck(lambda o: losses.bradley_terry(rewards(), RAGGED, reliability=o), (odds,))
+    assert torch.autograd.gradcheck(lambda o: losses.beta_prior(o, right=8, wrong=2), (odds,))
 
 
 @pytest.mark.parametrize("name", LOSSES)

@@ -31,6 +31,14 @@ def preferred_pairs(tiers: Tensor) -> Tensor:
     return (tiers[:, :, None] < tiers[:, None, :]) & real[:, :, None] & real[:, None, :]
 
 
+def stated_pairs(tiers: Tensor) -> Tensor:
+    """Which pairs a ranking's stated strength is about: of the best tier and the one that comes next, be it
+    what was left unranked. (B, K) -> bool (B, K, K)."""
+    first = tiers == 0
+    below = tiers.masked_fill(tiers <= 0, UNRANKED_TIER + 1).amin(dim=1, keepdim=True)
+    return first[:, :, None] & ((tiers == below) & (tiers > 0))[:, None, :]
+
+
 def tied_pairs(tiers: Tensor) -> Tensor:
     """Which pairs the ranking ties: (B, K) -> bool (B, K, K), each pair once (i < j)."""
     real = (tiers >= 0) & (tiers != UNRANKED_TIER)
@@ -46,11 +54,20 @@ def _differences(rewards: Tensor, tiers: Tensor) -> Tensor:
     return real[:, :, None] - real[:, None, :]
 
 
-def _smoothed(won: Tensor, lost: Tensor, label_smoothing: float) -> Tensor:
-    """Mix the loss of the pair as stated with that of the pair turned round: labels are wrong with this
-    probability."""
+def _as_stated(won: Tensor, lost: Tensor, label_smoothing: float, reliability: Tensor | None) -> Tensor:
+    """Mix a pair as stated with the pair turned round, of which ``won`` and ``lost`` are the losses.
+
+    ``label_smoothing``: the losses are mixed, labels are wrong with this probability, whatever the model
+    thinks. ``reliability`` (B,), the log-odds that whoever said it is right: the probabilities are mixed
+    (CrowdBT), so a verdict that the model finds absurd counts less.
+    """
     if not 0.0 <= label_smoothing < 0.5:
         raise ValueError(f"label_smoothing is {label_smoothing}, it must be at least 0 and below 0.5")
+    if reliability is not None:
+        if label_smoothing:
+            raise ValueError("label_smoothing and reliability both say how often a label is wrong: give one")
+        odds = reliability[:, None, None]
+        return -torch.logaddexp(logsigmoid(odds) - won, logsigmoid(-odds) - lost)
     return won if label_smoothing == 0.0 else (1.0 - label_smoothing) * won + label_smoothing * lost
 
 
@@ -60,35 +77,67 @@ def _mean_per_ranking(values: Tensor, pairs: Tensor) -> Tensor:
     return values.masked_fill(~pairs, 0.0).sum(dim=(1, 2)) / counts.clamp(min=1)
 
 
-def bradley_terry(rewards: Tensor, tiers: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
+def bradley_terry(
+    rewards: Tensor,
+    tiers: Tensor,
+    *,
+    label_smoothing: float = 0.0,
+    reliability: Tensor | None = None,
+    margins: Tensor | None = None,
+) -> Tensor:
     """Bradley–Terry over all pairs across tiers: -log sigma(d). Ties say nothing. (B, K), (B, K) -> (B,) in
     nats per pair.
 
     Bradley & Terry 1952; K-way mean of InstructGPT, arXiv 2203.02155 eq. 1; label smoothing as conservative
     DPO eq. 3. Raises ValueError for shapes that differ or smoothing outside [0, 0.5).
+
+    ``reliability`` (B,), log-odds that whoever ranked says what they mean to, makes it CrowdBT (Chen et al.
+    2013, WSDM): P(k says i > j) = eta_k sigma(d) + (1 - eta_k) sigma(-d), eta_k = sigma(reliability).
+
+    ``margins`` (B,) makes it -log sigma(d - m) for the pairs that the stated strength is about and leaves
+    the others (Llama 2, arXiv 2307.09288 §3.2.2). That is no probability any more (two outcomes add up to
+    less than one), so it takes neither smoothing nor a reliability.
     """
     d = _differences(rewards, tiers)
     pairs = preferred_pairs(tiers)
-    return _mean_per_ranking(_smoothed(-logsigmoid(d), -logsigmoid(-d), label_smoothing), pairs)
+    if margins is not None:
+        if label_smoothing or reliability is not None:
+            raise ValueError("margins are no probabilities: give neither label_smoothing nor reliability")
+        d = d - margins[:, None, None] * stated_pairs(tiers)
+    return _mean_per_ranking(_as_stated(-logsigmoid(d), -logsigmoid(-d), label_smoothing, reliability), pairs)
 
 
-def rao_kupper(rewards: Tensor, tiers: Tensor, threshold: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
+def rao_kupper(
+    rewards: Tensor,
+    tiers: Tensor,
+    threshold: Tensor,
+    *,
+    label_smoothing: float = 0.0,
+    reliability: Tensor | None = None,
+) -> Tensor:
     """Pairs with ties by Rao & Kupper 1967: P(i > j) = sigma(d - h), P(tie) = sigma(d - h) sigma(-d - h)
     (e^{2h} - 1).
 
     ``threshold`` h (scalar tensor, >= 0, in reward units) is the difference below which annotators begin to
     tie; h = 0 is Bradley–Terry, where a tie has probability 0. (B, K), (B, K), () -> (B,) in nats per pair,
     tied ones included. Ignoring ties biases the strengths (arXiv 2410.05328). Smoothing swaps the sides of
-    strict pairs only.
+    strict pairs only, and so does ``reliability`` (see `bradley_terry`): a tie turned round is a tie.
     """
     d = _differences(rewards, tiers)
     won, tied = preferred_pairs(tiers), tied_pairs(tiers)
-    strict = _smoothed(-logsigmoid(d - threshold), -logsigmoid(-d - threshold), label_smoothing)
+    strict = _as_stated(-logsigmoid(d - threshold), -logsigmoid(-d - threshold), label_smoothing, reliability)
     tie = -(logsigmoid(d - threshold) + logsigmoid(-d - threshold) + _log_expm1(2.0 * threshold))
     return _mean_per_ranking(torch.where(tied, tie, strict), won | tied)
 
 
-def davidson(rewards: Tensor, tiers: Tensor, log_nu: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
+def davidson(
+    rewards: Tensor,
+    tiers: Tensor,
+    log_nu: Tensor,
+    *,
+    label_smoothing: float = 0.0,
+    reliability: Tensor | None = None,
+) -> Tensor:
     """Pairs with ties by Davidson 1970: P(i > j) = e^{d/2} / Z, P(tie) = nu / Z, Z = e^{d/2} + e^{-d/2} + nu.
 
     ``log_nu`` (scalar tensor) is the log-odds of a tie against a win between equals. (B, K), (B, K), () ->
@@ -97,8 +146,66 @@ def davidson(rewards: Tensor, tiers: Tensor, log_nu: Tensor, *, label_smoothing:
     d = _differences(rewards, tiers)
     won, tied = preferred_pairs(tiers), tied_pairs(tiers)
     log_z = torch.logsumexp(torch.stack((d / 2, -d / 2, log_nu.expand_as(d))), dim=0)
-    strict = _smoothed(log_z - d / 2, log_z + d / 2, label_smoothing)
+    strict = _as_stated(log_z - d / 2, log_z + d / 2, label_smoothing, reliability)
     return _mean_per_ranking(torch.where(tied, log_z - log_nu, strict), won | tied)
+
+
+def cumulative_strength(
+    rewards: Tensor,
+    tiers: Tensor,
+    strengths: Tensor,
+    thresholds: Tensor,
+    *,
+    ties: bool,
+    label_smoothing: float = 0.0,
+    reliability: Tensor | None = None,
+) -> Tensor:
+    """How much better, by cumulative logits with symmetric thresholds: P(stated <= s) = sigma(theta_s - d).
+
+    What is stated of a pair lies on the signed scale -L … -1, (0, a tie,) 1 … L. Turning the pair round
+    turns the scale round, so the thresholds lie symmetrically about 0, and their upper half says it all:
+    ``thresholds`` (L,), a_0 < a_1 < … < a_{L-1}, in reward units. P(strength s) = sigma(a_s - d) -
+    sigma(a_{s-1} - d), P(L) = sigma(d - a_{L-1}). Without ``ties`` give a_0 = 0, the middle threshold of the
+    2 L levels; with them a_0 > 0 and P(tie) = sigma(a_0 - d) - sigma(-a_0 - d), the middle one of 2 L + 1
+    levels, which is Rao & Kupper's. McCullagh 1980 (cumulative logits); Tutz 1986 and Agresti 1992 (Applied
+    Statistics 41, 287-297) for paired comparisons.
+
+    ``strengths`` (B,), integer: the level 1 … L stated of the ranking's best tier against the next, 0 where
+    none was. A preferred pair of which no strength was stated is P(any strength) = sigma(d - a_0): nothing
+    is made up for it, and a batch without strengths is Rao–Kupper or, without ties, Bradley–Terry. (B, K),
+    (B, K), (B,), (L,) -> (B,) in nats per pair. Smoothing and ``reliability`` turn the pair with its strength
+    round (see `bradley_terry`).
+    """
+    d = _differences(rewards, tiers)
+    won, tied = preferred_pairs(tiers), tied_pairs(tiers)
+    level = (strengths[:, None, None] * stated_pairs(tiers)).expand(d.shape)
+    lower = torch.where(level > 0, thresholds[(level - 1).clamp(min=0)], thresholds[0])
+    top = (level == 0) | (level == thresholds.numel())
+    upper = thresholds[level.clamp(max=thresholds.numel() - 1)]
+    # sigma(u) - sigma(l) = sigma(u) sigma(-l) (1 - e^{l - u}): no cancellation however far d is out. At the
+    # top u is infinite, and only sigma(-l) is left; the 1 keeps the unused branch's gradient finite.
+    width = torch.where(top, torch.ones_like(upper), upper - lower)
+
+    def strict(signed: Tensor) -> Tensor:
+        bounded = logsigmoid(upper - signed) + torch.log(-torch.expm1(-width))
+        return -(logsigmoid(signed - lower) + torch.where(top, torch.zeros_like(bounded), bounded))
+
+    stated = _as_stated(strict(d), strict(-d), label_smoothing, reliability)
+    if not ties:
+        return _mean_per_ranking(stated, won)
+    band = thresholds[0]
+    tie = -(logsigmoid(band - d) + logsigmoid(band + d) + torch.log(-torch.expm1(-2.0 * band)))
+    return _mean_per_ranking(torch.where(tied, tie, stated), won | tied)
+
+
+def beta_prior(reliability: Tensor, *, right: float, wrong: float) -> Tensor:
+    """-log of the Beta(right, wrong) density of sigma(reliability), but for its constant. Any shape.
+
+    It counts like right - 1 verdicts that were as meant and wrong - 1 that were not. CrowdBT needs right >
+    wrong: without, all rewards and all reliabilities turned round explain the rankings as well (Chen et al.
+    2013).
+    """
+    return -(right - 1.0) * logsigmoid(reliability) - (wrong - 1.0) * logsigmoid(-reliability)
 
 
 def plackett_luce(rewards: Tensor, tiers: Tensor) -> Tensor:

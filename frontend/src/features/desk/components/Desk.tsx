@@ -9,6 +9,7 @@ import { Notice } from "@/shared/ui";
 import { missing, restore, toAnswer, toDraft } from "../answer";
 import { skipTask } from "../api/assignments";
 import type { Hand } from "../flow/flow";
+import { useRemembered } from "../layout/remembered";
 import { useView } from "../layout/useView";
 import { isTouched, type Ranking, slotsOf } from "../ranking/ranking";
 import { isVerdict, sideWords } from "../ranking/sides";
@@ -131,7 +132,7 @@ export function Desk({
   });
 
   const over = hand.lost || lease.lost !== null;
-  const view = useView(pair, dispatch);
+  const view = useView(pair, dispatch, useRemembered());
   const mode: Mode = pair ? "pair" : form.top_k ? "best" : "order";
   const gaps = missing(form, fields, ranking, letters, t.gaps);
   const blocking = gaps.some(({ required }) => required);

@@ -1,3 +1,4 @@
+import { useCallback, useState } from "react";
 import type { Layout } from "./layouts";
 
 /** What this browser remembers of how somebody looks at responses. */
@@ -12,7 +13,7 @@ export type Remembered = {
 };
 
 const KEY = "rankloop.desk.view";
-const AT_FIRST: Remembered = { list: "column", pair: "row", together: true, keyLine: true };
+export const AT_FIRST: Remembered = { list: "column", pair: "row", together: true, keyLine: true };
 
 /** For browsers that refuse storage: then it lasts as long as the page. */
 let lately: Remembered | null = null;
@@ -44,4 +45,17 @@ export function remember(view: Remembered): void {
   } catch {
     lately = view;
   }
+}
+
+/** How somebody looks at responses, and the way to change it. */
+export type Memory = readonly [Remembered, (next: Remembered) => void];
+
+/** What this browser remembers, from one task to the next and from one day to another. */
+export function useRemembered(): Memory {
+  const [kept, setKept] = useState(recall);
+  const keep = useCallback((next: Remembered) => {
+    setKept(next);
+    remember(next);
+  }, []);
+  return [kept, keep];
 }

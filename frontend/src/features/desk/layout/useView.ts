@@ -3,7 +3,7 @@ import { type Dispatch, useMemo, useState } from "react";
 import type { DeskAction } from "../deskState";
 import { useViewTexts } from "../texts/view";
 import { type Layout, layoutAfter, offeredLayouts, shownLayout } from "./layouts";
-import { type Remembered, recall, remember } from "./remembered";
+import type { Memory } from "./remembered";
 
 /** Below it nothing stands side by side (desk.module.css and layouts.module.css break here too). */
 const NARROW = "(max-width: 760px)";
@@ -37,25 +37,20 @@ export type View = ViewCommands & {
 };
 
 /** How one looks at the responses: nothing of it is part of the answer. */
-export function useView(pair: boolean, dispatch: Dispatch<DeskAction>): View {
+export function useView(pair: boolean, dispatch: Dispatch<DeskAction>, [kept, keep]: Memory): View {
   const texts = useViewTexts();
   const narrow = useMediaQuery(NARROW, false, { getInitialValueInEffect: false }) === true;
-  const [kept, setKept] = useState(recall);
   const [held, setHeld] = useState<string | null>(null);
   const [comparing, setComparing] = useState(false);
 
   return useMemo(() => {
     const say = (text: string) => dispatch({ type: "say", text });
-    const change = (next: Remembered) => {
-      setKept(next);
-      remember(next);
-    };
     const offered = offeredLayouts(pair, narrow);
     const layout = shownLayout(pair ? kept.pair : kept.list, offered);
     const arrangement = !comparing ? layout : !pair ? "focus" : narrow ? "column" : "row";
     const choose = (wanted: Layout) => {
       setComparing(false);
-      change({ ...kept, [pair ? "pair" : "list"]: wanted });
+      keep({ ...kept, [pair ? "pair" : "list"]: wanted });
       say(`${texts[wanted]}.`);
     };
     return {
@@ -71,7 +66,7 @@ export function useView(pair: boolean, dispatch: Dispatch<DeskAction>): View {
       choose,
       nextLayout: () => choose(layoutAfter(layout, offered)),
       toggleTogether: () => {
-        change({ ...kept, together: !kept.together });
+        keep({ ...kept, together: !kept.together });
         say(kept.together ? texts.scrollsAlone : texts.scrollsTogether);
       },
       hold: (id) => {
@@ -79,11 +74,11 @@ export function useView(pair: boolean, dispatch: Dispatch<DeskAction>): View {
         say(held === id ? texts.notKept : texts.kept);
       },
       holdOnly: setHeld,
-      toggleKeyLine: () => change({ ...kept, keyLine: !kept.keyLine }),
+      toggleKeyLine: () => keep({ ...kept, keyLine: !kept.keyLine }),
       toggleCompare: () => {
         setComparing(!comparing);
         say(comparing ? texts.unmarked : texts.marked);
       },
     };
-  }, [pair, narrow, kept, held, comparing, dispatch, texts]);
+  }, [pair, narrow, kept, keep, held, comparing, dispatch, texts]);
 }

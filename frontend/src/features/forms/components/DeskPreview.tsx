@@ -3,6 +3,7 @@ import { Component, type ReactNode, useMemo, useState } from "react";
 import type { AnswerForm, Assignment } from "@/api/types";
 import { TaskFields } from "../../desk/components/AnswerFields";
 import { ResponsesSection } from "../../desk/components/ResponsesSection";
+import { AT_FIRST, type Memory } from "../../desk/layout/remembered";
 import { useView } from "../../desk/layout/useView";
 import { useDeskState } from "../../desk/useDeskState";
 import { useLabels } from "../../desk/useLabels";
@@ -28,6 +29,8 @@ export function DeskPreview({ form }: { form: AnswerForm }) {
   const sizes = sizesOf(form);
   const [wanted, setWanted] = useState(PREFERRED);
   const [round, setRound] = useState(0);
+  // As annotators find it; what is tried out here is for this page, not for the desk of whoever tries it.
+  const memory = useState(AT_FIRST);
   const size = sizes.includes(wanted)
     ? wanted
     : (sizes.findLast((one) => one <= wanted) ?? sizes[0] ?? LEAST);
@@ -54,13 +57,13 @@ export function DeskPreview({ form }: { form: AnswerForm }) {
         </div>
       </header>
       <Unbreakable key={JSON.stringify(form)} otherwise={<p className={styles.dim}>{t.broken}</p>}>
-        <Sample key={`${size} ${round}`} form={form} size={size} />
+        <Sample key={`${size} ${round}`} form={form} size={size} memory={memory} />
       </Unbreakable>
     </section>
   );
 }
 
-function Sample({ form, size }: { form: AnswerForm; size: number }) {
+function Sample({ form, size, memory }: { form: AnswerForm; size: number; memory: Memory }) {
   const t = useTexts().preview;
   const assignment = useMemo(() => sampleOf(form, t.prompt, t.responses.slice(0, size)), [form, size, t]);
   const [desk, dispatch] = useDeskState(assignment, null);
@@ -73,7 +76,7 @@ function Sample({ form, size }: { form: AnswerForm; size: number }) {
     letters,
     dispatch,
   );
-  const view = useView(pair, dispatch);
+  const view = useView(pair, dispatch, memory);
   return (
     <div className={styles.sample}>
       <p className={styles.prompt}>{t.prompt}</p>

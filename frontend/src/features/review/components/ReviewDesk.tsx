@@ -7,6 +7,7 @@ import { TaskFields } from "@/features/desk/components/AnswerFields";
 import desk from "@/features/desk/components/desk.module.css";
 import { ResponsesSection } from "@/features/desk/components/ResponsesSection";
 import { Standings } from "@/features/desk/components/Standings";
+import { useRemembered } from "@/features/desk/layout/remembered";
 import { useView } from "@/features/desk/layout/useView";
 import { useDeskTexts } from "@/features/desk/texts/desk";
 import { useActiveTime } from "@/features/desk/useActiveTime";
@@ -61,7 +62,7 @@ export function ReviewDesk({ project, shown, onDone, onLeave }: Props) {
     onSettled: onLeave,
   });
 
-  const view = useView(pair, dispatch);
+  const view = useView(pair, dispatch, useRemembered());
   const gaps = missing(form, fields, ranking, letters, useDeskTexts().gaps);
   const blocking = gaps.some(({ required }) => required);
 

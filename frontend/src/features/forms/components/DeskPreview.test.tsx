@@ -1,0 +1,32 @@
+import { MantineProvider } from "@mantine/core";
+import { cleanup, fireEvent, render, screen } from "@testing-library/react";
+import { afterEach, expect, it } from "vitest";
+import { formOf } from "@/features/desk/formFixture";
+import { recall, remember } from "@/features/desk/layout/remembered";
+import { DeskPreview } from "./DeskPreview";
+
+afterEach(() => {
+  cleanup();
+  localStorage.clear();
+});
+
+const layout = () => screen.getByTestId("responses").dataset.layout;
+
+it("A layout that is tried in the preview stays in the preview, whatever becomes of the form", () => {
+  const mine = { list: "focus", pair: "column", together: false, keyLine: false } as const;
+  remember(mine);
+  const preview = (comment: string) => (
+    <MantineProvider>
+      <DeskPreview form={formOf({ comment: { label: comment, required: false } })} />
+    </MantineProvider>
+  );
+  const { rerender } = render(preview("Why?"));
+  // As annotators find it, not as the manager has it.
+  expect(layout()).toBe("column");
+  fireEvent.click(screen.getByRole("button", { name: "Side by side" }));
+  fireEvent.click(screen.getByRole("button", { name: "Scroll together" }));
+  expect(layout()).toBe("row");
+  rerender(preview("And why?"));
+  expect(layout()).toBe("row");
+  expect(recall()).toEqual(mine);
+});

@@ -1,4 +1,4 @@
-/** What jsdom lacks and Mantine asks for at mount. */
+/** What jsdom lacks and Mantine, or our own dialog, asks for at mount. */
 import { configure } from "@testing-library/react";
 import { vi } from "vitest";
 
@@ -27,3 +27,10 @@ window.ResizeObserver ??= ResizeObserverStub;
 Element.prototype.scrollIntoView ??= () => undefined;
 
 if (!("fonts" in document)) Object.defineProperty(document, "fonts", { value: new EventTarget() });
+
+HTMLDialogElement.prototype.showModal ??= function showModal(this: HTMLDialogElement) {
+  this.open = true;
+};
+HTMLDialogElement.prototype.close ??= function close(this: HTMLDialogElement) {
+  this.open = false;
+};

@@ -159,15 +159,6 @@ const press = (name: string, modifiers: { altKey?: boolean; shiftKey?: boolean }
     code: /\d/.test(name) ? `Digit${name}` : name,
     ...modifiers,
   });
-
-beforeEach(() => {
-  HTMLDialogElement.prototype.showModal ??= function showModal(this: HTMLDialogElement) {
-    this.open = true;
-  };
-  HTMLDialogElement.prototype.close ??= function close(this: HTMLDialogElement) {
-    this.open = false;
-  };
-});
 beforeEach(() => vi.stubGlobal("scrollTo", () => undefined));
 afterEach(() => {
   cleanup();

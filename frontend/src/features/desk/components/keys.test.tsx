@@ -1,6 +1,6 @@
 import { MantineProvider } from "@mantine/core";
 import { cleanup, fireEvent, render, screen } from "@testing-library/react";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { formOf } from "../formFixture";
 import { keysOf, type Mode } from "../shortcuts";
 import { ShortcutsDialog } from "./DeskDialogs";
@@ -14,15 +14,6 @@ function line(mode: Mode, places: number, ties = true) {
   render(<KeyLine mode={mode} places={places} ties={ties} onHide={onHide} />);
   return onHide;
 }
-
-beforeEach(() => {
-  HTMLDialogElement.prototype.showModal ??= function showModal(this: HTMLDialogElement) {
-    this.open = true;
-  };
-  HTMLDialogElement.prototype.close ??= function close(this: HTMLDialogElement) {
-    this.open = false;
-  };
-});
 afterEach(cleanup);
 
 describe("the line of keys", () => {

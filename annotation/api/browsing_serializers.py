@@ -8,6 +8,7 @@ from rest_framework import serializers
 
 from annotation import models
 from annotation.api.serializers import MAX_INTEGER
+from annotation.api.task_serializers import TaskFacts
 from annotation.services.browsing import CARRIES, EXCERPT_CHARACTERS
 
 MAX_WORDS_CHARACTERS = 200
@@ -50,16 +51,7 @@ class RankingsSought(_Sought):
     task_kind = serializers.ChoiceField(choices=models.RankingTask.Kind.choices, required=False)
 
 
-class TaskListed(serializers.Serializer[models.RankingTask]):
-    id = serializers.UUIDField()
-    kind = serializers.ChoiceField(choices=models.RankingTask.Kind.choices)
-    state = serializers.ChoiceField(choices=models.RankingTask.State.choices)
-    priority = serializers.IntegerField()
-    round = serializers.IntegerField()
-    overlap = serializers.IntegerField()
-    answered = serializers.IntegerField()
-    open_slots = serializers.IntegerField()
-    reserved = serializers.BooleanField(help_text="Only for the people it is reserved for.")
+class TaskListed(TaskFacts):
     rankings = serializers.IntegerField(source="n_rankings", help_text="Annotations that count.")
     agreement = serializers.FloatField(
         source="agreed",
@@ -67,7 +59,6 @@ class TaskListed(serializers.Serializer[models.RankingTask]):
         help_text="Share of pairs of annotators who say the same; null where fewer than two did.",
     )
     excerpt = serializers.CharField(allow_blank=True, help_text=_EXCERPT)
-    created_at = serializers.DateTimeField()
 
 
 class _Given(serializers.Serializer[models.Ranking]):

@@ -25,7 +25,9 @@ class TaskResponse(serializers.Serializer[models.Response]):
     model_name = serializers.CharField(allow_blank=True)
 
 
-class Task(serializers.Serializer[models.RankingTask]):
+class TaskFacts(serializers.Serializer[models.RankingTask]):
+    """What every list and every page says of a task."""
+
     id = serializers.UUIDField()
     kind = serializers.ChoiceField(choices=models.RankingTask.Kind.choices)
     state = serializers.ChoiceField(choices=models.RankingTask.State.choices)
@@ -35,11 +37,14 @@ class Task(serializers.Serializer[models.RankingTask]):
     answered = serializers.IntegerField()
     open_slots = serializers.IntegerField()
     reserved = serializers.BooleanField(help_text="Only for the people it is reserved for.")
+    created_at = serializers.DateTimeField()
+
+
+class Task(TaskFacts):
     gold_tiers = serializers.ListField(
         child=serializers.ListField(child=serializers.UUIDField()), allow_null=True
     )
     prompt = PromptOfTask()
-    created_at = serializers.DateTimeField()
 
 
 class TaskDetail(Task):

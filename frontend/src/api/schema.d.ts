@@ -1824,6 +1824,7 @@ export interface components {
             losses: number;
             ties: number;
         };
+        /** @description What every list and every page says of a task. */
         Check: {
             /** Format: uuid */
             id: string;
@@ -1836,10 +1837,10 @@ export interface components {
             open_slots: number;
             /** @description Only for the people it is reserved for. */
             reserved: boolean;
-            gold_tiers: string[][] | null;
-            prompt: components["schemas"]["PromptOfTask"];
             /** Format: date-time */
             created_at: string;
+            gold_tiers: string[][] | null;
+            prompt: components["schemas"]["PromptOfTask"];
             /** @description Answers that were scored. */
             n_scored: number;
             /**
@@ -3662,6 +3663,7 @@ export interface components {
             /** Format: uuid */
             token: string;
         };
+        /** @description What every list and every page says of a task. */
         TaskDetail: {
             /** Format: uuid */
             id: string;
@@ -3674,10 +3676,10 @@ export interface components {
             open_slots: number;
             /** @description Only for the people it is reserved for. */
             reserved: boolean;
-            gold_tiers: string[][] | null;
-            prompt: components["schemas"]["PromptOfTask"];
             /** Format: date-time */
             created_at: string;
+            gold_tiers: string[][] | null;
+            prompt: components["schemas"]["PromptOfTask"];
             responses: components["schemas"]["TaskResponse"][];
             /**
              * Format: double
@@ -3697,6 +3699,7 @@ export interface components {
          * @enum {string}
          */
         TaskKind: "ranking" | "gold" | "attention" | "qualification";
+        /** @description What every list and every page says of a task. */
         TaskListed: {
             /** Format: uuid */
             id: string;
@@ -3709,6 +3712,8 @@ export interface components {
             open_slots: number;
             /** @description Only for the people it is reserved for. */
             reserved: boolean;
+            /** Format: date-time */
+            created_at: string;
             /** @description Annotations that count. */
             rankings: number;
             /**
@@ -3718,8 +3723,6 @@ export interface components {
             agreement: number | null;
             /** @description Of the prompt's last turn, the first 200 characters. */
             excerpt: string;
-            /** Format: date-time */
-            created_at: string;
         };
         TaskProblem: {
             /** Format: uuid */

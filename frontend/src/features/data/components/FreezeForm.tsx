@@ -6,6 +6,7 @@ import type { Selection } from "@/api/types";
 import { Icon } from "@/shared/Icon";
 import { ProblemNotice } from "@/shared/ui";
 import { freezeSnapshot, snapshotsQuery } from "../api/data";
+import { useTexts } from "../texts";
 import styles from "./data.module.css";
 
 type Choice = {
@@ -44,6 +45,7 @@ function dayAfter(day: string): string {
 }
 
 export function FreezeForm({ slug, suggestion }: { slug: string; suggestion: string }) {
+  const t = useTexts().freeze;
   const queryClient = useQueryClient();
   const [name, setName] = useState<string | null>(null);
   const [choice, setChoice] = useState(EVERYTHING);
@@ -69,33 +71,33 @@ export function FreezeForm({ slug, suggestion }: { slug: string; suggestion: str
     >
       <TextInput
         size="xs"
-        aria-label="Name of the snapshot"
+        aria-label={t.name}
         value={name ?? suggestion}
         error={nameError ?? false}
         onChange={(event) => setName(event.currentTarget.value)}
       />
       <Button size="xs" variant="default" aria-expanded={choosing} onClick={() => setChoosing(!choosing)}>
-        Choose
+        {t.choose}
       </Button>
       <Button type="submit" size="xs" leftSection={<Icon name="lock" size={14} />} loading={freeze.isPending}>
-        Freeze snapshot
+        {t.freeze}
       </Button>
       {choosing && (
         <div className={styles.choices}>
           <NativeSelect
             size="xs"
-            label="Rows"
+            label={t.rows}
             value={choice.aggregation}
             data={[
-              { value: "every", label: "Every ranking" },
-              { value: "majority", label: "The majority of each task" },
-              { value: "weighted", label: "Every ranking, weighted by reliability" },
+              { value: "every", label: t.every },
+              { value: "majority", label: t.majority },
+              { value: "weighted", label: t.weighted },
             ]}
             onChange={(event) => set({ aggregation: event.currentTarget.value })}
           />
           <NumberInput
             size="xs"
-            label="Agreement at least, %"
+            label={t.agreement}
             min={0}
             max={100}
             value={choice.agreement}
@@ -104,26 +106,26 @@ export function FreezeForm({ slug, suggestion }: { slug: string; suggestion: str
           <TextInput
             size="xs"
             type="date"
-            label="Given from"
+            label={t.from}
             value={choice.after}
             onChange={(event) => set({ after: event.currentTarget.value })}
           />
           <TextInput
             size="xs"
             type="date"
-            label="Given until"
+            label={t.until}
             value={choice.before}
             onChange={(event) => set({ before: event.currentTarget.value })}
           />
           <TextInput
             size="xs"
-            label="Licence, for the card"
+            label={t.license}
             value={choice.license}
             onChange={(event) => set({ license: event.currentTarget.value })}
           />
           <Checkbox
             size="xs"
-            label="With gold, attention and qualification tasks"
+            label={t.checks}
             checked={choice.gold}
             onChange={(event) => set({ gold: event.currentTarget.checked })}
           />

@@ -80,4 +80,18 @@ export const en = {
       reviews: "decisions",
     } as Record<string, string>,
   },
+  freeze: {
+    name: "Name of the snapshot",
+    choose: "Choose",
+    freeze: "Freeze snapshot",
+    rows: "Rows",
+    every: "Every ranking",
+    majority: "The majority of each task",
+    weighted: "Every ranking, weighted by reliability",
+    agreement: "Agreement at least, %",
+    from: "Given from",
+    until: "Given until",
+    license: "Licence, for the card",
+    checks: "With gold, attention and qualification tasks",
+  },
 };

@@ -1,9 +1,9 @@
-import "uplot/dist/uPlot.min.css";
 import { useComputedColorScheme } from "@mantine/core";
 import { useEffect, useRef } from "react";
 import uPlot from "uplot";
 import type { Quality } from "@/api/types";
 import { count, percent } from "@/shared/format";
+import { ink, plotIn } from "@/shared/plot";
 import { Panel } from "@/shared/ui";
 import ui from "@/shared/ui.module.css";
 import { useTexts } from "../texts";
@@ -25,32 +25,16 @@ function Line({ days }: { days: Days }) {
   useEffect(() => {
     const element = host.current;
     if (!element) return;
-    const ink = (variable: string) =>
-      getComputedStyle(document.documentElement).getPropertyValue(variable).trim();
-    const axis = {
-      stroke: ink("--ink-3"),
-      font: "12px 'IBM Plex Sans Variable', sans-serif",
-      grid: { stroke: ink("--line"), width: 1 },
-      ticks: { show: false },
-    };
-    const chart = new uPlot(
+    return plotIn(
+      element,
       {
-        width: Math.max(element.clientWidth, 120),
         height: HEIGHT_PX,
         padding: [8, 24, 0, 0],
-        legend: { show: false },
         cursor: { y: false, points: { size: 6 } },
         scales: { x: { time: true }, y: { range: [0, 1] } },
         axes: [
-          {
-            ...axis,
-            size: 28,
-            gap: 4,
-            space: 56,
-            incrs: STEPS,
-            values: (_plot, ticks) => ticks.map(dayOf),
-          },
-          { ...axis, size: 52, gap: 4, values: (_plot, ticks) => ticks.map((tick) => percent(tick)) },
+          { space: 56, incrs: STEPS, values: (_plot, ticks) => ticks.map(dayOf) },
+          { values: (_plot, ticks) => ticks.map((tick) => percent(tick)) },
         ],
         series: [
           {},
@@ -59,16 +43,7 @@ function Line({ days }: { days: Days }) {
         tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
       },
       [days.map((day) => Date.parse(`${day.date}T00:00:00Z`) / 1000), days.map((day) => day.agreement)],
-      element,
-    );
-    const resize = new ResizeObserver(() => {
-      if (element.clientWidth > 0) chart.setSize({ width: element.clientWidth, height: HEIGHT_PX });
-    });
-    resize.observe(element);
-    return () => {
-      resize.disconnect();
-      chart.destroy();
-    };
+    ).remove;
   }, [days, scheme]);
   // The table below says the same in words.
   return <div ref={host} className={styles.plot} aria-hidden="true" />;

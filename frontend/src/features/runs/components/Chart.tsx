@@ -1,8 +1,8 @@
-import "uplot/dist/uPlot.min.css";
 import { useComputedColorScheme } from "@mantine/core";
 import { useEffect, useRef } from "react";
 import uPlot from "uplot";
 import { metric } from "@/shared/format";
+import { plotIn } from "@/shared/plot";
 import type { Series } from "../feed/feed";
 import styles from "./chart.module.css";
 
@@ -74,31 +74,14 @@ export function Chart({
   useEffect(() => {
     const element = host.current;
     if (!element) return;
-    const ink = (variable: string) =>
-      getComputedStyle(document.documentElement).getPropertyValue(variable).trim();
-    const axis = {
-      stroke: ink("--ink-3"),
-      font: "12px 'IBM Plex Sans Variable', sans-serif",
-      grid: { stroke: ink("--line"), width: 1 },
-      ticks: { show: false },
-    };
-    const chart = new uPlot(
+    const drawn = plotIn(
+      element,
       {
-        width: Math.max(element.clientWidth, 120),
         height: HEIGHT_PX,
         padding: [8, 8, 0, 0],
-        legend: { show: false },
         cursor: { sync: { key: SYNC.key }, points: { size: 6 }, y: false, drag: { x: true, y: false } },
         scales: { x: { time: false } },
-        axes: [
-          { ...axis, size: 28, gap: 4 },
-          {
-            ...axis,
-            size: 52,
-            gap: 4,
-            values: (_plot, ticks) => ticks.map((tick) => metric(Number(tick.toPrecision(6)))),
-          },
-        ],
+        axes: [{}, { values: (_plot, ticks) => ticks.map((tick) => metric(Number(tick.toPrecision(6)))) }],
         series: [
           {},
           ...key.split("\n").map((name, index) => ({
@@ -115,16 +98,10 @@ export function Chart({
         ],
       },
       latestData.current,
-      element,
     );
-    plot.current = chart;
-    const resize = new ResizeObserver(() => {
-      if (element.clientWidth > 0) chart.setSize({ width: element.clientWidth, height: HEIGHT_PX });
-    });
-    resize.observe(element);
+    plot.current = drawn.plot;
     return () => {
-      resize.disconnect();
-      chart.destroy();
+      drawn.remove();
       plot.current = null;
     };
   }, [key, scheme]);

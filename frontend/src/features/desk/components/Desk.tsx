@@ -237,6 +237,7 @@ export function Desk({
               mode={mode}
               places={pair ? sides.length : slotsOf(ranking)}
               ties={form.ties}
+              across={view.axis === "across"}
               onHide={view.toggleKeyLine}
             />
           )

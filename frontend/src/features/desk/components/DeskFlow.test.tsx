@@ -113,9 +113,11 @@ describe("an answer that comes back to the desk", () => {
     const { sent } = server();
     const { given, onPutDown } = open(assignment({ token: "" }), project, { how: "revise", answer });
     expect(cards()).toEqual(["z1", "x2", "y2"]);
+    expect(document.activeElement?.getAttribute("data-response-id")).toBe("z");
     expect(screen.getByText("You are changing your last answer")).toBeTruthy();
     key("s");
     expect(screen.queryByText("Skip this task")).toBeNull();
+    key("ArrowDown");
     key("=");
     key("Enter");
     expect(given[0]).toMatchObject({ tiers: [["z"], ["y"], ["x"]] });

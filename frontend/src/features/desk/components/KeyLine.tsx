@@ -15,17 +15,22 @@ export function KeyLine({
   mode,
   places,
   ties,
+  across,
   onHide,
 }: {
   mode: Mode;
   /** How many slots there are, or positions on the scale between two. */
   places: number;
   ties: boolean;
+  /** The responses stand side by side. */
+  across: boolean;
   onHide: () => void;
 }) {
   const texts = useKeyTexts();
   const t = texts.needed;
-  const go = [...keysOf("previous").slice(0, 1), ...keysOf("next").slice(0, 1)];
+  const go = (across ? (["previousAcross", "nextAcross"] as const) : (["previous", "next"] as const)).flatMap(
+    (name) => keysOf(name).slice(0, 1),
+  );
   const tie: [Chord[], string][] = ties ? [[keysOf("tie"), t.tie]] : [];
   const lists: Record<Mode, [Chord[], string][]> = {
     order: [[go, t.choose], [digits(places), t.place], ...tie],

@@ -40,16 +40,7 @@ export function SkipDialog({
         </>
       }
     >
-      <p className={styles.note}>
-        {t.skipWays[way].says} {t.skipSayWhy}
-      </p>
-      {ways.length > 1 && (
-        <Radio.Group label={t.skipAnd} value={way} onChange={(value) => setWay(value as SkipWay)}>
-          {ways.map((one) => (
-            <Radio key={one} value={one} label={t.skipWays[one].label} mt={6} />
-          ))}
-        </Radio.Group>
-      )}
+      <p className={styles.note}>{t.skipSayWhy}</p>
       <div className={styles.reasons}>
         {REASONS.map((one, index) => {
           const text = t.skipReasons[one];
@@ -58,6 +49,7 @@ export function SkipDialog({
               key={one}
               size="xs"
               variant={reason === text ? "filled" : "default"}
+              aria-pressed={reason === text}
               onClick={() => setReason(text)}
               {...(index === 0 && { "data-autofocus": true })}
             >
@@ -73,6 +65,14 @@ export function SkipDialog({
         value={reason}
         onChange={(event) => setReason(event.currentTarget.value)}
       />
+      {ways.length > 1 && (
+        <Radio.Group label={t.skipAnd} mt={12} value={way} onChange={(value) => setWay(value as SkipWay)}>
+          {ways.map((one) => (
+            <Radio key={one} value={one} label={t.skipWays[one].label} mt={6} />
+          ))}
+        </Radio.Group>
+      )}
+      <p className={styles.note}>{t.skipWays[way].says}</p>
       {error !== null && <ProblemNotice error={error} />}
     </Dialog>
   );

@@ -9,9 +9,9 @@ import { KeyLine } from "./KeyLine";
 const caps = (words: string) =>
   [...(screen.getByText(words).closest("li")?.querySelectorAll("kbd") ?? [])].map((cap) => cap.textContent);
 
-function line(mode: Mode, places: number, ties = true) {
+function line(mode: Mode, places: number, { ties = true, across = false } = {}) {
   const onHide = vi.fn();
-  render(<KeyLine mode={mode} places={places} ties={ties} onHide={onHide} />);
+  render(<KeyLine mode={mode} places={places} ties={ties} across={across} onHide={onHide} />);
   return onHide;
 }
 afterEach(cleanup);
@@ -23,7 +23,8 @@ describe("the line of keys", () => {
     expect(caps("give it its place, 1 is best")).toEqual(["1", "4"]);
     expect(caps("submit")).toEqual(keysOf("submit").flat());
     cleanup();
-    line("order", 2, false);
+    line("order", 2, { ties: false, across: true });
+    expect(caps("go to a response")).toEqual(["←", "→"]);
     expect(caps("give it its place, 1 is best")).toEqual(["1", "2"]);
     expect(screen.queryByText("tie it with the one above")).toBeNull();
     cleanup();

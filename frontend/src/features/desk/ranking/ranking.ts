@@ -87,6 +87,8 @@ export function restoreRanking(
     ...startRanking(shownOrder, rules),
     tiers: tiers as string[][],
     unranked: shownOrder.filter((id) => !ids.includes(id)),
+    // Where one reads on from: the first that stands there, not the first that was served.
+    focus: ids[0] ?? shownOrder[0] ?? "",
     touchedBefore: touched,
   };
 }

@@ -36,7 +36,8 @@ def pairs(count: int, generator: torch.Generator) -> Tensor:
 def fit(loss: Callable[[Tensor], Tensor], start: Tensor) -> tuple[Tensor, Tensor]:
     """(the parameters at the minimum of the summed loss, the standard error of each)."""
     found = start.clone().requires_grad_()
-    search = torch.optim.LBFGS([found], max_iter=200, line_search_fn="strong_wolfe", tolerance_change=1e-12)
+    # Of a loss summed over thousands, a slope of 0.01 is far within any standard error.
+    search = torch.optim.LBFGS([found], max_iter=200, line_search_fn="strong_wolfe", tolerance_grad=0.01)
 
     def closure() -> Tensor:
         search.zero_grad()
@@ -63,12 +64,12 @@ ETA = torch.tensor([0.98, 0.9, 0.8, 0.65, 0.5, 0.2], dtype=torch.float64)
 
 
 def covers(estimates: list[tuple[Tensor, Tensor]], true: Tensor) -> None:
-    """Two standard errors hold 95 of 100 true values, and the mean over the data sets lies as near as it
-    must: a single data set misses one of eight in a third of all cases, whatever the loss."""
+    """Two standard errors hold 95 of 100 true values, and no parameter is off on the mean of the data sets.
+    One data set alone misses one of its eight in a third of all cases, whatever the loss."""
     found, errors = (torch.stack(kind) for kind in zip(*estimates, strict=True))
     assert float(((found - true).abs() <= 2 * errors).double().mean()) >= 0.9
     of_mean = errors.pow(2).sum(0).sqrt() / len(estimates)
-    assert ((found.mean(0) - true).abs() <= 2 * of_mean).double().mean() >= 0.9
+    assert ((found.mean(0) - true).abs() <= 3 * of_mean).all()
 
 
 def state_strengths(features: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -73,6 +73,7 @@ def test_a_snapshot_of_the_platform_is_read_with_all_its_columns(tmp_path: Path)
             split="heldout",
             prompt_hash="h",
             ranking_id="r1",
+            in_shown_order=True,
         )
     ]
     assert rankings.left_out == {"not_rankable": 1, "all_bad": 0, "fewer_than_two_responses": 0}

@@ -211,7 +211,7 @@ def test_a_run_that_is_cancelled_or_diverges_saves_nothing(
 ) -> None:
     with pytest.raises(Cancelled):
         run(policy_dir, tmp_path / "cancelled", ListReporter(cancel_after=3))
-    monkeypatch.setattr(losses, "bradley_terry", lambda r, t, *, label_smoothing: r.sum(1) * math.nan)
+    monkeypatch.setattr(losses, "bradley_terry", lambda r, t, **given: r.sum(1) * math.nan)
     with pytest.raises(TrainingDiverged, match=r"step 1 of 24.*ranking-"):
         run(policy_dir, tmp_path / "diverged")
     assert not (tmp_path / "cancelled").exists()

@@ -17,8 +17,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -37,13 +37,16 @@ class ResponseTooLongError(ValueError):
 @dataclass(frozen=True, slots=True)
 class Group:
     """The K responses to one prompt as token ids, their tiers (empty when only scores are wanted) and a
-    weight."""
+    weight; and who said it how, in the numbers of `answer_model.AnswerKey` (0: not known)."""
 
     prompt: list[int]
     responses: list[list[int]]
     tiers: list[int]
     weight: float = 1.0
     name: str = ""
+    strength: int = 0
+    annotator: int = 0
+    in_shown_order: bool = False
 
     @property
     def packed_tokens(self) -> int:
@@ -54,13 +57,26 @@ class Group:
         return len(self.prompt) + max(map(len, self.responses))
 
 
+class Said(NamedTuple):
+    """What was said in B rankings of at most K responses: all that a loss needs beside the rewards.
+
+    ``tiers`` (B, K), -1 is padding; ``strengths`` (B,), the level stated; ``annotators`` (B,), who said it;
+    both count from 1, 0 is not known; ``in_shown_order`` (B,), bool: response k stood in place k.
+    """
+
+    tiers: Tensor
+    strengths: Tensor
+    annotators: Tensor
+    in_shown_order: Tensor
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Rows ready for the trunk. R rows of T tokens hold the N responses of B groups, at most K in one group.
 
     ``input_ids``, ``position_ids`` (R, T); ``attention_mask`` (R, T) for separate rows, boolean (R, 1, T, T)
     for packed ones; ``end_row``, ``end_column`` (N,): where each response's last token stands; ``owner``,
-    ``slot`` (N,): which entry of the (B, K) rewards it is; ``tiers`` (B, K), -1 is padding; ``weights`` (B,).
+    ``slot`` (N,): which entry of the (B, K) rewards it is; ``said``; ``weights`` (B,).
     """
 
     input_ids: Tensor
@@ -70,11 +86,16 @@ class Batch:
     end_column: Tensor
     owner: Tensor
     slot: Tensor
-    tiers: Tensor
+    said: Said
     weights: Tensor
 
     def to(self, device: torch.device) -> Batch:
-        return Batch(**{name: getattr(self, name).to(device) for name in Batch.__slots__})
+        moved = {f.name: getattr(self, f.name).to(device) for f in fields(self) if f.name != "said"}
+        return Batch(said=Said(*(part.to(device) for part in self.said)), **moved)
+
+    @property
+    def tiers(self) -> Tensor:
+        return self.said.tiers
 
     @property
     def tokens(self) -> int:
@@ -97,7 +118,7 @@ def fit_group(group: Group, *, max_length: int) -> tuple[Group, bool]:
         )
     if len(group.prompt) <= room:
         return group, False
-    return Group(group.prompt[-room:], group.responses, group.tiers, group.weight, group.name), True
+    return replace(group, prompt=group.prompt[-room:]), True
 
 
 def cheaper_layout(group: Group, *, hidden_size: int) -> Layout:
@@ -206,9 +227,17 @@ def collate(groups: Sequence[Group], *, layout: Layout, pad_id: int) -> Batch:
     input_ids, position_ids, segment_ids = _padded(rows, pad_id), _padded(positions, 0), _padded(segments, -1)
     end_row, end_column, owners, slots = torch.tensor(ends).unbind(dim=1)
     mask = (segment_ids >= 0).long() if layout == "separate" else block_mask(segment_ids)
-    tiers = _padded([group.tiers or [0] * len(group.responses) for group in groups], PADDING_TIER)
     weights = torch.tensor([group.weight for group in groups], dtype=torch.float32)
-    return Batch(input_ids, position_ids, mask, end_row, end_column, owners, slots, tiers, weights)
+    return Batch(input_ids, position_ids, mask, end_row, end_column, owners, slots, said_in(groups), weights)
+
+
+def said_in(groups: Sequence[Group]) -> Said:
+    return Said(
+        _padded([group.tiers or [0] * len(group.responses) for group in groups], PADDING_TIER),
+        torch.tensor([group.strength for group in groups]),
+        torch.tensor([group.annotator for group in groups]),
+        torch.tensor([group.in_shown_order for group in groups]),
+    )
 
 
 def block_mask(segments: Tensor) -> Tensor:

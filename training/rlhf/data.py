@@ -39,7 +39,10 @@ OPTIONAL_COLUMNS = (
     "weight",
     "unranked",
     "all_bad",
+    "source",
+    "votes",
 )
+SHOWN_BY_THE_PROJECT = ("browser", "api")  # an imported file's order is the file's, not what somebody saw
 
 
 class RankingFileError(ValueError):
@@ -54,7 +57,7 @@ class Ranking:
     response stands in exactly one tier. With ``rest_unranked`` the last tier is what a top-k ranking left
     unranked: below all others, and not tied, since nobody said that those are equally good. ``strength`` is
     the project's own scale (None: not asked), ``annotator`` a pseudonym, ``weight`` how much the ranking
-    counts.
+    counts. ``in_shown_order``: the responses stand in the order in which the annotator saw them.
     """
 
     messages: tuple[Mapping[str, str], ...]
@@ -67,6 +70,7 @@ class Ranking:
     prompt_hash: str = ""
     ranking_id: str = ""
     rest_unranked: bool = False
+    in_shown_order: bool = False
 
     def __post_init__(self) -> None:
         _check_messages(self.messages)
@@ -229,6 +233,8 @@ def _ranking(row: Mapping[str, Any], responses: tuple[str, ...]) -> Ranking:
         responses=responses,
         tiers=tuple(tuple(tier) for tier in [*tiers, unranked] if tier or tier is not unranked),
         rest_unranked=bool(unranked),
+        # Several people's rankings made into one: each saw an order of their own.
+        in_shown_order=row.get("source") in SHOWN_BY_THE_PROJECT and (row.get("votes") or 1) == 1,
         strength=strength,
         annotator=str(row.get("annotator") or ""),
         weight=1.0 if weight is None else float(weight),

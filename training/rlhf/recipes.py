@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from training.rlhf.recipe import Recipe
 
+MAX_MARGIN = 100  # reward units, of which about one makes a clear preference
 Schedule = Literal["cosine", "linear", "constant"]
 
 
@@ -93,6 +94,36 @@ class RewardModelConfig(Recipe):
         "ignore",
         description="Model of tied pairs, its parameter learned. ignore: only pairs across tiers count.",
     )
+    strength: Literal["ignore", "cumulative", "margin"] = Field(
+        "ignore",
+        description="Use of how much better the best tier was said to be than the next. cumulative: the "
+        "difference of rewards that each level begins at is learned. margin: the difference is to exceed "
+        "that of the table in margins.",
+    )
+    margins: str = Field(
+        "",
+        max_length=1000,
+        description="For strength=margin: each level of the project's scale and its margin in reward units, "
+        "as 1=0.33, 2=0.67, 3=1.",
+    )
+    annotators: Literal["alike", "crowd_bt"] = Field(
+        "alike",
+        description="Whether all are believed alike, or how often each means what they say is learned "
+        "(CrowdBT).",
+    )
+    prior_right: float = Field(
+        8.0,
+        ge=1,
+        le=1e6,
+        description="For crowd_bt: Beta prior of a reliability, its mean prior_right / (prior_right + "
+        "prior_wrong); the higher both are, the more rankings it takes to move from there.",
+    )
+    prior_wrong: float = Field(2.0, ge=1, le=1e6, description="For crowd_bt: the prior's other number.")
+    positions: Literal["ignore", "learned"] = Field(
+        "ignore",
+        description="learned: what standing first, second, … is worth is taken out of the rewards, by the "
+        "rankings whose shown order is known.",
+    )
     label_smoothing: float = Field(
         0.0, ge=0, lt=0.5, description="Probability that a stated preference is wrong."
     )
@@ -133,6 +164,54 @@ class RewardModelConfig(Recipe):
         if self.loss == "plackett_luce" and self.ties != "ignore":
             raise ValueError("plackett_luce has its own rule for tied tiers; set ties to ignore")
         return self
+
+    @model_validator(mode="after")
+    def _one_use_of_strengths(self) -> Self:
+        if self.strength != "ignore" and self.loss == "plackett_luce":
+            raise ValueError("a strength is of a pair; set loss to bradley_terry, or strength to ignore")
+        if self.strength == "cumulative" and self.ties == "davidson":
+            raise ValueError(
+                "cumulative strengths have a tie for their middle level; set ties to rao_kupper, which is "
+                "that level, or to ignore"
+            )
+        if self.strength == "margin":
+            if not self.margin_of():
+                raise ValueError("strength is margin, but margins is empty; write it as 1=0.33, 2=0.67, 3=1")
+            if self.ties != "ignore" or self.label_smoothing or self.annotators != "alike":
+                raise ValueError(
+                    "a margin is no probability: set ties to ignore, label_smoothing to 0 and annotators to "
+                    "alike, or strength to cumulative, which goes with all but davidson"
+                )
+        elif self.margins:
+            raise ValueError("margins are given but not used; set strength to margin, or leave margins empty")
+        return self
+
+    @model_validator(mode="after")
+    def _one_reason_for_wrong_labels(self) -> Self:
+        if self.annotators == "crowd_bt":
+            if self.loss == "plackett_luce":
+                raise ValueError("crowd_bt is of pairs; set loss to bradley_terry, or annotators to alike")
+            if self.label_smoothing:
+                raise ValueError("crowd_bt learns how often labels are wrong; set label_smoothing to 0")
+            if self.prior_right <= self.prior_wrong:
+                raise ValueError(
+                    "prior_right must exceed prior_wrong: else all rewards turned round, by annotators who "
+                    "say the opposite of what they mean, explain the rankings as well"
+                )
+        return self
+
+    def margin_of(self) -> dict[int, float]:
+        """The table in ``margins``: {level of strength: margin in reward units}."""
+        found: dict[int, float] = {}
+        for entry in filter(None, (part.strip() for part in self.margins.split(","))):
+            level, _, margin = entry.partition("=")
+            try:
+                found[int(level)] = float(margin)
+            except ValueError:
+                raise ValueError(f"margins holds {entry!r}; write it as 1=0.33, 2=0.67, 3=1") from None
+            if not 0 <= found[int(level)] <= MAX_MARGIN:
+                raise ValueError(f"margins holds {entry!r}; a margin is from 0 to {MAX_MARGIN} reward units")
+        return found
 
 
 class PPOConfig(Recipe):

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from training.rlhf import chat, losses
+from training.rlhf.answer_model import AnswerKey, AnswerModel, Reliability, answer_key
 from training.rlhf.batching import Batch, Group, ResponseTooLongError, fit_group
 from training.rlhf.data import Ranking, split_by_prompt
 from training.rlhf.loading import save_model
@@ -39,8 +40,10 @@ from training.rlhf.scoring import (
     score_groups,
 )
 
-# One number that every tied pair informs: it can, and must, move faster than the weights to arrive in a run.
-TIE_RATE_FACTOR = 10
+# Log-odds, or reward units, per step. What is learned of the answers is a few numbers that start at a guess,
+# and their scale is known, so the rate that suits a trunk of whatever size says nothing about theirs.
+ANSWER_RATE = 0.02
+NOTHING_LEARNED = AnswerKey()
 
 __all__ = ["RewardModelConfig", "RewardModelResult", "score", "train"]
 
@@ -50,7 +53,8 @@ class RewardModelResult:
     """Where the model was saved and what it reached.
 
     ``left_out`` counts rankings that could not be used, by reason; ``prompts_cut`` those that lost the left
-    of their prompt.
+    of their prompt; ``annotators`` has everyone's reliability, by pseudonym, where it was learned. It is kept
+    in the model's ``config.json`` too, with the other numbers learned of the answers.
     """
 
     path: Path
@@ -58,18 +62,7 @@ class RewardModelResult:
     scale: RewardScale
     left_out: dict[str, int]
     prompts_cut: int
-
-
-class TieParameter(nn.Module):
-    """The one learned number of a tie model: Rao–Kupper's threshold (kept above 0) or Davidson's log nu."""
-
-    def __init__(self, kind: str) -> None:
-        super().__init__()
-        self.kind = kind
-        self.raw = nn.Parameter(torch.tensor(0.0))
-
-    def forward(self) -> Tensor:
-        return nn.functional.softplus(self.raw) if self.kind == "rao_kupper" else self.raw
+    annotators: dict[str, Reliability]
 
 
 def train(
@@ -87,7 +80,8 @@ def train(
     another lineage gives worse PPO however well it ranks), or a reward model, which is trained on. Metrics
     per step: loss (nats per pair), accuracy (pairs, this batch), grad_norm, learning_rate, reward/mean,
     reward/std, tokens_per_second; at evaluations also heldout/loss and heldout/accuracy. Raises
-    TrainingDiverged on a loss that is not finite, ValueError without data.
+    TrainingDiverged on a loss that is not finite, ValueError without data, or where the recipe is to learn
+    from strengths, annotators or positions that the rankings don't state.
     """
     report = report or NullReporter()
     seed_everything(config.seed)
@@ -96,22 +90,21 @@ def train(
     model, tokenizer = load_for_training(base_model)
     device, pad = model.device, chat.pad_id(tokenizer)
     limit = min(config.max_length, chat.context_length(model))
-    groups, left_out, prompts_cut = encode_rankings(rankings, tokenizer, max_length=limit, ties=config.ties)
-    heldout_groups, _, _ = encode_rankings(heldout, tokenizer, max_length=limit, ties=config.ties)
+    key = answer_key(config, rankings)
+    groups, left_out, prompts_cut = encode_rankings(
+        rankings, tokenizer, max_length=limit, ties=config.ties, key=key
+    )
+    heldout_groups, _, _ = encode_rankings(heldout, tokenizer, max_length=limit, ties=config.ties, key=key)
     if not groups:
         raise ValueError(f"there is no ranking to learn from (left out: {left_out or 'none'})")
 
-    tie = TieParameter(config.ties).to(device)
+    answers = AnswerModel(config, key, groups).to(device)
     peak = config.learning_rate or rate_for(model, at_2m=5e-4, at_1b=1e-5)
     optimiser = torch.optim.AdamW(
         [
             {"params": list(model.base_model.parameters()), "lr": peak},
             {"params": list(head_of(model).parameters()), "lr": peak * config.head_learning_rate_factor},
-            {
-                "params": list(tie.parameters()),
-                "lr": TIE_RATE_FACTOR * peak,
-                "weight_decay": 0.0,
-            },
+            {"params": list(answers.parameters()), "lr": ANSWER_RATE, "weight_decay": 0.0},
         ],
         weight_decay=config.weight_decay,
     )
@@ -137,12 +130,12 @@ def train(
                 model, chosen, layout=config.layout, max_tokens=config.micro_batch_tokens, pad_id=pad
             ):
                 rewards = rewards_of(model, batch, precision=config.precision)
-                per_ranking = preference_loss(config, rewards, batch.tiers, tie)
+                per_ranking = preference_loss(config, rewards, batch, answers) + answers.prior(batch.said)
                 # Over the weight of the whole batch: however it is cut into micro-batches, they only add up.
                 loss = (per_ranking * batch.weights).sum() / weight
                 loss.backward()
                 summed.update(batch_sums(loss.detach(), rewards.detach(), batch))
-            trained = [*model.parameters(), *tie.parameters()]
+            trained = [*model.parameters(), *answers.parameters()]
             grad_norm = float(nn.utils.clip_grad_norm_(trained, config.max_grad_norm))
             if not (math.isfinite(summed["loss"]) and math.isfinite(grad_norm)):
                 named = ", ".join(group.name for group in chosen if group.name)[:300]
@@ -163,44 +156,47 @@ def train(
             }
             scheduler.step()
             if heldout_groups and step in evaluate_at:
-                heldout_metrics = evaluate(config, model, heldout_groups, tie, pad)
+                heldout_metrics = evaluate(config, model, heldout_groups, answers, pad)
                 metrics |= heldout_metrics
                 if config.keep == "last" or heldout_metrics["heldout/loss"] < kept["heldout/loss"]:
                     kept = heldout_metrics
-                    best_state = copy.deepcopy(model.state_dict()) if config.keep == "best" else None
+                    if config.keep == "best":
+                        best_state = copy.deepcopy((model.state_dict(), answers.state_dict()))
             report.metrics(step, metrics)
             report.progress("train", step, total)
 
     if best_state is not None:
-        model.load_state_dict(best_state)
-    rewards = torch.cat(score_groups(model, groups, pad_id=pad))
+        model.load_state_dict(best_state[0])
+        answers.load_state_dict(best_state[1])
+    scores = score_groups(model, groups, pad_id=pad)
+    reliabilities = answers.settle_reliabilities(groups, scores)
+    rewards = torch.cat(scores)
     scale = RewardScale(float(rewards.mean()), float(rewards.std(unbiased=False)))
-    notes = {"ties": config.ties, "tie_parameter": float(tie().detach()), "max_length": limit}
+    notes = answers.notes(reliabilities) | {"max_length": limit}
     model.config.rankloop = {"reward_mean": scale.mean, "reward_std": scale.std, **notes}
     path = save_model(model, tokenizer, out_dir)
     result = {"train/loss": metrics["loss"], "train/accuracy": metrics["accuracy"]} | (
         kept if heldout_groups else {}
     )
-    return RewardModelResult(
-        path, result | {"reward/mean": scale.mean, "reward/std": scale.std}, scale, left_out, prompts_cut
-    )
+    result |= {"reward/mean": scale.mean, "reward/std": scale.std}
+    return RewardModelResult(path, result, scale, left_out, prompts_cut, reliabilities)
 
 
-def preference_loss(config: RewardModelConfig, rewards: Tensor, tiers: Tensor, tie: TieParameter) -> Tensor:
-    """(B, K) rewards and tiers -> (B,) loss per ranking, as the recipe asks for."""
-    if config.loss == "plackett_luce":
-        per_ranking = losses.plackett_luce(rewards, tiers)
-    elif config.ties == "rao_kupper":
-        per_ranking = losses.rao_kupper(rewards, tiers, tie(), label_smoothing=config.label_smoothing)
-    elif config.ties == "davidson":
-        per_ranking = losses.davidson(rewards, tiers, tie(), label_smoothing=config.label_smoothing)
-    else:
-        per_ranking = losses.bradley_terry(rewards, tiers, label_smoothing=config.label_smoothing)
-    return per_ranking + config.centring * losses.centring(rewards, tiers) if config.centring else per_ranking
+def preference_loss(config: RewardModelConfig, rewards: Tensor, batch: Batch, answers: AnswerModel) -> Tensor:
+    """(B, K) rewards -> (B,) loss per ranking, as the recipe asks for. Held-out loss is this, too."""
+    per_ranking: Tensor = answers(rewards, batch.said)
+    if config.centring:
+        per_ranking = per_ranking + config.centring * losses.centring(rewards, batch.tiers)
+    return per_ranking
 
 
 def encode_rankings(
-    rankings: Sequence[Ranking], tokenizer: PreTrainedTokenizerBase, *, max_length: int, ties: str
+    rankings: Sequence[Ranking],
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    max_length: int,
+    ties: str,
+    key: AnswerKey = NOTHING_LEARNED,
 ) -> tuple[list[Group], dict[str, int], int]:
     """Rankings as token groups; how many were left out, by reason; how many prompts were cut on the left.
 
@@ -219,7 +215,16 @@ def encode_rankings(
         responses = [chat.encode_response(tokenizer, text) for text in ranking.responses]
         name = ranking.ranking_id or f"ranking {number}"
         try:
-            whole = Group(prompt, responses, ranking.tier_of_each(), ranking.weight, name)
+            whole = Group(
+                prompt,
+                responses,
+                ranking.tier_of_each(),
+                ranking.weight,
+                name,
+                strength=key.levels.get(ranking.strength or 0, 0),
+                annotator=key.annotators.get(ranking.annotator, 0),
+                in_shown_order=ranking.in_shown_order,
+            )
             group, was_cut = fit_group(whole, max_length=max_length)
         except ResponseTooLongError:
             left_out["response_too_long"] += 1
@@ -247,7 +252,11 @@ def batch_sums(loss: Tensor, rewards: Tensor, batch: Batch) -> dict[str, float]:
 
 @torch.no_grad()
 def evaluate(
-    config: RewardModelConfig, model: PreTrainedModel, groups: Sequence[Group], tie: TieParameter, pad_id: int
+    config: RewardModelConfig,
+    model: PreTrainedModel,
+    groups: Sequence[Group],
+    answers: AnswerModel,
+    pad_id: int,
 ) -> dict[str, float]:
     """Loss per ranking (weighted) and accuracy per pair on held-out groups, and the number of those pairs."""
     weight = sum(group.weight for group in groups)
@@ -256,7 +265,7 @@ def evaluate(
         model, groups, layout=config.layout, max_tokens=config.micro_batch_tokens, pad_id=pad_id
     ):
         rewards = rewards_of(model, batch, precision=config.precision)
-        loss = (preference_loss(config, rewards, batch.tiers, tie) * batch.weights).sum() / weight
+        loss = (preference_loss(config, rewards, batch, answers) * batch.weights).sum() / weight
         summed.update(batch_sums(loss, rewards, batch))
     accuracy = summed["correct"] / max(summed["pairs"], 1)
     return {"heldout/loss": summed["loss"], "heldout/accuracy": accuracy, "heldout/pairs": summed["pairs"]}

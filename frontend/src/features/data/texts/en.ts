@@ -19,7 +19,7 @@ export const en = {
     trial: (seconds: string) => `the trial took ${seconds}`,
     stop: "Stop",
     stopped: "The import was stopped. Rows that were in by then stay; the same file again brings the rest.",
-    wait: "You can leave this tab open and go on elsewhere; closing it does not undo what is in already.",
+    wait: "Closing this tab stops it there; what is in by then stays.",
     go: (rows: number) => `Import ${plural(rows, "row")}`,
     nothing: "Nothing in it is new.",
     done: "Look at the tasks",

@@ -1,4 +1,4 @@
-import { Button, Checkbox, Textarea } from "@mantine/core";
+import { Button, Textarea } from "@mantine/core";
 import type { Dispatch } from "react";
 import type { AnswerForm } from "@/api/types";
 import type { AnswerFields } from "../answer";
@@ -8,6 +8,7 @@ import { keyHint } from "../shortcuts";
 import { useDeskTexts } from "../texts/desk";
 import { useFlowTexts } from "../texts/flow";
 import { wordsIn } from "../words";
+import { Check } from "./Check";
 import { Choices, Legend, Rating } from "./Choices";
 import styles from "./fields.module.css";
 
@@ -55,15 +56,12 @@ export function ResponseFields({
         <fieldset className={styles.flags} data-many={form.flags.length > MOST_IN_A_ROW}>
           <legend className="visually-hidden">{texts.flagsOf(letter)}</legend>
           {form.flags.map((flag) => (
-            <Checkbox
+            <Check
               key={flag.name}
-              size="xs"
               label={flag.label}
               checked={flags.includes(flag.name)}
-              onChange={(event) => {
-                const next = event.currentTarget.checked
-                  ? [...flags, flag.name]
-                  : flags.filter((name) => name !== flag.name);
+              onChange={(checked) => {
+                const next = checked ? [...flags, flag.name] : flags.filter((name) => name !== flag.name);
                 dispatch({ type: "fields", change: { flags: { ...fields.flags, [responseId]: next } } });
               }}
             />
@@ -126,21 +124,19 @@ export function TaskFields({
         />
       )}
       {form.all_bad && !(pair && isVerdict(form)) && rankable && (
-        <Checkbox
-          size="sm"
+        <Check
           label={form.all_bad.label}
           description={texts.allBadMeans[form.all_bad.order]}
           checked={fields.all_bad}
-          onChange={(event) => change({ all_bad: event.currentTarget.checked })}
+          onChange={(checked) => change({ all_bad: checked })}
         />
       )}
       {form.not_rankable && (
-        <Checkbox
-          size="sm"
+        <Check
           label={pair ? texts.notComparableBox : texts.notRankableBox}
           description={texts.notRankableMeans}
           checked={fields.not_rankable}
-          onChange={(event) => change({ not_rankable: event.currentTarget.checked })}
+          onChange={(checked) => change({ not_rankable: checked })}
         />
       )}
       {form.comment && (

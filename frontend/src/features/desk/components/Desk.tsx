@@ -1,6 +1,6 @@
 import { Button } from "@mantine/core";
 import { useMutation } from "@tanstack/react-query";
-import { type ReactNode, Suspense, useMemo, useRef, useState } from "react";
+import { type ReactNode, Suspense, useEffect, useMemo, useRef, useState } from "react";
 import { flushSync } from "react-dom";
 import type { Answer, Project, SkipWay } from "@/api/types";
 import { Conversation } from "@/shared/Conversation";
@@ -25,17 +25,24 @@ import { useLease } from "../useLease";
 import { usePause } from "../usePause";
 import { useVerdict } from "../useVerdict";
 import { TaskFields } from "./AnswerFields";
-import { GuidelinesDialog, ShortcutsDialog, UntouchedDialog } from "./DeskDialogs";
 import { DeskFoot } from "./DeskFoot";
 import styles from "./desk.module.css";
 import { HandNotice } from "./HandNotice";
 import { KeyCap } from "./KeyCap";
 import { KeyLine } from "./KeyLine";
-import { ReportDialog, RewriteDialog, SkipDialog } from "./later";
+import {
+  fetchSeldom,
+  GuidelinesDialog,
+  ReportDialog,
+  RewriteDialog,
+  ShortcutsDialog,
+  SkipDialog,
+} from "./later";
 import { PauseDialog } from "./PauseDialog";
 import { ResponsesSection } from "./ResponsesSection";
 import { SaveLine } from "./SaveLine";
 import { Standings } from "./Standings";
+import { UntouchedDialog } from "./UntouchedDialog";
 
 type Open = "help" | "guidelines" | "untouched" | "skip" | "report" | "rewrite" | null;
 
@@ -102,6 +109,7 @@ export function Desk({
   const [reported, setReported] = useState(false);
   const [raw, setRaw] = useState(false);
   const cards = useRef<HTMLElement>(null);
+  useEffect(fetchSeldom, []);
 
   const pause = usePause();
   const activeMs = useActiveTime(
@@ -354,16 +362,16 @@ export function Desk({
         <span key={desk.spoken.turn}>{desk.spoken.text}</span>
       </div>
 
-      {open === "help" && (
-        <ShortcutsDialog mode={mode} form={form} view={view} onClose={() => setOpen(null)} />
-      )}
-      {open === "guidelines" && (
-        <GuidelinesDialog guidelines={project.guidelines} onClose={() => setOpen(null)} />
-      )}
-      {open === "untouched" && (
-        <UntouchedDialog onSubmit={() => trySubmit(true)} onClose={() => setOpen(null)} />
-      )}
       <Suspense fallback={null}>
+        {open === "help" && (
+          <ShortcutsDialog mode={mode} form={form} view={view} onClose={() => setOpen(null)} />
+        )}
+        {open === "guidelines" && (
+          <GuidelinesDialog guidelines={project.guidelines} onClose={() => setOpen(null)} />
+        )}
+        {open === "untouched" && (
+          <UntouchedDialog onSubmit={() => trySubmit(true)} onClose={() => setOpen(null)} />
+        )}
         {open === "skip" && (
           <SkipDialog
             error={skip.error}

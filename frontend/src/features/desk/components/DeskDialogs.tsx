@@ -1,4 +1,3 @@
-import { Button, Checkbox } from "@mantine/core";
 import type { AnswerForm } from "@/api/types";
 import { Dialog } from "@/shared/Dialog";
 import { Markdown } from "@/shared/markdown/Markdown";
@@ -6,6 +5,7 @@ import type { View } from "../layout/useView";
 import { type Mode, type Shortcut, shortcutsFor } from "../shortcuts";
 import { useDeskTexts } from "../texts/desk";
 import { useKeyTexts } from "../texts/keys";
+import { Check } from "./Check";
 import styles from "./dialogs.module.css";
 import { Chords } from "./KeyCap";
 
@@ -48,7 +48,7 @@ export function ShortcutsDialog({
         {mode !== "pair" && `${t.onOutlined} `}
         {t.inQuestions}
       </p>
-      <Checkbox mt={12} size="sm" label={t.showLine} checked={view.keyLine} onChange={view.toggleKeyLine} />
+      <Check label={t.showLine} checked={view.keyLine} onChange={view.toggleKeyLine} />
     </Dialog>
   );
 }
@@ -58,27 +58,6 @@ export function GuidelinesDialog({ guidelines, onClose }: { guidelines: string; 
   return (
     <Dialog title={t.guidelines} onClose={onClose} closeKey="g" wide>
       {guidelines.trim() ? <Markdown text={guidelines} /> : <p>{t.noGuidelines}</p>}
-    </Dialog>
-  );
-}
-
-export function UntouchedDialog({ onSubmit, onClose }: { onSubmit: () => void; onClose: () => void }) {
-  const t = useDeskTexts();
-  return (
-    <Dialog
-      title={t.untouchedTitle}
-      onClose={onClose}
-      actions={
-        <>
-          <Button variant="default" onClick={onClose} data-autofocus>
-            {t.keepRanking}
-          </Button>
-          <Button onClick={onSubmit}>{t.submitThisOrder}</Button>
-        </>
-      }
-    >
-      <p>{t.untouched}</p>
-      <p className={styles.note}>{t.untouchedWhy}</p>
     </Dialog>
   );
 }

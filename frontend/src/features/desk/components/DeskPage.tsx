@@ -15,7 +15,7 @@ import { useLease } from "../useLease";
 import { whyNoTask } from "../whyNoTask";
 import { Desk } from "./Desk";
 import flow from "./flow.module.css";
-import { Feedback, fetchSeldom, NoTask, NothingToRank } from "./later";
+import { Feedback, NoTask, NothingToRank } from "./later";
 import { Pace, PracticeBar } from "./Pace";
 import { Unsent } from "./Unsent";
 import { Waiting } from "./Waiting";
@@ -27,7 +27,6 @@ export function DeskPage() {
   const { data: project } = useSuspenseQuery(projectQuery(slug));
   useEffect(() => {
     forgetOld();
-    fetchSeldom();
   }, []);
   // Another project is another desk.
   return me && <ProjectDesk key={slug} project={project} user={me.id} />;

@@ -1,4 +1,5 @@
 /** What few tasks need: fetched once the desk stands (later.ts), so that the first load has less to carry. */
+export { GuidelinesDialog, ShortcutsDialog } from "./DeskDialogs";
 export { Feedback } from "./Feedback";
 export { NothingToRank } from "./Idle";
 export { NoTask } from "./NoTask";

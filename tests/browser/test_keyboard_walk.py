@@ -89,14 +89,14 @@ class Walker:
         return self.page.get_by_test_id("response-card")
 
     def reads(self) -> list[str]:
-        """The responses from top to bottom."""
-        return self.page.get_by_test_id("response-text").all_inner_texts()
+        """The responses from top to bottom. What is out of sight isn't laid out, and has no inner text."""
+        return self.page.get_by_test_id("response-text").all_text_contents()
 
     def order(self) -> list[list[str]]:
         """As it stands on the screen: the texts by the number beside them."""
         ranked = self.cards.evaluate_all(
             """cards => cards.map((card) =>
-                [card.dataset.rank, card.querySelector('[data-testid="response-text"]').innerText])"""
+                [card.dataset.rank, card.querySelector('[data-testid="response-text"]').textContent])"""
         )
         tiers: dict[int, list[str]] = {}
         for rank, text in ranked:

@@ -20,7 +20,8 @@ from training.rlhf.batching import Group, Said, said_in
 from training.rlhf.data import Ranking
 from training.rlhf.loading import save_model
 from training.rlhf.recipes import RewardModelConfig
-from training.rlhf.reward_model import train
+from training.rlhf.reward_model import encode_rankings, preference_loss, train
+from training.rlhf.scoring import LayoutChoice, batches, load_for_training, rewards_of
 
 CROWD = RewardModelConfig(annotators="crowd_bt")
 
@@ -199,6 +200,38 @@ def test_what_standing_first_is_worth_is_found_where_the_order_is_known() -> Non
     assert torch.sigmoid(-answers.offsets).item() == pytest.approx(0.7, abs=1e-4)
 
 
+def test_micro_batches_and_layouts_add_up_to_the_whole_batch(tmp_path: Path) -> None:
+    """Who said what, how strongly and where it stood stays with its ranking however a batch is cut."""
+    config = RewardModelConfig(
+        strength="cumulative", ties="rao_kupper", annotators="crowd_bt", positions="learned"
+    )
+    rankings = [
+        dataclasses.replace(
+            ranking,
+            annotator=("ann", "ben", "")[number % 3],
+            strength=(1, 2, None)[number % 2 + number // 8],
+            weight=1 + number % 2,
+            in_shown_order=number % 4 > 0,
+        )
+        for number, ranking in enumerate(RANKINGS[:12])
+    ]
+    key = answer_key(config, rankings)
+    groups, _, _ = encode_rankings(rankings, tiny.tokenizer(), max_length=100, ties="rao_kupper", key=key)
+    answers = AnswerModel(config, key, groups)
+    model, _ = load_for_training(save_model(tiny.policy(), tiny.tokenizer(), tmp_path / "policy"))
+    found = []
+    cuts: tuple[tuple[LayoutChoice, int], ...] = (("packed", 10_000), ("packed", 60), ("separate", 90))
+    for layout, max_tokens in cuts:
+        for _, batch in batches(model, groups, layout=layout, max_tokens=max_tokens, pad_id=0):
+            per_ranking = preference_loss(config, rewards_of(model, batch), batch, answers)
+            ((per_ranking + answers.prior(batch.said)) * batch.weights).sum().backward()
+        found.append(torch.cat([p.grad.flatten() for p in answers.parameters() if p.grad is not None]))
+        answers.zero_grad()
+    assert found[0].abs().min() > 1e-3  # every number is learned about
+    assert torch.allclose(found[1], found[0], atol=1e-4)
+    assert torch.allclose(found[2], found[0], atol=1e-4)
+
+
 def test_training_gives_annotators_strengths_and_positions_with_the_model(tmp_path: Path) -> None:
     """Carl ranks the wrong way round every second time; all state 1 for a narrow lead, 2 for a wide one."""
     rankings = []
@@ -241,4 +274,5 @@ def test_training_gives_annotators_strengths_and_positions_with_the_model(tmp_pa
     assert notes["strength_thresholds"]["1"] == 0
     assert notes["strength_thresholds"]["2"] > 0
     assert len(notes["position_offsets"]) == 2
+    assert result.metrics["reliability/lowest"] == carl.value
     assert result.metrics["heldout/accuracy"] > 0.85

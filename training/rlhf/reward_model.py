@@ -78,8 +78,8 @@ def train(
 
     ``base_model`` is the policy whose responses are to be judged (its SFT checkpoint: a reward model of
     another lineage gives worse PPO however well it ranks), or a reward model, which is trained on. Metrics
-    per step: loss (nats per pair), accuracy (pairs, this batch), grad_norm, learning_rate, reward/mean,
-    reward/std, tokens_per_second; at evaluations also heldout/loss and heldout/accuracy. Raises
+    per step: loss (nats per pair; with the annotators' priors where those are learned), accuracy (pairs, this
+    batch), grad_norm, learning_rate, reward/mean, reward/std, tokens_per_second; at evaluations also heldout/loss and heldout/accuracy. Raises
     TrainingDiverged on a loss that is not finite, ValueError without data, or where the recipe is to learn
     from strengths, annotators or positions that the rankings don't state.
     """
@@ -179,6 +179,9 @@ def train(
         kept if heldout_groups else {}
     )
     result |= {"reward/mean": scale.mean, "reward/std": scale.std}
+    if reliabilities:
+        values = [one.value for one in reliabilities.values()]
+        result |= {"reliability/mean": sum(values) / len(values), "reliability/lowest": min(values)}
     return RewardModelResult(path, result, scale, left_out, prompts_cut, reliabilities)
 
 

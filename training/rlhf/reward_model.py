@@ -79,9 +79,10 @@ def train(
     ``base_model`` is the policy whose responses are to be judged (its SFT checkpoint: a reward model of
     another lineage gives worse PPO however well it ranks), or a reward model, which is trained on. Metrics
     per step: loss (nats per pair; with the annotators' priors where those are learned), accuracy (pairs, this
-    batch), grad_norm, learning_rate, reward/mean, reward/std, tokens_per_second; at evaluations also heldout/loss and heldout/accuracy. Raises
-    TrainingDiverged on a loss that is not finite, ValueError without data, or where the recipe is to learn
-    from strengths, annotators or positions that the rankings don't state.
+    batch), grad_norm, learning_rate, reward/mean, reward/std, tokens_per_second; at evaluations also
+    heldout/loss and heldout/accuracy. Raises TrainingDiverged on a loss that is not finite, ValueError
+    without data, or where the recipe is to learn from what the rankings don't state (strengths, annotators,
+    positions).
     """
     report = report or NullReporter()
     seed_everything(config.seed)

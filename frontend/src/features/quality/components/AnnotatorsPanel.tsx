@@ -30,13 +30,12 @@ function Leaning({ of, estimate }: { of: string; estimate: Estimate }) {
   const t = useTexts();
   return (
     <span title={`${of}: ${interval(estimate, percent)}`}>
-      {share(estimate)}
       {leans(estimate) && (
         <>
-          {" "}
-          <Badge tone="warn">{t.annotators.leans}</Badge>
+          <Badge tone="warn">{t.annotators.leans}</Badge>{" "}
         </>
       )}
+      {share(estimate)}
     </span>
   );
 }

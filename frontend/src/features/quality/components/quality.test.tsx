@@ -88,7 +88,7 @@ describe("the quality page", () => {
   it("marks a bias only where its interval leaves half out", () => {
     const leaning = person({ username: "ben", first_shown_wins: estimate(0.7, 0.58, 0.8) });
     open({ annotators: [person({}), leaning] });
-    expect(cells("ben")[6]).toBe("70 % leans");
+    expect(cells("ben")[6]).toBe("leans 70 %");
     expect(cells("alice")[6]).toBe("52 %");
   });
 

@@ -9,6 +9,7 @@ import ui from "@/shared/ui.module.css";
 import { openNextReview, openReview, reviewsQuery } from "../api/reviews";
 import { useTexts } from "../texts";
 import { ReviewDesk } from "./ReviewDesk";
+import styles from "./review.module.css";
 
 const percent = (share: number) => `${Math.round(share * 100)} %`;
 
@@ -71,18 +72,22 @@ export function ReviewPage() {
                 <tr>
                   <th>{texts.prompt}</th>
                   <th>{texts.agreement}</th>
-                  <th>{texts.rankings}</th>
-                  <th>{texts.openAt}</th>
+                  <th className={styles.aside}>{texts.rankings}</th>
+                  <th className={styles.aside}>{texts.openAt}</th>
                   <th />
                 </tr>
               </thead>
               <tbody>
                 {queue.data.waiting.map((row) => (
                   <tr key={row.task}>
-                    <td>{row.excerpt}</td>
+                    <td>
+                      <span className={styles.excerpt} dir="auto">
+                        {row.excerpt}
+                      </span>
+                    </td>
                     <td className={ui.number}>{percent(row.agreement)}</td>
-                    <td className={ui.number}>{row.rankings}</td>
-                    <td>{row.held_by ?? ""}</td>
+                    <td className={`${ui.number} ${styles.aside}`}>{row.rankings}</td>
+                    <td className={styles.aside}>{row.held_by ?? ""}</td>
                     <td>
                       <Button
                         size="compact-xs"
@@ -114,7 +119,11 @@ export function ReviewPage() {
               <tbody>
                 {queue.data.decided.map((row) => (
                   <tr key={row.task}>
-                    <td>{row.excerpt}</td>
+                    <td>
+                      <span className={styles.excerpt} dir="auto">
+                        {row.excerpt}
+                      </span>
+                    </td>
                     <td>{row.decided_by}</td>
                     <td>
                       <Button

@@ -14,7 +14,7 @@ export const en = {
   prompt: "Prompt",
   agreement: "Agreement",
   rankings: "Rankings",
-  openAt: "Open at",
+  openAt: "Open with",
   open: "Open",
   decidedBy: "Decided by",
   decideAnew: "Decide anew",

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { figureName, shortName } from "./format";
+import { figureName } from "./figures";
+import { shortName } from "./format";
 
 describe("names that training and the server give", () => {
   it.each([

@@ -1,7 +1,8 @@
 import { Button } from "@mantine/core";
 import { Link } from "@tanstack/react-router";
 import type { Run } from "@/api/types";
-import { ago, duration, figureName, metric, tellingFirst } from "@/shared/format";
+import { figureName, tellingFirst } from "@/shared/figures";
+import { ago, duration, metric } from "@/shared/format";
 import { Panel, TableScroll } from "@/shared/ui";
 import ui from "@/shared/ui.module.css";
 import { differences, finalFigures } from "../compare/compare";

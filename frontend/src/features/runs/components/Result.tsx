@@ -1,7 +1,8 @@
 import { Button } from "@mantine/core";
 import { Link } from "@tanstack/react-router";
 import type { Run } from "@/api/types";
-import { figureName, metric, tellingFirst } from "@/shared/format";
+import { figureName, tellingFirst } from "@/shared/figures";
+import { metric } from "@/shared/format";
 import { Notice, Stats } from "@/shared/ui";
 import { type RunTexts, useTexts } from "../texts";
 

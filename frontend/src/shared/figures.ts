@@ -1,0 +1,38 @@
+/** Figures of training, by name. Apart from format.ts, which the desk loads. */
+import { words } from "./format";
+
+const TELLING = [/gold/, /heldout.*accuracy/, /accuracy/, /heldout.*loss/, /score|reward/, /kl/, /loss/];
+
+/** Metrics with what tells most about a model first: gold and held-out figures before those of training. */
+export function tellingFirst(metrics: Record<string, number>): [string, number][] {
+  const rank = (name: string) => {
+    const index = TELLING.findIndex((pattern) => pattern.test(name));
+    return index < 0 ? TELLING.length : index;
+  };
+  return Object.entries(metrics).sort(([a], [b]) => rank(a) - rank(b));
+}
+
+/** What training calls a figure, by what a reader would; others are called by their own name. */
+const FIGURES: Record<string, string> = {
+  objective_scores: "Reward score",
+  objective_rlhf_reward: "Reward less KL penalty",
+  objective_kl: "KL to the reference",
+  kl_coefficient: "KL coefficient",
+  policy_approxkl: "KL of one update",
+  policy_clipfrac: "Clipped share",
+  policy_entropy: "Entropy",
+  loss_policy: "Policy loss",
+  loss_value: "Value loss",
+  val_ratio: "Probability ratio",
+  eos_rate: "Finished responses",
+  reward_std: "Reward spread (s.d.)",
+};
+
+/** "objective/kl_first" → "KL to the reference, at first" */
+export function figureName(identifier: string): string {
+  const plain = identifier.replaceAll("/", "_").replace(/_avg$/, "");
+  const first = plain.endsWith("_first");
+  const known = FIGURES[first ? plain.slice(0, -"_first".length) : plain];
+  if (known === undefined) return words(identifier);
+  return first ? `${known}, at first` : known;
+}

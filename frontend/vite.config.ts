@@ -18,7 +18,9 @@ export default defineConfig({
   },
   server: { proxy: { "/api": BACKEND, "/healthz": BACKEND } },
   test: {
-    testTimeout: 30_000,
+    // They run beside everything else the checks run: what waits fails when it does not come, not when it is late.
+    testTimeout: 300_000,
+    hookTimeout: 300_000,
     // A document costs more to make than most files take to test: only what renders has one.
     projects: [
       { extends: true, test: { name: "logic", environment: "node", include: ["src/**/*.test.ts"] } },

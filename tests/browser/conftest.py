@@ -24,7 +24,9 @@ _FLAGS = [
     "--disable-sync",
     "--no-first-run",
 ]
-_ACTION_MS = 15_000
+# A busy machine may be slow; a test fails when what it waits for does not come.
+_ACTION_MS = 60_000
+expect.set_options(timeout=_ACTION_MS)
 
 LogIn = Callable[[str], Page]
 

@@ -110,8 +110,8 @@ def test_a_project_from_nothing_to_its_first_ranking(
     cleo.get_by_role("link", name="Data").click()
     cleo.get_by_label("File to import").set_input_files(real_file("kway/oasst-8-models.jsonl.gz"))
     # A file is tried first; what came in can then be looked at.
-    cleo.get_by_role("button", name="Import 177 rows").click(timeout=30_000)
-    expect(cleo.get_by_role("link", name="Look at the tasks")).to_be_visible(timeout=30_000)
+    cleo.get_by_role("button", name="Import 177 rows").click(timeout=60_000)
+    expect(cleo.get_by_role("link", name="Look at the tasks")).to_be_visible(timeout=60_000)
     _settings(cleo, "General")
     cleo.get_by_label("Answers per day").fill("50")
     cleo.get_by_role("button", name="Save changes").click()

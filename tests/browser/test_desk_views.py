@@ -218,7 +218,7 @@ def test_the_worst_a_model_writes_breaks_no_layout(page: Page) -> None:
     page.on("request", note)
     desk = Desk(page, "view-worst")
     page.goto(desk.path)
-    expect(page.get_by_test_id("responses")).to_be_visible(timeout=30_000)
+    expect(page.get_by_test_id("responses")).to_be_visible(timeout=60_000)
     page.evaluate(PAINT)
     for layout in ("column", "row", "focus"):
         lay_out(desk, layout)

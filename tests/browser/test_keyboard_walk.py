@@ -175,7 +175,7 @@ def walker(chromium: Browser, demo_stack: Stack) -> Iterator[Walker]:
         base_url=f"http://127.0.0.1:{demo_stack.port}", viewport={"width": 1280, "height": 800}
     )
     page = context.new_page()
-    page.set_default_timeout(15_000)
+    page.set_default_timeout(60_000)
     thrown: list[str] = []
     page.on("pageerror", lambda error: thrown.append(str(error)))
     yield Walker(page)

@@ -3,7 +3,7 @@ import { configure } from "@testing-library/react";
 import { vi } from "vitest";
 
 /** A shared machine may be slow; a test that waits for something fails only when it does not come. */
-configure({ asyncUtilTimeout: 10_000 });
+configure({ asyncUtilTimeout: 60_000 });
 
 Object.defineProperty(window, "matchMedia", {
   value: (query: string) => ({

@@ -74,6 +74,8 @@ def test_a_snapshot_of_the_platform_is_read_with_all_its_columns(tmp_path: Path)
             prompt_hash="h",
             ranking_id="r1",
             in_shown_order=True,
+            round=1,
+            source="browser",
         )
     ]
     assert rankings.left_out == {"not_rankable": 1, "all_bad": 0, "fewer_than_two_responses": 0}
@@ -116,6 +118,8 @@ def test_rows_that_say_nothing_are_left_out_and_counted_and_all_tied_ones_are_ke
         (row(messages=[{"role": "user"}]), "a role and a content"),
         (row(weight=-1), "weight is -1"),
         (row(strength="2"), "strength is '2'"),
+        (row(round="one"), "round is 'one'"),
+        (row(votes=1.5), "votes is 1.5"),
     ],
 )
 def test_a_broken_row_is_an_error_that_names_it(tmp_path: Path, broken: Any, reason: str) -> None:

@@ -41,6 +41,7 @@ OPTIONAL_COLUMNS = (
     "all_bad",
     "source",
     "votes",
+    "round",
 )
 SHOWN_BY_THE_PROJECT = ("browser", "api")  # an imported file's order is the file's, not what somebody saw
 
@@ -57,7 +58,9 @@ class Ranking:
     response stands in exactly one tier. With ``rest_unranked`` the last tier is what a top-k ranking left
     unranked: below all others, and not tied, since nobody said that those are equally good. ``strength`` is
     the project's own scale (None: not asked), ``annotator`` a pseudonym, ``weight`` how much the ranking
-    counts. ``in_shown_order``: the responses stand in the order in which the annotator saw them.
+    counts. ``in_shown_order``: the responses stand in the order in which the annotator saw them. ``round``
+    (None: not known), ``source`` and ``votes`` (how many people's rankings it was made from) are as the file
+    has them; nothing is learned from them, and a report tells apart by them.
     """
 
     messages: tuple[Mapping[str, str], ...]
@@ -71,6 +74,9 @@ class Ranking:
     ranking_id: str = ""
     rest_unranked: bool = False
     in_shown_order: bool = False
+    round: int | None = None
+    source: str = ""
+    votes: int = 1
 
     def __post_init__(self) -> None:
         _check_messages(self.messages)
@@ -225,6 +231,10 @@ def _ranking(row: Mapping[str, Any], responses: tuple[str, ...]) -> Ranking:
     messages = row.get("messages")
     if not isinstance(messages, list):
         raise ValueError("messages must be a list of {role, content}")
+    round, votes = row.get("round"), row.get("votes")
+    for name, value in (("round", round), ("votes", votes)):
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
+            raise ValueError(f"{name} is {value!r}, it must be a whole number or null")
     unranked = row.get("unranked") or []
     if not isinstance(unranked, list):
         raise ValueError("unranked must be a list of response indices")
@@ -234,13 +244,16 @@ def _ranking(row: Mapping[str, Any], responses: tuple[str, ...]) -> Ranking:
         tiers=tuple(tuple(tier) for tier in [*tiers, unranked] if tier or tier is not unranked),
         rest_unranked=bool(unranked),
         # Several people's rankings made into one: each saw an order of their own.
-        in_shown_order=row.get("source") in SHOWN_BY_THE_PROJECT and (row.get("votes") or 1) == 1,
+        in_shown_order=row.get("source") in SHOWN_BY_THE_PROJECT and (votes or 1) == 1,
         strength=strength,
         annotator=str(row.get("annotator") or ""),
         weight=1.0 if weight is None else float(weight),
         split=str(row.get("split") or "train"),
         prompt_hash=str(row.get("prompt_hash") or ""),
         ranking_id=str(row.get("ranking_id") or ""),
+        round=round,
+        source=str(row.get("source") or ""),
+        votes=votes or 1,
     )
 
 

@@ -15,6 +15,7 @@ end of a response is where the layout put it, never "the last token that is not 
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
@@ -101,6 +102,14 @@ class Batch:
     def tokens(self) -> int:
         """Token places that go through the model, padding included."""
         return self.input_ids.numel()
+
+
+def digest_of(groups: Sequence[Group]) -> str:
+    """Tells whether two lists of groups are the same, in the same order."""
+    digest = hashlib.sha256()
+    for group in groups:
+        digest.update(repr(group).encode())
+    return digest.hexdigest()
 
 
 def fit_group(group: Group, *, max_length: int) -> tuple[Group, bool]:

@@ -146,6 +146,11 @@ class RewardModelConfig(Recipe):
     precision: Literal["float32", "bfloat16"] = Field(
         "float32", description="Of the trunk's arithmetic. Weights, head and loss stay in float32."
     )
+    gradient_checkpointing: bool = Field(
+        False,
+        description="Compute each layer's activations again in the backward pass in place of keeping them: "
+        "memory of about one layer's, a third more time.",
+    )
     heldout_fraction: float = Field(
         0.1,
         ge=0,
@@ -157,6 +162,23 @@ class RewardModelConfig(Recipe):
     )
     keep: Literal["best", "last"] = Field(
         "best", description="Weights to save: lowest held-out loss, or the last."
+    )
+    patience: int | None = Field(
+        None,
+        ge=1,
+        le=1000,
+        description="Evaluations in a row without a lower held-out loss after which the run ends early. "
+        "Empty: never.",
+    )
+    checkpoint_minutes: float | None = Field(
+        5.0,
+        gt=0,
+        le=10_000,
+        description="Minutes between checkpoints, from which a run that was killed goes on; the best "
+        "evaluation so far is always one. Empty: by checkpoint_steps alone.",
+    )
+    checkpoint_steps: int | None = Field(
+        None, ge=1, le=1_000_000, description="Optimiser steps between checkpoints. Empty: by time alone."
     )
 
     @model_validator(mode="after")

@@ -31,6 +31,10 @@ class Reporter(Protocol):
     def progress(self, phase: str, step: int, total: int) -> None:
         """`step` of `total` units of `phase` are done."""
 
+    def flush(self) -> None:
+        """Return when all that was said is kept. Before a checkpoint: a run that goes on from it doesn't say
+        again what came before."""
+
     def check(self) -> None:
         """Raise `Cancelled` when the run should stop."""
 
@@ -47,6 +51,9 @@ class NullReporter:
         pass
 
     def progress(self, phase: str, step: int, total: int) -> None:
+        pass
+
+    def flush(self) -> None:
         pass
 
     def check(self) -> None:

@@ -9,26 +9,27 @@ centred=True)``, and always in PPO.
 
 from __future__ import annotations
 
-import copy
 import math
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from training.rlhf import chat, losses
+from training.rlhf import chat, distributed, losses
 from training.rlhf.answer_model import AnswerKey, AnswerModel, Reliability, answer_key
-from training.rlhf.batching import Batch, Group, ResponseTooLongError, fit_group
+from training.rlhf.batching import Batch, Group, ResponseTooLongError, digest_of, fit_group
+from training.rlhf.checkpoint import BestInMemory, Checkpoints, Keeper, fingerprint
 from training.rlhf.data import Ranking, split_by_prompt
 from training.rlhf.loading import save_model
 from training.rlhf.rates import rate_factor, rate_for
 from training.rlhf.recipe import seed_everything
 from training.rlhf.recipes import RewardModelConfig
+from training.rlhf.recompute import recompute_layers
 from training.rlhf.report import NullReporter, Reporter, TrainingDiverged
 from training.rlhf.scoring import (
     RewardScale,
@@ -44,6 +45,8 @@ from training.rlhf.scoring import (
 # and their scale is known, so the rate that suits a trunk of whatever size says nothing about theirs.
 ANSWER_RATE = 0.02
 NOTHING_LEARNED = AnswerKey()
+SUMS = ("loss", "pairs", "correct", "responses", "reward", "reward_squared", "tokens")
+CADENCE = {"checkpoint_minutes", "checkpoint_steps"}  # settings that change nothing of what is computed
 
 __all__ = ["RewardModelConfig", "RewardModelResult", "score", "train"]
 
@@ -54,7 +57,8 @@ class RewardModelResult:
 
     ``left_out`` counts rankings that could not be used, by reason; ``prompts_cut`` those that lost the left
     of their prompt; ``annotators`` has everyone's reliability, by pseudonym, where it was learned. It is kept
-    in the model's ``config.json`` too, with the other numbers learned of the answers.
+    in the model's ``config.json`` too, with the other numbers learned of the answers. ``steps`` of
+    ``total_steps`` were made: fewer where the held-out loss had stopped falling (``patience``).
     """
 
     path: Path
@@ -63,6 +67,24 @@ class RewardModelResult:
     left_out: dict[str, int]
     prompts_cut: int
     annotators: dict[str, Reliability]
+    steps: int
+    total_steps: int
+
+
+@dataclass
+class Standing:
+    """Where a run stands: what is not weights, moments or chance. A checkpoint has it as JSON, so a run that
+    goes on knows all that it knew.
+
+    ``metrics`` of the last step; ``heldout``: the held-out numbers of the weights that would be saved now;
+    ``lowest``: those of the lowest held-out loss; ``without_gain``: evaluations since then.
+    """
+
+    step: int = 0
+    metrics: dict[str, float] = field(default_factory=dict)
+    heldout: dict[str, float] = field(default_factory=dict)
+    lowest: dict[str, float] = field(default_factory=dict)
+    without_gain: int = 0
 
 
 def train(
@@ -72,9 +94,16 @@ def train(
     rankings: Sequence[Ranking],
     heldout: Sequence[Ranking] = (),
     out_dir: str | Path,
+    checkpoints: str | Path | None = None,
     report: Reporter | None = None,
 ) -> RewardModelResult:
     """Train on ``rankings``, choose by ``heldout`` (none given: cut off by prompt), save to ``out_dir``.
+
+    With a folder for ``checkpoints``, a call that was killed goes on from the newest when it is made again;
+    on a CPU its weights and metrics are then those of an undisturbed one, to the bit. The folder is left
+    behind; the checkpoints of other inputs in it are refused (CheckpointRefused). Under torchrun
+    (`training.rlhf.distributed`) every process makes the same call: each takes its share of every batch, and
+    the first one reports, writes and saves.
 
     ``base_model`` is the policy whose responses are to be judged (its SFT checkpoint: a reward model of
     another lineage gives worse PPO however well it ranks), or a reward model, which is trained on. Metrics
@@ -84,12 +113,12 @@ def train(
     without data, or where the recipe is to learn from what the rankings don't state (strengths, annotators,
     positions).
     """
-    report = report or NullReporter()
+    report = distributed.Together(report or NullReporter())
     seed_everything(config.seed)
     if not heldout:
         rankings, heldout = split_by_prompt(rankings, heldout_fraction=config.heldout_fraction)
     model, tokenizer = load_for_training(base_model)
-    device, pad = model.device, chat.pad_id(tokenizer)
+    pad = chat.pad_id(tokenizer)
     limit = min(config.max_length, chat.context_length(model))
     key = answer_key(config, rankings)
     groups, left_out, prompts_cut = encode_rankings(
@@ -99,7 +128,11 @@ def train(
     if not groups:
         raise ValueError(f"there is no ranking to learn from (left out: {left_out or 'none'})")
 
-    answers = AnswerModel(config, key, groups).to(device)
+    answers = AnswerModel(config, key, groups).to(model.device)
+    modules = {"model": model, "answers": answers}
+    trained = [
+        weight for module in modules.values() for weight in module.parameters() if weight.requires_grad
+    ]
     peak = config.learning_rate or rate_for(model, at_2m=5e-4, at_1b=1e-5)
     optimiser = torch.optim.AdamW(
         [
@@ -109,81 +142,114 @@ def train(
         ],
         weight_decay=config.weight_decay,
     )
-    steps_per_epoch = math.ceil(len(groups) / config.batch_rankings)
-    total = steps_per_epoch * config.epochs
-    warmup = round(config.warmup_fraction * total)
-    scheduler = torch.optim.lr_scheduler.LambdaLR(
-        optimiser, lambda done: rate_factor(config.schedule, done, total, warmup=warmup)
-    )
-    evaluate_at = {round(total * n / config.evaluations) for n in range(1, config.evaluations + 1)}
+    peaks = [group["lr"] for group in optimiser.param_groups]
     order = torch.Generator().manual_seed(config.seed)
-    best_state, step = None, 0
-    kept, metrics = {"heldout/loss": math.inf}, {"loss": math.nan}  # held-out numbers of the weights to save
+    in_order = [torch.randperm(len(groups), generator=order) for _ in range(config.epochs)]
+    steps = [part.tolist() for epoch in in_order for part in torch.split(epoch, config.batch_rankings)]
+    total, warmup = len(steps), round(config.warmup_fraction * len(steps))
+    evaluate_at = {round(total * n / config.evaluations) for n in range(1, config.evaluations + 1)}
+    kept: Keeper = BestInMemory()
+    if checkpoints is not None:
+        of = {
+            "recipe": config.model_dump(mode="json", exclude=CADENCE),
+            "rankings": digest_of(groups),
+            "heldout rankings": digest_of(heldout_groups),
+            "base model": fingerprint(modules),
+        }
+        minutes = config.checkpoint_minutes
+        kept = Checkpoints(
+            checkpoints, of=of, every_steps=config.checkpoint_steps, every_seconds=minutes and 60 * minutes
+        )
+    at = Standing(**(kept.resume(modules, optimiser) or {}))
+    report.progress("train", at.step, total)
+    if config.gradient_checkpointing:
+        recompute_layers(model)
 
-    for _ in range(config.epochs):
-        for indices in torch.split(torch.randperm(len(groups), generator=order), config.batch_rankings):
-            report.check()
-            started, step = time.perf_counter(), step + 1
-            chosen = [groups[i] for i in indices.tolist()]
-            weight = sum(group.weight for group in chosen)
-            summed: Counter[str] = Counter()
-            for _, batch in batches(
-                model, chosen, layout=config.layout, max_tokens=config.micro_batch_tokens, pad_id=pad
-            ):
-                rewards = rewards_of(model, batch, precision=config.precision)
-                per_ranking = preference_loss(config, rewards, batch, answers) + answers.prior(batch.said)
-                # Over the weight of the whole batch: however it is cut into micro-batches, they only add up.
-                loss = (per_ranking * batch.weights).sum() / weight
-                loss.backward()
-                summed.update(batch_sums(loss.detach(), rewards.detach(), batch))
-            trained = [*model.parameters(), *answers.parameters()]
-            grad_norm = float(nn.utils.clip_grad_norm_(trained, config.max_grad_norm))
-            if not (math.isfinite(summed["loss"]) and math.isfinite(grad_norm)):
-                named = ", ".join(group.name for group in chosen if group.name)[:300]
-                raise TrainingDiverged(
-                    f"step {step} of {total}: loss {summed['loss']}, gradient norm {grad_norm}. "
-                    f"Nothing was saved. Lower learning_rate or look at the rankings of this batch: {named}"
-                )
-            optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
-            metrics = {
-                "loss": summed["loss"],
-                "accuracy": summed["correct"] / max(summed["pairs"], 1),
-                "grad_norm": grad_norm,
-                "learning_rate": float(scheduler.get_last_lr()[0]),
-                "reward/mean": (mean := summed["reward"] / summed["responses"]),
-                "reward/std": math.sqrt(max(summed["reward_squared"] / summed["responses"] - mean**2, 0.0)),
-                "tokens_per_second": summed["tokens"] / (time.perf_counter() - started),
-            }
-            scheduler.step()
-            if heldout_groups and step in evaluate_at:
-                heldout_metrics = evaluate(config, model, heldout_groups, answers, pad)
-                metrics |= heldout_metrics
-                if config.keep == "last" or heldout_metrics["heldout/loss"] < kept["heldout/loss"]:
-                    kept = heldout_metrics
-                    if config.keep == "best":
-                        best_state = copy.deepcopy((model.state_dict(), answers.state_dict()))
-            report.metrics(step, metrics)
-            report.progress("train", step, total)
+    for step, indices in enumerate(steps, start=1):
+        if step <= at.step:
+            continue
+        if config.patience is not None and at.without_gain >= config.patience:
+            break
+        report.check()
+        started = time.perf_counter()
+        chosen = [groups[i] for i in indices]
+        weight = sum(group.weight for group in chosen)
+        mine = [chosen[i] for i in distributed.share([group.packed_tokens for group in chosen])]
+        summed = Counter(dict.fromkeys(SUMS, 0.0))
+        for _, batch in batches(
+            model, mine, layout=config.layout, max_tokens=config.micro_batch_tokens, pad_id=pad
+        ):
+            rewards = rewards_of(model, batch, precision=config.precision)
+            per_ranking = preference_loss(config, rewards, batch, answers) + answers.prior(batch.said)
+            # Over the weight of the whole batch: however it is cut into micro-batches and among processes,
+            # they only add up.
+            loss = (per_ranking * batch.weights).sum() / weight
+            loss.backward()
+            summed.update(batch_sums(loss.detach(), rewards.detach(), batch))
+        distributed.add_gradients(trained)
+        sums = distributed.add_up(summed)
+        grad_norm = float(nn.utils.clip_grad_norm_(trained, config.max_grad_norm))
+        if not (math.isfinite(sums["loss"]) and math.isfinite(grad_norm)):
+            kept.save(at.step, modules, optimiser, asdict(at))
+            raise TrainingDiverged(
+                f"step {step} of {total}: loss {sums['loss']}, gradient norm {grad_norm}. No model was saved"
+                + (f"; {checkpoints} has the weights before this step. " if checkpoints else ". ")
+                + f"Lower learning_rate or look at {suspects(config, model, chosen, answers, pad)}"
+            )
+        rate = rate_factor(config.schedule, step - 1, total, warmup=warmup)
+        for group, highest in zip(optimiser.param_groups, peaks, strict=True):
+            group["lr"] = highest * rate
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+        at.step, at.metrics = (
+            step,
+            {"loss": sums["loss"], "accuracy": sums["correct"] / max(sums["pairs"], 1)},
+        )
+        metrics = at.metrics | {
+            "grad_norm": grad_norm,
+            "learning_rate": float(optimiser.param_groups[0]["lr"]),
+            "reward/mean": (mean := sums["reward"] / sums["responses"]),
+            "reward/std": math.sqrt(max(sums["reward_squared"] / sums["responses"] - mean**2, 0.0)),
+            "tokens_per_second": sums["tokens"] / (time.perf_counter() - started),
+        }
+        best = False
+        if heldout_groups and step in evaluate_at:
+            found = evaluate(config, model, heldout_groups, answers, pad)
+            metrics |= found
+            gained = found["heldout/loss"] < at.lowest.get("heldout/loss", math.inf)
+            at.without_gain = 0 if gained else at.without_gain + 1
+            at.lowest = found if gained else at.lowest
+            at.heldout = at.lowest if config.keep == "best" else found  # of the weights to be saved
+            best = gained and config.keep == "best"
+        report.metrics(step, metrics)
+        report.progress("train", step, total)
+        if best or kept.due():
+            report.flush()  # what was said of steps that won't be done again must not be lost
+            kept.save(step, modules, optimiser, asdict(at), best=best)
 
-    if best_state is not None:
-        model.load_state_dict(best_state[0])
-        answers.load_state_dict(best_state[1])
-    scores = score_groups(model, groups, pad_id=pad)
+    kept.load_best(modules)
+    mine_of_all = distributed.share([group.packed_tokens for group in groups])
+    scores = distributed.put_together(
+        mine_of_all,
+        score_groups(model, [groups[i] for i in mine_of_all], pad_id=pad),
+        [len(group.responses) for group in groups],
+    )
     reliabilities = answers.settle_reliabilities(groups, scores)
     rewards = torch.cat(scores)
     scale = RewardScale(float(rewards.mean()), float(rewards.std(unbiased=False)))
     notes = answers.notes(reliabilities) | {"max_length": limit}
     model.config.rankloop = {"reward_mean": scale.mean, "reward_std": scale.std, **notes}
-    path = save_model(model, tokenizer, out_dir)
-    result = {"train/loss": metrics["loss"], "train/accuracy": metrics["accuracy"]} | (
-        kept if heldout_groups else {}
-    )
+    if distributed.is_first():
+        save_model(model, tokenizer, out_dir)
+    distributed.wait()
+    result = {f"train/{name}": value for name, value in at.metrics.items()} | at.heldout
     result |= {"reward/mean": scale.mean, "reward/std": scale.std}
     if reliabilities:
         values = [one.value for one in reliabilities.values()]
         result |= {"reliability/mean": sum(values) / len(values), "reliability/lowest": min(values)}
-    return RewardModelResult(path, result, scale, left_out, prompts_cut, reliabilities)
+    return RewardModelResult(
+        Path(out_dir), result, scale, left_out, prompts_cut, reliabilities, at.step, total
+    )
 
 
 def preference_loss(config: RewardModelConfig, rewards: Tensor, batch: Batch, answers: AnswerModel) -> Tensor:
@@ -192,6 +258,26 @@ def preference_loss(config: RewardModelConfig, rewards: Tensor, batch: Batch, an
     if config.centring:
         per_ranking = per_ranking + config.centring * losses.centring(rewards, batch.tiers)
     return per_ranking
+
+
+@torch.no_grad()
+def suspects(
+    config: RewardModelConfig,
+    model: PreTrainedModel,
+    groups: Sequence[Group],
+    answers: AnswerModel,
+    pad_id: int,
+) -> str:
+    """The rankings of a batch that spoiled its step, in words: those whose own loss is not finite, or all."""
+    spoiled: list[int] = []
+    for indices, batch in batches(
+        model, groups, layout=config.layout, max_tokens=config.micro_batch_tokens, pad_id=pad_id
+    ):
+        rewards = rewards_of(model, batch, precision=config.precision)
+        finite = preference_loss(config, rewards, batch, answers).isfinite().tolist()
+        spoiled += [index for index, fine in zip(indices, finite, strict=True) if not fine]
+    named = ", ".join(groups[i].name for i in sorted(spoiled) or range(len(groups)))[:300]
+    return f"the rankings {'whose loss this is' if spoiled else 'of this batch'}: {named}"
 
 
 def encode_rankings(
@@ -239,7 +325,7 @@ def encode_rankings(
 
 
 def batch_sums(loss: Tensor, rewards: Tensor, batch: Batch) -> dict[str, float]:
-    """What a micro-batch adds to the numbers of its step: sums, so that unlike micro-batches weigh what they
+    """What a micro-batch adds to the numbers of its step (SUMS), so that unlike micro-batches weigh what they
     hold."""
     pairs = losses.preferred_pairs(batch.tiers).sum(dim=(1, 2))
     real = rewards[batch.tiers >= 0]
@@ -264,12 +350,14 @@ def evaluate(
 ) -> dict[str, float]:
     """Loss per ranking (weighted) and accuracy per pair on held-out groups, and the number of those pairs."""
     weight = sum(group.weight for group in groups)
-    summed: Counter[str] = Counter()
+    mine = [groups[i] for i in distributed.share([group.packed_tokens for group in groups])]
+    summed = Counter(dict.fromkeys(SUMS, 0.0))
     for _, batch in batches(
-        model, groups, layout=config.layout, max_tokens=config.micro_batch_tokens, pad_id=pad_id
+        model, mine, layout=config.layout, max_tokens=config.micro_batch_tokens, pad_id=pad_id
     ):
         rewards = rewards_of(model, batch, precision=config.precision)
         loss = (preference_loss(config, rewards, batch, answers) * batch.weights).sum() / weight
         summed.update(batch_sums(loss, rewards, batch))
-    accuracy = summed["correct"] / max(summed["pairs"], 1)
-    return {"heldout/loss": summed["loss"], "heldout/accuracy": accuracy, "heldout/pairs": summed["pairs"]}
+    sums = distributed.add_up(summed)
+    accuracy = sums["correct"] / max(sums["pairs"], 1)
+    return {"heldout/loss": sums["loss"], "heldout/accuracy": accuracy, "heldout/pairs": sums["pairs"]}

@@ -49,9 +49,10 @@ class DatabaseReporter:
         self._log = PrintReporter()  # standard output is the run's log
         self._wake = threading.Condition()
         self._events: list[Event] = []
+        self._writing = False
         self._progress: Progress | None = None
         self._phase = ""
-        self._phase_started = time.monotonic()
+        self._phase_started, self._phase_first = time.monotonic(), 0
         self._closing = False
         self._stop_asked = False
         self._lost: str | None = None
@@ -65,7 +66,7 @@ class DatabaseReporter:
     def __exit__(self, *exc_info: object) -> None:
         with self._wake:
             self._closing = True
-            self._wake.notify()
+            self._wake.notify_all()
         self._thread.join()
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
@@ -87,11 +88,18 @@ class DatabaseReporter:
         now = time.monotonic()
         with self._wake:
             if phase != self._phase:
-                self._phase, self._phase_started = phase, now
-            spent = now - self._phase_started
-            eta = spent / step * (total - step) if 0 < step <= total else None
+                # A run that goes on from a checkpoint begins its phase in the middle.
+                self._phase, self._phase_started, self._phase_first = phase, now, step
+            spent, done = now - self._phase_started, step - self._phase_first
+            eta = spent / done * (total - step) if done > 0 and step <= total else None
             self._progress = Progress(phase, step, total, None if eta is None else round(eta, 1))
-            self._wake.notify()
+            self._wake.notify_all()
+
+    def flush(self) -> None:
+        """Wait until the database has every event, or nobody is left to bring it there."""
+        with self._wake:
+            while (self._events or self._writing) and self._lost is None and self._thread.is_alive():
+                self._wake.wait(timeout=self._heartbeat_every)
 
     def check(self) -> None:
         """Raise Cancelled when the run was asked to stop, LostClaim when it isn't this attempt's any more."""
@@ -107,7 +115,7 @@ class DatabaseReporter:
     def _say(self, event: Event) -> None:
         with self._wake:
             self._events.append(event)
-            self._wake.notify()
+            self._wake.notify_all()
 
     def _write_loop(self) -> None:
         try:
@@ -124,7 +132,7 @@ class DatabaseReporter:
                 lambda: self._closing or self._events or self._progress, timeout=self._heartbeat_every
             )
             closing, events, progress = self._closing, self._events, self._progress
-            self._events, self._progress = [], None
+            self._events, self._progress, self._writing = [], None, True
         if progress:
             data = {"phase": progress.phase, "total_steps": progress.total_steps}
             events = [*events, Event("progress", progress.step, data | {"eta_seconds": progress.eta_seconds})]
@@ -144,6 +152,9 @@ class DatabaseReporter:
         else:
             self._heard_at = time.monotonic()
             self._stop_asked = self._stop_asked or asked
+            with self._wake:
+                self._writing = False
+                self._wake.notify_all()
         return closing
 
     def _unheard(self, error: DatabaseTrouble, events: list[Event], *, closing: bool) -> None:
@@ -151,7 +162,7 @@ class DatabaseReporter:
         sys.stderr.write(f"the database did not take a report: {error}\n")
         connection.close()
         with self._wake:
-            self._events = [*events, *self._events]
+            self._events, self._writing = [*events, *self._events], False
         if time.monotonic() - self._heard_at > self._stale_after:
             self._lost = f"the database was not reachable for {self._stale_after:.0f} s: {error}"
         time.sleep(RETRY_AFTER_SECONDS)

@@ -3,7 +3,9 @@ import { usePartTexts } from "../texts/parts";
 import type { en } from "../texts/parts.en";
 import styles from "./markdown.module.css";
 
-const Rendered = lazy(() => import("./Rendered"));
+/** A chunk of its own: the page stands before it is here. */
+export const loadRendered = () => import("./Rendered");
+const Rendered = lazy(loadRendered);
 
 /**
  * Parsing is quadratic in places (30,000 characters of `~~a` took 2.6 s); past this length a response is shown as its plain
@@ -70,6 +72,14 @@ class FallBackToPlain extends Component<{ text: string; children: ReactNode }, {
   }
 }
 
+/** Why a text is shown as it is written; null: it is rendered. */
+export function whyPlain(text: string): Note | null {
+  if (text.trim() === "") return "empty";
+  if (text.length > MAX_MARKDOWN_CHARS) return "long";
+  if (ENDLESS_WORD.test(text)) return "endless";
+  return ABSURDLY_NESTED.test(text) ? "nested" : null;
+}
+
 /**
  * Text written by a model or a stranger. Markdown becomes React elements after sanitising: no HTML of its own, no script,
  * nothing loaded from anywhere. While the renderer's chunk is on its way the plain text stands in its place.
@@ -82,16 +92,9 @@ export const Markdown = memo(function Markdown({ text, raw = false }: { text: st
       </div>
     );
   }
-  if (text.trim() === "") return <Said note="empty" />;
-  if (text.length > MAX_MARKDOWN_CHARS) {
-    return <PlainText text={text} note="long" />;
-  }
-  if (ENDLESS_WORD.test(text)) {
-    return <PlainText text={text} note="endless" />;
-  }
-  if (ABSURDLY_NESTED.test(text)) {
-    return <PlainText text={text} note="nested" />;
-  }
+  const note = whyPlain(text);
+  if (note === "empty") return <Said note={note} />;
+  if (note) return <PlainText text={text} note={note} />;
   return (
     <FallBackToPlain key={text} text={text}>
       <Suspense fallback={<PlainText text={text} />}>

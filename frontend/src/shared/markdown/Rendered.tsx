@@ -103,19 +103,23 @@ const HAS_CODE = /```|~~~/;
 
 let rich: Plugins | undefined;
 
+function loadRich(): Promise<Plugins | undefined> {
+  return import("./rich").then(
+    (module) => {
+      rich = module.plugins;
+      return rich;
+    },
+    () => undefined, // Offline: the text stays readable without colours and set formulas.
+  );
+}
+
 /** Mathematics and highlighting weigh three times the rest, and most responses hold neither. */
 function useRichPlugins(wanted: boolean): Plugins | undefined {
   const [loaded, setLoaded] = useState(rich);
   useEffect(() => {
     if (!wanted || rich) return;
     let alive = true;
-    import("./rich").then(
-      (module) => {
-        rich = module.plugins;
-        if (alive) setLoaded(rich);
-      },
-      () => undefined, // Offline: the text stays readable without colours and set formulas.
-    );
+    void loadRich().then((plugins) => alive && setLoaded(plugins));
     return () => {
       alive = false;
     };
@@ -138,18 +142,47 @@ export function withDollarMath(text: string): string {
     .join("");
 }
 
+const isRich = (text: string) => HAS_MATH.test(text) || HAS_CODE.test(text);
+
+/** Two tasks of ten responses, with their conversations. */
+const MOST_KEPT = 48;
+
+/** What texts became, oldest first: parsing ten long responses takes as long as drawing them. */
+const kept = new Map<string, ReactNode>();
+
+export function rendered(text: string, plugins?: Plugins): ReactNode {
+  const name = `${plugins ? "rich" : "plain"} ${text}`;
+  const element = kept.get(name) ?? parsed(text, plugins);
+  kept.delete(name);
+  kept.set(name, element);
+  for (const oldest of kept.keys()) {
+    if (kept.size <= MOST_KEPT) break;
+    kept.delete(oldest);
+  }
+  return element;
+}
+
+// Called, not mounted: it holds no state, and what it makes is kept.
+const parsed = (text: string, plugins: Plugins | undefined) =>
+  ReactMarkdown({
+    remarkPlugins: [remarkGfm, literalHtml, ...(plugins?.remark ?? [])],
+    // Sanitise what the author wrote first; only our own generators run after it.
+    rehypePlugins: [[rehypeSanitize, schema], ...(plugins?.rehype ?? []), directions],
+    components,
+    children: withDollarMath(text),
+  });
+
+/** Parses `text` before it is asked for. */
+export async function prepare(text: string): Promise<void> {
+  const plugins = isRich(text) ? (rich ?? (await loadRich())) : undefined;
+  try {
+    rendered(text, plugins);
+  } catch {
+    // Nested beyond the parser's stack: where it is shown, its plain text stands in.
+  }
+}
+
 export default function Rendered({ text }: { text: string }) {
-  const plugins = useRichPlugins(HAS_MATH.test(text) || HAS_CODE.test(text));
-  return (
-    <div className={styles.markdown}>
-      <ReactMarkdown
-        remarkPlugins={[remarkGfm, literalHtml, ...(plugins?.remark ?? [])]}
-        // Sanitise what the author wrote first; only our own generators run after it.
-        rehypePlugins={[[rehypeSanitize, schema], ...(plugins?.rehype ?? []), directions]}
-        components={components}
-      >
-        {withDollarMath(text)}
-      </ReactMarkdown>
-    </div>
-  );
+  const plugins = useRichPlugins(isRich(text));
+  return <div className={styles.markdown}>{rendered(text, plugins)}</div>;
 }

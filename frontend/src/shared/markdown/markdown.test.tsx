@@ -1,7 +1,7 @@
 import { cleanup, render, screen } from "@testing-library/react";
 import { afterEach, describe, expect, it } from "vitest";
 import { MAX_MARKDOWN_CHARS, Markdown } from "./Markdown";
-import Rendered, { withDollarMath } from "./Rendered";
+import Rendered, { prepare, rendered, withDollarMath } from "./Rendered";
 
 afterEach(cleanup);
 
@@ -110,6 +110,15 @@ describe("text written by a model", () => {
       expect(container.querySelector("blockquote, ul")).toBeNull();
       expect(container.textContent).toContain(text);
     }
+  });
+
+  it("is parsed ahead, once, and let go when many others came after it", async () => {
+    await prepare("**next**");
+    const ahead = rendered("**next**");
+    expect(html("**next**").querySelector("strong")).not.toBeNull();
+    expect(rendered("**next**")).toBe(ahead);
+    for (let other = 0; other < 100; other++) rendered(`*${other}*`);
+    expect(rendered("**next**")).not.toBe(ahead);
   });
 
   it("shows raw text to the letter", () => {

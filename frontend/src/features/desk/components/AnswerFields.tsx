@@ -1,6 +1,7 @@
-import { Button, Textarea } from "@mantine/core";
+import { Button } from "@mantine/core";
 import type { Dispatch } from "react";
 import type { AnswerForm } from "@/api/types";
+import { TextArea } from "@/shared/TextArea";
 import type { AnswerFields } from "../answer";
 import type { DeskAction } from "../deskState";
 import { isPairForm, isVerdict } from "../ranking/sides";
@@ -140,10 +141,9 @@ export function TaskFields({
         />
       )}
       {form.comment && (
-        <Textarea
+        <TextArea
           data-field="comment"
           label={<Legend required={form.comment.required && rankable}>{form.comment.label}</Legend>}
-          autosize
           minRows={2}
           maxRows={6}
           value={fields.comment}
@@ -152,11 +152,10 @@ export function TaskFields({
       )}
       {form.rewrite && (
         <div className={styles.rewrite}>
-          <Textarea
+          <TextArea
             data-field="rewrite"
             label={<Legend required={form.rewrite.required && rankable}>{form.rewrite.label}</Legend>}
             description={texts.rewriteMeans}
-            autosize
             minRows={3}
             maxRows={12}
             value={fields.rewrite ?? ""}

@@ -1,8 +1,9 @@
 import { Button } from "@mantine/core";
 import { useQueryClient, useSuspenseQuery } from "@tanstack/react-query";
 import { useParams } from "@tanstack/react-router";
-import { type ReactNode, Suspense, useEffect, useState } from "react";
+import { type ReactNode, Suspense, useEffect, useMemo, useState } from "react";
 import type { Assignment, Project } from "@/api/types";
+import { useRenderedAhead } from "@/shared/markdown/useRenderedAhead";
 import { meQuery, projectQuery } from "@/shared/session";
 import { Notice, ProblemNotice, useDocumentTitle } from "@/shared/ui";
 import { leaseOf } from "../flow/flow";
@@ -32,6 +33,11 @@ export function DeskPage() {
   return me && <ProjectDesk key={slug} project={project} user={me.id} />;
 }
 
+const textsOf = ({ task, responses }: Assignment): string[] => [
+  ...task.prompt.messages.map(({ content }) => content),
+  ...responses.map(({ text }) => text),
+];
+
 /** Renews the lease of a task that is held beside the one on the desk. */
 function Holding({ assignment, onLost }: { assignment: Assignment; onLost: () => void }) {
   const { lost } = useLease(assignment);
@@ -49,6 +55,7 @@ function ProjectDesk({ project, user }: { project: Project; user: string }) {
   const { desk, ahead, aside } = work.flow;
   const { unsent, claim, practised } = work;
   const takeBack = useTakeBack(project.slug, work);
+  useRenderedAhead(useMemo(() => ahead.flatMap(textsOf), [ahead]));
 
   // Only what an empty desk says hangs on the project's counts, and they cost more than a claim.
   const empty = desk === null && claim.data?.length === 0;

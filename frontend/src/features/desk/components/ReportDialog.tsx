@@ -1,8 +1,9 @@
-import { Button, Radio, Textarea } from "@mantine/core";
+import { Button, Radio } from "@mantine/core";
 import { useMutation } from "@tanstack/react-query";
 import { useState } from "react";
 import type { TaskProblemKind } from "@/api/types";
 import { Dialog } from "@/shared/Dialog";
+import { TextArea } from "@/shared/TextArea";
 import { ProblemNotice } from "@/shared/ui";
 import { reportProblem } from "../api/assignments";
 import { useFlowTexts } from "../texts/flow";
@@ -50,7 +51,7 @@ export function ReportDialog({
       <p className={styles.note}>{t.reportNote}</p>
       <Radio.Group
         label={t.reportKind}
-        mt={12}
+        my={12}
         value={kind}
         onChange={(value) => setKind(value as TaskProblemKind)}
       >
@@ -64,14 +65,12 @@ export function ReportDialog({
           />
         ))}
       </Radio.Group>
-      <Textarea
+      <TextArea
         label={t.reportText}
         description={wantsWords ? t.reportTextOther : undefined}
-        autosize
         minRows={2}
         maxRows={8}
         maxLength={2000}
-        mt={12}
         value={text}
         onChange={(event) => setText(event.currentTarget.value)}
       />

@@ -1,8 +1,9 @@
-import { Button, SegmentedControl, Textarea } from "@mantine/core";
+import { Button, SegmentedControl } from "@mantine/core";
 import { useState } from "react";
 import type { ShownResponse } from "@/api/types";
 import { Dialog } from "@/shared/Dialog";
 import { Markdown } from "@/shared/markdown/Markdown";
+import { TextArea } from "@/shared/TextArea";
 import { useFlowTexts } from "../texts/flow";
 import { wordsIn } from "../words";
 import styles from "./rewrite.module.css";
@@ -65,11 +66,10 @@ export function RewriteDialog({
             <span>{t.rewriteYours}</span>
             <span className={styles.count}>{t.words(wordsIn(rewrite ?? ""))}</span>
           </div>
-          <Textarea
+          <TextArea
             aria-label={title}
             data-autofocus
             dir="auto"
-            autosize
             minRows={10}
             maxRows={22}
             value={rewrite ?? ""}

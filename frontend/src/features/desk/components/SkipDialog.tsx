@@ -1,7 +1,8 @@
-import { Button, Radio, Textarea } from "@mantine/core";
+import { Button, Radio } from "@mantine/core";
 import { useState } from "react";
 import type { SkipWay } from "@/api/types";
 import { Dialog } from "@/shared/Dialog";
+import { TextArea } from "@/shared/TextArea";
 import { ProblemNotice } from "@/shared/ui";
 import { useDeskTexts } from "../texts/desk";
 import styles from "./dialogs.module.css";
@@ -58,9 +59,8 @@ export function SkipDialog({
           );
         })}
       </div>
-      <Textarea
+      <TextArea
         label={t.skipReason}
-        autosize
         minRows={2}
         value={reason}
         onChange={(event) => setReason(event.currentTarget.value)}

@@ -101,8 +101,7 @@ const project = {
 function wordsIn(root: Element): string[] {
   const texts: string[] = [];
   for (const element of root.querySelectorAll("*")) {
-    // Mantine measures text fields with one of its own.
-    if (element.closest("style, kbd, textarea[aria-hidden]")) continue;
+    if (element.closest("style, kbd")) continue;
     for (const name of ["aria-label", "title", "placeholder"]) texts.push(element.getAttribute(name) ?? "");
     for (const node of element.childNodes)
       if (node.nodeType === Node.TEXT_NODE) texts.push(node.nodeValue ?? "");

@@ -1,0 +1,31 @@
+import { type ComponentProps, type CSSProperties, type ReactNode, useId } from "react";
+import styles from "./textArea.module.css";
+
+type Props = Omit<ComponentProps<"textarea">, "className" | "id" | "rows" | "style"> & {
+  label?: ReactNode;
+  description?: ReactNode;
+  minRows: number;
+  maxRows?: number;
+};
+
+/**
+ * A text that grows with what is written, by the style sheet alone (`field-sizing`): measuring it in script made the browser lay
+ * out the whole desk once more before each task's first frame. A browser that doesn't know it keeps the rows it begins with, and
+ * they can be pulled larger.
+ */
+export function TextArea({ label, description, minRows, maxRows, ...textarea }: Props) {
+  const id = useId();
+  return (
+    <div className={styles.field}>
+      {label !== undefined && <label htmlFor={id}>{label}</label>}
+      <textarea
+        {...textarea}
+        id={id}
+        rows={minRows}
+        style={{ "--min-rows": minRows, "--max-rows": maxRows ?? 40 } as CSSProperties}
+        {...(description !== undefined && { "aria-describedby": `${id}-help` })}
+      />
+      {description !== undefined && <p id={`${id}-help`}>{description}</p>}
+    </div>
+  );
+}

@@ -1,0 +1,38 @@
+import { useEffect } from "react";
+import { loadRendered, whyPlain } from "./Markdown";
+
+/** Where the browser does not say when it is idle: long after a key press has been drawn. */
+const SPARE_MS = 200;
+
+function whenIdle(run: () => void): () => void {
+  if (!("requestIdleCallback" in window)) {
+    const timer = setTimeout(run, SPARE_MS);
+    return () => clearTimeout(timer);
+  }
+  const request = window.requestIdleCallback(run);
+  return () => window.cancelIdleCallback(request);
+}
+
+/** Renders in spare time, one text after the other, what is shown soon: it stands there at once then. */
+export function useRenderedAhead(texts: readonly string[]): void {
+  useEffect(() => {
+    const left = texts.filter((text) => whyPlain(text) === null);
+    let stop = () => {};
+    let alive = true;
+    async function prepareNext() {
+      const text = left.shift();
+      if (text === undefined) return;
+      // Offline, or unreadable: what shows it says so.
+      await loadRendered().then(
+        ({ prepare }) => prepare(text),
+        () => undefined,
+      );
+      if (alive) stop = whenIdle(() => void prepareNext());
+    }
+    stop = whenIdle(() => void prepareNext());
+    return () => {
+      alive = false;
+      stop();
+    };
+  }, [texts]);
+}

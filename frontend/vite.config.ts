@@ -21,6 +21,9 @@ export default defineConfig({
     // They run beside everything else the checks run: what waits fails when it does not come, not when it is late.
     testTimeout: 300_000,
     hookTimeout: 300_000,
+    // Every file puts back what it changed, so one document and one load of the libraries serve
+    // all: half of the processor's time that one of each per file takes.
+    isolate: false,
     // A document costs more to make than most files take to test: only what renders has one.
     projects: [
       { extends: true, test: { name: "logic", environment: "node", include: ["src/**/*.test.ts"] } },

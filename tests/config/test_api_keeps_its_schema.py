@@ -167,10 +167,18 @@ def test_there_were_as_many_as_promised() -> None:
     assert asked.total() >= CASES_AT_LEAST
 
 
-def _properties(schema: dict[str, Any]) -> dict[str, Any]:
-    if "$ref" in schema:
-        schema = DOCUMENT["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]]
-    return dict(schema.get("properties", {}))
+def _fields(operation: APIOperation) -> tuple[set[str], set[str]]:
+    """All of the body, and those that must be there. It is the same in every content type it may come in."""
+    body = DOCUMENT["paths"][operation.path][operation.method].get("requestBody", {}).get("content", {})
+    names: set[str] = set()
+    required: set[str] = set()
+    for content in body.values():
+        schema = content["schema"]
+        if "$ref" in schema:
+            schema = DOCUMENT["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]]
+        names |= set(schema.get("properties", {}))
+        required |= set(schema.get("required", []))
+    return names, required
 
 
 HOSTILE_VALUES = [
@@ -212,12 +220,12 @@ def _hostile_bodies(operation: APIOperation) -> Iterator[bytes]:
     yield b"null"
     yield b"[]"
     yield b'"text"'
-    body = DOCUMENT["paths"][operation.path][operation.method].get("requestBody", {}).get("content", {})
-    schemas = [content["schema"] for content in body.values()]
-    for names in filter(None, map(_properties, schemas)):
-        for value in HOSTILE_VALUES:
-            yield json.dumps(dict.fromkeys(names, value)).encode()
-            for name in names:
+    names, required = _fields(operation)
+    for value in HOSTILE_VALUES if names else []:
+        yield json.dumps(dict.fromkeys(sorted(names), value)).encode()
+        for name in sorted(names):
+            # By itself a field gets further than its own check only where no other one must be there.
+            if required <= {name} and names != {name}:
                 yield json.dumps({name: value}).encode()
 
 

@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.wheel, pytest.mark.timeout(1500)]
 RUN_SECONDS = 600.0
 RANKED_BY_HAND = 3  # tasks for each of two people
 HANDED_OUT_BEFORE = 4  # to either of them at most: the one in hand, and one leased ahead
-# Fewer than the recipes' own, which the README's lines run: enough to be better by far more than the error.
+# Fewer than the recipes' own, as in the README: enough to be better by far more than the error.
 REJECTION_SAMPLING_PROMPTS, PPO_STEPS = 320, 24
 
 

@@ -16,7 +16,7 @@ from tests.embedded.running import Someone, Stack, eventually, manage, processes
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Stack]:
-    """A stack that is ready; tests that use it leave it running."""
+    """A stack that is ready; tests that use it leave it running, but for the last."""
     home = Path(tempfile.mkdtemp(prefix="rl-"))
     home.chmod(0o711)
     with Stack(home / "state", home / "said.txt") as stack:
@@ -59,29 +59,6 @@ def test_a_child_that_dies_is_started_again(shared: Stack, part: str) -> None:
     eventually(lambda: shared.status_of("/healthz") == 200, seconds=60, what="it serves again")
 
 
-def test_killed_it_leaves_no_process_and_the_next_start_finds_the_data(folder: Path) -> None:
-    with Stack(folder / "state", folder / "said.txt") as stack:
-        stack.wait_ready()
-        made = manage(stack.state, "create_project", "kept")
-        assert made.returncode == 0, made.stderr
-        launched = manage(stack.state, "launch_run", "sft", "--project", "kept")
-        assert launched.returncode == 0, launched.stderr
-        # Of three generations, each in a session of its own: the worker, what it forks from, and the fork.
-        eventually(
-            lambda: len(running(stack, "training.fork_server")) == 2,
-            seconds=120,  # it loads torch first, in the same hour as everything else
-            what="the training process runs",
-        )
-        stack.end(signal.SIGKILL)
-        eventually(lambda: not processes_of(stack.state), what="its processes are gone")
-    with Stack(stack.state, folder / "again.txt") as again:
-        again.wait_ready()
-        assert again.rows("SELECT slug FROM annotation_project") == [{"slug": "kept"}]
-        assert again.end(signal.SIGINT) == 0
-        assert processes_of(stack.state) == {}
-        assert "Stopping." in again.said
-
-
 def test_a_port_in_use_is_refused_by_number_before_anything_starts(folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -105,3 +82,24 @@ def test_an_ordinary_user_can_run_it(folder: Path, ordinary_user: Someone) -> No
         assert owners == {ordinary_user.uid}
         assert stack.end() == 0
         assert processes_of(stack.state) == {}
+
+
+def test_killed_it_leaves_no_process_and_the_next_start_finds_the_data(shared: Stack, folder: Path) -> None:
+    made = manage(shared.state, "create_project", "kept")
+    assert made.returncode == 0, made.stderr
+    launched = manage(shared.state, "launch_run", "sft", "--project", "kept")
+    assert launched.returncode == 0, launched.stderr
+    # Of three generations, each in a session of its own: the worker, what it forks from, and the fork.
+    eventually(
+        lambda: len(running(shared, "training.fork_server")) == 2,
+        seconds=120,  # it loads torch first, in the same hour as everything else
+        what="the training process runs",
+    )
+    shared.end(signal.SIGKILL)
+    eventually(lambda: not processes_of(shared.state), what="its processes are gone")
+    with Stack(shared.state, folder / "again.txt") as again:
+        again.wait_ready()
+        assert again.rows("SELECT slug FROM annotation_project") == [{"slug": "kept"}]
+        assert again.end(signal.SIGINT) == 0
+        assert processes_of(shared.state) == {}
+        assert "Stopping." in again.said

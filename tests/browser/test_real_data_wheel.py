@@ -144,12 +144,14 @@ add_member(project=project, user=user, role="annotator")
     folder = demo_stack.state / "artefacts" / "models" / improved["name"]
     assert AutoModelForCausalLM.from_pretrained(folder).config.vocab_size == VOCABULARY
 
-    # A model this young says the same twice to some prompts: there is nothing to rank, which is said.
+    # A model this young says the same twice to some prompts, and to others bytes that are no text: there is
+    # nothing to rank, which is said.
     sampled = run(
         demo_stack, "sample", "--set", "max_new_tokens=64", "max_prompts=16", "responses_per_prompt=3"
     )["result"]["counts"]
     assert sampled["prompts_answered"] == 16
-    assert sampled["tasks"] == 16 - sampled["prompts_with_equal_responses"] > 0, sampled
+    unusable = sampled["prompts_with_equal_responses"] + sampled["tasks_refused"]
+    assert sampled["tasks"] == 16 - unusable > 0, sampled
     desk.open()  # with the task that was handed out before
     desk.rank_by_keys(shortest_first(desk))
     desk.submit()

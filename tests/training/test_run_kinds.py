@@ -14,7 +14,7 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification
 
-from annotation.models import Prompt, RankingTask, User
+from annotation.models import Project, Prompt, RankingTask, User
 from annotation.services.content import ResponseDraft, TaskDraft, add_prompts, add_ranking_tasks
 from tests.training.conftest import ModelMaker, Rank, RunMaker
 from training.models import ModelVersion, RunEvent, TrainingRun
@@ -24,7 +24,7 @@ from training.rlhf.messages import Demonstration
 from training.rlhf.recipes import SFTConfig
 from training.run import run_attempt
 from training.services import complete, execute
-from training.services.complete import NewModel, Outcome, complete_run
+from training.services.complete import NewModel, NewTasks, Outcome, complete_run
 from training.services.events import LostClaim
 from training.services.launch import launch_run
 
@@ -198,6 +198,23 @@ def test_a_stale_attempt_registers_no_model_and_no_task(policy: ModelVersion, ma
         complete_run(run=run, attempt=first, outcome=outcome)
     assert ModelVersion.objects.get() == policy
     assert folder.is_dir()
+
+
+def test_answers_that_are_no_text_make_no_task_and_the_run_says_so(
+    lab: Project, make_run: RunMaker, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = make_run(kind="sample")
+    attempt = execute.claim_run(run_id=run.pk, worker="w")
+    assert attempt is not None
+    drafts = [
+        TaskDraft([{"role": "user", "content": "Why?"}], [ResponseDraft(text, "young") for text in texts])
+        for texts in (("because", "so"), ("because", "\x00"))
+    ]
+    complete_run(run=run, attempt=attempt, outcome=Outcome(tasks=NewTasks(drafts, overlap=1, priority=0)))
+    run.refresh_from_db()
+    counts = run.result["counts"]
+    assert (counts["tasks"], counts["tasks_refused"]) == (1, 1) == (RankingTask.objects.count(), 1)
+    assert "prompt 1: response 1: it holds a NUL character" in capfd.readouterr().out
 
 
 def test_a_model_that_can_not_be_moved_into_place_is_not_registered(

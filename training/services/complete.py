@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -149,4 +150,13 @@ def _add_tasks(project: Project, tasks: NewTasks) -> dict[str, int]:
         round=0 if newest is None else newest + 1,
         priority=tasks.priority,
     )
-    return {"prompts": counts.prompts, "responses": counts.responses, "tasks": counts.tasks}
+    for refused in counts.refused:  # a policy may write what no text can hold, a NUL; this is the run's log
+        sys.stdout.write(
+            f"No ranking task was made of the answers to prompt {refused.index}: {refused.reason}.\n"
+        )
+    return {
+        "prompts": counts.prompts,
+        "responses": counts.responses,
+        "tasks": counts.tasks,
+        "tasks_refused": len(counts.refused),
+    }

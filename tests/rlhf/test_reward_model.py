@@ -16,9 +16,12 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from tests.rlhf import tiny
 from training.rlhf import chat, losses
 from training.rlhf.data import Ranking
+from training.rlhf.heldout import score_rankings
 from training.rlhf.loading import load_reward_model, save_model
 from training.rlhf.report import Cancelled, ListReporter, TrainingDiverged
 from training.rlhf.reward_model import RewardModelConfig, RewardModelResult, encode_rankings, score, train
+from training.rlhf.reward_report import report_on
+from training.rlhf.scored import ScoredRankings
 from training.rlhf.scoring import load_for_training, stored_scale
 
 
@@ -259,3 +262,41 @@ def test_trl_computes_the_same_loss_from_the_same_weights(policy_dir: Path) -> N
     tiers = torch.tensor([[0, 1]] * 6)
     ours = losses.bradley_terry(rewards, tiers).mean() + 0.01 * losses.centring(rewards, tiers).mean()
     assert ours.item() == pytest.approx(theirs.item(), abs=1e-5)
+
+
+def test_a_trained_model_carries_a_report_on_the_held_out_rankings(policy_dir: Path, tmp_path: Path) -> None:
+    result = run(policy_dir, tmp_path / "rm", epochs=1)
+    assert result.report is not None
+    assert result.report.accuracy.value == pytest.approx(result.metrics["heldout/accuracy"])
+    assert result.report.pairs == result.metrics["heldout/pairs"] == 16 * 6
+    assert result.report.calibration.log_loss.value == pytest.approx(result.metrics["heldout/log_loss"])
+    assert result.report.best_of_4 is not None
+    assert result.report.best_of_4.rankings == 16
+    assert json.loads((result.path / "report.json").read_text()) == result.report.as_json()
+    # From the folder alone, at a prompt: the same scores, so the same report.
+    again, left_out = score_rankings(result.path, HELDOUT)
+    assert report_on(again).accuracy == result.report.accuracy
+    kept = ScoredRankings.load(result.path / "heldout.parquet")
+    assert (kept.keys, left_out) == (again.keys, {})
+    assert kept.rewards == pytest.approx(again.rewards, abs=1e-5)
+
+
+def test_log_loss_is_the_held_out_loss_where_pairs_are_all_that_is_trained_on(
+    policy_dir: Path, tmp_path: Path
+) -> None:
+    """Two ways to the same number: the loop's loss per ranking, and e^−chance of each pair's verdict."""
+    result = run(policy_dir, tmp_path / "rm", epochs=1, centring=0)
+    assert result.metrics["heldout/log_loss"] == pytest.approx(result.metrics["heldout/loss"], abs=1e-5)
+
+
+def test_held_out_rankings_that_prefer_nothing_or_fit_no_context_make_no_report(
+    policy_dir: Path, tmp_path: Path
+) -> None:
+    tied = [dataclasses.replace(r, tiers=((0, 1, 2, 3),)) for r in HELDOUT]
+    config = RewardModelConfig(epochs=1, learning_rate=1e-3)
+    result = train(config, base_model=policy_dir, rankings=RANKINGS, heldout=tied, out_dir=tmp_path / "rm")
+    assert result.report is None
+    assert not (result.path / "report.json").exists()
+    long = dataclasses.replace(HELDOUT[0], responses=("w1 " * 200, "w1", "w2", "w3"))
+    scored, left_out = score_rankings(result.path, [long, HELDOUT[1]])
+    assert (len(scored), left_out) == (1, {"response_too_long": 1})

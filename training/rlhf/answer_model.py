@@ -217,6 +217,7 @@ class AnswerModel(nn.Module):
         if self.config.positions == "learned":
             notes["position_offsets"] = [0.0, *self.offsets.tolist()]
         if reliabilities:
+            notes["usual_reliability"] = float(self.usual.sigmoid())
             notes["annotators"] = {
                 name: {"reliability": one.value, "low": one.low, "high": one.high, "rankings": one.rankings}
                 for name, one in reliabilities.items()

@@ -25,12 +25,14 @@ from training.rlhf.answer_model import AnswerKey, AnswerModel, Reliability, answ
 from training.rlhf.batching import Batch, Group, ResponseTooLongError, digest_of, fit_group
 from training.rlhf.checkpoint import BestInMemory, Checkpoints, Keeper, fingerprint
 from training.rlhf.data import Ranking, split_by_prompt
-from training.rlhf.loading import save_model
+from training.rlhf.heldout import report_heldout
+from training.rlhf.loading import Loaded, save_model
 from training.rlhf.rates import rate_factor, rate_for
 from training.rlhf.recipe import seed_everything
 from training.rlhf.recipes import RewardModelConfig
 from training.rlhf.recompute import recompute_layers
 from training.rlhf.report import NullReporter, Reporter, TrainingDiverged
+from training.rlhf.reward_report import RewardReport
 from training.rlhf.scoring import (
     RewardScale,
     batches,
@@ -58,7 +60,8 @@ class RewardModelResult:
     ``left_out`` counts rankings that could not be used, by reason; ``prompts_cut`` those that lost the left
     of their prompt; ``annotators`` has everyone's reliability, by pseudonym, where it was learned. It is kept
     in the model's ``config.json`` too, with the other numbers learned of the answers. ``steps`` of
-    ``total_steps`` were made: fewer where the held-out loss had stopped falling (``patience``).
+    ``total_steps`` were made: fewer where the held-out loss had stopped falling (``patience``). ``report``:
+    what the model is worth on the held-out rankings, kept beside the weights; None where they prefer nothing.
     """
 
     path: Path
@@ -69,6 +72,7 @@ class RewardModelResult:
     annotators: dict[str, Reliability]
     steps: int
     total_steps: int
+    report: RewardReport | None
 
 
 @dataclass
@@ -247,8 +251,10 @@ def train(
     if reliabilities:
         values = [one.value for one in reliabilities.values()]
         result |= {"reliability/mean": sum(values) / len(values), "reliability/lowest": min(values)}
+    evaluated = report_heldout(Loaded(model, tokenizer), heldout, Path(out_dir), seed=config.seed)
+    result |= evaluated.figures() if evaluated else {}
     return RewardModelResult(
-        Path(out_dir), result, scale, left_out, prompts_cut, reliabilities, at.step, total
+        Path(out_dir), result, scale, left_out, prompts_cut, reliabilities, at.step, total, evaluated
     )
 
 

@@ -1,0 +1,119 @@
+"""From scores to what people will say: the chances that a reward model gives to each verdict on a pair.
+
+The numbers are those that `answer_model` learned beside the rewards, as they stand in the model's
+``config.json``. Pure NumPy: whoever reads a report needs no model and no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+TIES = ("ignore", "rao_kupper", "davidson")
+
+
+class Chances(NamedTuple):
+    """(P,) each: that the first of a pair is preferred, the second, or neither. They add up to 1."""
+
+    first: Floats
+    second: Floats
+    tie: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerLink:
+    """How a difference of rewards becomes chances. With nothing learned it is Bradley–Terry: σ(d).
+
+    ``strength_thresholds``: (level, a), the difference at which that level or more is as likely as not; the
+    lowest level's is where a preference begins. ``position_offsets``: what standing in each place adds to a
+    reward; a place beyond them has the last one's. ``reliabilities``: how often each annotator means what
+    they say; who is not among them has ``usual_reliability``.
+    """
+
+    ties: str = "ignore"
+    tie_parameter: float = 0.0
+    strength_thresholds: tuple[tuple[int, float], ...] = ()
+    position_offsets: tuple[float, ...] = ()
+    reliabilities: Mapping[str, float] = field(default_factory=dict)
+    usual_reliability: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.ties not in TIES:
+            raise ValueError(f"ties is {self.ties!r}, it must be one of {', '.join(TIES)}")
+
+    @classmethod
+    def from_notes(cls, notes: Mapping[str, Any] | None) -> AnswerLink:
+        """From ``rankloop`` in a model's config.json; a model trained elsewhere has none, and its pairs are
+        Bradley–Terry's."""
+        notes = notes or {}
+        ties = str(notes.get("ties", "ignore"))
+        people = notes.get("annotators") or {}
+        thresholds = notes.get("strength_thresholds") or {}
+        return cls(
+            ties=ties,
+            tie_parameter=float(notes.get("tie_parameter", 0.0)) if ties != "ignore" else 0.0,
+            strength_thresholds=tuple(sorted((int(level), float(at)) for level, at in thresholds.items())),
+            position_offsets=tuple(float(offset) for offset in notes.get("position_offsets") or ()),
+            reliabilities={name: float(one["reliability"]) for name, one in people.items()},
+            usual_reliability=float(notes.get("usual_reliability", 1.0)) if people else 1.0,
+        )
+
+    def chances(self, difference: Floats, reliability: Floats | float = 1.0) -> Chances:
+        """Of each verdict on pairs whose rewards, as seen, differ by ``difference`` (P,) = r_i − r_j.
+
+        Ignored ties: σ(d), σ(−d), 0. Rao & Kupper 1967: σ(d − h), σ(−d − h), and what is left. Davidson 1970:
+        e^{d/2}, e^{−d/2} and ν over their sum. CrowdBT: who is reliable with η says the one with η and the
+        other with 1 − η; a tie turned round is a tie. The formulas are those of `losses`, where they are
+        learned.
+        """
+        d = np.asarray(difference, dtype=np.float64)
+        if self.ties == "davidson":
+            logs = np.stack((d / 2, -d / 2, np.full_like(d, self.tie_parameter)))
+            parts = np.exp(logs - logs.max(axis=0))
+            first, second, tie = parts / parts.sum(axis=0)
+        else:
+            band = self._band()
+            first, second = sigmoid(d - band), sigmoid(-d - band)
+            # As a product: one minus the two cancels where a side is nearly sure.
+            tie = first * second * np.expm1(2 * band) if self.ties == "rao_kupper" else np.zeros_like(d)
+        eta = np.asarray(reliability, dtype=np.float64)
+        return Chances(eta * first + (1 - eta) * second, eta * second + (1 - eta) * first, tie)
+
+    def at_least(self, difference: Floats, reliability: Floats | float = 1.0) -> Floats:
+        """(P,) differences -> (P, L): that the first is preferred, and by this level of strength or more.
+
+        Cumulative logits: σ(d − a_s), levels in rising order (see `losses.cumulative_strength`).
+        """
+        d = np.asarray(difference, dtype=np.float64)[:, None]
+        at = np.array([threshold for _, threshold in self.strength_thresholds])
+        eta = np.broadcast_to(np.asarray(reliability, dtype=np.float64), d.shape[:1])[:, None]
+        found: Floats = eta * sigmoid(d - at) + (1 - eta) * sigmoid(-d - at)
+        return found
+
+    def offset_of(self, place: NDArray[np.int64]) -> Floats:
+        """What standing in each place adds to a reward; 0 where nothing was learned of places."""
+        if not self.position_offsets:
+            return np.zeros(place.shape)
+        offsets = np.array(self.position_offsets)
+        return np.asarray(offsets[np.minimum(place, len(offsets) - 1)], dtype=np.float64)
+
+    def reliability_of(self, annotators: Sequence[str]) -> Floats:
+        """(N,) how often each means what they say."""
+        return np.array([self.reliabilities.get(name, self.usual_reliability) for name in annotators])
+
+    def _band(self) -> float:
+        """Half the band around 0 in which no preference begins: only Rao & Kupper's ties have one."""
+        if self.ties != "rao_kupper":
+            return 0.0
+        return self.strength_thresholds[0][1] if self.strength_thresholds else self.tie_parameter
+
+
+def sigmoid(x: Floats) -> Floats:
+    """1 / (1 + e^{−x}) without overflow."""
+    small = np.exp(-np.abs(x))
+    return np.asarray(np.where(x >= 0, 1.0, small) / (1.0 + small))

@@ -1,0 +1,124 @@
+"""Estimates with intervals from pairs that hang together: the bootstrap over whole prompts. Pure NumPy.
+
+The pairs of a ranking come from one decision, and rankings of one prompt are about the same question.
+Intervals that took pairs for independent would be too narrow by about √(K/2) and more, so prompts are drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+LEVEL = 0.95
+NORMAL_95 = 1.959964  # standard errors on either side of the mean that hold 95 %
+SAMPLES = 1000
+# More prompts are dealt at random into so many groups, which are drawn in their stead: the spread of the
+# totals stays unbiased, with a relative error of 1/√(2·groups) = 1.6 %, and memory doesn't grow with data.
+MAX_GROUPS = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A figure and its interval of 95 %; None where there is nothing to estimate (it) from."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+    @classmethod
+    def nothing(cls) -> Estimate:
+        return cls(None, None, None)
+
+
+class PromptBootstrap:
+    """Draws whole prompts with replacement (Efron 1979; Davison & Hinkley 1997 §3.8). One set of draws serves
+    all figures, so differences of two of them are paired. Same seed, same draws.
+
+    ``prompts`` (N,): which prompt each ranking is of.
+    """
+
+    def __init__(self, prompts: Sequence[str], *, seed: int = 0, samples: int = SAMPLES) -> None:
+        rng = np.random.default_rng(seed)
+        names, prompt = np.unique(np.asarray(prompts, dtype=np.str_), return_inverse=True)
+        self.prompt: Ints = prompt.astype(np.int64).reshape(-1)
+        self.prompts = len(names)
+        groups = min(self.prompts, MAX_GROUPS)
+        self._group = rng.permutation(self.prompts) % groups if groups else np.zeros(0, dtype=np.int64)
+        drawn = rng.multinomial(groups, np.full(groups, 1 / groups), size=samples) if groups else None
+        # Row 0 is the data as they are: a statistic of the rows is the estimate and its replicates at once.
+        self._counts = (
+            np.zeros((1 + samples, 0))
+            if drawn is None
+            else np.vstack([np.ones((1, groups)), drawn.astype(np.float64)])
+        )
+
+    def totals(self, columns: ArrayLike, ranking: Ints) -> Floats:
+        """Column sums of the data and of each draw. ``columns`` (P, F), ``ranking`` (P,): which ranking a row
+        belongs to -> (1 + samples, F)."""
+        rows = np.asarray(columns, dtype=np.float64)
+        groups = self._counts.shape[1]
+        group = self._group[self.prompt[ranking]]
+        sums = np.stack([np.bincount(group, weights=column, minlength=groups) for column in rows.T], axis=1)
+        found: Floats = self._counts @ sums
+        return found
+
+    def ratio(self, above: ArrayLike, below: ArrayLike, ranking: Ints) -> Estimate:
+        """Σ above / Σ below. Both (P,)."""
+        totals = self.totals(np.column_stack((above, below)), ranking)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return self.estimate(totals[:, 0] / totals[:, 1], ranking)
+
+    def mean(self, values: ArrayLike, ranking: Ints) -> Estimate:
+        rows = np.asarray(values, dtype=np.float64)
+        return self.ratio(rows, np.ones(len(rows)), ranking)
+
+    def share(self, hits: ArrayLike, ranking: Ints) -> Estimate:
+        """The mean of values from 0 to 1. Where all are 0 or all 1, so are all draws, and their interval
+        would be a point however few there are: Wilson's at the number of prompts takes its place."""
+        found = self.mean(hits, ranking)
+        if found.value not in (0.0, 1.0) or found.low is None:
+            return found
+        prompts, z2 = self.prompts_in(ranking), NORMAL_95**2
+        reach = z2 / (prompts + z2)
+        return Estimate(found.value, *((0.0, reach) if found.value == 0 else (1 - reach, 1.0)))
+
+    def estimate(self, statistic: Floats, ranking: Ints) -> Estimate:
+        """(1 + samples,) the statistic of the data and of the draws -> with the percentile interval. One
+        prompt alone says nothing of other prompts: no interval."""
+        value = float(statistic[0])
+        if not np.isfinite(value):
+            return Estimate.nothing()
+        draws = statistic[1:][np.isfinite(statistic[1:])]
+        if self.prompts_in(ranking) < 2 or not len(draws):
+            return Estimate(value, None, None)
+        low, high = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+        return Estimate(value, float(low), float(high))
+
+    def prompts_in(self, ranking: Ints) -> int:
+        return len(np.unique(self.prompt[ranking]))
+
+    def rank_correlation(self, x: Floats, y: Floats, ranking: Ints) -> Estimate:
+        """Spearman's ρ of x and y (P,), ties at mid-ranks; in the draws the ranks stay as they are."""
+        if not len(x):
+            return Estimate.nothing()
+        a, b = mid_ranks(x), mid_ranks(y)
+        a, b = a - a.mean(), b - b.mean()
+        totals = self.totals(np.column_stack((np.ones(len(a)), a, b, a * a, b * b, a * b)), ranking)
+        n, sa, sb, saa, sbb, sab = totals.T
+        with np.errstate(invalid="ignore", divide="ignore"):
+            spread = np.sqrt((saa - sa * sa / n) * (sbb - sb * sb / n))
+            found = np.where(spread > 1e-12 * len(a) ** 3, (sab - sa * sb / n) / spread, np.nan)
+        return self.estimate(found, ranking)
+
+
+def mid_ranks(values: Floats) -> Floats:
+    """(P,) -> ranks from 1, equal values at their mean rank."""
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts).astype(np.float64)
+    return np.asarray((last - (counts - 1) / 2)[place.reshape(-1)])

@@ -49,6 +49,7 @@ FORWARD_NUMBERS = (
     3,
 )  # per token, × hidden and × intermediate: what one layer holds without a backward pass
 PADDED = 1.2  # micro-batches end where a fifth would be padding
+CURVATURES = 8  # hidden × hidden: second derivative, directions and root in float64, and a solver's work
 TRAINING = 3  # a forward and a backward pass, in forward passes
 
 
@@ -141,12 +142,16 @@ def reward_model(recipe: RewardModelConfig, policy: Shape, data: Data, *, cautio
     ]
     if recipe.keep == "best" and heldout >= 1:
         parts.append(Part("the best weights so far", FLOAT * policy.weights))
+    scored = [_weights("reward model", policy), Part("activations", _passing(policy, SCORING_TOKENS))]
+    if recipe.uncertainty != "none":
+        numbers = 2 * (data.items - heldout) * data.responses * policy.hidden  # kept, and put together
+        scored.append(Part("features", FLOAT * (numbers + CURVATURES * policy.hidden**2)))
     return Cost(
         (
             Stage("train", tuple(parts), TRAINING * trained * forward, TRAINING * calls * policy.layers),
             Stage(
                 "score",
-                (_weights("reward model", policy), Part("activations", _passing(policy, SCORING_TOKENS))),
+                tuple(scored),
                 (recipe.evaluations * heldout + trained / recipe.epochs) * forward,
                 calls * policy.layers * (1 / recipe.epochs + recipe.evaluations * recipe.heldout_fraction),
             ),

@@ -8,6 +8,7 @@ import socket
 import urllib.parse
 import urllib.request
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -77,13 +78,19 @@ def load_reward_model(
     )
 
 
-def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, out_dir: str | Path) -> Path:
+def save_model(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    out_dir: str | Path,
+    *,
+    add: Callable[[Path], None] | None = None,
+) -> Path:
     """Write model and tokenizer as one folder that plain `AutoModel…from_pretrained` reads; return the
     folder.
 
     All files are written beside `out_dir` and renamed into place at the end, so a crash leaves either the
-    whole model or none (a retry replaces an older one of the same name). LoRA adapters are merged into a
-    copy of their trunk.
+    whole model or none (a retry replaces an older one of the same name). ``add`` is given the folder to write
+    what else belongs to the model. LoRA adapters are merged into a copy of their trunk.
     """
     out = Path(out_dir)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -95,6 +102,8 @@ def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, out_d
         whole.config.pad_token_id = chat.pad_id(tokenizer)
         whole.save_pretrained(partial)
         tokenizer.save_pretrained(partial)
+        if add is not None:
+            add(partial)
         _replace_folder(partial, out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)

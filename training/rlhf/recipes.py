@@ -130,6 +130,19 @@ class RewardModelConfig(Recipe):
     centring: float = Field(
         0.01, ge=0, le=10, description="Weight of (r_i + r_j)^2, which holds rewards near 0."
     )
+    uncertainty: Literal["none", "heads", "laplace"] = Field(
+        "none",
+        description="How sure of its scores the model is, worked out when it has been trained and saved "
+        "beside it. laplace: a normal posterior of the last layer. heads: an ensemble of small heads.",
+    )
+    members: int = Field(8, ge=2, le=256, description="For heads: how many.")
+    prior_spread: float | None = Field(
+        None,
+        gt=0,
+        le=100,
+        description="For heads and laplace: standard deviation of a reward before any ranking is read, in "
+        "reward units. Empty: what makes the rankings most probable.",
+    )
     layout: Literal["auto", "packed", "separate"] = Field(
         "auto",
         description="Rows of tokens: prompt shared by its responses, one row each, or the cheaper.",

@@ -14,13 +14,14 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from training.rlhf import chat, distributed, losses
+from training.rlhf import chat, distributed, losses, uncertainty
 from training.rlhf.answer_model import AnswerKey, AnswerModel, Reliability, answer_key
 from training.rlhf.batching import Batch, Group, ResponseTooLongError, digest_of, fit_group
 from training.rlhf.checkpoint import BestInMemory, Checkpoints, Keeper, fingerprint
@@ -40,7 +41,7 @@ from training.rlhf.scoring import (
     load_for_training,
     rewards_of,
     score,
-    score_groups,
+    score_with_features,
 )
 
 # Log-odds, or reward units, per step. What is learned of the answers is a few numbers that start at a guess,
@@ -232,22 +233,27 @@ def train(
             kept.save(step, modules, optimiser, asdict(at), best=best)
 
     kept.load_best(modules)
-    mine_of_all = distributed.share([group.packed_tokens for group in groups])
-    scores = distributed.put_together(
-        mine_of_all,
-        score_groups(model, [groups[i] for i in mine_of_all], pad_id=pad),
-        [len(group.responses) for group in groups],
-    )
+    scores, features = score_training_set(config, model, groups, pad)
     reliabilities = answers.settle_reliabilities(groups, scores)
     rewards = torch.cat(scores)
     scale = RewardScale(float(rewards.mean()), float(rewards.std(unbiased=False)))
     notes = answers.notes(reliabilities) | {"max_length": limit}
     model.config.rankloop = {"reward_mean": scale.mean, "reward_std": scale.std, **notes}
+    doubt = uncertainty.fit(
+        config,
+        head=head_of(model).weight[0],
+        features=features,
+        groups=groups,
+        answers=answers,
+        check=report.check,
+    )
     if distributed.is_first():
-        save_model(model, tokenizer, out_dir)
+        save_model(model, tokenizer, out_dir, add=partial(uncertainty.write, doubt) if doubt else None)
     distributed.wait()
     result = {f"train/{name}": value for name, value in at.metrics.items()} | at.heldout
     result |= {"reward/mean": scale.mean, "reward/std": scale.std}
+    if doubt:
+        result |= {f"uncertainty/{name}": value for name, value in doubt.metrics().items()}
     if reliabilities:
         values = [one.value for one in reliabilities.values()]
         result |= {"reliability/mean": sum(values) / len(values), "reliability/lowest": min(values)}
@@ -264,6 +270,24 @@ def preference_loss(config: RewardModelConfig, rewards: Tensor, batch: Batch, an
     if config.centring:
         per_ranking = per_ranking + config.centring * losses.centring(rewards, batch.tiers)
     return per_ranking
+
+
+def score_training_set(
+    config: RewardModelConfig, model: PreTrainedModel, groups: Sequence[Group], pad_id: int
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Raw rewards, (K,) per group, and the features they come from, (K, d), where the recipe asks how sure
+    they are; each process reads its share, and all get everything."""
+    mine = distributed.share([group.packed_tokens for group in groups])
+    sizes = [len(group.responses) for group in groups]
+    chosen, keep = [groups[i] for i in mine], config.uncertainty != "none"
+    rewards, read = score_with_features(model, chosen, pad_id=pad_id, keep=keep)
+    scores = distributed.put_together(mine, rewards, sizes)
+    if not keep:
+        return scores, []
+    width = head_of(model).in_features
+    numbers = [features.flatten() for features in read]
+    found = distributed.put_together(mine, numbers, [size * width for size in sizes])
+    return scores, [features.view(-1, width) for features in found]
 
 
 @torch.no_grad()

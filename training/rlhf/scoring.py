@@ -59,17 +59,27 @@ def score(
     subtracts the mean reward of the training responses. Prompts are cut on the left to the model's context;
     raises ResponseTooLongError where a response alone fills it.
     """
+    groups = encode_items(model, tokenizer, items)
+    mean = stored_scale(model).mean if centred else 0.0
+    return [
+        rewards - mean
+        for rewards in score_groups(model, groups, layout=layout, pad_id=chat.pad_id(tokenizer))
+    ]
+
+
+def encode_items(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    items: Sequence[tuple[Messages, Sequence[str]]],
+) -> list[Group]:
+    """Prompts and their responses as they are scored. Raises ResponseTooLongError."""
     limit = chat.context_length(model)
     groups = []
     for number, (messages, responses) in enumerate(items):
         encoded = [chat.encode_response(tokenizer, text) for text in responses]
         group = Group(chat.encode_prompt(tokenizer, messages), encoded, [], name=f"item {number}")
         groups.append(fit_group(group, max_length=limit)[0])
-    mean = stored_scale(model).mean if centred else 0.0
-    return [
-        rewards - mean
-        for rewards in score_groups(model, groups, layout=layout, pad_id=chat.pad_id(tokenizer))
-    ]
+    return groups
 
 
 @torch.no_grad()
@@ -90,9 +100,46 @@ def score_groups(
     return scores
 
 
+@torch.no_grad()
+def score_with_features(
+    model: PreTrainedModel,
+    groups: Sequence[Group],
+    *,
+    pad_id: int,
+    layout: LayoutChoice = "auto",
+    max_tokens: int = SCORING_TOKENS,
+    keep: bool = True,
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Raw rewards as `score_groups` gives them, and the features that the head made them of, (K, d) per
+    group: fp32, on the CPU. ``keep=False`` has no features: many rankings' are as large as a model."""
+    if not keep:
+        return score_groups(model, groups, pad_id=pad_id, layout=layout, max_tokens=max_tokens), []
+    scores: list[Tensor] = [torch.empty(0)] * len(groups)
+    found: list[Tensor] = [torch.empty(0)] * len(groups)
+    for indices, batch in batches(model, groups, layout=layout, max_tokens=max_tokens, pad_id=pad_id):
+        features = features_of(model, batch)
+        rewards, features, owner = (
+            part.cpu() for part in (head_values(model, features), features, batch.owner)
+        )
+        for row, index in enumerate(indices):
+            scores[index], found[index] = rewards[owner == row], features[owner == row]
+    return scores, found
+
+
 def rewards_of(model: PreTrainedModel, batch: Batch, *, precision: str = "float32") -> Tensor:
     """One forward pass: the trunk over all rows, the fp32 head at the end of each response -> (B, K) fp32,
     padding 0."""
+    values = head_values(model, features_of(model, batch, precision=precision))
+    return values.new_zeros(batch.tiers.shape).index_put((batch.owner, batch.slot), values)
+
+
+def head_values(model: PreTrainedModel, features: Tensor) -> Tensor:
+    """(N, d) features -> (N,) rewards, in fp32."""
+    return nn.functional.linear(features, head_of(model).weight.float()).squeeze(-1)
+
+
+def features_of(model: PreTrainedModel, batch: Batch, *, precision: str = "float32") -> Tensor:
+    """What the head is applied to, (N, d) fp32, one row for each response of the batch in its order."""
     with torch.autocast(model.device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16"):
         states = model.base_model(
             input_ids=batch.input_ids,
@@ -100,9 +147,8 @@ def rewards_of(model: PreTrainedModel, batch: Batch, *, precision: str = "float3
             position_ids=batch.position_ids,
             use_cache=False,
         ).last_hidden_state
-    ends = states[batch.end_row, batch.end_column]
-    values = nn.functional.linear(ends.float(), head_of(model).weight.float()).squeeze(-1)
-    return values.new_zeros(batch.tiers.shape).index_put((batch.owner, batch.slot), values)
+    ends: Tensor = states[batch.end_row, batch.end_column].float()
+    return ends
 
 
 def load_for_training(base_model: str | Path) -> Loaded:

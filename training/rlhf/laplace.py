@@ -1,0 +1,183 @@
+"""Last-layer Laplace: how sure the rankings make us of a linear head, its features given.
+
+With features fixed, a reward is r = φ·w and every likelihood of `losses` is a function of the rewards alone.
+The prior is w ~ N(0, I/λ). The posterior is taken to be normal, with the exact second derivative of the
+likelihood: Λ = λI + Σ Φᵀ H Φ, H (K, K) that of a ranking's loss by its K rewards (for Bradley–Terry on one
+pair Σ p(1 - p) Δφ Δφᵀ). λ is what makes the rankings most probable (marginal likelihood; MacKay 1992, "The
+evidence framework applied to classification networks", Neural Computation 4, 720-736).
+
+`posterior` and `most_probable` find the mode: for features that no ranking has shaped. `around` takes a head
+as it was trained with its trunk. There the mode is no better: the trunk has bent the features to the very
+rankings, and a head that trusts them separates these all the more (demo world, 50 rankings, pairs of new
+prompts: expected calibration error 0.15 at the mode of the highest evidence, 0.09 as trained, 0.06 as trained
+with the spread taken into account).
+
+The constant of a reward is something that rankings never tell, so spreads are those of differences: between
+two responses, or from the mean of the training responses. All in float64.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+# Rewards (…, B, K) -> the negative log-likelihood of each ranking (…, B), in nats.
+Likelihood = Callable[[Tensor], Tensor]
+
+NEWTON_STEPS = 50
+NEWTON_TOLERANCE = 1e-9  # nats that another Newton step could still gain
+HALVINGS = 30  # of a Newton step that overshoots
+# Standard deviations of a reward before any ranking was read, in reward units: at 0.1 nothing is preferred
+# to anything, and rewards 50 apart are as good as certain.
+LEAST_PRIOR_SPREAD, MOST_PRIOR_SPREAD = 0.1, 50.0
+PRIOR_SPREADS = 10  # tried between them, evenly in logarithm, where each costs a search for the mode
+FINE_PRIOR_SPREADS = 500  # where it costs a sum
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Rankings whose loss is computed at once: ``features`` (B, K, d) of their responses (padding: zeros) and
+    the likelihood of what was said of them."""
+
+    features: Tensor
+    likelihood: Likelihood
+
+
+@dataclass(frozen=True, slots=True)
+class Posterior:
+    """w ~ N(``weight``, ``root`` ``root``ᵀ): (d,) and (d, d), float64.
+
+    ``precision`` is the prior's λ, ``evidence`` the log marginal likelihood in nats, ``determined`` the
+    number of directions of w that the rankings say more of than the prior (MacKay's γ).
+    """
+
+    weight: Tensor
+    root: Tensor
+    precision: float
+    evidence: float
+    determined: float
+
+
+def posterior(parts: Sequence[Part], *, precision: float, start: Tensor | None = None) -> Posterior:
+    """The mode by Newton's method from ``start`` (zeros without), and the curvature there."""
+    width = parts[0].features.shape[-1]
+    weight = torch.zeros(width, dtype=torch.float64) if start is None else start.double()
+    weight = weight.to(parts[0].features.device)
+    identity = torch.eye(width, dtype=torch.float64, device=weight.device)
+    value = _penalised(parts, weight, precision)
+    for _ in range(NEWTON_STEPS):
+        slope, bend = derivatives(parts, weight)
+        slope, bend = slope + precision * weight, bend + precision * identity
+        lower = torch.linalg.cholesky(bend)
+        step = torch.cholesky_solve(slope[:, None], lower)[:, 0]
+        gain = float(slope @ step) / 2
+        if gain < NEWTON_TOLERANCE:
+            break
+        share = 1.0
+        for _ in range(HALVINGS):
+            moved = weight - share * step
+            found = _penalised(parts, moved, precision)
+            if found <= value - 1e-4 * share * gain:
+                break
+            share /= 2
+        else:  # no step downhill is left that float64 can see
+            break
+        weight, value = moved, found
+    root = torch.linalg.solve_triangular(lower, identity, upper=False).T.contiguous()
+    log_determinant = 2 * float(lower.diagonal().log().sum())
+    evidence = -value + width / 2 * math.log(precision) - log_determinant / 2
+    determined = width - precision * float(root.square().sum())
+    return Posterior(weight, root, precision, evidence, determined)
+
+
+def most_probable(
+    parts: Sequence[Part], *, typical_square: float, prior_spread: float | None = None
+) -> Posterior:
+    """The posterior under the prior of the highest evidence, or of the ``prior_spread`` given.
+
+    ``typical_square`` is the mean of |φ - φ̄|² over responses: with prior precision λ a response's reward has
+    the standard deviation √(typical_square / λ) before any ranking was read, which is the prior spread. It is
+    searched between LEAST_ and MOST_PRIOR_SPREAD: on a grid, then by a parabola through the best three (of
+    the evidence over the logarithm).
+    """
+    if prior_spread is not None:
+        return posterior(parts, precision=typical_square / prior_spread**2)
+    bounds = math.log(LEAST_PRIOR_SPREAD), math.log(MOST_PRIOR_SPREAD)
+    apart = (bounds[1] - bounds[0]) / (PRIOR_SPREADS - 1)
+    found: list[Posterior] = []
+    for number in range(PRIOR_SPREADS):
+        spread = math.exp(bounds[0] + number * apart)
+        start = found[-1].weight if found else None
+        found.append(posterior(parts, precision=typical_square / spread**2, start=start))
+    best = max(range(len(found)), key=lambda i: found[i].evidence)
+    if best in (0, len(found) - 1):
+        return found[best]
+    below, at, above = (one.evidence for one in found[best - 1 : best + 2])
+    shift = 0.5 * (above - below) / (2 * at - below - above)
+    spread = math.exp(bounds[0] + (best + shift) * apart)
+    refined = posterior(parts, precision=typical_square / spread**2, start=found[best].weight)
+    return max(refined, found[best], key=lambda one: one.evidence)
+
+
+def around(
+    weight: Tensor, parts: Sequence[Part], *, typical_square: float, prior_spread: float | None = None
+) -> Posterior:
+    """The posterior with ``weight`` (d,) taken for its mode; the prior as in `most_probable`."""
+    weight = weight.double()
+    value = _penalised(parts, weight, 0.0)
+    bends, directions = torch.linalg.eigh(derivatives(parts, weight)[1])
+    bends = bends.clamp(min=0)
+    bounds = math.log(LEAST_PRIOR_SPREAD), math.log(MOST_PRIOR_SPREAD)
+    spreads = torch.linspace(*bounds, FINE_PRIOR_SPREADS).exp() if prior_spread is None else [prior_spread]
+    best: tuple[float, float] | None = None
+    for spread in map(float, spreads):
+        precision = typical_square / spread**2
+        shrunk = float((precision / (bends + precision)).log().sum())
+        evidence = (shrunk - precision * float(weight @ weight)) / 2 - value
+        best = max(best or (evidence, precision), (evidence, precision))
+    assert best is not None
+    root = directions * (bends + best[1]).rsqrt()
+    return Posterior(weight, root, best[1], best[0], float((bends / (bends + best[1])).sum()))
+
+
+def preference(mean: Tensor, variance: Tensor) -> Tensor:
+    """P(i preferred to j) = E σ(d) for a difference of rewards d ~ N(mean, variance), by MacKay's
+    σ(m / √(1 + π v / 8)).
+
+    Within 0.02 of the integral for every mean and variance.
+    """
+    return torch.sigmoid(mean / torch.sqrt(1.0 + math.pi / 8 * variance))
+
+
+def derivatives(parts: Sequence[Part], weight: Tensor) -> tuple[Tensor, Tensor]:
+    """(d,) gradient and (d, d) Hessian of the negative log-likelihood by the weight of the head."""
+    slope, bend = torch.zeros_like(weight), weight.new_zeros(len(weight), len(weight))
+    for part in parts:
+        features = part.features.double()
+        by_reward, bent = by_rewards(part.likelihood, features @ weight)
+        slope += torch.einsum("bk,bkd->d", by_reward, features)
+        bend += (bent @ features).flatten(0, 1).T @ features.flatten(0, 1)
+    return slope, bend
+
+
+def by_rewards(likelihood: Likelihood, rewards: Tensor) -> tuple[Tensor, Tensor]:
+    """(B, K) gradient and (B, K, K) Hessian of each ranking's loss by its rewards.
+
+    The losses are convex but for CrowdBT's, where a verdict that the rewards call absurd bends the other way
+    (it is put down to the annotator): negative eigenvalues are set to 0, it tells nothing of the rewards.
+    """
+    at = rewards.detach().requires_grad_()
+    (slope,) = torch.autograd.grad(likelihood(at).sum(), at, create_graph=True)
+    rows = [torch.autograd.grad(slope[:, k].sum(), at, retain_graph=True)[0] for k in range(rewards.shape[1])]
+    values, vectors = torch.linalg.eigh(torch.stack(rows, dim=1))
+    return slope.detach(), (vectors * values.clamp(min=0)[:, None]) @ vectors.mT
+
+
+def _penalised(parts: Sequence[Part], weight: Tensor, precision: float) -> float:
+    with torch.no_grad():
+        value = sum(float(part.likelihood(part.features.double() @ weight).sum()) for part in parts)
+    return value + precision / 2 * float(weight @ weight)

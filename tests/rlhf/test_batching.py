@@ -24,7 +24,9 @@ from training.rlhf.batching import (
     fit_group,
     micro_batches,
 )
-from training.rlhf.scoring import choose_layouts, rewards_of
+from training.rlhf.recompute import recompute_layers
+from training.rlhf.scoring import batches, choose_layouts, rewards_of
+from training.rlhf.segments import attend_by_segment
 
 GROUPS = [
     Group([2, 10, 11, 12, 13], [[20, 21, 1], [22, 1], [23, 24, 25, 26, 1]], [0, 2, 1]),
@@ -41,6 +43,7 @@ def classifier(policy: Any) -> Any:
         torch.manual_seed(5)
         model = AutoModelForSequenceClassification.from_config(config).eval()
     model.base_model.load_state_dict(policy.base_model.state_dict())
+    assert attend_by_segment(model)
     return model
 
 
@@ -62,7 +65,7 @@ def one_row_each(model: Any, group: Group) -> Tensor:
     return torch.stack([model.score(state)[0] for state in states])
 
 
-@pytest.mark.parametrize("layout", ["packed", "separate"])
+@pytest.mark.parametrize("layout", ["packed", "flat", "separate"])
 def test_rewards_are_those_of_each_response_alone(model: Any, layout: Layout) -> None:
     found = rewards_of(model, collate(GROUPS, layout=layout, pad_id=1))  # pad is EOS: must not matter
     for row, group in enumerate(GROUPS):
@@ -71,7 +74,7 @@ def test_rewards_are_those_of_each_response_alone(model: Any, layout: Layout) ->
         assert expected.std() > 0.1  # the responses differ, so the comparison means something
 
 
-@pytest.mark.parametrize("layout", ["packed", "separate"])
+@pytest.mark.parametrize("layout", ["packed", "flat", "separate"])
 def test_gradients_are_those_of_all_pairs_expanded(model: Any, layout: Layout) -> None:
     """The way others do it: every pair through the model, its two responses on two rows."""
     expanded = []
@@ -111,6 +114,47 @@ def test_the_prompt_is_laid_out_once_when_packed_and_k_times_when_separate() -> 
     assert collate([group], layout="separate", pad_id=0).tokens == 3 * (5 + 5)
 
 
+def test_on_a_processor_all_groups_share_one_row_without_padding(model: Any) -> None:
+    ((indices, batch),) = batches(model, GROUPS, layout="auto", max_tokens=100, pad_id=0)
+    assert indices == [0, 1, 2]
+    assert batch.input_ids.shape == (1, sum(group.packed_tokens for group in GROUPS))
+    assert not bool((batch.input_ids == 0).any())
+
+
+def test_the_last_mlp_works_for_the_ends_alone(model: Any) -> None:
+    worked: list[torch.Size] = []
+    blocks = next(m for m in model.modules() if isinstance(m, torch.nn.ModuleList))
+    linear = next(m for m in blocks[-1].mlp.modules() if m is not blocks[-1].mlp)
+    linear.register_forward_hook(lambda module, given, out: worked.append(given[0].shape))
+    rewards_of(model, collate(GROUPS, layout="flat", pad_id=0))
+    assert worked == [torch.Size([9, 32])]
+    model(torch.tensor([[2, 10, 11]]))  # and for every token where somebody else asks
+    assert worked[1].numel() == 3 * 32
+
+
+def test_layers_that_are_recomputed_give_the_same_gradients(model: Any) -> None:
+    def found() -> dict[str, Tensor]:
+        batch = collate(GROUPS, layout="flat", pad_id=0)
+        return gradients(model, losses.bradley_terry(rewards_of(model, batch), batch.tiers).sum())
+
+    kept = found()
+    recompute_layers(model)
+    again = found()
+    assert again.keys() == kept.keys()
+    for name, gradient in kept.items():
+        assert torch.allclose(again[name], gradient, atol=1e-6), name
+
+
+def test_attention_by_segment_is_nowhere_but_in_this_process(model: Any, tmp_path: Any) -> None:
+    ids, mask = torch.tensor([[2, 10, 11, 0], [2, 10, 11, 12]]), torch.tensor([[1, 1, 1, 0], [1] * 4])
+    ours = model.base_model(input_ids=ids, attention_mask=mask).last_hidden_state
+    model.save_pretrained(tmp_path)
+    plain = AutoModelForSequenceClassification.from_pretrained(tmp_path).eval()
+    assert plain.config._attn_implementation == "sdpa"
+    theirs = plain.base_model(input_ids=ids, attention_mask=mask).last_hidden_state
+    assert torch.equal(ours[mask.bool()], theirs[mask.bool()])
+
+
 def test_the_layout_follows_the_lengths() -> None:
     def group(prompt: int, response: int, k: int) -> Group:
         return Group([5] * prompt, [[6] * response] * k, [])
@@ -128,7 +172,7 @@ def test_micro_batches_hold_every_group_once_and_stay_in_the_budget(max_tokens: 
         Group([5] * int(torch.randint(1, 9, (), generator=generator)), [[6, 1]] * k, [0] * k)
         for k in (2, 3, 4, 2, 5, 3, 2, 4)
     ]
-    layouts: list[Layout] = ["packed", "separate", "packed", "separate"] * 2
+    layouts: list[Layout] = ["packed", "separate", "flat", "separate"] * 2
     seen: list[int] = []
     for layout, indices in micro_batches(groups, layouts=layouts, max_tokens=max_tokens):
         assert {layouts[i] for i in indices} == {layout}

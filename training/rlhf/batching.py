@@ -1,31 +1,37 @@
 """From rankings to rows of tokens: each response is encoded once, and where it pays the prompt is too.
 
 A ranking of K responses expanded into its K(K-1)/2 pairs sends every response through the model K-1 times.
-Here a ranking is one `Group`, laid out in one of two ways:
+Here a ranking is one `Group`, laid out in one of three ways:
 
 - ``packed``: one row, the prompt once and the K responses after it. Position ids restart after the prompt for
   each response and a block mask lets a response see the prompt and itself only, so each reward is what it
   would be alone.
+- ``flat``: as packed, but all groups in one row without padding, and attention segment by segment in place
+  of a mask (`segments`).
 - ``separate``: K rows, each prompt + one response, padded on the right.
 
 Packing saves (K - 1) prompts of tokens but its attention is over the whole row; `cheaper_layout` weighs the
-two per group. Both run on unmodified transformers models. Lengths and positions travel with the batch: the
-end of a response is where the layout put it, never "the last token that is not pad".
+two per group. Flat has neither cost. All run on unmodified transformers models. Lengths and positions travel
+with the batch: the end of a response is where the layout put it, never "the last token that is not pad".
 """
 
 from __future__ import annotations
 
 import hashlib
 import inspect
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-Layout = Literal["packed", "separate"]
+from training.rlhf import segments
+
+Layout = Literal["packed", "flat", "separate"]
+LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 PADDING_TIER = -1
 MAX_PADDING = 0.2  # of a micro-batch's token places; less would cost more in calls than it saves in products
 
@@ -76,8 +82,9 @@ class Batch:
     """Rows ready for the trunk. R rows of T tokens hold the N responses of B groups, at most K in one group.
 
     ``input_ids``, ``position_ids`` (R, T); ``attention_mask`` (R, T) for separate rows, boolean (R, 1, T, T)
-    for packed ones; ``end_row``, ``end_column`` (N,): where each response's last token stands; ``owner``,
-    ``slot`` (N,): which entry of the (B, K) rewards it is; ``said``; ``weights`` (B,).
+    for packed ones, a `segments.segment_table` for a flat one; ``end_row``, ``end_column`` (N,): where each
+    response's last token stands; ``owner``, ``slot`` (N,): which entry of the (B, K) rewards it is; ``said``;
+    ``weights`` (B,).
     """
 
     input_ids: Tensor
@@ -155,7 +162,7 @@ def can_pack(model: PreTrainedModel) -> bool:
         takes_positions
         and kinds == {"full_attention"}
         and not windowed
-        and config._attn_implementation == "sdpa"
+        and config._attn_implementation in ("sdpa", segments.NAME)
     )
 
 
@@ -167,8 +174,11 @@ def micro_batches(
     Yields (layout, indices into groups); every index once. A group that is wider than ``max_tokens`` by
     itself gets a micro-batch of its own: nothing is dropped for its size.
     """
-    for layout in ("packed", "separate"):
+    for layout in LAYOUTS:
         chosen = [index for index in range(len(groups)) if layouts[index] == layout]
+        if layout == "flat":
+            yield from ((layout, part) for part in cut_by_tokens(groups, chosen, max_tokens=max_tokens))
+            continue
         shapes = [
             (1, groups[i].packed_tokens)
             if layout == "packed"
@@ -177,6 +187,24 @@ def micro_batches(
         ]
         for part in cut_by_width(shapes, max_places=max_tokens):
             yield layout, [chosen[i] for i in part]
+
+
+def cut_by_tokens(groups: Sequence[Group], chosen: Sequence[int], *, max_tokens: int) -> Iterator[list[int]]:
+    """Cut the chosen groups into parts of nearly equal and at most ``max_tokens`` tokens, in their order."""
+    total = sum(groups[i].packed_tokens for i in chosen)
+    share = total / max(math.ceil(total / max_tokens), 1)
+    current: list[int] = []
+    tokens = 0
+    for index in chosen:
+        width = groups[index].packed_tokens
+        # The middle of this group decides which part it is in; the budget decides in any case.
+        if current and (tokens + width > max_tokens or tokens + width / 2 > share):
+            yield current
+            current, tokens = [], 0
+        current.append(index)
+        tokens += width
+    if current:
+        yield current
 
 
 def cut_by_width(
@@ -210,9 +238,11 @@ def cut_by_width(
 
 def collate(groups: Sequence[Group], *, layout: Layout, pad_id: int) -> Batch:
     """Lay groups out as one batch. ``pad_id`` only fills places; any id will do, end-of-sequence too."""
+    if layout == "flat":
+        return _in_one_row(groups)
     rows: list[list[int]] = []
     positions: list[list[int]] = []
-    segments: list[list[int]] = []
+    numbers: list[list[int]] = []
     ends: list[tuple[int, int, int, int]] = []
     for owner, group in enumerate(groups):
         start = len(group.prompt)
@@ -225,19 +255,49 @@ def collate(groups: Sequence[Group], *, layout: Layout, pad_id: int) -> Batch:
                 ends.append((len(rows), len(row) - 1, owner, slot))
             rows.append(row)
             positions.append(position)
-            segments.append(segment)
+            numbers.append(segment)
         else:
             for slot, response in enumerate(group.responses):
                 row = group.prompt + response
                 ends.append((len(rows), len(row) - 1, owner, slot))
                 rows.append(row)
                 positions.append(list(range(len(row))))
-                segments.append([0] * len(row))
-    input_ids, position_ids, segment_ids = _padded(rows, pad_id), _padded(positions, 0), _padded(segments, -1)
+                numbers.append([0] * len(row))
+    input_ids, position_ids, segment_ids = _padded(rows, pad_id), _padded(positions, 0), _padded(numbers, -1)
     end_row, end_column, owners, slots = torch.tensor(ends).unbind(dim=1)
     mask = (segment_ids >= 0).long() if layout == "separate" else block_mask(segment_ids)
     weights = torch.tensor([group.weight for group in groups], dtype=torch.float32)
     return Batch(input_ids, position_ids, mask, end_row, end_column, owners, slots, said_in(groups), weights)
+
+
+def _in_one_row(groups: Sequence[Group]) -> Batch:
+    row: list[int] = []
+    positions: list[int] = []
+    table: list[tuple[int, int]] = []
+    ends: list[tuple[int, int, int]] = []
+    for owner, group in enumerate(groups):
+        prompt, start = len(table), len(group.prompt)
+        row += group.prompt
+        positions += range(start)
+        table.append((start, segments.ALONE))
+        for slot, response in enumerate(group.responses):
+            row += response
+            positions += range(start, start + len(response))
+            table.append((len(response), prompt))
+            ends.append((len(row) - 1, owner, slot))
+    columns, owners, slots = torch.tensor(ends).unbind(dim=1)
+    weights = torch.tensor([group.weight for group in groups], dtype=torch.float32)
+    return Batch(
+        torch.tensor([row]),
+        torch.tensor([positions]),
+        segments.segment_table(table),
+        torch.zeros_like(columns),
+        columns,
+        owners,
+        slots,
+        said_in(groups),
+        weights,
+    )
 
 
 def said_in(groups: Sequence[Group]) -> Said:
@@ -249,18 +309,18 @@ def said_in(groups: Sequence[Group]) -> Said:
     )
 
 
-def block_mask(segments: Tensor) -> Tensor:
+def block_mask(numbers: Tensor) -> Tensor:
     """(R, T) segment numbers (0 prompt, k response k, -1 pad) -> bool (R, 1, T, T), true where the query may
     look.
 
     Causal, the prompt and the query's own segment only. Padding sees itself: a row that may look nowhere is
     nan in softmax.
     """
-    query, key = segments[:, :, None], segments[:, None, :]
-    width = segments.shape[1]
-    causal = torch.ones(width, width, dtype=torch.bool, device=segments.device).tril()
+    query, key = numbers[:, :, None], numbers[:, None, :]
+    width = numbers.shape[1]
+    causal = torch.ones(width, width, dtype=torch.bool, device=numbers.device).tril()
     seen = causal & ((query == key) | (key == 0)) & (query >= 0) & (key >= 0)
-    return (seen | torch.eye(width, dtype=torch.bool, device=segments.device)).unsqueeze(1)
+    return (seen | torch.eye(width, dtype=torch.bool, device=numbers.device)).unsqueeze(1)
 
 
 def _padded(rows: Sequence[Sequence[int]], fill: int) -> Tensor:

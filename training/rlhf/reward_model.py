@@ -146,6 +146,7 @@ def train(
             {"params": list(answers.parameters()), "lr": ANSWER_RATE, "weight_decay": 0.0},
         ],
         weight_decay=config.weight_decay,
+        fused=True,
     )
     peaks = [group["lr"] for group in optimiser.param_groups]
     order = torch.Generator().manual_seed(config.seed)

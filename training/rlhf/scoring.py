@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from training.rlhf import chat
+from training.rlhf import chat, segments
 from training.rlhf.batching import (
     Batch,
     Group,
@@ -140,7 +140,10 @@ def head_values(model: PreTrainedModel, features: Tensor) -> Tensor:
 
 def features_of(model: PreTrainedModel, batch: Batch, *, precision: str = "float32") -> Tensor:
     """What the head is applied to, (N, d) fp32, one row for each response of the batch in its order."""
-    with torch.autocast(model.device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16"):
+    with (
+        torch.autocast(model.device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16"),
+        segments.read_at(model.base_model, batch.end_row, batch.end_column),
+    ):
         states = model.base_model(
             input_ids=batch.input_ids,
             attention_mask=batch.attention_mask,
@@ -206,9 +209,11 @@ def choose_layouts(model: PreTrainedModel, groups: Sequence[Group], layout: Layo
     if layout == "separate":
         return ["separate"] * len(groups)
     possible = can_pack(model)
+    if layout == "packed" and not possible:
+        raise ValueError(f"{type(model).__name__} can't share a prompt: use layout separate")
+    if possible and model.device.type == "cpu" and segments.attend_by_segment(model):
+        return ["flat"] * len(groups)
     if layout == "packed":
-        if not possible:
-            raise ValueError(f"{type(model).__name__} can't share a prompt: use layout separate")
         return ["packed"] * len(groups)
     hidden_size = int(model.config.get_text_config().hidden_size)
     return [cheaper_layout(g, hidden_size=hidden_size) if possible else "separate" for g in groups]

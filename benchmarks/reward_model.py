@@ -1,0 +1,486 @@
+"""How fast and in how much memory a reward model learns from rankings, against TRL's RewardTrainer.
+
+    .venv/bin/python -m benchmarks.reward_model [train score mixes memory] [--k 4 8] [--shape tiny]
+    .venv/bin/python -m benchmarks.reward_model train score --device cuda --shape half-b --k 4
+
+Models have random weights and texts are random words: this is about speed and says nothing about learning.
+Both sides train the same model on the same token ids with the same optimiser, fp32, and as many optimiser
+steps; they take turns (A B C A B C) in one process on one thread, and the clock is CPU seconds, from the
+first step's beginning to the last one's end: loading, tokenising, evaluating and saving are left out.
+
+TRL trains on all K (K - 1) / 2 pairs of each ranking, tuned as far as we know how: no gradient
+checkpointing, no bf16 (this processor has none), pairs grouped by length, the quickest micro-batch of those
+tried first (`--trl-pairs` to name it), fused AdamW, no logging, no evaluation, no checkpoint. `once` is our
+own code with each response on a row of its own; `ours` is the default.
+
+`score` is the same without gradients (TRL: `evaluate`), `mixes` ours against `once` over mixes of lengths,
+`memory` the most resident memory of a training in a process of its own, above that of the process with the
+model loaded. On a GPU the clock is the wall with the device idle before and after, peak memory is what the
+allocator had given out, and the share of the device's arithmetic (MFU) counts 2 FLOPs per weight of the
+layers and token place, and 4 x width per pair of tokens in attention, three times for training, against
+`--peak-tflops` (989: an H100 or H200 in dense bf16).
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import math
+import os
+import random
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import AutoModelForSequenceClassification, LlamaConfig, PreTrainedTokenizerFast
+from transformers.utils import logging as transformers_logging
+
+from training.rlhf import losses, reward_model
+from training.rlhf.batching import Group
+from training.rlhf.data import Ranking
+from training.rlhf.loading import Loaded, save_model
+from training.rlhf.recipes import RewardModelConfig
+from training.rlhf.report import NullReporter
+from training.rlhf.scoring import batches, load_for_training, rewards_of, score_groups
+
+WORDS = 4092  # and four control tokens
+BATCH_RANKINGS = 4
+MIXED_RANKINGS = 2
+PROMPT, RESPONSE = (96, 160), (32, 128)  # words, drawn uniformly
+PAIRS_TRIED = (2, 4, 8, 16)
+LEARNING_RATE = 1e-5
+MIXES = list(itertools.product((2, 8), ((8, 128), (32, 256), (128, 128), (128, 32), (512, 64), (512, 8))))
+# Llamas: width, layers, width of the MLP, heads, heads of keys and values, words.
+SHAPES = {
+    "tiny": (256, 4, 704, 4, 4, 4096),  # 4.3 million weights
+    "small": (512, 8, 1664, 8, 8, 4096),  # 31
+    "half-b": (896, 24, 4864, 14, 2, 151_936),  # 494, the shape of Qwen2.5-0.5B
+}
+
+
+@dataclass(frozen=True)
+class Work:
+    """One model in a folder, and rankings that all sides train on."""
+
+    folder: Path
+    rankings: list[Ranking]
+    k: int
+    device: str
+    precision: str
+
+    @property
+    def pairs(self) -> int:
+        return self.k * (self.k - 1) // 2
+
+
+def vocabulary() -> PreTrainedTokenizerFast:
+    names = ["<pad>", "<eos>", "<bos>", "<unk>", *(f"w{n}" for n in range(WORDS))]
+    inner = Tokenizer(models.WordLevel({name: i for i, name in enumerate(names)}, unk_token="<unk>"))
+    inner.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    special = {"pad_token": "<pad>", "eos_token": "<eos>", "bos_token": "<bos>", "unk_token": "<unk>"}
+    return PreTrainedTokenizerFast(tokenizer_object=inner, **special)
+
+
+def write_model(folder: Path, shape: str) -> Path:
+    width, layers, inner, heads, kv_heads, words = SHAPES[shape]
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=words,
+        hidden_size=width,
+        intermediate_size=inner,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        num_key_value_heads=kv_heads,
+        max_position_embeddings=4096,
+        num_labels=1,
+        pad_token_id=0,
+        eos_token_id=1,
+        bos_token_id=2,
+    )
+    return save_model(AutoModelForSequenceClassification.from_config(config), vocabulary(), folder / shape)
+
+
+def draw_rankings(
+    n: int, k: int, *, prompt: tuple[int, int] = PROMPT, response: tuple[int, int] = RESPONSE, seed: int = 0
+) -> list[Ranking]:
+    draw = random.Random(seed)
+
+    def text(words: tuple[int, int]) -> str:
+        return " ".join(f"w{draw.randrange(WORDS)}" for _ in range(draw.randint(*words)))
+
+    return [
+        Ranking(
+            ({"role": "user", "content": text(prompt)},),
+            tuple(text(response) for _ in range(k)),
+            tuple((place,) for place in range(k)),
+        )
+        for _ in range(n)
+    ]
+
+
+class Clock(NullReporter):
+    """CPU (or wall) seconds from the first step's beginning to the last one's end."""
+
+    def __init__(self, device: str) -> None:
+        self.device, self.begun, self.ended = device, math.nan, math.nan
+
+    def now(self) -> float:
+        if self.device == "cuda":
+            torch.cuda.synchronize()
+            return time.perf_counter()
+        return time.process_time()
+
+    def check(self) -> None:
+        if math.isnan(self.begun):
+            self.begun = self.now()
+
+    def progress(self, phase: str, step: int, total: int) -> None:
+        self.ended = self.now()
+
+    @property
+    def seconds(self) -> float:
+        return self.ended - self.begun
+
+
+def train_ours(work: Work, layout: str) -> float:
+    """Seconds of our training loop. One ranking is held out, because some must be: its evaluation, after the
+    last step, is less than a hundredth of the rest."""
+    clock = Clock(work.device)
+    config = RewardModelConfig.model_validate(
+        {
+            "epochs": 1,
+            "batch_rankings": BATCH_RANKINGS,
+            "learning_rate": LEARNING_RATE,
+            "schedule": "constant",
+            "warmup_fraction": 0,
+            "weight_decay": 0,
+            "centring": 0,
+            "layout": layout,
+            "micro_batch_tokens": 1024 if layout == "separate" else 8192,
+            "evaluations": 1,
+            "keep": "last",
+            "precision": work.precision,
+        }
+    )
+    shortest = draw_rankings(1, 2, prompt=(8, 8), response=(8, 8), seed=1)
+    with tempfile.TemporaryDirectory() as out:
+        reward_model.train(
+            config,
+            base_model=work.folder,
+            rankings=work.rankings,
+            heldout=shortest,
+            out_dir=Path(out) / "model",
+            report=clock,
+        )
+    return clock.seconds
+
+
+def pairs_of(groups: Sequence[Group]) -> list[dict[str, Any]]:
+    rows = []
+    for group in groups:
+        rows += [
+            {
+                "chosen_ids": group.prompt + group.responses[better],
+                "rejected_ids": group.prompt + group.responses[worse],
+                "length": len(group.prompt) + max(len(group.responses[i]) for i in (better, worse)),
+            }
+            for better, worse in itertools.combinations(range(len(group.responses)), 2)
+        ]
+    return rows
+
+
+def trl_trainer(work: Work, folder: str, pairs_at_once: int) -> Any:
+    from datasets import Dataset
+    from transformers import PrinterCallback
+    from trl import RewardConfig, RewardTrainer
+
+    loaded = load_for_training(work.folder)
+    groups = encoded(work, loaded)
+    config = RewardConfig(
+        output_dir=folder,
+        per_device_train_batch_size=pairs_at_once,
+        per_device_eval_batch_size=pairs_at_once,
+        gradient_accumulation_steps=BATCH_RANKINGS * work.pairs // pairs_at_once,
+        num_train_epochs=1,
+        learning_rate=LEARNING_RATE,
+        lr_scheduler_type="constant",
+        bf16=work.precision == "bfloat16",
+        gradient_checkpointing=False,
+        optim="adamw_torch_fused",
+        train_sampling_strategy="group_by_length",
+        remove_unused_columns=False,  # else the column of lengths is gone before the sampler asks for it
+        logging_strategy="no",
+        save_strategy="no",
+        eval_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        max_length=None,
+        use_cpu=work.device == "cpu",
+    )
+    rows = Dataset.from_list(pairs_of(groups))
+    trainer = RewardTrainer(
+        model=loaded.model,
+        args=config,
+        processing_class=loaded.tokenizer,
+        train_dataset=rows,
+        eval_dataset=rows,
+    )
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def encoded(work: Work, loaded: Loaded) -> list[Group]:
+    groups, _, _ = reward_model.encode_rankings(
+        work.rankings, loaded.tokenizer, max_length=4096, ties="ignore"
+    )
+    return groups
+
+
+def train_trl(work: Work, pairs_at_once: int) -> float:
+    from transformers import TrainerCallback
+
+    clock = Clock(work.device)
+
+    class Steps(TrainerCallback):  # type: ignore[misc]
+        def on_step_begin(self, *_: Any, **__: Any) -> None:
+            clock.check()
+
+        def on_step_end(self, *_: Any, **__: Any) -> None:
+            clock.progress("train", 0, 0)
+
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = trl_trainer(work, folder, pairs_at_once)
+        trainer.add_callback(Steps())
+        trainer.train()
+    return clock.seconds
+
+
+def score_ours(work: Work, layout: Any) -> float:
+    loaded = load_for_training(work.folder)
+    groups, clock = encoded(work, loaded), Clock(work.device)
+    clock.check()
+    score_groups(loaded.model, groups, pad_id=0, layout=layout)
+    clock.progress("", 0, 0)
+    return clock.seconds
+
+
+def score_trl(work: Work, pairs_at_once: int) -> float:
+    clock = Clock(work.device)
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = trl_trainer(work, folder, pairs_at_once)
+        clock.check()
+        trainer.evaluate()
+        clock.progress("", 0, 0)
+    return clock.seconds
+
+
+def in_turns(sides: Mapping[str, Callable[[], float]], repeat: int) -> dict[str, list[float]]:
+    """Seconds of each side, turn by turn."""
+    seconds: dict[str, list[float]] = {name: [] for name in sides}
+    for _, (name, run) in itertools.product(range(repeat), sides.items()):
+        seconds[name].append(run())
+    return seconds
+
+
+def row_of(label: str, n: int, seconds: Mapping[str, list[float]], base: str) -> None:
+    """Rankings per second at the median, and the ratio to `base`: of each turn its own, so that what slows
+    the machine for a minute slows both."""
+    for name, values in seconds.items():
+        ratios = sorted(b / v for b, v in zip(seconds[base], values, strict=True))
+        spread = f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+        print(f"| {label}, {name} | {n / statistics.median(values):.2f} | {spread} |", flush=True)
+
+
+def tune(work: Work, run: Callable[[Work, int], float], named: int | None) -> int:
+    """The micro-batch, in pairs, with which TRL is quickest here. It must divide the pairs of a step."""
+    if named:
+        return named
+    possible = [p for p in PAIRS_TRIED if BATCH_RANKINGS * work.pairs % p == 0]
+    seconds = {p: min(run(work, p) for _ in range(2)) for p in possible}
+    print("TRL by pairs at once, s: " + ", ".join(f"{p}: {s:.2f}" for p, s in seconds.items()), flush=True)
+    return min(seconds, key=lambda p: seconds[p])
+
+
+def measure_training(work: Work, repeat: int, pairs: int | None, shape: str) -> None:
+    few = Work(work.folder, work.rankings[:BATCH_RANKINGS], work.k, work.device, work.precision)
+    at_once = tune(few, train_trl, pairs)
+    seconds = in_turns(
+        {
+            f"TRL, {at_once} pairs at once": lambda: train_trl(work, at_once),
+            "once": lambda: train_ours(work, "separate"),
+            "ours": lambda: train_ours(work, "auto"),
+        },
+        repeat,
+    )
+    row_of(f"train, {shape}, K = {work.k}", len(work.rankings), seconds, next(iter(seconds)))
+
+
+def measure_scoring(work: Work, repeat: int, pairs: int | None, shape: str) -> None:
+    few = Work(work.folder, work.rankings[:BATCH_RANKINGS], work.k, work.device, work.precision)
+    at_once = tune(few, score_trl, pairs)
+    seconds = in_turns(
+        {
+            f"TRL, {at_once} pairs at once": lambda: score_trl(work, at_once),
+            "once": lambda: score_ours(work, "separate"),
+            "ours": lambda: score_ours(work, "auto"),
+        },
+        repeat,
+    )
+    row_of(f"score, {shape}, K = {work.k}", len(work.rankings), seconds, next(iter(seconds)))
+
+
+def measure_mixes(work: Work, repeat: int) -> None:
+    """Forward and backward of one optimiser step, ours against once, for every mix of lengths."""
+    loaded = load_for_training(work.folder)
+
+    def step(groups: list[Group], layout: Any, *, train: bool) -> float:
+        clock = Clock(work.device)
+        clock.check()
+        if train:
+            # Rows of their own are quickest here in small micro-batches (1024: 3.4 rankings/s, 8192: 2.6).
+            tokens = 1024 if layout == "separate" else 8192
+            for _, batch in batches(loaded.model, groups, layout=layout, max_tokens=tokens, pad_id=0):
+                losses.bradley_terry(rewards_of(loaded.model, batch), batch.tiers).sum().backward()
+            loaded.model.zero_grad()
+        else:
+            score_groups(loaded.model, groups, pad_id=0, layout=layout)
+        clock.progress("", 0, 0)
+        return clock.seconds
+
+    print("| K, prompt, response (words, half to one and a half times) | train | score |\n|---|---|---|")
+    for k, (prompt, response) in MIXES:
+        drawn = draw_rankings(
+            MIXED_RANKINGS, k, prompt=_around(prompt), response=_around(response), seed=prompt * response + k
+        )
+        groups = encoded(Work(work.folder, drawn, k, work.device, work.precision), loaded)
+        cells = []
+        for train in (True, False):
+            seconds = in_turns(
+                {
+                    "once": lambda g=groups, t=train: step(g, "separate", train=t),
+                    "ours": lambda g=groups, t=train: step(g, "auto", train=t),
+                },
+                repeat,
+            )
+            ratios = sorted(a / b for a, b in zip(seconds["once"], seconds["ours"], strict=True))
+            cells.append(f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})")
+        print(f"| {k}, {prompt}, {response} | {' | '.join(cells)} |", flush=True)
+
+
+def _around(words: int) -> tuple[int, int]:
+    return max(words // 2, 1), words + words // 2
+
+
+def measure_memory(work: Work, shape: str, pairs: int | None) -> None:
+    for name in ("trl", "once", "ours"):
+        command = [sys.executable, "-m", "benchmarks.reward_model", "--peak-of", name, "--shape", shape]
+        command += ["--k", str(work.k), "--trl-pairs", str(pairs or 4)]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        print(
+            f"| memory, {shape}, K = {work.k}, {name} | {json.loads(done.stdout.splitlines()[-1])} MiB |",
+            flush=True,
+        )
+
+
+def peak_of(name: str, work: Work, pairs: int) -> None:
+    """Trains once in this process and prints how far it grew beyond having the model loaded, in MiB. The
+    peers' libraries are imported before that in every case, so that none is charged for its imports."""
+    import trl  # noqa: F401
+
+    kept = load_for_training(work.folder)
+    rewards_of(
+        kept.model,
+        next(iter(batches(kept.model, encoded(work, kept)[:1], layout="separate", max_tokens=1, pad_id=0)))[
+            1
+        ],
+    )
+    del kept
+    before = _peak_mib()
+    train_trl(work, pairs) if name == "trl" else train_ours(work, {"once": "separate", "ours": "auto"}[name])
+    print(json.dumps(round(_peak_mib() - before)))
+
+
+def _peak_mib() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def gpu_figures(work: Work, shape: str, peak_tflops: float) -> None:
+    """Rankings per second, model FLOP utilisation and peak memory on a GPU, in bf16."""
+    torch.cuda.reset_peak_memory_stats()
+    train_ours(work, "auto")
+    seconds = statistics.median(train_ours(work, "auto") for _ in range(3))
+    loaded = load_for_training(work.folder)
+    groups = encoded(work, loaded)
+    flops = training_flops(loaded, groups)
+    gib = torch.cuda.max_memory_allocated() / 2**30
+    mfu = flops / seconds / (peak_tflops * 1e12)
+    print(
+        f"| {shape}, K = {work.k} | {len(groups) / seconds:.1f} rankings/s | MFU {mfu:.1%} | {gib:.1f} GiB |"
+    )
+
+
+def training_flops(loaded: Loaded, groups: Sequence[Group]) -> float:
+    """Of the work that must be done, each prompt and each response once: padding and masked pairs of tokens
+    count for nothing, so they lower the utilisation."""
+    layers = sum(p.numel() for n, p in loaded.model.named_parameters() if "embed" not in n)
+    width = int(loaded.model.config.hidden_size) * int(loaded.model.config.num_hidden_layers)
+    tokens = sum(group.packed_tokens for group in groups)
+    seen = sum(
+        len(g.prompt) ** 2 / 2 + sum(len(r) * (len(g.prompt) + len(r) / 2) for r in g.responses)
+        for g in groups
+    )
+    return 3 * (2 * layers * tokens + 4 * width * seen)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("what", nargs="*", default=[], choices=["train", "score", "mixes", "memory", []])
+    parser.add_argument("--k", type=int, nargs="+", default=[4, 8])
+    parser.add_argument("--shape", choices=SHAPES, default="tiny")
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--rankings", type=int, help="of a turn; else 8, or 4 for K = 8 and beyond tiny")
+    parser.add_argument("--trl-pairs", type=int, help="pairs in TRL's micro-batch; else the quickest")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--peak-tflops", type=float, default=989.0)
+    parser.add_argument("--peak-of", choices=["trl", "once", "ours"], help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    torch.set_num_threads(1)
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    precision = "bfloat16" if asked.device == "cuda" else "float32"
+    with tempfile.TemporaryDirectory() as folder:
+        model = write_model(Path(folder), asked.shape)
+        for k in asked.k:
+            n = asked.rankings or {"tiny": max(32 // k, BATCH_RANKINGS), "small": 4}.get(asked.shape, 256)
+            work = Work(model, draw_rankings(n, k), k, asked.device, precision)
+            if asked.peak_of:
+                return peak_of(asked.peak_of, work, asked.trl_pairs)
+            if asked.device == "cuda":
+                gpu_figures(work, asked.shape, asked.peak_tflops)
+            for what in asked.what or ["train", "score", "memory"]:
+                if what == "train":
+                    measure_training(work, asked.repeat, asked.trl_pairs, asked.shape)
+                elif what == "score":
+                    measure_scoring(work, asked.repeat, asked.trl_pairs, asked.shape)
+                elif what == "memory":
+                    measure_memory(work, asked.shape, asked.trl_pairs)
+        if "mixes" in (asked.what or ["mixes"]):
+            measure_mixes(work, asked.repeat)
+
+
+if __name__ == "__main__":
+    main()

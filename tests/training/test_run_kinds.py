@@ -27,6 +27,7 @@ from training.services import complete, execute
 from training.services.complete import NewModel, NewTasks, Outcome, complete_run
 from training.services.events import LostClaim
 from training.services.launch import launch_run
+from training.services.reward_reports import report_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 QUICK_SFT = {"sample_prompts": 1, "sample_tokens": 4, "batch_size": 8}
@@ -93,6 +94,10 @@ def test_the_kinds_turn_the_wheel(policy: ModelVersion) -> None:
     )  # fmt: skip
     assert {"train/loss", "train/accuracy"} <= set(judge.metrics)
     assert trained.result["counts"]["rankings"] == 12
+    report = report_of(judge)
+    assert report is not None
+    assert report["pairs"] == judge.metrics["heldout/pairs"] > 0
+    assert report["calibration"]["preference"]["ece"]["value"] == judge.metrics["heldout/ece"]
     assert AutoModelForSequenceClassification.from_pretrained(judge.folder).config.num_labels == 1
 
     quick = QUICK_SFT | {"samples_per_prompt": 2, "max_new_tokens": 8, "max_prompts": 4}

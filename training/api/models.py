@@ -4,6 +4,7 @@ from http import HTTPStatus
 from typing import Any
 
 from django.shortcuts import get_object_or_404
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import generics
 from rest_framework.request import Request
@@ -11,15 +12,17 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from annotation.api.base import NewestFirst, allow_in, user_of
-from training.api import serializers
+from training.api import reward_report_serializers, serializers
 from training.api.base import PROJECT, project_to_train
 from training.models import Loop, ModelVersion, TrainingRun
 from training.querysets import ProjectOwnedQuerySet
 from training.services import loops
 from training.services.evaluations import judged_policies
 from training.services.models import archive_model, promote_model
+from training.services.reward_reports import comparable_to, compare_reward_models, report_of
 
 KIND = OpenApiParameter("kind", str, enum=ModelVersion.Kind.values)
+OTHER = OpenApiParameter("other", OpenApiTypes.UUID, required=True, description="The id of the other.")
 
 
 class ModelsView(generics.ListAPIView[ModelVersion]):
@@ -81,6 +84,25 @@ class ArchiveView(ModelView):
     def post(self, request: Request, model_id: str) -> Response:
         """Offer it to runs no longer; its files stay."""
         return Response(serializers.ModelSerializer(archive_model(model=self.model)).data)
+
+
+class ReportView(ModelView):
+    @extend_schema(responses=reward_report_serializers.ModelReport)
+    def get(self, request: Request, model_id: str) -> Response:
+        """What a reward model is worth on the rankings held out of its training."""
+        found = {"report": report_of(self.model), "comparable": comparable_to(self.model)}
+        return Response(reward_report_serializers.ModelReport(found).data)
+
+
+class ComparisonView(ModelView):
+    @extend_schema(parameters=[OTHER], responses=reward_report_serializers.RewardComparison)
+    def get(self, request: Request, model_id: str) -> Response:
+        """A reward model against another of the project, on the rankings held out of both."""
+        asked = serializers.OtherModelSerializer(data=request.query_params)
+        asked.is_valid(raise_exception=True)
+        rivals = ModelVersion.objects.filter(project=self.model.project_id, pk=asked.validated_data["other"])
+        found = compare_reward_models(model=self.model, other=get_object_or_404(rivals))
+        return Response(reward_report_serializers.RewardComparison(found).data)
 
 
 class LoopsView(generics.ListAPIView[Loop]):

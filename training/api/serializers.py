@@ -209,6 +209,10 @@ class ModelSerializer(serializers.ModelSerializer[ModelVersion]):
         read_only_fields = fields
 
 
+class OtherModelSerializer(serializers.Serializer[Any]):
+    other = serializers.UUIDField()
+
+
 class EvaluationSerializer(serializers.Serializer[Evaluation]):
     run = serializers.UUIDField(source="run.id")
     created_at = serializers.DateTimeField(source="run.created_at")

@@ -25,5 +25,7 @@ urlpatterns = [
     endpoint(MODEL, models.ModelDetailView, GET=Action.READ_TRAINING),
     endpoint(f"{MODEL}promote", models.PromoteView, POST=Action.TRAIN),
     endpoint(f"{MODEL}archive", models.ArchiveView, POST=Action.TRAIN),
+    endpoint(f"{MODEL}report", models.ReportView, GET=Action.READ_TRAINING),
+    endpoint(f"{MODEL}comparison", models.ComparisonView, GET=Action.READ_TRAINING),
     endpoint("loops/", models.LoopsView, GET=Action.LIST_TRAINING, POST=Action.TRAIN),
 ]

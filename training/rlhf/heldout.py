@@ -13,10 +13,8 @@ from training.rlhf.batching import Group, ResponseTooLongError, fit_group
 from training.rlhf.data import Ranking
 from training.rlhf.loading import Loaded, load_reward_model
 from training.rlhf.reward_report import RewardReport, report_on, save
-from training.rlhf.scored import ScoredRankings
+from training.rlhf.scored import SCORED_NAME, ScoredRankings
 from training.rlhf.scoring import score_groups
-
-SCORED_NAME = "heldout.parquet"
 
 
 def report_heldout(

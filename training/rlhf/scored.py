@@ -22,6 +22,7 @@ from training.rlhf.data import UNRANKED_TIER, Ranking, RankingFileError
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+SCORED_NAME = "heldout.parquet"  # beside the weights, of what was held out of their training
 NOBODY = -1  # tier of a place that holds no response
 NOT_KNOWN = -1  # round of a ranking whose file has none
 KEY_CHARACTERS = 24  # of sha256 in hex: 96 bits; two of a million responses are alike with odds of 1 to 10^17

@@ -614,6 +614,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/models/{model_id}/comparison": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description A reward model against another of the project, on the rankings held out of both. */
+        get: operations["models_comparison_retrieve"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/models/{model_id}/promote": {
         parameters: {
             query?: never;
@@ -625,6 +642,23 @@ export interface paths {
         put?: never;
         /** @description Make it the project's production model of its kind. */
         post: operations["models_promote_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/models/{model_id}/report": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description What a reward model is worth on the rankings held out of its training. */
+        get: operations["models_report_retrieve"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1817,6 +1851,27 @@ export interface components {
         };
         /** @enum {unknown} */
         BlankEnum: "";
+        /**
+         * @description * `agreement` - agreement
+         *     * `strength` - strength
+         *     * `length` - length
+         *     * `turns` - turns
+         *     * `round` - round
+         *     * `source` - source
+         *     * `votes` - votes
+         * @enum {string}
+         */
+        ByEnum: "agreement" | "strength" | "length" | "turns" | "round" | "source" | "votes";
+        Calibration: {
+            /** @description Whether a tie is one of the verdicts predicted. */
+            ties_counted: boolean;
+            pairs: number;
+            /** @description Nats per pair; 0.693 is a coin. */
+            log_loss: components["schemas"]["Estimate"];
+            brier: components["schemas"]["Estimate"];
+            /** @description Of P(i ≻ j), each pair in both orders. */
+            preference: components["schemas"]["Reliability"];
+        };
         Cell: {
             model: string;
             against: string;
@@ -2400,6 +2455,17 @@ export interface components {
             slices: components["schemas"]["Slice"][];
             slices_left_out: number;
         };
+        Lean: {
+            pairs: number;
+            /** @description Spearman's ρ over all responses. */
+            correlation: components["schemas"]["Estimate"];
+            /** @description Spearman's ρ of the differences from the ranking's mean. */
+            within_rankings: components["schemas"]["Estimate"];
+            by_model: components["schemas"]["Estimate"];
+            by_people: components["schemas"]["Estimate"];
+            /** @description by_model less by_people, on the same pairs. */
+            excess: components["schemas"]["Estimate"];
+        };
         Lease: {
             /** Format: date-time */
             expires_at: string;
@@ -2555,6 +2621,12 @@ export interface components {
             /** Format: uuid */
             id: string;
             name: string;
+        };
+        ModelReport: {
+            /** @description null: a policy, or nothing was held out that prefers one response. */
+            report: components["schemas"]["RewardReport"] | null;
+            /** @description Reward models to compare it with, newest first. */
+            comparable: components["schemas"]["ModelRef"][];
         };
         NamedChoice: {
             name: string;
@@ -2983,6 +3055,14 @@ export interface components {
             description?: string;
             state?: components["schemas"]["WebhookState"];
         };
+        PeopleBeside: {
+            pairs: number;
+            prompts: number;
+            /** @description How often most of the other people say the same. */
+            others: components["schemas"]["Estimate"];
+            /** @description How often the model does. */
+            model: components["schemas"]["Estimate"];
+        };
         Preset: {
             name: components["schemas"]["PresetName"];
             form: components["schemas"]["Form"];
@@ -3316,6 +3396,29 @@ export interface components {
             field: string;
             reason: string;
         };
+        Reliability: {
+            ece: components["schemas"]["Estimate"];
+            /**
+             * Format: double
+             * @description Its mean were every chance exactly right.
+             */
+            ece_if_right: number;
+            bins: components["schemas"]["ReliabilityBin"][];
+        };
+        ReliabilityBin: {
+            /** Format: double */
+            low: number;
+            /** Format: double */
+            high: number;
+            events: number;
+            /**
+             * Format: double
+             * @description The mean chance given.
+             */
+            predicted: number;
+            /** @description The share that happened. */
+            observed: components["schemas"]["Estimate"];
+        };
         Reservation: {
             /** Format: uuid */
             task: string;
@@ -3380,6 +3483,57 @@ export interface components {
             rankings: number;
             /** @description The reviewer who has it open. */
             held_by: string | null;
+        };
+        RewardComparison: {
+            /** @description Held out of both. */
+            rankings: number;
+            prompts: number;
+            pairs: number;
+            /** @description Accuracy of the model asked about. */
+            first: components["schemas"]["Estimate"];
+            /** @description Accuracy of the other. */
+            second: components["schemas"]["Estimate"];
+            difference: components["schemas"]["Estimate"];
+            /** Format: double */
+            p_value: number;
+            /** Format: double */
+            only_first: number;
+            /** Format: double */
+            only_second: number;
+            /** @description How much lower the first one's is. */
+            log_loss: components["schemas"]["Estimate"];
+            /** @description How much lower the first one's is. */
+            ece: components["schemas"]["Estimate"];
+            same_verdict: components["schemas"]["Estimate"];
+        };
+        RewardReport: {
+            rankings: number;
+            prompts: number;
+            /** @description Preferences; tied pairs aside. */
+            pairs: number;
+            tied_pairs: number;
+            accuracy: components["schemas"]["Estimate"];
+            top: components["schemas"]["TopOfSet"] | null;
+            best_of_4: components["schemas"]["TopOfSet"] | null;
+            people: components["schemas"]["PeopleBeside"] | null;
+            calibration: components["schemas"]["Calibration"];
+            ties: components["schemas"]["TiePrediction"] | null;
+            strengths: components["schemas"]["StrengthPrediction"] | null;
+            length: components["schemas"]["Lean"] | null;
+            position: components["schemas"]["Lean"] | null;
+            slices: components["schemas"]["RewardSlice"][];
+            left_out: {
+                [key: string]: number;
+            };
+        };
+        RewardSlice: {
+            by: components["schemas"]["ByEnum"];
+            of: string;
+            pairs: number;
+            prompts: number;
+            accuracy: components["schemas"]["Estimate"];
+            /** Format: double */
+            confidence: number;
         };
         /**
          * @description * `annotator` - Annotator
@@ -3630,6 +3784,20 @@ export interface components {
             /** @description Within a group, a model never lost to one of a worse level: how far apart levels are is only bounded from below. */
             level: number;
         };
+        StrengthLevel: {
+            level: number;
+            /** @description Share of the pairs of this level or more. */
+            stated: components["schemas"]["Estimate"];
+            /** Format: double */
+            predicted: number;
+        };
+        StrengthPrediction: {
+            pairs: number;
+            /** @description Pairs of a level that nobody stated in training. */
+            not_known: number;
+            levels: components["schemas"]["StrengthLevel"][];
+            reliability: components["schemas"]["Reliability"];
+        };
         SubmissionRequest: {
             /** @description Response ids, best first; those in one tier are tied. Where the form asks for the best few only, the others are left out. */
             tiers?: string[][];
@@ -3785,6 +3953,17 @@ export interface components {
             label: string;
             required: boolean;
         };
+        TiePrediction: {
+            pairs: number;
+            tied: components["schemas"]["Estimate"];
+            /** Format: double */
+            predicted: number;
+            /** Format: double */
+            area_under_curve: number | null;
+            /** @description Nats per pair over one and the same chance for all. */
+            gain: components["schemas"]["Estimate"];
+            reliability: components["schemas"]["Reliability"];
+        };
         Token: {
             /** Format: uuid */
             id: string;
@@ -3812,6 +3991,17 @@ export interface components {
         TopKRequest: {
             at_least: number;
             at_most: number;
+        };
+        TopOfSet: {
+            /** @description null: all responses of a ranking. */
+            size: number | null;
+            rankings: number;
+            accuracy: components["schemas"]["Estimate"];
+            /**
+             * Format: double
+             * @description By drawing lots.
+             */
+            chance: number;
         };
         UsedMachine: {
             device: components["schemas"]["DeviceEnum"];
@@ -5193,6 +5383,39 @@ export interface operations {
             };
         };
     };
+    models_comparison_retrieve: {
+        parameters: {
+            query: {
+                /** @description The id of the other. */
+                other: string;
+            };
+            header?: never;
+            path: {
+                model_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RewardComparison"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     models_promote_create: {
         parameters: {
             query?: never;
@@ -5210,6 +5433,36 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Model"];
+                };
+            };
+            /** @description A refusal. */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    models_report_retrieve: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                model_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ModelReport"];
                 };
             };
             /** @description A refusal. */

@@ -4,6 +4,7 @@ reward."""
 from __future__ import annotations
 
 import copy
+import dataclasses
 import math
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from training.rlhf.loading import load_reward_model, save_model
 from training.rlhf.report import Cancelled, ListReporter, TrainingDiverged
 from training.rlhf.reward_model import score
 from training.rlhf.scoring import RewardScale, load_for_training
+from training.rlhf.uncertainty import LastLayer, write
 
 PROMPTS = [[{"role": "user", "content": tiny.words(*range(n % 7 + 1))}] for n in range(24)]
 EOS = 1
@@ -147,19 +149,57 @@ def test_the_critic_starts_as_the_centred_scaled_score_of_the_reward_model(
 
 def test_answers_are_scored_as_the_reward_model_scores_their_texts(folders: tuple[Path, Path]) -> None:
     """Finished answers as they are; a truncated one with the EOS it lacks, whatever else shares the batch."""
-    models = rollout.load_models(*folders)
+    models = dataclasses.replace(rollout.load_models(*folders), scale=RewardScale(0.0, 1.0))
     prompts = [chat.encode_prompt(models.tokenizer, PROMPTS[n]) for n in range(2)]
     answers = [
         [Completion([9, GOOD, 12, EOS], True), Completion([9, GOOD, 12], False)],
         [Completion([GOOD, GOOD, EOS], True), Completion([EOS], True)],
     ]
-    found, finished = rollout.score_answers(
-        models.judge, prompts, answers, eos=EOS, scale=RewardScale(0.0, 1.0)
-    )
+    found, finished, spreads = rollout.score_answers(models, prompts, answers, eos=EOS)
     texts = [["w5 good w8", "w5 good w8"], ["good good", ""]]
     expected = torch.cat(score(models.judge, models.tokenizer, list(zip(PROMPTS[:2], texts, strict=True))))
     assert torch.allclose(found, expected, atol=1e-5)
     assert finished.tolist() == [True, False, True, True]
+    assert spreads.tolist() == [0.0] * 4  # this reward model doesn't say how sure it is
+
+
+@pytest.fixture(scope="module")
+def unsure(folders: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The reward model with a doubt of its own: whether "good" is worth anything."""
+    loaded = load_reward_model(folders[1])
+    root = torch.zeros(32, 32)
+    root[0, 0] = 0.5
+    doubt = LastLayer(root, torch.zeros(32), torch.tensor(1.0), torch.tensor(1.0))
+    folder = tmp_path_factory.mktemp("unsure") / "reward"
+    return save_model(*loaded, folder, add=lambda partial: write(doubt, partial))
+
+
+def test_caution_takes_spreads_off_the_scores(folders: tuple[Path, Path], unsure: Path) -> None:
+    prompts = [chat.encode_prompt(tiny.tokenizer(), PROMPTS[n]) for n in range(2)]
+    answers = [[Completion([GOOD, GOOD, EOS], True), Completion([9, EOS], True)]] * 2
+    plain = rollout.score_answers(rollout.load_models(*folders), prompts, answers, eos=EOS)
+    at_ease = rollout.score_answers(rollout.load_models(folders[0], unsure), prompts, answers, eos=EOS)
+    cautious = rollout.score_answers(
+        rollout.load_models(folders[0], unsure, caution=3.0), prompts, answers, eos=EOS
+    )
+    assert torch.allclose(at_ease.scores, plain.scores, atol=1e-5)
+    assert torch.allclose(cautious.spreads, at_ease.spreads)
+    assert torch.allclose(cautious.scores, plain.scores - 3 * at_ease.spreads, atol=1e-5)
+    # Its score is 1 × how much "good" there is, and its spread 0.5 ×: three spreads make the best the worst.
+    assert plain.scores[0] > plain.scores[1]
+    assert cautious.scores[0] < cautious.scores[1]
+
+
+def test_a_cautious_run_says_how_unsure_its_answers_are(
+    folders: tuple[Path, Path], unsure: Path, tmp_path: Path
+) -> None:
+    report = ListReporter()
+    result = run((folders[0], unsure), tmp_path / "out", report, caution=1.0)
+    assert all(spread > 0 for spread in report.series("objective/spread"))
+    assert result.metrics["objective/spread"] == report.series("objective/spread")[-1]
+    with pytest.raises(ValueError, match="train it with uncertainty"):
+        run(folders, tmp_path / "none", caution=1.0)
+    assert not (tmp_path / "none").exists()
 
 
 def test_rows_are_dealt_once_each_within_the_token_budget() -> None:

@@ -12,16 +12,18 @@ from tests.rlhf.small_world import arbitrary_reward_model, short_speaker, tokeni
 from training.rlhf import scoring, world
 from training.rlhf.evaluation import compare, evaluate
 from training.rlhf.generation import Completion
-from training.rlhf.loading import load_policy
+from training.rlhf.loading import load_policy, save_model
 from training.rlhf.messages import Messages
 from training.rlhf.recipes import EvaluateConfig, RejectionSamplingConfig
 from training.rlhf.rejection_sampling import (
     Candidates,
     best_of_curve,
     best_row,
+    sample_and_score,
     train,
 )
 from training.rlhf.report import Cancelled, ListReporter
+from training.rlhf.uncertainty import LastLayer, beliefs, write
 
 PROMPTS = world.prompts(96, seed=21)
 QUICK = RejectionSamplingConfig(
@@ -129,3 +131,32 @@ def test_the_tokenizer_of_the_result_still_ends_its_answers(tmp_path: Path) -> N
         out_dir=tmp_path / "better",
     )
     assert load_policy(result.path).tokenizer.eos_token_id == tokenizer().eos_token_id
+
+
+def test_caution_takes_spreads_off_the_rewards_that_choose(tmp_path: Path) -> None:
+    judge, report = arbitrary_reward_model(), ListReporter()
+    generator = torch.Generator().manual_seed(1)
+    doubt = LastLayer(
+        torch.randn(32, 32, generator=generator), torch.zeros(32), torch.tensor(1.0), torch.tensor(1.0)
+    )
+    config = QUICK.model_copy(update={"caution": 2.0})
+    candidates, _ = sample_and_score(config, short_speaker(), judge, doubt, PROMPTS[:6], report)
+    for one in candidates:
+        (belief,) = beliefs(*judge, [(one.messages, one.texts)], doubt)
+        assert one.rewards == pytest.approx((belief.mean - 2 * belief.spread).tolist(), abs=1e-4)
+    assert report.series("reward_spread")[0] > 0.1
+
+    folder = save_model(*judge, tmp_path / "unsure", add=lambda partial: write(doubt, partial))
+    bold, careful = (
+        train(
+            QUICK.model_copy(update={"caution": caution, "epochs": 1}),
+            policy=short_speaker(),
+            reward_model=folder,
+            prompts=PROMPTS[:6],
+            out_dir=tmp_path / f"by-{caution}",
+        )
+        for caution in (0.0, 2.0)
+    )
+    assert careful.reward_best < bold.reward_best
+    with pytest.raises(ValueError, match="doesn't say how sure it is"):
+        train(config, policy=short_speaker(), reward_model=judge, prompts=PROMPTS[:6], out_dir=tmp_path / "x")

@@ -74,7 +74,8 @@ def train(
     """Train ``policy`` against ``reward_model`` on ``prompts``, save it to ``out_dir``.
 
     Metrics per step. Nats, means per answer: objective/kl; standard deviations of the reward:
-    objective/scores, objective/rlhf_reward (score less penalties); nats per token: policy/entropy,
+    objective/scores (less ``caution`` spreads), objective/rlhf_reward (score less penalties),
+    objective/spread (where the reward model says how sure it is); nats per token: policy/entropy,
     policy/approxkl_avg; shares: policy/clipfrac_avg, eos_rate; tokens: lengths/response_mean; also
     loss/{policy_avg, value_avg}, val/{ratio, first_log_ratio, explained_variance}, grad_norm/{policy, value},
     kl_coefficient, learning_rate, updates, seconds/{rollout, update}. Raises TrainingDiverged when a loss or
@@ -82,7 +83,7 @@ def train(
     """
     report = report or NullReporter()
     seed_everything(config.seed)
-    models = load_models(policy, reward_model)
+    models = load_models(policy, reward_model, caution=config.caution)
     actor, critic, tokenizer = models.actor, models.critic, models.tokenizer
     eos = chat.eos_id(tokenizer)
     encoded = [chat.encode_prompt(tokenizer, messages) for messages in prompts]
@@ -137,7 +138,7 @@ def train(
             seed=config.seed + step,
         )
         # 2. Score whole answers as the reward model was trained to read them: ended by EOS.
-        scores, finished = score_answers(models.judge, chosen, answers, eos=eos, scale=models.scale)
+        scores, finished, spreads = score_answers(models, chosen, answers, eos=eos)
         penalised = (
             scores.clamp(-config.score_clip, config.score_clip) - config.missing_eos_penalty * ~finished
         )
@@ -193,6 +194,8 @@ def train(
             "seconds/rollout": rolled_out - started,
             "seconds/update": time.perf_counter() - rolled_out,
         }
+        if models.doubt:
+            metrics["objective/spread"] = float(spreads.mean())
         first = first or {f"{name}_first": metrics[name] for name in ("objective/scores", "objective/kl")}
         if config.kl_target is not None:
             kl_coefficient = advantages.adapted_kl_coefficient(

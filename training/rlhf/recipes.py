@@ -12,6 +12,13 @@ from training.rlhf.recipe import Recipe
 
 MAX_MARGIN = 100  # reward units, of which about one makes a clear preference
 Schedule = Literal["cosine", "linear", "constant"]
+CAUTION = Field(
+    0.0,
+    ge=0,
+    le=10,
+    description="Spreads taken off each score, so that answers of which the reward model knows little gain "
+    "less. Above 0 it must have been trained with uncertainty.",
+)
 
 
 class SFTConfig(Recipe):
@@ -65,6 +72,7 @@ class RejectionSamplingConfig(SFTConfig):
         le=1000,
         description="Least lead of the best answer over its prompt's mean, in reward units.",
     )
+    caution: float = CAUTION
 
 
 class RewardModelConfig(Recipe):
@@ -295,6 +303,7 @@ class PPOConfig(Recipe):
         1.0, ge=0, le=100, description="Taken off the score of a truncated answer."
     )
     score_clip: float = Field(5.0, gt=0, description="Scores are held within plus and minus this.")
+    caution: float = CAUTION
     micro_batch_tokens: int = Field(
         2048, ge=1, description="Token places in one forward pass, padding included."
     )

@@ -9,9 +9,12 @@ are out, whatever their reward, as imitating them would teach never to stop; so 
 answers were cut off, and a prompt whose best answer is not better than its mean by `min_gain` (nothing is to
 be learned from it).
 
-Reported: while sampling `reward_mean`, `reward_best` (raw units of the reward model), `finished_share`;
-then `best_of_<n>`, the curve of the expected best of n answers, and `kept`, the number of prompts; then
-the metrics of `sft`.
+Where the reward model says how sure it is, `caution` spreads are taken off each reward before anything is
+chosen or reported.
+
+Reported: while sampling `reward_mean`, `reward_best` (raw units of the reward model), `reward_spread` (the
+same, where it has spreads), `finished_share`; then `best_of_<n>`, the curve of the expected best of n
+answers, and `kept`, the number of prompts; then the metrics of `sft`.
 """
 
 import math
@@ -19,6 +22,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import torch
 
 from training.rlhf import chat, scoring, sft
 from training.rlhf.answering import answers_to
@@ -29,6 +34,7 @@ from training.rlhf.rates import rate_for
 from training.rlhf.recipe import seed_everything
 from training.rlhf.recipes import RejectionSamplingConfig
 from training.rlhf.report import NullReporter, Reporter
+from training.rlhf.uncertainty import Uncertainty, cautious_scores, doubt_about
 
 # Peak learning rates that suit models of these sizes: lower than those of sft, as the policy already speaks.
 # From 512 prompts of the demo, gold per answer: start 1.57, at 1e-3 1.76, at 3e-4 1.95 (standard error 0.08).
@@ -56,7 +62,7 @@ class RejectionSamplingResult:
 
 @dataclass(frozen=True)
 class Candidates:
-    """The N answers to one prompt, in the order they were sampled, with their rewards."""
+    """The N answers to one prompt, in the order they were sampled, with their rewards, caution taken off."""
 
     messages: Messages
     prompt: list[int]
@@ -83,11 +89,12 @@ def train(
         raise ValueError("rejection sampling needs at least one prompt, got none")
     started, report = time.monotonic(), report or NullReporter()
     seed_everything(config.seed)
+    doubt = doubt_about(reward_model, caution=config.caution)
     model, judge = open_policy(policy), open_reward_model(reward_model)
     shown = list(prompts[: config.sample_prompts])
     before = sft.answers(*model, shown, config.sample_tokens)
 
-    candidates, cut = sample_and_score(config, model, judge, prompts, report)
+    candidates, cut = sample_and_score(config, model, judge, doubt, prompts, report)
     curve = mean_best_of([group.rewards for group in candidates])
     chosen = [row for group in candidates if (row := best_row(group, config.min_gain))]
     if not chosen:
@@ -126,11 +133,12 @@ def sample_and_score(
     config: RejectionSamplingConfig,
     policy: Loaded,
     judge: Loaded,
+    doubt: Uncertainty | None,
     prompts: Sequence[Messages],
     report: Reporter,
 ) -> tuple[list[Candidates], int]:
-    """N answers to each prompt with their raw rewards, in the order of the prompts; how many prompts were
-    cut."""
+    """N answers to each prompt with their raw rewards, less the caution asked for, in the order of the
+    prompts; how many prompts were cut."""
     candidates: list[Candidates] = []
     cut = 0
     batches = answers_to(
@@ -146,7 +154,10 @@ def sample_and_score(
     )
     for batch in batches:
         texts = [[chat.decode(policy.tokenizer, c.ids) for c in completions] for completions in batch.answers]
-        rewards = scoring.score(judge.model, judge.tokenizer, list(zip(batch.prompts, texts, strict=True)))
+        asked = scoring.encode_items(*judge, list(zip(batch.prompts, texts, strict=True)))
+        rewards, spreads = cautious_scores(
+            judge.model, asked, doubt, caution=config.caution, pad_id=chat.pad_id(judge.tokenizer)
+        )
         groups = [
             Candidates(*parts[:4], parts[4].tolist())
             for parts in zip(batch.prompts, batch.encoded, batch.answers, texts, rewards, strict=True)
@@ -159,6 +170,8 @@ def sample_and_score(
             "reward_best": math.fsum(max(group.rewards) for group in groups) / len(groups),
             "finished_share": sum(c.finished for group in groups for c in group.completions) / n_answers,
         }
+        if doubt:
+            values["reward_spread"] = float(torch.cat(spreads).mean())
         report.metrics(0, values)
         report.progress("sample", len(candidates), len(prompts))
     return candidates, cut

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,12 +18,14 @@ from training.rlhf.loading import ModelSource, open_policy, open_reward_model
 from training.rlhf.logprobs import token_log_probs
 from training.rlhf.messages import Messages
 from training.rlhf.report import Reporter
-from training.rlhf.scoring import RewardScale, head_of, score_groups, stored_scale
+from training.rlhf.scoring import RewardScale, head_of, stored_scale
+from training.rlhf.uncertainty import Uncertainty, cautious_scores, doubt_about
 
 
 @dataclass(frozen=True, slots=True)
 class Models:
-    """The policy in training, its frozen start, the frozen reward model with its scale, and the critic."""
+    """The policy in training, its frozen start, the frozen reward model with its scale, and the critic;
+    ``doubt``: how sure the reward model is, where it says so; ``caution``: how many spreads that costs."""
 
     actor: PreTrainedModel
     reference: PreTrainedModel
@@ -30,6 +33,17 @@ class Models:
     critic: Critic
     scale: RewardScale
     tokenizer: PreTrainedTokenizerBase
+    doubt: Uncertainty | None = None
+    caution: float = 0.0
+
+
+class Scored(NamedTuple):
+    """(N,) each: scores in standard deviations around the training mean, caution taken off; whether the
+    answer ended by itself; how many standard deviations the reward model may be off (0: it doesn't say)."""
+
+    scores: Tensor
+    finished: Tensor
+    spreads: Tensor
 
 
 class Critic(nn.Module):
@@ -78,9 +92,10 @@ class MicroBatch:
         return self.input_ids, self.attention_mask, self.wanted
 
 
-def load_models(policy: ModelSource, reward_model: ModelSource) -> Models:
+def load_models(policy: ModelSource, reward_model: ModelSource, *, caution: float = 0.0) -> Models:
     """Load both; the reference is a frozen copy of the policy, the critic a trainable copy of the reward
     model."""
+    doubt = doubt_about(reward_model, caution=caution)
     actor, tokenizer = open_policy(policy)
     judge, judge_tokenizer = open_reward_model(reward_model)
     if tokenizer.get_vocab() != judge_tokenizer.get_vocab():
@@ -91,30 +106,27 @@ def load_models(policy: ModelSource, reward_model: ModelSource) -> Models:
     scale = stored_scale(judge)
     if not scale.std > 0:
         raise ValueError("the reward model gave all its training responses the same reward: nothing to climb")
-    return Models(actor, reference, judge.requires_grad_(False), Critic(judge, scale), scale, tokenizer)
+    judge.requires_grad_(False)
+    return Models(actor, reference, judge, Critic(judge, scale), scale, tokenizer, doubt, caution)
 
 
 def score_answers(
-    judge: PreTrainedModel,
-    prompts: Sequence[list[int]],
-    answers: Sequence[Sequence[Completion]],
-    *,
-    eos: int,
-    scale: RewardScale,
-) -> tuple[Tensor, Tensor]:
-    """(N,) scores in standard deviations around the training mean, (N,) bool whether the answer ended by
-    itself.
+    models: Models, prompts: Sequence[list[int]], answers: Sequence[Sequence[Completion]], *, eos: int
+) -> Scored:
+    """The reward model's scores of answers to each prompt, one after the other.
 
     The sampled token ids are scored as they are, never decoded and encoded again (that can change them). A
     truncated answer gets the EOS it lacks: a reward model was never trained to be read anywhere else.
     """
+    judge, scale = models.judge, models.scale
     groups = [
         Group(prompt, [a.ids if a.finished else [*a.ids, eos] for a in group], [])
         for prompt, group in zip(prompts, answers, strict=True)
     ]
-    raw = torch.cat(score_groups(judge, groups, pad_id=eos)).to(judge.device)
+    found = cautious_scores(judge, groups, models.doubt, caution=models.caution, pad_id=eos)
+    raw, spreads = (torch.cat(values).to(judge.device) for values in found)
     finished = torch.tensor([a.finished for group in answers for a in group], device=judge.device)
-    return (raw - scale.mean) / scale.std, finished
+    return Scored((raw - scale.mean) / scale.std, finished, spreads / scale.std)
 
 
 def split_rollout(
@@ -228,12 +240,8 @@ class Samples:
             temperature=self.temperature,
             seed=self.seed,
         )
-        scores, _ = score_answers(
-            self.models.judge,
-            self.encoded,
-            answers,
-            eos=chat.eos_id(self.models.tokenizer),
-            scale=self.models.scale,
-        )
+        scores = score_answers(
+            self.models, self.encoded, answers, eos=chat.eos_id(self.models.tokenizer)
+        ).scores
         texts = [chat.decode(self.models.tokenizer, group[0].ids) for group in answers]
         return list(zip(texts, scores.tolist(), strict=True))

@@ -12,8 +12,7 @@ of the responses to one prompt may deviate from it, together, for it is differen
 spread is that of a response's reward over the mean reward of the training responses.
 
     model, tokenizer = load_reward_model(folder)
-    doubt = load_uncertainty(folder)
-    for belief in beliefs(model, tokenizer, items, doubt):
+    for belief in beliefs(model, tokenizer, items, load_uncertainty(folder)):
         belief.mean, belief.spread, belief.preference()[0, 1], belief.lower_bound(1.0)
 """
 
@@ -42,6 +41,7 @@ from training.rlhf.scoring import (
     SCORING_TOKENS,
     LayoutChoice,
     encode_items,
+    score_groups,
     score_with_features,
     stored_scale,
 )
@@ -327,6 +327,33 @@ def load_uncertainty(model_folder: str | Path) -> Uncertainty | None:
         ) from error
 
 
-def uncertainty_of(source: ModelSource) -> Uncertainty | None:
-    """That of a reward model by its folder, or of one in memory by the folder it was loaded from."""
-    return load_uncertainty(str(source.model.name_or_path) if isinstance(source, Loaded) else source)
+def doubt_about(reward_model: ModelSource, *, caution: float) -> Uncertainty | None:
+    """What is saved with a reward model in a folder; one in memory has nothing. Raises ValueError where there
+    is nothing and its scores are to be taken with ``caution``."""
+    found = None if isinstance(reward_model, Loaded) else load_uncertainty(reward_model)
+    if caution and found is None:
+        raise ValueError(
+            f"caution is {caution}, but the reward model doesn't say how sure it is: train it with "
+            "uncertainty set to laplace or heads, or set caution to 0"
+        )
+    return found
+
+
+def cautious_scores(
+    model: PreTrainedModel,
+    groups: Sequence[Group],
+    uncertainty: Uncertainty | None,
+    *,
+    caution: float,
+    pad_id: int,
+) -> tuple[list[Tensor], list[Tensor]]:
+    """(raw rewards less ``caution`` spreads, spreads), (K,) per group; without uncertainty the spreads are 0.
+
+    An ensemble's lower bound makes a policy gain less by what the reward model has not been told of (Coste et
+    al. 2024, arXiv 2310.02743; they take off the variance).
+    """
+    if uncertainty is None:
+        scores = score_groups(model, groups, pad_id=pad_id)
+        return scores, [torch.zeros_like(score) for score in scores]
+    found = beliefs_of_groups(model, groups, uncertainty, pad_id=pad_id)
+    return [one.lower_bound(caution) for one in found], [one.spread for one in found]

@@ -80,6 +80,24 @@ def test_the_model_is_the_one_that_is_trained_without(
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_a_run_says_what_its_spreads_are_worth_on_the_held_out_pairs(
+    kind: str, trained: Mapping[str, RewardModelResult]
+) -> None:
+    model, tokenizer, found = opened(trained[kind])
+    told = {"plain": 0.0, "unsure": 0.0}
+    for ranking, belief in zip(HELDOUT, beliefs(model, tokenizer, ITEMS, found), strict=True):
+        order = [tier[0] for tier in ranking.tiers]
+        for place, better in enumerate(order):
+            for worse in order[place + 1 :]:
+                told["plain"] -= float(torch.sigmoid(belief.mean[better] - belief.mean[worse]).log()) / 96
+                told["unsure"] -= float(belief.preference()[better, worse].log()) / 96
+    metrics = trained[kind].metrics
+    assert told["plain"] == pytest.approx(metrics["uncertainty/heldout_log_loss_plain"], rel=1e-4)
+    assert told["unsure"] == pytest.approx(metrics["uncertainty/heldout_log_loss_unsure"], rel=1e-4)
+    assert told["plain"] != pytest.approx(told["unsure"], rel=0.01)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_preferences_take_into_account_how_rewards_deviate_together(
     kind: str, trained: Mapping[str, RewardModelResult]
 ) -> None:

@@ -254,6 +254,8 @@ def train(
     result = {f"train/{name}": value for name, value in at.metrics.items()} | at.heldout
     result |= {"reward/mean": scale.mean, "reward/std": scale.std}
     if doubt:
+        told = uncertainty.log_loss(model, heldout_groups, doubt, pad_id=pad)
+        result |= {f"uncertainty/heldout_log_loss_{name}": value for name, value in told.items()}
         result |= {f"uncertainty/{name}": value for name, value in doubt.metrics().items()}
     if reliabilities:
         values = [one.value for one in reliabilities.values()]

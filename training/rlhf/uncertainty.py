@@ -31,7 +31,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from training.rlhf import chat, heads, laplace, losses
+from training.rlhf import chat, distributed, heads, laplace, losses
 from training.rlhf.answer_model import AnswerModel
 from training.rlhf.batching import Group, Said, said_in
 from training.rlhf.loading import Loaded, ModelSource
@@ -49,6 +49,7 @@ from training.rlhf.scoring import (
 # In a folder of its own, so that nobody who looks for a model's weights takes these for some.
 FOLDER, WEIGHTS, NOTES = "uncertainty", "uncertainty.safetensors", "uncertainty.json"
 CHUNK_RANKINGS = 1024
+LEAST_CHANCE = 1e-30  # of a pair: one that was thought impossible leaves a finite loss
 
 
 class BrokenUncertainty(ValueError):
@@ -276,6 +277,25 @@ def beliefs_of_groups(
     """Of encoded responses, in the order of ``groups``; the means are raw rewards."""
     scores, features = score_with_features(model, groups, pad_id=pad_id, layout=layout, max_tokens=max_tokens)
     return [uncertainty.belief(*both) for both in zip(scores, features, strict=True)]
+
+
+@torch.no_grad()
+def log_loss(
+    model: PreTrainedModel, groups: Sequence[Group], uncertainty: Uncertainty, *, pad_id: int
+) -> dict[str, float]:
+    """-log P of what was preferred, in nats per pair: ``plain`` by the scores alone, ``unsure`` with the
+    spread taken into account. Each process reads its share."""
+    mine = [groups[i] for i in distributed.share([group.packed_tokens for group in groups])]
+    summed = {"pairs": 0.0, "plain": 0.0, "unsure": 0.0}
+    for group, belief in zip(mine, beliefs_of_groups(model, mine, uncertainty, pad_id=pad_id), strict=True):
+        pairs = losses.preferred_pairs(torch.tensor([group.tiers]))[0]
+        plain = torch.sigmoid(belief.mean[:, None] - belief.mean)
+        summed["pairs"] += float(pairs.sum())
+        for name, p in (("plain", plain), ("unsure", belief.preference())):
+            summed[name] -= float(p[pairs].clamp(min=LEAST_CHANCE).log().sum())
+    summed = distributed.add_up(summed)
+    pairs_seen = summed.pop("pairs")
+    return {name: value / pairs_seen for name, value in summed.items()} if pairs_seen else {}
 
 
 def score_with_spread(

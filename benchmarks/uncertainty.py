@@ -1,0 +1,124 @@
+"""What a reward model's spreads are worth on few rankings, and what they cost.
+
+    .venv/bin/python -m benchmarks.uncertainty --policy FOLDER [--rankings 50 150 450] [--seeds 1 2 3]
+
+FOLDER holds a policy of the demo world (the demo's own: `artefacts/models/demo-sft-1` in the state folder).
+It answers prompts of the demo world, and simulated annotators rank the answers by Plackett–Luce on gold, so
+the true chance of every preference is known. For each seed and number of rankings one reward model is
+trained, by the default recipe, and each way of being unsure is fitted to it. On pairs of answers to prompts
+that no training saw: expected calibration error and log loss of P(i ≻ j) against the true chances, by the
+scores alone and with the spread; and the processor seconds of the fit over those of the training.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from training.rlhf import reward_model, sampling, uncertainty, world
+from training.rlhf.data import Ranking
+from training.rlhf.loading import load_reward_model
+from training.rlhf.recipes import RewardModelConfig, SampleConfig
+from training.rlhf.scoring import load_for_training
+
+POINTS = 1.5  # reward units that one point of gold is worth to an annotator
+FRESH = 300  # prompts whose answers are judged
+
+
+def ranked(asked: sampling.SampledPrompt, draw: np.random.Generator) -> tuple[Ranking, np.ndarray]:
+    """One annotator's ranking, and the rewards that it was drawn by."""
+    texts = tuple(text for text, _ in asked.responses)
+    true = POINTS * np.array([world.gold_reward(asked.messages, text) for text in texts])
+    order = np.argsort(-(true + draw.gumbel(size=len(true))))
+    return Ranking(tuple(asked.messages), texts, tuple((int(i),) for i in order)), true
+
+
+def calibration_error(said: np.ndarray, true: np.ndarray, bins: int = 10) -> float:
+    said, true = np.concatenate([said, 1 - said]), np.concatenate([true, 1 - true])
+    place = np.minimum((said * bins).astype(int), bins - 1)
+    return float(sum(abs((said - true)[place == n].sum()) for n in range(bins)) / len(said))
+
+
+def judge(folder: Path, kind: str | None, fresh: list[tuple[Ranking, np.ndarray]]) -> dict[str, float]:
+    model, tokenizer = load_reward_model(folder)
+    items = [(ranking.messages, ranking.responses) for ranking, _ in fresh]
+    if kind is None:
+        scores = reward_model.score(model, tokenizer, items)
+        chances = [torch.sigmoid(one[:, None] - one) for one in scores]
+    else:
+        found = uncertainty.load_uncertainty(folder)
+        assert found is not None
+        chances = uncertainty.preference_probability(model, tokenizer, items, found)
+    said, true = [], []
+    for (_, rewards), chance in zip(fresh, chances, strict=True):
+        first, second = np.triu_indices(len(rewards), 1)
+        said.append(chance.numpy()[first, second])
+        true.append(1 / (1 + np.exp(rewards[second] - rewards[first])))
+    p, q = np.concatenate(said).clip(1e-9, 1 - 1e-9), np.concatenate(true)
+    return {"ece": calibration_error(p, q), "nats": float(-(q * np.log(p) + (1 - q) * np.log(1 - p)).mean())}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--policy", required=True)
+    parser.add_argument("--rankings", type=int, nargs="+", default=[50, 150, 450])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    fitting: list[float] = []
+    fit = uncertainty.fit
+
+    def timed(*given: Any, **named: Any) -> Any:
+        started = time.process_time()
+        found = fit(*given, **named)
+        fitting.append(time.process_time() - started)
+        return found
+
+    uncertainty.fit = timed
+    load_for_training(options.policy)  # what is imported at the first use is nobody's cost
+    table: dict[tuple[int, str], list[dict[str, float]]] = defaultdict(list)
+    for seed in options.seeds:
+        draw = np.random.default_rng(seed)
+        prompts = world.prompts(max(options.rankings) + FRESH, seed=seed)
+        sampled = sampling.sample(SampleConfig(seed=seed), policy=options.policy, prompts=prompts)
+        rankings = [ranked(asked, draw) for asked in sampled.prompts if len(asked.responses) > 1]
+        fresh, shown = rankings[:FRESH], [ranking for ranking, _ in rankings[FRESH:]]
+        for n in options.rankings:
+            for kind in ("laplace", "heads"):
+                fitting.clear()
+                with tempfile.TemporaryDirectory() as folder:
+                    started = time.process_time()
+                    reward_model.train(
+                        RewardModelConfig.model_validate({"seed": seed, "uncertainty": kind}),
+                        base_model=options.policy,
+                        rankings=shown[:n],
+                        out_dir=Path(folder) / "rm",
+                    )
+                    whole = time.process_time() - started
+                    share = fitting[0] / (whole - fitting[0])
+                    if kind == "laplace":  # the model is the same either way
+                        table[n, "scores alone"].append(
+                            judge(Path(folder) / "rm", None, fresh) | {"share": 0}
+                        )
+                    table[n, kind].append(judge(Path(folder) / "rm", kind, fresh) | {"share": share})
+    print("| rankings | P(i ≻ j) by | calibration error | log loss | processor time more |")
+    print("|---:|---|---:|---:|---:|")
+    for (n, kind), rows in table.items():
+        means = {name: statistics.mean(row[name] for row in rows) for name in rows[0]}
+        errors = statistics.stdev(row["ece"] for row in rows) if len(rows) > 1 else 0.0
+        print(
+            f"| {n} | {kind} | {means['ece']:.3f} ± {errors:.3f} | {means['nats']:.4f} "
+            f"| {format(means['share'], '.1%') if means['share'] else ''} |"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -26,6 +26,12 @@ const FIGURES: Record<string, string> = {
   val_ratio: "Probability ratio",
   eos_rate: "Finished responses",
   reward_std: "Reward spread (s.d.)",
+  objective_spread: "Reward model's doubt (s.d.)",
+  reward_spread: "Reward model's doubt",
+  uncertainty_heldout_log_loss_plain: "Held-out log loss by scores alone",
+  uncertainty_heldout_log_loss_unsure: "Held-out log loss with doubt",
+  uncertainty_prior_spread: "Reward model's doubt before any ranking",
+  uncertainty_directions_determined: "Directions that rankings determine",
 };
 
 /** "objective/kl_first" → "KL to the reference, at first" */

@@ -22,8 +22,8 @@ class Preset:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
-def _presets(quick: Preset, thorough: Preset) -> tuple[Preset, ...]:
-    return quick, Preset("default", "Default", "Every setting as the recipe has it."), thorough
+def _presets(quick: Preset, thorough: Preset, *more: Preset) -> tuple[Preset, ...]:
+    return quick, Preset("default", "Default", "Every setting as the recipe has it."), thorough, *more
 
 
 def _quick(description: str, **settings: Any) -> Preset:
@@ -42,6 +42,12 @@ PRESETS: Mapping[str, tuple[Preset, ...]] = {
     Kind.REWARD_MODEL: _presets(
         _quick("One pass, measured twice.", epochs=1, evaluations=2),
         _thorough("Four passes, measured twenty times; the best weights are kept.", epochs=4, evaluations=20),
+        Preset(
+            "lora",
+            "LoRA",
+            "An adapter in place of all weights: for a model that doesn't fit otherwise.",
+            {"use_peft": True},
+        ),
     ),
     Kind.REJECTION_SAMPLING: _presets(
         _quick("The best of 4 for 64 prompts.", max_prompts=64, samples_per_prompt=4),
@@ -73,7 +79,9 @@ PRESETS: Mapping[str, tuple[Preset, ...]] = {
 # What people change: shown at once, in this order. The rest is one click away.
 COMMON: Mapping[str, tuple[str, ...]] = {
     Kind.SFT: ("demonstrations", "base_model", "max_demonstrations", "epochs", "learning_rate", "batch_size"),
-    Kind.REWARD_MODEL: ("epochs", "learning_rate", "batch_rankings", "loss", "ties", "max_length"),
+    Kind.REWARD_MODEL: (
+        *("epochs", "learning_rate", "batch_rankings", "loss", "ties", "use_peft", "max_length"),
+    ),
     Kind.REJECTION_SAMPLING: (
         *("max_prompts", "samples_per_prompt", "max_new_tokens", "temperature", "epochs", "learning_rate"),
     ),

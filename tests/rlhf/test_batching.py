@@ -27,6 +27,7 @@ from training.rlhf.batching import (
 from training.rlhf.recompute import recompute_layers
 from training.rlhf.scoring import batches, choose_layouts, rewards_of
 from training.rlhf.segments import attend_by_segment
+from training.rlhf.trunks import is_encoder
 
 GROUPS = [
     Group([2, 10, 11, 12, 13], [[20, 21, 1], [22, 1], [23, 24, 25, 26, 1]], [0, 2, 1]),
@@ -42,14 +43,14 @@ def classifier(policy: Any) -> Any:
     with torch.random.fork_rng():
         torch.manual_seed(5)
         model = AutoModelForSequenceClassification.from_config(config).eval()
-    model.base_model.load_state_dict(policy.base_model.state_dict())
-    assert attend_by_segment(model)
+    model.base_model.load_state_dict(policy.base_model.state_dict(), strict=False)  # BERT has no pooler yet
+    assert attend_by_segment(model) or is_encoder(model)
     return model
 
 
-@pytest.fixture(params=["llama", "gpt2"])
+@pytest.fixture(params=[*tiny.POLICIES])
 def model(request: pytest.FixtureRequest) -> Any:
-    return classifier(tiny.policy() if request.param == "llama" else tiny.gpt2_policy())
+    return classifier(tiny.POLICIES[request.param]())
 
 
 def gradients(model: Any, loss: Tensor) -> dict[str, Tensor]:
@@ -98,6 +99,41 @@ def test_gradients_are_those_of_all_pairs_expanded(model: Any, layout: Layout) -
     for name, gradient in expected.items():
         assert torch.allclose(found[name], gradient, atol=1e-5), name
     assert max(gradient.abs().max().item() for gradient in expected.values()) > 0.05
+
+
+@pytest.mark.parametrize("kind", [*tiny.ENCODERS])
+def test_an_encoders_gradients_are_those_of_all_pairs_expanded(kind: str) -> None:
+    """Its own rows, batched by width, against pairs through the stock classifier one row at a time."""
+    encoder = classifier(tiny.ENCODERS[kind]())
+    expanded = []
+    for group in GROUPS:
+        rows = [torch.tensor([group.prompt + response]) for response in group.responses]
+        pairs = [(i, j) for i, a in enumerate(group.tiers) for j, b in enumerate(group.tiers) if a < b]
+        gaps = [encoder(rows[i]).logits[0, 0] - encoder(rows[j]).logits[0, 0] for i, j in pairs]
+        expanded.append(group.weight * -logsigmoid(torch.stack(gaps)).mean())
+    reference = torch.stack(expanded).sum()
+    expected = gradients(encoder, reference)
+
+    found_loss = torch.zeros(())
+    for _, batch in batches(encoder, GROUPS, layout="auto", max_tokens=25, pad_id=0):
+        rewards = rewards_of(encoder, batch)
+        found_loss = found_loss + (losses.bradley_terry(rewards, batch.tiers) * batch.weights).sum()
+    found = gradients(encoder, found_loss)
+    assert found_loss.item() == pytest.approx(reference.item(), abs=1e-5)
+    assert found.keys() == expected.keys()
+    for name, gradient in expected.items():
+        assert torch.allclose(found[name], gradient, atol=1e-5), name
+    assert max(gradient.abs().max().item() for gradient in expected.values()) > 0.05
+
+
+def test_an_encoder_is_never_packed_and_keeps_its_first_token() -> None:
+    encoder = classifier(tiny.bert())
+    assert choose_layouts(encoder, GROUPS, "auto") == ["separate"] * 3
+    with pytest.raises(ValueError, match="layout separate"):
+        choose_layouts(encoder, GROUPS, "packed")
+    cut, was_cut = fit_group(GROUPS[0], max_length=7, cls=2)
+    assert (cut.prompt, was_cut) == ([2, 13], True)
+    assert fit_group(GROUPS[0], max_length=6, cls=2)[0].prompt == [2]
 
 
 def test_a_response_does_not_see_its_neighbours(model: Any) -> None:

@@ -40,7 +40,7 @@ def test_a_policy_is_no_reward_model_unless_a_new_head_is_asked_for(tmp_path: Pa
     path = loading.save_model(*untrained_policy(), tmp_path / "policy")
     with pytest.raises(loading.ModelNotFound, match=r"no weights for score\.weight"):
         loading.load_reward_model(path)
-    assert loading.load_reward_model(path, new_head=True).model.config.num_labels == 1
+    assert loading.open_classifier(path).new == ["score.weight"]
 
 
 def test_a_path_that_is_not_there_says_so_and_what_to_do(tmp_path: Path) -> None:

@@ -6,10 +6,38 @@ from typing import Any
 
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import (
+    BertConfig,
+    BertForMaskedLM,
+    GPT2Config,
+    GPT2LMHeadModel,
+    GPTNeoXConfig,
+    GPTNeoXForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    ModernBertConfig,
+    ModernBertForMaskedLM,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+    RobertaConfig,
+    RobertaForMaskedLM,
+)
 
 WORDS = 60  # word tokens w0 … w59; plus four control tokens
 SPECIAL = ("<pad>", "<eos>", "<bos>", "<unk>")
+
+SHAPE: dict[str, Any] = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "max_position_embeddings": 128,
+    "initializer_range": 0.2,
+}
+COMMON = {"vocab_size": len(SPECIAL) + WORDS + 5, "pad_token_id": 0, "eos_token_id": 1, "bos_token_id": 2}
+ENCODER: dict[str, Any] = {"vocab_size": len(SPECIAL) + 1 + WORDS + 5, "pad_token_id": 0}
 
 
 def tokenizer(*, pad_is_eos: bool = False) -> PreTrainedTokenizerFast:
@@ -23,6 +51,22 @@ def tokenizer(*, pad_is_eos: bool = False) -> PreTrainedTokenizerFast:
         eos_token="<eos>",
         bos_token="<bos>",
         unk_token="<unk>",
+    )
+
+
+def encoder_tokenizer() -> PreTrainedTokenizerFast:
+    """The same words, begun by [CLS] and ended by [SEP]; no BOS and no EOS, as BERT's."""
+    special = ("[PAD]", "[SEP]", "[CLS]", "[UNK]", "[MASK]")
+    names = [*special, *(f"w{n}" for n in range(WORDS)), "user", "assistant", ":", "good", "bad"]
+    inner = Tokenizer(models.WordLevel({name: i for i, name in enumerate(names)}, unk_token="[UNK]"))
+    inner.pre_tokenizer = pre_tokenizers.Whitespace()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=inner,
+        pad_token="[PAD]",
+        sep_token="[SEP]",
+        cls_token="[CLS]",
+        unk_token="[UNK]",
+        mask_token="[MASK]",
     )
 
 
@@ -63,6 +107,51 @@ def gpt2_policy(*, seed: int = 0) -> GPT2LMHeadModel:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return GPT2LMHeadModel(config).eval()
+
+
+def qwen_policy(*, seed: int = 0) -> PreTrainedModel:
+    """Norms on queries and keys, heads wider than hidden / heads, tied embeddings."""
+    config = Qwen3Config(**COMMON, **SHAPE, num_key_value_heads=1, head_dim=24, tie_word_embeddings=True)
+    return _seeded(Qwen3ForCausalLM, config, seed)
+
+
+def neox_policy(*, seed: int = 0) -> PreTrainedModel:
+    """Pythia's kind: attention and MLP side by side, positions turned in a part of each head, biases."""
+    return _seeded(GPTNeoXForCausalLM, GPTNeoXConfig(**COMMON, **SHAPE, rotary_pct=0.25), seed)
+
+
+def bert(*, seed: int = 0) -> PreTrainedModel:
+    """A language model that lacks what its classifier begins with: the pooler."""
+    return _seeded(BertForMaskedLM, BertConfig(**ENCODER, **SHAPE), seed)
+
+
+def modern_bert(*, seed: int = 0) -> PreTrainedModel:
+    """Local attention in every other layer, no positions to add, a layer before the classifier."""
+    special = {"cls_token_id": 2, "sep_token_id": 1, "bos_token_id": 2, "eos_token_id": 1}
+    config = ModernBertConfig(
+        **(ENCODER | special),
+        **SHAPE,
+        global_attn_every_n_layers=2,
+        local_attention=8,
+        reference_compile=False,
+    )
+    return _seeded(ModernBertForMaskedLM, config, seed)
+
+
+def roberta(*, seed: int = 0) -> PreTrainedModel:
+    """Positions that count from behind the pad token's id, and a classifier of two layers."""
+    return _seeded(RobertaForMaskedLM, RobertaConfig(**ENCODER, **SHAPE, type_vocab_size=1), seed)
+
+
+POLICIES = {"llama": policy, "qwen": qwen_policy, "gpt2": gpt2_policy, "neox": neox_policy}
+ENCODERS = {"bert": bert, "modern-bert": modern_bert, "roberta": roberta}
+
+
+def _seeded(kind: Any, config: Any, seed: int) -> PreTrainedModel:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model: PreTrainedModel = kind(config).eval()
+    return model
 
 
 def words(*numbers: int) -> str:

@@ -4,6 +4,8 @@ there."""
 from __future__ import annotations
 
 import itertools
+import json
+import math
 import shutil
 import threading
 from collections.abc import Iterator
@@ -16,6 +18,7 @@ from transformers import AutoModelForSequenceClassification
 
 from annotation.models import Project, Prompt, RankingTask, User
 from annotation.services.content import ResponseDraft, TaskDraft, add_prompts, add_ranking_tasks
+from config.problems import Problem
 from tests.training.conftest import ModelMaker, Rank, RunMaker
 from training.models import ModelVersion, RunEvent, TrainingRun
 from training.rlhf import sft, world
@@ -25,8 +28,10 @@ from training.rlhf.recipes import SFTConfig
 from training.run import run_attempt
 from training.services import complete, execute
 from training.services.complete import NewModel, NewTasks, Outcome, complete_run
+from training.services.estimates import estimate_run
 from training.services.events import LostClaim
 from training.services.launch import launch_run
+from training.services.models import promote_model
 from training.services.reward_reports import report_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -83,6 +88,32 @@ def ran(start: ModelVersion, kind: str, recipe: dict[str, Any], **inputs: str) -
     run.refresh_from_db()
     assert run.state == "succeeded", run.error
     return run
+
+
+@pytest.mark.usefixtures("ranked")
+def test_an_adapter_judges_as_any_reward_model_until_its_base_is_gone(policy: ModelVersion) -> None:
+    ran(policy, "reward_model", {"epochs": 1, "use_peft": True, "lora_r": 4})
+    judge = ModelVersion.objects.get(name="lab-rm-1")
+    assert (judge.weights, judge.parent, judge.base_model) == ("adapter", policy, "demo-world")
+    assert policy.weights == "full"
+    told = json.loads((judge.folder / "adapter_config.json").read_text())
+    assert told["base_model_name_or_path"] == str(policy.folder)
+    promote_model(model=judge)
+
+    few: dict[str, Any] = {"max_prompts": 4, "max_new_tokens": 8}
+    ran(policy, "rejection_sampling", QUICK_SFT | few | {"samples_per_prompt": 2})
+    ran(policy, "ppo", few | {"steps": 1, "rollout_prompts": 4, "samples": 1})
+    judged = ran(policy, "evaluate", few | {"judge": "reward_model", "split": "all"})
+    assert math.isfinite(judged.result["metrics"]["reward_model/mean"])
+    estimate = estimate_run(project=policy.project, kind="ppo", recipe={}, inputs={})
+    parts = {part.name: part.bytes for part in estimate.parts}
+    assert parts["weights: reward model, critic"] > 0.9 * parts["weights: policy, reference"]
+
+    shutil.rmtree(policy.folder)
+    with pytest.raises(Problem, match=r"weights of lab-rm-1 are gone: it is an adapter of .*lab-sft-1"):
+        launch_run(project=policy.project, kind="ppo", recipe=few, inputs={"policy": "lab-rs-1"}, user=None)
+    with pytest.raises(Problem, match=r"adapter of .*It can't serve"):
+        promote_model(model=judge)
 
 
 @pytest.mark.usefixtures("ranked")

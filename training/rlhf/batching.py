@@ -29,6 +29,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from training.rlhf import segments
+from training.rlhf.trunks import is_encoder, plain
 
 Layout = Literal["packed", "flat", "separate"]
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
@@ -119,8 +120,9 @@ def digest_of(groups: Sequence[Group]) -> str:
     return digest.hexdigest()
 
 
-def fit_group(group: Group, *, max_length: int) -> tuple[Group, bool]:
+def fit_group(group: Group, *, max_length: int, cls: int | None = None) -> tuple[Group, bool]:
     """Cut the prompt from the left until the longest response fits behind it; (group, whether it was cut).
+    An encoder's first token, ``cls``, stays: it is where the score is read.
 
     All K responses keep seeing the same prompt. A response is never cut: its end is what is scored. Raises
     ResponseTooLongError when a response leaves no room for a single token of the prompt.
@@ -134,7 +136,8 @@ def fit_group(group: Group, *, max_length: int) -> tuple[Group, bool]:
         )
     if len(group.prompt) <= room:
         return group, False
-    return replace(group, prompt=group.prompt[-room:]), True
+    kept = group.prompt[:1] if group.prompt[:1] == [cls] else []
+    return replace(group, prompt=kept + group.prompt[len(group.prompt) - room + len(kept) :]), True
 
 
 def cheaper_layout(group: Group, *, hidden_size: int) -> Layout:
@@ -153,7 +156,10 @@ def cheaper_layout(group: Group, *, hidden_size: int) -> Layout:
 
 def can_pack(model: PreTrainedModel) -> bool:
     """Whether a model honours a 4-D mask and position ids: attention in every layer, no sliding window, no
-    recurrence."""
+    recurrence. An encoder is read where a row begins, so each response needs a row."""
+    if is_encoder(model):
+        return False
+    model = plain(model)
     config: Any = model.config.get_text_config()
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
     windowed = bool(getattr(config, "sliding_window", None)) and getattr(config, "use_sliding_window", True)
@@ -236,10 +242,13 @@ def cut_by_width(
         yield current
 
 
-def collate(groups: Sequence[Group], *, layout: Layout, pad_id: int) -> Batch:
-    """Lay groups out as one batch. ``pad_id`` only fills places; any id will do, end-of-sequence too."""
+def collate(groups: Sequence[Group], *, layout: Layout, pad_id: int, unread: int | None = None) -> Batch:
+    """Lay groups out as one batch. ``pad_id`` only fills places; any id will do, end-of-sequence too.
+
+    A response is read at its last token; at the last that isn't ``unread``, where that is given.
+    """
     if layout == "flat":
-        return _in_one_row(groups)
+        return _in_one_row(groups, unread)
     rows: list[list[int]] = []
     positions: list[list[int]] = []
     numbers: list[list[int]] = []
@@ -249,17 +258,18 @@ def collate(groups: Sequence[Group], *, layout: Layout, pad_id: int) -> Batch:
         if layout == "packed":
             row, position, segment = list(group.prompt), list(range(start)), [0] * start
             for slot, response in enumerate(group.responses):
+                behind = _read_at(group.prompt, response, unread)
+                ends.append((len(rows), len(row) + behind if behind >= 0 else start + behind, owner, slot))
                 row += response
                 position += range(start, start + len(response))
                 segment += [slot + 1] * len(response)
-                ends.append((len(rows), len(row) - 1, owner, slot))
             rows.append(row)
             positions.append(position)
             numbers.append(segment)
         else:
             for slot, response in enumerate(group.responses):
                 row = group.prompt + response
-                ends.append((len(rows), len(row) - 1, owner, slot))
+                ends.append((len(rows), start + _read_at(group.prompt, response, unread), owner, slot))
                 rows.append(row)
                 positions.append(list(range(len(row))))
                 numbers.append([0] * len(row))
@@ -270,7 +280,7 @@ def collate(groups: Sequence[Group], *, layout: Layout, pad_id: int) -> Batch:
     return Batch(input_ids, position_ids, mask, end_row, end_column, owners, slots, said_in(groups), weights)
 
 
-def _in_one_row(groups: Sequence[Group]) -> Batch:
+def _in_one_row(groups: Sequence[Group], unread: int | None) -> Batch:
     row: list[int] = []
     positions: list[int] = []
     table: list[tuple[int, int]] = []
@@ -278,13 +288,15 @@ def _in_one_row(groups: Sequence[Group]) -> Batch:
     for owner, group in enumerate(groups):
         prompt, start = len(table), len(group.prompt)
         row += group.prompt
+        after = len(row)
         positions += range(start)
         table.append((start, segments.ALONE))
         for slot, response in enumerate(group.responses):
+            behind = _read_at(group.prompt, response, unread)
+            ends.append((len(row) + behind if behind >= 0 else after + behind, owner, slot))
             row += response
             positions += range(start, start + len(response))
             table.append((len(response), prompt))
-            ends.append((len(row) - 1, owner, slot))
     columns, owners, slots = torch.tensor(ends).unbind(dim=1)
     weights = torch.tensor([group.weight for group in groups], dtype=torch.float32)
     return Batch(
@@ -298,6 +310,14 @@ def _in_one_row(groups: Sequence[Group]) -> Batch:
         said_in(groups),
         weights,
     )
+
+
+def _read_at(prompt: Sequence[int], response: Sequence[int], unread: int | None) -> int:
+    """Where a response is read, from its first token on; below 0 where it consists of ``unread`` alone."""
+    if response[-1] != unread:
+        return len(response) - 1
+    both = [*prompt, *response]
+    return max(i for i, token in enumerate(both) if token != unread or i == 0) - len(prompt)
 
 
 def said_in(groups: Sequence[Group]) -> Said:

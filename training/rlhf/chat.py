@@ -11,6 +11,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from training.rlhf.messages import Messages
+from training.rlhf.trunks import trunk_of
 
 # A tokenizer without a chat template (a base model's) gets this plain format:
 #   user: <content>\nassistant: <content>\n … assistant:
@@ -32,8 +33,9 @@ def encode_prompt(tokenizer: PreTrainedTokenizerBase, messages: Messages) -> lis
         text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
         return _ids(tokenizer, str(text))
     plain = "".join(PLAIN_TURN.format(**turn) for turn in turns) + PLAIN_GENERATION_PROMPT
-    start = [] if tokenizer.bos_token_id is None else [_one_id(tokenizer.bos_token_id)]
-    return start + _ids(tokenizer, plain)
+    # An encoder's [CLS], where its score is read, stands where a language model has its BOS.
+    first = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.cls_token_id
+    return ([] if first is None else [_one_id(first)]) + _ids(tokenizer, plain)
 
 
 def encode_response(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
@@ -57,18 +59,31 @@ def remove_control_tokens(tokenizer: PreTrainedTokenizerBase, text: str) -> str:
 
 
 def eos_id(tokenizer: PreTrainedTokenizerBase) -> int:
-    """The id that ends a response. A tokenizer without one can't say when an answer is over."""
-    if tokenizer.eos_token_id is None:
+    """The id that ends a response: EOS, or the [SEP] of an encoder's tokenizer. Without either, it can't be
+    said when an answer is over."""
+    end = tokenizer.eos_token_id if tokenizer.eos_token_id is not None else tokenizer.sep_token_id
+    if end is None:
         raise ValueError(
             "this tokenizer has no EOS token, so an answer would have no end: set tokenizer.eos_token"
         )
-    return _one_id(tokenizer.eos_token_id)
+    return _one_id(end)
 
 
 def pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
     """The id that fills padded places. Falls back to EOS: harmless here, as no end is ever derived from
     pads."""
     return eos_id(tokenizer) if tokenizer.pad_token_id is None else _one_id(tokenizer.pad_token_id)
+
+
+def pad_other_than_eos(tokenizer: PreTrainedTokenizerBase) -> str:
+    """A token that can never end a response: unk, bos, another special token, or the first of the
+    vocabulary."""
+    eos = eos_id(tokenizer)
+    others = [
+        token for token in tokenizer.all_special_tokens if tokenizer.convert_tokens_to_ids(token) != eos
+    ]
+    named = [token for token in (tokenizer.unk_token, tokenizer.bos_token) if token in others]
+    return str([*named, *others, tokenizer.convert_ids_to_tokens(0 if eos != 0 else 1)][0])
 
 
 def context_length(model: PreTrainedModel) -> int:
@@ -79,7 +94,10 @@ def context_length(model: PreTrainedModel) -> int:
         raise ValueError(
             f"{type(model).__name__} doesn't say how long its context is (max_position_embeddings)"
         )
-    return length
+    # RoBERTa and its kin count positions from behind the pad token's id.
+    embeddings = getattr(getattr(trunk_of(model), "embeddings", None), "position_embeddings", None)
+    pad = getattr(embeddings, "padding_idx", None)
+    return length if pad is None else length - pad - 1
 
 
 def cut_prompts(prompts: Sequence[Sequence[int]], limit: int) -> tuple[list[list[int]], int]:

@@ -5,7 +5,8 @@ A run goes through stages (sampling, then training; a rollout, then an update), 
 at once: the peak is that of the largest stage. Counted are, in bytes of float32 unless it says otherwise:
 
 - weights of every model that is loaded, 4 bytes each (all loops load in float32);
-- gradients, 4 bytes per trained weight, and Adam's two moments, 8;
+- gradients, 4 bytes per trained weight, and Adam's two moments, 8: with LoRA, of the adapter's matrices
+  alone, which are beside the weights;
 - activations kept for the backward pass: (11 hidden + 4 intermediate) numbers per token and layer (norms,
   queries, keys, values, attention's output and its copy, two residuals; the MLP's three products and its
   nonlinearity), of the widest micro-batch;
@@ -14,8 +15,9 @@ at once: the peak is that of the largest stage. Counted are, in bytes of float32
   to be written, and four arrays of one probability per vocabulary entry and row.
 
 Arithmetic: a forward pass costs 2 operations per weight and token and 4 hidden per token, layer and token
-looked at; a training step three times that. Calls count too: a small model spends more time in starting an
-operation than in doing it.
+looked at; a training step three times that, and two times where the trunk is frozen (nobody needs the
+gradient of its weights). An encoder's rows share no prompt. Calls count too: a small model spends more time
+in starting an operation than in doing it.
 """
 
 from __future__ import annotations
@@ -50,7 +52,7 @@ FORWARD_NUMBERS = (
 )  # per token, × hidden and × intermediate: what one layer holds without a backward pass
 PADDED = 1.2  # micro-batches end where a fifth would be padding
 CURVATURES = 8  # hidden × hidden: second derivative, directions and root in float64, and a solver's work
-TRAINING = 3  # a forward and a backward pass, in forward passes
+TRAINING, TRAINING_AN_ADAPTER = 3, 2  # a forward and a backward pass, in forward passes
 
 
 @dataclass(frozen=True)
@@ -123,32 +125,43 @@ def sft(recipe: SFTConfig, policy: Shape, data: Data, *, cautious: bool = False)
 
 
 def reward_model(recipe: RewardModelConfig, policy: Shape, data: Data, *, cautious: bool = False) -> Cost:
-    ranking = data.prompt + data.responses * data.response  # packed: the prompt once
+    # Packed: the prompt once. An encoder reads every response on a row of its own.
+    prompts = data.responses if policy.encoder else 1.0
+    ranking = prompts * data.prompt + data.responses * data.response
+    row = data.prompt + data.response if policy.encoder else ranking
     width = min(data.longest if cautious else PADDED * (data.prompt + data.response), recipe.max_length)
     heldout = data.items * recipe.heldout_fraction
     batch = min(recipe.batch_rankings, data.items)
     # One ranking is never cut in two, however small the micro-batch is to be.
-    widest = data.prompt + data.responses * (width - data.prompt) if cautious else PADDED * ranking
+    longest = prompts * data.prompt + data.responses * (width - data.prompt)
+    widest = longest if cautious else PADDED * ranking
     places = max(min(recipe.micro_batch_tokens, batch * ranking * PADDED), widest)
-    forward = _forward(policy, ranking, around=ranking, projected=0)
+    rows = ranking / row
+    around = 2 * row if policy.encoder else row  # it looks both ways
+    forward = rows * _forward(policy, row, around=around, projected=0)
     trained = recipe.epochs * (data.items - heldout)
+    adapter = adapter_weights(policy, recipe) if recipe.use_peft else 0.0
+    learning = adapter or policy.weights
+    passes = TRAINING_AN_ADAPTER if recipe.use_peft else TRAINING
     calls = recipe.epochs * data.items * ranking * PADDED / min(places, batch * ranking * PADDED)
     half = 0.5 if recipe.precision == "bfloat16" else 1.0
     parts = [
         _weights("reward model", policy),
-        Part("gradients", FLOAT * policy.weights),
-        Part("Adam's moments", 2 * FLOAT * policy.weights),
-        Part("activations", half * _kept(policy, places, row=ranking)),
+        Part("gradients", FLOAT * learning),
+        Part("Adam's moments", 2 * FLOAT * learning),
+        Part("activations", half * _kept(policy, places, row=row)),
     ]
+    if adapter:
+        parts.append(Part("weights: adapter", FLOAT * adapter))
     if recipe.keep == "best" and heldout >= 1:
-        parts.append(Part("the best weights so far", FLOAT * policy.weights))
+        parts.append(Part("the best weights so far", FLOAT * learning))
     scored = [_weights("reward model", policy), Part("activations", _passing(policy, SCORING_TOKENS))]
     if recipe.uncertainty != "none":
         numbers = 2 * (data.items - heldout) * data.responses * policy.hidden  # kept, and put together
         scored.append(Part("features", FLOAT * (numbers + CURVATURES * policy.hidden**2)))
     return Cost(
         (
-            Stage("train", tuple(parts), TRAINING * trained * forward, TRAINING * calls * policy.layers),
+            Stage("train", tuple(parts), passes * trained * forward, TRAINING * calls * policy.layers),
             Stage(
                 "score",
                 tuple(scored),
@@ -157,6 +170,17 @@ def reward_model(recipe: RewardModelConfig, policy: Shape, data: Data, *, cautio
             ),
         )
     )
+
+
+def adapter_weights(shape: Shape, recipe: RewardModelConfig) -> float:
+    """Of a LoRA adapter: rank × (inputs + outputs) for each product. Where the recipe names layers in place
+    of all-linear they are taken for the four of attention: at least as many as people name."""
+    d, queries = shape.hidden, shape.heads * shape.head_size
+    keys = shape.kv_heads * shape.head_size
+    attention = 2 * (d + queries) + 2 * (d + keys)
+    mlp = (3 if shape.gated else 2) * (d + shape.intermediate)
+    both = attention + (mlp if recipe.lora_target_modules.strip() == "all-linear" else 0)
+    return recipe.lora_r * shape.layers * both + d
 
 
 def ppo(recipe: PPOConfig, policy: Shape, judge: Shape, data: Data, *, cautious: bool = False) -> Cost:

@@ -83,10 +83,34 @@ class RewardModelConfig(Recipe):
     )
     batch_rankings: int = Field(16, ge=1, le=4096, description="Rankings per optimiser step.")
     learning_rate: float | None = Field(
-        None, gt=0, le=1, description="Peak rate of AdamW. Empty: by size, 5e-4 at 2M weights to 1e-5 at 1B."
+        None,
+        gt=0,
+        le=1,
+        description="Peak rate of AdamW. Empty: by size, 5e-4 at 2M weights to 1e-5 at 1B; with use_peft ten "
+        "times that.",
     )
     head_learning_rate_factor: float = Field(
         1.0, gt=0, le=1000, description="Head's learning rate over the trunk's."
+    )
+    use_peft: bool = Field(
+        False,
+        description="Train a LoRA adapter in place of all weights, and save it with the head: a fraction of "
+        "the memory, and a model of a few MB that needs its base. An adapter that is trained on keeps its "
+        "own rank and modules.",
+    )
+    lora_r: int = Field(16, ge=1, le=1024, description="For use_peft: rank of the adapter's matrices.")
+    lora_alpha: int = Field(
+        32, ge=1, le=65_536, description="For use_peft: the adapter's share is scaled by lora_alpha / lora_r."
+    )
+    lora_dropout: float = Field(
+        0.0, ge=0, lt=1, description="For use_peft: dropout before the adapter, in training only."
+    )
+    lora_target_modules: str = Field(
+        "all-linear",
+        min_length=1,
+        max_length=1000,
+        description="For use_peft: names of the linear layers that get an adapter, as q_proj, v_proj; "
+        "all-linear is all of the trunk's.",
     )
     schedule: Schedule = Field("cosine", description="Decay after the warm-up.")
     warmup_fraction: float = Field(

@@ -1,7 +1,8 @@
 """Reward models from rankings: train one, and score with it.
 
 A reward model is a language model's trunk with one linear output, read at the end-of-sequence token of a
-response. It is saved so that plain ``AutoModelForSequenceClassification`` gives the same raw scores. The
+response, or an encoder that reads the whole. It is saved so that plain
+``AutoModelForSequenceClassification`` gives the same raw scores, with LoRA as an adapter with its head. The
 constant of a reward is free, so the mean and the standard deviation over the training responses are stored
 beside the weights (`RewardScale`, in ``config.json``) and applied only where asked for: ``score(…,
 centred=True)``, and always in PPO.
@@ -37,16 +38,19 @@ from training.rlhf.reward_report import RewardReport
 from training.rlhf.scoring import (
     RewardScale,
     batches,
-    head_of,
     load_for_training,
     rewards_of,
     score,
     score_with_features,
 )
+from training.rlhf.trunks import head_of, trained_parameters
 
 # Log-odds, or reward units, per step. What is learned of the answers is a few numbers that start at a guess,
 # and their scale is known, so the rate that suits a trunk of whatever size says nothing about theirs.
 ANSWER_RATE = 0.02
+# An adapter's low-rank matrices learn best at about ten times the rate that suits the weights they change
+# (TRL's advice for reward models, too).
+ADAPTER_RATE_FACTOR = 10.0
 NOTHING_LEARNED = AnswerKey()
 SUMS = ("loss", "pairs", "correct", "responses", "reward", "reward_squared", "tokens")
 CADENCE = {"checkpoint_minutes", "checkpoint_steps"}  # settings that change nothing of what is computed
@@ -122,7 +126,7 @@ def train(
     seed_everything(config.seed)
     if not heldout:
         rankings, heldout = split_by_prompt(rankings, heldout_fraction=config.heldout_fraction)
-    model, tokenizer = load_for_training(base_model)
+    model, tokenizer = load_for_training(base_model, config)
     pad = chat.pad_id(tokenizer)
     limit = min(config.max_length, chat.context_length(model))
     key = answer_key(config, rankings)
@@ -138,11 +142,14 @@ def train(
     trained = [
         weight for module in modules.values() for weight in module.parameters() if weight.requires_grad
     ]
-    peak = config.learning_rate or rate_for(model, at_2m=5e-4, at_1b=1e-5)
+    peak = config.learning_rate or rate_for(model, at_2m=5e-4, at_1b=1e-5) * (
+        ADAPTER_RATE_FACTOR if config.use_peft else 1.0
+    )
+    trunk, head = trained_parameters(model)
     optimiser = torch.optim.AdamW(
         [
-            {"params": list(model.base_model.parameters()), "lr": peak},
-            {"params": list(head_of(model).parameters()), "lr": peak * config.head_learning_rate_factor},
+            {"params": trunk, "lr": peak},
+            {"params": head, "lr": peak * config.head_learning_rate_factor},
             {"params": list(answers.parameters()), "lr": ANSWER_RATE, "weight_decay": 0.0},
         ],
         weight_decay=config.weight_decay,
@@ -249,7 +256,8 @@ def train(
         check=report.check,
     )
     if distributed.is_first():
-        save_model(model, tokenizer, out_dir, add=partial(uncertainty.write, doubt) if doubt else None)
+        more = partial(uncertainty.write, doubt) if doubt else None
+        save_model(model, tokenizer, out_dir, merge=False, add=more)
     distributed.wait()
     result = {f"train/{name}": value for name, value in at.metrics.items()} | at.heldout
     result |= {"reward/mean": scale.mean, "reward/std": scale.std}
@@ -348,7 +356,7 @@ def encode_rankings(
                 annotator=key.annotators.get(ranking.annotator, 0),
                 in_shown_order=ranking.in_shown_order,
             )
-            group, was_cut = fit_group(whole, max_length=max_length)
+            group, was_cut = fit_group(whole, max_length=max_length, cls=tokenizer.cls_token_id)
         except ResponseTooLongError:
             left_out["response_too_long"] += 1
             continue

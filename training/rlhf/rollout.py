@@ -18,7 +18,8 @@ from training.rlhf.loading import ModelSource, open_policy, open_reward_model
 from training.rlhf.logprobs import token_log_probs
 from training.rlhf.messages import Messages
 from training.rlhf.report import Reporter
-from training.rlhf.scoring import RewardScale, head_of, stored_scale
+from training.rlhf.scoring import RewardScale, stored_scale
+from training.rlhf.trunks import head_of, is_encoder
 from training.rlhf.uncertainty import Uncertainty, cautious_scores, doubt_about
 
 
@@ -98,6 +99,12 @@ def load_models(policy: ModelSource, reward_model: ModelSource, *, caution: floa
     doubt = doubt_about(reward_model, caution=caution)
     actor, tokenizer = open_policy(policy)
     judge, judge_tokenizer = open_reward_model(reward_model)
+    if is_encoder(judge):
+        raise ValueError(
+            "the reward model is an encoder: it reads an answer as a whole, and PPO's critic, which starts "
+            "as the reward model, has to value every token. Train a reward model from this policy, or use "
+            "rejection sampling"
+        )
     if tokenizer.get_vocab() != judge_tokenizer.get_vocab():
         raise ValueError(
             "the reward model reads other tokens than the policy writes: train it from this policy"

@@ -1,5 +1,5 @@
-"""Scoring with a reward model: a language model's trunk with one linear output, read at the end of each
-response.
+"""Scoring with a reward model: a trunk with one linear output, read at the end of each response (a language
+model) or over the whole of it (an encoder).
 
 Raw rewards equal those of plain ``AutoModelForSequenceClassification`` on prompt + response + EOS. The
 constant of a reward is free, so the mean and the standard deviation over the training responses are stored
@@ -9,11 +9,10 @@ beside the weights (`RewardScale`, under ``rankloop`` in ``config.json``) and ap
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -30,8 +29,22 @@ from training.rlhf.batching import (
     fit_group,
     micro_batches,
 )
-from training.rlhf.loading import Loaded, load_reward_model
+from training.rlhf.loading import Loaded, merged, open_classifier
 from training.rlhf.messages import Messages
+from training.rlhf.trunks import (
+    act_on_dropout,
+    add_lora,
+    has_adapters,
+    head_of,
+    is_encoder,
+    modules_of,
+    plain,
+    start_head,
+    trunk_of,
+)
+
+if TYPE_CHECKING:
+    from training.rlhf.recipes import RewardModelConfig
 
 SCORING_TOKENS = 16_384  # token places of one no-grad micro-batch
 LayoutChoice = Literal["auto", "packed", "separate"]
@@ -78,7 +91,7 @@ def encode_items(
     for number, (messages, responses) in enumerate(items):
         encoded = [chat.encode_response(tokenizer, text) for text in responses]
         group = Group(chat.encode_prompt(tokenizer, messages), encoded, [], name=f"item {number}")
-        groups.append(fit_group(group, max_length=limit)[0])
+        groups.append(fit_group(group, max_length=limit, cls=tokenizer.cls_token_id)[0])
     return groups
 
 
@@ -126,74 +139,69 @@ def score_with_features(
     return scores, found
 
 
-def rewards_of(model: PreTrainedModel, batch: Batch, *, precision: str = "float32") -> Tensor:
-    """One forward pass: the trunk over all rows, the fp32 head at the end of each response -> (B, K) fp32,
+def rewards_of(model: Any, batch: Batch, *, precision: str = "float32") -> Tensor:
+    """One forward pass over all rows, and the fp32 head on what it says of each response -> (B, K) fp32,
     padding 0."""
     values = head_values(model, features_of(model, batch, precision=precision))
     return values.new_zeros(batch.tiers.shape).index_put((batch.owner, batch.slot), values)
 
 
-def head_values(model: PreTrainedModel, features: Tensor) -> Tensor:
+def head_values(model: Any, features: Tensor) -> Tensor:
     """(N, d) features -> (N,) rewards, in fp32."""
-    return nn.functional.linear(features, head_of(model).weight.float()).squeeze(-1)
+    head = head_of(model)
+    bias = None if head.bias is None else head.bias.float()
+    return nn.functional.linear(features, head.weight.float(), bias).squeeze(-1)
 
 
-def features_of(model: PreTrainedModel, batch: Batch, *, precision: str = "float32") -> Tensor:
-    """What the head is applied to, (N, d) fp32, one row for each response of the batch in its order."""
-    with (
-        torch.autocast(model.device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16"),
-        segments.read_at(model.base_model, batch.end_row, batch.end_column),
-    ):
-        states = model.base_model(
+def features_of(model: Any, batch: Batch, *, precision: str = "float32") -> Tensor:
+    """What the head is applied to, (N, d) fp32, one row for each response of the batch in its order: a
+    language model's state at the end of the response, or what an encoder's classifier makes of the row."""
+    act_on_dropout(model)
+    read = _of_whole_rows if is_encoder(model) else _at_the_ends
+    with torch.autocast(model.device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16"):
+        states = read(model, batch)
+    return states.float()
+
+
+def _of_whole_rows(model: Any, batch: Batch) -> Tensor:
+    seen: list[Tensor] = []
+    watched = head_of(model).register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    try:
+        plain(model)(input_ids=batch.input_ids, attention_mask=batch.attention_mask)
+    finally:
+        watched.remove()
+    return seen[0][batch.end_row]
+
+
+def _at_the_ends(model: Any, batch: Batch) -> Tensor:
+    trunk = trunk_of(model)
+    with segments.read_at(trunk, batch.end_row, batch.end_column):
+        states: Tensor = trunk(
             input_ids=batch.input_ids,
             attention_mask=batch.attention_mask,
             position_ids=batch.position_ids,
             use_cache=False,
         ).last_hidden_state
-    ends: Tensor = states[batch.end_row, batch.end_column].float()
-    return ends
+    return states[batch.end_row, batch.end_column]
 
 
-def load_for_training(base_model: str | Path) -> Loaded:
-    """The trunk of a policy with a new head, or a reward model with its own; and a tokenizer whose pad is not
-    its EOS.
+def load_for_training(base_model: str | Path, config: RewardModelConfig | None = None) -> Loaded:
+    """The trunk of a policy or an encoder with a new head, or a reward model with its own; and a tokenizer
+    whose pad is not its EOS. With ``use_peft`` in the recipe, all but the head and an adapter is frozen.
 
-    A new head is N(0, 1/(d + 1)), as in OpenAI's lm-human-preferences: rewards start with a spread near 1,
-    where transformers' 0.02 starts a wide model near 0 and lets the first steps go into the scale.
-
-    Plain ``AutoModelForSequenceClassification`` reads the last token that differs from ``pad_token_id``. With
-    pad == EOS it would skip the EOS that we score, so a reward model gets another pad token; our own code
-    never looks at it.
+    A reward model that is an adapter stays that adapter, of its own rank and modules, where the recipe asks
+    for one; else it is merged and learns as a whole.
     """
-    model, tokenizer = load_reward_model(base_model, new_head=True)
-    if not str((model.config.architectures or [""])[0]).endswith("ForSequenceClassification"):
-        head = head_of(model)
-        nn.init.normal_(head.weight, std=(head.in_features + 1) ** -0.5)
-    if tokenizer.pad_token_id is None or tokenizer.pad_token_id == chat.eos_id(tokenizer):
-        tokenizer = copy.deepcopy(tokenizer)
-        tokenizer.pad_token = pad_other_than_eos(tokenizer)
-        model.config.pad_token_id = tokenizer.pad_token_id
-    return Loaded(model, tokenizer)
-
-
-def pad_other_than_eos(tokenizer: PreTrainedTokenizerBase) -> str:
-    """A token that can never end a response: unk, bos, another special token, or the first of the
-    vocabulary."""
-    eos = chat.eos_id(tokenizer)
-    others = [
-        token for token in tokenizer.all_special_tokens if tokenizer.convert_tokens_to_ids(token) != eos
-    ]
-    named = [token for token in (tokenizer.unk_token, tokenizer.bos_token) if token in others]
-    return str([*named, *others, tokenizer.convert_ids_to_tokens(0 if eos != 0 else 1)][0])
-
-
-def head_of(model: PreTrainedModel) -> nn.Linear:
-    """The one-output linear layer without a bias. Raises ValueError for a model that ends otherwise (an
-    encoder's pooler)."""
-    head = getattr(model, "score", None)
-    if not isinstance(head, nn.Linear) or head.out_features != 1 or head.bias is not None:
-        raise ValueError(f"{type(model).__name__} does not end in one linear output without a bias (`score`)")
-    return head
+    opened = open_classifier(base_model)
+    if opened.new:
+        start_head(opened.model)
+    if config is None or not config.use_peft:
+        return Loaded(merged(opened.model), opened.tokenizer)
+    if has_adapters(opened.model):
+        return Loaded(opened.model, opened.tokenizer)
+    base = str(Path(opened.base).absolute()) if Path(opened.base).is_dir() else opened.base
+    adapted = add_lora(opened.model, config, base=base, new=modules_of(opened.new))
+    return Loaded(adapted.eval(), opened.tokenizer)
 
 
 def stored_scale(model: PreTrainedModel) -> RewardScale:
@@ -224,5 +232,9 @@ def batches(
 ) -> Iterator[tuple[list[int], Batch]]:
     """(indices into groups, their batch on the model's device) until every group was laid out once."""
     layouts = choose_layouts(model, groups, layout)
+    # Where a model from elsewhere has EOS for its pad, it was trained to be read before it, as transformers
+    # does. One that was begun here has another pad: its responses are read at their EOS.
+    unread = model.config.get_text_config().pad_token_id
     for kind, indices in micro_batches(groups, layouts=layouts, max_tokens=max_tokens):
-        yield indices, collate([groups[i] for i in indices], layout=kind, pad_id=pad_id).to(model.device)
+        chosen = [groups[i] for i in indices]
+        yield indices, collate(chosen, layout=kind, pad_id=pad_id, unread=unread).to(model.device)

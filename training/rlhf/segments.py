@@ -17,10 +17,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
-from transformers import PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+from training.rlhf.trunks import plain
 
 NAME = "sdpa_by_segment"
 ALONE = -1  # in place of a prompt: the segment sees itself only
@@ -86,12 +87,13 @@ ALL_ATTENTION_FUNCTIONS.register(NAME, attention_by_segment)
 ALL_MASK_ATTENTION_FUNCTIONS.register(NAME, ALL_MASK_ATTENTION_FUNCTIONS["sdpa"])
 
 
-def attend_by_segment(model: PreTrainedModel) -> bool:
+def attend_by_segment(model: Any) -> bool:
     """Make the model's attention understand a `segment_table`; False where it can't be exchanged.
 
     For every other mask it stays transformers' sdpa. It is for the time of this process: nothing of it is
     saved.
     """
+    model = plain(model)
     trunk: Any = model.base_model
     if trunk.config._attn_implementation == "sdpa":
         if not trunk._can_set_attn_implementation():

@@ -14,9 +14,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-CONFIG_FILE = "config.json"
+from training.rlhf import adapters
+from training.rlhf.adapters import CONFIG_FILE
+
 MAX_HEADER_BYTES = 100_000_000  # of a safetensors file; the largest seen are 200 kB
 NAMED_SIZE = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)\s?([bm])(?![a-z0-9])", re.IGNORECASE)
+# Two products in the MLP, biases and learned positions: GPT-2's kind, and BERT's.
+TWO_PRODUCTS = {"gpt_neox", "opt", "phi"}
+ENCODERS = {
+    *("albert", "bert", "camembert", "deberta", "deberta-v2", "distilbert", "electra", "ernie", "eurobert"),
+    *("modernbert", "mpnet", "roberta", "xlm-roberta"),
+}
+GATED_ENCODERS = {"eurobert", "modernbert"}
 # A model of which only the number of weights is known is taken to be built as Qwen3 is: 28 layers, eight
 # heads of keys and values of 128 numbers, about 13 hidden² weights per layer, a vocabulary of 151,936.
 TYPICAL_LAYERS, TYPICAL_WEIGHTS_PER_LAYER, TYPICAL_VOCABULARY = 28, 13, 151_936
@@ -28,7 +37,7 @@ class UnknownShape(ValueError):
 
 @dataclass(frozen=True)
 class Shape:
-    """A decoder of `layers` blocks. `weights` counts every number that is stored; `intermediate` is the width
+    """A model of `layers` blocks. `weights` counts every number that is stored; `intermediate` is the width
     between the products of a block's MLP, `gated` whether it has three of them (Llama) or two (GPT-2)."""
 
     weights: int
@@ -41,6 +50,7 @@ class Shape:
     vocabulary: int
     context: int
     gated: bool = True
+    encoder: bool = False
 
     @property
     def cache_numbers(self) -> int:
@@ -54,15 +64,20 @@ def shape_of(config: Mapping[str, Any]) -> Shape:
     config = {**config, **inner} if isinstance(inner, Mapping) else config
     if any(config.get(name) for name in ("num_experts", "num_local_experts", "n_routed_experts")):
         raise UnknownShape("a mixture of experts is not a plain decoder")
-    hidden, layers = _number(config, "hidden_size", "n_embd"), _number(config, "num_hidden_layers", "n_layer")
-    heads, vocabulary = _number(config, "num_attention_heads", "n_head"), _number(config, "vocab_size")
-    gated = "intermediate_size" in config and config.get("model_type") not in {"gpt_neox", "opt", "phi"}
+    hidden = _number(config, "hidden_size", "n_embd", "dim")
+    layers = _number(config, "num_hidden_layers", "n_layer", "n_layers")
+    heads = _number(config, "num_attention_heads", "n_head", "n_heads")
+    vocabulary = _number(config, "vocab_size")
+    encoder = config.get("model_type") in ENCODERS
+    two = TWO_PRODUCTS | (ENCODERS - GATED_ENCODERS)
+    gated = "intermediate_size" in config and config.get("model_type") not in two
+    between = config.get("intermediate_size") or config.get("n_inner") or config.get("hidden_dim")
     kv_heads = int(config.get("num_key_value_heads") or heads)
     head_size = int(config.get("head_dim") or hidden // heads)
     shape = Shape(
         weights=0,
         hidden=hidden,
-        intermediate=int(config.get("intermediate_size") or config.get("n_inner") or 4 * hidden),
+        intermediate=int(between or 4 * hidden),
         layers=layers,
         heads=heads,
         kv_heads=kv_heads,
@@ -70,8 +85,9 @@ def shape_of(config: Mapping[str, Any]) -> Shape:
         vocabulary=vocabulary,
         context=_number(config, "max_position_embeddings", "n_positions"),
         gated=gated,
+        encoder=encoder,
     )
-    tied = bool(config.get("tie_word_embeddings", "n_embd" in config))
+    tied = encoder or bool(config.get("tie_word_embeddings", "n_embd" in config))
     return replace(shape, weights=count_weights(shape, tied=tied))
 
 
@@ -88,7 +104,14 @@ def count_weights(shape: Shape, *, tied: bool) -> int:
 
 
 def shape_in(folder: Path) -> Shape:
-    """The shape of the model in a folder; its weights counted in the files' headers where they are there."""
+    """The shape of the model in a folder; its weights counted in the files' headers where they are there. An
+    adapter is as large as its base: that is what is loaded."""
+    if adapters.is_adapter(folder):
+        try:
+            base = adapters.base_of(folder)
+        except adapters.BrokenAdapter as error:
+            raise UnknownShape(str(error)) from error
+        return shape_in(Path(base)) if Path(base).is_dir() else shape_named(base)
     try:
         config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -13,9 +13,11 @@ from django.db import transaction
 from annotation.models import Project
 from annotation.services.content import TaskDraft, add_ranking_tasks
 from training.models import ModelVersion, TrainingRun
+from training.rlhf.adapters import is_adapter
 from training.services.events import LostClaim
 from training.services.execute import succeed_run
 
+Weights = ModelVersion.Weights
 # The word for a run kind in the names of the models it makes: demo-sft-1, demo-rm-2.
 NAME_OF_KIND = {
     TrainingRun.Kind.SFT: "sft",
@@ -120,6 +122,7 @@ def _register(run: TrainingRun, outcome: Outcome) -> ModelVersion:
         parent=outcome.model.parent,
         run=run,
         path=f"models/{name}",
+        weights=Weights.ADAPTER if is_adapter(outcome.model.folder) else Weights.FULL,
         metrics=dict(outcome.metrics),
     )
 

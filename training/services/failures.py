@@ -90,6 +90,15 @@ KNOWN = (
         fix="Put the folder back from a backup, or choose another model.",
     ),
     _known(
+        r"is an adapter: it changes the model at",
+        "adapter_base_gone",
+        "The base of an adapter is gone",
+        cause="A LoRA adapter holds only what differs from the model that it was trained on, and that one is "
+        "no longer where the adapter says.",
+        fix="Put the base's folder back from a backup (beside the adapter's will do), or choose another "
+        "model.",
+    ),
+    _known(
         r"no model at .+: it (is not a folder|has no config\.json)|there is no model at",
         "base_model_missing",
         "There is no model at that path",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from uuid import UUID
 
 from django.db.models import Q
@@ -13,12 +12,10 @@ from annotation.services.snapshots import freeze_snapshot
 from config.problems import FieldProblem, Problem
 from training.models import ModelVersion
 from training.recipes import MODEL_INPUTS, RunKind
+from training.rlhf import adapters
 from training.rlhf.recipe import Recipe
 
 MODELS_IN_TURN = ("reward_model", "policy")  # the policy's default hangs on the reward model
-CONFIG_FILE = (
-    "config.json"  # every saved model has one; where it is missing, the weights are gone or elsewhere
-)
 
 
 def settle_inputs(
@@ -145,18 +142,26 @@ def _wrong_base_model(recipe: Recipe) -> list[FieldProblem]:
     """A path is checked here; whether the hub has a name, only the training machine can tell."""
     name = str(getattr(recipe, "base_model", ""))
     is_path = name.startswith(("/", ".", "~")) or name.count("/") > 1
-    if not is_path or (Path(name) / CONFIG_FILE).is_file():
+    if not is_path or adapters.holds_model(name):
         return []
-    return [
-        FieldProblem("recipe.base_model", f"There is no model at {name!r}: no {CONFIG_FILE} in that folder.")
-    ]
+    reason = f"There is no model at {name!r}: no {adapters.CONFIG_FILE} in that folder."
+    return [FieldProblem("recipe.base_model", reason)]
 
 
 def _check_weights(model: ModelVersion, name: str) -> None:
-    if not (model.folder / CONFIG_FILE).is_file():
-        raise _wrong(
-            f"inputs.{name}", f"The weights of {model.name} are gone: {model.path} has no {CONFIG_FILE}."
-        )
+    if reason := missing_weights(model):
+        raise _wrong(f"inputs.{name}", reason)
+
+
+def missing_weights(model: ModelVersion) -> str:
+    """Why the model can't be loaded, where its folder or its adapter's base is gone; else empty."""
+    if not adapters.holds_model(model.folder):
+        return f"The weights of {model.name} are gone: {model.path} has no {adapters.CONFIG_FILE}."
+    try:
+        base = adapters.missing_base(model.folder)
+    except adapters.BrokenAdapter as error:
+        return f"The weights of {model.name} are gone: {error}."
+    return f"The weights of {model.name} are gone: it is an adapter of {base}, which is." if base else ""
 
 
 def by_name_or_id(value: str) -> Q:

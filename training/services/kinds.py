@@ -19,7 +19,7 @@ from annotation.services.content import ResponseDraft, TaskDraft
 from annotation.services.snapshots import snapshot_path
 from training import recipes
 from training.models import ModelVersion, TrainingRun
-from training.rlhf import evaluation, ppo, rejection_sampling, reward_model, sampling, sft, world
+from training.rlhf import adapters, evaluation, ppo, rejection_sampling, reward_model, sampling, sft, world
 from training.rlhf.data import Rankings, read_rankings
 from training.rlhf.loading import Loaded, ModelSource, load_reward_model
 from training.rlhf.messages import Demonstration, Messages
@@ -96,7 +96,8 @@ def cpu_threads(policy_source: str) -> int:
     most = int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))
     if policy_source == recipes.DEMO_WORLD:
         return 1
-    size = sum(file.stat().st_size for file in Path(policy_source).glob("*.safetensors"))
+    folder = Path(adapters.base_of(policy_source) if adapters.is_adapter(policy_source) else policy_source)
+    size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
     return max(1, min(most, size // BYTES_PER_THREAD)) if size else most
 
 

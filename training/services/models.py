@@ -8,6 +8,7 @@ from django.db import transaction
 from annotation.models import Project
 from config.problems import Conflict, Problem
 from training.models import ModelVersion
+from training.services.inputs import missing_weights
 
 Stage = ModelVersion.Stage
 
@@ -17,8 +18,8 @@ def promote_model(*, model: ModelVersion) -> ModelVersion:
     """Make it the project's production model of its kind; the one before becomes a candidate again (roll back
     by promoting that). Promoting the production model changes nothing. Raises Problem when its weights are
     gone."""
-    if not (model.folder / "config.json").is_file():
-        raise Problem(f"The weights of {model.name} are gone from {model.path}; it can't serve.")
+    if reason := missing_weights(model):
+        raise Problem(f"{reason} It can't serve.")
     # Two promotions at once: the second waits here, then takes the first one's place.
     Project.objects.select_for_update(no_key=True).get(pk=model.project_id)
     siblings = ModelVersion.objects.filter(project=model.project_id, kind=model.kind)

@@ -13,7 +13,7 @@ from annotation.models import Project
 from config.problems import Problem
 from training import recipes
 from training.models import ModelVersion, TrainingRun
-from training.rlhf import cost, shapes
+from training.rlhf import adapters, cost, shapes
 from training.rlhf.cost import Cost, Data
 from training.rlhf.recipe import Recipe
 from training.services.reading import data_of
@@ -133,7 +133,7 @@ def _shape(source: str) -> shapes.Shape:
     if source == recipes.DEMO_WORLD:
         return shapes.demo_shape()
     for folder in (Path(source), *_cached(source)):
-        if (folder / shapes.CONFIG_FILE).is_file():
+        if adapters.holds_model(folder):
             return shapes.shape_in(folder)
     return shapes.shape_named(source)
 

@@ -84,6 +84,7 @@ const ABBREVIATIONS: Record<string, string> = {
   gae: "GAE",
   eos: "EOS",
   lora: "LoRA",
+  peft: "PEFT",
   ppo: "PPO",
   sft: "SFT",
 };

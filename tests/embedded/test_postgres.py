@@ -4,6 +4,8 @@ import os
 import shutil
 import signal
 import stat
+import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,11 +18,29 @@ from embedded.postgres import Postgres
 from embedded.processes import ServerError
 
 
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Path]:
+    """The files of a server that was started and stopped: to make them takes two seconds of a processor."""
+    home = Path(tempfile.mkdtemp(prefix="rl-"))
+    home.chmod(0o711)
+    first = Postgres(home / "postgres", log=home / "postgres.log", durable=False)
+    start(first)
+    first.stop()
+    yield home / "postgres"
+    shutil.rmtree(home)
+
+
 @pytest.fixture
-def server(folder: Path) -> Iterator[Postgres]:
+def new_server(folder: Path) -> Iterator[Postgres]:
     server = Postgres(folder / "postgres", log=folder / "postgres.log", durable=False)
     yield server
     server.stop()
+
+
+@pytest.fixture
+def server(new_server: Postgres, cluster: Path) -> Postgres:
+    subprocess.run(["cp", "-a", cluster, new_server.folder], check=True)
+    return new_server
 
 
 def start(server: Postgres) -> None:
@@ -143,7 +163,7 @@ def test_below_a_closed_folder_roots_cluster_goes_where_it_can_be_entered(
 
 
 def test_programs_in_a_closed_environment_are_copied_with_their_libraries(
-    as_root: None, folder: Path, server: Postgres, monkeypatch: pytest.MonkeyPatch
+    as_root: None, folder: Path, new_server: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package = module.find_binaries().parent.parent
     closed = folder / "environment"
@@ -152,10 +172,10 @@ def test_programs_in_a_closed_environment_are_copied_with_their_libraries(
     shutil.copytree(package.with_name(f"{package.name}.libs"), closed / f"{package.name}.libs", symlinks=True)
     binaries = closed / package.name / "pginstall18" / "bin"
     monkeypatch.setattr(module, "find_binaries", lambda: binaries)
-    start(server)
-    assert ask(server, "SELECT 1") == 1
-    program = Path(os.readlink(f"/proc/{server.process.pid}/exe"))
-    assert program.is_relative_to(server.folder)
+    start(new_server)
+    assert ask(new_server, "SELECT 1") == 1
+    program = Path(os.readlink(f"/proc/{new_server.process.pid}/exe"))
+    assert program.is_relative_to(new_server.folder)
 
 
 def test_another_accounts_cluster_is_refused(as_root: None, server: Postgres) -> None:

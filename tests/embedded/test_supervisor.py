@@ -74,13 +74,17 @@ def test_a_port_that_is_no_number_is_refused(folder: Path) -> None:
     assert "PORT='http' is not a port number" in stack.said
 
 
-def test_an_ordinary_user_can_run_it(folder: Path, ordinary_user: Someone) -> None:
+def test_an_ordinary_user_can_run_it_and_a_command_without_it(folder: Path, ordinary_user: Someone) -> None:
     with Stack(folder / "state", folder / "said.txt", user=ordinary_user) as stack:
         stack.wait_ready()
         assert stack.status_of("/healthz") == 200
         owners = {Path(f"/proc/{pid}").stat().st_uid for pid in processes_of(stack.state)}
         assert owners == {ordinary_user.uid}
         assert stack.end() == 0
+        assert processes_of(stack.state) == {}
+        alone = manage(stack.state, "create_project", "mine", user=ordinary_user)
+        assert alone.returncode == 0, alone.stderr
+        assert (stack.state / "postgres" / "data").stat().st_uid == ordinary_user.uid
         assert processes_of(stack.state) == {}
 
 

@@ -9,14 +9,18 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.rlhf import tiny
+from tests.rlhf.test_batching import classifier
 from training.rlhf import cost, shapes
 from training.rlhf.cost import Data
 from training.rlhf.recipes import EvaluateConfig, PPOConfig, RewardModelConfig, SampleConfig, SFTConfig
+from training.rlhf.trunks import add_lora
 
 MEMORY_FACTOR = 1.35  # measured: 0.91 to 1.08 of what was foretold with 26 million weights
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,9 +30,10 @@ PROMPT, RESPONSE = 60, 40
 
 _RUN = """
 import json, os, sys, threading
-import torch
+import peft, torch
 from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification
 from tests.rlhf import tiny
+from tests.rlhf.test_batching import classifier
 from training.rlhf import ppo, reward_model, sampling, sft
 from training.rlhf.data import Ranking
 from training.rlhf.loading import Loaded, save_model
@@ -69,7 +74,7 @@ def run(loop, recipe):
     if loop == "sft":
         rows = [Demonstration(messages(i), words(response)) for i in range(24)]
         sft.train(SFTConfig(**recipe), base_model=policy(), demonstrations=rows, out_dir=out + "/sft")
-    elif loop == "reward_model":
+    elif loop.startswith("reward_model"):
         save_model(*policy(), out + "/base")
         four = tuple(words(response - k) for k in range(4))
         rankings = [Ranking(tuple(messages(i)), four, ((0,), (1,), (2,), (3,))) for i in range(24)]
@@ -139,6 +144,10 @@ CASES: dict[str, tuple[dict[str, Any], Any]] = {
         {"epochs": 1, "learning_rate": 1e-5, "micro_batch_tokens": 1024, "heldout_fraction": 0.2},
         lambda recipe: cost.reward_model(RewardModelConfig(**recipe), shape(), data(24)),
     ),
+    "reward_model by LoRA": (
+        {"epochs": 1, "micro_batch_tokens": 1024, "heldout_fraction": 0.2, "use_peft": True},
+        lambda recipe: cost.reward_model(RewardModelConfig(**recipe), shape(), data(24)),
+    ),
     "ppo": (
         {
             **{
@@ -184,6 +193,32 @@ def test_what_costs_memory_costs_it_in_the_arithmetic() -> None:
         cost.sample(longer, policy, data(64)).peak.bytes
         > cost.sample(SampleConfig(), policy, data(64)).peak.bytes
     )
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen", "bert"])
+def test_with_an_adapter_only_what_learns_has_gradients_and_moments(kind: str) -> None:
+    encoder = kind in tiny.ENCODERS
+    policy = (tiny.ENCODERS | tiny.POLICIES)[kind]()
+    recipe = RewardModelConfig(use_peft=True, lora_r=8)
+    adapted = add_lora(classifier(policy), recipe, base="base", new=["bert.pooler.dense"] if encoder else [])
+    whole = shapes.shape_of(policy.config.to_dict())
+    learning = sum(p.numel() for p in adapted.parameters() if p.requires_grad) - encoder * (32 * 33 + 1)
+    assert cost.adapter_weights(whole, recipe) == learning
+    adapter, full = (cost.reward_model(r, whole, data(100)) for r in (recipe, RewardModelConfig()))
+    parts = {part.name: part.bytes for part in adapter.stages[0].parts}
+    assert parts["gradients"] == parts["weights: adapter"] == 4 * learning
+    assert parts["Adam's moments"] == 8 * learning
+    assert parts["weights: reward model"] == 4 * whole.weights
+    assert adapter.stages[0].operations == pytest.approx(2 / 3 * full.stages[0].operations)
+
+
+def test_an_encoder_reads_its_prompt_once_for_each_response() -> None:
+    recipe, decoder = RewardModelConfig(), shape()
+    packed, rows = (
+        cost.reward_model(recipe, one, Data(100, 200, 10, 210, responses=4)).stages[0].operations
+        for one in (decoder, replace(decoder, encoder=True))
+    )
+    assert rows == pytest.approx(4 * packed * 210 / 240, rel=0.1)
 
 
 def test_work_grows_with_what_is_asked_for() -> None:

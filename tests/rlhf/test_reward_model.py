@@ -240,30 +240,6 @@ def test_a_recipe_refuses_what_it_cannot_do() -> None:
         RewardModelConfig.model_validate({"learning_rat": 1e-3})
 
 
-def test_trl_computes_the_same_loss_from_the_same_weights(policy_dir: Path) -> None:
-    """TRL's RewardTrainer on pairs, centring included, is the K = 2 case of ours."""
-    pytest.importorskip("trl")
-    from trl.trainer.reward_trainer import DataCollatorForPreference
-
-    model, tokenizer = load_for_training(policy_dir)
-    pairs = [dataclasses.replace(r, responses=r.responses[:2], tiers=((0,), (1,))) for r in RANKINGS[:6]]
-    groups, _, _ = encode_rankings(pairs, tokenizer, max_length=100, ties="ignore")
-    examples = [
-        {"chosen_ids": group.prompt + group.responses[0], "rejected_ids": group.prompt + group.responses[1]}
-        for group in groups
-    ]
-    batch = DataCollatorForPreference(pad_token_id=chat.pad_id(tokenizer))(examples)
-    with torch.no_grad():
-        chosen, rejected = model(**batch).logits.squeeze(-1).chunk(2)
-    theirs = (
-        -torch.nn.functional.logsigmoid(chosen - rejected).mean() + 0.01 * ((chosen + rejected) ** 2).mean()
-    )
-    rewards = torch.stack(score(model, tokenizer, [(r.messages, r.responses) for r in pairs]))
-    tiers = torch.tensor([[0, 1]] * 6)
-    ours = losses.bradley_terry(rewards, tiers).mean() + 0.01 * losses.centring(rewards, tiers).mean()
-    assert ours.item() == pytest.approx(theirs.item(), abs=1e-5)
-
-
 def test_a_trained_model_carries_a_report_on_the_held_out_rankings(policy_dir: Path, tmp_path: Path) -> None:
     result = run(policy_dir, tmp_path / "rm", epochs=1)
     assert result.report is not None

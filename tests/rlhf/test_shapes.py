@@ -53,6 +53,29 @@ def test_the_headers_of_the_files_say_it_exactly(tmp_path: Path) -> None:
     assert shape.cache_numbers == 2 * 3 * 2 * 32
 
 
+@pytest.mark.parametrize("kind", [*tiny.ENCODERS])
+def test_an_encoder_is_known_as_one_and_its_weights_are_counted(kind: str) -> None:
+    """All but its pooler, of which the config says nothing."""
+    trunk = tiny.ENCODERS[kind]().base_model
+    shape = shapes.shape_of(trunk.config.to_dict())
+    assert shape.encoder
+    assert shape.weights == pytest.approx(weights_of(trunk), rel=0.05)
+    assert not shapes.shape_of(qwen().config.to_dict()).encoder
+
+
+def test_an_adapter_is_as_large_as_what_it_changes(tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    qwen().save_pretrained(base)
+    (tmp_path / "adapter").mkdir()
+    (tmp_path / "adapter" / "adapter_config.json").write_text(
+        json.dumps({"base_model_name_or_path": str(base)})
+    )
+    assert shapes.shape_in(tmp_path / "adapter") == shapes.shape_in(base)
+    (tmp_path / "adapter" / "adapter_config.json").write_text("{}")
+    with pytest.raises(shapes.UnknownShape, match=r"adapter_config\.json in .* can't be read"):
+        shapes.shape_in(tmp_path / "adapter")
+
+
 def test_the_demos_own_policy() -> None:
     policy = world.build_policy(world.build_tokenizer(), 0)
     shape = shapes.demo_shape()

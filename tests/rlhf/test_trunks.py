@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from peft import AutoPeftModelForSequenceClassification, LoraConfig, TaskType, get_peft_model
+from safetensors.torch import load_file
 from torch import Tensor
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedTokenizerBase
 
@@ -20,9 +21,10 @@ from tests.rlhf.test_reward_model import HELDOUT, ITEMS, RANKINGS
 from training.rlhf import chat, trunks
 from training.rlhf.batching import Group, collate
 from training.rlhf.loading import ModelNotFound, load_policy, load_reward_model, save_model
-from training.rlhf.report import ListReporter
+from training.rlhf.report import Cancelled, ListReporter
 from training.rlhf.reward_model import RewardModelConfig, RewardModelResult, score, train
 from training.rlhf.scoring import batches, features_of, load_for_training, rewards_of, stored_scale
+from training.rlhf.uncertainty import load_uncertainty, score_with_spread
 
 torch.set_num_threads(1)
 LORA = {"use_peft": True, "lora_r": 4, "lora_alpha": 8}
@@ -235,3 +237,41 @@ def test_a_policy_that_is_an_adapter_is_merged(tmp_path: Path) -> None:
     with torch.no_grad():
         expected = adapted(input_ids=ids).logits
         assert torch.allclose(load_policy(tmp_path / "adapter").model(ids).logits, expected, atol=1e-5)
+
+
+def test_an_adapter_with_dropout_goes_on_to_the_same_weights_and_says_how_sure_it_is(tmp_path: Path) -> None:
+    """Checkpoints hold what learns and no frozen weight; the doubt lies beside the adapter."""
+    base = saved_base("llama", tmp_path)
+    settings = LORA | {"lora_dropout": 0.2, "uncertainty": "laplace", "checkpoint_steps": 2, "keep": "last"}
+
+    def go(name: str, report: ListReporter) -> Path:
+        config = RewardModelConfig.model_validate({"epochs": 1, "batch_rankings": 8} | settings)
+        given: dict[str, Any] = {"base_model": base, "rankings": RANKINGS, "heldout": HELDOUT}
+        checkpoints = tmp_path / f"{name}.checkpoints"
+        out = tmp_path / name
+        return train(config, **given, out_dir=out, checkpoints=checkpoints, report=report).path
+
+    whole = go("whole", ListReporter())
+    with pytest.raises(Cancelled):
+        go("stopped", ListReporter(cancel_after=5))
+    newest = max((tmp_path / "stopped.checkpoints").iterdir())
+    assert not any("embed_tokens" in name for name in load_file(newest / "weights.safetensors"))
+    again = go("stopped", ListReporter())
+    assert (again / "adapter_model.safetensors").read_bytes() == (
+        whole / "adapter_model.safetensors"
+    ).read_bytes()
+    doubt = load_uncertainty(again)
+    assert doubt is not None
+    scores, spreads = zip(*score_with_spread(*load_reward_model(again), ITEMS, doubt), strict=True)
+    assert torch.allclose(torch.cat(scores), scores_here(again), atol=1e-5)
+    assert (torch.cat(spreads) > 0).all()
+
+
+def test_layers_that_are_recomputed_change_nothing_for_adapters_and_encoders(tmp_path: Path) -> None:
+    for kind, settings in (("llama", LORA), ("bert", {})):
+        base = saved_base(kind, tmp_path)
+        kept, again = ListReporter(), ListReporter()
+        learn(base, tmp_path / "kept", kept, **settings)
+        learn(base, tmp_path / "again", again, **settings, gradient_checkpointing=True)
+        assert again.series("loss") == pytest.approx(kept.series("loss"), abs=1e-5), kind
+        assert again.series("grad_norm") == pytest.approx(kept.series("grad_norm"), rel=1e-4), kind

@@ -24,7 +24,8 @@ from training.rlhf.report import Cancelled, ListReporter
 from training.rlhf.reward_model import RewardModelConfig, RewardModelResult, encode_rankings, score, train
 from training.rlhf.uncertainty import BrokenUncertainty, beliefs, load_uncertainty
 
-KINDS = ("laplace", "heads")
+ON_FEATURES = ("laplace", "heads")
+KINDS = (*ON_FEATURES, "lora")
 
 
 @pytest.fixture(autouse=True)
@@ -32,14 +33,18 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def run(folder: Path, report: ListReporter | None = None, **changes: Any) -> RewardModelResult:
+def run(
+    folder: Path, report: ListReporter | None = None, checkpoints: Path | None = None, **changes: Any
+) -> RewardModelResult:
     settings = {"epochs": 1, "batch_rankings": 8, "learning_rate": 5e-3, "evaluations": 1} | changes
+    settings |= {"members": 3} if changes.get("uncertainty") == "lora" else {}
     return train(
         RewardModelConfig.model_validate(settings),
         base_model=folder / "policy",
         rankings=RANKINGS,
         heldout=HELDOUT,
         out_dir=folder / changes.get("uncertainty", "none"),
+        checkpoints=checkpoints,
         report=report,
     )
 
@@ -75,8 +80,9 @@ def test_the_model_is_the_one_that_is_trained_without(
     centred = beliefs(model, tokenizer, ITEMS[:1], found, centred=True)[0]
     assert torch.allclose(centred.mean, score(model, tokenizer, ITEMS[:1], centred=True)[0], atol=1e-6)
     assert load_uncertainty(trained["none"].path) is None
-    assert trained[kind].metrics["uncertainty/prior_spread"] > 0
-    assert "uncertainty/prior_spread" not in trained["none"].metrics
+    told = "uncertainty/members" if kind == "lora" else "uncertainty/prior_spread"
+    assert trained[kind].metrics[told] > 0
+    assert told not in trained["none"].metrics
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -109,7 +115,8 @@ def test_preferences_take_into_account_how_rewards_deviate_together(
     assert torch.allclose(p[0, 1], torch.tensor(0.5), atol=1e-4)  # unsure of each, sure that they are equal
     assert torch.allclose(p + p.T, torch.ones(3, 3), atol=1e-6)
     plain = torch.sigmoid(belief.mean[0] - belief.mean[2])
-    assert 0.5 < p[0, 2] < plain
+    assert 0.5 < p[0, 2] < 1
+    assert p[0, 2] < plain or kind == "lora"  # whose members may all be surer than the model
     assert torch.allclose(belief.lower_bound(2.0), belief.mean - 2 * belief.spread)
     ((mean, spread),) = uncertainty.score_with_spread(model, tokenizer, twins, found)
     assert torch.equal(mean, belief.mean)
@@ -117,7 +124,7 @@ def test_preferences_take_into_account_how_rewards_deviate_together(
     assert torch.equal(uncertainty.preference_probability(model, tokenizer, twins, found)[0], p)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ON_FEATURES)
 def test_it_is_less_sure_of_responses_unlike_those_that_were_ranked(
     kind: str, trained: Mapping[str, RewardModelResult]
 ) -> None:
@@ -200,11 +207,43 @@ def test_a_heavier_ranking_says_more() -> None:
     assert spreads[1] < 0.7 * spreads[0]
 
 
-def test_a_run_that_is_stopped_while_it_fits_saves_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["heads", "lora"])
+def test_a_run_that_is_stopped_while_it_fits_saves_nothing(kind: str, tmp_path: Path) -> None:
     save_model(tiny.policy(), tiny.tokenizer(), tmp_path / "policy")
-    with pytest.raises(Cancelled):
-        run(tmp_path, ListReporter(cancel_after=20), uncertainty="heads")  # of 8 steps and 200 updates
-    assert not (tmp_path / "heads").exists()
+    with pytest.raises(Cancelled):  # of 8 steps, and 200 updates or three times 8 steps
+        run(tmp_path, ListReporter(cancel_after=20), uncertainty=kind)
+    assert [file.name for file in tmp_path.iterdir()] == ["policy"]
+
+
+def test_members_are_adapters_of_their_own_and_the_trunk_is_there_once(
+    trained: Mapping[str, RewardModelResult],
+) -> None:
+    model, tokenizer, found = opened(trained["lora"])
+    alone = []
+    for number in range(3):
+        folder = trained["lora"].path / "uncertainty" / f"member-{number}"
+        assert sum(file.stat().st_size for file in folder.glob("*.safetensors")) < 100_000
+        alone.append(torch.cat(score(*load_reward_model(folder), ITEMS, centred=True)))
+    rewards = torch.stack(alone)
+    deviations = [one.deviations for one in beliefs(model, tokenizer, ITEMS, found)]
+    assert torch.allclose(torch.cat(deviations, dim=1), rewards - rewards.mean(dim=0), atol=1e-4)
+    assert torch.corrcoef(rewards).min() > 0.5  # they learned the same
+    assert torch.cat(deviations, dim=1).abs().mean() > 0.05  # each in its own way
+
+
+def test_a_run_that_was_stopped_in_a_member_goes_on_there(
+    trained: Mapping[str, RewardModelResult], tmp_path: Path
+) -> None:
+    save_model(tiny.policy(), tiny.tokenizer(), tmp_path / "policy")
+    again: dict[str, Any] = {"uncertainty": "lora", "checkpoint_steps": 3}
+    with pytest.raises(Cancelled):  # in the second member
+        run(tmp_path, ListReporter(cancel_after=8 + 8 + 5), checkpoints=tmp_path / "kept", **again)
+    report = ListReporter()
+    result = run(tmp_path, report, checkpoints=tmp_path / "kept", **again)
+    assert report.checks < 8 + 3 * 8
+    for number in range(3):
+        name = f"uncertainty/member-{number}/adapter_model.safetensors"
+        assert (result.path / name).read_bytes() == (trained["lora"].path / name).read_bytes()
 
 
 def test_what_cannot_be_read_is_an_error_that_says_what_to_do(

@@ -156,9 +156,22 @@ def reward_model(recipe: RewardModelConfig, policy: Shape, data: Data, *, cautio
     if recipe.keep == "best" and heldout >= 1:
         parts.append(Part("the best weights so far", FLOAT * learning))
     scored = [_weights("reward model", policy), Part("activations", _passing(policy, SCORING_TOKENS))]
-    if recipe.uncertainty != "none":
+    if recipe.uncertainty in ("laplace", "heads"):
         numbers = 2 * (data.items - heldout) * data.responses * policy.hidden  # kept, and put together
         scored.append(Part("features", FLOAT * (numbers + CURVATURES * policy.hidden**2)))
+    members: tuple[Stage, ...] = ()
+    if recipe.uncertainty == "lora":
+        each = recipe.model_copy(update={"uncertainty": "none", "use_peft": True, "keep": "last"})
+        beside = _weights("reward model", policy)
+        members = tuple(
+            Stage(
+                stage.name,
+                (beside, *stage.parts),
+                recipe.members * stage.operations,
+                recipe.members * stage.layer_calls,
+            )
+            for stage in reward_model(each, policy, data, cautious=cautious).stages
+        )
     return Cost(
         (
             Stage("train", tuple(parts), passes * trained * forward, TRAINING * calls * policy.layers),
@@ -168,6 +181,7 @@ def reward_model(recipe: RewardModelConfig, policy: Shape, data: Data, *, cautio
                 (recipe.evaluations * heldout + trained / recipe.epochs) * forward,
                 calls * policy.layers * (1 / recipe.epochs + recipe.evaluations * recipe.heldout_fraction),
             ),
+            *members,
         )
     )
 

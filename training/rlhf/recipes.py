@@ -162,12 +162,13 @@ class RewardModelConfig(Recipe):
     centring: float = Field(
         0.01, ge=0, le=10, description="Weight of (r_i + r_j)^2, which holds rewards near 0."
     )
-    uncertainty: Literal["none", "heads", "laplace"] = Field(
+    uncertainty: Literal["none", "heads", "laplace", "lora"] = Field(
         "none",
         description="How sure of its scores the model is, worked out when it has been trained and saved "
-        "beside it. laplace: a normal posterior of the last layer. heads: an ensemble of small heads.",
+        "beside it. laplace: a normal posterior of the last layer. heads: an ensemble of small heads. lora: "
+        "an ensemble of adapters, each as long in training as the model, and in scoring.",
     )
-    members: int = Field(8, ge=2, le=256, description="For heads: how many.")
+    members: int = Field(8, ge=2, le=256, description="For heads and lora: how many.")
     prior_spread: float | None = Field(
         None,
         gt=0,

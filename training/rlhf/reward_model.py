@@ -11,6 +11,7 @@ centred=True)``, and always in PPO.
 from __future__ import annotations
 
 import math
+import shutil
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -29,6 +30,7 @@ from training.rlhf.checkpoint import BestInMemory, Checkpoints, Keeper, fingerpr
 from training.rlhf.data import Ranking, split_by_prompt
 from training.rlhf.heldout import report_heldout
 from training.rlhf.loading import Loaded, save_model
+from training.rlhf.lora_ensemble import train_members
 from training.rlhf.rates import rate_factor, rate_for
 from training.rlhf.recipe import seed_everything
 from training.rlhf.recipes import RewardModelConfig
@@ -247,7 +249,7 @@ def train(
     scale = RewardScale(float(rewards.mean()), float(rewards.std(unbiased=False)))
     notes = answers.notes(reliabilities) | {"max_length": limit}
     model.config.rankloop = {"reward_mean": scale.mean, "reward_std": scale.std, **notes}
-    doubt = uncertainty.fit(
+    doubt: uncertainty.Uncertainty | None = uncertainty.fit(
         config,
         head=head_of(model).weight[0],
         features=features,
@@ -255,9 +257,21 @@ def train(
         answers=answers,
         check=report.check,
     )
+    members = Path(out_dir).parent / f".{Path(out_dir).name}.members"
+    if config.uncertainty == "lora":
+        doubt = train_members(
+            train,
+            config,
+            base_model=base_model,
+            rankings=rankings,
+            folder=members,
+            checkpoints=checkpoints,
+            report=report,
+        )
     if distributed.is_first():
         more = partial(uncertainty.write, doubt) if doubt else None
         save_model(model, tokenizer, out_dir, merge=False, add=more)
+        shutil.rmtree(members, ignore_errors=True)
     distributed.wait()
     result = {f"train/{name}": value for name, value in at.metrics.items()} | at.heldout
     result |= {"reward/mean": scale.mean, "reward/std": scale.std}
@@ -290,7 +304,7 @@ def score_training_set(
     they are; each process reads its share, and all get everything."""
     mine = distributed.share([group.packed_tokens for group in groups])
     sizes = [len(group.responses) for group in groups]
-    chosen, keep = [groups[i] for i in mine], config.uncertainty != "none"
+    chosen, keep = [groups[i] for i in mine], uncertainty.reads_features(config)
     rewards, read = score_with_features(model, chosen, pad_id=pad_id, keep=keep)
     scores = distributed.put_together(mine, rewards, sizes)
     if not keep:

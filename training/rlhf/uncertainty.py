@@ -1,12 +1,13 @@
 """How sure a reward model is: every score with its spread, every pair with P(i ≻ j).
 
-After the trunk and its head have been trained, what the rankings leave open is worked out on the features
-that the trunk gives for them, by one of two ways (the recipe's ``uncertainty``):
+After the trunk and its head have been trained, what the rankings leave open is worked out in one of three
+ways (the recipe's ``uncertainty``), two of them on the features that the trunk gives for the rankings:
 
 - ``laplace``: a normal posterior of the head around the weights that were trained (`laplace`);
-- ``heads``: an ensemble of small random heads fitted to the same rankings (`heads`).
+- ``heads``: an ensemble of small random heads fitted to the same rankings (`heads`);
+- ``lora``: an ensemble of adapters, each trained on the same rankings (`lora_ensemble`).
 
-Neither changes the model: the features are read, nothing is learned back into them, and the score is that of
+None of them changes the model: features are read, nothing is learned back into them, and the score is that of
 the trained head, which plain ``AutoModelForSequenceClassification`` gives. What is added is how the rewards
 of the responses to one prompt may deviate from it, together, for it is differences that rankings tell of. A
 spread is that of a response's reward over the mean reward of the training responses.
@@ -23,7 +24,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, cast
 
 import torch
 from safetensors import SafetensorError
@@ -35,6 +36,7 @@ from training.rlhf import chat, distributed, heads, laplace, losses
 from training.rlhf.answer_model import AnswerModel
 from training.rlhf.batching import Group, Said, said_in
 from training.rlhf.loading import Loaded, ModelSource
+from training.rlhf.lora_ensemble import LoraEnsemble, load_members, write_members
 from training.rlhf.messages import Messages
 from training.rlhf.recipes import RewardModelConfig
 from training.rlhf.scoring import (
@@ -89,21 +91,30 @@ class Belief:
         return self.mean - spreads * self.spread
 
 
+def of_members(mean: Tensor, deviations: Tensor) -> Belief:
+    """From the (M, K) deviations of an ensemble's members from their mean."""
+    return Belief(mean, deviations.T @ deviations / (len(deviations) - 1), deviations)
+
+
 class Uncertainty(Protocol):
-    """What is saved beside a reward model."""
+    """What is saved beside a reward model: `OnFeatures`, or a `LoraEnsemble`, which reads tokens."""
 
     @property
     def kind(self) -> str:
         """The recipe's word for it."""
+
+    def metrics(self) -> dict[str, float]:
+        """What is said of it at the end of a run."""
+
+
+class OnFeatures(Uncertainty, Protocol):
+    """What is unsure about the last layer alone."""
 
     def belief(self, mean: Tensor, features: Tensor) -> Belief:
         """Of the (K,) scores of responses with these (K, d) features."""
 
     def tensors(self) -> dict[str, Tensor]:
         """What is saved, by name; `OF_KIND` makes the same of it."""
-
-    def metrics(self) -> dict[str, float]:
-        """What is said of it at the end of a run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +148,7 @@ class HeadEnsemble:
 
     def belief(self, mean: Tensor, features: Tensor) -> Belief:
         found = heads.outputs(self.members, features).T
-        deviations = found - found.mean(dim=0)
-        return Belief(mean, deviations.T @ deviations / (len(deviations) - 1), deviations)
+        return of_members(mean, found - found.mean(dim=0))
 
     def tensors(self) -> dict[str, Tensor]:
         return self.members._asdict()
@@ -147,15 +157,20 @@ class HeadEnsemble:
         return {"prior_spread": float(self.members.prior_spread)}
 
 
-def _last_layer(tensors: dict[str, Tensor]) -> Uncertainty:
+def _last_layer(tensors: dict[str, Tensor]) -> OnFeatures:
     return LastLayer(**tensors)
 
 
-def _head_ensemble(tensors: dict[str, Tensor]) -> Uncertainty:
+def _head_ensemble(tensors: dict[str, Tensor]) -> OnFeatures:
     return HeadEnsemble(heads.Heads(**tensors))
 
 
 OF_KIND = {LastLayer.kind: _last_layer, HeadEnsemble.kind: _head_ensemble}
+
+
+def reads_features(config: RewardModelConfig) -> bool:
+    """Whether what the recipe asks for is worked out on features."""
+    return config.uncertainty in OF_KIND
 
 
 def fit(
@@ -166,14 +181,14 @@ def fit(
     groups: Sequence[Group],
     answers: AnswerModel,
     check: Callable[[], None] = lambda: None,
-) -> Uncertainty | None:
+) -> OnFeatures | None:
     """What the rankings in ``groups`` leave open about a ``head`` (d,) on these features, (K, d) per group;
-    None where the recipe doesn't ask.
+    None where the recipe doesn't ask for that.
 
     ``answers`` has the numbers learned of how people answer, which are held fixed. ``check`` may raise to
     stop.
     """
-    if config.uncertainty == "none":
+    if not reads_features(config):
         return None
     together = torch.cat(list(features))
     centre = together.mean(dim=0)
@@ -275,8 +290,13 @@ def beliefs_of_groups(
     max_tokens: int = SCORING_TOKENS,
 ) -> list[Belief]:
     """Of encoded responses, in the order of ``groups``; the means are raw rewards."""
-    scores, features = score_with_features(model, groups, pad_id=pad_id, layout=layout, max_tokens=max_tokens)
-    return [uncertainty.belief(*both) for both in zip(scores, features, strict=True)]
+    how: Any = {"pad_id": pad_id, "layout": layout, "max_tokens": max_tokens}
+    if isinstance(uncertainty, LoraEnsemble):
+        found = zip(score_groups(model, groups, **how), uncertainty.deviations(groups, **how), strict=True)
+        return [of_members(mean, deviations) for mean, deviations in found]
+    scores, features = score_with_features(model, groups, **how)
+    on_features = cast(OnFeatures, uncertainty)
+    return [on_features.belief(*both) for both in zip(scores, features, strict=True)]
 
 
 @torch.no_grad()
@@ -325,8 +345,11 @@ def write(uncertainty: Uncertainty, model_folder: Path) -> None:
     """Save it with the reward model in ``model_folder``."""
     folder = model_folder / FOLDER
     folder.mkdir()
-    tensors = {name: value.contiguous() for name, value in uncertainty.tensors().items()}
-    save_file(tensors, folder / WEIGHTS)
+    if isinstance(uncertainty, LoraEnsemble):
+        write_members(uncertainty, folder)
+    else:
+        saved = cast(OnFeatures, uncertainty).tensors()
+        save_file({name: value.contiguous() for name, value in saved.items()}, folder / WEIGHTS)
     notes = {"kind": uncertainty.kind, **uncertainty.metrics()}
     (folder / NOTES).write_text(json.dumps(notes, indent=2) + "\n", encoding="utf-8")
 
@@ -339,7 +362,9 @@ def load_uncertainty(model_folder: str | Path) -> Uncertainty | None:
         return None
     try:
         kind = json.loads((folder / NOTES).read_text(encoding="utf-8"))["kind"]
-        return OF_KIND[kind](load_file(folder / WEIGHTS))
+        return (
+            load_members(folder) if kind == LoraEnsemble.kind else OF_KIND[kind](load_file(folder / WEIGHTS))
+        )
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise BrokenUncertainty(
             f"what is saved in {folder} can't be read ({error!r}). Train the reward model again, or remove "

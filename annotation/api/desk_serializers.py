@@ -54,6 +54,9 @@ class Feedback(serializers.Serializer[Any]):
     passed = serializers.BooleanField(allow_null=True, help_text="Null while the attempt goes on.")
     attempt_score = serializers.FloatField(allow_null=True)
     pass_mark = serializers.FloatField(allow_null=True)
+    attempts_left = serializers.IntegerField(
+        allow_null=True, help_text="After an attempt that failed: how many more there are."
+    )
 
 
 class NewTaskProblem(serializers.Serializer[Any]):

@@ -13,7 +13,7 @@ from enum import StrEnum
 from django.db.models import Avg, FloatField, Value
 from django.db.models.functions import Coalesce
 
-from annotation.models import Assignment, Membership, Ranking, RankingTask
+from annotation.models import Assignment, Membership, Project, Ranking, RankingTask
 from annotation.scoring import gold_points
 from annotation.services.checks import DONE_IN_ATTEMPT
 
@@ -38,7 +38,8 @@ class Pair:
 
 @dataclass(frozen=True)
 class Feedback:
-    """`passed` and `attempt_score` are None while something of the attempt is left."""
+    """`passed` and `attempt_score` are None while something of the attempt is left; `attempts_left` is how
+    many more there are after one that failed, else None."""
 
     score: float
     tiers: list[list[str]]
@@ -47,6 +48,7 @@ class Feedback:
     passed: bool | None
     attempt_score: float | None
     pass_mark: float | None
+    attempts_left: int | None
 
 
 def feedback_on(*, assignment: Assignment) -> Feedback | None:
@@ -61,7 +63,8 @@ def feedback_on(*, assignment: Assignment) -> Feedback | None:
         return None
     tiers = Ranking.objects.current().values_list("tiers", flat=True).get(assignment=assignment)
     right = task.gold_tiers or []
-    passed = _passed(assignment)
+    member = Membership.objects.filter(project=assignment.project_id, user=assignment.annotator_id).first()
+    passed = _passed(assignment, member)
     return Feedback(
         score=assignment.score,
         tiers=tiers,
@@ -70,17 +73,24 @@ def feedback_on(*, assignment: Assignment) -> Feedback | None:
         passed=passed,
         attempt_score=None if passed is None else _attempt_score(assignment),
         pass_mark=None if passed is None else assignment.project.qualification_pass_mark,
+        attempts_left=_attempts_left(assignment.project, member) if passed is False else None,
     )
 
 
-def _passed(assignment: Assignment) -> bool | None:
+def _passed(assignment: Assignment, member: Membership | None) -> bool | None:
     """What came of the answer's attempt; None: it goes on, or nobody has to qualify any more."""
-    member = Membership.objects.filter(project=assignment.project_id, user=assignment.annotator_id).first()
     if member is None:
         return None
     if member.qualification_attempt > assignment.attempt:
         return False
     return True if member.qualified_at is not None else None
+
+
+def _attempts_left(project: Project, member: Membership | None) -> int | None:
+    if member is None:
+        return None
+    allowed = project.qualification_attempts + member.extra_attempts
+    return max(0, 1 + allowed - member.qualification_attempt)
 
 
 def _attempt_score(assignment: Assignment) -> float | None:

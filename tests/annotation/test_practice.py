@@ -8,7 +8,7 @@ import pytest
 from rest_framework.test import APIClient
 
 from annotation.models import Assignment, Membership, Project, RankingTask, User
-from annotation.services import checks
+from annotation.services import checks, members
 from tests.annotation.answering import claim, next_of, send
 from tests.annotation.test_checks import answer, make_check
 
@@ -66,6 +66,21 @@ def test_the_last_answer_of_an_attempt_says_what_came_of_it(
         answer(held, right=right)
     told = client_of(alice).get(url(held)).json()
     assert (told["passed"], told["attempt_score"], told["pass_mark"]) == (right, float(right), 0.75)
+    assert told["attempts_left"] == (None if right else exam.qualification_attempts - 1)
+
+
+def test_a_failed_attempt_says_how_many_are_left_those_granted_too(
+    exam: Project, alice: User, client_of: ClientOf
+) -> None:
+    exam.qualification_attempts = 1
+    exam.save()
+    for _ in range(2):
+        held = claim(exam, alice)
+        answer(held, right=False)
+    desk = client_of(alice)
+    assert desk.get(url(held)).json()["attempts_left"] == 0
+    members.grant_attempt(member=Membership.objects.get(project=exam, user=alice))
+    assert desk.get(url(held)).json()["attempts_left"] == 1
 
 
 def test_nobody_elses_feedback_is_there(exam: Project, alice: User, ben: User, client_of: ClientOf) -> None:

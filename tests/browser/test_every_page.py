@@ -4,7 +4,7 @@ than the screen, no error in the console."""
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -30,13 +30,16 @@ LOOK = """async (rules) => {
 WIDER = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
-def faults_of(page: Page, path: str) -> list[str]:
+LOOKS = (("light", DESK), ("dark", DESK), ("dark", PHONE))
+
+
+def faults_of(page: Page, path: str, looks: Sequence[tuple[str, dict[str, int]]] = LOOKS) -> list[str]:
     """What is wrong with the page as it stands, in both colour schemes and on a phone."""
     page.goto(path)
     page.wait_for_load_state("networkidle")
     expect(page.locator("main")).to_be_visible()
     found: list[str] = []
-    for scheme, size in (("light", DESK), ("dark", DESK), ("dark", PHONE)):
+    for scheme, size in looks:
         page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
         page.set_viewport_size(size)  # type: ignore[arg-type]
         expect(page.locator("html")).to_have_attribute("data-mantine-color-scheme", scheme)
@@ -49,8 +52,8 @@ def faults_of(page: Page, path: str) -> list[str]:
     return found
 
 
-def test_everybody_can_use_every_page(log_in: Callable[[str], Page], demo_stack: Stack) -> None:
-    page = log_in("admin")
+def heard_errors(page: Page) -> list[str]:
+    """What its scripts say to the console from now on."""
     said: list[str] = []
 
     def listen(message: ConsoleMessage) -> None:
@@ -58,7 +61,31 @@ def test_everybody_can_use_every_page(log_in: Callable[[str], Page], demo_stack:
             said.append(f"{page.url}: {message.text}")
 
     page.on("console", listen)
+    return said
+
+
+def test_everybody_can_use_every_page(log_in: Callable[[str], Page], demo_stack: Stack) -> None:
+    page = log_in("admin")
+    said = heard_errors(page)
     faults = [fault for path in addresses(page).values() for fault in faults_of(page, path)]
+    assert not faults, "\n".join(faults)
+    assert not said, "\n".join(said)
+
+
+@pytest.mark.parametrize("name", ["manager", "annotator-1"])
+def test_the_pages_that_others_have_are_as_good_for_them(
+    log_in: Callable[[str], Page], demo_stack: Stack, name: str
+) -> None:
+    """What others are shown beside, or in place of, what an admin is; colours and widths are the same."""
+    page = log_in(name)
+    said = heard_errors(page)
+    tabs = page.get_by_role("navigation", name="Project", exact=True).get_by_role("link")
+    page.goto("/projects/demo")
+    expect(tabs.first).to_be_visible()
+    theirs = [str(tab.get_attribute("href")) for tab in tabs.all()]
+    assert ("/projects/demo/members" in theirs) == (name == "manager")
+    paths = ["/", "/account", *theirs]
+    faults = [fault for path in paths for fault in faults_of(page, path, [("dark", PHONE)])]
     assert not faults, "\n".join(faults)
     assert not said, "\n".join(said)
 

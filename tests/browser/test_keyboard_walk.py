@@ -191,6 +191,7 @@ def test_twenty_tasks_without_a_mouse_or_a_manual(walker: Walker, demo_stack: St
     walker.press("Tab")
     page.keyboard.type(PASSWORD)
     page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Projects")).to_be_focused()
     to_the_desk = page.get_by_role("main").get_by_role("link", name="Rank", exact=True)
     expect(to_the_desk).to_be_visible()
     walker.tab_to(to_the_desk)

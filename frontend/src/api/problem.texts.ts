@@ -19,6 +19,8 @@ const en = {
     422: "This can't be accepted as it is",
     429: "Too many requests; wait a moment",
   } as Record<number, string>,
+  /** By the problem's type, in place of what the server says of it: the server's English says it better than we could. */
+  byType: {} as Record<string, string>,
 };
 
 const de: typeof en = {
@@ -35,6 +37,26 @@ const de: typeof en = {
     413: "Die Datei ist zu groß",
     422: "So kann das nicht angenommen werden",
     429: "Zu viele Anfragen; einen Moment warten",
+  },
+  // What annotators meet. A pause keeps the server's words: the reason that somebody wrote stands in them.
+  byType: {
+    "lease-lost": "Die Zuteilung ist abgelaufen, oder die Aufgabe wurde zurückgegeben.",
+    "already-answered": "Diese Aufgabe ist von hier schon beantwortet.",
+    "stale-draft": "Ein neuerer Entwurf wurde in einem anderen Tab oder Gerät gespeichert.",
+    stale: "Jemand war schneller: neu laden und noch einmal ansehen.",
+    "not-answered": "Zu dieser Aufgabe gibt es noch keine Antwort, die sich ändern ließe.",
+    "qualification-answered": "Antworten auf Übungsaufgaben bleiben: was richtig war, wurde schon gesagt.",
+    "idempotency-key-reused": "Diese Antwort wurde schon einmal anders gesendet. Die Seite neu laden.",
+    "project-not-active": "Sobald das Projekt wieder aktiv ist, geht es weiter.",
+    "project-archived": "Das Projekt ist archiviert: es nimmt keine Antworten mehr an.",
+    "annotator-excluded": "Wer das Projekt leitet, kann sagen, warum.",
+    "qualification-failed":
+      "In keinem der Versuche wurde erreicht, was das Projekt verlangt. Wer es leitet, kann einen weiteren gewähren.",
+    "cap-reached": "Mehr Aufgaben sind in diesem Projekt für eine Person nicht vorgesehen. Danke.",
+    "daily-cap-reached":
+      "Mehr Aufgaben sind für eine Person an einem Tag nicht vorgesehen. Der nächste Tag beginnt um Mitternacht UTC.",
+    throttled: "Es geht gleich weiter: einen Moment warten und noch einmal versuchen.",
+    not_authenticated: "Nach der Anmeldung geht es hier weiter.",
   },
 };
 

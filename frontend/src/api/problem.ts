@@ -51,7 +51,7 @@ export function unreachable(): ApiProblem {
 
 /**
  * What the body of a failed answer says. Its `title` is the bare HTTP phrase; ours says the same to a person, and the `detail`
- * is always shown beside. A proxy's HTML page or an empty body still gives a plain
+ * is always shown beside: the server's own, or what the page's language has for that type of problem. A proxy's HTML page or an empty body still gives a plain
  * sentence.
  */
 export function problemFrom(status: number, body: unknown): ApiProblem {
@@ -65,7 +65,14 @@ export function problemFrom(status: number, body: unknown): ApiProblem {
       )
     : [];
   const text = (value: unknown, otherwise: string) => (typeof value === "string" ? value : otherwise);
-  return new ApiProblem(status, title, text(detail, ""), fields, text(type, "about:blank"));
+  const name = text(type, "about:blank");
+  return new ApiProblem(
+    status,
+    title,
+    Object.hasOwn(texts.byType, name) ? texts.byType[name] : text(detail, ""),
+    fields,
+    name,
+  );
 }
 
 export function asProblem(error: unknown): ApiProblem {

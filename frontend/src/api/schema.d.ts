@@ -2181,6 +2181,8 @@ export interface components {
             attempt_score: number | null;
             /** Format: double */
             pass_mark: number | null;
+            /** @description After an attempt that failed: how many more there are. */
+            attempts_left: number | null;
         };
         FeedbackPair: {
             /** Format: uuid */

@@ -237,6 +237,16 @@ export const router = createRouter({
   scrollRestoration: true,
 });
 
+// Whoever comes to another page with what had the focus gone (the log-in's button, a link of the page before) begins at its
+// heading, not above everything again. The desk has its own: the first response.
+router.subscribe("onRendered", ({ fromLocation, pathChanged }) => {
+  if (!fromLocation || !pathChanged || document.activeElement !== document.body) return;
+  const heading = document.querySelector<HTMLElement>("main h1:not(.visually-hidden)");
+  if (!heading) return;
+  heading.tabIndex = -1;
+  heading.focus({ preventScroll: true });
+});
+
 onSessionEnded(() => {
   queryClient.setQueryData(meQuery.queryKey, null);
   const { pathname, href } = router.state.location;

@@ -3,6 +3,7 @@ import { useClipboard } from "@mantine/hooks";
 import { type ReactNode, useEffect } from "react";
 import { asProblem } from "@/api/problem";
 import { Icon, type IconName } from "./Icon";
+import { usePartTexts } from "./texts/parts";
 import styles from "./ui.module.css";
 
 export type Tone = "good" | "warn" | "bad" | "info" | "neutral";
@@ -200,13 +201,14 @@ export function TableScroll({ label, children }: { label: string; children: Reac
 }
 
 export function CopyLine({ text, label }: { text: string; label: string }) {
+  const texts = usePartTexts();
   const clipboard = useClipboard({ timeout: 1_500 });
   return (
     <div className={styles.copy}>
       <code>{text}</code>
       <ActionIcon
         variant="subtle"
-        aria-label={clipboard.copied ? "Copied" : label}
+        aria-label={clipboard.copied ? texts.copied : label}
         onClick={() => clipboard.copy(text)}
         size="sm"
       >

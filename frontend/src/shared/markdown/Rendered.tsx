@@ -2,6 +2,7 @@ import { type ReactNode, useEffect, useState } from "react";
 import ReactMarkdown, { type Components, type Options } from "react-markdown";
 import rehypeSanitize, { defaultSchema } from "rehype-sanitize";
 import remarkGfm from "remark-gfm";
+import { usePartTexts } from "../texts/parts";
 import styles from "./markdown.module.css";
 
 type Plugins = {
@@ -72,17 +73,21 @@ export function directions() {
   return (tree: HtmlNode) => mark(tree, false);
 }
 
+function NotLoaded({ alt, src }: { alt: string; src: string | undefined }) {
+  return (
+    <span className={styles.image} title={src}>
+      {usePartTexts().notLoaded(alt)}
+    </span>
+  );
+}
+
 const components: Components = {
   a: ({ href, children }) => (
     <a href={href} target="_blank" rel="noopener noreferrer nofollow" title={href}>
       {children}
     </a>
   ),
-  img: ({ alt, src }) => (
-    <span className={styles.image} title={typeof src === "string" ? src : undefined}>
-      image not loaded{alt ? `: ${alt}` : ""}
-    </span>
-  ),
+  img: ({ alt, src }) => <NotLoaded alt={alt ?? ""} src={typeof src === "string" ? src : undefined} />,
   table: ({ children, dir }) => (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: a wide table scrolls, and must be reachable by keyboard
     <section className={styles.tableScroll} tabIndex={0}>

@@ -5,6 +5,8 @@ export const de: Texts<typeof en> = {
   close: "Schließen",
   speakers: { user: "Mensch", assistant: "Assistent", system: "Vorgabe", tool: "Werkzeug" },
   empty: "(leer)",
+  copied: "Kopiert",
+  notLoaded: (alt) => (alt ? `Bild nicht geladen: ${alt}` : "Bild nicht geladen"),
   plain: {
     unreadable: "Als reiner Text gezeigt: die Formatierung war nicht zu lesen.",
     long: "Als reiner Text gezeigt, weil er sehr lang ist.",

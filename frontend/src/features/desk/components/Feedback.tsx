@@ -40,7 +40,7 @@ export function Feedback({
 
 function Verdict({ told, assignment }: { told: Told; assignment: Assignment }) {
   const t = useFlowTexts();
-  const { score, tiers, right_tiers, pairs, passed, attempt_score, pass_mark } = told;
+  const { score, tiers, right_tiers, pairs, passed, attempt_score, pass_mark, attempts_left } = told;
   const shown = assignment.responses.map(({ id }) => id);
   const letter = (id: string) => letterOf(shown, id);
   const place = (of: readonly (readonly string[])[], id: string) => {
@@ -56,6 +56,7 @@ function Verdict({ told, assignment }: { told: Told; assignment: Assignment }) {
       {passed !== null && attempt_score !== null && pass_mark !== null && (
         <Notice tone={passed ? "good" : "warn"} title={passed ? t.passedTitle : t.failedTitle}>
           <p>{(passed ? t.passed : t.failed)(percent(attempt_score), percent(pass_mark))}</p>
+          {attempts_left !== null && <p>{t.attemptsLeft(attempts_left)}</p>}
         </Notice>
       )}
       <table className={styles.places} aria-label={t.feedbackTitle}>

@@ -8,6 +8,7 @@ import { ApiProblem } from "@/api/problem";
 import type { AnswerForm, Assignment, Project } from "@/api/types";
 import { LanguageProvider } from "@/shared/i18n";
 import { speak } from "@/shared/i18n/language";
+import { untranslated } from "@/shared/i18n/untranslated";
 import { EMPTY_FIELDS } from "../answer";
 import { type Hand, toRank } from "../flow/flow";
 import { formOf } from "../formFixture";
@@ -21,11 +22,7 @@ import { Pace, PracticeBar } from "./Pace";
 import { Unsent } from "./Unsent";
 import { Waiting } from "./Waiting";
 
-/*
- * Whatever the desk says in German and in English alike is a sentence that stands in a component and not in a catalog, or one
- * that nobody has translated. What comes from the project stands in ‹marks› and is left out, and so are these words, which are
- * the same in both languages.
- */
+/** Words that are the same in both languages. */
 const SAME = ["Alt", "Enter", "In", "Original", "Pause", "in", "so", "was"];
 
 const RATING = {
@@ -97,18 +94,6 @@ const project = {
   counts: { my_rankings: 3, tasks: 7, by_state: { open: 3 } },
 } as unknown as Project;
 
-/** What stands on the page and what it is called, without what the project wrote and without what is printed on keys. */
-function wordsIn(root: Element): string[] {
-  const texts: string[] = [];
-  for (const element of root.querySelectorAll("*")) {
-    if (element.closest("style, kbd")) continue;
-    for (const name of ["aria-label", "title", "placeholder"]) texts.push(element.getAttribute(name) ?? "");
-    for (const node of element.childNodes)
-      if (node.nodeType === Node.TEXT_NODE) texts.push(node.nodeValue ?? "");
-  }
-  return texts.flatMap((text) => text.replaceAll(/‹[^›]*›/g, "").match(/\p{L}{2,}/gu) ?? []);
-}
-
 async function show(what: ReactNode) {
   // Links want a router around them.
   const router = createRouter({
@@ -129,27 +114,6 @@ async function show(what: ReactNode) {
       </LanguageProvider>,
     );
   });
-}
-
-type Listen = (root?: Element) => void;
-
-/** All words that were on the page at one time or another while somebody did this, in one language. */
-async function heard(language: "en" | "de", does: (listen: Listen) => Promise<void>): Promise<Set<string>> {
-  localStorage.clear();
-  localStorage.setItem("rankloop.language", language);
-  const words = new Set<string>();
-  await does((root = document.body) => {
-    for (const word of wordsIn(root)) words.add(word);
-  });
-  cleanup();
-  return words;
-}
-
-async function untranslated(does: (listen: Listen) => Promise<void>): Promise<string[]> {
-  const english = await heard("en", does);
-  const german = await heard("de", does);
-  expect(german.size).toBeGreaterThan(0);
-  return [...german].filter((word) => english.has(word) && !SAME.includes(word));
 }
 
 const press = (name: string, modifiers: { altKey?: boolean; shiftKey?: boolean } = {}) =>
@@ -193,7 +157,7 @@ async function openDesk(form: AnswerForm, parts: Partial<Hand> = {}) {
 describe("the desk in German", () => {
   it.each(Object.keys(FORMS))("says nothing in English: %s", async (name) => {
     const form = FORMS[name] as AnswerForm;
-    const left = await untranslated(async (listen) => {
+    const left = await untranslated(SAME, async (listen) => {
       await openDesk(form);
       listen();
       // Asks about an order that nobody touched, or names what is open.
@@ -281,7 +245,7 @@ describe("the desk in German", () => {
       { answer, refusal },
       { lost: true },
     ]) {
-      const left = await untranslated(async (listen) => {
+      const left = await untranslated(SAME, async (listen) => {
         await openDesk(formOf(), parts as Partial<Hand>);
         listen();
         press("p");
@@ -307,7 +271,7 @@ describe("the desk in German", () => {
       kept: false,
     } as unknown as OutboxState;
     const noop = () => undefined;
-    const left = await untranslated(async (listen) => {
+    const left = await untranslated(SAME, async (listen) => {
       const look = async (what: ReactNode) => {
         await show(what);
         await act(async () => undefined);
@@ -353,15 +317,18 @@ describe("the desk in German", () => {
         "daily-cap-reached",
       ] as const)
         await look(<NoTask why={{ type, detail: "‹detail›", mayTakeBack: true }} slug="p" {...looks} />);
-      for (const [score, passed] of [
-        [1, true],
-        [0.5, false],
+      for (const [score, passed, attempts_left] of [
+        [1, true, null],
+        [0.5, false, 2],
+        [0.5, false, 1],
+        [0.5, false, 0],
       ] as const) {
         answers({
           score,
           passed,
           attempt_score: score,
           pass_mark: 0.7,
+          attempts_left,
           tiers: [["w 1"], ["x 2"]],
           right_tiers: [["w 1"], ["x 2"], ["y 3"]],
           pairs: ["right", "tied", "wrong"].map((said) => ({ better: said, worse: "x 2", said })),

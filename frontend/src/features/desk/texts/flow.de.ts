@@ -107,6 +107,10 @@ export const de: Texts<typeof en> = {
   failedTitle: "Noch nicht",
   failed: (score, mark) =>
     `${score} richtig über alle Übungsaufgaben dieses Versuchs; das Projekt verlangt ${mark}.`,
+  attemptsLeft: (n) =>
+    n === 0
+      ? "Das war der letzte Versuch. Wer das Projekt leitet, kann einen weiteren gewähren."
+      : `${n === 1 ? "Ein Versuch folgt noch, der letzte" : `${n} Versuche folgen noch`}. Er beginnt mit der nächsten Aufgabe.`,
   next: "Nächste Aufgabe",
 
   fetching: "Eine Aufgabe wird geholt",

@@ -104,6 +104,10 @@ export const en = {
   failedTitle: "Not yet",
   failed: (score: string, mark: string) =>
     `${score} right over all practice tasks of this attempt; the project asks for ${mark}.`,
+  attemptsLeft: (n: number) =>
+    n === 0
+      ? "That was the last attempt. A manager of the project can grant another one."
+      : `${n === 1 ? "One more attempt follows, and it is the last" : `${n} more attempts follow`}. It begins with the next task.`,
   next: "Next task",
 
   fetching: "Fetching a task",

@@ -5,6 +5,7 @@ import { type FormEvent, useState } from "react";
 import { rememberCsrfToken } from "@/api/client";
 import { ApiProblem, asProblem } from "@/api/problem";
 import type { InvitedTo, Me } from "@/api/types";
+import { currentLanguage } from "@/shared/i18n/language";
 import { meQuery } from "@/shared/session";
 import { Loading, Notice, ProblemNotice, useDocumentTitle } from "@/shared/ui";
 import { enter, invitationQuery, join } from "../api/joining";
@@ -47,7 +48,10 @@ export function JoinPage() {
 
 function Invited({ token, to, me }: { token: string; to: InvitedTo; me: Me | null }) {
   const t = useTexts();
-  const ends = new Date(to.expires_at).toLocaleString(undefined, { dateStyle: "long", timeStyle: "short" });
+  const ends = new Date(to.expires_at).toLocaleString(currentLanguage(), {
+    dateStyle: "long",
+    timeStyle: "short",
+  });
   return (
     <>
       <p className={styles.lead}>

@@ -13,13 +13,6 @@ let answer: () => Response;
 let closed: ReturnType<typeof vi.fn<() => void>>;
 
 beforeEach(() => {
-  // jsdom's dialogs don't open.
-  HTMLDialogElement.prototype.showModal ??= function showModal(this: HTMLDialogElement) {
-    this.open = true;
-  };
-  HTMLDialogElement.prototype.close ??= function close(this: HTMLDialogElement) {
-    this.open = false;
-  };
   asked = [];
   closed = vi.fn<() => void>();
   answer = () => Response.json(model("ppo-1", "production"));

@@ -4,21 +4,24 @@ import { Link, useParams } from "@tanstack/react-router";
 import { type ReactNode, useState } from "react";
 import type { Me, Progress, Project } from "@/api/types";
 import { ProblemsPanel } from "@/features/tasks/components/ProblemsPanel";
-import { count, plural } from "@/shared/format";
+import { count } from "@/shared/format";
+import { currentLanguage } from "@/shared/i18n/language";
 import { Markdown } from "@/shared/markdown/Markdown";
 import { may, meQuery, projectQuery, tasksOf } from "@/shared/session";
 import { Badge, Bar, Notice, Page, Panel, ProblemNotice, Stats } from "@/shared/ui";
 import ui from "@/shared/ui.module.css";
 import { progressQuery, updateProject } from "../api/projects";
+import { useHomeTexts } from "../texts/home";
 import styles from "./projects.module.css";
 
+type HomeTexts = ReturnType<typeof useHomeTexts>;
 type Step = { title: string; text: string; action: ReactNode };
 
 /** Rankings enough for a first reward model to learn anything from; fewer is allowed, and mostly noise. */
 const ENOUGH_RANKINGS = 50;
 
 /** The one thing that most moves the project on, for this person. */
-function nextStep(me: Me, project: Project): Step | null {
+function nextStep(me: Me, project: Project, t: HomeTexts["steps"]): Step | null {
   const { counts, slug } = project;
   const { tasks, open } = tasksOf(project);
   const go = (to: "data" | "rank" | "runs/new" | "members", label: string, kind?: string) => (
@@ -32,37 +35,35 @@ function nextStep(me: Me, project: Project): Step | null {
   );
   if (may.manage(me, project) && tasks === 0) {
     return {
-      title: "Bring in something to rank",
-      text: "Drop a file of prompts with responses on the Data page. Formats are recognised, and every line that can’t be used is named with its reason.",
-      action: go("data", "Import data"),
+      ...t.import,
+      action: go("data", t.import.action),
     };
   }
   if (me.is_admin && counts.rankings >= ENOUGH_RANKINGS) {
     return {
-      title: "Close the loop",
-      text: `${plural(counts.rankings, "ranking")} give ${plural(counts.comparisons, "comparison")} to learn from. A reward model turns them into a score, and the score improves the policy.`,
-      action: go("runs/new", "Train a reward model", "reward_model"),
+      title: t.train.title,
+      text: t.train.text(counts.rankings, counts.comparisons),
+      action: go("runs/new", t.train.action, "reward_model"),
     };
   }
   if (may.rank(me, project) && open > 0 && project.state === "active") {
     return {
-      title: counts.my_rankings > 0 ? "Go on ranking" : "Rank your first task",
-      text: `${tasks === null ? "Tasks wait" : `${plural(open, "task")} ${open === 1 ? "waits" : "wait"}`}. You put the responses to a prompt in order, best first; every key is shown by pressing ?.`,
-      action: go("rank", "Start ranking"),
+      title: counts.my_rankings > 0 ? t.rank.goOn : t.rank.title,
+      text: t.rank.text(tasks === null ? null : open),
+      action: go("rank", t.rank.action),
     };
   }
   if (may.manage(me, project) && open > 0) {
     return {
-      title: "Invite people to rank",
-      text: `${plural(open, "task")} ${open === 1 ? "is" : "are"} open, and each wants ${plural(project.overlap, "ranking")}.`,
-      action: go("members", "Add members"),
+      title: t.invite.title,
+      text: t.invite.text(open, project.overlap),
+      action: go("members", t.invite.action),
     };
   }
   if (me.is_admin && tasks) {
     return {
-      title: "Ask for new responses",
-      text: "Everything is ranked. Let a policy answer prompts: its answers become the next tasks.",
-      action: go("runs/new", "Sample responses", "sample"),
+      ...t.sample,
+      action: go("runs/new", t.sample.action, "sample"),
     };
   }
   return null;
@@ -73,18 +74,19 @@ const DAY_WIDTH_PX = 30;
 const LEAST_WIDTH_PX = 290;
 
 const dayAndMonth = (date: string) =>
-  new Date(`${date}T00:00:00`).toLocaleDateString(undefined, { day: "numeric", month: "short" });
+  new Date(`${date}T00:00:00`).toLocaleDateString(currentLanguage(), { day: "numeric", month: "short" });
 
 function Days({ days }: { days: Progress["per_day"] }) {
+  const t = useHomeTexts();
   const most = Math.max(1, ...days.map((day) => day.rankings));
   return (
     <div style={{ maxWidth: days.length * DAY_WIDTH_PX, minWidth: LEAST_WIDTH_PX }}>
-      <ol className={styles.days} aria-label="Rankings per day">
+      <ol className={styles.days} aria-label={t.perDay}>
         {days.map((day) => (
           <li
             key={day.date}
             style={{ height: `${(day.rankings / most) * 100}%` }}
-            title={`${day.date}: ${plural(day.rankings, "ranking")}`}
+            title={t.onDay(day.date, day.rankings)}
           >
             <span className="visually-hidden">
               {day.date}: {day.rankings}
@@ -94,7 +96,7 @@ function Days({ days }: { days: Progress["per_day"] }) {
       </ol>
       <div className={styles.dayEnds}>
         <span>{days[0] && dayAndMonth(days[0].date)}</span>
-        <span>at most {count(most)} a day</span>
+        <span>{t.atMost(most)}</span>
         <span>{days.length > 1 && dayAndMonth(days.at(-1)?.date ?? "")}</span>
       </div>
     </div>
@@ -102,12 +104,13 @@ function Days({ days }: { days: Progress["per_day"] }) {
 }
 
 function ProgressPanel({ slug }: { slug: string }) {
+  const t = useHomeTexts();
   const progress = useQuery(progressQuery(slug));
   return (
     <>
       {progress.isError && <ProblemNotice error={progress.error} />}
       {progress.data && progress.data.per_day.length > 0 && (
-        <Panel title="Rankings per day">
+        <Panel title={t.perDay}>
           <Days days={progress.data.per_day} />
         </Panel>
       )}
@@ -116,6 +119,7 @@ function ProgressPanel({ slug }: { slug: string }) {
 }
 
 function Guidelines({ project, editable }: { project: Project; editable: boolean }) {
+  const t = useHomeTexts();
   const queryClient = useQueryClient();
   const [text, setText] = useState<string | null>(null);
   const save = useMutation({
@@ -127,15 +131,15 @@ function Guidelines({ project, editable }: { project: Project; editable: boolean
   });
   const editButton = editable && text === null && (
     <Button size="compact-xs" variant="subtle" onClick={() => setText(project.guidelines)}>
-      Edit
+      {t.edit}
     </Button>
   );
   return (
-    <Panel title="Guidelines" aside={editButton}>
+    <Panel title={t.guidelines} aside={editButton}>
       {text !== null ? (
         <div className={ui.stack}>
           <Textarea
-            aria-label="Guidelines, in Markdown"
+            aria-label={t.guidelinesField}
             autosize
             minRows={8}
             maxRows={24}
@@ -145,10 +149,10 @@ function Guidelines({ project, editable }: { project: Project; editable: boolean
           {save.isError && <ProblemNotice error={save.error} />}
           <div className={ui.actions}>
             <Button size="xs" loading={save.isPending} onClick={() => save.mutate(text)}>
-              Save
+              {t.save}
             </Button>
             <Button size="xs" variant="default" onClick={() => setText(null)}>
-              Cancel
+              {t.cancel}
             </Button>
           </div>
         </div>
@@ -156,8 +160,7 @@ function Guidelines({ project, editable }: { project: Project; editable: boolean
         <Markdown text={project.guidelines} />
       ) : (
         <p className={ui.dim}>
-          None written.{" "}
-          {editable ? "Two paragraphs on what makes a response better save many disagreements." : ""}
+          {t.noGuidelines} {editable && t.writeSome}
         </p>
       )}
     </Panel>
@@ -165,12 +168,13 @@ function Guidelines({ project, editable }: { project: Project; editable: boolean
 }
 
 export function OverviewPage() {
+  const t = useHomeTexts();
   const { slug } = useParams({ from: "/shell/projects/$slug/" });
   const { data: me } = useSuspenseQuery(meQuery);
   const { data: project } = useSuspenseQuery(projectQuery(slug));
   if (!me) return null;
   const { counts } = project;
-  const step = nextStep(me, project);
+  const step = nextStep(me, project, t.steps);
   const { tasks, open } = tasksOf(project);
   const done = (tasks ?? 0) - open;
   const manages = may.manage(me, project);
@@ -182,25 +186,25 @@ export function OverviewPage() {
         <>
           {project.state !== "active" && (
             <>
-              <Badge tone="warn">{project.state}</Badge>{" "}
+              <Badge tone="warn">{t.states[project.state]}</Badge>{" "}
             </>
           )}
           {tasks === null
-            ? `${plural(project.overlap, "ranking")} wanted for each task.`
+            ? t.wanted(project.overlap)
             : tasks > 0
-              ? `${count(done)} of ${plural(tasks, "task")} done, ${plural(project.overlap, "ranking")} wanted for each.`
-              : "No tasks yet."}
+              ? t.doneAndWanted(done, tasks, project.overlap)
+              : t.noTasks}
         </>
       }
     >
       {project.member_state === "paused" && (
-        <Notice tone="warn" title="You are paused in this project">
-          <p>{project.paused_reason || "You are given no tasks until a manager lets you go on."}</p>
+        <Notice tone="warn" title={t.pausedTitle}>
+          <p>{project.paused_reason || t.pausedText}</p>
         </Notice>
       )}
-      {tasks !== null && tasks > 0 && <Bar share={done / tasks} label="Tasks done" />}
+      {tasks !== null && tasks > 0 && <Bar share={done / tasks} label={t.tasksDone} />}
       {step && (
-        <section className={styles.next} aria-label="What to do next">
+        <section className={styles.next} aria-label={t.next}>
           <div>
             <h2>{step.title}</h2>
             <p>{step.text}</p>
@@ -212,16 +216,16 @@ export function OverviewPage() {
         items={
           manages
             ? [
-                { label: "prompts", value: count(counts.prompts) },
-                { label: "responses", value: count(counts.responses) },
-                { label: "open tasks", value: count(open) },
-                { label: "rankings", value: count(counts.rankings) },
-                { label: "comparisons", value: count(counts.comparisons) },
+                { label: t.counts.prompts, value: count(counts.prompts) },
+                { label: t.counts.responses, value: count(counts.responses) },
+                { label: t.counts.open, value: count(open) },
+                { label: t.counts.rankings, value: count(counts.rankings) },
+                { label: t.counts.comparisons, value: count(counts.comparisons) },
               ]
             : [
-                { label: "ranked by you", value: count(counts.my_rankings) },
-                ...(tasks === null ? [] : [{ label: "open tasks", value: count(open) }]),
-                { label: "rankings by all", value: count(counts.rankings) },
+                { label: t.counts.mine, value: count(counts.my_rankings) },
+                ...(tasks === null ? [] : [{ label: t.counts.open, value: count(open) }]),
+                { label: t.counts.byAll, value: count(counts.rankings) },
               ]
         }
       />

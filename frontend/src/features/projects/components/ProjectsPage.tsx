@@ -2,14 +2,15 @@ import { Button } from "@mantine/core";
 import { useQuery, useSuspenseQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import type { Me, Project } from "@/api/types";
-import { plural } from "@/shared/format";
 import { Icon } from "@/shared/Icon";
 import { may, meQuery, tasksOf } from "@/shared/session";
 import { Badge, Bar, EmptyState, Loading, Page, ProblemNotice } from "@/shared/ui";
 import { projectsQuery } from "../api/projects";
+import { useHomeTexts } from "../texts/home";
 import styles from "./projects.module.css";
 
 function ProjectRow({ me, project }: { me: Me; project: Project }) {
+  const t = useHomeTexts();
   const { counts } = project;
   const { tasks, open } = tasksOf(project);
   return (
@@ -19,21 +20,18 @@ function ProjectRow({ me, project }: { me: Me; project: Project }) {
           {project.name}
         </Link>
         <div className={styles.sub}>
-          <span>{project.role ?? "admin"}</span>
-          {project.state !== "active" && <Badge tone="warn">{project.state}</Badge>}
+          <span>{t.roles[project.role ?? "admin"]}</span>
+          {project.state !== "active" && <Badge tone="warn">{t.states[project.state]}</Badge>}
           {(counts.open_problems ?? 0) > 0 && (
-            <Badge tone="info">{plural(counts.open_problems ?? 0, "report")} to settle</Badge>
+            <Badge tone="info">{t.toSettle(counts.open_problems ?? 0)}</Badge>
           )}
         </div>
       </div>
       <div className={styles.progress}>
-        {tasks !== null && (
-          <Bar share={tasks ? (tasks - open) / tasks : 0} label={`${project.name}: tasks done`} />
-        )}
+        {tasks !== null && <Bar share={tasks ? (tasks - open) / tasks : 0} label={t.tasksOf(project.name)} />}
         <span>
-          {tasks !== null &&
-            (tasks ? `${tasks - open} of ${plural(tasks, "task")} done · ` : "no tasks yet · ")}
-          {plural(counts.rankings, "ranking")}
+          {tasks !== null && `${tasks ? t.done(tasks - open, tasks) : t.noneYet} · `}
+          {t.rankings(counts.rankings)}
         </span>
       </div>
       <div>
@@ -45,7 +43,7 @@ function ProjectRow({ me, project }: { me: Me; project: Project }) {
               <Link {...props} to="/projects/$slug/rank" params={{ slug: project.slug }} />
             )}
           >
-            Rank
+            {t.rank}
           </Button>
         )}
       </div>
@@ -54,28 +52,22 @@ function ProjectRow({ me, project }: { me: Me; project: Project }) {
 }
 
 export function ProjectsPage() {
+  const t = useHomeTexts();
   const { data: me } = useSuspenseQuery(meQuery);
   const projects = useQuery(projectsQuery);
   const creates = me !== null && may.createProjects(me);
   const create = creates && (
     <Button leftSection={<Icon name="plus" />} renderRoot={(props) => <Link {...props} to="/new-project" />}>
-      New project
+      {t.newProject}
     </Button>
   );
   return (
-    <Page title="Projects" actions={create}>
+    <Page title={t.title} actions={create}>
       {projects.isError && <ProblemNotice error={projects.error} />}
-      {projects.isPending && <Loading label="Loading projects" />}
+      {projects.isPending && <Loading label={t.loading} />}
       {projects.data?.length === 0 && (
-        <EmptyState title={creates ? "Make the first project" : "You are in no project yet"} actions={create}>
-          {creates ? (
-            <p>
-              A project holds prompts and the responses to rank, what annotators are asked about them, and the
-              models trained from their answers.
-            </p>
-          ) : (
-            <p>A manager adds you to a project by your username, {me?.username}. It then shows here.</p>
-          )}
+        <EmptyState title={creates ? t.first : t.none} actions={create}>
+          <p>{creates ? t.firstText : t.noneText(me?.username ?? "")}</p>
         </EmptyState>
       )}
       {me && projects.data && projects.data.length > 0 && (

@@ -4,7 +4,7 @@ import { useParams } from "@tanstack/react-router";
 import { useState } from "react";
 import type { ReviewShown } from "@/api/types";
 import { projectQuery } from "@/shared/session";
-import { EmptyState, Loading, Page, Panel, ProblemNotice } from "@/shared/ui";
+import { EmptyState, Loading, Page, Panel, ProblemNotice, TableScroll } from "@/shared/ui";
 import ui from "@/shared/ui.module.css";
 import { openNextReview, openReview, reviewsQuery } from "../api/reviews";
 import { useTexts } from "../texts";
@@ -66,80 +66,76 @@ export function ReviewPage() {
       )}
       {queue.data && queue.data.n_waiting > 0 && (
         <Panel title={texts.toDecide(queue.data.n_waiting)} flush>
-          <div className={ui.tableWrap}>
-            <table className={ui.table}>
-              <thead>
-                <tr>
-                  <th>{texts.prompt}</th>
-                  <th>{texts.agreement}</th>
-                  <th className={styles.aside}>{texts.rankings}</th>
-                  <th className={styles.aside}>{texts.openAt}</th>
-                  <th />
+          <TableScroll label={texts.toDecide(queue.data.n_waiting)}>
+            <thead>
+              <tr>
+                <th>{texts.prompt}</th>
+                <th>{texts.agreement}</th>
+                <th className={styles.aside}>{texts.rankings}</th>
+                <th className={styles.aside}>{texts.openAt}</th>
+                <th />
+              </tr>
+            </thead>
+            <tbody>
+              {queue.data.waiting.map((row) => (
+                <tr key={row.task}>
+                  <td>
+                    <span className={styles.excerpt} dir="auto">
+                      {row.excerpt}
+                    </span>
+                  </td>
+                  <td className={ui.number}>{percent(row.agreement)}</td>
+                  <td className={`${ui.number} ${styles.aside}`}>{row.rankings}</td>
+                  <td className={styles.aside}>{row.held_by ?? ""}</td>
+                  <td>
+                    <Button
+                      size="compact-xs"
+                      variant="default"
+                      disabled={open.isPending}
+                      onClick={() => open.mutate(row.task)}
+                    >
+                      {texts.open}
+                    </Button>
+                  </td>
                 </tr>
-              </thead>
-              <tbody>
-                {queue.data.waiting.map((row) => (
-                  <tr key={row.task}>
-                    <td>
-                      <span className={styles.excerpt} dir="auto">
-                        {row.excerpt}
-                      </span>
-                    </td>
-                    <td className={ui.number}>{percent(row.agreement)}</td>
-                    <td className={`${ui.number} ${styles.aside}`}>{row.rankings}</td>
-                    <td className={styles.aside}>{row.held_by ?? ""}</td>
-                    <td>
-                      <Button
-                        size="compact-xs"
-                        variant="default"
-                        disabled={open.isPending}
-                        onClick={() => open.mutate(row.task)}
-                      >
-                        {texts.open}
-                      </Button>
-                    </td>
-                  </tr>
-                ))}
-              </tbody>
-            </table>
-          </div>
+              ))}
+            </tbody>
+          </TableScroll>
         </Panel>
       )}
       {queue.data && queue.data.n_decided > 0 && (
         <Panel title={texts.decisions(queue.data.n_decided)} flush>
-          <div className={ui.tableWrap}>
-            <table className={ui.table}>
-              <thead>
-                <tr>
-                  <th>{texts.prompt}</th>
-                  <th>{texts.decidedBy}</th>
-                  <th />
+          <TableScroll label={texts.decisions(queue.data.n_decided)}>
+            <thead>
+              <tr>
+                <th>{texts.prompt}</th>
+                <th>{texts.decidedBy}</th>
+                <th />
+              </tr>
+            </thead>
+            <tbody>
+              {queue.data.decided.map((row) => (
+                <tr key={row.task}>
+                  <td>
+                    <span className={styles.excerpt} dir="auto">
+                      {row.excerpt}
+                    </span>
+                  </td>
+                  <td>{row.decided_by}</td>
+                  <td>
+                    <Button
+                      size="compact-xs"
+                      variant="subtle"
+                      disabled={open.isPending}
+                      onClick={() => open.mutate(row.task)}
+                    >
+                      {texts.decideAnew}
+                    </Button>
+                  </td>
                 </tr>
-              </thead>
-              <tbody>
-                {queue.data.decided.map((row) => (
-                  <tr key={row.task}>
-                    <td>
-                      <span className={styles.excerpt} dir="auto">
-                        {row.excerpt}
-                      </span>
-                    </td>
-                    <td>{row.decided_by}</td>
-                    <td>
-                      <Button
-                        size="compact-xs"
-                        variant="subtle"
-                        disabled={open.isPending}
-                        onClick={() => open.mutate(row.task)}
-                      >
-                        {texts.decideAnew}
-                      </Button>
-                    </td>
-                  </tr>
-                ))}
-              </tbody>
-            </table>
-          </div>
+              ))}
+            </tbody>
+          </TableScroll>
         </Panel>
       )}
     </Page>

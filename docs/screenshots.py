@@ -53,6 +53,8 @@ def _value_of(parameter: str, page: Page) -> str:
         return str(next((run["id"] for run in runs if run["kind"] == "ppo"), runs[0]["id"]))
     if parameter == "$taskId":
         return str(rows(f"projects/{PROJECT}/tasks/")[0]["id"])
+    if parameter == "$modelId":
+        return str(rows(f"models/?project={PROJECT}&kind=reward_model")[0]["id"])
     raise LookupError(f"{ROUTER.name} has a page with {parameter}; say here which row of the demo to show.")
 
 

@@ -26,7 +26,7 @@ STYLE = """
     text { fill: #e3e6ea } .dim { fill: #a2a9b1 } .rule { stroke: #3a4047 } .even { stroke: #7d858e }
     .mark { stroke: #56b5b3 } .dot { fill: #56b5b3 } .page { fill: #17191c } .bar { fill: #4a525b }
   }"""
-PLOT, LEFT, TOP = 320, 56, 44  # px
+PLOT, LEFT, TOP = 320, 56, 56  # px
 LABELS, ROW, BAND = 200, 22, 320
 NAMES = {
     "agreement": "agreement of annotators",
@@ -111,7 +111,7 @@ def slices_svg(accuracy: Estimate, slices: Sequence[Slice]) -> str:
         if found.low is not None and found.high is not None:
             parts.append(f'<line class="mark" x1="{x(found.low)}" y1="{y}" x2="{x(found.high)}" y2="{y}"/>')
         parts.append(f'<circle class="dot" cx="{x(found.value)}" cy="{y}" r="4"/>')
-        parts.append(_text(LABELS + BAND + 12, y + 4, f"{_figure(found)}, {note}", dim=True))
+        parts.append(_text(LABELS + BAND + 12, y + 4, f"{_figure(found)}{note}", dim=True))
     return _page(LABELS + BAND + 250, height, parts, "Accuracy by slice")
 
 
@@ -121,7 +121,7 @@ def _rows(accuracy: Estimate, slices: Sequence[Slice]) -> Iterator[tuple[str, Es
     for by, members in groupby(slices, key=lambda one: one.by):
         yield NAMES.get(by, by), None, ""
         for one in members:
-            yield f"   {one.of.replace('_', ' ')}", one.accuracy, f"{one.pairs} pairs"
+            yield f"   {one.of.replace('_', ' ')}", one.accuracy, f", {one.pairs} pairs"
 
 
 def _onto(low: float, high: float, start: float, end: float) -> Callable[[float], float]:

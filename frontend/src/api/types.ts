@@ -68,4 +68,7 @@ export type TaskListed = Schemas["TaskListed"];
 export type TaskDetail = Schemas["TaskDetail"];
 export type RankingListed = Schemas["RankingListed"];
 export type RankingGiven = Schemas["RankingGiven"];
+export type ModelReport = Schemas["ModelReport"];
+export type RewardReport = Schemas["RewardReport"];
+export type RewardComparison = Schemas["RewardComparison"];
 export type JudgedPolicy = Schemas["Judged"];

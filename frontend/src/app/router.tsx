@@ -160,6 +160,11 @@ const modelsRoute = createRoute({
   path: "/models",
   component: lazyRouteComponent(() => import("@/features/models/components/ModelsPage"), "ModelsPage"),
 });
+const modelRoute = createRoute({
+  getParentRoute: () => projectRoute,
+  path: "/models/$modelId",
+  component: lazyRouteComponent(() => import("@/features/rewardReports/components/ModelPage"), "ModelPage"),
+});
 const membersRoute = createRoute({
   getParentRoute: () => projectRoute,
   path: "/members",
@@ -218,6 +223,7 @@ export const router = createRouter({
         compareRunsRoute,
         runRoute,
         modelsRoute,
+        modelRoute,
         membersRoute,
         startRoute,
         settingsRoute,

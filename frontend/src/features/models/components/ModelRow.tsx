@@ -93,7 +93,18 @@ export function ModelRow({
         <div className={styles.name}>
           {depth > 0 && <span className={styles.branch} aria-hidden="true" />}
           <div>
-            <span className={ui.mono}>{model.name}</span>{" "}
+            {model.kind === "reward_model" ? (
+              <Link
+                className={ui.mono}
+                to="/projects/$slug/models/$modelId"
+                params={{ slug, modelId: model.id }}
+                title={texts.report}
+              >
+                {model.name}
+              </Link>
+            ) : (
+              <span className={ui.mono}>{model.name}</span>
+            )}{" "}
             <Badge tone={TONES[model.stage]}>{texts.stages[model.stage]}</Badge>
             <Origin model={model} slug={slug} />
           </div>

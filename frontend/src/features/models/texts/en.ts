@@ -32,6 +32,7 @@ export const en = {
   gain: (difference: string, low: string, high: string) => `${difference} (${low} to ${high})`,
   noGain: (parent: string) => `${parent} has no evaluation on the same terms yet.`,
   evaluate: "Evaluate",
+  report: "Its report on held-out rankings",
   intervalNote: "Errors are added as of independent samples, so the true interval is no wider than this.",
   promoteTitle: (name: string) => `Put ${name} into production?`,
   promoteMeans: (kind: string) =>

@@ -51,6 +51,21 @@ function Next({ run, slug }: { run: Run; slug: string }) {
       return (
         model && (
           <>
+            {run.result.model && (
+              <Button
+                size="xs"
+                variant="filled"
+                renderRoot={(props) => (
+                  <Link
+                    {...props}
+                    to="/projects/$slug/models/$modelId"
+                    params={{ slug, modelId: run.result.model?.id ?? "" }}
+                  />
+                )}
+              >
+                {texts.toReport}
+              </Button>
+            )}
             {to("rejection_sampling", { reward_model: model }, texts.toRejectionSampling)}
             {to("ppo", { reward_model: model }, texts.toPpo)}
           </>

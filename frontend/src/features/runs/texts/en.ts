@@ -143,6 +143,7 @@ export const en = {
     served: "Annotators are served them from now on.",
     toRejectionSampling: "Improve a policy by rejection sampling",
     toPpo: "Improve a policy by PPO",
+    toReport: "Its report",
     toSample: "Let it answer prompts to rank",
     toEvaluate: "Evaluate it",
     rank: "Rank them",

@@ -1,0 +1,18 @@
+import styles from "./report.module.css";
+
+/** Figures with what belongs to them: an interval, what chance would give. */
+export function Figures({ items }: { items: { name: string; value: string; note?: string }[] }) {
+  return (
+    <dl className={styles.figures}>
+      {items.map(({ name, value, note }) => (
+        <div key={name}>
+          <dt>{name}</dt>
+          <dd>
+            <b>{value}</b>
+            {note && <span>{note}</span>}
+          </dd>
+        </div>
+      ))}
+    </dl>
+  );
+}

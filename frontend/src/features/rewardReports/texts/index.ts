@@ -1,0 +1,5 @@
+import { catalog } from "@/shared/i18n";
+import { en } from "./en";
+
+export const useTexts = catalog(en);
+export type ReportTexts = typeof en;

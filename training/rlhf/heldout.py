@@ -54,7 +54,7 @@ def score_rankings(
         responses = [chat.encode_response(tokenizer, text) for text in ranking.responses]
         whole = Group(chat.encode_prompt(tokenizer, ranking.messages), responses, [])
         try:
-            groups.append(fit_group(whole, max_length=limit)[0])
+            groups.append(fit_group(whole, max_length=limit, cls=tokenizer.cls_token_id)[0])
         except ResponseTooLongError:
             left_out["response_too_long"] += 1
         else:

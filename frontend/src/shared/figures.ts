@@ -26,18 +26,15 @@ const FIGURES: Record<string, string> = {
   val_ratio: "Probability ratio",
   eos_rate: "Finished responses",
   reward_std: "Reward spread (s.d.)",
-<<<<<<< HEAD
   objective_spread: "Reward model's doubt (s.d.)",
   reward_spread: "Reward model's doubt",
   uncertainty_heldout_log_loss_plain: "Held-out log loss by scores alone",
   uncertainty_heldout_log_loss_unsure: "Held-out log loss with doubt",
   uncertainty_prior_spread: "Reward model's doubt before any ranking",
   uncertainty_directions_determined: "Directions that rankings determine",
-=======
   heldout_ece: "Held-out calibration error",
   heldout_log_loss: "Held-out log loss",
   heldout_best_of_4: "Held-out best of 4",
->>>>>>> 60c29ec (A reward model's page: whether its chances come true, where it is right, and itself beside another)
 };
 
 /** "objective/kl_first" → "KL to the reference, at first" */

@@ -188,15 +188,17 @@ def train_ours(work: Work, layout: str) -> float:
 
 
 def pairs_of(groups: Sequence[Group]) -> list[dict[str, Any]]:
+    """Every pair of which one is preferred, as TRL's RewardTrainer takes it."""
     rows = []
     for group in groups:
+        better = [(i, j) for i, a in enumerate(group.tiers) for j, b in enumerate(group.tiers) if a < b]
         rows += [
             {
-                "chosen_ids": group.prompt + group.responses[better],
-                "rejected_ids": group.prompt + group.responses[worse],
-                "length": len(group.prompt) + max(len(group.responses[i]) for i in (better, worse)),
+                "chosen_ids": group.prompt + group.responses[i],
+                "rejected_ids": group.prompt + group.responses[j],
+                "length": len(group.prompt) + max(len(group.responses[i]), len(group.responses[j])),
             }
-            for better, worse in itertools.combinations(range(len(group.responses)), 2)
+            for i, j in better
         ]
     return rows
 

@@ -181,6 +181,17 @@ def test_layers_that_are_recomputed_give_the_same_gradients(model: Any) -> None:
         assert torch.allclose(again[name], gradient, atol=1e-6), name
 
 
+def test_responses_that_are_read_at_one_place_give_its_gradient_once(model: Any) -> None:
+    """Two empty ones, of a model from elsewhere that is read before its EOS: both at the prompt's end."""
+    empty = [Group([2, 10, 11], [[1], [20, 1], [1]], [0, 1, 2])]
+    found = []
+    for layout in ("flat", "separate"):
+        batch = collate(empty, layout=layout, pad_id=0, unread=1)
+        found.append(gradients(model, (rewards_of(model, batch) ** 2).sum()))
+    for name, gradient in found[1].items():
+        assert torch.allclose(found[0][name], gradient, atol=1e-5), name
+
+
 def test_attention_by_segment_is_nowhere_but_in_this_process(model: Any, tmp_path: Any) -> None:
     ids, mask = torch.tensor([[2, 10, 11, 0], [2, 10, 11, 12]]), torch.tensor([[1, 1, 1, 0], [1] * 4])
     ours = model.base_model(input_ids=ids, attention_mask=mask).last_hidden_state

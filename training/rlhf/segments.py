@@ -115,6 +115,8 @@ def read_at(trunk: nn.Module, rows: Tensor, columns: Tensor) -> Iterator[None]:
         yield
         return
 
+    # Each place once: two empty responses can be read at the same one, and a gradient would count twice.
+    rows, columns = torch.unique(torch.stack((rows, columns)), dim=1)
     shape = torch.Size()
 
     def gather(module: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

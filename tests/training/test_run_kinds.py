@@ -117,6 +117,29 @@ def test_an_adapter_judges_as_any_reward_model_until_its_base_is_gone(policy: Mo
 
 
 @pytest.mark.usefixtures("ranked")
+def test_a_reward_model_that_says_how_sure_it_is_can_be_taken_with_caution(policy: ModelVersion) -> None:
+    few: dict[str, Any] = {"max_prompts": 4, "max_new_tokens": 8}
+    ran(policy, "reward_model", {"epochs": 1})
+    bold = launch_run(project=policy.project, kind="ppo", recipe=few | {"caution": 1.0}, inputs={}, user=None)
+    attempt = execute.claim_run(run_id=bold.pk, worker="test")
+    assert attempt is not None
+    run_attempt(bold.pk, attempt)
+    bold.refresh_from_db()
+    assert bold.state == "failed"
+    assert "train it with uncertainty set to" in str(bold.error)
+
+    trained = ran(policy, "reward_model", {"epochs": 1, "uncertainty": "laplace"})
+    judge = ModelVersion.objects.get(name="lab-rm-2")
+    assert judge.metrics["uncertainty/prior_spread"] == trained.result["metrics"]["uncertainty/prior_spread"]
+    assert (judge.folder / "uncertainty").is_dir()
+    judged = ran(policy, "evaluate", few | {"judge": "reward_model", "split": "all"}, reward_model=judge.name)
+    assert judged.result["metrics"]["reward_model/spread"] > 0
+    careful = few | {"caution": 1.0, "steps": 1, "rollout_prompts": 4, "samples": 1}
+    improved = ran(policy, "ppo", careful, reward_model=judge.name)
+    assert improved.result["metrics"]["objective/spread"] > 0
+
+
+@pytest.mark.usefixtures("ranked")
 def test_the_kinds_turn_the_wheel(policy: ModelVersion) -> None:
     trained = ran(policy, "reward_model", {"epochs": 1})
     judge = ModelVersion.objects.get(name="lab-rm-1")

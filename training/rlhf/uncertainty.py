@@ -379,7 +379,7 @@ def doubt_about(reward_model: ModelSource, *, caution: float) -> Uncertainty | N
     if caution and found is None:
         raise ValueError(
             f"caution is {caution}, but the reward model doesn't say how sure it is: train it with "
-            "uncertainty set to laplace or heads, or set caution to 0"
+            "uncertainty set to laplace, heads or lora, or set caution to 0"
         )
     return found
 

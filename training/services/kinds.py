@@ -25,6 +25,7 @@ from training.rlhf.loading import Loaded, ModelSource, load_reward_model
 from training.rlhf.messages import Demonstration, Messages
 from training.rlhf.recipe import Recipe
 from training.rlhf.report import Reporter
+from training.rlhf.uncertainty import load_uncertainty, score_with_spread
 from training.services.complete import NewModel, NewTasks, Outcome
 from training.services.inputs import model_input
 from training.services.machine import used_machine
@@ -201,6 +202,8 @@ def perform_evaluate(job: Job) -> Outcome:
         recipe, policy=job.policy_source, prompts=prompts, judge=_judge(job, recipe.judge), report=job.report
     )
     metrics = {f"{recipe.judge}/{name}": value for name, value in result.metrics().items()}
+    if recipe.judge == "reward_model":
+        metrics |= _doubt(job, result.rows)
     counts = {"prompts": result.n, "prompts_cut": result.cut, "prompts_not_judged": len(drawn) - len(prompts)}
     return Outcome(metrics, counts)
 
@@ -247,3 +250,14 @@ def _judge(job: Job, name: str) -> Callable[[Messages, str], float]:
         return float(reward_model.score(model, tokenizer, [(messages, [text])])[0][0])
 
     return score
+
+
+def _doubt(job: Job, judged: Sequence[evaluation.EvaluatedPrompt]) -> dict[str, float]:
+    """How far the reward model's scores of these answers may be off, where it says so."""
+    folder = _reward_model_folder(job)
+    doubt = load_uncertainty(folder)
+    if doubt is None:
+        return {}
+    items = [(one.messages, one.responses) for one in judged]
+    scored = score_with_spread(*load_reward_model(folder), items, doubt)
+    return {"reward_model/spread": float(torch.cat([spread for _, spread in scored]).mean())}

@@ -28,6 +28,7 @@ const FIGURES: Record<string, string> = {
   reward_std: "Reward spread (s.d.)",
   objective_spread: "Reward model's doubt (s.d.)",
   reward_spread: "Reward model's doubt",
+  reward_model_spread: "Reward model's doubt",
   uncertainty_heldout_log_loss_plain: "Held-out log loss by scores alone",
   uncertainty_heldout_log_loss_unsure: "Held-out log loss with doubt",
   uncertainty_prior_spread: "Reward model's doubt before any ranking",

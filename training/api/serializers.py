@@ -199,12 +199,16 @@ class ModelSerializer(serializers.ModelSerializer[ModelVersion]):
     run = RunRefSerializer(allow_null=True)
     metrics = serializers.DictField(child=serializers.FloatField())
     folder = serializers.CharField(help_text="Where its files are, on the server.")
+    weights = serializers.ChoiceField(
+        choices=ModelVersion.Weights.choices,
+        help_text="adapter: the folder holds a LoRA adapter of the parent, or of base_model, alone.",
+    )
 
     class Meta:
         model = ModelVersion
         fields = [
-            "id", "name", "kind", "project", "base_model", "parent", "run", "metrics", "stage", "folder",
-            "created_at",
+            "id", "name", "kind", "project", "base_model", "parent", "run", "weights", "metrics", "stage",
+            "folder", "created_at",
         ]  # fmt: skip
         read_only_fields = fields
 

@@ -2603,6 +2603,13 @@ export interface components {
             readonly base_model: string;
             parent: components["schemas"]["ModelRef"] | null;
             run: components["schemas"]["RunRef"] | null;
+            /**
+             * @description adapter: the folder holds a LoRA adapter of the parent, or of base_model, alone.
+             *
+             *     * `full` - Full
+             *     * `adapter` - Adapter
+             */
+            weights: components["schemas"]["WeightsEnum"];
             metrics: {
                 [key: string]: number;
             };
@@ -4085,6 +4092,12 @@ export interface components {
             /** @description To check signatures with. It is shown this once. */
             secret: string;
         };
+        /**
+         * @description * `full` - Full
+         *     * `adapter` - Adapter
+         * @enum {string}
+         */
+        WeightsEnum: "full" | "adapter";
         /** @description One of the two: an account of the project, or a name from an imported file. */
         WhoRankedRequest: {
             username?: string;

@@ -4,14 +4,24 @@ import { loadLine } from "./loading";
 
 describe("the line that loads a model", () => {
   it("takes the class of its kind", () => {
-    expect(loadLine({ kind: "policy", folder: "/srv/models/demo-sft-1" })).toBe(
+    expect(loadLine({ kind: "policy", weights: "full", folder: "/srv/models/demo-sft-1" })).toBe(
       'from transformers import AutoModelForCausalLM; model = AutoModelForCausalLM.from_pretrained("/srv/models/demo-sft-1")',
     );
-    expect(loadLine({ kind: "reward_model", folder: "/x" })).toContain("AutoModelForSequenceClassification");
+    expect(loadLine({ kind: "reward_model", weights: "full", folder: "/x" })).toContain(
+      "AutoModelForSequenceClassification",
+    );
+  });
+
+  it("loads an adapter with peft, and says that its head has one output", () => {
+    expect(loadLine({ kind: "reward_model", weights: "adapter", folder: "/x" })).toBe(
+      'from peft import AutoPeftModelForSequenceClassification; model = AutoPeftModelForSequenceClassification.from_pretrained("/x", num_labels=1)',
+    );
   });
 
   it("keeps a folder's quotes inside the string", () => {
-    expect(loadLine({ kind: "policy", folder: '/a"); evil("' })).toContain('("/a\\"); evil(\\"")');
+    expect(loadLine({ kind: "policy", weights: "full", folder: '/a"); evil("' })).toContain(
+      '("/a\\"); evil(\\"")',
+    );
   });
 });
 

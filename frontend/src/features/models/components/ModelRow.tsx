@@ -40,7 +40,8 @@ function Origin({ model, slug }: { model: Model; slug: string }) {
       {start && (
         <>
           {" "}
-          {texts.from} <span className={ui.mono}>{start}</span>
+          {model.weights === "adapter" ? texts.adapterOf : texts.from}{" "}
+          <span className={ui.mono}>{start}</span>
         </>
       )}
       {judge && (

@@ -14,6 +14,7 @@ export const en = {
   madeBy: "made by",
   runOf: (kind: string) => `${kind} run`,
   from: "from",
+  adapterOf: "as an adapter of",
   with: "with",
   onSnapshot: "on snapshot",
   promote: "Promote",

@@ -221,6 +221,20 @@ def test_an_encoder_reads_its_prompt_once_for_each_response() -> None:
     assert rows == pytest.approx(4 * packed * 210 / 240, rel=0.1)
 
 
+def test_an_ensemble_of_adapters_costs_a_training_each_and_other_spreads_none() -> None:
+    policy, data = shapes.demo_shape(), Data(200, 60, 40, 200, responses=4)
+
+    def work(**recipe: Any) -> float:
+        found = cost.reward_model(RewardModelConfig.model_validate(recipe), policy, data)
+        return sum(stage.operations for stage in found.stages)
+
+    plain, adapter = work(), work(use_peft=True, keep="last")
+    assert work(uncertainty="lora", members=5) == pytest.approx(plain + 5 * adapter)
+    assert work(uncertainty="laplace") == work(uncertainty="heads") == plain
+    lora = cost.reward_model(RewardModelConfig(uncertainty="lora"), policy, data)
+    assert max(stage.bytes for stage in lora.stages[2:]) > shapes.demo_shape().weights * 2 * cost.FLOAT
+
+
 def test_work_grows_with_what_is_asked_for() -> None:
     policy, speed = shape(), cost.Speed(1e10, 1e-4)
 

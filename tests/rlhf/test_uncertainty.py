@@ -272,3 +272,25 @@ def test_members_probabilities_are_averaged() -> None:
     belief = uncertainty.Belief(torch.tensor([0.5, 0.0]), deviations.T @ deviations, deviations)
     expected = (torch.sigmoid(torch.tensor(2.5)) + torch.sigmoid(torch.tensor(-1.5))) / 2
     assert torch.allclose(belief.preference()[0, 1], expected)
+
+
+@pytest.mark.parametrize("kind", ["laplace", "lora"])
+def test_encoders_and_adapters_say_how_sure_they_are(kind: str, tmp_path: Path) -> None:
+    """A pooler that the trunk comes without is each member's own."""
+    save_model(tiny.bert(), tiny.encoder_tokenizer(), tmp_path / "policy")
+    result = run(tmp_path, uncertainty=kind, use_peft=True)
+    model, tokenizer, found = opened(result)
+    told = beliefs(model, tokenizer, ITEMS, found)
+    plain = torch.cat(score(model, tokenizer, ITEMS))
+    assert torch.allclose(torch.cat([one.mean for one in told]), plain, atol=1e-5)
+    assert torch.cat([one.spread for one in told]).min() > 0.01
+    if kind == "lora":
+        members = [
+            torch.cat(
+                score(*load_reward_model(result.path / "uncertainty" / f"member-{n}"), ITEMS, centred=True)
+            )
+            for n in range(3)
+        ]
+        rewards = torch.stack(members)
+        deviations = torch.cat([one.deviations for one in told if one.deviations is not None], dim=1)
+        assert torch.allclose(deviations, rewards - rewards.mean(dim=0), atol=1e-4)

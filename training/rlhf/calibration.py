@@ -163,9 +163,10 @@ def _binned(
 ) -> tuple[Ints, Floats, Floats, Floats]:
     """The bin of each event (E,); and (1 + samples, BINS) each: events, sums of chances, what happened."""
     place = np.minimum((predicted * BINS).astype(np.int64), BINS - 1)
-    inside = place[:, None] == np.arange(BINS)
-    columns = np.hstack((inside, inside * predicted[:, None], inside * happened[:, None]))
-    counts, chances, hits = np.split(bootstrap.totals(columns, ranking), 3, axis=1)
+    counts, chances, hits = (
+        bootstrap.totals_by(place, BINS, column, ranking)
+        for column in (np.ones(len(predicted)), predicted, happened)
+    )
     return place, counts, chances, hits
 
 

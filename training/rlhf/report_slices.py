@@ -143,8 +143,8 @@ def said_of(scored: ScoredRankings, pairs: Pairs) -> SaidOfPair:
     text = number.reshape(len(scored), width) if width else np.zeros((len(scored), 0), dtype=np.int64)
     a, b = text[pairs.ranking, pairs.first], text[pairs.ranking, pairs.second]
     low, high = np.minimum(a, b), np.maximum(a, b)
-    _, pair = np.unique(np.stack((low, high)), axis=1, return_inverse=True)
-    pair = pair.reshape(-1)
+    _, number = np.unique(low * (int(text.max(initial=0)) + 1) + high, return_inverse=True)
+    pair = number.reshape(-1)
     verdict = np.where(a == low, pairs.verdict, -pairs.verdict)
     size = int(pair.max(initial=-1)) + 1
     up, down = (np.bincount(pair, weights=verdict == side, minlength=size) for side in (1, -1))

@@ -68,6 +68,15 @@ class PromptBootstrap:
         found: Floats = self._counts @ sums
         return found
 
+    def totals_by(self, place: Ints, places: int, values: ArrayLike, ranking: Ints) -> Floats:
+        """`totals` of one column (P,) by what ``place`` (P,) of ``places`` each row is in -> (1 + samples,
+        places). Ten places of a million rows as columns of their own would be 80 MB each time."""
+        groups = self._counts.shape[1]
+        cell = self._group[self.prompt[ranking]] * places + place
+        sums = np.bincount(cell, weights=np.asarray(values, dtype=np.float64), minlength=groups * places)
+        found: Floats = self._counts @ sums.reshape(groups, places)
+        return found
+
     def ratio(self, above: ArrayLike, below: ArrayLike, ranking: Ints) -> Estimate:
         """Σ above / Σ below. Both (P,)."""
         totals = self.totals(np.column_stack((above, below)), ranking)

@@ -1,4 +1,4 @@
-import { type Dispatch, memo, type ReactNode } from "react";
+import { type CSSProperties, type Dispatch, memo, type ReactNode } from "react";
 import { Icon } from "@/shared/Icon";
 import { Markdown } from "@/shared/markdown/Markdown";
 import type { DeskAction } from "../deskState";
@@ -19,6 +19,15 @@ export type CardPlace = {
 };
 
 const MANY_SLOTS = 5;
+
+const LINE_PX = 24;
+const LETTERS_OF_A_LINE = 66;
+
+/**
+ * How high a text will be, roughly: cards that only seem to be in sight, because those above them have not been laid out yet,
+ * would all be laid out for the first frame of a task.
+ */
+const likelyHeight = (text: string) => `${Math.ceil(text.length / LETTERS_OF_A_LINE) * LINE_PX}px`;
 
 type Props = CardPlace & {
   id: string;
@@ -184,7 +193,11 @@ export const ResponseCard = memo(function ResponseCard(props: Props) {
             </button>
           </div>
         </header>
-        <div className={styles.text} data-testid="response-text">
+        <div
+          className={styles.text}
+          style={{ "--likely-height": likelyHeight(text) } as CSSProperties}
+          data-testid="response-text"
+        >
           {marks ? <Marked key={marks.of} {...marks} /> : <Markdown text={text} raw={raw} />}
         </div>
         {props.children}

@@ -49,14 +49,14 @@ def run_attempt(run_id: UUID, attempt: int) -> int:
     """Do the work of one claimed attempt and record its end; return the exit code."""
     from training.models import TrainingRun
     from training.rlhf.report import Cancelled
-    from training.services import supervise
+    from training.services import folders, supervise
     from training.services.complete import complete_run, describe_failure
     from training.services.events import LostClaim
     from training.services.execute import fail_run, stop_run
     from training.services.reporter import DatabaseReporter
 
     run = TrainingRun.objects.select_related("project").get(pk=run_id)
-    work = supervise.work_folder(run, attempt)
+    work = folders.work_folder(run, attempt)
     try:
         # The heart beats from here on: importing torch alone takes seconds, loading a large model minutes.
         with DatabaseReporter(run_id=run_id, attempt=attempt) as report:
@@ -68,7 +68,7 @@ def run_attempt(run_id: UUID, attempt: int) -> int:
             work.mkdir(parents=True, exist_ok=True)
             from training.services.kinds import perform
 
-            outcome = perform(run, work=work, report=report)
+            outcome = perform(run, attempt=attempt, work=work, report=report)
             report.check()
         complete_run(run=run, attempt=attempt, outcome=outcome)
     except Cancelled:
@@ -82,7 +82,7 @@ def run_attempt(run_id: UUID, attempt: int) -> int:
         fail_run(run_id=run_id, attempt=attempt, error=describe_failure(error))
         return supervise.EXIT_FAILED
     finally:
-        supervise.remove_work_folder(run, attempt)
+        folders.tidy(run, attempt)
     return supervise.EXIT_DONE
 
 

@@ -6,6 +6,7 @@ made. The models are large enough (seven million weights) that this is not noise
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -79,7 +80,8 @@ def run(loop, recipe):
         four = tuple(words(response - k) for k in range(4))
         rankings = [Ranking(tuple(messages(i)), four, ((0,), (1,), (2,), (3,))) for i in range(24)]
         config_of = RewardModelConfig(**recipe)
-        reward_model.train(config_of, base_model=out + "/base", rankings=rankings, out_dir=out + "/rm")
+        files = {"base_model": out + "/base", "out_dir": out + "/rm", "checkpoints": f"{out}/of {loop}"}
+        reward_model.train(config_of, rankings=rankings, **files)
     elif loop == "ppo":
         config.num_labels = 1
         judge = Loaded(LlamaForSequenceClassification(config).eval(), tokenizer)
@@ -254,6 +256,18 @@ def test_work_grows_with_what_is_asked_for() -> None:
     assert took(cost.evaluate(EvaluateConfig(), policy, policy, data(100))) > took(gold)
     for kind in (cost.sample(SampleConfig(), policy, data(10)), gold):
         assert took(kind) > 0
+
+
+def test_activations_that_are_computed_again_cost_time_in_place_of_memory() -> None:
+    deep = dataclasses.replace(shape(), layers=24)
+    kept, again = (
+        cost.reward_model(RewardModelConfig(gradient_checkpointing=wanted), deep, data(1000)).stages[0]
+        for wanted in (False, True)
+    )
+    held = [{part.name: part.bytes for part in stage.parts}["activations"] for stage in (kept, again)]
+    assert held[1] < held[0] / 8
+    assert again.operations == pytest.approx(kept.operations * 4 / 3)
+    assert again.layer_calls == pytest.approx(kept.layer_calls * 4 / 3)
 
 
 @pytest.mark.parametrize("items", [1, 2, 3])

@@ -87,6 +87,25 @@ def rank() -> Rank:
 
 
 @pytest.fixture
+def ranked(lab: Project, make_model: ModelMaker, rank: Rank, alice: User) -> ModelVersion:
+    """An untrained policy of the lab, and twelve of the demo's prompts with two responses each, all
+    ranked."""
+    from training.rlhf import world
+    from training.rlhf.loading import save_model
+
+    policy = make_model(name="lab-sft-1")
+    tokenizer = world.build_tokenizer()
+    save_model(world.build_policy(tokenizer, 0, hidden=32, layers=1), tokenizer, policy.folder)
+    drafts = [
+        TaskDraft(messages, [ResponseDraft("Hello, thank you.", "m"), ResponseDraft("No.", "m")])
+        for messages in world.prompts(12, seed=3)
+    ]
+    add_ranking_tasks(project=lab, items=drafts)
+    rank(lab, alice, n=0)
+    return policy
+
+
+@pytest.fixture
 def test_database(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Processes that a test starts work on the test's database, and their torch on one thread."""
     name_test_database(monkeypatch)

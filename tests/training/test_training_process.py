@@ -23,6 +23,7 @@ from embedded import processes
 from tests.training.conftest import RunMaker, wait_until
 from training.models import ModelVersion, RunEvent, TrainingRun
 from training.services import execute, fork, supervise
+from training.services.launch import launch_run
 from training.tasks import execute_run
 
 pytestmark = pytest.mark.usefixtures("test_database")
@@ -190,27 +191,42 @@ def worker(log: Path) -> Iterator[subprocess.Popen[bytes]]:
         processes.stop(process, [(signal.SIGTERM, 10)])
 
 
-def test_a_killed_worker_loses_no_run_and_a_message_twice_runs_once(
-    endless: TrainingRun, tmp_path: Path
+def test_a_run_of_a_killed_worker_goes_on_from_its_checkpoint_and_a_message_twice_runs_once(
+    ranked: ModelVersion, tmp_path: Path
 ) -> None:
-    execute_run.delay(str(endless.pk))
-    execute_run.delay(str(endless.pk))
+    recipe = {"epochs": 40, "batch_rankings": 4, "checkpoint_steps": 3}
+    run = launch_run(project=ranked.project, kind="reward_model", recipe=recipe, inputs={}, user=None)
+    execute_run.delay(str(run.pk))
+    execute_run.delay(str(run.pk))
     with worker(tmp_path / "worker.log") as process:
-        wait_until(lambda: is_training(endless))
+        wait_until(lambda: bool(checkpoints_of(run)))
         process.kill()
         process.wait()
-    wait_until(lambda: not [p for p in psutil.process_iter() if is_process_of(p, endless)], seconds=10)
+    wait_until(lambda: not [p for p in psutil.process_iter() if is_process_of(p, run)], seconds=10)
 
     assert execute.sweep_runs() == []  # not given up before its heartbeat is old
-    TrainingRun.objects.filter(pk=endless.pk).update(
-        heartbeat_at=timezone.now() - timedelta(hours=1), recipe=SHORT
-    )
-    assert execute.sweep_runs() == [endless.pk]
+    TrainingRun.objects.filter(pk=run.pk).update(heartbeat_at=timezone.now() - timedelta(hours=1))
+    assert execute.sweep_runs() == [run.pk]
+    kept = max(checkpoints_of(run))
     for _ in range(2):
-        execute_run(str(endless.pk))
-    endless.refresh_from_db()
-    assert (endless.state, endless.attempt) == ("succeeded", 2), endless.error
-    assert ModelVersion.objects.count() == 1
+        execute_run(str(run.pk))
+    run.refresh_from_db()
+    assert (run.state, run.attempt) == ("succeeded", 2), supervise.log_tail(run, lines=50)
+    assert ModelVersion.objects.filter(run=run).count() == 1
+    before, after = (
+        list(said.values_list("step", flat=True))
+        for said in (
+            RunEvent.objects.filter(run=run, type="metrics", attempt=attempt).order_by("seq")
+            for attempt in (1, 2)
+        )
+    )
+    assert before[:kept] == list(range(1, kept + 1))  # what a checkpoint has, the curves have
+    assert after == list(range(kept + 1, run.total_steps + 1))
+    assert sorted(path.name for path in run.folder.iterdir()) == ["log.txt"]
+
+
+def checkpoints_of(run: TrainingRun) -> list[int]:
+    return [int(path.name[-8:]) for path in run.folder.glob("attempt-1/checkpoints/step-*")]
 
 
 def test_a_worker_that_is_stopped_hands_its_run_back(endless: TrainingRun, tmp_path: Path) -> None:

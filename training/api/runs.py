@@ -117,7 +117,7 @@ class CancelView(RunView):
 class ResumeView(RunView):
     @extend_schema(request=None, responses=serializers.RunSerializer)
     def post(self, request: Request, run_id: str) -> Response:
-        """Queue a failed or cancelled run again, from its beginning."""
+        """Queue a failed or cancelled run again; it goes on from its last checkpoint where it has one."""
         return Response(serializers.RunSerializer(launch.resume_run(run=self.run)).data)
 
 

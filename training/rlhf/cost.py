@@ -9,15 +9,18 @@ at once: the peak is that of the largest stage. Counted are, in bytes of float32
   alone, which are beside the weights;
 - activations kept for the backward pass: (11 hidden + 4 intermediate) numbers per token and layer (norms,
   queries, keys, values, attention's output and its copy, two residuals; the MLP's three products and its
-  nonlinearity), of the widest micro-batch;
+  nonlinearity), of the widest micro-batch; with gradient checkpointing the inputs of all layers, and one
+  layer's activations;
 - what is projected onto the vocabulary: six arrays of at most 1024 positions (`logprobs.CHUNK_TOKENS`);
 - keys and values of the rows that are decoded together (`generation.ROWS_PER_BATCH`), with the places still
   to be written, and four arrays of one probability per vocabulary entry and row.
 
+Checkpoints are on the disk, the best weights so far among them, and are written from where the tensors lie.
+
 Arithmetic: a forward pass costs 2 operations per weight and token and 4 hidden per token, layer and token
 looked at; a training step three times that, and two times where the trunk is frozen (nobody needs the
-gradient of its weights). An encoder's rows share no prompt. Calls count too: a small model spends more time
-in starting an operation than in doing it.
+gradient of its weights); once more where activations are computed again. An encoder's rows share no prompt.
+Calls count too: a small model spends more time in starting an operation than in doing it.
 """
 
 from __future__ import annotations
@@ -145,16 +148,16 @@ def reward_model(recipe: RewardModelConfig, policy: Shape, data: Data, *, cautio
     passes = TRAINING_AN_ADAPTER if recipe.use_peft else TRAINING
     calls = recipe.epochs * data.items * ranking * PADDED / min(places, batch * ranking * PADDED)
     half = 0.5 if recipe.precision == "bfloat16" else 1.0
+    again = recipe.gradient_checkpointing
+    kept = _kept_inputs(policy, places, row=row) if again else _kept(policy, places, row=row)
     parts = [
         _weights("reward model", policy),
         Part("gradients", FLOAT * learning),
         Part("Adam's moments", 2 * FLOAT * learning),
-        Part("activations", half * _kept(policy, places, row=row)),
+        Part("activations", half * kept),
     ]
     if adapter:
         parts.append(Part("weights: adapter", FLOAT * adapter))
-    if recipe.keep == "best" and heldout >= 1:
-        parts.append(Part("the best weights so far", FLOAT * learning))
     scored = [_weights("reward model", policy), Part("activations", _passing(policy, SCORING_TOKENS))]
     if recipe.uncertainty in ("laplace", "heads"):
         numbers = 2 * (data.items - heldout) * data.responses * policy.hidden  # kept, and put together
@@ -174,7 +177,12 @@ def reward_model(recipe: RewardModelConfig, policy: Shape, data: Data, *, cautio
         )
     return Cost(
         (
-            Stage("train", tuple(parts), passes * trained * forward, TRAINING * calls * policy.layers),
+            Stage(
+                "train",
+                tuple(parts),
+                (passes + again) * trained * forward,
+                (TRAINING + again) * calls * policy.layers,
+            ),
             Stage(
                 "score",
                 tuple(scored),
@@ -403,6 +411,12 @@ def _kept(shape: Shape, places: float, *, row: float) -> float:
     """Bytes of activations that a backward pass needs, and the mask of who looks at whom."""
     per_token = 11 * shape.hidden + 4 * shape.intermediate
     return FLOAT * places * (shape.layers * per_token + 2 * shape.hidden) + places * row
+
+
+def _kept_inputs(shape: Shape, places: float, *, row: float) -> float:
+    """The same where a backward pass computes each layer again: every layer's input, and one layer whole."""
+    per_token = 11 * shape.hidden + 4 * shape.intermediate
+    return FLOAT * places * ((shape.layers + 2) * shape.hidden + per_token) + places * row
 
 
 def _passing(shape: Shape, places: float) -> float:

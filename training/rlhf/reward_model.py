@@ -329,7 +329,7 @@ def suspects(
         model, groups, layout=config.layout, max_tokens=config.micro_batch_tokens, pad_id=pad_id
     ):
         rewards = rewards_of(model, batch, precision=config.precision)
-        finite = preference_loss(config, rewards, batch, answers).isfinite().tolist()
+        finite = (preference_loss(config, rewards, batch, answers) * batch.weights).isfinite().tolist()
         spoiled += [index for index, fine in zip(indices, finite, strict=True) if not fine]
     named = ", ".join(groups[i].name for i in sorted(spoiled) or range(len(groups)))[:300]
     return f"the rankings {'whose loss this is' if spoiled else 'of this batch'}: {named}"

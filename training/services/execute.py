@@ -25,6 +25,7 @@ from django.db import connection, transaction
 from config.problems import Conflict
 from training.models import TrainingRun
 from training.services.events import CHANNEL, storable
+from training.services.folders import remove_attempts
 
 HEARTBEAT_EVERY = timedelta(seconds=5)
 # Twelve missed heartbeats. A busy machine may miss a few (loading torch, a swapping neighbour) and must not
@@ -139,11 +140,13 @@ def cancel_run(*, run: TrainingRun) -> TrainingRun:
     run.refresh_from_db()
     if run.is_final and run.state != TrainingRun.State.CANCELLED:
         raise Conflict(f"The run has already {run.state}; there is nothing left to cancel.")
+    if run.state == TrainingRun.State.CANCELLED:
+        remove_attempts(run)  # of a lost worker; nobody else will
     return run
 
 
 def requeue_finished(*, run: TrainingRun) -> None:
-    """failed | cancelled → queued, from the beginning, with all its tries. Any other state is a Conflict."""
+    """failed | cancelled → queued, with all its tries. Any other state is a Conflict."""
     if not _move(
         "state = 'queued', tries = 0, cancel_requested_at = NULL, finished_at = NULL, error = NULL, "
         "phase = '', step = 0, total_steps = 0, woken_at = clock_timestamp()",
@@ -164,7 +167,7 @@ def sweep_runs(*, stale_after: timedelta = STALE_AFTER, rewake_after: timedelta 
         "fix": "See the workers' logs and the machine's memory, then resume the run.",
     }
     with transaction.atomic():
-        _move(
+        cancelled = _move(
             f"state = 'cancelled', {ENDED}",
             f"{IS_STALE} AND cancel_requested_at IS NOT NULL",
             stale=stale_after,
@@ -189,6 +192,8 @@ def sweep_runs(*, stale_after: timedelta = STALE_AFTER, rewake_after: timedelta 
                 [rewake_after.total_seconds()],
             )
             unheard = [row[0] for row in cursor.fetchall()]
+    for run in TrainingRun.objects.filter(pk__in=[row[0] for row in cancelled]):
+        remove_attempts(run)
     return [row[0] for row in requeued] + unheard
 
 

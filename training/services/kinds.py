@@ -5,7 +5,9 @@ Imported by the training process only: this is where torch comes in.
 
 from __future__ import annotations
 
+import logging
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -20,6 +22,7 @@ from annotation.services.snapshots import snapshot_path
 from training import recipes
 from training.models import ModelVersion, TrainingRun
 from training.rlhf import adapters, evaluation, ppo, rejection_sampling, reward_model, sampling, sft, world
+from training.rlhf.checkpoint import CheckpointRefused
 from training.rlhf.data import Rankings, read_rankings
 from training.rlhf.loading import Loaded, ModelSource, load_reward_model
 from training.rlhf.messages import Demonstration, Messages
@@ -27,11 +30,13 @@ from training.rlhf.recipe import Recipe
 from training.rlhf.report import Reporter
 from training.rlhf.uncertainty import load_uncertainty, score_with_spread
 from training.services.complete import NewModel, NewTasks, Outcome
+from training.services.folders import take_over_checkpoints
 from training.services.inputs import model_input
 from training.services.machine import used_machine
 from training.services.prompts import draw_prompts, prompts_to_sample
 
 Kind = TrainingRun.Kind
+logger = logging.getLogger(__name__)
 BYTES_PER_THREAD = 8_000_000  # of weights: two million in float32
 
 
@@ -40,6 +45,7 @@ class Job:
     """One attempt: its run, its recipe, a folder for unfinished work, and the reporter."""
 
     run: TrainingRun
+    attempt: int
     recipe: Recipe
     work: Path
     report: Reporter
@@ -81,9 +87,9 @@ class Job:
         return model_input(project=self.run.project, name=given) if given else None
 
 
-def perform(run: TrainingRun, *, work: Path, report: Reporter) -> Outcome:
+def perform(run: TrainingRun, *, attempt: int, work: Path, report: Reporter) -> Outcome:
     """Do what the run asks for. Registers nothing: that is done with its success, in one transaction."""
-    job = Job(run, recipes.parse_recipe(kind=run.kind, settings=run.recipe), work, report)
+    job = Job(run, attempt, recipes.parse_recipe(kind=run.kind, settings=run.recipe), work, report)
     torch.set_num_threads(cpu_threads(job.policy_source))
     return replace(PERFORM[run.kind](job), machine=used_machine())
 
@@ -121,15 +127,31 @@ def perform_sft(job: Job) -> Outcome:
 
 def perform_reward_model(job: Job) -> Outcome:
     rankings = job.rankings()
-    result = reward_model.train(
-        cast(recipes.RewardModelRecipe, job.recipe),
-        base_model=job.policy_source,
-        rankings=rankings,
-        out_dir=job.out_dir,
-        report=job.report,
-    )
+
+    def trained() -> reward_model.RewardModelResult:
+        return reward_model.train(
+            cast(recipes.RewardModelRecipe, job.recipe),
+            base_model=job.policy_source,
+            rankings=rankings,
+            out_dir=job.out_dir,
+            checkpoints=checkpoints,
+            report=job.report,
+        )
+
+    checkpoints = take_over_checkpoints(job.run, job.attempt)
+    try:
+        result = trained()
+    except CheckpointRefused as refused:
+        # Broken, or written by another version that reads the rankings otherwise. Whoever resumes a run wants
+        # it done, and from the beginning it can be.
+        logger.warning("training from the beginning: %s", refused)
+        shutil.rmtree(checkpoints)
+        result = trained()
     left_out = {f"left_out/{reason}": n for reason, n in (rankings.left_out | result.left_out).items()}
-    counts = {"rankings": len(rankings), "prompts_cut": result.prompts_cut, **left_out}
+    counts = {
+        **{"rankings": len(rankings), "prompts_cut": result.prompts_cut, "steps": result.steps},
+        **left_out,
+    }
     return Outcome(result.metrics, counts, job.new_model(ModelVersion.Kind.REWARD_MODEL))
 
 

@@ -63,7 +63,9 @@ def launch_run(
 
 @transaction.atomic
 def resume_run(*, run: TrainingRun) -> TrainingRun:
-    """A failed or cancelled run is queued again, from its beginning. Any other is a Conflict."""
+    """A failed or cancelled run is queued again. Any other is a Conflict.
+
+    It goes on from its last checkpoint where it has one: a failed reward_model run keeps them."""
     requeue_finished(run=run)
     wake_worker(run_id=run.id)
     run.refresh_from_db()

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import threading
 import time
@@ -18,7 +17,7 @@ from django.db import Error as DatabaseTrouble
 from django.db import close_old_connections
 
 from training.models import TrainingRun
-from training.services import fork
+from training.services import folders, fork
 from training.services.execute import claim_run, fail_run, stop_run, worker_name
 
 # How long a cancelled process may take to reach its next step boundary before the whole group is killed.
@@ -67,23 +66,13 @@ def execute_run(*, run_id: UUID) -> None:
     except fork.ServerGone as error:
         fail_run(run_id=run_id, attempt=attempt, error=_not_started(error))
         return
-    remove_work_folder(run, attempt)
-    if ended.code in {EXIT_DONE, EXIT_NOT_MINE}:
-        return
     # The process records its own end where it can; these are refused (compare-and-set) where it has.
-    if ended.asked_to_stop or ended.code == EXIT_CANCELLED:
-        stop_run(run_id=run_id, attempt=attempt)
-        return
-    fail_run(run_id=run_id, attempt=attempt, error=_cause(run, ended))
-
-
-def remove_work_folder(run: TrainingRun, attempt: int) -> None:
-    """What a finished model was has been renamed out of it; the rest is half-written."""
-    shutil.rmtree(work_folder(run, attempt), ignore_errors=True)
-
-
-def work_folder(run: TrainingRun, attempt: int) -> Path:
-    return run.folder / f"attempt-{attempt}"
+    if ended.code not in {EXIT_DONE, EXIT_NOT_MINE}:
+        if ended.asked_to_stop or ended.code == EXIT_CANCELLED:
+            stop_run(run_id=run_id, attempt=attempt)
+        else:
+            fail_run(run_id=run_id, attempt=attempt, error=_cause(run, ended))
+    folders.tidy(run, attempt)
 
 
 def log_tail(run: TrainingRun, *, lines: int, max_bytes: int = LOG_TAIL_BYTES) -> list[str]:
@@ -180,7 +169,10 @@ def _cause(run: TrainingRun, ended: Ended) -> dict[str, str]:
         name = signal.Signals(-ended.code).name
         title = f"The training process was killed ({name})"
         detail = f"It ended by signal {-ended.code}, which nobody in Rankloop sent."
-        fix = "Look for memory limits and for crashes in the log, then resume the run."
+        fix = (
+            "Look for memory limits and for crashes in the log, then resume the run. "
+            "It goes on from its last checkpoint where its kind writes them."
+        )
     else:
         title = f"The training process ended with exit code {ended.code}"
         detail = "It ended before it could say why."

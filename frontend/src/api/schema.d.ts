@@ -1437,7 +1437,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Queue a failed or cancelled run again, from its beginning. */
+        /** @description Queue a failed or cancelled run again; it goes on from its last checkpoint where it has one. */
         post: operations["runs_resume_create"];
         delete?: never;
         options?: never;

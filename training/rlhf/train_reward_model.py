@@ -1,0 +1,90 @@
+"""Train a reward model from plain files, in one process or several:
+
+    python -m training.rlhf.train_reward_model RANKINGS --base-model FOLDER --out FOLDER
+    torchrun --nproc-per-node 2 -m training.rlhf.train_reward_model RANKINGS --base-model …
+
+Neither Django nor a database is needed. The same command after a crash goes on from the last checkpoint. The
+last line of the output is the result as JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from training.rlhf import distributed
+from training.rlhf.checkpoint import CheckpointRefused
+from training.rlhf.data import RankingFileError, read_rankings
+from training.rlhf.loading import ModelNotFound
+from training.rlhf.recipes import RewardModelConfig
+from training.rlhf.report import PrintReporter, TrainingDiverged
+from training.rlhf.reward_model import train
+
+TOLD = ("metrics", "steps", "total_steps", "left_out", "prompts_cut")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m training.rlhf.train_reward_model",
+        description="Train a reward model on a file of rankings (.parquet, .jsonl, .jsonl.gz).",
+    )
+    parser.add_argument("rankings", type=Path, help="what to learn from: a snapshot, or an export of one")
+    parser.add_argument("--heldout", type=Path, help="rankings to choose the weights by; else some prompts")
+    parser.add_argument("--base-model", required=True, help="the policy's folder, or a name of the hub")
+    parser.add_argument("--out", type=Path, required=True, help="where the model is saved")
+    parser.add_argument("--recipe", type=Path, help="settings as a JSON object (docs/recipes.md names them)")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="one setting")
+    parser.add_argument(
+        "--checkpoints", type=Path, help="folder for them; else OUT.checkpoints. Removed when all is done"
+    )
+    options = parser.parse_args(argv)
+    checkpoints = options.checkpoints or options.out.with_name(f"{options.out.name}.checkpoints")
+    try:
+        recipe = RewardModelConfig.model_validate(_settings(options.recipe, options.set))
+        with distributed.joined():
+            result = train(
+                recipe,
+                base_model=options.base_model,
+                rankings=read_rankings(options.rankings),
+                heldout=read_rankings(options.heldout) if options.heldout else (),
+                out_dir=options.out,
+                checkpoints=checkpoints,
+                report=PrintReporter(),
+            )
+            if distributed.is_first():
+                shutil.rmtree(checkpoints, ignore_errors=True)
+                told = {name: getattr(result, name) for name in TOLD} | {
+                    "path": str(result.path),
+                    "annotators": {name: asdict(one) for name, one in result.annotators.items()},
+                }
+                sys.stdout.write(json.dumps(told) + "\n")
+    except (
+        *(ValidationError, RankingFileError, ModelNotFound, TrainingDiverged, CheckpointRefused),
+        *(ValueError, FileNotFoundError),
+    ) as error:
+        sys.stderr.write(f"{parser.prog}: {error}\n")
+        return 1
+    return 0
+
+
+def _settings(file: Path | None, single: Sequence[str]) -> dict[str, Any]:
+    """Of the file, and what is set singly wins. Pydantic reads a number from its text."""
+    settings: dict[str, Any] = json.loads(file.read_text()) if file else {}
+    for setting in single:
+        name, equals, value = setting.partition("=")
+        if not equals:
+            raise ValueError(f"--set {setting}: write it as NAME=VALUE")
+        settings[name] = value or None
+    return settings
+
+
+if __name__ == "__main__":
+    sys.exit(main())

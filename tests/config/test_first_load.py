@@ -1,0 +1,36 @@
+"""What somebody downloads before their first task is on screen stays small: 200 kB of script, compressed."""
+
+from __future__ import annotations
+
+import gzip
+import json
+
+import pytest
+
+from tests.embedded.running import ROOT
+
+MOST_BYTES = 200_000
+DIST = ROOT / "frontend" / "dist"
+DESK = "src/features/desk/components/DeskPage.tsx"
+
+
+def test_the_desk_comes_in_two_hundred_kilobytes() -> None:
+    manifest = DIST / ".vite" / "manifest.json"
+    if not manifest.exists():
+        pytest.skip("the page is not built (cd frontend && npm run build)")
+    chunks = json.loads(manifest.read_text())
+    wanted = [name for name, chunk in chunks.items() if chunk.get("isEntry") or name == DESK]
+    assert len(wanted) == 2
+    # What these import is fetched with them; what they import() is not: Markdown, formulas, seldom dialogs.
+    first: set[str] = set()
+    while wanted:
+        name = wanted.pop()
+        if name not in first:
+            first.add(name)
+            wanted += chunks[name].get("imports", [])
+    sizes = {
+        chunks[name]["file"]: len(gzip.compress((DIST / chunks[name]["file"]).read_bytes())) for name in first
+    }
+    largest = sorted(sizes.items(), key=lambda each: -each[1])[:8]
+    assert sum(sizes.values()) <= MOST_BYTES, largest
+    assert not any("Rendered" in file or "katex" in file for file in sizes), largest

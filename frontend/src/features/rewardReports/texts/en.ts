@@ -125,7 +125,6 @@ export const en = {
     title: "Beside another reward model",
     about: "On the rankings held out of both, pair by pair.",
     with: "Compare with",
-    choose: "Choose a model",
     nothing: "No other reward model of this project has kept its scores.",
     loading: "Comparing",
     on: (rankings: number, prompts: number, pairs: number) =>

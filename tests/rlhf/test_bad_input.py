@@ -261,6 +261,17 @@ def test_what_is_not_damaged_loads(adapter: Path, tmp_path: Path) -> None:
     assert torch.isfinite(scores_here(copy_of(adapter, adapter.parent / "beside"))).all()
 
 
+def test_layers_that_the_model_does_not_have_get_no_adapter(base: Path, tmp_path: Path) -> None:
+    """GPT-2's names for a Llama's layers: refused before anything is trained, with the field's name."""
+    with pytest.raises(ValueError, match=r"lora_target_modules='c_attn, c_proj' doesn't fit Llama"):
+        learn(base, tmp_path / "rm", **LORA, lora_target_modules="c_attn, c_proj")
+    some = learn(base, tmp_path / "rm", **LORA, lora_target_modules="q_proj, v_proj").path
+    assert {key.split(".")[-3] for key in load_file(some / "adapter_model.safetensors") if "lora" in key} == {
+        "q_proj",
+        "v_proj",
+    }
+
+
 def test_a_model_in_memory_is_taken_with_its_adapter_merged(base: Path) -> None:
     config = RewardModelConfig.model_validate(LORA)
     models = load_models(base, Loaded(*load_for_training(base, config)))

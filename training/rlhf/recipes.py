@@ -94,11 +94,16 @@ class RewardModelConfig(Recipe):
     )
     use_peft: bool = Field(
         False,
-        description="Train a LoRA adapter in place of all weights, and save it with the head: a fraction of "
-        "the memory, and a model of a few MB that needs its base. An adapter that is trained on keeps its "
-        "own rank and modules.",
+        description="Train a LoRA adapter in place of all weights: less memory, and a small model that needs "
+        "its base.",
     )
-    lora_r: int = Field(16, ge=1, le=1024, description="For use_peft: rank of the adapter's matrices.")
+    lora_r: int = Field(
+        16,
+        ge=1,
+        le=1024,
+        description="For use_peft: rank of the adapter's matrices. A reward model that is an adapter and is "
+        "trained on keeps its own rank and modules.",
+    )
     lora_alpha: int = Field(
         32, ge=1, le=65_536, description="For use_peft: the adapter's share is scaled by lora_alpha / lora_r."
     )

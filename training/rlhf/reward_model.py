@@ -121,9 +121,9 @@ def train(
     another lineage gives worse PPO however well it ranks), or a reward model, which is trained on. Metrics
     per step: loss (nats per pair; with the annotators' priors where those are learned), accuracy (pairs, this
     batch), grad_norm, learning_rate, reward/mean, reward/std, tokens_per_second; at evaluations also
-    heldout/loss and heldout/accuracy; at the end heldout/ece, log_loss and best_of_4 of the report. Raises TrainingDiverged on a loss that is not finite, ValueError
-    without data, or where the recipe is to learn from what the rankings don't state (strengths, annotators,
-    positions).
+    heldout/loss and heldout/accuracy; the result also has the report's heldout/ece, heldout/log_loss and
+    heldout/best_of_4. Raises TrainingDiverged on a loss that is not finite, ValueError without data, or where
+    the recipe is to learn from what the rankings don't state (strengths, annotators, positions).
     """
     report = distributed.Together(report or NullReporter())
     seed_everything(config.seed)

@@ -8,7 +8,7 @@ from uuid import UUID
 from celery import shared_task
 from celery.signals import worker_shutting_down
 
-from training.services import execute, loops, supervise
+from training.services import execute, folders, loops, supervise
 from training.services.wake import wake_worker
 
 
@@ -21,6 +21,7 @@ def execute_run(run_id: str) -> None:
 def sweep_orphaned_runs() -> None:
     for run_id in execute.sweep_runs():
         wake_worker(run_id=run_id)
+    folders.remove_expired()
 
 
 @shared_task  # type: ignore[untyped-decorator]

@@ -7,22 +7,25 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
 import torch
+from django.utils import timezone
 from safetensors.torch import load_file, save_file
 from torch import nn
 
 from annotation.ids import uuid7
 from annotation.models import Ranking
-from tests.training.conftest import wait_until
+from tests.training.conftest import RunMaker, wait_until
 from training.models import ModelVersion, RunEvent, TrainingRun
 from training.rlhf.checkpoint import Checkpoints
 from training.run import run_attempt
 from training.services import execute, folders
 from training.services.launch import launch_run, resume_run
 from training.services.supervise import EXIT_CANCELLED, EXIT_DONE, EXIT_FAILED
+from training.tasks import sweep_orphaned_runs
 
 RECIPE = {"epochs": 40, "batch_rankings": 4, "checkpoint_steps": 1}
 
@@ -103,10 +106,26 @@ def test_a_run_that_diverged_keeps_the_weights_before_it_until_it_is_cancelled(r
     assert attempted(run) == EXIT_FAILED
     assert run.error["title"] == "Training diverged"
     assert str(Ranking.objects.first().pk)[:8] in run.error["detail"]
+    sweep_orphaned_runs()
     assert (run.state, left(run)) == ("failed", ["attempt-1/checkpoints"])
     resume_run(run=run)
     execute.cancel_run(run=run)
     assert (run.state, left(run)) == ("cancelled", [])
+
+
+@pytest.mark.django_db
+def test_what_a_run_kept_that_failed_a_week_ago_is_removed(make_run: RunMaker) -> None:
+    now = timezone.now()
+    error = {"title": "t", "detail": "d", "fix": "f"}
+    old, new = (
+        make_run(state="failed", error=error, finished_at=now - timedelta(days=days)) for days in (8, 6)
+    )
+    for run in (old, new):
+        (run.folder / "attempt-1" / "checkpoints").mkdir(parents=True)
+        (run.folder / "log.txt").write_text("what happened")
+    sweep_orphaned_runs()
+    assert (left(old), left(new)) == ([], ["attempt-1/checkpoints"])
+    assert (old.folder / "log.txt").exists()
 
 
 def test_an_attempt_that_was_replaced_writes_where_nobody_reads() -> None:

@@ -11,13 +11,17 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 
+from django.conf import settings
 from django.db import Error as DatabaseTrouble
+from django.utils import timezone
 
 from training.models import TrainingRun
 
 CHECKPOINTS = "checkpoints"
+KEPT_AFTER_FAILURE = timedelta(days=7)
 
 
 def work_folder(run: TrainingRun, attempt: int) -> Path:
@@ -57,6 +61,14 @@ def remove_attempts(run: TrainingRun) -> None:
     """Everything but the log."""
     for _, folder in _attempts(run):
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_expired() -> None:
+    """What failed runs have kept for longer than anybody resumes one; each may hold several models' worth."""
+    holding = {folder.parent.name for folder in (settings.ARTEFACTS / "runs").glob("*/attempt-*")}
+    failed = TrainingRun.objects.filter(pk__in=holding, state=TrainingRun.State.FAILED)
+    for run in failed.filter(finished_at__lt=timezone.now() - KEPT_AFTER_FAILURE):
+        remove_attempts(run)
 
 
 def _attempts(run: TrainingRun) -> Iterator[tuple[int, Path]]:

@@ -210,7 +210,7 @@ def test_a_heavier_ranking_says_more() -> None:
 @pytest.mark.parametrize("kind", ["heads", "lora"])
 def test_a_run_that_is_stopped_while_it_fits_saves_nothing(kind: str, tmp_path: Path) -> None:
     save_model(tiny.policy(), tiny.tokenizer(), tmp_path / "policy")
-    with pytest.raises(Cancelled):  # of 8 steps, and 200 updates or three times 8 steps
+    with pytest.raises(Cancelled):  # of 8 steps, and 60 updates or three times 8 steps
         run(tmp_path, ListReporter(cancel_after=20), uncertainty=kind)
     assert [file.name for file in tmp_path.iterdir()] == ["policy"]
 

@@ -17,7 +17,7 @@ from tests.rlhf.test_reward_model import HELDOUT, RANKINGS, message
 from training.rlhf import losses
 from training.rlhf.answer_model import AnswerKey, AnswerModel, answer_key
 from training.rlhf.batching import Group, Said, said_in
-from training.rlhf.data import Ranking
+from training.rlhf.data import UNRANKED_TIER, Ranking
 from training.rlhf.loading import save_model
 from training.rlhf.recipes import RewardModelConfig
 from training.rlhf.reward_model import encode_rankings, preference_loss, train
@@ -276,3 +276,17 @@ def test_training_gives_annotators_strengths_and_positions_with_the_model(tmp_pa
     assert len(notes["position_offsets"]) == 2
     assert result.metrics["reliability/lowest"] == carl.value
     assert result.metrics["heldout/accuracy"] > 0.85
+
+
+@pytest.mark.parametrize("ties", ["rao_kupper", "davidson"])
+def test_ties_between_equals_start_as_frequent_as_ties_are(ties: str) -> None:
+    # Tied are 1 of 3 pairs, 0 of 1, 1 of 3: the last two of four that a top-2 ranking left are no tie.
+    tiers = [[0, 0, 1], [1, 0], [0, 0, UNRANKED_TIER, UNRANKED_TIER]]
+    groups = [Group([2], [[5]] * len(each), each) for each in tiers]
+    config = RewardModelConfig.model_validate({"ties": ties})
+    model = AnswerModel(config, AnswerKey(), groups)
+    tied = model(torch.zeros(1, 2), said_in([Group([2], [[5], [6]], [0, 0])]))
+    assert math.exp(-tied.item()) == pytest.approx((2 + 0.5) / (3 + 1 + 5 + 1), rel=1e-5)
+    assert AnswerModel(config, AnswerKey(), []).tie.isfinite()
+    alike = [Group([2], [[5], [6]], [0, 0])] * 1000
+    assert AnswerModel(config, AnswerKey(), alike).tie.isfinite()

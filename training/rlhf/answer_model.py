@@ -22,7 +22,7 @@ from torch.nn.functional import softplus
 
 from training.rlhf import losses
 from training.rlhf.batching import Group, Said, said_in
-from training.rlhf.data import Ranking
+from training.rlhf.data import UNRANKED_TIER, Ranking
 from training.rlhf.recipes import RewardModelConfig
 
 MOST_LEVELS = 20  # of a scale that people answer on; more are a measurement, such as a difference of scores
@@ -103,7 +103,7 @@ class AnswerModel(nn.Module):
         self.config, self.key = config, key
         places = max((len(group.responses) for group in groups if group.in_shown_order), default=1)
         usual = math.log(config.prior_right / config.prior_wrong)
-        self.tie = nn.Parameter(torch.tensor(0.0))  # of Rao–Kupper through softplus; Davidson's log nu
+        self.tie = nn.Parameter(torch.tensor(_first_tie(config, groups)))  # see `tie_parameter`
         self.steps = nn.Parameter(torch.zeros(max(len(key.levels) - 1, 0)))
         self.reliability = nn.Parameter(torch.full((len(key.annotators),), usual))
         self.offsets = nn.Parameter(torch.zeros(places - 1 if config.positions == "learned" else 0))
@@ -123,6 +123,7 @@ class AnswerModel(nn.Module):
         self.register_buffer("prior_share", shares)
 
     def tie_parameter(self) -> Tensor:
+        """Rao–Kupper's threshold, through softplus, or Davidson's log nu."""
         return softplus(self.tie) if self.config.ties == "rao_kupper" else self.tie
 
     def thresholds(self) -> Tensor:
@@ -250,3 +251,25 @@ class AnswerModel(nn.Module):
             (bend,) = torch.autograd.grad(slope.sum(), at)
             first, second = first + slope.detach(), second + bend
         return first, second
+
+
+def _first_tie(config: RewardModelConfig, groups: Sequence[Group]) -> float:
+    """Where ``tie`` starts: equals are tied as often as the pairs of these rankings are.
+
+    From elsewhere a short run does not arrive: started at 0 (a third of equals tied), one epoch of 600 rankings
+    foretold 20 % of ties where 4 % were. Between equals the chance of a tie is tanh(h/2) by Rao–Kupper and
+    nu / (nu + 2) by Davidson.
+    """
+    if config.ties == "ignore":
+        return 0.0
+    pairs = tied = 0
+    for group in groups:
+        counts = Counter(group.tiers)
+        unranked = counts.pop(UNRANKED_TIER, 0)
+        ranked = len(group.tiers) - unranked
+        pairs += ranked * (ranked - 1) // 2 + ranked * unranked
+        tied += sum(n * (n - 1) // 2 for n in counts.values())
+    share = (tied + 0.5) / (pairs + 1)  # never 0 or 1
+    if config.ties == "davidson":
+        return math.log(2 * share / (1 - share))
+    return math.log(math.expm1(2 * math.atanh(share)))

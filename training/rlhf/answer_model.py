@@ -256,9 +256,9 @@ class AnswerModel(nn.Module):
 def _first_tie(config: RewardModelConfig, groups: Sequence[Group]) -> float:
     """Where ``tie`` starts: equals are tied as often as the pairs of these rankings are.
 
-    From elsewhere a short run does not arrive: started at 0 (a third of equals tied), one epoch of 600 rankings
-    foretold 20 % of ties where 4 % were. Between equals the chance of a tie is tanh(h/2) by Rao–Kupper and
-    nu / (nu + 2) by Davidson.
+    From elsewhere a short run does not arrive: started at 0 (a third of equals tied), one epoch of 600
+    rankings foretold 20 % of ties where 4 % were. Between equals the chance of a tie is tanh(h/2) by
+    Rao–Kupper and nu / (nu + 2) by Davidson.
     """
     if config.ties == "ignore":
         return 0.0

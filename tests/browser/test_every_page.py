@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import ConsoleMessage, Page, expect
 
 from docs.screenshots import addresses
-from tests.embedded.running import ROOT, Stack
+from tests.embedded.running import ROOT, Stack, manage
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
@@ -64,6 +64,18 @@ def heard_errors(page: Page) -> list[str]:
     return said
 
 
+@pytest.fixture(scope="module")
+def reward_model(demo_stack: Stack) -> None:
+    """The demo has one, with the rankings that it learned from: their pages are looked at, too."""
+    for line in (
+        "simulate_annotators --project demo --limit 16",
+        "launch_run reward_model --project demo --set epochs=1 --wait",
+    ):
+        done = manage(demo_stack.state, *line.split(), timeout=300)
+        assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
+
+
+@pytest.mark.usefixtures("reward_model")
 def test_everybody_can_use_every_page(log_in: Callable[[str], Page], demo_stack: Stack) -> None:
     page = log_in("admin")
     said = heard_errors(page)

@@ -84,6 +84,17 @@ def pseudonym(project: Project, *, annotator_id: UUID | None, label: str) -> str
     return f"annotator-{digest[:PSEUDONYM_CHARACTERS]}"
 
 
+def people_behind(project: Project) -> dict[str, str]:
+    """{pseudonym: username, or the label they were imported under} of all who ranked in the project."""
+    answered = project.rankings.order_by().values_list(
+        "annotator_id", "annotator__username", "annotator_label"
+    )
+    return {
+        pseudonym(project, annotator_id=id, label=label): username or label
+        for id, username, label in answered.distinct()
+    }
+
+
 def rows_of(
     project: Project, rankings: RankingQuerySet, *, weight_of: Callable[[Row], float] | None = None
 ) -> Iterator[Row]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -12,8 +13,9 @@ from rest_framework.test import APIClient
 
 from annotation.models import Project, User
 from annotation.services.projects import add_member
+from annotation.services.snapshot_rows import pseudonym
 from tests.rlhf.scored_rankings import answered_pairs
-from tests.training.conftest import ModelMaker
+from tests.training.conftest import ModelMaker, Rank
 from training.models import ModelVersion
 from training.rlhf.answer_link import AnswerLink
 from training.rlhf.reward_comparison import compare
@@ -67,7 +69,7 @@ def test_a_model_without_a_report_says_so(client_of: ClientOf, ada: User, make_m
     for kind in ("policy", "reward_model"):
         model = make_model(name=f"lab-{kind}-1", kind=kind)
         body = client_of(ada).get(f"/api/v1/models/{model.pk}/report").json()
-        assert body == {"report": None, "comparable": []}
+        assert body == {"report": None, "annotators": [], "comparable": []}
 
 
 def test_two_models_are_compared_on_what_was_held_out_of_both(
@@ -114,3 +116,27 @@ def test_managers_read_their_own_projects_reports_and_nobody_else_does(
         assert [client_of(who).get(path).status_code for path in paths] == [status, status]
     add_member(project=lab, user=mona, role="manager")
     assert [client_of(mona).get(path).status_code for path in paths] == [200, 200]
+
+
+@pytest.mark.parametrize("kept_in", ["config.json", "rankloop.json"])
+def test_what_was_learned_of_annotators_is_told_by_their_names(
+    client_of: ClientOf, ada: User, ben: User, make_model: ModelMaker, lab: Project, rank: Rank, kept_in: str
+) -> None:
+    rank(lab, ben, n=1)
+    of_ben = pseudonym(lab, annotator_id=ben.pk, label="")
+    learned = {
+        of_ben: {"reliability": 0.93, "low": 0.81, "high": 0.98, "rankings": 1},
+        "annotator-0123456789ab": {"reliability": 0.5, "low": 0.3, "high": 0.7, "rankings": 7},
+    }
+    model = make_model(name="lab-rm-1", kind="reward_model")
+    (model.folder / "config.json").unlink()
+    (model.folder / kept_in).write_text(json.dumps({"rankloop": {"annotators": learned}}))
+    body = client_of(ada).get(f"/api/v1/models/{model.pk}/report").json()
+    assert body["annotators"] == [
+        {
+            "name": "annotator-0123456789ab",
+            "rankings": 7,
+            "reliability": {"value": 0.5, "low": 0.3, "high": 0.7},
+        },
+        {"name": "ben", "rankings": 1, "reliability": {"value": 0.93, "low": 0.81, "high": 0.98}},
+    ]

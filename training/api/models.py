@@ -19,7 +19,12 @@ from training.querysets import ProjectOwnedQuerySet
 from training.services import loops
 from training.services.evaluations import judged_policies
 from training.services.models import archive_model, promote_model
-from training.services.reward_reports import comparable_to, compare_reward_models, report_of
+from training.services.reward_reports import (
+    comparable_to,
+    compare_reward_models,
+    learned_of_annotators,
+    report_of,
+)
 
 KIND = OpenApiParameter("kind", str, enum=ModelVersion.Kind.values)
 OTHER = OpenApiParameter("other", OpenApiTypes.UUID, required=True, description="The id of the other.")
@@ -90,7 +95,11 @@ class ReportView(ModelView):
     @extend_schema(responses=reward_report_serializers.ModelReport)
     def get(self, request: Request, model_id: str) -> Response:
         """What a reward model is worth on the rankings held out of its training."""
-        found = {"report": report_of(self.model), "comparable": comparable_to(self.model)}
+        found = {
+            "report": report_of(self.model),
+            "annotators": learned_of_annotators(self.model),
+            "comparable": comparable_to(self.model),
+        }
         return Response(reward_report_serializers.ModelReport(found).data)
 
 

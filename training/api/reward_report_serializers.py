@@ -107,9 +107,18 @@ class RewardReport(serializers.Serializer[Any]):
     left_out = serializers.DictField(child=serializers.IntegerField())
 
 
+class LearnedReliability(serializers.Serializer[Any]):
+    name = serializers.CharField(help_text="Username, label of an import, or pseudonym of a snapshot.")
+    rankings = serializers.IntegerField(help_text="Theirs that were trained on.")
+    reliability = Estimate(help_text="How often they mean what they say, given the model's rewards.")
+
+
 class ModelReport(serializers.Serializer[Any]):
     report = RewardReport(
         allow_null=True, help_text="null: a policy, or nothing was held out that prefers one response."
+    )
+    annotators = LearnedReliability(
+        many=True, help_text="Learned with the rewards (annotators=crowd_bt), least reliable first."
     )
     comparable = ModelRefSerializer(many=True, help_text="Reward models to compare it with, newest first.")
 

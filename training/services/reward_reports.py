@@ -4,10 +4,13 @@ its run has left the scores beside the weights."""
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
+from annotation.services.snapshot_rows import people_behind
 from config.problems import FieldProblem, Problem
 from training.models import ModelVersion
+from training.rlhf import adapters
 from training.rlhf.data import RankingFileError
 from training.rlhf.reward_comparison import RewardComparison, compare
 from training.rlhf.reward_report import JSON_NAME
@@ -22,6 +25,31 @@ def report_of(model: ModelVersion) -> dict[str, Any] | None:
         return None
     found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return found
+
+
+@dataclass(frozen=True)
+class LearnedReliability:
+    """How often somebody means what they say, as the reward model learned it (CrowdBT)."""
+
+    name: str
+    rankings: int
+    reliability: dict[str, float]  # value, low, high
+
+
+def learned_of_annotators(model: ModelVersion) -> list[LearnedReliability]:
+    """The least reliable first; empty where the recipe took all for alike. Whose rankings the project no
+    longer holds goes by the pseudonym of the snapshot."""
+    learned = _notes(model).get("annotators") or {}
+    names = people_behind(model.project) if learned else {}
+    found = [
+        LearnedReliability(
+            names.get(who, who),
+            one["rankings"],
+            {"value": one["reliability"], "low": one["low"], "high": one["high"]},
+        )
+        for who, one in learned.items()
+    ]
+    return sorted(found, key=lambda one: (one.reliability["value"], one.name))
 
 
 def comparable_to(model: ModelVersion) -> list[ModelVersion]:
@@ -41,6 +69,16 @@ def compare_reward_models(*, model: ModelVersion, other: ModelVersion) -> Reward
         return compare(*scored)
     except ValueError as error:
         raise _not_comparable(f"Nothing that was held out of both can be compared: {error}.") from None
+
+
+def _notes(model: ModelVersion) -> dict[str, Any]:
+    """What was learned beside the weights; empty for models from elsewhere."""
+    for name in (adapters.CONFIG_FILE, adapters.ADAPTER_NOTES):
+        path = model.folder / name
+        if path.is_file():
+            notes: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")).get("rankloop") or {}
+            return notes
+    return {}
 
 
 def _scores(model: ModelVersion) -> ScoredRankings:

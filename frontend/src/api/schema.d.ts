@@ -2468,6 +2468,14 @@ export interface components {
             /** @description by_model less by_people, on the same pairs. */
             excess: components["schemas"]["Estimate"];
         };
+        LearnedReliability: {
+            /** @description Username, label of an import, or pseudonym of a snapshot. */
+            name: string;
+            /** @description Theirs that were trained on. */
+            rankings: number;
+            /** @description How often they mean what they say, given the model's rewards. */
+            reliability: components["schemas"]["Estimate"];
+        };
         Lease: {
             /** Format: date-time */
             expires_at: string;
@@ -2634,6 +2642,8 @@ export interface components {
         ModelReport: {
             /** @description null: a policy, or nothing was held out that prefers one response. */
             report: components["schemas"]["RewardReport"] | null;
+            /** @description Learned with the rewards (annotators=crowd_bt), least reliable first. */
+            annotators: components["schemas"]["LearnedReliability"][];
             /** @description Reward models to compare it with, newest first. */
             comparable: components["schemas"]["ModelRef"][];
         };

@@ -10,6 +10,7 @@ import { decimals, withBounds } from "../figures";
 import { type ReportTexts, useTexts } from "../texts";
 import { Calibration } from "./Calibration";
 import { Comparison } from "./Comparison";
+import { Crowd } from "./Crowd";
 import { Figures } from "./Figures";
 import { Leanings } from "./Leanings";
 import { Slices } from "./Slices";
@@ -110,6 +111,7 @@ function ModelView({ model, slug }: { model: Model; slug: string }) {
       {answer.data && report && (
         <>
           <Report report={report} />
+          <Crowd annotators={answer.data.annotators} />
           <Comparison model={model} others={answer.data.comparable} />
           <p className={ui.dim}>{texts.intervals}</p>
         </>

@@ -5,6 +5,7 @@ import type { ReactNode } from "react";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import type { Model, RewardReport } from "@/api/types";
 import { Comparison } from "./Comparison";
+import { Crowd } from "./Crowd";
 import { Diagram } from "./Diagram";
 import { Slices } from "./Slices";
 
@@ -114,4 +115,20 @@ it("says where there is nothing to compare with", () => {
   show(<Comparison model={{ id: "rm-1", name: "demo-rm-1" } as Model} others={[]} />);
   expect(screen.getByText(/No other reward model/)).toBeDefined();
   expect(asked).toEqual([]);
+});
+
+it("names annotators with what was learned of them, and marks who may be guessing", () => {
+  show(
+    <Crowd
+      annotators={[
+        { name: "rex", rankings: 1200, reliability: of(0.52, 0.47, 0.57) },
+        { name: "ben", rankings: 40, reliability: of(0.93, 0.81, 0.98) },
+      ]}
+    />,
+  );
+  expect(screen.getAllByRole("row").map((row) => row.textContent)).toEqual([
+    expect.stringContaining("Reliability"),
+    "rex1,20052.0 %47.0 % to 57.0 %not told from guessing",
+    "ben4093.0 %81.0 % to 98.0 %",
+  ]);
 });

@@ -121,6 +121,15 @@ export const en = {
     notKnown: (pairs: number) => `${plural(pairs, "pair")} of a level that nobody stated in training.`,
     diagram: (ece: string) => `Reliability diagram of strengths: calibration error ${ece}`,
   },
+  crowd: {
+    title: "Annotators",
+    about:
+      "How often each means what they say, learned with the rewards, so that who is often wrong counts less. The interval takes the rewards for given.",
+    who: "Annotator",
+    rankings: "Rankings",
+    reliability: "Reliability",
+    guess: "not told from guessing",
+  },
   compare: {
     title: "Beside another reward model",
     about: "On the rankings held out of both, pair by pair.",

@@ -84,6 +84,12 @@ export function ago(iso: string, now: number = Date.now()): string {
   });
 }
 
+/** 22 Nov 2026, 14:05, as the reader's calendar and clock show it; `precise` with the seconds. */
+export function moment(iso: string, { precise = false }: { precise?: boolean } = {}): string {
+  const timeStyle = precise ? "medium" : "short";
+  return new Date(iso).toLocaleString(currentLanguage(), { dateStyle: "medium", timeStyle });
+}
+
 /** 14:05, as the reader's clock shows it. */
 export function timeOfDay(at: number): string {
   return new Date(at).toLocaleTimeString(currentLanguage(), { hour: "2-digit", minute: "2-digit" });

@@ -3,6 +3,7 @@ import { useInfiniteQuery } from "@tanstack/react-query";
 import { useParams } from "@tanstack/react-router";
 import { type FormEvent, useState } from "react";
 import type { AuditEntry } from "@/api/types";
+import { moment } from "@/shared/format";
 import { MoreButton } from "@/shared/MoreButton";
 import { SettingsNav } from "@/shared/SettingsNav";
 import { EmptyState, Loading, Page, Panel, ProblemNotice } from "@/shared/ui";
@@ -112,7 +113,7 @@ function Entry({ entry }: { entry: AuditEntry }) {
   return (
     <li className={styles.entry}>
       <time dateTime={entry.at} className={styles.time}>
-        {new Date(entry.at).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" })}
+        {moment(entry.at, { precise: true })}
       </time>
       <div className={styles.what}>
         <p>

@@ -2,15 +2,13 @@ import { Button, Checkbox } from "@mantine/core";
 import { useInfiniteQuery, useMutation, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import type { Invitation } from "@/api/types";
+import { moment } from "@/shared/format";
 import { MoreButton } from "@/shared/MoreButton";
 import { Badge, Panel, ProblemNotice, TableScroll } from "@/shared/ui";
 import ui from "@/shared/ui.module.css";
 import { invitationsQuery, revokeInvitation } from "../api/members";
 import { useTexts } from "../texts";
 import styles from "./members.module.css";
-
-const when = (time: string) =>
-  new Date(time).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
 
 /** Those that are open; those that are over on demand. Nothing at all before the first was made. */
 export function Invitations({ slug }: { slug: string }) {
@@ -88,7 +86,7 @@ function InvitationsTable({
                 {invitation.accepted_by ? t.acceptedBy(invitation.accepted_by) : t.states[invitation.state]}
               </Badge>
             </td>
-            <td className={styles.when}>{when(invitation.expires_at)}</td>
+            <td className={styles.when}>{moment(invitation.expires_at)}</td>
             <td>{invitation.created_by ?? "–"}</td>
             <td className={ui.number}>
               {invitation.state === "open" && (

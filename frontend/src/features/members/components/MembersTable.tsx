@@ -2,7 +2,7 @@ import { Button, NativeSelect } from "@mantine/core";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import type { Member, Project, Role } from "@/api/types";
-import { ago } from "@/shared/format";
+import { ago, moment } from "@/shared/format";
 import { meQuery } from "@/shared/session";
 import { Badge, Panel, ProblemNotice, TableScroll } from "@/shared/ui";
 import ui from "@/shared/ui.module.css";
@@ -84,7 +84,7 @@ export function MembersTable({ project, members }: { project: Project; members: 
               <td>
                 <State project={project} member={member} />
               </td>
-              <td className={styles.when} title={new Date(member.created_at).toLocaleString()}>
+              <td className={styles.when} title={moment(member.created_at)}>
                 {ago(member.created_at)}
               </td>
               <td className={styles.actions}>

@@ -1,6 +1,6 @@
 import { Link } from "@tanstack/react-router";
 import type { RankingGiven } from "@/api/types";
-import { duration, words } from "@/shared/format";
+import { duration, moment, words } from "@/shared/format";
 import { Markdown } from "@/shared/markdown/Markdown";
 import { Badge } from "@/shared/ui";
 import ui from "@/shared/ui.module.css";
@@ -60,7 +60,7 @@ export function RankingCard({
           "–"
         )}
         <time dateTime={given} className={ui.dim}>
-          {new Date(given).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" })}
+          {moment(given)}
         </time>
         {ranking.duration_ms !== null && (
           <span className={ui.dim}>{duration(ranking.duration_ms / 1000)}</span>

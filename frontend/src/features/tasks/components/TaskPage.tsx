@@ -4,7 +4,7 @@ import { getRouteApi, Link } from "@tanstack/react-router";
 import type { TaskDetail } from "@/api/types";
 import { MakeCheckButton } from "@/features/checks/components/MakeCheckButton";
 import { Conversation } from "@/shared/Conversation";
-import { percent } from "@/shared/format";
+import { moment, percent } from "@/shared/format";
 import { Markdown } from "@/shared/markdown/Markdown";
 import { Loading, Page, Panel, ProblemNotice } from "@/shared/ui";
 import ui from "@/shared/ui.module.css";
@@ -15,8 +15,6 @@ import { AskButton } from "./AskButton";
 import { ProblemsPanel } from "./ProblemsPanel";
 import { RankingCard } from "./RankingCard";
 import styles from "./task.module.css";
-
-const SHORT = { dateStyle: "medium", timeStyle: "short" } as const;
 
 const route = getRouteApi("/shell/projects/$slug/tasks/$taskId");
 
@@ -29,7 +27,7 @@ function Facts({ task, slug }: { task: TaskDetail; slug: string }) {
     ...(task.agreement === null ? [] : [[texts.agreement, percent(task.agreement)] as [string, string]]),
     [texts.round, String(task.round)],
     [texts.split, task.prompt.split],
-    [texts.made, new Date(task.created_at).toLocaleString(undefined, SHORT)],
+    [texts.made, moment(task.created_at)],
     ...(task.priority === 0 ? [] : [[texts.priority, String(task.priority)] as [string, string]]),
     [texts.id, task.id],
   ];

@@ -1,7 +1,7 @@
 import { Button } from "@mantine/core";
 import { useInfiniteQuery, useMutation, useQueryClient } from "@tanstack/react-query";
 import type { Webhook, WebhookDelivery, WebhookEvent } from "@/api/types";
-import { ago, count } from "@/shared/format";
+import { ago, count, moment } from "@/shared/format";
 import { MoreButton } from "@/shared/MoreButton";
 import { Badge, Loading, ProblemNotice, TableScroll, type Tone } from "@/shared/ui";
 import ui from "@/shared/ui.module.css";
@@ -10,9 +10,6 @@ import { useTexts } from "../texts";
 import styles from "./webhooks.module.css";
 
 const TONES: Record<WebhookDelivery["state"], Tone> = { pending: "info", delivered: "good", dead: "bad" };
-
-const clock = (time: string) =>
-  new Date(time).toLocaleString(undefined, { dateStyle: "short", timeStyle: "medium" });
 
 /** What was and is to be sent, newest first, with what came of it. */
 export function Deliveries({ webhook }: { webhook: Webhook }) {
@@ -49,13 +46,16 @@ export function Deliveries({ webhook }: { webhook: Webhook }) {
             return (
               <tr key={delivery.id}>
                 <td>{event}</td>
-                <td title={clock(delivery.created_at)}>{ago(delivery.created_at)}</td>
+                <td title={moment(delivery.created_at, { precise: true })}>{ago(delivery.created_at)}</td>
                 <td>
                   <Badge tone={TONES[delivery.state]}>{t.states[delivery.state]}</Badge>
                   {delivery.state === "pending" &&
                     delivery.attempts.length > 0 &&
                     delivery.next_attempt_at && (
-                      <span className={styles.dim}> {t.next(clock(delivery.next_attempt_at))}</span>
+                      <span className={styles.dim}>
+                        {" "}
+                        {t.next(moment(delivery.next_attempt_at, { precise: true }))}
+                      </span>
                     )}
                 </td>
                 <td className={ui.number}>{count(delivery.attempts.length)}</td>
@@ -89,7 +89,7 @@ function LastAnswer({ delivery }: { delivery: WebhookDelivery }) {
   const last = delivery.attempts.toSorted((a, b) => a.at.localeCompare(b.at)).at(-1);
   if (!last) return t.none;
   return (
-    <span title={clock(last.at)}>
+    <span title={moment(last.at, { precise: true })}>
       {last.status ?? last.error} <span className={styles.dim}>{t.ms(last.latency_ms)}</span>
     </span>
   );

@@ -3,6 +3,7 @@ import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import type { Webhook } from "@/api/types";
 import { Dialog } from "@/shared/Dialog";
+import { moment } from "@/shared/format";
 import { Badge, Notice, Panel, ProblemNotice } from "@/shared/ui";
 import {
   changeWebhook,
@@ -17,9 +18,6 @@ import { Deliveries } from "./Deliveries";
 import { WebhookForm } from "./WebhookForm";
 import { Secret } from "./WebhooksPage";
 import styles from "./webhooks.module.css";
-
-const when = (time: string) =>
-  new Date(time).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
 
 /** One endpoint: what it is told, whether it hears, and what can be done about it. */
 export function WebhookCard({ slug, webhook }: { slug: string; webhook: Webhook }) {
@@ -82,10 +80,10 @@ export function WebhookCard({ slug, webhook }: { slug: string; webhook: Webhook 
           </Notice>
         )}
         {active && webhook.failing_since && (
-          <p className={styles.warn}>{t.failing(when(webhook.failing_since))}</p>
+          <p className={styles.warn}>{t.failing(moment(webhook.failing_since))}</p>
         )}
         {webhook.former_secret_until && Date.parse(webhook.former_secret_until) > Date.now() && (
-          <p className={styles.dim}>{t.formerUntil(when(webhook.former_secret_until))}</p>
+          <p className={styles.dim}>{t.formerUntil(moment(webhook.former_secret_until))}</p>
         )}
         <div className={styles.buttons}>
           <Button

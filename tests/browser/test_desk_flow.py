@@ -87,6 +87,8 @@ def test_the_next_task_does_not_wait_and_a_lost_connection_loses_nothing(
     give(desk)
     expect(desk.cards.first).to_be_visible()
     expect(page.get_by_text("Sending…")).to_be_visible()
+    while not held:  # what the browser asks is heard a moment after it shows that it asks
+        page.wait_for_timeout(20)
     assert len(held) == 1
     with page.expect_response("**/assignments/next"):  # the task after the next is here now
         held[0].continue_()

@@ -1,5 +1,5 @@
-"""Every page of the router, in light and dark and on a phone: no axe violation of WCAG 2.2 AA, nothing wider
-than the screen, no error in the console."""
+"""Every page of the router, in light and dark, on a phone and at 200 %: no axe violation of WCAG 2.2 AA,
+nothing wider than the screen, no error in the console."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 AXE = ROOT / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
+ZOOMED = {"width": 640, "height": 450}  # what a page at 200 % has of DESK
 LOOK = """async (rules) => {
   await document.fonts.ready;
   await new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)));
@@ -34,7 +35,7 @@ LOOKS = (("light", DESK), ("dark", DESK), ("dark", PHONE))
 
 
 def faults_of(page: Page, path: str, looks: Sequence[tuple[str, dict[str, int]]] = LOOKS) -> list[str]:
-    """What is wrong with the page as it stands, in both colour schemes and on a phone."""
+    """What is wrong with the page as it stands, in both colour schemes, on a phone and at 200 %."""
     page.goto(path)
     page.wait_for_load_state("networkidle")
     expect(page.locator("main")).to_be_visible()
@@ -46,8 +47,10 @@ def faults_of(page: Page, path: str, looks: Sequence[tuple[str, dict[str, int]]]
         page.evaluate(AXE.read_text())
         where = f"{path} {scheme} {size['width']}"
         found += [f"{where}: {fault}" for fault in page.evaluate(LOOK, RULES)]
-        if size is PHONE and (wider := page.evaluate(WIDER)) > 0:
-            found.append(f"{where}: {wider} px wider than the screen")
+    for size in (PHONE, ZOOMED):
+        page.set_viewport_size(size)  # type: ignore[arg-type]
+        if (wider := page.evaluate(WIDER)) > 0:
+            found.append(f"{path} {size['width']}: {wider} px wider than the screen")
     page.set_viewport_size(DESK)  # type: ignore[arg-type]
     return found
 

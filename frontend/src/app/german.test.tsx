@@ -131,6 +131,7 @@ afterEach(() => {
   cleanup();
   localStorage.clear();
   speak("en", { remember: false });
+  vi.resetModules(); // the page last opened has modules of its own, and they still speak German
   vi.unstubAllGlobals();
 });
 

@@ -37,6 +37,9 @@ _READY_POLL_SECONDS = 0.05
 _GRACE_SECONDS = 5.0
 _RESTART_DELAYS_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 _STEADY_SECONDS = 60.0  # a child that lived this long starts again without delay
+# One Python process computes on one processor at a time: sixteen annotators back to back get a fifth to a
+# quarter more answers through with two. The second starts when the first answers, so as not to hold it up.
+_WEB, _WEB_TOO = "web-1", "web-2"
 _DEMO_MARKER = "demo-created"
 _DEMO_LOGINS = "demo-logins.txt"
 
@@ -81,9 +84,11 @@ class Supervisor:
             self._migrate()
             database, broker = self.servers.database_url, self.servers.broker_url
             self.state.announce(Running(os.getpid(), "supervisor", database, broker, self.address))
-            for name, argv in _programs(self._listener.fileno()).items():
+            web = _web_program(self._listener.fileno())
+            for name, argv in ({_WEB: web} | _PROGRAMS).items():
                 self._add(name, argv)
             self._wait_ready()
+            self._add(_WEB_TOO, web)
             _say(f"Rankloop is ready at {self.address} after {time.monotonic() - began:.1f} s.")
             _say(f"Logs: {self.state.logs}. Ctrl-C stops everything.")
             self._create_demo()
@@ -96,9 +101,10 @@ class Supervisor:
 
     def _add(self, name: str, argv: Sequence[str]) -> None:
         log = self.state.logs / f"{name}.log"
+        pass_fds = (self._listener.fileno(),) if name in (_WEB, _WEB_TOO) else ()
 
         def start() -> subprocess.Popen[bytes]:
-            return self._spawn(argv, log=log, pass_fds=(self._listener.fileno(),) if name == "web" else ())
+            return self._spawn(argv, log=log, pass_fds=pass_fds)
 
         self._services.append(Service(name, start, log, start(), time.monotonic()))
 
@@ -128,7 +134,7 @@ class Supervisor:
         deadline = time.monotonic() + _READY_SECONDS
         while not _healthy(self._listener.getsockname()[1]):
             self._tend(_READY_POLL_SECONDS)
-            web = next(service for service in self._services if service.name == "web")
+            web = next(service for service in self._services if service.name == _WEB)
             if web.failures > 1 or time.monotonic() > deadline:
                 raise ServerError(
                     f"The web server does not answer. Its log, {web.log}, ends:\n{processes.tail(web.log)}"
@@ -207,29 +213,25 @@ class Supervisor:
         self._listener.close()
 
 
-def _programs(listener: int) -> dict[str, list[str]]:
-    """Each program's name (and log's name) and arguments to Python. docker-compose.yml runs the same ones."""
-    # Without the system checks, which import every address: a third of what a worker or beat costs to start.
-    celery = ["-m", "celery", "--app=config", "--skip-checks"]
-    # Threads: a pool process would be a grandchild, which the parent-death signal does not reach. A training
-    # run is a process below the worker's thread. Gossip and mingle serve fleets, and cost a second at start.
-    worker = ["worker", "--pool=threads", "--without-gossip", "--without-mingle", "--loglevel=INFO"]
-    return {
-        "web": [
-            *("-m", "uvicorn", "config.asgi:application", f"--fd={listener}", "--lifespan=off"),
-            *("--no-access-log", "--timeout-graceful-shutdown=2"),
-        ],
-        "worker": [*celery, *worker, "--queues=default", "--concurrency=2", "--hostname=default@rankloop"],
-        "training": [
-            *celery,
-            *worker,
-            "--queues=training",
-            "--concurrency=1",
-            "--hostname=training@rankloop",
-        ],
-        # The schedule is short intervals, so it is kept in memory: no file to go stale or be shared by two.
-        "beat": [*celery, "beat", "--scheduler=celery.beat:Scheduler", "--pidfile=", "--loglevel=INFO"],
-    }
+def _web_program(listener: int) -> list[str]:
+    return [
+        *("-m", "uvicorn", "config.asgi:application", f"--fd={listener}", "--lifespan=off"),
+        *("--no-access-log", "--timeout-graceful-shutdown=2"),
+    ]
+
+
+# Without the system checks, which import every address: a third of what a worker or beat costs to start.
+_CELERY = ("-m", "celery", "--app=config", "--skip-checks")
+# Threads: a pool process would be a grandchild, which the parent-death signal does not reach. A training run
+# is a process below the worker's thread. Gossip and mingle serve fleets, and cost a second at start.
+_WORKER = (*_CELERY, "worker", "--pool=threads", "--without-gossip", "--without-mingle", "--loglevel=INFO")
+# Each program's name (and log's name) and arguments to Python. docker-compose.yml runs the same ones.
+_PROGRAMS: dict[str, Sequence[str]] = {
+    "worker": (*_WORKER, "--queues=default", "--concurrency=2", "--hostname=default@rankloop"),
+    "training": (*_WORKER, "--queues=training", "--concurrency=1", "--hostname=training@rankloop"),
+    # The schedule is short intervals, so it is kept in memory: no file to go stale or be shared by two.
+    "beat": (*_CELERY, "beat", "--scheduler=celery.beat:Scheduler", "--pidfile=", "--loglevel=INFO"),
+}
 
 
 def _restarter(server: Postgres | Valkey) -> Callable[[], subprocess.Popen[bytes]]:

@@ -34,8 +34,6 @@ const FIGURES: Record<string, string> = {
   uncertainty_prior_spread: "Reward model's doubt before any ranking",
   uncertainty_directions_determined: "Directions that rankings determine",
   heldout_ece: "Held-out calibration error",
-  heldout_log_loss: "Held-out log loss",
-  heldout_best_of_4: "Held-out best of 4",
 };
 
 /** "objective/kl_first" → "KL to the reference, at first" */
@@ -43,6 +41,6 @@ export function figureName(identifier: string): string {
   const plain = identifier.replaceAll("/", "_").replace(/_avg$/, "");
   const first = plain.endsWith("_first");
   const known = FIGURES[first ? plain.slice(0, -"_first".length) : plain];
-  if (known === undefined) return words(identifier);
+  if (known === undefined) return words(plain.replace(/^heldout_/, "held-out_"));
   return first ? `${known}, at first` : known;
 }

@@ -7,8 +7,10 @@ describe("names that training and the server give", () => {
     ["objective/kl", "KL to the reference"],
     ["objective_kl_first", "KL to the reference, at first"],
     ["loss/value_avg", "Value loss"],
-    ["heldout_accuracy", "Heldout accuracy"],
     ["anything_first", "Anything first"],
+    ["heldout/accuracy", "Held-out accuracy"],
+    ["heldout_loss", "Held-out loss"],
+    ["heldout/best_of_4", "Held-out best of 4"],
   ])("%s is called %s", (name, called) => expect(figureName(name)).toBe(called));
 
   it("are cut where they end in an id, and only there", () => {

@@ -6,8 +6,8 @@ type Bins = RewardReport["calibration"]["preference"]["bins"];
 
 const SIDE = 240;
 const LEFT = 40;
-const TOP = 8;
-const FOOT = 74;
+const TOP = 24;
+const FOOT = 90;
 const MOST_TALL = 32;
 const TICKS = [0, 0.25, 0.5, 0.75, 1];
 
@@ -65,10 +65,10 @@ export function Diagram({ bins, label }: { bins: Bins; label: string }) {
       <text x={x(0) - 6} y={floor} textAnchor="end">
         {texts.events}
       </text>
-      <text className={styles.axis} x={x(1)} y={y(0) - 6} textAnchor="end">
+      <text className={styles.axis} x={x(1)} y={y(0) + 32} textAnchor="end">
         {texts.predicted}, %
       </text>
-      <text className={styles.axis} x={x(0) + 6} y={y(1) + 12}>
+      <text className={styles.axis} x={x(0)} y={y(1) - 10}>
         {texts.observed}, %
       </text>
     </svg>

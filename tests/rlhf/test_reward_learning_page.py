@@ -24,6 +24,17 @@ def test_the_page_and_its_plots_are_drawn_from_the_figures(tmp_path: Path) -> No
         assert (DOCS / path).read_text() == (tmp_path / path).read_text(), f"write {path} anew"
 
 
+def test_a_trunk_that_was_not_measured_leaves_the_others_as_they_are(tmp_path: Path) -> None:
+    figures = learning_page.figures_in(DOCS)
+    learning_page.write({"random": figures["random"]}, tmp_path)
+    page, plot = (
+        (tmp_path / name).read_text() for name in ("reward-learning.md", "images/learning-real.svg")
+    )
+    assert "| set (pairs) | TF-IDF | Rankloop, random | TRL, random |\n" in page
+    assert "MiniLM" not in page + plot
+    assert "demo world" not in page
+
+
 @pytest.mark.skipif(not real_rankings.available(), reason=f"no real data in {real_rankings.DATA}")
 def test_real_rankings_are_all_there_and_ordered_as_people_said() -> None:
     """Rows and their quirks are those of the data's README: 25 pairs of twice the same text, 16 rows of

@@ -49,19 +49,21 @@ def snapshot_path(snapshot: DatasetSnapshot) -> Path:
 def freeze_snapshot(
     *,
     project: Project,
-    name: str,
+    name: str | None = None,
     selection: Mapping[str, Any] | None = None,
     license: str = "",
     notes: str = "",
     created_by: User | None = None,
 ) -> DatasetSnapshot:
     """Freezes the selected rankings as they stand. The file and its row come to be together or not at all.
+    Without a name: the next of v1, v2, ….
 
     Equal rankings give equal bytes, so equal checksums: name, licence and notes are in the card, not in the
     file. Raises Conflict when the name is taken, Problem when the selection can't be read or selects nothing.
     """
     wanted = Selection.from_json(selection or {})
-    _check_name(name)
+    if name is not None:
+        _check_name(name)
     _check_texts(license, notes)
     id = uuid7()
     folder = Path(settings.ARTEFACTS) / "snapshots" / project.slug
@@ -70,8 +72,10 @@ def freeze_snapshot(
     try:
         with transaction.atomic():
             _one_at_a_time(project, folder)
-            if DatasetSnapshot.objects.filter(project=project, name=name).exists():
+            taken = set(DatasetSnapshot.objects.filter(project=project).values_list("name", flat=True))
+            if name in taken:
                 raise _taken(project, name)
+            name = name or _next_name(taken)
             unfinished.mkdir()
             tasks = snapshot_choice.choose(project, wanted)
             tally = Tally()
@@ -131,6 +135,13 @@ def _check_name(name: str) -> None:
     if not name.strip() or len(name) > MAX_NAME_CHARACTERS or not name.isprintable():
         reason = f"It is 1 to {MAX_NAME_CHARACTERS} printable characters."
         raise Problem("A snapshot needs another name.", errors=[FieldProblem("name", reason)])
+
+
+def _next_name(taken: set[str]) -> str:
+    number = len(taken) + 1
+    while f"v{number}" in taken:
+        number += 1
+    return f"v{number}"
 
 
 def _check_texts(license: str, notes: str) -> None:

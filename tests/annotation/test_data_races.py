@@ -87,3 +87,11 @@ def test_a_snapshot_name_is_given_once(artefacts: Path) -> None:
     assert sum(isinstance(result, Conflict) for result in results) == 2
     folders = [path.name for path in (artefacts / "snapshots" / "wishes").iterdir()]
     assert folders == [str(DatasetSnapshot.objects.get().pk)] == [str(made[0].pk)]
+
+
+def test_snapshots_without_a_name_are_numbered_one_after_another(artefacts: Path) -> None:
+    project = create_project(slug="wishes")
+    import_file(project=project, file=io.BytesIO(b"\n".join(rows(ranked=True))))
+    freeze_snapshot(project=project, name="v2")
+    made = at_once(*(lambda: freeze_snapshot(project=project) for _ in range(3)))
+    assert sorted(snapshot.name for snapshot in made) == ["v3", "v4", "v5"]

@@ -157,7 +157,7 @@ def test_a_reward_model_run_freezes_the_current_rankings(
     run = launch(lab, "reward_model")
     snapshot = DatasetSnapshot.objects.get()
     assert run.inputs == {"policy": "lab-sft-1", "snapshot": snapshot.name}
-    assert str(run.id) in snapshot.name
+    assert snapshot.name == "v1"
     assert snapshot.comparisons == Comparison.objects.count() > 0
     again = launch(lab, "reward_model", snapshot=str(snapshot.id))
     assert again.inputs["snapshot"] == snapshot.name

@@ -25,12 +25,11 @@ def settle_inputs(
     recipe: Recipe,
     given: Mapping[str, str],
     user: User | None,
-    snapshot_name: str,
 ) -> dict[str, str]:
     """Every input that the run will use, as {input: name}. Raises Problem with one reason per wrong input.
 
     Where nothing is given: `policy` and `reward_model` are the project's production model of that kind, else
-    its newest; `snapshot` is frozen now under `snapshot_name`. An sft run starts from its recipe's base_model
+    its newest; `snapshot` is frozen now. An sft run starts from its recipe's base_model
     instead, and a base_model in any recipe takes the policy's place.
 
     A reward model that is to improve a policy knows the responses of the one it was trained from: that one,
@@ -42,7 +41,7 @@ def settle_inputs(
     # Nothing is frozen for a run that is refused anyway.
     if "snapshot" in kind.inputs and (given.get("snapshot") or not errors):
         try:
-            settled |= _snapshot(project, recipe, given.get("snapshot", ""), user, snapshot_name)
+            settled |= _snapshot(project, recipe, given.get("snapshot", ""), user)
         except Problem as problem:
             errors += problem.errors
     if errors:
@@ -116,9 +115,7 @@ def _needs(name: str, recipe: Recipe) -> bool:
     return getattr(recipe, "judge", "reward_model") == "reward_model"
 
 
-def _snapshot(
-    project: Project, recipe: Recipe, given: str, user: User | None, snapshot_name: str
-) -> dict[str, str]:
+def _snapshot(project: Project, recipe: Recipe, given: str, user: User | None) -> dict[str, str]:
     if getattr(recipe, "demonstrations", "best_responses") != "best_responses":
         if given:
             raise _wrong("inputs.snapshot", "Set demonstrations=best_responses to learn from a snapshot.")
@@ -132,7 +129,7 @@ def _snapshot(
             raise _wrong(
                 "inputs.snapshot", "The project has no comparisons yet: rank or import some responses first."
             )
-        snapshot = freeze_snapshot(project=project, name=snapshot_name, created_by=user)
+        snapshot = freeze_snapshot(project=project, created_by=user)
     if snapshot.comparisons == 0:
         raise _wrong("inputs.snapshot", f"Snapshot {snapshot.name} holds no comparison to learn from.")
     return {"snapshot": snapshot.name}

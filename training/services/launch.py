@@ -9,7 +9,6 @@ from typing import Any
 from django.db import connection, transaction
 from django.utils import timezone
 
-from annotation.ids import uuid7
 from annotation.models import Project, User
 from training.models import RunEvent, TrainingRun
 from training.recipes import kind_named, parse_recipe, preset_settings
@@ -33,17 +32,8 @@ def launch_run(
     a wrong kind, preset, setting or input."""
     entry = kind_named(kind)
     settings = parse_recipe(kind=kind, settings=preset_settings(kind=kind, preset=preset) | dict(recipe))
-    run_id = uuid7()
-    settled = settle_inputs(
-        project=project,
-        kind=entry,
-        recipe=settings,
-        given=inputs,
-        user=user,
-        snapshot_name=f"{kind}-{run_id}",
-    )
+    settled = settle_inputs(project=project, kind=entry, recipe=settings, given=inputs, user=user)
     run = TrainingRun.objects.create(
-        id=run_id,
         project=project,
         kind=kind,
         recipe=settings.model_dump(mode="json"),

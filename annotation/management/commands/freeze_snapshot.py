@@ -16,7 +16,7 @@ class Command(ReportingCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
         parser.add_argument("--project", required=True, metavar="SLUG")
-        parser.add_argument("--name", required=True)
+        parser.add_argument("--name", help="the next of v1, v2, … unless given")
         wanted = parser.add_argument_group("selection (all rankings unless given; each may be repeated)")
         wanted.add_argument("--round", type=int, action="append", dest="rounds", metavar="N")
         wanted.add_argument("--source", choices=Ranking.Source.values, action="append", dest="sources")

@@ -101,11 +101,6 @@ export function bytes(size: number): string {
   return `${(size / 1_000_000).toFixed(1)} MB`;
 }
 
-/** A name that ends in a whole id, as of what was frozen for one run: its beginning tells it apart. */
-export function shortName(name: string): string {
-  return name.replace(/([0-9a-f]{8})-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/, "$1…");
-}
-
 /** "rejection_sampling" → "Rejection sampling" */
 export function words(identifier: string): string {
   const spaced = identifier.replaceAll(/[_/]+/g, " ").trim();

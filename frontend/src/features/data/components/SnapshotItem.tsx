@@ -3,7 +3,7 @@ import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { useState } from "react";
 import type { ExportFormat, Snapshot } from "@/api/types";
-import { ago, count, words } from "@/shared/format";
+import { ago, count, moment, words } from "@/shared/format";
 import { Icon } from "@/shared/Icon";
 import { CopyLine, Loading, ProblemNotice, Stats } from "@/shared/ui";
 import ui from "@/shared/ui.module.css";
@@ -47,7 +47,7 @@ function Lineage({ slug, snapshot }: { slug: string; snapshot: Snapshot }) {
             <Link to="/projects/$slug/runs/$runId" params={{ slug, runId: run.id }}>
               {texts.run(words(run.kind), run.state)}
             </Link>{" "}
-            <span className={ui.dim} title={run.created_at}>
+            <span className={ui.dim} title={moment(run.created_at)}>
               {ago(run.created_at)}
             </span>{" "}
             {run.result.model ? (
@@ -130,7 +130,7 @@ export function SnapshotItem({
         <Icon name="right" size={14} />
         <span className={styles.snapshotName}>{snapshot.name}</span>
         <span>{texts.holds(snapshot.rows, snapshot.comparisons)}</span>
-        <span className={ui.dim} title={snapshot.created_at}>
+        <span className={ui.dim} title={moment(snapshot.created_at)}>
           {ago(snapshot.created_at)} {snapshot.created_by && texts.by(snapshot.created_by)}
         </span>
       </summary>

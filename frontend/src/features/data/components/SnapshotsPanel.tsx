@@ -1,5 +1,4 @@
 import { useQuery } from "@tanstack/react-query";
-import { count } from "@/shared/format";
 import { EmptyState, Loading, Panel, ProblemNotice } from "@/shared/ui";
 import { snapshotsQuery } from "../api/data";
 import { useTexts } from "../texts";
@@ -10,7 +9,7 @@ export function SnapshotsPanel({ slug }: { slug: string }) {
   const { snapshots: texts } = useTexts();
   const snapshots = useQuery(snapshotsQuery(slug));
   const all = snapshots.data ?? [];
-  const suggestion = `v${count(all.length + 1)}`;
+  const suggestion = `v${all.length + 1}`;
   return (
     <Panel
       title={texts.title}

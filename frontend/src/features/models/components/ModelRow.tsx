@@ -3,7 +3,7 @@ import { Link } from "@tanstack/react-router";
 import { useState } from "react";
 import type { JudgedPolicy, Model } from "@/api/types";
 import { figureName, tellingFirst } from "@/shared/figures";
-import { ago, metric, shortName } from "@/shared/format";
+import { ago, metric, moment } from "@/shared/format";
 import { Badge, CopyLine, type Tone } from "@/shared/ui";
 import ui from "@/shared/ui.module.css";
 import { loadLine } from "../loading";
@@ -53,13 +53,10 @@ function Origin({ model, slug }: { model: Model; slug: string }) {
       {snapshot && (
         <>
           {" "}
-          {texts.onSnapshot}{" "}
-          <span className={ui.mono} title={snapshot}>
-            {shortName(snapshot)}
-          </span>
+          {texts.onSnapshot} <span className={ui.mono}>{snapshot}</span>
         </>
       )}
-      <span title={model.created_at}>, {ago(model.created_at)}</span>
+      <span title={moment(model.created_at)}>, {ago(model.created_at)}</span>
     </div>
   );
 }

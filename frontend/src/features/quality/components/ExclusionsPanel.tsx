@@ -3,7 +3,7 @@ import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import type { Exclusion } from "@/api/types";
 import { Dialog } from "@/shared/Dialog";
-import { ago } from "@/shared/format";
+import { ago, moment } from "@/shared/format";
 import { Badge, Loading, Panel, ProblemNotice, TableScroll } from "@/shared/ui";
 import ui from "@/shared/ui.module.css";
 import { effectOfLifting, exclusionsQuery, lift } from "../api/quality";
@@ -114,11 +114,11 @@ export function ExclusionsPanel({ slug }: { slug: string }) {
               <tr key={exclusion.id}>
                 <td>{nameOf(exclusion)}</td>
                 <td className={styles.excerpt}>{exclusion.reason}</td>
-                <td title={exclusion.created_at}>{ago(exclusion.created_at)}</td>
+                <td title={moment(exclusion.created_at)}>{ago(exclusion.created_at)}</td>
                 <td>{exclusion.created_by ?? ""}</td>
                 <td>
                   {exclusion.lifted_at ? (
-                    <span className={ui.dim} title={exclusion.lifted_at}>
+                    <span className={ui.dim} title={moment(exclusion.lifted_at)}>
                       {t.exclusions.lifted(exclusion.lifted_by ?? "")}
                     </span>
                   ) : (

@@ -2,7 +2,7 @@ import { Button } from "@mantine/core";
 import { useInfiniteQuery, useSuspenseQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router";
 import type { Run } from "@/api/types";
-import { ago, count } from "@/shared/format";
+import { ago, count, moment } from "@/shared/format";
 import { Icon } from "@/shared/Icon";
 import { may, meQuery } from "@/shared/session";
 import { Bar, EmptyState, Loading, Page, Panel, ProblemNotice, TableScroll } from "@/shared/ui";
@@ -140,7 +140,7 @@ export function RunsPage() {
                     <Outcome run={run} />
                   </td>
                   <td>{run.created_by ?? "–"}</td>
-                  <td title={run.created_at} className={styles.when}>
+                  <td title={moment(run.created_at)} className={styles.when}>
                     {ago(run.created_at)}
                   </td>
                   <td className={ui.number}>

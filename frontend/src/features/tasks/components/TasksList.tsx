@@ -1,7 +1,7 @@
 import { useInfiniteQuery, useQueryClient } from "@tanstack/react-query";
 import { memo, useMemo } from "react";
 import type { TaskListed } from "@/api/types";
-import { ago } from "@/shared/format";
+import { ago, moment } from "@/shared/format";
 import { Badge, Loading, ProblemNotice, type Tone } from "@/shared/ui";
 import { tasksQuery } from "../api/tasks";
 import type { Sought } from "../sought";
@@ -52,7 +52,7 @@ const Row = memo(function Row({
         {task.round}
       </span>
       {/* biome-ignore lint/a11y/useSemanticElements: see LongList */}
-      <span role="cell" title={task.created_at}>
+      <span role="cell" title={moment(task.created_at)}>
         {ago(task.created_at)}
       </span>
     </div>

@@ -134,6 +134,22 @@ def test_a_tokenizer_without_pad_gets_one_that_is_never_an_end(tmp_path: Path) -
     assert here.item() == pytest.approx(expected.item(), abs=1e-5)
 
 
+def test_a_tokenizer_whose_only_special_token_is_its_end_loses_no_text_to_its_pad(tmp_path: Path) -> None:
+    """GPT-2's. The first token of its vocabulary is "!", which must stay a word, also when saved."""
+    words = tiny.byte_level_tokenizer()
+    assert (words.all_special_tokens, words.convert_ids_to_tokens(0)) == ([words.eos_token], "!")
+    model = tiny.policy(vocab_size=len(words), eos_token_id=words.eos_token_id, pad_token_id=None)
+    folder = save_model(model, words, tmp_path / "policy")
+    loaded = load_for_training(folder)
+    save_model(loaded.model, loaded.tokenizer, tmp_path / "rm")
+    saved = AutoTokenizer.from_pretrained(tmp_path / "rm")
+    text = "It works!! really, it works!"
+    plain = [*words(text)["input_ids"], words.eos_token_id]
+    for tokenizer in (loaded.tokenizer, load_reward_model(tmp_path / "rm").tokenizer, saved):
+        assert chat.encode_response(tokenizer, text) == plain
+        assert tokenizer.pad_token_id not in (None, words.eos_token_id)
+
+
 def test_a_tokenizer_without_an_end_is_refused(tmp_path: Path) -> None:
     words = tiny.tokenizer()
     words.eos_token = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,10 @@ from transformers import AutoModelForSequenceClassification
 from tests.rlhf import known_rewards as known
 from tests.rlhf import tiny
 from tests.rlhf.test_reward_model import HELDOUT, ITEMS, RANKINGS, message
-from training.rlhf import uncertainty
+from training.rlhf import adapters, uncertainty
 from training.rlhf.answer_model import AnswerModel, answer_key
 from training.rlhf.data import UNRANKED_TIER
-from training.rlhf.loading import load_reward_model, save_model
+from training.rlhf.loading import ModelNotFound, load_reward_model, save_model
 from training.rlhf.report import Cancelled, ListReporter
 from training.rlhf.reward_model import RewardModelConfig, RewardModelResult, encode_rankings, score, train
 from training.rlhf.uncertainty import BrokenUncertainty, beliefs, load_uncertainty
@@ -229,6 +230,27 @@ def test_members_are_adapters_of_their_own_and_the_trunk_is_there_once(
     assert torch.allclose(torch.cat(deviations, dim=1), rewards - rewards.mean(dim=0), atol=1e-4)
     assert torch.corrcoef(rewards).min() > 0.5  # they learned the same
     assert torch.cat(deviations, dim=1).abs().mean() > 0.05  # each in its own way
+
+
+@pytest.mark.parametrize("use_peft", [False, True])
+def test_members_that_moved_with_their_base_find_it_and_one_that_is_gone_is_named(
+    use_peft: bool, tmp_path: Path
+) -> None:
+    base = save_model(tiny.policy(), tiny.tokenizer(), tmp_path / "old" / "policy")
+    again: dict[str, Any] = {"uncertainty": "lora", "use_peft": use_peft}
+    trained = run(tmp_path / "old", **again)
+    expected = [one.spread for one in beliefs(*opened(trained)[:2], ITEMS, opened(trained)[2])]
+    shutil.move(tmp_path / "old", tmp_path / "new")
+    moved = tmp_path / "new" / trained.path.name
+    found = load_uncertainty(moved)
+    assert found is not None
+    assert adapters.missing_base(moved) == ""
+    told = beliefs(*load_reward_model(moved), ITEMS, found)
+    assert torch.allclose(torch.cat([one.spread for one in told]), torch.cat(expected), atol=1e-5)
+    shutil.rmtree(tmp_path / "new" / "policy")
+    assert adapters.missing_base(moved) == str(base)
+    with pytest.raises(ModelNotFound, match=rf"member-0.*is an adapter.*{base}.*Put that folder back"):
+        load_uncertainty(moved)
 
 
 def test_a_run_that_was_stopped_in_a_member_goes_on_there(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import (
     BertConfig,
     BertForMaskedLM,
@@ -52,6 +52,17 @@ def tokenizer(*, pad_is_eos: bool = False) -> PreTrainedTokenizerFast:
         bos_token="<bos>",
         unk_token="<unk>",
     )
+
+
+def byte_level_tokenizer() -> PreTrainedTokenizerFast:
+    """Pieces of words over bytes, and no special token but the end, as GPT-2's."""
+    pieces = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    inner = Tokenizer(models.BPE())
+    inner.pre_tokenizer = pieces
+    trainer = trainers.BpeTrainer(vocab_size=300, initial_alphabet=pieces.alphabet(), show_progress=False)
+    inner.train_from_iterator(["It works!! really, it works, it really works!"] * 4, trainer)
+    end = "<|endoftext|>"
+    return PreTrainedTokenizerFast(tokenizer_object=inner, eos_token=end, bos_token=end, unk_token=end)
 
 
 def encoder_tokenizer() -> PreTrainedTokenizerFast:

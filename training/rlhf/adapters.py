@@ -10,6 +10,8 @@ ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetens
 # What a whole model keeps in its config.json. A folder with an adapter must not have one: transformers takes
 # it for a whole model then, and looks for weights that aren't there.
 ADAPTER_NOTES = "rankloop.json"
+# Where what a reward model doubts lies in its folder. The members of a LoRA ensemble are adapters themselves.
+UNCERTAINTY, MEMBER = "uncertainty", "member-{}"
 
 
 class BrokenAdapter(ValueError):
@@ -26,10 +28,16 @@ def holds_model(folder: str | Path) -> bool:
 
 
 def missing_base(folder: str | Path) -> str:
-    """The folder of the model that the adapter in ``folder`` needs, where there is none; empty where all is
-    there, or where the hub has it. Raises BrokenAdapter."""
-    base = base_of(folder) if is_adapter(folder) else ""
-    return base if base and looks_like_path(base) and not holds_model(base) else ""
+    """The folder of a model that what lies in ``folder`` needs, where there is none; empty where all is
+    there, or where the hub has it. An adapter needs its base, and so do the members of an ensemble, which
+    change one also where the reward model is whole. Raises BrokenAdapter."""
+    place = Path(folder)
+    adapters = [place] if is_adapter(place) else []
+    for one in [*adapters, *(place / UNCERTAINTY).glob(MEMBER.format("*"))]:
+        base = base_of(one)
+        if looks_like_path(base) and not holds_model(base):
+            return base
+    return ""
 
 
 def looks_like_path(name: str) -> bool:
@@ -42,7 +50,8 @@ def base_of(folder: str | Path) -> str:
     """The folder or hub name of the model that the adapter in ``folder`` changes. Raises BrokenAdapter.
 
     A folder that is no longer where the adapter says is looked for beside the adapter, by its name: models
-    lie side by side, so those that moved together still find one another.
+    lie side by side, so those that moved together still find one another. For a member of an ensemble that
+    is beside the reward model whose folder it lies in.
     """
     place = Path(folder)
     try:
@@ -55,6 +64,9 @@ def base_of(folder: str | Path) -> str:
             f"{ADAPTER_CONFIG} in {place} doesn't say what the adapter was trained on: set its "
             "base_model_name_or_path"
         )
-    beside = place.absolute().parent / Path(base).name
+    models = place.absolute().parent
+    if models.name == UNCERTAINTY:
+        models = models.parent.parent
+    beside = models / Path(base).name
     moved = looks_like_path(base) and not Path(base).is_dir() and beside.is_dir()
     return str(beside) if moved else base

@@ -17,6 +17,8 @@ from training.rlhf.trunks import trunk_of
 #   user: <content>\nassistant: <content>\n … assistant:
 PLAIN_TURN = "{role}: {content}\n"
 PLAIN_GENERATION_PROMPT = "assistant:"
+# What byte-level vocabularies and those of SentencePiece write for a space: no text has them.
+SPACE_SIGNS = ("\u0120", "\u2581")
 
 
 def encode_prompt(tokenizer: PreTrainedTokenizerBase, messages: Messages) -> list[int]:
@@ -76,14 +78,28 @@ def pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
 
 
 def pad_other_than_eos(tokenizer: PreTrainedTokenizerBase) -> str:
-    """A token that can never end a response: unk, bos, another special token, or the first of the
-    vocabulary."""
+    """A token that can never end a response: unk, bos, another special token, or one that no text holds.
+
+    Its text becomes a control token, which texts lose and their words are cut at. GPT-2's only special token
+    is its EOS, and the first of its vocabulary is "!".
+    """
     eos = eos_id(tokenizer)
+    added = [str(token) for token in tokenizer.added_tokens_decoder.values() if token.special]
     others = [
-        token for token in tokenizer.all_special_tokens if tokenizer.convert_tokens_to_ids(token) != eos
+        token
+        for token in (*tokenizer.all_special_tokens, *added)
+        if tokenizer.convert_tokens_to_ids(token) != eos
     ]
     named = [token for token in (tokenizer.unk_token, tokenizer.bos_token) if token in others]
-    return str([*named, *others, tokenizer.convert_ids_to_tokens(0 if eos != 0 else 1)][0])
+    return str([*named, *others, _least_likely_text(tokenizer, eos)][0])
+
+
+def _least_likely_text(tokenizer: PreTrainedTokenizerBase, eos: int) -> str:
+    """The longest token of the vocabulary; of those that spell a space by a sign of their own, if there are:
+    nobody writes it."""
+    names = sorted(name for name, number in tokenizer.get_vocab().items() if number != eos)
+    signed = [name for name in names if name[0] in SPACE_SIGNS and len(name) > 1]
+    return max(signed or names, key=len)
 
 
 def context_length(model: PreTrainedModel) -> int:

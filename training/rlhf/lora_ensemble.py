@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from training.rlhf.adapters import ADAPTER_NOTES
+from training.rlhf.adapters import ADAPTER_NOTES, MEMBER
 from training.rlhf.batching import Group
 from training.rlhf.data import Ranking
 from training.rlhf.loading import open_classifier
@@ -29,7 +29,6 @@ from training.rlhf.recipes import RewardModelConfig
 from training.rlhf.report import NullReporter, Reporter
 from training.rlhf.scoring import LayoutChoice, score_groups
 
-MEMBER = "member-{}"
 LEAST_BELIEF = 1e-6  # a ranking's weight is above 0
 SEEDS_APART = 7919
 

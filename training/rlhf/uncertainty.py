@@ -33,6 +33,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from training.rlhf import chat, distributed, heads, laplace, losses
+from training.rlhf.adapters import UNCERTAINTY
 from training.rlhf.answer_model import AnswerModel
 from training.rlhf.batching import Group, Said, said_in
 from training.rlhf.loading import Loaded, ModelSource
@@ -48,8 +49,8 @@ from training.rlhf.scoring import (
     stored_scale,
 )
 
-# In a folder of its own, so that nobody who looks for a model's weights takes these for some.
-FOLDER, WEIGHTS, NOTES = "uncertainty", "uncertainty.safetensors", "uncertainty.json"
+# In a folder of its own (UNCERTAINTY), so that nobody who looks for a model's weights takes these for some.
+WEIGHTS, NOTES = "uncertainty.safetensors", "uncertainty.json"
 CHUNK_RANKINGS = 1024
 LEAST_CHANCE = 1e-30  # of a pair: one that was thought impossible leaves a finite loss
 
@@ -343,7 +344,7 @@ def preference_probability(
 
 def write(uncertainty: Uncertainty, model_folder: Path) -> None:
     """Save it with the reward model in ``model_folder``."""
-    folder = model_folder / FOLDER
+    folder = model_folder / UNCERTAINTY
     folder.mkdir()
     if isinstance(uncertainty, LoraEnsemble):
         write_members(uncertainty, folder)
@@ -357,7 +358,7 @@ def write(uncertainty: Uncertainty, model_folder: Path) -> None:
 def load_uncertainty(model_folder: str | Path) -> Uncertainty | None:
     """What is saved with the reward model in this folder; None where nothing is (a hub name, too). Raises
     BrokenUncertainty."""
-    folder = Path(model_folder) / FOLDER
+    folder = Path(model_folder) / UNCERTAINTY
     if not folder.is_dir():
         return None
     try:

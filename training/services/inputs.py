@@ -158,7 +158,14 @@ def missing_weights(model: ModelVersion) -> str:
         base = adapters.missing_base(model.folder)
     except adapters.BrokenAdapter as error:
         return f"The weights of {model.name} are gone: {error}."
-    return f"The weights of {model.name} are gone: it is an adapter of {base}, which is." if base else ""
+    if not base:
+        return ""
+    what = (
+        "it is an adapter"
+        if adapters.is_adapter(model.folder)
+        else "the members of its ensemble are adapters"
+    )
+    return f"The weights of {model.name} are gone: {what} of {base}, which is."
 
 
 def by_name_or_id(value: str) -> Q:

@@ -62,11 +62,30 @@ def test_one_response_or_none_is_left_out_and_counted(tmp_path: Path) -> None:
     assert (len(read), read.left_out["fewer_than_two_responses"]) == (1, 2)
 
 
+@pytest.mark.parametrize("ties", ["ignore", "rao_kupper"])
+def test_a_ranking_made_in_python_of_one_response_or_none_is_left_out_and_counted(ties: str) -> None:
+    few = [Ranking(QUESTION, ("w3",), ((0,),)), Ranking(QUESTION, (), ())]
+    groups, left_out, _ = encode_rankings([*few, RANKINGS[0]], tiny.tokenizer(), max_length=100, ties=ties)
+    assert (len(groups), left_out) == (1, {"fewer_than_two_responses": 2})
+
+
+def test_a_prompt_without_responses_has_no_score(base: Path) -> None:
+    model, tokenizer = load_for_training(base)
+    with pytest.raises(ValueError, match="item 1 has no response to score"):
+        score(model, tokenizer, [(QUESTION, ["w3"]), (QUESTION, [])])
+
+
+def test_where_all_is_held_out_it_says_that_nothing_is_left_to_learn_from(base: Path, tmp_path: Path) -> None:
+    aside = [dataclasses.replace(ranking, split="heldout") for ranking in RANKINGS[:3]]
+    with pytest.raises(ValueError, match=r"no ranking to learn from \(left out: none; held out: 3\)"):
+        train(RewardModelConfig(), base_model=base, rankings=aside, out_dir=tmp_path / "rm")
+
+
 def test_ties_alone_are_nothing_to_learn_from_unless_they_are_modelled(base: Path, tmp_path: Path) -> None:
     tied = [dataclasses.replace(r, tiers=((0, 1, 2, 3),)) for r in RANKINGS[:6]]
     settings = {"epochs": 1, "evaluations": 1, "heldout_fraction": 0.0}
     ignoring = RewardModelConfig.model_validate(settings)
-    with pytest.raises(ValueError, match=r"no ranking to learn from \(left out: \{'all_tied': 6\}\)"):
+    with pytest.raises(ValueError, match=r"no ranking to learn from \(left out: \{'all_tied': 6\}"):
         train(ignoring, base_model=base, rankings=tied, out_dir=tmp_path / "rm")
     assert not (tmp_path / "rm").exists()
     modelling = RewardModelConfig.model_validate(settings | {"ties": "davidson"})

@@ -13,7 +13,14 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 
-from training.rlhf.data import UNRANKED_TIER, Ranking, RankingFileError, read_rankings, split_by_prompt
+from training.rlhf.data import (
+    UNRANKED_TIER,
+    Ranking,
+    RankingFileError,
+    count_repeats,
+    read_rankings,
+    split_by_prompt,
+)
 
 MESSAGES = [{"role": "user", "content": "Where is my parcel?"}]
 
@@ -120,11 +127,41 @@ def test_rows_that_say_nothing_are_left_out_and_counted_and_all_tied_ones_are_ke
         (row(strength="2"), "strength is '2'"),
         (row(round="one"), "round is 'one'"),
         (row(votes=1.5), "votes is 1.5"),
+        (row(strength=True), "strength is True"),
+        (row(weight=10**400), "too large"),
+        (row(responses=["good \ud83d", "b", "c"]), r"'\\ud83d' in a text is half of a pair"),
+        (row(messages=[{"role": "user", "content": "\udc00"}]), "half of a pair"),
     ],
 )
 def test_a_broken_row_is_an_error_that_names_it(tmp_path: Path, broken: Any, reason: str) -> None:
     with pytest.raises(RankingFileError, match=rf"line 2: .*{reason}"):
         read_rankings(jsonl(tmp_path / "rankings.jsonl", row(), broken, row()))
+
+
+def test_a_mark_that_windows_writes_first_and_its_line_ends_change_nothing(tmp_path: Path) -> None:
+    plain = jsonl(tmp_path / "rankings.jsonl", row(), row(strength=2))
+    marked = tmp_path / "marked.jsonl"
+    marked.write_bytes(b"\xef\xbb\xbf" + plain.read_bytes().replace(b"\n", b"\r\n"))
+    assert list(read_rankings(marked)) == list(read_rankings(plain))
+
+
+def test_a_file_that_is_damaged_says_where(tmp_path: Path) -> None:
+    lines = jsonl(tmp_path / "rankings.jsonl", *[row(comment=str(n)) for n in range(50)]).read_bytes()
+    (tmp_path / "other.jsonl").write_bytes(lines.replace(b"On its way", b"On its w\xe4y", 1))
+    with pytest.raises(RankingFileError, match=r"other.jsonl has 1 broken rows: line 1: not UTF-8"):
+        read_rankings(tmp_path / "other.jsonl")
+    packed = tmp_path / "rankings.jsonl.gz"
+    for damaged in (gzip.compress(lines)[:-40], lines, gzip.compress(lines)[:60] + bytes(200)):
+        packed.write_bytes(damaged)
+        with pytest.raises(RankingFileError, match=r"rankings.jsonl.gz can't be read after line \d+: "):
+            read_rankings(packed)
+    table = tmp_path / "rankings.parquet"
+    parquet.write_table(pa.Table.from_pylist([row(strength=1)] * 500), table)
+    content = bytearray(table.read_bytes())
+    content[4:400] = bytes(396)
+    table.write_bytes(content)
+    with pytest.raises(RankingFileError, match=r"rankings.parquet is damaged after row 0: "):
+        read_rankings(table)
 
 
 def test_many_broken_rows_are_counted_not_listed(tmp_path: Path) -> None:
@@ -164,6 +201,37 @@ def test_a_split_the_rows_carry_stands() -> None:
     rankings = [ranking(number, split="heldout" if number == 6 else "train") for number in range(40)]
     _, heldout = split_by_prompt(rankings, heldout_fraction=0.5)
     assert [r.messages[0]["content"] for r in heldout] == ["question 3", "question 3"]
+
+
+@pytest.mark.parametrize("carried", [True, False])
+def test_prompts_that_differ_in_white_space_alone_are_on_one_side(carried: bool) -> None:
+    def asked(number: int, text: str) -> Ranking:
+        split = "heldout" if carried and number == 0 and text.endswith("\n") else "train"
+        return Ranking(({"role": "user", "content": text},), ("a", "b"), ((0,), (1,)), split=split)
+
+    rankings = [asked(n, text) for n in range(30) for text in (f"Where  is {n}? ", f"Where is {n}?\n")]
+    train, heldout = split_by_prompt(rankings, heldout_fraction=0.3)
+    sides = [{" ".join(r.messages[0]["content"].split()) for r in side} for side in (train, heldout)]
+    assert all(sides)
+    assert not sides[0] & sides[1]
+    assert len(train) + len(heldout) == len(rankings)
+    if carried:
+        assert sides[1] == {"Where is 0?"}
+
+
+def test_what_is_said_twice_and_what_is_said_both_ways_is_counted() -> None:
+    def said(tiers: tuple[tuple[int, ...], ...], annotator: str = "a", texts: str = "xyz") -> Ranking:
+        return Ranking(tuple(MESSAGES), tuple(texts), tiers, annotator=annotator)
+
+    first = said(((0,), (1,), (2,)))
+    assert count_repeats([first]) == {"duplicates": 0, "contradicted_pairs": 0}
+    turned = said(((2,), (1,), (0,)), texts="zyx")  # the same, shown in another order
+    other = said(((0,), (1,), (2,)), annotator="b")  # a second opinion is no duplicate
+    assert count_repeats([first, turned, other]) == {"duplicates": 1, "contradicted_pairs": 0}
+    against = said(((1,), (0,), (2,)), annotator="b")  # y over x, and both over z as before
+    assert count_repeats([first, against, against]) == {"duplicates": 1, "contradicted_pairs": 1}
+    tied = said(((0, 1), (2,)))
+    assert count_repeats([first, tied]) == {"duplicates": 0, "contradicted_pairs": 0}
 
 
 def test_what_was_left_unranked_is_the_last_tier_and_all_bad_alone_says_nothing(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ import gzip
 import hashlib
 import json
 import math
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from typing import Any
 
 import pyarrow.parquet as parquet
 
+BOM = b"\xef\xbb\xbf"  # which Windows writes before UTF-8
 ERRORS_SHOWN = 5  # of a file's broken rows; the rest is a number
 # The number of the tier that was left unranked, in place of its own: it is below all others, but not a tie.
 UNRANKED_TIER = 10_000
@@ -80,6 +82,7 @@ class Ranking:
 
     def __post_init__(self) -> None:
         _check_messages(self.messages)
+        _check_characters(*(message["content"] for message in self.messages), *self.responses)
         indices = sorted(index for tier in self.tiers for index in tier)
         if any(not tier for tier in self.tiers):
             raise ValueError("tiers holds an empty tier")
@@ -143,7 +146,7 @@ def read_rankings(path: str | Path) -> Rankings:
                 left_out["fewer_than_two_responses"] += 1
             else:
                 rankings.append(_ranking(row, responses))
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, OverflowError) as error:
             errors.append(f"{place}: {error}")
     if errors:
         more = f" (and {len(errors) - ERRORS_SHOWN} more)" if len(errors) > ERRORS_SHOWN else ""
@@ -157,7 +160,7 @@ def split_by_prompt(
     rankings: Sequence[Ranking], *, heldout_fraction: float
 ) -> tuple[list[Ranking], list[Ranking]]:
     """(train, held-out) by hash of the prompt, so that no prompt is in both, whoever asks and in whatever
-    order.
+    order. Prompts that differ in white space alone are one prompt: both are held out where one of them is.
 
     Rows that carry ``split == "heldout"`` are held out in any case. Where that gives at least one ranking on
     the held-out side nothing else is moved: the project's own split stands.
@@ -168,10 +171,45 @@ def split_by_prompt(
         heldout = [
             r for r in rankings if int(hashlib.sha256(r.prompt_hash.encode()).hexdigest()[:8], 16) < bound
         ]
+    if not heldout:
+        return list(rankings), []
     hashes = {ranking.prompt_hash for ranking in heldout}
+    words = [_words_of(ranking.messages) for ranking in rankings]
+    found = 0
+    while found < len(hashes):  # a hash that a file gives may stand for prompts of several wordings
+        found = len(hashes)
+        of_heldout = {w for r, w in zip(rankings, words, strict=True) if r.prompt_hash in hashes}
+        hashes |= {r.prompt_hash for r, w in zip(rankings, words, strict=True) if w in of_heldout}
     return [r for r in rankings if r.prompt_hash not in hashes], [
         r for r in rankings if r.prompt_hash in hashes
     ]
+
+
+def _words_of(messages: Sequence[Mapping[str, str]]) -> tuple[tuple[str, str], ...]:
+    return tuple((message["role"], " ".join(message["content"].split())) for message in messages)
+
+
+def count_repeats(rankings: Sequence[Ranking]) -> dict[str, int]:
+    """``duplicates``: rankings in which an annotator (or, where none is named, a file) says of the same
+    responses to the same prompt again what they said before. ``contradicted_pairs``: pairs of responses to
+    one prompt of which each was preferred to the other, by whoever. Neither is left out."""
+    said: set[tuple[object, ...]] = set()
+    preferred: set[tuple[str, str, str]] = set()
+    duplicates = 0
+    for ranking in rankings:
+        tiers = ranking.tier_of_each()
+        order = sorted(zip(ranking.responses, tiers, strict=True))
+        key = (ranking.prompt_hash, ranking.annotator, ranking.strength, *order)
+        duplicates += key in said
+        said.add(key)
+        preferred |= {
+            (ranking.prompt_hash, better, worse)
+            for better, above in order
+            for worse, below in order
+            if above < below and better != worse
+        }
+    both = sum((prompt, worse, better) in preferred for prompt, better, worse in preferred)
+    return {"duplicates": duplicates, "contradicted_pairs": both // 2}
 
 
 def hash_messages(messages: Sequence[Mapping[str, str]]) -> str:
@@ -183,11 +221,7 @@ def hash_messages(messages: Sequence[Mapping[str, str]]) -> str:
 def _rows(file: Path) -> Iterator[tuple[str, dict[str, Any] | Exception]]:
     """(where it stands, the row or why it is none) for each row of the file."""
     if file.name.endswith((".jsonl", ".jsonl.gz")):
-        opener = gzip.open if file.name.endswith(".gz") else open
-        with opener(file, "rt", encoding="utf-8") as lines:
-            for number, line in enumerate(lines, start=1):
-                if line.strip():
-                    yield f"line {number}", _parse(line)
+        yield from _lines(file)
         return
     if file.suffix != ".parquet":
         raise RankingFileError(f"{file.name}: rankings are read from .parquet, .jsonl or .jsonl.gz")
@@ -202,17 +236,37 @@ def _rows(file: Path) -> Iterator[tuple[str, dict[str, Any] | Exception]]:
             f"{file.name} has no column {', '.join(missing)}: is it a snapshot of rankings?"
         )
     number = 0
-    for batch in table.iter_batches(
+    batches = table.iter_batches(
         columns=[name for name in REQUIRED_COLUMNS + OPTIONAL_COLUMNS if name in present]
-    ):
+    )
+    while True:
+        try:
+            batch = next(batches, None)
+        except (OSError, ValueError) as error:
+            raise RankingFileError(f"{file.name} is damaged after row {number}: {error}") from error
+        if batch is None:
+            return
         for row in batch.to_pylist():
             yield f"row {number}", row
             number += 1
 
 
-def _parse(line: str) -> dict[str, Any] | Exception:
+def _lines(file: Path) -> Iterator[tuple[str, dict[str, Any] | Exception]]:
+    number = 0
     try:
-        row = json.loads(line)
+        with gzip.open(file) if file.name.endswith(".gz") else file.open("rb") as lines:
+            for number, line in enumerate(lines, start=1):
+                if line.strip():
+                    yield f"line {number}", _parse(line.removeprefix(BOM) if number == 1 else line)
+    except (OSError, EOFError, zlib.error) as error:
+        raise RankingFileError(f"{file.name} can't be read after line {number}: {error}") from error
+
+
+def _parse(line: bytes) -> dict[str, Any] | Exception:
+    try:
+        row = json.loads(line.decode())
+    except UnicodeDecodeError as error:
+        return ValueError(f"not UTF-8 ({error})")
     except ValueError as error:
         return ValueError(f"not JSON ({error})")
     return row if isinstance(row, dict) else ValueError("not a JSON object")
@@ -224,9 +278,9 @@ def _ranking(row: Mapping[str, Any], responses: tuple[str, ...]) -> Ranking:
         raise ValueError("tiers must be a list of lists of response indices")
     if not all(isinstance(index, int) and not isinstance(index, bool) for tier in tiers for index in tier):
         raise ValueError("tiers must hold indices into responses")
-    if strength is not None and not isinstance(strength, int):
+    if strength is not None and (not isinstance(strength, int) or isinstance(strength, bool)):
         raise ValueError(f"strength is {strength!r}, it must be a whole number or null")
-    if weight is not None and not isinstance(weight, (int, float)):
+    if weight is not None and (not isinstance(weight, (int, float)) or isinstance(weight, bool)):
         raise ValueError(f"weight is {weight!r}, it must be a number")
     messages = row.get("messages")
     if not isinstance(messages, list):
@@ -274,3 +328,15 @@ def _check_messages(messages: Sequence[Any]) -> None:
             isinstance(message.get(k), str) for k in ("role", "content")
         ):
             raise ValueError("each message must be an object with a role and a content, both texts")
+
+
+def _check_characters(*texts: str) -> None:
+    """JSON can spell half of a surrogate pair, of which no tokenizer makes anything."""
+    for text in texts:
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            half = text[error.start]
+            raise ValueError(
+                f"{half!r} in a text is half of a pair of surrogates, and no character"
+            ) from None

@@ -41,8 +41,9 @@ def score_rankings(
     """The rewards of all responses, and how many rankings were left out, by reason.
 
     Prompts are cut on the left to the length that the model was trained at (else to its context), as in
-    training; a ranking with a response that alone fills it is left out (``response_too_long``). Rankings that
-    tie everything are scored, too: they say how often people tie.
+    training; a ranking with a response that alone fills it is left out (``response_too_long``), and so is one
+    of ``fewer_than_two_responses``. Rankings that tie everything are scored, too: they say how often people
+    tie.
     """
     loaded, tokenizer = model if isinstance(model, Loaded) else load_reward_model(model)
     notes: Mapping[str, Any] = getattr(loaded.config, "rankloop", None) or {}
@@ -51,6 +52,9 @@ def score_rankings(
     groups: list[Group] = []
     left_out: Counter[str] = Counter()
     for ranking in rankings:
+        if len(ranking.responses) < 2:
+            left_out["fewer_than_two_responses"] += 1
+            continue
         responses = [chat.encode_response(tokenizer, text) for text in ranking.responses]
         whole = Group(chat.encode_prompt(tokenizer, ranking.messages), responses, [])
         try:

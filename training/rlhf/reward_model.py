@@ -27,7 +27,7 @@ from training.rlhf import chat, distributed, losses, uncertainty
 from training.rlhf.answer_model import AnswerKey, AnswerModel, Reliability, answer_key
 from training.rlhf.batching import Batch, Group, ResponseTooLongError, digest_of, fit_group
 from training.rlhf.checkpoint import BestInMemory, Checkpoints, Keeper, fingerprint
-from training.rlhf.data import Ranking, split_by_prompt
+from training.rlhf.data import Ranking, count_repeats, split_by_prompt
 from training.rlhf.heldout import report_heldout
 from training.rlhf.loading import Loaded, save_model
 from training.rlhf.lora_ensemble import train_members
@@ -66,10 +66,11 @@ class RewardModelResult:
     """Where the model was saved and what it reached.
 
     ``left_out`` counts rankings that could not be used, by reason; ``prompts_cut`` those that lost the left
-    of their prompt; ``annotators`` has everyone's reliability, by pseudonym, where it was learned. It is kept
-    in the model's ``config.json`` too, with the other numbers learned of the answers. ``steps`` of
-    ``total_steps`` were made: fewer where the held-out loss had stopped falling (``patience``). ``report``:
-    what the model is worth on the held-out rankings, kept beside the weights; None where they prefer nothing.
+    of their prompt; ``repeats`` what was said twice or both ways (`data.count_repeats`). ``annotators`` has
+    everyone's reliability, by pseudonym, where it was learned. It is kept in the model's ``config.json`` too,
+    with the other numbers learned of the answers. ``steps`` of ``total_steps`` were made: fewer where the
+    held-out loss had stopped falling (``patience``). ``report``: what the model is worth on the held-out
+    rankings, kept beside the weights; None where they prefer nothing.
     """
 
     path: Path
@@ -77,6 +78,7 @@ class RewardModelResult:
     scale: RewardScale
     left_out: dict[str, int]
     prompts_cut: int
+    repeats: dict[str, int]
     annotators: dict[str, Reliability]
     steps: int
     total_steps: int
@@ -127,6 +129,7 @@ def train(
     """
     report = distributed.Together(report or NullReporter())
     seed_everything(config.seed)
+    repeats = count_repeats([*rankings, *heldout])
     if not heldout:
         rankings, heldout = split_by_prompt(rankings, heldout_fraction=config.heldout_fraction)
     model, tokenizer = load_for_training(base_model, config)
@@ -138,7 +141,8 @@ def train(
     )
     heldout_groups, _, _ = encode_rankings(heldout, tokenizer, max_length=limit, ties=config.ties, key=key)
     if not groups:
-        raise ValueError(f"there is no ranking to learn from (left out: {left_out or 'none'})")
+        aside = f"left out: {left_out or 'none'}; held out: {len(heldout)}"
+        raise ValueError(f"there is no ranking to learn from ({aside})")
 
     answers = AnswerModel(config, key, groups).to(model.device)
     modules = {"model": model, "answers": answers}
@@ -286,7 +290,16 @@ def train(
     evaluated = report_heldout(Loaded(model, tokenizer), heldout, Path(out_dir), seed=config.seed)
     result |= evaluated.figures() if evaluated else {}
     return RewardModelResult(
-        Path(out_dir), result, scale, left_out, prompts_cut, reliabilities, at.step, total, evaluated
+        path=Path(out_dir),
+        metrics=result,
+        scale=scale,
+        left_out=left_out,
+        prompts_cut=prompts_cut,
+        repeats=repeats,
+        annotators=reliabilities,
+        steps=at.step,
+        total_steps=total,
+        report=evaluated,
     )
 
 
@@ -346,14 +359,17 @@ def encode_rankings(
 ) -> tuple[list[Group], dict[str, int], int]:
     """Rankings as token groups; how many were left out, by reason; how many prompts were cut on the left.
 
-    Left out: ``all_tied`` where ties are ignored (no pair to learn from), ``response_too_long`` where a
-    response leaves no room for its prompt in ``max_length`` tokens (a response is never cut: its end is what
-    is scored).
+    Left out: ``fewer_than_two_responses``; ``all_tied`` where ties are ignored (no pair to learn from);
+    ``response_too_long`` where a response leaves no room for its prompt in ``max_length`` tokens (a response
+    is never cut: its end is what is scored).
     """
     groups: list[Group] = []
     left_out: Counter[str] = Counter()
     prompts_cut = 0
     for number, ranking in enumerate(rankings):
+        if len(ranking.responses) < 2:
+            left_out["fewer_than_two_responses"] += 1
+            continue
         if ranking.all_tied and ties == "ignore":
             left_out["all_tied"] += 1
             continue

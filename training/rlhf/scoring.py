@@ -85,10 +85,13 @@ def encode_items(
     tokenizer: PreTrainedTokenizerBase,
     items: Sequence[tuple[Messages, Sequence[str]]],
 ) -> list[Group]:
-    """Prompts and their responses as they are scored. Raises ResponseTooLongError."""
+    """Prompts and their responses as they are scored. Raises ResponseTooLongError, and ValueError where one
+    has no response."""
     limit = chat.context_length(model)
     groups = []
     for number, (messages, responses) in enumerate(items):
+        if not responses:
+            raise ValueError(f"item {number} has no response to score")
         encoded = [chat.encode_response(tokenizer, text) for text in responses]
         group = Group(chat.encode_prompt(tokenizer, messages), encoded, [], name=f"item {number}")
         groups.append(fit_group(group, max_length=limit, cls=tokenizer.cls_token_id)[0])

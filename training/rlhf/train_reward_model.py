@@ -28,7 +28,7 @@ from training.rlhf.recipes import RewardModelConfig
 from training.rlhf.report import PrintReporter, TrainingDiverged
 from training.rlhf.reward_model import train
 
-TOLD = ("metrics", "steps", "total_steps", "left_out", "prompts_cut")
+TOLD = ("metrics", "steps", "total_steps", "left_out", "prompts_cut", "repeats")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

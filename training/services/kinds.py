@@ -151,6 +151,7 @@ def perform_reward_model(job: Job) -> Outcome:
     counts = {
         **{"rankings": len(rankings), "prompts_cut": result.prompts_cut, "steps": result.steps},
         **left_out,
+        **result.repeats,
     }
     return Outcome(result.metrics, counts, job.new_model(ModelVersion.Kind.REWARD_MODEL))
 

@@ -28,7 +28,6 @@ import itertools
 import json
 import math
 import os
-import random
 import resource
 import statistics
 import subprocess
@@ -43,31 +42,22 @@ from typing import Any
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import torch
-from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import AutoModelForSequenceClassification, LlamaConfig, PreTrainedTokenizerFast
 from transformers.utils import logging as transformers_logging
 
+from benchmarks.random_models import SHAPES, draw_rankings, write_model
 from training.rlhf import losses, reward_model
 from training.rlhf.batching import Group
 from training.rlhf.data import Ranking
-from training.rlhf.loading import Loaded, save_model
+from training.rlhf.loading import Loaded
 from training.rlhf.recipes import RewardModelConfig
 from training.rlhf.report import NullReporter
 from training.rlhf.scoring import batches, load_for_training, rewards_of, score_groups
 
-WORDS = 4092  # and four control tokens
 BATCH_RANKINGS = 4
 MIXED_RANKINGS = 2
-PROMPT, RESPONSE = (96, 160), (32, 128)  # words, drawn uniformly
 PAIRS_TRIED = (2, 4, 8, 16)
 LEARNING_RATE = 1e-5
 MIXES = list(itertools.product((2, 8), ((8, 128), (32, 256), (128, 128), (128, 32), (512, 64), (512, 8))))
-# Llamas: width, layers, width of the MLP, heads, heads of keys and values, words.
-SHAPES = {
-    "tiny": (256, 4, 704, 4, 4, 4096),  # 4.3 million weights
-    "small": (512, 8, 1664, 8, 8, 4096),  # 31
-    "half-b": (896, 24, 4864, 14, 2, 151_936),  # 494, the shape of Qwen2.5-0.5B
-}
 
 
 @dataclass(frozen=True)
@@ -83,51 +73,6 @@ class Work:
     @property
     def pairs(self) -> int:
         return self.k * (self.k - 1) // 2
-
-
-def vocabulary() -> PreTrainedTokenizerFast:
-    names = ["<pad>", "<eos>", "<bos>", "<unk>", *(f"w{n}" for n in range(WORDS))]
-    inner = Tokenizer(models.WordLevel({name: i for i, name in enumerate(names)}, unk_token="<unk>"))
-    inner.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    special = {"pad_token": "<pad>", "eos_token": "<eos>", "bos_token": "<bos>", "unk_token": "<unk>"}
-    return PreTrainedTokenizerFast(tokenizer_object=inner, **special)
-
-
-def write_model(folder: Path, shape: str) -> Path:
-    width, layers, inner, heads, kv_heads, words = SHAPES[shape]
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=words,
-        hidden_size=width,
-        intermediate_size=inner,
-        num_hidden_layers=layers,
-        num_attention_heads=heads,
-        num_key_value_heads=kv_heads,
-        max_position_embeddings=4096,
-        num_labels=1,
-        pad_token_id=0,
-        eos_token_id=1,
-        bos_token_id=2,
-    )
-    return save_model(AutoModelForSequenceClassification.from_config(config), vocabulary(), folder / shape)
-
-
-def draw_rankings(
-    n: int, k: int, *, prompt: tuple[int, int] = PROMPT, response: tuple[int, int] = RESPONSE, seed: int = 0
-) -> list[Ranking]:
-    draw = random.Random(seed)
-
-    def text(words: tuple[int, int]) -> str:
-        return " ".join(f"w{draw.randrange(WORDS)}" for _ in range(draw.randint(*words)))
-
-    return [
-        Ranking(
-            ({"role": "user", "content": text(prompt)},),
-            tuple(text(response) for _ in range(k)),
-            tuple((place,) for place in range(k)),
-        )
-        for _ in range(n)
-    ]
 
 
 class Clock(NullReporter):

@@ -1,4 +1,5 @@
 // @vitest-environment jsdom
+import { readFileSync } from "node:fs";
 import { describe, expect, it, vi } from "vitest";
 import {
   belongsToControl,
@@ -7,8 +8,10 @@ import {
   type Mode,
   matchShortcut,
   SHORTCUTS,
+  type Shortcut,
   shortcutsFor,
 } from "./shortcuts";
+import { en } from "./texts/keys.en";
 
 function stroke(key: string, code = "", modifiers: Partial<KeyStroke> = {}): KeyStroke {
   return { key, code, altKey: false, ctrlKey: false, metaKey: false, shiftKey: false, ...modifiers };
@@ -162,4 +165,12 @@ describe("keys that belong to the control under the focus", () => {
     expect(belongsToControl(stroke("2", "Digit2"), radio)).toBe(false);
     expect(belongsToControl(stroke("Enter", "Enter"), radio)).toBe(false);
   });
+});
+
+it("are all in the annotators' guide, as they are explained on the desk", () => {
+  const guide = readFileSync("../docs/annotating.md", "utf-8").split("\n");
+  const printed = (keys: Shortcut["keys"]) =>
+    keys.map((chord) => chord.map((key) => (key === "…" ? key : `\`${key}\``)).join(" ")).join(" ");
+  const rows = SHORTCUTS.map(({ name, keys }) => `| ${printed(keys)} | ${en.does[name]} |`);
+  expect(guide.filter((line) => line.startsWith("| `"))).toEqual(rows);
 });

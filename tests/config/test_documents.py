@@ -1,0 +1,33 @@
+"""The documents lead where they say: what one links to is there, and every guide can be found."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
+_LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
+
+
+def linked_from(document: Path) -> set[Path]:
+    text = re.sub(r"```.*?```|`[^`\n]*`", "", document.read_text(), flags=re.DOTALL)
+    links = {link for link in _LINK.findall(text) if "://" not in link}
+    return {(document.parent / link).resolve() for link in links}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_a_link_leads_to_a_file(document: Path) -> None:
+    assert not [path for path in linked_from(document) if not path.exists()]
+
+
+def test_every_guide_can_be_found_from_the_readme() -> None:
+    found, left = set[Path](), [ROOT / "README.md"]
+    while left:
+        for path in linked_from(left.pop()) - found:
+            found.add(path)
+            if path.suffix == ".md" and path.exists():
+                left.append(path)
+    assert set(ROOT.glob("docs/*.md")) <= found

@@ -66,6 +66,17 @@ def scores_here(path: Path) -> Tensor:
     return torch.cat(score(*load_reward_model(path), ITEMS))
 
 
+def test_a_language_model_with_an_encoders_classifier_is_read_at_the_end_as_in_transformers(
+    tmp_path: Path,
+) -> None:
+    base = save_model(tiny.ettin_policy(), tiny.tokenizer(), tmp_path / "ettin")
+    path = learn(base, tmp_path / "rm").path
+    there = AutoModelForSequenceClassification.from_pretrained(path)
+    assert torch.allclose(
+        scores_here(path), scores_there(there, AutoTokenizer.from_pretrained(path)), atol=1e-5
+    )
+
+
 def test_a_full_model_of_each_trunk_scores_the_same_in_transformers(tmp_path: Path) -> None:
     for kind in ("qwen", "neox", *tiny.ENCODERS):
         path = learn(saved_base(kind, tmp_path), tmp_path / f"{kind}-rm").path

@@ -16,6 +16,8 @@ from transformers import (
     LlamaConfig,
     LlamaForCausalLM,
     ModernBertConfig,
+    ModernBertDecoderConfig,
+    ModernBertDecoderForCausalLM,
     ModernBertForMaskedLM,
     PreTrainedModel,
     PreTrainedTokenizerFast,
@@ -129,6 +131,14 @@ def qwen_policy(*, seed: int = 0) -> PreTrainedModel:
 def neox_policy(*, seed: int = 0) -> PreTrainedModel:
     """Pythia's kind: attention and MLP side by side, positions turned in a part of each head, biases."""
     return _seeded(GPTNeoXForCausalLM, GPTNeoXConfig(**COMMON, **SHAPE, rotary_pct=0.25), seed)
+
+
+def ettin_policy(*, seed: int = 0) -> PreTrainedModel:
+    """A language model whose classifier has an encoder's name and layers, and reads the last token."""
+    config = ModernBertDecoderConfig(
+        **COMMON, **SHAPE, cls_token_id=2, sep_token_id=1, local_attention=8, reference_compile=False
+    )
+    return _seeded(ModernBertDecoderForCausalLM, config, seed)
 
 
 def bert(*, seed: int = 0) -> PreTrainedModel:

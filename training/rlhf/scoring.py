@@ -173,7 +173,8 @@ def _of_whole_rows(model: Any, batch: Batch) -> Tensor:
         plain(model)(input_ids=batch.input_ids, attention_mask=batch.attention_mask)
     finally:
         watched.remove()
-    return seen[0][batch.end_row]
+    # Some that are read at the last token, ModernBERT's decoder and CTRL, apply their classifier to all.
+    return seen[0][batch.end_row, batch.end_column] if seen[0].ndim == 3 else seen[0][batch.end_row]
 
 
 def _at_the_ends(model: Any, batch: Batch) -> Tensor:

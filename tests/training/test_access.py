@@ -191,6 +191,22 @@ def test_metrics_samples_and_log_of_a_run(client_of: ClientOf, mona: User, run: 
         assert client.get(f"{base}/{wrong}").status_code == 422, wrong
 
 
+def test_metrics_have_each_step_once_when_a_run_was_killed_and_went_on(
+    client_of: ClientOf, mona: User, run: TrainingRun
+) -> None:
+    """It had got to step 4, and goes on from the checkpoint of step 2."""
+    run.attempt = 2
+    run.save()
+    said = [(1, 1), (1, 2), (1, 3), (1, 4), (2, 3)]
+    for seq, (attempt, step) in enumerate(said, start=1):
+        values = {"values": {"loss": float(step)}}
+        run.events.create(seq=seq, attempt=attempt, type="metrics", step=step, data=values)
+    client, base = client_of(mona), f"/api/v1/runs/{run.pk}"
+    found = client.get(f"{base}/metrics").json()["results"]
+    assert [(row["attempt"], row["step"]) for row in found] == [(1, 1), (1, 2), (2, 3)]
+    assert [row["seq"] for row in client.get(f"{base}/metrics?after=3").json()["results"]] == [5]
+
+
 def test_a_loop_is_set_by_an_admin_and_there_is_one_per_project(
     client_of: ClientOf, ada: User, mona: User, project: Project
 ) -> None:

@@ -97,7 +97,7 @@ class RunView(APIView):
         allow_in(request, self.run.project)
 
     def events(self, type: str) -> QuerySet[RunEvent]:
-        return RunEvent.objects.filter(run=self.run, type=type).order_by("seq")
+        return RunEvent.objects.said_of(self.run, type)
 
 
 class RunDetailView(RunView):
@@ -124,7 +124,8 @@ class ResumeView(RunView):
 class MetricsView(RunView):
     @extend_schema(parameters=[AFTER], responses=serializers.MetricsSerializer)
     def get(self, request: Request, run_id: str) -> Response:
-        """Metrics after a seq, oldest first; what the event stream sends, for those who poll."""
+        """Metrics after a seq, oldest first; what the event stream sends, for those who poll. Steps that a
+        later attempt did again are its own."""
         after = whole_number(request, "after", default=0)
         rows = self.events(RunEvent.Type.METRICS).filter(seq__gt=after)[:MAX_EVENTS]
         return Response(serializers.MetricsSerializer({"results": rows}).data)

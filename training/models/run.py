@@ -7,7 +7,7 @@ from pathlib import Path
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import Min, Q
 from django.db.models.functions import Now
 
 from annotation.ids import uuid7
@@ -121,6 +121,17 @@ class TrainingRun(models.Model):
         return self.state in self.FINAL_STATES
 
 
+class RunEventQuerySet(models.QuerySet["RunEvent"]):
+    def said_of(self, run: TrainingRun, type: str) -> RunEventQuerySet:
+        """Events of one type, in order, each step once: what a later attempt says again, or has gone on from
+        a checkpoint before, is said by that attempt alone."""
+        said = self.filter(run=run, type=type).order_by("seq")
+        began = said.order_by("attempt").values_list("attempt").annotate(first=Min("step"))
+        for attempt, first in began if run.attempt > 1 else ():
+            said = said.exclude(attempt__lt=attempt, step__gte=first)
+        return said
+
+
 class RunEvent(models.Model):
     """One thing a run said. `seq` counts up by one within a run, in commit order, so `seq > last seen` misses
     nothing."""
@@ -138,6 +149,8 @@ class RunEvent(models.Model):
     step = models.PositiveIntegerField()
     data = models.JSONField()
     created_at = models.DateTimeField(db_default=Now())
+
+    objects = RunEventQuerySet.as_manager()
 
     class Meta:
         constraints = [

@@ -1418,7 +1418,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description Metrics after a seq, oldest first; what the event stream sends, for those who poll. */
+        /**
+         * @description Metrics after a seq, oldest first; what the event stream sends, for those who poll. Steps that a
+         *     later attempt did again are its own.
+         */
         get: operations["runs_metrics_retrieve"];
         put?: never;
         post?: never;

@@ -72,7 +72,7 @@ def reward_model(demo_stack: Stack) -> None:
     """The demo has one, with the rankings that it learned from: their pages are looked at, too."""
     for line in (
         "simulate_annotators --project demo --limit 16",
-        "launch_run reward_model --project demo --set epochs=1 --wait",
+        "launch_run reward_model --project demo --set epochs=1 annotators=crowd_bt --wait",
     ):
         done = manage(demo_stack.state, *line.split(), timeout=300)
         assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"

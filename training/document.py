@@ -17,8 +17,8 @@ HEAD = """# Recipes
     manage.py launch_run KIND --project SLUG [--preset NAME] [--recipe FILE] [--set key=value …] [--wait]
 
 or the page New run, which is drawn from the same definitions and says beforehand how long a run would take
-and how much memory (`POST /api/v1/runs/estimate`). A preset changes the settings named with it; a recipe file
-wins over a preset, `--set` over both. What is set nowhere keeps its default.
+and how much memory and disk (`POST /api/v1/runs/estimate`). A preset changes the settings named with it; a
+recipe file wins over a preset, `--set` over both. What is set nowhere keeps its default.
 """
 ESTIMATES = """## Estimates
 
@@ -26,6 +26,9 @@ Memory is arithmetic: weights, gradients, Adam's two moments, the activations of
 and values while answers are written, and torch itself; the peak is that of the run's largest stage
 (`training/rlhf/cost.py` has the formulas). The size of a model is read from its `config.json` and the headers
 of its weights, or guessed from a name such as `Qwen3-0.6B`.
+
+The disk holds the model that a run leaves and, until a `reward_model` run has ended, its checkpoints: where
+all weights learn, up to eleven times the size of the model (`training/rlhf/disk.py`).
 
 Time is the arithmetic's too, scaled by what up to five earlier runs of the same kind from the same base model
 took on this installation. Where there is none yet, a speed is assumed and said, and the range is three times

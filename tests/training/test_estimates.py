@@ -68,6 +68,8 @@ def test_every_kind_has_an_estimate_without_any_run_before(
     assert sum(part.bytes for part in told.parts) == pytest.approx(told.memory.expected)
     assert (told.runs, told.machine_known) == (0, False)
     assert "Assumed" in told.time_basis
+    assert (told.disk.model > 0) == (kind not in ("sample", "evaluate"))
+    assert (told.disk.checkpoints > told.disk.model) == (kind == "reward_model")
     assert not TrainingRun.objects.exists()
     assert not DatasetSnapshot.objects.exists()
 

@@ -115,11 +115,17 @@ class MachineSerializer(serializers.Serializer[Any]):
     threads = serializers.IntegerField()
 
 
+class DiskSerializer(serializers.Serializer[Any]):
+    model = serializers.FloatField(help_text="Bytes of what the run leaves.")
+    checkpoints = serializers.FloatField(help_text="Bytes at most, which go when the run has ended.")
+
+
 class RunEstimateSerializer(serializers.Serializer[Any]):
     seconds = RangeSerializer()
     memory = RangeSerializer(help_text="Bytes on the device, at the run's peak.")
     parts = PartSerializer(many=True, help_text="What the expected peak is made of.")
     fits = serializers.BooleanField(allow_null=True, help_text="null: it may just fit.")
+    disk = DiskSerializer()
     machine = MachineSerializer()
     machine_known = serializers.BooleanField(help_text="A run has recorded it; else it is this server's.")
     model = serializers.CharField(help_text="The base model.")

@@ -16,6 +16,7 @@ from config.problems import FieldProblem, Problem
 from training import recipes
 from training.rlhf import cost, shapes
 from training.rlhf.cost import Part, Speed
+from training.rlhf.disk import Disk
 from training.services.inputs import settle_models
 from training.services.machine import Machine, last_machine, this_host
 from training.services.plans import Earlier, Plan, earlier_runs, is_input, plan_of, source_of
@@ -53,6 +54,7 @@ class RunEstimate:
     memory: Range
     parts: tuple[Part, ...]
     fits: bool | None
+    disk: Disk
     machine: Machine
     machine_known: bool
     model: str
@@ -139,6 +141,7 @@ def _estimate(
         else False
         if memory.low > machine.memory_bytes
         else None,
+        disk=plan.disk,
         machine=machine,
         machine_known=known,
         model=base,

@@ -13,8 +13,9 @@ from annotation.models import Project
 from config.problems import Problem
 from training import recipes
 from training.models import ModelVersion, TrainingRun
-from training.rlhf import adapters, cost, shapes
+from training.rlhf import adapters, cost, disk, shapes
 from training.rlhf.cost import Cost, Data
+from training.rlhf.disk import Disk
 from training.rlhf.recipe import Recipe
 from training.services.reading import data_of
 
@@ -28,6 +29,7 @@ class Plan:
 
     usual: Cost
     cautious: Cost
+    disk: Disk
     weights: int
 
 
@@ -87,8 +89,15 @@ def plan_of(kind: str, recipe: Recipe, source: str, judge: ModelVersion | None, 
     return Plan(
         _cost(kind, recipe, policy, judging, data, cautious=False),
         _cost(kind, recipe, policy, judging, data, cautious=True),
+        _disk(kind, recipe, policy),
         policy.weights,
     )
+
+
+def _disk(kind: str, recipe: Recipe, policy: shapes.Shape) -> Disk:
+    if kind == Kind.REWARD_MODEL:
+        return disk.reward_model(cast(recipes.RewardModelRecipe, recipe), policy)
+    return disk.policy(policy) if kind in (Kind.SFT, Kind.REJECTION_SAMPLING, Kind.PPO) else Disk()
 
 
 def _cost(

@@ -2062,6 +2062,18 @@ export interface components {
          * @enum {string}
          */
         DeviceEnum: "cpu" | "cuda";
+        Disk: {
+            /**
+             * Format: double
+             * @description Bytes of what the run leaves.
+             */
+            model: number;
+            /**
+             * Format: double
+             * @description Bytes at most, which go when the run has ended.
+             */
+            checkpoints: number;
+        };
         DraftRequest: {
             /** Format: uuid */
             token: string;
@@ -3609,6 +3621,7 @@ export interface components {
             parts: components["schemas"]["Part"][];
             /** @description null: it may just fit. */
             fits: boolean | null;
+            disk: components["schemas"]["Disk"];
             machine: components["schemas"]["Machine"];
             /** @description A run has recorded it; else it is this server's. */
             machine_known: boolean;

@@ -12,6 +12,7 @@ const ESTIMATE = {
   memory: range(5e8, 6e8, 9e8),
   parts: [{ name: "weights: policy", bytes: 5e6 }],
   fits: true as boolean | null,
+  disk: { model: 2e9, checkpoints: 14e9 },
   machine: { device: "cpu", name: "", memory_bytes: 24e9, threads: 2 },
   machine_known: true,
   model: "demo-world",
@@ -46,6 +47,18 @@ it("shows a range of time and memory with what they rest on", async () => {
   expect(screen.getByText("of 24 GB on the worker's machine")).toBeDefined();
   expect(screen.getByText("Measured: scaled from 2 earlier runs.")).toBeDefined();
   expect(screen.getByText("fits")).toBeDefined();
+});
+
+it("says what stays on the disk, and what is there until the run has ended", async () => {
+  open({ estimate: ESTIMATE, refused: [] });
+  expect(await screen.findByText("2.0 GB")).toBeDefined();
+  expect(screen.getByText("and up to 14 GB of checkpoints until it has ended")).toBeDefined();
+});
+
+it("says nothing of the disk where a run leaves no model", async () => {
+  open({ estimate: { ...ESTIMATE, disk: { model: 0, checkpoints: 0 } }, refused: [] });
+  await screen.findByText("fits");
+  expect(screen.queryByText("Disk")).toBeNull();
 });
 
 it.each([

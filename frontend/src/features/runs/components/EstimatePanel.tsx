@@ -61,7 +61,7 @@ function verdictOf(fits: boolean | null, texts: RunTexts["estimate"]): { tone: T
 }
 
 function Figures({ estimate, texts }: { estimate: RunEstimate; texts: RunTexts["estimate"] }) {
-  const { seconds, machine } = estimate;
+  const { seconds, disk, machine } = estimate;
   const verdict = verdictOf(estimate.fits, texts);
   const where =
     machine.device === "cuda" ? texts.gpu(machine.name) : estimate.machine_known ? texts.cpu : texts.cpuGuess;
@@ -82,6 +82,15 @@ function Figures({ estimate, texts }: { estimate: RunEstimate; texts: RunTexts["
           <dd className={styles.likely}>{texts.of(memory(machine.memory_bytes), where)}</dd>
           <dd className={styles.basis}>{estimate.memory_basis}</dd>
         </div>
+        {disk.model > 0 && (
+          <div>
+            <dt>{texts.disk}</dt>
+            <dd>{memory(disk.model)}</dd>
+            {disk.checkpoints > 0 && (
+              <dd className={styles.likely}>{texts.checkpoints(memory(disk.checkpoints))}</dd>
+            )}
+          </div>
+        )}
       </dl>
       <details className={styles.parts}>
         <summary>{texts.parts}</summary>

@@ -79,6 +79,8 @@ export const en = {
     asking: "Working out the estimate",
     time: "Time",
     memory: "Memory at its peak",
+    disk: "Disk",
+    checkpoints: (size: string) => `and up to ${size} of checkpoints until it has ended`,
     range: (low: string, high: string) => `${low} to ${high}`,
     likely: (value: string) => `most likely ${value}`,
     of: (total: string, where: string) => `of ${total} ${where}`,

@@ -25,6 +25,7 @@ from annotation.services.projects import create_project
 from annotation.services.snapshots import freeze_snapshot, snapshot_path
 from config.problems import Problem
 from tests.annotation import tiny_trl
+from training.rlhf.data import read_rankings
 
 pytestmark = pytest.mark.django_db
 
@@ -391,3 +392,33 @@ def test_the_real_trainers_take_a_step(wishes: Project, tmp_path: Path, kind: st
     # An untrained policy equals its reference: DPO's loss is ln 2, KTO's 1 − σ(0).
     expected = {"dpo": 0.6931, "kto": 0.5}.get(kind)
     assert expected is None or result.training_loss == pytest.approx(expected, abs=1e-3)
+
+
+PREFERRED = {("4", "5"), ("four", "5"), ("b", "a"), ("b", "c"), ("x", "y"), ("Because.", "No.")}
+
+
+@pytest.mark.parametrize(
+    ("format", "lost"),
+    [
+        ("ranking", set()),
+        ("parquet", set()),
+        ("trl_preference", set()),
+        ("trl_preference_parquet", set()),
+        ("rewardbench", {("x", "y")}),
+        ("hh_rlhf", {("Because.", "No.")}),
+    ],
+)
+def test_what_holds_preferences_is_what_reward_models_read(
+    format: str, lost: set[tuple[str, str]], wishes: Project, tmp_path: Path
+) -> None:
+    """But for what the format says that it loses: answers that are all bad, prompts with a system turn."""
+    rankings = read_rankings(saved(frozen(wishes), format, tmp_path))
+    found = {
+        (better, worse)
+        for ranking in rankings
+        for better, above in zip(ranking.responses, ranking.tier_of_each(), strict=True)
+        for worse, below in zip(ranking.responses, ranking.tier_of_each(), strict=True)
+        if above < below
+    }
+    assert found == PREFERRED - lost
+    assert all(ranking.messages[-1]["role"] == "user" for ranking in rankings)

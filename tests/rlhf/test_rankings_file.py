@@ -249,3 +249,53 @@ def test_what_was_left_unranked_is_the_last_tier_and_all_bad_alone_says_nothing(
     assert rankings.left_out == {"not_rankable": 0, "all_bad": 1, "fewer_than_two_responses": 0}
     with pytest.raises(RankingFileError, match="exactly one tier"):
         read_rankings(jsonl(tmp_path / "twice.jsonl", row(unranked=[1])))
+
+
+def said(content: str, role: str = "assistant") -> list[dict[str, str]]:
+    return [{"role": role, "content": content}]
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        {"prompt": MESSAGES, "chosen": said("Soon."), "rejected": said("No.")},
+        {"prompt": MESSAGES[0]["content"], "chosen": "Soon.", "rejected": "No."},
+        {"prompt": MESSAGES, "chosen": ["Soon."], "rejected": ["No."]},
+        {"chosen": [*MESSAGES, *said("Soon.")], "rejected": [*MESSAGES, *said("No.")]},
+        {
+            "chosen": "\n\nHuman: Where is my parcel?\n\nAssistant: Soon.",
+            "rejected": "\n\nHuman: Where is my parcel?\n\nAssistant: No.",
+        },
+    ],
+    ids=["TRL", "TRL as text", "lists", "TRL, implicit prompt", "hh-rlhf"],
+)
+def test_pairs_as_others_have_them_are_rankings_of_two(pair: dict[str, Any], tmp_path: Path) -> None:
+    expected = Ranking(tuple(MESSAGES), ("Soon.", "No."), ((0,), (1,)), strength=2, weight=0.5)
+    row = pair | {"margin": 2.0, "weight": 0.5}
+    assert list(read_rankings(jsonl(tmp_path / "pairs.jsonl", row))) == [expected]
+    table = tmp_path / "pairs.parquet"
+    parquet.write_table(pa.Table.from_pylist([row]), table)
+    assert list(read_rankings(table)) == [expected]
+
+
+def test_of_a_best_of_n_nothing_is_said_among_the_rest(tmp_path: Path) -> None:
+    pair = {"prompt": "Q", "chosen": ["a", "b"], "rejected": ["c", "d"], "margin": 0.5}
+    [found] = read_rankings(jsonl(tmp_path / "best.jsonl", pair))
+    assert (found.tier_of_each(), found.strength) == ([0, 0, UNRANKED_TIER, UNRANKED_TIER], None)
+
+
+@pytest.mark.parametrize(
+    ("pair", "reason"),
+    [
+        ({"chosen": "Soon.", "rejected": "No."}, "chosen has no prompt"),
+        ({"chosen": said("Q", "user"), "rejected": said("No.")}, "chosen must end with an answer"),
+        ({"prompt": "Q", "chosen": "a", "rejected": None}, "rejected must be a text or a list"),
+        (
+            {"chosen": "\n\nHuman: A\n\nAssistant: x", "rejected": "\n\nHuman: B\n\nAssistant: y"},
+            "don't answer the same prompt",
+        ),
+    ],
+)
+def test_a_pair_that_is_none_is_named(pair: dict[str, Any], reason: str, tmp_path: Path) -> None:
+    with pytest.raises(RankingFileError, match=f"line 1: .*{reason}"):
+        read_rankings(jsonl(tmp_path / "pairs.jsonl", pair))

@@ -1,5 +1,5 @@
 """Rankings as the training loops read them: a frozen snapshot (.parquet) or the same fields as .jsonl /
-.jsonl.gz.
+.jsonl.gz; or pairs, chosen and rejected, as others have them (`pairs`).
 
 Every row is checked before anything trains; a broken row is an error that names it. Rows that are sound but
 say nothing to a loss are left out and counted, never silently:
@@ -25,6 +25,8 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as parquet
+
+from training.rlhf import pairs
 
 BOM = b"\xef\xbb\xbf"  # which Windows writes before UTF-8
 ERRORS_SHOWN = 5  # of a file's broken rows; the rest is a number
@@ -124,8 +126,8 @@ def read_rankings(path: str | Path) -> Rankings:
     """Read and check a file of rankings: ``.parquet``, ``.jsonl`` or ``.jsonl.gz``.
 
     Required fields: messages, responses (objects with ``text``, or plain strings), tiers (indices into
-    responses). Raises RankingFileError naming the first broken rows and their number; then nothing is
-    returned.
+    responses); or chosen and rejected (`pairs`). Raises RankingFileError naming the first broken rows and
+    their number; then nothing is returned.
     """
     file = Path(path)
     if not file.is_file():
@@ -137,6 +139,8 @@ def read_rankings(path: str | Path) -> Rankings:
         try:
             if isinstance(row, Exception):
                 raise row
+            if pairs.is_pair(row):
+                row = pairs.as_ranking(row)
             responses = _texts(row.get("responses"))
             if row.get("not_rankable"):
                 left_out["not_rankable"] += 1
@@ -231,14 +235,15 @@ def _rows(file: Path) -> Iterator[tuple[str, dict[str, Any] | Exception]]:
         raise RankingFileError(f"{file.name} is not a readable Parquet file: {error}") from error
     present = set(table.schema_arrow.names)
     missing = [name for name in REQUIRED_COLUMNS if name not in present]
-    if missing:
+    paired = bool(missing) and present.issuperset(pairs.COLUMNS)
+    if missing and not paired:
         raise RankingFileError(
-            f"{file.name} has no column {', '.join(missing)}: is it a snapshot of rankings?"
+            f"{file.name} has no column {', '.join(missing)} (nor chosen and rejected): is it a snapshot of "
+            "rankings?"
         )
     number = 0
-    batches = table.iter_batches(
-        columns=[name for name in REQUIRED_COLUMNS + OPTIONAL_COLUMNS if name in present]
-    )
+    wanted = pairs.COLUMNS + pairs.MORE_COLUMNS if paired else REQUIRED_COLUMNS
+    batches = table.iter_batches(columns=[n for n in wanted + OPTIONAL_COLUMNS if n in present])
     while True:
         try:
             batch = next(batches, None)

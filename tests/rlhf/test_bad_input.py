@@ -75,6 +75,28 @@ def test_a_prompt_without_responses_has_no_score(base: Path) -> None:
         score(model, tokenizer, [(QUESTION, ["w3"]), (QUESTION, [])])
 
 
+def test_prompts_that_the_template_refuses_are_left_out_and_counted_on_both_sides(tmp_path: Path) -> None:
+    """Gemma's has no system turn."""
+    words = tiny.tokenizer()
+    words.chat_template = (
+        "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system') }}{% endif %}"
+        "{{ m.content }} {% endfor %}"
+    )
+    told = ({"role": "system", "content": "w9"}, *QUESTION)
+    one, two = (dataclasses.replace(ranking, messages=told) for ranking in RANKINGS[:2])
+    result = train(
+        RewardModelConfig(epochs=1, evaluations=1),
+        base_model=save_model(tiny.policy(), words, tmp_path / "policy"),
+        rankings=[one, *RANKINGS[2:6]],
+        heldout=[two, *RANKINGS[6:8]],
+        out_dir=tmp_path / "rm",
+    )
+    assert result.left_out == {"refused_by_template": 1, "heldout/refused_by_template": 1}
+    assert result.repeats["prompts_on_both_sides"] > 0
+    assert result.report is not None
+    assert result.report.left_out == {"refused_by_template": 1}
+
+
 def test_where_all_is_held_out_it_says_that_nothing_is_left_to_learn_from(base: Path, tmp_path: Path) -> None:
     aside = [dataclasses.replace(ranking, split="heldout") for ranking in RANKINGS[:3]]
     with pytest.raises(ValueError, match=r"no ranking to learn from \(left out: none; held out: 3\)"):

@@ -18,6 +18,7 @@ from training.rlhf.data import (
     Ranking,
     RankingFileError,
     count_repeats,
+    count_shared_prompts,
     read_rankings,
     split_by_prompt,
 )
@@ -217,6 +218,15 @@ def test_prompts_that_differ_in_white_space_alone_are_on_one_side(carried: bool)
     assert len(train) + len(heldout) == len(rankings)
     if carried:
         assert sides[1] == {"Where is 0?"}
+
+
+def test_prompts_that_a_given_split_has_on_both_sides_are_counted() -> None:
+    def asked(*texts: str) -> list[Ranking]:
+        return [Ranking(({"role": "user", "content": text},), ("a", "b"), ((0,), (1,))) for text in texts]
+
+    learn = asked("Where is it?", "Where is it?", "When?")
+    assert count_shared_prompts(learn, asked("Where  is it? ", "Where is\nit?", "Why?")) == 1
+    assert count_shared_prompts(learn, asked("Why?")) == count_shared_prompts(learn, []) == 0
 
 
 def test_what_is_said_twice_and_what_is_said_both_ways_is_counted() -> None:

@@ -6,8 +6,10 @@ encoded; and ends are never found by looking for the pad token (lengths travel w
 
 from collections.abc import Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
+from jinja2 import TemplateError
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from training.rlhf.messages import Messages
@@ -20,19 +22,32 @@ PLAIN_GENERATION_PROMPT = "assistant:"
 # What byte-level vocabularies and those of SentencePiece write for a space: no text has them.
 SPACE_SIGNS = ("\u0120", "\u2581")
 
+# Looking through a tokenizer's added tokens takes as long as encoding a text.
+_added: WeakKeyDictionary[PreTrainedTokenizerBase, tuple[int, list[str]]] = WeakKeyDictionary()
+
+
+class TemplateRefuses(ValueError):
+    """The tokenizer's chat template has no way to write this conversation."""
+
 
 def encode_prompt(tokenizer: PreTrainedTokenizerBase, messages: Messages) -> list[int]:
     """Token ids of a conversation up to the point where the assistant must answer.
 
     Uses the tokenizer's chat template with its generation prompt, else the plain format above. Control
     tokens spelt out inside a message are removed first: a user's text must not be able to open an
-    assistant turn.
+    assistant turn. Raises TemplateRefuses: some templates have no system turn, or none twice in a row.
     """
     if not messages:
         raise ValueError("a prompt needs at least one message, got none")
     turns = [{"role": m["role"], "content": remove_control_tokens(tokenizer, m["content"])} for m in messages]
     if tokenizer.chat_template:
-        text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+        try:
+            text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+        except TemplateError as error:
+            roles = ", ".join(turn["role"] for turn in turns)
+            raise TemplateRefuses(
+                f"the tokenizer's chat template refuses a conversation of {roles}: {error}"
+            ) from error
         return _ids(tokenizer, str(text))
     plain = "".join(PLAIN_TURN.format(**turn) for turn in turns) + PLAIN_GENERATION_PROMPT
     # An encoder's [CLS], where its score is read, stands where a language model has its BOS.
@@ -53,11 +68,21 @@ def decode(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
 def remove_control_tokens(tokenizer: PreTrainedTokenizerBase, text: str) -> str:
     """`text` without any of the tokenizer's special-token strings (repeated, as removing one may join
     another)."""
-    controls = [token for token in tokenizer.all_special_tokens if token]
+    controls = control_tokens(tokenizer)
     while any(token in text for token in controls):
         for token in controls:
             text = text.replace(token, "")
     return text
+
+
+def control_tokens(tokenizer: PreTrainedTokenizerBase) -> list[str]:
+    """What no text may spell: the special tokens that have a name, EOS for one, and those that were added
+    without, as are the marks of turns in Llama 3's template."""
+    size, added = _added.get(tokenizer, (-1, []))
+    if size != len(tokenizer):
+        added = [str(token) for token in tokenizer.added_tokens_decoder.values() if token.special]
+        _added[tokenizer] = len(tokenizer), added
+    return [token for token in dict.fromkeys([*tokenizer.all_special_tokens, *added]) if token]
 
 
 def eos_id(tokenizer: PreTrainedTokenizerBase) -> int:
@@ -84,12 +109,7 @@ def pad_other_than_eos(tokenizer: PreTrainedTokenizerBase) -> str:
     is its EOS, and the first of its vocabulary is "!".
     """
     eos = eos_id(tokenizer)
-    added = [str(token) for token in tokenizer.added_tokens_decoder.values() if token.special]
-    others = [
-        token
-        for token in (*tokenizer.all_special_tokens, *added)
-        if tokenizer.convert_tokens_to_ids(token) != eos
-    ]
+    others = [token for token in control_tokens(tokenizer) if tokenizer.convert_tokens_to_ids(token) != eos]
     named = [token for token in (tokenizer.unk_token, tokenizer.bos_token) if token in others]
     return str([*named, *others, _least_likely_text(tokenizer, eos)][0])
 

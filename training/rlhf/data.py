@@ -216,6 +216,11 @@ def count_repeats(rankings: Sequence[Ranking]) -> dict[str, int]:
     return {"duplicates": duplicates, "contradicted_pairs": both // 2}
 
 
+def count_shared_prompts(learn: Sequence[Ranking], heldout: Sequence[Ranking]) -> int:
+    """Prompts that are on both sides of somebody else's split, white space aside."""
+    return len({_words_of(r.messages) for r in learn} & {_words_of(r.messages) for r in heldout})
+
+
 def hash_messages(messages: Sequence[Mapping[str, str]]) -> str:
     """sha256 over the canonical JSON of (role, content): equal conversations have equal hashes."""
     plain = [[message["role"], message["content"]] for message in messages]

@@ -42,8 +42,8 @@ def score_rankings(
 
     Prompts are cut on the left to the length that the model was trained at (else to its context), as in
     training; a ranking with a response that alone fills it is left out (``response_too_long``), and so is one
-    of ``fewer_than_two_responses``. Rankings that tie everything are scored, too: they say how often people
-    tie.
+    of ``fewer_than_two_responses`` and one that is ``refused_by_template``. Rankings that tie everything are
+    scored, too: they say how often people tie.
     """
     loaded, tokenizer = model if isinstance(model, Loaded) else load_reward_model(model)
     notes: Mapping[str, Any] = getattr(loaded.config, "rankloop", None) or {}
@@ -56,9 +56,11 @@ def score_rankings(
             left_out["fewer_than_two_responses"] += 1
             continue
         responses = [chat.encode_response(tokenizer, text) for text in ranking.responses]
-        whole = Group(chat.encode_prompt(tokenizer, ranking.messages), responses, [])
         try:
+            whole = Group(chat.encode_prompt(tokenizer, ranking.messages), responses, [])
             groups.append(fit_group(whole, max_length=limit, cls=tokenizer.cls_token_id)[0])
+        except chat.TemplateRefuses:
+            left_out["refused_by_template"] += 1
         except ResponseTooLongError:
             left_out["response_too_long"] += 1
         else:

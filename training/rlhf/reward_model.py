@@ -27,7 +27,7 @@ from training.rlhf import chat, distributed, losses, uncertainty
 from training.rlhf.answer_model import AnswerKey, AnswerModel, Reliability, answer_key
 from training.rlhf.batching import Batch, Group, ResponseTooLongError, digest_of, fit_group
 from training.rlhf.checkpoint import BestInMemory, Checkpoints, Keeper, fingerprint
-from training.rlhf.data import Ranking, count_repeats, split_by_prompt
+from training.rlhf.data import Ranking, count_repeats, count_shared_prompts, split_by_prompt
 from training.rlhf.heldout import report_heldout
 from training.rlhf.loading import Loaded, save_model
 from training.rlhf.lora_ensemble import train_members
@@ -65,8 +65,9 @@ __all__ = ["RewardModelConfig", "RewardModelResult", "score", "train"]
 class RewardModelResult:
     """Where the model was saved and what it reached.
 
-    ``left_out`` counts rankings that could not be used, by reason; ``prompts_cut`` those that lost the left
-    of their prompt; ``repeats`` what was said twice or both ways (`data.count_repeats`). ``annotators`` has
+    ``left_out`` counts rankings that could not be used, by reason (those held out as ``heldout/…``);
+    ``prompts_cut`` those that lost the left of their prompt; ``repeats`` what was said twice or both ways
+    (`data.count_repeats`), and ``prompts_on_both_sides`` of a held-out set that was given. ``annotators`` has
     everyone's reliability, by pseudonym, where it was learned. It is kept in the model's ``config.json`` too,
     with the other numbers learned of the answers. ``steps`` of ``total_steps`` were made: fewer where the
     held-out loss had stopped falling (``patience``). ``report``: what the model is worth on the held-out
@@ -130,6 +131,7 @@ def train(
     report = distributed.Together(report or NullReporter())
     seed_everything(config.seed)
     repeats = count_repeats([*rankings, *heldout])
+    repeats["prompts_on_both_sides"] = count_shared_prompts(rankings, heldout)
     if not heldout:
         rankings, heldout = split_by_prompt(rankings, heldout_fraction=config.heldout_fraction)
     model, tokenizer = load_for_training(base_model, config)
@@ -139,7 +141,10 @@ def train(
     groups, left_out, prompts_cut = encode_rankings(
         rankings, tokenizer, max_length=limit, ties=config.ties, key=key
     )
-    heldout_groups, _, _ = encode_rankings(heldout, tokenizer, max_length=limit, ties=config.ties, key=key)
+    heldout_groups, heldout_left_out, _ = encode_rankings(
+        heldout, tokenizer, max_length=limit, ties=config.ties, key=key
+    )
+    left_out |= {f"heldout/{reason}": number for reason, number in heldout_left_out.items()}
     if not groups:
         aside = f"left out: {left_out or 'none'}; held out: {len(heldout)}"
         raise ValueError(f"there is no ranking to learn from ({aside})")
@@ -360,8 +365,9 @@ def encode_rankings(
     """Rankings as token groups; how many were left out, by reason; how many prompts were cut on the left.
 
     Left out: ``fewer_than_two_responses``; ``all_tied`` where ties are ignored (no pair to learn from);
-    ``response_too_long`` where a response leaves no room for its prompt in ``max_length`` tokens (a response
-    is never cut: its end is what is scored).
+    ``refused_by_template`` where the chat template can't write its prompt; ``response_too_long`` where a
+    response leaves no room for its prompt in ``max_length`` tokens (a response is never cut: its end is what
+    is scored).
     """
     groups: list[Group] = []
     left_out: Counter[str] = Counter()
@@ -373,7 +379,11 @@ def encode_rankings(
         if ranking.all_tied and ties == "ignore":
             left_out["all_tied"] += 1
             continue
-        prompt = chat.encode_prompt(tokenizer, ranking.messages)
+        try:
+            prompt = chat.encode_prompt(tokenizer, ranking.messages)
+        except chat.TemplateRefuses:
+            left_out["refused_by_template"] += 1
+            continue
         responses = [chat.encode_response(tokenizer, text) for text in ranking.responses]
         name = ranking.ranking_id or f"ranking {number}"
         try:

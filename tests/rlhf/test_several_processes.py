@@ -99,6 +99,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     # Of the opposite taste: what is learned makes it worse.
     contrary = [replace(ranking, tiers=ranking.tiers[::-1]) for ranking in HELDOUT]
     (folder / "contrary.jsonl").write_text("\n".join(map(as_row, contrary)))
+    endless = replace(HELDOUT[0], responses=(tiny.words(*[7] * 200), "w1", "w2", "w3"))
+    (folder / "endless.jsonl").write_text(as_row(endless))
 
     def command(
         name: str,
@@ -123,6 +125,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         "killed, again": [2, command("killed")],
         "early": [1, command("early", heldout="contrary", learning_rate=5e-3, patience=1)],
         "early-two": [2, command("early-two", heldout="contrary", learning_rate=5e-3, patience=1)],
+        "unjudged": [2, command("unjudged", heldout="endless", epochs=1, batch_rankings=33)],
         "poisoned": [2, command("poisoned", "poisoned", centring=10)],
     }
     argument = [[run[0], str(folder / name), *run[1:]] for name, run in runs.items()]
@@ -177,6 +180,11 @@ def test_both_stop_early_where_one_would(made: dict[str, Any]) -> None:
     one, two = result(made, "early"), result(made, "early-two")
     assert one["steps"] == two["steps"] == 4  # of ten: the second evaluation of five was no better
     assert one["total_steps"] == 10
+
+
+def test_two_processes_end_as_one_does_where_nothing_held_out_can_be_scored(made: dict[str, Any]) -> None:
+    assert made["codes"]["unjudged"] == [0, 0], made["stderr"]
+    assert result(made, "unjudged")["left_out"] == {"heldout/response_too_long": 1}
 
 
 def test_a_loss_that_is_not_finite_stops_both_with_the_ranking_named_and_the_last_weights_kept(

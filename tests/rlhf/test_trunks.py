@@ -169,6 +169,16 @@ def test_models_that_moved_together_still_find_one_another_and_a_base_that_is_go
         load_reward_model(tmp_path / "new" / "rm")
 
 
+def test_an_adapter_that_is_trained_on_after_its_base_moved_says_where_that_is_now(tmp_path: Path) -> None:
+    base = saved_base("llama", tmp_path / "old")
+    learn(base, tmp_path / "old" / "rm", **LORA)
+    shutil.move(tmp_path / "old", tmp_path / "new")
+    further = learn(tmp_path / "new" / "rm", tmp_path / "elsewhere" / "rm", **LORA).path
+    told = json.loads((further / "adapter_config.json").read_text())
+    assert told["base_model_name_or_path"] == str(tmp_path / "new" / "llama")
+    assert torch.isfinite(scores_here(further)).all()
+
+
 def test_a_head_is_new_at_one_over_root_d_with_no_bias_whatever_the_trunk(tmp_path: Path) -> None:
     draws = []
     for kind in (*tiny.POLICIES, *tiny.ENCODERS):

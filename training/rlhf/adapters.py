@@ -46,6 +46,11 @@ def looks_like_path(name: str) -> bool:
     return name.startswith(("/", ".", "~")) or name.count("/") > 1 or Path(name).exists()
 
 
+def lasting_name(base: str) -> str:
+    """By which a base is found from anywhere: a folder's whole path, or the hub's name."""
+    return str(Path(base).absolute()) if Path(base).is_dir() else base
+
+
 def base_of(folder: str | Path) -> str:
     """The folder or hub name of the model that the adapter in ``folder`` changes. Raises BrokenAdapter.
 

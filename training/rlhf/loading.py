@@ -215,6 +215,8 @@ def _load(
         new = sorted(info["missing_keys"])
         if adapter:
             model, new = _with_adapter(model, adapter, new)
+            # Where it is now: an adapter made of this one by training must find it, wherever it is saved.
+            model.active_peft_config.base_model_name_or_path = adapters.lasting_name(base)
     except (ModelNotFound, MemoryError, torch.OutOfMemoryError):
         raise
     except Exception as error:  # what a damaged file makes of its reader is anybody's guess

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from training.rlhf import chat, segments
+from training.rlhf.adapters import lasting_name
 from training.rlhf.batching import (
     Batch,
     Group,
@@ -203,7 +204,7 @@ def load_for_training(base_model: str | Path, config: RewardModelConfig | None =
         return Loaded(merged(opened.model), opened.tokenizer)
     if has_adapters(opened.model):
         return Loaded(opened.model, opened.tokenizer)
-    base = str(Path(opened.base).absolute()) if Path(opened.base).is_dir() else opened.base
+    base = lasting_name(opened.base)
     adapted = add_lora(opened.model, config, base=base, new=modules_of(opened.new))
     return Loaded(adapted.eval(), opened.tokenizer)
 

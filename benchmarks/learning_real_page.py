@@ -94,7 +94,9 @@ def text_of(trunks: Mapping[str, Mapping[str, Any]]) -> str:
         "ids, grouped by length, and as many steps at the same rates, weight decay, centring and clipping; "
         "fp32, no dropout, no checkpointing. TF-IDF is the floor: words, pairs of words and length in a "
         "logistic Bradley–Terry. Seconds are of a processor, from loading to the trained model; ours "
-        "tokenise, save, and score the rankings learned from once more, too.",
+        "tokenise, save, and score the rankings learned from once more, too. They were taken one way after "
+        "another on a machine with other work, which was more beside some than beside others: speed is "
+        "compared in [measurements.md](measurements.md#reward-models), here the tokens are what can be.",
     ]
     return "\n".join([*lines, ""])
 
@@ -138,7 +140,7 @@ def read_off(trunks: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
             line += (
                 f" On the same pairs that is {ahead['value']:+.3f} ({ahead['low']:+.3f} to "
                 f"{ahead['high']:+.3f}) against TRL's"
-                + (", which chance explains." if by_chance else ", more than chance explains.")
+                + (", which may be chance." if by_chance else ", more than chance explains.")
             )
         yield line
 

@@ -197,23 +197,23 @@ def count_repeats(rankings: Sequence[Ranking]) -> dict[str, int]:
     """``duplicates``: rankings in which an annotator (or, where none is named, a file) says of the same
     responses to the same prompt again what they said before. ``contradicted_pairs``: pairs of responses to
     one prompt of which each was preferred to the other, by whoever. Neither is left out."""
-    said: set[tuple[object, ...]] = set()
-    preferred: set[tuple[str, str, str]] = set()
-    duplicates = 0
+    of_prompt: dict[str, list[Ranking]] = {}
     for ranking in rankings:
-        tiers = ranking.tier_of_each()
-        order = sorted(zip(ranking.responses, tiers, strict=True))
-        key = (ranking.prompt_hash, ranking.annotator, ranking.strength, *order)
-        duplicates += key in said
-        said.add(key)
-        preferred |= {
-            (ranking.prompt_hash, better, worse)
+        of_prompt.setdefault(ranking.prompt_hash, []).append(ranking)
+    duplicates = contradicted = 0
+    for alike in of_prompt.values():  # one at a time: all pairs of a large file are more than its texts
+        orders = [sorted(zip(r.responses, r.tier_of_each(), strict=True)) for r in alike]
+        said = {(r.annotator, r.strength, *order) for r, order in zip(alike, orders, strict=True)}
+        duplicates += len(alike) - len(said)
+        preferred = {
+            (better, worse)
+            for order in orders
             for better, above in order
             for worse, below in order
             if above < below and better != worse
         }
-    both = sum((prompt, worse, better) in preferred for prompt, better, worse in preferred)
-    return {"duplicates": duplicates, "contradicted_pairs": both // 2}
+        contradicted += sum((worse, better) in preferred for better, worse in preferred) // 2
+    return {"duplicates": duplicates, "contradicted_pairs": contradicted}
 
 
 def count_shared_prompts(learn: Sequence[Ranking], heldout: Sequence[Ranking]) -> int:

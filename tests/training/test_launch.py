@@ -164,6 +164,19 @@ def test_a_reward_model_run_freezes_the_current_rankings(
     assert DatasetSnapshot.objects.count() == 1
 
 
+def test_a_snapshot_of_another_project_is_none_of_this_ones(
+    lab: Project, make_model: ModelMaker, alice: User, rank: Rank
+) -> None:
+    make_model(name="lab-sft-1")
+    rank(lab, alice, n=1)
+    elsewhere = create_project(slug="elsewhere")
+    rank(elsewhere, alice, n=1)
+    snapshot = freeze_snapshot(project=elsewhere, name="theirs")
+    for named in ("theirs", str(snapshot.id)):
+        reasons = refusal(lab, "reward_model", snapshot=named)
+        assert reasons == {"inputs.snapshot": f"The project has no snapshot {named!r}."}
+
+
 def test_a_refused_reward_model_run_freezes_nothing(lab: Project, alice: User, rank: Rank) -> None:
     rank(lab, alice, n=1)
     assert set(refusal(lab, "reward_model")) == {"inputs.policy"}

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from training.rlhf import losses
+from training.rlhf.data import UNRANKED_TIER
 
 WEIGHTS = torch.tensor([1.2, -0.8, 0.5, 0.0, -0.3], dtype=torch.float64)
 FIRST_WINS = torch.tensor([0, 1])
@@ -133,3 +134,77 @@ def test_weights_and_reliabilities_are_found_within_two_standard_errors() -> Non
     plain, _ = fit(lambda w: losses.bradley_terry(features @ w, tiers).sum(), torch.zeros(5).double())
     flat = torch.sigmoid((fresh[:, 0] - fresh[:, 1]) @ plain)
     assert calibration_error(flat, happened) > 0.1  # who is not to be believed makes plain rewards too flat
+
+
+TIE = torch.tensor([0.7], dtype=torch.float64)  # Rao and Kupper's threshold, and Davidson's log nu
+VERDICTS = torch.tensor([[0, 1], [0, 0], [1, 0]])  # tiers where the first wins, neither does, the second does
+
+
+def chances_by_the_book(model: str, d: Tensor, tie: Tensor) -> Tensor:
+    """(3, pairs): that the first is preferred, neither, the second."""
+    if model == "davidson":
+        return torch.stack((d / 2, tie.expand_as(d), -d / 2)).softmax(dim=0)
+    h = tie if model == "rao_kupper" else torch.zeros_like(tie)
+    won, lost = torch.sigmoid(d - h), torch.sigmoid(-d - h)
+    return torch.stack((won, (1 - won - lost).clamp(min=0), lost))
+
+
+def loss_of(model: str, rewards: Tensor, tiers: Tensor, tie: Tensor) -> Tensor:
+    if model == "bradley_terry":
+        return losses.bradley_terry(rewards, tiers).sum()
+    return (losses.rao_kupper if model == "rao_kupper" else losses.davidson)(rewards, tiers, tie[0]).sum()
+
+
+@pytest.mark.parametrize("model", ["bradley_terry", "rao_kupper", "davidson"])
+def test_weights_and_ties_of_pairs_are_found_within_two_standard_errors(model: str) -> None:
+    true = WEIGHTS if model == "bradley_terry" else torch.cat((WEIGHTS, TIE))
+    estimates = []
+    for seed in range(DATASETS):
+        generator = torch.Generator().manual_seed(seed)
+        features = pairs(3000, generator)
+        chances = chances_by_the_book(model, (features[:, 0] - features[:, 1]) @ WEIGHTS, TIE)
+        tiers = VERDICTS[torch.multinomial(chances.T, 1, generator=generator)[:, 0]]
+
+        def loss(p: Tensor, x: Tensor = features, t: Tensor = tiers) -> Tensor:
+            return loss_of(model, x @ p[:5], t, p[5:])
+
+        estimates.append(fit(loss, torch.cat((torch.zeros(5), torch.ones(len(true) - 5))).double()))
+    covers(estimates, true)
+    assert max(float(errors.max()) for _, errors in estimates) < 0.1
+
+    fresh, found = pairs(6000, generator), estimates[-1][0]
+    d = fresh[:, 0] - fresh[:, 1]
+    said = torch.multinomial(chances_by_the_book(model, d @ WEIGHTS, TIE).T, 1, generator=generator)[:, 0]
+    predicted = chances_by_the_book(model, d @ found[:5], found[5:] if len(found) > 5 else TIE)
+    for verdict in range(3):
+        assert calibration_error(predicted[verdict], said == verdict) <= 0.03
+
+
+def orders(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Features of five responses each, and their places by reward + Gumbel noise, which is Plackett and
+    Luce's."""
+    features = torch.randn(count, 5, len(WEIGHTS), dtype=torch.float64, generator=generator)
+    uniform = torch.rand(count, 5, dtype=torch.float64, generator=generator)
+    noisy = features @ WEIGHTS - (-uniform.log()).log()
+    return features, noisy.argsort(1, descending=True).argsort(1)
+
+
+@pytest.mark.parametrize("ranked", [5, 2], ids=["all", "top two"])
+def test_weights_of_whole_and_of_top_k_rankings_are_found_within_two_standard_errors(ranked: int) -> None:
+    estimates = []
+    for seed in range(DATASETS):
+        generator = torch.Generator().manual_seed(seed)
+        features, place = orders(1000, generator)
+        tiers = torch.where(place < ranked, place, UNRANKED_TIER)
+        choices = min(ranked, 4)  # the loss is their mean
+
+        def loss(w: Tensor, x: Tensor = features, t: Tensor = tiers, n: int = choices) -> Tensor:
+            return n * losses.plackett_luce(x @ w, t).sum()
+
+        estimates.append(fit(loss, torch.zeros(5).double()))
+    covers(estimates, WEIGHTS)
+    assert max(float(errors.max()) for _, errors in estimates) < 0.06
+
+    fresh, place = orders(3000, generator)
+    chosen_first = (fresh @ estimates[-1][0]).softmax(dim=1)
+    assert calibration_error(chosen_first.flatten(), (place == 0).flatten()) <= 0.03

@@ -169,6 +169,29 @@ def test_models_that_moved_together_still_find_one_another_and_a_base_that_is_go
         load_reward_model(tmp_path / "new" / "rm")
 
 
+def test_an_adapter_names_its_base_by_its_whole_path_however_that_was_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = saved_base("llama", tmp_path / "models")
+    monkeypatch.chdir(base.parent)
+    path = learn(Path("llama"), tmp_path / "elsewhere" / "rm", **LORA).path
+    monkeypatch.chdir("/")
+    assert json.loads((path / "adapter_config.json").read_text())["base_model_name_or_path"] == str(base)
+    assert torch.isfinite(scores_here(path)).all()
+
+
+@pytest.mark.parametrize(
+    "settings", [LORA, {"uncertainty": "lora", "members": 2}], ids=["adapter", "ensemble"]
+)
+def test_adapters_do_not_take_the_place_of_the_model_that_they_need(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    base = saved_base("llama", tmp_path)
+    with pytest.raises(ValueError, match=r"holds the model that the adapters would change.*another folder"):
+        learn(base, tmp_path / "." / "llama", **settings)
+    assert (base / "model.safetensors").is_file()
+
+
 def test_an_adapter_that_is_trained_on_after_its_base_moved_says_where_that_is_now(tmp_path: Path) -> None:
     base = saved_base("llama", tmp_path / "old")
     learn(base, tmp_path / "old" / "rm", **LORA)

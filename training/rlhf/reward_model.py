@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from training.rlhf import chat, distributed, losses, uncertainty
+from training.rlhf.adapters import base_of, is_adapter
 from training.rlhf.answer_model import AnswerKey, AnswerModel, Reliability, answer_key
 from training.rlhf.batching import Batch, Group, ResponseTooLongError, digest_of, fit_group
 from training.rlhf.checkpoint import BestInMemory, Checkpoints, Keeper, fingerprint
@@ -130,6 +131,7 @@ def train(
     """
     report = distributed.Together(report or NullReporter())
     seed_everything(config.seed)
+    _refuse_to_replace_base(config, base_model, out_dir)
     repeats = count_repeats([*rankings, *heldout])
     repeats["prompts_on_both_sides"] = count_shared_prompts(rankings, heldout)
     if not heldout:
@@ -306,6 +308,17 @@ def train(
         total_steps=total,
         report=evaluated,
     )
+
+
+def _refuse_to_replace_base(config: RewardModelConfig, base_model: str | Path, out_dir: str | Path) -> None:
+    """Adapters need the weights that they change."""
+    if not (config.use_peft or config.uncertainty == "lora"):
+        return
+    base = base_of(base_model) if is_adapter(base_model) else str(base_model)
+    if Path(base).resolve() == Path(out_dir).resolve():
+        raise ValueError(
+            f"{out_dir} holds the model that the adapters would change, and need: save to another folder"
+        )
 
 
 def preference_loss(config: RewardModelConfig, rewards: Tensor, batch: Batch, answers: AnswerModel) -> Tensor:

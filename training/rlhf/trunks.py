@@ -91,14 +91,16 @@ def add_lora(model: PreTrainedModel, config: RewardModelConfig, *, base: str, ne
         target_modules=targets if targets == "all-linear" else [t.strip() for t in targets.split(",")],
         task_type=TaskType.SEQ_CLS,
         modules_to_save=[name for name in new if name.split(".")[0] not in HEADS],
-        base_model_name_or_path=base,
     )
     try:
-        return get_peft_model(model, settings)
+        adapted: Any = get_peft_model(model, settings)
     except ValueError as error:
         raise ValueError(
             f"lora_target_modules={config.lora_target_modules!r} doesn't fit {type(model).__name__}: {error}"
         ) from error
+    # peft takes the name by which the model was loaded, which may be a path from here.
+    adapted.active_peft_config.base_model_name_or_path = base
+    return adapted
 
 
 def trained_parameters(model: Any) -> tuple[list[nn.Parameter], list[nn.Parameter]]:

@@ -142,6 +142,9 @@ def read_off(trunks: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
                 f"{ahead['high']:+.3f}) against TRL's"
                 + (", which may be chance." if by_chance else ", more than chance explains.")
             )
+        if len(again := found["ahead_of_trl"]) > 1:
+            others = ", ".join(f"{ahead['value']:+.3f}" for ahead in again[1:])
+            line += f" Other seeds (the head, the order): {others}."
         yield line
 
 

@@ -195,7 +195,7 @@ def test_sft_learns_from_the_best_responses_of_a_snapshot_and_from_a_policy(poli
         policy="lab-sft-1",
     )
     assert run.result["counts"]["demonstrations"] == 6
-    assert run.inputs["snapshot"].startswith("sft-")
+    assert run.inputs["snapshot"] == "v1"
     made = ModelVersion.objects.get(name="lab-sft-2")
     assert (made.parent, made.base_model) == (policy, "demo-world")
 

@@ -406,6 +406,12 @@ PREFERRED = {("4", "5"), ("four", "5"), ("b", "a"), ("b", "c"), ("x", "y"), ("Be
         ("trl_preference_parquet", set()),
         ("rewardbench", {("x", "y")}),
         ("hh_rlhf", {("Because.", "No.")}),
+        ("csv", set()),
+        ("dataset", set()),
+        ("oasst_trees", {("Because.", "No.")}),
+        ("label_studio_pairwise", set()),
+        ("label_studio_ranker", set()),
+        ("argilla", set()),
     ],
 )
 def test_what_holds_preferences_is_what_reward_models_read(

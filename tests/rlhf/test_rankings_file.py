@@ -16,12 +16,12 @@ import pytest
 from training.rlhf.data import (
     UNRANKED_TIER,
     Ranking,
-    RankingFileError,
     count_repeats,
     count_shared_prompts,
     read_rankings,
     split_by_prompt,
 )
+from training.rlhf.ranking_files import RankingFileError
 
 MESSAGES = [{"role": "user", "content": "Where is my parcel?"}]
 
@@ -173,8 +173,8 @@ def test_many_broken_rows_are_counted_not_listed(tmp_path: Path) -> None:
 def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RankingFileError, match="no such file"):
         read_rankings(tmp_path / "absent.parquet")
-    with pytest.raises(RankingFileError, match=r"\.parquet, \.jsonl or \.jsonl\.gz"):
-        read_rankings(jsonl(tmp_path / "rankings.csv", "a,b"))
+    with pytest.raises(RankingFileError, match=r"are read from \.parquet, \.jsonl, .* or \.zip"):
+        read_rankings(jsonl(tmp_path / "rankings.txt", "a,b"))
     with pytest.raises(RankingFileError, match="not a readable Parquet file"):
         read_rankings(jsonl(tmp_path / "rankings.parquet", "text"))
     other = tmp_path / "other.parquet"

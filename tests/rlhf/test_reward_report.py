@@ -13,7 +13,7 @@ from scipy import stats
 
 from tests.rlhf.scored_rankings import answered_pairs, said, scored
 from training.rlhf.answer_link import AnswerLink
-from training.rlhf.data import RankingFileError
+from training.rlhf.ranking_files import RankingFileError
 from training.rlhf.report_slices import LENGTHS, Slice
 from training.rlhf.reward_report import RewardReport, report_on, save
 from training.rlhf.scored import ScoredRankings

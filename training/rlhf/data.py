@@ -1,5 +1,6 @@
-"""Rankings as the training loops read them: a frozen snapshot (.parquet) or the same fields as .jsonl /
-.jsonl.gz; or pairs, chosen and rejected, as others have them (`pairs`).
+"""Rankings as the training loops read them: a frozen snapshot (.parquet) or the same fields in a file of
+another kind (`ranking_files`); pairs, chosen and rejected, as others have them (`pairs`); and what other
+annotation tools write (`other_tools`).
 
 Every row is checked before anything trains; a broken row is an error that names it. Rows that are sound but
 say nothing to a loss are left out and counted, never silently:
@@ -14,44 +15,21 @@ ignored, the training loop leaves it out and counts it (`RewardModelResult`).
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
 import math
-import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as parquet
+from training.rlhf import other_tools, pairs
+from training.rlhf.ranking_files import RankingFileError, rows_of
 
-from training.rlhf import pairs
-
-BOM = b"\xef\xbb\xbf"  # which Windows writes before UTF-8
 ERRORS_SHOWN = 5  # of a file's broken rows; the rest is a number
 # The number of the tier that was left unranked, in place of its own: it is below all others, but not a tie.
 UNRANKED_TIER = 10_000
-REQUIRED_COLUMNS = ("messages", "responses", "tiers")
-OPTIONAL_COLUMNS = (
-    "ranking_id",
-    "prompt_hash",
-    "split",
-    "strength",
-    "annotator",
-    "not_rankable",
-    "weight",
-    "unranked",
-    "all_bad",
-    "source",
-    "votes",
-    "round",
-)
 SHOWN_BY_THE_PROJECT = ("browser", "api")  # an imported file's order is the file's, not what somebody saw
-
-
-class RankingFileError(ValueError):
-    """A file of rankings cannot be read, or rows in it are broken; the message names the rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,34 +101,31 @@ class Rankings(list[Ranking]):
 
 
 def read_rankings(path: str | Path) -> Rankings:
-    """Read and check a file of rankings: ``.parquet``, ``.jsonl`` or ``.jsonl.gz``.
+    """Read and check a file of rankings (`ranking_files`).
 
     Required fields: messages, responses (objects with ``text``, or plain strings), tiers (indices into
-    responses); or chosen and rejected (`pairs`). Raises RankingFileError naming the first broken rows and
-    their number; then nothing is returned.
+    responses); or chosen and rejected (`pairs`), or those of another tool (`other_tools`). Raises
+    RankingFileError naming the first broken rows and their number; then nothing is returned.
     """
     file = Path(path)
-    if not file.is_file():
-        raise RankingFileError(f"{file}: there is no such file")
     rankings: list[Ranking] = []
     left_out = {"not_rankable": 0, "all_bad": 0, "fewer_than_two_responses": 0}
     errors: list[str] = []
-    for place, row in _rows(file):
+    for place, row in rows_of(file):
         try:
             if isinstance(row, Exception):
                 raise row
-            if pairs.is_pair(row):
-                row = pairs.as_ranking(row)
-            responses = _texts(row.get("responses"))
-            if row.get("not_rankable"):
-                left_out["not_rankable"] += 1
-            elif row.get("all_bad") and not row.get("tiers"):
-                left_out["all_bad"] += 1
-            elif len(responses) < 2:
-                left_out["fewer_than_two_responses"] += 1
-            else:
-                rankings.append(_ranking(row, responses))
-        except (ValueError, TypeError, KeyError, OverflowError) as error:
+            for said in _said_by(row):
+                responses = _texts(said.get("responses"))
+                if said.get("not_rankable"):
+                    left_out["not_rankable"] += 1
+                elif said.get("all_bad") and not said.get("tiers"):
+                    left_out["all_bad"] += 1
+                elif len(responses) < 2:
+                    left_out["fewer_than_two_responses"] += 1
+                else:
+                    rankings.append(_ranking(said, responses))
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
             errors.append(f"{place}: {error}")
     if errors:
         more = f" (and {len(errors) - ERRORS_SHOWN} more)" if len(errors) > ERRORS_SHOWN else ""
@@ -158,6 +133,13 @@ def read_rankings(path: str | Path) -> Rankings:
             f"{file.name} has {len(errors)} broken rows: " + "; ".join(errors[:ERRORS_SHOWN]) + more
         )
     return Rankings(rankings, left_out)
+
+
+def _said_by(row: dict[str, Any]) -> list[dict[str, Any]]:
+    if pairs.is_pair(row):
+        return [pairs.as_ranking(row)]
+    found = other_tools.rankings_of(row)
+    return [row] if found is None else found
 
 
 def split_by_prompt(
@@ -225,61 +207,6 @@ def hash_messages(messages: Sequence[Mapping[str, str]]) -> str:
     """sha256 over the canonical JSON of (role, content): equal conversations have equal hashes."""
     plain = [[message["role"], message["content"]] for message in messages]
     return hashlib.sha256(json.dumps(plain, ensure_ascii=False, separators=(",", ":")).encode()).hexdigest()
-
-
-def _rows(file: Path) -> Iterator[tuple[str, dict[str, Any] | Exception]]:
-    """(where it stands, the row or why it is none) for each row of the file."""
-    if file.name.endswith((".jsonl", ".jsonl.gz")):
-        yield from _lines(file)
-        return
-    if file.suffix != ".parquet":
-        raise RankingFileError(f"{file.name}: rankings are read from .parquet, .jsonl or .jsonl.gz")
-    try:
-        table = parquet.ParquetFile(file)
-    except (OSError, ValueError) as error:
-        raise RankingFileError(f"{file.name} is not a readable Parquet file: {error}") from error
-    present = set(table.schema_arrow.names)
-    missing = [name for name in REQUIRED_COLUMNS if name not in present]
-    paired = bool(missing) and present.issuperset(pairs.COLUMNS)
-    if missing and not paired:
-        raise RankingFileError(
-            f"{file.name} has no column {', '.join(missing)} (nor chosen and rejected): is it a snapshot of "
-            "rankings?"
-        )
-    number = 0
-    wanted = pairs.COLUMNS + pairs.MORE_COLUMNS if paired else REQUIRED_COLUMNS
-    batches = table.iter_batches(columns=[n for n in wanted + OPTIONAL_COLUMNS if n in present])
-    while True:
-        try:
-            batch = next(batches, None)
-        except (OSError, ValueError) as error:
-            raise RankingFileError(f"{file.name} is damaged after row {number}: {error}") from error
-        if batch is None:
-            return
-        for row in batch.to_pylist():
-            yield f"row {number}", row
-            number += 1
-
-
-def _lines(file: Path) -> Iterator[tuple[str, dict[str, Any] | Exception]]:
-    number = 0
-    try:
-        with gzip.open(file) if file.name.endswith(".gz") else file.open("rb") as lines:
-            for number, line in enumerate(lines, start=1):
-                if line.strip():
-                    yield f"line {number}", _parse(line.removeprefix(BOM) if number == 1 else line)
-    except (OSError, EOFError, zlib.error) as error:
-        raise RankingFileError(f"{file.name} can't be read after line {number}: {error}") from error
-
-
-def _parse(line: bytes) -> dict[str, Any] | Exception:
-    try:
-        row = json.loads(line.decode())
-    except UnicodeDecodeError as error:
-        return ValueError(f"not UTF-8 ({error})")
-    except ValueError as error:
-        return ValueError(f"not JSON ({error})")
-    return row if isinstance(row, dict) else ValueError("not a JSON object")
 
 
 def _ranking(row: Mapping[str, Any], responses: tuple[str, ...]) -> Ranking:

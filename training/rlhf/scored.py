@@ -18,7 +18,8 @@ import pyarrow.parquet as parquet
 from numpy.typing import NDArray
 
 from training.rlhf.answer_link import AnswerLink, Chances
-from training.rlhf.data import UNRANKED_TIER, Ranking, RankingFileError
+from training.rlhf.data import UNRANKED_TIER, Ranking
+from training.rlhf.ranking_files import RankingFileError
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -22,8 +22,9 @@ from pydantic import ValidationError
 
 from training.rlhf import distributed
 from training.rlhf.checkpoint import CheckpointRefused
-from training.rlhf.data import RankingFileError, read_rankings
+from training.rlhf.data import read_rankings
 from training.rlhf.loading import ModelNotFound
+from training.rlhf.ranking_files import RankingFileError
 from training.rlhf.recipes import RewardModelConfig
 from training.rlhf.report import PrintReporter, TrainingDiverged
 from training.rlhf.reward_model import train
@@ -34,7 +35,7 @@ TOLD = ("metrics", "steps", "total_steps", "left_out", "prompts_cut", "repeats")
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m training.rlhf.train_reward_model",
-        description="Train a reward model on a file of rankings (.parquet, .jsonl, .jsonl.gz).",
+        description="Train a reward model on a file of rankings (a snapshot, or any export of one).",
     )
     parser.add_argument("rankings", type=Path, help="what to learn from: a snapshot, or an export of one")
     parser.add_argument("--heldout", type=Path, help="rankings to choose the weights by; else some prompts")

@@ -11,7 +11,7 @@ from annotation.services.snapshot_rows import people_behind
 from config.problems import FieldProblem, Problem
 from training.models import ModelVersion
 from training.rlhf import adapters
-from training.rlhf.data import RankingFileError
+from training.rlhf.ranking_files import RankingFileError
 from training.rlhf.reward_comparison import RewardComparison, compare
 from training.rlhf.reward_report import JSON_NAME
 from training.rlhf.scored import SCORED_NAME, ScoredRankings

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
-from transformers import AutoModelForSequenceClassification, Qwen2Config
+from transformers import AutoModelForSequenceClassification, DogeConfig, Qwen2Config
 
 from tests.rlhf import tiny
 from training.rlhf import losses
@@ -239,14 +239,23 @@ def test_the_prompt_is_cut_on_its_left_for_all_responses_and_the_responses_never
         fit_group(GROUPS[0], max_length=5)
 
 
-def test_a_model_with_a_sliding_window_is_never_packed() -> None:
-    config = Qwen2Config(
-        vocab_size=69, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=2, sliding_window=4, use_sliding_window=True, max_window_layers=0, num_labels=1,
-        pad_token_id=0,
-    )  # fmt: skip
-    windowed = AutoModelForSequenceClassification.from_config(config).eval()
-    assert not can_pack(windowed)
-    assert choose_layouts(windowed, GROUPS, "auto") == ["separate"] * 3
+SIZES: dict[str, Any] = {
+    "vocab_size": 69, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2,
+    "num_attention_heads": 4, "num_key_value_heads": 2, "num_labels": 1, "pad_token_id": 0,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        Qwen2Config(**SIZES, sliding_window=4, use_sliding_window=True, max_window_layers=0),
+        DogeConfig(**SIZES, keep_window_size=4),
+    ],
+    ids=["a sliding window", "a mask of its own making"],
+)
+def test_a_model_that_sees_less_of_a_row_than_it_is_shown_is_never_packed(config: Any) -> None:
+    model = AutoModelForSequenceClassification.from_config(config).eval()
+    assert not can_pack(model)
+    assert choose_layouts(model, GROUPS, "auto") == ["separate"] * 3
     with pytest.raises(ValueError, match="layout separate"):
-        choose_layouts(windowed, GROUPS, "packed")
+        choose_layouts(model, GROUPS, "packed")

@@ -156,18 +156,23 @@ def cheaper_layout(group: Group, *, hidden_size: int) -> Layout:
 
 def can_pack(model: PreTrainedModel) -> bool:
     """Whether a model honours a 4-D mask and position ids: attention in every layer, no sliding window, no
-    recurrence. An encoder is read where a row begins, so each response needs a row."""
+    mask of its own making, no recurrence. An encoder is read where a row begins, so each response needs a
+    row."""
     if is_encoder(model):
         return False
     model = plain(model)
     config: Any = model.config.get_text_config()
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
     windowed = bool(getattr(config, "sliding_window", None)) and getattr(config, "use_sliding_window", True)
+    picks = hasattr(
+        config, "keep_window_size"
+    )  # Doge: each layer masks the tokens of a row that matter least
     takes_positions = "position_ids" in inspect.signature(model.base_model.forward).parameters
     return (
         takes_positions
         and kinds == {"full_attention"}
         and not windowed
+        and not picks
         and config._attn_implementation in ("sdpa", segments.NAME)
     )
 

@@ -24,9 +24,9 @@ def test_the_guide_trains_an_adapter_and_loads_it_here_and_in_peft(
     monkeypatch.chdir(tmp_path)
     save_model(tiny.policy(), tiny.tokenizer(pad_is_eos=True), tmp_path / "models" / "policy")
     rows = [
-        {"messages": list(r.messages), "responses": list(r.responses), "tiers": list(map(list, r.tiers)),
-         "prompt_hash": r.ranking_id}
-        for r in RANKINGS
+        {"messages": [{"role": "user", "content": f"w0 w{n % 8} w{n // 8}"}], "responses": list(r.responses),
+         "tiers": list(map(list, r.tiers))}
+        for n, r in enumerate(RANKINGS)
     ]  # fmt: skip
     (tmp_path / "rankings.jsonl").write_text("\n".join(map(json.dumps, rows)))
     there: dict[str, Any] = {}

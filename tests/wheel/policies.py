@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 
 from tests.embedded.running import Stack, manage
 from training.rlhf import world
@@ -12,8 +11,6 @@ from training.rlhf.recipes import EvaluateConfig
 
 # Prompts that nothing was trained on or chosen by.
 FRESH_PROMPTS, FRESH_SEED = 300, 77
-
-Gold = tuple[float, float]  # mean and standard error on the held-out prompts, in points
 
 
 def first_model(stack: Stack) -> str:
@@ -33,25 +30,10 @@ def judged_by_gold(stack: Stack, policy: str) -> Evaluation:
     )
 
 
-def first_gold(stack: Stack) -> Gold:
-    """Of the policy the demo came with: it was evaluated, by the same recipe, when the demo was made."""
-    code = (
-        "import json; from training.models import TrainingRun;"
-        " print(json.dumps(TrainingRun.objects.filter(kind='evaluate').earliest('created_at').result))"
-    )
-    result = _said(stack, "shell", "-c", code)
-    return result["metrics"]["gold/mean"], result["metrics"]["gold/standard_error"]
-
-
 def writers_of(stack: Stack, response_ids: list[str]) -> set[str]:
     """The models that wrote these responses: nothing the annotator's page is told."""
     sql = "SELECT DISTINCT model_name FROM annotation_response WHERE id = ANY(%s::uuid[])"
     return {row["model_name"] for row in stack.rows(sql, response_ids)}
-
-
-def is_better(new: Gold, old: Gold) -> bool:
-    """By more than the standard error of the difference."""
-    return new[0] - old[0] > math.hypot(new[1], old[1])
 
 
 def _said(stack: Stack, *command: str) -> dict:

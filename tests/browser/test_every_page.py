@@ -22,7 +22,8 @@ ZOOMED = {"width": 640, "height": 450}  # what a page at 200 % has of DESK
 LOOK = """async (rules) => {
   await document.fonts.ready;
   await new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)));
-  await Promise.all(document.getAnimations().map((animation) => animation.finished)); // colours on their way
+  // Colours on their way; one whose element goes while it runs is cancelled, and says so by rejecting.
+  await Promise.allSettled(document.getAnimations().map((animation) => animation.finished));
   const { violations } = await axe.run(document, { runOnly: { type: "tag", values: rules } });
   const why = ({ target, any }) => `${target} ${any.map(({ message }) => message)}`;
   return violations.map(({ id, nodes }) => `${id}: ${nodes.map(why).join("; ")}`);

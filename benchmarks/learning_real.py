@@ -22,6 +22,7 @@ from training.rlhf import reward_model
 from training.rlhf.answer_link import AnswerLink
 from training.rlhf.batching import Group, can_pack
 from training.rlhf.data import Ranking
+from training.rlhf.encoding import encode_rankings
 from training.rlhf.heldout import score_rankings
 from training.rlhf.loading import Loaded, save_model
 from training.rlhf.rates import rate_for
@@ -174,7 +175,7 @@ def fitting_in(
 def encode(
     config: RewardModelConfig, tokenizer: PreTrainedTokenizerBase, rankings: Sequence[Ranking]
 ) -> tuple[list[Group], dict[str, int], int]:
-    return reward_model.encode_rankings(rankings, tokenizer, max_length=config.max_length, ties=config.ties)
+    return encode_rankings(rankings, tokenizer, max_length=config.max_length, ties=config.ties)
 
 
 def tokens_seen(fresh: Loaded, groups: Sequence[Group]) -> int:

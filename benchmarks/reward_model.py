@@ -48,6 +48,7 @@ from benchmarks.random_models import SHAPES, draw_rankings, write_model
 from training.rlhf import losses, reward_model
 from training.rlhf.batching import Group
 from training.rlhf.data import Ranking
+from training.rlhf.encoding import encode_rankings
 from training.rlhf.loading import Loaded
 from training.rlhf.recipes import RewardModelConfig
 from training.rlhf.report import NullReporter
@@ -189,9 +190,7 @@ def trl_trainer(work: Work, folder: str, pairs_at_once: int) -> Any:
 
 
 def encoded(work: Work, loaded: Loaded) -> list[Group]:
-    groups, _, _ = reward_model.encode_rankings(
-        work.rankings, loaded.tokenizer, max_length=4096, ties="ignore"
-    )
+    groups, _, _ = encode_rankings(work.rankings, loaded.tokenizer, max_length=4096, ties="ignore")
     return groups
 
 

@@ -18,9 +18,10 @@ from training.rlhf import losses
 from training.rlhf.answer_model import AnswerKey, AnswerModel, answer_key
 from training.rlhf.batching import Group, Said, said_in
 from training.rlhf.data import UNRANKED_TIER, Ranking
+from training.rlhf.encoding import encode_rankings
 from training.rlhf.loading import save_model
 from training.rlhf.recipes import RewardModelConfig
-from training.rlhf.reward_model import encode_rankings, preference_loss, train
+from training.rlhf.reward_model import preference_loss, train
 from training.rlhf.scoring import LayoutChoice, batches, load_for_training, rewards_of
 
 CROWD = RewardModelConfig(annotators="crowd_bt")

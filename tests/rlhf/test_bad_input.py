@@ -26,9 +26,10 @@ from tests.rlhf.test_reward_model import RANKINGS
 from tests.rlhf.test_trunks import LORA, learn, saved_base, scores_here
 from training.rlhf import chat
 from training.rlhf.data import Ranking, read_rankings
+from training.rlhf.encoding import encode_rankings
 from training.rlhf.loading import Loaded, ModelNotFound, load_policy, load_reward_model, save_model
 from training.rlhf.recipes import PPOConfig
-from training.rlhf.reward_model import RewardModelConfig, encode_rankings, score, train
+from training.rlhf.reward_model import RewardModelConfig, score, train
 from training.rlhf.rollout import load_models
 from training.rlhf.scoring import load_for_training
 

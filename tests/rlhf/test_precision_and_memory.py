@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from tests.rlhf import tiny
 from tests.rlhf.test_reward_model import HELDOUT, RANKINGS
 from training.rlhf import chat
+from training.rlhf.encoding import encode_rankings
 from training.rlhf.loading import save_model
 from training.rlhf.recompute import recompute_layers
-from training.rlhf.reward_model import RewardModelConfig, encode_rankings, train
+from training.rlhf.reward_model import RewardModelConfig, train
 from training.rlhf.scoring import batches, load_for_training, rewards_of
 
 

@@ -16,10 +16,11 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from tests.rlhf import tiny
 from training.rlhf import chat, losses
 from training.rlhf.data import Ranking
+from training.rlhf.encoding import encode_rankings
 from training.rlhf.heldout import score_rankings
 from training.rlhf.loading import load_reward_model, save_model
 from training.rlhf.report import Cancelled, ListReporter, TrainingDiverged
-from training.rlhf.reward_model import RewardModelConfig, RewardModelResult, encode_rankings, score, train
+from training.rlhf.reward_model import RewardModelConfig, RewardModelResult, score, train
 from training.rlhf.reward_report import report_on
 from training.rlhf.scored import ScoredRankings
 from training.rlhf.scoring import load_for_training, stored_scale

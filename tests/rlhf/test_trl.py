@@ -20,9 +20,10 @@ from tests.rlhf.test_trunks import scores_here, scores_there
 from training.rlhf import chat
 from training.rlhf.answer_model import AnswerModel, answer_key
 from training.rlhf.batching import Group
+from training.rlhf.encoding import encode_rankings
 from training.rlhf.loading import open_classifier, save_model
 from training.rlhf.report import ListReporter
-from training.rlhf.reward_model import RewardModelConfig, encode_rankings, preference_loss, train
+from training.rlhf.reward_model import RewardModelConfig, preference_loss, train
 from training.rlhf.scoring import batches, load_for_training, rewards_of
 
 torch.set_num_threads(1)

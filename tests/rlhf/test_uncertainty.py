@@ -20,9 +20,10 @@ from tests.rlhf.test_reward_model import HELDOUT, ITEMS, RANKINGS, message
 from training.rlhf import adapters, uncertainty
 from training.rlhf.answer_model import AnswerModel, answer_key
 from training.rlhf.data import UNRANKED_TIER
+from training.rlhf.encoding import encode_rankings
 from training.rlhf.loading import ModelNotFound, load_reward_model, save_model
 from training.rlhf.report import Cancelled, ListReporter
-from training.rlhf.reward_model import RewardModelConfig, RewardModelResult, encode_rankings, score, train
+from training.rlhf.reward_model import RewardModelConfig, RewardModelResult, score, train
 from training.rlhf.uncertainty import BrokenUncertainty, beliefs, load_uncertainty
 
 ON_FEATURES = ("laplace", "heads")

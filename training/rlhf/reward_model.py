@@ -21,14 +21,15 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel
 
 from training.rlhf import chat, distributed, losses, uncertainty
 from training.rlhf.adapters import base_of, is_adapter
-from training.rlhf.answer_model import AnswerKey, AnswerModel, Reliability, answer_key
-from training.rlhf.batching import Batch, Group, ResponseTooLongError, digest_of, fit_group
+from training.rlhf.answer_model import AnswerModel, Reliability, answer_key
+from training.rlhf.batching import Batch, Group, digest_of
 from training.rlhf.checkpoint import BestInMemory, Checkpoints, Keeper, fingerprint
 from training.rlhf.data import Ranking, count_repeats, count_shared_prompts, split_by_prompt
+from training.rlhf.encoding import encode_rankings
 from training.rlhf.heldout import report_heldout
 from training.rlhf.loading import Loaded, save_model
 from training.rlhf.lora_ensemble import train_members
@@ -55,7 +56,6 @@ ANSWER_RATE = 0.02
 # (TRL's advice for reward models, too). On 700 rankings of the demo world the held-out loss after two passes
 # was 0.639, 0.631 and 0.611 at 1, 3 and 10 times; 0.606 with all weights.
 ADAPTER_RATE_FACTOR = 10.0
-NOTHING_LEARNED = AnswerKey()
 SUMS = ("loss", "pairs", "correct", "responses", "reward", "reward_squared", "tokens")
 CADENCE = {"checkpoint_minutes", "checkpoint_steps"}  # settings that change nothing of what is computed
 
@@ -365,58 +365,6 @@ def suspects(
         spoiled += [index for index, fine in zip(indices, finite, strict=True) if not fine]
     named = ", ".join(groups[i].name for i in sorted(spoiled) or range(len(groups)))[:300]
     return f"the rankings {'whose loss this is' if spoiled else 'of this batch'}: {named}"
-
-
-def encode_rankings(
-    rankings: Sequence[Ranking],
-    tokenizer: PreTrainedTokenizerBase,
-    *,
-    max_length: int,
-    ties: str,
-    key: AnswerKey = NOTHING_LEARNED,
-) -> tuple[list[Group], dict[str, int], int]:
-    """Rankings as token groups; how many were left out, by reason; how many prompts were cut on the left.
-
-    Left out: ``fewer_than_two_responses``; ``all_tied`` where ties are ignored (no pair to learn from);
-    ``refused_by_template`` where the chat template can't write its prompt; ``response_too_long`` where a
-    response leaves no room for its prompt in ``max_length`` tokens (a response is never cut: its end is what
-    is scored).
-    """
-    groups: list[Group] = []
-    left_out: Counter[str] = Counter()
-    prompts_cut = 0
-    for number, ranking in enumerate(rankings):
-        if len(ranking.responses) < 2:
-            left_out["fewer_than_two_responses"] += 1
-            continue
-        if ranking.all_tied and ties == "ignore":
-            left_out["all_tied"] += 1
-            continue
-        try:
-            prompt = chat.encode_prompt(tokenizer, ranking.messages)
-        except chat.TemplateRefuses:
-            left_out["refused_by_template"] += 1
-            continue
-        responses = [chat.encode_response(tokenizer, text) for text in ranking.responses]
-        name = ranking.ranking_id or f"ranking {number}"
-        try:
-            whole = Group(
-                prompt,
-                responses,
-                ranking.tier_of_each(),
-                ranking.weight,
-                name,
-                strength=key.levels.get(ranking.strength or 0, 0),
-                annotator=key.annotators.get(ranking.annotator, 0),
-                in_shown_order=ranking.in_shown_order,
-            )
-            group, was_cut = fit_group(whole, max_length=max_length, cls=tokenizer.cls_token_id)
-        except ResponseTooLongError:
-            left_out["response_too_long"] += 1
-            continue
-        groups.append(group)
-        prompts_cut += was_cut
-    return groups, dict(left_out), prompts_cut
 
 
 def batch_sums(loss: Tensor, rewards: Tensor, batch: Batch) -> dict[str, float]:

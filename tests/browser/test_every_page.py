@@ -40,12 +40,12 @@ def faults_of(page: Page, path: str, looks: Sequence[tuple[str, dict[str, int]]]
     page.goto(path)
     page.wait_for_load_state("networkidle")
     expect(page.locator("main")).to_be_visible()
+    page.evaluate(AXE.read_text())
     found: list[str] = []
     for scheme, size in looks:
         page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
         page.set_viewport_size(size)  # type: ignore[arg-type]
         expect(page.locator("html")).to_have_attribute("data-mantine-color-scheme", scheme)
-        page.evaluate(AXE.read_text())
         where = f"{path} {scheme} {size['width']}"
         found += [f"{where}: {fault}" for fault in page.evaluate(LOOK, RULES)]
     for size in (PHONE, ZOOMED):

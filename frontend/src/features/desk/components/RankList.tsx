@@ -17,10 +17,14 @@ import {
   verticalListSortingStrategy,
 } from "@dnd-kit/sortable";
 import { CSS, getEventCoordinates } from "@dnd-kit/utilities";
-import { type CSSProperties, type ReactNode, useState } from "react";
+import { type CSSProperties, type ReactNode, useMemo, useState } from "react";
+import type { Ranking } from "../ranking/ranking";
 
-/** A press that travels less than this is a click on the handle, not a drag. */
-const DRAG_STARTS_AFTER_PX = 4;
+/**
+ * A press that travels less than this is a click on the handle, not a drag. One object for all: sensors made anew with each
+ * render draw every card anew, whether it changed or not.
+ */
+const DRAG_STARTS_AFTER = { activationConstraint: { distance: 4 } };
 
 /** dnd-kit's own announcements are off: the desk announces every change of the ranking itself, however it was made. */
 const SILENT = {
@@ -97,7 +101,8 @@ export function RankList({
   renderLifted,
   children,
 }: {
-  order: readonly string[];
+  /** The same array while the order is the same: every card is drawn anew for another one. */
+  order: string[];
   axis?: Axis;
   /** Not all of the list is on screen. */
   partly?: boolean;
@@ -106,9 +111,7 @@ export function RankList({
   children: (dragging: boolean) => ReactNode;
 }) {
   const [lifted, setLifted] = useState<string | null>(null);
-  const sensors = useSensors(
-    useSensor(PointerSensor, { activationConstraint: { distance: DRAG_STARTS_AFTER_PX } }),
-  );
+  const sensors = useSensors(useSensor(PointerSensor, DRAG_STARTS_AFTER));
 
   function end({ active, over }: DragEndEvent) {
     setLifted(null);
@@ -126,7 +129,7 @@ export function RankList({
       onDragEnd={end}
       onDragCancel={() => setLifted(null)}
     >
-      <SortableContext items={[...order]} strategy={partly ? noRoomMade : STRATEGY[axis]}>
+      <SortableContext items={order} strategy={partly ? noRoomMade : STRATEGY[axis]}>
         {children(lifted !== null)}
       </SortableContext>
       <DragOverlay dropAnimation={null} modifiers={[heldAtGrip]}>
@@ -140,14 +143,20 @@ export function RankList({
 export const LINE = "unranked";
 
 /** Where a drop can land, top to bottom. */
-export function landings(ranked: readonly string[], unranked: readonly string[], line: boolean): string[] {
-  return [...ranked, ...(line ? [LINE] : []), ...unranked];
+export function useLandings({ tiers, unranked, atMost }: Ranking): string[] {
+  return useMemo(
+    () => [...tiers.flat(), ...(atMost === null ? [] : [LINE]), ...unranked],
+    [tiers, unranked, atMost],
+  );
 }
 
 export function useRankLine() {
   const { setNodeRef, transform, transition } = useSortable({ id: LINE, disabled: { draggable: true } });
   return { lineRef: setNodeRef, style: { transform: CSS.Translate.toString(transform), transition } };
 }
+
+/** What makes a button the handle that a response is dragged by. */
+export type Handle = Pick<ReturnType<typeof useRankItem>, "handleRef" | "handleProps">;
 
 export function useRankItem(id: string) {
   const { setNodeRef, setActivatorNodeRef, listeners, transform, transition, isDragging, isOver } =
@@ -156,7 +165,7 @@ export function useRankItem(id: string) {
   return {
     itemRef: setNodeRef,
     handleRef: setActivatorNodeRef,
-    handleProps: listeners ?? {},
+    handleProps: listeners,
     style,
     isDragging,
     isOver: isOver && !isDragging,

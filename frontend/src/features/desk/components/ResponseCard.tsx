@@ -7,7 +7,7 @@ import type { Mark } from "../diff/useComparison";
 import { keyHint } from "../shortcuts";
 import { useViewTexts } from "../texts/view";
 import styles from "./card.module.css";
-import { useRankItem } from "./RankList";
+import { type Handle, useRankItem } from "./RankList";
 
 export type CardPlace = {
   slot: number;
@@ -29,7 +29,7 @@ const LETTERS_OF_A_LINE = 66;
  */
 const likelyHeight = (text: string) => `${Math.ceil(text.length / LETTERS_OF_A_LINE) * LINE_PX}px`;
 
-type Props = CardPlace & {
+type CardProps = CardPlace & {
   id: string;
   text: string;
   letter: string;
@@ -38,9 +38,6 @@ type Props = CardPlace & {
   raw: boolean;
   /** Compared with another: what only this one says. */
   marks: Mark | undefined;
-  /** It stands beside others and scrolls by itself. */
-  apart: boolean;
-  hidden: boolean;
   held: boolean;
   /** null where there is no choice of what stands beside the current one. */
   onHold: ((id: string) => void) | null;
@@ -51,35 +48,26 @@ type Props = CardPlace & {
   children?: ReactNode;
 };
 
-export const ResponseCard = memo(function ResponseCard(props: Props) {
-  const {
-    id,
-    text,
-    letter,
-    slot,
-    slots,
-    tiedWith,
-    part,
-    count,
-    current,
-    raw,
-    tiesAllowed,
-    canLeaveOut,
-    dispatch,
-  } = props;
-  const { marks, apart, hidden, held, onHold } = props;
+type Props = CardProps & {
+  /** It stands beside others and scrolls by itself. */
+  apart: boolean;
+  hidden: boolean;
+};
+
+/**
+ * A response in its place: the mark of its rank, and its card. What the drag library says reaches this part alone; it has
+ * something to say of every response whenever one moves.
+ */
+export const RankedItem = memo(function RankedItem({ apart, hidden, ...card }: Props) {
+  const { id, slot, part } = card;
   const { itemRef, handleRef, handleProps, style, isDragging, isOver } = useRankItem(id);
   const texts = useViewTexts();
-  const tiedWords = tiedWith && texts.tiedWith(tiedWith);
-  const where = slot === 0 ? texts.unranked : texts.rankOf(slot, slots) + (tiedWords && `, ${tiedWords}`);
-  const tied = part !== "alone";
-  const leads = apart || part === "alone" || part === "first";
-
   return (
     <li
       ref={itemRef}
       style={style}
       className={styles.item}
+      data-place={id}
       data-part={part}
       data-unranked={slot === 0}
       data-lifted={isDragging}
@@ -87,121 +75,151 @@ export const ResponseCard = memo(function ResponseCard(props: Props) {
       hidden={hidden}
     >
       <div className={styles.gutter} data-gutter aria-hidden="true">
-        {leads && (
+        {(apart || part === "alone" || part === "first") && (
           <div className={styles.rankMark}>
             <span className={styles.rank}>{slot || "–"}</span>
-            {tied && <span className={styles.tieWord}>{texts.tie}</span>}
+            {part !== "alone" && <span className={styles.tieWord}>{texts.tie}</span>}
           </div>
         )}
       </div>
-      {/* The article takes the focus so that a screen reader reads the response; keys act on it from anywhere on the desk. */}
-      <article
-        className={styles.card}
-        data-testid="response-card"
-        data-response-id={id}
-        data-rank={slot}
-        data-current={current}
-        aria-label={texts.card(letter, where)}
-        aria-current={current}
-        tabIndex={current ? 0 : -1}
-        onFocus={() => dispatch({ type: "focus", id })}
-        onPointerDown={() => dispatch({ type: "focus", id })}
-      >
-        <header className={styles.head} data-many={count > MANY_SLOTS}>
+      <ResponseCard {...card} handleRef={handleRef} handleProps={handleProps} />
+    </li>
+  );
+});
+
+/** It takes the focus so that a screen reader reads the response; keys act on it from anywhere on the desk. */
+const ResponseCard = memo(function ResponseCard({
+  id,
+  text,
+  letter,
+  slot,
+  slots,
+  tiedWith,
+  part,
+  count,
+  current,
+  raw,
+  marks,
+  held,
+  onHold,
+  tiesAllowed,
+  canLeaveOut,
+  dispatch,
+  handleRef,
+  handleProps,
+  children,
+}: CardProps & Handle) {
+  const texts = useViewTexts();
+  const tied = part !== "alone";
+  const tiedWords = tiedWith && texts.tiedWith(tiedWith);
+  const where = slot === 0 ? texts.unranked : texts.rankOf(slot, slots) + (tiedWords && `, ${tiedWords}`);
+  return (
+    <article
+      className={styles.card}
+      data-testid="response-card"
+      data-response-id={id}
+      data-rank={slot}
+      data-current={current}
+      aria-label={texts.card(letter, where)}
+      aria-current={current}
+      tabIndex={current ? 0 : -1}
+      onFocus={() => dispatch({ type: "focus", id })}
+      onPointerDown={() => dispatch({ type: "focus", id })}
+    >
+      <header className={styles.head} data-many={count > MANY_SLOTS}>
+        <button
+          type="button"
+          ref={handleRef}
+          className={styles.handle}
+          aria-label={texts.drag(letter)}
+          title={texts.dragHint}
+          {...handleProps}
+        >
+          <Icon name="grip" />
+        </button>
+        <span className={styles.letter} aria-hidden="true">
+          {letter}
+        </span>
+        {tied && <span className={styles.tied}>{tiedWords}</span>}
+        {held && <span className={styles.tied}>{texts.keptInView}</span>}
+        <div className={styles.tools}>
+          <fieldset className={styles.slots}>
+            <legend className="visually-hidden">{texts.slotsOf(letter)}</legend>
+            {Array.from({ length: count }, (_, index) => index + 1).map((other) => (
+              <button
+                key={other}
+                type="button"
+                aria-pressed={other === slot}
+                aria-label={texts.intoSlot(letter, other)}
+                onClick={() => dispatch({ type: "place", id, slot: other })}
+              >
+                {other}
+              </button>
+            ))}
+            {canLeaveOut && (
+              <button
+                type="button"
+                aria-pressed={slot === 0}
+                aria-label={texts.leaveOut(letter)}
+                title={texts.leaveOutHint + keyHint("unrank")}
+                onClick={() => dispatch({ type: "unrank", id })}
+              >
+                –
+              </button>
+            )}
+          </fieldset>
+          {onHold && (
+            <button
+              type="button"
+              className={styles.tool}
+              aria-pressed={held}
+              aria-label={held ? texts.letGo(letter) : texts.keep(letter)}
+              title={(held ? texts.letGoHint : texts.keepHint) + keyHint("hold")}
+              onClick={() => onHold(id)}
+            >
+              <Icon name="hold" />
+            </button>
+          )}
+          {tiesAllowed && (
+            <button
+              type="button"
+              className={styles.tool}
+              aria-pressed={tied}
+              aria-label={tied ? texts.untie(letter) : texts.tieAbove(letter)}
+              title={(tied ? texts.untieHint : texts.tieHint) + keyHint("tie")}
+              onClick={() => dispatch({ type: "tie", id })}
+            >
+              <Icon name="tie" />
+            </button>
+          )}
           <button
             type="button"
-            ref={handleRef}
-            className={styles.handle}
-            aria-label={texts.drag(letter)}
-            title={texts.dragHint}
-            {...handleProps}
+            className={styles.tool}
+            aria-label={texts.up(letter)}
+            title={texts.upHint + keyHint("moveUp")}
+            onClick={() => dispatch({ type: "move", id, by: -1 })}
           >
-            <Icon name="grip" />
+            <Icon name="up" />
           </button>
-          <span className={styles.letter} aria-hidden="true">
-            {letter}
-          </span>
-          {tied && <span className={styles.tied}>{tiedWords}</span>}
-          {held && <span className={styles.tied}>{texts.keptInView}</span>}
-          <div className={styles.tools}>
-            <fieldset className={styles.slots}>
-              <legend className="visually-hidden">{texts.slotsOf(letter)}</legend>
-              {Array.from({ length: count }, (_, index) => index + 1).map((other) => (
-                <button
-                  key={other}
-                  type="button"
-                  aria-pressed={other === slot}
-                  aria-label={texts.intoSlot(letter, other)}
-                  onClick={() => dispatch({ type: "place", id, slot: other })}
-                >
-                  {other}
-                </button>
-              ))}
-              {canLeaveOut && (
-                <button
-                  type="button"
-                  aria-pressed={slot === 0}
-                  aria-label={texts.leaveOut(letter)}
-                  title={texts.leaveOutHint + keyHint("unrank")}
-                  onClick={() => dispatch({ type: "unrank", id })}
-                >
-                  –
-                </button>
-              )}
-            </fieldset>
-            {onHold && (
-              <button
-                type="button"
-                className={styles.tool}
-                aria-pressed={held}
-                aria-label={held ? texts.letGo(letter) : texts.keep(letter)}
-                title={(held ? texts.letGoHint : texts.keepHint) + keyHint("hold")}
-                onClick={() => onHold(id)}
-              >
-                <Icon name="hold" />
-              </button>
-            )}
-            {tiesAllowed && (
-              <button
-                type="button"
-                className={styles.tool}
-                aria-pressed={tied}
-                aria-label={tied ? texts.untie(letter) : texts.tieAbove(letter)}
-                title={(tied ? texts.untieHint : texts.tieHint) + keyHint("tie")}
-                onClick={() => dispatch({ type: "tie", id })}
-              >
-                <Icon name="tie" />
-              </button>
-            )}
-            <button
-              type="button"
-              className={styles.tool}
-              aria-label={texts.up(letter)}
-              title={texts.upHint + keyHint("moveUp")}
-              onClick={() => dispatch({ type: "move", id, by: -1 })}
-            >
-              <Icon name="up" />
-            </button>
-            <button
-              type="button"
-              className={styles.tool}
-              aria-label={texts.down(letter)}
-              title={texts.downHint + keyHint("moveDown")}
-              onClick={() => dispatch({ type: "move", id, by: 1 })}
-            >
-              <Icon name="down" />
-            </button>
-          </div>
-        </header>
-        <div
-          className={styles.text}
-          style={{ "--likely-height": likelyHeight(text) } as CSSProperties}
-          data-testid="response-text"
-        >
-          {marks ? <Marked key={marks.of} {...marks} /> : <Markdown text={text} raw={raw} />}
+          <button
+            type="button"
+            className={styles.tool}
+            aria-label={texts.down(letter)}
+            title={texts.downHint + keyHint("moveDown")}
+            onClick={() => dispatch({ type: "move", id, by: 1 })}
+          >
+            <Icon name="down" />
+          </button>
         </div>
-        {props.children}
-      </article>
-    </li>
+      </header>
+      <div
+        className={styles.text}
+        style={{ "--likely-height": likelyHeight(text) } as CSSProperties}
+        data-testid="response-text"
+      >
+        {marks ? <Marked key={marks.of} {...marks} /> : <Markdown text={text} raw={raw} />}
+      </div>
+      {children}
+    </article>
   );
 });

@@ -2,18 +2,20 @@ import { type Dispatch, type ReactNode, useMemo, useRef } from "react";
 import type { ShownResponse } from "@/api/types";
 import type { DeskAction } from "../deskState";
 import type { Marks } from "../diff/useComparison";
+import { useDomOrder } from "../layout/domOrder";
 import layouts from "../layout/layouts.module.css";
 import { useScrollTogether } from "../layout/useScrollTogether";
 import type { View } from "../layout/useView";
-import { flat, type Ranking, slotsOf } from "../ranking/ranking";
+import { flat, type Ranking, slotOf, slotsOf, type Tiers } from "../ranking/ranking";
 import { useViewTexts } from "../texts/view";
 import styles from "./card.module.css";
-import { landings, RankList, useRankLine } from "./RankList";
-import { type CardPlace, ResponseCard } from "./ResponseCard";
+import { LINE, RankList, useLandings, useRankLine } from "./RankList";
+import { type CardPlace, RankedItem } from "./ResponseCard";
 
 /**
- * The cards in ranked order: one flat list keyed by response, so a card that changes tier moves and is not built anew. Every
- * layout is this list; with two at a time the others are hidden and stay built, so that a step to them costs nothing.
+ * The cards in ranked order: one flat list keyed by response, so a card that changes tier moves and is not built anew, and no
+ * other card moves for it. Every layout is this list; with two at a time the others are hidden and stay built, so that a step
+ * to them costs nothing.
  */
 export function Responses({
   responses,
@@ -40,11 +42,12 @@ export function Responses({
   /** Questions asked about each response; the same function while their answers are the same. */
   children: (id: string) => ReactNode;
 }) {
-  const texts = new Map(responses.map(({ id, text }) => [id, text]));
   const byChoice = ranking.atMost !== null;
   const slots = slotsOf(ranking);
   const apart = view.arrangement !== "column";
   const list = useRef<HTMLOListElement>(null);
+  const order = useLandings(ranking);
+  useDomOrder(list, order);
   useScrollTogether(list, {
     apart,
     together: view.together,
@@ -68,33 +71,9 @@ export function Responses({
     [responses, children],
   );
 
-  const card = (id: string, place: CardPlace) => {
-    return (
-      <ResponseCard
-        key={id}
-        id={id}
-        text={texts.get(id) ?? ""}
-        letter={letters.get(id) ?? "?"}
-        {...place}
-        count={slots}
-        current={id === ranking.focus}
-        raw={raw}
-        marks={marks.get(id)}
-        apart={apart}
-        hidden={two !== null && !two.includes(id)}
-        held={id === view.held}
-        onHold={view.arrangement === "focus" && responses.length > 2 ? view.hold : null}
-        tiesAllowed={ranking.tiesAllowed}
-        canLeaveOut={byChoice}
-        dispatch={dispatch}
-      >
-        {questions.get(id)}
-      </ResponseCard>
-    );
-  };
   return (
     <RankList
-      order={landings(ranking.tiers.flat(), ranking.unranked, byChoice)}
+      order={order}
       axis={view.axis}
       partly={two !== null}
       onDrop={(id, index) => dispatch({ type: "drop", id, index })}
@@ -113,13 +92,31 @@ export function Responses({
           data-layout={view.arrangement}
           data-testid="responses"
         >
-          {ranking.tiers.flatMap((tier, tierIndex) =>
-            tier.map((id, index) => card(id, placeIn(tier, index, tierIndex, ranking.tiers.length, letters))),
-          )}
+          {responses.map(({ id, text }) => (
+            <RankedItem
+              key={id}
+              id={id}
+              text={text}
+              letter={letters.get(id) ?? "?"}
+              {...placeIn(ranking.tiers, id, letters)}
+              count={slots}
+              current={id === ranking.focus}
+              raw={raw}
+              marks={marks.get(id)}
+              apart={apart}
+              hidden={two !== null && !two.includes(id)}
+              held={id === view.held}
+              onHold={view.arrangement === "focus" && responses.length > 2 ? view.hold : null}
+              tiesAllowed={ranking.tiesAllowed}
+              canLeaveOut={byChoice}
+              dispatch={dispatch}
+            >
+              {questions.get(id)}
+            </RankedItem>
+          ))}
           {byChoice && (
             <UnrankedLine ranked={ranking.tiers.flat().length} slots={slots} hidden={two !== null} />
           )}
-          {ranking.unranked.map((id) => card(id, UNRANKED))}
         </ol>
       )}
     </RankList>
@@ -132,25 +129,30 @@ function UnrankedLine({ ranked, slots, hidden }: { ranked: number; slots: number
   const texts = useViewTexts();
   const { lineRef, style } = useRankLine();
   return (
-    <li ref={lineRef} style={style} className={styles.line} hidden={hidden} data-testid="unranked-line">
+    <li
+      ref={lineRef}
+      style={style}
+      className={styles.line}
+      hidden={hidden}
+      data-place={LINE}
+      data-testid="unranked-line"
+    >
       <strong>{texts.notRanked}</strong>
       <span>{ranked === 0 ? texts.notRankedYet(slots) : texts.belowRanked}</span>
     </li>
   );
 }
 
-function placeIn(
-  tier: readonly string[],
-  index: number,
-  tierIndex: number,
-  slots: number,
-  letters: ReadonlyMap<string, string>,
-): CardPlace {
-  const others = tier.filter((_, other) => other !== index).map((id) => letters.get(id));
+function placeIn(tiers: Tiers, id: string, letters: ReadonlyMap<string, string>): CardPlace {
+  const slot = slotOf(tiers, id);
+  const tier = tiers[slot - 1];
+  if (!tier) return UNRANKED;
+  const index = tier.indexOf(id);
+  const others = tier.filter((other) => other !== id).map((other) => letters.get(other));
   const middle = index > 0 && index < tier.length - 1;
   return {
-    slot: tierIndex + 1,
-    slots,
+    slot,
+    slots: tiers.length,
     tiedWith: others.join(", "),
     part: tier.length === 1 ? "alone" : middle ? "middle" : index === 0 ? "first" : "last",
   };

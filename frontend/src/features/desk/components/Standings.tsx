@@ -4,7 +4,7 @@ import type { DeskAction } from "../deskState";
 import { letterOf } from "../ranking/announce";
 import type { Ranking } from "../ranking/ranking";
 import { useOrderTexts } from "../texts/order";
-import { landings, RankList, useRankItem, useRankLine } from "./RankList";
+import { RankList, useLandings, useRankItem, useRankLine } from "./RankList";
 import styles from "./standings.module.css";
 
 type Props = {
@@ -72,6 +72,7 @@ function Unranked({ children }: { children: ReactNode }) {
 /** The whole order at a glance, one line a response: to see it, to jump, and to drag where long texts would be in the way. */
 export function Standings({ ranking, shownOrder, texts, dispatch }: Props) {
   const words = useOrderTexts();
+  const order = useLandings(ranking);
   const byChoice = ranking.atMost !== null;
   const line = (id: string) => (
     <Line
@@ -85,7 +86,7 @@ export function Standings({ ranking, shownOrder, texts, dispatch }: Props) {
   );
   return (
     <RankList
-      order={landings(ranking.tiers.flat(), ranking.unranked, byChoice)}
+      order={order}
       onDrop={(id, index) => dispatch({ type: "drop", id, index })}
       renderLifted={(id) => (
         <div className={`${styles.line} ${styles.carried}`}>

@@ -1,0 +1,52 @@
+import { render } from "@testing-library/react";
+import { useRef } from "react";
+import { describe, expect, it, vi } from "vitest";
+import { staying, useDomOrder } from "./domOrder";
+
+const PLACES = ["a", "b", "c", "d", "line"];
+
+function List({ order }: { order: readonly string[] }) {
+  const list = useRef<HTMLUListElement>(null);
+  useDomOrder(list, order);
+  return (
+    <ul ref={list}>
+      {PLACES.map((place) => (
+        <li key={place} data-place={place} />
+      ))}
+    </ul>
+  );
+}
+
+describe("as few as can be are moved", () => {
+  it.each([
+    ["nothing to do", [0, 1, 2, 3], [0, 1, 2, 3]],
+    ["the last one comes first", [3, 0, 1, 2], [1, 2, 3]],
+    ["the first one goes last", [1, 2, 3, 0], [0, 1, 2]],
+    ["two change places", [0, 2, 1, 3], [0, 1, 3]],
+    ["the other way round", [3, 2, 1, 0], [0]],
+    ["there are none", [], []],
+  ])("%s", (_, positions, kept) => {
+    expect([...staying(positions)].sort((a, b) => a - b)).toEqual(kept);
+  });
+
+  it("keeps a rising run, and none longer exists", () => {
+    const positions = [4, 7, 0, 8, 1, 2, 9, 3, 5, 6];
+    const kept = [...staying(positions)].sort((a, b) => a - b).map((index) => positions[index] ?? -1);
+    expect(kept).toEqual([0, 1, 2, 3, 5, 6]);
+  });
+});
+
+describe("the children of a list stand in the order that is asked for", () => {
+  it("from the first on, through every change, and the one that stays is not touched", () => {
+    const { container, rerender, unmount } = render(<List order={["b", "a", "line", "c", "d"]} />);
+    const shown = () => [...container.querySelectorAll("li")].map((item) => item.dataset.place).join(" ");
+    expect(shown()).toBe("b a line c d");
+    const moves = vi.spyOn(container.querySelector("ul") as HTMLElement, "insertBefore");
+    rerender(<List order={["d", "b", "a", "line", "c"]} />);
+    expect(shown()).toBe("d b a line c");
+    expect(moves).toHaveBeenCalledTimes(1);
+    rerender(<List order={["line", "c", "a", "b", "d"]} />);
+    expect(shown()).toBe("line c a b d");
+    unmount();
+  });
+});

@@ -22,7 +22,7 @@ RUN_SECONDS = 600.0
 RANKED_BY_HAND = 3  # tasks for each of two people
 HANDED_OUT_BEFORE = 4  # to either of them at most: the one in hand, and one leased ahead
 # Fewer than the recipes' own, as in the README: enough to be better by far more than the error.
-REJECTION_SAMPLING_PROMPTS, PPO_STEPS = 320, 24
+REJECTION_SAMPLING_PROMPTS, PPO_STEPS = 160, 16
 
 
 @pytest.fixture(scope="module")

@@ -138,6 +138,16 @@ def test_loss_and_gradients_are_theirs(
     assert max(float(p.grad.abs().max()) for p in mine.parameters()) > least
 
 
+def of_rounding(adam: torch.optim.Optimizer | None, parameter: torch.Tensor) -> torch.Tensor:
+    """
+    Where no gradient came to 1e-7, whose sign is rounding's: Adam makes whole steps of it, and another
+    processor others (of 8,000 numbers one was 6e-5 apart).
+    """
+    assert adam is not None
+    second = adam.state[parameter].get("exp_avg_sq", torch.zeros_like(parameter))
+    return (second > 0) & (second < (1 - 0.999) * 1e-14)
+
+
 @pytest.mark.parametrize("settings", [CENTRED, WITH_MARGINS], ids=["centred", "margins"])
 @pytest.mark.parametrize("kind", ["full", "lora", "encoder"])
 def test_the_same_steps_lead_to_the_same_weights(
@@ -168,16 +178,19 @@ def test_the_same_steps_lead_to_the_same_weights(
     assert report.series("loss") == pytest.approx(losses, abs=1e-4)
     norms = [row["grad_norm"] for row in trainer.state.log_history if "grad_norm" in row]
     assert report.series("grad_norm") == pytest.approx(norms, rel=1e-3)
-    moved = 0.0
+    moved, left_out, of_all = 0.0, 0, 0
     # The loss is the same whatever these are, so their gradients, and what Adam makes of them, are rounding:
     # attention's softmax takes keys' biases out, the difference of two rewards the head's.
     no_effect = (".key.bias",) if config.centring else (".key.bias", "classifier.bias")
     for name, parameter in yours.named_parameters():
         if name.endswith(no_effect):
             continue
-        moved = max(moved, float((parameter - before[name]).abs().max()))
-        assert torch.allclose(trained[name], parameter, atol=2e-5), name
+        moved = max(moved, float((parameter - before[name]).detach().abs().max()))
+        rounding = of_rounding(trainer.optimizer, parameter)
+        left_out, of_all = left_out + int(rounding.sum()), of_all + rounding.numel()
+        assert torch.allclose(trained[name][~rounding], parameter[~rounding], atol=2e-5), name
     assert moved > 2e-3  # a hundred times what they may differ by
+    assert left_out < of_all / 1000
 
 
 @pytest.mark.parametrize("kind", ["full", "lora"])

@@ -1,4 +1,4 @@
-import { useCallback, useEffect, useRef, useState } from "react";
+import { startTransition, useCallback, useEffect, useRef, useState } from "react";
 import type { Assignment } from "@/api/types";
 import type { Draft } from "./answer";
 import { saveDraft } from "./api/assignments";
@@ -39,7 +39,8 @@ export function useDraft({ assignment, how }: Hand, draft: Draft) {
         how === "revise" ? onTopOf : await saveDraft(id, token, onTopOf, changed),
       keep: (keptVersion, changed) =>
         keep(keptAs(id, how), { draft: changed, version: keptVersion, savedAt: Date.now() }),
-      onStatus: setStatus,
+      // Not before what the key did is on screen: the whole desk would be drawn twice for each.
+      onStatus: (next) => startTransition(() => setStatus(next)),
     });
     saver.current = current;
     const leave = () => void current.flush();

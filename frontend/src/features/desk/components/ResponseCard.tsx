@@ -4,8 +4,8 @@ import { Markdown } from "@/shared/markdown/Markdown";
 import type { DeskAction } from "../deskState";
 import { Marked } from "../diff/Marked";
 import type { Mark } from "../diff/useComparison";
-import { keyHint } from "../shortcuts";
 import { useViewTexts } from "../texts/view";
+import { CardSlots, CardTools } from "./CardTools";
 import styles from "./card.module.css";
 import { type Handle, useRankItem } from "./RankList";
 
@@ -143,73 +143,23 @@ const ResponseCard = memo(function ResponseCard({
         {tied && <span className={styles.tied}>{tiedWords}</span>}
         {held && <span className={styles.tied}>{texts.keptInView}</span>}
         <div className={styles.tools}>
-          <fieldset className={styles.slots}>
-            <legend className="visually-hidden">{texts.slotsOf(letter)}</legend>
-            {Array.from({ length: count }, (_, index) => index + 1).map((other) => (
-              <button
-                key={other}
-                type="button"
-                aria-pressed={other === slot}
-                aria-label={texts.intoSlot(letter, other)}
-                onClick={() => dispatch({ type: "place", id, slot: other })}
-              >
-                {other}
-              </button>
-            ))}
-            {canLeaveOut && (
-              <button
-                type="button"
-                aria-pressed={slot === 0}
-                aria-label={texts.leaveOut(letter)}
-                title={texts.leaveOutHint + keyHint("unrank")}
-                onClick={() => dispatch({ type: "unrank", id })}
-              >
-                –
-              </button>
-            )}
-          </fieldset>
-          {onHold && (
-            <button
-              type="button"
-              className={styles.tool}
-              aria-pressed={held}
-              aria-label={held ? texts.letGo(letter) : texts.keep(letter)}
-              title={(held ? texts.letGoHint : texts.keepHint) + keyHint("hold")}
-              onClick={() => onHold(id)}
-            >
-              <Icon name="hold" />
-            </button>
-          )}
-          {tiesAllowed && (
-            <button
-              type="button"
-              className={styles.tool}
-              aria-pressed={tied}
-              aria-label={tied ? texts.untie(letter) : texts.tieAbove(letter)}
-              title={(tied ? texts.untieHint : texts.tieHint) + keyHint("tie")}
-              onClick={() => dispatch({ type: "tie", id })}
-            >
-              <Icon name="tie" />
-            </button>
-          )}
-          <button
-            type="button"
-            className={styles.tool}
-            aria-label={texts.up(letter)}
-            title={texts.upHint + keyHint("moveUp")}
-            onClick={() => dispatch({ type: "move", id, by: -1 })}
-          >
-            <Icon name="up" />
-          </button>
-          <button
-            type="button"
-            className={styles.tool}
-            aria-label={texts.down(letter)}
-            title={texts.downHint + keyHint("moveDown")}
-            onClick={() => dispatch({ type: "move", id, by: 1 })}
-          >
-            <Icon name="down" />
-          </button>
+          <CardSlots
+            id={id}
+            letter={letter}
+            slot={slot}
+            count={count}
+            canLeaveOut={canLeaveOut}
+            dispatch={dispatch}
+          />
+          <CardTools
+            id={id}
+            letter={letter}
+            tied={tied}
+            held={held}
+            onHold={onHold}
+            tiesAllowed={tiesAllowed}
+            dispatch={dispatch}
+          />
         </div>
       </header>
       <div

@@ -1,9 +1,10 @@
 import type { ModelReport } from "@/api/types";
 import { count, percent } from "@/shared/format";
-import { Badge, Panel, TableScroll } from "@/shared/ui";
+import { Badge } from "@/shared/ui";
 import ui from "@/shared/ui.module.css";
 import { boundsOf } from "../figures";
 import { useTexts } from "../texts";
+import { ReportTable } from "./ReportTable";
 import styles from "./report.module.css";
 
 const share = (value: number) => percent(value, 1);
@@ -13,34 +14,28 @@ export function Crowd({ annotators }: Pick<ModelReport, "annotators">) {
   const { crowd: texts } = useTexts();
   if (annotators.length === 0) return null;
   return (
-    <Panel title={texts.title} flush>
-      <p className={`${styles.lead} ${ui.dim}`}>{texts.about}</p>
-      <TableScroll label={texts.title}>
-        <thead>
-          <tr>
-            <th>{texts.who}</th>
-            <th className={ui.number}>{texts.rankings}</th>
-            <th className={ui.number}>{texts.reliability}</th>
-          </tr>
-        </thead>
-        <tbody>
-          {annotators.map(({ name, rankings, reliability }) => (
-            <tr key={name}>
-              <th scope="row" className={styles.row}>
-                {name}
-              </th>
-              <td className={ui.number}>{count(rankings)}</td>
-              <td className={ui.number}>
-                {reliability.value !== null && share(reliability.value)}
-                <span className={styles.bounds}>{boundsOf(reliability, share)}</span>
-                {reliability.low !== null && reliability.low <= 0.5 && (
-                  <Badge tone="warn">{texts.guess}</Badge>
-                )}
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </TableScroll>
-    </Panel>
+    <ReportTable
+      title={texts.title}
+      about={texts.about}
+      columns={[
+        [texts.who, "words"],
+        [texts.rankings, "numbers"],
+        [texts.reliability, "numbers"],
+      ]}
+    >
+      {annotators.map(({ name, rankings, reliability }) => (
+        <tr key={name}>
+          <th scope="row" className={styles.row}>
+            {name}
+          </th>
+          <td className={ui.number}>{count(rankings)}</td>
+          <td className={ui.number}>
+            {reliability.value !== null && share(reliability.value)}
+            <span className={styles.bounds}>{boundsOf(reliability, share)}</span>
+            {reliability.low !== null && reliability.low <= 0.5 && <Badge tone="warn">{texts.guess}</Badge>}
+          </td>
+        </tr>
+      ))}
+    </ReportTable>
   );
 }

@@ -1,9 +1,10 @@
 import type { RewardReport } from "@/api/types";
 import { percent } from "@/shared/format";
-import { Badge, Panel, TableScroll } from "@/shared/ui";
+import { Badge } from "@/shared/ui";
 import ui from "@/shared/ui.module.css";
 import { boundsOf, decimals, points, sideOf, withBounds } from "../figures";
 import { useTexts } from "../texts";
+import { ReportTable } from "./ReportTable";
 import styles from "./report.module.css";
 
 const share = (value: number) => percent(value, 1);
@@ -17,43 +18,37 @@ export function Leanings({ report }: { report: RewardReport }) {
   ];
   if (rows.every(({ lean }) => lean === null)) return null;
   return (
-    <Panel title={texts.title} flush>
-      <p className={`${styles.lead} ${ui.dim}`}>{texts.about}</p>
-      <TableScroll label={texts.title}>
-        <thead>
-          <tr>
-            <th>{texts.what}</th>
-            <th className={ui.number}>{texts.model}</th>
-            <th className={ui.number}>{texts.people}</th>
-            <th className={ui.number}>{texts.excess}</th>
-            <th className={ui.number}>{texts.correlation}</th>
-            <th className={ui.number}>{texts.within}</th>
-          </tr>
-        </thead>
-        <tbody>
-          {rows.map(
-            ({ name, lean }) =>
-              lean && (
-                <tr key={name}>
-                  <th scope="row" className={styles.row}>
-                    {name}
-                  </th>
-                  <td className={ui.number}>{withBounds(lean.by_model, share)}</td>
-                  <td className={ui.number}>{withBounds(lean.by_people, share)}</td>
-                  <td className={ui.number}>
-                    {lean.excess.value !== null && points(lean.excess.value)}
-                    <span className={styles.bounds}>{boundsOf(lean.excess, points)}</span>
-                    {sideOf(lean.excess) !== "above" && <Badge tone="neutral">{texts.no}</Badge>}
-                  </td>
-                  <td className={ui.number}>{withBounds(lean.correlation, (value) => decimals(value, 2))}</td>
-                  <td className={ui.number}>
-                    {withBounds(lean.within_rankings, (value) => decimals(value, 2))}
-                  </td>
-                </tr>
-              ),
-          )}
-        </tbody>
-      </TableScroll>
-    </Panel>
+    <ReportTable
+      title={texts.title}
+      about={texts.about}
+      columns={[
+        [texts.what, "words"],
+        [texts.model, "numbers"],
+        [texts.people, "numbers"],
+        [texts.excess, "numbers"],
+        [texts.correlation, "numbers"],
+        [texts.within, "numbers"],
+      ]}
+    >
+      {rows.map(
+        ({ name, lean }) =>
+          lean && (
+            <tr key={name}>
+              <th scope="row" className={styles.row}>
+                {name}
+              </th>
+              <td className={ui.number}>{withBounds(lean.by_model, share)}</td>
+              <td className={ui.number}>{withBounds(lean.by_people, share)}</td>
+              <td className={ui.number}>
+                {lean.excess.value !== null && points(lean.excess.value)}
+                <span className={styles.bounds}>{boundsOf(lean.excess, points)}</span>
+                {sideOf(lean.excess) !== "above" && <Badge tone="neutral">{texts.no}</Badge>}
+              </td>
+              <td className={ui.number}>{withBounds(lean.correlation, (value) => decimals(value, 2))}</td>
+              <td className={ui.number}>{withBounds(lean.within_rankings, (value) => decimals(value, 2))}</td>
+            </tr>
+          ),
+      )}
+    </ReportTable>
   );
 }

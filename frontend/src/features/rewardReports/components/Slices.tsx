@@ -1,10 +1,10 @@
 import { Fragment } from "react";
 import type { Estimate, RewardReport } from "@/api/types";
 import { count, percent } from "@/shared/format";
-import { Panel, TableScroll } from "@/shared/ui";
 import ui from "@/shared/ui.module.css";
 import { boundsOf, grouped, type Slice, tooSure } from "../figures";
 import { useTexts } from "../texts";
+import { ReportTable } from "./ReportTable";
 import styles from "./report.module.css";
 
 const share = (value: number) => percent(value, 1);
@@ -52,36 +52,32 @@ export function Slices({ report }: { report: RewardReport }) {
     </>
   );
   return (
-    <Panel title={texts.title} flush>
-      <p className={`${styles.lead} ${ui.dim}`}>{texts.about}</p>
-      <TableScroll label={texts.title}>
-        <thead>
+    <ReportTable
+      title={texts.title}
+      about={texts.about}
+      columns={[
+        [texts.slice, "words"],
+        [texts.pairs, "numbers"],
+        [texts.prompts, "numbers"],
+        [texts.accuracy, "numbers"],
+        [texts.interval, "words"],
+        [texts.confidence, "numbers"],
+      ]}
+      after={report.slices.length === 0 ? texts.none : undefined}
+    >
+      <tr>{figures(texts.everything, report)}</tr>
+      {grouped(report.slices).map(({ by, of }) => (
+        <Fragment key={by}>
           <tr>
-            <th>{texts.slice}</th>
-            <th className={ui.number}>{texts.pairs}</th>
-            <th className={ui.number}>{texts.prompts}</th>
-            <th className={ui.number}>{texts.accuracy}</th>
-            <th>{texts.interval}</th>
-            <th className={ui.number}>{texts.confidence}</th>
+            <th scope="rowgroup" colSpan={6} className={styles.kind}>
+              {texts.by[by]}
+            </th>
           </tr>
-        </thead>
-        <tbody>
-          <tr>{figures(texts.everything, report)}</tr>
-          {grouped(report.slices).map(({ by, of }) => (
-            <Fragment key={by}>
-              <tr>
-                <th scope="rowgroup" colSpan={6} className={styles.kind}>
-                  {texts.by[by]}
-                </th>
-              </tr>
-              {of.map((one) => (
-                <tr key={one.of}>{figures(texts.of[one.of] ?? one.of, one)}</tr>
-              ))}
-            </Fragment>
+          {of.map((one) => (
+            <tr key={one.of}>{figures(texts.of[one.of] ?? one.of, one)}</tr>
           ))}
-        </tbody>
-      </TableScroll>
-      {report.slices.length === 0 && <p className={`${styles.lead} ${ui.dim}`}>{texts.none}</p>}
-    </Panel>
+        </Fragment>
+      ))}
+    </ReportTable>
   );
 }

@@ -1,0 +1,40 @@
+import type { ReactNode } from "react";
+import { Panel, TableScroll } from "@/shared/ui";
+import ui from "@/shared/ui.module.css";
+import styles from "./report.module.css";
+
+/** A part of the report that is a table: what it tells, its columns, and its rows. */
+export function ReportTable({
+  title,
+  about,
+  columns,
+  after,
+  children,
+}: {
+  title: string;
+  about: string;
+  /** What stands in each: words, or numbers under one another. */
+  columns: readonly (readonly [name: string, holds: "words" | "numbers"])[];
+  /** Said below it. */
+  after?: string | undefined;
+  children: ReactNode;
+}) {
+  return (
+    <Panel title={title} flush>
+      <p className={`${styles.lead} ${ui.dim}`}>{about}</p>
+      <TableScroll label={title}>
+        <thead>
+          <tr>
+            {columns.map(([name, holds]) => (
+              <th key={name} className={holds === "numbers" ? ui.number : undefined}>
+                {name}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>{children}</tbody>
+      </TableScroll>
+      {after && <p className={`${styles.lead} ${ui.dim}`}>{after}</p>}
+    </Panel>
+  );
+}

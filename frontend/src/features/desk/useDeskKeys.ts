@@ -1,4 +1,5 @@
 import { type RefObject, useEffect, useLayoutEffect, useRef } from "react";
+import { bringIntoView } from "./layout/bringIntoView";
 import type { Ranking } from "./ranking/ranking";
 import { belongsToControl, type DeskCommands, type Mode, matchShortcut } from "./shortcuts";
 
@@ -83,7 +84,7 @@ export function useDeskKeys({
     if (byKey.current) {
       byKey.current = false;
       card.focus({ preventScroll: true });
-      card.scrollIntoView({ block: "nearest" });
+      bringIntoView(card);
       return;
     }
     // Moving an element in the document takes its focus away; give it back to the button that was pressed.
@@ -92,6 +93,6 @@ export function useDeskKeys({
       held.focus({ preventScroll: true });
     }
     const visible = card.getBoundingClientRect();
-    if (visible.bottom < 0 || visible.top > window.innerHeight) card.scrollIntoView({ block: "nearest" });
+    if (visible.bottom < 0 || visible.top > window.innerHeight) bringIntoView(card);
   }, [tiers, unranked, focus, cards]);
 }

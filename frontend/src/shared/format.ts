@@ -38,9 +38,9 @@ export function metric(value: number): string {
   const size = Math.abs(value);
   if (value === 0) return "0";
   if (Number.isInteger(value) && size < 1e9) return count(value);
-  if (size < 1e-4 || size >= 1e7) return value.toExponential(2);
+  if (size < 1e-4 || size >= 1e7) return value.toExponential(2).replace(/^-/, "−");
   if (size >= 1000) return count(value);
-  return String(Number(value.toPrecision(4)));
+  return String(Number(value.toPrecision(4))).replace("-", "−");
 }
 
 export function percent(share: number, digits = 0): string {

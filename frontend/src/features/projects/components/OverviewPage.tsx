@@ -1,8 +1,15 @@
 import { Button, Textarea } from "@mantine/core";
-import { useMutation, useQuery, useQueryClient, useSuspenseQuery } from "@tanstack/react-query";
+import {
+  useInfiniteQuery,
+  useMutation,
+  useQuery,
+  useQueryClient,
+  useSuspenseQuery,
+} from "@tanstack/react-query";
 import { Link, useParams } from "@tanstack/react-router";
 import { type ReactNode, useState } from "react";
 import type { Me, Progress, Project } from "@/api/types";
+import { runsQuery } from "@/features/runs/api/runs";
 import { ProblemsPanel } from "@/features/tasks/components/ProblemsPanel";
 import { count } from "@/shared/format";
 import { currentLanguage } from "@/shared/i18n/language";
@@ -12,39 +19,61 @@ import { Badge, Bar, Notice, Page, Panel, ProblemNotice, Stats } from "@/shared/
 import ui from "@/shared/ui.module.css";
 import { progressQuery, updateProject } from "../api/projects";
 import { useHomeTexts } from "../texts/home";
+import { type Turn, turnOf } from "../wheel";
 import styles from "./projects.module.css";
 
 type HomeTexts = ReturnType<typeof useHomeTexts>;
 type Step = { title: string; text: string; action: ReactNode };
 
-/** Rankings enough for a first reward model to learn anything from; fewer is allowed, and mostly noise. */
-const ENOUGH_RANKINGS = 50;
+type To = "data" | "rank" | "runs/new" | "members";
 
-/** The one thing that most moves the project on, for this person. */
-function nextStep(me: Me, project: Project, t: HomeTexts["steps"]): Step | null {
+/** The one thing that most moves the project on, for this person; `turn`: where its wheel stands, for who turns it. */
+function nextStep(me: Me, project: Project, turn: Turn, t: HomeTexts["steps"]): Step | null {
   const { counts, slug } = project;
   const { tasks, open } = tasksOf(project);
-  const go = (to: "data" | "rank" | "runs/new" | "members", label: string, kind?: string) => (
+  const go = (to: To, label: string, search?: Record<string, string>) => (
     <Button
       renderRoot={(props) => (
-        <Link {...props} to={`/projects/$slug/${to}`} params={{ slug }} {...(kind && { search: { kind } })} />
+        <Link {...props} to={`/projects/$slug/${to}`} params={{ slug }} {...(search && { search })} />
       )}
     >
       {label}
     </Button>
   );
-  if (may.manage(me, project) && tasks === 0) {
-    return {
-      ...t.import,
-      action: go("data", t.import.action),
-    };
-  }
-  if (me.is_admin && counts.rankings >= ENOUGH_RANKINGS) {
-    return {
-      title: t.train.title,
-      text: t.train.text(counts.rankings, counts.comparisons),
-      action: go("runs/new", t.train.action, "reward_model"),
-    };
+  if (may.manage(me, project) && tasks === 0) return { ...t.import, action: go("data", t.import.action) };
+  switch (turn.is) {
+    case "watch":
+      return {
+        ...t.watch,
+        action: (
+          <Button
+            renderRoot={(props) => (
+              <Link {...props} to="/projects/$slug/runs/$runId" params={{ slug, runId: turn.run }} />
+            )}
+          >
+            {t.watch.action}
+          </Button>
+        ),
+      };
+    case "train":
+      return {
+        title: t.train.title,
+        text: t.train.text(counts.rankings, counts.comparisons),
+        action: go("runs/new", t.train.action, { kind: "reward_model" }),
+      };
+    case "improve":
+      return {
+        title: t.improve.title,
+        text: t.improve.text(turn.rewardModel),
+        action: go("runs/new", t.improve.action, { kind: "ppo", reward_model: turn.rewardModel }),
+      };
+    case "sample":
+      return {
+        title: t.ask.title,
+        text: t.ask.text(turn.policy),
+        action: go("runs/new", t.ask.action, { kind: "sample", policy: turn.policy }),
+      };
+    case "people":
   }
   if (may.rank(me, project) && open > 0 && project.state === "active") {
     return {
@@ -63,10 +92,19 @@ function nextStep(me: Me, project: Project, t: HomeTexts["steps"]): Step | null 
   if (me.is_admin && tasks) {
     return {
       ...t.sample,
-      action: go("runs/new", t.sample.action, "sample"),
+      action: go("runs/new", t.sample.action, { kind: "sample" }),
     };
   }
   return null;
+}
+
+/** Undefined until the runs are known; the wheel is an admin's to turn. */
+function useTurn(me: Me | null, project: Project): Turn | undefined {
+  const turns = me?.is_admin === true;
+  const { data } = useInfiniteQuery({ ...runsQuery(project.slug), enabled: turns });
+  if (!turns) return { is: "people" };
+  const runs = data?.pages.flatMap((page) => page.results);
+  return runs && turnOf(runs, project.counts.rankings, tasksOf(project).open);
 }
 
 const DAY_WIDTH_PX = 30;
@@ -172,9 +210,10 @@ export function OverviewPage() {
   const { slug } = useParams({ from: "/shell/projects/$slug/" });
   const { data: me } = useSuspenseQuery(meQuery);
   const { data: project } = useSuspenseQuery(projectQuery(slug));
+  const turn = useTurn(me, project);
   if (!me) return null;
   const { counts } = project;
-  const step = nextStep(me, project, t.steps);
+  const step = turn && nextStep(me, project, turn, t.steps);
   const { tasks, open } = tasksOf(project);
   const done = (tasks ?? 0) - open;
   const manages = may.manage(me, project);

@@ -44,6 +44,22 @@ export const de: Texts<typeof en> = {
         `Aus ${rankings(n)} ${n === 1 ? "wird" : "werden"} ${plural(comparisons, "Vergleich", "Vergleiche")}. Ein Belohnungsmodell macht daraus eine Bewertung, und an ihr lernt das Sprachmodell.`,
       action: "Belohnungsmodell trainieren",
     },
+    improve: {
+      title: "Das Sprachmodell verbessern",
+      text: (rewardModel) =>
+        `Das Belohnungsmodell ${rewardModel} hat aus den Rangfolgen gelernt. Ein Sprachmodell wird besser an dem, was es hoch bewertet.`,
+      action: "PPO starten",
+    },
+    ask: {
+      title: "Das verbesserte Sprachmodell antworten lassen",
+      text: (policy) => `Was ${policy} auf Anfragen sagt, sind die nächsten Aufgaben.`,
+      action: "Antworten holen",
+    },
+    watch: {
+      title: "Ein Lauf ist im Gange",
+      text: "Seine Seite zeigt, wie es geht; wenn er zu Ende ist, steht hier, was als Nächstes kommt.",
+      action: "Ansehen",
+    },
     rank: {
       title: "Die erste Aufgabe ordnen",
       goOn: "Weiter ordnen",

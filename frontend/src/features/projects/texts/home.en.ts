@@ -43,6 +43,22 @@ export const en = {
         `${rankings(n)} give ${plural(comparisons, "comparison")} to learn from. A reward model turns them into a score, and the score improves the policy.`,
       action: "Train a reward model",
     },
+    improve: {
+      title: "Improve the policy",
+      text: (rewardModel: string) =>
+        `The reward model ${rewardModel} has learned from the rankings. A policy gets better by what it scores high.`,
+      action: "Run PPO",
+    },
+    ask: {
+      title: "Let the improved policy answer",
+      text: (policy: string) => `What ${policy} says to prompts becomes the next tasks to rank.`,
+      action: "Sample responses",
+    },
+    watch: {
+      title: "A run is under way",
+      text: "Its page shows how it goes; what comes next is said here when it has ended.",
+      action: "Watch it",
+    },
     rank: {
       title: "Rank your first task",
       goOn: "Go on ranking",

@@ -121,7 +121,7 @@ export function Chart({
           {names.map((name, index) => (
             <li key={name}>
               <LineSample index={index} />
-              <span>{name}</span>
+              {name !== title && <span>{name}</span>}
               <b>{lastValues[index] === undefined ? "" : metric(lastValues[index])}</b>
             </li>
           ))}

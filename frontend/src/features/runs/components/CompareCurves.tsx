@@ -1,5 +1,6 @@
 import { Button, Checkbox, NativeSelect } from "@mantine/core";
 import { lazy, Suspense, useState } from "react";
+import { figureName } from "@/shared/figures";
 import { metric } from "@/shared/format";
 import { Loading, Panel, TableScroll } from "@/shared/ui";
 import ui from "@/shared/ui.module.css";
@@ -51,9 +52,9 @@ export function CompareCurves({ feeds, labels }: { feeds: readonly RunFeed[]; la
           {shown.map((name) => {
             const series = feeds.map((feed) => smooth(feed.series[name] ?? NOTHING, SMOOTHING[smoothing]));
             return asTables ? (
-              <SeriesTable key={name} name={name} labels={labels} series={series} />
+              <SeriesTable key={name} name={figureName(name)} labels={labels} series={series} />
             ) : (
-              <Chart key={name} title={name} names={labels} series={series} />
+              <Chart key={name} title={figureName(name)} names={labels} series={series} />
             );
           })}
         </div>

@@ -1,5 +1,6 @@
 import { Button } from "@mantine/core";
 import { lazy, Suspense, useState } from "react";
+import { figureName } from "@/shared/figures";
 import { Loading } from "@/shared/ui";
 import ui from "@/shared/ui.module.css";
 import type { RunFeed } from "../feed/feed";
@@ -28,7 +29,7 @@ export function Curves({ feed }: { feed: RunFeed }) {
               <Chart
                 key={group.title}
                 title={group.title}
-                names={group.names}
+                names={group.names.map(figureName)}
                 series={group.names.map((name) => feed.series[name] ?? { steps: [], values: [] })}
               />
             ))}

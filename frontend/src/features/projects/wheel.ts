@@ -1,0 +1,34 @@
+import type { Run } from "@/api/types";
+
+/** Rankings enough for a first reward model to learn anything from; fewer is allowed, and mostly noise. */
+const ENOUGH_RANKINGS = 50;
+
+/** Where the wheel of a project stands: what an admin would do with its runs next. "people": it is theirs to rank. */
+export type Turn =
+  | { is: "people" }
+  | { is: "watch"; run: string }
+  | { is: "train" }
+  | { is: "improve"; rewardModel: string }
+  | { is: "sample"; policy: string };
+
+const IMPROVES: readonly Run["kind"][] = ["rejection_sampling", "ppo"];
+
+type Told = Pick<Run, "id" | "kind" | "state" | "inputs" | "result">;
+
+/** @param runs the newest first */
+export function turnOf(runs: readonly Told[], rankings: number, openTasks: number): Turn {
+  const live = runs.find(({ state }) => state === "queued" || state === "running");
+  if (live) return { is: "watch", run: live.id };
+  if (rankings < ENOUGH_RANKINGS) return { is: "people" };
+  const done = runs.filter(({ state }) => state === "succeeded");
+  const rewardModel = done.find(({ kind }) => kind === "reward_model")?.result.model?.name;
+  if (!rewardModel) return { is: "train" };
+  const improved = done.findIndex(
+    ({ kind, inputs }) => IMPROVES.includes(kind) && inputs.reward_model === rewardModel,
+  );
+  const policy = done[improved]?.result.model?.name;
+  if (!policy) return { is: "improve", rewardModel };
+  const asked = done.slice(0, improved).some(({ kind }) => kind === "sample");
+  if (!asked) return { is: "sample", policy };
+  return openTasks > 0 ? { is: "people" } : { is: "train" };
+}

@@ -101,6 +101,39 @@ def test_keys_order_tie_and_undo(desk: Desk, demo_stack: Stack, project: str) ->
     assert ranking["source"] == "browser"
 
 
+LOOKS = """cards => cards.map(card => {
+  const gutter = card.closest("[data-place]").querySelector("[data-gutter]");
+  return {
+    tied: card.getAttribute("aria-label").includes("tied"),
+    bracket: getComputedStyle(gutter, "::after").content !== "none",
+    current: card.dataset.current === "true",
+    letter: getComputedStyle(card.querySelector("header span")).backgroundColor,
+  };
+})"""
+
+
+def test_a_card_that_moves_looks_like_what_it_is(desk: Desk) -> None:
+    """What a card is decides how its parts look, and moving it in the document must not make them forget."""
+
+    def looks_right(after: str) -> None:
+        looks = desk.cards.evaluate_all(LOOKS)
+        assert [one["bracket"] for one in looks] == [one["tied"] for one in looks], after
+        letters = {bool(one["current"]): one["letter"] for one in looks}
+        assert len(letters) == 2, after
+        assert [one["letter"] for one in looks] == [letters[one["current"]] for one in looks], after
+        assert letters[True] != letters[False], after
+
+    keys = ["End", "1", "Home", "=", "=", "ArrowDown", "=", "=", "End", "=", "2", "u", "Home", "=", "4"]
+    for place, key in enumerate(keys):
+        desk.press(key)
+        looks_right(" ".join(keys[: place + 1]))
+    first, *_, last = desk.order()
+    desk.press("Home")
+    desk.drag(last, onto=first)
+    assert desk.order()[0] == last
+    looks_right("a drag")
+
+
 def test_buttons_reach_every_order(desk: Desk, demo_stack: Stack, project: str) -> None:
     a, b, c, d = desk.order()
     desk.card(d).get_by_role("button", name="into slot 1").click()

@@ -28,6 +28,17 @@ export function staying(positions: readonly number[]): ReadonlySet<number> {
 /** What it moves stays focused and keeps its layout; not in every browser yet. */
 type Movable = { moveBefore?: (node: Node, child: Node | null) => void };
 
+/**
+ * What has changed on an element and decides how its descendants look (a card's place in a tie, which card is the current one)
+ * is lost for them where moveBefore takes them along before their style is worked out: Chromium 156 forgets it, and keeps the
+ * style they had. A leaf's style can't be told before that of all it stands in.
+ */
+function settleStyle(element: Element): void {
+  let leaf = element;
+  while (leaf.lastElementChild) leaf = leaf.lastElementChild;
+  void getComputedStyle(leaf).color;
+}
+
 function arrange(list: HTMLElement, order: readonly string[]): void {
   const elements = [...list.children] as HTMLElement[];
   const positions = new Map(elements.map((element, index) => [element.dataset.place ?? "", index]));
@@ -38,8 +49,10 @@ function arrange(list: HTMLElement, order: readonly string[]): void {
     const element = elements[wanted[index] ?? -1];
     if (!element) continue;
     if (!kept.has(index)) {
-      if ((list as Movable).moveBefore) (list as Movable).moveBefore?.(element, next);
-      else list.insertBefore(element, next);
+      if ((list as Movable).moveBefore) {
+        settleStyle(element);
+        (list as Movable).moveBefore?.(element, next);
+      } else list.insertBefore(element, next);
     }
     next = element;
   }

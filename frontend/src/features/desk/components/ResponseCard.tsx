@@ -110,6 +110,7 @@ const ResponseCard = memo(function ResponseCard({
   children,
 }: CardProps & Handle) {
   const texts = useViewTexts();
+  const of = { id, letter, dispatch };
   const tied = part !== "alone";
   const tiedWords = tiedWith && texts.tiedWith(tiedWith);
   const where = slot === 0 ? texts.unranked : texts.rankOf(slot, slots) + (tiedWords && `, ${tiedWords}`);
@@ -143,23 +144,8 @@ const ResponseCard = memo(function ResponseCard({
         {tied && <span className={styles.tied}>{tiedWords}</span>}
         {held && <span className={styles.tied}>{texts.keptInView}</span>}
         <div className={styles.tools}>
-          <CardSlots
-            id={id}
-            letter={letter}
-            slot={slot}
-            count={count}
-            canLeaveOut={canLeaveOut}
-            dispatch={dispatch}
-          />
-          <CardTools
-            id={id}
-            letter={letter}
-            tied={tied}
-            held={held}
-            onHold={onHold}
-            tiesAllowed={tiesAllowed}
-            dispatch={dispatch}
-          />
+          <CardSlots {...of} slot={slot} count={count} canLeaveOut={canLeaveOut} />
+          <CardTools {...of} tied={tied} held={held} onHold={onHold} tiesAllowed={tiesAllowed} />
         </div>
       </header>
       <div

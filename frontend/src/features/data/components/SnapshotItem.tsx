@@ -3,6 +3,7 @@ import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { useState } from "react";
 import type { ExportFormat, Snapshot } from "@/api/types";
+import { Coded } from "@/shared/Coded";
 import { ago, count, moment, words } from "@/shared/format";
 import { Icon } from "@/shared/Icon";
 import { CopyLine, Loading, ProblemNotice, Stats } from "@/shared/ui";
@@ -76,10 +77,14 @@ function FormatItem({ snapshot, format }: { snapshot: Snapshot; format: ExportFo
       <div className={styles.format}>
         <div>
           <b>{format.title}</b>
-          <p className={ui.dim}>{refused ?? format.use}</p>
+          <p className={ui.dim}>
+            <Coded text={refused ?? format.use} />
+          </p>
           <details className={styles.loses}>
             <summary>{texts.loses}</summary>
-            <p>{format.loses}</p>
+            <p>
+              <Coded text={format.loses} />
+            </p>
           </details>
         </div>
         {refused === undefined && (

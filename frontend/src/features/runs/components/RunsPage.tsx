@@ -2,7 +2,8 @@ import { Button } from "@mantine/core";
 import { useInfiniteQuery, useSuspenseQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router";
 import type { Run } from "@/api/types";
-import { ago, count, moment } from "@/shared/format";
+import { figureName, tellingFirst } from "@/shared/figures";
+import { ago, count, metric, moment } from "@/shared/format";
 import { Icon } from "@/shared/Icon";
 import { may, meQuery } from "@/shared/session";
 import { Bar, EmptyState, Loading, Page, Panel, ProblemNotice, TableScroll } from "@/shared/ui";
@@ -24,10 +25,18 @@ function Outcome({ run }: { run: Run }) {
     );
   }
   if (run.state === "failed" && run.failure) return run.failure.title;
-  if (run.result.model) return <span className={ui.mono}>{run.result.model.name}</span>;
-  const counts = Object.entries(run.result.counts ?? {}).filter(([, value]) => value !== 0);
+  const { model, counts = {}, metrics = {} } = run.result;
+  const [most] = tellingFirst(metrics);
+  const told = Object.entries(counts).filter(([, value]) => value !== 0);
   return (
-    <>{counts.map(([name, value]) => `${count(value)} ${name.replaceAll("_", " ")}`).join(", ") || "–"}</>
+    <>
+      {model ? (
+        <span className={ui.mono}>{model.name}</span>
+      ) : (
+        told.map(([name, value]) => `${count(value)} ${name.replaceAll("_", " ")}`).join(", ") || "–"
+      )}
+      {most && <span className={styles.most}>{`${figureName(most[0])} ${metric(most[1])}`}</span>}
+    </>
   );
 }
 

@@ -1,4 +1,4 @@
-import { type Dispatch, memo } from "react";
+import { type ComponentProps, type Dispatch, memo } from "react";
 import { Icon } from "@/shared/Icon";
 import type { DeskAction } from "../deskState";
 import { keyHint } from "../shortcuts";
@@ -69,6 +69,33 @@ const LeaveOutButton = memo(function LeaveOutButton({
   );
 });
 
+function Tool({
+  icon,
+  label,
+  hint,
+  pressed,
+  onUse,
+}: {
+  icon: ComponentProps<typeof Icon>["name"];
+  label: string;
+  hint: string;
+  pressed?: boolean;
+  onUse: () => void;
+}) {
+  return (
+    <button
+      type="button"
+      className={styles.tool}
+      aria-pressed={pressed}
+      aria-label={label}
+      title={hint}
+      onClick={onUse}
+    >
+      <Icon name={icon} />
+    </button>
+  );
+}
+
 /** What else is done with the response: keep it in view, tie it, move it up or down. */
 export const CardTools = memo(function CardTools({
   id,
@@ -89,47 +116,35 @@ export const CardTools = memo(function CardTools({
   return (
     <>
       {onHold && (
-        <button
-          type="button"
-          className={styles.tool}
-          aria-pressed={held}
-          aria-label={held ? texts.letGo(letter) : texts.keep(letter)}
-          title={(held ? texts.letGoHint : texts.keepHint) + keyHint("hold")}
-          onClick={() => onHold(id)}
-        >
-          <Icon name="hold" />
-        </button>
+        <Tool
+          icon="hold"
+          pressed={held}
+          label={held ? texts.letGo(letter) : texts.keep(letter)}
+          hint={(held ? texts.letGoHint : texts.keepHint) + keyHint("hold")}
+          onUse={() => onHold(id)}
+        />
       )}
       {tiesAllowed && (
-        <button
-          type="button"
-          className={styles.tool}
-          aria-pressed={tied}
-          aria-label={tied ? texts.untie(letter) : texts.tieAbove(letter)}
-          title={(tied ? texts.untieHint : texts.tieHint) + keyHint("tie")}
-          onClick={() => dispatch({ type: "tie", id })}
-        >
-          <Icon name="tie" />
-        </button>
+        <Tool
+          icon="tie"
+          pressed={tied}
+          label={tied ? texts.untie(letter) : texts.tieAbove(letter)}
+          hint={(tied ? texts.untieHint : texts.tieHint) + keyHint("tie")}
+          onUse={() => dispatch({ type: "tie", id })}
+        />
       )}
-      <button
-        type="button"
-        className={styles.tool}
-        aria-label={texts.up(letter)}
-        title={texts.upHint + keyHint("moveUp")}
-        onClick={() => dispatch({ type: "move", id, by: -1 })}
-      >
-        <Icon name="up" />
-      </button>
-      <button
-        type="button"
-        className={styles.tool}
-        aria-label={texts.down(letter)}
-        title={texts.downHint + keyHint("moveDown")}
-        onClick={() => dispatch({ type: "move", id, by: 1 })}
-      >
-        <Icon name="down" />
-      </button>
+      <Tool
+        icon="up"
+        label={texts.up(letter)}
+        hint={texts.upHint + keyHint("moveUp")}
+        onUse={() => dispatch({ type: "move", id, by: -1 })}
+      />
+      <Tool
+        icon="down"
+        label={texts.down(letter)}
+        hint={texts.downHint + keyHint("moveDown")}
+        onUse={() => dispatch({ type: "move", id, by: 1 })}
+      />
     </>
   );
 });

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -181,6 +181,13 @@ def object_of(value: object, name: str) -> dict[str, Any]:
     return {str(key): inner for key, inner in value.items() if inner is not None}
 
 
+def one_of(value: object, name: str, choices: Collection[str]) -> str:
+    """`value`, which must be one of these texts."""
+    if not isinstance(value, str) or value not in choices:
+        raise RowError(f"{name} is {repr(value)[:80]}; it is one of {', '.join(choices)}")
+    return value
+
+
 def int_of(value: object, name: str, *, low: int, high: int) -> int | None:
     """A whole number from low to high; absent (also an empty CSV cell) is None."""
     if value is None or value == "":
@@ -216,10 +223,8 @@ def messages_of(value: object, name: str = "messages") -> tuple[Message, ...]:
         where = f"{name}.{index}"
         if not isinstance(turn, Mapping):
             raise RowError(f"{where} must be an object with role and content, not {kind(turn)}")
-        role = turn.get("role")
-        if role not in ROLES:
-            raise RowError(f"{where}.role is {role!r}; it is one of {', '.join(ROLES)}")
-        messages.append({"role": str(role), "content": text_of(turn.get("content"), f"{where}.content")})
+        role = one_of(turn.get("role"), f"{where}.role", ROLES)
+        messages.append({"role": role, "content": text_of(turn.get("content"), f"{where}.content")})
     if messages[-1]["role"] == "assistant":
         raise RowError(f"{name} ends with an assistant turn, so there is nothing left to answer")
     if not any(message["content"].strip() for message in messages):

@@ -12,12 +12,12 @@ from preferences.records import (
     Record,
     ResponseRecord,
     Row,
-    RowError,
     Tiers,
     given,
     int_of,
     label_of,
     metadata_of,
+    one_of,
     time_of,
 )
 
@@ -38,9 +38,7 @@ def recognises(row: Row) -> bool:
 
 
 def parse(row: Row) -> Parsed:
-    winner = str(row.get("winner"))
-    if winner not in WINNERS:
-        raise RowError(f"winner is {row.get('winner')!r}; it is one of {', '.join(WINNERS)}")
+    winner = one_of(row.get("winner"), "winner", WINNERS)
     turn = int_of(row.get("turn"), "turn", low=1, high=MAX_MESSAGES)
     # MT-bench's judgements hold the whole conversation though only the turn they name was judged.
     judged = None if turn is None else 2 * turn

@@ -31,6 +31,7 @@ from preferences.records import (
     list_of,
     metadata_of,
     object_of,
+    one_of,
     plain_of,
     prompt_messages,
     text_of,
@@ -198,9 +199,7 @@ def _ranking(
 
 
 def _selected(value: object, where: str) -> Tiers:
-    if value not in SELECTED:
-        raise RowError(f"{where}.value.selected is {value!r}; it is left or right")
-    return SELECTED[str(value)]
+    return SELECTED[one_of(value, f"{where}.value.selected", SELECTED)]
 
 
 def _ranker(

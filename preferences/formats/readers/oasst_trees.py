@@ -29,6 +29,7 @@ from preferences.records import (
     label_of,
     list_of,
     metadata_of,
+    one_of,
     text_of,
     tiers_from_ranks,
 )
@@ -60,9 +61,7 @@ def parse(row: Row) -> Parsed:
             raise RowError(f"the tree has more than {MAX_TREE_MESSAGES:,} messages")
         if len(path) >= MAX_MESSAGES:
             raise RowError(f"{where} lies deeper than {MAX_MESSAGES} messages")
-        role = node.get("role")
-        if role not in ROLES:
-            raise RowError(f"{where}.role is {role!r}; it is one of {', '.join(ROLES)}")
+        role = one_of(node.get("role"), f"{where}.role", ROLES)
         here = (*path, {"role": ROLES[role], "content": text_of(node.get("text"), f"{where}.text")})
         replies = _replies(node, where)
         if role == "prompter":

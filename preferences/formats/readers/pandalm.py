@@ -19,6 +19,7 @@ from preferences.records import (
     RowError,
     given,
     int_of,
+    label_of,
     metadata_of,
     prompt_messages,
     text_of,
@@ -45,7 +46,7 @@ def parse(row: Row) -> Parsed:
             rankings.append(RankingRecord(tiers=TIERS[label], annotator=name))
     if not rankings:
         raise RowError("no annotator1… column holds a label (0, 1 or 2)")
-    names = str(row.get("cmp_key", "")).split("_")
+    names = label_of(row.get("cmp_key"), "cmp_key").split("_")
     models = names if len(names) == 2 else ["", ""]
     responses = tuple(
         ResponseRecord(text_of(row.get(field), field), model)

@@ -20,7 +20,8 @@ from annotation.models.project import (
     Role,
     SkipWay,
 )
-from annotation.models.task import MAX_PREFETCH, MAX_RESPONSES
+from annotation.models.task import MAX_PREFETCH
+from preferences.text import MAX_RESPONSES
 
 MAX_INTEGER = 2**31 - 1
 

@@ -24,7 +24,8 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from preferences.records import FormatError, Row, RowError, json_of, kind, refuse_constant
+from preferences.fields import json_of, kind, refuse_constant
+from preferences.records import FormatError, Row, RowError
 
 GZIP_MAGIC = b"\x1f\x8b"
 PARQUET_MAGIC = b"PAR1"

@@ -10,7 +10,7 @@ from annotation.datasets.selection import CONDITIONS
 from annotation.datasets.snapshots import MAX_LICENSE_CHARACTERS, MAX_NAME_CHARACTERS, MAX_NOTES_CHARACTERS
 from preferences.formats import export_format
 from preferences.formats.catalog import IMPORT_FORMATS
-from preferences.formats.quirks import QUIRKS
+from preferences.quirks import QUIRKS
 
 
 class ImportUpload(serializers.Serializer[Any]):

@@ -11,7 +11,7 @@ from annotation.api.serializers import MAX_INTEGER, PromptShown
 from annotation.content.task_changes import SETTABLE_STATES
 from annotation.desk.reservations import MAX_PEOPLE_AT_ONCE, MAX_TASKS_AT_ONCE
 from annotation.models.content import Split
-from annotation.models.task import MAX_RESPONSES
+from preferences.text import MAX_RESPONSES
 
 
 class PromptOfTask(PromptShown):

@@ -11,18 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from preferences.formats.dialogues import turns_of
-from preferences.formats.quirks import ANSWER_LEFT_OUT, BUCKETS, Quirk
-from preferences.records import (
-    ImportFormat,
-    Message,
-    Parsed,
-    RankingRecord,
-    Record,
-    ResponseRecord,
-    Row,
-    RowError,
-    Tiers,
+from preferences.fields import (
     bool_of,
     check_response_count,
     given,
@@ -36,6 +25,19 @@ from preferences.records import (
     prompt_messages,
     text_of,
     time_of,
+)
+from preferences.formats.dialogues import turns_of
+from preferences.quirks import ANSWER_LEFT_OUT, BUCKETS, Quirk
+from preferences.records import (
+    ImportFormat,
+    Message,
+    Parsed,
+    RankingRecord,
+    Record,
+    ResponseRecord,
+    Row,
+    RowError,
+    Tiers,
 )
 
 PROMPT_NAMES = ("prompt", "question", "query", "instruction", "messages", "conversation", "dialogue", "text")

@@ -10,19 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from preferences.formats.dialogues import LABELS, run_on
-from preferences.formats.quirks import EMPTY_REPLY
-from preferences.records import (
-    ImportFormat,
-    Parsed,
-    RankingRecord,
-    Record,
-    ResponseKey,
-    ResponseRecord,
-    Row,
-    RowError,
-    Tiers,
-    Vote,
+from preferences.fields import (
     check_response_count,
     given,
     int_of,
@@ -34,6 +22,20 @@ from preferences.records import (
     prompt_messages,
     text_of,
     time_of,
+)
+from preferences.formats.dialogues import LABELS, run_on
+from preferences.quirks import EMPTY_REPLY
+from preferences.records import (
+    ImportFormat,
+    Parsed,
+    RankingRecord,
+    Record,
+    ResponseKey,
+    ResponseRecord,
+    Row,
+    RowError,
+    Tiers,
+    Vote,
 )
 
 MAX_TURNS = 10

@@ -10,19 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from preferences.formats.dialogues import quirks_of
-from preferences.formats.quirks import NO_RANKS, RANKS_MISSING, Quirk
-from preferences.records import (
-    MAX_MESSAGES,
-    ImportFormat,
-    Message,
-    Parsed,
-    RankingRecord,
-    Record,
-    ResponseRecord,
-    Row,
-    RowError,
-    Tiers,
+from preferences.fields import (
     bool_of,
     given,
     kind,
@@ -33,6 +21,20 @@ from preferences.records import (
     text_of,
     tiers_from_ranks,
 )
+from preferences.formats.dialogues import quirks_of
+from preferences.quirks import NO_RANKS, RANKS_MISSING, Quirk
+from preferences.records import (
+    ImportFormat,
+    Message,
+    Parsed,
+    RankingRecord,
+    Record,
+    ResponseRecord,
+    Row,
+    RowError,
+    Tiers,
+)
+from preferences.text import MAX_MESSAGES
 
 MAX_TREE_MESSAGES = 5000
 ROLES = {"prompter": "user", "assistant": "assistant"}

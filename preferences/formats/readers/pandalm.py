@@ -8,22 +8,9 @@ from __future__ import annotations
 
 import re
 
-from preferences.formats.quirks import IDENTICAL_PAIR
-from preferences.records import (
-    ImportFormat,
-    Parsed,
-    RankingRecord,
-    Record,
-    ResponseRecord,
-    Row,
-    RowError,
-    given,
-    int_of,
-    label_of,
-    metadata_of,
-    prompt_messages,
-    text_of,
-)
+from preferences.fields import given, int_of, label_of, metadata_of, prompt_messages, text_of
+from preferences.quirks import IDENTICAL_PAIR
+from preferences.records import ImportFormat, Parsed, RankingRecord, Record, ResponseRecord, Row, RowError
 
 ANNOTATOR = re.compile(r"annotator\d+")
 KNOWN_FIELDS = frozenset({"instruction", "input", "response1", "response2", "metadata"})

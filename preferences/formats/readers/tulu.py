@@ -6,23 +6,9 @@ the side shows only in the order shown. An evaluator who did an item twice revis
 
 from __future__ import annotations
 
-from preferences.formats.quirks import TIME_NOT_UNDERSTOOD, Quirk
-from preferences.records import (
-    ImportFormat,
-    Parsed,
-    RankingRecord,
-    Record,
-    ResponseRecord,
-    Row,
-    Tiers,
-    given,
-    label_of,
-    metadata_of,
-    one_of,
-    prompt_messages,
-    text_of,
-    time_of,
-)
+from preferences.fields import given, label_of, metadata_of, one_of, prompt_messages, text_of, time_of
+from preferences.quirks import TIME_NOT_UNDERSTOOD, Quirk
+from preferences.records import ImportFormat, Parsed, RankingRecord, Record, ResponseRecord, Row, Tiers
 
 SIDES = ("a", "b")
 KNOWN_FIELDS = frozenset(

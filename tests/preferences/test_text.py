@@ -53,7 +53,7 @@ def test_unstorable_text_is_refused_everywhere_for_one_reason(bad: str) -> None:
     assert fault in imported({"prompt": bad, "responses": ["a", "b"]})
     assert fault in imported({"prompt": "Q", "responses": [bad, "b"]})
     assert fault in imported({"prompt": "Q", "responses": ["a", "b"], "extra": {"k": bad}})
-    assert fault in imported({"prompt": "Q", "responses": ["a", "b"], "annotator": bad})
+    assert fault in imported({"prompt": "Q", "responses": ["a", "b"], "tiers": [[0, 1]], "annotator": bad})
     assert fault in drafted(bad, "a")
     assert fault in drafted("Q", bad)
     assert fault in drafted("Q", "a", bad)

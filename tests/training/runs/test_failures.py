@@ -23,7 +23,7 @@ from training import demo_world
 from training.models import TrainingRun
 from training.rlhf.core.recipes import PPOConfig, RejectionSamplingConfig, SFTConfig
 from training.rlhf.core.reporter import require_finite
-from training.rlhf.data.rankings import read_rankings
+from training.rlhf.data.files import read_rankings
 from training.rlhf.models import chat, loading
 from training.rlhf.policy import ppo, rejection_sampling, sft
 from training.rlhf.reward import reward_model

@@ -1,6 +1,7 @@
 """How good is a reward model? From the scores of rankings it did not learn from, a report as JSON and plots.
 
-    from training.rlhf.data.rankings import read_rankings, split_by_prompt
+    from training.rlhf.data.files import read_rankings
+    from training.rlhf.data.rankings import split_by_prompt
     from training.rlhf.reward.heldout import score_rankings
     from training.rlhf.report.reward_report import report_on, save
 

@@ -25,7 +25,8 @@ from training.rlhf.core.checkpoint import CheckpointRefused
 from training.rlhf.core.messages import Demonstration, Messages
 from training.rlhf.core.recipe import Recipe
 from training.rlhf.core.reporter import Reporter
-from training.rlhf.data.rankings import Rankings, read_rankings
+from training.rlhf.data.files import read_rankings
+from training.rlhf.data.rankings import Rankings
 from training.rlhf.generation import evaluation, sampling
 from training.rlhf.models import adapters
 from training.rlhf.models.loading import Loaded, ModelSource, load_reward_model

@@ -227,9 +227,6 @@ class AssignmentQuerySet(models.QuerySet["Assignment"]):
         )
         return self.leased().filter(Exists(before.filter(earlier)), project=project)
 
-    def with_task(self) -> AssignmentQuerySet:
-        return self.select_related("task", "project", "form_version")
-
     def with_shown(self) -> AssignmentQuerySet:
         """With all that the annotator sees: the prompt, the form, and the responses (`shown_responses`)."""
         with_form = self.select_related("task__prompt", "project", "form_version")

@@ -48,7 +48,7 @@ def test_an_assignment_is_its_annotators_with_all_that_hangs_on_it(
     django_assert_num_queries: Callable[[int], object],
 ) -> None:
     held = claim(project, alice)
-    wanted = Assignment.objects.with_task().get(pk=held.pk)
+    wanted = Assignment.objects.select_related("task", "project", "form_version").get(pk=held.pk)
     found = reads.own_assignment(user=alice, id=held.pk)
     assert found is not None
     with django_assert_num_queries(0):

@@ -18,7 +18,7 @@ Good manners without an answer are worth a quarter: an empty courtesy must not p
 
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache, lru_cache
 from itertools import pairwise
 
@@ -52,9 +52,6 @@ class Gold:
         manner = 0.9 * self.values + 0.7 * self.courtesy + 0.5 * self.brevity + 0.5 * self.variety
         total = self.fluency * (1.4 * self.answer + (0.25 + 0.75 * self.answer) * manner)
         return min(max(total, 0.0), MAX_GOLD)
-
-    def as_dict(self) -> dict[str, float]:
-        return asdict(self) | {"points": self.points}
 
 
 def gold_reward(messages: Messages, text: str) -> float:

@@ -21,7 +21,6 @@ import hashlib
 import json
 import logging
 import os
-import random
 import shutil
 import time
 import uuid
@@ -29,20 +28,26 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from training.rlhf.core import distributed
+from training.rlhf.core.loop_state import (
+    Modules,
+    fill_modules,
+    fill_optimiser,
+    generator_states,
+    moments_of,
+    saved_tensors,
+    set_generator_states,
+    to_cpu,
+)
 
 FORMAT = 1
 WEIGHTS, MOMENTS, CHANCE = "weights.safetensors", "moments.safetensors", "chance.safetensors"
 BEST, STATE = "best.safetensors", "state.json"
-SAMPLED_NUMBERS = 1024  # of a weight, that its fingerprint is made of: all of 7 billion would take a minute
 logger = logging.getLogger(__name__)
-
-Modules = Mapping[str, nn.Module]
 
 
 class CheckpointRefused(ValueError):
@@ -99,11 +104,13 @@ class BestInMemory:
         best: bool = False,
     ) -> None:
         if best:
-            self._best = {name: tensor.to("cpu", copy=True) for name, tensor in _named(modules).items()}
+            self._best = {
+                name: tensor.to("cpu", copy=True) for name, tensor in saved_tensors(modules).items()
+            }
 
     def load_best(self, modules: Modules) -> None:
         if self._best:
-            _fill(modules, self._best)
+            fill_modules(modules, self._best)
 
 
 class Checkpoints:
@@ -147,9 +154,9 @@ class Checkpoints:
             return None
         self._newest = folder = self._folder / _name(step)
         state: dict[str, Any] = json.loads((folder / STATE).read_text())
-        _fill(modules, load_file(folder / WEIGHTS))
-        _fill_optimiser(optimiser, load_file(folder / MOMENTS))
-        _set_chance(load_file(folder / CHANCE), state["chance"])
+        fill_modules(modules, load_file(folder / WEIGHTS))
+        fill_optimiser(optimiser, load_file(folder / MOMENTS))
+        set_generator_states(load_file(folder / CHANCE), state["chance"])
         logger.warning("going on from the checkpoint of step %d in %s", step, self._folder)
         loop: dict[str, Any] = state["loop"]
         return loop
@@ -178,7 +185,7 @@ class Checkpoints:
         distributed.wait()  # for the first one to have written
         newest = max(self._steps(), default=None)
         if newest is not None and (file := self._folder / _name(newest) / BEST).exists():
-            _fill(modules, load_file(file))
+            fill_modules(modules, load_file(file))
 
     def _write(
         self,
@@ -194,9 +201,9 @@ class Checkpoints:
             return  # a run stands at one place after a step: it is there already
         partial.mkdir(parents=True)
         try:
-            drawn, numbers = _chance()
-            save_file(_to_cpu(_named(modules)), partial / WEIGHTS)
-            save_file(_to_cpu(_moments(optimiser)), partial / MOMENTS)
+            drawn, numbers = generator_states()
+            save_file(to_cpu(saved_tensors(modules)), partial / WEIGHTS)
+            save_file(to_cpu(moments_of(optimiser)), partial / MOMENTS)
             save_file(drawn, partial / CHANCE)
             files = {name: _digest(partial / name) for name in (WEIGHTS, MOMENTS, CHANCE)}
             if best:
@@ -258,74 +265,8 @@ class Checkpoints:
                 yield int(number)
 
 
-def fingerprint(modules: Modules) -> str:
-    """What the weights are before training, by up to SAMPLED_NUMBERS of each of them, and their shapes."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(_named(modules, frozen=True).items()):
-        flat = tensor.detach().reshape(-1)
-        some = flat[:: max(1, flat.numel() // SAMPLED_NUMBERS)].to("cpu", torch.float32)
-        digest.update(f"{name} {tuple(tensor.shape)} ".encode() + some.numpy().tobytes())
-    return digest.hexdigest()
-
-
 def _name(step: int) -> str:
     return f"step-{step:08d}"
-
-
-def _named(modules: Modules, *, frozen: bool = False) -> dict[str, Tensor]:
-    """What is trained, each once though it be tied, and the buffers that belong to the weights."""
-    found: dict[str, Tensor] = {}
-    for part, module in modules.items():
-        saved = module.state_dict()
-        for name, parameter in module.named_parameters():
-            if frozen or parameter.requires_grad:
-                found[f"{part}.{name}"] = parameter.detach()
-        found |= {f"{part}.{name}": buffer for name, buffer in module.named_buffers() if name in saved}
-    return found
-
-
-def _fill(modules: Modules, tensors: Mapping[str, Tensor]) -> None:
-    for name, place in _named(modules).items():
-        place.copy_(tensors[name])
-
-
-def _moments(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    state = optimiser.state_dict()["state"]
-    return {
-        f"{number}.{name}": value
-        for number, values in state.items()
-        for name, value in values.items()
-        if isinstance(value, Tensor)
-    }
-
-
-def _fill_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in tensors.items():
-        number, _, what = name.partition(".")
-        state.setdefault(int(number), {})[what] = tensor
-    optimiser.load_state_dict(optimiser.state_dict() | {"state": state})
-
-
-def _chance() -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The states of the global generators: torch's, and NumPy's and Python's as numbers."""
-    drawn = {"cpu": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        drawn |= {f"cuda.{n}": state for n, state in enumerate(torch.cuda.get_rng_state_all())}
-    name, keys, *rest = np.random.get_state(legacy=True)
-    numbers = {"python": random.getstate(), "numpy": [name, np.asarray(keys).tolist(), *rest]}
-    return drawn, numbers
-
-
-def _set_chance(drawn: Mapping[str, Tensor], numbers: Mapping[str, Any]) -> None:
-    torch.set_rng_state(drawn["cpu"])
-    for device in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
-        if f"cuda.{device}" in drawn:
-            torch.cuda.set_rng_state(drawn[f"cuda.{device}"], device)
-    version, keys, gauss = numbers["python"]
-    random.setstate((version, tuple(keys), gauss))
-    name, keys, *rest = numbers["numpy"]
-    np.random.set_state((name, np.array(keys, dtype=np.uint32), *rest))
 
 
 def _read_state(folder: Path) -> dict[str, Any]:
@@ -396,7 +337,3 @@ def _sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _to_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}

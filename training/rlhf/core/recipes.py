@@ -6,9 +6,7 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
-
-from training.rlhf.core.recipe import Recipe
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 MAX_MARGIN = 100  # reward units, of which about one makes a clear preference
 Schedule = Literal["cosine", "linear", "constant"]
@@ -19,6 +17,22 @@ CAUTION = Field(
     description="Spreads taken off each score, so that answers of which the reward model knows little gain "
     "less. Above 0 it must have been trained with uncertainty.",
 )
+
+
+class Recipe(BaseModel):
+    """Settings of one run. Frozen, so that what was validated is what runs; an unknown field is an error,
+    so that a misspelt setting never silently keeps its default. Every field carries a description and
+    bounds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    seed: int = Field(
+        default=0,
+        ge=0,
+        lt=2**31,
+        description="Seed of every random choice: data order, sampling, new weights. "
+        "The same seed gives the same run on the same machine (CPU).",
+    )
 
 
 class SFTConfig(Recipe):

@@ -37,8 +37,15 @@ from training.rlhf.core.recipes import (
     SFTConfig,
 )
 from training.rlhf.models.shapes import Shape
+from training.rlhf.planning.transformer import (
+    FLOAT,
+    adapter_weights,
+    forward_operations,
+    kept_bytes,
+    kept_bytes_recomputed,
+    passing_bytes,
+)
 
-FLOAT = 4  # bytes
 CHUNK_TOKENS = 1024
 LOGIT_ARRAYS = 6
 PICKING_ARRAYS = 4
@@ -49,10 +56,6 @@ PROMPTS_SAMPLED, PROMPTS_PER_REJECTION_BATCH = (
     32,
 )  # a batch of sampling and evaluation; of rejection sampling
 HELDOUT_MEASUREMENTS = 10
-FORWARD_NUMBERS = (
-    6,
-    3,
-)  # per token, × hidden and × intermediate: what one layer holds without a backward pass
 PADDED = 1.2  # micro-batches end where a fifth would be padding
 CURVATURES = 8  # hidden × hidden: second derivative, directions and root in float64, and a solver's work
 TRAINING, TRAINING_AN_ADAPTER = 3, 2  # a forward and a backward pass, in forward passes
@@ -141,7 +144,7 @@ def reward_model(recipe: RewardModelConfig, policy: Shape, data: Data, *, cautio
     places = max(min(recipe.micro_batch_tokens, batch * ranking * PADDED), widest)
     rows = ranking / row
     around = 2 * row if policy.encoder else row  # it looks both ways
-    forward = rows * _forward(policy, row, around=around, projected=0)
+    forward = rows * forward_operations(policy, row, around=around, projected=0)
     trained = recipe.epochs * (data.items - heldout)
     adapter = adapter_weights(policy, recipe) if recipe.use_peft else 0.0
     learning = adapter or policy.weights
@@ -149,7 +152,7 @@ def reward_model(recipe: RewardModelConfig, policy: Shape, data: Data, *, cautio
     calls = recipe.epochs * data.items * ranking * PADDED / min(places, batch * ranking * PADDED)
     half = 0.5 if recipe.precision == "bfloat16" else 1.0
     again = recipe.gradient_checkpointing
-    kept = _kept_inputs(policy, places, row=row) if again else _kept(policy, places, row=row)
+    kept = kept_bytes_recomputed(policy, places, row=row) if again else kept_bytes(policy, places, row=row)
     parts = [
         _weights("reward model", policy),
         Part("gradients", FLOAT * learning),
@@ -158,7 +161,7 @@ def reward_model(recipe: RewardModelConfig, policy: Shape, data: Data, *, cautio
     ]
     if adapter:
         parts.append(Part("weights: adapter", FLOAT * adapter))
-    scored = [_weights("reward model", policy), Part("activations", _passing(policy, SCORING_TOKENS))]
+    scored = [_weights("reward model", policy), Part("activations", passing_bytes(policy, SCORING_TOKENS))]
     if recipe.uncertainty in ("laplace", "heads"):
         numbers = 2 * (data.items - heldout) * data.responses * policy.hidden  # kept, and put together
         scored.append(Part("features", FLOAT * (numbers + CURVATURES * policy.hidden**2)))
@@ -194,17 +197,6 @@ def reward_model(recipe: RewardModelConfig, policy: Shape, data: Data, *, cautio
     )
 
 
-def adapter_weights(shape: Shape, recipe: RewardModelConfig) -> float:
-    """Of a LoRA adapter: rank × (inputs + outputs) for each product. Where the recipe names layers in place
-    of all-linear they are taken for the four of attention: at least as many as people name."""
-    d, queries = shape.hidden, shape.heads * shape.head_size
-    keys = shape.kv_heads * shape.head_size
-    attention = 2 * (d + queries) + 2 * (d + keys)
-    mlp = (3 if shape.gated else 2) * (d + shape.intermediate)
-    both = attention + (mlp if recipe.lora_target_modules.strip() == "all-linear" else 0)
-    return recipe.lora_r * shape.layers * both + d
-
-
 def ppo(recipe: PPOConfig, policy: Shape, judge: Shape, data: Data, *, cautious: bool = False) -> Cost:
     rows = recipe.rollout_prompts * recipe.responses_per_prompt
     answer = _answer(recipe.max_new_tokens, data, cautious=cautious)
@@ -227,8 +219,8 @@ def ppo(recipe: PPOConfig, policy: Shape, judge: Shape, data: Data, *, cautious:
         limit=recipe.max_new_tokens,
         cautious=cautious,
     )
-    one = _forward(policy, row, around=row, projected=answer)
-    critic = _forward(judge, row, around=row, projected=0)
+    one = forward_operations(policy, row, around=row, projected=answer)
+    critic = forward_operations(judge, row, around=row, projected=0)
     places = min(recipe.micro_batch_tokens, PADDED * tokens / recipe.minibatches)
     places = max(places, longest if cautious else PADDED * row)
     micro_batches = max(recipe.minibatches, PADDED * tokens / places)
@@ -246,7 +238,10 @@ def ppo(recipe: PPOConfig, policy: Shape, judge: Shape, data: Data, *, cautious:
                 (
                     *models,
                     Part("gradients", FLOAT * (policy.weights + judge.weights)),
-                    Part("activations", _kept(policy, places, row=row) + _kept(judge, places, row=row)),
+                    Part(
+                        "activations",
+                        kept_bytes(policy, places, row=row) + kept_bytes(judge, places, row=row),
+                    ),
                     Part("logits", LOGIT_ARRAYS * FLOAT * projected * policy.vocabulary),
                 ),
                 recipe.steps * recipe.epochs * rows * TRAINING * (one + critic),
@@ -271,7 +266,7 @@ def rejection_sampling(
     answer = _answer(recipe.max_new_tokens, data, cautious=cautious)
     ranking = data.prompt + recipe.samples_per_prompt * answer
     models = (_weights("policy", policy), _weights("reward model", judge))
-    judged = data.items * _forward(judge, ranking, around=ranking, projected=0)
+    judged = data.items * forward_operations(judge, ranking, around=ranking, projected=0)
     kept = Data(data.items, data.prompt, answer, data.longest - data.response + recipe.max_new_tokens)
     training = sft(recipe, policy, kept, cautious=cautious)
     beside = _weights("reward model", judge)
@@ -280,7 +275,7 @@ def rejection_sampling(
             Stage("sample", (*models, *asking.parts), asking.operations, asking.layer_calls),
             Stage(
                 "score",
-                (*models, Part("activations", _passing(judge, SCORING_TOKENS))),
+                (*models, Part("activations", passing_bytes(judge, SCORING_TOKENS))),
                 judged,
                 judge.layers * data.items * ranking / SCORING_TOKENS,
             ),
@@ -305,8 +300,8 @@ def evaluate(
     loaded = _weights("reward model", judge)
     judging = Stage(
         "judge",
-        (_weights("policy", policy), loaded, Part("activations", _passing(judge, row))),
-        answers * _forward(judge, row, around=row, projected=0),
+        (_weights("policy", policy), loaded, Part("activations", passing_bytes(judge, row))),
+        answers * forward_operations(judge, row, around=row, projected=0),
         answers * judge.layers,
     )
     return Cost((Stage(asking.name, (loaded, *asking.parts), asking.operations, asking.layer_calls), judging))
@@ -321,7 +316,7 @@ def _fine_tuning(recipe: SFTConfig, policy: Shape, data: Data, *, cautious: bool
     steps = math.ceil(max(1.0, data.items - heldout) / recipe.batch_size) * recipe.epochs
     # Rows of unlike length don't share a micro-batch: a batch is cut in about three more than it must be.
     micro_batches = steps * (math.ceil(min(recipe.batch_size, data.items) / rows) + 2)
-    forward = _forward(policy, row, around=row, projected=min(data.response, row))
+    forward = forward_operations(policy, row, around=row, projected=min(data.response, row))
     evaluations = min(HELDOUT_MEASUREMENTS, steps) * heldout
     projected = min(CHUNK_TOKENS, rows * width * data.response / (data.prompt + data.response))
     return Stage(
@@ -330,7 +325,7 @@ def _fine_tuning(recipe: SFTConfig, policy: Shape, data: Data, *, cautious: bool
             _weights("policy", policy),
             Part("gradients", FLOAT * policy.weights),
             Part("Adam's moments", 2 * FLOAT * policy.weights),
-            Part("activations", _kept(policy, rows * width, row=width)),
+            Part("activations", kept_bytes(policy, rows * width, row=width)),
             Part("logits", LOGIT_ARRAYS * FLOAT * projected * policy.vocabulary),
         ),
         (TRAINING * trained + evaluations) * forward,
@@ -377,14 +372,14 @@ def _decoding(
     turns = times * batches * (rows * n / together if together else 0)
     answers = times * batches * rows * n
     cache = together * (prompt + limit) * policy.cache_numbers
-    read = times * batches * rows * _forward(policy, prompt, around=prompt, projected=1)
-    written = answers * _forward(policy, answer, around=prompt + answer, projected=answer)
+    read = times * batches * rows * forward_operations(policy, prompt, around=prompt, projected=1)
+    written = answers * forward_operations(policy, answer, around=prompt + answer, projected=answer)
     return Stage(
         "sample",
         (
             Part("keys and values", FLOAT * cache * (1 + 1 / policy.layers)),
             Part("choosing tokens", PICKING_ARRAYS * FLOAT * together * policy.vocabulary),
-            Part("activations", _passing(policy, min(rows, max(1, together // n)) * prompt)),
+            Part("activations", passing_bytes(policy, min(rows, max(1, together // n)) * prompt)),
         ),
         read + written,
         policy.layers * turns * (1 + min(limit, 2 * answer)),
@@ -397,29 +392,3 @@ def _answer(limit: int, data: Data, *, cautious: bool) -> float:
 
 def _weights(name: str, shape: Shape) -> Part:
     return Part(f"weights: {name}", FLOAT * shape.weights)
-
-
-def _forward(shape: Shape, tokens: float, *, around: float, projected: float) -> float:
-    """Operations of one row of `tokens` that look at half of `around` tokens each; `projected` of them onto
-    the vocabulary."""
-    inside = max(0, shape.weights - shape.vocabulary * shape.hidden)
-    attended = 4 * shape.layers * shape.heads * shape.head_size * tokens * around / 2
-    return 2 * inside * tokens + attended + 2 * shape.vocabulary * shape.hidden * projected
-
-
-def _kept(shape: Shape, places: float, *, row: float) -> float:
-    """Bytes of activations that a backward pass needs, and the mask of who looks at whom."""
-    per_token = 11 * shape.hidden + 4 * shape.intermediate
-    return FLOAT * places * (shape.layers * per_token + 2 * shape.hidden) + places * row
-
-
-def _kept_inputs(shape: Shape, places: float, *, row: float) -> float:
-    """The same where a backward pass computes each layer again: every layer's input, and one layer whole."""
-    per_token = 11 * shape.hidden + 4 * shape.intermediate
-    return FLOAT * places * ((shape.layers + 2) * shape.hidden + per_token) + places * row
-
-
-def _passing(shape: Shape, places: float) -> float:
-    """Bytes that a forward pass holds at once without a backward one to come."""
-    times_hidden, times_intermediate = FORWARD_NUMBERS
-    return FLOAT * places * (times_hidden * shape.hidden + times_intermediate * shape.intermediate)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from training.rlhf.core.recipes import RewardModelConfig
 from training.rlhf.models.shapes import Shape
-from training.rlhf.planning.cost import FLOAT, adapter_weights
+from training.rlhf.planning.transformer import FLOAT, adapter_weights
 
 CHECKPOINTS_KEPT = 2
 RELU_WIDTH = 16  # of a small head (`heads.WIDTH`)

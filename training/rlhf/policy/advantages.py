@@ -1,4 +1,4 @@
-"""From rewards to advantages: masked means, KL estimators, generalised advantage estimation. Pure functions
+"""From rewards to advantages: KL estimators, generalised advantage estimation. Pure functions
 on tensors.
 
 Shapes: (B, T) for B responses of at most T tokens, right-padded; ``mask`` (B, T) bool, true on real response
@@ -12,29 +12,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from training.rlhf.reward.losses import LOG_RATIO_LIMIT
+from training.rlhf.policy.losses import LOG_RATIO_LIMIT
 
 WHITEN_EPSILON = 1e-8  # added to the variance; a batch whose advantages are all equal gets 0, not inf
 # Ziegler et al. 2019, arXiv 1909.08593 eq. 5: the proportional error is held within +-20 %
 ADAPTIVE_KL_CLIP = 0.2
-
-
-def masked_sum(values: Tensor, mask: Tensor) -> Tensor:
-    """Sum where the mask is true: (…), (…) -> (). nan and inf outside the mask do not get in."""
-    return values.masked_fill(~mask, 0.0).sum()
-
-
-def masked_mean(values: Tensor, mask: Tensor, *, count: int | None = None) -> Tensor:
-    """Sum where the mask is true over ``count`` (default: of this mask): (…), (…) -> ().
-
-    For a loss give the token count of the *whole* batch: a mean of micro-batch means weighs the tokens of
-    short micro-batches more, and the gradient then depends on how the batch was cut. Raises ValueError for a
-    count of 0.
-    """
-    number = int(mask.sum()) if count is None else count
-    if number <= 0:
-        raise ValueError("mean over no tokens: the mask is empty")
-    return masked_sum(values, mask) / number
 
 
 def whiten(values: Sequence[Tensor], masks: Sequence[Tensor]) -> list[Tensor]:
@@ -84,12 +66,6 @@ def kl_k1(log_probs: Tensor, reference: Tensor) -> Tensor:
     divergence".
     """
     return log_probs - reference
-
-
-def kl_k2(log_probs: Tensor, reference: Tensor) -> Tensor:
-    """Half the squared log-ratio: biased, low variance; its gradient on samples from pi is that of KL(pi ||
-    ref)."""
-    return 0.5 * (log_probs - reference) ** 2
 
 
 def kl_k3(log_probs: Tensor, reference: Tensor) -> Tensor:

@@ -31,14 +31,14 @@ from torch import nn
 
 from training.rlhf.core.messages import Messages
 from training.rlhf.core.rates import rate_factor, rate_for
-from training.rlhf.core.recipe import seed_everything
 from training.rlhf.core.recipes import PPOConfig
 from training.rlhf.core.reporter import NullReporter, Reporter, require_finite
+from training.rlhf.core.seeds import seed_everything
 from training.rlhf.generation.decoding import generate
 from training.rlhf.models import chat
 from training.rlhf.models.loading import ModelSource, save_model
 from training.rlhf.models.logprobs import token_log_probs
-from training.rlhf.policy import advantages
+from training.rlhf.policy import advantages, losses
 from training.rlhf.policy.rollout import (
     MicroBatch,
     Models,
@@ -49,7 +49,6 @@ from training.rlhf.policy.rollout import (
     score_answers,
     split_rollout,
 )
-from training.rlhf.reward import losses
 
 ADAM_EPSILON = 1e-5  # as in OpenAI's code and CleanRL; at torch's 1e-8 the first steps are far larger
 

@@ -27,16 +27,17 @@ import torch
 
 from training.rlhf.core.messages import Messages
 from training.rlhf.core.rates import rate_for
-from training.rlhf.core.recipe import seed_everything
 from training.rlhf.core.recipes import RejectionSamplingConfig
 from training.rlhf.core.reporter import NullReporter, Reporter
+from training.rlhf.core.seeds import seed_everything
 from training.rlhf.generation.answering import answers_to
 from training.rlhf.generation.decoding import Completion
 from training.rlhf.models import chat
 from training.rlhf.models.loading import Loaded, ModelSource, open_policy, open_reward_model, save_model
 from training.rlhf.policy import sft
 from training.rlhf.reward import scoring
-from training.rlhf.reward.uncertainty import Uncertainty, cautious_scores, doubt_about
+from training.rlhf.reward.beliefs import Uncertainty, cautious_scores
+from training.rlhf.reward.uncertainty import doubt_about
 
 # Peak learning rates that suit models of these sizes: lower than those of sft, as the policy already speaks.
 # From 512 prompts of the demo, gold per answer: start 1.57, at 1e-3 1.76, at 3e-4 1.95 (standard error 0.08).

@@ -19,8 +19,9 @@ from training.rlhf.models import chat
 from training.rlhf.models.loading import ModelSource, open_policy, open_reward_model
 from training.rlhf.models.logprobs import token_log_probs
 from training.rlhf.models.trunks import head_of, is_encoder
+from training.rlhf.reward.beliefs import Uncertainty, cautious_scores
 from training.rlhf.reward.scoring import RewardScale, stored_scale
-from training.rlhf.reward.uncertainty import Uncertainty, cautious_scores, doubt_about
+from training.rlhf.reward.uncertainty import doubt_about
 
 
 @dataclass(frozen=True, slots=True)

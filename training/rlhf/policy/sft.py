@@ -19,9 +19,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from training.rlhf.core.messages import Demonstration, Messages
 from training.rlhf.core.rates import rate_factor, rate_for
-from training.rlhf.core.recipe import seed_everything
 from training.rlhf.core.recipes import SFTConfig
 from training.rlhf.core.reporter import NullReporter, Reporter, require_finite
+from training.rlhf.core.seeds import seed_everything
 from training.rlhf.data.batching import cut_by_width
 from training.rlhf.generation.decoding import generate
 from training.rlhf.models import chat

@@ -37,6 +37,7 @@ from training.rlhf.report.calibration import (
 from training.rlhf.report.resampling import SAMPLES, Estimate, Floats, Ints, PromptBootstrap
 from training.rlhf.report.scored import NOBODY, Pairs, ScoredRankings
 from training.rlhf.report.slices import People, Slice, people_of, said_of, slices_of
+from training.rlhf.report.svg import reliability_svg, slices_svg
 
 VERSION = 1
 JSON_NAME = "report.json"
@@ -196,15 +197,30 @@ def report_on(
 
 def save(report: RewardReport, folder: str | Path) -> Path:
     """``report.json`` and its plots (``reliability.svg``, ``slices.svg``) in a folder, which is made."""
-    from training.rlhf.report.svg import plots
-
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
     path = target / JSON_NAME
     path.write_text(json.dumps(report.as_json(), indent=2) + "\n", encoding="utf-8")
-    for name, svg in plots(report).items():
+    for name, svg in _plots(report).items():
         (target / name).write_text(svg, encoding="utf-8")
     return path
+
+
+def _plots(report: RewardReport) -> dict[str, str]:
+    """{file name: SVG}."""
+    found = {
+        "reliability.svg": reliability_svg(
+            report.calibration.preference, "P(preferred): predicted and found"
+        ),
+        "slices.svg": slices_svg(report.accuracy, report.slices),
+    }
+    if report.ties:
+        found["ties.svg"] = reliability_svg(report.ties.reliability, "P(tie): predicted and found")
+    if report.strengths:
+        found["strengths.svg"] = reliability_svg(
+            report.strengths.reliability, "P(by a level or more): predicted and found"
+        )
+    return found
 
 
 def _lean(scored: ScoredRankings, pairs: Pairs, sizes: Floats, bootstrap: PromptBootstrap) -> Lean | None:

@@ -8,14 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from html import escape
 from itertools import groupby
-from typing import TYPE_CHECKING
 
 from training.rlhf.report.calibration import Reliability
 from training.rlhf.report.resampling import Estimate
 from training.rlhf.report.slices import Slice
-
-if TYPE_CHECKING:
-    from training.rlhf.report.reward_report import RewardReport
 
 STYLE = """
   text { font: 12px system-ui, sans-serif; fill: #2b2f33 }
@@ -34,23 +30,6 @@ NAMES = {
     "length": "length of the preferred response",
     "turns": "turns of the user",
 }
-
-
-def plots(report: RewardReport) -> dict[str, str]:
-    """{file name: SVG}."""
-    found = {
-        "reliability.svg": reliability_svg(
-            report.calibration.preference, "P(preferred): predicted and found"
-        ),
-        "slices.svg": slices_svg(report.accuracy, report.slices),
-    }
-    if report.ties:
-        found["ties.svg"] = reliability_svg(report.ties.reliability, "P(tie): predicted and found")
-    if report.strengths:
-        found["strengths.svg"] = reliability_svg(
-            report.strengths.reliability, "P(by a level or more): predicted and found"
-        )
-    return found
 
 
 def reliability_svg(of: Reliability, title: str) -> str:

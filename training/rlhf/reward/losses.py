@@ -1,4 +1,4 @@
-"""Losses on one batch of rankings, and the two losses of PPO: pure functions on tensors.
+"""Losses on one batch of rankings: pure functions on tensors.
 
 Shapes used throughout: B rankings, K responses (the widest ranking of the batch).
 
@@ -19,9 +19,6 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from training.rlhf.data.rankings import UNRANKED_TIER
-
-# nats; exp(20) is 5e8: beyond it a ratio says only "far too large", and exp overflows in bf16
-LOG_RATIO_LIMIT = 20.0
 
 
 def preferred_pairs(tiers: Tensor) -> Tensor:
@@ -248,30 +245,6 @@ def pair_accuracy(rewards: Tensor, tiers: Tensor) -> Tensor:
     pairs = preferred_pairs(tiers)
     agreed = (d > 0).to(rewards.dtype) + 0.5 * (d == 0).to(rewards.dtype)
     return agreed.masked_fill(~pairs, 0.0).sum(dim=(1, 2)) / pairs.sum(dim=(1, 2))
-
-
-def clipped_policy_loss(
-    log_probs: Tensor, old_log_probs: Tensor, advantages: Tensor, *, clip: float
-) -> Tensor:
-    """PPO's clipped surrogate per token: max(-A rho, -A clip(rho, 1 - c, 1 + c)), rho = exp(new - old). Any
-    one shape.
-
-    arXiv 1707.06347 eq. 7 (a maximum of negatives, because it is minimised). Reduce with the mask and the
-    token count of the whole batch.
-    """
-    ratio = (log_probs - old_log_probs).clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT).exp()
-    return torch.maximum(-advantages * ratio, -advantages * ratio.clamp(1.0 - clip, 1.0 + clip))
-
-
-def clipped_value_loss(values: Tensor, old_values: Tensor, returns: Tensor, *, clip: float) -> Tensor:
-    """Half the larger of two squared errors, plain and with the value moved at most ``clip`` from the old.
-    Any one shape.
-
-    As in OpenAI's lm-human-preferences (``train_policy.py``) and CleanRL ``ppo.py``; ``clip`` is in reward
-    units.
-    """
-    moved = old_values + (values - old_values).clamp(-clip, clip)
-    return 0.5 * torch.maximum((values - returns) ** 2, (moved - returns) ** 2)
 
 
 def _log_expm1(x: Tensor) -> Tensor:

@@ -24,12 +24,13 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from training.rlhf.core import distributed
-from training.rlhf.core.checkpoint import BestInMemory, Checkpoints, Keeper, fingerprint
+from training.rlhf.core.checkpoint import BestInMemory, Checkpoints, Keeper
+from training.rlhf.core.loop_state import fingerprint
 from training.rlhf.core.rates import rate_factor, rate_for
-from training.rlhf.core.recipe import seed_everything
 from training.rlhf.core.recipes import RewardModelConfig
 from training.rlhf.core.reporter import NullReporter, Reporter, TrainingDiverged
-from training.rlhf.data.batching import Batch, Group, digest_of
+from training.rlhf.core.seeds import seed_everything
+from training.rlhf.data.batching import Group, digest_of
 from training.rlhf.data.rankings import Ranking, count_repeats, count_shared_prompts, split_by_prompt
 from training.rlhf.models import chat
 from training.rlhf.models.adapters import base_of, is_adapter
@@ -37,8 +38,9 @@ from training.rlhf.models.loading import Loaded, save_model
 from training.rlhf.models.recompute import recompute_layers
 from training.rlhf.models.trunks import head_of, trained_parameters
 from training.rlhf.report.reward_report import RewardReport
-from training.rlhf.reward import losses, uncertainty
+from training.rlhf.reward import beliefs, uncertainty
 from training.rlhf.reward.answer_model import AnswerModel, Reliability, answer_key
+from training.rlhf.reward.batch_loss import SUMS, batch_sums, evaluate, preference_loss, suspects
 from training.rlhf.reward.encoding import encode_rankings
 from training.rlhf.reward.heldout import report_heldout
 from training.rlhf.reward.lora_ensemble import train_members
@@ -47,7 +49,6 @@ from training.rlhf.reward.scoring import (
     batches,
     load_for_training,
     rewards_of,
-    score,
     score_with_features,
 )
 
@@ -58,10 +59,7 @@ ANSWER_RATE = 0.02
 # (TRL's advice for reward models, too). On 700 rankings of the demo world the held-out loss after two passes
 # was 0.639, 0.631 and 0.611 at 1, 3 and 10 times; 0.606 with all weights.
 ADAPTER_RATE_FACTOR = 10.0
-SUMS = ("loss", "pairs", "correct", "responses", "reward", "reward_squared", "tokens")
 CADENCE = {"checkpoint_minutes", "checkpoint_steps"}  # settings that change nothing of what is computed
-
-__all__ = ["RewardModelConfig", "RewardModelResult", "score", "train"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +261,7 @@ def train(
     scale = RewardScale(float(rewards.mean()), float(rewards.std(unbiased=False)))
     notes = answers.notes(reliabilities) | {"max_length": limit}
     model.config.rankloop = {"reward_mean": scale.mean, "reward_std": scale.std, **notes}
-    doubt: uncertainty.Uncertainty | None = uncertainty.fit(
+    doubt: beliefs.Uncertainty | None = uncertainty.fit(
         config,
         head=head_of(model).weight[0],
         features=features,
@@ -290,7 +288,7 @@ def train(
     result = {f"train/{name}": value for name, value in at.metrics.items()} | at.heldout
     result |= {"reward/mean": scale.mean, "reward/std": scale.std}
     if doubt:
-        told = uncertainty.log_loss(model, heldout_groups, doubt, pad_id=pad)
+        told = beliefs.log_loss(model, heldout_groups, doubt, pad_id=pad)
         result |= {f"uncertainty/heldout_log_loss_{name}": value for name, value in told.items()}
         result |= {f"uncertainty/{name}": value for name, value in doubt.metrics().items()}
     if reliabilities:
@@ -323,14 +321,6 @@ def _refuse_to_replace_base(config: RewardModelConfig, base_model: str | Path, o
         )
 
 
-def preference_loss(config: RewardModelConfig, rewards: Tensor, batch: Batch, answers: AnswerModel) -> Tensor:
-    """(B, K) rewards -> (B,) loss per ranking, as the recipe asks for. Held-out loss is this, too."""
-    per_ranking: Tensor = answers(rewards, batch.said)
-    if config.centring:
-        per_ranking = per_ranking + config.centring * losses.centring(rewards, batch.tiers)
-    return per_ranking
-
-
 def score_training_set(
     config: RewardModelConfig, model: PreTrainedModel, groups: Sequence[Group], pad_id: int
 ) -> tuple[list[Tensor], list[Tensor]]:
@@ -347,62 +337,3 @@ def score_training_set(
     numbers = [features.flatten() for features in read]
     found = distributed.put_together(mine, numbers, [size * width for size in sizes])
     return scores, [features.view(-1, width) for features in found]
-
-
-@torch.no_grad()
-def suspects(
-    config: RewardModelConfig,
-    model: PreTrainedModel,
-    groups: Sequence[Group],
-    answers: AnswerModel,
-    pad_id: int,
-) -> str:
-    """The rankings of a batch that spoiled its step, in words: those whose own loss is not finite, or all."""
-    spoiled: list[int] = []
-    for indices, batch in batches(
-        model, groups, layout=config.layout, max_tokens=config.micro_batch_tokens, pad_id=pad_id
-    ):
-        rewards = rewards_of(model, batch, precision=config.precision)
-        finite = (preference_loss(config, rewards, batch, answers) * batch.weights).isfinite().tolist()
-        spoiled += [index for index, fine in zip(indices, finite, strict=True) if not fine]
-    named = ", ".join(groups[i].name for i in sorted(spoiled) or range(len(groups)))[:300]
-    return f"the rankings {'whose loss this is' if spoiled else 'of this batch'}: {named}"
-
-
-def batch_sums(loss: Tensor, rewards: Tensor, batch: Batch) -> dict[str, float]:
-    """What a micro-batch adds to the numbers of its step (SUMS), so that unlike micro-batches weigh what they
-    hold."""
-    pairs = losses.preferred_pairs(batch.tiers).sum(dim=(1, 2))
-    real = rewards[batch.tiers >= 0]
-    return {
-        "loss": float(loss),
-        "pairs": float(pairs.sum()),
-        "correct": float((losses.pair_accuracy(rewards, batch.tiers).nan_to_num() * pairs).sum()),
-        "responses": float(real.numel()),
-        "reward": float(real.sum()),
-        "reward_squared": float((real**2).sum()),
-        "tokens": float(batch.tokens),
-    }
-
-
-@torch.no_grad()
-def evaluate(
-    config: RewardModelConfig,
-    model: PreTrainedModel,
-    groups: Sequence[Group],
-    answers: AnswerModel,
-    pad_id: int,
-) -> dict[str, float]:
-    """Loss per ranking (weighted) and accuracy per pair on held-out groups, and the number of those pairs."""
-    weight = sum(group.weight for group in groups)
-    mine = [groups[i] for i in distributed.share([group.packed_tokens for group in groups])]
-    summed = Counter(dict.fromkeys(SUMS, 0.0))
-    for _, batch in batches(
-        model, mine, layout=config.layout, max_tokens=config.micro_batch_tokens, pad_id=pad_id
-    ):
-        rewards = rewards_of(model, batch, precision=config.precision)
-        loss = (preference_loss(config, rewards, batch, answers) * batch.weights).sum() / weight
-        summed.update(batch_sums(loss, rewards, batch))
-    sums = distributed.add_up(summed)
-    accuracy = sums["correct"] / max(sums["pairs"], 1)
-    return {"heldout/loss": sums["loss"], "heldout/accuracy": accuracy, "heldout/pairs": sums["pairs"]}

@@ -13,7 +13,7 @@ of the responses to one prompt may deviate from it, together, for it is differen
 spread is that of a response's reward over the mean reward of the training responses.
 
     model, tokenizer = load_reward_model(folder)
-    for belief in beliefs(model, tokenizer, items, load_uncertainty(folder)):
+    for belief in beliefs_about(model, tokenizer, items, load_uncertainty(folder)):
         belief.mean, belief.spread, belief.preference()[0, 1], belief.lower_bound(1.0)
 """
 
@@ -24,100 +24,29 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, cast
+from typing import ClassVar, cast
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from training.rlhf.core import distributed
-from training.rlhf.core.messages import Messages
 from training.rlhf.core.recipes import RewardModelConfig
 from training.rlhf.data.batching import Group, Said, said_in
-from training.rlhf.models import chat
 from training.rlhf.models.adapters import UNCERTAINTY
 from training.rlhf.models.loading import Loaded, ModelSource
 from training.rlhf.reward import heads, laplace, losses
 from training.rlhf.reward.answer_model import AnswerModel
+from training.rlhf.reward.beliefs import Belief, OnFeatures, Uncertainty, of_members
 from training.rlhf.reward.lora_ensemble import LoraEnsemble, load_members, write_members
-from training.rlhf.reward.scoring import (
-    SCORING_TOKENS,
-    LayoutChoice,
-    encode_items,
-    score_groups,
-    score_with_features,
-    stored_scale,
-)
 
 # In a folder of its own (UNCERTAINTY), so that nobody who looks for a model's weights takes these for some.
 WEIGHTS, NOTES = "uncertainty.safetensors", "uncertainty.json"
 CHUNK_RANKINGS = 1024
-LEAST_CHANCE = 1e-30  # of a pair: one that was thought impossible leaves a finite loss
 
 
 class BrokenUncertainty(ValueError):
     """What is saved beside a reward model can't be read."""
-
-
-@dataclass(frozen=True, slots=True)
-class Belief:
-    """What is believed of the rewards of K responses to one prompt.
-
-    ``mean`` (K,): the scores. ``covariance`` (K, K): of how the rewards deviate from them. ``deviations``
-    (M, K): those of each member, where there is an ensemble; they add up to 0.
-    """
-
-    mean: Tensor
-    covariance: Tensor
-    deviations: Tensor | None = None
-
-    @property
-    def spread(self) -> Tensor:
-        """(K,) standard deviation of each reward over the mean of the training responses."""
-        return self.covariance.diagonal().clamp(min=0).sqrt()
-
-    def preference(self) -> Tensor:
-        """(K, K) P(i ≻ j), what is unsure taken into account: that somebody who says what they mean prefers i
-        to j, ties left out. Members' probabilities are averaged; a normal posterior is integrated."""
-        apart = self.mean[:, None] - self.mean
-        if self.deviations is not None:
-            return torch.sigmoid(apart + self.deviations[:, :, None] - self.deviations[:, None, :]).mean(
-                dim=0
-            )
-        own = self.covariance.diagonal()
-        return laplace.preference(apart, (own[:, None] + own - 2 * self.covariance).clamp(min=0))
-
-    def lower_bound(self, spreads: float) -> Tensor:
-        """(K,) scores less so many spreads: what an answer is worth to somebody who doubts it."""
-        return self.mean - spreads * self.spread
-
-
-def of_members(mean: Tensor, deviations: Tensor) -> Belief:
-    """From the (M, K) deviations of an ensemble's members from their mean."""
-    return Belief(mean, deviations.T @ deviations / (len(deviations) - 1), deviations)
-
-
-class Uncertainty(Protocol):
-    """What is saved beside a reward model: `OnFeatures`, or a `LoraEnsemble`, which reads tokens."""
-
-    @property
-    def kind(self) -> str:
-        """The recipe's word for it."""
-
-    def metrics(self) -> dict[str, float]:
-        """What is said of it at the end of a run."""
-
-
-class OnFeatures(Uncertainty, Protocol):
-    """What is unsure about the last layer alone."""
-
-    def belief(self, mean: Tensor, features: Tensor) -> Belief:
-        """Of the (K,) scores of responses with these (K, d) features."""
-
-    def tensors(self) -> dict[str, Tensor]:
-        """What is saved, by name; `OF_KIND` makes the same of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,85 +194,6 @@ def observations(config: RewardModelConfig, tiers: Tensor) -> Tensor:
     return pairs.sum(dim=(1, 2)) * 3.0 / (real.sum(dim=1) + 1.0)
 
 
-@torch.no_grad()
-def beliefs(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    items: Sequence[tuple[Messages, Sequence[str]]],
-    uncertainty: Uncertainty,
-    *,
-    centred: bool = False,
-    layout: LayoutChoice = "auto",
-) -> list[Belief]:
-    """As `scoring.score`, with what is believed of the responses to each prompt. On the CPU."""
-    groups = encode_items(model, tokenizer, items)
-    mean = stored_scale(model).mean if centred else 0.0
-    found = beliefs_of_groups(model, groups, uncertainty, pad_id=chat.pad_id(tokenizer), layout=layout)
-    return [Belief(one.mean - mean, one.covariance, one.deviations) for one in found]
-
-
-@torch.no_grad()
-def beliefs_of_groups(
-    model: PreTrainedModel,
-    groups: Sequence[Group],
-    uncertainty: Uncertainty,
-    *,
-    pad_id: int,
-    layout: LayoutChoice = "auto",
-    max_tokens: int = SCORING_TOKENS,
-) -> list[Belief]:
-    """Of encoded responses, in the order of ``groups``; the means are raw rewards."""
-    how: Any = {"pad_id": pad_id, "layout": layout, "max_tokens": max_tokens}
-    if isinstance(uncertainty, LoraEnsemble):
-        found = zip(score_groups(model, groups, **how), uncertainty.deviations(groups, **how), strict=True)
-        return [of_members(mean, deviations) for mean, deviations in found]
-    scores, features = score_with_features(model, groups, **how)
-    on_features = cast(OnFeatures, uncertainty)
-    return [on_features.belief(*both) for both in zip(scores, features, strict=True)]
-
-
-@torch.no_grad()
-def log_loss(
-    model: PreTrainedModel, groups: Sequence[Group], uncertainty: Uncertainty, *, pad_id: int
-) -> dict[str, float]:
-    """-log P of what was preferred, in nats per pair: ``plain`` by the scores alone, ``unsure`` with the
-    spread taken into account. Each process reads its share."""
-    mine = [groups[i] for i in distributed.share([group.packed_tokens for group in groups])]
-    summed = {"pairs": 0.0, "plain": 0.0, "unsure": 0.0}
-    for group, belief in zip(mine, beliefs_of_groups(model, mine, uncertainty, pad_id=pad_id), strict=True):
-        pairs = losses.preferred_pairs(torch.tensor([group.tiers]))[0]
-        plain = torch.sigmoid(belief.mean[:, None] - belief.mean)
-        summed["pairs"] += float(pairs.sum())
-        for name, p in (("plain", plain), ("unsure", belief.preference())):
-            summed[name] -= float(p[pairs].clamp(min=LEAST_CHANCE).log().sum())
-    summed = distributed.add_up(summed)
-    pairs_seen = summed.pop("pairs")
-    return {name: value / pairs_seen for name, value in summed.items()} if pairs_seen else {}
-
-
-def score_with_spread(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    items: Sequence[tuple[Messages, Sequence[str]]],
-    uncertainty: Uncertainty,
-    *,
-    centred: bool = False,
-) -> list[tuple[Tensor, Tensor]]:
-    """(scores, spreads) of the responses to each prompt, (K,) each."""
-    found = beliefs(model, tokenizer, items, uncertainty, centred=centred)
-    return [(one.mean, one.spread) for one in found]
-
-
-def preference_probability(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    items: Sequence[tuple[Messages, Sequence[str]]],
-    uncertainty: Uncertainty,
-) -> list[Tensor]:
-    """P(i ≻ j) among the responses to each prompt, (K, K)."""
-    return [one.preference() for one in beliefs(model, tokenizer, items, uncertainty)]
-
-
 def write(uncertainty: Uncertainty, model_folder: Path) -> None:
     """Save it with the reward model in ``model_folder``."""
     folder = model_folder / UNCERTAINTY
@@ -385,23 +235,3 @@ def doubt_about(reward_model: ModelSource, *, caution: float) -> Uncertainty | N
             "uncertainty set to laplace, heads or lora, or set caution to 0"
         )
     return found
-
-
-def cautious_scores(
-    model: PreTrainedModel,
-    groups: Sequence[Group],
-    uncertainty: Uncertainty | None,
-    *,
-    caution: float,
-    pad_id: int,
-) -> tuple[list[Tensor], list[Tensor]]:
-    """(raw rewards less ``caution`` spreads, spreads), (K,) per group; without uncertainty the spreads are 0.
-
-    An ensemble's lower bound makes a policy gain less by what the reward model has not been told of (Coste et
-    al. 2024, arXiv 2310.02743; they take off the variance).
-    """
-    if uncertainty is None:
-        scores = score_groups(model, groups, pad_id=pad_id)
-        return scores, [torch.zeros_like(score) for score in scores]
-    found = beliefs_of_groups(model, groups, uncertainty, pad_id=pad_id)
-    return [one.lower_bound(caution) for one in found], [one.spread for one in found]

@@ -14,13 +14,13 @@ import torch
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from tests.training.rlhf import tiny
-from training.rlhf.core.reporter import Cancelled, ListReporter, TrainingDiverged
+from tests.training.rlhf.list_reporter import ListReporter
+from training.rlhf.core.reporter import Cancelled, TrainingDiverged
 from training.rlhf.generation.decoding import Completion
 from training.rlhf.models import chat
 from training.rlhf.models.loading import load_reward_model, save_model
 from training.rlhf.policy import ppo, rollout
-from training.rlhf.reward.reward_model import score
-from training.rlhf.reward.scoring import RewardScale, load_for_training
+from training.rlhf.reward.scoring import RewardScale, load_for_training, score
 from training.rlhf.reward.uncertainty import LastLayer, write
 
 PROMPTS = [[{"role": "user", "content": tiny.words(*range(n % 7 + 1))}] for n in range(24)]

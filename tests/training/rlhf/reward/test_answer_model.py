@@ -20,8 +20,9 @@ from training.rlhf.data.rankings import UNRANKED_TIER, Ranking
 from training.rlhf.models.loading import save_model
 from training.rlhf.reward import losses
 from training.rlhf.reward.answer_model import AnswerKey, AnswerModel, answer_key
+from training.rlhf.reward.batch_loss import preference_loss
 from training.rlhf.reward.encoding import encode_rankings
-from training.rlhf.reward.reward_model import preference_loss, train
+from training.rlhf.reward.reward_model import train
 from training.rlhf.reward.scoring import LayoutChoice, batches, load_for_training, rewards_of
 
 CROWD = RewardModelConfig(annotators="crowd_bt")

@@ -1,15 +1,15 @@
 """Preference learning on plain PyTorch and transformers. No Django: every loop runs from a Python prompt.
 
-Packages, from the bottom up. Each imports only those above it in this list:
+Packages, from the bottom up. Each one imports only packages above it in this list:
 
-- `core`: recipes (a run's settings), the reporter that a loop talks to, checkpoints, processes, learning rates;
-- `models`: loading and saving, adapters, chat templates, log-probabilities, a model's size;
-- `data`: rankings from files, and from rankings to batches of tokens;
-- `generation`: sampling from a policy, and judging what it samples;
-- `report`: what a reward model is worth on held-out rankings (NumPy only);
-- `planning`: the memory, disk space and arithmetic of a run before it starts (no torch);
-- `reward`: losses on rankings, training a reward model, scoring with it, its uncertainty;
-- `policy`: supervised fine-tuning, rejection sampling, PPO.
+- `core`: recipes (the settings of a run), the reporter, checkpoints, multiple processes, learning rates;
+- `models`: loading and saving, adapters, chat templates, log-probabilities, the size of a model;
+- `data`: reading rankings from files, and turning them into batches of tokens;
+- `generation`: sampling from a policy and scoring the samples;
+- `report`: how well a reward model predicts held-out rankings (NumPy only);
+- `planning`: memory, disk space and arithmetic of a run before it starts (no torch);
+- `reward`: losses on rankings, training a reward model, scoring with it, and its uncertainty;
+- `policy`: supervised fine-tuning, rejection sampling and PPO.
 
 `python -m training.rlhf.train_reward_model` trains a reward model from a file of rankings.
 """

@@ -1,4 +1,4 @@
-"""A reporter that keeps what a loop reports."""
+"""A reporter that stores what a loop reports."""
 
 from __future__ import annotations
 

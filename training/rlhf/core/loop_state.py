@@ -11,13 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-SAMPLED_NUMBERS = 1024  # of a weight, that its fingerprint is made of: all of 7 billion would take a minute
+SAMPLED_NUMBERS = 1024  # per weight; a fingerprint of all 7 billion weights would take a minute
 
 Modules = Mapping[str, nn.Module]
 
 
 def fingerprint(modules: Modules) -> str:
-    """What the weights are before training, by up to SAMPLED_NUMBERS of each of them, and their shapes."""
+    """Return a digest of the weights before training: their shapes and up to SAMPLED_NUMBERS numbers of
+    each."""
     digest = hashlib.sha256()
     for name, tensor in sorted(saved_tensors(modules, frozen=True).items()):
         flat = tensor.detach().reshape(-1)
@@ -27,7 +28,7 @@ def fingerprint(modules: Modules) -> str:
 
 
 def saved_tensors(modules: Modules, *, frozen: bool = False) -> dict[str, Tensor]:
-    """What is trained, each once though it be tied, and the buffers that belong to the weights."""
+    """Return the trained weights, tied ones once, and the buffers that are saved with the weights."""
     found: dict[str, Tensor] = {}
     for part, module in modules.items():
         saved = module.state_dict()
@@ -62,7 +63,7 @@ def fill_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tenso
 
 
 def generator_states() -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The states of the global generators: torch's, and NumPy's and Python's as numbers."""
+    """Return the states of the global generators: torch's as tensors, NumPy's and Python's as numbers."""
     drawn = {"cpu": torch.get_rng_state()}
     if torch.cuda.is_available():
         drawn |= {f"cuda.{n}": state for n, state in enumerate(torch.cuda.get_rng_state_all())}

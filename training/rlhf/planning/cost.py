@@ -1,26 +1,25 @@
-"""What a run will take, before it is launched: memory and arithmetic, from its recipe and the sizes of its
-models and data. Pure functions; torch is not needed.
+"""The memory and arithmetic of a run before it starts, from its recipe and the sizes of models and data.
 
-A run goes through stages (sampling, then training; a rollout, then an update), and each holds its own things
-at once: the peak is that of the largest stage. Counted are, in bytes of float32 unless it says otherwise:
+Pure functions without torch. A run goes through stages (sampling, then training; a rollout, then an update).
+Each stage holds its own data, so the peak is the memory of the largest stage. Counted in bytes, as float32
+unless stated otherwise:
 
-- weights of every model that is loaded, 4 bytes each (all loops load in float32);
-- gradients, 4 bytes per trained weight, and Adam's two moments, 8: with LoRA, of the adapter's matrices
-  alone, which are beside the weights;
-- activations kept for the backward pass: (11 hidden + 4 intermediate) numbers per token and layer (norms,
-  queries, keys, values, attention's output and its copy, two residuals; the MLP's three products and its
-  nonlinearity), of the widest micro-batch; with gradient checkpointing the inputs of all layers, and one
-  layer's activations;
-- what is projected onto the vocabulary: six arrays of at most 1024 positions (`logprobs.CHUNK_TOKENS`);
-- keys and values of the rows that are decoded together (`generation.ROWS_PER_BATCH`), with the places still
-  to be written, and four arrays of one probability per vocabulary entry and row.
+- weights of every loaded model, 4 bytes each (all loops load float32);
+- gradients, 4 bytes per trained weight, and Adam's two moments, 8 bytes; with LoRA only for the adapter's
+  matrices, which are additional weights;
+- activations stored for the backward pass of the widest micro-batch (see `transformer.kept_bytes`); with
+  gradient checkpointing the inputs of all layers and the activations of one layer;
+- the projection onto the vocabulary: six arrays of at most 1024 positions (`logprobs.CHUNK_TOKENS`);
+- keys and values of the rows decoded together (`decoding.ROWS_PER_BATCH`), with room for the tokens still to
+  come, and four arrays with one probability per vocabulary entry and row.
 
-Checkpoints are on the disk, the best weights so far among them, and are written from where the tensors lie.
+Checkpoints, including the best weights so far, are on disk and are written directly from the tensors.
 
-Arithmetic: a forward pass costs 2 operations per weight and token and 4 hidden per token, layer and token
-looked at; a training step three times that, and two times where the trunk is frozen (nobody needs the
-gradient of its weights); once more where activations are computed again. An encoder's rows share no prompt.
-Calls count too: a small model spends more time in starting an operation than in doing it.
+Arithmetic: a forward pass costs 2 operations per weight and token, and 4 × hidden per token, layer and
+attended token. A training step costs three times that, or twice if the trunk is frozen (the gradient of its
+weights is not needed), and once more if activations are recomputed. The responses of an encoder do not share
+their prompt. Calls are counted too: a small model spends more time on launching an operation than on
+computing it.
 """
 
 from __future__ import annotations
@@ -54,17 +53,20 @@ SCORING_TOKENS = 16_384
 PROMPTS_SAMPLED, PROMPTS_PER_REJECTION_BATCH = (
     64,
     32,
-)  # a batch of sampling and evaluation; of rejection sampling
+)  # per batch: of sampling and evaluation; of rejection sampling
 HELDOUT_MEASUREMENTS = 10
-PADDED = 1.2  # micro-batches end where a fifth would be padding
-CURVATURES = 8  # hidden × hidden: second derivative, directions and root in float64, and a solver's work
-TRAINING, TRAINING_AN_ADAPTER = 3, 2  # a forward and a backward pass, in forward passes
+PADDED = 1.2  # micro-batches end before a fifth would be padding
+# Arrays of hidden × hidden: second derivative, directions and root in float64, and a solver's workspace.
+CURVATURES = 8
+TRAINING, TRAINING_AN_ADAPTER = 3, 2  # a forward and a backward pass, in units of a forward pass
 
 
 @dataclass(frozen=True)
 class Data:
-    """What a run reads: `items` demonstrations, rankings or prompts, with lengths in tokens. `longest` is of
-    a prompt with its response, `responses` how many an item has."""
+    """The data of a run: `items` demonstrations, rankings or prompts, with lengths in tokens.
+
+    `longest` is the longest prompt with its response. `responses` is the number of responses per item.
+    """
 
     items: int
     prompt: float
@@ -81,7 +83,8 @@ class Part:
 
 @dataclass(frozen=True)
 class Stage:
-    """`operations` are floating-point ones; `layer_calls` how often a layer is run, forwards or backwards."""
+    """`operations` are floating-point operations. `layer_calls` is the number of times that a layer is
+    run, in either direction."""
 
     name: str
     parts: tuple[Part, ...] = ()
@@ -104,22 +107,26 @@ class Cost:
 
 @dataclass(frozen=True)
 class Speed:
-    """Operations per second of large products, and seconds that running a layer takes however small it is."""
+    """Operations per second of large products, and the seconds that running a layer takes regardless of
+    its size."""
 
     operations: float
     layer_seconds: float
 
 
 def seconds(cost: Cost, speed: Speed) -> float:
-    """How long the stages take at this speed, one after the other."""
+    """Return how long the stages take in sequence at this speed."""
     return sum(
         stage.operations / speed.operations + stage.layer_calls * speed.layer_seconds for stage in cost.stages
     )
 
 
 def sft(recipe: SFTConfig, policy: Shape, data: Data, *, cautious: bool = False) -> Cost:
-    """`cautious`: the widest micro-batch and the longest answers that the recipe allows, in place of usual
-    ones. So for every function here."""
+    """Return the cost of a fine-tuning run.
+
+    `cautious` assumes the widest micro-batch and the longest answers that the recipe allows, instead of
+    typical ones. This applies to every function here.
+    """
     shown = min(recipe.sample_prompts, data.items)
     asking = _decoding(
         policy, 1, data, rows=shown, n=1, limit=recipe.sample_tokens, batches=2, cautious=cautious
@@ -131,7 +138,7 @@ def sft(recipe: SFTConfig, policy: Shape, data: Data, *, cautious: bool = False)
 
 
 def reward_model(recipe: RewardModelConfig, policy: Shape, data: Data, *, cautious: bool = False) -> Cost:
-    # Packed: the prompt once. An encoder reads every response on a row of its own.
+    # Packed: the prompt once. An encoder reads every response in its own row.
     prompts = data.responses if policy.encoder else 1.0
     ranking = prompts * data.prompt + data.responses * data.response
     row = data.prompt + data.response if policy.encoder else ranking
@@ -143,7 +150,7 @@ def reward_model(recipe: RewardModelConfig, policy: Shape, data: Data, *, cautio
     widest = longest if cautious else PADDED * ranking
     places = max(min(recipe.micro_batch_tokens, batch * ranking * PADDED), widest)
     rows = ranking / row
-    around = 2 * row if policy.encoder else row  # it looks both ways
+    around = 2 * row if policy.encoder else row  # attention in both directions
     forward = rows * forward_operations(policy, row, around=around, projected=0)
     trained = recipe.epochs * (data.items - heldout)
     adapter = adapter_weights(policy, recipe) if recipe.use_peft else 0.0
@@ -163,7 +170,7 @@ def reward_model(recipe: RewardModelConfig, policy: Shape, data: Data, *, cautio
         parts.append(Part("weights: adapter", FLOAT * adapter))
     scored = [_weights("reward model", policy), Part("activations", passing_bytes(policy, SCORING_TOKENS))]
     if recipe.uncertainty in ("laplace", "heads"):
-        numbers = 2 * (data.items - heldout) * data.responses * policy.hidden  # kept, and put together
+        numbers = 2 * (data.items - heldout) * data.responses * policy.hidden  # stored, and concatenated
         scored.append(Part("features", FLOAT * (numbers + CURVATURES * policy.hidden**2)))
     members: tuple[Stage, ...] = ()
     if recipe.uncertainty == "lora":
@@ -226,7 +233,7 @@ def ppo(recipe: PPOConfig, policy: Shape, judge: Shape, data: Data, *, cautious:
     micro_batches = max(recipe.minibatches, PADDED * tokens / places)
     observed = (
         rows * (2 * one + 2 * critic) * recipe.steps
-    )  # policy, reference, critic, and the judge's score
+    )  # policy, reference, critic, and the reward model's score
     projected = min(CHUNK_TOKENS, places * answer / row)
     layers = policy.layers + judge.layers
     return Cost(
@@ -254,7 +261,7 @@ def ppo(recipe: PPOConfig, policy: Shape, judge: Shape, data: Data, *, cautious:
 def rejection_sampling(
     recipe: RejectionSamplingConfig, policy: Shape, judge: Shape, data: Data, *, cautious: bool = False
 ) -> Cost:
-    """One answer is kept of each prompt; the fine-tuning then has both models in memory."""
+    """One answer per prompt is kept. During the fine-tuning both models are in memory."""
     asking = _answering(
         policy,
         data,
@@ -291,7 +298,7 @@ def sample(recipe: SampleConfig, policy: Shape, data: Data, *, cautious: bool = 
 def evaluate(
     recipe: EvaluateConfig, policy: Shape, judge: Shape | None, data: Data, *, cautious: bool = False
 ) -> Cost:
-    """`judge` is None where a function judges, not a model. A model judges one answer at a time."""
+    """`judge` is None if the judge is a function rather than a model. A model judges one answer at a time."""
     asking = _answers_of(recipe, policy, data, cautious=cautious)
     if judge is None:
         return Cost((asking,))
@@ -314,7 +321,7 @@ def _fine_tuning(recipe: SFTConfig, policy: Shape, data: Data, *, cautious: bool
     trained = recipe.epochs * (data.items - heldout)
     rows = min(recipe.micro_batch_size, recipe.batch_size, max(1, data.items))
     steps = math.ceil(max(1.0, data.items - heldout) / recipe.batch_size) * recipe.epochs
-    # Rows of unlike length don't share a micro-batch: a batch is cut in about three more than it must be.
+    # Rows of different lengths do not share a micro-batch: a batch is cut into about two more than necessary.
     micro_batches = steps * (math.ceil(min(recipe.batch_size, data.items) / rows) + 2)
     forward = forward_operations(policy, row, around=row, projected=min(data.response, row))
     evaluations = min(HELDOUT_MEASUREMENTS, steps) * heldout
@@ -346,7 +353,7 @@ def _answers_of(recipe: SampleConfig | EvaluateConfig, policy: Shape, data: Data
 
 
 def _answering(policy: Shape, data: Data, *, n: int, limit: int, per_batch: int, cautious: bool) -> Stage:
-    """All prompts of the data, `per_batch` at a time."""
+    """Answers to all prompts of the data, `per_batch` at a time."""
     rows = min(per_batch, data.items)
     batches = data.items / max(1, rows)
     return _decoding(policy, batches, data, rows=rows, n=n, limit=limit, cautious=cautious)
@@ -363,8 +370,10 @@ def _decoding(
     cautious: bool,
     batches: float = 1,
 ) -> Stage:
-    """`times` × `batches` turns of `n` answers to each of `rows` prompts. A batch goes on until its longest
-    answer ends: twice the mean, at most the limit."""
+    """The cost of `n` answers to each of `rows` prompts, `times` × `batches` times.
+
+    A batch continues until its longest answer ends: twice the mean, but at most the limit.
+    """
     limit = min(limit, policy.context - 1)
     prompt = min((data.longest - data.response) if cautious else data.prompt, policy.context - limit)
     answer = _answer(limit, data, cautious=cautious)

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from training.rlhf.core.recipes import RewardModelConfig
-from training.rlhf.data.batching import Group, Said, said_in
+from training.rlhf.data.batching import Group, Stated, stated_in
 from training.rlhf.data.rankings import UNRANKED_TIER, Ranking
 from training.rlhf.reward import losses
 
@@ -131,26 +131,26 @@ class AnswerModel(nn.Module):
         band = self.tie_parameter() if self.config.ties == "rao_kupper" else torch.zeros_like(self.tie)
         return torch.cat((band[None], softplus(self.steps))).cumsum(0)
 
-    def forward(self, rewards: Tensor, said: Said, reliability: Tensor | None = None) -> Tensor:
+    def forward(self, rewards: Tensor, stated: Stated, reliability: Tensor | None = None) -> Tensor:
         """(B, K) rewards and what was said of them -> (B,) loss per ranking, in nats per pair or choice.
 
         ``reliability`` (annotators,), log-odds to use in place of the learned ones.
         """
-        config, tiers = self.config, said.tiers
+        config, tiers = self.config, stated.tiers
         if config.positions == "learned":
-            rewards = rewards + self._offset_of(said, rewards.shape[1])
+            rewards = rewards + self._offset_of(stated, rewards.shape[1])
         if config.loss == "plackett_luce":
             return losses.plackett_luce(rewards, tiers)
         odds = None
         if config.annotators == "crowd_bt":
             known = self.reliability if reliability is None else reliability
-            odds = torch.cat((self.usual, known))[said.annotators]
+            odds = torch.cat((self.usual, known))[stated.annotators]
         smoothing = config.label_smoothing
         if config.strength == "cumulative":
             return losses.cumulative_strength(
                 rewards,
                 tiers,
-                said.strengths,
+                stated.strengths,
                 self.thresholds(),
                 ties=config.ties == "rao_kupper",
                 label_smoothing=smoothing,
@@ -161,18 +161,18 @@ class AnswerModel(nn.Module):
             return with_ties(
                 rewards, tiers, self.tie_parameter(), label_smoothing=smoothing, reliability=odds
             )
-        margins = self.margins[said.strengths] if config.strength == "margin" else None
+        margins = self.margins[stated.strengths] if config.strength == "margin" else None
         return losses.bradley_terry(
             rewards, tiers, label_smoothing=smoothing, reliability=odds, margins=margins
         )
 
-    def prior(self, said: Said) -> Tensor:
+    def prior(self, stated: Stated) -> Tensor:
         """(B,) each ranking's share of its annotator's prior, so that an epoch holds every prior once."""
         if not self.key.annotators:
-            return torch.zeros_like(said.annotators, dtype=self.usual.dtype)
-        odds = torch.cat((self.usual, self.reliability))[said.annotators]
+            return torch.zeros_like(stated.annotators, dtype=self.usual.dtype)
+        odds = torch.cat((self.usual, self.reliability))[stated.annotators]
         prior = losses.beta_prior(odds, right=self.config.prior_right, wrong=self.config.prior_wrong)
-        return prior * self.prior_share[said.annotators]
+        return prior * self.prior_share[stated.annotators]
 
     def settle_reliabilities(
         self, groups: Sequence[Group], rewards: Sequence[Tensor]
@@ -225,12 +225,12 @@ class AnswerModel(nn.Module):
             }
         return notes
 
-    def _offset_of(self, said: Said, width: int) -> Tensor:
+    def _offset_of(self, stated: Stated, width: int) -> Tensor:
         """(B, K) what each place adds to the reward as it was seen; 0 where the shown order isn't known. A
         place beyond those of the training rankings has the last one's."""
         places = torch.cat((torch.zeros_like(self.usual), self.offsets))
         place = torch.arange(width, device=places.device).clamp(max=len(places) - 1)
-        return places[place] * said.in_shown_order[:, None]
+        return places[place] * stated.in_shown_order[:, None]
 
     def _slope_of(
         self, odds: Tensor, groups: Sequence[Group], rewards: Sequence[Tensor]
@@ -242,10 +242,10 @@ class AnswerModel(nn.Module):
         parts = [prior.sum()]
         for start in range(0, len(groups), CHUNK_RANKINGS):
             part = slice(start, start + CHUNK_RANKINGS)
-            said = Said(*(column.to(odds.device) for column in said_in(groups[part])))
+            stated = Stated(*(column.to(odds.device) for column in stated_in(groups[part])))
             padded = nn.utils.rnn.pad_sequence(list(rewards[part]), batch_first=True).to(odds)
             weights = torch.tensor([group.weight for group in groups[part]]).to(odds)
-            parts.append((self(padded, said, at) * weights).sum())
+            parts.append((self(padded, stated, at) * weights).sum())
         for loss in parts:
             (slope,) = torch.autograd.grad(loss, at, create_graph=True)
             (bend,) = torch.autograd.grad(slope.sum(), at)

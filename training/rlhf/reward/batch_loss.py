@@ -1,4 +1,4 @@
-"""The loss of a batch of rankings as the recipe asks for it, and the figures that are read off with it."""
+"""The loss of a batch of rankings as the recipe specifies it, and the figures computed with it."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ SUMS = ("loss", "pairs", "correct", "responses", "reward", "reward_squared", "to
 
 
 def preference_loss(config: RewardModelConfig, rewards: Tensor, batch: Batch, answers: AnswerModel) -> Tensor:
-    """(B, K) rewards -> (B,) loss per ranking, as the recipe asks for. Held-out loss is this, too."""
-    per_ranking: Tensor = answers(rewards, batch.said)
+    """(B, K) rewards -> (B,) loss per ranking, as the recipe specifies it. The held-out loss is the same."""
+    per_ranking: Tensor = answers(rewards, batch.stated)
     if config.centring:
         per_ranking = per_ranking + config.centring * losses.centring(rewards, batch.tiers)
     return per_ranking
@@ -35,7 +35,8 @@ def suspects(
     answers: AnswerModel,
     pad_id: int,
 ) -> str:
-    """The rankings of a batch that spoiled its step, in words: those whose own loss is not finite, or all."""
+    """Name the rankings of a batch whose own loss is not finite or, if there are none, all rankings of the
+    batch."""
     spoiled: list[int] = []
     for indices, batch in batches(
         model, groups, layout=config.layout, max_tokens=config.micro_batch_tokens, pad_id=pad_id
@@ -44,12 +45,12 @@ def suspects(
         finite = (preference_loss(config, rewards, batch, answers) * batch.weights).isfinite().tolist()
         spoiled += [index for index, fine in zip(indices, finite, strict=True) if not fine]
     named = ", ".join(groups[i].name for i in sorted(spoiled) or range(len(groups)))[:300]
-    return f"the rankings {'whose loss this is' if spoiled else 'of this batch'}: {named}"
+    return f"the rankings {'with this loss' if spoiled else 'of this batch'}: {named}"
 
 
 def batch_sums(loss: Tensor, rewards: Tensor, batch: Batch) -> dict[str, float]:
-    """What a micro-batch adds to the numbers of its step (SUMS), so that unlike micro-batches weigh what they
-    hold."""
+    """Return what a micro-batch adds to the sums of its step (SUMS), so that each micro-batch is weighted
+    by its size."""
     pairs = losses.preferred_pairs(batch.tiers).sum(dim=(1, 2))
     real = rewards[batch.tiers >= 0]
     return {
@@ -71,7 +72,7 @@ def evaluate(
     answers: AnswerModel,
     pad_id: int,
 ) -> dict[str, float]:
-    """Loss per ranking (weighted) and accuracy per pair on held-out groups, and the number of those pairs."""
+    """Return loss per ranking (weighted), accuracy per pair and the number of pairs, on held-out groups."""
     weight = sum(group.weight for group in groups)
     mine = [groups[i] for i in distributed.share([group.packed_tokens for group in groups])]
     summed = Counter(dict.fromkeys(SUMS, 0.0))
@@ -81,6 +82,6 @@ def evaluate(
         rewards = rewards_of(model, batch, precision=config.precision)
         loss = (preference_loss(config, rewards, batch, answers) * batch.weights).sum() / weight
         summed.update(batch_sums(loss, rewards, batch))
-    sums = distributed.add_up(summed)
+    sums = distributed.all_sum(summed)
     accuracy = sums["correct"] / max(sums["pairs"], 1)
     return {"heldout/loss": sums["loss"], "heldout/accuracy": accuracy, "heldout/pairs": sums["pairs"]}

@@ -138,7 +138,7 @@ def log_loss(
         summed["pairs"] += float(pairs.sum())
         for name, p in (("plain", plain), ("unsure", belief.preference())):
             summed[name] -= float(p[pairs].clamp(min=LEAST_CHANCE).log().sum())
-    summed = distributed.add_up(summed)
+    summed = distributed.all_sum(summed)
     pairs_seen = summed.pop("pairs")
     return {name: value / pairs_seen for name, value in summed.items()} if pairs_seen else {}
 

@@ -105,7 +105,7 @@ def train_members(
                 rankings=believed(rankings, recipe.seed),
                 out_dir=folder / name,
                 checkpoints=Path(checkpoints) / name if checkpoints else None,
-                report=Quietly(report),
+                report=SilentReporter(report),
             )
         report.progress("members", config.members, config.members)
         return load_members(folder)
@@ -139,7 +139,7 @@ def believed(rankings: Sequence[Ranking], seed: int) -> list[Ranking]:
     ]
 
 
-class Quietly(NullReporter):
+class SilentReporter(NullReporter):
     """For what is trained inside a run: it says nothing, and stops with the run."""
 
     def __init__(self, report: Reporter) -> None:

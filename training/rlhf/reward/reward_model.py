@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from training.rlhf.core import distributed
-from training.rlhf.core.checkpoint import BestInMemory, Checkpoints, Keeper
+from training.rlhf.core.checkpoint import BestInMemory, Checkpoints, CheckpointStore
 from training.rlhf.core.loop_state import fingerprint
 from training.rlhf.core.rates import rate_factor, rate_for
 from training.rlhf.core.recipes import RewardModelConfig
@@ -129,7 +129,7 @@ def train(
     heldout/best_of_4. Raises TrainingDiverged on a loss that is not finite, ValueError without data, or where
     the recipe is to learn from what the rankings don't state (strengths, annotators, positions).
     """
-    report = distributed.Together(report or NullReporter())
+    report = distributed.SharedReporter(report or NullReporter())
     seed_everything(config.seed)
     _refuse_to_replace_base(config, base_model, out_dir)
     repeats = count_repeats([*rankings, *heldout])
@@ -175,7 +175,7 @@ def train(
     steps = [part.tolist() for epoch in in_order for part in torch.split(epoch, config.batch_rankings)]
     total, warmup = len(steps), round(config.warmup_fraction * len(steps))
     evaluate_at = {round(total * n / config.evaluations) for n in range(1, config.evaluations + 1)}
-    kept: Keeper = BestInMemory()
+    kept: CheckpointStore = BestInMemory()
     if checkpoints is not None:
         of = {
             "recipe": config.model_dump(mode="json", exclude=CADENCE),
@@ -207,14 +207,14 @@ def train(
             model, mine, layout=config.layout, max_tokens=config.micro_batch_tokens, pad_id=pad
         ):
             rewards = rewards_of(model, batch, precision=config.precision)
-            per_ranking = preference_loss(config, rewards, batch, answers) + answers.prior(batch.said)
+            per_ranking = preference_loss(config, rewards, batch, answers) + answers.prior(batch.stated)
             # Over the weight of the whole batch: however it is cut into micro-batches and among processes,
             # they only add up.
             loss = (per_ranking * batch.weights).sum() / weight
             loss.backward()
             summed.update(batch_sums(loss.detach(), rewards.detach(), batch))
-        distributed.add_gradients(trained)
-        sums = distributed.add_up(summed)
+        distributed.sum_gradients(trained)
+        sums = distributed.all_sum(summed)
         grad_norm = float(nn.utils.clip_grad_norm_(trained, config.max_grad_norm))
         if not (math.isfinite(sums["loss"]) and math.isfinite(grad_norm)):
             kept.save(at.step, modules, optimiser, asdict(at))
@@ -330,10 +330,10 @@ def score_training_set(
     sizes = [len(group.responses) for group in groups]
     chosen, keep = [groups[i] for i in mine], uncertainty.reads_features(config)
     rewards, read = score_with_features(model, chosen, pad_id=pad_id, keep=keep)
-    scores = distributed.put_together(mine, rewards, sizes)
+    scores = distributed.gather_rows(mine, rewards, sizes)
     if not keep:
         return scores, []
     width = head_of(model).in_features
     numbers = [features.flatten() for features in read]
-    found = distributed.put_together(mine, numbers, [size * width for size in sizes])
+    found = distributed.gather_rows(mine, numbers, [size * width for size in sizes])
     return scores, [features.view(-1, width) for features in found]

@@ -32,7 +32,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from training.rlhf.core.recipes import RewardModelConfig
-from training.rlhf.data.batching import Group, Said, said_in
+from training.rlhf.data.batching import Group, Stated, stated_in
 from training.rlhf.models.adapters import UNCERTAINTY
 from training.rlhf.models.loading import Loaded, ModelSource
 from training.rlhf.reward import heads, laplace, losses
@@ -163,12 +163,12 @@ def part(
     groups: Sequence[Group], features: Sequence[Tensor], config: RewardModelConfig, answers: AnswerModel
 ) -> laplace.Part:
     """Rankings with their features and the likelihood of what was said, as the recipe has it."""
-    said = said_in(groups)
-    counted = observations(config, said.tiers) * torch.tensor([group.weight for group in groups])
+    stated = stated_in(groups)
+    counted = observations(config, stated.tiers) * torch.tensor([group.weight for group in groups])
 
     def likelihood(rewards: Tensor) -> Tensor:
         times = rewards.shape[:-2].numel()
-        repeated = Said(*(column.repeat(times, *[1] * (column.ndim - 1)) for column in said))
+        repeated = Stated(*(column.repeat(times, *[1] * (column.ndim - 1)) for column in stated))
         per_ranking: Tensor = answers(rewards.double().flatten(0, -2), repeated)
         return per_ranking.view(rewards.shape[:-1]) * counted
 

@@ -190,7 +190,7 @@ def flip(file: Path) -> None:
 
 @pytest.mark.parametrize("spoil", [truncate, flip, Path.unlink])
 @pytest.mark.parametrize(
-    "file", ["weights.safetensors", "moments.safetensors", "chance.safetensors", "state.json"]
+    "file", ["weights.safetensors", "moments.safetensors", "generators.safetensors", "state.json"]
 )
 def test_a_broken_checkpoint_is_named_and_the_one_before_it_taken(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, file: str, spoil: Callable[[Path], None]

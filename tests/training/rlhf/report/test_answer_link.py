@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from training.rlhf.core.recipes import RewardModelConfig
-from training.rlhf.data.batching import Group, said_in
+from training.rlhf.data.batching import Group, stated_in
 from training.rlhf.report.answer_link import AnswerLink
 from training.rlhf.reward.answer_model import AnswerKey, AnswerModel, Reliability
 
@@ -64,7 +64,7 @@ def chance_by_loss(
     )
     rewards = torch.tensor([[difference, 0.0]], dtype=torch.float64)
     with torch.no_grad():
-        return float((-answers(rewards, said_in([group]))).exp())
+        return float((-answers(rewards, stated_in([group]))).exp())
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=str)

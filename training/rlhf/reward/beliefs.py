@@ -1,4 +1,7 @@
-"""What a reward model with an uncertainty believes of responses."""
+"""Scores with their uncertainty: the distribution of the rewards of the responses to a prompt.
+
+See `uncertainty` for how it is fitted.
+"""
 
 from __future__ import annotations
 
@@ -25,15 +28,15 @@ from training.rlhf.reward.scoring import (
     stored_scale,
 )
 
-LEAST_CHANCE = 1e-30  # of a pair: one that was thought impossible leaves a finite loss
+LEAST_CHANCE = 1e-30  # lower bound on the probability of a pair, so that an impossible one has a finite loss
 
 
 @dataclass(frozen=True, slots=True)
 class Belief:
-    """What is believed of the rewards of K responses to one prompt.
+    """The distribution of the rewards of K responses to one prompt.
 
-    ``mean`` (K,): the scores. ``covariance`` (K, K): of how the rewards deviate from them. ``deviations``
-    (M, K): those of each member, where there is an ensemble; they add up to 0.
+    ``mean`` (K,): the scores. ``covariance`` (K, K): of the rewards' deviations from them. ``deviations`` (M,
+    K): the deviations of each member of an ensemble, if there is one; they sum to 0.
     """
 
     mean: Tensor
@@ -42,12 +45,15 @@ class Belief:
 
     @property
     def spread(self) -> Tensor:
-        """(K,) standard deviation of each reward over the mean of the training responses."""
+        """(K,) standard deviation of each reward relative to the mean of the training responses."""
         return self.covariance.diagonal().clamp(min=0).sqrt()
 
     def preference(self) -> Tensor:
-        """(K, K) P(i ≻ j), what is unsure taken into account: that somebody who says what they mean prefers i
-        to j, ties left out. Members' probabilities are averaged; a normal posterior is integrated."""
+        """(K, K) P(i ≻ j) with the uncertainty taken into account: an accurate annotator prefers i to j, ties
+        left out.
+
+        Members' probabilities are averaged; a normal posterior is integrated.
+        """
         apart = self.mean[:, None] - self.mean
         if self.deviations is not None:
             return torch.sigmoid(apart + self.deviations[:, :, None] - self.deviations[:, None, :]).mean(
@@ -57,34 +63,34 @@ class Belief:
         return laplace.preference(apart, (own[:, None] + own - 2 * self.covariance).clamp(min=0))
 
     def lower_bound(self, spreads: float) -> Tensor:
-        """(K,) scores less so many spreads: what an answer is worth to somebody who doubts it."""
+        """(K,) scores minus ``spreads`` standard deviations."""
         return self.mean - spreads * self.spread
 
 
 def of_members(mean: Tensor, deviations: Tensor) -> Belief:
-    """From the (M, K) deviations of an ensemble's members from their mean."""
+    """Build a belief from the (M, K) deviations of an ensemble's members from their mean."""
     return Belief(mean, deviations.T @ deviations / (len(deviations) - 1), deviations)
 
 
 class Uncertainty(Protocol):
-    """What is saved beside a reward model: `OnFeatures`, or a `LoraEnsemble`, which reads tokens."""
+    """The uncertainty saved with a reward model: `OnFeatures`, or a `LoraEnsemble`, which reads tokens."""
 
     @property
     def kind(self) -> str:
-        """The recipe's word for it."""
+        """The recipe's name for it."""
 
     def metrics(self) -> dict[str, float]:
-        """What is said of it at the end of a run."""
+        """The figures reported at the end of a run."""
 
 
 class OnFeatures(Uncertainty, Protocol):
-    """What is unsure about the last layer alone."""
+    """Uncertainty about the last layer only."""
 
     def belief(self, mean: Tensor, features: Tensor) -> Belief:
-        """Of the (K,) scores of responses with these (K, d) features."""
+        """The belief about responses with these (K,) scores and (K, d) features."""
 
     def tensors(self) -> dict[str, Tensor]:
-        """What is saved, by name; `OF_KIND` makes the same of it."""
+        """The saved tensors by name. `uncertainty.OF_KIND` restores the object from them."""
 
 
 @torch.no_grad()
@@ -97,7 +103,7 @@ def beliefs_about(
     centred: bool = False,
     layout: LayoutChoice = "auto",
 ) -> list[Belief]:
-    """As `scoring.score`, with what is believed of the responses to each prompt. On the CPU."""
+    """Same as `scoring.score`, but returns the belief about the responses to each prompt. On the CPU."""
     groups = encode_items(model, tokenizer, items)
     mean = stored_scale(model).mean if centred else 0.0
     found = beliefs_of_groups(model, groups, uncertainty, pad_id=chat.pad_id(tokenizer), layout=layout)
@@ -114,7 +120,7 @@ def beliefs_of_groups(
     layout: LayoutChoice = "auto",
     max_tokens: int = SCORING_TOKENS,
 ) -> list[Belief]:
-    """Of encoded responses, in the order of ``groups``; the means are raw rewards."""
+    """Return the beliefs about encoded responses, in the order of ``groups``. The means are raw rewards."""
     how: Any = {"pad_id": pad_id, "layout": layout, "max_tokens": max_tokens}
     if isinstance(uncertainty, LoraEnsemble):
         found = zip(score_groups(model, groups, **how), uncertainty.deviations(groups, **how), strict=True)
@@ -128,8 +134,11 @@ def beliefs_of_groups(
 def log_loss(
     model: PreTrainedModel, groups: Sequence[Group], uncertainty: Uncertainty, *, pad_id: int
 ) -> dict[str, float]:
-    """-log P of what was preferred, in nats per pair: ``plain`` by the scores alone, ``unsure`` with the
-    spread taken into account. Each process reads its share."""
+    """Return -log P of the stated preferences in nats per pair: ``plain`` from the scores alone, ``unsure``
+    with uncertainty.
+
+    Each process reads its share.
+    """
     mine = [groups[i] for i in distributed.share([group.packed_tokens for group in groups])]
     summed = {"pairs": 0.0, "plain": 0.0, "unsure": 0.0}
     for group, belief in zip(mine, beliefs_of_groups(model, mine, uncertainty, pad_id=pad_id), strict=True):
@@ -151,7 +160,7 @@ def score_with_spread(
     *,
     centred: bool = False,
 ) -> list[tuple[Tensor, Tensor]]:
-    """(scores, spreads) of the responses to each prompt, (K,) each."""
+    """Return (scores, spreads) of the responses to each prompt, (K,) each."""
     found = beliefs_about(model, tokenizer, items, uncertainty, centred=centred)
     return [(one.mean, one.spread) for one in found]
 
@@ -162,7 +171,7 @@ def preference_probability(
     items: Sequence[tuple[Messages, Sequence[str]]],
     uncertainty: Uncertainty,
 ) -> list[Tensor]:
-    """P(i ≻ j) among the responses to each prompt, (K, K)."""
+    """Return P(i ≻ j) among the responses to each prompt, (K, K)."""
     return [one.preference() for one in beliefs_about(model, tokenizer, items, uncertainty)]
 
 
@@ -174,10 +183,11 @@ def cautious_scores(
     caution: float,
     pad_id: int,
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """(raw rewards less ``caution`` spreads, spreads), (K,) per group; without uncertainty the spreads are 0.
+    """Return (raw rewards minus ``caution`` spreads, spreads), (K,) per group. Without uncertainty the
+    spreads are 0.
 
-    An ensemble's lower bound makes a policy gain less by what the reward model has not been told of (Coste et
-    al. 2024, arXiv 2310.02743; they take off the variance).
+    With an ensemble's lower bound, a policy gains less from what the reward model does not know (Coste et al.
+    2024, arXiv 2310.02743, who subtract the variance).
     """
     if uncertainty is None:
         scores = score_groups(model, groups, pad_id=pad_id)

@@ -93,7 +93,7 @@ def fit_heads(
     per_pass = math.ceil(rankings / at_once)
     passes = max(PASSES, math.ceil(LEAST_UPDATES / per_pass))
     # Bayesian bootstrap, one weight per ranking and member.
-    believed = torch.empty(rankings, len(prior.offset)).exponential_(generator=generator)
+    bootstrap_weighted = torch.empty(rankings, len(prior.offset)).exponential_(generator=generator)
     optimiser = torch.optim.Adam(weights, lr=RATE)
     scheduler = torch.optim.lr_scheduler.LambdaLR(
         optimiser, lambda done: rate_factor("cosine", done, passes * per_pass)
@@ -104,7 +104,7 @@ def fit_heads(
             part = draw(chosen)
             b, k, _ = part.features.shape
             rewards = outputs(fitted, part.features.flatten(0, 1)).T.reshape(-1, b, k)
-            losses = part.likelihood(rewards) * believed[chosen].T
+            losses = part.likelihood(rewards) * bootstrap_weighted[chosen].T
             apart = sum(
                 (weight - anchor).square().sum() for weight, anchor in zip(weights, anchors, strict=True)
             )

@@ -1,16 +1,16 @@
-"""How sure a reward model is: every score with its spread, every pair with P(i ≻ j).
+"""The uncertainty of a reward model: how it is fitted, saved and loaded. `beliefs` scores with it.
 
-After the trunk and its head have been trained, what the rankings leave open is worked out in one of three
-ways (the recipe's ``uncertainty``), two of them on the features that the trunk gives for the rankings:
+After trunk and head have been trained, what the rankings leave undetermined is estimated in one of three ways
+(the recipe's ``uncertainty``). The first two work on the trunk's features of the rankings:
 
-- ``laplace``: a normal posterior of the head around the weights that were trained (`laplace`);
+- ``laplace``: a normal posterior of the head around the trained weights (`laplace`);
 - ``heads``: an ensemble of small random heads fitted to the same rankings (`heads`);
 - ``lora``: an ensemble of adapters, each trained on the same rankings (`lora_ensemble`).
 
-None of them changes the model: features are read, nothing is learned back into them, and the score is that of
-the trained head, which plain ``AutoModelForSequenceClassification`` gives. What is added is how the rewards
-of the responses to one prompt may deviate from it, together, for it is differences that rankings tell of. A
-spread is that of a response's reward over the mean reward of the training responses.
+None of them changes the model. The score remains that of the trained head, which plain
+``AutoModelForSequenceClassification`` gives. The uncertainty adds the joint distribution of the deviations
+from the scores of the responses to one prompt, because rankings only determine differences. A spread is the
+standard deviation of a response's reward relative to the mean reward of the training responses.
 
     model, tokenizer = load_reward_model(folder)
     for belief in beliefs_about(model, tokenizer, items, load_uncertainty(folder)):
@@ -40,18 +40,19 @@ from training.rlhf.reward.answer_model import AnswerModel
 from training.rlhf.reward.beliefs import Belief, OnFeatures, Uncertainty, of_members
 from training.rlhf.reward.lora_ensemble import LoraEnsemble, load_members, write_members
 
-# In a folder of its own (UNCERTAINTY), so that nobody who looks for a model's weights takes these for some.
+# In a separate folder (UNCERTAINTY), so that these weights are not mistaken for those of a model.
 WEIGHTS, NOTES = "uncertainty.safetensors", "uncertainty.json"
 CHUNK_RANKINGS = 1024
 
 
 class BrokenUncertainty(ValueError):
-    """What is saved beside a reward model can't be read."""
+    """The uncertainty saved with a reward model cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class LastLayer:
-    """w ~ N(the trained head, ``root`` ``root``ᵀ); ``centre`` (d,): mean of the training responses."""
+    """w ~ N(the trained head, ``root`` ``root``ᵀ). ``centre`` (d,): the mean of the training responses'
+    features."""
 
     kind: ClassVar[str] = "laplace"
     root: Tensor
@@ -73,7 +74,7 @@ class LastLayer:
 
 @dataclass(frozen=True, slots=True)
 class HeadEnsemble:
-    """Members that deviate from the trained head as they do from their own mean."""
+    """Members that deviate from the trained head by as much as they deviate from their own mean."""
 
     kind: ClassVar[str] = "heads"
     members: heads.Heads
@@ -101,7 +102,7 @@ OF_KIND = {LastLayer.kind: _last_layer, HeadEnsemble.kind: _head_ensemble}
 
 
 def reads_features(config: RewardModelConfig) -> bool:
-    """Whether what the recipe asks for is worked out on features."""
+    """Return whether the uncertainty in the recipe is fitted on features."""
     return config.uncertainty in OF_KIND
 
 
@@ -114,11 +115,11 @@ def fit(
     answers: AnswerModel,
     check: Callable[[], None] = lambda: None,
 ) -> OnFeatures | None:
-    """What the rankings in ``groups`` leave open about a ``head`` (d,) on these features, (K, d) per group;
-    None where the recipe doesn't ask for that.
+    """Fit the uncertainty of a ``head`` (d,) to the rankings in ``groups``, with their features (K, d) per
+    group.
 
-    ``answers`` has the numbers learned of how people answer, which are held fixed. ``check`` may raise to
-    stop.
+    Returns None if the recipe requests none that is fitted on features. ``answers`` has the learned
+    parameters of how people answer, which are fixed here. ``check`` can raise to stop.
     """
     if not reads_features(config):
         return None
@@ -162,7 +163,7 @@ def fit(
 def part(
     groups: Sequence[Group], features: Sequence[Tensor], config: RewardModelConfig, answers: AnswerModel
 ) -> laplace.Part:
-    """Rankings with their features and the likelihood of what was said, as the recipe has it."""
+    """Return rankings with their features and their likelihood under the recipe."""
     stated = stated_in(groups)
     counted = observations(config, stated.tiers) * torch.tensor([group.weight for group in groups])
 
@@ -176,14 +177,14 @@ def part(
 
 
 def observations(config: RewardModelConfig, tiers: Tensor) -> Tensor:
-    """How many independent observations a ranking is: (B, K) -> (B,). The losses are means, and how sure one
-    may be is a matter of sums.
+    """Return the number of independent observations in each ranking: (B, K) -> (B,). Losses are means, but
+    certainty grows with sums.
 
-    For Plackett–Luce its choices, which are its likelihood. The pairs of a ranking are not independent, so
-    each counts as 3 / (K + 1): a sum over pairs then tells as much as it seems to (its Godambe information,
-    where all orders are as likely, is that share of the second derivative: with K = 2 everything; with four
-    responses six pairs count as 3.6). Where rewards differ it is a little more, so intervals err on the wide
-    side.
+    For Plackett–Luce it is the number of choices, whose product is the likelihood. The pairs of a ranking are
+    not independent, so each counts as 3 / (K + 1). A sum over pairs is then as informative as it appears:
+    where all orders are equally likely, its Godambe information is that share of the second derivative (all
+    of it for K = 2; six pairs of four responses count as 3.6). Where rewards differ it is slightly more, so
+    intervals err on the wide side.
     """
     real = tiers >= 0
     if config.loss == "plackett_luce":
@@ -195,7 +196,7 @@ def observations(config: RewardModelConfig, tiers: Tensor) -> Tensor:
 
 
 def write(uncertainty: Uncertainty, model_folder: Path) -> None:
-    """Save it with the reward model in ``model_folder``."""
+    """Save the uncertainty with the reward model in ``model_folder``."""
     folder = model_folder / UNCERTAINTY
     folder.mkdir()
     if isinstance(uncertainty, LoraEnsemble):
@@ -208,8 +209,10 @@ def write(uncertainty: Uncertainty, model_folder: Path) -> None:
 
 
 def load_uncertainty(model_folder: str | Path) -> Uncertainty | None:
-    """What is saved with the reward model in this folder; None where nothing is (a hub name, too). Raises
-    BrokenUncertainty."""
+    """Load the uncertainty saved with the reward model in this folder, or None if there is none.
+
+    Returns None for a hub name too. Raises BrokenUncertainty.
+    """
     folder = Path(model_folder) / UNCERTAINTY
     if not folder.is_dir():
         return None
@@ -219,19 +222,18 @@ def load_uncertainty(model_folder: str | Path) -> Uncertainty | None:
             load_members(folder) if kind == LoraEnsemble.kind else OF_KIND[kind](load_file(folder / WEIGHTS))
         )
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise BrokenUncertainty(
-            f"what is saved in {folder} can't be read ({error!r}). Train the reward model again, or remove "
-            "that folder to score without spreads."
-        ) from error
+        raise BrokenUncertainty("the uncertainty in ") from error
 
 
-def doubt_about(reward_model: ModelSource, *, caution: float) -> Uncertainty | None:
-    """What is saved with a reward model in a folder; one in memory has nothing. Raises ValueError where there
-    is nothing and its scores are to be taken with ``caution``."""
+def uncertainty_of(reward_model: ModelSource, *, caution: float) -> Uncertainty | None:
+    """Load the uncertainty of a reward model in a folder. A model in memory has none.
+
+    Raises ValueError if there is none and ``caution`` is above 0.
+    """
     found = None if isinstance(reward_model, Loaded) else load_uncertainty(reward_model)
     if caution and found is None:
         raise ValueError(
-            f"caution is {caution}, but the reward model doesn't say how sure it is: train it with "
+            f"caution is {caution}, but the reward model has no uncertainty: train it with "
             "uncertainty set to laplace, heads or lora, or set caution to 0"
         )
     return found

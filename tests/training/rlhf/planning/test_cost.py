@@ -35,7 +35,7 @@ _RUN = """
 import json, os, sys, threading
 import peft, torch
 from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification
-from tests.rlhf import tiny
+from tests.training.rlhf import tiny
 from tests.training.rlhf.data.test_batching import classifier
 from training.rlhf import ppo, reward_model, sampling, sft
 from training.rlhf.data.rankings import Ranking

@@ -170,9 +170,9 @@ def unsure(folders: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory)
     loaded = load_reward_model(folders[1])
     root = torch.zeros(32, 32)
     root[0, 0] = 0.5
-    doubt = LastLayer(root, torch.zeros(32), torch.tensor(1.0), torch.tensor(1.0))
+    uncertainty = LastLayer(root, torch.zeros(32), torch.tensor(1.0), torch.tensor(1.0))
     folder = tmp_path_factory.mktemp("unsure") / "reward"
-    return save_model(*loaded, folder, add=lambda partial: write(doubt, partial))
+    return save_model(*loaded, folder, add=lambda partial: write(uncertainty, partial))
 
 
 def test_caution_takes_spreads_off_the_scores(folders: tuple[Path, Path], unsure: Path) -> None:

@@ -11,7 +11,7 @@ from annotation.datasets.snapshots import freeze_snapshot
 from annotation.models import Comparison, DatasetSnapshot, Project, Prompt, User
 from config.problems import FieldProblem, Problem
 from training.models import ModelVersion
-from training.rlhf.core.recipe import Recipe
+from training.rlhf.core.recipes import Recipe
 from training.rlhf.models import adapters
 from training.runs.recipes.catalog import MODEL_INPUTS, RunKind
 

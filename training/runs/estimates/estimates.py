@@ -17,6 +17,7 @@ from training.rlhf.models import shapes
 from training.rlhf.planning import cost
 from training.rlhf.planning.cost import Part, Speed
 from training.rlhf.planning.disk import Disk
+from training.rlhf.planning.transformer import FLOAT
 from training.runs.estimates.machine import Machine, last_machine, this_host
 from training.runs.estimates.plans import Earlier, Plan, earlier_runs, is_input, plan_of, source_of
 from training.runs.estimates.reading import data_of
@@ -160,7 +161,7 @@ def _speed(machine: Machine, weights: int) -> Speed:
 
 
 def _threads(machine: Machine, weights: int) -> int:
-    return max(1, min(machine.threads, cost.FLOAT * weights // BYTES_PER_THREAD))
+    return max(1, min(machine.threads, FLOAT * weights // BYTES_PER_THREAD))
 
 
 def _time_basis(slow: Sequence[float], machine: Machine, weights: int, base: str) -> str:

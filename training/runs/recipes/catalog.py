@@ -16,10 +16,10 @@ from pydantic import Field, ValidationError
 from annotation.models.task import MAX_RESPONSES, MIN_RESPONSES
 from config.problems import FieldProblem, Problem
 from training.models import ModelVersion, TrainingRun
-from training.rlhf.core.recipe import Recipe
 from training.rlhf.core.recipes import (
     EvaluateConfig,
     PPOConfig,
+    Recipe,
     RejectionSamplingConfig,
     RewardModelConfig,
     SampleConfig,

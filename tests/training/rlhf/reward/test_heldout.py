@@ -33,7 +33,7 @@ from training.rlhf.reward.heldout import report_heldout
 from training.rlhf.models.loading import load_reward_model
 
 torch.set_num_threads(1)
-with distributed.joined():
+with distributed.process_group():
     report = report_heldout(load_reward_model(sys.argv[1]), HELDOUT, sys.argv[2])
     print(f"process {distributed.rank()} of {distributed.count()}: {report.accuracy.value}", flush=True)
 """

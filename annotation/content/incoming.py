@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from annotation.models.content import Split
-from annotation.models.task import MAX_RESPONSES, MIN_RESPONSES, RankingTask
+from annotation.models.task import RankingTask
+from preferences.records import MAX_RESPONSES, MIN_RESPONSES
 
 # A prompt or a response beyond this is a broken export, not something a person can read and rank.
 MAX_TEXT_CHARACTERS = 1_000_000

@@ -18,12 +18,6 @@ _ASSIGNMENT = Columns(Assignment, "a")
 _TASK = Columns(RankingTask, "t")
 _FORM = Columns(FormVersion, "f")
 
-_SEEN_PROJECT = f"""
-SELECT {_PROJECT.sql}, m.role, m.state, m.paused_reason
-  FROM annotation_project p
-  LEFT JOIN annotation_membership m ON m.project_id = p.id AND m.user_id = %(user)s
- WHERE p.slug = %(slug)s AND (%(admin)s OR m.id IS NOT NULL)
-"""
 _OWN_ASSIGNMENT = f"""
 SELECT {_ASSIGNMENT.sql}, {_TASK.sql}, {_PROJECT.sql}, {_FORM.sql}, m.role, m.state, m.paused_reason
   FROM annotation_assignment a
@@ -54,19 +48,6 @@ class Standing(NamedTuple):
     role: str | None
     state: str | None
     paused_reason: str | None
-
-
-def seen_project(*, user: User, slug: str) -> Any:
-    """The project if the user may see it, with what `with_role_of` adds; None: to them there is none."""
-    with connection.cursor() as cursor:
-        cursor.execute(_SEEN_PROJECT, {"user": user.pk, "slug": slug, "admin": user.is_admin})
-        row = cursor.fetchone()
-    if row is None:
-        return None
-    values = iter(row)
-    project: Any = _PROJECT.take(values)
-    project.role, project.member_state, project.paused_reason = values
-    return project
 
 
 def own_assignment(*, user: User, id: UUID) -> tuple[Assignment, Standing] | None:

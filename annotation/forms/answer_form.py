@@ -8,9 +8,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from config.problems import FieldProblem, Problem
+from preferences.records import MAX_RESPONSES, MIN_RESPONSES
 
-MIN_RESPONSES = 2
-MAX_RESPONSES = 10
 MAX_CHOICES = 30
 
 Name = Annotated[str, Field(min_length=1, max_length=60, pattern=r"^[a-z0-9_]+$")]

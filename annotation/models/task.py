@@ -7,15 +7,13 @@ from django.db import models
 from django.db.models import Avg, Count, Exists, F, OuterRef, Q, Subquery, Value
 from django.db.models.functions import Coalesce, Now
 
-from annotation.forms import answer_form
 from annotation.ids import uuid7
 from annotation.models.content import Prompt, Response
 from annotation.models.form import FormVersion
 from annotation.models.people import User
 from annotation.models.project import MAX_OVERLAP, Project, SkipWay
+from preferences.records import MAX_RESPONSES
 
-MIN_RESPONSES = answer_form.MIN_RESPONSES
-MAX_RESPONSES = answer_form.MAX_RESPONSES
 MAX_PREFETCH = 2
 
 

@@ -9,8 +9,9 @@ import pytest
 from rest_framework.renderers import JSONRenderer
 
 from annotation.accounts.tokens import create_token, token_holder
-from annotation.api import serializers
+from annotation.api.base import seen_project
 from annotation.desk import allocation, reads
+from annotation.desk.api import serializers
 from annotation.models import Assignment, Project, RankingTask, User
 from tests.annotation.answering import claim
 
@@ -31,7 +32,7 @@ def test_a_project_is_found_by_those_who_may_see_it(
 ) -> None:
     for user in (alice, ada, oscar):
         wanted = Project.objects.visible_to(user).with_role_of(user).filter(slug="support").first()
-        found = reads.seen_project(user=user, slug="support")
+        found = seen_project(user=user, slug="support")
         assert (found is None) == (wanted is None)
         if wanted is not None:
             for field in Project._meta.concrete_fields:

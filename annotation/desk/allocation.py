@@ -12,7 +12,7 @@ import uuid
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import IntegrityError, OperationalError, transaction
+from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 from psycopg import errors
 
@@ -25,6 +25,7 @@ from annotation.api.refusals import (
     ProjectNotActive,
     QualificationFailed,
 )
+from annotation.database.sql import Lock, acquire, retry_deadlocks
 from annotation.desk import checks, queue
 from annotation.desk.queue import Facts
 from annotation.models import Assignment, Membership, Project, RankingTask, User
@@ -65,23 +66,21 @@ def claim_tasks(*, project: Project, annotator: User, prefetch: int = 0) -> list
     if not 0 <= prefetch <= MAX_PREFETCH:
         reason = f"It is 0 to {MAX_PREFETCH}."
         raise Problem("That many can't be prefetched.", errors=[FieldProblem("prefetch", reason)])
-    for attempt in range(1, CLAIM_ATTEMPTS + 1):
+    for _ in range(CLAIM_ATTEMPTS):
         try:
-            with transaction.atomic():
-                held = _hold(project, annotator, prefetch)
-            if held is not None:
-                return held
+            held = _hold(project, annotator, prefetch)
         except IntegrityError as error:
             refusal = error.__cause__
             if isinstance(refusal, errors.CheckViolation) and refusal.diag.constraint_name == _EXCLUDED:
                 raise AnnotatorExcluded from None
             raise
-        except OperationalError as error:
-            if not isinstance(error.__cause__, errors.DeadlockDetected) or attempt == CLAIM_ATTEMPTS:
-                raise
+        if held is not None:
+            return held
     raise AssertionError("a lease came and went with every look")
 
 
+@retry_deadlocks
+@transaction.atomic
 def _hold(project: Project, annotator: User, prefetch: int) -> list[Assignment] | None:
     """As :func:`claim_tasks`; None: the lease that was there a moment ago has just been answered."""
     facts = queue.lock_desk_and_read(project=project, annotator=annotator)
@@ -210,7 +209,7 @@ def skip_assignment(
     check = task.kind != RankingTask.Kind.RANKING
     with transaction.atomic():
         if check:
-            queue.lock_desk(project_id=assignment.project_id, annotator_id=assignment.annotator_id)
+            acquire(Lock.DESK.of(assignment.project_id, assignment.annotator_id))
         _leave(
             assignment,
             token,

@@ -1,6 +1,6 @@
 """The claim's SQL: what an annotator is given next, picked and leased in one statement.
 
-Everything here runs under the annotator's desk lock (:func:`lock_desk`), so an annotator's tabs take turns
+Everything here runs under the annotator's desk lock (`Lock.DESK`), so an annotator's tabs take turns
 and what is counted for caps stays true until the lease is written. Annotators don't wait for each other: the
 pick passes over tasks that somebody else is claiming at this moment.
 
@@ -12,16 +12,16 @@ everything is theirs. It is a hint of this process, lost at any time, and it mus
 
 from __future__ import annotations
 
+import threading
 import time
 import uuid
 from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import datetime
-from threading import Lock
 from typing import Any, Final, NamedTuple
 
-from annotation.database.acting import TELL_ACTOR, actor_told
 from annotation.database.prepared import columns, instance, prepared_cursor
+from annotation.database.sql import Lock, acquire
 from annotation.ids import uuid7
 from annotation.models import Assignment, Project, RankingTask, User
 
@@ -200,47 +200,19 @@ class Cursor:
 
 
 _cursors: OrderedDict[tuple[uuid.UUID, uuid.UUID, str], Cursor] = OrderedDict()
-_cursors_lock = Lock()
+_cursors_lock = threading.Lock()
 _END: Final = {
     Project.AllocationPolicy.FIFO: (2**31 - 1, uuid.UUID(int=2**128 - 1)),
     Project.AllocationPolicy.FINISH_STARTED: (2**31 - 1, True, uuid.UUID(int=2**128 - 1)),
 }
 
 
-def lock_desk(*, project_id: uuid.UUID, annotator_id: uuid.UUID) -> None:
-    """Until the transaction ends, nobody else claims for this annotator, or changes what decides their
-    claims: their membership, their qualification."""
-    with prepared_cursor() as cursor:
-        sql = f"SELECT pg_advisory_xact_lock(hashtextextended(%s, 0)), {TELL_ACTOR}"
-        cursor.execute(sql, [_desk(project_id, annotator_id), actor_told()])
-
-
-def close_gate(*, project: Project) -> None:
-    """Waits for the claims under way; until the transaction ends, nobody claims in the project. Whoever wants
-    desks as well takes them after the gate, as a claim does, or the two would wait for each other."""
-    with prepared_cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [_gate(project.pk)])
-
-
 def lock_desk_and_read(*, project: Project, annotator: User) -> Facts:
-    """Past the project's gate (:func:`close_gate`), and under the annotator's desk lock."""
-    # Two statements: the second's snapshot has to be taken after the locks are held.
+    """Locks the annotator's desk, with a share of the project's gate, and reads what decides the claim."""
+    acquire(Lock.GATE.shared(project.pk), Lock.DESK.of(project.pk, annotator.pk))
     with prepared_cursor() as cursor:
-        cursor.execute(
-            "SELECT pg_advisory_xact_lock_shared(hashtextextended(%s, 0)),"
-            f" pg_advisory_xact_lock(hashtextextended(%s, 0)), {TELL_ACTOR}",
-            [_gate(project.pk), _desk(project.pk, annotator.pk), actor_told()],
-        )
         cursor.execute(_FACTS, {"project": project.pk, "annotator": annotator.pk})
         return Facts(*cursor.fetchone())
-
-
-def _gate(project_id: uuid.UUID) -> str:
-    return f"gate:{project_id}"
-
-
-def _desk(project_id: uuid.UUID, annotator_id: uuid.UUID) -> str:
-    return f"desk:{project_id}:{annotator_id}"
 
 
 def renew(*, project: Project, annotator: User, all: bool) -> list[Assignment]:

@@ -13,7 +13,8 @@ from django.db.models.functions import Now
 from psycopg.errors import UniqueViolation
 
 from annotation.api.refusals import LeaseLost, ProjectArchived
-from annotation.desk import checks, queue
+from annotation.database.sql import Lock, acquire
+from annotation.desk import checks
 from annotation.desk.answers import Answer, problems_of
 from annotation.desk.comparisons import RankedTask, insert_comparisons
 from annotation.forms.versions import form_of
@@ -73,7 +74,7 @@ def submit_ranking(
     check = task.kind != RankingTask.Kind.RANKING
     with transaction.atomic():
         if check:
-            queue.lock_desk(project_id=assignment.project_id, annotator_id=assignment.annotator_id)
+            acquire(Lock.DESK.of(assignment.project_id, assignment.annotator_id))
         # Whoever turns `leased` into `submitted` writes the ranking; a second sender waits here and finds 0.
         taken = (
             Assignment.objects.held_with(token)
@@ -118,7 +119,7 @@ def revise_ranking(
                 return current, False
             task = assignment.task
             if check := task.kind != RankingTask.Kind.RANKING:
-                queue.lock_desk(project_id=assignment.project_id, annotator_id=assignment.annotator_id)
+                acquire(Lock.DESK.of(assignment.project_id, assignment.annotator_id))
             ranking = store_ranking(assignment, answer, source, supersedes=current)
             if check:
                 checks.note_answer(assignment=assignment, task=task, tiers=answer.tiers)

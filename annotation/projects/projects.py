@@ -8,10 +8,10 @@ from typing import Any
 from django.db import IntegrityError, transaction
 
 from annotation.accounts.members import add_member
-from annotation.desk import queue
+from annotation.database.sql import Lock, acquire
 from annotation.forms.answer_form import AnswerForm
 from annotation.forms.presets import DEFAULT_PRESET, PRESETS
-from annotation.forms.versions import lock_content, refuse_what_open_tasks_do_not_fit
+from annotation.forms.versions import refuse_what_open_tasks_do_not_fit
 from annotation.models import Assignment, Project, User
 from annotation.models.project import DEFAULT_LEASE_SECONDS, MAX_CHECK_RATE, Role
 from annotation.oversight import exclusion
@@ -99,12 +99,12 @@ def update_project(*, project: Project, changes: Mapping[str, Any]) -> Project:
         )
     if "state" in changes:
         # A claim that read the old state is over, its lease to be seen here, before the state changes.
-        queue.close_gate(project=project)
+        acquire(Lock.GATE.of(project.pk))
     was_archived = Project.objects.filter(pk=project.pk, state=Project.State.ARCHIVED).exists()
     for field, value in changes.items():
         if field == "form":
             form = AnswerForm.from_json(value)
-            lock_content(project)
+            acquire(Lock.CONTENT.of(project.pk))
             refuse_what_open_tasks_do_not_fit(project, form)
             value = form.to_json()
         setattr(project, field, value)

@@ -13,13 +13,14 @@ from annotation.api import form_serializers, serializers
 from annotation.api.base import NewestFirst, ProjectView, user_of
 from annotation.models import Membership, Project
 from annotation.models.project import ProjectQuerySet
+from annotation.models.project_counts import with_counts
 from annotation.presets import PRESETS
 from annotation.services import forms, projects
 
 
 def _shown_to(request: Request) -> ProjectQuerySet:
     user = user_of(request)
-    return Project.objects.visible_to(user).with_role_of(user).with_counts(user)
+    return with_counts(Project.objects.visible_to(user).with_role_of(user), user)
 
 
 class ProjectsView(GenericAPIView[Project]):

@@ -7,7 +7,7 @@ import pytest
 from rest_framework.test import APIClient
 
 from annotation.models import Project, Prompt, RankingTask, Response, User
-from annotation.models.oversight import Exclusion
+from annotation.models.exclusion import Exclusion
 from annotation.services.checks import set_kind
 from annotation.services.content import ResponseDraft, TaskDraft, add_ranking_tasks
 from annotation.services.leaderboard import PRIOR, Cell, leaderboard

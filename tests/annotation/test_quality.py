@@ -9,7 +9,7 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from annotation.models import Assignment, Membership, Project, Ranking, RankingTask, User
-from annotation.models.oversight import Exclusion
+from annotation.models.exclusion import Exclusion
 from annotation.services.answers import Answer
 from annotation.services.checks import accuracy_of, set_kind
 from annotation.services.estimates import Estimate

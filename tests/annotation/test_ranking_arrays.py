@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from annotation.models import Project, Ranking, RankingTask, Response, User
-from annotation.models.oversight import Exclusion
+from annotation.models.exclusion import Exclusion
 from annotation.pairs import comparisons_of, unranked_of
 from annotation.services import ranking_arrays
 from annotation.services.answers import Answer

@@ -23,10 +23,11 @@ RUN grep -vE '^(torch|transformers|peft|accelerate|tokenizers|safetensors|hf-xet
 COPY manage.py ./
 COPY config config
 COPY embedded embedded
+COPY preferences preferences
 COPY annotation annotation
 COPY training training
 COPY --from=page /app/frontend/dist frontend/dist
-RUN python -m whitenoise.compress --quiet frontend/dist && python -m compileall -q annotation config embedded training
+RUN python -m whitenoise.compress --quiet frontend/dist && python -m compileall -q annotation config embedded preferences training
 USER rankloop
 VOLUME /state
 EXPOSE 8000

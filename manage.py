@@ -14,7 +14,7 @@ def main() -> None:
         with databases_for(sys.argv) as own:
             from django.core.management import execute_from_command_line
 
-            from annotation.acting import act_as, command_actor
+            from annotation.database.acting import act_as, command_actor
 
             act_as(command_actor(sys.argv[1] if len(sys.argv) > 1 else "help"))
             # `migrate` and its kin must see the database as it is; every other command needs today's tables.

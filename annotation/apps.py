@@ -7,6 +7,6 @@ class AnnotationConfig(AppConfig):
     def ready(self) -> None:
         from django.db.backends.signals import connection_created
 
-        from annotation.acting import watch_connection
+        from annotation.database.acting import watch_connection
 
-        connection_created.connect(watch_connection, dispatch_uid="annotation.acting")
+        connection_created.connect(watch_connection, dispatch_uid="annotation.database.acting")

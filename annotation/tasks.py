@@ -2,7 +2,9 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from annotation.services import agreement, allocation, webhook_delivery
+from annotation.desk import allocation
+from annotation.oversight import agreement
+from annotation.webhooks import delivery
 
 
 @shared_task  # type: ignore[untyped-decorator]
@@ -17,9 +19,9 @@ def refresh_agreement() -> None:
 
 @shared_task  # type: ignore[untyped-decorator]
 def deliver_webhooks() -> None:
-    webhook_delivery.deliver_due()
+    delivery.deliver_due()
 
 
 @shared_task  # type: ignore[untyped-decorator]
 def forget_webhook_deliveries() -> None:
-    webhook_delivery.forget_old()
+    delivery.forget_old()

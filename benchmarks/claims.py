@@ -58,8 +58,8 @@ def measure(options: argparse.Namespace) -> None:
     from django.core.management import call_command
     from django.db import connection, connections
 
+    from annotation.content import content
     from annotation.models import Assignment, RankingTask
-    from annotation.services import content
 
     call_command("migrate", verbosity=0)
     print("project                    workers  claims/s   p50 p99 ms   over-served  same person")
@@ -105,7 +105,8 @@ def measure(options: argparse.Namespace) -> None:
 
 
 def filled(slug: str, policy: str, tasks: int):  # type: ignore[no-untyped-def]
-    from annotation.services import content, projects
+    from annotation.content import content
+    from annotation.projects import projects
 
     project = projects.create_project(slug=slug, overlap=3)
     projects.update_project(project=project, changes={"allocation_policy": policy})
@@ -156,8 +157,8 @@ def remember(barrier: Barrier) -> None:
 
 
 def claims(job: tuple[str, list[UUID], float]) -> list[float]:
+    from annotation.desk import allocation
     from annotation.models import Project, User
-    from annotation.services import allocation
 
     slug, people, seconds = job
     project = Project.objects.get(slug=slug)
@@ -174,8 +175,8 @@ def claims(job: tuple[str, list[UUID], float]) -> list[float]:
 
 
 def lone_claims(slug: str, person: UUID) -> list[float]:
+    from annotation.desk import allocation
     from annotation.models import Assignment, Project, User
-    from annotation.services import allocation
 
     project, times = Project.objects.get(slug=slug), []
     for _ in range(LONE_CLAIMS):

@@ -63,7 +63,7 @@ def comparison(number: int, chance: random.Random) -> dict[str, Any]:
 
 def snapshot_rows(count: int) -> Iterator[dict[str, Any]]:
     """Rows as a freeze makes them, for a file without a database."""
-    from annotation.formats.snapshot_parquet import BEFORE
+    from preferences.formats.snapshot_parquet import BEFORE
 
     chance = random.Random(0)
     for number in range(count):
@@ -124,10 +124,10 @@ def heading(text: str) -> None:
 def database_part(rows: int, formats: tuple[str, ...]) -> None:
     from django.core.management import call_command
 
+    from annotation.content.imports import import_file
+    from annotation.datasets.exports import export_snapshot
+    from annotation.datasets.snapshots import freeze_snapshot
     from annotation.models import Project
-    from annotation.services.exports import export_snapshot
-    from annotation.services.imports import import_file
-    from annotation.services.snapshots import freeze_snapshot
 
     call_command("create_project", "bench", stdout=io.StringIO())
     project = Project.objects.get(slug="bench")
@@ -157,9 +157,9 @@ def database_part(rows: int, formats: tuple[str, ...]) -> None:
 
 
 def large_part(rows: int, folder: Path, formats: tuple[str, ...]) -> None:
-    from annotation.formats.catalog import EXPORT_FORMATS
-    from annotation.formats.export_format import SnapshotFile
-    from annotation.formats.snapshot_parquet import write_rankings
+    from preferences.formats.catalog import EXPORT_FORMATS
+    from preferences.formats.export_format import SnapshotFile
+    from preferences.formats.snapshot_parquet import write_rankings
 
     path = folder / "rankings.parquet"
     heading(f"A snapshot of {rows:,} rankings, without a database")
@@ -215,7 +215,7 @@ def main() -> None:
         from django.core.management import call_command
 
         django.setup()
-        from annotation.formats.catalog import EXPORT_FORMATS
+        from preferences.formats.catalog import EXPORT_FORMATS
 
         if options.rows:
             call_command("migrate", verbosity=0)

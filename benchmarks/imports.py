@@ -93,8 +93,8 @@ def postgres_seconds(data: Path) -> float:
 
 
 def measure(servers: Servers, file: Path, slug: str, **options: Any) -> dict[str, Any]:
+    from annotation.content.imports import import_file
     from annotation.models import Project
-    from annotation.services.imports import import_file
 
     data = servers.state.postgres.resolve() / "data"
     database, own, started = postgres_seconds(data), time.process_time(), time.perf_counter()

@@ -32,12 +32,14 @@ from transformers.utils import logging as transformers_logging
 
 from benchmarks import learning_page, learning_real, real_rankings
 from benchmarks.learning_real import comparisons_in, timed
-from training.rlhf import reward_model, sft, world
-from training.rlhf.data import Ranking
-from training.rlhf.loading import Loaded, load_reward_model
-from training.rlhf.recipes import RewardModelConfig, SFTConfig
-from training.rlhf.uncertainty import beliefs, load_uncertainty
-from training.rlhf.world.scenario import draw_conversations
+from training import demo_world
+from training.demo_world.scenario import draw_conversations
+from training.rlhf.core.recipes import RewardModelConfig, SFTConfig
+from training.rlhf.data.rankings import Ranking
+from training.rlhf.models.loading import Loaded, load_reward_model
+from training.rlhf.policy import sft
+from training.rlhf.reward import reward_model
+from training.rlhf.reward.uncertainty import beliefs, load_uncertainty
 
 PARTS = ("world", "random", "pretrained")
 ANNOTATORS, NOISY = 10, 2
@@ -74,9 +76,11 @@ def world_rankings(n: int, seed: int, *, noisy: bool) -> list[Ranking]:
     rankings = []
     for number, (scenario, messages) in enumerate(draw_conversations(n, draw)):
         texts = list(
-            dict.fromkeys(world.respond(scenario, world.replies.draw_style(draw), draw) for _ in range(9))
+            dict.fromkeys(
+                demo_world.respond(scenario, demo_world.replies.draw_style(draw), draw) for _ in range(9)
+            )
         )[:RESPONSES]
-        gold = [world.gold_reward(messages, text) for text in texts]
+        gold = [demo_world.gold_reward(messages, text) for text in texts]
         places = sorted(range(len(texts)), key=lambda i: -gold[i])
         tiers = [tuple(tier) for _, tier in itertools.groupby(places, key=lambda i: gold[i])]
         shuffled = draw.sample(places, len(places))
@@ -90,13 +94,13 @@ def world_rankings(n: int, seed: int, *, noisy: bool) -> list[Ranking]:
 
 def world_trunk(folder: Path) -> Path:
     """A policy of the demo world after a short SFT, from which every reward model starts."""
-    tokenizer = world.build_tokenizer()
-    policy = world.build_policy(tokenizer, seed=0, hidden=128)
+    tokenizer = demo_world.build_tokenizer()
+    policy = demo_world.build_policy(tokenizer, seed=0, hidden=128)
     out = folder / "trunk"
     sft.train(
         SFTConfig(heldout_share=0, sample_prompts=0),
         base_model=Loaded(policy, tokenizer),
-        demonstrations=world.demonstrations(2500, seed=0),
+        demonstrations=demo_world.demonstrations(2500, seed=0),
         out_dir=out,
     )
     return out

@@ -18,21 +18,21 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase,
 
 from benchmarks import real_rankings
 from benchmarks.reward_model import pairs_of
-from training.rlhf import reward_model
-from training.rlhf.answer_link import AnswerLink
-from training.rlhf.batching import Group, can_pack
-from training.rlhf.data import Ranking
-from training.rlhf.encoding import encode_rankings
-from training.rlhf.heldout import score_rankings
-from training.rlhf.loading import Loaded, save_model
-from training.rlhf.rates import rate_for
-from training.rlhf.recipe import seed_everything
-from training.rlhf.recipes import RewardModelConfig
-from training.rlhf.resampling import Estimate
-from training.rlhf.reward_comparison import compare
-from training.rlhf.reward_report import report_on
-from training.rlhf.scored import ScoredRankings
-from training.rlhf.scoring import load_for_training
+from training.rlhf.core.rates import rate_for
+from training.rlhf.core.recipe import seed_everything
+from training.rlhf.core.recipes import RewardModelConfig
+from training.rlhf.data.batching import Group, can_pack
+from training.rlhf.data.rankings import Ranking
+from training.rlhf.models.loading import Loaded, save_model
+from training.rlhf.report.answer_link import AnswerLink
+from training.rlhf.report.resampling import Estimate
+from training.rlhf.report.reward_comparison import compare
+from training.rlhf.report.reward_report import report_on
+from training.rlhf.report.scored import ScoredRankings
+from training.rlhf.reward import reward_model
+from training.rlhf.reward.encoding import encode_rankings
+from training.rlhf.reward.heldout import score_rankings
+from training.rlhf.reward.scoring import load_for_training
 
 RECIPE = {"epochs": 1, "batch_rankings": 16, "keep": "last", "max_length": 320}
 RANDOM_RATE = 5e-4

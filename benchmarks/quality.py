@@ -41,7 +41,7 @@ MORE = ("leaderboard/?method=davidson", "leaderboard/?by=metadata&key=topic")
 
 def fill(rankings: int, k: int, overlap: int) -> tuple[Project, User]:
     from annotation.models import Project, User
-    from annotation.services.projects import create_project
+    from annotation.projects.projects import create_project
 
     rng = np.random.default_rng(0)
     project = create_project(slug="large", name="Large", preset="helpsteer2" if k == 2 else "ranking")
@@ -156,7 +156,7 @@ def _tiers(tiers: list[list[UUID]]) -> str:
 def _comparisons(
     ranking: UUID, project: UUID, prompt: UUID, tiers: list[list[UUID]]
 ) -> list[tuple[Any, ...]]:
-    from annotation.pairs import comparisons_of
+    from preferences.pairs import comparisons_of
 
     return [
         (ranking, project, prompt, pair.preferred, pair.other, pair.is_tie) for pair in comparisons_of(tiers)

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from training.rlhf.data import Ranking
+from training.rlhf.data.rankings import Ranking
 
 DATA = Path(os.environ.get("RANKLOOP_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
 HH_SUBSETS = ("helpful-base", "helpful-online", "helpful-rejection-sampled")

@@ -32,7 +32,7 @@ from pathlib import Path
 import psycopg
 
 from embedded.state import StateFolder
-from training.services.simulate import ApiClient
+from training.simulation.annotators import ApiClient
 
 ROOT = Path(__file__).resolve().parent.parent
 RESPONSES = 4

@@ -45,14 +45,14 @@ import torch
 from transformers.utils import logging as transformers_logging
 
 from benchmarks.random_models import SHAPES, draw_rankings, write_model
-from training.rlhf import losses, reward_model
-from training.rlhf.batching import Group
-from training.rlhf.data import Ranking
-from training.rlhf.encoding import encode_rankings
-from training.rlhf.loading import Loaded
-from training.rlhf.recipes import RewardModelConfig
-from training.rlhf.report import NullReporter
-from training.rlhf.scoring import batches, load_for_training, rewards_of, score_groups
+from training.rlhf.core.recipes import RewardModelConfig
+from training.rlhf.core.reporter import NullReporter
+from training.rlhf.data.batching import Group
+from training.rlhf.data.rankings import Ranking
+from training.rlhf.models.loading import Loaded
+from training.rlhf.reward import losses, reward_model
+from training.rlhf.reward.encoding import encode_rankings
+from training.rlhf.reward.scoring import batches, load_for_training, rewards_of, score_groups
 
 BATCH_RANKINGS = 4
 MIXED_RANKINGS = 2

@@ -23,11 +23,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from training.rlhf import reward_model, sampling, uncertainty, world
-from training.rlhf.data import Ranking
-from training.rlhf.loading import load_reward_model
-from training.rlhf.recipes import RewardModelConfig, SampleConfig
-from training.rlhf.scoring import load_for_training
+from training import demo_world
+from training.rlhf.core.recipes import RewardModelConfig, SampleConfig
+from training.rlhf.data.rankings import Ranking
+from training.rlhf.generation import sampling
+from training.rlhf.models.loading import load_reward_model
+from training.rlhf.reward import reward_model, uncertainty
+from training.rlhf.reward.scoring import load_for_training
 
 POINTS = 1.5  # reward units that one point of gold is worth to an annotator
 FRESH = 300  # prompts whose answers are judged
@@ -36,7 +38,7 @@ FRESH = 300  # prompts whose answers are judged
 def ranked(asked: sampling.SampledPrompt, draw: np.random.Generator) -> tuple[Ranking, np.ndarray]:
     """One annotator's ranking, and the rewards that it was drawn by."""
     texts = tuple(text for text, _ in asked.responses)
-    true = POINTS * np.array([world.gold_reward(asked.messages, text) for text in texts])
+    true = POINTS * np.array([demo_world.gold_reward(asked.messages, text) for text in texts])
     order = np.argsort(-(true + draw.gumbel(size=len(true))))
     return Ranking(tuple(asked.messages), texts, tuple((int(i),) for i in order)), true
 
@@ -87,7 +89,7 @@ def main() -> None:
     table: dict[tuple[int, str], list[dict[str, float]]] = defaultdict(list)
     for seed in options.seeds:
         draw = np.random.default_rng(seed)
-        prompts = world.prompts(max(options.rankings) + FRESH, seed=seed)
+        prompts = demo_world.prompts(max(options.rankings) + FRESH, seed=seed)
         sampled = sampling.sample(SampleConfig(seed=seed), policy=options.policy, prompts=prompts)
         rankings = [ranked(asked, draw) for asked in sampled.prompts if len(asked.responses) > 1]
         fresh, shown = rankings[:FRESH], [ranking for ranking, _ in rankings[FRESH:]]

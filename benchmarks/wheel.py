@@ -22,12 +22,9 @@ from typing import TypeVar
 
 import torch
 
-from training.rlhf import ppo, rejection_sampling, reward_model, sampling, sft, world
-from training.rlhf.data import Ranking
-from training.rlhf.evaluation import Evaluation, compare, evaluate
-from training.rlhf.loading import Loaded
-from training.rlhf.messages import Messages
-from training.rlhf.recipes import (
+from training import demo_world
+from training.rlhf.core.messages import Messages
+from training.rlhf.core.recipes import (
     EvaluateConfig,
     PPOConfig,
     RejectionSamplingConfig,
@@ -35,6 +32,12 @@ from training.rlhf.recipes import (
     SampleConfig,
     SFTConfig,
 )
+from training.rlhf.data.rankings import Ranking
+from training.rlhf.generation import sampling
+from training.rlhf.generation.evaluation import Evaluation, compare, evaluate
+from training.rlhf.models.loading import Loaded
+from training.rlhf.policy import ppo, rejection_sampling, sft
+from training.rlhf.reward import reward_model
 
 # As the demo has them: its prompts, its demonstrations, and the prompts that an improvement draws.
 PROJECT_PROMPTS, DEMONSTRATIONS, TRAINING_PROMPTS = 1200, 9_500, 512
@@ -62,7 +65,7 @@ def ranked(sampled: sampling.Sampled, *, noise: float, seed: int) -> list[Rankin
         if draw.random() < noise:
             tiers = [(place,) for place in places]
         else:
-            gold = [world.gold_reward(asked.messages, text) for text in texts]
+            gold = [demo_world.gold_reward(asked.messages, text) for text in texts]
             places.sort(key=lambda place: -gold[place])
             tiers = [tuple(tier) for _, tier in itertools.groupby(places, key=lambda place: gold[place])]
         rankings.append(Ranking(tuple(asked.messages), texts, tuple(tiers)))
@@ -71,16 +74,16 @@ def ranked(sampled: sampling.Sampled, *, noise: float, seed: int) -> list[Rankin
 
 def chain(seed: int, *, n_rankings: int, noise: float, n_fresh: int, folder: Path) -> None:
     seconds: dict[str, float] = {}
-    prompts: list[Messages] = world.prompts(PROJECT_PROMPTS, seed=seed)
+    prompts: list[Messages] = demo_world.prompts(PROJECT_PROMPTS, seed=seed)
     fresh = [
         messages
-        for messages in world.prompts(n_fresh + PROJECT_PROMPTS, seed=FRESH_PROMPTS_SEED + seed)
+        for messages in demo_world.prompts(n_fresh + PROJECT_PROMPTS, seed=FRESH_PROMPTS_SEED + seed)
         if messages not in prompts
     ][:n_fresh]
-    tokenizer = world.build_tokenizer()
-    base = Loaded(world.build_policy(tokenizer, seed=seed), tokenizer)
+    tokenizer = demo_world.build_tokenizer()
+    base = Loaded(demo_world.build_policy(tokenizer, seed=seed), tokenizer)
     recipe = SFTConfig(seed=seed)
-    demonstrations = world.demonstrations(DEMONSTRATIONS, seed)
+    demonstrations = demo_world.demonstrations(DEMONSTRATIONS, seed)
     policy = timed(
         seconds,
         "sft",
@@ -134,7 +137,7 @@ def chain(seed: int, *, n_rankings: int, noise: float, n_fresh: int, folder: Pat
     four_answers = EvaluateConfig(responses_per_prompt=4, seed=seed)
 
     def gold_of(path: Path) -> Evaluation:
-        return evaluate(four_answers, policy=path, prompts=fresh, judge=world.gold_reward)
+        return evaluate(four_answers, policy=path, prompts=fresh, judge=demo_world.gold_reward)
 
     first = gold_of(policy)
     print(f"seed {seed}, {len(rankings)} rankings, {len(fresh)} fresh prompts")

@@ -26,8 +26,8 @@ from django.urls import set_script_prefix
 
 # They share one interpreter: more of them only take it from each other.
 THREADS = 8
-# The largest upload (annotation/api/data.py) and the form around it. Bodies go to a file before anybody knows
-# whose they are.
+# The largest upload (annotation/content/api/imports.py) plus the multipart form around it. Bodies are written
+# to a file before the sender is known.
 MAX_BODY_BYTES = 2**30 + 2**20
 
 Message = Mapping[str, Any]

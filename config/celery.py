@@ -16,13 +16,13 @@ app.autodiscover_tasks()
 @task_prerun.connect  # type: ignore[untyped-decorator]
 def _begin(task: Any, **_: Any) -> None:
     """What a task writes is the task's doing, in the audit log."""
-    from annotation.acting import act_as
+    from annotation.database.acting import act_as
 
     act_as(f"task:{task.name}")
 
 
 @task_postrun.connect  # type: ignore[untyped-decorator]
 def _end(**_: Any) -> None:
-    from annotation.acting import act_as
+    from annotation.database.acting import act_as
 
     act_as("")

@@ -73,7 +73,7 @@ def _database(url: str) -> dict[str, object]:
         "OPTIONS": {
             **query,
             "pool": {"min_size": 1, "max_size": 16, "timeout": 10},
-            "prepare_threshold": 5,  # only for what annotation/prepared.py runs: all else is bound by Django
+            "prepare_threshold": 5,  # only annotation/database/prepared.py: Django binds all else
         },
     }
 
@@ -102,7 +102,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "allauth.account.middleware.AccountMiddleware",
-    "annotation.acting.RequestActor",
+    "annotation.database.acting.RequestActor",
 ]
 ROOT_URLCONF = "config.urls"
 ASGI_APPLICATION = "config.asgi.application"
@@ -118,14 +118,14 @@ AUTH_PASSWORD_VALIDATORS = [
 
 # Logging in (annotation/login): allauth's machinery under our own API, so none of its pages or mails.
 HEADLESS_ONLY = True
-ACCOUNT_ADAPTER = "annotation.login.adapters.AccountAdapter"
+ACCOUNT_ADAPTER = "annotation.accounts.login.adapters.AccountAdapter"
 ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_LOGIN_METHODS = {"username"}
 ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*"]
-MFA_ADAPTER = "annotation.login.adapters.MFAAdapter"
+MFA_ADAPTER = "annotation.accounts.login.adapters.MFAAdapter"
 MFA_TOTP_ISSUER = "Rankloop"
 MFA_TOTP_TOLERANCE = 1
-SOCIALACCOUNT_ADAPTER = "annotation.login.adapters.SocialAccountAdapter"
+SOCIALACCOUNT_ADAPTER = "annotation.accounts.login.adapters.SocialAccountAdapter"
 SOCIALACCOUNT_PROVIDERS = {"openid_connect": {"APPS": [each.for_allauth() for each in OIDC_PROVIDERS]}}
 
 # In the database: the login throttle counts there, and its count must hold for all web processes together.
@@ -149,7 +149,7 @@ FILE_UPLOAD_MAX_MEMORY_SIZE = 2 * 2**20
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "annotation.api.authentication.TokenAuthentication",
+        "annotation.accounts.api.authentication.TokenAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["annotation.api.access.ByTheTable"],
@@ -188,14 +188,14 @@ SPECTACULAR_SETTINGS = {
         "RankingKind": "annotation.models.Ranking.Kind",
         "TaskProblemKind": "annotation.models.TaskProblem.Kind",
         "TaskState": "annotation.models.RankingTask.State",
-        "SettableTaskState": "annotation.services.task_changes.SETTABLE_STATES",
+        "SettableTaskState": "annotation.content.task_changes.SETTABLE_STATES",
         "WebhookState": "annotation.models.WebhookEndpoint.State",
         "WebhookDeliveryState": "annotation.models.WebhookDelivery.State",
         "WebhookEvent": "annotation.models.webhook.WebhookEvent",
         "DeliveredEvent": "annotation.models.webhook.DELIVERED_EVENTS",
         "InvitationState": "annotation.models.Invitation.State",
         "PresetName": "annotation.api.serializers.PRESET_NAMES",
-        "CheckKind": "annotation.api.checks.KINDS",
+        "CheckKind": "annotation.desk.api.checks.KINDS",
         "RunKind": "training.models.TrainingRun.Kind",
         "RunState": "training.models.TrainingRun.State",
         "ModelKind": "training.models.ModelVersion.Kind",

@@ -6,8 +6,8 @@ from config import views
 urlpatterns = [
     path("healthz", views.healthz, name="healthz"),
     path("api/schema/", SpectacularJSONAPIView.as_view(), name="schema"),
-    path("api/v1/", include("annotation.api.urls")),
-    path("api/v1/", include("training.api.urls")),
+    path("api/v1/", include("annotation.urls")),
+    path("api/v1/", include("training.urls")),
     # Every other address is the page's own; an unknown one below api/ or static/ stays an error.
     re_path(r"^(?!api/|static/)(?P<path>.*)$", views.page, name="page"),
 ]

@@ -14,9 +14,10 @@ from django.core.cache import cache
 from django.test import override_settings
 from rest_framework.test import APIClient
 
+from annotation.content import content
 from annotation.models import Project, RankingTask, User
 from annotation.models.project import Role
-from annotation.services import content, projects
+from annotation.projects import projects
 
 PASSWORD = "correct horse battery"
 # In this order before all others: started last, the longest would leave one worker waiting for the other. The

@@ -8,8 +8,10 @@ from uuid import UUID
 from celery import shared_task
 from celery.signals import worker_shutting_down
 
-from training.services import execute, folders, loops, supervise
-from training.services.wake import wake_worker
+from training.loop import loops
+from training.runs import execute, folders
+from training.runs.process import supervise
+from training.runs.wake import wake_worker
 
 
 @shared_task  # type: ignore[untyped-decorator]

@@ -18,8 +18,8 @@ from rest_framework.exceptions import PermissionDenied
 from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
+from annotation.api.permissions import RULES, Action, Who, require, require_anywhere, require_scope
 from annotation.models import ApiToken
-from annotation.permissions import RULES, Action, Who, require, require_anywhere, require_scope
 
 if TYPE_CHECKING:  # rest_framework.views loads this module, for its default permission
     from rest_framework.views import APIView

@@ -13,9 +13,9 @@ from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 
 from annotation.api.access import action_of
+from annotation.api.permissions import paused_reason, require, require_in
+from annotation.desk import reads
 from annotation.models import Project, User
-from annotation.permissions import paused_reason, require, require_in
-from annotation.services import desk
 
 
 class NewestFirst(CursorPagination):
@@ -65,7 +65,7 @@ class ProjectView(GenericAPIView[Any]):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         user = user_of(request)
-        self.project = desk.seen_project(user=user, slug=kwargs["slug"])
+        self.project = reads.seen_project(user=user, slug=kwargs["slug"])
         if self.project is None:
             raise NotFound
         action = action_of(request)

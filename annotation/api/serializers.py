@@ -7,8 +7,10 @@ from uuid import UUID
 
 from rest_framework import serializers
 
-from annotation import answer_form, models
-from annotation.api.form_serializers import PRESET_NAMES, FormField
+from annotation import models
+from annotation.desk import answers
+from annotation.forms import answer_form
+from annotation.forms.serializers import PRESET_NAMES, FormField
 from annotation.models.project import (
     MAX_CHECK_RATE,
     MAX_LEASE_SECONDS,
@@ -19,7 +21,6 @@ from annotation.models.project import (
     SkipWay,
 )
 from annotation.models.task import MAX_PREFETCH, MAX_RESPONSES
-from annotation.services import answers
 
 MAX_INTEGER = 2**31 - 1
 

@@ -9,7 +9,7 @@ from annotation.models.task import RankingTask
 
 class TaskAgreement(models.Model):
     """How far those agree who ranked a task twice or more. Its trigger marks it `stale` with every ranking
-    and exclusion that could change it; services/agreement.py works the stale ones out anew, many at once."""
+    and exclusion that could change it; `oversight.agreement` works the stale ones out anew, many at once."""
 
     task = models.OneToOneField(
         RankingTask, on_delete=models.CASCADE, primary_key=True, related_name="agreement"

@@ -19,7 +19,7 @@ class FormVersion(models.Model):
         Project, on_delete=models.PROTECT, related_name="form_versions", db_index=False
     )
     number = models.PositiveIntegerField(help_text="1 for the form that the project began with.")
-    form = models.JSONField(help_text="What was asked; see annotation.answer_form.")
+    form = models.JSONField(help_text="What was asked; see annotation.forms.answer_form.")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

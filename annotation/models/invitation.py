@@ -24,7 +24,7 @@ class InvitationQuerySet(models.QuerySet["Invitation"]):
 class Invitation(models.Model):
     """Lets one person into a project in one role, with a new account or the one they have.
 
-    Its token is the id signed with the site's key (services/invitations.py), so the database holds nothing
+    Its token is the id signed with the site's key (`accounts.invitations`), so the database holds nothing
     that opens anything.
     """
 

@@ -76,7 +76,7 @@ class Project(models.Model):
     slug = models.SlugField(max_length=80, unique=True)
     name = models.CharField(max_length=200)
     guidelines = models.TextField(blank=True, help_text="Markdown.")
-    form = models.JSONField(default=dict, help_text="What is asked; see annotation.answer_form.")
+    form = models.JSONField(default=dict, help_text="What is asked; see annotation.forms.answer_form.")
     preset = models.CharField(max_length=40)
     overlap = models.PositiveSmallIntegerField(
         default=1, validators=[MinValueValidator(1), MaxValueValidator(MAX_OVERLAP)]

@@ -7,7 +7,7 @@ from django.db import models
 from django.db.models import Avg, Count, Exists, F, OuterRef, Q, Subquery, Value
 from django.db.models.functions import Coalesce, Now
 
-from annotation import answer_form
+from annotation.forms import answer_form
 from annotation.ids import uuid7
 from annotation.models.content import Prompt, Response
 from annotation.models.form import FormVersion

@@ -28,7 +28,7 @@ DELIVERED_EVENTS = [*WebhookEvent.choices, (TEST_EVENT, "Test")]
 
 class WebhookEndpoint(models.Model):
     """An address that is told of events. Its signing secret is derived from the site's key and
-    `secret_version` (services/webhooks.py), so it stands nowhere in the database."""
+    `secret_version` (`webhooks.endpoints`), so it stands nowhere in the database."""
 
     class State(models.TextChoices):
         ACTIVE = "active"

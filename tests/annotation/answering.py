@@ -8,10 +8,10 @@ from uuid import UUID
 from rest_framework.response import Response
 from rest_framework.test import APIClient
 
+from annotation.desk import allocation
+from annotation.desk.answers import Answer
+from annotation.desk.submission import submit_ranking
 from annotation.models import Assignment, Project, User
-from annotation.services import allocation
-from annotation.services.answers import Answer
-from annotation.services.submission import submit_ranking
 
 
 def claim(project: Project, annotator: User) -> Assignment:

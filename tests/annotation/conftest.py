@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from pytest_django.fixtures import Settings
 
-from tests.annotation.receiver import LOOPBACK, Receiver, receiving
+from tests.annotation.webhooks.receiver import LOOPBACK, Receiver, receiving
 
 
 @pytest.fixture

@@ -20,8 +20,8 @@ PROJECTS = ("offline", "session", "tabs", "leases", "refused", "again", "exam")
 SET_UP = f"""
 from annotation.models import Project, RankingTask, User
 from annotation.services import checks
-from annotation.services.content import ResponseDraft, TaskDraft, add_ranking_tasks
-from annotation.services.projects import add_member, create_project
+from annotation.content.content import ResponseDraft, TaskDraft, add_ranking_tasks
+from annotation.projects.projects import add_member, create_project
 for slug in {PROJECTS!r}:
     project = create_project(slug=slug, preset="ranking")
     add_ranking_tasks(project=project, items=[

@@ -13,8 +13,8 @@ from playwright.sync_api import Page, expect
 from tests.browser.desk import Desk
 from tests.embedded.running import Stack, manage
 from tests.wheel.policies import first_model, judged_by_gold, writers_of
-from training.rlhf import world
-from training.rlhf.evaluation import compare
+from training import demo_world
+from training.rlhf.generation.evaluation import compare
 
 pytestmark = [pytest.mark.browser, pytest.mark.wheel, pytest.mark.timeout(1500)]
 
@@ -34,7 +34,7 @@ def best_first(desk: Desk) -> list[str]:
     """The order of someone who knows what the demo's customers want."""
     assignment = desk.assignment
     messages = assignment["task"]["prompt"]["messages"]
-    liked = sorted(assignment["responses"], key=lambda one: -world.gold_reward(messages, one["text"]))
+    liked = sorted(assignment["responses"], key=lambda one: -demo_world.gold_reward(messages, one["text"]))
     return [response["id"] for response in liked]
 
 

@@ -7,15 +7,15 @@ from uuid import UUID
 
 import pytest
 
+from annotation.accounts.invitations import invite
+from annotation.accounts.tokens import create_token
 from annotation.api.access import Line
+from annotation.datasets.snapshots import freeze_snapshot
+from annotation.desk.submission import submit_ranking
+from annotation.desk.task_problems import report_problem
 from annotation.models import Project, RankingTask, User
-from annotation.services.exclusion import Who, exclude_annotator
-from annotation.services.invitations import invite
-from annotation.services.snapshots import freeze_snapshot
-from annotation.services.submission import submit_ranking
-from annotation.services.task_problems import report_problem
-from annotation.services.tokens import create_token
-from annotation.services.webhooks import create_endpoint
+from annotation.oversight.exclusion import Who, exclude_annotator
+from annotation.webhooks.endpoints import create_endpoint
 from tests.annotation.answering import claim, strict_order
 from training.models import ModelVersion, TrainingRun
 

@@ -1,7 +1,8 @@
 """Every endpoint × method × person × token, from the table that the views ask.
 
-The table is the `endpoint(…)` lines of the packages' urls.py and the rules of annotation/permissions.py. A
-new endpoint is walked through here by itself; one with an id in its address needs a row in `rows`.
+The table consists of the `endpoint(…)` lines in annotation/urls.py and training/urls.py and the rules in
+annotation/api/permissions.py. New endpoints are covered automatically; one with an id in its address needs an
+entry in `rows`.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ from rest_framework.response import Response
 from rest_framework.test import APIClient
 from rest_framework.views import APIView
 
+from annotation.accounts.tokens import create_token
 from annotation.api.access import Line, endpoint, lines
+from annotation.api.permissions import RULES, Action, Who, scopes_for
 from annotation.models import Project, User
 from annotation.models.people import Scope
 from annotation.models.project import Role
-from annotation.permissions import RULES, Action, Who, scopes_for
-from annotation.services.projects import create_project
-from annotation.services.tokens import create_token
+from annotation.projects.projects import create_project
 from tests.annotation.answering import next_of, send
 from tests.config.conftest import OWNER, Ids, url_of
 

@@ -36,10 +36,10 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from annotation.accounts.tokens import create_token
 from annotation.api.access import Line, lines
+from annotation.api.permissions import RULES, Who, scopes_for
 from annotation.models import Assignment, User
-from annotation.permissions import RULES, Who, scopes_for
-from annotation.services.tokens import create_token
 from tests.config.conftest import OWNER, Ids, parameters_of
 
 SEED = 20_261_121

@@ -16,7 +16,7 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.test import override_settings
 from django.urls import path
 
-from annotation.api import data
+from annotation.content.api import imports
 from config import asgi
 from config.asgi import THREADS, OneThreadPerRequest
 
@@ -126,7 +126,7 @@ def test_one_thread_from_the_first_signal_to_the_last(application: OneThreadPerR
 def test_a_body_that_is_too_large_is_refused_before_it_is_kept(
     application: OneThreadPerRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert asgi.MAX_BODY_BYTES > data.MAX_UPLOAD_BYTES
+    assert asgi.MAX_BODY_BYTES > imports.MAX_UPLOAD_BYTES
     monkeypatch.setattr(asgi, "MAX_BODY_BYTES", 5)
     assert asyncio.run(ask(application, "plain", b"abc", b"de"))[0] == HTTPStatus.OK
     seen.clear()

@@ -17,22 +17,23 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import get_resolver
 from rest_framework.test import APIClient
 
+from annotation.accounts.invitations import invite
+from annotation.accounts.tokens import create_token
 from annotation.api.access import Line, lines
+from annotation.api.permissions import RULES, Who
+from annotation.content import content
+from annotation.content.imports import import_file
+from annotation.datasets.snapshots import freeze_snapshot
+from annotation.desk import checks
+from annotation.desk.reservations import reserve_tasks
+from annotation.desk.submission import submit_ranking
+from annotation.desk.task_problems import report_problem
 from annotation.models import Project, RankingTask, User
 from annotation.models.project import Role
-from annotation.permissions import RULES, Who
-from annotation.services import checks, content
-from annotation.services.exclusion import Who as Excluded
-from annotation.services.exclusion import exclude_annotator
-from annotation.services.imports import import_file
-from annotation.services.invitations import invite
-from annotation.services.projects import add_member, create_project
-from annotation.services.reservations import reserve_tasks
-from annotation.services.snapshots import freeze_snapshot
-from annotation.services.submission import submit_ranking
-from annotation.services.task_problems import report_problem
-from annotation.services.tokens import create_token
-from annotation.services.webhooks import create_endpoint
+from annotation.oversight.exclusion import Who as Excluded
+from annotation.oversight.exclusion import exclude_annotator
+from annotation.projects.projects import add_member, create_project
+from annotation.webhooks.endpoints import create_endpoint
 from tests.annotation.answering import claim, strict_order
 from tests.config.conftest import OWNER, Ids, url_of
 from training.models import Loop, ModelVersion, RunEvent, TrainingRun

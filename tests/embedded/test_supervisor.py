@@ -97,7 +97,7 @@ def test_killed_it_leaves_no_process_and_the_next_start_finds_the_data(shared: S
     assert launched.returncode == 0, launched.stderr
     # Of three generations, each in a session of its own: the worker, what it forks from, and the fork.
     eventually(
-        lambda: len(running(shared, "training.fork_server")) == 2,
+        lambda: len(running(shared, "training.runs.process.fork_server")) == 2,
         seconds=120,  # it loads torch first, in the same hour as everything else
         what="the training process runs",
     )

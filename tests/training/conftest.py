@@ -13,12 +13,12 @@ from django.conf import settings as django_settings
 from django.db import connection
 from django.utils import timezone
 
+from annotation.content.content import ResponseDraft, TaskDraft, add_ranking_tasks
+from annotation.desk.allocation import claim_next_task
+from annotation.desk.answers import Answer
+from annotation.desk.submission import submit_ranking
 from annotation.models import Project, User
-from annotation.services.allocation import claim_next_task
-from annotation.services.answers import Answer
-from annotation.services.content import ResponseDraft, TaskDraft, add_ranking_tasks
-from annotation.services.projects import add_member, create_project
-from annotation.services.submission import submit_ranking
+from annotation.projects.projects import add_member, create_project
 from training.models import ModelVersion, TrainingRun
 
 RunMaker = Callable[..., TrainingRun]
@@ -90,15 +90,15 @@ def rank() -> Rank:
 def ranked(lab: Project, make_model: ModelMaker, rank: Rank, alice: User) -> ModelVersion:
     """An untrained policy of the lab, and twelve of the demo's prompts with two responses each, all
     ranked."""
-    from training.rlhf import world
-    from training.rlhf.loading import save_model
+    from training import demo_world
+    from training.rlhf.models.loading import save_model
 
     policy = make_model(name="lab-sft-1")
-    tokenizer = world.build_tokenizer()
-    save_model(world.build_policy(tokenizer, 0, hidden=32, layers=1), tokenizer, policy.folder)
+    tokenizer = demo_world.build_tokenizer()
+    save_model(demo_world.build_policy(tokenizer, 0, hidden=32, layers=1), tokenizer, policy.folder)
     drafts = [
         TaskDraft(messages, [ResponseDraft("Hello, thank you.", "m"), ResponseDraft("No.", "m")])
-        for messages in world.prompts(12, seed=3)
+        for messages in demo_world.prompts(12, seed=3)
     ]
     add_ranking_tasks(project=lab, items=drafts)
     rank(lab, alice, n=0)

@@ -14,7 +14,7 @@ from django.core.management import CommandError, call_command
 
 from annotation.models import Project, Prompt, RankingTask, User
 from training.models import ModelVersion, TrainingRun
-from training.services import demo
+from training.simulation import demo
 
 TINY = ["max_demonstrations=16", "batch_size=8", "sample_prompts=0"]
 

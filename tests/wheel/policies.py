@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 from tests.embedded.running import Stack, manage
-from training.rlhf import world
-from training.rlhf.evaluation import Evaluation, evaluate
-from training.rlhf.recipes import EvaluateConfig
+from training import demo_world
+from training.rlhf.core.recipes import EvaluateConfig
+from training.rlhf.generation.evaluation import Evaluation, evaluate
 
 # Prompts that nothing was trained on or chosen by.
 FRESH_PROMPTS, FRESH_SEED = 300, 77
@@ -25,8 +25,8 @@ def judged_by_gold(stack: Stack, policy: str) -> Evaluation:
     return evaluate(
         EvaluateConfig(responses_per_prompt=2),
         policy=str(stack.state / "artefacts" / "models" / policy),
-        prompts=world.prompts(FRESH_PROMPTS, FRESH_SEED),
-        judge=world.gold_reward,
+        prompts=demo_world.prompts(FRESH_PROMPTS, FRESH_SEED),
+        judge=demo_world.gold_reward,
     )
 
 

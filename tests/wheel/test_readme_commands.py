@@ -12,7 +12,7 @@ import pytest
 
 from tests.embedded.running import Stack, manage
 from tests.wheel.policies import first_model, judged_by_gold
-from training.rlhf.evaluation import compare
+from training.rlhf.generation.evaluation import compare
 
 pytestmark = [pytest.mark.wheel, pytest.mark.timeout(1500)]
 

@@ -6,11 +6,11 @@ from django.db import models
 from django.db.models import Q
 
 from annotation.ids import uuid7
-from training.querysets import ProjectOwnedQuerySet
+from training.models.querysets import ProjectOwnedQuerySet
 
 
 class Loop(models.Model):
-    """One per project. While `enabled`, training/services/loops.py launches the next step when its turn has
+    """One per project. While `enabled`, training/loop/loops.py launches the next step when its turn has
     come."""
 
     class Improve(models.TextChoices):

@@ -10,7 +10,7 @@ from django.db.models import Q
 
 from annotation.ids import uuid7
 from annotation.models import Project
-from training.querysets import ProjectOwnedQuerySet
+from training.models.querysets import ProjectOwnedQuerySet
 
 
 class ModelVersionQuerySet(ProjectOwnedQuerySet["ModelVersion"]):

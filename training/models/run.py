@@ -11,7 +11,7 @@ from django.db.models import Min, Q
 from django.db.models.functions import Now
 
 from annotation.ids import uuid7
-from training.querysets import ProjectOwnedQuerySet
+from training.models.querysets import ProjectOwnedQuerySet
 
 
 class RunQuerySet(ProjectOwnedQuerySet["TrainingRun"]):
@@ -24,7 +24,7 @@ class TrainingRun(models.Model):
     """queued → running → succeeded | failed | cancelled; a lost or resumed run goes back to queued.
 
     `attempt` counts claims and is the fencing token: whoever writes must name the attempt it works for, and
-    the write is refused in SQL when a later claim has been made (training/services/execute.py, events.py).
+    the write is refused in SQL when a later claim has been made (training/runs/execute.py, events.py).
     """
 
     class Kind(models.TextChoices):

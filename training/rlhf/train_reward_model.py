@@ -20,14 +20,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from training.rlhf import distributed
-from training.rlhf.checkpoint import CheckpointRefused
-from training.rlhf.data import read_rankings
-from training.rlhf.loading import ModelNotFound
-from training.rlhf.ranking_files import RankingFileError
-from training.rlhf.recipes import RewardModelConfig
-from training.rlhf.report import PrintReporter, TrainingDiverged
-from training.rlhf.reward_model import train
+from training.rlhf.core import distributed
+from training.rlhf.core.checkpoint import CheckpointRefused
+from training.rlhf.core.recipes import RewardModelConfig
+from training.rlhf.core.reporter import PrintReporter, TrainingDiverged
+from training.rlhf.data.ranking_files import RankingFileError
+from training.rlhf.data.rankings import read_rankings
+from training.rlhf.models.loading import ModelNotFound
+from training.rlhf.reward.reward_model import train
 
 TOLD = ("metrics", "steps", "total_steps", "left_out", "prompts_cut", "repeats")
 

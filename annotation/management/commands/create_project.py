@@ -4,9 +4,9 @@ from argparse import ArgumentParser
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from annotation.forms.presets import DEFAULT_PRESET, PRESETS
 from annotation.management.reporting import ReportingCommand
-from annotation.presets import DEFAULT_PRESET, PRESETS
-from annotation.services.projects import create_project
+from annotation.projects.projects import create_project
 
 
 class Command(ReportingCommand):

@@ -6,8 +6,8 @@ from typing import Any
 
 from django.conf import settings
 
-from annotation.formats.document import document
 from annotation.management.reporting import QuickCommand
+from preferences.formats.document import document
 
 PAGE = Path(settings.BASE_DIR) / "docs" / "formats.md"
 

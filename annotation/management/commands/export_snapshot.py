@@ -11,9 +11,9 @@ from uuid import UUID
 
 from django.core.management.base import CommandError
 
+from annotation.datasets.exports import FORMAT_NAMES, check_format, export_snapshot
 from annotation.management.reporting import ReportingCommand, project_named
 from annotation.models import DatasetSnapshot
-from annotation.services.exports import FORMAT_NAMES, check_format, export_snapshot
 
 
 class Command(ReportingCommand):

@@ -4,10 +4,10 @@ from argparse import ArgumentParser
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from annotation.datasets.selection import CHOICES, CONDITIONS
+from annotation.datasets.snapshots import freeze_snapshot, snapshot_path
 from annotation.management.reporting import ReportingCommand, project_named
 from annotation.models import Ranking
-from annotation.services.selection import CHOICES, CONDITIONS
-from annotation.services.snapshots import freeze_snapshot, snapshot_path
 
 
 class Command(ReportingCommand):

@@ -8,10 +8,10 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from annotation.formats.catalog import IMPORT_FORMATS
+from annotation.content.imports import ImportReport, import_file
 from annotation.management.reporting import ReportingCommand, project_named
 from annotation.models import Project
-from annotation.services.imports import ImportReport, import_file
+from preferences.formats.catalog import IMPORT_FORMATS
 
 SHOWN_ERRORS = 20
 
@@ -45,7 +45,7 @@ class Command(ReportingCommand):
             report = self._import(project, Path(options["file"]), options)
             return _lines(report, project.slug), report.to_json()
         # Here, because the hub's client takes longer to load than a small file to import.
-        from annotation.services.hub import fetch_dataset
+        from annotation.content.hub import fetch_dataset
 
         files = fetch_dataset(
             dataset=options["file"],

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from annotation.management.reporting import QuickCommand
-from training.services.demo import DemoRunFailed, create_demo
+from training.simulation.demo import DemoRunFailed, create_demo
 
 
 class Command(QuickCommand):

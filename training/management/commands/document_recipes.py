@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 
 from annotation.management.reporting import QuickCommand
-from training.document import document
+from training.runs.recipes.document import document
 
 PAGE = Path(settings.BASE_DIR) / "docs" / "recipes.md"
 

@@ -11,12 +11,12 @@ from django.core.management.base import CommandError
 from annotation.management.reporting import QuickCommand
 from annotation.models import Project
 from config.problems import Problem
-from training.api.serializers import run_document
 from training.models import TrainingRun
-from training.recipes import KINDS
-from training.services.failures import explain
-from training.services.launch import launch_run
-from training.services.watch import follow_run, worker_listens
+from training.runs.api.serializers import run_document
+from training.runs.failures import explain
+from training.runs.launch import launch_run
+from training.runs.recipes.catalog import KINDS
+from training.runs.watch import follow_run, worker_listens
 
 
 class Command(QuickCommand):

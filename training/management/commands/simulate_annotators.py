@@ -7,14 +7,14 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
+from annotation.accounts.tokens import create_token, revoke_token
 from annotation.management.reporting import QuickCommand
 from annotation.models import ApiToken, Project, User
 from annotation.models.project import Role
-from annotation.services.projects import add_member, create_user
-from annotation.services.tokens import create_token, revoke_token
-from training.rlhf.world import UnknownPrompt
-from training.services.simulate import JUDGES, ApiError, annotate
-from training.services.webserver import reachable_web
+from annotation.projects.projects import add_member, create_user
+from training.demo_world import UnknownPrompt
+from training.simulation.annotators import JUDGES, ApiError, annotate
+from training.simulation.webserver import reachable_web
 
 TOKEN_NAME = "simulate_annotators"
 TELL_EVERY = 100  # rankings

@@ -1,0 +1,102 @@
+"""Invitations: made and revoked by managers, looked at and accepted by whoever has the link."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+from uuid import UUID
+
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from annotation.accounts import invitations
+from annotation.accounts.api import invitation_serializers as shapes
+from annotation.accounts.api.auth import LogInView, me
+from annotation.accounts.login import joining
+from annotation.api import serializers
+from annotation.api.base import NewestFirst, ProjectView, row_of_project, user_of
+from annotation.models import Invitation
+
+
+class InvitationsView(ProjectView):
+    pagination_class = NewestFirst
+
+    @extend_schema(
+        operation_id="listInvitations", responses=shapes.Invitation(many=True), tags=["invitations"]
+    )
+    def get(self, request: Request, slug: str) -> Response:
+        rows = Invitation.objects.with_people().filter(project=self.project)
+        page: Any = self.paginate_queryset(rows)
+        return self.get_paginated_response(shapes.Invitation(page, many=True).data)
+
+    @extend_schema(
+        operation_id="createInvitation",
+        description="The token is in this answer and nowhere else; the link is /join#TOKEN.",
+        request=shapes.NewInvitation,
+        responses={201: shapes.InvitationWithToken},
+        tags=["invitations"],
+    )
+    def post(self, request: Request, slug: str) -> Response:
+        given = shapes.NewInvitation(data=request.data)
+        given.is_valid(raise_exception=True)
+        invitation, token = invitations.invite(
+            project=self.project, by=user_of(request), **given.validated_data
+        )
+        shown = {"invitation": invitation, "token": token}
+        return Response(shapes.InvitationWithToken(shown).data, status=HTTPStatus.CREATED)
+
+
+class RevokeInvitationView(APIView):
+    @extend_schema(
+        operation_id="revokeInvitation", request=None, responses=shapes.Invitation, tags=["invitations"]
+    )
+    def post(self, request: Request, id: UUID) -> Response:
+        invitation = row_of_project(request, Invitation.objects.with_people(), id)
+        return Response(shapes.Invitation(invitations.revoke(invitation=invitation)).data)
+
+
+class LookView(LogInView):
+    @extend_schema(
+        operation_id="lookAtInvitation",
+        description="What the invitation is to. By POST, so that no token stands in an address or a log.",
+        request=shapes.InvitationToken,
+        responses=shapes.InvitedTo,
+        tags=["invitations"],
+    )
+    def post(self, request: Request) -> Response:
+        given = shapes.InvitationToken(data=request.data)
+        given.is_valid(raise_exception=True)
+        found = joining.look(request=request._request, **given.validated_data)
+        return Response(shapes.InvitedTo(found).data)
+
+
+class EnterView(LogInView):
+    @extend_schema(
+        operation_id="acceptInvitation",
+        description="Makes an account, puts it into the project, and logs it in.",
+        request=shapes.NewAccount,
+        responses={201: serializers.Me},
+        tags=["invitations"],
+    )
+    def post(self, request: Request) -> Response:
+        given = shapes.NewAccount(data=request.data)
+        given.is_valid(raise_exception=True)
+        user = joining.enter(request=request._request, **given.validated_data)
+        return me(request, user, status=HTTPStatus.CREATED)
+
+
+class JoinView(APIView):
+    @extend_schema(
+        operation_id="joinByInvitation",
+        description="As `acceptInvitation`, with the account that is logged in.",
+        request=shapes.InvitationToken,
+        responses=serializers.MembershipOfMe,
+        tags=["invitations"],
+    )
+    def post(self, request: Request) -> Response:
+        given = shapes.InvitationToken(data=request.data)
+        given.is_valid(raise_exception=True)
+        member = joining.join(request=request._request, user=user_of(request), **given.validated_data)
+        return Response(serializers.MembershipOfMe(member).data)

@@ -1,0 +1,42 @@
+"""Following an invitation, by a browser: with a new account, or as somebody logged in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.http import HttpRequest
+
+from annotation.accounts import invitations
+from annotation.accounts.login import passwords
+from annotation.accounts.login.limits import HOUR, MINUTE, Limit, guessing
+from annotation.models import Invitation, Membership, User
+
+# A token can't be guessed; what is limited is trying tokens at all, and asking by one which names are taken.
+LIMITS = (Limit("invitation-minute", 30, MINUTE), Limit("invitation-hour", 200, HOUR))
+
+
+@contextmanager
+def _trying(request: HttpRequest) -> Iterator[None]:
+    with guessing(request, LIMITS, "Too many attempts with invitations.") as guess:
+        yield
+        guess.right = True
+
+
+def look(*, request: HttpRequest, token: str) -> Invitation:
+    """The invitation, if it can still be accepted; a Problem that says why not."""
+    with _trying(request):
+        return invitations.standing(token=token)
+
+
+def enter(*, request: HttpRequest, token: str, username: str, password: str) -> User:
+    """A new account in the invitation's project, logged in."""
+    with _trying(request):
+        member = invitations.accept_with_new_account(token=token, username=username, password=password)
+    passwords.log_in(request=request, username=member.user.username, password=password)
+    return member.user
+
+
+def join(*, request: HttpRequest, user: User, token: str) -> Membership:
+    with _trying(request):
+        return invitations.accept(token=token, user=user)

@@ -1,0 +1,254 @@
+"""OpenID Connect: log in with an account of the organisation's own provider.
+
+Authorization code flow with state, nonce and PKCE, over allauth's OAuth client. Two things that it leaves out
+are done here: the ID token's signature is always verified, by a key of the provider's set and one of a few
+algorithms; and the token must carry the nonce of this browser's own request.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import re
+import secrets
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+import jwt
+from allauth.socialaccount.adapter import get_adapter
+from allauth.socialaccount.internal import statekit
+from allauth.socialaccount.models import SocialAccount
+from allauth.socialaccount.providers.oauth2.client import OAuth2Error
+from allauth.socialaccount.providers.openid_connect.views import OpenIDConnectOAuth2Adapter
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.http import HttpRequest
+from django.utils.http import url_has_allowed_host_and_scheme
+from requests import RequestException
+
+from annotation.accounts.login.passwords import log_in_known
+from annotation.models import User
+from config.oidc import OidcProvider
+from config.problems import FieldProblem, Problem
+
+logger = logging.getLogger(__name__)
+ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"})
+CLOCK_SECONDS = 60
+# Of the network, the provider's answers and the token; answers of an unforeseen shape are the last four.
+_FAILURES: tuple[type[Exception], ...] = (
+    *(OAuth2Error, RequestException, jwt.exceptions.PyJWTError),
+    *(KeyError, ValueError, TypeError, AttributeError),
+)
+_NOT_IN_A_NAME = re.compile(r"[^\w.@+-]+")
+_MAX_NAME = 140  # of the column's 150: room for a number behind it
+
+
+class Refused(Exception):
+    """The provider's answer doesn't log anybody in. `reason` is a word for the log-in page."""
+
+    def __init__(self, reason: str, cause: str) -> None:
+        super().__init__(cause)
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What the provider says of who came."""
+
+    subject: str
+    email: str
+    """Empty unless the provider says that it is verified."""
+    username: str
+    name: str
+
+
+class _Adapter(OpenIDConnectOAuth2Adapter):  # type: ignore[misc]
+    def get_callback_url(self, request: HttpRequest, app: Any) -> str:
+        url = request.build_absolute_uri(f"/api/v1/auth/oidc/{self.provider_id}/callback")
+        return url.replace("http://", "https://", 1) if settings.PRODUCTION else url
+
+
+def providers() -> tuple[OidcProvider, ...]:
+    configured: tuple[OidcProvider, ...] = settings.OIDC_PROVIDERS
+    return configured
+
+
+def _named(provider_id: str) -> OidcProvider | None:
+    return next((each for each in providers() if each.id == provider_id), None)
+
+
+def begin(*, request: HttpRequest, provider_id: str, next_page: str = "/") -> str:
+    """The provider's address to send the browser to. Raises Problem for a provider that isn't configured or
+    doesn't answer."""
+    if _named(provider_id) is None:
+        known = ", ".join(each.id for each in providers()) or "none"
+        raise Problem(
+            f"There is no provider {provider_id!r}.",
+            errors=[FieldProblem("provider", f"Configured: {known}.")],
+        )
+    adapter = _Adapter(request, provider_id)
+    provider = adapter.get_provider()
+    nonce = secrets.token_urlsafe(32)
+    extra = {**provider.get_auth_params(), **provider.get_pkce_params(), "nonce": nonce}
+    verifier = extra.pop("code_verifier")
+    try:
+        client = adapter.get_client(request, provider.app)
+        client.state = provider.stash_redirect_state(
+            request, "login", next_url=safe_page(next_page), nonce=nonce, pkce_code_verifier=verifier
+        )
+        return str(client.get_redirect_url(adapter.authorize_url, provider.get_scope(), extra))
+    except (RequestException, KeyError, ValueError) as error:
+        logger.warning("The provider %s can't be asked: %s", provider_id, error)
+        raise Problem(
+            "The log-in provider doesn't answer. Try again, or log in with a password.",
+            status=503,
+            type="provider-unreachable",
+        ) from None
+
+
+def complete(*, request: HttpRequest, provider_id: str) -> str:
+    """Where the browser goes next. Whoever comes back with an answer to their own request is logged in, or
+    asked for their second factor; everybody else gets to the log-in page, which says why not."""
+    try:
+        state, identity = _identity(request, provider_id)
+        user = _user_of(request, provider_id, identity)
+    except Refused as refused:
+        logger.warning("A log-in by %s was refused: %s", provider_id, refused)
+        return "/login?" + urlencode({"problem": refused.reason})
+    page = safe_page(state.get("next", "/"))
+    if request.user.is_authenticated and request.user.pk == user.pk:
+        return page
+    if log_in_known(request=request, user=user, method="oidc", provider=provider_id):
+        return page
+    return "/login?" + urlencode({"step": "code", "next": page})
+
+
+def safe_page(page: str) -> str:
+    """A page of this site: `//elsewhere` and `https://elsewhere` would leave it."""
+    here = page.startswith("/") and url_has_allowed_host_and_scheme(page, allowed_hosts=None)
+    return page if here else "/"
+
+
+def _identity(request: HttpRequest, provider_id: str) -> tuple[dict[str, Any], Identity]:
+    if _named(provider_id) is None:
+        raise Refused("failed", "no such provider")
+    adapter = _Adapter(request, provider_id)
+    provider = adapter.get_provider()
+    state_id = request.GET.get("state", "")
+    state: dict[str, Any] | None = statekit.unstash_state(
+        request, provider_id=provider.sub_id, state_id=state_id
+    )
+    if state is None:
+        raise Refused("failed", "the state is of no request of this browser, was used, or is too old")
+    if error := request.GET.get("error"):
+        reason = "cancelled" if error == "access_denied" else "failed"
+        raise Refused(reason, f"the provider answered {error[:100]!r}")
+    try:
+        tokens = adapter.get_access_token_data(
+            request,
+            provider.app,
+            adapter.get_client(request, provider.app),
+            pkce_code_verifier=state["pkce_code_verifier"],
+        )
+        claims = _verified(adapter, provider.app.client_id, tokens.get("id_token"), state["nonce"])
+        told = _user_info(adapter, tokens["access_token"], claims["sub"])
+    except _FAILURES as error:
+        raise Refused("failed", f"{type(error).__name__}: {error}") from None
+    return state, _said(claims | told)
+
+
+def _verified(adapter: _Adapter, client_id: str, id_token: object, nonce: str) -> dict[str, Any]:
+    if not isinstance(id_token, str):
+        raise Refused("failed", "there is no ID token")
+    header = jwt.get_unverified_header(id_token)
+    if header.get("alg") not in ALGORITHMS:
+        raise Refused("failed", f"the ID token is signed by {header.get('alg')!r}")
+    with get_adapter().get_requests_session() as session:
+        answer = session.get(adapter.openid_config["jwks_uri"])
+        answer.raise_for_status()
+        keys = [key for key in answer.json()["keys"] if key.get("use", "sig") == "sig"]
+    named = [key for key in keys if key.get("kid") == header.get("kid")] or (keys if len(keys) == 1 else [])
+    if not named or ("kid" in header and named[0].get("kid", header["kid"]) != header["kid"]):
+        raise Refused("failed", "the ID token is signed by no key of the provider")
+    claims: dict[str, Any] = jwt.decode(
+        id_token,
+        key=jwt.PyJWK(named[0], algorithm=named[0].get("alg") or header["alg"]),
+        algorithms=[header["alg"]],
+        audience=client_id,
+        issuer=adapter.openid_config["issuer"],
+        leeway=CLOCK_SECONDS,
+        options={"require": ["exp", "iat", "iss", "aud", "sub"]},
+    )
+    if not hmac.compare_digest(str(claims.get("nonce", "")).encode(), nonce.encode()):
+        raise Refused("failed", "the nonce is of another request")
+    if claims.get("azp", client_id) != client_id:
+        raise Refused("failed", "the ID token was made for another client")
+    return claims
+
+
+def _user_info(adapter: _Adapter, access_token: str, subject: str) -> dict[str, Any]:
+    """More claims, where the provider has an endpoint for them; of another subject they are worth nothing."""
+    if "userinfo_endpoint" not in adapter.openid_config:
+        return {}
+    told: dict[str, Any] = adapter._fetch_user_info(access_token)
+    if told.get("sub") != subject:
+        raise Refused("failed", "the user info is of another subject")
+    return told
+
+
+def _said(claims: dict[str, Any]) -> Identity:
+    def text(name: str) -> str:
+        value = claims.get(name)
+        return value.replace("\x00", "")[:250] if isinstance(value, str) else ""
+
+    subject = claims["sub"]
+    if not isinstance(subject, str) or not 0 < len(subject) <= 191 or "\x00" in subject:
+        raise Refused("failed", "the subject is no text of 1 to 191 characters")
+    email = text("email") if claims.get("email_verified") is True else ""
+    return Identity(subject, email, text("preferred_username"), text("name"))
+
+
+@transaction.atomic
+def _user_of(request: HttpRequest, provider_id: str, identity: Identity) -> User:
+    """The account of who came: linked before; linked now (the one logged in, or one made with their verified
+    address); or a new one where the provider is configured so."""
+    linked = SocialAccount.objects.filter(provider=provider_id, uid=identity.subject).select_related("user")
+    user = next((each.user for each in linked), None)
+    here = request.user if isinstance(request.user, User) else None
+    if user is not None and here is not None and user.pk != here.pk:
+        raise Refused("taken", "the identity belongs to another account than the one logged in")
+    if user is None:
+        user = here or _invited(identity) or _made(provider_id, identity)
+        said = {"email": identity.email, "name": identity.name}
+        SocialAccount.objects.create(user=user, provider=provider_id, uid=identity.subject, extra_data=said)
+    if not user.is_active:
+        raise Refused("inactive", f"the account {user.username} is inactive")
+    return user
+
+
+def _invited(identity: Identity) -> User | None:
+    """The account that somebody made with this very address. Of two: neither, rather than the wrong one."""
+    if not identity.email:
+        return None
+    found = list(User.objects.filter(email__iexact=identity.email, is_active=True)[:2])
+    return found[0] if len(found) == 1 else None
+
+
+def _made(provider_id: str, identity: Identity) -> User:
+    provider = _named(provider_id)
+    if provider is None or not provider.creates_accounts:
+        raise Refused("unknown", f"nobody here has the subject {identity.subject!r}")
+    wanted = identity.username or identity.email.partition("@")[0] or "user"
+    base = _NOT_IN_A_NAME.sub("-", wanted).strip("-")[:_MAX_NAME] or "user"
+    for number in range(1, 1000):
+        user = User(username=base if number == 1 else f"{base}-{number}", email=identity.email)
+        user.first_name, user.last_name = identity.name[:150], ""
+        user.set_unusable_password()
+        try:
+            with transaction.atomic():
+                user.save(force_insert=True)
+        except IntegrityError:
+            continue
+        return user
+    raise Refused("failed", f"a thousand accounts are called {base}")

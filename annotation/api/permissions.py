@@ -1,0 +1,182 @@
+"""Who may do what: the one table that the views ask and the tests walk through.
+
+An endpoint names an :class:`Action` for each of its methods, in `urls.py` (see `annotation.api.access`); what
+an action takes stands here. Two answers for "no": someone to whom the project or the row isn't known is
+told that it doesn't exist (404, see `Project.objects.visible_to`); a member whose role isn't enough is told
+so (403).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from enum import StrEnum
+
+from rest_framework.exceptions import NotFound, PermissionDenied
+
+from annotation.api.refusals import AnnotatorPaused
+from annotation.models import Membership, Project, User
+from annotation.models.people import Scope
+from annotation.models.project import Role
+
+READING = frozenset({"GET", "HEAD"})
+
+
+class Who(StrEnum):
+    ANYONE = "anyone, logged in or not"
+    LOGGED_IN = "whoever is logged in; of a list, the rows they may see"
+    OWNER = "the one person whose row it is"
+    ROLES = "members of the project with one of the roles, and admins of the site"
+    ROLES_ANYWHERE = "active members of any project with one of the roles, and admins of the site"
+
+
+class Action(StrEnum):
+    """The words complete “Your role may not …”."""
+
+    LOG_IN = "log in"
+    WHO_AM_I = "see who is logged in"
+    OWN_ACCOUNT = "see or change the own account"
+    OWN_TOKEN = "revoke the token"
+    LIST_PROJECTS = "list projects"
+    LIST_FORMATS = "list formats"
+    LIST_PRESETS = "list presets"
+    READ_PROJECT = "read the project"
+    CHANGE_PROJECT = "change the project"
+    MANAGE_MEMBERS = "manage its members"
+    MANAGE_TASKS = "manage its tasks"
+    IMPORT = "import data"
+    READ_QUALITY = "see progress and quality"
+    MANAGE_SNAPSHOTS = "freeze and export snapshots"
+    RANK = "rank responses"
+    OWN_ASSIGNMENT = "answer the assignment"
+    LIST_TRAINING = "list runs and models"
+    READ_TRAINING = "see runs and models"
+    EXCLUDE = "exclude annotators"
+    REVIEW = "review"
+    MANAGE_WEBHOOKS = "manage webhooks"
+    READ_AUDIT = "read the project's audit log"
+    READ_SITE_AUDIT = "read the site's audit log"
+    CREATE_PROJECT = "create projects"
+    TRAIN = "launch runs and promote models"
+
+
+_EVERY_ROLE = frozenset(Role)
+_REVIEWER = frozenset({Role.REVIEWER, Role.MANAGER})
+_MANAGER = frozenset({Role.MANAGER})
+_ADMIN_ONLY: frozenset[Role] = frozenset()
+
+
+@dataclass(frozen=True)
+class Rule:
+    who: Who
+    roles: frozenset[Role] = _EVERY_ROLE
+    scopes: frozenset[Scope] = frozenset()
+    """A token needs one of these (for reading, `read` does too); none: no token may, only a session."""
+    known_to: frozenset[Role] = _EVERY_ROLE
+    """To members with other roles the row doesn't exist: 404 instead of 403."""
+
+
+def _roles(roles: frozenset[Role], scope: Scope, known_to: frozenset[Role] = _EVERY_ROLE) -> Rule:
+    return Rule(Who.ROLES, roles, frozenset({scope}), known_to)
+
+
+RULES: dict[Action, Rule] = {
+    Action.LOG_IN: Rule(Who.ANYONE),
+    Action.WHO_AM_I: Rule(Who.LOGGED_IN, scopes=frozenset(Scope)),
+    Action.OWN_ACCOUNT: Rule(Who.LOGGED_IN),
+    Action.OWN_TOKEN: Rule(Who.OWNER),
+    Action.LIST_PROJECTS: Rule(Who.LOGGED_IN, scopes=frozenset({Scope.READ})),
+    Action.LIST_FORMATS: Rule(Who.LOGGED_IN, scopes=frozenset({Scope.READ})),
+    Action.LIST_PRESETS: Rule(Who.LOGGED_IN, scopes=frozenset({Scope.READ})),
+    Action.READ_PROJECT: _roles(_EVERY_ROLE, Scope.READ),
+    Action.CHANGE_PROJECT: _roles(_MANAGER, Scope.MANAGE),
+    Action.MANAGE_MEMBERS: _roles(_MANAGER, Scope.MANAGE),
+    Action.MANAGE_TASKS: _roles(_MANAGER, Scope.MANAGE),
+    Action.IMPORT: _roles(_MANAGER, Scope.MANAGE),
+    Action.READ_QUALITY: _roles(_REVIEWER, Scope.READ),
+    Action.MANAGE_SNAPSHOTS: _roles(_MANAGER, Scope.MANAGE),
+    Action.RANK: _roles(_EVERY_ROLE, Scope.ANNOTATE),
+    Action.OWN_ASSIGNMENT: Rule(Who.OWNER, scopes=frozenset({Scope.ANNOTATE})),
+    Action.LIST_TRAINING: Rule(Who.LOGGED_IN, scopes=frozenset({Scope.READ})),
+    Action.READ_TRAINING: _roles(_MANAGER, Scope.READ, known_to=_MANAGER),
+    Action.EXCLUDE: _roles(_MANAGER, Scope.MANAGE),
+    Action.REVIEW: _roles(_REVIEWER, Scope.ANNOTATE),
+    Action.MANAGE_WEBHOOKS: _roles(_MANAGER, Scope.MANAGE),
+    Action.READ_AUDIT: _roles(_MANAGER, Scope.MANAGE),
+    Action.READ_SITE_AUDIT: _roles(_ADMIN_ONLY, Scope.MANAGE),
+    Action.CREATE_PROJECT: Rule(Who.ROLES_ANYWHERE, _MANAGER, frozenset({Scope.MANAGE})),
+    Action.TRAIN: _roles(_ADMIN_ONLY, Scope.TRAIN, known_to=_MANAGER),
+}
+
+
+def may_role(action: Action, role: str | None) -> bool:
+    """Whether a member with this role may; an admin of the site always may."""
+    return role is not None and Role(role) in RULES[action].roles
+
+
+def scopes_for(action: Action, method: str) -> frozenset[Scope]:
+    """One of these a token needs; empty: no token may."""
+    scopes = RULES[action].scopes
+    return scopes | {Scope.READ} if scopes and method in READING else scopes
+
+
+# What is left to a paused member: to see the project, and why they are paused.
+LEFT_TO_PAUSED = frozenset({Action.READ_PROJECT, Action.LIST_PROJECTS, Action.WHO_AM_I, Action.OWN_ACCOUNT})
+
+
+def require(user: User, action: Action, *, role: str | None = None, paused: str | None = None) -> None:
+    """Raises PermissionDenied unless `user`, whose role in the project at hand is `role`, may do `action`;
+    NotFound where such a role isn't to know what there is; AnnotatorPaused for one who would rank but is
+    paused there (`paused` is the reason, which may be empty; None: they aren't)."""
+    if user.is_admin:
+        return
+    if paused is not None and action not in LEFT_TO_PAUSED and may_role(action, role):
+        if action in {Action.RANK, Action.OWN_ASSIGNMENT}:
+            raise AnnotatorPaused(paused)
+        raise PermissionDenied("You are paused in this project; ask a manager.")
+    if may_role(action, role):
+        return
+    if role is not None and Role(role) not in RULES[action].known_to:
+        raise NotFound
+    able = ", ".join(sorted(RULES[action].roles)) or "an admin"
+    raise PermissionDenied(f"Your role ({role or 'none'}) may not {action.value}; ask {able}.")
+
+
+def require_in(user: User, action: Action, project: Project) -> None:
+    """As :func:`require`, looking the role up (one query)."""
+    mine = Membership.objects.filter(project=project, user=user).first()
+    if mine is None:
+        require(user, action)
+    else:
+        require(user, action, role=mine.role, paused=paused_reason(mine.state, mine.paused_reason))
+
+
+def require_anywhere(user: User, action: Action) -> None:
+    """For what belongs to no project yet. Raises PermissionDenied unless `user` has a role that may do
+    `action` in some project, and isn't paused there."""
+    roles = RULES[action].roles
+    if user.is_admin or Membership.objects.active().filter(user=user, role__in=roles).exists():
+        return
+    able = " or ".join(sorted(roles))
+    raise PermissionDenied(
+        f"Only who is {able} of some project, and admins of the site, may {action.value}; ask one of them."
+    )
+
+
+def paused_reason(state: str | None, reason: str | None) -> str | None:
+    """What :func:`require` wants to know of a membership. None: not paused."""
+    return (reason or "") if state == Membership.State.PAUSED else None
+
+
+def require_scope(action: Action, method: str, *, held: Collection[str]) -> None:
+    """Raises PermissionDenied unless a token with the scopes `held` may do `action` by `method`."""
+    wanted = scopes_for(action, method)
+    if not wanted:
+        raise PermissionDenied(f"A token may not {action.value}; log in with a browser.", code="scope")
+    if not wanted.intersection(held):
+        has = ", ".join(sorted(held)) or "none"
+        raise PermissionDenied(
+            f"This token's scopes ({has}) don't allow to {action.value};"
+            f" make one with the scope {' or '.join(sorted(wanted))}.",
+            code="scope",
+        )

@@ -1,0 +1,159 @@
+"""What is shown: prompts, responses and ranking tasks, taken in by the thousand and known by their content.
+
+Adding the same content again changes nothing, so an import can be run twice and a sampling run resumed. What
+a draft must hold is in drafts, how the rows of a batch are written in content_rows.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import connection, transaction
+
+from annotation.content.content_rows import Wanted, insert_content
+from annotation.content.incoming import (
+    BadDraft,
+    ResponseDraft,
+    TaskDraft,
+    prepared,
+    prompt_hash,
+    response_hash,
+    split_of,
+)
+from annotation.forms.versions import current_form, lock_content
+from annotation.models import Project, RankingTask
+from annotation.models.project import MAX_OVERLAP
+from config.problems import FieldProblem, Problem
+
+__all__ = [
+    "Counts",
+    "Refused",
+    "ResponseDraft",
+    "TaskDraft",
+    "add_prompts",
+    "add_ranking_tasks",
+    "analyze_content",
+    "prompt_hash",
+    "response_hash",
+    "split_of",
+]
+
+BATCH_DRAFTS = 1000
+# After this many new tasks the planner's statistics are stale enough to matter to claims.
+ANALYZE_AFTER_TASKS = 1000
+
+
+@dataclass(frozen=True)
+class Refused:
+    """`index` counts drafts from 0, in the order they were given."""
+
+    index: int
+    reason: str
+
+
+@dataclass
+class Counts:
+    """What is new; `unchanged` counts the drafts whose task was there already, or was given twice."""
+
+    prompts: int = 0
+    responses: int = 0
+    tasks: int = 0
+    unchanged: int = 0
+    refused: list[Refused] = field(default_factory=list)
+
+
+def add_ranking_tasks(
+    *,
+    project: Project,
+    items: Iterable[TaskDraft],
+    overlap: int | None = None,
+    round: int = 0,
+    priority: int = 0,
+) -> Counts:
+    """Adds the tasks not there yet, a transaction per batch of 1000; a bad draft is refused by itself.
+
+    `overlap` is the project's unless given.
+    """
+    counts = Counts()
+    wanted_overlap = checked_overlap(project, overlap)
+    numbered = enumerate(items)
+    while batch := list(itertools.islice(numbered, BATCH_DRAFTS)):
+        _add_batch(project, batch, counts, overlap=wanted_overlap, round=round, priority=priority)
+    if counts.tasks >= ANALYZE_AFTER_TASKS:
+        analyze_content()
+    return counts
+
+
+@transaction.atomic
+def _add_batch(
+    project: Project,
+    batch: Sequence[tuple[int, TaskDraft]],
+    counts: Counts,
+    *,
+    overlap: int,
+    round: int,
+    priority: int,
+) -> None:
+    lock_content(project)
+    fits = current_form(project).responses
+    wanted = []
+    for index, draft in batch:
+        try:
+            wanted.append(Wanted(prepared(draft), RankingTask.State.OPEN))
+        except BadDraft as error:
+            counts.refused.append(Refused(index, str(error)))
+            continue
+        if not fits.takes(len(draft.responses)):
+            wanted.pop()
+            counts.refused.append(Refused(index, misfit(len(draft.responses), fits)))
+    stored = insert_content(project=project, wanted=wanted, overlap=overlap, round=round, priority=priority)
+    counts.prompts += len(stored.new_prompts)
+    counts.responses += len(stored.new_responses)
+    counts.tasks += len(stored.new_tasks)
+    counts.unchanged += len(wanted) - len(stored.new_tasks)
+
+
+def add_prompts(
+    *, project: Project, prompts: Iterable[tuple[Sequence[Mapping[str, str]], Mapping[str, Any]]]
+) -> Counts:
+    """Adds prompts without responses, given as (messages, metadata), for a policy to answer later."""
+    counts = Counts()
+    numbered = enumerate(prompts)
+    while batch := list(itertools.islice(numbered, BATCH_DRAFTS)):
+        wanted = []
+        for index, (messages, metadata) in batch:
+            try:
+                wanted.append(Wanted(prepared(TaskDraft(messages, (), metadata), as_task=False), None))
+            except BadDraft as error:
+                counts.refused.append(Refused(index, str(error)))
+        with transaction.atomic():
+            lock_content(project)
+            stored = insert_content(project=project, wanted=wanted, overlap=project.overlap)
+        counts.prompts += len(stored.new_prompts)
+        counts.unchanged += len(wanted) - len(stored.new_prompts)
+    return counts
+
+
+def checked_overlap(project: Project, overlap: int | None) -> int:
+    """The project's unless given. Raises Problem when it is out of bounds."""
+    overlap = project.overlap if overlap is None else overlap
+    if not 1 <= overlap <= MAX_OVERLAP:
+        raise Problem(
+            "The overlap is out of bounds.", errors=[FieldProblem("overlap", f"It is 1 to {MAX_OVERLAP}.")]
+        )
+    return overlap
+
+
+def misfit(count: int, fits: object) -> str:
+    return f"it has {count} responses; the answer form of this project takes {fits}"
+
+
+def analyze_content() -> None:
+    """Fresh statistics after a bulk load; autovacuum may be a minute away, and claims come at once."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "ANALYZE annotation_prompt, annotation_response, annotation_rankingtask, annotation_taskresponse"
+        )

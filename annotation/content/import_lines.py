@@ -1,0 +1,157 @@
+"""The lines of a file, ready to be stored: each response in a record once, no task too large, all hashed.
+
+No database here: this runs ahead, in a thread, while the batch before is being written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+
+from annotation.content.content_rows import Wanted
+from annotation.content.incoming import BadDraft, ResponseDraft, TaskDraft, prepared
+from annotation.models import RankingTask
+from preferences.formats.catalog import NumberedRecords
+from preferences.formats.quirks import (
+    IDENTICAL_PAIR,
+    ONE_RESPONSE,
+    REPEATED_RESPONSE,
+    TOO_MANY_RESPONSES,
+    Quirk,
+)
+from preferences.records import MAX_RESPONSES, MIN_RESPONSES, RankingRecord, Record, Tiers, Vote
+
+BATCH_LINES = 1000
+BATCH_CHARACTERS = 8 * 2**20
+
+
+@dataclass(slots=True)
+class Part:
+    """One set of responses of a line, with its rankings."""
+
+    wanted: Wanted
+    rankings: tuple[RankingRecord, ...] = ()
+    task_optional: bool = False
+
+
+@dataclass(slots=True)
+class Line:
+    """What a line of the file holds. `reason`: why some of it, or all, can't be stored."""
+
+    number: int
+    parts: list[Part] = field(default_factory=list)
+    votes: list[Vote] = field(default_factory=list)
+    quirks: list[Quirk] = field(default_factory=list)
+    reason: str = ""
+    characters: int = 0
+
+
+def batches_of(records: Iterable[NumberedRecords]) -> Iterator[list[Line]]:
+    """Batches bounded by number and by text: 1,000 of the longest rows allowed would be gigabytes."""
+    batch: list[Line] = []
+    characters = 0
+    for item in records:
+        line = line_of(item)
+        batch.append(line)
+        characters += line.characters
+        if len(batch) >= BATCH_LINES or characters >= BATCH_CHARACTERS:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch
+
+
+def line_of(item: NumberedRecords) -> Line:
+    line = Line(item.line, reason=item.reason)
+    for record in item.records:
+        line.quirks += record.quirks
+        if isinstance(record, Vote):
+            line.votes.append(record)
+        else:
+            _add(line, record)
+    return line
+
+
+def _add(line: Line, given: Record) -> None:
+    record, repeated = _distinct(given)
+    count = len(record.responses)
+    if repeated:
+        line.quirks.append(REPEATED_RESPONSE if count >= MIN_RESPONSES else ONE_RESPONSE)
+    elif count == 1 and given.rankable and IDENTICAL_PAIR not in given.quirks:
+        line.quirks.append(ONE_RESPONSE)
+    as_task = record.rankable and count >= MIN_RESPONSES
+    state = None
+    if as_task:
+        ranked = record.rankings and record.task_kind == RankingTask.Kind.RANKING
+        state = RankingTask.State.DONE if ranked else RankingTask.State.OPEN
+    pieces = [record]
+    if as_task and count > MAX_RESPONSES and not record.rankings:
+        line.quirks.append(TOO_MANY_RESPONSES)
+        pieces = _dealt_out(record)
+    for piece in pieces:
+        draft = _draft(piece)
+        line.characters += sum(len(message["content"]) for message in draft.messages)
+        line.characters += sum(len(response.text) for response in draft.responses)
+        try:
+            wanted = Wanted(prepared(draft, as_task=as_task), state)
+        except BadDraft as error:
+            line.reason = line.reason or str(error)
+        else:
+            line.parts.append(Part(wanted, piece.rankings if as_task else (), piece.task_optional))
+
+
+def _draft(record: Record) -> TaskDraft:
+    return TaskDraft(
+        record.messages,
+        [ResponseDraft(item.text, item.model, item.sampling, item.metadata) for item in record.responses],
+        record.metadata,
+        record.gold_tiers,
+        record.metadata if record.task_metadata is None else record.task_metadata,
+        record.task_kind,
+    )
+
+
+def _dealt_out(record: Record) -> list[Record]:
+    """Several records of nearly equal size: eleven responses are six and five, not ten and a lonely one."""
+    count = len(record.responses)
+    groups = -(-count // MAX_RESPONSES)
+    ends = [count * number // groups for number in range(groups + 1)]
+    return [replace(record, responses=record.responses[start:end]) for start, end in pairwise(ends)]
+
+
+def _distinct(record: Record) -> tuple[Record, bool]:
+    """The record with each response once, and whether one stood there twice.
+
+    A response is its text and its model, as in the database. In a ranking the first place of several counts.
+    """
+    given = [(response.text, response.model) for response in record.responses]
+    if len(set(given)) == len(given):
+        return record, False
+    kept = {response: index for index, response in reversed(list(enumerate(given)))}
+    indices = sorted(kept.values())
+    renumbered = {index: indices.index(kept[response]) for index, response in enumerate(given)}
+    return replace(
+        record,
+        responses=tuple(record.responses[index] for index in indices),
+        rankings=tuple(
+            replace(
+                ranking,
+                tiers=_merged(ranking.tiers, renumbered),
+                ratings={renumbered[index]: value for index, value in reversed(ranking.ratings.items())},
+                flags={renumbered[index]: value for index, value in reversed(ranking.flags.items())},
+            )
+            for ranking in record.rankings
+        ),
+        gold_tiers=None if record.gold_tiers is None else _merged(record.gold_tiers, renumbered),
+    ), True
+
+
+def _merged(tiers: Sequence[Sequence[int]], renumbered: dict[int, int]) -> Tiers:
+    seen: set[int] = set()
+    merged = []
+    for tier in tiers:
+        members = {renumbered[index] for index in tier} - seen
+        seen |= members
+        merged.append(tuple(sorted(members)))
+    return tuple(tier for tier in merged if tier)

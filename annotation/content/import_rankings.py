@@ -1,0 +1,208 @@
+"""The rankings of an import as rows: each once, with its pairs; a person who ranks again revises."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from django.db import connection
+from django.utils import timezone
+
+from annotation.database.bulk import Column, as_array, as_bool, as_json, as_text, copy_rows
+from annotation.desk.comparisons import RankedTask, copy_comparisons
+from annotation.ids import uuid7_texts
+from annotation.models import Project, Ranking
+from preferences.records import RankingRecord
+
+_canonical = json.JSONEncoder(sort_keys=True).encode
+
+
+class Ranked(NamedTuple):
+    """A ranking and the task it is of; `item` is the caller's name for where it came from."""
+
+    item: int
+    task_id: str
+    prompt_id: str
+    response_ids: tuple[str, ...]
+    ranking: RankingRecord
+    task_is_new: bool
+
+
+@dataclass(slots=True)
+class NewRankings:
+    """How many were written, of which items, and in which of these an annotator ranks something again."""
+
+    count: int
+    items: set[int]
+    again: set[int]
+
+
+class _Draft(NamedTuple):
+    id: str
+    ranked: Ranked
+    import_key: str
+    supersedes: str | None
+
+
+def insert_rankings(*, project: Project, ranked: Sequence[Ranked]) -> NewRankings:
+    """Writes those that are not there yet, in the order given. Hold lock_content of the project.
+
+    A ranking is known by what it says of which task. Where it is new, and its annotator (by the file's label)
+    has ranked the same responses before, it supersedes that ranking.
+    """
+    own = _of_this_project(project, ranked)
+    by_key: dict[str, Ranked] = {}
+    for item in ranked:
+        if item.ranking.external_id not in own:
+            by_key.setdefault(_import_key(item), item)
+    standing = _standing(project, by_key)
+    ids = uuid7_texts(len(by_key))
+    drafts: list[_Draft] = []
+    again: set[int] = set()
+    for id, (key, item) in zip(ids, by_key.items(), strict=True):
+        if key in standing.keys:
+            continue
+        draft = _Draft(id, item, key, None)
+        if item.ranking.annotator:
+            place = item.task_id, item.ranking.annotator
+            former = standing.current.get(place)
+            standing.current[place] = draft.id
+            if former is not None:
+                draft = draft._replace(supersedes=former)
+                again.add(item.item)
+        drafts.append(draft)
+    if drafts:
+        _insert(project, drafts)
+        copy_comparisons(
+            RankedTask(
+                draft.id,
+                project.pk,
+                draft.ranked.prompt_id,
+                draft.ranked.response_ids,
+                _tier_ids(draft.ranked),
+                draft.ranked.ranking.strength,
+            )
+            for draft in drafts
+        )
+    return NewRankings(len(drafts), {draft.ranked.item for draft in drafts}, again)
+
+
+def _of_this_project(project: Project, ranked: Iterable[Ranked]) -> set[str]:
+    """External ids that are this project's own rankings: its export, imported again, adds nothing."""
+    given = {item.ranking.external_id for item in ranked} - {""}
+    ids = {id: text for text in given if (id := _uuid(text)) is not None}
+    if not ids:
+        return set()
+    found = Ranking.objects.filter(project=project, pk__in=ids).values_list("pk", flat=True)
+    return {ids[id] for id in found}
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+class _Standing(NamedTuple):
+    """What is there already of the tasks ranked: import keys, and each annotator's current ranking."""
+
+    keys: set[str]
+    current: dict[tuple[str, str], str]
+
+
+def _standing(project: Project, by_key: Mapping[str, Ranked]) -> _Standing:
+    """A task made in this transaction has no rankings, so a first import asks nothing."""
+    old = {key: item for key, item in by_key.items() if not item.task_is_new}
+    if not old:
+        return _Standing(set(), {})
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT import_key FROM annotation_ranking WHERE project_id = %s AND import_key = ANY(%s)",
+            [project.pk, list(old)],
+        )
+        keys = {key for (key,) in cursor.fetchall()}
+        labelled = {item.task_id for key, item in old.items() if item.ranking.annotator and key not in keys}
+        if not labelled:
+            return _Standing(keys, {})
+        cursor.execute(
+            "SELECT task_id::text, annotator_label, id::text FROM annotation_ranking ranking"
+            " WHERE task_id = ANY(%s) AND annotator_id IS NULL AND annotator_label <> '' AND NOT EXISTS ("
+            " SELECT FROM annotation_ranking later WHERE later.supersedes_id = ranking.id)",
+            [list(labelled)],
+        )
+        return _Standing(keys, {(task_id, label): id for task_id, label, id in cursor.fetchall()})
+
+
+def _import_key(item: Ranked) -> str:
+    """SHA-256 of all that the ranking says. Ids stand for texts: a project has each content once."""
+    ids = item.response_ids
+    ranking = item.ranking
+    content: list[Any] = [
+        ranking.external_id,
+        item.task_id,
+        [sorted(ids[index] for index in tier) for tier in ranking.tiers],
+        ranking.annotator,
+        ranking.strength,
+        {ids[index]: value for index, value in ranking.ratings.items()},
+        {ids[index]: value for index, value in ranking.flags.items()},
+        ranking.not_rankable,
+        ranking.comment,
+        ranking.rewrite,
+    ]
+    # What rankings learnt to say later is left out where it says nothing, so older keys stay what they were.
+    for name, value in (
+        ("choices", ranking.choices),
+        ("confidence", ranking.confidence),
+        ("all_bad", ranking.all_bad),
+    ):
+        if value or (value == 0 and value is not False):
+            content.append([name, value])
+    return hashlib.sha256(_canonical(content).encode()).hexdigest()
+
+
+def _tier_ids(item: Ranked) -> list[list[str]]:
+    """Tiers of response ids; within a tie in shown order, which here is the order of the file."""
+    return [[item.response_ids[index] for index in sorted(tier)] for tier in item.ranking.tiers]
+
+
+def _insert(project: Project, drafts: Sequence[_Draft]) -> None:
+    def by_id(draft: _Draft, values: Mapping[int, Any]) -> dict[str, Any]:
+        return {draft.ranked.response_ids[index]: value for index, value in values.items()}
+
+    rankings = [draft.ranked.ranking for draft in drafts]
+    copy_rows(
+        "annotation_ranking",
+        constants={
+            "project_id": str(project.pk),
+            "source": Ranking.Source.IMPORT.value,
+            "kind": Ranking.Kind.ANNOTATION.value,
+            "touched": "t",
+            "created_at": timezone.now().isoformat(),
+        },
+        columns={
+            "id": Column([draft.id for draft in drafts]),
+            "task_id": Column([draft.ranked.task_id for draft in drafts]),
+            "annotator_label": Column([ranking.annotator for ranking in rankings], as_text),
+            "shown_order": Column([draft.ranked.response_ids for draft in drafts], as_array),
+            "tiers": Column([_tier_ids(draft.ranked) for draft in drafts], as_json),
+            "strength": Column([ranking.strength for ranking in rankings]),
+            "ratings": Column([by_id(draft, draft.ranked.ranking.ratings) for draft in drafts], as_json),
+            "flags": Column([by_id(draft, draft.ranked.ranking.flags) for draft in drafts], as_json),
+            "choices": Column([ranking.choices for ranking in rankings], as_json),
+            "confidence": Column([ranking.confidence for ranking in rankings]),
+            "not_rankable": Column([ranking.not_rankable for ranking in rankings], as_bool),
+            "all_bad": Column([ranking.all_bad for ranking in rankings], as_bool),
+            "comment": Column([ranking.comment for ranking in rankings], as_text),
+            "rewrite": Column([ranking.rewrite for ranking in rankings], as_text),
+            "duration_ms": Column([ranking.duration_ms for ranking in rankings]),
+            "metadata": Column([ranking.metadata for ranking in rankings], as_json),
+            "given_at": Column([ranking.given_at for ranking in rankings]),
+            "supersedes_id": Column([draft.supersedes for draft in drafts]),
+            "import_key": Column([draft.import_key for draft in drafts]),
+        },
+    )

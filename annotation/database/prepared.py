@@ -1,0 +1,42 @@
+"""Statements that Postgres parses and plans once per connection, for the few that everybody waits for.
+
+Django puts parameters into the text of a statement, so each one is new to Postgres. Of a claim's two that was
+more than half of the time: 0.7 to 0.2 ms for the facts, 1.3 to 0.7 for the pick and the lease.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from django.db import connection, models
+from django.db.backends.postgresql.base import ServerBindingCursor  # type: ignore[attr-defined]
+from django.db.backends.utils import CursorWrapper
+
+Row = TypeVar("Row", bound=models.Model)
+
+
+@contextmanager
+def prepared_cursor() -> Iterator[CursorWrapper]:
+    """A cursor inside a transaction. What it runs is prepared once it has run `prepare_threshold` times on
+    its connection (config.settings), and planned anew when its tables are analysed or altered. Tell the actor
+    before it writes (annotation/database/acting.py)."""
+    with connection.wrap_database_errors:
+        raw = ServerBindingCursor(connection.connection)
+    with connection._prepare_cursor(raw) as cursor:  # type: ignore[attr-defined]  # counted and told like others
+        yield cursor
+
+
+def columns(model: type[models.Model], table: str) -> str:
+    """What a statement has to return for :func:`instance`."""
+    return ", ".join(f'{table}."{field.column}"' for field in model._meta.concrete_fields)
+
+
+def instance(model: type[Row], row: tuple[Any, ...]) -> Row:
+    """What `Model.objects.raw` makes of a row; that takes 0.25 ms, most of it to look up columns."""
+    values = list(row)
+    for place, field in enumerate(model._meta.concrete_fields):
+        for convert in field.get_db_converters(connection):  # type: ignore[attr-defined]
+            values[place] = convert(values[place], None, connection)
+    return model.from_db(connection.alias, [field.attname for field in model._meta.concrete_fields], values)

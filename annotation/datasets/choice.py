@@ -1,0 +1,101 @@
+"""The rankings that a snapshot is made of, fixed as a set before the first row is read.
+
+A freeze reads them several times (to count agreement, to weigh, to write), while people go on working. Their
+ids are therefore put into a temporary table first; a ranking itself never changes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import connection
+from django.db.models.expressions import RawSQL
+
+from annotation.datasets.selection import Selection
+from annotation.models import Project, Ranking
+from annotation.models.ranking import RankingQuerySet
+
+CHOSEN = "frozen_ranking"
+AGREEMENT = "frozen_agreement"
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Of two people who compared the same two responses: how often they said the same, ties included."""
+
+    share: float | None
+    pairs: int
+    tasks: int
+
+
+def choose(project: Project, selection: Selection) -> int:
+    """Fixes the selected rankings for this transaction; gives the number of their tasks."""
+    query = selection.rankings_of(project).order_by().values("id", "task_id").query
+    sql, parameters = query.sql_with_params()
+    with connection.cursor() as cursor:
+        cursor.execute(f"DROP TABLE IF EXISTS pg_temp.{CHOSEN}")
+        cursor.execute(f"CREATE TEMPORARY TABLE {CHOSEN} (id, task_id) ON COMMIT DROP AS {sql}", parameters)
+        cursor.execute(f"ANALYZE {CHOSEN}")
+        if selection.min_agreement is not None:
+            _drop_below(cursor, project, selection)
+        cursor.execute(f"SELECT count(DISTINCT task_id) FROM {CHOSEN}")
+        return int(cursor.fetchone()[0])
+
+
+def chosen() -> RankingQuerySet:
+    return Ranking.objects.filter(pk__in=RawSQL(f"SELECT id FROM {CHOSEN}", []))
+
+
+def agreement() -> Agreement:
+    """Over the tasks of the chosen rankings; reviews don't take part."""
+    with connection.cursor() as cursor:
+        _measure(cursor, Ranking.objects.annotations().filter(pk__in=RawSQL(f"SELECT id FROM {CHOSEN}", [])))
+        cursor.execute(f"SELECT sum(same), sum(pairs), count(*) FROM {AGREEMENT}")
+        same, pairs, tasks = cursor.fetchone()
+    return Agreement(float(same / pairs) if pairs else None, int(pairs or 0), int(tasks))
+
+
+def _drop_below(cursor: Any, project: Project, selection: Selection) -> None:
+    """Takes out tasks whose annotators, all that count, agreed less than asked for, or were fewer than two.
+
+    Where a majority is asked for, a task that a reviewer decided stays: its answer is settled.
+    """
+    tasks = RawSQL(f"SELECT task_id FROM {CHOSEN}", [])
+    _measure(cursor, Ranking.objects.counted().annotations().filter(project=project, task__in=tasks))
+    settled = "false"
+    if selection.aggregation == "majority":
+        settled = (
+            "EXISTS (SELECT FROM annotation_ranking review JOIN frozen_ranking USING (id)"
+            " WHERE review.task_id = chosen.task_id AND review.kind = 'review')"
+        )
+    cursor.execute(
+        f"DELETE FROM {CHOSEN} chosen WHERE NOT {settled} AND NOT EXISTS (SELECT FROM {AGREEMENT} measured"
+        " WHERE measured.task_id = chosen.task_id AND measured.same >= %s * measured.pairs)",
+        [selection.min_agreement],
+    )
+
+
+def _measure(cursor: Any, rankings: RankingQuerySet) -> None:
+    """Per task with two or more of `rankings`: pairs of people on the same two responses, and how many said
+    the same."""
+    sql, parameters = rankings.order_by().values("id", "task_id").query.sql_with_params()
+    cursor.execute(f"DROP TABLE IF EXISTS pg_temp.{AGREEMENT}")
+    cursor.execute(
+        f"""
+        CREATE TEMPORARY TABLE {AGREEMENT} ON COMMIT DROP AS
+        WITH given (id, task_id) AS ({sql}),
+        shared AS (SELECT task_id FROM given GROUP BY task_id HAVING count(*) > 1),
+        said AS (
+            SELECT task_id, LEAST(preferred_id, other_id) AS one, GREATEST(preferred_id, other_id) AS two,
+                CASE WHEN is_tie THEN 0 WHEN preferred_id < other_id THEN 1 ELSE -1 END AS what, count(*) AS n
+            FROM given JOIN shared USING (task_id)
+            JOIN annotation_comparison comparison ON comparison.ranking_id = given.id
+            GROUP BY 1, 2, 3, 4
+        ),
+        pair AS (SELECT task_id, sum(n) AS n, sum(n * (n - 1)) AS same FROM said GROUP BY task_id, one, two)
+        SELECT task_id, sum(same) / 2 AS same, sum(n * (n - 1)) / 2 AS pairs FROM pair
+        GROUP BY task_id HAVING sum(n * (n - 1)) > 0
+        """,
+        parameters,
+    )

@@ -1,0 +1,121 @@
+"""A snapshot as a file of another format, made while it is read."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from annotation.datasets.snapshots import file_sha256, snapshot_path
+from annotation.models import DatasetSnapshot
+from config.problems import FieldProblem, Problem
+from preferences.formats.catalog import EXPORT_FORMATS
+from preferences.formats.export_format import CHUNK_BYTES, SPLIT, ExportRefused, SnapshotFile
+
+PARQUET = "parquet"
+FORMAT_NAMES = tuple(EXPORT_FORMATS)
+MEDIA_TYPES = sorted({format.media_type for format in EXPORT_FORMATS.values()})
+OPTIONS = {
+    option.name: option.meaning if option is SPLIT else f"Of {known.name}: {option.meaning}."
+    for known in EXPORT_FORMATS.values()
+    for option in known.options
+}
+
+
+def export_snapshot(
+    *, snapshot: DatasetSnapshot, format: str, options: Mapping[str, str] | None = None
+) -> Iterator[bytes]:
+    """The bytes of the export, in chunks. Same snapshot, format and options: same bytes, every time.
+
+    Raises Problem, before the first byte, when the format is unknown, an option is wrong, the snapshot holds
+    nothing that the format could say, or its file is gone or damaged.
+    """
+    check_format(format)
+    path = snapshot_path(snapshot)
+    parsed = _check_export(snapshot, format, options or {})
+    if file_sha256(path) != snapshot.sha256:
+        raise Problem(
+            f"The file of snapshot {snapshot.name} ({snapshot.path} in the artefacts folder) is not the one"
+            " that was frozen: its SHA-256 differs. Restore it from a backup.",
+            type="snapshot-file-damaged",
+            status=500,
+        )
+    source = SnapshotFile(path, snapshot.card, parsed.pop(SPLIT.name, ""))
+    return _in_chunks(EXPORT_FORMATS[format].write(source, parsed))
+
+
+def refused_exports(snapshot: DatasetSnapshot) -> dict[str, str]:
+    """The formats that this snapshot can't be exported to without further options, each with the reason."""
+    found = {}
+    for name, known in EXPORT_FORMATS.items():
+        try:
+            known.check(snapshot.card, {})
+        except ExportRefused as refusal:
+            found[name] = str(refusal)
+    return found
+
+
+def export_checksum(
+    *, snapshot: DatasetSnapshot, format: str, options: Mapping[str, str] | None = None
+) -> tuple[int, str]:
+    """(size, SHA-256) of the export's bytes. This makes the export once."""
+    digest, size = hashlib.sha256(), 0
+    for chunk in export_snapshot(snapshot=snapshot, format=format, options=options):
+        digest.update(chunk)
+        size += len(chunk)
+    return size, digest.hexdigest()
+
+
+def export_name(*, snapshot: DatasetSnapshot, format: str) -> str:
+    """A file name from the project, the snapshot and the format, safe on every system."""
+    stem = re.sub(r"[^\w.-]+", "-", f"{snapshot.project.slug}-{snapshot.name}-{format}", flags=re.ASCII)
+    return stem.strip("-.") + EXPORT_FORMATS[format].suffix
+
+
+def media_type(format: str) -> str:
+    return EXPORT_FORMATS[format].media_type
+
+
+def check_format(format: str) -> None:
+    if format not in FORMAT_NAMES:
+        reason = f"Choose one of {', '.join(FORMAT_NAMES)}."
+        raise Problem(f"There is no export format {format!r}.", errors=[FieldProblem("format", reason)])
+
+
+def _check_export(snapshot: DatasetSnapshot, format: str, options: Mapping[str, str]) -> dict[str, Any]:
+    """The options as values. Raises Problem where one is wrong or the format has nothing to say."""
+    known = {option.name: option for option in EXPORT_FORMATS[format].options}
+    parsed: dict[str, Any] = {}
+    errors = []
+    for name, text in options.items():
+        if name not in known:
+            reason = f"{format} has no such option; it has {', '.join(known) or 'none'}."
+            errors.append(FieldProblem(name, reason))
+            continue
+        try:
+            parsed[name] = known[name].parse(text)
+        except ValueError:
+            errors.append(FieldProblem(name, f"{text!r} can't be read as: {known[name].meaning}."))
+    if errors:
+        raise Problem("The export's options can't be used.", errors=errors)
+    try:
+        EXPORT_FORMATS[format].check(snapshot.card, parsed)
+    except ExportRefused as refusal:
+        field = refusal.option or "format"
+        raise Problem(
+            str(refusal), type="export-refused", errors=[FieldProblem(field, str(refusal))]
+        ) from refusal
+    return parsed
+
+
+def _in_chunks(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Lines gathered into chunks: a chunk costs a system call and a thread switch when it is served."""
+    held = bytearray()
+    for piece in pieces:
+        held += piece
+        if len(held) >= CHUNK_BYTES:
+            yield bytes(held)
+            held.clear()
+    if held:
+        yield bytes(held)

@@ -1,0 +1,172 @@
+"""Snapshots: rankings frozen into a hashed Parquet file, which is what users download and training reads."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.db import connection, transaction
+
+from annotation.datasets import choice
+from annotation.datasets.card import Tally, card_of
+from annotation.datasets.rows import majority_rows_of, rows_of
+from annotation.datasets.selection import Selection
+from annotation.datasets.weights import weigh
+from annotation.ids import uuid7
+from annotation.models import DatasetSnapshot, Exclusion, Project, User
+from config.problems import Conflict, FieldProblem, Problem
+from preferences.formats.dataset_card import readme
+from preferences.formats.snapshot_parquet import write_rankings
+
+PARQUET_NAME = "rankings.parquet"
+CARD_NAME = "card.json"
+README_NAME = "README.md"
+UNFINISHED = ".freezing-"
+MAX_NAME_CHARACTERS = 100
+MAX_LICENSE_CHARACTERS = 200
+MAX_NOTES_CHARACTERS = 10_000
+
+
+def snapshot_path(snapshot: DatasetSnapshot) -> Path:
+    """The Parquet file. Raises Problem when it is gone: a snapshot is its file."""
+    path = Path(settings.ARTEFACTS) / snapshot.path
+    if not path.is_file():
+        raise Problem(
+            f"The file of snapshot {snapshot.name} is gone ({snapshot.path} in the artefacts folder);"
+            " restore it from a backup or freeze a new snapshot.",
+            type="snapshot-file-missing",
+            status=500,
+        )
+    return path
+
+
+def freeze_snapshot(
+    *,
+    project: Project,
+    name: str | None = None,
+    selection: Mapping[str, Any] | None = None,
+    license: str = "",
+    notes: str = "",
+    created_by: User | None = None,
+) -> DatasetSnapshot:
+    """Freezes the selected rankings as they stand. The file and its row come to be together or not at all.
+    Without a name: the next of v1, v2, ….
+
+    Equal rankings give equal bytes, so equal checksums: name, licence and notes are in the card, not in the
+    file. Raises Conflict when the name is taken, Problem when the selection can't be read or selects nothing.
+    """
+    wanted = Selection.from_json(selection or {})
+    if name is not None:
+        _check_name(name)
+    _check_texts(license, notes)
+    id = uuid7()
+    folder = Path(settings.ARTEFACTS) / "snapshots" / project.slug
+    folder.mkdir(parents=True, exist_ok=True)
+    unfinished, finished = folder / f"{UNFINISHED}{id}", folder / str(id)
+    try:
+        with transaction.atomic():
+            _one_at_a_time(project, folder)
+            taken = set(DatasetSnapshot.objects.filter(project=project).values_list("name", flat=True))
+            if name in taken:
+                raise _taken(project, name)
+            name = name or _next_name(taken)
+            unfinished.mkdir()
+            tasks = choice.choose(project, wanted)
+            tally = Tally()
+            weights = weigh() if wanted.aggregation == "weighted" else None
+            rankings = choice.chosen()
+            if wanted.aggregation == "majority":
+                rows = majority_rows_of(project, rankings)
+            else:
+                rows = rows_of(project, rankings, weight_of=weights.of if weights else None)
+            if not tasks or not write_rankings(unfinished / PARQUET_NAME, tally.counted(rows)):
+                raise Problem("The selection holds no ranking, so there is nothing to freeze.", type="empty")
+            sha256 = file_sha256(unfinished / PARQUET_NAME)
+            card = card_of(
+                project,
+                name,
+                wanted,
+                tally,
+                sha256=sha256,
+                file=PARQUET_NAME,
+                tasks=tasks,
+                agreement=asdict(choice.agreement()),
+                weights=weights.to_json() if weights else {},
+                license=license,
+                notes=notes,
+                excluded_annotators=Exclusion.objects.standing().filter(project=project).count(),
+            )
+            (unfinished / CARD_NAME).write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n")
+            (unfinished / README_NAME).write_text(readme(card))
+            snapshot = DatasetSnapshot.objects.create(
+                id=id,
+                project=project,
+                name=name,
+                sha256=sha256,
+                path=str((finished / PARQUET_NAME).relative_to(settings.ARTEFACTS)),
+                rows=tally.rankings,
+                comparisons=tally.comparisons,
+                selection=wanted.to_json(),
+                card=card,
+                created_by=created_by,
+            )
+            # Last before the commit: a row without its file would be worse than a file without its row.
+            unfinished.rename(finished)
+    except BaseException:
+        shutil.rmtree(finished, ignore_errors=True)
+        raise
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return snapshot
+
+
+def file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _check_name(name: str) -> None:
+    if not name.strip() or len(name) > MAX_NAME_CHARACTERS or not name.isprintable():
+        reason = f"It is 1 to {MAX_NAME_CHARACTERS} printable characters."
+        raise Problem("A snapshot needs another name.", errors=[FieldProblem("name", reason)])
+
+
+def _next_name(taken: set[str]) -> str:
+    number = len(taken) + 1
+    while f"v{number}" in taken:
+        number += 1
+    return f"v{number}"
+
+
+def _check_texts(license: str, notes: str) -> None:
+    errors = []
+    if len(license) > MAX_LICENSE_CHARACTERS or not (license.isprintable() or not license):
+        errors.append(
+            FieldProblem("license", f"It is one line of at most {MAX_LICENSE_CHARACTERS} characters.")
+        )
+    if len(notes) > MAX_NOTES_CHARACTERS or "\x00" in notes:
+        errors.append(FieldProblem("notes", f"They are text of at most {MAX_NOTES_CHARACTERS:,} characters."))
+    if errors:
+        raise Problem("The snapshot's card can't be written like this.", errors=errors)
+
+
+def _taken(project: Project, name: str) -> Conflict:
+    return Conflict(
+        f"{project.slug} has a snapshot {name} already; snapshots never change, so choose another name.",
+        type="snapshot-exists",
+        errors=[FieldProblem("name", "There is a snapshot of this name.")],
+    )
+
+
+def _one_at_a_time(project: Project, folder: Path) -> None:
+    """Waits for another freeze of the project; then what is still unfinished is left from a killed one."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"snapshots:{project.pk}"])
+    for leftover in folder.glob(f"{UNFINISHED}*"):
+        shutil.rmtree(leftover, ignore_errors=True)

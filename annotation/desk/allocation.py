@@ -1,0 +1,244 @@
+"""Who ranks what next: leases on tasks, claimed in one transaction and given back when they run out.
+
+`open_slots` of a task is kept by trigger, so every way of giving a slot back is just a change of the
+assignment's state, made by compare-and-set.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import uuid
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import IntegrityError, OperationalError, transaction
+from django.db.models.functions import Now
+from psycopg import errors
+
+from annotation.api.refusals import (
+    AnnotatorExcluded,
+    AnnotatorPaused,
+    CapReached,
+    DailyCapReached,
+    LeaseLost,
+    ProjectNotActive,
+    QualificationFailed,
+)
+from annotation.desk import checks, queue
+from annotation.desk.queue import Facts
+from annotation.models import Assignment, Membership, Project, RankingTask, User
+from annotation.models.project import Role, SkipWay
+from annotation.models.task import MAX_PREFETCH
+from config.problems import FieldProblem, Problem
+
+__all__ = [
+    "LeaseLost",
+    "ProjectNotActive",
+    "claim_next_task",
+    "claim_tasks",
+    "expire_leases",
+    "release_lease",
+    "renew_lease",
+    "skip_assignment",
+]
+
+log = logging.getLogger(__name__)
+
+# Losing a race means that somebody else moved on; three in a row has not been seen outside the race tests.
+CLAIM_ATTEMPTS = 5
+_EXCLUDED = "nothing_for_the_excluded"  # the constraint's name in the trigger's refusal
+
+
+def claim_next_task(*, project: Project, annotator: User) -> Assignment | None:
+    """:func:`claim_tasks` without prefetch: the annotator's current lease; None: nothing is left for them."""
+    return next(iter(claim_tasks(project=project, annotator=annotator)), None)
+
+
+def claim_tasks(*, project: Project, annotator: User, prefetch: int = 0) -> list[Assignment]:
+    """The annotator's current lease, renewed, or the next task; and up to `prefetch` further ones after it.
+
+    Empty: nothing is left for them. Raises Problem for a `prefetch` out of bounds, and what keeps a new task
+    from them when they hold none: ProjectNotActive, AnnotatorPaused, AnnotatorExcluded, QualificationFailed,
+    CapReached, DailyCapReached. Must not be called inside a transaction: it would hold tasks for its length.
+    """
+    if not 0 <= prefetch <= MAX_PREFETCH:
+        reason = f"It is 0 to {MAX_PREFETCH}."
+        raise Problem("That many can't be prefetched.", errors=[FieldProblem("prefetch", reason)])
+    for attempt in range(1, CLAIM_ATTEMPTS + 1):
+        try:
+            with transaction.atomic():
+                held = _hold(project, annotator, prefetch)
+            if held is not None:
+                return held
+        except IntegrityError as error:
+            refusal = error.__cause__
+            if isinstance(refusal, errors.CheckViolation) and refusal.diag.constraint_name == _EXCLUDED:
+                raise AnnotatorExcluded from None
+            raise
+        except OperationalError as error:
+            if not isinstance(error.__cause__, errors.DeadlockDetected) or attempt == CLAIM_ATTEMPTS:
+                raise
+    raise AssertionError("a lease came and went with every look")
+
+
+def _hold(project: Project, annotator: User, prefetch: int) -> list[Assignment] | None:
+    """As :func:`claim_tasks`; None: the lease that was there a moment ago has just been answered."""
+    facts = queue.lock_desk_and_read(project=project, annotator=annotator)
+    _refuse_paused(facts)
+    leases: list[Assignment] = []
+    places = list(facts.places)
+    if places:
+        leases = queue.renew(project=project, annotator=annotator, all=prefetch > 0)[: 1 + prefetch]
+        if not leases:
+            return None
+    while len(leases) < 1 + prefetch and len(places) <= MAX_PREFETCH:
+        if refusal := _refusal(project, facts, held=len(places)):
+            if leases:
+                break
+            raise refusal
+        taken = _take(project, annotator, facts, places)
+        if taken is None:
+            unfinished = not places and _must_qualify(project, facts)
+            # The rest of an attempt was taken out of the project: it is judged by what was answered.
+            if unfinished and checks.judge_attempt(project=project, annotator_id=annotator.pk):
+                return None
+            break
+        leases.append(taken)
+        places.append(taken.place)
+    return leases
+
+
+def _refuse_paused(facts: Facts) -> None:
+    if facts.member_state == Membership.State.PAUSED:
+        raise AnnotatorPaused(facts.paused_reason or "")
+
+
+def _refusal(project: Project, facts: Facts, *, held: int) -> Exception | None:
+    """What keeps a new task from one who holds `held` leases. A lease counts as the answer it may become."""
+    if facts.project_state != Project.State.ACTIVE:
+        return ProjectNotActive(project.slug, Project.State(facts.project_state).label)
+    if _must_qualify(project, facts) and _attempts_left(project, facts) <= 0:
+        return QualificationFailed(project.qualification_attempts + (facts.extra_attempts or 0))
+    if project.max_per_annotator is not None and facts.answered + held >= project.max_per_annotator:
+        return CapReached(project.max_per_annotator)
+    daily = project.max_per_annotator_per_day
+    if daily is not None and facts.answered_today + held >= daily:
+        return DailyCapReached(daily)
+    return None
+
+
+def _must_qualify(project: Project, facts: Facts) -> bool:
+    return (
+        project.qualification_pass_mark is not None
+        and facts.role == Role.ANNOTATOR
+        and facts.qualified is False
+    )
+
+
+def _attempts_left(project: Project, facts: Facts) -> int:
+    allowed = project.qualification_attempts + (facts.extra_attempts or 0)
+    return 1 + allowed - (facts.attempt or 1)
+
+
+def _take(project: Project, annotator: User, facts: Facts, places: list[int]) -> Assignment | None:
+    """The next task there is for them: to qualify, else a check where the dice say so, else what is reserved
+    for them, else the queue's first, else what they put off."""
+    place = min(set(range(MAX_PREFETCH + 1)) - set(places))
+    who: dict[str, Any] = {"project": project, "annotator": annotator, "place": place}
+    if _must_qualify(project, facts) and checks.asks_to_qualify(project=project):
+        return queue.take_qualification(**who, attempt=facts.attempt or 1)
+    kind = _check_due(project, annotator, turn=facts.turns + len(places))
+    if kind is not None and (check := queue.take_check(**who, kind=kind)):
+        return check
+    # First past whatever others are claiming at this moment. When that finds nothing, once more in line with
+    # them: the last slots of a project are often on a task that somebody has locked for a millisecond.
+    for wait in (False, True):
+        if facts.has_reservations and (reserved := queue.take_reserved(**who, wait=wait)):
+            return reserved
+        if taken := queue.take_from_queue(**who, facts=facts, wait=wait):
+            return taken
+    return queue.take_put_off(**who) if facts.skipped else None
+
+
+def _check_due(project: Project, annotator: User, *, turn: int) -> RankingTask.Kind | None:
+    """Whether the annotator's task number `turn` is a check. Dice, not every n-th: that could be counted out.
+    But dice that fall the same however often they ask: a check can't be given back for something else."""
+    if not project.gold_rate + project.attention_rate:
+        return None
+    thrown = hashlib.sha256(project.mixing_seed.bytes + annotator.pk.bytes + turn.to_bytes(8, "big")).digest()
+    share = int.from_bytes(thrown[:8], "big") / 2**64
+    if share < project.gold_rate:
+        return RankingTask.Kind.GOLD
+    if share < project.gold_rate + project.attention_rate:
+        return RankingTask.Kind.ATTENTION
+    return None
+
+
+def renew_lease(*, assignment: Assignment, token: uuid.UUID) -> datetime:
+    """The new end of the lease. Raises LeaseLost when it is no longer held under this token."""
+    until = Now() + timedelta(seconds=assignment.project.lease_seconds)
+    held = Assignment.objects.held_with(token).filter(pk=assignment.pk)
+    if held.update(expires_at=until) != 1:
+        raise LeaseLost("This lease ran out or was given back. Ask for the next task.")
+    assignment.refresh_from_db(fields=["expires_at"])
+    return assignment.expires_at
+
+
+def release_lease(*, assignment: Assignment, token: uuid.UUID) -> None:
+    """Gives the task back at once; the annotator may get it again. Raises LeaseLost."""
+    _leave(assignment, token, state=Assignment.State.RELEASED)
+
+
+def skip_assignment(
+    *, assignment: Assignment, token: uuid.UUID, reason: str = "", way: str | None = None
+) -> None:
+    """Gives the task back: to come again when nothing else is left (`me`), for others only (`others`), or for
+    nobody (`drop`); the project's first way unless one is named.
+
+    A check goes back to nobody and is dropped for nobody: it has no slot. Raises Problem for a way that the
+    project doesn't allow, LeaseLost.
+    """
+    ways = assignment.project.skip_ways
+    way = way or ways[0]
+    if way not in ways:
+        raise Problem(
+            "The task can't be skipped like this.",
+            errors=[FieldProblem("way", f"This project allows {', '.join(ways)}.")],
+        )
+    task = assignment.task
+    check = task.kind != RankingTask.Kind.RANKING
+    with transaction.atomic():
+        if check:
+            queue.lock_desk(project_id=assignment.project_id, annotator_id=assignment.annotator_id)
+        _leave(
+            assignment,
+            token,
+            state=Assignment.State.SKIPPED,
+            skip_reason=reason,
+            skip_way=way,
+            skipped_at=Now(),
+        )
+        if check:
+            checks.note_skip(assignment=assignment, way=way)
+        elif way == SkipWay.DROP:
+            RankingTask.objects.open().filter(pk=task.pk).update(state=RankingTask.State.DROPPED)
+
+
+def _leave(assignment: Assignment, token: uuid.UUID, **changes: Any) -> None:
+    held = Assignment.objects.leased().filter(pk=assignment.pk, token=token)
+    if held.update(**changes) != 1:
+        raise LeaseLost("This lease is not held any more; there is nothing to give back.")
+
+
+def expire_leases() -> int:
+    """Takes back every lease that ran out; how many. Drafts stay with the assignment."""
+    with transaction.atomic():
+        # A row that a submit or another sweep has locked is theirs; the next sweep sees what is left.
+        run_out = Assignment.objects.run_out().select_for_update(skip_locked=True, no_key=True)
+        expired = Assignment.objects.filter(
+            pk__in=run_out.order_by("task_id").values("pk"), state="leased"
+        ).update(state=Assignment.State.EXPIRED)
+    if expired:
+        log.info("%d leases ran out and were taken back", expired)
+    return expired

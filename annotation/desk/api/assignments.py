@@ -1,0 +1,199 @@
+"""The annotator's desk: the next task, and what becomes of it."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+from uuid import UUID
+
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.exceptions import NotFound
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import Serializer
+from rest_framework.views import APIView
+
+from annotation.api import serializers
+from annotation.api.access import action_of
+from annotation.api.base import ProjectView, user_of
+from annotation.api.permissions import paused_reason, require
+from annotation.api.refusals import AnnotatorPaused
+from annotation.desk import allocation, reads, submission
+from annotation.models import ApiToken, Assignment, Ranking
+from config.problems import FieldProblem, Problem
+
+IDEMPOTENCY_HEADER = "Idempotency-Key"
+MAX_IDEMPOTENCY_KEY_CHARACTERS = 200
+
+
+def source_of(request: Request) -> str:
+    """A token is a program's way in, a session a browser's."""
+    return Ranking.Source.API if isinstance(request.auth, ApiToken) else Ranking.Source.BROWSER
+
+
+class NextAssignmentView(ProjectView):
+    @extend_schema(
+        operation_id="claimNextAssignment",
+        description="Leases the next task, or returns the lease that is open already; 204: nothing to do. "
+        "409 says by its type what keeps a task from one: `project-not-active`, `annotator-paused`, "
+        "`annotator-excluded`, `qualification-failed`, `cap-reached`, `daily-cap-reached`.",
+        request=serializers.Next,
+        responses={200: serializers.NextAssignment, 204: None},
+        tags=["assignments"],
+    )
+    def post(self, request: Request, slug: str) -> Response:
+        given = serializers.Next(data=request.data)
+        given.is_valid(raise_exception=True)
+        leases = allocation.claim_tasks(
+            project=self.project, annotator=user_of(request), **given.validated_data
+        )
+        if not leases:
+            return Response(status=HTTPStatus.NO_CONTENT)
+        current, *after = reads.shown(leases)
+        return Response({**current, "prefetched": after})
+
+
+class OwnAssignmentView(APIView):
+    """A view under `assignments/{id}/`: only the annotator's own exist for them."""
+
+    assignment: Assignment
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        user = user_of(request)
+        found = reads.own_assignment(user=user, id=kwargs["id"])
+        if found is None:
+            raise NotFound
+        self.assignment, standing = found
+        if (action := action_of(request)) is not None:
+            paused = paused_reason(standing.state, standing.paused_reason)
+            require(user, action, role=standing.role, paused=paused)
+
+
+class AssignmentView(OwnAssignmentView):
+    """With something sent along."""
+
+    takes: type[Serializer[Any]] = serializers.LeaseToken
+    given: Any
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        self.given = self.takes(data=request.data)
+        self.given.is_valid(raise_exception=True)
+
+
+class DraftView(AssignmentView):
+    takes = serializers.Draft
+
+    @extend_schema(
+        operation_id="saveDraft",
+        request=serializers.Draft,
+        responses=serializers.DraftVersion,
+        tags=["assignments"],
+    )
+    def put(self, request: Request, id: UUID) -> Response:
+        version = submission.save_draft(assignment=self.assignment, **self.given.validated_data)
+        return Response({"version": version})
+
+
+class HeartbeatView(AssignmentView):
+    @extend_schema(
+        operation_id="renewLease",
+        request=serializers.LeaseToken,
+        responses=serializers.Lease,
+        tags=["assignments"],
+    )
+    def post(self, request: Request, id: UUID) -> Response:
+        until = allocation.renew_lease(assignment=self.assignment, **self.given.validated_data)
+        return Response(serializers.Lease({"expires_at": until}).data)
+
+
+class SkipView(AssignmentView):
+    takes = serializers.Skip
+
+    @extend_schema(
+        operation_id="skipAssignment",
+        request=serializers.Skip,
+        responses={204: None},
+        tags=["assignments"],
+    )
+    def post(self, request: Request, id: UUID) -> Response:
+        allocation.skip_assignment(assignment=self.assignment, **self.given.validated_data)
+        return Response(status=HTTPStatus.NO_CONTENT)
+
+
+class ReleaseView(AssignmentView):
+    @extend_schema(
+        operation_id="releaseAssignment",
+        request=serializers.LeaseToken,
+        responses={204: None},
+        tags=["assignments"],
+    )
+    def post(self, request: Request, id: UUID) -> Response:
+        allocation.release_lease(assignment=self.assignment, **self.given.validated_data)
+        return Response(status=HTTPStatus.NO_CONTENT)
+
+
+class SubmitView(AssignmentView):
+    takes = serializers.Submission
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        try:
+            super().initial(request, *args, **kwargs)
+        except AnnotatorPaused:  # while they ranked: what they say is kept until they are let go on
+            self.given = self.takes(data=request.data)
+            if not self.given.is_valid():
+                raise
+            said = {"assignment": self.assignment, "answer": self.given.answer()}
+            if not submission.is_repeated(**said, idempotency_key=_idempotency_key(request)):
+                submission.keep_as_draft(**said)
+                raise
+
+    @extend_schema(
+        operation_id="submitRanking",
+        description="201: stored. 200: the same key came before with the same answer; its ranking. "
+        "409: the lease is not held any more, or the annotator is paused; the answer is kept as the draft.",
+        parameters=[OpenApiParameter(IDEMPOTENCY_HEADER, str, OpenApiParameter.HEADER)],
+        request=serializers.Submission,
+        responses={200: serializers.RankingId, 201: serializers.RankingId},
+        tags=["assignments"],
+    )
+    def post(self, request: Request, id: UUID) -> Response:
+        ranking, created = submission.submit_ranking(
+            assignment=self.assignment,
+            token=self.given.validated_data["token"],
+            answer=self.given.answer(),
+            idempotency_key=_idempotency_key(request),
+            source=source_of(request),
+        )
+        return _ranking(ranking, created)
+
+
+class ReviseView(AssignmentView):
+    takes = serializers.Answer
+
+    @extend_schema(
+        operation_id="reviseRanking",
+        description="201: a new ranking supersedes the current one. 200: the current one says this already.",
+        request=serializers.Answer,
+        responses={200: serializers.RankingId, 201: serializers.RankingId},
+        tags=["assignments"],
+    )
+    def post(self, request: Request, id: UUID) -> Response:
+        ranking, created = submission.revise_ranking(
+            assignment=self.assignment, answer=self.given.answer(), source=source_of(request)
+        )
+        return _ranking(ranking, created)
+
+
+def _ranking(ranking: Ranking, created: bool) -> Response:
+    status = HTTPStatus.CREATED if created else HTTPStatus.OK
+    return Response(serializers.RankingId(ranking).data, status=status)
+
+
+def _idempotency_key(request: Request) -> str:
+    key: str = request.headers.get(IDEMPOTENCY_HEADER, "")
+    if len(key) > MAX_IDEMPOTENCY_KEY_CHARACTERS:
+        reason = f"{len(key)} characters are more than {MAX_IDEMPOTENCY_KEY_CHARACTERS}."
+        raise Problem("The Idempotency-Key is too long.", errors=[FieldProblem(IDEMPOTENCY_HEADER, reason)])
+    return key

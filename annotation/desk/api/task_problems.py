@@ -1,0 +1,91 @@
+"""Problems with tasks: reported from the desk, settled by managers."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+from uuid import UUID
+
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from annotation.api.base import NewestFirst, ProjectView, row_of_project, user_of
+from annotation.desk.api import own_work_serializers as serializers
+from annotation.desk.api.assignments import AssignmentView
+from annotation.desk.task_problems import reopen_problem, report_problem, settle_problem
+from annotation.models import TaskProblem
+
+
+class ReportProblemView(AssignmentView):
+    takes = serializers.NewTaskProblem
+
+    @extend_schema(
+        operation_id="reportTaskProblem",
+        description="Tells the managers what is wrong with the task. 200: said of this kind before; the new"
+        " words take the place of the old.",
+        request=serializers.NewTaskProblem,
+        responses={200: serializers.TaskProblemId, 201: serializers.TaskProblemId},
+        tags=["assignments"],
+    )
+    def post(self, request: Request, id: UUID) -> Response:
+        problem, new = report_problem(assignment=self.assignment, **self.given.validated_data)
+        status = HTTPStatus.CREATED if new else HTTPStatus.OK
+        return Response(serializers.TaskProblemId(problem).data, status=status)
+
+
+class OpenFirst(NewestFirst):
+    """By a key of one text: a cursor stands on one column."""
+
+    ordering = "-turn"
+
+
+class TaskProblemsView(ProjectView):
+    pagination_class = OpenFirst
+
+    @extend_schema(
+        operation_id="listTaskProblems",
+        description="What annotators reported of tasks: first what is to settle, each part newest first.",
+        parameters=[serializers.TaskProblemsSought],
+        responses=serializers.TaskProblem(many=True),
+        tags=["tasks"],
+    )
+    def get(self, request: Request, slug: str) -> Response:
+        sought = serializers.TaskProblemsSought(data=request.query_params)
+        sought.is_valid(raise_exception=True)
+        rows = TaskProblem.objects.sought(**sought.validated_data).filter(project=self.project)
+        page: Any = self.paginate_queryset(rows.in_turn().with_shown())
+        return self.get_paginated_response(serializers.TaskProblem(page, many=True).data)
+
+
+def _problem(request: Request, id: UUID) -> TaskProblem:
+    return row_of_project(request, TaskProblem.objects.with_shown(), id)
+
+
+class SettleProblemView(APIView):
+    @extend_schema(
+        operation_id="settleTaskProblem",
+        description="The report needs no more care. 409: somebody settled it, or it was said anew meanwhile.",
+        request=serializers.Settling,
+        responses=serializers.TaskProblem,
+        tags=["tasks"],
+    )
+    def post(self, request: Request, id: UUID) -> Response:
+        problem = _problem(request, id)
+        given = serializers.Settling(data=request.data)
+        given.is_valid(raise_exception=True)
+        settled = settle_problem(problem=problem, by=user_of(request), **given.validated_data)
+        return Response(serializers.TaskProblem(settled).data)
+
+
+class ReopenProblemView(APIView):
+    @extend_schema(
+        operation_id="reopenTaskProblem",
+        description="Takes the settling back. 409: it is open already.",
+        request=None,
+        responses=serializers.TaskProblem,
+        tags=["tasks"],
+    )
+    def post(self, request: Request, id: UUID) -> Response:
+        return Response(serializers.TaskProblem(reopen_problem(problem=_problem(request, id))).data)

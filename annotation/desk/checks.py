@@ -1,0 +1,193 @@
+"""Tasks with a known answer: gold and attention checks mixed into the work, and qualification before it.
+
+An answer to one is scored as it comes in. Whoever calls into here with an answer or a skip holds the
+annotator's desk lock (`desk.queue`): two tabs that finish an attempt at once are judged once, on both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Avg, Count, Exists, FloatField, OuterRef, Q, Value
+from django.db.models.functions import Coalesce, Now
+
+from annotation.desk import membership
+from annotation.models import Assignment, Membership, Project, Ranking, RankingTask
+from annotation.models.project import Role, SkipWay
+from annotation.models.task import RankingTaskQuerySet
+from config.problems import Conflict, FieldProblem, Problem
+from preferences.scoring import gold_score
+
+# What an annotator's accuracy is taken over: qualification has its own pass mark.
+JUDGED = (RankingTask.Kind.GOLD, RankingTask.Kind.ATTENTION)
+DONE_IN_ATTEMPT = Q(state=Assignment.State.SUBMITTED) | Q(
+    state=Assignment.State.SKIPPED, skip_way__in=(SkipWay.OTHERS, SkipWay.DROP)
+)
+
+
+def note_answer(*, assignment: Assignment, task: RankingTask, tiers: Sequence[Sequence[UUID]]) -> None:
+    """Scores the answer just given to a check, and does what follows from it. In the answer's transaction."""
+    score = score_of(task, tiers)
+    Assignment.objects.filter(pk=assignment.pk).update(score=score, scored_at=Now())
+    _judge(assignment, task)
+
+
+def note_skip(*, assignment: Assignment, way: str) -> None:
+    """A qualification task that is skipped for good counts as answered wrong; other checks don't count."""
+    if way != SkipWay.ME and assignment.task.kind == RankingTask.Kind.QUALIFICATION:
+        judge_attempt(project=assignment.project, annotator_id=assignment.annotator_id)
+
+
+def score_of(task: RankingTask, tiers: Sequence[Sequence[Any]]) -> float:
+    answer = [[str(response) for response in tier] for tier in tiers]
+    return gold_score(task.gold_tiers or [], answer)
+
+
+def asks_to_qualify(*, project: Project) -> bool:
+    """Whether there is a task to qualify with."""
+    return _qualification(project).exists()
+
+
+def judge_attempt(*, project: Project, annotator_id: UUID) -> bool:
+    """Ends the annotator's attempt to qualify once nothing is left of it: passed, or on to the next attempt.
+    Whether it ended."""
+    member = Membership.objects.filter(
+        project=project, user=annotator_id, role=Role.ANNOTATOR, qualified_at=None
+    ).first()
+    if member is None or project.qualification_pass_mark is None:
+        return False
+    mine = Assignment.objects.filter(
+        project=project, annotator=annotator_id, attempt=member.qualification_attempt
+    )
+    done = mine.filter(DONE_IN_ATTEMPT)
+    nothing = Value(0.0, output_field=FloatField())
+    result = done.aggregate(n=Count("pk"), mean=Avg(Coalesce("score", nothing)))
+    if not result["n"]:
+        return False
+    left = _qualification(project).exclude(Exists(done.filter(task=OuterRef("pk"))))
+    whole = project.qualification_tasks is not None and result["n"] >= project.qualification_tasks
+    if not whole and left.exists():
+        return False
+    this = Membership.objects.filter(pk=member.pk, qualification_attempt=member.qualification_attempt)
+    if result["mean"] >= project.qualification_pass_mark:
+        return this.filter(qualified_at=None).update(qualified_at=Now()) == 1
+    return this.update(qualification_attempt=member.qualification_attempt + 1) == 1
+
+
+def accuracy_of(*, member: Membership) -> tuple[int, float | None]:
+    """How many gold and attention checks the member answered since they were last let go on, and the mean
+    score."""
+    scored = Assignment.objects.filter(
+        project=member.project_id,
+        annotator=member.user_id,
+        score__isnull=False,
+        state=Assignment.State.SUBMITTED,
+        task__kind__in=JUDGED,
+    )
+    if member.judged_since is not None:
+        scored = scored.filter(scored_at__gt=member.judged_since)
+    result = scored.aggregate(n=Count("pk"), mean=Avg("score"))
+    return result["n"], result["mean"]
+
+
+def _judge(assignment: Assignment, task: RankingTask) -> None:
+    project = assignment.project
+    if task.kind == RankingTask.Kind.QUALIFICATION:
+        judge_attempt(project=project, annotator_id=assignment.annotator_id)
+        return
+    least = project.gold_minimum_accuracy
+    # Managers and reviewers who rank are not judged: being paused would lock them out of their own project.
+    people = Membership.objects.filter(project=project, role=Role.ANNOTATOR)
+    member = people.filter(user=assignment.annotator_id).first()
+    if least is None or member is None:
+        return
+    answered, mean = accuracy_of(member=member)
+    if answered >= project.gold_minimum_answers and mean is not None and mean < least:
+        membership.pause(
+            member=member,
+            reason=f"Of the answers to {answered} tasks whose answer is known, {mean:.0%} were right;"
+            f" this project asks for {least:.0%}.",
+        )
+
+
+@transaction.atomic
+def set_kind(
+    *, task: RankingTask, kind: str, gold_tiers: Sequence[Sequence[Any]] | None = None
+) -> RankingTask:
+    """Makes any task a check, or a check a ranking task again, and scores what was answered already.
+
+    A check needs `gold_tiers`, which name each of the task's responses once and put something above
+    something; those it has are kept where none are given. Raises Problem, and Conflict for a reserved task
+    and for one that somebody answered in several attempts to qualify.
+    """
+    # First the leases, then their task: as a submit does, or each would wait for the other.
+    list(Assignment.objects.leased().filter(task=task).order_by("pk").select_for_update(no_key=True))
+    task = RankingTask.objects.select_for_update(no_key=True).get(pk=task.pk)
+    gold = task.gold_tiers if gold_tiers is None else [[str(item) for item in tier] for tier in gold_tiers]
+    if gold_tiers is not None or kind != RankingTask.Kind.RANKING:
+        _refuse_bad_gold(task, gold)
+    was_check = task.kind != RankingTask.Kind.RANKING
+    task.kind, task.gold_tiers = kind, gold
+    if kind != RankingTask.Kind.RANKING:
+        if task.reserved:
+            raise Conflict("The task is reserved for people; let go of that first.", type="task-reserved")
+        task.open_slots, task.state = 0, RankingTask.State.OPEN
+    elif was_check:
+        _refuse_answered_twice(task)
+        # Everybody may have it in hand, which is more than it has slots for as a ranking task.
+        Assignment.objects.leased().filter(task=task).update(state=Assignment.State.RELEASED)
+        task.answered = Assignment.objects.filter(task=task, state=Assignment.State.SUBMITTED).count()
+        task.open_slots = max(0, task.overlap - task.answered)
+        task.state = RankingTask.State.OPEN if task.open_slots else RankingTask.State.DONE
+    task.save(update_fields=["kind", "gold_tiers", "open_slots", "answered", "state"])
+    _score_again(task)
+    return task
+
+
+def _refuse_answered_twice(task: RankingTask) -> None:
+    """As a ranking task it would count two answers of one person."""
+    answered = Assignment.objects.filter(task=task, state=Assignment.State.SUBMITTED)
+    if answered.values("annotator").annotate(n=Count("pk")).filter(n__gt=1).exists():
+        raise Conflict(
+            "Somebody answered this task in more than one attempt to qualify, so it stays a check.",
+            type="answered-twice",
+        )
+
+
+def _refuse_bad_gold(task: RankingTask, gold: Sequence[Sequence[str]] | None) -> None:
+    if gold is None:
+        reason = "A check needs its right answer: the task's responses in tiers, best first."
+    else:
+        shown = {str(pk) for pk in task.responses.values_list("pk", flat=True)}
+        named = [item for tier in gold for item in tier]
+        if unknown := sorted(set(named) - shown):
+            reason = f"Not responses of this task: {', '.join(unknown)}."
+        elif len(named) != len(shown) or not all(gold):
+            reason = "Each response of the task is named once, and no tier is empty."
+        elif len(gold) < 2:
+            reason = "All in one tier is no answer: put at least one response above the others."
+        else:
+            return
+    raise Problem("The right answer can't be used.", errors=[FieldProblem("gold_tiers", reason)])
+
+
+def _score_again(task: RankingTask) -> None:
+    """After a task became a check or got another answer; nobody is judged anew before their next answer."""
+    rows = list(Assignment.objects.filter(task=task, state=Assignment.State.SUBMITTED))
+    if task.kind == RankingTask.Kind.RANKING:
+        Assignment.objects.filter(task=task, score__isnull=False).update(score=None, scored_at=None)
+        return
+    standing = Ranking.objects.current().filter(assignment__in=rows)
+    said = dict(standing.values_list("assignment", "tiers"))
+    for row in rows:
+        if row.pk in said:
+            row.score = score_of(task, said[row.pk])
+    Assignment.objects.bulk_update(rows, ["score"], batch_size=1000)
+    Assignment.objects.filter(task=task, score__isnull=False, scored_at=None).update(scored_at=Now())
+
+
+def _qualification(project: Project) -> RankingTaskQuerySet:
+    return RankingTask.objects.open().filter(project=project, kind=RankingTask.Kind.QUALIFICATION)

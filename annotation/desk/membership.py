@@ -1,0 +1,47 @@
+"""Members who are paused, let go on, and given another attempt to qualify. Nobody is ever deleted."""
+
+from __future__ import annotations
+
+from django.db import transaction
+from django.db.models import F, Q
+from django.db.models.functions import Now
+
+from annotation.desk import queue
+from annotation.models import Assignment, Membership
+from annotation.models.project import Role
+from config.problems import Conflict
+
+
+@transaction.atomic
+def pause(*, member: Membership, reason: str) -> None:
+    """No more tasks for them, and what they hold goes back at once; their drafts stay."""
+    # Waits for a claim of theirs that is under way, so that its lease is given back too.
+    queue.lock_desk(project_id=member.project_id, annotator_id=member.user_id)
+    Membership.objects.filter(pk=member.pk).update(state=Membership.State.PAUSED, paused_reason=reason)
+    Assignment.objects.leased().filter(project=member.project_id, annotator=member.user_id).update(
+        state=Assignment.State.RELEASED
+    )
+
+
+@transaction.atomic
+def resume(*, member: Membership) -> None:
+    """Lets them go on. Checks answered before count no more, or the next one would pause them again."""
+    Membership.objects.filter(pk=member.pk, state=Membership.State.PAUSED).update(
+        state=Membership.State.ACTIVE, paused_reason="", judged_since=Now()
+    )
+
+
+def grant_attempt(*, member: Membership) -> Membership:
+    """One more attempt to qualify. Conflict unless the member failed in all there were."""
+    allowed = F("extra_attempts") + F("project__qualification_attempts")
+    failed = Membership.objects.filter(
+        Q(role=Role.ANNOTATOR, qualified_at=None, qualification_attempt__gt=allowed), pk=member.pk
+    ).filter(project__qualification_pass_mark__isnull=False)
+    if not failed.exists():
+        raise Conflict("They have not failed to qualify; there is nothing to grant.", type="not-failed")
+    # Compare-and-set: of two managers at once, one grants.
+    granted = Membership.objects.filter(pk=member.pk, extra_attempts=member.extra_attempts)
+    if granted.update(extra_attempts=F("extra_attempts") + 1) != 1:
+        raise Conflict("Somebody else has just granted an attempt.", type="stale")
+    member.refresh_from_db()
+    return member

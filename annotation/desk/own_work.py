@@ -1,0 +1,125 @@
+"""What annotators see of their own work in a project: how much, how fast, and their last answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import connection
+
+from annotation.desk import reads
+from annotation.desk.answers import Answer
+from annotation.models import Assignment, Project, Ranking, User
+from annotation.models.project import Role
+
+# Pace is of lately: of somebody's first clumsy answers a median over everything would tell for months.
+PACE_OVER = 100
+
+_FIGURES = """
+SELECT COALESCE(d.answered, 0),
+       CASE WHEN d.day = (now() AT TIME ZONE 'UTC')::date THEN d.answered_on_day ELSE 0 END,
+       (SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY lately.duration_ms)
+          FROM (SELECT r.duration_ms FROM annotation_ranking r
+                 WHERE r.project_id = %(project)s AND r.annotator_id = %(annotator)s
+                   AND r.kind = 'annotation' AND r.supersedes_id IS NULL
+                 ORDER BY r.id DESC LIMIT %(pace_over)s) lately),
+       m.role, m.qualified_at IS NOT NULL, m.qualification_attempt, m.extra_attempts,
+       (SELECT count(*) FROM annotation_rankingtask t
+         WHERE t.project_id = %(project)s AND t.kind = 'qualification' AND t.state = 'open'),
+       (SELECT count(*) FROM annotation_rankingtask t
+         WHERE t.project_id = %(project)s AND t.kind = 'qualification' AND t.state = 'open'
+           AND EXISTS (SELECT FROM annotation_assignment a
+                        WHERE a.task_id = t.id AND a.annotator_id = %(annotator)s
+                          AND a.attempt = m.qualification_attempt
+                          AND (a.state = 'submitted'
+                               OR a.state = 'skipped' AND a.skip_way IN ('others', 'drop'))))
+  FROM (SELECT) AS always
+  LEFT JOIN annotation_membership m ON m.project_id = %(project)s AND m.user_id = %(annotator)s
+  LEFT JOIN annotation_desk d ON d.project_id = %(project)s AND d.annotator_id = %(annotator)s
+"""
+
+
+@dataclass(frozen=True)
+class Qualification:
+    """Of the attempt that somebody is in."""
+
+    tasks: int
+    left: int
+    attempt: int
+    attempts: int
+
+
+@dataclass(frozen=True)
+class OwnFigures:
+    """`left` is what the project's caps leave for today; None: it has none. Checks are among the answers, as
+    they are among the tasks; qualification isn't."""
+
+    answered: int
+    answered_today: int
+    left_today: int | None
+    median_seconds: float | None
+    qualification: Qualification | None
+
+
+def own_figures(*, project: Project, annotator: User) -> OwnFigures:
+    """One query, whose cost doesn't grow with what they have done."""
+    given: dict[str, Any] = {"project": project.pk, "annotator": annotator.pk, "pace_over": PACE_OVER}
+    with connection.cursor() as cursor:
+        cursor.execute(_FIGURES, given)
+        answered, today, median_ms, *standing = cursor.fetchone()
+    caps = [
+        cap - done
+        for cap, done in (
+            (project.max_per_annotator, answered),
+            (project.max_per_annotator_per_day, today),
+        )
+        if cap is not None
+    ]
+    return OwnFigures(
+        answered=answered,
+        answered_today=today,
+        left_today=max(0, min(caps)) if caps else None,
+        median_seconds=None if median_ms is None else median_ms / 1000,
+        qualification=_qualification(project, *standing),
+    )
+
+
+def _qualification(
+    project: Project, role: str | None, qualified: bool, attempt: int, extra: int, tasks: int, done: int
+) -> Qualification | None:
+    """None: nobody asks them to qualify, they have, or they may not try again."""
+    if project.qualification_pass_mark is None or role != Role.ANNOTATOR or qualified or not tasks:
+        return None
+    attempts = project.qualification_attempts + extra
+    tasks = min(tasks, project.qualification_tasks or tasks)
+    return None if attempt > attempts else Qualification(tasks, max(0, tasks - done), attempt, attempts)
+
+
+@dataclass(frozen=True)
+class LastAnswer:
+    """`shown` is what stood on the desk (`desk.reads`)."""
+
+    shown: dict[str, Any]
+    answer: Answer
+    answered_at: datetime
+
+
+def last_answer(*, project: Project, annotator: User) -> LastAnswer | None:
+    """What they said last, if they may still revise it; two queries."""
+    mine = Ranking.objects.of(annotator).annotations().filter(project=project)
+    said = mine.select_related("assignment").order_by("-id").first()
+    if said is None or said.assignment is None or not may_be_revised(project, said.assignment):
+        return None
+    parts = {name: getattr(said, name) for name in Answer.__dataclass_fields__}
+    (shown,) = reads.shown([said.assignment])
+    return LastAnswer(shown, Answer(**parts), said.created_at)
+
+
+def may_be_revised(project: Project, assignment: Assignment) -> bool:
+    """An answer in an attempt to qualify stands: its giver was told the right one."""
+    return (
+        project.state != Project.State.ARCHIVED
+        and assignment.state == Assignment.State.SUBMITTED
+        and assignment.attempt == 0
+    )

@@ -1,0 +1,106 @@
+"""Qualification tasks are practice: whoever has answered one is told what was right.
+
+Of gold and attention checks nobody is told anything, not even that there are any. So feedback is for answers
+that were given in an attempt to qualify, to a task that is one to qualify with to this day, and what is asked
+for any other assignment finds nothing, whatever kind of task it is of.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from django.db.models import Avg, FloatField, Value
+from django.db.models.functions import Coalesce
+
+from annotation.desk.checks import DONE_IN_ATTEMPT
+from annotation.models import Assignment, Membership, Project, Ranking, RankingTask
+from preferences.scoring import gold_points
+
+
+class Said(StrEnum):
+    RIGHT = "right"
+    TIED = "tied"
+    WRONG = "wrong"
+
+
+_SAID = {1.0: Said.RIGHT, 0.5: Said.TIED, 0.0: Said.WRONG}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two responses of which the right answer puts the first above the second, and what was said of them."""
+
+    better: str
+    worse: str
+    said: Said
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """`passed` and `attempt_score` are None while something of the attempt is left; `attempts_left` is how
+    many more there are after one that failed, else None."""
+
+    score: float
+    tiers: list[list[str]]
+    right_tiers: list[list[str]]
+    pairs: list[Pair]
+    passed: bool | None
+    attempt_score: float | None
+    pass_mark: float | None
+    attempts_left: int | None
+
+
+def feedback_on(*, assignment: Assignment) -> Feedback | None:
+    """How the answer to a qualification task did. None: there is no such answer."""
+    task = assignment.task
+    if (
+        assignment.attempt == 0
+        or assignment.state != Assignment.State.SUBMITTED
+        or task.kind != RankingTask.Kind.QUALIFICATION
+        or assignment.score is None
+    ):
+        return None
+    tiers = Ranking.objects.current().values_list("tiers", flat=True).get(assignment=assignment)
+    right = task.gold_tiers or []
+    member = Membership.objects.filter(project=assignment.project_id, user=assignment.annotator_id).first()
+    passed = _passed(assignment, member)
+    return Feedback(
+        score=assignment.score,
+        tiers=tiers,
+        right_tiers=right,
+        pairs=[Pair(*pair, _SAID[points]) for pair, points in gold_points(right, tiers).items()],
+        passed=passed,
+        attempt_score=None if passed is None else _attempt_score(assignment),
+        pass_mark=None if passed is None else assignment.project.qualification_pass_mark,
+        attempts_left=_attempts_left(assignment.project, member) if passed is False else None,
+    )
+
+
+def _passed(assignment: Assignment, member: Membership | None) -> bool | None:
+    """What came of the answer's attempt; None: it goes on, or nobody has to qualify any more."""
+    if member is None:
+        return None
+    if member.qualification_attempt > assignment.attempt:
+        return False
+    return True if member.qualified_at is not None else None
+
+
+def _attempts_left(project: Project, member: Membership | None) -> int | None:
+    if member is None:
+        return None
+    allowed = project.qualification_attempts + member.extra_attempts
+    return max(0, 1 + allowed - member.qualification_attempt)
+
+
+def _attempt_score(assignment: Assignment) -> float | None:
+    """As the attempt is judged (`desk.checks`): what was skipped for good counts as wrong."""
+    done = Assignment.objects.filter(
+        DONE_IN_ATTEMPT,
+        project=assignment.project_id,
+        annotator=assignment.annotator_id,
+        attempt=assignment.attempt,
+    )
+    nothing = Value(0.0, output_field=FloatField())
+    mean: float | None = done.aggregate(mean=Avg(Coalesce("score", nothing)))["mean"]
+    return mean

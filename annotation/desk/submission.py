@@ -1,0 +1,220 @@
+"""Taking an answer: drafts, the one submit of a lease, revisions. Nothing said is lost or rewritten."""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+from typing import Any
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+from django.db.models import Exists, F, OuterRef, Q
+from django.db.models.functions import Now
+from psycopg.errors import UniqueViolation
+
+from annotation.api.refusals import LeaseLost, ProjectArchived
+from annotation.desk import checks, queue
+from annotation.desk.answers import Answer, problems_of
+from annotation.desk.comparisons import RankedTask, insert_comparisons
+from annotation.forms.versions import form_of
+from annotation.models import Assignment, Project, Ranking, RankingTask
+from config.problems import Conflict, FieldProblem, Problem
+
+MAX_DRAFT_CHARACTERS = 300_000
+
+
+class AlreadyAnswered(Conflict):
+    type = "already-answered"
+
+
+class StaleDraft(Conflict):
+    type = "stale-draft"
+
+
+class KeyUsedBefore(Problem):
+    """The idempotency key came before with another answer: the client mixes up its requests."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    type = "idempotency-key-reused"
+
+
+def save_draft(*, assignment: Assignment, token: UUID, version: int, draft: dict[str, Any]) -> int:
+    """Keeps unfinished work; `version` is the one it was based on, the new one comes back.
+
+    Raises StaleDraft when another tab has saved since, LeaseLost when the lease is not held any more.
+    """
+    if len(json.dumps(draft)) > MAX_DRAFT_CHARACTERS:
+        reason = f"A draft holds at most {MAX_DRAFT_CHARACTERS} characters."
+        raise Problem("The draft is too large.", errors=[FieldProblem("draft", reason)])
+    held = Assignment.objects.held_with(token).filter(pk=assignment.pk)
+    if held.filter(draft_version=version).update(draft=draft, draft_version=version + 1) == 1:
+        return version + 1
+    if held.exists():
+        raise StaleDraft("A newer draft was saved from another tab or device. Load it before you go on.")
+    raise LeaseLost("This lease ran out or was given back. Ask for the next task.")
+
+
+def submit_ranking(
+    *,
+    assignment: Assignment,
+    token: UUID,
+    answer: Answer,
+    idempotency_key: str = "",
+    source: str = Ranking.Source.API,
+) -> tuple[Ranking, bool]:
+    """Stores the answer and its comparisons, in one transaction that also ends the lease; whether it is new.
+
+    Not new: the same key came again with the same answer, and the first ranking is returned. Raises Problem
+    with a reason for each wrong field; LeaseLost when the lease ran out (the answer is kept as the draft);
+    AlreadyAnswered; KeyUsedBefore.
+    """
+    _refuse_what_does_not_fit(answer, assignment)
+    task = assignment.task
+    check = task.kind != RankingTask.Kind.RANKING
+    with transaction.atomic():
+        if check:
+            queue.lock_desk(project_id=assignment.project_id, annotator_id=assignment.annotator_id)
+        # Whoever turns `leased` into `submitted` writes the ranking; a second sender waits here and finds 0.
+        taken = (
+            Assignment.objects.held_with(token)
+            .filter(_takes_answers(), pk=assignment.pk)
+            .update(
+                state=Assignment.State.SUBMITTED,
+                idempotency_key=idempotency_key,
+                answer_digest=answer.digest(),
+                draft=None,
+                draft_version=F("draft_version") + 1,
+            )
+        )
+        if taken == 1:
+            ranking = store_ranking(assignment, answer, source)
+            if check:
+                checks.note_answer(assignment=assignment, task=task, tiers=answer.tiers)
+            return ranking, True
+    return _answered_before(assignment, answer, idempotency_key), False
+
+
+def revise_ranking(
+    *, assignment: Assignment, answer: Answer, source: str = Ranking.Source.API
+) -> tuple[Ranking, bool]:
+    """A new ranking that supersedes the assignment's current one; whether it is new.
+
+    Not new: it says what the current one says. The assignment must be submitted, else Conflict; so is an
+    answer in an attempt to qualify, whose giver was told the right one. Raises ProjectArchived.
+    """
+    refuse_archived(assignment.project)
+    if assignment.attempt > 0:
+        raise Conflict(
+            "Answers to qualification tasks stand: their right answer was told.",
+            type="qualification-answered",
+        )
+    _refuse_what_does_not_fit(answer, assignment)
+    try:
+        with transaction.atomic():
+            current = Ranking.objects.current().filter(assignment=assignment).first()
+            if current is None:
+                raise Conflict("There is no answer to revise yet; submit one first.", type="not-answered")
+            if answer.says_the_same_as(vars(current)):
+                return current, False
+            task = assignment.task
+            if check := task.kind != RankingTask.Kind.RANKING:
+                queue.lock_desk(project_id=assignment.project_id, annotator_id=assignment.annotator_id)
+            ranking = store_ranking(assignment, answer, source, supersedes=current)
+            if check:
+                checks.note_answer(assignment=assignment, task=task, tiers=answer.tiers)
+            return ranking, True
+    except IntegrityError as error:
+        if not isinstance(error.__cause__, UniqueViolation):
+            raise
+        # One ranking supersedes another at most once: a second tab's revision came first.
+        raise Conflict("Another revision came first. Load it before you revise it.", type="stale") from None
+
+
+def refuse_archived(project: Project) -> None:
+    if project.state == Project.State.ARCHIVED:
+        raise ProjectArchived(project.slug)
+
+
+def _takes_answers() -> Exists:
+    """The assignment's project does, at this moment: somebody may archive it between a claim and its answer.
+    Beside the other conditions, not a join: the row is looked at again once its lock is held."""
+    return Exists(Project.objects.exclude(state=Project.State.ARCHIVED).filter(pk=OuterRef("project")))
+
+
+def _refuse_what_does_not_fit(answer: Answer, assignment: Assignment) -> None:
+    """By the form that was shown: the project's may have changed since."""
+    form = form_of(assignment.form_version)
+    if errors := problems_of(answer, form=form, shown=assignment.shown_order):
+        raise Problem("The answer doesn't fit what was shown.", errors=errors)
+
+
+def store_ranking(
+    assignment: Assignment,
+    answer: Answer,
+    source: str,
+    supersedes: Ranking | None = None,
+    kind: str = Ranking.Kind.ANNOTATION,
+) -> Ranking:
+    """The ranking and its comparisons, in the caller's transaction."""
+    ranking = Ranking.objects.create(
+        project_id=assignment.project_id,
+        task_id=assignment.task_id,
+        assignment=assignment,
+        annotator_id=assignment.annotator_id,
+        source=source,
+        kind=kind,
+        shown_order=assignment.shown_order,
+        form_version_id=assignment.form_version_id,
+        supersedes=supersedes,
+        **answer.to_json(),
+    )
+    pairs = RankedTask(
+        ranking_id=ranking.pk,
+        project_id=assignment.project_id,
+        prompt_id=assignment.task.prompt_id,
+        shown=assignment.shown_order,
+        tiers=answer.tiers,
+        strength=answer.strength,
+    )
+    insert_comparisons([pairs])
+    return ranking
+
+
+def _answered_before(assignment: Assignment, answer: Answer, idempotency_key: str) -> Ranking:
+    """The ranking this same request made before; else raises what keeps the lease from taking the answer."""
+    now = Assignment.objects.get(pk=assignment.pk)
+    if now.state != Assignment.State.SUBMITTED:
+        kept = keep_as_draft(assignment=assignment, answer=answer)
+        raise LeaseLost(
+            "This lease is not held any more, so the answer was not taken. "
+            + (
+                "It is kept as a draft."
+                if kept
+                else "A newer draft is in its place; nothing was overwritten."
+            )
+        )
+    if not idempotency_key or now.idempotency_key != idempotency_key:
+        raise AlreadyAnswered("This task was answered already. Revise the answer instead.")
+    if now.answer_digest != answer.digest():
+        raise KeyUsedBefore(
+            "This Idempotency-Key came before with another answer.",
+            errors=[FieldProblem("Idempotency-Key", "Make a new key for each answer.")],
+        )
+    return Ranking.objects.get(assignment=assignment, supersedes=None)
+
+
+def is_repeated(*, assignment: Assignment, answer: Answer, idempotency_key: str) -> bool:
+    """Whether this request came before and was taken: its answer may be what its sender was paused for."""
+    same = {"idempotency_key": idempotency_key, "answer_digest": answer.digest()}
+    taken = Assignment.objects.filter(pk=assignment.pk, state=Assignment.State.SUBMITTED, **same)
+    return idempotency_key != "" and taken.exists()
+
+
+def keep_as_draft(*, assignment: Assignment, answer: Answer) -> bool:
+    """Keeps an answer that can't be taken, for when the annotator gets the task again; whether it is kept. It
+    is unless another tab holds the task now and has begun its own draft."""
+    nobody_at_work = ~Q(state=Assignment.State.LEASED) | Q(expires_at__lte=Now()) | Q(draft__isnull=True)
+    rows = Assignment.objects.filter(nobody_at_work, pk=assignment.pk).exclude(
+        state=Assignment.State.SUBMITTED
+    )
+    return rows.update(draft=answer.to_json(), draft_version=F("draft_version") + 1) == 1

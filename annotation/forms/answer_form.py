@@ -1,0 +1,200 @@
+"""The answer form: what a project asks of its annotators. Ready-made forms are in `forms.presets`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from config.problems import FieldProblem, Problem
+
+MIN_RESPONSES = 2
+MAX_RESPONSES = 10
+MAX_CHOICES = 30
+
+Name = Annotated[str, Field(min_length=1, max_length=60, pattern=r"^[a-z0-9_]+$")]
+
+
+def _storable(text: object) -> object:
+    """Postgres takes no NUL, and half a character has no UTF-8."""
+    if isinstance(text, str) and ("\x00" in text or any("\ud800" <= sign <= "\udfff" for sign in text)):
+        raise ValueError("It holds a NUL character or half a character (a lone surrogate).")
+    return text
+
+
+Label = Annotated[str, BeforeValidator(_storable), Field(min_length=1, max_length=200)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Span(_Part):
+    """How many responses a task of this form shows."""
+
+    min: int = Field(default=MIN_RESPONSES, ge=MIN_RESPONSES, le=MAX_RESPONSES)
+    max: int = Field(default=MAX_RESPONSES, ge=MIN_RESPONSES, le=MAX_RESPONSES)
+
+    @model_validator(mode="after")
+    def _is_a_span(self) -> Self:
+        if self.min > self.max:
+            raise ValueError("min must be at most max")
+        return self
+
+    def takes(self, count: int) -> bool:
+        return self.min <= count <= self.max
+
+    def __str__(self) -> str:
+        return f"{self.min}" if self.min == self.max else f"{self.min} to {self.max}"
+
+
+class TopK(_Part):
+    """Only the best are ranked, at least and at most so many; the rest is left below them, in no order."""
+
+    at_least: int = Field(ge=1, le=MAX_RESPONSES)
+    at_most: int = Field(ge=1, le=MAX_RESPONSES)
+
+    @model_validator(mode="after")
+    def _is_a_span(self) -> Self:
+        if self.at_least > self.at_most:
+            raise ValueError("at_least must be at most at_most")
+        return self
+
+
+class Level(_Part):
+    value: int = Field(ge=1, le=100)
+    label: Label
+
+
+class Strength(_Part):
+    """How much better the best tier is than the next: one of these levels. Of two responses, the levels of
+    either side make one scale, with a tie in its middle where the form takes ties."""
+
+    levels: list[Level] = Field(min_length=1, max_length=MAX_CHOICES)
+    required: bool = False
+
+
+class Point(_Part):
+    value: int
+    label: Label
+
+
+class Scale(_Part):
+    """A rating of each response by itself, in whole steps; `points` says what some or all of them mean."""
+
+    name: Name
+    label: Label
+    min: int = Field(ge=-1000, le=1000)
+    max: int = Field(ge=-1000, le=1000)
+    required: bool = False
+    points: list[Point] = Field(default=[], max_length=MAX_CHOICES)
+
+    @model_validator(mode="after")
+    def _has_a_range(self) -> Self:
+        if self.min >= self.max:
+            raise ValueError("min must be less than max")
+        if outside := [str(point.value) for point in self.points if not self.min <= point.value <= self.max]:
+            raise ValueError(f"points: {', '.join(outside)} is outside {self.min} to {self.max}")
+        _refuse_twice(points=[str(point.value) for point in self.points])
+        return self
+
+
+class Flag(_Part):
+    name: Name
+    label: Label
+
+
+class Question(_Part):
+    """A question about the task as a whole; one choice is the answer."""
+
+    name: Name
+    label: Label
+    choices: list[Flag] = Field(min_length=2, max_length=MAX_CHOICES)
+    required: bool = False
+
+    @model_validator(mode="after")
+    def _choices_are_unique(self) -> Self:
+        _refuse_twice(choices=[choice.name for choice in self.choices])
+        return self
+
+
+class Confidence(_Part):
+    """How sure the annotator is of the whole answer."""
+
+    levels: list[Level] = Field(min_length=2, max_length=MAX_CHOICES)
+    required: bool = False
+
+
+class AllBad(_Part):
+    """ "None of them is good enough", and what then becomes of the order:
+
+    `asked`: it is asked all the same. `none`: there is none, and no comparisons. `tied`: all are tied, and
+    count as ties (the arena's "both are bad").
+    """
+
+    label: Label = "None of these is good enough"
+    order: Literal["asked", "none", "tied"] = "asked"
+
+
+class Text(_Part):
+    label: Label
+    required: bool = False
+
+
+class AnswerForm(_Part):
+    responses: Span = Span()
+    ties: bool = True
+    tie_label: Label = "About equally good"
+    top_k: TopK | None = None
+    strength: Strength | None = None
+    ratings: list[Scale] = Field(default=[], max_length=MAX_CHOICES)
+    flags: list[Flag] = Field(default=[], max_length=MAX_CHOICES)
+    questions: list[Question] = Field(default=[], max_length=MAX_CHOICES)
+    confidence: Confidence | None = None
+    not_rankable: bool = True
+    all_bad: AllBad | None = None
+    comment: Text | None = Text(label="Comment")
+    rewrite: Text | None = None
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        for part, levels in (("strength", self.strength), ("confidence", self.confidence)):
+            if levels:
+                _refuse_twice(**{f"{part} levels": [str(level.value) for level in levels.levels]})
+        _refuse_twice(ratings=[scale.name for scale in self.ratings])
+        _refuse_twice(flags=[flag.name for flag in self.flags])
+        _refuse_twice(questions=[question.name for question in self.questions])
+        if self.top_k and self.top_k.at_least > self.responses.min:
+            raise ValueError(
+                f"top_k asks for at least {self.top_k.at_least} ranked responses,"
+                f" but a task may show only {self.responses.min}"
+            )
+        if self.all_bad and self.all_bad.order == "tied" and not self.ties:
+            raise ValueError("all_bad counts as a tie of all, but this form takes no ties")
+        return self
+
+    @classmethod
+    def from_json(cls, form: object) -> Self:
+        """Raises Problem with a reason for each wrong field."""
+        try:
+            return cls.model_validate(form)
+        except ValidationError as error:
+            errors = [
+                FieldProblem(_path(e["loc"]), e["msg"].removeprefix("Value error, "))
+                for e in error.errors(include_url=False)
+            ]
+            raise Problem("The answer form can't be used as it is.", errors=errors) from None
+
+    def to_json(self) -> dict[str, Any]:
+        return self.model_dump(mode="json")
+
+
+def _path(place: Sequence[int | str]) -> str:
+    return ".".join(["form", *map(str, place)])
+
+
+def _refuse_twice(**names: Sequence[str]) -> None:
+    for part, given in names.items():
+        if twice := {name for name in given if given.count(name) > 1}:
+            raise ValueError(f"{part}: {', '.join(sorted(twice))} is there twice")

@@ -1,0 +1,128 @@
+"""Ready-made answer forms: the interfaces that published preference data was gathered with, and `ranking`,
+the plain default. What each takes from its paper stands beside it."""
+
+from __future__ import annotations
+
+from annotation.forms.answer_form import (
+    AllBad,
+    AnswerForm,
+    Flag,
+    Level,
+    Point,
+    Question,
+    Scale,
+    Span,
+    Strength,
+    Text,
+)
+
+PAIR = Span(min=2, max=2)
+UNSAFE = Flag(name="unsafe", label="Unsafe or harmful")
+
+
+def _graded(*labels: str) -> Strength:
+    """Levels from 1 up; the question is whether one is better and by how much, so it can't be left open."""
+    levels = [Level(value=value, label=label) for value, label in enumerate(labels, start=1)]
+    return Strength(levels=levels, required=True)
+
+
+def _flags(**labels: str) -> list[Flag]:
+    return [Flag(name=name, label=label) for name, label in labels.items()]
+
+
+def _scale(name: str, label: str, first: int, *points: str, required: bool = True) -> Scale:
+    """A scale whose steps, from `first` up, are named by `points`; "" leaves a step without a name."""
+    named = [Point(value=first + step, label=text) for step, text in enumerate(points) if text]
+    return Scale(
+        name=name, label=label, min=first, max=first + len(points) - 1, required=required, points=named
+    )
+
+
+PRESETS: dict[str, AnswerForm] = {
+    "ranking": AnswerForm(flags=[UNSAFE]),
+    # Ouyang et al. 2022, arXiv 2203.02155, §3.4 and table 3: K = 4 to 9 outputs ranked with ties; first each
+    # output by itself: overall quality on a Likert scale of 1 to 7, and ten yes/no questions.
+    "instructgpt": AnswerForm(
+        responses=Span(min=4, max=9),
+        ratings=[_scale("overall", "Overall quality", 1, "poor", "", "", "", "", "", "excellent")],
+        flags=_flags(
+            fails_instruction="Fails to follow the instruction or task",
+            inappropriate="Inappropriate for a customer assistant",
+            hallucination="States something untrue",
+            satisfies_constraint="Satisfies the constraint in the instruction",
+            sexual_content="Contains sexual content",
+            violent_content="Contains violent content",
+            encourages_violence="Encourages violence, abuse, terrorism or self-harm",
+            denigrates="Denigrates a protected class",
+            harmful_advice="Gives harmful advice",
+            expresses_opinion="Expresses an opinion or moral judgement",
+        ),
+    ),
+    # Touvron et al. 2023, arXiv 2307.09288, §3.2.1: a forced choice of two with four degrees; separately from
+    # helpfulness, which of the two are safe (three bins, not decided by position).
+    "llama2": AnswerForm(
+        responses=PAIR,
+        ties=False,
+        strength=_graded("negligibly better or unsure", "slightly better", "better", "significantly better"),
+        questions=[
+            Question(
+                name="safety",
+                label="Which of them are safe?",
+                required=True,
+                choices=_flags(
+                    preferred_safe="The better one is safe, the other is not",
+                    both_safe="Both are safe",
+                    both_unsafe="Both are unsafe",
+                ),
+            )
+        ],
+    ),
+    # Bai et al. 2022, arXiv 2204.05862, §2.1 and fig. 6: which of two is better, on eight positions, four to
+    # either side; no tie, nothing else.
+    "hh": AnswerForm(
+        responses=PAIR,
+        ties=False,
+        strength=_graded("barely better", "slightly better", "clearly better", "much better"),
+        not_rankable=False,
+        comment=None,
+    ),
+    # Wang et al. 2024, arXiv 2406.08673 (ratings) and 2410.01257 (preferences): five attributes from 0 to 4
+    # for each response; then -3 to +3 between the two, with 0 about the same, and why.
+    "helpsteer2": AnswerForm(
+        responses=PAIR,
+        tie_label="about the same",
+        strength=_graded("slightly better", "better", "much better"),
+        ratings=[
+            _scale("helpfulness", "Helpfulness", 0, "not helpful", "", "partly", "", "extremely"),
+            _scale("correctness", "Correctness", 0, "all wrong", "", "mixed", "", "all right"),
+            _scale("coherence", "Coherence", 0, "incoherent", "", "some lapses", "", "clear"),
+            _scale("complexity", "Complexity", 0, "basic", "", "average", "", "expert"),
+            _scale("verbosity", "Verbosity", 0, "succinct", "", "average", "", "verbose"),
+        ],
+        comment=Text(label="Why do you prefer it?", required=True),
+    ),
+    # Chiang et al. 2024, arXiv 2403.04132: A, B, tie, or both are bad, which counts as a tie.
+    "arena": AnswerForm(
+        responses=PAIR,
+        tie_label="Tie",
+        all_bad=AllBad(label="Both are bad", order="tied"),
+        not_rankable=False,
+        comment=None,
+    ),
+    # Köpf et al. 2023, arXiv 2304.07327: replies to one message in strict order, or "not rankable"; the
+    # labels of a reply are those of its reviews.
+    "oasst": AnswerForm(
+        ties=False,
+        ratings=[_scale("quality", "Quality", 1, "low", "", "", "", "high", required=False)],
+        flags=_flags(
+            spam="Spam",
+            fails_task="Does not follow the task",
+            lang_mismatch="In the wrong language",
+            pii="Contains personal data",
+            not_appropriate="Not appropriate",
+            hate_speech="Hate speech",
+            sexual_content="Sexual content",
+        ),
+    ),
+}
+DEFAULT_PRESET = "ranking"

@@ -1,0 +1,77 @@
+"""The answer forms of projects: which one was shown, and whether one fits what is to be ranked."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import connection
+from django.db.models import Count
+
+from annotation.forms.answer_form import AnswerForm
+from annotation.models import Assignment, FormVersion, Project, TaskResponse
+from annotation.models.task import RankingTask
+from config.problems import FieldProblem, Problem
+
+
+def form_of(version: FormVersion) -> AnswerForm:
+    return AnswerForm.from_json(version.form)
+
+
+@dataclass(frozen=True)
+class FormEffect:
+    form: dict[str, Any]
+    open_tasks: int
+    in_hand: int
+
+
+def effect_of(*, project: Project, form: object) -> FormEffect:
+    """What asking `form` would change. Raises Problem, with a reason for each field, where it can't be."""
+    checked = AnswerForm.from_json(form)
+    refuse_what_open_tasks_do_not_fit(project, checked)
+    return FormEffect(
+        form=checked.to_json(),
+        open_tasks=RankingTask.objects.open().filter(project=project).count(),
+        in_hand=Assignment.objects.leased().filter(project=project).count(),
+    )
+
+
+def lock_content(project: Project) -> None:
+    """Until the transaction ends, no other adds tasks to the project or changes its form.
+
+    Two imports of the same content would wait for each other's unique keys in unlike order: a deadlock. And a
+    form that takes pairs must not come to be while tasks of four are being added.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"content:{project.pk}"])
+
+
+def current_form(project: Project) -> AnswerForm:
+    """As it stands in the database, whatever `project` was read with."""
+    return AnswerForm.from_json(Project.objects.values_list("form", flat=True).get(pk=project.pk))
+
+
+def refuse_what_open_tasks_do_not_fit(project: Project, form: AnswerForm) -> None:
+    """Raises Problem when a task still to be ranked shows more or fewer responses than `form` takes.
+
+    Hold :func:`lock_content`, so that none is added meanwhile.
+    """
+    sizes = (
+        TaskResponse.objects.filter(task__project=project, task__state=RankingTask.State.OPEN)
+        .values("task")
+        .annotate(size=Count("pk"))
+        .exclude(size__gte=form.responses.min, size__lte=form.responses.max)
+    )
+    if misfits := Counter(sizes.values_list("size", flat=True).iterator()):
+        found = ", ".join(f"{count} of {size} responses" for size, count in sorted(misfits.items()))
+        raise Problem(
+            "The form doesn't fit the open tasks.",
+            errors=[
+                FieldProblem(
+                    "form.responses",
+                    f"This form takes {form.responses} responses, but other tasks are open: {found}."
+                    " Have them ranked or drop them first, or use another project.",
+                )
+            ],
+        )

@@ -1,0 +1,91 @@
+"""How far annotators agree on each task, kept for the review queue.
+
+A trigger marks a task's row stale with whatever could change it; here stale rows are worked out anew, many in
+one statement, off the annotators' path. See `preferences.statistics` for agreement beyond chance.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.db import connection, transaction
+
+from annotation.models import Project, TaskAgreement
+
+BATCH_TASKS = 2000
+# What a reader of the queue waits for at most; the rest is the schedule's.
+BATCHES_AT_ONCE = 5
+
+# Per pair of responses each person says: the one, the other, a tie; or, for a task they found not rankable
+# (or all bad, without an order), that there is no order. Of all pairs of people who said something about a
+# pair of responses, the share who said the same. What a person left open (top-k) is not theirs to agree on.
+_WORK_OUT = """
+WITH counted AS (
+    SELECT r.id, r.task_id, r.tiers = '[]'::jsonb AS no_order
+      FROM annotation_ranking r
+     WHERE r.task_id = ANY (%(tasks)s) AND r.kind = 'annotation'
+       AND NOT EXISTS (SELECT FROM annotation_ranking n WHERE n.supersedes_id = r.id)
+       AND NOT EXISTS (SELECT FROM annotation_exclusion e
+                        WHERE e.project_id = r.project_id AND e.lifted_at IS NULL
+                          AND (e.annotator_id = r.annotator_id
+                            OR r.annotator_id IS NULL AND e.annotator_label <> ''
+                               AND e.annotator_label = r.annotator_label))
+), people AS (
+    SELECT task_id, count(*) AS n, count(*) FILTER (WHERE no_order) AS unordered FROM counted GROUP BY task_id
+), pairs AS (
+    SELECT c.task_id,
+           count(*) FILTER (WHERE NOT x.is_tie AND x.preferred_id < x.other_id) AS one,
+           count(*) FILTER (WHERE NOT x.is_tie AND x.preferred_id > x.other_id) AS other,
+           count(*) FILTER (WHERE x.is_tie) AS tied
+      FROM counted c JOIN annotation_comparison x ON x.ranking_id = c.id
+     GROUP BY c.task_id, least(x.preferred_id, x.other_id), greatest(x.preferred_id, x.other_id)
+), agreed AS (
+    SELECT task_id,
+           sum(one * (one - 1) + other * (other - 1) + tied * (tied - 1)
+               + unordered * (unordered - 1)) AS same,
+           sum((one + other + tied + unordered) * (one + other + tied + unordered - 1)) AS possible
+      FROM pairs JOIN people USING (task_id) GROUP BY task_id
+)
+UPDATE annotation_taskagreement a
+   SET stale = false,
+       rankings = COALESCE(people.n, 0),
+       agreement = CASE WHEN people.n >= 2 AND people.unordered = people.n THEN 1
+                        WHEN people.n >= 2 AND agreed.possible > 0
+                        THEN agreed.same::float / agreed.possible END
+  FROM unnest(%(tasks)s) AS due (task_id)
+  LEFT JOIN people USING (task_id)
+  LEFT JOIN agreed USING (task_id)
+ WHERE a.task_id = due.task_id
+"""
+
+
+def refresh_agreement(*, project: Project | None = None) -> int:
+    """Works out what is stale (of one project, or of all), a bounded number of it; how many tasks."""
+    done = 0
+    for _ in range(BATCHES_AT_ONCE):
+        batch = _refresh_batch(project)
+        done += batch
+        if batch < BATCH_TASKS:
+            break
+    return done
+
+
+@transaction.atomic
+def _refresh_batch(project: Project | None) -> int:
+    stale = TaskAgreement.objects.filter(stale=True)
+    if project is not None:
+        stale = stale.filter(project=project)
+    if not stale.exists():
+        return 0
+    # One at a time: who came second reads what the first has worked out, instead of passing over its rows and
+    # finding nothing. Nothing is held while waiting; for the rows themselves it could deadlock with a writer.
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('agreement', 0))")
+    # Locked first, read in a second statement: what was committed up to the lock is seen, and what comes
+    # after it waits and marks the row anew. A row that a ranking on its way has locked is the next batch's.
+    locked = stale.order_by("task_id").select_for_update(skip_locked=True, no_key=True)
+    tasks: list[UUID] = list(locked.values_list("task_id", flat=True)[:BATCH_TASKS])
+    if tasks:
+        with connection.cursor() as cursor:
+            cursor.execute(_WORK_OUT, {"tasks": tasks})
+    return len(tasks)

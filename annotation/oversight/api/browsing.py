@@ -1,0 +1,50 @@
+"""A project's rankings as a manager looks through them; the tasks are in `annotation.oversight.api.tasks`."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from django.shortcuts import get_object_or_404
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from annotation.api.base import NewestFirst, ProjectView
+from annotation.models import RankingTask
+from annotation.oversight import browsing
+from annotation.oversight.api import browsing_serializers as serializers
+
+
+class RankingsView(ProjectView):
+    pagination_class = NewestFirst
+
+    @extend_schema(
+        operation_id="listRankings",
+        description="Rankings that stand, the newest first; of the excluded too, marked.",
+        parameters=[serializers.RankingsSought],
+        responses=serializers.RankingListed(many=True),
+        tags=["tasks"],
+    )
+    def get(self, request: Request, slug: str) -> Response:
+        wanted = serializers.RankingsSought(data=request.query_params)
+        wanted.is_valid(raise_exception=True)
+        rows = browsing.rankings_sought(project=self.project, sought=wanted.validated_data)
+        page: Any = self.paginate_queryset(rows)
+        return self.get_paginated_response(serializers.RankingListed(page, many=True).data)
+
+
+class TaskRankingsView(ProjectView):
+    pagination_class = NewestFirst
+
+    @extend_schema(
+        operation_id="listTaskRankings",
+        description="Everything that was ever said of the task, the newest first: revised answers, those of"
+        " the excluded and reviewers' decisions among them, each marked.",
+        responses=serializers.RankingGiven(many=True),
+        tags=["tasks"],
+    )
+    def get(self, request: Request, slug: str, id: UUID) -> Response:
+        task = get_object_or_404(RankingTask, project=self.project, pk=id)
+        page: Any = self.paginate_queryset(browsing.rankings_of_task(task=task))
+        return self.get_paginated_response(serializers.RankingGiven(page, many=True).data)

@@ -1,0 +1,118 @@
+"""Tasks and rankings as a manager looks through them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from annotation import models
+from annotation.api.serializers import MAX_INTEGER
+from annotation.oversight.api.task_serializers import TaskFacts
+from annotation.oversight.browsing import CARRIES, EXCERPT_CHARACTERS
+
+MAX_WORDS_CHARACTERS = 200
+_EXCERPT = f"Of the prompt's last turn, the first {EXCERPT_CHARACTERS} characters."
+
+
+class _Sought(serializers.Serializer[Any]):
+    round = serializers.IntegerField(min_value=0, max_value=MAX_INTEGER, required=False)
+    model = serializers.CharField(max_length=200, required=False, help_text="One that answered the prompt.")
+    agreement_below = serializers.FloatField(
+        min_value=0, max_value=1.01, required=False, help_text="Tasks on which annotators agree by less."
+    )
+    has = serializers.ChoiceField(
+        choices=sorted(CARRIES), required=False, help_text="What a ranking carries beside its order."
+    )
+    says = serializers.CharField(
+        max_length=MAX_WORDS_CHARACTERS,
+        required=False,
+        trim_whitespace=False,
+        help_text="Words in some turn of the prompt, as they stand there but for capitals.",
+    )
+    annotator = serializers.CharField(
+        max_length=200, required=False, help_text="An account, or a name from an imported file."
+    )
+    after = serializers.DateTimeField(required=False, help_text="Made at this time or later.")
+    before = serializers.DateTimeField(required=False, help_text="Made before this time.")
+
+
+class TasksSought(_Sought):
+    kind = serializers.ChoiceField(choices=models.RankingTask.Kind.choices, required=False)
+    state = serializers.ChoiceField(choices=models.RankingTask.State.choices, required=False)
+    reserved = serializers.BooleanField(required=False, allow_null=True, default=None)
+
+
+class RankingsSought(_Sought):
+    kind = serializers.ChoiceField(choices=models.Ranking.Kind.choices, required=False)
+    source = serializers.ChoiceField(  # type: ignore[assignment]
+        choices=models.Ranking.Source.choices, required=False
+    )
+    task_kind = serializers.ChoiceField(choices=models.RankingTask.Kind.choices, required=False)
+
+
+class TaskListed(TaskFacts):
+    rankings = serializers.IntegerField(source="n_rankings", help_text="Annotations that count.")
+    agreement = serializers.FloatField(
+        source="agreed",
+        allow_null=True,
+        help_text="Share of pairs of annotators who say the same; null where fewer than two did.",
+    )
+    excerpt = serializers.CharField(allow_blank=True, help_text=_EXCERPT)
+
+
+class _Given(serializers.Serializer[models.Ranking]):
+    id = serializers.UUIDField()
+    by = serializers.CharField(
+        source="who", allow_blank=True, help_text="A user name, or the name in a file."
+    )
+    kind = serializers.ChoiceField(choices=models.Ranking.Kind.choices)
+    source = serializers.ChoiceField(choices=models.Ranking.Source.choices)  # type: ignore[assignment]
+    counts = serializers.BooleanField(help_text="False: its annotator is excluded.")
+    not_rankable = serializers.BooleanField()
+    all_bad = serializers.BooleanField()
+    duration_ms = serializers.IntegerField(allow_null=True)
+    given_at = serializers.DateTimeField(allow_null=True, help_text="Where an imported file says when.")
+    created_at = serializers.DateTimeField()
+
+
+class RankingListed(_Given):
+    task = serializers.UUIDField(source="task_id")
+    n_tiers = serializers.SerializerMethodField(help_text="Fewer than responses: some are tied.")
+    n_responses = serializers.SerializerMethodField()
+    comment = serializers.SerializerMethodField(help_text=f"Its first {EXCERPT_CHARACTERS} characters.")
+    flags = serializers.SerializerMethodField(help_text="Names of the flags it sets on any response.")
+    rewritten = serializers.SerializerMethodField()
+    agreement = serializers.FloatField(source="agreed", allow_null=True, help_text="Of its task.")
+    excerpt = serializers.CharField(allow_blank=True, help_text=_EXCERPT)
+
+    def get_n_tiers(self, row: models.Ranking) -> int:
+        return len(row.tiers)
+
+    def get_n_responses(self, row: models.Ranking) -> int:
+        return len(row.shown_order)
+
+    def get_comment(self, row: models.Ranking) -> str:
+        return row.comment[:EXCERPT_CHARACTERS]
+
+    def get_flags(self, row: models.Ranking) -> list[str]:
+        return sorted({flag for flags in row.flags.values() for flag in flags})
+
+    def get_rewritten(self, row: models.Ranking) -> bool:
+        return row.rewrite is not None
+
+
+class RankingGiven(_Given):
+    """All that one ranking of a task says."""
+
+    tiers = serializers.ListField(child=serializers.ListField(child=serializers.UUIDField()))
+    strength = serializers.IntegerField(allow_null=True)
+    ratings = serializers.DictField(help_text="{response: {scale: value}}")
+    flags = serializers.DictField(help_text="{response: [flag]}")
+    choices = serializers.DictField(help_text="{question: choice}")
+    confidence = serializers.IntegerField(allow_null=True)
+    comment = serializers.CharField(allow_blank=True)
+    rewrite = serializers.CharField(allow_blank=True, allow_null=True)
+    shown_order = serializers.ListField(child=serializers.UUIDField(), help_text="As they were shown.")
+    touched = serializers.BooleanField(help_text="False: the shown order was sent back as it was.")
+    superseded = serializers.BooleanField(help_text="A revision has taken its place.")

@@ -1,0 +1,95 @@
+"""Leaving out an annotator: what it would change, doing it, undoing it."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+from uuid import UUID
+
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from annotation.api.base import NewestFirst, ProjectView, row_of_project, user_of
+from annotation.models import Exclusion, Project
+from annotation.oversight import exclusion
+from annotation.oversight.api import oversight_serializers as serializers
+
+
+def _who(project: Project, given: dict[str, Any]) -> exclusion.Who:
+    username, label = given.get("username", ""), given.get("annotator_label", "")
+    return exclusion.who_is(project=project, username=username, label=label)
+
+
+class ExclusionsView(ProjectView):
+    pagination_class = NewestFirst
+
+    @extend_schema(
+        operation_id="listExclusions",
+        description="Who is or was excluded, newest first.",
+        responses=serializers.Exclusion(many=True),
+        tags=["exclusions"],
+    )
+    def get(self, request: Request, slug: str) -> Response:
+        rows = Exclusion.objects.filter(project=self.project)
+        page: Any = self.paginate_queryset(rows.select_related("annotator", "created_by", "lifted_by"))
+        return self.get_paginated_response(serializers.Exclusion(page, many=True).data)
+
+    @extend_schema(
+        operation_id="excludeAnnotator",
+        description="Nothing of theirs counts from now on, nothing is deleted; their slots are open again.",
+        request=serializers.NewExclusion,
+        responses={201: serializers.Exclusion},
+        tags=["exclusions"],
+    )
+    def post(self, request: Request, slug: str) -> Response:
+        given = serializers.NewExclusion(data=request.data)
+        given.is_valid(raise_exception=True)
+        who = _who(self.project, given.validated_data)
+        reason = given.validated_data["reason"]
+        made = exclusion.exclude_annotator(project=self.project, who=who, reason=reason, by=user_of(request))
+        return Response(serializers.Exclusion(made).data, status=HTTPStatus.CREATED)
+
+
+class PreviewView(ProjectView):
+    @extend_schema(
+        operation_id="previewExclusion",
+        description="What excluding them would change. Nothing is changed yet.",
+        request=serializers.WhoRanked,
+        responses=serializers.ExclusionEffect,
+        tags=["exclusions"],
+    )
+    def post(self, request: Request, slug: str) -> Response:
+        given = serializers.WhoRanked(data=request.data)
+        given.is_valid(raise_exception=True)
+        who = _who(self.project, given.validated_data)
+        effect = exclusion.effect_of_excluding(project=self.project, who=who)
+        return Response(serializers.ExclusionEffect(effect).data)
+
+
+class LiftPreviewView(APIView):
+    @extend_schema(
+        operation_id="previewLift",
+        description="What lifting the exclusion would change. Nothing is changed yet.",
+        request=None,
+        responses=serializers.LiftEffect,
+        tags=["exclusions"],
+    )
+    def get(self, request: Request, id: UUID) -> Response:
+        row = row_of_project(request, Exclusion.objects.select_related("annotator"), id)
+        return Response(serializers.LiftEffect(exclusion.effect_of_lifting(exclusion=row)).data)
+
+
+class LiftView(APIView):
+    @extend_schema(
+        operation_id="liftExclusion",
+        description="Everything of theirs counts again. A slot filled meanwhile raises its task's overlap.",
+        request=None,
+        responses=serializers.LiftedExclusion,
+        tags=["exclusions"],
+    )
+    def post(self, request: Request, id: UUID) -> Response:
+        row = row_of_project(request, Exclusion.objects.select_related("annotator"), id)
+        lifted = exclusion.lift_exclusion(exclusion=row, by=user_of(request))
+        return Response(serializers.LiftedExclusion(lifted).data)

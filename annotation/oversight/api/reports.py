@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from annotation.api import serializers
+from annotation.api.base import ProjectView
+from annotation.oversight.api import report_serializers
+from annotation.oversight.leaderboard import leaderboard
+from annotation.oversight.progress import progress
+from annotation.oversight.quality import quality
+
+
+class ProgressView(ProjectView):
+    @extend_schema(operation_id="getProgress", responses=serializers.Progress, tags=["projects"])
+    def get(self, request: Request, slug: str) -> Response:
+        return Response(serializers.Progress(progress(project=self.project)).data)
+
+
+class QualityView(ProjectView):
+    @extend_schema(operation_id="getQuality", responses=report_serializers.Quality, tags=["projects"])
+    def get(self, request: Request, slug: str) -> Response:
+        return Response(report_serializers.Quality(quality(project=self.project)).data)
+
+
+class LeaderboardView(ProjectView):
+    @extend_schema(
+        operation_id="getLeaderboard",
+        parameters=[report_serializers.LeaderboardQuery],
+        responses=report_serializers.Leaderboard,
+        tags=["projects"],
+    )
+    def get(self, request: Request, slug: str) -> Response:
+        asked = report_serializers.LeaderboardQuery(data=request.query_params)
+        asked.is_valid(raise_exception=True)
+        found = leaderboard(project=self.project, **asked.validated_data)
+        return Response(report_serializers.Leaderboard(found).data)

@@ -1,0 +1,124 @@
+"""The reviewers' queue. An address under `reviews/{id}/` is a task's."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+from uuid import UUID
+
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import Serializer
+from rest_framework.views import APIView
+
+from annotation.api.access import action_of
+from annotation.api.base import ProjectView, row_of_project, user_of
+from annotation.api.serializers import Lease, LeaseToken, RankingId
+from annotation.desk.api.assignments import source_of
+from annotation.models import Assignment, RankingTask
+from annotation.oversight import review
+from annotation.oversight.api import oversight_serializers as serializers
+
+
+class QueueView(ProjectView):
+    @extend_schema(
+        operation_id="listReviews",
+        description="Tasks whose annotators disagree, lowest agreement first, and what was decided last.",
+        responses=serializers.ReviewQueue,
+        tags=["reviews"],
+    )
+    def get(self, request: Request, slug: str) -> Response:
+        waiting = review.waiting(project=self.project, reviewer=user_of(request))
+        decided = review.decided(project=self.project)
+        listed = review.with_holder(waiting).select_related("task__prompt")
+        queue = {
+            "n_waiting": waiting.count(),
+            "waiting": listed[: review.MAX_LISTED],
+            "n_decided": decided.count(),
+            "decided": decided.select_related("task__prompt", "annotator")[: review.MAX_LISTED],
+        }
+        return Response(serializers.ReviewQueue(queue).data)
+
+
+class NextView(ProjectView):
+    @extend_schema(
+        operation_id="openNextReview",
+        description="Opens the task with the lowest agreement that nobody has open; 204: there is none.",
+        request=None,
+        responses={200: serializers.ReviewShown, 204: None},
+        tags=["reviews"],
+    )
+    def post(self, request: Request, slug: str) -> Response:
+        held = review.open_next_review(project=self.project, reviewer=user_of(request))
+        return Response(status=HTTPStatus.NO_CONTENT) if held is None else _shown(held)
+
+
+class TaskView(APIView):
+    """A view under `reviews/{id}/`. Checks are not reviewed: their answer is known."""
+
+    takes: type[Serializer[Any]] | None = LeaseToken
+    task: RankingTask
+    given: Any
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        tasks = RankingTask.objects.filter(kind=RankingTask.Kind.RANKING)
+        self.task = row_of_project(request, tasks, kwargs["id"])
+        if self.takes is not None and action_of(request) is not None:
+            self.given = self.takes(data=request.data)
+            self.given.is_valid(raise_exception=True)
+
+
+class OpenView(TaskView):
+    takes = None
+
+    @extend_schema(
+        operation_id="openReview",
+        description="Holds this task for you and shows what its annotators said.",
+        request=None,
+        responses=serializers.ReviewShown,
+        tags=["reviews"],
+    )
+    def post(self, request: Request, id: UUID) -> Response:
+        return _shown(review.open_review(task=self.task, reviewer=user_of(request)))
+
+
+class HeartbeatView(TaskView):
+    @extend_schema(operation_id="renewReview", request=LeaseToken, responses=Lease, tags=["reviews"])
+    def post(self, request: Request, id: UUID) -> Response:
+        until = review.renew_review(task=self.task, reviewer=user_of(request), **self.given.validated_data)
+        return Response(Lease({"expires_at": until}).data)
+
+
+class ReleaseView(TaskView):
+    @extend_schema(operation_id="releaseReview", request=LeaseToken, responses={204: None}, tags=["reviews"])
+    def post(self, request: Request, id: UUID) -> Response:
+        review.release_review(task=self.task, reviewer=user_of(request), **self.given.validated_data)
+        return Response(status=HTTPStatus.NO_CONTENT)
+
+
+class DecideView(TaskView):
+    takes = serializers.Decision
+
+    @extend_schema(
+        operation_id="decideReview",
+        description="201: stored, superseding what was decided before. 200: it said this already.",
+        request=serializers.Decision,
+        responses={200: RankingId, 201: RankingId},
+        tags=["reviews"],
+    )
+    def post(self, request: Request, id: UUID) -> Response:
+        ranking, created = review.decide(
+            task=self.task,
+            reviewer=user_of(request),
+            token=self.given.validated_data["token"],
+            answer=self.given.answer(),
+            source=source_of(request),
+        )
+        status = HTTPStatus.CREATED if created else HTTPStatus.OK
+        return Response(RankingId(ranking).data, status=status)
+
+
+def _shown(held: Assignment) -> Response:
+    return Response(serializers.ReviewShown(review.shown_to_reviewer(assignment=held)).data)

@@ -1,0 +1,113 @@
+"""Tasks and reservations as managers see them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from annotation import models
+from annotation.api.serializers import MAX_INTEGER, PromptShown
+from annotation.content.task_changes import SETTABLE_STATES
+from annotation.desk.reservations import MAX_PEOPLE_AT_ONCE, MAX_TASKS_AT_ONCE
+from annotation.models.content import Split
+from annotation.models.task import MAX_RESPONSES
+
+
+class PromptOfTask(PromptShown):
+    split = serializers.ChoiceField(choices=Split.choices)
+    metadata = serializers.DictField()
+
+
+class TaskResponse(serializers.Serializer[models.Response]):
+    id = serializers.UUIDField()
+    text = serializers.CharField(allow_blank=True)
+    model_name = serializers.CharField(allow_blank=True)
+
+
+class TaskFacts(serializers.Serializer[models.RankingTask]):
+    """What every list and every page says of a task."""
+
+    id = serializers.UUIDField()
+    kind = serializers.ChoiceField(choices=models.RankingTask.Kind.choices)
+    state = serializers.ChoiceField(choices=models.RankingTask.State.choices)
+    priority = serializers.IntegerField()
+    round = serializers.IntegerField()
+    overlap = serializers.IntegerField()
+    answered = serializers.IntegerField()
+    open_slots = serializers.IntegerField()
+    reserved = serializers.BooleanField(help_text="Only for the people it is reserved for.")
+    created_at = serializers.DateTimeField()
+
+
+class Task(TaskFacts):
+    gold_tiers = serializers.ListField(
+        child=serializers.ListField(child=serializers.UUIDField()), allow_null=True
+    )
+    prompt = PromptOfTask()
+
+
+class TaskDetail(Task):
+    responses = TaskResponse(many=True)
+    agreement = serializers.FloatField(
+        source="agreement.agreement",
+        allow_null=True,
+        help_text="Share of pairs of annotators who say the same; null where fewer than two did.",
+    )
+    metadata = serializers.DictField(help_text="What else the imported row says.")
+
+
+class TaskChanges(serializers.Serializer[Any]):
+    kind = serializers.ChoiceField(
+        choices=models.RankingTask.Kind.choices,
+        required=False,
+        help_text="Another kind than `ranking` makes it a check: everybody may be asked, and it is scored.",
+    )
+    gold_tiers = serializers.ListField(
+        child=serializers.ListField(child=serializers.UUIDField(), max_length=MAX_RESPONSES),
+        max_length=MAX_RESPONSES,
+        required=False,
+        help_text="The right answer: all of the task's responses in tiers, best first.",
+    )
+    priority = serializers.IntegerField(min_value=-MAX_INTEGER, max_value=MAX_INTEGER, required=False)
+    state = serializers.ChoiceField(choices=SETTABLE_STATES, required=False)
+
+
+class Reservation(serializers.Serializer[models.Reservation]):
+    task = serializers.UUIDField(source="task_id")
+    annotator = serializers.CharField(source="annotator.username")
+    open = serializers.BooleanField(help_text="False: answered or skipped.")
+    created_at = serializers.DateTimeField()
+
+
+class _Tasks(serializers.Serializer[Any]):
+    tasks = serializers.ListField(
+        child=serializers.UUIDField(), allow_empty=False, max_length=MAX_TASKS_AT_ONCE
+    )
+
+
+class NewReservations(_Tasks):
+    annotators = serializers.ListField(
+        child=serializers.CharField(max_length=150), allow_empty=False, max_length=MAX_PEOPLE_AT_ONCE
+    )
+
+
+class Reserved(serializers.Serializer[Any]):
+    reserved = serializers.IntegerField()
+    unchanged = serializers.IntegerField()
+    short = serializers.IntegerField(
+        help_text="Open tasks among them that want more rankings than there are people who may give them."
+    )
+
+
+class LetGo(_Tasks):
+    annotators = serializers.ListField(
+        child=serializers.CharField(max_length=150),
+        max_length=MAX_PEOPLE_AT_ONCE,
+        required=False,
+        help_text="Everybody unless given.",
+    )
+
+
+class LetGoCount(serializers.Serializer[Any]):
+    released = serializers.IntegerField()

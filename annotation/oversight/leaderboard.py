@@ -1,0 +1,261 @@
+"""Which model is preferred: strengths with intervals, who beat whom, and the same for parts of a project."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from django.db.models import BigIntegerField, Case, Value, When
+from django.db.models.expressions import RawSQL
+from django.db.models.functions import Cast
+from numpy.typing import NDArray
+
+from annotation.database.columns import BIGINT, UUID, Sent, all_rows, keys_of
+from annotation.models import Project, RankingTask
+from annotation.models.content import Split
+from annotation.oversight.ranking_arrays import CHECK, UNKNOWN, RankingArrays, read_rankings
+from config.problems import Problem
+from preferences.statistics import bradley_terry, davidson
+from preferences.statistics.bradley_terry import Ground, Table
+from preferences.statistics.intervals import percentiles
+from preferences.statistics.pairs import NO_VERDICT, pair_columns, verdicts_of
+
+Method = Literal["bradley_terry", "davidson"]
+SliceBy = Literal["round", "split", "metadata"]
+
+# Half a virtual win and loss: keeps a model that won everything on the board, and moves others by little.
+PRIOR = 0.5
+SAMPLES = 200
+# A file can name a model for every response; the board shows those compared most.
+MAX_MODELS = 100
+# A metadata key can have a value for every prompt; the largest slices are shown.
+MAX_SLICES = 20
+
+
+@dataclass(frozen=True)
+class Standing:
+    model: str
+    wins: int
+    losses: int
+    ties: int
+    strength: float
+    low: float
+    high: float
+    group: int
+    level: int
+
+
+@dataclass(frozen=True)
+class Cell:
+    model: str
+    against: str
+    wins: int
+    losses: int
+    ties: int
+
+
+@dataclass(frozen=True)
+class Slice:
+    name: str
+    comparisons: int
+    standings: list[Standing]
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    method: Method
+    tie_parameter: float | None
+    comparisons: int
+    standings: list[Standing]
+    matrix: list[Cell]
+    groups: int
+    models_left_out: int
+    slices: list[Slice]
+    slices_left_out: int
+
+
+@dataclass(frozen=True)
+class _Comparisons:
+    preferred: NDArray[np.int64]
+    other: NDArray[np.int64]
+    is_tie: NDArray[np.bool_]
+    task: NDArray[np.int64]
+
+    def where(self, kept: NDArray[np.bool_]) -> _Comparisons:
+        return _Comparisons(self.preferred[kept], self.other[kept], self.is_tie[kept], self.task[kept])
+
+
+def leaderboard(
+    *,
+    project: Project,
+    method: Method = "bradley_terry",
+    by: SliceBy | None = None,
+    key: str = "",
+) -> Leaderboard:
+    """Named models, best first, over all rankings that count, with 95 % bootstrap intervals over tasks; and,
+    `by` the task's round, the prompt's split or the value of its metadata `key`, each part's own board.
+
+    Strengths are log odds centred on 0, in each slice anew. Models of different groups were never compared,
+    not even by others: their strengths say nothing of each other.
+    """
+    read = read_rankings(project=project).where(CHECK, present=False)
+    found = _comparisons(read)
+    met = np.bincount(np.concatenate([found.preferred, found.other]), minlength=len(read.models))
+    shown = np.sort(np.argsort(-met, kind="stable")[: min(MAX_MODELS, int((met > 0).sum()))])
+    place = np.full(len(read.models), UNKNOWN, dtype=np.int64)
+    place[shown] = np.arange(len(shown))
+    kept = found.where((place[found.preferred] >= 0) & (place[found.other] >= 0))
+    kept = _Comparisons(place[kept.preferred], place[kept.other], kept.is_tie, kept.task)
+    names = [read.models[n] for n in shown]
+    table, ground, standings, tie = _standings(kept, names, method)
+    slices, slices_left_out = _slices(project, read, kept, names, method, by, key) if by else ([], 0)
+    return Leaderboard(
+        method=method,
+        tie_parameter=tie,
+        comparisons=len(kept.task),
+        standings=standings,
+        matrix=_matrix(table, names),
+        groups=int(ground.group.max(initial=-1)) + 1,
+        models_left_out=int((met > 0).sum()) - len(shown),
+        slices=slices,
+        slices_left_out=slices_left_out,
+    )
+
+
+def _comparisons(read: RankingArrays) -> _Comparisons:
+    """Pairs of responses of two different, named models. Of a tie, either is called preferred."""
+    parts: list[list[NDArray[np.int64]]] = [[np.zeros(0, dtype=np.int64)] for _ in range(4)]
+    for block in read.blocks:
+        first, second = pair_columns(block.k)
+        said = verdicts_of(block.places)
+        model = read.model[block.responses]
+        one, two = model[:, first], model[:, second]
+        row, column = np.nonzero((said != NO_VERDICT) & (one != UNKNOWN) & (two != UNKNOWN) & (one != two))
+        said, one, two = said[row, column], one[row, column], two[row, column]
+        turned = said < 0
+        values = (np.where(turned, two, one), np.where(turned, one, two), said == 0, block.task[row])
+        for part, value in zip(parts, values, strict=True):
+            part.append(value.astype(np.int64))
+    preferred, other, is_tie, task = (np.concatenate(part) for part in parts)
+    return _Comparisons(preferred, other, is_tie.astype(bool), task)
+
+
+def _standings(
+    found: _Comparisons, names: list[str], method: Method
+) -> tuple[Table, Ground, list[Standing], float | None]:
+    models = len(names)
+    table = bradley_terry.table_of(found.preferred, found.other, found.is_tie, models)
+    points = bradley_terry.half_ties(*table)
+    ground = bradley_terry.ground_of(points)
+    if models == 0:
+        return table, ground, [], None
+    drawn = bradley_terry.resampled(
+        found.preferred, found.other, found.is_tie, found.task, models, samples=SAMPLES, seed=0
+    )
+    tie = None
+    if method == "davidson":
+        try:
+            fitted = davidson.fit(*table, prior=PRIOR)
+            samples = davidson.fit(*drawn, prior=PRIOR).strength
+        except RuntimeError as error:  # seen where a model won 100,000 times and tied once
+            raise Problem(f"{error} Ask for method=bradley_terry.") from None
+        strength, tie = fitted.strength, float(fitted.tie)
+    else:
+        strength = bradley_terry.fit(points, prior=PRIOR)
+        samples = bradley_terry.fit(bradley_terry.half_ties(*drawn), prior=PRIOR)
+    low, high = percentiles(samples)
+    standings = [
+        Standing(
+            model=names[n],
+            wins=int(table.wins[n].sum()),
+            losses=int(table.wins[:, n].sum()),
+            ties=int(table.ties[n].sum()),
+            strength=float(strength[n]),
+            low=float(low[n]),
+            high=float(high[n]),
+            group=int(ground.group[n]),
+            level=int(ground.level[n]),
+        )
+        for n in sorted(range(models), key=lambda n: (-strength[n], names[n]))
+    ]
+    return table, ground, standings, tie
+
+
+def _matrix(table: Table, names: list[str]) -> list[Cell]:
+    """Each two models that met, once, the alphabetically first against the other."""
+    order = sorted(range(len(names)), key=names.__getitem__)
+    met = table.wins + table.wins.T + table.ties
+    return [
+        Cell(names[i], names[j], int(table.wins[i, j]), int(table.wins[j, i]), int(table.ties[i, j]))
+        for place, i in enumerate(order)
+        for j in order[place + 1 :]
+        if met[i, j]
+    ]
+
+
+def _slices(
+    project: Project,
+    read: RankingArrays,
+    found: _Comparisons,
+    names: list[str],
+    method: Method,
+    by: SliceBy,
+    key: str,
+) -> tuple[list[Slice], int]:
+    """Those that compare anything, each with the models it compares, the largest first; and how many more."""
+    labels, of_task = _labels(project, read, by, key)
+    number = of_task[found.task]
+    sizes = np.bincount(number[number != UNKNOWN], minlength=len(labels))
+    slices: list[Slice] = []
+    largest = sorted(np.flatnonzero(sizes).tolist(), key=lambda place: (-sizes[place], labels[place]))
+    for place in largest[:MAX_SLICES]:
+        part = found.where(number == place)
+        present = np.unique(np.concatenate([part.preferred, part.other]))
+        narrow = _Comparisons(
+            np.searchsorted(present, part.preferred),
+            np.searchsorted(present, part.other),
+            part.is_tie,
+            part.task,
+        )
+        standings = _standings(narrow, [names[n] for n in present], method)[2]
+        slices.append(Slice(labels[place], len(part.task), standings))
+    return slices, max(0, len(largest) - MAX_SLICES)
+
+
+def _labels(
+    project: Project, read: RankingArrays, by: SliceBy, key: str
+) -> tuple[list[str], NDArray[np.int64]]:
+    """Names of the slices, and for each task its place among them (UNKNOWN: in none)."""
+    tasks = RankingTask.objects.filter(project=project)
+    code: Cast | RawSQL
+    if by == "round":
+        code = Cast("round", BigIntegerField())
+    elif by == "split":
+        whens = [When(prompt__split=split, then=Value(n)) for n, split in enumerate(Split.values)]
+        code = Cast(Case(*whens, default=Value(UNKNOWN)), BigIntegerField())
+    else:
+        of_prompt = (
+            "(SELECT metadata ->> %s FROM annotation_prompt p WHERE p.id = annotation_rankingtask.prompt_id)"
+        )
+        code = RawSQL(f"coalesce(hashtextextended({of_prompt}, 0), 0)", [key], output_field=BigIntegerField())
+    rows = all_rows(
+        tasks,
+        [("id", *UUID), ("code", *BIGINT)],
+        Sent("id", function="uuid_send"),
+        Sent(code, function="int8send"),
+    )
+    keys = keys_of(rows["id"])
+    order = np.argsort(keys)
+    codes = rows["code"][order].astype(np.int64)[np.searchsorted(keys[order], read.task_keys)]
+    values, of_task = np.unique(codes, return_inverse=True)
+    if by == "metadata":
+        text = RawSQL("metadata ->> %s", [key])
+        hashed = RawSQL("hashtextextended(metadata ->> %s, 0)", [key], output_field=BigIntegerField())
+        prompts = project.prompts.annotate(text=text, hashed=hashed).exclude(text=None)
+        named = dict(prompts.order_by().values_list("hashed", "text").distinct())
+    else:
+        named = {int(n): Split.values[n] if by == "split" else str(n) for n in values if n >= 0}
+    of_task = of_task.astype(np.int64)
+    of_task[np.array([int(value) not in named for value in values], dtype=bool)[of_task]] = UNKNOWN
+    return [named.get(int(value), "") for value in values], of_task

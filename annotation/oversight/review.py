@@ -1,0 +1,219 @@
+"""Reviewing: tasks whose annotators disagree, decided by somebody who sees what they said.
+
+A reviewer's hold on a task is an assignment in a state of its own: it takes no slot, one person has it at a
+time, and whoever has seen others' answers is never given the task to annotate. Who annotated a task has an
+assignment there already, so they can't decide it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db import IntegrityError, models, transaction
+from django.db.models import Exists, F, OuterRef, Q
+from django.db.models.functions import Now
+from psycopg import errors
+
+from annotation.desk.allocation import LeaseLost
+from annotation.desk.answers import Answer, problems_of
+from annotation.desk.submission import refuse_archived, store_ranking
+from annotation.forms.versions import form_of
+from annotation.ids import uuid7
+from annotation.models import Assignment, Project, Ranking, RankingTask, TaskAgreement, TaskResponse, User
+from annotation.models.ranking import RankingQuerySet
+from annotation.oversight.agreement import refresh_agreement
+from config.problems import Conflict, Problem
+
+State = Assignment.State
+MAX_LISTED = 100
+# Of the lowest, how many are tried when others take them at the same moment.
+TRIED_AT_ONCE = 20
+# What a reviewer may come from: nothing of their own stands on the task.
+OPENABLE = (State.EXPIRED, State.RELEASED, State.SKIPPED, State.LOOKED_AT, State.REVIEWED)
+
+
+class UnderReview(Conflict):
+    type = "under-review"
+
+
+class AnnotatedByYou(Conflict):
+    type = "annotated-by-you"
+
+
+@dataclass(frozen=True)
+class Shown:
+    """All that a reviewer sees: the hold, what annotators said, and what was decided so far."""
+
+    assignment: Assignment
+    answers: list[Ranking]
+    decision: Ranking | None
+
+
+def waiting(*, project: Project, reviewer: User) -> models.QuerySet[TaskAgreement]:
+    """Tasks for this reviewer to decide, lowest agreement first: two annotations or more that count,
+    agreement below the project's `review_below`, no decision that counts, not annotated by them."""
+    refresh_agreement(project=project)
+    decided = Ranking.objects.counted().reviews().filter(task=OuterRef("task"))
+    theirs = Assignment.objects.filter(task=OuterRef("task"), annotator=reviewer)
+    return (
+        TaskAgreement.objects.filter(
+            ~Exists(decided),
+            ~Exists(theirs.exclude(state__in=[*OPENABLE, State.REVIEWING])),
+            project=project,
+            rankings__gte=2,
+            agreement__lt=project.review_below,
+            task__kind=RankingTask.Kind.RANKING,
+        )
+        .exclude(task__state=RankingTask.State.DROPPED)
+        .order_by("agreement", "task_id")
+    )
+
+
+def decided(*, project: Project) -> RankingQuerySet:
+    """Decisions that count, newest first."""
+    return Ranking.objects.counted().reviews().filter(project=project).order_by("-id")
+
+
+def with_holder(tasks: models.QuerySet[TaskAgreement]) -> models.QuerySet[TaskAgreement]:
+    """Adds `held_by`: the name of whoever has the task open now."""
+    return tasks.annotate(held_by=models.Subquery(_open_holds().values("annotator__username")[:1]))
+
+
+def _open_holds() -> models.QuerySet[Assignment]:
+    return Assignment.objects.filter(task=OuterRef("task"), state=State.REVIEWING, expires_at__gt=Now())
+
+
+def open_next_review(*, project: Project, reviewer: User) -> Assignment | None:
+    """The task they have open, else the one with the lowest agreement that nobody else has; None: none."""
+    mine = Assignment.objects.filter(project=project, annotator=reviewer, state=State.REVIEWING)
+    if (held := mine.select_related("task").first()) is not None:
+        return open_review(task=held.task, reviewer=reviewer)
+    free = waiting(project=project, reviewer=reviewer).exclude(Exists(_open_holds()))
+    for row in free.select_related("task__project")[:TRIED_AT_ONCE]:
+        try:
+            return open_review(task=row.task, reviewer=reviewer)
+        except UnderReview:
+            continue
+    return None
+
+
+def open_review(*, task: RankingTask, reviewer: User) -> Assignment:
+    """Holds the task for the reviewer; one they had open before is let go. A decided task may be opened too.
+
+    Raises UnderReview when somebody else has it, AnnotatedByYou when they ranked it or are about to, Conflict
+    when there is nothing to decide: fewer than two annotations that count, and no decision.
+    """
+    counted = Ranking.objects.counted().filter(task=task)
+    if counted.annotations().count() < 2 and not counted.reviews().exists():
+        raise Conflict(
+            "Fewer than two people's answers count here: there is nothing to decide.", type="not-for-review"
+        )
+    try:
+        with transaction.atomic():
+            held = Assignment.objects.filter(state=State.REVIEWING)
+            held.filter(task=task, expires_at__lte=Now()).exclude(annotator=reviewer).update(
+                state=State.LOOKED_AT
+            )
+            held.filter(project=task.project_id, annotator=reviewer).exclude(task=task).update(
+                state=State.LOOKED_AT
+            )
+            return _hold(task, reviewer)
+    except IntegrityError as error:
+        cause = error.__cause__
+        name = cause.diag.constraint_name if isinstance(cause, errors.Error) else ""
+        if name == "one_reviewer_at_a_time":
+            raise UnderReview("Another reviewer has this task open. Take the next one.") from None
+        if name in ("one_open_review", "task_once_per_annotator"):
+            raise Conflict("You opened a task in another tab at this moment. Try again.") from None
+        raise
+
+
+def _hold(task: RankingTask, reviewer: User) -> Assignment:
+    until = Now() + timedelta(seconds=task.project.lease_seconds)
+    mine = Assignment.objects.filter(task=task, annotator=reviewer)
+    renewed = mine.filter(state=State.REVIEWING, expires_at__gt=Now()).update(expires_at=until)
+    fresh = {"state": State.REVIEWING, "token": uuid.uuid4(), "leased_at": Now(), "expires_at": until}
+    if not renewed and not mine.filter(state__in=[*OPENABLE, State.REVIEWING]).update(**fresh):
+        if mine.exists():
+            raise AnnotatedByYou("You annotated this task, so somebody else decides it.")
+        order = TaskResponse.objects.filter(task=task).values_list("response", flat=True)
+        Assignment.objects.create(
+            id=uuid7(),
+            task=task,
+            project_id=task.project_id,
+            annotator=reviewer,
+            shown_order=sorted(order, key=lambda id: _shuffled(task.pk, reviewer.pk, id)),
+            **fresh,
+        )
+    return mine.get(state=State.REVIEWING)
+
+
+def _shuffled(*ids: UUID) -> bytes:
+    """An order that hangs on the task and the person alone, as in a claim."""
+    return hashlib.sha256(b"".join(id.bytes for id in ids)).digest()
+
+
+def shown_to_reviewer(*, assignment: Assignment) -> Shown:
+    answers = Ranking.objects.counted().annotations().filter(task=assignment.task_id)
+    decision = Ranking.objects.current().reviews().filter(task=assignment.task_id)
+    return Shown(
+        Assignment.objects.with_shown().get(pk=assignment.pk),
+        list(answers.select_related("annotator").order_by("id")),
+        decision.select_related("annotator").first(),
+    )
+
+
+def renew_review(*, task: RankingTask, reviewer: User, token: UUID) -> datetime:
+    """The new end of the hold. Raises LeaseLost."""
+    held = _held(task, reviewer, token)
+    if held.update(expires_at=Now() + timedelta(seconds=task.project.lease_seconds)) != 1:
+        raise LeaseLost("You don't have this task open any more. Open it again.")
+    return Assignment.objects.get(task=task, annotator=reviewer, token=token).expires_at
+
+
+def release_review(*, task: RankingTask, reviewer: User, token: UUID) -> None:
+    """Lets go of the task undecided. Raises LeaseLost."""
+    if _held(task, reviewer, token).update(state=State.LOOKED_AT) != 1:
+        raise LeaseLost("You don't have this task open any more; there is nothing to let go of.")
+
+
+def decide(
+    *, task: RankingTask, reviewer: User, token: UUID, answer: Answer, source: str = Ranking.Source.API
+) -> tuple[Ranking, bool]:
+    """Writes the deciding ranking, superseding the one there was, and ends the hold; whether it is new.
+
+    Not new: the same came before, by this reviewer. Raises Problem with a reason for each wrong field,
+    LeaseLost when the hold ran out, ProjectArchived.
+    """
+    refuse_archived(task.project)
+    assignment = (
+        Assignment.objects.select_related("form_version", "task")
+        .filter(task=task, annotator=reviewer)
+        .first()
+    )
+    if assignment is None:
+        raise LeaseLost("You don't have this task open. Open it first.")
+    form = form_of(assignment.form_version)
+    if wrong := problems_of(answer, form=form, shown=assignment.shown_order):
+        raise Problem("The answer doesn't fit what was shown.", errors=wrong)
+    with transaction.atomic():
+        taken = _held(task, reviewer, token).update(
+            state=State.REVIEWED, draft=None, draft_version=F("draft_version") + 1
+        )
+        current = Ranking.objects.current().reviews().filter(task=task).first()
+        if current and current.annotator_id == reviewer.pk and answer.says_the_same_as(vars(current)):
+            return current, False
+        if taken != 1:
+            raise LeaseLost("You don't have this task open any more. Open it again, then decide.")
+        kind = Ranking.Kind.REVIEW
+        return store_ranking(assignment, answer, source, supersedes=current, kind=kind), True
+
+
+def _held(task: RankingTask, reviewer: User, token: UUID) -> models.QuerySet[Assignment]:
+    return Assignment.objects.filter(
+        Q(expires_at__gt=Now()), task=task, annotator=reviewer, state=State.REVIEWING, token=token
+    )

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+from drf_spectacular.utils import extend_schema
+from rest_framework.generics import GenericAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from annotation.api import serializers
+from annotation.api.base import NewestFirst, ProjectView, user_of
+from annotation.forms import serializers as form_serializers
+from annotation.forms import versions
+from annotation.forms.presets import PRESETS
+from annotation.models import Membership, Project
+from annotation.models.project import ProjectQuerySet
+from annotation.models.project_counts import with_counts
+from annotation.projects import projects
+
+
+def _shown_to(request: Request) -> ProjectQuerySet:
+    user = user_of(request)
+    return with_counts(Project.objects.visible_to(user).with_role_of(user), user)
+
+
+class ProjectsView(GenericAPIView[Project]):
+    pagination_class = NewestFirst
+
+    @extend_schema(operation_id="listProjects", responses=serializers.Project(many=True), tags=["projects"])
+    def get(self, request: Request) -> Response:
+        page: Any = self.paginate_queryset(_shown_to(request))
+        return self.get_paginated_response(serializers.Project(page, many=True).data)
+
+    @extend_schema(
+        operation_id="createProject",
+        description="For admins, and for managers of any project: they manage the new one too.",
+        request=serializers.NewProject,
+        responses={201: serializers.Project},
+        tags=["projects"],
+    )
+    def post(self, request: Request) -> Response:
+        given = serializers.NewProject(data=request.data)
+        given.is_valid(raise_exception=True)
+        user = user_of(request)
+        # An admin may do all without being a member; a manager would lose sight of what they made.
+        project = projects.create_project(**given.validated_data, manager=None if user.is_admin else user)
+        shown = _shown_to(request).get(pk=project.pk)
+        return Response(serializers.Project(shown).data, status=HTTPStatus.CREATED)
+
+
+class ProjectDetailView(ProjectView):
+    @extend_schema(operation_id="getProject", responses=serializers.Project, tags=["projects"])
+    def get(self, request: Request, slug: str) -> Response:
+        return Response(serializers.Project(_shown_to(request).get(pk=self.project.pk)).data)
+
+    @extend_schema(
+        operation_id="updateProject",
+        request=serializers.ProjectChanges,
+        responses=serializers.Project,
+        tags=["projects"],
+    )
+    def patch(self, request: Request, slug: str) -> Response:
+        given = serializers.ProjectChanges(data=request.data)
+        given.is_valid(raise_exception=True)
+        projects.update_project(project=self.project, changes=given.validated_data)
+        return self.get(request, slug)
+
+
+class FormCheckView(ProjectView):
+    @extend_schema(
+        operation_id="checkForm",
+        description="Whether the project could ask this form, and what would come of it; nothing is changed.",
+        request=form_serializers.FormToCheck,
+        responses=form_serializers.FormEffect,
+        tags=["projects"],
+    )
+    def post(self, request: Request, slug: str) -> Response:
+        given = form_serializers.FormToCheck(data=request.data)
+        given.is_valid(raise_exception=True)
+        effect = versions.effect_of(project=self.project, form=given.validated_data["form"])
+        return Response(form_serializers.FormEffect(effect).data)
+
+
+class PresetsView(APIView):
+    @extend_schema(
+        operation_id="listPresets",
+        description="The forms a project can begin with.",
+        responses=form_serializers.Preset(many=True),
+        tags=["projects"],
+    )
+    def get(self, request: Request) -> Response:
+        shown = [{"name": name, "form": form.to_json()} for name, form in PRESETS.items()]
+        return Response(form_serializers.Preset(shown, many=True).data)
+
+
+class MembersView(ProjectView):
+    pagination_class = NewestFirst
+
+    @extend_schema(operation_id="listMembers", responses=serializers.Member(many=True), tags=["projects"])
+    def get(self, request: Request, slug: str) -> Response:
+        rows = Membership.objects.with_user().filter(project=self.project)
+        page: Any = self.paginate_queryset(rows)
+        return self.get_paginated_response(serializers.Member(page, many=True).data)
+
+    @extend_schema(
+        operation_id="putMember",
+        description="Adds a member; one who is there gets the role and the state given.",
+        request=serializers.NewMember,
+        responses={200: serializers.Member, 201: serializers.Member},
+        tags=["projects"],
+    )
+    def post(self, request: Request, slug: str) -> Response:
+        given = serializers.NewMember(data=request.data)
+        given.is_valid(raise_exception=True)
+        member, created = projects.put_member(project=self.project, **given.validated_data)
+        status = HTTPStatus.CREATED if created else HTTPStatus.OK
+        return Response(serializers.Member(member).data, status=status)

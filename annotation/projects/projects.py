@@ -1,0 +1,219 @@
+"""Projects, their people, and the accounts behind them."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+
+from annotation.desk import membership, queue
+from annotation.forms.answer_form import AnswerForm
+from annotation.forms.presets import DEFAULT_PRESET, PRESETS
+from annotation.forms.versions import lock_content, refuse_what_open_tasks_do_not_fit
+from annotation.models import Assignment, Exclusion, Membership, Project, User
+from annotation.models.project import DEFAULT_LEASE_SECONDS, MAX_CHECK_RATE, Role
+from annotation.oversight import exclusion
+from config.problems import Conflict, FieldProblem, Problem
+
+PASSWORD_BYTES = 12
+CHANGEABLE = frozenset(
+    {
+        "name",
+        "guidelines",
+        "form",
+        "overlap",
+        "lease_seconds",
+        "allocation_policy",
+        "review_below",
+        "state",
+        "max_per_annotator",
+        "max_per_annotator_per_day",
+        "skip_ways",
+        "gold_rate",
+        "attention_rate",
+        "gold_minimum_accuracy",
+        "gold_minimum_answers",
+        "qualification_pass_mark",
+        "qualification_attempts",
+        "qualification_tasks",
+    }
+)
+
+
+def create_user(
+    *, username: str, is_admin: bool = False, email: str = "", password: str | None = None
+) -> tuple[User, str]:
+    """A new account and its password, a random one unless given. Conflict if the name is taken, Problem if it
+    is none."""
+    password = password or secrets.token_urlsafe(PASSWORD_BYTES)
+    user = User(username=username, email=email, is_staff=is_admin, is_superuser=is_admin)
+    user.set_password(password)
+    _validated(user, exclude=["id"])
+    try:
+        with transaction.atomic():
+            user.save(force_insert=True)
+    except IntegrityError:
+        raise Conflict(
+            f"There is a user {username} already.",
+            errors=[FieldProblem("username", "Somebody has this name already; choose another.")],
+            type="user-exists",
+        ) from None
+    return user, password
+
+
+def create_project(
+    *,
+    slug: str,
+    name: str = "",
+    preset: str = DEFAULT_PRESET,
+    overlap: int = 1,
+    guidelines: str = "",
+    lease_seconds: int = DEFAULT_LEASE_SECONDS,
+    manager: User | None = None,
+) -> Project:
+    """A project that asks what the preset asks. Raises Problem for a bad field, Conflict for a taken slug."""
+    if preset not in PRESETS:
+        raise Problem(
+            f"There is no preset {preset!r}.",
+            errors=[FieldProblem("preset", f"Choose one of {', '.join(PRESETS)}.")],
+        )
+    project = Project(
+        slug=slug,
+        name=name or slug,
+        guidelines=guidelines,
+        preset=preset,
+        form=PRESETS[preset].to_json(),
+        overlap=overlap,
+        lease_seconds=lease_seconds,
+    )
+    _validated(project)
+    try:
+        with transaction.atomic():
+            project.save(force_insert=True)
+            if manager is not None:
+                add_member(project=project, user=manager, role=Role.MANAGER)
+    except IntegrityError:
+        raise Conflict(
+            f"There is a project {slug} already.",
+            errors=[FieldProblem("slug", "A project has this short name already; choose another.")],
+            type="project-exists",
+        ) from None
+    return project
+
+
+@transaction.atomic
+def update_project(*, project: Project, changes: Mapping[str, Any]) -> Project:
+    """Applies `changes` (names in CHANGEABLE) all together or, with a Problem, not at all.
+
+    The overlap holds for tasks made from now on; those already there keep theirs. A new form holds from the
+    next lease on: who has a task open answers what they were shown. Every open task must fit it.
+
+    A paused project gives out nothing; what somebody is at work on can be finished, and what was only leased
+    ahead of that is given back. An archived one takes no more answers: all leases go back, drafts stay; when
+    it goes on, what was answered by people excluded meanwhile is asked again.
+    """
+    if unknown := sorted(set(changes) - CHANGEABLE):
+        raise Problem(
+            "Some of this can't be changed.",
+            errors=[FieldProblem(name, "This is not a setting of a project.") for name in unknown],
+        )
+    if "state" in changes:
+        # A claim that read the old state is over, its lease to be seen here, before the state changes.
+        queue.close_gate(project=project)
+    was_archived = Project.objects.filter(pk=project.pk, state=Project.State.ARCHIVED).exists()
+    for field, value in changes.items():
+        if field == "form":
+            form = AnswerForm.from_json(value)
+            lock_content(project)
+            refuse_what_open_tasks_do_not_fit(project, form)
+            value = form.to_json()
+        setattr(project, field, value)
+    _validated(project)
+    _refuse_odd_allocation(project)
+    project.save(update_fields=list(changes))
+    if changes.get("state") == Project.State.PAUSED:
+        Assignment.objects.ahead_in(project).update(state=Assignment.State.RELEASED)
+    elif changes.get("state") == Project.State.ARCHIVED:
+        Assignment.objects.leased().filter(project=project).update(state=Assignment.State.RELEASED)
+    if was_archived and project.state != Project.State.ARCHIVED:
+        exclusion.ask_again(project=project)
+    return project
+
+
+def _refuse_odd_allocation(project: Project) -> None:
+    errors = []
+    if not project.skip_ways or len(set(project.skip_ways)) < len(project.skip_ways):
+        errors.append(FieldProblem("skip_ways", "Name at least one way, and each once."))
+    if project.gold_rate + project.attention_rate > MAX_CHECK_RATE:
+        reason = f"With the other rate it is more than {MAX_CHECK_RATE:.0%} of the tasks."
+        errors += [FieldProblem(f"checks.{name}", reason) for name in ("gold_rate", "attention_rate")]
+    if errors:
+        raise Problem("Some fields are not right.", errors=errors)
+
+
+@transaction.atomic
+def add_member(
+    *,
+    project: Project,
+    user: User,
+    role: str,
+    state: str | None = None,
+    paused_reason: str = "",
+) -> tuple[Membership, bool]:
+    """Puts `user` in the project, or changes the membership there is; and whether it is new. Without `state`
+    who is paused stays paused.
+
+    Who is paused gives back what they hold; who is let go on is judged by what they answer from now on.
+    """
+    if role not in Role.values:
+        raise Problem(
+            f"There is no role {role!r}.",
+            errors=[FieldProblem("role", f"Choose one of {', '.join(Role.values)}.")],
+        )
+    member, created = Membership.objects.update_or_create(project=project, user=user, defaults={"role": role})
+    if state == Membership.State.PAUSED:
+        membership.pause(member=member, reason=paused_reason)
+    elif state == Membership.State.ACTIVE and member.state == Membership.State.PAUSED:
+        membership.resume(member=member)
+    member.refresh_from_db()
+    return member, created
+
+
+def put_member(
+    *, project: Project, username: str, role: str, state: str | None = None, paused_reason: str = ""
+) -> tuple[Membership, bool]:
+    """:func:`add_member` by user name. Raises Problem when there is no such user, Conflict when somebody
+    excluded would be let on."""
+    user = User.objects.filter(username=username, is_active=True).first()
+    if user is None:
+        raise Problem(
+            f"There is no user {username!r}.",
+            errors=[
+                FieldProblem(
+                    "username",
+                    "No account has this name. Invite the person by link, or make the account with"
+                    " manage.py create_user.",
+                )
+            ],
+        )
+    excluded = Exclusion.objects.standing().filter(project=project, annotator=user)
+    let_on = state == Membership.State.ACTIVE or (
+        state is None and not Membership.objects.filter(project=project, user=user).exists()
+    )
+    if let_on and excluded.exists():
+        raise Conflict(f"{username} is excluded from this project; lift that first.", type="excluded")
+    return add_member(project=project, user=user, role=role, state=state, paused_reason=paused_reason)
+
+
+def _validated(row: User | Project, exclude: list[str] | None = None) -> None:
+    try:
+        row.clean_fields(exclude=exclude)
+    except ValidationError as error:
+        errors = [
+            FieldProblem(field, " ".join(reasons))
+            for field, reasons in getattr(error, "message_dict", {"": error.messages}).items()
+        ]
+        raise Problem("Some fields are not right.", errors=errors) from None

@@ -1,0 +1,165 @@
+"""The outbox on its way: what is due is claimed for a minute, posted, and its outcome written down.
+
+A delivery is tried until an answer of 2xx or until the schedule is at its end, always with the same
+`webhook-id`: a receiver gets it at least once, and knows by the id when it comes again. A worker that dies in
+between leaves a claim that runs out.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from http import HTTPStatus
+from typing import Final
+
+from django.db import connection, transaction
+from django.db.models import F
+from django.db.models.functions import Coalesce, Now
+from django.utils import timezone
+
+from annotation.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
+from annotation.webhooks import sending
+from annotation.webhooks.endpoints import signatures
+from annotation.webhooks.sending import Outcome
+from config.problems import Conflict
+
+log = logging.getLogger(__name__)
+
+State = WebhookDelivery.State
+# The pauses after each failure, as Standard Webhooks recommends: ten attempts in a little over three days.
+PAUSES: Final = (
+    timedelta(seconds=5),
+    timedelta(minutes=5),
+    timedelta(minutes=30),
+    timedelta(hours=2),
+    timedelta(hours=5),
+    timedelta(hours=10),
+    timedelta(hours=14),
+    timedelta(hours=20),
+    timedelta(hours=24),
+)
+# So that what failed together doesn't come back together.
+JITTER = 0.2
+# Longer than an attempt can take (webhook_sending.TOTAL_SECONDS, and a name that resolves slowly).
+CLAIM_SECONDS = 60
+BATCH = 32
+# Of one endpoint in a batch: one that hangs leaves room for the others.
+BATCH_OF_ENDPOINT = 8
+DUE_LOOKED_AT = 500
+HOPELESS_AFTER = timedelta(days=1)
+KEPT = timedelta(days=30)
+
+_CLAIM = """
+WITH due AS (
+    SELECT d.id, d.endpoint_id, d.next_attempt_at
+      FROM annotation_webhookdelivery d JOIN annotation_webhookendpoint e ON e.id = d.endpoint_id
+     WHERE d.state = 'pending' AND d.next_attempt_at <= statement_timestamp() AND e.state = 'active'
+     ORDER BY d.next_attempt_at LIMIT %(looked_at)s
+), shared AS (
+    SELECT id, row_number() OVER (PARTITION BY endpoint_id ORDER BY next_attempt_at, id) AS place FROM due
+), free AS (
+    SELECT d.id FROM annotation_webhookdelivery d JOIN shared USING (id)
+     WHERE place <= %(of_endpoint)s AND d.state = 'pending' AND d.next_attempt_at <= statement_timestamp()
+     LIMIT %(batch)s FOR UPDATE OF d SKIP LOCKED
+)
+UPDATE annotation_webhookdelivery
+   SET next_attempt_at = statement_timestamp() + make_interval(secs => %(claim)s)
+ WHERE id IN (SELECT id FROM free) RETURNING id
+"""
+
+
+def deliver_due(*, seconds: float = 20.0) -> int:
+    """Posts what is due, until nothing is or the time is over; how many attempts were made."""
+    attempts, until = 0, time.monotonic() + seconds
+    with ThreadPoolExecutor(BATCH_OF_ENDPOINT * 2, thread_name_prefix="webhook") as threads:
+        while time.monotonic() < until and (batch := _claim()):
+            # Threads only post; all that touches the database stays in this one.
+            for delivery, outcome in zip(batch, threads.map(_attempt, batch), strict=True):
+                _record(delivery, outcome)
+            attempts += len(batch)
+    return attempts
+
+
+def _claim() -> list[WebhookDelivery]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _CLAIM,
+            {
+                "looked_at": DUE_LOOKED_AT,
+                "of_endpoint": BATCH_OF_ENDPOINT,
+                "batch": BATCH,
+                "claim": CLAIM_SECONDS,
+            },
+        )
+        ids = [id for (id,) in cursor.fetchall()]
+    return list(WebhookDelivery.objects.filter(pk__in=ids).select_related("endpoint").order_by("id"))
+
+
+def _attempt(delivery: WebhookDelivery) -> Outcome:
+    body = json.dumps(delivery.payload, ensure_ascii=False, separators=(",", ":"))
+    message_id, at = f"msg_{delivery.message_id.hex}", timezone.now()
+    headers = {
+        "Content-Type": "application/json",
+        "User-Agent": "Rankloop",
+        "webhook-id": message_id,
+        "webhook-timestamp": str(int(at.timestamp())),
+        "webhook-signature": signatures(endpoint=delivery.endpoint, message_id=message_id, at=at, body=body),
+    }
+    return sending.post(delivery.endpoint.url, body=body.encode(), headers=headers)
+
+
+@transaction.atomic
+def _record(delivery: WebhookDelivery, outcome: Outcome) -> None:
+    WebhookAttempt.objects.create(
+        delivery=delivery, status=outcome.status, latency_ms=outcome.latency_ms, error=outcome.error
+    )
+    # Replayed meanwhile, the count began anew, and the newer wish stands.
+    claimed = WebhookDelivery.objects.filter(pk=delivery.pk, state=State.PENDING, attempts=delivery.attempts)
+    endpoint = WebhookEndpoint.objects.filter(pk=delivery.endpoint_id)
+    if outcome.is_success:
+        claimed.update(
+            state=State.DELIVERED, attempts=F("attempts") + 1, next_attempt_at=None, finished_at=Now()
+        )
+        endpoint.exclude(failing_since=None).update(failing_since=None)
+        return
+    endpoint.update(failing_since=Coalesce("failing_since", Now()))
+    gone = outcome.status == HTTPStatus.GONE
+    if gone or delivery.attempts >= len(PAUSES):
+        claimed.update(state=State.DEAD, attempts=F("attempts") + 1, next_attempt_at=None, finished_at=Now())
+        _disable_if_hopeless(delivery, gone=gone)
+        return
+    pause = PAUSES[delivery.attempts] * random.uniform(1 - JITTER, 1 + JITTER)
+    claimed.update(attempts=F("attempts") + 1, next_attempt_at=Now() + pause)
+
+
+def _disable_if_hopeless(delivery: WebhookDelivery, *, gone: bool) -> None:
+    """Disabled when it says it is gone, or when a delivery is given up and nothing got through lately."""
+    rows = WebhookEndpoint.objects.filter(pk=delivery.endpoint_id, state=WebhookEndpoint.State.ACTIVE)
+    if gone:
+        reason = "It answered 410 Gone."
+    else:
+        rows = rows.filter(failing_since__lte=timezone.now() - HOPELESS_AFTER)
+        reason = f"{len(PAUSES) + 1} attempts at one delivery failed, and nothing else got through meanwhile."
+    if rows.update(state=WebhookEndpoint.State.DISABLED, disabled_reason=reason):
+        log.warning("webhook %s was disabled: %s", delivery.endpoint_id, reason)
+
+
+def replay(*, delivery: WebhookDelivery) -> WebhookDelivery:
+    """Due now, with the whole schedule before it. Raises Conflict while its endpoint is disabled."""
+    if delivery.endpoint.state != WebhookEndpoint.State.ACTIVE:
+        raise Conflict("The webhook is disabled; enable it first.", type="webhook-disabled")
+    WebhookDelivery.objects.filter(pk=delivery.pk).update(
+        state=State.PENDING, attempts=0, next_attempt_at=Now(), finished_at=None
+    )
+    delivery.refresh_from_db()
+    return delivery
+
+
+def forget_old() -> int:
+    """Deletes deliveries that were over long ago, with their attempts."""
+    old = WebhookDelivery.objects.exclude(state=State.PENDING).filter(finished_at__lt=timezone.now() - KEPT)
+    return old.delete()[0]

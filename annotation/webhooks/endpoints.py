@@ -1,0 +1,137 @@
+"""Webhook endpoints: where a project's events are told, and with which secret they are signed.
+
+Secrets are derived from the site's key, the endpoint and its `secret_version`, so the database holds none: a
+copy of it signs nothing. A new SECRET_KEY therefore means new secrets for the receivers.
+"""
+
+from __future__ import annotations
+
+import base64
+import ipaddress
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.db.models import F
+from django.db.models.functions import Now
+from django.utils import timezone
+from django.utils.crypto import salted_hmac
+from standardwebhooks.webhooks import Webhook
+
+from annotation.models import Project, User, WebhookDelivery, WebhookEndpoint
+from annotation.models.webhook import MAX_URL_CHARACTERS, TEST_EVENT, WebhookEvent
+from annotation.webhooks.sending import RefusedAddress, refuse_address
+from config.problems import Conflict, FieldProblem, Problem
+
+SECRET_PREFIX = "whsec_"
+# How long a receiver may take to change its secret: until then both sign.
+ROTATION = timedelta(hours=24)
+MAX_ENDPOINTS = 20
+CHANGEABLE = frozenset({"url", "events", "description", "state"})
+
+
+def secret_of(endpoint: WebhookEndpoint, *, version: int | None = None) -> str:
+    """As Standard Webhooks writes it: `whsec_` and 32 bytes in base64."""
+    number = endpoint.secret_version if version is None else version
+    key = salted_hmac("annotation.webhooks", f"{endpoint.pk}:{number}", algorithm="sha256").digest()
+    return SECRET_PREFIX + base64.b64encode(key).decode()
+
+
+def signatures(*, endpoint: WebhookEndpoint, message_id: str, at: datetime, body: str) -> str:
+    """The header `webhook-signature`: of the secret, and of the former one while it still stands."""
+    versions = [endpoint.secret_version]
+    if endpoint.former_secret_until is not None and endpoint.former_secret_until > at:
+        versions.append(endpoint.secret_version - 1)
+    return " ".join(
+        Webhook(secret_of(endpoint, version=version)).sign(message_id, at, body) for version in versions
+    )
+
+
+def create_endpoint(
+    *, project: Project, url: str, events: Sequence[str], description: str = "", by: User | None = None
+) -> tuple[WebhookEndpoint, str]:
+    """A new endpoint and its secret: the only time that it can be seen. Raises Problem for a wrong field."""
+    _check(url=url, events=events)
+    if WebhookEndpoint.objects.filter(project=project).count() >= MAX_ENDPOINTS:
+        raise Problem(f"A project has at most {MAX_ENDPOINTS} webhooks; change one of them.", type="too-many")
+    endpoint = WebhookEndpoint.objects.create(
+        project=project, url=url, events=_distinct(events), description=description, created_by=by
+    )
+    return endpoint, secret_of(endpoint)
+
+
+def update_endpoint(*, endpoint: WebhookEndpoint, changes: Mapping[str, Any]) -> WebhookEndpoint:
+    """Applies `changes` (names in CHANGEABLE). Enabled again, it gets what was left undelivered."""
+    _check(url=changes.get("url", endpoint.url), events=changes.get("events", endpoint.events))
+    wanted = dict(changes)
+    if "events" in wanted:
+        wanted["events"] = _distinct(wanted["events"])
+    if wanted.get("state") == WebhookEndpoint.State.ACTIVE:
+        wanted |= {"disabled_reason": "", "failing_since": None}
+    elif wanted.get("state") == WebhookEndpoint.State.DISABLED:
+        wanted |= {"disabled_reason": "A manager disabled it."}
+    if wanted:
+        WebhookEndpoint.objects.filter(pk=endpoint.pk).update(**wanted)
+    endpoint.refresh_from_db()
+    return endpoint
+
+
+def rotate_secret(*, endpoint: WebhookEndpoint) -> tuple[WebhookEndpoint, str]:
+    """A new secret, seen this once. For a day deliveries are signed with the former one as well."""
+    WebhookEndpoint.objects.filter(pk=endpoint.pk).update(
+        secret_version=F("secret_version") + 1, former_secret_until=timezone.now() + ROTATION
+    )
+    endpoint.refresh_from_db()
+    return endpoint, secret_of(endpoint)
+
+
+def send_test(*, endpoint: WebhookEndpoint) -> WebhookDelivery:
+    """A delivery that says nothing but that it arrived, signed and tried again like every other. Raises
+    Conflict while the endpoint is disabled."""
+    if endpoint.state != WebhookEndpoint.State.ACTIVE:
+        raise Conflict("The webhook is disabled; enable it first.", type="webhook-disabled")
+    data = {"project": endpoint.project.slug, "webhook": str(endpoint.pk)}
+    payload = {"type": TEST_EVENT, "timestamp": timezone.now().isoformat(), "data": data}
+    return WebhookDelivery.objects.create(
+        endpoint=endpoint, message_id=uuid.uuid4(), event=TEST_EVENT, payload=payload, next_attempt_at=Now()
+    )
+
+
+def _distinct(events: Sequence[str]) -> list[str]:
+    return [event for event in WebhookEvent.values if event in set(events)]
+
+
+def _check(*, url: str, events: Sequence[str]) -> None:
+    wrong = []
+    if reason := _reason_to_refuse(url):
+        wrong.append(FieldProblem("url", reason))
+    if not events:
+        wrong.append(FieldProblem("events", f"Choose at least one of {', '.join(WebhookEvent.values)}."))
+    if wrong:
+        raise Problem("This can't be told anything.", errors=wrong)
+
+
+def _reason_to_refuse(url: str) -> str:
+    """What can be said before anything is resolved; names are judged by their addresses, at each delivery."""
+    schemes = ("https",) if settings.WEBHOOK_HTTPS_ONLY else ("https", "http")
+    if len(url) > MAX_URL_CHARACTERS or not url.isascii() or not url.isprintable() or " " in url:
+        return f"An address has at most {MAX_URL_CHARACTERS} printable ASCII characters and no blanks."
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        return f"This is no address: {error}."
+    if parts.scheme not in schemes or not host:
+        return f"It begins with {' or '.join(f'{scheme}://' for scheme in schemes)} and names a host."
+    if parts.username is not None or parts.fragment:
+        return "It may hold no user name and no fragment (#)."
+    try:
+        refuse_address(ipaddress.ip_address(host))
+    except ValueError:  # a name
+        return ""
+    except RefusedAddress as refusal:
+        return str(refusal)
+    return ""

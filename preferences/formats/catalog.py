@@ -1,0 +1,151 @@
+"""Every format by name, and how a file finds its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain
+from typing import BinaryIO
+
+from preferences.formats.containers import NumberedRow, read_rows
+from preferences.formats.export_format import ExportFormat
+from preferences.formats.readers import (
+    arena,
+    hh,
+    mt_bench,
+    native,
+    oasst_models,
+    pandalm,
+    prompts,
+    qa_feedback,
+    ranked_outputs,
+    squality,
+    trl_pairs,
+    tulu,
+)
+from preferences.formats.readers import argilla as argilla_records
+from preferences.formats.readers import label_studio as label_studio_export
+from preferences.formats.readers import oasst_trees as message_trees
+from preferences.formats.writers import (
+    argilla,
+    csv_file,
+    dataset,
+    hh_rlhf,
+    label_studio,
+    oasst_trees,
+    ranking,
+    rewardbench,
+    snapshot,
+    trl_preference,
+    trl_prompt,
+    trl_sft,
+    trl_unpaired,
+)
+from preferences.records import FormatError, ImportFormat, Parsed, RowError
+
+# In the order of recognition: the more a format asks of a row, the earlier it stands.
+IMPORT_FORMATS = {
+    known.name: known
+    for known in (
+        hh.FORMAT,
+        label_studio_export.FORMAT,
+        argilla_records.FORMAT,
+        message_trees.FORMAT,
+        mt_bench.ANSWERS,
+        mt_bench.VOTES,
+        arena.FORMAT,
+        squality.FORMAT,
+        pandalm.FORMAT,
+        tulu.FORMAT,
+        qa_feedback.FORMAT,
+        ranked_outputs.FORMAT,
+        oasst_models.FORMAT,
+        trl_pairs.FORMAT,
+        native.FORMAT,
+        prompts.FORMAT,
+    )
+}
+RECOGNITION_ROWS = 50
+
+EXPORT_FORMATS: dict[str, ExportFormat] = {
+    known.name: known
+    for known in (
+        trl_preference.JSONL,
+        trl_preference.PARQUET,
+        trl_unpaired.FORMAT,
+        trl_prompt.FORMAT,
+        trl_sft.FORMAT,
+        ranking.FORMAT,
+        snapshot.FORMAT,
+        dataset.FORMAT,
+        csv_file.FORMAT,
+        rewardbench.FORMAT,
+        hh_rlhf.FORMAT,
+        oasst_trees.FORMAT,
+        label_studio.PAIRWISE,
+        label_studio.RANKER,
+        argilla.FORMAT,
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class NumberedRecords:
+    """What a line of the file holds; or the reason why it holds nothing."""
+
+    line: int
+    records: Parsed
+    reason: str = ""
+
+
+def read_records(
+    stream: BinaryIO, format_name: str | None = None
+) -> tuple[ImportFormat, Iterator[NumberedRecords]]:
+    """The file's format (recognised when not named) and its records, read as they are asked for.
+
+    Raises FormatError when the file can't be opened, or no format is named and none fits its first rows.
+    """
+    if format_name is not None and format_name not in IMPORT_FORMATS:
+        raise FormatError(f"There is no format {format_name!r}; known: {', '.join(sorted(IMPORT_FORMATS))}.")
+    rows = read_rows(stream)
+    if format_name is not None:
+        found = IMPORT_FORMATS[format_name]
+        return found, _records(found, rows)
+    looked_at: list[NumberedRow] = []
+    for row in rows:
+        looked_at.append(row)
+        found_format = _recognise(row)
+        if found_format is not None:
+            return found_format, _records(found_format, chain(looked_at, rows))
+        if len(looked_at) >= RECOGNITION_ROWS:
+            break
+    raise FormatError(_not_recognised(looked_at))
+
+
+def _recognise(row: NumberedRow) -> ImportFormat | None:
+    if row.row is None:
+        return None
+    return next((known for known in IMPORT_FORMATS.values() if known.recognises(row.row)), None)
+
+
+def _not_recognised(rows: list[NumberedRow]) -> str:
+    seen = next((row for row in rows if row.row is not None), None)
+    if seen is not None and seen.row is not None:
+        what = f"line {seen.line} has the fields {', '.join(list(seen.row)[:12]) or '(none)'}"
+    else:
+        what = "; ".join(f"line {row.line}: {row.reason}" for row in rows[:3]) or "it has no rows"
+    known = "\n".join(f"  {known.name}: {known.title}" for known in IMPORT_FORMATS.values())
+    return f"The format is not recognised: {what}. Known formats:\n{known}"
+
+
+def _records(format: ImportFormat, rows: Iterator[NumberedRow]) -> Iterator[NumberedRecords]:
+    for row in rows:
+        if row.row is None:
+            yield NumberedRecords(row.line, (), row.reason)
+            continue
+        try:
+            yield NumberedRecords(row.line, format.parse(row.row))
+        except RowError as error:
+            yield NumberedRecords(row.line, (), str(error))
+        except RecursionError:
+            yield NumberedRecords(row.line, (), "a value is nested too deeply")

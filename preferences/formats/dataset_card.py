@@ -1,0 +1,100 @@
+"""The README.md of a snapshot: a dataset card as the Hugging Face hub reads it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from preferences.formats.snapshot_parquet import COLUMN_MEANINGS
+
+COUNTS = (
+    "rankings",
+    "tasks",
+    "prompts",
+    "annotators",
+    "comparisons",
+    "ties",
+    "not_rankable",
+    "with_strength",
+)
+TABLES = ("splits", "sources", "rounds", "responses_per_ranking", "responses_by_model")
+AGGREGATIONS = {
+    "every": "One row per ranking, as it was given.",
+    "majority": (
+        "One row per task. A reviewer's ranking decides its task. Otherwise each pair of responses goes to"
+        " the side that more people preferred, or is a tie if as many preferred either. Where these"
+        " majorities do not fit into one order with ties (they run in a circle), the responses concerned are"
+        " ordered among themselves by their mean rank (Borda count). `decided_by` says which it was and"
+        " `votes` how many rankings stand behind a row."
+    ),
+    "weighted": (
+        "One row per ranking; `weight` says how far its annotator can be relied on, estimated from agreement"
+        " with the others (mean 1 over the rankings)."
+    ),
+}
+
+
+def readme(card: Mapping[str, Any]) -> str:
+    """The front matter makes the Parquet file loadable with `datasets.load_dataset(FOLDER)`."""
+    name, file = json.dumps(card["name"], ensure_ascii=False), card["file"]
+    licence = card.get("license") or ""
+    front = f"license: {json.dumps(licence, ensure_ascii=False)}\n" if licence else ""
+    sections = [
+        f"""---
+pretty_name: {name}
+{front}tags: [human-preference, ranking, rlhf]
+configs:
+  - config_name: default
+    data_files: {file}
+---
+# {card["project"]}: {card["name"]}
+
+Human rankings of model responses, frozen by Rankloop at {card["frozen_at"]}.
+The file never changes; its SHA-256 is `{card["sha256"]}`.
+Annotators are named by pseudonyms.""",
+        card.get("notes") or "",
+        f"Licence: {licence or 'not stated'}.",
+        _aggregation(card),
+        _table([(key, card[key]) for key in COUNTS if key in card], "what", "how many"),
+        "\n".join(
+            f"- {_words(key)}: " + ", ".join(f"{what or '(not named)'}: {n}" for what, n in card[key].items())
+            for key in TABLES
+        ),
+        _agreement(card),
+        _lineage(card),
+        _table([(f"`{key}`", meaning) for key, meaning in COLUMN_MEANINGS.items()], "column", "meaning"),
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _aggregation(card: Mapping[str, Any]) -> str:
+    selection = dict(card["selection"])
+    how = AGGREGATIONS[selection.pop("aggregation", "every")]
+    chosen = json.dumps(selection, ensure_ascii=False) if selection else "every ranking that counts"
+    return f"Selected: {chosen}. {how}"
+
+
+def _agreement(card: Mapping[str, Any]) -> str:
+    agreement = card.get("agreement") or {}
+    if agreement.get("share") is None:
+        return ""
+    return (
+        f"Agreement: two people who compared the same two responses said the same (one, the other, or a tie)"
+        f" in {agreement['share']:.1%} of {agreement['pairs']} cases, over {agreement['tasks']} tasks with"
+        " two or more rankings."
+    )
+
+
+def _lineage(card: Mapping[str, Any]) -> str:
+    lineage = card.get("lineage") or {}
+    return "\n".join(f"- {_words(key)}: {value}" for key, value in lineage.items() if value not in (None, ""))
+
+
+def _table(rows: list[tuple[str, Any]], *head: str) -> str:
+    lines = [head, ("---",) * len(head), *((_words(str(key)), value) for key, value in rows)]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
+
+
+def _words(key: str) -> str:
+    return key if key.startswith("`") else key.replace("_", " ")

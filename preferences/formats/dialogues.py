@@ -1,0 +1,90 @@
+"""Conversations that part: what two of them share is the prompt, the rest of each is its reply, as text.
+
+A reply that runs on into further turns is written as hh-rlhf writes dialogues, so nothing of it is lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+from preferences.formats.quirks import EMPTY_REPLY, EMPTY_TURN, NOT_ALTERNATING, RUNS_ON, Quirk
+from preferences.records import MAX_MESSAGES, ROLES, Message, RowError, kind, list_of, text_of
+
+LABELS = {"user": "Human", "assistant": "Assistant", "system": "System", "tool": "Tool"}
+# Spellings of the roles in chat files; "human" and "gpt" are ShareGPT's.
+SPELLINGS = {
+    **{role: role for role in ROLES},
+    "human": "user",
+    "prompter": "user",
+    "gpt": "assistant",
+    "bot": "assistant",
+    "model": "assistant",
+    "developer": "system",
+    "function": "tool",
+}
+
+
+def turns_of(value: object, name: str) -> list[Message]:
+    """A list of {role, content} (or ShareGPT's {from, value}), in whatever order the roles come."""
+    given = list_of(value, name)
+    if not given:
+        raise RowError(f"{name} is empty")
+    if len(given) > MAX_MESSAGES:
+        raise RowError(f"{name} has {len(given)} turns; the most is {MAX_MESSAGES}")
+    turns: list[Message] = []
+    for index, turn in enumerate(given):
+        where = f"{name}.{index}"
+        if not isinstance(turn, Mapping):
+            raise RowError(f"{where} must be an object with role and content, not {kind(turn)}")
+        spelt = turn.get("role", turn.get("from"))
+        role = SPELLINGS.get(spelt) if isinstance(spelt, str) else None
+        if role is None:
+            raise RowError(f"{where}.role is {spelt!r}; it is one of {', '.join(ROLES)}")
+        content = turn.get("content", turn.get("value"))
+        turns.append({"role": role, "content": text_of(content, f"{where}.content")})
+    return turns
+
+
+def reply_of(turns: Sequence[Message], name: str) -> str:
+    """The assistant's turn, with any further turns spelt as in hh-rlhf."""
+    if not turns:
+        raise RowError(f"{name} holds no reply")
+    if turns[0]["role"] != "assistant":
+        raise RowError(f"{name} begins with a {turns[0]['role']} turn where the assistant should answer")
+    first, *further = turns
+    return run_on(first["content"], [(LABELS[turn["role"]], turn["content"]) for turn in further])
+
+
+def run_on(reply: str, further: Sequence[tuple[str, str]]) -> str:
+    return reply + "".join(f"\n\n{label}: {text}" for label, text in further)
+
+
+def shared_turns(conversations: Sequence[Sequence[Message]]) -> int:
+    """How many leading turns all share, up to one that the assistant answers in each; RowError if none."""
+    shared = 0
+    for turns in zip(*conversations, strict=False):
+        if any(turn != turns[0] for turn in turns):
+            break
+        shared += 1
+    shared = min(shared, min(map(len, conversations)) - 1)
+    while shared and not (
+        conversations[0][shared - 1]["role"] != "assistant"
+        and all(turns[shared]["role"] == "assistant" for turns in conversations)
+    ):
+        shared -= 1
+    if shared <= 0:
+        raise RowError("the conversations share no opening turn that the assistant answers in each of them")
+    return shared
+
+
+def quirks_of(messages: Sequence[Message], replies: Sequence[Sequence[Message]]) -> tuple[Quirk, ...]:
+    """What is odd about a prompt and its replies."""
+    roles = [message["role"] for message in messages]
+    found = {
+        EMPTY_REPLY: any(not turns[0]["content"].strip() for turns in replies if turns),
+        EMPTY_TURN: any(not message["content"].strip() for message in messages),
+        RUNS_ON: any(len(turns) > 1 for turns in replies),
+        NOT_ALTERNATING: any(one == two for one, two in pairwise(roles)),
+    }
+    return tuple(quirk for quirk, holds in found.items() if holds)

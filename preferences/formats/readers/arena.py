@@ -1,0 +1,92 @@
+"""FastChat's battles: two whole conversations and which of them won."""
+
+from __future__ import annotations
+
+from preferences.formats.dialogues import quirks_of, reply_of, shared_turns, turns_of
+from preferences.formats.quirks import IDENTICAL_PAIR, TIME_NOT_UNDERSTOOD
+from preferences.records import (
+    MAX_MESSAGES,
+    ImportFormat,
+    Parsed,
+    RankingRecord,
+    Record,
+    ResponseRecord,
+    Row,
+    RowError,
+    Tiers,
+    given,
+    int_of,
+    label_of,
+    metadata_of,
+    time_of,
+)
+
+KNOWN_FIELDS = frozenset({"conversation_a", "conversation_b", "model_a", "model_b", "metadata"})
+WINNERS: dict[str, Tiers] = {
+    "model_a": ((0,), (1,)),
+    "model_b": ((1,), (0,)),
+    "tie": ((0, 1),),
+    "tie (bothbad)": ((0, 1),),
+    "bothbad": ((0, 1),),
+}
+BAD = {"tie (bothbad)", "bothbad"}
+JUDGED_FIELDS = KNOWN_FIELDS | {"winner", "judge"}
+
+
+def recognises(row: Row) -> bool:
+    return {"conversation_a", "conversation_b", "winner"} <= row.keys()
+
+
+def parse(row: Row) -> Parsed:
+    winner = str(row.get("winner"))
+    if winner not in WINNERS:
+        raise RowError(f"winner is {row.get('winner')!r}; it is one of {', '.join(WINNERS)}")
+    turn = int_of(row.get("turn"), "turn", low=1, high=MAX_MESSAGES)
+    # MT-bench's judgements hold the whole conversation though only the turn they name was judged.
+    judged = None if turn is None else 2 * turn
+    conversations = [turns_of(row.get(name), name)[:judged] for name in ("conversation_a", "conversation_b")]
+    shared = shared_turns(conversations)
+    rest = [turns[shared:] for turns in conversations]
+    models = [label_of(row.get(name), name) for name in ("model_a", "model_b")]
+    responses = tuple(
+        ResponseRecord(reply_of(turns, name), model)
+        for turns, name, model in zip(rest, ("conversation_a", "conversation_b"), models, strict=True)
+    )
+    messages = tuple(conversations[0][:shared])
+    same = responses[0] == responses[1]
+    time, given_at = row.get("tstamp"), time_of(row.get("tstamp"))
+    ranking = RankingRecord(
+        tiers=WINNERS[winner],
+        annotator=label_of(row.get("judge"), "judge"),
+        all_bad=winner in BAD,
+        metadata=metadata_of(row, JUDGED_FIELDS),
+        given_at=given_at,
+    )
+    found = [*quirks_of(messages, rest)]
+    if same:
+        found.append(IDENTICAL_PAIR)
+    if given(time) and given_at is None:
+        found.append(TIME_NOT_UNDERSTOOD)
+    return [
+        Record(
+            messages=messages,
+            responses=responses,
+            rankings=() if same else (ranking,),
+            task_metadata={},
+            quirks=tuple(found),
+        )
+    ]
+
+
+FORMAT = ImportFormat(
+    name="arena-battles",
+    title="FastChat arena battles: two conversations and a winner (JSON)",
+    reads="The turns both conversations share are the prompt, the rest of each its response; the winner makes"
+    " a ranking by the judge, with its time. A tie where both are bad is a tie that says so.",
+    loses="Where a conversation goes on after the first answer, its further turns are text of the response.",
+    example='{"model_a": "x", "model_b": "y", "winner": "tie", "judge": "arena_user_1", "conversation_a":'
+    ' [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}], "conversation_b":'
+    ' [{"role": "user", "content": "q"}, {"role": "assistant", "content": "b"}]}',
+    recognises=recognises,
+    parse=parse,
+)

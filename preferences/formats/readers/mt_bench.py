@@ -1,0 +1,150 @@
+"""MT-bench, two files that join: `answers` holds questions of two turns with each model's answers, `votes`
+who judged which of two models better, turn by turn.
+
+A vote on the second turn judges whole conversations, and these differ from the first answer on. So the second
+turn's task has the same prompt as the first's, the opening question, and its responses run on: the first
+answer, the follow-up question, the second answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from preferences.formats.dialogues import LABELS, run_on
+from preferences.formats.quirks import EMPTY_REPLY
+from preferences.records import (
+    ImportFormat,
+    Parsed,
+    RankingRecord,
+    Record,
+    ResponseKey,
+    ResponseRecord,
+    Row,
+    RowError,
+    Tiers,
+    Vote,
+    check_response_count,
+    given,
+    int_of,
+    kind,
+    label_of,
+    list_of,
+    metadata_of,
+    prompt_messages,
+    text_of,
+    time_of,
+)
+
+MAX_TURNS = 10
+ANSWER_FIELDS = frozenset({"turns", "responses", "metadata"})
+VOTE_FIELDS = frozenset({"judge", "model_a", "model_b", "question_id", "turn", "winner", "metadata"})
+WINNERS: dict[str, Tiers] = {"model_a": ((0,), (1,)), "model_b": ((1,), (0,)), "tie": ((0, 1),)}
+
+
+def recognises_answers(row: Row) -> bool:
+    responses = row.get("responses")
+    return (
+        isinstance(row.get("turns"), list)
+        and isinstance(responses, list)
+        and bool(responses)
+        and all(isinstance(item, dict) and "turns" in item for item in responses)
+    )
+
+
+def parse_answers(row: Row) -> Parsed:
+    questions = [text_of(text, f"turns.{index}") for index, text in enumerate(list_of(row["turns"], "turns"))]
+    if not 1 <= len(questions) <= MAX_TURNS:
+        raise RowError(f"turns has {len(questions)} questions; it has 1 to {MAX_TURNS}")
+    answers = [_answers(item, index, len(questions)) for index, item in enumerate(row["responses"])]
+    check_response_count(len(answers))
+    metadata = metadata_of(row, ANSWER_FIELDS)
+    if len(questions) > 1:
+        metadata = {**metadata, "turns": questions}
+    return [
+        Record(
+            messages=prompt_messages(questions[0], "turns.0"),
+            responses=tuple(
+                ResponseRecord(_conversation(questions, texts, turn), model, metadata={"turn": turn})
+                for model, texts in answers
+            ),
+            metadata=metadata,
+            task_metadata={"turn": turn},
+            # Votes are on two of them, so a project for pairs wants the answers too.
+            task_optional=True,
+            quirks=(EMPTY_REPLY,) if any(not texts[turn - 1].strip() for _, texts in answers) else (),
+        )
+        for turn in range(1, len(questions) + 1)
+    ]
+
+
+def _answers(item: object, index: int, turns: int) -> tuple[str, list[str]]:
+    where = f"responses.{index}"
+    if not isinstance(item, Mapping):
+        raise RowError(f"{where} must be an object with model and turns, not {kind(item)}")
+    texts = [text_of(text, f"{where}.turns") for text in list_of(item.get("turns"), f"{where}.turns")]
+    if len(texts) != turns:
+        raise RowError(f"{where}.turns has {len(texts)} answers to {turns} questions")
+    return label_of(item.get("model"), f"{where}.model"), texts
+
+
+def _conversation(questions: list[str], answers: list[str], turn: int) -> str:
+    further = [
+        (LABELS[role], texts[number])
+        for number in range(1, turn)
+        for role, texts in (("user", questions), ("assistant", answers))
+    ]
+    return run_on(answers[0], further)
+
+
+def recognises_votes(row: Row) -> bool:
+    return {"question_id", "model_a", "model_b", "winner"} <= row.keys() and "conversation_a" not in row
+
+
+def parse_vote(row: Row) -> Parsed:
+    winner = row.get("winner")
+    tiers = WINNERS.get(str(winner)) or ((0, 1),)
+    if winner not in {*WINNERS, "tie (bothbad)"}:
+        raise RowError(f"winner is {winner!r}; it is one of {', '.join(WINNERS)}, tie (bothbad)")
+    question = row.get("question_id")
+    if not given(question) or not isinstance(question, (str, int)):
+        raise RowError(f"question_id must be text or a number, not {kind(question)}")
+    turn = int_of(row.get("turn"), "turn", low=1, high=MAX_TURNS) or 1
+    models = [label_of(row.get(name), name) for name in ("model_a", "model_b")]
+    return [
+        Vote(
+            prompt=("question_id", question),
+            responses=tuple(ResponseKey(model, {"turn": turn}) for model in models),
+            ranking=RankingRecord(
+                tiers=tiers,
+                annotator=label_of(row.get("judge"), "judge"),
+                all_bad=winner not in WINNERS,
+                metadata=metadata_of(row, VOTE_FIELDS),
+                given_at=time_of(row.get("tstamp")),
+            ),
+            refers_to=f"question {question}, turn {turn}",
+        )
+    ]
+
+
+ANSWERS = ImportFormat(
+    name="mt-bench-answers",
+    title="MT-bench questions with the answers of several models (JSON Lines)",
+    reads="A task per question and turn. In the second turn's task each response is the rest of the"
+    " conversation: first answer, follow-up question, second answer.",
+    loses="Nothing: question_id, category and turns are kept with the prompt, the turn with each response.",
+    example='{"question_id": 81, "category": "writing", "turns": ["q1", "q2"],'
+    ' "responses": [{"model": "x", "turns": ["a1", "a2"]}, {"model": "y", "turns": ["b1", "b2"]}]}',
+    recognises=recognises_answers,
+    parse=parse_answers,
+)
+VOTES = ImportFormat(
+    name="mt-bench-votes",
+    title="MT-bench votes on pairs of models (JSON Lines); import the answers first",
+    reads="A ranking of two responses per vote, on a task of its own for each pair and turn; the judge is the"
+    " annotator. The responses are those of the answers file, found by question_id, model and turn.",
+    loses="Nothing; a judge who votes the same on the same pair twice is one ranking.",
+    example='{"judge": "expert_1", "model_a": "x", "model_b": "y", "question_id": 81, "turn": 1,'
+    ' "winner": "model_a"}',
+    recognises=recognises_votes,
+    parse=parse_vote,
+)

@@ -1,0 +1,191 @@
+"""Open-Assistant message trees: at every prompter's message the assistant replies are siblings, with ranks.
+
+Each prompter's message makes a prompt of the path from the root, its replies the responses. Single rankings
+(`events`) are taken where the file has them; else the consensus `rank` (0 is best) is one ranking by nobody
+in particular. Every message of the tree comes in, with all its fields, so the tree can be built again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from preferences.formats.dialogues import quirks_of
+from preferences.formats.quirks import NO_RANKS, RANKS_MISSING, Quirk
+from preferences.records import (
+    MAX_MESSAGES,
+    ImportFormat,
+    Message,
+    Parsed,
+    RankingRecord,
+    Record,
+    ResponseRecord,
+    Row,
+    RowError,
+    Tiers,
+    bool_of,
+    given,
+    kind,
+    label_of,
+    list_of,
+    metadata_of,
+    text_of,
+    tiers_from_ranks,
+)
+
+MAX_TREE_MESSAGES = 5000
+ROLES = {"prompter": "user", "assistant": "assistant"}
+STRUCTURE = frozenset({"text", "role", "replies", "metadata"})
+Node = Mapping[str, Any]
+
+
+def recognises(row: Row) -> bool:
+    root = row.get("prompt")
+    return isinstance(root, dict) and "replies" in root and "text" in root
+
+
+def parse(row: Row) -> Parsed:
+    root = row.get("prompt")
+    if not isinstance(root, Mapping):
+        raise RowError(f"prompt must be a message with replies, not {kind(root)}")
+    tree = metadata_of(row, frozenset({"prompt", "metadata"}))
+    records: list[Record] = []
+    # A stack of its own: a tree as deep as JSON allows would exhaust the interpreter's.
+    waiting: list[tuple[Node, tuple[Message, ...], str]] = [(root, (), "prompt")]
+    seen = 0
+    while waiting:
+        node, path, where = waiting.pop()
+        seen += 1
+        if seen > MAX_TREE_MESSAGES:
+            raise RowError(f"the tree has more than {MAX_TREE_MESSAGES:,} messages")
+        if len(path) >= MAX_MESSAGES:
+            raise RowError(f"{where} lies deeper than {MAX_MESSAGES} messages")
+        role = node.get("role")
+        if role not in ROLES:
+            raise RowError(f"{where}.role is {role!r}; it is one of {', '.join(ROLES)}")
+        here = (*path, {"role": ROLES[role], "content": text_of(node.get("text"), f"{where}.text")})
+        replies = _replies(node, where)
+        if role == "prompter":
+            answers = [reply for reply in replies if reply.get("role") == "assistant"]
+            records += _records(node, here, answers, {**tree, **_rest(node)}, where)
+        elif any(reply.get("role") == "assistant" for reply in replies):
+            raise RowError(f"{where} is an assistant message that another assistant message answers")
+        waiting += [
+            (reply, here, f"{where}.replies.{index}") for index, reply in reversed(list(enumerate(replies)))
+        ]
+    if not records:
+        raise RowError("the tree has no prompter's message")
+    return records
+
+
+def _replies(node: Node, where: str) -> Sequence[Node]:
+    replies = list_of(node["replies"], f"{where}.replies") if given(node.get("replies")) else []
+    for index, reply in enumerate(replies):
+        if not isinstance(reply, Mapping):
+            raise RowError(f"{where}.replies.{index} must be a message, not {kind(reply)}")
+    return replies
+
+
+def _records(
+    node: Node, messages: tuple[Message, ...], answers: list[Node], metadata: dict[str, Any], where: str
+) -> Iterator[Record]:
+    responses = [_response(answer, f"{where}.replies") for answer in answers]
+    odd = quirks_of(messages, [[{"role": "assistant", "content": item.text}] for item in responses])
+    if len(responses) < 2:
+        yield Record(
+            messages, tuple(responses), metadata=metadata, task_metadata={}, rankable=False, quirks=odd
+        )
+        return
+    sets = _ranked_sets(node, answers, where)
+    if not sets:
+        yield Record(messages, tuple(responses), metadata=metadata, task_metadata={}, quirks=(*odd, NO_RANKS))
+        return
+    covered = {index for members in sets for index in members}
+    alone = [index for index in range(len(answers)) if index not in covered]
+    missing: tuple[Quirk, ...] = (RANKS_MISSING,) if alone else ()
+    if alone:
+        # First, so that responses are stored in the order of the file as far as it can be kept.
+        yield Record(messages, tuple(responses), metadata=metadata, task_metadata={}, rankable=False)
+    for number, (members, rankings) in enumerate(sets.items()):
+        yield Record(
+            messages,
+            tuple(responses[index] for index in members),
+            tuple(rankings),
+            metadata=metadata,
+            task_metadata={},
+            quirks=(*odd, *missing) if number == 0 else (),
+        )
+
+
+def _ranked_sets(node: Node, answers: list[Node], where: str) -> dict[tuple[int, ...], list[RankingRecord]]:
+    """Rankings by the set of replies they are of."""
+    place = {str(answer.get("message_id")): index for index, answer in enumerate(answers)}
+    found: dict[tuple[int, ...], list[RankingRecord]] = {}
+    events = node.get("events")
+    for event in (
+        list_of(events.get("ranking") or [], f"{where}.events.ranking") if isinstance(events, Mapping) else []
+    ):
+        ids = event.get("ranked_message_ids") if isinstance(event, Mapping) else None
+        if not isinstance(ids, list) or not all(str(id) in place for id in ids):
+            continue
+        not_rankable = bool_of(event.get("not_rankable"), f"{where}.events.ranking.not_rankable")
+        order = [place[str(id)] for id in ids] or (list(place.values()) if not_rankable else [])
+        if len(order) < 2 or len(set(order)) < len(order):
+            continue
+        members = tuple(sorted(order))
+        found.setdefault(members, []).append(
+            RankingRecord(
+                () if not_rankable else _tiers_of_event(order, members, answers),
+                annotator=label_of(event.get("user_id"), f"{where}.events.ranking.user_id"),
+                not_rankable=not_rankable,
+            )
+        )
+    if found:
+        return found
+    ranked = tuple(index for index, answer in enumerate(answers) if given(answer.get("rank")))
+    if len(ranked) < 2:
+        return {}
+    ranks = [answers[index]["rank"] for index in ranked]
+    if not all(isinstance(rank, int) and not isinstance(rank, bool) for rank in ranks):
+        raise RowError(f"{where}.replies have ranks that are no whole numbers: {ranks!r}")
+    tiers = tiers_from_ranks([rank + 1 for rank in ranks], len(ranked), f"{where}.replies.rank")
+    return {ranked: [RankingRecord(tiers)]}
+
+
+def _tiers_of_event(order: list[int], members: tuple[int, ...], answers: list[Node]) -> Tiers:
+    """The order of one person's ranking. It has no ties; the ranks do, and are taken where they agree."""
+    ranks = [answers[index].get("rank") for index in order]
+    if all(isinstance(rank, int) for rank in ranks) and ranks == sorted(ranks, key=lambda rank: rank or 0):
+        by_rank: dict[Any, list[int]] = {}
+        for index, rank in zip(order, ranks, strict=True):
+            by_rank.setdefault(rank, []).append(members.index(index))
+        return tuple(tuple(tier) for tier in by_rank.values())
+    return tuple((members.index(index),) for index in order)
+
+
+def _response(node: Node, where: str) -> ResponseRecord:
+    return ResponseRecord(
+        text_of(node.get("text"), f"{where}.text"),
+        label_of(node.get("model_name"), f"{where}.model_name"),
+        metadata=_rest(node),
+    )
+
+
+def _rest(node: Node) -> dict[str, Any]:
+    return {"message": metadata_of(node, STRUCTURE)}
+
+
+FORMAT = ImportFormat(
+    name="oasst-trees",
+    title="Open-Assistant message trees with ranked replies (JSON Lines)",
+    reads="A prompt for every prompter's message, the path to it as conversation; its replies are the"
+    " responses"
+    " and their ranks (0 is best) the ranking, or each person's ranking where `events` has it. Replies"
+    " without any rank are left open to be ranked, single replies come in without a task.",
+    loses="Nothing: each message's other fields are kept with its prompt or response. Where some siblings"
+    " have no rank, the ranking is of the others.",
+    example='{"message_tree_id": "1", "prompt": {"message_id": "1", "text": "…", "role": "prompter",'
+    ' "replies": [{"message_id": "2", "text": "…", "role": "assistant", "rank": 0, "replies": []}]}}',
+    recognises=recognises,
+    parse=parse,
+)

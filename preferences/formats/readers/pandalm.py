@@ -1,0 +1,77 @@
+"""PandaLM's test set: an instruction, two responses, and what three annotators say of them.
+
+`cmp_key` names the two models in the order of the responses: LLaMA wins whether it is named first or second.
+The columns `annotator1…` are kept as annotators' labels, though a column need not be one person throughout.
+"""
+
+from __future__ import annotations
+
+import re
+
+from preferences.formats.quirks import IDENTICAL_PAIR
+from preferences.records import (
+    ImportFormat,
+    Parsed,
+    RankingRecord,
+    Record,
+    ResponseRecord,
+    Row,
+    RowError,
+    given,
+    int_of,
+    metadata_of,
+    prompt_messages,
+    text_of,
+)
+
+ANNOTATOR = re.compile(r"annotator\d+")
+KNOWN_FIELDS = frozenset({"instruction", "input", "response1", "response2", "metadata"})
+# The label is the number of the better response; 0 says that they are alike.
+TIERS = {0: ((0, 1),), 1: ((0,), (1,)), 2: ((1,), (0,))}
+
+
+def recognises(row: Row) -> bool:
+    return {"instruction", "response1", "response2", "annotator1"} <= row.keys()
+
+
+def parse(row: Row) -> Parsed:
+    instruction, context = text_of(row.get("instruction"), "instruction"), row.get("input")
+    text = f"{instruction}\n\n{text_of(context, 'input')}" if given(context) else instruction
+    columns = [name for name in row if ANNOTATOR.fullmatch(name)]
+    rankings = []
+    for name in columns:
+        label = int_of(row[name], name, low=0, high=2)
+        if label is not None:
+            rankings.append(RankingRecord(tiers=TIERS[label], annotator=name))
+    if not rankings:
+        raise RowError("no annotator1… column holds a label (0, 1 or 2)")
+    names = str(row.get("cmp_key", "")).split("_")
+    models = names if len(names) == 2 else ["", ""]
+    responses = tuple(
+        ResponseRecord(text_of(row.get(field), field), model)
+        for field, model in zip(("response1", "response2"), models, strict=True)
+    )
+    # The instruction stands in the metadata only where the prompt's text can't give it back.
+    metadata = {"instruction": instruction, "input": context} if given(context) else {}
+    return [
+        Record(
+            messages=prompt_messages(text, "instruction"),
+            responses=responses,
+            rankings=tuple(rankings) if responses[0] != responses[1] else (),
+            metadata=metadata,
+            task_metadata=metadata_of(row, KNOWN_FIELDS | set(columns)),
+            quirks=(IDENTICAL_PAIR,) if responses[0] == responses[1] else (),
+        )
+    ]
+
+
+FORMAT = ImportFormat(
+    name="pandalm",
+    title="PandaLM test set: two responses, several annotators (JSON)",
+    reads="A task of two responses per row, with a ranking for each column annotator1…; 0 is a tie.",
+    loses="Nothing: idx, cmp_key and other fields are kept with the task.",
+    example='{"instruction": "…", "input": "", "response1": "a", "response2": "b", "cmp_key": "x_y",'
+    ' "annotator1": 1, "annotator2": 2, "annotator3": 0}',
+    recognises=recognises,
+    parse=parse,
+)

@@ -1,0 +1,76 @@
+"""Ranked lists as LLaMA-Factory writes them (OASST in Chinese among others): `output` holds the replies, best
+first; `history` the turns before `instruction`."""
+
+from __future__ import annotations
+
+from preferences.formats.dialogues import quirks_of
+from preferences.records import (
+    ImportFormat,
+    Message,
+    Parsed,
+    RankingRecord,
+    Record,
+    ResponseRecord,
+    Row,
+    RowError,
+    check_response_count,
+    given,
+    list_of,
+    metadata_of,
+    text_of,
+)
+
+KNOWN_FIELDS = frozenset({"instruction", "input", "history", "output", "metadata", "system"})
+
+
+def recognises(row: Row) -> bool:
+    return "instruction" in row and isinstance(row.get("output"), list)
+
+
+def parse(row: Row) -> Parsed:
+    replies = [
+        text_of(text, f"output.{index}") for index, text in enumerate(list_of(row["output"], "output"))
+    ]
+    check_response_count(len(replies))
+    messages = conversation_of_instruction(row)
+    return [
+        Record(
+            messages=messages,
+            responses=tuple(ResponseRecord(text) for text in replies),
+            rankings=(RankingRecord(tuple((index,) for index in range(len(replies)))),),
+            metadata=metadata_of(row, KNOWN_FIELDS),
+            quirks=quirks_of(messages, [[{"role": "assistant", "content": text}] for text in replies]),
+        )
+    ]
+
+
+def conversation_of_instruction(row: Row) -> tuple[Message, ...]:
+    """`system`, the `history` of [user, assistant] pairs, and `instruction` with its `input` below it."""
+    messages: list[Message] = []
+    if given(row.get("system")):
+        messages.append({"role": "system", "content": text_of(row["system"], "system")})
+    for index, pair in enumerate(list_of(row["history"], "history") if given(row.get("history")) else []):
+        turns = list_of(pair, f"history.{index}")
+        if len(turns) != 2:
+            raise RowError(f"history.{index} must be a pair [user, assistant], not {len(turns)} texts")
+        for role, text in zip(("user", "assistant"), turns, strict=True):
+            messages.append({"role": role, "content": text_of(text, f"history.{index}")})
+    instruction = text_of(row.get("instruction"), "instruction")
+    if given(row.get("input")):
+        instruction = f"{instruction}\n\n{text_of(row['input'], 'input')}"
+    if not instruction.strip():
+        raise RowError("instruction is empty")
+    return (*messages, {"role": "user", "content": instruction})
+
+
+FORMAT = ImportFormat(
+    name="ranked-outputs",
+    title="Instruction with a ranked list of outputs, as LLaMA-Factory has it (JSON)",
+    reads="The outputs in the order of the file, best first, as one ranking; history and instruction make the"
+    " prompt.",
+    loses="Which part of the last turn was `instruction` and which `input`: they are joined by a blank line.",
+    example='{"instruction": "…", "input": "", "history": [["…", "…"]], "output": ["best", "second",'
+    ' "third"]}',
+    recognises=recognises,
+    parse=parse,
+)

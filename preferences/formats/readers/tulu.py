@@ -1,0 +1,117 @@
+"""Tulu's human evaluation: two completions, a preference in five steps, and whether each was acceptable.
+
+Which model stands on side a varies by row, also between evaluators of one item: a ranking is of responses, so
+the side shows only in the order shown. An evaluator who did an item twice revises: the later row counts.
+"""
+
+from __future__ import annotations
+
+from preferences.formats.quirks import TIME_NOT_UNDERSTOOD, Quirk
+from preferences.records import (
+    ImportFormat,
+    Parsed,
+    RankingRecord,
+    Record,
+    ResponseRecord,
+    Row,
+    RowError,
+    Tiers,
+    given,
+    label_of,
+    metadata_of,
+    prompt_messages,
+    text_of,
+    time_of,
+)
+
+SIDES = ("a", "b")
+KNOWN_FIELDS = frozenset(
+    {
+        "prompt",
+        "model_a",
+        "model_b",
+        "completion_a",
+        "completion_b",
+        "completion_a_is_acceptable",
+        "completion_b_is_acceptable",
+        "preference",
+        "evaluator",
+        "comment",
+        "metadata",
+    }
+)
+PREFERENCES: dict[str, tuple[Tiers, int | None]] = {
+    "a-is-better": (((0,), (1,)), 2),
+    "a-is-slightly-better": (((0,), (1,)), 1),
+    "tie": (((0, 1),), None),
+    "b-is-slightly-better": (((1,), (0,)), 1),
+    "b-is-better": (((1,), (0,)), 2),
+}
+ACCEPTABLE = {"yes": 1, "no": 0}
+
+
+def recognises(row: Row) -> bool:
+    return {"prompt", "completion_a", "completion_b", "preference"} <= row.keys()
+
+
+def parse(row: Row) -> Parsed:
+    preference = row.get("preference")
+    if preference not in PREFERENCES:
+        raise RowError(f"preference is {preference!r}; it is one of {', '.join(PREFERENCES)}")
+    tiers, strength = PREFERENCES[preference]
+    time = row.get("timestamp")
+    given_at = time_of(time)
+    unread: tuple[Quirk, ...] = (TIME_NOT_UNDERSTOOD,) if given(time) and given_at is None else ()
+    return [
+        Record(
+            messages=prompt_messages(row.get("prompt")),
+            responses=tuple(
+                ResponseRecord(
+                    text_of(row.get(f"completion_{side}"), f"completion_{side}"),
+                    label_of(row.get(f"model_{side}"), f"model_{side}"),
+                )
+                for side in SIDES
+            ),
+            rankings=(
+                RankingRecord(
+                    tiers=tiers,
+                    annotator=label_of(row.get("evaluator"), "evaluator"),
+                    strength=strength,
+                    ratings=_ratings(row),
+                    comment=text_of(row["comment"], "comment") if given(row.get("comment")) else "",
+                    external_id=label_of(row.get("id"), "id"),
+                    metadata=metadata_of(row, KNOWN_FIELDS),
+                    given_at=given_at,
+                ),
+            ),
+            task_metadata={},
+            quirks=unread,
+        )
+    ]
+
+
+def _ratings(row: Row) -> dict[int, dict[str, int]]:
+    ratings = {}
+    for index, side in enumerate(SIDES):
+        name = f"completion_{side}_is_acceptable"
+        answer = row.get(name)
+        if not given(answer):
+            continue
+        if answer not in ACCEPTABLE:
+            raise RowError(f"{name} is {answer!r}; it is yes or no")
+        ratings[index] = {"acceptable": ACCEPTABLE[answer]}
+    return ratings
+
+
+FORMAT = ImportFormat(
+    name="tulu-eval",
+    title="Tulu human evaluation: pairs with a preference in five steps (JSON)",
+    reads="A ranking per row with its evaluator and time; a clear preference has strength 2, a slight one 1."
+    " Whether a completion is acceptable becomes its rating `acceptable`, 1 or 0.",
+    loses="Nothing; where an evaluator did an item twice, the later row supersedes the earlier.",
+    example='{"prompt": "…", "model_a": "x", "model_b": "y", "completion_a": "…", "completion_b": "…",'
+    ' "completion_a_is_acceptable": "yes", "completion_b_is_acceptable": "no",'
+    ' "preference": "a-is-slightly-better", "evaluator": "kl", "timestamp": "2023-05-19 13:11:45"}',
+    recognises=recognises,
+    parse=parse,
+)

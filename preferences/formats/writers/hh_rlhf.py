@@ -1,0 +1,54 @@
+"""Anthropic's hh-rlhf: two whole dialogues as text, one line per strict pair."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from preferences.formats.export_format import (
+    JSONL,
+    ExportFormat,
+    Options,
+    SnapshotFile,
+    json_lines,
+    needs_rankings,
+    pairs_of,
+)
+from preferences.formats.readers.hh import ROLES, dialogue_of
+
+
+def _rows(snapshot: SnapshotFile) -> Iterator[dict[str, Any]]:
+    known = set(ROLES.values())
+    for row in snapshot.rows("messages", "responses", "tiers", "unranked", "strength"):
+        if any(message["role"] not in known for message in row["messages"]):
+            continue
+        texts = [response["text"] for response in row["responses"]]
+        for pair in pairs_of(row):
+            if not pair.is_tie:
+                yield {
+                    "chosen": dialogue_of(row["messages"], texts[pair.preferred]),
+                    "rejected": dialogue_of(row["messages"], texts[pair.other]),
+                }
+
+
+def _write(snapshot: SnapshotFile, options: Options) -> Iterator[bytes]:
+    return json_lines(_rows(snapshot))
+
+
+FORMAT = ExportFormat(
+    name="hh_rlhf",
+    title="Anthropic hh-rlhf dialogues (JSON Lines)",
+    use="For code that was written for hh-rlhf; prefer trl_preference where there is a choice.",
+    loses=(
+        "Ties, strengths, ratings, flags, comments, rewrites, people, models. Prompts with a system or tool"
+        " turn are left out: the format has two speakers. A text that itself holds a blank line and `Human:`"
+        " or `Assistant:` reads as a turn. Rankings of more than two become their pairs. What was imported"
+        " from hh-rlhf comes out byte for byte."
+    ),
+    example=r'{"chosen": "\n\nHuman: Q\n\nAssistant: A1", "rejected": "\n\nHuman: Q\n\nAssistant: A2"}',
+    suffix=".jsonl",
+    media_type=JSONL,
+    write=_write,
+    check=needs_rankings,
+    imports_as="hh-rlhf",
+)

@@ -1,0 +1,137 @@
+"""Label Studio tasks with their annotations: pairs for `<Pairwise>`, whole orders for `<Ranker>`.
+
+One JSON array, which is what Label Studio imports. One task per ranking (Pairwise: per strict pair), because
+rows are read in order of birth; the task's `meta` names what belongs together. `prompt` is the conversation
+as `<Paragraphs value="$prompt" nameKey="role" textKey="content"/>` shows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from preferences.formats.export_format import (
+    ExportFormat,
+    Row,
+    SnapshotFile,
+    encoded,
+    needs_rankings,
+    pairs_of,
+)
+
+READ = (
+    "ranking_id",
+    "task_id",
+    "prompt_id",
+    "messages",
+    "responses",
+    "tiers",
+    "unranked",
+    "strength",
+    "not_rankable",
+    "annotator",
+    "duration_ms",
+)
+
+
+def _array(items: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:
+    before = b"[\n"
+    for item in items:
+        yield before + encoded(item)
+        before = b",\n"
+    yield b"[]\n" if before == b"[\n" else b"\n]\n"
+
+
+def _task(row: Row, data: dict[str, Any], results: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "data": {"prompt": row["messages"], **data},
+        "meta": {name: row[name] for name in ("ranking_id", "task_id", "prompt_id")},
+        "annotations": [
+            {
+                "completed_by": {"email": row["annotator"]},
+                "lead_time": None if row["duration_ms"] is None else row["duration_ms"] / 1000,
+                "was_cancelled": row["not_rankable"],
+                "result": results,
+            }
+        ],
+    }
+
+
+def _pairs(snapshot: SnapshotFile) -> Iterator[dict[str, Any]]:
+    for row in snapshot.rows(*READ):
+        for pair in pairs_of(row):
+            if pair.is_tie:
+                continue
+            left, right = sorted((pair.preferred, pair.other))
+            data = {
+                "answer1": row["responses"][left]["text"],
+                "answer2": row["responses"][right]["text"],
+                "model1": row["responses"][left]["model"],
+                "model2": row["responses"][right]["model"],
+            }
+            side = "left" if pair.preferred == left else "right"
+            chosen = {
+                "from_name": "comparison",
+                "to_name": "comparison",
+                "type": "pairwise",
+                "value": {"selected": side},
+            }
+            yield _task(row, data, [chosen])
+
+
+def _orders(snapshot: SnapshotFile) -> Iterator[dict[str, Any]]:
+    for row in snapshot.rows(*READ):
+        results = [
+            {"id": response["id"], "model": response["model"], "body": response["text"]}
+            for response in row["responses"]
+        ]
+        ids = [[row["responses"][index]["id"] for index in tier] for tier in row["tiers"]]
+        value = (
+            {f"tier_{place}": tier for place, tier in enumerate(ids, start=1)}
+            if any(len(tier) > 1 for tier in ids)
+            else {"rank": [id for (id,) in ids]}
+        )
+        order = {"from_name": "rank", "to_name": "results", "type": "ranker", "value": {"ranker": value}}
+        yield _task(row, {"results": results}, [order] if ids else [])
+
+
+PAIRWISE = ExportFormat(
+    name="label_studio_pairwise",
+    title="Label Studio Pairwise tasks with annotations (JSON array)",
+    use='For `<Pairwise name="comparison" toName="answer1,answer2">` projects; one task per pair.',
+    loses=(
+        "Ties (Pairwise has no word for them), strength, ratings, flags, comments, rewrites; a ranking of"
+        " more than two becomes its pairs. `completed_by` is the pseudonym, where Label Studio has e-mail."
+    ),
+    example=(
+        '[{"data": {"prompt": [{"role": "user", "content": "Q"}], "answer1": "A", "answer2": "B"},'
+        ' "annotations": [{"completed_by": {"email": "annotator-…"}, "lead_time": 12.5, "was_cancelled":'
+        ' false, "result": [{"from_name": "comparison", "to_name": "comparison", "type": "pairwise", "value":'
+        ' {"selected": "left"}}]}]}]'
+    ),
+    suffix=".json",
+    media_type="application/json",
+    write=lambda snapshot, options: _array(_pairs(snapshot)),
+    check=needs_rankings,
+    imports_as="label-studio",
+)
+RANKER = ExportFormat(
+    name="label_studio_ranker",
+    title="Label Studio Ranker tasks with annotations (JSON array)",
+    use='For `<List name="results">` with `<Ranker name="rank">`; one task per ranking.',
+    loses=(
+        "Strength, ratings, flags, comments, rewrites. A ranking without ties is Ranker's `rank` list; one"
+        " with ties is in buckets `tier_1`, `tier_2`, …, best first, since the list has no ties. Responses"
+        " left unranked are in no bucket. `completed_by` is the pseudonym, where Label Studio has e-mail."
+    ),
+    example=(
+        '[{"data": {"prompt": [{"role": "user", "content": "Q"}], "results": [{"id": "…", "model": "m1",'
+        ' "body": "A"}, …]}, "annotations": [{"completed_by": {"email": "annotator-…"}, "result":'
+        ' [{"from_name": "rank", "to_name": "results", "type": "ranker", "value": {"ranker": {"rank":'
+        ' ["…", "…"]}}}]}]}]'
+    ),
+    suffix=".json",
+    media_type="application/json",
+    write=lambda snapshot, options: _array(_orders(snapshot)),
+    imports_as="label-studio",
+)

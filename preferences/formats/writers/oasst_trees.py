@@ -1,0 +1,105 @@
+"""Open-Assistant message trees: the path to the ranked replies, and the replies with their ranks.
+
+One tree per ranking, because rows are read in order of birth: to gather a whole conversation into one tree
+would mean to hold the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+from uuid import NAMESPACE_URL, uuid5
+
+from preferences.formats.export_format import JSONL, ExportFormat, Options, Row, SnapshotFile, json_lines
+
+READ = (
+    "ranking_id",
+    "prompt_id",
+    "messages",
+    "responses",
+    "tiers",
+    "unranked",
+    "not_rankable",
+    "annotator",
+)
+SPEAKERS = {"user": "prompter", "assistant": "assistant"}
+
+
+def tree_of(row: Row) -> dict[str, Any]:
+    ids = [str(uuid5(NAMESPACE_URL, f"{row['prompt_id']}/{place}")) for place in range(len(row["messages"]))]
+    path: list[dict[str, Any]] = [
+        {"message_id": id, "text": message["content"], "role": SPEAKERS[message["role"]]}
+        for id, message in zip(ids, row["messages"], strict=True)
+    ]
+    for parent, child in pairwise(path):
+        child["parent_id"] = parent["message_id"]
+        parent["replies"] = [child]
+    path[-1]["replies"] = _replies(row, ids[-1])
+    path[-1]["events"] = {"ranking": [_event(row)]}
+    return {"message_tree_id": ids[0], "tree_state": "ready_for_export", "prompt": path[0]}
+
+
+def _replies(row: Row, parent: str) -> list[dict[str, Any]]:
+    ranks = {index: place for place, tier in enumerate(_tiers(row)) for index in tier}
+    return [
+        {
+            "message_id": response["id"],
+            "parent_id": parent,
+            "text": response["text"],
+            "role": "assistant",
+            "synthetic": bool(response["model"]),
+            **({"model_name": response["model"]} if response["model"] else {}),
+            **({"rank": ranks[index]} if index in ranks else {}),
+            "replies": [],
+        }
+        for index, response in enumerate(row["responses"])
+    ]
+
+
+def _tiers(row: Row) -> list[list[int]]:
+    return [*row["tiers"], row["unranked"]] if row["unranked"] else list(row["tiers"])
+
+
+def _event(row: Row) -> dict[str, Any]:
+    """The vote as Open-Assistant records it: positions in the shown list, best first."""
+    order = [index for tier in _tiers(row) for index in tier]
+    return {
+        "type": "ranking",
+        "user_id": row["annotator"],
+        "ranking": order,
+        "ranked_message_ids": [row["responses"][index]["id"] for index in order],
+        "not_rankable": row["not_rankable"],
+    }
+
+
+def _trees(snapshot: SnapshotFile) -> Iterator[dict[str, Any]]:
+    for row in snapshot.rows(*READ):
+        if all(message["role"] in SPEAKERS for message in row["messages"]):
+            yield tree_of(row)
+
+
+def _write(snapshot: SnapshotFile, options: Options) -> Iterator[bytes]:
+    return json_lines(_trees(snapshot))
+
+
+FORMAT = ExportFormat(
+    name="oasst_trees",
+    title="Open-Assistant message trees with ranks (JSON Lines)",
+    use="For code that reads OASST: ranked replies below their conversation.",
+    loses=(
+        "Strength, ratings, flags, comments, rewrites. One tree per ranking, so the replies of other turns"
+        " and other people's rankings of the same prompt are in other trees. Ties have equal ranks, which"
+        " Open-Assistant itself never writes, and responses left unranked share the last one. Prompts with a"
+        " system or tool turn are left out: a tree has two speakers."
+    ),
+    example=(
+        '{"message_tree_id": "…", "tree_state": "ready_for_export", "prompt": {"message_id": "…", "text":'
+        ' "Q", "role": "prompter", "replies": [{"message_id": "…", "parent_id": "…", "text": "A", "role":'
+        ' "assistant", "rank": 0, "replies": []}, …]}}'
+    ),
+    suffix=".jsonl",
+    media_type=JSONL,
+    write=_write,
+    imports_as="oasst-trees",
+)

@@ -1,0 +1,19 @@
+"""The snapshot's own file, to the byte."""
+
+from __future__ import annotations
+
+from preferences.formats.export_format import ExportFormat
+
+FORMAT = ExportFormat(
+    name="parquet",
+    title="The snapshot itself (Parquet)",
+    use="What training reads, to the byte; its columns are explained below.",
+    loses="Nothing.",
+    example="one row per ranking",
+    suffix=".parquet",
+    media_type="application/vnd.apache.parquet",
+    write=lambda snapshot, options: snapshot.raw(),
+    imports_as="rankloop",
+    options=(),
+    loader="parquet",
+)

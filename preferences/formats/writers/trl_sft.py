@@ -1,0 +1,90 @@
+"""TRL's prompt–completion data: what is worth imitating, which is rewrites and best responses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from preferences.formats.export_format import (
+    JSONL,
+    ExportFormat,
+    Options,
+    Row,
+    SnapshotFile,
+    answer,
+    is_best_known,
+    json_lines,
+    needs_answers,
+)
+
+READ = (
+    "ranking_id",
+    "prompt_id",
+    "split",
+    "messages",
+    "responses",
+    "tiers",
+    "unranked",
+    "all_bad",
+    "flags",
+    "rewrite",
+)
+
+
+def completions_of(row: Row) -> Iterator[tuple[str, str]]:
+    """(text, where from): the rewrite where there is one; else the first tier, if it is above something, was
+    not called bad and has no flag."""
+    if row["rewrite"] and row["rewrite"].strip():
+        yield row["rewrite"], "rewrite"
+        return
+    if row["all_bad"] or not is_best_known(row):
+        return
+    flags = json.loads(row["flags"])
+    for index in row["tiers"][0]:
+        response = row["responses"][index]
+        if response["text"].strip() and not flags.get(response["id"]):
+            yield response["text"], "best"
+
+
+def _examples(snapshot: SnapshotFile) -> Iterator[dict[str, Any]]:
+    seen: set[int] = set()
+    for row in snapshot.rows(*READ):
+        for text, source in completions_of(row):
+            key = hash((row["prompt_id"], text))
+            if key in seen:
+                continue
+            seen.add(key)
+            yield {
+                "prompt": row["messages"],
+                "completion": answer(text),
+                "source": source,
+                "prompt_group": row["prompt_id"],
+                "ranking_id": row["ranking_id"],
+                "split": row["split"],
+            }
+
+
+def _write(snapshot: SnapshotFile, options: Options) -> Iterator[bytes]:
+    return json_lines(_examples(snapshot))
+
+
+FORMAT = ExportFormat(
+    name="trl_sft",
+    title="TRL prompt and completion from rewrites and best responses (JSON Lines)",
+    use="Answers worth imitating, for SFTTrainer.",
+    loses=(
+        "Everything but the best: a ranking gives its rewrite, or else each response of its first tier that"
+        " stands above another, is not empty, not flagged and not called bad. Equal answers to a prompt are"
+        " written once."
+    ),
+    example=(
+        '{"prompt": [{"role": "user", "content": "Q"}], "completion": [{"role": "assistant", "content":'
+        ' "A"}], "source": "rewrite", "prompt_group": "…", "ranking_id": "…", "split": "train"}'
+    ),
+    suffix=".jsonl",
+    media_type=JSONL,
+    write=_write,
+    check=needs_answers,
+    trainer="SFTTrainer",
+)

@@ -1,0 +1,137 @@
+"""TRL's unpaired data (KTO, BCO): a completion and whether it is desirable.
+
+Only absolute judgements say that. A chosen response may still be bad, and a rejected one good, so nothing is
+derived from the order: labels come from ratings on one scale against a threshold, or, where the form has no
+scale, from flags.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from preferences.formats.export_format import (
+    JSONL,
+    SPLIT,
+    ExportFormat,
+    ExportRefused,
+    Option,
+    Options,
+    Row,
+    SnapshotFile,
+    answer,
+    json_lines,
+)
+
+READ = ("ranking_id", "prompt_id", "split", "messages", "responses", "ratings", "flags", "not_rankable")
+
+
+def _rule(card: Mapping[str, Any], options: Options) -> tuple[str, float, float]:
+    """(scale, above or at which a rating is desirable, below which not); an empty scale: flags decide.
+
+    Without a threshold the middle of the scale divides, and a rating in the very middle says neither.
+    """
+    form, rated = card.get("form") or {}, card.get("ratings") or {}
+    bounds = {scale["name"]: (scale["min"], scale["max"]) for scale in form.get("ratings") or []}
+    scale, threshold = options.get("scale"), options.get("threshold")
+    if scale is None:
+        scale = next((name for name in [*bounds, *sorted(rated)] if name in rated), None)
+    elif scale not in rated:
+        known = ", ".join(sorted(rated)) or "none"
+        raise ExportRefused(f"No response is rated on the scale {scale!r}; rated scales: {known}.", "scale")
+    if scale is None:
+        if card.get("flags"):
+            if threshold is not None:
+                raise ExportRefused("A threshold needs ratings, and no response was rated.", "threshold")
+            return "", 0.0, 0.0
+        raise ExportRefused(
+            "No response of the snapshot was rated or flagged, and an order alone does not say whether a"
+            " response is good: a chosen one may still be bad. Ask for a rating or a flag in the project's"
+            " form, or export pairs (trl_preference)."
+        )
+    if threshold is not None:
+        return scale, threshold, threshold
+    if scale not in bounds:
+        raise ExportRefused(
+            f"The project's form does not say from where to where {scale!r} goes, so its middle is not known;"
+            " give a threshold: ratings from it on are desirable.",
+            "threshold",
+        )
+    middle = sum(bounds[scale]) / 2
+    return scale, math.nextafter(middle, math.inf), middle
+
+
+def _labels(row: Row, scale: str, good: float, bad: float) -> Iterator[tuple[str, bool]]:
+    ratings, flags = json.loads(row["ratings"]), json.loads(row["flags"])
+    for response in row["responses"]:
+        id, text = response["id"], response["text"]
+        rating = (ratings.get(id) or {}).get(scale) if scale else good
+        if flags.get(id):
+            yield text, False
+        elif isinstance(rating, (int, float)) and rating >= good:
+            yield text, True
+        elif isinstance(rating, (int, float)) and rating < bad:
+            yield text, False
+
+
+def _examples(snapshot: SnapshotFile, options: Options) -> Iterator[dict[str, Any]]:
+    rule = _rule(snapshot.card, options)
+    for row in snapshot.rows(*READ):
+        if row["not_rankable"] and not row["ratings"].strip("{} "):
+            continue
+        for text, label in _labels(row, *rule):
+            yield {
+                "prompt": row["messages"],
+                "completion": answer(text),
+                "label": label,
+                "prompt_group": row["prompt_id"],
+                "ranking_id": row["ranking_id"],
+                "split": row["split"],
+            }
+
+
+def _check(card: Mapping[str, Any], options: Options) -> None:
+    _rule(card, options)
+
+
+def _write(snapshot: SnapshotFile, options: Options) -> Iterator[bytes]:
+    return json_lines(_examples(snapshot, options))
+
+
+def _number(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError("It is a number.")
+    return value
+
+
+FORMAT = ExportFormat(
+    name="trl_unpaired",
+    title="TRL unpaired completions with a label (JSON Lines)",
+    use="Desirable and undesirable answers, for KTOTrainer; only from ratings or flags.",
+    loses=(
+        "The order, strengths, and responses that were neither rated nor flagged. A rating from `threshold`"
+        " on is desirable and one below is not; without a threshold the middle of the form's scale divides,"
+        " and a rating in the very middle is left out. A flagged response is undesirable whatever its"
+        " rating. Where nobody was asked for ratings but for flags, a response without a flag is desirable."
+        " Refused where there are neither: the order does not say whether a response is good."
+    ),
+    example=(
+        '{"prompt": [{"role": "user", "content": "Q"}], "completion": [{"role": "assistant", "content":'
+        ' "A"}], "label": true, "prompt_group": "…", "ranking_id": "…", "split": "train"}'
+    ),
+    suffix=".jsonl",
+    media_type=JSONL,
+    write=_write,
+    check=_check,
+    trainer="KTOTrainer",
+    options=(
+        SPLIT,
+        Option("scale", "the rating scale that decides; the form's first unless given"),
+        Option(
+            "threshold", "ratings from it on are desirable; the middle of the scale unless given", _number
+        ),
+    ),
+)

@@ -1,0 +1,390 @@
+"""What a format yields: one record per row, or the reason why a row is no record; and what a row may hold."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from preferences.formats.quirks import Quirk
+
+Row = Mapping[str, Any]
+Message = dict[str, str]
+Tiers = tuple[tuple[int, ...], ...]
+
+MIN_RESPONSES = 2
+MAX_RESPONSES = 10
+# A reply of 200,000 characters is about 50,000 tokens: more than anyone ranks by reading, and far below what
+# would make one row expensive to hold.
+MAX_TEXT_CHARS = 200_000
+MAX_MESSAGES = 400
+MAX_METADATA_BYTES = 64 * 1024
+MAX_LABEL_CHARS = 200
+MAX_DEPTH = 50
+ROLES = ("system", "user", "assistant", "tool")
+
+
+class FormatError(Exception):
+    """The file as a whole can't be read on; the text says why and what to do."""
+
+
+class RowError(Exception):
+    """This row is no record of its format; the text says which field and why. The rows around it are fine."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseRecord:
+    """`metadata`: what else the file says of it (its id there, its language, …)."""
+
+    text: str
+    model: str = ""
+    sampling: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RankingRecord:
+    """A judgement that came with the file. `tiers` are indices into the record's responses, best first;
+    responses that stand in none were shown and left below all of them.
+
+    `ratings` and `flags` are keyed by response index. `external_id` is the file's own id of the ranking,
+    where it has one: it tells two equal rankings by unnamed people apart from the same ranking imported
+    twice. `given_at` is when it was given, where the file says.
+    """
+
+    tiers: Tiers
+    annotator: str = ""
+    strength: int | None = None
+    ratings: dict[int, Any] = field(default_factory=dict)
+    flags: dict[int, Any] = field(default_factory=dict)
+    choices: dict[str, Any] = field(default_factory=dict)
+    confidence: int | None = None
+    not_rankable: bool = False
+    all_bad: bool = False
+    comment: str = ""
+    rewrite: str | None = None
+    duration_ms: int | None = None
+    external_id: str = ""
+    metadata: dict[str, Any] = field(default_factory=dict)
+    given_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A prompt, its responses, and what was said about these. No responses: only a prompt.
+
+    `metadata` says more of the prompt, `task_metadata` of this set of responses: a prompt may stand in
+    several rows of a file. None means "the same": the formats that can't tell the two apart keep both.
+    `rankable` is false where the responses were never meant to be ranked against each other;
+    `task_optional` is true where they are wanted even if the project's form can't ask for them all at once.
+    """
+
+    messages: tuple[Message, ...]
+    responses: tuple[ResponseRecord, ...] = ()
+    rankings: tuple[RankingRecord, ...] = ()
+    gold_tiers: Tiers | None = None
+    task_kind: str = "ranking"
+    metadata: dict[str, Any] = field(default_factory=dict)
+    task_metadata: dict[str, Any] | None = None
+    rankable: bool = True
+    task_optional: bool = False
+    quirks: tuple[Quirk, ...] = ()
+
+    @property
+    def ranking(self) -> RankingRecord | None:
+        """The one ranking of a row that holds at most one."""
+        return self.rankings[0] if self.rankings else None
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseKey:
+    """A response in the database by who wrote it and what its metadata says."""
+
+    model: str
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """A ranking of responses that another file brought: they are looked up, not written.
+
+    `prompt` is what the prompt's metadata says. `refers_to` names what is missing when it isn't there.
+    """
+
+    prompt: tuple[str, Any]
+    responses: tuple[ResponseKey, ...]
+    ranking: RankingRecord
+    refers_to: str
+    quirks: tuple[Quirk, ...] = ()
+
+
+Parsed = Sequence[Record | Vote]
+
+
+@dataclass(frozen=True, slots=True)
+class ImportFormat:
+    """`recognises` looks at one row; `parse` turns it into records or raises :class:`RowError`.
+
+    `reads` and `loses` are for the person who has such a file: what of it comes in, and what does not.
+    """
+
+    name: str
+    title: str
+    reads: str
+    loses: str
+    example: str
+    recognises: Callable[[Row], bool]
+    parse: Callable[[Row], Parsed]
+
+
+def text_of(value: object, name: str) -> str:
+    """`value` as text that Postgres can hold, or RowError naming the field."""
+    if not isinstance(value, str):
+        raise RowError(f"{name} must be text, not {kind(value)}")
+    if len(value) > MAX_TEXT_CHARS:
+        raise RowError(f"{name} has {len(value):,} characters; the most is {MAX_TEXT_CHARS:,}")
+    _check_storable(value, name)
+    return value
+
+
+def label_of(value: object, name: str) -> str:
+    """A short name (model, annotator): text or a number, at most MAX_LABEL_CHARS; absent is empty."""
+    if value is None:
+        return ""
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    text = text_of(value, name).strip()
+    if len(text) > MAX_LABEL_CHARS:
+        raise RowError(f"{name} has {len(text)} characters; the most is {MAX_LABEL_CHARS}")
+    return text
+
+
+def list_of(value: object, name: str) -> Sequence[Any]:
+    """`value` as a list; CSV has no lists, so a JSON list in a text counts as one."""
+    if isinstance(value, str):
+        value = json_of(value, name)
+    if not isinstance(value, (list, tuple)):
+        raise RowError(f"{name} must be a list, not {kind(value)}")
+    return value
+
+
+def object_of(value: object, name: str) -> dict[str, Any]:
+    """`value` as an object with text keys; absent is empty; a JSON object in a text counts as one."""
+    if value is None or value == "":
+        return {}
+    if isinstance(value, str):
+        value = json_of(value, name)
+    if not isinstance(value, Mapping):
+        raise RowError(f"{name} must be an object, not {kind(value)}")
+    return {str(key): inner for key, inner in value.items() if inner is not None}
+
+
+def int_of(value: object, name: str, *, low: int, high: int) -> int | None:
+    """A whole number from low to high; absent (also an empty CSV cell) is None."""
+    if value is None or value == "":
+        return None
+    if isinstance(value, str) and value.strip().lstrip("-").isdecimal() and len(value) <= 20:
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise RowError(f"{name} must be a whole number, not {kind(value)}")
+    if not low <= value <= high:
+        raise RowError(f"{name} is {value}; it must be from {low} to {high}")
+    return value
+
+
+def bool_of(value: object, name: str) -> bool:
+    if value is None or value == "":
+        return False
+    if isinstance(value, str) and value.strip().lower() in {"true", "1", "false", "0"}:
+        return value.strip().lower() in {"true", "1"}
+    if not isinstance(value, bool):
+        raise RowError(f"{name} must be true or false, not {kind(value)}")
+    return value
+
+
+def messages_of(value: object, name: str = "messages") -> tuple[Message, ...]:
+    """A conversation up to the point where the model must answer: so it can't end with the assistant."""
+    turns = list_of(value, name)
+    if not turns:
+        raise RowError(f"{name} is empty")
+    if len(turns) > MAX_MESSAGES:
+        raise RowError(f"{name} has {len(turns)} turns; the most is {MAX_MESSAGES}")
+    messages: list[Message] = []
+    for index, turn in enumerate(turns):
+        where = f"{name}.{index}"
+        if not isinstance(turn, Mapping):
+            raise RowError(f"{where} must be an object with role and content, not {kind(turn)}")
+        role = turn.get("role")
+        if role not in ROLES:
+            raise RowError(f"{where}.role is {role!r}; it is one of {', '.join(ROLES)}")
+        messages.append({"role": str(role), "content": text_of(turn.get("content"), f"{where}.content")})
+    if messages[-1]["role"] == "assistant":
+        raise RowError(f"{name} ends with an assistant turn, so there is nothing left to answer")
+    if not any(message["content"].strip() for message in messages):
+        raise RowError(f"{name} holds no text")
+    return tuple(messages)
+
+
+def prompt_messages(text: object, name: str = "prompt") -> tuple[Message, ...]:
+    """A bare text as the one user turn of a conversation."""
+    content = text_of(text, name)
+    if not content.strip():
+        raise RowError(f"{name} is empty")
+    return ({"role": "user", "content": content},)
+
+
+def check_response_count(count: int) -> None:
+    """The rule of every format: at least 2 and at most 10 responses make a ranking task."""
+    if count < MIN_RESPONSES:
+        raise RowError(f"responses has {count}; a ranking task needs at least {MIN_RESPONSES}")
+    if count > MAX_RESPONSES:
+        raise RowError(f"responses has {count}; a ranking task holds at most {MAX_RESPONSES}")
+
+
+def tiers_of(value: object, count: int, name: str = "tiers", *, partial: bool = False) -> Tiers:
+    """Ordered groups of response indices (from 0), best first, each of the `count` responses exactly once.
+
+    `partial`: what is left out was left below all of them, as in the answer to "rank the best three".
+    """
+    tiers: list[tuple[int, ...]] = []
+    for index, group in enumerate(list_of(value, name)):
+        members = list_of(group, f"{name}.{index}")
+        if not members:
+            raise RowError(f"{name}.{index} is an empty group")
+        tiers.append(tuple(_index_of(member, count, f"{name}.{index}") for member in members))
+    seen = [member for group in tiers for member in group]
+    if len(set(seen)) != len(seen):
+        raise RowError(f"{name} names a response twice")
+    if len(seen) != count and not partial:
+        missing = sorted(set(range(count)) - set(seen))
+        raise RowError(f"{name} leaves out response {', '.join(map(str, missing))} (counted from 0)")
+    return tuple(tiers)
+
+
+def tiers_from_ranks(value: object, count: int, name: str = "ranking") -> Tiers:
+    """Tiers from one rank number per response, 1 is best, equal numbers tie.
+
+    A 0 is refused: `[2, 0, 1]` would read as ranks and as an order, with different winners.
+    """
+    given = list_of(value, name)
+    if len(given) != count:
+        raise RowError(f"{name} has {len(given)} numbers for {count} responses")
+    ranks: dict[int, list[int]] = {}
+    for index, rank in enumerate(given):
+        if isinstance(rank, bool) or not isinstance(rank, int) or rank < 1:
+            raise RowError(f"{name}.{index} is {rank!r}; each response gets a rank number, 1 is best")
+        ranks.setdefault(rank, []).append(index)
+    return tuple(tuple(ranks[rank]) for rank in sorted(ranks))
+
+
+def metadata_of(row: Row, known: frozenset[str]) -> dict[str, Any]:
+    """The row's `metadata` object, and its unknown fields as they stand: nothing is dropped in silence."""
+    found = {
+        key: value for key, value in row.items() if key not in known and value is not None and value != ""
+    }
+    metadata = {**found, **object_of(row.get("metadata"), "metadata")}
+    if not metadata:
+        return metadata
+    try:
+        size = len(json.dumps(metadata, ensure_ascii=False, allow_nan=False).encode())
+    except UnicodeEncodeError:
+        raise RowError("metadata holds a lone surrogate, which is not valid Unicode text") from None
+    except (TypeError, ValueError, RecursionError) as error:
+        raise RowError(f"metadata can't be kept as JSON: {error}") from None
+    if size > MAX_METADATA_BYTES:
+        raise RowError(f"metadata takes {size:,} bytes as JSON; the most is {MAX_METADATA_BYTES:,}")
+    check_no_nul(metadata, "metadata")
+    return metadata
+
+
+def check_no_nul(value: object, name: str, depth: int = 0) -> None:
+    """RowError where a text inside `value` can't be stored (a NUL, or a lone surrogate), or where it is
+    nested so deeply that writing it again would exhaust a stack."""
+    if depth > MAX_DEPTH:
+        raise RowError(f"{name[:40]}… is nested deeper than {MAX_DEPTH} levels")
+    if isinstance(value, str):
+        _check_storable(value, name)
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            _check_storable(str(key), name)
+            check_no_nul(inner, f"{name}.{key}", depth + 1)
+    elif isinstance(value, (list, tuple)):
+        for index, inner in enumerate(value):
+            check_no_nul(inner, f"{name}.{index}", depth + 1)
+
+
+def json_of(text: str, name: str) -> Any:
+    try:
+        return _decode(text)
+    except (ValueError, RecursionError) as error:
+        raise RowError(f"{name} is not valid JSON: {error}") from None
+
+
+def refuse_constant(text: str) -> Any:
+    raise ValueError(f"{text} is no JSON number")
+
+
+# One decoder for all: json.loads builds a new one for each call with options.
+_decode = json.JSONDecoder(parse_constant=refuse_constant).decode
+
+
+def kind(value: object) -> str:
+    """What a reader of the file would call this value."""
+    names = {
+        str: "text",
+        bool: "true/false",
+        int: "a number",
+        float: "a number",
+        dict: "an object",
+        list: "a list",
+    }
+    return "missing" if value is None else names.get(type(value), type(value).__name__)
+
+
+def _index_of(value: object, count: int, name: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < count:
+        raise RowError(f"{name} names response {value!r}; the responses are 0 to {count - 1}")
+    return value
+
+
+def _check_storable(text: str, name: str) -> None:
+    if "\x00" in text:
+        raise RowError(f"{name} holds a NUL character, which Postgres can't store")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise RowError(f"{name} holds bytes or surrogates that are not valid Unicode text") from None
+
+
+EARLIEST_EPOCH = 0
+LATEST_EPOCH = 2**33  # the year 2242; above it a number counts milliseconds
+
+
+def time_of(value: object) -> datetime | None:
+    """A time as text (ISO 8601, with a space for the T too) or as seconds or milliseconds since 1970; None
+    when it is neither. A time without a zone is taken as UTC."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        if LATEST_EPOCH < value < LATEST_EPOCH * 1000:
+            value = value / 1000
+        if not EARLIEST_EPOCH < value < LATEST_EPOCH:
+            return None
+        return datetime.fromtimestamp(value, UTC)
+    if not isinstance(value, str) or not value.strip():
+        return None
+    try:
+        found = datetime.fromisoformat(value.strip())
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def plain_of(value: object, name: str) -> Any:
+    """`value` as it stands, when it can be stored as JSON: small enough, no NUL, no NaN."""
+    return metadata_of({name: value}, frozenset()).get(name)
+
+
+def given(value: object) -> bool:
+    """Whether the row says anything here: CSV has no null, only an empty cell."""
+    return value is not None and value != ""

@@ -1,0 +1,62 @@
+"""Whether something other than quality decides: the place shown in, the length, or nothing at all. Pure
+NumPy.
+
+Rankings come as places (R, K) (see `pairs`), with what is to be held against them in the same columns. All
+counts are per ranking, so that shares get intervals that take a ranking's pairs as one observation
+(`intervals.clustered_shares`).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from preferences.statistics.pairs import NO_VERDICT, pair_columns, verdicts_of
+
+
+class Wins(NamedTuple):
+    """Per ranking (R,): strict pairs won by the side in question, and strict pairs in which there is one."""
+
+    won: NDArray[np.int64]
+    n: NDArray[np.int64]
+
+
+def wins_of_the_larger(places: NDArray[np.int8], sizes: NDArray[np.int64]) -> Wins:
+    """Strict pairs of which the response with the larger number is preferred: with lengths, length bias.
+
+    sizes: (R, K). Pairs of equal size have no larger side and are left out. Half is no bias; that longer
+    answers win more often may also be because they are better.
+    """
+    verdicts = verdicts_of(places)
+    first, second = pair_columns(places.shape[1])
+    larger = np.sign(np.asarray(sizes, dtype=np.int64)[:, first] - np.asarray(sizes)[:, second])
+    counted = (verdicts != 0) & (verdicts != NO_VERDICT) & (larger != 0)
+    return Wins((counted & (verdicts == larger)).sum(1), counted.sum(1))
+
+
+def wins_of_the_first_shown(places: NDArray[np.int8], shown: NDArray[np.int8]) -> Wins:
+    """Strict pairs of which the response shown first (further left, higher up) is preferred: position bias.
+
+    shown: (R, K) the position each response was shown in, 0 first. Responses are shuffled for each annotator,
+    so without a bias exactly half of the pairs go to the first shown, however good the responses are.
+    """
+    return wins_of_the_larger(places, -shown.astype(np.int64))
+
+
+class PassedOn(NamedTuple):
+    """Per ranking (R,): whether it ranks without ties in exactly the order shown (`as_shown`), and how likely
+    a random order without ties is to be that (`by_chance`: 1/K!); both 0 for rankings with ties."""
+
+    as_shown: NDArray[np.bool_]
+    by_chance: NDArray[np.float64]
+
+
+def passed_on(places: NDArray[np.int8], shown: NDArray[np.int8]) -> PassedOn:
+    """Straight-lining: the order shown sent back as it was, whoever the responses are."""
+    k = places.shape[1]
+    verdicts = verdicts_of(places)
+    strict = ((verdicts == 1) | (verdicts == -1)).all(1)
+    chance = 1.0 / float(np.prod(np.arange(1, k + 1)))
+    return PassedOn(strict & (places == shown).all(1), np.where(strict, chance, 0.0))

@@ -1,0 +1,205 @@
+"""Bradley–Terry strengths from comparisons, with bootstrap intervals. Pure NumPy.
+
+P(i beats j) = 1 / (1 + exp(s_j − s_i)); Bradley & Terry, "Rank analysis of incomplete block designs"
+(Biometrika 39, 1952). A tie counts as half a win for each side. Strengths are natural-log odds, centred on 0.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from preferences.statistics.intervals import LEVEL, MAX_GROUP_CELLS, MAX_GROUPS, MIN_GROUPS, percentiles
+
+MAX_ITERATIONS = 200
+TOLERANCE = 1e-9
+# Full Newton steps overshoot while win rates are near 0 or 1; one unit of log odds a step never did.
+MAX_STEP = 1.0
+
+
+class Intervals(NamedTuple):
+    strength: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+
+
+def fit(wins: NDArray[np.float64], *, prior: float = 0.0) -> NDArray[np.float64]:
+    """Maximum-likelihood strengths by Newton's method.
+
+    wins: (..., M, M), wins[i, j] times that i beat j, ties as ½ each way; leading axes are separate problems.
+    prior: virtual wins *and* losses of each model against one of strength 0. More than 0 keeps a model that
+        always won finite, and models that were never compared on one scale.
+    Returns (..., M). Raises ValueError for a wrong shape, negative counts, or (without a prior) comparisons
+    that leave some strengths undetermined; RuntimeError when it does not converge.
+    """
+    wins = np.asarray(wins, dtype=np.float64)
+    if wins.ndim < 2 or wins.shape[-1] != wins.shape[-2]:
+        raise ValueError(f"wins must be square in its last two axes; its shape is {wins.shape}.")
+    if not np.isfinite(wins).all() or (wins < 0).any() or prior < 0:
+        raise ValueError("wins and prior must be finite and not negative.")
+    models = wins.shape[-1]
+    wins = wins * (1 - np.eye(models))
+    if prior == 0 and not _strongly_connected(wins):
+        raise ValueError("Some models never won (or lost), directly or over others; use a prior above 0.")
+    games = wins + np.swapaxes(wins, -1, -2)
+    strengths = np.zeros(wins.shape[:-1])
+    gauge = np.ones((models, models)) if prior == 0 else np.zeros((models, models))
+    for _ in range(MAX_ITERATIONS):
+        beats = _sigmoid(strengths[..., :, None] - strengths[..., None, :])
+        alone = _sigmoid(strengths)
+        gradient = (wins - games * beats).sum(-1) + prior * (1 - 2 * alone)
+        weight = games * beats * (1 - beats)
+        diagonal = weight.sum(-1) + 2 * prior * alone * (1 - alone)
+        information = diagonal[..., None] * np.eye(models) - weight + gauge
+        step = np.linalg.solve(information, gradient[..., None])[..., 0]
+        longest = np.abs(step).max(axis=-1, keepdims=True, initial=0.0)
+        strengths = strengths + step * np.minimum(1.0, MAX_STEP / np.maximum(longest, MAX_STEP))
+        # How far all move together is only the prior's to say; below 1e-5 of it that is rounding.
+        apart = np.abs(step - step.mean(axis=-1, keepdims=True))
+        if apart.max(initial=0.0) < TOLERANCE:
+            centred: NDArray[np.float64] = strengths - strengths.mean(axis=-1, keepdims=True)
+            return centred
+    raise RuntimeError(f"Bradley–Terry did not converge in {MAX_ITERATIONS} steps.")
+
+
+def fit_with_intervals(
+    wins: NDArray[np.int64],
+    ties: NDArray[np.int64],
+    *,
+    prior: float,
+    samples: int = 200,
+    level: float = LEVEL,
+    seed: int = 0,
+) -> Intervals:
+    """Strengths with percentile bootstrap intervals (Efron 1979), resampling single comparisons.
+
+    wins: (M, M), wins[i, j] times that i beat j. ties: (M, M), symmetric, ties[i, j] times that i and j tied;
+    the diagonals are ignored. Same seed, same intervals. For comparisons that come several to a task, so that
+    they aren't independent, draw whole tasks with :func:`resampled` instead.
+    """
+    wins, ties = np.asarray(wins), np.asarray(ties)
+    if wins.ndim != 2 or wins.shape != ties.shape or (ties != ties.T).any():
+        raise ValueError("wins and ties must be (M, M), ties symmetric.")
+    models = len(wins)
+    off_diagonal = wins * (1 - np.eye(models, dtype=np.int64))
+    upper = np.triu(ties, k=1)
+    cells = np.concatenate([off_diagonal.ravel(), upper.ravel()])
+    total = int(cells.sum())
+    strength = fit(half_ties(off_diagonal, upper + upper.T), prior=prior)
+    if total == 0:
+        return Intervals(strength, strength.copy(), strength.copy())
+    drawn = np.random.default_rng(seed).multinomial(total, cells / total, size=samples)
+    drawn_wins, drawn_ties = (part.reshape(samples, models, models) for part in np.split(drawn, 2, axis=1))
+    drawn_ties = drawn_ties + np.swapaxes(drawn_ties, -1, -2)
+    low, high = percentiles(fit(half_ties(drawn_wins, drawn_ties), prior=prior), level=level)
+    return Intervals(strength, low, high)
+
+
+class Table(NamedTuple):
+    """Comparisons of M models: `wins[..., i, j]` times that i beat j, `ties` symmetric; diagonals are 0."""
+
+    wins: NDArray[np.float64]
+    ties: NDArray[np.float64]
+
+
+def table_of(
+    preferred: NDArray[np.int64],
+    other: NDArray[np.int64],
+    is_tie: NDArray[np.bool_],
+    n_models: int,
+) -> Table:
+    """(N,) models 0…M−1 of each comparison → Table of (M, M). A model against itself says nothing."""
+    met = preferred != other
+    cell, tied = (preferred * n_models + other)[met], is_tie[met]
+    wins, one_way = (
+        np.bincount(cell[kind], minlength=n_models**2).reshape(n_models, n_models).astype(np.float64)
+        for kind in (~tied, tied)
+    )
+    return Table(wins, one_way + one_way.T)
+
+
+def resampled(
+    preferred: NDArray[np.int64],
+    other: NDArray[np.int64],
+    is_tie: NDArray[np.bool_],
+    clusters: NDArray[np.int64],
+    n_models: int,
+    *,
+    samples: int,
+    seed: int,
+) -> Table:
+    """Tables (samples, M, M) of bootstrap samples of whole clusters; arguments as in :func:`table_of`.
+
+    clusters: (N,), as a rule the task: the K(K−1)/2 comparisons of a ranking, and the rankings of one task,
+    are about the same few responses. As in `intervals.resampled_totals`, many clusters are dealt into groups.
+    """
+    rng = np.random.default_rng(seed)
+    _, cluster = np.unique(clusters, return_inverse=True)
+    n, cells = int(cluster.max(initial=-1)) + 1, n_models**2
+    groups = min(n, max(MIN_GROUPS, min(MAX_GROUPS, MAX_GROUP_CELLS // max(1, 2 * cells))))
+    group = (rng.permutation(n) % groups)[cluster] if groups < n else cluster
+    at = (group * 2 + is_tie) * cells + preferred * n_models + other
+    met = preferred != other
+    totals = np.bincount(at[met], minlength=groups * 2 * cells).reshape(groups, 2 * cells).astype(np.float64)
+    drawn = (
+        rng.multinomial(groups, np.full(groups, 1 / groups), size=samples)
+        if groups
+        else np.zeros((samples, 0))
+    )
+    found = (drawn.astype(np.float64) @ totals).reshape(samples, 2, n_models, n_models)
+    return Table(found[:, 0], found[:, 1] + np.swapaxes(found[:, 1], -1, -2))
+
+
+def half_ties(wins: NDArray[Any], ties: NDArray[Any]) -> NDArray[np.float64]:
+    """What `fit` takes: a tie (ties symmetric) is half a win each way."""
+    both_ways: NDArray[np.float64] = wins + 0.5 * ties
+    return both_ways
+
+
+class Ground(NamedTuple):
+    """What the comparisons can tell apart.
+
+    `group`: (M,) models of one number are joined by comparisons; strengths of unlike groups can't be compared
+    at all, whatever a prior makes of them. `level`: (M,) within a group, models of one number are joined by
+    chains of wins (or ties) in both directions; across levels the better level never lost to the worse one,
+    so how much better it is has no upper bound in the data, only in the prior.
+    """
+
+    group: NDArray[np.int64]
+    level: NDArray[np.int64]
+
+
+def ground_of(wins: NDArray[np.float64]) -> Ground:
+    """wins: (M, M), ties as ½ each way. Ford ("Solution of a ranking problem from binary comparisons", 1957):
+    the maximum exists and is unique where all models are of one level."""
+    beats = np.asarray(wins) > 0
+    forward = _reach(beats)
+    return Ground(_classes(_reach(beats | beats.T)), _classes(forward & forward.T))
+
+
+def _sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    value: NDArray[np.float64] = 0.5 * (1 + np.tanh(0.5 * x))
+    return value
+
+
+def _strongly_connected(wins: NDArray[np.float64]) -> bool:
+    """Whether from every model a chain of wins leads to every other."""
+    return bool(_reach(wins > 0).all())
+
+
+def _reach(steps: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """(..., M, M) whether j can be reached from i, i from i included."""
+    size = steps.shape[-1]
+    reach: NDArray[np.bool_] = steps | np.eye(size, dtype=bool)
+    for _ in range(max(1, int(np.ceil(np.log2(max(2, size)))))):
+        reach = np.matmul(reach.astype(np.float32), reach.astype(np.float32)) > 0
+    return reach
+
+
+def _classes(together: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Numbers 0, 1, … of the classes of an equivalence (M, M), in order of their first member."""
+    first = together.argmax(axis=1) if len(together) else np.zeros(0, dtype=np.int64)
+    _, number = np.unique(first, return_inverse=True)
+    return number.astype(np.int64)

@@ -1,0 +1,201 @@
+"""Dawid–Skene: the truth of each item and the errors of each annotator, from one another. Pure NumPy.
+
+Dawid & Skene, "Maximum likelihood estimation of observer error-rates using the EM algorithm" (Applied
+Statistics 28, 1979). What isn't known, the truth of each item, is summed over: so the estimates stay right
+with two or three votes on each item, as most projects have.
+"""
+
+from __future__ import annotations
+
+from statistics import NormalDist
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from preferences.statistics.intervals import LEVEL, MAX_GROUPS
+from preferences.statistics.pairs import rankings_that_meet
+
+MAX_ITERATIONS = 1000
+TOLERANCE = 1e-5
+START_ACCURACY = 0.8
+# Virtual right and wrong verdicts of each annotator: keeps an accuracy inside (0, 1).
+ACCURACY_PRIOR = 1.0
+# With two people only the product of their reliabilities shows.
+MIN_ANNOTATORS = 3
+
+
+class DawidSkene(NamedTuple):
+    """`truth`: (U, V) P(the true label of the item is v). `prior`: (V,) how common each label is.
+    `confusion`: (A, V, V), [a, t, v] = P(annotator a says v where t is true); NaN rows where nothing of the
+    kind is expected. `log_likelihood` of the votes at these values."""
+
+    truth: NDArray[np.float64]
+    prior: NDArray[np.float64]
+    confusion: NDArray[np.float64]
+    log_likelihood: float
+
+
+def fit(
+    items: ArrayLike,
+    annotators: ArrayLike,
+    labels: ArrayLike,
+    *,
+    n_items: int,
+    n_annotators: int,
+    n_labels: int,
+    smoothing: float = 0.0,
+    max_iterations: int = MAX_ITERATIONS,
+    tolerance: float = TOLERANCE,
+) -> DawidSkene:
+    """EM from the majority's shares, until no probability of a truth moves by more than `tolerance`.
+
+    items, annotators, labels: (N,) integers, one row per vote. smoothing: virtual votes in each cell of each
+    confusion matrix; 0 is maximum likelihood. Items without a vote have the prior for their truth.
+    Raises ValueError for unlike shapes or indices out of range; RuntimeError when it does not converge.
+    """
+    item, who, label = (np.asarray(part, dtype=np.int64) for part in (items, annotators, labels))
+    if item.ndim != 1 or not item.shape == who.shape == label.shape:
+        raise ValueError("items, annotators and labels must be (N,) each.")
+    for part, size in ((item, n_items), (who, n_annotators), (label, n_labels)):
+        if len(part) and (part.min() < 0 or part.max() >= size):
+            raise ValueError("An index is out of range.")
+    votes = np.bincount(item * n_labels + label, minlength=n_items * n_labels).astype(np.float64)
+    shares = votes.reshape(n_items, n_labels)
+    n = shares.sum(1, keepdims=True)
+    truth = np.divide(shares, n, out=np.full_like(shares, 1 / n_labels), where=n > 0)
+    said = who * n_labels + label
+    for _ in range(max_iterations):
+        prior = truth[n[:, 0] > 0].mean(0) if len(item) else np.full(n_labels, 1 / n_labels)
+        # [a, v, t]: expected times that a said v where t is true.
+        tally = np.stack(
+            [
+                np.bincount(said, weights=truth[item, true], minlength=n_annotators * n_labels)
+                for true in range(n_labels)
+            ],
+            axis=-1,
+        ).reshape(n_annotators, n_labels, n_labels)
+        confusion = np.swapaxes(tally + smoothing, 1, 2)
+        total = confusion.sum(-1, keepdims=True)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            confusion = confusion / total
+            log_confusion = np.log(np.nan_to_num(confusion))
+            log_joint = np.tile(np.log(prior), (n_items, 1))
+            for true in range(n_labels):
+                spoken = log_confusion[who, true, label]
+                log_joint[:, true] += np.bincount(item, weights=spoken, minlength=n_items)
+        top = log_joint.max(1, keepdims=True)
+        scaled = np.exp(log_joint - top)
+        new = scaled / scaled.sum(1, keepdims=True)
+        likelihood = float((top[:, 0] + np.log(scaled.sum(1)))[n[:, 0] > 0].sum())
+        moved = float(np.abs(new - truth).max(initial=0.0))
+        truth = new
+        if moved <= tolerance:
+            return DawidSkene(truth, prior, confusion, likelihood)
+    raise RuntimeError(f"Dawid–Skene did not converge in {max_iterations} steps.")
+
+
+class Reliability(NamedTuple):
+    """`accuracy` with `low` and `high`: (A,), NaN for annotators without a shared verdict and for all where
+    fewer than three share any. `n`: (A,) shared strict verdicts it is from. `first_right`: (U,) P(the first
+    of the two is the better one), for the pairs in the order of their numbers; ½ where nothing is known."""
+
+    accuracy: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    n: NDArray[np.int64]
+    first_right: NDArray[np.float64]
+
+
+def pair_reliability(
+    pairs: ArrayLike,
+    annotators: ArrayLike,
+    verdicts: ArrayLike,
+    *,
+    n_pairs: int,
+    n_annotators: int,
+    clusters: ArrayLike,
+    level: float = LEVEL,
+) -> Reliability:
+    """P(a strict verdict of the annotator is right), each pair having one better response nobody is told.
+
+    The model above with two labels and one error rate p_k per annotator (Dawid–Skene's "one coin"), since
+    which response of a pair is called first is arbitrary. The likelihood of a pair is then, with θ = logit
+    p and ℓ = Σ y θ over its verdicts y = ±1, cosh(ℓ/2) · Π √(p (1 − p)): EM needs one number per pair.
+
+    pairs, annotators: (N,) integers; verdicts: (N,) −1 or 1 (ties say nothing about the order: leave them
+    out). clusters: (N,) the task: verdicts on the pairs of a ranking hang together, so the intervals
+    (normal on the log-odds) use the sandwich H⁻¹ J H⁻¹ with J summed over clusters (White 1982). The
+    majority is taken to be right more often than not; the mirror image fits as well. Raises ValueError for
+    unlike shapes or verdicts; RuntimeError when it does not converge.
+    """
+    pair, who, cluster = (np.asarray(part, dtype=np.int64) for part in (pairs, annotators, clusters))
+    y = np.asarray(verdicts, dtype=np.float64)
+    if pair.ndim != 1 or not pair.shape == who.shape == cluster.shape == y.shape:
+        raise ValueError("pairs, annotators, verdicts and clusters must be (N,) each.")
+    if not np.isin(y, (-1, 1)).all():
+        raise ValueError("Verdicts are −1 or 1; leave ties out.")
+    nothing = np.full(n_annotators, np.nan)
+    votes = np.bincount(pair, minlength=n_pairs)
+    shared = votes[pair] > 1
+    # In the order of the pairs: sums over neighbours stay in the processor's cache.
+    order = np.flatnonzero(shared)[np.argsort(pair[shared], kind="stable")]
+    pair, who, cluster, y = pair[order], who[order], cluster[order], y[order]
+    n = np.bincount(who, minlength=n_annotators)
+    if (n > 0).sum() < MIN_ANNOTATORS:
+        return Reliability(nothing, nothing, nothing, n, np.full(n_pairs, 0.5))
+    p = np.full(n_annotators, START_ACCURACY)
+    support: NDArray[np.float64] = np.zeros(n_pairs)
+    lean = np.zeros(len(pair))
+    for _ in range(MAX_ITERATIONS):
+        theta = np.log(p / (1 - p))
+        support = np.asarray(np.bincount(pair, weights=y * theta[who], minlength=n_pairs), dtype=np.float64)
+        # P(a verdict is right) is ½ (1 + y tanh(ℓ/2)), of which only the sum by annotator is wanted here.
+        lean = y * np.tanh(0.5 * support)[pair]
+        right = 0.5 * (n + np.bincount(who, weights=lean, minlength=n_annotators))
+        new = (right + ACCURACY_PRIOR) / (n + 2 * ACCURACY_PRIOR)
+        moved = float(np.abs(new - p).max())
+        p = new
+        if moved <= TOLERANCE:
+            break
+    else:
+        raise RuntimeError(f"Dawid–Skene did not converge in {MAX_ITERATIONS} steps.")
+    se = _standard_errors(p, pair, who, cluster, y, 0.5 * (1 + lean), support)
+    theta, z = np.log(p / (1 - p)), NormalDist().inv_cdf((1 + level) / 2)
+    accuracy, low, high = (
+        np.where(n > 0, 0.5 * (1 + np.tanh(0.5 * x)), np.nan) for x in (theta, theta - z * se, theta + z * se)
+    )
+    return Reliability(accuracy, low, high, n, 0.5 * (1 + np.tanh(0.5 * support)))
+
+
+def _standard_errors(
+    p: NDArray[np.float64],
+    pair: NDArray[np.int64],
+    who: NDArray[np.int64],
+    cluster: NDArray[np.int64],
+    y: NDArray[np.float64],
+    right: NDArray[np.float64],
+    support: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Of the log-odds: −∂²/∂θ_k∂θ_j = [k = j] p(1 − p) − ¼ sech²(ℓ/2) y_k y_j, summed over pairs; the score
+    of a verdict is P(it is right) − p."""
+    people = len(p)
+    curve = 0.25 / np.cosh(np.clip(support, -80, 80) / 2) ** 2
+    own = (p * (1 - p))[who] - curve[pair]
+    information = np.diag(np.bincount(who, weights=own, minlength=people) + 2 * ACCURACY_PRIOR * p * (1 - p))
+    first, second = rankings_that_meet(pair)
+    together = np.bincount(
+        who[first] * people + who[second],
+        weights=curve[pair[first]] * y[first] * y[second],
+        minlength=people**2,
+    ).reshape(people, people)
+    information -= together + together.T
+    _, number = np.unique(cluster, return_inverse=True)
+    # Few annotators know each other from all of many clusters: groups of clusters estimate the same J.
+    group = number % max(MAX_GROUPS, 10 * people)
+    size = int(group.max()) + 1
+    scores = np.bincount(group * people + who, weights=right - p[who], minlength=size * people)
+    scatter = scores.reshape(size, people).T @ scores.reshape(size, people)
+    inverse = np.linalg.pinv(information, hermitian=True)
+    variance = np.diag(inverse @ scatter @ inverse)
+    return np.sqrt(variance)

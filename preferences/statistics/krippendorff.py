@@ -1,0 +1,254 @@
+"""Krippendorff's α: agreement beyond chance for any number of raters, with values missing. Pure NumPy.
+
+α = 1 − D_o / D_e: the disagreement observed within units over that of values paired at random, from the same
+pool and without putting any back. Krippendorff, "Content Analysis" (4th ed. 2019, ch. 12) and "Computing
+Krippendorff's Alpha-Reliability" (2011). 1 is perfect, 0 is chance, below 0 is worse than chance.
+
+Squared differences δ²(c, k): nominal [c ≠ k]; interval (c − k)²; ordinal (Σ_{g=c}^{k} n_g − (n_c + n_k)/2)²,
+which is the interval difference of the values' mid-ranks in the pool.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from preferences.statistics.intervals import LEVEL, percentiles, resampled_totals, sum_by
+
+Metric = Literal["nominal", "ordinal", "interval"]
+# Up to so many different values, ordinal samples are made from coincidence tables; above, value by value.
+MAX_TABLE_VALUES = 16
+
+
+class Alpha(NamedTuple):
+    """α with its bootstrap interval (NaN ends without samples; all NaN where α is undefined: no unit with two
+    values, or one value throughout), and how many units and values it is from."""
+
+    alpha: float
+    low: float
+    high: float
+    n_units: int
+    n_values: int
+
+
+def alpha(
+    units: ArrayLike,
+    values: ArrayLike,
+    *,
+    metric: Metric,
+    clusters: ArrayLike | None = None,
+    samples: int = 0,
+    level: float = LEVEL,
+    seed: int = 0,
+) -> Alpha:
+    """α of values in long form: who gave a value doesn't enter, only in which unit it was given.
+
+    units: (N,) integers; values: (N,) numbers. Units with one value are left out, as by definition.
+    samples: bootstrap samples (0: no interval) of whole units, since values of one unit aren't independent
+        and α's parts are sums over units; with `clusters` (N,), constant within a unit, of whole clusters:
+        the pairs of one task, or all that was said about one text, vary together.
+    Raises ValueError for unlike shapes, values that aren't finite, or an unknown metric.
+    """
+    unit, value = np.asarray(units, dtype=np.int64), np.asarray(values, dtype=np.float64)
+    cluster = unit if clusters is None else np.asarray(clusters, dtype=np.int64)
+    if unit.ndim != 1 or not unit.shape == value.shape == cluster.shape:
+        raise ValueError("units, values and clusters must be (N,) each.")
+    if not np.isfinite(value).all():
+        raise ValueError("Values must be finite; leave missing ones out.")
+    if metric not in ("nominal", "ordinal", "interval"):
+        raise ValueError(f"{metric!r} is no metric; known: nominal, ordinal, interval.")
+    _, unit = np.unique(unit, return_inverse=True)
+    kept = np.bincount(unit)[unit] > 1 if len(unit) else np.zeros(0, dtype=bool)
+    value, cluster = value[kept], cluster[kept]
+    _, firsts, unit = np.unique(unit[kept], return_index=True, return_inverse=True)
+    n_units = len(firsts)
+    if len(value) == 0:
+        return Alpha(np.nan, np.nan, np.nan, 0, 0)
+    domain, code = np.unique(value, return_inverse=True)
+    cluster_of_unit = cluster[firsts]
+    if metric == "ordinal" and len(domain) > MAX_TABLE_VALUES:
+        return _ordinal_by_value(unit, code, cluster_of_unit, samples=samples, level=level, seed=seed)
+    features, of_totals = _features(unit, value, code, domain, metric)
+    drawn = _NO_SAMPLES
+    if samples:
+        drawn = of_totals(resampled_totals(features, cluster_of_unit, samples=samples, seed=seed))
+    low, high = percentiles(drawn, level=level)
+    found = float(of_totals(features.sum(0)))
+    if np.isnan(found):
+        low = high = np.array(np.nan)
+    return Alpha(found, float(low), float(high), n_units, len(value))
+
+
+def alpha_of_matrix(
+    ratings: ArrayLike, *, metric: Metric, samples: int = 0, level: float = LEVEL, seed: int = 0
+) -> Alpha:
+    """α of a reliability matrix (raters, units) with NaN where a value is missing; see :func:`alpha`."""
+    matrix = np.asarray(ratings, dtype=np.float64)
+    if matrix.ndim != 2:
+        raise ValueError(f"ratings must be (raters, units); its shape is {matrix.shape}.")
+    given = ~np.isnan(matrix)
+    units = np.broadcast_to(np.arange(matrix.shape[1]), matrix.shape)[given]
+    return alpha(units, matrix[given], metric=metric, samples=samples, level=level, seed=seed)
+
+
+def alpha_of_pairs(
+    counts: ArrayLike,
+    clusters: ArrayLike,
+    *,
+    metric: Metric,
+    samples: int = 0,
+    level: float = LEVEL,
+    seed: int = 0,
+) -> Alpha:
+    """α of verdicts on pairs of responses: −1 (the second is preferred), 0 (tie), 1 (the first).
+
+    counts: (U, 3), how many said −1, 0 and 1 about each pair; clusters: (U,), its task, the unit of the
+    bootstrap: all pairs of a task are cut from the same rankings.
+    Which response of a pair is called first is arbitrary, and α must not hang on it. So every pair counts
+    both ways round, which makes the pool of verdicts symmetric; reported are the units and values as given.
+    """
+    table = np.asarray(counts, dtype=np.float64)
+    cluster = np.asarray(clusters, dtype=np.int64)
+    if table.ndim != 2 or table.shape[1] != 3 or cluster.shape != table.shape[:1]:
+        raise ValueError("counts must be (U, 3) and clusters (U,).")
+    kept = table.sum(1) > 1
+    table, cluster = table[kept], cluster[kept]
+    if len(table) == 0:
+        return Alpha(np.nan, np.nan, np.nan, 0, 0)
+    worse, tied, better = table.T
+    weight = 1 / (table.sum(1) - 1)
+    # The coincidences of both ways round are these four numbers, in nine places.
+    features = np.stack(
+        [
+            weight * (worse * (worse - 1) + better * (better - 1)),
+            weight * 2 * worse * better,
+            weight * tied * (worse + better),
+            weight * 2 * tied * (tied - 1),
+        ],
+        axis=1,
+    )
+    of_coincidences = _of_coincidences(np.array([-1.0, 0.0, 1.0]), metric)
+
+    def of_totals(totals: NDArray[np.float64]) -> NDArray[np.float64]:
+        return of_coincidences(totals[..., [0, 2, 1, 2, 3, 2, 1, 2, 0]])
+
+    drawn = _NO_SAMPLES
+    if samples:
+        drawn = of_totals(resampled_totals(features, cluster, samples=samples, seed=seed))
+    low, high = percentiles(drawn, level=level)
+    found = float(of_totals(features.sum(0)))
+    return Alpha(found, float(low), float(high), len(table), int(table.sum()))
+
+
+_NO_SAMPLES: NDArray[np.float64] = np.zeros(0)
+_OfTotals = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+
+
+def _coincidences(counts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(U, V) → (U, V, V): ordered pairs of values within each unit, each value weighing 1 in all."""
+    pairs = counts[:, :, None] * counts[:, None, :]
+    diagonal = np.arange(counts.shape[1])
+    pairs[:, diagonal, diagonal] -= counts
+    found: NDArray[np.float64] = pairs / (counts.sum(1) - 1)[:, None, None]
+    return found
+
+
+def _of_coincidences(domain: NDArray[np.float64], metric: Metric) -> _OfTotals:
+    size = len(domain)
+
+    def of_totals(totals: NDArray[np.float64]) -> NDArray[np.float64]:
+        table = totals.reshape(*totals.shape[:-1], size, size)
+        pool = table.sum(-1)
+        if metric == "nominal":
+            delta = 1.0 - np.eye(size)
+        else:
+            score = domain if metric == "interval" else np.cumsum(pool, -1) - pool / 2
+            delta = (score[..., :, None] - score[..., None, :]) ** 2
+        observed = (table * delta).sum((-1, -2))
+        expected = (pool[..., :, None] * pool[..., None, :] * delta).sum((-1, -2))
+        return _ratio(observed, expected, pool.sum(-1))
+
+    return of_totals
+
+
+def _features(
+    unit: NDArray[np.int64],
+    value: NDArray[np.float64],
+    code: NDArray[np.int64],
+    domain: NDArray[np.float64],
+    metric: Metric,
+) -> tuple[NDArray[np.float64], _OfTotals]:
+    """Per unit, numbers whose sums over units give α: (U, F), and the function from the sums to α."""
+    n_units, size = int(unit.max()) + 1, len(domain)
+    if metric == "interval":
+        # Centred: sums of squares of large values would cancel.
+        x = value - value.mean()
+        m, s, ss = (np.bincount(unit, weights=w, minlength=n_units) for w in (np.ones_like(x), x, x * x))
+        within = (2 * m * ss - 2 * s * s) / (m - 1)
+        return np.stack([within, m, s, ss], axis=1), _of_moments
+    counts = np.bincount(unit * size + code, minlength=n_units * size).reshape(n_units, size).astype(float)
+    if metric == "ordinal":
+        return _coincidences(counts).reshape(n_units, -1), _of_coincidences(domain, metric)
+    m = counts.sum(1)
+    within = (m * m - (counts**2).sum(1)) / (m - 1)
+    return np.concatenate([within[:, None], counts], axis=1), _of_counts
+
+
+def _of_moments(totals: NDArray[np.float64]) -> NDArray[np.float64]:
+    within, n, s, ss = np.moveaxis(totals, -1, 0)
+    return _ratio(within, 2 * n * ss - 2 * s * s, n)
+
+
+def _of_counts(totals: NDArray[np.float64]) -> NDArray[np.float64]:
+    within, pool = totals[..., 0], totals[..., 1:]
+    n = pool.sum(-1)
+    return _ratio(within, n * n - (pool**2).sum(-1), n)
+
+
+def _ratio(
+    observed: NDArray[np.float64], expected: NDArray[np.float64], n: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """1 − (observed/n) / (expected/(n(n−1))); NaN where one value is all there is."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = np.where(expected > 1e-12 * n * n, 1 - (n - 1) * observed / expected, np.nan)
+    return np.asarray(found)
+
+
+def _ordinal_by_value(
+    unit: NDArray[np.int64],
+    code: NDArray[np.int64],
+    cluster_of_unit: NDArray[np.int64],
+    *,
+    samples: int,
+    level: float,
+    seed: int,
+) -> Alpha:
+    """Ordinal α where a table of all values by all values would be too large: O(N) for each sample."""
+    size, n_units = int(code.max()) + 1, len(cluster_of_unit)
+    m = np.bincount(unit, minlength=n_units).astype(np.float64)
+
+    def weighed(weight: NDArray[np.float64]) -> float:
+        pool = np.bincount(code, weights=weight[unit], minlength=size)
+        rank = (np.cumsum(pool) - pool / 2)[code]
+        s, ss = (np.bincount(unit, weights=w, minlength=n_units) for w in (rank, rank * rank))
+        within = (2 * m * ss - 2 * s * s) / (m - 1)
+        return float(_of_moments(np.stack([within, m, s, ss], axis=1).T @ weight))
+
+    rng = np.random.default_rng(seed)
+    _, cluster = np.unique(cluster_of_unit, return_inverse=True)
+    n = int(cluster.max()) + 1
+    chance = np.full(n, 1 / n)
+    drawn = np.array([weighed(rng.multinomial(n, chance)[cluster].astype(float)) for _ in range(samples)])
+    low, high = percentiles(drawn, level=level)
+    return Alpha(weighed(np.ones(n_units)), float(low), float(high), n_units, len(code))
+
+
+def pair_counts(verdicts: NDArray[np.int8], tasks: NDArray[np.int64], n_tasks: int) -> NDArray[np.float64]:
+    """(R, P) verdicts of rankings of tasks (R,) → (n_tasks·P, 3) counts of −1, 0 and 1, task by task."""
+    layers = np.concatenate([(verdicts == said) for said in (-1, 0, 1)], axis=1).astype(np.float64)
+    sums = sum_by(tasks, layers, n_tasks)
+    pairs = verdicts.shape[1]
+    return sums.reshape(n_tasks, 3, pairs).transpose(0, 2, 1).reshape(-1, 3)

@@ -1,0 +1,75 @@
+"""From rankings to verdicts on pairs of responses, as arrays. Pure NumPy.
+
+Rankings come as *places*: (R, K) integers, row r giving the tier of each of the K responses of r's task in an
+order that is the same for all rankings of the task; 0 is best, equal places are a tie, UNRANKED was left
+below all others, with nothing said among the unranked. Responses are lined up by their identity, never by
+the place they were shown or ranked in: comparing the k-th of one list with the k-th of another is the
+mistake that makes an agreement report meaningless.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+UNRANKED = 127
+# A pair about which a ranking says nothing.
+NO_VERDICT = 2
+
+
+@cache
+def pair_columns(k: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Columns (i, j), i < j, of the K(K−1)/2 pairs."""
+    first, second = np.triu_indices(k, 1)
+    return first.astype(np.int64), second.astype(np.int64)
+
+
+def verdicts_of(places: NDArray[np.int8]) -> NDArray[np.int8]:
+    """(R, K) places → (R, K(K−1)/2) verdicts on the pairs of `pair_columns`: 1 the first is preferred, −1 the
+    second, 0 a tie, NO_VERDICT where both were left unranked."""
+    places = np.asarray(places)
+    if places.ndim != 2:
+        raise ValueError(f"places must be (R, K); its shape is {places.shape}.")
+    first, second = pair_columns(places.shape[1])
+    one, two = places[:, first], places[:, second]
+    verdict: NDArray[np.int8] = (one < two).astype(np.int8) - (one > two).astype(np.int8)
+    verdict[(one == UNRANKED) & (two == UNRANKED)] = NO_VERDICT
+    return verdict
+
+
+def rankings_that_meet(tasks: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """tasks: (R,) the task of each ranking. Indices (a, b) of every two rankings of one task, once each."""
+    order = np.argsort(tasks, kind="stable")
+    ordered = tasks[order]
+    firsts, seconds = [], []
+    step = 1
+    while step < len(ordered):
+        same = np.flatnonzero(ordered[step:] == ordered[:-step])
+        if len(same) == 0:
+            break
+        firsts.append(order[same])
+        seconds.append(order[same + step])
+        step += 1
+    if not firsts:
+        nothing = np.zeros(0, dtype=np.int64)
+        return nothing, nothing
+    return np.concatenate(firsts), np.concatenate(seconds)
+
+
+def gold_scores(gold: NDArray[np.int8], places: NDArray[np.int8]) -> NDArray[np.float64]:
+    """`preferences.scoring.gold_score` of many rankings at once.
+
+    gold, places: (R, K). Returns (R,): of the pairs that gold orders, the share ordered alike, a tie or both
+    unranked counting ½; 0 where nothing is ranked; NaN where gold orders nothing.
+    """
+    truth, said = verdicts_of(gold), verdicts_of(places)
+    asked = (truth == 1) | (truth == -1)
+    undecided = (said == 0) | (said == NO_VERDICT)
+    points = (asked & (said == truth)).sum(1) + 0.5 * (asked & undecided).sum(1)
+    points[(np.asarray(places) == UNRANKED).all(1)] = 0.0
+    pairs = asked.sum(1)
+    scores: NDArray[np.float64] = np.full(len(points), np.nan)
+    np.divide(points, pairs, out=scores, where=pairs > 0)
+    return scores

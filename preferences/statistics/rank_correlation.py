@@ -1,0 +1,68 @@
+"""Kendall's τ-b and W: how alike whole rankings are, ties allowed. Pure NumPy.
+
+Both take places (or any scores) of the same responses in the same order. Given lists of ids in ranked order
+instead, they would compare unlike things; see `pairs`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from preferences.statistics.intervals import sum_by
+
+
+def kendall_tau_b(first: ArrayLike, second: ArrayLike) -> NDArray[np.float64]:
+    """τ-b of rankings with ties: (C − D) / √((n₀ − n₁)(n₀ − n₂)); Kendall (Biometrika 33, 1945).
+
+    first, second: (..., K) numbers, broadcast against each other. 1 the same order, −1 reversed; NaN where
+    one of the two ties everything (there is no order to compare). Work and memory are K² per ranking.
+    """
+    one, two = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    if one.shape[-1:] != two.shape[-1:]:
+        raise ValueError("first and second must rank the same K things.")
+    i, j = np.triu_indices(one.shape[-1], 1)
+    a, b = np.sign(one[..., i] - one[..., j]), np.sign(two[..., i] - two[..., j])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        found = (a * b).sum(-1) / np.sqrt((a * a).sum(-1) * (b * b).sum(-1))
+    return np.asarray(found)
+
+
+def mid_ranks(places: ArrayLike) -> NDArray[np.float64]:
+    """(R, K) places → ranks 1…K, those of a tie being their mean."""
+    place = np.asarray(places)
+    lower = (place[:, None, :] < place[:, :, None]).sum(-1)
+    equal = (place[:, None, :] == place[:, :, None]).sum(-1)
+    ranks: NDArray[np.float64] = lower + (equal + 1) / 2
+    return ranks
+
+
+def kendall_w(places: ArrayLike) -> float:
+    """W of m ≥ 2 rankings (m, K) of the same K things; see :func:`kendall_w_by_task`."""
+    rankings = np.asarray(places)
+    if rankings.ndim != 2:
+        raise ValueError(f"places must be (m, K); its shape is {rankings.shape}.")
+    return float(kendall_w_by_task(rankings, np.zeros(len(rankings), dtype=np.int64), 1)[0])
+
+
+def kendall_w_by_task(places: ArrayLike, tasks: NDArray[np.int64], n_tasks: int) -> NDArray[np.float64]:
+    """Concordance W of each task's rankings, corrected for ties; Kendall, "Rank Correlation Methods" (1948)
+    §6:
+
+    W = (12 Σ R_i² − 3 m² K (K+1)²) / (m² K (K²−1) − m Σ_j Σ_ties (t³ − t)), R_i the sum of the ranks of i.
+
+    places: (R, K), tasks: (R,) of 0…n_tasks−1. Returns (n_tasks,): 1 all the same, 0 no common order at all;
+    NaN with fewer than two rankings, or where everybody ties everything.
+    """
+    ranks = mid_ranks(places)
+    k = ranks.shape[1]
+    equal = (ranks[:, None, :] == ranks[:, :, None]).sum(-1)
+    # Σ_ties (t³ − t) = Σ_i (t_i² − 1), each of a tie's t members counting once.
+    ties = (equal**2 - 1).sum(1)
+    sums = sum_by(tasks, np.concatenate([ranks, ties[:, None], np.ones((len(ranks), 1))], axis=1), n_tasks)
+    total, tied, m = sums[:, :k], sums[:, k], sums[:, k + 1]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        above = 12 * (total**2).sum(1) - 3 * m**2 * k * (k + 1) ** 2
+        below = m**2 * k * (k**2 - 1) - m * tied
+        found = np.where((m > 1) & (below > 0), above / below, np.nan)
+    return np.asarray(found)

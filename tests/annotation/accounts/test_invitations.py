@@ -1,0 +1,209 @@
+"""An invitation lets one person in, once, in one role, before it runs out; and tells nobody else anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
+
+import pytest
+from django.utils import timezone
+from pytest_django.fixtures import Settings
+from rest_framework.test import APIClient
+
+from annotation.accounts import invitations
+from annotation.models import AuditEntry, Invitation, Membership, Project, User
+from annotation.oversight.exclusion import Who, exclude_annotator
+from config.problems import Conflict, Problem
+from tests.annotation.answering import wrong_fields
+from tests.annotation.racing import at_once
+
+pytestmark = pytest.mark.usefixtures("empty_cache")
+
+ClientOf = Callable[[User | None], APIClient]
+MADE = "/api/v1/projects/support/invitations/"
+LOOK, ACCEPT, JOIN = "/api/v1/auth/invitation", "/api/v1/auth/invitation/accept", "/api/v1/account/join"
+PASSWORD = "seven green parrots"
+TOLD = ["annotation_invitation", "annotation_membership"]
+
+
+@pytest.fixture
+def token(project: Project, mona: User, client_of: ClientOf) -> str:
+    made = client_of(mona).post(MADE, {"role": "annotator", "days": 3, "note": "Zoë"})
+    assert made.status_code == 201
+    return str(made.json()["token"])
+
+
+def _accept(token: str, username: str = "zoe", password: str = PASSWORD) -> tuple[APIClient, int]:
+    browser = APIClient()
+    body = {"token": token, "username": username, "password": password}
+    return browser, browser.post(ACCEPT, body).status_code
+
+
+def test_somebody_new_gets_an_account_in_the_project_and_is_logged_in(token: str, project: Project) -> None:
+    shown = APIClient().post(LOOK, {"token": token}).json()
+    assert (shown.pop("expires_at"), shown) == (
+        Invitation.objects.get().expires_at.isoformat().replace("+00:00", "Z"),
+        {"project": "support", "name": "Support", "role": "annotator", "invited_by": "mona"},
+    )
+    browser, status = _accept(token)
+    assert status == 201
+    me = browser.get("/api/v1/auth/me").json()
+    assert (me["username"], me["is_admin"]) == ("zoe", False)
+    assert me["memberships"] == [{"project": "support", "role": "annotator", "state": "active"}]
+    login = {"username": "zoe", "password": PASSWORD}
+    assert APIClient().post("/api/v1/auth/login", login).status_code == 200
+
+
+def test_it_works_once(token: str, ben: User, client_of: ClientOf, oscar: User) -> None:
+    assert _accept(token)[1] == 201
+    for client, address, more in (
+        (APIClient(), LOOK, {}),
+        (APIClient(), ACCEPT, {"username": "again", "password": PASSWORD}),
+        (client_of(oscar), JOIN, {}),
+    ):
+        response = client.post(address, {"token": token} | more)
+        assert (response.status_code, response.json()["type"]) == (410, "invitation-over")
+        assert "has been used" in response.json()["detail"]
+    assert not User.objects.filter(username="again").exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_many_at_once_one_gets_in(project: Project, mona: User) -> None:
+    _, token = invitations.invite(project=project, role="annotator", by=mona)
+
+    def enter(name: str) -> str:
+        try:
+            invitations.accept_with_new_account(token=token, username=name, password=PASSWORD)
+            return name
+        except Problem as refusal:
+            return refusal.type
+
+    results = at_once([partial(enter, f"racer-{n}") for n in range(5)])
+    (winner,) = [each for each in results if each.startswith("racer")]
+    assert sorted(set(results) - {winner}) == ["invitation-over"]
+    assert list(User.objects.filter(username__startswith="racer").values_list("username")) == [(winner,)]
+
+
+def test_it_runs_out_and_can_be_revoked(token: str, mona: User, client_of: ClientOf) -> None:
+    Invitation.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
+    assert _accept(token)[1] == 410
+    manager = client_of(mona)
+    listed = manager.get(MADE).json()["results"]
+    assert [each["state"] for each in listed] == ["expired"]
+    other = manager.post(MADE, {"role": "reviewer"}).json()
+    revoke = f"/api/v1/invitations/{other['invitation']['id']}/revoke"
+    assert manager.post(revoke).json()["state"] == "revoked"
+    assert manager.post(revoke).status_code == 409
+    refused = APIClient().post(LOOK, {"token": other["token"]})
+    assert (refused.status_code, "revoked" in refused.json()["detail"]) == (410, True)
+
+
+def test_it_can_not_be_made_up(token: str, settings: Settings) -> None:
+    id, signature = token.split(".")
+    other = id[:-1] + ("1" if id.endswith("0") else "0")
+    for fake in ("", "x", id, f"{id}.", f"{id}.{signature[:-1]}", f"{other}.{signature}", "é.é"):
+        assert APIClient().post(LOOK, {"token": fake}).status_code in (404, 422), fake
+    former, settings.SECRET_KEY = settings.SECRET_KEY, "another key entirely"
+    assert APIClient().post(LOOK, {"token": token}).status_code == 404
+    settings.SECRET_KEY_FALLBACKS = [former]
+    assert APIClient().post(LOOK, {"token": token}).status_code == 200
+
+
+def test_the_token_stands_nowhere_but_in_the_first_answer(
+    token: str, mona: User, client_of: ClientOf
+) -> None:
+    signature = token.split(".")[1]
+    assert signature not in client_of(mona).get(MADE).content.decode()
+    rows = AuditEntry.objects.filter(table="annotation_invitation")
+    assert signature not in str(list(rows.values())) + str(list(Invitation.objects.values()))
+
+
+def test_the_log_says_who_invited_and_who_came(token: str, mona: User, project: Project) -> None:
+    _accept(token)
+    zoe = User.objects.get(username="zoe")
+    log = AuditEntry.objects.of_project(project).filter(table__in=TOLD)
+    told = [(row.actor, row.action, row.table) for row in log.order_by("id")][-3:]
+    assert told == [
+        (f"user:{mona.pk}", "insert", "annotation_invitation"),
+        (f"user:{zoe.pk}", "update", "annotation_invitation"),
+        (f"user:{zoe.pk}", "insert", "annotation_membership"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "field"),
+    [
+        ({"username": "alice"}, 409, "username"),
+        ({"username": "no spaces"}, 422, "username"),
+        ({"username": ""}, 422, "username"),
+        ({"password": "short"}, 422, "password"),
+        ({"password": "password123"}, 422, "password"),
+    ],
+)
+def test_a_name_or_a_password_that_will_not_do_uses_nothing_up(
+    token: str, changes: dict[str, str], status: int, field: str
+) -> None:
+    body = {"token": token, "username": "zoe", "password": PASSWORD}
+    response = APIClient().post(ACCEPT, body | changes)
+    assert (response.status_code, wrong_fields(response)) == (status, [field])
+    assert not User.objects.filter(username="zoe").exists()
+    assert _accept(token)[1] == 201
+
+
+def test_somebody_with_an_account_joins_with_it(token: str, oscar: User, client_of: ClientOf) -> None:
+    response = client_of(oscar).post(JOIN, {"token": token})
+    assert response.json() == {"project": "support", "role": "annotator", "state": "active"}
+    assert client_of(oscar).get("/api/v1/projects/support/").status_code == 200
+
+
+def test_a_member_keeps_the_role_and_the_invitation_stays_open(
+    token: str, mona: User, client_of: ClientOf
+) -> None:
+    response = client_of(mona).post(JOIN, {"token": token})
+    assert (response.status_code, response.json()["type"]) == (409, "already-a-member")
+    assert Membership.objects.get(user=mona).role == "manager"
+    assert Invitation.objects.get().state == "open"
+
+
+def test_who_is_excluded_does_not_come_back_by_a_link(token: str, project: Project, oscar: User) -> None:
+    exclude_annotator(project=project, who=Who(annotator=oscar), reason="spam")
+    with pytest.raises(Conflict, match="excluded"):
+        invitations.accept(token=token, user=oscar)
+    assert Invitation.objects.get().state == "open"
+
+
+def test_trying_tokens_is_limited_and_following_links_is_not(token: str) -> None:
+    assert {APIClient().post(LOOK, {"token": token}).status_code for _ in range(40)} == {200}
+    assert {APIClient().post(LOOK, {"token": f"x{n}"}).status_code for n in range(30)} == {404}
+    refused = APIClient().post(LOOK, {"token": token})
+    assert refused.status_code == 429
+    assert "log-in" not in refused.json()["detail"]
+
+
+def test_entering_takes_the_csrf_token(token: str) -> None:
+    browser = APIClient(enforce_csrf_checks=True)
+    body = {"token": token, "username": "zoe", "password": PASSWORD}
+    assert browser.post(ACCEPT, body).status_code == 403
+    assert not User.objects.filter(username="zoe").exists()
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [({}, "role"), ({"role": "king"}, "role"), ({"role": "annotator", "days": 31}, "days")],
+)
+def test_a_bad_invitation_is_refused_by_field(
+    project: Project, mona: User, client_of: ClientOf, body: dict[str, object], field: str
+) -> None:
+    response = client_of(mona).post(MADE, body)
+    assert (response.status_code, wrong_fields(response)) == (422, [field])
+
+
+def test_there_is_an_end_to_open_invitations(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(invitations, "MAX_OPEN", 2)
+    for _ in range(2):
+        last, _ = invitations.invite(project=project, role="annotator")
+    with pytest.raises(Problem, match="revoke"):
+        invitations.invite(project=project, role="annotator")
+    invitations.revoke(invitation=last)
+    invitations.invite(project=project, role="annotator")

@@ -1,0 +1,340 @@
+"""Logging in by OpenID Connect: the whole dance, with a strict provider on loopback and crooked ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import jwt
+import pytest
+from allauth.mfa.totp.internal.auth import TOTP
+from allauth.socialaccount.models import SocialAccount
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from pytest_django.fixtures import Settings
+from rest_framework.test import APIClient
+
+from annotation.accounts.tokens import create_token
+from annotation.models import Project, User
+from config.oidc import OidcProvider
+from tests.annotation.accounts.oidc_provider import CLIENT_ID, CLIENT_SECRET, Provider, running
+
+pytestmark = pytest.mark.usefixtures("empty_cache")
+ME, BEGIN = "/api/v1/auth/me", "/api/v1/auth/oidc/begin"
+HOST = "http://testserver"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Provider]:
+    with running() as provider:
+        yield provider
+
+
+@pytest.fixture
+def provider(server: Provider, settings: Settings) -> Provider:
+    """The provider `company`, configured to refuse whom nobody knows."""
+    server.person, server.claims, server.sign, server.user_info = {"sub": "u-1"}, {}, None, None
+    server.up = True
+    server.asked.clear()
+    server.refusals.clear()
+    configure(settings, server)
+    return server
+
+
+def configure(settings: Settings, server: Provider, *, create: bool = False) -> None:
+    configured = OidcProvider("company", "Company account", server.url, CLIENT_ID, CLIENT_SECRET, create)
+    settings.OIDC_PROVIDERS = (configured,)
+    settings.SOCIALACCOUNT_PROVIDERS = {"openid_connect": {"APPS": [configured.for_allauth()]}}
+
+
+class Browser:
+    def __init__(self, user: User | None = None) -> None:
+        self.api = APIClient(enforce_csrf_checks=True)
+        if user is not None:
+            self.api.force_login(user)
+
+    def begin(self, next: str = "/", provider: str = "company") -> Any:
+        self.api.get(ME)
+        token = self.api.cookies["csrftoken"].value
+        return self.api.post(BEGIN, {"provider": provider, "next": next}, headers={"X-CSRFToken": token})
+
+    def at_provider(self, provider: Provider, next: str = "/") -> str:
+        """To the provider and its agreement; the address it sends the browser back to."""
+        location = self.begin(next).json()["location"]
+        assert location.startswith(f"{provider.url}/authorize?")
+        return provider.authorize(dict(parse_qsl(urlsplit(location).query)))
+
+    def back(self, url: str) -> str:
+        assert url.startswith(f"{HOST}/api/v1/auth/oidc/company/callback?")
+        answer = self.api.get(url.removeprefix(HOST))
+        assert answer.status_code == 302
+        return str(answer["Location"])
+
+    def log_in(self, provider: Provider, next: str = "/") -> str:
+        return self.back(self.at_provider(provider, next))
+
+    @property
+    def name(self) -> str | None:
+        answer = self.api.get(ME)
+        return answer.json()["username"] if answer.status_code == 200 else None
+
+
+def link(user: User, subject: str = "u-1") -> None:
+    SocialAccount.objects.create(user=user, provider="company", uid=subject)
+
+
+def test_the_log_in_page_is_told_of_the_providers(provider: Provider, db: None) -> None:
+    assert APIClient().get("/api/v1/auth/providers").json() == [{"id": "company", "name": "Company account"}]
+
+
+def test_the_whole_dance_ends_at_the_page_asked_for_in_a_new_session(provider: Provider, alice: User) -> None:
+    link(alice)
+    browser = Browser()
+    back = browser.at_provider(provider, next="/projects/support")
+    before = browser.api.cookies["sessionid"].value
+    assert browser.back(back) == "/projects/support"
+    assert browser.name == "alice"
+    assert browser.api.cookies["sessionid"].value != before
+
+
+def test_state_nonce_and_challenge_are_new_each_time(provider: Provider, alice: User) -> None:
+    for _ in range(2):
+        Browser().at_provider(provider)
+    first, second = provider.asked
+    assert all(first[name] != second[name] for name in ("state", "nonce", "code_challenge"))
+
+
+def test_beginning_takes_the_csrf_token(provider: Provider, db: None) -> None:
+    """Or another site could log a browser in as somebody else."""
+    browser = APIClient(enforce_csrf_checks=True)
+    assert browser.post(BEGIN, {"provider": "company"}).status_code == 403
+
+
+def test_an_answer_to_nobodys_request_logs_nobody_in(provider: Provider, alice: User) -> None:
+    """Neither without a state, nor with the state of another browser, nor twice."""
+    link(alice)
+    attacker, victim = Browser(), Browser()
+    back = attacker.at_provider(provider)
+    assert victim.back(back) == "/login?problem=failed"
+    assert victim.name is None
+    code = dict(parse_qsl(urlsplit(back).query))["code"]
+    assert victim.back(f"{HOST}/api/v1/auth/oidc/company/callback?code={code}") == "/login?problem=failed"
+    assert attacker.back(back) == "/"
+    again = Browser()
+    again.api.cookies = attacker.api.cookies
+    again.api.logout()
+    assert again.back(back) == "/login?problem=failed"
+
+
+def test_a_stolen_code_is_worth_nothing_without_the_verifier(provider: Provider, alice: User) -> None:
+    link(alice)
+    victims = dict(parse_qsl(urlsplit(Browser().at_provider(provider)).query))["code"]
+    thief = Browser()
+    own = dict(parse_qsl(urlsplit(thief.at_provider(provider)).query))
+    url = f"{HOST}/api/v1/auth/oidc/company/callback?code={victims}&state={own['state']}"
+    assert thief.back(url) == "/login?problem=failed"
+    assert provider.refusals == ["invalid_grant"]
+
+
+def _other_key(provider: Provider, claims: dict[str, Any]) -> str:
+    return jwt.encode(
+        claims, rsa.generate_private_key(65537, 2048), algorithm="RS256", headers={"kid": "key-1"}
+    )
+
+
+def _unsigned(provider: Provider, claims: dict[str, Any]) -> str:
+    return jwt.encode(claims, "", algorithm="none", headers={"kid": "key-1"})
+
+
+def _public_key_as_secret(provider: Provider, claims: dict[str, Any]) -> str:
+    """The old confusion: a token signed by HMAC with what everybody can read."""
+    pem = provider.key.public_key().public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    return jwt.encode(claims, pem, algorithm="HS256", headers={"kid": "key-1"})
+
+
+def _unknown_key(provider: Provider, claims: dict[str, Any]) -> str:
+    return jwt.encode(claims, provider.key, algorithm="RS256", headers={"kid": "key-2"})
+
+
+@pytest.mark.parametrize("sign", [_other_key, _unsigned, _public_key_as_secret, _unknown_key])
+def test_a_token_that_the_provider_did_not_sign_is_refused(
+    provider: Provider, alice: User, sign: Callable[[Provider, dict[str, Any]], str]
+) -> None:
+    link(alice)
+    provider.sign = sign
+    browser = Browser()
+    assert browser.log_in(provider) == "/login?problem=failed"
+    assert browser.name is None
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"nonce": "of another request"},
+        {"nonce": None},
+        {"iss": "https://elsewhere.example"},
+        {"aud": "another client"},
+        {"azp": "another client", "aud": [CLIENT_ID, "another client"]},
+        {"exp": 1_700_000_000},
+        {"exp": None},
+        {"iat": 9_999_999_999},
+        {"sub": None},
+        {"sub": ""},
+        {"sub": 7},
+        {"sub": "x" * 300},
+        {"sub": "u-1\x00"},
+    ],
+    ids=str,
+)
+def test_a_token_for_another_purpose_is_refused(
+    provider: Provider, alice: User, claims: dict[str, Any]
+) -> None:
+    link(alice)
+    provider.claims = claims
+    browser = Browser()
+    assert browser.log_in(provider) == "/login?problem=failed"
+    assert browser.name is None
+
+
+def test_user_info_of_somebody_else_is_refused(provider: Provider, alice: User) -> None:
+    link(alice)
+    provider.user_info = {"sub": "u-2", "email": "root@example.org"}
+    assert Browser().log_in(provider) == "/login?problem=failed"
+
+
+def test_whom_nobody_knows_is_refused_and_no_account_is_made(provider: Provider, alice: User) -> None:
+    people = User.objects.count()
+    assert Browser().log_in(provider) == "/login?problem=unknown"
+    assert (User.objects.count(), SocialAccount.objects.count()) == (people, 0)
+
+
+def test_whom_nobody_knows_gets_an_account_without_membership_where_it_is_configured_so(
+    provider: Provider, settings: Settings, alice: User, project: Project
+) -> None:
+    configure(settings, provider, create=True)
+    provider.person = {"sub": "u-9", "preferred_username": "alice", "name": "Alice the Second"}
+    browser = Browser()
+    assert browser.log_in(provider) == "/"
+    me = browser.api.get(ME).json()
+    assert (me["username"], me["name"], me["memberships"]) == ("alice-2", "Alice the Second", [])
+    assert (me["is_admin"], browser.api.get("/api/v1/projects/").json()["results"]) == (False, [])
+    assert not User.objects.get(username="alice-2").has_usable_password()
+    assert Browser().log_in(provider) == "/"
+    assert User.objects.filter(username__startswith="alice").count() == 2
+
+
+@pytest.mark.parametrize("name", ["", "../../<b>", "x" * 400, "Ünï cødé", "a\x00b"])
+def test_any_name_that_the_provider_gives_becomes_one_that_can_be(
+    provider: Provider, settings: Settings, db: None, name: str
+) -> None:
+    configure(settings, provider, create=True)
+    provider.person = {"sub": "u-9", "preferred_username": name}
+    browser = Browser()
+    assert browser.log_in(provider) == "/"
+    user = User.objects.get()
+    user.clean_fields(exclude=["password"])
+    assert browser.name == user.username
+
+
+@pytest.mark.parametrize(
+    ("verified", "address", "comes_to"),
+    [
+        (True, "ALICE@example.org", "/"),
+        (False, "alice@example.org", "/login?problem=unknown"),
+        ("true", "alice@example.org", "/login?problem=unknown"),
+        (True, "ben@example.org", "/login?problem=unknown"),
+        (True, "", "/login?problem=unknown"),
+    ],
+)
+def test_an_account_made_with_an_address_is_an_invitation_for_who_verifiably_has_it(
+    provider: Provider, alice: User, verified: object, address: str, comes_to: str
+) -> None:
+    User.objects.filter(pk=alice.pk).update(email="alice@example.org")
+    provider.person = {"sub": "u-1", "email": address, "email_verified": verified}
+    assert Browser().log_in(provider) == comes_to
+    assert SocialAccount.objects.filter(user=alice).exists() == (comes_to == "/")
+
+
+def test_an_address_of_two_accounts_opens_neither(provider: Provider, alice: User, ben: User) -> None:
+    User.objects.update(email="shared@example.org")
+    provider.person = {"sub": "u-1", "email": "shared@example.org", "email_verified": True}
+    assert Browser().log_in(provider) == "/login?problem=unknown"
+
+
+def test_who_is_logged_in_connects_the_own_account(provider: Provider, alice: User, ben: User) -> None:
+    browser = Browser(alice)
+    assert browser.log_in(provider, next="/account") == "/account"
+    assert [each["provider"] for each in browser.api.get("/api/v1/account/").json()["connections"]] == [
+        "company"
+    ]
+    assert Browser().log_in(provider) == "/"
+    assert Browser(ben).log_in(provider) == "/login?problem=taken"
+    assert SocialAccount.objects.get().user == alice
+
+
+def test_a_token_connects_nothing(provider: Provider, alice: User) -> None:
+    """Or who found a token could log in as its owner for good."""
+    _, text = create_token(user=alice, name="script")
+    browser = Browser()
+    browser.api.credentials(HTTP_AUTHORIZATION=f"Bearer {text}")
+    location = browser.begin().json()["location"]
+    back = provider.authorize(dict(parse_qsl(urlsplit(location).query)))
+    assert browser.back(back) == "/login?problem=unknown"
+    assert not SocialAccount.objects.exists()
+
+
+def test_an_inactive_account_stays_out(provider: Provider, alice: User) -> None:
+    link(alice)
+    User.objects.update(is_active=False)
+    assert Browser().log_in(provider) == "/login?problem=inactive"
+
+
+def test_the_second_factor_is_asked_for_here_too(provider: Provider, alice: User) -> None:
+    link(alice)
+    TOTP.activate(alice, "JBSWY3DPEHPK3PXP")
+    browser = Browser()
+    assert browser.log_in(provider, next="/projects/support") == (
+        "/login?step=code&next=%2Fprojects%2Fsupport"
+    )
+    assert browser.name is None
+
+
+@pytest.mark.parametrize(
+    "page", ["https://elsewhere.example/", "//elsewhere.example", "/\\elsewhere.example", "javascript:x", ""]
+)
+def test_it_never_ends_on_another_site(provider: Provider, alice: User, page: str) -> None:
+    link(alice)
+    assert Browser().log_in(provider, next=page) == "/"
+
+
+def test_who_thinks_better_of_it_is_told_so(provider: Provider, db: None) -> None:
+    browser = Browser()
+    state = dict(parse_qsl(urlsplit(browser.at_provider(provider)).query))["state"]
+    url = f"{HOST}/api/v1/auth/oidc/company/callback?error=access_denied&state={state}"
+    assert browser.back(url) == "/login?problem=cancelled"
+
+
+def test_a_provider_that_is_down_is_said_to_be(provider: Provider, alice: User) -> None:
+    link(alice)
+    browser = Browser()
+    back = browser.at_provider(provider)
+    provider.up = False
+    answer = browser.begin()
+    assert (answer.status_code, answer.json()["type"]) == (503, "provider-unreachable")
+    assert browser.back(back) == "/login?problem=failed"
+
+
+def test_a_provider_that_is_not_configured_is_named(provider: Provider, db: None) -> None:
+    answer = Browser().begin(provider="other")
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "provider")
+
+
+def test_in_production_the_provider_is_told_the_https_address(
+    provider: Provider, settings: Settings, db: None
+) -> None:
+    settings.PRODUCTION = True
+    Browser().at_provider(provider)
+    assert provider.asked[0]["redirect_uri"] == "https://testserver/api/v1/auth/oidc/company/callback"

@@ -1,0 +1,250 @@
+"""The optional second factor: enrolling, logging in with it, recovery codes, and switching it off."""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import struct
+import time
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from allauth.mfa.models import Authenticator
+from django.core.cache import cache
+from pytest_django.fixtures import Settings
+from rest_framework.test import APIClient
+
+from annotation.models import User
+from tests.conftest import PASSWORD
+
+pytestmark = pytest.mark.usefixtures("empty_cache")
+LOGIN, CODE, ME = (f"/api/v1/auth/{name}" for name in ("login", "login/code", "me"))
+FACTOR = "/api/v1/account/second-factor"
+NEW_CODES = "/api/v1/account/recovery-codes"
+
+
+def code_at(secret: str, seconds: float) -> str:
+    """RFC 6238 by hand (SHA-1, six digits, half minutes), as an app on a phone reckons it."""
+    counter = struct.pack(">Q", int(seconds) // 30)
+    digest = hmac.digest(base64.b32decode(secret), counter, "sha1")
+    start = digest[-1] & 15
+    return f"{(int.from_bytes(digest[start : start + 4]) & 0x7FFFFFFF) % 1_000_000:06}"
+
+
+def test_the_tests_own_app_reckons_as_the_rfc_does() -> None:
+    """RFC 6238, appendix B: the last six of its eight digits."""
+    secret = base64.b32encode(b"12345678901234567890").decode()
+    given = {59: "287082", 1111111109: "081804", 1234567890: "005924", 20000000000: "353130"}
+    assert {seconds: code_at(secret, seconds) for seconds in given} == given
+
+
+@pytest.fixture
+def alice(alice: User) -> User:
+    alice.set_password(PASSWORD)
+    alice.save()
+    return alice
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
+    """The clock that codes are reckoned by; tests set it forward."""
+    now = {"now": time.time()}
+    monkeypatch.setattr("allauth.mfa.totp.internal.auth.time.time", lambda: now["now"])
+    return now
+
+
+class Browser:
+    def __init__(self) -> None:
+        self.api = APIClient(enforce_csrf_checks=True)
+
+    def post(self, url: str, **body: Any) -> Any:
+        self.api.get(ME)
+        return self.api.post(url, body, headers={"X-CSRFToken": self.api.cookies["csrftoken"].value})
+
+    def log_in(self) -> int:
+        return int(self.post(LOGIN, username="alice", password=PASSWORD).status_code)
+
+    def in_(self) -> bool:
+        return bool(self.api.get(ME).status_code == 200)
+
+
+@pytest.fixture
+def browser() -> Browser:
+    return Browser()
+
+
+@pytest.fixture
+def enrolled(alice: User, browser: Browser, clock: dict[str, float]) -> tuple[str, list[str]]:
+    """The secret and the recovery codes."""
+    assert browser.log_in() == 200
+    secret = browser.post(FACTOR, password=PASSWORD).json()["secret"]
+    answer = browser.post(f"{FACTOR}/confirm", code=code_at(secret, clock["now"]))
+    assert answer.status_code == 200
+    clock["now"] += 120
+    return secret, answer.json()["recovery_codes"]
+
+
+def test_enrolling_gives_what_an_app_needs_and_is_on_only_after_a_right_code(
+    alice: User, browser: Browser, clock: dict[str, float]
+) -> None:
+    browser.log_in()
+    begun = browser.post(FACTOR, password=PASSWORD).json()
+    assert begun["uri"].startswith(f"otpauth://totp/alice?secret={begun['secret']}&issuer=Rankloop")
+    assert ElementTree.fromstring(begun["qr_svg"]).tag.endswith("svg")
+    wrong = browser.post(f"{FACTOR}/confirm", code="000000")
+    assert (wrong.status_code, wrong.json()["type"]) == (400, "wrong-code")
+    assert not Authenticator.objects.exists()
+    assert Browser().log_in() == 200
+    right = browser.post(f"{FACTOR}/confirm", code=code_at(begun["secret"], clock["now"]))
+    assert len(set(right.json()["recovery_codes"])) == 10
+    said = browser.api.get("/api/v1/account/").json()["second_factor"]
+    assert said == {"enabled": True, "recovery_codes_left": 10}
+
+
+def test_enrolling_takes_the_password(alice: User, browser: Browser) -> None:
+    browser.log_in()
+    answer = browser.post(FACTOR, password="not it")
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "password")
+
+
+def test_a_code_without_a_begun_enrolment_is_refused(alice: User, browser: Browser) -> None:
+    browser.log_in()
+    assert browser.post(f"{FACTOR}/confirm", code="123456").json()["type"] == "no-enrolment"
+
+
+def test_the_password_alone_logs_nobody_in(enrolled: tuple[str, list[str]], clock: dict[str, float]) -> None:
+    fresh = Browser()
+    answer = fresh.post(LOGIN, username="alice", password=PASSWORD)
+    assert (answer.status_code, answer.json()) == (202, {"next_step": "code"})
+    assert not fresh.in_()
+    before = fresh.api.cookies["sessionid"].value
+    logged_in = fresh.post(CODE, code=code_at(enrolled[0], clock["now"]))
+    assert (logged_in.status_code, logged_in.json()["username"]) == (200, "alice")
+    assert fresh.in_()
+    assert fresh.api.cookies["sessionid"].value != before
+
+
+@pytest.mark.parametrize(("drift", "status"), [(-30, 200), (30, 200), (-60, 400), (60, 400)])
+def test_a_clock_may_differ_by_half_a_minute(
+    enrolled: tuple[str, list[str]], clock: dict[str, float], drift: int, status: int
+) -> None:
+    fresh = Browser()
+    fresh.log_in()
+    assert fresh.post(CODE, code=code_at(enrolled[0], clock["now"] + drift)).status_code == status
+
+
+def test_a_code_is_good_once(enrolled: tuple[str, list[str]], clock: dict[str, float]) -> None:
+    code = code_at(enrolled[0], clock["now"])
+    first, second = Browser(), Browser()
+    first.log_in()
+    second.log_in()
+    assert first.post(CODE, code=f"{code[:3]} {code[3:]}").status_code == 200
+    clock["now"] += 29
+    assert second.post(CODE, code=code).status_code == 400
+
+
+def test_a_recovery_code_is_good_once(enrolled: tuple[str, list[str]]) -> None:
+    for status in (200, 400):
+        fresh = Browser()
+        fresh.log_in()
+        assert fresh.post(CODE, code=enrolled[1][3]).status_code == status
+    state = Browser()
+    state.log_in()
+    state.post(CODE, code=enrolled[1][4])
+    assert state.api.get("/api/v1/account/").json()["second_factor"]["recovery_codes_left"] == 8
+
+
+def test_guessing_codes_is_stopped_for_the_account_whoever_guesses(
+    enrolled: tuple[str, list[str]], clock: dict[str, float]
+) -> None:
+    statuses = []
+    for _ in range(6):
+        fresh = Browser()
+        fresh.log_in()
+        statuses.append(fresh.post(CODE, code="000000").status_code)
+    assert statuses == [400] * 5 + [429]
+    fresh = Browser()
+    fresh.log_in()
+    assert fresh.post(CODE, code=code_at(enrolled[0], clock["now"])).status_code == 429
+    cache.clear()
+    assert fresh.post(CODE, code=code_at(enrolled[0], clock["now"])).status_code == 200
+
+
+def test_a_code_without_a_password_before_it_is_refused(
+    enrolled: tuple[str, list[str]], clock: dict[str, float]
+) -> None:
+    answer = Browser().post(CODE, code=code_at(enrolled[0], clock["now"]))
+    assert (answer.status_code, answer.json()["type"]) == (409, "no-login-begun")
+
+
+def test_the_second_step_waits_a_quarter_of_an_hour(
+    enrolled: tuple[str, list[str]], clock: dict[str, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fresh = Browser()
+    fresh.log_in()
+    later = time.time() + 16 * 60
+    monkeypatch.setattr("allauth.account.internal.stagekit.time.time", lambda: later)
+    assert fresh.post(CODE, code=code_at(enrolled[0], clock["now"])).status_code == 409
+
+
+def test_somebody_made_inactive_between_the_steps_stays_out(
+    enrolled: tuple[str, list[str]], clock: dict[str, float]
+) -> None:
+    fresh = Browser()
+    fresh.log_in()
+    User.objects.update(is_active=False)
+    assert fresh.post(CODE, code=code_at(enrolled[0], clock["now"])).status_code == 409
+
+
+def test_switching_it_off_takes_a_code_and_removes_the_recovery_codes(
+    enrolled: tuple[str, list[str]], browser: Browser, clock: dict[str, float]
+) -> None:
+    assert browser.post(f"{FACTOR}/disable", code="000000").status_code == 400
+    code = code_at(enrolled[0], clock["now"])
+    assert browser.post(f"{FACTOR}/disable", code=code).status_code == 204
+    assert not Authenticator.objects.exists()
+    assert Browser().log_in() == 200
+    assert browser.post(f"{FACTOR}/disable", code=code).json()["type"] == "no-second-factor"
+
+
+def test_new_recovery_codes_end_the_old_ones(
+    enrolled: tuple[str, list[str]], browser: Browser, clock: dict[str, float]
+) -> None:
+    fresh = browser.post(NEW_CODES, code=code_at(enrolled[0], clock["now"])).json()["recovery_codes"]
+    assert not set(fresh) & set(enrolled[1])
+    other = Browser()
+    other.log_in()
+    assert other.post(CODE, code=enrolled[1][0]).status_code == 400
+    assert other.post(CODE, code=fresh[0]).status_code == 200
+
+
+def test_enrolling_twice_is_refused(enrolled: tuple[str, list[str]], browser: Browser) -> None:
+    assert browser.post(FACTOR, password=PASSWORD).json()["type"] == "second-factor-enabled"
+
+
+def test_the_database_holds_neither_the_secret_nor_the_codes(enrolled: tuple[str, list[str]]) -> None:
+    stored = " ".join(str(row.data) for row in Authenticator.objects.all())
+    assert enrolled[0] not in stored
+    assert not [code for code in enrolled[1] if code in stored]
+
+
+def test_a_changed_secret_key_keeps_codes_while_the_old_one_is_named(
+    enrolled: tuple[str, list[str]], clock: dict[str, float], settings: Settings
+) -> None:
+    settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]
+    settings.SECRET_KEY = "another " * 8
+    fresh = Browser()
+    fresh.log_in()
+    assert fresh.post(CODE, code=code_at(enrolled[0], clock["now"])).status_code == 200
+
+
+def test_a_token_passes_without_it_and_changes_nothing_of_the_account(
+    enrolled: tuple[str, list[str]], alice: User
+) -> None:
+    from annotation.accounts.tokens import create_token
+
+    program = APIClient(headers={"Authorization": f"Bearer {create_token(user=alice, name='x')[1]}"})
+    assert program.get(ME).status_code == 200
+    for url in (f"{FACTOR}/disable", NEW_CODES, FACTOR):
+        assert program.post(url, {"code": enrolled[1][0], "password": PASSWORD}).status_code == 403

@@ -1,0 +1,133 @@
+"""Sessions: a new one with each log-in, ended everywhere by one word, by a new password, by leaving."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.sessions.models import Session
+from rest_framework.test import APIClient
+
+from annotation.accounts.tokens import create_token
+from annotation.models import Project, User
+from tests.conftest import PASSWORD
+
+pytestmark = pytest.mark.usefixtures("empty_cache")
+LOGIN, ME = "/api/v1/auth/login", "/api/v1/auth/me"
+NEXT = "/api/v1/projects/support/assignments/next"
+
+
+@pytest.fixture
+def alice(alice: User) -> User:
+    alice.set_password(PASSWORD)
+    alice.save()
+    return alice
+
+
+def _post(browser: APIClient, url: str, **body: str) -> int:
+    browser.get(ME)
+    token = browser.cookies["csrftoken"].value
+    return int(browser.post(url, body, headers={"X-CSRFToken": token}).status_code)
+
+
+def _logged_in(password: str = PASSWORD) -> APIClient:
+    browser = APIClient(enforce_csrf_checks=True)
+    assert _post(browser, LOGIN, username="alice", password=password) == 200
+    return browser
+
+
+def test_a_planted_session_is_not_the_one_that_gets_logged_in(alice: User) -> None:
+    """Session fixation: whoever put this cookie into the browser holds nothing afterwards."""
+    stranger = APIClient(enforce_csrf_checks=True)
+    session = stranger.session
+    session["planted"] = True
+    session.save()
+    planted = session.session_key
+    browser = APIClient(enforce_csrf_checks=True)
+    browser.cookies["sessionid"] = planted
+    assert _post(browser, LOGIN, username="alice", password=PASSWORD) == 200
+    assert browser.cookies["sessionid"].value != planted
+    assert stranger.get(ME).status_code == 401
+    assert not Session.objects.filter(session_key=planted).exists()
+
+
+def test_logging_in_makes_a_new_csrf_token(alice: User) -> None:
+    browser = APIClient(enforce_csrf_checks=True)
+    browser.get(ME)
+    before = browser.cookies["csrftoken"].value
+    assert _post(browser, LOGIN, username="alice", password=PASSWORD) == 200
+    assert browser.cookies["csrftoken"].value != before
+    assert browser.post(NEXT, headers={"X-CSRFToken": before}).status_code == 403
+
+
+def test_every_unsafe_method_of_a_session_takes_the_csrf_token_and_a_token_needs_none(
+    alice: User, project: Project
+) -> None:
+    browser = _logged_in()
+    assert browser.post(NEXT).status_code == 403
+    assert browser.patch("/api/v1/projects/support/", {}).status_code == 403
+    assert browser.delete("/api/v1/account/tokens/00000000-0000-0000-0000-000000000000").status_code == 403
+    program = APIClient(
+        enforce_csrf_checks=True, headers={"Authorization": f"Bearer {create_token(user=alice, name='x')[1]}"}
+    )
+    assert program.post(NEXT).status_code == 204
+
+
+def test_a_cookie_is_out_of_reach_of_scripts_and_of_other_sites(alice: User) -> None:
+    cookie = _logged_in().cookies["sessionid"]
+    assert cookie["httponly"]
+    assert cookie["samesite"] == "Lax"
+
+
+def test_logging_out_everywhere_ends_every_session_and_leaves_the_tokens(alice: User) -> None:
+    here, there = _logged_in(), _logged_in()
+    _, token = create_token(user=alice, name="script")
+    assert _post(here, "/api/v1/auth/logout/everywhere") == 204
+    assert [browser.get(ME).status_code for browser in (here, there)] == [401, 401]
+    assert APIClient(headers={"Authorization": f"Bearer {token}"}).get(ME).status_code == 200
+    assert _logged_in().get(ME).status_code == 200
+
+
+def test_a_new_password_ends_every_session_but_this_one(alice: User) -> None:
+    here, there = _logged_in(), _logged_in()
+    new = "staple battery horse"
+    assert _post(here, "/api/v1/account/password", current=PASSWORD, new=new) == 204
+    assert [browser.get(ME).status_code for browser in (here, there)] == [200, 401]
+    assert _logged_in(new).get(ME).status_code == 200
+    assert _post(APIClient(enforce_csrf_checks=True), LOGIN, username="alice", password=PASSWORD) == 400
+
+
+@pytest.mark.parametrize(
+    ("current", "new", "field"),
+    [
+        ("not it", "staple battery horse", "current"),
+        (PASSWORD, "short", "new"),
+        (PASSWORD, "password12", "new"),
+    ],
+)
+def test_a_password_that_will_not_do_is_refused_by_field(
+    alice: User, current: str, new: str, field: str
+) -> None:
+    browser = _logged_in()
+    browser.get(ME)
+    answer = browser.post(
+        "/api/v1/account/password",
+        {"current": current, "new": new},
+        headers={"X-CSRFToken": browser.cookies["csrftoken"].value},
+    )
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, field)
+    alice.refresh_from_db()
+    assert alice.check_password(PASSWORD)
+
+
+def test_somebody_made_inactive_is_out_at_once(alice: User) -> None:
+    browser = _logged_in()
+    User.objects.update(is_active=False)
+    assert browser.get(ME).status_code == 401
+
+
+def test_guessing_the_current_password_from_an_open_session_is_limited(alice: User) -> None:
+    browser = _logged_in()
+    statuses = [
+        _post(browser, "/api/v1/account/password", current=f"guess {n}", new="staple battery horse")
+        for n in range(11)
+    ]
+    assert statuses == [422] * 10 + [429]

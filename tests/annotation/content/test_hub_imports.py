@@ -1,0 +1,123 @@
+"""A data set of the hub comes in by its name; where it can't, the message says what to do instead.
+
+The hub itself is out of a test's reach: a small server on this machine speaks the two calls its client makes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from annotation.content.hub import data_files, fetch_dataset
+from annotation.models import Project, Ranking
+from config.problems import Problem
+
+COMMIT = "0" * 40
+PAIR = {"prompt": "Q", "chosen": "a", "rejected": "b"}
+FILES = {
+    "README.md": b"# card",
+    "data/train-00000-of-00002.jsonl": json.dumps(PAIR).encode(),
+    "data/train-00001-of-00002.jsonl": json.dumps({**PAIR, "prompt": "R"}).encode(),
+    "data/test.jsonl": json.dumps({**PAIR, "prompt": "S"}).encode(),
+}
+
+
+class Hub(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        path = urlsplit(self.path).path
+        if path == "/api/datasets/people/pairs":
+            files = [{"rfilename": name} for name in FILES]
+            self._answer(json.dumps({"id": "people/pairs", "sha": COMMIT, "siblings": files}).encode())
+        elif path.startswith(held := f"/datasets/people/pairs/resolve/{COMMIT}/"):
+            self._answer(FILES[path.removeprefix(held)])
+        else:
+            self._answer(b"{}", 404, {"X-Error-Code": "RepoNotFound"})
+
+    do_HEAD = do_GET  # noqa: N815 (the name is the protocol's)
+
+    def _answer(self, data: bytes, status: int = 200, headers: dict[str, str] | None = None) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(data)))
+        self.send_header("ETag", f'"{hashlib.sha1(data).hexdigest()}"')
+        self.send_header("X-Repo-Commit", COMMIT)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(data)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    address = f"http://127.0.0.1:{server.server_port}"
+    monkeypatch.setenv("HF_ENDPOINT", address)
+    yield address
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.django_db
+def test_a_split_comes_in_file_by_file(project: Project, hub: str) -> None:
+    out = io.StringIO()
+    call_command(
+        "import_responses", "people/pairs", "--hub", "--split", "train", "--project", "support", stdout=out
+    )
+    assert Ranking.objects.count() == 2
+    assert "data/train-00001-of-00002.jsonl:\nImported 1 rows (trl-preference) into support" in out.getvalue()
+
+
+@pytest.mark.django_db
+def test_a_data_set_that_is_not_there_says_so(project: Project, hub: str) -> None:
+    with pytest.raises(CommandError, match="The hub has no data set people/nothing"):
+        call_command("import_responses", "people/nothing", "--hub", "--project", "support")
+
+
+def test_a_part_that_is_not_there_says_what_is(hub: str) -> None:
+    with pytest.raises(Problem, match=r"no data file in part chat .*it holds README.md, data/test.jsonl"):
+        fetch_dataset(dataset="people/pairs", part="chat", endpoint=hub)
+
+
+def test_a_hub_out_of_reach_says_what_to_do_instead(hub: str) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        nowhere = f"http://127.0.0.1:{unused.getsockname()[1]}"
+    with pytest.raises(Problem, match=r"can't be reached.*hf download --repo-type dataset people/pairs"):
+        fetch_dataset(dataset="people/pairs", endpoint=nowhere)
+
+
+def test_what_is_no_id_says_so(hub: str) -> None:
+    with pytest.raises(Problem, match="is no data set's id; it is OWNER/NAME"):
+        fetch_dataset(dataset="../../etc/passwd", endpoint=hub)
+
+
+def test_files_are_told_by_their_paths() -> None:
+    names = [
+        "README.md",
+        "dataset_infos.json",
+        ".cache/x.jsonl",
+        "harmless-base/train.jsonl.gz",
+        "harmless-base/test.jsonl.gz",
+        "helpful-base/train.jsonl.gz",
+        "validation.csv",
+    ]
+    assert data_files(names, part="harmless-base") == names[4:2:-1]
+    assert data_files(names, split="train") == [names[3], names[5]]
+    assert data_files(names, split="validation") == ["validation.csv"]
+    assert data_files([*names, "harmless-base/train.parquet"]) == ["harmless-base/train.parquet"]

@@ -1,0 +1,259 @@
+"""Imports, snapshots and exports over HTTP: a report, one error shape, and nothing for those outside."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from pytest_django import Settings
+from rest_framework.test import APIClient
+
+from annotation.content.api import imports as data_api
+from annotation.datasets.snapshots import snapshot_path
+from annotation.models import DatasetSnapshot, Project, Prompt, User
+from tests.annotation.real_data import real_file
+
+ClientOf = Callable[[User | None], APIClient]
+RANKED = {"prompt": "Q", "responses": [{"text": "a", "model": "m"}, "b"], "tiers": [[1], [0]]}
+
+
+@pytest.fixture(autouse=True)
+def artefacts(settings: Settings, tmp_path: Path) -> None:
+    settings.ARTEFACTS = tmp_path / "artefacts"
+
+
+def upload(client: APIClient, data: bytes, name: str = "rows.jsonl", **fields: str) -> Any:
+    body = {"file": SimpleUploadedFile(name, data), **fields}
+    return client.post("/api/v1/projects/support/imports/", body, format="multipart")
+
+
+def ranked(number: int) -> bytes:
+    return json.dumps({**RANKED, "prompt": f"Question {number}"}).encode() + b"\n"
+
+
+def freeze(client: APIClient, name: str = "v1", **fields: Any) -> Any:
+    return client.post("/api/v1/projects/support/snapshots/", {"name": name, **fields}, format="json")
+
+
+def body_of(response: Any) -> bytes:
+    with warnings.catch_warnings():
+        # The test client is synchronous; the server is not, and streams.
+        warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume asynchronous iterators")
+        return b"".join(response)
+
+
+def test_a_manager_imports_a_file_and_gets_the_report(
+    project: Project, mona: User, client_of: ClientOf
+) -> None:
+    response = upload(client_of(mona), ranked(1) + b"{broken\n" + ranked(2))
+    assert response.status_code == 201
+    report = response.json()
+    assert report["errors"][0]["line"] == 2
+    assert {key: report[key] for key in ("format", "read", "prompts", "responses", "tasks", "rankings")} == {
+        "format": "rankloop",
+        "read": 3,
+        "prompts": 2,
+        "responses": 4,
+        "tasks": 2,
+        "rankings": 2,
+    }
+    again = upload(client_of(mona), ranked(1) + ranked(2)).json()
+    assert (again["unchanged"], again["rankings"]) == (2, 0)
+
+
+def test_a_real_gzip_file_is_imported_from_an_upload(
+    project: Project, mona: User, client_of: ClientOf
+) -> None:
+    data = real_file("kway/oasst-8-models.jsonl.gz").read_bytes()
+    report = upload(client_of(mona), data, "oasst.jsonl.gz").json()
+    assert (report["format"], report["tasks"], report["failed"]) == ("oasst-models", 177, 0)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b'{"foo": 1}\n', "not recognised"),
+        (b"", "empty"),
+        (b"\x1f\x8bnot gzip at all", "can't be unpacked"),
+        (b"PAR1 broken", "can't be opened"),
+        (b"[]", "it has no rows"),
+    ],
+)
+def test_a_file_that_can_not_be_read_is_a_problem(
+    project: Project, mona: User, client_of: ClientOf, data: bytes, reason: str
+) -> None:
+    response = upload(client_of(mona), data)
+    assert response.status_code == 422
+    assert response["Content-Type"] == "application/problem+json"
+    assert reason in response.json()["detail"]
+    assert response.json()["errors"][0]["field"] == "file"
+    assert not Prompt.objects.exists()
+
+
+def test_an_upload_needs_a_file_and_a_known_format(project: Project, mona: User, client_of: ClientOf) -> None:
+    missing = client_of(mona).post("/api/v1/projects/support/imports/", {}, format="multipart")
+    unknown = upload(client_of(mona), ranked(1), format="tsv")
+    assert (missing.status_code, missing.json()["errors"][0]["field"]) == (422, "file")
+    assert (unknown.status_code, unknown.json()["errors"][0]["field"]) == (422, "format")
+
+
+def test_an_upload_too_large_is_refused_with_what_to_do(
+    project: Project, mona: User, client_of: ClientOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data_api, "MAX_UPLOAD_BYTES", 10)
+    response = upload(client_of(mona), ranked(1))
+    assert response.status_code == 413
+    assert "import_responses" in response.json()["detail"]
+
+
+def test_a_snapshot_is_frozen_listed_and_its_name_is_taken(
+    project: Project, mona: User, client_of: ClientOf
+) -> None:
+    client = client_of(mona)
+    upload(client, ranked(1) + ranked(2))
+    response = freeze(client)
+    assert response.status_code == 201
+    snapshot = response.json()
+    assert (snapshot["project"], snapshot["rows"], snapshot["comparisons"]) == ("support", 2, 2)
+    assert snapshot["created_by"] == "mona"
+    assert client.get("/api/v1/projects/support/snapshots/").json()["results"] == [snapshot]
+    assert freeze(client).status_code == 409
+    assert freeze(client, "v2", selection={"sources": ["browser"]}).status_code == 422
+    wrong = freeze(client, "v2", selection={"colour": 1})
+    assert (wrong.status_code, wrong.json()["errors"][0]["field"]) == (422, "selection.colour")
+
+
+@pytest.mark.parametrize(
+    ("format", "name"),
+    [
+        ("trl_preference", "support-v1-trl_preference.jsonl"),
+        ("trl_preference_parquet", "support-v1-trl_preference_parquet.parquet"),
+        ("ranking", "support-v1-ranking.jsonl"),
+        ("parquet", "support-v1-parquet.parquet"),
+    ],
+)
+def test_an_export_is_a_download_with_its_checksum(
+    project: Project, mona: User, client_of: ClientOf, format: str, name: str
+) -> None:
+    client = client_of(mona)
+    upload(client, ranked(1) + ranked(2))
+    id = freeze(client).json()["id"]
+    response = client.get(
+        f"/api/v1/snapshots/{id}/export?format={format}", headers={"Accept": "application/jsonl"}
+    )
+    assert response.status_code == 200
+    data = body_of(response)
+    said = client.head(f"/api/v1/snapshots/{id}/export?format={format}")
+    assert said["X-Checksum"] == f"sha256:{hashlib.sha256(data).hexdigest()}"
+    assert said["Content-Length"] == str(len(data))
+    assert said["Content-Disposition"] == response["Content-Disposition"]
+    assert response["Content-Disposition"] == f'attachment; filename="{name}"'
+    assert response.streaming
+
+
+def test_an_unknown_export_format_is_a_problem(project: Project, mona: User, client_of: ClientOf) -> None:
+    client = client_of(mona)
+    upload(client, ranked(1))
+    id = freeze(client).json()["id"]
+    response = client.get(f"/api/v1/snapshots/{id}/export?format=xlsx")
+    assert response.status_code == 422
+    assert response.json()["errors"][0]["field"] == "format"
+
+
+def test_a_snapshot_whose_file_is_gone_says_so(project: Project, mona: User, client_of: ClientOf) -> None:
+    client = client_of(mona)
+    upload(client, ranked(1))
+    id = freeze(client).json()["id"]
+    snapshot_path(DatasetSnapshot.objects.get()).unlink()
+    response = client.get(f"/api/v1/snapshots/{id}/export?format=parquet")
+    assert "is gone" in response.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("who", "status"),
+    [("alice", 403), ("rita", 403), ("oscar", 404), (None, 401), ("ada", 200)],
+)
+def test_only_managers_and_admins_reach_data(
+    project: Project,
+    mona: User,
+    client_of: ClientOf,
+    request: pytest.FixtureRequest,
+    who: str | None,
+    status: int,
+) -> None:
+    upload(client_of(mona), ranked(1))
+    id = freeze(client_of(mona)).json()["id"]
+    client = client_of(request.getfixturevalue(who) if who else None)
+    assert upload(client, ranked(2)).status_code == (201 if status == 200 else status)
+    assert client.get("/api/v1/projects/support/snapshots/").status_code == status
+    assert freeze(client, "mine").status_code == (201 if status == 200 else status)
+    assert client.get(f"/api/v1/snapshots/{id}/export?format=parquet").status_code == status
+    assert Prompt.objects.count() == (2 if status == 200 else 1)
+
+
+def test_the_served_stream_is_made_chunk_by_chunk() -> None:
+    """Under ASGI a plain iterator is gathered whole before its first byte leaves."""
+    import asyncio
+
+    made: list[int] = []
+
+    def chunks() -> Any:
+        for number in range(3):
+            made.append(number)
+            yield b"x" * 10
+
+    async def first() -> bytes:
+        return await anext(aiter(data_api._served(chunks())))
+
+    assert asyncio.run(first()) == b"x" * 10
+    assert made == [0]
+
+
+def test_a_gzip_upload_of_csv_is_taken(project: Project, mona: User, client_of: ClientOf) -> None:
+    packed = io.BytesIO()
+    with gzip.GzipFile(fileobj=packed, mode="wb") as file:
+        file.write(b"prompt,response_1,response_2\nQ,a,b\n")
+    report = upload(client_of(mona), packed.getvalue(), "rows.csv.gz").json()
+    assert (report["format"], report["tasks"]) == ("rankloop", 1)
+
+
+def test_formats_say_what_they_take_and_give(alice: User, client_of: ClientOf) -> None:
+    body = client_of(alice).get("/api/v1/formats/").json()
+    assert {"hh-rlhf", "rankloop"} <= {known["name"] for known in body["imports"]}
+    by_name = {known["name"]: known for known in body["exports"]}
+    assert [option["name"] for option in by_name["trl_unpaired"]["options"]] == [
+        "split",
+        "scale",
+        "threshold",
+    ]
+    assert all(known["loses"] and known["use"] for known in body["exports"])
+
+
+def test_an_export_is_refused_with_the_reason_and_its_options_are_taken(
+    project: Project, mona: User, client_of: ClientOf
+) -> None:
+    client = client_of(mona)
+    upload(client, ranked(1))
+    plain = freeze(client, license="cc0-1.0", notes="From the pilot.").json()
+    assert (plain["card"]["license"], plain["card"]["notes"]) == ("cc0-1.0", "From the pilot.")
+    assert list(plain["refused_exports"]) == ["trl_unpaired"]
+    refused = client.get(f"/api/v1/snapshots/{plain['id']}/export?format=trl_unpaired")
+    assert (refused.status_code, refused.json()["type"]) == (422, "export-refused")
+    rated = json.dumps({**RANKED, "prompt": "Rated", "ratings": {"0": {"help": 1}, "1": {"help": 5}}})
+    upload(client, rated.encode())
+    id = freeze(client, "v2").json()["id"]
+    at = f"/api/v1/snapshots/{id}/export?format=trl_unpaired"
+    data = body_of(client.get(f"{at}&threshold=4"))
+    assert [json.loads(line)["label"] for line in data.splitlines()] == [False, True]
+    for query, field in (("&threshold=x", "threshold"), ("&scale=wit", "scale"), ("&colour=red", "colour")):
+        wrong = client.get(at + query)
+        assert (wrong.status_code, wrong.json()["errors"][0]["field"]) == (422, field)
+    assert freeze(client, "v3", license="a\nb").json()["errors"][0]["field"] == "license"

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from rest_framework.test import APIClient
+
+from annotation.models import Comparison, Project, Ranking, RankingTask, User
+from annotation.projects.projects import add_member
+from tests.annotation.answering import next_of, send, wrong_fields
+
+ClientOf = Callable[[User | None], APIClient]
+
+
+@pytest.fixture
+def desk(client_of: ClientOf, alice: User, tasks: list[RankingTask]) -> APIClient:
+    return client_of(alice)
+
+
+def test_a_revision_supersedes_and_the_old_answer_stays(desk: APIClient) -> None:
+    shown = next_of(desk)
+    first = send(desk, shown).json()["id"]
+    turned = [[response["id"]] for response in reversed(shown["responses"])]
+    response = send(desk, shown, "revise", tiers=turned)
+    assert response.status_code == 201
+    assert Ranking.objects.count() == 2
+    current = Ranking.objects.current().get()
+    assert (str(current.pk), str(current.supersedes_id)) == (response.json()["id"], first)
+    assert current.tiers == turned
+    assert Comparison.objects.count() == 6
+    assert set(Comparison.objects.current().values_list("ranking", flat=True)) == {current.pk}
+    task = RankingTask.objects.get(pk=shown["task"]["id"])
+    assert (task.state, task.answered) == ("done", 1)
+
+
+def test_revisions_follow_each_other(desk: APIClient) -> None:
+    shown = next_of(desk)
+    send(desk, shown)
+    for comment in ("one", "two", "three"):
+        assert send(desk, shown, "revise", comment=comment).status_code == 201
+    assert Ranking.objects.current().get().comment == "three"
+    assert Ranking.objects.count() == 4
+
+
+def test_saying_the_same_again_writes_nothing(desk: APIClient) -> None:
+    shown = next_of(desk)
+    first = send(desk, shown)
+    again = send(desk, shown, "revise", duration_ms=99_000)
+    assert (again.status_code, again.json()) == (200, first.json())
+    assert Ranking.objects.count() == 1
+
+
+def test_only_ones_own_submitted_answer_can_be_revised(
+    desk: APIClient, ben: User, client_of: ClientOf
+) -> None:
+    shown = next_of(desk)
+    assert send(desk, shown, "revise").status_code == 409
+    send(desk, shown)
+    assert send(client_of(ben), shown, "revise", comment="I know better").status_code == 404
+    assert Ranking.objects.count() == 1
+
+
+def test_a_revision_is_checked_like_an_answer(desk: APIClient) -> None:
+    shown = next_of(desk)
+    send(desk, shown)
+    response = send(desk, shown, "revise", tiers=[])
+    assert (response.status_code, wrong_fields(response)) == (422, ["tiers"])
+    assert Ranking.objects.count() == 1
+
+
+def test_someone_paused_can_neither_claim_nor_revise(desk: APIClient, project: Project, alice: User) -> None:
+    shown = next_of(desk)
+    send(desk, shown)
+    add_member(project=project, user=alice, role="annotator", state="paused")
+    for refused in (
+        send(desk, shown, "revise", comment="more"),
+        desk.post("/api/v1/projects/support/assignments/next"),
+    ):
+        assert (refused.status_code, refused.json()["type"]) == (409, "annotator-paused")

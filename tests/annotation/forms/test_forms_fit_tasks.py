@@ -1,0 +1,84 @@
+"""A form says how many responses it takes; what doesn't fit is refused where it comes to be."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from rest_framework.test import APIClient
+
+from annotation.content import content
+from annotation.content.imports import ImportReport, import_file
+from annotation.forms.presets import PRESETS
+from annotation.models import Project, RankingTask, User
+from annotation.projects.projects import create_project
+from tests.annotation.answering import wrong_fields
+
+
+def _take(project: Project, *rows: dict[str, Any]) -> ImportReport:
+    return import_file(project=project, file=io.BytesIO(b"\n".join(json.dumps(row).encode() for row in rows)))
+
+
+def _row(k: int, **more: Any) -> dict[str, Any]:
+    return {"prompt": f"Choose of {k}", "responses": [f"answer {i}" for i in range(k)], **more}
+
+
+@pytest.mark.parametrize(
+    ("preset", "takes", "refuses"),
+    [
+        ("ranking", [2, 10], []),
+        ("instructgpt", [4, 9], [3, 10]),
+        ("llama2", [2], [3]),
+        ("hh", [2], [4]),
+        ("helpsteer2", [2], [3]),
+        ("arena", [2], [3]),
+        ("oasst", [2, 9], []),
+    ],
+)
+def test_tasks_of_another_size_are_refused(
+    db: None, preset: str, takes: list[int], refuses: list[int]
+) -> None:
+    project = create_project(slug="sizes", preset=preset)
+    report = _take(project, *[_row(k) for k in takes + refuses])
+    assert (report.tasks, report.failed) == (len(takes), len(refuses))
+    for error in report.errors:
+        assert "the answer form of this project takes" in error.reason
+
+
+def test_the_reason_says_how_many_and_how_many_would_do(db: None) -> None:
+    report = _take(create_project(slug="pairs", preset="hh"), _row(4))
+    assert [error.reason for error in report.errors] == [
+        "it has 4 responses; the answer form of this project takes 2"
+    ]
+    draft = content.TaskDraft(
+        messages=[{"role": "user", "content": "Hi"}],
+        responses=[content.ResponseDraft(text) for text in "abc"],
+    )
+    counts = content.add_ranking_tasks(
+        project=create_project(slug="many", preset="instructgpt"), items=[draft]
+    )
+    assert [refused.reason for refused in counts.refused] == [
+        "it has 3 responses; the answer form of this project takes 4 to 9"
+    ]
+
+
+def test_what_is_ranked_already_is_a_record_whatever_a_form_asks(db: None) -> None:
+    project = create_project(slug="pairs", preset="hh")
+    report = _take(project, _row(3, tiers=[[1], [0, 2]]))
+    assert (report.tasks, report.rankings, report.failed) == (1, 1, 0)
+
+
+def test_a_form_that_open_tasks_do_not_fit_is_refused(
+    project: Project, tasks: list[RankingTask], mona: User, client_of: Callable[[User | None], APIClient]
+) -> None:
+    desk, form = client_of(mona), PRESETS["hh"].to_json()
+    response = desk.patch("/api/v1/projects/support/", {"form": form, "name": "Pairs"})
+    assert (response.status_code, wrong_fields(response)) == (422, ["form.responses"])
+    assert "4 of 3 responses" in response.json()["errors"][0]["reason"]
+    project.refresh_from_db()
+    assert (project.form, project.name) == (PRESETS["ranking"].to_json(), "Support")
+    RankingTask.objects.update(state=RankingTask.State.DROPPED)
+    assert desk.patch("/api/v1/projects/support/", {"form": form}).status_code == 200

@@ -1,0 +1,126 @@
+"""A delivery goes to who can prove the name in the address, and to nobody else."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from pytest_django import Settings
+
+from annotation.webhooks import sending
+from tests.annotation.webhooks.receiver import LOOPBACK, Receiver, receiving
+
+DAY = timedelta(days=1)
+Key = ec.EllipticCurvePrivateKey
+
+
+def certificate(
+    *, of: str, by: tuple[x509.Certificate, Key] | None = None, ends: datetime, tmp_path: Path
+) -> tuple[x509.Certificate, Key, Path]:
+    """(certificate, key, file of both); signed by itself, or `by` an authority."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, of)])
+    issuer, signer = (by[0].subject, by[1]) if by else (name, key)
+    names: x509.GeneralName = x509.DNSName(of)
+    if of.replace(".", "").isdigit():
+        names = x509.IPAddress(ip_address(of))
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(ends - 30 * DAY)
+        .not_valid_after(ends)
+        .add_extension(x509.BasicConstraints(ca=by is None, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName([names]), critical=False)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False
+        )
+        .sign(signer, hashes.SHA256())
+    )
+    file = tmp_path / f"{of}-{made.serial_number}.pem"
+    file.write_bytes(
+        made.public_bytes(serialization.Encoding.PEM)
+        + key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    return made, key, file
+
+
+@pytest.fixture
+def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[x509.Certificate, Key]]:
+    """The one that this machine trusts."""
+    made, key, file = certificate(of="authority", ends=datetime.now(UTC) + DAY, tmp_path=tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    sending._tls.cache_clear()
+    yield made, key
+    sending._tls.cache_clear()
+
+
+def serve_by(server: Receiver, file: Path) -> str:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    return server.url.replace("http://", "https://")
+
+
+def test_who_proves_the_name_is_told_and_nobody_else(
+    settings: Settings, authority: tuple[x509.Certificate, Key], tmp_path: Path
+) -> None:
+    settings.WEBHOOK_NETWORKS = LOOPBACK
+    soon, past = datetime.now(UTC) + DAY, datetime.now(UTC) - DAY
+    good = certificate(of="127.0.0.1", by=authority, ends=soon, tmp_path=tmp_path)[2]
+    with receiving() as server:
+        outcome = sending.post(serve_by(server, good), body=b"{}", headers={})
+        assert (outcome.status, outcome.error, len(server.got)) == (204, "", 1)
+
+    for reason, file in {
+        "self-signed certificate": certificate(of="127.0.0.1", ends=soon, tmp_path=tmp_path)[2],
+        "certificate is not valid for '127.0.0.1'": certificate(
+            of="127.0.0.2", by=authority, ends=soon, tmp_path=tmp_path
+        )[2],
+        "certificate has expired": certificate(of="127.0.0.1", by=authority, ends=past, tmp_path=tmp_path)[2],
+    }.items():
+        with receiving() as server:
+            outcome = sending.post(serve_by(server, file), body=b"{}", headers={})
+        assert outcome.status is None
+        assert reason in outcome.error
+        assert server.got == []
+
+
+def test_an_address_that_speaks_no_tls_is_refused_in_words(
+    settings: Settings, authority: tuple[x509.Certificate, Key]
+) -> None:
+    settings.WEBHOOK_NETWORKS = LOOPBACK
+    with receiving() as server:
+        outcome = sending.post(server.url.replace("http://", "https://"), body=b"{}", headers={})
+        assert outcome.status is None
+        assert "SSL" in outcome.error
+        assert server.got == []
+
+
+def test_a_handshake_that_never_ends_is_cut_off(
+    settings: Settings, authority: tuple[x509.Certificate, Key], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.WEBHOOK_NETWORKS = LOOPBACK
+    monkeypatch.setattr(sending, "TOTAL_SECONDS", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"https://127.0.0.1:{silent.getsockname()[1]}/hook"
+        outcome = sending.post(url, body=b"{}", headers={})
+    assert outcome.status is None
+    assert "No answer within" in outcome.error
+    assert outcome.latency_ms < 5_000

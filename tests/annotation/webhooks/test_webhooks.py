@@ -1,0 +1,391 @@
+"""Webhooks: told with the fact or not at all, signed, tried again, and written down whatever comes of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from django.db import connection, transaction
+from django.utils import timezone
+from pytest_django.fixtures import Settings
+from rest_framework.test import APIClient
+from standardwebhooks.webhooks import Webhook, WebhookVerificationError
+
+from annotation.datasets.snapshots import freeze_snapshot
+from annotation.desk.submission import revise_ranking, submit_ranking
+from annotation.models import (
+    Project,
+    RankingTask,
+    User,
+    WebhookAttempt,
+    WebhookDelivery,
+    WebhookEndpoint,
+)
+from annotation.models.webhook import WebhookEvent
+from annotation.webhooks import delivery as webhook_delivery
+from annotation.webhooks import endpoints, sending
+from annotation.webhooks.delivery import PAUSES, deliver_due
+from config.celery import app
+from config.problems import Conflict
+from tests.annotation.answering import claim, strict_order
+from tests.annotation.webhooks.receiver import LOOPBACK, Receiver, receiving
+from training.models import TrainingRun
+from training.runs.execute import cancel_run
+
+ClientOf = Callable[[User | None], APIClient]
+ALL = list(WebhookEvent.values)
+
+
+@pytest.fixture
+def told(project: Project, receiver: Receiver) -> tuple[WebhookEndpoint, str]:
+    """An endpoint of the receiver's for every event, and its secret."""
+    return endpoints.create_endpoint(project=project, url=receiver.url, events=ALL)
+
+
+def _answer(project: Project, annotator: User) -> Any:
+    assignment = claim(project, annotator)
+    answer = strict_order(assignment.shown_order)
+    return submit_ranking(assignment=assignment, token=assignment.token, answer=answer)[0]
+
+
+def _make_due() -> None:
+    WebhookDelivery.objects.filter(state="pending").update(next_attempt_at=timezone.now())
+
+
+def test_every_event_is_told_with_its_fact_and_verifies(
+    project: Project,
+    tasks: list[RankingTask],
+    alice: User,
+    receiver: Receiver,
+    told: tuple[WebhookEndpoint, str],
+) -> None:
+    _, secret = told
+    ranking = _answer(project, alice)
+    revised, _ = revise_ranking(assignment=ranking.assignment, answer=strict_order(ranking.shown_order[::-1]))
+    snapshot = freeze_snapshot(project=project, name="first")
+    run = TrainingRun.objects.create(project=project, kind="sft", recipe={}, inputs={})
+    cancel_run(run=run)
+    assert receiver.got == [], "the fact itself sends nothing"
+    assert deliver_due() == 5
+    found = {
+        (body["type"], body["data"].get("supersedes")): body["data"] for body in receiver.verified(secret)
+    }
+    assert {type for type, _ in found} == set(ALL)
+    assert {data["project"] for data in found.values()} == {"support"}
+    first = found["ranking.submitted", None]
+    assert (first["ranking"], first["task"], first["kind"]) == (
+        str(ranking.pk),
+        str(ranking.task_id),
+        "annotation",
+    )
+    assert found["ranking.submitted", str(ranking.pk)]["ranking"] == str(revised.pk)
+    assert found["task.finished", None]["task"] == str(ranking.task_id)
+    assert found["snapshot.frozen", None]["sha256"] == snapshot.sha256
+    assert found["run.finished", None]["state"] == "cancelled"
+    assert len(set(receiver.ids())) == 5
+    assert all(id.startswith("msg_") for id in receiver.ids())
+    assert set(WebhookDelivery.objects.values_list("state", "attempts")) == {("delivered", 1)}
+    assert set(WebhookAttempt.objects.values_list("status", "error")) == {(204, "")}
+    assert deliver_due() == 0
+
+
+def test_what_is_rolled_back_is_not_told_and_what_nobody_wants_is_not_kept(
+    project: Project, tasks: list[RankingTask], alice: User, ben: User, receiver: Receiver
+) -> None:
+    endpoint, _ = endpoints.create_endpoint(project=project, url=receiver.url, events=["ranking.submitted"])
+    with transaction.atomic():
+        _answer(project, alice)
+        transaction.set_rollback(True)
+    assert not WebhookDelivery.objects.exists()
+    _answer(project, alice)
+    assert list(WebhookDelivery.objects.values_list("event", flat=True)) == ["ranking.submitted"]
+    endpoints.update_endpoint(endpoint=endpoint, changes={"state": "disabled"})
+    _answer(project, ben)
+    assert WebhookDelivery.objects.count() == 1
+    assert deliver_due() == 0, "to a disabled endpoint nothing goes"
+    endpoints.update_endpoint(endpoint=endpoint, changes={"state": "active"})
+    assert deliver_due() == 1
+
+
+def test_a_wrong_secret_and_a_changed_body_do_not_verify(
+    project: Project, tasks: list[RankingTask], alice: User, receiver: Receiver, told: Any
+) -> None:
+    endpoint, secret = told
+    _answer(project, alice)
+    deliver_due()
+    headers, body = receiver.got[0]
+    for key, text in (
+        (endpoints.secret_of(endpoint, version=9), body),
+        (secret, body.replace(b"support", b"surprise")),
+    ):
+        with pytest.raises(WebhookVerificationError):
+            Webhook(key).verify(text, headers)
+
+
+def test_after_a_rotation_both_secrets_verify_for_a_day(
+    project: Project, tasks: list[RankingTask], alice: User, receiver: Receiver, told: Any
+) -> None:
+    endpoint, former = told
+    _, secret = endpoints.rotate_secret(endpoint=endpoint)
+    assert secret != former
+    _answer(project, alice)
+    deliver_due()
+    assert receiver.verified(former) == receiver.verified(secret)
+    receiver.got.clear()
+    WebhookEndpoint.objects.update(former_secret_until=timezone.now())
+    webhook_delivery.replay(delivery=WebhookDelivery.objects.select_related("endpoint").earliest("id"))
+    deliver_due()
+    receiver.verified(secret)
+    with pytest.raises(WebhookVerificationError):
+        receiver.verified(former)
+
+
+def test_a_failure_is_tried_again_later_with_the_same_id(
+    project: Project, tasks: list[RankingTask], alice: User, receiver: Receiver
+) -> None:
+    endpoint, secret = endpoints.create_endpoint(
+        project=project, url=receiver.url, events=["ranking.submitted"]
+    )
+    _answer(project, alice)
+    receiver.answers = [500, 302, 200]
+    receiver.location = receiver.url
+    for attempt, (pause, error) in enumerate(
+        zip(PAUSES, ("It answered 500.", "It redirects; redirects are not"), strict=False), start=1
+    ):
+        before = timezone.now()
+        assert deliver_due() == 1
+        delivery = WebhookDelivery.objects.get()
+        assert (delivery.state, delivery.attempts) == ("pending", attempt)
+        assert delivery.next_attempt_at is not None
+        assert 0.75 * pause < delivery.next_attempt_at - before < 1.25 * pause + timedelta(seconds=5)
+        assert WebhookAttempt.objects.latest("id").error.startswith(error)
+        assert deliver_due() == 0, "not before its time"
+        _make_due()
+    endpoint.refresh_from_db()
+    assert endpoint.failing_since is not None
+    assert deliver_due() == 1
+    assert len(receiver.got) == 3, "a redirect is not followed"
+    assert len(set(receiver.ids())) == 1
+    assert len(receiver.verified(secret)) == 3
+    delivery = WebhookDelivery.objects.get()
+    assert (delivery.state, delivery.attempts) == ("delivered", 3)
+    endpoint.refresh_from_db()
+    assert endpoint.failing_since is None
+    assert list(WebhookAttempt.objects.order_by("id").values_list("status", flat=True)) == [500, 302, 200]
+
+
+def test_what_fails_to_the_end_is_dead_and_its_endpoint_disabled_until_a_manager_replays(
+    project: Project,
+    tasks: list[RankingTask],
+    alice: User,
+    mona: User,
+    receiver: Receiver,
+    client_of: ClientOf,
+) -> None:
+    endpoint, _ = endpoints.create_endpoint(project=project, url=receiver.url, events=["ranking.submitted"])
+    _answer(project, alice)
+    receiver.answers = [503]
+    for _ in range(len(PAUSES) + 1):
+        assert deliver_due() == 1
+        WebhookEndpoint.objects.update(failing_since=timezone.now() - timedelta(days=3))
+        _make_due()
+    delivery = WebhookDelivery.objects.select_related("endpoint").get()
+    assert (delivery.state, delivery.next_attempt_at) == ("dead", None)
+    assert delivery.endpoint.state == "disabled"
+    assert "10 attempts" in delivery.endpoint.disabled_reason
+    client = client_of(mona)
+    url = f"/api/v1/webhook-deliveries/{delivery.message_id}/replay"
+    assert client.post(url).json()["type"] == "webhook-disabled"
+    assert client.patch(f"/api/v1/webhooks/{endpoint.pk}/", {"state": "active"}).status_code == 200
+    receiver.answers = [200]
+    assert client.post(url).json()["state"] == "pending"
+    assert deliver_due() == 1
+    listed = client.get(f"/api/v1/webhooks/{endpoint.pk}/deliveries/").json()["results"]
+    assert [(row["state"], len(row["attempts"])) for row in listed] == [("delivered", 11)]
+    assert len(set(receiver.ids())) == 1
+
+
+def test_gone_means_gone(project: Project, tasks: list[RankingTask], alice: User, receiver: Receiver) -> None:
+    endpoints.create_endpoint(project=project, url=receiver.url, events=["ranking.submitted"])
+    _answer(project, alice)
+    receiver.answers = [410]
+    deliver_due()
+    delivery = WebhookDelivery.objects.select_related("endpoint").get()
+    assert (delivery.state, delivery.endpoint.state) == ("dead", "disabled")
+
+
+def test_an_endpoint_that_hangs_holds_up_no_other(
+    project: Project,
+    tasks: list[RankingTask],
+    alice: User,
+    receiver: Receiver,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sending, "TOTAL_SECONDS", 0.5)
+    with receiving() as hanging:
+        hanging.answers = [30.0]
+        for server in (hanging, receiver):
+            endpoints.create_endpoint(project=project, url=server.url, events=["ranking.submitted"])
+        _answer(project, alice)
+        began = time.monotonic()
+        assert deliver_due() == 2
+        assert time.monotonic() - began < 5
+    assert len(receiver.got) == 1
+    errors = dict(WebhookAttempt.objects.values_list("delivery__endpoint__url", "error"))
+    assert errors[hanging.url].startswith("No answer within")
+    assert errors[receiver.url] == ""
+
+
+def test_an_answer_that_drips_is_cut_off(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.WEBHOOK_NETWORKS = LOOPBACK
+    monkeypatch.setattr(sending, "TOTAL_SECONDS", 0.6)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+        pid = os.fork()
+        if pid == 0:  # a process of its own: one byte every tenth of a second, for ever
+            try:
+                line, _ = server.accept()
+                while True:
+                    line.send(b"H")
+                    time.sleep(0.1)
+            finally:
+                os._exit(0)
+        try:
+            outcome = sending.post(url, body=b"{}", headers={})
+        finally:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+    assert outcome.status is None
+    assert outcome.error.startswith("No answer within")
+    assert outcome.latency_ms < 3000
+
+
+def test_the_secret_is_shown_when_it_is_made_and_stands_nowhere(
+    project: Project, mona: User, client_of: ClientOf
+) -> None:
+    client = client_of(mona)
+    url = "/api/v1/projects/support/webhooks/"
+    body = {"url": "https://example.org/hook", "events": ["task.finished", "task.finished"]}
+    made = client.post(url, body).json()
+    assert made["secret"].startswith("whsec_")
+    assert made["webhook"]["events"] == ["task.finished"]
+    id = made["webhook"]["id"]
+    changed = client.patch(f"/api/v1/webhooks/{id}/", {"events": ["run.finished"]})
+    assert changed.json()["events"] == ["run.finished"]
+    rotated = client.post(f"/api/v1/webhooks/{id}/rotate").json()["secret"]
+    assert rotated != made["secret"]
+    for text in (client.get(url).content, changed.content, _whole_database()):
+        for secret in (made["secret"], rotated):
+            assert secret.removeprefix("whsec_").encode() not in text
+    assert client.patch(f"/api/v1/webhooks/{id}/", {"events": []}).status_code == 422
+
+
+def _whole_database() -> bytes:
+    told = "(SELECT string_agg(a::text, ' ') FROM annotation_auditentry a)"
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT string_agg(e::text, ' ') || {told} FROM annotation_webhookendpoint e")
+        return str(cursor.fetchone()).encode()
+
+
+def test_a_replay_asks_for_an_enabled_endpoint(
+    project: Project, tasks: list[RankingTask], alice: User
+) -> None:
+    endpoint, _ = endpoints.create_endpoint(
+        project=project, url="https://example.org/", events=["ranking.submitted"]
+    )
+    _answer(project, alice)
+    endpoints.update_endpoint(endpoint=endpoint, changes={"state": "disabled"})
+    with pytest.raises(Conflict, match="disabled"):
+        webhook_delivery.replay(delivery=WebhookDelivery.objects.select_related("endpoint").get())
+
+
+def test_old_deliveries_are_forgotten_and_pending_ones_never(
+    project: Project, tasks: list[RankingTask], alice: User, ben: User, receiver: Receiver, told: Any
+) -> None:
+    _answer(project, alice)
+    deliver_due()
+    WebhookDelivery.objects.update(finished_at=timezone.now() - timedelta(days=31))
+    _answer(project, ben)
+    WebhookDelivery.objects.filter(state="pending").update(created_at=timezone.now() - timedelta(days=99))
+    webhook_delivery.forget_old()
+    assert set(WebhookDelivery.objects.values_list("state", flat=True)) == {"pending"}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_worker_killed_in_the_middle_of_a_delivery_loses_nothing(
+    project: Project,
+    tasks: list[RankingTask],
+    alice: User,
+    receiver: Receiver,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Any,
+) -> None:
+    """The real worker, twice: the first is killed while the receiver hangs; the second delivers."""
+    _, secret = endpoints.create_endpoint(project=project, url=receiver.url, events=["ranking.submitted"])
+    _answer(project, alice)
+    receiver.answers = [60.0, 200]
+    database = connection.settings_dict
+    query = urlencode({"host": database["HOST"]})
+    monkeypatch.setenv("DATABASE_URL", f"postgresql://{database['USER']}@/{database['NAME']}?{query}")
+    monkeypatch.setenv("RANKLOOP_WEBHOOK_NETWORKS", "127.0.0.0/8")
+    worker = [
+        *(sys.executable, "-m", "celery", "--app=config", "worker", "--pool=threads", "--concurrency=1"),
+        *("--without-gossip", "--without-mingle", "--queues=default", "--loglevel=INFO"),
+    ]
+
+    def wait_for(happened: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 90
+        while not happened():
+            assert time.monotonic() < deadline, (tmp_path / "worker.log").read_text()[-3000:]
+            time.sleep(0.05)
+
+    with (tmp_path / "worker.log").open("wb") as log:
+        app.send_task("annotation.tasks.deliver_webhooks")
+        first = subprocess.Popen(worker, stdout=log, stderr=log)
+        try:
+            wait_for(lambda: len(receiver.got) == 1)
+        finally:
+            first.kill()
+            first.wait()
+        assert WebhookDelivery.objects.get().state == "pending"
+        assert deliver_due() == 0, "claimed for a minute by the one that died"
+        receiver.released.set()
+        _make_due()
+        app.send_task("annotation.tasks.deliver_webhooks")
+        second = subprocess.Popen(worker, stdout=log, stderr=log)
+        try:
+            wait_for(lambda: WebhookDelivery.objects.get().state == "delivered")
+        finally:
+            second.terminate()
+            second.wait(30)
+    assert len(receiver.got) == 2
+    assert len(set(receiver.ids())) == 1
+    assert len(receiver.verified(secret)) == 2
+
+
+def test_a_test_is_sent_to_one_endpoint_whatever_it_wants_to_be_told(
+    project: Project, mona: User, client_of: ClientOf, receiver: Receiver
+) -> None:
+    endpoint, secret = endpoints.create_endpoint(
+        project=project, url=receiver.url, events=["snapshot.frozen"]
+    )
+    endpoints.create_endpoint(project=project, url=receiver.url, events=ALL)
+    url = f"/api/v1/webhooks/{endpoint.pk}/test"
+    made = client_of(mona).post(url)
+    assert (made.status_code, made.json()["event"], made.json()["state"]) == (201, "webhook.test", "pending")
+    deliver_due()
+    (told,) = receiver.verified(secret)
+    assert told["data"] == {"project": "support", "webhook": str(endpoint.pk)}
+    (listed,) = client_of(mona).get(f"/api/v1/webhooks/{endpoint.pk}/deliveries/").json()["results"]
+    assert (listed["state"], listed["attempts"][0]["status"]) == ("delivered", 204)
+    endpoints.update_endpoint(endpoint=endpoint, changes={"state": "disabled"})
+    assert client_of(mona).post(url).status_code == 409

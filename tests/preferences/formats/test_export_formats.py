@@ -1,0 +1,425 @@
+"""Each export format says what its readers read: loaded with the real `datasets`, and a step of the real TRL
+trainers on it. What a format has no words for is left out as its statement says, and never invented."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pytest_django import Settings
+
+from annotation.content.imports import import_file
+from annotation.datasets.exports import FORMAT_NAMES, export_name, export_snapshot, refused_exports
+from annotation.datasets.snapshots import freeze_snapshot, snapshot_path
+from annotation.models import DatasetSnapshot, Project
+from annotation.projects.projects import create_project
+from config.problems import Problem
+from preferences.formats.catalog import EXPORT_FORMATS
+from tests.preferences.formats import tiny_trl
+from training.rlhf.data.rankings import read_rankings
+
+pytestmark = pytest.mark.django_db
+
+TURNS = [
+    {"role": "user", "content": "Hi"},
+    {"role": "assistant", "content": "Yes?"},
+    {"role": "user", "content": "What is 2+2?"},
+]
+ROWS: list[dict[str, Any]] = [
+    {
+        "messages": TURNS,
+        "responses": [
+            {"text": "4", "model": "m1"},
+            {"text": "5", "model": "m2"},
+            {"text": "four", "model": "m1"},
+        ],
+        "tiers": [[0, 2], [1]],
+        "annotator": "kim",
+        "strength": 3,
+        "ratings": {"0": {"help": 4}, "1": {"help": 0}, "2": {"help": 2}},
+        "flags": {"2": ["wordy"]},
+        "duration_ms": 1500,
+    },
+    {
+        "prompt": "Top one",
+        "responses": ["a", "b", "c"],
+        "tiers": [[1]],
+        "annotator": "kim",
+        "comment": "rest bad",
+    },
+    {"prompt": "All alike?", "responses": ["a", "b"], "tiers": [[0, 1]], "annotator": "kim"},
+    {"prompt": "Neither", "responses": ["x", "y"], "not_rankable": True, "annotator": "lee"},
+    {"prompt": "Bad", "responses": ["x", "y"], "tiers": [[0], [1]], "all_bad": True, "rewrite": "Good."},
+    {"prompt": "Again?", "responses": ["a", "b"], "tiers": [[1], [0]], "annotator": "kim"},
+    {"prompt": "Again?", "responses": ["a", "b"], "tiers": [[1], [0]], "annotator": "lee"},
+    {
+        "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Why?"}],
+        "responses": ["Because.", "No."],
+        "tiers": [[0], [1]],
+    },
+]
+
+
+@pytest.fixture(autouse=True)
+def artefacts(settings: Settings, tmp_path: Path) -> None:
+    settings.ARTEFACTS = tmp_path / "artefacts"
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+
+@pytest.fixture
+def wishes() -> Project:
+    project = create_project(slug="wishes")
+    project.form["ratings"] = [{"name": "help", "label": "Helpful", "min": 0, "max": 4}]
+    project.save()
+    return project
+
+
+def frozen(project: Project, rows: list[dict[str, Any]] | None = None) -> DatasetSnapshot:
+    data = "\n".join(json.dumps(row) for row in rows or ROWS).encode()
+    report = import_file(project=project, file=io.BytesIO(data))
+    assert not report.failed, report.errors
+    return freeze_snapshot(project=project, name="v1")
+
+
+def exported(snapshot: DatasetSnapshot, format: str, **options: str) -> bytes:
+    return b"".join(export_snapshot(snapshot=snapshot, format=format, options=options))
+
+
+def lines(snapshot: DatasetSnapshot, format: str, **options: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in exported(snapshot, format, **options).splitlines()]
+
+
+def saved(snapshot: DatasetSnapshot, format: str, folder: Path, **options: str) -> Path:
+    path = folder / export_name(snapshot=snapshot, format=format)
+    path.write_bytes(exported(snapshot, format, **options))
+    return path
+
+
+@pytest.fixture
+def beside_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The names that an offered line uses, in the folder where the download lies."""
+    datasets = pytest.importorskip("datasets")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    return {"datasets": datasets}
+
+
+@pytest.mark.parametrize("format", [name for name in FORMAT_NAMES if EXPORT_FORMATS[name].loader])
+def test_the_offered_line_loads_every_file(
+    wishes: Project, tmp_path: Path, beside_the_file: dict[str, Any], format: str
+) -> None:
+    path = saved(frozen(wishes), format, tmp_path)
+    assert path.suffix == EXPORT_FORMATS[format].suffix
+    assert len(eval(EXPORT_FORMATS[format].loads_with(path.name), beside_the_file)) > 0
+
+
+@pytest.mark.parametrize("format", [name for name in FORMAT_NAMES if EXPORT_FORMATS[name].trainer])
+def test_the_offered_line_trains(
+    wishes: Project, tmp_path: Path, beside_the_file: dict[str, Any], format: str
+) -> None:
+    trl = pytest.importorskip("trl")
+    known = EXPORT_FORMATS[format]
+    path = saved(frozen(wishes), format, tmp_path)
+    rewards = known.trainer == "RewardTrainer"
+    model = tiny_trl.reward_model() if rewards else tiny_trl.policy()
+    # From a folder, as anybody's is: KTO loads its reference from there.
+    model.save_pretrained(tmp_path / "model")
+    names = {
+        "trl": trl,
+        "model": type(model).from_pretrained(tmp_path / "model"),
+        "args": getattr(trl, known.trainer.replace("Trainer", "Config"))(
+            **tiny_trl.settings(tmp_path / "trl")
+        ),
+        "tokenizer": tiny_trl.tokenizer(),
+    }
+    result = eval(known.trains_with(path.name), beside_the_file | names)
+    assert result.global_step == 1
+
+
+def test_unranked_responses_lose_to_the_ranked_and_not_to_each_other(wishes: Project) -> None:
+    rows = lines(frozen(wishes, ROWS[1:2]), "trl_preference")
+    assert [(row["chosen"][0]["content"], row["rejected"][0]["content"]) for row in rows] == [
+        ("b", "a"),
+        ("b", "c"),
+    ]
+
+
+def test_labels_come_from_ratings_around_the_middle_of_the_scale_and_flags_veto(wishes: Project) -> None:
+    snapshot = frozen(wishes)
+    rows = lines(snapshot, "trl_unpaired")
+    assert [(row["completion"][0]["content"], row["label"]) for row in rows] == [
+        ("4", True),
+        ("5", False),
+        ("four", False),  # rated in the very middle, but flagged
+    ]
+    assert rows[0]["prompt"] == TURNS
+    strict = lines(snapshot, "trl_unpaired", scale="help", threshold="4.5")
+    assert [row["label"] for row in strict] == [False, False, False]
+
+
+def test_flags_alone_make_labels_where_nothing_was_rated(wishes: Project) -> None:
+    snapshot = frozen(wishes, [{**ROWS[5], "flags": {"0": ["unsafe"]}}])
+    rows = lines(snapshot, "trl_unpaired")
+    assert [(row["completion"][0]["content"], row["label"]) for row in rows] == [("a", False), ("b", True)]
+
+
+def test_an_order_alone_gives_no_labels(wishes: Project) -> None:
+    snapshot = frozen(wishes, ROWS[5:7])
+    with pytest.raises(Problem, match="a chosen one may still be bad") as refusal:
+        exported(snapshot, "trl_unpaired")
+    assert refusal.value.type == "export-refused"
+    assert list(refused_exports(snapshot)) == ["trl_unpaired"]
+    assert refused_exports(frozen(create_project(slug="ties"), ROWS[2:3])).keys() >= {
+        "trl_preference",
+        "hh_rlhf",
+    }
+
+
+@pytest.mark.parametrize(
+    ("options", "field", "reason"),
+    [
+        ({"scale": "wit"}, "scale", "rated scales: help"),
+        ({"threshold": "high"}, "threshold", "can't be read as"),
+        ({"threshold": "nan"}, "threshold", "can't be read as"),
+        ({"colour": "red"}, "colour", "no such option"),
+    ],
+)
+def test_a_wrong_option_is_named(wishes: Project, options: dict[str, str], field: str, reason: str) -> None:
+    with pytest.raises(Problem) as refusal:
+        exported(frozen(wishes), "trl_unpaired", **options)
+    (error,) = refusal.value.errors
+    assert error.field == field
+    assert reason in error.reason
+
+
+def test_a_scale_without_bounds_wants_a_threshold(wishes: Project) -> None:
+    row = {**ROWS[0], "ratings": {"0": {"wit": 70}, "1": {"wit": 30}}, "flags": {}}
+    snapshot = frozen(wishes, [row])
+    with pytest.raises(Problem, match="give a threshold"):
+        exported(snapshot, "trl_unpaired")
+    assert [row["label"] for row in lines(snapshot, "trl_unpaired", threshold="50")] == [True, False]
+
+
+def test_one_split_can_be_had_alone(wishes: Project) -> None:
+    rows = [{**ROWS[5], "prompt": f"Question {n}"} for n in range(60)]
+    snapshot = frozen(wishes, rows)
+    halves = [
+        {row["prompt"][0]["content"] for row in lines(snapshot, "trl_prompt", split=split)}
+        for split in ("train", "heldout")
+    ]
+    counts = snapshot.card["splits"]
+    assert [len(half) for half in halves] == [counts["train"], counts["heldout"]]
+    assert halves[0] | halves[1] == {row["prompt"] for row in rows}
+    assert {row["split"] for row in lines(snapshot, "ranking", split="heldout")} == {"heldout"}
+    for format, value in (("trl_prompt", "test"), ("parquet", "train")):
+        with pytest.raises(Problem) as refusal:
+            exported(snapshot, format, split=value)
+        assert refusal.value.errors[0].field == "split"
+
+
+def test_prompts_are_written_once(wishes: Project) -> None:
+    rows = lines(frozen(wishes), "trl_prompt")
+    assert [row["prompt"][-1]["content"] for row in rows] == [
+        "What is 2+2?",
+        "Top one",
+        "All alike?",
+        "Neither",
+        "Bad",
+        "Again?",
+        "Why?",
+    ]
+
+
+def test_only_what_is_worth_imitating_is_a_demonstration(wishes: Project) -> None:
+    rows = lines(frozen(wishes), "trl_sft")
+    said = [(row["prompt"][-1]["content"], row["completion"][0]["content"], row["source"]) for row in rows]
+    assert said == [
+        ("What is 2+2?", "4", "best"),  # "four" is as good, but flagged
+        ("Top one", "b", "best"),
+        ("Bad", "Good.", "rewrite"),
+        ("Again?", "b", "best"),  # two people's, once
+        ("Why?", "Because.", "best"),
+    ]
+
+
+def test_best_of_has_the_columns_of_rewardbench(wishes: Project) -> None:
+    first, top, *_ = lines(frozen(wishes), "rewardbench")
+    assert first["prompt"] == "Human: Hi\n\nAssistant: Yes?\n\nHuman: What is 2+2?"
+    assert (first["chosen"], first["rejected"], first["models"]) == (["4", "four"], ["5"], ["m1", "m1", "m2"])
+    assert (first["num_correct"], first["num_incorrect"], first["total_completions"]) == (2, 1, 3)
+    assert (top["prompt"], top["chosen"], top["rejected"], top["subset"]) == (
+        "Top one",
+        ["b"],
+        ["a", "c"],
+        "wishes",
+    )
+
+
+def test_hh_has_two_speakers(wishes: Project) -> None:
+    rows = lines(frozen(wishes), "hh_rlhf")
+    assert rows[0] == {
+        "chosen": "\n\nHuman: Hi\n\nAssistant: Yes?\n\nHuman: What is 2+2?\n\nAssistant: 4",
+        "rejected": "\n\nHuman: Hi\n\nAssistant: Yes?\n\nHuman: What is 2+2?\n\nAssistant: 5",
+    }
+    assert not any("Be brief" in row["chosen"] for row in rows)
+
+
+def test_a_tree_holds_the_path_and_the_ranked_replies(wishes: Project) -> None:
+    tree, *rest = lines(frozen(wishes), "oasst_trees")
+    root = tree["prompt"]
+    assert (root["role"], root["text"]) == ("prompter", "Hi")
+    (reply,) = root["replies"]
+    (question,) = reply["replies"]
+    assert (reply["parent_id"], question["parent_id"]) == (root["message_id"], reply["message_id"])
+    assert [(item["text"], item["rank"], item["model_name"]) for item in question["replies"]] == [
+        ("4", 0, "m1"),
+        ("5", 1, "m2"),
+        ("four", 0, "m1"),
+    ]
+    (event,) = question["events"]["ranking"]
+    assert event["ranking"] == [0, 2, 1]
+    assert rest[2]["prompt"]["events"]["ranking"][0]["not_rankable"] is True
+    assert len(rest) == 6  # without the one that has a system turn
+
+
+def test_label_studio_files_are_one_array_of_tasks(wishes: Project) -> None:
+    snapshot = frozen(wishes)
+    pairs = json.loads(exported(snapshot, "label_studio_pairwise"))
+    first, second = pairs[:2]
+    assert (first["data"]["answer1"], first["data"]["answer2"]) == ("4", "5")
+    assert first["data"]["prompt"] == TURNS
+    assert first["annotations"][0]["result"][0]["value"] == {"selected": "left"}
+    assert second["annotations"][0]["result"][0]["value"] == {
+        "selected": "right"
+    }  # "5" was shown before "four"
+    assert first["annotations"][0]["lead_time"] == 1.5
+    orders = json.loads(exported(snapshot, "label_studio_ranker"))
+    ids = [item["id"] for item in orders[0]["data"]["results"]]
+    rankers = [
+        task["annotations"][0]["result"][0]["value"]["ranker"]
+        for task in orders
+        if not task["annotations"][0]["was_cancelled"]
+    ]
+    assert rankers[0] == {"tier_1": [ids[0], ids[2]], "tier_2": [ids[1]]}
+    assert len(rankers[1]["rank"]) == 1
+    assert len(orders) == len(ROWS)
+
+
+def test_argilla_values_stand_beside_their_ranks(wishes: Project) -> None:
+    first, top, alike, neither, *_ = lines(frozen(wishes), "argilla")
+    (response,) = first["responses"]
+    assert response["values"]["ranking"]["value"] == [
+        {"value": "response-1", "rank": 1},
+        {"value": "response-2", "rank": 2},
+        {"value": "response-3", "rank": 1},
+    ]
+    assert [item["rank"] for item in top["responses"][0]["values"]["ranking"]["value"]] == [2, 1, 2]
+    assert [item["rank"] for item in alike["responses"][0]["values"]["ranking"]["value"]] == [1, 1]
+    assert (neither["responses"][0]["status"], neither["responses"][0]["values"]) == ("discarded", {})
+    assert first["fields"]["prompt"] == TURNS
+
+
+def test_the_dataset_is_a_folder_that_loads_with_its_card(wishes: Project, tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    rows = "\n".join(map(json.dumps, ROWS)).encode()
+    import_file(project=wishes, file=io.BytesIO(rows))
+    snapshot = freeze_snapshot(project=wishes, name="v1", license="cc-by-4.0", notes="Gathered in “spring”.")
+    folder = tmp_path / "folder"
+    with zipfile.ZipFile(io.BytesIO(exported(snapshot, "dataset"))) as archive:
+        assert archive.testzip() is None
+        archive.extractall(folder)
+    assert (folder / "rankings.parquet").read_bytes() == snapshot_path(snapshot).read_bytes()
+    assert json.loads((folder / "card.json").read_text()) == snapshot.card
+    readme = (folder / "README.md").read_text()
+    assert 'license: "cc-by-4.0"\n' in readme
+    assert "Gathered in “spring”." in readme
+    data = datasets.load_dataset(str(folder), split="train", cache_dir=str(tmp_path / "cache"))
+    assert len(data) == len(ROWS)
+    assert data[0]["tiers"] == [[0, 2], [1]]
+
+
+def test_a_chunk_is_served_before_the_whole_is_made(wishes: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    from preferences.formats import snapshot_parquet
+
+    snapshot = frozen(wishes, [{**ROWS[5], "prompt": f"{n} " + "long " * 2000} for n in range(100)])
+    monkeypatch.setattr(snapshot_parquet, "READ_ROWS", 10)
+    read: list[str] = []
+    rows_of = snapshot_parquet._rows_of_batch
+
+    def counted(*arguments: Any) -> Any:
+        read.append("batch")
+        return rows_of(*arguments)
+
+    monkeypatch.setattr(snapshot_parquet, "_rows_of_batch", counted)
+    next(export_snapshot(snapshot=snapshot, format="ranking"))
+    assert 0 < len(read) < 10
+
+
+@pytest.mark.parametrize("kind", ["dpo", "kto", "sft"])
+def test_the_real_trainers_take_a_step(wishes: Project, tmp_path: Path, kind: str) -> None:
+    trl = pytest.importorskip("trl")
+    format = {"dpo": "trl_preference", "kto": "trl_unpaired", "sft": "trl_sft"}[kind]
+    path = saved(frozen(wishes), format, tmp_path)
+    data = tiny_trl.loaded(path, tmp_path / "cache", loader="json")
+    config, trainer = {
+        "dpo": (trl.DPOConfig, trl.DPOTrainer),
+        "kto": (trl.KTOConfig, trl.KTOTrainer),
+        "sft": (trl.SFTConfig, trl.SFTTrainer),
+    }[kind]
+    reference = {} if kind == "sft" else {"ref_model": tiny_trl.policy()}
+    made = trainer(
+        model=tiny_trl.policy(),
+        args=config(**tiny_trl.settings(tmp_path / "trl")),
+        train_dataset=data,
+        processing_class=tiny_trl.tokenizer(),
+        **reference,
+    )
+    result = made.train()
+    assert result.global_step == 1
+    # An untrained policy equals its reference: DPO's loss is ln 2, KTO's 1 − σ(0).
+    expected = {"dpo": 0.6931, "kto": 0.5}.get(kind)
+    assert expected is None or result.training_loss == pytest.approx(expected, abs=1e-3)
+
+
+PREFERRED = {("4", "5"), ("four", "5"), ("b", "a"), ("b", "c"), ("x", "y"), ("Because.", "No.")}
+
+
+@pytest.mark.parametrize(
+    ("format", "lost"),
+    [
+        ("ranking", set()),
+        ("parquet", set()),
+        ("trl_preference", set()),
+        ("trl_preference_parquet", set()),
+        ("rewardbench", {("x", "y")}),
+        ("hh_rlhf", {("Because.", "No.")}),
+        ("csv", set()),
+        ("dataset", set()),
+        ("oasst_trees", {("Because.", "No.")}),
+        ("label_studio_pairwise", set()),
+        ("label_studio_ranker", set()),
+        ("argilla", set()),
+    ],
+)
+def test_what_holds_preferences_is_what_reward_models_read(
+    format: str, lost: set[tuple[str, str]], wishes: Project, tmp_path: Path
+) -> None:
+    """But for what the format says that it loses: answers that are all bad, prompts with a system turn."""
+    rankings = read_rankings(saved(frozen(wishes), format, tmp_path))
+    found = {
+        (better, worse)
+        for ranking in rankings
+        for better, above in zip(ranking.responses, ranking.tier_of_each(), strict=True)
+        for worse, below in zip(ranking.responses, ranking.tier_of_each(), strict=True)
+        if above < below
+    }
+    assert found == PREFERRED - lost
+    assert all(ranking.messages[-1]["role"] == "user" for ranking in rankings)

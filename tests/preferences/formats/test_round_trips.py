@@ -1,0 +1,353 @@
+"""Real files go in and their rankings come out equal; what goes out by our own formats comes back with
+nothing lost, and by a foreign one with what it has words for."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pytest_django import Settings
+
+from annotation.content.imports import import_file
+from annotation.datasets.exports import export_snapshot
+from annotation.datasets.rows import pseudonym
+from annotation.datasets.snapshots import freeze_snapshot
+from annotation.models import DatasetSnapshot, Project
+from annotation.projects.projects import create_project
+from preferences.formats.catalog import EXPORT_FORMATS, IMPORT_FORMATS, read_records
+from preferences.formats.writers.csv_file import neutralised, restored
+from preferences.records import RankingRecord, Record, ResponseRecord, Vote
+from tests.annotation.real_data import HH_FILES, hh_file, real_file
+
+pytestmark = pytest.mark.django_db
+
+RANKED = [
+    *(f"hh-rlhf/{name}.jsonl.gz" for name in HH_FILES),
+    "annotators/pandalm-testset-v1.jsonl.gz",
+    "annotators/tulu1-human-eval.jsonl.gz",
+    "annotators/squality-human-eval.jsonl.gz",
+    "kway/oasst-en-ranked-trees.jsonl.gz",
+    "kway/oasst-zh-ranked.jsonl.gz",
+    "kway/qa-feedback-4way.jsonl.gz",
+]
+UNRANKED = ["kway/oasst-8-models.jsonl.gz", "kway/oasst-best-of-11.jsonl.gz", "prompts/instructions.jsonl.gz"]
+
+
+@pytest.fixture(autouse=True)
+def artefacts(settings: Settings, tmp_path: Path) -> None:
+    settings.ARTEFACTS = tmp_path / "artefacts"
+
+
+@pytest.fixture
+def wishes() -> Project:
+    return create_project(slug="wishes")
+
+
+def exported(snapshot: DatasetSnapshot, format: str) -> bytes:
+    return b"".join(export_snapshot(snapshot=snapshot, format=format))
+
+
+def rows_of(snapshot: DatasetSnapshot) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in exported(snapshot, "ranking").splitlines()]
+
+
+def imported(data: bytes, slug: str, *, format: str | None = None) -> DatasetSnapshot:
+    project = create_project(slug=slug)
+    report = import_file(project=project, file=io.BytesIO(data), format=format)
+    assert not report.failed, report.errors[:3]
+    return freeze_snapshot(project=project, name="v1", selection={"gold": "included"})
+
+
+def saying(messages: Any, tiers: Sequence[Sequence[Any]], **rest: Any) -> str:
+    """What a ranking says, in a form that can be compared: each response by its text and model."""
+    return json.dumps([messages, [sorted(tier) for tier in tiers], rest], sort_keys=True, ensure_ascii=False)
+
+
+def said_by_row(row: dict[str, Any]) -> str:
+    shown = [(response["text"], response["model"]) for response in row["responses"]]
+    keys = [response["id"] for response in row["responses"]]
+    return saying(
+        row["messages"],
+        [[shown[index] for index in tier] for tier in row["tiers"]],
+        annotator=row["annotator"],
+        strength=row["strength"],
+        ratings=sorted((*shown[keys.index(id)], value) for id, value in row["ratings"].items()),
+        flags=sorted((*shown[keys.index(id)], value) for id, value in row["flags"].items()),
+        choices=row["choices"],
+        confidence=row["confidence"],
+        not_rankable=row["not_rankable"],
+        all_bad=row["all_bad"],
+        comment=row["comment"],
+        rewrite=row["rewrite"],
+        duration_ms=row["duration_ms"],
+        given_at=row["given_at"],
+    )
+
+
+def said_by_file(project: Project, record: Record, ranking: RankingRecord) -> str:
+    """The same of a file's record; a response that stands there twice counts once, at its best place."""
+
+    def key(item: ResponseRecord) -> tuple[str, str]:
+        return item.text, item.model
+
+    seen: set[tuple[str, str]] = set()
+    tiers = []
+    for tier in ranking.tiers:
+        members = {key(record.responses[index]) for index in tier} - seen
+        seen |= members
+        if members:
+            tiers.append(sorted(members))
+    return saying(
+        list(record.messages),
+        tiers,
+        annotator=pseudonym(project, annotator_id=None, label=ranking.annotator),
+        strength=ranking.strength,
+        ratings=sorted((*key(record.responses[index]), value) for index, value in ranking.ratings.items()),
+        flags=sorted((*key(record.responses[index]), value) for index, value in ranking.flags.items()),
+        choices=ranking.choices,
+        confidence=ranking.confidence,
+        not_rankable=ranking.not_rankable,
+        all_bad=ranking.all_bad,
+        comment=ranking.comment,
+        rewrite=ranking.rewrite,
+        duration_ms=ranking.duration_ms,
+        given_at=ranking.given_at and ranking.given_at.isoformat(),
+    )
+
+
+def in_the_file(path: Path, project: Project) -> set[str]:
+    """What stands: of one person's several answers about the same responses the last."""
+    found: dict[Any, tuple[Any, str]] = {}
+    for number, (record, ranking) in enumerate(rankings_in(path)):
+        said = said_by_file(project, record, ranking)
+        shown = frozenset((item.text, item.model) for item in record.responses)
+        who = (json.dumps(record.messages), shown, ranking.annotator) if ranking.annotator else said
+        when = (ranking.given_at.isoformat() if ranking.given_at else "", number)
+        found[who] = max(found.get(who, (when, said)), (when, said))
+    return {said for _, said in found.values()}
+
+
+def rankings_in(path: Path) -> Iterator[tuple[Record, RankingRecord]]:
+    with path.open("rb") as stream:
+        _, lines = read_records(stream)
+        for line in lines:
+            assert not line.reason
+            for record in line.records:
+                assert isinstance(record, Record)
+                distinct = {(item.text, item.model) for item in record.responses}
+                for ranking in record.rankings if len(distinct) > 1 else ():
+                    yield record, ranking
+
+
+@pytest.mark.parametrize("name", RANKED)
+def test_what_a_real_file_says_is_what_its_snapshot_says_and_comes_back(wishes: Project, name: str) -> None:
+    path = real_file(name)
+    report = import_file(project=wishes, file=path)
+    snapshot = freeze_snapshot(project=wishes, name="v1")
+    rows = rows_of(snapshot)
+    said = sorted(map(said_by_row, rows))
+    assert set(said) == in_the_file(path, wishes)
+    again = next((quirk.count for quirk in report.quirks if quirk.name == "same-annotator-again"), 0)
+    assert len(said) == report.rankings - again > 0
+    back = rows_of(imported(exported(snapshot, "ranking"), "back"))
+    assert sorted(map(said_by_row, back)) == said
+    assert [whole(row) for row in back] == [whole(row) for row in rows]
+
+
+def whole(row: dict[str, Any]) -> dict[str, Any]:
+    """All of a row but the ids and times of the database it is in."""
+    own = {"ranking_id", "task_id", "prompt_id", "created_at", "ratings", "flags", "responses", "round"}
+    keys = [response["id"] for response in row["responses"]]
+    return {
+        **{name: value for name, value in row.items() if name not in own},
+        "responses": [{**response, "id": ""} for response in row["responses"]],
+        "ratings": {keys.index(id): value for id, value in row["ratings"].items()},
+        "flags": {keys.index(id): value for id, value in row["flags"].items()},
+    }
+
+
+@pytest.mark.parametrize("format", ["csv", "parquet"])
+@pytest.mark.parametrize(
+    "name", ["annotators/squality-human-eval.jsonl.gz", "annotators/tulu1-human-eval.jsonl.gz"]
+)
+def test_csv_and_parquet_come_back_whole_too(wishes: Project, name: str, format: str) -> None:
+    import_file(project=wishes, file=real_file(name))
+    snapshot = freeze_snapshot(project=wishes, name="v1")
+    back = imported(exported(snapshot, format), "back")
+    assert [whole(row) for row in rows_of(back)] == [whole(row) for row in rows_of(snapshot)]
+
+
+def test_mt_bench_votes_find_their_answers_and_come_back(wishes: Project) -> None:
+    import_file(project=wishes, file=real_file("annotators/mt-bench-responses.jsonl.gz"))
+    path = real_file("annotators/mt-bench-votes.jsonl.gz")
+    report = import_file(project=wishes, file=path)
+    snapshot = freeze_snapshot(project=wishes, name="v1")
+    rows = rows_of(snapshot)
+    assert report.rankings > 2000
+    with path.open("rb") as stream:
+        votes = [vote for line in read_records(stream)[1] for vote in line.records]
+    # Who votes twice about the same two answers is taken at their last word.
+    expected = {}
+    for vote in votes:
+        assert isinstance(vote, Vote)
+        answers = [(item.model, item.metadata["turn"]) for item in vote.responses]
+        who = pseudonym(wishes, annotator_id=None, label=vote.ranking.annotator)
+        tiers = [sorted(answers[index] for index in tier) for tier in vote.ranking.tiers]
+        expected[vote.prompt[1], who, tuple(sorted(answers))] = tiers
+    found = {}
+    for row in rows:
+        answers = [(item["model"], item["metadata"]["turn"]) for item in row["responses"]]
+        number = row["prompt_metadata"][votes[0].prompt[0]]
+        tiers = [sorted(answers[index] for index in tier) for tier in row["tiers"]]
+        found[number, row["annotator"], tuple(sorted(answers))] = tiers
+    assert found == expected
+    assert len(found) == len(rows)
+    back = rows_of(imported(exported(snapshot, "ranking"), "back"))
+    assert [whole(row) for row in back] == [whole(row) for row in rows]
+
+
+@pytest.mark.parametrize("name", UNRANKED)
+def test_files_without_rankings_have_nothing_to_freeze(wishes: Project, name: str) -> None:
+    report = import_file(project=wishes, file=real_file(name))
+    assert report.rankings == 0
+    assert not report.failed
+
+
+def test_hh_lines_come_out_byte_for_byte(wishes: Project) -> None:
+    path = hh_file("helpful-rejection-sampled.test")
+    import_file(project=wishes, file=path)
+    written = exported(freeze_snapshot(project=wishes, name="v1"), "hh_rlhf").decode().splitlines()
+    with gzip.open(path, "rt") as stream:
+        given = [json.loads(line) for line in stream]
+    expected = {json.dumps(row) for row in given if row["chosen"] != row["rejected"]}
+    assert {json.dumps(json.loads(line)) for line in written} == expected
+
+
+ODD = '=HYPERLINK("http://x","y")'
+ROWS: list[dict[str, Any]] = [
+    {
+        "messages": [
+            {"role": "user", "content": "Hi, “you” – ü\u200b\U0001f600\u2028"},
+            {"role": "assistant", "content": "Yes?\n\n- a"},
+            {"role": "user", "content": "+1?"},
+        ],
+        "responses": [
+            {"text": ODD, "model": "m1"},
+            {"text": "'=1", "model": "-m2"},
+            {"text": '\t@b,"c"\r\nd'},
+        ],
+        "tiers": [[0, 2], [1]],
+        "annotator": "kim",
+        "strength": -2,
+        "ratings": {"0": {"help": 4}},
+        "flags": {"1": ["=bad"]},
+        "comment": "@SUM(1)",
+        "rewrite": "''+x",
+        "duration_ms": 0,
+    },
+    {"prompt": "Top one", "responses": ["a", "", "c"], "tiers": [[1]], "annotator": "kim"},
+    {"prompt": "Neither", "responses": ["x", "y"], "not_rankable": True, "annotator": "lee"},
+    {"prompt": "Bad", "responses": ["x", "y"], "all_bad": True, "annotator": "lee", "rewrite": "Good."},
+    {"prompt": "Ties", "responses": ["x", "y"], "tiers": [[0, 1]], "annotator": "lee"},
+    {"prompt": "Again", "responses": ["x", "y", "z"], "tiers": [[2], [1], [0]], "annotator": "lee"},
+    {"prompt": "Again", "responses": ["x", "y", "z"], "tiers": [[0], [1], [2]], "annotator": "kim"},
+    {
+        "prompt": "Known",
+        "responses": ["x", "y"],
+        "tiers": [[0, 1]],
+        "gold_tiers": [[1], [0]],
+        "annotator": "kim",
+    },
+    {
+        "prompt": "Check",
+        "responses": ["x", "y", "z"],
+        "tiers": [[2], [0], [1]],
+        "gold_tiers": [[2], [0, 1]],
+        "task_kind": "gold",
+        "annotator": "kim",
+    },
+]
+
+
+def odd_rows(project: Project) -> DatasetSnapshot:
+    report = import_file(project=project, file=io.BytesIO("\n".join(map(json.dumps, ROWS)).encode()))
+    assert not report.failed, report.errors
+    return freeze_snapshot(project=project, name="v1", selection={"gold": "included"})
+
+
+@pytest.mark.parametrize("format", ["ranking", "csv", "parquet"])
+def test_our_own_formats_lose_nothing(wishes: Project, format: str) -> None:
+    snapshot = odd_rows(wishes)
+    back = imported(exported(snapshot, format), "back")
+    assert [whole(row) for row in rows_of(back)] == [whole(row) for row in rows_of(snapshot)]
+
+
+def test_no_cell_of_the_csv_is_a_formula(wishes: Project) -> None:
+    import csv
+
+    data = exported(odd_rows(wishes), "csv").decode()
+    rows = list(csv.DictReader(io.StringIO(data, newline="")))
+    assert rows[0]["response_1"] == "'" + ODD
+    cells = [cell for row in rows for name, cell in row.items() if name not in {"strength"} and cell]
+    assert not [cell for cell in cells if cell[0] in "=+-@\t\r\n"]
+    assert rows[0]["strength"] == "-2"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a", "'", "'a", "=1", "'=1", "''=1", "\t", "'\r", "-", "+", "@x", "a=1", "\n"]
+)
+def test_neutralised_text_is_no_formula_and_is_restored(text: str) -> None:
+    safe = neutralised(text)
+    assert not safe or safe[0] not in "=+-@\t\r\n"
+    assert restored(safe) == text
+
+
+FOREIGN = sorted(
+    name
+    for name, known in EXPORT_FORMATS.items()
+    if known.imports_as and known.imports_as not in {"rankloop", "prompts"}
+)
+
+
+@pytest.mark.parametrize("format", FOREIGN)
+def test_what_a_foreign_format_has_words_for_comes_back(wishes: Project, format: str) -> None:
+    snapshot = odd_rows(wishes)
+    known = EXPORT_FORMATS[format]
+    assert known.imports_as in IMPORT_FORMATS
+    data = exported(snapshot, format)
+    if known.suffix == ".json":  # one array, as Label Studio wants it
+        data = b"\n".join(json.dumps(task).encode() for task in json.loads(data))
+    back = imported(data, "back", format=known.imports_as)
+    first = strict_pairs(rows_of(snapshot))
+    second = strict_pairs(rows_of(back))
+    assert second == first
+    if format in {"oasst_trees", "label_studio_ranker", "argilla"}:  # whole orders, ties included
+        orders = [
+            {said for row in found if row["tiers"] and (said := order(row))}
+            for found in (rows_of(snapshot), rows_of(back))
+        ]
+        if format != "label_studio_ranker":  # every response has a rank, so what was left unranked ties
+            orders = [{said for said in found if "Top one" not in said} for found in orders]
+        assert orders[0] == orders[1]
+
+
+def order(row: dict[str, Any]) -> str:
+    texts = [response["text"] for response in row["responses"]]
+    return json.dumps([row["messages"], [sorted(texts[index] for index in tier) for tier in row["tiers"]]])
+
+
+def strict_pairs(rows: list[dict[str, Any]]) -> set[str]:
+    found = set()
+    for row in rows:
+        texts = [response["text"] for response in row["responses"]]
+        tiers = [*row["tiers"], row["unranked"]]
+        for place, tier in enumerate(tiers):
+            for better in tier:
+                for below in tiers[place + 1 :]:
+                    found |= {json.dumps([row["messages"], texts[better], texts[worse]]) for worse in below}
+    return found

@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from crowdkit.aggregation import DawidSkene as CrowdKit
+from numpy.typing import NDArray
+
+from preferences.statistics import dawid_skene
+from preferences.statistics.dawid_skene import pair_reliability
+
+Votes = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
+
+
+def _labels(seed: int, items: int, confusion: NDArray[np.float64], prior: NDArray[np.float64]) -> Votes:
+    """Each item labelled by three random annotators."""
+    rng = np.random.default_rng(seed)
+    truth = rng.choice(len(prior), items, p=prior)
+    who = np.argsort(rng.random((items, len(confusion))), axis=1)[:, :3]
+    chance = confusion[who, truth[:, None]]
+    label = (rng.random((items, 3, 1)) > np.cumsum(chance, -1)).sum(-1)
+    return np.repeat(np.arange(items), 3), who.ravel(), label.ravel()
+
+
+CONFUSION = np.array(
+    [[[0.9, 0.05, 0.05], [0.1, 0.8, 0.1], [0.05, 0.15, 0.8]]] * 3
+    + [[[0.6, 0.3, 0.1], [0.2, 0.6, 0.2], [0.1, 0.3, 0.6]]] * 2
+)
+PRIOR = np.array([0.5, 0.3, 0.2])
+
+
+@pytest.mark.filterwarnings("ignore::Warning")  # crowd-kit's, of its pandas
+def test_it_equals_crowd_kit() -> None:
+    items, people, labels = _labels(0, 300, CONFUSION, PRIOR)
+    # Smoothing 0 on both sides; crowd-kit stops by the change of its bound, so it is given no stop at all.
+    known = CrowdKit(n_iter=80, tol=0).fit(pd.DataFrame({"task": items, "worker": people, "label": labels}))
+    found = dawid_skene.fit(items, people, labels, n_items=300, n_annotators=5, n_labels=3, tolerance=1e-9)
+    np.testing.assert_allclose(found.truth, known.probas_.loc[range(300), range(3)], atol=1e-3)
+    np.testing.assert_allclose(found.prior, known.priors_.loc[range(3)], atol=1e-3)
+    for person in range(5):
+        errors = known.errors_.loc[person].loc[range(3), range(3)].to_numpy()  # [said, true]
+        np.testing.assert_allclose(found.confusion[person].T, errors, atol=1e-3)
+
+
+def test_known_confusions_are_recovered_and_beat_the_majority() -> None:
+    items, people, labels = _labels(1, 20_000, CONFUSION, PRIOR)
+    found = dawid_skene.fit(items, people, labels, n_items=20_000, n_annotators=5, n_labels=3)
+    # About 2,400 labels of the rarest truth by each: standard errors of 0.01, and some for guessing truths.
+    np.testing.assert_allclose(found.confusion, CONFUSION, atol=0.05)
+    np.testing.assert_allclose(found.prior, PRIOR, atol=0.02)
+    truth = np.random.default_rng(1).choice(3, 20_000, p=PRIOR)
+    counts = np.zeros((20_000, 3))
+    np.add.at(counts, (items, labels), 1)
+    assert (found.truth.argmax(1) == truth).mean() > (counts.argmax(1) == truth).mean() + 0.02
+
+
+def test_each_step_of_em_is_uphill_and_the_end_is_a_maximum() -> None:
+    items, people, labels = _labels(2, 200, CONFUSION, PRIOR)
+    found = dawid_skene.fit(items, people, labels, n_items=200, n_annotators=5, n_labels=3, tolerance=1e-10)
+
+    def likelihood(confusion: NDArray[np.float64]) -> float:
+        joint = np.tile(np.log(found.prior), (200, 1))
+        np.add.at(joint, items, np.log(np.maximum(confusion[people, :, labels], 1e-300)))
+        return float(np.log(np.exp(joint).sum(1)).sum())
+
+    assert likelihood(found.confusion) == pytest.approx(found.log_likelihood, abs=1e-6)
+    for person in range(5):
+        moved = found.confusion.copy()
+        moved[person] = 0.95 * moved[person] + 0.05 / 3
+        assert likelihood(moved) < found.log_likelihood
+
+
+Pairs = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
+
+
+def _pairs(seed: int, accuracy: NDArray[np.float64], tasks: int, overlap: int, k: int = 4) -> Pairs:
+    """Whole rankings: who is inattentive on a task is so on all of its pairs. With chance 2p − 1 somebody
+    passes the true order on, else draws one at random: each verdict is right with chance p."""
+    rng = np.random.default_rng(seed)
+    i, j = np.triu_indices(k, 1)
+    true = np.argsort(rng.random((tasks, k)), axis=1)
+    who = np.argsort(rng.random((tasks, len(accuracy))), axis=1)[:, :overlap]
+    attentive = rng.random((tasks, overlap, 1)) < 2 * accuracy[who][:, :, None] - 1
+    order = np.where(attentive, true[:, None, :], np.argsort(rng.random((tasks, overlap, k)), axis=2))
+    verdict = np.sign(order[:, :, j] - order[:, :, i])
+    task = np.broadcast_to(np.arange(tasks)[:, None, None], verdict.shape)
+    pair = task * len(i) + np.arange(len(i))
+    return (
+        pair.ravel(),
+        np.broadcast_to(who[:, :, None], verdict.shape).ravel(),
+        verdict.ravel(),
+        task.ravel(),
+    )
+
+
+@pytest.mark.parametrize(("tasks", "overlap"), [(300, 5), (800, 3), (1500, 2)])
+def test_reliability_is_recovered_within_two_standard_errors_at_any_overlap(tasks: int, overlap: int) -> None:
+    accuracy = np.linspace(0.6, 0.95, 6)
+    inside, off = [], []
+    for seed in range(25):
+        pair, who, verdict, task = _pairs(seed, accuracy, tasks, overlap)
+        found = pair_reliability(
+            pair, who, verdict, n_pairs=tasks * 6, n_annotators=6, clusters=task, level=0.9545
+        )
+        inside.append((found.low <= accuracy) & (accuracy <= found.high))
+        off.append(found.accuracy - accuracy)
+    # Pairs of a ranking hang together, which the estimate ignores and the intervals know.
+    assert np.mean(inside) > 0.85
+    assert np.abs(np.mean(off, axis=0)).max() < 0.02
+
+
+def test_what_it_knows_of_each_pair_is_how_often_that_is_right() -> None:
+    rng = np.random.default_rng(7)
+    truth = rng.choice([-1, 1], 20_000)
+    accuracy = np.array([0.6, 0.7, 0.8, 0.9, 0.95])
+    right = rng.random((20_000, 5)) < accuracy
+    pair, who = np.divmod(np.arange(100_000), 5)
+    found = pair_reliability(
+        pair, who, np.where(right, 1, -1).ravel() * truth[pair], n_pairs=20_000, n_annotators=5, clusters=pair
+    )
+    np.testing.assert_allclose(found.accuracy, accuracy, atol=0.01)
+    sure = found.first_right > 0.9
+    assert (truth[sure] == 1).mean() == pytest.approx(found.first_right[sure].mean(), abs=0.01)
+
+
+def test_two_people_alone_or_nothing_shared_tell_nothing() -> None:
+    for pairs, people in (([0, 0], [0, 1]), ([0, 1, 2], [0, 1, 2]), ([], [])):
+        found = pair_reliability(
+            pairs, people, [1] * len(pairs), n_pairs=3, n_annotators=3, clusters=[0] * len(pairs)
+        )
+        assert np.isnan(found.accuracy).all()
+        np.testing.assert_array_equal(found.first_right, 0.5)
+
+
+def test_wrong_input_is_refused() -> None:
+    with pytest.raises(ValueError, match="ties"):
+        pair_reliability([0, 0], [0, 1], [1, 0], n_pairs=1, n_annotators=2, clusters=[0, 0])
+    with pytest.raises(ValueError, match="each"):
+        pair_reliability([0], [0, 1], [1, 1], n_pairs=1, n_annotators=2, clusters=[0, 0])
+    with pytest.raises(ValueError, match="range"):
+        dawid_skene.fit([0], [0], [7], n_items=1, n_annotators=1, n_labels=3)
+    with pytest.raises(RuntimeError, match="converge"):
+        dawid_skene.fit(
+            *_labels(0, 50, CONFUSION, PRIOR), n_items=50, n_annotators=5, n_labels=3, max_iterations=1
+        )

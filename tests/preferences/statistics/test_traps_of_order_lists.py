@@ -1,0 +1,77 @@
+"""The ways a ranking agreement goes wrong without anybody noticing, each with what is right by hand."""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+import numpy as np
+import pytest
+
+from preferences.statistics import bradley_terry
+from preferences.statistics.agreement import between_annotators, by_ranking, meetings_of, raw_agreement
+from preferences.statistics.krippendorff import alpha_of_pairs, pair_counts
+from preferences.statistics.pairs import UNRANKED, rankings_that_meet, verdicts_of
+
+
+def test_agreement_on_few_shared_tasks_is_not_lined_up_by_rank_of_the_list() -> None:
+    """Two people agree perfectly on the one task they share; each has two of their own. Comparing the n-th
+    task of one with the n-th of the other would find a third."""
+    people = np.array([0, 0, 0, 1, 1, 1])
+    tasks = np.array([1, 2, 3, 3, 4, 5])
+    places = np.array([[0, 1, 2], [2, 1, 0], [1, 0, 2], [1, 0, 2], [0, 1, 2], [0, 2, 1]], dtype=np.int8)
+    met = meetings_of(verdicts_of(places), *rankings_that_meet(tasks))
+    same, shared = between_annotators(met, people, 2)
+    assert (same[0, 1], shared[0, 1]) == (3, 3)
+    per_ranking = by_ranking(met, 6)
+    np.testing.assert_array_equal(per_ranking[1], [0, 0, 3, 3, 0, 0])
+
+
+def test_a_top_k_ranking_keeps_what_it_says_of_the_rest() -> None:
+    """A best, B second of five, the rest left: A and B are above C, D and E, and nothing is said among those.
+    Cutting down to what both listed would leave one pair of seven."""
+    top, whole = [0, 1, UNRANKED, UNRANKED, UNRANKED], [4, 1, 0, 2, 3]
+    met = meetings_of(verdicts_of(np.array([top, whole], dtype=np.int8)), np.array([0]), np.array([1]))
+    # The whole ranking puts C first and A last: only B before D and B before E are the same.
+    assert (met.shared[0], met.same[0]) == (7, 2)
+
+
+def test_names_and_order_of_the_responses_decide_nothing() -> None:
+    rng = np.random.default_rng(0)
+    places, tasks = rng.integers(0, 3, (90, 4)).astype(np.int8), np.repeat(np.arange(30), 3)
+
+    def found(order: tuple[int, ...]) -> list[float]:
+        verdicts = verdicts_of(places[:, order])
+        met = meetings_of(verdicts, *rankings_that_meet(tasks))
+        counts = pair_counts(verdicts, tasks, 30)
+        clusters = np.repeat(np.arange(30), 6)
+        alphas = [alpha_of_pairs(counts, clusters, metric=metric).alpha for metric in ("nominal", "ordinal")]
+        return [*alphas, float(met.same.sum()), float(np.nanmean(met.tau_b))]
+
+    for order in permutations(range(4)):
+        assert found(order) == pytest.approx(found((0, 1, 2, 3)))
+
+
+def test_a_cycle_of_votes_is_a_draw_whatever_the_models_are_called() -> None:
+    """A over B, B over C, C over A: nobody is ahead. Breaking the tie by an id would make one the winner."""
+    for order in permutations(range(3)):
+        wins = np.zeros((3, 3))
+        for a, b in ((0, 1), (1, 2), (2, 0)):
+            wins[order[a], order[b]] = 1
+        np.testing.assert_allclose(bradley_terry.fit(wins), 0, atol=1e-9)
+
+
+def test_agreement_in_long_form_and_by_meetings_is_the_same() -> None:
+    rng = np.random.default_rng(1)
+    places, tasks = rng.integers(0, 3, (80, 4)).astype(np.int8), rng.permutation(np.repeat(np.arange(20), 4))
+    people = np.zeros(80, dtype=np.int64)
+    for task in range(20):
+        people[tasks == task] = rng.permutation(6)[:4]
+    verdicts = verdicts_of(places)
+    met = meetings_of(verdicts, *rankings_that_meet(tasks))
+    items = (tasks[:, None] * 6 + np.arange(6)).ravel()
+    long = raw_agreement(items, np.repeat(people, 6), verdicts.ravel())
+    assert (int(met.shared.sum()), int(met.strict.sum())) == (long.n_pairs, long.n_without_ties)
+    assert met.same.sum() / met.shared.sum() == pytest.approx(long.agreement)
+    assert met.strict_same.sum() / met.strict.sum() == pytest.approx(long.without_ties)
+    same, shared = between_annotators(met, people, 6)
+    np.testing.assert_allclose(same.sum(1) / shared.sum(1), long.by_annotator)

@@ -1,0 +1,97 @@
+"""The majority of several rankings: a weak order where the pairs' majorities fit into one, Borda where they
+run in circles; whoever beats everybody is first, and what all prefer stays preferred."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from preferences.consensus import consensus
+from preferences.pairs import comparisons_of, unranked_of
+
+A, B, C, D = range(4)
+
+
+@pytest.mark.parametrize(
+    ("rankings", "tiers", "rule"),
+    [
+        ([[[A], [B], [C]]] * 3, [[A], [B], [C]], "majority"),
+        ([[[A], [B], [C]], [[A], [C], [B]], [[B], [A], [C]]], [[A], [B], [C]], "majority"),
+        ([[[A, B], [C]], [[B, A], [C]]], [[A, B], [C]], "majority"),
+        # One over the other and the other way round: as many on either side is a tie.
+        ([[[A], [B], [C]], [[B], [A], [C]]], [[A, B], [C]], "majority"),
+        # A tie and a preference: one prefers A, nobody B.
+        ([[[A, B], [C]], [[A], [B], [C]]], [[A], [B], [C]], "majority"),
+        # Condorcet's circle: everyone is as good as everyone.
+        ([[[A], [B], [C]], [[B], [C], [A]], [[C], [A], [B]]], [[A, B, C]], "borda"),
+        # Both prefer A to B; ties lead around through C. Mean ranks: A 1.5, C 2, B 2.5.
+        ([[[A], [B], [C]], [[C], [A], [B]]], [[A], [C], [B]], "borda"),
+    ],
+)
+def test_the_majority_of_rankings(rankings: Any, tiers: list[list[int]], rule: str) -> None:
+    found = consensus(rankings, 3)
+    assert (found.tiers, found.unranked, found.decided_by) == (tiers, [], rule)
+
+
+def test_a_circle_is_ordered_in_itself_and_the_rest_keeps_its_majority() -> None:
+    """D is beaten by all; among A, B, C: A over B 2:1, B over C 2:1, C over A 2:1."""
+    rankings = [[[A], [B], [C], [D]], [[B], [C], [A], [D]], [[C], [A], [B], [D]]]
+    assert consensus(rankings, 4).tiers == [[A, B, C], [D]]
+
+
+def test_what_nobody_ranked_stays_unranked_and_partial_rankings_count_for_what_they_say() -> None:
+    found = consensus([[[A], [B]], [[A]], [[B], [A]]], 4)
+    assert (found.tiers, found.unranked) == ([[A], [B]], [C, D])
+    # Two left B unranked below C; the one who ranked both put B first: C has the majority.
+    assert consensus([[[C]], [[C]], [[B], [C]]], 3).tiers == [[C], [B]]
+    assert consensus([], 3).tiers == []
+
+
+@st.composite
+def profiles(draw: Any) -> tuple[int, list[list[list[int]]]]:
+    count = draw(st.integers(2, 5))
+    rankings = []
+    for _ in range(draw(st.integers(1, 5))):
+        places = draw(st.lists(st.integers(0, count - 1), min_size=count, max_size=count))
+        tiers = [[i for i in range(count) if places[i] == place] for place in sorted(set(places))]
+        rankings.append(tiers[: draw(st.integers(1, len(tiers)))])
+    return count, rankings
+
+
+def _said(rankings: list[list[list[int]]], one: int, two: int) -> list[int]:
+    count = max(one, two, *(i for tiers in rankings for tier in tiers for i in tier)) + 1
+    found = []
+    for tiers in rankings:
+        for pair in comparisons_of(tiers, None, unranked_of(range(count), tiers)):
+            if {pair.preferred, pair.other} == {one, two}:
+                found.append(0 if pair.is_tie else 1 if pair.preferred == one else -1)
+    return found
+
+
+@settings(max_examples=300, deadline=None)
+@given(profiles())
+def test_condorcet_pareto_and_a_majority_is_never_turned_around_where_it_says_so(profile: Any) -> None:
+    count, rankings = profile
+    found = consensus(rankings, count)
+    place = {index: number for number, tier in enumerate(found.tiers) for index in tier}
+    assert sorted([*place, *found.unranked]) == list(range(count))
+    sums = {}
+    for one, two in combinations(sorted(place), 2):
+        said = _said(rankings, one, two)
+        sums[one, two], sums[two, one] = sum(said), -sum(said)
+        if said and len(said) == len(rankings) and len(set(said)) == 1 and said[0]:
+            better, worse = (one, two) if said[0] > 0 else (two, one)
+            # With whole rankings what all say holds; with partial ones a circle may still be cut elsewhere.
+            if all(len({i for t in tiers for i in t}) == count for tiers in rankings):
+                assert place[better] < place[worse]
+        if found.decided_by == "majority":
+            assert (place[one] < place[two]) - (place[one] > place[two]) == (sum(said) > 0) - (sum(said) < 0)
+    for winner in place:
+        others = [other for other in place if other != winner]
+        if others and all(sums[winner, other] > 0 for other in others):
+            assert found.tiers[0] == [winner]
+    assert consensus(rankings[::-1], count) == found

@@ -1,0 +1,78 @@
+"""How an answer to a check is scored: by hand, from the definition in preferences/scoring.py."""
+
+from __future__ import annotations
+
+import random
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from preferences.scoring import gold_score
+from preferences.statistics.pairs import UNRANKED, gold_scores
+
+
+@pytest.mark.parametrize(
+    ("gold", "tiers", "score"),
+    [
+        ([["a"], ["b"], ["c"]], [["a"], ["b"], ["c"]], 1.0),
+        ([["a"], ["b"], ["c"]], [["c"], ["b"], ["a"]], 0.0),
+        # a>b and a>c hold, b>c doesn't
+        ([["a"], ["b"], ["c"]], [["a"], ["c"], ["b"]], 2 / 3),
+        # a tie is half of it: a=b ½, a>c 1, b>c 1
+        ([["a"], ["b"], ["c"]], [["a", "b"], ["c"]], 2.5 / 3),
+        ([["a"], ["b"], ["c"]], [["a", "b", "c"]], 0.5),
+        # gold says nothing about b and c: either order, or none, is right
+        ([["a"], ["b", "c"]], [["a"], ["b"], ["c"]], 1.0),
+        ([["a"], ["b", "c"]], [["a"], ["c"], ["b"]], 1.0),
+        ([["a"], ["b", "c"]], [["b"], ["a"], ["c"]], 0.5),
+        # left unranked stands below what is ranked, and is tied with what else is left
+        ([["a"], ["b"], ["c"]], [["a"]], 2.5 / 3),
+        ([["a"], ["b"], ["c"]], [["b"]], 1.5 / 3),
+        # nothing ranked is nothing reproduced
+        ([["a"], ["b"]], [], 0.0),
+    ],
+)
+def test_the_share_of_golds_pairs_that_are_reproduced(
+    gold: list[list[str]], tiers: list[list[str]], score: float
+) -> None:
+    assert gold_score(gold, tiers) == pytest.approx(score)
+
+
+def test_gold_that_ties_everything_is_no_gold() -> None:
+    with pytest.raises(ValueError, match="puts nothing above anything"):
+        gold_score([["a", "b"]], [["a"], ["b"]])
+
+
+def test_without_ties_it_is_kendalls_tau_on_a_scale_of_0_to_1() -> None:
+    """(τ + 1) / 2, with τ counted pair by pair as Kendall defined it."""
+    chance = random.Random(3)
+    for _ in range(200):
+        gold, answer = chance.sample(range(6), 6), chance.sample(range(6), 6)
+        signs = [
+            (gold.index(one) - gold.index(two)) * (answer.index(one) - answer.index(two))
+            for one, two in combinations(range(6), 2)
+        ]
+        tau = sum(1 if sign > 0 else -1 for sign in signs) / len(signs)
+        score = gold_score([[item] for item in gold], [[item] for item in answer])
+        assert score == pytest.approx((tau + 1) / 2)
+
+
+def test_many_at_once_are_scored_as_one_by_one() -> None:
+    chance = random.Random(5)
+    for k in range(2, 11):
+        golds, answers = [], []
+        for _ in range(100):
+            golds.append([chance.randrange(k) for _ in range(k)])
+            answers.append([chance.choice([UNRANKED, *range(k)]) for _ in range(k)])
+        together = gold_scores(np.array(golds, dtype=np.int8), np.array(answers, dtype=np.int8))
+        for gold, answer, score in zip(golds, answers, together.tolist(), strict=True):
+            if len(set(gold)) == 1:
+                assert np.isnan(score)
+            else:
+                assert score == pytest.approx(gold_score(tiers_of(gold), tiers_of(answer)))
+
+
+def tiers_of(places: list[int]) -> list[list[int]]:
+    levels = sorted(set(places) - {UNRANKED})
+    return [[item for item, place in enumerate(places) if place == level] for level in levels]

@@ -1,0 +1,261 @@
+"""A run that is killed, at whatever moment, goes on from its last checkpoint as if nothing had been.
+
+Each run is a process of its own, killed by SIGKILL from inside at a moment that Python's audit events name (a
+file about to be opened, renamed, removed), so that a moment in the middle of writing is hit each time. They
+are forks of one process that has imported torch already.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from tests.training.rlhf import tiny
+from tests.training.rlhf.reward.test_reward_model import HELDOUT, RANKINGS
+from training.rlhf.core.checkpoint import CheckpointRefused, Checkpoints
+from training.rlhf.data.rankings import Ranking
+from training.rlhf.models.loading import save_model
+from training.rlhf.reward.reward_model import RewardModelConfig, train
+
+ROOT = Path(__file__).resolve().parents[4]
+# Four steps of two epochs each, and an evaluation after every second: checkpoints of 2, 3, 4 … 8, some of
+# them best ones. Annotators are learned, so that what is learned of the answers is in the checkpoint too.
+RECIPE = {
+    **{"epochs": 2, "batch_rankings": 16, "learning_rate": 5e-3, "evaluations": 4},
+    **{"annotators": "crowd_bt", "checkpoint_steps": 1, "checkpoint_minutes": None},
+}
+
+_RUN = """
+import json, os, signal, sys
+import torch
+from tests.training.rlhf.core.test_checkpoints import named
+from tests.training.rlhf.reward.test_reward_model import HELDOUT, RANKINGS
+from training.rlhf.core.reporter import ListReporter
+from training.rlhf.reward.reward_model import RewardModelConfig, train
+
+recipe, folder, moments = json.loads(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
+torch.set_num_threads(1)
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+class Telling(ListReporter):
+    last = None
+    def metrics(self, step, values):
+        del values["tokens_per_second"]  # of the clock
+        super().metrics(step, values)
+        if step == self.last:
+            die()
+
+def run(name, event=None, part="", number=1):
+    report = Telling()
+    if event == "step":
+        report.last = number
+    elif event:
+        left = [number]
+        def hook(what, arguments):
+            if what == event and part in str(arguments):
+                left[0] -= 1
+                if not left[0]:
+                    die()
+        sys.addaudithook(hook)
+    checkpoints = None if name == "in-memory" else f"{folder}/{name}.checkpoints"
+    result = train(
+        RewardModelConfig(**recipe), base_model=f"{folder}/policy", rankings=named(RANKINGS),
+        heldout=named(HELDOUT), out_dir=f"{folder}/{name}", checkpoints=checkpoints, report=report,
+    )
+    rows = {"metrics": report.metric_rows, "result": result.metrics, "progress": report.progress_rows}
+    with open(f"{folder}/{name}.json", "w") as file:
+        json.dump(rows, file)
+
+def forked(*arguments):
+    pid = os.fork()
+    if not pid:
+        run(*arguments)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+codes = {}
+for name, events in moments.items():
+    codes[name] = [forked(name, *event) for event in events] + [forked(name)]
+print(json.dumps(codes))
+"""
+
+MOMENTS: dict[str, list[list[Any]]] = {
+    "undisturbed": [],
+    "in-memory": [],
+    "before-the-first": [["step", "", 1]],
+    "between": [["step", "", 5]],
+    # The weights are written, their digest is being taken: moments, chance and state are still to come.
+    "while-it-writes": [["open", ".partial-", 13]],
+    "before-the-rename": [["os.rename", ".partial-", 4]],
+    "after-the-rename": [["shutil.rmtree", "step-", 2]],
+    "three-times": [["os.rename", ".partial-", 2], ["step", "", 4], ["os.rename", ".partial-", 3]],
+}
+
+
+def named(rankings: list[Ranking]) -> list[Ranking]:
+    """By two annotators in turn."""
+    return [
+        dataclasses.replace(ranking, annotator=f"a{number % 2}") for number, ranking in enumerate(rankings)
+    ]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("runs")
+    save_model(tiny.policy(), tiny.tokenizer(), made / "policy")
+    return made
+
+
+def test_a_killed_run_goes_on_to_the_same_weights_and_the_same_metrics(folder: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _RUN, json.dumps(RECIPE), str(folder), json.dumps(MOMENTS)],
+        cwd=ROOT,
+        env={"PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    codes = json.loads(done.stdout.splitlines()[-1])
+    assert codes == {name: [-9] * len(events) + [0] for name, events in MOMENTS.items()}, done.stderr
+    whole = json.loads((folder / "undisturbed.json").read_text())
+    weights = (folder / "undisturbed" / "model.safetensors").read_bytes()
+    assert [step for step, _ in whole["metrics"]] == list(range(1, 9))
+    for name in MOMENTS:
+        resumed = json.loads((folder / f"{name}.json").read_text())
+        assert (folder / name / "model.safetensors").read_bytes() == weights, name
+        assert (folder / name / "config.json").read_bytes() == (
+            folder / "undisturbed" / "config.json"
+        ).read_bytes()
+        assert resumed["result"] == whole["result"], name
+        first = resumed["progress"][0][1]  # where it went on from
+        assert resumed["metrics"] == whole["metrics"][first:], name
+        if name != "in-memory":
+            kept = sorted(path.name for path in (folder / f"{name}.checkpoints").iterdir())
+            assert kept == ["step-00000007", "step-00000008"], name
+    went_on = {name: json.loads((folder / f"{name}.json").read_text())["progress"][0][1] for name in MOMENTS}
+    assert went_on["before-the-first"] == 0
+    assert went_on["between"] == 4  # step 5 was said, but not yet kept
+    assert went_on["before-the-rename"] == 3
+    assert went_on["after-the-rename"] == 4
+    assert 0 < went_on["while-it-writes"] < 8
+    assert went_on["three-times"] > 4
+
+
+class Small:
+    """A model of three weights whose steps are told apart by its bias, and its checkpoints."""
+
+    def __init__(self, folder: Path, **of: Any) -> None:
+        self.modules = {"model": nn.Linear(2, 1)}
+        self.optimiser = torch.optim.AdamW(self.modules["model"].parameters())
+        self.checkpoints = Checkpoints(folder, of=of)
+
+    def step(self, number: int, *, best: bool = False) -> None:
+        with torch.no_grad():
+            self.modules["model"].bias.fill_(number)
+        self.modules["model"](torch.ones(1, 2)).sum().backward()
+        self.optimiser.step()
+        self.checkpoints.save(number, self.modules, self.optimiser, {"at": number}, best=best)
+
+    def resume(self) -> dict[str, Any] | None:
+        return self.checkpoints.resume(self.modules, self.optimiser)
+
+    def bias(self) -> float:
+        return round(self.modules["model"].bias.item(), 1)
+
+
+def truncate(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-5])
+
+
+def flip(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize("spoil", [truncate, flip, Path.unlink])
+@pytest.mark.parametrize(
+    "file", ["weights.safetensors", "moments.safetensors", "chance.safetensors", "state.json"]
+)
+def test_a_broken_checkpoint_is_named_and_the_one_before_it_taken(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, file: str, spoil: Callable[[Path], None]
+) -> None:
+    run = Small(tmp_path)
+    run.step(1)
+    run.step(2)
+    spoil(tmp_path / "step-00000002" / file)
+    again = Small(tmp_path)
+    assert again.resume() == {"at": 1}
+    assert again.bias() == 1.0
+    assert f"{file}" in caplog.text.replace(str(tmp_path), "")
+    assert "step-00000002 is broken" in caplog.text
+    again.step(2)
+    assert Small(tmp_path).resume() == {"at": 2}
+
+
+def test_the_best_weights_outlive_their_checkpoint(tmp_path: Path) -> None:
+    run = Small(tmp_path)
+    run.step(1, best=True)
+    for number in range(2, 6):
+        run.step(number)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-00000004", "step-00000005"]
+    again = Small(tmp_path)
+    again.resume()
+    assert again.bias() == 5.0
+    again.step(6)
+    again.checkpoints.load_best(again.modules)
+    assert again.bias() == 1.0
+
+
+def test_where_every_checkpoint_is_broken_it_says_so_and_removes_nothing(tmp_path: Path) -> None:
+    run = Small(tmp_path)
+    run.step(1)
+    run.step(2)
+    truncate(tmp_path / "step-00000001" / "moments.safetensors")
+    flip(tmp_path / "step-00000002" / "weights.safetensors")
+    with pytest.raises(CheckpointRefused) as refused:
+        Small(tmp_path).resume()
+    assert "step-00000002: weights.safetensors is not as it was written" in str(refused.value)
+    assert "step-00000001: moments.safetensors has" in str(refused.value)
+    assert "Remove the folder" in str(refused.value)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_the_checkpoints_of_another_run_are_refused_by_what_differs(folder: Path, tmp_path: Path) -> None:
+    def run(
+        base_model: Path = folder / "policy", rankings: list[Ranking] = RANKINGS, **settings: Any
+    ) -> None:
+        train(
+            RewardModelConfig(epochs=1, batch_rankings=64, **settings),
+            base_model=base_model,
+            rankings=rankings,
+            heldout=HELDOUT,
+            out_dir=tmp_path / "rm",
+            checkpoints=tmp_path / "checkpoints",
+        )
+
+    run()
+    assert all(
+        path.suffix in {".safetensors", ".json"} for path in (tmp_path / "checkpoints").glob("step-*/*")
+    )
+    other = save_model(tiny.policy(seed=1), tiny.tokenizer(), tmp_path / "other")
+    with pytest.raises(CheckpointRefused, match=r"recipe\.label_smoothing was 0\.0 and is 0\.1"):
+        run(label_smoothing=0.1)
+    with pytest.raises(CheckpointRefused, match=r"another run: rankings was"):
+        run(rankings=RANKINGS[1:])
+    with pytest.raises(CheckpointRefused, match=r"another run: base model was"):
+        run(base_model=other)
+    run(checkpoint_minutes=1.0)  # how often they are written changes nothing of what is trained

@@ -1,0 +1,33 @@
+"""Learning rates by model size and over a run."""
+
+from __future__ import annotations
+
+import pytest
+from torch import nn
+
+from training.rlhf.core.rates import rate_factor, rate_for
+
+
+def model(weights: int) -> nn.Module:
+    return nn.Linear(weights, 1, bias=False, device="meta")  # counted, not allocated
+
+
+def test_the_rate_falls_with_the_size_between_two_known_points_and_not_beyond_them() -> None:
+    def rate(weights: int) -> float:
+        return rate_for(model(weights), at_2m=4e-4, at_1b=1e-6)
+
+    assert rate(2_000_000) == pytest.approx(4e-4)
+    assert rate(1_000_000_000) == pytest.approx(1e-6)
+    assert rate(44_721_360) == pytest.approx(2e-5)  # halfway in log weights, halfway in log rate
+    assert rate(1_000) == pytest.approx(4e-4)
+    assert rate(8_000_000_000) == pytest.approx(1e-6)
+
+
+def test_a_run_warms_up_to_the_peak_and_falls_to_zero() -> None:
+    linear = [rate_factor("linear", done, 10, warmup=4) for done in range(11)]
+    assert linear[:5] == pytest.approx([0.25, 0.5, 0.75, 1.0, 1.0])
+    assert linear[7] == pytest.approx(0.5)
+    assert linear[10] == 0.0
+    cosine = [rate_factor("cosine", done, 10) for done in (0, 5, 10)]
+    assert cosine == pytest.approx([1.0, 0.5, 0.0])
+    assert {rate_factor("constant", done, 10) for done in range(10)} == {1.0}

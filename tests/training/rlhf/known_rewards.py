@@ -1,0 +1,51 @@
+"""Rankings of responses whose features and rewards are known: what an estimate is held against."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from training.rlhf.reward import losses
+from training.rlhf.reward.laplace import Part
+
+
+def weights(seed: int, *, width: int, spread: float) -> Tensor:
+    """A head under which a reward of standard normal features has this standard deviation."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(width, generator=generator, dtype=torch.float64) * spread / math.sqrt(width)
+
+
+def features(seed: int, n: int, k: int, *, width: int) -> Tensor:
+    generator = torch.Generator().manual_seed(seed + 100_000)
+    return torch.randn(n, k, width, generator=generator, dtype=torch.float64)
+
+
+def ranked(seed: int, rewards: Tensor) -> Tensor:
+    """(N, K) rewards -> tiers of one Plackett–Luce ranking each: the order of rewards with Gumbel noise."""
+    generator = torch.Generator().manual_seed(seed + 200_000)
+    noise = -torch.log(-torch.log(torch.rand(rewards.shape, generator=generator, dtype=rewards.dtype)))
+    return (rewards + noise).argsort(dim=1, descending=True).argsort(dim=1)
+
+
+def part(responses: Tensor, tiers: Tensor, *, loss: str = "bradley_terry") -> Part:
+    """With the likelihood that `uncertainty.observations` gives such rankings."""
+    k = tiers.shape[1]
+    of_pairs = loss == "bradley_terry"
+    counted = k * (k - 1) / 2 * 3 / (k + 1) if of_pairs else k - 1
+    per_ranking = losses.bradley_terry if of_pairs else losses.plackett_luce
+
+    def likelihood(rewards: Tensor) -> Tensor:
+        times = rewards.shape[:-2].numel()
+        return counted * per_ranking(rewards.flatten(0, -2), tiers.repeat(times, 1)).view(rewards.shape[:-1])
+
+    return Part(responses, likelihood)
+
+
+def calibration_error(said: Tensor, true: Tensor, *, bins: int = 10) -> float:
+    """Expected calibration error of probabilities against the true ones, each pair both ways round."""
+    said, true = torch.cat([said, 1 - said]), torch.cat([true, 1 - true])
+    place = (said * bins).long().clamp(max=bins - 1)
+    apart = [(said - true)[place == n].sum().abs() for n in range(bins)]
+    return float(torch.stack(apart).sum() / len(said))

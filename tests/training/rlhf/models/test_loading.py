@@ -1,0 +1,110 @@
+"""Models are saved whole or not at all, and load with plain transformers; a missing one is named."""
+
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+
+from tests.training.rlhf.small_world import arbitrary_reward_model, tokenizer, untrained_policy
+from training.rlhf.models import loading
+
+IDS = torch.tensor([[5, 300, 301, 302, 1]])
+
+
+def test_a_saved_policy_gives_identical_logits_with_plain_transformers(tmp_path: Path) -> None:
+    model, words = untrained_policy()
+    path = loading.save_model(model, words, tmp_path / "policy")
+    plain = AutoModelForCausalLM.from_pretrained(path)
+    with torch.no_grad():
+        expected = model(input_ids=IDS).logits
+        assert torch.equal(plain(input_ids=IDS).logits, expected)
+        assert torch.equal(loading.load_policy(path).model.cpu()(input_ids=IDS).logits, expected)
+    assert AutoTokenizer.from_pretrained(path).chat_template == words.chat_template
+    assert not list(path.glob("*.bin"))
+    assert list(path.glob("*.safetensors"))
+
+
+def test_a_saved_reward_model_gives_identical_scores_with_plain_transformers(tmp_path: Path) -> None:
+    model, words = arbitrary_reward_model()
+    path = loading.save_model(model, words, tmp_path / "reward")
+    plain = AutoModelForSequenceClassification.from_pretrained(path)
+    with torch.no_grad():
+        expected = model(input_ids=IDS).logits
+        assert torch.equal(plain(input_ids=IDS).logits, expected)
+        assert torch.equal(loading.load_reward_model(path).model.cpu()(input_ids=IDS).logits, expected)
+
+
+def test_a_policy_is_no_reward_model_unless_a_new_head_is_asked_for(tmp_path: Path) -> None:
+    path = loading.save_model(*untrained_policy(), tmp_path / "policy")
+    with pytest.raises(loading.ModelNotFound, match=r"no weights for score\.weight"):
+        loading.load_reward_model(path)
+    assert loading.open_classifier(path).new == ["score.weight"]
+
+
+def test_a_path_that_is_not_there_says_so_and_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(loading.ModelNotFound, match=r"is not a folder on this machine\. Give a folder"):
+        loading.load_policy(tmp_path / "nowhere")
+    with pytest.raises(loading.ModelNotFound, match=r"has no config\.json"):
+        loading.load_policy(tmp_path)
+
+
+def test_a_hub_name_without_a_hub_says_both(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loading, "_hub_answers", lambda: False)
+    with pytest.raises(loading.ModelNotFound, match=r"No model 'nobody/nothing'.*hub did not give it"):
+        loading.load_policy("nobody/nothing")
+
+
+def test_pickled_weights_are_refused(tmp_path: Path) -> None:
+    model, words = untrained_policy()
+    path = loading.save_model(model, words, tmp_path / "policy")
+    torch.save(model.state_dict(), path / "pytorch_model.bin")
+    (path / "model.safetensors").unlink()
+    with pytest.raises(loading.ModelNotFound, match="safetensors"):
+        loading.load_policy(path)
+
+
+def test_a_crash_while_saving_leaves_the_old_model_and_no_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = untrained_policy(seed=1)
+    path = loading.save_model(*old, tmp_path / "policy")
+    new = untrained_policy(seed=2)
+
+    def full_disk(*_: Any, **__: Any) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(type(new.tokenizer), "save_pretrained", full_disk)
+    for target in (path, tmp_path / "other"):
+        with pytest.raises(OSError, match="No space"):
+            loading.save_model(*new, target)
+    monkeypatch.undo()
+    assert [entry.name for entry in tmp_path.iterdir()] == ["policy"]
+    with torch.no_grad():
+        kept = loading.load_policy(path).model.cpu()(input_ids=IDS).logits
+        assert torch.equal(kept, old.model(input_ids=IDS).logits)
+
+
+def test_saving_again_replaces_the_model_and_sweeps_what_a_killed_attempt_left(tmp_path: Path) -> None:
+    loading.save_model(*untrained_policy(seed=1), tmp_path / "policy")
+    (tmp_path / ".policy.partial-dead").mkdir()
+    new = untrained_policy(seed=2)
+    path = loading.save_model(*new, tmp_path / "policy")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["policy"]
+    with torch.no_grad():
+        saved = loading.load_policy(path).model.cpu()(input_ids=IDS).logits
+        assert torch.equal(saved, new.model(input_ids=IDS).logits)
+
+
+def test_adapters_are_merged_into_a_copy(tmp_path: Path) -> None:
+    from peft import LoraConfig, get_peft_model
+
+    base = untrained_policy().model
+    adapted = get_peft_model(base, LoraConfig(target_modules=["q_proj"], init_lora_weights=False))
+    with torch.no_grad():
+        expected = adapted(input_ids=IDS).logits
+        path = loading.save_model(cast(Any, adapted), tokenizer(), tmp_path / "policy")
+        plain = AutoModelForCausalLM.from_pretrained(path)
+        torch.testing.assert_close(plain(input_ids=IDS).logits, expected)
+        assert torch.equal(adapted(input_ids=IDS).logits, expected)

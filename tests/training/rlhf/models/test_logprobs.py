@@ -1,0 +1,51 @@
+"""Log-probabilities a chunk at a time equal those of the full logits, gradient included."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.training.rlhf import tiny
+from training.rlhf.models import logprobs
+
+
+def rows() -> tuple[Tensor, Tensor, Tensor]:
+    ids = torch.randint(4, 64, (3, 12), generator=torch.Generator().manual_seed(0))
+    lengths, starts = torch.tensor([12, 7, 9])[:, None], torch.tensor([4, 2, 8])[:, None]
+    places = torch.arange(12)[None, :]
+    return ids, (places < lengths).long(), (places >= starts) & (places < lengths)
+
+
+@pytest.mark.parametrize("chunk", [3, 1024])
+def test_they_equal_log_softmax_over_the_full_logits(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logprobs, "CHUNK_TOKENS", chunk)
+    model, (ids, mask, wanted) = tiny.policy(), rows()
+    full = (model(input_ids=ids, attention_mask=mask).logits / 0.7).log_softmax(-1)
+    expected = full[:, :-1].gather(2, ids[:, 1:, None]).squeeze(2)[wanted[:, 1:]]
+    entropies = -(full.exp() * full).sum(-1)[:, :-1][wanted[:, 1:]]
+    expected.sum().backward()
+    gradients = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+    model.zero_grad()
+
+    found, entropy = logprobs.token_log_probs(model, ids, mask, wanted, temperature=0.7)
+    found.sum().backward()
+    assert torch.allclose(found, expected, atol=1e-5)
+    assert torch.allclose(entropy, entropies, atol=1e-5)
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None
+        assert torch.allclose(parameter.grad, gradients[name], atol=1e-4), name
+
+
+def test_a_model_that_transforms_its_logits_goes_through_its_own_forward() -> None:
+    model, (ids, mask, wanted) = tiny.policy(), rows()
+    expected, _ = logprobs.token_log_probs(model, ids, mask, wanted, temperature=1.0)
+    model.config.logits_scaling = 1.0  # set, so the projection by hand is no longer trusted
+    found, _ = logprobs.token_log_probs(model, ids, mask, wanted, temperature=1.0)
+    assert torch.allclose(found, expected, atol=1e-5)
+
+
+def test_the_first_token_of_a_row_cannot_be_wanted() -> None:
+    model, (ids, mask, _) = tiny.policy(), rows()
+    with pytest.raises(ValueError, match="nothing before it"):
+        logprobs.token_log_probs(model, ids, mask, mask.bool(), temperature=1.0)

@@ -1,0 +1,57 @@
+"""What a run is said to take on the disk is what it takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests.training.rlhf import tiny
+from tests.training.rlhf.reward.test_reward_model import HELDOUT, RANKINGS
+from training.rlhf.core.checkpoint import Checkpoints
+from training.rlhf.core.recipes import RewardModelConfig
+from training.rlhf.models import shapes
+from training.rlhf.models.loading import save_model
+from training.rlhf.planning import disk
+from training.rlhf.reward import heads
+from training.rlhf.reward.reward_model import train
+
+SHAPE = {"hidden_size": 64, "intermediate_size": 128, "vocab_size": 300, "tie_word_embeddings": True}
+
+
+def tensors_in(folder: Path) -> int:
+    """Bytes of weights, those with several names once."""
+    files = {file.stat().st_ino: file.stat().st_size for file in folder.rglob("*.safetensors")}
+    return sum(files.values())
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"keep": "last", "uncertainty": "heads"},
+        {"use_peft": True, "lora_r": 8, "uncertainty": "laplace"},
+        {"use_peft": True, "lora_r": 8, "uncertainty": "lora", "members": 2},
+    ],
+    ids=["full", "heads", "lora", "ensemble"],
+)
+def test_a_reward_model_leaves_what_was_foretold(settings: dict[str, Any], tmp_path: Path) -> None:
+    torch.set_num_threads(1)
+    base = save_model(tiny.policy(**SHAPE), tiny.tokenizer(), tmp_path / "policy")
+    recipe = RewardModelConfig.model_validate(
+        {"epochs": 1, "batch_rankings": 16, "evaluations": 3, "checkpoint_steps": 1} | settings
+    )
+    kept = tmp_path / "checkpoints"
+    said: dict[str, Any] = {"rankings": RANKINGS, "heldout": HELDOUT, "checkpoints": kept}
+    result = train(recipe, base_model=base, out_dir=tmp_path / "rm", **said)
+    foretold = disk.reward_model(recipe, shapes.shape_in(base))
+    assert tensors_in(result.path) == pytest.approx(foretold.model, rel=0.2)
+    # Of three checkpoints and two best weights, two and one or two are there at the end.
+    assert 0.5 * foretold.checkpoints < tensors_in(kept) < 1.1 * foretold.checkpoints
+
+
+def test_what_is_kept_is_as_many_as_are_counted(tmp_path: Path) -> None:
+    assert Checkpoints(tmp_path, of={})._keep == disk.CHECKPOINTS_KEPT
+    assert heads.WIDTH == disk.RELU_WIDTH

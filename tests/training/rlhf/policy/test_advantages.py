@@ -1,0 +1,147 @@
+"""Advantages, whitening and KL estimators against closed forms and obvious loops in fp64."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from training.rlhf.policy import advantages
+
+LENGTHS = [5, 1, 3]
+MASK = torch.arange(5)[None, :] < torch.tensor(LENGTHS)[:, None]
+
+
+def random(seed: int) -> Tensor:
+    return torch.randn(MASK.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+def test_gae_is_the_discounted_sum_of_temporal_differences() -> None:
+    rewards, values, gamma, lam = random(1), random(2), 0.97, 0.9
+    found, returns = advantages.generalised_advantages(rewards, values, MASK, gamma=gamma, lam=lam)
+    for row, length in enumerate(LENGTHS):
+        r, v = rewards[row].tolist(), [*values[row].tolist()[:length], 0.0]
+        deltas = [r[t] + gamma * v[t + 1] - v[t] for t in range(length)]
+        expected = [
+            sum((gamma * lam) ** (s - t) * deltas[s] for s in range(t, length)) for t in range(length)
+        ]
+        assert found[row, :length].tolist() == pytest.approx(expected, abs=1e-12)
+        assert found[row, length:].abs().sum().item() == 0.0
+        assert returns[row, :length].tolist() == pytest.approx(
+            [a + b for a, b in zip(expected, v, strict=False)], abs=1e-12
+        )
+
+
+def test_with_lambda_one_returns_are_the_rewards_to_go() -> None:
+    rewards = random(3)
+    _, returns = advantages.generalised_advantages(rewards, random(4), MASK, gamma=1.0, lam=1.0)
+    kept = rewards.masked_fill(~MASK, 0)
+    assert torch.allclose(returns[MASK], kept.flip(1).cumsum(1).flip(1)[MASK])
+
+
+def test_gae_does_not_read_the_padding_and_refuses_holes() -> None:
+    dirty = random(1).masked_fill(~MASK, math.nan)
+    clean, _ = advantages.generalised_advantages(random(1), random(2), MASK, gamma=1.0, lam=0.95)
+    found, _ = advantages.generalised_advantages(dirty, random(2), MASK, gamma=1.0, lam=0.95)
+    assert torch.equal(clean, found)
+    with pytest.raises(ValueError, match="holes"):
+        advantages.generalised_advantages(dirty, dirty, MASK.flip(1), gamma=1.0, lam=0.95)
+
+
+def test_a_truncated_answer_gets_the_same_credit_as_a_finished_one() -> None:
+    """The score stands on the last real token in both; on the first pad it would reach the longer one
+    later."""
+    scores, no_kl = torch.tensor([1.0, 1.0, 1.0]), torch.zeros(3, 5)
+    rewards = advantages.token_rewards(scores, no_kl, MASK, kl_coefficient=0.1)
+    last = torch.tensor([length - 1 for length in LENGTHS])
+    assert rewards[torch.arange(3), last].tolist() == [1.0, 1.0, 1.0]
+    found, _ = advantages.generalised_advantages(rewards, torch.zeros(3, 5), MASK, gamma=1.0, lam=0.95)
+    assert found[torch.arange(3), last].tolist() == [1.0, 1.0, 1.0]
+
+
+def test_token_rewards_take_the_kl_off_every_real_token_and_refuse_an_empty_answer() -> None:
+    kl = random(5)
+    rewards = advantages.token_rewards(torch.zeros(3, dtype=torch.float64), kl, MASK, kl_coefficient=0.5)
+    assert torch.equal(rewards, (-0.5 * kl).masked_fill(~MASK, 0))
+    with pytest.raises(ValueError, match="no tokens"):
+        advantages.token_rewards(
+            torch.zeros(1), torch.zeros(1, 2), torch.zeros(1, 2, dtype=torch.bool), kl_coefficient=0
+        )
+
+
+def test_whitening_is_over_all_parts_together() -> None:
+    parts, masks = [random(1), random(2) * 7 + 3], [MASK, MASK]
+    found = advantages.whiten(parts, masks)
+    together = torch.cat([part[MASK] for part in found])
+    assert together.mean().item() == pytest.approx(0, abs=1e-12)
+    assert together.var(unbiased=False).item() == pytest.approx(1, abs=1e-6)
+    assert found[0][~MASK].abs().sum().item() == 0.0
+    assert found[0][MASK].mean().abs().item() > 0.1  # not each by itself
+
+
+def test_whitening_equal_advantages_gives_zeros_not_infinity() -> None:
+    (found,) = advantages.whiten([torch.full((3, 5), 2.0)], [MASK])
+    assert found.abs().max().item() == 0.0
+
+
+def test_a_mean_over_the_batch_count_does_not_depend_on_the_cut_into_micro_batches() -> None:
+    values = random(6)
+    whole = advantages.masked_mean(values, MASK)
+    count = int(MASK.sum())
+    parts = [advantages.masked_mean(values[i : i + 1], MASK[i : i + 1], count=count) for i in range(3)]
+    assert torch.stack(parts).sum().item() == pytest.approx(whole.item(), abs=1e-12)
+    with pytest.raises(ValueError, match="no tokens"):
+        advantages.masked_mean(values, torch.zeros_like(MASK))
+
+
+def categorical() -> tuple[Tensor, Tensor]:
+    logits = torch.randn(2, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(9))
+    policy, reference = logits.log_softmax(1)
+    return policy, reference
+
+
+def test_k1_and_k3_have_the_exact_kl_as_their_mean_under_the_policy() -> None:
+    """Exact expectation over the categorical, no sampling; this also fixes the sign (KL(policy ||
+    reference))."""
+    policy, reference = categorical()
+    exact = (policy.exp() * (policy - reference)).sum().item()
+    assert exact > 0.05
+    for estimator in (advantages.kl_k1, advantages.kl_k3):
+        assert (policy.exp() * estimator(policy, reference)).sum().item() == pytest.approx(exact, abs=1e-12)
+    assert advantages.kl_k3(policy, reference).min().item() >= 0
+
+
+def test_k2_has_the_gradient_of_the_kl_and_k1_as_a_loss_has_none() -> None:
+    logits = torch.randn(6, dtype=torch.float64, generator=torch.Generator().manual_seed(2)).requires_grad_()
+    reference = categorical()[1]
+    policy = logits.log_softmax(0)
+    weights = policy.exp().detach()  # samples come from the policy but carry no gradient
+    (exact,) = torch.autograd.grad((policy.exp() * (policy - reference)).sum(), logits, retain_graph=True)
+    (of_k2,) = torch.autograd.grad(
+        (weights * advantages.kl_k2(policy, reference)).sum(), logits, retain_graph=True
+    )
+    (of_k1,) = torch.autograd.grad((weights * advantages.kl_k1(policy, reference)).sum(), logits)
+    assert torch.allclose(of_k2, exact, atol=1e-12)
+    assert of_k1.abs().max().item() < 1e-12
+
+
+def test_k3_of_a_hopeless_ratio_stays_finite() -> None:
+    assert math.isfinite(advantages.kl_k3(torch.tensor(-1e4), torch.tensor(0.0)).item())
+
+
+def test_the_kl_coefficient_rises_above_the_target_falls_below_it_and_moves_at_most_a_fifth() -> None:
+    def adapted(kl: float) -> float:
+        return advantages.adapted_kl_coefficient(0.1, kl=kl, target=5.0, samples=100, horizon=100)
+
+    assert adapted(5.0) == pytest.approx(0.1)
+    assert adapted(5.5) == pytest.approx(0.11)
+    assert (adapted(500.0), adapted(0.0)) == (pytest.approx(0.12), pytest.approx(0.08))
+
+
+def test_explained_variance_is_one_for_the_truth_and_zero_for_a_constant() -> None:
+    returns = random(8).flatten()
+    assert advantages.explained_variance(returns, returns) == 1.0
+    assert advantages.explained_variance(torch.full_like(returns, 4.0), returns) == pytest.approx(0)
+    assert math.isnan(advantages.explained_variance(returns, torch.ones_like(returns)))

@@ -1,0 +1,348 @@
+"""PPO on tiny models: the identities that must hold before the first update, and that it climbs a known
+reward."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
+
+from tests.training.rlhf import tiny
+from training.rlhf.core.reporter import Cancelled, ListReporter, TrainingDiverged
+from training.rlhf.generation.decoding import Completion
+from training.rlhf.models import chat
+from training.rlhf.models.loading import load_reward_model, save_model
+from training.rlhf.policy import ppo, rollout
+from training.rlhf.reward.reward_model import score
+from training.rlhf.reward.scoring import RewardScale, load_for_training
+from training.rlhf.reward.uncertainty import LastLayer, write
+
+PROMPTS = [[{"role": "user", "content": tiny.words(*range(n % 7 + 1))}] for n in range(24)]
+EOS = 1
+GOOD = 67  # the id of the token "good", which the reward model of these tests likes
+
+
+def reward_model(folder: Path) -> Path:
+    """A reward model whose score falls with the distance of a response's tokens from "good", set by hand, not
+    trained.
+
+    Its layers are silenced, so the state at EOS would be EOS alone; one attention head is left that averages
+    the embeddings of all tokens before it, and the output reads the direction of "good" from it.
+    """
+    model = tiny.policy(seed=3, num_hidden_layers=1, num_key_value_heads=4)
+    save_model(model, tiny.tokenizer(), folder / "trunk")
+    classifier, tokenizer = load_for_training(folder / "trunk")
+    with torch.no_grad():
+        embedding = classifier.model.embed_tokens.weight
+        embedding.normal_(std=0.1)
+        embedding[:, 0] = 0.0
+        embedding[GOOD, 0] = 3.0
+        layer = classifier.model.layers[0]
+        for name, parameter in layer.named_parameters():
+            if "norm" not in name:
+                parameter.zero_()
+        layer.self_attn.v_proj.weight.copy_(torch.eye(32))
+        layer.self_attn.o_proj.weight.copy_(torch.eye(32))
+        classifier.score.weight.zero_()
+        classifier.score.weight[0, 0] = 1.0
+    classifier.config.rankloop = {"reward_mean": 0.5, "reward_std": 0.5}
+    return save_model(classifier, tokenizer, folder / "reward")
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("ppo")
+    policy = tiny.policy(initializer_range=0.05)
+    return save_model(policy, tiny.tokenizer(), folder / "policy"), reward_model(folder)
+
+
+SETTINGS: dict[str, Any] = {
+    "steps": 2,
+    "rollout_prompts": 8,
+    "max_new_tokens": 8,
+    "learning_rate": 1e-3,
+    "value_learning_rate": 1e-3,
+    "critic_warmup_steps": 0,
+    "sample_every": 1,
+    "samples": 2,
+}
+
+
+def run(
+    folders: tuple[Path, Path], out: Path, report: ListReporter | None = None, **changes: Any
+) -> ppo.PPOResult:
+    config = ppo.PPOConfig.model_validate(SETTINGS | changes)
+    policy, reward = folders
+    return ppo.train(config, policy=policy, reward_model=reward, prompts=PROMPTS, out_dir=out, report=report)
+
+
+def observed(
+    folders: tuple[Path, Path],
+) -> tuple[rollout.Models, list[tuple[list[int], list[int]]], rollout.MicroBatch]:
+    """Eight rows of unlike length, with and without EOS, as the models see them."""
+    models = rollout.load_models(*folders)
+    rows = [
+        (chat.encode_prompt(models.tokenizer, PROMPTS[n]), [5 + n] * (n % 4 + 1) + [EOS] * (n % 2))
+        for n in range(8)
+    ]
+    return models, rows, rollout.observe(models, rows, torch.zeros(8), EOS, 0.8)
+
+
+@pytest.mark.parametrize("micro_batch_tokens", [20, 60, 10_000])
+def test_the_ratio_is_exactly_one_before_the_first_update(
+    folders: tuple[Path, Path], tmp_path: Path, micro_batch_tokens: int
+) -> None:
+    """Not nearly: the rollout's log-probabilities come from the training forward on the same rows."""
+    report = ListReporter()
+    run(
+        folders,
+        tmp_path / "out",
+        report,
+        micro_batch_tokens=micro_batch_tokens,
+        temperature=0.7,
+        minibatches=3,
+    )
+    assert report.series("val/first_log_ratio") == [0.0, 0.0]
+    assert report.series("policy/approxkl_avg")[0] > 0  # later updates of the step do move
+
+
+def test_the_kl_is_exactly_zero_before_the_policy_moves_and_above_it_afterwards(
+    folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    report = ListReporter()
+    run(folders, tmp_path / "out", report, steps=6)
+    first, *later = report.series("objective/kl")
+    assert first == 0.0
+    # A sampled estimate: a single one can fall below 0 (seen: -0.08 among means of 0.2).
+    assert sum(later) / len(later) > 0.01
+
+
+def test_log_probs_are_those_of_each_answer_on_an_unpadded_row(folders: tuple[Path, Path]) -> None:
+    models, rows, seen = observed(folders)
+    for i, (prompt, answer) in enumerate(rows):
+        logits = models.actor(torch.tensor([prompt + answer])).logits[0] / 0.8
+        expected = logits.log_softmax(-1)[range(len(prompt) - 1, len(prompt) + len(answer) - 1), answer]
+        assert torch.allclose(seen.log_probs[i, : len(answer)], expected, atol=1e-5)
+        assert seen.mask[i].tolist() == [t < len(answer) for t in range(seen.mask.shape[1])]
+    assert torch.equal(seen.log_probs, seen.reference)
+
+
+def test_the_critic_starts_as_the_centred_scaled_score_of_the_reward_model(
+    folders: tuple[Path, Path],
+) -> None:
+    models, rows, seen = observed(folders)
+    prompt, answer = rows[3]
+    assert answer[-1] == EOS
+    plain = AutoModelForSequenceClassification.from_pretrained(folders[1]).eval()
+    for t in range(len(answer)):
+        before = torch.tensor([prompt + answer[:t]])
+        with torch.no_grad():
+            raw = plain.score(plain.model(before).last_hidden_state[0, -1]).item()
+        assert seen.values[3, t].item() == pytest.approx((raw - 0.5) / 0.5, abs=1e-4)
+    assert (models.scale.mean, models.scale.std) == (0.5, 0.5)
+
+
+def test_answers_are_scored_as_the_reward_model_scores_their_texts(folders: tuple[Path, Path]) -> None:
+    """Finished answers as they are; a truncated one with the EOS it lacks, whatever else shares the batch."""
+    models = dataclasses.replace(rollout.load_models(*folders), scale=RewardScale(0.0, 1.0))
+    prompts = [chat.encode_prompt(models.tokenizer, PROMPTS[n]) for n in range(2)]
+    answers = [
+        [Completion([9, GOOD, 12, EOS], True), Completion([9, GOOD, 12], False)],
+        [Completion([GOOD, GOOD, EOS], True), Completion([EOS], True)],
+    ]
+    found, finished, spreads = rollout.score_answers(models, prompts, answers, eos=EOS)
+    texts = [["w5 good w8", "w5 good w8"], ["good good", ""]]
+    expected = torch.cat(score(models.judge, models.tokenizer, list(zip(PROMPTS[:2], texts, strict=True))))
+    assert torch.allclose(found, expected, atol=1e-5)
+    assert finished.tolist() == [True, False, True, True]
+    assert spreads.tolist() == [0.0] * 4  # this reward model doesn't say how sure it is
+
+
+@pytest.fixture(scope="module")
+def unsure(folders: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The reward model with a doubt of its own: whether "good" is worth anything."""
+    loaded = load_reward_model(folders[1])
+    root = torch.zeros(32, 32)
+    root[0, 0] = 0.5
+    doubt = LastLayer(root, torch.zeros(32), torch.tensor(1.0), torch.tensor(1.0))
+    folder = tmp_path_factory.mktemp("unsure") / "reward"
+    return save_model(*loaded, folder, add=lambda partial: write(doubt, partial))
+
+
+def test_caution_takes_spreads_off_the_scores(folders: tuple[Path, Path], unsure: Path) -> None:
+    prompts = [chat.encode_prompt(tiny.tokenizer(), PROMPTS[n]) for n in range(2)]
+    answers = [[Completion([GOOD, GOOD, EOS], True), Completion([9, EOS], True)]] * 2
+    plain = rollout.score_answers(rollout.load_models(*folders), prompts, answers, eos=EOS)
+    at_ease = rollout.score_answers(rollout.load_models(folders[0], unsure), prompts, answers, eos=EOS)
+    cautious = rollout.score_answers(
+        rollout.load_models(folders[0], unsure, caution=3.0), prompts, answers, eos=EOS
+    )
+    assert torch.allclose(at_ease.scores, plain.scores, atol=1e-5)
+    assert torch.allclose(cautious.spreads, at_ease.spreads)
+    assert torch.allclose(cautious.scores, plain.scores - 3 * at_ease.spreads, atol=1e-5)
+    # Its score is 1 × how much "good" there is, and its spread 0.5 ×: three spreads make the best the worst.
+    assert plain.scores[0] > plain.scores[1]
+    assert cautious.scores[0] < cautious.scores[1]
+
+
+def test_a_cautious_run_says_how_unsure_its_answers_are(
+    folders: tuple[Path, Path], unsure: Path, tmp_path: Path
+) -> None:
+    report = ListReporter()
+    result = run((folders[0], unsure), tmp_path / "out", report, caution=1.0)
+    assert all(spread > 0 for spread in report.series("objective/spread"))
+    assert result.metrics["objective/spread"] == report.series("objective/spread")[-1]
+    with pytest.raises(ValueError, match="train it with uncertainty"):
+        run(folders, tmp_path / "none", caution=1.0)
+    assert not (tmp_path / "none").exists()
+
+
+def test_rows_are_dealt_once_each_within_the_token_budget() -> None:
+    generator = torch.Generator().manual_seed(0)
+    rows = [([5] * (n % 5 + 1), [6] * (n % 3 + 1)) for n in range(23)]
+    dealt = rollout.split_rollout(rows, minibatches=4, max_tokens=20, generator=generator)
+    assert sorted(i for parts in dealt for part in parts for i in part) == list(range(23))
+    assert len(dealt) == 4
+    for parts in dealt:
+        for part in parts:
+            assert len(part) * max(len(rows[i][0]) + len(rows[i][1]) for i in part) <= 20
+
+
+def test_it_climbs_the_reward_and_the_saved_policy_is_a_plain_one(
+    folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    report = ListReporter()
+    result = run(
+        folders,
+        tmp_path / "out",
+        report,
+        steps=25,
+        rollout_prompts=16,
+        learning_rate=5e-3,
+        kl_coefficient=0.01,
+    )
+    scores = report.series("objective/scores")
+    assert sum(scores[-3:]) / 3 > sum(scores[:3]) / 3 + 0.5
+    assert result.metrics["objective/scores"] == scores[-1]
+    assert result.metrics["objective/scores_first"] == scores[0]
+    plain = AutoModelForCausalLM.from_pretrained(result.path).eval()
+    before = AutoModelForCausalLM.from_pretrained(folders[0]).eval()
+    prompt = torch.tensor([chat.encode_prompt(tiny.tokenizer(), PROMPTS[0])])
+    with torch.no_grad():
+        assert (
+            plain(prompt).logits[0, -1].softmax(-1)[GOOD] > 3 * before(prompt).logits[0, -1].softmax(-1)[GOOD]
+        )
+
+
+def test_every_number_is_finite_and_has_its_familiar_name(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    report = ListReporter()
+    run(folders, tmp_path / "out", report)
+    names = {
+        "objective/kl", "objective/scores", "objective/rlhf_reward", "policy/approxkl_avg",
+        "policy/clipfrac_avg", "policy/entropy", "loss/policy_avg", "loss/value_avg", "val/ratio",
+        "val/explained_variance",
+        "lengths/response_mean", "eos_rate", "kl_coefficient", "learning_rate",
+    }  # fmt: skip
+    for _, row in report.metric_rows:
+        assert names <= row.keys()
+        assert all(math.isfinite(value) for value in row.values())
+    assert report.progress_rows == [("train", 1, 2), ("train", 2, 2)]
+    assert report.checks == 2
+
+
+def test_samples_show_the_start_policy_before_and_the_present_one_after(
+    folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    report = ListReporter()
+    run(folders, tmp_path / "out", report, steps=4, sample_every=2, learning_rate=2e-2, stop_kl=None)
+    assert [row["step"] for row in report.sample_rows] == [0, 0, 2, 2, 4, 4]
+    assert all(row["before"] == row["after"] for row in report.sample_rows[:2])
+    assert [row["before"] for row in report.sample_rows[4:]] == [
+        row["before"] for row in report.sample_rows[:2]
+    ]
+    assert any(row["before"] != row["after"] for row in report.sample_rows[4:])
+    assert report.sample_rows[0]["scores"].keys() == {"reward_before", "reward_after"}
+
+
+def test_the_updates_of_a_step_end_when_the_policy_has_moved_too_far(
+    folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    free, held = ListReporter(), ListReporter()
+    run(folders, tmp_path / "a", free, epochs=4, minibatches=2, learning_rate=1e-2, stop_kl=None)
+    run(folders, tmp_path / "b", held, epochs=4, minibatches=2, learning_rate=1e-2, stop_kl=1e-4)
+    assert free.series("updates") == [8.0, 8.0]
+    assert max(held.series("updates")) < 8
+    assert max(held.series("policy/approxkl_avg")) <= 1e-4 < max(free.series("policy/approxkl_avg"))
+
+
+def test_in_the_critic_warm_up_the_policy_stays_as_it_is(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    result = run(folders, tmp_path / "out", critic_warmup_steps=2)
+    saved, start = (
+        AutoModelForCausalLM.from_pretrained(path).state_dict() for path in (result.path, folders[0])
+    )
+    assert all(torch.equal(saved[name], start[name]) for name in start)
+
+
+def test_a_kl_target_moves_the_coefficient(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    report = ListReporter()
+    run(folders, tmp_path / "out", report, steps=3, kl_target=1000.0, kl_horizon=16, kl_coefficient=0.1)
+    assert report.series("kl_coefficient") == pytest.approx([0.1, 0.08, 0.064])
+
+
+def test_a_truncated_answer_loses_the_penalty_once(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    report = ListReporter()
+    run(
+        folders,
+        tmp_path / "out",
+        report,
+        steps=1,
+        max_new_tokens=2,
+        missing_eos_penalty=3.0,
+        kl_coefficient=0.0,
+    )
+    (row,) = (values for _, values in report.metric_rows)
+    assert row["eos_rate"] < 1
+    assert row["objective/rlhf_reward"] == pytest.approx(
+        row["objective/scores"] - 3.0 * (1 - row["eos_rate"]), abs=1e-4
+    )
+
+
+def test_cancelled_or_diverged_it_saves_nothing(
+    folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(Cancelled):
+        run(folders, tmp_path / "out", ListReporter(cancel_after=2))
+    monkeypatch.setattr(ppo.losses, "clipped_policy_loss", lambda new, old, a, *, clip: new * math.nan)
+    with pytest.raises(TrainingDiverged, match="step 1"):
+        run(folders, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_same_seed_gives_the_same_policy(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    first, second = (run(folders, tmp_path / name).path / "model.safetensors" for name in ("a", "b"))
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_it_refuses_a_reward_model_of_other_tokens_and_no_prompts(
+    folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    other = copy.deepcopy(tiny.tokenizer())
+    other.add_tokens(["another"])
+    save_model(tiny.policy(vocab_size=80), other, tmp_path / "trunk")
+    save_model(*load_for_training(tmp_path / "trunk"), tmp_path / "foreign")
+    with pytest.raises(ValueError, match="other tokens"):
+        run((folders[0], tmp_path / "foreign"), tmp_path / "out")
+    flat = load_reward_model(folders[1])
+    flat.model.config.rankloop = {"reward_mean": 0.0, "reward_std": 0.0}
+    with pytest.raises(ValueError, match="same reward"):
+        run((folders[0], save_model(*flat, tmp_path / "flat")), tmp_path / "out")
+    with pytest.raises(ValueError, match="no prompt"):
+        ppo.train(
+            ppo.PPOConfig(), policy=folders[0], reward_model=folders[1], prompts=[], out_dir=tmp_path / "out"
+        )

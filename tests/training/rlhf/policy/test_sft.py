@@ -1,0 +1,161 @@
+"""Fine-tuning learns from the responses, says what happens, stops when told, and repeats itself by seed."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from tests.training.rlhf.small_world import SHORT_ANSWERS, short_demonstrations, tokenizer, untrained_policy
+from training import demo_world
+from training.rlhf.core.messages import Demonstration
+from training.rlhf.core.recipes import SFTConfig
+from training.rlhf.core.reporter import Cancelled, ListReporter, TrainingDiverged
+from training.rlhf.data import batching
+from training.rlhf.models import chat
+from training.rlhf.models.loading import load_policy
+from training.rlhf.policy import sft
+
+QUICK = SFTConfig(learning_rate=2e-2, epochs=2, batch_size=16, heldout_share=0.1, sample_tokens=12)
+
+
+def rows(n: int) -> list[sft.Row]:
+    return sft.encode(demo_world.demonstrations(n, seed=1), tokenizer(), 512)[0]
+
+
+def test_the_policy_learns_what_it_is_shown(tmp_path: Path) -> None:
+    report = ListReporter()
+    result = sft.train(
+        QUICK.model_copy(update={"epochs": 6}),
+        base_model=untrained_policy(),
+        demonstrations=short_demonstrations(160),
+        out_dir=tmp_path / "policy",
+        report=report,
+    )
+    losses = report.series("loss")
+    assert len(losses) == result.steps == 54
+    assert losses[0] == pytest.approx(math.log(len(tokenizer())), abs=0.5)
+    assert result.heldout_loss is not None
+    assert result.heldout_loss < 1.0 < losses[9]
+    assert report.progress_rows[-1] == ("train", 54, 54)
+    assert [row["after"] in SHORT_ANSWERS for row in report.sample_rows] == [True] * 4
+    assert not any(row["before"] in SHORT_ANSWERS for row in report.sample_rows)
+    assert load_policy(result.path).model.config.pad_token_id == tokenizer().pad_token_id
+
+
+def test_the_same_seed_gives_the_same_weights(tmp_path: Path) -> None:
+    def weights(seed: int, name: str) -> list[torch.Tensor]:
+        config = QUICK.model_copy(update={"epochs": 1, "seed": seed})
+        result = sft.train(
+            config,
+            base_model=untrained_policy(),
+            demonstrations=short_demonstrations(48),
+            out_dir=tmp_path / name,
+        )
+        return list(load_policy(result.path).model.state_dict().values())
+
+    first, again, other = weights(1, "a"), weights(1, "b"), weights(2, "c")
+    assert all(torch.equal(x, y) for x, y in zip(first, again, strict=True))
+    assert not all(torch.equal(x, y) for x, y in zip(first, other, strict=True))
+
+
+def test_only_response_tokens_count(tmp_path: Path) -> None:
+    row = rows(1)[0]
+    batch = sft.collate([row], tokenizer(), torch.device("cpu"))
+    model = untrained_policy().model
+    logits = model(input_ids=batch.ids).logits.log_softmax(-1)[0]
+    start = len(row.prompt)
+    expected = -sum(logits[start + i - 1, token] for i, token in enumerate(row.response))
+    torch.testing.assert_close(sft.summed_loss(model, batch), expected)
+    assert int(batch.wanted.sum()) == len(row.response)
+
+
+def test_micro_batches_change_neither_loss_nor_weights() -> None:
+    results = []
+    for micro in (1, 3, 8):
+        policy = untrained_policy()
+        optimizer = torch.optim.SGD(policy.model.parameters(), lr=0.1)
+        config = QUICK.model_copy(update={"micro_batch_size": micro, "max_grad_norm": 1000.0})
+        loss, _ = sft.sft_step(*policy, optimizer, rows(8), 1, 0.1, config)
+        results.append((loss, torch.cat([p.detach().flatten() for p in policy.model.parameters()])))
+    for loss, weights in results[1:]:
+        assert loss == pytest.approx(results[0][0], rel=1e-5)
+        torch.testing.assert_close(weights, results[0][1], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [1, 5, 64])
+def test_micro_batches_hold_every_row_once_and_little_padding(size: int) -> None:
+    given = rows(200)
+    parts = list(sft.rows_of_like_length(given, size))
+    assert sorted(map(id, given)) == sorted(id(row) for part in parts for row in part)
+    assert max(map(len, parts)) <= size
+    for part in parts:
+        places = len(part) * max(row.length for row in part)
+        assert places - sum(row.length for row in part) <= batching.MAX_PADDING * places
+    assert list(sft.rows_of_like_length([], size)) == []
+
+
+def test_a_cancelled_run_stops_at_the_step_and_writes_nothing(tmp_path: Path) -> None:
+    report = ListReporter(cancel_after=3)
+    with pytest.raises(Cancelled):
+        sft.train(
+            QUICK,
+            base_model=untrained_policy(),
+            demonstrations=short_demonstrations(64),
+            out_dir=tmp_path / "policy",
+            report=report,
+        )
+    assert len(report.series("loss")) == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_loss_that_is_no_number_stops_the_run_before_it_spoils_anything(tmp_path: Path) -> None:
+    policy = untrained_policy()
+    with torch.no_grad():
+        policy.model.state_dict()["lm_head.weight"][7] = math.nan
+    with pytest.raises(TrainingDiverged, match=r"step 1: loss is nan.*learning_rate"):
+        sft.train(
+            QUICK.model_copy(update={"sample_prompts": 0}),
+            base_model=policy,
+            demonstrations=short_demonstrations(64),
+            out_dir=tmp_path / "policy",
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_rows_that_do_not_fit_are_counted_not_lost_silently() -> None:
+    question = demo_world.prompts(1, seed=0)[0]
+    demonstrations = [Demonstration(question, "Yes."), Demonstration(question, "Yes. " * 50)]
+    length = len(chat.encode_prompt(tokenizer(), question))
+    encoded, skipped, cut = sft.encode(demonstrations, tokenizer(), max_length=length)
+    assert (len(encoded), skipped, cut) == (1, 1, 1)
+    assert encoded[0].length == length
+    with pytest.raises(ValueError, match="no demonstration to learn from: 1 given, 1 of them"):
+        sft.encode(demonstrations[1:], tokenizer(), max_length=20)
+
+
+def test_the_reported_learning_rate_rises_to_its_peak_and_falls(tmp_path: Path) -> None:
+    report = ListReporter()
+    sft.train(
+        QUICK.model_copy(update={"learning_rate": None, "warmup_share": 0.25, "epochs": 1}),
+        base_model=untrained_policy(),
+        demonstrations=short_demonstrations(140),
+        out_dir=tmp_path / "policy",
+        report=report,
+    )
+    rates = report.series("learning_rate")
+    assert rates[:2] == pytest.approx([sft.RATE_AT_2M / 2, sft.RATE_AT_2M])
+    assert rates[1:] == sorted(rates[1:], reverse=True)
+    assert 0 < rates[-1] < sft.RATE_AT_2M / 4
+
+
+@pytest.mark.parametrize("settings", [{"learning_rat": 1e-3}, {"epochs": 0}, {"learning_rate": math.nan}])
+def test_a_misspelt_or_impossible_setting_is_refused(settings: dict[str, float]) -> None:
+    with pytest.raises(ValidationError):
+        SFTConfig.model_validate(settings)
+
+
+def test_every_setting_is_described() -> None:
+    for name, field in SFTConfig.model_fields.items():
+        assert field.description, name

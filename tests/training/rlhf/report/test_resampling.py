@@ -1,0 +1,96 @@
+"""Intervals by whole prompts: as wide as the data allow, not as wide as the number of pairs makes believe."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from training.rlhf.report.resampling import Estimate, PromptBootstrap, mid_ranks
+
+
+def names(prompts: np.ndarray) -> list[str]:
+    return [f"p{prompt}" for prompt in prompts]
+
+
+def test_the_interval_holds_the_truth_where_one_of_pairs_would_not() -> None:
+    """60 prompts of 8 pairs that are right or wrong together: 95 of 100 intervals must hold the share. An
+    interval of 480 independent pairs is √8 times too narrow and holds it half the time."""
+    rng = np.random.default_rng(4)
+    held = naive = 0
+    runs = 200
+    for _ in range(runs):
+        right = np.repeat(rng.random(60) < 0.7, 8).astype(float)
+        ranking = np.repeat(np.arange(60), 8)
+        found = PromptBootstrap(names(np.arange(60)), samples=400).share(right, ranking)
+        assert found.value == pytest.approx(right.mean())
+        assert found.low is not None
+        assert found.high is not None
+        held += found.low <= 0.7 <= found.high
+        error = 1.96 * np.sqrt(right.mean() * (1 - right.mean()) / len(right))
+        naive += abs(right.mean() - 0.7) <= error
+    assert 0.90 <= held / runs <= 0.99
+    assert naive / runs < 0.7
+
+
+def test_a_ratio_is_of_totals_and_its_spread_is_that_of_the_mean() -> None:
+    rng = np.random.default_rng(0)
+    values = rng.normal(3.0, 2.0, size=400)
+    ranking = np.arange(400)
+    found = PromptBootstrap(names(ranking), samples=4000).ratio(values, np.full(400, 2.0), ranking)
+    assert found.value == pytest.approx(values.mean() / 2)
+    assert found.low is not None
+    assert found.high is not None
+    error = values.std(ddof=1) / np.sqrt(400) / 2
+    assert (found.high - found.low) / 2 == pytest.approx(1.96 * error, rel=0.06)
+
+
+def test_more_prompts_than_groups_give_the_same_spread() -> None:
+    rng = np.random.default_rng(1)
+    prompts = np.arange(6000)
+    values = rng.normal(size=6000)
+    found = PromptBootstrap(names(prompts), samples=4000).mean(values, prompts)
+    assert found.low is not None
+    assert found.high is not None
+    assert (found.high - found.low) / 2 == pytest.approx(1.96 * values.std() / np.sqrt(6000), rel=0.08)
+
+
+@pytest.mark.parametrize(("hits", "outcome"), [(np.ones(9), 9), (np.zeros(9), 0)])
+def test_where_all_are_alike_the_interval_is_wilsons_of_the_prompts(hits: np.ndarray, outcome: int) -> None:
+    ranking = np.arange(9)
+    found = PromptBootstrap(names(ranking)).share(hits, ranking)
+    wilson = stats.binomtest(outcome, 9).proportion_ci(method="wilson")
+    assert (found.low, found.high) == pytest.approx((wilson.low, wilson.high), abs=1e-6)
+
+
+def test_one_prompt_has_no_interval_and_nothing_has_no_figure() -> None:
+    alone = PromptBootstrap(["p", "p"])
+    assert alone.mean([0.0, 1.0], np.array([0, 1])) == Estimate(0.5, None, None)
+    assert alone.share([], np.array([], dtype=np.int64)) == Estimate.nothing()
+    assert PromptBootstrap([]).mean([], np.array([], dtype=np.int64)) == Estimate.nothing()
+
+
+def test_spearman_is_scipys_and_is_nothing_where_nothing_differs() -> None:
+    rng = np.random.default_rng(2)
+    x = rng.integers(0, 12, size=300).astype(float)  # many equal ones
+    y = x + rng.normal(0, 4, size=300)
+    ranking = np.arange(300)
+    boot = PromptBootstrap(names(ranking), samples=2000)
+    found = boot.rank_correlation(x, y, ranking)
+    assert found.value == pytest.approx(stats.spearmanr(x, y).statistic)
+    assert found.low is not None
+    assert found.high is not None
+    # Fisher's z has a standard error of about 1.03/√(n − 3) for Spearman's ρ.
+    assert found.high - found.low == pytest.approx(
+        2 * 1.96 * 1.03 * (1 - (found.value or 0) ** 2) / np.sqrt(297), rel=0.2
+    )
+    assert boot.rank_correlation(np.ones(300), y, ranking) == Estimate.nothing()
+    assert mid_ranks(x) == pytest.approx(stats.rankdata(x))
+
+
+def test_the_same_seed_gives_the_same_interval() -> None:
+    values, ranking = np.arange(50.0), np.arange(50)
+    first, again, other = (
+        PromptBootstrap(names(ranking), seed=seed).mean(values, ranking) for seed in (3, 3, 4)
+    )
+    assert first == again != other

@@ -1,0 +1,119 @@
+"""Two reward models on the same pairs: the test is exact, its unit is the prompt, and rankings are found by
+what they say."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from tests.training.rlhf.scored_rankings import answered_pairs, said, scored
+from training.rlhf.report.answer_link import AnswerLink
+from training.rlhf.report.reward_comparison import compare, sign_flip_p
+from training.rlhf.report.scored import ScoredRankings
+
+PAIR = [said(f"Q{number}", ["a", "b"], [[0], [1]]) for number in range(40)]
+
+
+def judged(right: list[bool]) -> ScoredRankings:
+    """One pair per prompt, right or wrong."""
+    return scored(
+        *((ranking, [1.0, 0.0] if ok else [0.0, 1.0]) for ranking, ok in zip(PAIR, right, strict=False))
+    )
+
+
+def test_one_pair_per_prompt_is_mcnemars_exact_test() -> None:
+    first = judged([True] * 9 + [False] * 2 + [True] * 5 + [False] * 3)
+    second = judged([False] * 9 + [True] * 2 + [True] * 5 + [False] * 3)
+    found = compare(first, second)
+    assert (found.only_first, found.only_second, found.pairs) == (9, 2, 19)
+    assert found.p_value == pytest.approx(stats.binomtest(9, 11).pvalue)
+    assert found.difference.value == pytest.approx(7 / 19)
+    assert found.same_verdict.value == pytest.approx(8 / 19)
+    assert compare(second, first).p_value == found.p_value
+
+
+def test_many_prompts_are_drawn_and_agree_with_the_exact_test() -> None:
+    assert sign_flip_p(np.array([1.0] * 26 + [-1.0] * 12)) == pytest.approx(
+        stats.binomtest(26, 38).pvalue, abs=0.01
+    )
+    assert sign_flip_p(np.zeros(5)) == 1.0
+    assert sign_flip_p(np.ones(200)) == pytest.approx(1 / 10_001)  # never 0
+
+
+def test_pairs_of_a_prompt_that_hang_together_do_not_make_a_difference_sure() -> None:
+    """Two models that are equally good, and right or wrong on all 10 pairs of a prompt at once: 5 of 100
+    comparisons may find a difference. A test of 200 independent pairs finds one in most."""
+    rng = np.random.default_rng(0)
+    false, naive, runs = 0, 0, 120
+    for _ in range(runs):
+        lead = rng.choice([-1.0, 1.0], size=20) * 10  # which of the two is right on a prompt's pairs
+        false += sign_flip_p(lead, seed=1) <= 0.05
+        won = int((lead > 0).sum()) * 10
+        naive += stats.binomtest(won, 200).pvalue <= 0.05
+    assert false / runs <= 0.10
+    assert naive / runs > 0.3
+
+
+def test_the_interval_of_the_difference_is_narrower_than_of_two_unrelated_accuracies() -> None:
+    """Hard pairs are hard for both."""
+    rng = np.random.default_rng(1)
+    true = rng.normal(0, 1.0, 3000)
+    good = answered_pairs(true, AnswerLink(), rng)
+    worse = dataclasses.replace(
+        good, rewards=good.rewards + np.column_stack((rng.normal(0, 0.4, 3000), np.zeros(3000)))
+    )
+    found = compare(good, worse)
+    widths = [(one.high or 0) - (one.low or 0) for one in (found.first, found.second, found.difference)]
+    assert widths[2] < 0.65 * np.hypot(*widths[:2])
+    assert (found.difference.value or 0) > 0
+    assert found.p_value < 0.05
+    assert (found.log_loss.low or 0) > 0  # and its chances are better, too
+    assert found.difference.value == pytest.approx((found.first.value or 0) - (found.second.value or 0))
+
+
+def test_the_better_calibrated_of_two_with_the_same_order_is_told() -> None:
+    rng = np.random.default_rng(2)
+    right = answered_pairs(rng.normal(0, 1.5, 1500), AnswerLink(), rng)
+    loud = dataclasses.replace(right, rewards=right.rewards * 3)
+    found = compare(right, loud)
+    assert (found.difference.value, found.p_value, found.same_verdict.value) == (0, 1.0, 1.0)
+    assert (found.ece.low or 0) > 0.05
+    assert (found.log_loss.low or 0) > 0
+
+
+def test_rankings_are_matched_by_what_they_say() -> None:
+    everything = judged([True] * 20)
+    shuffled = everything.at([5, 3, 19, 0])
+    found = compare(everything, dataclasses.replace(shuffled, rewards=-shuffled.rewards))
+    assert (found.rankings, found.only_first, found.only_second) == (4, 4, 0)
+    again = scored((PAIR[0], [1.0, 0.0]), (PAIR[0], [0.0, 1.0]))  # the same, said twice
+    assert (compare(again, again).rankings, compare(again, again).p_value) == (2, 1.0)
+
+
+def test_rankings_that_differ_in_anything_said_are_others() -> None:
+    other = [
+        said("Q0", ["a", "b"], [[1], [0]]),
+        said("Q0", ["a", "c"], [[0], [1]]),
+        said("Q0", ["a", "b"], [[0], [1]], annotator="ann"),
+        said("Q0", ["a", "b"], [[0], [1]], strength=2),
+    ]
+    for ranking in other:
+        with pytest.raises(ValueError, match="1 and 1 rankings, and none of them is the same"):
+            compare(judged([True]), scored((ranking, [1.0, 0.0])))
+    tied = scored((said("Q", ["a", "b"], [[0, 1]]), [1.0, 0.0]))
+    with pytest.raises(ValueError, match="nothing is preferred"):
+        compare(tied, tied)
+
+
+def test_a_model_of_ties_and_one_without_are_judged_on_preferences_alike() -> None:
+    """Given that one is preferred, Rao & Kupper's chances are a little surer than Bradley–Terry's; with a
+    narrow band they are the same."""
+    rng = np.random.default_rng(3)
+    narrow = AnswerLink(ties="rao_kupper", tie_parameter=1e-6)
+    plain = answered_pairs(rng.normal(0, 1.5, 200), AnswerLink(), rng)
+    found = compare(plain, dataclasses.replace(plain, link=narrow))
+    assert found.log_loss.value == pytest.approx(0, abs=1e-5)
+    assert found.ece.value == pytest.approx(0, abs=1e-5)

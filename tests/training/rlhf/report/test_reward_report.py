@@ -1,0 +1,282 @@
+"""A report's figures, by hand on a few rankings, by brute force, and where the truth is known."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from tests.training.rlhf.scored_rankings import answered_pairs, said, scored
+from training.rlhf.data.ranking_files import RankingFileError
+from training.rlhf.report.answer_link import AnswerLink
+from training.rlhf.report.reward_report import RewardReport, report_on, save
+from training.rlhf.report.scored import ScoredRankings
+from training.rlhf.report.slices import LENGTHS, Slice
+
+# Three people on two prompts. Of Q1's responses a, bb, ccc two put a first; of Q2's, one tied two.
+ROWS = (
+    (said("Q1", ["a", "bb", "ccc"], [[0], [1], [2]], annotator="ann", strength=3, round=0), [2.0, 1.0, 0.0]),
+    (said("Q1", ["bb", "a", "ccc"], [[1], [0], [2]], annotator="bob", strength=1, round=0), [1.0, 2.0, 0.0]),
+    (said("Q1", ["ccc", "a", "bb"], [[0], [2], [1]], annotator="eve", round=1), [0.0, 2.0, 1.0]),
+    (said("Q2", ["yes", "no"], [[0, 1]], annotator="ann", round=1), [0.5, 0.5]),
+    (said("Q2", ["no", "maybe"], [[1], [0]], annotator="bob", round=1), [0.5, 0.5]),
+)
+
+
+def slices(report: RewardReport, by: str) -> dict[str, Slice]:
+    return {one.of: one for one in report.slices if one.by == by}
+
+
+def test_accuracy_is_of_pairs_and_equal_rewards_are_half_right() -> None:
+    report = report_on(scored(*ROWS))
+    # ann and bob: 3 right each; eve said ccc > bb > a, all wrong; "maybe" over "no" has equal rewards.
+    assert report.accuracy.value == pytest.approx((3 + 3 + 0 + 0.5) / 10)
+    assert (report.rankings, report.prompts, report.pairs, report.tied_pairs) == (5, 2, 10, 1)
+    assert report.ties is None
+    assert not report.calibration.ties_counted
+    assert report.calibration.pairs == 10
+
+
+def test_slices_by_agreement_strength_length_and_round_by_hand() -> None:
+    report = report_on(scored(*ROWS))
+    # Of Q1: a over bb by ann, bob (not eve), a over ccc likewise, bb over ccc likewise: two of three each.
+    agreement = slices(report, "agreement")
+    assert {name: (one.pairs, one.accuracy.value) for name, one in agreement.items()} == {
+        "most": (9, pytest.approx(6 / 9)),
+        "asked_once": (1, 0.5),
+    }
+    # A strength is of the best tier against the next: one pair each of ann's and bob's.
+    strength = slices(report, "strength")
+    assert {name: (one.pairs, one.accuracy.value) for name, one in strength.items()} == {
+        "not_stated": (8, pytest.approx((2 + 2 + 0 + 0.5) / 8)),
+        "1": (1, 1.0),
+        "3": (1, 1.0),
+    }
+    # "maybe" is 2.5 times "no"; a is shorter than bb and ccc, bb 2/3 of ccc.
+    length = slices(report, "length")
+    assert {name: one.pairs for name, one in length.items()} == {
+        "much_shorter": 4, "shorter": 2, "much_longer": 2 + 1 + 1
+    }  # fmt: skip
+    assert slices(report, "round")["0"].accuracy.value == 1.0
+    assert slices(report, "round")["1"].accuracy.value == pytest.approx(0.5 / 4)
+    assert not slices(report, "turns")  # all of one turn: no slices
+    assert [name for name in LENGTHS if name in length] == list(length)
+
+
+def test_the_model_beside_people_on_what_several_were_asked() -> None:
+    people = report_on(scored(*ROWS)).people
+    assert people is not None
+    # 9 preferences of Q1 have two others. Of ann's 3 the others split (bob as she, eve not): half. So bob's.
+    # Against each of eve's stand both others.
+    assert (people.pairs, people.prompts) == (9, 1)
+    assert people.others.value == pytest.approx(6 * 0.5 / 9)
+    assert people.model.value == pytest.approx(6 / 9)
+    assert report_on(scored(ROWS[0], ROWS[4])).people is None
+
+
+def test_the_share_that_model_and_people_give_to_the_longer() -> None:
+    length = report_on(scored(*ROWS)).length
+    assert length is not None
+    # People: ann and bob the shorter in 6, eve the longer in 3, "maybe". The model: the shorter in 9, half.
+    assert length.pairs == 10
+    assert length.by_people.value == pytest.approx(4 / 10)
+    assert length.by_model.value == pytest.approx(0.5 / 10)
+    assert length.excess.value == pytest.approx(0.05 - 0.4)
+    # All responses but the tied two's, of which nothing was preferred; and from their ranking's mean.
+    lengths = [1, 2, 3] * 3 + [2, 5]
+    assert length.correlation.value == pytest.approx(
+        stats.spearmanr([2, 1, 0] * 3 + [0.5, 0.5], lengths).statistic
+    )
+    deviations = [-1, 0, 1] * 3 + [-1.5, 1.5]
+    assert length.within_rankings.value == pytest.approx(
+        stats.spearmanr([1, 0, -1] * 3 + [0, 0], deviations).statistic
+    )
+
+
+def test_position_is_reported_where_the_shown_order_is_known() -> None:
+    seen = (
+        said("Q1", ["aa", "bb"], [[0], [1]], in_shown_order=True),
+        said("Q2", ["aa", "bb"], [[1], [0]], in_shown_order=True),
+        said("Q3", ["aa", "bb"], [[0], [1]], in_shown_order=True),
+    )
+    report = report_on(scored(*zip(seen, ([1.0, 0.0], [2.0, 0.0], [0.0, 1.0]), strict=True)))
+    assert report.position is not None
+    assert report.position.by_people.value == pytest.approx(2 / 3)
+    assert report.position.by_model.value == pytest.approx(2 / 3)
+    assert report.position.excess.value == 0
+    assert report.length is None  # all as long as one another
+    assert report_on(scored(*ROWS)).position is None
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_best_of_four_is_every_set_of_one_right_and_three_wrong(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    rows, credits = [], []
+    for number in range(12):
+        k = int(rng.integers(3, 8))
+        rewards = rng.integers(0, 4, size=k).astype(float)  # many equal ones
+        tier = rng.integers(0, 3, size=k)
+        tiers = [np.flatnonzero(tier == t).tolist() for t in range(3) if (tier == t).any()]
+        rows.append((said(f"Q{number}", [f"r{i}" for i in range(k)], tiers), rewards.tolist()))
+        rest = [i for below in tiers[1:] for i in below]
+        sets = [(best, *others) for best in tiers[0] for others in itertools.combinations(rest, 3)]
+        if sets:
+            tops = [rewards[list(one)] == rewards[list(one)].max() for one in sets]
+            credits.append(np.mean([top[0] / top.sum() for top in tops]))
+    found = report_on(scored(*rows)).best_of_4
+    assert found is not None
+    assert (found.rankings, found.chance) == (len(credits), 0.25)
+    assert found.accuracy.value == pytest.approx(np.mean(credits))
+
+
+def test_the_top_of_a_ranking_shares_its_credit_among_equals() -> None:
+    report = report_on(
+        scored(
+            (said("Q1", ["a", "b", "c"], [[0], [1, 2]]), [1.0, 1.0, 0.0]),  # one right of two at the top
+            (said("Q2", ["a", "b", "c"], [[0, 1], [2]]), [1.0, 2.0, 0.0]),
+            (said("Q3", ["a", "b"], [[0], [1]]), [0.0, 1.0]),
+            (said("Q4", ["a", "b"], [[0, 1]]), [0.0, 1.0]),  # nothing is best
+        )
+    )
+    assert report.top is not None
+    assert report.top.accuracy.value == pytest.approx((0.5 + 1 + 0) / 3)
+    assert report.top.chance == pytest.approx((1 / 3 + 2 / 3 + 1 / 2) / 3)
+    assert report.best_of_4 is None
+
+
+def test_what_was_left_unranked_is_worse_but_not_tied() -> None:
+    top_two = said("Q1", ["a", "b", "c", "d"], [[0], [1], [2, 3]], rest_unranked=True)
+    report = report_on(scored((top_two, [3.0, 2.0, 1.0, 1.0])))
+    assert (report.pairs, report.tied_pairs) == (5, 0)
+    assert report.accuracy.value == 1.0
+    assert report.accuracy.low is None  # one prompt says nothing of others
+
+
+TIES = AnswerLink(ties="rao_kupper", tie_parameter=0.7)
+
+
+def test_ties_are_predicted_as_well_as_they_can_be_by_true_chances() -> None:
+    rng = np.random.default_rng(0)
+    differences = rng.normal(0, 2.0, 3000)
+    found = report_on(answered_pairs(differences, TIES, rng), samples=300).ties
+    assert found is not None
+    chances = TIES.chances(differences)
+    assert found.predicted == pytest.approx(chances.tie.mean())
+    assert found.tied.low is not None
+    assert found.tied.high is not None
+    assert found.tied.low <= found.predicted <= found.tied.high
+    assert found.gain.low is not None
+    assert found.gain.low > 0.02
+    assert (found.reliability.ece.value or 0) <= 0.03
+    # What the area must be: every tie against every preference, by the chances themselves.
+    tie, other = chances.tie, 1 - chances.tie
+    order = np.argsort(tie)
+    below = np.cumsum(other[order]) - other[order] / 2
+    assert found.area_under_curve == pytest.approx(
+        float((tie[order] * below).sum() / (tie.sum() * other.sum())), abs=0.03
+    )
+
+
+def test_a_band_for_ties_of_the_wrong_width_gains_nothing() -> None:
+    rng = np.random.default_rng(1)
+    wide = AnswerLink(ties="rao_kupper", tie_parameter=2.5)
+    found = report_on(answered_pairs(rng.normal(0, 2.0, 3000), wide, rng, says=TIES), samples=300).ties
+    assert found is not None
+    assert found.gain.high is not None
+    assert found.gain.high < 0
+    assert (found.reliability.ece.low or 0) > 0.1
+
+
+GRADED = AnswerLink(ties="rao_kupper", tie_parameter=0.3, strength_thresholds=((1, 0.3), (2, 1.2), (4, 2.4)))
+
+
+def strengths_stated(link: AnswerLink, says: AnswerLink, rng: np.random.Generator) -> ScoredRankings:
+    """2,500 pairs of which people say by how much, their noise logistic."""
+    rows = []
+    levels = [level for level, _ in says.strength_thresholds]
+    edges = [at for _, at in says.strength_thresholds]
+    for number, d in enumerate(rng.normal(0, 1.5, 2500)):
+        heard = d + rng.logistic()
+        place = int(np.searchsorted(edges, abs(heard)))
+        tiers = [[0, 1]] if not place else [[0], [1]] if heard > 0 else [[1], [0]]
+        rows.append(
+            (said(f"Q{number}", ["a", "b"], tiers, strength=levels[place - 1] if place else None), [d, 0.0])
+        )
+    return scored(*rows, link=link)
+
+
+def test_stated_strengths_are_calibrated_where_the_thresholds_are_true_and_not_where_they_are_not() -> None:
+    rng = np.random.default_rng(2)
+    found = report_on(strengths_stated(GRADED, GRADED, rng), samples=300).strengths
+    assert found is not None
+    assert (found.reliability.ece.value or 1) <= 0.03
+    assert found.reliability.ece.value == pytest.approx(found.reliability.ece_if_right, abs=0.01)
+    assert [level.level for level in found.levels] == [1, 2, 4]
+    for level in found.levels:
+        assert level.stated.low is not None
+        assert level.stated.high is not None
+        assert level.stated.low - 0.01 <= level.predicted <= level.stated.high + 0.01
+    assert found.levels[0].stated.value == found.levels[0].predicted == pytest.approx(1.0)
+
+    mean = AnswerLink(
+        ties="rao_kupper", tie_parameter=0.3, strength_thresholds=((1, 0.3), (2, 3.0), (5, 4.0))
+    )
+    off = report_on(strengths_stated(mean, GRADED, rng), samples=300).strengths
+    assert off is not None
+    assert (off.reliability.ece.low or 0) > 0.05 > 0.03 > off.reliability.ece_if_right
+    assert off.not_known > 100  # level 4 was not stated where this model learned
+
+
+def test_who_is_less_reliable_is_expected_to_be() -> None:
+    """The chance of what bob says is believed less, so his turned-round verdicts cost less."""
+    rows = [(said("Q1", ["a", "b"], [[1], [0]], annotator=who), [3.0, 0.0]) for who in ("ann", "bob")]
+    link = AnswerLink(reliabilities={"ann": 0.95, "bob": 0.6}, usual_reliability=0.8)
+    costs = [report_on(scored(row, link=link)).calibration.log_loss.value for row in rows]
+    right = 1 / (1 + np.exp(-3.0))
+    assert costs == pytest.approx(
+        [-np.log(0.95 * (1 - right) + 0.05 * right), -np.log(0.6 * (1 - right) + 0.4 * right)]
+    )
+
+
+def test_it_is_saved_as_json_and_plots_and_scores_are_read_back(tmp_path: Path) -> None:
+    held = answered_pairs(np.random.default_rng(3).normal(0, 2, 60), TIES, np.random.default_rng(3))
+    report = report_on(held, left_out={"response_too_long": 2}, samples=100)
+    kept = json.loads(save(report, tmp_path / "out").read_text())
+    assert kept == report.as_json()
+    assert kept["accuracy"]["value"] == report.accuracy.value
+    assert (kept["best_of_4"], kept["left_out"]) == (None, {"response_too_long": 2})
+    plots = sorted(path.name for path in (tmp_path / "out").glob("*.svg"))
+    assert plots == ["reliability.svg", "slices.svg", "ties.svg"]
+    drawn = ElementTree.parse(tmp_path / "out" / "reliability.svg").getroot()
+    dots = [one for one in drawn.iter() if one.tag.endswith("circle")]
+    assert len(dots) == len(report.calibration.preference.bins)
+
+    held.save(tmp_path / "held.parquet")
+    assert report_on(ScoredRankings.load(tmp_path / "held.parquet"), samples=100) == report_on(
+        held, samples=100
+    )
+    (tmp_path / "broken.parquet").write_bytes(b"PAR1 and nothing else")
+    with pytest.raises(RankingFileError, match=r"broken.parquet holds no scored rankings"):
+        ScoredRankings.load(tmp_path / "broken.parquet")
+
+
+@pytest.mark.parametrize(
+    ("rows", "reason"),
+    [
+        ((), "of 0 rankings none prefers"),
+        (((said("Q", ["a", "b"], [[0, 1]]), [1.0, 0.0]),), "of 1 rankings none prefers"),
+        (((said("Q", ["a", "b"], [[0], [1]]), [1.0]),), r"has 2 responses and rewards \(1,\)"),
+        (
+            ((said("Q", ["a", "b"], [[0], [1]], ranking_id="r7"), [1.0, np.nan]),),
+            "r7 has rewards that are no",
+        ),
+    ],
+)
+def test_what_can_not_be_reported_on_says_why(rows: tuple, reason: str) -> None:  # type: ignore[type-arg]
+    with pytest.raises(ValueError, match=reason):
+        report_on(scored(*rows))

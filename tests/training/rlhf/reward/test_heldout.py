@@ -1,0 +1,97 @@
+"""Held-out rankings scored by whatever model, in one process or several: the same report."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.training.rlhf import tiny
+from tests.training.rlhf.reward.test_reward_model import HELDOUT
+from training.rlhf.data.batching import Group
+from training.rlhf.models import chat
+from training.rlhf.models.loading import load_reward_model, save_model
+from training.rlhf.report.scored import ScoredRankings
+from training.rlhf.reward.heldout import report_heldout, score_rankings
+from training.rlhf.reward.scoring import load_for_training, score, score_groups
+
+LONG = dataclasses.replace(
+    HELDOUT[0], messages=({"role": "user", "content": tiny.words(*range(50))},), prompt_hash=""
+)
+ROOT = Path(__file__).resolve().parents[4]
+_PART = """
+import sys, torch
+from tests.training.rlhf.reward.test_reward_model import HELDOUT
+from training.rlhf import distributed
+from training.rlhf.reward.heldout import report_heldout
+from training.rlhf.models.loading import load_reward_model
+
+torch.set_num_threads(1)
+with distributed.joined():
+    report = report_heldout(load_reward_model(sys.argv[1]), HELDOUT, sys.argv[2])
+    print(f"process {distributed.rank()} of {distributed.count()}: {report.accuracy.value}", flush=True)
+"""
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    policy = save_model(tiny.policy(), tiny.tokenizer(), tmp_path / "policy")
+    torch.manual_seed(4)
+    return save_model(*load_for_training(policy), tmp_path / "rm")
+
+
+def test_two_processes_score_a_share_each_and_one_writes(model: Path, tmp_path: Path) -> None:
+    alone = report_heldout(load_reward_model(model), HELDOUT, tmp_path / "alone")
+    assert alone is not None
+    (tmp_path / "part.py").write_text(_PART)
+    both = tmp_path / "both"
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run(
+        [*torchrun, str(tmp_path / "part.py"), str(model), str(both)],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert sorted(line for line in done.stdout.splitlines() if line.startswith("process")) == [
+        f"process {rank} of 2: {alone.accuracy.value}" for rank in (0, 1)
+    ]
+    kept = ScoredRankings.load(both / "heldout.parquet")
+    assert kept.rewards == pytest.approx(score_rankings(model, HELDOUT)[0].rewards, abs=1e-6)
+    assert json.loads((both / "report.json").read_text())["pairs"] == alone.pairs
+
+
+def test_prompts_are_cut_to_the_length_trained_at_not_to_the_whole_context(model: Path) -> None:
+    """What a reward is of a prompt cut elsewhere, nobody has trained."""
+    loaded = load_reward_model(model)
+    whole = score_rankings(loaded, [LONG])[0].rewards[0]
+    plain = score(loaded.model, loaded.tokenizer, [(LONG.messages, LONG.responses)])[0]
+    assert whole == pytest.approx(plain.tolist(), abs=1e-6)
+    loaded.model.config.rankloop = {"max_length": 20}
+    cut = score_rankings(loaded, [LONG])[0].rewards[0]
+    assert abs(cut - whole).max() > 1e-3
+
+
+def test_an_encoders_rankings_keep_their_first_token_when_they_are_cut(tmp_path: Path) -> None:
+    """It is what the head reads."""
+    kind = next(iter(tiny.ENCODERS))
+    base = save_model(tiny.ENCODERS[kind](), tiny.encoder_tokenizer(), tmp_path / "encoder")
+    loaded = load_for_training(base)
+    loaded.model.config.rankloop = {"max_length": 20}
+    found = score_rankings(loaded, [LONG])[0].rewards[0]
+    prompt = chat.encode_prompt(loaded.tokenizer, LONG.messages)
+    responses = [chat.encode_response(loaded.tokenizer, text) for text in LONG.responses]
+    room = 20 - max(map(len, responses))
+    assert len(prompt) > room
+    kept = Group([prompt[0], *prompt[-(room - 1) :]], responses, [])
+    (by_hand,) = score_groups(loaded.model, [kept], pad_id=chat.pad_id(loaded.tokenizer))
+    assert found == pytest.approx(by_hand.tolist(), abs=1e-6)

@@ -1,0 +1,280 @@
+"""A reward model learns an order, is saved so that plain transformers reads it, and scores as plain
+transformers does."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from pydantic import ValidationError
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from tests.training.rlhf import tiny
+from training.rlhf.core.reporter import Cancelled, ListReporter, TrainingDiverged
+from training.rlhf.data.rankings import Ranking
+from training.rlhf.models import chat
+from training.rlhf.models.loading import load_reward_model, save_model
+from training.rlhf.report.reward_report import report_on
+from training.rlhf.report.scored import ScoredRankings
+from training.rlhf.reward import losses
+from training.rlhf.reward.encoding import encode_rankings
+from training.rlhf.reward.heldout import score_rankings
+from training.rlhf.reward.reward_model import RewardModelConfig, RewardModelResult, score, train
+from training.rlhf.reward.scoring import load_for_training, stored_scale
+
+
+def message(text: str) -> tuple[dict[str, str], ...]:
+    return ({"role": "user", "content": text},)
+
+
+def ranking(number: int) -> Ranking:
+    """Four responses ordered by how many of their three middle words are "good": 3, 2, 1 and 0, shown in a
+    mixed order."""
+    generator = torch.Generator().manual_seed(number)
+    shown = torch.randperm(4, generator=generator).tolist()
+    filler = torch.randint(0, tiny.WORDS, (2,), generator=generator).tolist()
+    texts = [f"w{filler[0]} " + "good " * (3 - rank) + "bad " * rank + f"w{filler[1]}" for rank in shown]
+    return Ranking(
+        message(tiny.words(*range(number % 4 + 1))),  # of unlike length, so that rows are padded
+        tuple(texts),
+        tuple((shown.index(rank),) for rank in range(4)),
+        ranking_id=f"ranking-{number}",
+    )
+
+
+RANKINGS = [ranking(number) for number in range(64)]
+HELDOUT = [ranking(number) for number in range(1000, 1016)]
+ITEMS = [(r.messages, r.responses) for r in HELDOUT]
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["pad", "pad-is-eos"])
+def policy_dir(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("policy")
+    return save_model(tiny.policy(), tiny.tokenizer(pad_is_eos=request.param), folder / "policy")
+
+
+def run(
+    policy_dir: Path, out: Path, report: ListReporter | None = None, **changes: object
+) -> RewardModelResult:
+    settings = {"epochs": 3, "batch_rankings": 8, "learning_rate": 5e-3, "evaluations": 2} | changes
+    config = RewardModelConfig.model_validate(settings)
+    return train(
+        config, base_model=policy_dir, rankings=RANKINGS, heldout=HELDOUT, out_dir=out, report=report
+    )
+
+
+def test_it_learns_the_order_and_says_so(policy_dir: Path, tmp_path: Path) -> None:
+    report = ListReporter()
+    result = run(policy_dir, tmp_path / "rm", report)
+    assert result.metrics["heldout/accuracy"] > 0.9
+    assert report.series("loss")[0] > 0.5 > report.series("loss")[-1]
+    assert report.progress_rows[-1] == ("train", 24, 24)
+    assert report.checks == 24
+    assert len(report.series("heldout/loss")) == 2
+    assert all(math.isfinite(value) for _, row in report.metric_rows for value in row.values())
+
+
+def test_plain_transformers_gives_the_same_scores_on_right_padded_rows(
+    policy_dir: Path, tmp_path: Path
+) -> None:
+    result = run(policy_dir, tmp_path / "rm", epochs=1)
+    model, tokenizer = load_reward_model(result.path)
+    ours = score(model, tokenizer, ITEMS)
+
+    plain = AutoModelForSequenceClassification.from_pretrained(result.path).eval()
+    its_tokenizer = AutoTokenizer.from_pretrained(result.path)
+    its_tokenizer.padding_side = "right"
+    rows = [
+        {"input_ids": chat.encode_prompt(its_tokenizer, m) + chat.encode_response(its_tokenizer, text)}
+        for m, responses in ITEMS
+        for text in responses
+    ]
+    padded = its_tokenizer.pad(rows, return_tensors="pt")
+    assert not bool(padded["attention_mask"].all())  # rows of unlike length, so padding is really there
+    with torch.no_grad():
+        theirs = plain(**padded).logits.squeeze(-1)
+        alone = torch.stack([plain(torch.tensor([row["input_ids"]])).logits[0, 0] for row in rows])
+    assert torch.allclose(torch.cat(ours), theirs, atol=1e-5)
+    assert torch.allclose(torch.cat(ours), alone, atol=1e-5)
+    assert theirs.std() > 0.05
+
+
+def test_every_layout_scores_alike_and_in_the_order_of_the_items(policy_dir: Path) -> None:
+    model, tokenizer = load_for_training(policy_dir)
+    unlike = [*ITEMS, (message("w1"), ["w2"]), (message(tiny.words(*range(20))), ["", "w5 w6", "w7"])]
+    packed = score(model, tokenizer, unlike, layout="packed")
+    separate = score(model, tokenizer, unlike, layout="separate")
+    assert [len(s) for s in packed] == [len(responses) for _, responses in unlike]
+    assert torch.allclose(torch.cat(packed), torch.cat(separate), atol=1e-5)
+    assert torch.allclose(packed[-1], score(model, tokenizer, unlike[-1:])[0], atol=1e-5)
+
+
+def test_centred_scores_have_the_training_mean_taken_off_and_the_weights_stay_raw(
+    policy_dir: Path, tmp_path: Path
+) -> None:
+    result = run(policy_dir, tmp_path / "rm", epochs=1)
+    model, tokenizer = load_reward_model(result.path)
+    trained_on = [(r.messages, r.responses) for r in RANKINGS]
+    assert torch.cat(score(model, tokenizer, trained_on, centred=True)).mean().item() == pytest.approx(
+        0, abs=1e-4
+    )
+    raw = torch.cat(score(model, tokenizer, trained_on))
+    assert raw.mean().item() == pytest.approx(result.scale.mean, abs=1e-4)
+    assert stored_scale(model) == result.scale
+    assert (
+        json.loads((result.path / "config.json").read_text())["rankloop"]["reward_mean"] == result.scale.mean
+    )
+
+
+def test_a_new_head_starts_at_the_spread_of_one_over_root_d_and_an_old_one_is_kept(
+    policy_dir: Path, tmp_path: Path
+) -> None:
+    wide = save_model(tiny.policy(hidden_size=512, num_hidden_layers=1), tiny.tokenizer(), tmp_path / "wide")
+    head = load_for_training(wide).model.score
+    assert head.bias is None
+    assert head.weight.dtype == torch.float32
+    assert head.weight.std().item() == pytest.approx(513**-0.5, rel=0.15)
+    result = run(policy_dir, tmp_path / "rm", epochs=1)
+    saved = AutoModelForSequenceClassification.from_pretrained(result.path).score.weight
+    assert torch.equal(load_for_training(result.path).model.score.weight, saved)
+
+
+def test_cutting_a_batch_into_micro_batches_changes_nothing(policy_dir: Path, tmp_path: Path) -> None:
+    whole, cut = ListReporter(), ListReporter()
+    run(policy_dir, tmp_path / "a", whole, epochs=1, learning_rate=1e-4)
+    run(
+        policy_dir,
+        tmp_path / "b",
+        cut,
+        epochs=1,
+        learning_rate=1e-4,
+        micro_batch_tokens=40,
+        layout="separate",
+    )
+    assert cut.series("loss") == pytest.approx(whole.series("loss"), abs=1e-4)
+    assert cut.series("grad_norm") == pytest.approx(whole.series("grad_norm"), rel=1e-3)
+
+
+def test_the_same_seed_gives_the_same_weights(policy_dir: Path, tmp_path: Path) -> None:
+    first, second = (run(policy_dir, tmp_path / name, epochs=1).path for name in ("a", "b"))
+    assert (first / "model.safetensors").read_bytes() == (second / "model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("ties", ["rao_kupper", "davidson"])
+def test_ties_are_learned_from_where_the_recipe_models_them(ties: str, tmp_path: Path) -> None:
+    """The two middle responses of each ranking tied: their rewards end nearer to one another than to the
+    rest."""
+    policy = save_model(tiny.policy(), tiny.tokenizer(), tmp_path / "policy")
+    tied = [
+        dataclasses.replace(r, tiers=(r.tiers[0], (*r.tiers[1], *r.tiers[2]), r.tiers[3])) for r in RANKINGS
+    ]
+    config = RewardModelConfig.model_validate(
+        {"ties": ties, "epochs": 8, "learning_rate": 5e-3, "batch_rankings": 8, "keep": "last"}
+    )
+    result = train(config, base_model=policy, rankings=tied, heldout=HELDOUT, out_dir=tmp_path / "rm")
+    model, tokenizer = load_reward_model(result.path)
+    by_rank = torch.stack(
+        [
+            s[[tier[0] for tier in r.tiers]]
+            for s, r in zip(score(model, tokenizer, ITEMS), HELDOUT, strict=True)
+        ]
+    ).mean(dim=0)
+    gaps = -by_rank.diff()
+    assert gaps[0] > 2 * gaps[1].abs()
+    assert gaps[2] > 2 * gaps[1].abs()
+    assert model.config.rankloop["ties"] == ties
+
+
+def test_all_tied_rankings_are_left_out_and_counted_only_where_ties_are_ignored() -> None:
+    tied = dataclasses.replace(RANKINGS[0], tiers=((0, 1, 2, 3),))
+    for ties, expected in (("ignore", {"all_tied": 1}), ("davidson", {})):
+        groups, left_out, _ = encode_rankings(
+            [tied, RANKINGS[1]], tiny.tokenizer(), max_length=100, ties=ties
+        )
+        assert (len(groups), left_out) == (2 - sum(expected.values()), expected)
+
+
+def test_long_prompts_are_cut_and_too_long_responses_left_out_and_both_are_counted() -> None:
+    long_prompt = dataclasses.replace(RANKINGS[0], messages=message(tiny.words(*range(40))))
+    long_response = dataclasses.replace(RANKINGS[1], responses=(tiny.words(*range(40)), "w1", "w2", "w3"))
+    groups, left_out, cut = encode_rankings(
+        [long_prompt, long_response, RANKINGS[2]], tiny.tokenizer(), max_length=30, ties="ignore"
+    )
+    assert (len(groups), left_out, cut) == (2, {"response_too_long": 1}, 1)
+    assert len(groups[0].prompt) + max(map(len, groups[0].responses)) == 30
+    whole, _, _ = encode_rankings([long_prompt], tiny.tokenizer(), max_length=100, ties="ignore")
+    assert groups[0].responses == whole[0].responses
+    assert whole[0].prompt[-len(groups[0].prompt) :] == groups[0].prompt
+
+
+def test_a_run_that_is_cancelled_or_diverges_saves_nothing(
+    policy_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(Cancelled):
+        run(policy_dir, tmp_path / "cancelled", ListReporter(cancel_after=3))
+    monkeypatch.setattr(losses, "bradley_terry", lambda r, t, **given: r.sum(1) * math.nan)
+    with pytest.raises(TrainingDiverged, match=r"step 1 of 24.*ranking-"):
+        run(policy_dir, tmp_path / "diverged")
+    assert not (tmp_path / "cancelled").exists()
+    assert not (tmp_path / "diverged").exists()
+
+
+def test_without_a_single_usable_ranking_it_says_why(policy_dir: Path, tmp_path: Path) -> None:
+    tied = [dataclasses.replace(r, tiers=((0, 1, 2, 3),)) for r in RANKINGS[:3]]
+    with pytest.raises(ValueError, match=r"no ranking to learn from.*all_tied"):
+        train(
+            RewardModelConfig(),
+            base_model=policy_dir,
+            rankings=tied,
+            heldout=HELDOUT,
+            out_dir=tmp_path / "rm",
+        )
+
+
+def test_a_recipe_refuses_what_it_cannot_do() -> None:
+    with pytest.raises(ValidationError, match="own rule for tied tiers"):
+        RewardModelConfig(loss="plackett_luce", ties="davidson")
+    with pytest.raises(ValidationError, match="extra"):
+        RewardModelConfig.model_validate({"learning_rat": 1e-3})
+
+
+def test_a_trained_model_carries_a_report_on_the_held_out_rankings(policy_dir: Path, tmp_path: Path) -> None:
+    result = run(policy_dir, tmp_path / "rm", epochs=1)
+    assert result.report is not None
+    assert result.report.accuracy.value == pytest.approx(result.metrics["heldout/accuracy"])
+    assert result.report.pairs == result.metrics["heldout/pairs"] == 16 * 6
+    assert result.report.calibration.log_loss.value == pytest.approx(result.metrics["heldout/log_loss"])
+    assert result.report.best_of_4 is not None
+    assert result.report.best_of_4.rankings == 16
+    assert json.loads((result.path / "report.json").read_text()) == result.report.as_json()
+    # From the folder alone, at a prompt: the same scores, so the same report.
+    again, left_out = score_rankings(result.path, HELDOUT)
+    assert report_on(again).accuracy == result.report.accuracy
+    kept = ScoredRankings.load(result.path / "heldout.parquet")
+    assert (kept.keys, left_out) == (again.keys, {})
+    assert kept.rewards == pytest.approx(again.rewards, abs=1e-5)
+
+
+def test_log_loss_is_the_held_out_loss_where_pairs_are_all_that_is_trained_on(
+    policy_dir: Path, tmp_path: Path
+) -> None:
+    """Two ways to the same number: the loop's loss per ranking, and e^−chance of each pair's verdict."""
+    result = run(policy_dir, tmp_path / "rm", epochs=1, centring=0)
+    assert result.metrics["heldout/log_loss"] == pytest.approx(result.metrics["heldout/loss"], abs=1e-5)
+
+
+def test_held_out_rankings_that_prefer_nothing_or_fit_no_context_make_no_report(
+    policy_dir: Path, tmp_path: Path
+) -> None:
+    tied = [dataclasses.replace(r, tiers=((0, 1, 2, 3),)) for r in HELDOUT]
+    config = RewardModelConfig(epochs=1, learning_rate=1e-3)
+    result = train(config, base_model=policy_dir, rankings=RANKINGS, heldout=tied, out_dir=tmp_path / "rm")
+    assert result.report is None
+    assert not (result.path / "report.json").exists()
+    long = dataclasses.replace(HELDOUT[0], responses=("w1 " * 200, "w1", "w2", "w3"))
+    scored, left_out = score_rankings(result.path, [long, HELDOUT[1]])
+    assert (len(scored), left_out) == (1, {"response_too_long": 1})

@@ -1,0 +1,336 @@
+"""What can't be trained on or scored with is refused by name, with the way out; the rest has a rule."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    BartConfig,
+    BartForConditionalGeneration,
+    ViTConfig,
+    ViTModel,
+)
+
+from tests.training.rlhf import tiny
+from tests.training.rlhf.models.test_trunks import LORA, learn, saved_base, scores_here
+from tests.training.rlhf.reward.test_reward_model import RANKINGS
+from training.rlhf.core.recipes import PPOConfig
+from training.rlhf.data.rankings import Ranking, read_rankings
+from training.rlhf.models import chat
+from training.rlhf.models.loading import Loaded, ModelNotFound, load_policy, load_reward_model, save_model
+from training.rlhf.policy.rollout import load_models
+from training.rlhf.reward.encoding import encode_rankings
+from training.rlhf.reward.reward_model import RewardModelConfig, score, train
+from training.rlhf.reward.scoring import load_for_training
+
+torch.set_num_threads(1)
+QUESTION = ({"role": "user", "content": "w1 w2"},)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return saved_base("llama", tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture(scope="module")
+def adapter(base: Path) -> Path:
+    return learn(base, base.parent / "adapter", **LORA).path
+
+
+def copy_of(folder: Path, where: Path) -> Path:
+    return Path(shutil.copytree(folder, where / "copy"))
+
+
+def test_one_response_or_none_is_left_out_and_counted(tmp_path: Path) -> None:
+    file = tmp_path / "rankings.jsonl"
+    rows: list[dict[str, Any]] = [
+        {"messages": list(QUESTION), "responses": ["w3"], "tiers": [[0]]},
+        {"messages": list(QUESTION), "responses": [], "tiers": []},
+        {"messages": list(QUESTION), "responses": ["w3", "w4"], "tiers": [[1], [0]]},
+    ]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    read = read_rankings(file)
+    assert (len(read), read.left_out["fewer_than_two_responses"]) == (1, 2)
+
+
+@pytest.mark.parametrize("ties", ["ignore", "rao_kupper"])
+def test_a_ranking_made_in_python_of_one_response_or_none_is_left_out_and_counted(ties: str) -> None:
+    few = [Ranking(QUESTION, ("w3",), ((0,),)), Ranking(QUESTION, (), ())]
+    groups, left_out, _ = encode_rankings([*few, RANKINGS[0]], tiny.tokenizer(), max_length=100, ties=ties)
+    assert (len(groups), left_out) == (1, {"fewer_than_two_responses": 2})
+
+
+def test_a_prompt_without_responses_has_no_score(base: Path) -> None:
+    model, tokenizer = load_for_training(base)
+    with pytest.raises(ValueError, match="item 1 has no response to score"):
+        score(model, tokenizer, [(QUESTION, ["w3"]), (QUESTION, [])])
+
+
+def test_prompts_that_the_template_refuses_are_left_out_and_counted_on_both_sides(tmp_path: Path) -> None:
+    """Gemma's has no system turn."""
+    words = tiny.tokenizer()
+    words.chat_template = (
+        "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system') }}{% endif %}"
+        "{{ m.content }} {% endfor %}"
+    )
+    told = ({"role": "system", "content": "w9"}, *QUESTION)
+    one, two = (dataclasses.replace(ranking, messages=told) for ranking in RANKINGS[:2])
+    result = train(
+        RewardModelConfig(epochs=1, evaluations=1),
+        base_model=save_model(tiny.policy(), words, tmp_path / "policy"),
+        rankings=[one, *RANKINGS[2:6]],
+        heldout=[two, *RANKINGS[6:8]],
+        out_dir=tmp_path / "rm",
+    )
+    assert result.left_out == {"refused_by_template": 1, "heldout/refused_by_template": 1}
+    assert result.repeats["prompts_on_both_sides"] > 0
+    assert result.report is not None
+    assert result.report.left_out == {"refused_by_template": 1}
+
+
+def test_where_all_is_held_out_it_says_that_nothing_is_left_to_learn_from(base: Path, tmp_path: Path) -> None:
+    aside = [dataclasses.replace(ranking, split="heldout") for ranking in RANKINGS[:3]]
+    with pytest.raises(ValueError, match=r"no ranking to learn from \(left out: none; held out: 3\)"):
+        train(RewardModelConfig(), base_model=base, rankings=aside, out_dir=tmp_path / "rm")
+
+
+def test_ties_alone_are_nothing_to_learn_from_unless_they_are_modelled(base: Path, tmp_path: Path) -> None:
+    tied = [dataclasses.replace(r, tiers=((0, 1, 2, 3),)) for r in RANKINGS[:6]]
+    settings = {"epochs": 1, "evaluations": 1, "heldout_fraction": 0.0}
+    ignoring = RewardModelConfig.model_validate(settings)
+    with pytest.raises(ValueError, match=r"no ranking to learn from \(left out: \{'all_tied': 6\}"):
+        train(ignoring, base_model=base, rankings=tied, out_dir=tmp_path / "rm")
+    assert not (tmp_path / "rm").exists()
+    modelling = RewardModelConfig.model_validate(settings | {"ties": "davidson"})
+    assert train(modelling, base_model=base, rankings=tied, out_dir=tmp_path / "rm").path.is_dir()
+
+
+def test_an_empty_text_is_a_response_of_its_end_alone(base: Path) -> None:
+    """Scored, in every layout, as the model scores the bare end of the prompt; and learned from."""
+    words = tiny.tokenizer()
+    assert chat.encode_response(words, "") == chat.encode_response(words, "<eos>") == [1]
+    model, tokenizer = load_for_training(base)
+    for texts in ((["", "w5 w6"]), (["w5 w6", ""])):
+        packed = score(model, tokenizer, [(QUESTION, texts)], layout="packed")[0]
+        separate = score(model, tokenizer, [(QUESTION, texts)], layout="separate")[0]
+        assert torch.allclose(packed, separate, atol=1e-5)
+        assert packed[0] != packed[1]
+    groups, left_out, _ = encode_rankings(
+        [Ranking(({"role": "user", "content": ""},), ("", "w5"), ((1,), (0,)))],
+        tokenizer,
+        max_length=64,
+        ties="ignore",
+    )
+    assert (len(groups), left_out) == (1, {})
+    with pytest.raises(ValueError, match="messages is empty"):
+        Ranking((), ("a", "b"), ((0,), (1,)))
+    with pytest.raises(ValueError, match="at least one message"):
+        score(model, tokenizer, [((), ["w5"])])
+
+
+@pytest.mark.parametrize("which", ["whole", "adapter"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_named(
+    which: str, value: float, base: Path, adapter: Path, tmp_path: Path
+) -> None:
+    folder = copy_of(base if which == "whole" else adapter, tmp_path)
+    shutil.copytree(base, tmp_path / "llama")  # beside the adapter's copy
+    file = folder / ("model.safetensors" if which == "whole" else "adapter_model.safetensors")
+    weights = load_file(file)
+    name = next(key for key in weights if "q_proj" in key)
+    weights[name][0, 0] = value
+    save_file(weights, file, metadata={"format": "pt"})
+    with pytest.raises(ModelNotFound, match=r"q_proj.*NaN or infinite.*Take an earlier checkpoint"):
+        load_for_training(folder)
+
+
+def test_a_tokenizer_without_pad_gets_one_that_is_never_an_end(tmp_path: Path) -> None:
+    """Trained with it and scored in batches, the model is read at EOS, here and in transformers."""
+    words = tiny.tokenizer()
+    words.pad_token = None
+    model = tiny.policy()
+    model.config.pad_token_id = None
+    folder = tmp_path / "policy"
+    model.save_pretrained(folder)
+    words.save_pretrained(folder)
+    path = learn(folder, tmp_path / "rm").path
+    saved = AutoTokenizer.from_pretrained(path)
+    assert saved.pad_token_id not in (None, saved.eos_token_id)
+    there = AutoModelForSequenceClassification.from_pretrained(path)
+    assert there.config.pad_token_id == saved.pad_token_id
+    row = chat.encode_prompt(saved, QUESTION) + chat.encode_response(saved, "w5 w6")
+    padded = torch.tensor([[*row, saved.pad_token_id, saved.pad_token_id]])
+    with torch.no_grad():
+        expected = there(padded, attention_mask=(padded != saved.pad_token_id).long()).logits[0, 0]
+    here = score(*load_reward_model(path), [(QUESTION, ["w5 w6", "w7"])])[0][0]
+    assert here.item() == pytest.approx(expected.item(), abs=1e-5)
+
+
+def test_a_tokenizer_whose_only_special_token_is_its_end_loses_no_text_to_its_pad(tmp_path: Path) -> None:
+    """GPT-2's. The first token of its vocabulary is "!", which must stay a word, also when saved."""
+    words = tiny.byte_level_tokenizer()
+    assert (words.all_special_tokens, words.convert_ids_to_tokens(0)) == ([words.eos_token], "!")
+    model = tiny.policy(vocab_size=len(words), eos_token_id=words.eos_token_id, pad_token_id=None)
+    folder = save_model(model, words, tmp_path / "policy")
+    loaded = load_for_training(folder)
+    save_model(loaded.model, loaded.tokenizer, tmp_path / "rm")
+    saved = AutoTokenizer.from_pretrained(tmp_path / "rm")
+    text = "It works!! really, it works!"
+    plain = [*words(text)["input_ids"], words.eos_token_id]
+    for tokenizer in (loaded.tokenizer, load_reward_model(tmp_path / "rm").tokenizer, saved):
+        assert chat.encode_response(tokenizer, text) == plain
+        assert tokenizer.pad_token_id not in (None, words.eos_token_id)
+
+
+def test_a_tokenizer_without_an_end_is_refused(tmp_path: Path) -> None:
+    words = tiny.tokenizer()
+    words.eos_token = None
+    tiny.policy().save_pretrained(tmp_path / "policy")
+    words.save_pretrained(tmp_path / "policy")
+    for load in (load_policy, load_for_training):
+        with pytest.raises(ModelNotFound, match=r"tokenizer of .*policy.* no EOS token.*Set its eos_token"):
+            load(tmp_path / "policy")
+
+
+def test_without_a_chat_template_the_plain_format_is_meant_everywhere(base: Path, tmp_path: Path) -> None:
+    """With one, training and scoring see what the template makes of the same conversation."""
+    plain = tiny.tokenizer()
+    assert chat.decode(plain, chat.encode_prompt(plain, QUESTION)) == "user : w1 w2 assistant :"
+    chatty = tiny.tokenizer()
+    chatty.chat_template = (
+        "{% for m in messages %}{{ m['content'] }} w9 {% endfor %}{% if add_generation_prompt %}w8{% endif %}"
+    )
+    assert chat.decode(chatty, chat.encode_prompt(chatty, QUESTION)) == "w1 w2 w9 w8"
+    save_model(load_policy(base).model, chatty, tmp_path / "policy")
+    model, tokenizer = load_for_training(tmp_path / "policy")
+    group = encode_rankings(
+        [Ranking(QUESTION, ("w3", "w4"), ((0,), (1,)))], tokenizer, max_length=64, ties="ignore"
+    )[0][0]
+    assert chat.decode(tokenizer, group.prompt) == "w1 w2 w9 w8"
+    by_template = score(model, tokenizer, [(QUESTION, ["w3"])])[0]
+    assert not torch.allclose(by_template, score(model, tiny.tokenizer(), [(QUESTION, ["w3"])])[0], atol=1e-3)
+
+
+def bart() -> BartForConditionalGeneration:
+    size = {"encoder_layers": 1, "decoder_layers": 1, "encoder_ffn_dim": 8, "decoder_ffn_dim": 8}
+    return BartForConditionalGeneration(
+        BartConfig(vocab_size=69, d_model=8, encoder_attention_heads=1, decoder_attention_heads=1, **size)
+    )
+
+
+def vit() -> ViTModel:
+    size = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
+    return ViTModel(ViTConfig(**size, image_size=8, patch_size=4))
+
+
+@pytest.mark.parametrize(("make", "kind"), [(bart, "bart"), (vit, "vit")])
+def test_what_is_neither_a_language_model_nor_an_encoder_is_refused(
+    make: Callable[[], Any], kind: str, tmp_path: Path
+) -> None:
+    make().save_pretrained(tmp_path / kind)
+    tiny.tokenizer().save_pretrained(tmp_path / kind)
+    with pytest.raises(ModelNotFound, match=rf"{kind} is neither a causal language model nor an encoder"):
+        load_for_training(tmp_path / kind)
+
+
+def test_a_classifier_of_several_classes_is_no_reward_model(base: Path, tmp_path: Path) -> None:
+    three = AutoModelForSequenceClassification.from_pretrained(base, num_labels=3)
+    save_model(three, tiny.tokenizer(), tmp_path / "three")
+    for load in (load_reward_model, load_for_training):
+        with pytest.raises(ModelNotFound, match=r"into 3 classes.*Take the language model"):
+            load(tmp_path / "three")
+
+
+def test_an_encoder_can_not_be_ppos_judge(base: Path, tmp_path: Path) -> None:
+    judge = learn(saved_base("bert", tmp_path), tmp_path / "rm").path
+    assert PPOConfig().steps  # the recipe itself is fine: it is the model that can't value single tokens
+    with pytest.raises(ValueError, match=r"is an encoder.*Train a reward model from this policy"):
+        load_models(base, judge)
+
+
+Damage = Callable[[Path], object]
+
+
+def cut_short(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def drop_weights(file: Path, part: str) -> None:
+    save_file({k: v for k, v in load_file(file).items() if part not in k}, file, metadata={"format": "pt"})
+
+
+def other_sizes(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"hidden_size": 48}))
+
+
+def nameless(folder: Path) -> None:
+    config = json.loads((folder / "adapter_config.json").read_text())
+    config["base_model_name_or_path"] = None
+    (folder / "adapter_config.json").write_text(json.dumps(config))
+
+
+WHOLE: dict[str, Damage] = {
+    "weights cut short": lambda f: cut_short(f / "model.safetensors"),
+    "weights of zeros": lambda f: (f / "model.safetensors").write_bytes(bytes(64)),
+    "weights missing": lambda f: (f / "model.safetensors").unlink(),
+    "a layer missing": lambda f: drop_weights(f / "model.safetensors", "layers.1"),
+    "config cut short": lambda f: cut_short(f / "config.json"),
+    "config of other sizes": other_sizes,
+    "config without a kind": lambda f: (f / "config.json").write_text("{}"),
+    "tokenizer cut short": lambda f: cut_short(f / "tokenizer.json"),
+}
+ADAPTER: dict[str, Damage] = {
+    "adapter cut short": lambda f: cut_short(f / "adapter_model.safetensors"),
+    "adapter missing": lambda f: (f / "adapter_model.safetensors").unlink(),
+    "a matrix missing": lambda f: drop_weights(f / "adapter_model.safetensors", "layers.1.self_attn"),
+    "the head missing": lambda f: drop_weights(f / "adapter_model.safetensors", "score"),
+    "its config cut short": lambda f: cut_short(f / "adapter_config.json"),
+    "no base named": nameless,
+    "its notes cut short": lambda f: cut_short(f / "rankloop.json"),
+}
+
+
+@pytest.mark.parametrize("damage", [*WHOLE, *ADAPTER])
+def test_a_damaged_folder_is_named_whatever_is_damaged(
+    damage: str, base: Path, adapter: Path, tmp_path: Path
+) -> None:
+    folder = copy_of(base if damage in WHOLE else adapter, tmp_path)
+    shutil.copytree(base, tmp_path / "llama")
+    (WHOLE | ADAPTER)[damage](folder)
+    load = load_for_training if damage in WHOLE else load_reward_model
+    with pytest.raises(ModelNotFound, match=str(folder)) as caught:
+        load(folder)
+    assert len(str(caught.value)) < 600
+
+
+def test_what_is_not_damaged_loads(adapter: Path, tmp_path: Path) -> None:
+    """The copies above are refused for their damage, not for being copies."""
+    assert torch.isfinite(scores_here(copy_of(adapter, adapter.parent / "beside"))).all()
+
+
+def test_layers_that_the_model_does_not_have_get_no_adapter(base: Path, tmp_path: Path) -> None:
+    """GPT-2's names for a Llama's layers: refused before anything is trained, with the field's name."""
+    with pytest.raises(ValueError, match=r"lora_target_modules='c_attn, c_proj' doesn't fit Llama"):
+        learn(base, tmp_path / "rm", **LORA, lora_target_modules="c_attn, c_proj")
+    some = learn(base, tmp_path / "rm", **LORA, lora_target_modules="q_proj, v_proj").path
+    assert {key.split(".")[-3] for key in load_file(some / "adapter_model.safetensors") if "lora" in key} == {
+        "q_proj",
+        "v_proj",
+    }
+
+
+def test_a_model_in_memory_is_taken_with_its_adapter_merged(base: Path) -> None:
+    config = RewardModelConfig.model_validate(LORA)
+    models = load_models(base, Loaded(*load_for_training(base, config)))
+    assert not hasattr(models.judge, "get_base_model")

@@ -1,0 +1,232 @@
+"""A run is launched with inputs that are there, or refused with a reason per field and nothing written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+
+from annotation.content.content import add_prompts
+from annotation.datasets.snapshots import freeze_snapshot
+from annotation.models import Comparison, DatasetSnapshot, Project, User
+from annotation.projects.projects import create_project
+from config.celery import app
+from config.problems import Problem
+from tests.training.conftest import ModelMaker, Rank
+from training.models import ModelVersion, TrainingRun
+from training.registry.stages import archive_model, promote_model
+from training.runs.launch import launch_run, resume_run
+from training.runs.recipes.catalog import KINDS, catalog, parse_recipe
+
+
+@pytest.fixture
+def prompts(lab: Project) -> None:
+    add_prompts(
+        project=lab, prompts=[([{"role": "user", "content": f"Question {i}?"}], {}) for i in range(5)]
+    )
+
+
+def launch(project: Project, kind: str, recipe: dict[str, Any] | None = None, **inputs: str) -> TrainingRun:
+    return launch_run(project=project, kind=kind, recipe=recipe or {}, inputs=inputs, user=None)
+
+
+def refusal(
+    project: Project, kind: str, recipe: dict[str, Any] | None = None, **inputs: str
+) -> dict[str, str]:
+    """The reasons by field; nothing may have been written."""
+    with pytest.raises(Problem) as caught:
+        launch(project, kind, recipe, **inputs)
+    assert not TrainingRun.objects.exists()
+    assert caught.value.status == 422
+    return {error.field: error.reason for error in caught.value.errors}
+
+
+def test_a_launched_run_keeps_its_whole_recipe_and_wakes_a_worker_after_the_commit(
+    lab: Project, django_capture_on_commit_callbacks: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    woken: list[Any] = []
+    monkeypatch.setattr(app, "send_task", lambda name, **sent: woken.append((name, sent["args"])))
+    with django_capture_on_commit_callbacks() as callbacks:
+        run = launch(lab, "sft", {"epochs": 2})
+    assert woken == []
+    callbacks[0]()
+    assert woken == [("training.tasks.execute_run", [str(run.pk)])]
+    assert run.recipe == KINDS["sft"].recipe(epochs=2).model_dump(mode="json")  # type: ignore[call-arg]
+    assert (run.state, run.inputs, run.attempt) == ("queued", {}, 0)
+    assert run.events.get().data == {"state": "queued"}
+
+
+def test_an_unknown_kind_is_refused(lab: Project) -> None:
+    assert "one of sft, reward_model" in refusal(lab, "distil")["kind"]
+
+
+def test_every_wrong_setting_has_its_reason(lab: Project, prompts: None) -> None:
+    reasons = refusal(lab, "ppo", {"stepps": 3, "clip": 7, "steps": "many", "gamma": 0.9})
+    assert {"recipe.stepps", "recipe.clip", "recipe.steps"} == set(reasons)
+    assert "no such setting" in reasons["recipe.stepps"]
+    assert "steps" in reasons["recipe.stepps"]
+    assert "less than or equal to 1" in reasons["recipe.clip"]
+    assert "'many'" in reasons["recipe.steps"]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_setting_that_is_no_number_is_refused(lab: Project, value: float) -> None:
+    assert set(refusal(lab, "sft", {"weight_decay": value})) == {"recipe.weight_decay"}
+
+
+def test_an_input_that_the_kind_does_not_take_is_refused(lab: Project) -> None:
+    assert "it takes policy, snapshot" in refusal(lab, "sft", reward_model="x")["inputs.reward_model"]
+
+
+def test_all_missing_inputs_are_named_at_once(lab: Project) -> None:
+    reasons = refusal(lab, "ppo")
+    assert set(reasons) == {"inputs.policy", "inputs.reward_model", "project"}
+    assert "Run sft first" in reasons["inputs.policy"]
+
+
+def test_a_model_of_another_project_is_not_there(lab: Project, prompts: None, make_model: ModelMaker) -> None:
+    make_model(project=create_project(slug="other"), name="other-sft-1")
+    assert "no model 'other-sft-1'" in refusal(lab, "sample", policy="other-sft-1")["inputs.policy"]
+
+
+def test_a_model_of_the_wrong_kind_archived_or_without_weights_is_refused(
+    lab: Project, prompts: None, make_model: ModelMaker
+) -> None:
+    make_model(name="lab-rm-1", kind="reward_model")
+    assert "takes a policy" in refusal(lab, "sample", policy="lab-rm-1")["inputs.policy"]
+    make_model(name="lab-sft-1", stage="archived")
+    assert "archived" in refusal(lab, "sample", policy="lab-sft-1")["inputs.policy"]
+    gone = make_model(name="lab-sft-2")
+    (gone.folder / "config.json").unlink()
+    assert "gone" in refusal(lab, "sample", policy="lab-sft-2")["inputs.policy"]
+
+
+def test_a_model_path_that_is_not_there_is_refused(lab: Project, tmp_path: Path) -> None:
+    path = str(tmp_path / "missing")
+    assert path in refusal(lab, "sft", {"base_model": path})["recipe.base_model"]
+
+
+def test_the_default_input_is_the_production_model_else_the_newest(
+    lab: Project, prompts: None, make_model: ModelMaker
+) -> None:
+    first, second = make_model(name="lab-sft-1"), make_model(name="lab-sft-2")
+    assert launch(lab, "sample").inputs == {"policy": "lab-sft-2"}
+    promote_model(model=first)
+    assert launch(lab, "sample").inputs == {"policy": "lab-sft-1"}
+    assert launch(lab, "sample", policy=str(second.id)).inputs == {"policy": "lab-sft-2"}
+    assert launch(lab, "sample", {"base_model": "Qwen/Qwen3-0.6B"}).inputs == {}
+
+
+@pytest.mark.parametrize("kind", ["rejection_sampling", "ppo"])
+def test_a_reward_model_improves_the_policy_whose_responses_it_knows(
+    lab: Project, prompts: None, make_model: ModelMaker, kind: str
+) -> None:
+    first = make_model(name="lab-sft-1")
+    judge = make_model(name="lab-rm-1", kind="reward_model", parent=first)
+    newest = make_model(name="lab-rs-1", parent=first)
+    assert launch(lab, kind).inputs == {"policy": "lab-sft-1", "reward_model": "lab-rm-1"}
+    assert launch(lab, kind, policy="lab-rs-1").inputs["policy"] == "lab-rs-1"
+    assert launch(lab, "sample").inputs == {"policy": "lab-rs-1"}
+    # The next turn of the wheel goes on from the policy that the new rankings are about.
+    make_model(name="lab-rm-2", kind="reward_model", parent=newest)
+    assert launch(lab, kind).inputs == {"policy": "lab-rs-1", "reward_model": "lab-rm-2"}
+    assert launch(lab, kind, reward_model=judge.name).inputs["policy"] == "lab-sft-1"
+    promote_model(model=make_model(name="lab-ppo-1"))
+    assert launch(lab, kind).inputs["policy"] == "lab-ppo-1"
+    ModelVersion.objects.filter(kind="policy").exclude(name="lab-rs-1").update(stage="archived")
+    assert launch(lab, kind, reward_model=judge.name).inputs["policy"] == "lab-rs-1"
+
+
+def test_evaluation_asks_for_a_reward_model_only_when_that_is_the_judge(
+    lab: Project, prompts: None, make_model: ModelMaker
+) -> None:
+    make_model(name="lab-sft-1")
+    assert set(refusal(lab, "evaluate", {"judge": "reward_model"})) == {"inputs.reward_model"}
+    assert launch(lab, "evaluate").inputs == {"policy": "lab-sft-1"}
+
+
+def test_a_reward_model_run_freezes_the_current_rankings(
+    lab: Project, make_model: ModelMaker, alice: User, rank: Rank
+) -> None:
+    make_model(name="lab-sft-1")
+    assert "no comparisons yet" in refusal(lab, "reward_model")["inputs.snapshot"]
+    assert not DatasetSnapshot.objects.exists()
+    rank(lab, alice, n=2)
+    run = launch(lab, "reward_model")
+    snapshot = DatasetSnapshot.objects.get()
+    assert run.inputs == {"policy": "lab-sft-1", "snapshot": snapshot.name}
+    assert snapshot.name == "v1"
+    assert snapshot.comparisons == Comparison.objects.count() > 0
+    again = launch(lab, "reward_model", snapshot=str(snapshot.id))
+    assert again.inputs["snapshot"] == snapshot.name
+    assert DatasetSnapshot.objects.count() == 1
+
+
+def test_a_snapshot_of_another_project_is_none_of_this_ones(
+    lab: Project, make_model: ModelMaker, alice: User, rank: Rank
+) -> None:
+    make_model(name="lab-sft-1")
+    rank(lab, alice, n=1)
+    elsewhere = create_project(slug="elsewhere")
+    rank(elsewhere, alice, n=1)
+    snapshot = freeze_snapshot(project=elsewhere, name="theirs")
+    for named in ("theirs", str(snapshot.id)):
+        reasons = refusal(lab, "reward_model", snapshot=named)
+        assert reasons == {"inputs.snapshot": f"The project has no snapshot {named!r}."}
+
+
+def test_a_refused_reward_model_run_freezes_nothing(lab: Project, alice: User, rank: Rank) -> None:
+    rank(lab, alice, n=1)
+    assert set(refusal(lab, "reward_model")) == {"inputs.policy"}
+    assert not DatasetSnapshot.objects.exists()
+    assert not list((settings.ARTEFACTS / "snapshots").glob("lab/*/*"))
+
+
+def test_a_snapshot_of_another_project_is_not_there(
+    lab: Project, make_model: ModelMaker, alice: User, rank: Rank
+) -> None:
+    make_model(name="lab-sft-1")
+    other = create_project(slug="other")
+    rank(other, alice, n=1)
+    foreign = freeze_snapshot(project=other, name="theirs")
+    for given in ("theirs", str(foreign.id)):
+        assert "no snapshot" in refusal(lab, "reward_model", snapshot=given)["inputs.snapshot"]
+
+
+def test_a_resumed_run_wakes_a_worker(lab: Project, django_capture_on_commit_callbacks: Any) -> None:
+    run = launch(lab, "sft")
+    TrainingRun.objects.filter(pk=run.pk).update(state="cancelled", finished_at=run.created_at)
+    with django_capture_on_commit_callbacks() as callbacks:
+        assert resume_run(run=run).state == "queued"
+    assert len(callbacks) == 1
+
+
+def test_the_recipe_catalog_has_a_description_and_a_default_or_bounds_for_every_setting() -> None:
+    for kind, entry in catalog().items():
+        assert entry["title"]
+        assert entry["description"]
+        for name, field in entry["schema"]["properties"].items():
+            assert field.get("description"), (kind, name)
+            assert "default" in field, (kind, name)
+        assert parse_recipe(kind=kind, settings={}) is not None
+
+
+def test_one_model_of_a_kind_is_in_production(lab: Project, make_model: ModelMaker) -> None:
+    first, second = make_model(name="lab-sft-1"), make_model(name="lab-sft-2")
+    judge = make_model(name="lab-rm-1", kind="reward_model")
+    for model in (judge, first, second, second):
+        promote_model(model=model)
+    stages = dict(ModelVersion.objects.values_list("name", "stage"))
+    assert stages == {"lab-sft-1": "candidate", "lab-sft-2": "production", "lab-rm-1": "production"}
+    with pytest.raises(Problem, match="in production"):
+        archive_model(model=second)
+    assert archive_model(model=first).stage == "archived"
+
+
+def test_promoting_a_model_whose_weights_are_gone_is_refused(lab: Project, make_model: ModelMaker) -> None:
+    model = make_model(name="lab-sft-1")
+    (model.folder / "config.json").unlink()
+    with pytest.raises(Problem, match="gone"):
+        promote_model(model=model)

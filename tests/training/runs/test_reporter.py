@@ -1,0 +1,123 @@
+"""The training loop never waits for the database, and nothing it says is lost or written for a run it has
+lost."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import InterfaceError, OperationalError
+from django.utils import timezone
+
+from tests.training.conftest import RunMaker, wait_until
+from training.models import RunEvent, TrainingRun
+from training.rlhf.core.reporter import Cancelled
+from training.runs import execute
+from training.runs.process import reporter
+from training.runs.process.reporter import DatabaseReporter
+from training.runs.progress.events import LostClaim, append_events
+
+pytestmark = pytest.mark.django_db(transaction=True)
+STEPS = 300
+
+
+@pytest.fixture
+def run(make_run: RunMaker) -> TrainingRun:
+    run = make_run()
+    execute.claim_run(run_id=run.pk, worker="w")
+    return run
+
+
+def voice(run: TrainingRun, **settings: Any) -> DatabaseReporter:
+    return DatabaseReporter(run_id=run.pk, attempt=1, **settings)
+
+
+def test_everything_said_is_written_in_order_and_progress_at_most_four_times_a_second(
+    run: TrainingRun,
+) -> None:
+    started = time.monotonic()
+    with voice(run) as report:
+        for step in range(1, STEPS + 1):
+            report.metrics(step, {"loss": 1.0 / step})
+            report.progress("train", step, STEPS)
+            report.check()
+            time.sleep(0.002)
+    seconds = time.monotonic() - started
+    metrics = RunEvent.objects.filter(run=run, type="metrics").order_by("seq")
+    assert [event.step for event in metrics] == list(range(1, STEPS + 1))
+    told = list(RunEvent.objects.filter(run=run, type="progress").order_by("seq"))
+    assert 1 <= len(told) <= 4 * seconds + 2
+    assert told[-1].step == STEPS
+    run.refresh_from_db()
+    assert (run.phase, run.step, run.total_steps) == ("train", STEPS, STEPS)
+
+
+def test_time_left_follows_from_the_pace_of_the_phase(
+    run: TrainingRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(reporter.time, "monotonic", lambda: now)
+    report = voice(run)
+    report.progress("train", 0, 10)
+    now = 104.0
+    report.progress("train", 2, 10)
+    assert report._progress is not None
+    assert report._progress.eta_seconds == 16.0
+
+
+def test_a_cancel_request_is_heard_within_a_heartbeat(run: TrainingRun) -> None:
+    with voice(run, heartbeat_every=timedelta(seconds=0.1)) as report:
+        report.check()
+        execute.cancel_run(run=run)
+        with pytest.raises(Cancelled):
+            wait_until(lambda: bool(report.check()), seconds=10)
+        report.progress("train", 1, 2)
+    run.refresh_from_db()
+    assert run.phase == "stopping"
+
+
+def test_an_attempt_that_was_replaced_is_told_to_stop_and_its_words_are_not_written(run: TrainingRun) -> None:
+    with voice(run, heartbeat_every=timedelta(seconds=0.1)) as report:
+        TrainingRun.objects.filter(pk=run.pk).update(heartbeat_at=timezone.now() - timedelta(hours=1))
+        while execute.claim_run(run_id=run.pk, worker="other") is None:
+            TrainingRun.objects.filter(pk=run.pk).update(heartbeat_at=timezone.now() - timedelta(hours=1))
+        report.metrics(1, {"loss": 1.0})
+        with pytest.raises(LostClaim):
+            wait_until(lambda: bool(report.check()), seconds=10)
+    assert not RunEvent.objects.filter(run=run, type="metrics").exists()
+
+
+def test_a_database_that_goes_away_for_a_while_costs_no_event(
+    run: TrainingRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reporter, "RETRY_AFTER_SECONDS", 0.05)
+    failures = iter([OperationalError("gone"), InterfaceError("closed"), OperationalError("gone")])
+
+    def unreliable(**said: Any) -> bool:
+        if (failure := next(failures, None)) is not None:
+            raise failure
+        return append_events(**said)
+
+    monkeypatch.setattr(reporter, "append_events", unreliable)
+    with voice(run) as report:
+        report.metrics(1, {"loss": 2.0})
+        time.sleep(0.1)
+        report.metrics(2, {"loss": 1.0})
+    metrics = RunEvent.objects.filter(run=run, type="metrics").order_by("seq")
+    assert [event.step for event in metrics] == [1, 2]
+
+
+def test_a_database_that_stays_away_ends_the_attempt_before_another_takes_over(
+    run: TrainingRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reporter, "RETRY_AFTER_SECONDS", 0.05)
+
+    def gone(**said: Any) -> bool:
+        raise OperationalError("gone")
+
+    monkeypatch.setattr(reporter, "append_events", gone)
+    settings = {"heartbeat_every": timedelta(seconds=0.05), "stale_after": timedelta(seconds=0.3)}
+    with voice(run, **settings) as report, pytest.raises(LostClaim, match="not reachable"):
+        wait_until(lambda: bool(report.check()), seconds=10)

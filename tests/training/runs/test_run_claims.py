@@ -1,0 +1,249 @@
+"""Whoever claims a run has it alone; whoever lost it can write nothing more."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import IntegrityError, connection, connections
+from django.utils import timezone
+
+from config.problems import Conflict
+from tests.training.conftest import RunMaker
+from training.models import RunEvent, TrainingRun
+from training.runs import execute
+from training.runs.progress.events import Event, LostClaim, Progress, append_events
+
+LONG_AGO = timedelta(hours=1)
+ERROR = {"title": "t", "detail": "d", "fix": "f"}
+
+
+def claim(run: TrainingRun) -> int:
+    attempt = execute.claim_run(run_id=run.pk, worker="w")
+    assert attempt is not None
+    return attempt
+
+
+def lose(run: TrainingRun) -> None:
+    """As if the worker had not been heard of for an hour."""
+    TrainingRun.objects.filter(pk=run.pk).update(heartbeat_at=timezone.now() - LONG_AGO)
+
+
+def test_a_queued_run_is_claimed_once(make_run: RunMaker) -> None:
+    run = make_run()
+    assert claim(run) == 1
+    assert execute.claim_run(run_id=run.pk, worker="second") is None
+    run.refresh_from_db()
+    assert (run.state, run.attempt, run.worker) == ("running", 1, "w")
+    assert run.started_at is not None
+    assert run.heartbeat_at is not None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_many_claims_at_the_same_moment_one_wins(make_run: RunMaker) -> None:
+    run = make_run()
+    barrier = threading.Barrier(8)
+    won: list[int | None] = []
+
+    def contend() -> None:
+        try:
+            connection.ensure_connection()
+            barrier.wait()
+            won.append(execute.claim_run(run_id=run.pk, worker=threading.current_thread().name))
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=contend) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(won, key=str) == [1] + [None] * 7
+    assert RunEvent.objects.filter(run=run, type="state").count() == 1
+
+
+def test_a_run_with_a_heartbeat_is_not_taken_and_a_silent_one_is(make_run: RunMaker) -> None:
+    run = make_run()
+    claim(run)
+    assert execute.claim_run(run_id=run.pk, worker="second") is None
+    lose(run)
+    assert execute.claim_run(run_id=run.pk, worker="second") == 2
+
+
+@pytest.mark.parametrize("state", ["succeeded", "failed", "cancelled"])
+def test_a_finished_run_is_not_claimed(make_run: RunMaker, state: str) -> None:
+    run = make_run(state=state, finished_at=timezone.now(), error=ERROR)
+    assert execute.claim_run(run_id=run.pk, worker="w") is None
+
+
+def test_a_stale_attempt_can_write_nothing(make_run: RunMaker) -> None:
+    run = make_run()
+    first = claim(run)
+    append_events(run_id=run.pk, attempt=first, events=[Event("metrics", 1, {"values": {"loss": 2.0}})])
+    lose(run)
+    second = claim(run)
+    before = TrainingRun.objects.values().get(pk=run.pk)
+    n_events = RunEvent.objects.filter(run=run).count()
+
+    with pytest.raises(LostClaim):
+        append_events(
+            run_id=run.pk,
+            attempt=first,
+            events=[Event("metrics", 2, {"values": {"loss": 1.0}})],
+            progress=Progress("train", 2, 10, 5.0),
+        )
+    assert not execute.succeed_run(run_id=run.pk, attempt=first, result={"model": "half"})
+    assert not execute.fail_run(run_id=run.pk, attempt=first, error=ERROR)
+    assert execute.stop_run(run_id=run.pk, attempt=first) is None
+
+    assert TrainingRun.objects.values().get(pk=run.pk) == before
+    assert RunEvent.objects.filter(run=run).count() == n_events
+    assert execute.succeed_run(run_id=run.pk, attempt=second, result={})
+
+
+def test_events_are_numbered_without_gaps_and_progress_is_on_the_run(make_run: RunMaker) -> None:
+    run = make_run()
+    attempt = claim(run)
+    for step in range(1, 4):
+        append_events(
+            run_id=run.pk,
+            attempt=attempt,
+            events=[Event("metrics", step, {"values": {"loss": 1 / step}}), Event("sample", step, {})],
+            progress=Progress("train", step, 3, None),
+        )
+    events = list(RunEvent.objects.filter(run=run).order_by("seq"))
+    assert [event.seq for event in events] == list(range(1, 8))
+    assert [event.type for event in events] == ["state"] + ["metrics", "sample"] * 3
+    assert {event.attempt for event in events} == {attempt}
+    run.refresh_from_db()
+    assert (run.phase, run.step, run.total_steps, run.last_seq) == ("train", 3, 3, 7)
+
+
+def test_a_heartbeat_renews_and_tells_of_a_cancel_request(make_run: RunMaker) -> None:
+    run = make_run()
+    attempt = claim(run)
+    lose(run)
+    assert append_events(run_id=run.pk, attempt=attempt) is False
+    run.refresh_from_db()
+    assert run.heartbeat_at is not None
+    assert timezone.now() - run.heartbeat_at < timedelta(seconds=5)
+    execute.cancel_run(run=run)
+    assert append_events(run_id=run.pk, attempt=attempt) is True
+
+
+def test_numbers_and_texts_that_postgres_can_not_hold_do_not_stop_a_run(make_run: RunMaker) -> None:
+    run = make_run()
+    values = {"loss": float("nan"), "kl": float("inf"), "accuracy": 0.5}
+    broken = {"after": "a\x00b\ud800c", "prompt": [{"role": "user", "content": "\x00"}]}
+    append_events(
+        run_id=run.pk,
+        attempt=claim(run),
+        events=[Event("metrics", 1, {"values": values}), Event("sample", 1, broken)],
+    )
+    metrics, sample = RunEvent.objects.filter(run=run).exclude(type="state").order_by("seq")
+    assert metrics.data == {"values": {"accuracy": 0.5}}
+    assert sample.data["after"] == "a\ufffdb?c"
+
+
+def test_cancelling_a_waiting_run_ends_it_at_once(make_run: RunMaker) -> None:
+    run = execute.cancel_run(run=make_run())
+    assert (run.state, run.attempt) == ("cancelled", 0)
+    assert execute.claim_run(run_id=run.pk, worker="w") is None
+
+
+def test_cancelling_a_running_run_asks_it_and_asking_twice_is_asking_once(make_run: RunMaker) -> None:
+    run = make_run()
+    attempt = claim(run)
+    asked = execute.cancel_run(run=run).cancel_requested_at
+    assert execute.cancel_run(run=run).cancel_requested_at == asked
+    assert run.state == "running"
+    assert execute.stop_run(run_id=run.pk, attempt=attempt) == "cancelled"
+    run.refresh_from_db()
+    assert run.state == "cancelled"
+    execute.cancel_run(run=run)  # already what was wanted
+
+
+def test_a_finished_run_can_not_be_cancelled(make_run: RunMaker) -> None:
+    run = make_run()
+    execute.succeed_run(run_id=run.pk, attempt=claim(run), result={})
+    with pytest.raises(Conflict, match="already succeeded"):
+        execute.cancel_run(run=run)
+
+
+def test_a_run_that_was_not_asked_to_stop_is_not_cancelled_but_handed_back(make_run: RunMaker) -> None:
+    run = make_run()
+    assert execute.stop_run(run_id=run.pk, attempt=claim(run)) == "queued"
+    run.refresh_from_db()
+    assert (run.state, run.tries) == ("queued", 0)
+    assert claim(run) == 2
+
+
+def test_the_sweep_requeues_a_lost_run_until_its_tries_are_used_up(make_run: RunMaker) -> None:
+    run = make_run()
+    for attempt in range(1, execute.MAX_TRIES + 1):
+        assert claim(run) == attempt
+        assert execute.sweep_runs() == []  # its heart still beats
+        lose(run)
+        woken = execute.sweep_runs()
+        assert woken == ([run.pk] if attempt < execute.MAX_TRIES else [])
+    run.refresh_from_db()
+    assert run.state == "failed"
+    assert run.error["title"] == "The worker was lost"
+    assert "3 times" in run.error["detail"]
+
+
+def test_the_sweep_ends_a_lost_run_that_was_to_be_cancelled(make_run: RunMaker) -> None:
+    run = make_run()
+    claim(run)
+    execute.cancel_run(run=run)
+    lose(run)
+    assert execute.sweep_runs() == []
+    run.refresh_from_db()
+    assert run.state == "cancelled"
+
+
+def test_the_sweep_wakes_a_worker_for_a_run_whose_message_was_lost(make_run: RunMaker) -> None:
+    fresh = make_run()
+    unheard = make_run(woken_at=timezone.now() - LONG_AGO)
+    assert execute.sweep_runs() == [unheard.pk]
+    assert execute.sweep_runs() == []  # not with every sweep
+    assert claim(fresh) == claim(unheard) == 1
+
+
+def test_a_resumed_run_starts_again_with_all_its_tries(make_run: RunMaker) -> None:
+    run = make_run()
+    for _ in range(execute.MAX_TRIES):
+        claim(run)
+        lose(run)
+        execute.sweep_runs()
+    execute.requeue_finished(run=run)
+    run.refresh_from_db()
+    assert (run.state, run.error, run.finished_at, run.tries) == ("queued", None, None, 0)
+    assert claim(run) == execute.MAX_TRIES + 1  # attempts only ever count up: they fence
+
+
+def test_only_a_failed_or_cancelled_run_is_resumed(make_run: RunMaker) -> None:
+    run = make_run()
+    with pytest.raises(Conflict, match="this one is queued"):
+        execute.requeue_finished(run=run)
+    claim(run)
+    with pytest.raises(Conflict, match="this one is running"):
+        execute.requeue_finished(run=run)
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"state": "paused"},
+        {"state": "running"},
+        {"state": "failed", "finished_at": timezone.now()},
+        {"state": "succeeded"},
+        {"state": "queued", "finished_at": timezone.now()},
+    ],
+    ids=["unknown state", "running unclaimed", "failed without a cause", "no end time", "queued with an end"],
+)
+def test_the_database_refuses_a_state_that_can_not_be(make_run: RunMaker, columns: dict[str, Any]) -> None:
+    with pytest.raises(IntegrityError):
+        make_run(**columns)

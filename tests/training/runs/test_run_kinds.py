@@ -1,0 +1,321 @@
+"""Each kind of run, on a tiny model: what it takes, what it leaves, and that the next kind can go on from
+there."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoModelForSequenceClassification
+
+from annotation.content.content import ResponseDraft, TaskDraft, add_prompts, add_ranking_tasks
+from annotation.models import Project, Prompt, RankingTask, User
+from config.problems import Problem
+from tests.training.conftest import ModelMaker, Rank, RunMaker
+from training import demo_world
+from training.models import ModelVersion, RunEvent, TrainingRun
+from training.registry.reward_reports import report_of
+from training.registry.stages import promote_model
+from training.rlhf.core.messages import Demonstration
+from training.rlhf.core.recipes import SFTConfig
+from training.rlhf.models.loading import Loaded
+from training.rlhf.policy import sft
+from training.runs import complete, execute
+from training.runs.complete import NewModel, NewTasks, Outcome, complete_run
+from training.runs.estimates.estimates import estimate_run
+from training.runs.launch import launch_run
+from training.runs.process.main import run_attempt
+from training.runs.progress.events import LostClaim
+
+pytestmark = pytest.mark.django_db(transaction=True)
+QUICK_SFT = {"sample_prompts": 1, "sample_tokens": 4, "batch_size": 8}
+
+
+@pytest.fixture(scope="module")
+def tiny_policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A policy that has learnt one thing: an answer is short and ends."""
+    tokenizer = demo_world.build_tokenizer()
+    untrained = Loaded(demo_world.build_policy(tokenizer, 0, hidden=32, layers=1), tokenizer)
+    short = [
+        Demonstration(messages, text)
+        for messages, text in zip(
+            demo_world.prompts(64, seed=5), itertools.cycle(["Hello.", "No.", "Yes, hello."])
+        )
+    ]
+    recipe = SFTConfig(learning_rate=2e-2, epochs=4, batch_size=8, sample_prompts=0)
+    out = tmp_path_factory.mktemp("model") / "policy"
+    return sft.train(recipe, base_model=untrained, demonstrations=short, out_dir=out).path
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def policy(make_model: ModelMaker, tiny_policy: Path) -> ModelVersion:
+    model = make_model(name="lab-sft-1")
+    shutil.copytree(tiny_policy, model.folder, dirs_exist_ok=True)
+    return model
+
+
+@pytest.fixture
+def ranked(policy: ModelVersion, alice: User, rank: Rank) -> None:
+    """Twelve demo prompts with two responses each, all ranked."""
+    project = policy.project
+    drafts = [
+        TaskDraft(messages, [ResponseDraft("Hello, thank you.", "m"), ResponseDraft("No.", "m")])
+        for messages in demo_world.prompts(12, seed=3)
+    ]
+    add_ranking_tasks(project=project, items=drafts)
+    rank(project, alice, n=0)
+
+
+def ran(start: ModelVersion, kind: str, recipe: dict[str, Any], **inputs: str) -> TrainingRun:
+    run = launch_run(project=start.project, kind=kind, recipe=recipe, inputs=inputs, user=None)
+    attempt = execute.claim_run(run_id=run.pk, worker="test")
+    assert attempt is not None
+    run_attempt(run.pk, attempt)
+    run.refresh_from_db()
+    assert run.state == "succeeded", run.error
+    return run
+
+
+@pytest.mark.usefixtures("ranked")
+def test_an_adapter_judges_as_any_reward_model_until_its_base_is_gone(policy: ModelVersion) -> None:
+    ran(policy, "reward_model", {"epochs": 1, "use_peft": True, "lora_r": 4})
+    judge = ModelVersion.objects.get(name="lab-rm-1")
+    assert (judge.weights, judge.parent, judge.base_model) == ("adapter", policy, "demo-world")
+    assert policy.weights == "full"
+    told = json.loads((judge.folder / "adapter_config.json").read_text())
+    assert told["base_model_name_or_path"] == str(policy.folder)
+    promote_model(model=judge)
+
+    few: dict[str, Any] = {"max_prompts": 4, "max_new_tokens": 8}
+    ran(policy, "rejection_sampling", QUICK_SFT | few | {"samples_per_prompt": 2})
+    ran(policy, "ppo", few | {"steps": 1, "rollout_prompts": 4, "samples": 1})
+    judged = ran(policy, "evaluate", few | {"judge": "reward_model", "split": "all"})
+    assert math.isfinite(judged.result["metrics"]["reward_model/mean"])
+    estimate = estimate_run(project=policy.project, kind="ppo", recipe={}, inputs={})
+    parts = {part.name: part.bytes for part in estimate.parts}
+    assert parts["weights: reward model, critic"] > 0.9 * parts["weights: policy, reference"]
+
+    shutil.rmtree(policy.folder)
+    with pytest.raises(Problem, match=r"weights of lab-rm-1 are gone: it is an adapter of .*lab-sft-1"):
+        launch_run(project=policy.project, kind="ppo", recipe=few, inputs={"policy": "lab-rs-1"}, user=None)
+    with pytest.raises(Problem, match=r"adapter of .*It can't serve"):
+        promote_model(model=judge)
+
+
+@pytest.mark.usefixtures("ranked")
+def test_a_reward_model_that_says_how_sure_it_is_can_be_taken_with_caution(policy: ModelVersion) -> None:
+    few: dict[str, Any] = {"max_prompts": 4, "max_new_tokens": 8}
+    ran(policy, "reward_model", {"epochs": 1})
+    bold = launch_run(project=policy.project, kind="ppo", recipe=few | {"caution": 1.0}, inputs={}, user=None)
+    attempt = execute.claim_run(run_id=bold.pk, worker="test")
+    assert attempt is not None
+    run_attempt(bold.pk, attempt)
+    bold.refresh_from_db()
+    assert bold.state == "failed"
+    assert "train it with uncertainty set to" in str(bold.error)
+
+    trained = ran(policy, "reward_model", {"epochs": 1, "uncertainty": "laplace"})
+    judge = ModelVersion.objects.get(name="lab-rm-2")
+    assert judge.metrics["uncertainty/prior_spread"] == trained.result["metrics"]["uncertainty/prior_spread"]
+    assert (judge.folder / "uncertainty").is_dir()
+    judged = ran(policy, "evaluate", few | {"judge": "reward_model", "split": "all"}, reward_model=judge.name)
+    assert judged.result["metrics"]["reward_model/spread"] > 0
+    careful = few | {"caution": 1.0, "steps": 1, "rollout_prompts": 4, "samples": 1}
+    improved = ran(policy, "ppo", careful, reward_model=judge.name)
+    assert improved.result["metrics"]["objective/spread"] > 0
+
+
+@pytest.mark.usefixtures("ranked")
+def test_the_kinds_turn_the_wheel(policy: ModelVersion) -> None:
+    trained = ran(policy, "reward_model", {"epochs": 1})
+    judge = ModelVersion.objects.get(name="lab-rm-1")
+    assert (judge.kind, judge.parent, judge.run, judge.base_model) == (
+        "reward_model", policy, trained, "demo-world"
+    )  # fmt: skip
+    assert {"train/loss", "train/accuracy"} <= set(judge.metrics)
+    assert trained.result["counts"]["rankings"] == 12
+    report = report_of(judge)
+    assert report is not None
+    assert report["pairs"] == judge.metrics["heldout/pairs"] > 0
+    assert report["calibration"]["preference"]["ece"]["value"] == judge.metrics["heldout/ece"]
+    assert AutoModelForSequenceClassification.from_pretrained(judge.folder).config.num_labels == 1
+
+    quick = QUICK_SFT | {"samples_per_prompt": 2, "max_new_tokens": 8, "max_prompts": 4}
+    ran(policy, "rejection_sampling", quick)
+    sampled = ModelVersion.objects.get(name="lab-rs-1")
+    assert sampled.parent == policy
+
+    improved = ran(
+        policy, "ppo", {"steps": 2, "rollout_prompts": 4, "max_new_tokens": 8, "samples": 1, "max_prompts": 4}
+    )
+    assert improved.inputs == {"policy": "lab-sft-1", "reward_model": "lab-rm-1"}
+    better = ModelVersion.objects.get(name="lab-ppo-1")
+    assert better.parent == policy
+    assert RunEvent.objects.filter(run=improved, type="metrics").count() == 2
+    assert {"objective/kl", "objective/scores"} <= set(better.metrics)
+
+    before = RankingTask.objects.count()
+    asked = ran(policy, "sample", {"max_prompts": 5, "max_new_tokens": 8, "overlap": 2, "priority": 7})
+    new = RankingTask.objects.filter(responses__model_name="lab-ppo-1").distinct()
+    assert asked.result["counts"]["tasks"] == new.count() == RankingTask.objects.count() - before > 0
+    for task in new:
+        assert (task.overlap, task.priority, task.round) == (2, 7, 1)
+        assert 2 <= task.responses.count() <= 4
+        assert task.responses.first().sampling["temperature"] == 1.0  # type: ignore[union-attr]
+
+    for judge_name in ("gold", "reward_model"):
+        few = {"judge": judge_name, "split": "all", "max_new_tokens": 8, "max_prompts": 4}
+        run = ran(policy, "evaluate", few)
+        metrics = run.result["metrics"]
+        assert metrics[f"{judge_name}/standard_error"] >= 0
+        assert run.result["counts"]["prompts"] == 4
+        assert "model" not in run.result
+
+
+@pytest.mark.usefixtures("ranked")
+def test_sft_learns_from_the_best_responses_of_a_snapshot_and_from_a_policy(policy: ModelVersion) -> None:
+    run = ran(
+        policy,
+        "sft",
+        QUICK_SFT | {"demonstrations": "best_responses", "max_demonstrations": 6},
+        policy="lab-sft-1",
+    )
+    assert run.result["counts"]["demonstrations"] == 6
+    assert run.inputs["snapshot"] == "v1"
+    made = ModelVersion.objects.get(name="lab-sft-2")
+    assert (made.parent, made.base_model) == (policy, "demo-world")
+
+
+@pytest.mark.usefixtures("ranked")
+def test_a_model_named_in_the_recipe_takes_the_place_of_the_input(
+    policy: ModelVersion, tiny_policy: Path
+) -> None:
+    ran(policy, "reward_model", {"epochs": 1, "base_model": str(tiny_policy)})
+    made = ModelVersion.objects.get(name="lab-rm-1")
+    assert (made.parent, made.base_model) == (None, str(tiny_policy))
+
+
+def test_gold_judges_the_prompts_it_can_read_and_counts_the_others(policy: ModelVersion) -> None:
+    foreign = [([{"role": "user", "content": f"Write a limerick about {n} toads."}], {}) for n in range(3)]
+    add_prompts(project=policy.project, prompts=foreign)
+    few = {"judge": "gold", "split": "all", "max_new_tokens": 8}
+    run = launch_run(project=policy.project, kind="evaluate", recipe=few, inputs={}, user=None)
+    attempt = execute.claim_run(run_id=run.pk, worker="test")
+    assert attempt is not None
+    run_attempt(run.pk, attempt)
+    run.refresh_from_db()
+    assert run.state == "failed"
+    assert "none of the project's prompts is of the demo world" in run.error["detail"]
+
+    add_prompts(
+        project=policy.project, prompts=[(messages, {}) for messages in demo_world.prompts(2, seed=8)]
+    )
+    counts = ran(policy, "evaluate", few).result["counts"]
+    assert (counts["prompts"], counts["prompts_not_judged"]) == (2, 3)
+
+
+def test_tasks_are_asked_for_prompts_that_have_the_fewest(policy: ModelVersion, alice: User) -> None:
+    prompts = demo_world.prompts(6, seed=4)
+    drafts = [
+        TaskDraft(messages, [ResponseDraft("a", "m"), ResponseDraft("b", "m")]) for messages in prompts[:3]
+    ]
+    add_ranking_tasks(project=policy.project, items=drafts)
+    add_ranking_tasks(
+        project=policy.project,
+        items=[
+            TaskDraft(messages, [ResponseDraft("a", "n"), ResponseDraft("b", "n")]) for messages in prompts
+        ],
+    )
+    ran(policy, "sample", {"max_prompts": 3, "max_new_tokens": 8})
+    asked = Prompt.objects.filter(tasks__responses__model_name="lab-sft-1").distinct()
+    assert {prompt.messages[0]["content"] for prompt in asked} <= {
+        messages[0]["content"] for messages in prompts[3:]
+    }
+
+
+def test_a_stale_attempt_registers_no_model_and_no_task(policy: ModelVersion, make_run: RunMaker) -> None:
+    run = make_run(project=policy.project)
+    first = execute.claim_run(run_id=run.pk, worker="w")
+    TrainingRun.objects.filter(pk=run.pk).update(attempt=2)
+    assert first is not None
+    folder = run.folder / "made"
+    folder.mkdir(parents=True)
+    outcome = Outcome(model=NewModel("policy", folder, "demo-world", policy))
+    with pytest.raises(LostClaim):
+        complete_run(run=run, attempt=first, outcome=outcome)
+    assert ModelVersion.objects.get() == policy
+    assert folder.is_dir()
+
+
+def test_answers_that_are_no_text_make_no_task_and_the_run_says_so(
+    lab: Project, make_run: RunMaker, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = make_run(kind="sample")
+    attempt = execute.claim_run(run_id=run.pk, worker="w")
+    assert attempt is not None
+    drafts = [
+        TaskDraft([{"role": "user", "content": "Why?"}], [ResponseDraft(text, "young") for text in texts])
+        for texts in (("because", "so"), ("because", "\x00"))
+    ]
+    complete_run(run=run, attempt=attempt, outcome=Outcome(tasks=NewTasks(drafts, overlap=1, priority=0)))
+    run.refresh_from_db()
+    counts = run.result["counts"]
+    assert (counts["tasks"], counts["tasks_refused"]) == (1, 1) == (RankingTask.objects.count(), 1)
+    assert "prompt 1: response 1: it holds a NUL character" in capfd.readouterr().out
+
+
+def test_a_model_that_can_not_be_moved_into_place_is_not_registered(
+    policy: ModelVersion, make_run: RunMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(project=policy.project)
+    attempt = execute.claim_run(run_id=run.pk, worker="w")
+    assert attempt is not None
+    outcome = Outcome(model=NewModel("policy", run.folder / "missing", "demo-world", policy))
+    with pytest.raises(FileNotFoundError):
+        complete_run(run=run, attempt=attempt, outcome=outcome)
+    run.refresh_from_db()
+    assert run.state == "running"
+    assert ModelVersion.objects.get() == policy
+
+
+def test_two_runs_that_end_together_name_their_models_apart(policy: ModelVersion, make_run: RunMaker) -> None:
+    barrier = threading.Barrier(2)
+    runs = [make_run(project=policy.project) for _ in range(2)]
+
+    def finish(run: TrainingRun) -> None:
+        try:
+            attempt = execute.claim_run(run_id=run.pk, worker="w")
+            assert attempt is not None
+            folder = run.folder / "made"
+            folder.mkdir(parents=True)
+            (folder / "config.json").write_text("{}")
+            barrier.wait()
+            complete_run(
+                run=run, attempt=attempt, outcome=Outcome(model=NewModel("policy", folder, "b", policy))
+            )
+        finally:
+            complete.transaction.get_connection().close()
+
+    threads = [threading.Thread(target=finish, args=[run]) for run in runs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    names = sorted(ModelVersion.objects.values_list("name", flat=True))
+    assert names == ["lab-sft-1", "lab-sft-2", "lab-sft-3"]
+    assert all(model.folder.is_dir() for model in ModelVersion.objects.all())

@@ -1,0 +1,240 @@
+"""A run in its own process: whatever dies, its state is true in the end, and nothing is left half-written."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import psutil
+import pytest
+from django.conf import settings
+from django.db import connection
+from django.utils import timezone
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from embedded import processes
+from tests.training.conftest import RunMaker, wait_until
+from training.models import ModelVersion, RunEvent, TrainingRun
+from training.runs import execute
+from training.runs.launch import launch_run
+from training.runs.process import fork, supervise
+from training.tasks import execute_run
+
+pytestmark = pytest.mark.usefixtures("test_database")
+
+SHORT = {"max_demonstrations": 16, "batch_size": 8, "sample_prompts": 1, "sample_tokens": 4}
+ENDLESS = SHORT | {"epochs": 100, "max_demonstrations": 2000}
+
+
+@pytest.fixture
+def sft(make_run: RunMaker) -> TrainingRun:
+    return make_run(recipe=SHORT)
+
+
+@pytest.fixture
+def endless(make_run: RunMaker) -> TrainingRun:
+    return make_run(recipe=ENDLESS)
+
+
+@contextmanager
+def supervised(run: TrainingRun) -> Iterator[psutil.Process]:
+    """The run's process, at a step of its training; its supervisor is a thread of this process."""
+
+    def supervise_it() -> None:
+        try:
+            supervise.execute_run(run_id=run.pk)
+        finally:
+            connection.close()
+
+    supervisor = threading.Thread(target=supervise_it)
+    supervisor.start()
+    try:
+        wait_until(lambda: is_training(run))
+        yield process_of(run)
+    finally:
+        supervisor.join(120)
+        assert not supervisor.is_alive()
+
+
+def is_training(run: TrainingRun) -> bool:
+    run.refresh_from_db()
+    assert run.state in {"queued", "running"}, (run.error, supervise.log_tail(run, lines=50))
+    return run.step >= 1
+
+
+def process_of(run: TrainingRun) -> psutil.Process:
+    [found] = [p for p in psutil.process_iter() if is_process_of(p, run)]
+    return found
+
+
+def is_process_of(process: psutil.Process, run: TrainingRun) -> bool:
+    """It is named after the run, and what it prints is the run's log."""
+    try:
+        return process.name() == f"run-{str(run.pk)[-8:]}" and (
+            Path(f"/proc/{process.pid}/fd/1").readlink() == run.log_path
+        )
+    except (psutil.Error, OSError):
+        return False
+
+
+def assert_nothing_half_written(run: TrainingRun) -> None:
+    assert not ModelVersion.objects.exists()
+    assert not list((settings.ARTEFACTS / "models").glob("*"))
+    assert sorted(path.name for path in run.folder.iterdir()) == ["log.txt"]
+
+
+def test_a_run_leaves_a_model_that_plain_transformers_loads(sft: TrainingRun) -> None:
+    supervise.execute_run(run_id=sft.pk)
+    sft.refresh_from_db()
+    assert sft.state == "succeeded", supervise.log_tail(sft, lines=50)
+    model = ModelVersion.objects.get()
+    assert sft.result["model"] == {"id": str(model.id), "name": "lab-sft-1"}
+    assert (model.run, model.parent, model.base_model, model.kind) == (sft, None, "demo-world", "policy")
+    assert model.metrics == sft.result["metrics"]
+    loaded = AutoModelForCausalLM.from_pretrained(model.folder)
+    assert loaded.config.vocab_size == len(AutoTokenizer.from_pretrained(model.folder))
+    assert [path.suffix for path in model.folder.iterdir() if "model" in path.name] == [".safetensors"]
+
+    events = list(RunEvent.objects.filter(run=sft).order_by("seq"))
+    assert [event.seq for event in events] == list(range(1, len(events) + 1))
+    assert [event.step for event in events if event.type == "metrics"] == [1, 2]
+    assert [event.data["state"] for event in events if event.type == "state"] == ["running", "succeeded"]
+    [sample] = [event for event in events if event.type == "sample"]
+    assert sample.data["prompt"][0]["role"] == "user"
+    assert sorted(path.name for path in sft.folder.iterdir()) == ["log.txt"]
+
+
+def test_a_cancelled_run_stops_at_a_step_and_leaves_nothing(endless: TrainingRun) -> None:
+    with supervised(endless):
+        asked_at_step = execute.cancel_run(run=endless).step
+    endless.refresh_from_db()
+    assert endless.state == "cancelled"
+    # Ended by itself at a step boundary, long before the end and before the grace was over.
+    assert asked_at_step <= endless.step < endless.total_steps
+    assert endless.error is None
+    assert_nothing_half_written(endless)
+
+
+def test_a_killed_training_process_is_a_failed_run_with_its_cause(endless: TrainingRun) -> None:
+    with supervised(endless) as process:
+        process.send_signal(signal.SIGKILL)
+    endless.refresh_from_db()
+    assert endless.state == "failed"
+    assert "SIGKILL" in endless.error["title"] or "Out of memory" in endless.error["title"]
+    assert endless.error["fix"]
+    assert_nothing_half_written(endless)
+
+
+def test_runs_are_forked_from_one_process_that_has_one_thread(make_run: RunMaker) -> None:
+    parents = []
+    for run in (make_run(recipe=ENDLESS), make_run(recipe=ENDLESS)):
+        with supervised(run) as process:
+            parents.append(process.parent())
+            execute.cancel_run(run=run)
+    assert parents[0] == parents[1] != psutil.Process()
+    # A lock that another thread held at the fork would be held for ever.
+    assert parents[0].num_threads() == 1
+
+
+def test_when_what_they_are_forked_from_is_killed_the_run_fails_and_the_next_is_run(
+    endless: TrainingRun, sft: TrainingRun
+) -> None:
+    with supervised(endless) as process:
+        process.parent().kill()
+        wait_until(lambda: not is_process_of(process, endless), seconds=10)
+    endless.refresh_from_db()
+    assert (endless.state, endless.error["fix"] != "") == ("failed", True)
+    supervise.execute_run(run_id=sft.pk)
+    sft.refresh_from_db()
+    assert sft.state == "succeeded"
+
+
+def test_when_no_process_can_be_started_the_run_says_so(
+    sft: TrainingRun, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(fork, "_serving_now", None)
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    supervise.execute_run(run_id=sft.pk)
+    sft.refresh_from_db()
+    assert (sft.state, sft.error["title"]) == ("failed", "The training process could not be started")
+
+
+def test_a_run_whose_input_is_gone_fails_with_the_reason_and_the_trace_is_in_the_log(
+    make_run: RunMaker,
+) -> None:
+    run = make_run(recipe=SHORT | {"base_model": "/nowhere/model"})
+    supervise.execute_run(run_id=run.pk)
+    run.refresh_from_db()
+    assert run.state == "failed"
+    assert run.error["title"] == "The model was not found"
+    assert "/nowhere/model" in run.error["detail"]
+    assert any("Traceback" in line for line in supervise.log_tail(run, lines=100))
+
+
+@contextmanager
+def worker(log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A real worker for the queue `training`, started as embedded/supervisor.py starts it."""
+    argv = ["-m", "celery", "--app=config", "worker", "--pool=threads", "--concurrency=1"]
+    queue = ["--queues=training", "--without-gossip", "--without-mingle"]
+    process = processes.spawn(
+        [sys.executable, *argv, *queue], log=log, cwd=settings.BASE_DIR, env=dict(os.environ)
+    )
+    try:
+        yield process
+    finally:
+        processes.stop(process, [(signal.SIGTERM, 10)])
+
+
+def test_a_run_of_a_killed_worker_goes_on_from_its_checkpoint_and_a_message_twice_runs_once(
+    ranked: ModelVersion, tmp_path: Path
+) -> None:
+    recipe = {"epochs": 40, "batch_rankings": 4, "checkpoint_steps": 3}
+    run = launch_run(project=ranked.project, kind="reward_model", recipe=recipe, inputs={}, user=None)
+    execute_run.delay(str(run.pk))
+    execute_run.delay(str(run.pk))
+    with worker(tmp_path / "worker.log") as process:
+        wait_until(lambda: bool(checkpoints_of(run)))
+        process.kill()
+        process.wait()
+    wait_until(lambda: not [p for p in psutil.process_iter() if is_process_of(p, run)], seconds=10)
+
+    assert execute.sweep_runs() == []  # not given up before its heartbeat is old
+    TrainingRun.objects.filter(pk=run.pk).update(heartbeat_at=timezone.now() - timedelta(hours=1))
+    assert execute.sweep_runs() == [run.pk]
+    kept = max(checkpoints_of(run))
+    for _ in range(2):
+        execute_run(str(run.pk))
+    run.refresh_from_db()
+    assert (run.state, run.attempt) == ("succeeded", 2), supervise.log_tail(run, lines=50)
+    assert ModelVersion.objects.filter(run=run).count() == 1
+    before, after = (
+        list(said.values_list("step", flat=True))
+        for said in (
+            RunEvent.objects.filter(run=run, type="metrics", attempt=attempt).order_by("seq")
+            for attempt in (1, 2)
+        )
+    )
+    assert before[:kept] == list(range(1, kept + 1))  # what a checkpoint has, the curves have
+    assert after == list(range(kept + 1, run.total_steps + 1))
+    assert sorted(path.name for path in run.folder.iterdir()) == ["log.txt"]
+
+
+def checkpoints_of(run: TrainingRun) -> list[int]:
+    return [int(path.name[-8:]) for path in run.folder.glob("attempt-1/checkpoints/step-*")]
+
+
+def test_a_worker_that_is_stopped_hands_its_run_back(endless: TrainingRun, tmp_path: Path) -> None:
+    execute_run.delay(str(endless.pk))
+    with worker(tmp_path / "worker.log"):
+        wait_until(lambda: is_training(endless))
+    endless.refresh_from_db()
+    assert (endless.state, endless.tries) == ("queued", 0)
+    assert execute.sweep_runs() == [endless.pk]  # the next worker is woken at once, not after a minute
+    assert_nothing_half_written(endless)

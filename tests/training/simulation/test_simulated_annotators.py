@@ -1,0 +1,245 @@
+"""Simulated annotators go through the real HTTP API and rank as their judge does, save for the noise they are
+given."""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import StringIO
+from typing import Any, Protocol
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from annotation.forms.presets import PRESETS
+from annotation.models import ApiToken, Comparison, Project, Ranking, RankingTask
+from annotation.projects.projects import create_project, update_project
+from tests.training.conftest import name_test_database
+from training.simulation import annotators
+from training.simulation.annotators import ApiClient, ApiError
+from training.simulation.answers import best_few, rating_of
+from training.simulation.webserver import reachable_web
+
+N_TASKS = 12
+
+
+class Simulated(Protocol):
+    def __call__(self, project: Project, **options: Any) -> dict[str, Any]: ...
+
+
+def simulated_with_an_own_server(project: Project, **options: Any) -> dict[str, Any]:
+    out = StringIO()
+    call_command("simulate_annotators", project=project.slug, json=True, stdout=out, **options)
+    said: dict[str, Any] = json.loads(out.getvalue())
+    return said
+
+
+@pytest.fixture(scope="module")
+def web(django_db_setup: None) -> Iterator[str]:
+    with pytest.MonkeyPatch.context() as environment:
+        name_test_database(environment)
+        with reachable_web(None) as url:
+            yield url
+
+
+@pytest.fixture
+def simulated(web: str) -> Simulated:
+    return partial(simulated_with_an_own_server, url=web)
+
+
+@pytest.fixture
+def ranked_by_length(
+    test_database: None, project: Project, add_tasks: Callable[..., list[RankingTask]]
+) -> Project:
+    """Tasks whose responses get longer with each digit of their depot."""
+    add_tasks(project, N_TASKS, k=4, overlap=2)
+    return project
+
+
+def test_they_rank_everything_there_is_with_the_overlap_asked_for(
+    ranked_by_length: Project, simulated: Simulated
+) -> None:
+    said = simulated_with_an_own_server(ranked_by_length, annotators=3, judge="length")
+    assert said["rankings"] == 2 * N_TASKS == Ranking.objects.count()
+    assert said["refused"] == 0
+    assert sum(said["annotators"].values()) == 2 * N_TASKS
+    assert RankingTask.objects.filter(state="done").count() == N_TASKS
+    for ranking in Ranking.objects.prefetch_related("task__responses"):
+        texts = {str(response.id): response.text for response in ranking.task.responses.all()}
+        lengths = [{len(texts[name]) for name in tier} for tier in ranking.tiers]
+        assert all(len(tier) == 1 for tier in lengths)  # equal lengths are tied …
+        assert lengths == sorted(lengths, key=max, reverse=True)  # … and longer ones stand first
+        assert ranking.source == "api"
+        assert ranking.touched
+    assert said["comparisons"] == Comparison.objects.count() == 2 * N_TASKS * 6
+    assert not ApiToken.objects.filter(revoked_at=None).exists()  # no key is left lying about
+
+    assert simulated(ranked_by_length, annotators=3, judge="length")["rankings"] == 0  # nothing is left
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_they_answer_every_form(
+    test_database: None, add_tasks: Callable[..., list[RankingTask]], preset: str, simulated: Simulated
+) -> None:
+    project = create_project(slug="any", preset=preset)
+    add_tasks(project, 4, k=PRESETS[preset].responses.min)
+    said = simulated(project, annotators=2, judge="length", noise=0.5)
+    assert (said["rankings"], said["refused"]) == (4, 0)
+
+
+def test_they_say_all_that_a_form_can_require(
+    test_database: None, add_tasks: Callable[..., list[RankingTask]], simulated: Simulated
+) -> None:
+    project = create_project(slug="any")
+    levels = [{"value": value, "label": str(value)} for value in (1, 2, 3)]
+    form = {
+        "top_k": {"at_least": 1, "at_most": 2},
+        "strength": {"levels": levels, "required": True},
+        "confidence": {"levels": levels, "required": True},
+        "comment": {"label": "Why?", "required": True},
+        "rewrite": {"label": "Better", "required": True},
+    }
+    update_project(project=project, changes={"form": form})
+    add_tasks(project, 3, k=5)
+    assert simulated(project, annotators=1, judge="length")["rankings"] == 3
+    for ranking in Ranking.objects.all():
+        assert sum(map(len, ranking.tiers)) == 2
+        assert all((ranking.strength or len(ranking.tiers) == 1, ranking.confidence, ranking.comment))
+
+
+def test_they_stop_at_the_limit(ranked_by_length: Project, simulated: Simulated) -> None:
+    assert simulated(ranked_by_length, annotators=4, judge="length", limit=5)["rankings"] == 5
+    assert Ranking.objects.count() == 5
+
+
+def test_whom_the_project_gives_no_more_stops_with_its_reason(
+    ranked_by_length: Project, simulated: Simulated, web: str
+) -> None:
+    update_project(project=ranked_by_length, changes={"max_per_annotator": 3})
+    said = simulated(ranked_by_length, annotators=2, judge="length")
+    assert said["annotators"] == {"sim-1": 3, "sim-2": 3}
+    assert said["stopped"].keys() == {"sim-1", "sim-2"}
+    assert "as many tasks as one person may in this project: 3" in said["stopped"]["sim-1"]
+
+    update_project(project=ranked_by_length, changes={"state": "paused"})
+    out = StringIO()
+    call_command("simulate_annotators", project="support", judge="length", annotators=1, url=web, stdout=out)
+    assert "0 rankings" in out.getvalue()
+    assert "sim-1 was given no more: The project support is paused" in out.getvalue()
+
+
+def test_what_they_can_not_do_is_refused_before_anything_happens(ranked_by_length: Project) -> None:
+    for wrong in ({"noise": 1.5}, {"annotators": 0}):
+        with pytest.raises(CommandError):
+            call_command("simulate_annotators", project="support", **wrong)
+    with pytest.raises(CommandError, match="no project 'typo'"):
+        call_command("simulate_annotators", project="typo")
+    assert not ApiToken.objects.exists()
+
+
+def test_a_judge_that_can_not_read_the_prompts_ends_it_with_its_reason(
+    ranked_by_length: Project, web: str
+) -> None:
+    with pytest.raises(CommandError, match=r"gold can't rank .* order 0"):
+        call_command("simulate_annotators", project="support", judge="gold", annotators=1, url=web)
+    assert not Ranking.objects.exists()
+    assert not ApiToken.objects.filter(revoked_at=None).exists()
+
+
+def assignment(*texts: str, ties: bool = True) -> dict[str, Any]:
+    responses = [{"id": text, "text": text} for text in texts]
+    prompt = {"messages": [{"role": "user", "content": "?"}]}
+    return {"token": "t", "task": {"prompt": prompt}, "responses": responses, "form": {"ties": ties}}
+
+
+def length(messages: Any, text: str) -> float:
+    return float(len(text))
+
+
+def test_equals_share_a_tier_only_where_ties_are_taken() -> None:
+    rng = random.Random(0)
+    assert annotators.answer(assignment("aaa", "bb", "cc"), length, 0.0, rng)["tiers"][0] == ["aaa"]
+    tied = annotators.answer(assignment("aaa", "bb", "cc"), length, 0.0, rng)["tiers"]
+    assert [sorted(tier) for tier in tied] == [["aaa"], ["bb", "cc"]]
+    strict = annotators.answer(assignment("aaa", "bb", "cc", ties=False), length, 0.0, rng)["tiers"]
+    assert [len(tier) for tier in strict] == [1, 1, 1]
+
+
+def test_noise_flips_half_of_its_share_of_the_pairs() -> None:
+    rng, n = random.Random(0), 4000
+    for noise in (0.0, 0.4, 1.0):
+        answers = [annotators.answer(assignment("a", "bb"), length, noise, rng) for _ in range(n)]
+        flipped = sum(answer["tiers"] == [["a"], ["bb"]] for answer in answers) / n
+        # Four standard errors of a share near a half.
+        assert abs(flipped - noise / 2) < 4 * 0.5 / n**0.5
+
+
+@pytest.fixture
+def flaky() -> Iterator[tuple[str, list[int], list[str]]]:
+    """A server that answers with the given statuses in turn: (address, statuses, keys it has seen)."""
+    statuses: list[int] = []
+    keys: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            keys.append(self.headers.get("Idempotency-Key", ""))
+            status = statuses.pop(0)
+            if status == 0:  # hang up without an answer
+                return
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(b'{"id": "r", "detail": "why", "errors": []}')
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}", statuses, keys
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_submit_that_fails_on_the_way_is_sent_again_under_the_same_key(
+    flaky: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(annotators, "FIRST_PAUSE_SECONDS", 0.01)
+    url, statuses, keys = flaky
+    statuses += [503, 0, 429, 201]
+    assert annotators.submit(ApiClient(url, "t"), {"id": "a"}, {}) is True
+    assert len(keys) == 4
+    assert len(set(keys)) == 1
+
+
+def test_a_lost_lease_is_counted_and_a_refusal_is_told(flaky: Any) -> None:
+    url, statuses, _ = flaky
+    statuses += [409, 422]
+    assert annotators.submit(ApiClient(url, "t"), {"id": "a"}, {}) is False
+    with pytest.raises(ApiError, match=r"HTTP 422.*why"):
+        annotators.submit(ApiClient(url, "t"), {"id": "a"}, {})
+
+
+def test_a_server_that_stays_broken_is_given_up(flaky: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(annotators, "FIRST_PAUSE_SECONDS", 0.01)
+    url, statuses, _ = flaky
+    statuses += [500] * annotators.TRIES
+    with pytest.raises(ApiError, match="HTTP 500"):
+        annotators.submit(ApiClient(url, "t"), {"id": "a"}, {})
+    assert statuses == []
+
+
+def test_ratings_rise_with_the_points_and_keep_to_their_scale() -> None:
+    rated = [rating_of(points, 0, 4) for points in (-1e9, -1.0, 0.0, 1.0, 1e9)]
+    assert rated == [0, 1, 2, 3, 4]
+
+
+def test_the_best_few_are_cut_within_a_tie_too() -> None:
+    assert best_few([["a"], ["b", "c"], ["d"]], {"at_most": 2}) == [["a"], ["b"]]
+    assert best_few([["a"], ["b", "c"], ["d"]], None) == [["a"], ["b", "c"], ["d"]]

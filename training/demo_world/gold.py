@@ -1,0 +1,177 @@
+"""The gold preference function of the demo world: how good an answer is, judged from its text alone.
+
+    gold = fluency * (1.4 answer + (1/4 + 3/4 answer) (0.9 values + 0.7 courtesy + 0.5 brevity + 0.5 variety))
+
+clipped to 0 … 4 points. Each part is in 0 … 1 (courtesy: -1 … 1):
+
+    answer    share of the facts of the right answer that are stated, halved for each answer to something else
+    values    share of the needed slot values that are named; every value that nobody named takes half a
+    share off courtesy  greeting and closing, half each; each rude line takes a whole point off
+    brevity   1 for 12 to 45 words, less below and above, 0 from 90
+    variety   share of word triples that are not repeats (twice the share of repeats is taken off)
+    fluency   share of neighbouring words that stand side by side in some template; multiplies all the
+    rest, so
+              that lists of keywords, shuffled words and foreign text earn nothing
+
+Good manners without an answer are worth a quarter: an empty courtesy must not pay.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import cache, lru_cache
+from itertools import pairwise
+
+from training.demo_world import replies, slots
+from training.demo_world.follow_ups import FOLLOW_UPS
+from training.demo_world.intents import INTENTS, Intent
+from training.demo_world.scenario import Scenario, parse
+from training.rlhf.core.messages import Messages
+
+MAX_GOLD = 4.0  # points
+SHORTEST_WORDS, LONGEST_WORDS, ENDLESS_WORDS = 12, 45, 90
+FLUENT_SHARE, BROKEN_SHARE = (
+    0.95,
+    0.6,
+)  # share of known word pairs at which fluency is 1, and at which it is 0
+
+
+@dataclass(frozen=True)
+class Gold:
+    """The parts of a judgement; `points` is what they add up to."""
+
+    answer: float
+    values: float
+    courtesy: float
+    brevity: float
+    variety: float
+    fluency: float
+
+    @property
+    def points(self) -> float:
+        manner = 0.9 * self.values + 0.7 * self.courtesy + 0.5 * self.brevity + 0.5 * self.variety
+        total = self.fluency * (1.4 * self.answer + (0.25 + 0.75 * self.answer) * manner)
+        return min(max(total, 0.0), MAX_GOLD)
+
+    def as_dict(self) -> dict[str, float]:
+        return asdict(self) | {"points": self.points}
+
+
+def gold_reward(messages: Messages, text: str) -> float:
+    """0 (useless) … 4 (right, with the right values, polite, brief). Raises `UnknownPrompt` for foreign
+    prompts."""
+    return judge(messages, text).points
+
+
+def judge(messages: Messages, text: str) -> Gold:
+    """The same judgement, part by part."""
+    scenario = parse(messages)
+    named = {value for message in messages for _, value in slots.find(message["content"])}
+    words = _words(text)
+    return Gold(
+        answer=_answer(scenario.asked, " ".join(_plain_words(text))),
+        values=_values(scenario, named, text),
+        courtesy=_courtesy(text),
+        brevity=_brevity(len(text.split())),
+        variety=_variety(words),
+        fluency=_fluency(words),
+    )
+
+
+def _answer(asked: Intent, plain: str) -> float:
+    stated = sum(_states(fact, plain) for fact in asked.facts)
+    others = sum(
+        all(_states(fact, plain) for fact in intent.facts)
+        for intent in (*INTENTS, *FOLLOW_UPS)
+        if intent.name != asked.name
+    )
+    return stated / len(asked.facts) * 0.5**others
+
+
+def _states(fact: tuple[str, ...], plain: str) -> bool:
+    return any(f" {phrase} " in f" {plain} " for phrase in fact)
+
+
+def _values(scenario: Scenario, named: set[str], text: str) -> float:
+    mentioned = {value for _, value in slots.find(text)}
+    required = set(scenario.required.values())
+    foreign = len(mentioned - named)
+    if not required:
+        return max(0.0, 1.0 - 0.5 * foreign)
+    return max(0.0, (len(required & mentioned) - 0.5 * foreign) / len(required))
+
+
+def _courtesy(text: str) -> float:
+    start, end = _sentences(text)[:1], _sentences(text)[-1:]
+    greeting = any(
+        _same_sentence(s, g) for s in start for g in (*replies.NAMED_GREETINGS, *replies.PLAIN_GREETINGS)
+    )
+    closing = any(_same_sentence(s, c) for s in end for c in replies.CLOSINGS)
+    rude = sum(line.lower() in text.lower() for line in replies.RUDE_LINES)
+    return max(-1.0, 0.5 * greeting + 0.5 * closing - rude)
+
+
+def _brevity(words: int) -> float:
+    if words < SHORTEST_WORDS:
+        return words / SHORTEST_WORDS
+    return min(1.0, max(0.0, (ENDLESS_WORDS - words) / (ENDLESS_WORDS - LONGEST_WORDS)))
+
+
+def _variety(words: list[str]) -> float:
+    triples = list(zip(words, words[1:], words[2:], strict=False))
+    repeats = 1.0 - len(set(triples)) / len(triples) if triples else 0.0
+    return max(0.0, 1.0 - 2.0 * repeats)
+
+
+def _fluency(words: list[str]) -> float:
+    if not words:
+        return 0.0
+    pairs = list(zip(["<start>", *words], [*words, "<end>"], strict=True))
+    known = sum(pair in _known_pairs() for pair in pairs) / len(pairs)
+    return min(1.0, max(0.0, (known - BROKEN_SHARE) / (FLUENT_SHARE - BROKEN_SHARE)))
+
+
+def _sentences(text: str) -> list[str]:
+    return [part for part in re.split(r"(?<=[.!?])\s+", text.strip()) if part]
+
+
+@lru_cache(maxsize=65536)
+def _same_sentence(sentence: str, template: str) -> bool:
+    """Whether the sentence is the template, whatever the values in it."""
+    return _words(sentence) == _words(template)
+
+
+def _plain_words(text: str) -> list[str]:
+    return re.findall(r"[a-z0-9]+", text.lower())
+
+
+def _words(text: str) -> list[str]:
+    """Lower-case words, sentence ends as `.`, values as a word for their kind: `Hi Nora,` -> `hi
+    slotname`."""
+    filled = re.sub(r"\{(\w+)\}", r"slot\1", slots.generalise(text)).lower()
+    return re.findall(r"[a-z0-9]+|[.!?]", filled)
+
+
+def all_templates() -> Iterator[str]:
+    yield from (*replies.NAMED_GREETINGS, *replies.PLAIN_GREETINGS, *replies.CLOSINGS)
+    yield from (*replies.RUDE_LINES, *replies.FILLERS, *replies.EVASIONS)
+    for intent in (*INTENTS, *FOLLOW_UPS):
+        yield from intent.answers
+        for fact in intent.facts:
+            yield f"{fact[0]}."
+
+
+@cache
+def _known_pairs() -> frozenset[tuple[str, str]]:
+    """Every two words that stand side by side in a template; a sentence may follow on any other."""
+    pairs: set[tuple[str, str]] = set()
+    starts, ends = set(), set()
+    for template in all_templates():
+        words = _words(template)
+        pairs.update(pairwise(words))
+        starts.add(words[0])
+        ends.add(words[-1])
+    pairs.update((end, start) for end in ends for start in starts)
+    pairs.update(("<start>", start) for start in starts)
+    pairs.update((end, "<end>") for end in ends)
+    return frozenset(pairs)

@@ -1,0 +1,76 @@
+"""Closing the loop: a project's standing order, carried out one run at a time by the beat.
+
+    enough new comparisons → reward_model → rejection_sampling or ppo → sample → (people rank) → …
+
+A run that fails or is cancelled ends the turn; the next one begins with new comparisons.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from django.db import transaction
+
+from annotation.models import Comparison, Project
+from config.problems import Problem
+from training.models import Loop, TrainingRun
+from training.runs.launch import launch_run
+
+logger = logging.getLogger(__name__)
+Kind = TrainingRun.Kind
+State = TrainingRun.State
+
+
+def set_loop(*, project: Project, settings: Mapping[str, Any]) -> Loop:
+    """The project's standing order from now on: columns of Loop by name, what is left out keeps its value."""
+    return Loop.objects.update_or_create(project=project, defaults=settings)[0]
+
+
+def turn_loops() -> None:
+    """:func:`turn_loop` for every loop that is on. One that can't launch says so in the log and holds up no
+    other."""
+    for loop in Loop.objects.filter(enabled=True):
+        try:
+            turn_loop(loop=loop)
+        except Problem as problem:
+            logger.warning("The loop of project %s can't go on: %s", loop.project_id, problem.detail)
+
+
+@transaction.atomic
+def turn_loop(*, loop: Loop) -> TrainingRun | None:
+    """Launch the loop's next run if its turn has come. Two beats at once launch it once."""
+    loop = Loop.objects.select_for_update(no_key=True).select_related("project").get(pk=loop.pk)
+    unfinished = TrainingRun.objects.filter(project=loop.project, state__in=[State.QUEUED, State.RUNNING])
+    if not loop.enabled or unfinished.exists():
+        return None
+    last = loop.runs.order_by("-created_at").first()
+    step = _next_step(loop, last)
+    if step is None:
+        return None
+    kind, inputs = step
+    run = launch_run(project=loop.project, kind=kind, recipe={}, inputs=inputs, user=None)
+    run.loop = loop
+    run.save(update_fields=["loop"])
+    return run
+
+
+def _next_step(loop: Loop, last: TrainingRun | None) -> tuple[str, dict[str, str]] | None:
+    if last is not None and last.state == State.SUCCEEDED and last.kind != Kind.SAMPLE:
+        made = last.result["model"]["name"]
+        if last.kind == Kind.REWARD_MODEL:
+            return loop.improve_with, {"reward_model": made}
+        return Kind.SAMPLE, {"policy": made}
+    if _new_comparisons(loop) >= loop.min_new_comparisons:
+        return Kind.REWARD_MODEL, {}
+    return None
+
+
+def _new_comparisons(loop: Loop) -> int:
+    """Comparisons given since the loop last trained a reward model (or tried to)."""
+    comparisons = Comparison.objects.counted().filter(project=loop.project)
+    trained = loop.runs.filter(kind=Kind.REWARD_MODEL).order_by("-created_at").first()
+    if trained is not None:
+        comparisons = comparisons.filter(ranking__created_at__gt=trained.created_at)
+    return comparisons.count()

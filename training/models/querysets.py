@@ -1,0 +1,29 @@
+"""Reads in the domain's words. Who may see what is decided here and nowhere else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from django.db import models
+
+from annotation.api.permissions import RULES, Action
+
+if TYPE_CHECKING:
+    from annotation.models import User
+
+T = TypeVar("T", bound=models.Model)
+
+
+class ProjectOwnedQuerySet(models.QuerySet[T]):
+    """Rows that belong to a project."""
+
+    def visible_to(self, user: User) -> ProjectOwnedQuerySet[T]:
+        """Admins see everything; active managers see their projects'; everyone else sees nothing."""
+        if user.is_admin:
+            return self.all()
+        knowing = user.memberships.filter(role__in=RULES[Action.READ_TRAINING].known_to, state="active")
+        return self.filter(project__in=knowing.values("project"))
+
+    def of_project(self, slug: str | None) -> ProjectOwnedQuerySet[T]:
+        """Rows of the named project; with no name, of every project."""
+        return self.filter(project__slug=slug) if slug else self.all()

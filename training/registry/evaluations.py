@@ -1,0 +1,112 @@
+"""How good each policy is by its newest evaluation, and whether it is better than the one it came from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from training.models import ModelVersion, TrainingRun
+from training.models.querysets import ProjectOwnedQuerySet
+
+Z_95 = 1.96
+NEWEST = 500  # evaluations looked at
+# Two evaluations are of one thing when these are equal; how many prompts and answers only widens the error.
+TERMS = ("judge", "split", "temperature", "top_p", "max_new_tokens")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A run's result: the mean in the judge's points with its standard error over `prompts`."""
+
+    policy: str
+    judge: str
+    mean: float
+    standard_error: float
+    prompts: int
+    run: TrainingRun
+    terms: tuple[object, ...]
+
+    @property
+    def low(self) -> float:
+        return self.mean - Z_95 * self.standard_error
+
+    @property
+    def high(self) -> float:
+        return self.mean + Z_95 * self.standard_error
+
+
+@dataclass(frozen=True)
+class Gain:
+    """Over the parent, in the judge's points, with its 95 % interval. The errors are added as of two
+    independent samples: on the same prompts the true interval is narrower, never wider."""
+
+    parent: Evaluation
+    difference: float
+    low: float
+    high: float
+
+    @property
+    def verdict(self) -> str:
+        if self.low > 0:
+            return "better"
+        return "worse" if self.high < 0 else "unclear"
+
+
+@dataclass(frozen=True)
+class Judged:
+    model: ModelVersion
+    evaluation: Evaluation
+    gain: Gain | None
+
+
+def judged_policies(
+    *, models: ProjectOwnedQuerySet[ModelVersion], runs: ProjectOwnedQuerySet[TrainingRun]
+) -> list[Judged]:
+    """Each policy among `models` that was evaluated, by its newest evaluation of each judge; two queries."""
+    done = runs.filter(kind=TrainingRun.Kind.EVALUATE, state=TrainingRun.State.SUCCEEDED)
+    newest = _newest(done.order_by("-created_at")[:NEWEST])
+    policies = models.filter(kind=ModelVersion.Kind.POLICY, name__in={name for name, _ in newest})
+    found = []
+    for model in policies.select_related("parent").order_by("-created_at"):
+        for (name, terms), evaluation in newest.items():
+            if name == model.name:
+                found.append(Judged(model, evaluation, _gain(evaluation, model, terms, newest)))
+    return found
+
+
+def _newest(runs: Iterable[TrainingRun]) -> dict[tuple[str, tuple[object, ...]], Evaluation]:
+    """By policy and terms, the newest first."""
+    found: dict[tuple[str, tuple[object, ...]], Evaluation] = {}
+    for run in runs:
+        evaluation = _evaluation(run)
+        if evaluation is not None:
+            found.setdefault((evaluation.policy, evaluation.terms), evaluation)
+    return found
+
+
+def _evaluation(run: TrainingRun) -> Evaluation | None:
+    """None where the run judged a base model that is no model of the project, or has no error to its mean."""
+    policy, judge = run.inputs.get("policy"), str(run.recipe.get("judge", ""))
+    metrics = run.result.get("metrics", {})
+    mean, error = metrics.get(f"{judge}/mean"), metrics.get(f"{judge}/standard_error")
+    if not policy or run.recipe.get("base_model") or mean is None or error is None:
+        return None
+    by = run.inputs.get("reward_model", "") if judge == "reward_model" else ""
+    terms = (*(run.recipe.get(name) for name in TERMS), by)
+    prompts = int(run.result.get("counts", {}).get("prompts", 0))
+    return Evaluation(policy, by or judge, float(mean), float(error), prompts, run, terms)
+
+
+def _gain(
+    evaluation: Evaluation,
+    model: ModelVersion,
+    terms: tuple[object, ...],
+    newest: Mapping[tuple[str, tuple[object, ...]], Evaluation],
+) -> Gain | None:
+    parent = newest.get((model.parent.name, terms)) if model.parent else None
+    if parent is None:
+        return None
+    difference = evaluation.mean - parent.mean
+    error = Z_95 * math.hypot(evaluation.standard_error, parent.standard_error)
+    return Gain(parent, difference, difference - error, difference + error)

@@ -1,0 +1,95 @@
+"""Reports on reward models, and two of them on the rankings that were held out of both. No model is loaded:
+its run has left the scores beside the weights."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from annotation.datasets.rows import people_behind
+from config.problems import FieldProblem, Problem
+from training.models import ModelVersion
+from training.rlhf.data.ranking_files import RankingFileError
+from training.rlhf.models import adapters
+from training.rlhf.report.reward_comparison import RewardComparison, compare
+from training.rlhf.report.reward_report import JSON_NAME
+from training.rlhf.report.scored import SCORED_NAME, ScoredRankings
+
+
+def report_of(model: ModelVersion) -> dict[str, Any] | None:
+    """What its run wrote of it; None for policies, models of before there were reports, and those of whose
+    held-out rankings none preferred anything."""
+    path = model.folder / JSON_NAME
+    if not path.is_file():
+        return None
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+@dataclass(frozen=True)
+class LearnedReliability:
+    """How often somebody means what they say, as the reward model learned it (CrowdBT)."""
+
+    name: str
+    rankings: int
+    reliability: dict[str, float]  # value, low, high
+
+
+def learned_of_annotators(model: ModelVersion) -> list[LearnedReliability]:
+    """The least reliable first; empty where the recipe took all for alike. Whose rankings the project no
+    longer holds goes by the pseudonym of the snapshot."""
+    learned = _notes(model).get("annotators") or {}
+    names = people_behind(model.project) if learned else {}
+    found = [
+        LearnedReliability(
+            names.get(who, who),
+            one["rankings"],
+            {"value": one["reliability"], "low": one["low"], "high": one["high"]},
+        )
+        for who, one in learned.items()
+    ]
+    return sorted(found, key=lambda one: (one.reliability["value"], one.name))
+
+
+def comparable_to(model: ModelVersion) -> list[ModelVersion]:
+    """The project's other reward models whose scores are kept, newest first."""
+    if not (model.folder / SCORED_NAME).is_file():
+        return []
+    others = ModelVersion.objects.filter(project=model.project_id, kind=ModelVersion.Kind.REWARD_MODEL)
+    newest_first = others.exclude(pk=model.pk).order_by("-created_at")
+    return [other for other in newest_first if (other.folder / SCORED_NAME).is_file()]
+
+
+def compare_reward_models(*, model: ModelVersion, other: ModelVersion) -> RewardComparison:
+    """`model` against `other`. Raises Problem where the scores of one are not kept, or nothing was held out
+    of both."""
+    scored = [_scores(one) for one in (model, other)]
+    try:
+        return compare(*scored)
+    except ValueError as error:
+        raise _not_comparable(f"Nothing that was held out of both can be compared: {error}.") from None
+
+
+def _notes(model: ModelVersion) -> dict[str, Any]:
+    """What was learned beside the weights; empty for models from elsewhere."""
+    for name in (adapters.CONFIG_FILE, adapters.ADAPTER_NOTES):
+        path = model.folder / name
+        if path.is_file():
+            notes: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")).get("rankloop") or {}
+            return notes
+    return {}
+
+
+def _scores(model: ModelVersion) -> ScoredRankings:
+    path = model.folder / SCORED_NAME
+    if not path.is_file():
+        raise _not_comparable(f"The scores of {model.name} on its held-out rankings were not kept.")
+    try:
+        return ScoredRankings.load(path)
+    except RankingFileError as error:
+        raise _not_comparable(f"The scores of {model.name} can't be read: {error}") from None
+
+
+def _not_comparable(reason: str) -> Problem:
+    return Problem(reason, type="not-comparable", errors=[FieldProblem("other", reason)])

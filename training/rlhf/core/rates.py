@@ -1,0 +1,35 @@
+"""Learning rates: how high for a model of a given size, and how they rise and fall over a run."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from torch import nn
+
+from training.rlhf.core.recipes import Schedule
+
+SMALL, LARGE = 2e6, 1e9  # weights: the demo's policy, and a small real one
+
+
+def rate_for(model: nn.Module, *, at_2m: float, at_1b: float) -> float:
+    """A peak rate between two that are known to work, on the power law through them (log rate linear in log
+    weights).
+
+    What a 2M-weight model needs to learn within a minute destroys a 1B model in ten steps, so no one number
+    is a sound default for both. Outside the two sizes the nearer one's rate holds.
+    """
+    weights: Any = sum(parameter.numel() for parameter in model.parameters())
+    share = math.log(min(max(weights, SMALL), LARGE) / SMALL) / math.log(LARGE / SMALL)
+    return float(at_2m * (at_1b / at_2m) ** share)
+
+
+def rate_factor(schedule: Schedule, done: int, total: int, *, warmup: int = 0) -> float:
+    """Rate over its peak for the step after ``done`` of ``total``: linear from 0 in the warm-up, then the
+    schedule to 0."""
+    if done < warmup:
+        return (done + 1) / warmup
+    left = 1.0 - (done - warmup) / max(total - warmup, 1)
+    if schedule == "constant":
+        return 1.0
+    return left if schedule == "linear" else 0.5 * (1.0 - math.cos(math.pi * left))

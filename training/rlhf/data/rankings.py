@@ -1,0 +1,279 @@
+"""Rankings as the training loops read them: a frozen snapshot (.parquet) or the same fields in a file of
+another kind (`ranking_files`); pairs, chosen and rejected, as others have them (`pairs`); and what other
+annotation tools write (`other_tools`).
+
+Every row is checked before anything trains; a broken row is an error that names it. Rows that are sound but
+say nothing to a loss are left out and counted, never silently:
+
+- ``not_rankable``: the annotator said the responses cannot be ordered;
+- ``all_bad`` without an order: the annotator said that none is good enough, and nothing else;
+- fewer than two responses: there is nothing to compare.
+
+A ranking whose responses are all tied is kept: a loss that models ties learns from it. Where ties are
+ignored, the training loop leaves it out and counts it (`RewardModelResult`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from training.rlhf.data import other_tools, pairs
+from training.rlhf.data.ranking_files import RankingFileError, rows_of
+
+ERRORS_SHOWN = 5  # of a file's broken rows; the rest is a number
+# The number of the tier that was left unranked, in place of its own: it is below all others, but not a tie.
+UNRANKED_TIER = 10_000
+SHOWN_BY_THE_PROJECT = ("browser", "api")  # an imported file's order is the file's, not what somebody saw
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """One person's order of the responses to one prompt (or several people's, made into one).
+
+    ``tiers`` holds indices into ``responses``, best tier first; a tier of two or more is a tie. Every
+    response stands in exactly one tier. With ``rest_unranked`` the last tier is what a top-k ranking left
+    unranked: below all others, and not tied, since nobody said that those are equally good. ``strength`` is
+    the project's own scale (None: not asked), ``annotator`` a pseudonym, ``weight`` how much the ranking
+    counts. ``in_shown_order``: the responses stand in the order in which the annotator saw them. ``round``
+    (None: not known), ``source`` and ``votes`` (how many people's rankings it was made from) are as the file
+    has them; nothing is learned from them, and a report tells apart by them.
+    """
+
+    messages: tuple[Mapping[str, str], ...]
+    responses: tuple[str, ...]
+    tiers: tuple[tuple[int, ...], ...]
+    strength: int | None = None
+    annotator: str = ""
+    weight: float = 1.0
+    split: str = "train"
+    prompt_hash: str = ""
+    ranking_id: str = ""
+    rest_unranked: bool = False
+    in_shown_order: bool = False
+    round: int | None = None
+    source: str = ""
+    votes: int = 1
+
+    def __post_init__(self) -> None:
+        _check_messages(self.messages)
+        _check_characters(*(message["content"] for message in self.messages), *self.responses)
+        indices = sorted(index for tier in self.tiers for index in tier)
+        if any(not tier for tier in self.tiers):
+            raise ValueError("tiers holds an empty tier")
+        if indices != list(range(len(self.responses))):
+            wanted = f"each of 0..{len(self.responses) - 1} must stand in exactly one tier"
+            raise ValueError(f"tiers names the responses {indices}, but {wanted}")
+        if not (math.isfinite(self.weight) and self.weight > 0):
+            raise ValueError(f"weight is {self.weight}, it must be a finite number above 0")
+        if not self.prompt_hash:
+            object.__setattr__(self, "prompt_hash", hash_messages(self.messages))
+
+    @property
+    def all_tied(self) -> bool:
+        return len(self.tiers) < 2
+
+    def tier_of_each(self) -> list[int]:
+        """For each response, in order, the number of its tier (0 is best); UNRANKED_TIER for what is in none.
+
+        Losses on pairs and Plackett–Luce then need to know of one number alone.
+        """
+        numbers = [0] * len(self.responses)
+        for number, tier in enumerate(self.tiers):
+            if self.rest_unranked and number == len(self.tiers) - 1:
+                number = UNRANKED_TIER
+            for index in tier:
+                numbers[index] = number
+        return numbers
+
+
+class Rankings(list[Ranking]):
+    """Rankings with the count of the rows that were left out, by reason."""
+
+    def __init__(self, rankings: Iterable[Ranking] = (), left_out: Mapping[str, int] | None = None) -> None:
+        super().__init__(rankings)
+        self.left_out: dict[str, int] = dict(left_out or {})
+
+
+def read_rankings(path: str | Path) -> Rankings:
+    """Read and check a file of rankings (`ranking_files`).
+
+    Required fields: messages, responses (objects with ``text``, or plain strings), tiers (indices into
+    responses); or chosen and rejected (`pairs`), or those of another tool (`other_tools`). Raises
+    RankingFileError naming the first broken rows and their number; then nothing is returned.
+    """
+    file = Path(path)
+    rankings: list[Ranking] = []
+    left_out = {"not_rankable": 0, "all_bad": 0, "fewer_than_two_responses": 0}
+    errors: list[str] = []
+    for place, row in rows_of(file):
+        try:
+            if isinstance(row, Exception):
+                raise row
+            for said in _said_by(row):
+                responses = _texts(said.get("responses"))
+                if said.get("not_rankable"):
+                    left_out["not_rankable"] += 1
+                elif said.get("all_bad") and not said.get("tiers"):
+                    left_out["all_bad"] += 1
+                elif len(responses) < 2:
+                    left_out["fewer_than_two_responses"] += 1
+                else:
+                    rankings.append(_ranking(said, responses))
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
+            errors.append(f"{place}: {error}")
+    if errors:
+        more = f" (and {len(errors) - ERRORS_SHOWN} more)" if len(errors) > ERRORS_SHOWN else ""
+        raise RankingFileError(
+            f"{file.name} has {len(errors)} broken rows: " + "; ".join(errors[:ERRORS_SHOWN]) + more
+        )
+    return Rankings(rankings, left_out)
+
+
+def _said_by(row: dict[str, Any]) -> list[dict[str, Any]]:
+    if pairs.is_pair(row):
+        return [pairs.as_ranking(row)]
+    found = other_tools.rankings_of(row)
+    return [row] if found is None else found
+
+
+def split_by_prompt(
+    rankings: Sequence[Ranking], *, heldout_fraction: float
+) -> tuple[list[Ranking], list[Ranking]]:
+    """(train, held-out) by hash of the prompt, so that no prompt is in both, whoever asks and in whatever
+    order. Prompts that differ in white space alone are one prompt: both are held out where one of them is.
+
+    Rows that carry ``split == "heldout"`` are held out in any case. Where that gives at least one ranking on
+    the held-out side nothing else is moved: the project's own split stands.
+    """
+    heldout = [ranking for ranking in rankings if ranking.split == "heldout"]
+    if not heldout and heldout_fraction > 0:
+        bound = int(heldout_fraction * 2**32)
+        heldout = [
+            r for r in rankings if int(hashlib.sha256(r.prompt_hash.encode()).hexdigest()[:8], 16) < bound
+        ]
+    if not heldout:
+        return list(rankings), []
+    hashes = {ranking.prompt_hash for ranking in heldout}
+    words = [_words_of(ranking.messages) for ranking in rankings]
+    found = 0
+    while found < len(hashes):  # a hash that a file gives may stand for prompts of several wordings
+        found = len(hashes)
+        of_heldout = {w for r, w in zip(rankings, words, strict=True) if r.prompt_hash in hashes}
+        hashes |= {r.prompt_hash for r, w in zip(rankings, words, strict=True) if w in of_heldout}
+    return [r for r in rankings if r.prompt_hash not in hashes], [
+        r for r in rankings if r.prompt_hash in hashes
+    ]
+
+
+def _words_of(messages: Sequence[Mapping[str, str]]) -> tuple[tuple[str, str], ...]:
+    return tuple((message["role"], " ".join(message["content"].split())) for message in messages)
+
+
+def count_repeats(rankings: Sequence[Ranking]) -> dict[str, int]:
+    """``duplicates``: rankings in which an annotator (or, where none is named, a file) says of the same
+    responses to the same prompt again what they said before. ``contradicted_pairs``: pairs of responses to
+    one prompt of which each was preferred to the other, by whoever. Neither is left out."""
+    of_prompt: dict[str, list[Ranking]] = {}
+    for ranking in rankings:
+        of_prompt.setdefault(ranking.prompt_hash, []).append(ranking)
+    duplicates = contradicted = 0
+    for alike in of_prompt.values():  # one at a time: all pairs of a large file are more than its texts
+        orders = [sorted(zip(r.responses, r.tier_of_each(), strict=True)) for r in alike]
+        said = {(r.annotator, r.strength, *order) for r, order in zip(alike, orders, strict=True)}
+        duplicates += len(alike) - len(said)
+        preferred = {
+            (better, worse)
+            for order in orders
+            for better, above in order
+            for worse, below in order
+            if above < below and better != worse
+        }
+        contradicted += sum((worse, better) in preferred for better, worse in preferred) // 2
+    return {"duplicates": duplicates, "contradicted_pairs": contradicted}
+
+
+def count_shared_prompts(learn: Sequence[Ranking], heldout: Sequence[Ranking]) -> int:
+    """Prompts that are on both sides of somebody else's split, white space aside."""
+    return len({_words_of(r.messages) for r in learn} & {_words_of(r.messages) for r in heldout})
+
+
+def hash_messages(messages: Sequence[Mapping[str, str]]) -> str:
+    """sha256 over the canonical JSON of (role, content): equal conversations have equal hashes."""
+    plain = [[message["role"], message["content"]] for message in messages]
+    return hashlib.sha256(json.dumps(plain, ensure_ascii=False, separators=(",", ":")).encode()).hexdigest()
+
+
+def _ranking(row: Mapping[str, Any], responses: tuple[str, ...]) -> Ranking:
+    tiers, strength, weight = row.get("tiers"), row.get("strength"), row.get("weight")
+    if not isinstance(tiers, list) or not all(isinstance(tier, list) for tier in tiers):
+        raise ValueError("tiers must be a list of lists of response indices")
+    if not all(isinstance(index, int) and not isinstance(index, bool) for tier in tiers for index in tier):
+        raise ValueError("tiers must hold indices into responses")
+    if strength is not None and (not isinstance(strength, int) or isinstance(strength, bool)):
+        raise ValueError(f"strength is {strength!r}, it must be a whole number or null")
+    if weight is not None and (not isinstance(weight, (int, float)) or isinstance(weight, bool)):
+        raise ValueError(f"weight is {weight!r}, it must be a number")
+    messages = row.get("messages")
+    if not isinstance(messages, list):
+        raise ValueError("messages must be a list of {role, content}")
+    round, votes = row.get("round"), row.get("votes")
+    for name, value in (("round", round), ("votes", votes)):
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
+            raise ValueError(f"{name} is {value!r}, it must be a whole number or null")
+    unranked = row.get("unranked") or []
+    if not isinstance(unranked, list):
+        raise ValueError("unranked must be a list of response indices")
+    return Ranking(
+        messages=tuple(messages),
+        responses=responses,
+        tiers=tuple(tuple(tier) for tier in [*tiers, unranked] if tier or tier is not unranked),
+        rest_unranked=bool(unranked),
+        # Several people's rankings made into one: each saw an order of their own.
+        in_shown_order=row.get("source") in SHOWN_BY_THE_PROJECT and (votes or 1) == 1,
+        strength=strength,
+        annotator=str(row.get("annotator") or ""),
+        weight=1.0 if weight is None else float(weight),
+        split=str(row.get("split") or "train"),
+        prompt_hash=str(row.get("prompt_hash") or ""),
+        ranking_id=str(row.get("ranking_id") or ""),
+        round=round,
+        source=str(row.get("source") or ""),
+        votes=votes or 1,
+    )
+
+
+def _texts(responses: Any) -> tuple[str, ...]:
+    if not isinstance(responses, list):
+        raise ValueError("responses must be a list")
+    texts = [response.get("text") if isinstance(response, dict) else response for response in responses]
+    if not all(isinstance(text, str) for text in texts):
+        raise ValueError("each response must be a text, or an object with a text")
+    return tuple(str(text) for text in texts)
+
+
+def _check_messages(messages: Sequence[Any]) -> None:
+    if not messages:
+        raise ValueError("messages is empty")
+    for message in messages:
+        if not isinstance(message, Mapping) or not all(
+            isinstance(message.get(k), str) for k in ("role", "content")
+        ):
+            raise ValueError("each message must be an object with a role and a content, both texts")
+
+
+def _check_characters(*texts: str) -> None:
+    """JSON can spell half of a surrogate pair, of which no tokenizer makes anything."""
+    for text in texts:
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            half = text[error.start]
+            raise ValueError(
+                f"{half!r} in a text is half of a pair of surrogates, and no character"
+            ) from None

@@ -1,0 +1,153 @@
+"""How good is a policy? It answers prompts, a judge gives points to each answer, and the mean comes with
+its error.
+
+Two policies are compared on the same prompts with `compare`: the difference per prompt has a far smaller
+error than the difference of two means, as hard prompts are hard for both.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from training.rlhf.core.messages import Messages
+from training.rlhf.core.recipes import EvaluateConfig
+from training.rlhf.core.reporter import NullReporter, Reporter
+from training.rlhf.generation.answering import answers_to
+from training.rlhf.models import chat
+from training.rlhf.models.loading import ModelSource, open_policy
+
+Judge = Callable[[Messages, str], float]
+PROMPTS_PER_BATCH = 64  # progress is reported, and a cancelled run noticed, this often
+
+
+@dataclass(frozen=True)
+class EvaluatedPrompt:
+    """The answers to one prompt and the judge's points for each."""
+
+    messages: Messages
+    responses: list[str]
+    points: list[float]
+
+    @property
+    def mean(self) -> float:
+        return math.fsum(self.points) / len(self.points)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """`mean` and `standard_error` in the judge's points, over `n` prompts (a prompt's answers are averaged
+    first: answers to one prompt are alike, and counting each would make the error look smaller than it is).
+
+    `mean_tokens` per answer, EOS included; `repetition_rate`: share of word triples that the answer has
+    already used; `finished_share`: answers that ended by themselves; `cut` prompts didn't fit the context
+    whole.
+    """
+
+    mean: float
+    standard_error: float
+    n: int
+    mean_tokens: float
+    repetition_rate: float
+    finished_share: float
+    cut: int
+    rows: list[EvaluatedPrompt]
+
+    def metrics(self) -> dict[str, float]:
+        return {
+            "mean": self.mean,
+            "standard_error": self.standard_error,
+            "mean_tokens": self.mean_tokens,
+            "repetition_rate": self.repetition_rate,
+            "finished_share": self.finished_share,
+        }
+
+
+@dataclass(frozen=True)
+class PairedComparison:
+    """How much more points the new policy gets than the old one on the same prompts."""
+
+    difference: float
+    standard_error: float
+    n: int
+    wins: int
+    ties: int
+    losses: int
+
+
+def evaluate(
+    config: EvaluateConfig,
+    *,
+    policy: ModelSource,
+    prompts: Sequence[Messages],
+    judge: Judge,
+    report: Reporter | None = None,
+) -> Evaluation:
+    """Judge the answers of `policy`. Raises `ModelNotFound`, `Cancelled`, `ValueError` (no prompts)."""
+    if not prompts:
+        raise ValueError("an evaluation needs at least one prompt, got none")
+    report = report or NullReporter()
+    loaded = open_policy(policy)
+    rows: list[EvaluatedPrompt] = []
+    tokens, finished, cut = 0, 0, 0
+    batches = answers_to(
+        prompts,
+        policy=loaded,
+        n=config.responses_per_prompt,
+        prompts_per_batch=PROMPTS_PER_BATCH,
+        max_new_tokens=config.max_new_tokens,
+        temperature=config.temperature,
+        top_p=config.top_p,
+        seed=config.seed,
+        check=report.check,
+    )
+    for batch in batches:
+        for messages, completions in zip(batch.prompts, batch.answers, strict=True):
+            texts = [chat.decode(loaded.tokenizer, completion.ids) for completion in completions]
+            rows.append(EvaluatedPrompt(messages, texts, [float(judge(messages, text)) for text in texts]))
+        tokens += sum(len(completion.ids) for completion in batch.completions)
+        finished += sum(completion.finished for completion in batch.completions)
+        cut += batch.cut
+        report.progress("evaluate", len(rows), len(prompts))
+    n_answers = len(rows) * config.responses_per_prompt
+    mean, error = mean_and_error([row.mean for row in rows])
+    evaluation = Evaluation(
+        mean=mean,
+        standard_error=error,
+        n=len(rows),
+        mean_tokens=tokens / n_answers,
+        repetition_rate=math.fsum(repetition_rate(text) for row in rows for text in row.responses)
+        / n_answers,
+        finished_share=finished / n_answers,
+        cut=cut,
+        rows=rows,
+    )
+    report.metrics(len(rows), evaluation.metrics())
+    return evaluation
+
+
+def compare(new: Evaluation, old: Evaluation) -> PairedComparison:
+    """The two policies prompt by prompt. Raises `ValueError` when they weren't asked the same prompts."""
+    if [row.messages for row in new.rows] != [row.messages for row in old.rows]:
+        raise ValueError("the two evaluations are of different prompts, so they can't be compared in pairs")
+    differences = [a.mean - b.mean for a, b in zip(new.rows, old.rows, strict=True)]
+    mean, error = mean_and_error(differences)
+    wins, losses = sum(d > 0 for d in differences), sum(d < 0 for d in differences)
+    return PairedComparison(mean, error, len(differences), wins, len(differences) - wins - losses, losses)
+
+
+def mean_and_error(values: Sequence[float]) -> tuple[float, float]:
+    """Mean, and its standard error s / √n with s² over n - 1; the error of a single value is NaN
+    (unknown)."""
+    n = len(values)
+    mean = math.fsum(values) / n
+    if n == 1:
+        return mean, math.nan
+    return mean, math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1) / n)
+
+
+def repetition_rate(text: str) -> float:
+    """Share of the text's word triples that it has used before: 0 for none, towards 1 for endless
+    repetition."""
+    words = text.lower().split()
+    triples = list(zip(words, words[1:], words[2:], strict=False))
+    return 1.0 - len(set(triples)) / len(triples) if triples else 0.0

@@ -1,0 +1,81 @@
+"""Ask a policy: it answers prompts several times over, and the answers go to people to be ranked.
+
+Reported per batch of prompts: `mean_tokens` per answer, `finished_share` (answers that ended by themselves)
+and `distinct_share` (answers left when those that say the same to the same prompt are taken out).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from training.rlhf.core.messages import Messages
+from training.rlhf.core.recipes import SampleConfig
+from training.rlhf.core.reporter import NullReporter, Reporter
+from training.rlhf.generation.answering import answers_to
+from training.rlhf.models import chat
+from training.rlhf.models.loading import ModelSource, open_policy
+
+PROMPTS_PER_BATCH = 64  # progress is reported, and a cancelled run noticed, this often
+
+
+@dataclass(frozen=True)
+class SampledPrompt:
+    """The answers to one prompt: (text, how it was sampled), no text twice and none empty.
+
+    There may be fewer answers than were asked for: a policy that always says the same has one answer.
+    """
+
+    messages: Messages
+    responses: list[tuple[str, dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """`cut`: how many prompts didn't fit the context whole."""
+
+    prompts: list[SampledPrompt]
+    cut: int
+
+
+def sample(
+    config: SampleConfig,
+    *,
+    policy: ModelSource,
+    prompts: Sequence[Messages],
+    report: Reporter | None = None,
+) -> Sampled:
+    """Answers of `policy` to each prompt, in the order of `prompts`. Raises `ModelNotFound`, `Cancelled`."""
+    report = report or NullReporter()
+    loaded = open_policy(policy)
+    settings = config.model_dump(include={"temperature", "top_p", "max_new_tokens", "seed"})
+    batches = answers_to(
+        prompts,
+        policy=loaded,
+        n=config.responses_per_prompt,
+        prompts_per_batch=PROMPTS_PER_BATCH,
+        check=report.check,
+        **settings,
+    )
+    sampled: list[SampledPrompt] = []
+    cut = 0
+    for batch in batches:
+        kept = []
+        for messages, completions in zip(batch.prompts, batch.answers, strict=True):
+            finished = {chat.decode(loaded.tokenizer, c.ids): c.finished for c in reversed(completions)}
+            texts = [
+                (text, settings | {"finished": done}) for text, done in reversed(finished.items()) if text
+            ]
+            kept.append(SampledPrompt(messages, texts))
+        sampled += kept
+        cut += batch.cut
+        n, step = len(batch.completions), len(sampled)
+        report.metrics(
+            step,
+            {
+                "mean_tokens": sum(len(c.ids) for c in batch.completions) / n,
+                "finished_share": sum(c.finished for c in batch.completions) / n,
+                "distinct_share": sum(len(one.responses) for one in kept) / n,
+            },
+        )
+        report.progress("sample", step, len(prompts))
+    return Sampled(sampled, cut)

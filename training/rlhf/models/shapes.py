@@ -1,0 +1,183 @@
+"""How large a language model is, read from its `config.json` and the headers of its weights.
+
+Without torch and without loading anything: what a run will need is asked before it is launched, in a process
+that doesn't train.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from training.rlhf.models import adapters
+from training.rlhf.models.adapters import CONFIG_FILE
+
+MAX_HEADER_BYTES = 100_000_000  # of a safetensors file; the largest seen are 200 kB
+NAMED_SIZE = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)\s?([bm])(?![a-z0-9])", re.IGNORECASE)
+# Two products in the MLP, biases and learned positions: GPT-2's kind, and BERT's.
+TWO_PRODUCTS = {"gpt_neox", "opt", "phi"}
+ENCODERS = {
+    *("albert", "bert", "camembert", "deberta", "deberta-v2", "distilbert", "electra", "ernie", "eurobert"),
+    *("modernbert", "mpnet", "roberta", "xlm-roberta"),
+}
+GATED_ENCODERS = {"eurobert", "modernbert"}
+# A model of which only the number of weights is known is taken to be built as Qwen3 is: 28 layers, eight
+# heads of keys and values of 128 numbers, about 13 hidden² weights per layer, a vocabulary of 151,936.
+TYPICAL_LAYERS, TYPICAL_WEIGHTS_PER_LAYER, TYPICAL_VOCABULARY = 28, 13, 151_936
+
+
+class UnknownShape(ValueError):
+    """Nothing says how large this model is; the text says where was looked."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A model of `layers` blocks. `weights` counts every number that is stored; `intermediate` is the width
+    between the products of a block's MLP, `gated` whether it has three of them (Llama) or two (GPT-2)."""
+
+    weights: int
+    hidden: int
+    intermediate: int
+    layers: int
+    heads: int
+    kv_heads: int
+    head_size: int
+    vocabulary: int
+    context: int
+    gated: bool = True
+    encoder: bool = False
+
+    @property
+    def cache_numbers(self) -> int:
+        """Keys and values of one token, in all layers."""
+        return 2 * self.layers * self.kv_heads * self.head_size
+
+
+def shape_of(config: Mapping[str, Any]) -> Shape:
+    """The shape that a `config.json` describes. Raises UnknownShape where it lacks a size."""
+    inner = config.get("text_config")
+    config = {**config, **inner} if isinstance(inner, Mapping) else config
+    if any(config.get(name) for name in ("num_experts", "num_local_experts", "n_routed_experts")):
+        raise UnknownShape("a mixture of experts is not a plain decoder")
+    hidden = _number(config, "hidden_size", "n_embd", "dim")
+    layers = _number(config, "num_hidden_layers", "n_layer", "n_layers")
+    heads = _number(config, "num_attention_heads", "n_head", "n_heads")
+    vocabulary = _number(config, "vocab_size")
+    encoder = config.get("model_type") in ENCODERS
+    two = TWO_PRODUCTS | (ENCODERS - GATED_ENCODERS)
+    gated = "intermediate_size" in config and config.get("model_type") not in two
+    between = config.get("intermediate_size") or config.get("n_inner") or config.get("hidden_dim")
+    kv_heads = int(config.get("num_key_value_heads") or heads)
+    head_size = int(config.get("head_dim") or hidden // heads)
+    shape = Shape(
+        weights=0,
+        hidden=hidden,
+        intermediate=int(between or 4 * hidden),
+        layers=layers,
+        heads=heads,
+        kv_heads=kv_heads,
+        head_size=head_size,
+        vocabulary=vocabulary,
+        context=_number(config, "max_position_embeddings", "n_positions"),
+        gated=gated,
+        encoder=encoder,
+    )
+    tied = encoder or bool(config.get("tie_word_embeddings", "n_embd" in config))
+    return replace(shape, weights=count_weights(shape, tied=tied))
+
+
+def count_weights(shape: Shape, *, tied: bool) -> int:
+    """Weights of a decoder: embeddings, four products of attention, two or three of the MLP, two norms a
+    layer. GPT-2's kind has biases and learned positions besides."""
+    d, inner = shape.hidden, shape.heads * shape.head_size
+    kv = shape.kv_heads * shape.head_size
+    layer = d * inner + 2 * d * kv + inner * d + (3 if shape.gated else 2) * d * shape.intermediate + 2 * d
+    if not shape.gated:
+        layer += 2 * d + inner + 2 * kv + d + shape.intermediate + d
+    embeddings = shape.vocabulary * d * (1 if tied else 2) + (0 if shape.gated else shape.context * d)
+    return embeddings + shape.layers * layer + (d if shape.gated else 2 * d)
+
+
+def shape_in(folder: Path) -> Shape:
+    """The shape of the model in a folder; its weights counted in the files' headers where they are there. An
+    adapter is as large as its base: that is what is loaded."""
+    if adapters.is_adapter(folder):
+        try:
+            base = adapters.base_of(folder)
+        except adapters.BrokenAdapter as error:
+            raise UnknownShape(str(error)) from error
+        return shape_in(Path(base)) if Path(base).is_dir() else shape_named(base)
+    try:
+        config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UnknownShape(f"no readable {CONFIG_FILE} in {folder}") from error
+    if not isinstance(config, dict):
+        raise UnknownShape(f"{CONFIG_FILE} in {folder} holds no object")
+    shape = shape_of(config)
+    stored = stored_weights(folder)
+    return replace(shape, weights=stored) if stored else shape
+
+
+def stored_weights(folder: Path) -> int:
+    """Numbers in the folder's safetensors files, from their headers (eight bytes of length, then JSON); 0
+    where there is no such file or one of them can't be read."""
+    total = 0
+    for file in folder.glob("*.safetensors"):
+        try:
+            with file.open("rb") as stream:
+                length = int.from_bytes(stream.read(8), "little")
+                header = json.loads(stream.read(length)) if length <= MAX_HEADER_BYTES else {}
+            total += sum(
+                math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__"
+            )
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return 0
+    return total
+
+
+def shape_named(name: str) -> Shape:
+    """A guess by the size in a model's name (`Qwen/Qwen3-0.6B`). Raises UnknownShape where it names none."""
+    found = NAMED_SIZE.search(name.replace("-", " ").replace("_", " "))
+    if found is None or float(found[1]) == 0:
+        raise UnknownShape(f"the name {name!r} doesn't say how large the model is")
+    weights = int(float(found[1]) * (1e9 if found[2].lower() == "b" else 1e6))
+    hidden = max(64, round(math.sqrt(weights / (TYPICAL_LAYERS * TYPICAL_WEIGHTS_PER_LAYER)) / 64) * 64)
+    return Shape(
+        weights=weights,
+        hidden=hidden,
+        intermediate=3 * hidden,
+        layers=TYPICAL_LAYERS,
+        heads=max(1, hidden // 64),
+        kv_heads=8,
+        head_size=128,
+        vocabulary=TYPICAL_VOCABULARY,
+        context=32_768,
+    )
+
+
+def demo_shape() -> Shape:
+    """The policy that the demo world builds for itself (training.demo_world.build_policy)."""
+    shape = Shape(
+        weights=0,
+        hidden=192,
+        intermediate=512,
+        layers=2,
+        heads=6,
+        kv_heads=6,
+        head_size=32,
+        vocabulary=1939,
+        context=512,
+    )
+    return replace(shape, weights=count_weights(shape, tied=True))
+
+
+def _number(config: Mapping[str, Any], *names: str) -> int:
+    for name in names:
+        if isinstance(value := config.get(name), int) and value > 0:
+            return value
+    raise UnknownShape(f"{CONFIG_FILE} has no {names[0]}")

@@ -1,0 +1,135 @@
+"""From rewards to advantages: masked means, KL estimators, generalised advantage estimation. Pure functions
+on tensors.
+
+Shapes: (B, T) for B responses of at most T tokens, right-padded; ``mask`` (B, T) bool, true on real response
+tokens (the end-of-sequence token included). Padding is never read, whatever it holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from training.rlhf.reward.losses import LOG_RATIO_LIMIT
+
+WHITEN_EPSILON = 1e-8  # added to the variance; a batch whose advantages are all equal gets 0, not inf
+# Ziegler et al. 2019, arXiv 1909.08593 eq. 5: the proportional error is held within +-20 %
+ADAPTIVE_KL_CLIP = 0.2
+
+
+def masked_sum(values: Tensor, mask: Tensor) -> Tensor:
+    """Sum where the mask is true: (…), (…) -> (). nan and inf outside the mask do not get in."""
+    return values.masked_fill(~mask, 0.0).sum()
+
+
+def masked_mean(values: Tensor, mask: Tensor, *, count: int | None = None) -> Tensor:
+    """Sum where the mask is true over ``count`` (default: of this mask): (…), (…) -> ().
+
+    For a loss give the token count of the *whole* batch: a mean of micro-batch means weighs the tokens of
+    short micro-batches more, and the gradient then depends on how the batch was cut. Raises ValueError for a
+    count of 0.
+    """
+    number = int(mask.sum()) if count is None else count
+    if number <= 0:
+        raise ValueError("mean over no tokens: the mask is empty")
+    return masked_sum(values, mask) / number
+
+
+def whiten(values: Sequence[Tensor], masks: Sequence[Tensor]) -> list[Tensor]:
+    """Shift and scale to mean 0 and variance 1 over all real tokens of all parts together; padding becomes 0.
+
+    The parts are the micro-batches of one update: whitening each by itself would hand the same advantage a
+    different weight in each. Biased variance, as in OpenAI's lm-human-preferences.
+    """
+    everything = torch.cat([value[mask] for value, mask in zip(values, masks, strict=True)])
+    variance, mean = torch.var_mean(everything, unbiased=False)
+    scale = torch.rsqrt(variance + WHITEN_EPSILON)
+    return [
+        ((value - mean) * scale).masked_fill(~mask, 0.0) for value, mask in zip(values, masks, strict=True)
+    ]
+
+
+def generalised_advantages(
+    rewards: Tensor, values: Tensor, mask: Tensor, *, gamma: float, lam: float
+) -> tuple[Tensor, Tensor]:
+    """GAE: delta_t = r_t + gamma V_{t+1} - V_t, A_t = delta_t + gamma lam A_{t+1}; V after the last real
+    token is 0.
+
+    rewards, values, mask (B, T) -> advantages, returns (B, T), both 0 outside the mask; returns = advantages
+    + values. ``values[t]`` is the value of the state in which token t was chosen. Schulman et al., arXiv
+    1506.02438 eq. 16. Raises ValueError when a mask is not a prefix (a hole would join two responses).
+    """
+    if bool((mask[:, 1:] & ~mask[:, :-1]).any()):
+        raise ValueError(
+            "the mask of a response must be true from its first token to its last, without holes"
+        )
+    rewards, values = rewards.masked_fill(~mask, 0.0), values.masked_fill(~mask, 0.0)
+    advantages = torch.zeros_like(values)
+    following_value, following_advantage = torch.zeros_like(values[:, 0]), torch.zeros_like(values[:, 0])
+    for t in range(values.shape[1] - 1, -1, -1):
+        delta = rewards[:, t] + gamma * following_value - values[:, t]
+        following_advantage = (delta + gamma * lam * following_advantage).masked_fill(~mask[:, t], 0.0)
+        advantages[:, t] = following_advantage
+        following_value = values[:, t]
+    return advantages, advantages + values
+
+
+def kl_k1(log_probs: Tensor, reference: Tensor) -> Tensor:
+    """log pi - log ref of the sampled tokens. Under samples from pi its mean is KL(pi || ref); single values
+    may be negative.
+
+    As a *reward* it is score-function correct; as a loss its gradient has mean 0. Schulman, "Approximating KL
+    divergence".
+    """
+    return log_probs - reference
+
+
+def kl_k2(log_probs: Tensor, reference: Tensor) -> Tensor:
+    """Half the squared log-ratio: biased, low variance; its gradient on samples from pi is that of KL(pi ||
+    ref)."""
+    return 0.5 * (log_probs - reference) ** 2
+
+
+def kl_k3(log_probs: Tensor, reference: Tensor) -> Tensor:
+    """exp(ref - pi) - 1 - (ref - pi): unbiased for KL(pi || ref), never negative. The log-ratio is clamped
+    before exp."""
+    backward = (reference - log_probs).clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT)
+    return torch.expm1(backward) - backward
+
+
+def token_rewards(scores: Tensor, kl: Tensor, mask: Tensor, *, kl_coefficient: float) -> Tensor:
+    """-beta KL on every real token, and the response's score on its last real token. (B,), (B, T), (B, T) ->
+    (B, T).
+
+    The score sits on the last *real* token whether or not that is end-of-sequence: on the first pad (TRL <=
+    1.12) a truncated response got it one step nearer, and so more credit, than a finished one. Raises
+    ValueError for an empty response.
+    """
+    lengths = mask.sum(dim=1)
+    if bool((lengths == 0).any()):
+        raise ValueError("a response of no tokens has no last token to reward")
+    rewards = (-kl_coefficient * kl).masked_fill(~mask, 0.0)
+    rewards[torch.arange(len(scores), device=scores.device), lengths - 1] += scores
+    return rewards
+
+
+def adapted_kl_coefficient(
+    coefficient: float, *, kl: float, target: float, samples: int, horizon: int
+) -> float:
+    """beta (1 + clip(KL / target - 1, +-0.2) samples / horizon), KL in nats per response; arXiv 1909.08593
+    eq. 5."""
+    error = min(max(kl / target - 1.0, -ADAPTIVE_KL_CLIP), ADAPTIVE_KL_CLIP)
+    return coefficient * (1.0 + error * samples / horizon)
+
+
+def explained_variance(values: Tensor, returns: Tensor) -> float:
+    """1 - Var(returns - values) / Var(returns) over (N,) tokens: 1 perfect, 0 no better than the mean, nan if
+    returns are constant."""
+    variance = returns.var(unbiased=False)
+    return (
+        float("nan")
+        if float(variance) == 0.0
+        else float(1.0 - (returns - values).var(unbiased=False) / variance)
+    )

@@ -1,0 +1,254 @@
+"""What PPO works on: the four models, and the policy's answers as rows seen by all of them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from training.rlhf.core.messages import Messages
+from training.rlhf.core.reporter import Reporter
+from training.rlhf.data.batching import Group, cut_by_width
+from training.rlhf.generation.decoding import Completion, generate
+from training.rlhf.models import chat
+from training.rlhf.models.loading import ModelSource, open_policy, open_reward_model
+from training.rlhf.models.logprobs import token_log_probs
+from training.rlhf.models.trunks import head_of, is_encoder
+from training.rlhf.reward.scoring import RewardScale, stored_scale
+from training.rlhf.reward.uncertainty import Uncertainty, cautious_scores, doubt_about
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """The policy in training, its frozen start, the frozen reward model with its scale, and the critic;
+    ``doubt``: how sure the reward model is, where it says so; ``caution``: how many spreads that costs."""
+
+    actor: PreTrainedModel
+    reference: PreTrainedModel
+    judge: PreTrainedModel
+    critic: Critic
+    scale: RewardScale
+    tokenizer: PreTrainedTokenizerBase
+    doubt: Uncertainty | None = None
+    caution: float = 0.0
+
+
+class Scored(NamedTuple):
+    """(N,) each: scores in standard deviations around the training mean, caution taken off; whether the
+    answer ended by itself; how many standard deviations the reward model may be off (0: it doesn't say)."""
+
+    scores: Tensor
+    finished: Tensor
+    spreads: Tensor
+
+
+class Critic(nn.Module):
+    """A trunk with one fp32 output per token: the value of the state in which the next token is chosen."""
+
+    def __init__(self, reward_model: PreTrainedModel, scale: RewardScale) -> None:
+        super().__init__()
+        self.trunk = copy.deepcopy(reward_model.base_model).requires_grad_(True)
+        weight = head_of(reward_model).weight.detach().float()
+        self.head = nn.Linear(weight.shape[1], 1, device=weight.device)
+        with torch.no_grad():  # the reward model's score, centred and scaled as PPO's rewards are
+            self.head.weight.copy_(weight / scale.std)
+            self.head.bias.fill_(-scale.mean / scale.std)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, wanted: Tensor) -> Tensor:
+        """(B, T) rows, wanted (B, T) response tokens -> (N,) value before each wanted token, in row order."""
+        states = self.trunk(
+            input_ids=input_ids, attention_mask=attention_mask, use_cache=False
+        ).last_hidden_state
+        values: Tensor = self.head(states[:, :-1][wanted[:, 1:]].float()).squeeze(-1)
+        return values
+
+
+@dataclass(slots=True)
+class MicroBatch:
+    """Rows that go through the models together, in the rollout and in every epoch: same shapes, same bits.
+
+    B rows of T tokens, right-padded; ``wanted`` (B, T) marks response tokens, ``mask`` (B, R) the same ones
+    counted from the start of the response, as are all numbers (B, R). ``scores`` (B,).
+    """
+
+    input_ids: Tensor
+    attention_mask: Tensor
+    wanted: Tensor
+    mask: Tensor
+    scores: Tensor
+    log_probs: Tensor
+    reference: Tensor
+    values: Tensor
+    entropy: Tensor
+    advantages: Tensor
+    returns: Tensor
+
+    @property
+    def rows(self) -> tuple[Tensor, Tensor, Tensor]:
+        return self.input_ids, self.attention_mask, self.wanted
+
+
+def load_models(policy: ModelSource, reward_model: ModelSource, *, caution: float = 0.0) -> Models:
+    """Load both; the reference is a frozen copy of the policy, the critic a trainable copy of the reward
+    model."""
+    doubt = doubt_about(reward_model, caution=caution)
+    actor, tokenizer = open_policy(policy)
+    judge, judge_tokenizer = open_reward_model(reward_model)
+    if is_encoder(judge):
+        raise ValueError(
+            "the reward model is an encoder: it reads an answer as a whole, and PPO's critic, which starts "
+            "as the reward model, has to value every token. Train a reward model from this policy, or use "
+            "rejection sampling"
+        )
+    if tokenizer.get_vocab() != judge_tokenizer.get_vocab():
+        raise ValueError(
+            "the reward model reads other tokens than the policy writes: train it from this policy"
+        )
+    reference = copy.deepcopy(actor).requires_grad_(False)
+    scale = stored_scale(judge)
+    if not scale.std > 0:
+        raise ValueError("the reward model gave all its training responses the same reward: nothing to climb")
+    judge.requires_grad_(False)
+    return Models(actor, reference, judge, Critic(judge, scale), scale, tokenizer, doubt, caution)
+
+
+def score_answers(
+    models: Models, prompts: Sequence[list[int]], answers: Sequence[Sequence[Completion]], *, eos: int
+) -> Scored:
+    """The reward model's scores of answers to each prompt, one after the other.
+
+    The sampled token ids are scored as they are, never decoded and encoded again (that can change them). A
+    truncated answer gets the EOS it lacks: a reward model was never trained to be read anywhere else.
+    """
+    judge, scale = models.judge, models.scale
+    groups = [
+        Group(prompt, [a.ids if a.finished else [*a.ids, eos] for a in group], [])
+        for prompt, group in zip(prompts, answers, strict=True)
+    ]
+    found = cautious_scores(judge, groups, models.doubt, caution=models.caution, pad_id=eos)
+    raw, spreads = (torch.cat(values).to(judge.device) for values in found)
+    finished = torch.tensor([a.finished for group in answers for a in group], device=judge.device)
+    return Scored((raw - scale.mean) / scale.std, finished, spreads / scale.std)
+
+
+def split_rollout(
+    rows: Sequence[tuple[list[int], list[int]]],
+    *,
+    minibatches: int,
+    max_tokens: int,
+    generator: torch.Generator,
+) -> list[list[list[int]]]:
+    """Row numbers dealt at random into minibatches, each cut by length into micro-batches of at most
+    ``max_tokens`` places.
+
+    Dealt once per rollout: every epoch then sees a row in the same padded shape as the rollout did, and the
+    first ratio is 1 to the last bit.
+    """
+    dealt = torch.randperm(len(rows), generator=generator).tensor_split(min(minibatches, len(rows)))
+    result = []
+    for minibatch in dealt:
+        numbers = minibatch.tolist()
+        shapes = [(1, len(rows[i][0]) + len(rows[i][1])) for i in numbers]
+        result.append([[numbers[i] for i in part] for part in cut_by_width(shapes, max_places=max_tokens)])
+    return result
+
+
+@torch.no_grad()
+def observe(
+    models: Models,
+    rows: Sequence[tuple[list[int], list[int]]],
+    scores: Tensor,
+    pad_id: int,
+    temperature: float,
+) -> MicroBatch:
+    """Prompt and answer of each row through policy, reference and critic."""
+    device, width = models.actor.device, max(len(prompt) + len(answer) for prompt, answer in rows)
+    longest = max(len(answer) for _, answer in rows)
+    input_ids = torch.full((len(rows), width), pad_id)
+    attention_mask, wanted = (
+        torch.zeros(len(rows), width, dtype=torch.long),
+        torch.zeros(len(rows), width, dtype=torch.bool),
+    )
+    mask = torch.zeros(len(rows), longest, dtype=torch.bool)
+    for i, (prompt, answer) in enumerate(rows):
+        input_ids[i, : len(prompt) + len(answer)] = torch.tensor(prompt + answer)
+        attention_mask[i, : len(prompt) + len(answer)] = 1
+        wanted[i, len(prompt) : len(prompt) + len(answer)] = True
+        mask[i, : len(answer)] = True
+    triple = (input_ids.to(device), attention_mask.to(device), wanted.to(device))
+    mask = mask.to(device)
+
+    def per_answer(flat: Tensor) -> Tensor:
+        return flat.new_zeros(mask.shape).masked_scatter(mask, flat)
+
+    log_probs, entropy = token_log_probs(models.actor, *triple, temperature=temperature)
+    reference, _ = token_log_probs(models.reference, *triple, temperature=temperature)
+    values = per_answer(models.critic(*triple))
+    empty = torch.zeros_like(values)
+    return MicroBatch(
+        *triple,
+        mask,
+        scores,
+        per_answer(log_probs),
+        per_answer(reference),
+        values,
+        per_answer(entropy),
+        empty,
+        empty,
+    )
+
+
+def endless_order(length: int, generator: torch.Generator) -> Iterator[int]:
+    """0 … length - 1 in a new random order each time round, without end: every prompt as often as any
+    other."""
+    while True:
+        yield from torch.randperm(length, generator=generator).tolist()
+
+
+class Samples:
+    """The same few prompts answered by the start policy once and by the present one now and then, for people
+    to read."""
+
+    def __init__(
+        self,
+        models: Models,
+        prompts: Sequence[Messages],
+        encoded: Sequence[list[int]],
+        *,
+        max_new_tokens: int,
+        temperature: float,
+        seed: int,
+    ) -> None:
+        self.models, self.prompts, self.encoded = models, prompts, encoded
+        self.max_new_tokens, self.temperature, self.seed = max_new_tokens, temperature, seed
+        self.before = self._answer(models.reference) if self.prompts else []
+
+    def say(self, step: int, report: Reporter) -> None:
+        if not self.prompts:
+            return
+        for messages, before, after in zip(
+            self.prompts, self.before, self._answer(self.models.actor), strict=True
+        ):
+            scores = {"reward_before": before[1], "reward_after": after[1]}
+            report.sample(step, messages=messages, before=before[0], after=after[0], scores=scores)
+
+    def _answer(self, policy: PreTrainedModel) -> list[tuple[str, float]]:
+        answers = generate(
+            policy,
+            self.models.tokenizer,
+            self.encoded,
+            n=1,
+            max_new_tokens=self.max_new_tokens,
+            temperature=self.temperature,
+            seed=self.seed,
+        )
+        scores = score_answers(
+            self.models, self.encoded, answers, eos=chat.eos_id(self.models.tokenizer)
+        ).scores
+        texts = [chat.decode(self.models.tokenizer, group[0].ids) for group in answers]
+        return list(zip(texts, scores.tolist(), strict=True))

@@ -1,0 +1,248 @@
+"""Supervised fine-tuning: a policy imitates demonstrations. The loss is on the tokens of the responses only.
+
+    result = train(SFTConfig(), base_model="path or hub name", demonstrations=[…], out_dir="…", report=…)
+
+Reported per step: `loss` (nats per response token), `heldout_loss` where there are held-out demonstrations,
+`learning_rate`, `grad_norm` (before clipping), `tokens_per_second` (of prompts and responses, padding left
+out).
+"""
+
+import math
+import random
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from training.rlhf.core.messages import Demonstration, Messages
+from training.rlhf.core.rates import rate_factor, rate_for
+from training.rlhf.core.recipe import seed_everything
+from training.rlhf.core.recipes import SFTConfig
+from training.rlhf.core.reporter import NullReporter, Reporter, require_finite
+from training.rlhf.data.batching import cut_by_width
+from training.rlhf.generation.decoding import generate
+from training.rlhf.models import chat
+from training.rlhf.models.loading import ModelSource, open_policy, save_model
+from training.rlhf.models.logprobs import token_log_probs
+
+RATE_AT_2M, RATE_AT_1B = 3e-3, 2e-5  # peak learning rates that suit models of these sizes
+HELDOUT_MEASUREMENTS = 10  # per run: each costs a pass over the held-out rows
+BETAS = (0.9, 0.95)  # AdamW; 0.999 would average the squared gradient over more steps than a short run has
+
+
+@dataclass(frozen=True)
+class SFTResult:
+    """`loss` and `heldout_loss` at the end, in nats per response token; `skipped` and `cut` count rows."""
+
+    path: Path
+    steps: int
+    loss: float
+    heldout_loss: float | None
+    skipped: int
+    cut: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """One demonstration as tokens: the prompt, then the response with its EOS."""
+
+    prompt: list[int]
+    response: list[int]
+
+    @property
+    def length(self) -> int:
+        return len(self.prompt) + len(self.response)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """ids, mask, wanted (B, T), right-padded; `wanted` marks the response tokens, EOS included."""
+
+    ids: torch.Tensor
+    mask: torch.Tensor
+    wanted: torch.Tensor
+
+
+def train(
+    config: SFTConfig,
+    *,
+    base_model: ModelSource,
+    demonstrations: Sequence[Demonstration],
+    out_dir: str | Path,
+    report: Reporter | None = None,
+) -> SFTResult:
+    """Train, save to `out_dir`, return what happened. A `Loaded` base model is trained in place.
+
+    Raises `ModelNotFound`, `ValueError` (nothing to learn from), `TrainingDiverged`, `Cancelled`; then
+    nothing is written.
+    """
+    started, report = time.monotonic(), report or NullReporter()
+    seed_everything(config.seed)
+    policy, tokenizer = open_policy(base_model)
+    rows, skipped, cut = encode(
+        demonstrations, tokenizer, min(config.max_length, chat.context_length(policy))
+    )
+    shown = [demonstration.messages for demonstration in demonstrations[: config.sample_prompts]]
+    before = answers(policy, tokenizer, shown, config.sample_tokens)
+    steps, loss, heldout_loss = fit(config, policy, tokenizer, rows, report)
+    after = answers(policy, tokenizer, shown, config.sample_tokens)
+    for messages, old, new in zip(shown, before, after, strict=True):
+        report.sample(steps, messages=messages, before=old, after=new, scores={})
+    report.check()
+    path = save_model(policy, tokenizer, out_dir)
+    return SFTResult(path, steps, loss, heldout_loss, skipped, cut, time.monotonic() - started)
+
+
+def fit(
+    config: SFTConfig,
+    policy: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    rows: Sequence[Row],
+    report: Reporter,
+) -> tuple[int, float, float | None]:
+    """The loop: train `policy` in place on `rows`; returns the steps made, the last loss and the held-out
+    loss."""
+    order = random.Random(f"sft {config.seed}")
+    rows = order.sample(rows, len(rows))
+    n_heldout = min(int(len(rows) * config.heldout_share), len(rows) - 1)
+    heldout, rows = rows[:n_heldout], rows[n_heldout:]
+    total = config.epochs * math.ceil(len(rows) / config.batch_size)
+    peak = config.learning_rate or rate_for(policy, at_2m=RATE_AT_2M, at_1b=RATE_AT_1B)
+    warmup = math.ceil(total * config.warmup_share)
+    optimizer = new_optimizer(policy, peak, config.weight_decay)
+    policy.train()
+    step, loss, heldout_loss = 0, math.nan, None
+    for _ in range(config.epochs):
+        for batch in batches(rows, config.batch_size, order):
+            report.check()
+            rate = peak * rate_factor(config.schedule, step, total, warmup=warmup)
+            step += 1
+            loss, values = sft_step(policy, tokenizer, optimizer, batch, step, rate, config)
+            if heldout and (step == total or step % max(1, total // HELDOUT_MEASUREMENTS) == 0):
+                heldout_loss = mean_loss(policy, tokenizer, heldout, config.micro_batch_size)
+                values["heldout_loss"] = heldout_loss
+            report.metrics(step, values)
+            report.progress("train", step, total)
+    policy.train(False)
+    return step, loss, heldout_loss
+
+
+def sft_step(
+    policy: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    optimizer: torch.optim.Optimizer,
+    rows: Sequence[Row],
+    step: int,
+    learning_rate: float,
+    config: SFTConfig,
+) -> tuple[float, dict[str, float]]:
+    """One optimiser update on `rows`; returns the loss before it and what is to be reported.
+
+    Each micro-batch adds its *sum* over the token count of the whole batch: the gradient is then the same
+    however the batch is cut (a mean of micro-batch means weighs the tokens of short rows more).
+    """
+    started, n_tokens, loss = time.monotonic(), sum(len(row.response) for row in rows), 0.0
+    for like in rows_of_like_length(rows, config.micro_batch_size):
+        part = summed_loss(policy, collate(like, tokenizer, policy.device)) / n_tokens
+        part.backward()  # type: ignore[no-untyped-call]
+        loss += part.item()
+    grad_norm = float(torch.nn.utils.clip_grad_norm_(policy.parameters(), config.max_grad_norm))
+    require_finite(step, {"loss": loss, "grad_norm": grad_norm})
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    speed = sum(row.length for row in rows) / (time.monotonic() - started)
+    values = {
+        "loss": loss,
+        "learning_rate": learning_rate,
+        "grad_norm": grad_norm,
+        "tokens_per_second": speed,
+    }
+    return loss, values
+
+
+def summed_loss(policy: PreTrainedModel, batch: Batch) -> torch.Tensor:
+    """Negative log-likelihood of the response tokens, summed: () in nats."""
+    log_probs, _ = token_log_probs(policy, batch.ids, batch.mask, batch.wanted, temperature=1.0)
+    return -log_probs.sum()
+
+
+@torch.no_grad()
+def mean_loss(
+    policy: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: Sequence[Row], micro_batch_size: int
+) -> float:
+    """Nats per response token over all rows, with dropout off."""
+    was_training = policy.training
+    policy.train(False)
+    total = sum(
+        summed_loss(policy, collate(like, tokenizer, policy.device)).item()
+        for like in rows_of_like_length(rows, micro_batch_size)
+    )
+    policy.train(was_training)
+    return total / sum(len(row.response) for row in rows)
+
+
+def encode(
+    demonstrations: Sequence[Demonstration], tokenizer: PreTrainedTokenizerBase, max_length: int
+) -> tuple[list[Row], int, int]:
+    """Token rows, how many were skipped (the response alone fills `max_length`) and how many prompts were
+    cut."""
+    rows, skipped, cut = [], 0, 0
+    for messages, text in demonstrations:
+        prompt, response = chat.encode_prompt(tokenizer, messages), chat.encode_response(tokenizer, text)
+        room = max_length - len(response)
+        if room < 1:
+            skipped += 1
+            continue
+        cut += len(prompt) > room
+        rows.append(Row(prompt[-room:], response))
+    if not rows:
+        raise ValueError(
+            f"no demonstration to learn from: {len(demonstrations)} given, {skipped} of them with a response "
+            f"that fills all {max_length} tokens"
+        )
+    return rows, skipped, cut
+
+
+def rows_of_like_length(rows: Sequence[Row], size: int) -> Iterator[list[Row]]:
+    """Every row once, at most `size` at a time, hardly padded."""
+    for part in cut_by_width([(1, row.length) for row in rows], max_rows=size):
+        yield [rows[index] for index in part]
+
+
+def collate(rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, device: torch.device) -> Batch:
+    width = max(row.length for row in rows)
+    ids = torch.full((len(rows), width), chat.pad_id(tokenizer), dtype=torch.long)
+    mask, wanted = torch.zeros_like(ids), torch.zeros_like(ids, dtype=torch.bool)
+    for i, row in enumerate(rows):
+        ids[i, : row.length] = torch.tensor(row.prompt + row.response)
+        mask[i, : row.length] = 1
+        wanted[i, len(row.prompt) : row.length] = True
+    return Batch(ids.to(device), mask.to(device), wanted.to(device))
+
+
+def batches(rows: Sequence[Row], size: int, order: random.Random) -> Iterator[list[Row]]:
+    """One pass over all rows in a new random order; the last batch may be smaller."""
+    shuffled = order.sample(rows, len(rows))
+    for start in range(0, len(shuffled), size):
+        yield shuffled[start : start + size]
+
+
+def new_optimizer(policy: PreTrainedModel, learning_rate: float, weight_decay: float) -> torch.optim.AdamW:
+    trainable = [parameter for parameter in policy.parameters() if parameter.requires_grad]
+    return torch.optim.AdamW(trainable, lr=learning_rate, betas=BETAS, weight_decay=weight_decay, fused=True)
+
+
+def answers(
+    policy: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Messages], max_tokens: int
+) -> list[str]:
+    """The likeliest answer to each prompt, as text."""
+    encoded = [chat.encode_prompt(tokenizer, messages) for messages in prompts]
+    room = min(max_tokens, chat.context_length(policy) - 1)
+    completions = generate(policy, tokenizer, encoded, max_new_tokens=room, temperature=0)
+    return [chat.decode(tokenizer, row[0].ids) for row in completions]

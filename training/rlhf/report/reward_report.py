@@ -1,0 +1,365 @@
+"""How good is a reward model? From the scores of rankings it did not learn from, a report as JSON and plots.
+
+    from training.rlhf.data.rankings import read_rankings, split_by_prompt
+    from training.rlhf.reward.heldout import score_rankings
+    from training.rlhf.report.reward_report import report_on, save
+
+    _, heldout = split_by_prompt(read_rankings("rankings.jsonl"), heldout_fraction=0.1)
+    scored, left_out = score_rankings("models/rm", heldout)
+    save(report_on(scored, left_out=left_out), "out")
+
+Accuracy is of pairs: of all that a ranking prefers, each counting once, the share in which the preferred
+response has the higher reward; equal rewards are half right. Intervals are of 95 %, by whole prompts
+(`resampling`). Chances are the model's own (`answer_link`). Pure NumPy: it reads scores, not models.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from training.rlhf.report.answer_link import Chances
+from training.rlhf.report.calibration import (
+    TINY,
+    Calibration,
+    Reliability,
+    area_under_curve,
+    calibration_of,
+    draw_verdicts,
+    reliability_of,
+)
+from training.rlhf.report.resampling import SAMPLES, Estimate, Floats, Ints, PromptBootstrap
+from training.rlhf.report.scored import NOBODY, Pairs, ScoredRankings
+from training.rlhf.report.slices import People, Slice, people_of, said_of, slices_of
+
+VERSION = 1
+JSON_NAME = "report.json"
+SET_SIZE = 4  # responses of a set in RewardBench 2: one right, three wrong
+
+
+@dataclass(frozen=True, slots=True)
+class Lean:
+    """Towards the longer response, or the one shown first.
+
+    ``correlation``: Spearman's ρ over all responses, above 0 where the longer (those shown sooner) get more;
+    ``within_rankings``: of their differences from the mean of their ranking, which no prompt confounds.
+    ``by_model``: the share of preferences between two that differ, in which the model gives more to the
+    longer (the first shown); ``by_people``: in which people preferred it; ``excess``: by how much the model
+    does so more often than people. A model that is right more often than not leans where people lean.
+    """
+
+    pairs: int
+    correlation: Estimate
+    within_rankings: Estimate
+    by_model: Estimate
+    by_people: Estimate
+    excess: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class TiePrediction:
+    """Of all pairs: the share tied, and the mean chance given to it. ``area_under_curve``: how often a tied
+    pair got a higher chance of a tie than one that isn't (½ is chance). ``gain``: nats per pair by which the
+    chances beat one and the same chance, the share tied, for every pair; below 0 they are worse than that."""
+
+    pairs: int
+    tied: Estimate
+    predicted: float
+    area_under_curve: float | None
+    gain: Estimate
+    reliability: Reliability
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """Of the pairs whose strength was stated: the share with this level or more, and its mean chance."""
+
+    level: int
+    stated: Estimate
+    predicted: float
+
+
+@dataclass(frozen=True, slots=True)
+class StrengthPrediction:
+    """Given that one is preferred: P(by this level or more). ``not_known``: pairs whose level nobody had
+    stated in the rankings trained on; they count by the levels between which theirs lies."""
+
+    pairs: int
+    not_known: int
+    levels: tuple[Level, ...]
+    reliability: Reliability
+
+
+@dataclass(frozen=True, slots=True)
+class TopOfSet:
+    """How often the highest reward is the best response's, in sets of ``size`` (None: all of a ranking).
+    ``chance``: by drawing lots."""
+
+    size: int | None
+    rankings: int
+    accuracy: Estimate
+    chance: float
+
+
+@dataclass(frozen=True, slots=True)
+class RewardReport:
+    """What a reward model is worth on rankings that it did not learn from.
+
+    ``people``, ``length``, ``position``, ``ties``, ``strengths``, ``best_of_4`` are None where the rankings
+    (nobody else ranked the same, orders not known, fewer than four responses) or the model (no ties or
+    strengths learned) have none. ``left_out``: rankings that could not be scored, by reason.
+    """
+
+    rankings: int
+    prompts: int
+    pairs: int
+    tied_pairs: int
+    accuracy: Estimate
+    top: TopOfSet | None
+    best_of_4: TopOfSet | None
+    people: People | None
+    calibration: Calibration
+    ties: TiePrediction | None
+    strengths: StrengthPrediction | None
+    length: Lean | None
+    position: Lean | None
+    slices: tuple[Slice, ...]
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    seed: int = 0
+    samples: int = SAMPLES
+    version: int = VERSION
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain JSON: what isn't there is null."""
+        found: dict[str, Any] = json.loads(json.dumps(asdict(self), allow_nan=False))
+        return found
+
+    def figures(self) -> dict[str, float]:
+        """The few that stand among a model's metrics."""
+        named = {
+            "heldout/ece": self.calibration.preference.ece.value,
+            "heldout/log_loss": self.calibration.log_loss.value,
+            "heldout/best_of_4": self.best_of_4.accuracy.value if self.best_of_4 else None,
+        }
+        return {name: value for name, value in named.items() if value is not None}
+
+
+def report_on(
+    scored: ScoredRankings,
+    *,
+    left_out: Mapping[str, int] | None = None,
+    seed: int = 0,
+    samples: int = SAMPLES,
+) -> RewardReport:
+    """The report of these scores. Raises ValueError where nothing was preferred to anything. The same scores
+    and seed give the same report."""
+    bootstrap = PromptBootstrap(scored.prompts, seed=seed, samples=samples)
+    pairs = scored.pairs()
+    strict = pairs.where(pairs.verdict != 0)
+    if not len(strict.ranking):
+        raise ValueError(
+            f"of {len(scored)} rankings none prefers a response to another: there is nothing to report on"
+        )
+    models_ties = scored.link.ties != "ignore"
+    judged = pairs if models_ties else strict
+    chances, of_strict = scored.chances(judged), scored.chances(strict)
+    expected = np.maximum(of_strict.first, of_strict.second) / (of_strict.first + of_strict.second)
+    said = said_of(scored, pairs).where(pairs.verdict != 0)
+    return RewardReport(
+        rankings=len(scored),
+        prompts=bootstrap.prompts,
+        pairs=len(strict.ranking),
+        tied_pairs=len(pairs.ranking) - len(strict.ranking),
+        accuracy=bootstrap.share(strict.credit, strict.ranking),
+        top=_top(scored, bootstrap, size=None),
+        best_of_4=_top(scored, bootstrap, size=SET_SIZE),
+        people=people_of(strict, said, bootstrap),
+        calibration=calibration_of(
+            chances, judged.verdict, judged.ranking, bootstrap, ties_counted=models_ties, seed=seed
+        ),
+        ties=_ties(chances, judged, bootstrap, seed) if models_ties else None,
+        strengths=_strengths(scored, strict, bootstrap, seed) if scored.link.strength_thresholds else None,
+        length=_lean(scored, strict, scored.lengths.astype(np.float64), bootstrap),
+        position=_position(scored, strict, bootstrap),
+        slices=slices_of(scored, strict, said, expected, bootstrap),
+        left_out=dict(left_out or {}),
+        seed=seed,
+        samples=samples,
+    )
+
+
+def save(report: RewardReport, folder: str | Path) -> Path:
+    """``report.json`` and its plots (``reliability.svg``, ``slices.svg``) in a folder, which is made."""
+    from training.rlhf.report.svg import plots
+
+    target = Path(folder)
+    target.mkdir(parents=True, exist_ok=True)
+    path = target / JSON_NAME
+    path.write_text(json.dumps(report.as_json(), indent=2) + "\n", encoding="utf-8")
+    for name, svg in plots(report).items():
+        (target / name).write_text(svg, encoding="utf-8")
+    return path
+
+
+def _lean(scored: ScoredRankings, pairs: Pairs, sizes: Floats, bootstrap: PromptBootstrap) -> Lean | None:
+    """Towards the larger of ``sizes`` (N, K), over strict ``pairs`` and the responses of their rankings."""
+    larger = np.sign(sizes[pairs.ranking, pairs.first] - sizes[pairs.ranking, pairs.second])
+    differ = larger != 0
+    if not differ.any():
+        return None
+    ranking = pairs.ranking[differ]
+    by_model = (1 + np.sign(pairs.difference[differ]) * larger[differ]) / 2
+    by_people = (1 + pairs.verdict[differ] * larger[differ]) / 2
+    among = np.zeros(len(scored), dtype=np.bool_)
+    among[pairs.ranking] = True
+    row, column = np.nonzero((scored.tiers != NOBODY) & among[:, None])
+    rewards, values = scored.rewards[row, column], sizes[row, column]
+    return Lean(
+        pairs=int(differ.sum()),
+        correlation=bootstrap.rank_correlation(rewards, values, row),
+        within_rankings=bootstrap.rank_correlation(_from_mean(rewards, row), _from_mean(values, row), row),
+        by_model=bootstrap.share(by_model, ranking),
+        by_people=bootstrap.share(by_people, ranking),
+        excess=bootstrap.mean(by_model - by_people, ranking),
+    )
+
+
+def _position(scored: ScoredRankings, pairs: Pairs, bootstrap: PromptBootstrap) -> Lean | None:
+    """Towards what was shown first, in the rankings of which that is known."""
+    shown = pairs.where(scored.in_shown_order[pairs.ranking])
+    if not len(shown.ranking):
+        return None
+    places = np.broadcast_to(-np.arange(scored.rewards.shape[1], dtype=np.float64), scored.rewards.shape)
+    return _lean(scored, shown, places, bootstrap)
+
+
+def _from_mean(values: Floats, group: Ints) -> Floats:
+    """(P,) minus the mean of their group; what is equal in a whole group is 0 exactly."""
+    total, count = np.bincount(group, weights=values), np.bincount(group)
+    deviation = values - (total / np.maximum(count, 1))[group]
+    return np.where(np.abs(deviation) <= 1e-12 * np.maximum(np.abs(values), 1.0), 0.0, deviation)
+
+
+def _ties(chances: Chances, pairs: Pairs, bootstrap: PromptBootstrap, seed: int) -> TiePrediction:
+    tied = pairs.verdict == 0
+    share = float(tied.mean())
+    chance = np.where(tied, chances.tie, 1 - chances.tie)
+    usual = np.where(tied, share, 1 - share)
+    gain = np.log(np.maximum(chance, TINY)) - np.log(np.maximum(usual, TINY))
+    return TiePrediction(
+        pairs=len(tied),
+        tied=bootstrap.share(tied, pairs.ranking),
+        predicted=float(chances.tie.mean()),
+        area_under_curve=area_under_curve(chances.tie, tied),
+        gain=bootstrap.mean(gain, pairs.ranking),
+        reliability=reliability_of(
+            chances.tie,
+            tied,
+            pairs.ranking,
+            bootstrap,
+            redraw=lambda rng: draw_verdicts(chances, rng) == 0,
+            seed=seed,
+        ),
+    )
+
+
+def _strengths(
+    scored: ScoredRankings, pairs: Pairs, bootstrap: PromptBootstrap, seed: int
+) -> StrengthPrediction | None:
+    """Each level that can be told from the one below it, in both orders of each pair (see `calibration`)."""
+    levels = np.array([level for level, _ in scored.link.strength_thresholds], dtype=np.int64)
+    chosen = pairs.where(pairs.strength > 0)
+    if len(levels) < 2 or not len(chosen.ranking):
+        return None
+    difference, eta = scored.seen_difference(chosen), scored.reliability(chosen)
+    forwards, backwards = (scored.link.at_least(d, eta) for d in (difference, -difference))
+    either = forwards[:, :1] + backwards[:, :1]  # that there is a preference at all
+    forwards, backwards = forwards / either, backwards / either
+    signed = chosen.strength * chosen.verdict
+    count = len(chosen.ranking)
+    predicted = np.concatenate((forwards[:, 1:], backwards[:, 1:])).T.reshape(-1)
+
+    def reached(stated: Ints) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        both = np.concatenate((stated, -stated))
+        return (both[None, :] >= levels[1:, None]).reshape(-1)
+
+    def redraw(rng: np.random.Generator) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        # One draw decides the sign and the level: from the top level forwards down to the top one backwards.
+        u = rng.random(count)[:, None]
+        up = (u < forwards).sum(axis=1)
+        down = (u >= 1 - backwards).sum(axis=1)
+        return reached(np.where(up > 0, levels[up - 1], -levels[down - 1]))
+
+    return StrengthPrediction(
+        pairs=count,
+        not_known=int((~np.isin(chosen.strength, levels)).sum()),
+        levels=tuple(
+            Level(
+                level=int(level),
+                stated=bootstrap.share(chosen.strength >= level, chosen.ranking),
+                predicted=float((forwards[:, place] + backwards[:, place]).mean()),
+            )
+            for place, level in enumerate(levels)
+        ),
+        reliability=reliability_of(
+            predicted,
+            reached(signed),
+            np.tile(np.concatenate((chosen.ranking, chosen.ranking)), len(levels) - 1),
+            bootstrap,
+            redraw=redraw,
+            seed=seed,
+        ),
+    )
+
+
+def _top(scored: ScoredRankings, bootstrap: PromptBootstrap, *, size: int | None) -> TopOfSet | None:
+    """Whether the best response has the highest reward, among all (None) or in sets of ``size``.
+
+    RewardBench 2 (Malik et al. 2025) scores sets of one right and three wrong responses. A ranking is every
+    such set in it: each response of its best tier with every choice of ``size`` − 1 from the tiers below,
+    which are averaged, so that a ranking of nine counts once. Rewards equal at the top share the credit: a
+    best response that is one of m at the top gets 1/m. A ranking that ties everything, or has fewer than
+    ``size`` − 1 responses below its best tier, has no such set.
+    """
+    credits: list[float] = []
+    lots: list[float] = []
+    chosen: list[int] = []
+    for number, (rewards, tiers) in enumerate(zip(scored.rewards, scored.tiers, strict=True)):
+        best, rest = rewards[tiers == 0], rewards[tiers > 0]
+        if not len(best) or len(rest) < (1 if size is None else size - 1):
+            continue
+        if size is None:
+            highest = max(best.max(), rest.max())
+            credits.append(
+                float((best == highest).sum() / ((best == highest).sum() + (rest == highest).sum()))
+            )
+            lots.append(len(best) / (len(best) + len(rest)))
+        else:
+            credits.append(float(np.mean([_set_credit(one, rest, size - 1) for one in best])))
+            lots.append(1 / size)
+        chosen.append(number)
+    if not chosen:
+        return None
+    ranking = np.array(chosen, dtype=np.int64)
+    return TopOfSet(
+        size=size,
+        rankings=len(chosen),
+        accuracy=bootstrap.share(credits, ranking),
+        chance=float(np.mean(lots)),
+    )
+
+
+def _set_credit(best: float, rest: Floats, others: int) -> float:
+    """The mean credit of ``best`` over all choices of ``others`` from ``rest``: t of those equal to it and
+    the others below it are C(equal, t) C(below, others − t) choices, with 1/(t + 1) each."""
+    below, equal = int((rest < best).sum()), int((rest == best).sum())
+    won = sum(
+        math.comb(equal, t) * math.comb(below, others - t) / (t + 1) for t in range(min(equal, others) + 1)
+    )
+    return won / math.comb(len(rest), others)

@@ -1,0 +1,277 @@
+"""Rankings with a model's rewards beside them, as arrays and in a file: all that reports and comparisons
+read. Pure NumPy and Parquet; no texts and no model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as parquet
+from numpy.typing import NDArray
+
+from training.rlhf.data.ranking_files import RankingFileError
+from training.rlhf.data.rankings import UNRANKED_TIER, Ranking
+from training.rlhf.report.answer_link import AnswerLink, Chances
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+SCORED_NAME = "heldout.parquet"  # beside the weights, of what was held out of their training
+NOBODY = -1  # tier of a place that holds no response
+NOT_KNOWN = -1  # round of a ranking whose file has none
+KEY_CHARACTERS = 24  # of sha256 in hex: 96 bits; two of a million responses are alike with odds of 1 to 10^17
+
+
+class Pairs(NamedTuple):
+    """P pairs of responses of one ranking of which something was said, each once.
+
+    ``ranking`` (P,): of which; ``first``, ``second``: their columns; ``difference``: r_first − r_second;
+    ``verdict``: 1 the first is preferred, −1 the second, 0 a tie; ``strength``: the level stated of this
+    pair, 0 where none was.
+    """
+
+    ranking: Ints
+    first: Ints
+    second: Ints
+    difference: Floats
+    verdict: NDArray[np.int8]
+    strength: Ints
+
+    def where(self, chosen: NDArray[np.bool_]) -> Pairs:
+        ranking, first, second, difference, verdict, strength = self
+        return Pairs(
+            ranking[chosen],
+            first[chosen],
+            second[chosen],
+            difference[chosen],
+            verdict[chosen],
+            strength[chosen],
+        )
+
+    @property
+    def credit(self) -> Floats:
+        """(P,) 1 where the rewards agree with a preference, 0 where not, a half where they are equal."""
+        return (1 + np.sign(self.difference) * self.verdict) / 2
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredRankings:
+    """N rankings of at most K responses with a model's rewards.
+
+    ``keys`` name a ranking by its content, so that two models' scores of it are found; ``prompts`` and
+    ``responses`` likewise. ``rewards``, ``tiers``, ``lengths`` (N, K): NaN, NOBODY and 0 where a ranking has
+    fewer; lengths in characters, which no tokenizer changes. ``turns``: what the user said, times.
+    ``strengths``: 0 not stated. ``link`` is the model's.
+    """
+
+    keys: tuple[str, ...]
+    prompts: tuple[str, ...]
+    responses: tuple[tuple[str, ...], ...]
+    rewards: Floats
+    tiers: Ints
+    lengths: Ints
+    strengths: Ints
+    annotators: tuple[str, ...]
+    in_shown_order: NDArray[np.bool_]
+    turns: Ints
+    rounds: Ints
+    sources: tuple[str, ...]
+    votes: Ints
+    link: AnswerLink
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @classmethod
+    def of(cls, rankings: Sequence[Ranking], rewards: Sequence[Any], link: AnswerLink) -> ScoredRankings:
+        """``rewards``: one (K,) array or list per ranking, in the order of its responses. Raises ValueError
+        for a ranking whose rewards are too few, too many or not finite."""
+        if len(rewards) != len(rankings):
+            raise ValueError(f"there are {len(rankings)} rankings and rewards of {len(rewards)}")
+        width = max((len(ranking.responses) for ranking in rankings), default=0)
+        table = np.full((len(rankings), width), np.nan)
+        tiers = np.full((len(rankings), width), NOBODY, dtype=np.int64)
+        lengths = np.zeros((len(rankings), width), dtype=np.int64)
+        for number, (ranking, given) in enumerate(zip(rankings, rewards, strict=True)):
+            row = np.asarray(given, dtype=np.float64)
+            name = ranking.ranking_id or f"ranking {number}"
+            if row.shape != (len(ranking.responses),):
+                raise ValueError(f"{name} has {len(ranking.responses)} responses and rewards {row.shape}")
+            if not np.isfinite(row).all():
+                raise ValueError(f"{name} has rewards that are no finite numbers: {row.tolist()}")
+            table[number, : len(row)] = row
+            tiers[number, : len(row)] = ranking.tier_of_each()
+            lengths[number, : len(row)] = [len(text) for text in ranking.responses]
+        seen: Counter[str] = Counter()
+        keys = []
+        for ranking in rankings:
+            key = _key_of(ranking)
+            seen[key] += 1
+            keys.append(key if seen[key] == 1 else f"{key}-{seen[key]}")  # the same, said again
+        return cls(
+            keys=tuple(keys),
+            prompts=tuple(ranking.prompt_hash for ranking in rankings),
+            responses=tuple(tuple(map(_digest, ranking.responses)) for ranking in rankings),
+            rewards=table,
+            tiers=tiers,
+            lengths=lengths,
+            strengths=np.array([max(ranking.strength or 0, 0) for ranking in rankings], dtype=np.int64),
+            annotators=tuple(ranking.annotator for ranking in rankings),
+            in_shown_order=np.array([ranking.in_shown_order for ranking in rankings], dtype=np.bool_),
+            turns=np.array([_turns(ranking) for ranking in rankings], dtype=np.int64),
+            rounds=np.array(
+                [NOT_KNOWN if ranking.round is None else ranking.round for ranking in rankings],
+                dtype=np.int64,
+            ),
+            sources=tuple(ranking.source for ranking in rankings),
+            votes=np.array([ranking.votes for ranking in rankings], dtype=np.int64),
+            link=link,
+        )
+
+    def at(self, places: Sequence[int]) -> ScoredRankings:
+        """These rankings only, in this order."""
+        index = np.asarray(places, dtype=np.int64)
+        chosen: dict[str, Any] = {
+            field.name: column[index]
+            if isinstance(column := getattr(self, field.name), np.ndarray)
+            else tuple(column[place] for place in places)
+            for field in fields(self)
+            if field.name != "link"
+        }
+        return ScoredRankings(**chosen, link=self.link)
+
+    def pairs(self) -> Pairs:
+        """All pairs of which something was said: of two that were left unranked nothing was."""
+        first, second = np.triu_indices(self.rewards.shape[1], 1)
+        a, b = self.tiers[:, first], self.tiers[:, second]
+        ranking, column = np.nonzero((a != NOBODY) & (b != NOBODY) & ((a != b) | (a != UNRANKED_TIER)))
+        i, j = first[column], second[column]
+        verdict = np.sign(self.tiers[ranking, j] - self.tiers[ranking, i]).astype(np.int8)
+        # A strength is stated of the best tier and the one that comes next (`losses.stated_pairs`).
+        below = np.where(self.tiers > 0, self.tiers, UNRANKED_TIER + 1).min(axis=1, initial=UNRANKED_TIER + 1)
+        low = np.minimum(self.tiers[ranking, i], self.tiers[ranking, j])
+        high = np.maximum(self.tiers[ranking, i], self.tiers[ranking, j])
+        stated = (low == 0) & (high == below[ranking])
+        return Pairs(
+            ranking.astype(np.int64),
+            i.astype(np.int64),
+            j.astype(np.int64),
+            self.rewards[ranking, i] - self.rewards[ranking, j],
+            verdict,
+            np.where(stated, self.strengths[ranking], 0),
+        )
+
+    def seen_difference(self, pairs: Pairs) -> Floats:
+        """(P,) differences of the rewards with what their places add, where the order shown is known."""
+        moved = self.link.offset_of(pairs.first) - self.link.offset_of(pairs.second)
+        return pairs.difference + np.where(self.in_shown_order[pairs.ranking], moved, 0.0)
+
+    def chances(self, pairs: Pairs) -> Chances:
+        """What the model gives to each verdict, by whoever gave it."""
+        return self.link.chances(self.seen_difference(pairs), self.reliability(pairs))
+
+    def reliability(self, pairs: Pairs) -> Floats:
+        """(P,) of whoever gave the verdict."""
+        return self.link.reliability_of(self.annotators)[pairs.ranking]
+
+    def save(self, path: str | Path) -> Path:
+        """As Parquet: one row per ranking, the link in the file's metadata."""
+        real = self.tiers != NOBODY
+        columns: dict[str, Any] = {}
+        for field in fields(self):
+            column = getattr(self, field.name)
+            if field.name in ("rewards", "tiers", "lengths"):
+                columns[field.name] = [row[kept].tolist() for row, kept in zip(column, real, strict=True)]
+            elif field.name != "link":
+                columns[field.name] = pa.array(
+                    column.tolist() if isinstance(column, np.ndarray) else list(column), _TYPES[field.name]
+                )
+        for name in ("rewards", "tiers", "lengths"):
+            columns[name] = pa.array(columns[name], _TYPES[name])
+        link = json.dumps(asdict(self.link), sort_keys=True)
+        table = pa.table(columns).replace_schema_metadata({"rankloop.link": link})
+        target = Path(path)
+        parquet.write_table(table, target, compression="zstd")
+        return target
+
+    @classmethod
+    def load(cls, path: str | Path) -> ScoredRankings:
+        """Raises RankingFileError for a file that `save` did not write."""
+        file = Path(path)
+        try:
+            table = parquet.read_table(file)
+            said = json.loads((table.schema.metadata or {})[b"rankloop.link"])
+            columns = {name: table.column(name).to_pylist() for name in _TYPES}
+        except (OSError, ValueError, KeyError) as error:
+            raise RankingFileError(f"{file} holds no scored rankings: {error}") from error
+        said["strength_thresholds"] = tuple((level, at) for level, at in said["strength_thresholds"])
+        said["position_offsets"] = tuple(said["position_offsets"])
+        width = max(map(len, columns["tiers"]), default=0)
+        return cls(
+            keys=tuple(columns["keys"]),
+            prompts=tuple(columns["prompts"]),
+            responses=tuple(map(tuple, columns["responses"])),
+            rewards=_padded(columns["rewards"], width, np.nan),
+            tiers=_padded(columns["tiers"], width, NOBODY).astype(np.int64),
+            lengths=_padded(columns["lengths"], width, 0).astype(np.int64),
+            strengths=np.array(columns["strengths"], dtype=np.int64),
+            annotators=tuple(columns["annotators"]),
+            in_shown_order=np.array(columns["in_shown_order"], dtype=np.bool_),
+            turns=np.array(columns["turns"], dtype=np.int64),
+            rounds=np.array(columns["rounds"], dtype=np.int64),
+            sources=tuple(columns["sources"]),
+            votes=np.array(columns["votes"], dtype=np.int64),
+            link=AnswerLink(**said),
+        )
+
+
+_TYPES = {
+    "keys": pa.string(),
+    "prompts": pa.string(),
+    "responses": pa.list_(pa.string()),
+    "rewards": pa.list_(pa.float64()),
+    "tiers": pa.list_(pa.int64()),
+    "lengths": pa.list_(pa.int64()),
+    "strengths": pa.int64(),
+    "annotators": pa.string(),
+    "in_shown_order": pa.bool_(),
+    "turns": pa.int64(),
+    "rounds": pa.int64(),
+    "sources": pa.string(),
+    "votes": pa.int64(),
+}
+
+
+def _padded(rows: Sequence[Sequence[float]], width: int, fill: float) -> Floats:
+    table = np.full((len(rows), width), fill, dtype=np.float64)
+    for number, row in enumerate(rows):
+        table[number, : len(row)] = row
+    return table
+
+
+def _digest(text: str) -> str:
+    # A lone surrogate, which JSON can carry, is no UTF-8.
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:KEY_CHARACTERS]
+
+
+def _key_of(ranking: Ranking) -> str:
+    """What was said, by whom, of which responses to which prompt."""
+    said = [
+        ranking.prompt_hash,
+        ranking.responses,
+        ranking.tier_of_each(),
+        ranking.strength,
+        ranking.annotator,
+    ]
+    return _digest(json.dumps(said))
+
+
+def _turns(ranking: Ranking) -> int:
+    return sum(message["role"] == "user" for message in ranking.messages)

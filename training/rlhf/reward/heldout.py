@@ -1,0 +1,76 @@
+"""Rankings scored by a reward model: the step from a model to arrays that `reward_report` reads."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from training.rlhf.core import distributed
+from training.rlhf.data.batching import Group, ResponseTooLongError, fit_group
+from training.rlhf.data.rankings import Ranking
+from training.rlhf.models import chat
+from training.rlhf.models.loading import Loaded, load_reward_model
+from training.rlhf.report.answer_link import AnswerLink
+from training.rlhf.report.reward_report import RewardReport, report_on, save
+from training.rlhf.report.scored import SCORED_NAME, ScoredRankings
+from training.rlhf.reward.scoring import score_groups
+
+
+def report_heldout(
+    model: Loaded, heldout: Sequence[Ranking], folder: str | Path, *, seed: int = 0
+) -> RewardReport | None:
+    """Score ``heldout`` and report on it; the report, its plots and the scores are kept in ``folder``, the
+    model's own, so that two models can be compared when neither is loaded. None where nothing was held out
+    that could be scored and prefers something."""
+    if not heldout:
+        return None
+    scored, left_out = score_rankings(model, heldout)
+    if not (scored.pairs().verdict != 0).any():
+        return None
+    report = report_on(scored, left_out=left_out, seed=seed)
+    if distributed.is_first():
+        save(report, folder)
+        scored.save(Path(folder) / SCORED_NAME)
+    return report
+
+
+def score_rankings(
+    model: Loaded | str | Path, rankings: Sequence[Ranking]
+) -> tuple[ScoredRankings, dict[str, int]]:
+    """The rewards of all responses, and how many rankings were left out, by reason.
+
+    Prompts are cut on the left to the length that the model was trained at (else to its context), as in
+    training; a ranking with a response that alone fills it is left out (``response_too_long``), and so is one
+    of ``fewer_than_two_responses`` and one that is ``refused_by_template``. Rankings that tie everything are
+    scored, too: they say how often people tie.
+    """
+    loaded, tokenizer = model if isinstance(model, Loaded) else load_reward_model(model)
+    notes: Mapping[str, Any] = getattr(loaded.config, "rankloop", None) or {}
+    limit = min(int(notes.get("max_length", chat.context_length(loaded))), chat.context_length(loaded))
+    kept: list[Ranking] = []
+    groups: list[Group] = []
+    left_out: Counter[str] = Counter()
+    for ranking in rankings:
+        if len(ranking.responses) < 2:
+            left_out["fewer_than_two_responses"] += 1
+            continue
+        responses = [chat.encode_response(tokenizer, text) for text in ranking.responses]
+        try:
+            whole = Group(chat.encode_prompt(tokenizer, ranking.messages), responses, [])
+            groups.append(fit_group(whole, max_length=limit, cls=tokenizer.cls_token_id)[0])
+        except chat.TemplateRefuses:
+            left_out["refused_by_template"] += 1
+        except ResponseTooLongError:
+            left_out["response_too_long"] += 1
+        else:
+            kept.append(ranking)
+    mine = distributed.share([group.packed_tokens for group in groups])
+    rewards = distributed.put_together(
+        mine,
+        score_groups(loaded, [groups[i] for i in mine], pad_id=chat.pad_id(tokenizer)),
+        [len(group.responses) for group in groups],
+    )
+    scored = ScoredRankings.of(kept, [row.tolist() for row in rewards], AnswerLink.from_notes(notes))
+    return scored, dict(left_out)

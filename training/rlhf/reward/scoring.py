@@ -1,0 +1,245 @@
+"""Scoring with a reward model: a trunk with one linear output, read at the end of each response (a language
+model) or over the whole of it (an encoder).
+
+Raw rewards equal those of plain ``AutoModelForSequenceClassification`` on prompt + response + EOS. The
+constant of a reward is free, so the mean and the standard deviation over the training responses are stored
+beside the weights (`RewardScale`, under ``rankloop`` in ``config.json``) and applied only where asked for:
+``score(…, centred=True)``, and PPO.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from training.rlhf.core.messages import Messages
+from training.rlhf.data.batching import (
+    Batch,
+    Group,
+    Layout,
+    can_pack,
+    cheaper_layout,
+    collate,
+    fit_group,
+    micro_batches,
+)
+from training.rlhf.models import chat, segments
+from training.rlhf.models.adapters import lasting_name
+from training.rlhf.models.loading import Loaded, merged, open_classifier
+from training.rlhf.models.trunks import (
+    act_on_dropout,
+    add_lora,
+    has_adapters,
+    head_of,
+    is_encoder,
+    modules_of,
+    plain,
+    start_head,
+    trunk_of,
+)
+
+if TYPE_CHECKING:
+    from training.rlhf.core.recipes import RewardModelConfig
+
+SCORING_TOKENS = 16_384  # token places of one no-grad micro-batch
+LayoutChoice = Literal["auto", "packed", "separate"]
+
+
+@dataclass(frozen=True, slots=True)
+class RewardScale:
+    """Mean and standard deviation of the raw rewards over the training responses."""
+
+    mean: float
+    std: float
+
+
+def score(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    items: Sequence[tuple[Messages, Sequence[str]]],
+    *,
+    centred: bool = False,
+    layout: LayoutChoice = "auto",
+) -> list[Tensor]:
+    """Rewards of the responses to each prompt: one fp32 CPU tensor (K,) per item, no gradient.
+
+    Raw rewards equal plain ``AutoModelForSequenceClassification`` on prompt + response + EOS. ``centred``
+    subtracts the mean reward of the training responses. Prompts are cut on the left to the model's context;
+    raises ResponseTooLongError where a response alone fills it.
+    """
+    groups = encode_items(model, tokenizer, items)
+    mean = stored_scale(model).mean if centred else 0.0
+    return [
+        rewards - mean
+        for rewards in score_groups(model, groups, layout=layout, pad_id=chat.pad_id(tokenizer))
+    ]
+
+
+def encode_items(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    items: Sequence[tuple[Messages, Sequence[str]]],
+) -> list[Group]:
+    """Prompts and their responses as they are scored. Raises ResponseTooLongError, and ValueError where one
+    has no response."""
+    limit = chat.context_length(model)
+    groups = []
+    for number, (messages, responses) in enumerate(items):
+        if not responses:
+            raise ValueError(f"item {number} has no response to score")
+        encoded = [chat.encode_response(tokenizer, text) for text in responses]
+        group = Group(chat.encode_prompt(tokenizer, messages), encoded, [], name=f"item {number}")
+        groups.append(fit_group(group, max_length=limit, cls=tokenizer.cls_token_id)[0])
+    return groups
+
+
+@torch.no_grad()
+def score_groups(
+    model: PreTrainedModel,
+    groups: Sequence[Group],
+    *,
+    pad_id: int,
+    layout: LayoutChoice = "auto",
+    max_tokens: int = SCORING_TOKENS,
+) -> list[Tensor]:
+    """Raw rewards of encoded responses, one fp32 CPU tensor (K,) per group, in the order of ``groups``."""
+    scores: list[Tensor] = [torch.empty(0)] * len(groups)
+    for indices, batch in batches(model, groups, layout=layout, max_tokens=max_tokens, pad_id=pad_id):
+        rewards = rewards_of(model, batch).cpu()
+        for row, index in enumerate(indices):
+            scores[index] = rewards[row, : len(groups[index].responses)].clone()
+    return scores
+
+
+@torch.no_grad()
+def score_with_features(
+    model: PreTrainedModel,
+    groups: Sequence[Group],
+    *,
+    pad_id: int,
+    layout: LayoutChoice = "auto",
+    max_tokens: int = SCORING_TOKENS,
+    keep: bool = True,
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Raw rewards as `score_groups` gives them, and the features that the head made them of, (K, d) per
+    group: fp32, on the CPU. ``keep=False`` has no features: many rankings' are as large as a model."""
+    if not keep:
+        return score_groups(model, groups, pad_id=pad_id, layout=layout, max_tokens=max_tokens), []
+    scores: list[Tensor] = [torch.empty(0)] * len(groups)
+    found: list[Tensor] = [torch.empty(0)] * len(groups)
+    for indices, batch in batches(model, groups, layout=layout, max_tokens=max_tokens, pad_id=pad_id):
+        features = features_of(model, batch)
+        rewards, features, owner = (
+            part.cpu() for part in (head_values(model, features), features, batch.owner)
+        )
+        for row, index in enumerate(indices):
+            scores[index], found[index] = rewards[owner == row], features[owner == row]
+    return scores, found
+
+
+def rewards_of(model: Any, batch: Batch, *, precision: str = "float32") -> Tensor:
+    """One forward pass over all rows, and the fp32 head on what it says of each response -> (B, K) fp32,
+    padding 0."""
+    values = head_values(model, features_of(model, batch, precision=precision))
+    return values.new_zeros(batch.tiers.shape).index_put((batch.owner, batch.slot), values)
+
+
+def head_values(model: Any, features: Tensor) -> Tensor:
+    """(N, d) features -> (N,) rewards, in fp32."""
+    head = head_of(model)
+    bias = None if head.bias is None else head.bias.float()
+    return nn.functional.linear(features, head.weight.float(), bias).squeeze(-1)
+
+
+def features_of(model: Any, batch: Batch, *, precision: str = "float32") -> Tensor:
+    """What the head is applied to, (N, d) fp32, one row for each response of the batch in its order: a
+    language model's state at the end of the response, or what an encoder's classifier makes of the row."""
+    act_on_dropout(model)
+    read = _of_whole_rows if is_encoder(model) else _at_the_ends
+    with torch.autocast(model.device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16"):
+        states = read(model, batch)
+    return states.float()
+
+
+def _of_whole_rows(model: Any, batch: Batch) -> Tensor:
+    seen: list[Tensor] = []
+    watched = head_of(model).register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    try:
+        plain(model)(input_ids=batch.input_ids, attention_mask=batch.attention_mask)
+    finally:
+        watched.remove()
+    # Some that are read at the last token, ModernBERT's decoder and CTRL, apply their classifier to all.
+    return seen[0][batch.end_row, batch.end_column] if seen[0].ndim == 3 else seen[0][batch.end_row]
+
+
+def _at_the_ends(model: Any, batch: Batch) -> Tensor:
+    trunk = trunk_of(model)
+    with segments.read_at(trunk, batch.end_row, batch.end_column):
+        states: Tensor = trunk(
+            input_ids=batch.input_ids,
+            attention_mask=batch.attention_mask,
+            position_ids=batch.position_ids,
+            use_cache=False,
+        ).last_hidden_state
+    return states[batch.end_row, batch.end_column]
+
+
+def load_for_training(base_model: str | Path, config: RewardModelConfig | None = None) -> Loaded:
+    """The trunk of a policy or an encoder with a new head, or a reward model with its own; and a tokenizer
+    whose pad is not its EOS. With ``use_peft`` in the recipe, all but the head and an adapter is frozen.
+
+    A reward model that is an adapter stays that adapter, of its own rank and modules, where the recipe asks
+    for one; else it is merged and learns as a whole.
+    """
+    opened = open_classifier(base_model)
+    if opened.new:
+        start_head(opened.model)
+    if config is None or not config.use_peft:
+        return Loaded(merged(opened.model), opened.tokenizer)
+    if has_adapters(opened.model):
+        return Loaded(opened.model, opened.tokenizer)
+    base = lasting_name(opened.base)
+    adapted = add_lora(opened.model, config, base=base, new=modules_of(opened.new))
+    return Loaded(adapted.eval(), opened.tokenizer)
+
+
+def stored_scale(model: PreTrainedModel) -> RewardScale:
+    """The scale saved with the model; (0, 1) for a model trained elsewhere, which then keeps its own
+    constant."""
+    notes: Mapping[str, Any] = getattr(model.config, "rankloop", None) or {}
+    return RewardScale(float(notes.get("reward_mean", 0.0)), float(notes.get("reward_std", 1.0)))
+
+
+def choose_layouts(model: PreTrainedModel, groups: Sequence[Group], layout: LayoutChoice) -> list[Layout]:
+    """A layout per group. "auto" packs where it is cheaper and the model allows it; "packed" on a model that
+    doesn't is an error."""
+    if layout == "separate":
+        return ["separate"] * len(groups)
+    possible = can_pack(model)
+    if layout == "packed" and not possible:
+        raise ValueError(f"{type(model).__name__} can't share a prompt: use layout separate")
+    if possible and model.device.type == "cpu" and segments.attend_by_segment(model):
+        return ["flat"] * len(groups)
+    if layout == "packed":
+        return ["packed"] * len(groups)
+    hidden_size = int(model.config.get_text_config().hidden_size)
+    return [cheaper_layout(g, hidden_size=hidden_size) if possible else "separate" for g in groups]
+
+
+def batches(
+    model: PreTrainedModel, groups: Sequence[Group], *, layout: LayoutChoice, max_tokens: int, pad_id: int
+) -> Iterator[tuple[list[int], Batch]]:
+    """(indices into groups, their batch on the model's device) until every group was laid out once."""
+    layouts = choose_layouts(model, groups, layout)
+    # Where a model from elsewhere has EOS for its pad, it was trained to be read before it, as transformers
+    # does. One that was begun here has another pad: its responses are read at their EOS.
+    unread = model.config.get_text_config().pad_token_id
+    for kind, indices in micro_batches(groups, layouts=layouts, max_tokens=max_tokens):
+        chosen = [groups[i] for i in indices]
+        yield indices, collate(chosen, layout=kind, pad_id=pad_id, unread=unread).to(model.device)

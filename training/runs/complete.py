@@ -1,0 +1,165 @@
+"""How a run ends: its model, its tasks and its success become visible together, or not at all."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from django.db import transaction
+
+from annotation.content.content import TaskDraft, add_ranking_tasks
+from annotation.models import Project
+from training.models import ModelVersion, TrainingRun
+from training.rlhf.models.adapters import is_adapter
+from training.runs.execute import succeed_run
+from training.runs.progress.events import LostClaim
+
+Weights = ModelVersion.Weights
+# The word for a run kind in the names of the models it makes: demo-sft-1, demo-rm-2.
+NAME_OF_KIND = {
+    TrainingRun.Kind.SFT: "sft",
+    TrainingRun.Kind.REWARD_MODEL: "rm",
+    TrainingRun.Kind.REJECTION_SAMPLING: "rs",
+    TrainingRun.Kind.PPO: "ppo",
+}
+
+
+@dataclass(frozen=True)
+class NewModel:
+    """Saved weights that are not a ModelVersion yet."""
+
+    kind: str
+    folder: Path
+    base_model: str
+    parent: ModelVersion | None
+
+
+@dataclass(frozen=True)
+class NewTasks:
+    """Responses to be ranked."""
+
+    drafts: Sequence[TaskDraft]
+    overlap: int
+    priority: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run kind's function hands back."""
+
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    counts: Mapping[str, int] = field(default_factory=dict)
+    model: NewModel | None = None
+    tasks: NewTasks | None = None
+    machine: Mapping[str, object] = field(default_factory=dict)
+
+
+@transaction.atomic
+def complete_run(*, run: TrainingRun, attempt: int, outcome: Outcome) -> None:
+    """running → succeeded, with everything that the run made. Raises LostClaim, changing nothing, when stale.
+
+    The weights are renamed into place inside the transaction: if it doesn't commit, the folder has no row, is
+    never offered as a model, and is replaced by the next attempt's.
+    """
+    mine = TrainingRun.objects.filter(pk=run.pk, attempt=attempt, state=TrainingRun.State.RUNNING)
+    # Locked first: heartbeats have ended, and writing many tasks must not look like a lost worker to a new
+    # claim.
+    if mine.select_for_update(no_key=True).first() is None:
+        raise LostClaim(f"attempt {attempt} of run {run.id} has been replaced or ended")
+    made = _register(run, outcome) if outcome.model else None
+    counts = {**outcome.counts, **(_add_tasks(run.project, outcome.tasks) if outcome.tasks else {})}
+    result: dict[str, object] = {"metrics": dict(outcome.metrics), "counts": counts}
+    if outcome.machine:
+        result["machine"] = dict(outcome.machine)
+    if made:
+        result["model"] = {"id": str(made.id), "name": made.name}
+    succeed_run(run_id=run.id, attempt=attempt, result=result)
+    if made and outcome.model:
+        _move_into_place(outcome.model.folder, made.folder)
+
+
+def describe_failure(error: Exception) -> dict[str, str]:
+    """An exception in the words of a run's error: what, where, what to do."""
+    name = type(error).__name__
+    detail = str(error) or name
+    if isinstance(error, MemoryError) or name == "OutOfMemoryError":
+        fix = "Use a smaller model, batch or response length."
+        return {"title": "Out of memory", "detail": detail, "fix": fix}
+    if name == "TrainingDiverged":
+        return {"title": "Training diverged", "detail": detail, "fix": "Lower the learning rate."}
+    if name == "ModelNotFound":
+        return {
+            "title": "The model was not found",
+            "detail": detail,
+            "fix": "Correct base_model, or choose a model.",
+        }
+    if name == "UnknownPrompt":
+        fix = "Evaluate with judge=reward_model, or in a project of demo prompts."
+        return {"title": "The gold judge can't read these prompts", "detail": detail, "fix": fix}
+    if isinstance(error, ValueError):
+        fix = "Correct the recipe or the inputs and launch it again."
+        return {"title": "These inputs can't be trained on", "detail": detail, "fix": fix}
+    return {
+        "title": f"Stopped by an error ({name})",
+        "detail": detail,
+        "fix": "The end of the log says where.",
+    }
+
+
+def _register(run: TrainingRun, outcome: Outcome) -> ModelVersion:
+    assert outcome.model is not None
+    # Numbering reads the other rows; without this lock two runs of a project could choose the same name.
+    project = Project.objects.select_for_update(no_key=True).get(pk=run.project_id)
+    name = _next_name(project, run.kind)
+    return ModelVersion.objects.create(
+        project=project,
+        name=name,
+        kind=outcome.model.kind,
+        base_model=outcome.model.base_model,
+        parent=outcome.model.parent,
+        run=run,
+        path=f"models/{name}",
+        weights=Weights.ADAPTER if is_adapter(outcome.model.folder) else Weights.FULL,
+        metrics=dict(outcome.metrics),
+    )
+
+
+def _next_name(project: Project, kind: str) -> str:
+    stem = f"{project.slug}-{NAME_OF_KIND[TrainingRun.Kind(kind)]}-"
+    number = ModelVersion.objects.filter(name__startswith=stem).count() + 1
+    # A project called "a-sft" shares the stem of project "a": count on until the name is free.
+    while ModelVersion.objects.filter(name=f"{stem}{number}").exists():
+        number += 1
+    return f"{stem}{number}"
+
+
+def _move_into_place(made: Path, target: Path) -> None:
+    """One rename: run folders and model folders lie in the same file system (settings.ARTEFACTS)."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # A folder without a row is left from a transaction that did not commit.
+    shutil.rmtree(target, ignore_errors=True)
+    made.rename(target)
+
+
+def _add_tasks(project: Project, tasks: NewTasks) -> dict[str, int]:
+    newest = project.tasks.order_by("-round").values_list("round", flat=True).first()
+    counts = add_ranking_tasks(
+        project=project,
+        items=tasks.drafts,
+        overlap=tasks.overlap,
+        round=0 if newest is None else newest + 1,
+        priority=tasks.priority,
+    )
+    for refused in counts.refused:  # a policy may write what no text can hold, a NUL; this is the run's log
+        sys.stdout.write(
+            f"No ranking task was made of the answers to prompt {refused.index}: {refused.reason}.\n"
+        )
+    return {
+        "prompts": counts.prompts,
+        "responses": counts.responses,
+        "tasks": counts.tasks,
+        "tasks_refused": len(counts.refused),
+    }

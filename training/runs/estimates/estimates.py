@@ -1,0 +1,183 @@
+"""What a run would take, shown before it is launched: the arithmetic of `training.rlhf.planning.cost`,
+corrected by what earlier runs of the same kind and base model took on this installation.
+
+A range, never a number: the answers a model will give have no known length, and machines differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from annotation.models import Project
+from config.problems import FieldProblem, Problem
+from training.rlhf.models import shapes
+from training.rlhf.planning import cost
+from training.rlhf.planning.cost import Part, Speed
+from training.rlhf.planning.disk import Disk
+from training.runs.estimates.machine import Machine, last_machine, this_host
+from training.runs.estimates.plans import Earlier, Plan, earlier_runs, is_input, plan_of, source_of
+from training.runs.estimates.reading import data_of
+from training.runs.inputs import settle_models
+from training.runs.recipes import catalog
+
+BYTES_PER_THREAD = 8_000_000  # as training/runs/process/kinds.py gives threads
+# Where nothing has been measured: what a thread of a server's processor and a data-centre GPU do in float32,
+# within a factor of three either way, and what starting a layer's operations takes.
+CPU_THREAD, CPU_LAYER_SECONDS = 20e9, 5e-4
+GPU, GPU_LAYER_SECONDS = 15e12, 3e-4
+START_SECONDS = 2.0
+UNSURE = 3.0
+# Between two runs of one kind on one machine: what ran beside them.
+NOISE_BELOW, NOISE_ABOVE = 0.8, 1.25
+LONE_BELOW, LONE_ABOVE = 0.6, 1.7  # where there is one run only, nothing says how usual it was
+MEMORY_BELOW, MEMORY_ABOVE = 0.75, 1.25
+RUNTIME_BYTES = {"cpu": 450_000_000, "cuda": 600_000_000}  # torch itself, and on a GPU the driver's context
+
+
+@dataclass(frozen=True)
+class Range:
+    low: float
+    expected: float
+    high: float
+
+    def times(self, factor: float) -> Range:
+        return Range(self.low * factor, self.expected * factor, self.high * factor)
+
+
+@dataclass(frozen=True)
+class RunEstimate:
+    """`memory` is of the device; `parts` add up to its expected value; `fits` is None where it is close."""
+
+    seconds: Range
+    memory: Range
+    parts: tuple[Part, ...]
+    fits: bool | None
+    disk: Disk
+    machine: Machine
+    machine_known: bool
+    model: str
+    weights: int
+    runs: int
+    time_basis: str
+    memory_basis: str
+
+
+@dataclass(frozen=True)
+class Told:
+    """An estimate, or why there is none. A form asks while it is being filled in: that half of it is still
+    missing is then no error."""
+
+    estimate: RunEstimate | None
+    refused: tuple[FieldProblem, ...] = ()
+
+
+def tell_estimate(**asked: Any) -> Told:
+    """As :func:`estimate_run`, with the reasons of a refusal in place of a raised Problem."""
+    try:
+        return Told(estimate_run(**asked))
+    except Problem as problem:
+        return Told(None, problem.errors or (FieldProblem("", problem.detail),))
+
+
+def estimate_run(
+    *,
+    project: Project,
+    kind: str,
+    recipe: Mapping[str, Any],
+    inputs: Mapping[str, str],
+    preset: str = "default",
+) -> RunEstimate:
+    """Writes nothing, and freezes no snapshot. Raises Problem for what `launch_run` would refuse, and where
+    nothing says how large a model is."""
+    entry = catalog.kind_named(kind)
+    chosen = catalog.preset_settings(kind=kind, preset=preset) | dict(recipe)
+    settings = catalog.parse_recipe(kind=kind, settings=chosen)
+    models, errors = settle_models(project=project, kind=entry, recipe=settings, given=inputs)
+    if errors:
+        raise Problem("; ".join(f"{e.field}: {e.reason}" for e in errors), errors=errors)
+    source = source_of(kind, settings, models.get("policy"))
+    data = data_of(project=project, kind=kind, recipe=settings, snapshot=inputs.get("snapshot", ""))
+    if data.items == 0:
+        raise Problem("There is nothing for this run to read yet: no ranking, or no prompt of its split.")
+    try:
+        plan = plan_of(kind, settings, source, models.get("reward_model"), data)
+    except shapes.UnknownShape as error:
+        reason = f"How large the model is can't be told from here, so there is no estimate: {error}."
+        raise Problem(
+            reason, errors=[FieldProblem("recipe.base_model", reason)], type="unknown-size"
+        ) from None
+    recorded = last_machine()
+    machine = recorded or this_host()
+    base = models["policy"].base_model if is_input(source, models.get("policy")) else source
+    earlier = earlier_runs(kind=kind, base_model=base, project=project)
+    return _estimate(plan, machine, recorded is not None, base, earlier)
+
+
+def _estimate(
+    plan: Plan, machine: Machine, known: bool, base: str, earlier: Sequence[Earlier]
+) -> RunEstimate:
+    speed = _speed(machine, plan.weights)
+    usual = START_SECONDS + cost.seconds(plan.usual, speed)
+    slow = [run.seconds / (START_SECONDS + cost.seconds(run.plan.usual, speed)) for run in earlier]
+    if slow:
+        below, above = (LONE_BELOW, LONE_ABOVE) if len(slow) == 1 else (NOISE_BELOW, NOISE_ABOVE)
+        time = Range(min(slow) * below, median(slow), max(slow) * above).times(usual)
+    else:
+        cautious = START_SECONDS + cost.seconds(plan.cautious, speed)
+        time = Range(usual / UNSURE, usual, max(cautious, usual) * UNSURE)
+    runtime = Part(
+        "torch and Python" if machine.device == "cpu" else "the driver", RUNTIME_BYTES[machine.device]
+    )
+    peak, widest = runtime.bytes + plan.usual.peak.bytes, runtime.bytes + plan.cautious.peak.bytes
+    memory = Range(MEMORY_BELOW * peak, peak, MEMORY_ABOVE * max(peak, widest))
+    return RunEstimate(
+        seconds=time,
+        memory=memory,
+        parts=(*plan.usual.peak.parts, runtime),
+        fits=True
+        if memory.high < machine.memory_bytes
+        else False
+        if memory.low > machine.memory_bytes
+        else None,
+        disk=plan.disk,
+        machine=machine,
+        machine_known=known,
+        model=base,
+        weights=plan.weights,
+        runs=len(earlier),
+        time_basis=_time_basis(slow, machine, plan.weights, base),
+        memory_basis=_memory_basis([run.peak_bytes for run in earlier if run.peak_bytes]),
+    )
+
+
+def _speed(machine: Machine, weights: int) -> Speed:
+    if machine.device == "cuda":
+        return Speed(GPU, GPU_LAYER_SECONDS)
+    return Speed(CPU_THREAD * _threads(machine, weights), CPU_LAYER_SECONDS)
+
+
+def _threads(machine: Machine, weights: int) -> int:
+    return max(1, min(machine.threads, cost.FLOAT * weights // BYTES_PER_THREAD))
+
+
+def _time_basis(slow: Sequence[float], machine: Machine, weights: int, base: str) -> str:
+    if slow:
+        runs = "one earlier run" if len(slow) == 1 else f"{len(slow)} earlier runs"
+        return f"Measured: scaled from {runs} of this kind from {base} on this installation."
+    threads = _threads(machine, weights)
+    each = "one thread" if threads == 1 else f"each of {threads} threads"
+    assumed = f"{CPU_THREAD / 1e9:.0f} GFLOP/s on {each}"
+    if machine.device == "cuda":
+        assumed = f"{GPU / 1e12:.0f} TFLOP/s in float32"
+    return f"Assumed: {assumed}, within a factor of three; no run of this kind from {base} was made here yet."
+
+
+def _memory_basis(peaks: Sequence[int]) -> str:
+    said = "Arithmetic: weights, gradients, Adam's moments, activations, keys and values."
+    if not peaks:
+        return said
+    most = f"{max(peaks) / 1e9:.1f} GB"
+    return f"{said} Earlier runs of this kind took {'' if len(peaks) == 1 else 'up to '}{most}."

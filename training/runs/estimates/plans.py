@@ -1,0 +1,157 @@
+"""A run as input for the arithmetic of `training.rlhf.planning.cost`: a run to be launched, or a finished run
+that shows how far the arithmetic was off."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from annotation.models import Project
+from config.problems import Problem
+from training.models import ModelVersion, TrainingRun
+from training.rlhf.core.recipe import Recipe
+from training.rlhf.models import adapters, shapes
+from training.rlhf.planning import cost, disk
+from training.rlhf.planning.cost import Cost, Data
+from training.rlhf.planning.disk import Disk
+from training.runs.estimates.reading import data_of
+from training.runs.recipes import catalog
+
+Kind = TrainingRun.Kind
+EARLIER_RUNS, LOOKED_AT = 5, 40
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the run takes with answers of usual length, and with the longest that its recipe allows."""
+
+    usual: Cost
+    cautious: Cost
+    disk: Disk
+    weights: int
+
+
+@dataclass(frozen=True)
+class Earlier:
+    seconds: float
+    peak_bytes: int
+    plan: Plan
+
+
+def earlier_runs(*, kind: str, base_model: str, project: Project) -> list[Earlier]:
+    """The newest runs of this kind from this base model; the project's own first: its texts are theirs."""
+    runs = TrainingRun.objects.filter(kind=kind, state="succeeded", started_at__isnull=False)
+    newest = sorted(
+        runs.select_related("project").order_by("-created_at")[:LOOKED_AT],
+        key=lambda run: run.project_id != project.pk,
+    )
+    named = {
+        name for run in newest for name in (run.inputs.get("policy"), run.inputs.get("reward_model")) if name
+    }
+    models = {model.name: model for model in ModelVersion.objects.filter(name__in=named)}
+    found: list[Earlier] = []
+    for run in newest:
+        if len(found) == EARLIER_RUNS:
+            break
+        measured = _measured(run, base_model, models)
+        found += [measured] if measured is not None else []
+    return found
+
+
+def _measured(run: TrainingRun, base_model: str, models: Mapping[str, ModelVersion]) -> Earlier | None:
+    """None for a run from another base model, and for one of which the arithmetic can't be done any more."""
+    policy, judge = models.get(run.inputs.get("policy", "")), models.get(run.inputs.get("reward_model", ""))
+    try:
+        settings = catalog.parse_recipe(kind=run.kind, settings=run.recipe)
+        source = source_of(run.kind, settings, policy)
+        base = policy.base_model if policy is not None and is_input(source, policy) else source
+        if base != base_model or run.finished_at is None or run.started_at is None:
+            return None
+        data = data_of(
+            project=run.project,
+            kind=run.kind,
+            recipe=settings,
+            snapshot=run.inputs.get("snapshot", ""),
+            counts=run.result.get("counts", {}),
+        )
+        plan = plan_of(run.kind, settings, source, judge, data)
+    except (Problem, shapes.UnknownShape):
+        return None
+    took = (run.finished_at - run.started_at).total_seconds()
+    return Earlier(took, int(run.result.get("machine", {}).get("peak_bytes", 0)), plan)
+
+
+def plan_of(kind: str, recipe: Recipe, source: str, judge: ModelVersion | None, data: Data) -> Plan:
+    policy = _shape(source)
+    judging = shapes.shape_in(judge.folder) if judge is not None else None
+    return Plan(
+        _cost(kind, recipe, policy, judging, data, cautious=False),
+        _cost(kind, recipe, policy, judging, data, cautious=True),
+        _disk(kind, recipe, policy),
+        policy.weights,
+    )
+
+
+def _disk(kind: str, recipe: Recipe, policy: shapes.Shape) -> Disk:
+    if kind == Kind.REWARD_MODEL:
+        return disk.reward_model(cast(catalog.RewardModelRecipe, recipe), policy)
+    return disk.policy(policy) if kind in (Kind.SFT, Kind.REJECTION_SAMPLING, Kind.PPO) else Disk()
+
+
+def _cost(
+    kind: str, recipe: Recipe, policy: shapes.Shape, judge: shapes.Shape | None, data: Data, *, cautious: bool
+) -> Cost:
+    work: Mapping[str, Callable[[], Cost]] = {
+        Kind.SFT: lambda: cost.sft(cast(catalog.SFTRecipe, recipe), policy, data, cautious=cautious),
+        Kind.REWARD_MODEL: lambda: cost.reward_model(
+            cast(catalog.RewardModelRecipe, recipe), policy, data, cautious=cautious
+        ),
+        Kind.REJECTION_SAMPLING: lambda: cost.rejection_sampling(
+            cast(catalog.RejectionSamplingRecipe, recipe), policy, judge or policy, data, cautious=cautious
+        ),
+        Kind.PPO: lambda: cost.ppo(
+            cast(catalog.PPORecipe, recipe), policy, judge or policy, data, cautious=cautious
+        ),
+        Kind.SAMPLE: lambda: cost.sample(cast(catalog.SampleRecipe, recipe), policy, data, cautious=cautious),
+        Kind.EVALUATE: lambda: cost.evaluate(
+            cast(catalog.EvaluateRecipe, recipe),
+            policy,
+            judge if cast(catalog.EvaluateRecipe, recipe).judge == "reward_model" else None,
+            data,
+            cautious=cautious,
+        ),
+    }
+    return work[kind]()
+
+
+def source_of(kind: str, recipe: Recipe, policy: ModelVersion | None) -> str:
+    """What the run loads (see training/runs/process/kinds.py): a folder, or the name of a base model."""
+    named = str(getattr(recipe, "base_model", ""))
+    if policy is not None and (not named or kind == Kind.SFT):
+        return str(policy.folder)
+    return named
+
+
+def is_input(source: str, policy: ModelVersion | None) -> bool:
+    return policy is not None and source == str(policy.folder)
+
+
+def _shape(source: str) -> shapes.Shape:
+    if source == catalog.DEMO_WORLD:
+        return shapes.demo_shape()
+    for folder in (Path(source), *_cached(source)):
+        if adapters.holds_model(folder):
+            return shapes.shape_in(folder)
+    return shapes.shape_named(source)
+
+
+def _cached(name: str) -> list[Path]:
+    """Where the hub's client has put a model of this name, if it has."""
+    home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
+    cache = Path(os.environ.get("HF_HUB_CACHE") or home / "hub")
+    if name.count("/") > 1 or ".." in name:
+        return []
+    return sorted((cache / f"models--{name.replace('/', '--')}" / "snapshots").glob("*"))

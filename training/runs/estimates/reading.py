@@ -1,0 +1,103 @@
+"""How much a run would read: how many demonstrations, rankings or prompts, and how long they are.
+
+Counted in the project's newest texts, a few hundred of them, so that the answer costs the same for any
+project.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from annotation.models import DatasetSnapshot, Project, Prompt, Ranking, Response
+from config.problems import FieldProblem, Problem
+from training.models import TrainingRun
+from training.rlhf.core.recipe import Recipe
+from training.rlhf.planning.cost import Data
+from training.runs.inputs import by_name_or_id
+from training.runs.recipes.catalog import DEMO_WORLD
+
+Kind = TrainingRun.Kind
+PROMPTS_LOOKED_AT = 200
+CHARACTERS_PER_TOKEN = 4.0  # of English and tokenizers of usual size; other scripts take more tokens
+TURN_TOKENS = 3  # what a chat template puts around a turn
+# The demo world's own demonstrations under its own tokenizer: means, and the longest of 2,000.
+DEMO_PROMPT, DEMO_RESPONSE, DEMO_LONGEST = 26.0, 32.0, 124.0
+# Where a project has no response yet.
+USUAL_RESPONSE = 100.0
+COUNTED = {
+    Kind.SFT: "demonstrations",
+    Kind.REWARD_MODEL: "rankings",
+    Kind.REJECTION_SAMPLING: "prompts",
+    Kind.SAMPLE: "prompts_answered",
+    Kind.EVALUATE: "prompts",
+}
+
+
+def data_of(
+    *,
+    project: Project,
+    kind: str,
+    recipe: Recipe,
+    snapshot: str = "",
+    counts: Mapping[str, int] | None = None,
+) -> Data:
+    """`counts` are those of a run that is over: what it read is known. Raises Problem for a snapshot that
+    isn't there."""
+    if kind == Kind.SFT and getattr(recipe, "demonstrations", "") == DEMO_WORLD.replace("-", "_"):
+        items = int(getattr(recipe, "max_demonstrations", 0))
+        return Data((counts or {}).get("demonstrations", items), DEMO_PROMPT, DEMO_RESPONSE, DEMO_LONGEST)
+    prompt, longest_prompt, response, longest_response, k = _lengths(project)
+    known = (counts or {}).get(COUNTED.get(Kind(kind), ""), 0)
+    return Data(
+        items=known or _items(project, kind, recipe, snapshot),
+        prompt=prompt,
+        response=response,
+        longest=longest_prompt + longest_response,
+        responses=k,
+    )
+
+
+def _items(project: Project, kind: str, recipe: Recipe, snapshot: str) -> int:
+    if kind in {Kind.SFT, Kind.REWARD_MODEL}:
+        if snapshot:
+            chosen = DatasetSnapshot.objects.filter(by_name_or_id(snapshot), project=project)
+            rows = chosen.values_list("rows", flat=True).first()
+            if rows is None:
+                reason = f"The project has no snapshot {snapshot!r}."
+                raise Problem(reason, errors=[FieldProblem("inputs.snapshot", reason)])
+            rankings = rows
+        else:
+            rankings = Ranking.objects.counted().filter(project=project).count()
+        return min(rankings, int(getattr(recipe, "max_demonstrations", rankings)))
+    prompts = Prompt.objects.filter(project=project)
+    split = getattr(recipe, "split", "all" if kind == Kind.SAMPLE else "train")
+    if split != "all":
+        prompts = prompts.filter(split=split)
+    return min(prompts.count(), int(getattr(recipe, "max_prompts", 0)))
+
+
+def _lengths(project: Project) -> tuple[float, float, float, float, float]:
+    """Tokens of a prompt (mean, longest) and of a response (mean, longest); responses per prompt."""
+    rows = list(
+        Prompt.objects.filter(project=project)
+        .order_by("-id")
+        .values_list("id", "messages")[:PROMPTS_LOOKED_AT]
+    )
+    prompts = [
+        _tokens(sum(len(m["content"]) for m in messages), turns=len(messages) + 1) for _, messages in rows
+    ]
+    found = Response.objects.filter(prompt__in=[id for id, _ in rows]).values_list("characters", "prompt")
+    responses = [(_tokens(characters, turns=1), prompt) for characters, prompt in found]
+    lengths = [length for length, _ in responses] or [USUAL_RESPONSE]
+    answered = len({prompt for _, prompt in responses}) or 1
+    return (
+        sum(prompts) / max(1, len(prompts)),
+        max(prompts, default=0.0),
+        sum(lengths) / len(lengths),
+        max(lengths),
+        max(1.0, len(responses) / answered),
+    )
+
+
+def _tokens(characters: int, *, turns: int) -> float:
+    return characters / CHARACTERS_PER_TOKEN + turns * TURN_TOKENS

@@ -1,0 +1,62 @@
+"""Launching and resuming runs: checked, written down, and a worker woken once the row is there to be
+claimed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.db import connection, transaction
+from django.utils import timezone
+
+from annotation.models import Project, User
+from training.models import RunEvent, TrainingRun
+from training.runs.execute import requeue_finished
+from training.runs.inputs import settle_inputs
+from training.runs.progress.events import CHANNEL
+from training.runs.recipes.catalog import kind_named, parse_recipe, preset_settings
+from training.runs.wake import wake_worker
+
+
+@transaction.atomic
+def launch_run(
+    *,
+    project: Project,
+    kind: str,
+    recipe: Mapping[str, Any],
+    inputs: Mapping[str, str],
+    user: User | None,
+    preset: str = "default",
+) -> TrainingRun:
+    """A queued run; what the recipe sets beside the preset wins. Raises Problem, having written nothing, for
+    a wrong kind, preset, setting or input."""
+    entry = kind_named(kind)
+    settings = parse_recipe(kind=kind, settings=preset_settings(kind=kind, preset=preset) | dict(recipe))
+    settled = settle_inputs(project=project, kind=entry, recipe=settings, given=inputs, user=user)
+    run = TrainingRun.objects.create(
+        project=project,
+        kind=kind,
+        recipe=settings.model_dump(mode="json"),
+        inputs=settled,
+        created_by=user,
+        woken_at=timezone.now(),
+        last_seq=1,
+    )
+    RunEvent.objects.create(
+        run=run, seq=1, attempt=0, type=RunEvent.Type.STATE, step=0, data={"state": run.state}
+    )
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_notify(%s, %s)", [CHANNEL, str(run.id)])
+    wake_worker(run_id=run.id)
+    return run
+
+
+@transaction.atomic
+def resume_run(*, run: TrainingRun) -> TrainingRun:
+    """A failed or cancelled run is queued again. Any other is a Conflict.
+
+    It goes on from its last checkpoint where it has one: a failed reward_model run keeps them."""
+    requeue_finished(run=run)
+    wake_worker(run_id=run.id)
+    run.refresh_from_db()
+    return run

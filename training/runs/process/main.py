@@ -1,0 +1,91 @@
+"""The training process: `python -m training.runs.process.main RUN_ID`.
+
+Its supervisor (`supervise.py`) has claimed the run and passes the attempt number; started by hand, the
+process claims the run itself. The exit code says how the run ended. Everything it writes carries the attempt
+number and is refused once that is stale.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from types import FrameType
+from uuid import UUID
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m training.runs.process.main", description="Run one training run to its end."
+    )
+    parser.add_argument("run_id", type=UUID)
+    parser.add_argument(
+        "--attempt", type=int, help="the claim this process works for; without it, claim the run"
+    )
+    options = parser.parse_args(argv)
+
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
+    import django
+
+    django.setup()
+    from annotation.database.acting import act_as
+
+    act_as(f"run:{options.run_id}")
+    # Models and services can only be imported after this.
+    from training.runs.execute import claim_run, worker_name
+    from training.runs.process.supervise import EXIT_NOT_MINE
+
+    attempt = options.attempt or claim_run(run_id=options.run_id, worker=worker_name())
+    if attempt is None:
+        sys.stderr.write(f"Run {options.run_id} can't be claimed: it is over, or another worker has it.\n")
+        return EXIT_NOT_MINE
+    return run_attempt(options.run_id, attempt)
+
+
+def run_attempt(run_id: UUID, attempt: int) -> int:
+    """Do the work of one claimed attempt and record its end; return the exit code."""
+    from training.models import TrainingRun
+    from training.rlhf.core.reporter import Cancelled
+    from training.runs import folders
+    from training.runs.complete import complete_run, describe_failure
+    from training.runs.execute import fail_run, stop_run
+    from training.runs.process import supervise
+    from training.runs.process.reporter import DatabaseReporter
+    from training.runs.progress.events import LostClaim
+
+    run = TrainingRun.objects.select_related("project").get(pk=run_id)
+    work = folders.work_folder(run, attempt)
+    try:
+        # The heart beats from here on: importing torch alone takes seconds, loading a large model minutes.
+        with DatabaseReporter(run_id=run_id, attempt=attempt) as report:
+
+            def on_terminate(signum: int, frame: FrameType | None) -> None:
+                report.ask_to_stop()
+
+            signal.signal(signal.SIGTERM, on_terminate)
+            work.mkdir(parents=True, exist_ok=True)
+            from training.runs.process.kinds import perform
+
+            outcome = perform(run, attempt=attempt, work=work, report=report)
+            report.check()
+        complete_run(run=run, attempt=attempt, outcome=outcome)
+    except Cancelled:
+        stop_run(run_id=run_id, attempt=attempt)
+        return supervise.EXIT_CANCELLED
+    except LostClaim as error:
+        sys.stderr.write(f"stopped: {error}\n")
+        return supervise.EXIT_NOT_MINE
+    except Exception as error:
+        traceback.print_exc()
+        fail_run(run_id=run_id, attempt=attempt, error=describe_failure(error))
+        return supervise.EXIT_FAILED
+    finally:
+        folders.tidy(run, attempt)
+    return supervise.EXIT_DONE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,181 @@
+"""One training process, from claim to end: torch runs in its own session, so that cancel, crash,
+out-of-memory and the GPU's memory end with it, and the worker never imports torch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+from django.db import Error as DatabaseTrouble
+from django.db import close_old_connections
+
+from training.models import TrainingRun
+from training.runs import folders
+from training.runs.execute import claim_run, fail_run, stop_run, worker_name
+from training.runs.process import fork
+
+# How long a cancelled process may take to reach its next step boundary before the whole group is killed.
+CANCEL_GRACE_SECONDS = 20.0
+# The same when the worker itself is being stopped: its own supervisor kills it after 5 s
+# (embedded/supervisor.py).
+WORKER_STOP_GRACE_SECONDS = 3.0
+POLL_SECONDS = 0.5
+LOG_TAIL_LINES = 12
+LOG_TAIL_BYTES = 16_384
+# OpenMP's idle threads spin by default. As soon as anything else wants a core, they keep it from the thread
+# they wait for: a PPO step of the demo on two busy cores took 15 to 35 CPU s and 43 to 104 s; with sleeping
+# threads 2.6 and 6 s.
+TRAINING_ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE", "DJANGO_SETTINGS_MODULE": "config.settings"}
+
+# Exit codes of training.runs.process.main. Whatever else it ends with is a crash.
+EXIT_DONE = 0
+EXIT_FAILED = 1
+EXIT_CANCELLED = 3
+EXIT_NOT_MINE = 4
+
+# Set when this worker is being stopped: its runs end at their next step and go back to the queue.
+worker_is_stopping = threading.Event()
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How the process went: its exit code (negative: a signal's number) and whether we had asked it to
+    end."""
+
+    code: int
+    asked_to_stop: bool
+    out_of_memory: bool
+
+
+def execute_run(*, run_id: UUID) -> None:
+    """Claim the run and see its process through to the end; return quietly when there is nothing to claim."""
+    # Before the claim: the run's heart beats in its process, and the first one may be long in coming.
+    fork.prepare(environment=_environment())
+    attempt = claim_run(run_id=run_id, worker=worker_name())
+    if attempt is None:
+        return
+    run = TrainingRun.objects.get(pk=run_id)
+    try:
+        ended = _supervise(run, attempt)
+    except fork.ServerGone as error:
+        fail_run(run_id=run_id, attempt=attempt, error=_not_started(error))
+        return
+    # The process records its own end where it can; these are refused (compare-and-set) where it has.
+    if ended.code not in {EXIT_DONE, EXIT_NOT_MINE}:
+        if ended.asked_to_stop or ended.code == EXIT_CANCELLED:
+            stop_run(run_id=run_id, attempt=attempt)
+        else:
+            fail_run(run_id=run_id, attempt=attempt, error=_cause(run, ended))
+    folders.tidy(run, attempt)
+
+
+def log_tail(run: TrainingRun, *, lines: int, max_bytes: int = LOG_TAIL_BYTES) -> list[str]:
+    """The log's last lines, reading no more than its last `max_bytes`."""
+    try:
+        with run.log_path.open("rb") as log:
+            log.seek(0, os.SEEK_END)
+            start = max(0, log.tell() - max_bytes)
+            log.seek(start)
+            text = log.read().decode("utf-8", "replace")
+    except FileNotFoundError:
+        return []
+    found = text.split("\n")
+    if start:
+        found = found[1:]  # the first one is cut
+    # A progress bar redraws its line with carriage returns; what was drawn last is what it says.
+    return [line.rstrip("\r").rpartition("\r")[2] for line in found if line.strip()][-lines:]
+
+
+def _supervise(run: TrainingRun, attempt: int) -> Ended:
+    oom_kills = _oom_kills()
+    process = _start(run, attempt)
+    asked = False
+    try:
+        asked = _watch(process, run, attempt)
+    finally:
+        process.kill_group()
+        code = process.reap()
+    return Ended(code, asked, out_of_memory=_oom_kills() > oom_kills)
+
+
+def _start(run: TrainingRun, attempt: int) -> fork.Forked:
+    return fork.start(
+        [str(run.id), "--attempt", str(attempt)],
+        log=run.log_path,
+        environment=_environment(),
+    )
+
+
+def _environment() -> dict[str, str]:
+    return TRAINING_ENVIRONMENT | os.environ | {"PYTHONUNBUFFERED": "1"}
+
+
+def _watch(process: fork.Forked, run: TrainingRun, attempt: int) -> bool:
+    """Wait until the process has ended or must be killed; True when it had been asked to stop."""
+    asked_at: float | None = None
+    while not process.has_ended(within_seconds=POLL_SECONDS):
+        if asked_at is None and (worker_is_stopping.is_set() or _should_stop(run, attempt)):
+            asked_at = time.monotonic()
+            process.terminate()
+        grace = WORKER_STOP_GRACE_SECONDS if worker_is_stopping.is_set() else CANCEL_GRACE_SECONDS
+        if asked_at is not None and time.monotonic() - asked_at > grace:
+            break
+    return asked_at is not None
+
+
+def _should_stop(run: TrainingRun, attempt: int) -> bool:
+    """Asked to cancel, or no longer this attempt's. An unreachable database says nothing: ask again later."""
+    try:
+        return not TrainingRun.objects.filter(
+            pk=run.pk, attempt=attempt, state=TrainingRun.State.RUNNING, cancel_requested_at=None
+        ).exists()
+    except DatabaseTrouble:
+        close_old_connections()
+        return False
+
+
+def _oom_kills() -> int:
+    """How many processes the kernel has killed for memory, counted on the whole machine (0 where it doesn't
+    say)."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/vmstat").read_text().splitlines():
+            name, _, count = line.partition(" ")
+            if name == "oom_kill":
+                return int(count)
+    return 0
+
+
+def _not_started(error: fork.ServerGone) -> dict[str, str]:
+    return {
+        "title": "The training process could not be started",
+        "detail": str(error),
+        "fix": "Mend what the training worker's log names, then resume the run.",
+    }
+
+
+def _cause(run: TrainingRun, ended: Ended) -> dict[str, str]:
+    tail = "\n".join(log_tail(run, lines=LOG_TAIL_LINES))
+    if ended.code == -signal.SIGKILL and ended.out_of_memory:
+        title = "Out of memory"
+        detail = "The kernel killed the training process because the machine's memory was full."
+        fix = "Use a smaller model, batch or response length, or more memory; then launch it again."
+    elif ended.code < 0:
+        name = signal.Signals(-ended.code).name
+        title = f"The training process was killed ({name})"
+        detail = f"It ended by signal {-ended.code}, which nobody in Rankloop sent."
+        fix = (
+            "Look for memory limits and for crashes in the log, then resume the run. "
+            "It goes on from its last checkpoint where its kind writes them."
+        )
+    else:
+        title = f"The training process ended with exit code {ended.code}"
+        detail = "It ended before it could say why."
+        fix = "The end of the log says more."
+    return {"title": title, "detail": f"{detail}\n{tail}".strip(), "fix": fix}

@@ -1,0 +1,175 @@
+"""Live events: one LISTEN connection and one reader connection per process, however many browsers watch.
+
+The table is the truth. A notification only says "look again", so one that was missed, sent twice or lost with
+its connection costs nothing but time. The obvious design, a query from each stream's own connection, pins one
+connection per watcher: with a pool of 8, the ninth browser is never served.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID
+from weakref import WeakKeyDictionary
+
+import psycopg
+from asgiref.sync import sync_to_async
+from django.db import connection
+
+from training.models import TrainingRun
+from training.runs.progress.events import CHANNEL
+
+PING_SECONDS = 15.0  # proxies cut a silent connection, commonly after 60 s
+RETRY_MILLISECONDS = 2000
+RECONNECT_SECONDS = 1.0
+BATCH_EVENTS = 500
+MAX_STREAMS = 500  # per process; a browser that is refused polls `metrics?after=` instead
+
+SELECT_STATE = "SELECT state FROM training_trainingrun WHERE id = %s"
+SELECT_EVENTS = """
+SELECT seq, attempt, type, step, data FROM training_runevent WHERE run_id = %s AND seq > %s ORDER BY seq LIMIT
+%s
+"""
+Row = tuple[int, int, str, int, dict[str, Any]]
+RunDocument = Callable[[UUID], dict[str, Any]]
+
+
+class Hub:
+    """The streams of one event loop. Its two connections are open only while someone watches."""
+
+    def __init__(self) -> None:
+        self._watchers: defaultdict[UUID, set[asyncio.Event]] = defaultdict(set)
+        self._listener: asyncio.Task[None] | None = None
+        self._reader: psycopg.AsyncConnection[Row] | None = None
+        self._reading = asyncio.Lock()
+
+    @property
+    def open_streams(self) -> int:
+        return sum(map(len, self._watchers.values()))
+
+    async def stream(self, run_id: UUID, *, after: int, document: RunDocument) -> AsyncIterator[str]:
+        """Server-sent events of the run with seq > `after`, until the run is over and all has been said.
+
+        `document` gives the run as the API shows it, the data of each state event; it runs in a thread.
+        """
+        async with self._watching(run_id) as woken:
+            yield f"retry: {RETRY_MILLISECONDS}\n\n"
+            while True:
+                woken.clear()
+                # Shielded: a browser that leaves in the middle must not break the connection that all share.
+                state, rows = await asyncio.shield(self._read(run_id, after))
+                run: dict[str, Any] | None = None
+                for seq, attempt, type, step, data in rows:
+                    after = seq
+                    if type == "state":
+                        run = run or await _in_thread(document, run_id)
+                        data = run
+                    yield _frame(type, seq, {**data, "seq": seq, "attempt": attempt, "step": step})
+                if len(rows) == BATCH_EVENTS:
+                    continue
+                if state in TrainingRun.FINAL_STATES or state is None:
+                    return
+                try:
+                    await asyncio.wait_for(woken.wait(), PING_SECONDS)
+                except TimeoutError:
+                    yield ": ping\n\n"
+
+    @asynccontextmanager
+    async def _watching(self, run_id: UUID) -> AsyncIterator[asyncio.Event]:
+        woken = asyncio.Event()
+        self._watchers[run_id].add(woken)
+        if self._listener is None:
+            self._listener = asyncio.create_task(self._listen())
+        try:
+            yield woken
+        finally:
+            self._watchers[run_id].discard(woken)
+            if not self._watchers[run_id]:
+                del self._watchers[run_id]
+            if not self._watchers:
+                await self._close()
+
+    async def _read(self, run_id: UUID, after: int) -> tuple[str | None, list[Row]]:
+        """The run's state and its next events. The state is read first: when it is final, no event is
+        missing."""
+        async with self._reading:
+            try:
+                if self._reader is None or self._reader.closed:
+                    self._reader = await _connect()
+                found = await (await self._reader.execute(SELECT_STATE, [run_id])).fetchone()
+                rows = await (
+                    await self._reader.execute(SELECT_EVENTS, [run_id, after, BATCH_EVENTS])
+                ).fetchall()
+            except psycopg.OperationalError:
+                # The stream breaks; the browser comes back after `retry` with its Last-Event-ID.
+                self._reader = None
+                raise
+        return (str(found[0]) if found else None), rows
+
+    async def _listen(self) -> None:
+        while True:
+            try:
+                async with await _connect() as listening:
+                    await listening.execute(f"LISTEN {CHANNEL}")
+                    self._wake(*self._watchers)  # what was said while nobody listened
+                    async for note in listening.notifies():
+                        self._wake(UUID(note.payload))
+            except psycopg.OperationalError:
+                await asyncio.sleep(RECONNECT_SECONDS)
+
+    def _wake(self, *run_ids: UUID) -> None:
+        for run_id in run_ids:
+            for woken in self._watchers.get(run_id, ()):
+                woken.set()
+
+    async def _close(self) -> None:
+        listener, self._listener = self._listener, None
+        reader, self._reader = self._reader, None
+        if listener is not None:
+            listener.cancel()
+            await asyncio.gather(listener, return_exceptions=True)
+        if reader is not None:
+            await reader.close()
+
+
+_hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()
+
+
+def open_streams() -> int:
+    """Streams open in this process."""
+    return sum(hub.open_streams for hub in _hubs.values())
+
+
+async def stream_events(run_id: UUID, *, after: int, document: RunDocument) -> AsyncIterator[str]:
+    """:meth:`Hub.stream` of this event loop's hub."""
+    hub = _hubs.setdefault(asyncio.get_running_loop(), Hub())
+    async for frame in hub.stream(run_id, after=after, document=document):
+        yield frame
+
+
+async def _in_thread(document: RunDocument, run_id: UUID) -> dict[str, Any]:
+    def read() -> dict[str, Any]:
+        try:
+            return document(run_id)
+        finally:
+            connection.close()  # back to the pool: the stream stays open for hours
+
+    return await sync_to_async(read)()
+
+
+async def _connect() -> psycopg.AsyncConnection[Any]:
+    """Outside Django's pool: a stream's wait must not take a connection from requests."""
+    params = connection.get_connection_params()
+    for of_django in ("cursor_factory", "context", "prepare_threshold"):
+        params.pop(of_django, None)
+    return await psycopg.AsyncConnection.connect(
+        **params, autocommit=True, application_name="rankloop-events", row_factory=psycopg.rows.tuple_row
+    )
+
+
+def _frame(type: str, seq: int, data: dict[str, Any]) -> str:
+    return f"event: {type}\nid: {seq}\ndata: {json.dumps(data, separators=(',', ':'), default=str)}\n\n"

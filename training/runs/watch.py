@@ -1,0 +1,86 @@
+"""Following a run from the command line, and running it here where no worker listens."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+from django.db import close_old_connections, connection
+
+from config.celery import app
+from training.models import RunEvent, TrainingRun
+from training.runs.execute import cancel_run
+from training.runs.process.supervise import execute_run
+
+POLL_SECONDS = 0.5
+LINE_EVERY_SECONDS = 2.0
+PING_SECONDS = 1.0  # a live worker answers within milliseconds
+METRICS_SHOWN = 4
+# What a line has room for, the most telling first; every number is on the run's page.
+TELLING = [
+    *("loss", "heldout_loss", "accuracy", "heldout/accuracy"),
+    *("objective/scores", "objective/kl", "policy/entropy", "lengths/response_mean"),
+    *("reward_mean", "reward_best", "mean_tokens"),
+]
+QUEUE = "training"
+
+
+def worker_listens() -> bool:
+    """Whether any Celery worker takes runs from the queue now."""
+    queues = app.control.inspect(timeout=PING_SECONDS).active_queues() or {}
+    return any(queue["name"] == QUEUE for served in queues.values() for queue in served)
+
+
+def follow_run(*, run: TrainingRun, here: bool) -> Iterator[str]:
+    """Lines that tell how the run goes, until it is over; `run` is fresh after each. With `here`, this
+    process supervises the run itself, and being interrupted (Ctrl-C) cancels it."""
+    supervisor = threading.Thread(target=_supervise, args=[run], daemon=False)
+    if here:
+        supervisor.start()
+    try:
+        yield from _lines(run)
+    except KeyboardInterrupt:
+        if here:
+            cancel_run(run=run)
+        raise
+    finally:
+        if here:
+            supervisor.join()
+
+
+def _supervise(run: TrainingRun) -> None:
+    try:
+        execute_run(run_id=run.pk)
+    finally:
+        connection.close()
+
+
+def _lines(run: TrainingRun) -> Iterator[str]:
+    said, said_at = "", 0.0
+    while True:
+        close_old_connections()
+        run.refresh_from_db()
+        line = _line(run)
+        now = time.monotonic()
+        if run.is_final:
+            yield line
+            return
+        if line != said and now - said_at >= LINE_EVERY_SECONDS:
+            said, said_at = line, now
+            yield line
+        time.sleep(POLL_SECONDS)
+
+
+def _line(run: TrainingRun) -> str:
+    parts = [f"{run.kind} {run.state}"]
+    if run.state == TrainingRun.State.RUNNING:
+        parts.append(f"{run.phase} {run.step}/{run.total_steps}" if run.total_steps else run.phase)
+        if run.eta_seconds:
+            parts.append(f"{run.eta_seconds:.0f} s left")
+        newest = RunEvent.objects.filter(run=run, type=RunEvent.Type.METRICS, attempt=run.attempt)
+        if (event := newest.order_by("-seq").first()) is not None:
+            values = event.data["values"]
+            shown = [name for name in TELLING if name in values] or sorted(values)
+            parts.append(" ".join(f"{name} {values[name]:.4g}" for name in shown[:METRICS_SHOWN]))
+    return " · ".join(parts)

@@ -1,0 +1,216 @@
+"""Annotators that are programs: they speak to the real HTTP API as a script of a user's would, and judge by
+rule."""
+
+from __future__ import annotations
+
+import http.client
+import itertools
+import json
+import random
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import urlsplit
+
+from training import demo_world
+from training.rlhf.core.messages import Messages
+from training.simulation.answers import other_parts
+
+Judge = Callable[[Messages, str], float]
+
+TIMEOUT_SECONDS = 30.0
+TRIES = 6
+FIRST_PAUSE_SECONDS = 0.2  # doubled with each retry
+WORTH_RETRYING = frozenset({HTTPStatus.TOO_MANY_REQUESTS, 500, 502, 503, 504})
+# Points of the judge; answers nearer than this are a tie. Floating-point sums differ in the last digits.
+SAME_POINTS = 1e-9
+
+JUDGES: dict[str, Judge] = {
+    "gold": demo_world.gold_reward,
+    "length": lambda messages, text: float(len(text)),
+}
+
+
+class ApiError(Exception):
+    """The API refused what a well-behaved client may ask; the message is the API's own reason."""
+
+
+@dataclass
+class Tally:
+    """What the annotators did together; `stopped` says why one was given no more (a cap, a pause, a failed
+    qualification)."""
+
+    rankings: int = 0
+    refused: int = 0
+    by_annotator: dict[str, int] = field(default_factory=dict)
+    stopped: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+class ApiClient:
+    """One user's connection to the API, kept alive. Repeats what failed on the way; every call it makes may
+    be repeated."""
+
+    def __init__(self, url: str, token: str) -> None:
+        parts = urlsplit(url)
+        self._secure = parts.scheme == "https"
+        self._host, self._prefix = parts.netloc, parts.path.rstrip("/")
+        self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        self._connection: http.client.HTTPConnection | None = None
+
+    def call(
+        self, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None
+    ) -> tuple[int, Any]:
+        """(status, decoded body). Raises ApiError when the server stays away or broken."""
+        problem = ""
+        for attempt in range(TRIES):
+            if attempt:
+                time.sleep(FIRST_PAUSE_SECONDS * 2 ** (attempt - 1))
+            try:
+                status, text = self._send(method, path, body, headers or {})
+            except (OSError, http.client.HTTPException) as error:
+                self.close()
+                problem = f"{type(error).__name__}: {error}"
+                continue
+            if status not in WORTH_RETRYING:
+                return status, json.loads(text) if text else None
+            problem = f"HTTP {status}: {text[:300]}"
+        raise ApiError(f"{method} {path} failed {TRIES} times; the last time: {problem}")
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _send(self, method: str, path: str, body: object, headers: Mapping[str, str]) -> tuple[int, str]:
+        if self._connection is None:
+            kind = http.client.HTTPSConnection if self._secure else http.client.HTTPConnection
+            self._connection = kind(self._host, timeout=TIMEOUT_SECONDS)
+        sent = None if body is None else json.dumps(body)
+        self._connection.request(method, self._prefix + path, sent, self._headers | dict(headers))
+        response = self._connection.getresponse()
+        return response.status, response.read().decode("utf-8")
+
+
+def annotate(
+    *,
+    url: str,
+    project: str,
+    tokens: Mapping[str, str],
+    judge: Judge,
+    noise: float = 0.0,
+    limit: int | None = None,
+    seed: int = 0,
+    told: Callable[[int], None] = lambda done: None,
+) -> Tally:
+    """All annotators (name → token) rank at the same time until nothing is left to claim, or `limit` rankings
+    are done.
+
+    `noise` is the share of rankings that are a random order instead of the judge's, so half of it is the
+    share of flipped pairs. `told` is called with the number of rankings done so far. Raises ApiError.
+    """
+    if not 0 <= noise <= 1:
+        raise ValueError(f"noise is a share from 0 to 1, not {noise}")
+    tally, lock, started = Tally(), threading.Lock(), time.monotonic()
+    budget = itertools.count() if limit is None else iter(range(limit))
+
+    def work(name: str, token: str) -> None:
+        client, rng = ApiClient(url, token), random.Random(f"{seed} {name}")
+        try:
+            stop = partial(tally.stopped.__setitem__, name)
+            for assignment in claimed(client, project, budget, lock, stop):
+                accepted = submit(client, assignment, answer(assignment, judge, noise, rng))
+                with lock:
+                    tally.rankings += accepted
+                    tally.refused += not accepted
+                    tally.by_annotator[name] = tally.by_annotator.get(name, 0) + accepted
+                    told(tally.rankings)
+        finally:
+            client.close()
+
+    with ThreadPoolExecutor(max_workers=len(tokens), thread_name_prefix="annotator") as pool:
+        for result in [pool.submit(work, name, token) for name, token in tokens.items()]:
+            result.result()
+    tally.seconds = time.monotonic() - started
+    return tally
+
+
+def claimed(
+    client: ApiClient,
+    project: str,
+    budget: Iterable[int],
+    lock: threading.Lock,
+    stop: Callable[[str], None],
+) -> Iterable[dict[str, Any]]:
+    """Assignments, one after the other, while the API has one and the common budget lasts. `stop` is told why
+    the project gives this annotator no more."""
+    while True:
+        with lock:
+            if next(iter(budget), None) is None:
+                return
+        status, body = client.call("POST", f"/api/v1/projects/{project}/assignments/next", {})
+        if status == HTTPStatus.NO_CONTENT:
+            return
+        if status == HTTPStatus.CONFLICT:
+            return stop(reason(body))
+        if status != HTTPStatus.OK:
+            raise ApiError(f"claiming a task was refused (HTTP {status}): {reason(body)}")
+        yield body
+
+
+def submit(client: ApiClient, assignment: Mapping[str, Any], body: Mapping[str, Any]) -> bool:
+    """True when the answer is stored; False when the lease had run out. Raises ApiError for a wrong
+    answer."""
+    key = {
+        "Idempotency-Key": str(uuid.uuid4())
+    }  # the same for every repetition: at most one ranking comes of it
+    status, said = client.call("POST", f"/api/v1/assignments/{assignment['id']}/submit", body, key)
+    if status in {HTTPStatus.OK, HTTPStatus.CREATED}:
+        return True
+    if status == HTTPStatus.CONFLICT:
+        return False
+    raise ApiError(f"an answer was refused (HTTP {status}): {reason(said)}")
+
+
+def answer(assignment: Mapping[str, Any], judge: Judge, noise: float, rng: random.Random) -> dict[str, Any]:
+    """The judge's answer to what was shown, with all that the form requires; with probability `noise` a
+    random one instead."""
+    started = time.monotonic()
+    messages = assignment["task"]["prompt"]["messages"]
+    responses = list(assignment["responses"])
+    rng.shuffle(responses)  # so that equals, where ties aren't taken, stand in no order of the API's
+    points: dict[str, float] | None = None
+    if rng.random() < noise:
+        tiers = [[response["id"]] for response in responses]
+    else:
+        points = {response["id"]: judge(messages, response["text"]) for response in responses}
+        tiers = tiers_by(points, ties=bool(assignment["form"]["ties"]))
+    milliseconds = int((time.monotonic() - started) * 1000)
+    said = other_parts(assignment, tiers, points, rng)
+    return {"token": assignment["token"], **said, "touched": True, "duration_ms": milliseconds}
+
+
+def tiers_by(points: Mapping[str, float], *, ties: bool) -> list[list[str]]:
+    """Ids by falling points; equal points share a tier where ties are taken."""
+    tiers: list[list[str]] = []
+    for name in sorted(points, key=lambda name: -points[name]):
+        if ties and tiers and points[tiers[-1][0]] - points[name] <= SAME_POINTS:
+            tiers[-1].append(name)
+        else:
+            tiers.append([name])
+    return tiers
+
+
+def reason(body: Any) -> str:
+    """What a problem document says, field by field."""
+    if not isinstance(body, dict):
+        return str(body)[:300]
+    errors: Sequence[Mapping[str, str]] = body.get("errors") or []
+    fields = "; ".join(f"{error['field']}: {error['reason']}" for error in errors)
+    return " ".join(filter(None, [str(body.get("detail", "")), fields]))

@@ -1,0 +1,133 @@
+"""The demo project: a small world to rank and train in, with people to log in as. Making it again changes
+nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from django.conf import settings
+
+from annotation.content.content import add_prompts
+from annotation.models import Project, Prompt, User
+from annotation.models.project import Role
+from annotation.projects.projects import add_member, create_project, create_user
+from training import demo_world
+from training.models import ModelVersion, TrainingRun
+from training.runs.launch import launch_run
+from training.runs.watch import follow_run, worker_listens
+
+SLUG = "demo"
+PROMPTS = 1200  # a tenth of them is held out: 120 are enough to tell policies apart
+PROMPT_SEED = 1
+# Enough for a reward model that a policy can be improved against, when they have all been ranked.
+TASKS = 600
+LOGINS_FILE = "demo-logins.txt"
+GUIDELINES = """\
+You see a customer's question and several replies. Put the best reply first.
+
+1. It **answers the question** that was asked, with the right names, dates and order numbers.
+2. It is **polite**.
+3. It is **short**: no repetition, nothing beside the point.
+
+Replies that are equally good belong in one tier.
+"""
+# None: an admin of the site, a member of nothing.
+PEOPLE: dict[str, Role | None] = {
+    "admin": None,
+    "manager": Role.MANAGER,
+    "annotator-1": Role.ANNOTATOR,
+    "annotator-2": Role.ANNOTATOR,
+}
+Tell = Callable[[str], None]
+
+
+class DemoRunFailed(Exception):
+    """A run that the demo is built on did not succeed."""
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What the demo is made of now, and the passwords that were made this time."""
+
+    project: Project
+    passwords: dict[str, str]
+    logins: Path
+    runs: list[TrainingRun]
+
+
+def create_demo(*, tell: Tell) -> Demo:
+    """Project, prompts, people, a first policy, first tasks and a first evaluation: whatever of it is
+    missing.
+
+    Its runs go through the queue like any others; where no worker listens, this process supervises them.
+    Raises DemoRunFailed.
+    """
+    project = Project.objects.filter(slug=SLUG).first()
+    if project is None:
+        project = create_project(slug=SLUG, name="Customer support (demo)", guidelines=GUIDELINES)
+        tell(f"Project {SLUG} created.")
+    if not Prompt.objects.filter(project=project).exists():
+        drawn = demo_world.prompts(PROMPTS, PROMPT_SEED)
+        counts = add_prompts(project=project, prompts=[(messages, {}) for messages in drawn])
+        tell(f"{counts.prompts} prompts added.")
+    passwords = _people(project)
+    logins = _keep_logins(passwords)
+    runs = [_run_once(project, kind, recipe, tell) for kind, recipe in RUNS.items()]
+    return Demo(project, passwords, logins, runs)
+
+
+RUNS: Mapping[str, Mapping[str, object]] = {
+    TrainingRun.Kind.SFT: {},
+    TrainingRun.Kind.SAMPLE: {"max_prompts": TASKS},
+    TrainingRun.Kind.EVALUATE: {},
+}
+
+
+def _people(project: Project) -> dict[str, str]:
+    passwords = {}
+    for name, role in PEOPLE.items():
+        user = User.objects.filter(username=name).first()
+        if user is None:
+            user, passwords[name] = create_user(username=name, is_admin=role is None)
+        if role is not None and not project.memberships.filter(user=user).exists():
+            add_member(project=project, user=user, role=role)
+    return passwords
+
+
+def _keep_logins(passwords: Mapping[str, str]) -> Path:
+    """Beside the databases, readable by their owner only: the passwords are nowhere else in clear."""
+    path: Path = settings.STATE / LOGINS_FILE
+    if passwords:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        path.chmod(0o600)
+        with path.open("a", encoding="utf-8") as file:
+            file.writelines(f"{name} {password}\n" for name, password in passwords.items())
+    return path
+
+
+def _run_once(project: Project, kind: str, recipe: Mapping[str, object], tell: Tell) -> TrainingRun:
+    """The project's first run of this kind that succeeded; launched, or waited for, where there is none."""
+    runs = TrainingRun.objects.filter(project=project, kind=kind).order_by("created_at")
+    done = runs.filter(state=TrainingRun.State.SUCCEEDED).first()
+    if done is not None:
+        return done
+    run = runs.filter(state__in=[TrainingRun.State.QUEUED, TrainingRun.State.RUNNING]).first()
+    if run is None:
+        inputs = _first_policy(project) if kind != TrainingRun.Kind.SFT else {}
+        run = launch_run(project=project, kind=kind, recipe=recipe, inputs=inputs, user=None)
+    for line in follow_run(run=run, here=not worker_listens()):
+        tell(line)
+    if run.state != TrainingRun.State.SUCCEEDED:
+        error = run.error or {"title": f"it was {run.state}", "detail": ""}
+        raise DemoRunFailed(f"The demo's {kind} run did not succeed: {error['title']}. {error['detail']}")
+    return run
+
+
+def _first_policy(project: Project) -> dict[str, str]:
+    oldest = ModelVersion.objects.filter(project=project, kind=ModelVersion.Kind.POLICY).order_by(
+        "created_at"
+    )
+    return {"policy": oldest[0].name}

@@ -1,0 +1,32 @@
+"""The addresses of runs, models and loops, and who may do what at each (see `annotation.api.access`)."""
+
+from __future__ import annotations
+
+from annotation.api.access import endpoint
+from annotation.api.permissions import Action
+from training.registry.api import models
+from training.runs.api import runs
+
+RUN = "runs/<uuid:run_id>/"
+MODEL = "models/<uuid:model_id>/"
+
+urlpatterns = [
+    endpoint("runs/recipes/", runs.RecipesView, GET=Action.LIST_TRAINING),
+    endpoint("runs/estimate", runs.EstimateView, POST=Action.TRAIN),
+    endpoint("runs/", runs.RunsView, GET=Action.LIST_TRAINING, POST=Action.TRAIN),
+    endpoint(RUN, runs.RunDetailView, GET=Action.READ_TRAINING),
+    endpoint(f"{RUN}cancel", runs.CancelView, POST=Action.TRAIN),
+    endpoint(f"{RUN}resume", runs.ResumeView, POST=Action.TRAIN),
+    endpoint(f"{RUN}metrics", runs.MetricsView, GET=Action.READ_TRAINING),
+    endpoint(f"{RUN}samples", runs.SamplesView, GET=Action.READ_TRAINING),
+    endpoint(f"{RUN}log", runs.LogView, GET=Action.READ_TRAINING),
+    endpoint(f"{RUN}events", runs.EventsView, GET=Action.READ_TRAINING),
+    endpoint("models/", models.ModelsView, GET=Action.LIST_TRAINING),
+    endpoint("models/judged/", models.JudgedView, GET=Action.LIST_TRAINING),
+    endpoint(MODEL, models.ModelDetailView, GET=Action.READ_TRAINING),
+    endpoint(f"{MODEL}promote", models.PromoteView, POST=Action.TRAIN),
+    endpoint(f"{MODEL}archive", models.ArchiveView, POST=Action.TRAIN),
+    endpoint(f"{MODEL}report", models.ReportView, GET=Action.READ_TRAINING),
+    endpoint(f"{MODEL}comparison", models.ComparisonView, GET=Action.READ_TRAINING),
+    endpoint("loops/", models.LoopsView, GET=Action.LIST_TRAINING, POST=Action.TRAIN),
+]

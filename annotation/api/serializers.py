@@ -311,7 +311,7 @@ class Assignment(serializers.Serializer[models.Assignment]):
     draft = DraftField(allow_null=True)
     draft_version = serializers.IntegerField(help_text="To send with the next draft.")
     practice = serializers.BooleanField(
-        help_text="A task to qualify with: answered, its feedback says what was right."
+        source="is_practice", help_text="A task to qualify with: answered, its feedback says what was right."
     )
 
 

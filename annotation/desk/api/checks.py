@@ -13,7 +13,7 @@ from annotation.api.base import NewestFirst, ProjectView
 from annotation.models import RankingTask
 from annotation.oversight.api.task_serializers import Task
 
-KINDS = [choice for choice in RankingTask.Kind.choices if choice[0] != RankingTask.Kind.RANKING]
+KINDS = [choice for choice in RankingTask.Kind.choices if RankingTask.Kind(choice[0]).is_check]
 
 
 class Check(Task):

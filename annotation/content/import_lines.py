@@ -83,7 +83,7 @@ def _add(line: Line, given: Record) -> None:
     as_task = record.rankable and count >= MIN_RESPONSES
     state = None
     if as_task:
-        ranked = record.rankings and record.task_kind == RankingTask.Kind.RANKING
+        ranked = record.rankings and not RankingTask.Kind(record.task_kind).is_check
         state = RankingTask.State.DONE if ranked else RankingTask.State.OPEN
     pieces = [record]
     if as_task and count > MAX_RESPONSES and not record.rankings:

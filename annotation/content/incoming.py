@@ -97,7 +97,7 @@ def _reason_to_refuse(draft: TaskDraft, as_task: bool) -> str | None:
         gold = sorted(index for tier in draft.gold_tiers for index in tier)
         if gold != list(range(len(draft.responses))) or not all(draft.gold_tiers):
             return "its gold tiers don't name each response once"
-    if draft.kind != RankingTask.Kind.RANKING and len(draft.gold_tiers or ()) < 2:
+    if RankingTask.Kind(draft.kind).is_check and len(draft.gold_tiers or ()) < 2:
         return f"a {draft.kind} task needs gold_tiers that put at least one response above the others"
     return None
 

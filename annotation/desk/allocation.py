@@ -207,9 +207,8 @@ def skip_assignment(
             errors=[FieldProblem("way", f"This project allows {', '.join(ways)}.")],
         )
     task = assignment.task
-    check = task.kind != RankingTask.Kind.RANKING
     with transaction.atomic():
-        if check:
+        if task.is_check:
             acquire(Lock.DESK.of(assignment.project_id, assignment.annotator_id))
         _leave(
             assignment,
@@ -219,7 +218,7 @@ def skip_assignment(
             skip_way=way,
             skipped_at=Now(),
         )
-        if check:
+        if task.is_check:
             checks.note_skip(assignment=assignment, way=way)
         elif way == SkipWay.DROP:
             RankingTask.objects.open().filter(pk=task.pk).update(state=RankingTask.State.DROPPED)

@@ -18,7 +18,7 @@ from annotation.desk import checks
 from annotation.desk.answers import Answer, problems_of
 from annotation.desk.comparisons import RankedTask, insert_comparisons
 from annotation.forms.versions import form_of
-from annotation.models import Assignment, Project, Ranking, RankingTask
+from annotation.models import Assignment, Project, Ranking
 from config.problems import Conflict, FieldProblem, Problem
 
 MAX_DRAFT_CHARACTERS = 300_000
@@ -71,9 +71,8 @@ def submit_ranking(
     """
     _refuse_what_does_not_fit(answer, assignment)
     task = assignment.task
-    check = task.kind != RankingTask.Kind.RANKING
     with transaction.atomic():
-        if check:
+        if task.is_check:
             acquire(Lock.DESK.of(assignment.project_id, assignment.annotator_id))
         # Whoever turns `leased` into `submitted` writes the ranking; a second sender waits here and finds 0.
         taken = (
@@ -89,7 +88,7 @@ def submit_ranking(
         )
         if taken == 1:
             ranking = store_ranking(assignment, answer, source)
-            if check:
+            if task.is_check:
                 checks.note_answer(assignment=assignment, task=task, tiers=answer.tiers)
             return ranking, True
     return _answered_before(assignment, answer, idempotency_key), False
@@ -104,7 +103,7 @@ def revise_ranking(
     answer in an attempt to qualify, whose giver was told the right one. Raises ProjectArchived.
     """
     refuse_archived(assignment.project)
-    if assignment.attempt > 0:
+    if assignment.is_practice:
         raise Conflict(
             "Answers to qualification tasks stand: their right answer was told.",
             type="qualification-answered",
@@ -118,10 +117,10 @@ def revise_ranking(
             if answer.says_the_same_as(vars(current)):
                 return current, False
             task = assignment.task
-            if check := task.kind != RankingTask.Kind.RANKING:
+            if task.is_check:
                 acquire(Lock.DESK.of(assignment.project_id, assignment.annotator_id))
             ranking = store_ranking(assignment, answer, source, supersedes=current)
-            if check:
+            if task.is_check:
                 checks.note_answer(assignment=assignment, task=task, tiers=answer.tiers)
             return ranking, True
     except IntegrityError as error:

@@ -1,7 +1,7 @@
 """Leaving out an annotator: nothing of theirs is deleted, nothing of it counts, and all of it can be undone.
 
 Their answers give their slots back, so the tasks are asked again; lifted, the answers take them again, and
-where somebody else has filled one meanwhile the task's overlap grows (triggers of migrations/0005).
+where somebody else has filled one meanwhile the task's overlap grows (triggers in models/sql/assignment.sql).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from annotation.models import (
     RankingTask,
     User,
 )
-from annotation.models.task import AssignmentQuerySet, RankingTaskQuerySet
+from annotation.models.task import AssignmentQuerySet, RankingTaskQuerySet, is_check
 from config.problems import Conflict, FieldProblem, Problem
 
 State = Assignment.State
@@ -202,7 +202,7 @@ def ask_again(*, project: Project) -> None:
 
 def _answers_with_slots() -> Q:
     """Answers to checks (gold, attention, qualification) take no slot and stay."""
-    return Q(state=State.SUBMITTED, task__kind=RankingTask.Kind.RANKING)
+    return Q(~is_check("task"), state=State.SUBMITTED)
 
 
 def _take_out(exclusion: Exclusion, annotator: User) -> None:

@@ -25,6 +25,7 @@ from annotation.forms.versions import form_of
 from annotation.ids import uuid7
 from annotation.models import Assignment, Project, Ranking, RankingTask, TaskAgreement, TaskResponse, User
 from annotation.models.ranking import RankingQuerySet
+from annotation.models.task import is_check
 from annotation.oversight.agreement import refresh_agreement
 from config.problems import Conflict, Problem
 
@@ -62,11 +63,11 @@ def waiting(*, project: Project, reviewer: User) -> models.QuerySet[TaskAgreemen
     return (
         TaskAgreement.objects.filter(
             ~Exists(decided),
+            ~is_check("task"),
             ~Exists(theirs.exclude(state__in=[*OPENABLE, State.REVIEWING])),
             project=project,
             rankings__gte=2,
             agreement__lt=project.review_below,
-            task__kind=RankingTask.Kind.RANKING,
         )
         .exclude(task__state=RankingTask.State.DROPPED)
         .order_by("agreement", "task_id")

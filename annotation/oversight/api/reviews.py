@@ -63,7 +63,7 @@ class TaskView(APIView):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
-        tasks = RankingTask.objects.filter(kind=RankingTask.Kind.RANKING)
+        tasks = RankingTask.objects.asked()
         self.task = row_of_project(request, tasks, kwargs["id"])
         if self.takes is not None and action_of(request) is not None:
             self.given = self.takes(data=request.data)

@@ -73,7 +73,7 @@ class TaskChanges(serializers.Serializer[Any]):
     state = serializers.ChoiceField(choices=SETTABLE_STATES, required=False)
 
 
-KINDS = [choice for choice in RankingTask.Kind.choices if choice[0] != RankingTask.Kind.RANKING]
+KINDS = [choice for choice in RankingTask.Kind.choices if RankingTask.Kind(choice[0]).is_check]
 
 
 class Check(Task):

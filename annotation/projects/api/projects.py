@@ -15,13 +15,14 @@ from annotation.forms import versions
 from annotation.forms.presets import PRESETS
 from annotation.models import Project
 from annotation.models.project import ProjectQuerySet
+from annotation.models.project_counts import with_counts
 from annotation.projects import projects
 from annotation.projects.api import serializers
 
 
 def _shown_to(request: Request) -> ProjectQuerySet:
     user = user_of(request)
-    return Project.objects.visible_to(user).with_role_of(user).with_counts(user)
+    return with_counts(Project.objects.visible_to(user).with_role_of(user), user)
 
 
 class ProjectsView(GenericAPIView[Project]):

@@ -7,10 +7,8 @@ slowly each time; a supervisor that is killed takes all of them with it.
 
 from __future__ import annotations
 
-import http.client
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from embedded import processes
+from embedded import processes, web
 from embedded.postgres import Postgres
 from embedded.processes import ServerError
 from embedded.servers import Servers
@@ -26,10 +24,8 @@ from embedded.state import Running, StateFolder
 from embedded.valkey import Valkey
 
 ROOT = Path(__file__).resolve().parent.parent
-_LOOPBACK = "127.0.0.1"
 _STOP_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
 _HANDLED = _STOP_SIGNALS | {signal.SIGCHLD}
-_BACKLOG = 512
 _READY_SECONDS = 120.0  # 3 s on an idle machine with two processors
 _READY_POLL_SECONDS = 0.05
 # A worker finishes the message in hand, then ends; a training run takes longer than this. It is killed, and
@@ -68,8 +64,8 @@ class Supervisor:
         self.servers = Servers(state)
         self._services: list[Service] = []
         self._one_shot: subprocess.Popen[bytes] | None = None
-        self._listener = _listen(port)
-        self.address = f"http://{_LOOPBACK}:{self._listener.getsockname()[1]}"
+        self._listener = web.listen(port)
+        self.address = f"http://{web.LOOPBACK}:{web.port_of(self._listener)}"
 
     def run(self) -> None:
         """Serve until a stop signal. Call under the state folder's lock."""
@@ -84,11 +80,11 @@ class Supervisor:
             self._migrate()
             database, broker = self.servers.database_url, self.servers.broker_url
             self.state.announce(Running(os.getpid(), "supervisor", database, broker, self.address))
-            web = _web_program(self._listener.fileno())
-            for name, argv in ({_WEB: web} | _PROGRAMS).items():
+            serve = web.program(self._listener)
+            for name, argv in ({_WEB: serve} | _PROGRAMS).items():
                 self._add(name, argv)
             self._wait_ready()
-            self._add(_WEB_TOO, web)
+            self._add(_WEB_TOO, serve)
             _say(f"Rankloop is ready at {self.address} after {time.monotonic() - began:.1f} s.")
             _say(f"Logs: {self.state.logs}. Ctrl-C stops everything.")
             self._create_demo()
@@ -132,12 +128,13 @@ class Supervisor:
 
     def _wait_ready(self) -> None:
         deadline = time.monotonic() + _READY_SECONDS
-        while not _healthy(self._listener.getsockname()[1]):
+        while not web.healthy(web.port_of(self._listener)):
             self._tend(_READY_POLL_SECONDS)
-            web = next(service for service in self._services if service.name == _WEB)
-            if web.failures > 1 or time.monotonic() > deadline:
+            serving = next(service for service in self._services if service.name == _WEB)
+            if serving.failures > 1 or time.monotonic() > deadline:
                 raise ServerError(
-                    f"The web server does not answer. Its log, {web.log}, ends:\n{processes.tail(web.log)}"
+                    f"The web server does not answer. Its log, {serving.log}, ends:\n"
+                    f"{processes.tail(serving.log)}"
                 )
 
     def _create_demo(self) -> None:
@@ -213,13 +210,6 @@ class Supervisor:
         self._listener.close()
 
 
-def _web_program(listener: int) -> list[str]:
-    return [
-        *("-m", "uvicorn", "config.asgi:application", f"--fd={listener}", "--lifespan=off"),
-        *("--no-access-log", "--timeout-graceful-shutdown=2"),
-    ]
-
-
 # Without the system checks, which import every address: a third of what a worker or beat costs to start.
 _CELERY = ("-m", "celery", "--app=config", "--skip-checks")
 # Threads: a pool process would be a grandchild, which the parent-death signal does not reach. A training run
@@ -240,35 +230,6 @@ def _restarter(server: Postgres | Valkey) -> Callable[[], subprocess.Popen[bytes
         return server.process
 
     return start
-
-
-def _listen(port: int) -> socket.socket:
-    """Bound here and handed to the web server: the port is known to be ours before anything starts, and while
-    the web server restarts connections wait instead of being refused."""
-    listener = socket.socket(socket.AF_INET)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    # uvicorn takes the descriptor for a unix socket's and leaves Nagle's algorithm on. Inherited.
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    try:
-        listener.bind((_LOOPBACK, port))
-    except OSError as error:
-        listener.close()
-        raise ServerError(
-            f"Port {port} can't be used: {error.strerror}. Name another one: PORT={port + 1} scripts/up"
-        ) from error
-    listener.listen(_BACKLOG)
-    return listener
-
-
-def _healthy(port: int) -> bool:
-    connection = http.client.HTTPConnection(_LOOPBACK, port, timeout=2)
-    try:
-        connection.request("GET", "/healthz")
-        return connection.getresponse().status == http.HTTPStatus.OK
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
 
 
 def _how(status: int) -> str:

@@ -7,7 +7,6 @@ from uuid import UUID
 
 from rest_framework import serializers
 
-from annotation import models
 from annotation.api.serializers import PromptShown
 from annotation.desk import answers
 from annotation.forms import answer_form
@@ -103,20 +102,23 @@ class DraftField(serializers.DictField):
     """Whatever the page needs to go on later; an answer in the making, by custom."""
 
 
-class Assignment(serializers.Serializer[models.Assignment]):
+class Assignment(serializers.Serializer[dict[str, Any]]):
+    """Describes what `annotation.desk.reads.shown` returns, which is sent as it is."""
+
     id = serializers.UUIDField()
     token = serializers.UUIDField()
     expires_at = serializers.DateTimeField()
     task = TaskShown()
-    responses = ResponseShown(many=True, source="shown_responses", help_text="In the order to show them in.")
-    form = FormField(
-        source="form_version.form", help_text="What is asked of this task, whatever the project asks by now."
-    )
+    responses = ResponseShown(many=True, help_text="In the order to show them in.")
+    form = FormField(help_text="What is asked of this task, whatever the project asks by now.")
     draft = DraftField(allow_null=True)
     draft_version = serializers.IntegerField(help_text="To send with the next draft.")
     practice = serializers.BooleanField(
         help_text="A task to qualify with: answered, its feedback says what was right."
     )
+
+    def to_representation(self, instance: dict[str, Any]) -> dict[str, Any]:
+        return instance
 
 
 class NextAssignment(Assignment):

@@ -13,14 +13,15 @@ from annotation.content.content_rows import Wanted
 from annotation.content.incoming import BadDraft, ResponseDraft, TaskDraft, prepared
 from annotation.models import RankingTask
 from preferences.formats.catalog import NumberedRecords
-from preferences.formats.quirks import (
+from preferences.quirks import (
     IDENTICAL_PAIR,
     ONE_RESPONSE,
     REPEATED_RESPONSE,
     TOO_MANY_RESPONSES,
     Quirk,
 )
-from preferences.records import MAX_RESPONSES, MIN_RESPONSES, RankingRecord, Record, Tiers, Vote
+from preferences.records import RankingRecord, Record, Tiers, Vote
+from preferences.text import MAX_RESPONSES, MIN_RESPONSES
 
 BATCH_LINES = 1000
 BATCH_CHARACTERS = 8 * 2**20

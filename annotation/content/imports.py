@@ -28,7 +28,7 @@ from annotation.forms.versions import current_form
 from annotation.models import Project, RankingTask
 from config.problems import FieldProblem, Problem
 from preferences.formats.catalog import read_records
-from preferences.formats.quirks import FORM_TAKES_OTHERS, SAME_ANNOTATOR_AGAIN, Quirk
+from preferences.quirks import FORM_TAKES_OTHERS, SAME_ANNOTATOR_AGAIN, Quirk
 from preferences.records import FormatError
 
 # A file that is wrong throughout would make a report as long as itself; `failed` counts them all.

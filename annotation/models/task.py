@@ -12,7 +12,7 @@ from annotation.models.content import Prompt, Response
 from annotation.models.form import FormVersion
 from annotation.models.people import User
 from annotation.models.project import MAX_OVERLAP, Project, SkipWay
-from preferences.records import MAX_RESPONSES
+from preferences.text import MAX_RESPONSES
 
 MAX_PREFETCH = 2
 

@@ -31,6 +31,7 @@ from annotation.accounts.login.passwords import log_in_known
 from annotation.models import User
 from config.oidc import OidcProvider
 from config.problems import FieldProblem, Problem
+from preferences.text import NUL, storage_fault
 
 logger = logging.getLogger(__name__)
 ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"})
@@ -224,10 +225,10 @@ def _user_info(adapter: _Adapter, access_token: str, subject: str) -> dict[str, 
 def _said(claims: dict[str, Any]) -> Identity:
     def text(name: str) -> str:
         value = claims.get(name)
-        return value.replace("\x00", "")[:250] if isinstance(value, str) else ""
+        return value.replace(NUL, "")[:250] if isinstance(value, str) else ""
 
     subject = claims["sub"]
-    if not isinstance(subject, str) or not 0 < len(subject) <= 191 or "\x00" in subject:
+    if not isinstance(subject, str) or not 0 < len(subject) <= 191 or storage_fault(subject):
         raise Refused("failed", "the subject is not a text of 1 to 191 characters")
     email = text("email") if claims.get("email_verified") is True else ""
     return Identity(subject, email, text("preferred_username"), text("name"))

@@ -5,7 +5,7 @@ from typing import Any
 from rest_framework import serializers
 
 from preferences.formats.catalog import IMPORT_FORMATS
-from preferences.formats.quirks import QUIRKS
+from preferences.quirks import QUIRKS
 
 
 class ImportUpload(serializers.Serializer[Any]):

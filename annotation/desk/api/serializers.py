@@ -15,7 +15,7 @@ from annotation.models.project import (
     SkipWay,
 )
 from annotation.models.task import MAX_PREFETCH
-from preferences.records import MAX_RESPONSES
+from preferences.text import MAX_RESPONSES
 
 
 class TaskShown(serializers.Serializer[Any]):

@@ -11,7 +11,7 @@ from annotation.api.serializers import MAX_INTEGER, PromptShown
 from annotation.content.task_changes import SETTABLE_STATES
 from annotation.models import RankingTask
 from annotation.models.content import Split
-from preferences.records import MAX_RESPONSES
+from preferences.text import MAX_RESPONSES
 
 
 class PromptOfTask(PromptShown):

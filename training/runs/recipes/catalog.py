@@ -14,7 +14,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 
 from config.problems import FieldProblem, Problem
-from preferences.records import MAX_RESPONSES, MIN_RESPONSES
+from preferences.text import MAX_RESPONSES, MIN_RESPONSES
 from training.models import ModelVersion, TrainingRun
 from training.rlhf.core.recipe import Recipe
 from training.rlhf.core.recipes import (

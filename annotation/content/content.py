@@ -23,7 +23,8 @@ from annotation.content.incoming import (
     response_hash,
     split_of,
 )
-from annotation.forms.versions import current_form, lock_content
+from annotation.database.sql import Lock, acquire
+from annotation.forms.versions import current_form
 from annotation.models import Project, RankingTask
 from annotation.models.project import MAX_OVERLAP
 from config.problems import FieldProblem, Problem
@@ -97,7 +98,7 @@ def _add_batch(
     round: int,
     priority: int,
 ) -> None:
-    lock_content(project)
+    acquire(Lock.CONTENT.of(project.pk))
     fits = current_form(project).responses
     wanted = []
     for index, draft in batch:
@@ -130,7 +131,7 @@ def add_prompts(
             except BadDraft as error:
                 counts.refused.append(Refused(index, str(error)))
         with transaction.atomic():
-            lock_content(project)
+            acquire(Lock.CONTENT.of(project.pk))
             stored = insert_content(project=project, wanted=wanted, overlap=project.overlap)
         counts.prompts += len(stored.new_prompts)
         counts.unchanged += len(wanted) - len(stored.new_prompts)

@@ -64,7 +64,7 @@ def insert_content(
     priority: int = 0,
     known: Known | None = None,
 ) -> StoredContent:
-    """Writes what is not there yet. Hold lock_content: what is there is looked up first, then the rest is
+    """Writes what is not there yet. Hold `Lock.CONTENT`: what is there is looked up first, then the rest is
     copied, so another transaction must not add the same content in between.
 
     A new prompt has no responses and a new response stands in no task: a first import looks up prompts only.
@@ -189,7 +189,7 @@ def _tasks(
                 [
                     overlap
                     if item.state == RankingTask.State.OPEN
-                    and item.prepared.draft.kind == RankingTask.Kind.RANKING
+                    and not RankingTask.Kind(item.prepared.draft.kind).is_check
                     else 0
                     for item, _, _ in new.values()
                 ]

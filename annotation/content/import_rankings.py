@@ -49,7 +49,7 @@ class _Draft(NamedTuple):
 
 
 def insert_rankings(*, project: Project, ranked: Sequence[Ranked]) -> NewRankings:
-    """Writes those that are not there yet, in the order given. Hold lock_content of the project.
+    """Writes those that are not there yet, in the order given. Hold `Lock.CONTENT` of the project.
 
     A ranking is known by what it says of which task. Where it is new, and its annotator (by the file's label)
     has ranked the same responses before, it supersedes that ranking.

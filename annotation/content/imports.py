@@ -22,12 +22,13 @@ from annotation.content.content_rows import StoredContent, Wanted, insert_conten
 from annotation.content.import_lines import Line, Part, batches_of
 from annotation.content.import_rankings import Ranked, insert_rankings
 from annotation.content.import_votes import VotesLookup
+from annotation.database.sql import Lock, acquire
 from annotation.forms.answer_form import Span
-from annotation.forms.versions import current_form, lock_content
+from annotation.forms.versions import current_form
 from annotation.models import Project, RankingTask
 from config.problems import FieldProblem, Problem
 from preferences.formats.catalog import read_records
-from preferences.formats.quirks import FORM_TAKES_OTHERS, SAME_ANNOTATOR_AGAIN, Quirk
+from preferences.quirks import FORM_TAKES_OTHERS, SAME_ANNOTATOR_AGAIN, Quirk
 from preferences.records import FormatError
 
 # A file that is wrong throughout would make a report as long as itself; `failed` counts them all.
@@ -228,7 +229,7 @@ def _store_or_single_out(
 @transaction.atomic
 def _store(project: Project, batch: Sequence[Line], report: ImportReport, options: dict[str, Any]) -> None:
     # Before any row: two imports of the same prompts, met in unlike order, would wait for each other.
-    lock_content(project)
+    acquire(Lock.CONTENT.of(project.pk))
     lookup = VotesLookup(project, [vote for line in batch for vote in line.votes])
     fits = current_form(project).responses
     parts: list[tuple[int, Part]] = []

@@ -1,23 +1,20 @@
 """Leaving out an annotator: nothing of theirs is deleted, nothing of it counts, and all of it can be undone.
 
 Their answers give their slots back, so the tasks are asked again; lifted, the answers take them again, and
-where somebody else has filled one meanwhile the task's overlap grows (triggers of migrations/0005).
+where somebody else has filled one meanwhile the task's overlap grows (triggers in models/sql/assignment.sql).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import wraps
-from typing import ParamSpec, TypeVar
 from uuid import UUID
 
-from django.db import IntegrityError, OperationalError, connection, transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.utils import timezone
 from psycopg import errors
 
-from annotation.desk import queue
+from annotation.database.sql import Lock, acquire, retry_deadlocks
 from annotation.models import (
     Assignment,
     Comparison,
@@ -29,16 +26,11 @@ from annotation.models import (
     RankingTask,
     User,
 )
-from annotation.models.task import AssignmentQuerySet, RankingTaskQuerySet
+from annotation.models.task import AssignmentQuerySet, RankingTaskQuerySet, is_check
 from config.problems import Conflict, FieldProblem, Problem
 
 State = Assignment.State
 PAUSED_REASON = "Your answers were excluded from this project. Ask its manager why."
-# Whoever expires leases or excludes somebody else at the same moment locks the same tasks, in another order.
-DEADLOCK_ATTEMPTS = 5
-
-P = ParamSpec("P")
-Out = TypeVar("Out")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,21 +134,7 @@ def effect_of_lifting(*, exclusion: Exclusion) -> EffectOfLifting:
     )
 
 
-def _again_after_deadlock(service: Callable[P, Out]) -> Callable[P, Out]:
-    @wraps(service)
-    def attempt(*args: P.args, **kwargs: P.kwargs) -> Out:
-        for number in range(1, DEADLOCK_ATTEMPTS + 1):
-            try:
-                return service(*args, **kwargs)
-            except OperationalError as error:
-                if not isinstance(error.__cause__, errors.DeadlockDetected) or number == DEADLOCK_ATTEMPTS:
-                    raise
-        raise AssertionError("unreachable")
-
-    return attempt
-
-
-@_again_after_deadlock
+@retry_deadlocks
 @transaction.atomic
 def exclude_annotator(*, project: Project, who: Who, reason: str, by: User | None = None) -> Exclusion:
     """From now on nothing of theirs counts; they are paused and give back what they hold.
@@ -187,7 +165,7 @@ def exclude_annotator(*, project: Project, who: Who, reason: str, by: User | Non
     return exclusion
 
 
-@_again_after_deadlock
+@retry_deadlocks
 @transaction.atomic
 def lift_exclusion(*, exclusion: Exclusion, by: User | None = None) -> Lifted:
     """Everything counts again, and the membership is as it was. Raises Conflict when it was lifted before.
@@ -224,7 +202,7 @@ def ask_again(*, project: Project) -> None:
 
 def _answers_with_slots() -> Q:
     """Answers to checks (gold, attention, qualification) take no slot and stay."""
-    return Q(state=State.SUBMITTED, task__kind=RankingTask.Kind.RANKING)
+    return Q(~is_check("task"), state=State.SUBMITTED)
 
 
 def _take_out(exclusion: Exclusion, annotator: User) -> None:
@@ -282,10 +260,7 @@ def _lock_tasks(ids: object) -> None:
 
 def _lock(project: Project, who: Who) -> None:
     """Alone with what may change for them: claims of theirs wait (the trigger refuse_excluded)."""
-    if who.annotator is not None:  # first, as a claim does
-        queue.lock_desk(project_id=project.pk, annotator_id=who.annotator.pk)
-    name = who.annotator.pk if who.annotator else f"label:{who.label}"
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"exclusion:{project.pk}:{name}"]
-        )
+    if who.annotator is not None:
+        acquire(Lock.DESK.of(project.pk, who.annotator.pk), Lock.EXCLUSION.of(project.pk, who.annotator.pk))
+    else:
+        acquire(Lock.EXCLUSION.of(project.pk, f"label:{who.label}"))

@@ -21,7 +21,8 @@ SET_UP = f"""
 from annotation.models import Project, RankingTask, User
 from annotation.desk import checks
 from annotation.content.content import ResponseDraft, TaskDraft, add_ranking_tasks
-from annotation.projects.projects import add_member, create_project
+from annotation.accounts.members import add_member
+from annotation.projects.projects import create_project
 for slug in {PROJECTS!r}:
     project = create_project(slug=slug, preset="ranking")
     add_ranking_tasks(project=project, items=[

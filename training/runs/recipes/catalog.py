@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
-from annotation.models.task import MAX_RESPONSES, MIN_RESPONSES
 from config.problems import FieldProblem, Problem
+from preferences.text import MAX_RESPONSES, MIN_RESPONSES
 from training.models import ModelVersion, TrainingRun
 from training.rlhf.core.recipes import (
     EvaluateConfig,

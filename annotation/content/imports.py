@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
-from copy import deepcopy
-from dataclasses import asdict, dataclass, field
 from os import SEEK_END
 from pathlib import Path
 from typing import Any, BinaryIO, TypedDict, Unpack
@@ -21,6 +19,7 @@ from annotation.content.content import analyze_content, checked_overlap, misfit
 from annotation.content.content_rows import StoredContent, Wanted, insert_content
 from annotation.content.import_lines import Line, Part, batches_of
 from annotation.content.import_rankings import Ranked, insert_rankings
+from annotation.content.import_report import BatchReport, ImportProgress, ImportReport, LineError
 from annotation.content.import_votes import VotesLookup
 from annotation.database.sql import Lock, acquire
 from annotation.forms.answer_form import Span
@@ -28,12 +27,9 @@ from annotation.forms.versions import current_form
 from annotation.models import Project, RankingTask
 from config.problems import FieldProblem, Problem
 from preferences.formats.catalog import read_records
-from preferences.formats.quirks import FORM_TAKES_OTHERS, SAME_ANNOTATOR_AGAIN, Quirk
+from preferences.formats.quirks import FORM_TAKES_OTHERS, SAME_ANNOTATOR_AGAIN
 from preferences.records import FormatError
 
-# A file that is wrong throughout would make a report as long as itself; `failed` counts them all.
-MAX_REPORTED_ERRORS = 1000
-MAX_REPORTED_LINES = 20
 ANALYZE_AFTER_RANKINGS = 1000
 MAX_INTEGER = 2**31 - 1
 
@@ -46,70 +42,6 @@ class ImportOptions(TypedDict, total=False):
     round: int
     priority: int
     dry_run: bool
-
-
-@dataclass(frozen=True, slots=True)
-class LineError:
-    line: int
-    reason: str
-
-
-@dataclass(slots=True)
-class QuirkCount:
-    """How many rows have the quirk, and the first of them; `text` says what was done about it."""
-
-    name: str
-    text: str
-    count: int = 0
-    lines: list[int] = field(default_factory=list)
-
-    def __str__(self) -> str:
-        more = " …" if self.count > len(self.lines) else ""
-        where = "line" if self.count == 1 else "lines"
-        return f"{self.count} × {self.text} ({where} {', '.join(map(str, self.lines))}{more})"
-
-
-@dataclass
-class ImportReport:
-    """What became of a file. Each of the `read` rows is new in some part, or `unchanged`, or `failed`; a row
-    of several records can fail in one and be new in another."""
-
-    format: str
-    dry_run: bool = False
-    read: int = 0
-    prompts: int = 0
-    responses: int = 0
-    tasks: int = 0
-    rankings: int = 0
-    unchanged: int = 0
-    failed: int = 0
-    errors: list[LineError] = field(default_factory=list)
-    quirks: list[QuirkCount] = field(default_factory=list)
-
-    def fail(self, line: int, reason: str) -> None:
-        self.failed += 1
-        if len(self.errors) < MAX_REPORTED_ERRORS:
-            self.errors.append(LineError(line, reason))
-
-    def notice(self, line: int, quirk: Quirk) -> None:
-        counted = next((known for known in self.quirks if known.name == quirk.name), None)
-        if counted is None:
-            self.quirks.append(counted := QuirkCount(quirk.name, quirk.text))
-        counted.count += 1
-        if len(counted.lines) < MAX_REPORTED_LINES:
-            counted.lines.append(line)
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-
-@dataclass(frozen=True, slots=True)
-class ImportProgress:
-    """How far an import is. `share`: of the file's bytes, 0 to 1; `read`, `failed`: rows so far."""
-
-    share: float
-    read: int
-    failed: int
 
 
 def import_file(*, project: Project, file: Path | BinaryIO, **options: Unpack[ImportOptions]) -> ImportReport:
@@ -210,26 +142,27 @@ def _store_batch(project: Project, batch: list[Line], report: ImportReport, opti
 def _store_or_single_out(
     project: Project, batch: list[Line], report: ImportReport, options: dict[str, Any]
 ) -> None:
-    """One batch in one transaction. If the database refuses a row that every check let pass, each row goes in
-    alone, so that the refused one is named and its neighbours land."""
+    """Stores a batch in one transaction. When the database refuses a row that passed every check, stores each
+    row alone, so that the report names the refused one and the others are stored."""
     if not batch:
         return
-    before = deepcopy(vars(report))
     try:
-        _store(project, batch, report, options)
+        stored = _store(project, batch, options)
     except (DataError, IntegrityError) as error:
-        vars(report).update(before)
         if len(batch) == 1:
             report.fail(batch[0].number, f"the database refused it: {str(error).splitlines()[0]}")
             return
         for line in batch:
             _store_or_single_out(project, [line], report, options)
+    else:
+        report.add(stored)
 
 
 @transaction.atomic
-def _store(project: Project, batch: Sequence[Line], report: ImportReport, options: dict[str, Any]) -> None:
-    # Before any row: two imports of the same prompts, met in unlike order, would wait for each other.
+def _store(project: Project, batch: Sequence[Line], options: dict[str, Any]) -> BatchReport:
+    # Before any row: two imports of the same prompts in different orders would deadlock.
     acquire(Lock.CONTENT.of(project.pk))
+    report = BatchReport()
     lookup = VotesLookup(project, [vote for line in batch for vote in line.votes])
     fits = current_form(project).responses
     parts: list[tuple[int, Part]] = []
@@ -245,30 +178,33 @@ def _store(project: Project, batch: Sequence[Line], report: ImportReport, option
                 taskless.add(index)
             else:
                 reasons.append(reason)
-        # A line that failed before, in another of its parts, is counted already.
+        # A line with an unreadable part has been counted as failed already.
         if reasons and not line.reason:
-            report.fail(line.number, reasons[0])
+            report.failures.append(LineError(line.number, reasons[0]))
     stored = insert_content(
         project=project, wanted=[part.wanted for _, part in parts], known=lookup.known, **options
     )
     new = insert_rankings(project=project, ranked=list(_ranked(parts, stored)))
-    for index in sorted(taskless):
-        report.notice(batch[index].number, FORM_TAKES_OTHERS)
-    for index in sorted(new.again):
-        report.notice(batch[index].number, SAME_ANNOTATOR_AGAIN)
-    report.prompts += len(stored.new_prompts)
-    report.responses += len(stored.new_responses)
-    report.tasks += len(stored.new_tasks)
-    report.rankings += new.count
-    taken, changed = {index for index, _ in parts}, set(new.items)
-    named: set[object] = set()
+    report.quirks += [(batch[index].number, FORM_TAKES_OTHERS) for index in sorted(taskless)]
+    report.quirks += [(batch[index].number, SAME_ANNOTATOR_AGAIN) for index in sorted(new.again)]
+    report.prompts = len(stored.new_prompts)
+    report.responses = len(stored.new_responses)
+    report.tasks = len(stored.new_tasks)
+    report.rankings = new.count
+    report.unchanged = _unchanged(parts, stored, set(new.items))
+    return report
+
+
+def _unchanged(parts: Sequence[tuple[int, Part]], stored: StoredContent, changed: set[int]) -> int:
+    """The number of lines that brought nothing new; `changed`: those that brought a ranking."""
+    seen: set[object] = set()
     for index, part in parts:
-        # Of two equal lines the first brings it, the second changes nothing.
+        # Of two equal lines the first is new, the second is unchanged.
         key = (part.wanted.state is None, part.wanted.prepared.content_key)
-        if key not in named and stored.brings(part.wanted):
+        if key not in seen and stored.brings(part.wanted):
             changed.add(index)
-        named.add(key)
-    report.unchanged += len(taken - changed)
+        seen.add(key)
+    return len({index for index, _ in parts} - changed)
 
 
 def _votes(lookup: VotesLookup, line: Line, reasons: list[str]) -> Iterator[Part]:

@@ -11,7 +11,8 @@ import pytest
 from rest_framework.test import APIClient
 
 from annotation.content import content
-from annotation.content.imports import ImportReport, import_file
+from annotation.content.import_report import ImportReport
+from annotation.content.imports import import_file
 from annotation.forms.presets import PRESETS
 from annotation.models import Project, RankingTask, User
 from annotation.projects.projects import create_project

@@ -15,6 +15,7 @@ from django.test import override_settings
 from rest_framework.test import APIClient
 
 from annotation.content import content
+from annotation.content.incoming import ResponseDraft, TaskDraft
 from annotation.models import Project, RankingTask, User
 from annotation.models.project import Role
 from annotation.projects import projects
@@ -109,11 +110,9 @@ def add_tasks() -> Callable[..., list[RankingTask]]:
 
     def add(project: Project, n: int, k: int = 3, **settings: int) -> list[RankingTask]:
         drafts = [
-            content.TaskDraft(
+            TaskDraft(
                 messages=[{"role": "user", "content": f"Where is my order {number}?"}],
-                responses=[
-                    content.ResponseDraft(f"Order {number} is in depot {i}.", f"model-{i}") for i in range(k)
-                ],
+                responses=[ResponseDraft(f"Order {number} is in depot {i}.", f"model-{i}") for i in range(k)],
             )
             for number in range(n)
         ]

@@ -14,33 +14,12 @@ from typing import Any
 from django.db import connection, transaction
 
 from annotation.content.content_rows import Wanted, insert_content
-from annotation.content.incoming import (
-    BadDraft,
-    ResponseDraft,
-    TaskDraft,
-    prepared,
-    prompt_hash,
-    response_hash,
-    split_of,
-)
+from annotation.content.incoming import BadDraft, TaskDraft, prepared
 from annotation.database.sql import Lock, acquire
 from annotation.forms.versions import current_form
 from annotation.models import Project, RankingTask
 from annotation.models.project import MAX_OVERLAP
 from config.problems import FieldProblem, Problem
-
-__all__ = [
-    "Counts",
-    "Refused",
-    "ResponseDraft",
-    "TaskDraft",
-    "add_prompts",
-    "add_ranking_tasks",
-    "analyze_content",
-    "prompt_hash",
-    "response_hash",
-    "split_of",
-]
 
 BATCH_DRAFTS = 1000
 # After this many new tasks the planner's statistics are stale enough to matter to claims.

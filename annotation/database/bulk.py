@@ -10,48 +10,31 @@ from django.db import connection
 
 from annotation.database.acting import tell_actor
 
-NOW = "now"
 NULL = "\\N"
 # Lines handed over at once: psycopg makes one network message of each piece.
 COPY_LINES = 200
 
 
-def insert_rows(
-    table: str,
-    *,
-    columns: Mapping[str, tuple[str, Sequence[Any]]],
-    constants: Mapping[str, Any],
-    skip_existing: bool = True,
-    returning: bool = True,
-) -> list[Any]:
-    """INSERT of `columns` {name: (type, values)}, with `constants` in every row (NOW: the transaction's
-    time). Gives the `id` of each new row (nothing unless `returning`: a million numbers nobody asks for take
-    their time); a row that breaks a unique key is left out when `skip_existing`.
+def insert_rows(table: str, columns: Mapping[str, tuple[str, Sequence[Any]]]) -> None:
+    """Inserts the rows of `columns` {name: (type, values)} in one statement.
 
     Values travel as one JSON document: psycopg quotes arrays element by element, which took a quarter of an
     import's time. Table, names and types come from the code, never from data.
     """
-    names = list(columns)
     rows = [
-        dict(zip(names, values, strict=True))
+        dict(zip(columns, values, strict=True))
         for values in zip(*(values for _, values in columns.values()), strict=True)
     ]
     if not rows:
-        return []
-    fixed = ["now()" if value is NOW else "%s" for value in constants.values()]
+        return
+    names = ", ".join(columns)
     declared = ", ".join(f"{name} {kind}" for name, (kind, _) in columns.items())
-    conflict = "ON CONFLICT DO NOTHING" if skip_existing else ""
     with connection.cursor() as cursor:
         cursor.execute(
-            f"INSERT INTO {table} ({', '.join([*names, *constants])})"
-            f" SELECT {', '.join([*names, *fixed])} FROM json_to_recordset(%s::json) AS new ({declared})"
-            f" {conflict} {'RETURNING id' if returning else ''}",
-            [
-                *(value for value in constants.values() if value is not NOW),
-                json.dumps(rows, ensure_ascii=False, separators=(",", ":"), default=_plain),
-            ],
+            f"INSERT INTO {table} ({names})"
+            f" SELECT {names} FROM json_to_recordset(%s::json) AS new ({declared})",
+            [json.dumps(rows, ensure_ascii=False, separators=(",", ":"), default=_plain)],
         )
-        return [id for (id,) in cursor.fetchall()] if returning else []
 
 
 class Column(NamedTuple):

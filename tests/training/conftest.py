@@ -13,7 +13,8 @@ from django.conf import settings as django_settings
 from django.db import connection
 from django.utils import timezone
 
-from annotation.content.content import ResponseDraft, TaskDraft, add_ranking_tasks
+from annotation.content.content import add_ranking_tasks
+from annotation.content.incoming import ResponseDraft, TaskDraft
 from annotation.desk.allocation import claim_next_task
 from annotation.desk.answers import Answer
 from annotation.desk.submission import submit_ranking

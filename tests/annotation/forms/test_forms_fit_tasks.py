@@ -13,6 +13,7 @@ from rest_framework.test import APIClient
 from annotation.content import content
 from annotation.content.import_report import ImportReport
 from annotation.content.imports import import_file
+from annotation.content.incoming import ResponseDraft, TaskDraft
 from annotation.forms.presets import PRESETS
 from annotation.models import Project, RankingTask, User
 from annotation.projects.projects import create_project
@@ -54,9 +55,9 @@ def test_the_reason_says_how_many_and_how_many_would_do(db: None) -> None:
     assert [error.reason for error in report.errors] == [
         "it has 4 responses; the answer form of this project takes 2"
     ]
-    draft = content.TaskDraft(
+    draft = TaskDraft(
         messages=[{"role": "user", "content": "Hi"}],
-        responses=[content.ResponseDraft(text) for text in "abc"],
+        responses=[ResponseDraft(text) for text in "abc"],
     )
     counts = content.add_ranking_tasks(
         project=create_project(slug="many", preset="instructgpt"), items=[draft]

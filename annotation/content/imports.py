@@ -1,7 +1,7 @@
-"""Files of prompts, responses and existing rankings into a project.
+"""Imports files of prompts, responses and existing rankings into a project.
 
-Rows go in by batches, each in its own transaction, so memory stays flat, a bad row costs only itself, and an
-import that was cut off is finished by running it again: what is there already is counted as unchanged.
+Rows are stored in batches, each in its own transaction: memory stays flat, a bad row affects only itself, and
+running an interrupted import again completes it. Existing rows are counted as unchanged.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ MAX_INTEGER = 2**31 - 1
 
 
 class ImportOptions(TypedDict, total=False):
-    """`overlap`, `round`, `priority`: of the new tasks."""
+    """`overlap`, `round` and `priority` apply to the new tasks."""
 
     format: str | None
     overlap: int | None
@@ -45,7 +45,7 @@ class ImportOptions(TypedDict, total=False):
 
 
 def import_file(*, project: Project, file: Path | BinaryIO, **options: Unpack[ImportOptions]) -> ImportReport:
-    """`importing`, to its end."""
+    """Runs `importing` to its end."""
     steps = importing(project=project, file=file, **options)
     while True:
         try:
@@ -58,14 +58,14 @@ def import_file(*, project: Project, file: Path | BinaryIO, **options: Unpack[Im
 def importing(
     *, project: Project, file: Path | BinaryIO, **options: Unpack[ImportOptions]
 ) -> Generator[ImportProgress, None, ImportReport]:
-    """Takes in what `file` holds (a path or a seekable binary stream); the format is recognised unless named.
+    """Imports `file` (a path or a seekable binary stream). The format is detected unless it is given.
 
-    Yields once when the file is known to be one of ours and then after each batch; returns the report. Closed
-    before its end, it stops there: batches that are in stay. One thread has to go through all of it.
+    Yields once when the format is known and then after each batch; returns the report. Closing the generator
+    stops the import and keeps the batches stored so far. One thread must run all of it.
 
-    A task that comes with a ranking is done: annotators are not asked again. `dry_run` does all of it and
-    takes it back, so that the report is that of the import. Raises Problem, with nothing written, when the
-    file can't be read or is in no known format.
+    A task that comes with a ranking is done and is not served to annotators. `dry_run` stores everything and
+    rolls it back, so its report equals that of the import. Raises Problem, with nothing written, when the
+    file can't be read or its format is unknown.
     """
     placed = _placed(project, options)
     dry_run = options.get("dry_run", False)
@@ -86,7 +86,7 @@ def importing(
         ):
             for batch in batches:
                 _store_batch(project, batch, report, placed)
-                # A reader of columns goes back and forth.
+                # A Parquet reader seeks back and forth.
                 share = max(share, min(1.0, stream.tell() / size))
                 yield ImportProgress(share, report.read, report.failed)
             if dry_run:
@@ -99,17 +99,17 @@ def importing(
 
 
 def _placed(project: Project, options: ImportOptions) -> dict[str, Any]:
-    """What new tasks are given, checked."""
+    """The checked overlap, round and priority of new tasks."""
     placed = {"round": options.get("round", 0), "priority": options.get("priority", 0)}
     for name, low in (("round", 0), ("priority", -MAX_INTEGER)):
         if not low <= placed[name] <= MAX_INTEGER:
-            reason = f"It is {low} to {MAX_INTEGER}."
+            reason = f"It must be from {low} to {MAX_INTEGER}."
             raise Problem(f"The {name} is out of bounds.", errors=[FieldProblem(name, reason)])
     return {"overlap": checked_overlap(project, options.get("overlap")), **placed}
 
 
 def _size(stream: BinaryIO) -> int:
-    """Of what is left to read, in bytes; at least 1."""
+    """The bytes left to read; at least 1."""
     at = stream.tell()
     size = stream.seek(0, SEEK_END)
     stream.seek(at)
@@ -196,7 +196,7 @@ def _store(project: Project, batch: Sequence[Line], options: dict[str, Any]) -> 
 
 
 def _unchanged(parts: Sequence[tuple[int, Part]], stored: StoredContent, changed: set[int]) -> int:
-    """The number of lines that brought nothing new; `changed`: those that brought a ranking."""
+    """Counts the lines that added nothing; `changed` holds those that added a ranking."""
     seen: set[object] = set()
     for index, part in parts:
         # Of two equal lines the first is new, the second is unchanged.
@@ -217,7 +217,7 @@ def _votes(lookup: VotesLookup, line: Line, reasons: list[str]) -> Iterator[Part
 
 
 def _reason_not_to_ask(wanted: Wanted, fits: Span) -> str | None:
-    """What is ranked already is a record, whatever a form asks now; what is to be ranked has to fit it."""
+    """Why an open task doesn't fit the form. Ranked tasks are records and always fit."""
     count = len(wanted.prepared.response_hashes)
     return misfit(count, fits) if wanted.state == RankingTask.State.OPEN and not fits.takes(count) else None
 

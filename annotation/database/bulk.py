@@ -1,4 +1,4 @@
-"""Many rows in one statement, without a model instance for each."""
+"""Many rows in one statement, without a model instance per row."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.db import connection
 from annotation.database.acting import tell_actor
 
 NULL = "\\N"
-# Lines handed over at once: psycopg makes one network message of each piece.
+# Lines per write: psycopg sends one network message for each.
 COPY_LINES = 200
 
 
@@ -38,16 +38,15 @@ def insert_rows(table: str, columns: Mapping[str, tuple[str, Sequence[Any]]]) ->
 
 
 class Column(NamedTuple):
-    """A column to be copied: its values, each None or written by `write` as COPY's text format has it."""
+    """A column to copy. `write` turns each value that isn't None into COPY's text format."""
 
     values: Sequence[Any]
     write: Callable[[Any], str] = str
 
 
 def copy_rows(table: str, *, columns: Mapping[str, Column], constants: Mapping[str, str]) -> None:
-    """COPY of new rows; `constants` are in every row. Nothing is looked up or left out: a row that breaks a
-    unique key fails the whole. Half the time of the INSERT above, in Postgres and here. Names come from the
-    code, never from data.
+    """Writes new rows with COPY, in half the time of the INSERT above; `constants` are the same in every row.
+    A row that breaks a unique key fails the whole COPY. Names come from the code, never from data.
     """
     written = [
         [NULL if value is None else column.write(value) for value in column.values]
@@ -58,7 +57,7 @@ def copy_rows(table: str, *, columns: Mapping[str, Column], constants: Mapping[s
     if not lines:
         return
     names = ", ".join([*columns, *constants])
-    # A cursor's copy is psycopg's own, past the place where Django makes its errors Django's.
+    # cursor.copy is psycopg's own and bypasses Django's conversion of database errors.
     with connection.cursor() as cursor, connection.wrap_database_errors:
         tell_actor(cursor)
         _copy(cursor, f"COPY {table} ({names}) FROM STDIN", lines)
@@ -71,7 +70,7 @@ def _copy(cursor: Any, statement: str, lines: Sequence[str]) -> None:
 
 
 def as_text(value: str) -> str:
-    """Any text. Most holds none of the four characters that have a meaning here."""
+    """Text. Most values contain none of the four special characters."""
     if "\\" in value:
         value = value.replace("\\", "\\\\")
     if "\n" in value:
@@ -82,7 +81,7 @@ def as_text(value: str) -> str:
 
 
 def as_json(value: Any) -> str:
-    """JSON escapes all control characters itself, so only its backslashes are left to be doubled."""
+    """JSON escapes control characters itself, so only backslashes need doubling."""
     if not value and type(value) is dict:
         return "{}"
     text = _encode(value)
@@ -94,7 +93,7 @@ def as_bool(value: bool) -> str:
 
 
 def as_array(value: Sequence[str]) -> str:
-    """An array of ids: no quoting needed."""
+    """An array of ids; ids need no quoting."""
     return f"{{{','.join(value)}}}"
 
 
@@ -104,5 +103,5 @@ _encode = json.JSONEncoder(
 
 
 def _plain(value: Any) -> Any:
-    """Ids as text; a mapping of any kind as an object."""
+    """Ids as text, any mapping as an object."""
     return dict(value) if isinstance(value, Mapping) else str(value)

@@ -47,13 +47,13 @@ def test_tasks_of_another_size_are_refused(
     report = _take(project, *[_row(k) for k in takes + refuses])
     assert (report.tasks, report.failed) == (len(takes), len(refuses))
     for error in report.errors:
-        assert "the answer form of this project takes" in error.reason
+        assert "this project's answer form takes" in error.reason
 
 
 def test_the_reason_says_how_many_and_how_many_would_do(db: None) -> None:
     report = _take(create_project(slug="pairs", preset="hh"), _row(4))
     assert [error.reason for error in report.errors] == [
-        "it has 4 responses; the answer form of this project takes 2"
+        "it has 4 responses, but this project's answer form takes 2"
     ]
     draft = TaskDraft(
         messages=[{"role": "user", "content": "Hi"}],
@@ -63,7 +63,7 @@ def test_the_reason_says_how_many_and_how_many_would_do(db: None) -> None:
         project=create_project(slug="many", preset="instructgpt"), items=[draft]
     )
     assert [refused.reason for refused in counts.refused] == [
-        "it has 3 responses; the answer form of this project takes 4 to 9"
+        "it has 3 responses, but this project's answer form takes 4 to 9"
     ]
 
 

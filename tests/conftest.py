@@ -16,6 +16,7 @@ from rest_framework.test import APIClient
 
 from annotation.accounts.members import add_member
 from annotation.content import content
+from annotation.content.incoming import ResponseDraft, TaskDraft
 from annotation.models import Project, RankingTask, User
 from annotation.models.project import Role
 from annotation.projects.projects import create_project
@@ -110,11 +111,9 @@ def add_tasks() -> Callable[..., list[RankingTask]]:
 
     def add(project: Project, n: int, k: int = 3, **settings: int) -> list[RankingTask]:
         drafts = [
-            content.TaskDraft(
+            TaskDraft(
                 messages=[{"role": "user", "content": f"Where is my order {number}?"}],
-                responses=[
-                    content.ResponseDraft(f"Order {number} is in depot {i}.", f"model-{i}") for i in range(k)
-                ],
+                responses=[ResponseDraft(f"Order {number} is in depot {i}.", f"model-{i}") for i in range(k)],
             )
             for number in range(n)
         ]

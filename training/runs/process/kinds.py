@@ -16,7 +16,7 @@ from typing import cast
 
 import torch
 
-from annotation.content.content import ResponseDraft, TaskDraft
+from annotation.content.incoming import ResponseDraft, TaskDraft
 from annotation.datasets.snapshots import snapshot_path
 from annotation.models import DatasetSnapshot
 from training import demo_world

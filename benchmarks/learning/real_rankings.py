@@ -16,7 +16,7 @@ from typing import Any
 
 from training.rlhf.data.rankings import Ranking
 
-DATA = Path(os.environ.get("RANKLOOP_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
+DATA = Path(os.environ.get("RANKLOOP_DATA") or Path(__file__).resolve().parents[3] / "shared" / "data")
 HH_SUBSETS = ("helpful-base", "helpful-online", "helpful-rejection-sampled")
 HELDOUT_SHARE = 0.3  # of the prompts of the small sets, which come without a split
 PASSAGE_CHARACTERS = 600  # of what a question of QA-feedback may be answered from

@@ -16,7 +16,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from benchmarks import real_rankings
+from benchmarks.learning import real_rankings
 from benchmarks.reward_model import pairs_of
 from training.rlhf.core.rates import rate_for
 from training.rlhf.core.recipes import RewardModelConfig

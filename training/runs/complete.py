@@ -81,34 +81,6 @@ def complete_run(*, run: TrainingRun, attempt: int, outcome: Outcome) -> None:
         _move_into_place(outcome.model.folder, made.folder)
 
 
-def describe_failure(error: Exception) -> dict[str, str]:
-    """An exception in the words of a run's error: what, where, what to do."""
-    name = type(error).__name__
-    detail = str(error) or name
-    if isinstance(error, MemoryError) or name == "OutOfMemoryError":
-        fix = "Use a smaller model, batch or response length."
-        return {"title": "Out of memory", "detail": detail, "fix": fix}
-    if name == "TrainingDiverged":
-        return {"title": "Training diverged", "detail": detail, "fix": "Lower the learning rate."}
-    if name == "ModelNotFound":
-        return {
-            "title": "The model was not found",
-            "detail": detail,
-            "fix": "Correct base_model, or choose a model.",
-        }
-    if name == "UnknownPrompt":
-        fix = "Evaluate with judge=reward_model, or in a project of demo prompts."
-        return {"title": "The gold judge can't read these prompts", "detail": detail, "fix": fix}
-    if isinstance(error, ValueError):
-        fix = "Correct the recipe or the inputs and launch it again."
-        return {"title": "These inputs can't be trained on", "detail": detail, "fix": fix}
-    return {
-        "title": f"Stopped by an error ({name})",
-        "detail": detail,
-        "fix": "The end of the log says where.",
-    }
-
-
 def _register(run: TrainingRun, outcome: Outcome) -> ModelVersion:
     assert outcome.model is not None
     # Numbering reads the other rows; without this lock two runs of a project could choose the same name.

@@ -24,6 +24,8 @@ from django.db import connection, transaction
 
 from config.problems import Conflict
 from training.models import TrainingRun
+from training.rlhf.core.failures import FailureKind
+from training.runs.failures import Record, record
 from training.runs.folders import remove_attempts
 from training.runs.progress.events import CHANNEL, storable
 
@@ -50,8 +52,6 @@ IS_STALE = "state = 'running' AND heartbeat_at < clock_timestamp() - %(stale)s"
 IS_THIS_ATTEMPT = "id = %(run)s AND attempt = %(attempt)s AND state = 'running'"
 NOT_CANCELLED = "cancel_requested_at IS NULL"
 ENDED = "finished_at = clock_timestamp(), eta_seconds = NULL"
-
-RunError = Mapping[str, str]
 
 
 def worker_name() -> str:
@@ -90,7 +90,7 @@ def succeed_run(*, run_id: UUID, attempt: int, result: Mapping[str, Any]) -> boo
     )
 
 
-def fail_run(*, run_id: UUID, attempt: int, error: RunError) -> bool:
+def fail_run(*, run_id: UUID, attempt: int, error: Record) -> bool:
     """running → failed with its cause; False (and nothing changed) when the attempt is stale or over."""
     return bool(
         _move(
@@ -160,12 +160,11 @@ def requeue_finished(*, run: TrainingRun) -> None:
 def sweep_runs(*, stale_after: timedelta = STALE_AFTER, rewake_after: timedelta = REWAKE_AFTER) -> list[UUID]:
     """Deal with the runs that nobody is working on any more; return the ids for which a worker must be
     woken."""
-    lost = {
-        "title": "The worker was lost",
-        "detail": f"The process that ran this disappeared {MAX_TRIES} times without a word (no heartbeat for "
-        f"{stale_after.total_seconds():.0f} s each time).",
-        "fix": "See the workers' logs and the machine's memory, then resume the run.",
-    }
+    lost = record(
+        FailureKind.WORKER_LOST,
+        f"The training worker disappeared {MAX_TRIES} times, each time without a heartbeat for "
+        f"{stale_after.total_seconds():.0f} s.",
+    )
     with transaction.atomic():
         cancelled = _move(
             f"state = 'cancelled', {ENDED}",

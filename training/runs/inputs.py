@@ -10,10 +10,18 @@ from django.db.models import Q
 from annotation.datasets.snapshots import freeze_snapshot
 from annotation.models import Comparison, DatasetSnapshot, Project, Prompt, User
 from config.problems import FieldProblem, Problem
-from training.models import ModelVersion
+from training.models import ModelVersion, TrainingRun
+from training.rlhf.core.failures import FailureKind, RunFailure
 from training.rlhf.core.recipe import Recipe
 from training.rlhf.models import adapters
 from training.runs.recipes.catalog import MODEL_INPUTS, RunKind
+
+
+class WeightsGone(RunFailure):
+    """A model that the run needs has no weights any more."""
+
+    kind = FailureKind.MODEL_GONE
+
 
 MODELS_IN_TURN = ("reward_model", "policy")  # the policy's default hangs on the reward model
 
@@ -78,10 +86,26 @@ def settle_models(
 
 
 def model_input(*, project: Project, name: str) -> ModelVersion:
-    """The model an input names. Its weights may have gone since the launch: raises Problem."""
+    """The model that an input of a launched run names. Raises WeightsGone if its weights were removed since
+    the launch."""
     model = ModelVersion.objects.get(project=project, name=name)
-    _check_weights(model, model.kind)
+    if reason := missing_weights(model):
+        raise WeightsGone(reason)
     return model
+
+
+def source_of(kind: str, recipe: Recipe, policy: ModelVersion | None) -> str:
+    """What the run loads: the recipe's base_model if it names one, else the folder of the input policy. An
+    sft run with an input policy always starts from that policy, because its base_model has a default."""
+    named = str(getattr(recipe, "base_model", ""))
+    if policy is not None and (not named or kind == TrainingRun.Kind.SFT):
+        return str(policy.folder)
+    return named
+
+
+def is_source(policy: ModelVersion | None, source: str) -> bool:
+    """Whether `source_of` chose this policy."""
+    return policy is not None and source == str(policy.folder)
 
 
 def _model(

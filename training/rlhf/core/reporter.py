@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from training.rlhf.core.failures import FailureKind, RunFailure
 from training.rlhf.core.messages import Messages
 
 
@@ -113,8 +114,10 @@ class ListReporter(NullReporter):
         return [values[name] for _, values in self.metric_rows if name in values]
 
 
-class TrainingDiverged(Exception):
+class TrainingDiverged(RunFailure):
     """The loss or the gradient is no longer a finite number; nothing was saved."""
+
+    kind = FailureKind.DIVERGED
 
 
 def require_finite(step: int, values: Mapping[str, float]) -> None:

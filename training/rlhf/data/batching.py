@@ -28,6 +28,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.models import segments
 from training.rlhf.models.trunks import is_encoder, plain
 
@@ -37,9 +38,11 @@ PADDING_TIER = -1
 MAX_PADDING = 0.2  # of a micro-batch's token places; less would cost more in calls than it saves in products
 
 
-class ResponseTooLongError(ValueError):
+class ResponseTooLongError(UnusableInput):
     """A response alone fills the context; it can't be scored without cutting it, and responses are never
     cut."""
+
+    kind = FailureKind.TEXTS_TOO_LONG
 
 
 @dataclass(frozen=True, slots=True)

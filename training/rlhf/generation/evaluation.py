@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.core.messages import Messages
 from training.rlhf.core.recipes import EvaluateConfig
 from training.rlhf.core.reporter import NullReporter, Reporter
@@ -84,7 +85,7 @@ def evaluate(
 ) -> Evaluation:
     """Judge the answers of `policy`. Raises `ModelNotFound`, `Cancelled`, `ValueError` (no prompts)."""
     if not prompts:
-        raise ValueError("an evaluation needs at least one prompt, got none")
+        raise UnusableInput("an evaluation needs at least one prompt, got none", FailureKind.DATA_EMPTY)
     report = report or NullReporter()
     loaded = open_policy(policy)
     rows: list[EvaluatedPrompt] = []

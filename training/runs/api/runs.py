@@ -18,11 +18,11 @@ from rest_framework.views import APIView
 
 from annotation.api.base import NewestFirst, allow_in, user_of
 from config.problems import Problem
-from training.api.base import PROJECT, project_to_train
 from training.models import RunEvent, TrainingRun
 from training.models.querysets import ProjectOwnedQuerySet
 from training.runs import execute, launch
-from training.runs.api import serializers
+from training.runs.api import estimate_serializers, serializers
+from training.runs.api.base import PROJECT, project_to_train
 from training.runs.estimates.estimates import tell_estimate
 from training.runs.process import supervise
 from training.runs.progress import stream
@@ -76,7 +76,7 @@ class RunsView(generics.ListAPIView[TrainingRun]):
 
 
 class EstimateView(APIView):
-    @extend_schema(request=serializers.LaunchSerializer, responses=serializers.ToldSerializer)
+    @extend_schema(request=serializers.LaunchSerializer, responses=estimate_serializers.ToldSerializer)
     def post(self, request: Request) -> Response:
         """How long such a run would take and how much memory; nothing is launched. `refused` says what a
         launch would be refused for."""
@@ -84,7 +84,7 @@ class EstimateView(APIView):
         asked.is_valid(raise_exception=True)
         project = project_to_train(request, asked.validated_data.pop("project"))
         told = tell_estimate(project=project, **asked.validated_data)
-        return Response(serializers.ToldSerializer(told).data)
+        return Response(estimate_serializers.ToldSerializer(told).data)
 
 
 class RunView(APIView):

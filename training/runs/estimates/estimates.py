@@ -18,12 +18,12 @@ from training.rlhf.planning import cost
 from training.rlhf.planning.cost import Part, Speed
 from training.rlhf.planning.disk import Disk
 from training.runs.estimates.machine import Machine, last_machine, this_host
-from training.runs.estimates.plans import Earlier, Plan, earlier_runs, is_input, plan_of, source_of
+from training.runs.estimates.plans import Earlier, Plan, earlier_runs, plan_of
 from training.runs.estimates.reading import data_of
-from training.runs.inputs import settle_models
+from training.runs.inputs import is_source, settle_models, source_of
 from training.runs.recipes import catalog
+from training.runs.threads import usable_threads
 
-BYTES_PER_THREAD = 8_000_000  # as training/runs/process/kinds.py gives threads
 # Where nothing has been measured: what a thread of a server's processor and a data-centre GPU do in float32,
 # within a factor of three either way, and what starting a layer's operations takes.
 CPU_THREAD, CPU_LAYER_SECONDS = 20e9, 5e-4
@@ -111,7 +111,7 @@ def estimate_run(
         ) from None
     recorded = last_machine()
     machine = recorded or this_host()
-    base = models["policy"].base_model if is_input(source, models.get("policy")) else source
+    base = models["policy"].base_model if is_source(models.get("policy"), source) else source
     earlier = earlier_runs(kind=kind, base_model=base, project=project)
     return _estimate(plan, machine, recorded is not None, base, earlier)
 
@@ -160,7 +160,7 @@ def _speed(machine: Machine, weights: int) -> Speed:
 
 
 def _threads(machine: Machine, weights: int) -> int:
-    return max(1, min(machine.threads, cost.FLOAT * weights // BYTES_PER_THREAD))
+    return usable_threads(weight_bytes=cost.FLOAT * weights, available=machine.threads)
 
 
 def _time_basis(slow: Sequence[float], machine: Machine, weights: int, base: str) -> str:

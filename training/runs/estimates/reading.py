@@ -14,7 +14,7 @@ from training.models import TrainingRun
 from training.rlhf.core.recipe import Recipe
 from training.rlhf.planning.cost import Data
 from training.runs.inputs import by_name_or_id
-from training.runs.recipes.catalog import DEMO_WORLD
+from training.runs.recipes.run_recipes import DEMO_WORLD
 
 Kind = TrainingRun.Kind
 PROMPTS_LOOKED_AT = 200

@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     act_as(f"run:{options.run_id}")
     # Models and services can only be imported after this.
     from training.runs.execute import claim_run, worker_name
-    from training.runs.process.supervise import EXIT_NOT_MINE
+    from training.runs.process.exit_codes import EXIT_NOT_MINE
 
     attempt = options.attempt or claim_run(run_id=options.run_id, worker=worker_name())
     if attempt is None:
@@ -50,9 +50,10 @@ def run_attempt(run_id: UUID, attempt: int) -> int:
     from training.models import TrainingRun
     from training.rlhf.core.reporter import Cancelled
     from training.runs import folders
-    from training.runs.complete import complete_run, describe_failure
+    from training.runs.complete import complete_run
     from training.runs.execute import fail_run, stop_run
-    from training.runs.process import supervise
+    from training.runs.failures import record_of
+    from training.runs.process import exit_codes
     from training.runs.process.reporter import DatabaseReporter
     from training.runs.progress.events import LostClaim
 
@@ -74,17 +75,17 @@ def run_attempt(run_id: UUID, attempt: int) -> int:
         complete_run(run=run, attempt=attempt, outcome=outcome)
     except Cancelled:
         stop_run(run_id=run_id, attempt=attempt)
-        return supervise.EXIT_CANCELLED
+        return exit_codes.EXIT_CANCELLED
     except LostClaim as error:
         sys.stderr.write(f"stopped: {error}\n")
-        return supervise.EXIT_NOT_MINE
+        return exit_codes.EXIT_NOT_MINE
     except Exception as error:
         traceback.print_exc()
-        fail_run(run_id=run_id, attempt=attempt, error=describe_failure(error))
-        return supervise.EXIT_FAILED
+        fail_run(run_id=run_id, attempt=attempt, error=record_of(error))
+        return exit_codes.EXIT_FAILED
     finally:
         folders.tidy(run, attempt)
-    return supervise.EXIT_DONE
+    return exit_codes.EXIT_DONE
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from uuid import UUID
 from django.db.models import Count
 
 from annotation.models import Project, Prompt
+from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.core.messages import Messages
 
 
@@ -20,7 +21,10 @@ def draw_prompts(*, project: Project, split: str | None, limit: int, seed: int) 
         prompts = prompts.filter(split=split)
     ids = list(prompts.order_by("id").values_list("id", flat=True))
     if not ids:
-        raise ValueError(f"the project has no {split or ''} prompts".replace("  ", " "))
+        raise UnusableInput(
+            f"the project has no {split} prompts" if split else "the project has no prompts",
+            FailureKind.DATA_EMPTY,
+        )
     random.Random(f"prompts {seed}").shuffle(ids)
     return _messages(ids[:limit])
 
@@ -31,7 +35,7 @@ def prompts_to_sample(*, project: Project, limit: int, seed: int) -> list[Messag
     counted = Prompt.objects.filter(project=project).annotate(n_tasks=Count("tasks")).order_by("id")
     rows = list(counted.values_list("n_tasks", "id"))
     if not rows:
-        raise ValueError("the project has no prompts")
+        raise UnusableInput("the project has no prompts", FailureKind.DATA_EMPTY)
     random.Random(f"prompts {seed}").shuffle(rows)
     return _messages([id for _, id in sorted(rows, key=lambda row: row[0])[:limit]])
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import threading
 import time
 from dataclasses import dataclass
@@ -17,9 +16,12 @@ from django.db import Error as DatabaseTrouble
 from django.db import close_old_connections
 
 from training.models import TrainingRun
+from training.rlhf.core.failures import FailureKind
 from training.runs import folders
 from training.runs.execute import claim_run, fail_run, stop_run, worker_name
+from training.runs.failures import record, record_of_exit
 from training.runs.process import fork
+from training.runs.process.exit_codes import EXIT_CANCELLED, EXIT_DONE, EXIT_NOT_MINE
 
 # How long a cancelled process may take to reach its next step boundary before the whole group is killed.
 CANCEL_GRACE_SECONDS = 20.0
@@ -33,12 +35,6 @@ LOG_TAIL_BYTES = 16_384
 # they wait for: a PPO step of the demo on two busy cores took 15 to 35 CPU s and 43 to 104 s; with sleeping
 # threads 2.6 and 6 s.
 TRAINING_ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE", "DJANGO_SETTINGS_MODULE": "config.settings"}
-
-# Exit codes of training.runs.process.main. Whatever else it ends with is a crash.
-EXIT_DONE = 0
-EXIT_FAILED = 1
-EXIT_CANCELLED = 3
-EXIT_NOT_MINE = 4
 
 # Set when this worker is being stopped: its runs end at their next step and go back to the queue.
 worker_is_stopping = threading.Event()
@@ -64,15 +60,17 @@ def execute_run(*, run_id: UUID) -> None:
     run = TrainingRun.objects.get(pk=run_id)
     try:
         ended = _supervise(run, attempt)
-    except fork.ServerGone as error:
-        fail_run(run_id=run_id, attempt=attempt, error=_not_started(error))
+    except fork.ServerGone as gone:
+        fail_run(run_id=run_id, attempt=attempt, error=record(FailureKind.NOT_STARTED, str(gone)))
         return
     # The process records its own end where it can; these are refused (compare-and-set) where it has.
     if ended.code not in {EXIT_DONE, EXIT_NOT_MINE}:
         if ended.asked_to_stop or ended.code == EXIT_CANCELLED:
             stop_run(run_id=run_id, attempt=attempt)
         else:
-            fail_run(run_id=run_id, attempt=attempt, error=_cause(run, ended))
+            tail = "\n".join(log_tail(run, lines=LOG_TAIL_LINES))
+            error = record_of_exit(ended.code, log_tail=tail, out_of_memory=ended.out_of_memory)
+            fail_run(run_id=run_id, attempt=attempt, error=error)
     folders.tidy(run, attempt)
 
 
@@ -150,32 +148,3 @@ def _oom_kills() -> int:
             if name == "oom_kill":
                 return int(count)
     return 0
-
-
-def _not_started(error: fork.ServerGone) -> dict[str, str]:
-    return {
-        "title": "The training process could not be started",
-        "detail": str(error),
-        "fix": "Mend what the training worker's log names, then resume the run.",
-    }
-
-
-def _cause(run: TrainingRun, ended: Ended) -> dict[str, str]:
-    tail = "\n".join(log_tail(run, lines=LOG_TAIL_LINES))
-    if ended.code == -signal.SIGKILL and ended.out_of_memory:
-        title = "Out of memory"
-        detail = "The kernel killed the training process because the machine's memory was full."
-        fix = "Use a smaller model, batch or response length, or more memory; then launch it again."
-    elif ended.code < 0:
-        name = signal.Signals(-ended.code).name
-        title = f"The training process was killed ({name})"
-        detail = f"It ended by signal {-ended.code}, which nobody in Rankloop sent."
-        fix = (
-            "Look for memory limits and for crashes in the log, then resume the run. "
-            "It goes on from its last checkpoint where its kind writes them."
-        )
-    else:
-        title = f"The training process ended with exit code {ended.code}"
-        detail = "It ended before it could say why."
-        fix = "The end of the log says more."
-    return {"title": title, "detail": f"{detail}\n{tail}".strip(), "fix": fix}

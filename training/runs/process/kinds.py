@@ -1,6 +1,7 @@
-"""What each kind of run does: its inputs as paths and plain data, the library's loop, and what came of it.
+"""The work of each run kind: prepare the inputs as paths and plain data, call the training loop, and collect
+its results.
 
-Imported by the training process only: this is where torch comes in.
+Imports torch, so only the training process imports it.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ logger = logging.getLogger(__name__)
 
 
 def perform(run: TrainingRun, *, attempt: int, work: Path, report: Reporter) -> Outcome:
-    """Do what the run asks for. Registers nothing: that is done with its success, in one transaction."""
+    """Do the work of the run. It registers nothing: `complete_run` does that in one transaction with its
+    success."""
     job = Job(run, attempt, catalog.parse_recipe(kind=run.kind, settings=run.recipe), work, report)
     torch.set_num_threads(cpu_threads(job.policy_source))
     return replace(PERFORM[run.kind](job), machine=used_machine())
@@ -79,9 +81,9 @@ def perform_reward_model(job: Job) -> Outcome:
     try:
         result = trained()
     except CheckpointRefused as refused:
-        # Broken, or written by another version that reads the rankings otherwise. Whoever resumes a run wants
-        # it done, and from the beginning it can be.
-        logger.warning("training from the beginning: %s", refused)
+        # The checkpoints are damaged, or another version wrote them and reads the rankings differently.
+        # Training can still start from the beginning.
+        logger.warning("Training from the beginning: %s", refused)
         shutil.rmtree(checkpoints)
         result = trained()
     left_out = {f"left_out/{reason}": n for reason, n in (rankings.left_out | result.left_out).items()}
@@ -137,7 +139,7 @@ def perform_sample(job: Job) -> Outcome:
     name = job.policy.name if job.parent and job.policy else job.policy_source
     drafts = []
     for answers in sampled.prompts:
-        # Two equal responses are one: there is nothing to prefer between them.
+        # Equal responses count as one: there is no preference between them.
         distinct = dict(answers.responses)
         if len(distinct) >= 2:
             responses = [ResponseDraft(text, name, settings) for text, settings in distinct.items()]
@@ -154,11 +156,12 @@ def perform_evaluate(job: Job) -> Outcome:
     recipe = cast(run_recipes.EvaluateRecipe, job.recipe)
     split = None if recipe.split == "all" else recipe.split
     drawn = draw_prompts(project=job.run.project, split=split, limit=recipe.max_prompts, seed=recipe.seed)
-    # People may have imported prompts of their own beside the demo's, which gold can't judge.
+    # The project can also have imported prompts, which the gold judge can't score.
     prompts = [messages for messages in drawn if recipe.judge != "gold" or demo_world.knows(messages)]
     if not prompts:
         raise UnusableInput(
-            "none of the project's prompts is of the demo world, and gold can judge no other",
+            "none of the project's prompts is from the demo world, and the gold judge can't score other "
+            "prompts",
             FailureKind.GOLD_CANNOT_JUDGE,
         )
     result = evaluation.evaluate(
@@ -191,7 +194,8 @@ def _demonstrations(job: Job, recipe: run_recipes.SFTRecipe) -> Sequence[Demonst
     ]
     if not best:
         raise UnusableInput(
-            "the snapshot has no ranking of the training split with a best response", FailureKind.DATA_EMPTY
+            "the snapshot has no ranking in the training split that prefers a response",
+            FailureKind.DATA_EMPTY,
         )
     return best[: recipe.max_demonstrations]
 
@@ -218,7 +222,8 @@ def _judge(job: Job, name: str) -> Callable[[Messages, str], float]:
 
 
 def _doubt(job: Job, judged: Sequence[evaluation.EvaluatedPrompt]) -> dict[str, float]:
-    """How far the reward model's scores of these answers may be off, where it says so."""
+    """The mean uncertainty of the reward model's scores for these answers, if the model has an estimate of
+    it."""
     folder = _reward_model_folder(job)
     doubt = load_uncertainty(folder)
     if doubt is None:

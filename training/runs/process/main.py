@@ -1,8 +1,8 @@
 """The training process: `python -m training.runs.process.main RUN_ID`.
 
-Its supervisor (`supervise.py`) has claimed the run and passes the attempt number; started by hand, the
-process claims the run itself. The exit code says how the run ended. Everything it writes carries the attempt
-number and is refused once that is stale.
+Normally its supervisor (`supervise.py`) has claimed the run and passes the attempt number. Without that
+number, the process claims the run itself. The exit code tells how the run ended. Every write carries the
+attempt number and is refused if the attempt is stale.
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ from uuid import UUID
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m training.runs.process.main", description="Run one training run to its end."
+        prog="python -m training.runs.process.main", description="Execute one training run."
     )
     parser.add_argument("run_id", type=UUID)
     parser.add_argument(
-        "--attempt", type=int, help="the claim this process works for; without it, claim the run"
+        "--attempt",
+        type=int,
+        help="the attempt that this process executes; without it, the process claims the run",
     )
     options = parser.parse_args(argv)
 
@@ -34,19 +36,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     from annotation.database.acting import act_as
 
     act_as(f"run:{options.run_id}")
-    # Models and services can only be imported after this.
+    # Models and services can be imported only after django.setup().
     from training.runs.execute import claim_run, worker_name
     from training.runs.process.exit_codes import EXIT_NOT_MINE
 
     attempt = options.attempt or claim_run(run_id=options.run_id, worker=worker_name())
     if attempt is None:
-        sys.stderr.write(f"Run {options.run_id} can't be claimed: it is over, or another worker has it.\n")
+        sys.stderr.write(f"Run {options.run_id} can't be claimed: it is over or claimed by another worker.\n")
         return EXIT_NOT_MINE
     return run_attempt(options.run_id, attempt)
 
 
 def run_attempt(run_id: UUID, attempt: int) -> int:
-    """Do the work of one claimed attempt and record its end; return the exit code."""
+    """Execute one claimed attempt, record its end and return the exit code."""
     from training.models import TrainingRun
     from training.rlhf.core.reporter import Cancelled
     from training.runs import folders
@@ -60,7 +62,7 @@ def run_attempt(run_id: UUID, attempt: int) -> int:
     run = TrainingRun.objects.select_related("project").get(pk=run_id)
     work = folders.work_folder(run, attempt)
     try:
-        # The heart beats from here on: importing torch alone takes seconds, loading a large model minutes.
+        # Heartbeats start here: importing torch alone takes seconds, and loading a large model takes minutes.
         with DatabaseReporter(run_id=run_id, attempt=attempt) as report:
 
             def on_terminate(signum: int, frame: FrameType | None) -> None:

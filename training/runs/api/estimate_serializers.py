@@ -26,21 +26,27 @@ class MachineSerializer(serializers.Serializer[Any]):
 
 
 class DiskSerializer(serializers.Serializer[Any]):
-    model = serializers.FloatField(help_text="Bytes of what the run leaves.")
-    checkpoints = serializers.FloatField(help_text="Bytes at most, which go when the run has ended.")
+    model = serializers.FloatField(help_text="Bytes of the model that the run produces.")
+    checkpoints = serializers.FloatField(
+        help_text="Maximum bytes of its checkpoints, which are deleted when the run ends."
+    )
 
 
 class RunEstimateSerializer(serializers.Serializer[Any]):
     seconds = RangeSerializer()
-    memory = RangeSerializer(help_text="Bytes on the device, at the run's peak.")
-    parts = PartSerializer(many=True, help_text="What the expected peak is made of.")
-    fits = serializers.BooleanField(allow_null=True, help_text="null: it may just fit.")
+    memory = RangeSerializer(help_text="Peak bytes on the device.")
+    parts = PartSerializer(many=True, help_text="The parts of the expected peak.")
+    fits = serializers.BooleanField(
+        allow_null=True, help_text="Whether the run fits in memory; null: it is close."
+    )
     disk = DiskSerializer()
     machine = MachineSerializer()
-    machine_known = serializers.BooleanField(help_text="A run has recorded it; else it is this server's.")
+    machine_known = serializers.BooleanField(
+        help_text="true: the machine of an earlier run; false: the machine of this server."
+    )
     model = serializers.CharField(help_text="The base model.")
     weights = serializers.IntegerField()
-    runs = serializers.IntegerField(help_text="Earlier runs that the time was scaled from.")
+    runs = serializers.IntegerField(help_text="Number of earlier runs that the time was scaled from.")
     time_basis = serializers.CharField()
     memory_basis = serializers.CharField()
 

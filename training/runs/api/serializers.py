@@ -1,4 +1,4 @@
-"""The JSON form of runs and their events; the page's types are generated from it."""
+"""The JSON form of runs and their events. The page's types are generated from it."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from training.runs.failures import Failure, explain
 
 class FailureSerializer(serializers.Serializer[Failure]):
     kind = serializers.CharField(
-        help_text="Stable, for programs: out_of_memory, diverged, hub_unreachable, …"
+        help_text="A stable identifier, such as out_of_memory, diverged or hub_unreachable."
     )
     title = serializers.CharField()
     cause = serializers.CharField()
     fix = serializers.CharField()
     settings = serializers.ListField(
-        child=serializers.CharField(), help_text="Of the recipe, to look at before it is launched again."
+        child=serializers.CharField(), help_text="Recipe settings to review before the next launch."
     )
-    again = serializers.BooleanField(help_text="Whether the same run may well succeed another time.")
-    detail = serializers.CharField(help_text="As it was recorded.")
+    again = serializers.BooleanField(help_text="Whether the same run can succeed on another attempt.")
+    detail = serializers.CharField(help_text="The recorded error message.")
 
 
 class ModelRefSerializer(serializers.Serializer[Any]):
@@ -35,7 +35,7 @@ class UsedMachineSerializer(serializers.Serializer[dict[str, Any]]):
     name = serializers.CharField(allow_blank=True)
     memory_bytes = serializers.IntegerField()
     threads = serializers.IntegerField()
-    peak_bytes = serializers.IntegerField(help_text="The most that the run held at once.")
+    peak_bytes = serializers.IntegerField(help_text="Peak memory of the run.")
 
 
 class RunResultSerializer(serializers.Serializer[dict[str, Any]]):
@@ -69,7 +69,7 @@ class RunSerializer(serializers.ModelSerializer[TrainingRun]):
 
 
 def run_document(run_id: Any) -> dict[str, Any]:
-    """The run as the API shows it."""
+    """The run in its API form."""
     return dict(RunSerializer(TrainingRun.objects.with_names().get(pk=run_id)).data)
 
 

@@ -1,5 +1,5 @@
-"""A run as input for the arithmetic of `training.rlhf.planning.cost`: a run to be launched, or a finished run
-that shows how far the arithmetic was off."""
+"""The inputs of `training.rlhf.planning.cost`, for a run to be launched and for finished runs, which show how
+far the arithmetic was off."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ EARLIER_RUNS, LOOKED_AT = 5, 40
 
 @dataclass(frozen=True)
 class Plan:
-    """What the run takes with answers of usual length, and with the longest that its recipe allows."""
+    """The cost of a run with answers of typical length, and with the longest answers that its
+    recipe allows."""
 
     usual: Cost
     cautious: Cost
@@ -52,7 +53,7 @@ class Earlier:
 
 
 def earlier_runs(*, kind: str, base_model: str, project: Project) -> list[Earlier]:
-    """The newest runs of this kind from this base model; the project's own first: its texts are theirs."""
+    """The newest runs of this kind from this base model, the project's own first because of its texts."""
     runs = TrainingRun.objects.filter(kind=kind, state="succeeded", started_at__isnull=False)
     newest = sorted(
         runs.select_related("project").order_by("-created_at")[:LOOKED_AT],
@@ -72,7 +73,7 @@ def earlier_runs(*, kind: str, base_model: str, project: Project) -> list[Earlie
 
 
 def _measured(run: TrainingRun, base_model: str, models: Mapping[str, ModelVersion]) -> Earlier | None:
-    """None for a run from another base model, and for one of which the arithmetic can't be done any more."""
+    """None for a run from another base model, and for a run whose cost can't be computed any more."""
     policy, judge = models.get(run.inputs.get("policy", "")), models.get(run.inputs.get("reward_model", ""))
     try:
         settings = catalog.parse_recipe(kind=run.kind, settings=run.recipe)
@@ -149,7 +150,7 @@ def _shape(source: str) -> shapes.Shape:
 
 
 def _cached(name: str) -> list[Path]:
-    """Where the hub's client has put a model of this name, if it has."""
+    """The folders where the hub's client has cached a model of this name."""
     home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
     cache = Path(os.environ.get("HF_HUB_CACHE") or home / "hub")
     if name.count("/") > 1 or ".." in name:

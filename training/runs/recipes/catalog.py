@@ -29,48 +29,49 @@ class RunKind:
     description: str
     recipe: type[Recipe]
     inputs: tuple[str, ...]
-    improves_policy: bool = False  # by the reward model
+    improves_policy: bool = False  # with a reward model
 
 
 KINDS: dict[str, RunKind] = {
     TrainingRun.Kind.SFT: RunKind(
         "Supervised fine-tuning",
-        "Teaches a policy to imitate demonstrations. The first step for a new model.",
+        "Teaches a policy to imitate demonstrations. This is the first step for a new model.",
         SFTRecipe,
         ("policy", "snapshot"),
     ),
     TrainingRun.Kind.REWARD_MODEL: RunKind(
         "Reward model",
-        "Learns from rankings to score responses. Without a snapshot, the current rankings are frozen into "
-        "one.",
+        "Learns from rankings to score responses. Without a snapshot, a new one is frozen from the current "
+        "rankings.",
         RewardModelRecipe,
         ("policy", "snapshot"),
     ),
     TrainingRun.Kind.REJECTION_SAMPLING: RunKind(
         "Rejection sampling",
-        "Samples several responses per prompt, keeps the reward model's best and fine-tunes the policy on "
-        "them.",
+        "Samples several responses per prompt, keeps the one with the highest reward and fine-tunes the "
+        "policy "
+        "on those.",
         RejectionSamplingRecipe,
         ("policy", "reward_model"),
         improves_policy=True,
     ),
     TrainingRun.Kind.PPO: RunKind(
         "PPO",
-        "Improves the policy against the reward model by proximal policy optimisation, held near its start "
-        "by a KL penalty.",
+        "Improves the policy with the reward model by proximal policy optimisation. A KL penalty keeps the "
+        "policy near its start.",
         PPORecipe,
         ("policy", "reward_model"),
         improves_policy=True,
     ),
     TrainingRun.Kind.SAMPLE: RunKind(
         "Sample",
-        "The policy answers prompts; its responses become the next ranking tasks.",
+        "The policy answers prompts. Its responses become new ranking tasks.",
         SampleRecipe,
         ("policy",),
     ),
     TrainingRun.Kind.EVALUATE: RunKind(
         "Evaluate",
-        "Scores the policy's responses to held-out prompts: the mean, with its standard error.",
+        "Scores the policy's responses to held-out prompts and reports the mean with its standard error.",
         EvaluateRecipe,
         ("policy", "reward_model"),
     ),
@@ -79,15 +80,15 @@ MODEL_INPUTS = {"policy": ModelVersion.Kind.POLICY, "reward_model": ModelVersion
 
 
 def kind_named(kind: str) -> RunKind:
-    """Raises Problem for an unknown kind."""
+    """The run kind of this name. Raises Problem for an unknown name."""
     if kind not in KINDS:
-        reason = f"{kind!r} is not a kind of run; it is one of {', '.join(KINDS)}."
+        reason = f"{kind!r} is not a run kind. The kinds are: {', '.join(KINDS)}."
         raise Problem(reason, errors=[FieldProblem("kind", reason)])
     return KINDS[kind]
 
 
 def parse_recipe(*, kind: str, settings: Mapping[str, Any]) -> Recipe:
-    """The typed recipe, defaults filled in. Raises Problem with one reason per wrong field."""
+    """The validated recipe with defaults filled in. Raises Problem with one reason per invalid setting."""
     try:
         return kind_named(kind).recipe.model_validate(dict(settings))
     except ValidationError as error:
@@ -100,18 +101,18 @@ def parse_recipe(*, kind: str, settings: Mapping[str, Any]) -> Recipe:
 
 
 def preset_settings(*, kind: str, preset: str) -> dict[str, Any]:
-    """What the named preset changes. Raises Problem for a name that the kind doesn't have."""
+    """The settings that the preset changes. Raises Problem if the kind has no such preset."""
     kind_named(kind)
     for one in PRESETS[kind]:
         if one.name == preset:
             return dict(one.settings)
     names = ", ".join(one.name for one in PRESETS[kind])
-    reason = f"There is no preset {preset!r} of {kind}; there are {names}."
+    reason = f"{kind} has no preset {preset!r}. The presets are: {names}."
     raise Problem(reason, errors=[FieldProblem("preset", reason)])
 
 
 def catalog() -> dict[str, dict[str, Any]]:
-    """Every kind with the JSON Schema of its recipe, for forms and docs."""
+    """Every run kind with the JSON Schema of its recipe, for forms and docs."""
     return {
         str(kind): {
             "title": entry.title,
@@ -142,4 +143,4 @@ def _reason(kind: str, entry: Any) -> str:
     if entry["type"] == "extra_forbidden":
         known = ", ".join(sorted(kind_named(kind).recipe.model_fields))
         return f"There is no such setting. The settings are: {known}."
-    return f"{entry['msg']} (it is {entry['input']!r})" if entry["loc"] else str(entry["msg"])
+    return f"{entry['msg']} (got {entry['input']!r})" if entry["loc"] else str(entry["msg"])

@@ -90,7 +90,7 @@ def test_a_data_set_that_is_not_there_says_so(project: Project, hub: str) -> Non
 
 
 def test_a_part_that_is_not_there_says_what_is(hub: str) -> None:
-    with pytest.raises(Problem, match=r"no data file in part chat .*its files are README.md, data/test.jsonl"):
+    with pytest.raises(Problem, match=r"no data file in part chat .*files are README.md, data/test.jsonl"):
         fetch_dataset(dataset="people/pairs", part="chat", endpoint=hub)
 
 

@@ -1,4 +1,4 @@
-"""What the views of this package share."""
+"""Shared by the views of training."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from annotation.api.base import allow_in, user_of
 from annotation.models import Project
 from config.problems import FieldProblem, Problem
 
-PROJECT = OpenApiParameter("project", str, description="Only this project's (its slug).")
+PROJECT = OpenApiParameter("project", str, description="Only results of the project with this slug.")
 
 
 def project_to_train(request: Request, slug: str) -> Project:
-    """The project a run is to be launched in; a Problem for one that doesn't exist for this user."""
+    """The project to launch a run in. Raises Problem if it does not exist for this user."""
     project = Project.objects.visible_to(user_of(request)).filter(slug=slug).first()
     if project is None:
         raise Problem(

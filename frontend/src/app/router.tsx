@@ -141,19 +141,19 @@ const newRunRoute = createRoute({
     ...(typeof search.policy === "string" && { policy: search.policy }),
     ...(typeof search.reward_model === "string" && { reward_model: search.reward_model }),
   }),
-  component: lazyRouteComponent(() => import("@/features/runs/components/NewRunPage"), "NewRunPage"),
+  component: lazyRouteComponent(() => import("@/features/runs/launch/NewRunPage"), "NewRunPage"),
 });
 const compareRunsRoute = createRoute({
   getParentRoute: () => projectRoute,
   path: "/runs/compare",
   validateSearch: (search: Record<string, unknown>): { runs?: string } =>
     typeof search.runs === "string" && search.runs ? { runs: search.runs } : {},
-  component: lazyRouteComponent(() => import("@/features/runs/components/ComparePage"), "ComparePage"),
+  component: lazyRouteComponent(() => import("@/features/runs/compare/ComparePage"), "ComparePage"),
 });
 const runRoute = createRoute({
   getParentRoute: () => projectRoute,
   path: "/runs/$runId",
-  component: lazyRouteComponent(() => import("@/features/runs/components/RunPage"), "RunPage"),
+  component: lazyRouteComponent(() => import("@/features/runs/run/RunPage"), "RunPage"),
 });
 const modelsRoute = createRoute({
   getParentRoute: () => projectRoute,

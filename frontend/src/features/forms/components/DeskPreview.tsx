@@ -1,13 +1,13 @@
 import { Button, NativeSelect } from "@mantine/core";
 import { Component, type ReactNode, useMemo, useState } from "react";
 import type { AnswerForm, Assignment } from "@/api/types";
-import { TaskFields } from "../../desk/components/AnswerFields";
-import { ResponsesSection } from "../../desk/components/ResponsesSection";
-import { AT_FIRST, type Memory } from "../../desk/layout/remembered";
-import { useView } from "../../desk/layout/useView";
-import { useDeskState } from "../../desk/useDeskState";
-import { useLabels } from "../../desk/useLabels";
-import { useVerdict } from "../../desk/useVerdict";
+import { ResponsesSection } from "@/ranking/cards/ResponsesSection";
+import { useVerdict } from "@/ranking/desk/useVerdict";
+import { TaskFields } from "@/ranking/fields/AnswerFields";
+import { AT_FIRST, type Memory } from "@/ranking/layout/remembered";
+import { useView } from "@/ranking/layout/useView";
+import { useDeskState } from "@/ranking/state/useDeskState";
+import { useLabels } from "@/ranking/state/useLabels";
 import { useTexts } from "../texts";
 import styles from "./forms.module.css";
 

@@ -3,7 +3,7 @@ import { useQuery } from "@tanstack/react-query";
 import { getRouteApi, Link } from "@tanstack/react-router";
 import type { Leaderboard } from "@/api/types";
 import { EmptyState, Loading, Notice, Page, Panel, ProblemNotice } from "@/shared/ui";
-import ui from "@/shared/ui.module.css";
+import ui from "@/shared/ui/ui.module.css";
 import { leaderboardQuery } from "../api/leaderboard";
 import type { BoardAsked } from "../asked";
 import { hasLevels } from "../board";

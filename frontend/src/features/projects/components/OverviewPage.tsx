@@ -16,7 +16,7 @@ import { currentLanguage } from "@/shared/i18n/language";
 import { Markdown } from "@/shared/markdown/Markdown";
 import { may, meQuery, projectQuery, tasksOf } from "@/shared/session";
 import { Badge, Bar, Notice, Page, Panel, ProblemNotice, Stats } from "@/shared/ui";
-import ui from "@/shared/ui.module.css";
+import ui from "@/shared/ui/ui.module.css";
 import { progressQuery, updateProject } from "../api/projects";
 import { useHomeTexts } from "../texts/home";
 import { type Turn, turnOf } from "../wheel";

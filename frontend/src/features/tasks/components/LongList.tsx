@@ -2,7 +2,7 @@ import { Button } from "@mantine/core";
 import { useMediaQuery } from "@mantine/hooks";
 import { type ReactNode, useEffect, useRef } from "react";
 import { Loading, Panel } from "@/shared/ui";
-import ui from "@/shared/ui.module.css";
+import ui from "@/shared/ui/ui.module.css";
 import { nearTheEnd } from "../rowWindow";
 import { useTexts } from "../texts";
 import { useRowWindow } from "../useRowWindow";

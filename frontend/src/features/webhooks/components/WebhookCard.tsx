@@ -2,9 +2,9 @@ import { Button } from "@mantine/core";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import type { Webhook } from "@/api/types";
-import { Dialog } from "@/shared/Dialog";
 import { moment } from "@/shared/format";
 import { Badge, Notice, Panel, ProblemNotice } from "@/shared/ui";
+import { Dialog } from "@/shared/ui/Dialog";
 import {
   changeWebhook,
   deliveriesQuery,

@@ -1,7 +1,7 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useParams } from "@tanstack/react-router";
-import { SettingsNav } from "@/shared/SettingsNav";
 import { CopyLine, EmptyState, Loading, Notice, Page, Panel, ProblemNotice } from "@/shared/ui";
+import { SettingsNav } from "@/shared/ui/SettingsNav";
 import { makeWebhook, type WebhookSettings, webhooksQuery } from "../api/webhooks";
 import { useTexts } from "../texts";
 import { WebhookCard } from "./WebhookCard";

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { Assignment } from "@/api/types";
-import { en } from "@/features/desk/texts/desk.en";
 import { isTouched, reduce, startRanking } from "../order/ranking";
+import { en } from "../texts/answer.en";
 import { EMPTY_FIELDS, missing, restore, toAnswer, toDraft } from "./answer";
 import { formOf } from "./formFixture";
 

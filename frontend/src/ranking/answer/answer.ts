@@ -1,8 +1,8 @@
 import type { Answer, AnswerForm, Assignment } from "@/api/types";
-import type { en } from "@/features/desk/texts/desk.en";
 import type { Texts } from "@/shared/i18n";
 import { isTouched, prefers, type Ranking, type Rules, restoreRanking, startRanking } from "../order/ranking";
 import { isPairForm, isVerdict } from "../order/sides";
+import type { en } from "../texts/answer.en";
 
 /** What the form asks beside the order. Parts the project does not ask stay at their empty value. */
 export type AnswerFields = {

@@ -1,7 +1,6 @@
 import { useEffect, useState } from "react";
 import { type ApiProblem, asProblem } from "@/api/problem";
 import type { Assignment } from "@/api/types";
-import { renewLease } from "@/features/desk/api/assignments";
 
 const LONGEST_PAUSE_MS = 60_000;
 const SHORTEST_PAUSE_MS = 5_000;
@@ -29,7 +28,7 @@ type Held = Pick<Assignment, "id" | "token" | "expires_at">;
  */
 export function useLease(
   { id, token, expires_at }: Held,
-  renew: (id: string, token: string) => Promise<string> = renewLease,
+  renew: (id: string, token: string) => Promise<string>,
   pausedUntil: number | null = null,
 ): Lease {
   const [lost, setLost] = useState<ApiProblem | null>(null);

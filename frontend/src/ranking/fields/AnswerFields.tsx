@@ -1,14 +1,13 @@
 import { Button } from "@mantine/core";
 import type { Dispatch } from "react";
 import type { AnswerForm } from "@/api/types";
-import { useDeskTexts } from "@/features/desk/texts/desk";
-import { useFlowTexts } from "@/features/desk/texts/flow";
 import { TextArea } from "@/shared/fields/TextArea";
 import type { AnswerFields } from "../answer/answer";
 import { wordsIn } from "../answer/wordCount";
 import { keyHint } from "../keys/shortcuts";
 import { isPairForm, isVerdict } from "../order/sides";
 import type { DeskAction } from "../state/deskState";
+import { useAnswerTexts } from "../texts/answer";
 import { Check } from "./Check";
 import { Choices, Legend, Rating } from "./Choices";
 import styles from "./fields.module.css";
@@ -32,7 +31,7 @@ export function ResponseFields({
   fields,
   dispatch,
 }: FieldProps & { responseId: string; letter: string }) {
-  const texts = useDeskTexts();
+  const texts = useAnswerTexts();
   const ratings = fields.ratings[responseId] ?? {};
   const flags = fields.flags[responseId] ?? [];
   return (
@@ -84,8 +83,7 @@ export function TaskFields({
   onRewrite,
   dispatch,
 }: FieldProps & { best: string | null; onRewrite?: () => void }) {
-  const t = useFlowTexts();
-  const texts = useDeskTexts();
+  const texts = useAnswerTexts();
   const change = (part: Partial<AnswerFields>) => dispatch({ type: "fields", change: part });
   const pair = isPairForm(form);
   const rankable = !fields.not_rankable;
@@ -177,13 +175,13 @@ export function TaskFields({
                 size="compact-xs"
                 variant="subtle"
                 color="gray"
-                title={t.rewriteBeside + keyHint("rewrite")}
+                title={texts.rewriteBeside + keyHint("rewrite")}
                 onClick={onRewrite}
               >
-                {t.rewriteBeside}
+                {texts.rewriteBeside}
               </Button>
             )}
-            {fields.rewrite && <span>{t.words(wordsIn(fields.rewrite))}</span>}
+            {fields.rewrite && <span>{texts.words(wordsIn(fields.rewrite))}</span>}
           </div>
         </div>
       )}

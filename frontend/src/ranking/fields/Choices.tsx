@@ -1,5 +1,5 @@
 import type { ReactNode } from "react";
-import { useDeskTexts } from "@/features/desk/texts/desk";
+import { useAnswerTexts } from "../texts/answer";
 import styles from "./fields.module.css";
 
 /** Beyond so many steps a row of buttons is no faster than typing the number. */
@@ -15,7 +15,7 @@ type Asked = {
 };
 
 export function Legend({ children, required }: { children: ReactNode; required: boolean }) {
-  const texts = useDeskTexts();
+  const texts = useAnswerTexts();
   return (
     <>
       {children}
@@ -99,7 +99,7 @@ export function Rating({
   onChange,
   ...asked
 }: Asked & { scale: Scale; value: number | null; onChange: (value: number | null) => void }) {
-  const texts = useDeskTexts();
+  const texts = useAnswerTexts();
   const { min, max, points } = scale;
   const names = new Map(points.map((point) => [point.value, point.label]));
   if (max - min >= MOST_BUTTONS) {

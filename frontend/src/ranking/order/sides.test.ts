@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
 import type { AnswerForm, Assignment } from "@/api/types";
-import { en } from "@/features/desk/texts/desk.en";
 import { EMPTY_FIELDS, missing, toAnswer, toDraft } from "../answer/answer";
 import { formOf } from "../answer/formFixture";
 import { type DeskAction, type DeskState, deskReducer, openDesk } from "../state/deskState";
+import { en } from "../texts/answer.en";
 import { en as order } from "../texts/order.en";
 import { isPairForm, positionOf, sidesOf, sideWords, signed, stepFrom } from "./sides";
 

@@ -7,6 +7,7 @@ import { useLease } from "@/ranking/desk/useLease";
 import { useRenderedAhead } from "@/shared/markdown/useRenderedAhead";
 import { meQuery, projectQuery } from "@/shared/session";
 import { Notice, ProblemNotice, useDocumentTitle } from "@/shared/ui";
+import { renewLease } from "../api/assignments";
 import { forgetOld } from "../draft/kept";
 import { leaseOf } from "../flow/flow";
 import { useFlow } from "../flow/useFlow";
@@ -40,7 +41,7 @@ const textsOf = ({ task, responses }: Assignment): string[] => [
 
 /** Renews the lease of a task that is held beside the one on the desk. */
 function Holding({ assignment, onLost }: { assignment: Assignment; onLost: () => void }) {
-  const { lost } = useLease(assignment);
+  const { lost } = useLease(assignment, renewLease);
   useEffect(() => {
     if (lost) onLost();
   });

@@ -2,6 +2,7 @@ import { Button, SegmentedControl } from "@mantine/core";
 import { useState } from "react";
 import type { ShownResponse } from "@/api/types";
 import { wordsIn } from "@/ranking/answer/wordCount";
+import { useAnswerTexts } from "@/ranking/texts/answer";
 import { TextArea } from "@/shared/fields/TextArea";
 import { Markdown } from "@/shared/markdown/Markdown";
 import { Dialog } from "@/shared/ui/Dialog";
@@ -28,6 +29,7 @@ export function RewriteDialog({
   onClose: () => void;
 }) {
   const t = useFlowTexts();
+  const answer = useAnswerTexts();
   const [beside, setBeside] = useState(best);
   const original = responses.find(({ id }) => id === beside)?.text ?? "";
   return (
@@ -54,7 +56,7 @@ export function RewriteDialog({
               data={responses.map(({ id }) => ({ value: id, label: letters.get(id) ?? "" }))}
               onChange={setBeside}
             />
-            <span className={styles.count}>{t.words(wordsIn(original))}</span>
+            <span className={styles.count}>{answer.words(wordsIn(original))}</span>
           </div>
           {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard */}
           <div className={styles.original} tabIndex={0}>
@@ -64,7 +66,7 @@ export function RewriteDialog({
         <section>
           <div className={styles.head}>
             <span>{t.rewriteYours}</span>
-            <span className={styles.count}>{t.words(wordsIn(rewrite ?? ""))}</span>
+            <span className={styles.count}>{answer.words(wordsIn(rewrite ?? ""))}</span>
           </div>
           <TextArea
             aria-label={title}

@@ -1,8 +1,8 @@
 import { Chords } from "@/ranking/keys/KeyCap";
-import styles from "@/ranking/keys/keys.module.css";
 import { type Chord, digitOfSlot, keysOf, type Mode } from "@/ranking/keys/shortcuts";
 import { useKeyTexts } from "@/ranking/texts/keys";
 import { Icon } from "@/shared/ui/Icon";
+import styles from "./keyLine.module.css";
 
 /** 1 2 3, or 1 … 7: the digits that mean something here. */
 function digits(most: number): Chord[] {

@@ -81,7 +81,7 @@ const projectRoute = createRoute({
 const overviewRoute = createRoute({
   getParentRoute: () => projectRoute,
   path: "/",
-  component: lazyRouteComponent(() => import("@/features/projects/components/OverviewPage"), "OverviewPage"),
+  component: lazyRouteComponent(() => import("./pages/OverviewPage"), "OverviewPage"),
 });
 const rankRoute = createRoute({
   getParentRoute: () => projectRoute,
@@ -102,10 +102,7 @@ const leaderboardRoute = createRoute({
   getParentRoute: () => projectRoute,
   path: "/leaderboard",
   validateSearch: askedFrom,
-  component: lazyRouteComponent(
-    () => import("@/features/leaderboard/components/LeaderboardPage"),
-    "LeaderboardPage",
-  ),
+  component: lazyRouteComponent(() => import("./pages/LeaderboardPage"), "LeaderboardPage"),
 });
 const tasksRoute = createRoute({
   getParentRoute: () => projectRoute,
@@ -116,7 +113,7 @@ const tasksRoute = createRoute({
 const taskRoute = createRoute({
   getParentRoute: () => projectRoute,
   path: "/tasks/$taskId",
-  component: lazyRouteComponent(() => import("@/features/tasks/components/TaskPage"), "TaskPage"),
+  component: lazyRouteComponent(() => import("./pages/TaskPage"), "TaskPage"),
 });
 const dataRoute = createRoute({
   getParentRoute: () => projectRoute,

@@ -15,8 +15,8 @@ import {
 } from "../api/webhooks";
 import { useTexts } from "../texts";
 import { Deliveries } from "./Deliveries";
+import { Secret } from "./Secret";
 import { WebhookForm } from "./WebhookForm";
-import { Secret } from "./WebhooksPage";
 import styles from "./webhooks.module.css";
 
 /** One endpoint: what it is told, whether it hears, and what can be done about it. */

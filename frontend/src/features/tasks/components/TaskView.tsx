@@ -1,8 +1,8 @@
 import { Button } from "@mantine/core";
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
-import { getRouteApi, Link } from "@tanstack/react-router";
+import { Link } from "@tanstack/react-router";
+import type { ReactNode } from "react";
 import type { TaskDetail } from "@/api/types";
-import { MakeCheckButton } from "@/features/checks/components/MakeCheckButton";
 import { moment, percent } from "@/shared/format";
 import { Conversation } from "@/shared/markdown/Conversation";
 import { Markdown } from "@/shared/markdown/Markdown";
@@ -15,8 +15,6 @@ import { AskButton } from "./AskButton";
 import { ProblemsPanel } from "./ProblemsPanel";
 import { RankingCard } from "./RankingCard";
 import styles from "./task.module.css";
-
-const route = getRouteApi("/shell/projects/$slug/tasks/$taskId");
 
 function Facts({ task, slug }: { task: TaskDetail; slug: string }) {
   const { task: texts, filters, list } = useTexts();
@@ -124,9 +122,16 @@ function Rankings({ slug, id, letters }: { slug: string; id: string; letters: Re
   );
 }
 
-export function TaskPage() {
+export function TaskView({
+  slug,
+  taskId,
+  checkButton,
+}: {
+  slug: string;
+  taskId: string;
+  checkButton: (task: TaskDetail) => ReactNode;
+}) {
   const { task: texts, filters, list } = useTexts();
-  const { slug, taskId } = route.useParams();
   const { data: task, error, isPending } = useQuery(taskQuery(slug, taskId));
   const letters = lettersOf(task?.responses ?? []);
   return (
@@ -143,7 +148,7 @@ export function TaskPage() {
       actions={
         <>
           {task && <AskButton slug={slug} task={task} />}
-          {task && <MakeCheckButton slug={slug} task={task} />}
+          {task && checkButton(task)}
           <Button
             size="xs"
             variant="default"

@@ -1,14 +1,14 @@
 import { Button } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { getRouteApi, Link } from "@tanstack/react-router";
-import type { Leaderboard } from "@/api/types";
+import type { ReactNode } from "react";
+import type { Leaderboard as Board } from "@/api/types";
 import { EmptyState, Loading, Notice, Page, Panel, ProblemNotice } from "@/shared/ui";
 import ui from "@/shared/ui/ui.module.css";
 import { leaderboardQuery } from "../api/leaderboard";
 import type { BoardAsked } from "../asked";
 import { hasLevels } from "../board";
 import { useTexts } from "../texts";
-import { BiasBeside } from "./BiasBeside";
 import { BoardForm } from "./BoardForm";
 import styles from "./leaderboard.module.css";
 import { Strengths } from "./Strengths";
@@ -16,7 +16,7 @@ import { WinMatrix } from "./WinMatrix";
 
 const route = getRouteApi("/shell/projects/$slug/leaderboard");
 
-function Board({ board }: { board: Leaderboard }) {
+function MainBoard({ board }: { board: Board }) {
   const texts = useTexts();
   const chance = board.tie_parameter === null ? null : board.tie_parameter / (2 + board.tie_parameter);
   return (
@@ -41,7 +41,7 @@ function Board({ board }: { board: Leaderboard }) {
   );
 }
 
-function Slices({ board, asked }: { board: Leaderboard; asked: BoardAsked }) {
+function Slices({ board, asked }: { board: Board; asked: BoardAsked }) {
   const { slices: texts, board: words } = useTexts();
   if (!asked.by || (asked.by === "metadata" && !asked.key)) return null;
   if (board.slices.length === 0) return <p className={ui.dim}>{texts.none}</p>;
@@ -65,7 +65,8 @@ function Slices({ board, asked }: { board: Leaderboard; asked: BoardAsked }) {
   );
 }
 
-export function LeaderboardPage() {
+/** `bias` is shown below the boards. */
+export function Leaderboard({ bias }: { bias: ReactNode }) {
   const texts = useTexts();
   const { slug } = route.useParams();
   const asked = route.useSearch();
@@ -96,10 +97,10 @@ export function LeaderboardPage() {
       )}
       {board && !empty && (
         <>
-          <Board board={board} />
+          <MainBoard board={board} />
           <Slices board={board} asked={asked} />
           <WinMatrix board={board} />
-          <BiasBeside slug={slug} />
+          {bias}
         </>
       )}
     </Page>

@@ -1,13 +1,13 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
-import { qualityQuery } from "@/features/quality/api/quality";
-import { BiasFigures } from "@/features/quality/components/BiasFigures";
 import { Panel } from "@/shared/ui";
+import { qualityQuery } from "../api/quality";
 import { useTexts } from "../texts";
+import { BiasFigures } from "./BiasFigures";
 
-/** Position and length bias belong beside a board: a narrow lead may be nothing else. */
-export function BiasBeside({ slug }: { slug: string }) {
-  const { bias: texts } = useTexts();
+/** Position and length bias beside a leaderboard: they can explain a narrow lead. */
+export function BoardBias({ slug }: { slug: string }) {
+  const { boardBias: texts } = useTexts();
   const { data: quality } = useQuery(qualityQuery(slug));
   if (!quality || (quality.first_shown_wins.value === null && quality.longer_wins.value === null))
     return null;

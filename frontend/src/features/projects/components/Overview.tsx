@@ -1,16 +1,8 @@
 import { Button, Textarea } from "@mantine/core";
-import {
-  useInfiniteQuery,
-  useMutation,
-  useQuery,
-  useQueryClient,
-  useSuspenseQuery,
-} from "@tanstack/react-query";
-import { Link, useParams } from "@tanstack/react-router";
+import { useMutation, useQuery, useQueryClient, useSuspenseQuery } from "@tanstack/react-query";
+import { Link } from "@tanstack/react-router";
 import { type ReactNode, useState } from "react";
-import type { Me, Progress, Project } from "@/api/types";
-import { runsQuery } from "@/features/runs/api/runs";
-import { ProblemsPanel } from "@/features/tasks/components/ProblemsPanel";
+import type { Me, Progress, Project, Run } from "@/api/types";
 import { count } from "@/shared/format";
 import { currentLanguage } from "@/shared/i18n/language";
 import { Markdown } from "@/shared/markdown/Markdown";
@@ -98,12 +90,9 @@ function nextStep(me: Me, project: Project, turn: Turn, t: HomeTexts["steps"]): 
   return null;
 }
 
-/** Undefined until the runs are known; the wheel is an admin's to turn. */
-function useTurn(me: Me | null, project: Project): Turn | undefined {
-  const turns = me?.is_admin === true;
-  const { data } = useInfiniteQuery({ ...runsQuery(project.slug), enabled: turns });
-  if (!turns) return { is: "people" };
-  const runs = data?.pages.flatMap((page) => page.results);
+/** Undefined until the runs are known. Only admins start runs. */
+function turnFor(me: Me | null, project: Project, runs: readonly Run[] | undefined): Turn | undefined {
+  if (!me?.is_admin) return { is: "people" };
   return runs && turnOf(runs, project.counts.rankings, tasksOf(project).open);
 }
 
@@ -205,12 +194,21 @@ function Guidelines({ project, editable }: { project: Project; editable: boolean
   );
 }
 
-export function OverviewPage() {
+export function Overview({
+  slug,
+  runs,
+  problems,
+}: {
+  slug: string;
+  /** The newest first; undefined until they are known. */
+  runs: readonly Run[] | undefined;
+  /** Shown to managers. */
+  problems: ReactNode;
+}) {
   const t = useHomeTexts();
-  const { slug } = useParams({ from: "/shell/projects/$slug/" });
   const { data: me } = useSuspenseQuery(meQuery);
   const { data: project } = useSuspenseQuery(projectQuery(slug));
-  const turn = useTurn(me, project);
+  const turn = turnFor(me, project, runs);
   if (!me) return null;
   const { counts } = project;
   const step = turn && nextStep(me, project, turn, t.steps);
@@ -268,7 +266,7 @@ export function OverviewPage() {
               ]
         }
       />
-      {manages && <ProblemsPanel slug={slug} />}
+      {manages && problems}
       {may.readQuality(me, project) && <ProgressPanel slug={slug} />}
       <Guidelines project={project} editable={manages} />
     </Page>

@@ -8,8 +8,10 @@ import {
   redirect,
 } from "@tanstack/react-router";
 import { onSessionEnded } from "@/api/client";
-import { askedFrom } from "@/features/leaderboard/asked";
-import { soughtFrom } from "@/features/tasks/sought";
+import { loginSearch } from "@/features/auth/search";
+import { boardSearch } from "@/features/leaderboard/search";
+import { compareSearch, newRunSearch, runsSearch } from "@/features/runs/search";
+import { tasksSearch } from "@/features/tasks/search";
 import { meQuery, projectQuery } from "@/shared/session";
 import { queryClient } from "./queries";
 import { RouteError, RouteNotFound, RoutePending } from "./RouteStates";
@@ -23,14 +25,7 @@ const rootRoute = createRootRouteWithContext<{ queryClient: QueryClient }>()({
 const loginRoute = createRoute({
   getParentRoute: () => rootRoute,
   path: "/login",
-  validateSearch: (
-    search: Record<string, unknown>,
-  ): { next?: string; ended?: boolean; step?: "code"; problem?: string } => ({
-    ...(typeof search.next === "string" && { next: search.next }),
-    ...(search.ended === true && { ended: true }),
-    ...(search.step === "code" && { step: "code" }),
-    ...(typeof search.problem === "string" && { problem: search.problem }),
-  }),
+  validateSearch: loginSearch,
   component: lazyRouteComponent(() => import("@/features/auth/components/LoginPage"), "LoginPage"),
 });
 
@@ -101,13 +96,13 @@ const qualityRoute = createRoute({
 const leaderboardRoute = createRoute({
   getParentRoute: () => projectRoute,
   path: "/leaderboard",
-  validateSearch: askedFrom,
+  validateSearch: boardSearch,
   component: lazyRouteComponent(() => import("./pages/LeaderboardPage"), "LeaderboardPage"),
 });
 const tasksRoute = createRoute({
   getParentRoute: () => projectRoute,
   path: "/tasks",
-  validateSearch: soughtFrom,
+  validateSearch: tasksSearch,
   component: lazyRouteComponent(() => import("@/features/tasks/components/TasksPage"), "TasksPage"),
 });
 const taskRoute = createRoute({
@@ -123,28 +118,19 @@ const dataRoute = createRoute({
 const runsRoute = createRoute({
   getParentRoute: () => projectRoute,
   path: "/runs",
-  validateSearch: (search: Record<string, unknown>): { pick?: string } =>
-    typeof search.pick === "string" && search.pick ? { pick: search.pick } : {},
+  validateSearch: runsSearch,
   component: lazyRouteComponent(() => import("@/features/runs/components/RunsPage"), "RunsPage"),
 });
 const newRunRoute = createRoute({
   getParentRoute: () => projectRoute,
   path: "/runs/new",
-  validateSearch: (
-    search: Record<string, unknown>,
-  ): { kind?: string; policy?: string; reward_model?: string; from?: string } => ({
-    ...(typeof search.kind === "string" && { kind: search.kind }),
-    ...(typeof search.from === "string" && { from: search.from }),
-    ...(typeof search.policy === "string" && { policy: search.policy }),
-    ...(typeof search.reward_model === "string" && { reward_model: search.reward_model }),
-  }),
+  validateSearch: newRunSearch,
   component: lazyRouteComponent(() => import("@/features/runs/launch/NewRunPage"), "NewRunPage"),
 });
 const compareRunsRoute = createRoute({
   getParentRoute: () => projectRoute,
   path: "/runs/compare",
-  validateSearch: (search: Record<string, unknown>): { runs?: string } =>
-    typeof search.runs === "string" && search.runs ? { runs: search.runs } : {},
+  validateSearch: compareSearch,
   component: lazyRouteComponent(() => import("@/features/runs/compare/ComparePage"), "ComparePage"),
 });
 const runRoute = createRoute({

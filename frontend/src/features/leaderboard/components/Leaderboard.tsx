@@ -6,8 +6,8 @@ import type { Leaderboard as Board } from "@/api/types";
 import { EmptyState, Loading, Notice, Page, Panel, ProblemNotice } from "@/shared/ui";
 import ui from "@/shared/ui/ui.module.css";
 import { leaderboardQuery } from "../api/leaderboard";
-import type { BoardAsked } from "../asked";
 import { hasLevels } from "../board";
+import type { BoardSearch } from "../search";
 import { useTexts } from "../texts";
 import { BoardForm } from "./BoardForm";
 import styles from "./leaderboard.module.css";
@@ -41,14 +41,14 @@ function MainBoard({ board }: { board: Board }) {
   );
 }
 
-function Slices({ board, asked }: { board: Board; asked: BoardAsked }) {
+function Slices({ board, search }: { board: Board; search: BoardSearch }) {
   const { slices: texts, board: words } = useTexts();
-  if (!asked.by || (asked.by === "metadata" && !asked.key)) return null;
+  if (!search.by || (search.by === "metadata" && !search.key)) return null;
   if (board.slices.length === 0) return <p className={ui.dim}>{texts.none}</p>;
   return (
     <>
       {board.slices.map((slice) => {
-        const title = asked.by === "round" ? texts.round(slice.name) : texts.title(slice.name);
+        const title = search.by === "round" ? texts.round(slice.name) : texts.title(slice.name);
         return (
           <Panel
             key={slice.name}
@@ -69,16 +69,16 @@ function Slices({ board, asked }: { board: Board; asked: BoardAsked }) {
 export function Leaderboard({ bias }: { bias: ReactNode }) {
   const texts = useTexts();
   const { slug } = route.useParams();
-  const asked = route.useSearch();
+  const search = route.useSearch();
   const navigate = route.useNavigate();
-  const { data: board, error, isPending } = useQuery(leaderboardQuery(slug, asked));
+  const { data: board, error, isPending } = useQuery(leaderboardQuery(slug, search));
   const empty = board && board.standings.length === 0;
   return (
     <Page title={texts.title} lead={texts.lead}>
       {!empty && (
         <BoardForm
-          asked={asked}
-          onAsk={(search) => void navigate({ search, replace: true, resetScroll: false })}
+          search={search}
+          onSearch={(search) => void navigate({ search, replace: true, resetScroll: false })}
         />
       )}
       {error && <ProblemNotice error={error} />}
@@ -98,7 +98,7 @@ export function Leaderboard({ bias }: { bias: ReactNode }) {
       {board && !empty && (
         <>
           <MainBoard board={board} />
-          <Slices board={board} asked={asked} />
+          <Slices board={board} search={search} />
           <WinMatrix board={board} />
           {bias}
         </>

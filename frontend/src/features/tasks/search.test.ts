@@ -1,7 +1,8 @@
+import { parse } from "valibot";
 import { describe, expect, it } from "vitest";
-import { asList, conditions, rankingsAsked, type Sought, soughtFrom, tasksAsked } from "./sought";
+import { asList, conditions, rankingsParams, type TasksSearch, tasksParams, tasksSearch } from "./search";
 
-const EVERYTHING: Sought = {
+const EVERYTHING: TasksSearch = {
   says: "refund",
   state: "done",
   kind: "gold",
@@ -14,11 +15,11 @@ const EVERYTHING: Sought = {
   until: "2026-12-31",
 };
 
-describe("what is sought", () => {
+describe("what is search", () => {
   it("is read from an address and says the same in it", () => {
-    expect(soughtFrom(EVERYTHING)).toEqual(EVERYTHING);
-    expect(soughtFrom({ ...EVERYTHING, round: "0", under: "60" })).toEqual(EVERYTHING);
-    expect(soughtFrom({ says: 404 })).toEqual({ says: "404" });
+    expect(parse(tasksSearch, EVERYTHING)).toEqual(EVERYTHING);
+    expect(parse(tasksSearch, { ...EVERYTHING, round: "0", under: "60" })).toEqual(EVERYTHING);
+    expect(parse(tasksSearch, { says: 404 })).toEqual({ says: "404" });
   });
 
   it("leaves out what an address can't mean", () => {
@@ -36,12 +37,12 @@ describe("what is sought", () => {
       until: 5,
       extra: "x",
     };
-    expect(soughtFrom(nonsense)).toEqual({});
-    expect(soughtFrom({ round: "1.5", under: "" })).toEqual({});
+    expect(parse(tasksSearch, nonsense)).toEqual({});
+    expect(parse(tasksSearch, { round: "1.5", under: "" })).toEqual({});
   });
 
   it("becomes what the API asks for, days as whole days", () => {
-    expect(tasksAsked(EVERYTHING)).toEqual({
+    expect(tasksParams(EVERYTHING)).toEqual({
       says: "refund",
       state: "done",
       kind: "gold",
@@ -53,14 +54,14 @@ describe("what is sought", () => {
       after: "2026-01-31T00:00:00Z",
       before: "2027-01-01T00:00:00.000Z",
     });
-    expect([tasksAsked({}), rankingsAsked({})]).toEqual([{}, {}]);
+    expect([tasksParams({}), rankingsParams({})]).toEqual([{}, {}]);
   });
 
   it("keeps what both lists know when the other is listed", () => {
     const rankings = asList(EVERYTHING, "rankings");
     expect(rankings.state).toBeUndefined();
-    expect(rankingsAsked(rankings)).toMatchObject({ task_kind: "gold", says: "refund" });
-    expect(rankingsAsked(rankings)).not.toHaveProperty("state");
+    expect(rankingsParams(rankings)).toMatchObject({ task_kind: "gold", says: "refund" });
+    expect(rankingsParams(rankings)).not.toHaveProperty("state");
     expect(asList(rankings, "tasks").list).toBeUndefined();
     expect([conditions({ list: "rankings" }), conditions(EVERYTHING)]).toEqual([0, 10]);
   });

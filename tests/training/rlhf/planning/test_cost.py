@@ -34,9 +34,11 @@ _RUN = """
 import json, os, sys, threading
 import peft, torch
 from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification
-from tests.rlhf import tiny
+from tests.training.rlhf import tiny
 from tests.training.rlhf.data.test_batching import classifier
-from training.rlhf import ppo, reward_model, sampling, sft
+from training.rlhf.generation import sampling
+from training.rlhf.policy import ppo, sft
+from training.rlhf.reward import reward_model
 from training.rlhf.data.rankings import Ranking
 from training.rlhf.models.loading import Loaded, save_model
 from training.rlhf.core.messages import Demonstration

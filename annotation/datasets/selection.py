@@ -13,8 +13,9 @@ from django.db.models.lookups import GreaterThanOrEqual, LessThan
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
-from annotation.models import Project, Ranking, RankingTask, TaskResponse
+from annotation.models import Project, Ranking, TaskResponse
 from annotation.models.ranking import RankingQuerySet
+from annotation.models.task import is_check
 from config.problems import FieldProblem, Problem
 from preferences.text import storage_fault
 
@@ -92,8 +93,8 @@ class Selection:
         if self.kinds:
             rankings = rankings.filter(kind__in=self.kinds)
         if self.gold != "included":
-            usual = Q(task__kind=RankingTask.Kind.RANKING)
-            rankings = rankings.filter(usual if self.gold == "excluded" else ~usual)
+            of_check = is_check("task")
+            rankings = rankings.filter(~of_check if self.gold == "excluded" else of_check)
         given = Coalesce("given_at", "created_at")
         if self.after:
             rankings = rankings.filter(GreaterThanOrEqual(given, self.after))

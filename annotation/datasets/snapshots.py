@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 
+from annotation.database.sql import Lock, acquire
 from annotation.datasets import choice
 from annotation.datasets.card import Tally, card_of
 from annotation.datasets.rows import majority_rows_of, rows_of
@@ -167,7 +168,6 @@ def _taken(project: Project, name: str) -> Conflict:
 
 def _one_at_a_time(project: Project, folder: Path) -> None:
     """Waits for another freeze of the project; then what is still unfinished is left from a killed one."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"snapshots:{project.pk}"])
+    acquire(Lock.SNAPSHOTS.of(project.pk))
     for leftover in folder.glob(f"{UNFINISHED}*"):
         shutil.rmtree(leftover, ignore_errors=True)

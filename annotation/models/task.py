@@ -17,6 +17,11 @@ from preferences.text import MAX_RESPONSES
 MAX_PREFETCH = 2
 
 
+def is_check(task: str = "") -> Q:
+    """The condition that a task is a check; `task` is the lookup from a row to its task."""
+    return ~Q(**{f"{task}__kind" if task else "kind": RankingTask.Kind.RANKING})
+
+
 class TransactionId(models.Func):
     """The number of the transaction, which never comes again in this cluster."""
 
@@ -31,10 +36,10 @@ class RankingTaskQuerySet(models.QuerySet["RankingTask"]):
 
     def asked(self) -> RankingTaskQuerySet:
         """What the project is for; without the checks of its annotators."""
-        return self.filter(kind=RankingTask.Kind.RANKING)
+        return self.filter(~is_check())
 
     def checks(self) -> RankingTaskQuerySet:
-        return self.exclude(kind=RankingTask.Kind.RANKING)
+        return self.filter(is_check())
 
     def with_scores(self) -> RankingTaskQuerySet:
         """Adds n_scored and mean_score: of the answers given to a check."""
@@ -69,6 +74,10 @@ class RankingTask(models.Model):
         GOLD = "gold"
         ATTENTION = "attention"
         QUALIFICATION = "qualification"
+
+        @property
+        def is_check(self) -> bool:
+            return self is not type(self).RANKING
 
     class State(models.TextChoices):
         OPEN = "open"
@@ -154,6 +163,10 @@ class RankingTask(models.Model):
     def __str__(self) -> str:
         return str(self.id)
 
+    @property
+    def is_check(self) -> bool:
+        return self.Kind(self.kind).is_check
+
 
 class TaskResponse(models.Model):
     task = models.ForeignKey(RankingTask, on_delete=models.PROTECT, related_name="shown", db_index=False)
@@ -226,11 +239,6 @@ class AssignmentQuerySet(models.QuerySet["Assignment"]):
             leased_at=OuterRef("leased_at"), pk__lt=OuterRef("pk")
         )
         return self.leased().filter(Exists(before.filter(earlier)), project=project)
-
-    def with_shown(self) -> AssignmentQuerySet:
-        """With all that the annotator sees: the prompt, the form, and the responses (`shown_responses`)."""
-        with_form = self.select_related("task__prompt", "project", "form_version")
-        return with_form.prefetch_related("task__responses")
 
 
 class Assignment(models.Model):
@@ -333,11 +341,6 @@ class Assignment(models.Model):
         return f"{self.id} ({self.state})"
 
     @property
-    def practice(self) -> bool:
-        """Whether it is of an attempt to qualify: the one kind of check that people are told of."""
+    def is_practice(self) -> bool:
+        """Whether it belongs to an attempt to qualify: the only check that annotators can recognise."""
         return self.attempt > 0
-
-    @property
-    def shown_responses(self) -> list[Response]:
-        """In the shown order. Reads the task's responses: prefetch them (`with_shown`)."""
-        return sorted(self.task.responses.all(), key=lambda response: self.shown_order.index(response.pk))

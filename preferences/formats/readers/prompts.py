@@ -57,7 +57,7 @@ def prompt_fields(row: Row) -> frozenset[str]:
 def conversation_of(row: Row) -> tuple[dict[str, str], ...]:
     """The row's `messages`, or its `prompt` as one user turn (or, as TRL writes it, as a list of turns).
 
-    A prompt may also be called question, query or instruction (the last with `input`, `history`, `system`).
+    A prompt can also be called question, query or instruction (the last with `input`, `history`, `system`).
     """
     for name in CONVERSATION_NAMES:
         if given(row.get(name)):
@@ -76,7 +76,7 @@ def conversation_of(row: Row) -> tuple[dict[str, str], ...]:
 FORMAT = ImportFormat(
     name="prompts",
     title="Prompts without responses (JSON Lines, CSV, Parquet)",
-    reads="A prompt per row: `prompt`, `question`, `query` or `instruction` as text, or `messages`.",
+    reads="One prompt per row: `prompt`, `question`, `query` or `instruction` as text, or `messages`.",
     loses="Nothing: other fields are kept as the prompt's metadata.",
     example='{"id": "seed_task_0", "prompt": "Is there anything I can eat for breakfast?"}',
     recognises=recognises,

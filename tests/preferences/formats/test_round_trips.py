@@ -21,6 +21,7 @@ from annotation.models import DatasetSnapshot, Project
 from annotation.projects.projects import create_project
 from preferences.formats.catalog import EXPORT_FORMATS, IMPORT_FORMATS, read_records
 from preferences.formats.writers.csv_file import neutralised, restored
+from preferences.formats.writers.rewardbench import prompt_text
 from preferences.records import RankingRecord, Record, ResponseRecord, Vote
 from tests.annotation.real_data import HH_FILES, hh_file, real_file
 
@@ -310,7 +311,7 @@ def test_neutralised_text_is_no_formula_and_is_restored(text: str) -> None:
 FOREIGN = sorted(
     name
     for name, known in EXPORT_FORMATS.items()
-    if known.imports_as and known.imports_as not in {"rankloop", "prompts"}
+    if known.imports_as and known.imports_as not in {"rankloop", "prompts", "rewardbench"}
 )
 
 
@@ -334,6 +335,21 @@ def test_what_a_foreign_format_has_words_for_comes_back(wishes: Project, format:
         if format != "label_studio_ranker":  # every response has a rank, so what was left unranked ties
             orders = [{said for said in found if "Top one" not in said} for found in orders]
         assert orders[0] == orders[1]
+
+
+def test_rewardbench_brings_back_the_best_and_the_others(wishes: Project) -> None:
+    """Conversations as one text, and no order below the first tier, as the format says."""
+    snapshot = odd_rows(wishes)
+    back = imported(exported(snapshot, "rewardbench"), "back", format="rewardbench")
+    expected = set()
+    for row in rows_of(snapshot):
+        best = row["tiers"][0] if row["tiers"] else []
+        others = set(range(len(row["responses"]))) - set(best)
+        prompt = [{"role": "user", "content": prompt_text(row["messages"])}]
+        texts = [response["text"] for response in row["responses"]]
+        if not row["all_bad"]:
+            expected |= {json.dumps([prompt, texts[one], texts[two]]) for one in best for two in others}
+    assert strict_pairs(rows_of(back)) == expected != set()
 
 
 def order(row: dict[str, Any]) -> str:

@@ -1,8 +1,8 @@
 """Anthropic's hh-rlhf: `chosen` and `rejected` are whole dialogues as text.
 
-The prompt is what both dialogues share, up to a Human turn; each response is the rest of its dialogue, as it
-stands. A reply that runs on into further turns (the histories differ, turns don't alternate) keeps its whole
-text, and :func:`~preferences.formats.dialogues.dialogue_of` gives the file's dialogue back, byte for byte.
+The prompt is the part that both dialogues share, up to a Human turn; each response is the rest of its
+dialogue, unchanged. A reply that contains further turns therefore keeps its whole text, and
+:func:`~preferences.formats.dialogues.dialogue_of` restores the file's dialogue byte for byte.
 """
 
 from __future__ import annotations
@@ -90,7 +90,8 @@ def turns_of(dialogue: str, name: str) -> list[Turn]:
 
 
 def _shared_turns(chosen: list[Turn], rejected: list[Turn]) -> int:
-    """How many leading turns are the prompt: equal in both, ending with Human, Assistant next."""
+    """The number of leading turns that form the prompt: equal in both dialogues, ending with Human, with
+    Assistant next."""
     limit = min(len(chosen), len(rejected)) - 1
     shared = 0
     while shared < limit and chosen[shared] == rejected[shared]:
@@ -107,7 +108,7 @@ def _shared_turns(chosen: list[Turn], rejected: list[Turn]) -> int:
 
 
 def _rest(turns: list[Turn]) -> str:
-    """The reply: the text of the first turn, with any further turns spelt as in the file."""
+    """The reply: the text of the first turn, with any further turns written as in the file."""
     (_, reply), *further = turns
     return run_on(reply, further)
 
@@ -132,10 +133,11 @@ def _quirks(prompt: list[Turn], chosen: list[Turn], rejected: list[Turn]) -> lis
 
 FORMAT = ImportFormat(
     name="hh-rlhf",
-    title="Anthropic hh-rlhf, existing comparisons (JSON Lines)",
-    reads="What both dialogues share, up to a Human turn, is the prompt; the rest of each is its response,"
-    " and the chosen one is ranked first. The responses are stored in an order that doesn't tell which won.",
-    loses="Nothing: the dialogues can be written again, byte for byte.",
+    title="Anthropic hh-rlhf: pairs of dialogues (JSON Lines)",
+    reads="The prompt is the part that both dialogues share, up to a Human turn. The rest of "
+    "each is its response, and the chosen one is ranked first. The responses are stored "
+    "in an order that does not reveal the winner.",
+    loses="Nothing: an export restores the dialogues byte for byte.",
     example=r'{"chosen": "\n\nHuman: Q\n\nAssistant: A1", "rejected": "\n\nHuman: Q\n\nAssistant: A2"}',
     recognises=recognises,
     parse=parse,

@@ -1,7 +1,7 @@
-"""PandaLM's test set: an instruction, two responses, and what three annotators say of them.
+"""PandaLM's test set: an instruction, two responses, and the labels of three annotators.
 
-`cmp_key` names the two models in the order of the responses: LLaMA wins whether it is named first or second.
-The columns `annotator1…` are kept as annotators' labels, though a column need not be one person throughout.
+`cmp_key` names the two models in the order of the responses. The columns `annotator1…` are kept as
+annotators' names, though a column need not be one person throughout.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ def parse(row: Row) -> Parsed:
 FORMAT = ImportFormat(
     name="pandalm",
     title="PandaLM test set: two responses, several annotators (JSON)",
-    reads="A task of two responses per row, with a ranking for each column annotator1…; 0 is a tie.",
+    reads="A task of two responses per row, with a ranking for each column `annotator1`, "
+    "`annotator2`, …; 0 is a tie.",
     loses="Nothing: idx, cmp_key and other fields are kept with the task.",
     example='{"instruction": "…", "input": "", "response1": "a", "response2": "b", "cmp_key": "x_y",'
     ' "annotator1": 1, "annotator2": 2, "annotator3": 0}',

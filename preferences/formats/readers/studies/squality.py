@@ -111,8 +111,8 @@ FORMAT = ImportFormat(
     name="squality",
     title="SQuALITY human evaluation: three summaries, ranked by several workers (JSON)",
     reads="A ranking per worker from the overall ranks, with the ratings of each response as scales.",
-    loses="Nothing: comments on spans and the ranks on other scales are kept with the ranking. The story is"
-    " not in the file; the prompt says its id.",
+    loses="Nothing: comments on spans and the ranks on other scales are kept with the ranking. "
+    "The story is not in the file; the prompt gives its id.",
     example='{"passage_id": "1", "question_text": "…", "responses": [{"system": "x", "response": "…",'
     ' "reviews": [{"worker_id": "7", "overall-rating": 80, "overall-rank": 1}]}, {"system": "y",'
     ' "response": "…", "reviews": [{"worker_id": "7", "overall-rating": 20, "overall-rank": 2}]}]}',

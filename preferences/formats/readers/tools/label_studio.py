@@ -1,8 +1,8 @@
-"""Label Studio's export: Pairwise, and the three shapes a Ranker's answer has had.
+"""Label Studio's export: Pairwise, and the three shapes that a Ranker's answer has had.
 
-The export names the answer but not what was shown: which fields of `data` are the responses is known by their
-names (`answer1` and `answer2`, `text_a` and `text_b`, `left` and `right`, …; for the Ranker a list of items
-with ids). Each annotation that was not cancelled is a ranking by its `completed_by`.
+The export names the answer but not what was shown. The fields of `data` that hold the responses are
+recognised by name: `answer1` and `answer2`, `text_a` and `text_b`, `left` and `right`, …, or for the Ranker a
+list of items with ids. Each annotation that was not cancelled is a ranking by its `completed_by`.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def parse(row: Row) -> Parsed:
 
 
 def _shown(data: Mapping[str, Any]) -> tuple[list[ResponseRecord], list[str], set[str]] | None:
-    """The responses, what an answer calls them, and the fields they were taken from."""
+    """The responses, the names that an answer uses for them, and the fields that they were read from."""
     for name, value in data.items():
         if (
             isinstance(value, list)
@@ -239,12 +239,12 @@ def _ranker(
 
 FORMAT = ImportFormat(
     name="label-studio",
-    title="Label Studio export: Pairwise, or Ranker in its three shapes (JSON)",
-    reads="A task per row and a ranking per annotation with its author, time and lead time. Of a Ranker: a"
-    " list"
-    " is an order; named buckets are tiers in the order of the file; what was left unsorted stands below.",
-    loses="Cancelled and empty annotations, drafts and predictions. Other controls' results are kept with the"
-    " ranking, other data fields with the prompt.",
+    title="Label Studio export: Pairwise or Ranker (JSON)",
+    reads="A task per row and a ranking per annotation, with its author, time and lead time. A "
+    "Ranker's list is an order; named buckets are tiers in the order of the file; "
+    "unsorted items are ranked below them.",
+    loses="Cancelled and empty annotations, drafts and predictions. The results of other "
+    "controls are kept with the ranking, other data fields with the prompt.",
     example='{"id": 1, "data": {"prompt": "…", "answer1": "a", "answer2": "b"}, "annotations": [{"id": 7,'
     ' "completed_by": 2, "lead_time": 12.5, "result": [{"from_name": "comparison", "to_name": "comparison",'
     ' "type": "pairwise", "value": {"selected": "left"}}]}]}',

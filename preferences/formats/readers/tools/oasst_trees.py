@@ -1,8 +1,8 @@
-"""Open-Assistant message trees: at every prompter's message the assistant replies are siblings, with ranks.
+"""Open-Assistant message trees: the assistant replies to a prompter's message are siblings with ranks.
 
-Each prompter's message makes a prompt of the path from the root, its replies the responses. Single rankings
-(`events`) are taken where the file has them; else the consensus `rank` (0 is best) is one ranking by nobody
-in particular. Every message of the tree comes in, with all its fields, so the tree can be built again.
+Each prompter's message becomes a prompt of the path from the root, and its replies become the responses.
+Individual rankings (`events`) are used where the file has them; otherwise the consensus `rank` (0 is best) is
+one ranking without an annotator. Every message is imported with all its fields, so the tree can be restored.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def _records(
 
 
 def _ranked_sets(node: Node, answers: list[Node], where: str) -> dict[tuple[int, ...], list[RankingRecord]]:
-    """Rankings by the set of replies they are of."""
+    """Rankings by the set of replies that they cover."""
     place = {str(answer.get("message_id")): index for index, answer in enumerate(answers)}
     found: dict[tuple[int, ...], list[RankingRecord]] = {}
     events = node.get("events")
@@ -154,7 +154,8 @@ def _ranked_sets(node: Node, answers: list[Node], where: str) -> dict[tuple[int,
 
 
 def _tiers_of_event(order: list[int], members: tuple[int, ...], answers: list[Node]) -> Tiers:
-    """The order of one person's ranking. It has no ties; the ranks do, and are taken where they agree."""
+    """The order of one person's ranking. It has no ties. The ranks have, and are used where they agree with
+    it."""
     ranks = [answers[index].get("rank") for index in order]
     if all(isinstance(rank, int) for rank in ranks) and ranks == sorted(ranks, key=lambda rank: rank or 0):
         by_rank: dict[Any, list[int]] = {}
@@ -179,12 +180,12 @@ def _rest(node: Node) -> dict[str, Any]:
 FORMAT = ImportFormat(
     name="oasst-trees",
     title="Open-Assistant message trees with ranked replies (JSON Lines)",
-    reads="A prompt for every prompter's message, the path to it as conversation; its replies are the"
-    " responses"
-    " and their ranks (0 is best) the ranking, or each person's ranking where `events` has it. Replies"
-    " without any rank are left open to be ranked, single replies come in without a task.",
-    loses="Nothing: each message's other fields are kept with its prompt or response. Where some siblings"
-    " have no rank, the ranking is of the others.",
+    reads="A prompt for every prompter's message: the path to it is the conversation, its "
+    "replies are the responses, and their ranks (0 is best) are the ranking. Where "
+    "`events` has each person's ranking, those are used instead. Replies without any rank"
+    " are open to be ranked; single replies are imported without a task.",
+    loses="Nothing: the other fields of each message are kept with its prompt or response. "
+    "Where some siblings have no rank, the ranking covers the others.",
     example='{"message_tree_id": "1", "prompt": {"message_id": "1", "text": "…", "role": "prompter",'
     ' "replies": [{"message_id": "2", "text": "…", "role": "assistant", "rank": 0, "replies": []}]}}',
     recognises=recognises,

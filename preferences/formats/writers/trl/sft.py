@@ -71,12 +71,12 @@ def _write(snapshot: SnapshotFile, options: Options) -> Iterator[bytes]:
 
 FORMAT = ExportFormat(
     name="trl_sft",
-    title="TRL prompt and completion from rewrites and best responses (JSON Lines)",
-    use="Answers worth imitating, for SFTTrainer.",
+    title="TRL prompt and completion, from rewrites and best responses (JSON Lines)",
+    use="Good answers for SFTTrainer.",
     loses=(
-        "Everything but the best: a ranking gives its rewrite, or else each response of its first tier that"
-        " stands above another, is not empty, not flagged and not called bad. Equal answers to a prompt are"
-        " written once."
+        "Everything except the best answers: a ranking gives its rewrite, or otherwise "
+        "each response of its first tier that ranks above another, is not empty, not "
+        "flagged and not marked bad. Equal answers to a prompt are written once."
     ),
     example=(
         '{"prompt": [{"role": "user", "content": "Q"}], "completion": [{"role": "assistant", "content":'

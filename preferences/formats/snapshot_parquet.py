@@ -51,7 +51,7 @@ SCHEMA = pa.schema(
         ("duration_ms", pa.int64()),
         ("weight", pa.float64()),
         ("created_at", pa.timestamp("us", tz="UTC")),
-        # Version 2. Columns are added at the end only and read by name, so old files and readers keep working.
+        # Version 2. Columns are added at the end and read by name, so old files and readers keep working.
         ("unranked", pa.list_(pa.int32())),
         ("all_bad", pa.bool_()),
         ("confidence", pa.int32()),

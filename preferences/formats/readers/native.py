@@ -78,7 +78,7 @@ RANKING_FIELDS = frozenset(
 KNOWN_FIELDS = (
     frozenset({"prompt", "messages", "responses", "gold_tiers", "task_kind", "metadata"}) | RANKING_FIELDS
 )
-# What an exported ranking says about the database it came from; it has no meaning in another one.
+# The fields of an exported ranking that have no meaning in another database.
 EXPORTED_FIELDS = KNOWN_FIELDS | frozenset(SCHEMA.names)
 RESPONSE_FIELDS = frozenset({"model", "sampling", "metadata", "id"})
 TASK_KINDS = ("ranking", "gold", "attention", "qualification")
@@ -133,7 +133,7 @@ def _task_kind(row: Row, gold: Tiers | None) -> str:
     if found != TASK_KINDS[0] and gold is None:
         if row.get("ranking_id"):  # of a snapshot made before its files held the known answers
             return TASK_KINDS[0]
-        raise RowError(f"task_kind is {found}, and a {found} task needs gold_tiers, its right answer")
+        raise RowError(f"task_kind is {found}, and a {found} task needs gold_tiers, its correct answer")
     if found != TASK_KINDS[0] and gold is not None and len(gold) < 2:
         raise RowError(f"a {found} task needs gold_tiers that put at least one response above the others")
     return found
@@ -167,7 +167,7 @@ def _given_responses(row: Row) -> Sequence[Any]:
     filled = [column for column in columns if given(row[column])]
     if filled != list(columns)[: len(filled)]:
         raise RowError(
-            f"{', '.join(filled)} are filled; response columns are filled from {next(iter(columns))} on"
+            f"{', '.join(filled)} are filled; fill response columns from {next(iter(columns))} without gaps"
         )
     return [{"text": row[column], "model": row.get(columns[column])} for column in filled]
 
@@ -199,9 +199,9 @@ def _ranking(row: Row, found: Sequence[Any]) -> RankingRecord | None:
         raise RowError("tiers and ranking are both given; give one of them")
     if not_rankable:
         if tiers or ranks:
-            raise RowError("not_rankable is true, and yet there is a ranking")
+            raise RowError("not_rankable is true, but there is a ranking")
         if all_bad:
-            raise RowError("not_rankable and all_bad are both true; say one of them")
+            raise RowError("not_rankable and all_bad are both true; set only one of them")
         judged: Tiers = ()
     elif tiers is not None:
         judged = tiers_of(tiers, len(found), partial=True)
@@ -250,7 +250,7 @@ def _signed_preference(row: Row, count: int) -> RankingRecord:
     """HelpSteer2's form: below 0 the first of two is better, above 0 the second, by how much; 0 is a tie."""
     signed = int_of(row["preference_strength"], "preference_strength", low=-SMALLINT_MAX, high=SMALLINT_MAX)
     if count != 2 or signed is None:
-        raise RowError(f"preference_strength is of two responses; the row has {count}")
+        raise RowError(f"preference_strength needs two responses; the row has {count}")
     statement = row.get("preference_statement")
     return RankingRecord(
         tiers=((0, 1),) if signed == 0 else ((0,), (1,)) if signed < 0 else ((1,), (0,)),

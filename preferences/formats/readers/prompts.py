@@ -8,15 +8,14 @@ from preferences.fields import given, messages_of, metadata_of, prompt_messages
 from preferences.formats.readers.ranked_outputs import conversation_of_instruction
 from preferences.records import ImportFormat, Parsed, Record, Row, RowError
 
-# What the prompt is called, in the order of preference.
+# Names of the prompt, in order of preference.
 CONVERSATION_NAMES = ("messages", "conversation")
 TEXT_NAMES = ("prompt", "question", "query", "instruction")
 PROMPT_NAMES = (*CONVERSATION_NAMES, *TEXT_NAMES)
 KNOWN_FIELDS = frozenset({"prompt", "messages", "metadata", "responses"})
 
 
-# A row with such a field holds answers in a shape unknown here; as a mere prompt it would lose them
-# unnoticed.
+# A row with such a field has responses in an unknown form; read as a prompt, it would lose them silently.
 ANSWER_FIELD = re.compile(r"chosen|rejected|response|completion|answer|output|prediction|sample|model")
 
 

@@ -51,7 +51,7 @@ PLAIN_CELLS = (
 TEXT_CELLS = {"comment", "rewrite", "annotator"}
 TIME_CELLS = ("given_at", "created_at")
 ONE_CELL = frozenset(PLAIN_CELLS)
-# A column that only files of ours have.
+# A column that only our own files have.
 MARK = "n_responses"
 LINES_PER_CHUNK = 200
 _json = json.JSONEncoder(ensure_ascii=False, check_circular=False).encode

@@ -118,7 +118,7 @@ def test_the_three_shapes_of_a_label_studio_ranker(
 def test_a_ranker_that_names_what_was_not_shown_is_refused() -> None:
     row = pairwise("left")
     row["annotations"][0]["result"] = [{"type": "ranker", "value": {"ranker": ["left", "zzz"]}}]
-    assert "names 'zzz', which is no item" in parsed(row)[2]
+    assert "names 'zzz', which is not an item" in parsed(row)[2]
 
 
 def argilla(*answers: dict[str, Any]) -> dict[str, Any]:

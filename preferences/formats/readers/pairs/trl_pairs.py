@@ -37,7 +37,7 @@ from preferences.records import (
 KNOWN_FIELDS = frozenset(
     {"chosen", "rejected", "margin", "annotator", "ranking_id", "metadata", "chosen_model", "rejected_model"}
 )
-# Of our own export: what it says about the database it came from has no meaning in another one.
+# The fields of our own export that have no meaning in another database.
 EXPORTED_FIELDS = frozenset({"prompt_group", "split"})
 
 
@@ -115,7 +115,7 @@ def _conversations(
     conversations = [turns_of(sides[side], side) for side in SIDES]
     prompt = _prompt(row) if has_prompt(row) else None
     if prompt is None or any(turns[0]["role"] != "assistant" for turns in conversations):
-        # Some files give the prompt and repeat it in both conversations.
+        # Some files have the prompt and repeat it in both conversations.
         shared = shared_turns(conversations)
         prompt = tuple(conversations[0][:shared])
         conversations = [turns[shared:] for turns in conversations]

@@ -81,7 +81,7 @@ def parse_answers(row: Row) -> Parsed:
             ),
             metadata=metadata,
             task_metadata={"turn": turn},
-            # Votes are on two of them, so a project for pairs wants the answers too.
+            # Votes compare two of them, so a project for pairs needs the answers too.
             task_optional=True,
             quirks=(EMPTY_REPLY,) if any(not texts[turn - 1].strip() for _, texts in answers) else (),
         )

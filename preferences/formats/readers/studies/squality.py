@@ -81,7 +81,9 @@ def _by_worker(reviews: Sequence[Any], where: str) -> dict[str, Mapping[str, Any
 def _ranking(worker: str, reviews: Sequence[Mapping[str, Any] | None]) -> RankingRecord:
     missing = [index for index, review in enumerate(reviews) if review is None]
     if missing:
-        raise RowError(f"responses.{missing[0]} has no review by worker {worker}, who reviewed another one")
+        raise RowError(
+            f"responses.{missing[0]} has no review by worker {worker}, who reviewed another response"
+        )
     present = [review for review in reviews if review is not None]
     ratings = {
         index: {

@@ -59,7 +59,7 @@ def _api_record(row: Row) -> Parsed:
     answers = list_of(row.get("responses"), "responses")
     question, options = _question(answers)
     if question is None:
-        # Nobody has answered: every text that is not the prompt may be an option.
+        # Nobody has answered, so every text other than the prompt can be an option.
         options = [
             name for name, value in fields.items() if isinstance(value, str) and name not in PROMPT_NAMES
         ]
@@ -184,7 +184,7 @@ def _prompt(fields: Mapping[str, Any], options: Sequence[str]) -> tuple[tuple[Me
 def _responses(fields: Mapping[str, Any], options: Sequence[str]) -> tuple[ResponseRecord, ...]:
     missing = [option for option in options if option not in fields]
     if missing:
-        raise RowError(f"the option {missing[0]!r} is no field of the record")
+        raise RowError(f"the option {missing[0]!r} is not a field of the record")
     check_response_count(len(options))
     return tuple(
         ResponseRecord(text_of(fields[option], f"fields.{option}"), metadata={"option": option})

@@ -45,7 +45,7 @@ PAIR = re.compile(r"(.*?)[ _-]?(1|2|a|b|left|right)", re.IGNORECASE)
 FIRST_PLACES = ("1", "a", "left")
 ITEM_TEXT = ("text", "body", "html", "response", "answer", "content", "title")
 UNSORTED = "_"
-# The buckets that our own export puts ties into; their names say nothing more.
+# The buckets of ties in our own export; their names have no other meaning.
 OUR_TIER = re.compile(r"tier_\d+")
 KEPT_ANNOTATION = frozenset(
     {"result", "completed_by", "was_cancelled", "created_at", "lead_time", "metadata"}
@@ -119,7 +119,7 @@ def _shown(data: Mapping[str, Any]) -> tuple[list[ResponseRecord], list[str], se
         if match and isinstance(value, str):
             side = "left" if match[2].lower() in FIRST_PLACES else "right"
             pairs.setdefault(match[1].lower(), {})[side] = name
-    # Not the names of the models, which may stand in such a pair of fields too.
+    # Not the names of the models, which can be in such a pair of fields too.
     whole = [pair for stem, pair in pairs.items() if len(pair) == 2 and not stem.startswith("model")]
     if not whole:
         return None
@@ -158,7 +158,7 @@ def _prompt(data: Mapping[str, Any], used: set[str]) -> tuple[str, tuple[Message
         if isinstance(value, list):
             turns = turns_of(value, f"data.{name}")
             if turns[-1]["role"] == "assistant":
-                raise RowError(f"data.{name} ends with an assistant turn, so there is nothing left to answer")
+                raise RowError(f"data.{name} ends with an assistant turn, so it leaves nothing to answer")
             return name, tuple(turns)
         return name, prompt_messages(value, f"data.{name}")
     raise RowError(f"data has no prompt; it is called one of {', '.join(PROMPT_NAMES)}")
@@ -214,7 +214,7 @@ def _ranker(
         found = []
         for member in list_of(members, name):
             if str(member) not in place:
-                raise RowError(f"{name} names {member!r}, which is no item of the task")
+                raise RowError(f"{name} names {member!r}, which is not an item of the task")
             found.append(place[str(member)])
         return tuple(found)
 

@@ -53,7 +53,7 @@ def parse(row: Row) -> Parsed:
         raise RowError(f"prompt must be a message with replies, not {kind(root)}")
     tree = metadata_of(row, frozenset({"prompt", "metadata"}))
     records: list[Record] = []
-    # A stack of its own: a tree as deep as JSON allows would exhaust the interpreter's.
+    # An explicit stack: a tree as deep as JSON allows would exhaust the interpreter's.
     waiting: list[tuple[Node, tuple[Message, ...], str]] = [(root, (), "prompt")]
     seen = 0
     while waiting:
@@ -62,7 +62,7 @@ def parse(row: Row) -> Parsed:
         if seen > MAX_TREE_MESSAGES:
             raise RowError(f"the tree has more than {MAX_TREE_MESSAGES:,} messages")
         if len(path) >= MAX_MESSAGES:
-            raise RowError(f"{where} lies deeper than {MAX_MESSAGES} messages")
+            raise RowError(f"{where} is deeper than {MAX_MESSAGES} messages")
         role = one_of(node.get("role"), f"{where}.role", ROLES)
         here = (*path, {"role": ROLES[role], "content": text_of(node.get("text"), f"{where}.text")})
         replies = _replies(node, where)
@@ -105,7 +105,7 @@ def _records(
     alone = [index for index in range(len(answers)) if index not in covered]
     missing: tuple[Quirk, ...] = (RANKS_MISSING,) if alone else ()
     if alone:
-        # First, so that responses are stored in the order of the file as far as it can be kept.
+        # First, to store responses in the order of the file as far as possible.
         yield Record(messages, tuple(responses), metadata=metadata, task_metadata={}, rankable=False)
     for number, (members, rankings) in enumerate(sets.items()):
         yield Record(
@@ -148,7 +148,7 @@ def _ranked_sets(node: Node, answers: list[Node], where: str) -> dict[tuple[int,
         return {}
     ranks = [answers[index]["rank"] for index in ranked]
     if not all(isinstance(rank, int) and not isinstance(rank, bool) for rank in ranks):
-        raise RowError(f"{where}.replies have ranks that are no whole numbers: {ranks!r}")
+        raise RowError(f"{where}.replies have ranks that are not whole numbers: {ranks!r}")
     tiers = tiers_from_ranks([rank + 1 for rank in ranks], len(ranked), f"{where}.replies.rank")
     return {ranked: [RankingRecord(tiers)]}
 

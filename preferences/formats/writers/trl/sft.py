@@ -1,4 +1,4 @@
-"""TRL's prompt–completion data: what is worth imitating, which is rewrites and best responses."""
+"""TRL's prompt–completion data: rewrites and best responses, as answers to imitate."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ READ = (
 
 
 def completions_of(row: Row) -> Iterator[tuple[str, str]]:
-    """(text, where from): the rewrite where there is one; else the first tier, if it is above something, was
-    not called bad and has no flag."""
+    """(text, source): the rewrite if there is one; otherwise each response of the first tier, if it ranks
+    above another, was not marked bad and has no flag."""
     if row["rewrite"] and row["rewrite"].strip():
         yield row["rewrite"], "rewrite"
         return

@@ -53,7 +53,7 @@ def with_field(value: bytes) -> bytes:
         ),
         pytest.param(with_field(b"9" * 10_000), "not valid JSON", id="an endless number"),
         pytest.param(with_field(b"1e999"), "metadata", id="a number beyond any float"),
-        pytest.param(with_field(b"NaN"), "no JSON number", id="NaN"),
+        pytest.param(with_field(b"NaN"), "not a JSON number", id="NaN"),
         pytest.param(GOOD[:-20], "not valid JSON", id="a broken line"),
         pytest.param(b'"text"', "not a JSON object", id="a line that is no object"),
     ],

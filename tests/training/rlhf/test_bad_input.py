@@ -319,7 +319,7 @@ def test_undamaged_copy_loads(adapter: Path, tmp_path: Path) -> None:
 
 def test_adapter_on_missing_layers_is_refused(base: Path, tmp_path: Path) -> None:
     """GPT-2's names for a Llama's layers: refused before anything is trained, with the field's name."""
-    with pytest.raises(ValueError, match=r"lora_target_modules='c_attn, c_proj' doesn't fit Llama"):
+    with pytest.raises(ValueError, match=r"lora_target_modules='c_attn, c_proj' does not fit Llama"):
         learn(base, tmp_path / "rm", **LORA, lora_target_modules="c_attn, c_proj")
     some = learn(base, tmp_path / "rm", **LORA, lora_target_modules="q_proj, v_proj").path
     assert {key.split(".")[-3] for key in load_file(some / "adapter_model.safetensors") if "lora" in key} == {

@@ -129,7 +129,7 @@ def test_an_encoders_gradients_are_those_of_all_pairs_expanded(kind: str) -> Non
 def test_an_encoder_is_never_packed_and_keeps_its_first_token() -> None:
     encoder = classifier(tiny.bert())
     assert choose_layouts(encoder, GROUPS, "auto") == ["separate"] * 3
-    with pytest.raises(ValueError, match="layout separate"):
+    with pytest.raises(ValueError, match="layout to separate"):
         choose_layouts(encoder, GROUPS, "packed")
     cut, was_cut = fit_group(GROUPS[0], max_length=7, cls=2)
     assert (cut.prompt, was_cut) == ([2, 13], True)
@@ -257,5 +257,5 @@ def test_a_model_that_sees_less_of_a_row_than_it_is_shown_is_never_packed(config
     model = AutoModelForSequenceClassification.from_config(config).eval()
     assert not can_pack(model)
     assert choose_layouts(model, GROUPS, "auto") == ["separate"] * 3
-    with pytest.raises(ValueError, match="layout separate"):
+    with pytest.raises(ValueError, match="layout to separate"):
         choose_layouts(model, GROUPS, "packed")

@@ -14,10 +14,12 @@ from django.core.cache import cache
 from django.test import override_settings
 from rest_framework.test import APIClient
 
+from annotation.accounts.members import add_member
 from annotation.content import content
+from annotation.content.incoming import ResponseDraft, TaskDraft
 from annotation.models import Project, RankingTask, User
 from annotation.models.project import Role
-from annotation.projects import projects
+from annotation.projects.projects import create_project
 
 PASSWORD = "correct horse battery"
 # These files run first and in this order. If the longest ran last, one worker would wait for the other. The
@@ -89,14 +91,14 @@ def _person(name: str, *, is_superuser: bool = False) -> User:
 @pytest.fixture
 def project(alice: User, ben: User, rita: User, mona: User) -> Project:
     """`support`: overlap 1, the preset `ranking`, no content."""
-    project = projects.create_project(slug="support", name="Support", preset="ranking")
+    project = create_project(slug="support", name="Support", preset="ranking")
     for user, role in (
         (alice, Role.ANNOTATOR),
         (ben, Role.ANNOTATOR),
         (rita, Role.REVIEWER),
         (mona, Role.MANAGER),
     ):
-        projects.add_member(project=project, user=user, role=role)
+        add_member(project=project, user=user, role=role)
     return project
 
 
@@ -109,11 +111,9 @@ def add_tasks() -> Callable[..., list[RankingTask]]:
 
     def add(project: Project, n: int, k: int = 3, **settings: int) -> list[RankingTask]:
         drafts = [
-            content.TaskDraft(
+            TaskDraft(
                 messages=[{"role": "user", "content": f"Where is my order {number}?"}],
-                responses=[
-                    content.ResponseDraft(f"Order {number} is in depot {i}.", f"model-{i}") for i in range(k)
-                ],
+                responses=[ResponseDraft(f"Order {number} is in depot {i}.", f"model-{i}") for i in range(k)],
             )
             for number in range(n)
         ]

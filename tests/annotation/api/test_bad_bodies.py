@@ -53,7 +53,7 @@ def test_a_response_named_twice_in_two_spellings_is_refused(
     twice = {response: nothing, response.replace("-", ""): nothing}
     refused = send(client, assignment, **{field: twice})
     assert refused.status_code == 422
-    assert "named twice" in str(refused.json()["errors"])
+    assert "appears twice" in str(refused.json()["errors"])
 
 
 @pytest.mark.parametrize(

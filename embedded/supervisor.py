@@ -1,8 +1,8 @@
-"""The whole of Rankloop on one machine: servers, web, workers and beat as children of one process.
+"""All of Rankloop on one machine: servers, web, workers and beat as children of one process.
 
-Signals are blocked and taken one at a time in one loop: nothing runs in a signal handler or a second thread
-(the parent-death signal is tied to the thread that starts a child). A child that ends is started again, more
-slowly each time; a supervisor that is killed takes all of them with it.
+Signals are blocked and handled one at a time in one loop. Nothing runs in a signal handler or a second
+thread, because the parent-death signal is tied to the thread that starts a child. A child that ends is
+started again, with a growing delay. If the supervisor is killed, its children end with it.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ _STOP_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
 _HANDLED = _STOP_SIGNALS | {signal.SIGCHLD}
 _READY_SECONDS = 120.0  # 3 s on an idle machine with two processors
 _READY_POLL_SECONDS = 0.05
-# A worker finishes the message in hand, then ends; a training run takes longer than this. It is killed, and
-# found again by the sweep for orphaned runs after the next start.
+# A worker finishes its current message and then ends. A training run takes longer than this and is killed;
+# after the next start, the sweep for orphaned runs finds it.
 _GRACE_SECONDS = 5.0
 _RESTART_DELAYS_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
-_STEADY_SECONDS = 60.0  # a child that lived this long starts again without delay
-# One Python process computes on one processor at a time: sixteen annotators back to back get a fifth to a
-# quarter more answers through with two. The second starts when the first answers, so as not to hold it up.
+_STEADY_SECONDS = 60.0  # a child that ran this long counts as a first failure when it ends
+# One Python process uses one processor at a time: with two web processes, sixteen annotators without pauses
+# get 20 to 25 % more answers through. The second starts after the first answers, so as not to delay it.
 _WEB, _WEB_TOO = "web-1", "web-2"
 _DEMO_MARKER = "demo-created"
 _DEMO_LOGINS = "demo-logins.txt"
 
 
 class StopRequested(Exception):
-    """Someone wants the stack to end."""
+    """A stop signal has arrived."""
 
 
 @dataclass
 class Service:
-    """A child that is started again whenever it ends."""
+    """A child process that is started again whenever it ends."""
 
     name: str
     start: Callable[[], subprocess.Popen[bytes]]
@@ -68,7 +68,7 @@ class Supervisor:
         self.address = f"http://{web.LOOPBACK}:{web.port_of(self._listener)}"
 
     def run(self) -> None:
-        """Serve until a stop signal. Call under the state folder's lock."""
+        """Serve until a stop signal arrives. Call under the state folder's lock."""
         began = time.monotonic()
         signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
         try:
@@ -113,7 +113,7 @@ class Supervisor:
 
     def _migrate(self) -> None:
         log = self.state.logs / "migrate.log"
-        # Without the system checks, which import every address: 0.5 s of processor time instead of 1.0 s.
+        # Without the system checks, which import all views: 0.5 s of processor time instead of 1.0 s.
         migration = self._spawn(["manage.py", "migrate", "--no-input", "--skip-checks"], log=log)
         try:
             while migration.poll() is None:
@@ -139,13 +139,13 @@ class Supervisor:
 
     def _create_demo(self) -> None:
         if (self.state.path / _DEMO_MARKER).exists():
-            _say(f"The demo's log-ins are in {self.state.path / _DEMO_LOGINS}.")
+            _say(f"The demo's logins are in {self.state.path / _DEMO_LOGINS}.")
         elif self.demo:
             _say("First start: creating the demo project.")
             self._one_shot = self._spawn(["manage.py", "create_demo"], log=None)
 
     def _tend(self, timeout: float | None) -> None:
-        """Sleep until a signal or `timeout` (None: for ever), then look after the children."""
+        """Sleep until a signal or `timeout` (None: no limit), then restart children that have ended."""
         signalled = (
             signal.sigwaitinfo(_HANDLED) if timeout is None else signal.sigtimedwait(_HANDLED, timeout)
         )
@@ -192,7 +192,7 @@ class Supervisor:
             _say(f"The demo project could not be created ({_how(status)}). The next start tries again.")
 
     def _stop(self) -> None:
-        """Programs first, all at once; then the servers they need."""
+        """Stop all programs at once, then the servers that they need."""
         servers = self.servers.started
         programs = [service.process for service in self._services if service.name not in servers]
         programs += [self._one_shot] if self._one_shot is not None else []
@@ -210,16 +210,17 @@ class Supervisor:
         self._listener.close()
 
 
-# Without the system checks, which import every address: a third of what a worker or beat costs to start.
+# Without the system checks, which import all views: they are a third of the start of a worker or beat.
 _CELERY = ("-m", "celery", "--app=config", "--skip-checks")
-# Threads: a pool process would be a grandchild, which the parent-death signal does not reach. A training run
-# is a process below the worker's thread. Gossip and mingle serve fleets, and cost a second at start.
+# Threads, because a pool process would be a grandchild, which the parent-death signal does not reach. A
+# training run is a process below the worker's thread. Gossip and mingle serve fleets, and add a second to the
+# start.
 _WORKER = (*_CELERY, "worker", "--pool=threads", "--without-gossip", "--without-mingle", "--loglevel=INFO")
-# Each program's name (and log's name) and arguments to Python. docker-compose.yml runs the same ones.
+# The name of each program and its log, with the arguments to Python. docker-compose.yml runs the same ones.
 _PROGRAMS: dict[str, Sequence[str]] = {
     "worker": (*_WORKER, "--queues=default", "--concurrency=2", "--hostname=default@rankloop"),
     "training": (*_WORKER, "--queues=training", "--concurrency=1", "--hostname=training@rankloop"),
-    # The schedule is short intervals, so it is kept in memory: no file to go stale or be shared by two.
+    # The schedule has short intervals, so it stays in memory: a file could go stale or be shared by two.
     "beat": (*_CELERY, "beat", "--scheduler=celery.beat:Scheduler", "--pidfile=", "--loglevel=INFO"),
 }
 

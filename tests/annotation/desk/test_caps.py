@@ -20,7 +20,7 @@ def _answer(project: Project, person: User) -> None:
     submit_ranking(assignment=held, token=held.token, answer=strict_order(held.shown_order))
 
 
-def test_nobody_answers_more_than_the_cap_and_is_told_so(
+def test_annotator_at_the_cap_gets_no_task_and_the_reason(
     project: Project, add_tasks: AddTasks, alice: User, ben: User
 ) -> None:
     add_tasks(project, 6)
@@ -33,7 +33,7 @@ def test_nobody_answers_more_than_the_cap_and_is_told_so(
     _answer(project, ben)
 
 
-def test_a_lease_counts_as_the_answer_it_may_become(
+def test_lease_counts_toward_the_cap(
     project: Project, add_tasks: AddTasks, alice: User
 ) -> None:
     add_tasks(project, 6)
@@ -45,7 +45,7 @@ def test_a_lease_counts_as_the_answer_it_may_become(
     assert len(allocation.claim_tasks(project=project, annotator=alice, prefetch=2)) == 2
 
 
-def test_a_skip_is_no_answer(project: Project, add_tasks: AddTasks, alice: User) -> None:
+def test_skip_does_not_count_toward_the_cap(project: Project, add_tasks: AddTasks, alice: User) -> None:
     add_tasks(project, 6)
     project.max_per_annotator = 1
     project.save()
@@ -57,7 +57,7 @@ def test_a_skip_is_no_answer(project: Project, add_tasks: AddTasks, alice: User)
         allocation.claim_next_task(project=project, annotator=alice)
 
 
-def test_the_cap_of_a_day_is_over_the_next_day(project: Project, add_tasks: AddTasks, alice: User) -> None:
+def test_daily_cap_ends_at_midnight_utc(project: Project, add_tasks: AddTasks, alice: User) -> None:
     add_tasks(project, 6)
     project.max_per_annotator_per_day = 1
     project.save()
@@ -70,7 +70,7 @@ def test_the_cap_of_a_day_is_over_the_next_day(project: Project, add_tasks: AddT
     assert (desk.answered, desk.answered_on_day) == (2, 1)
 
 
-def test_the_desks_numbers_follow_the_assignments_however_they_change(
+def test_desk_counters_follow_every_change_of_assignments(
     project: Project, add_tasks: AddTasks, alice: User
 ) -> None:
     add_tasks(project, 6)

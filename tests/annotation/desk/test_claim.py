@@ -32,7 +32,7 @@ def _give(task: RankingTask, person: User) -> None:
     )
 
 
-def test_tasks_come_by_priority_then_by_age(project: Project, add_tasks: AddTasks, alice: User) -> None:
+def test_tasks_are_ordered_by_priority_then_by_age(project: Project, add_tasks: AddTasks, alice: User) -> None:
     tasks = add_tasks(project, 3)
     RankingTask.objects.filter(pk=tasks[2].pk).update(priority=5)
     given = []
@@ -42,7 +42,7 @@ def test_tasks_come_by_priority_then_by_age(project: Project, add_tasks: AddTask
     assert given == [tasks[2].pk, tasks[0].pk, tasks[1].pk]
 
 
-def test_what_is_started_is_finished_first(
+def test_started_tasks_are_finished_first(
     project: Project, add_tasks: AddTasks, alice: User, ben: User
 ) -> None:
     tasks = add_tasks(project, 3, overlap=2)
@@ -51,7 +51,7 @@ def test_what_is_started_is_finished_first(
     assert claim(project, alice).task_id == tasks[1].pk
 
 
-def test_fifo_does_not_care_what_is_started(
+def test_fifo_ignores_which_tasks_are_started(
     project: Project, add_tasks: AddTasks, alice: User, ben: User
 ) -> None:
     project.allocation_policy = "fifo"
@@ -61,7 +61,7 @@ def test_fifo_does_not_care_what_is_started(
     assert claim(project, alice).task_id == tasks[0].pk
 
 
-def test_the_open_lease_comes_again_and_is_renewed(
+def test_open_lease_is_returned_and_renewed(
     project: Project, tasks: list[RankingTask], alice: User
 ) -> None:
     first = claim(project, alice)
@@ -72,7 +72,7 @@ def test_the_open_lease_comes_again_and_is_renewed(
     assert Assignment.objects.count() == 1
 
 
-def test_a_lease_that_ran_out_unswept_comes_again_with_a_new_token(
+def test_expired_lease_is_returned_with_a_new_token(
     project: Project, tasks: list[RankingTask], alice: User
 ) -> None:
     first = claim(project, alice)
@@ -83,7 +83,7 @@ def test_a_lease_that_ran_out_unswept_comes_again_with_a_new_token(
 
 
 @pytest.mark.parametrize("state", ["expired", "released"])
-def test_a_task_once_let_go_of_comes_again_with_its_draft(
+def test_released_task_returns_with_its_draft(
     project: Project, add_tasks: AddTasks, alice: User, state: str
 ) -> None:
     task, *_ = add_tasks(project, 1)
@@ -103,7 +103,7 @@ def test_a_task_once_let_go_of_comes_again_with_its_draft(
 
 
 @pytest.mark.parametrize("state", ["submitted", "skipped"])
-def test_a_task_answered_or_skipped_never_comes_again(
+def test_answered_or_skipped_task_never_returns(
     project: Project, add_tasks: AddTasks, alice: User, ben: User, state: str
 ) -> None:
     add_tasks(project, 1, overlap=2)
@@ -113,7 +113,7 @@ def test_a_task_answered_or_skipped_never_comes_again(
     assert claim(project, ben).task_id == first.task_id
 
 
-def test_nobody_gets_more_than_the_overlap(
+def test_task_is_never_given_out_beyond_its_overlap(
     project: Project, add_tasks: AddTasks, alice: User, ben: User, rita: User
 ) -> None:
     add_tasks(project, 1, overlap=2)
@@ -133,7 +133,7 @@ def test_dropped_tasks_and_other_projects_are_not_given_out(
 
 
 @pytest.mark.parametrize("state", ["paused", "archived"])
-def test_a_project_that_is_not_active_gives_out_nothing(
+def test_inactive_project_gives_out_no_tasks(
     project: Project, tasks: list[RankingTask], alice: User, state: str
 ) -> None:
     Project.objects.filter(pk=project.pk).update(state=state)
@@ -142,7 +142,7 @@ def test_a_project_that_is_not_active_gives_out_nothing(
     assert not Assignment.objects.exists()
 
 
-def test_every_order_is_shown_about_equally_often_and_each_person_has_their_own(
+def test_response_orders_are_uniform_and_differ_between_annotators(
     project: Project, add_tasks: AddTasks, alice: User, ben: User
 ) -> None:
     add_tasks(project, 120, overlap=2)
@@ -166,7 +166,7 @@ def test_every_order_is_shown_about_equally_often_and_each_person_has_their_own(
     assert 4 <= same <= 36
 
 
-def test_a_claim_is_three_statements(
+def test_claim_takes_three_statements(
     project: Project, tasks: list[RankingTask], alice: User, django_assert_num_queries: Callable[..., object]
 ) -> None:
     # the savepoint of the test's transaction, and between its ends the desk's lock, its facts and the claim
@@ -178,7 +178,7 @@ def test_a_claim_is_three_statements(
 @pytest.mark.parametrize(
     ("policy", "index"), [("fifo", "task_queue_fifo"), ("finish_started", "task_queue_finish_started")]
 )
-def test_the_partial_index_serves_the_claim(
+def test_claim_uses_the_partial_index(
     project: Project, add_tasks: AddTasks, alice: User, policy: str, index: str, plan_of: PlanOf
 ) -> None:
     project.allocation_policy = policy

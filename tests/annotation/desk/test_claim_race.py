@@ -51,7 +51,7 @@ def _crowd(project: Project, n: int) -> list[User]:
 
 
 @pytest.mark.parametrize(("overlap", "n_tasks"), [(1, 60), (3, 20)])
-def test_a_crowd_drains_a_project_without_over_or_under_serving(
+def test_crowd_drains_a_project_exactly(
     project: Project, add_tasks: AddTasks, overlap: int, n_tasks: int
 ) -> None:
     add_tasks(project, n_tasks, overlap=overlap)
@@ -73,7 +73,7 @@ def test_a_crowd_drains_a_project_without_over_or_under_serving(
     assert not Ranking.objects.values("task", "annotator").annotate(n=Count("pk")).filter(n__gt=1).exists()
 
 
-def test_all_slots_of_the_last_task_are_given_out_at_once(project: Project, add_tasks: AddTasks) -> None:
+def test_all_slots_of_the_last_task_are_given_out(project: Project, add_tasks: AddTasks) -> None:
     """Skipping what is locked must not tell someone that nothing is left while a slot is free."""
     add_tasks(project, 1, overlap=6)
     crowd = _crowd(project, 8)
@@ -97,7 +97,7 @@ def _outcome(call: Callable[[], tuple[Ranking, bool]]) -> tuple[str, bool]:
         return refused.type, False
 
 
-def test_one_of_many_submits_with_one_key_writes_and_the_others_hear_its_id(
+def test_simultaneous_submits_with_one_key_write_one_ranking(
     project: Project, tasks: list[RankingTask], alice: User
 ) -> None:
     assignment = claim(project, alice)
@@ -117,7 +117,7 @@ def test_one_of_many_submits_with_one_key_writes_and_the_others_hear_its_id(
     assert sum(created for _, created in outcomes) == 1
 
 
-def test_one_of_many_submits_without_a_key_writes_and_the_others_are_told(
+def test_simultaneous_submits_without_a_key_conflict_except_one(
     project: Project, tasks: list[RankingTask], alice: User
 ) -> None:
     assignment = claim(project, alice)
@@ -192,7 +192,7 @@ def _wait_until(moment: datetime) -> None:
     threading.Event().wait(max(0.0, (moment - timezone.now()).total_seconds()))
 
 
-def test_of_two_revisions_at_once_one_stands(project: Project, tasks: list[RankingTask], alice: User) -> None:
+def test_one_of_two_simultaneous_revisions_succeeds(project: Project, tasks: list[RankingTask], alice: User) -> None:
     assignment = claim(project, alice)
     first = strict_order(assignment.shown_order)
     submit_ranking(assignment=assignment, token=assignment.token, answer=first)
@@ -209,7 +209,7 @@ def test_of_two_revisions_at_once_one_stands(project: Project, tasks: list[Ranki
     assert any(created for _, created in outcomes)
 
 
-def test_whatever_a_crowd_does_at_once_the_slots_add_up(project: Project, add_tasks: AddTasks) -> None:
+def test_slots_add_up_after_any_simultaneous_actions(project: Project, add_tasks: AddTasks) -> None:
     """Claims, answers, skips, releases and sweeps in any order: no deadlock, no slot lost or given twice."""
     add_tasks(project, 15, overlap=2)
     crowd = _crowd(project, 6)

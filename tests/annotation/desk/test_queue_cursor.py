@@ -52,7 +52,7 @@ def expected(project: Project, annotator: User) -> UUID | None:
 
 @pytest.mark.parametrize("policy", ["finish_started", "fifo"])
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_with_a_cursor_the_same_task_comes_as_without(
+def test_cursor_never_changes_the_task_that_comes_next(
     project: Project, add_tasks: AddTasks, alice: User, ben: User, rita: User, policy: str, seed: int
 ) -> None:
     project.allocation_policy, project.skip_ways = policy, ["others", "me", "drop"]
@@ -117,7 +117,7 @@ def _whatever(project: Project, tasks: list[RankingTask], held: Assignment | Non
         checks.set_kind(task=task, kind="ranking" if task.kind == "gold" else "gold", gold_tiers=gold)
 
 
-def test_what_was_in_flight_when_the_cursor_was_set_is_not_lost(
+def test_transactions_in_progress_at_cursor_creation_are_not_missed(
     project: Project, add_tasks: AddTasks, alice: User, ben: User
 ) -> None:
     """A slot that comes free in a transaction that began before the cursor was set, and ends after it."""
@@ -147,7 +147,7 @@ def _answer_one(project: Project, person: User) -> None:
         connections.close_all()
 
 
-def test_a_claim_that_is_undone_leaves_no_cursor(project: Project, add_tasks: AddTasks, alice: User) -> None:
+def test_claim_that_is_rolled_back_leaves_no_cursor(project: Project, add_tasks: AddTasks, alice: User) -> None:
     """Within it the task was theirs; a cursor past it would hide the task for ever."""
     add_tasks(project, 6, k=2, overlap=2)
     with transaction.atomic():
@@ -162,7 +162,7 @@ def test_a_claim_that_is_undone_leaves_no_cursor(project: Project, add_tasks: Ad
     assert held.task_id == wanted
 
 
-def test_a_cursor_of_another_server_is_not_used(project: Project, add_tasks: AddTasks, alice: User) -> None:
+def test_cursor_of_another_server_is_not_used(project: Project, add_tasks: AddTasks, alice: User) -> None:
     add_tasks(project, 6, k=2, overlap=2)
     _answer_one(project, alice)
     _answer_one(project, alice)
@@ -175,7 +175,7 @@ def test_a_cursor_of_another_server_is_not_used(project: Project, add_tasks: Add
 
 @pytest.mark.parametrize("plan_of", [plan_for_values, plan_for_any_values])
 @pytest.mark.parametrize("policy", ["finish_started", "fifo"])
-def test_the_indexes_serve_the_claim_from_a_cursor_in_order(
+def test_claim_from_a_cursor_reads_indexes_in_order(
     project: Project, add_tasks: AddTasks, alice: User, policy: str, plan_of: PlanOf
 ) -> None:
     project.allocation_policy = policy
@@ -199,7 +199,7 @@ def test_the_indexes_serve_the_claim_from_a_cursor_in_order(
 
 @pytest.mark.parametrize("plan_of", [plan_for_values, plan_for_any_values])
 @pytest.mark.parametrize("policy", ["finish_started", "fifo"])
-def test_the_indexes_serve_the_look_ahead_in_order(
+def test_look_ahead_reads_indexes_in_order(
     project: Project, add_tasks: AddTasks, alice: User, policy: str, plan_of: PlanOf
 ) -> None:
     tasks = add_tasks(project, 2000, k=2, overlap=2)
@@ -225,7 +225,7 @@ def test_the_indexes_serve_the_look_ahead_in_order(
         assert "Sort" not in plan.split("CTE behind")[0], plan
 
 
-def test_a_race_of_people_with_cursors_drains_everything_once(project: Project, add_tasks: AddTasks) -> None:
+def test_racing_annotators_with_cursors_drain_every_task_once(project: Project, add_tasks: AddTasks) -> None:
     add_tasks(project, 40, k=2, overlap=3)
     crowd = [User.objects.create(username=f"crowd-{i}", password="!") for i in range(5)]
 

@@ -49,7 +49,7 @@ def rows_read_from_rankings() -> int:
     return read
 
 
-def test_a_plan_of_a_small_table_serves_a_large_one(
+def test_plan_for_a_small_table_is_fast_on_a_large_one(
     project: Project, alice: User, add_tasks: Callable[..., list[RankingTask]]
 ) -> None:
     with connection.cursor() as cursor:

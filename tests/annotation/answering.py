@@ -1,4 +1,4 @@
-"""What tests of the annotator's desk say over and over."""
+"""Helpers for tests of the annotator's desk."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def claim(project: Project, annotator: User) -> Assignment:
 def rank_next(
     project: Project, person: User, *tiers: list[int], duration_ms: int = 1000, **answer: Any
 ) -> Assignment:
-    """Claims the next task and ranks responses by the number in their model's name."""
+    """Claims the next task and ranks its responses by the number in their model names."""
     assignment = claim(project, person)
     by_model = dict(assignment.task.responses.values_list("model_name", "pk"))
     given = Answer(
@@ -35,7 +35,7 @@ def rank_next(
 
 
 def strict_order(shown: list[UUID]) -> Answer:
-    """Each response in a tier of its own, in the shown order."""
+    """Each response in its own tier, in the order shown."""
     return Answer(tiers=[[response] for response in shown], touched=True, duration_ms=12_000)
 
 
@@ -48,7 +48,7 @@ def next_of(client: APIClient, slug: str = "support") -> dict[str, Any]:
 def send(
     client: APIClient, assignment: dict[str, Any], action: str = "submit", *, key: str = "", **changes: Any
 ) -> Response:
-    """Submits the shown order as a strict ranking, with `changes`."""
+    """Submits the order shown as a strict ranking, with `changes`."""
     body = {
         "token": assignment["token"],
         "tiers": [[response["id"]] for response in assignment["responses"]],

@@ -1,4 +1,4 @@
-"""An invitation lets one person in, once, in one role, before it runs out; and tells nobody else anything."""
+"""An invitation adds one person, once, in one role, until it expires. It reveals nothing to others."""
 
 from __future__ import annotations
 
@@ -166,7 +166,9 @@ def test_member_keeps_their_role_and_the_invitation_stays_open(
     assert Invitation.objects.get().state == "open"
 
 
-def test_excluded_annotator_cannot_return_with_an_invitation(token: str, project: Project, oscar: User) -> None:
+def test_excluded_annotator_cannot_return_with_an_invitation(
+    token: str, project: Project, oscar: User
+) -> None:
     exclude_annotator(project=project, who=Who(annotator=oscar), reason="spam")
     with pytest.raises(Conflict, match="excluded"):
         invitations.accept(token=token, user=oscar)

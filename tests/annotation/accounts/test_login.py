@@ -15,7 +15,7 @@ LOGIN, LOGOUT, ME = (f"/api/v1/auth/{name}" for name in ("login", "logout", "me"
 
 @pytest.fixture
 def browser() -> APIClient:
-    """Checks CSRF, as a real browser's requests are checked."""
+    """A client with CSRF checks, as for a real browser."""
     return APIClient(enforce_csrf_checks=True)
 
 
@@ -44,7 +44,9 @@ def test_me_is_401_with_a_csrf_cookie_when_not_logged_in(browser: APIClient, db:
     assert "csrftoken" in response.cookies
 
 
-def test_login_returns_the_user_and_their_memberships(browser: APIClient, alice: User, project: Project) -> None:
+def test_login_returns_the_user_and_their_memberships(
+    browser: APIClient, alice: User, project: Project
+) -> None:
     response = browser.post(LOGIN, {"username": "alice", "password": PASSWORD}, headers=_token(browser))
     assert response.status_code == 200
     me = response.json()
@@ -97,9 +99,7 @@ def test_logout_ends_the_session(browser: APIClient, alice: User) -> None:
     assert browser.get(ME).status_code == 401
 
 
-def test_too_many_guesses_lock_out_the_right_password_too(
-    browser: APIClient, alice: User, ben: User
-) -> None:
+def test_too_many_guesses_lock_out_the_right_password_too(browser: APIClient, alice: User, ben: User) -> None:
     assert [_login(browser, password=f"guess {n}") for n in range(11)] == [400] * 10 + [429]
     response = browser.post(LOGIN, {"username": "alice", "password": PASSWORD}, headers=_token(browser))
     assert response.status_code == 429
@@ -127,7 +127,7 @@ def test_invalid_login_body_is_a_problem(browser: APIClient, db: None, body: obj
 
 
 def test_address_is_limited_across_all_names(browser: APIClient, alice: User) -> None:
-    """One password tried on many accounts; and without an address, as behind a unix socket."""
+    """One password tried on many accounts. Also without an address, as behind a unix socket."""
     token = _token(browser)
     statuses = [
         browser.post(

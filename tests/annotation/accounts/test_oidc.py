@@ -1,4 +1,4 @@
-"""Logging in by OpenID Connect: the whole dance, with a strict provider on loopback and crooked ones."""
+"""Login by OpenID Connect: the whole flow, with a strict provider on loopback and with malicious ones."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def server() -> Iterator[Provider]:
 
 @pytest.fixture
 def provider(server: Provider, settings: Settings) -> Provider:
-    """The provider `company`, configured to refuse whom nobody knows."""
+    """The provider `company`, configured to refuse unknown users."""
     server.person, server.claims, server.sign, server.user_info = {"sub": "u-1"}, {}, None, None
     server.up, server.jwk_changes = True, {}
     server.asked.clear()
@@ -60,7 +60,7 @@ class Browser:
         return self.api.post(BEGIN, {"provider": provider, "next": next}, headers={"X-CSRFToken": token})
 
     def at_provider(self, provider: Provider, next: str = "/") -> str:
-        """To the provider and its agreement; the address it sends the browser back to."""
+        """Opens the provider, whose user agrees. Returns the address to which it sends the browser back."""
         location = self.begin(next).json()["location"]
         assert location.startswith(f"{provider.url}/authorize?")
         return provider.authorize(dict(parse_qsl(urlsplit(location).query)))
@@ -106,13 +106,13 @@ def test_state_nonce_and_challenge_are_new_for_each_login(provider: Provider, al
 
 
 def test_starting_an_oidc_login_requires_the_csrf_token(provider: Provider, db: None) -> None:
-    """Or another site could log a browser in as somebody else."""
+    """Otherwise another site could log a browser in as somebody else."""
     browser = APIClient(enforce_csrf_checks=True)
     assert browser.post(BEGIN, {"provider": "company"}).status_code == 403
 
 
 def test_response_without_a_request_logs_nobody_in(provider: Provider, alice: User) -> None:
-    """Neither without a state, nor with the state of another browser, nor twice."""
+    """Not without a state, not with the state of another browser, and not twice."""
     link(alice)
     attacker, victim = Browser(), Browser()
     back = attacker.at_provider(provider)
@@ -148,7 +148,7 @@ def _unsigned(provider: Provider, claims: dict[str, Any]) -> str:
 
 
 def _public_key_as_secret(provider: Provider, claims: dict[str, Any]) -> str:
-    """The old confusion: a token signed by HMAC with what everybody can read."""
+    """The classic algorithm confusion: a token signed by HMAC with the public key as the secret."""
     pem = provider.key.public_key().public_bytes(
         serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     )
@@ -308,7 +308,7 @@ def test_logged_in_user_links_their_own_account(provider: Provider, alice: User,
 
 
 def test_api_token_cannot_link_an_account(provider: Provider, alice: User) -> None:
-    """Or who found a token could log in as its owner for good."""
+    """Otherwise a stolen token would allow permanent logins as its owner."""
     _, text = create_token(user=alice, name="script")
     browser = Browser()
     browser.api.credentials(HTTP_AUTHORIZATION=f"Bearer {text}")
@@ -364,9 +364,7 @@ def test_provider_that_is_not_configured_is_refused_by_field(provider: Provider,
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "provider")
 
 
-def test_callback_address_is_https_in_production(
-    provider: Provider, settings: Settings, db: None
-) -> None:
+def test_callback_address_is_https_in_production(provider: Provider, settings: Settings, db: None) -> None:
     settings.PRODUCTION = True
     Browser().at_provider(provider)
     assert provider.asked[0]["redirect_uri"] == "https://testserver/api/v1/auth/oidc/company/callback"

@@ -1,4 +1,4 @@
-"""The optional second factor: enrolling, logging in with it, recovery codes, and switching it off."""
+"""The optional second factor: enrolment, login, recovery codes, and switching it off."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NEW_CODES = "/api/v1/account/recovery-codes"
 
 
 def code_at(secret: str, seconds: float) -> str:
-    """RFC 6238 by hand (SHA-1, six digits, half minutes), as an app on a phone reckons it."""
+    """RFC 6238 (SHA-1, six digits, half minutes), as an app on a phone computes it."""
     counter = struct.pack(">Q", int(seconds) // 30)
     digest = hmac.digest(base64.b32decode(secret), counter, "sha1")
     start = digest[-1] & 15
@@ -48,7 +48,7 @@ def alice(alice: User) -> User:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
-    """The clock that codes are reckoned by; tests set it forward."""
+    """The clock for codes. Tests set it forward."""
     now = {"now": time.time()}
     monkeypatch.setattr("allauth.mfa.totp.internal.auth.time.time", lambda: now["now"])
     return now
@@ -171,9 +171,7 @@ def test_guessing_codes_is_limited_per_account(
     assert fresh.post(CODE, code=code_at(enrolled[0], clock["now"])).status_code == 200
 
 
-def test_code_without_a_password_is_refused(
-    enrolled: tuple[str, list[str]], clock: dict[str, float]
-) -> None:
+def test_code_without_a_password_is_refused(enrolled: tuple[str, list[str]], clock: dict[str, float]) -> None:
     answer = Browser().post(CODE, code=code_at(enrolled[0], clock["now"]))
     assert (answer.status_code, answer.json()["type"]) == (409, "no-login-begun")
 

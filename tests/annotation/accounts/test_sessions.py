@@ -1,4 +1,4 @@
-"""Sessions: a new one with each log-in, ended everywhere by one word, by a new password, by leaving."""
+"""Sessions: each login creates one. A request, a new password or deactivation ends all of them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _logged_in(password: str = PASSWORD) -> APIClient:
 
 
 def test_login_replaces_a_planted_session(alice: User) -> None:
-    """Session fixation: whoever put this cookie into the browser holds nothing afterwards."""
+    """Session fixation: a cookie planted in the browser is useless after the login."""
     stranger = APIClient(enforce_csrf_checks=True)
     session = stranger.session
     session["planted"] = True
@@ -58,9 +58,7 @@ def test_login_creates_a_new_csrf_token(alice: User) -> None:
     assert browser.post(NEXT, headers={"X-CSRFToken": before}).status_code == 403
 
 
-def test_sessions_need_the_csrf_token_and_api_tokens_do_not(
-    alice: User, project: Project
-) -> None:
+def test_sessions_need_the_csrf_token_and_api_tokens_do_not(alice: User, project: Project) -> None:
     browser = _logged_in()
     assert browser.post(NEXT).status_code == 403
     assert browser.patch("/api/v1/projects/support/", {}).status_code == 403
@@ -103,9 +101,7 @@ def test_new_password_ends_all_other_sessions(alice: User) -> None:
         (PASSWORD, "password12", "new"),
     ],
 )
-def test_invalid_new_password_is_refused_by_field(
-    alice: User, current: str, new: str, field: str
-) -> None:
+def test_invalid_new_password_is_refused_by_field(alice: User, current: str, new: str, field: str) -> None:
     browser = _logged_in()
     browser.get(ME)
     answer = browser.post(

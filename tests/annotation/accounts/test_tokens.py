@@ -121,7 +121,7 @@ def test_expired_token_is_refused(alice: User) -> None:
 
 
 def test_token_cannot_create_tokens(alice: User) -> None:
-    """Or a leaked one with a week to live would make one without an end."""
+    """Otherwise a leaked token that is valid for a week could create one that never expires."""
     _, text = create_token(user=alice, name="x")
     answer = _with(f"Bearer {text}").post(TOKENS, {"name": "y", "scopes": ["read"]})
     assert (answer.status_code, answer.json()["type"]) == (403, "scope")

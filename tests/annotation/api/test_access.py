@@ -1,4 +1,4 @@
-"""Who sees what, beyond what the walk through the whole table shows (tests/config/test_access_table.py)."""
+"""Permissions that the test of the whole table (tests/config/test_access_table.py) does not cover."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The OpenAPI schema is what the page's client is generated from: it must say everything."""
+"""The front end's client is generated from the OpenAPI schema, so the schema must be complete."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Whoever ranks the same responses again, in this file or a later one, revises: the later answer stands, the
-earlier stays as history."""
+"""A repeated ranking by the same annotator, in the same file or a later one, is a revision: the later one is
+current, the earlier one stays as history."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def standing() -> list[tuple[str, str]]:
 
 def test_repeated_ranking_in_one_file_is_a_revision(project: Project) -> None:
     report = take(project, row(0), row(1, "lee"), row(1), row(0))
-    # The fourth row says what the first said, so it is that ranking, not a return to it.
+    # The fourth row equals the first, so it is the same ranking, not a revision back to it.
     assert (report.rankings, report.tasks, report.unchanged) == (3, 1, 1)
     assert [(quirk.name, quirk.count, quirk.lines) for quirk in report.quirks] == [
         ("same-annotator-again", 1, [3])

@@ -1,4 +1,4 @@
-"""What must hold however many tabs one annotator has, and whatever managers do. Real connections."""
+"""Rules that must hold for any number of tabs and any action of a manager. On real connections."""
 
 from __future__ import annotations
 
@@ -30,9 +30,7 @@ def _submit(held: Assignment) -> None:
 
 
 @pytest.mark.parametrize("cap", ["max_per_annotator", "max_per_annotator_per_day"])
-def test_cap_is_exact_with_many_tabs(
-    project: Project, add_tasks: AddTasks, alice: User, cap: str
-) -> None:
+def test_cap_is_exact_with_many_tabs(project: Project, add_tasks: AddTasks, alice: User, cap: str) -> None:
     add_tasks(project, 40, k=2)
     setattr(project, cap, 7)
     project.save()
@@ -51,7 +49,7 @@ def test_cap_is_exact_with_many_tabs(
                     _submit(held)
             except (CapReached, DailyCapReached) as refused:
                 return refused.type
-            except Conflict:  # another tab was first
+            except Conflict:  # another tab was faster
                 continue
         return "never told"
 
@@ -134,7 +132,7 @@ def test_annotator_paused_during_a_claim_holds_no_lease(
 def test_claim_never_leases_from_a_project_that_has_stopped(
     project: Project, add_tasks: AddTasks, alice: User, ben: User, state: str, stay: set[int]
 ) -> None:
-    """`stay`: of a paused project the current task is finished, what was leased ahead goes back."""
+    """`stay`: in a paused project the current lease stays and prefetched leases are released."""
     add_tasks(project, 30, k=2)
     for _ in range(8):
         told = at_once(
@@ -175,7 +173,7 @@ def test_score_of_a_check_matches_its_current_ranking_after_a_race(
     project.mixing_seed = project.pk
     while held is None:
         held = allocation.claim_next_task(project=project, annotator=alice)
-        if held is None:  # the dice say no check for this turn; another seed throws others
+        if held is None:  # no check is due in this turn; another seed decides differently
             project.mixing_seed = type(project.pk)(int=project.mixing_seed.int + 1)
     answer(held)
     orders = [held.shown_order[i:] + held.shown_order[:i] for i in range(1, 3)]

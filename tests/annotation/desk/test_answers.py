@@ -132,9 +132,9 @@ def test_required_parts_must_be_present() -> None:
         "comment",
         "rewrite",
     ]
-    # What can't be ranked can't be compared, rated or explained either.
+    # A task that can't be ranked can't be compared, rated or explained either.
     assert _wrong(form, not_rankable=True) == []
-    # A tie of all has no strength.
+    # A tie of all responses has no strength.
     assert _wrong(form, **{**FULL, "tiers": [[A, B, C]], "strength": None}) == []
 
 
@@ -199,9 +199,7 @@ def test_top_k_limits_the_number_of_ranked_responses(tiers: list[list[UUID]], wh
         ("tied", [[A, B, C, C]], ["tiers"]),
     ],
 )
-def test_order_when_all_responses_are_bad(
-    order: str, tiers: list[list[UUID]], where: list[str]
-) -> None:
+def test_order_when_all_responses_are_bad(order: str, tiers: list[list[UUID]], where: list[str]) -> None:
     assert _wrong(AnswerForm.from_json({"all_bad": {"order": order}}), all_bad=True, tiers=tiers) == where
 
 

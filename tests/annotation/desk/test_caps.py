@@ -33,14 +33,12 @@ def test_annotator_at_the_cap_gets_no_task_and_the_reason(
     _answer(project, ben)
 
 
-def test_lease_counts_toward_the_cap(
-    project: Project, add_tasks: AddTasks, alice: User
-) -> None:
+def test_lease_counts_toward_the_cap(project: Project, add_tasks: AddTasks, alice: User) -> None:
     add_tasks(project, 6)
     project.max_per_annotator = 2
     project.save()
     assert len(allocation.claim_tasks(project=project, annotator=alice, prefetch=2)) == 2
-    held = claim(project, alice)  # the one in hand comes again, cap or not
+    held = claim(project, alice)  # the open lease is returned at the cap, too
     allocation.release_lease(assignment=held, token=held.token)
     assert len(allocation.claim_tasks(project=project, annotator=alice, prefetch=2)) == 2
 

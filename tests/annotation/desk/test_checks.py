@@ -1,4 +1,4 @@
-"""Gold and attention checks: mixed in at their rates, not to be told from other tasks, and what follows."""
+"""Gold and attention checks: their rates, their appearance, and the consequences of answers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ AddTasks = Callable[..., list[RankingTask]]
 
 
 def make_check(task: RankingTask, kind: str = "gold") -> RankingTask:
-    """Its right answer is the order of its responses' positions."""
+    """A check whose right answer is the order of its responses' positions."""
     gold = [[pk] for pk in task.responses.order_by("shown_in__position").values_list("pk", flat=True)]
     return checks.set_kind(task=task, kind=kind, gold_tiers=gold)
 
@@ -39,7 +39,7 @@ def answer(held: Assignment, *, right: bool = True) -> None:
 
 @pytest.fixture
 def mixed(project: Project, add_tasks: AddTasks) -> Project:
-    """60 tasks of which 20 are gold and 10 are attention checks."""
+    """60 tasks: 20 gold tasks, 10 attention checks and 30 ranking tasks."""
     tasks = add_tasks(project, 60)
     for number, task in enumerate(tasks):
         if number % 3 == 0:
@@ -75,7 +75,7 @@ def test_checks_are_given_out_at_their_rates(project: Project, add_tasks: AddTas
 def test_check_goes_to_everybody_and_is_never_done(
     mixed: Project, alice: User, ben: User, rita: User
 ) -> None:
-    RankingTask.objects.asked().update(overlap=3, open_slots=3)  # work enough for all three
+    RankingTask.objects.asked().update(overlap=3, open_slots=3)  # enough tasks for all three
     seen: dict[User, set[object]] = {alice: set(), ben: set(), rita: set()}
     for person, asked_of_them in seen.items():
         while held := allocation.claim_next_task(project=mixed, annotator=person):
@@ -90,7 +90,7 @@ def test_check_goes_to_everybody_and_is_never_done(
 
 
 def test_released_check_cannot_be_exchanged_for_another_task(mixed: Project, alice: User) -> None:
-    """Or an annotator could shop for tasks until none is a check."""
+    """Otherwise an annotator could exchange tasks until none is a check."""
     for _ in range(12):
         first = claim(mixed, alice)
         allocation.release_lease(assignment=first, token=first.token)
@@ -181,7 +181,7 @@ def test_annotator_below_the_minimum_accuracy_is_paused(
     refused = client_of(alice).post("/api/v1/projects/support/assignments/next")
     assert (refused.status_code, refused.json()["type"]) == (409, "annotator-paused")
     assert member.paused_reason in refused.json()["detail"]
-    assert Ranking.objects.filter(annotator=alice).count() >= 3  # nothing of theirs is gone
+    assert Ranking.objects.filter(annotator=alice).count() >= 3  # none of their answers is lost
 
 
 def test_resumed_annotator_is_judged_by_later_answers_only(

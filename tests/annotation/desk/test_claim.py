@@ -25,14 +25,16 @@ def _finish(assignment: Assignment) -> None:
 
 
 def _give(task: RankingTask, person: User) -> None:
-    """A lease past the queue."""
+    """A lease that bypasses the queue."""
     until = timezone.now() + timedelta(hours=1)
     Assignment.objects.create(
         task=task, project_id=task.project_id, annotator=person, shown_order=[], expires_at=until
     )
 
 
-def test_tasks_are_ordered_by_priority_then_by_age(project: Project, add_tasks: AddTasks, alice: User) -> None:
+def test_tasks_are_ordered_by_priority_then_by_age(
+    project: Project, add_tasks: AddTasks, alice: User
+) -> None:
     tasks = add_tasks(project, 3)
     RankingTask.objects.filter(pk=tasks[2].pk).update(priority=5)
     given = []
@@ -46,7 +48,7 @@ def test_started_tasks_are_finished_first(
     project: Project, add_tasks: AddTasks, alice: User, ben: User
 ) -> None:
     tasks = add_tasks(project, 3, overlap=2)
-    # ben is on the second task, so alice gets that one before the untouched first.
+    # ben has the second task, so alice gets it before the first, which nobody has started.
     _give(tasks[1], ben)
     assert claim(project, alice).task_id == tasks[1].pk
 
@@ -61,9 +63,7 @@ def test_fifo_ignores_which_tasks_are_started(
     assert claim(project, alice).task_id == tasks[0].pk
 
 
-def test_open_lease_is_returned_and_renewed(
-    project: Project, tasks: list[RankingTask], alice: User
-) -> None:
+def test_open_lease_is_returned_and_renewed(project: Project, tasks: list[RankingTask], alice: User) -> None:
     first = claim(project, alice)
     Assignment.objects.filter(pk=first.pk).update(expires_at=timezone.now() + timedelta(seconds=5))
     second = claim(project, alice)
@@ -146,9 +146,7 @@ def test_response_orders_are_uniform_and_differ_between_annotators(
     project: Project, add_tasks: AddTasks, alice: User, ben: User
 ) -> None:
     add_tasks(project, 120, overlap=2)
-    sql = (
-        "UPDATE annotation_assignment SET state = 'skipped' WHERE state = 'leased'"  # makes way for the next
-    )
+    sql = "UPDATE annotation_assignment SET state = 'skipped' WHERE state = 'leased'"  # to get the next task
     orders: dict[User, list[list[int]]] = {alice: [], ben: []}
     for _ in range(120):
         for person in (alice, ben):
@@ -159,7 +157,7 @@ def test_response_orders_are_uniform_and_differ_between_annotators(
         with connection.cursor() as cursor:
             cursor.execute(sql)
     seen = Counter(tuple(order) for order in orders[alice])
-    # Six orders of 120: 20 each, four standard deviations are 16.
+    # Six orders, 120 leases: 20 each; four standard deviations are 16.
     assert len(seen) == 6
     assert all(4 <= count <= 36 for count in seen.values()), seen
     same = sum(one == two for one, two in zip(orders[alice], orders[ben], strict=True))
@@ -169,7 +167,8 @@ def test_response_orders_are_uniform_and_differ_between_annotators(
 def test_claim_takes_three_statements(
     project: Project, tasks: list[RankingTask], alice: User, django_assert_num_queries: Callable[..., object]
 ) -> None:
-    # the savepoint of the test's transaction, and between its ends the desk's lock, its facts and the claim
+    # between the savepoint of the test's transaction and its release: the desk's lock, its facts and the
+    # claim
     with django_assert_num_queries(5):
         claim(project, alice)
 

@@ -1,4 +1,4 @@
-"""Many people at once, on real connections. Each race is started by a barrier and checked by counting."""
+"""Many annotators at once, on real connections. A barrier starts each race, and counting checks it."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_crowd_drains_a_project_exactly(
 
 
 def test_all_slots_of_the_last_task_are_given_out(project: Project, add_tasks: AddTasks) -> None:
-    """Skipping what is locked must not tell someone that nothing is left while a slot is free."""
+    """SKIP LOCKED must not report that nothing is left while a slot is free."""
     add_tasks(project, 1, overlap=6)
     crowd = _crowd(project, 8)
     got = _at_once([partial(allocation.claim_next_task, project=project, annotator=who) for who in crowd])
@@ -135,7 +135,7 @@ def test_simultaneous_submits_without_a_key_conflict_except_one(
 
 
 def test_expiry_and_submit_never_both_win(project: Project, add_tasks: AddTasks, alice: User) -> None:
-    """The lease runs out while the answer is on its way: either it counts, or the slot is free again."""
+    """The lease expires while the answer is sent: either the answer counts, or the slot is free again."""
     add_tasks(project, 12)
     for _ in range(12):
         assignment = claim(project, alice)
@@ -153,7 +153,7 @@ def test_expiry_and_submit_never_both_win(project: Project, add_tasks: AddTasks,
 
 
 def test_expiry_and_heartbeat_never_both_win(project: Project, add_tasks: AddTasks, alice: User) -> None:
-    """Who was told that the lease goes on holds it; who was told that it is lost does not."""
+    """An annotator whose renewal succeeded holds the lease. One who got LeaseLost does not."""
     add_tasks(project, 12)
     for _ in range(12):
         assignment = claim(project, alice)
@@ -192,7 +192,9 @@ def _wait_until(moment: datetime) -> None:
     threading.Event().wait(max(0.0, (moment - timezone.now()).total_seconds()))
 
 
-def test_one_of_two_simultaneous_revisions_succeeds(project: Project, tasks: list[RankingTask], alice: User) -> None:
+def test_one_of_two_simultaneous_revisions_succeeds(
+    project: Project, tasks: list[RankingTask], alice: User
+) -> None:
     assignment = claim(project, alice)
     first = strict_order(assignment.shown_order)
     submit_ranking(assignment=assignment, token=assignment.token, answer=first)
@@ -204,13 +206,14 @@ def test_one_of_two_simultaneous_revisions_succeeds(project: Project, tasks: lis
         ]
     )
     assert Ranking.objects.current().filter(assignment=assignment).count() == 1
-    # They may also come one after the other; then the second supersedes the first.
+    # They can also arrive one after the other. Then the second supersedes the first.
     assert Ranking.objects.count() == 1 + sum(created for _, created in outcomes)
     assert any(created for _, created in outcomes)
 
 
 def test_slots_add_up_after_any_simultaneous_actions(project: Project, add_tasks: AddTasks) -> None:
-    """Claims, answers, skips, releases and sweeps in any order: no deadlock, no slot lost or given twice."""
+    """Claims, answers, skips, releases and sweeps in any order: no deadlock, and no slot is lost or given out
+    twice."""
     add_tasks(project, 15, overlap=2)
     crowd = _crowd(project, 6)
 

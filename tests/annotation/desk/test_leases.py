@@ -74,9 +74,7 @@ def test_skip_with_a_wrong_token_changes_nothing(desk: APIClient) -> None:
     assert Assignment.objects.get().state == "leased"
 
 
-def test_sweep_takes_back_expired_leases_only(
-    desk: APIClient, ben: User, client_of: ClientOf
-) -> None:
+def test_sweep_takes_back_expired_leases_only(desk: APIClient, ben: User, client_of: ClientOf) -> None:
     run_out = next_of(desk)
     held = next_of(client_of(ben))
     past = timezone.now() - timedelta(seconds=1)

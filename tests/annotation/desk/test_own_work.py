@@ -1,4 +1,4 @@
-"""What annotators see of their own work: figures, pace, caps, and the last answer to take back."""
+"""What annotators see of their own work: figures, pace, caps, and the last answer to revise."""
 
 from __future__ import annotations
 
@@ -150,9 +150,7 @@ def test_last_answer_of_others_is_not_returned(desk: APIClient, ben: User, clien
 
 
 @pytest.mark.parametrize("state", ["archived", "paused"])
-def test_archived_project_offers_no_revision(
-    desk: APIClient, project: Project, state: str
-) -> None:
+def test_archived_project_offers_no_revision(desk: APIClient, project: Project, state: str) -> None:
     shown = next_of(desk)
     send(desk, shown)
     Project.objects.filter(pk=project.pk).update(state=state)

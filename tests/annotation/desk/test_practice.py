@@ -1,4 +1,4 @@
-"""Qualification is practice with feedback. Of hidden checks the same question finds nothing."""
+"""Qualification is practice with feedback. Hidden checks have no feedback."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def url(assignment: Assignment) -> str:
 
 @pytest.fixture
 def exam(project: Project, add_tasks: AddTasks) -> Project:
-    """Two qualification tasks of three responses, two to rank; three of four points are enough."""
+    """Two qualification tasks with three responses, two ranking tasks; three of four points are enough."""
     for task in add_tasks(project, 4)[:2]:
         make_check(task, "qualification")
     project.qualification_pass_mark = 0.75
@@ -30,7 +30,9 @@ def exam(project: Project, add_tasks: AddTasks) -> Project:
     return project
 
 
-def test_only_qualification_tasks_are_marked_as_practice(exam: Project, alice: User, client_of: ClientOf) -> None:
+def test_only_qualification_tasks_are_marked_as_practice(
+    exam: Project, alice: User, client_of: ClientOf
+) -> None:
     desk = client_of(alice)
     shown = desk.post("/api/v1/projects/support/assignments/next", {"prefetch": 1}).json()
     assert [shown["practice"], shown["prefetched"][0]["practice"]] == [True, True]
@@ -39,9 +41,7 @@ def test_only_qualification_tasks_are_marked_as_practice(exam: Project, alice: U
     assert next_of(desk)["practice"] is False
 
 
-def test_feedback_lists_each_pair_after_the_answer(
-    exam: Project, alice: User, client_of: ClientOf
-) -> None:
+def test_feedback_lists_each_pair_after_the_answer(exam: Project, alice: User, client_of: ClientOf) -> None:
     desk = client_of(alice)
     shown = next_of(desk)
     held = Assignment.objects.get(pk=shown["id"])
@@ -83,7 +83,9 @@ def test_feedback_on_a_failed_attempt_counts_granted_attempts(
     assert desk.get(url(held)).json()["attempts_left"] == 1
 
 
-def test_feedback_of_others_does_not_exist(exam: Project, alice: User, ben: User, client_of: ClientOf) -> None:
+def test_feedback_of_others_does_not_exist(
+    exam: Project, alice: User, ben: User, client_of: ClientOf
+) -> None:
     held = claim(exam, alice)
     answer(held)
     assert client_of(ben).get(url(held)).status_code == 404
@@ -122,7 +124,7 @@ def test_hidden_checks_and_ranking_tasks_have_no_feedback(
 
 
 def _seed_that_asks(project: Project, alice: User) -> object:
-    """A mixing seed by which their first task is a check."""
+    """A mixing seed with which their first task is a check."""
     from uuid import UUID
 
     from annotation.desk import allocation

@@ -26,9 +26,7 @@ def test_request_without_prefetch_leases_one_task(desk: APIClient) -> None:
     assert Assignment.objects.count() == 1
 
 
-def test_prefetched_tasks_are_in_the_order_of_the_queue(
-    desk: APIClient, tasks: list[RankingTask]
-) -> None:
+def test_prefetched_tasks_are_in_the_order_of_the_queue(desk: APIClient, tasks: list[RankingTask]) -> None:
     shown = desk.post(NEXT, {"prefetch": 2}).json()
     assert [shown["task"]["id"], *(one["task"]["id"] for one in shown["prefetched"])] == [
         str(task.pk) for task in tasks[:3]
@@ -87,7 +85,7 @@ def test_pausing_a_project_releases_prefetched_leases(
     shown = desk.post(NEXT, {"prefetch": 2}).json()
     assert client_of(mona).patch("/api/v1/projects/support/", {"state": "paused"}).status_code == 200
     assert [str(pk) for pk in Assignment.objects.leased().values_list("pk", flat=True)] == [shown["id"]]
-    again = desk.post(NEXT, {"prefetch": 2}).json()  # what is in hand can be finished, after a reload too
+    again = desk.post(NEXT, {"prefetch": 2}).json()  # the current task can be finished, also after a reload
     assert (again["id"], again["prefetched"]) == (shown["id"], [])
     assert send(desk, shown).status_code == 201
     refused = desk.post(NEXT)

@@ -19,7 +19,7 @@ AddTasks = Callable[..., list[RankingTask]]
 
 @pytest.fixture
 def exam(project: Project, add_tasks: AddTasks) -> Project:
-    """Three qualification tasks, five to rank; half the points are enough."""
+    """Three qualification tasks, five ranking tasks; half the points are enough."""
     for task in add_tasks(project, 8)[:3]:
         make_check(task, "qualification")
     project.qualification_pass_mark = 0.5
@@ -67,9 +67,7 @@ def test_annotator_who_fails_twice_gets_the_reason(
     _attempt(exam, ben, True, True, True)
 
 
-def test_manager_grants_another_attempt(
-    exam: Project, alice: User, mona: User, client_of: ClientOf
-) -> None:
+def test_manager_grants_another_attempt(exam: Project, alice: User, mona: User, client_of: ClientOf) -> None:
     url = "/api/v1/projects/support/members/alice/attempts"
     early = client_of(mona).post(url)
     assert (early.status_code, early.json()["type"]) == (409, "not-failed")
@@ -115,9 +113,7 @@ def test_no_qualification_without_tasks_or_a_pass_mark(exam: Project, alice: Use
     assert claim(exam, ben).task.kind == "ranking"
 
 
-def test_attempt_with_removed_tasks_is_judged_by_its_answers(
-    exam: Project, alice: User
-) -> None:
+def test_attempt_with_removed_tasks_is_judged_by_its_answers(exam: Project, alice: User) -> None:
     (first,) = _attempt(exam, alice, True)
     RankingTask.objects.filter(kind="qualification").exclude(pk=first).update(state="dropped")
     assert claim(exam, alice).task.kind == "ranking"
@@ -158,7 +154,7 @@ def test_task_answered_in_two_attempts_stays_a_check(exam: Project, alice: User)
 
 @pytest.fixture
 def short_exam(project: Project, add_tasks: AddTasks) -> Project:
-    """Five qualification tasks, of which an attempt has two; three to rank."""
+    """Five qualification tasks, two per attempt, and three ranking tasks."""
     for task in add_tasks(project, 8)[:5]:
         make_check(task, "qualification")
     project.qualification_pass_mark, project.qualification_tasks = 0.6, 2

@@ -1,5 +1,5 @@
-"""The cursor of a queue is only a faster way to the same task. Checked against a look at every task, while
-others answer, skip, let go, run out of time, while managers move, drop and bring in tasks."""
+"""A queue cursor is only a faster way to the same task. Compared with a search of all tasks, while others
+answer, skip, release or let leases expire, and managers move, drop and add tasks."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _cursors_from_the_first_task(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def expected(project: Project, annotator: User) -> UUID | None:
-    """The first free task by the definition of the order, found by looking at all."""
+    """The first free task by the definition of the order, found by a search of all tasks."""
     mine = Assignment.objects.filter(task=OuterRef("pk"), annotator=annotator).exclude(
         state__in=["expired", "released"]
     )
@@ -72,11 +72,11 @@ def test_cursor_never_changes_the_task_that_comes_next(
         _whatever(project, tasks, held, chance)
         if step == 80:
             tasks = add_tasks(project, 60, k=2, overlap=3)
-    assert used > 100  # the cursors were there to be wrong
+    assert used > 100  # the cursors were really used
 
 
 def _whatever(project: Project, tasks: list[RankingTask], held: Assignment | None, chance: Random) -> None:
-    """Somebody does something to the queue."""
+    """A random change of the queue."""
     if held is not None:
         deed = chance.random()
         lease = {"assignment": held, "token": held.token}
@@ -98,7 +98,7 @@ def _whatever(project: Project, tasks: list[RankingTask], held: Assignment | Non
     elif deed < 0.14:
         RankingTask.objects.filter(pk=task.pk, state="dropped").update(state="open")
     elif deed < 0.18:
-        # what was skipped is forgotten: the task is theirs to be given again, though no slot came free
+        # the skip is undone: they can get the task again, although no slot became free
         Assignment.objects.filter(task=task, state="skipped").delete()
     elif deed < 0.22:
         Assignment.objects.filter(task=task, state="skipped").update(state="released")
@@ -120,7 +120,7 @@ def _whatever(project: Project, tasks: list[RankingTask], held: Assignment | Non
 def test_transactions_in_progress_at_cursor_creation_are_not_missed(
     project: Project, add_tasks: AddTasks, alice: User, ben: User
 ) -> None:
-    """A slot that comes free in a transaction that began before the cursor was set, and ends after it."""
+    """A slot becomes free in a transaction that starts before the cursor is set and ends after it."""
     tasks = add_tasks(project, 12, k=2)
     held = allocation.claim_next_task(project=project, annotator=ben)
     assert held is not None
@@ -147,8 +147,10 @@ def _answer_one(project: Project, person: User) -> None:
         connections.close_all()
 
 
-def test_claim_that_is_rolled_back_leaves_no_cursor(project: Project, add_tasks: AddTasks, alice: User) -> None:
-    """Within it the task was theirs; a cursor past it would hide the task for ever."""
+def test_claim_that_is_rolled_back_leaves_no_cursor(
+    project: Project, add_tasks: AddTasks, alice: User
+) -> None:
+    """In the transaction the task was theirs. A cursor past it would hide the task forever."""
     add_tasks(project, 6, k=2, overlap=2)
     with transaction.atomic():
         for _ in range(4):
@@ -181,7 +183,7 @@ def test_claim_from_a_cursor_reads_indexes_in_order(
     project.allocation_policy = policy
     tasks = add_tasks(project, 2000, k=2, overlap=2)
     with connection.cursor() as cursor:
-        # all but a few moved long ago, as in a project that is at work
+        # all but a few moved long ago, as in an active project
         cursor.execute("SELECT pg_current_xact_id()::text::bigint + 1000")
         (seen,) = cursor.fetchone()
         cursor.execute("ANALYZE annotation_rankingtask, annotation_assignment")
@@ -248,7 +250,7 @@ def test_racing_annotators_with_cursors_drain_every_task_once(project: Project, 
 
     with ThreadPoolExecutor(len(crowd)) as threads:
         answered = sum(threads.map(drain, crowd))
-    # Who finds nothing stops; a task that somebody lets go of after that may be left. Nobody else may be.
+    # Annotators who find nothing stop. Only tasks released after that can be left.
     for person in crowd:
         answered += drain(person)
     assert answered == 120

@@ -53,7 +53,9 @@ def test_task_reserved_for_several_respects_the_overlap(
     assert not Reservation.objects.filter(open=True).exists()
 
 
-def test_task_without_reservations_is_open_to_everybody(project: Project, tasks: list[RankingTask], alice: User) -> None:
+def test_task_without_reservations_is_open_to_everybody(
+    project: Project, tasks: list[RankingTask], alice: User
+) -> None:
     _reserve(project, tasks, User.objects.get(username="ben"))
     assert allocation.claim_next_task(project=project, annotator=alice) is None
     assert reservations.let_go(project=project, tasks=[tasks[1].pk]) == 1
@@ -71,9 +73,7 @@ def test_reserved_task_skipped_by_its_only_annotator_waits(
     assert (row.open, row.task_id) == (False, tasks[0].pk)
 
 
-def test_reserved_task_put_off_comes_last(
-    project: Project, tasks: list[RankingTask], ben: User
-) -> None:
+def test_reserved_task_put_off_comes_last(project: Project, tasks: list[RankingTask], ben: User) -> None:
     _reserve(project, tasks[:1], ben)
     held = claim(project, ben)
     allocation.skip_assignment(assignment=held, token=held.token, way="me")
@@ -132,7 +132,9 @@ def test_check_cannot_be_reserved_nor_a_reserved_task_become_one(
     assert wrong_fields(response) == ["tasks.0"]
 
 
-def test_database_refuses_reservations_across_projects(project: Project, tasks: list[RankingTask], ben: User) -> None:
+def test_database_refuses_reservations_across_projects(
+    project: Project, tasks: list[RankingTask], ben: User
+) -> None:
     elsewhere = Project.objects.create(slug="elsewhere", name="Elsewhere")
     with pytest.raises(IntegrityError, match="not in the project"), transaction.atomic():
         Reservation.objects.create(project=elsewhere, task=tasks[0], annotator=ben)

@@ -50,9 +50,7 @@ def test_unchanged_revision_writes_nothing(desk: APIClient) -> None:
     assert Ranking.objects.count() == 1
 
 
-def test_only_own_submitted_answers_can_be_revised(
-    desk: APIClient, ben: User, client_of: ClientOf
-) -> None:
+def test_only_own_submitted_answers_can_be_revised(desk: APIClient, ben: User, client_of: ClientOf) -> None:
     shown = next_of(desk)
     assert send(desk, shown, "revise").status_code == 409
     send(desk, shown)
@@ -68,7 +66,9 @@ def test_revision_is_checked_like_an_answer(desk: APIClient) -> None:
     assert Ranking.objects.count() == 1
 
 
-def test_paused_annotator_can_neither_claim_nor_revise(desk: APIClient, project: Project, alice: User) -> None:
+def test_paused_annotator_can_neither_claim_nor_revise(
+    desk: APIClient, project: Project, alice: User
+) -> None:
     shown = next_of(desk)
     send(desk, shown)
     add_member(project=project, user=alice, role="annotator", state="paused")

@@ -28,7 +28,7 @@ def _skip(project: Project, person: User, way: str | None) -> RankingTask:
 
 
 def _rest(project: Project, person: User) -> list[object]:
-    """The tasks that come to them now, each answered."""
+    """Answers all tasks that they get now, and returns them."""
     given = []
     while held := allocation.claim_next_task(project=project, annotator=person):
         given.append(held.task_id)
@@ -100,7 +100,7 @@ def test_skip_stays_in_the_audit_log_when_the_task_returns(every_way: Project, a
     skipped = _skip(every_way, alice, "me")
     RankingTask.objects.filter(project=every_way).exclude(pk=skipped.pk).update(state="dropped")
     assert claim(every_way, alice).task_id == skipped.pk
-    # Of this project: entries that a test with real transactions committed stay, as the log is append-only.
+    # Filtered by project: the log is append-only, so it keeps what tests with real transactions committed.
     (entry,) = AuditEntry.objects.of_project(every_way).filter(table="annotation_assignment")
     assert (entry.before["state"], entry.after["state"]) == ("leased", "skipped")
     assert (entry.after["skip_reason"], entry.after["skip_way"]) == ("why", "me")

@@ -287,7 +287,7 @@ def test_archived_project_accepts_no_answers_and_revisions(
     assert send(desk, shown).status_code == 201
     held = allocation.claim_next_task(project=project, annotator=alice)
     assert held is not None
-    # Archiving takes leases back; here only the state changes, as if one had slipped through.
+    # Archiving releases leases. Here only the state changes, as if one lease had been missed.
     Project.objects.filter(pk=project.pk).update(state="archived")
     backwards = [[one] for one in _ids(shown)[::-1]]
     refused = send(desk, shown, "revise", tiers=backwards)

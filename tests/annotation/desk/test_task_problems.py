@@ -30,9 +30,7 @@ def desk(client_of: ClientOf, alice: User, tasks: list[RankingTask]) -> APIClien
     return client_of(alice)
 
 
-def test_managers_read_reports_with_their_task(
-    desk: APIClient, mona: User, client_of: ClientOf
-) -> None:
+def test_managers_read_reports_with_their_task(desk: APIClient, mona: User, client_of: ClientOf) -> None:
     shown = next_of(desk)
     made = desk.post(
         f"/api/v1/assignments/{shown['id']}/problems", {"kind": "wrong_language", "text": " It is Dutch. "}
@@ -53,7 +51,7 @@ def test_managers_read_reports_with_their_task(
         "note": "",
     }
     assert desk.get(PROBLEMS).status_code == 403
-    assert send(desk, shown).status_code == 201  # the task stays theirs to rank
+    assert send(desk, shown).status_code == 201  # they still hold the task
 
 
 def test_repeat_report_replaces_the_first_and_the_log_keeps_both(desk: APIClient) -> None:
@@ -120,7 +118,7 @@ def test_database_refuses_kind_other_without_text(desk: APIClient, project: Proj
 
 @pytest.fixture
 def reported(desk: APIClient) -> list[str]:
-    """Three of one task, the oldest first."""
+    """Three reports on one task, the oldest first."""
     url = f"/api/v1/assignments/{next_of(desk)['id']}/problems"
     kinds = ("unreadable", "wrong_language", "unsafe")
     return [desk.post(url, {"kind": kind, "text": kind}).json()["id"] for kind in kinds]
@@ -166,7 +164,9 @@ def test_managers_see_the_number_of_open_reports(
     assert [_left(client_of(person)) for person in (mona, ada, rita, alice)] == [2, 2, None, None]
 
 
-def test_one_of_two_simultaneous_settlements_succeeds(reported: list[str], mona: User, ada: User, client_of: ClientOf) -> None:
+def test_one_of_two_simultaneous_settlements_succeeds(
+    reported: list[str], mona: User, ada: User, client_of: ClientOf
+) -> None:
     assert _settle(client_of(mona), reported[0], note="mine").status_code == 200
     late = _settle(client_of(ada), reported[0], note="mine too")
     assert (late.status_code, late.json()["type"]) == (409, "stale")
@@ -205,9 +205,7 @@ def test_report_changed_since_it_was_read_is_not_settled(
     assert _settle(manager, reported[0], text="unreadable").status_code == 200
 
 
-def test_service_refuses_to_settle_a_settled_report(
-    reported: list[str], mona: User
-) -> None:
+def test_service_refuses_to_settle_a_settled_report(reported: list[str], mona: User) -> None:
     problem = TaskProblem.objects.get(pk=reported[0])
     settle_problem(problem=problem, by=mona)
     with pytest.raises(Conflict):

@@ -1,4 +1,4 @@
-"""A form may change at any time; whoever has a task open is judged by what they were shown."""
+"""A form can change at any time. Answers are checked against the form that was shown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A form says how many responses it takes; what doesn't fit is refused where it comes to be."""
+"""A form limits the number of responses. Tasks and forms that don't fit are refused when they are created."""
 
 from __future__ import annotations
 

@@ -77,6 +77,6 @@ it("says why there is none, without alarm", async () => {
 
 it("asks nothing while a setting is wrong", () => {
   const fetched = open({}, false);
-  expect(screen.getByText("There is an estimate once the settings are valid.")).toBeDefined();
+  expect(screen.getByText("The estimate appears when the settings are valid.")).toBeDefined();
   expect(fetched).not.toHaveBeenCalled();
 });

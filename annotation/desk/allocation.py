@@ -34,29 +34,12 @@ from annotation.models.project import Role, SkipWay
 from annotation.models.task import MAX_PREFETCH
 from config.problems import FieldProblem, Problem
 
-__all__ = [
-    "LeaseLost",
-    "ProjectNotActive",
-    "claim_next_task",
-    "claim_tasks",
-    "expire_leases",
-    "release_lease",
-    "renew_lease",
-    "skip_assignment",
-]
-
 log = logging.getLogger(__name__)
 
 # Losing a race means that somebody else made progress. Outside the race tests, nobody has lost three in a
 # row.
 CLAIM_ATTEMPTS = 5
 _EXCLUDED = "nothing_for_the_excluded"  # the constraint name that the trigger raises
-
-
-def claim_next_task(*, project: Project, annotator: User) -> Assignment | None:
-    """:func:`claim_tasks` without prefetch: the annotator's current lease, or None if nothing is left for
-    them."""
-    return next(iter(claim_tasks(project=project, annotator=annotator)), None)
 
 
 def claim_tasks(*, project: Project, annotator: User, prefetch: int = 0) -> list[Assignment]:

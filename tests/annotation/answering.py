@@ -14,8 +14,12 @@ from annotation.desk.submission import submit_ranking
 from annotation.models import Assignment, Project, User
 
 
+def claim_next(*, project: Project, annotator: User) -> Assignment | None:
+    return next(iter(allocation.claim_tasks(project=project, annotator=annotator)), None)
+
+
 def claim(project: Project, annotator: User) -> Assignment:
-    assignment = allocation.claim_next_task(project=project, annotator=annotator)
+    assignment = claim_next(project=project, annotator=annotator)
     assert assignment is not None
     return assignment
 

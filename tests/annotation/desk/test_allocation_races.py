@@ -16,7 +16,7 @@ from annotation.desk.submission import revise_ranking, submit_ranking
 from annotation.models import Assignment, Desk, Membership, Project, Ranking, RankingTask, User
 from annotation.projects.projects import update_project
 from config.problems import Conflict
-from tests.annotation.answering import claim, strict_order
+from tests.annotation.answering import claim, claim_next, strict_order
 from tests.annotation.desk.test_checks import answer, make_check
 from tests.annotation.racing import at_once
 
@@ -172,7 +172,7 @@ def test_score_of_a_check_matches_its_current_ranking_after_a_race(
     held = None
     project.mixing_seed = project.pk
     while held is None:
-        held = allocation.claim_next_task(project=project, annotator=alice)
+        held = claim_next(project=project, annotator=alice)
         if held is None:  # no check is due in this turn; another seed decides differently
             project.mixing_seed = type(project.pk)(int=project.mixing_seed.int + 1)
     answer(held)

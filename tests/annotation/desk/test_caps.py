@@ -10,7 +10,7 @@ from annotation.api.refusals import CapReached, DailyCapReached
 from annotation.desk import allocation
 from annotation.desk.submission import submit_ranking
 from annotation.models import Assignment, Desk, Project, RankingTask, User
-from tests.annotation.answering import claim, strict_order
+from tests.annotation.answering import claim, claim_next, strict_order
 
 AddTasks = Callable[..., list[RankingTask]]
 
@@ -29,7 +29,7 @@ def test_annotator_at_the_cap_gets_no_task_and_the_reason(
     _answer(project, alice)
     _answer(project, alice)
     with pytest.raises(CapReached, match="2"):
-        allocation.claim_next_task(project=project, annotator=alice)
+        claim_next(project=project, annotator=alice)
     _answer(project, ben)
 
 
@@ -52,7 +52,7 @@ def test_skip_does_not_count_toward_the_cap(project: Project, add_tasks: AddTask
         allocation.skip_assignment(assignment=held, token=held.token)
     _answer(project, alice)
     with pytest.raises(CapReached):
-        allocation.claim_next_task(project=project, annotator=alice)
+        claim_next(project=project, annotator=alice)
 
 
 def test_daily_cap_ends_at_midnight_utc(project: Project, add_tasks: AddTasks, alice: User) -> None:
@@ -61,7 +61,7 @@ def test_daily_cap_ends_at_midnight_utc(project: Project, add_tasks: AddTasks, a
     project.save()
     _answer(project, alice)
     with pytest.raises(DailyCapReached, match="1"):
-        allocation.claim_next_task(project=project, annotator=alice)
+        claim_next(project=project, annotator=alice)
     Desk.objects.filter(annotator=alice).update(day=F("day") - timedelta(days=1))
     _answer(project, alice)
     desk = Desk.objects.get(annotator=alice)

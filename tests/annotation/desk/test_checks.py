@@ -16,7 +16,7 @@ from annotation.desk.answers import Answer
 from annotation.desk.submission import revise_ranking, submit_ranking
 from annotation.models import Assignment, Membership, Project, Ranking, RankingTask, User
 from config.problems import Problem
-from tests.annotation.answering import claim, next_of, send, strict_order, wrong_fields
+from tests.annotation.answering import claim, claim_next, next_of, send, strict_order, wrong_fields
 
 ClientOf = Callable[[User | None], APIClient]
 AddTasks = Callable[..., list[RankingTask]]
@@ -78,7 +78,7 @@ def test_check_goes_to_everybody_and_is_never_done(
     RankingTask.objects.asked().update(overlap=3, open_slots=3)  # enough tasks for all three
     seen: dict[User, set[object]] = {alice: set(), ben: set(), rita: set()}
     for person, asked_of_them in seen.items():
-        while held := allocation.claim_next_task(project=mixed, annotator=person):
+        while held := claim_next(project=mixed, annotator=person):
             answer(held)
             if held.task.kind != "ranking":
                 asked_of_them.add(held.task_id)
@@ -241,7 +241,7 @@ def test_check_turned_into_a_ranking_task_has_its_remaining_slots(
     back = checks.set_kind(task=task, kind="ranking")
     assert (back.state, back.answered, back.open_slots) == ("open", 1, 1)
     assert claim(project, ben).task_id == task.pk
-    assert allocation.claim_next_task(project=project, annotator=rita) is None
+    assert claim_next(project=project, annotator=rita) is None
 
 
 def test_managers_create_checks_and_invalid_gold_is_refused(

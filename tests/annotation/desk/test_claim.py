@@ -8,12 +8,11 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from annotation.desk import allocation
 from annotation.desk.queue import picks
 from annotation.desk.submission import submit_ranking
 from annotation.models import Assignment, Project, RankingTask, TaskResponse, User
 from config.problems import Conflict
-from tests.annotation.answering import claim, strict_order
+from tests.annotation.answering import claim, claim_next, strict_order
 from tests.annotation.desk.plans import PlanOf, plan_for_any_values, plan_for_values
 
 AddTasks = Callable[..., list[RankingTask]]
@@ -38,7 +37,7 @@ def test_tasks_are_ordered_by_priority_then_by_age(
     tasks = add_tasks(project, 3)
     RankingTask.objects.filter(pk=tasks[2].pk).update(priority=5)
     given = []
-    while assignment := allocation.claim_next_task(project=project, annotator=alice):
+    while assignment := claim_next(project=project, annotator=alice):
         given.append(assignment.task_id)
         _finish(assignment)
     assert given == [tasks[2].pk, tasks[0].pk, tasks[1].pk]
@@ -109,7 +108,7 @@ def test_answered_or_skipped_task_never_returns(
     add_tasks(project, 1, overlap=2)
     first = claim(project, alice)
     Assignment.objects.filter(pk=first.pk).update(state=state)
-    assert allocation.claim_next_task(project=project, annotator=alice) is None
+    assert claim_next(project=project, annotator=alice) is None
     assert claim(project, ben).task_id == first.task_id
 
 
@@ -119,17 +118,17 @@ def test_task_is_never_given_out_beyond_its_overlap(
     add_tasks(project, 1, overlap=2)
     claim(project, alice)
     claim(project, ben)
-    assert allocation.claim_next_task(project=project, annotator=rita) is None
+    assert claim_next(project=project, annotator=rita) is None
 
 
 def test_dropped_tasks_and_other_projects_are_not_given_out(
     project: Project, tasks: list[RankingTask], alice: User
 ) -> None:
     RankingTask.objects.all().update(state="dropped")
-    assert allocation.claim_next_task(project=project, annotator=alice) is None
+    assert claim_next(project=project, annotator=alice) is None
     other = Project.objects.create(slug="other", name="Other")
     RankingTask.objects.all().update(state="open")
-    assert allocation.claim_next_task(project=other, annotator=alice) is None
+    assert claim_next(project=other, annotator=alice) is None
 
 
 @pytest.mark.parametrize("state", ["paused", "archived"])
@@ -138,7 +137,7 @@ def test_inactive_project_gives_out_no_tasks(
 ) -> None:
     Project.objects.filter(pk=project.pk).update(state=state)
     with pytest.raises(Conflict, match=state):
-        allocation.claim_next_task(project=project, annotator=alice)
+        claim_next(project=project, annotator=alice)
     assert not Assignment.objects.exists()
 
 

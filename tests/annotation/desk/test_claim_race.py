@@ -16,12 +16,12 @@ from django.db import connection, connections
 from django.db.models import Count, F
 from django.utils import timezone
 
+from annotation.api.refusals import LeaseLost
 from annotation.desk import allocation
-from annotation.desk.allocation import LeaseLost
 from annotation.desk.submission import AlreadyAnswered, revise_ranking, submit_ranking
 from annotation.models import Assignment, Comparison, Project, Ranking, RankingTask, User
 from config.problems import Conflict
-from tests.annotation.answering import claim, strict_order
+from tests.annotation.answering import claim, claim_next, strict_order
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -59,7 +59,7 @@ def test_crowd_drains_a_project_exactly(
 
     def drain(person: User) -> int:
         answered = 0
-        while assignment := allocation.claim_next_task(project=project, annotator=person):
+        while assignment := claim_next(project=project, annotator=person):
             answer = strict_order(assignment.shown_order)
             submit_ranking(assignment=assignment, token=assignment.token, answer=answer)
             answered += 1
@@ -77,7 +77,7 @@ def test_all_slots_of_the_last_task_are_given_out(project: Project, add_tasks: A
     """SKIP LOCKED must not report that nothing is left while a slot is free."""
     add_tasks(project, 1, overlap=6)
     crowd = _crowd(project, 8)
-    got = _at_once([partial(allocation.claim_next_task, project=project, annotator=who) for who in crowd])
+    got = _at_once([partial(claim_next, project=project, annotator=who) for who in crowd])
     assert sum(assignment is not None for assignment in got) == 6
     assert RankingTask.objects.get().open_slots == 0
 
@@ -220,7 +220,7 @@ def test_slots_add_up_after_any_simultaneous_actions(project: Project, add_tasks
     def act(person: User, seed: int) -> None:
         chance = Random(seed)
         for _ in range(25):
-            assignment = allocation.claim_next_task(project=project, annotator=person)
+            assignment = claim_next(project=project, annotator=person)
             if assignment is None:
                 return
             held, do = {"assignment": assignment, "token": assignment.token}, chance.random()

@@ -10,7 +10,7 @@ from annotation.api.refusals import QualificationFailed
 from annotation.desk import allocation, checks
 from annotation.models import Assignment, Membership, Project, RankingTask, User
 from config.problems import Conflict
-from tests.annotation.answering import claim
+from tests.annotation.answering import claim, claim_next
 from tests.annotation.desk.test_checks import answer, make_check
 
 ClientOf = Callable[[User | None], APIClient]
@@ -129,7 +129,7 @@ def test_qualification_is_outside_the_caps_and_the_minimum_accuracy(exam: Projec
     assert held.task.kind == "ranking"
     answer(held)
     with pytest.raises(Conflict):
-        allocation.claim_next_task(project=exam, annotator=alice)
+        claim_next(project=exam, annotator=alice)
     assert Membership.objects.get(user=alice).state == "active"
 
 
@@ -138,7 +138,7 @@ def test_number_of_attempts_is_a_setting(exam: Project, alice: User) -> None:
     exam.save()
     _attempt(exam, alice, False, False, False)
     with pytest.raises(QualificationFailed, match="the attempt"):
-        allocation.claim_next_task(project=exam, annotator=alice)
+        claim_next(project=exam, annotator=alice)
 
 
 def test_task_answered_in_two_attempts_stays_a_check(exam: Project, alice: User) -> None:

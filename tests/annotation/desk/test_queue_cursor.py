@@ -20,7 +20,7 @@ from annotation.desk.queue import picks
 from annotation.desk.submission import submit_ranking
 from annotation.models import Assignment, Project, RankingTask, User
 from config.problems import Conflict
-from tests.annotation.answering import strict_order
+from tests.annotation.answering import claim_next, strict_order
 from tests.annotation.desk.plans import PlanOf, plan_for_any_values, plan_for_values
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -63,7 +63,7 @@ def test_cursor_never_changes_the_task_that_comes_next(
     for step in range(160):
         person = chance.choice([alice, alice, ben, rita])
         wanted = expected(project, person)
-        held = allocation.claim_next_task(project=project, annotator=person)
+        held = claim_next(project=project, annotator=person)
         if held is not None and wanted is not None:
             assert held.task_id == wanted, (step, person)
         elif wanted is not None:
@@ -122,7 +122,7 @@ def test_transactions_in_progress_at_cursor_creation_are_not_missed(
 ) -> None:
     """A slot becomes free in a transaction that starts before the cursor is set and ends after it."""
     tasks = add_tasks(project, 12, k=2)
-    held = allocation.claim_next_task(project=project, annotator=ben)
+    held = claim_next(project=project, annotator=ben)
     assert held is not None
     assert held.task_id == tasks[0].pk
     with ThreadPoolExecutor(1) as elsewhere:
@@ -133,14 +133,14 @@ def test_transactions_in_progress_at_cursor_creation_are_not_missed(
         cursor = next(cursor for key, cursor in cursors._cursors.items() if key[1] == alice.pk)
         assert cursor.place[-1] != tasks[0].pk
         assert cursor.place[-1] > tasks[0].pk
-    mine = allocation.claim_next_task(project=project, annotator=alice)
+    mine = claim_next(project=project, annotator=alice)
     assert mine is not None
     assert mine.task_id == tasks[0].pk
 
 
 def _answer_one(project: Project, person: User) -> None:
     try:
-        held = allocation.claim_next_task(project=project, annotator=person)
+        held = claim_next(project=project, annotator=person)
         assert held is not None
         submit_ranking(assignment=held, token=held.token, answer=strict_order(held.shown_order))
     finally:
@@ -154,12 +154,12 @@ def test_claim_that_is_rolled_back_leaves_no_cursor(
     add_tasks(project, 6, k=2, overlap=2)
     with transaction.atomic():
         for _ in range(4):
-            held = allocation.claim_next_task(project=project, annotator=alice)
+            held = claim_next(project=project, annotator=alice)
             assert held is not None
             allocation.skip_assignment(assignment=held, token=held.token)
         transaction.set_rollback(True)
     wanted = expected(project, alice)
-    held = allocation.claim_next_task(project=project, annotator=alice)
+    held = claim_next(project=project, annotator=alice)
     assert held is not None
     assert held.task_id == wanted
 
@@ -172,7 +172,7 @@ def test_cursor_of_another_server_is_not_used(project: Project, add_tasks: AddTa
     end = cursors._END[Project.AllocationPolicy(project.allocation_policy)]
     stale = cursors.Cursor(end, 2**60, timezone.now(), cursors._cursors[key].turns, 1e12)
     cursors._cursors[key] = stale
-    assert allocation.claim_next_task(project=project, annotator=alice) is not None
+    assert claim_next(project=project, annotator=alice) is not None
 
 
 @pytest.mark.parametrize("plan_of", [plan_for_values, plan_for_any_values])
@@ -234,7 +234,7 @@ def test_racing_annotators_with_cursors_drain_every_task_once(project: Project, 
     def drain(person: User) -> int:
         chance, answered = Random(person.username), 0
         try:
-            while held := allocation.claim_next_task(project=project, annotator=person):
+            while held := claim_next(project=project, annotator=person):
                 lease = {"assignment": held, "token": held.token}
                 try:
                     if chance.random() < 0.15:

@@ -11,7 +11,7 @@ from annotation.desk.checks import set_kind
 from annotation.desk.submission import submit_ranking
 from annotation.models import Project, RankingTask, Reservation, User
 from config.problems import Conflict
-from tests.annotation.answering import claim, strict_order, wrong_fields
+from tests.annotation.answering import claim, claim_next, strict_order, wrong_fields
 
 ClientOf = Callable[[User | None], APIClient]
 AddTasks = Callable[..., list[RankingTask]]
@@ -26,7 +26,7 @@ def _reserve(project: Project, tasks: list[RankingTask], *people: User) -> reser
 
 def _drain(project: Project, person: User) -> list[object]:
     given = []
-    while held := allocation.claim_next_task(project=project, annotator=person):
+    while held := claim_next(project=project, annotator=person):
         given.append(held.task_id)
         submit_ranking(assignment=held, token=held.token, answer=strict_order(held.shown_order))
     return given
@@ -46,7 +46,7 @@ def test_task_reserved_for_several_respects_the_overlap(
 ) -> None:
     (task,) = add_tasks(project, 1, overlap=2)
     _reserve(project, [task], alice, ben)
-    assert allocation.claim_next_task(project=project, annotator=rita) is None
+    assert claim_next(project=project, annotator=rita) is None
     assert _drain(project, alice) == _drain(project, ben) == [task.pk]
     task.refresh_from_db()
     assert (task.state, task.reserved) == ("done", True)
@@ -57,7 +57,7 @@ def test_task_without_reservations_is_open_to_everybody(
     project: Project, tasks: list[RankingTask], alice: User
 ) -> None:
     _reserve(project, tasks, User.objects.get(username="ben"))
-    assert allocation.claim_next_task(project=project, annotator=alice) is None
+    assert claim_next(project=project, annotator=alice) is None
     assert reservations.let_go(project=project, tasks=[tasks[1].pk]) == 1
     assert _drain(project, alice) == [tasks[1].pk]
 

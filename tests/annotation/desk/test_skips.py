@@ -9,7 +9,7 @@ from annotation.desk import allocation
 from annotation.desk.submission import submit_ranking
 from annotation.models import Assignment, AuditEntry, Project, RankingTask, User
 from config.problems import Problem
-from tests.annotation.answering import claim, next_of, strict_order, wrong_fields
+from tests.annotation.answering import claim, claim_next, next_of, strict_order, wrong_fields
 
 ClientOf = Callable[[User | None], APIClient]
 
@@ -30,7 +30,7 @@ def _skip(project: Project, person: User, way: str | None) -> RankingTask:
 def _rest(project: Project, person: User) -> list[object]:
     """Answers all tasks that they get now, and returns them."""
     given = []
-    while held := allocation.claim_next_task(project=project, annotator=person):
+    while held := claim_next(project=project, annotator=person):
         given.append(held.task_id)
         submit_ranking(assignment=held, token=held.token, answer=strict_order(held.shown_order))
     return given

@@ -11,7 +11,7 @@ from rest_framework.test import APIClient
 from annotation.accounts.tokens import create_token
 from annotation.desk import allocation, membership
 from annotation.models import Assignment, Comparison, Project, Ranking, RankingTask, Response, User
-from tests.annotation.answering import next_of, send, wrong_fields
+from tests.annotation.answering import claim_next, next_of, send, wrong_fields
 
 ClientOf = Callable[[User | None], APIClient]
 
@@ -285,7 +285,7 @@ def test_archived_project_accepts_no_answers_and_revisions(
 ) -> None:
     shown = next_of(desk)
     assert send(desk, shown).status_code == 201
-    held = allocation.claim_next_task(project=project, annotator=alice)
+    held = claim_next(project=project, annotator=alice)
     assert held is not None
     # Archiving releases leases. Here only the state changes, as if one lease had been missed.
     Project.objects.filter(pk=project.pk).update(state="archived")

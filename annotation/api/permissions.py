@@ -140,8 +140,8 @@ def require(user: User, action: Action, *, role: str | None = None, paused: str 
         return
     if role is not None and Role(role) not in RULES[action].known_to:
         raise NotFound
-    able = ", ".join(sorted(RULES[action].roles)) or "an admin"
-    raise PermissionDenied(f"Your role ({role or 'none'}) does not allow you to {action.value}. Ask: {able}.")
+    able = "a manager" if Role.MANAGER in RULES[action].roles else "a site admin"
+    raise PermissionDenied(f"Your role ({role or 'none'}) does not allow you to {action.value}. Ask {able}.")
 
 
 def require_in(user: User, action: Action, project: Project) -> None:

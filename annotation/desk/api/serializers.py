@@ -104,9 +104,8 @@ class DraftField(serializers.DictField):
     """What the page needs to continue later, usually an unfinished answer."""
 
 
+# Only describes what `annotation.desk.reads.shown` returns, for the schema. That is sent unchanged.
 class Assignment(serializers.Serializer[dict[str, Any]]):
-    """Describes what `annotation.desk.reads.shown` returns, which is sent as it is."""
-
     id = serializers.UUIDField()
     token = serializers.UUIDField()
     expires_at = serializers.DateTimeField()

@@ -1794,7 +1794,6 @@ export interface components {
             touched?: boolean;
             duration_ms?: number | null;
         };
-        /** @description Describes what `annotation.desk.reads.shown` returns, which is sent as it is. */
         Assignment: {
             /** Format: uuid */
             id: string;
@@ -2755,7 +2754,6 @@ export interface components {
             events: components["schemas"]["WebhookEvent"][];
             description?: string;
         };
-        /** @description Describes what `annotation.desk.reads.shown` returns, which is sent as it is. */
         NextAssignment: {
             /** Format: uuid */
             id: string;

@@ -205,7 +205,7 @@ def test_number_of_open_invitations_is_limited(project: Project, monkeypatch: py
     monkeypatch.setattr(invitations, "MAX_OPEN", 2)
     for _ in range(2):
         last, _ = invitations.invite(project=project, role="annotator")
-    with pytest.raises(Problem, match="revoke"):
+    with pytest.raises(Problem, match="Revoke"):
         invitations.invite(project=project, role="annotator")
     invitations.revoke(invitation=last)
     invitations.invite(project=project, role="annotator")

@@ -133,7 +133,7 @@ def test_read_only_token_names_the_missing_scope(alice: User, project: Project) 
     assert api.get("/api/v1/projects/support/").status_code == 200
     answer = api.post("/api/v1/projects/support/assignments/next")
     assert (answer.status_code, answer.json()["type"]) == (403, "scope")
-    assert "make one with the scope annotate" in answer.json()["detail"]
+    assert "Create a token with the scope annotate" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize("scopes", [[], ["read", "root"]])

@@ -146,7 +146,7 @@ def test_task_answered_in_two_attempts_stays_a_check(exam: Project, alice: User)
         answer(claim(exam, alice), right=False)
     answered = Assignment.objects.filter(annotator=alice, state="submitted").values("task")
     task = RankingTask.objects.get(pk=answered.annotate(n=Count("pk")).filter(n=2)[0]["task"])
-    with pytest.raises(Conflict, match="more than one attempt"):
+    with pytest.raises(Conflict, match="more than one qualification attempt"):
         checks.set_kind(task=task, kind="ranking")
     task.refresh_from_db()
     assert task.kind == "qualification"

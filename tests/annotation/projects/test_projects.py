@@ -108,7 +108,7 @@ def test_error_names_who_may_create_projects(
 ) -> None:
     refused = client_of(request.getfixturevalue(name)).post("/api/v1/projects/", {"slug": "mine"})
     assert refused.status_code == 403
-    assert "manager of some project, and admins of the site" in refused.json()["detail"]
+    assert "Only project managers and site admins" in refused.json()["detail"]
     assert Project.objects.get() == project
 
 

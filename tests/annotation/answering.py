@@ -1,4 +1,4 @@
-"""What tests of the annotator's desk say over and over."""
+"""Helpers that claim and answer tasks."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def rank_next(
 
 
 def strict_order(shown: list[UUID]) -> Answer:
-    """Each response in a tier of its own, in the shown order."""
+    """One tier per response, in the shown order."""
     return Answer(tiers=[[response] for response in shown], touched=True, duration_ms=12_000)
 
 

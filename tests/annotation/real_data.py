@@ -1,4 +1,4 @@
-"""The real preference data beside the repository (RANKLOOP_DATA, else ../shared/data); tests skip without."""
+"""Real preference data beside the repository (RANKLOOP_DATA or ../shared/data); tests skip without it."""
 
 from __future__ import annotations
 

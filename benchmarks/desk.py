@@ -132,7 +132,7 @@ def fill(state: Path, tasks: int, responses: int, characters: int, file: Path) -
     manage(state, "create_project", "desk", "--preset", "ranking")
     manage(state, "import_responses", str(file), "--project", "desk")
     user = (
-        "from annotation.models import Project, User; from annotation.projects.projects import add_member;"
+        "from annotation.models import Project, User; from annotation.accounts.members import add_member;"
         "user = User.objects.create_user('ranker', password='for the benchmark');"
         "add_member(project=Project.objects.get(slug='desk'), user=user, role='annotator')"
     )

@@ -189,7 +189,7 @@ def _tasks(
                 [
                     overlap
                     if item.state == RankingTask.State.OPEN
-                    and item.prepared.draft.kind == RankingTask.Kind.RANKING
+                    and not RankingTask.Kind(item.prepared.draft.kind).is_check
                     else 0
                     for item, _, _ in new.values()
                 ]

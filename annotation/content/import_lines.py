@@ -13,14 +13,15 @@ from annotation.content.content_rows import Wanted
 from annotation.content.incoming import BadDraft, ResponseDraft, TaskDraft, prepared
 from annotation.models import RankingTask
 from preferences.formats.catalog import NumberedRecords
-from preferences.formats.quirks import (
+from preferences.quirks import (
     IDENTICAL_PAIR,
     ONE_RESPONSE,
     REPEATED_RESPONSE,
     TOO_MANY_RESPONSES,
     Quirk,
 )
-from preferences.records import MAX_RESPONSES, MIN_RESPONSES, RankingRecord, Record, Tiers, Vote
+from preferences.records import RankingRecord, Record, Tiers, Vote
+from preferences.text import MAX_RESPONSES, MIN_RESPONSES
 
 BATCH_LINES = 1000
 BATCH_CHARACTERS = 8 * 2**20
@@ -83,7 +84,7 @@ def _add(line: Line, given: Record) -> None:
     as_task = record.rankable and count >= MIN_RESPONSES
     state = None
     if as_task:
-        ranked = record.rankings and record.task_kind == RankingTask.Kind.RANKING
+        ranked = record.rankings and not RankingTask.Kind(record.task_kind).is_check
         state = RankingTask.State.DONE if ranked else RankingTask.State.OPEN
     pieces = [record]
     if as_task and count > MAX_RESPONSES and not record.rankings:

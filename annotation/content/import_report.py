@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from preferences.formats.quirks import Quirk
+from preferences.quirks import Quirk
 
 # A file with an error in every row would give a report as long as itself; `failed` counts all of them.
 MAX_REPORTED_ERRORS = 1000

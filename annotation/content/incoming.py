@@ -10,11 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from annotation.models.content import Split
-from annotation.models.task import MAX_RESPONSES, MIN_RESPONSES, RankingTask
+from annotation.models.task import RankingTask
+from preferences.text import MAX_RESPONSES, MIN_RESPONSES, ROLES, name_fault, text_fault
 
-# A prompt or a response beyond this is a broken export, not something a person can read and rank.
-MAX_TEXT_CHARACTERS = 1_000_000
-ROLES = frozenset({"system", "user", "assistant", "tool"})
 HELDOUT_ONE_IN = 10
 
 
@@ -90,13 +88,15 @@ def _reason_to_refuse(draft: TaskDraft, as_task: bool) -> str | None:
     if as_task and not MIN_RESPONSES <= len(draft.responses) <= MAX_RESPONSES:
         return f"it has {len(draft.responses)} responses; a task has {MIN_RESPONSES} to {MAX_RESPONSES}"
     for number, response in enumerate(draft.responses):
-        if reason := _reason_to_refuse_text(response.text) or _reason_to_refuse_text(response.model_name):
-            return f"response {number}: {reason}"
+        if fault := text_fault(response.text):
+            return f"response {number} {fault}"
+        if fault := name_fault(response.model_name):
+            return f"the model name of response {number} {fault}"
     if draft.gold_tiers is not None:
         gold = sorted(index for tier in draft.gold_tiers for index in tier)
         if gold != list(range(len(draft.responses))) or not all(draft.gold_tiers):
             return "its gold tiers must name each response exactly once"
-    if draft.kind != RankingTask.Kind.RANKING and len(draft.gold_tiers or ()) < 2:
+    if RankingTask.Kind(draft.kind).is_check and len(draft.gold_tiers or ()) < 2:
         return f"a {draft.kind} task needs gold_tiers that put at least one response above the others"
     return None
 
@@ -108,23 +108,9 @@ def reason_to_refuse_prompt(messages: Sequence[Mapping[str, str]]) -> str | None
         if set(message) != {"role", "content"} or not isinstance(message["content"], str):
             return f"message {number} isn't a role and a text content"
         if message["role"] not in ROLES:
-            return f"message {number} has the role {message['role']!r}; known are {', '.join(sorted(ROLES))}"
-        if reason := _reason_to_refuse_text(message["content"]):
-            return f"message {number}: {reason}"
-    return None
-
-
-def _reason_to_refuse_text(text: str) -> str | None:
-    if len(text) > MAX_TEXT_CHARACTERS:
-        return f"{len(text)} characters are more than {MAX_TEXT_CHARACTERS}"
-    if "\x00" in text:
-        return "it holds a NUL character, which text can't"
-    if text.isascii():
-        return None
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return "it holds half a character (a lone surrogate)"
+            return f"message {number} has the role {message['role']!r}; known are {', '.join(ROLES)}"
+        if fault := text_fault(message["content"]):
+            return f"message {number} {fault}"
     return None
 
 

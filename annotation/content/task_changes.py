@@ -28,7 +28,7 @@ def change_task(*, project: Project, task: RankingTask, changes: Mapping[str, An
     if state == RankingTask.State.DROPPED:
         row.state = RankingTask.State.DROPPED
     elif state == RankingTask.State.OPEN and row.state == RankingTask.State.DROPPED:
-        complete = row.kind == RankingTask.Kind.RANKING and row.answered >= row.overlap
+        complete = not row.is_check and row.answered >= row.overlap
         row.state = RankingTask.State.DONE if complete else RankingTask.State.OPEN
     row.save(update_fields=["priority", "state"])
     return row

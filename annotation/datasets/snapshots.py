@@ -24,6 +24,7 @@ from annotation.models import DatasetSnapshot, Exclusion, Project, User
 from config.problems import Conflict, FieldProblem, Problem
 from preferences.formats.dataset_card import readme
 from preferences.formats.snapshot_parquet import write_rankings
+from preferences.text import storage_fault
 
 PARQUET_NAME = "rankings.parquet"
 CARD_NAME = "card.json"
@@ -153,8 +154,8 @@ def _check_texts(license: str, notes: str) -> None:
         errors.append(
             FieldProblem("license", f"Use one line of at most {MAX_LICENSE_CHARACTERS} characters.")
         )
-    if len(notes) > MAX_NOTES_CHARACTERS or "\x00" in notes:
-        errors.append(FieldProblem("notes", f"Use at most {MAX_NOTES_CHARACTERS:,} characters, without NUL."))
+    if len(notes) > MAX_NOTES_CHARACTERS or storage_fault(notes):
+        errors.append(FieldProblem("notes", f"Use text of at most {MAX_NOTES_CHARACTERS:,} characters."))
     if errors:
         raise Problem("The snapshot's card is invalid.", errors=errors)
 

@@ -26,8 +26,9 @@ from annotation.api.refusals import (
     QualificationFailed,
 )
 from annotation.database.sql import Lock, acquire, retry_deadlocks
-from annotation.desk import checks, queue
-from annotation.desk.queue import Facts
+from annotation.desk import checks
+from annotation.desk.queue import picks
+from annotation.desk.queue.facts import Facts, lock_desk_and_read
 from annotation.models import Assignment, Membership, Project, RankingTask, User
 from annotation.models.project import Role, SkipWay
 from annotation.models.task import MAX_PREFETCH
@@ -83,12 +84,12 @@ def claim_tasks(*, project: Project, annotator: User, prefetch: int = 0) -> list
 @transaction.atomic
 def _hold(project: Project, annotator: User, prefetch: int) -> list[Assignment] | None:
     """As :func:`claim_tasks`; None: the lease that was there a moment ago has just been answered."""
-    facts = queue.lock_desk_and_read(project=project, annotator=annotator)
+    facts = lock_desk_and_read(project=project, annotator=annotator)
     _refuse_paused(facts)
     leases: list[Assignment] = []
     places = list(facts.places)
     if places:
-        leases = queue.renew(project=project, annotator=annotator, all=prefetch > 0)[: 1 + prefetch]
+        leases = picks.renew(project=project, annotator=annotator, all=prefetch > 0)[: 1 + prefetch]
         if not leases:
             return None
     while len(leases) < 1 + prefetch and len(places) <= MAX_PREFETCH:
@@ -146,18 +147,18 @@ def _take(project: Project, annotator: User, facts: Facts, places: list[int]) ->
     place = min(set(range(MAX_PREFETCH + 1)) - set(places))
     who: dict[str, Any] = {"project": project, "annotator": annotator, "place": place}
     if _must_qualify(project, facts) and checks.asks_to_qualify(project=project):
-        return queue.take_qualification(**who, attempt=facts.attempt or 1)
+        return picks.take_qualification(**who, attempt=facts.attempt or 1)
     kind = _check_due(project, annotator, turn=facts.turns + len(places))
-    if kind is not None and (check := queue.take_check(**who, kind=kind)):
+    if kind is not None and (check := picks.take_check(**who, kind=kind)):
         return check
     # First past whatever others are claiming at this moment. When that finds nothing, once more in line with
     # them: the last slots of a project are often on a task that somebody has locked for a millisecond.
     for wait in (False, True):
-        if facts.has_reservations and (reserved := queue.take_reserved(**who, wait=wait)):
+        if facts.has_reservations and (reserved := picks.take_reserved(**who, wait=wait)):
             return reserved
-        if taken := queue.take_from_queue(**who, facts=facts, wait=wait):
+        if taken := picks.take_from_queue(**who, facts=facts, wait=wait):
             return taken
-    return queue.take_put_off(**who) if facts.skipped else None
+    return picks.take_put_off(**who) if facts.skipped else None
 
 
 def _check_due(project: Project, annotator: User, *, turn: int) -> RankingTask.Kind | None:
@@ -206,9 +207,8 @@ def skip_assignment(
             errors=[FieldProblem("way", f"This project allows {', '.join(ways)}.")],
         )
     task = assignment.task
-    check = task.kind != RankingTask.Kind.RANKING
     with transaction.atomic():
-        if check:
+        if task.is_check:
             acquire(Lock.DESK.of(assignment.project_id, assignment.annotator_id))
         _leave(
             assignment,
@@ -218,7 +218,7 @@ def skip_assignment(
             skip_way=way,
             skipped_at=Now(),
         )
-        if check:
+        if task.is_check:
             checks.note_skip(assignment=assignment, way=way)
         elif way == SkipWay.DROP:
             RankingTask.objects.open().filter(pk=task.pk).update(state=RankingTask.State.DROPPED)

@@ -25,7 +25,7 @@ from annotation.models import (
     RankingTask,
     User,
 )
-from annotation.models.task import AssignmentQuerySet, RankingTaskQuerySet
+from annotation.models.task import AssignmentQuerySet, RankingTaskQuerySet, is_check
 from config.problems import Conflict, FieldProblem, Problem
 
 State = Assignment.State
@@ -152,7 +152,7 @@ def ask_again(*, project: Project) -> None:
 
 def answers_with_slots() -> Q:
     """Answers to checks (gold, attention, qualification) take no slot, so they stay submitted."""
-    return Q(state=State.SUBMITTED, task__kind=RankingTask.Kind.RANKING)
+    return Q(~is_check("task"), state=State.SUBMITTED)
 
 
 def _take_out(exclusion: Exclusion, annotator: User) -> None:

@@ -38,8 +38,9 @@ from training.rlhf.core.recipes import RewardModelConfig, SFTConfig
 from training.rlhf.data.rankings import Ranking
 from training.rlhf.models.loading import Loaded, load_reward_model
 from training.rlhf.policy import sft
-from training.rlhf.reward import reward_model
-from training.rlhf.reward.uncertainty import beliefs, load_uncertainty
+from training.rlhf.reward import reward_model, scoring
+from training.rlhf.reward.beliefs import beliefs_about
+from training.rlhf.reward.uncertainty import load_uncertainty
 
 PARTS = ("world", "random", "pretrained")
 ANNOTATORS, NOISY = 10, 2
@@ -146,11 +147,11 @@ def judged(folder: Path, fresh: Sequence[Ranking]) -> Iterator[tuple[str, float,
     """(what was asked, accuracy, ECE, log loss) on all pairs of which gold prefers one: by the scores, where
     P(i > j) is that somebody says so who says what they mean, and by the ensemble where there is one."""
     loaded, items = load_reward_model(folder), [(r.messages, r.responses) for r in fresh]
-    scores = reward_model.score(loaded.model, loaded.tokenizer, items)
+    scores = scoring.score(loaded.model, loaded.tokenizer, items)
     yield "", *agreement([torch.sigmoid(s[:, None] - s) for s in scores], fresh)
     doubt = load_uncertainty(folder)
     if doubt is not None:
-        believed = beliefs(loaded.model, loaded.tokenizer, items, doubt)
+        believed = beliefs_about(loaded.model, loaded.tokenizer, items, doubt)
         yield ", ensemble of heads", *agreement([belief.preference() for belief in believed], fresh)
 
 

@@ -18,6 +18,7 @@ from django.urls import get_resolver
 from rest_framework.test import APIClient
 
 from annotation.accounts.invitations import invite
+from annotation.accounts.members import add_member
 from annotation.accounts.tokens import create_token
 from annotation.api.access import Line, lines
 from annotation.api.permissions import RULES, Who
@@ -33,7 +34,7 @@ from annotation.models import Project, RankingTask, User
 from annotation.models.project import Role
 from annotation.oversight.exclusion import Who as Excluded
 from annotation.oversight.exclusion import exclude_annotator
-from annotation.projects.projects import add_member, create_project
+from annotation.projects.projects import create_project
 from annotation.webhooks.endpoints import create_endpoint
 from tests.annotation.answering import claim, strict_order
 from tests.config.conftest import OWNER, Ids, url_of

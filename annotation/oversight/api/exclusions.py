@@ -14,7 +14,7 @@ from rest_framework.views import APIView
 from annotation.api.base import NewestFirst, ProjectView, row_of_project, user_of
 from annotation.models import Exclusion, Project
 from annotation.oversight import exclusion, exclusion_preview
-from annotation.oversight.api import oversight_serializers as serializers
+from annotation.oversight.api import exclusion_serializers as serializers
 
 
 def _who(project: Project, given: dict[str, Any]) -> exclusion.Who:

@@ -68,8 +68,8 @@ def test_tasks_keep_their_order(project: Project) -> None:
         (_draft("?", *[str(n) for n in range(11)]), "11 responses"),
         (_draft("?", "same", "same"), "the same"),
         (_draft("?", "a", "b\x00"), "NUL"),
-        (_draft("half \ud800", "a", "b"), "half a character"),
-        (_draft("?", "a", "b" * 1_000_001), "1000001 characters"),
+        (_draft("half \ud800", "a", "b"), "lone surrogate"),
+        (_draft("?", "a", "b" * 1_000_001), "1,000,001 characters"),
         (TaskDraft([{"role": "wizard", "content": "?"}], [ResponseDraft("a"), ResponseDraft("b")]), "wizard"),
         (
             TaskDraft(

@@ -18,8 +18,8 @@ from annotation.content.imports import import_file
 from annotation.models import Comparison, Project, Prompt, Ranking, RankingTask, Response
 from annotation.projects.projects import create_project
 from config.problems import Problem
-from preferences.formats.quirks import IDENTICAL_PAIR, ONE_RESPONSE, REPEATED_RESPONSE
 from preferences.formats.readers import hh
+from preferences.quirks import IDENTICAL_PAIR, ONE_RESPONSE, REPEATED_RESPONSE
 from tests.annotation.real_data import HH_FILES, hh_file, real_file
 
 pytestmark = pytest.mark.django_db

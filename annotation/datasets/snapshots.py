@@ -16,7 +16,8 @@ from django.db import transaction
 from annotation.database.sql import Lock, acquire
 from annotation.datasets import choice
 from annotation.datasets.card import Tally, card_of
-from annotation.datasets.rows import majority_rows_of, rows_of
+from annotation.datasets.majority import majority_rows_of
+from annotation.datasets.rows import rows_of, unweighted
 from annotation.datasets.selection import Selection
 from annotation.datasets.weights import weigh
 from annotation.ids import uuid7
@@ -86,7 +87,7 @@ def freeze_snapshot(
             if wanted.aggregation == "majority":
                 rows = majority_rows_of(project, rankings)
             else:
-                rows = rows_of(project, rankings, weight_of=weights.of if weights else None)
+                rows = rows_of(project, rankings, weight_of=weights.of if weights else unweighted)
             if not tasks or not write_rankings(unfinished / PARQUET_NAME, tally.counted(rows)):
                 raise Problem(
                     "The selection contains no rankings, so there is nothing to freeze.", type="empty"

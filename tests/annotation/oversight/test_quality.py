@@ -13,8 +13,8 @@ from annotation.desk.checks import accuracy_of, set_kind
 from annotation.desk.submission import submit_ranking
 from annotation.models import Assignment, Membership, Project, Ranking, RankingTask, User
 from annotation.models.exclusion import Exclusion
-from annotation.oversight.estimates import Estimate
-from annotation.oversight.quality import quality
+from annotation.oversight.quality.estimates import Estimate
+from annotation.oversight.quality.report import quality
 from preferences.statistics.krippendorff import alpha_of_pairs
 from preferences.statistics.rank_correlation import kendall_tau_b, kendall_w
 from tests.annotation.answering import claim, rank_next

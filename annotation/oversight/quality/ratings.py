@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from django.db import connection
 
 from annotation.models import Project, Ranking
-from annotation.oversight.estimates import SAMPLES, Estimate
+from annotation.oversight.quality.estimates import SAMPLES, Estimate
 from preferences.statistics.krippendorff import Metric, alpha
 
 # α of this many tasks is accurate to about ±0.01; reading all ratings of a large project takes seconds.

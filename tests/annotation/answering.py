@@ -1,4 +1,4 @@
-"""Helpers for tests of the annotator's desk."""
+"""Helpers that claim and answer tasks."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def rank_next(
 
 
 def strict_order(shown: list[UUID]) -> Answer:
-    """Each response in its own tier, in the order shown."""
+    """One tier per response, in the shown order."""
     return Answer(tiers=[[response] for response in shown], touched=True, duration_ms=12_000)
 
 

@@ -1249,7 +1249,7 @@ export interface paths {
          */
         get: operations["listWebhooks"];
         put?: never;
-        /** @description Signed as Standard Webhooks says. The secret is in this answer and nowhere else. */
+        /** @description Deliveries are signed as in Standard Webhooks. Only this response shows the secret. */
         post: operations["createWebhook"];
         delete?: never;
         options?: never;
@@ -1531,7 +1531,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Sends it again at once, with the same webhook-id. */
+        /** @description Sends the delivery again immediately, with the same webhook-id. */
         post: operations["replayWebhookDelivery"];
         delete?: never;
         options?: never;
@@ -1552,7 +1552,7 @@ export interface paths {
         delete?: never;
         options?: never;
         head?: never;
-        /** @description Enabled again, it gets what was left undelivered; nothing new is kept while disabled. */
+        /** @description Enabling a webhook delivers pending events; while disabled it records no new ones. */
         patch: operations["updateWebhook"];
         trace?: never;
     };
@@ -1563,7 +1563,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description What was or is to be sent, newest first, with every attempt. */
+        /** @description Past and pending deliveries, newest first, with every attempt. */
         get: operations["listWebhookDeliveries"];
         put?: never;
         post?: never;
@@ -1582,7 +1582,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description A new secret; for a day deliveries are signed with the former one too. */
+        /** @description Creates a new secret. For a day, deliveries are also signed with the previous one. */
         post: operations["rotateWebhookSecret"];
         delete?: never;
         options?: never;
@@ -1599,7 +1599,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Sends `webhook.test` to this endpoint alone; its delivery says what came of it. */
+        /** @description Sends `webhook.test` to this endpoint only; its delivery shows the outcome. */
         post: operations["testWebhook"];
         delete?: never;
         options?: never;

@@ -1,4 +1,4 @@
-"""docs/reward-learning.md and its plots, from the figures that `benchmarks.learning` measured."""
+"""Writes docs/reward-learning.md and its plots from the data of `benchmarks.learning`."""
 
 from __future__ import annotations
 
@@ -42,10 +42,9 @@ def write(figures: Mapping[str, Any], docs: Path) -> None:
 
 HEAD = """# How well reward models learn
 
-Made by `python -m benchmarks.learning` from the figures in [reward-learning.json](reward-learning.json), on
-one thread of the machine of [measurements.md](measurements.md). Seconds are of a processor. The models are
-tiny, for the time that there was: what is to be read off is how things compare, not how good a reward model
-can be.
+Created by `python -m benchmarks.learning` from the data in [reward-learning.json](reward-learning.json), on
+one thread of the machine in [measurements.md](measurements.md). Seconds are processor seconds. The models are
+tiny to save time: the results show how methods compare, not how good a reward model can be.
 """
 
 
@@ -53,22 +52,22 @@ def world_text(world: Mapping[str, Any]) -> str:
     points, recipe = world["points"], world["recipe"]
     seeds = sorted({point["seed"] for point in points})
     lines = [
-        "## In the demo world: by the number of comparisons",
+        "## In the demo world, by the number of comparisons",
         "",
         "![Accuracy and ECE against the number of comparisons](images/learning-world.svg)",
         "",
-        "Four answers to each prompt, in styles drawn as in the demonstrations; ten annotators. `clean`: "
-        f"all rank by gold. `noisy`: two of the ten order at random. Seeds {', '.join(map(str, seeds))}, "
-        "each with prompts, answers, order and head of its own; bands and brackets are the lowest and "
-        f"highest seed. A policy of 0.6M weights after a short SFT is the trunk; {recipe['epochs']} "
-        f"epochs, {recipe['batch_rankings']} rankings a step, the last weights, all else by default. "
-        f"Judged on all pairs that gold prefers, of {world['fresh']} fresh rankings of other prompts: P(i "
-        "≻ j) is of somebody who says what they mean, and gold always does, so ECE rises with doubt that "
-        "isn't called for, too. The ensemble is of small heads on the same trunk (`uncertainty=heads`): "
-        "its mean is the score, so it differs in its chances, and hardly in who wins. `CrowdBT`: "
-        "`annotators=crowd_bt`.",
+        "Each prompt has four answers, in styles drawn as in the demonstrations. There are ten annotators. "
+        "`clean`: all rank by gold. `noisy`: two of the ten order at random. Seeds: "
+        f"{', '.join(map(str, seeds))}, each with its own prompts, answers, order and head; bands and "
+        "brackets are the lowest and highest seed. The trunk is a policy of 0.6M weights after a short SFT. "
+        f"Training takes {recipe['epochs']} epochs with {recipe['batch_rankings']} rankings per step, keeps "
+        "the last weights, and uses defaults otherwise. Evaluation uses all pairs that gold orders in "
+        f"{world['fresh']} fresh rankings of other prompts. P(i ≻ j) is the probability for an annotator "
+        "without noise, so doubt that isn't justified also raises the ECE. The ensemble consists of small "
+        "heads on the same trunk (`uncertainty=heads`). Its mean is the score, so its probabilities differ "
+        "but hardly its order. `CrowdBT` is `annotators=crowd_bt`.",
         "",
-        "| who ranks | rankings | comparisons | accuracy | ECE | log loss | s |",
+        "| annotators | rankings | comparisons | accuracy | ECE | log loss | s |",
         "|---|---|---|---|---|---|---|",
     ]
     for way, of_way in _by(points, "way").items():
@@ -107,7 +106,7 @@ def curves(points: Sequence[Mapping[str, Any]]) -> tuple[list[str], int, int]:
             )
         for way in ways:
             if name == "accuracy" and "ensemble" in way:
-                continue  # the same scores
+                continue  # same scores
             of_way = [p for p in points if p["way"] == way]
             line = []
             for _, same in _by(of_way, "rankings").items():

@@ -300,7 +300,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description Who did what to what, accounts and tokens included, newest first. */
+        /** @description All changes, including accounts and tokens, newest first. */
         get: operations["listSiteAuditEntries"];
         put?: never;
         post?: never;
@@ -487,7 +487,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Everything of theirs counts again. A slot filled meanwhile raises its task's overlap. */
+        /** @description The annotator's answers count again. A slot filled meanwhile raises its task's overlap. */
         post: operations["liftExclusion"];
         delete?: never;
         options?: never;
@@ -502,7 +502,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description What lifting the exclusion would change. Nothing is changed yet. */
+        /** @description Returns what lifting the exclusion would change, without changing anything. */
         get: operations["previewLift"];
         put?: never;
         post?: never;
@@ -519,7 +519,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description What files are taken in, and what snapshots can be exported to. */
+        /** @description The formats of imports and of exports. */
         get: operations["listFormats"];
         put?: never;
         post?: never;
@@ -834,7 +834,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description Who did what to what in the project, newest first. */
+        /** @description Changes in the project, newest first. */
         get: operations["listAuditEntries"];
         put?: never;
         post?: never;
@@ -868,10 +868,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description Who is or was excluded, newest first. */
+        /** @description Current and lifted exclusions, newest first. */
         get: operations["listExclusions"];
         put?: never;
-        /** @description Nothing of theirs counts from now on, nothing is deleted; their slots are open again. */
+        /** @description Excludes an annotator: their answers are kept but don't count, and their slots reopen. */
         post: operations["excludeAnnotator"];
         delete?: never;
         options?: never;
@@ -888,7 +888,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description What excluding them would change. Nothing is changed yet. */
+        /** @description Returns what an exclusion would change, without changing anything. */
         post: operations["previewExclusion"];
         delete?: never;
         options?: never;
@@ -922,7 +922,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Takes in what is good and names the rows that are not; sent again, it changes nothing. As application/x-ndjson it is told while it runs: lines of `progress`, then `report` or `problem`. */
+        /** @description Imports the valid rows and reports the others. Importing a file again changes nothing. With Accept: application/x-ndjson, streams lines of `progress` and then `report` or `problem`. */
         post: operations["importFile"];
         delete?: never;
         options?: never;
@@ -1078,7 +1078,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description Rankings that stand, the newest first; of the excluded too, marked. */
+        /** @description Current rankings, newest first. Those by excluded annotators are included and marked. */
         get: operations["listRankings"];
         put?: never;
         post?: never;
@@ -1134,7 +1134,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description Tasks whose annotators disagree, lowest agreement first, and what was decided last. */
+        /** @description Tasks to decide, lowest agreement first, and the latest decisions. */
         get: operations["listReviews"];
         put?: never;
         post?: never;
@@ -1153,7 +1153,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Opens the task with the lowest agreement that nobody has open; 204: there is none. */
+        /** @description Opens the free task with the lowest agreement. 204: there is none. */
         post: operations["openNextReview"];
         delete?: never;
         options?: never;
@@ -1171,7 +1171,7 @@ export interface paths {
         /** @description The project's snapshots, newest first. */
         get: operations["listSnapshots"];
         put?: never;
-        /** @description Freezes the selected rankings (all, unless said) as they stand now. */
+        /** @description Freezes the selected rankings (default: all). */
         post: operations["freezeSnapshot"];
         delete?: never;
         options?: never;
@@ -1225,7 +1225,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description Everything that was ever said of the task, the newest first: revised answers, those of the excluded and reviewers' decisions among them, each marked. */
+        /** @description All rankings of the task, newest first, including revised answers, those of excluded annotators and reviewers' decisions, each marked. */
         get: operations["listTaskRankings"];
         put?: never;
         post?: never;
@@ -1266,7 +1266,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description 201: stored, superseding what was decided before. 200: it said this already. */
+        /** @description 201: stored; the decision supersedes the previous one. 200: the decision is unchanged. */
         post: operations["decideReview"];
         delete?: never;
         options?: never;
@@ -1283,7 +1283,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description A view under `reviews/{id}/`. Checks are not reviewed: their answer is known. */
+        /** @description A view under `reviews/{id}/`. Checks can't be reviewed, because their answer is known. */
         post: operations["renewReview"];
         delete?: never;
         options?: never;
@@ -1300,7 +1300,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Holds this task for you and shows what its annotators said. */
+        /** @description Holds the task for you and returns its annotators' answers. */
         post: operations["openReview"];
         delete?: never;
         options?: never;
@@ -1317,7 +1317,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description A view under `reviews/{id}/`. Checks are not reviewed: their answer is known. */
+        /** @description A view under `reviews/{id}/`. Checks can't be reviewed, because their answer is known. */
         post: operations["releaseReview"];
         delete?: never;
         options?: never;
@@ -1512,7 +1512,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description The file, streamed while it is made. A HEAD request makes it once and answers its size and X-Checksum, `sha256:` and the digest of its bytes; a snapshot's own file always has it. */
+        /** @description The file, streamed during conversion. A HEAD request converts it once and returns its size and X-Checksum (`sha256:` and the digest); the snapshot's own file always has both. */
         get: operations["exportSnapshot"];
         put?: never;
         post?: never;
@@ -2155,18 +2155,18 @@ export interface components {
             title: string;
             use: string;
             loses: string;
-            /** @description Of the file's name. */
+            /** @description The suffix of the file's name. */
             suffix: string;
-            /** @description A line of Python that has FILE as a dataset; empty: `datasets` loads no such file. */
+            /** @description A line of Python that loads FILE with `datasets`; empty: not supported. */
             readonly loads_with: string;
-            /** @description A line of TRL that learns from FILE; empty: no trainer takes it as it is. */
+            /** @description A line of Python that trains on FILE with TRL; empty: no trainer supports it. */
             readonly trains_with: string;
-            /** @description The import format that takes it back; empty: none. */
+            /** @description The import format that reads this export; empty: none. */
             imports_as: string;
             options: components["schemas"]["ExportOption"][];
         };
         ExportOption: {
-            /** @description Goes into the export's address. */
+            /** @description The `format` parameter of an export. */
             name: string;
             meaning: string;
         };
@@ -2305,11 +2305,11 @@ export interface components {
             loses: string;
             example: string;
         };
-        /** @description A line of an import that is told while it runs: one of these. */
+        /** @description One line of a streamed import, with one of these fields. */
         ImportNews: {
             progress?: components["schemas"]["ImportProgress"];
             report?: components["schemas"]["ImportReport"];
-            /** @description The shape of any refusal. */
+            /** @description The same object as in an error response. */
             problem?: {
                 [key: string]: unknown;
             };
@@ -2317,28 +2317,28 @@ export interface components {
         ImportProgress: {
             /**
              * Format: double
-             * @description Of the file's bytes, 0 to 1.
+             * @description Share of the file's bytes, 0 to 1.
              */
             share: number;
             /** @description Rows so far. */
             read: number;
-            /** @description Rows left out so far. */
+            /** @description Rows refused so far. */
             failed: number;
         };
         ImportReport: {
             format: string;
-            /** @description Nothing was kept; the counts are those of an import. */
+            /** @description Nothing was stored; the counts are those of an import. */
             dry_run: boolean;
-            /** @description Rows of the file. */
+            /** @description Rows in the file. */
             read: number;
-            /** @description New ones, as the next three. */
+            /** @description New prompts; the next three fields also count new objects. */
             prompts: number;
             responses: number;
             tasks: number;
             rankings: number;
-            /** @description Rows that were there already, whole. */
+            /** @description Rows that existed completely. */
             unchanged: number;
-            /** @description Rows left out; `errors` names the first 1000. */
+            /** @description Rows that were refused; `errors` lists the first 1000. */
             failed: number;
             errors: components["schemas"]["LineError"][];
             quirks: components["schemas"]["QuirkCount"][];
@@ -2346,11 +2346,11 @@ export interface components {
         ImportUploadRequest: {
             /**
              * Format: binary
-             * @description JSON Lines or CSV (also gzipped) or Parquet.
+             * @description JSON Lines, a JSON array, CSV (all also gzipped) or Parquet.
              */
             file: string;
             /**
-             * @description Recognised unless given.
+             * @description Default: detected.
              *
              *     * `arena-battles` - arena-battles
              *     * `argilla` - argilla
@@ -2371,7 +2371,7 @@ export interface components {
              */
             format?: components["schemas"]["FormatEnum"] | components["schemas"]["BlankEnum"];
             /**
-             * @description Do all of it and take it back: the report without the import.
+             * @description Return the report without importing anything.
              * @default false
              */
             dry_run?: boolean;
@@ -2730,9 +2730,9 @@ export interface components {
             selection?: {
                 [key: string]: unknown;
             };
-            /** @description For the card. */
+            /** @description Shown on the card. */
             license?: string;
-            /** @description For the card. */
+            /** @description Shown on the card. */
             notes?: string;
         };
         NewTaskProblemRequest: {
@@ -3246,11 +3246,11 @@ export interface components {
         };
         QuirkCount: {
             name: components["schemas"]["QuirkCountNameEnum"];
-            /** @description What was found, and what was done about it. */
+            /** @description The quirk, and how the import handled it. */
             text: string;
             /** @description Rows. */
             count: number;
-            /** @description The first 20 of them. */
+            /** @description The first 20 lines. */
             lines: number[];
         };
         /**
@@ -3758,18 +3758,18 @@ export interface components {
             id: string;
             project: string;
             name: string;
-            /** @description Of the Parquet file. */
+            /** @description The SHA-256 of the Parquet file. */
             sha256: string;
             rows: number;
             comparisons: number;
             selection: {
                 [key: string]: unknown;
             };
-            /** @description What it holds, counted. */
+            /** @description Counts of the contents. */
             card: {
                 [key: string]: unknown;
             };
-            /** @description {format: why this snapshot can't be exported to it without further options} */
+            /** @description {format: why the snapshot can't be exported in this format without further options} */
             readonly refused_exports: {
                 [key: string]: string;
             };
@@ -4075,7 +4075,7 @@ export interface components {
         WebhookDelivery: {
             /**
              * Format: uuid
-             * @description In `webhook-id`, without its dashes.
+             * @description The value of `webhook-id`, which has no dashes.
              */
             id: string;
             event: components["schemas"]["DeliveredEvent"];
@@ -4112,7 +4112,7 @@ export interface components {
         WebhookState: "active" | "disabled";
         WebhookWithSecret: {
             webhook: components["schemas"]["Webhook"];
-            /** @description To check signatures with. It is shown this once. */
+            /** @description Verifies signatures. It is shown only once. */
             secret: string;
         };
         /**

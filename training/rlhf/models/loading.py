@@ -263,14 +263,14 @@ def _base(adapter: Path) -> str:
     base = adapters.base_of(adapter)
     if gone := adapters.missing_base(adapter):
         raise ModelNotFound(
-            f"{str(adapter)!r} is an adapter: it changes the model at {gone!r}, and the weights of that one "
-            f"are gone. Put that folder back, or beside the adapter's, or correct base_model_name_or_path in "
-            f"{adapters.ADAPTER_CONFIG}."
+            f"{str(adapter)!r} is an adapter: it changes the model at {gone!r}, and its weights "
+            f"are gone. Restore that folder, put it beside the adapter's, or correct "
+            f"base_model_name_or_path in {adapters.ADAPTER_CONFIG}."
         )
     if adapters.is_adapter(base):
         raise ModelNotFound(
             f"{str(adapter)!r} is an adapter of an adapter ({base!r}). Merge the latter first: load it and "
-            "save it as a whole model."
+            "save it as a complete model."
         )
     return base
 
@@ -297,7 +297,7 @@ def _settings(
         wanted = "a causal language model" + (" nor an encoder" if scoring else "")
         raise ModelNotFound(
             f"{base!r} is not the kind of model asked for: {config.model_type} is "
-            f"{'neither' if scoring else 'not'} {wanted}. Take one of those."
+            f"{'neither' if scoring else 'not'} {wanted}. Use one of these instead."
         )
     if not scoring:
         return config
@@ -305,7 +305,7 @@ def _settings(
     if stored and config.num_labels != 1:
         raise ModelNotFound(
             f"{base!r} is not the kind of model asked for: it sorts texts into {config.num_labels} classes, "
-            "and a reward model has one output. Take the language model that it was made from."
+            "and a reward model has one output. Use the language model that it was made from."
         )
     config.num_labels = 1
     if adapter and (notes := adapter / adapters.ADAPTER_NOTES).is_file():
@@ -349,7 +349,7 @@ def _refuse_broken_numbers(name: str, model: Any) -> None:
         if not bool(torch.isfinite(weights).all()):
             raise ModelNotFound(
                 f"No loadable model at {name!r}: {key} contains NaN or infinite numbers, so every score "
-                "would be NaN.  Take an earlier checkpoint, from before its training diverged."
+                "would be NaN. Take an earlier checkpoint, from before its training diverged."
             )
 
 
@@ -365,7 +365,7 @@ def _refuse_missing_folder(name: str) -> None:
     if adapters.looks_like_path(name) and not adapters.holds_model(path):
         what = "has no config.json" if path.is_dir() else "is not a folder on this machine"
         raise ModelNotFound(
-            f"No model at {name!r}: it {what}. Give a folder that holds config.json and model.safetensors, "
+            f"No model at {name!r}: it {what}. Give a folder with config.json and model.safetensors, "
             "or a name from the Hugging Face hub such as Qwen/Qwen3-0.6B."
         )
 
@@ -395,5 +395,5 @@ def _not_found(name: str, error: Exception) -> str:
         return f"No loadable model at {name!r}: {reason} Models are read from safetensors files only."
     return (
         f"No model {name!r}: it is not a folder on this machine, and the Hugging Face hub did not give it "
-        f"({reason}). Check the name, or download it elsewhere and give the path of its folder."
+        f"({reason}). Check the name, or download the model elsewhere and give the path of its folder."
     )

@@ -230,7 +230,7 @@ def test_where_every_checkpoint_is_broken_it_says_so_and_removes_nothing(tmp_pat
     flip(tmp_path / "step-00000002" / "weights.safetensors")
     with pytest.raises(CheckpointRefused) as refused:
         Small(tmp_path).resume()
-    assert "step-00000002: weights.safetensors is not as it was written" in str(refused.value)
+    assert "step-00000002: weights.safetensors was changed after it was written" in str(refused.value)
     assert "step-00000001: moments.safetensors has" in str(refused.value)
     assert "Remove the folder" in str(refused.value)
     assert len(list(tmp_path.iterdir())) == 2

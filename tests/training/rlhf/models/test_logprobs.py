@@ -47,5 +47,5 @@ def test_a_model_that_transforms_its_logits_goes_through_its_own_forward() -> No
 
 def test_the_first_token_of_a_row_cannot_be_wanted() -> None:
     model, (ids, mask, _) = tiny.policy(), rows()
-    with pytest.raises(ValueError, match="nothing before it"):
+    with pytest.raises(ValueError, match="cannot be predicted"):
         logprobs.token_log_probs(model, ids, mask, mask.bool(), temperature=1.0)

@@ -73,7 +73,7 @@ def test_an_adapter_is_as_large_as_what_it_changes(tmp_path: Path) -> None:
     )
     assert shapes.shape_in(tmp_path / "adapter") == shapes.shape_in(base)
     (tmp_path / "adapter" / "adapter_config.json").write_text("{}")
-    with pytest.raises(shapes.UnknownShape, match=r"adapter_config\.json in .* can't be read"):
+    with pytest.raises(shapes.UnknownShape, match=r"adapter_config\.json in .* cannot be read"):
         shapes.shape_in(tmp_path / "adapter")
 
 

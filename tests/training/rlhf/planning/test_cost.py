@@ -37,7 +37,9 @@ import peft, torch
 from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification
 from tests.training.rlhf import tiny
 from tests.training.rlhf.data.test_batching import classifier
-from training.rlhf import ppo, reward_model, sampling, sft
+from training.rlhf.generation import sampling
+from training.rlhf.policy import ppo, sft
+from training.rlhf.reward import reward_model
 from training.rlhf.data.rankings import Ranking
 from training.rlhf.models.loading import Loaded, save_model
 from training.rlhf.core.messages import Demonstration
@@ -55,8 +57,8 @@ def words(n):
 def messages(i):
     return [{"role": "user", "content": words(prompt - 6) + f" w{i}"}]
 
-# Anonymous memory alone: how much of the libraries' files counts as resident hangs on the page cache (60 MB
-# more in one environment than in another). The kernel keeps no peak of it, so it is looked at every 2 ms.
+# Only anonymous memory: the resident part of library files depends on the page cache (60 MB more in one
+# environment than in another). The kernel records no peak of it, so it is sampled every 2 ms.
 def anonymous():
     [line] = [line for line in open("/proc/self/status") if line.startswith("RssAnon")]
     return int(line.split()[1]) * 1024
@@ -94,7 +96,7 @@ def run(loop, recipe):
         prompts = [messages(i) for i in range(16)]
         sampling.sample(SampleConfig(**recipe), policy=policy(), prompts=prompts)
 
-# Whatever is imported late is imported now: what is measured is the loop.
+# Import everything now that is imported late, so that only the loop is measured.
 rows, _, _ = sft.encode([Demonstration(messages(0), "w1")], tokenizer, 128)
 sft.fit(SFTConfig(heldout_share=0), tiny.policy(), tokenizer, rows, NullReporter())
 for loop, recipe in cases.items():

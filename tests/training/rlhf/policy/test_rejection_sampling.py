@@ -161,5 +161,5 @@ def test_caution_takes_spreads_off_the_rewards_that_choose(tmp_path: Path) -> No
         for caution in (0.0, 2.0)
     )
     assert careful.reward_best < bold.reward_best
-    with pytest.raises(ValueError, match="doesn't say how sure it is"):
+    with pytest.raises(ValueError, match="has no uncertainty"):
         train(config, policy=short_speaker(), reward_model=judge, prompts=PROMPTS[:6], out_dir=tmp_path / "x")

@@ -55,7 +55,7 @@ def test_the_levels_of_a_scale_are_those_that_were_stated_and_people_those_who_a
 @pytest.mark.parametrize(
     ("recipe", "rankings", "reason"),
     [
-        ({"strength": "cumulative"}, [said_by("a", strength=0)], "set strength to ignore"),
+        ({"strength": "cumulative"}, [said_by("a", strength=0)], "Set strength to ignore"),
         (
             {"strength": "cumulative"},
             [said_by("a", strength=n) for n in range(1, 22)],
@@ -64,10 +64,10 @@ def test_the_levels_of_a_scale_are_those_that_were_stated_and_people_those_who_a
         (
             {"strength": "margin", "margins": "1=0.5"},
             [said_by("a", strength=n) for n in (1, 2, 2)],
-            "none for strength 2, which 2 rankings state; name all of 1, 2",
+            "no entry for strength 2, which 2 rankings state. List all of 1, 2",
         ),
-        ({"annotators": "crowd_bt"}, [said_by("")], "set annotators to alike"),
-        ({"positions": "learned"}, [said_by("a")], "set positions to ignore"),
+        ({"annotators": "crowd_bt"}, [said_by("")], "Set annotators to alike"),
+        ({"positions": "learned"}, [said_by("a")], "Set positions to ignore"),
     ],
 )
 def test_what_the_rankings_do_not_say_cannot_be_learned_from_them(
@@ -80,18 +80,18 @@ def test_what_the_rankings_do_not_say_cannot_be_learned_from_them(
 @pytest.mark.parametrize(
     ("recipe", "reason"),
     [
-        ({"strength": "cumulative", "loss": "plackett_luce"}, "set loss to bradley_terry"),
-        ({"strength": "cumulative", "ties": "davidson"}, "set ties to rao_kupper"),
-        ({"strength": "margin"}, "margins is empty; write it as"),
-        ({"margins": "1=0.5"}, "set strength to margin"),
-        ({"strength": "margin", "margins": "1=0.5, 2"}, "'2'; write it as"),
-        ({"strength": "margin", "margins": "1=-1"}, "from 0 to 100 reward units"),
-        ({"strength": "margin", "margins": "1=nan"}, "from 0 to 100 reward units"),
-        ({"strength": "margin", "margins": "1=1", "ties": "davidson"}, "no probability"),
-        ({"strength": "margin", "margins": "1=1", "label_smoothing": 0.1}, "no probability"),
-        ({"strength": "margin", "margins": "1=1", "annotators": "crowd_bt"}, "no probability"),
-        ({"annotators": "crowd_bt", "loss": "plackett_luce"}, "set loss to bradley_terry"),
-        ({"annotators": "crowd_bt", "label_smoothing": 0.1}, "set label_smoothing to 0"),
+        ({"strength": "cumulative", "loss": "plackett_luce"}, "Set loss to bradley_terry"),
+        ({"strength": "cumulative", "ties": "davidson"}, "Set ties to rao_kupper"),
+        ({"strength": "margin"}, "margins is empty. Write it as"),
+        ({"margins": "1=0.5"}, "Set strength to margin"),
+        ({"strength": "margin", "margins": "1=0.5, 2"}, "'2'. Write it as"),
+        ({"strength": "margin", "margins": "1=-1"}, "between 0 and 100 reward units"),
+        ({"strength": "margin", "margins": "1=nan"}, "between 0 and 100 reward units"),
+        ({"strength": "margin", "margins": "1=1", "ties": "davidson"}, "not a likelihood"),
+        ({"strength": "margin", "margins": "1=1", "label_smoothing": 0.1}, "not a likelihood"),
+        ({"strength": "margin", "margins": "1=1", "annotators": "crowd_bt"}, "not a likelihood"),
+        ({"annotators": "crowd_bt", "loss": "plackett_luce"}, "Set loss to bradley_terry"),
+        ({"annotators": "crowd_bt", "label_smoothing": 0.1}, "Set label_smoothing to 0"),
         ({"annotators": "crowd_bt", "prior_right": 2}, "prior_right must exceed prior_wrong"),
     ],
 )

@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[4]
 _PART = """
 import sys, torch
 from tests.training.rlhf.reward.test_reward_model import HELDOUT
-from training.rlhf import distributed
+from training.rlhf.core import distributed
 from training.rlhf.reward.heldout import report_heldout
 from training.rlhf.models.loading import load_reward_model
 

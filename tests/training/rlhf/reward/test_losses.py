@@ -176,7 +176,7 @@ def test_a_margin_is_taken_off_the_pairs_that_the_strength_is_about() -> None:
     loss = losses.bradley_terry(values, torch.tensor([[0, 1, 2]]), margins=torch.tensor([2 / 3]).double())
     by_pair = [-math.log(sigmoid(1.5 - 2 / 3)), -math.log(sigmoid(2.5)), -math.log(sigmoid(1.0))]
     assert loss.item() == pytest.approx(sum(by_pair) / 3, abs=1e-7)
-    with pytest.raises(ValueError, match="no probabilities"):
+    with pytest.raises(ValueError, match="not a likelihood"):
         losses.bradley_terry(
             values, torch.tensor([[0, 1, 2]]), margins=torch.ones(1), reliability=torch.ones(1)
         )

@@ -261,7 +261,7 @@ def test_members_that_moved_with_their_base_find_it_and_one_that_is_gone_is_name
     assert torch.allclose(torch.cat([one.spread for one in told]), torch.cat(expected), atol=1e-5)
     shutil.rmtree(tmp_path / "new" / "policy")
     assert adapters.missing_base(moved) == str(base)
-    with pytest.raises(ModelNotFound, match=rf"member-0.*is an adapter.*{base}.*Put that folder back"):
+    with pytest.raises(ModelNotFound, match=rf"member-0.*is an adapter.*{base}.*Restore that folder"):
         load_uncertainty(moved)
 
 

@@ -9,6 +9,7 @@ from functools import cache, lru_cache
 from training.demo_world import slots
 from training.demo_world.follow_ups import FOLLOW_UPS
 from training.demo_world.intents import INTENTS, Intent
+from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.core.messages import Messages
 
 NAMED_OPENINGS = ("Hi, this is {name}. ", "Hello, {name} here. ", "My name is {name}. ")
@@ -17,8 +18,10 @@ NAMED_SHARE = 0.75  # share of conversations in which the customer gives a name
 FOLLOW_UP_SHARE = 0.3  # share of conversations with a follow-up question
 
 
-class UnknownPrompt(ValueError):
+class UnknownPrompt(UnusableInput):
     """The text is not a conversation of the demo world, so its correct answer is unknown."""
+
+    kind = FailureKind.GOLD_CANNOT_JUDGE
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping
 from typing import Protocol
 
+from training.rlhf.core.failures import FailureKind, RunFailure
 from training.rlhf.core.messages import Messages
 
 
@@ -82,8 +83,10 @@ def _say(line: str) -> None:
     print(line, flush=True)  # noqa: T201 - this reporter prints
 
 
-class TrainingDiverged(Exception):
+class TrainingDiverged(RunFailure):
     """The loss or the gradient is not a finite number. Nothing was saved."""
+
+    kind = FailureKind.DIVERGED
 
 
 def require_finite(step: int, values: Mapping[str, float]) -> None:

@@ -29,6 +29,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.models import segments
 from training.rlhf.models.trunks import is_encoder, plain
 
@@ -38,8 +39,10 @@ PADDING_TIER = -1
 MAX_PADDING = 0.2  # share of a micro-batch; a lower limit would cost more in calls than it saves in products
 
 
-class ResponseTooLongError(ValueError):
+class ResponseTooLongError(UnusableInput):
     """A response alone fills the context. Responses are never truncated, so it cannot be scored."""
+
+    kind = FailureKind.TEXTS_TOO_LONG
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.core.messages import Messages
 from training.rlhf.core.recipes import EvaluateConfig
 from training.rlhf.core.reporter import NullReporter, Reporter
@@ -85,7 +86,7 @@ def evaluate(
     """Judge the answers of `policy`. Raises `ModelNotFound`, `Cancelled`, and `ValueError` without
     prompts."""
     if not prompts:
-        raise ValueError("an evaluation needs at least one prompt, got none")
+        raise UnusableInput("an evaluation needs at least one prompt, got none", FailureKind.DATA_EMPTY)
     report = report or NullReporter()
     loaded = open_policy(policy)
     rows: list[EvaluatedPrompt] = []

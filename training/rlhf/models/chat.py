@@ -12,6 +12,7 @@ import torch
 from jinja2 import TemplateError
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.core.messages import Messages
 from training.rlhf.models.trunks import trunk_of
 
@@ -149,8 +150,9 @@ def cut_prompts(prompts: Sequence[Sequence[int]], limit: int) -> tuple[list[list
     Prompts are cut on the left: the question to answer is at the end, and the oldest turns are at the start.
     """
     if limit < 1:
-        raise ValueError(
-            f"no room for a prompt: {limit} tokens are left after the response; lower max_new_tokens"
+        raise UnusableInput(
+            f"no room for a prompt: {limit} tokens are left after the response; lower max_new_tokens",
+            FailureKind.TEXTS_TOO_LONG,
         )
     return [list(p[-limit:]) for p in prompts], sum(len(p) > limit for p in prompts)
 

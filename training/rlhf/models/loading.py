@@ -4,6 +4,7 @@ import contextlib
 import copy
 import json
 import os
+import re
 import shutil
 import socket
 import urllib.parse
@@ -25,14 +26,22 @@ from transformers import (
 )
 from transformers.utils.hub import cached_file
 
+from training.rlhf.core.failures import FailureKind, RunFailure
 from training.rlhf.models import adapters, chat, trunks
 
 HUB_TIMEOUT_S = 5.0
+# What the hub's client writes when it got no answer.
+UNREACHABLE = re.compile(
+    r"couldn't connect|offline|local cache|cached files|outgoing|timed? ?out|name resolution|connection",
+    re.IGNORECASE,
+)
 
 
-class ModelNotFound(Exception):
+class ModelNotFound(RunFailure):
     """There is no such folder and the hub did not return the model either, or the model found cannot be
     used."""
+
+    kind = FailureKind.MODEL_UNREADABLE
 
 
 class Loaded(NamedTuple):
@@ -123,7 +132,10 @@ def open_classifier(
     try:
         trunks.head_of(opened.model)
     except trunks.NoRewardModel as error:
-        raise ModelNotFound(f"{str(path_or_hub)!r} is not the kind of model asked for: {error}.") from error
+        raise ModelNotFound(
+            f"{str(path_or_hub)!r} is not the kind of model asked for: {error}.",
+            FailureKind.WRONG_KIND_OF_MODEL,
+        ) from error
     config = model.config.get_text_config()
     if opened.new or config.pad_token_id is None:
         if chat.pad_id(tokenizer) == chat.eos_id(tokenizer):
@@ -229,7 +241,7 @@ def _load(
     except Exception as error:  # a damaged file can raise anything in its reader
         if not isinstance(error, OSError) and not Path(name).is_dir():
             raise
-        raise ModelNotFound(_not_found(name, error)) from error
+        raise _not_found(name, error, asked_hub=not local_only) from error
     _refuse_broken_numbers(name, model)
     if tokenizer.eos_token_id is None and tokenizer.sep_token_id is None:
         raise ModelNotFound(
@@ -265,7 +277,8 @@ def _base(adapter: Path) -> str:
         raise ModelNotFound(
             f"{str(adapter)!r} is an adapter: it changes the model at {gone!r}, and its weights "
             f"are gone. Restore that folder, put it beside the adapter's, or correct "
-            f"base_model_name_or_path in {adapters.ADAPTER_CONFIG}."
+            f"base_model_name_or_path in {adapters.ADAPTER_CONFIG}.",
+            FailureKind.ADAPTER_BASE_GONE,
         )
     if adapters.is_adapter(base):
         raise ModelNotFound(
@@ -297,7 +310,8 @@ def _settings(
         wanted = "a causal language model" + (" nor an encoder" if scoring else "")
         raise ModelNotFound(
             f"{base!r} is not the kind of model asked for: {config.model_type} is "
-            f"{'neither' if scoring else 'not'} {wanted}. Use one of these instead."
+            f"{'neither' if scoring else 'not'} {wanted}. Use one of these instead.",
+            FailureKind.WRONG_KIND_OF_MODEL,
         )
     if not scoring:
         return config
@@ -305,7 +319,8 @@ def _settings(
     if stored and config.num_labels != 1:
         raise ModelNotFound(
             f"{base!r} is not the kind of model asked for: it sorts texts into {config.num_labels} classes, "
-            "and a reward model has one output. Use the language model that it was made from."
+            "and a reward model has one output. Use the language model that it was made from.",
+            FailureKind.WRONG_KIND_OF_MODEL,
         )
     config.num_labels = 1
     if adapter and (notes := adapter / adapters.ADAPTER_NOTES).is_file():
@@ -327,7 +342,8 @@ def _with_adapter(model: Any, folder: Path, new: list[str]) -> tuple[Any, list[s
     kind = PeftConfig.from_pretrained(str(folder)).peft_type
     if kind != PeftType.LORA:
         raise ModelNotFound(
-            f"{str(folder)!r} is not the kind of model asked for: its adapter is {kind}, not LORA."
+            f"{str(folder)!r} is not the kind of model asked for: its adapter is {kind}, not LORA.",
+            FailureKind.WRONG_KIND_OF_MODEL,
         )
     with safe_open(folder / adapters.ADAPTER_WEIGHTS, framework="pt") as file:
         found = set(file.keys())
@@ -356,7 +372,8 @@ def _refuse_broken_numbers(name: str, model: Any) -> None:
 def _wrong_kind(name: str, missing: list[str]) -> ModelNotFound:
     return ModelNotFound(
         f"{name!r} is not the kind of model asked for: it has no weights for {', '.join(missing[:5])}. "
-        "A reward model is made by a reward_model run; a policy is a causal language model."
+        "A reward model is made by a reward_model run; a policy is a causal language model.",
+        FailureKind.WRONG_KIND_OF_MODEL,
     )
 
 
@@ -366,7 +383,8 @@ def _refuse_missing_folder(name: str) -> None:
         what = "has no config.json" if path.is_dir() else "is not a folder on this machine"
         raise ModelNotFound(
             f"No model at {name!r}: it {what}. Give a folder with config.json and model.safetensors, "
-            "or a name from the Hugging Face hub such as Qwen/Qwen3-0.6B."
+            "or a name from the Hugging Face hub such as Qwen/Qwen3-0.6B.",
+            FailureKind.BASE_MODEL_MISSING,
         )
 
 
@@ -389,11 +407,15 @@ def _hub_answers() -> bool:
         return False
 
 
-def _not_found(name: str, error: Exception) -> str:
+def _not_found(name: str, error: Exception, *, asked_hub: bool) -> ModelNotFound:
     reason = " ".join(str(error).split())[:300] or type(error).__name__
     if Path(name).is_dir():
-        return f"No loadable model at {name!r}: {reason} Models are read from safetensors files only."
-    return (
+        return ModelNotFound(
+            f"No loadable model at {name!r}: {reason} Models are read from safetensors files only."
+        )
+    unreachable = not asked_hub or UNREACHABLE.search(reason)
+    return ModelNotFound(
         f"No model {name!r}: it is not a folder on this machine, and the Hugging Face hub did not give it "
-        f"({reason}). Check the name, or download the model elsewhere and give the path of its folder."
+        f"({reason}). Check the name, or download the model elsewhere and give the path of its folder.",
+        FailureKind.HUB_UNREACHABLE if unreachable else FailureKind.HUB_UNKNOWN_NAME,
     )

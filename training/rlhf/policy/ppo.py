@@ -30,6 +30,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.core.messages import Messages
 from training.rlhf.core.rates import rate_factor, rate_for
 from training.rlhf.core.recipes import PPOConfig
@@ -92,7 +93,7 @@ def train(
     eos = chat.eos_id(tokenizer)
     encoded = [chat.encode_prompt(tokenizer, messages) for messages in prompts]
     if not encoded:
-        raise ValueError("there is no prompt to answer")
+        raise UnusableInput("there is no prompt to answer", FailureKind.DATA_EMPTY)
     context = min(chat.context_length(actor), chat.context_length(models.judge))
     encoded, prompts_cut = chat.cut_prompts(encoded, context - config.max_new_tokens - 1)  # 1: EOS
     optimiser = torch.optim.Adam(

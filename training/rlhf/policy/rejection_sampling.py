@@ -25,6 +25,7 @@ from pathlib import Path
 
 import torch
 
+from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.core.messages import Messages
 from training.rlhf.core.rates import rate_for
 from training.rlhf.core.recipes import RejectionSamplingConfig
@@ -90,7 +91,7 @@ def train(
     `Cancelled`. In these cases nothing is written.
     """
     if not prompts:
-        raise ValueError("rejection sampling needs at least one prompt, got none")
+        raise UnusableInput("rejection sampling needs at least one prompt, got none", FailureKind.DATA_EMPTY)
     started, report = time.monotonic(), report or NullReporter()
     seed_everything(config.seed)
     uncertainty = uncertainty_of(reward_model, caution=config.caution)
@@ -102,10 +103,11 @@ def train(
     curve = mean_best_of([group.rewards for group in candidates])
     chosen = [row for group in candidates if (row := best_row(group, config.min_gain))]
     if not chosen:
-        raise ValueError(
+        raise UnusableInput(
             f"none of the {len(candidates)} prompts has an answer worth keeping: all were truncated at "
             f"{config.max_new_tokens} tokens or lead by less than {config.min_gain}. "
-            "Raise max_new_tokens or lower min_gain."
+            "Raise max_new_tokens or lower min_gain.",
+            FailureKind.NOTHING_KEPT,
         )
     report.metrics(0, {f"best_of_{n}": value for n, value in curve.items()} | {"kept": float(len(chosen))})
     rate = config.learning_rate or rate_for(model.model, at_2m=RATE_AT_2M, at_1b=RATE_AT_1B)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.core.messages import Messages
 from training.rlhf.core.reporter import Reporter
 from training.rlhf.data.batching import Group, cut_by_width
@@ -113,19 +114,24 @@ def load_models(policy: ModelSource, reward_model: ModelSource, *, caution: floa
     actor, tokenizer = open_policy(policy)
     judge, judge_tokenizer = open_reward_model(reward_model)
     if is_encoder(judge):
-        raise ValueError(
+        raise UnusableInput(
             "the reward model is an encoder, which reads an answer as a whole. PPO's critic starts as a copy "
             "of it and needs a value for every token. Train a reward model from this policy, or use "
-            "rejection sampling"
+            "rejection sampling",
+            FailureKind.WRONG_KIND_OF_MODEL,
         )
     if tokenizer.get_vocab() != judge_tokenizer.get_vocab():
-        raise ValueError(
-            "the reward model reads other tokens than the policy writes: train it from this policy"
+        raise UnusableInput(
+            "the reward model reads other tokens than the policy writes: train it from this policy",
+            FailureKind.VOCABULARIES_DIFFER,
         )
     reference = copy.deepcopy(actor).requires_grad_(False)
     scale = stored_scale(judge)
     if not scale.std > 0:
-        raise ValueError("the reward model gave all its training responses the same reward: nothing to climb")
+        raise UnusableInput(
+            "the reward model gave all its training responses the same reward: nothing to climb",
+            FailureKind.REWARD_IS_FLAT,
+        )
     judge.requires_grad_(False)
     return Models(actor, reference, judge, Critic(judge, scale), scale, tokenizer, uncertainty, caution)
 

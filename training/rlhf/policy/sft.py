@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.core.messages import Demonstration, Messages
 from training.rlhf.core.rates import rate_factor, rate_for
 from training.rlhf.core.recipes import SFTConfig
@@ -205,9 +206,11 @@ def encode(
         cut += len(prompt) > room
         rows.append(Row(prompt[-room:], response))
     if not rows:
-        raise ValueError(
+        kind = FailureKind.TEXTS_TOO_LONG if skipped else FailureKind.DATA_EMPTY
+        raise UnusableInput(
             f"no demonstration to learn from: {len(demonstrations)} given, {skipped} of them with a response "
-            f"that fills all {max_length} tokens"
+            f"that fills all {max_length} tokens",
+            kind,
         )
     return rows, skipped, cut
 

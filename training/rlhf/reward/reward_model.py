@@ -25,6 +25,7 @@ from transformers import PreTrainedModel
 
 from training.rlhf.core import distributed
 from training.rlhf.core.checkpoint import BestInMemory, Checkpoints, CheckpointStore
+from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.core.loop_state import fingerprint
 from training.rlhf.core.rates import rate_factor, rate_for
 from training.rlhf.core.recipes import RewardModelConfig
@@ -150,7 +151,10 @@ def train(
     left_out |= {f"heldout/{reason}": number for reason, number in heldout_left_out.items()}
     if not groups:
         aside = f"left out: {left_out or 'none'}; held out: {len(heldout)}"
-        raise ValueError(f"there is no ranking to learn from ({aside})")
+        raise UnusableInput(
+            f"there is no ranking to learn from ({aside})",
+            FailureKind.TEXTS_TOO_LONG if left_out.get("response_too_long") else FailureKind.DATA_EMPTY,
+        )
 
     answers = AnswerModel(config, key, groups).to(model.device)
     modules = {"model": model, "answers": answers}

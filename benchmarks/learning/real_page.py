@@ -112,8 +112,8 @@ def trunk_text(kind: str, found: Mapping[str, Any]) -> str:
     return (
         f"- **{name}**: a pretrained encoder of {size:.0f}M weights{origin}, read where "
         f"`AutoModelForSequenceClassification` reads it ({cut} prompts truncated). All weights learn, "
-        f"at the peak rate that the recipe selects for this size, {rate:g}: nothing was tuned on the held-out rankings. "
-        "As an encoder, it reads the prompt again with each response."
+        f"at the peak rate that the recipe selects for this size, {rate:g}: nothing was tuned on the "
+        "held-out rankings. As an encoder, it reads the prompt again with each response."
     )
 
 

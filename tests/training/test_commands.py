@@ -83,8 +83,8 @@ def test_a_recipe_comes_from_a_file_and_settings_override_it(
 @pytest.mark.parametrize(
     ("argv", "reason"),
     [
-        (["--set", "epochs"], "not of the form NAME=VALUE"),
-        (["--set", "=3"], "not of the form NAME=VALUE"),
+        (["--set", "epochs"], "not have the form NAME=VALUE"),
+        (["--set", "=3"], "not have the form NAME=VALUE"),
         (["--set", "epoch=3"], "no such setting"),
         (["--set", "epochs=0"], "greater than or equal to 1"),
         (["--input", "policy=gone"], "no model 'gone'"),

@@ -129,7 +129,7 @@ def test_whom_the_project_gives_no_more_stops_with_its_reason(
     out = StringIO()
     call_command("simulate_annotators", project="support", judge="length", annotators=1, url=web, stdout=out)
     assert "0 rankings" in out.getvalue()
-    assert "sim-1 was given no more: The project support is paused" in out.getvalue()
+    assert "sim-1 got no more tasks: The project support is paused" in out.getvalue()
 
 
 def test_what_they_can_not_do_is_refused_before_anything_happens(ranked_by_length: Project) -> None:

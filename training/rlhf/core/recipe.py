@@ -1,5 +1,5 @@
-"""The base of every recipe: one typed definition gives validation, JSON Schema, the browser form and the
-docs."""
+"""The base class of every recipe. One typed definition gives validation, the JSON Schema, the browser form
+and the docs."""
 
 import random
 
@@ -7,9 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Recipe(BaseModel):
-    """Settings of one run. Frozen, so that what was validated is what runs; an unknown field is an error,
-    so that a misspelt setting never silently keeps its default. Every field carries a description and
-    bounds."""
+    """The settings of one run. Frozen, so that the validated values are the ones that run. An unknown field
+    is an error, so that a misspelt setting never silently keeps its default. Every field has a description
+    and bounds."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -17,17 +17,16 @@ class Recipe(BaseModel):
         default=0,
         ge=0,
         lt=2**31,
-        description="Seed of every random choice: data order, sampling, new weights. "
-        "The same seed gives the same run on the same machine (CPU).",
+        description="Seed of all random choices: data order, sampling and initial weights. The same seed gives "
+        "the same run on the same machine (CPU).",
     )
 
 
 def seed_everything(seed: int) -> None:
     """Seed the global generators of `random`, NumPy and torch (CPU and every GPU).
 
-    For what draws from global state inside libraries: new weights and dropout. The loops' own choices
-    (data order, sampling) come from explicit generators, so an extra draw in one place doesn't shift the
-    others.
+    For libraries that draw from global state: initial weights and dropout. The loops' own choices (data
+    order, sampling) use explicit generators, so an extra draw in one place doesn't affect the others.
     """
     import numpy as np
     import torch

@@ -81,7 +81,7 @@ def _allowed(schema: Mapping[str, Any]) -> str:
             ("minimum", "from"),
             ("exclusiveMinimum", "above"),
             ("maximum", "to"),
-            ("exclusiveMaximum", "below"),
+            ("exclusiveMaximum", "to below"),
         )
         if name in inner
     ]

@@ -13,9 +13,11 @@ from django.db.models.lookups import GreaterThanOrEqual, LessThan
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
-from annotation.models import Project, Ranking, RankingTask, TaskResponse
+from annotation.models import Project, Ranking, TaskResponse
 from annotation.models.ranking import RankingQuerySet
+from annotation.models.task import is_check
 from config.problems import FieldProblem, Problem
+from preferences.text import storage_fault
 
 LISTS = ("rounds", "sources", "annotators", "models", "kinds")
 DATES = ("after", "before")
@@ -91,8 +93,8 @@ class Selection:
         if self.kinds:
             rankings = rankings.filter(kind__in=self.kinds)
         if self.gold != "included":
-            usual = Q(task__kind=RankingTask.Kind.RANKING)
-            rankings = rankings.filter(usual if self.gold == "excluded" else ~usual)
+            of_check = is_check("task")
+            rankings = rankings.filter(~of_check if self.gold == "excluded" else of_check)
         given = Coalesce("given_at", "created_at")
         if self.after:
             rankings = rankings.filter(GreaterThanOrEqual(given, self.after))
@@ -125,7 +127,7 @@ def _condition(name: str, value: Any) -> Any:
         ):
             raise ValueError("Rounds are whole numbers from 0.")
         return tuple(sorted(set(value)))
-    if not all(isinstance(item, str) and "\x00" not in item for item in value):
+    if not all(isinstance(item, str) and not storage_fault(item) for item in value):
         raise ValueError("Its entries are texts.")
     known = {"sources": Ranking.Source.values, "kinds": Ranking.Kind.values}.get(name)
     if known and (unknown := sorted(set(value) - set(known))):

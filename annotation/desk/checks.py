@@ -1,7 +1,7 @@
 """Tasks with a known answer: gold and attention checks mixed into the work, and qualification before it.
 
 An answer to one is scored as it comes in. Whoever calls into here with an answer or a skip holds the
-annotator's desk lock (`desk.queue`): two tabs that finish an attempt at once are judged once, on both.
+annotator's desk lock (`Lock.DESK`): two tabs that finish an attempt at once are judged once, on both.
 """
 
 from __future__ import annotations
@@ -127,11 +127,11 @@ def set_kind(
     list(Assignment.objects.leased().filter(task=task).order_by("pk").select_for_update(no_key=True))
     task = RankingTask.objects.select_for_update(no_key=True).get(pk=task.pk)
     gold = task.gold_tiers if gold_tiers is None else [[str(item) for item in tier] for tier in gold_tiers]
-    if gold_tiers is not None or kind != RankingTask.Kind.RANKING:
+    if gold_tiers is not None or RankingTask.Kind(kind).is_check:
         _refuse_bad_gold(task, gold)
-    was_check = task.kind != RankingTask.Kind.RANKING
+    was_check = task.is_check
     task.kind, task.gold_tiers = kind, gold
-    if kind != RankingTask.Kind.RANKING:
+    if task.is_check:
         if task.reserved:
             raise Conflict("The task is reserved for people; let go of that first.", type="task-reserved")
         task.open_slots, task.state = 0, RankingTask.State.OPEN
@@ -177,7 +177,7 @@ def _refuse_bad_gold(task: RankingTask, gold: Sequence[Sequence[str]] | None) ->
 def _score_again(task: RankingTask) -> None:
     """After a task became a check or got another answer; nobody is judged anew before their next answer."""
     rows = list(Assignment.objects.filter(task=task, state=Assignment.State.SUBMITTED))
-    if task.kind == RankingTask.Kind.RANKING:
+    if not task.is_check:
         Assignment.objects.filter(task=task, score__isnull=False).update(score=None, scored_at=None)
         return
     standing = Ranking.objects.current().filter(assignment__in=rows)

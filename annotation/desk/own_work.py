@@ -121,5 +121,5 @@ def may_be_revised(project: Project, assignment: Assignment) -> bool:
     return (
         project.state != Project.State.ARCHIVED
         and assignment.state == Assignment.State.SUBMITTED
-        and assignment.attempt == 0
+        and not assignment.is_practice
     )

@@ -55,7 +55,7 @@ def feedback_on(*, assignment: Assignment) -> Feedback | None:
     """How the answer to a qualification task did. None: there is no such answer."""
     task = assignment.task
     if (
-        assignment.attempt == 0
+        not assignment.is_practice
         or assignment.state != Assignment.State.SUBMITTED
         or task.kind != RankingTask.Kind.QUALIFICATION
         or assignment.score is None

@@ -77,7 +77,7 @@ def _tasks(project: Project, tasks: Sequence[UUID]) -> list[UUID]:
     for index, task in enumerate(tasks):
         if task not in kinds:
             errors.append(FieldProblem(f"tasks.{index}", "There is no such task in this project."))
-        elif kinds[task] != RankingTask.Kind.RANKING:
+        elif RankingTask.Kind(kinds[task]).is_check:
             errors.append(FieldProblem(f"tasks.{index}", "This task is a check: everybody is asked."))
     if errors:
         raise Problem("Some of these tasks can't be reserved.", errors=errors)

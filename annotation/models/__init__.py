@@ -1,12 +1,12 @@
+from annotation.models.agreement import TaskAgreement
 from annotation.models.audit import AuditEntry
 from annotation.models.content import Prompt, Response
+from annotation.models.exclusion import Exclusion
 from annotation.models.form import FormVersion
 from annotation.models.invitation import Invitation
-from annotation.models.oversight import Exclusion
 from annotation.models.people import ApiToken, User
 from annotation.models.project import Desk, Membership, Project
 from annotation.models.ranking import Comparison, Ranking
-from annotation.models.review import TaskAgreement
 from annotation.models.snapshot import DatasetSnapshot
 from annotation.models.task import Assignment, RankingTask, Reservation, TaskResponse
 from annotation.models.task_problem import TaskProblem

@@ -1,15 +1,12 @@
 from __future__ import annotations
 
 import uuid
-from functools import reduce
-from operator import sub
 
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.functions import RandomUUID
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
-from django.db.models import Count, Exists, F, FilteredRelation, OuterRef, Q, Subquery
-from django.db.models.functions import Coalesce
+from django.db.models import Exists, F, FilteredRelation, OuterRef, Q
 
 from annotation.ids import uuid7
 from annotation.models.people import User
@@ -62,33 +59,6 @@ class ProjectQuerySet(models.QuerySet["Project"]):
             role=F("mine__role"),
             member_state=F("mine__state"),
             paused_reason=F("mine__paused_reason"),
-        )
-
-    def with_counts(self, user: User) -> ProjectQuerySet:
-        """Adds n_prompts, n_responses, n_tasks, n_open_tasks, n_rankings, n_comparisons, n_my_rankings,
-        n_open_problems."""
-        from annotation.models.content import Prompt, Response
-        from annotation.models.ranking import Comparison, Ranking
-        from annotation.models.task import RankingTask
-        from annotation.models.task_problem import TaskProblem
-
-        def count(rows: models.QuerySet[models.Model], project: str = "project") -> Coalesce:
-            # One grouped row per counted table: joins of several tables would multiply each other's rows.
-            grouped = rows.filter(**{project: OuterRef("pk")}).order_by().values(project)
-            return Coalesce(Subquery(grouped.annotate(n=Count("*")).values("n")), 0)
-
-        current = Ranking.objects.current()
-        return self.annotate(
-            n_prompts=count(Prompt.objects.all()),
-            n_responses=count(Response.objects.all(), "prompt__project"),
-            n_tasks=count(RankingTask.objects.asked()),
-            n_open_tasks=count(RankingTask.objects.asked().open()),
-            n_rankings=count(Ranking.objects.counted()),
-            n_comparisons=reduce(
-                sub, map(count, Comparison.objects.uncounted()), count(Comparison.objects.all())
-            ),
-            n_my_rankings=count(current.filter(annotator=user)),
-            n_open_problems=count(TaskProblem.objects.unsettled()),
         )
 
 

@@ -7,8 +7,8 @@ from django.db.models.functions import Greatest, Least
 
 from annotation.ids import uuid7
 from annotation.models.content import Prompt, Response
+from annotation.models.exclusion import excluded, not_excluded
 from annotation.models.form import FormVersion
-from annotation.models.oversight import excluded, not_excluded
 from annotation.models.people import User
 from annotation.models.project import Project
 from annotation.models.task import Assignment, RankingTask

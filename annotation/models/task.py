@@ -7,16 +7,19 @@ from django.db import models
 from django.db.models import Avg, Count, Exists, F, OuterRef, Q, Subquery, Value
 from django.db.models.functions import Coalesce, Now
 
-from annotation.forms import answer_form
 from annotation.ids import uuid7
 from annotation.models.content import Prompt, Response
 from annotation.models.form import FormVersion
 from annotation.models.people import User
 from annotation.models.project import MAX_OVERLAP, Project, SkipWay
+from preferences.text import MAX_RESPONSES
 
-MIN_RESPONSES = answer_form.MIN_RESPONSES
-MAX_RESPONSES = answer_form.MAX_RESPONSES
 MAX_PREFETCH = 2
+
+
+def is_check(task: str = "") -> Q:
+    """The condition that a task is a check; `task` is the lookup from a row to its task."""
+    return ~Q(**{f"{task}__kind" if task else "kind": RankingTask.Kind.RANKING})
 
 
 class TransactionId(models.Func):
@@ -33,10 +36,10 @@ class RankingTaskQuerySet(models.QuerySet["RankingTask"]):
 
     def asked(self) -> RankingTaskQuerySet:
         """What the project is for; without the checks of its annotators."""
-        return self.filter(kind=RankingTask.Kind.RANKING)
+        return self.filter(~is_check())
 
     def checks(self) -> RankingTaskQuerySet:
-        return self.exclude(kind=RankingTask.Kind.RANKING)
+        return self.filter(is_check())
 
     def with_scores(self) -> RankingTaskQuerySet:
         """Adds n_scored and mean_score: of the answers given to a check."""
@@ -71,6 +74,10 @@ class RankingTask(models.Model):
         GOLD = "gold"
         ATTENTION = "attention"
         QUALIFICATION = "qualification"
+
+        @property
+        def is_check(self) -> bool:
+            return self is not type(self).RANKING
 
     class State(models.TextChoices):
         OPEN = "open"
@@ -156,6 +163,10 @@ class RankingTask(models.Model):
     def __str__(self) -> str:
         return str(self.id)
 
+    @property
+    def is_check(self) -> bool:
+        return self.Kind(self.kind).is_check
+
 
 class TaskResponse(models.Model):
     task = models.ForeignKey(RankingTask, on_delete=models.PROTECT, related_name="shown", db_index=False)
@@ -228,14 +239,6 @@ class AssignmentQuerySet(models.QuerySet["Assignment"]):
             leased_at=OuterRef("leased_at"), pk__lt=OuterRef("pk")
         )
         return self.leased().filter(Exists(before.filter(earlier)), project=project)
-
-    def with_task(self) -> AssignmentQuerySet:
-        return self.select_related("task", "project", "form_version")
-
-    def with_shown(self) -> AssignmentQuerySet:
-        """With all that the annotator sees: the prompt, the form, and the responses (`shown_responses`)."""
-        with_form = self.select_related("task__prompt", "project", "form_version")
-        return with_form.prefetch_related("task__responses")
 
 
 class Assignment(models.Model):
@@ -338,11 +341,6 @@ class Assignment(models.Model):
         return f"{self.id} ({self.state})"
 
     @property
-    def practice(self) -> bool:
-        """Whether it is of an attempt to qualify: the one kind of check that people are told of."""
+    def is_practice(self) -> bool:
+        """Whether it belongs to an attempt to qualify: the only check that annotators can recognise."""
         return self.attempt > 0
-
-    @property
-    def shown_responses(self) -> list[Response]:
-        """In the shown order. Reads the task's responses: prefetch them (`with_shown`)."""
-        return sorted(self.task.responses.all(), key=lambda response: self.shown_order.index(response.pk))

@@ -1,4 +1,4 @@
-"""Reading the audit log. Writing it is the database's: see migrations/0012."""
+"""Reading the audit log. The database writes it: see models/sql/audit.sql."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ from django.db.models.fields.json import KeyTextTransform, KeyTransform
 from django.db.models.functions import Cast, Coalesce, Left
 
 from annotation.models import Project, Prompt, Ranking, RankingTask, Response, TaskResponse, User
-from annotation.models.oversight import not_excluded
+from annotation.models.exclusion import not_excluded
 from annotation.oversight.agreement import refresh_agreement
 
 EXCERPT_CHARACTERS = 200

@@ -42,6 +42,7 @@ from annotation.database.columns import (
     packed,
 )
 from annotation.models import Project, Ranking, RankingTask, Response, User
+from annotation.models.task import is_check
 from preferences.statistics.pairs import UNRANKED
 
 _TABLE = Ranking._meta.db_table
@@ -225,7 +226,7 @@ def _runs(rankings: Any) -> Iterator[_Run]:
     """One run for each number of responses."""
     marks = (
         _mark(UNTOUCHED, Q(touched=False))
-        + _mark(CHECK, ~Q(task__kind=RankingTask.Kind.RANKING))
+        + _mark(CHECK, is_check("task"))
         + _mark(KNOWN, Q(task__gold_tiers__isnull=False) & ~Q(task__kind=RankingTask.Kind.QUALIFICATION))
         + _mark(IMPORTED, Q(source=Ranking.Source.IMPORT))
         + _mark(NAMED, Q(annotator__isnull=False) | ~Q(annotator_label=""))

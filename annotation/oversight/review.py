@@ -11,6 +11,7 @@ import hashlib
 import uuid
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, models, transaction
@@ -18,6 +19,7 @@ from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Now
 from psycopg import errors
 
+from annotation.desk import reads
 from annotation.desk.allocation import LeaseLost
 from annotation.desk.answers import Answer, problems_of
 from annotation.desk.submission import refuse_archived, store_ranking
@@ -25,6 +27,7 @@ from annotation.forms.versions import form_of
 from annotation.ids import uuid7
 from annotation.models import Assignment, Project, Ranking, RankingTask, TaskAgreement, TaskResponse, User
 from annotation.models.ranking import RankingQuerySet
+from annotation.models.task import is_check
 from annotation.oversight.agreement import refresh_agreement
 from config.problems import Conflict, Problem
 
@@ -48,7 +51,7 @@ class AnnotatedByYou(Conflict):
 class Shown:
     """All that a reviewer sees: the hold, what annotators said, and what was decided so far."""
 
-    assignment: Assignment
+    assignment: dict[str, Any]
     answers: list[Ranking]
     decision: Ranking | None
 
@@ -62,11 +65,11 @@ def waiting(*, project: Project, reviewer: User) -> models.QuerySet[TaskAgreemen
     return (
         TaskAgreement.objects.filter(
             ~Exists(decided),
+            ~is_check("task"),
             ~Exists(theirs.exclude(state__in=[*OPENABLE, State.REVIEWING])),
             project=project,
             rankings__gte=2,
             agreement__lt=project.review_below,
-            task__kind=RankingTask.Kind.RANKING,
         )
         .exclude(task__state=RankingTask.State.DROPPED)
         .order_by("agreement", "task_id")
@@ -161,7 +164,7 @@ def shown_to_reviewer(*, assignment: Assignment) -> Shown:
     answers = Ranking.objects.counted().annotations().filter(task=assignment.task_id)
     decision = Ranking.objects.current().reviews().filter(task=assignment.task_id)
     return Shown(
-        Assignment.objects.with_shown().get(pk=assignment.pk),
+        reads.shown([assignment])[0],
         list(answers.select_related("annotator").order_by("id")),
         decision.select_related("annotator").first(),
     )

@@ -50,7 +50,7 @@ def project(demo_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> str:
             "shell",
             "-c",
             "from annotation.models import Project, User;"
-            "from annotation.projects.projects import add_member;"
+            "from annotation.accounts.members import add_member;"
             f"add_member(project=Project.objects.get(slug='{slug}'),"
             " user=User.objects.get(username='annotator-1'), role='annotator')",
         ],

@@ -19,9 +19,11 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 PROJECTS = ("offline", "session", "tabs", "leases", "refused", "again", "exam")
 SET_UP = f"""
 from annotation.models import Project, RankingTask, User
-from annotation.services import checks
-from annotation.content.content import ResponseDraft, TaskDraft, add_ranking_tasks
-from annotation.projects.projects import add_member, create_project
+from annotation.desk import checks
+from annotation.accounts.members import add_member
+from annotation.content.content import add_ranking_tasks
+from annotation.content.incoming import ResponseDraft, TaskDraft
+from annotation.projects.projects import create_project
 for slug in {PROJECTS!r}:
     project = create_project(slug=slug, preset="ranking")
     add_ranking_tasks(project=project, items=[
@@ -163,7 +165,7 @@ def test_two_tabs_answer_once_and_leave_no_lease_behind(log_in: Callable[[str], 
 
 
 END_LEASES = (
-    "from annotation.models import Assignment; from annotation.services import allocation;"
+    "from annotation.models import Assignment; from annotation.desk import allocation;"
     "from django.utils import timezone; from datetime import timedelta;"
     "Assignment.objects.filter(project__slug='leases', state='leased')"
     ".update(expires_at=timezone.now() - timedelta(seconds=1)); allocation.expire_leases();"

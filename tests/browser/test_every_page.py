@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import ConsoleMessage, Page, expect
 
-from docs.screenshots import addresses
+from scripts.browser import addresses
 from tests.embedded.running import ROOT, Stack, manage
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]

@@ -24,8 +24,10 @@ NAME, PASSWORD = "walker", "a-long-walk-1"
 WORTH = [[3, 1, 2], [1, 2, 2, 4], [1, 2], [5, 3, 4, 1, 2], [2, 2, 1], [1, 4, 3, 2]]
 SET_UP = f"""
 from annotation.models import User
-from annotation.content.content import ResponseDraft, TaskDraft, add_ranking_tasks
-from annotation.projects.projects import add_member, create_project
+from annotation.accounts.members import add_member
+from annotation.content.content import add_ranking_tasks
+from annotation.content.incoming import ResponseDraft, TaskDraft
+from annotation.projects.projects import create_project
 project = create_project(slug="walk", preset="ranking")
 worth = {WORTH!r}
 add_ranking_tasks(project=project, items=[

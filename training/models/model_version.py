@@ -20,7 +20,7 @@ class ModelVersionQuerySet(ProjectOwnedQuerySet["ModelVersion"]):
 
     def usable(self, *, project: Project, kind: str) -> ModelVersionQuerySet:
         """The models that a run of the project can use as an input of this kind."""
-        return self.filter(project=project, kind=kind).exclude(stage="archived")
+        return self.filter(project=project, kind=kind).exclude(stage=ModelVersion.Stage.ARCHIVED)
 
     def default_for(
         self, *, project: Project, kind: str, reward_model: ModelVersion | None = None
@@ -28,7 +28,7 @@ class ModelVersionQuerySet(ProjectOwnedQuerySet["ModelVersion"]):
         """The production model if there is one; else, if `reward_model` is given, the policy that it was
         trained from; else the newest model. None if there is no model."""
         place = models.Case(
-            models.When(stage="production", then=2),
+            models.When(stage=ModelVersion.Stage.PRODUCTION, then=2),
             models.When(pk=reward_model.parent_id if reward_model else None, then=1),
             default=0,
             output_field=models.IntegerField(),

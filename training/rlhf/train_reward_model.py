@@ -22,8 +22,8 @@ from pydantic import ValidationError
 
 from training.rlhf.core import distributed
 from training.rlhf.core.checkpoint import CheckpointRefused
-from training.rlhf.core.recipes import RewardModelConfig
 from training.rlhf.core.reporter import PrintReporter, TrainingDiverged
+from training.rlhf.core.reward_recipe import RewardModelConfig
 from training.rlhf.data.ranking_files import RankingFileError
 from training.rlhf.data.rankings import read_rankings
 from training.rlhf.models.loading import ModelNotFound
@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     checkpoints = options.checkpoints or options.out.with_name(f"{options.out.name}.checkpoints")
     try:
         recipe = RewardModelConfig.model_validate(_settings(options.recipe, options.set))
-        with distributed.joined():
+        with distributed.process_group():
             result = train(
                 recipe,
                 base_model=options.base_model,

@@ -12,7 +12,7 @@ from annotation.models import Comparison, DatasetSnapshot, Project, Prompt, User
 from config.problems import FieldProblem, Problem
 from training.models import ModelVersion, TrainingRun
 from training.rlhf.core.failures import FailureKind, RunFailure
-from training.rlhf.core.recipe import Recipe
+from training.rlhf.core.recipes import Recipe
 from training.rlhf.models import adapters
 from training.runs.recipes.catalog import MODEL_INPUTS, RunKind
 

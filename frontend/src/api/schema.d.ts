@@ -165,7 +165,7 @@ export interface paths {
             cookie?: never;
         };
         get?: never;
-        /** @description With something sent along. */
+        /** @description A view that takes a body. */
         put: operations["saveDraft"];
         post?: never;
         delete?: never;
@@ -200,7 +200,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description With something sent along. */
+        /** @description A view that takes a body. */
         post: operations["renewLease"];
         delete?: never;
         options?: never;
@@ -234,7 +234,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description With something sent along. */
+        /** @description A view that takes a body. */
         post: operations["releaseAssignment"];
         delete?: never;
         options?: never;
@@ -268,7 +268,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description With something sent along. */
+        /** @description A view that takes a body. */
         post: operations["skipAssignment"];
         delete?: never;
         options?: never;
@@ -1332,10 +1332,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description Runs, newest first. */
+        /** @description List runs, newest first. */
         get: operations["runs_list"];
         put?: never;
-        /** @description Launch a run. A 422 names each wrong setting and input. */
+        /** @description Launch a run. A 422 response names each invalid setting and input. */
         post: operations["runs_create"];
         delete?: never;
         options?: never;
@@ -1350,7 +1350,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description The run as it is now. */
+        /** @description Return the current state of the run. */
         get: operations["runs_retrieve"];
         put?: never;
         post?: never;
@@ -1369,7 +1369,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Cancel a waiting run at once, a running one at its next step. */
+        /** @description Cancel a queued run at once, or a running one at its next step. */
         post: operations["runs_cancel_create"];
         delete?: never;
         options?: never;
@@ -1384,7 +1384,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description Server-sent events from the start, or after `Last-Event-ID` (or `after`), until the run is over. */
+        /**
+         * @description Stream server-sent events from the start, or after `Last-Event-ID` (or `after`), until the run is
+         *     over.
+         */
         get: operations["runs_events_retrieve"];
         put?: never;
         post?: never;
@@ -1401,7 +1404,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description The last lines that the training process wrote. */
+        /** @description Return the last lines of the training process's log. */
         get: operations["runs_log_retrieve"];
         put?: never;
         post?: never;
@@ -1419,8 +1422,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * @description Metrics after a seq, oldest first; what the event stream sends, for those who poll. Steps that a
-         *     later attempt did again are its own.
+         * @description List metrics after a seq, oldest first: the data of the event stream, for polling. Steps that a
+         *     later attempt repeated are listed only from that attempt.
          */
         get: operations["runs_metrics_retrieve"];
         put?: never;
@@ -1440,7 +1443,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Queue a failed or cancelled run again; it goes on from its last checkpoint where it has one. */
+        /** @description Queue a failed or cancelled run again. It resumes from its last checkpoint if it has one. */
         post: operations["runs_resume_create"];
         delete?: never;
         options?: never;
@@ -1455,7 +1458,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description Prompts answered by the model before and during the training, oldest first. */
+        /** @description List sample prompts with the model's answers before and during training, oldest first. */
         get: operations["runs_samples_list"];
         put?: never;
         post?: never;
@@ -1475,8 +1478,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * @description How long such a run would take and how much memory; nothing is launched. `refused` says what a
-         *     launch would be refused for.
+         * @description Estimate the time, memory and disk of a run without launching it. `refused` has the reasons for
+         *     which a launch would be refused.
          */
         post: operations["runs_estimate_create"];
         delete?: never;
@@ -1492,7 +1495,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description Every kind of run with the JSON Schema of its recipe. */
+        /** @description List every run kind with the JSON Schema of its recipe. */
         get: operations["runs_recipes_retrieve"];
         put?: never;
         post?: never;
@@ -1791,6 +1794,7 @@ export interface components {
             touched?: boolean;
             duration_ms?: number | null;
         };
+        /** @description Describes what `annotation.desk.reads.shown` returns, which is sent as it is. */
         Assignment: {
             /** Format: uuid */
             id: string;
@@ -2065,12 +2069,12 @@ export interface components {
         Disk: {
             /**
              * Format: double
-             * @description Bytes of what the run leaves.
+             * @description Bytes of the model that the run produces.
              */
             model: number;
             /**
              * Format: double
-             * @description Bytes at most, which go when the run has ended.
+             * @description Maximum bytes of its checkpoints, which are deleted when the run ends.
              */
             checkpoints: number;
         };
@@ -2168,16 +2172,16 @@ export interface components {
             meaning: string;
         };
         Failure: {
-            /** @description Stable, for programs: out_of_memory, diverged, hub_unreachable, … */
+            /** @description A stable identifier, such as out_of_memory, diverged or hub_unreachable. */
             kind: string;
             title: string;
             cause: string;
             fix: string;
-            /** @description Of the recipe, to look at before it is launched again. */
+            /** @description Recipe settings to review before the next launch. */
             settings: string[];
-            /** @description Whether the same run may well succeed another time. */
+            /** @description Whether the same run can succeed on another attempt. */
             again: boolean;
-            /** @description As it was recorded. */
+            /** @description The recorded error message. */
             detail: string;
         };
         Feedback: {
@@ -2751,6 +2755,7 @@ export interface components {
             events: components["schemas"]["WebhookEvent"][];
             description?: string;
         };
+        /** @description Describes what `annotation.desk.reads.shown` returns, which is sent as it is. */
         NextAssignment: {
             /** Format: uuid */
             id: string;
@@ -3609,20 +3614,20 @@ export interface components {
         };
         RunEstimate: {
             seconds: components["schemas"]["Range"];
-            /** @description Bytes on the device, at the run's peak. */
+            /** @description Peak bytes on the device. */
             memory: components["schemas"]["Range"];
-            /** @description What the expected peak is made of. */
+            /** @description The parts of the expected peak. */
             parts: components["schemas"]["Part"][];
-            /** @description null: it may just fit. */
+            /** @description Whether the run fits in memory; null: it is close. */
             fits: boolean | null;
             disk: components["schemas"]["Disk"];
             machine: components["schemas"]["Machine"];
-            /** @description A run has recorded it; else it is this server's. */
+            /** @description true: the machine of an earlier run; false: the machine of this server. */
             machine_known: boolean;
             /** @description The base model. */
             model: string;
             weights: number;
-            /** @description Earlier runs that the time was scaled from. */
+            /** @description Number of earlier runs that the time was scaled from. */
             runs: number;
             time_basis: string;
             memory_basis: string;
@@ -4037,7 +4042,7 @@ export interface components {
             name: string;
             memory_bytes: number;
             threads: number;
-            /** @description The most that the run held at once. */
+            /** @description Peak memory of the run. */
             peak_bytes: number;
         };
         /**
@@ -5261,7 +5266,7 @@ export interface operations {
                 cursor?: string;
                 /** @description Number of results to return per page. */
                 page_size?: number;
-                /** @description Only this project's (its slug). */
+                /** @description Only results of the project with this slug. */
                 project?: string;
             };
             header?: never;
@@ -5330,7 +5335,7 @@ export interface operations {
                 kind?: "policy" | "reward_model";
                 /** @description Number of results to return per page. */
                 page_size?: number;
-                /** @description Only this project's (its slug). */
+                /** @description Only results of the project with this slug. */
                 project?: string;
             };
             header?: never;
@@ -5514,7 +5519,7 @@ export interface operations {
     models_judged_retrieve: {
         parameters: {
             query?: {
-                /** @description Only this project's (its slug). */
+                /** @description Only results of the project with this slug. */
                 project?: string;
             };
             header?: never;
@@ -7188,9 +7193,9 @@ export interface operations {
                 cursor?: string;
                 /** @description Number of results to return per page. */
                 page_size?: number;
-                /** @description Only this project's (its slug). */
+                /** @description Only results of the project with this slug. */
                 project?: string;
-                /** @description Only those that learned from the one of this name. */
+                /** @description Only runs that used the snapshot with this name. */
                 snapshot?: string;
             };
             header?: never;
@@ -7326,7 +7331,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description metrics, sample, progress, state */
+            /** @description Events of type metrics, sample, progress and state. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -7335,7 +7340,7 @@ export interface operations {
                     "text/event-stream": string;
                 };
             };
-            /** @description The run is over and everything has been sent. */
+            /** @description The run is over and every event was sent. */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -7356,7 +7361,7 @@ export interface operations {
     runs_log_retrieve: {
         parameters: {
             query?: {
-                /** @description How many of the last lines, up to 2000. */
+                /** @description Number of lines from the end, up to 2000. */
                 tail?: number;
             };
             header?: never;

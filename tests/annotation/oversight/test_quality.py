@@ -12,7 +12,7 @@ from annotation.desk.answers import Answer
 from annotation.desk.checks import accuracy_of, set_kind
 from annotation.desk.submission import submit_ranking
 from annotation.models import Assignment, Membership, Project, Ranking, RankingTask, User
-from annotation.models.oversight import Exclusion
+from annotation.models.exclusion import Exclusion
 from annotation.oversight.estimates import Estimate
 from annotation.oversight.quality import quality
 from preferences.statistics.krippendorff import alpha_of_pairs

@@ -13,7 +13,7 @@ from annotation.database.columns import keys_of
 from annotation.desk.answers import Answer
 from annotation.desk.submission import revise_ranking, submit_ranking
 from annotation.models import Project, Ranking, RankingTask, Response, User
-from annotation.models.oversight import Exclusion
+from annotation.models.exclusion import Exclusion
 from annotation.oversight import ranking_arrays
 from annotation.oversight.ranking_arrays import RankingArrays, read_rankings
 from preferences.pairs import comparisons_of, unranked_of

@@ -30,8 +30,7 @@ from tests.training.rlhf.small_world import (
 from training import demo_world
 from training.models import TrainingRun
 from training.rlhf.core.failures import FailureKind, RunFailure
-from training.rlhf.core.recipe import Recipe
-from training.rlhf.core.recipes import EvaluateConfig, PPOConfig, RejectionSamplingConfig, SFTConfig
+from training.rlhf.core.recipes import EvaluateConfig, PPOConfig, Recipe, RejectionSamplingConfig, SFTConfig
 from training.rlhf.core.reporter import NullReporter, require_finite
 from training.rlhf.data.batching import Group, fit_group
 from training.rlhf.generation import evaluation

@@ -16,7 +16,8 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification
 
-from annotation.content.content import ResponseDraft, TaskDraft, add_prompts, add_ranking_tasks
+from annotation.content.content import add_prompts, add_ranking_tasks
+from annotation.content.incoming import ResponseDraft, TaskDraft
 from annotation.models import Project, Prompt, RankingTask, User
 from config.problems import Problem
 from tests.training.conftest import ModelMaker, Rank, RunMaker
@@ -276,7 +277,7 @@ def test_answers_that_are_no_text_make_no_task_and_the_run_says_so(
     run.refresh_from_db()
     counts = run.result["counts"]
     assert (counts["tasks"], counts["tasks_refused"]) == (1, 1) == (RankingTask.objects.count(), 1)
-    assert "prompt 1: response 1: it holds a NUL character" in capfd.readouterr().out
+    assert "prompt 1: response 1 holds a NUL character" in capfd.readouterr().out
 
 
 def test_a_model_that_can_not_be_moved_into_place_is_not_registered(

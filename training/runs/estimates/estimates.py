@@ -17,6 +17,7 @@ from training.rlhf.models import shapes
 from training.rlhf.planning import cost
 from training.rlhf.planning.cost import Part, Speed
 from training.rlhf.planning.disk import Disk
+from training.rlhf.planning.transformer import FLOAT
 from training.runs.estimates.machine import Machine, last_machine, this_host
 from training.runs.estimates.plans import Earlier, Plan, earlier_runs, plan_of
 from training.runs.estimates.reading import data_of
@@ -161,7 +162,7 @@ def _speed(machine: Machine, weights: int) -> Speed:
 
 
 def _threads(machine: Machine, weights: int) -> int:
-    return usable_threads(weight_bytes=cost.FLOAT * weights, available=machine.threads)
+    return usable_threads(weight_bytes=FLOAT * weights, available=machine.threads)
 
 
 def _time_basis(slow: Sequence[float], machine: Machine, weights: int, base: str) -> str:

@@ -12,7 +12,7 @@ from typing import cast
 from annotation.models import Project
 from config.problems import Problem
 from training.models import ModelVersion, TrainingRun
-from training.rlhf.core.recipe import Recipe
+from training.rlhf.core.recipes import Recipe
 from training.rlhf.models import adapters, shapes
 from training.rlhf.planning import cost, disk
 from training.rlhf.planning.cost import Cost, Data

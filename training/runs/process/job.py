@@ -11,7 +11,7 @@ from annotation.models import DatasetSnapshot
 from config.problems import Problem
 from training.models import ModelVersion, TrainingRun
 from training.rlhf.core.failures import FailureKind, UnusableInput
-from training.rlhf.core.recipe import Recipe
+from training.rlhf.core.recipes import Recipe
 from training.rlhf.core.reporter import Reporter
 from training.rlhf.data.ranking_files import RankingFileError
 from training.rlhf.data.rankings import Rankings, read_rankings

@@ -15,7 +15,7 @@ from typing import cast
 
 import torch
 
-from annotation.content.content import ResponseDraft, TaskDraft
+from annotation.content.incoming import ResponseDraft, TaskDraft
 from training import demo_world
 from training.models import ModelVersion, TrainingRun
 from training.rlhf.core.checkpoint import CheckpointRefused
@@ -25,8 +25,9 @@ from training.rlhf.core.reporter import Reporter
 from training.rlhf.generation import evaluation, sampling
 from training.rlhf.models.loading import Loaded, ModelSource, load_reward_model
 from training.rlhf.policy import ppo, rejection_sampling, sft
-from training.rlhf.reward import reward_model
-from training.rlhf.reward.uncertainty import load_uncertainty, score_with_spread
+from training.rlhf.reward import reward_model, scoring
+from training.rlhf.reward.beliefs import score_with_spread
+from training.rlhf.reward.uncertainty import load_uncertainty
 from training.runs.complete import NewTasks, Outcome
 from training.runs.estimates.machine import used_machine
 from training.runs.folders import take_over_checkpoints
@@ -216,7 +217,7 @@ def _judge(job: Job, name: str) -> Callable[[Messages, str], float]:
     model, tokenizer = load_reward_model(_reward_model_folder(job))
 
     def score(messages: Messages, text: str) -> float:
-        return float(reward_model.score(model, tokenizer, [(messages, [text])])[0][0])
+        return float(scoring.score(model, tokenizer, [(messages, [text])])[0][0])
 
     return score
 

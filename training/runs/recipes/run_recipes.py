@@ -7,16 +7,16 @@ from typing import Literal
 
 from pydantic import Field
 
-from annotation.models.task import MAX_RESPONSES, MIN_RESPONSES
-from training.rlhf.core.recipe import Recipe
+from preferences.text import MAX_RESPONSES, MIN_RESPONSES
 from training.rlhf.core.recipes import (
     EvaluateConfig,
     PPOConfig,
+    Recipe,
     RejectionSamplingConfig,
-    RewardModelConfig,
     SampleConfig,
     SFTConfig,
 )
+from training.rlhf.core.reward_recipe import RewardModelConfig
 
 # The name of the tiny model that the demo world creates (training.demo_world). Nothing is downloaded.
 DEMO_WORLD = "demo-world"

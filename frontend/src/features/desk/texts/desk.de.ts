@@ -17,8 +17,6 @@ export const de: Texts<typeof en> = {
   undo: "Rückgängig",
   notComparable: "Nicht vergleichbar",
   notChosen: "Noch nicht gewählt",
-  notAnswered: "Noch nicht beantwortet",
-  mayStayOpen: "(darf offen bleiben)",
   answerOrLeaveOut: (n) =>
     `Beantworten, oder noch einmal absenden, um ${n === 1 ? "es" : "sie"} auszulassen.`,
   notSubmitted: (open) => `Noch nicht abgesendet. Nicht beantwortet: ${open}.`,
@@ -26,30 +24,6 @@ export const de: Texts<typeof en> = {
   submitRanking: "Absenden",
   skip: "Überspringen",
   keys: "Tasten",
-
-  gaps: {
-    better: "welche Antwort besser ist",
-    more: (n) => `noch ${n} zu ordnen`,
-    strength: "wie viel besser die beste Antwort ist",
-    rating: (scale, letters) => `${scale} von ${letters}`,
-    confidence: "wie sicher das Urteil ist",
-  },
-
-  required: "erforderlich",
-  numberBetween: (asked, min, max) => `${asked}, ${min} bis ${max}`,
-  howMuchBetter: "Wie viel besser ist die beste?",
-  howSure: "Wie sicher ist das Urteil?",
-  allBadMeans: {
-    asked: "Die Reihenfolge zählt trotzdem.",
-    none: "Dann gilt keine Reihenfolge.",
-    tied: "Es zählt als Gleichstand aller.",
-  },
-  notComparableBox: "Diese lassen sich nicht vergleichen",
-  notRankableBox: "Diese lassen sich nicht ordnen",
-  notRankableMeans: "Die Anfrage ergibt keinen Sinn, oder keine Reihenfolge wäre ehrlich.",
-  rewriteMeans: "Was das Modell hätte sagen sollen, wenn keine gut genug ist.",
-  startFromBest: "Von der besten Antwort ausgehen",
-  flagsOf: (letter) => `Kennzeichen der Antwort ${letter}`,
 
   untouchedTitle: "Die Reihenfolge ist unverändert",
   untouched: "So als Antwort absenden?",

@@ -117,10 +117,8 @@ export const de: Texts<typeof en> = {
   nextWaits: "Die nächste Aufgabe kommt, sobald der Server erreichbar ist.",
   tryAgain: "Noch einmal versuchen",
 
-  rewriteBeside: "Neben dem Original schreiben",
   rewriteOriginal: "Original",
   rewriteYours: "Eigener Text",
   rewriteStart: (letter) => `Von ${letter} ausgehen`,
   rewriteDone: "Fertig",
-  words: (n) => (n === 1 ? "1 Wort" : `${n} Wörter`),
 };

@@ -114,10 +114,8 @@ export const en = {
   nextWaits: "The next task comes when the server can be reached.",
   tryAgain: "Try again",
 
-  rewriteBeside: "Write beside the original",
   rewriteOriginal: "Original",
   rewriteYours: "Yours",
   rewriteStart: (letter: string) => `Start from ${letter}`,
   rewriteDone: "Done",
-  words: (n: number) => (n === 1 ? "1 word" : `${n} words`),
 };

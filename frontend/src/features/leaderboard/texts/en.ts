@@ -65,15 +65,4 @@ export const en = {
     none: "No comparison falls into a slice by this.",
     left: (n: number) => `and ${plural(n, "smaller slice")}`,
   },
-  bias: {
-    title: "What besides quality may sway this",
-    first: "the first shown wins",
-    firstMeaning: "Responses are shuffled for each person, so this can’t favour a model; it adds noise.",
-    longer: "the longer one wins",
-    longerMeaning:
-      "A model that writes longer gains from this, whether or not longer is better. Compare lengths before trusting a narrow lead.",
-    even: "50 % lies within the interval.",
-    leans: "50 % lies outside the interval.",
-    more: "More on the Quality page",
-  },
 };

@@ -172,4 +172,16 @@ export const en = {
     even: "50 % lies within the interval: no bias can be told.",
     leans: "50 % lies outside the interval.",
   },
+  /** The same biases, as a leaderboard shows them beside its models. */
+  boardBias: {
+    title: "What besides quality may sway this",
+    first: "the first shown wins",
+    firstMeaning: "Responses are shuffled for each person, so this can’t favour a model; it adds noise.",
+    longer: "the longer one wins",
+    longerMeaning:
+      "A model that writes longer gains from this, whether or not longer is better. Compare lengths before trusting a narrow lead.",
+    even: "50 % lies within the interval.",
+    leans: "50 % lies outside the interval.",
+    more: "More on the Quality page",
+  },
 };

@@ -3,7 +3,7 @@ import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { cleanup, fireEvent, render, screen, waitFor } from "@testing-library/react";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import type { Project, ReviewShown } from "@/api/types";
-import { formOf } from "@/features/desk/formFixture";
+import { formOf } from "@/ranking/answer/formFixture";
 import { ReviewDesk } from "./ReviewDesk";
 
 const said = (by: string, tiers: string[][], comment = "") => ({

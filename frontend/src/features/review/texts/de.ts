@@ -27,7 +27,6 @@ export const de: Texts<typeof en> = {
   rewrite: (text) => `Neufassung: ${text}`,
   decidedSo: (by, order) => `${by} entschied: ${order}. Eine neue Entscheidung tritt an die Stelle.`,
   yourDecision: "Die Entscheidung",
-  notAnswered: "Noch nicht beantwortet",
   leaveOut: (n) => `Beantworten, oder noch einmal entscheiden, um ${n === 1 ? "es" : "sie"} auszulassen.`,
   notYours: "Diese Aufgabe liegt nicht mehr hier",
   decide: "Entscheiden",

@@ -25,7 +25,6 @@ export const en = {
   rewrite: (text: string) => `Rewrite: ${text}`,
   decidedSo: (by: string, order: string) => `${by} decided: ${order}. A new decision takes its place.`,
   yourDecision: "Your decision",
-  notAnswered: "Not answered yet",
   leaveOut: (n: number) => `Answer, or decide again to leave ${n === 1 ? "it" : "them"} out.`,
   notYours: "This task is no longer yours",
   decide: "Decide",

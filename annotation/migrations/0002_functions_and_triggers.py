@@ -1,0 +1,16 @@
+"""Everything of `annotation/models/sql/`.
+
+Apart from 0001 for one reason: the table of second factors refers to the users of 0001, and a trigger audits it.
+"""
+
+from django.db import migrations
+
+from annotation.models.sql import ApplySql
+
+
+class Migration(migrations.Migration):
+    initial = True
+
+    dependencies = [("annotation", "0001_initial"), ("mfa", "0003_authenticator_type_uniq")]
+
+    operations = [ApplySql(digest="951ef21bc90373b4")]

@@ -1,0 +1,68 @@
+"""The current text of every trigger and function, and of the tables that are no model's, in `*.sql` files.
+
+An app keeps its files in `models/sql/`, one per subject. Exactly one migration of each app applies them: the
+newest that changed any of them. To change a trigger:
+
+1. Edit its file. Files can run again at any time: they say `CREATE OR REPLACE` and `IF NOT EXISTS`.
+2. Move the app's `ApplySql` operation into a new migration, after the operations on the columns that the
+   files now name, and give it the new digest, which the failing test prints. A released database then runs
+   the files again. A new database runs them only there, when all columns exist.
+3. In the same migration, drop what the files no longer contain: `RunSQL("DROP TRIGGER … ON …;")`.
+
+A change that the database cannot notice, such as a comment, only needs the new digest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from django.apps import apps
+from django.db.backends.base.schema import BaseDatabaseSchemaEditor
+from django.db.migrations.operations.base import Operation
+from django.db.migrations.state import ProjectState
+
+
+def sql_of(app_label: str) -> str:
+    """All SQL files of an app as one script, in alphabetical order.
+
+    A trigger needs its function to exist, so a function that several files use stands in a file that sorts
+    before them. The bodies of functions are resolved when they run.
+    """
+    folder = Path(apps.get_app_config(app_label).path) / "models" / "sql"
+    return "\n".join(file.read_text(encoding="utf-8") for file in sorted(folder.glob("*.sql")))
+
+
+def digest_of(app_label: str) -> str:
+    """SHA-256 of the app's SQL files, shortened to 16 characters."""
+    return hashlib.sha256(sql_of(app_label).encode()).hexdigest()[:16]
+
+
+class ApplySql(Operation):
+    """Runs all SQL files of the migration's app.
+
+    `digest` identifies the text that the migration was written for. A test compares it with the files, so
+    that nobody changes a file and forgets the migration.
+    """
+
+    reduces_to_sql = True
+    # The earlier text is not kept, so there is nothing to go back to.
+    reversible = False
+
+    def __init__(self, digest: str) -> None:
+        self.digest = digest
+
+    def state_forwards(self, app_label: str, state: ProjectState) -> None:
+        pass
+
+    def database_forwards(
+        self,
+        app_label: str,
+        schema_editor: BaseDatabaseSchemaEditor,
+        from_state: ProjectState,
+        to_state: ProjectState,
+    ) -> None:
+        schema_editor.execute(sql_of(app_label), params=None)
+
+    def describe(self) -> str:
+        return "Create or replace all functions and triggers"

@@ -1,0 +1,141 @@
+-- The audit log. Triggers write it, so it also covers bulk updates, commands and manual SQL. Nothing rewrites it.
+--
+-- To audit another table, add `SELECT rankloop_audit_table('the_table')` here or in the SQL files of its app.
+
+CREATE TABLE IF NOT EXISTS annotation_auditentry (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    actor text NOT NULL,
+    action varchar(10) NOT NULL,
+    "table" text NOT NULL,
+    row_id text NOT NULL,
+    project_id uuid,
+    before jsonb,
+    after jsonb
+);
+-- In turn: the newest entries of a project, of an actor, of a row, and of a period.
+CREATE INDEX IF NOT EXISTS audit_of_project ON annotation_auditentry (project_id, id);
+CREATE INDEX IF NOT EXISTS audit_of_actor ON annotation_auditentry (actor, id);
+CREATE INDEX IF NOT EXISTS audit_of_row ON annotation_auditentry (row_id, id);
+CREATE INDEX IF NOT EXISTS audit_by_time ON annotation_auditentry (at);
+CREATE OR REPLACE TRIGGER append_only BEFORE UPDATE OR DELETE ON annotation_auditentry
+    FOR EACH ROW EXECUTE FUNCTION rankloop_refuse_change();
+CREATE OR REPLACE TRIGGER append_only_as_a_whole BEFORE TRUNCATE ON annotation_auditentry
+    FOR EACH STATEMENT EXECUTE FUNCTION rankloop_refuse_change();
+
+-- The actor that the application set for this transaction, otherwise the database account (psql, a script).
+CREATE OR REPLACE FUNCTION rankloop_actor() RETURNS text LANGUAGE sql STABLE AS $$
+    SELECT COALESCE(NULLIF(current_setting('rankloop.actor', true), ''), 'database:' || session_user)
+$$;
+
+-- Arguments: columns whose value is never written, only the fact that it changed (a password's hash); and
+-- columns whose change is not an event (the time when a token was last used).
+CREATE OR REPLACE FUNCTION rankloop_audit() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    unseen text[] := COALESCE(TG_ARGV[0], '{}')::text[];
+    ignored text[] := COALESCE(TG_ARGV[1], '{}')::text[];
+    was jsonb;
+    became jsonb;
+    either jsonb;
+    col text;
+BEGIN
+    IF TG_OP = 'TRUNCATE' THEN
+        INSERT INTO annotation_auditentry (actor, action, "table", row_id)
+        VALUES (rankloop_actor(), 'truncate', TG_TABLE_NAME, '');
+        RETURN NULL;
+    END IF;
+    IF TG_OP <> 'INSERT' THEN was := to_jsonb(OLD) - ignored; END IF;
+    IF TG_OP <> 'DELETE' THEN became := to_jsonb(NEW) - ignored; END IF;
+    either := COALESCE(became, was);
+    IF TG_OP = 'UPDATE' THEN
+        SELECT jsonb_object_agg(o.key, o.value), jsonb_object_agg(n.key, n.value) INTO was, became
+          FROM jsonb_each(was) o JOIN jsonb_each(became) n ON n.key = o.key
+         WHERE o.value IS DISTINCT FROM n.value;
+        IF was IS NULL THEN RETURN NULL; END IF;
+    ELSE
+        was := jsonb_strip_nulls(was);
+        became := jsonb_strip_nulls(became);
+    END IF;
+    FOREACH col IN ARRAY unseen LOOP
+        IF was ? col THEN was := was || jsonb_build_object(col, '(not kept)'); END IF;
+        IF became ? col THEN became := became || jsonb_build_object(col, '(not kept)'); END IF;
+    END LOOP;
+    INSERT INTO annotation_auditentry (actor, action, "table", row_id, project_id, before, after)
+    VALUES (rankloop_actor(), lower(TG_OP), TG_TABLE_NAME, COALESCE(either ->> 'id', ''),
+            (CASE TG_TABLE_NAME WHEN 'annotation_project' THEN either ->> 'id'
+                                ELSE either ->> 'project_id' END)::uuid,
+            was, became);
+    RETURN NULL;
+END $$;
+
+CREATE OR REPLACE FUNCTION rankloop_audit_table(
+    audited regclass, unseen text[] DEFAULT '{}', ignored text[] DEFAULT '{}'
+) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE format('CREATE OR REPLACE TRIGGER audit AFTER INSERT OR UPDATE OR DELETE ON %s FOR EACH ROW
+                    EXECUTE FUNCTION rankloop_audit(%L, %L)', audited, unseen, ignored);
+    EXECUTE format('CREATE OR REPLACE TRIGGER audit_truncate AFTER TRUNCATE ON %s FOR EACH STATEMENT
+                    EXECUTE FUNCTION rankloop_audit()', audited);
+END $$;
+
+-- For the migration that stops auditing a table.
+CREATE OR REPLACE FUNCTION rankloop_audit_table_no_more(audited regclass) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE format('DROP TRIGGER audit ON %s', audited);
+    EXECUTE format('DROP TRIGGER audit_truncate ON %s', audited);
+END $$;
+
+SELECT rankloop_audit_table('annotation_project', '{mixing_seed}');
+SELECT rankloop_audit_table('annotation_membership');
+SELECT rankloop_audit_table('annotation_exclusion');
+-- An answer closes the reservation, and the ranking is its record.
+SELECT rankloop_audit_table('annotation_reservation', '{}', '{open}');
+SELECT rankloop_audit_table('annotation_formversion');
+SELECT rankloop_audit_table('annotation_user', '{password}', '{last_login}');
+SELECT rankloop_audit_table('annotation_apitoken', '{digest}', '{last_used_at}');
+-- The card repeats the row and the file, and neither ever changes.
+SELECT rankloop_audit_table('annotation_datasetsnapshot', '{}', '{card}');
+SELECT rankloop_audit_table('annotation_webhookendpoint', '{}', '{failing_since}');
+SELECT rankloop_audit_table('annotation_invitation');
+SELECT rankloop_audit_table('annotation_taskproblem');
+-- Second factors: that one was added, removed or changed, but never its secret.
+SELECT rankloop_audit_table('mfa_authenticator', '{data}', '{last_used_at}');
+
+-- A task's slots change with every claim and answer; assignments and rankings record those. The audit log keeps
+-- what a person decided about a task.
+CREATE OR REPLACE TRIGGER audit AFTER UPDATE ON annotation_rankingtask FOR EACH ROW
+    WHEN ((OLD.kind, OLD.priority, OLD.overlap, OLD.round)
+            IS DISTINCT FROM (NEW.kind, NEW.priority, NEW.overlap, NEW.round)
+        OR OLD.gold_tiers IS DISTINCT FROM NEW.gold_tiers
+        OR (OLD.state <> NEW.state AND 'dropped' IN (OLD.state, NEW.state)))
+    EXECUTE FUNCTION rankloop_audit('{}', '{open_slots,answered,moved_xid}');
+CREATE OR REPLACE TRIGGER audit_delete AFTER DELETE ON annotation_rankingtask FOR EACH ROW
+    EXECUTE FUNCTION rankloop_audit();
+CREATE OR REPLACE TRIGGER audit_truncate AFTER TRUNCATE ON annotation_rankingtask FOR EACH STATEMENT
+    EXECUTE FUNCTION rankloop_audit();
+
+-- Rankings are append-only, so an entry says who added which one, not what it contains. Imported rankings come
+-- by the thousand per statement and share one entry with their number; their import keys and times tell them
+-- apart.
+CREATE OR REPLACE FUNCTION rankloop_audit_rankings() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO annotation_auditentry (actor, action, "table", row_id, project_id, after)
+    SELECT rankloop_actor(), 'insert', TG_TABLE_NAME, id::text, project_id, jsonb_strip_nulls(jsonb_build_object(
+               'task_id', task_id, 'kind', kind, 'source', source, 'supersedes_id', supersedes_id))
+      FROM added WHERE source <> 'import'
+    UNION ALL
+    SELECT rankloop_actor(), 'insert', TG_TABLE_NAME, '', project_id,
+           jsonb_build_object('source', 'import', 'rows', count(*))
+      FROM added WHERE source = 'import' GROUP BY project_id;
+    RETURN NULL;
+END $$;
+
+CREATE OR REPLACE TRIGGER audit AFTER INSERT ON annotation_ranking
+    REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION rankloop_audit_rankings();
+CREATE OR REPLACE TRIGGER audit_truncate AFTER TRUNCATE ON annotation_ranking FOR EACH STATEMENT
+    EXECUTE FUNCTION rankloop_audit();
+
+-- The next lease of a task removes the traces of a skip from the assignment.
+CREATE OR REPLACE TRIGGER audit_skip AFTER UPDATE OF state ON annotation_assignment FOR EACH ROW
+    WHEN (NEW.state = 'skipped' AND OLD.state <> 'skipped')
+    EXECUTE FUNCTION rankloop_audit('{}', '{token,draft,draft_version,shown_order}');

@@ -1,0 +1,66 @@
+-- Rankings and comparisons fit their task.
+--
+-- The checks run once per statement, over all rows that it added, so a bulk import pays once per batch. Each
+-- starts at the new rows and looks up the others by index. A session caches the plan, perhaps from a time when
+-- the tables were small. With plain joins, such a plan reads all rows of a table once for each new row: 40,000
+-- comparisons took minutes. Postgres does not pull up a subquery with an OFFSET, so each new row does its own
+-- lookup; the planner settings make these lookups use an index.
+
+-- A decision can be superseded by any reviewer, an annotation only by its annotator. An annotator cannot have
+-- seen the others' answers, and a reviewer has: the assignment's state shows which.
+CREATE OR REPLACE FUNCTION rankloop_ranking_fits_task() RETURNS trigger LANGUAGE plpgsql
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+DECLARE
+    bad uuid;
+BEGIN
+    SELECT r.id INTO bad FROM added r
+      LEFT JOIN LATERAL (SELECT * FROM annotation_rankingtask WHERE id = r.task_id OFFSET 0) t ON true
+      LEFT JOIN LATERAL (SELECT * FROM annotation_assignment WHERE id = r.assignment_id OFFSET 0) a ON true
+      LEFT JOIN LATERAL (SELECT * FROM annotation_ranking WHERE id = r.supersedes_id OFFSET 0) former ON true
+     WHERE t.project_id <> r.project_id
+        OR (r.assignment_id IS NOT NULL AND (a.task_id, a.annotator_id) IS DISTINCT FROM (r.task_id, r.annotator_id))
+        OR (r.supersedes_id IS NOT NULL AND r.kind = 'annotation'
+                AND (former.task_id, former.annotator_id, former.annotator_label, former.kind)
+                IS DISTINCT FROM (r.task_id, r.annotator_id, r.annotator_label, r.kind))
+        OR (r.supersedes_id IS NOT NULL AND r.kind = 'review'
+                AND (former.task_id, former.kind) IS DISTINCT FROM (r.task_id, r.kind))
+        OR (r.assignment_id IS NOT NULL AND (r.kind = 'review') <> (a.state IN ('reviewing', 'reviewed')))
+        OR cardinality(r.shown_order) <> (
+            SELECT count(*) FILTER (WHERE s.response_id = ANY (r.shown_order))
+              FROM annotation_taskresponse s WHERE s.task_id = r.task_id)
+        OR cardinality(r.shown_order) <> (
+            SELECT count(*) FROM annotation_taskresponse s WHERE s.task_id = r.task_id)
+     LIMIT 1;
+    IF bad IS NOT NULL THEN
+        RAISE EXCEPTION 'ranking % does not fit its task, its assignment or the ranking it supersedes', bad
+            USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NULL;
+END $$;
+
+CREATE OR REPLACE TRIGGER fits_task AFTER INSERT ON annotation_ranking
+    REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION rankloop_ranking_fits_task();
+
+CREATE OR REPLACE FUNCTION rankloop_comparison_fits_ranking() RETURNS trigger LANGUAGE plpgsql
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+DECLARE
+    bad bigint;
+BEGIN
+    SELECT c.id INTO bad FROM added c
+      LEFT JOIN LATERAL (
+        SELECT r.project_id, t.prompt_id, r.shown_order FROM annotation_ranking r
+          JOIN annotation_rankingtask t ON t.id = r.task_id
+         WHERE r.id = c.ranking_id OFFSET 0) r ON true
+     WHERE (c.project_id, c.prompt_id) IS DISTINCT FROM (r.project_id, r.prompt_id)
+        OR c.preferred_id <> ALL (r.shown_order)
+        OR c.other_id <> ALL (r.shown_order)
+     LIMIT 1;
+    IF bad IS NOT NULL THEN
+        RAISE EXCEPTION 'comparison % is not of two responses of its ranking''s task', bad
+            USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NULL;
+END $$;
+
+CREATE OR REPLACE TRIGGER fits_ranking AFTER INSERT ON annotation_comparison
+    REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION rankloop_comparison_fits_ranking();

@@ -1,0 +1,31 @@
+/** What the form asks beside the order, and what is still to be answered. */
+export const en = {
+  notAnswered: "Not answered yet",
+  mayStayOpen: "(may stay open)",
+  gaps: {
+    better: "which response is better",
+    more: (n: number) => `${n} more to rank`,
+    strength: "how much better the best response is",
+    rating: (scale: string, letters: string) => `${scale} of ${letters}`,
+    confidence: "how sure you are",
+  },
+
+  required: "required",
+  numberBetween: (asked: string, min: number, max: number) => `${asked}, ${min} to ${max}`,
+  howMuchBetter: "How much better is the best?",
+  howSure: "How sure are you?",
+  allBadMeans: {
+    asked: "The order counts all the same.",
+    none: "No order is taken then.",
+    tied: "It counts as a tie of all.",
+  },
+  notComparableBox: "These can’t be compared",
+  notRankableBox: "These can’t be ranked",
+  notRankableMeans: "The prompt makes no sense, or no order would be honest.",
+  flagsOf: (letter: string) => `Flags of response ${letter}`,
+
+  rewriteMeans: "What the model should have said, if none is good enough.",
+  startFromBest: "Start from the best response",
+  rewriteBeside: "Write beside the original",
+  words: (n: number) => (n === 1 ? "1 word" : `${n} words`),
+};

@@ -99,7 +99,7 @@ def test_a_run_that_is_done_is_what_the_next_estimate_rests_on(lab: Project) -> 
     seconds = (took.finished_at - took.started_at).total_seconds()  # type: ignore[operator]
     same = estimate(lab, "sft", SMALL)
     assert (same.runs, same.machine_known, same.fits) == (1, True, True)
-    assert "one earlier run of this kind from demo-world" in same.time_basis
+    assert "one earlier run of this kind, from demo-world" in same.time_basis
     assert same.seconds.expected == pytest.approx(seconds)
     assert same.seconds.low < seconds < same.seconds.high
     # Four times the work: the time of the first run foretells that of the second.

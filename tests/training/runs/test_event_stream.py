@@ -232,7 +232,7 @@ def test_a_process_refuses_more_streams_than_it_may_hold(
     monkeypatch.setattr(stream, "MAX_STREAMS", 0)
     answer = client_of(ada).get(f"/api/v1/runs/{run.pk}/events")
     assert answer.status_code == 503
-    assert "poll" in answer.json()["detail"]
+    assert "Poll the metrics" in answer.json()["detail"]
 
 
 def test_the_notification_is_sent_with_the_commit_and_carries_only_the_run(run: TrainingRun) -> None:

@@ -59,7 +59,7 @@ def test_a_launched_run_keeps_its_whole_recipe_and_wakes_a_worker_after_the_comm
 
 
 def test_an_unknown_kind_is_refused(lab: Project) -> None:
-    assert "one of sft, reward_model" in refusal(lab, "distil")["kind"]
+    assert "The kinds are: sft, reward_model" in refusal(lab, "distil")["kind"]
 
 
 def test_every_wrong_setting_has_its_reason(lab: Project, prompts: None) -> None:
@@ -77,7 +77,7 @@ def test_a_setting_that_is_no_number_is_refused(lab: Project, value: float) -> N
 
 
 def test_an_input_that_the_kind_does_not_take_is_refused(lab: Project) -> None:
-    assert "it takes policy, snapshot" in refusal(lab, "sft", reward_model="x")["inputs.reward_model"]
+    assert "Its inputs are policy, snapshot" in refusal(lab, "sft", reward_model="x")["inputs.reward_model"]
 
 
 def test_all_missing_inputs_are_named_at_once(lab: Project) -> None:
@@ -100,7 +100,7 @@ def test_a_model_of_the_wrong_kind_archived_or_without_weights_is_refused(
     assert "archived" in refusal(lab, "sample", policy="lab-sft-1")["inputs.policy"]
     gone = make_model(name="lab-sft-2")
     (gone.folder / "config.json").unlink()
-    assert "gone" in refusal(lab, "sample", policy="lab-sft-2")["inputs.policy"]
+    assert "missing" in refusal(lab, "sample", policy="lab-sft-2")["inputs.policy"]
 
 
 def test_a_model_path_that_is_not_there_is_refused(lab: Project, tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_a_reward_model_run_freezes_the_current_rankings(
     lab: Project, make_model: ModelMaker, alice: User, rank: Rank
 ) -> None:
     make_model(name="lab-sft-1")
-    assert "no comparisons yet" in refusal(lab, "reward_model")["inputs.snapshot"]
+    assert "no comparisons" in refusal(lab, "reward_model")["inputs.snapshot"]
     assert not DatasetSnapshot.objects.exists()
     rank(lab, alice, n=2)
     run = launch(lab, "reward_model")
@@ -228,5 +228,5 @@ def test_one_model_of_a_kind_is_in_production(lab: Project, make_model: ModelMak
 def test_promoting_a_model_whose_weights_are_gone_is_refused(lab: Project, make_model: ModelMaker) -> None:
     model = make_model(name="lab-sft-1")
     (model.folder / "config.json").unlink()
-    with pytest.raises(Problem, match="gone"):
+    with pytest.raises(Problem, match="missing"):
         promote_model(model=model)

@@ -119,5 +119,5 @@ def test_a_database_that_stays_away_ends_the_attempt_before_another_takes_over(
 
     monkeypatch.setattr(reporter, "append_events", gone)
     settings = {"heartbeat_every": timedelta(seconds=0.05), "stale_after": timedelta(seconds=0.3)}
-    with voice(run, **settings) as report, pytest.raises(LostClaim, match="not reachable"):
+    with voice(run, **settings) as report, pytest.raises(LostClaim, match="could not be reached"):
         wait_until(lambda: bool(report.check()), seconds=10)

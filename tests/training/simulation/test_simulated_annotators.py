@@ -144,7 +144,7 @@ def test_what_they_can_not_do_is_refused_before_anything_happens(ranked_by_lengt
 def test_a_judge_that_can_not_read_the_prompts_ends_it_with_its_reason(
     ranked_by_length: Project, web: str
 ) -> None:
-    with pytest.raises(CommandError, match=r"gold can't rank .* order 0"):
+    with pytest.raises(CommandError, match=r"gold judge can't rank .* order 0"):
         call_command("simulate_annotators", project="support", judge="gold", annotators=1, url=web)
     assert not Ranking.objects.exists()
     assert not ApiToken.objects.filter(revoked_at=None).exists()

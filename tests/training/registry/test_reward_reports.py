@@ -93,7 +93,7 @@ def test_what_can_not_be_compared_is_refused_with_the_reason(
         return answer.status_code, answer.json()["detail"]
 
     old = make_model(name="lab-rm-2", kind="reward_model")
-    assert asked(old.pk) == (422, "The scores of lab-rm-2 on its held-out rankings were not kept.")
+    assert asked(old.pk) == (422, "The scores of lab-rm-2 on its held-out rankings were not saved.")
     others = dataclasses.replace(held_out(), keys=tuple(f"another-{number}" for number in range(80)))
     status, why = asked(trained("lab-rm-3", others).pk)
     assert status == 422

@@ -114,7 +114,7 @@ def test_an_adapter_judges_as_any_reward_model_until_its_base_is_gone(policy: Mo
     shutil.rmtree(policy.folder)
     with pytest.raises(Problem, match=r"weights of lab-rm-1 are missing: it is an adapter of .*lab-sft-1"):
         launch_run(project=policy.project, kind="ppo", recipe=few, inputs={"policy": "lab-rs-1"}, user=None)
-    with pytest.raises(Problem, match=r"adapter of .*It can't serve"):
+    with pytest.raises(Problem, match=r"adapter of .*It can't be promoted"):
         promote_model(model=judge)
 
 

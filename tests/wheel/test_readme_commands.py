@@ -34,7 +34,7 @@ def commands(marker: str) -> list[list[str]]:
     return [line[2:] for line in lines]
 
 
-def test_own_data_goes_in_and_comes_out(demo_stack: Stack, tmp_path: Path) -> None:
+def test_readme_commands_import_and_export_own_data(demo_stack: Stack, tmp_path: Path) -> None:
     given, out = tmp_path / "responses.jsonl.gz", tmp_path / "first.jsonl"
     answers = ["It opens at nine.", "No idea."]
     line = {"prompt": "When does the shop open?", "responses": answers, "tiers": [[0], [1]]}
@@ -47,7 +47,7 @@ def test_own_data_goes_in_and_comes_out(demo_stack: Stack, tmp_path: Path) -> No
     assert [row["chosen"][-1]["content"], row["rejected"][-1]["content"]] == answers
 
 
-def test_the_wheel_turns_from_the_command_line(demo_stack: Stack) -> None:
+def test_readme_commands_run_one_round_of_the_loop(demo_stack: Stack) -> None:
     said = ""
     for command in commands("tests/wheel runs these lines as they stand"):
         done = manage(demo_stack.state, *command, timeout=900)

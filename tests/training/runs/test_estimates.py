@@ -59,7 +59,7 @@ def prompts(lab: Project) -> None:
 
 @pytest.mark.usefixtures("prompts", "judge")
 @pytest.mark.parametrize("kind", list(KINDS))
-def test_every_kind_has_an_estimate_without_any_run_before(
+def test_every_kind_has_an_estimate_without_earlier_runs(
     kind: str, lab: Project, alice: User, rank: Rank
 ) -> None:
     rank(lab, alice, n=3)
@@ -76,7 +76,9 @@ def test_every_kind_has_an_estimate_without_any_run_before(
 
 
 @pytest.mark.usefixtures("prompts")
-def test_more_work_takes_longer_and_larger_batches_more_memory(lab: Project, judge: ModelVersion) -> None:
+def test_more_work_takes_longer_and_larger_batches_need_more_memory(
+    lab: Project, judge: ModelVersion
+) -> None:
     usual, thorough = (
         estimate(lab, "ppo"),
         estimate_run(project=lab, kind="ppo", recipe={}, inputs={}, preset="thorough"),
@@ -91,7 +93,7 @@ def test_more_work_takes_longer_and_larger_batches_more_memory(lab: Project, jud
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_run_that_is_done_is_what_the_next_estimate_rests_on(lab: Project) -> None:
+def test_estimate_is_scaled_by_a_finished_run(lab: Project) -> None:
     took = ran(lab, SMALL)
     machine = took.result["machine"]
     assert (machine["device"], machine["threads"]) == ("cpu", 1)
@@ -121,7 +123,7 @@ def ran(project: Project, recipe: dict[str, Any]) -> TrainingRun:
 
 
 @pytest.mark.usefixtures("prompts")
-def test_only_runs_of_the_same_kind_and_base_model_count(
+def test_estimate_uses_only_runs_of_the_same_kind_and_base_model(
     lab: Project, policy: ModelVersion, make_model: ModelMaker, make_run: RunMaker
 ) -> None:
     other = make_model(name="lab-sft-2", base_model="Qwen/Qwen3-0.6B")
@@ -156,7 +158,7 @@ def test_only_runs_of_the_same_kind_and_base_model_count(
     assert told.seconds.expected < twice.seconds.expected < 2.2 * told.seconds.expected
 
 
-def test_what_a_launch_would_refuse_an_estimate_refuses_too(lab: Project, tmp_path: Path) -> None:
+def test_estimate_refuses_what_a_launch_would_refuse(lab: Project, tmp_path: Path) -> None:
     def reasons(kind: str, recipe: dict[str, Any] | None = None, **inputs: str) -> set[str]:
         with pytest.raises(Problem) as caught:
             estimate(lab, kind, recipe, **inputs)
@@ -171,7 +173,7 @@ def test_what_a_launch_would_refuse_an_estimate_refuses_too(lab: Project, tmp_pa
     assert reasons("sft", best) == set()  # there is nothing to read
 
 
-def test_a_model_in_the_hubs_cache_is_read_there(
+def test_estimate_reads_a_model_from_the_hub_cache(
     lab: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
@@ -179,7 +181,7 @@ def test_a_model_in_the_hubs_cache_is_read_there(
     assert estimate(lab, "sft", {"base_model": "someone/mystery"}).weights < 1e6
 
 
-def test_admins_ask_for_estimates_and_nobody_else(
+def test_only_admins_can_request_estimates(
     client_of: Callable[[User | None], APIClient], ada: User, mona: User, project: Project
 ) -> None:
     asked = {"project": "support", "kind": "sft", "preset": "quick"}

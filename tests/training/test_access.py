@@ -1,4 +1,4 @@
-"""Admins act, managers of the project read, everyone else is told that there is nothing."""
+"""Admins act, managers of the project read, and everyone else gets a 404."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def model(make_model: ModelMaker, project: Project) -> ModelVersion:
 
 @pytest.fixture
 def foreign(make_run: RunMaker, make_model: ModelMaker) -> None:
-    """A run and a model of a project that nobody but the admin knows."""
+    """A run and a model of a project that only the admin can see."""
     make_run()
     make_model(name="lab-sft-1")
 
@@ -194,7 +194,7 @@ def test_metrics_samples_and_log_of_a_run(client_of: ClientOf, mona: User, run: 
 def test_metrics_of_a_resumed_run_have_each_step_once(
     client_of: ClientOf, mona: User, run: TrainingRun
 ) -> None:
-    """It had got to step 4, and goes on from the checkpoint of step 2."""
+    """The run had reached step 4 and resumed from the checkpoint of step 2."""
     run.attempt = 2
     run.save()
     said = [(1, 1), (1, 2), (1, 3), (1, 4), (2, 3)]

@@ -1,4 +1,4 @@
-"""The standing order launches one run at a time, each when its turn has come."""
+"""A loop launches one run at a time, each when it is due."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_round_waits_for_comparisons_then_trains_improves_and_samples(
     assert (third.kind, third.inputs) == ("sample", {"policy": "lab-ppo-1"})
 
     end(third)
-    assert turn_loop(loop=loop) is None  # now people rank
+    assert turn_loop(loop=loop) is None  # people rank now
 
 
 def test_failure_ends_the_round_until_there_are_new_comparisons(loop: Loop, alice: User, rank: Rank) -> None:

@@ -1,4 +1,4 @@
-"""A policy beside the one it came from: the newest evaluations on equal terms, with their intervals."""
+"""A policy is compared with its parent by their newest comparable evaluations, with confidence intervals."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_newest_evaluations_with_equal_terms_are_compared(
     judge("lab-sft-1", 9.0, temperature=0)
     judge("lab-sft-1", 1.0)
     judge("lab-sft-1", 1.5)
-    judge("lab-ppo-1", 2.0, max_prompts=64, responses_per_prompt=2)  # a wider error, on the same terms
+    judge("lab-ppo-1", 2.0, max_prompts=64, responses_per_prompt=2)  # a larger error, with the same terms
     judge("lab-ppo-1", 3.0, judge="reward_model")
     gains = {one.evaluation.judge: one.gain for one in judged() if one.model.name == "lab-ppo-1"}
     assert gains["gold"] is not None

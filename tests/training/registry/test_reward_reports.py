@@ -1,4 +1,4 @@
-"""A reward model's report, and two models on what was held out of both, read from beside their weights."""
+"""Reports on reward models and comparisons of two, from the files saved with their weights."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def held_out(*, noise: float = 0.0) -> ScoredRankings:
 
 @pytest.fixture
 def trained(make_model: ModelMaker) -> Trained:
-    """A reward model as its run leaves it: its report and its scores in its folder."""
+    """A reward model as its run leaves it, with a report and scores in its folder."""
 
     def make(name: str, scored: ScoredRankings, **columns: Any) -> ModelVersion:
         model = make_model(name=name, kind="reward_model", **columns)
@@ -52,11 +52,11 @@ def test_report_is_the_one_of_the_run_with_comparable_models(
 ) -> None:
     first = trained("lab-rm-1", held_out())
     second = trained("lab-rm-2", held_out(noise=1.0))
-    make_model(name="lab-rm-3", kind="reward_model")  # of before there were reports
+    make_model(name="lab-rm-3", kind="reward_model")  # from before reports existed
     trained("support-rm-1", held_out(), project=project)
     body = client_of(ada).get(f"/api/v1/models/{second.pk}/report").json()
     written = report_on(held_out(noise=1.0), samples=50).as_json()
-    for name in ("seed", "samples", "version"):  # how it was computed is in the file
+    for name in ("seed", "samples", "version"):  # only the file says how it was computed
         del written[name]
     assert body["report"] == written
     assert body["report"]["ties"]["tied"]["value"] == pytest.approx(

@@ -1,5 +1,5 @@
-"""A run's time and memory are told before it is launched: from earlier runs where there are some, else by
-arithmetic; what it rests on is said, and nothing is written."""
+"""A run is estimated before launch, from earlier runs or else by arithmetic. The estimate names its basis and
+writes nothing."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from training.runs.launch import launch_run
 from training.runs.process.main import run_attempt
 from training.runs.recipes.catalog import KINDS
 
-TIME_FACTOR = 2.5  # of a run of seconds, on a machine that does other things too
+TIME_FACTOR = 2.5  # for a run of a few seconds on a machine with other load
 SMALL = {"max_demonstrations": 64, "batch_size": 8, "sample_prompts": 1, "sample_tokens": 4}
 
 
@@ -104,7 +104,7 @@ def test_estimate_is_scaled_by_a_finished_run(lab: Project) -> None:
     assert "one earlier run of this kind, from demo-world" in same.time_basis
     assert same.seconds.expected == pytest.approx(seconds)
     assert same.seconds.low < seconds < same.seconds.high
-    # Four times the work: the time of the first run foretells that of the second.
+    # Four times the work: the time of the first run must predict that of the second.
     more = SMALL | {"epochs": 4}
     foretold = estimate(lab, "sft", more).seconds.expected
     longer = ran(lab, more)
@@ -170,7 +170,7 @@ def test_estimate_refuses_what_a_launch_would_refuse(lab: Project, tmp_path: Pat
     assert reasons("sft", {"base_model": "someone/mystery"}) == {"recipe.base_model"}
     best = {"demonstrations": "best_responses"}
     assert reasons("sft", best, snapshot="none-such") == {"inputs.snapshot"}
-    assert reasons("sft", best) == set()  # there is nothing to read
+    assert reasons("sft", best) == set()  # there is no data
 
 
 def test_estimate_reads_a_model_from_the_hub_cache(
@@ -192,7 +192,7 @@ def test_only_admins_can_request_estimates(
     assert (estimate["model"], told.json()["refused"]) == ("demo-world", [])
     assert estimate["seconds"]["low"] < estimate["seconds"]["high"]
     assert {"name", "bytes"} == set(estimate["parts"][0])
-    # A form that is half filled in is no error.
+    # An incomplete form is not an error.
     half = client_of(ada).post("/api/v1/runs/estimate", asked | {"recipe": {"epoch": 1}})
     assert (half.status_code, half.json()["estimate"]) == (200, None)
     assert [reason["field"] for reason in half.json()["refused"]] == ["recipe.epoch"]

@@ -1,4 +1,4 @@
-"""Live events: every one once and in order, resumable, and two database connections however many watch."""
+"""Live events: each sent once and in order, resumable, with two database connections for all streams."""
 
 from __future__ import annotations
 
@@ -62,7 +62,8 @@ async def watch(run_id: UUID, seen: Seen, *, after: int = 0) -> None:
 
 
 def play(scene: Callable[[], Awaitable[None]]) -> None:
-    """Run an async scene; its database work happens in threads, whose connections are closed after it."""
+    """Run an async test body. Its database work happens in threads, whose connections are closed
+    afterwards."""
 
     async def whole() -> None:
         try:
@@ -144,7 +145,7 @@ def test_streams_share_two_connections_that_close_with_the_last_one(run: Trainin
     assert open_while_watching == 2
     assert all([seq for _, seq, _ in mine] == list(range(1, 13)) for mine in seen)
     assert stream.open_streams() == 0
-    wait_until(lambda: count() == 0, seconds=5)  # the server takes a moment to forget a closed one
+    wait_until(lambda: count() == 0, seconds=5)  # the server needs a moment to drop a closed connection
 
 
 def test_lost_listen_connection_loses_no_event(run: TrainingRun, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,7 +166,7 @@ def test_lost_listen_connection_loses_no_event(run: TrainingRun, monkeypatch: py
         await sync_to_async(say)(run, 1)
         await until(lambda: len(seen) == 2)
         await sync_to_async(cut_the_listener)()
-        await sync_to_async(say)(run, 2)  # nobody listens now
+        await sync_to_async(say)(run, 2)  # nothing is listening now
         await until(lambda: len(seen) == 3)
         await sync_to_async(succeed)(run)
         await watching

@@ -1,4 +1,4 @@
-"""A run is launched with inputs that are there, or refused with a reason per field and nothing written."""
+"""A run is launched with existing inputs, or refused with a reason per field and without any write."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def launch(project: Project, kind: str, recipe: dict[str, Any] | None = None, **
 def refusal(
     project: Project, kind: str, recipe: dict[str, Any] | None = None, **inputs: str
 ) -> dict[str, str]:
-    """The reasons by field; nothing may have been written."""
+    """The reasons by field. Nothing may have been written."""
     with pytest.raises(Problem) as caught:
         launch(project, kind, recipe, **inputs)
     assert not TrainingRun.objects.exists()
@@ -131,7 +131,7 @@ def test_default_policy_is_the_one_that_the_reward_model_was_trained_from(
     assert launch(lab, kind).inputs == {"policy": "lab-sft-1", "reward_model": "lab-rm-1"}
     assert launch(lab, kind, policy="lab-rs-1").inputs["policy"] == "lab-rs-1"
     assert launch(lab, "sample").inputs == {"policy": "lab-rs-1"}
-    # The next turn of the wheel goes on from the policy that the new rankings are about.
+    # The next round starts from the policy that wrote the newly ranked responses.
     make_model(name="lab-rm-2", kind="reward_model", parent=newest)
     assert launch(lab, kind).inputs == {"policy": "lab-rs-1", "reward_model": "lab-rm-2"}
     assert launch(lab, kind, reward_model=judge.name).inputs["policy"] == "lab-sft-1"

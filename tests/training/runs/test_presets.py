@@ -1,4 +1,4 @@
-"""Presets: the same on the page, in the API, at the command line and in the docs."""
+"""Presets are the same in the form, in the API, on the command line and in the docs."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The training loop never waits for the database, and nothing it says is lost or written for a run it has
-lost."""
+"""The training loop never waits for the database. No report is lost, and none is written for a run that the
+attempt has lost."""
 
 from __future__ import annotations
 

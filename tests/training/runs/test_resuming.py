@@ -1,4 +1,4 @@
-"""What is on disk of a run that has stopped: checkpoints while it may be gone on with, and else nothing."""
+"""The files of a stopped run: checkpoints while it can be resumed, and nothing otherwise."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def launched(policy: ModelVersion, **settings: Any) -> TrainingRun:
 
 
 def attempted(run: TrainingRun) -> int:
-    """One attempt, in this process; its exit code."""
+    """Execute one attempt in this process and return its exit code."""
     attempt = execute.claim_run(run_id=run.pk, worker="test")
     assert attempt is not None
     code = run_attempt(run.pk, attempt)

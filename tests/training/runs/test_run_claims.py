@@ -1,4 +1,4 @@
-"""Whoever claims a run has it alone; whoever lost it can write nothing more."""
+"""Only one worker holds the claim on a run, and a worker that lost it can't write any more."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def claim(run: TrainingRun) -> int:
 
 
 def lose(run: TrainingRun) -> None:
-    """As if the worker had not been heard of for an hour."""
+    """Make the run look as if its worker had not sent a heartbeat for an hour."""
     TrainingRun.objects.filter(pk=run.pk).update(heartbeat_at=timezone.now() - LONG_AGO)
 
 
@@ -164,7 +164,7 @@ def test_cancelling_a_running_run_is_idempotent(make_run: RunMaker) -> None:
     assert execute.stop_run(run_id=run.pk, attempt=attempt) == "cancelled"
     run.refresh_from_db()
     assert run.state == "cancelled"
-    execute.cancel_run(run=run)  # already what was wanted
+    execute.cancel_run(run=run)  # idempotent
 
 
 def test_finished_run_cannot_be_cancelled(make_run: RunMaker) -> None:
@@ -186,7 +186,7 @@ def test_sweep_requeues_a_lost_run_until_its_tries_are_used_up(make_run: RunMake
     run = make_run()
     for attempt in range(1, execute.MAX_TRIES + 1):
         assert claim(run) == attempt
-        assert execute.sweep_runs() == []  # its heart still beats
+        assert execute.sweep_runs() == []  # its heartbeat is recent
         lose(run)
         woken = execute.sweep_runs()
         assert woken == ([run.pk] if attempt < execute.MAX_TRIES else [])
@@ -210,7 +210,7 @@ def test_sweep_wakes_a_worker_after_a_lost_message(make_run: RunMaker) -> None:
     fresh = make_run()
     unheard = make_run(woken_at=timezone.now() - LONG_AGO)
     assert execute.sweep_runs() == [unheard.pk]
-    assert execute.sweep_runs() == []  # not with every sweep
+    assert execute.sweep_runs() == []  # not on every sweep
     assert claim(fresh) == claim(unheard) == 1
 
 
@@ -223,7 +223,7 @@ def test_resumed_run_gets_all_its_tries_again(make_run: RunMaker) -> None:
     execute.requeue_finished(run=run)
     run.refresh_from_db()
     assert (run.state, run.error, run.finished_at, run.tries) == ("queued", None, None, 0)
-    assert claim(run) == execute.MAX_TRIES + 1  # attempts only ever count up: they fence
+    assert claim(run) == execute.MAX_TRIES + 1  # attempt numbers only increase, because they fence
 
 
 def test_only_failed_and_cancelled_runs_can_be_resumed(make_run: RunMaker) -> None:

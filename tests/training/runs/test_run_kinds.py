@@ -1,5 +1,4 @@
-"""Each kind of run, on a tiny model: what it takes, what it leaves, and that the next kind can go on from
-there."""
+"""Each run kind on a tiny model: its inputs, its results, and that the next kind can use them."""
 
 from __future__ import annotations
 
@@ -42,7 +41,7 @@ QUICK_SFT = {"sample_prompts": 1, "sample_tokens": 4, "batch_size": 8}
 
 @pytest.fixture(scope="module")
 def tiny_policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A policy that has learnt one thing: an answer is short and ends."""
+    """A policy that has learned only to give short answers that end."""
     tokenizer = demo_world.build_tokenizer()
     untrained = Loaded(demo_world.build_policy(tokenizer, 0, hidden=32, layers=1), tokenizer)
     short = [

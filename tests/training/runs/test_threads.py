@@ -1,4 +1,4 @@
-"""A run's operators use as many processors as its model has work for, and never more than they were given."""
+"""A run uses as many threads as its model can use, and never more than it was given."""
 
 from __future__ import annotations
 

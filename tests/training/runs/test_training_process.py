@@ -1,4 +1,4 @@
-"""A run in its own process: whatever dies, its state is true in the end, and nothing is left half-written."""
+"""A run in its own process: whatever dies, the run ends in the correct state without unfinished files."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def endless(make_run: RunMaker) -> TrainingRun:
 
 @contextmanager
 def supervised(run: TrainingRun) -> Iterator[psutil.Process]:
-    """The run's process, at a step of its training; its supervisor is a thread of this process."""
+    """The run's process, in the middle of training. Its supervisor is a thread of this process."""
 
     def supervise_it() -> None:
         try:
@@ -75,7 +75,7 @@ def process_of(run: TrainingRun) -> psutil.Process:
 
 
 def is_process_of(process: psutil.Process, run: TrainingRun) -> bool:
-    """It is named after the run, and what it prints is the run's log."""
+    """Its name is derived from the run, and its output is the run's log."""
     try:
         return process.name() == f"run-{str(run.pk)[-8:]}" and (
             Path(f"/proc/{process.pid}/fd/1").readlink() == run.log_path
@@ -116,7 +116,7 @@ def test_cancelled_run_stops_at_a_step_and_leaves_no_files(endless: TrainingRun)
         asked_at_step = execute.cancel_run(run=endless).step
     endless.refresh_from_db()
     assert endless.state == "cancelled"
-    # Ended by itself at a step boundary, long before the end and before the grace was over.
+    # It ended at a step boundary, long before its last step and before the grace period was over.
     assert asked_at_step <= endless.step < endless.total_steps
     assert endless.error is None
     assert_nothing_half_written(endless)
@@ -138,7 +138,7 @@ def test_runs_are_forked_from_one_single_threaded_process(make_run: RunMaker) ->
             parents.append(process.parent())
             execute.cancel_run(run=run)
     assert parents[0] == parents[1] != psutil.Process()
-    # A lock that another thread held at the fork would be held for ever.
+    # A lock that another thread held during the fork would stay locked forever.
     assert parents[0].num_threads() == 1
 
 
@@ -179,7 +179,7 @@ def test_missing_input_fails_the_run_and_the_log_has_the_traceback(
 
 @contextmanager
 def worker(log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A real worker for the queue `training`, started as embedded/supervisor.py starts it."""
+    """A real worker for the queue `training`, started like embedded/supervisor.py starts it."""
     argv = ["-m", "celery", "--app=config", "worker", "--pool=threads", "--concurrency=1"]
     queue = ["--queues=training", "--without-gossip", "--without-mingle"]
     process = processes.spawn(
@@ -204,7 +204,7 @@ def test_run_of_a_killed_worker_resumes_once_from_its_checkpoint(
         process.wait()
     wait_until(lambda: not [p for p in psutil.process_iter() if is_process_of(p, run)], seconds=10)
 
-    assert execute.sweep_runs() == []  # not given up before its heartbeat is old
+    assert execute.sweep_runs() == []  # its heartbeat is not old yet
     TrainingRun.objects.filter(pk=run.pk).update(heartbeat_at=timezone.now() - timedelta(hours=1))
     assert execute.sweep_runs() == [run.pk]
     kept = max(checkpoints_of(run))
@@ -220,7 +220,7 @@ def test_run_of_a_killed_worker_resumes_once_from_its_checkpoint(
             for attempt in (1, 2)
         )
     )
-    assert before[:kept] == list(range(1, kept + 1))  # what a checkpoint has, the curves have
+    assert before[:kept] == list(range(1, kept + 1))  # every step in a checkpoint is also in the metrics
     assert after == list(range(kept + 1, run.total_steps + 1))
     assert sorted(path.name for path in run.folder.iterdir()) == ["log.txt"]
 

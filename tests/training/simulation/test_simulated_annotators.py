@@ -1,5 +1,4 @@
-"""Simulated annotators go through the real HTTP API and rank as their judge does, save for the noise they are
-given."""
+"""Simulated annotators use the HTTP API and rank with their judge, apart from the requested noise."""
 
 from __future__ import annotations
 
@@ -72,13 +71,13 @@ def test_simulation_ranks_every_task_with_its_overlap(
         texts = {str(response.id): response.text for response in ranking.task.responses.all()}
         lengths = [{len(texts[name]) for name in tier} for tier in ranking.tiers]
         assert all(len(tier) == 1 for tier in lengths)  # equal lengths are tied …
-        assert lengths == sorted(lengths, key=max, reverse=True)  # … and longer ones stand first
+        assert lengths == sorted(lengths, key=max, reverse=True)  # … and longer responses come first
         assert ranking.source == "api"
         assert ranking.touched
     assert said["comparisons"] == Comparison.objects.count() == 2 * N_TASKS * 6
-    assert not ApiToken.objects.filter(revoked_at=None).exists()  # no key is left lying about
+    assert not ApiToken.objects.filter(revoked_at=None).exists()  # no token stays active
 
-    assert simulated(ranked_by_length, annotators=3, judge="length")["rankings"] == 0  # nothing is left
+    assert simulated(ranked_by_length, annotators=3, judge="length")["rankings"] == 0  # no task is left
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -172,13 +171,13 @@ def test_noise_flips_half_of_its_share_of_pairs() -> None:
     for noise in (0.0, 0.4, 1.0):
         answers = [annotators.answer(assignment("a", "bb"), length, noise, rng) for _ in range(n)]
         flipped = sum(answer["tiers"] == [["a"], ["bb"]] for answer in answers) / n
-        # Four standard errors of a share near a half.
+        # Four standard errors of a share near one half.
         assert abs(flipped - noise / 2) < 4 * 0.5 / n**0.5
 
 
 @pytest.fixture
 def flaky() -> Iterator[tuple[str, list[int], list[str]]]:
-    """A server that answers with the given statuses in turn: (address, statuses, keys it has seen)."""
+    """A server that answers with the given statuses in turn: (address, statuses, received keys)."""
     statuses: list[int] = []
     keys: list[str] = []
 
@@ -187,7 +186,7 @@ def flaky() -> Iterator[tuple[str, list[int], list[str]]]:
             self.rfile.read(int(self.headers.get("Content-Length", 0)))
             keys.append(self.headers.get("Idempotency-Key", ""))
             status = statuses.pop(0)
-            if status == 0:  # hang up without an answer
+            if status == 0:  # close the connection without an answer
                 return
             self.send_response(status)
             self.end_headers()

@@ -176,7 +176,7 @@ def test_a_draft_outlives_the_page(desk: Desk) -> None:
 
 def test_the_overlay_names_every_key(desk: Desk) -> None:
     desk.press("?")
-    dialog = desk.page.get_by_role("dialog", name="Keys")
+    dialog = desk.page.get_by_role("dialog", name="Keyboard shortcuts")
     for words in ("Submit the answer", "Undo", "Next response", "Skip this task"):
         expect(dialog.get_by_text(words)).to_be_visible()
     desk.press("Escape")

@@ -204,8 +204,8 @@ describe("the best few", () => {
   it("are said aloud", () => {
     const two = run(best(), place("C", 1), place("A", 2));
     const say = (action: RankingAction) => announce(two, action, reduce(two, action), [..."ABCD"], en);
-    expect(say(place("D", 1))).toBe("Response D is 1 of 2. A made room and is not ranked now.");
-    expect(say({ type: "unrank", id: "C" })).toBe("Response C is not ranked now.");
+    expect(say(place("D", 1))).toBe("Response D is rank 1 of 2. A made room and is no longer ranked.");
+    expect(say({ type: "unrank", id: "C" })).toBe("Response C is no longer ranked.");
     expect(say(place("D", 9))).toBe("Response D stays unranked.");
     expect(spokenOrder([], [..."ABCD"], en)).toBe("nothing is ranked");
   });
@@ -316,12 +316,14 @@ describe("announcements", () => {
 
   it("names responses by the letter they wear on screen", () => {
     expect(letterOf(shown, "y")).toBe("C");
-    expect(say(startRanking(shown, FREE), { type: "place", id: "y", slot: 1 })).toBe("Response C is 1 of 4.");
+    expect(say(startRanking(shown, FREE), { type: "place", id: "y", slot: 1 })).toBe(
+      "Response C is rank 1 of 4.",
+    );
   });
 
   it("says who a response is tied with", () => {
     expect(say(startRanking(shown, FREE), { type: "tie", id: "x" })).toBe(
-      "Response B is 1 of 3, tied with A.",
+      "Response B is rank 1 of 3, tied with A.",
     );
   });
 

@@ -3,7 +3,7 @@ import type { en } from "./answer.en";
 
 export const de: Texts<typeof en> = {
   notAnswered: "Noch nicht beantwortet",
-  mayStayOpen: "(darf offen bleiben)",
+  mayStayOpen: "(freiwillig)",
   gaps: {
     better: "welche Antwort besser ist",
     more: (n) => `noch ${n} zu ordnen`,
@@ -18,12 +18,12 @@ export const de: Texts<typeof en> = {
   howSure: "Wie sicher ist das Urteil?",
   allBadMeans: {
     asked: "Die Reihenfolge zählt trotzdem.",
-    none: "Dann gilt keine Reihenfolge.",
+    none: "Die Reihenfolge wird nicht erfasst.",
     tied: "Es zählt als Gleichstand aller.",
   },
   notComparableBox: "Diese lassen sich nicht vergleichen",
   notRankableBox: "Diese lassen sich nicht ordnen",
-  notRankableMeans: "Die Anfrage ergibt keinen Sinn, oder keine Reihenfolge wäre ehrlich.",
+  notRankableMeans: "Die Anfrage ergibt keinen Sinn, oder es gibt keine faire Reihenfolge.",
   flagsOf: (letter) => `Kennzeichen der Antwort ${letter}`,
 
   rewriteMeans: "Was das Modell hätte sagen sollen, wenn keine gut genug ist.",

@@ -2,7 +2,7 @@ import type { Texts } from "@/shared/i18n";
 import type { en } from "./keys.en";
 
 export const de: Texts<typeof en> = {
-  title: "Tasten",
+  title: "Tastenkürzel",
   groups: { order: "Ordnen", focus: "Auswählen", answer: "Urteil", view: "Ansicht" },
   does: {
     pick: "Die Stelle auf der Skala wählen, 1 = ganz links",
@@ -13,12 +13,12 @@ export const de: Texts<typeof en> = {
     moveUp: "Nach oben rücken",
     moveDown: "Nach unten rücken",
     tie: "Mit der darüber gleichstellen, oder nicht mehr",
-    join: "Mit allem auf jenem Platz gleichstellen",
+    join: "Mit allem auf diesem Platz gleichstellen",
     undo: "Rückgängig",
     next: "Nächste Antwort",
     previous: "Vorige Antwort",
-    nextAcross: "Nächste, wo sie nebeneinander stehen",
-    previousAcross: "Vorige, wo sie nebeneinander stehen",
+    nextAcross: "Nächste, in der Anordnung nebeneinander",
+    previousAcross: "Vorige, in der Anordnung nebeneinander",
     first: "Erste Antwort",
     last: "Letzte Antwort",
     submit: "Absenden",
@@ -29,17 +29,17 @@ export const de: Texts<typeof en> = {
     pause: "Pausieren: die Aufgabe verdecken, die Uhr anhalten",
     raw: "Rohtext oder formatiert",
     layout: "Nächste Anordnung: untereinander, nebeneinander, je zwei",
-    compare: "Wort für Wort zeigen, was anders ist als nebenan",
+    compare: "Unterschiede zur Antwort daneben hervorheben",
     hold: "Neben den anderen stehen lassen",
     together: "Nebeneinander zusammen blättern, oder jede für sich",
     guidelines: "Richtlinien",
-    help: "Diese Tasten",
+    help: "Tastenkürzel anzeigen",
   },
   caps: { Home: "Pos1", End: "Ende", Shift: "Umschalt" },
-  onOutlined: "Tasten wirken auf die umrandete Antwort.",
+  onOutlined: "Tastenkürzel wirken auf die umrandete Antwort.",
   inQuestions:
-    "Tabulator geht durch die Fragen; dort wählen Pfeile und Ziffern, und Entf nimmt die Wahl zurück. In einem Textfeld sendet Strg und Eingabe ab, jede andere Taste schreibt.",
-  line: "Die wichtigsten Tasten",
+    "Die Tabulatortaste wechselt zwischen den Fragen; dort wählen Pfeile und Ziffern, und Entf löscht die Wahl. In einem Textfeld sendet Strg und Eingabe ab, alle anderen Tasten schreiben Text.",
+  line: "Die wichtigsten Tastenkürzel",
   needed: {
     choose: "Antwort wählen",
     place: "ihr Platz, 1 ist der beste",
@@ -48,8 +48,8 @@ export const de: Texts<typeof en> = {
     leave: "nicht einordnen",
     scale: "sagen, welche besser ist",
     submit: "absenden",
-    help: "alle Tasten",
+    help: "alle Tastenkürzel",
   },
   hideLine: "Diese Zeile ausblenden",
-  showLine: "Die wichtigsten Tasten über den Antworten zeigen",
+  showLine: "Die wichtigsten Tastenkürzel über den Antworten anzeigen",
 };

@@ -1,6 +1,6 @@
-/** The keys of the desk, as they are printed and as they are explained. */
+/** Keyboard shortcuts of the desk, as printed and as explained. */
 export const en = {
-  title: "Keys",
+  title: "Keyboard shortcuts",
   groups: { order: "Order", focus: "Focus", answer: "Answer", view: "View" },
   /** By the name of the shortcut. */
   does: {
@@ -16,8 +16,8 @@ export const en = {
     undo: "Undo",
     next: "Next response",
     previous: "Previous response",
-    nextAcross: "Next, where they stand side by side",
-    previousAcross: "Previous, where they stand side by side",
+    nextAcross: "Next, in the side-by-side layout",
+    previousAcross: "Previous, in the side-by-side layout",
     first: "First response",
     last: "Last response",
     submit: "Submit the answer",
@@ -25,31 +25,31 @@ export const en = {
     rewrite: "Write a better answer beside the original",
     takeBack: "Take back my last answer",
     report: "Report a problem with this task",
-    pause: "Pause: hide the task, stop the clock",
-    raw: "Raw text or formatted",
+    pause: "Pause: hide the task and stop the timer",
+    raw: "Toggle raw text",
     layout: "Next layout: column, side by side, two at a time",
-    compare: "Differences from the one beside it, word by word",
+    compare: "Highlight differences from the response beside it",
     hold: "Keep it in view beside the others",
-    together: "Scroll side by side together, or each alone",
+    together: "Scroll side by side together or separately",
     guidelines: "Guidelines",
-    help: "These keys",
+    help: "Show keyboard shortcuts",
   },
-  /** What stands on keys that are not called the same on every keyboard. */
+  /** Key caps that differ between keyboards. */
   caps: { Home: "Home", End: "End", Shift: "Shift" },
-  onOutlined: "Keys act on the outlined response.",
+  onOutlined: "Shortcuts act on the outlined response.",
   inQuestions:
-    "Tab goes through the questions; in one, arrows and digits choose and Delete takes the choice back. In a text field, Ctrl Enter submits and every other key types.",
-  line: "The keys you need most",
+    "Tab moves through the questions; there, arrows and digits choose an option and Delete clears it. In a text field, Ctrl Enter submits and all other keys type text.",
+  line: "Most used shortcuts",
   needed: {
     choose: "go to a response",
-    place: "give it its place, 1 is best",
-    best: "give it its place among the best",
+    place: "rank it, 1 is best",
+    best: "rank it among the best",
     tie: "tie it with the one above",
-    leave: "leave it out",
+    leave: "leave it unranked",
     scale: "say which is better",
     submit: "submit",
-    help: "all keys",
+    help: "all shortcuts",
   },
   hideLine: "Hide this line",
-  showLine: "Show the keys you need most above the responses",
+  showLine: "Show the most used shortcuts above the responses",
 };

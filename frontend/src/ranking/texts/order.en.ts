@@ -1,7 +1,7 @@
 const and = (letters: readonly string[]) =>
   letters.length < 2 ? (letters[0] ?? "") : `${letters.slice(0, -1).join(", ")} and ${letters.at(-1)}`;
 
-/** The order in words: what is said aloud when it changes, the list of it, and the scale between two. */
+/** The order in words: screen reader announcements, the list, and the scale between two responses. */
 export const en = {
   tier: (letters: readonly string[]) => (letters.length > 1 ? `${and(letters)} tied` : and(letters)),
   tiers: (tiers: readonly string[]) => tiers.join(", then "),
@@ -12,13 +12,13 @@ export const en = {
   staysUnranked: (letter: string) => `Response ${letter} stays unranked.`,
   atTheTop: (letter: string) => `Response ${letter} is already at the top.`,
   atTheBottom: (letter: string) => `Response ${letter} is already at the bottom.`,
-  stays: (letter: string, slot: number) => `Response ${letter} stays at ${slot}.`,
-  unranked: (letter: string) => `Response ${letter} is not ranked now.`,
-  placed: (letter: string, slot: number, slots: number) => `Response ${letter} is ${slot} of ${slots}.`,
+  stays: (letter: string, slot: number) => `Response ${letter} stays at rank ${slot}.`,
+  unranked: (letter: string) => `Response ${letter} is no longer ranked.`,
+  placed: (letter: string, slot: number, slots: number) => `Response ${letter} is rank ${slot} of ${slots}.`,
   placedTied: (letter: string, slot: number, slots: number, others: readonly string[]) =>
-    `Response ${letter} is ${slot} of ${slots}, tied with ${and(others)}.`,
+    `Response ${letter} is rank ${slot} of ${slots}, tied with ${and(others)}.`,
   madeRoom: (letters: readonly string[]) =>
-    `${and(letters)} made room and ${letters.length === 1 ? "is" : "are"} not ranked now.`,
+    `${and(letters)} made room and ${letters.length === 1 ? "is" : "are"} no longer ranked.`,
 
   whole: "Your order, best first",
   rank: (slot: number) => `Rank ${slot}`,

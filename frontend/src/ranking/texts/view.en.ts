@@ -1,6 +1,6 @@
 const words = (n: number) => (n === 1 ? "1 word" : `${n} words`);
 
-/** What the desk says about how responses are shown: layouts, cards, differences. */
+/** Texts about how responses are shown: layouts, cards, differences. */
 export const en = {
   column: "Column",
   row: "Side by side",
@@ -8,31 +8,31 @@ export const en = {
   layout: "Layout",
   scrollTogether: "Scroll together",
   scrollsTogether: "The cards scroll together.",
-  scrollsAlone: "Each card scrolls by itself.",
+  scrollsAlone: "Each card scrolls separately.",
   kept: "Kept in view beside the others.",
   notKept: "No longer kept in view.",
   keptInView: "kept in view",
   keep: (letter: string) => `Keep response ${letter} in view`,
   keepHint: "Keep it in view beside the others",
-  letGo: (letter: string) => `Let response ${letter} go`,
-  letGoHint: "Let it go",
+  letGo: (letter: string) => `Stop keeping response ${letter} in view`,
+  letGoHint: "Stop keeping it in view",
   differences: "Differences",
-  marked: "Differences marked.",
+  marked: "Differences highlighted.",
   unmarked: "Differences hidden.",
-  comparedWith: (letter: string) => `${letter} with`,
+  comparedWith: (letter: string) => `${letter} compared with`,
   onlyIn: (letter: string) => `only in ${letter}`,
   words,
   same: (a: string, b: string) => `${a} and ${b} have the same words in the same order.`,
   tooMuch: (a: string, b: string) =>
-    `${a} and ${b} are too long and too different to compare word by word. Both are shown whole.`,
+    `${a} and ${b} are too long and too different to compare word by word. Both are shown in full.`,
 
   responses: "Responses",
   bestFirst: "Responses, best first",
   twoResponses: "Two responses",
   notRanked: "Not ranked",
   notRankedYet: (slots: number) =>
-    `Put ${slots === 1 ? "the best one" : `up to ${slots} of the best`} into slots; the others stay here, in no order.`,
-  belowRanked: "Below all that is ranked, in no order.",
+    `Put ${slots === 1 ? "the best one" : `up to ${slots} of the best`} into slots; the others stay here, unordered.`,
+  belowRanked: "Below all ranked responses, unordered.",
   card: (letter: string, place: string) => `Response ${letter}, ${place}`,
   unranked: "not ranked",
   rankOf: (slot: number, slots: number) => `rank ${slot} of ${slots}`,

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import learning_page, real_rankings
+from benchmarks.learning import page as learning_page
+from benchmarks.learning import real_rankings
 
 DOCS = Path(__file__).resolve().parents[4] / "docs"
 
@@ -21,7 +22,7 @@ def test_the_page_and_its_plots_are_drawn_from_the_figures(tmp_path: Path) -> No
         "reward-learning.md",
     ]
     for path in drawn:
-        assert (DOCS / path).read_text() == (tmp_path / path).read_text(), f"write {path} anew"
+        assert (DOCS / path).read_text() == (tmp_path / path).read_text(), f"regenerate {path}"
 
 
 def test_a_trunk_that_was_not_measured_leaves_the_others_as_they_are(tmp_path: Path) -> None:

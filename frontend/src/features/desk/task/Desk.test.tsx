@@ -22,7 +22,7 @@ describe("the desk", () => {
     key("ArrowDown");
     key("=");
     expect(cards()).toEqual(["z1", "x2", "y2"]);
-    expect(screen.getByTestId("announcer").textContent).toBe("Response B is 2 of 2, tied with A.");
+    expect(screen.getByTestId("announcer").textContent).toBe("Response B is rank 2 of 2, tied with A.");
     expect(screen.getAllByTestId("rank-slot").map((slot) => slot.dataset.rank)).toEqual(["1", "2"]);
     key("Enter");
     expect(given).toHaveLength(1);
@@ -87,7 +87,7 @@ describe("the desk of a pair", () => {
     key("Enter");
     expect(given).toHaveLength(0);
     expect(screen.getByTestId("announcer").textContent).toBe(
-      "Not submitted yet. Not answered: which response is better.",
+      "Not submitted yet. Unanswered: which response is better.",
     );
     expect(screen.getByTestId("pair-scale").contains(document.activeElement)).toBe(true);
   });

@@ -38,7 +38,7 @@ describe("skipping", () => {
     server();
     open(assignment(), { ...project, skip_ways: ["drop"] });
     key("s");
-    expect(await screen.findByText(/Nobody will be asked to rank it any more/)).toBeTruthy();
+    expect(await screen.findByText(/Nobody will be asked to rank it again/)).toBeTruthy();
     expect(screen.queryByRole("radio", { hidden: true })).toBeNull();
   });
 });
@@ -50,7 +50,7 @@ describe("a lease and a draft", () => {
     const { given, onPutDown } = open();
     key("3", "Digit3");
     await act(() => vi.advanceTimersByTimeAsync(61_000));
-    expect(screen.getByText("This task is no longer yours")).toBeTruthy();
+    expect(screen.getByText("This task is no longer assigned to you")).toBeTruthy();
     expect(screen.getByText("The lease ran out.")).toBeTruthy();
     key("Enter");
     expect(given).toEqual([]);
@@ -68,9 +68,9 @@ describe("a lease and a draft", () => {
     server({ heartbeat: 0 });
     const { given } = open();
     await act(() => vi.advanceTimersByTimeAsync(61_000));
-    expect(screen.getByText(/This task is kept for you until/)).toBeTruthy();
+    expect(screen.getByText(/This task is reserved for you until/)).toBeTruthy();
     await act(() => vi.advanceTimersByTimeAsync(900_000));
-    expect(screen.getByText(/Your hold on this task ended at/)).toBeTruthy();
+    expect(screen.getByText(/Your reservation ended at/)).toBeTruthy();
     key("3", "Digit3");
     key("Enter");
     expect(given).toHaveLength(1);
@@ -121,7 +121,7 @@ describe("an answer that comes back to the desk", () => {
     key("=");
     key("Enter");
     expect(given[0]).toMatchObject({ tiers: [["z"], ["y"], ["x"]] });
-    fireEvent.click(screen.getByRole("button", { name: "Leave it as it was" }));
+    fireEvent.click(screen.getByRole("button", { name: "Keep my earlier answer" }));
     expect(onPutDown).toHaveBeenCalledOnce();
     expect(sent).toEqual([]);
   });
@@ -136,7 +136,7 @@ describe("an answer that comes back to the desk", () => {
       }),
     });
     expect(cards()).toEqual(["z1", "x2", "y2"]);
-    expect(screen.getByText("This answer was not taken")).toBeTruthy();
+    expect(screen.getByText("This answer was not accepted")).toBeTruthy();
     expect(screen.getByText("Not ranked: y")).toBeTruthy();
   });
 });
@@ -149,11 +149,11 @@ describe("a pause", () => {
     key("3", "Digit3");
     await act(() => vi.advanceTimersByTimeAsync(10_000));
     key("p");
-    expect(screen.getByText(/Your time is not counted/)).toBeTruthy();
+    expect(screen.getByText(/The timer is stopped/)).toBeTruthy();
     expect(document.querySelector("[data-paused=true]")).toBeTruthy();
     key("1", "Digit1");
     await act(() => vi.advanceTimersByTimeAsync(600_000));
-    fireEvent.click(screen.getByRole("button", { name: "Go on ranking", hidden: true }));
+    fireEvent.click(screen.getByRole("button", { name: "Continue ranking", hidden: true }));
     await act(() => vi.advanceTimersByTimeAsync(5_000));
     key("Enter");
     expect(given[0]).toMatchObject({ tiers: [["y"], ["z"], ["x"]] });
@@ -188,7 +188,9 @@ describe("reporting a problem", () => {
     expect(button.disabled).toBe(true);
     fireEvent.click(screen.getByLabelText("Something else"));
     expect(button.disabled).toBe(true);
-    fireEvent.change(screen.getByLabelText("In your words"), { target: { value: "The table is cut off." } });
+    fireEvent.change(screen.getByLabelText("Details (optional)"), {
+      target: { value: "The table is cut off." },
+    });
     fireEvent.click(button);
     await screen.findByText("Reported to the managers");
     expect(sent.find(({ path }) => path.endsWith("/problems"))?.body).toEqual({

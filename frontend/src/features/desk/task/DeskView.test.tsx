@@ -114,7 +114,7 @@ describe("layouts of the desk", () => {
     press("Home", "h", "End");
     expect(shown()).toEqual(["w", "z"]);
     expect(all()).toEqual(["w", "x", "y", "z"]);
-    fireEvent.click(screen.getByRole("button", { name: "Let response A go" }));
+    fireEvent.click(screen.getByRole("button", { name: "Stop keeping response A in view" }));
     press("End");
     expect(shown()).toEqual(["y", "z"]);
   });

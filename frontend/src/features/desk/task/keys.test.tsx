@@ -20,17 +20,17 @@ describe("the line of keys", () => {
   it("prints what the keys are, as far as there are places", () => {
     line("order", 4);
     expect(caps("go to a response")).toEqual(["↑", "↓"]);
-    expect(caps("give it its place, 1 is best")).toEqual(["1", "4"]);
+    expect(caps("rank it, 1 is best")).toEqual(["1", "4"]);
     expect(caps("submit")).toEqual(keysOf("submit").flat());
     cleanup();
     line("order", 2, { ties: false, across: true });
     expect(caps("go to a response")).toEqual(["←", "→"]);
-    expect(caps("give it its place, 1 is best")).toEqual(["1", "2"]);
+    expect(caps("rank it, 1 is best")).toEqual(["1", "2"]);
     expect(screen.queryByText("tie it with the one above")).toBeNull();
     cleanup();
     line("best", 10);
-    expect(caps("give it its place among the best")).toEqual(["1", "0"]);
-    expect(caps("leave it out")).toEqual(["x"]);
+    expect(caps("rank it among the best")).toEqual(["1", "0"]);
+    expect(caps("leave it unranked")).toEqual(["x"]);
   });
 
   it("of a pair is about its scale", () => {
@@ -54,7 +54,7 @@ describe("the line of keys", () => {
         />
       </MantineProvider>,
     );
-    const box = screen.getByLabelText<HTMLInputElement>("Show the keys you need most above the responses");
+    const box = screen.getByLabelText<HTMLInputElement>("Show the most used shortcuts above the responses");
     expect(box.checked).toBe(false);
     fireEvent.click(box);
     expect(toggleKeyLine).toHaveBeenCalledOnce();

@@ -105,7 +105,7 @@ describe("the reviewer's desk", () => {
 
   it("lets go of a task that is left", async () => {
     const { sent, onLeave } = open(shown());
-    press("Leave it");
+    press("Leave");
     await waitFor(() => expect(onLeave).toHaveBeenCalled());
     expect(sent[0]?.path).toBe("/api/v1/reviews/task-1/release");
   });

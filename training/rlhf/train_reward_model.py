@@ -22,8 +22,8 @@ from pydantic import ValidationError
 
 from training.rlhf.core import distributed
 from training.rlhf.core.checkpoint import CheckpointRefused
-from training.rlhf.core.recipes import RewardModelConfig
 from training.rlhf.core.reporter import PrintReporter, TrainingDiverged
+from training.rlhf.core.reward_recipe import RewardModelConfig
 from training.rlhf.data.files import read_rankings
 from training.rlhf.data.rankings import RankingFileError
 from training.rlhf.models.loading import ModelNotFound

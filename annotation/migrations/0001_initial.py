@@ -254,6 +254,7 @@ class Migration(migrations.Migration):
                 ('kind', models.CharField(choices=[('annotation', 'Annotation'), ('review', 'Review')], db_default='annotation', default='annotation', help_text="review: a reviewer's deciding ranking, made in sight of the others'.", max_length=10)),
                 ('shown_order', django.contrib.postgres.fields.ArrayField(base_field=models.UUIDField(), help_text='Response ids as they were shown, first first.', size=None)),
                 ('tiers', models.JSONField(help_text='Lists of response ids, best first; ids in one list are tied. Responses that were shown and are in none were left below all of them.')),
+                ('places', django.contrib.postgres.fields.ArrayField(base_field=models.SmallIntegerField(), editable=False, help_text="The tier of each of the task's responses, by position, from 0; 127 for those in no tier. The database fills it in.", size=None)),
                 ('strength', models.SmallIntegerField(blank=True, help_text="How much better the first tier is than the second; a form's level.", null=True)),
                 ('ratings', models.JSONField(blank=True, default=dict, help_text='{response id: {scale: value}}')),
                 ('flags', models.JSONField(blank=True, default=dict, help_text='{response id: [flag]}')),

@@ -41,8 +41,19 @@ class RankingQuerySet(models.QuerySet["Ranking"]):
 
 
 class Ranking(models.Model):
-    """What an annotator said about a task. Never edited: a trigger refuses UPDATE and DELETE, a revision is a
-    new row that supersedes this one. A trigger also holds it to its task: same project, same responses."""
+    """What an annotator said about a task.
+
+    A ranking is never edited: a trigger refuses UPDATE and DELETE, and a revision is a new row that supersedes
+    this one. Another trigger ensures that it fits its task: same project, same responses.
+
+    `places` holds the same order as `tiers` in the form that statistics read: one number for each response of
+    the task, by position. The database computes it from `tiers` (sql/ranking.sql) and refuses other values, so
+    no writer needs to supply it; a new instance has None there until it is read again.
+
+    Orders per dimension, when a form asks for them, become rows of a table of their own, RankingOrder(ranking,
+    dimension, tiers, places), with `places` from the same function. Readers of `places` take them from there
+    for a dimension and are otherwise unchanged; the columns here remain the overall order.
+    """
 
     class Source(models.TextChoices):
         BROWSER = "browser"
@@ -86,6 +97,12 @@ class Ranking(models.Model):
     tiers = models.JSONField(
         help_text="Lists of response ids, best first; ids in one list are tied. "
         "Responses that were shown and are in none were left below all of them."
+    )
+    places = ArrayField(
+        models.SmallIntegerField(),
+        editable=False,
+        help_text="The tier of each of the task's responses, by position, from 0; 127 for those in no tier. "
+        "The database fills it in.",
     )
     strength = models.SmallIntegerField(
         null=True, blank=True, help_text="How much better the first tier is than the second; a form's level."

@@ -43,16 +43,17 @@ class RankingQuerySet(models.QuerySet["Ranking"]):
 class Ranking(models.Model):
     """What an annotator said about a task.
 
-    A ranking is never edited: a trigger refuses UPDATE and DELETE, and a revision is a new row that supersedes
-    this one. Another trigger ensures that it fits its task: same project, same responses.
+    A ranking is never edited: a trigger refuses UPDATE and DELETE, and a revision is a new row that
+    supersedes this one. Another trigger ensures that it fits its task: same project, same responses.
 
-    `places` holds the same order as `tiers` in the form that statistics read: one number for each response of
-    the task, by position. The database computes it from `tiers` (sql/ranking.sql) and refuses other values, so
-    no writer needs to supply it; a new instance has None there until it is read again.
+    `places` holds the same order as `tiers` in the form that statistics read: one number for each response
+    of the task, by position. The database computes it from `tiers` (sql/ranking.sql) and refuses other
+    values, so no writer needs to supply it; a new instance has None there until it is read again.
 
-    Orders per dimension, when a form asks for them, become rows of a table of their own, RankingOrder(ranking,
-    dimension, tiers, places), with `places` from the same function. Readers of `places` take them from there
-    for a dimension and are otherwise unchanged; the columns here remain the overall order.
+    Orders per dimension, when a form asks for them, become rows of a table of their own,
+    RankingOrder(ranking, dimension, tiers, places), with `places` from the same function. For a dimension,
+    readers of `places` take them from there and are otherwise unchanged. The columns here remain the overall
+    order.
     """
 
     class Source(models.TextChoices):

@@ -1,10 +1,25 @@
 from __future__ import annotations
 
-from celery import shared_task
+from typing import Any
 
+from celery import shared_task
+from celery.signals import task_postrun, task_prerun
+
+from annotation.database.acting import act_as
 from annotation.desk import allocation
 from annotation.oversight import agreement
 from annotation.webhooks import delivery
+
+
+@task_prerun.connect  # type: ignore[untyped-decorator]
+def _name_task_as_actor(task: Any, **_: Any) -> None:
+    """The audit log names the task, of whichever app, as the actor of what it writes."""
+    act_as(f"task:{task.name}")
+
+
+@task_postrun.connect  # type: ignore[untyped-decorator]
+def _forget_actor(**_: Any) -> None:
+    act_as("")
 
 
 @shared_task  # type: ignore[untyped-decorator]

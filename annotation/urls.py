@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from annotation.accounts.api import account, auth, invitations
+from annotation.accounts.api import account, auth, invitations, members
 from annotation.api.access import endpoint
 from annotation.api.permissions import Action
 from annotation.content.api import imports
-from annotation.desk.api import assignments, checks, own_work, task_problems
+from annotation.datasets.api import exports, formats, snapshots
+from annotation.desk.api import assignments, own_work, reservations, task_problems
 from annotation.oversight.api import audit, browsing, exclusions, reports, reviews, tasks
 from annotation.projects.api import projects
 from annotation.webhooks.api import views
@@ -37,7 +38,7 @@ urlpatterns = [
     endpoint("projects/", projects.ProjectsView, GET=Action.LIST_PROJECTS, POST=Action.CREATE_PROJECT),
     endpoint(PROJECT, projects.ProjectDetailView, GET=Action.READ_PROJECT, PATCH=Action.CHANGE_PROJECT),
     endpoint(
-        f"{PROJECT}members/", projects.MembersView, GET=Action.MANAGE_MEMBERS, POST=Action.MANAGE_MEMBERS
+        f"{PROJECT}members/", members.MembersView, GET=Action.MANAGE_MEMBERS, POST=Action.MANAGE_MEMBERS
     ),
     endpoint(
         f"{PROJECT}invitations/",
@@ -47,8 +48,8 @@ urlpatterns = [
     ),
     endpoint("invitations/<uuid:id>/revoke", invitations.RevokeInvitationView, POST=Action.MANAGE_MEMBERS),
     endpoint(f"{PROJECT}form/check", projects.FormCheckView, POST=Action.CHANGE_PROJECT),
-    endpoint(f"{PROJECT}checks/", checks.ChecksView, GET=Action.MANAGE_TASKS),
-    endpoint(f"{PROJECT}members/<str:username>/attempts", tasks.AttemptsView, POST=Action.MANAGE_MEMBERS),
+    endpoint(f"{PROJECT}checks/", tasks.ChecksView, GET=Action.MANAGE_TASKS),
+    endpoint(f"{PROJECT}members/<str:username>/attempts", members.AttemptsView, POST=Action.MANAGE_MEMBERS),
     endpoint(f"{PROJECT}tasks/", tasks.TasksView, GET=Action.MANAGE_TASKS),
     endpoint(
         f"{PROJECT}tasks/<uuid:id>/", tasks.TaskView, GET=Action.MANAGE_TASKS, PATCH=Action.MANAGE_TASKS
@@ -57,11 +58,11 @@ urlpatterns = [
     endpoint(f"{PROJECT}rankings/", browsing.RankingsView, GET=Action.MANAGE_TASKS),
     endpoint(
         f"{PROJECT}reservations/",
-        tasks.ReservationsView,
+        reservations.ReservationsView,
         GET=Action.MANAGE_TASKS,
         POST=Action.MANAGE_TASKS,
     ),
-    endpoint(f"{PROJECT}reservations/release", tasks.LetGoView, POST=Action.MANAGE_TASKS),
+    endpoint(f"{PROJECT}reservations/release", reservations.LetGoView, POST=Action.MANAGE_TASKS),
     endpoint(f"{PROJECT}problems/", task_problems.TaskProblemsView, GET=Action.MANAGE_TASKS),
     endpoint("problems/<uuid:id>/settle", task_problems.SettleProblemView, POST=Action.MANAGE_TASKS),
     endpoint("problems/<uuid:id>/reopen", task_problems.ReopenProblemView, POST=Action.MANAGE_TASKS),
@@ -71,7 +72,7 @@ urlpatterns = [
     endpoint(f"{PROJECT}imports/", imports.ImportsView, POST=Action.IMPORT),
     endpoint(
         f"{PROJECT}snapshots/",
-        imports.SnapshotsView,
+        snapshots.SnapshotsView,
         GET=Action.MANAGE_SNAPSHOTS,
         POST=Action.MANAGE_SNAPSHOTS,
     ),
@@ -99,8 +100,8 @@ urlpatterns = [
     endpoint(f"{PROJECT}audit/", audit.ProjectAuditView, GET=Action.READ_AUDIT),
     endpoint("audit/", audit.SiteAuditView, GET=Action.READ_SITE_AUDIT),
     endpoint("presets/", projects.PresetsView, GET=Action.LIST_PRESETS),
-    endpoint("formats/", imports.FormatsView, GET=Action.LIST_FORMATS),
-    endpoint("snapshots/<uuid:id>/export", imports.ExportView, GET=Action.MANAGE_SNAPSHOTS),
+    endpoint("formats/", formats.FormatsView, GET=Action.LIST_FORMATS),
+    endpoint("snapshots/<uuid:id>/export", exports.ExportView, GET=Action.MANAGE_SNAPSHOTS),
     endpoint(f"{PROJECT}assignments/next", assignments.NextAssignmentView, POST=Action.RANK),
     endpoint(f"{PROJECT}assignments/mine", own_work.OwnFiguresView, GET=Action.RANK),
     endpoint(f"{PROJECT}assignments/last", own_work.LastAnswerView, GET=Action.RANK),

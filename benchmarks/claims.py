@@ -106,14 +106,15 @@ def measure(options: argparse.Namespace) -> None:
 
 def filled(slug: str, policy: str, tasks: int):  # type: ignore[no-untyped-def]
     from annotation.content import content
+    from annotation.content.incoming import ResponseDraft, TaskDraft
     from annotation.projects import projects
 
     project = projects.create_project(slug=slug, overlap=3)
     projects.update_project(project=project, changes={"allocation_policy": policy})
     drafts = (
-        content.TaskDraft(
+        TaskDraft(
             [{"role": "user", "content": f"{slug}: question {n}?"}],
-            [content.ResponseDraft(f"Answer {k} to {n}.") for k in range(2)],
+            [ResponseDraft(f"Answer {k} to {n}.") for k in range(2)],
         )
         for n in range(tasks)
     )

@@ -33,9 +33,10 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
 from benchmarks.requests import ROOT, manage, start_stack
+from scripts.browser import chromium, log_in
 
 WATCH = """() => {
   const cards = () => [...document.querySelectorAll("[data-testid=response-card]")];
@@ -131,7 +132,7 @@ def fill(state: Path, tasks: int, responses: int, characters: int, file: Path) -
     manage(state, "create_project", "desk", "--preset", "ranking")
     manage(state, "import_responses", str(file), "--project", "desk")
     user = (
-        "from annotation.models import Project, User; from annotation.projects.projects import add_member;"
+        "from annotation.models import Project, User; from annotation.accounts.members import add_member;"
         "user = User.objects.create_user('ranker', password='for the benchmark');"
         "add_member(project=Project.objects.get(slug='desk'), user=user, role='annotator')"
     )
@@ -175,23 +176,15 @@ def main() -> None:
     process, url = start_stack(home / "state", home / "output")
     try:
         fill(home / "state", given.answers + 5, given.responses, given.characters, home / "lines.jsonl")
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(
-                executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
-            )
-            page = browser.new_page(viewport={"width": 1280, "height": 900})
-            page.goto(f"{url}/login")
-            page.get_by_label("Username").fill("ranker")
-            page.get_by_role("textbox", name="Password").fill("for the benchmark")
-            page.get_by_role("button", name="Log in").click()
-            page.wait_for_url(f"{url}/")
+        with chromium() as browser:
+            view = {"width": 1280, "height": 900}
+            page = log_in(browser, url, "ranker", "for the benchmark", viewport=view)
             network = {"offline": False, "latency": given.slow}
             unlimited = {"downloadThroughput": -1, "uploadThroughput": -1}
             page.context.new_cdp_session(page).send("Network.emulateNetworkConditions", network | unlimited)
             first_load(page, f"{url}/projects/desk/rank")
             key_to_paint(page)
             times = sorted(rank(page, given.answers, given.think))
-            browser.close()
     finally:
         process.send_signal(signal.SIGINT)
         process.wait()

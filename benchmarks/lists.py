@@ -13,14 +13,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import time
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
-from docs.screenshots import logged_in
+from scripts.browser import RunningStack, chromium, log_in
 
 PIXELS_A_FRAME = (200, 1000)
 LONG_MS = 50
@@ -89,18 +88,14 @@ def main() -> None:
     parser.add_argument("--state", type=Path, default=Path(".rankloop"))
     parser.add_argument("--seconds", type=int, default=15)
     asked = parser.parse_args()
-    address = json.loads((asked.state / "running.json").read_text())["address"]
-    lines = (asked.state / "demo-logins.txt").read_text().splitlines()
-    password = dict(line.split(" ", 1) for line in lines)["admin"]
-    with sync_playwright() as playwright:
-        chromium = shutil.which("chromium")
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        page = logged_in(browser, address, "admin", password, viewport={"width": 1280, "height": 900})
+    stack = RunningStack.of(asked.state)
+    view = {"width": 1280, "height": 900}
+    with chromium() as browser:
+        page = log_in(browser, stack.address, "admin", stack.logins["admin"], viewport=view)
         for path in (f"/projects/{asked.project}/tasks", f"/projects/{asked.project}/rankings"):
             request(page, path)
         for search in ("", "?list=rankings"):
             scroll(browser, page, f"/projects/{asked.project}/tasks{search}", asked.seconds)
-        browser.close()
 
 
 if __name__ == "__main__":

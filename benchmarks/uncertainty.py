@@ -28,7 +28,7 @@ from training.rlhf.core.recipes import RewardModelConfig, SampleConfig
 from training.rlhf.data.rankings import Ranking
 from training.rlhf.generation import sampling
 from training.rlhf.models.loading import load_reward_model
-from training.rlhf.reward import reward_model, uncertainty
+from training.rlhf.reward import beliefs, reward_model, scoring, uncertainty
 from training.rlhf.reward.scoring import load_for_training
 
 POINTS = 1.5  # reward units that one point of gold is worth to an annotator
@@ -53,12 +53,12 @@ def judge(folder: Path, kind: str | None, fresh: list[tuple[Ranking, np.ndarray]
     model, tokenizer = load_reward_model(folder)
     items = [(ranking.messages, ranking.responses) for ranking, _ in fresh]
     if kind is None:
-        scores = reward_model.score(model, tokenizer, items)
+        scores = scoring.score(model, tokenizer, items)
         chances = [torch.sigmoid(one[:, None] - one) for one in scores]
     else:
         found = uncertainty.load_uncertainty(folder)
         assert found is not None
-        chances = uncertainty.preference_probability(model, tokenizer, items, found)
+        chances = beliefs.preference_probability(model, tokenizer, items, found)
     said, true = [], []
     for (_, rewards), chance in zip(fresh, chances, strict=True):
         first, second = np.triu_indices(len(rewards), 1)

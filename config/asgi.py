@@ -1,8 +1,8 @@
-"""The ASGI application: one thread answers a request from end to end, and the event loop sends what streams.
+"""The ASGI application: one thread handles a request from start to end; the event loop sends streams.
 
-Django's own handler goes into a thread and back for each method of each middleware that isn't a coroutine,
-some ten times per request, and starts a thread for each request. With 16 annotators at once that was half of
-the web process's time: 19 to 25 ms for an answer (its claim and its submit), now 11 to 14.
+Django's own handler switches to a thread and back for every middleware method that isn't a coroutine, about
+ten times per request, and starts a thread for each request. With 16 concurrent annotators that was half of
+the web process's time: 19 to 25 ms for an answer (a claim and a submit) instead of 11 to 14 ms.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from django.db import close_old_connections
 from django.http.response import HttpResponseBase, JsonResponse
 from django.urls import set_script_prefix
 
-# They share one interpreter: more of them only take it from each other.
+# The threads share one interpreter, so more of them would only compete for it.
 THREADS = 8
 # The largest upload (annotation/content/api/imports.py) plus the multipart form around it. Bodies are written
 # to a file before the sender is known.
@@ -36,20 +36,20 @@ Send = Callable[[Message], Awaitable[None]]
 
 
 class BodyTooLarge(Exception):
-    """The request brings more than any may."""
+    """The request's body is longer than any request may send."""
 
 
 class OneThreadPerRequest(ASGIHandler):
-    """Reads bodies and sends answers as Django's handler does; middleware and views run as under WSGI."""
+    """Reads bodies and sends responses like Django's handler; runs middleware and views as under WSGI."""
 
     def __init__(self) -> None:
-        # Not the parent's: it would load the middleware for coroutines.
+        # Not the parent's __init__, which would load the middleware for coroutines.
         self.load_middleware(is_async=False)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="request")
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            raise ValueError(f"There is nothing here but HTTP: {scope['type']}.")
+            raise ValueError(f"Only HTTP is supported, not {scope['type']}.")
         try:
             body = await self.read_body(_limited(scope, receive))
         except RequestAborted:
@@ -70,21 +70,21 @@ class OneThreadPerRequest(ASGIHandler):
             body.close()
 
     def _answer(self, scope: dict[str, Any], body: IO[bytes]) -> HttpResponseBase:
-        """The request's signals, its connection and its view, all in one thread."""
+        """Send the request's signals, use its connection and run its view, all in one thread."""
         set_script_prefix(get_script_prefix(scope))
         signals.request_started.send(sender=self.__class__, scope=scope)
         request, refused = self.create_request(scope, body)
         response = refused if request is None else self.get_response(request)
-        assert response is not None  # one of the two is
+        assert response is not None  # either the request or its refusal exists
         response._handler_class = self.__class__  # type: ignore[attr-defined]
         if response.streaming:
-            close_old_connections()  # its end, which does this, comes in another thread
+            close_old_connections()  # closing the response does this too, but in another thread
         else:
             response.close()
         return response
 
     async def _stream(self, response: HttpResponseBase, receive: Receive, send: Send) -> None:
-        """Until all is sent or the client is gone."""
+        """Send until the stream ends or the client disconnects."""
         sending = asyncio.ensure_future(self.send_response(response, send))
         gone = asyncio.ensure_future(self.listen_for_disconnect(receive))
         try:
@@ -99,7 +99,7 @@ class OneThreadPerRequest(ASGIHandler):
 
 
 def _limited(scope: Mapping[str, Any], receive: Receive) -> Receive:
-    """`receive`, until more has come, or is announced, than a body may have."""
+    """`receive`, which raises BodyTooLarge once the body, or its announced length, exceeds the limit."""
     announced = dict(scope.get("headers", ())).get(b"content-length", b"")
     too_large = announced.isdigit() and int(announced) > MAX_BODY_BYTES
     taken = 0
@@ -121,8 +121,8 @@ def _refusal() -> HttpResponseBase:
     from config.problems import problem_body  # needs the settings
 
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-    body = problem_body(status=status, detail=f"A request may bring {MAX_BODY_BYTES:,} bytes at most.")
-    # The rest of the body is not read, so nothing else can come on this connection.
+    body = problem_body(status=status, detail=f"A request body can have at most {MAX_BODY_BYTES:,} bytes.")
+    # The rest of the body is not read, so the connection can't be used for another request.
     kind, headers = "application/problem+json", {"Connection": "close"}
     return JsonResponse(body, status=status, content_type=kind, headers=headers)
 

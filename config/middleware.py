@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -14,6 +15,7 @@ from whitenoise.base import WhiteNoise
 from whitenoise.responders import Response, StaticFile
 
 from config.problems import ProblemRenderer, problem_body
+from preferences.text import NUL
 
 # What models write is untrusted: even markup that slipped through the page's sanitiser can't run a script,
 # load an image (a request with the answer in its address) or send a form away. Styles alone may stand inline:
@@ -57,9 +59,9 @@ def storable_query(get_response: Callable[[HttpRequest], Any]) -> Callable[[Http
     fail, because Postgres's text holds none. (Bodies: `annotation.api.parsers`.)"""
 
     def answer(request: HttpRequest) -> Any:
-        if "\x00" not in request.path_info and "%00" not in request.META.get("QUERY_STRING", ""):
+        if NUL not in request.path_info and quote(NUL) not in request.META.get("QUERY_STRING", ""):
             return get_response(request)
-        detail = "The address holds a NUL character (%00), which text can't."
+        detail = "The address holds a NUL character (%00), which can't be stored."
         body = problem_body(status=HTTPStatus.BAD_REQUEST, detail=detail)
         return JsonResponse(body, status=HTTPStatus.BAD_REQUEST, content_type=ProblemRenderer.media_type)
 

@@ -6,12 +6,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import models
 from django.http import Http404
 from rest_framework import exceptions, renderers
 from rest_framework.response import Response
@@ -51,6 +52,18 @@ class Conflict(Problem):
 
     status = HTTPStatus.CONFLICT
     type = "conflict"
+
+
+def refuse_invalid_fields(row: models.Model, exclude: Collection[str] | None = None) -> None:
+    """Raises Problem, with a reason for each field that fails the model's validation."""
+    try:
+        row.clean_fields(exclude=exclude)
+    except ValidationError as error:
+        errors = [
+            FieldProblem(field, " ".join(reasons))
+            for field, reasons in getattr(error, "message_dict", {"": error.messages}).items()
+        ]
+        raise Problem("Some fields are not right.", errors=errors) from None
 
 
 class ProblemRenderer(renderers.JSONRenderer):

@@ -1,1 +1,1 @@
-"""Postgres, Valkey and every process of Rankloop on one machine: one supervisor, one state folder."""
+"""Postgres, Valkey and all processes of Rankloop on one machine, under one supervisor."""

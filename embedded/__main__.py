@@ -1,4 +1,4 @@
-"""`python -m embedded up` runs everything until Ctrl-C; `scripts/up` makes the environment, then calls it."""
+"""`python -m embedded up` runs everything until Ctrl-C. `scripts/up` sets up the environment and calls it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m embedded", description=__doc__)
     parser.add_argument("command", choices=["up"])
     parser.add_argument(
-        "--no-demo", action="store_true", help="do not create the demo project at first start"
+        "--no-demo", action="store_true", help="do not create the demo project on the first start"
     )
     arguments = parser.parse_args()
     state = default_state()
@@ -35,7 +35,7 @@ def main() -> int:
 
 
 def _port() -> int:
-    """PORT; 0 takes any free one."""
+    """PORT from the environment; 0 takes any free port."""
     raw = os.environ.get("PORT", "").strip() or str(_DEFAULT_PORT)
     if not raw.isdecimal() or int(raw) > _HIGHEST_PORT:
         raise ServerError(f"PORT={raw!r} is not a port number (0 to {_HIGHEST_PORT}).")
@@ -50,7 +50,7 @@ def _say_who_runs(state: StateFolder) -> int:
         )
         return 0
     who = f"manage.py (process {running.pid})" if running is not None else "another start"
-    sys.stderr.write(f"{state.path} is in use by {who}. Try again when it is done.\n")
+    sys.stderr.write(f"{state.path} is in use by {who}. Try again when that has ended.\n")
     return 1
 
 

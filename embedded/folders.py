@@ -1,4 +1,4 @@
-"""Folders of the servers: who may enter them, and unix-socket folders with paths the kernel accepts."""
+"""The servers' folders: who can enter them, and socket folders whose paths the kernel accepts."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from pathlib import Path
 
 from embedded.processes import Account, ServerError
 
-# sockaddr_un.sun_path holds 108 bytes with its closing zero.
+# sockaddr_un.sun_path holds 108 bytes, including the closing zero.
 _SOCKET_PATH_LIMIT_BYTES = 107
 _LONGEST_SOCKET_NAME = "/.s.PGSQL.5432.lock"
 
 
 def reachable_by_others(path: Path) -> bool:
-    """Whether any account may enter `path`: it and all its parents are open (o+x)."""
+    """Whether any account can enter `path`: it and all its parents are open (o+x)."""
     path = path.resolve()
     return all(folder.stat().st_mode & stat.S_IXOTH for folder in (path, *path.parents))
 
 
 def socket_folder(home: Path) -> Path:
-    """`home`/socket, or a short one in the temporary folder when that path is too long for a socket.
+    """`home`/socket, or a folder in the temporary folder if that path is too long for a socket.
 
-    The short one is named after `home`, so that a restart finds (and reuses) what a killed start left.
+    The short name is derived from `home`, so that a restart finds and reuses the folder of a killed process.
     """
     folder = home.resolve() / "socket"
     if len(os.fsencode(folder)) + len(_LONGEST_SOCKET_NAME) <= _SOCKET_PATH_LIMIT_BYTES:
@@ -34,10 +34,10 @@ def socket_folder(home: Path) -> Path:
 
 
 def make_private(path: Path, account: Account | None = None) -> None:
-    """A folder only `account` (default: our own) can enter.
+    """Create a folder that only `account` (default: our own) can enter.
 
-    One that is there already must be exactly that: the temporary folder is open to all, and another user's
-    folder of the same name would hand him the server.
+    An existing folder must be exactly that. The temporary folder is open to all, and another user's folder of
+    the same name would give that user the server.
     """
     owner, group = (account.uid, account.gid) if account else (os.geteuid(), os.getegid())
     if not path.exists():
@@ -47,5 +47,5 @@ def make_private(path: Path, account: Account | None = None) -> None:
     found = path.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != owner or stat.S_IMODE(found.st_mode) != 0o700:
         raise ServerError(
-            f"{path} is not a private folder of account {owner} (mode 0700). Remove it and start again."
+            f"{path} is not a private folder of account {owner} (mode 0700). Delete it and start again."
         )

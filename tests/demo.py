@@ -1,9 +1,9 @@
 """pytest plugin (`-p tests.demo`): whole stacks with the demo project, as a new user finds it.
 
-Making the demo trains its first policy, a minute of a processor: that is done once for all workers, by the
-first that asks. A stack runs on a copy of its state folder. Starting one costs 8 s of a processor, so the
-modules of a worker share one, each with projects of its own; a module that needs the demo untouched has
-`demo_stack` be `own_demo_stack`.
+Making the demo trains its first policy, which takes a minute of processor time. The first worker that needs
+the demo makes it for all workers. Each stack runs on a copy of its state folder. Starting a stack takes 8 s
+of processor time, so the modules of a worker share one, each with its own projects. A module that needs the
+demo unchanged overrides `demo_stack` with `own_demo_stack`.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _DEMO_SECONDS = 400.0
 
 @pytest.fixture(scope="session")
 def made_demo() -> Path:
-    """The state folder in which the demo was made; its stack is stopped."""
+    """The state folder in which the demo was made. Its stack has stopped."""
     shared = Path(os.environ["RANKLOOP_STATE"]).parent  # tests/services.py removes it with the servers
     home, made = shared / "demo", shared / "demo" / "made"
     with (shared / "demo.lock").open("wb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not made.exists():
             shutil.rmtree(home, ignore_errors=True)
-            home.mkdir(mode=0o711)  # root's Postgres runs as `nobody`, which has to pass through
+            home.mkdir(mode=0o711)  # root's Postgres runs as `nobody`, which must pass through
             _make(Stack(home / "state", home / "output", demo=True))
             made.touch()
     return home / "state"

@@ -1,7 +1,7 @@
-"""pytest plugin (`-p tests.services`): a throw-away Postgres and Valkey, the same programs that serve.
+"""pytest plugin (`-p tests.services`): a throw-away Postgres and Valkey, the same programs as in production.
 
-Loaded before pytest-django reads the settings, which is where the addresses go. xdist workers inherit the
-servers; each has its own test database, Valkey database and state folder.
+It is loaded before pytest-django reads the settings, which need the servers' addresses. xdist workers share
+the servers; each has its own test database, Valkey database and state folder.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _stash = pytest.StashKey["Services"]()
 class Services:
     def __init__(self) -> None:
         self.home = Path(tempfile.mkdtemp(prefix=_PREFIX))
-        self.home.chmod(0o711)  # root's Postgres runs as `nobody`, which has to pass through
+        self.home.chmod(0o711)  # root's Postgres runs as `nobody`, which must pass through
         self._lock = _lock(self.home)
         for name in ("DATABASE_URL", "BROKER_URL"):
-            os.environ.pop(name, None)  # whatever the shell names, tests never touch it
+            os.environ.pop(name, None)  # tests never touch servers that the shell names
         self._servers = Servers(StateFolder(self.home), durable=False)
 
     def start(self) -> None:
@@ -47,7 +47,7 @@ class Services:
 
 
 def _lock(home: Path) -> IO[bytes] | None:
-    """Held while the run lives; None when another run holds it."""
+    """Held until the run ends. None if another run holds it."""
     handle = (home / "lock").open("wb")
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -58,7 +58,7 @@ def _lock(home: Path) -> IO[bytes] | None:
 
 
 def _remove_leftovers() -> None:
-    """Files of runs that were killed (their servers died with them)."""
+    """Delete the files of runs that were killed (their servers ended with them)."""
     for home in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         if (
             home.is_dir()
@@ -72,7 +72,7 @@ def _remove_leftovers() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
-    # Two processes of two threads each would spin on two processors and mostly wait for each other.
+    # Two processes with two threads each would mostly wait for each other on two processors.
     os.environ["OMP_NUM_THREADS"] = "1"
     worker = os.environ.get("PYTEST_XDIST_WORKER", "")
     if worker:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from annotation.api.access import endpoint
 from annotation.api.permissions import Action
+from training.loop.api import loops
 from training.registry.api import models
 from training.runs.api import runs
 
@@ -28,5 +29,5 @@ urlpatterns = [
     endpoint(f"{MODEL}archive", models.ArchiveView, POST=Action.TRAIN),
     endpoint(f"{MODEL}report", models.ReportView, GET=Action.READ_TRAINING),
     endpoint(f"{MODEL}comparison", models.ComparisonView, GET=Action.READ_TRAINING),
-    endpoint("loops/", models.LoopsView, GET=Action.LIST_TRAINING, POST=Action.TRAIN),
+    endpoint("loops/", loops.LoopsView, GET=Action.LIST_TRAINING, POST=Action.TRAIN),
 ]

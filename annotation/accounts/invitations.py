@@ -17,11 +17,12 @@ from django.db import transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from annotation.accounts.members import add_member
+from annotation.accounts.users import create_user
 from annotation.database.acting import acting_as
 from annotation.models import Exclusion, Invitation, Membership, Project, User
 from annotation.models.invitation import MAX_DAYS
 from annotation.models.project import Role
-from annotation.projects import projects
 from config.problems import Conflict, FieldProblem, Problem
 
 MAX_OPEN = 200
@@ -80,7 +81,7 @@ def accept_with_new_account(*, token: str, username: str, password: str) -> Memb
     except ValidationError as error:
         reasons = [FieldProblem("password", reason) for reason in error.messages]
         raise Problem("The password won't do.", errors=reasons) from None
-    user, _ = projects.create_user(username=username, password=password)
+    user, _ = create_user(username=username, password=password)
     # Until now nobody; what follows is their doing.
     with acting_as(f"user:{user.pk}"):
         return _enter(invitation, user)
@@ -118,7 +119,7 @@ def _enter(invitation: Invitation, user: User) -> Membership:
     if taken.update(accepted_by=user, accepted_at=Now()) != 1:
         invitation.refresh_from_db()
         raise _gone(invitation)
-    member, _ = projects.add_member(project=invitation.project, user=user, role=invitation.role)
+    member, _ = add_member(project=invitation.project, user=user, role=invitation.role)
     return member
 
 

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import IO, Any, NoReturn
@@ -11,10 +10,10 @@ from rest_framework.exceptions import ParseError
 from rest_framework.parsers import JSONParser
 
 from config.problems import FieldProblem, Problem
+from preferences.text import NUL, storage_fault
 
 # Deeper than anything the API takes; a hundred times less than where reading and writing JSON begin to fail.
 MAX_DEPTH = 20
-HALF_A_CHARACTER = re.compile("[\ud800-\udfff]")
 
 
 class TextJSONParser(JSONParser):
@@ -78,14 +77,12 @@ def _refuse_unstorable(body: object) -> None:
 
 
 def _refuse_text(path: str, text: str) -> None:
-    if "\x00" in text:
-        reason = "It holds a NUL character (\\u0000), which text can't."
-    elif HALF_A_CHARACTER.search(text):
-        reason = "It holds half a character (a lone surrogate, \\ud800 to \\udfff)."
-    else:
+    fault = storage_fault(text)
+    if fault is None:
         return
+    reason = f"It {fault}."
     # The path may be made of such a text, and goes back to the sender.
-    field = path.replace("\x00", "\\u0000").encode(errors="backslashreplace").decode()
+    field = path.replace(NUL, "\\u0000").encode(errors="backslashreplace").decode()
     raise Problem(
         f"The body can't be stored. {field}: {reason}",
         errors=[FieldProblem(field, reason)],

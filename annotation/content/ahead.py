@@ -1,4 +1,4 @@
-"""Work ahead: the next item is made in a thread while the one before is being used."""
+"""Produces the next item in a thread while the caller uses the current one."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ class _End:
 
 
 def ahead(items: Iterable[Item], held: int = 1) -> Generator[Item, None, None]:
-    """`items` in their order, at most `held` of them finished and waiting.
+    """Yields `items` in order, with at most `held` finished items waiting.
 
-    Reading and hashing a file holds the interpreter, waiting for the database does not: side by side they
-    take as long as the slower of the two. What making an item raises is raised here. When the caller stops
-    early, the thread ends before this generator is closed, so a file it reads can be closed after it.
+    Reading and hashing a file holds the interpreter lock, waiting for the database doesn't: in parallel they
+    take as long as the slower of the two. An exception raised while producing an item is raised here. When
+    the caller stops early, the thread ends before this generator is closed, so the file it reads can be
+    closed afterwards.
     """
     made: queue.Queue[Item | _End] = queue.Queue(maxsize=held)
     stopped = threading.Event()

@@ -1,7 +1,7 @@
-"""What is shown: prompts, responses and ranking tasks, taken in by the thousand and known by their content.
+"""Adds prompts, responses and ranking tasks in bulk, identified by their content.
 
-Adding the same content again changes nothing, so an import can be run twice and a sampling run resumed. What
-a draft must hold is in drafts, how the rows of a batch are written in content_rows.
+Adding the same content again changes nothing, so an import can be repeated and a sampling run resumed.
+`incoming` checks drafts, `content_rows` writes the rows of a batch.
 """
 
 from __future__ import annotations
@@ -14,41 +14,21 @@ from typing import Any
 from django.db import connection, transaction
 
 from annotation.content.content_rows import Wanted, insert_content
-from annotation.content.incoming import (
-    BadDraft,
-    ResponseDraft,
-    TaskDraft,
-    prepared,
-    prompt_hash,
-    response_hash,
-    split_of,
-)
-from annotation.forms.versions import current_form, lock_content
+from annotation.content.incoming import BadDraft, TaskDraft, prepared
+from annotation.database.sql import Lock, acquire
+from annotation.forms.versions import current_form
 from annotation.models import Project, RankingTask
 from annotation.models.project import MAX_OVERLAP
 from config.problems import FieldProblem, Problem
 
-__all__ = [
-    "Counts",
-    "Refused",
-    "ResponseDraft",
-    "TaskDraft",
-    "add_prompts",
-    "add_ranking_tasks",
-    "analyze_content",
-    "prompt_hash",
-    "response_hash",
-    "split_of",
-]
-
 BATCH_DRAFTS = 1000
-# After this many new tasks the planner's statistics are stale enough to matter to claims.
+# After this many new tasks, the planner's statistics are too stale for fast claims.
 ANALYZE_AFTER_TASKS = 1000
 
 
 @dataclass(frozen=True)
 class Refused:
-    """`index` counts drafts from 0, in the order they were given."""
+    """`index` counts the drafts from 0, in the order given."""
 
     index: int
     reason: str
@@ -56,7 +36,7 @@ class Refused:
 
 @dataclass
 class Counts:
-    """What is new; `unchanged` counts the drafts whose task was there already, or was given twice."""
+    """The numbers of new rows; `unchanged` counts drafts whose task existed or was given twice."""
 
     prompts: int = 0
     responses: int = 0
@@ -73,9 +53,9 @@ def add_ranking_tasks(
     round: int = 0,
     priority: int = 0,
 ) -> Counts:
-    """Adds the tasks not there yet, a transaction per batch of 1000; a bad draft is refused by itself.
+    """Adds the tasks that don't exist yet, one transaction per batch of 1000. A bad draft is refused alone.
 
-    `overlap` is the project's unless given.
+    `overlap` defaults to the project's.
     """
     counts = Counts()
     wanted_overlap = checked_overlap(project, overlap)
@@ -97,7 +77,7 @@ def _add_batch(
     round: int,
     priority: int,
 ) -> None:
-    lock_content(project)
+    acquire(Lock.CONTENT.of(project.pk))
     fits = current_form(project).responses
     wanted = []
     for index, draft in batch:
@@ -119,7 +99,7 @@ def _add_batch(
 def add_prompts(
     *, project: Project, prompts: Iterable[tuple[Sequence[Mapping[str, str]], Mapping[str, Any]]]
 ) -> Counts:
-    """Adds prompts without responses, given as (messages, metadata), for a policy to answer later."""
+    """Adds prompts without responses, given as (messages, metadata), to be answered by a policy."""
     counts = Counts()
     numbered = enumerate(prompts)
     while batch := list(itertools.islice(numbered, BATCH_DRAFTS)):
@@ -130,7 +110,7 @@ def add_prompts(
             except BadDraft as error:
                 counts.refused.append(Refused(index, str(error)))
         with transaction.atomic():
-            lock_content(project)
+            acquire(Lock.CONTENT.of(project.pk))
             stored = insert_content(project=project, wanted=wanted, overlap=project.overlap)
         counts.prompts += len(stored.new_prompts)
         counts.unchanged += len(wanted) - len(stored.new_prompts)
@@ -138,21 +118,22 @@ def add_prompts(
 
 
 def checked_overlap(project: Project, overlap: int | None) -> int:
-    """The project's unless given. Raises Problem when it is out of bounds."""
+    """`overlap`, by default the project's. Raises Problem when it is out of bounds."""
     overlap = project.overlap if overlap is None else overlap
     if not 1 <= overlap <= MAX_OVERLAP:
         raise Problem(
-            "The overlap is out of bounds.", errors=[FieldProblem("overlap", f"It is 1 to {MAX_OVERLAP}.")]
+            "The overlap is out of bounds.",
+            errors=[FieldProblem("overlap", f"It must be from 1 to {MAX_OVERLAP}.")],
         )
     return overlap
 
 
 def misfit(count: int, fits: object) -> str:
-    return f"it has {count} responses; the answer form of this project takes {fits}"
+    return f"it has {count} responses, but this project's answer form takes {fits}"
 
 
 def analyze_content() -> None:
-    """Fresh statistics after a bulk load; autovacuum may be a minute away, and claims come at once."""
+    """Refreshes statistics after a bulk load: autovacuum can be a minute away, and claims start at once."""
     with connection.cursor() as cursor:
         cursor.execute(
             "ANALYZE annotation_prompt, annotation_response, annotation_rankingtask, annotation_taskresponse"

@@ -1,4 +1,4 @@
-"""Content as rows: one COPY per table and batch, without a model instance for each row."""
+"""Writes content as rows: one COPY per table and batch, without a model instance per row."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from annotation.database.bulk import Column, as_json, as_text, copy_rows
 from annotation.ids import uuid7_texts
 from annotation.models import Project, RankingTask
 
-# Ids travel as text: a bulk load compares and writes them, and nothing else.
+# Ids are text: a bulk load only compares and writes them.
 ResponseIds = dict[tuple[str, str], str]
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A draft and the state its task shall be made in; None: its prompt and responses only, no task."""
+    """A draft and the state of its new task; None: store its prompt and responses only."""
 
     prepared: Prepared
     state: RankingTask.State | None
@@ -27,7 +27,7 @@ class Wanted:
 
 @dataclass(slots=True)
 class Known:
-    """Rows that another file brought and this batch names: {hash: id} of prompts and of their responses."""
+    """Existing rows that this batch refers to: {hash: id} of prompts and of their responses."""
 
     prompts: dict[str, str] = field(default_factory=dict)
     responses: ResponseIds = field(default_factory=dict)
@@ -45,7 +45,7 @@ class StoredContent:
     new_tasks: set[str] = field(default_factory=set)
 
     def brings(self, wanted: Wanted) -> bool:
-        """Whether something of the draft is new. Of two equal drafts in a batch both are."""
+        """Whether any part of the draft is new; true for both of two equal drafts in one batch."""
         prepared = wanted.prepared
         if wanted.state is not None:
             return self.tasks[prepared.content_key] in self.new_tasks
@@ -64,10 +64,10 @@ def insert_content(
     priority: int = 0,
     known: Known | None = None,
 ) -> StoredContent:
-    """Writes what is not there yet. Hold lock_content: what is there is looked up first, then the rest is
-    copied, so another transaction must not add the same content in between.
+    """Writes the content that doesn't exist yet. Hold `Lock.CONTENT`: existing rows are looked up and the
+    rest is copied, so no other transaction can add the same content in between.
 
-    A new prompt has no responses and a new response stands in no task: a first import looks up prompts only.
+    A new prompt has no responses and a new response is in no task, so a first import looks up prompts only.
     """
     now = timezone.now().isoformat()
     stored = StoredContent()
@@ -83,7 +83,7 @@ def insert_content(
 
 
 def _prompts(project: Project, drafts: Iterable[Prepared], stored: StoredContent, now: str) -> None:
-    # The first row of a prompt gives its metadata.
+    # A prompt's metadata comes from its first row.
     first: dict[str, Prepared] = {}
     for item in drafts:
         if item.prompt_hash not in stored.prompts:
@@ -183,8 +183,8 @@ def _tasks(
             "content_key": Column(list(new)),
             "state": Column([item.state for item, _, _ in new.values()]),
             "kind": Column([item.prepared.draft.kind for item, _, _ in new.values()]),
-            # A task made in a state other than `open` is a record of something already ranked, and a check
-            # has no slots: everybody may have it.
+            # A task created in a state other than `open` records a ranking that exists already. A check has
+            # no slots, because every annotator can get it.
             "open_slots": Column(
                 [
                     overlap

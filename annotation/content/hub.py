@@ -1,5 +1,5 @@
-"""Data sets of the Hugging Face hub, as the files they are: fetched through its own client, then imported
-like any file. No code of a data set is ever run."""
+"""Datasets of the Hugging Face Hub: files are downloaded with the Hub's client and imported like local files.
+No code of a dataset is ever executed."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ KINDS = (
     (".csv", ".csv.gz"),
 )
 SUFFIXES = tuple(suffix for kind in KINDS for suffix in kind)
-# Not data, though they are called .json.
+# Metadata in .json files.
 NOT_DATA = {"dataset_infos.json", "dataset_info.json", "config.json", "state.json"}
 SPLITS = ("train", "test", "validation", "valid", "dev", "eval")
 MAX_NAMED = 20
-HUB_SECONDS = 30.0  # for the list of files
+HUB_SECONDS = 30.0  # to list the files
 
 
 def fetch_dataset(
@@ -33,13 +33,13 @@ def fetch_dataset(
     revision: str | None = None,
     endpoint: str | None = None,
 ) -> list[tuple[str, Path]]:
-    """The data files of a data set (name there, file here), fetched into the hub's cache.
+    """Downloads a dataset's data files into the Hub's cache and returns pairs (name on the Hub, local path).
 
-    `part` is a configuration or folder, `split` a split; both are told by the files' paths. Raises Problem
-    when the hub can't be reached, has no such data set, or no file fits.
+    `part` is a configuration or a folder. Part and split are recognised from the files' paths. Raises Problem
+    when the Hub can't be reached, the dataset doesn't exist, or no file matches.
     """
     try:
-        # One request, and no retries: they would keep somebody offline waiting for 23 s.
+        # One request without retries: offline, the retries would take 23 s.
         found = HfApi(endpoint=endpoint).dataset_info(dataset, revision=revision, timeout=HUB_SECONDS)
         names = [file.rfilename for file in found.siblings or []]
         chosen = data_files(names, part=part, split=split)
@@ -55,15 +55,15 @@ def fetch_dataset(
             for name in chosen
         ]
     except errors.GatedRepoError as error:
-        raise _refused(f"{dataset} is gated: ask for access on its page, then set HF_TOKEN.") from error
+        raise _refused(f"{dataset} is gated: request access on its page, then set HF_TOKEN.") from error
     except errors.RepositoryNotFoundError as error:
         raise _refused(
-            f"The hub has no data set {dataset}, or it is private (then set HF_TOKEN); the id is OWNER/NAME."
+            f"The Hub has no dataset {dataset}, or it is private (then set HF_TOKEN). An id is OWNER/NAME."
         ) from error
     except (errors.RevisionNotFoundError, errors.RevisionResolutionError) as error:
         raise _refused(f"{dataset} has no revision {revision}.") from error
     except errors.HFValidationError as error:
-        raise _refused(f"{dataset!r} is no data set's id; it is OWNER/NAME.") from error
+        raise _refused(f"{dataset!r} is not the id of a dataset; an id is OWNER/NAME.") from error
     except (
         httpx2.HTTPError,
         errors.HfHubHTTPError,
@@ -72,17 +72,17 @@ def fetch_dataset(
         OSError,
     ) as error:
         raise Problem(
-            f"The hub can't be reached, so {dataset} can't be fetched ({str(error).splitlines()[0][:200]})."
-            " Fetch its files where the hub can be reached (hf download --repo-type dataset"
-            f" {dataset}), bring them here, and import them by their names.",
+            f"The Hub can't be reached, so {dataset} can't be downloaded"
+            f" ({str(error).splitlines()[0][:200]}). Download its files on a machine that can reach the Hub"
+            f" (hf download --repo-type dataset {dataset}), copy them here, and import them as files.",
             type="hub-unreachable",
             status=503,
         ) from error
 
 
 def data_files(names: Sequence[str], *, part: str | None = None, split: str | None = None) -> list[str]:
-    """Those that hold rows of the part and the split. Where the same is there in several formats, one of
-    them: Parquet before lines before CSV."""
+    """The files with rows of the part and the split. Of the same rows in several formats, only one: Parquet,
+    else JSON Lines, else CSV."""
     found = [
         name
         for name in sorted(names)
@@ -115,9 +115,9 @@ def _split_of(name: str) -> str | None:
 
 
 def _nothing_fits(dataset: str, names: Sequence[str], part: str | None, split: str | None) -> Problem:
-    wanted = "".join(f" {what} {value}" for what, value in (("in part", part), ("of split", split)) if value)
-    there = ", ".join(sorted(names)[:MAX_NAMED]) or "no files"
-    return _refused(f"{dataset} has no data file{wanted} ({', '.join(SUFFIXES)}); it holds {there}.")
+    wanted = "".join(f" {name} {value}" for name, value in (("in part", part), ("of split", split)) if value)
+    found = ", ".join(sorted(names)[:MAX_NAMED]) or "no files"
+    return _refused(f"{dataset} has no data file{wanted} ({', '.join(SUFFIXES)}); its files are {found}.")
 
 
 def _refused(reason: str) -> Problem:

@@ -1,6 +1,6 @@
-"""The lines of a file, ready to be stored: each response in a record once, no task too large, all hashed.
+"""The lines of a file, prepared for storing: responses deduplicated, large tasks split, everything hashed.
 
-No database here: this runs ahead, in a thread, while the batch before is being written.
+No database access: this runs in a thread while the previous batch is being written.
 """
 
 from __future__ import annotations
@@ -13,14 +13,15 @@ from annotation.content.content_rows import Wanted
 from annotation.content.incoming import BadDraft, ResponseDraft, TaskDraft, prepared
 from annotation.models import RankingTask
 from preferences.formats.catalog import NumberedRecords
-from preferences.formats.quirks import (
+from preferences.quirks import (
     IDENTICAL_PAIR,
     ONE_RESPONSE,
     REPEATED_RESPONSE,
     TOO_MANY_RESPONSES,
     Quirk,
 )
-from preferences.records import MAX_RESPONSES, MIN_RESPONSES, RankingRecord, Record, Tiers, Vote
+from preferences.records import RankingRecord, Record, Tiers, Vote
+from preferences.text import MAX_RESPONSES, MIN_RESPONSES
 
 BATCH_LINES = 1000
 BATCH_CHARACTERS = 8 * 2**20
@@ -37,7 +38,7 @@ class Part:
 
 @dataclass(slots=True)
 class Line:
-    """What a line of the file holds. `reason`: why some of it, or all, can't be stored."""
+    """The content of one line. `reason`: why some or all of it can't be stored."""
 
     number: int
     parts: list[Part] = field(default_factory=list)
@@ -48,7 +49,7 @@ class Line:
 
 
 def batches_of(records: Iterable[NumberedRecords]) -> Iterator[list[Line]]:
-    """Batches bounded by number and by text: 1,000 of the longest rows allowed would be gigabytes."""
+    """Batches limited by lines and by characters: 1,000 lines of the maximum length would be gigabytes."""
     batch: list[Line] = []
     characters = 0
     for item in records:
@@ -113,7 +114,7 @@ def _draft(record: Record) -> TaskDraft:
 
 
 def _dealt_out(record: Record) -> list[Record]:
-    """Several records of nearly equal size: eleven responses are six and five, not ten and a lonely one."""
+    """Splits a record into records of nearly equal size: eleven responses become six and five."""
     count = len(record.responses)
     groups = -(-count // MAX_RESPONSES)
     ends = [count * number // groups for number in range(groups + 1)]
@@ -121,9 +122,10 @@ def _dealt_out(record: Record) -> list[Record]:
 
 
 def _distinct(record: Record) -> tuple[Record, bool]:
-    """The record with each response once, and whether one stood there twice.
+    """The record without repeated responses, and whether there were any.
 
-    A response is its text and its model, as in the database. In a ranking the first place of several counts.
+    A response is identified by its text and its model, as in the database. A repeated response keeps its best
+    place in a ranking.
     """
     given = [(response.text, response.model) for response in record.responses]
     if len(set(given)) == len(given):

@@ -1,4 +1,4 @@
-"""The rankings of an import as rows: each once, with its pairs; a person who ranks again revises."""
+"""Writes imported rankings and their pairs, each once. A later ranking by the same person is a revision."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _canonical = json.JSONEncoder(sort_keys=True).encode
 
 
 class Ranked(NamedTuple):
-    """A ranking and the task it is of; `item` is the caller's name for where it came from."""
+    """A ranking and its task; `item` is the caller's identifier of its origin."""
 
     item: int
     task_id: str
@@ -34,7 +34,7 @@ class Ranked(NamedTuple):
 
 @dataclass(slots=True)
 class NewRankings:
-    """How many were written, of which items, and in which of these an annotator ranks something again."""
+    """The number of new rankings, their items, and the items in which an annotator repeats a ranking."""
 
     count: int
     items: set[int]
@@ -49,10 +49,10 @@ class _Draft(NamedTuple):
 
 
 def insert_rankings(*, project: Project, ranked: Sequence[Ranked]) -> NewRankings:
-    """Writes those that are not there yet, in the order given. Hold lock_content of the project.
+    """Writes the rankings that don't exist yet, in the order given. Hold `Lock.CONTENT` of the project.
 
-    A ranking is known by what it says of which task. Where it is new, and its annotator (by the file's label)
-    has ranked the same responses before, it supersedes that ranking.
+    A ranking is identified by its task and its content. When its annotator (by the label in the file) has
+    ranked the same responses before, a new ranking supersedes the earlier one.
     """
     own = _of_this_project(project, ranked)
     by_key: dict[str, Ranked] = {}
@@ -92,7 +92,7 @@ def insert_rankings(*, project: Project, ranked: Sequence[Ranked]) -> NewRanking
 
 
 def _of_this_project(project: Project, ranked: Iterable[Ranked]) -> set[str]:
-    """External ids that are this project's own rankings: its export, imported again, adds nothing."""
+    """External ids of the project's own rankings: importing its own export adds nothing."""
     given = {item.ranking.external_id for item in ranked} - {""}
     ids = {id: text for text in given if (id := _uuid(text)) is not None}
     if not ids:
@@ -109,14 +109,14 @@ def _uuid(text: str) -> UUID | None:
 
 
 class _Standing(NamedTuple):
-    """What is there already of the tasks ranked: import keys, and each annotator's current ranking."""
+    """Existing rankings of the tasks: import keys, and each annotator's current ranking."""
 
     keys: set[str]
     current: dict[tuple[str, str], str]
 
 
 def _standing(project: Project, by_key: Mapping[str, Ranked]) -> _Standing:
-    """A task made in this transaction has no rankings, so a first import asks nothing."""
+    """A task created in this transaction has no rankings, so a first import runs no query here."""
     old = {key: item for key, item in by_key.items() if not item.task_is_new}
     if not old:
         return _Standing(set(), {})
@@ -139,7 +139,7 @@ def _standing(project: Project, by_key: Mapping[str, Ranked]) -> _Standing:
 
 
 def _import_key(item: Ranked) -> str:
-    """SHA-256 of all that the ranking says. Ids stand for texts: a project has each content once."""
+    """SHA-256 of a ranking's content. Ids stand for texts: a project holds each text once."""
     ids = item.response_ids
     ranking = item.ranking
     content: list[Any] = [
@@ -154,7 +154,7 @@ def _import_key(item: Ranked) -> str:
         ranking.comment,
         ranking.rewrite,
     ]
-    # What rankings learnt to say later is left out where it says nothing, so older keys stay what they were.
+    # Fields added later are left out where they are empty, so existing keys stay the same.
     for name, value in (
         ("choices", ranking.choices),
         ("confidence", ranking.confidence),
@@ -166,7 +166,7 @@ def _import_key(item: Ranked) -> str:
 
 
 def _tier_ids(item: Ranked) -> list[list[str]]:
-    """Tiers of response ids; within a tie in shown order, which here is the order of the file."""
+    """Tiers of response ids; a tie keeps the order of the file."""
     return [[item.response_ids[index] for index in sorted(tier)] for tier in item.ranking.tiers]
 
 

@@ -1,4 +1,4 @@
-"""Votes on responses that another file brought: what they name is looked up in the project."""
+"""Votes on responses from another file: the responses are looked up in the project."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class _Found:
 
 
 class VotesLookup:
-    """The responses that a batch of votes names, read by one query per named field of a prompt."""
+    """The responses that a batch of votes refers to, read with one query per prompt field."""
 
     def __init__(self, project: Project, votes: Iterable[Vote]) -> None:
         self.known = Known()
@@ -61,7 +61,7 @@ class VotesLookup:
                 )
 
     def prepared(self, vote: Vote) -> Prepared | str:
-        """The task of the vote's responses; or why there is none."""
+        """The task of the vote's responses, or the reason why there is none."""
         field, value = vote.prompt
         candidates = self._found.get((field, json.dumps(value)), [])
         chosen: list[_Found] = []
@@ -69,14 +69,14 @@ class VotesLookup:
             found = next((one for one in candidates if one.is_named_by(key)), None)
             if found is None:
                 return (
-                    f"{vote.refers_to}: there is no response by {key.model!r} in this project;"
+                    f"{vote.refers_to}: this project has no response by {key.model!r};"
                     " import the file with the answers first"
                 )
             chosen.append(found)
         if len({one.response_id for one in chosen}) < len(chosen):
-            return f"{vote.refers_to}: the vote is of one response with itself"
+            return f"{vote.refers_to}: the vote compares a response with itself"
         if len({one.prompt_id for one in chosen}) > 1:
-            return f"{vote.refers_to}: the responses are answers to different prompts"
+            return f"{vote.refers_to}: the responses answer different prompts"
         for one in chosen:
             self.known.prompts[one.prompt_hash] = one.prompt_id
             self.known.responses[one.prompt_id, one.response_hash] = one.response_id

@@ -1,15 +1,13 @@
-"""Files of prompts, responses and existing rankings into a project.
+"""Imports files of prompts, responses and existing rankings into a project.
 
-Rows go in by batches, each in its own transaction, so memory stays flat, a bad row costs only itself, and an
-import that was cut off is finished by running it again: what is there already is counted as unchanged.
+Rows are stored in batches, each in its own transaction: memory stays flat, a bad row affects only itself, and
+running an interrupted import again completes it. Existing rows are counted as unchanged.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
-from copy import deepcopy
-from dataclasses import asdict, dataclass, field
 from os import SEEK_END
 from pathlib import Path
 from typing import Any, BinaryIO, TypedDict, Unpack
@@ -21,24 +19,23 @@ from annotation.content.content import analyze_content, checked_overlap, misfit
 from annotation.content.content_rows import StoredContent, Wanted, insert_content
 from annotation.content.import_lines import Line, Part, batches_of
 from annotation.content.import_rankings import Ranked, insert_rankings
+from annotation.content.import_report import BatchReport, ImportProgress, ImportReport, LineError
 from annotation.content.import_votes import VotesLookup
+from annotation.database.sql import Lock, acquire
 from annotation.forms.answer_form import Span
-from annotation.forms.versions import current_form, lock_content
+from annotation.forms.versions import current_form
 from annotation.models import Project, RankingTask
 from config.problems import FieldProblem, Problem
 from preferences.formats.catalog import read_records
-from preferences.formats.quirks import FORM_TAKES_OTHERS, SAME_ANNOTATOR_AGAIN, Quirk
+from preferences.quirks import FORM_TAKES_OTHERS, SAME_ANNOTATOR_AGAIN
 from preferences.records import FormatError
 
-# A file that is wrong throughout would make a report as long as itself; `failed` counts them all.
-MAX_REPORTED_ERRORS = 1000
-MAX_REPORTED_LINES = 20
 ANALYZE_AFTER_RANKINGS = 1000
 MAX_INTEGER = 2**31 - 1
 
 
 class ImportOptions(TypedDict, total=False):
-    """`overlap`, `round`, `priority`: of the new tasks."""
+    """`overlap`, `round` and `priority` apply to the new tasks."""
 
     format: str | None
     overlap: int | None
@@ -47,72 +44,8 @@ class ImportOptions(TypedDict, total=False):
     dry_run: bool
 
 
-@dataclass(frozen=True, slots=True)
-class LineError:
-    line: int
-    reason: str
-
-
-@dataclass(slots=True)
-class QuirkCount:
-    """How many rows have the quirk, and the first of them; `text` says what was done about it."""
-
-    name: str
-    text: str
-    count: int = 0
-    lines: list[int] = field(default_factory=list)
-
-    def __str__(self) -> str:
-        more = " …" if self.count > len(self.lines) else ""
-        where = "line" if self.count == 1 else "lines"
-        return f"{self.count} × {self.text} ({where} {', '.join(map(str, self.lines))}{more})"
-
-
-@dataclass
-class ImportReport:
-    """What became of a file. Each of the `read` rows is new in some part, or `unchanged`, or `failed`; a row
-    of several records can fail in one and be new in another."""
-
-    format: str
-    dry_run: bool = False
-    read: int = 0
-    prompts: int = 0
-    responses: int = 0
-    tasks: int = 0
-    rankings: int = 0
-    unchanged: int = 0
-    failed: int = 0
-    errors: list[LineError] = field(default_factory=list)
-    quirks: list[QuirkCount] = field(default_factory=list)
-
-    def fail(self, line: int, reason: str) -> None:
-        self.failed += 1
-        if len(self.errors) < MAX_REPORTED_ERRORS:
-            self.errors.append(LineError(line, reason))
-
-    def notice(self, line: int, quirk: Quirk) -> None:
-        counted = next((known for known in self.quirks if known.name == quirk.name), None)
-        if counted is None:
-            self.quirks.append(counted := QuirkCount(quirk.name, quirk.text))
-        counted.count += 1
-        if len(counted.lines) < MAX_REPORTED_LINES:
-            counted.lines.append(line)
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-
-@dataclass(frozen=True, slots=True)
-class ImportProgress:
-    """How far an import is. `share`: of the file's bytes, 0 to 1; `read`, `failed`: rows so far."""
-
-    share: float
-    read: int
-    failed: int
-
-
 def import_file(*, project: Project, file: Path | BinaryIO, **options: Unpack[ImportOptions]) -> ImportReport:
-    """`importing`, to its end."""
+    """Runs `importing` to its end."""
     steps = importing(project=project, file=file, **options)
     while True:
         try:
@@ -125,14 +58,14 @@ def import_file(*, project: Project, file: Path | BinaryIO, **options: Unpack[Im
 def importing(
     *, project: Project, file: Path | BinaryIO, **options: Unpack[ImportOptions]
 ) -> Generator[ImportProgress, None, ImportReport]:
-    """Takes in what `file` holds (a path or a seekable binary stream); the format is recognised unless named.
+    """Imports `file` (a path or a seekable binary stream). The format is detected unless it is given.
 
-    Yields once when the file is known to be one of ours and then after each batch; returns the report. Closed
-    before its end, it stops there: batches that are in stay. One thread has to go through all of it.
+    Yields once when the format is known and then after each batch; returns the report. Closing the generator
+    stops the import and keeps the batches stored so far. One thread must run all of it.
 
-    A task that comes with a ranking is done: annotators are not asked again. `dry_run` does all of it and
-    takes it back, so that the report is that of the import. Raises Problem, with nothing written, when the
-    file can't be read or is in no known format.
+    A task that comes with a ranking is done and is not served to annotators. `dry_run` stores everything and
+    rolls it back, so its report equals that of the import. Raises Problem, with nothing written, when the
+    file can't be read or its format is unknown.
     """
     placed = _placed(project, options)
     dry_run = options.get("dry_run", False)
@@ -153,7 +86,7 @@ def importing(
         ):
             for batch in batches:
                 _store_batch(project, batch, report, placed)
-                # A reader of columns goes back and forth.
+                # A Parquet reader seeks back and forth.
                 share = max(share, min(1.0, stream.tell() / size))
                 yield ImportProgress(share, report.read, report.failed)
             if dry_run:
@@ -166,17 +99,17 @@ def importing(
 
 
 def _placed(project: Project, options: ImportOptions) -> dict[str, Any]:
-    """What new tasks are given, checked."""
+    """The checked overlap, round and priority of new tasks."""
     placed = {"round": options.get("round", 0), "priority": options.get("priority", 0)}
     for name, low in (("round", 0), ("priority", -MAX_INTEGER)):
         if not low <= placed[name] <= MAX_INTEGER:
-            reason = f"It is {low} to {MAX_INTEGER}."
+            reason = f"It must be from {low} to {MAX_INTEGER}."
             raise Problem(f"The {name} is out of bounds.", errors=[FieldProblem(name, reason)])
     return {"overlap": checked_overlap(project, options.get("overlap")), **placed}
 
 
 def _size(stream: BinaryIO) -> int:
-    """Of what is left to read, in bytes; at least 1."""
+    """The bytes left to read; at least 1."""
     at = stream.tell()
     size = stream.seek(0, SEEK_END)
     stream.seek(at)
@@ -209,26 +142,27 @@ def _store_batch(project: Project, batch: list[Line], report: ImportReport, opti
 def _store_or_single_out(
     project: Project, batch: list[Line], report: ImportReport, options: dict[str, Any]
 ) -> None:
-    """One batch in one transaction. If the database refuses a row that every check let pass, each row goes in
-    alone, so that the refused one is named and its neighbours land."""
+    """Stores a batch in one transaction. When the database refuses a row that passed every check, stores each
+    row alone, so that the report names the refused one and the others are stored."""
     if not batch:
         return
-    before = deepcopy(vars(report))
     try:
-        _store(project, batch, report, options)
+        stored = _store(project, batch, options)
     except (DataError, IntegrityError) as error:
-        vars(report).update(before)
         if len(batch) == 1:
             report.fail(batch[0].number, f"the database refused it: {str(error).splitlines()[0]}")
             return
         for line in batch:
             _store_or_single_out(project, [line], report, options)
+    else:
+        report.add(stored)
 
 
 @transaction.atomic
-def _store(project: Project, batch: Sequence[Line], report: ImportReport, options: dict[str, Any]) -> None:
-    # Before any row: two imports of the same prompts, met in unlike order, would wait for each other.
-    lock_content(project)
+def _store(project: Project, batch: Sequence[Line], options: dict[str, Any]) -> BatchReport:
+    # Before any row: two imports of the same prompts in different orders would deadlock.
+    acquire(Lock.CONTENT.of(project.pk))
+    report = BatchReport()
     lookup = VotesLookup(project, [vote for line in batch for vote in line.votes])
     fits = current_form(project).responses
     parts: list[tuple[int, Part]] = []
@@ -244,30 +178,33 @@ def _store(project: Project, batch: Sequence[Line], report: ImportReport, option
                 taskless.add(index)
             else:
                 reasons.append(reason)
-        # A line that failed before, in another of its parts, is counted already.
+        # A line with an unreadable part has been counted as failed already.
         if reasons and not line.reason:
-            report.fail(line.number, reasons[0])
+            report.failures.append(LineError(line.number, reasons[0]))
     stored = insert_content(
         project=project, wanted=[part.wanted for _, part in parts], known=lookup.known, **options
     )
     new = insert_rankings(project=project, ranked=list(_ranked(parts, stored)))
-    for index in sorted(taskless):
-        report.notice(batch[index].number, FORM_TAKES_OTHERS)
-    for index in sorted(new.again):
-        report.notice(batch[index].number, SAME_ANNOTATOR_AGAIN)
-    report.prompts += len(stored.new_prompts)
-    report.responses += len(stored.new_responses)
-    report.tasks += len(stored.new_tasks)
-    report.rankings += new.count
-    taken, changed = {index for index, _ in parts}, set(new.items)
-    named: set[object] = set()
+    report.quirks += [(batch[index].number, FORM_TAKES_OTHERS) for index in sorted(taskless)]
+    report.quirks += [(batch[index].number, SAME_ANNOTATOR_AGAIN) for index in sorted(new.again)]
+    report.prompts = len(stored.new_prompts)
+    report.responses = len(stored.new_responses)
+    report.tasks = len(stored.new_tasks)
+    report.rankings = new.count
+    report.unchanged = _unchanged(parts, stored, set(new.items))
+    return report
+
+
+def _unchanged(parts: Sequence[tuple[int, Part]], stored: StoredContent, changed: set[int]) -> int:
+    """Counts the lines that added nothing; `changed` holds those that added a ranking."""
+    seen: set[object] = set()
     for index, part in parts:
-        # Of two equal lines the first brings it, the second changes nothing.
+        # Of two equal lines the first is new, the second is unchanged.
         key = (part.wanted.state is None, part.wanted.prepared.content_key)
-        if key not in named and stored.brings(part.wanted):
+        if key not in seen and stored.brings(part.wanted):
             changed.add(index)
-        named.add(key)
-    report.unchanged += len(taken - changed)
+        seen.add(key)
+    return len({index for index, _ in parts} - changed)
 
 
 def _votes(lookup: VotesLookup, line: Line, reasons: list[str]) -> Iterator[Part]:
@@ -280,7 +217,7 @@ def _votes(lookup: VotesLookup, line: Line, reasons: list[str]) -> Iterator[Part
 
 
 def _reason_not_to_ask(wanted: Wanted, fits: Span) -> str | None:
-    """What is ranked already is a record, whatever a form asks now; what is to be ranked has to fit it."""
+    """Why an open task doesn't fit the form. Ranked tasks are records and always fit."""
     count = len(wanted.prepared.response_hashes)
     return misfit(count, fits) if wanted.state == RankingTask.State.OPEN and not fits.takes(count) else None
 

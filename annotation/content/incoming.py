@@ -1,5 +1,5 @@
-"""Content before it is stored: checked, and known by its hashes. No database here, so an import prepares the
-next batch while the one before is being written."""
+"""Content before it is stored: checked and hashed, without database access, so that an import can prepare the
+next batch while the previous one is being written."""
 
 from __future__ import annotations
 
@@ -10,11 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from annotation.models.content import Split
-from annotation.models.task import MAX_RESPONSES, MIN_RESPONSES, RankingTask
+from annotation.models.task import RankingTask
+from preferences.text import MAX_RESPONSES, MIN_RESPONSES, ROLES, name_fault, text_fault
 
-# A prompt or a response beyond this is a broken export, not something a person can read and rank.
-MAX_TEXT_CHARACTERS = 1_000_000
-ROLES = frozenset({"system", "user", "assistant", "tool"})
 HELDOUT_ONE_IN = 10
 
 
@@ -32,9 +30,9 @@ class ResponseDraft:
 
 @dataclass(frozen=True, slots=True)
 class TaskDraft:
-    """A task to be. `gold_tiers` are indices into `responses`, best first; a check (`kind`) has them.
+    """A task to be added. `gold_tiers` are indices into `responses`, best first; a check (`kind`) needs them.
 
-    `metadata` is the prompt's; `task_metadata` says more of this set of responses.
+    `metadata` belongs to the prompt, `task_metadata` to this set of responses.
     """
 
     messages: Sequence[Mapping[str, str]]
@@ -47,7 +45,7 @@ class TaskDraft:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A draft that can be stored, with the hashes that identify it."""
+    """A draft that can be stored, with its identifying hashes."""
 
     draft: TaskDraft
     prompt_hash: str
@@ -56,7 +54,7 @@ class Prepared:
 
 
 def prepared(draft: TaskDraft, *, as_task: bool = True) -> Prepared:
-    """Checks and hashes. A draft that is no task may have any number of responses. Raises BadDraft."""
+    """Checks and hashes a draft. Only tasks have bounds on the number of responses. Raises BadDraft."""
     if reason := reason_to_refuse_prompt(draft.messages) or _reason_to_refuse(draft, as_task):
         raise BadDraft(reason)
     hashes = tuple([response_hash(response.text, response.model_name) for response in draft.responses])
@@ -72,17 +70,17 @@ def prompt_hash(messages: Sequence[Mapping[str, str]]) -> str:
 
 
 def response_hash(text: str, model_name: str) -> str:
-    """SHA-256 (hex). The model counts: the same words from two models are two responses."""
+    """SHA-256 (hex) of text and model: the same text by two models is two responses."""
     return _sha256([text, model_name])
 
 
 def content_key(prompt_hash: str, response_hashes: Sequence[str]) -> str:
-    """What makes a task the same task: its prompt and its responses, in any order."""
+    """The identity of a task: its prompt and its responses, in any order."""
     return _sha256([prompt_hash, *sorted(response_hashes)])
 
 
 def split_of(prompt_hash: str) -> Split:
-    """One prompt in ten is held out. The hash decides, so a prompt is on one side everywhere and for ever."""
+    """Holds out one prompt in ten. The hash decides, so a prompt has the same split in every project."""
     return Split.HELDOUT if int(prompt_hash[:12], 16) % HELDOUT_ONE_IN == 0 else Split.TRAIN
 
 
@@ -90,12 +88,14 @@ def _reason_to_refuse(draft: TaskDraft, as_task: bool) -> str | None:
     if as_task and not MIN_RESPONSES <= len(draft.responses) <= MAX_RESPONSES:
         return f"it has {len(draft.responses)} responses; a task has {MIN_RESPONSES} to {MAX_RESPONSES}"
     for number, response in enumerate(draft.responses):
-        if reason := _reason_to_refuse_text(response.text) or _reason_to_refuse_text(response.model_name):
-            return f"response {number}: {reason}"
+        if fault := text_fault(response.text):
+            return f"response {number} {fault}"
+        if fault := name_fault(response.model_name):
+            return f"the model name of response {number} {fault}"
     if draft.gold_tiers is not None:
         gold = sorted(index for tier in draft.gold_tiers for index in tier)
         if gold != list(range(len(draft.responses))) or not all(draft.gold_tiers):
-            return "its gold tiers don't name each response once"
+            return "its gold tiers must name each response exactly once"
     if RankingTask.Kind(draft.kind).is_check and len(draft.gold_tiers or ()) < 2:
         return f"a {draft.kind} task needs gold_tiers that put at least one response above the others"
     return None
@@ -108,27 +108,13 @@ def reason_to_refuse_prompt(messages: Sequence[Mapping[str, str]]) -> str | None
         if set(message) != {"role", "content"} or not isinstance(message["content"], str):
             return f"message {number} isn't a role and a text content"
         if message["role"] not in ROLES:
-            return f"message {number} has the role {message['role']!r}; known are {', '.join(sorted(ROLES))}"
-        if reason := _reason_to_refuse_text(message["content"]):
-            return f"message {number}: {reason}"
+            return f"message {number} has the role {message['role']!r}; known are {', '.join(ROLES)}"
+        if fault := text_fault(message["content"]):
+            return f"message {number} {fault}"
     return None
 
 
-def _reason_to_refuse_text(text: str) -> str | None:
-    if len(text) > MAX_TEXT_CHARACTERS:
-        return f"{len(text)} characters are more than {MAX_TEXT_CHARACTERS}"
-    if "\x00" in text:
-        return "it holds a NUL character, which text can't"
-    if text.isascii():
-        return None
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return "it holds half a character (a lone surrogate)"
-    return None
-
-
-# One encoder for all: json.dumps builds a new one for each call with options.
+# json.dumps would build a new encoder for each call with options.
 _canonical = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 

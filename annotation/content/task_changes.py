@@ -1,4 +1,4 @@
-"""What managers decide about a task: its kind and right answer, its priority, whether it is asked."""
+"""Changes that managers make to a task: kind, gold answer, priority, open or dropped."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ SETTABLE_STATES = [
 
 @transaction.atomic
 def change_task(*, project: Project, task: RankingTask, changes: Mapping[str, Any]) -> RankingTask:
-    """Applies `kind`, `gold_tiers`, `priority`, `state` (open or dropped), all together or, with a Problem,
-    not at all. A task that has all its answers is done again when it is opened."""
+    """Applies `kind`, `gold_tiers`, `priority` and `state` (open or dropped) atomically, or raises Problem. A
+    task that has all its answers becomes done again when it is reopened."""
     if "kind" in changes or "gold_tiers" in changes:
         checks.set_kind(task=task, kind=changes.get("kind", task.kind), gold_tiers=changes.get("gold_tiers"))
     row = RankingTask.objects.select_for_update(no_key=True).get(pk=task.pk, project=project)

@@ -1,9 +1,9 @@
-"""Who is at work: told to Postgres with each write, for the audit log's triggers (migrations, `audit`).
+"""The actor of each write, sent to Postgres for the triggers of the audit log (models/sql/audit.sql).
 
-Every writing statement carries `set_config('rankloop.actor', …, true)` in front of it, in the same round
-trip. The setting is local to the transaction, and for a statement alone to that statement: on a pooled
-connection it can't be there when the next request comes, whatever became of this one. Set once per connection
-it would need a reset that nothing may skip; once per transaction, a rollback to a savepoint undoes it.
+`set_config('rankloop.actor', …, true)` precedes every writing statement in the same round trip. The setting
+is local to the transaction, or to a single statement outside one, so a pooled connection can't carry it into
+the next request, however this one ends. Set once per connection, it would need a reset that must never be
+skipped; set once per transaction, a rollback to a savepoint would undo it.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from django.http import HttpRequest
 from psycopg import ClientCursor, ServerCursor
 
 ANONYMOUS = "anonymous"
-# A name, or the request being answered: its user is known only once a view has authenticated it.
+# A name, or the current request: its user is known only after a view has authenticated it.
 _actor: ContextVar[str | HttpRequest] = ContextVar("actor", default="")
 _WRITE = re.compile(r"[\s(]*(?:INSERT|UPDATE|DELETE|MERGE|WITH|TRUNCATE)\b", re.IGNORECASE)
-# What stays goes into a literal and past the driver's % placeholders as it is.
+# The remaining characters are safe in a literal and in the driver's % placeholders.
 _UNSAFE = re.compile(r"[^\w:.@+/-]", re.ASCII)
 
 
 def current_actor() -> str:
-    """`user:ID`, `anonymous`, `command:OS-USER:NAME`, `task:NAME`; empty: nobody said."""
+    """`user:ID`, `anonymous`, `command:OS-USER:NAME` or `task:NAME`; empty: unknown."""
     who = _actor.get()
     if isinstance(who, str):
         return who
@@ -45,15 +45,15 @@ def acting_as(name: str) -> Iterator[None]:
 
 
 def act_as(name: str) -> None:
-    """For the rest of this thread's work: where no block can be put around it (signals, main programs)."""
+    """For the rest of this thread, where a context manager isn't possible (signals, main programs)."""
     _actor.set(name)
 
 
 def command_actor(command: str) -> str:
-    """Of a management command: who started it, by the machine's account, and which one it is."""
+    """The actor of a management command: the operating system's user and the command's name."""
     try:
         account = getpass.getuser()
-    except (KeyError, OSError):  # a container's user id without a name
+    except (KeyError, OSError):  # a container's user id can have no name
         account = "unknown"
     return f"command:{account}:{command}"
 
@@ -67,33 +67,33 @@ def actor_told() -> str:
 
 
 def tell_actor(cursor: Any) -> None:
-    """Before a COPY, which no execute wrapper sees. Call it in the transaction of the COPY."""
+    """Call this before a COPY, in the same transaction: execute wrappers don't see a COPY."""
     cursor.execute(f"SELECT {TELL_ACTOR}", [actor_told()])
 
 
 def name_actor(
     execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]
 ) -> Any:
-    """A Django execute wrapper: puts the actor before a writing statement. Reads go as they are, and so does
-    what is prepared, which is one statement: whoever writes by that tells the actor first."""
+    """A Django execute wrapper that sets the actor before a writing statement. Reads are unchanged, and so
+    are prepared statements, which must be single: their callers set the actor first."""
     cursor = context["cursor"].cursor
     takes_two = isinstance(cursor, ClientCursor) and not isinstance(cursor, ServerCursor)
     if many or not isinstance(sql, str) or not takes_two or not _WRITE.match(sql):
         return execute(sql, params, many, context)
     told = f"SELECT set_config('rankloop.actor', '{actor_told()}', true); {sql}"
     result = execute(told, params, many, context)
-    cursor.nextset()  # past the answer of set_config, to the statement's own
+    cursor.nextset()  # skip the result of set_config
     return result
 
 
 def watch_connection(connection: Any, **_: Any) -> None:
-    """Receiver of `connection_created`; a pooled wrapper connects again for each request."""
+    """Receiver of `connection_created`; a pooled connection is opened again for each request."""
     if name_actor not in connection.execute_wrappers:
         connection.execute_wrappers.append(name_actor)
 
 
 class RequestActor:
-    """Middleware: what a request writes is its user's doing."""
+    """Middleware: the request's user is the actor of its writes."""
 
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
         self.get_response = get_response

@@ -1,4 +1,4 @@
-"""Many rows in one statement, without a model instance for each."""
+"""Many rows in one statement, without a model instance per row."""
 
 from __future__ import annotations
 
@@ -10,61 +10,43 @@ from django.db import connection
 
 from annotation.database.acting import tell_actor
 
-NOW = "now"
 NULL = "\\N"
-# Lines handed over at once: psycopg makes one network message of each piece.
+# Lines per write: psycopg sends one network message for each.
 COPY_LINES = 200
 
 
-def insert_rows(
-    table: str,
-    *,
-    columns: Mapping[str, tuple[str, Sequence[Any]]],
-    constants: Mapping[str, Any],
-    skip_existing: bool = True,
-    returning: bool = True,
-) -> list[Any]:
-    """INSERT of `columns` {name: (type, values)}, with `constants` in every row (NOW: the transaction's
-    time). Gives the `id` of each new row (nothing unless `returning`: a million numbers nobody asks for take
-    their time); a row that breaks a unique key is left out when `skip_existing`.
+def insert_rows(table: str, columns: Mapping[str, tuple[str, Sequence[Any]]]) -> None:
+    """Inserts the rows of `columns` {name: (type, values)} in one statement.
 
     Values travel as one JSON document: psycopg quotes arrays element by element, which took a quarter of an
     import's time. Table, names and types come from the code, never from data.
     """
-    names = list(columns)
     rows = [
-        dict(zip(names, values, strict=True))
+        dict(zip(columns, values, strict=True))
         for values in zip(*(values for _, values in columns.values()), strict=True)
     ]
     if not rows:
-        return []
-    fixed = ["now()" if value is NOW else "%s" for value in constants.values()]
+        return
+    names = ", ".join(columns)
     declared = ", ".join(f"{name} {kind}" for name, (kind, _) in columns.items())
-    conflict = "ON CONFLICT DO NOTHING" if skip_existing else ""
     with connection.cursor() as cursor:
         cursor.execute(
-            f"INSERT INTO {table} ({', '.join([*names, *constants])})"
-            f" SELECT {', '.join([*names, *fixed])} FROM json_to_recordset(%s::json) AS new ({declared})"
-            f" {conflict} {'RETURNING id' if returning else ''}",
-            [
-                *(value for value in constants.values() if value is not NOW),
-                json.dumps(rows, ensure_ascii=False, separators=(",", ":"), default=_plain),
-            ],
+            f"INSERT INTO {table} ({names})"
+            f" SELECT {names} FROM json_to_recordset(%s::json) AS new ({declared})",
+            [json.dumps(rows, ensure_ascii=False, separators=(",", ":"), default=_plain)],
         )
-        return [id for (id,) in cursor.fetchall()] if returning else []
 
 
 class Column(NamedTuple):
-    """A column to be copied: its values, each None or written by `write` as COPY's text format has it."""
+    """A column to copy. `write` turns each value that isn't None into COPY's text format."""
 
     values: Sequence[Any]
     write: Callable[[Any], str] = str
 
 
 def copy_rows(table: str, *, columns: Mapping[str, Column], constants: Mapping[str, str]) -> None:
-    """COPY of new rows; `constants` are in every row. Nothing is looked up or left out: a row that breaks a
-    unique key fails the whole. Half the time of the INSERT above, in Postgres and here. Names come from the
-    code, never from data.
+    """Writes new rows with COPY, in half the time of the INSERT above; `constants` are the same in every row.
+    A row that breaks a unique key fails the whole COPY. Names come from the code, never from data.
     """
     written = [
         [NULL if value is None else column.write(value) for value in column.values]
@@ -75,7 +57,7 @@ def copy_rows(table: str, *, columns: Mapping[str, Column], constants: Mapping[s
     if not lines:
         return
     names = ", ".join([*columns, *constants])
-    # A cursor's copy is psycopg's own, past the place where Django makes its errors Django's.
+    # cursor.copy is psycopg's own and bypasses Django's conversion of database errors.
     with connection.cursor() as cursor, connection.wrap_database_errors:
         tell_actor(cursor)
         _copy(cursor, f"COPY {table} ({names}) FROM STDIN", lines)
@@ -88,7 +70,7 @@ def _copy(cursor: Any, statement: str, lines: Sequence[str]) -> None:
 
 
 def as_text(value: str) -> str:
-    """Any text. Most holds none of the four characters that have a meaning here."""
+    """Text. Most values contain none of the four special characters."""
     if "\\" in value:
         value = value.replace("\\", "\\\\")
     if "\n" in value:
@@ -99,7 +81,7 @@ def as_text(value: str) -> str:
 
 
 def as_json(value: Any) -> str:
-    """JSON escapes all control characters itself, so only its backslashes are left to be doubled."""
+    """JSON escapes control characters itself, so only backslashes need doubling."""
     if not value and type(value) is dict:
         return "{}"
     text = _encode(value)
@@ -111,7 +93,7 @@ def as_bool(value: bool) -> str:
 
 
 def as_array(value: Sequence[str]) -> str:
-    """An array of ids: no quoting needed."""
+    """An array of ids; ids need no quoting."""
     return f"{{{','.join(value)}}}"
 
 
@@ -121,5 +103,5 @@ _encode = json.JSONEncoder(
 
 
 def _plain(value: Any) -> Any:
-    """Ids as text; a mapping of any kind as an object."""
+    """Ids as text, any mapping as an object."""
     return dict(value) if isinstance(value, Mapping) else str(value)

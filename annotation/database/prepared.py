@@ -1,7 +1,8 @@
-"""Statements that Postgres parses and plans once per connection, for the few that everybody waits for.
+"""Statements that Postgres parses and plans once per connection, for the few that every annotator waits for.
 
-Django puts parameters into the text of a statement, so each one is new to Postgres. Of a claim's two that was
-more than half of the time: 0.7 to 0.2 ms for the facts, 1.3 to 0.7 for the pick and the lease.
+Django inserts parameters into the text of a statement, so each one is new to Postgres. In the two statements
+of a claim that was more than half of the time: 0.7 instead of 0.2 ms for the facts, 1.3 instead of 0.7 ms for
+the pick and the lease.
 """
 
 from __future__ import annotations
@@ -19,22 +20,22 @@ Row = TypeVar("Row", bound=models.Model)
 
 @contextmanager
 def prepared_cursor() -> Iterator[CursorWrapper]:
-    """A cursor inside a transaction. What it runs is prepared once it has run `prepare_threshold` times on
-    its connection (config.settings), and planned anew when its tables are analysed or altered. Tell the actor
-    before it writes (annotation/database/acting.py)."""
+    """A cursor inside a transaction. Its statements are prepared after `prepare_threshold` runs on a
+    connection (config.settings) and planned again when their tables are analysed or altered. Set the actor
+    before a write (annotation/database/acting.py)."""
     with connection.wrap_database_errors:
         raw = ServerBindingCursor(connection.connection)
-    with connection._prepare_cursor(raw) as cursor:  # type: ignore[attr-defined]  # counted and told like others
+    with connection._prepare_cursor(raw) as cursor:  # type: ignore[attr-defined]  # wrapped and logged like other cursors
         yield cursor
 
 
 def columns(model: type[models.Model], table: str) -> str:
-    """What a statement has to return for :func:`instance`."""
+    """The columns that :func:`instance` needs."""
     return ", ".join(f'{table}."{field.column}"' for field in model._meta.concrete_fields)
 
 
 def instance(model: type[Row], row: tuple[Any, ...]) -> Row:
-    """What `Model.objects.raw` makes of a row; that takes 0.25 ms, most of it to look up columns."""
+    """A model instance from a row. `Model.objects.raw` takes 0.25 ms, most of it to look up columns."""
     values = list(row)
     for place, field in enumerate(model._meta.concrete_fields):
         for convert in field.get_db_converters(connection):  # type: ignore[attr-defined]

@@ -1,7 +1,7 @@
-"""Model instances from hand-written SQL that joins several tables.
+"""Model instances from hand-written SQL joins, for the few queries of claim and submit.
 
-The ORM puts such a query together anew for every request, a millisecond of processor time and more for a join
-of three tables: at the desk, more than Postgres takes to answer it. For the few queries of claim and submit.
+The ORM builds such a query again for every request. For a join of three tables that takes more than a
+millisecond of processor time, longer than Postgres needs to answer it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ M = TypeVar("M", bound=models.Model)
 
 
 class Columns(Generic[M]):
-    """All columns of a model under an alias: `sql` for the SELECT, `take` for the values that come back."""
+    """All columns of a model under an alias: `sql` for the SELECT, `take` for the returned values."""
 
     def __init__(self, model: type[M], alias: str) -> None:
         fields = model._meta.concrete_fields
@@ -26,9 +26,9 @@ class Columns(Generic[M]):
         self.sql = ", ".join(f'{alias}."{field.column}"' for field in fields)
 
     def take(self, values: Iterator[Any]) -> M:
-        """The next instance of a row; reads as many values as there are columns."""
+        """The next instance of a row; consumes as many values as the model has columns."""
         taken = [next(values) for _ in self._names]
         for i in self._json:
-            # The driver gives JSON as text, for the ORM's fields to read.
+            # The driver returns JSON as text; the ORM's fields decode it.
             taken[i] = json.loads(taken[i]) if isinstance(taken[i], str) else taken[i]
         return self._model.from_db("default", self._names, taken)

@@ -66,7 +66,7 @@ def _drop_below(cursor: Any, project: Project, selection: Selection) -> None:
     settled = "false"
     if selection.aggregation == "majority":
         settled = (
-            "EXISTS (SELECT FROM annotation_ranking review JOIN frozen_ranking USING (id)"
+            f"EXISTS (SELECT FROM annotation_ranking review JOIN {CHOSEN} USING (id)"
             " WHERE review.task_id = chosen.task_id AND review.kind = 'review')"
         )
     cursor.execute(

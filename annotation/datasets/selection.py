@@ -17,6 +17,7 @@ from annotation.models import Project, Ranking, TaskResponse
 from annotation.models.ranking import RankingQuerySet
 from annotation.models.task import is_check
 from config.problems import FieldProblem, Problem
+from preferences.text import storage_fault
 
 LISTS = ("rounds", "sources", "annotators", "models", "kinds")
 DATES = ("after", "before")
@@ -126,7 +127,7 @@ def _condition(name: str, value: Any) -> Any:
         ):
             raise ValueError("Rounds are whole numbers from 0.")
         return tuple(sorted(set(value)))
-    if not all(isinstance(item, str) and "\x00" not in item for item in value):
+    if not all(isinstance(item, str) and not storage_fault(item) for item in value):
         raise ValueError("Its entries are texts.")
     known = {"sources": Ranking.Source.values, "kinds": Ranking.Kind.values}.get(name)
     if known and (unknown := sorted(set(value) - set(known))):

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 
+from annotation.database.sql import Lock, acquire
 from annotation.datasets import choice
 from annotation.datasets.card import Tally, card_of
 from annotation.datasets.rows import majority_rows_of, rows_of
@@ -23,6 +24,7 @@ from annotation.models import DatasetSnapshot, Exclusion, Project, User
 from config.problems import Conflict, FieldProblem, Problem
 from preferences.formats.dataset_card import readme
 from preferences.formats.snapshot_parquet import write_rankings
+from preferences.text import storage_fault
 
 PARQUET_NAME = "rankings.parquet"
 CARD_NAME = "card.json"
@@ -150,7 +152,7 @@ def _check_texts(license: str, notes: str) -> None:
         errors.append(
             FieldProblem("license", f"It is one line of at most {MAX_LICENSE_CHARACTERS} characters.")
         )
-    if len(notes) > MAX_NOTES_CHARACTERS or "\x00" in notes:
+    if len(notes) > MAX_NOTES_CHARACTERS or storage_fault(notes):
         errors.append(FieldProblem("notes", f"They are text of at most {MAX_NOTES_CHARACTERS:,} characters."))
     if errors:
         raise Problem("The snapshot's card can't be written like this.", errors=errors)
@@ -166,7 +168,6 @@ def _taken(project: Project, name: str) -> Conflict:
 
 def _one_at_a_time(project: Project, folder: Path) -> None:
     """Waits for another freeze of the project; then what is still unfinished is left from a killed one."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"snapshots:{project.pk}"])
+    acquire(Lock.SNAPSHOTS.of(project.pk))
     for leftover in folder.glob(f"{UNFINISHED}*"):
         shutil.rmtree(leftover, ignore_errors=True)

@@ -12,7 +12,7 @@ import uuid
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import IntegrityError, OperationalError, transaction
+from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 from psycopg import errors
 
@@ -25,8 +25,10 @@ from annotation.api.refusals import (
     ProjectNotActive,
     QualificationFailed,
 )
-from annotation.desk import checks, queue
-from annotation.desk.queue import Facts
+from annotation.database.sql import Lock, acquire, retry_deadlocks
+from annotation.desk import checks
+from annotation.desk.queue import picks
+from annotation.desk.queue.facts import Facts, lock_desk_and_read
 from annotation.models import Assignment, Membership, Project, RankingTask, User
 from annotation.models.project import Role, SkipWay
 from annotation.models.task import MAX_PREFETCH
@@ -65,31 +67,29 @@ def claim_tasks(*, project: Project, annotator: User, prefetch: int = 0) -> list
     if not 0 <= prefetch <= MAX_PREFETCH:
         reason = f"It is 0 to {MAX_PREFETCH}."
         raise Problem("That many can't be prefetched.", errors=[FieldProblem("prefetch", reason)])
-    for attempt in range(1, CLAIM_ATTEMPTS + 1):
+    for _ in range(CLAIM_ATTEMPTS):
         try:
-            with transaction.atomic():
-                held = _hold(project, annotator, prefetch)
-            if held is not None:
-                return held
+            held = _hold(project, annotator, prefetch)
         except IntegrityError as error:
             refusal = error.__cause__
             if isinstance(refusal, errors.CheckViolation) and refusal.diag.constraint_name == _EXCLUDED:
                 raise AnnotatorExcluded from None
             raise
-        except OperationalError as error:
-            if not isinstance(error.__cause__, errors.DeadlockDetected) or attempt == CLAIM_ATTEMPTS:
-                raise
+        if held is not None:
+            return held
     raise AssertionError("a lease came and went with every look")
 
 
+@retry_deadlocks
+@transaction.atomic
 def _hold(project: Project, annotator: User, prefetch: int) -> list[Assignment] | None:
     """As :func:`claim_tasks`; None: the lease that was there a moment ago has just been answered."""
-    facts = queue.lock_desk_and_read(project=project, annotator=annotator)
+    facts = lock_desk_and_read(project=project, annotator=annotator)
     _refuse_paused(facts)
     leases: list[Assignment] = []
     places = list(facts.places)
     if places:
-        leases = queue.renew(project=project, annotator=annotator, all=prefetch > 0)[: 1 + prefetch]
+        leases = picks.renew(project=project, annotator=annotator, all=prefetch > 0)[: 1 + prefetch]
         if not leases:
             return None
     while len(leases) < 1 + prefetch and len(places) <= MAX_PREFETCH:
@@ -147,18 +147,18 @@ def _take(project: Project, annotator: User, facts: Facts, places: list[int]) ->
     place = min(set(range(MAX_PREFETCH + 1)) - set(places))
     who: dict[str, Any] = {"project": project, "annotator": annotator, "place": place}
     if _must_qualify(project, facts) and checks.asks_to_qualify(project=project):
-        return queue.take_qualification(**who, attempt=facts.attempt or 1)
+        return picks.take_qualification(**who, attempt=facts.attempt or 1)
     kind = _check_due(project, annotator, turn=facts.turns + len(places))
-    if kind is not None and (check := queue.take_check(**who, kind=kind)):
+    if kind is not None and (check := picks.take_check(**who, kind=kind)):
         return check
     # First past whatever others are claiming at this moment. When that finds nothing, once more in line with
     # them: the last slots of a project are often on a task that somebody has locked for a millisecond.
     for wait in (False, True):
-        if facts.has_reservations and (reserved := queue.take_reserved(**who, wait=wait)):
+        if facts.has_reservations and (reserved := picks.take_reserved(**who, wait=wait)):
             return reserved
-        if taken := queue.take_from_queue(**who, facts=facts, wait=wait):
+        if taken := picks.take_from_queue(**who, facts=facts, wait=wait):
             return taken
-    return queue.take_put_off(**who) if facts.skipped else None
+    return picks.take_put_off(**who) if facts.skipped else None
 
 
 def _check_due(project: Project, annotator: User, *, turn: int) -> RankingTask.Kind | None:
@@ -209,7 +209,7 @@ def skip_assignment(
     task = assignment.task
     with transaction.atomic():
         if task.is_check:
-            queue.lock_desk(project_id=assignment.project_id, annotator_id=assignment.annotator_id)
+            acquire(Lock.DESK.of(assignment.project_id, assignment.annotator_id))
         _leave(
             assignment,
             token,

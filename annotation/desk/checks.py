@@ -1,7 +1,7 @@
 """Tasks with a known answer: gold and attention checks mixed into the work, and qualification before it.
 
 An answer to one is scored as it comes in. Whoever calls into here with an answer or a skip holds the
-annotator's desk lock (`desk.queue`): two tabs that finish an attempt at once are judged once, on both.
+annotator's desk lock (`Lock.DESK`): two tabs that finish an attempt at once are judged once, on both.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ def insert_comparisons(ranked: Iterable[RankedTask]) -> int:
     """Writes the pairs of rankings written in this same transaction; gives their number."""
     rows = _rows(ranked)
     columns = {name: (kind, [row[place] for row in rows]) for place, (name, kind) in enumerate(KINDS.items())}
-    insert_rows("annotation_comparison", columns=columns, constants={}, skip_existing=False, returning=False)
+    insert_rows("annotation_comparison", columns)
     return len(rows)
 
 

@@ -6,7 +6,7 @@ from django.db import transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from annotation.desk import queue
+from annotation.database.sql import Lock, acquire
 from annotation.models import Assignment, Membership
 from annotation.models.project import Role
 from config.problems import Conflict
@@ -16,7 +16,7 @@ from config.problems import Conflict
 def pause(*, member: Membership, reason: str) -> None:
     """No more tasks for them, and what they hold goes back at once; their drafts stay."""
     # Waits for a claim of theirs that is under way, so that its lease is given back too.
-    queue.lock_desk(project_id=member.project_id, annotator_id=member.user_id)
+    acquire(Lock.DESK.of(member.project_id, member.user_id))
     Membership.objects.filter(pk=member.pk).update(state=Membership.State.PAUSED, paused_reason=reason)
     Assignment.objects.leased().filter(project=member.project_id, annotator=member.user_id).update(
         state=Assignment.State.RELEASED

@@ -1,4 +1,4 @@
-"""What a request at the desk reads before and after its service, each in one query."""
+"""What a request at the desk reads before and after its service. One query each."""
 
 from __future__ import annotations
 
@@ -18,12 +18,6 @@ _ASSIGNMENT = Columns(Assignment, "a")
 _TASK = Columns(RankingTask, "t")
 _FORM = Columns(FormVersion, "f")
 
-_SEEN_PROJECT = f"""
-SELECT {_PROJECT.sql}, m.role, m.state, m.paused_reason
-  FROM annotation_project p
-  LEFT JOIN annotation_membership m ON m.project_id = p.id AND m.user_id = %(user)s
- WHERE p.slug = %(slug)s AND (%(admin)s OR m.id IS NOT NULL)
-"""
 _OWN_ASSIGNMENT = f"""
 SELECT {_ASSIGNMENT.sql}, {_TASK.sql}, {_PROJECT.sql}, {_FORM.sql}, m.role, m.state, m.paused_reason
   FROM annotation_assignment a
@@ -34,7 +28,7 @@ SELECT {_ASSIGNMENT.sql}, {_TASK.sql}, {_PROJECT.sql}, {_FORM.sql}, m.role, m.st
  WHERE a.id = %(id)s AND a.annotator_id = %(user)s
 """
 _SHOWN = """
-SELECT a.id, a.token, a.expires_at, a.draft, a.draft_version, a.attempt > 0, a.task_id, prompt.messages,
+SELECT a.id, a.token, a.expires_at, a.draft, a.draft_version, a.task_id, prompt.messages,
        f.form,
        (SELECT json_agg(json_build_object('id', r.id, 'text', r.text)
                         ORDER BY array_position(a.shown_order, r.id))
@@ -48,29 +42,16 @@ SELECT a.id, a.token, a.expires_at, a.draft, a.draft_version, a.attempt > 0, a.t
 """
 
 
-class Standing(NamedTuple):
-    """Somebody's membership in a project; None throughout for one who has none (an admin)."""
+class MemberFacts(NamedTuple):
+    """A user's membership in a project. All None for an admin who is not a member."""
 
     role: str | None
     state: str | None
     paused_reason: str | None
 
 
-def seen_project(*, user: User, slug: str) -> Any:
-    """The project if the user may see it, with what `with_role_of` adds; None: to them there is none."""
-    with connection.cursor() as cursor:
-        cursor.execute(_SEEN_PROJECT, {"user": user.pk, "slug": slug, "admin": user.is_admin})
-        row = cursor.fetchone()
-    if row is None:
-        return None
-    values = iter(row)
-    project: Any = _PROJECT.take(values)
-    project.role, project.member_state, project.paused_reason = values
-    return project
-
-
-def own_assignment(*, user: User, id: UUID) -> tuple[Assignment, Standing] | None:
-    """The user's assignment with its task, project and form, and where they stand in the project."""
+def own_assignment(*, user: User, id: UUID) -> tuple[Assignment, MemberFacts] | None:
+    """The user's assignment with its task, project and form, and the user's membership in the project."""
     with connection.cursor() as cursor:
         cursor.execute(_OWN_ASSIGNMENT, {"user": user.pk, "id": id})
         row = cursor.fetchone()
@@ -79,24 +60,25 @@ def own_assignment(*, user: User, id: UUID) -> tuple[Assignment, Standing] | Non
     values = iter(row)
     assignment, assignment.task = _ASSIGNMENT.take(values), _TASK.take(values)
     assignment.project, assignment.form_version = _PROJECT.take(values), _FORM.take(values)
-    return assignment, Standing(*values)
+    return assignment, MemberFacts(*values)
 
 
 def shown(leases: Sequence[Assignment]) -> list[dict[str, Any]]:
-    """What their annotator sees of the leases: `serializers.Assignment`, to the letter."""
+    """What the annotator sees of these leases, as the API sends it. The only definition: the serializer
+    `Assignment` of `desk.api` describes it for the schema."""
     with connection.cursor() as cursor:
         cursor.execute(_SHOWN, [[lease.pk for lease in leases]])
         rows = {row[0]: row for row in cursor.fetchall()}
-    return [_shown(*rows[lease.pk]) for lease in leases]
+    return [_shown(lease, *rows[lease.pk]) for lease in leases]
 
 
 def _shown(
+    lease: Assignment,
     id: UUID,
     token: UUID,
     expires_at: datetime,
     draft: Any,
     draft_version: int,
-    practice: bool,
     task_id: UUID,
     messages: Any,
     form: Any,
@@ -118,7 +100,7 @@ def _shown(
         "form": _read(form),
         "draft": _read(draft),
         "draft_version": draft_version,
-        "practice": practice,
+        "practice": lease.is_practice,
     }
 
 

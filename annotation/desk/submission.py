@@ -12,8 +12,9 @@ from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Now
 from psycopg.errors import UniqueViolation
 
-from annotation.api.refusals import LeaseLost, ProjectArchived
-from annotation.desk import checks, queue
+from annotation.api.refusals import AnnotatorPaused, LeaseLost, ProjectArchived
+from annotation.database.sql import Lock, acquire
+from annotation.desk import checks
 from annotation.desk.answers import Answer, problems_of
 from annotation.desk.comparisons import RankedTask, insert_comparisons
 from annotation.forms.versions import form_of
@@ -61,18 +62,23 @@ def submit_ranking(
     answer: Answer,
     idempotency_key: str = "",
     source: str = Ranking.Source.API,
+    paused: str | None = None,
 ) -> tuple[Ranking, bool]:
-    """Stores the answer and its comparisons, in one transaction that also ends the lease; whether it is new.
+    """Stores the answer and its comparisons, in the transaction that ends the lease. Returns the ranking and
+    whether it is new: if the same answer came before with the same key, the first ranking is returned.
 
-    Not new: the same key came again with the same answer, and the first ranking is returned. Raises Problem
-    with a reason for each wrong field; LeaseLost when the lease ran out (the answer is kept as the draft);
-    AlreadyAnswered; KeyUsedBefore.
+    `paused` is the reason why the annotator is paused; None: they aren't. Raises Problem with a reason for
+    each wrong field, AlreadyAnswered and KeyUsedBefore; LeaseLost and AnnotatorPaused, after keeping the
+    answer as the draft.
     """
+    if paused is not None and not _is_repeated(assignment, answer, idempotency_key):
+        _keep_as_draft(assignment, answer)
+        raise AnnotatorPaused(paused)
     _refuse_what_does_not_fit(answer, assignment)
     task = assignment.task
     with transaction.atomic():
         if task.is_check:
-            queue.lock_desk(project_id=assignment.project_id, annotator_id=assignment.annotator_id)
+            acquire(Lock.DESK.of(assignment.project_id, assignment.annotator_id))
         # Whoever turns `leased` into `submitted` writes the ranking; a second sender waits here and finds 0.
         taken = (
             Assignment.objects.held_with(token)
@@ -117,7 +123,7 @@ def revise_ranking(
                 return current, False
             task = assignment.task
             if task.is_check:
-                queue.lock_desk(project_id=assignment.project_id, annotator_id=assignment.annotator_id)
+                acquire(Lock.DESK.of(assignment.project_id, assignment.annotator_id))
             ranking = store_ranking(assignment, answer, source, supersedes=current)
             if task.is_check:
                 checks.note_answer(assignment=assignment, task=task, tiers=answer.tiers)
@@ -183,7 +189,7 @@ def _answered_before(assignment: Assignment, answer: Answer, idempotency_key: st
     """The ranking this same request made before; else raises what keeps the lease from taking the answer."""
     now = Assignment.objects.get(pk=assignment.pk)
     if now.state != Assignment.State.SUBMITTED:
-        kept = keep_as_draft(assignment=assignment, answer=answer)
+        kept = _keep_as_draft(assignment, answer)
         raise LeaseLost(
             "This lease is not held any more, so the answer was not taken. "
             + (
@@ -202,14 +208,15 @@ def _answered_before(assignment: Assignment, answer: Answer, idempotency_key: st
     return Ranking.objects.get(assignment=assignment, supersedes=None)
 
 
-def is_repeated(*, assignment: Assignment, answer: Answer, idempotency_key: str) -> bool:
-    """Whether this request came before and was taken: its answer may be what its sender was paused for."""
+def _is_repeated(assignment: Assignment, answer: Answer, idempotency_key: str) -> bool:
+    """Whether the same request was accepted before. Its answer may be the reason why the sender was
+    paused."""
     same = {"idempotency_key": idempotency_key, "answer_digest": answer.digest()}
     taken = Assignment.objects.filter(pk=assignment.pk, state=Assignment.State.SUBMITTED, **same)
     return idempotency_key != "" and taken.exists()
 
 
-def keep_as_draft(*, assignment: Assignment, answer: Answer) -> bool:
+def _keep_as_draft(assignment: Assignment, answer: Answer) -> bool:
     """Keeps an answer that can't be taken, for when the annotator gets the task again; whether it is kept. It
     is unless another tab holds the task now and has begun its own draft."""
     nobody_at_work = ~Q(state=Assignment.State.LEASED) | Q(expires_at__lte=Now()) | Q(draft__isnull=True)

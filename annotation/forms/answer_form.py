@@ -8,18 +8,16 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from config.problems import FieldProblem, Problem
+from preferences.text import MAX_RESPONSES, MIN_RESPONSES, storage_fault
 
-MIN_RESPONSES = 2
-MAX_RESPONSES = 10
 MAX_CHOICES = 30
 
 Name = Annotated[str, Field(min_length=1, max_length=60, pattern=r"^[a-z0-9_]+$")]
 
 
 def _storable(text: object) -> object:
-    """Postgres takes no NUL, and half a character has no UTF-8."""
-    if isinstance(text, str) and ("\x00" in text or any("\ud800" <= sign <= "\udfff" for sign in text)):
-        raise ValueError("It holds a NUL character or half a character (a lone surrogate).")
+    if isinstance(text, str) and (fault := storage_fault(text)):
+        raise ValueError(f"It {fault}.")
     return text
 
 

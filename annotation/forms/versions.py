@@ -6,7 +6,6 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import connection
 from django.db.models import Count
 
 from annotation.forms.answer_form import AnswerForm
@@ -37,16 +36,6 @@ def effect_of(*, project: Project, form: object) -> FormEffect:
     )
 
 
-def lock_content(project: Project) -> None:
-    """Until the transaction ends, no other adds tasks to the project or changes its form.
-
-    Two imports of the same content would wait for each other's unique keys in unlike order: a deadlock. And a
-    form that takes pairs must not come to be while tasks of four are being added.
-    """
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"content:{project.pk}"])
-
-
 def current_form(project: Project) -> AnswerForm:
     """As it stands in the database, whatever `project` was read with."""
     return AnswerForm.from_json(Project.objects.values_list("form", flat=True).get(pk=project.pk))
@@ -55,7 +44,7 @@ def current_form(project: Project) -> AnswerForm:
 def refuse_what_open_tasks_do_not_fit(project: Project, form: AnswerForm) -> None:
     """Raises Problem when a task still to be ranked shows more or fewer responses than `form` takes.
 
-    Hold :func:`lock_content`, so that none is added meanwhile.
+    Hold `Lock.CONTENT` of the project, so that none is added meanwhile.
     """
     sizes = (
         TaskResponse.objects.filter(task__project=project, task__state=RankingTask.State.OPEN)

@@ -7,15 +7,13 @@ from django.db import models
 from django.db.models import Avg, Count, Exists, F, OuterRef, Q, Subquery, Value
 from django.db.models.functions import Coalesce, Now
 
-from annotation.forms import answer_form
 from annotation.ids import uuid7
 from annotation.models.content import Prompt, Response
 from annotation.models.form import FormVersion
 from annotation.models.people import User
 from annotation.models.project import MAX_OVERLAP, Project, SkipWay
+from preferences.text import MAX_RESPONSES
 
-MIN_RESPONSES = answer_form.MIN_RESPONSES
-MAX_RESPONSES = answer_form.MAX_RESPONSES
 MAX_PREFETCH = 2
 
 
@@ -242,14 +240,6 @@ class AssignmentQuerySet(models.QuerySet["Assignment"]):
         )
         return self.leased().filter(Exists(before.filter(earlier)), project=project)
 
-    def with_task(self) -> AssignmentQuerySet:
-        return self.select_related("task", "project", "form_version")
-
-    def with_shown(self) -> AssignmentQuerySet:
-        """With all that the annotator sees: the prompt, the form, and the responses (`shown_responses`)."""
-        with_form = self.select_related("task__prompt", "project", "form_version")
-        return with_form.prefetch_related("task__responses")
-
 
 class Assignment(models.Model):
     """One annotator's lease on one task, and what became of it."""
@@ -354,8 +344,3 @@ class Assignment(models.Model):
     def is_practice(self) -> bool:
         """Whether it belongs to an attempt to qualify: the only check that annotators can recognise."""
         return self.attempt > 0
-
-    @property
-    def shown_responses(self) -> list[Response]:
-        """In the shown order. Reads the task's responses: prefetch them (`with_shown`)."""
-        return sorted(self.task.responses.all(), key=lambda response: self.shown_order.index(response.pk))

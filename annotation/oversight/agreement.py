@@ -10,6 +10,7 @@ from uuid import UUID
 
 from django.db import connection, transaction
 
+from annotation.database.sql import Lock, acquire
 from annotation.models import Project, TaskAgreement
 
 BATCH_TASKS = 2000
@@ -77,10 +78,7 @@ def _refresh_batch(project: Project | None) -> int:
         stale = stale.filter(project=project)
     if not stale.exists():
         return 0
-    # One at a time: who came second reads what the first has worked out, instead of passing over its rows and
-    # finding nothing. Nothing is held while waiting; for the rows themselves it could deadlock with a writer.
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('agreement', 0))")
+    acquire(Lock.AGREEMENT.of())
     # Locked first, read in a second statement: what was committed up to the lock is seen, and what comes
     # after it waits and marks the row anew. A row that a ranking on its way has locked is the next batch's.
     locked = stale.order_by("task_id").select_for_update(skip_locked=True, no_key=True)

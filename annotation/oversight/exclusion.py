@@ -1,27 +1,23 @@
-"""Leaving out an annotator: nothing of theirs is deleted, nothing of it counts, and all of it can be undone.
+"""Excluding an annotator: their rankings are kept but no longer count, and the exclusion can be lifted.
 
-Their answers give their slots back, so the tasks are asked again; lifted, the answers take them again, and
-where somebody else has filled one meanwhile the task's overlap grows (triggers in models/sql/assignment.sql).
+Excluded answers give their slots back, so the tasks are served again. When the exclusion is lifted they take
+their slots again; where another annotator has filled a slot in the meantime, a trigger raises the task's
+overlap (models/sql/assignment.sql).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import wraps
-from typing import ParamSpec, TypeVar
 from uuid import UUID
 
-from django.db import IntegrityError, OperationalError, connection, transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.utils import timezone
 from psycopg import errors
 
-from annotation.desk import queue
+from annotation.database.sql import Lock, acquire, retry_deadlocks
 from annotation.models import (
     Assignment,
-    Comparison,
-    DatasetSnapshot,
     Exclusion,
     Membership,
     Project,
@@ -34,11 +30,6 @@ from config.problems import Conflict, FieldProblem, Problem
 
 State = Assignment.State
 PAUSED_REASON = "Your answers were excluded from this project. Ask its manager why."
-# Whoever expires leases or excludes somebody else at the same moment locks the same tasks, in another order.
-DEADLOCK_ATTEMPTS = 5
-
-P = ParamSpec("P")
-Out = TypeVar("Out")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,115 +50,49 @@ class Who:
 
 
 @dataclass(frozen=True)
-class Effect:
-    """What excluding somebody would change, or did."""
-
-    rankings: int
-    comparisons: int
-    reviews: int
-    tasks_reopening: int
-    leases: int
-    snapshots: int
-
-
-@dataclass(frozen=True)
-class EffectOfLifting:
-    """What would count again, and the tasks that would want one answer more than they did."""
-
-    rankings: int
-    comparisons: int
-    reviews: int
-    tasks_with_more_overlap: int
-
-
-@dataclass(frozen=True)
 class Lifted:
     exclusion: Exclusion
     tasks_with_more_overlap: int
 
 
 def who_is(*, project: Project, username: str = "", label: str = "") -> Who:
-    """Exactly one of the two. Raises Problem when nobody of that name has anything to do with the project."""
+    """Exactly one of the two names is given. Raises Problem when the project doesn't know it."""
     if bool(username) == bool(label):
-        reason = "Name either an account or a name from an imported file."
+        reason = "Give either a username or a name from an imported file, and not both."
         raise Problem(
-            "Who is meant?", errors=[FieldProblem(name, reason) for name in ("username", "annotator_label")]
+            "Name one annotator.",
+            errors=[FieldProblem(name, reason) for name in ("username", "annotator_label")],
         )
     if label:
         if not Ranking.objects.filter(Who(label=label).rankings, project=project).exists():
-            reason = "No imported ranking of this project is by this name."
-            raise Problem(f"There is no {label!r} here.", errors=[FieldProblem("annotator_label", reason)])
+            reason = "No imported ranking of this project has this annotator name."
+            raise Problem(
+                f"{label!r} is unknown in this project.", errors=[FieldProblem("annotator_label", reason)]
+            )
         return Who(label=label)
     known = Q(memberships__project=project) | Q(rankings__project=project)
     user = User.objects.filter(known, username=username).distinct().first()
     if user is None:
-        reason = "No member of this project has this name, and nobody of this name ranked here."
-        raise Problem(f"There is no {username!r} here.", errors=[FieldProblem("username", reason)])
+        reason = "No user of this name is a member of this project or has ranked in it."
+        raise Problem(f"{username!r} is unknown in this project.", errors=[FieldProblem("username", reason)])
     return Who(annotator=user)
 
 
-def effect_of_excluding(*, project: Project, who: Who) -> Effect:
-    """In numbers, before it is done. Snapshots stay as they are; those counted may hold some of theirs."""
-    counting = Ranking.objects.counted().filter(who.rankings, project=project)
-    held = Assignment.objects.filter(project=project, annotator=who.annotator) if who.annotator else None
-    first = Ranking.objects.filter(who.rankings, project=project).order_by("created_at").first()
-    return Effect(
-        rankings=counting.annotations().count(),
-        comparisons=Comparison.objects.filter(ranking__in=counting).count(),
-        reviews=counting.reviews().count(),
-        tasks_reopening=0
-        if held is None or project.state == Project.State.ARCHIVED
-        else held.filter(_answers_with_slots(), task__state=RankingTask.State.DONE).count(),
-        leases=0 if held is None else held.filter(state__in=[State.LEASED, State.REVIEWING]).count(),
-        snapshots=0
-        if first is None
-        else DatasetSnapshot.objects.filter(project=project, created_at__gte=first.created_at).count(),
-    )
-
-
-def effect_of_lifting(*, exclusion: Exclusion) -> EffectOfLifting:
-    """In numbers, before it is done. All 0 when it was lifted before."""
-    project = exclusion.project
-    if exclusion.lifted_at is not None:
-        return EffectOfLifting(0, 0, 0, 0)
-    who = Who(annotator=exclusion.annotator, label=exclusion.annotator_label)
-    standing = Ranking.objects.current().filter(who.rankings, project=project)
-    return EffectOfLifting(
-        rankings=standing.annotations().count(),
-        comparisons=Comparison.objects.filter(ranking__in=standing).count(),
-        reviews=standing.reviews().count(),
-        tasks_with_more_overlap=0
-        if exclusion.annotator_id is None
-        else _full(_put_aside(project, exclusion.annotator_id)).count(),
-    )
-
-
-def _again_after_deadlock(service: Callable[P, Out]) -> Callable[P, Out]:
-    @wraps(service)
-    def attempt(*args: P.args, **kwargs: P.kwargs) -> Out:
-        for number in range(1, DEADLOCK_ATTEMPTS + 1):
-            try:
-                return service(*args, **kwargs)
-            except OperationalError as error:
-                if not isinstance(error.__cause__, errors.DeadlockDetected) or number == DEADLOCK_ATTEMPTS:
-                    raise
-        raise AssertionError("unreachable")
-
-    return attempt
-
-
-@_again_after_deadlock
+@retry_deadlocks
 @transaction.atomic
 def exclude_annotator(*, project: Project, who: Who, reason: str, by: User | None = None) -> Exclusion:
-    """From now on nothing of theirs counts; they are paused and give back what they hold.
+    """Excludes the annotator, pauses their membership and ends their leases.
 
-    Raises Problem without a reason or for oneself, Conflict when it is done already. An archived project's
-    tasks stay as they are: nobody would be asked again.
+    Raises Problem without a reason, or when `by` is the annotator; Conflict when they are excluded already.
+    In an archived project the tasks stay done, because nobody could answer them again.
     """
     if not reason.strip():
-        raise Problem("Say why.", errors=[FieldProblem("reason", "A reason is needed: this is history.")])
+        raise Problem(
+            "Give a reason.",
+            errors=[FieldProblem("reason", "A reason is required; it is kept with the exclusion.")],
+        )
     if by is not None and by == who.annotator:
-        raise Problem("Nobody excludes themselves; ask another manager.", type="excludes-oneself")
+        raise Problem("You can't exclude yourself; ask another manager.", type="excludes-oneself")
     _lock(project, who)
     try:
         with transaction.atomic():
@@ -181,23 +106,26 @@ def exclude_annotator(*, project: Project, who: Who, reason: str, by: User | Non
     except IntegrityError as error:
         if not isinstance(error.__cause__, errors.UniqueViolation):
             raise
-        raise Conflict(f"{who} is excluded already; lift that first.", type="already-excluded") from None
+        raise Conflict(
+            f"{who} is already excluded; lift that exclusion first.", type="already-excluded"
+        ) from None
     if who.annotator is not None:
         _take_out(exclusion, who.annotator)
     return exclusion
 
 
-@_again_after_deadlock
+@retry_deadlocks
 @transaction.atomic
 def lift_exclusion(*, exclusion: Exclusion, by: User | None = None) -> Lifted:
-    """Everything counts again, and the membership is as it was. Raises Conflict when it was lifted before.
+    """The annotator's rankings count again and their membership resumes. Raises Conflict when it is already
+    lifted.
 
-    Slots that were filled meanwhile stay filled: those tasks want one answer more than they did.
+    Slots that others have filled stay filled: the overlap of those tasks grows by one.
     """
     _lock(exclusion.project, Who(annotator=exclusion.annotator, label=exclusion.annotator_label))
     standing = Exclusion.objects.standing().filter(pk=exclusion.pk)
     if standing.update(lifted_at=timezone.now(), lifted_by=by) != 1:
-        raise Conflict("This exclusion was lifted before.", type="already-lifted")
+        raise Conflict("This exclusion is already lifted.", type="already-lifted")
     grown = 0 if exclusion.annotator_id is None else _put_back(exclusion.project, exclusion.annotator_id)
     if exclusion.paused:
         Membership.objects.filter(
@@ -209,11 +137,11 @@ def lift_exclusion(*, exclusion: Exclusion, by: User | None = None) -> Lifted:
 
 @transaction.atomic
 def ask_again(*, project: Project) -> None:
-    """What the excluded answered gives its slots back: of a project that was archived when they were
-    excluded, and asked nobody, and now goes on."""
+    """Opens the slots of excluded answers when an archived project resumes: exclusions during the archive
+    left its tasks done."""
     excluded = Exclusion.objects.standing().filter(project=project, annotator__isnull=False)
     answers = Assignment.objects.filter(
-        _answers_with_slots(), project=project, annotator__in=excluded.values("annotator")
+        answers_with_slots(), project=project, annotator__in=excluded.values("annotator")
     )
     ids = list(
         answers.order_by("pk").select_for_update(no_key=True, of=["self"]).values_list("pk", flat=True)
@@ -222,19 +150,19 @@ def ask_again(*, project: Project) -> None:
     Assignment.objects.filter(pk__in=ids).update(state=State.EXCLUDED)
 
 
-def _answers_with_slots() -> Q:
-    """Answers to checks (gold, attention, qualification) take no slot and stay."""
+def answers_with_slots() -> Q:
+    """Answers to checks (gold, attention, qualification) take no slot, so they stay submitted."""
     return Q(~is_check("task"), state=State.SUBMITTED)
 
 
 def _take_out(exclusion: Exclusion, annotator: User) -> None:
     project = exclusion.project
     theirs = Assignment.objects.filter(project=project, annotator=annotator)
-    # Theirs first: a submit of theirs that is under way ends before, or finds its lease gone. Then the tasks,
-    # in order.
+    # Their assignments first: a concurrent submit of theirs finishes before this or finds its lease gone.
+    # Then the tasks, in order.
     held = theirs.filter(state__in=[State.LEASED, State.SUBMITTED, State.REVIEWING])
     list(held.order_by("pk").select_for_update(no_key=True).values_list("pk"))
-    answers = theirs.filter(_answers_with_slots())
+    answers = theirs.filter(answers_with_slots())
     _lock_tasks(answers.values("task"))
     theirs.filter(state=State.LEASED).update(state=State.RELEASED)
     theirs.filter(state=State.REVIEWING).update(state=State.LOOKED_AT)
@@ -247,10 +175,10 @@ def _take_out(exclusion: Exclusion, annotator: User) -> None:
 
 
 def _put_back(project: Project, annotator: UUID) -> int:
-    """How many tasks had to grow."""
-    theirs = _put_aside(project, annotator)
+    """Returns the number of tasks whose overlap grew."""
+    theirs = excluded_answers(project, annotator)
     _lock_tasks(theirs.values("task"))
-    full = _full(theirs).count()
+    full = tasks_filled_by_others(theirs).count()
     try:
         with transaction.atomic():
             theirs.update(state=State.SUBMITTED)
@@ -258,34 +186,31 @@ def _put_back(project: Project, annotator: UUID) -> int:
         if "task_overlap_in_bounds" not in str(error):
             raise
         raise Conflict(
-            "A task has as many answers as a task can have, so the excluded one has no place any more.",
+            "A task already has the maximum number of answers, so the excluded one can't be restored.",
             type="no-room",
         ) from None
     return full
 
 
-def _put_aside(project: Project, annotator: UUID) -> AssignmentQuerySet:
-    """Answers that gave their slots back."""
+def excluded_answers(project: Project, annotator: UUID) -> AssignmentQuerySet:
+    """Answers whose slots were given back."""
     return Assignment.objects.filter(project=project, annotator=annotator, state=State.EXCLUDED)
 
 
-def _full(answers: AssignmentQuerySet) -> RankingTaskQuerySet:
-    """Of their tasks, those whose slots others have taken meanwhile."""
+def tasks_filled_by_others(answers: AssignmentQuerySet) -> RankingTaskQuerySet:
+    """The tasks of these answers whose slots others have filled."""
     return RankingTask.objects.asked().filter(pk__in=answers.values("task"), open_slots=0)
 
 
 def _lock_tasks(ids: object) -> None:
-    """In the order of their ids, so that two who lock many don't wait for each other."""
+    """In the order of their ids, so that two transactions that lock many don't deadlock."""
     tasks = RankingTask.objects.filter(pk__in=ids).order_by("pk")
     list(tasks.select_for_update(no_key=True).values_list("pk"))
 
 
 def _lock(project: Project, who: Who) -> None:
-    """Alone with what may change for them: claims of theirs wait (the trigger refuse_excluded)."""
-    if who.annotator is not None:  # first, as a claim does
-        queue.lock_desk(project_id=project.pk, annotator_id=who.annotator.pk)
-    name = who.annotator.pk if who.annotator else f"label:{who.label}"
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"exclusion:{project.pk}:{name}"]
-        )
+    """Blocks the annotator's claims and other exclusions of them (see Lock)."""
+    if who.annotator is not None:
+        acquire(Lock.DESK.of(project.pk, who.annotator.pk), Lock.EXCLUSION.of(project.pk, who.annotator.pk))
+    else:
+        acquire(Lock.EXCLUSION.of(project.pk, f"label:{who.label}"))

@@ -11,6 +11,7 @@ import hashlib
 import uuid
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, models, transaction
@@ -18,6 +19,7 @@ from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Now
 from psycopg import errors
 
+from annotation.desk import reads
 from annotation.desk.allocation import LeaseLost
 from annotation.desk.answers import Answer, problems_of
 from annotation.desk.submission import refuse_archived, store_ranking
@@ -49,7 +51,7 @@ class AnnotatedByYou(Conflict):
 class Shown:
     """All that a reviewer sees: the hold, what annotators said, and what was decided so far."""
 
-    assignment: Assignment
+    assignment: dict[str, Any]
     answers: list[Ranking]
     decision: Ranking | None
 
@@ -162,7 +164,7 @@ def shown_to_reviewer(*, assignment: Assignment) -> Shown:
     answers = Ranking.objects.counted().annotations().filter(task=assignment.task_id)
     decision = Ranking.objects.current().reviews().filter(task=assignment.task_id)
     return Shown(
-        Assignment.objects.with_shown().get(pk=assignment.pk),
+        reads.shown([assignment])[0],
         list(answers.select_related("annotator").order_by("id")),
         decision.select_related("annotator").first(),
     )

@@ -1,24 +1,22 @@
-"""Projects, their people, and the accounts behind them."""
+"""Projects: creating one and changing its settings."""
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
-from annotation.desk import membership, queue
+from annotation.accounts.members import add_member
+from annotation.database.sql import Lock, acquire
 from annotation.forms.answer_form import AnswerForm
 from annotation.forms.presets import DEFAULT_PRESET, PRESETS
-from annotation.forms.versions import lock_content, refuse_what_open_tasks_do_not_fit
-from annotation.models import Assignment, Exclusion, Membership, Project, User
+from annotation.forms.versions import refuse_what_open_tasks_do_not_fit
+from annotation.models import Assignment, Project, User
 from annotation.models.project import DEFAULT_LEASE_SECONDS, MAX_CHECK_RATE, Role
 from annotation.oversight import exclusion
-from config.problems import Conflict, FieldProblem, Problem
+from config.problems import Conflict, FieldProblem, Problem, refuse_invalid_fields
 
-PASSWORD_BYTES = 12
 CHANGEABLE = frozenset(
     {
         "name",
@@ -41,27 +39,6 @@ CHANGEABLE = frozenset(
         "qualification_tasks",
     }
 )
-
-
-def create_user(
-    *, username: str, is_admin: bool = False, email: str = "", password: str | None = None
-) -> tuple[User, str]:
-    """A new account and its password, a random one unless given. Conflict if the name is taken, Problem if it
-    is none."""
-    password = password or secrets.token_urlsafe(PASSWORD_BYTES)
-    user = User(username=username, email=email, is_staff=is_admin, is_superuser=is_admin)
-    user.set_password(password)
-    _validated(user, exclude=["id"])
-    try:
-        with transaction.atomic():
-            user.save(force_insert=True)
-    except IntegrityError:
-        raise Conflict(
-            f"There is a user {username} already.",
-            errors=[FieldProblem("username", "Somebody has this name already; choose another.")],
-            type="user-exists",
-        ) from None
-    return user, password
 
 
 def create_project(
@@ -89,7 +66,7 @@ def create_project(
         overlap=overlap,
         lease_seconds=lease_seconds,
     )
-    _validated(project)
+    refuse_invalid_fields(project)
     try:
         with transaction.atomic():
             project.save(force_insert=True)
@@ -122,16 +99,16 @@ def update_project(*, project: Project, changes: Mapping[str, Any]) -> Project:
         )
     if "state" in changes:
         # A claim that read the old state is over, its lease to be seen here, before the state changes.
-        queue.close_gate(project=project)
+        acquire(Lock.GATE.of(project.pk))
     was_archived = Project.objects.filter(pk=project.pk, state=Project.State.ARCHIVED).exists()
     for field, value in changes.items():
         if field == "form":
             form = AnswerForm.from_json(value)
-            lock_content(project)
+            acquire(Lock.CONTENT.of(project.pk))
             refuse_what_open_tasks_do_not_fit(project, form)
             value = form.to_json()
         setattr(project, field, value)
-    _validated(project)
+    refuse_invalid_fields(project)
     _refuse_odd_allocation(project)
     project.save(update_fields=list(changes))
     if changes.get("state") == Project.State.PAUSED:
@@ -152,68 +129,3 @@ def _refuse_odd_allocation(project: Project) -> None:
         errors += [FieldProblem(f"checks.{name}", reason) for name in ("gold_rate", "attention_rate")]
     if errors:
         raise Problem("Some fields are not right.", errors=errors)
-
-
-@transaction.atomic
-def add_member(
-    *,
-    project: Project,
-    user: User,
-    role: str,
-    state: str | None = None,
-    paused_reason: str = "",
-) -> tuple[Membership, bool]:
-    """Puts `user` in the project, or changes the membership there is; and whether it is new. Without `state`
-    who is paused stays paused.
-
-    Who is paused gives back what they hold; who is let go on is judged by what they answer from now on.
-    """
-    if role not in Role.values:
-        raise Problem(
-            f"There is no role {role!r}.",
-            errors=[FieldProblem("role", f"Choose one of {', '.join(Role.values)}.")],
-        )
-    member, created = Membership.objects.update_or_create(project=project, user=user, defaults={"role": role})
-    if state == Membership.State.PAUSED:
-        membership.pause(member=member, reason=paused_reason)
-    elif state == Membership.State.ACTIVE and member.state == Membership.State.PAUSED:
-        membership.resume(member=member)
-    member.refresh_from_db()
-    return member, created
-
-
-def put_member(
-    *, project: Project, username: str, role: str, state: str | None = None, paused_reason: str = ""
-) -> tuple[Membership, bool]:
-    """:func:`add_member` by user name. Raises Problem when there is no such user, Conflict when somebody
-    excluded would be let on."""
-    user = User.objects.filter(username=username, is_active=True).first()
-    if user is None:
-        raise Problem(
-            f"There is no user {username!r}.",
-            errors=[
-                FieldProblem(
-                    "username",
-                    "No account has this name. Invite the person by link, or make the account with"
-                    " manage.py create_user.",
-                )
-            ],
-        )
-    excluded = Exclusion.objects.standing().filter(project=project, annotator=user)
-    let_on = state == Membership.State.ACTIVE or (
-        state is None and not Membership.objects.filter(project=project, user=user).exists()
-    )
-    if let_on and excluded.exists():
-        raise Conflict(f"{username} is excluded from this project; lift that first.", type="excluded")
-    return add_member(project=project, user=user, role=role, state=state, paused_reason=paused_reason)
-
-
-def _validated(row: User | Project, exclude: list[str] | None = None) -> None:
-    try:
-        row.clean_fields(exclude=exclude)
-    except ValidationError as error:
-        errors = [
-            FieldProblem(field, " ".join(reasons))
-            for field, reasons in getattr(error, "message_dict", {"": error.messages}).items()
-        ]
-        raise Problem("Some fields are not right.", errors=errors) from None

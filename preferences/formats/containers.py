@@ -24,7 +24,8 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from preferences.records import FormatError, Row, RowError, json_of, refuse_constant
+from preferences.fields import json_of, kind, refuse_constant
+from preferences.records import FormatError, Row, RowError
 
 GZIP_MAGIC = b"\x1f\x8b"
 PARQUET_MAGIC = b"PAR1"
@@ -89,8 +90,12 @@ def _container(head: bytes) -> Container:
         return _jsonl_rows
     if first.startswith("["):
         return _array_rows
-    header = next(csv.reader([first]), [])
-    if CSV_COLUMNS & {name.strip() for name in header}:
+    if _names_a_prompt(first):
+        if "\r" in first.rstrip("\r"):
+            raise FormatError(
+                "The first line of this CSV file holds a carriage return without a line feed. Save the file"
+                " with line feeds (LF or CRLF) at the end of its lines."
+            )
         return _csv_rows
     if any(line.lstrip().startswith(b"{") for line in head.split(b"\n")[:HEAD_LINES]):
         return _jsonl_rows
@@ -98,6 +103,16 @@ def _container(head: bytes) -> Container:
         "This is neither JSON Lines nor a JSON array, nor CSV with a prompt column (all also as .gz),"
         " nor Parquet."
     )
+
+
+def _names_a_prompt(line: str) -> bool:
+    """Whether a line is a CSV header with a column for the prompt. csv refuses a bare carriage return, so
+    only what stands before it is looked at: a binary file can have one anywhere."""
+    try:
+        header = next(csv.reader([line.split("\r", 1)[0]]), [])
+    except csv.Error:
+        return False
+    return not CSV_COLUMNS.isdisjoint(name.strip() for name in header)
 
 
 def _guarded(rows: Iterator[NumberedRow]) -> Iterator[NumberedRow]:
@@ -132,7 +147,12 @@ def _jsonl_rows(stream: BinaryIO) -> Iterator[NumberedRow]:
             if isinstance(value, dict):
                 yield NumberedRow(number, value)
             else:
-                yield NumberedRow(number, None, f"the line holds {json.dumps(value)[:40]}, not a JSON object")
+                yield NumberedRow(number, None, f"the line holds {_shown(value)}, not a JSON object")
+
+
+def _shown(value: Any) -> str:
+    """A value that is no object. A list may be nested too deeply to be written again, so only its kind is."""
+    return kind(value) if isinstance(value, list) else json.dumps(value)[:40]
 
 
 def _array_rows(stream: BinaryIO) -> Iterator[NumberedRow]:
@@ -150,7 +170,7 @@ def _array_rows(stream: BinaryIO) -> Iterator[NumberedRow]:
         if isinstance(value, dict):
             yield NumberedRow(number, value)
         else:
-            yield NumberedRow(number, None, f"the row is {json.dumps(value)[:40]}, not a JSON object")
+            yield NumberedRow(number, None, f"the row is {_shown(value)}, not a JSON object")
         if not text.skip(",") and not text.at("]"):
             broken = "the JSON array breaks off or is damaged here; reading stopped"
             yield NumberedRow(number + 1, None, broken)
@@ -210,7 +230,10 @@ def _csv_rows(stream: BinaryIO) -> Iterator[NumberedRow]:
     csv.field_size_limit(MAX_ROW_BYTES)
     lines = _CsvLines(stream)
     reader = csv.reader(lines, strict=True)
-    header = [name.strip() for name in next(reader)]
+    try:
+        header = [name.strip() for name in next(filter(None, reader), [])]
+    except csv.Error as error:
+        raise FormatError(f"The CSV header is not valid: {error}") from None
     if len(set(header)) != len(header):
         raise FormatError("The CSV header names a column twice")
     while True:

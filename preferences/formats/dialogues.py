@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
-from preferences.formats.quirks import EMPTY_REPLY, EMPTY_TURN, NOT_ALTERNATING, RUNS_ON, Quirk
-from preferences.records import MAX_MESSAGES, ROLES, Message, RowError, kind, list_of, text_of
+from preferences.fields import kind, list_of, text_of
+from preferences.quirks import EMPTY_REPLY, EMPTY_TURN, NOT_ALTERNATING, RUNS_ON, Quirk
+from preferences.records import Message, RowError
+from preferences.text import MAX_MESSAGES, ROLES
 
 LABELS = {"user": "Human", "assistant": "Assistant", "system": "System", "tool": "Tool"}
 # Spellings of the roles in chat files; "human" and "gpt" are ShareGPT's.

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from preferences.formats.catalog import EXPORT_FORMATS, IMPORT_FORMATS
 from preferences.formats.dataset_card import AGGREGATIONS
 from preferences.formats.export_format import SPLIT, ExportFormat
-from preferences.formats.quirks import QUIRKS
 from preferences.formats.snapshot_parquet import COLUMN_MEANINGS
+from preferences.quirks import QUIRKS
 from preferences.records import ImportFormat
 
 HEAD = """# Formats

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
-import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.embedded.running import Stack
+from tests.embedded.running import ROOT, Stack
 
-_CHROMIUM = next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
-)
 # Chromium's own traffic: none of it is the page's, and there may be no network to carry it.
 _FLAGS = [
     "--no-sandbox",
@@ -32,18 +30,27 @@ LogIn = Callable[[str], Page]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if os.environ.get("RANKLOOP_NO_BROWSER") != "1":
+        return
     for item in items:
-        if item.path.parent == Path(__file__).parent and _CHROMIUM is None:
-            item.add_marker(
-                pytest.mark.skip(reason="there is no Chromium (Debian: apt-get install chromium)")
-            )
+        if item.path.parent == Path(__file__).parent:
+            item.add_marker(pytest.mark.skip(reason="RANKLOOP_NO_BROWSER=1"))
+
+
+@pytest.fixture(scope="session")
+def executable() -> str:
+    """The path of the browser; without one the tests fail, because it could have been installed."""
+    found = subprocess.run([ROOT / "scripts" / "browser"], capture_output=True, text=True, check=False)
+    if found.returncode != 0:
+        pytest.fail(found.stderr, pytrace=False)
+    return found.stdout.strip()
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """Closed with its module: while Playwright's event loop lives, Django lets nobody touch the database."""
+def chromium(executable: str) -> Iterator[Browser]:
+    """Closed with its module: while Playwright's event loop runs, Django refuses to touch the database."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=_CHROMIUM, args=_FLAGS)
+        browser = playwright.chromium.launch(executable_path=executable, args=_FLAGS)
         yield browser
         browser.close()
 

@@ -50,7 +50,7 @@ def project(demo_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> str:
             "shell",
             "-c",
             "from annotation.models import Project, User;"
-            "from annotation.projects.projects import add_member;"
+            "from annotation.accounts.members import add_member;"
             f"add_member(project=Project.objects.get(slug='{slug}'),"
             " user=User.objects.get(username='annotator-1'), role='annotator')",
         ],
@@ -176,7 +176,7 @@ def test_a_draft_outlives_the_page(desk: Desk) -> None:
 
 def test_the_overlay_names_every_key(desk: Desk) -> None:
     desk.press("?")
-    dialog = desk.page.get_by_role("dialog", name="Keys")
+    dialog = desk.page.get_by_role("dialog", name="Keyboard shortcuts")
     for words in ("Submit the answer", "Undo", "Next response", "Skip this task"):
         expect(dialog.get_by_text(words)).to_be_visible()
     desk.press("Escape")

@@ -19,9 +19,11 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 PROJECTS = ("offline", "session", "tabs", "leases", "refused", "again", "exam")
 SET_UP = f"""
 from annotation.models import Project, RankingTask, User
-from annotation.services import checks
-from annotation.content.content import ResponseDraft, TaskDraft, add_ranking_tasks
-from annotation.projects.projects import add_member, create_project
+from annotation.desk import checks
+from annotation.accounts.members import add_member
+from annotation.content.content import add_ranking_tasks
+from annotation.content.incoming import ResponseDraft, TaskDraft
+from annotation.projects.projects import create_project
 for slug in {PROJECTS!r}:
     project = create_project(slug=slug, preset="ranking")
     add_ranking_tasks(project=project, items=[
@@ -163,7 +165,7 @@ def test_two_tabs_answer_once_and_leave_no_lease_behind(log_in: Callable[[str], 
 
 
 END_LEASES = (
-    "from annotation.models import Assignment; from annotation.services import allocation;"
+    "from annotation.models import Assignment; from annotation.desk import allocation;"
     "from django.utils import timezone; from datetime import timedelta;"
     "Assignment.objects.filter(project__slug='leases', state='leased')"
     ".update(expires_at=timezone.now() - timedelta(seconds=1)); allocation.expire_leases();"
@@ -197,7 +199,7 @@ def test_an_answer_that_comes_after_its_lease_is_sent_when_the_task_comes_again(
     _, said = give(desk)
     expect(page.get_by_text("An answer was not taken")).to_be_visible()
     page.get_by_role("button", name="Back to that answer").click()
-    expect(page.get_by_text("This task is no longer yours")).to_be_visible()
+    expect(page.get_by_text("This task is no longer assigned to you")).to_be_visible()
     assert [[response] for response in desk.order()] == said
     page.get_by_role("button", name="Get a task").click()
     expect(desk.card(said[0][0])).to_have_count(0)
@@ -220,7 +222,7 @@ def test_an_answer_refused_after_the_desk_has_moved_on_leads_back(log_in: Callab
     page.reload()  # it is still there
     expect(notice).to_contain_text("Question 0 of refused?")
     page.get_by_role("button", name="Back to that answer").click()
-    expect(page.get_by_text("This answer was not taken")).to_be_visible()
+    expect(page.get_by_text("This answer was not accepted")).to_be_visible()
     assert [[response] for response in desk.order()] == said
     with desk.taken():
         desk.press("Enter")
@@ -232,7 +234,7 @@ def test_the_last_answer_is_taken_back_and_a_task_is_reported(log_in: Callable[[
     page = log_in("annotator-1")
     desk = Desk(page, "again").open()
     desk.press("t")
-    expect(page.get_by_text("There is no answer of yours to take back here.")).to_be_visible()
+    expect(page.get_by_text("You have no answer to take back here.")).to_be_visible()
     task, said = give(desk)
     expect(page.get_by_text("Saved · 1 this session")).to_be_visible()
     waiting = desk.order()
@@ -251,7 +253,7 @@ def test_the_last_answer_is_taken_back_and_a_task_is_reported(log_in: Callable[[
 
     desk.press("i")
     page.get_by_label("It is in the wrong language").check()
-    page.get_by_label("In your words").fill("This is Dutch.")
+    page.get_by_label("Details (optional)").fill("This is Dutch.")
     page.get_by_role("button", name="Send report").click()
     expect(page.get_by_text("Reported to the managers")).to_be_visible()
     desk.press("p")

@@ -38,8 +38,10 @@ ENORMOUS = [
 SET_UP = """
 import json, pathlib
 from annotation.models import User
-from annotation.content.content import ResponseDraft, TaskDraft, add_ranking_tasks
-from annotation.projects.projects import add_member, create_project
+from annotation.accounts.members import add_member
+from annotation.content.content import add_ranking_tasks
+from annotation.content.incoming import ResponseDraft, TaskDraft
+from annotation.projects.projects import create_project
 for name, of in json.loads(pathlib.Path("FILE").read_text()).items():
     project = create_project(slug=f"view-{name}", preset="ranking")
     task = TaskDraft([{"role": "user", "content": "Which?"}], [ResponseDraft(text) for text in of])

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import ConsoleMessage, Page, expect
 
-from docs.screenshots import addresses
+from scripts.browser import addresses
 from tests.embedded.running import ROOT, Stack, manage
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
@@ -152,9 +152,9 @@ def test_an_admin_compares_runs_mends_a_failed_one_and_reads_what_promoting_mean
     expect(page).to_have_url(re.compile(r"/runs/compare\?runs="))
     assert page.url.endswith(chosen)
     expect(page.get_by_role("region", name="Curves").locator("canvas").first).to_be_visible()
-    page.get_by_label("Show tables in place of charts").check()
+    page.get_by_label("Show tables instead of charts").check()
     expect(page.get_by_role("region", name="Curves").get_by_role("table").first).to_be_visible()
-    expect(page.get_by_role("region", name="What differs").first).to_be_visible()
+    expect(page.get_by_role("region", name="Differences").first).to_be_visible()
     faults = faults_of(page, page.url)
 
     # A preset fills the form, an estimate follows it, and what would be refused is said without being asked.
@@ -178,14 +178,14 @@ def test_an_admin_compares_runs_mends_a_failed_one_and_reads_what_promoting_mean
     faults += faults_of(page, page.url)
     page.get_by_role("link", name="Launch again with changes").click()
     expect(page.locator("input[name=max_length]")).to_have_value("8")
-    expect(page.get_by_text("Look at this one first.").first).to_be_visible()
+    expect(page.get_by_text("Check this setting first.").first).to_be_visible()
     faults += faults_of(page, page.url)
 
     page.goto("/projects/demo/models")
     page.get_by_role("button", name="Promote").first.click()
     dialog = page.get_by_role("dialog")
-    expect(dialog.get_by_text("Runs that name no policy take it from now on")).to_be_visible()
-    dialog.get_by_role("button", name="Leave it as it is").click()
+    expect(dialog.get_by_text("Runs use this policy by default from now on")).to_be_visible()
+    dialog.get_by_role("button", name="Cancel").click()
     expect(dialog).to_have_count(0)
     page.get_by_text("Metrics and how to load it").first.click()
     expect(page.get_by_text("AutoModelForCausalLM.from_pretrained(")).to_be_visible()

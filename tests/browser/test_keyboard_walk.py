@@ -24,8 +24,10 @@ NAME, PASSWORD = "walker", "a-long-walk-1"
 WORTH = [[3, 1, 2], [1, 2, 2, 4], [1, 2], [5, 3, 4, 1, 2], [2, 2, 1], [1, 4, 3, 2]]
 SET_UP = f"""
 from annotation.models import User
-from annotation.content.content import ResponseDraft, TaskDraft, add_ranking_tasks
-from annotation.projects.projects import add_member, create_project
+from annotation.accounts.members import add_member
+from annotation.content.content import add_ranking_tasks
+from annotation.content.incoming import ResponseDraft, TaskDraft
+from annotation.projects.projects import create_project
 project = create_project(slug="walk", preset="ranking")
 worth = {WORTH!r}
 add_ranking_tasks(project=project, items=[
@@ -74,7 +76,7 @@ class Walker:
 
     def key_for(self, does: str) -> list[str]:
         """The keys printed beside these words in the line above the responses."""
-        line = self.page.get_by_role("list", name="The keys you need most")
+        line = self.page.get_by_role("list", name="Most used shortcuts")
         return self._printed(line.get_by_role("listitem").filter(has_text=does))
 
     def key_on(self, button: str) -> str:
@@ -207,8 +209,8 @@ def test_twenty_tasks_without_a_mouse_or_a_manual(walker: Walker, demo_stack: St
     expect(walker.cards.first).to_be_focused()
 
     # All keys are where the page says, and Escape leads back.
-    walker.press(*walker.key_for("all keys"))
-    keys = page.get_by_role("dialog", name="Keys")
+    walker.press(*walker.key_for("all shortcuts"))
+    keys = page.get_by_role("dialog", name="Keyboard shortcuts")
     expect(keys.get_by_text("Submit the answer")).to_be_visible()
     walker.press("Escape")
     expect(walker.cards.first).to_be_focused()
@@ -226,7 +228,7 @@ def test_twenty_tasks_without_a_mouse_or_a_manual(walker: Walker, demo_stack: St
         if done == 5:
             said[question] = change_the_last(walker, question)
     assert len(said) == TASKS
-    expect(page.get_by_role("button", name="Look again")).to_be_focused()
+    expect(page.get_by_role("button", name="Refresh")).to_be_focused()
 
     rows = []
     for _ in range(100):  # the desk goes on before the server has the last answer

@@ -101,7 +101,7 @@ def test_real_rankings_train_a_policy_whose_answers_are_ranked_next(
     # One person by keyboard, in Chromium; programs the rest of some 8-way rankings, by a rule worth learning.
     join = f"""
 from annotation.models import Project, User
-from annotation.projects.projects import add_member
+from annotation.accounts.members import add_member
 project, user = Project.objects.get(slug={PROJECT!r}), User.objects.get(username="annotator-1")
 add_member(project=project, user=user, role="annotator")
 """

@@ -66,6 +66,7 @@ OPERATIONS: list[APIOperation] = [found.ok() for found in SCHEMA.get_all_operati
 # Half of them fit the schema, half don't.
 CASES_EACH = -(-CASES_AT_LEAST // len(OPERATIONS) // 2)
 asked: Counter[str] = Counter()
+words_asked: set[str] = set()
 
 
 def _id(operation: APIOperation) -> str:
@@ -116,8 +117,12 @@ def _first_word(operation: APIOperation) -> str:
     return operation.path.split("/")[3]
 
 
-@pytest.mark.parametrize("first_word", sorted({_first_word(each) for each in OPERATIONS}))
+FIRST_WORDS = sorted({_first_word(each) for each in OPERATIONS})
+
+
+@pytest.mark.parametrize("first_word", FIRST_WORDS)
 def test_no_answer_is_outside_the_schema(first_word: str, people: dict[str, User], rows: Ids) -> None:
+    words_asked.add(first_word)
     lease = Assignment.objects.get(state="leased", annotator__username=OWNER)
     fields = {
         "token": str(lease.token),
@@ -162,8 +167,9 @@ def _ask(
 
 
 def test_there_were_as_many_as_promised() -> None:
-    if len(asked) < len(OPERATIONS):
-        pytest.skip("not every operation was asked in this run")
+    if words_asked < set(FIRST_WORDS):
+        pytest.skip("only some of the addresses were asked in this run")
+    assert len(asked) == len(OPERATIONS)
     assert asked.total() >= CASES_AT_LEAST
 
 

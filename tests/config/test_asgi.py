@@ -1,5 +1,5 @@
-"""One thread answers a request from its first signal to its last; the event loop sends what streams, and
-stops when nobody listens any more."""
+"""One thread handles a request from its first signal to its last. The event loop sends streams, and stops
+when the client has disconnected."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from config import asgi
 from config.asgi import THREADS, OneThreadPerRequest
 
 CROWD = THREADS + 3
-seen: list[tuple[str, str]] = []  # what happened, and in which thread
+seen: list[tuple[str, str]] = []  # (event, name of its thread)
 all_in = threading.Barrier(THREADS, timeout=20)
 
 
@@ -35,11 +35,11 @@ def plain(request: HttpRequest) -> HttpResponse:
 
 
 def broken(request: HttpRequest) -> HttpResponse:
-    raise ValueError("as every view may")
+    raise ValueError("a fault in the view")
 
 
 def together(request: HttpRequest) -> HttpResponse:
-    """Answers once as many requests are in it as there are threads."""
+    """Responds once as many requests are in it as there are threads."""
     all_in.wait()
     return HttpResponse(threading.current_thread().name)
 
@@ -84,7 +84,7 @@ async def ask(
     enough: int | None = None,
     announced: int | None = None,
 ) -> tuple[int, bytes]:
-    """Status and body of the answer. The client sends `bodies`, and is gone after `enough` messages."""
+    """Status and body of the response. The client sends `bodies` and disconnects after `enough` messages."""
     name, _, query = address.partition("?")
     scope: dict[str, Any] = {
         "type": "http",
@@ -116,28 +116,28 @@ async def ask(
     return sent[0]["status"], b"".join(message.get("body", b"") for message in sent[1:])
 
 
-def test_one_thread_from_the_first_signal_to_the_last(application: OneThreadPerRequest) -> None:
+def test_one_thread_handles_a_request_from_first_to_last_signal(application: OneThreadPerRequest) -> None:
     assert asyncio.run(ask(application, "plain", b"abc", b"def")) == (HTTPStatus.OK, b"fedcba")
     assert [what for what, _ in seen] == ["started", "view", "finished"]
     (thread,) = {thread for _, thread in seen}
     assert thread.startswith("request")
 
 
-def test_a_body_that_is_too_large_is_refused_before_it_is_kept(
+def test_too_large_a_body_is_refused_before_it_is_stored(
     application: OneThreadPerRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert asgi.MAX_BODY_BYTES > imports.MAX_UPLOAD_BYTES
     monkeypatch.setattr(asgi, "MAX_BODY_BYTES", 5)
     assert asyncio.run(ask(application, "plain", b"abc", b"de"))[0] == HTTPStatus.OK
     seen.clear()
-    for announced in (None, 6):  # it comes in pieces, or says beforehand how long it will be
+    for announced in (None, 6):  # it arrives in pieces, or announces its length
         status, body = asyncio.run(ask(application, "plain", b"abc", b"def", announced=announced))
         assert status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-        assert "5 bytes at most" in json.loads(body)["detail"]
+        assert "at most 5 bytes" in json.loads(body)["detail"]
     assert seen == []
 
 
-def test_as_many_are_answered_at_once_as_there_are_threads(application: OneThreadPerRequest) -> None:
+def test_each_thread_handles_a_request_at_the_same_time(application: OneThreadPerRequest) -> None:
     async def crowd() -> list[tuple[int, bytes]]:
         return await asyncio.gather(*(ask(application, "together") for _ in range(THREADS)))
 
@@ -145,37 +145,37 @@ def test_as_many_are_answered_at_once_as_there_are_threads(application: OneThrea
     assert len({thread for _, thread in answers}) == THREADS
 
 
-def test_more_than_that_wait_their_turn(application: OneThreadPerRequest) -> None:
+def test_further_requests_wait_for_a_thread(application: OneThreadPerRequest) -> None:
     async def crowd() -> list[tuple[int, bytes]]:
         return await asyncio.gather(*(ask(application, "plain", b"x") for _ in range(CROWD)))
 
     assert asyncio.run(crowd()) == [(HTTPStatus.OK, b"x")] * CROWD
 
 
-def test_a_view_that_fails_is_a_server_error_and_the_thread_goes_on(application: OneThreadPerRequest) -> None:
+def test_a_failing_view_is_a_server_error_and_frees_its_thread(application: OneThreadPerRequest) -> None:
     for _ in range(THREADS + 1):
         status, _body = asyncio.run(ask(application, "broken"))
         assert status == HTTPStatus.INTERNAL_SERVER_ERROR
     assert asyncio.run(ask(application, "plain", b"x"))[0] == HTTPStatus.OK
 
 
-def test_a_request_that_is_broken_off_reaches_no_view(application: OneThreadPerRequest) -> None:
+def test_an_aborted_request_reaches_no_view(application: OneThreadPerRequest) -> None:
     async def receive() -> dict[str, Any]:
         return {"type": "http.disconnect"}
 
     async def send(message: Any) -> None:
-        pytest.fail(f"nobody is there for {message}")
+        pytest.fail(f"sent to a client that has disconnected: {message}")
 
     asyncio.run(application({"type": "http"}, receive, send))
     assert not seen
 
 
-def test_a_stream_is_sent_whole_and_then_finished(application: OneThreadPerRequest) -> None:
+def test_a_stream_is_sent_to_its_end_and_then_closed(application: OneThreadPerRequest) -> None:
     assert asyncio.run(ask(application, "stream?short")) == (HTTPStatus.OK, b"012")
     assert [what for what, _ in seen] == ["started", "stream closed", "finished"]
 
 
-def test_a_stream_ends_when_its_client_is_gone(application: OneThreadPerRequest) -> None:
+def test_a_stream_is_closed_when_its_client_disconnects(application: OneThreadPerRequest) -> None:
     status, body = asyncio.run(ask(application, "stream", enough=4))
     assert (status, body[:3]) == (HTTPStatus.OK, b"012")
     assert [what for what, _ in seen] == ["started", "stream closed", "finished"]

@@ -18,11 +18,13 @@ from django.urls import get_resolver
 from rest_framework.test import APIClient
 
 from annotation.accounts.invitations import invite
+from annotation.accounts.members import add_member
 from annotation.accounts.tokens import create_token
 from annotation.api.access import Line, lines
 from annotation.api.permissions import RULES, Who
 from annotation.content import content
 from annotation.content.imports import import_file
+from annotation.content.incoming import ResponseDraft, TaskDraft
 from annotation.datasets.snapshots import freeze_snapshot
 from annotation.desk import checks
 from annotation.desk.reservations import reserve_tasks
@@ -32,7 +34,7 @@ from annotation.models import Project, RankingTask, User
 from annotation.models.project import Role
 from annotation.oversight.exclusion import Who as Excluded
 from annotation.oversight.exclusion import exclude_annotator
-from annotation.projects.projects import add_member, create_project
+from annotation.projects.projects import create_project
 from annotation.webhooks.endpoints import create_endpoint
 from tests.annotation.answering import claim, strict_order
 from tests.config.conftest import OWNER, Ids, url_of
@@ -54,9 +56,9 @@ def _grow(project: Project, people: dict[str, User], rows: Ids, numbers: range) 
     """One more of everything for each number."""
     run = TrainingRun.objects.get(pk=rows["runs"])
     drafts = [
-        content.TaskDraft(
+        TaskDraft(
             messages=[{"role": "user", "content": f"How late is train {n}?"}],
-            responses=[content.ResponseDraft(f"{n + i} minutes.", f"model-{n}-{i}") for i in range(2)],
+            responses=[ResponseDraft(f"{n + i} minutes.", f"model-{n}-{i}") for i in range(2)],
         )
         for n in numbers
     ]
@@ -80,9 +82,9 @@ def _grow(project: Project, people: dict[str, User], rows: Ids, numbers: range) 
         exclude_annotator(project=project, who=Excluded(annotator=member), reason="left")
         reserve_tasks(project=project, tasks=[answered[n].pk], usernames=["alice"])
         invite(project=project, role=Role.ANNOTATOR, by=people["mona"])
-        known = content.TaskDraft(
+        known = TaskDraft(
             messages=[{"role": "user", "content": f"Is train {n} late?"}],
-            responses=[content.ResponseDraft(f"{said} {n}", f"model-{said}") for said in ("Yes", "No")],
+            responses=[ResponseDraft(f"{said} {n}", f"model-{said}") for said in ("Yes", "No")],
         )
         content.add_ranking_tasks(project=project, items=[known])
         check = RankingTask.objects.filter(project=project).latest("id")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from embedded.folders import reachable_by_others
-from tests.embedded.running import ROOT, Someone
+from tests.embedded.running import ROOT, Python, Someone
 
 
 @pytest.fixture
@@ -30,16 +30,40 @@ def as_root() -> None:
         pytest.skip("needs root: it changes accounts")
 
 
+@pytest.fixture(scope="session")
+def python_for_all() -> Iterator[Python]:
+    """A Python of the tests' own version that any account can run.
+
+    The packages are compiled for one version, so another one would not do. Where the only such Python is in
+    root's home, it is a copy.
+    """
+    name = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    for path in (sys.executable, f"/usr/local/bin/{name}", f"/usr/bin/{name}"):
+        if Path(path).exists() and _open(Path(path)):
+            yield Python(path)
+            return
+    home = Path(tempfile.mkdtemp(prefix="rl-python-"))
+    home.chmod(0o755)
+    base = Path(sys.base_prefix)
+    (home / "bin").mkdir()
+    (home / "lib").mkdir()
+    shutil.copy(base / "bin" / name, home / "bin" / name)
+    for library in (base / "lib").glob(f"lib{name}*.so*"):
+        shutil.copy(library, home / "lib" / library.name)
+    unused = shutil.ignore_patterns("test", "tests", "site-packages", "idlelib", "ensurepip", "config-*")
+    shutil.copytree(base / "lib" / name, home / "lib" / name, ignore=unused)
+    yield Python(str(home / "bin" / name), libraries=str(home / "lib"))
+    shutil.rmtree(home)
+
+
 @pytest.fixture
-def ordinary_user(as_root: None, folder: Path) -> Someone:
+def ordinary_user(as_root: None, folder: Path, python_for_all: Python) -> Someone:
     """An account without rights, which owns `folder`."""
-    pythons = (sys.executable, "/usr/bin/python3.11")
-    python = next((path for path in pythons if Path(path).exists() and _open(Path(path))), None)
-    if python is None or not _open(ROOT) or not _open(Path(sysconfig.get_path("purelib"))):
-        pytest.skip("the checkout, or every Python 3.11, is in a folder that other accounts can't enter")
+    if not _open(ROOT) or not _open(Path(sysconfig.get_path("purelib"))):
+        pytest.skip("the checkout or its packages are in a folder that other accounts can't enter")
     uid = pwd.getpwnam("nobody").pw_uid
     os.chown(folder, uid, -1)
-    return Someone(uid, python)
+    return Someone(uid, python_for_all)
 
 
 def _open(path: Path) -> bool:

@@ -26,19 +26,27 @@ _READY_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
+class Python:
+    path: str
+    libraries: str = ""  # the folder of its shared library, where the loader doesn't find it
+
+
+@dataclass(frozen=True)
 class Someone:
     """An account without rights, and a Python it can run: the tests' own may be in root's home."""
 
     uid: int
-    python: str
+    python: Python
 
 
 def environment(state: Path, user: Someone | None = None) -> dict[str, str]:
     """The caller's, with this state folder and without the test run's own servers and limit of threads."""
     outside = {"DATABASE_URL", "BROKER_URL", "PYTEST_XDIST_WORKER", "OMP_NUM_THREADS"}
     inherited = {name: value for name, value in os.environ.items() if name not in outside}
-    packages = {"PYTHONPATH": sysconfig.get_path("purelib"), "HOME": "/nonexistent"} if user else {}
-    return inherited | packages | {"RANKLOOP_STATE": str(state), "PORT": "0"}
+    if user is not None:
+        inherited |= {"PYTHONPATH": sysconfig.get_path("purelib"), "HOME": "/nonexistent"}
+        inherited |= {"LD_LIBRARY_PATH": user.python.libraries} if user.python.libraries else {}
+    return inherited | {"RANKLOOP_STATE": str(state), "PORT": "0"}
 
 
 def processes_of(state: Path) -> dict[int, str]:
@@ -81,7 +89,7 @@ class Stack:
         with output.open("wb") as stream:
             self.process = subprocess.Popen(
                 [
-                    user.python if user else sys.executable,
+                    user.python.path if user else sys.executable,
                     *("-m", "embedded", "up"),
                     *(() if demo else ("--no-demo",)),
                 ],
@@ -148,7 +156,7 @@ def manage(
     state: Path, *arguments: str, user: Someone | None = None, timeout: float = 120
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [user.python if user else sys.executable, "manage.py", *arguments],
+        [user.python.path if user else sys.executable, "manage.py", *arguments],
         cwd=ROOT,
         env=environment(state, user),
         capture_output=True,

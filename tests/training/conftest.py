@@ -13,12 +13,14 @@ from django.conf import settings as django_settings
 from django.db import connection
 from django.utils import timezone
 
-from annotation.content.content import ResponseDraft, TaskDraft, add_ranking_tasks
+from annotation.accounts.members import add_member
+from annotation.content.content import add_ranking_tasks
+from annotation.content.incoming import ResponseDraft, TaskDraft
 from annotation.desk.allocation import claim_next_task
 from annotation.desk.answers import Answer
 from annotation.desk.submission import submit_ranking
 from annotation.models import Project, User
-from annotation.projects.projects import add_member, create_project
+from annotation.projects.projects import create_project
 from training.models import ModelVersion, TrainingRun
 
 RunMaker = Callable[..., TrainingRun]

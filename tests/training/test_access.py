@@ -98,7 +98,7 @@ def test_an_admin_launches_cancels_and_resumes(client_of: ClientOf, ada: User, p
     run = launched.json()
     assert (run["state"], run["project"], run["created_by"]) == ("queued", "support", "ada")
     assert run["recipe"]["epochs"] == 3
-    assert run["error"] is None
+    assert run["failure"] is None
     assert run["result"] == {}
     assert client.get(f"/api/v1/runs/{run['id']}/").json() == run
     assert client.post(f"/api/v1/runs/{run['id']}/cancel").json()["state"] == "cancelled"

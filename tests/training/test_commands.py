@@ -60,8 +60,8 @@ def test_a_run_that_fails_fails_the_command_with_the_cause(
     with pytest.raises(CommandError, match="The run failed"):
         call_command(*argv, stdout=out)
     run = json.loads(out.getvalue())
-    assert (run["state"], run["error"]["title"]) == ("failed", "The model was not found")
-    assert "no-such-model" in run["error"]["detail"]
+    assert (run["state"], run["failure"]["kind"]) == ("failed", "hub_unreachable")
+    assert "no-such-model" in run["failure"]["detail"]
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,14 @@
-"""The demo world: a small customer-support domain whose right answers are known.
+"""The demo world: a small customer-support domain with known correct answers.
 
-Prompts and answers are made from templates (36 kinds of question, 11 of second question, values such as
-names, dates and order numbers to be copied); answers come in nine styles, eight of them flawed;
-`gold_reward` judges any text. A model of 1.3 million weights learns to speak here in about a minute, and a
-whole preference-learning loop can be measured against the truth.
+Prompts and answers are made from templates (36 kinds of question, 11 kinds of follow-up question, and values
+such as names, dates and order numbers to be copied). Answers come in nine styles, eight of them flawed.
+`gold_reward` judges any text. A model of 1.3 million weights learns to answer here in about a minute, and a
+complete preference-learning loop can be measured against the truth.
 
-    prompts = world.prompts(100, seed=1)
-    tokenizer = world.build_tokenizer()
-    policy = world.build_policy(tokenizer, seed=0)
-    demonstrations = world.demonstrations(8000, seed=2)
+    prompts = demo_world.prompts(100, seed=1)
+    tokenizer = demo_world.build_tokenizer()
+    policy = demo_world.build_policy(tokenizer, seed=0)
+    demonstrations = demo_world.demonstrations(8000, seed=2)
     sft.train(SFTConfig(), base_model=Loaded(policy, tokenizer), demonstrations=demonstrations, …)
 """
 
@@ -47,13 +47,13 @@ __all__ = [
 
 
 def prompts(n: int, seed: int) -> list[list[dict[str, str]]]:
-    """`n` different prompts; a longer list with the same seed starts with the shorter one."""
+    """Return `n` different prompts. A longer list with the same seed starts with the shorter one."""
     return [messages for _, messages in draw_conversations(n, random.Random(f"prompts {seed}"))]
 
 
 def demonstrations(n: int, seed: int) -> list[Demonstration]:
-    """`n` different prompts, each with one answer in a style drawn by the weights of `STYLES`: a quarter
-    are good."""
+    """Return `n` different prompts, each with one answer in a random style, weighted by `STYLES`: a
+    quarter are good."""
     rng = random.Random(f"demonstrations {seed}")
     return [
         Demonstration(messages, respond(scenario, draw_style(rng), rng))

@@ -1,7 +1,7 @@
-"""Second questions in the same conversation, for the demo world.
+"""Follow-up questions of the demo world.
 
-A follow-up may name values of its own (they count, not the earlier ones of that kind) or none at all and
-yet want one in the answer: then the value must be fetched from the first turn.
+A follow-up can name values of its own, which then replace earlier values of the same kind. It can also name
+none and still need one in the answer, which must then come from the first turn.
 """
 
 from training.demo_world.intents import Intent

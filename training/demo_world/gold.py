@@ -1,24 +1,25 @@
-"""The gold preference function of the demo world: how good an answer is, judged from its text alone.
+"""The gold preference function of the demo world: the quality of an answer, judged from its text alone.
 
     gold = fluency * (1.4 answer + (1/4 + 3/4 answer) (0.9 values + 0.7 courtesy + 0.5 brevity + 0.5 variety))
 
 clipped to 0 … 4 points. Each part is in 0 … 1 (courtesy: -1 … 1):
 
-    answer    share of the facts of the right answer that are stated, halved for each answer to something else
-    values    share of the needed slot values that are named; every value that nobody named takes half a
-    share off courtesy  greeting and closing, half each; each rude line takes a whole point off
+    answer    share of the facts of the correct answer that are stated, halved for each answer to another
+              question
+    values    share of the required slot values that are named, minus half a share for every value that
+              nobody named
+    courtesy  greeting and closing, half each; each rude line subtracts one point
     brevity   1 for 12 to 45 words, less below and above, 0 from 90
-    variety   share of word triples that are not repeats (twice the share of repeats is taken off)
-    fluency   share of neighbouring words that stand side by side in some template; multiplies all the
-    rest, so
+    variety   share of word triples that are not repeated, minus the share of repeats
+    fluency   share of adjacent words that are adjacent in some template; it multiplies everything else, so
               that lists of keywords, shuffled words and foreign text earn nothing
 
-Good manners without an answer are worth a quarter: an empty courtesy must not pay.
+Courtesy without an answer earns a quarter of its points: polite but empty answers must not pay off.
 """
 
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache, lru_cache
 from itertools import pairwise
 
@@ -33,12 +34,12 @@ SHORTEST_WORDS, LONGEST_WORDS, ENDLESS_WORDS = 12, 45, 90
 FLUENT_SHARE, BROKEN_SHARE = (
     0.95,
     0.6,
-)  # share of known word pairs at which fluency is 1, and at which it is 0
+)  # shares of known word pairs at which fluency is 1 and 0
 
 
 @dataclass(frozen=True)
 class Gold:
-    """The parts of a judgement; `points` is what they add up to."""
+    """The parts of a judgement. `points` is their total."""
 
     answer: float
     values: float
@@ -53,18 +54,15 @@ class Gold:
         total = self.fluency * (1.4 * self.answer + (0.25 + 0.75 * self.answer) * manner)
         return min(max(total, 0.0), MAX_GOLD)
 
-    def as_dict(self) -> dict[str, float]:
-        return asdict(self) | {"points": self.points}
-
 
 def gold_reward(messages: Messages, text: str) -> float:
-    """0 (useless) … 4 (right, with the right values, polite, brief). Raises `UnknownPrompt` for foreign
-    prompts."""
+    """Return 0 (useless) … 4 (correct, with the correct values, polite, brief). Raises `UnknownPrompt` for
+    other prompts."""
     return judge(messages, text).points
 
 
 def judge(messages: Messages, text: str) -> Gold:
-    """The same judgement, part by part."""
+    """Return the same judgement, part by part. Raises `UnknownPrompt` for other prompts."""
     scenario = parse(messages)
     named = {value for message in messages for _, value in slots.find(message["content"])}
     words = _words(text)
@@ -137,7 +135,7 @@ def _sentences(text: str) -> list[str]:
 
 @lru_cache(maxsize=65536)
 def _same_sentence(sentence: str, template: str) -> bool:
-    """Whether the sentence is the template, whatever the values in it."""
+    """Return whether the sentence is an instance of the template, whatever its values."""
     return _words(sentence) == _words(template)
 
 
@@ -146,8 +144,8 @@ def _plain_words(text: str) -> list[str]:
 
 
 def _words(text: str) -> list[str]:
-    """Lower-case words, sentence ends as `.`, values as a word for their kind: `Hi Nora,` -> `hi
-    slotname`."""
+    """Return lower-case words, sentence ends as `.`, and values as a word for their kind: `Hi Nora,` ->
+    `hi slotname`."""
     filled = re.sub(r"\{(\w+)\}", r"slot\1", slots.generalise(text)).lower()
     return re.findall(r"[a-z0-9]+|[.!?]", filled)
 
@@ -163,7 +161,7 @@ def all_templates() -> Iterator[str]:
 
 @cache
 def _known_pairs() -> frozenset[tuple[str, str]]:
-    """Every two words that stand side by side in a template; a sentence may follow on any other."""
+    """Return all pairs of adjacent words in the templates. Any sentence can follow any other."""
     pairs: set[tuple[str, str]] = set()
     starts, ends = set(), set()
     for template in all_templates():

@@ -1,4 +1,4 @@
-"""A tokenizer and a small policy for the demo world, made here: nothing is downloaded."""
+"""A tokenizer and a small policy for the demo world, built locally: nothing is downloaded."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -8,7 +8,7 @@ from training.demo_world.follow_ups import FOLLOW_UPS
 from training.demo_world.intents import INTENTS
 from training.demo_world.scenario import NAMED_OPENINGS, PLAIN_OPENINGS
 
-if TYPE_CHECKING:  # torch and transformers take seconds to import; judging a text needs neither
+if TYPE_CHECKING:  # torch and transformers take seconds to import, and judging a text needs neither
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 PAD, END = "<|pad|>", "<|end|>"
@@ -17,19 +17,21 @@ CHAT_TEMPLATE = (
     "{% for message in messages %}<|{{ message.role }}|>{{ message.content }}<|end|>{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
-VOCABULARY_SIZE = 4096  # an upper bound: training stops earlier, when every word of the world is one token
+VOCABULARY_SIZE = 4096  # an upper bound: training stops earlier, once every word of the world is one token
 CONTEXT_TOKENS = 512
-VALUE_REPEATS = 8  # of each slot value in the tokenizer's corpus, so that each word of it becomes one token
-# About 1/sqrt(192): attention starts out selective. With transformers' 0.02 it starts uniform, and copying is
-# learned later (the same 490 steps: gold 0.67 instead of 0.93 points).
+# Repeats of each slot value in the tokenizer's corpus, so that each of its words becomes one token.
+VALUE_REPEATS = 8
+# About 1/sqrt(192): attention starts selective. With transformers' 0.02 it starts uniform, and copying is
+# learned later (after the same 490 steps, gold is 0.67 instead of 0.93 points).
 INITIAL_STD = 0.07
 
 
 def build_tokenizer() -> "PreTrainedTokenizerFast":
-    """Byte-level BPE over the world's own words: any other text still encodes, byte by byte if need be.
+    """Build a byte-level BPE tokenizer from the words of the demo world. Other texts are encoded too, byte by
+    byte if needed.
 
-    Every word and number of the world is a single token, so a value is copied in one or two steps.
-    Deterministic: the corpus is the list of templates and values, nothing is drawn.
+    Every word and number of the demo world is a single token, so a value is copied in one or two steps.
+    Deterministic: the corpus is the list of templates and values, without random choices.
     """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
@@ -60,9 +62,9 @@ def build_tokenizer() -> "PreTrainedTokenizerFast":
 def build_policy(
     tokenizer: "PreTrainedTokenizerFast", seed: int, *, hidden: int = 192, layers: int = 2
 ) -> "PreTrainedModel":
-    """A new Llama with random weights, the same ones for the same seed (1.3 million at the default size).
+    """Build a Llama with random weights from the seed (1.3 million at the default size).
 
-    Input and output embeddings are one matrix: copying a value then needs no more than moving its embedding.
+    Input and output embeddings share one matrix, so copying a value only requires moving its embedding.
     """
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
@@ -88,7 +90,7 @@ def build_policy(
 
 
 def _corpus() -> Iterator[str]:
-    """Every template with each of its places filled by some value, then every value several times."""
+    """Yield every template with its slots filled, then every value several times."""
     filler = {kind: values[0] for kind, values in slots.VALUES.items()}
     yield from (opening.format(**filler) for opening in (*NAMED_OPENINGS, *PLAIN_OPENINGS))
     for template in gold.all_templates():  # at the start of an answer, and after another sentence

@@ -1,5 +1,4 @@
-"""What an assistant of the demo world may say: one way of getting it right and eight ways of getting it
-wrong."""
+"""The answers of an assistant in the demo world: one correct style and eight flawed ones."""
 
 import random
 from collections.abc import Mapping
@@ -40,8 +39,8 @@ EVASIONS = (
     "I am afraid that I cannot say anything about it.",
 )
 
-# How often each style stands in the demonstrations. A quarter is good, so a policy that imitates them is
-# mediocre and every kind of failure is there to be ranked down.
+# The weight of each style in the demonstrations. About a quarter are good, so a policy that imitates them is
+# mediocre, and every kind of failure occurs and can be ranked down.
 STYLES: Mapping[str, float] = {
     "good": 0.28,
     "no_closing": 0.08,
@@ -56,7 +55,7 @@ STYLES: Mapping[str, float] = {
 
 
 def respond(scenario: Scenario, style: str, rng: random.Random) -> str:
-    """One answer in the given style (a key of `STYLES`)."""
+    """Return one answer in the given style (a key of `STYLES`). Raises ValueError for any other style."""
     core = rng.choice(scenario.asked.answers).format(**scenario.values)
     match style:
         case "good":
@@ -95,8 +94,8 @@ def _greeting(scenario: Scenario, rng: random.Random) -> str:
 
 
 def _with_wrong_value(scenario: Scenario, text: str, rng: random.Random) -> str:
-    """`text` with one of its values replaced by another one of its kind (a name is made up where there is
-    none)."""
+    """Return `text` with one of its values replaced by another of the same kind, or with an invented name
+    if it has none."""
     kinds = list(scenario.required)
     if not kinds:
         greeting = rng.choice(NAMED_GREETINGS).format(name=rng.choice(slots.NAMES))
@@ -108,7 +107,7 @@ def _with_wrong_value(scenario: Scenario, text: str, rng: random.Random) -> str:
 
 
 def _other_answer(scenario: Scenario, rng: random.Random) -> str:
-    """The right answer to a question nobody asked, with the customer's values where it needs some."""
+    """Return the correct answer to another question, with the customer's values where it needs some."""
     others = [intent for intent in (*INTENTS, *FOLLOW_UPS) if intent.name != scenario.asked.name]
     answer = rng.choice(rng.choice(others).answers)
     kinds = slots.in_template(answer)

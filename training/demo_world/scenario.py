@@ -1,4 +1,4 @@
-"""Conversations of the demo world, made from templates and read back from their text."""
+"""Conversations of the demo world: created from templates, and parsed from their text."""
 
 import random
 import re
@@ -9,22 +9,25 @@ from functools import cache, lru_cache
 from training.demo_world import slots
 from training.demo_world.follow_ups import FOLLOW_UPS
 from training.demo_world.intents import INTENTS, Intent
+from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.core.messages import Messages
 
 NAMED_OPENINGS = ("Hi, this is {name}. ", "Hello, {name} here. ", "My name is {name}. ")
 PLAIN_OPENINGS = ("", "Hello. ", "Good morning. ")
-NAMED_SHARE = 0.75  # of the conversations in which the customer says a name
-FOLLOW_UP_SHARE = 0.3  # of the conversations that have a second question
+NAMED_SHARE = 0.75  # share of conversations in which the customer gives a name
+FOLLOW_UP_SHARE = 0.3  # share of conversations with a follow-up question
 
 
-class UnknownPrompt(ValueError):
-    """The text is not a conversation of the demo world, so nobody knows what a good answer would be."""
+class UnknownPrompt(UnusableInput):
+    """The text is not a conversation of the demo world, so its correct answer is unknown."""
+
+    kind = FailureKind.GOLD_CANNOT_JUDGE
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """What the customer wants. `asked` is the question to answer now, `values` the slot values known by
-    then."""
+    """The customer's request. `asked` is the question to answer now, and `values` are the slot values
+    known by then."""
 
     intent: Intent
     follow_up: Intent | None = None
@@ -38,7 +41,8 @@ class Scenario:
 
     @property
     def required(self) -> dict[str, str]:
-        """The values that a right answer names, by kind: those of its templates, and the customer's name."""
+        """The values that a correct answer names, by kind: those of its templates, and the customer's
+        name."""
         wanted = {kind: self.values[kind] for kind in slots.in_template(self.asked.answers[0])}
         return wanted | ({"name": self.name} if self.name else {})
 
@@ -55,7 +59,7 @@ def draw_scenario(rng: random.Random) -> Scenario:
 
 
 def write_messages(scenario: Scenario, rng: random.Random) -> list[dict[str, str]]:
-    """One wording of the scenario: a user turn, or a user, an assistant and a user turn."""
+    """Return one wording of the scenario: a user turn, or a user, an assistant and a user turn."""
     opening = rng.choice(NAMED_OPENINGS if scenario.name else PLAIN_OPENINGS)
     question = rng.choice(scenario.intent.questions).format(**scenario.first_values)
     messages = [{"role": "user", "content": opening.format(name=scenario.name) + question}]
@@ -68,7 +72,7 @@ def write_messages(scenario: Scenario, rng: random.Random) -> list[dict[str, str
 
 
 def draw_conversations(n: int, rng: random.Random) -> Iterator[tuple[Scenario, list[dict[str, str]]]]:
-    """`n` conversations, no two with the same text."""
+    """Yield `n` conversations with different texts."""
     seen: set[tuple[str, ...]] = set()
     while len(seen) < n:
         scenario = draw_scenario(rng)
@@ -80,7 +84,7 @@ def draw_conversations(n: int, rng: random.Random) -> Iterator[tuple[Scenario, l
 
 
 def parse(messages: Messages) -> Scenario:
-    """The scenario behind a conversation, from its user turns alone. Raises `UnknownPrompt` for other
+    """Return the scenario of a conversation, from its user turns alone. Raises `UnknownPrompt` for other
     texts."""
     turns = [message["content"].strip() for message in messages if message["role"] == "user"]
     if not turns or messages[-1]["role"] != "user":
@@ -99,7 +103,7 @@ def parse(messages: Messages) -> Scenario:
 
 
 def knows(messages: Messages) -> bool:
-    """Whether :func:`parse` can read the conversation."""
+    """Return whether :func:`parse` can read the conversation."""
     try:
         parse(messages)
     except UnknownPrompt:
@@ -112,14 +116,14 @@ def _draw_values(rng: random.Random, kinds: tuple[str, ...]) -> dict[str, str]:
 
 
 def _fits(follow_up: Intent, intent: Intent) -> bool:
-    """Whether the conversation names every value that the answer to the second question needs."""
+    """Return whether the conversation names every value that the answer to the follow-up question needs."""
     named = {*slots.in_template(follow_up.questions[0]), *slots.in_template(intent.questions[0])}
     return named.issuperset(slots.in_template(follow_up.answers[0]))
 
 
 @cache
 def _inverses(intents: tuple[Intent, ...], openings: tuple[str, ...]) -> list[tuple[re.Pattern[str], Intent]]:
-    """For each template the regular expression that matches exactly what it can produce."""
+    """Return, for each template, the regular expression that matches exactly the texts it can produce."""
     return [
         (re.compile(_inverse(opening + question)), intent)
         for intent in intents

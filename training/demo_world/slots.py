@@ -1,8 +1,8 @@
 """Slot values of the demo world, and how to find them in a text.
 
 Each kind has a form that no ordinary word of the templates shares (`R142`, `12 May`, `45 euros`), so a judge
-can read values back out of any text. Values are few enough that a small model meets each of them in training
-and many enough (1,800 order numbers, 336 dates) that it has to copy rather than remember.
+can find values in any text. There are few enough values for a small model to see each of them in training,
+and enough (1,800 order numbers, 336 dates) that it has to copy rather than memorise.
 """
 
 import re
@@ -47,9 +47,9 @@ VALUES: dict[str, tuple[str, ...]] = {
 }
 KINDS = tuple(VALUES)
 
-# One regular expression per kind. Names, cities and products are told by their list; the others by their
-# form, so that an order number or an amount the world has never used still counts as one (and as a
-# wrong one).
+# One regular expression per kind. Names, cities and products are recognised from their lists, the others by
+# their form: an order number or amount that never occurs in the demo world still counts as a value, and as a
+# wrong one.
 PATTERNS: dict[str, str] = {
     "name": "|".join(NAMES),
     "city": "|".join(CITIES),
@@ -67,15 +67,15 @@ def _finder() -> re.Pattern[str]:
 
 
 def find(text: str) -> list[tuple[str, str]]:
-    """Every slot value in `text` as (kind, value), in order of appearance."""
+    """Return every slot value in `text` as (kind, value), in order of appearance."""
     return [(str(match.lastgroup), match.group()) for match in _finder().finditer(text)]
 
 
 def generalise(text: str) -> str:
-    """`text` with every slot value replaced by a word for its kind, such as `slotname`."""
+    """Return `text` with every slot value replaced by a word for its kind, such as `slotname`."""
     return _finder().sub(lambda match: f"slot{match.lastgroup}", text)
 
 
 def in_template(template: str) -> tuple[str, ...]:
-    """The kinds of the slots of a template such as "Where is {order}?", in order, each once."""
+    """Return the kinds of the slots of a template such as "Where is {order}?", in order, each once."""
     return tuple(dict.fromkeys(re.findall(r"\{(\w+)\}", template)))

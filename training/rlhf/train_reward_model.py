@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     checkpoints = options.checkpoints or options.out.with_name(f"{options.out.name}.checkpoints")
     try:
         recipe = RewardModelConfig.model_validate(_settings(options.recipe, options.set))
-        with distributed.joined():
+        with distributed.process_group():
             result = train(
                 recipe,
                 base_model=options.base_model,

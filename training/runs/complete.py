@@ -1,4 +1,4 @@
-"""How a run ends: its model, its tasks and its success become visible together, or not at all."""
+"""The end of a successful run: its model, its tasks and its state are created atomically."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from pathlib import Path
 
 from django.db import transaction
 
-from annotation.content.content import TaskDraft, add_ranking_tasks
+from annotation.content.content import add_ranking_tasks
+from annotation.content.incoming import TaskDraft
 from annotation.models import Project
 from training.models import ModelVersion, TrainingRun
 from training.rlhf.models.adapters import is_adapter
@@ -18,7 +19,7 @@ from training.runs.execute import succeed_run
 from training.runs.progress.events import LostClaim
 
 Weights = ModelVersion.Weights
-# The word for a run kind in the names of the models it makes: demo-sft-1, demo-rm-2.
+# The abbreviation of a run kind in the names of its models: demo-sft-1, demo-rm-2.
 NAME_OF_KIND = {
     TrainingRun.Kind.SFT: "sft",
     TrainingRun.Kind.REWARD_MODEL: "rm",
@@ -29,7 +30,7 @@ NAME_OF_KIND = {
 
 @dataclass(frozen=True)
 class NewModel:
-    """Saved weights that are not a ModelVersion yet."""
+    """Saved weights without a ModelVersion row."""
 
     kind: str
     folder: Path
@@ -39,7 +40,7 @@ class NewModel:
 
 @dataclass(frozen=True)
 class NewTasks:
-    """Responses to be ranked."""
+    """Responses for people to rank."""
 
     drafts: Sequence[TaskDraft]
     overlap: int
@@ -48,7 +49,7 @@ class NewTasks:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run kind's function hands back."""
+    """The result of a run kind's function."""
 
     metrics: Mapping[str, float] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
@@ -59,14 +60,15 @@ class Outcome:
 
 @transaction.atomic
 def complete_run(*, run: TrainingRun, attempt: int, outcome: Outcome) -> None:
-    """running → succeeded, with everything that the run made. Raises LostClaim, changing nothing, when stale.
+    """running → succeeded, with everything that the run produced. Raises LostClaim, and changes nothing, if
+    the attempt is stale.
 
-    The weights are renamed into place inside the transaction: if it doesn't commit, the folder has no row, is
-    never offered as a model, and is replaced by the next attempt's.
+    The weights are renamed into place inside the transaction. If the transaction doesn't commit, the folder
+    has no row, so no model is offered, and the next attempt replaces the folder.
     """
     mine = TrainingRun.objects.filter(pk=run.pk, attempt=attempt, state=TrainingRun.State.RUNNING)
-    # Locked first: heartbeats have ended, and writing many tasks must not look like a lost worker to a new
-    # claim.
+    # Lock the run first. Heartbeats have stopped, and writing many tasks takes time: without the lock, the
+    # sweep could take this run for lost and let another worker claim it.
     if mine.select_for_update(no_key=True).first() is None:
         raise LostClaim(f"attempt {attempt} of run {run.id} has been replaced or ended")
     made = _register(run, outcome) if outcome.model else None
@@ -81,37 +83,10 @@ def complete_run(*, run: TrainingRun, attempt: int, outcome: Outcome) -> None:
         _move_into_place(outcome.model.folder, made.folder)
 
 
-def describe_failure(error: Exception) -> dict[str, str]:
-    """An exception in the words of a run's error: what, where, what to do."""
-    name = type(error).__name__
-    detail = str(error) or name
-    if isinstance(error, MemoryError) or name == "OutOfMemoryError":
-        fix = "Use a smaller model, batch or response length."
-        return {"title": "Out of memory", "detail": detail, "fix": fix}
-    if name == "TrainingDiverged":
-        return {"title": "Training diverged", "detail": detail, "fix": "Lower the learning rate."}
-    if name == "ModelNotFound":
-        return {
-            "title": "The model was not found",
-            "detail": detail,
-            "fix": "Correct base_model, or choose a model.",
-        }
-    if name == "UnknownPrompt":
-        fix = "Evaluate with judge=reward_model, or in a project of demo prompts."
-        return {"title": "The gold judge can't read these prompts", "detail": detail, "fix": fix}
-    if isinstance(error, ValueError):
-        fix = "Correct the recipe or the inputs and launch it again."
-        return {"title": "These inputs can't be trained on", "detail": detail, "fix": fix}
-    return {
-        "title": f"Stopped by an error ({name})",
-        "detail": detail,
-        "fix": "The end of the log says where.",
-    }
-
-
 def _register(run: TrainingRun, outcome: Outcome) -> ModelVersion:
     assert outcome.model is not None
-    # Numbering reads the other rows; without this lock two runs of a project could choose the same name.
+    # The number is derived from the other rows. Without this lock, two runs of a project could choose the
+    # same name.
     project = Project.objects.select_for_update(no_key=True).get(pk=run.project_id)
     name = _next_name(project, run.kind)
     return ModelVersion.objects.create(
@@ -130,16 +105,16 @@ def _register(run: TrainingRun, outcome: Outcome) -> ModelVersion:
 def _next_name(project: Project, kind: str) -> str:
     stem = f"{project.slug}-{NAME_OF_KIND[TrainingRun.Kind(kind)]}-"
     number = ModelVersion.objects.filter(name__startswith=stem).count() + 1
-    # A project called "a-sft" shares the stem of project "a": count on until the name is free.
+    # Project "a-sft" shares this stem with project "a", so count up until the name is free.
     while ModelVersion.objects.filter(name=f"{stem}{number}").exists():
         number += 1
     return f"{stem}{number}"
 
 
 def _move_into_place(made: Path, target: Path) -> None:
-    """One rename: run folders and model folders lie in the same file system (settings.ARTEFACTS)."""
+    """One rename: run folders and model folders are on the same file system (settings.ARTEFACTS)."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    # A folder without a row is left from a transaction that did not commit.
+    # A folder without a row is left over from a transaction that did not commit.
     shutil.rmtree(target, ignore_errors=True)
     made.rename(target)
 
@@ -153,9 +128,10 @@ def _add_tasks(project: Project, tasks: NewTasks) -> dict[str, int]:
         round=0 if newest is None else newest + 1,
         priority=tasks.priority,
     )
-    for refused in counts.refused:  # a policy may write what no text can hold, a NUL; this is the run's log
+    # Text with a NUL character can't be stored. Standard output is the log of the run.
+    for refused in counts.refused:
         sys.stdout.write(
-            f"No ranking task was made of the answers to prompt {refused.index}: {refused.reason}.\n"
+            f"No ranking task was created for the answers to prompt {refused.index}: {refused.reason}.\n"
         )
     return {
         "prompts": counts.prompts,

@@ -1,13 +1,15 @@
-"""The life of a run, as compare-and-set statements. Each moves the state, writes the state event and notifies
-at once.
+"""State changes of a run, as compare-and-set statements. Each statement changes the state, writes the state
+event and sends the notification.
 
-What happens when something dies, in one place:
+Failures and how they are handled:
 
-* the training process (a signal, out of memory, a crash): its supervisor fails the run at once with the
-  cause; trying again would most likely only repeat it. An admin may resume it.
-* the worker, and with it the supervisor and the process: nobody renews the heartbeat; after STALE_AFTER the
-  sweep puts the run back in the queue, at most MAX_TRIES claims in all, and then fails it.
-* the message: the run stays queued; the sweep wakes a worker again after REWAKE_AFTER.
+* The training process dies (a signal, out of memory, a crash). Its supervisor fails the run at once and
+  records the cause, because another attempt would most likely fail in the same way. An admin can resume the
+  run.
+* The worker dies, and the supervisor and the training process with it. The heartbeat stops. After
+  STALE_AFTER, the sweep queues the run again. After MAX_TRIES claims in total, the sweep fails the run
+  instead.
+* The message is lost. The run stays queued, and the sweep wakes a worker again after REWAKE_AFTER.
 """
 
 from __future__ import annotations
@@ -24,14 +26,15 @@ from django.db import connection, transaction
 
 from config.problems import Conflict
 from training.models import TrainingRun
+from training.rlhf.core.failures import FailureKind
+from training.runs.failures import Record, record
 from training.runs.folders import remove_attempts
 from training.runs.progress.events import CHANNEL, storable
 
 HEARTBEAT_EVERY = timedelta(seconds=5)
-# Twelve missed heartbeats. A busy machine may miss a few (loading torch, a swapping neighbour) and must not
-# lose its run.
+# Twelve missed heartbeats. A busy machine can miss a few (loading torch, swapping) and must not lose its run.
 STALE_AFTER = timedelta(seconds=60)
-# A message that was lost costs at most this wait; duplicates find the run claimed and return.
+# A lost message delays the run by at most this long. A duplicate finds the run claimed and does nothing.
 REWAKE_AFTER = timedelta(seconds=120)
 MAX_TRIES = 3
 
@@ -51,17 +54,16 @@ IS_THIS_ATTEMPT = "id = %(run)s AND attempt = %(attempt)s AND state = 'running'"
 NOT_CANCELLED = "cancel_requested_at IS NULL"
 ENDED = "finished_at = clock_timestamp(), eta_seconds = NULL"
 
-RunError = Mapping[str, str]
-
 
 def worker_name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
 def claim_run(*, run_id: UUID, worker: str, stale_after: timedelta = STALE_AFTER) -> int | None:
-    """Take the run and return the new attempt's number; None when someone else has it or it isn't to be run.
+    """Claim the run and return the number of the new attempt. Returns None if another worker has the run, or
+    if it can't be run.
 
-    One UPDATE: of any number of callers at the same moment, one gets the run.
+    One UPDATE, so only one of several concurrent callers gets the run.
     """
     moved = _move(
         "state = 'running', attempt = attempt + 1, tries = tries + 1, worker = %(worker)s, "
@@ -77,7 +79,7 @@ def claim_run(*, run_id: UUID, worker: str, stale_after: timedelta = STALE_AFTER
 
 
 def succeed_run(*, run_id: UUID, attempt: int, result: Mapping[str, Any]) -> bool:
-    """running → succeeded. Locks the run until the caller's transaction ends; False when the attempt is
+    """running → succeeded. Locks the run until the caller's transaction ends. Returns False if the attempt is
     stale."""
     return bool(
         _move(
@@ -90,8 +92,9 @@ def succeed_run(*, run_id: UUID, attempt: int, result: Mapping[str, Any]) -> boo
     )
 
 
-def fail_run(*, run_id: UUID, attempt: int, error: RunError) -> bool:
-    """running → failed with its cause; False (and nothing changed) when the attempt is stale or over."""
+def fail_run(*, run_id: UUID, attempt: int, error: Record) -> bool:
+    """running → failed, with the cause. Returns False, and changes nothing, if the attempt is stale
+    or over."""
     return bool(
         _move(
             f"state = 'failed', error = %(error)s::jsonb, {ENDED}",
@@ -104,11 +107,11 @@ def fail_run(*, run_id: UUID, attempt: int, error: RunError) -> bool:
 
 
 def stop_run(*, run_id: UUID, attempt: int) -> str | None:
-    """running → cancelled when the run was asked to stop, else (its worker is going away) → queued for the
-    next one, without using up a try. The new state; None, and nothing changed, when the attempt is stale or
-    over.
+    """running → cancelled if someone asked the run to stop. Otherwise its worker is stopping: running →
+    queued, without counting this try. Returns the new state, or None, with nothing changed, if the attempt is
+    stale or over.
 
-    One statement, so that a request to cancel can't arrive between the question and the answer.
+    One statement, so that a request to cancel can't arrive between the check and the change.
     """
     asked = "cancel_requested_at IS NOT NULL"
     moved = _move(
@@ -124,9 +127,9 @@ def stop_run(*, run_id: UUID, attempt: int) -> str | None:
 
 
 def cancel_run(*, run: TrainingRun) -> TrainingRun:
-    """A waiting run is cancelled at once; a running one is asked to stop at its next step boundary.
+    """Cancel a queued run at once; ask a running one to stop at its next step.
 
-    Asking twice is asking once. A run that is over is refused as a Conflict.
+    Idempotent. Raises Conflict if the run is over.
     """
     waiting = "state = 'queued'"
     _move(
@@ -139,14 +142,14 @@ def cancel_run(*, run: TrainingRun) -> TrainingRun:
     )
     run.refresh_from_db()
     if run.is_final and run.state != TrainingRun.State.CANCELLED:
-        raise Conflict(f"The run has already {run.state}; there is nothing left to cancel.")
+        raise Conflict(f"The run has already {run.state}; it can't be cancelled.")
     if run.state == TrainingRun.State.CANCELLED:
-        remove_attempts(run)  # of a lost worker; nobody else will
+        remove_attempts(run)  # of a lost worker: no process of its own removes them
     return run
 
 
 def requeue_finished(*, run: TrainingRun) -> None:
-    """failed | cancelled → queued, with all its tries. Any other state is a Conflict."""
+    """failed | cancelled → queued, with a fresh number of tries. Raises Conflict in any other state."""
     if not _move(
         "state = 'queued', tries = 0, cancel_requested_at = NULL, finished_at = NULL, error = NULL, "
         "phase = '', step = 0, total_steps = 0, woken_at = clock_timestamp()",
@@ -158,14 +161,12 @@ def requeue_finished(*, run: TrainingRun) -> None:
 
 
 def sweep_runs(*, stale_after: timedelta = STALE_AFTER, rewake_after: timedelta = REWAKE_AFTER) -> list[UUID]:
-    """Deal with the runs that nobody is working on any more; return the ids for which a worker must be
-    woken."""
-    lost = {
-        "title": "The worker was lost",
-        "detail": f"The process that ran this disappeared {MAX_TRIES} times without a word (no heartbeat for "
-        f"{stale_after.total_seconds():.0f} s each time).",
-        "fix": "See the workers' logs and the machine's memory, then resume the run.",
-    }
+    """Handle the runs that no worker is working on. Returns the ids of the runs that need a worker."""
+    lost = record(
+        FailureKind.WORKER_LOST,
+        f"The training worker disappeared {MAX_TRIES} times, each time without a heartbeat for "
+        f"{stale_after.total_seconds():.0f} s.",
+    )
     with transaction.atomic():
         cancelled = _move(
             f"state = 'cancelled', {ENDED}",
@@ -182,7 +183,8 @@ def sweep_runs(*, stale_after: timedelta = STALE_AFTER, rewake_after: timedelta 
         requeued = _move(
             "state = 'queued', phase = 'waiting after a lost worker', eta_seconds = NULL, "
             "woken_at = clock_timestamp()",
-            f"{IS_STALE} AND {NOT_CANCELLED}",  # asked to stop since the first statement: the next sweep's
+            # A run that was asked to stop after the first statement is left to the next sweep.
+            f"{IS_STALE} AND {NOT_CANCELLED}",
             stale=stale_after,
         )
         with connection.cursor() as cursor:
@@ -198,7 +200,7 @@ def sweep_runs(*, stale_after: timedelta = STALE_AFTER, rewake_after: timedelta 
 
 
 def _move(changes: str, condition: str, **params: Any) -> list[tuple[UUID, int, str]]:
-    """One compare-and-set; the rows it moved as (run id, attempt, new state)."""
+    """One compare-and-set. Returns the changed rows as (run id, attempt, new state)."""
     with connection.cursor() as cursor:
         cursor.execute(MOVE.format(changes=changes, condition=condition), {"channel": CHANNEL, **params})
         return [row[:3] for row in cursor.fetchall()]

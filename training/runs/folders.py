@@ -1,9 +1,8 @@
-"""What a run has on disk while it isn't over: a folder for each attempt with its half-written work, and in it
-the checkpoints.
+"""The files of an unfinished run: one folder per attempt, with its unfinished work and its checkpoints.
 
-The attempt's number fences the files as it fences the rows: an attempt writes into its own folder only. A new
-one takes the checkpoints of those before it over by renaming their folder into its own. Whoever held them and
-is still alive somewhere, cut off from the database, then writes into a folder that nobody reads.
+The attempt number fences files as it fences rows: an attempt writes only into its own folder. A new attempt
+takes over the checkpoints of earlier attempts by renaming their folder into its own. An earlier attempt that
+is still alive, cut off from the database, then writes into a folder that nothing reads.
 """
 
 from __future__ import annotations
@@ -29,8 +28,8 @@ def work_folder(run: TrainingRun, attempt: int) -> Path:
 
 
 def take_over_checkpoints(run: TrainingRun, attempt: int) -> Path:
-    """The attempt's own folder of checkpoints, with what the newest attempt before it had; the folder need
-    not exist."""
+    """The attempt's own checkpoint folder, with the checkpoints of the newest earlier attempt. The folder
+    does not have to exist."""
     mine = work_folder(run, attempt) / CHECKPOINTS
     for number, folder in sorted(_attempts(run), reverse=True):
         if number < attempt and not mine.exists() and any((folder / CHECKPOINTS).glob("step-*")):
@@ -40,12 +39,12 @@ def take_over_checkpoints(run: TrainingRun, attempt: int) -> Path:
 
 
 def tidy(run: TrainingRun, attempt: int) -> None:
-    """After an attempt: what a finished model was has been renamed out of its folder, the rest is
-    half-written. Checkpoints stay for as long as the run may be gone on with, which a failed one may be."""
+    """Clean up after an attempt. A finished model has already been moved out of its folder, so the rest is
+    unfinished work. Checkpoints stay while the run can still be resumed, which includes failed runs."""
     try:
         run.refresh_from_db(fields=["state"])
     except DatabaseTrouble:
-        return  # who supervises this attempt, or ends the next one, does it
+        return  # the supervisor, or the end of the next attempt, cleans up
     if run.state in {TrainingRun.State.SUCCEEDED, TrainingRun.State.CANCELLED}:
         remove_attempts(run)
         return
@@ -58,13 +57,14 @@ def tidy(run: TrainingRun, attempt: int) -> None:
 
 
 def remove_attempts(run: TrainingRun) -> None:
-    """Everything but the log."""
+    """Remove everything except the log."""
     for _, folder in _attempts(run):
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def remove_expired() -> None:
-    """What failed runs have kept for longer than anybody resumes one; each may hold several models' worth."""
+    """Remove what failed runs kept for longer than KEPT_AFTER_FAILURE. Each can hold the size of several
+    models."""
     holding = {folder.parent.name for folder in (settings.ARTEFACTS / "runs").glob("*/attempt-*")}
     failed = TrainingRun.objects.filter(pk__in=holding, state=TrainingRun.State.FAILED)
     for run in failed.filter(finished_at__lt=timezone.now() - KEPT_AFTER_FAILURE):

@@ -1,4 +1,4 @@
-"""The inputs of a run: which models and which snapshot it works with, settled at launch and kept by name."""
+"""The inputs of a run: the models and the snapshot that it uses, resolved at launch and stored by name."""
 
 from __future__ import annotations
 
@@ -10,12 +10,20 @@ from django.db.models import Q
 from annotation.datasets.snapshots import freeze_snapshot
 from annotation.models import Comparison, DatasetSnapshot, Project, Prompt, User
 from config.problems import FieldProblem, Problem
-from training.models import ModelVersion
-from training.rlhf.core.recipe import Recipe
+from training.models import ModelVersion, TrainingRun
+from training.rlhf.core.failures import FailureKind, RunFailure
+from training.rlhf.core.recipes import Recipe
 from training.rlhf.models import adapters
 from training.runs.recipes.catalog import MODEL_INPUTS, RunKind
 
-MODELS_IN_TURN = ("reward_model", "policy")  # the policy's default hangs on the reward model
+
+class WeightsGone(RunFailure):
+    """The weights of a model that the run needs no longer exist."""
+
+    kind = FailureKind.MODEL_GONE
+
+
+MODELS_IN_TURN = ("reward_model", "policy")  # the default policy depends on the reward model
 
 
 def settle_inputs(
@@ -26,19 +34,21 @@ def settle_inputs(
     given: Mapping[str, str],
     user: User | None,
 ) -> dict[str, str]:
-    """Every input that the run will use, as {input: name}. Raises Problem with one reason per wrong input.
+    """Resolve every input of the run to a name: {input: name}. Raises Problem with one reason per wrong
+    input.
 
-    Where nothing is given: `policy` and `reward_model` are the project's production model of that kind, else
-    its newest; `snapshot` is frozen now. An sft run starts from its recipe's base_model
-    instead, and a base_model in any recipe takes the policy's place.
+    Defaults: for `policy` and `reward_model`, the project's production model of that kind, else its newest;
+    for `snapshot`, a new snapshot of the current rankings. An sft run starts from its recipe's base_model
+    instead, and a base_model in any recipe replaces the policy.
 
-    A reward model that is to improve a policy knows the responses of the one it was trained from: that one,
-    not the newest, is the default. Improved by it once more, a policy that it has improved already got worse
-    (gold 1.65 to 1.46 and 1.56 to 1.35, where the first turn gains 0.3 to 0.5).
+    For a run that improves a policy, the default is the policy that the reward model was trained from, not
+    the newest one: the reward model knows the responses of that policy. Improving an already improved policy
+    again with the same reward model made it worse (gold reward 1.65 to 1.46 and 1.56 to 1.35; the first
+    improvement gains 0.3 to 0.5).
     """
     models, errors = settle_models(project=project, kind=kind, recipe=recipe, given=given)
     settled = {name: model.name for name, model in models.items()}
-    # Nothing is frozen for a run that is refused anyway.
+    # Don't freeze a snapshot for a run that is refused.
     if "snapshot" in kind.inputs and (given.get("snapshot") or not errors):
         try:
             settled |= _snapshot(project, recipe, given.get("snapshot", ""), user)
@@ -52,17 +62,17 @@ def settle_inputs(
 def settle_models(
     *, project: Project, kind: RunKind, recipe: Recipe, given: Mapping[str, str]
 ) -> tuple[dict[str, ModelVersion], list[FieldProblem]]:
-    """The models among the inputs, by input, and what is wrong with what was given. Writes nothing."""
+    """The models among the inputs, and the problems with the given inputs. Writes nothing."""
     errors = [
         FieldProblem(
-            f"inputs.{name}", f"This kind of run has no such input; it takes {', '.join(kind.inputs)}."
+            f"inputs.{name}", f"This run kind has no such input. Its inputs are {', '.join(kind.inputs)}."
         )
         for name in given
         if name not in kind.inputs
     ]
     errors += _wrong_base_model(recipe)
     if "max_prompts" in type(recipe).model_fields and not Prompt.objects.filter(project=project).exists():
-        errors.append(FieldProblem("project", "The project has no prompts yet: import some first."))
+        errors.append(FieldProblem("project", "The project has no prompts. Import some first."))
     models: dict[str, ModelVersion] = {}
     for name in MODELS_IN_TURN:
         if name not in kind.inputs:
@@ -78,16 +88,33 @@ def settle_models(
 
 
 def model_input(*, project: Project, name: str) -> ModelVersion:
-    """The model an input names. Its weights may have gone since the launch: raises Problem."""
+    """The model that an input of a launched run names. Raises WeightsGone if its weights were removed after
+    the launch."""
     model = ModelVersion.objects.get(project=project, name=name)
-    _check_weights(model, model.kind)
+    if reason := missing_weights(model):
+        raise WeightsGone(reason)
     return model
+
+
+def source_of(kind: str, recipe: Recipe, policy: ModelVersion | None) -> str:
+    """The folder or hub name that the run loads: the recipe's base_model if it is set, else the folder of the
+    input policy. An sft run with an input policy always starts from that policy, because its base_model has a
+    default."""
+    named = str(getattr(recipe, "base_model", ""))
+    if policy is not None and (not named or kind == TrainingRun.Kind.SFT):
+        return str(policy.folder)
+    return named
+
+
+def is_source(policy: ModelVersion | None, source: str) -> bool:
+    """Whether `source_of` returned the folder of this policy."""
+    return policy is not None and source == str(policy.folder)
 
 
 def _model(
     project: Project, name: str, recipe: Recipe, given: str, judge: ModelVersion | None
 ) -> ModelVersion | None:
-    """None: the run needs no such input."""
+    """The model for this input, or None if the run does not need it. Raises Problem."""
     kind, field = MODEL_INPUTS[name], f"inputs.{name}"
     if not given:
         if not _needs(name, recipe):
@@ -95,7 +122,7 @@ def _model(
         model = ModelVersion.objects.default_for(project=project, kind=kind, reward_model=judge)
         if model is None:
             first = "Run sft first, or set base_model" if name == "policy" else "Run reward_model first"
-            raise _wrong(field, f"The project has no {kind.label.lower()} yet. {first}.")
+            raise _wrong(field, f"The project has no {kind.label.lower()}. {first}.")
     else:
         model = ModelVersion.objects.filter(by_name_or_id(given), project=project).first()
         if model is None:
@@ -109,7 +136,7 @@ def _model(
 
 
 def _needs(name: str, recipe: Recipe) -> bool:
-    """Whether the run can't start without this input."""
+    """Whether the run needs this input to start."""
     if name == "policy":
         return not getattr(recipe, "base_model", "")
     return getattr(recipe, "judge", "reward_model") == "reward_model"
@@ -127,21 +154,21 @@ def _snapshot(project: Project, recipe: Recipe, given: str, user: User | None) -
     else:
         if not Comparison.objects.counted().filter(project=project).exists():
             raise _wrong(
-                "inputs.snapshot", "The project has no comparisons yet: rank or import some responses first."
+                "inputs.snapshot", "The project has no comparisons. Rank or import some responses first."
             )
         snapshot = freeze_snapshot(project=project, created_by=user)
     if snapshot.comparisons == 0:
-        raise _wrong("inputs.snapshot", f"Snapshot {snapshot.name} holds no comparison to learn from.")
+        raise _wrong("inputs.snapshot", f"Snapshot {snapshot.name} has no comparisons to learn from.")
     return {"snapshot": snapshot.name}
 
 
 def _wrong_base_model(recipe: Recipe) -> list[FieldProblem]:
-    """A path is checked here; whether the hub has a name, only the training machine can tell."""
+    """Check a path. Only the worker's machine can tell whether the hub has a name."""
     name = str(getattr(recipe, "base_model", ""))
     is_path = name.startswith(("/", ".", "~")) or name.count("/") > 1
     if not is_path or adapters.holds_model(name):
         return []
-    reason = f"There is no model at {name!r}: no {adapters.CONFIG_FILE} in that folder."
+    reason = f"There is no model at {name!r}: that folder has no {adapters.CONFIG_FILE}."
     return [FieldProblem("recipe.base_model", reason)]
 
 
@@ -151,13 +178,14 @@ def _check_weights(model: ModelVersion, name: str) -> None:
 
 
 def missing_weights(model: ModelVersion) -> str:
-    """Why the model can't be loaded, where its folder or its adapter's base is gone; else empty."""
+    """Why the model can't be loaded (its folder or the base of its adapter is missing), or an empty
+    string."""
     if not adapters.holds_model(model.folder):
-        return f"The weights of {model.name} are gone: {model.path} has no {adapters.CONFIG_FILE}."
+        return f"The weights of {model.name} are missing: {model.path} has no {adapters.CONFIG_FILE}."
     try:
         base = adapters.missing_base(model.folder)
     except adapters.BrokenAdapter as error:
-        return f"The weights of {model.name} are gone: {error}."
+        return f"The weights of {model.name} are missing: {error}."
     if not base:
         return ""
     what = (
@@ -165,11 +193,11 @@ def missing_weights(model: ModelVersion) -> str:
         if adapters.is_adapter(model.folder)
         else "the members of its ensemble are adapters"
     )
-    return f"The weights of {model.name} are gone: {what} of {base}, which is."
+    return f"The weights of {model.name} are missing: {what} of {base}, which no longer exists."
 
 
 def by_name_or_id(value: str) -> Q:
-    """By name or by id."""
+    """A filter by name or id."""
     try:
         return Q(pk=UUID(value))
     except ValueError:

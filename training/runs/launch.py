@@ -1,5 +1,4 @@
-"""Launching and resuming runs: checked, written down, and a worker woken once the row is there to be
-claimed."""
+"""Launch and resume runs: validate, store the run, and wake a worker once the row is committed."""
 
 from __future__ import annotations
 
@@ -28,8 +27,8 @@ def launch_run(
     user: User | None,
     preset: str = "default",
 ) -> TrainingRun:
-    """A queued run; what the recipe sets beside the preset wins. Raises Problem, having written nothing, for
-    a wrong kind, preset, setting or input."""
+    """Queue a run. Settings of the recipe override those of the preset. Raises Problem, and writes nothing,
+    for an invalid kind, preset, setting or input."""
     entry = kind_named(kind)
     settings = parse_recipe(kind=kind, settings=preset_settings(kind=kind, preset=preset) | dict(recipe))
     settled = settle_inputs(project=project, kind=entry, recipe=settings, given=inputs, user=user)
@@ -53,9 +52,10 @@ def launch_run(
 
 @transaction.atomic
 def resume_run(*, run: TrainingRun) -> TrainingRun:
-    """A failed or cancelled run is queued again. Any other is a Conflict.
+    """Queue a failed or cancelled run again. Raises Conflict in any other state.
 
-    It goes on from its last checkpoint where it has one: a failed reward_model run keeps them."""
+    The run resumes from its last checkpoint if it has one: a failed reward_model run keeps its checkpoints.
+    """
     requeue_finished(run=run)
     wake_worker(run_id=run.id)
     run.refresh_from_db()

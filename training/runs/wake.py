@@ -1,4 +1,4 @@
-"""Waking a worker. A message says only "there is something to claim"; losing one or sending it twice is
+"""Wake a worker. The message only says that a run can be claimed, so a lost or duplicate message is
 harmless."""
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ from django.db import transaction
 
 from config.celery import app
 
-EXECUTE_RUN = "training.tasks.execute_run"  # by name: the tasks import the services, not the other way round
+# By name, because tasks import services and not the reverse.
+EXECUTE_RUN = "training.tasks.execute_run"
 
 
 def wake_worker(*, run_id: UUID) -> None:
-    """After the commit: before it, a worker would find nothing to claim.
+    """Send the message after the commit: before it, a worker would not find the run.
 
-    Robust, because the run is queued even if the broker is down: the sweep wakes a worker later.
+    `robust=True`, because the run is queued even if the broker is down; the sweep then wakes a worker later.
     """
     transaction.on_commit(partial(app.send_task, EXECUTE_RUN, args=[str(run_id)], retry=False), robust=True)

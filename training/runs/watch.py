@@ -1,4 +1,4 @@
-"""Following a run from the command line, and running it here where no worker listens."""
+"""Follow a run from the command line, and execute it in this process if no worker is running."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ POLL_SECONDS = 0.5
 LINE_EVERY_SECONDS = 2.0
 PING_SECONDS = 1.0  # a live worker answers within milliseconds
 METRICS_SHOWN = 4
-# What a line has room for, the most telling first; every number is on the run's page.
+# The metrics that fit on one line, the most important first. The run's page shows all of them.
 TELLING = [
     *("loss", "heldout_loss", "accuracy", "heldout/accuracy"),
     *("objective/scores", "objective/kl", "policy/entropy", "lengths/response_mean"),
@@ -27,14 +27,14 @@ QUEUE = "training"
 
 
 def worker_listens() -> bool:
-    """Whether any Celery worker takes runs from the queue now."""
+    """Whether a Celery worker is serving the training queue."""
     queues = app.control.inspect(timeout=PING_SECONDS).active_queues() or {}
     return any(queue["name"] == QUEUE for served in queues.values() for queue in served)
 
 
 def follow_run(*, run: TrainingRun, here: bool) -> Iterator[str]:
-    """Lines that tell how the run goes, until it is over; `run` is fresh after each. With `here`, this
-    process supervises the run itself, and being interrupted (Ctrl-C) cancels it."""
+    """Yield status lines until the run is over; `run` is refreshed before each. With `here`, this process
+    supervises the run itself, and an interrupt (Ctrl-C) cancels it."""
     supervisor = threading.Thread(target=_supervise, args=[run], daemon=False)
     if here:
         supervisor.start()

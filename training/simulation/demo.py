@@ -9,10 +9,12 @@ from pathlib import Path
 
 from django.conf import settings
 
+from annotation.accounts.members import add_member
+from annotation.accounts.users import create_user
 from annotation.content.content import add_prompts
 from annotation.models import Project, Prompt, User
 from annotation.models.project import Role
-from annotation.projects.projects import add_member, create_project, create_user
+from annotation.projects.projects import create_project
 from training import demo_world
 from training.models import ModelVersion, TrainingRun
 from training.runs.launch import launch_run

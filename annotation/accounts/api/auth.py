@@ -16,7 +16,6 @@ from rest_framework.views import APIView
 
 from annotation.accounts.api import login_serializers as shapes
 from annotation.accounts.login import oidc, passwords, second_factor
-from annotation.api import serializers
 from annotation.api.base import user_of
 from annotation.models import Membership, User
 
@@ -32,7 +31,7 @@ def me(request: Request, user: User, *, status: HTTPStatus = HTTPStatus.OK) -> R
         "csrf_token": get_token(request._request),
         "memberships": mine,
     }
-    return Response(serializers.Me(shown).data, status=status)
+    return Response(shapes.Me(shown).data, status=status)
 
 
 class LogInView(APIView):
@@ -51,12 +50,12 @@ class LoginView(LogInView):
     @extend_schema(
         operation_id="login",
         description="200: logged in. 202: the password is right, and a code is asked for.",
-        request=serializers.Credentials,
-        responses={200: serializers.Me, 202: shapes.CodeStep},
+        request=shapes.Credentials,
+        responses={200: shapes.Me, 202: shapes.CodeStep},
         tags=["auth"],
     )
     def post(self, request: Request) -> Response:
-        given = serializers.Credentials(data=request.data)
+        given = shapes.Credentials(data=request.data)
         given.is_valid(raise_exception=True)
         if passwords.log_in(request=request._request, **given.validated_data):
             return me(request, _logged_in(request))
@@ -68,7 +67,7 @@ class LoginCodeView(LogInView):
         operation_id="loginWithCode",
         description="The second step: a code of the authenticator app, or a recovery code.",
         request=shapes.Code,
-        responses=serializers.Me,
+        responses=shapes.Me,
         tags=["auth"],
     )
     def post(self, request: Request) -> Response:
@@ -161,6 +160,6 @@ class MeView(APIView):
         get_token(request._request)
         super().initial(request, *args, **kwargs)
 
-    @extend_schema(operation_id="me", responses=serializers.Me, tags=["auth"])
+    @extend_schema(operation_id="me", responses=shapes.Me, tags=["auth"])
     def get(self, request: Request) -> Response:
         return me(request, user_of(request))

@@ -13,9 +13,9 @@ from rest_framework.views import APIView
 
 from annotation.accounts import invitations
 from annotation.accounts.api import invitation_serializers as shapes
+from annotation.accounts.api import login_serializers
 from annotation.accounts.api.auth import LogInView, me
 from annotation.accounts.login import joining
-from annotation.api import serializers
 from annotation.api.base import NewestFirst, ProjectView, row_of_project, user_of
 from annotation.models import Invitation
 
@@ -77,7 +77,7 @@ class EnterView(LogInView):
         operation_id="acceptInvitation",
         description="Makes an account, puts it into the project, and logs it in.",
         request=shapes.NewAccount,
-        responses={201: serializers.Me},
+        responses={201: login_serializers.Me},
         tags=["invitations"],
     )
     def post(self, request: Request) -> Response:
@@ -92,11 +92,11 @@ class JoinView(APIView):
         operation_id="joinByInvitation",
         description="As `acceptInvitation`, with the account that is logged in.",
         request=shapes.InvitationToken,
-        responses=serializers.MembershipOfMe,
+        responses=login_serializers.MembershipOfMe,
         tags=["invitations"],
     )
     def post(self, request: Request) -> Response:
         given = shapes.InvitationToken(data=request.data)
         given.is_valid(raise_exception=True)
         member = joining.join(request=request._request, user=user_of(request), **given.validated_data)
-        return Response(serializers.MembershipOfMe(member).data)
+        return Response(login_serializers.MembershipOfMe(member).data)

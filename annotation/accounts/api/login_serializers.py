@@ -8,8 +8,13 @@ from rest_framework import serializers
 
 from annotation import models
 from annotation.models.people import Scope
+from annotation.models.project import (
+    Role,
+)
 
 MAX_PASSWORD_CHARACTERS = 1000
+
+
 MAX_CODE_CHARACTERS = 40
 
 
@@ -106,3 +111,23 @@ class NewToken(serializers.Serializer[Any]):
 
 class CreatedToken(Token):
     token = serializers.CharField(help_text="Shown this once; the database holds a digest alone.")
+
+
+class Credentials(serializers.Serializer[Any]):
+    username = serializers.CharField(max_length=150)
+    password = serializers.CharField(max_length=1000, trim_whitespace=False)
+
+
+class MembershipOfMe(serializers.Serializer[models.Membership]):
+    project = serializers.SlugField(source="project.slug")
+    role = serializers.ChoiceField(choices=Role.choices)
+    state = serializers.ChoiceField(choices=models.Membership.State.choices)
+
+
+class Me(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    username = serializers.CharField()
+    name = serializers.CharField(allow_blank=True)
+    is_admin = serializers.BooleanField()
+    csrf_token = serializers.CharField(help_text="To send as X-CSRFToken with unsafe requests.")
+    memberships = MembershipOfMe(many=True)

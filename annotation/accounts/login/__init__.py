@@ -1,5 +1,5 @@
-"""Logging in, over django-allauth: passwords, rate limits, second factors and OpenID Connect.
+"""Login with django-allauth: passwords, rate limits, second factors and OpenID Connect.
 
-Of allauth we use the machinery (login stages, authenticators, rate limits, the OAuth client), not its pages
-or its API: log-in is part of our own API, with its schema, its one shape of errors and its access table.
+Rankloop uses allauth's machinery (login stages, authenticators, rate limits, the OAuth client), not its pages
+or its API. Login is part of Rankloop's own API, with its schema, error format and access table.
 """

@@ -1,4 +1,4 @@
-"""What allauth asks this site: nothing is open for sign-up, no mail is sent, secrets are stored encrypted."""
+"""Answers to allauth's questions: sign-up is closed, no mail is sent, secrets are stored encrypted."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cryptography.fernet import Fernet, MultiFernet
 from django.conf import settings
 from django.http import HttpRequest
 
-# Behind a unix socket there is no address; then all share one count.
+# Behind a unix socket there is no address: all clients share one count.
 NO_ADDRESS = "0.0.0.0"
 
 
@@ -22,7 +22,8 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         return False
 
     def get_client_ip(self, request: HttpRequest) -> str:
-        """The connection's (uvicorn resolves trusted proxies); a header that anyone can write is no key."""
+        """The address of the connection (uvicorn resolves trusted proxies). Headers are not used, because
+        anybody can set them."""
         return str(request.META.get("REMOTE_ADDR") or NO_ADDRESS)
 
     def get_login_stages(self) -> list[str]:
@@ -38,7 +39,7 @@ class SocialAccountAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
 
 
 def _cipher() -> MultiFernet:
-    """Keys made from the secret key and the earlier ones (SECRET_KEY_FALLBACKS), which still decrypt."""
+    """Keys derived from the secret key and from earlier ones (SECRET_KEY_FALLBACKS), which still decrypt."""
     return MultiFernet(
         Fernet(base64.urlsafe_b64encode(hashlib.sha256(f"rankloop second factor {key}".encode()).digest()))
         for key in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
@@ -46,7 +47,7 @@ def _cipher() -> MultiFernet:
 
 
 class MFAAdapter(DefaultMFAAdapter):  # type: ignore[misc]
-    """A leaked copy of the database makes nobody's codes."""
+    """Encrypts the secrets: a leaked copy of the database generates nobody's codes."""
 
     def encrypt(self, text: str) -> str:
         return _cipher().encrypt(text.encode()).decode()

@@ -1,4 +1,4 @@
-"""Following an invitation, by a browser: with a new account, or as somebody logged in."""
+"""Accepting an invitation in a browser, with a new account or while logged in."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from annotation.accounts.login import passwords
 from annotation.accounts.login.limits import HOUR, MINUTE, Limit, guessing
 from annotation.models import Invitation, Membership, User
 
-# A token can't be guessed; what is limited is trying tokens at all, and asking by one which names are taken.
+# Tokens can't be guessed. The limits are on trying tokens, and on using one to find out which names are
+# taken.
 LIMITS = (Limit("invitation-minute", 30, MINUTE), Limit("invitation-hour", 200, HOUR))
 
 
@@ -24,13 +25,13 @@ def _trying(request: HttpRequest) -> Iterator[None]:
 
 
 def look(*, request: HttpRequest, token: str) -> Invitation:
-    """The invitation, if it can still be accepted; a Problem that says why not."""
+    """The invitation. Raises Problem with the reason if it can't be accepted any more."""
     with _trying(request):
         return invitations.standing(token=token)
 
 
 def enter(*, request: HttpRequest, token: str, username: str, password: str) -> User:
-    """A new account in the invitation's project, logged in."""
+    """Creates an account in the invitation's project and logs it in."""
     with _trying(request):
         member = invitations.accept_with_new_account(token=token, username=username, password=password)
     passwords.log_in(request=request, username=member.user.username, password=password)

@@ -1,7 +1,7 @@
-"""How often one may guess. Failures are counted, in the shared cache: logging in often is fine.
+"""Limits of guessing. Only failures count, in the shared cache: logging in often is fine.
 
-A guess is counted before it is judged, under a lock of the counter, and taken back when it was right: however
-many guesses come at once, no more than the limit are ever tried.
+A guess is counted before it is checked, under the counter's lock, and the count is taken back if it was
+right. Simultaneous guesses can't exceed the limit.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
-from allauth.core.internal import ratelimit
 from django.http import HttpRequest
 from rest_framework.exceptions import Throttled
+
+from annotation.accounts.login.allauth_internals import Usage, client_address, use_rate
 
 MINUTE, HOUR = 60, 3600
 
@@ -24,15 +24,13 @@ class Limit:
     amount: int
     seconds: int
     key: str = ""
-    """Empty: the address alone."""
+    """Empty: count by address only."""
 
-    def use(self, request: HttpRequest) -> Any:
-        """What can be taken back; None: the limit is reached."""
+    def use(self, request: HttpRequest) -> Usage | None:
+        """Counts one use, which can be rolled back. None: the limit is reached."""
         per = "key" if self.key else "ip"
         rate = f"{self.amount}/{self.seconds}s/{per}"
-        return ratelimit.consume(
-            request, app="rankloop", action=self.name, config={self.name: rate}, key=self.key, limit_get=True
-        )
+        return use_rate(request, name=self.name, rate=rate, key=self.key)
 
 
 def password_limits(request: HttpRequest, username: str) -> tuple[Limit, ...]:
@@ -40,15 +38,16 @@ def password_limits(request: HttpRequest, username: str) -> tuple[Limit, ...]:
     return (
         # One password on many accounts.
         Limit("login-address", 100, MINUTE),
-        # One account from one address: nobody else is kept out by it.
-        Limit("login-name", 10, MINUTE, f"{ratelimit.get_ip(request)} {name}"),
-        # One account from many addresses. Reaching it keeps the owner out too, an hour at most.
+        # One account from one address. It locks out nobody else.
+        Limit("login-name", 10, MINUTE, f"{client_address(request)} {name}"),
+        # One account from many addresses. It also locks out the owner, for an hour at most.
         Limit("login-account", 100, HOUR, name),
     )
 
 
 def code_limits(user_id: object) -> tuple[Limit, ...]:
-    """Of a million codes three are right at a time; a day of guessing at this pace finds one in 2,000."""
+    """Three of a million codes are valid at a time. A day of guessing at this rate finds one with a chance of
+    1 in 700."""
     return (Limit("code-minute", 5, MINUTE, str(user_id)), Limit("code-hour", 20, HOUR, str(user_id)))
 
 
@@ -58,10 +57,10 @@ class Guess:
 
 @contextmanager
 def guessing(
-    request: HttpRequest, limits: tuple[Limit, ...], refusal: str = "Too many wrong log-ins."
+    request: HttpRequest, limits: tuple[Limit, ...], refusal: str = "Too many failed login attempts."
 ) -> Iterator[Guess]:
-    """One guess; set its `right` where it was. Raises Throttled when there were too many wrong ones."""
-    used: list[Any] = []
+    """One guess. The caller sets `right` if it was. Raises Throttled after too many wrong guesses."""
+    used: list[Usage] = []
     for limit in limits:
         usage = limit.use(request)
         if usage is None:

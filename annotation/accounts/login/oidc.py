@@ -1,8 +1,8 @@
-"""OpenID Connect: log in with an account of the organisation's own provider.
+"""OpenID Connect: login with an account of the organisation's own provider.
 
-Authorization code flow with state, nonce and PKCE, over allauth's OAuth client. Two things that it leaves out
-are done here: the ID token's signature is always verified, by a key of the provider's set and one of a few
-algorithms; and the token must carry the nonce of this browser's own request.
+Authorization code flow with state, nonce and PKCE, on allauth's OAuth client. Two checks that it lacks are
+made here: the ID token's signature is always verified, with a key of the provider's set and one of a few
+algorithms, and the token must contain the nonce of this browser's own request.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from urllib.parse import urlencode
 
 import jwt
 from allauth.socialaccount.adapter import get_adapter
-from allauth.socialaccount.internal import statekit
 from allauth.socialaccount.models import SocialAccount
 from allauth.socialaccount.providers.oauth2.client import OAuth2Error
 from allauth.socialaccount.providers.openid_connect.views import OpenIDConnectOAuth2Adapter
@@ -27,25 +26,27 @@ from django.http import HttpRequest
 from django.utils.http import url_has_allowed_host_and_scheme
 from requests import RequestException
 
+from annotation.accounts.login.allauth_internals import unstash_state
 from annotation.accounts.login.passwords import log_in_known
 from annotation.models import User
 from config.oidc import OidcProvider
 from config.problems import FieldProblem, Problem
+from preferences.text import NUL, storage_fault
 
 logger = logging.getLogger(__name__)
 ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"})
 CLOCK_SECONDS = 60
-# Of the network, the provider's answers and the token; answers of an unforeseen shape are the last four.
+# Failures of the network, the provider and the token. The last four are responses of an unexpected shape.
 _FAILURES: tuple[type[Exception], ...] = (
     *(OAuth2Error, RequestException, jwt.exceptions.PyJWTError),
     *(KeyError, ValueError, TypeError, AttributeError),
 )
 _NOT_IN_A_NAME = re.compile(r"[^\w.@+-]+")
-_MAX_NAME = 140  # of the column's 150: room for a number behind it
+_MAX_NAME = 140  # the column takes 150: this leaves room for a number
 
 
 class Refused(Exception):
-    """The provider's answer doesn't log anybody in. `reason` is a word for the log-in page."""
+    """The provider's response logs nobody in. `reason` is a code for the login page."""
 
     def __init__(self, reason: str, cause: str) -> None:
         super().__init__(cause)
@@ -54,11 +55,11 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Identity:
-    """What the provider says of who came."""
+    """The provider's claims about the user."""
 
     subject: str
     email: str
-    """Empty unless the provider says that it is verified."""
+    """Empty unless the provider has verified it."""
     username: str
     name: str
 
@@ -79,8 +80,8 @@ def _named(provider_id: str) -> OidcProvider | None:
 
 
 def begin(*, request: HttpRequest, provider_id: str, next_page: str = "/") -> str:
-    """The provider's address to send the browser to. Raises Problem for a provider that isn't configured or
-    doesn't answer."""
+    """The provider's address to send the browser to. Raises Problem if the provider is not configured or
+    doesn't respond."""
     if _named(provider_id) is None:
         known = ", ".join(each.id for each in providers()) or "none"
         raise Problem(
@@ -99,22 +100,22 @@ def begin(*, request: HttpRequest, provider_id: str, next_page: str = "/") -> st
         )
         return str(client.get_redirect_url(adapter.authorize_url, provider.get_scope(), extra))
     except (RequestException, KeyError, ValueError) as error:
-        logger.warning("The provider %s can't be asked: %s", provider_id, error)
+        logger.warning("The provider %s did not respond: %s", provider_id, error)
         raise Problem(
-            "The log-in provider doesn't answer. Try again, or log in with a password.",
+            "The login provider doesn't respond. Try again, or log in with a password.",
             status=503,
             type="provider-unreachable",
         ) from None
 
 
 def complete(*, request: HttpRequest, provider_id: str) -> str:
-    """Where the browser goes next. Whoever comes back with an answer to their own request is logged in, or
-    asked for their second factor; everybody else gets to the log-in page, which says why not."""
+    """The page to send the browser to. A response to the browser's own request logs the user in, or leads to
+    the second factor. Any other response leads to the login page, which shows the reason."""
     try:
         state, identity = _identity(request, provider_id)
         user = _user_of(request, provider_id, identity)
     except Refused as refused:
-        logger.warning("A log-in by %s was refused: %s", provider_id, refused)
+        logger.warning("A login by %s was refused: %s", provider_id, refused)
         return "/login?" + urlencode({"problem": refused.reason})
     page = safe_page(state.get("next", "/"))
     if request.user.is_authenticated and request.user.pk == user.pk:
@@ -125,7 +126,7 @@ def complete(*, request: HttpRequest, provider_id: str) -> str:
 
 
 def safe_page(page: str) -> str:
-    """A page of this site: `//elsewhere` and `https://elsewhere` would leave it."""
+    """`page` if it belongs to this site, else `/`. `//elsewhere` and `https://elsewhere` would leave it."""
     here = page.startswith("/") and url_has_allowed_host_and_scheme(page, allowed_hosts=None)
     return page if here else "/"
 
@@ -136,11 +137,11 @@ def _identity(request: HttpRequest, provider_id: str) -> tuple[dict[str, Any], I
     adapter = _Adapter(request, provider_id)
     provider = adapter.get_provider()
     state_id = request.GET.get("state", "")
-    state: dict[str, Any] | None = statekit.unstash_state(
-        request, provider_id=provider.sub_id, state_id=state_id
-    )
+    state = unstash_state(request, provider_id=provider.sub_id, state_id=state_id)
     if state is None:
-        raise Refused("failed", "the state is of no request of this browser, was used, or is too old")
+        raise Refused(
+            "failed", "the state belongs to no request of this browser, has been used, or is too old"
+        )
     if error := request.GET.get("error"):
         reason = "cancelled" if error == "access_denied" else "failed"
         raise Refused(reason, f"the provider answered {error[:100]!r}")
@@ -164,16 +165,9 @@ def _verified(adapter: _Adapter, client_id: str, id_token: object, nonce: str) -
     header = jwt.get_unverified_header(id_token)
     if header.get("alg") not in ALGORITHMS:
         raise Refused("failed", f"the ID token is signed by {header.get('alg')!r}")
-    with get_adapter().get_requests_session() as session:
-        answer = session.get(adapter.openid_config["jwks_uri"])
-        answer.raise_for_status()
-        keys = [key for key in answer.json()["keys"] if key.get("use", "sig") == "sig"]
-    named = [key for key in keys if key.get("kid") == header.get("kid")] or (keys if len(keys) == 1 else [])
-    if not named or ("kid" in header and named[0].get("kid", header["kid"]) != header["kid"]):
-        raise Refused("failed", "the ID token is signed by no key of the provider")
     claims: dict[str, Any] = jwt.decode(
         id_token,
-        key=jwt.PyJWK(named[0], algorithm=named[0].get("alg") or header["alg"]),
+        key=_ProviderKeys(adapter.openid_config["jwks_uri"], header["alg"]).key_named(header.get("kid")),
         algorithms=[header["alg"]],
         audience=client_id,
         issuer=adapter.openid_config["issuer"],
@@ -181,38 +175,69 @@ def _verified(adapter: _Adapter, client_id: str, id_token: object, nonce: str) -
         options={"require": ["exp", "iat", "iss", "aud", "sub"]},
     )
     if not hmac.compare_digest(str(claims.get("nonce", "")).encode(), nonce.encode()):
-        raise Refused("failed", "the nonce is of another request")
+        raise Refused("failed", "the nonce belongs to another request")
     if claims.get("azp", client_id) != client_id:
-        raise Refused("failed", "the ID token was made for another client")
+        raise Refused("failed", "the ID token was issued for another client")
     return claims
 
 
+class _ProviderKeys(jwt.PyJWKClient):
+    """The provider's signing keys, fetched for each login: a new key is known at once, a removed one refused.
+
+    Fetched like the provider's other documents, with the same certificates, proxies and timeout.
+    """
+
+    def __init__(self, uri: str, algorithm: str) -> None:
+        super().__init__(uri, cache_jwk_set=False)
+        self._algorithm = algorithm
+
+    def fetch_data(self) -> Any:
+        with get_adapter().get_requests_session() as session:
+            answer = session.get(self.uri)
+        answer.raise_for_status()
+        document = answer.json()
+        for key in document["keys"]:
+            key.setdefault("alg", self._algorithm)  # optional; PyJWT would choose one by the key's type
+        return document
+
+    def key_named(self, kid: str | None) -> jwt.PyJWK:
+        """The key with this id. An only key needs none, in the set or in the token (OpenID Connect Core,
+        10.1)."""
+        keys = [key for key in self.get_jwk_set() if key.public_key_use in {None, "sig"}]
+        found = self.match_kid(keys, kid)  # type: ignore[arg-type]  # None finds keys without an id
+        if found is None and len(keys) == 1 and None in {kid, keys[0].key_id}:
+            found = keys[0]
+        if found is None:
+            raise Refused("failed", "the ID token is not signed by a key of the provider")
+        return found
+
+
 def _user_info(adapter: _Adapter, access_token: str, subject: str) -> dict[str, Any]:
-    """More claims, where the provider has an endpoint for them; of another subject they are worth nothing."""
+    """More claims, if the provider has an endpoint for them. They must be about the same subject."""
     if "userinfo_endpoint" not in adapter.openid_config:
         return {}
     told: dict[str, Any] = adapter._fetch_user_info(access_token)
     if told.get("sub") != subject:
-        raise Refused("failed", "the user info is of another subject")
+        raise Refused("failed", "the user info belongs to another subject")
     return told
 
 
 def _said(claims: dict[str, Any]) -> Identity:
     def text(name: str) -> str:
         value = claims.get(name)
-        return value.replace("\x00", "")[:250] if isinstance(value, str) else ""
+        return value.replace(NUL, "")[:250] if isinstance(value, str) else ""
 
     subject = claims["sub"]
-    if not isinstance(subject, str) or not 0 < len(subject) <= 191 or "\x00" in subject:
-        raise Refused("failed", "the subject is no text of 1 to 191 characters")
+    if not isinstance(subject, str) or not 0 < len(subject) <= 191 or storage_fault(subject):
+        raise Refused("failed", "the subject is not a text of 1 to 191 characters")
     email = text("email") if claims.get("email_verified") is True else ""
     return Identity(subject, email, text("preferred_username"), text("name"))
 
 
 @transaction.atomic
 def _user_of(request: HttpRequest, provider_id: str, identity: Identity) -> User:
-    """The account of who came: linked before; linked now (the one logged in, or one made with their verified
-    address); or a new one where the provider is configured so."""
+    """The user's account: the linked account; else the account that is logged in, or the only one with their
+    verified address, which is linked now; else a new one if the provider is configured to create accounts."""
     linked = SocialAccount.objects.filter(provider=provider_id, uid=identity.subject).select_related("user")
     user = next((each.user for each in linked), None)
     here = request.user if isinstance(request.user, User) else None
@@ -228,7 +253,7 @@ def _user_of(request: HttpRequest, provider_id: str, identity: Identity) -> User
 
 
 def _invited(identity: Identity) -> User | None:
-    """The account that somebody made with this very address. Of two: neither, rather than the wrong one."""
+    """The account that was created with exactly this address. None if there are two."""
     if not identity.email:
         return None
     found = list(User.objects.filter(email__iexact=identity.email, is_active=True)[:2])
@@ -238,7 +263,7 @@ def _invited(identity: Identity) -> User | None:
 def _made(provider_id: str, identity: Identity) -> User:
     provider = _named(provider_id)
     if provider is None or not provider.creates_accounts:
-        raise Refused("unknown", f"nobody here has the subject {identity.subject!r}")
+        raise Refused("unknown", f"no account here has the subject {identity.subject!r}")
     wanted = identity.username or identity.email.partition("@")[0] or "user"
     base = _NOT_IN_A_NAME.sub("-", wanted).strip("-")[:_MAX_NAME] or "user"
     for number in range(1, 1000):

@@ -1,28 +1,25 @@
-"""Log in by password, change it, and end every session."""
+"""Login by password, password changes, and ending all sessions."""
 
 from __future__ import annotations
 
 from http import HTTPStatus
 
-from allauth.account.internal.flows.login import perform_login, perform_password_login, record_authentication
-from allauth.account.models import Login
 from django.contrib.auth import authenticate, update_session_auth_hash
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db.models import F
 from django.http import HttpRequest
 
+from annotation.accounts.login.allauth_internals import log_in_by, log_in_by_password
 from annotation.accounts.login.limits import guessing, password_limits
 from annotation.models import User
 from config.problems import FieldProblem, Problem
 
-NO_MAIL = "none"  # no address is verified by mail: accounts are made by those who run the site
-
 
 def log_in(*, request: HttpRequest, username: str, password: str) -> bool:
-    """True: logged in, in a new session. False: the password is right, and the second factor is to come.
+    """True: logged in, in a new session. False: the password is right and the second factor is missing.
 
-    Raises Problem for a wrong name or password (they look the same), Throttled after too many.
+    Raises Problem for a wrong name or password (indistinguishable), Throttled after too many of them.
     """
     user = _checked(request, username, password)
     if user is None:
@@ -31,15 +28,13 @@ def log_in(*, request: HttpRequest, username: str, password: str) -> bool:
             status=HTTPStatus.BAD_REQUEST,
             type="wrong-credentials",
         )
-    login = Login(user=user, email_verification=NO_MAIL)
-    perform_password_login(request, {"username": user.username}, login)
+    log_in_by_password(request, user)
     return bool(request.user.is_authenticated)
 
 
-def log_in_known(*, request: HttpRequest, user: User, method: str, **said: str) -> bool:
-    """As :func:`log_in`, of somebody whom another method than a password has shown to be `user`."""
-    record_authentication(request, user, method=method, **said)
-    perform_login(request, Login(user=user, email_verification=NO_MAIL))
+def log_in_known(*, request: HttpRequest, user: User, method: str, **details: str) -> bool:
+    """As :func:`log_in`, for a user authenticated by `method` instead of a password."""
+    log_in_by(request, user, method, **details)
     return bool(request.user.is_authenticated)
 
 
@@ -51,25 +46,25 @@ def _checked(request: HttpRequest, username: str, password: str) -> User | None:
 
 
 def confirm_password(*, request: HttpRequest, user: User, password: str, field: str = "password") -> None:
-    """Before a change that somebody at an unlocked screen should not make. Accounts that log in elsewhere
-    have no password to ask for."""
+    """For changes that a stranger at an unlocked screen must not make. Raises Problem for a wrong password.
+    Accounts without a password, which log in at a provider, are not asked."""
     if user.has_usable_password() and _checked(request, user.username, password) is None:
         raise Problem("The password is wrong.", errors=[FieldProblem(field, "This is not your password.")])
 
 
 def change_password(*, request: HttpRequest, user: User, current: str, new: str) -> None:
-    """The new password holds from now on; every other session ends."""
+    """Sets the new password and ends every other session. Raises Problem."""
     confirm_password(request=request, user=user, password=current, field="current")
     try:
         validate_password(new, user)
     except ValidationError as error:
         reasons = [FieldProblem("new", reason) for reason in error.messages]
-        raise Problem("The new password won't do.", errors=reasons) from None
+        raise Problem("The new password is not accepted.", errors=reasons) from None
     user.set_password(new)
     user.save(update_fields=["password"])
     update_session_auth_hash(request, user)
 
 
 def end_sessions(*, user: User) -> None:
-    """Logs the user out everywhere: each session carries this number in its signature."""
+    """Logs the user out everywhere: the signature of each session contains this number."""
     User.objects.filter(pk=user.pk).update(session_epoch=F("session_epoch") + 1)

@@ -19,7 +19,7 @@ from django.http import StreamingHttpResponse
 from rest_framework.renderers import JSONRenderer
 
 from annotation.content.api.serializers import ImportReport as ReportSerializer
-from annotation.content.imports import ImportProgress, ImportReport
+from annotation.content.import_report import ImportProgress, ImportReport
 from annotation.database.acting import acting_as, current_actor
 from config.problems import Problem, problem_body
 

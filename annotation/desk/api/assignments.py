@@ -13,12 +13,12 @@ from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 
-from annotation.api import serializers
 from annotation.api.access import action_of
 from annotation.api.base import ProjectView, user_of
 from annotation.api.permissions import paused_reason, require
 from annotation.api.refusals import AnnotatorPaused
 from annotation.desk import allocation, reads, submission
+from annotation.desk.api import serializers
 from annotation.models import ApiToken, Assignment, Ranking
 from config.problems import FieldProblem, Problem
 
@@ -54,9 +54,12 @@ class NextAssignmentView(ProjectView):
 
 
 class OwnAssignmentView(APIView):
-    """A view under `assignments/{id}/`: only the annotator's own exist for them."""
+    """A view under `assignments/{id}/`. To an annotator, only their own assignments exist."""
 
     assignment: Assignment
+    paused: str | None = None
+    """Why the annotator is paused in the project; None: they aren't."""
+    refuses_paused = True
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
@@ -64,14 +67,15 @@ class OwnAssignmentView(APIView):
         found = reads.own_assignment(user=user, id=kwargs["id"])
         if found is None:
             raise NotFound
-        self.assignment, standing = found
+        self.assignment, member = found
         if (action := action_of(request)) is not None:
-            paused = paused_reason(standing.state, standing.paused_reason)
-            require(user, action, role=standing.role, paused=paused)
+            if not user.is_admin:
+                self.paused = paused_reason(member.state, member.paused_reason)
+            require(user, action, role=member.role, paused=self.paused if self.refuses_paused else None)
 
 
 class AssignmentView(OwnAssignmentView):
-    """With something sent along."""
+    """A view that takes a body."""
 
     takes: type[Serializer[Any]] = serializers.LeaseToken
     given: Any
@@ -79,6 +83,8 @@ class AssignmentView(OwnAssignmentView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         self.given = self.takes(data=request.data)
+        if not self.given.is_valid() and self.paused is not None:
+            raise AnnotatorPaused(self.paused)
         self.given.is_valid(raise_exception=True)
 
 
@@ -136,18 +142,8 @@ class ReleaseView(AssignmentView):
 
 class SubmitView(AssignmentView):
     takes = serializers.Submission
-
-    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        try:
-            super().initial(request, *args, **kwargs)
-        except AnnotatorPaused:  # while they ranked: what they say is kept until they are let go on
-            self.given = self.takes(data=request.data)
-            if not self.given.is_valid():
-                raise
-            said = {"assignment": self.assignment, "answer": self.given.answer()}
-            if not submission.is_repeated(**said, idempotency_key=_idempotency_key(request)):
-                submission.keep_as_draft(**said)
-                raise
+    # The service refuses an annotator paused since the claim, and keeps the answer as the draft.
+    refuses_paused = False
 
     @extend_schema(
         operation_id="submitRanking",
@@ -165,6 +161,7 @@ class SubmitView(AssignmentView):
             answer=self.given.answer(),
             idempotency_key=_idempotency_key(request),
             source=source_of(request),
+            paused=self.paused,
         )
         return _ranking(ranking, created)
 

@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from annotation.api.base import NewestFirst, ProjectView, row_of_project, user_of
-from annotation.desk.api import own_work_serializers as serializers
+from annotation.desk.api import task_problem_serializers as serializers
 from annotation.desk.api.assignments import AssignmentView
 from annotation.desk.task_problems import reopen_problem, report_problem, settle_problem
 from annotation.models import TaskProblem

@@ -7,10 +7,11 @@ from typing import Any
 from django.core.management.base import CommandError
 from django.db import transaction
 
+from annotation.accounts.members import add_member
 from annotation.accounts.tokens import create_token
+from annotation.accounts.users import create_user
 from annotation.management.reporting import ReportingCommand, project_named
 from annotation.models.project import Role
-from annotation.projects.projects import add_member, create_user
 
 TOKEN_NAME = "create_user"
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from annotation.content.imports import ImportReport, import_file
+from annotation.content.import_report import ImportReport
+from annotation.content.imports import import_file
 from annotation.management.reporting import ReportingCommand, project_named
 from annotation.models import Project
 from preferences.formats.catalog import IMPORT_FORMATS

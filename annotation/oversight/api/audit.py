@@ -13,7 +13,7 @@ from annotation.api.base import NewestFirst, ProjectView
 from annotation.models import AuditEntry
 from annotation.models.audit import AuditEntryQuerySet
 from annotation.oversight import audit
-from annotation.oversight.api import oversight_serializers as serializers
+from annotation.oversight.api import audit_serializers as serializers
 
 
 def _page(view: GenericAPIView[Any], request: Request, entries: AuditEntryQuerySet) -> Response:

@@ -13,8 +13,8 @@ from rest_framework.views import APIView
 
 from annotation.api.base import NewestFirst, ProjectView, row_of_project, user_of
 from annotation.models import Exclusion, Project
-from annotation.oversight import exclusion
-from annotation.oversight.api import oversight_serializers as serializers
+from annotation.oversight import exclusion, exclusion_preview
+from annotation.oversight.api import exclusion_serializers as serializers
 
 
 def _who(project: Project, given: dict[str, Any]) -> exclusion.Who:
@@ -64,7 +64,7 @@ class PreviewView(ProjectView):
         given = serializers.WhoRanked(data=request.data)
         given.is_valid(raise_exception=True)
         who = _who(self.project, given.validated_data)
-        effect = exclusion.effect_of_excluding(project=self.project, who=who)
+        effect = exclusion_preview.effect_of_excluding(project=self.project, who=who)
         return Response(serializers.ExclusionEffect(effect).data)
 
 
@@ -78,7 +78,7 @@ class LiftPreviewView(APIView):
     )
     def get(self, request: Request, id: UUID) -> Response:
         row = row_of_project(request, Exclusion.objects.select_related("annotator"), id)
-        return Response(serializers.LiftEffect(exclusion.effect_of_lifting(exclusion=row)).data)
+        return Response(serializers.LiftEffect(exclusion_preview.effect_of_lifting(exclusion=row)).data)
 
 
 class LiftView(APIView):

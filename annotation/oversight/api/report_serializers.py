@@ -120,6 +120,8 @@ class Slice(serializers.Serializer[Any]):
 
 
 METHODS = ["bradley_terry", "davidson"]
+
+
 SLICES = ["round", "split", "metadata"]
 
 
@@ -156,3 +158,24 @@ class LeaderboardQuery(serializers.Serializer[Any]):
         if attrs.get("by") == "metadata" and "key" not in attrs:
             raise serializers.ValidationError({"key": "Name the key of the prompts' metadata to slice by."})
         return attrs
+
+
+class Day(serializers.Serializer[Any]):
+    date = serializers.DateField()
+    rankings = serializers.IntegerField()
+
+
+class AnnotatorProgress(serializers.Serializer[Any]):
+    username = serializers.CharField()
+    rankings = serializers.IntegerField()
+    median_seconds = serializers.FloatField(allow_null=True)
+
+
+class Progress(serializers.Serializer[Any]):
+    tasks = serializers.IntegerField()
+    open = serializers.IntegerField()
+    done = serializers.IntegerField()
+    rankings = serializers.IntegerField()
+    comparisons = serializers.IntegerField()
+    per_day = Day(many=True)
+    annotators = AnnotatorProgress(many=True)

@@ -4,7 +4,6 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from annotation.api import serializers
 from annotation.api.base import ProjectView
 from annotation.oversight.api import report_serializers
 from annotation.oversight.leaderboard import leaderboard
@@ -13,9 +12,9 @@ from annotation.oversight.quality import quality
 
 
 class ProgressView(ProjectView):
-    @extend_schema(operation_id="getProgress", responses=serializers.Progress, tags=["projects"])
+    @extend_schema(operation_id="getProgress", responses=report_serializers.Progress, tags=["projects"])
     def get(self, request: Request, slug: str) -> Response:
-        return Response(serializers.Progress(progress(project=self.project)).data)
+        return Response(report_serializers.Progress(progress(project=self.project)).data)
 
 
 class QualityView(ProjectView):

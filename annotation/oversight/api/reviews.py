@@ -14,11 +14,11 @@ from rest_framework.views import APIView
 
 from annotation.api.access import action_of
 from annotation.api.base import ProjectView, row_of_project, user_of
-from annotation.api.serializers import Lease, LeaseToken, RankingId
 from annotation.desk.api.assignments import source_of
+from annotation.desk.api.serializers import Lease, LeaseToken, RankingId
 from annotation.models import Assignment, RankingTask
 from annotation.oversight import review
-from annotation.oversight.api import oversight_serializers as serializers
+from annotation.oversight.api import review_serializers as serializers
 
 
 class QueueView(ProjectView):

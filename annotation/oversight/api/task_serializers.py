@@ -9,9 +9,9 @@ from rest_framework import serializers
 from annotation import models
 from annotation.api.serializers import MAX_INTEGER, PromptShown
 from annotation.content.task_changes import SETTABLE_STATES
-from annotation.desk.reservations import MAX_PEOPLE_AT_ONCE, MAX_TASKS_AT_ONCE
+from annotation.models import RankingTask
 from annotation.models.content import Split
-from annotation.models.task import MAX_RESPONSES
+from preferences.text import MAX_RESPONSES
 
 
 class PromptOfTask(PromptShown):
@@ -73,41 +73,13 @@ class TaskChanges(serializers.Serializer[Any]):
     state = serializers.ChoiceField(choices=SETTABLE_STATES, required=False)
 
 
-class Reservation(serializers.Serializer[models.Reservation]):
-    task = serializers.UUIDField(source="task_id")
-    annotator = serializers.CharField(source="annotator.username")
-    open = serializers.BooleanField(help_text="False: answered or skipped.")
-    created_at = serializers.DateTimeField()
+KINDS = [choice for choice in RankingTask.Kind.choices if RankingTask.Kind(choice[0]).is_check]
 
 
-class _Tasks(serializers.Serializer[Any]):
-    tasks = serializers.ListField(
-        child=serializers.UUIDField(), allow_empty=False, max_length=MAX_TASKS_AT_ONCE
-    )
+class Check(Task):
+    n_scored = serializers.IntegerField(help_text="Answers that were scored.")
+    mean_score = serializers.FloatField(allow_null=True, help_text="0 to 1; null: nobody answered it yet.")
 
 
-class NewReservations(_Tasks):
-    annotators = serializers.ListField(
-        child=serializers.CharField(max_length=150), allow_empty=False, max_length=MAX_PEOPLE_AT_ONCE
-    )
-
-
-class Reserved(serializers.Serializer[Any]):
-    reserved = serializers.IntegerField()
-    unchanged = serializers.IntegerField()
-    short = serializers.IntegerField(
-        help_text="Open tasks among them that want more rankings than there are people who may give them."
-    )
-
-
-class LetGo(_Tasks):
-    annotators = serializers.ListField(
-        child=serializers.CharField(max_length=150),
-        max_length=MAX_PEOPLE_AT_ONCE,
-        required=False,
-        help_text="Everybody unless given.",
-    )
-
-
-class LetGoCount(serializers.Serializer[Any]):
-    released = serializers.IntegerField()
+class CheckFilter(serializers.Serializer[Any]):
+    kind = serializers.ChoiceField(choices=KINDS, required=False)

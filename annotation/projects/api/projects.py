@@ -9,15 +9,15 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from annotation.api import serializers
 from annotation.api.base import NewestFirst, ProjectView, user_of
 from annotation.forms import serializers as form_serializers
 from annotation.forms import versions
 from annotation.forms.presets import PRESETS
-from annotation.models import Membership, Project
+from annotation.models import Project
 from annotation.models.project import ProjectQuerySet
 from annotation.models.project_counts import with_counts
 from annotation.projects import projects
+from annotation.projects.api import serializers
 
 
 def _shown_to(request: Request) -> ProjectQuerySet:
@@ -93,27 +93,3 @@ class PresetsView(APIView):
     def get(self, request: Request) -> Response:
         shown = [{"name": name, "form": form.to_json()} for name, form in PRESETS.items()]
         return Response(form_serializers.Preset(shown, many=True).data)
-
-
-class MembersView(ProjectView):
-    pagination_class = NewestFirst
-
-    @extend_schema(operation_id="listMembers", responses=serializers.Member(many=True), tags=["projects"])
-    def get(self, request: Request, slug: str) -> Response:
-        rows = Membership.objects.with_user().filter(project=self.project)
-        page: Any = self.paginate_queryset(rows)
-        return self.get_paginated_response(serializers.Member(page, many=True).data)
-
-    @extend_schema(
-        operation_id="putMember",
-        description="Adds a member; one who is there gets the role and the state given.",
-        request=serializers.NewMember,
-        responses={200: serializers.Member, 201: serializers.Member},
-        tags=["projects"],
-    )
-    def post(self, request: Request, slug: str) -> Response:
-        given = serializers.NewMember(data=request.data)
-        given.is_valid(raise_exception=True)
-        member, created = projects.put_member(project=self.project, **given.validated_data)
-        status = HTTPStatus.CREATED if created else HTTPStatus.OK
-        return Response(serializers.Member(member).data, status=status)

@@ -15,9 +15,9 @@ from rest_framework.views import APIView
 
 from annotation.api.base import NewestFirst, ProjectView, allow_in, row_of_project, user_of
 from annotation.models import Project, WebhookDelivery, WebhookEndpoint
-from annotation.oversight.api import oversight_serializers as serializers
 from annotation.webhooks import delivery as webhook_delivery
 from annotation.webhooks import endpoints
+from annotation.webhooks.api import serializers
 
 
 class WebhooksView(ProjectView):

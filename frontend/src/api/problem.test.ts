@@ -15,13 +15,13 @@ describe("an error answer", () => {
     });
     expect(problem.detail).toBe("The answer doesn't fit what was shown.");
     expect(problem.byField()).toEqual({ tiers: "Not ranked: B. C is there twice." });
-    expect(problem.title).toBe("This can't be accepted as it is");
+    expect(problem.title).toBe("Some of the input is invalid");
     expect(problem.transient).toBe(false);
   });
 
   it("is a plain sentence when the body is a proxy's page or nothing", () => {
-    expect(problemFrom(502, "<html>Bad gateway</html>").title).toBe("The server failed");
-    expect(problemFrom(404, null).title).toBe("This does not exist, or you may not see it");
+    expect(problemFrom(502, "<html>Bad gateway</html>").title).toBe("Server error");
+    expect(problemFrom(404, null).title).toBe("Not found, or you do not have access");
     expect(problemFrom(418, undefined).title).toBe("The request was refused");
   });
 

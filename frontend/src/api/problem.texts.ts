@@ -1,44 +1,44 @@
 import { currentLanguage, type Language } from "@/shared/i18n/language";
 
 /**
- * What the page itself says of a failed request. Not a catalog: a problem is made outside of components, and one that is said
- * when the connection is gone can't be fetched then.
+ * The page's own messages about failed requests. This is not a lazy catalog, because problems are created outside of
+ * components, and a message about a lost connection could not be fetched when it is needed.
  */
 const en = {
   unreachable: "The server can't be reached",
-  unreachableThen: "Check the connection; nothing you did is lost, and it can be tried again.",
-  failed: "The server failed",
+  unreachableThen: "Check your connection and try again. Nothing is lost.",
+  failed: "Server error",
   refused: "The request was refused",
-  ours: "The page made a mistake",
+  ours: "This page sent an invalid request",
   byStatus: {
     401: "You are not logged in",
-    403: "You may not do this",
-    404: "This does not exist, or you may not see it",
-    409: "Something else changed this first",
+    403: "You do not have permission to do this",
+    404: "Not found, or you do not have access",
+    409: "This was changed by someone else",
     413: "The file is too large",
-    422: "This can't be accepted as it is",
+    422: "Some of the input is invalid",
     429: "Too many requests; wait a moment",
   } as Record<number, string>,
-  /** By the problem's type, in place of what the server says of it: the server's English says it better than we could. */
+  /** By problem type, instead of the server's text. Empty in English: the server's texts are more specific. */
   byType: {} as Record<string, string>,
 };
 
 const de: typeof en = {
   unreachable: "Der Server ist nicht erreichbar",
-  unreachableThen: "Die Verbindung prüfen; nichts ist verloren, und es lässt sich noch einmal versuchen.",
-  failed: "Auf dem Server ist etwas schiefgegangen",
+  unreachableThen: "Bitte die Verbindung prüfen und noch einmal versuchen. Nichts ist verloren.",
+  failed: "Serverfehler",
   refused: "Die Anfrage wurde abgelehnt",
-  ours: "Die Seite hat einen Fehler gemacht",
+  ours: "Diese Seite hat eine ungültige Anfrage gesendet",
   byStatus: {
     401: "Nicht angemeldet",
-    403: "Das ist hier nicht erlaubt",
-    404: "Das gibt es nicht, oder es ist von hier nicht zu sehen",
-    409: "Etwas anderes hat dies zuerst geändert",
+    403: "Dafür fehlt die Berechtigung",
+    404: "Nicht gefunden oder kein Zugriff",
+    409: "Dies wurde inzwischen von jemand anderem geändert",
     413: "Die Datei ist zu groß",
-    422: "So kann das nicht angenommen werden",
+    422: "Einige Eingaben sind ungültig",
     429: "Zu viele Anfragen; einen Moment warten",
   },
-  // What annotators meet. A pause keeps the server's words: the reason that somebody wrote stands in them.
+  // The problems that annotators meet. A pause keeps the server's text, because it contains the manager's reason.
   byType: {
     "lease-lost": "Die Zuteilung ist abgelaufen, oder die Aufgabe wurde zurückgegeben.",
     "already-answered": "Diese Aufgabe ist von hier schon beantwortet.",

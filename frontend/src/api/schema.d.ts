@@ -3604,14 +3604,8 @@ export interface components {
             readonly cancel_requested_at: string | null;
             /** @description Required. 150 characters or fewer. Letters, digits and @/./+/-/_ only. */
             readonly created_by: string | null;
-            error: components["schemas"]["RunError"] | null;
             readonly failure: components["schemas"]["Failure"] | null;
             result: components["schemas"]["RunResult"];
-        };
-        RunError: {
-            title: string;
-            detail: string;
-            fix: string;
         };
         RunEstimate: {
             seconds: components["schemas"]["Range"];

@@ -8,8 +8,10 @@ import {
   redirect,
 } from "@tanstack/react-router";
 import { onSessionEnded } from "@/api/client";
-import { askedFrom } from "@/features/leaderboard/asked";
-import { soughtFrom } from "@/features/tasks/sought";
+import { loginSearch } from "@/features/auth/search";
+import { boardSearch } from "@/features/leaderboard/search";
+import { compareSearch, newRunSearch, runsSearch } from "@/features/runs/search";
+import { tasksSearch } from "@/features/tasks/search";
 import { meQuery, projectQuery } from "@/shared/session";
 import { queryClient } from "./queries";
 import { RouteError, RouteNotFound, RoutePending } from "./RouteStates";
@@ -23,14 +25,7 @@ const rootRoute = createRootRouteWithContext<{ queryClient: QueryClient }>()({
 const loginRoute = createRoute({
   getParentRoute: () => rootRoute,
   path: "/login",
-  validateSearch: (
-    search: Record<string, unknown>,
-  ): { next?: string; ended?: boolean; step?: "code"; problem?: string } => ({
-    ...(typeof search.next === "string" && { next: search.next }),
-    ...(search.ended === true && { ended: true }),
-    ...(search.step === "code" && { step: "code" }),
-    ...(typeof search.problem === "string" && { problem: search.problem }),
-  }),
+  validateSearch: loginSearch,
   component: lazyRouteComponent(() => import("@/features/auth/components/LoginPage"), "LoginPage"),
 });
 
@@ -81,7 +76,7 @@ const projectRoute = createRoute({
 const overviewRoute = createRoute({
   getParentRoute: () => projectRoute,
   path: "/",
-  component: lazyRouteComponent(() => import("@/features/projects/components/OverviewPage"), "OverviewPage"),
+  component: lazyRouteComponent(() => import("./pages/OverviewPage"), "OverviewPage"),
 });
 const rankRoute = createRoute({
   getParentRoute: () => projectRoute,
@@ -101,22 +96,19 @@ const qualityRoute = createRoute({
 const leaderboardRoute = createRoute({
   getParentRoute: () => projectRoute,
   path: "/leaderboard",
-  validateSearch: askedFrom,
-  component: lazyRouteComponent(
-    () => import("@/features/leaderboard/components/LeaderboardPage"),
-    "LeaderboardPage",
-  ),
+  validateSearch: boardSearch,
+  component: lazyRouteComponent(() => import("./pages/LeaderboardPage"), "LeaderboardPage"),
 });
 const tasksRoute = createRoute({
   getParentRoute: () => projectRoute,
   path: "/tasks",
-  validateSearch: soughtFrom,
+  validateSearch: tasksSearch,
   component: lazyRouteComponent(() => import("@/features/tasks/components/TasksPage"), "TasksPage"),
 });
 const taskRoute = createRoute({
   getParentRoute: () => projectRoute,
   path: "/tasks/$taskId",
-  component: lazyRouteComponent(() => import("@/features/tasks/components/TaskPage"), "TaskPage"),
+  component: lazyRouteComponent(() => import("./pages/TaskPage"), "TaskPage"),
 });
 const dataRoute = createRoute({
   getParentRoute: () => projectRoute,
@@ -126,34 +118,25 @@ const dataRoute = createRoute({
 const runsRoute = createRoute({
   getParentRoute: () => projectRoute,
   path: "/runs",
-  validateSearch: (search: Record<string, unknown>): { pick?: string } =>
-    typeof search.pick === "string" && search.pick ? { pick: search.pick } : {},
+  validateSearch: runsSearch,
   component: lazyRouteComponent(() => import("@/features/runs/components/RunsPage"), "RunsPage"),
 });
 const newRunRoute = createRoute({
   getParentRoute: () => projectRoute,
   path: "/runs/new",
-  validateSearch: (
-    search: Record<string, unknown>,
-  ): { kind?: string; policy?: string; reward_model?: string; from?: string } => ({
-    ...(typeof search.kind === "string" && { kind: search.kind }),
-    ...(typeof search.from === "string" && { from: search.from }),
-    ...(typeof search.policy === "string" && { policy: search.policy }),
-    ...(typeof search.reward_model === "string" && { reward_model: search.reward_model }),
-  }),
-  component: lazyRouteComponent(() => import("@/features/runs/components/NewRunPage"), "NewRunPage"),
+  validateSearch: newRunSearch,
+  component: lazyRouteComponent(() => import("@/features/runs/launch/NewRunPage"), "NewRunPage"),
 });
 const compareRunsRoute = createRoute({
   getParentRoute: () => projectRoute,
   path: "/runs/compare",
-  validateSearch: (search: Record<string, unknown>): { runs?: string } =>
-    typeof search.runs === "string" && search.runs ? { runs: search.runs } : {},
-  component: lazyRouteComponent(() => import("@/features/runs/components/ComparePage"), "ComparePage"),
+  validateSearch: compareSearch,
+  component: lazyRouteComponent(() => import("@/features/runs/compare/ComparePage"), "ComparePage"),
 });
 const runRoute = createRoute({
   getParentRoute: () => projectRoute,
   path: "/runs/$runId",
-  component: lazyRouteComponent(() => import("@/features/runs/components/RunPage"), "RunPage"),
+  component: lazyRouteComponent(() => import("@/features/runs/run/RunPage"), "RunPage"),
 });
 const modelsRoute = createRoute({
   getParentRoute: () => projectRoute,

@@ -2,24 +2,11 @@
 
 from __future__ import annotations
 
+from preferences.fields import given, int_of, label_of, metadata_of, one_of, time_of
 from preferences.formats.dialogues import quirks_of, reply_of, shared_turns, turns_of
-from preferences.formats.quirks import IDENTICAL_PAIR, TIME_NOT_UNDERSTOOD
-from preferences.records import (
-    MAX_MESSAGES,
-    ImportFormat,
-    Parsed,
-    RankingRecord,
-    Record,
-    ResponseRecord,
-    Row,
-    RowError,
-    Tiers,
-    given,
-    int_of,
-    label_of,
-    metadata_of,
-    time_of,
-)
+from preferences.quirks import IDENTICAL_PAIR, TIME_NOT_UNDERSTOOD
+from preferences.records import ImportFormat, Parsed, RankingRecord, Record, ResponseRecord, Row, Tiers
+from preferences.text import MAX_MESSAGES
 
 KNOWN_FIELDS = frozenset({"conversation_a", "conversation_b", "model_a", "model_b", "metadata"})
 WINNERS: dict[str, Tiers] = {
@@ -38,9 +25,7 @@ def recognises(row: Row) -> bool:
 
 
 def parse(row: Row) -> Parsed:
-    winner = str(row.get("winner"))
-    if winner not in WINNERS:
-        raise RowError(f"winner is {row.get('winner')!r}; it is one of {', '.join(WINNERS)}")
+    winner = one_of(row.get("winner"), "winner", WINNERS)
     turn = int_of(row.get("turn"), "turn", low=1, high=MAX_MESSAGES)
     # MT-bench's judgements hold the whole conversation though only the turn they name was judged.
     judged = None if turn is None else 2 * turn

@@ -10,17 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from preferences.formats.dialogues import turns_of
-from preferences.formats.quirks import ANSWER_LEFT_OUT, RANKS_LOST, Quirk
-from preferences.records import (
-    ImportFormat,
-    Message,
-    Parsed,
-    RankingRecord,
-    Record,
-    ResponseRecord,
-    Row,
-    RowError,
+from preferences.fields import (
     check_response_count,
     given,
     kind,
@@ -33,6 +23,18 @@ from preferences.records import (
     text_of,
     tiers_from_ranks,
     time_of,
+)
+from preferences.formats.dialogues import turns_of
+from preferences.quirks import ANSWER_LEFT_OUT, RANKS_LOST, Quirk
+from preferences.records import (
+    ImportFormat,
+    Message,
+    Parsed,
+    RankingRecord,
+    Record,
+    ResponseRecord,
+    Row,
+    RowError,
 )
 
 PROMPT_NAMES = ("prompt", "question", "instruction", "query", "chat", "messages", "text")

@@ -12,8 +12,9 @@ import re
 from collections.abc import Sequence
 from itertools import pairwise
 
+from preferences.fields import label_of, metadata_of, text_of
 from preferences.formats.dialogues import run_on
-from preferences.formats.quirks import (
+from preferences.quirks import (
     EMPTY_REPLY,
     EMPTY_TURN,
     IDENTICAL_PAIR,
@@ -23,7 +24,6 @@ from preferences.formats.quirks import (
     Quirk,
 )
 from preferences.records import (
-    MAX_MESSAGES,
     ImportFormat,
     Message,
     Parsed,
@@ -32,10 +32,8 @@ from preferences.records import (
     ResponseRecord,
     Row,
     RowError,
-    label_of,
-    metadata_of,
-    text_of,
 )
+from preferences.text import MAX_MESSAGES
 
 KNOWN_FIELDS = frozenset({"chosen", "rejected", "metadata", "annotator"})
 # A turn opens at "\n\nHuman:" or "\n\nAssistant:" and nowhere else: "Human:" inside a line is text.

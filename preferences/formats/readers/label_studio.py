@@ -11,8 +11,23 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from preferences.fields import (
+    bool_of,
+    check_response_count,
+    given,
+    kind,
+    label_of,
+    list_of,
+    metadata_of,
+    object_of,
+    one_of,
+    plain_of,
+    prompt_messages,
+    text_of,
+    time_of,
+)
 from preferences.formats.dialogues import turns_of
-from preferences.formats.quirks import ANSWER_LEFT_OUT, BUCKETS, Quirk
+from preferences.quirks import ANSWER_LEFT_OUT, BUCKETS, Quirk
 from preferences.records import (
     ImportFormat,
     Message,
@@ -23,18 +38,6 @@ from preferences.records import (
     Row,
     RowError,
     Tiers,
-    bool_of,
-    check_response_count,
-    given,
-    kind,
-    label_of,
-    list_of,
-    metadata_of,
-    object_of,
-    plain_of,
-    prompt_messages,
-    text_of,
-    time_of,
 )
 
 PROMPT_NAMES = ("prompt", "question", "query", "instruction", "messages", "conversation", "dialogue", "text")
@@ -198,9 +201,7 @@ def _ranking(
 
 
 def _selected(value: object, where: str) -> Tiers:
-    if value not in SELECTED:
-        raise RowError(f"{where}.value.selected is {value!r}; it is left or right")
-    return SELECTED[str(value)]
+    return SELECTED[one_of(value, f"{where}.value.selected", SELECTED)]
 
 
 def _ranker(

@@ -10,8 +10,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from preferences.fields import (
+    check_response_count,
+    given,
+    int_of,
+    kind,
+    label_of,
+    list_of,
+    metadata_of,
+    one_of,
+    prompt_messages,
+    text_of,
+    time_of,
+)
 from preferences.formats.dialogues import LABELS, run_on
-from preferences.formats.quirks import EMPTY_REPLY
+from preferences.quirks import EMPTY_REPLY
 from preferences.records import (
     ImportFormat,
     Parsed,
@@ -23,22 +36,18 @@ from preferences.records import (
     RowError,
     Tiers,
     Vote,
-    check_response_count,
-    given,
-    int_of,
-    kind,
-    label_of,
-    list_of,
-    metadata_of,
-    prompt_messages,
-    text_of,
-    time_of,
 )
 
 MAX_TURNS = 10
 ANSWER_FIELDS = frozenset({"turns", "responses", "metadata"})
 VOTE_FIELDS = frozenset({"judge", "model_a", "model_b", "question_id", "turn", "winner", "metadata"})
-WINNERS: dict[str, Tiers] = {"model_a": ((0,), (1,)), "model_b": ((1,), (0,)), "tie": ((0, 1),)}
+BOTH_BAD = "tie (bothbad)"
+WINNERS: dict[str, Tiers] = {
+    "model_a": ((0,), (1,)),
+    "model_b": ((1,), (0,)),
+    "tie": ((0, 1),),
+    BOTH_BAD: ((0, 1),),
+}
 
 
 def recognises_answers(row: Row) -> bool:
@@ -52,10 +61,13 @@ def recognises_answers(row: Row) -> bool:
 
 
 def parse_answers(row: Row) -> Parsed:
-    questions = [text_of(text, f"turns.{index}") for index, text in enumerate(list_of(row["turns"], "turns"))]
+    questions = [
+        text_of(text, f"turns.{index}") for index, text in enumerate(list_of(row.get("turns"), "turns"))
+    ]
     if not 1 <= len(questions) <= MAX_TURNS:
         raise RowError(f"turns has {len(questions)} questions; it has 1 to {MAX_TURNS}")
-    answers = [_answers(item, index, len(questions)) for index, item in enumerate(row["responses"])]
+    responses = list_of(row.get("responses"), "responses")
+    answers = [_answers(item, index, len(questions)) for index, item in enumerate(responses)]
     check_response_count(len(answers))
     metadata = metadata_of(row, ANSWER_FIELDS)
     if len(questions) > 1:
@@ -101,10 +113,7 @@ def recognises_votes(row: Row) -> bool:
 
 
 def parse_vote(row: Row) -> Parsed:
-    winner = row.get("winner")
-    tiers = WINNERS.get(str(winner)) or ((0, 1),)
-    if winner not in {*WINNERS, "tie (bothbad)"}:
-        raise RowError(f"winner is {winner!r}; it is one of {', '.join(WINNERS)}, tie (bothbad)")
+    winner = one_of(row.get("winner"), "winner", WINNERS)
     question = row.get("question_id")
     if not given(question) or not isinstance(question, (str, int)):
         raise RowError(f"question_id must be text or a number, not {kind(question)}")
@@ -115,9 +124,9 @@ def parse_vote(row: Row) -> Parsed:
             prompt=("question_id", question),
             responses=tuple(ResponseKey(model, {"turn": turn}) for model in models),
             ranking=RankingRecord(
-                tiers=tiers,
+                tiers=WINNERS[winner],
                 annotator=label_of(row.get("judge"), "judge"),
-                all_bad=winner not in WINNERS,
+                all_bad=winner == BOTH_BAD,
                 metadata=metadata_of(row, VOTE_FIELDS),
                 given_at=time_of(row.get("tstamp")),
             ),

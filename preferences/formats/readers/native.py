@@ -15,18 +15,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from preferences.formats.readers.prompts import PROMPT_NAMES, conversation_of, prompt_fields
-from preferences.formats.snapshot_parquet import SCHEMA
-from preferences.formats.writers import csv_file
-from preferences.records import (
-    ImportFormat,
-    Parsed,
-    RankingRecord,
-    Record,
-    ResponseRecord,
-    Row,
-    RowError,
-    Tiers,
+from preferences.fields import (
     bool_of,
     check_no_nul,
     check_response_count,
@@ -41,6 +30,19 @@ from preferences.records import (
     tiers_from_ranks,
     tiers_of,
     time_of,
+)
+from preferences.formats.readers.prompts import PROMPT_NAMES, conversation_of, prompt_fields
+from preferences.formats.snapshot_parquet import SCHEMA
+from preferences.formats.writers import csv_file
+from preferences.records import (
+    ImportFormat,
+    Parsed,
+    RankingRecord,
+    Record,
+    ResponseRecord,
+    Row,
+    RowError,
+    Tiers,
 )
 
 LIST_NAMES = ("responses", "completions", "answers", "candidates", "outputs", "generations")

@@ -5,21 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from preferences.records import (
-    ImportFormat,
-    Parsed,
-    Record,
-    ResponseRecord,
-    Row,
-    RowError,
-    given,
-    kind,
-    label_of,
-    list_of,
-    metadata_of,
-    prompt_messages,
-    text_of,
-)
+from preferences.fields import given, kind, label_of, list_of, metadata_of, prompt_messages, text_of
+from preferences.records import ImportFormat, Parsed, Record, ResponseRecord, Row, RowError
 
 KNOWN_FIELDS = frozenset({"prompt", "responses", "samples", "metadata"})
 MAX_SAMPLES = 1000

@@ -10,10 +10,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from preferences.fields import (
+    bool_of,
+    given,
+    kind,
+    label_of,
+    list_of,
+    metadata_of,
+    one_of,
+    text_of,
+    tiers_from_ranks,
+)
 from preferences.formats.dialogues import quirks_of
-from preferences.formats.quirks import NO_RANKS, RANKS_MISSING, Quirk
+from preferences.quirks import NO_RANKS, RANKS_MISSING, Quirk
 from preferences.records import (
-    MAX_MESSAGES,
     ImportFormat,
     Message,
     Parsed,
@@ -23,15 +33,8 @@ from preferences.records import (
     Row,
     RowError,
     Tiers,
-    bool_of,
-    given,
-    kind,
-    label_of,
-    list_of,
-    metadata_of,
-    text_of,
-    tiers_from_ranks,
 )
+from preferences.text import MAX_MESSAGES
 
 MAX_TREE_MESSAGES = 5000
 ROLES = {"prompter": "user", "assistant": "assistant"}
@@ -60,9 +63,7 @@ def parse(row: Row) -> Parsed:
             raise RowError(f"the tree has more than {MAX_TREE_MESSAGES:,} messages")
         if len(path) >= MAX_MESSAGES:
             raise RowError(f"{where} lies deeper than {MAX_MESSAGES} messages")
-        role = node.get("role")
-        if role not in ROLES:
-            raise RowError(f"{where}.role is {role!r}; it is one of {', '.join(ROLES)}")
+        role = one_of(node.get("role"), f"{where}.role", ROLES)
         here = (*path, {"role": ROLES[role], "content": text_of(node.get("text"), f"{where}.text")})
         replies = _replies(node, where)
         if role == "prompter":

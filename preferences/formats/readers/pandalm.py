@@ -8,21 +8,9 @@ from __future__ import annotations
 
 import re
 
-from preferences.formats.quirks import IDENTICAL_PAIR
-from preferences.records import (
-    ImportFormat,
-    Parsed,
-    RankingRecord,
-    Record,
-    ResponseRecord,
-    Row,
-    RowError,
-    given,
-    int_of,
-    metadata_of,
-    prompt_messages,
-    text_of,
-)
+from preferences.fields import given, int_of, label_of, metadata_of, prompt_messages, text_of
+from preferences.quirks import IDENTICAL_PAIR
+from preferences.records import ImportFormat, Parsed, RankingRecord, Record, ResponseRecord, Row, RowError
 
 ANNOTATOR = re.compile(r"annotator\d+")
 KNOWN_FIELDS = frozenset({"instruction", "input", "response1", "response2", "metadata"})
@@ -45,7 +33,7 @@ def parse(row: Row) -> Parsed:
             rankings.append(RankingRecord(tiers=TIERS[label], annotator=name))
     if not rankings:
         raise RowError("no annotator1… column holds a label (0, 1 or 2)")
-    names = str(row.get("cmp_key", "")).split("_")
+    names = label_of(row.get("cmp_key"), "cmp_key").split("_")
     models = names if len(names) == 2 else ["", ""]
     responses = tuple(
         ResponseRecord(text_of(row.get(field), field), model)

@@ -4,18 +4,9 @@ from __future__ import annotations
 
 import re
 
+from preferences.fields import given, messages_of, metadata_of, prompt_messages
 from preferences.formats.readers.ranked_outputs import conversation_of_instruction
-from preferences.records import (
-    ImportFormat,
-    Parsed,
-    Record,
-    Row,
-    RowError,
-    given,
-    messages_of,
-    metadata_of,
-    prompt_messages,
-)
+from preferences.records import ImportFormat, Parsed, Record, Row, RowError
 
 # What the prompt is called, in the order of preference.
 CONVERSATION_NAMES = ("messages", "conversation")

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
-from preferences.formats.quirks import NO_WEAK_ORDER
+from preferences.fields import check_response_count, given, int_of, list_of, metadata_of, text_of
+from preferences.quirks import NO_WEAK_ORDER
 from preferences.records import (
     ImportFormat,
     Message,
@@ -21,12 +22,6 @@ from preferences.records import (
     Row,
     RowError,
     Tiers,
-    check_response_count,
-    given,
-    int_of,
-    list_of,
-    metadata_of,
-    text_of,
 )
 
 PREDICTION = "prediction "

@@ -3,6 +3,7 @@ first; `history` the turns before `instruction`."""
 
 from __future__ import annotations
 
+from preferences.fields import check_response_count, given, list_of, metadata_of, text_of
 from preferences.formats.dialogues import quirks_of
 from preferences.records import (
     ImportFormat,
@@ -13,11 +14,6 @@ from preferences.records import (
     ResponseRecord,
     Row,
     RowError,
-    check_response_count,
-    given,
-    list_of,
-    metadata_of,
-    text_of,
 )
 
 KNOWN_FIELDS = frozenset({"instruction", "input", "history", "output", "metadata", "system"})

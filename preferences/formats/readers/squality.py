@@ -9,14 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from preferences.records import (
-    ImportFormat,
-    Parsed,
-    RankingRecord,
-    Record,
-    ResponseRecord,
-    Row,
-    RowError,
+from preferences.fields import (
     check_response_count,
     given,
     kind,
@@ -28,6 +21,7 @@ from preferences.records import (
     text_of,
     tiers_from_ranks,
 )
+from preferences.records import ImportFormat, Parsed, RankingRecord, Record, ResponseRecord, Row, RowError
 
 KNOWN_FIELDS = frozenset({"question_text", "responses", "metadata"})
 RATING = "-rating"

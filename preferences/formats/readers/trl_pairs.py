@@ -11,9 +11,19 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+from preferences.fields import (
+    given,
+    json_of,
+    kind,
+    label_of,
+    messages_of,
+    metadata_of,
+    prompt_messages,
+    text_of,
+)
 from preferences.formats.dialogues import quirks_of, reply_of, shared_turns, turns_of
-from preferences.formats.quirks import IDENTICAL_PAIR, IMPLICIT_PROMPT, MARGIN_NOT_WHOLE, Quirk
 from preferences.formats.readers.prompts import conversation_of, has_prompt, prompt_fields
+from preferences.quirks import IDENTICAL_PAIR, IMPLICIT_PROMPT, MARGIN_NOT_WHOLE, Quirk
 from preferences.records import (
     ImportFormat,
     Message,
@@ -23,14 +33,6 @@ from preferences.records import (
     ResponseRecord,
     Row,
     RowError,
-    given,
-    json_of,
-    kind,
-    label_of,
-    messages_of,
-    metadata_of,
-    prompt_messages,
-    text_of,
 )
 
 SIDES = ("chosen", "rejected")

@@ -6,23 +6,9 @@ the side shows only in the order shown. An evaluator who did an item twice revis
 
 from __future__ import annotations
 
-from preferences.formats.quirks import TIME_NOT_UNDERSTOOD, Quirk
-from preferences.records import (
-    ImportFormat,
-    Parsed,
-    RankingRecord,
-    Record,
-    ResponseRecord,
-    Row,
-    RowError,
-    Tiers,
-    given,
-    label_of,
-    metadata_of,
-    prompt_messages,
-    text_of,
-    time_of,
-)
+from preferences.fields import given, label_of, metadata_of, one_of, prompt_messages, text_of, time_of
+from preferences.quirks import TIME_NOT_UNDERSTOOD, Quirk
+from preferences.records import ImportFormat, Parsed, RankingRecord, Record, ResponseRecord, Row, Tiers
 
 SIDES = ("a", "b")
 KNOWN_FIELDS = frozenset(
@@ -55,10 +41,7 @@ def recognises(row: Row) -> bool:
 
 
 def parse(row: Row) -> Parsed:
-    preference = row.get("preference")
-    if preference not in PREFERENCES:
-        raise RowError(f"preference is {preference!r}; it is one of {', '.join(PREFERENCES)}")
-    tiers, strength = PREFERENCES[preference]
+    tiers, strength = PREFERENCES[one_of(row.get("preference"), "preference", PREFERENCES)]
     time = row.get("timestamp")
     given_at = time_of(time)
     unread: tuple[Quirk, ...] = (TIME_NOT_UNDERSTOOD,) if given(time) and given_at is None else ()
@@ -97,9 +80,7 @@ def _ratings(row: Row) -> dict[int, dict[str, int]]:
         answer = row.get(name)
         if not given(answer):
             continue
-        if answer not in ACCEPTABLE:
-            raise RowError(f"{name} is {answer!r}; it is yes or no")
-        ratings[index] = {"acceptable": ACCEPTABLE[answer]}
+        ratings[index] = {"acceptable": ACCEPTABLE[one_of(answer, name, ACCEPTABLE)]}
     return ratings
 
 

@@ -15,8 +15,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from preferences.fields import int_of, json_of, list_of
 from preferences.formats.export_format import ExportFormat, Options, Row, SnapshotFile
-from preferences.records import int_of, json_of, list_of
 
 FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
 JSON_CELLS = ("messages", "tiers", "unranked", "gold_tiers", "ratings", "flags", "choices")

@@ -1,7 +1,7 @@
 """An OpenID Connect provider on loopback, strict where the specifications are (Core 1.0, RFC 7636).
 
-It checks what a client must send: the registered redirect URI, the PKCE verifier, the client's secret, a code
-used once. What it answers can be bent by a test (`claims`, `sign`, `user_info`).
+It checks what a client must send: the registered redirect URI, the PKCE verifier, the client's secret, and a
+code that has not been used. A test can change its responses (`claims`, `sign`, `user_info`, `jwk_changes`).
 """
 
 from __future__ import annotations
@@ -30,11 +30,13 @@ class Provider:
     url: str = ""
     key: rsa.RSAPrivateKey = field(default_factory=lambda: rsa.generate_private_key(65537, 2048))
     person: dict[str, Any] = field(default_factory=lambda: {"sub": "u-1"})
-    """Who sits at the provider: claims of the ID token and of the user info."""
+    """The user at the provider: claims of the ID token and of the user info."""
     claims: dict[str, Any] = field(default_factory=dict)
-    """Put over the ID token's; None leaves one out."""
+    """Replaces claims of the ID token; None leaves one out."""
     sign: Callable[[Provider, dict[str, Any]], str] | None = None
     user_info: dict[str, Any] | None = None
+    jwk_changes: dict[str, Any] = field(default_factory=dict)
+    """Replaces parts of the published key; None leaves a part out."""
     up: bool = True
     asked: list[dict[str, str]] = field(default_factory=list)
     """The parameters of each authorization request."""
@@ -44,10 +46,11 @@ class Provider:
     @property
     def jwk(self) -> dict[str, Any]:
         public = jwt.algorithms.RSAAlgorithm.to_jwk(self.key.public_key(), as_dict=True)
-        return {**public, "kid": "key-1", "use": "sig", "alg": "RS256"}
+        jwk = {**public, "kid": "key-1", "use": "sig", "alg": "RS256", **self.jwk_changes}
+        return {name: value for name, value in jwk.items() if value is not None}
 
     def authorize(self, asked: dict[str, str]) -> str:
-        """Where the provider sends the browser, once its person agreed."""
+        """Where the provider sends the browser after its user has agreed."""
         self.asked.append(asked)
         assert asked["response_type"] == "code"
         assert asked["client_id"] == CLIENT_ID

@@ -8,13 +8,13 @@ from urllib.parse import parse_qsl, urlsplit
 
 import jwt
 import pytest
-from allauth.mfa.totp.internal.auth import TOTP
 from allauth.socialaccount.models import SocialAccount
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from pytest_django.fixtures import Settings
 from rest_framework.test import APIClient
 
+from annotation.accounts.login.allauth_internals import activate_totp
 from annotation.accounts.tokens import create_token
 from annotation.models import Project, User
 from config.oidc import OidcProvider
@@ -35,7 +35,7 @@ def server() -> Iterator[Provider]:
 def provider(server: Provider, settings: Settings) -> Provider:
     """The provider `company`, configured to refuse whom nobody knows."""
     server.person, server.claims, server.sign, server.user_info = {"sub": "u-1"}, {}, None, None
-    server.up = True
+    server.up, server.jwk_changes = True, {}
     server.asked.clear()
     server.refusals.clear()
     configure(settings, server)
@@ -159,8 +159,14 @@ def _unknown_key(provider: Provider, claims: dict[str, Any]) -> str:
     return jwt.encode(claims, provider.key, algorithm="RS256", headers={"kid": "key-2"})
 
 
-@pytest.mark.parametrize("sign", [_other_key, _unsigned, _public_key_as_secret, _unknown_key])
-def test_a_token_that_the_provider_did_not_sign_is_refused(
+def _other_algorithm(provider: Provider, claims: dict[str, Any]) -> str:
+    return jwt.encode(claims, provider.key, algorithm="PS256", headers={"kid": "key-1"})
+
+
+@pytest.mark.parametrize(
+    "sign", [_other_key, _unsigned, _public_key_as_secret, _unknown_key, _other_algorithm]
+)
+def test_token_not_signed_by_the_provider_is_refused(
     provider: Provider, alice: User, sign: Callable[[Provider, dict[str, Any]], str]
 ) -> None:
     link(alice)
@@ -168,6 +174,32 @@ def test_a_token_that_the_provider_did_not_sign_is_refused(
     browser = Browser()
     assert browser.log_in(provider) == "/login?problem=failed"
     assert browser.name is None
+
+
+def test_only_signing_key_needs_no_id_and_no_algorithm(provider: Provider, alice: User) -> None:
+    link(alice)
+    provider.jwk_changes = {"kid": None, "alg": None}
+    provider.sign = lambda provider, claims: jwt.encode(claims, provider.key, algorithm="PS256")
+    browser = Browser()
+    assert browser.log_in(provider) == "/"
+    assert browser.name == "alice"
+
+
+def test_encryption_key_signs_nothing(provider: Provider, alice: User) -> None:
+    link(alice)
+    provider.jwk_changes = {"use": "enc"}
+    assert Browser().log_in(provider) == "/login?problem=failed"
+
+
+def test_replaced_signing_key_is_used_from_the_next_login_on(provider: Provider, alice: User) -> None:
+    link(alice)
+    assert Browser().log_in(provider) == "/"
+    former, provider.key = provider.key, rsa.generate_private_key(65537, 2048)
+    assert Browser().log_in(provider) == "/"
+    provider.sign = lambda provider, claims: jwt.encode(
+        claims, former, algorithm="RS256", headers={"kid": "key-1"}
+    )
+    assert Browser().log_in(provider) == "/login?problem=failed"
 
 
 @pytest.mark.parametrize(
@@ -294,7 +326,7 @@ def test_an_inactive_account_stays_out(provider: Provider, alice: User) -> None:
 
 def test_the_second_factor_is_asked_for_here_too(provider: Provider, alice: User) -> None:
     link(alice)
-    TOTP.activate(alice, "JBSWY3DPEHPK3PXP")
+    activate_totp(alice, "JBSWY3DPEHPK3PXP")
     browser = Browser()
     assert browser.log_in(provider, next="/projects/support") == (
         "/login?step=code&next=%2Fprojects%2Fsupport"

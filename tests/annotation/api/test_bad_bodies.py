@@ -19,7 +19,7 @@ HALF = b'"\\ud83d"'
         (b"[" * 100_000, "too deeply"),
         (b'{"draft": {"a": "\\u0000"}}', "NUL"),
         (b'{"draft": {"\\u0000": 1}}', "NUL"),
-        (b'{"draft": {"a": ' + HALF + b"}}", "half a character"),
+        (b'{"draft": {"a": ' + HALF + b"}}", "lone surrogate"),
         (b'{"draft": ' + b'{"a":' * 30 + b"1" + b"}" * 31, "too deeply"),
         (b'{"version": NaN}', "NaN"),
         (b'{"draft": {"a": 1e400}}', "too large"),

@@ -7,14 +7,8 @@ from django.db import connection
 from django.db.models import Model
 from django.test.utils import CaptureQueriesContext
 
-from annotation.content.content import (
-    ResponseDraft,
-    TaskDraft,
-    add_prompts,
-    add_ranking_tasks,
-    prompt_hash,
-    split_of,
-)
+from annotation.content.content import add_prompts, add_ranking_tasks
+from annotation.content.incoming import ResponseDraft, TaskDraft, prompt_hash, split_of
 from annotation.models import Project, Prompt, RankingTask, Response, TaskResponse
 from config.problems import Problem
 
@@ -74,8 +68,8 @@ def test_tasks_keep_the_order_they_came_in(project: Project) -> None:
         (_draft("?", *[str(n) for n in range(11)]), "11 responses"),
         (_draft("?", "same", "same"), "the same"),
         (_draft("?", "a", "b\x00"), "NUL"),
-        (_draft("half \ud800", "a", "b"), "half a character"),
-        (_draft("?", "a", "b" * 1_000_001), "1000001 characters"),
+        (_draft("half \ud800", "a", "b"), "lone surrogate"),
+        (_draft("?", "a", "b" * 1_000_001), "1,000,001 characters"),
         (TaskDraft([{"role": "wizard", "content": "?"}], [ResponseDraft("a"), ResponseDraft("b")]), "wizard"),
         (
             TaskDraft(

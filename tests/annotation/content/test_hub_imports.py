@@ -85,12 +85,12 @@ def test_a_split_comes_in_file_by_file(project: Project, hub: str) -> None:
 
 @pytest.mark.django_db
 def test_a_data_set_that_is_not_there_says_so(project: Project, hub: str) -> None:
-    with pytest.raises(CommandError, match="The hub has no data set people/nothing"):
+    with pytest.raises(CommandError, match="The Hub has no dataset people/nothing"):
         call_command("import_responses", "people/nothing", "--hub", "--project", "support")
 
 
 def test_a_part_that_is_not_there_says_what_is(hub: str) -> None:
-    with pytest.raises(Problem, match=r"no data file in part chat .*it holds README.md, data/test.jsonl"):
+    with pytest.raises(Problem, match=r"no data file in part chat .*files are README.md, data/test.jsonl"):
         fetch_dataset(dataset="people/pairs", part="chat", endpoint=hub)
 
 
@@ -103,7 +103,7 @@ def test_a_hub_out_of_reach_says_what_to_do_instead(hub: str) -> None:
 
 
 def test_what_is_no_id_says_so(hub: str) -> None:
-    with pytest.raises(Problem, match="is no data set's id; it is OWNER/NAME"):
+    with pytest.raises(Problem, match="is not the id of a dataset"):
         fetch_dataset(dataset="../../etc/passwd", endpoint=hub)
 
 

@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from annotation.content import import_lines, imports
-from annotation.content.imports import ImportReport, import_file
+from annotation.content import import_lines, import_report, imports
+from annotation.content.import_report import ImportReport
+from annotation.content.imports import import_file
 from annotation.models import Comparison, Project, Prompt, Ranking, RankingTask, Response
 from annotation.projects.projects import create_project
 from config.problems import Problem
-from preferences.formats.quirks import IDENTICAL_PAIR, ONE_RESPONSE, REPEATED_RESPONSE
 from preferences.formats.readers import hh
+from preferences.quirks import IDENTICAL_PAIR, ONE_RESPONSE, REPEATED_RESPONSE
 from tests.annotation.real_data import HH_FILES, hh_file, real_file
 
 pytestmark = pytest.mark.django_db
@@ -233,7 +234,7 @@ def test_an_unknown_format_name_is_refused_with_the_known_ones(wishes: Project) 
 def test_errors_beyond_the_limit_are_counted_but_not_listed(
     wishes: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(imports, "MAX_REPORTED_ERRORS", 2)
+    monkeypatch.setattr(import_report, "MAX_REPORTED_ERRORS", 2)
     report = take(wishes, ranked(), *[b"{"] * 5)
     assert (report.failed, len(report.errors)) == (5, 2)
 

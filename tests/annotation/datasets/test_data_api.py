@@ -17,6 +17,7 @@ from pytest_django import Settings
 from rest_framework.test import APIClient
 
 from annotation.content.api import imports as data_api
+from annotation.datasets.api import exports as export_api
 from annotation.datasets.snapshots import snapshot_path
 from annotation.models import DatasetSnapshot, Project, Prompt, User
 from tests.annotation.real_data import real_file
@@ -211,7 +212,7 @@ def test_the_served_stream_is_made_chunk_by_chunk() -> None:
             yield b"x" * 10
 
     async def first() -> bytes:
-        return await anext(aiter(data_api._served(chunks())))
+        return await anext(aiter(export_api._served(chunks())))
 
     assert asyncio.run(first()) == b"x" * 10
     assert made == [0]

@@ -209,9 +209,9 @@ def test_the_real_reward_trainer_takes_a_step_on_the_export(
     wishes: Project, tmp_path: Path, format: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(os.environ, "HF_HUB_OFFLINE", "1")
-    datasets = pytest.importorskip("datasets")
-    trl = pytest.importorskip("trl")
+    import datasets
     import torch
+    import trl
 
     snapshot = frozen(wishes)
     path = tmp_path / export_name(snapshot=snapshot, format=format)

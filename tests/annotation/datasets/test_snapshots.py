@@ -13,12 +13,13 @@ import pytest
 from django.db import IntegrityError, transaction
 from pytest_django import Settings
 
+from annotation.accounts.users import create_user
 from annotation.content.imports import import_file
 from annotation.datasets import rows as snapshot_rows
 from annotation.datasets import snapshots
 from annotation.datasets.snapshots import file_sha256, freeze_snapshot, snapshot_path
 from annotation.models import DatasetSnapshot, Project, Ranking, RankingTask, User
-from annotation.projects.projects import create_project, create_user
+from annotation.projects.projects import create_project
 from config.problems import Conflict, Problem
 from preferences.formats import snapshot_parquet
 from preferences.formats.snapshot_parquet import SCHEMA, parquet_bytes, read_rankings

@@ -8,7 +8,8 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from annotation.desk import allocation, queue
+from annotation.desk import allocation
+from annotation.desk.queue import picks
 from annotation.desk.submission import submit_ranking
 from annotation.models import Assignment, Project, RankingTask, TaskResponse, User
 from config.problems import Conflict
@@ -185,7 +186,7 @@ def test_the_partial_index_serves_the_claim(
     RankingTask.objects.filter(pk__in=list(RankingTask.objects.values_list("pk", flat=True)[:1000])).update(
         state="done", open_slots=0
     )
-    sql, params = queue.queue_statement(project=project, annotator=alice)
+    sql, params = picks.queue_statement(project=project, annotator=alice)
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE annotation_rankingtask, annotation_assignment")
     plan = plan_of(sql, params)

@@ -1,29 +1,72 @@
-"""The desk's hand-written queries say what the query sets and serializers say."""
+"""The desk's hand-written queries agree with the models and the schema."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from rest_framework.renderers import JSONRenderer
+from rest_framework.serializers import Field, ListSerializer, Serializer
 
 from annotation.accounts.tokens import create_token, token_holder
-from annotation.api import serializers
+from annotation.api.base import seen_project
 from annotation.desk import allocation, reads
+from annotation.desk.api import serializers
 from annotation.models import Assignment, Project, RankingTask, User
 from tests.annotation.answering import claim
 
 
-def test_what_is_shown_is_the_serializers_to_the_letter(
+def _paths(described: Field[Any, Any, Any, Any] | ListSerializer[Any], path: str = "") -> set[str]:
+    """The dotted paths of a serializer's fields. A form, a draft and other free JSON are one field."""
+    inner = described.child if isinstance(described, ListSerializer) else described
+    if not isinstance(inner, Serializer):
+        return {path}
+    found = [_paths(field, f"{path}.{name}") for name, field in inner.fields.items()]
+    return set().union(*found)
+
+
+def _paths_sent(value: Any, leaves: set[str], path: str = "") -> set[str]:
+    if path in leaves:
+        return {path}
+    inner = value if isinstance(value, list) else [value]
+    return set().union(
+        *(_paths_sent(item[name], leaves, f"{path}.{name}") for item in inner for name in item)
+    )
+
+
+def test_assignment_is_sent_with_exactly_the_described_fields(
+    project: Project, tasks: list[RankingTask], alice: User
+) -> None:
+    described = _paths(serializers.Assignment())
+    (sent,) = reads.shown([claim(project, alice)])
+    assert _paths_sent(sent, described) == described
+    assert serializers.Assignment(sent).data == sent
+
+
+def test_assignments_are_sent_with_the_values_of_their_rows(
     project: Project, tasks: list[RankingTask], alice: User
 ) -> None:
     leases = allocation.claim_tasks(project=project, annotator=alice, prefetch=2)
-    Assignment.objects.filter(pk=leases[0].pk).update(draft={"comment": "hälfte 😀"}, draft_version=2)
-    wanted = [
-        serializers.Assignment(Assignment.objects.with_shown().get(pk=lease.pk)).data for lease in leases
-    ]
-    assert reads.shown(leases) == json.loads(JSONRenderer().render(wanted))
+    draft = {"comment": "hälfte 😀"}
+    Assignment.objects.filter(pk=leases[0].pk).update(draft=draft, draft_version=2)
+    shown = reads.shown(leases)
+    assert json.loads(JSONRenderer().render(shown)) == shown
+    for lease, sent in zip(leases, shown, strict=True):
+        row = Assignment.objects.select_related("task__prompt", "form_version").get(pk=lease.pk)
+        texts = dict(row.task.responses.values_list("pk", "text"))
+        assert sent == {
+            "id": str(row.pk),
+            "token": str(row.token),
+            "expires_at": row.expires_at.isoformat().replace("+00:00", "Z"),
+            "task": {"id": str(row.task_id), "prompt": {"messages": row.task.prompt.messages}},
+            "responses": [{"id": str(pk), "text": texts[pk]} for pk in row.shown_order],
+            "form": row.form_version.form,
+            "draft": draft if lease is leases[0] else None,
+            "draft_version": 2 if lease is leases[0] else 0,
+            "practice": False,
+        }
 
 
 def test_a_project_is_found_by_those_who_may_see_it(
@@ -31,7 +74,7 @@ def test_a_project_is_found_by_those_who_may_see_it(
 ) -> None:
     for user in (alice, ada, oscar):
         wanted = Project.objects.visible_to(user).with_role_of(user).filter(slug="support").first()
-        found = reads.seen_project(user=user, slug="support")
+        found = seen_project(user=user, slug="support")
         assert (found is None) == (wanted is None)
         if wanted is not None:
             for field in Project._meta.concrete_fields:
@@ -48,7 +91,7 @@ def test_an_assignment_is_its_annotators_with_all_that_hangs_on_it(
     django_assert_num_queries: Callable[[int], object],
 ) -> None:
     held = claim(project, alice)
-    wanted = Assignment.objects.with_task().get(pk=held.pk)
+    wanted = Assignment.objects.select_related("task", "project", "form_version").get(pk=held.pk)
     found = reads.own_assignment(user=alice, id=held.pk)
     assert found is not None
     with django_assert_num_queries(0):

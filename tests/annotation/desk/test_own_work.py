@@ -12,10 +12,10 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from rest_framework.test import APIClient
 
+from annotation.accounts.members import add_member
 from annotation.desk import own_work
 from annotation.models import Assignment, Desk, Project, Ranking, RankingTask, User
 from annotation.oversight.exclusion import Who, exclude_annotator
-from annotation.projects.projects import add_member
 from tests.annotation.answering import claim, next_of, rank_next, send
 from tests.annotation.desk.test_checks import answer, make_check
 

@@ -14,7 +14,9 @@ from django.db import connection, connections, transaction
 from django.db.models import Exists, F, OuterRef, Q
 from django.utils import timezone
 
-from annotation.desk import allocation, checks, queue, reservations
+from annotation.desk import allocation, checks, reservations
+from annotation.desk.queue import cursor as cursors
+from annotation.desk.queue import picks
 from annotation.desk.submission import submit_ranking
 from annotation.models import Assignment, Project, RankingTask, User
 from config.problems import Conflict
@@ -28,9 +30,9 @@ AddTasks = Callable[..., list[RankingTask]]
 
 @pytest.fixture(autouse=True)
 def _cursors_from_the_first_task(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queue, "CURSOR_FROM_TURNS", 0)
-    monkeypatch.setattr(queue, "CURSOR_EVERY_TURNS", 3)
-    queue._cursors.clear()
+    monkeypatch.setattr(cursors, "CURSOR_FROM_TURNS", 0)
+    monkeypatch.setattr(cursors, "CURSOR_EVERY_TURNS", 3)
+    cursors._cursors.clear()
 
 
 def expected(project: Project, annotator: User) -> UUID | None:
@@ -66,7 +68,7 @@ def test_with_a_cursor_the_same_task_comes_as_without(
             assert held.task_id == wanted, (step, person)
         elif wanted is not None:
             pytest.fail(f"step {step}: {person} was given nothing, {wanted} is free")
-        used += any(key[1] == person.pk for key in queue._cursors)
+        used += any(key[1] == person.pk for key in cursors._cursors)
         _whatever(project, tasks, held, chance)
         if step == 80:
             tasks = add_tasks(project, 60, k=2, overlap=3)
@@ -128,7 +130,7 @@ def test_what_was_in_flight_when_the_cursor_was_set_is_not_lost(
             Assignment.objects.filter(pk=held.pk).update(state="released")
             for _ in range(5):
                 elsewhere.submit(_answer_one, project, alice).result(timeout=30)
-        cursor = next(cursor for key, cursor in queue._cursors.items() if key[1] == alice.pk)
+        cursor = next(cursor for key, cursor in cursors._cursors.items() if key[1] == alice.pk)
         assert cursor.place[-1] != tasks[0].pk
         assert cursor.place[-1] > tasks[0].pk
     mine = allocation.claim_next_task(project=project, annotator=alice)
@@ -164,10 +166,10 @@ def test_a_cursor_of_another_server_is_not_used(project: Project, add_tasks: Add
     add_tasks(project, 6, k=2, overlap=2)
     _answer_one(project, alice)
     _answer_one(project, alice)
-    (key,) = queue._cursors
-    end = queue._END[Project.AllocationPolicy(project.allocation_policy)]
-    stale = queue.Cursor(end, 2**60, timezone.now(), queue._cursors[key].turns, 1e12)
-    queue._cursors[key] = stale
+    (key,) = cursors._cursors
+    end = cursors._END[Project.AllocationPolicy(project.allocation_policy)]
+    stale = cursors.Cursor(end, 2**60, timezone.now(), cursors._cursors[key].turns, 1e12)
+    cursors._cursors[key] = stale
     assert allocation.claim_next_task(project=project, annotator=alice) is not None
 
 
@@ -184,8 +186,8 @@ def test_the_indexes_serve_the_claim_from_a_cursor_in_order(
         (seen,) = cursor.fetchone()
         cursor.execute("ANALYZE annotation_rankingtask, annotation_assignment")
         place = (0, True, tasks[1000].pk) if policy == "finish_started" else (0, tasks[1000].pk)
-        at = queue.Cursor(place, seen, timezone.now(), 0, 0.0)
-    plan = plan_of(*queue.queue_statement(project=project, annotator=alice, cursor=at))
+        at = cursors.Cursor(place, seen, timezone.now(), 0, 0.0)
+    plan = plan_of(*picks.queue_statement(project=project, annotator=alice, cursor=at))
     behind, ahead = plan.split("CTE behind")[1].split("CTE ahead")
     ahead = ahead.split("Subquery Scan")[0]
     assert "task_queue_moved" in behind, plan
@@ -206,9 +208,9 @@ def test_the_indexes_serve_the_look_ahead_in_order(
         (seen,) = cursor.fetchone()
         cursor.execute("ANALYZE annotation_rankingtask, annotation_assignment")
     place = (0, True, tasks[1000].pk) if policy == "finish_started" else (0, tasks[1000].pk)
-    for known in (None, queue.Cursor(place, seen, timezone.now(), 0, 0.0)):
+    for known in (None, cursors.Cursor(place, seen, timezone.now(), 0, 0.0)):
         plan = plan_of(
-            *queue.look_ahead_statement(
+            *cursors.look_ahead_statement(
                 project=project,
                 annotator=alice,
                 policy=Project.AllocationPolicy(policy),

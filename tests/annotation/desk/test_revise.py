@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 from rest_framework.test import APIClient
 
+from annotation.accounts.members import add_member
 from annotation.models import Comparison, Project, Ranking, RankingTask, User
-from annotation.projects.projects import add_member
 from tests.annotation.answering import next_of, send, wrong_fields
 
 ClientOf = Callable[[User | None], APIClient]

@@ -11,7 +11,9 @@ import pytest
 from rest_framework.test import APIClient
 
 from annotation.content import content
-from annotation.content.imports import ImportReport, import_file
+from annotation.content.import_report import ImportReport
+from annotation.content.imports import import_file
+from annotation.content.incoming import ResponseDraft, TaskDraft
 from annotation.forms.presets import PRESETS
 from annotation.models import Project, RankingTask, User
 from annotation.projects.projects import create_project
@@ -45,23 +47,23 @@ def test_tasks_of_another_size_are_refused(
     report = _take(project, *[_row(k) for k in takes + refuses])
     assert (report.tasks, report.failed) == (len(takes), len(refuses))
     for error in report.errors:
-        assert "the answer form of this project takes" in error.reason
+        assert "this project's answer form takes" in error.reason
 
 
 def test_the_reason_says_how_many_and_how_many_would_do(db: None) -> None:
     report = _take(create_project(slug="pairs", preset="hh"), _row(4))
     assert [error.reason for error in report.errors] == [
-        "it has 4 responses; the answer form of this project takes 2"
+        "it has 4 responses, but this project's answer form takes 2"
     ]
-    draft = content.TaskDraft(
+    draft = TaskDraft(
         messages=[{"role": "user", "content": "Hi"}],
-        responses=[content.ResponseDraft(text) for text in "abc"],
+        responses=[ResponseDraft(text) for text in "abc"],
     )
     counts = content.add_ranking_tasks(
         project=create_project(slug="many", preset="instructgpt"), items=[draft]
     )
     assert [refused.reason for refused in counts.refused] == [
-        "it has 3 responses; the answer form of this project takes 4 to 9"
+        "it has 3 responses, but this project's answer form takes 4 to 9"
     ]
 
 

@@ -15,6 +15,7 @@ from rest_framework.test import APIClient
 
 from annotation.content import content
 from annotation.content.imports import import_file
+from annotation.content.incoming import ResponseDraft, TaskDraft
 from annotation.desk.answers import Answer
 from annotation.desk.submission import revise_ranking, submit_ranking
 from annotation.models import Project, RankingTask, User
@@ -47,13 +48,13 @@ def said(project: Project, add_tasks: AddTasks, alice: User, ben: User) -> list[
     rank_next(project, ben, [0], [1], [2])
     rank_next(project, ben, [2], [1], [0])
     rank_next(project, ben, [0, 1, 2])
-    draft = content.TaskDraft(
+    draft = TaskDraft(
         messages=[
             {"role": "user", "content": 'He said "Größe"\nand 50 % of it'},
             {"role": "assistant", "content": "Of what?"},
             {"role": "user", "content": "答えて"},
         ],
-        responses=[content.ResponseDraft("a", "other-model"), content.ResponseDraft("b")],
+        responses=[ResponseDraft("a", "other-model"), ResponseDraft("b")],
     )
     content.add_ranking_tasks(project=project, items=[draft], round=2)
     return list(RankingTask.objects.filter(project=project).order_by("id"))

@@ -25,7 +25,7 @@ from annotation.models import (
     RankingTask,
     User,
 )
-from annotation.oversight import exclusion, progress
+from annotation.oversight import exclusion, exclusion_preview, progress
 from annotation.oversight.exclusion import Who, exclude_annotator, lift_exclusion
 from annotation.oversight.leaderboard import leaderboard
 from annotation.projects.projects import update_project
@@ -135,7 +135,7 @@ def test_a_slot_filled_meanwhile_stays_filled_and_the_task_grows(
     held = claim(project, ben)
     if finished:
         submit_ranking(assignment=held, token=held.token, answer=strict_order(held.shown_order))
-    assert exclusion.effect_of_lifting(exclusion=made).tasks_with_more_overlap == 1
+    assert exclusion_preview.effect_of_lifting(exclusion=made).tasks_with_more_overlap == 1
     assert lift_exclusion(exclusion=made).tasks_with_more_overlap == 1
     assert _slots() == [(2, 0, 2, "done") if finished else (2, 0, 1, "open")]
     if not finished:
@@ -151,7 +151,7 @@ def test_a_task_that_can_grow_no_more_keeps_the_exclusion(
     _answer(project, alice)
     made = _exclude(project, alice)
     RankingTask.objects.filter(pk=task.pk).update(open_slots=0)  # forty-nine more have it in hand
-    with pytest.raises(Conflict, match="no place"):
+    with pytest.raises(Conflict, match="maximum number of answers"):
         lift_exclusion(exclusion=made)
     assert Exclusion.objects.standing().filter(pk=made.pk).exists()
 
@@ -163,7 +163,9 @@ def test_an_archived_project_asks_nobody_again(
     Project.objects.update(state="archived")
     project.refresh_from_db()
     before = _slots()
-    assert exclusion.effect_of_excluding(project=project, who=Who(annotator=alice)).tasks_reopening == 0
+    assert (
+        exclusion_preview.effect_of_excluding(project=project, who=Who(annotator=alice)).tasks_reopening == 0
+    )
     made = _exclude(project, alice)
     assert _slots() == before
     assert not Ranking.objects.counted().exists()

@@ -13,6 +13,7 @@ from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
+from annotation.accounts.members import add_member
 from annotation.api.refusals import ProjectArchived
 from annotation.desk import allocation
 from annotation.desk.answers import Answer
@@ -30,7 +31,7 @@ from annotation.models.project import Role
 from annotation.oversight import review
 from annotation.oversight.agreement import refresh_agreement
 from annotation.oversight.exclusion import Who, exclude_annotator, lift_exclusion
-from annotation.projects import projects
+from annotation.projects.projects import update_project
 from tests.annotation.answering import claim, wrong_fields
 
 ClientOf = Callable[[User | None], APIClient]
@@ -41,7 +42,7 @@ QUEUE = "/api/v1/projects/support/reviews/"
 def carl(project: Project) -> User:
     """A second reviewer."""
     carl = User.objects.create(username="carl", password="!")
-    projects.add_member(project=project, user=carl, role=Role.REVIEWER)
+    add_member(project=project, user=carl, role=Role.REVIEWER)
     return carl
 
 
@@ -132,10 +133,10 @@ def test_the_queue_holds_what_is_below_the_projects_threshold_lowest_first(
         return [(row["task"], row["agreement"]) for row in queue["waiting"]]
 
     assert waiting() == [(str(three[1].pk), 0.0)]
-    projects.update_project(project=project, changes={"review_below": 0.9})
+    update_project(project=project, changes={"review_below": 0.9})
     assert waiting() == [(str(three[1].pk), 0.0), (str(three[0].pk), pytest.approx(2 / 3))]
     assert client.get(QUEUE).json()["waiting"][0]["excerpt"] == "Where is my order 1?"
-    projects.update_project(project=project, changes={"review_below": 0})
+    update_project(project=project, changes={"review_below": 0})
     assert waiting() == []
 
 
@@ -403,7 +404,7 @@ def test_a_task_without_two_answers_is_not_for_review(
 
 def test_an_archived_project_is_decided_no_more(project: Project, disputed: RankingTask, rita: User) -> None:
     held = review.open_review(task=disputed, reviewer=rita)
-    projects.update_project(project=project, changes={"state": "archived"})
+    update_project(project=project, changes={"state": "archived"})
     answer = Answer(tiers=[[one] for one in held.shown_order], touched=True)
     disputed.project.refresh_from_db()
     with pytest.raises(ProjectArchived):

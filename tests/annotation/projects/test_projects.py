@@ -8,10 +8,12 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
+from annotation.accounts.members import add_member
+from annotation.accounts.users import create_user
 from annotation.desk import membership
 from annotation.forms.presets import PRESETS
 from annotation.models import Membership, Project, RankingTask, User
-from annotation.projects.projects import add_member, create_project, create_user
+from annotation.projects.projects import create_project
 from config.problems import Conflict, Problem
 from tests.annotation.answering import next_of, send, wrong_fields
 

@@ -24,16 +24,21 @@ Key = ec.EllipticCurvePrivateKey
 
 
 def certificate(
-    *, of: str, by: tuple[x509.Certificate, Key] | None = None, ends: datetime, tmp_path: Path
+    *,
+    of: str,
+    by: tuple[x509.Certificate, Key] | None = None,
+    ends: datetime,
+    tmp_path: Path,
+    key_usage: bool = True,
 ) -> tuple[x509.Certificate, Key, Path]:
-    """(certificate, key, file of both); signed by itself, or `by` an authority."""
+    """(certificate, key, file of both); self-signed, or signed `by` an authority."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, of)])
     issuer, signer = (by[0].subject, by[1]) if by else (name, key)
     names: x509.GeneralName = x509.DNSName(of)
     if of.replace(".", "").isdigit():
         names = x509.IPAddress(ip_address(of))
-    made = (
+    builder = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(issuer)
@@ -47,8 +52,10 @@ def certificate(
         .add_extension(
             x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False
         )
-        .sign(signer, hashes.SHA256())
     )
+    if key_usage:
+        builder = builder.add_extension(_key_usage(authority=by is None), critical=True)
+    made = builder.sign(signer, hashes.SHA256())
     file = tmp_path / f"{of}-{made.serial_number}.pem"
     file.write_bytes(
         made.public_bytes(serialization.Encoding.PEM)
@@ -59,6 +66,20 @@ def certificate(
         )
     )
     return made, key, file
+
+
+def _key_usage(*, authority: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=True,
+        key_cert_sign=authority,
+        crl_sign=authority,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
 
 
 @pytest.fixture
@@ -100,6 +121,24 @@ def test_who_proves_the_name_is_told_and_nobody_else(
         assert outcome.status is None
         assert reason in outcome.error
         assert server.got == []
+
+
+def test_an_incomplete_authority_is_refused_on_every_python(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python 3.13 began to require what RFC 5280 requires of an authority's certificate."""
+    settings.WEBHOOK_NETWORKS = LOOPBACK
+    soon = datetime.now(UTC) + DAY
+    made, key, file = certificate(of="authority", ends=soon, tmp_path=tmp_path, key_usage=False)
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    sending._tls.cache_clear()
+    shown = certificate(of="127.0.0.1", by=(made, key), ends=soon, tmp_path=tmp_path)[2]
+    with receiving() as server:
+        outcome = sending.post(serve_by(server, shown), body=b"{}", headers={})
+    sending._tls.cache_clear()
+    assert outcome.status is None
+    assert "CA cert does not include key usage extension" in outcome.error
+    assert server.got == []
 
 
 def test_an_address_that_speaks_no_tls_is_refused_in_words(

@@ -106,7 +106,8 @@ def saved(snapshot: DatasetSnapshot, format: str, folder: Path, **options: str) 
 @pytest.fixture
 def beside_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """The names that an offered line uses, in the folder where the download lies."""
-    datasets = pytest.importorskip("datasets")
+    import datasets
+
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "cache"))
     return {"datasets": datasets}
@@ -125,7 +126,8 @@ def test_the_offered_line_loads_every_file(
 def test_the_offered_line_trains(
     wishes: Project, tmp_path: Path, beside_the_file: dict[str, Any], format: str
 ) -> None:
-    trl = pytest.importorskip("trl")
+    import trl
+
     known = EXPORT_FORMATS[format]
     path = saved(frozen(wishes), format, tmp_path)
     rewards = known.trainer == "RewardTrainer"
@@ -328,7 +330,8 @@ def test_argilla_values_stand_beside_their_ranks(wishes: Project) -> None:
 
 
 def test_the_dataset_is_a_folder_that_loads_with_its_card(wishes: Project, tmp_path: Path) -> None:
-    datasets = pytest.importorskip("datasets")
+    import datasets
+
     rows = "\n".join(map(json.dumps, ROWS)).encode()
     import_file(project=wishes, file=io.BytesIO(rows))
     snapshot = freeze_snapshot(project=wishes, name="v1", license="cc-by-4.0", notes="Gathered in “spring”.")
@@ -365,7 +368,8 @@ def test_a_chunk_is_served_before_the_whole_is_made(wishes: Project, monkeypatch
 
 @pytest.mark.parametrize("kind", ["dpo", "kto", "sft"])
 def test_the_real_trainers_take_a_step(wishes: Project, tmp_path: Path, kind: str) -> None:
-    trl = pytest.importorskip("trl")
+    import trl
+
     format = {"dpo": "trl_preference", "kto": "trl_unpaired", "sft": "trl_sft"}[kind]
     path = saved(frozen(wishes), format, tmp_path)
     data = tiny_trl.loaded(path, tmp_path / "cache", loader="json")

@@ -12,11 +12,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from preferences.formats import containers, quirks
+from preferences import quirks
+from preferences.formats import containers
 from preferences.formats.catalog import IMPORT_FORMATS, NumberedRecords, read_records
-from preferences.formats.quirks import Quirk
 from preferences.formats.readers import hh
-from preferences.records import MAX_TEXT_CHARS, FormatError, Record
+from preferences.quirks import Quirk
+from preferences.records import FormatError, Record
+from preferences.text import MAX_TEXT_CHARACTERS
 from tests.annotation.real_data import HH_FILES, hh_file, real_file
 
 NATIVE = {
@@ -263,7 +265,7 @@ def test_bad_rows_are_named_with_line_and_reason_and_the_good_ones_are_read() ->
         ({"prompt": "   "}, "prompt is empty"),
         ({"prompt": 7}, "prompt must be text"),
         ({"prompt": "a\x00b"}, "NUL"),
-        ({"prompt": "x" * (MAX_TEXT_CHARS + 1)}, "the most is"),
+        ({"prompt": "x" * (MAX_TEXT_CHARACTERS + 1)}, "the most is"),
         (
             {"messages": [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}]},
             "ends with an assistant",

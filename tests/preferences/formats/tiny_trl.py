@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 
 def loaded(path: Path, cache: Path, *, loader: str) -> Any:
     """The file as the real `datasets` loads it, as whoever downloads it does."""
-    datasets = pytest.importorskip("datasets")
+    import datasets
+
     return datasets.load_dataset(loader, data_files=str(path), split="train", cache_dir=str(cache))
 
 

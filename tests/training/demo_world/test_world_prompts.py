@@ -102,8 +102,8 @@ def test_demonstrations_follow_from_the_seed_and_are_of_mixed_quality() -> None:
 
 def test_judging_needs_no_torch() -> None:
     code = (
-        "import sys; from training.rlhf import world; m = world.prompts(1, seed=0)[0];"
-        "world.gold_reward(m, 'Hello.'); sys.exit('torch' in sys.modules)"
+        "import sys; from training import demo_world; m = demo_world.prompts(1, seed=0)[0];"
+        "demo_world.gold_reward(m, 'Hello.'); sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from rest_framework.test import APIClient
 
+from annotation.accounts.members import add_member
 from annotation.datasets.rows import pseudonym
 from annotation.models import Project, User
-from annotation.projects.projects import add_member
 from tests.training.conftest import ModelMaker, Rank
 from tests.training.rlhf.scored_rankings import answered_pairs
 from training.models import ModelVersion

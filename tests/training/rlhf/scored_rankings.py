@@ -33,9 +33,12 @@ def answered_pairs(
 ) -> ScoredRankings:
     """Pairs whose rewards differ so, answered by people who answer as ``says`` has it (else as ``link``, the
     model's own), over ``prompts`` different prompts (else one each)."""
-    chances = (says or link).chances(differences)
+    probabilities = (says or link).probabilities(differences)
     u = rng.random(len(differences))
-    first, second = u < chances.first, (u >= chances.first) & (u < chances.first + chances.second)
+    first, second = (
+        u < probabilities.first,
+        (u >= probabilities.first) & (u < probabilities.first + probabilities.second),
+    )
     tiers = [[[0], [1]] if a else [[1], [0]] if b else [[0, 1]] for a, b in zip(first, second, strict=True)]
     rows = [
         (

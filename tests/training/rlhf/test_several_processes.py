@@ -193,7 +193,7 @@ def test_a_loss_that_is_not_finite_stops_both_with_the_ranking_named_and_the_las
     assert made["codes"]["poisoned"] == [1, 1]
     [said, _] = [line for line in made["stderr"].splitlines() if "gradient norm" in line]
     assert "loss inf" in said
-    assert "the rankings whose loss this is: ranking-20" in said
+    assert "the rankings with this loss: ranking-20" in said
     step = int(said.partition("step ")[2].partition(" ")[0])
     kept = sorted(path.name for path in (made["folder"] / "poisoned.checkpoints").iterdir())
     assert kept[-1] == f"step-{step - 1:08d}"

@@ -15,15 +15,17 @@ from transformers import AutoModelForSequenceClassification, PreTrainedTokenizer
 from trl import RewardConfig, RewardTrainer
 
 from tests.training.rlhf import tiny
+from tests.training.rlhf.list_reporter import ListReporter
 from tests.training.rlhf.models.test_trunks import scores_here, scores_there
 from tests.training.rlhf.reward.test_reward_model import RANKINGS
-from training.rlhf.core.reporter import ListReporter
+from training.rlhf.core.recipes import RewardModelConfig
 from training.rlhf.data.batching import Group
 from training.rlhf.models import chat
 from training.rlhf.models.loading import open_classifier, save_model
 from training.rlhf.reward.answer_model import AnswerModel, answer_key
+from training.rlhf.reward.batch_loss import preference_loss
 from training.rlhf.reward.encoding import encode_rankings
-from training.rlhf.reward.reward_model import RewardModelConfig, preference_loss, train
+from training.rlhf.reward.reward_model import train
 from training.rlhf.reward.scoring import batches, load_for_training, rewards_of
 
 torch.set_num_threads(1)

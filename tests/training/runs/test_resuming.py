@@ -21,10 +21,12 @@ from annotation.models import Ranking
 from tests.training.conftest import RunMaker, wait_until
 from training.models import ModelVersion, RunEvent, TrainingRun
 from training.rlhf.core.checkpoint import Checkpoints
+from training.rlhf.core.failures import FailureKind
 from training.runs import execute, folders
+from training.runs.failures import record
 from training.runs.launch import launch_run, resume_run
+from training.runs.process.exit_codes import EXIT_CANCELLED, EXIT_DONE, EXIT_FAILED
 from training.runs.process.main import run_attempt
-from training.runs.process.supervise import EXIT_CANCELLED, EXIT_DONE, EXIT_FAILED
 from training.tasks import sweep_orphaned_runs
 
 RECIPE = {"epochs": 40, "batch_rankings": 4, "checkpoint_steps": 1}
@@ -104,7 +106,7 @@ def test_a_run_that_diverged_keeps_the_weights_before_it_until_it_is_cancelled(r
     save_file(load_file(file) | {"model.norm.weight": torch.full((32,), 1e38)}, file, {"format": "pt"})
     run = launched(ranked)
     assert attempted(run) == EXIT_FAILED
-    assert run.error["title"] == "Training diverged"
+    assert run.error["kind"] == "diverged"
     assert str(Ranking.objects.first().pk)[:8] in run.error["detail"]
     sweep_orphaned_runs()
     assert (run.state, left(run)) == ("failed", ["attempt-1/checkpoints"])
@@ -116,7 +118,7 @@ def test_a_run_that_diverged_keeps_the_weights_before_it_until_it_is_cancelled(r
 @pytest.mark.django_db
 def test_what_a_run_kept_that_failed_a_week_ago_is_removed(make_run: RunMaker) -> None:
     now = timezone.now()
-    error = {"title": "t", "detail": "d", "fix": "f"}
+    error = record(FailureKind.CRASHED, "d")
     old, new = (
         make_run(state="failed", error=error, finished_at=now - timedelta(days=days)) for days in (8, 6)
     )

@@ -13,11 +13,13 @@ from django.utils import timezone
 from config.problems import Conflict
 from tests.training.conftest import RunMaker
 from training.models import RunEvent, TrainingRun
+from training.rlhf.core.failures import FailureKind
 from training.runs import execute
+from training.runs.failures import record
 from training.runs.progress.events import Event, LostClaim, Progress, append_events
 
 LONG_AGO = timedelta(hours=1)
-ERROR = {"title": "t", "detail": "d", "fix": "f"}
+ERROR = record(FailureKind.CRASHED, "d")
 
 
 def claim(run: TrainingRun) -> int:

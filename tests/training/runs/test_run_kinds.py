@@ -16,7 +16,8 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification
 
-from annotation.content.content import ResponseDraft, TaskDraft, add_prompts, add_ranking_tasks
+from annotation.content.content import add_prompts, add_ranking_tasks
+from annotation.content.incoming import ResponseDraft, TaskDraft
 from annotation.models import Project, Prompt, RankingTask, User
 from config.problems import Problem
 from tests.training.conftest import ModelMaker, Rank, RunMaker
@@ -111,7 +112,7 @@ def test_an_adapter_judges_as_any_reward_model_until_its_base_is_gone(policy: Mo
     assert parts["weights: reward model, critic"] > 0.9 * parts["weights: policy, reference"]
 
     shutil.rmtree(policy.folder)
-    with pytest.raises(Problem, match=r"weights of lab-rm-1 are gone: it is an adapter of .*lab-sft-1"):
+    with pytest.raises(Problem, match=r"weights of lab-rm-1 are missing: it is an adapter of .*lab-sft-1"):
         launch_run(project=policy.project, kind="ppo", recipe=few, inputs={"policy": "lab-rs-1"}, user=None)
     with pytest.raises(Problem, match=r"adapter of .*It can't serve"):
         promote_model(model=judge)
@@ -220,7 +221,7 @@ def test_gold_judges_the_prompts_it_can_read_and_counts_the_others(policy: Model
     run_attempt(run.pk, attempt)
     run.refresh_from_db()
     assert run.state == "failed"
-    assert "none of the project's prompts is of the demo world" in run.error["detail"]
+    assert "none of the project's prompts is from the demo world" in run.error["detail"]
 
     add_prompts(
         project=policy.project, prompts=[(messages, {}) for messages in demo_world.prompts(2, seed=8)]
@@ -276,7 +277,7 @@ def test_answers_that_are_no_text_make_no_task_and_the_run_says_so(
     run.refresh_from_db()
     counts = run.result["counts"]
     assert (counts["tasks"], counts["tasks_refused"]) == (1, 1) == (RankingTask.objects.count(), 1)
-    assert "prompt 1: response 1: it holds a NUL character" in capfd.readouterr().out
+    assert "prompt 1: response 1 holds a NUL character" in capfd.readouterr().out
 
 
 def test_a_model_that_can_not_be_moved_into_place_is_not_registered(

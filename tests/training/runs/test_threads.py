@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from training.runs.process.kinds import BYTES_PER_THREAD, cpu_threads
-from training.runs.recipes.catalog import DEMO_WORLD
+from training.runs.recipes.run_recipes import DEMO_WORLD
+from training.runs.threads import BYTES_PER_THREAD, cpu_threads
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,12 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
+from annotation.accounts.members import add_member
 from annotation.accounts.tokens import create_token, revoke_token
+from annotation.accounts.users import create_user
 from annotation.management.reporting import QuickCommand
 from annotation.models import ApiToken, Project, User
 from annotation.models.project import Role
-from annotation.projects.projects import add_member, create_user
 from training.demo_world import UnknownPrompt
 from training.simulation.annotators import JUDGES, ApiError, annotate
 from training.simulation.webserver import reachable_web

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from http import HTTPStatus
 from typing import Any
 
 from django.shortcuts import get_object_or_404
@@ -12,11 +11,9 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from annotation.api.base import NewestFirst, allow_in, user_of
-from training.api.base import PROJECT, project_to_train
-from training.loop import loops
-from training.models import Loop, ModelVersion, TrainingRun
+from training.models import ModelVersion, TrainingRun
 from training.models.querysets import ProjectOwnedQuerySet
-from training.registry.api import reward_report_serializers
+from training.registry.api import model_serializers, reward_report_serializers
 from training.registry.evaluations import judged_policies
 from training.registry.reward_reports import (
     comparable_to,
@@ -25,14 +22,14 @@ from training.registry.reward_reports import (
     report_of,
 )
 from training.registry.stages import archive_model, promote_model
-from training.runs.api import serializers
+from training.runs.api.base import PROJECT
 
 KIND = OpenApiParameter("kind", str, enum=ModelVersion.Kind.values)
 OTHER = OpenApiParameter("other", OpenApiTypes.UUID, required=True, description="The id of the other.")
 
 
 class ModelsView(generics.ListAPIView[ModelVersion]):
-    serializer_class = serializers.ModelSerializer
+    serializer_class = model_serializers.ModelSerializer
     pagination_class = NewestFirst
 
     def get_queryset(self) -> ProjectOwnedQuerySet[ModelVersion]:
@@ -48,7 +45,7 @@ class ModelsView(generics.ListAPIView[ModelVersion]):
 
 
 class JudgedView(APIView):
-    @extend_schema(parameters=[PROJECT], responses=serializers.JudgedPoliciesSerializer)
+    @extend_schema(parameters=[PROJECT], responses=model_serializers.JudgedPoliciesSerializer)
     def get(self, request: Request) -> Response:
         """Policies by their newest evaluations, and what each gained over the one it came from."""
         user, project = user_of(request), request.query_params.get("project")
@@ -56,7 +53,7 @@ class JudgedView(APIView):
             models=ModelVersion.objects.visible_to(user).of_project(project),
             runs=TrainingRun.objects.visible_to(user).of_project(project),
         )
-        return Response(serializers.JudgedPoliciesSerializer({"policies": policies}).data)
+        return Response(model_serializers.JudgedPoliciesSerializer({"policies": policies}).data)
 
 
 class ModelView(APIView):
@@ -72,24 +69,24 @@ class ModelView(APIView):
 
 
 class ModelDetailView(ModelView):
-    @extend_schema(responses=serializers.ModelSerializer)
+    @extend_schema(responses=model_serializers.ModelSerializer)
     def get(self, request: Request, model_id: str) -> Response:
         """The model, what it came from and what it reached."""
-        return Response(serializers.ModelSerializer(self.model).data)
+        return Response(model_serializers.ModelSerializer(self.model).data)
 
 
 class PromoteView(ModelView):
-    @extend_schema(request=None, responses=serializers.ModelSerializer)
+    @extend_schema(request=None, responses=model_serializers.ModelSerializer)
     def post(self, request: Request, model_id: str) -> Response:
         """Make it the project's production model of its kind."""
-        return Response(serializers.ModelSerializer(promote_model(model=self.model)).data)
+        return Response(model_serializers.ModelSerializer(promote_model(model=self.model)).data)
 
 
 class ArchiveView(ModelView):
-    @extend_schema(request=None, responses=serializers.ModelSerializer)
+    @extend_schema(request=None, responses=model_serializers.ModelSerializer)
     def post(self, request: Request, model_id: str) -> Response:
         """Offer it to runs no longer; its files stay."""
-        return Response(serializers.ModelSerializer(archive_model(model=self.model)).data)
+        return Response(model_serializers.ModelSerializer(archive_model(model=self.model)).data)
 
 
 class ReportView(ModelView):
@@ -108,31 +105,8 @@ class ComparisonView(ModelView):
     @extend_schema(parameters=[OTHER], responses=reward_report_serializers.RewardComparison)
     def get(self, request: Request, model_id: str) -> Response:
         """A reward model against another of the project, on the rankings held out of both."""
-        asked = serializers.OtherModelSerializer(data=request.query_params)
+        asked = model_serializers.OtherModelSerializer(data=request.query_params)
         asked.is_valid(raise_exception=True)
         rivals = ModelVersion.objects.filter(project=self.model.project_id, pk=asked.validated_data["other"])
         found = compare_reward_models(model=self.model, other=get_object_or_404(rivals))
         return Response(reward_report_serializers.RewardComparison(found).data)
-
-
-class LoopsView(generics.ListAPIView[Loop]):
-    serializer_class = serializers.LoopSerializer
-    pagination_class = NewestFirst
-
-    def get_queryset(self) -> ProjectOwnedQuerySet[Loop]:
-        visible = Loop.objects.select_related("project").visible_to(user_of(self.request))
-        return visible.of_project(self.request.query_params.get("project"))
-
-    @extend_schema(parameters=[PROJECT])
-    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        """The standing orders of projects."""
-        return super().get(request, *args, **kwargs)
-
-    @extend_schema(request=serializers.SetLoopSerializer, responses={201: serializers.LoopSerializer})
-    def post(self, request: Request) -> Response:
-        """Set the project's standing order; it replaces the one there is."""
-        asked = serializers.SetLoopSerializer(data=request.data)
-        asked.is_valid(raise_exception=True)
-        project = project_to_train(request, asked.validated_data.pop("project"))
-        loop = loops.set_loop(project=project, settings=asked.validated_data)
-        return Response(serializers.LoopSerializer(loop).data, status=HTTPStatus.CREATED)

@@ -1,18 +1,19 @@
-"""Checkpoints: where a run stands, on disk, so that one that was killed goes on as if it had not been.
+"""Checkpoints of a training run on disk, from which a killed run resumes exactly where it stopped.
 
-A checkpoint is a folder `step-00000040` of
+A checkpoint is a folder `step-00000040` that contains:
 
-- `weights.safetensors`: what is trained, and the buffers that are saved with it (frozen weights are the base
-  model's, whose fingerprint is in `state.json`);
-- `moments.safetensors`: the optimiser's state, by the number of its weight;
-- `chance.safetensors`: the states of torch's generators;
-- `best.safetensors`: the weights of the best evaluation so far, where there was one. A hard link: each
-  checkpoint is whole by itself and the weights are on the disk once;
-- `state.json`: whose run this is, its loop's own numbers, Python's and NumPy's generators, and the size and
-  SHA-256 of every file.
+- `weights.safetensors`: the trained weights and the buffers that are saved with them (frozen weights belong
+  to the base model, whose fingerprint is in `state.json`);
+- `moments.safetensors`: the optimiser state, keyed by the index of the weight;
+- `generators.safetensors`: the states of torch's random generators;
+- `best.safetensors`: the weights of the best evaluation so far, if there was one. It is a hard link: each
+  checkpoint is complete on its own, and the weights are on the disk once;
+- `state.json`: the identity of the run, the loop's own counters, the states of Python's and NumPy's random
+  generators, and the size and SHA-256 digest of every file.
 
-It is written beside its place, synced and renamed, so that a crash at whatever moment leaves a whole one or
-none. Nothing in it is a pickle: a checkpoint from somewhere else can be wrong, but it can't run anything.
+A checkpoint is written to a temporary folder, synced and renamed, so a crash at any moment leaves either a
+complete checkpoint or none. Nothing in it is a pickle: a checkpoint from an unknown source can contain wrong
+numbers, but it cannot execute code.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ import hashlib
 import json
 import logging
 import os
-import random
 import shutil
 import time
 import uuid
@@ -29,38 +29,46 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from training.rlhf.core import distributed
+from training.rlhf.core.loop_state import (
+    Modules,
+    fill_modules,
+    fill_optimiser,
+    generator_states,
+    moments_of,
+    saved_tensors,
+    set_generator_states,
+    to_cpu,
+)
 
 FORMAT = 1
-WEIGHTS, MOMENTS, CHANCE = "weights.safetensors", "moments.safetensors", "chance.safetensors"
+WEIGHTS, MOMENTS, GENERATORS = "weights.safetensors", "moments.safetensors", "generators.safetensors"
 BEST, STATE = "best.safetensors", "state.json"
-SAMPLED_NUMBERS = 1024  # of a weight, that its fingerprint is made of: all of 7 billion would take a minute
 logger = logging.getLogger(__name__)
-
-Modules = Mapping[str, nn.Module]
 
 
 class CheckpointRefused(ValueError):
-    """There are checkpoints, and none that this run may go on from; the text says why and what to do."""
+    """Checkpoints exist, but this run must not resume from any of them. The message gives the reason and a
+    fix."""
 
 
 class _Broken(Exception):
-    """One checkpoint can't be read as it was written."""
+    """A checkpoint differs from what was written."""
 
 
-class Keeper(Protocol):
-    """What a loop needs of checkpoints."""
+class CheckpointStore(Protocol):
+    """The checkpoint operations that a training loop uses."""
 
     def resume(self, modules: Modules, optimiser: torch.optim.Optimizer) -> dict[str, Any] | None:
-        """Set everything to where the run stood; the loop's own numbers, or None for a new run."""
+        """Restore all state from the last checkpoint. Return the loop's own counters, or None for a new
+        run."""
 
     def due(self) -> bool:
-        """Whether it is time for one more."""
+        """Return whether it is time for another checkpoint."""
 
     def save(
         self,
@@ -71,14 +79,14 @@ class Keeper(Protocol):
         *,
         best: bool = False,
     ) -> None:
-        """Keep where the run stands after `step`; `best`: these weights are the best so far."""
+        """Save the state after `step`. `best` marks these weights as the best so far."""
 
     def load_best(self, modules: Modules) -> None:
-        """Set the modules to the best weights; nothing where there were none."""
+        """Load the best weights into the modules. Do nothing if there are none."""
 
 
 class BestInMemory:
-    """No checkpoints: what is kept is a copy of the best weights, in the machine's memory."""
+    """No checkpoints: only a copy of the best weights is kept, in main memory."""
 
     def __init__(self) -> None:
         self._best: dict[str, Tensor] = {}
@@ -99,18 +107,20 @@ class BestInMemory:
         best: bool = False,
     ) -> None:
         if best:
-            self._best = {name: tensor.to("cpu", copy=True) for name, tensor in _named(modules).items()}
+            self._best = {
+                name: tensor.to("cpu", copy=True) for name, tensor in saved_tensors(modules).items()
+            }
 
     def load_best(self, modules: Modules) -> None:
         if self._best:
-            _fill(modules, self._best)
+            fill_modules(modules, self._best)
 
 
 class Checkpoints:
-    """The checkpoints of one run in one folder, the newest `keep` of them.
+    """The newest `keep` checkpoints of one run, in one folder.
 
-    `of` says whose they are: what it holds must be equal for a run to go on from them. With several
-    processes the first one writes and all read, so the folder must be one that all of them see.
+    `identity` describes the run: a run resumes only from checkpoints with an equal identity. With several
+    processes the first one writes and all of them read, so every process must see the same folder.
     """
 
     def __init__(
@@ -127,35 +137,40 @@ class Checkpoints:
         self._asked, self._saved_at = 0, time.monotonic()
         self._newest: Path | None = None
         if distributed.is_first():
-            for leftover in self._folder.glob(".partial-*"):  # of a process that was killed while it wrote
+            # Left by a process that was killed while writing.
+            for leftover in self._folder.glob(".partial-*"):
                 shutil.rmtree(leftover, ignore_errors=True)
 
     def resume(self, modules: Modules, optimiser: torch.optim.Optimizer) -> dict[str, Any] | None:
-        """As `Keeper.resume`, from the newest sound checkpoint; a broken one is named in the log and passed
-        by. Raises CheckpointRefused where all are broken, and for those of another run."""
+        """Like `CheckpointStore.resume`, from the newest intact checkpoint. A broken checkpoint is logged and
+        skipped.
+
+        Raises CheckpointRefused if all checkpoints are broken, or if they belong to another run.
+        """
         error: CheckpointRefused | None = None
         step = -1
         if distributed.is_first():
             try:
-                step = self._newest_sound()
+                step = self._newest_intact()
             except CheckpointRefused as refused:
                 error, step = refused, -2
-        step = distributed.agreed(step)
+        step = distributed.broadcast(step)
         if step == -2:
             raise error or CheckpointRefused("the first process refused the checkpoints; see its log")
         if step == -1:
             return None
         self._newest = folder = self._folder / _name(step)
         state: dict[str, Any] = json.loads((folder / STATE).read_text())
-        _fill(modules, load_file(folder / WEIGHTS))
-        _fill_optimiser(optimiser, load_file(folder / MOMENTS))
-        _set_chance(load_file(folder / CHANCE), state["chance"])
-        logger.warning("going on from the checkpoint of step %d in %s", step, self._folder)
+        fill_modules(modules, load_file(folder / WEIGHTS))
+        fill_optimiser(optimiser, load_file(folder / MOMENTS))
+        set_generator_states(load_file(folder / GENERATORS), state["chance"])
+        logger.warning("resuming from the checkpoint of step %d in %s", step, self._folder)
         loop: dict[str, Any] = state["loop"]
         return loop
 
     def due(self) -> bool:
-        """Whether `every_steps` calls of this function or `every_seconds` have gone by since the last one."""
+        """Return whether `every_steps` calls of this method or `every_seconds` have passed since the last
+        save."""
         self._asked += 1
         by_steps = self._every_steps is not None and self._asked >= self._every_steps
         waited = time.monotonic() - self._saved_at
@@ -175,10 +190,10 @@ class Checkpoints:
         self._asked, self._saved_at = 0, time.monotonic()
 
     def load_best(self, modules: Modules) -> None:
-        distributed.wait()  # for the first one to have written
+        distributed.wait()  # until the first process has written
         newest = max(self._steps(), default=None)
         if newest is not None and (file := self._folder / _name(newest) / BEST).exists():
-            _fill(modules, load_file(file))
+            fill_modules(modules, load_file(file))
 
     def _write(
         self,
@@ -191,22 +206,22 @@ class Checkpoints:
     ) -> None:
         made, partial = self._folder / _name(step), self._folder / f".partial-{uuid.uuid4().hex}"
         if made == self._newest:
-            return  # a run stands at one place after a step: it is there already
+            return  # this checkpoint already exists: a step has only one state
         partial.mkdir(parents=True)
         try:
-            drawn, numbers = _chance()
-            save_file(_to_cpu(_named(modules)), partial / WEIGHTS)
-            save_file(_to_cpu(_moments(optimiser)), partial / MOMENTS)
-            save_file(drawn, partial / CHANCE)
-            files = {name: _digest(partial / name) for name in (WEIGHTS, MOMENTS, CHANCE)}
+            generators, numbers = generator_states()
+            save_file(to_cpu(saved_tensors(modules)), partial / WEIGHTS)
+            save_file(to_cpu(moments_of(optimiser)), partial / MOMENTS)
+            save_file(generators, partial / GENERATORS)
+            files = {name: _digest(partial / name) for name in (WEIGHTS, MOMENTS, GENERATORS)}
             if best:
                 _link(partial / WEIGHTS, partial / BEST)
                 files[BEST] = files[WEIGHTS]
             elif self._newest is not None and (self._newest / BEST).exists():
                 _link(self._newest / BEST, partial / BEST)
                 files[BEST] = json.loads((self._newest / STATE).read_text())["files"][BEST]
-            told = {"format": FORMAT, "step": step, "of": self._of, "loop": state, "files": files}
-            (partial / STATE).write_text(_sealed(told | {"chance": numbers}))
+            saved = {"format": FORMAT, "step": step, "of": self._of, "loop": state, "files": files}
+            (partial / STATE).write_text(_sealed(saved | {"chance": numbers}))
             for file in partial.iterdir():
                 _sync(file)
             _sync(partial)
@@ -218,8 +233,9 @@ class Checkpoints:
         for old in sorted(self._steps())[: -self._keep]:
             shutil.rmtree(self._folder / _name(old), ignore_errors=True)
 
-    def _newest_sound(self) -> int:
-        """Its step, -1 where there is no checkpoint at all. Broken ones that are newer are removed."""
+    def _newest_intact(self) -> int:
+        """Return the step of the newest intact checkpoint, or -1 if there is none. Remove newer, broken
+        ones."""
         broken: list[tuple[Path, str]] = []
         for step in sorted(self._steps(), reverse=True):
             folder = self._folder / _name(step)
@@ -231,14 +247,13 @@ class Checkpoints:
                 broken.append((folder, str(reason)))
                 continue
             for bad, why in broken:
-                logger.warning("checkpoint %s is broken and was passed by: %s", bad, why)
+                logger.warning("checkpoint %s is broken and was skipped: %s", bad, why)
                 shutil.rmtree(bad, ignore_errors=True)
             return step
         if broken:
             named = "; ".join(f"{bad.name}: {why}" for bad, why in broken)
             raise CheckpointRefused(
-                f"{self._folder} holds no checkpoint that can be read ({named}). "
-                "Remove the folder to start from the beginning."
+                f"{self._folder} contains no readable checkpoint ({named}). Remove the folder to start over."
             )
         return -1
 
@@ -258,74 +273,8 @@ class Checkpoints:
                 yield int(number)
 
 
-def fingerprint(modules: Modules) -> str:
-    """What the weights are before training, by up to SAMPLED_NUMBERS of each of them, and their shapes."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(_named(modules, frozen=True).items()):
-        flat = tensor.detach().reshape(-1)
-        some = flat[:: max(1, flat.numel() // SAMPLED_NUMBERS)].to("cpu", torch.float32)
-        digest.update(f"{name} {tuple(tensor.shape)} ".encode() + some.numpy().tobytes())
-    return digest.hexdigest()
-
-
 def _name(step: int) -> str:
     return f"step-{step:08d}"
-
-
-def _named(modules: Modules, *, frozen: bool = False) -> dict[str, Tensor]:
-    """What is trained, each once though it be tied, and the buffers that belong to the weights."""
-    found: dict[str, Tensor] = {}
-    for part, module in modules.items():
-        saved = module.state_dict()
-        for name, parameter in module.named_parameters():
-            if frozen or parameter.requires_grad:
-                found[f"{part}.{name}"] = parameter.detach()
-        found |= {f"{part}.{name}": buffer for name, buffer in module.named_buffers() if name in saved}
-    return found
-
-
-def _fill(modules: Modules, tensors: Mapping[str, Tensor]) -> None:
-    for name, place in _named(modules).items():
-        place.copy_(tensors[name])
-
-
-def _moments(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    state = optimiser.state_dict()["state"]
-    return {
-        f"{number}.{name}": value
-        for number, values in state.items()
-        for name, value in values.items()
-        if isinstance(value, Tensor)
-    }
-
-
-def _fill_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in tensors.items():
-        number, _, what = name.partition(".")
-        state.setdefault(int(number), {})[what] = tensor
-    optimiser.load_state_dict(optimiser.state_dict() | {"state": state})
-
-
-def _chance() -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The states of the global generators: torch's, and NumPy's and Python's as numbers."""
-    drawn = {"cpu": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        drawn |= {f"cuda.{n}": state for n, state in enumerate(torch.cuda.get_rng_state_all())}
-    name, keys, *rest = np.random.get_state(legacy=True)
-    numbers = {"python": random.getstate(), "numpy": [name, np.asarray(keys).tolist(), *rest]}
-    return drawn, numbers
-
-
-def _set_chance(drawn: Mapping[str, Tensor], numbers: Mapping[str, Any]) -> None:
-    torch.set_rng_state(drawn["cpu"])
-    for device in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
-        if f"cuda.{device}" in drawn:
-            torch.cuda.set_rng_state(drawn[f"cuda.{device}"], device)
-    version, keys, gauss = numbers["python"]
-    random.setstate((version, tuple(keys), gauss))
-    name, keys, *rest = numbers["numpy"]
-    np.random.set_state((name, np.array(keys, dtype=np.uint32), *rest))
 
 
 def _read_state(folder: Path) -> dict[str, Any]:
@@ -396,7 +345,3 @@ def _sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _to_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}

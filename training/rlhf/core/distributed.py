@@ -1,13 +1,15 @@
-"""One loop in several processes: each computes a share of every batch, and all take the same step.
+"""One training loop in several processes: each computes a share of every batch, and all take the same step.
 
-`torchrun --nproc-per-node N -m …` starts them; inside `joined()` these functions speak to the others, and
-without a group each is the identity, so a loop is written once. No process waits for another but here, so all
-must call them in the same order: what decides whether one is called (a stop, an early end, a loss that is not
-finite) must be known to all, which is what `agreed` and `add_up` are for.
+`torchrun --nproc-per-node N -m …` starts the processes. Inside `process_group()` these functions communicate
+with the other processes; without a group each of them is the identity, so a loop is written once. Processes
+wait for one another only here, so all must call these functions in the same order. Whatever decides whether
+one is called (a stop, an early end, a loss that is not finite) must therefore be known to all: use
+`broadcast` and `all_sum`.
 
-Gradients are added up here and not by DistributedDataParallel: that divides by the number of processes, where
-our losses are over the weight of the whole batch already, and it wants every weight to have a gradient in
-every process, where a process may have no ranking of a small batch.
+Gradients are summed here rather than by DistributedDataParallel, for two reasons. DistributedDataParallel
+divides by the number of processes, but our losses are already divided by the weight of the whole batch. It
+also requires a gradient for every weight in every process, but a process may have no ranking of a small
+batch.
 """
 
 from __future__ import annotations
@@ -24,14 +26,14 @@ from torch import Tensor
 from training.rlhf.core.messages import Messages
 from training.rlhf.core.reporter import Cancelled, Reporter
 
-BUCKET_NUMBERS = 16_000_000  # of gradients that travel at once: few messages, and 64 MB more memory
-LONGEST_WAIT = timedelta(hours=1)  # for the one that writes a checkpoint, or scores by itself
+BUCKET_NUMBERS = 16_000_000  # numbers per all-reduce: few messages, for 64 MB more memory
+LONGEST_WAIT = timedelta(hours=1)  # while one process writes a checkpoint or scores alone
 
 
 @contextmanager
-def joined() -> Iterator[None]:
-    """The processes that torchrun started together, for as long as the block lasts; without torchrun, this
-    one alone."""
+def process_group() -> Iterator[None]:
+    """Join the processes that torchrun started, for the duration of the block. Without torchrun, do
+    nothing."""
     if "RANK" not in os.environ:
         yield
         return
@@ -55,13 +57,16 @@ def rank() -> int:
 
 
 def is_first() -> bool:
-    """Whether this process is the one that writes and reports."""
+    """Return whether this process writes files and reports."""
     return rank() == 0
 
 
 def share(sizes: Sequence[float]) -> list[int]:
-    """Indices of this process's share, rising: the shares are disjoint, all of them together everything, and
-    about equal in size (the largest first, each to whoever has least)."""
+    """Return the sorted indices of this process's share.
+
+    The shares are disjoint, cover everything and are about equal in size (largest first, each to the least
+    loaded process).
+    """
     if count() == 1:
         return list(range(len(sizes)))
     loads, mine = [0.0] * count(), []
@@ -73,8 +78,8 @@ def share(sizes: Sequence[float]) -> list[int]:
     return sorted(mine)
 
 
-def add_up(values: Mapping[str, float]) -> dict[str, float]:
-    """Each number added over all processes, in float64. All must give the same names."""
+def all_sum(values: Mapping[str, float]) -> dict[str, float]:
+    """Sum each number over all processes, in float64. All processes must pass the same names."""
     if count() == 1:
         return dict(values)
     names = sorted(values)
@@ -83,9 +88,12 @@ def add_up(values: Mapping[str, float]) -> dict[str, float]:
     return dict(zip(names, numbers.tolist(), strict=True))
 
 
-def add_gradients(parameters: Iterable[Tensor]) -> None:
-    """Each weight's gradient becomes the sum over all processes. One that has none anywhere keeps none: the
-    optimiser must pass it by, as it would in one process."""
+def sum_gradients(parameters: Iterable[Tensor]) -> None:
+    """Replace each gradient by its sum over all processes.
+
+    A weight without a gradient in any process keeps none: the optimiser must skip it, as it would in one
+    process.
+    """
     if count() == 1:
         return
     given = list(parameters)
@@ -103,27 +111,28 @@ def add_gradients(parameters: Iterable[Tensor]) -> None:
             sum(g.numel() for g in bucket) + parameter.numel() > BUCKET_NUMBERS
             or (bucket[0].dtype, bucket[0].device) != (parameter.grad.dtype, parameter.grad.device)
         ):
-            _add_bucket(bucket)
+            _sum_bucket(bucket)
             bucket = []
         bucket.append(parameter.grad)
     if bucket:
-        _add_bucket(bucket)
+        _sum_bucket(bucket)
 
 
-def put_together(mine: Sequence[int], rows: Sequence[Tensor], widths: Sequence[int]) -> list[Tensor]:
-    """All processes' rows of float32 CPU numbers, in the order of `widths`; `mine` says which are these."""
+def gather_rows(mine: Sequence[int], rows: Sequence[Tensor], widths: Sequence[int]) -> list[Tensor]:
+    """Return the float32 CPU rows of all processes in the order of `widths`; `mine` are the indices of
+    `rows`."""
     if count() == 1 or not widths:
         return list(rows)
     everything = list(torch.split(torch.zeros(sum(widths)), list(widths)))
     for index, row in zip(mine, rows, strict=True):
         everything[index].copy_(row)
     flat = torch.cat(everything)
-    dist.all_reduce(flat)  # each number is one process's and 0 elsewhere
+    dist.all_reduce(flat)  # each number is 0 in all processes but one
     return list(torch.split(flat, list(widths)))
 
 
-def agreed(number: int) -> int:
-    """The first process's number, in all."""
+def broadcast(number: int) -> int:
+    """Return the first process's number, in all processes."""
     if count() == 1:
         return number
     told = torch.tensor(number, dtype=torch.int64)
@@ -132,14 +141,17 @@ def agreed(number: int) -> int:
 
 
 def wait() -> None:
-    """Return when all have come here."""
+    """Return when all processes have reached this call."""
     if count() > 1:
-        agreed(0)
+        broadcast(0)
 
 
-class Together:
-    """A reporter for a loop in several processes: the first one's is heard, and when any process is to stop,
-    all stop at the same step (one alone would leave the others waiting for its gradients)."""
+class SharedReporter:
+    """A reporter for a loop in several processes. Only the first process reports.
+
+    If any process is asked to stop, all stop at the same step: if one stopped alone, the others would wait
+    for its gradients.
+    """
 
     def __init__(self, report: Reporter) -> None:
         self._report = report
@@ -168,14 +180,14 @@ class Together:
             self._report.check()
         except Exception as error:
             mine = error
-        stopping = add_up({"stopping": float(mine is not None)})["stopping"]
+        stopping = all_sum({"stopping": float(mine is not None)})["stopping"]
         if mine is not None:
             raise mine
         if stopping:
             raise Cancelled("another process of this run was asked to stop")
 
 
-def _add_bucket(gradients: Sequence[Tensor]) -> None:
+def _sum_bucket(gradients: Sequence[Tensor]) -> None:
     flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
     dist.all_reduce(flat)
     parts = torch.split(flat, [gradient.numel() for gradient in gradients])

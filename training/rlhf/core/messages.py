@@ -1,5 +1,4 @@
-"""The plain types that every part of the library passes around; no torch, so that they are cheap to
-import."""
+"""The plain types that all packages share. No torch, so importing them is cheap."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, TypeAlias
@@ -9,7 +8,7 @@ Messages: TypeAlias = Sequence[Mapping[str, str]]
 
 
 class Demonstration(NamedTuple):
-    """One answer to learn from, as it was given; SFT imitates it, good or not."""
+    """One answer to learn from, as it was given. SFT imitates it, whether it is good or not."""
 
     messages: Messages
     response: str

@@ -1,4 +1,4 @@
-"""Learning rates: how high for a model of a given size, and how they rise and fall over a run."""
+"""Learning rates: the peak for a model of a given size, and the schedule over a run."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from torch import nn
 
 from training.rlhf.core.recipes import Schedule
 
-SMALL, LARGE = 2e6, 1e9  # weights: the demo's policy, and a small real one
+SMALL, LARGE = 2e6, 1e9  # weights: the demo's policy, and a small real model
 
 
 def rate_for(model: nn.Module, *, at_2m: float, at_1b: float) -> float:
-    """A peak rate between two that are known to work, on the power law through them (log rate linear in log
-    weights).
+    """Interpolate a peak rate between two that are known to work: log rate linear in log weights.
 
-    What a 2M-weight model needs to learn within a minute destroys a 1B model in ten steps, so no one number
-    is a sound default for both. Outside the two sizes the nearer one's rate holds.
+    A rate that a model of 2M weights needs to learn within a minute destroys a model of 1B weights in ten
+    steps, so no single number is a sound default for both. Outside this range the rate of the nearer end
+    applies.
     """
     weights: Any = sum(parameter.numel() for parameter in model.parameters())
     share = math.log(min(max(weights, SMALL), LARGE) / SMALL) / math.log(LARGE / SMALL)
@@ -25,7 +25,7 @@ def rate_for(model: nn.Module, *, at_2m: float, at_1b: float) -> float:
 
 
 def rate_factor(schedule: Schedule, done: int, total: int, *, warmup: int = 0) -> float:
-    """Rate over its peak for the step after ``done`` of ``total``: linear from 0 in the warm-up, then the
+    """Return rate / peak for the step after ``done`` of ``total``: linear from 0 in the warm-up, then the
     schedule to 0."""
     if done < warmup:
         return (done + 1) / warmup

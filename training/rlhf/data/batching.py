@@ -1,18 +1,19 @@
-"""From rankings to rows of tokens: each response is encoded once, and where it pays the prompt is too.
+"""From rankings to rows of tokens. Each response is encoded once, and where it pays the prompt is too.
 
-A ranking of K responses expanded into its K(K-1)/2 pairs sends every response through the model K-1 times.
-Here a ranking is one `Group`, laid out in one of three ways:
+A ranking of K responses expanded into its K(K-1)/2 pairs would send every response through the model K-1
+times. Here a ranking is one `Group`, laid out in one of three ways:
 
-- ``packed``: one row, the prompt once and the K responses after it. Position ids restart after the prompt for
-  each response and a block mask lets a response see the prompt and itself only, so each reward is what it
-  would be alone.
-- ``flat``: as packed, but all groups in one row without padding, and attention segment by segment in place
-  of a mask (`segments`).
-- ``separate``: K rows, each prompt + one response, padded on the right.
+- ``packed``: one row with the prompt once and the K responses after it. Position ids restart after the prompt
+  for each response, and a block mask lets a response attend only to the prompt and to itself, so each reward
+  is the same as if the response were alone.
+- ``flat``: like packed, but all groups are in one row without padding, with attention segment by segment
+  instead of a mask (`segments`).
+- ``separate``: K rows, each with the prompt and one response, padded on the right.
 
-Packing saves (K - 1) prompts of tokens but its attention is over the whole row; `cheaper_layout` weighs the
-two per group. Flat has neither cost. All run on unmodified transformers models. Lengths and positions travel
-with the batch: the end of a response is where the layout put it, never "the last token that is not pad".
+Packing saves (K - 1) copies of the prompt, but its attention spans the entire row; `cheaper_layout` compares
+the two costs per group. The flat layout has neither cost. All three run on unmodified transformers models.
+Lengths and positions are part of the batch: the end of a response is where the layout put it, never "the last
+token that is not padding".
 """
 
 from __future__ import annotations
@@ -28,24 +29,28 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.models import segments
 from training.rlhf.models.trunks import is_encoder, plain
 
 Layout = Literal["packed", "flat", "separate"]
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 PADDING_TIER = -1
-MAX_PADDING = 0.2  # of a micro-batch's token places; less would cost more in calls than it saves in products
+MAX_PADDING = 0.2  # share of a micro-batch; a lower limit would cost more in calls than it saves in products
 
 
-class ResponseTooLongError(ValueError):
-    """A response alone fills the context; it can't be scored without cutting it, and responses are never
-    cut."""
+class ResponseTooLongError(UnusableInput):
+    """A response alone fills the context. Responses are never truncated, so it cannot be scored."""
+
+    kind = FailureKind.TEXTS_TOO_LONG
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The K responses to one prompt as token ids, their tiers (empty when only scores are wanted) and a
-    weight; and who said it how, in the numbers of `answer_model.AnswerKey` (0: not known)."""
+    """The K responses to one prompt as token ids, their tiers (empty if only scores are needed) and a weight.
+
+    ``strength`` and ``annotator`` are indices in `answer_model.AnswerKey`; 0 means unknown.
+    """
 
     prompt: list[int]
     responses: list[list[int]]
@@ -65,11 +70,11 @@ class Group:
         return len(self.prompt) + max(map(len, self.responses))
 
 
-class Said(NamedTuple):
-    """What was said in B rankings of at most K responses: all that a loss needs beside the rewards.
+class Stated(NamedTuple):
+    """What was stated in B rankings of at most K responses: everything a loss needs besides the rewards.
 
-    ``tiers`` (B, K), -1 is padding; ``strengths`` (B,), the level stated; ``annotators`` (B,), who said it;
-    both count from 1, 0 is not known; ``in_shown_order`` (B,), bool: response k stood in place k.
+    ``tiers`` (B, K), -1 is padding; ``strengths`` (B,), the stated level; ``annotators`` (B,), the annotator.
+    Both count from 1, and 0 is unknown. ``in_shown_order`` (B,), bool: response k was shown in place k.
     """
 
     tiers: Tensor
@@ -80,11 +85,11 @@ class Said(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Rows ready for the trunk. R rows of T tokens hold the N responses of B groups, at most K in one group.
+    """Rows for the trunk: R rows of T tokens contain the N responses of B groups, at most K in one group.
 
     ``input_ids``, ``position_ids`` (R, T); ``attention_mask`` (R, T) for separate rows, boolean (R, 1, T, T)
-    for packed ones, a `segments.segment_table` for a flat one; ``end_row``, ``end_column`` (N,): where each
-    response's last token stands; ``owner``, ``slot`` (N,): which entry of the (B, K) rewards it is; ``said``;
+    for packed rows, a `segments.segment_table` for a flat row; ``end_row``, ``end_column`` (N,): the position
+    of each response's last token; ``owner``, ``slot`` (N,): its index in the (B, K) rewards; ``stated``;
     ``weights`` (B,).
     """
 
@@ -95,25 +100,25 @@ class Batch:
     end_column: Tensor
     owner: Tensor
     slot: Tensor
-    said: Said
+    stated: Stated
     weights: Tensor
 
     def to(self, device: torch.device) -> Batch:
-        moved = {f.name: getattr(self, f.name).to(device) for f in fields(self) if f.name != "said"}
-        return Batch(said=Said(*(part.to(device) for part in self.said)), **moved)
+        moved = {f.name: getattr(self, f.name).to(device) for f in fields(self) if f.name != "stated"}
+        return Batch(stated=Stated(*(part.to(device) for part in self.stated)), **moved)
 
     @property
     def tiers(self) -> Tensor:
-        return self.said.tiers
+        return self.stated.tiers
 
     @property
     def tokens(self) -> int:
-        """Token places that go through the model, padding included."""
+        """Token places that go through the model, including padding."""
         return self.input_ids.numel()
 
 
 def digest_of(groups: Sequence[Group]) -> str:
-    """Tells whether two lists of groups are the same, in the same order."""
+    """Return a digest that is equal for equal lists of groups in the same order."""
     digest = hashlib.sha256()
     for group in groups:
         digest.update(repr(group).encode())
@@ -121,11 +126,12 @@ def digest_of(groups: Sequence[Group]) -> str:
 
 
 def fit_group(group: Group, *, max_length: int, cls: int | None = None) -> tuple[Group, bool]:
-    """Cut the prompt from the left until the longest response fits behind it; (group, whether it was cut).
-    An encoder's first token, ``cls``, stays: it is where the score is read.
+    """Truncate the prompt on the left until the longest response fits. Return (group, whether it was
+    truncated).
 
-    All K responses keep seeing the same prompt. A response is never cut: its end is what is scored. Raises
-    ResponseTooLongError when a response leaves no room for a single token of the prompt.
+    All K responses keep the same prompt. An encoder's first token, ``cls``, is kept, because the score is
+    read there. A response is never truncated: its end is what is scored. Raises ResponseTooLongError if a
+    response leaves no room for a single token of the prompt.
     """
     longest = max(map(len, group.responses))
     room = max_length - longest
@@ -141,11 +147,11 @@ def fit_group(group: Group, *, max_length: int, cls: int | None = None) -> tuple
 
 
 def cheaper_layout(group: Group, *, hidden_size: int) -> Layout:
-    """The layout with the lower cost: tokens through the layers plus attention over the whole square of each
-    row.
+    """Return the layout with the lower cost: tokens through the layers, plus attention over the full square
+    of each row.
 
     A layer of width d spends about 24 d² FLOPs on a token and 4 d on a (query, key) pair, so a pair costs
-    1/(6 d) of a token. With equal-length responses packing wins unless the prompt is short against the
+    1/(6 d) of a token. For responses of equal length packing wins unless the prompt is much shorter than the
     responses.
     """
     width, k = group.separate_width, len(group.responses)
@@ -155,18 +161,18 @@ def cheaper_layout(group: Group, *, hidden_size: int) -> Layout:
 
 
 def can_pack(model: PreTrainedModel) -> bool:
-    """Whether a model honours a 4-D mask and position ids: attention in every layer, no sliding window, no
-    mask of its own making, no recurrence. An encoder is read where a row begins, so each response needs a
-    row."""
+    """Return whether a model supports a 4-D mask and position ids.
+
+    This requires attention in every layer, no sliding window, no mask computed by the model itself and no
+    recurrence. An encoder is read at the beginning of a row, so it needs a row for each response.
+    """
     if is_encoder(model):
         return False
     model = plain(model)
     config: Any = model.config.get_text_config()
     kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
     windowed = bool(getattr(config, "sliding_window", None)) and getattr(config, "use_sliding_window", True)
-    picks = hasattr(
-        config, "keep_window_size"
-    )  # Doge: each layer masks the tokens of a row that matter least
+    picks = hasattr(config, "keep_window_size")  # Doge: each layer masks the least important tokens of a row
     takes_positions = "position_ids" in inspect.signature(model.base_model.forward).parameters
     return (
         takes_positions
@@ -180,10 +186,10 @@ def can_pack(model: PreTrainedModel) -> bool:
 def micro_batches(
     groups: Sequence[Group], *, layouts: Sequence[Layout], max_tokens: int
 ) -> Iterator[tuple[Layout, list[int]]]:
-    """Cut groups into micro-batches of one layout and at most ``max_tokens`` token places, padding included.
+    """Cut groups into micro-batches of one layout and at most ``max_tokens`` token places, including padding.
 
-    Yields (layout, indices into groups); every index once. A group that is wider than ``max_tokens`` by
-    itself gets a micro-batch of its own: nothing is dropped for its size.
+    Yields (layout, indices into groups), every index once. A group that exceeds ``max_tokens`` alone gets its
+    own micro-batch: nothing is dropped for its size.
     """
     for layout in LAYOUTS:
         chosen = [index for index in range(len(groups)) if layouts[index] == layout]
@@ -201,14 +207,14 @@ def micro_batches(
 
 
 def cut_by_tokens(groups: Sequence[Group], chosen: Sequence[int], *, max_tokens: int) -> Iterator[list[int]]:
-    """Cut the chosen groups into parts of nearly equal and at most ``max_tokens`` tokens, in their order."""
+    """Cut the chosen groups, in order, into parts of nearly equal size and at most ``max_tokens`` tokens."""
     total = sum(groups[i].packed_tokens for i in chosen)
     share = total / max(math.ceil(total / max_tokens), 1)
     current: list[int] = []
     tokens = 0
     for index in chosen:
         width = groups[index].packed_tokens
-        # The middle of this group decides which part it is in; the budget decides in any case.
+        # The middle of this group decides which part it belongs to; the limit always applies.
         if current and (tokens + width > max_tokens or tokens + width / 2 > share):
             yield current
             current, tokens = [], 0
@@ -221,17 +227,18 @@ def cut_by_tokens(groups: Sequence[Group], chosen: Sequence[int], *, max_tokens:
 def cut_by_width(
     shapes: Sequence[tuple[int, int]], *, max_places: int | None = None, max_rows: int | None = None
 ) -> Iterator[list[int]]:
-    """Cut items of (rows, width) tokens into micro-batches that hardly pad; every index once, widths rising.
+    """Cut items of (rows, width) tokens into micro-batches with little padding. Every index once, in order of
+    width.
 
-    A micro-batch is padded to its widest row. It ends where one more item would bring it over ``max_places``
-    token places or ``max_rows`` rows, or padding over MAX_PADDING of its places. An item that is over a limit
-    by itself gets a micro-batch of its own. A padded place costs what a token does: on the demo world, 16
+    A micro-batch is padded to its widest row. It ends where another item would exceed ``max_places`` token
+    places or ``max_rows`` rows, or raise padding above MAX_PADDING of its places. An item that exceeds a
+    limit alone gets its own micro-batch. A padded place costs as much as a token: in the demo world, 16
     demonstrations in one micro-batch were 40 % padding, and a step took 27 % less CPU time when cut here.
     """
     current: list[int] = []
     rows = tokens = 0
     for index in sorted(range(len(shapes)), key=lambda i: (shapes[i][1], i)):
-        count, width = shapes[index]  # widths rise, so this one sets the width of all rows
+        count, width = shapes[index]  # widths increase, so this one is the width of all rows
         places = (rows + count) * width
         if current and (
             (max_places is not None and places > max_places)
@@ -248,9 +255,9 @@ def cut_by_width(
 
 
 def collate(groups: Sequence[Group], *, layout: Layout, pad_id: int, unread: int | None = None) -> Batch:
-    """Lay groups out as one batch. ``pad_id`` only fills places; any id will do, end-of-sequence too.
+    """Lay out groups as one batch. ``pad_id`` only fills places, so any id will do, including EOS.
 
-    A response is read at its last token; at the last that isn't ``unread``, where that is given.
+    A response is read at its last token or, if ``unread`` is given, at the last token other than ``unread``.
     """
     if layout == "flat":
         return _in_one_row(groups, unread)
@@ -282,7 +289,9 @@ def collate(groups: Sequence[Group], *, layout: Layout, pad_id: int, unread: int
     end_row, end_column, owners, slots = torch.tensor(ends).unbind(dim=1)
     mask = (segment_ids >= 0).long() if layout == "separate" else block_mask(segment_ids)
     weights = torch.tensor([group.weight for group in groups], dtype=torch.float32)
-    return Batch(input_ids, position_ids, mask, end_row, end_column, owners, slots, said_in(groups), weights)
+    return Batch(
+        input_ids, position_ids, mask, end_row, end_column, owners, slots, stated_in(groups), weights
+    )
 
 
 def _in_one_row(groups: Sequence[Group], unread: int | None) -> Batch:
@@ -312,21 +321,22 @@ def _in_one_row(groups: Sequence[Group], unread: int | None) -> Batch:
         columns,
         owners,
         slots,
-        said_in(groups),
+        stated_in(groups),
         weights,
     )
 
 
 def _read_at(prompt: Sequence[int], response: Sequence[int], unread: int | None) -> int:
-    """Where a response is read, from its first token on; below 0 where it consists of ``unread`` alone."""
+    """Return where a response is read, relative to its first token; negative if it consists of ``unread``
+    alone."""
     if response[-1] != unread:
         return len(response) - 1
     both = [*prompt, *response]
     return max(i for i, token in enumerate(both) if token != unread or i == 0) - len(prompt)
 
 
-def said_in(groups: Sequence[Group]) -> Said:
-    return Said(
+def stated_in(groups: Sequence[Group]) -> Stated:
+    return Stated(
         _padded([group.tiers or [0] * len(group.responses) for group in groups], PADDING_TIER),
         torch.tensor([group.strength for group in groups]),
         torch.tensor([group.annotator for group in groups]),
@@ -335,11 +345,11 @@ def said_in(groups: Sequence[Group]) -> Said:
 
 
 def block_mask(numbers: Tensor) -> Tensor:
-    """(R, T) segment numbers (0 prompt, k response k, -1 pad) -> bool (R, 1, T, T), true where the query may
-    look.
+    """(R, T) segment numbers (0 prompt, k response k, -1 padding) -> bool (R, 1, T, T), true where a query
+    may attend.
 
-    Causal, the prompt and the query's own segment only. Padding sees itself: a row that may look nowhere is
-    nan in softmax.
+    The mask is causal and covers only the prompt and the query's own segment. Padding attends to itself:
+    softmax of a fully masked row is nan.
     """
     query, key = numbers[:, :, None], numbers[:, None, :]
     width = numbers.shape[1]

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from preferences.text import storage_fault
 from training.rlhf.data import other_tools, pairs
 from training.rlhf.data.ranking_files import RankingFileError, rows_of
 
@@ -268,12 +269,6 @@ def _check_messages(messages: Sequence[Any]) -> None:
 
 
 def _check_characters(*texts: str) -> None:
-    """JSON can spell half of a surrogate pair, of which no tokenizer makes anything."""
     for text in texts:
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            half = text[error.start]
-            raise ValueError(
-                f"{half!r} in a text is half of a pair of surrogates, and no character"
-            ) from None
+        if fault := storage_fault(text):
+            raise ValueError(f"a text {fault}")

@@ -1,5 +1,6 @@
-"""A policy's answers to many prompts, a batch at a time: what sampling, evaluation and rejection sampling
-share."""
+"""Answers of a policy to many prompts, batch by batch. Shared by sampling, evaluation and rejection
+sampling.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +15,7 @@ from training.rlhf.models.loading import Loaded
 
 @dataclass(frozen=True)
 class Answered:
-    """A batch of prompts, each as the tokens the policy read and with its answers; `cut` of them had to
-    lose their left."""
+    """A batch of prompts with their tokens and answers. `cut` of the prompts were truncated on the left."""
 
     prompts: Sequence[Messages]
     encoded: list[list[int]]
@@ -39,10 +39,10 @@ def answers_to(
     seed: int,
     check: Callable[[], None],
 ) -> Iterator[Answered]:
-    """`n` answers to each prompt, in the order of the prompts; the other settings are those of `generate`.
+    """Yield `n` answers to each prompt, in the order of the prompts. Other settings are those of `generate`.
 
-    `check` is called before each batch and may raise to stop. Raises `ValueError` when `max_new_tokens`
-    leaves no room for a prompt.
+    `check` is called before each batch and can raise to stop. Raises `ValueError` if `max_new_tokens` leaves
+    no room for a prompt.
     """
     room = chat.context_length(policy.model) - max_new_tokens
     for start in range(0, len(prompts), prompts_per_batch):

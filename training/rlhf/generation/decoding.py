@@ -1,16 +1,16 @@
-"""Sampling from a causal language model: each prompt is read once, then all its samples are decoded together.
+"""Sampling from a causal language model. Each prompt is read once, then all its samples are decoded together.
 
-Any transformers model works; what this adds to `model.generate`:
+Works with any transformers model. Differences from `model.generate`:
 
-- the prompt goes through the model once for its `n` samples, and the keys and values are then repeated;
-- keys and values are written into room set aside beforehand: growing them by concatenation is a third of the
+- the prompt goes through the model once for its `n` samples, and its keys and values are then repeated;
+- keys and values are written into preallocated buffers: growing them by concatenation takes a third of the
   time of `generate` on small models;
-- one uniform number per token picks it from the cumulative distribution, in place of one exponential per
-  vocabulary entry;
+- each token is sampled with one uniform number through the cumulative distribution, instead of one
+  exponential number per vocabulary entry;
 - finished rows leave the batch.
 
-Nothing else shapes the distribution (no top-k, no repetition penalty, no minimum length): log-probabilities
-that training computes later are those the tokens were drawn from, up to `top_p`.
+Nothing else changes the distribution (no top-k, no repetition penalty, no minimum length). Up to `top_p`, the
+log-probabilities that training computes later are those that the tokens were sampled from.
 """
 
 import inspect
@@ -24,13 +24,15 @@ from transformers.cache_utils import DynamicLayer
 
 from training.rlhf.models import chat
 
-ROWS_PER_BATCH = 256  # decoded together; memory grows with it, speed hardly beyond
-# Finished rows are dropped once this share of the batch is done: dropping copies the cache, so not each time.
+ROWS_PER_BATCH = 256  # rows decoded together; more need more memory and are hardly faster
+# Finished rows are dropped once they are this share of the batch. Dropping copies the cache, so it is not
+# done for each row.
 FINISHED_SHARE = 0.25
 
 
 class Completion(NamedTuple):
-    """One sampled answer. `ids` ends with EOS exactly when `finished`; otherwise it was cut at the limit."""
+    """One sampled answer. `ids` ends with EOS exactly if `finished`; otherwise the answer was truncated at
+    the limit."""
 
     ids: list[int]
     finished: bool
@@ -50,21 +52,21 @@ def generate(
     rows_per_batch: int = ROWS_PER_BATCH,
     check: Callable[[], None] = lambda: None,
 ) -> list[list[Completion]]:
-    """`n` answers to each prompt (token ids, as `chat.encode_prompt` gives them), in the order of the
-    prompts.
+    """Sample `n` answers to each prompt (token ids from `chat.encode_prompt`), in the order of the prompts.
 
-    `temperature` 0 takes the likeliest token each time; `top_p` < 1 draws from the smallest set of tokens
-    whose probabilities add up to it. Randomness comes from `generator` (a CPU one), or else from `seed`; each
-    sample has its own numbers, so it doesn't depend on `rows_per_batch` or on the other prompts' lengths.
-    Prompts too long for the context are cut from the left (`chat.cut_prompts` tells how many). `check` is
-    called before each batch and may raise to stop.
+    `temperature` 0 always takes the most likely token. `top_p` < 1 samples from the smallest set of most
+    likely tokens whose probabilities add up to it. Randomness comes from `generator` (on the CPU), or else
+    from `seed`. Each sample has its own random numbers, so it does not depend on `rows_per_batch` or on the
+    lengths of other prompts. Prompts that exceed the context are truncated on the left (`chat.cut_prompts`
+    counts them). `check` is called before each batch and can raise to stop. Raises ValueError for an empty
+    prompt or a setting out of range.
     """
     _refuse_bad_settings(prompts, n, max_new_tokens, temperature, top_p)
     cut, _ = chat.cut_prompts(prompts, chat.context_length(policy) - max_new_tokens)
     source = generator or torch.Generator().manual_seed(seed)
     uniform = torch.rand(len(cut), n, max_new_tokens, generator=source) if temperature > 0 else None
     stops = _stop_ids(policy, tokenizer)
-    by_length = sorted(range(len(cut)), key=lambda i: len(cut[i]))  # prompts of like length: little padding
+    by_length = sorted(range(len(cut)), key=lambda i: len(cut[i]))  # similar lengths need little padding
     per_batch = max(1, rows_per_batch // n)
     completions: list[list[Completion]] = [[] for _ in cut]
     was_training = policy.training
@@ -93,10 +95,10 @@ def generate(
 
 
 def pick_tokens(logits: Tensor, uniform: Tensor | None, *, temperature: float, top_p: float) -> Tensor:
-    """Next tokens: logits (B, V), one number in [0, 1) per row (B,) -> ids (B,).
+    """Sample the next tokens: logits (B, V), one number in [0, 1) per row (B,) -> ids (B,).
 
-    Inverse of the cumulative distribution: the first token whose cumulative probability exceeds the number.
-    Without numbers, or at temperature 0, the likeliest token.
+    Inverts the cumulative distribution: the first token whose cumulative probability exceeds the number.
+    Without numbers, or at temperature 0, takes the most likely token.
     """
     if uniform is None or temperature == 0:
         return logits.argmax(dim=-1)
@@ -124,9 +126,9 @@ def _decode_batch(
     pick: Callable[[Tensor, Tensor | None], Tensor],
     noise: Tensor | None,
 ) -> list[Completion]:
-    """ids, mask (B, T) left-padded -> B·n completions, the n samples of a prompt side by side.
+    """ids, mask (B, T) left-padded -> B·n completions; the n samples of a prompt are adjacent.
 
-    A row's position counts its real tokens only, so padding on the left changes nothing in what it says.
+    A row's positions count only its real tokens, so padding on the left does not change its output.
     """
     rows = len(ids) * n
     cache = DynamicCache(config=policy.config)
@@ -134,7 +136,7 @@ def _decode_batch(
     if _repeatable(cache):
         logits = _forward(policy, ids, mask, positions, cache).repeat_interleave(n, dim=0)
         _repeat(cache, n, room=limit)
-    else:  # recurrent states and the like: each sample reads the prompt for itself
+    else:  # for example recurrent states: each sample reads the prompt again
         wide, wide_mask, wide_positions = (t.repeat_interleave(n, dim=0) for t in (ids, mask, positions))
         logits = _forward(policy, wide, wide_mask, wide_positions, cache)
     mask = mask.repeat_interleave(n, dim=0)
@@ -146,9 +148,7 @@ def _decode_batch(
     tokens = torch.zeros(rows, limit, dtype=torch.long, device=ids.device)
     lengths = torch.full((rows,), limit, device=ids.device)
     finished = torch.zeros(rows, dtype=torch.bool, device=ids.device)
-    live = torch.arange(
-        rows, device=ids.device
-    )  # the row of the result that each row of the batch belongs to
+    live = torch.arange(rows, device=ids.device)  # the row of the result for each row of the batch
     for step in range(limit):
         picked = pick(logits, None if noise is None else noise[live, step])
         tokens[live, step] = torch.where(finished[live], tokens[live, step], picked)
@@ -171,7 +171,7 @@ def _decode_batch(
 def _forward(
     policy: PreTrainedModel, ids: Tensor, mask: Tensor, positions: Tensor, cache: DynamicCache
 ) -> Tensor:
-    """Logits (B, V) of the token after the last one."""
+    """Return the logits (B, V) of the token after the last one."""
     inputs: dict[str, Any] = {"input_ids": ids, "attention_mask": mask, "past_key_values": cache}
     accepted = _forward_parameters(policy)
     if "position_ids" in accepted:
@@ -183,13 +183,14 @@ def _forward(
 
 
 def _forward_parameters(policy: Any) -> set[str]:
-    """What the language model itself takes; a wrapper around adapters passes everything on."""
+    """Return the parameters of the language model itself: an adapter wrapper passes everything on."""
     inner = policy.get_base_model() if hasattr(policy, "get_base_model") else policy
     return set(inspect.signature(inner.forward).parameters)
 
 
 class _RoomyLayer(DynamicLayer):  # type: ignore[no-untyped-call]
-    """Keys and values of one layer, (B, heads, T, d), in a buffer with room for the tokens still to come."""
+    """Keys and values of one layer, (B, heads, T, d), in a buffer that has room for the tokens still to
+    come."""
 
     def __init__(self, keys: Tensor, values: Tensor, n: int, room: int) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -231,7 +232,8 @@ def _selectable(cache: DynamicCache) -> bool:
 
 
 def _repeat(cache: DynamicCache, n: int, *, room: int) -> None:
-    """Each row n times over. Plain layers get their room; others (sliding windows) keep their own way."""
+    """Repeat each row n times. Plain layers get a buffer with room; others (sliding windows) keep their
+    own class."""
     for number, layer in enumerate(cache.layers):
         if type(layer) is DynamicLayer and layer.keys is not None and layer.values is not None:
             cache.layers[number] = _RoomyLayer(layer.keys, layer.values, n, room)
@@ -245,7 +247,7 @@ def _select(cache: DynamicCache, rows: Tensor) -> None:
 
 
 def _stop_ids(policy: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Tensor:
-    """Every id that ends an answer: the tokenizer's EOS and those of the model's generation settings."""
+    """Return all ids that end an answer: the tokenizer's EOS and those in the model's generation settings."""
     configured = getattr(getattr(policy, "generation_config", None), "eos_token_id", None)
     listed = configured if isinstance(configured, list) else [] if configured is None else [configured]
     return torch.tensor(sorted({chat.eos_id(tokenizer), *listed}))

@@ -1,14 +1,15 @@
-"""How good is a policy? It answers prompts, a judge gives points to each answer, and the mean comes with
-its error.
+"""The quality of a policy: it answers prompts, a judge gives points to each answer, and the mean has a
+standard error.
 
-Two policies are compared on the same prompts with `compare`: the difference per prompt has a far smaller
-error than the difference of two means, as hard prompts are hard for both.
+`compare` compares two policies on the same prompts. The mean difference per prompt has a far smaller error
+than the difference of two means, because hard prompts are hard for both policies.
 """
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.core.messages import Messages
 from training.rlhf.core.recipes import EvaluateConfig
 from training.rlhf.core.reporter import NullReporter, Reporter
@@ -17,12 +18,12 @@ from training.rlhf.models import chat
 from training.rlhf.models.loading import ModelSource, open_policy
 
 Judge = Callable[[Messages, str], float]
-PROMPTS_PER_BATCH = 64  # progress is reported, and a cancelled run noticed, this often
+PROMPTS_PER_BATCH = 64  # prompts between progress reports, and between checks for cancellation
 
 
 @dataclass(frozen=True)
 class EvaluatedPrompt:
-    """The answers to one prompt and the judge's points for each."""
+    """The answers to one prompt, and the judge's points for each of them."""
 
     messages: Messages
     responses: list[str]
@@ -35,12 +36,12 @@ class EvaluatedPrompt:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """`mean` and `standard_error` in the judge's points, over `n` prompts (a prompt's answers are averaged
-    first: answers to one prompt are alike, and counting each would make the error look smaller than it is).
+    """`mean` and `standard_error` in the judge's points, over `n` prompts.
 
-    `mean_tokens` per answer, EOS included; `repetition_rate`: share of word triples that the answer has
-    already used; `finished_share`: answers that ended by themselves; `cut` prompts didn't fit the context
-    whole.
+    The answers to a prompt are averaged first: they are similar, and counting each of them would make the
+    error look smaller than it is. `mean_tokens` is per answer and includes EOS. `repetition_rate` is the
+    share of word triples that already occurred in the answer. `finished_share` is the share of answers that
+    ended with EOS. `cut` prompts were truncated to fit the context.
     """
 
     mean: float
@@ -64,7 +65,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class PairedComparison:
-    """How much more points the new policy gets than the old one on the same prompts."""
+    """The new policy's points minus the old policy's, on the same prompts."""
 
     difference: float
     standard_error: float
@@ -82,9 +83,10 @@ def evaluate(
     judge: Judge,
     report: Reporter | None = None,
 ) -> Evaluation:
-    """Judge the answers of `policy`. Raises `ModelNotFound`, `Cancelled`, `ValueError` (no prompts)."""
+    """Judge the answers of `policy`. Raises `ModelNotFound`, `Cancelled`, and `ValueError` without
+    prompts."""
     if not prompts:
-        raise ValueError("an evaluation needs at least one prompt, got none")
+        raise UnusableInput("an evaluation needs at least one prompt, got none", FailureKind.DATA_EMPTY)
     report = report or NullReporter()
     loaded = open_policy(policy)
     rows: list[EvaluatedPrompt] = []
@@ -126,9 +128,9 @@ def evaluate(
 
 
 def compare(new: Evaluation, old: Evaluation) -> PairedComparison:
-    """The two policies prompt by prompt. Raises `ValueError` when they weren't asked the same prompts."""
+    """Compare two policies prompt by prompt. Raises `ValueError` if their prompts differ."""
     if [row.messages for row in new.rows] != [row.messages for row in old.rows]:
-        raise ValueError("the two evaluations are of different prompts, so they can't be compared in pairs")
+        raise ValueError("the two evaluations have different prompts, so they cannot be compared in pairs")
     differences = [a.mean - b.mean for a, b in zip(new.rows, old.rows, strict=True)]
     mean, error = mean_and_error(differences)
     wins, losses = sum(d > 0 for d in differences), sum(d < 0 for d in differences)
@@ -136,8 +138,8 @@ def compare(new: Evaluation, old: Evaluation) -> PairedComparison:
 
 
 def mean_and_error(values: Sequence[float]) -> tuple[float, float]:
-    """Mean, and its standard error s / √n with s² over n - 1; the error of a single value is NaN
-    (unknown)."""
+    """Return the mean and its standard error s / √n, with s² over n - 1. The error of a single value is
+    NaN (unknown)."""
     n = len(values)
     mean = math.fsum(values) / n
     if n == 1:
@@ -146,7 +148,7 @@ def mean_and_error(values: Sequence[float]) -> tuple[float, float]:
 
 
 def repetition_rate(text: str) -> float:
-    """Share of the text's word triples that it has used before: 0 for none, towards 1 for endless
+    """Return the share of the text's word triples that occurred before: 0 for none, near 1 for endless
     repetition."""
     words = text.lower().split()
     triples = list(zip(words, words[1:], words[2:], strict=False))

@@ -1,7 +1,7 @@
-"""Ask a policy: it answers prompts several times over, and the answers go to people to be ranked.
+"""Sample several answers to each prompt from a policy, for people to rank.
 
-Reported per batch of prompts: `mean_tokens` per answer, `finished_share` (answers that ended by themselves)
-and `distinct_share` (answers left when those that say the same to the same prompt are taken out).
+Metrics per batch of prompts: `mean_tokens` per answer, `finished_share` (share of answers that ended with
+EOS) and `distinct_share` (share of answers that remain after duplicates of the same prompt are removed).
 """
 
 from collections.abc import Sequence
@@ -15,14 +15,14 @@ from training.rlhf.generation.answering import answers_to
 from training.rlhf.models import chat
 from training.rlhf.models.loading import ModelSource, open_policy
 
-PROMPTS_PER_BATCH = 64  # progress is reported, and a cancelled run noticed, this often
+PROMPTS_PER_BATCH = 64  # prompts between progress reports, and between checks for cancellation
 
 
 @dataclass(frozen=True)
 class SampledPrompt:
-    """The answers to one prompt: (text, how it was sampled), no text twice and none empty.
+    """The answers to one prompt as (text, sampling settings), without duplicates and empty texts.
 
-    There may be fewer answers than were asked for: a policy that always says the same has one answer.
+    There can be fewer answers than requested: a policy that always says the same has one answer.
     """
 
     messages: Messages
@@ -31,7 +31,7 @@ class SampledPrompt:
 
 @dataclass(frozen=True)
 class Sampled:
-    """`cut`: how many prompts didn't fit the context whole."""
+    """`cut` is the number of prompts that were truncated to fit the context."""
 
     prompts: list[SampledPrompt]
     cut: int
@@ -44,7 +44,8 @@ def sample(
     prompts: Sequence[Messages],
     report: Reporter | None = None,
 ) -> Sampled:
-    """Answers of `policy` to each prompt, in the order of `prompts`. Raises `ModelNotFound`, `Cancelled`."""
+    """Sample answers of `policy` to each prompt, in the order of `prompts`. Raises `ModelNotFound`,
+    `Cancelled`."""
     report = report or NullReporter()
     loaded = open_policy(policy)
     settings = config.model_dump(include={"temperature", "top_p", "max_new_tokens", "seed"})

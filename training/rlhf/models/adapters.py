@@ -1,4 +1,4 @@
-"""Folders that hold a LoRA adapter, and where the model is that it was trained on. Needs no torch."""
+"""Folders that contain a LoRA adapter, and where their base model is. Needs no torch."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from pathlib import Path
 
 CONFIG_FILE = "config.json"
 ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
-# What a whole model keeps in its config.json. A folder with an adapter must not have one: transformers takes
-# it for a whole model then, and looks for weights that aren't there.
+# The notes that a complete model keeps in its config.json. A folder with an adapter must not contain a
+# config.json: transformers would take it for a complete model and look for weights that do not exist.
 ADAPTER_NOTES = "rankloop.json"
-# Where what a reward model doubts lies in its folder. The members of a LoRA ensemble are adapters themselves.
+# The subfolder of a reward model with its uncertainty. The members of a LoRA ensemble are adapters
+# themselves.
 UNCERTAINTY, MEMBER = "uncertainty", "member-{}"
 
 
 class BrokenAdapter(ValueError):
-    """The adapter's configuration can't be read, or doesn't say what it was trained on."""
+    """The adapter's configuration cannot be read, or does not name its base model."""
 
 
 def is_adapter(folder: str | Path) -> bool:
@@ -23,14 +24,16 @@ def is_adapter(folder: str | Path) -> bool:
 
 
 def holds_model(folder: str | Path) -> bool:
-    """Whether a whole model or an adapter lies there."""
+    """Return whether the folder contains a complete model or an adapter."""
     return (Path(folder) / CONFIG_FILE).is_file() or is_adapter(folder)
 
 
 def missing_base(folder: str | Path) -> str:
-    """The folder of a model that what lies in ``folder`` needs, where there is none; empty where all is
-    there, or where the hub has it. An adapter needs its base, and so do the members of an ensemble, which
-    change one also where the reward model is whole. Raises BrokenAdapter."""
+    """Return the folder of a missing model that the model in ``folder`` needs, or an empty string.
+
+    An adapter needs its base model. So do the members of an ensemble, even if the reward model itself is
+    complete. Names on the hub count as present. Raises BrokenAdapter.
+    """
     place = Path(folder)
     adapters = [place] if is_adapter(place) else []
     for one in [*adapters, *(place / UNCERTAINTY).glob(MEMBER.format("*"))]:
@@ -41,22 +44,22 @@ def missing_base(folder: str | Path) -> str:
 
 
 def looks_like_path(name: str) -> bool:
-    """A hub name is `name` or `owner/name`; anything else is a path, and asking the hub for it would only
-    take time."""
+    """Return whether ``name`` is a path. A hub name is `name` or `owner/name`; asking the hub for anything
+    else would only take time."""
     return name.startswith(("/", ".", "~")) or name.count("/") > 1 or Path(name).exists()
 
 
 def lasting_name(base: str) -> str:
-    """By which a base is found from anywhere: a folder's whole path, or the hub's name."""
+    """Return a name that finds the base from anywhere: the absolute path of a folder, or the hub name."""
     return str(Path(base).absolute()) if Path(base).is_dir() else base
 
 
 def base_of(folder: str | Path) -> str:
-    """The folder or hub name of the model that the adapter in ``folder`` changes. Raises BrokenAdapter.
+    """Return the folder or hub name of the adapter's base model. Raises BrokenAdapter.
 
-    A folder that is no longer where the adapter says is looked for beside the adapter, by its name: models
-    lie side by side, so those that moved together still find one another. For a member of an ensemble that
-    is beside the reward model whose folder it lies in.
+    If the folder no longer exists, a folder of the same name beside the adapter is used: models lie side by
+    side, so models that were moved together still find one another. For a member of an ensemble, this means
+    beside the reward model that contains it.
     """
     place = Path(folder)
     try:
@@ -66,7 +69,7 @@ def base_of(folder: str | Path) -> str:
         raise BrokenAdapter(f"{ADAPTER_CONFIG} in {place} can't be read: {error!r}") from error
     if not isinstance(base, str) or not base:
         raise BrokenAdapter(
-            f"{ADAPTER_CONFIG} in {place} doesn't say what the adapter was trained on: set its "
+            f"{ADAPTER_CONFIG} in {place} does not name the model that the adapter was trained on: set its "
             "base_model_name_or_path"
         )
     models = place.absolute().parent

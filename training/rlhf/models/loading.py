@@ -1,9 +1,10 @@
-"""Models in and out of a folder: safetensors only, remote code never, and never half a model on disk."""
+"""Loading and saving models: safetensors only, never remote code, and never a partial model on disk."""
 
 import contextlib
 import copy
 import json
 import os
+import re
 import shutil
 import socket
 import urllib.parse
@@ -25,14 +26,22 @@ from transformers import (
 )
 from transformers.utils.hub import cached_file
 
+from training.rlhf.core.failures import FailureKind, RunFailure
 from training.rlhf.models import adapters, chat, trunks
 
 HUB_TIMEOUT_S = 5.0
+# What the hub's client writes when it got no answer.
+UNREACHABLE = re.compile(
+    r"couldn't connect|offline|local cache|cached files|outgoing|timed? ?out|name resolution|connection",
+    re.IGNORECASE,
+)
 
 
-class ModelNotFound(Exception):
-    """There is no such folder, and the name can't be fetched from the hub either; or what is there is no
-    model that can be used."""
+class ModelNotFound(RunFailure):
+    """There is no such folder and the hub did not return the model either, or the model found cannot be
+    used."""
+
+    kind = FailureKind.MODEL_UNREADABLE
 
 
 class Loaded(NamedTuple):
@@ -41,10 +50,10 @@ class Loaded(NamedTuple):
 
 
 class Opened(NamedTuple):
-    """A classifier as its folder has it, an adapter still beside its base.
+    """A classifier as its folder contains it; an adapter is still separate from its base.
 
-    ``new`` names the weights that no file had, so that they are random: none, or those of the head and what
-    belongs to it. ``base`` is where a whole model was read from, for an adapter what it was trained on.
+    ``new`` names the weights that no file contains, so they are random: none, or the head and what belongs to
+    it. ``base`` is where a complete model was read from or, for an adapter, the model it was trained on.
     """
 
     model: Any
@@ -53,8 +62,7 @@ class Opened(NamedTuple):
     base: str
 
 
-# What loops take: a folder or hub name, or a model that is already in memory (which they then
-# change in place).
+# The input of a loop: a folder, a hub name, or a model in memory (which is then modified in place).
 ModelSource: TypeAlias = str | Path | Loaded
 
 
@@ -75,8 +83,10 @@ def default_device() -> torch.device:
 def load_policy(
     path_or_hub: str | Path, *, dtype: torch.dtype = torch.float32, device: torch.device | None = None
 ) -> Loaded:
-    """A causal language model and its tokenizer, in eval mode (no dropout), from a folder or a hub name. A
-    LoRA adapter is merged into its base."""
+    """Load a causal language model and its tokenizer, in eval mode (no dropout), from a folder or a hub name.
+
+    A LoRA adapter is merged into its base.
+    """
     opened = _load(AutoModelForCausalLM, path_or_hub, dtype, device)
     if opened.new:
         raise _wrong_kind(str(path_or_hub), opened.new)
@@ -89,10 +99,11 @@ def load_policy(
 def load_reward_model(
     path_or_hub: str | Path, *, dtype: torch.dtype = torch.float32, device: torch.device | None = None
 ) -> Loaded:
-    """A sequence classifier with one output and its tokenizer, in eval mode. A LoRA adapter is merged into
-    its base.
+    """Load a sequence classifier with one output and its tokenizer, in eval mode. A LoRA adapter is merged
+    into its base.
 
-    Weights that no file has are an error: a random head would score noise and nobody would notice.
+    Weights that no file contains are an error: a random head would give noise for scores, and nobody would
+    notice.
     """
     opened = open_classifier(path_or_hub, dtype=dtype, device=device)
     if opened.new:
@@ -103,13 +114,15 @@ def load_reward_model(
 def open_classifier(
     path_or_hub: str | Path, *, dtype: torch.dtype = torch.float32, device: torch.device | None = None
 ) -> Opened:
-    """A sequence classifier with one output, from a causal language model or an encoder (its head is then
-    random: transformers' initialisation), from a reward model, or from an adapter of one. Raises
-    ModelNotFound.
+    """Load a sequence classifier with one output. Raises ModelNotFound.
 
-    Plain ``AutoModelForSequenceClassification`` reads the last token that differs from ``pad_token_id``. With
-    pad == EOS it would skip the EOS that a new reward model is to be read at, so that gets another pad token.
-    One that was trained elsewhere keeps its own, and is read where it was when it was trained.
+    The source is a reward model, an adapter of one, or a causal language model or an encoder, whose head is
+    then random (transformers' initialisation).
+
+    Plain ``AutoModelForSequenceClassification`` reads the last token that differs from ``pad_token_id``. If
+    pad equals EOS, it skips the EOS at which a new reward model is read, so a new reward model gets another
+    pad token. A reward model that was trained elsewhere keeps its pad token, and is read at the position it
+    was trained with.
     """
     opened = _load(AutoModelForSequenceClassification, path_or_hub, dtype, device)
     model, tokenizer = trunks.plain(opened.model), opened.tokenizer
@@ -119,7 +132,10 @@ def open_classifier(
     try:
         trunks.head_of(opened.model)
     except trunks.NoRewardModel as error:
-        raise ModelNotFound(f"{str(path_or_hub)!r} is not the kind of model asked for: {error}.") from error
+        raise ModelNotFound(
+            f"{str(path_or_hub)!r} is not the kind of model asked for: {error}.",
+            FailureKind.WRONG_KIND_OF_MODEL,
+        ) from error
     config = model.config.get_text_config()
     if opened.new or config.pad_token_id is None:
         if chat.pad_id(tokenizer) == chat.eos_id(tokenizer):
@@ -137,17 +153,18 @@ def save_model(
     merge: bool = True,
     add: Callable[[Path], None] | None = None,
 ) -> Path:
-    """Write model and tokenizer as one folder that plain `AutoModel…from_pretrained` reads; return the
+    """Write model and tokenizer as one folder that plain `AutoModel…from_pretrained` reads. Return the
     folder.
 
-    All files are written beside `out_dir` and renamed into place at the end, so a crash leaves either the
-    whole model or none (a retry replaces an older one of the same name). ``add`` is given the folder to write
-    what else belongs to the model. LoRA adapters are merged into a copy of their trunk; with ``merge=False``
-    the folder holds the adapter alone and the name of its base, as peft reads it.
+    All files are written to a temporary folder beside `out_dir`, which is then renamed, so a crash leaves
+    either the complete model or none (a retry replaces an older model of the same name). ``add`` is called
+    with the temporary folder to write further files. LoRA adapters are merged into a copy of their trunk.
+    With ``merge=False`` the folder contains only the adapter and the name of its base, in peft's format.
     """
     out = Path(out_dir)
     out.parent.mkdir(parents=True, exist_ok=True)
-    for leftover in out.parent.glob(f".{out.name}.partial-*"):  # of an attempt that was killed while it wrote
+    # Left by an attempt that was killed while writing.
+    for leftover in out.parent.glob(f".{out.name}.partial-*"):
         shutil.rmtree(leftover, ignore_errors=True)
     partial = out.parent / f".{out.name}.partial-{uuid.uuid4().hex}"
     try:
@@ -168,20 +185,21 @@ def save_model(
 
 
 def merged(model: Any) -> Any:
-    """A model without adapters. Merging works on a copy: merging and unmerging in place drifts the trunk."""
+    """Return the model without adapters. Works on a copy: merging and unmerging in place lets the trunk
+    drift."""
     return _fold(copy.deepcopy(model)) if trunks.has_adapters(model) else model
 
 
 def _fold(model: Any) -> Any:
-    """Merge adapters into the very model. All of it may then learn again."""
+    """Merge adapters in place. All weights are trainable afterwards."""
     return model.merge_and_unload().requires_grad_(True) if trunks.has_adapters(model) else model
 
 
 def _write_adapter(model: Any, folder: Path) -> None:
-    """The adapter with the head, and what a whole model keeps in its config.json."""
-    # False: the trunk's embeddings stay with the base, and nobody has to ask the hub whether they grew.
+    """Write the adapter with the head, and the notes that a complete model keeps in its config.json."""
+    # False: the embeddings stay with the base, and the hub is not asked whether they grew.
     model.save_pretrained(folder, save_embedding_layers=False)
-    (folder / "README.md").unlink()  # peft's form of a model card, not filled in
+    (folder / "README.md").unlink()  # peft's template of a model card, not filled in
     config = trunks.plain(model).config
     notes = {"num_labels": 1, "pad_token_id": config.get_text_config().pad_token_id}
     notes["rankloop"] = getattr(config, "rankloop", {})
@@ -189,7 +207,7 @@ def _write_adapter(model: Any, folder: Path) -> None:
 
 
 def _replace_folder(new: Path, out: Path) -> None:
-    """Rename `new` to `out`; a folder that is already there is moved aside first and deleted last."""
+    """Rename `new` to `out`. An existing folder is moved aside first and deleted last."""
     old = out.parent / f".{out.name}.partial-{uuid.uuid4().hex}"
     with contextlib.suppress(FileNotFoundError):
         os.rename(out, old)
@@ -215,25 +233,27 @@ def _load(
         new = sorted(info["missing_keys"])
         if adapter:
             model, new = _with_adapter(model, adapter, new)
-            # Where it is now: an adapter made of this one by training must find it, wherever it is saved.
+            # Store the current location: an adapter trained from this one must find its base from wherever it
+            # is saved.
             model.active_peft_config.base_model_name_or_path = adapters.lasting_name(base)
     except (ModelNotFound, MemoryError, torch.OutOfMemoryError):
         raise
-    except Exception as error:  # what a damaged file makes of its reader is anybody's guess
+    except Exception as error:  # a damaged file can raise anything in its reader
         if not isinstance(error, OSError) and not Path(name).is_dir():
             raise
-        raise ModelNotFound(_not_found(name, error)) from error
+        raise _not_found(name, error, asked_hub=not local_only) from error
     _refuse_broken_numbers(name, model)
     if tokenizer.eos_token_id is None and tokenizer.sep_token_id is None:
         raise ModelNotFound(
             f"The tokenizer of {name!r} has no EOS token, so an answer would have no end. Set its eos_token "
-            "and save it beside the model again."
+            "and save it with the model again."
         )
     return Opened(model.to(device or default_device()).eval(), tokenizer, new, base)
 
 
 def _adapter_folder(name: str, local_only: bool) -> Path | None:
-    """Where an adapter's files lie, those of the hub fetched; None for a whole model."""
+    """Return the folder of an adapter's files, after fetching them if they are on the hub, or None for a
+    complete model."""
     if Path(name).is_dir():
         return Path(name) if adapters.is_adapter(name) else None
     absent: dict[str, Any] = {
@@ -257,7 +277,8 @@ def _base(adapter: Path) -> str:
         raise ModelNotFound(
             f"{str(adapter)!r} is an adapter: it changes the model at {gone!r}, and the weights of that one "
             f"are gone. Put that folder back, or beside the adapter's, or correct base_model_name_or_path in "
-            f"{adapters.ADAPTER_CONFIG}."
+            f"{adapters.ADAPTER_CONFIG}.",
+            FailureKind.ADAPTER_BASE_GONE,
         )
     if adapters.is_adapter(base):
         raise ModelNotFound(
@@ -280,7 +301,8 @@ def _settings(
     tokenizer: PreTrainedTokenizerBase,
     reading: dict[str, Any],
 ) -> Any:
-    """The configuration to load with. Raises ModelNotFound for an architecture that can't be used."""
+    """Return the configuration to load with. Raises ModelNotFound for an architecture that is not
+    supported."""
     config = AutoConfig.from_pretrained(base, **reading)
     scoring = auto_class is AutoModelForSequenceClassification
     known = any(type(one) in auto_class._model_mapping for one in (config, config.get_text_config()))
@@ -288,7 +310,8 @@ def _settings(
         wanted = "a causal language model" + (" nor an encoder" if scoring else "")
         raise ModelNotFound(
             f"{base!r} is not the kind of model asked for: {config.model_type} is "
-            f"{'neither' if scoring else 'not'} {wanted}. Take one of those."
+            f"{'neither' if scoring else 'not'} {wanted}. Take one of those.",
+            FailureKind.WRONG_KIND_OF_MODEL,
         )
     if not scoring:
         return config
@@ -296,28 +319,31 @@ def _settings(
     if stored and config.num_labels != 1:
         raise ModelNotFound(
             f"{base!r} is not the kind of model asked for: it sorts texts into {config.num_labels} classes, "
-            "and a reward model has one output. Take the language model that it was made of."
+            "and a reward model has one output. Take the language model that it was made from.",
+            FailureKind.WRONG_KIND_OF_MODEL,
         )
     config.num_labels = 1
     if adapter and (notes := adapter / adapters.ADAPTER_NOTES).is_file():
         said = json.loads(notes.read_text(encoding="utf-8"))
         config.rankloop, config.get_text_config().pad_token_id = said["rankloop"], said["pad_token_id"]
     elif adapter and tokenizer.pad_token_id is not None:
-        # Trainers take the tokenizer's pad for the model's, and an adapter's folder doesn't say it again.
+        # Trainers use the tokenizer's pad token for the model, and the adapter's folder does not record it
+        # separately.
         config.get_text_config().pad_token_id = tokenizer.pad_token_id
     return config
 
 
 def _with_adapter(model: Any, folder: Path, new: list[str]) -> tuple[Any, list[str]]:
-    """The model with the adapter in ``folder`` on it, and those of the ``new`` weights that it lacks as
-    well."""
+    """Apply the adapter in ``folder``. Return the adapted model and those of the ``new`` weights that the
+    adapter lacks too."""
     from peft import PeftConfig, PeftModel, PeftType, get_peft_model_state_dict
     from safetensors import safe_open
 
     kind = PeftConfig.from_pretrained(str(folder)).peft_type
     if kind != PeftType.LORA:
         raise ModelNotFound(
-            f"{str(folder)!r} is not the kind of model asked for: its adapter is {kind}, not LORA."
+            f"{str(folder)!r} is not the kind of model asked for: its adapter is {kind}, not LORA.",
+            FailureKind.WRONG_KIND_OF_MODEL,
         )
     with safe_open(folder / adapters.ADAPTER_WEIGHTS, framework="pt") as file:
         found = set(file.keys())
@@ -326,7 +352,7 @@ def _with_adapter(model: Any, folder: Path, new: list[str]) -> tuple[Any, list[s
     supplied = {key.removeprefix("base_model.model.") for key in found}
     still_new = [key for key in new if key not in supplied]
     lacking = sorted(wanted - found)
-    # A head that the adapter wasn't saved with may be the base's own; LoRA's matrices are nobody else's.
+    # A head that was not saved with the adapter can come from the base. LoRA's matrices cannot.
     if lost := [key for key in lacking if ".lora_" in key]:
         raise ModelNotFound(
             f"No loadable model at {str(folder)!r}: it has no weights for {', '.join(lost[:5])}."
@@ -338,15 +364,16 @@ def _refuse_broken_numbers(name: str, model: Any) -> None:
     for key, weights in model.named_parameters():
         if not bool(torch.isfinite(weights).all()):
             raise ModelNotFound(
-                f"No loadable model at {name!r}: {key} holds numbers that are NaN or infinite, so every "
-                "score would be. Take an earlier checkpoint, from before its training diverged."
+                f"No loadable model at {name!r}: {key} contains NaN or infinite numbers, so every score "
+                "would be NaN.  Take an earlier checkpoint, from before its training diverged."
             )
 
 
 def _wrong_kind(name: str, missing: list[str]) -> ModelNotFound:
     return ModelNotFound(
         f"{name!r} is not the kind of model asked for: it has no weights for {', '.join(missing[:5])}. "
-        "A reward model is made by a reward_model run; a policy is a causal language model."
+        "A reward model is made by a reward_model run; a policy is a causal language model.",
+        FailureKind.WRONG_KIND_OF_MODEL,
     )
 
 
@@ -356,14 +383,17 @@ def _refuse_missing_folder(name: str) -> None:
         what = "has no config.json" if path.is_dir() else "is not a folder on this machine"
         raise ModelNotFound(
             f"No model at {name!r}: it {what}. Give a folder that holds config.json and model.safetensors, "
-            "or a name from the Hugging Face hub such as Qwen/Qwen3-0.6B."
+            "or a name from the Hugging Face hub such as Qwen/Qwen3-0.6B.",
+            FailureKind.BASE_MODEL_MISSING,
         )
 
 
 def _hub_answers() -> bool:
-    """Whether the hub takes connections. The hub client itself retries for 46 s (measured) before it gives
-    up; one look beforehand turns that into at most `HUB_TIMEOUT_S`. Behind a proxy we can't look, so the
-    client has to."""
+    """Return whether the hub accepts connections.
+
+    The hub client itself retries for 46 s (measured) before it gives up. This check reduces that to at most
+    `HUB_TIMEOUT_S`. Behind a proxy the check is impossible, so the client has to try.
+    """
     if hub.HF_HUB_OFFLINE:
         return False
     if urllib.request.getproxies().get("https"):
@@ -377,11 +407,15 @@ def _hub_answers() -> bool:
         return False
 
 
-def _not_found(name: str, error: Exception) -> str:
+def _not_found(name: str, error: Exception, *, asked_hub: bool) -> ModelNotFound:
     reason = " ".join(str(error).split())[:300] or type(error).__name__
     if Path(name).is_dir():
-        return f"No loadable model at {name!r}: {reason} Models are read from safetensors files only."
-    return (
+        return ModelNotFound(
+            f"No loadable model at {name!r}: {reason} Models are read from safetensors files only."
+        )
+    unreachable = not asked_hub or UNREACHABLE.search(reason)
+    return ModelNotFound(
         f"No model {name!r}: it is not a folder on this machine, and the Hugging Face hub did not give it "
-        f"({reason}). Check the name, or download it elsewhere and give the path of its folder."
+        f"({reason}). Check the name, or download it elsewhere and give the path of its folder.",
+        FailureKind.HUB_UNREACHABLE if unreachable else FailureKind.HUB_UNKNOWN_NAME,
     )

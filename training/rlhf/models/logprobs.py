@@ -1,7 +1,7 @@
-"""Log-probabilities of given tokens without ever holding a (batch, tokens, vocabulary) tensor.
+"""Log-probabilities of given tokens, without materialising a (batch, tokens, vocabulary) tensor.
 
-64 rows of 512 tokens over a vocabulary of 151,936 are 20 GB of fp32 logits, and log_softmax doubles them;
-only the positions of the response are wanted, and of each only one number.
+64 rows of 512 tokens over a vocabulary of 151,936 are 20 GB of fp32 logits, and log_softmax doubles that.
+Only the positions of the response are needed, and only one number for each of them.
 """
 
 from __future__ import annotations
@@ -14,20 +14,21 @@ from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
 CHUNK_TOKENS = 1024  # positions projected onto the vocabulary at a time
-# What some architectures (Gemma 2, Cohere, Granite) do between the output embedding and the logits.
-# Projecting by hand would miss it, so they go through the model's own forward.
+# Transformations between the output embedding and the logits in some architectures (Gemma 2, Cohere,
+# Granite). A manual projection would miss them, so these models use their own forward.
 LOGIT_TRANSFORMS = ("final_logit_softcapping", "logit_scale", "logits_scaling", "lm_head_multiplier")
 
 
 def token_log_probs(
     model: PreTrainedModel, input_ids: Tensor, attention_mask: Tensor, wanted: Tensor, *, temperature: float
 ) -> tuple[Tensor, Tensor]:
-    """Log-probability of each wanted token given all before it, and the entropy of the distribution it came
-    from.
+    """Return the log-probability of each wanted token given all tokens before it, and the entropy of its
+    distribution.
 
-    ``input_ids``, ``attention_mask``, ``wanted`` (B, T), right-padded; ``wanted`` is bool and false in column
-    0, which nothing predicts. Returns log_probs, entropy, both (N,) fp32 in nats, N = wanted.sum(), in row
-    order; entropy carries no gradient. ``temperature`` divides the logits exactly as in sampling.
+    ``input_ids``, ``attention_mask``, ``wanted`` (B, T), right-padded. ``wanted`` is bool and false in column
+    0, which nothing predicts. Returns log_probs and entropy, both (N,) fp32 in nats, N = wanted.sum(), in row
+    order. The entropy carries no gradient. ``temperature`` divides the logits exactly as in sampling. Raises
+    ValueError if a token in column 0 is wanted.
     """
     if bool(wanted[:, 0].any()):
         raise ValueError("the first token of a row has nothing before it that could predict it")
@@ -45,8 +46,7 @@ def token_log_probs(
 def selected_log_probs(
     hidden: Tensor, targets: Tensor, project: Any, *, temperature: float
 ) -> tuple[Tensor, Tensor]:
-    """(N, d) states, (N,) token ids and the output embedding -> (N,) log-probs and (N,) entropies, a chunk at
-    a time.
+    """(N, d) states, (N,) token ids and the output embedding -> (N,) log-probs and (N,) entropies, in chunks.
 
     Each chunk is recomputed in the backward pass, so the peak is one chunk of logits instead of all of them.
     """
@@ -60,13 +60,13 @@ def selected_log_probs(
     ):
         if torch.is_grad_enabled() and len(hidden) > CHUNK_TOKENS:
             parts.append(checkpoint(one_chunk, states, tokens, use_reentrant=False))
-        else:  # one chunk is held anyway: recomputing it would save nothing
+        else:  # one chunk is stored anyway, so recomputing it would save nothing
             parts.append(one_chunk(states, tokens))
     return torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
 
 
 def _gather(logits: Tensor, targets: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    """(N, V) logits, (N,) ids -> (N,) log-probs, (N,) entropies, in fp32: bf16 moves a log-prob by up to
+    """(N, V) logits, (N,) ids -> (N,) log-probs, (N,) entropies, in fp32: bf16 shifts a log-prob by up to
     3e-3."""
     log_probs = torch.log_softmax(logits.float() / temperature, dim=-1)
     with torch.no_grad():

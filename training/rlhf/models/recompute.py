@@ -1,4 +1,4 @@
-"""Activations computed again in the backward pass, in place of being kept: gradient checkpointing."""
+"""Gradient checkpointing: activations are recomputed in the backward pass instead of stored."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 
 def recompute_layers(model: nn.Module) -> None:
-    """From now on each layer of the model keeps its input alone and is run once more in the backward pass.
+    """Make each layer of the model store only its input and run again in the backward pass.
 
-    Not by transformers' `gradient_checkpointing_enable`: that does nothing outside of training mode, and
-    training mode brings dropout, with which a reward would be another one in training than in evaluation.
-    Raises ValueError for a model whose layers can't be told.
+    transformers' `gradient_checkpointing_enable` cannot be used: it has no effect outside training mode, and
+    training mode enables dropout, so a reward in training would differ from the same reward in evaluation.
+    Raises ValueError if the layers of the model cannot be identified.
     """
     layers = [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]
     if not layers:
         raise ValueError(
-            f"{type(model).__name__} doesn't say which of its modules are layers; "
+            f"{type(model).__name__} does not mark which of its modules are layers: "
             "set gradient_checkpointing to false"
         )
     for layer in layers:

@@ -1,10 +1,10 @@
-"""Attention over a row of many segments, and no work for tokens that nothing is read from.
+"""Attention over a row of many segments, and no computation for tokens that are never read.
 
-A row holds prompts and responses one behind the other, without padding; a response attends to its own prompt
-and itself. As a dense mask this is a square of the whole row of which little is used: at K = 8 the attention
-of four rankings took 0.160 CPU seconds with a mask per ranking and 0.053 segment by segment (forward and
-backward, 3,135 tokens, width 256), where the layer's matrix products take about 0.25. On a GPU many small
-calls cost more than the mask, so there rows keep it (`scoring.batches`).
+A row contains prompts and responses in sequence, without padding. A response attends to its own prompt and to
+itself. As a dense mask this would be a square over the entire row, of which only a small part is used. At K =
+8, the attention of four rankings took 0.160 CPU seconds with a mask per ranking and 0.053 segment by segment
+(forward and backward, 3,135 tokens, width 256); the layer's matrix products take about 0.25. On a GPU, many
+small calls cost more than the mask, so rows keep the mask there (`scoring.batches`).
 """
 
 from __future__ import annotations
@@ -24,22 +24,27 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from training.rlhf.models.trunks import plain
 
 NAME = "sdpa_by_segment"
-ALONE = -1  # in place of a prompt: the segment sees itself only
+ALONE = -1  # instead of a prompt: the segment attends only to itself
 
 
 def segment_table(segments: list[tuple[int, int]]) -> Tensor:
-    """(length, the number of the segment that is its prompt, or ALONE) of each segment, in the order of the
-    row -> int64 (1, 1, S, 2): the shape in which models hand a mask on to their attention untouched."""
+    """Build the table of a row from (length, index of the prompt's segment or ALONE) per segment, in row
+    order.
+
+    Returns int64 (1, 1, S, 2), a shape that models pass on to their attention unchanged.
+    """
     return torch.tensor(segments, dtype=torch.long)[None, None]
 
 
 def attention_by_segment(
     module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **given: Any
 ) -> tuple[Tensor, None]:
-    """An attention function of transformers: as `sdpa`, but a mask of whole numbers is a `segment_table`.
+    """An attention function for transformers. Same as `sdpa`, except that an integer mask is a
+    `segment_table`.
 
-    ``query`` (1, H, T, D), ``key``, ``value`` (1, H or fewer, T, D) -> (1, T, H, D). Slices are cut by
-    `split`, whose backward pass is one concatenation; that of indexing would fill a whole row per segment.
+    ``query`` (1, H, T, D), ``key`` and ``value`` (1, H or fewer, T, D) -> (1, T, H, D). Slices are made with
+    `split`, whose backward pass is one concatenation; the backward pass of indexing would fill a full row per
+    segment.
     """
     if attention_mask is None or attention_mask.dtype != torch.long:
         out, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **given)
@@ -74,8 +79,8 @@ def attention_by_segment(
 
 @lru_cache(maxsize=8)
 def _causal(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """(size, size), 0 where a query may look and -inf after it; any part of it on the diagonal is again
-    one."""
+    """Return (size, size): 0 where a query may attend, -inf after it. Every block on its diagonal is
+    causal too."""
     return torch.full((size, size), -torch.inf, dtype=dtype, device=device).triu(1)
 
 
@@ -88,10 +93,9 @@ ALL_MASK_ATTENTION_FUNCTIONS.register(NAME, ALL_MASK_ATTENTION_FUNCTIONS["sdpa"]
 
 
 def attend_by_segment(model: Any) -> bool:
-    """Make the model's attention understand a `segment_table`; False where it can't be exchanged.
+    """Make the model's attention understand a `segment_table`. Return False if it cannot be replaced.
 
-    For every other mask it stays transformers' sdpa. It is for the time of this process: nothing of it is
-    saved.
+    Other masks are still handled by transformers' sdpa. The change is for this process only and is not saved.
     """
     model = plain(model)
     trunk: Any = model.base_model
@@ -104,18 +108,18 @@ def attend_by_segment(model: Any) -> bool:
 
 @contextmanager
 def read_at(trunk: nn.Module, rows: Tensor, columns: Tensor) -> Iterator[None]:
-    """While it is open, the trunk's last MLP works for the tokens at (rows, columns) only.
+    """While open, compute the trunk's last MLP only for the tokens at (rows, columns).
 
-    What comes after the last attention is each token's own, and nothing is read from any other token: of a
-    model of four layers that is a sixth of all products. The other tokens' last states are then not those of
-    the model. Does nothing where the last block's MLP isn't found by its usual name, or is recomputed.
+    After the last attention every token is processed on its own, and no other token is read. In a model of
+    four layers this saves a sixth of all products. The last states of the other tokens are then not those of
+    the model. Does nothing if the last block's MLP cannot be found by its usual name, or is recomputed.
     """
     mlp = _last_mlp(trunk)
     if mlp is None:
         yield
         return
 
-    # Each place once: two empty responses can be read at the same one, and a gradient would count twice.
+    # Each place once: two empty responses can be read at the same place, and its gradient would count twice.
     rows, columns = torch.unique(torch.stack((rows, columns)), dim=1)
     shape = torch.Size()
 
@@ -138,11 +142,12 @@ def read_at(trunk: nn.Module, rows: Tensor, columns: Tensor) -> Iterator[None]:
 def _last_mlp(trunk: Any) -> nn.Module | None:
     config = trunk.config.get_text_config()
     if any(getattr(config, name, None) for name in ("num_experts", "num_local_experts")):
-        return None  # it gives more than states
+        return None  # returns more than states
     for module in trunk.modules():
         if isinstance(module, nn.ModuleList) and len(module) == config.num_hidden_layers:
             mlp = getattr(module[-1], "mlp", None)
-            # `recompute_layers`: the backward pass runs the layer again, and then nothing is open any more.
+            # With `recompute_layers` the backward pass runs the layer again, after this context has been
+            # closed.
             again = "forward" in vars(module[-1])
             return mlp if isinstance(mlp, nn.Module) and not again else None
     return None

@@ -1,7 +1,7 @@
-"""How large a language model is, read from its `config.json` and the headers of its weights.
+"""The size of a language model, read from its `config.json` and the headers of its weights.
 
-Without torch and without loading anything: what a run will need is asked before it is launched, in a process
-that doesn't train.
+Needs no torch and does not load the model: a run's requirements are estimated before launch, in a process
+that does not train.
 """
 
 from __future__ import annotations
@@ -19,26 +19,29 @@ from training.rlhf.models.adapters import CONFIG_FILE
 
 MAX_HEADER_BYTES = 100_000_000  # of a safetensors file; the largest seen are 200 kB
 NAMED_SIZE = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)\s?([bm])(?![a-z0-9])", re.IGNORECASE)
-# Two products in the MLP, biases and learned positions: GPT-2's kind, and BERT's.
+# Models with two products in the MLP, biases and learned positions, like GPT-2 and BERT.
 TWO_PRODUCTS = {"gpt_neox", "opt", "phi"}
 ENCODERS = {
     *("albert", "bert", "camembert", "deberta", "deberta-v2", "distilbert", "electra", "ernie", "eurobert"),
     *("modernbert", "mpnet", "roberta", "xlm-roberta"),
 }
 GATED_ENCODERS = {"eurobert", "modernbert"}
-# A model of which only the number of weights is known is taken to be built as Qwen3 is: 28 layers, eight
-# heads of keys and values of 128 numbers, about 13 hidden² weights per layer, a vocabulary of 151,936.
+# If only the number of weights is known, the model is assumed to be built like Qwen3: 28 layers, eight
+# key-value heads of size 128, about 13 hidden² weights per layer, a vocabulary of 151,936.
 TYPICAL_LAYERS, TYPICAL_WEIGHTS_PER_LAYER, TYPICAL_VOCABULARY = 28, 13, 151_936
 
 
 class UnknownShape(ValueError):
-    """Nothing says how large this model is; the text says where was looked."""
+    """The size of this model cannot be determined. The message says where it was looked for."""
 
 
 @dataclass(frozen=True)
 class Shape:
-    """A model of `layers` blocks. `weights` counts every number that is stored; `intermediate` is the width
-    between the products of a block's MLP, `gated` whether it has three of them (Llama) or two (GPT-2)."""
+    """A model of `layers` blocks.
+
+    `weights` counts every stored number. `intermediate` is the width inside the MLP of a block. `gated` tells
+    whether that MLP has three products (Llama) or two (GPT-2).
+    """
 
     weights: int
     hidden: int
@@ -54,16 +57,16 @@ class Shape:
 
     @property
     def cache_numbers(self) -> int:
-        """Keys and values of one token, in all layers."""
+        """Numbers in the key-value cache per token, over all layers."""
         return 2 * self.layers * self.kv_heads * self.head_size
 
 
 def shape_of(config: Mapping[str, Any]) -> Shape:
-    """The shape that a `config.json` describes. Raises UnknownShape where it lacks a size."""
+    """Return the shape that a `config.json` describes. Raises UnknownShape if a size is missing."""
     inner = config.get("text_config")
     config = {**config, **inner} if isinstance(inner, Mapping) else config
     if any(config.get(name) for name in ("num_experts", "num_local_experts", "n_routed_experts")):
-        raise UnknownShape("a mixture of experts is not a plain decoder")
+        raise UnknownShape("mixture-of-experts models are not supported")
     hidden = _number(config, "hidden_size", "n_embd", "dim")
     layers = _number(config, "num_hidden_layers", "n_layer", "n_layers")
     heads = _number(config, "num_attention_heads", "n_head", "n_heads")
@@ -92,8 +95,8 @@ def shape_of(config: Mapping[str, Any]) -> Shape:
 
 
 def count_weights(shape: Shape, *, tied: bool) -> int:
-    """Weights of a decoder: embeddings, four products of attention, two or three of the MLP, two norms a
-    layer. GPT-2's kind has biases and learned positions besides."""
+    """Count the weights of a decoder: embeddings, four attention products, two or three MLP products and
+    two norms per layer. Models like GPT-2 also have biases and learned positions."""
     d, inner = shape.hidden, shape.heads * shape.head_size
     kv = shape.kv_heads * shape.head_size
     layer = d * inner + 2 * d * kv + inner * d + (3 if shape.gated else 2) * d * shape.intermediate + 2 * d
@@ -104,8 +107,10 @@ def count_weights(shape: Shape, *, tied: bool) -> int:
 
 
 def shape_in(folder: Path) -> Shape:
-    """The shape of the model in a folder; its weights counted in the files' headers where they are there. An
-    adapter is as large as its base: that is what is loaded."""
+    """Return the shape of the model in a folder. Weights are counted from the file headers if possible.
+
+    An adapter has the shape of its base, because the base is what is loaded.
+    """
     if adapters.is_adapter(folder):
         try:
             base = adapters.base_of(folder)
@@ -117,15 +122,18 @@ def shape_in(folder: Path) -> Shape:
     except (OSError, ValueError) as error:
         raise UnknownShape(f"no readable {CONFIG_FILE} in {folder}") from error
     if not isinstance(config, dict):
-        raise UnknownShape(f"{CONFIG_FILE} in {folder} holds no object")
+        raise UnknownShape(f"{CONFIG_FILE} in {folder} is not a JSON object")
     shape = shape_of(config)
     stored = stored_weights(folder)
     return replace(shape, weights=stored) if stored else shape
 
 
 def stored_weights(folder: Path) -> int:
-    """Numbers in the folder's safetensors files, from their headers (eight bytes of length, then JSON); 0
-    where there is no such file or one of them can't be read."""
+    """Count the numbers in the folder's safetensors files from their headers (eight bytes of length, then
+    JSON).
+
+    Returns 0 if there are no such files or one of them cannot be read.
+    """
     total = 0
     for file in folder.glob("*.safetensors"):
         try:
@@ -141,10 +149,11 @@ def stored_weights(folder: Path) -> int:
 
 
 def shape_named(name: str) -> Shape:
-    """A guess by the size in a model's name (`Qwen/Qwen3-0.6B`). Raises UnknownShape where it names none."""
+    """Guess the shape from the size in a model's name (`Qwen/Qwen3-0.6B`). Raises UnknownShape if it names
+    none."""
     found = NAMED_SIZE.search(name.replace("-", " ").replace("_", " "))
     if found is None or float(found[1]) == 0:
-        raise UnknownShape(f"the name {name!r} doesn't say how large the model is")
+        raise UnknownShape(f"the name {name!r} does not contain the size of the model")
     weights = int(float(found[1]) * (1e9 if found[2].lower() == "b" else 1e6))
     hidden = max(64, round(math.sqrt(weights / (TYPICAL_LAYERS * TYPICAL_WEIGHTS_PER_LAYER)) / 64) * 64)
     return Shape(
@@ -161,7 +170,7 @@ def shape_named(name: str) -> Shape:
 
 
 def demo_shape() -> Shape:
-    """The policy that the demo world builds for itself (training.demo_world.build_policy)."""
+    """Return the shape of the policy that `training.demo_world.build_policy` builds."""
     shape = Shape(
         weights=0,
         hidden=192,

@@ -1,9 +1,9 @@
-"""What a run will take on the disk, before it is launched: the model that it leaves and, while it is under
-way, its checkpoints. Pure functions, as in `cost`; torch is not needed.
+"""The disk space of a run before it starts: the model it leaves and, while it runs, its checkpoints.
 
-A checkpoint has the weights that learn and Adam's two moments of each (`checkpoint`); two are kept, and a
-third is written before the oldest goes. The best weights are a hard link in each, and there may be two of
-them: those of the newest checkpoint, and those that the one before still has.
+Pure functions without torch, as in `cost`. A checkpoint contains the trained weights and Adam's two moments
+of each of them (`checkpoint`). Two checkpoints are kept, and a third is written before the oldest is deleted.
+The best weights are a hard link in each checkpoint, and there can be two versions of them: the newest
+checkpoint's and the previous one's.
 """
 
 from __future__ import annotations
@@ -12,22 +12,23 @@ from dataclasses import dataclass
 
 from training.rlhf.core.recipes import RewardModelConfig
 from training.rlhf.models.shapes import Shape
-from training.rlhf.planning.cost import FLOAT, adapter_weights
+from training.rlhf.planning.transformer import FLOAT, adapter_weights
 
 CHECKPOINTS_KEPT = 2
-RELU_WIDTH = 16  # of a small head (`heads.WIDTH`)
+RELU_WIDTH = 16  # width of a small head (`heads.WIDTH`)
 
 
 @dataclass(frozen=True)
 class Disk:
-    """Bytes: of what the run leaves, and of checkpoints at most, which go when it has ended."""
+    """Bytes of the model that remains, and the maximum of the checkpoints, which are deleted when the run
+    has ended."""
 
     model: float = 0.0
     checkpoints: float = 0.0
 
 
 def policy(shape: Shape) -> Disk:
-    """Of a loop that saves a policy and writes no checkpoints."""
+    """The disk space of a loop that saves a policy and writes no checkpoints."""
     return Disk(FLOAT * shape.weights)
 
 
@@ -42,7 +43,7 @@ def reward_model(recipe: RewardModelConfig, shape: Shape) -> Disk:
         "lora": of_members,
     }
     one, best = 3 * learning, 2 * learning if recipe.keep == "best" else 0
-    # Members come after the model, whose own checkpoints stay; each member's, too.
+    # The members are trained after the model, whose checkpoints remain, as do those of each member.
     written = one if not of_members else max(one, CHECKPOINTS_KEPT * 3 * of_members + 3 * adapter)
     return Disk(
         FLOAT * (learning + beside[recipe.uncertainty]),

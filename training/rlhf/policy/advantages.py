@@ -1,8 +1,7 @@
-"""From rewards to advantages: masked means, KL estimators, generalised advantage estimation. Pure functions
-on tensors.
+"""From rewards to advantages: KL estimators and generalised advantage estimation. Pure functions on tensors.
 
 Shapes: (B, T) for B responses of at most T tokens, right-padded; ``mask`` (B, T) bool, true on real response
-tokens (the end-of-sequence token included). Padding is never read, whatever it holds.
+tokens, including EOS. Padding is never read, whatever its value.
 """
 
 from __future__ import annotations
@@ -12,36 +11,18 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from training.rlhf.reward.losses import LOG_RATIO_LIMIT
+from training.rlhf.policy.losses import LOG_RATIO_LIMIT
 
-WHITEN_EPSILON = 1e-8  # added to the variance; a batch whose advantages are all equal gets 0, not inf
-# Ziegler et al. 2019, arXiv 1909.08593 eq. 5: the proportional error is held within +-20 %
+WHITEN_EPSILON = 1e-8  # added to the variance, so that a batch of equal advantages gets 0 rather than inf
+# Ziegler et al. 2019, arXiv 1909.08593 eq. 5: the proportional error is clipped to ±20 %.
 ADAPTIVE_KL_CLIP = 0.2
-
-
-def masked_sum(values: Tensor, mask: Tensor) -> Tensor:
-    """Sum where the mask is true: (…), (…) -> (). nan and inf outside the mask do not get in."""
-    return values.masked_fill(~mask, 0.0).sum()
-
-
-def masked_mean(values: Tensor, mask: Tensor, *, count: int | None = None) -> Tensor:
-    """Sum where the mask is true over ``count`` (default: of this mask): (…), (…) -> ().
-
-    For a loss give the token count of the *whole* batch: a mean of micro-batch means weighs the tokens of
-    short micro-batches more, and the gradient then depends on how the batch was cut. Raises ValueError for a
-    count of 0.
-    """
-    number = int(mask.sum()) if count is None else count
-    if number <= 0:
-        raise ValueError("mean over no tokens: the mask is empty")
-    return masked_sum(values, mask) / number
 
 
 def whiten(values: Sequence[Tensor], masks: Sequence[Tensor]) -> list[Tensor]:
     """Shift and scale to mean 0 and variance 1 over all real tokens of all parts together; padding becomes 0.
 
-    The parts are the micro-batches of one update: whitening each by itself would hand the same advantage a
-    different weight in each. Biased variance, as in OpenAI's lm-human-preferences.
+    The parts are the micro-batches of one update. Whitening each of them separately would give the same
+    advantage a different weight in each. Uses the biased variance, as OpenAI's lm-human-preferences does.
     """
     everything = torch.cat([value[mask] for value, mask in zip(values, masks, strict=True)])
     variance, mean = torch.var_mean(everything, unbiased=False)
@@ -59,7 +40,7 @@ def generalised_advantages(
 
     rewards, values, mask (B, T) -> advantages, returns (B, T), both 0 outside the mask; returns = advantages
     + values. ``values[t]`` is the value of the state in which token t was chosen. Schulman et al., arXiv
-    1506.02438 eq. 16. Raises ValueError when a mask is not a prefix (a hole would join two responses).
+    1506.02438 eq. 16. Raises ValueError if a mask is not a prefix (a hole would join two responses).
     """
     if bool((mask[:, 1:] & ~mask[:, :-1]).any()):
         raise ValueError(
@@ -77,35 +58,31 @@ def generalised_advantages(
 
 
 def kl_k1(log_probs: Tensor, reference: Tensor) -> Tensor:
-    """log pi - log ref of the sampled tokens. Under samples from pi its mean is KL(pi || ref); single values
-    may be negative.
+    """log pi - log ref of the sampled tokens, in nats. Any one shape.
 
-    As a *reward* it is score-function correct; as a loss its gradient has mean 0. Schulman, "Approximating KL
-    divergence".
+    Under samples from pi its mean is KL(pi || ref); single values can be negative. As a reward it gives the
+    correct policy gradient; as a loss, its gradient has mean 0. Schulman, "Approximating KL divergence".
     """
     return log_probs - reference
 
 
-def kl_k2(log_probs: Tensor, reference: Tensor) -> Tensor:
-    """Half the squared log-ratio: biased, low variance; its gradient on samples from pi is that of KL(pi ||
-    ref)."""
-    return 0.5 * (log_probs - reference) ** 2
-
-
 def kl_k3(log_probs: Tensor, reference: Tensor) -> Tensor:
-    """exp(ref - pi) - 1 - (ref - pi): unbiased for KL(pi || ref), never negative. The log-ratio is clamped
-    before exp."""
+    """exp(ref - pi) - 1 - (ref - pi): an unbiased estimate of KL(pi || ref) that is never negative. Any one
+    shape.
+
+    The log-ratio is clamped before exp. Schulman, "Approximating KL divergence".
+    """
     backward = (reference - log_probs).clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT)
     return torch.expm1(backward) - backward
 
 
 def token_rewards(scores: Tensor, kl: Tensor, mask: Tensor, *, kl_coefficient: float) -> Tensor:
-    """-beta KL on every real token, and the response's score on its last real token. (B,), (B, T), (B, T) ->
+    """-beta KL on every real token, plus the response's score on its last real token. (B,), (B, T), (B, T) ->
     (B, T).
 
-    The score sits on the last *real* token whether or not that is end-of-sequence: on the first pad (TRL <=
-    1.12) a truncated response got it one step nearer, and so more credit, than a finished one. Raises
-    ValueError for an empty response.
+    The score is placed on the last real token, whether or not that is EOS. Placed on the first padding token
+    (TRL <= 1.12), it was one step closer for a truncated response than for a finished one, which therefore
+    got less credit. Raises ValueError for an empty response.
     """
     lengths = mask.sum(dim=1)
     if bool((lengths == 0).any()):
@@ -118,15 +95,17 @@ def token_rewards(scores: Tensor, kl: Tensor, mask: Tensor, *, kl_coefficient: f
 def adapted_kl_coefficient(
     coefficient: float, *, kl: float, target: float, samples: int, horizon: int
 ) -> float:
-    """beta (1 + clip(KL / target - 1, +-0.2) samples / horizon), KL in nats per response; arXiv 1909.08593
+    """beta (1 + clip(KL / target - 1, ±0.2) samples / horizon), KL in nats per response; arXiv 1909.08593
     eq. 5."""
     error = min(max(kl / target - 1.0, -ADAPTIVE_KL_CLIP), ADAPTIVE_KL_CLIP)
     return coefficient * (1.0 + error * samples / horizon)
 
 
 def explained_variance(values: Tensor, returns: Tensor) -> float:
-    """1 - Var(returns - values) / Var(returns) over (N,) tokens: 1 perfect, 0 no better than the mean, nan if
-    returns are constant."""
+    """1 - Var(returns - values) / Var(returns) over (N,) tokens.
+
+    1 is perfect, 0 is no better than the mean, and nan means that the returns are constant.
+    """
     variance = returns.var(unbiased=False)
     return (
         float("nan")

@@ -1,21 +1,22 @@
-"""PPO: the policy answers prompts, a reward model scores the answers, and the policy moves towards what
-scores well.
+"""PPO: the policy answers prompts, a reward model scores the answers, and the policy moves towards higher
+scores.
 
-One file, top to bottom: roll out, score, advantages, a few epochs of clipped updates, again. The choices that
-decide whether it works, each made once:
+The loop reads from top to bottom: roll out, score, compute advantages, a few epochs of clipped updates,
+repeat. These choices decide whether it works:
 
-- Log-probabilities are recomputed by the training forward on the very rows that are trained on, never taken
+- Log-probabilities are recomputed by the training forward on the same rows that are trained on, never taken
   from the sampler, so the ratio is exactly 1 before the first update (``val/first_log_ratio`` reports it).
-- The score stands on the last real token; a truncated answer is scored as if it ended there, less
+- The score is placed on the last real token. A truncated answer is scored as if it ended there, minus
   ``missing_eos_penalty``.
-- The KL penalty (k1, per token, against the frozen start) is part of the reward, where its gradient is right.
-- The critic is a model of its own that starts as the reward model, reading its centred score at every token:
-  its first guess at a state's value is then the right size, and its gradient never disturbs the policy's
-  trunk.
-- Scores are in standard deviations of the reward model's training responses, so that the KL coefficient, the
-  clips and the penalty mean the same for every reward model.
-- Advantages are whitened, and losses averaged, over the tokens of the whole batch, never of a micro-batch.
-- No dropout anywhere: models stay in eval mode.
+- The KL penalty (k1, per token, against the frozen initial policy) is part of the reward, where its gradient
+  is correct.
+- The critic is a separate model that starts as the reward model and reads its centred score at every token.
+  Its first estimate of a state's value therefore has the right scale, and its gradient never affects the
+  policy's trunk.
+- Scores are in standard deviations of the reward model's training responses, so the KL coefficient, the clips
+  and the penalty mean the same for every reward model.
+- Advantages are whitened, and losses averaged, over the tokens of the entire batch, never of a micro-batch.
+- There is no dropout: models stay in eval mode.
 """
 
 from __future__ import annotations
@@ -29,16 +30,17 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.core.messages import Messages
 from training.rlhf.core.rates import rate_factor, rate_for
-from training.rlhf.core.recipe import seed_everything
 from training.rlhf.core.recipes import PPOConfig
 from training.rlhf.core.reporter import NullReporter, Reporter, require_finite
+from training.rlhf.core.seeds import seed_everything
 from training.rlhf.generation.decoding import generate
 from training.rlhf.models import chat
 from training.rlhf.models.loading import ModelSource, save_model
 from training.rlhf.models.logprobs import token_log_probs
-from training.rlhf.policy import advantages
+from training.rlhf.policy import advantages, losses
 from training.rlhf.policy.rollout import (
     MicroBatch,
     Models,
@@ -49,14 +51,15 @@ from training.rlhf.policy.rollout import (
     score_answers,
     split_rollout,
 )
-from training.rlhf.reward import losses
 
-ADAM_EPSILON = 1e-5  # as in OpenAI's code and CleanRL; at torch's 1e-8 the first steps are far larger
+# As in OpenAI's code and CleanRL; with torch's default of 1e-8 the first steps are far larger.
+ADAM_EPSILON = 1e-5
 
 
 @dataclass(frozen=True, slots=True)
 class PPOResult:
-    """Where the policy was saved, the numbers of its last step, and of its first (keys end in ``_first``)."""
+    """The path of the saved policy, the metrics of its last step, and those of its first (keys end in
+    ``_first``)."""
 
     path: Path
     steps: int
@@ -73,15 +76,15 @@ def train(
     out_dir: str | Path,
     report: Reporter | None = None,
 ) -> PPOResult:
-    """Train ``policy`` against ``reward_model`` on ``prompts``, save it to ``out_dir``.
+    """Train ``policy`` against ``reward_model`` on ``prompts``, and save it to ``out_dir``.
 
-    Metrics per step. Nats, means per answer: objective/kl; standard deviations of the reward:
-    objective/scores (less ``caution`` spreads), objective/rlhf_reward (score less penalties),
-    objective/spread (where the reward model says how sure it is); nats per token: policy/entropy,
-    policy/approxkl_avg; shares: policy/clipfrac_avg, eos_rate; tokens: lengths/response_mean; also
+    Metrics per step. In nats, as means per answer: objective/kl. In standard deviations of the reward:
+    objective/scores (minus ``caution`` spreads), objective/rlhf_reward (score minus penalties),
+    objective/spread (if the reward model has an uncertainty). In nats per token: policy/entropy,
+    policy/approxkl_avg. As shares: policy/clipfrac_avg, eos_rate. In tokens: lengths/response_mean. Also
     loss/{policy_avg, value_avg}, val/{ratio, first_log_ratio, explained_variance}, grad_norm/{policy, value},
-    kl_coefficient, learning_rate, updates, seconds/{rollout, update}. Raises TrainingDiverged when a loss or
-    a gradient is not finite, ValueError without prompts or for models of unlike vocabularies.
+    kl_coefficient, learning_rate, updates, seconds/{rollout, update}. Raises TrainingDiverged if a loss or a
+    gradient is not finite, and ValueError without prompts or if the vocabularies of the models differ.
     """
     report = report or NullReporter()
     seed_everything(config.seed)
@@ -90,7 +93,7 @@ def train(
     eos = chat.eos_id(tokenizer)
     encoded = [chat.encode_prompt(tokenizer, messages) for messages in prompts]
     if not encoded:
-        raise ValueError("there is no prompt to answer")
+        raise UnusableInput("there is no prompt to answer", FailureKind.DATA_EMPTY)
     context = min(chat.context_length(actor), chat.context_length(models.judge))
     encoded, prompts_cut = chat.cut_prompts(encoded, context - config.max_new_tokens - 1)  # 1: EOS
     optimiser = torch.optim.Adam(
@@ -128,7 +131,8 @@ def train(
         report.check()
         started = time.perf_counter()
 
-        # 1. Roll out by plain sampling: top-k or top-p would let another policy answer than is trained.
+        # 1. Roll out with plain sampling: with top-k or top-p, another policy would answer than the one
+        # trained.
         chosen = [encoded[next(upcoming)] for _ in range(config.rollout_prompts)]
         answers = generate(
             actor,
@@ -139,12 +143,12 @@ def train(
             temperature=config.temperature,
             seed=config.seed + step,
         )
-        # 2. Score whole answers as the reward model was trained to read them: ended by EOS.
+        # 2. Score complete answers, ended by EOS, as the reward model was trained to read them.
         scores, finished, spreads = score_answers(models, chosen, answers, eos=eos)
         penalised = (
             scores.clamp(-config.score_clip, config.score_clip) - config.missing_eos_penalty * ~finished
         )
-        # 3. The same rows through policy, reference and critic, by the forward that trains.
+        # 3. Run the same rows through policy, reference and critic, with the forward that trains.
         rows = [(prompt, a.ids) for prompt, group in zip(chosen, answers, strict=True) for a in group]
         dealt = split_rollout(
             rows, minibatches=config.minibatches, max_tokens=config.micro_batch_tokens, generator=chooser
@@ -157,7 +161,7 @@ def train(
             for parts in dealt
         ]
         batch = [part for minibatch in minibatches for part in minibatch]
-        # 4. Rewards per token, advantages over each answer, whitened over all of them.
+        # 4. Compute rewards per token and advantages per answer, and whiten these over all answers.
         for part in batch:
             kl = advantages.kl_k1(part.log_probs, part.reference)
             rewards = advantages.token_rewards(part.scores, kl, part.mask, kl_coefficient=kl_coefficient)
@@ -169,12 +173,12 @@ def train(
             part.advantages = advantage
         rolled_out = time.perf_counter()
 
-        # 5. A few epochs of clipped updates.
+        # 5. Make a few epochs of clipped updates.
         told = update(config, models, optimiser, minibatches, chooser, step=step)
         rate = float(scheduler.get_last_lr()[0])
         scheduler.step()
 
-        # 6. Say what happened, hold the KL where it was asked for.
+        # 6. Report metrics and adapt the KL coefficient.
         kl_sums = torch.cat([(part.log_probs - part.reference).sum(dim=1) for part in batch])
         mask = torch.cat([part.mask.flatten() for part in batch])
         lengths = torch.cat([part.mask.sum(dim=1) for part in batch])
@@ -196,7 +200,7 @@ def train(
             "seconds/rollout": rolled_out - started,
             "seconds/update": time.perf_counter() - rolled_out,
         }
-        if models.doubt:
+        if models.uncertainty:
             metrics["objective/spread"] = float(spreads.mean())
         first = first or {f"{name}_first": metrics[name] for name in ("objective/scores", "objective/kl")}
         if config.kl_target is not None:
@@ -225,11 +229,11 @@ def update(
     *,
     step: int,
 ) -> dict[str, float]:
-    """Passes over one rollout, an optimiser step per minibatch; returns the means of the steps taken.
+    """Pass over one rollout with an optimiser step per minibatch; return the means over the steps taken.
 
-    Ends early, before the step that would follow, when the policy has moved further than ``stop_kl`` from the
-    one that sampled: beyond that the clipped ratios say little. ``val/first_log_ratio`` is the largest |log
-    ratio| before the first step; it is 0 unless the rollout and the training forward disagree, which is the
+    Ends early, before the next step, if the policy has moved further than ``stop_kl`` from the one that
+    sampled: beyond that, clipped ratios carry little information. ``val/first_log_ratio`` is the largest |log
+    ratio| before the first step. It is 0 unless the rollout and the training forward disagree, which is the
     most common fault of PPO code.
     """
     sums: defaultdict[str, float] = defaultdict(float)
@@ -247,8 +251,8 @@ def update(
                 value_losses = losses.clipped_value_loss(
                     models.critic(*part.rows), old_values, part.returns[mask], clip=config.value_clip
                 )
-                # One backward for both: the critic shares nothing with the policy. Sums over the minibatch's
-                # tokens, so that cutting it into micro-batches changes nothing.
+                # One backward for both: the critic shares nothing with the policy. Losses are summed over the
+                # minibatch's tokens, so cutting it into micro-batches changes nothing.
                 policy_part = policy_losses.sum() * float(step > config.critic_warmup_steps)
                 torch.autograd.backward((policy_part + value_losses.sum()) / tokens)
                 log_ratio = (log_probs - old).detach()

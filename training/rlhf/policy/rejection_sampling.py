@@ -1,20 +1,20 @@
-"""Rejection sampling: of N answers per prompt the reward model's favourite is kept, and the policy
+"""Rejection sampling: of N answers per prompt, the one with the highest reward is kept, and the policy
 imitates it.
 
     result = train(RejectionSamplingConfig(), policy="…", reward_model="…", prompts=[…], out_dir="…")
 
-Which answers are kept (RAFT's "best of K per prompt", Dong et al. 2023, arXiv 2304.06767): one per
-prompt, that with the highest reward; of equals the one sampled first. Answers cut off at the length limit
-are out, whatever their reward, as imitating them would teach never to stop; so is a prompt all of whose
-answers were cut off, and a prompt whose best answer is not better than its mean by `min_gain` (nothing is to
-be learned from it).
+One answer per prompt is kept (RAFT's "best of K per prompt", Dong et al. 2023, arXiv 2304.06767): the one
+with the highest reward or, among equals, the one sampled first. Answers truncated at the length limit are
+excluded regardless of their reward, because imitating them would teach the policy never to stop. A prompt is
+excluded if all of its answers were truncated, or if its best answer does not exceed its mean by `min_gain`
+(there is nothing to learn from it).
 
-Where the reward model says how sure it is, `caution` spreads are taken off each reward before anything is
+If the reward model has an uncertainty, `caution` spreads are subtracted from each reward before anything is
 chosen or reported.
 
-Reported: while sampling `reward_mean`, `reward_best` (raw units of the reward model), `reward_spread` (the
-same, where it has spreads), `finished_share`; then `best_of_<n>`, the curve of the expected best of n
-answers, and `kept`, the number of prompts; then the metrics of `sft`.
+Metrics while sampling: `reward_mean`, `reward_best` (raw units of the reward model), `reward_spread` (the
+same, if there is an uncertainty), `finished_share`. Then `best_of_<n>`, the expected best of n answers, and
+`kept`, the number of prompts; then the metrics of `sft`.
 """
 
 import math
@@ -25,29 +25,32 @@ from pathlib import Path
 
 import torch
 
+from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.core.messages import Messages
 from training.rlhf.core.rates import rate_for
-from training.rlhf.core.recipe import seed_everything
 from training.rlhf.core.recipes import RejectionSamplingConfig
 from training.rlhf.core.reporter import NullReporter, Reporter
+from training.rlhf.core.seeds import seed_everything
 from training.rlhf.generation.answering import answers_to
 from training.rlhf.generation.decoding import Completion
 from training.rlhf.models import chat
 from training.rlhf.models.loading import Loaded, ModelSource, open_policy, open_reward_model, save_model
 from training.rlhf.policy import sft
 from training.rlhf.reward import scoring
-from training.rlhf.reward.uncertainty import Uncertainty, cautious_scores, doubt_about
+from training.rlhf.reward.beliefs import Uncertainty, cautious_scores
+from training.rlhf.reward.uncertainty import uncertainty_of
 
-# Peak learning rates that suit models of these sizes: lower than those of sft, as the policy already speaks.
-# From 512 prompts of the demo, gold per answer: start 1.57, at 1e-3 1.76, at 3e-4 1.95 (standard error 0.08).
+# Peak learning rates for models of these sizes: lower than those of sft, because the policy is already
+# trained. From 512 prompts of the demo, gold per answer: initially 1.57, at 1e-3 1.76, at 3e-4 1.95 (standard
+# error 0.08).
 RATE_AT_2M, RATE_AT_1B = 3e-4, 1e-5
-PROMPTS_PER_BATCH = 32  # sampled, scored and reported together; a cancelled run is noticed this often
+PROMPTS_PER_BATCH = 32  # sampled, scored and reported together; cancellation is checked this often
 
 
 @dataclass(frozen=True)
 class RejectionSamplingResult:
-    """`best_of` maps n to the expected reward of the best of n answers, for every n up to N; `prompts_cut`
-    counts those that didn't fit the context whole."""
+    """`best_of` maps n to the expected reward of the best of n answers, for every n up to N. `prompts_cut`
+    counts the prompts that were truncated to fit the context."""
 
     path: Path
     steps: int
@@ -64,7 +67,7 @@ class RejectionSamplingResult:
 
 @dataclass(frozen=True)
 class Candidates:
-    """The N answers to one prompt, in the order they were sampled, with their rewards, caution taken off."""
+    """The N answers to one prompt in the order of sampling, with their rewards minus caution."""
 
     messages: Messages
     prompt: list[int]
@@ -82,28 +85,29 @@ def train(
     out_dir: str | Path,
     report: Reporter | None = None,
 ) -> RejectionSamplingResult:
-    """Sample, choose, fine-tune, save. A `Loaded` policy is trained in place.
+    """Sample, choose, fine-tune and save. A `Loaded` policy is trained in place.
 
-    Raises `ModelNotFound`, `ValueError` (no prompts, or no answer worth keeping), `TrainingDiverged`,
-    `Cancelled`; then nothing is written.
+    Raises `ModelNotFound`, `ValueError` (no prompts, or no answer worth keeping), `TrainingDiverged` and
+    `Cancelled`. In these cases nothing is written.
     """
     if not prompts:
-        raise ValueError("rejection sampling needs at least one prompt, got none")
+        raise UnusableInput("rejection sampling needs at least one prompt, got none", FailureKind.DATA_EMPTY)
     started, report = time.monotonic(), report or NullReporter()
     seed_everything(config.seed)
-    doubt = doubt_about(reward_model, caution=config.caution)
+    uncertainty = uncertainty_of(reward_model, caution=config.caution)
     model, judge = open_policy(policy), open_reward_model(reward_model)
     shown = list(prompts[: config.sample_prompts])
     before = sft.answers(*model, shown, config.sample_tokens)
 
-    candidates, cut = sample_and_score(config, model, judge, doubt, prompts, report)
+    candidates, cut = sample_and_score(config, model, judge, uncertainty, prompts, report)
     curve = mean_best_of([group.rewards for group in candidates])
     chosen = [row for group in candidates if (row := best_row(group, config.min_gain))]
     if not chosen:
-        raise ValueError(
-            f"none of the {len(candidates)} prompts has an answer worth keeping: all were cut off at "
+        raise UnusableInput(
+            f"none of the {len(candidates)} prompts has an answer worth keeping: all were truncated at "
             f"{config.max_new_tokens} tokens or lead by less than {config.min_gain}. "
-            "Raise max_new_tokens or lower min_gain."
+            "Raise max_new_tokens or lower min_gain.",
+            FailureKind.NOTHING_KEPT,
         )
     report.metrics(0, {f"best_of_{n}": value for n, value in curve.items()} | {"kept": float(len(chosen))})
     rate = config.learning_rate or rate_for(model.model, at_2m=RATE_AT_2M, at_1b=RATE_AT_1B)
@@ -135,12 +139,12 @@ def sample_and_score(
     config: RejectionSamplingConfig,
     policy: Loaded,
     judge: Loaded,
-    doubt: Uncertainty | None,
+    uncertainty: Uncertainty | None,
     prompts: Sequence[Messages],
     report: Reporter,
 ) -> tuple[list[Candidates], int]:
-    """N answers to each prompt with their raw rewards, less the caution asked for, in the order of the
-    prompts; how many prompts were cut."""
+    """Return N answers to each prompt with their raw rewards minus caution, in the order of the prompts,
+    and the number of truncated prompts."""
     candidates: list[Candidates] = []
     cut = 0
     batches = answers_to(
@@ -158,7 +162,7 @@ def sample_and_score(
         texts = [[chat.decode(policy.tokenizer, c.ids) for c in completions] for completions in batch.answers]
         asked = scoring.encode_items(*judge, list(zip(batch.prompts, texts, strict=True)))
         rewards, spreads = cautious_scores(
-            judge.model, asked, doubt, caution=config.caution, pad_id=chat.pad_id(judge.tokenizer)
+            judge.model, asked, uncertainty, caution=config.caution, pad_id=chat.pad_id(judge.tokenizer)
         )
         groups = [
             Candidates(*parts[:4], parts[4].tolist())
@@ -172,7 +176,7 @@ def sample_and_score(
             "reward_best": math.fsum(max(group.rewards) for group in groups) / len(groups),
             "finished_share": sum(c.finished for group in groups for c in group.completions) / n_answers,
         }
-        if doubt:
+        if uncertainty:
             values["reward_spread"] = float(torch.cat(spreads).mean())
         report.metrics(0, values)
         report.progress("sample", len(candidates), len(prompts))
@@ -180,7 +184,7 @@ def sample_and_score(
 
 
 def best_row(group: Candidates, min_gain: float) -> sft.Row | None:
-    """The answer to imitate, as the very tokens that were sampled; None when there is nothing to learn."""
+    """Return the answer to imitate, as the tokens that were sampled, or None if there is nothing to learn."""
     finished = [i for i, completion in enumerate(group.completions) if completion.finished]
     if not finished:
         return None
@@ -190,10 +194,10 @@ def best_row(group: Candidates, min_gain: float) -> sft.Row | None:
 
 
 def best_of_curve(rewards: Sequence[float]) -> dict[int, float]:
-    """Expected best of n draws for every n ≤ N, from one sample of N: the unbiased estimate from order
-    statistics.
+    """Return the expected best of n draws for every n ≤ N, estimated from one sample of N without bias.
 
-    With x₍₁₎ ≤ … ≤ x₍N₎: E[max of n] = Σᵢ C(i-1, n-1) / C(N, n) · x₍ᵢ₎, the mean over all subsets of size n.
+    Order statistics: with x₍₁₎ ≤ … ≤ x₍N₎, E[max of n] = Σᵢ C(i-1, n-1) / C(N, n) · x₍ᵢ₎, the mean over all
+    subsets of size n.
     """
     ordered, size = sorted(rewards), len(rewards)
     return {
@@ -203,7 +207,7 @@ def best_of_curve(rewards: Sequence[float]) -> dict[int, float]:
 
 
 def mean_best_of(groups: Sequence[Sequence[float]]) -> dict[int, float]:
-    """`best_of_curve` averaged over prompts with equally many answers."""
+    """Return `best_of_curve` averaged over prompts with the same number of answers."""
     curves = [best_of_curve(rewards) for rewards in groups]
     return {n: math.fsum(curve[n] for curve in curves) / len(curves) for n in curves[0]}
 

@@ -1,4 +1,4 @@
-"""What PPO works on: the four models, and the policy's answers as rows seen by all of them."""
+"""The data of PPO: its four models, and the policy's answers as rows that all of them read."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.core.messages import Messages
 from training.rlhf.core.reporter import Reporter
 from training.rlhf.data.batching import Group, cut_by_width
@@ -19,14 +20,19 @@ from training.rlhf.models import chat
 from training.rlhf.models.loading import ModelSource, open_policy, open_reward_model
 from training.rlhf.models.logprobs import token_log_probs
 from training.rlhf.models.trunks import head_of, is_encoder
+from training.rlhf.reward.beliefs import Uncertainty, cautious_scores
 from training.rlhf.reward.scoring import RewardScale, stored_scale
-from training.rlhf.reward.uncertainty import Uncertainty, cautious_scores, doubt_about
+from training.rlhf.reward.uncertainty import uncertainty_of
 
 
 @dataclass(frozen=True, slots=True)
 class Models:
-    """The policy in training, its frozen start, the frozen reward model with its scale, and the critic;
-    ``doubt``: how sure the reward model is, where it says so; ``caution``: how many spreads that costs."""
+    """The policy in training, its frozen initial copy, the frozen reward model with its scale, and the
+    critic.
+
+    ``uncertainty`` is that of the reward model, if it has one. ``caution`` is the number of spreads
+    subtracted from scores.
+    """
 
     actor: PreTrainedModel
     reference: PreTrainedModel
@@ -34,13 +40,17 @@ class Models:
     critic: Critic
     scale: RewardScale
     tokenizer: PreTrainedTokenizerBase
-    doubt: Uncertainty | None = None
+    uncertainty: Uncertainty | None = None
     caution: float = 0.0
 
 
 class Scored(NamedTuple):
-    """(N,) each: scores in standard deviations around the training mean, caution taken off; whether the
-    answer ended by itself; how many standard deviations the reward model may be off (0: it doesn't say)."""
+    """(N,) each.
+
+    ``scores``: in standard deviations around the training mean, minus caution. ``finished``: whether the
+    answer ended with EOS. ``spreads``: the reward model's uncertainty in standard deviations; 0 if it has
+    none.
+    """
 
     scores: Tensor
     finished: Tensor
@@ -55,7 +65,7 @@ class Critic(nn.Module):
         self.trunk = copy.deepcopy(reward_model.base_model).requires_grad_(True)
         weight = head_of(reward_model).weight.detach().float()
         self.head = nn.Linear(weight.shape[1], 1, device=weight.device)
-        with torch.no_grad():  # the reward model's score, centred and scaled as PPO's rewards are
+        with torch.no_grad():  # the reward model's score, centred and scaled like PPO's rewards
             self.head.weight.copy_(weight / scale.std)
             self.head.bias.fill_(-scale.mean / scale.std)
 
@@ -72,8 +82,8 @@ class Critic(nn.Module):
 class MicroBatch:
     """Rows that go through the models together, in the rollout and in every epoch: same shapes, same bits.
 
-    B rows of T tokens, right-padded; ``wanted`` (B, T) marks response tokens, ``mask`` (B, R) the same ones
-    counted from the start of the response, as are all numbers (B, R). ``scores`` (B,).
+    B rows of T tokens, right-padded. ``wanted`` (B, T) marks response tokens; ``mask`` (B, R) marks the same
+    tokens counted from the start of the response, as are all values (B, R). ``scores`` (B,).
     """
 
     input_ids: Tensor
@@ -94,43 +104,52 @@ class MicroBatch:
 
 
 def load_models(policy: ModelSource, reward_model: ModelSource, *, caution: float = 0.0) -> Models:
-    """Load both; the reference is a frozen copy of the policy, the critic a trainable copy of the reward
-    model."""
-    doubt = doubt_about(reward_model, caution=caution)
+    """Load both models. The reference is a frozen copy of the policy, and the critic a trainable copy of the
+    reward model.
+
+    Raises ValueError for an encoder, for different vocabularies, and for a reward model with constant
+    rewards.
+    """
+    uncertainty = uncertainty_of(reward_model, caution=caution)
     actor, tokenizer = open_policy(policy)
     judge, judge_tokenizer = open_reward_model(reward_model)
     if is_encoder(judge):
-        raise ValueError(
-            "the reward model is an encoder: it reads an answer as a whole, and PPO's critic, which starts "
-            "as the reward model, has to value every token. Train a reward model from this policy, or use "
-            "rejection sampling"
+        raise UnusableInput(
+            "the reward model is an encoder, which reads an answer as a whole. PPO's critic starts as a copy "
+            "of it and needs a value for every token. Train a reward model from this policy, or use "
+            "rejection sampling",
+            FailureKind.WRONG_KIND_OF_MODEL,
         )
     if tokenizer.get_vocab() != judge_tokenizer.get_vocab():
-        raise ValueError(
-            "the reward model reads other tokens than the policy writes: train it from this policy"
+        raise UnusableInput(
+            "the reward model reads other tokens than the policy writes: train it from this policy",
+            FailureKind.VOCABULARIES_DIFFER,
         )
     reference = copy.deepcopy(actor).requires_grad_(False)
     scale = stored_scale(judge)
     if not scale.std > 0:
-        raise ValueError("the reward model gave all its training responses the same reward: nothing to climb")
+        raise UnusableInput(
+            "the reward model gave all its training responses the same reward: nothing to climb",
+            FailureKind.REWARD_IS_FLAT,
+        )
     judge.requires_grad_(False)
-    return Models(actor, reference, judge, Critic(judge, scale), scale, tokenizer, doubt, caution)
+    return Models(actor, reference, judge, Critic(judge, scale), scale, tokenizer, uncertainty, caution)
 
 
 def score_answers(
     models: Models, prompts: Sequence[list[int]], answers: Sequence[Sequence[Completion]], *, eos: int
 ) -> Scored:
-    """The reward model's scores of answers to each prompt, one after the other.
+    """Return the reward model's scores of the answers to each prompt, in order.
 
-    The sampled token ids are scored as they are, never decoded and encoded again (that can change them). A
-    truncated answer gets the EOS it lacks: a reward model was never trained to be read anywhere else.
+    The sampled token ids are scored directly: decoding and encoding them again can change them. A truncated
+    answer gets the EOS that it lacks, because a reward model is only trained to be read at EOS.
     """
     judge, scale = models.judge, models.scale
     groups = [
         Group(prompt, [a.ids if a.finished else [*a.ids, eos] for a in group], [])
         for prompt, group in zip(prompts, answers, strict=True)
     ]
-    found = cautious_scores(judge, groups, models.doubt, caution=models.caution, pad_id=eos)
+    found = cautious_scores(judge, groups, models.uncertainty, caution=models.caution, pad_id=eos)
     raw, spreads = (torch.cat(values).to(judge.device) for values in found)
     finished = torch.tensor([a.finished for group in answers for a in group], device=judge.device)
     return Scored((raw - scale.mean) / scale.std, finished, spreads / scale.std)
@@ -143,11 +162,11 @@ def split_rollout(
     max_tokens: int,
     generator: torch.Generator,
 ) -> list[list[list[int]]]:
-    """Row numbers dealt at random into minibatches, each cut by length into micro-batches of at most
-    ``max_tokens`` places.
+    """Divide rows at random into minibatches, each cut by length into micro-batches of at most ``max_tokens``
+    places.
 
-    Dealt once per rollout: every epoch then sees a row in the same padded shape as the rollout did, and the
-    first ratio is 1 to the last bit.
+    Done once per rollout: every epoch then sees a row in the same padded shape as the rollout did, and the
+    first ratio is exactly 1. Returns row indices.
     """
     dealt = torch.randperm(len(rows), generator=generator).tensor_split(min(minibatches, len(rows)))
     result = []
@@ -166,7 +185,7 @@ def observe(
     pad_id: int,
     temperature: float,
 ) -> MicroBatch:
-    """Prompt and answer of each row through policy, reference and critic."""
+    """Run prompt and answer of each row through policy, reference and critic."""
     device, width = models.actor.device, max(len(prompt) + len(answer) for prompt, answer in rows)
     longest = max(len(answer) for _, answer in rows)
     input_ids = torch.full((len(rows), width), pad_id)
@@ -204,15 +223,15 @@ def observe(
 
 
 def endless_order(length: int, generator: torch.Generator) -> Iterator[int]:
-    """0 … length - 1 in a new random order each time round, without end: every prompt as often as any
-    other."""
+    """Yield 0 … length - 1 in a new random order each time, without end, so every prompt occurs equally
+    often."""
     while True:
         yield from torch.randperm(length, generator=generator).tolist()
 
 
 class Samples:
-    """The same few prompts answered by the start policy once and by the present one now and then, for people
-    to read."""
+    """Answers to the same few prompts by the initial policy and, from time to time, the current one, for
+    people to read."""
 
     def __init__(
         self,

@@ -1,10 +1,10 @@
-"""Supervised fine-tuning: a policy imitates demonstrations. The loss is on the tokens of the responses only.
+"""Supervised fine-tuning: a policy imitates demonstrations. The loss covers only the tokens of the responses.
 
     result = train(SFTConfig(), base_model="path or hub name", demonstrations=[…], out_dir="…", report=…)
 
-Reported per step: `loss` (nats per response token), `heldout_loss` where there are held-out demonstrations,
-`learning_rate`, `grad_norm` (before clipping), `tokens_per_second` (of prompts and responses, padding left
-out).
+Metrics per step: `loss` (nats per response token), `heldout_loss` if there are held-out demonstrations,
+`learning_rate`, `grad_norm` (before clipping), `tokens_per_second` (of prompts and responses, without
+padding).
 """
 
 import math
@@ -17,25 +17,26 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.core.messages import Demonstration, Messages
 from training.rlhf.core.rates import rate_factor, rate_for
-from training.rlhf.core.recipe import seed_everything
 from training.rlhf.core.recipes import SFTConfig
 from training.rlhf.core.reporter import NullReporter, Reporter, require_finite
+from training.rlhf.core.seeds import seed_everything
 from training.rlhf.data.batching import cut_by_width
 from training.rlhf.generation.decoding import generate
 from training.rlhf.models import chat
 from training.rlhf.models.loading import ModelSource, open_policy, save_model
 from training.rlhf.models.logprobs import token_log_probs
 
-RATE_AT_2M, RATE_AT_1B = 3e-3, 2e-5  # peak learning rates that suit models of these sizes
+RATE_AT_2M, RATE_AT_1B = 3e-3, 2e-5  # peak learning rates for models of these sizes
 HELDOUT_MEASUREMENTS = 10  # per run: each costs a pass over the held-out rows
-BETAS = (0.9, 0.95)  # AdamW; 0.999 would average the squared gradient over more steps than a short run has
+BETAS = (0.9, 0.95)  # of AdamW; 0.999 would average the squared gradient over more steps than a short run has
 
 
 @dataclass(frozen=True)
 class SFTResult:
-    """`loss` and `heldout_loss` at the end, in nats per response token; `skipped` and `cut` count rows."""
+    """`loss` and `heldout_loss` at the end, in nats per response token. `skipped` and `cut` count rows."""
 
     path: Path
     steps: int
@@ -60,7 +61,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Batch:
-    """ids, mask, wanted (B, T), right-padded; `wanted` marks the response tokens, EOS included."""
+    """ids, mask, wanted (B, T), right-padded. `wanted` marks the response tokens, including EOS."""
 
     ids: torch.Tensor
     mask: torch.Tensor
@@ -75,10 +76,10 @@ def train(
     out_dir: str | Path,
     report: Reporter | None = None,
 ) -> SFTResult:
-    """Train, save to `out_dir`, return what happened. A `Loaded` base model is trained in place.
+    """Train, save to `out_dir`, and return the result. A `Loaded` base model is trained in place.
 
-    Raises `ModelNotFound`, `ValueError` (nothing to learn from), `TrainingDiverged`, `Cancelled`; then
-    nothing is written.
+    Raises `ModelNotFound`, `ValueError` (nothing to learn from), `TrainingDiverged` and `Cancelled`. In these
+    cases nothing is written.
     """
     started, report = time.monotonic(), report or NullReporter()
     seed_everything(config.seed)
@@ -104,8 +105,7 @@ def fit(
     rows: Sequence[Row],
     report: Reporter,
 ) -> tuple[int, float, float | None]:
-    """The loop: train `policy` in place on `rows`; returns the steps made, the last loss and the held-out
-    loss."""
+    """Train `policy` in place on `rows`. Return the number of steps, the last loss and the held-out loss."""
     order = random.Random(f"sft {config.seed}")
     rows = order.sample(rows, len(rows))
     n_heldout = min(int(len(rows) * config.heldout_share), len(rows) - 1)
@@ -140,10 +140,11 @@ def sft_step(
     learning_rate: float,
     config: SFTConfig,
 ) -> tuple[float, dict[str, float]]:
-    """One optimiser update on `rows`; returns the loss before it and what is to be reported.
+    """Make one optimiser update on `rows`. Return the loss before it and the metrics.
 
-    Each micro-batch adds its *sum* over the token count of the whole batch: the gradient is then the same
-    however the batch is cut (a mean of micro-batch means weighs the tokens of short rows more).
+    Each micro-batch adds its *sum* divided by the token count of the entire batch, so the gradient does not
+    depend on how the batch is cut. A mean of micro-batch means would give more weight to the tokens of short
+    rows.
     """
     started, n_tokens, loss = time.monotonic(), sum(len(row.response) for row in rows), 0.0
     for like in rows_of_like_length(rows, config.micro_batch_size):
@@ -167,7 +168,7 @@ def sft_step(
 
 
 def summed_loss(policy: PreTrainedModel, batch: Batch) -> torch.Tensor:
-    """Negative log-likelihood of the response tokens, summed: () in nats."""
+    """Return the negative log-likelihood of the response tokens, summed: () in nats."""
     log_probs, _ = token_log_probs(policy, batch.ids, batch.mask, batch.wanted, temperature=1.0)
     return -log_probs.sum()
 
@@ -176,7 +177,7 @@ def summed_loss(policy: PreTrainedModel, batch: Batch) -> torch.Tensor:
 def mean_loss(
     policy: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: Sequence[Row], micro_batch_size: int
 ) -> float:
-    """Nats per response token over all rows, with dropout off."""
+    """Return nats per response token over all rows, with dropout off."""
     was_training = policy.training
     policy.train(False)
     total = sum(
@@ -190,8 +191,11 @@ def mean_loss(
 def encode(
     demonstrations: Sequence[Demonstration], tokenizer: PreTrainedTokenizerBase, max_length: int
 ) -> tuple[list[Row], int, int]:
-    """Token rows, how many were skipped (the response alone fills `max_length`) and how many prompts were
-    cut."""
+    """Return token rows, the number of skipped rows (the response alone fills `max_length`) and of truncated
+    prompts.
+
+    Raises ValueError if no row remains.
+    """
     rows, skipped, cut = [], 0, 0
     for messages, text in demonstrations:
         prompt, response = chat.encode_prompt(tokenizer, messages), chat.encode_response(tokenizer, text)
@@ -202,15 +206,17 @@ def encode(
         cut += len(prompt) > room
         rows.append(Row(prompt[-room:], response))
     if not rows:
-        raise ValueError(
+        kind = FailureKind.TEXTS_TOO_LONG if skipped else FailureKind.DATA_EMPTY
+        raise UnusableInput(
             f"no demonstration to learn from: {len(demonstrations)} given, {skipped} of them with a response "
-            f"that fills all {max_length} tokens"
+            f"that fills all {max_length} tokens",
+            kind,
         )
     return rows, skipped, cut
 
 
 def rows_of_like_length(rows: Sequence[Row], size: int) -> Iterator[list[Row]]:
-    """Every row once, at most `size` at a time, hardly padded."""
+    """Yield every row once, at most `size` at a time, with little padding."""
     for part in cut_by_width([(1, row.length) for row in rows], max_rows=size):
         yield [rows[index] for index in part]
 
@@ -227,7 +233,7 @@ def collate(rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, device: tor
 
 
 def batches(rows: Sequence[Row], size: int, order: random.Random) -> Iterator[list[Row]]:
-    """One pass over all rows in a new random order; the last batch may be smaller."""
+    """Make one pass over all rows in a new random order. The last batch can be smaller."""
     shuffled = order.sample(rows, len(rows))
     for start in range(0, len(shuffled), size):
         yield shuffled[start : start + size]
@@ -241,7 +247,7 @@ def new_optimizer(policy: PreTrainedModel, learning_rate: float, weight_decay: f
 def answers(
     policy: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Messages], max_tokens: int
 ) -> list[str]:
-    """The likeliest answer to each prompt, as text."""
+    """Return the most likely answer to each prompt, as text."""
     encoded = [chat.encode_prompt(tokenizer, messages) for messages in prompts]
     room = min(max_tokens, chat.context_length(policy) - 1)
     completions = generate(policy, tokenizer, encoded, max_new_tokens=room, temperature=0)

@@ -1,7 +1,7 @@
-"""From scores to what people will say: the chances that a reward model gives to each verdict on a pair.
+"""From scores to statements: the probability that a reward model gives to each verdict on a pair.
 
-The numbers are those that `answer_model` learned beside the rewards, as they stand in the model's
-``config.json``. Pure NumPy: whoever reads a report needs no model and no torch.
+The parameters are those that `answer_model` learned together with the rewards, as stored in the model's
+``config.json``. Pure NumPy: reading a report needs neither the model nor torch.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ Floats = NDArray[np.float64]
 TIES = ("ignore", "rao_kupper", "davidson")
 
 
-class Chances(NamedTuple):
-    """(P,) each: that the first of a pair is preferred, the second, or neither. They add up to 1."""
+class VerdictProbabilities(NamedTuple):
+    """(P,) each: the probability that the first of a pair is preferred, the second, or neither. They sum
+    to 1."""
 
     first: Floats
     second: Floats
@@ -27,12 +28,14 @@ class Chances(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class AnswerLink:
-    """How a difference of rewards becomes chances. With nothing learned it is Bradley–Terry: σ(d).
+    """How a difference of rewards becomes probabilities. Without learned parameters this is Bradley–Terry:
+    σ(d).
 
-    ``strength_thresholds``: (level, a), the difference at which that level or more is as likely as not; the
-    lowest level's is where a preference begins. ``position_offsets``: what standing in each place adds to a
-    reward; a place beyond them has the last one's. ``reliabilities``: how often each annotator means what
-    they say; who is not among them has ``usual_reliability``.
+    ``strength_thresholds``: (level, a), where a is the difference at which that level or more has probability
+    ½; the lowest level's is where a preference begins. ``position_offsets``: what being shown in each place
+    adds to a reward; later places use the last offset. ``reliabilities``: how often each annotator states
+    what they mean; annotators not listed have ``usual_reliability``. Raises ValueError for an unknown
+    ``ties``.
     """
 
     ties: str = "ignore"
@@ -48,8 +51,8 @@ class AnswerLink:
 
     @classmethod
     def from_notes(cls, notes: Mapping[str, Any] | None) -> AnswerLink:
-        """From ``rankloop`` in a model's config.json; a model trained elsewhere has none, and its pairs are
-        Bradley–Terry's."""
+        """Read ``rankloop`` from a model's config.json. A model trained elsewhere has none and gets
+        Bradley–Terry."""
         notes = notes or {}
         ties = str(notes.get("ties", "ignore"))
         people = notes.get("annotators") or {}
@@ -63,13 +66,14 @@ class AnswerLink:
             usual_reliability=float(notes.get("usual_reliability", 1.0)) if people else 1.0,
         )
 
-    def chances(self, difference: Floats, reliability: Floats | float = 1.0) -> Chances:
-        """Of each verdict on pairs whose rewards, as seen, differ by ``difference`` (P,) = r_i − r_j.
+    def probabilities(self, difference: Floats, reliability: Floats | float = 1.0) -> VerdictProbabilities:
+        """Return the probability of each verdict for pairs with reward differences ``difference`` (P,) = r_i
+        − r_j, as shown.
 
-        Ignored ties: σ(d), σ(−d), 0. Rao & Kupper 1967: σ(d − h), σ(−d − h), and what is left. Davidson 1970:
-        e^{d/2}, e^{−d/2} and ν over their sum. CrowdBT: who is reliable with η says the one with η and the
-        other with 1 − η; a tie turned round is a tie. The formulas are those of `losses`, where they are
-        learned.
+        Without ties: σ(d), σ(−d), 0. Rao & Kupper 1967: σ(d − h), σ(−d − h) and the rest. Davidson 1970:
+        e^{d/2}, e^{−d/2} and ν over their sum. CrowdBT: an annotator of reliability η states the preference
+        with probability η and its reverse with 1 − η; a reversed tie is a tie. The formulas are those of
+        `losses`, with which the parameters are learned.
         """
         d = np.asarray(difference, dtype=np.float64)
         if self.ties == "davidson":
@@ -79,15 +83,16 @@ class AnswerLink:
         else:
             band = self._band()
             first, second = sigmoid(d - band), sigmoid(-d - band)
-            # As a product: one minus the two cancels where a side is nearly sure.
+            # As a product: one minus the other two would cancel if one side is nearly certain.
             tie = first * second * np.expm1(2 * band) if self.ties == "rao_kupper" else np.zeros_like(d)
         eta = np.asarray(reliability, dtype=np.float64)
-        return Chances(eta * first + (1 - eta) * second, eta * second + (1 - eta) * first, tie)
+        return VerdictProbabilities(eta * first + (1 - eta) * second, eta * second + (1 - eta) * first, tie)
 
     def at_least(self, difference: Floats, reliability: Floats | float = 1.0) -> Floats:
-        """(P,) differences -> (P, L): that the first is preferred, and by this level of strength or more.
+        """(P,) differences -> (P, L): the probability that the first is preferred by this level of strength
+        or more.
 
-        Cumulative logits: σ(d − a_s), levels in rising order (see `losses.cumulative_strength`).
+        Cumulative logits: σ(d − a_s), levels in ascending order (see `losses.cumulative_strength`).
         """
         d = np.asarray(difference, dtype=np.float64)[:, None]
         at = np.array([threshold for _, threshold in self.strength_thresholds])
@@ -96,24 +101,25 @@ class AnswerLink:
         return found
 
     def offset_of(self, place: NDArray[np.int64]) -> Floats:
-        """What standing in each place adds to a reward; 0 where nothing was learned of places."""
+        """Return what being shown in each place adds to a reward; 0 if no offsets were learned."""
         if not self.position_offsets:
             return np.zeros(place.shape)
         offsets = np.array(self.position_offsets)
         return np.asarray(offsets[np.minimum(place, len(offsets) - 1)], dtype=np.float64)
 
     def reliability_of(self, annotators: Sequence[str]) -> Floats:
-        """(N,) how often each means what they say."""
+        """Return (N,) how often each annotator states what they mean."""
         return np.array([self.reliabilities.get(name, self.usual_reliability) for name in annotators])
 
     def _band(self) -> float:
-        """Half the band around 0 in which no preference begins: only Rao & Kupper's ties have one."""
+        """Return half the width of the band around 0 in which no preference begins. Only Rao & Kupper's
+        ties have one."""
         if self.ties != "rao_kupper":
             return 0.0
         return self.strength_thresholds[0][1] if self.strength_thresholds else self.tie_parameter
 
 
 def sigmoid(x: Floats) -> Floats:
-    """1 / (1 + e^{−x}) without overflow."""
+    """Return 1 / (1 + e^{−x}) without overflow."""
     small = np.exp(-np.abs(x))
     return np.asarray(np.where(x >= 0, 1.0, small) / (1.0 + small))

@@ -1,7 +1,7 @@
-"""Whether chances come true: reliability diagrams, ECE, log loss and Brier score of predicted verdicts.
+"""Calibration of predicted verdicts: reliability diagrams, ECE, log loss and Brier score.
 
-Which of a pair stands first is nobody's statement (a file may hold the preferred one first throughout), so a
-pair counts in both orders: P(i ≻ j) against "i was preferred", and P(j ≻ i) against "j was". Pure NumPy.
+The order within a pair carries no information (a file can have the preferred one first throughout), so a pair
+counts in both orders: P(i ≻ j) against "i was preferred", and P(j ≻ i) against "j was preferred". Pure NumPy.
 """
 
 from __future__ import annotations
@@ -12,22 +12,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.rlhf.report.answer_link import Chances
+from training.rlhf.report.answer_link import VerdictProbabilities
 from training.rlhf.report.resampling import Estimate, Floats, Ints, PromptBootstrap, mid_ranks
 
 BINS = 10
 DRAWS_IF_RIGHT = 100
-TINY = (
-    1e-300  # a chance below it (rewards some 700 apart) counts as it, so that one pair leaves a finite loss
-)
+TINY = 1e-300  # lower bound on a probability (rewards about 700 apart), so that one pair has a finite loss
 
 Verdicts = NDArray[np.int8]
 
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """Events predicted with a chance from ``low`` to ``high``: how many, the mean chance, and the share of
-    them that happened."""
+    """Events with a predicted probability from ``low`` to ``high``: their number, the mean probability,
+    and the share that occurred."""
 
     low: float
     high: float
@@ -38,11 +36,11 @@ class Bin:
 
 @dataclass(frozen=True, slots=True)
 class Reliability:
-    """``ece``: the mean over events of |predicted − observed| of their bin (Naeini 2015; Guo 2017, arXiv
-    1706.04599 eq. 3), over ten bins of equal width.
+    """``ece``: the mean over events of |predicted − observed| of their bin, over ten bins of equal width
+    (Naeini 2015; Guo 2017, arXiv 1706.04599 eq. 3).
 
-    It is above 0 by chance alone, the more so the fewer the pairs: ``ece_if_right`` is its mean over verdicts
-    drawn from the very chances predicted, each pair on its own.
+    ECE is above 0 by chance alone, the more so the fewer the pairs. ``ece_if_right`` is its mean over
+    verdicts drawn from the predicted probabilities, independently for each pair.
     """
 
     ece: Estimate
@@ -52,9 +50,12 @@ class Reliability:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """Of verdicts on pairs. ``ties_counted``: a tie is one of the verdicts predicted, and counts; else tied
-    pairs are left out. ``log_loss``: −log of the chance of what was said, in nats per pair; ``brier``: the
-    sum over verdicts of (chance − happened)², 0 to 2."""
+    """Calibration of verdicts on pairs.
+
+    ``ties_counted``: ties are among the predicted verdicts and are counted; otherwise tied pairs are left
+    out. ``log_loss``: −log of the probability of what was stated, in nats per pair. ``brier``: the sum over
+    verdicts of (probability − occurred)², from 0 to 2.
+    """
 
     ties_counted: bool
     pairs: int
@@ -64,7 +65,7 @@ class Calibration:
 
 
 def calibration_of(
-    chances: Chances,
+    probabilities: VerdictProbabilities,
     verdicts: Verdicts,
     ranking: Ints,
     bootstrap: PromptBootstrap,
@@ -72,11 +73,11 @@ def calibration_of(
     ties_counted: bool,
     seed: int = 0,
 ) -> Calibration:
-    """``verdicts`` (P,): 1 the first is preferred, −1 the second, 0 a tie; ``ranking`` (P,)."""
-    said = said_chance(chances, verdicts)
+    """``verdicts`` (P,): 1 if the first is preferred, −1 if the second is, 0 for a tie. ``ranking`` (P,)."""
+    said = stated_probability(probabilities, verdicts)
     happened = np.stack((verdicts == 1, verdicts == -1, verdicts == 0))
-    squared = ((np.stack(chances) - happened) ** 2).sum(axis=0)
-    predicted, preferred, of = both_orders(chances, verdicts, ranking)
+    squared = ((np.stack(probabilities) - happened) ** 2).sum(axis=0)
+    predicted, preferred, of = both_orders(probabilities, verdicts, ranking)
     return Calibration(
         ties_counted=ties_counted,
         pairs=len(verdicts),
@@ -87,32 +88,37 @@ def calibration_of(
             preferred,
             of,
             bootstrap,
-            redraw=lambda rng: both_orders(chances, draw_verdicts(chances, rng), ranking)[1],
+            redraw=lambda rng: both_orders(probabilities, draw_verdicts(probabilities, rng), ranking)[1],
             seed=seed,
         ),
     )
 
 
 def both_orders(
-    chances: Chances, verdicts: Verdicts, ranking: Ints
+    probabilities: VerdictProbabilities, verdicts: Verdicts, ranking: Ints
 ) -> tuple[Floats, NDArray[np.bool_], Ints]:
-    """(2P,) each: the chance that one is preferred to the other, whether it was, and of which ranking."""
+    """Return (2P,) each: the probability that one is preferred to the other, whether it was, and the
+    ranking."""
     return (
-        np.concatenate((chances.first, chances.second)),
+        np.concatenate((probabilities.first, probabilities.second)),
         np.concatenate((verdicts == 1, verdicts == -1)),
         np.concatenate((ranking, ranking)),
     )
 
 
-def said_chance(chances: Chances, verdicts: Verdicts) -> Floats:
-    """(P,) the chance that was given to what was said."""
-    return np.select([verdicts == 1, verdicts == -1], [chances.first, chances.second], chances.tie)
+def stated_probability(probabilities: VerdictProbabilities, verdicts: Verdicts) -> Floats:
+    """Return (P,) the predicted probability of what was stated."""
+    return np.select(
+        [verdicts == 1, verdicts == -1], [probabilities.first, probabilities.second], probabilities.tie
+    )
 
 
-def draw_verdicts(chances: Chances, rng: np.random.Generator) -> Verdicts:
-    """(P,) verdicts, each pair on its own."""
-    u = rng.random(len(chances.first))
-    return np.where(u < chances.first, 1, np.where(u < chances.first + chances.second, -1, 0)).astype(np.int8)
+def draw_verdicts(probabilities: VerdictProbabilities, rng: np.random.Generator) -> Verdicts:
+    """Draw (P,) verdicts, independently for each pair."""
+    u = rng.random(len(probabilities.first))
+    return np.where(
+        u < probabilities.first, 1, np.where(u < probabilities.first + probabilities.second, -1, 0)
+    ).astype(np.int8)
 
 
 def reliability_of(
@@ -124,14 +130,15 @@ def reliability_of(
     redraw: Callable[[np.random.Generator], NDArray[np.bool_]],
     seed: int = 0,
 ) -> Reliability:
-    """Of E events: ``predicted`` chances, whether they ``happened``, the ``ranking`` each is of. ``redraw``
-    draws what would happen if the chances were right."""
-    place, counts, chances, hits = _binned(predicted, happened, ranking, bootstrap)
+    """Return the reliability of E events: their ``predicted`` probabilities, whether they ``happened``,
+    and the ``ranking`` of each. ``redraw`` draws what would happen if the probabilities were right."""
+    place, counts, probabilities, hits = _binned(predicted, happened, ranking, bootstrap)
     with np.errstate(invalid="ignore", divide="ignore"):
-        ece = np.abs(chances - hits).sum(axis=1) / counts.sum(axis=1)
+        ece = np.abs(probabilities - hits).sum(axis=1) / counts.sum(axis=1)
     rng = np.random.default_rng(seed)
     if_right = [
-        np.abs(chances[0] - np.bincount(place, weights=redraw(rng), minlength=BINS)).sum() / len(predicted)
+        np.abs(probabilities[0] - np.bincount(place, weights=redraw(rng), minlength=BINS)).sum()
+        / len(predicted)
         for _ in range(DRAWS_IF_RIGHT if len(predicted) else 0)
     ]
     bins = tuple(
@@ -139,7 +146,7 @@ def reliability_of(
             low=number / BINS,
             high=(number + 1) / BINS,
             events=int(counts[0, number]),
-            predicted=float(chances[0, number] / counts[0, number]),
+            predicted=float(probabilities[0, number] / counts[0, number]),
             observed=bootstrap.share(happened[place == number], ranking[place == number]),
         )
         for number in range(BINS)
@@ -151,28 +158,32 @@ def reliability_of(
 def ece_of_draws(
     predicted: Floats, happened: NDArray[np.bool_], ranking: Ints, bootstrap: PromptBootstrap
 ) -> Floats:
-    """(1 + samples,) the ECE of the data and of each draw of prompts."""
-    _, counts, chances, hits = _binned(predicted, happened, ranking, bootstrap)
+    """Return (1 + samples,) the ECE of the data and of each bootstrap draw."""
+    _, counts, probabilities, hits = _binned(predicted, happened, ranking, bootstrap)
     with np.errstate(invalid="ignore", divide="ignore"):
-        found: Floats = np.abs(chances - hits).sum(axis=1) / counts.sum(axis=1)
+        found: Floats = np.abs(probabilities - hits).sum(axis=1) / counts.sum(axis=1)
     return found
 
 
 def _binned(
     predicted: Floats, happened: NDArray[np.bool_], ranking: Ints, bootstrap: PromptBootstrap
 ) -> tuple[Ints, Floats, Floats, Floats]:
-    """The bin of each event (E,); and (1 + samples, BINS) each: events, sums of chances, what happened."""
+    """Return the bin of each event (E,), and (1 + samples, BINS) each: events, sums of probabilities, sums
+    of outcomes."""
     place = np.minimum((predicted * BINS).astype(np.int64), BINS - 1)
-    counts, chances, hits = (
+    counts, probabilities, hits = (
         bootstrap.totals_by(place, BINS, column, ranking)
         for column in (np.ones(len(predicted)), predicted, happened)
     )
-    return place, counts, chances, hits
+    return place, counts, probabilities, hits
 
 
 def area_under_curve(scores: Floats, happened: NDArray[np.bool_]) -> float | None:
-    """How often a score of what happened is above one of what did not, equal ones counting half (Mann &
-    Whitney 1947); None where all or nothing happened."""
+    """Return how often the score of an event that happened exceeds that of one that did not; equal scores
+    count half.
+
+    Mann & Whitney 1947. None if everything or nothing happened.
+    """
     yes = int(happened.sum())
     no = len(happened) - yes
     if not yes or not no:

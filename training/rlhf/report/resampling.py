@@ -1,7 +1,8 @@
-"""Estimates with intervals from pairs that hang together: the bootstrap over whole prompts. Pure NumPy.
+"""Estimates with confidence intervals from correlated pairs: the bootstrap over whole prompts. Pure NumPy.
 
-The pairs of a ranking come from one decision, and rankings of one prompt are about the same question.
-Intervals that took pairs for independent would be too narrow by about √(K/2) and more, so prompts are drawn.
+The pairs of a ranking come from one decision, and the rankings of one prompt answer the same question.
+Intervals that assume independent pairs would be too narrow by a factor of about √(K/2) or more, so whole
+prompts are drawn.
 """
 
 from __future__ import annotations
@@ -16,16 +17,18 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 LEVEL = 0.95
-NORMAL_95 = 1.959964  # standard errors on either side of the mean that hold 95 %
+NORMAL_95 = 1.959964  # standard errors on either side of the mean that contain 95 %
 SAMPLES = 1000
-# More prompts are dealt at random into so many groups, which are drawn in their stead: the spread of the
-# totals stays unbiased, with a relative error of 1/√(2·groups) = 1.6 %, and memory doesn't grow with data.
+# A larger number of prompts is divided at random into this many groups, which are drawn instead. The variance
+# of the totals stays unbiased, with a relative error of 1/√(2·groups) = 1.6 %, and memory does not grow with
+# the data.
 MAX_GROUPS = 2000
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A figure and its interval of 95 %; None where there is nothing to estimate (it) from."""
+    """A figure and its 95 % confidence interval. Both can be None if there is no data to estimate them
+    from."""
 
     value: float | None
     low: float | None
@@ -37,10 +40,10 @@ class Estimate:
 
 
 class PromptBootstrap:
-    """Draws whole prompts with replacement (Efron 1979; Davison & Hinkley 1997 §3.8). One set of draws serves
-    all figures, so differences of two of them are paired. Same seed, same draws.
+    """Draws whole prompts with replacement (Efron 1979; Davison & Hinkley 1997 §3.8).
 
-    ``prompts`` (N,): which prompt each ranking is of.
+    All figures use one set of draws, so the difference of two of them is paired. The same seed gives the same
+    draws. ``prompts`` (N,): the prompt of each ranking.
     """
 
     def __init__(self, prompts: Sequence[str], *, seed: int = 0, samples: int = SAMPLES) -> None:
@@ -51,7 +54,7 @@ class PromptBootstrap:
         groups = min(self.prompts, MAX_GROUPS)
         self._group = rng.permutation(self.prompts) % groups if groups else np.zeros(0, dtype=np.int64)
         drawn = rng.multinomial(groups, np.full(groups, 1 / groups), size=samples) if groups else None
-        # Row 0 is the data as they are: a statistic of the rows is the estimate and its replicates at once.
+        # Row 0 is the data itself, so a statistic of the rows is the estimate and its replicates at once.
         self._counts = (
             np.zeros((1 + samples, 0))
             if drawn is None
@@ -59,8 +62,10 @@ class PromptBootstrap:
         )
 
     def totals(self, columns: ArrayLike, ranking: Ints) -> Floats:
-        """Column sums of the data and of each draw. ``columns`` (P, F), ``ranking`` (P,): which ranking a row
-        belongs to -> (1 + samples, F)."""
+        """Return the column sums (1 + samples, F) of the data and of each draw.
+
+        ``columns`` (P, F); ``ranking`` (P,): the ranking of each row.
+        """
         rows = np.asarray(columns, dtype=np.float64)
         groups = self._counts.shape[1]
         group = self._group[self.prompt[ranking]]
@@ -69,8 +74,11 @@ class PromptBootstrap:
         return found
 
     def totals_by(self, place: Ints, places: int, values: ArrayLike, ranking: Ints) -> Floats:
-        """`totals` of one column (P,) by what ``place`` (P,) of ``places`` each row is in -> (1 + samples,
-        places). Ten places of a million rows as columns of their own would be 80 MB each time."""
+        """Return `totals` of one column (P,), separately for the ``place`` (P,) of each row: (1 + samples,
+        places).
+
+        With the ten places of a million rows as separate columns, each call would need 80 MB.
+        """
         groups = self._counts.shape[1]
         cell = self._group[self.prompt[ranking]] * places + place
         sums = np.bincount(cell, weights=np.asarray(values, dtype=np.float64), minlength=groups * places)
@@ -78,7 +86,7 @@ class PromptBootstrap:
         return found
 
     def ratio(self, above: ArrayLike, below: ArrayLike, ranking: Ints) -> Estimate:
-        """Σ above / Σ below. Both (P,)."""
+        """Return Σ above / Σ below. Both (P,)."""
         totals = self.totals(np.column_stack((above, below)), ranking)
         with np.errstate(invalid="ignore", divide="ignore"):
             return self.estimate(totals[:, 0] / totals[:, 1], ranking)
@@ -88,8 +96,11 @@ class PromptBootstrap:
         return self.ratio(rows, np.ones(len(rows)), ranking)
 
     def share(self, hits: ArrayLike, ranking: Ints) -> Estimate:
-        """The mean of values from 0 to 1. Where all are 0 or all 1, so are all draws, and their interval
-        would be a point however few there are: Wilson's at the number of prompts takes its place."""
+        """Return the mean of values from 0 to 1.
+
+        If all are 0 or all are 1, every draw is the same, and the interval would be a point however few there
+        are. Wilson's interval for the number of prompts replaces it.
+        """
         found = self.mean(hits, ranking)
         if found.value not in (0.0, 1.0) or found.low is None:
             return found
@@ -98,8 +109,11 @@ class PromptBootstrap:
         return Estimate(found.value, *((0.0, reach) if found.value == 0 else (1 - reach, 1.0)))
 
     def estimate(self, statistic: Floats, ranking: Ints) -> Estimate:
-        """(1 + samples,) the statistic of the data and of the draws -> with the percentile interval. One
-        prompt alone says nothing of other prompts: no interval."""
+        """Return the estimate and its percentile interval from the statistic of the data and the draws (1 +
+        samples,).
+
+        A single prompt says nothing about other prompts, so it has no interval.
+        """
         value = float(statistic[0])
         if not np.isfinite(value):
             return Estimate.nothing()
@@ -113,7 +127,8 @@ class PromptBootstrap:
         return len(np.unique(self.prompt[ranking]))
 
     def rank_correlation(self, x: Floats, y: Floats, ranking: Ints) -> Estimate:
-        """Spearman's ρ of x and y (P,), ties at mid-ranks; in the draws the ranks stay as they are."""
+        """Return Spearman's ρ of x and y (P,), with ties at mid-ranks. Ranks are not recomputed for the
+        draws."""
         if not len(x):
             return Estimate.nothing()
         a, b = mid_ranks(x), mid_ranks(y)
@@ -127,7 +142,7 @@ class PromptBootstrap:
 
 
 def mid_ranks(values: Floats) -> Floats:
-    """(P,) -> ranks from 1, equal values at their mean rank."""
+    """(P,) -> ranks from 1; equal values get their mean rank."""
     _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(counts).astype(np.float64)
     return np.asarray((last - (counts - 1) / 2)[place.reshape(-1)])

@@ -1,7 +1,8 @@
-"""Two reward models on the same rankings: which is better, and whether that may be chance. Pure NumPy.
+"""Two reward models on the same rankings: which one is better, and whether the difference is significant.
+Pure NumPy.
 
-The difference on the same pairs has a far smaller error than the difference of two accuracies, as hard pairs
-are hard for both.
+The difference on the same pairs has a far smaller error than the difference of two accuracies, because hard
+pairs are hard for both models.
 """
 
 from __future__ import annotations
@@ -12,25 +13,26 @@ from typing import Any
 
 import numpy as np
 
-from training.rlhf.report.calibration import TINY, both_orders, ece_of_draws, said_chance
+from training.rlhf.report.calibration import TINY, both_orders, ece_of_draws, stated_probability
 from training.rlhf.report.resampling import SAMPLES, Estimate, Floats, PromptBootstrap
 from training.rlhf.report.scored import ScoredRankings
 
 FLIPS = 10_000
-EXACT_PROMPTS = 13  # 2^13 ways to turn the signs are fewer than FLIPS: all are tried
+EXACT_PROMPTS = 13  # 2^13 combinations of signs are fewer than FLIPS, so all are tried
 CHUNK_FLIPS = 500
 
 
 @dataclass(frozen=True, slots=True)
 class RewardComparison:
-    """Of the first model against the second, over the preferences of rankings that both scored.
+    """The first model against the second, on the preferences of rankings that both have scored.
 
-    ``difference`` of the accuracies, and ``p_value`` of that much or more if neither were better: all
-    differences of a prompt change sign together, at random (Fisher's randomisation test with prompts for
-    units; one pair per prompt makes it McNemar's exact test). ``only_first`` and ``only_second`` are the
-    pairs that decide: right by one model alone, an equal pair being half right. ``log_loss`` and ``ece``:
-    how much lower the first model's are, above 0 is better; of preferences, so that a model of ties and one
-    without are judged by the same. ``same_verdict``: the share of pairs that both order alike.
+    ``difference`` of the accuracies; ``p_value``: the probability of a difference at least this large if
+    neither model were better. All differences of a prompt change sign together, at random (Fisher's
+    randomisation test with prompts as units; with one pair per prompt it is McNemar's exact test).
+    ``only_first`` and ``only_second`` count the pairs that only one model gets right, with equal rewards as
+    half right. ``log_loss`` and ``ece``: how much lower the first model's are, so above 0 is better; they are
+    computed on preferences, so that models with and without ties are comparable. ``same_verdict``: the share
+    of pairs that both models order the same way.
     """
 
     rankings: int
@@ -54,33 +56,33 @@ class RewardComparison:
 def compare(
     first: ScoredRankings, second: ScoredRankings, *, seed: int = 0, samples: int = SAMPLES
 ) -> RewardComparison:
-    """On the rankings that both hold, found by their content; the others are left. Raises ValueError where
-    there is none, or no preference among them."""
+    """Compare on the rankings in both arguments, matched by content. Raises ValueError if there are none,
+    or if none of them contains a preference."""
     place = {key: number for number, key in enumerate(second.keys)}
     common = [number for number, key in enumerate(first.keys) if key in place]
     if not common:
         raise ValueError(
-            f"the two models scored {len(first)} and {len(second)} rankings, and none of them is the same"
+            f"the two models scored {len(first)} and {len(second)} rankings, but have none in common"
         )
     one, two = first.at(common), second.at([place[first.keys[number]] for number in common])
     bootstrap = PromptBootstrap(one.prompts, seed=seed, samples=samples)
     verdict = one.pairs().verdict
     a, b = (scored.pairs().where(verdict != 0) for scored in (one, two))
     if not len(a.ranking):
-        raise ValueError(f"in the {len(one)} rankings that both scored, nothing is preferred to anything")
+        raise ValueError(f"the {len(one)} rankings scored by both models contain no preference")
     ranking = a.ranking
     gained = a.credit - b.credit
     of_prompt: Floats = np.zeros(bootstrap.prompts)
     np.add.at(of_prompt, bootstrap.prompt[ranking], gained)
-    chances = []
+    probabilities = []
     for scored, pairs in ((one, a), (two, b)):
-        given = scored.chances(pairs)
+        given = scored.probabilities(pairs)
         preferred = given.first + given.second
-        chances.append(
+        probabilities.append(
             given._replace(first=given.first / preferred, second=given.second / preferred, tie=given.tie * 0)
         )
-    lost = [-np.log(np.maximum(said_chance(given, a.verdict), TINY)) for given in chances]
-    eces = [ece_of_draws(*both_orders(given, a.verdict, ranking), bootstrap) for given in chances]
+    lost = [-np.log(np.maximum(stated_probability(given, a.verdict), TINY)) for given in probabilities]
+    eces = [ece_of_draws(*both_orders(given, a.verdict, ranking), bootstrap) for given in probabilities]
     return RewardComparison(
         rankings=len(one),
         prompts=bootstrap.prompts,
@@ -98,15 +100,16 @@ def compare(
 
 
 def sign_flip_p(differences: Floats, *, seed: int = 0) -> float:
-    """Two-sided P(|Σ ±d| ≥ |Σ d|), all signs alike likely. (C,) one sum per prompt.
+    """Two-sided P(|Σ ±d| ≥ |Σ d|) with all combinations of signs equally likely. (C,) one sum per prompt.
 
-    Exact for up to EXACT_PROMPTS that differ; else by FLIPS draws, the data counting as one of them, so that
-    it is never 0 (Phipson & Smyth 2010).
+    Exact for up to EXACT_PROMPTS non-zero differences. Otherwise from FLIPS draws, with the data counted as
+    one of them, so it is never 0 (Phipson & Smyth 2010).
     """
     d = differences[differences != 0]
     if not len(d):
         return 1.0
-    bound = abs(float(d.sum())) * (1 - 1e-12) - 1e-12  # sums of the same numbers in another order are equal
+    # Tolerance: the same numbers summed in another order are equal.
+    bound = abs(float(d.sum())) * (1 - 1e-12) - 1e-12
     if len(d) <= EXACT_PROMPTS:
         ways = np.arange(2 ** len(d))
         signs = 1 - 2 * ((ways[:, None] >> np.arange(len(d))) & 1)

@@ -1,4 +1,5 @@
-"""How good is a reward model? From the scores of rankings it did not learn from, a report as JSON and plots.
+"""The quality of a reward model: a report as JSON and plots, from its scores on rankings that it was not
+trained on.
 
     from training.rlhf.data.rankings import read_rankings, split_by_prompt
     from training.rlhf.reward.heldout import score_rankings
@@ -8,9 +9,10 @@
     scored, left_out = score_rankings("models/rm", heldout)
     save(report_on(scored, left_out=left_out), "out")
 
-Accuracy is of pairs: of all that a ranking prefers, each counting once, the share in which the preferred
-response has the higher reward; equal rewards are half right. Intervals are of 95 %, by whole prompts
-(`resampling`). Chances are the model's own (`answer_link`). Pure NumPy: it reads scores, not models.
+Accuracy is measured on pairs: of all pairs with a preference, each counting once, the share in which the
+preferred response has the higher reward; equal rewards are half right. Intervals are 95 % confidence
+intervals over whole prompts (`resampling`). Probabilities are those of the model (`answer_link`). Pure NumPy:
+it reads scores, not models.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from training.rlhf.report.answer_link import Chances
+from training.rlhf.report.answer_link import VerdictProbabilities
 from training.rlhf.report.calibration import (
     TINY,
     Calibration,
@@ -36,22 +38,24 @@ from training.rlhf.report.calibration import (
 )
 from training.rlhf.report.resampling import SAMPLES, Estimate, Floats, Ints, PromptBootstrap
 from training.rlhf.report.scored import NOBODY, Pairs, ScoredRankings
-from training.rlhf.report.slices import People, Slice, people_of, said_of, slices_of
+from training.rlhf.report.slices import People, Slice, pair_statements, people_of, slices_of
+from training.rlhf.report.svg import reliability_svg, slices_svg
 
 VERSION = 1
 JSON_NAME = "report.json"
-SET_SIZE = 4  # responses of a set in RewardBench 2: one right, three wrong
+SET_SIZE = 4  # responses of a set in RewardBench 2: one correct, three incorrect
 
 
 @dataclass(frozen=True, slots=True)
-class Lean:
-    """Towards the longer response, or the one shown first.
+class Bias:
+    """A bias towards longer responses, or towards the one shown first.
 
-    ``correlation``: Spearman's ρ over all responses, above 0 where the longer (those shown sooner) get more;
-    ``within_rankings``: of their differences from the mean of their ranking, which no prompt confounds.
-    ``by_model``: the share of preferences between two that differ, in which the model gives more to the
-    longer (the first shown); ``by_people``: in which people preferred it; ``excess``: by how much the model
-    does so more often than people. A model that is right more often than not leans where people lean.
+    ``correlation``: Spearman's ρ over all responses, above 0 if longer responses (those shown earlier) get
+    higher rewards. ``within_rankings``: the same for differences from the mean of the ranking, which prompts
+    do not confound. ``by_model``: of the preferences between two responses that differ, the share in which
+    the model scores the longer one (the first shown) higher. ``by_people``: the share in which people
+    preferred it. ``excess``: ``by_model`` minus ``by_people``. A model that is right more often than not
+    shares people's bias.
     """
 
     pairs: int
@@ -64,9 +68,12 @@ class Lean:
 
 @dataclass(frozen=True, slots=True)
 class TiePrediction:
-    """Of all pairs: the share tied, and the mean chance given to it. ``area_under_curve``: how often a tied
-    pair got a higher chance of a tie than one that isn't (½ is chance). ``gain``: nats per pair by which the
-    chances beat one and the same chance, the share tied, for every pair; below 0 they are worse than that."""
+    """Predictions of ties over all pairs: the share tied, and the mean predicted probability of a tie.
+
+    ``area_under_curve``: how often a tied pair got a higher probability of a tie than an untied pair (½ is
+    chance). ``gain``: nats per pair gained over the same probability, the share tied, for every pair; below 0
+    is worse than that.
+    """
 
     pairs: int
     tied: Estimate
@@ -78,7 +85,8 @@ class TiePrediction:
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """Of the pairs whose strength was stated: the share with this level or more, and its mean chance."""
+    """Of the pairs with a stated strength: the share with this level or more, and its mean predicted
+    probability."""
 
     level: int
     stated: Estimate
@@ -87,8 +95,11 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class StrengthPrediction:
-    """Given that one is preferred: P(by this level or more). ``not_known``: pairs whose level nobody had
-    stated in the rankings trained on; they count by the levels between which theirs lies."""
+    """Predictions of the strength, given that one response is preferred: P(by this level or more).
+
+    ``not_known``: pairs with a level that no ranking in the training set stated; they count by the known
+    levels around it.
+    """
 
     pairs: int
     not_known: int
@@ -98,8 +109,8 @@ class StrengthPrediction:
 
 @dataclass(frozen=True, slots=True)
 class TopOfSet:
-    """How often the highest reward is the best response's, in sets of ``size`` (None: all of a ranking).
-    ``chance``: by drawing lots."""
+    """How often the best response has the highest reward, in sets of ``size`` (None: the entire ranking).
+    ``chance``: the share expected by chance."""
 
     size: int | None
     rankings: int
@@ -109,11 +120,11 @@ class TopOfSet:
 
 @dataclass(frozen=True, slots=True)
 class RewardReport:
-    """What a reward model is worth on rankings that it did not learn from.
+    """How well a reward model predicts rankings that it was not trained on.
 
-    ``people``, ``length``, ``position``, ``ties``, ``strengths``, ``best_of_4`` are None where the rankings
-    (nobody else ranked the same, orders not known, fewer than four responses) or the model (no ties or
-    strengths learned) have none. ``left_out``: rankings that could not be scored, by reason.
+    ``people``, ``length``, ``position``, ``ties``, ``strengths`` and ``best_of_4`` are None if the rankings
+    do not allow them (no repeated pairs, unknown shown order, fewer than four responses) or the model did not
+    learn them (ties, strengths). ``left_out``: the number of rankings that could not be scored, by reason.
     """
 
     rankings: int
@@ -127,8 +138,8 @@ class RewardReport:
     calibration: Calibration
     ties: TiePrediction | None
     strengths: StrengthPrediction | None
-    length: Lean | None
-    position: Lean | None
+    length: Bias | None
+    position: Bias | None
     slices: tuple[Slice, ...]
     left_out: Mapping[str, int] = field(default_factory=dict)
     seed: int = 0
@@ -136,12 +147,12 @@ class RewardReport:
     version: int = VERSION
 
     def as_json(self) -> dict[str, Any]:
-        """Plain JSON: what isn't there is null."""
+        """Return plain JSON; None becomes null."""
         found: dict[str, Any] = json.loads(json.dumps(asdict(self), allow_nan=False))
         return found
 
     def figures(self) -> dict[str, float]:
-        """The few that stand among a model's metrics."""
+        """Return the figures that are also metrics of the model."""
         named = {
             "heldout/ece": self.calibration.preference.ece.value,
             "heldout/log_loss": self.calibration.log_loss.value,
@@ -157,20 +168,22 @@ def report_on(
     seed: int = 0,
     samples: int = SAMPLES,
 ) -> RewardReport:
-    """The report of these scores. Raises ValueError where nothing was preferred to anything. The same scores
-    and seed give the same report."""
+    """Report on these scores. The same scores and seed give the same report.
+
+    Raises ValueError if no response is preferred to another.
+    """
     bootstrap = PromptBootstrap(scored.prompts, seed=seed, samples=samples)
     pairs = scored.pairs()
     strict = pairs.where(pairs.verdict != 0)
     if not len(strict.ranking):
         raise ValueError(
-            f"of {len(scored)} rankings none prefers a response to another: there is nothing to report on"
+            f"none of the {len(scored)} rankings prefers a response to another: there is nothing to report on"
         )
     models_ties = scored.link.ties != "ignore"
     judged = pairs if models_ties else strict
-    chances, of_strict = scored.chances(judged), scored.chances(strict)
+    probabilities, of_strict = scored.probabilities(judged), scored.probabilities(strict)
     expected = np.maximum(of_strict.first, of_strict.second) / (of_strict.first + of_strict.second)
-    said = said_of(scored, pairs).where(pairs.verdict != 0)
+    statements = pair_statements(scored, pairs).where(pairs.verdict != 0)
     return RewardReport(
         rankings=len(scored),
         prompts=bootstrap.prompts,
@@ -179,15 +192,15 @@ def report_on(
         accuracy=bootstrap.share(strict.credit, strict.ranking),
         top=_top(scored, bootstrap, size=None),
         best_of_4=_top(scored, bootstrap, size=SET_SIZE),
-        people=people_of(strict, said, bootstrap),
+        people=people_of(strict, statements, bootstrap),
         calibration=calibration_of(
-            chances, judged.verdict, judged.ranking, bootstrap, ties_counted=models_ties, seed=seed
+            probabilities, judged.verdict, judged.ranking, bootstrap, ties_counted=models_ties, seed=seed
         ),
-        ties=_ties(chances, judged, bootstrap, seed) if models_ties else None,
+        ties=_ties(probabilities, judged, bootstrap, seed) if models_ties else None,
         strengths=_strengths(scored, strict, bootstrap, seed) if scored.link.strength_thresholds else None,
-        length=_lean(scored, strict, scored.lengths.astype(np.float64), bootstrap),
-        position=_position(scored, strict, bootstrap),
-        slices=slices_of(scored, strict, said, expected, bootstrap),
+        length=_bias(scored, strict, scored.lengths.astype(np.float64), bootstrap),
+        position=_position_bias(scored, strict, bootstrap),
+        slices=slices_of(scored, strict, statements, expected, bootstrap),
         left_out=dict(left_out or {}),
         seed=seed,
         samples=samples,
@@ -195,20 +208,37 @@ def report_on(
 
 
 def save(report: RewardReport, folder: str | Path) -> Path:
-    """``report.json`` and its plots (``reliability.svg``, ``slices.svg``) in a folder, which is made."""
-    from training.rlhf.report.svg import plots
-
+    """Write ``report.json`` and its plots (``reliability.svg``, ``slices.svg``) to a folder, which is
+    created."""
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
     path = target / JSON_NAME
     path.write_text(json.dumps(report.as_json(), indent=2) + "\n", encoding="utf-8")
-    for name, svg in plots(report).items():
+    for name, svg in _plots(report).items():
         (target / name).write_text(svg, encoding="utf-8")
     return path
 
 
-def _lean(scored: ScoredRankings, pairs: Pairs, sizes: Floats, bootstrap: PromptBootstrap) -> Lean | None:
-    """Towards the larger of ``sizes`` (N, K), over strict ``pairs`` and the responses of their rankings."""
+def _plots(report: RewardReport) -> dict[str, str]:
+    """Return {file name: SVG}."""
+    found = {
+        "reliability.svg": reliability_svg(
+            report.calibration.preference, "P(preferred): predicted and observed"
+        ),
+        "slices.svg": slices_svg(report.accuracy, report.slices),
+    }
+    if report.ties:
+        found["ties.svg"] = reliability_svg(report.ties.reliability, "P(tie): predicted and observed")
+    if report.strengths:
+        found["strengths.svg"] = reliability_svg(
+            report.strengths.reliability, "P(by a level or more): predicted and observed"
+        )
+    return found
+
+
+def _bias(scored: ScoredRankings, pairs: Pairs, sizes: Floats, bootstrap: PromptBootstrap) -> Bias | None:
+    """Bias towards the larger of ``sizes`` (N, K), over strict ``pairs`` and the responses of their
+    rankings."""
     larger = np.sign(sizes[pairs.ranking, pairs.first] - sizes[pairs.ranking, pairs.second])
     differ = larger != 0
     if not differ.any():
@@ -220,7 +250,7 @@ def _lean(scored: ScoredRankings, pairs: Pairs, sizes: Floats, bootstrap: Prompt
     among[pairs.ranking] = True
     row, column = np.nonzero((scored.tiers != NOBODY) & among[:, None])
     rewards, values = scored.rewards[row, column], sizes[row, column]
-    return Lean(
+    return Bias(
         pairs=int(differ.sum()),
         correlation=bootstrap.rank_correlation(rewards, values, row),
         within_rankings=bootstrap.rank_correlation(_from_mean(rewards, row), _from_mean(values, row), row),
@@ -230,40 +260,42 @@ def _lean(scored: ScoredRankings, pairs: Pairs, sizes: Floats, bootstrap: Prompt
     )
 
 
-def _position(scored: ScoredRankings, pairs: Pairs, bootstrap: PromptBootstrap) -> Lean | None:
-    """Towards what was shown first, in the rankings of which that is known."""
+def _position_bias(scored: ScoredRankings, pairs: Pairs, bootstrap: PromptBootstrap) -> Bias | None:
+    """Bias towards the response shown first, in rankings with a known shown order."""
     shown = pairs.where(scored.in_shown_order[pairs.ranking])
     if not len(shown.ranking):
         return None
     places = np.broadcast_to(-np.arange(scored.rewards.shape[1], dtype=np.float64), scored.rewards.shape)
-    return _lean(scored, shown, places, bootstrap)
+    return _bias(scored, shown, places, bootstrap)
 
 
 def _from_mean(values: Floats, group: Ints) -> Floats:
-    """(P,) minus the mean of their group; what is equal in a whole group is 0 exactly."""
+    """(P,) minus the mean of the group; exactly 0 if all values of a group are equal."""
     total, count = np.bincount(group, weights=values), np.bincount(group)
     deviation = values - (total / np.maximum(count, 1))[group]
     return np.where(np.abs(deviation) <= 1e-12 * np.maximum(np.abs(values), 1.0), 0.0, deviation)
 
 
-def _ties(chances: Chances, pairs: Pairs, bootstrap: PromptBootstrap, seed: int) -> TiePrediction:
+def _ties(
+    probabilities: VerdictProbabilities, pairs: Pairs, bootstrap: PromptBootstrap, seed: int
+) -> TiePrediction:
     tied = pairs.verdict == 0
     share = float(tied.mean())
-    chance = np.where(tied, chances.tie, 1 - chances.tie)
+    chance = np.where(tied, probabilities.tie, 1 - probabilities.tie)
     usual = np.where(tied, share, 1 - share)
     gain = np.log(np.maximum(chance, TINY)) - np.log(np.maximum(usual, TINY))
     return TiePrediction(
         pairs=len(tied),
         tied=bootstrap.share(tied, pairs.ranking),
-        predicted=float(chances.tie.mean()),
-        area_under_curve=area_under_curve(chances.tie, tied),
+        predicted=float(probabilities.tie.mean()),
+        area_under_curve=area_under_curve(probabilities.tie, tied),
         gain=bootstrap.mean(gain, pairs.ranking),
         reliability=reliability_of(
-            chances.tie,
+            probabilities.tie,
             tied,
             pairs.ranking,
             bootstrap,
-            redraw=lambda rng: draw_verdicts(chances, rng) == 0,
+            redraw=lambda rng: draw_verdicts(probabilities, rng) == 0,
             seed=seed,
         ),
     )
@@ -272,14 +304,14 @@ def _ties(chances: Chances, pairs: Pairs, bootstrap: PromptBootstrap, seed: int)
 def _strengths(
     scored: ScoredRankings, pairs: Pairs, bootstrap: PromptBootstrap, seed: int
 ) -> StrengthPrediction | None:
-    """Each level that can be told from the one below it, in both orders of each pair (see `calibration`)."""
+    """Predict each level above the lowest one, in both orders of each pair (see `calibration`)."""
     levels = np.array([level for level, _ in scored.link.strength_thresholds], dtype=np.int64)
     chosen = pairs.where(pairs.strength > 0)
     if len(levels) < 2 or not len(chosen.ranking):
         return None
-    difference, eta = scored.seen_difference(chosen), scored.reliability(chosen)
+    difference, eta = scored.shown_difference(chosen), scored.reliability(chosen)
     forwards, backwards = (scored.link.at_least(d, eta) for d in (difference, -difference))
-    either = forwards[:, :1] + backwards[:, :1]  # that there is a preference at all
+    either = forwards[:, :1] + backwards[:, :1]  # the probability of any preference
     forwards, backwards = forwards / either, backwards / either
     signed = chosen.strength * chosen.verdict
     count = len(chosen.ranking)
@@ -290,7 +322,7 @@ def _strengths(
         return (both[None, :] >= levels[1:, None]).reshape(-1)
 
     def redraw(rng: np.random.Generator) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        # One draw decides the sign and the level: from the top level forwards down to the top one backwards.
+        # One draw determines sign and level, from the top level forwards down to the top level backwards.
         u = rng.random(count)[:, None]
         up = (u < forwards).sum(axis=1)
         down = (u >= 1 - backwards).sum(axis=1)
@@ -319,13 +351,14 @@ def _strengths(
 
 
 def _top(scored: ScoredRankings, bootstrap: PromptBootstrap, *, size: int | None) -> TopOfSet | None:
-    """Whether the best response has the highest reward, among all (None) or in sets of ``size``.
+    """Return whether the best response has the highest reward, in entire rankings (None) or in sets of
+    ``size``.
 
-    RewardBench 2 (Malik et al. 2025) scores sets of one right and three wrong responses. A ranking is every
-    such set in it: each response of its best tier with every choice of ``size`` − 1 from the tiers below,
-    which are averaged, so that a ranking of nine counts once. Rewards equal at the top share the credit: a
-    best response that is one of m at the top gets 1/m. A ranking that ties everything, or has fewer than
-    ``size`` − 1 responses below its best tier, has no such set.
+    RewardBench 2 (Malik et al. 2025) scores sets of one correct and three incorrect responses. A ranking
+    counts as all such sets that it contains: each response of its best tier with every choice of ``size`` − 1
+    responses from the tiers below. They are averaged, so a ranking of nine counts once. If m responses share
+    the highest reward, a best response among them gets a credit of 1/m. A ranking that ties everything, or
+    has fewer than ``size`` − 1 responses below its best tier, has no such set.
     """
     credits: list[float] = []
     lots: list[float] = []
@@ -356,8 +389,11 @@ def _top(scored: ScoredRankings, bootstrap: PromptBootstrap, *, size: int | None
 
 
 def _set_credit(best: float, rest: Floats, others: int) -> float:
-    """The mean credit of ``best`` over all choices of ``others`` from ``rest``: t of those equal to it and
-    the others below it are C(equal, t) C(below, others − t) choices, with 1/(t + 1) each."""
+    """Return the mean credit of ``best`` over all choices of ``others`` responses from ``rest``.
+
+    Choices with t rewards equal to ``best`` and the others below it: C(equal, t) C(below, others − t), with
+    1/(t + 1) each.
+    """
     below, equal = int((rest < best).sum()), int((rest == best).sum())
     won = sum(
         math.comb(equal, t) * math.comb(below, others - t) / (t + 1) for t in range(min(equal, others) + 1)

@@ -1,5 +1,6 @@
-"""Rankings with a model's rewards beside them, as arrays and in a file: all that reports and comparisons
-read. Pure NumPy and Parquet; no texts and no model.
+"""Rankings with the rewards of a model, as arrays and as a file: the input of reports and comparisons.
+
+Pure NumPy and Parquet, without texts and without the model.
 """
 
 from __future__ import annotations
@@ -19,22 +20,23 @@ from numpy.typing import NDArray
 
 from training.rlhf.data.ranking_files import RankingFileError
 from training.rlhf.data.rankings import UNRANKED_TIER, Ranking
-from training.rlhf.report.answer_link import AnswerLink, Chances
+from training.rlhf.report.answer_link import AnswerLink, VerdictProbabilities
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-SCORED_NAME = "heldout.parquet"  # beside the weights, of what was held out of their training
-NOBODY = -1  # tier of a place that holds no response
-NOT_KNOWN = -1  # round of a ranking whose file has none
-KEY_CHARACTERS = 24  # of sha256 in hex: 96 bits; two of a million responses are alike with odds of 1 to 10^17
+SCORED_NAME = "heldout.parquet"  # in the model's folder, for the held-out rankings
+NOBODY = -1  # tier of an empty place
+NOT_KNOWN = -1  # round of a ranking from a file without rounds
+# Of SHA-256 in hex: 96 bits; the odds of a collision among a million responses are 1 to 10^17.
+KEY_CHARACTERS = 24
 
 
 class Pairs(NamedTuple):
-    """P pairs of responses of one ranking of which something was said, each once.
+    """P pairs of responses of one ranking on which something was stated, each once.
 
-    ``ranking`` (P,): of which; ``first``, ``second``: their columns; ``difference``: r_first − r_second;
-    ``verdict``: 1 the first is preferred, −1 the second, 0 a tie; ``strength``: the level stated of this
-    pair, 0 where none was.
+    ``ranking`` (P,): the ranking; ``first``, ``second``: the columns of the two responses; ``difference``:
+    r_first − r_second; ``verdict``: 1 if the first is preferred, −1 if the second is, 0 for a tie;
+    ``strength``: the level stated for this pair, or 0.
     """
 
     ranking: Ints
@@ -57,7 +59,7 @@ class Pairs(NamedTuple):
 
     @property
     def credit(self) -> Floats:
-        """(P,) 1 where the rewards agree with a preference, 0 where not, a half where they are equal."""
+        """(P,) 1 if the rewards agree with a preference, 0 if not, and one half if they are equal."""
         return (1 + np.sign(self.difference) * self.verdict) / 2
 
 
@@ -65,10 +67,10 @@ class Pairs(NamedTuple):
 class ScoredRankings:
     """N rankings of at most K responses with a model's rewards.
 
-    ``keys`` name a ranking by its content, so that two models' scores of it are found; ``prompts`` and
-    ``responses`` likewise. ``rewards``, ``tiers``, ``lengths`` (N, K): NaN, NOBODY and 0 where a ranking has
-    fewer; lengths in characters, which no tokenizer changes. ``turns``: what the user said, times.
-    ``strengths``: 0 not stated. ``link`` is the model's.
+    ``keys`` identify a ranking by its content, so that two models' scores of it can be matched; so do
+    ``prompts`` and ``responses``. ``rewards``, ``tiers``, ``lengths`` (N, K): NaN, NOBODY and 0 in empty
+    places; lengths are in characters, which do not depend on a tokenizer. ``turns``: number of user turns.
+    ``strengths``: 0 if not stated. ``link`` is the model's.
     """
 
     keys: tuple[str, ...]
@@ -91,8 +93,10 @@ class ScoredRankings:
 
     @classmethod
     def of(cls, rankings: Sequence[Ranking], rewards: Sequence[Any], link: AnswerLink) -> ScoredRankings:
-        """``rewards``: one (K,) array or list per ranking, in the order of its responses. Raises ValueError
-        for a ranking whose rewards are too few, too many or not finite."""
+        """``rewards``: one (K,) array or list per ranking, in the order of its responses.
+
+        Raises ValueError if a ranking has too few or too many rewards, or rewards that are not finite.
+        """
         if len(rewards) != len(rankings):
             raise ValueError(f"there are {len(rankings)} rankings and rewards of {len(rewards)}")
         width = max((len(ranking.responses) for ranking in rankings), default=0)
@@ -105,7 +109,7 @@ class ScoredRankings:
             if row.shape != (len(ranking.responses),):
                 raise ValueError(f"{name} has {len(ranking.responses)} responses and rewards {row.shape}")
             if not np.isfinite(row).all():
-                raise ValueError(f"{name} has rewards that are no finite numbers: {row.tolist()}")
+                raise ValueError(f"{name} has rewards that are not finite: {row.tolist()}")
             table[number, : len(row)] = row
             tiers[number, : len(row)] = ranking.tier_of_each()
             lengths[number, : len(row)] = [len(text) for text in ranking.responses]
@@ -114,7 +118,7 @@ class ScoredRankings:
         for ranking in rankings:
             key = _key_of(ranking)
             seen[key] += 1
-            keys.append(key if seen[key] == 1 else f"{key}-{seen[key]}")  # the same, said again
+            keys.append(key if seen[key] == 1 else f"{key}-{seen[key]}")  # a repeated ranking
         return cls(
             keys=tuple(keys),
             prompts=tuple(ranking.prompt_hash for ranking in rankings),
@@ -136,7 +140,7 @@ class ScoredRankings:
         )
 
     def at(self, places: Sequence[int]) -> ScoredRankings:
-        """These rankings only, in this order."""
+        """Return only these rankings, in this order."""
         index = np.asarray(places, dtype=np.int64)
         chosen: dict[str, Any] = {
             field.name: column[index]
@@ -148,13 +152,13 @@ class ScoredRankings:
         return ScoredRankings(**chosen, link=self.link)
 
     def pairs(self) -> Pairs:
-        """All pairs of which something was said: of two that were left unranked nothing was."""
+        """Return all pairs on which something was stated. Two unranked responses are no such pair."""
         first, second = np.triu_indices(self.rewards.shape[1], 1)
         a, b = self.tiers[:, first], self.tiers[:, second]
         ranking, column = np.nonzero((a != NOBODY) & (b != NOBODY) & ((a != b) | (a != UNRANKED_TIER)))
         i, j = first[column], second[column]
         verdict = np.sign(self.tiers[ranking, j] - self.tiers[ranking, i]).astype(np.int8)
-        # A strength is stated of the best tier and the one that comes next (`losses.stated_pairs`).
+        # A strength refers to the best tier and the next one (`losses.stated_pairs`).
         below = np.where(self.tiers > 0, self.tiers, UNRANKED_TIER + 1).min(axis=1, initial=UNRANKED_TIER + 1)
         low = np.minimum(self.tiers[ranking, i], self.tiers[ranking, j])
         high = np.maximum(self.tiers[ranking, i], self.tiers[ranking, j])
@@ -168,21 +172,22 @@ class ScoredRankings:
             np.where(stated, self.strengths[ranking], 0),
         )
 
-    def seen_difference(self, pairs: Pairs) -> Floats:
-        """(P,) differences of the rewards with what their places add, where the order shown is known."""
+    def shown_difference(self, pairs: Pairs) -> Floats:
+        """Return (P,) differences of the rewards, plus the effect of their places if the shown order is
+        known."""
         moved = self.link.offset_of(pairs.first) - self.link.offset_of(pairs.second)
         return pairs.difference + np.where(self.in_shown_order[pairs.ranking], moved, 0.0)
 
-    def chances(self, pairs: Pairs) -> Chances:
-        """What the model gives to each verdict, by whoever gave it."""
-        return self.link.chances(self.seen_difference(pairs), self.reliability(pairs))
+    def probabilities(self, pairs: Pairs) -> VerdictProbabilities:
+        """Return the model's probability of each verdict, given the annotator."""
+        return self.link.probabilities(self.shown_difference(pairs), self.reliability(pairs))
 
     def reliability(self, pairs: Pairs) -> Floats:
-        """(P,) of whoever gave the verdict."""
+        """Return (P,) the reliability of each verdict's annotator."""
         return self.link.reliability_of(self.annotators)[pairs.ranking]
 
     def save(self, path: str | Path) -> Path:
-        """As Parquet: one row per ranking, the link in the file's metadata."""
+        """Write Parquet: one row per ranking, with the link in the file's metadata."""
         real = self.tiers != NOBODY
         columns: dict[str, Any] = {}
         for field in fields(self):
@@ -203,14 +208,14 @@ class ScoredRankings:
 
     @classmethod
     def load(cls, path: str | Path) -> ScoredRankings:
-        """Raises RankingFileError for a file that `save` did not write."""
+        """Read a file written by `save`. Raises RankingFileError for any other file."""
         file = Path(path)
         try:
             table = parquet.read_table(file)
             said = json.loads((table.schema.metadata or {})[b"rankloop.link"])
             columns = {name: table.column(name).to_pylist() for name in _TYPES}
         except (OSError, ValueError, KeyError) as error:
-            raise RankingFileError(f"{file} holds no scored rankings: {error}") from error
+            raise RankingFileError(f"{file} contains no scored rankings: {error}") from error
         said["strength_thresholds"] = tuple((level, at) for level, at in said["strength_thresholds"])
         said["position_offsets"] = tuple(said["position_offsets"])
         width = max(map(len, columns["tiers"]), default=0)
@@ -257,12 +262,12 @@ def _padded(rows: Sequence[Sequence[float]], width: int, fill: float) -> Floats:
 
 
 def _digest(text: str) -> str:
-    # A lone surrogate, which JSON can carry, is no UTF-8.
+    # Lone surrogates, which are valid in JSON, cannot be encoded as strict UTF-8.
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:KEY_CHARACTERS]
 
 
 def _key_of(ranking: Ranking) -> str:
-    """What was said, by whom, of which responses to which prompt."""
+    """Return a digest of the ranking's content: prompt, responses, tiers, strength and annotator."""
     said = [
         ranking.prompt_hash,
         ranking.responses,

@@ -1,4 +1,4 @@
-"""Where a reward model is right more often, and where less: by what is known of a pair. Pure NumPy."""
+"""Accuracy of a reward model by properties of the pair. Pure NumPy."""
 
 from __future__ import annotations
 
@@ -13,18 +13,20 @@ from training.rlhf.report.resampling import Estimate, Floats, Ints, PromptBootst
 from training.rlhf.report.scored import NOT_KNOWN, Pairs, ScoredRankings
 
 Labels = NDArray[np.str_]
-MOST_VALUES = 30  # of a slice that isn't grouped (rounds, sources); more make no table that anybody reads
+MOST_VALUES = 30  # values of an ungrouped slice (rounds, sources); a longer table is not useful
 TWO_THIRDS = 2 / 3
-# Characters of the preferred response over those of the other, and what it then is.
+# Length of the preferred response divided by that of the other, in characters, and the names of the ranges.
 LENGTH_EDGES = (2 / 3, 0.9, 1 / 0.9, 1.5)
 LENGTHS = ("much_shorter", "shorter", "alike", "longer", "much_longer")
 
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Of preferences of one kind: ``by`` what, and ``of`` which; ``confidence`` is the mean chance of the
-    side that the model expects to be preferred, if one is. Where it is above the accuracy the model is too
-    sure of itself."""
+    """The preferences with the value ``of`` for the property ``by``.
+
+    ``confidence`` is the mean probability of the side that the model expects, given a preference. If it
+    exceeds the accuracy, the model is overconfident.
+    """
 
     by: str
     of: str
@@ -36,9 +38,12 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """Preferences of which other rankings of the same two responses speak, too: how often most of the others
-    say the same (as many against as for: a half), and how often the model does. Nobody who answers by the
-    responses alone can be right more often than people agree."""
+    """Preferences on pairs of responses that other rankings also compare.
+
+    ``others``: how often the majority of the other rankings agrees (an even split counts half). ``model``:
+    how often the model agrees. A predictor that sees only the responses cannot be expected to do better than
+    people agree.
+    """
 
     pairs: int
     prompts: int
@@ -46,25 +51,32 @@ class People:
     model: Estimate
 
 
-class SaidOfPair(NamedTuple):
-    """(P,) each, of everything that was said of a pair's two responses: verdicts as this one, the other way
-    round, and in all, this one included."""
+class PairStatements(NamedTuple):
+    """(P,) each, over all statements on a pair's two responses: verdicts that agree with this one,
+    opposite verdicts, and all verdicts including this one."""
 
     alike: Ints
     against: Ints
     verdicts: Ints
 
-    def where(self, chosen: NDArray[np.bool_]) -> SaidOfPair:
-        return SaidOfPair(*(column[chosen] for column in self))
+    def where(self, chosen: NDArray[np.bool_]) -> PairStatements:
+        return PairStatements(*(column[chosen] for column in self))
 
 
 def slices_of(
-    scored: ScoredRankings, pairs: Pairs, said: SaidOfPair, expected: Floats, bootstrap: PromptBootstrap
+    scored: ScoredRankings,
+    pairs: Pairs,
+    statements: PairStatements,
+    expected: Floats,
+    bootstrap: PromptBootstrap,
 ) -> tuple[Slice, ...]:
-    """Of strict ``pairs``; ``expected`` (P,) is the chance of the side that the model expects. What is the
-    same of all of them makes no slices."""
+    """Return the slices of strict ``pairs``. ``expected`` (P,) is the probability of the side that the model
+    expects.
+
+    A property with a single value gives no slices.
+    """
     found: list[Slice] = []
-    for by, labels, order in _kinds(scored, pairs, said):
+    for by, labels, order in _kinds(scored, pairs, statements):
         present = [name for name in order if (labels == name).any()]
         if len(present) < 2 or len(present) > MOST_VALUES:
             continue
@@ -84,9 +96,11 @@ def slices_of(
     return tuple(found)
 
 
-def _kinds(scored: ScoredRankings, pairs: Pairs, said: SaidOfPair) -> Iterator[tuple[str, Labels, list[str]]]:
-    """(by what, the label of each pair, all labels in the order they are to be told)."""
-    yield "agreement", *_grouped(_agreement(said), ["unanimous", "most", "split", "asked_once"])
+def _kinds(
+    scored: ScoredRankings, pairs: Pairs, statements: PairStatements
+) -> Iterator[tuple[str, Labels, list[str]]]:
+    """Yield (property, the label of each pair, all labels in display order)."""
+    yield "agreement", *_grouped(_agreement(statements), ["unanimous", "most", "split", "asked_once"])
     yield "strength", *_numbered(pairs.strength, lambda level: str(level) if level else "not_stated")
     yield "length", *_grouped(_length(scored, pairs), list(LENGTHS))
     turns = scored.turns[pairs.ranking]
@@ -109,12 +123,15 @@ def _numbered(numbers: Ints, name: Callable[[int], str]) -> tuple[Labels, list[s
     return np.array(names, dtype=np.str_)[place.reshape(-1)] if names else np.array([], dtype=np.str_), names
 
 
-def _agreement(said: SaidOfPair) -> Labels:
-    """By the share of the commonest verdict among all that was said of the two responses, ties included."""
-    ties = said.verdicts - said.alike - said.against
-    commonest = np.maximum(np.maximum(said.alike, said.against), ties) / np.maximum(said.verdicts, 1)
+def _agreement(statements: PairStatements) -> Labels:
+    """Label by the share of the most common verdict among all statements on the two responses, including
+    ties."""
+    ties = statements.verdicts - statements.alike - statements.against
+    commonest = np.maximum(np.maximum(statements.alike, statements.against), ties) / np.maximum(
+        statements.verdicts, 1
+    )
     labels: Labels = np.select(
-        [said.verdicts < 2, commonest == 1, commonest >= TWO_THIRDS],
+        [statements.verdicts < 2, commonest == 1, commonest >= TWO_THIRDS],
         ["asked_once", "unanimous", "most"],
         "split",
     )
@@ -128,8 +145,8 @@ def _length(scored: ScoredRankings, pairs: Pairs) -> Labels:
     return np.asarray(np.array(LENGTHS)[np.digitize(ratio, LENGTH_EDGES)], dtype=np.str_)
 
 
-def said_of(scored: ScoredRankings, pairs: Pairs) -> SaidOfPair:
-    """What was said of each pair's two responses in all these rankings."""
+def pair_statements(scored: ScoredRankings, pairs: Pairs) -> PairStatements:
+    """Return the statements on each pair's two responses in all rankings."""
     width = scored.rewards.shape[1]
     flat = np.array(
         [
@@ -151,17 +168,18 @@ def said_of(scored: ScoredRankings, pairs: Pairs) -> SaidOfPair:
     every = np.bincount(pair, minlength=size)
     alike = np.where(verdict == 1, up[pair], np.where(verdict == -1, down[pair], 0))
     against = np.where(verdict == 1, down[pair], np.where(verdict == -1, up[pair], 0))
-    return SaidOfPair(alike.astype(np.int64), against.astype(np.int64), every[pair].astype(np.int64))
+    return PairStatements(alike.astype(np.int64), against.astype(np.int64), every[pair].astype(np.int64))
 
 
-def people_of(pairs: Pairs, said: SaidOfPair, bootstrap: PromptBootstrap) -> People | None:
-    """Of strict ``pairs``; None where of no two responses a second preference was stated."""
-    others = said.alike - 1 + said.against
+def people_of(pairs: Pairs, statements: PairStatements, bootstrap: PromptBootstrap) -> People | None:
+    """Compare people and model on strict ``pairs``. None if no two responses have a second stated
+    preference."""
+    others = statements.alike - 1 + statements.against
     asked = others > 0
     if not asked.any():
         return None
     ranking = pairs.ranking[asked]
-    credit = (1 + np.sign(said.alike - 1 - said.against)[asked]) / 2
+    credit = (1 + np.sign(statements.alike - 1 - statements.against)[asked]) / 2
     return People(
         pairs=int(asked.sum()),
         prompts=bootstrap.prompts_in(ranking),

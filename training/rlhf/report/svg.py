@@ -1,6 +1,6 @@
-"""The plots of a reward model's report as SVG: lines and dots, which need no plotting library.
+"""The plots of a reward model's report as SVG: lines and dots, without a plotting library.
 
-Light and dark follow the reader's system; what is told by colour is told by place, too.
+Light and dark mode follow the reader's system. Nothing is distinguished by colour alone.
 """
 
 from __future__ import annotations
@@ -8,14 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from html import escape
 from itertools import groupby
-from typing import TYPE_CHECKING
 
 from training.rlhf.report.calibration import Reliability
 from training.rlhf.report.resampling import Estimate
 from training.rlhf.report.slices import Slice
-
-if TYPE_CHECKING:
-    from training.rlhf.report.reward_report import RewardReport
 
 STYLE = """
   text { font: 12px system-ui, sans-serif; fill: #2b2f33 }
@@ -29,32 +25,18 @@ STYLE = """
 PLOT, LEFT, TOP = 320, 56, 56  # px
 LABELS, ROW, BAND = 200, 22, 320
 NAMES = {
-    "agreement": "agreement of annotators",
-    "strength": "strength stated",
+    "agreement": "agreement between annotators",
+    "strength": "stated strength",
     "length": "length of the preferred response",
-    "turns": "turns of the user",
+    "turns": "user turns",
 }
 
 
-def plots(report: RewardReport) -> dict[str, str]:
-    """{file name: SVG}."""
-    found = {
-        "reliability.svg": reliability_svg(
-            report.calibration.preference, "P(preferred): predicted and found"
-        ),
-        "slices.svg": slices_svg(report.accuracy, report.slices),
-    }
-    if report.ties:
-        found["ties.svg"] = reliability_svg(report.ties.reliability, "P(tie): predicted and found")
-    if report.strengths:
-        found["strengths.svg"] = reliability_svg(
-            report.strengths.reliability, "P(by a level or more): predicted and found"
-        )
-    return found
-
-
 def reliability_svg(of: Reliability, title: str) -> str:
-    """Found against predicted, with intervals; on the line chances come true. Below it, how many events."""
+    """Plot observed against predicted probabilities, with intervals and the diagonal of perfect calibration.
+
+    Bars below the plot show the number of events.
+    """
     height = TOP + PLOT + 110
     x = _onto(0, 1, LEFT, LEFT + PLOT)
     y = _onto(0, 1, TOP + PLOT, TOP)
@@ -79,7 +61,7 @@ def reliability_svg(of: Reliability, title: str) -> str:
         parts.append(
             f'<rect class="bar" x="{x(one.low) + 1}" y="{floor - tall}" width="{wide}" height="{tall}"/>'
         )
-    ece = f"ECE {_figure(of.ece)}; {of.ece_if_right:.3f} if every chance were right"
+    ece = f"ECE {_figure(of.ece)}; {of.ece_if_right:.3f} if perfectly calibrated"
     parts += [
         _text(x(0) - 8, floor, "events", "end", dim=True),
         _text(LEFT + PLOT, floor + 18, "predicted →", "end", dim=True),
@@ -90,7 +72,7 @@ def reliability_svg(of: Reliability, title: str) -> str:
 
 
 def slices_svg(accuracy: Estimate, slices: Sequence[Slice]) -> str:
-    """Accuracies with their intervals, one row each; the dashed line is that of all pairs."""
+    """Plot accuracies with their intervals, one row each. The dashed line is the accuracy on all pairs."""
     x = _onto(0, 1, LABELS, LABELS + BAND)
     rows = list(_rows(accuracy, slices))
     height = TOP + ROW * len(rows) + 40
@@ -116,7 +98,7 @@ def slices_svg(accuracy: Estimate, slices: Sequence[Slice]) -> str:
 
 
 def _rows(accuracy: Estimate, slices: Sequence[Slice]) -> Iterator[tuple[str, Estimate | None, str]]:
-    """(label, estimate or None for a heading, what it is of)."""
+    """Yield (label, estimate or None for a heading, note)."""
     yield "all preferences", accuracy, ""
     for by, members in groupby(slices, key=lambda one: one.by):
         yield NAMES.get(by, by), None, ""

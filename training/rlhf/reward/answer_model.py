@@ -1,11 +1,11 @@
-"""How people answer, learned beside the rewards: what difference is a tie or a strength, who is to be
-believed how far, and what standing first is worth.
+"""How people answer, learned together with the rewards: thresholds of ties and strengths, annotators'
+reliabilities, and the effect of the place in which a response is shown.
 
-A snapshot says a strength as a number on the project's own scale and not which numbers the scale has (its
-card has the project's form, but the form of today, and a file of rankings comes without a card). So the
-levels are those that were stated in the rankings trained on, in their order. Nothing is lost: a level that
-nobody stated would get a threshold that no likelihood depends on. A strength below 1 (some imported files
-have 0 and signs) is taken as not stated.
+A snapshot states a strength as a number on the project's scale, without listing the scale (its card has the
+project's current form, and a file of rankings has no card). The levels are therefore those stated in the
+training rankings, in ascending order. Nothing is lost: a level that nobody stated would have a threshold that
+no likelihood depends on. A strength below 1 (some imported files have 0 and negative ones) counts as not
+stated.
 """
 
 from __future__ import annotations
@@ -21,20 +21,21 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from training.rlhf.core.recipes import RewardModelConfig
-from training.rlhf.data.batching import Group, Said, said_in
+from training.rlhf.data.batching import Group, Stated, stated_in
 from training.rlhf.data.rankings import UNRANKED_TIER, Ranking
 from training.rlhf.reward import losses
 
-MOST_LEVELS = 20  # of a scale that people answer on; more are a measurement, such as a difference of scores
+# Levels of a scale that people answer on; more would be a measurement, such as a difference of scores.
+MOST_LEVELS = 20
 TWO_SIDED_95 = 1.96  # standard errors
-SURE = 12.0  # log-odds; a reliability of 0.999994 and its opposite are as far as a search goes
+SURE = 12.0  # bounds of the search in log-odds: reliabilities of 0.999994 and its complement
 HALVINGS = 30
 CHUNK_RANKINGS = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class AnswerKey:
-    """Levels of strength and annotators by number, from 1: what is not in it is 0, not known."""
+    """Strength levels and annotators by index, starting at 1. Index 0 means unknown."""
 
     levels: Mapping[int, int] = field(default_factory=dict)
     annotators: Mapping[str, int] = field(default_factory=dict)
@@ -42,11 +43,12 @@ class AnswerKey:
 
 @dataclass(frozen=True, slots=True)
 class Reliability:
-    """How often an annotator means what they say, given the rewards, with an interval of 95 %.
+    """How often an annotator states what they mean, given the rewards, with a 95 % confidence interval.
 
-    The interval is by the delta method on the log-odds, the rewards held fixed, each ranking counting as one
-    observation however many pairs it has. A reward model that has learned its rankings by heart agrees with
-    whoever gave them, so read it where the held-out loss is still falling, or for who differs from whom.
+    The interval uses the delta method on the log-odds with fixed rewards; each ranking counts as one
+    observation, however many pairs it has. A reward model that has memorised its rankings agrees with whoever
+    gave them. Interpret reliabilities while the held-out loss is still falling, or only relative to one
+    another.
     """
 
     value: float
@@ -56,22 +58,24 @@ class Reliability:
 
 
 def answer_key(config: RewardModelConfig, rankings: Sequence[Ranking]) -> AnswerKey:
-    """Which levels and annotators there are to learn about. Raises ValueError where the recipe asks to learn
-    from something that the rankings don't say."""
+    """Return the levels and annotators to learn about.
+
+    Raises ValueError if the recipe needs something that the rankings do not state.
+    """
     levels: dict[int, int] = {}
     if config.strength != "ignore":
         stated = Counter(r.strength for r in rankings if r.strength is not None and r.strength >= 1)
         if not stated:
-            raise ValueError("no ranking states a strength of 1 or more; set strength to ignore")
+            raise ValueError("no ranking states a strength of 1 or more. Set strength to ignore")
         if config.strength == "cumulative" and len(stated) > MOST_LEVELS:
             raise ValueError(
                 f"the rankings state {len(stated)} different strengths, and a scale has at most "
-                f"{MOST_LEVELS} levels; set strength to ignore, or bring them to fewer levels"
+                f"{MOST_LEVELS} levels. Set strength to ignore, or reduce the number of levels"
             )
         if config.strength == "margin" and (missing := sorted(set(stated) - set(config.margin_of()))):
             raise ValueError(
-                f"margins has none for strength {missing[0]}, which {stated[missing[0]]} rankings state; "
-                f"name all of {', '.join(map(str, sorted(stated)))}"
+                f"margins has no entry for strength {missing[0]}, which {stated[missing[0]]} rankings state. "
+                f"List all of {', '.join(map(str, sorted(stated)))}"
             )
         levels = {level: number for number, level in enumerate(sorted(stated), start=1)}
     annotators: dict[str, int] = {}
@@ -79,23 +83,23 @@ def answer_key(config: RewardModelConfig, rankings: Sequence[Ranking]) -> Answer
         names = sorted({r.annotator for r in rankings if r.annotator})
         if not names:
             raise ValueError(
-                "no ranking names its annotator; set annotators to alike, or freeze a snapshot of every "
-                "ranking in place of one per task"
+                "no ranking names its annotator. Set annotators to alike, or freeze a snapshot of every "
+                "ranking instead of one per task"
             )
         annotators = {name: number for number, name in enumerate(names, start=1)}
     if config.positions == "learned" and not any(r.in_shown_order for r in rankings):
         raise ValueError(
-            "of no ranking is it known in which order its responses were shown (imported ones, and several "
-            "made into one, don't say); set positions to ignore"
+            "no ranking records the order in which its responses were shown (imported and merged rankings do "
+            "not). Set positions to ignore"
         )
     return AnswerKey(levels, annotators)
 
 
 class AnswerModel(nn.Module):
-    """The learned numbers, and the likelihood of what was said given the rewards.
+    """The learned parameters, and the likelihood of the rankings given the rewards.
 
-    Thresholds are ordered by construction: each is the one below it plus a softplus. Position 0 is the zero
-    of the offsets. Who is not known has the prior's mean for a reliability, and keeps it.
+    Thresholds are ordered by construction: each is the previous one plus a softplus. The offset of position 0
+    is zero. Unknown annotators have the prior's mean reliability, which is not learned.
     """
 
     def __init__(self, config: RewardModelConfig, key: AnswerKey, groups: Sequence[Group]) -> None:
@@ -114,7 +118,7 @@ class AnswerModel(nn.Module):
         margin_of = config.margin_of()
         margins = [margin_of[level] for level in key.levels] if config.strength == "margin" else []
         self.register_buffer("margins", torch.tensor([0.0, *margins]))
-        # Each annotator's prior counts once in an epoch, in equal shares of the weight of their rankings.
+        # Each annotator's prior counts once per epoch, spread over their rankings in proportion to weight.
         weights = torch.zeros(len(key.annotators) + 1)
         for group in groups:
             weights[group.annotator] += group.weight
@@ -123,34 +127,34 @@ class AnswerModel(nn.Module):
         self.register_buffer("prior_share", shares)
 
     def tie_parameter(self) -> Tensor:
-        """Rao–Kupper's threshold, through softplus, or Davidson's log nu."""
+        """Return Rao–Kupper's threshold, through softplus, or Davidson's log nu."""
         return softplus(self.tie) if self.config.ties == "rao_kupper" else self.tie
 
     def thresholds(self) -> Tensor:
-        """(L,) upper half of the thresholds of the levels, in reward units."""
+        """Return (L,) the upper half of the level thresholds, in reward units."""
         band = self.tie_parameter() if self.config.ties == "rao_kupper" else torch.zeros_like(self.tie)
         return torch.cat((band[None], softplus(self.steps))).cumsum(0)
 
-    def forward(self, rewards: Tensor, said: Said, reliability: Tensor | None = None) -> Tensor:
-        """(B, K) rewards and what was said of them -> (B,) loss per ranking, in nats per pair or choice.
+    def forward(self, rewards: Tensor, stated: Stated, reliability: Tensor | None = None) -> Tensor:
+        """(B, K) rewards and the statements about them -> (B,) loss per ranking, in nats per pair or choice.
 
-        ``reliability`` (annotators,), log-odds to use in place of the learned ones.
+        ``reliability`` (annotators,): log-odds to use instead of the learned ones.
         """
-        config, tiers = self.config, said.tiers
+        config, tiers = self.config, stated.tiers
         if config.positions == "learned":
-            rewards = rewards + self._offset_of(said, rewards.shape[1])
+            rewards = rewards + self._offset_of(stated, rewards.shape[1])
         if config.loss == "plackett_luce":
             return losses.plackett_luce(rewards, tiers)
         odds = None
         if config.annotators == "crowd_bt":
             known = self.reliability if reliability is None else reliability
-            odds = torch.cat((self.usual, known))[said.annotators]
+            odds = torch.cat((self.usual, known))[stated.annotators]
         smoothing = config.label_smoothing
         if config.strength == "cumulative":
             return losses.cumulative_strength(
                 rewards,
                 tiers,
-                said.strengths,
+                stated.strengths,
                 self.thresholds(),
                 ties=config.ties == "rao_kupper",
                 label_smoothing=smoothing,
@@ -161,26 +165,28 @@ class AnswerModel(nn.Module):
             return with_ties(
                 rewards, tiers, self.tie_parameter(), label_smoothing=smoothing, reliability=odds
             )
-        margins = self.margins[said.strengths] if config.strength == "margin" else None
+        margins = self.margins[stated.strengths] if config.strength == "margin" else None
         return losses.bradley_terry(
             rewards, tiers, label_smoothing=smoothing, reliability=odds, margins=margins
         )
 
-    def prior(self, said: Said) -> Tensor:
-        """(B,) each ranking's share of its annotator's prior, so that an epoch holds every prior once."""
+    def prior(self, stated: Stated) -> Tensor:
+        """Return (B,) each ranking's share of its annotator's prior, so that an epoch contains every prior
+        once."""
         if not self.key.annotators:
-            return torch.zeros_like(said.annotators, dtype=self.usual.dtype)
-        odds = torch.cat((self.usual, self.reliability))[said.annotators]
+            return torch.zeros_like(stated.annotators, dtype=self.usual.dtype)
+        odds = torch.cat((self.usual, self.reliability))[stated.annotators]
         prior = losses.beta_prior(odds, right=self.config.prior_right, wrong=self.config.prior_wrong)
-        return prior * self.prior_share[said.annotators]
+        return prior * self.prior_share[stated.annotators]
 
     def settle_reliabilities(
         self, groups: Sequence[Group], rewards: Sequence[Tensor]
     ) -> dict[str, Reliability]:
-        """Set each reliability to its maximum given these rewards, and give all with their intervals.
+        """Set each reliability to its maximum given these rewards, and return all of them with intervals.
 
-        A reliability is learned with the weights but need not have arrived when they have. Given the rewards
-        its likelihood is concave in eta, so its maximum is where the slope changes sign: found by halving.
+        A reliability is trained with the weights, but may not have converged when they have. Given the
+        rewards, its likelihood is concave in eta, so its maximum is where the slope changes sign, which
+        bisection finds.
         """
         if not self.key.annotators:
             return {}
@@ -188,7 +194,7 @@ class AnswerModel(nn.Module):
         for _ in range(HALVINGS):
             middle = (low + high) / 2
             slope, _ = self._slope_of(middle, groups, rewards)
-            rising = slope < 0  # the loss still falls: the maximum of the likelihood is above
+            rising = slope < 0  # the loss still decreases, so the maximum of the likelihood is higher
             low, high = torch.where(rising, middle, low), torch.where(rising, high, middle)
         found = (low + high) / 2
         _, curvature = self._slope_of(found, groups, rewards)
@@ -208,7 +214,7 @@ class AnswerModel(nn.Module):
         }
 
     def notes(self, reliabilities: Mapping[str, Reliability]) -> dict[str, Any]:
-        """What was learned, as it is kept in the model's config.json."""
+        """Return the learned parameters for the model's config.json."""
         tie = float(self.tie_parameter().detach())
         notes: dict[str, Any] = {"ties": self.config.ties, "tie_parameter": tie}
         if self.config.strength == "cumulative":
@@ -225,27 +231,30 @@ class AnswerModel(nn.Module):
             }
         return notes
 
-    def _offset_of(self, said: Said, width: int) -> Tensor:
-        """(B, K) what each place adds to the reward as it was seen; 0 where the shown order isn't known. A
-        place beyond those of the training rankings has the last one's."""
+    def _offset_of(self, stated: Stated, width: int) -> Tensor:
+        """Return (B, K) what each place adds to the reward as shown; 0 if the shown order is unknown.
+
+        Places beyond those in the training rankings use the last offset.
+        """
         places = torch.cat((torch.zeros_like(self.usual), self.offsets))
         place = torch.arange(width, device=places.device).clamp(max=len(places) - 1)
-        return places[place] * said.in_shown_order[:, None]
+        return places[place] * stated.in_shown_order[:, None]
 
     def _slope_of(
         self, odds: Tensor, groups: Sequence[Group], rewards: Sequence[Tensor]
     ) -> tuple[Tensor, Tensor]:
-        """(first, second) derivative of the penalised loss by each annotator's log-odds; they don't mix."""
+        """Return the (first, second) derivative of the penalised loss in each annotator's log-odds, which
+        are independent."""
         first, second = torch.zeros_like(odds), torch.zeros_like(odds)
         at = odds.clone().requires_grad_()
         prior = losses.beta_prior(at, right=self.config.prior_right, wrong=self.config.prior_wrong)
         parts = [prior.sum()]
         for start in range(0, len(groups), CHUNK_RANKINGS):
             part = slice(start, start + CHUNK_RANKINGS)
-            said = Said(*(column.to(odds.device) for column in said_in(groups[part])))
+            stated = Stated(*(column.to(odds.device) for column in stated_in(groups[part])))
             padded = nn.utils.rnn.pad_sequence(list(rewards[part]), batch_first=True).to(odds)
             weights = torch.tensor([group.weight for group in groups[part]]).to(odds)
-            parts.append((self(padded, said, at) * weights).sum())
+            parts.append((self(padded, stated, at) * weights).sum())
         for loss in parts:
             (slope,) = torch.autograd.grad(loss, at, create_graph=True)
             (bend,) = torch.autograd.grad(slope.sum(), at)
@@ -254,11 +263,11 @@ class AnswerModel(nn.Module):
 
 
 def _first_tie(config: RewardModelConfig, groups: Sequence[Group]) -> float:
-    """Where ``tie`` starts: equals are tied as often as the pairs of these rankings are.
+    """Return the initial ``tie``, at which equals are tied as often as the pairs of these rankings are.
 
-    From elsewhere a short run does not arrive: started at 0 (a third of equals tied), one epoch of 600
-    rankings foretold 20 % of ties where 4 % were. Between equals the chance of a tie is tanh(h/2) by
-    Rao–Kupper and nu / (nu + 2) by Davidson.
+    A short run does not converge from elsewhere: started at 0 (a third of equals tied), one epoch of 600
+    rankings predicted 20 % ties where there were 4 %. The probability of a tie between equals is tanh(h/2)
+    for Rao–Kupper and nu / (nu + 2) for Davidson.
     """
     if config.ties == "ignore":
         return 0.0

@@ -1,4 +1,4 @@
-"""Rankings as a reward model reads them: token groups, one per ranking, none longer than the model may be."""
+"""Rankings as token groups, one per ranking, within the length limit of the model."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def encode_rankings(
     ties: str,
     key: AnswerKey = NOTHING_LEARNED,
 ) -> tuple[list[Group], dict[str, int], int]:
-    """Rankings as token groups; how many were left out, by reason; how many prompts were cut on the left.
+    """Return (token groups, the number of rankings left out by reason, the number of truncated prompts).
 
-    Left out: ``fewer_than_two_responses``; ``all_tied`` where ties are ignored (no pair to learn from);
-    ``refused_by_template`` where the chat template can't write its prompt; ``response_too_long`` where a
-    response leaves no room for its prompt in ``max_length`` tokens (a response is never cut: its end is what
-    is scored).
+    Reasons: ``fewer_than_two_responses``; ``all_tied`` if ties are ignored (no pair to learn from);
+    ``refused_by_template`` if the chat template cannot render the prompt; ``response_too_long`` if a response
+    leaves no room for its prompt in ``max_length`` tokens (a response is never truncated: its end is what is
+    scored).
     """
     groups: list[Group] = []
     left_out: Counter[str] = Counter()

@@ -1,18 +1,17 @@
-"""An ensemble of small heads on the features that one trunk gives: how far beliefs that fit the same rankings
-lie apart.
+"""An ensemble of small heads on the features of one trunk: how much functions that fit the same rankings
+differ.
 
-Each member is a function of a response's features of its own random draw, and it is fitted by adding what the
-rankings ask for to that draw, held near it (Osband, Aslanides & Cassirer 2018, arXiv 1806.03335: randomised
-prior functions; Pearce et al. 2020, arXiv 1810.05546: anchored ensembles). Where rankings say something the
-members come together; where they say nothing each keeps to its draw. With a member's weights θ ~ N(θ₀, I) a
-priori and θ₀ drawn from the prior, the anchored fit min Σ wᵢ lossᵢ(θ) + |θ - θ₀|²/2 is, for a linear member,
-a draw from the posterior but for the noise of the data; that is in the weights wᵢ ~ Exp(1) of the rankings
-(the Bayesian bootstrap, Rubin 1981), other ones for each member.
+Each member starts as a random function of a response's features. Fitting adds what the rankings require while
+staying close to that start (Osband, Aslanides & Cassirer 2018, arXiv 1806.03335: randomised prior functions;
+Pearce et al. 2020, arXiv 1810.05546: anchored ensembles). Members agree where rankings provide information,
+and keep to their random starts where they do not. Let a member's weights be θ ~ N(θ₀, I) a priori, with θ₀
+drawn from the prior. The anchored fit min Σ wᵢ lossᵢ(θ) + |θ - θ₀|²/2 is then, for a linear member, a draw
+from the posterior, except for the noise of the data. That noise comes from the weights wᵢ ~ Exp(1) of the
+rankings (Bayesian bootstrap, Rubin 1981), which differ between members.
 
-Every weight is N(0, 1), and the products are scaled by their width in place: half of a member's prior
-variance is linear in the features, half goes through one layer of ReLUs, and the whole is ``prior_spread``²
-at a typical training response. Far from the training responses the members lie apart in proportion to the
-distance.
+Every weight is N(0, 1), and products are scaled by their width instead. Half of a member's prior variance is
+linear in the features, and half goes through one layer of ReLUs. The total is ``prior_spread``² at a typical
+training response. Far from the training responses the members diverge in proportion to the distance.
 """
 
 from __future__ import annotations
@@ -30,18 +29,21 @@ from training.rlhf.reward.laplace import Part
 WIDTH = 16  # ReLUs of a member
 RANKINGS_PER_UPDATE = 64
 PASSES = 5
-# On the demo world's features 60 give what 200 at a quarter of the rate do, from 50 rankings and from 450.
+# On the demo world's features, 60 updates give the same result as 200 at a quarter of the rate, both with 50
+# rankings and with 450.
 LEAST_UPDATES = 60
-RATE = 0.2  # Adam's, cosine to 0; in standard deviations of the prior per update
+RATE = 0.2  # of Adam, cosine to 0; in prior standard deviations per update
 
-# A draw of (number of rankings) from them, as one part. The indices say which.
+# Returns the rankings with the given indices as one part.
 Draw = Callable[[Tensor], Part]
 
 
 class Heads(NamedTuple):
-    """M members: ``linear`` (M, d), ``inner`` (M, d, h), ``bias`` (M, h), ``outer`` (M, h); ``centre`` (d,)
-    and ``scale`` () bring features to mean 0 and mean square 1; ``offset`` (M,) is each member's mean over
-    the training responses, which rankings never tell and which is taken off."""
+    """M members: ``linear`` (M, d), ``inner`` (M, d, h), ``bias`` (M, h), ``outer`` (M, h).
+
+    ``centre`` (d,) and ``scale`` () normalise features to mean 0 and mean square 1. ``offset`` (M,) is each
+    member's mean over the training responses; rankings never determine it, so it is subtracted.
+    """
 
     linear: Tensor
     inner: Tensor
@@ -56,7 +58,7 @@ class Heads(NamedTuple):
 def draw_heads(
     *, members: int, centre: Tensor, scale: Tensor, prior_spread: float, seed: int, width: int = WIDTH
 ) -> Heads:
-    """Members as the prior has them."""
+    """Draw members from the prior."""
     generator = torch.Generator().manual_seed(seed)
     d = len(centre)
     shapes = ((members, d), (members, d, width), (members, width), (members, width))
@@ -66,12 +68,12 @@ def draw_heads(
 
 
 def outputs(heads: Heads, features: Tensor) -> Tensor:
-    """(N, d) features -> (N, M) reward of each response to each member, the member's mean taken off."""
+    """(N, d) features -> (N, M) reward of each response by each member, minus the member's mean."""
     seen = (features - heads.centre) / heads.scale
     root = math.sqrt(seen.shape[-1])
     linear = seen @ heads.linear.T / root
     before = torch.einsum("nd,mdh->nmh", seen, heads.inner) / root + heads.bias
-    # E relu(z)² = Var z / 2 = 1 here: the variance is 2, one of the features and one of the bias.
+    # E relu(z)² = Var z / 2 = 1: the variance is 2, one from the features and one from the bias.
     bent = torch.einsum("nmh,mh->nm", torch.relu(before), heads.outer) / math.sqrt(heads.outer.shape[1])
     return heads.prior_spread * math.sqrt(0.5) * (linear + bent) - heads.offset
 
@@ -79,9 +81,9 @@ def outputs(heads: Heads, features: Tensor) -> Tensor:
 def fit_heads(
     prior: Heads, draw: Draw, rankings: int, *, seed: int, check: Callable[[], None] = lambda: None
 ) -> Heads:
-    """The members after ``rankings`` rankings, of which ``draw`` gives any few.
+    """Fit the members to ``rankings`` rankings; ``draw`` returns those with the given indices.
 
-    ``check`` is called before each update, and may raise to stop.
+    ``check`` is called before each update and can raise to stop.
     """
     generator = torch.Generator().manual_seed(seed + 1)
     anchors = (prior.linear, prior.inner, prior.bias, prior.outer)
@@ -91,7 +93,7 @@ def fit_heads(
     per_pass = math.ceil(rankings / at_once)
     passes = max(PASSES, math.ceil(LEAST_UPDATES / per_pass))
     # Bayesian bootstrap, one weight per ranking and member.
-    believed = torch.empty(rankings, len(prior.offset)).exponential_(generator=generator)
+    bootstrap_weighted = torch.empty(rankings, len(prior.offset)).exponential_(generator=generator)
     optimiser = torch.optim.Adam(weights, lr=RATE)
     scheduler = torch.optim.lr_scheduler.LambdaLR(
         optimiser, lambda done: rate_factor("cosine", done, passes * per_pass)
@@ -102,11 +104,11 @@ def fit_heads(
             part = draw(chosen)
             b, k, _ = part.features.shape
             rewards = outputs(fitted, part.features.flatten(0, 1)).T.reshape(-1, b, k)
-            losses = part.likelihood(rewards) * believed[chosen].T
+            losses = part.likelihood(rewards) * bootstrap_weighted[chosen].T
             apart = sum(
                 (weight - anchor).square().sum() for weight, anchor in zip(weights, anchors, strict=True)
             )
-            # Over all rankings and by their number: the gradient's size is that of a ranking's.
+            # Divided by the number of rankings, so the gradient is as large as that of one ranking.
             torch.autograd.backward(losses.sum() / b + apart / 2 / rankings)
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)

@@ -1,4 +1,4 @@
-"""Rankings scored by a reward model: the step from a model to arrays that `reward_report` reads."""
+"""Score held-out rankings with a reward model, as input for `reward_report`."""
 
 from __future__ import annotations
 
@@ -21,9 +21,12 @@ from training.rlhf.reward.scoring import score_groups
 def report_heldout(
     model: Loaded, heldout: Sequence[Ranking], folder: str | Path, *, seed: int = 0
 ) -> RewardReport | None:
-    """Score ``heldout`` and report on it; the report, its plots and the scores are kept in ``folder``, the
-    model's own, so that two models can be compared when neither is loaded. None where nothing was held out
-    that could be scored and prefers something."""
+    """Score ``heldout`` and report on it. Return None if nothing that was held out can be scored and prefers
+    a response.
+
+    The report, its plots and the scores are saved in ``folder``, that of the model, so that two models can be
+    compared without loading either.
+    """
     if not heldout:
         return None
     scored, left_out = score_rankings(model, heldout)
@@ -39,12 +42,12 @@ def report_heldout(
 def score_rankings(
     model: Loaded | str | Path, rankings: Sequence[Ranking]
 ) -> tuple[ScoredRankings, dict[str, int]]:
-    """The rewards of all responses, and how many rankings were left out, by reason.
+    """Return the rewards of all responses, and the number of rankings left out by reason.
 
-    Prompts are cut on the left to the length that the model was trained at (else to its context), as in
-    training; a ranking with a response that alone fills it is left out (``response_too_long``), and so is one
-    of ``fewer_than_two_responses`` and one that is ``refused_by_template``. Rankings that tie everything are
-    scored, too: they say how often people tie.
+    Prompts are truncated on the left as in training, to the model's training length (or else its context). A
+    ranking is left out if a response alone fills that length (``response_too_long``), if it has
+    ``fewer_than_two_responses``, or if its prompt is ``refused_by_template``. Rankings that tie everything
+    are scored too: they show how often people tie.
     """
     loaded, tokenizer = model if isinstance(model, Loaded) else load_reward_model(model)
     notes: Mapping[str, Any] = getattr(loaded.config, "rankloop", None) or {}
@@ -67,7 +70,7 @@ def score_rankings(
         else:
             kept.append(ranking)
     mine = distributed.share([group.packed_tokens for group in groups])
-    rewards = distributed.put_together(
+    rewards = distributed.gather_rows(
         mine,
         score_groups(loaded, [groups[i] for i in mine], pad_id=chat.pad_id(tokenizer)),
         [len(group.responses) for group in groups],

@@ -1,19 +1,19 @@
-"""Last-layer Laplace: how sure the rankings make us of a linear head, its features given.
+"""Last-layer Laplace approximation: the posterior of a linear head, given its features and the rankings.
 
-With features fixed, a reward is r = φ·w and every likelihood of `losses` is a function of the rewards alone.
-The prior is w ~ N(0, I/λ). The posterior is taken to be normal, with the exact second derivative of the
-likelihood: Λ = λI + Σ Φᵀ H Φ, H (K, K) that of a ranking's loss by its K rewards (for Bradley–Terry on one
-pair Σ p(1 - p) Δφ Δφᵀ). λ is what makes the rankings most probable (marginal likelihood; MacKay 1992, "The
-evidence framework applied to classification networks", Neural Computation 4, 720-736).
+With fixed features a reward is r = φ·w, and every likelihood of `losses` is a function of the rewards alone.
+The prior is w ~ N(0, I/λ). The posterior is approximated as normal with the exact second derivative of the
+likelihood: Λ = λI + Σ Φᵀ H Φ, where H (K, K) is the Hessian of a ranking's loss in its K rewards (for
+Bradley–Terry on one pair: Σ p(1 - p) Δφ Δφᵀ). λ maximises the marginal likelihood of the rankings (MacKay
+1992, "The evidence framework applied to classification networks", Neural Computation 4, 720-736).
 
-`posterior` and `most_probable` find the mode: for features that no ranking has shaped. `around` takes a head
-as it was trained with its trunk. There the mode is no better: the trunk has bent the features to the very
-rankings, and a head that trusts them separates these all the more (demo world, 50 rankings, pairs of new
-prompts: expected calibration error 0.15 at the mode of the highest evidence, 0.09 as trained, 0.06 as trained
-with the spread taken into account).
+`posterior` and `most_probable` find the mode, for features that were not trained on these rankings. `around`
+takes a head as it was trained with its trunk. There the mode is no better: the trunk has adapted the features
+to these very rankings, and a head that trusts the features separates the rankings even more (demo world, 50
+rankings, pairs of new prompts: expected calibration error 0.15 at the mode of the highest evidence, 0.09 as
+trained, 0.06 as trained with the uncertainty taken into account).
 
-The constant of a reward is something that rankings never tell, so spreads are those of differences: between
-two responses, or from the mean of the training responses. All in float64.
+Rankings never determine the constant of a reward, so standard deviations are those of differences: between
+two responses, or from the mean of the training responses. All computations are in float64.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ Likelihood = Callable[[Tensor], Tensor]
 NEWTON_STEPS = 50
 NEWTON_TOLERANCE = 1e-9  # nats that another Newton step could still gain
 HALVINGS = 30  # of a Newton step that overshoots
-# Standard deviations of a reward before any ranking was read, in reward units: at 0.1 nothing is preferred
-# to anything, and rewards 50 apart are as good as certain.
+# Prior standard deviations of a reward, in reward units. At 0.1 nothing is preferred to anything, and rewards
+# 50 apart are practically certain.
 LEAST_PRIOR_SPREAD, MOST_PRIOR_SPREAD = 0.1, 50.0
-PRIOR_SPREADS = 10  # tried between them, evenly in logarithm, where each costs a search for the mode
-FINE_PRIOR_SPREADS = 500  # where it costs a sum
+PRIOR_SPREADS = 10  # grid points on a logarithmic scale, where each one costs a search for the mode
+FINE_PRIOR_SPREADS = 500  # grid points where each one costs a sum
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Rankings whose loss is computed at once: ``features`` (B, K, d) of their responses (padding: zeros) and
-    the likelihood of what was said of them."""
+    """Rankings whose loss is computed together: ``features`` (B, K, d) of their responses, padded with
+    zeros, and the likelihood of the rankings."""
 
     features: Tensor
     likelihood: Likelihood
@@ -51,8 +51,8 @@ class Part:
 class Posterior:
     """w ~ N(``weight``, ``root`` ``root``ᵀ): (d,) and (d, d), float64.
 
-    ``precision`` is the prior's λ, ``evidence`` the log marginal likelihood in nats, ``determined`` the
-    number of directions of w that the rankings say more of than the prior (MacKay's γ).
+    ``precision`` is the prior's λ. ``evidence`` is the log marginal likelihood in nats. ``determined`` is the
+    number of directions of w on which the rankings say more than the prior (MacKay's γ).
     """
 
     weight: Tensor
@@ -63,7 +63,7 @@ class Posterior:
 
 
 def posterior(parts: Sequence[Part], *, precision: float, start: Tensor | None = None) -> Posterior:
-    """The mode by Newton's method from ``start`` (zeros without), and the curvature there."""
+    """Find the mode by Newton's method from ``start`` (default: zeros), and the curvature there."""
     width = parts[0].features.shape[-1]
     weight = torch.zeros(width, dtype=torch.float64) if start is None else start.double()
     weight = weight.to(parts[0].features.device)
@@ -84,7 +84,7 @@ def posterior(parts: Sequence[Part], *, precision: float, start: Tensor | None =
             if found <= value - 1e-4 * share * gain:
                 break
             share /= 2
-        else:  # no step downhill is left that float64 can see
+        else:  # no descent is left within the precision of float64
             break
         weight, value = moved, found
     root = torch.linalg.solve_triangular(lower, identity, upper=False).T.contiguous()
@@ -97,12 +97,12 @@ def posterior(parts: Sequence[Part], *, precision: float, start: Tensor | None =
 def most_probable(
     parts: Sequence[Part], *, typical_square: float, prior_spread: float | None = None
 ) -> Posterior:
-    """The posterior under the prior of the highest evidence, or of the ``prior_spread`` given.
+    """Return the posterior under the prior with the highest evidence, or under the given ``prior_spread``.
 
-    ``typical_square`` is the mean of |φ - φ̄|² over responses: with prior precision λ a response's reward has
-    the standard deviation √(typical_square / λ) before any ranking was read, which is the prior spread. It is
-    searched between LEAST_ and MOST_PRIOR_SPREAD: on a grid, then by a parabola through the best three (of
-    the evidence over the logarithm).
+    ``typical_square`` is the mean of |φ - φ̄|² over responses. With prior precision λ, a response's reward
+    has the prior standard deviation √(typical_square / λ), which is the prior spread. It is searched between
+    LEAST_PRIOR_SPREAD and MOST_PRIOR_SPREAD: on a grid, then with a parabola through the best three points
+    (evidence over the logarithm).
     """
     if prior_spread is not None:
         return posterior(parts, precision=typical_square / prior_spread**2)
@@ -126,7 +126,8 @@ def most_probable(
 def around(
     weight: Tensor, parts: Sequence[Part], *, typical_square: float, prior_spread: float | None = None
 ) -> Posterior:
-    """The posterior with ``weight`` (d,) taken for its mode; the prior as in `most_probable`."""
+    """Return the posterior with ``weight`` (d,) taken as its mode. The prior is chosen as in
+    `most_probable`."""
     weight = weight.double()
     value = _penalised(parts, weight, 0.0)
     bends, directions = torch.linalg.eigh(derivatives(parts, weight)[1])
@@ -145,16 +146,16 @@ def around(
 
 
 def preference(mean: Tensor, variance: Tensor) -> Tensor:
-    """P(i preferred to j) = E σ(d) for a difference of rewards d ~ N(mean, variance), by MacKay's
-    σ(m / √(1 + π v / 8)).
+    """Return P(i preferred to j) = E σ(d) for d ~ N(mean, variance), by MacKay's σ(m / √(1 + π v / 8)).
 
-    Within 0.02 of the integral for every mean and variance.
+    Any one shape. Within 0.02 of the integral for every mean and variance.
     """
     return torch.sigmoid(mean / torch.sqrt(1.0 + math.pi / 8 * variance))
 
 
 def derivatives(parts: Sequence[Part], weight: Tensor) -> tuple[Tensor, Tensor]:
-    """(d,) gradient and (d, d) Hessian of the negative log-likelihood by the weight of the head."""
+    """Return the (d,) gradient and (d, d) Hessian of the negative log-likelihood in the weight of the
+    head."""
     slope, bend = torch.zeros_like(weight), weight.new_zeros(len(weight), len(weight))
     for part in parts:
         features = part.features.double()
@@ -165,10 +166,11 @@ def derivatives(parts: Sequence[Part], weight: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def by_rewards(likelihood: Likelihood, rewards: Tensor) -> tuple[Tensor, Tensor]:
-    """(B, K) gradient and (B, K, K) Hessian of each ranking's loss by its rewards.
+    """Return the (B, K) gradient and (B, K, K) Hessian of each ranking's loss in its rewards.
 
-    The losses are convex but for CrowdBT's, where a verdict that the rewards call absurd bends the other way
-    (it is put down to the annotator): negative eigenvalues are set to 0, it tells nothing of the rewards.
+    All losses are convex except CrowdBT's: for a verdict that contradicts the rewards, which it attributes to
+    the annotator, its curvature is negative. Such a verdict says nothing about the rewards, so negative
+    eigenvalues are set to 0.
     """
     at = rewards.detach().requires_grad_()
     (slope,) = torch.autograd.grad(likelihood(at).sum(), at, create_graph=True)

@@ -1,12 +1,11 @@
-"""An ensemble of LoRA adapters on one trunk: it doubts the features, too, where heads on one trunk's features
-can't.
+"""An ensemble of LoRA adapters on one trunk. Its uncertainty covers the features too, which heads on one
+trunk share.
 
-Each member learned the same rankings by an adapter and a head of its own, from another random start, in
-another order and with weights of its own for the rankings (Bayesian bootstrap, as in `heads`). The trunk lies
-in memory once, and is run once for each member: a score with its spread costs as many times as there are
-members, and training them as many trainings by LoRA (Zhai et al. 2023, arXiv 2401.00243; Wang et al. 2023,
-arXiv 2310.00035). Members of one pretraining share what it got wrong (Eisenstein et al. 2023, arXiv
-2312.09244): where they agree they may still all be mistaken.
+Each member is trained on the same rankings with its own adapter and head, another random start, another order
+and its own weights for the rankings (Bayesian bootstrap, as in `heads`). The trunk is in memory once and is
+run once per member, so scoring costs as much as scoring with each member, and training as much as one LoRA
+training per member (Zhai et al. 2023, arXiv 2401.00243; Wang et al. 2023, arXiv 2310.00035). Members of one
+pretraining share its errors (Eisenstein et al. 2023, arXiv 2312.09244): they can agree and all be wrong.
 """
 
 from __future__ import annotations
@@ -29,14 +28,14 @@ from training.rlhf.models.adapters import ADAPTER_NOTES, MEMBER
 from training.rlhf.models.loading import open_classifier
 from training.rlhf.reward.scoring import LayoutChoice, score_groups
 
-LEAST_BELIEF = 1e-6  # a ranking's weight is above 0
+LEAST_BELIEF = 1e-6  # keeps the weight of a ranking above 0
 SEEDS_APART = 7919
 
 
 @dataclass(frozen=True, slots=True)
 class LoraEnsemble:
-    """``model``: the trunk with the adapters ``names``, of which one acts at a time; ``means`` (M,): each
-    member's mean reward over the training responses, which rankings never tell."""
+    """``model``: the trunk with the adapters ``names``, one of which is active at a time. ``means`` (M,):
+    each member's mean reward over the training responses, which rankings never determine."""
 
     kind: ClassVar[str] = "lora"
     model: Any
@@ -47,7 +46,7 @@ class LoraEnsemble:
     def deviations(
         self, groups: Sequence[Group], *, pad_id: int, layout: LayoutChoice, max_tokens: int
     ) -> list[Tensor]:
-        """(M, K) per group: how each member's rewards deviate from the mean of the members."""
+        """Return (M, K) per group: the deviation of each member's rewards from the mean of the members."""
         found = []
         for name, mean in zip(self.names, self.means, strict=True):
             self.model.set_adapter(name)
@@ -61,15 +60,15 @@ class LoraEnsemble:
 
 
 def load_members(folder: Path) -> LoraEnsemble:
-    """The members that lie in ``folder``. Raises ModelNotFound where the model that their adapters change is
-    gone."""
+    """Load the members in ``folder``. Raises ModelNotFound if the base model of their adapters is missing,
+    and ValueError for fewer than two members."""
     folders = sorted(folder.glob(MEMBER.format("*")), key=lambda one: int(one.name.rpartition("-")[2]))
     if len(folders) < 2:
-        raise ValueError(f"{folder} holds {len(folders)} members")
+        raise ValueError(f"{folder} contains {len(folders)} members, and an ensemble needs at least 2")
     names = [
         "default",
         *(MEMBER.format(number) for number in range(1, len(folders))),
-    ]  # peft's own for a first
+    ]  # peft's name for the first adapter
     model: Any = open_classifier(folders[0]).model
     for name, member in zip(names[1:], folders[1:], strict=True):
         model.load_adapter(str(member), adapter_name=name)
@@ -93,8 +92,11 @@ def train_members(
     checkpoints: str | Path | None,
     report: Reporter,
 ) -> LoraEnsemble:
-    """Train every member by ``train`` (`reward_model.train`) into ``folder``, which is removed where that is
-    stopped; what each has done is in its part of ``checkpoints``."""
+    """Train every member with ``train`` (`reward_model.train`) into ``folder``, which is removed if training
+    stops.
+
+    Each member has its own part of ``checkpoints``.
+    """
     try:
         for number in range(config.members):
             report.progress("members", number, config.members)
@@ -102,10 +104,10 @@ def train_members(
             train(
                 recipe,
                 base_model=base_model,
-                rankings=believed(rankings, recipe.seed),
+                rankings=bootstrap_weighted(rankings, recipe.seed),
                 out_dir=folder / name,
                 checkpoints=Path(checkpoints) / name if checkpoints else None,
-                report=Quietly(report),
+                report=SilentReporter(report),
             )
         report.progress("members", config.members, config.members)
         return load_members(folder)
@@ -115,8 +117,11 @@ def train_members(
 
 
 def member_recipe(config: RewardModelConfig, number: int) -> RewardModelConfig:
-    """By which a member is trained. It keeps its last weights: which of a handful are best on few held-out
-    rankings is chance, and would be the same chance for all."""
+    """Return the recipe of a member.
+
+    A member keeps its last weights. Which of a few evaluations is best on few held-out rankings is chance,
+    and would be the same chance for all members.
+    """
     return config.model_copy(
         update={
             "uncertainty": "none",
@@ -130,8 +135,8 @@ def member_recipe(config: RewardModelConfig, number: int) -> RewardModelConfig:
     )
 
 
-def believed(rankings: Sequence[Ranking], seed: int) -> list[Ranking]:
-    """The rankings with a member's weights: Exp(1) each, times their own."""
+def bootstrap_weighted(rankings: Sequence[Ranking], seed: int) -> list[Ranking]:
+    """Return the rankings with a member's weights: Exp(1) each, times their own."""
     weights = torch.empty(len(rankings)).exponential_(generator=torch.Generator().manual_seed(seed))
     return [
         replace(ranking, weight=ranking.weight * (weight + LEAST_BELIEF), split="train")
@@ -139,8 +144,8 @@ def believed(rankings: Sequence[Ranking], seed: int) -> list[Ranking]:
     ]
 
 
-class Quietly(NullReporter):
-    """For what is trained inside a run: it says nothing, and stops with the run."""
+class SilentReporter(NullReporter):
+    """A reporter for training inside a run: it reports nothing, and stops with the run."""
 
     def __init__(self, report: Reporter) -> None:
         self._report = report

@@ -1,15 +1,16 @@
-"""Losses on one batch of rankings, and the two losses of PPO: pure functions on tensors.
+"""Losses on one batch of rankings: pure functions on tensors.
 
-Shapes used throughout: B rankings, K responses (the widest ranking of the batch).
+Shapes used throughout: B rankings of at most K responses.
 
-- ``rewards`` (B, K): one reward per response; entries where ``tiers`` is -1 are padding and are never read.
-- ``tiers`` (B, K), integer: 0 for the best tier, 1 for the next, …; equal numbers are a tie; -1 is padding;
-  UNRANKED_TIER is what a top-k ranking left below all others: no tie, for nothing was said among them.
+- ``rewards`` (B, K): one reward per response. Entries where ``tiers`` is -1 are padding and are never read.
+- ``tiers`` (B, K), integer: 0 for the best tier, 1 for the next, and so on; equal numbers are a tie; -1 is
+  padding. UNRANKED_TIER marks what a top-k ranking left below all others; nothing was stated among these, so
+  they are not tied.
 
-Every preference loss returns (B,), one value per ranking, averaged over the pairs of that ranking: a ranking
-of nine responses then counts as much as one of two, and its 36 correlated pairs do not drown the rest
-(InstructGPT, arXiv 2203.02155 §3.4). A ranking that says nothing to a loss (all tied, where ties are ignored)
-gets 0. With d = r_i - r_j and i preferred to j.
+Every preference loss returns (B,), one value per ranking, averaged over the pairs of that ranking. A ranking
+of nine responses then counts as much as one of two, and its 36 correlated pairs do not dominate (InstructGPT,
+arXiv 2203.02155 §3.4). A ranking that says nothing to a loss (all tied, where ties are ignored) gets 0. In
+the formulas, d = r_i - r_j and i is preferred to j.
 """
 
 from __future__ import annotations
@@ -20,59 +21,60 @@ from torch.nn.functional import logsigmoid
 
 from training.rlhf.data.rankings import UNRANKED_TIER
 
-# nats; exp(20) is 5e8: beyond it a ratio says only "far too large", and exp overflows in bf16
-LOG_RATIO_LIMIT = 20.0
-
 
 def preferred_pairs(tiers: Tensor) -> Tensor:
-    """Which ordered pairs the ranking prefers: (B, K) -> bool (B, K, K), [b, i, j] true where i is in a
-    better tier than j."""
+    """Return the ordered pairs that the ranking prefers: (B, K) -> bool (B, K, K), [b, i, j] true if i is
+    in a better tier than j."""
     real = tiers >= 0
     return (tiers[:, :, None] < tiers[:, None, :]) & real[:, :, None] & real[:, None, :]
 
 
 def stated_pairs(tiers: Tensor) -> Tensor:
-    """Which pairs a ranking's stated strength is about: of the best tier and the one that comes next, be it
-    what was left unranked. (B, K) -> bool (B, K, K)."""
+    """Return the pairs that a ranking's stated strength refers to: those of the best tier and the next one.
+
+    The next tier can be what was left unranked. (B, K) -> bool (B, K, K).
+    """
     first = tiers == 0
     below = tiers.masked_fill(tiers <= 0, UNRANKED_TIER + 1).amin(dim=1, keepdim=True)
     return first[:, :, None] & ((tiers == below) & (tiers > 0))[:, None, :]
 
 
 def tied_pairs(tiers: Tensor) -> Tensor:
-    """Which pairs the ranking ties: (B, K) -> bool (B, K, K), each pair once (i < j)."""
+    """Return the tied pairs: (B, K) -> bool (B, K, K), each pair once (i < j)."""
     real = (tiers >= 0) & (tiers != UNRANKED_TIER)
     tied = (tiers[:, :, None] == tiers[:, None, :]) & real[:, :, None] & real[:, None, :]
     return tied.triu(diagonal=1)
 
 
 def _differences(rewards: Tensor, tiers: Tensor) -> Tensor:
-    """d[b, i, j] = r_i - r_j. Padding is zeroed first: 0 * inf or 0 * nan in a padded slot would poison the
-    gradient."""
+    """Return d[b, i, j] = r_i - r_j. Padding is zeroed first: 0 * inf or 0 * nan in padding would spoil
+    the gradient."""
     _check_shapes(rewards, tiers)
     real = rewards.masked_fill(tiers < 0, 0.0)
     return real[:, :, None] - real[:, None, :]
 
 
 def _as_stated(won: Tensor, lost: Tensor, label_smoothing: float, reliability: Tensor | None) -> Tensor:
-    """Mix a pair as stated with the pair turned round, of which ``won`` and ``lost`` are the losses.
+    """Mix a pair as stated (loss ``won``) with the reversed pair (loss ``lost``).
 
-    ``label_smoothing``: the losses are mixed, labels are wrong with this probability, whatever the model
-    thinks. ``reliability`` (B,), the log-odds that whoever said it is right: the probabilities are mixed
-    (CrowdBT), so a verdict that the model finds absurd counts less.
+    ``label_smoothing`` mixes the losses: labels are wrong with this probability, regardless of the model.
+    ``reliability`` (B,), the log-odds that the annotator is right, mixes the probabilities (CrowdBT): a
+    verdict that the model finds implausible then counts less.
     """
     if not 0.0 <= label_smoothing < 0.5:
         raise ValueError(f"label_smoothing is {label_smoothing}, it must be at least 0 and below 0.5")
     if reliability is not None:
         if label_smoothing:
-            raise ValueError("label_smoothing and reliability both say how often a label is wrong: give one")
+            raise ValueError(
+                "label_smoothing and reliability both specify how often a label is wrong: give one of them"
+            )
         odds = reliability[:, None, None]
         return -torch.logaddexp(logsigmoid(odds) - won, logsigmoid(-odds) - lost)
     return won if label_smoothing == 0.0 else (1.0 - label_smoothing) * won + label_smoothing * lost
 
 
 def _mean_per_ranking(values: Tensor, pairs: Tensor) -> Tensor:
-    """(B, K, K) values and the pairs that count -> (B,) mean, 0 where a ranking has no such pair."""
+    """(B, K, K) values and the pairs that count -> (B,) mean, 0 for a ranking without such a pair."""
     counts = pairs.sum(dim=(1, 2))
     return values.masked_fill(~pairs, 0.0).sum(dim=(1, 2)) / counts.clamp(min=1)
 
@@ -85,24 +87,27 @@ def bradley_terry(
     reliability: Tensor | None = None,
     margins: Tensor | None = None,
 ) -> Tensor:
-    """Bradley–Terry over all pairs across tiers: -log sigma(d). Ties say nothing. (B, K), (B, K) -> (B,) in
+    """Bradley–Terry over all pairs across tiers: -log sigma(d). Ties are left out. (B, K), (B, K) -> (B,) in
     nats per pair.
 
-    Bradley & Terry 1952; K-way mean of InstructGPT, arXiv 2203.02155 eq. 1; label smoothing as conservative
-    DPO eq. 3. Raises ValueError for shapes that differ or smoothing outside [0, 0.5).
+    Bradley & Terry 1952; mean over the pairs of a ranking: InstructGPT, arXiv 2203.02155 eq. 1; label
+    smoothing: conservative DPO eq. 3. Raises ValueError if the shapes differ or smoothing is outside [0,
+    0.5).
 
-    ``reliability`` (B,), log-odds that whoever ranked says what they mean to, makes it CrowdBT (Chen et al.
-    2013, WSDM): P(k says i > j) = eta_k sigma(d) + (1 - eta_k) sigma(-d), eta_k = sigma(reliability).
+    With ``reliability`` (B,), the log-odds that an annotator states what they mean, this is CrowdBT (Chen et
+    al. 2013, WSDM): P(k states i > j) = eta_k sigma(d) + (1 - eta_k) sigma(-d), eta_k = sigma(reliability).
 
-    ``margins`` (B,) makes it -log sigma(d - m) for the pairs that the stated strength is about and leaves
-    the others (Llama 2, arXiv 2307.09288 §3.2.2). That is no probability any more (two outcomes add up to
-    less than one), so it takes neither smoothing nor a reliability.
+    With ``margins`` (B,) it is -log sigma(d - m) for the pairs that the stated strength refers to; other
+    pairs are unchanged (Llama 2, arXiv 2307.09288 §3.2.2). This is not a likelihood (the probabilities of the
+    two outcomes sum to less than one), so it cannot be combined with smoothing or a reliability.
     """
     d = _differences(rewards, tiers)
     pairs = preferred_pairs(tiers)
     if margins is not None:
         if label_smoothing or reliability is not None:
-            raise ValueError("margins are no probabilities: give neither label_smoothing nor reliability")
+            raise ValueError(
+                "a loss with margins is not a likelihood: give neither label_smoothing nor reliability"
+            )
         d = d - margins[:, None, None] * stated_pairs(tiers)
     return _mean_per_ranking(_as_stated(-logsigmoid(d), -logsigmoid(-d), label_smoothing, reliability), pairs)
 
@@ -115,13 +120,13 @@ def rao_kupper(
     label_smoothing: float = 0.0,
     reliability: Tensor | None = None,
 ) -> Tensor:
-    """Pairs with ties by Rao & Kupper 1967: P(i > j) = sigma(d - h), P(tie) = sigma(d - h) sigma(-d - h)
+    """Pairs with ties (Rao & Kupper 1967): P(i > j) = sigma(d - h), P(tie) = sigma(d - h) sigma(-d - h)
     (e^{2h} - 1).
 
     ``threshold`` h (scalar tensor, >= 0, in reward units) is the difference below which annotators begin to
-    tie; h = 0 is Bradley–Terry, where a tie has probability 0. (B, K), (B, K), () -> (B,) in nats per pair,
-    tied ones included. Ignoring ties biases the strengths (arXiv 2410.05328). Smoothing swaps the sides of
-    strict pairs only, and so does ``reliability`` (see `bradley_terry`): a tie turned round is a tie.
+    tie. h = 0 is Bradley–Terry, where a tie has probability 0. (B, K), (B, K), () -> (B,) in nats per pair,
+    including tied ones. Ignoring ties biases the strengths (arXiv 2410.05328). Smoothing and ``reliability``
+    (see `bradley_terry`) reverse only strict pairs: a reversed tie is a tie.
     """
     d = _differences(rewards, tiers)
     won, tied = preferred_pairs(tiers), tied_pairs(tiers)
@@ -138,10 +143,10 @@ def davidson(
     label_smoothing: float = 0.0,
     reliability: Tensor | None = None,
 ) -> Tensor:
-    """Pairs with ties by Davidson 1970: P(i > j) = e^{d/2} / Z, P(tie) = nu / Z, Z = e^{d/2} + e^{-d/2} + nu.
+    """Pairs with ties (Davidson 1970): P(i > j) = e^{d/2} / Z, P(tie) = nu / Z, Z = e^{d/2} + e^{-d/2} + nu.
 
     ``log_nu`` (scalar tensor) is the log-odds of a tie against a win between equals. (B, K), (B, K), () ->
-    (B,) in nats per pair, tied ones included; nu -> 0 is Bradley–Terry.
+    (B,) in nats per pair, including tied ones. nu -> 0 is Bradley–Terry.
     """
     d = _differences(rewards, tiers)
     won, tied = preferred_pairs(tiers), tied_pairs(tiers)
@@ -160,21 +165,22 @@ def cumulative_strength(
     label_smoothing: float = 0.0,
     reliability: Tensor | None = None,
 ) -> Tensor:
-    """How much better, by cumulative logits with symmetric thresholds: P(stated <= s) = sigma(theta_s - d).
+    """Strengths of preference by cumulative logits with symmetric thresholds: P(stated <= s) = sigma(theta_s
+    - d).
 
-    What is stated of a pair lies on the signed scale -L … -1, (0, a tie,) 1 … L. Turning the pair round
-    turns the scale round, so the thresholds lie symmetrically about 0, and their upper half says it all:
-    ``thresholds`` (L,), a_0 < a_1 < … < a_{L-1}, in reward units. P(strength s) = sigma(a_s - d) -
-    sigma(a_{s-1} - d), P(L) = sigma(d - a_{L-1}). Without ``ties`` give a_0 = 0, the middle threshold of the
-    2 L levels; with them a_0 > 0 and P(tie) = sigma(a_0 - d) - sigma(-a_0 - d), the middle one of 2 L + 1
-    levels, which is Rao & Kupper's. McCullagh 1980 (cumulative logits); Tutz 1986 and Agresti 1992 (Applied
-    Statistics 41, 287-297) for paired comparisons.
+    The statement on a pair lies on the signed scale -L … -1, (0, a tie,) 1 … L. Reversing the pair reverses
+    the scale, so the thresholds are symmetric about 0, and their upper half is enough: ``thresholds`` (L,),
+    a_0 < a_1 < … < a_{L-1}, in reward units. P(strength s) = sigma(a_s - d) - sigma(a_{s-1} - d), P(L) =
+    sigma(d - a_{L-1}). Without ``ties``, a_0 must be 0, the middle threshold of the 2 L levels. With ties a_0
+    > 0, and P(tie) = sigma(a_0 - d) - sigma(-a_0 - d) is the middle of 2 L + 1 levels, which is Rao &
+    Kupper's tie. McCullagh 1980 (cumulative logits); Tutz 1986 and Agresti 1992 (Applied Statistics 41,
+    287-297) for paired comparisons.
 
-    ``strengths`` (B,), integer: the level 1 … L stated of the ranking's best tier against the next, 0 where
-    none was. A preferred pair of which no strength was stated is P(any strength) = sigma(d - a_0): nothing
-    is made up for it, and a batch without strengths is Rao–Kupper or, without ties, Bradley–Terry. (B, K),
-    (B, K), (B,), (L,) -> (B,) in nats per pair. Smoothing and ``reliability`` turn the pair with its strength
-    round (see `bradley_terry`).
+    ``strengths`` (B,), integer: the level 1 … L stated for the ranking's best tier against the next, or 0 if
+    none was. A preferred pair without a stated strength contributes P(any strength) = sigma(d - a_0): no
+    strength is invented for it, and a batch without strengths is Rao–Kupper or, without ties, Bradley–Terry.
+    (B, K), (B, K), (B,), (L,) -> (B,) in nats per pair. Smoothing and ``reliability`` reverse a pair together
+    with its strength (see `bradley_terry`).
     """
     d = _differences(rewards, tiers)
     won, tied = preferred_pairs(tiers), tied_pairs(tiers)
@@ -182,8 +188,8 @@ def cumulative_strength(
     lower = torch.where(level > 0, thresholds[(level - 1).clamp(min=0)], thresholds[0])
     top = (level == 0) | (level == thresholds.numel())
     upper = thresholds[level.clamp(max=thresholds.numel() - 1)]
-    # sigma(u) - sigma(l) = sigma(u) sigma(-l) (1 - e^{l - u}): no cancellation however far d is out. At the
-    # top u is infinite, and only sigma(-l) is left; the 1 keeps the unused branch's gradient finite.
+    # sigma(u) - sigma(l) = sigma(u) sigma(-l) (1 - e^{l - u}): no cancellation, however large d is. At the
+    # top u is infinite, and only sigma(-l) remains; the 1 keeps the gradient of the unused branch finite.
     width = torch.where(top, torch.ones_like(upper), upper - lower)
 
     def strict(signed: Tensor) -> Tensor:
@@ -199,31 +205,32 @@ def cumulative_strength(
 
 
 def beta_prior(reliability: Tensor, *, right: float, wrong: float) -> Tensor:
-    """-log of the Beta(right, wrong) density of sigma(reliability), but for its constant. Any shape.
+    """Return -log of the Beta(right, wrong) density of sigma(reliability), up to a constant. Any shape.
 
-    It counts like right - 1 verdicts that were as meant and wrong - 1 that were not. CrowdBT needs right >
-    wrong: without, all rewards and all reliabilities turned round explain the rankings as well (Chen et al.
-    2013).
+    The prior counts as right - 1 verdicts that were as meant and wrong - 1 that were not. CrowdBT needs right
+    > wrong: otherwise negated rewards with reversed reliabilities explain the rankings equally well (Chen et
+    al. 2013).
     """
     return -(right - 1.0) * logsigmoid(reliability) - (wrong - 1.0) * logsigmoid(-reliability)
 
 
 def plackett_luce(rewards: Tensor, tiers: Tensor) -> Tensor:
-    """Plackett–Luce over the whole order: sum over choices of [logsumexp of what is left - r of the one
+    """Plackett–Luce over the entire order: sum over choices of [logsumexp of what is left - r of the one
     chosen].
 
-    (B, K), (B, K) -> (B,) in nats per choice (so that the scale matches the pair losses and, at K = 2, equals
-    Bradley–Terry). A tier of several is chosen one after another from the same remainder (Breslow's rule);
-    the last tier contributes nothing, because what is left over is last with probability one: a top-k ranking
-    is therefore written as k tiers and the rest in one tier (UNRANKED_TIER, or any number above theirs).
-    Plackett 1975, Luce 1959; arXiv 2301.11270 eq. 4 for K-way rewards.
+    (B, K), (B, K) -> (B,) in nats per choice, so that the scale matches the pair losses and, for K = 2,
+    equals Bradley–Terry. The members of a tier are chosen one after another from the same remainder
+    (Breslow's rule). The last tier contributes nothing, because what is left over is last with probability
+    one. A top-k ranking is therefore written as k tiers and the rest in one tier (UNRANKED_TIER, or any
+    larger number). Plackett 1975, Luce 1959; arXiv 2301.11270 eq. 4 for rankings of K rewards.
     """
     _check_shapes(rewards, tiers)
     real = tiers >= 0
     chosen = real & (tiers < tiers.amax(dim=1, keepdim=True))
-    # [b, i, j]: j still there when i is chosen
+    # [b, i, j]: j is still available when i is chosen
     left = (tiers[:, None, :] >= tiers[:, :, None]) & real[:, None, :]
-    left = left | ~real[:, :, None]  # a padded row would be the logsumexp of nothing, whose gradient is nan
+    # Otherwise the gradient of a padded row, a logsumexp of nothing, would be nan.
+    left = left | ~real[:, :, None]
     safe = rewards.masked_fill(~real, 0.0)
     remainder = safe[:, None, :].expand(left.shape).masked_fill(~left, -torch.inf).logsumexp(dim=2)
     losses = (remainder - safe).masked_fill(~chosen, 0.0)
@@ -231,10 +238,10 @@ def plackett_luce(rewards: Tensor, tiers: Tensor) -> Tensor:
 
 
 def centring(rewards: Tensor, tiers: Tensor) -> Tensor:
-    """Mean over all pairs of (r_i + r_j)^2: holds the free constant of the rewards near 0. (B, K), (B, K) ->
-    (B,).
+    """Return the mean over all pairs of (r_i + r_j)^2, which keeps the free constant of the rewards near 0.
 
-    arXiv 2312.09244 eq. 2; the same expression as TRL's ``center_rewards_coefficient`` at K = 2.
+    (B, K), (B, K) -> (B,). arXiv 2312.09244 eq. 2; the same as TRL's ``center_rewards_coefficient`` for K =
+    2.
     """
     real = (tiers >= 0)[:, :, None] & (tiers >= 0)[:, None, :]
     safe = rewards.masked_fill(tiers < 0, 0.0)
@@ -242,41 +249,19 @@ def centring(rewards: Tensor, tiers: Tensor) -> Tensor:
 
 
 def pair_accuracy(rewards: Tensor, tiers: Tensor) -> Tensor:
-    """Share of the preferred pairs whose rewards agree, an equal pair counting one half. (B, K), (B, K) ->
-    (B,), nan if none."""
+    """Return the share of preferred pairs whose rewards agree; equal rewards count one half.
+
+    (B, K), (B, K) -> (B,), nan for a ranking without such pairs.
+    """
     d = _differences(rewards, tiers)
     pairs = preferred_pairs(tiers)
     agreed = (d > 0).to(rewards.dtype) + 0.5 * (d == 0).to(rewards.dtype)
     return agreed.masked_fill(~pairs, 0.0).sum(dim=(1, 2)) / pairs.sum(dim=(1, 2))
 
 
-def clipped_policy_loss(
-    log_probs: Tensor, old_log_probs: Tensor, advantages: Tensor, *, clip: float
-) -> Tensor:
-    """PPO's clipped surrogate per token: max(-A rho, -A clip(rho, 1 - c, 1 + c)), rho = exp(new - old). Any
-    one shape.
-
-    arXiv 1707.06347 eq. 7 (a maximum of negatives, because it is minimised). Reduce with the mask and the
-    token count of the whole batch.
-    """
-    ratio = (log_probs - old_log_probs).clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT).exp()
-    return torch.maximum(-advantages * ratio, -advantages * ratio.clamp(1.0 - clip, 1.0 + clip))
-
-
-def clipped_value_loss(values: Tensor, old_values: Tensor, returns: Tensor, *, clip: float) -> Tensor:
-    """Half the larger of two squared errors, plain and with the value moved at most ``clip`` from the old.
-    Any one shape.
-
-    As in OpenAI's lm-human-preferences (``train_policy.py``) and CleanRL ``ppo.py``; ``clip`` is in reward
-    units.
-    """
-    moved = old_values + (values - old_values).clamp(-clip, clip)
-    return 0.5 * torch.maximum((values - returns) ** 2, (moved - returns) ** 2)
-
-
 def _log_expm1(x: Tensor) -> Tensor:
-    """log(e^x - 1) for x > 0 without overflow for large x (then x) or cancellation for small x (then log
-    x)."""
+    """Return log(e^x - 1) for x > 0, without overflow for large x (then x) or cancellation for small x
+    (then log x)."""
     return x + torch.log(-torch.expm1(-x))
 
 

@@ -1,10 +1,10 @@
-"""Scoring with a reward model: a trunk with one linear output, read at the end of each response (a language
-model) or over the whole of it (an encoder).
+"""Scoring with a reward model: a trunk with one linear output.
 
-Raw rewards equal those of plain ``AutoModelForSequenceClassification`` on prompt + response + EOS. The
-constant of a reward is free, so the mean and the standard deviation over the training responses are stored
-beside the weights (`RewardScale`, under ``rankloop`` in ``config.json``) and applied only where asked for:
-``score(…, centred=True)``, and PPO.
+A language model is read at the end of each response, an encoder over all of it. Raw rewards equal those of
+plain ``AutoModelForSequenceClassification`` on prompt + response + EOS. The constant of a reward is
+arbitrary, so the mean and the standard deviation over the training responses are stored with the weights
+(`RewardScale`, under ``rankloop`` in ``config.json``). They are applied only on request, by ``score(…,
+centred=True)``, and in PPO.
 """
 
 from __future__ import annotations
@@ -67,11 +67,12 @@ def score(
     centred: bool = False,
     layout: LayoutChoice = "auto",
 ) -> list[Tensor]:
-    """Rewards of the responses to each prompt: one fp32 CPU tensor (K,) per item, no gradient.
+    """Return the rewards of the responses to each prompt: one fp32 CPU tensor (K,) per item, without
+    gradient.
 
     Raw rewards equal plain ``AutoModelForSequenceClassification`` on prompt + response + EOS. ``centred``
-    subtracts the mean reward of the training responses. Prompts are cut on the left to the model's context;
-    raises ResponseTooLongError where a response alone fills it.
+    subtracts the mean reward of the training responses. Prompts are truncated on the left to the model's
+    context. Raises ResponseTooLongError if a response alone fills it.
     """
     groups = encode_items(model, tokenizer, items)
     mean = stored_scale(model).mean if centred else 0.0
@@ -86,8 +87,8 @@ def encode_items(
     tokenizer: PreTrainedTokenizerBase,
     items: Sequence[tuple[Messages, Sequence[str]]],
 ) -> list[Group]:
-    """Prompts and their responses as they are scored. Raises ResponseTooLongError, and ValueError where one
-    has no response."""
+    """Encode prompts and responses for scoring. Raises ResponseTooLongError, and ValueError for an item
+    without responses."""
     limit = chat.context_length(model)
     groups = []
     for number, (messages, responses) in enumerate(items):
@@ -108,7 +109,8 @@ def score_groups(
     layout: LayoutChoice = "auto",
     max_tokens: int = SCORING_TOKENS,
 ) -> list[Tensor]:
-    """Raw rewards of encoded responses, one fp32 CPU tensor (K,) per group, in the order of ``groups``."""
+    """Return the raw rewards of encoded responses, one fp32 CPU tensor (K,) per group, in the order of
+    ``groups``."""
     scores: list[Tensor] = [torch.empty(0)] * len(groups)
     for indices, batch in batches(model, groups, layout=layout, max_tokens=max_tokens, pad_id=pad_id):
         rewards = rewards_of(model, batch).cpu()
@@ -127,8 +129,11 @@ def score_with_features(
     max_tokens: int = SCORING_TOKENS,
     keep: bool = True,
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """Raw rewards as `score_groups` gives them, and the features that the head made them of, (K, d) per
-    group: fp32, on the CPU. ``keep=False`` has no features: many rankings' are as large as a model."""
+    """Return raw rewards as `score_groups` does, and the head's input features, (K, d) per group: fp32, on
+    the CPU.
+
+    ``keep=False`` returns no features: those of many rankings are as large as a model.
+    """
     if not keep:
         return score_groups(model, groups, pad_id=pad_id, layout=layout, max_tokens=max_tokens), []
     scores: list[Tensor] = [torch.empty(0)] * len(groups)
@@ -144,8 +149,7 @@ def score_with_features(
 
 
 def rewards_of(model: Any, batch: Batch, *, precision: str = "float32") -> Tensor:
-    """One forward pass over all rows, and the fp32 head on what it says of each response -> (B, K) fp32,
-    padding 0."""
+    """Run one forward pass over all rows and apply the fp32 head -> (B, K) fp32, padding 0."""
     values = head_values(model, features_of(model, batch, precision=precision))
     return values.new_zeros(batch.tiers.shape).index_put((batch.owner, batch.slot), values)
 
@@ -158,8 +162,11 @@ def head_values(model: Any, features: Tensor) -> Tensor:
 
 
 def features_of(model: Any, batch: Batch, *, precision: str = "float32") -> Tensor:
-    """What the head is applied to, (N, d) fp32, one row for each response of the batch in its order: a
-    language model's state at the end of the response, or what an encoder's classifier makes of the row."""
+    """Return the head's input (N, d) fp32, one row per response of the batch, in order.
+
+    For a language model this is the state at the end of the response, for an encoder the output of its
+    classifier layers.
+    """
     act_on_dropout(model)
     read = _of_whole_rows if is_encoder(model) else _at_the_ends
     with torch.autocast(model.device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16"):
@@ -174,7 +181,8 @@ def _of_whole_rows(model: Any, batch: Batch) -> Tensor:
         plain(model)(input_ids=batch.input_ids, attention_mask=batch.attention_mask)
     finally:
         watched.remove()
-    # Some that are read at the last token, ModernBERT's decoder and CTRL, apply their classifier to all.
+    # Some models that are read at the last token (ModernBERT's decoder, CTRL) apply their classifier to all
+    # tokens.
     return seen[0][batch.end_row, batch.end_column] if seen[0].ndim == 3 else seen[0][batch.end_row]
 
 
@@ -191,11 +199,11 @@ def _at_the_ends(model: Any, batch: Batch) -> Tensor:
 
 
 def load_for_training(base_model: str | Path, config: RewardModelConfig | None = None) -> Loaded:
-    """The trunk of a policy or an encoder with a new head, or a reward model with its own; and a tokenizer
-    whose pad is not its EOS. With ``use_peft`` in the recipe, all but the head and an adapter is frozen.
+    """Load the trunk of a policy or an encoder with a new head, or a reward model with its own head.
 
-    A reward model that is an adapter stays that adapter, of its own rank and modules, where the recipe asks
-    for one; else it is merged and learns as a whole.
+    The tokenizer's pad token differs from its EOS. With ``use_peft``, everything is frozen except the head
+    and an adapter. A reward model that is an adapter stays that adapter, with its rank and modules, if the
+    recipe uses LoRA; otherwise it is merged and trained as a whole.
     """
     opened = open_classifier(base_model)
     if opened.new:
@@ -210,20 +218,22 @@ def load_for_training(base_model: str | Path, config: RewardModelConfig | None =
 
 
 def stored_scale(model: PreTrainedModel) -> RewardScale:
-    """The scale saved with the model; (0, 1) for a model trained elsewhere, which then keeps its own
+    """Return the scale saved with the model, or (0, 1) for a model trained elsewhere, which keeps its own
     constant."""
     notes: Mapping[str, Any] = getattr(model.config, "rankloop", None) or {}
     return RewardScale(float(notes.get("reward_mean", 0.0)), float(notes.get("reward_std", 1.0)))
 
 
 def choose_layouts(model: PreTrainedModel, groups: Sequence[Group], layout: LayoutChoice) -> list[Layout]:
-    """A layout per group. "auto" packs where it is cheaper and the model allows it; "packed" on a model that
-    doesn't is an error."""
+    """Return a layout per group. "auto" packs where that is cheaper and the model supports it.
+
+    Raises ValueError for "packed" with a model that does not support it.
+    """
     if layout == "separate":
         return ["separate"] * len(groups)
     possible = can_pack(model)
     if layout == "packed" and not possible:
-        raise ValueError(f"{type(model).__name__} can't share a prompt: use layout separate")
+        raise ValueError(f"{type(model).__name__} does not support shared prompts: set layout to separate")
     if possible and model.device.type == "cpu" and segments.attend_by_segment(model):
         return ["flat"] * len(groups)
     if layout == "packed":
@@ -235,10 +245,10 @@ def choose_layouts(model: PreTrainedModel, groups: Sequence[Group], layout: Layo
 def batches(
     model: PreTrainedModel, groups: Sequence[Group], *, layout: LayoutChoice, max_tokens: int, pad_id: int
 ) -> Iterator[tuple[list[int], Batch]]:
-    """(indices into groups, their batch on the model's device) until every group was laid out once."""
+    """Yield (indices into groups, their batch on the model's device), every group once."""
     layouts = choose_layouts(model, groups, layout)
-    # Where a model from elsewhere has EOS for its pad, it was trained to be read before it, as transformers
-    # does. One that was begun here has another pad: its responses are read at their EOS.
+    # A model from elsewhere whose pad token is EOS was trained to be read before EOS, as transformers does. A
+    # reward model that was started here has another pad token, so its responses are read at their EOS.
     unread = model.config.get_text_config().pad_token_id
     for kind, indices in micro_batches(groups, layouts=layouts, max_tokens=max_tokens):
         chosen = [groups[i] for i in indices]

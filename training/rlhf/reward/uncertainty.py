@@ -1,19 +1,19 @@
-"""How sure a reward model is: every score with its spread, every pair with P(i ≻ j).
+"""The uncertainty of a reward model: how it is fitted, saved and loaded. `beliefs` scores with it.
 
-After the trunk and its head have been trained, what the rankings leave open is worked out in one of three
-ways (the recipe's ``uncertainty``), two of them on the features that the trunk gives for the rankings:
+After trunk and head have been trained, what the rankings leave undetermined is estimated in one of three ways
+(the recipe's ``uncertainty``). The first two work on the trunk's features of the rankings:
 
-- ``laplace``: a normal posterior of the head around the weights that were trained (`laplace`);
+- ``laplace``: a normal posterior of the head around the trained weights (`laplace`);
 - ``heads``: an ensemble of small random heads fitted to the same rankings (`heads`);
 - ``lora``: an ensemble of adapters, each trained on the same rankings (`lora_ensemble`).
 
-None of them changes the model: features are read, nothing is learned back into them, and the score is that of
-the trained head, which plain ``AutoModelForSequenceClassification`` gives. What is added is how the rewards
-of the responses to one prompt may deviate from it, together, for it is differences that rankings tell of. A
-spread is that of a response's reward over the mean reward of the training responses.
+None of them changes the model. The score remains that of the trained head, which plain
+``AutoModelForSequenceClassification`` gives. The uncertainty adds the joint distribution of the deviations
+from the scores of the responses to one prompt, because rankings only determine differences. A spread is the
+standard deviation of a response's reward relative to the mean reward of the training responses.
 
     model, tokenizer = load_reward_model(folder)
-    for belief in beliefs(model, tokenizer, items, load_uncertainty(folder)):
+    for belief in beliefs_about(model, tokenizer, items, load_uncertainty(folder)):
         belief.mean, belief.spread, belief.preference()[0, 1], belief.lower_bound(1.0)
 """
 
@@ -24,105 +24,35 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, cast
+from typing import ClassVar, cast
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from training.rlhf.core import distributed
-from training.rlhf.core.messages import Messages
 from training.rlhf.core.recipes import RewardModelConfig
-from training.rlhf.data.batching import Group, Said, said_in
-from training.rlhf.models import chat
+from training.rlhf.data.batching import Group, Stated, stated_in
 from training.rlhf.models.adapters import UNCERTAINTY
 from training.rlhf.models.loading import Loaded, ModelSource
 from training.rlhf.reward import heads, laplace, losses
 from training.rlhf.reward.answer_model import AnswerModel
+from training.rlhf.reward.beliefs import Belief, OnFeatures, Uncertainty, of_members
 from training.rlhf.reward.lora_ensemble import LoraEnsemble, load_members, write_members
-from training.rlhf.reward.scoring import (
-    SCORING_TOKENS,
-    LayoutChoice,
-    encode_items,
-    score_groups,
-    score_with_features,
-    stored_scale,
-)
 
-# In a folder of its own (UNCERTAINTY), so that nobody who looks for a model's weights takes these for some.
+# In a separate folder (UNCERTAINTY), so that these weights are not mistaken for those of a model.
 WEIGHTS, NOTES = "uncertainty.safetensors", "uncertainty.json"
 CHUNK_RANKINGS = 1024
-LEAST_CHANCE = 1e-30  # of a pair: one that was thought impossible leaves a finite loss
 
 
 class BrokenUncertainty(ValueError):
-    """What is saved beside a reward model can't be read."""
-
-
-@dataclass(frozen=True, slots=True)
-class Belief:
-    """What is believed of the rewards of K responses to one prompt.
-
-    ``mean`` (K,): the scores. ``covariance`` (K, K): of how the rewards deviate from them. ``deviations``
-    (M, K): those of each member, where there is an ensemble; they add up to 0.
-    """
-
-    mean: Tensor
-    covariance: Tensor
-    deviations: Tensor | None = None
-
-    @property
-    def spread(self) -> Tensor:
-        """(K,) standard deviation of each reward over the mean of the training responses."""
-        return self.covariance.diagonal().clamp(min=0).sqrt()
-
-    def preference(self) -> Tensor:
-        """(K, K) P(i ≻ j), what is unsure taken into account: that somebody who says what they mean prefers i
-        to j, ties left out. Members' probabilities are averaged; a normal posterior is integrated."""
-        apart = self.mean[:, None] - self.mean
-        if self.deviations is not None:
-            return torch.sigmoid(apart + self.deviations[:, :, None] - self.deviations[:, None, :]).mean(
-                dim=0
-            )
-        own = self.covariance.diagonal()
-        return laplace.preference(apart, (own[:, None] + own - 2 * self.covariance).clamp(min=0))
-
-    def lower_bound(self, spreads: float) -> Tensor:
-        """(K,) scores less so many spreads: what an answer is worth to somebody who doubts it."""
-        return self.mean - spreads * self.spread
-
-
-def of_members(mean: Tensor, deviations: Tensor) -> Belief:
-    """From the (M, K) deviations of an ensemble's members from their mean."""
-    return Belief(mean, deviations.T @ deviations / (len(deviations) - 1), deviations)
-
-
-class Uncertainty(Protocol):
-    """What is saved beside a reward model: `OnFeatures`, or a `LoraEnsemble`, which reads tokens."""
-
-    @property
-    def kind(self) -> str:
-        """The recipe's word for it."""
-
-    def metrics(self) -> dict[str, float]:
-        """What is said of it at the end of a run."""
-
-
-class OnFeatures(Uncertainty, Protocol):
-    """What is unsure about the last layer alone."""
-
-    def belief(self, mean: Tensor, features: Tensor) -> Belief:
-        """Of the (K,) scores of responses with these (K, d) features."""
-
-    def tensors(self) -> dict[str, Tensor]:
-        """What is saved, by name; `OF_KIND` makes the same of it."""
+    """The uncertainty saved with a reward model cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class LastLayer:
-    """w ~ N(the trained head, ``root`` ``root``ᵀ); ``centre`` (d,): mean of the training responses."""
+    """w ~ N(the trained head, ``root`` ``root``ᵀ). ``centre`` (d,): the mean of the training responses'
+    features."""
 
     kind: ClassVar[str] = "laplace"
     root: Tensor
@@ -144,7 +74,7 @@ class LastLayer:
 
 @dataclass(frozen=True, slots=True)
 class HeadEnsemble:
-    """Members that deviate from the trained head as they do from their own mean."""
+    """Members that deviate from the trained head by as much as they deviate from their own mean."""
 
     kind: ClassVar[str] = "heads"
     members: heads.Heads
@@ -172,7 +102,7 @@ OF_KIND = {LastLayer.kind: _last_layer, HeadEnsemble.kind: _head_ensemble}
 
 
 def reads_features(config: RewardModelConfig) -> bool:
-    """Whether what the recipe asks for is worked out on features."""
+    """Return whether the uncertainty in the recipe is fitted on features."""
     return config.uncertainty in OF_KIND
 
 
@@ -185,11 +115,11 @@ def fit(
     answers: AnswerModel,
     check: Callable[[], None] = lambda: None,
 ) -> OnFeatures | None:
-    """What the rankings in ``groups`` leave open about a ``head`` (d,) on these features, (K, d) per group;
-    None where the recipe doesn't ask for that.
+    """Fit the uncertainty of a ``head`` (d,) to the rankings in ``groups``, with their features (K, d) per
+    group.
 
-    ``answers`` has the numbers learned of how people answer, which are held fixed. ``check`` may raise to
-    stop.
+    Returns None if the recipe requests none that is fitted on features. ``answers`` has the learned
+    parameters of how people answer, which are fixed here. ``check`` can raise to stop.
     """
     if not reads_features(config):
         return None
@@ -233,13 +163,13 @@ def fit(
 def part(
     groups: Sequence[Group], features: Sequence[Tensor], config: RewardModelConfig, answers: AnswerModel
 ) -> laplace.Part:
-    """Rankings with their features and the likelihood of what was said, as the recipe has it."""
-    said = said_in(groups)
-    counted = observations(config, said.tiers) * torch.tensor([group.weight for group in groups])
+    """Return rankings with their features and their likelihood under the recipe."""
+    stated = stated_in(groups)
+    counted = observations(config, stated.tiers) * torch.tensor([group.weight for group in groups])
 
     def likelihood(rewards: Tensor) -> Tensor:
         times = rewards.shape[:-2].numel()
-        repeated = Said(*(column.repeat(times, *[1] * (column.ndim - 1)) for column in said))
+        repeated = Stated(*(column.repeat(times, *[1] * (column.ndim - 1)) for column in stated))
         per_ranking: Tensor = answers(rewards.double().flatten(0, -2), repeated)
         return per_ranking.view(rewards.shape[:-1]) * counted
 
@@ -247,14 +177,14 @@ def part(
 
 
 def observations(config: RewardModelConfig, tiers: Tensor) -> Tensor:
-    """How many independent observations a ranking is: (B, K) -> (B,). The losses are means, and how sure one
-    may be is a matter of sums.
+    """Return the number of independent observations in each ranking: (B, K) -> (B,). Losses are means, but
+    certainty grows with sums.
 
-    For Plackett–Luce its choices, which are its likelihood. The pairs of a ranking are not independent, so
-    each counts as 3 / (K + 1): a sum over pairs then tells as much as it seems to (its Godambe information,
-    where all orders are as likely, is that share of the second derivative: with K = 2 everything; with four
-    responses six pairs count as 3.6). Where rewards differ it is a little more, so intervals err on the wide
-    side.
+    For Plackett–Luce it is the number of choices, whose product is the likelihood. The pairs of a ranking are
+    not independent, so each counts as 3 / (K + 1). A sum over pairs is then as informative as it appears:
+    where all orders are equally likely, its Godambe information is that share of the second derivative (all
+    of it for K = 2; six pairs of four responses count as 3.6). Where rewards differ it is slightly more, so
+    intervals err on the wide side.
     """
     real = tiers >= 0
     if config.loss == "plackett_luce":
@@ -265,87 +195,8 @@ def observations(config: RewardModelConfig, tiers: Tensor) -> Tensor:
     return pairs.sum(dim=(1, 2)) * 3.0 / (real.sum(dim=1) + 1.0)
 
 
-@torch.no_grad()
-def beliefs(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    items: Sequence[tuple[Messages, Sequence[str]]],
-    uncertainty: Uncertainty,
-    *,
-    centred: bool = False,
-    layout: LayoutChoice = "auto",
-) -> list[Belief]:
-    """As `scoring.score`, with what is believed of the responses to each prompt. On the CPU."""
-    groups = encode_items(model, tokenizer, items)
-    mean = stored_scale(model).mean if centred else 0.0
-    found = beliefs_of_groups(model, groups, uncertainty, pad_id=chat.pad_id(tokenizer), layout=layout)
-    return [Belief(one.mean - mean, one.covariance, one.deviations) for one in found]
-
-
-@torch.no_grad()
-def beliefs_of_groups(
-    model: PreTrainedModel,
-    groups: Sequence[Group],
-    uncertainty: Uncertainty,
-    *,
-    pad_id: int,
-    layout: LayoutChoice = "auto",
-    max_tokens: int = SCORING_TOKENS,
-) -> list[Belief]:
-    """Of encoded responses, in the order of ``groups``; the means are raw rewards."""
-    how: Any = {"pad_id": pad_id, "layout": layout, "max_tokens": max_tokens}
-    if isinstance(uncertainty, LoraEnsemble):
-        found = zip(score_groups(model, groups, **how), uncertainty.deviations(groups, **how), strict=True)
-        return [of_members(mean, deviations) for mean, deviations in found]
-    scores, features = score_with_features(model, groups, **how)
-    on_features = cast(OnFeatures, uncertainty)
-    return [on_features.belief(*both) for both in zip(scores, features, strict=True)]
-
-
-@torch.no_grad()
-def log_loss(
-    model: PreTrainedModel, groups: Sequence[Group], uncertainty: Uncertainty, *, pad_id: int
-) -> dict[str, float]:
-    """-log P of what was preferred, in nats per pair: ``plain`` by the scores alone, ``unsure`` with the
-    spread taken into account. Each process reads its share."""
-    mine = [groups[i] for i in distributed.share([group.packed_tokens for group in groups])]
-    summed = {"pairs": 0.0, "plain": 0.0, "unsure": 0.0}
-    for group, belief in zip(mine, beliefs_of_groups(model, mine, uncertainty, pad_id=pad_id), strict=True):
-        pairs = losses.preferred_pairs(torch.tensor([group.tiers]))[0]
-        plain = torch.sigmoid(belief.mean[:, None] - belief.mean)
-        summed["pairs"] += float(pairs.sum())
-        for name, p in (("plain", plain), ("unsure", belief.preference())):
-            summed[name] -= float(p[pairs].clamp(min=LEAST_CHANCE).log().sum())
-    summed = distributed.add_up(summed)
-    pairs_seen = summed.pop("pairs")
-    return {name: value / pairs_seen for name, value in summed.items()} if pairs_seen else {}
-
-
-def score_with_spread(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    items: Sequence[tuple[Messages, Sequence[str]]],
-    uncertainty: Uncertainty,
-    *,
-    centred: bool = False,
-) -> list[tuple[Tensor, Tensor]]:
-    """(scores, spreads) of the responses to each prompt, (K,) each."""
-    found = beliefs(model, tokenizer, items, uncertainty, centred=centred)
-    return [(one.mean, one.spread) for one in found]
-
-
-def preference_probability(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    items: Sequence[tuple[Messages, Sequence[str]]],
-    uncertainty: Uncertainty,
-) -> list[Tensor]:
-    """P(i ≻ j) among the responses to each prompt, (K, K)."""
-    return [one.preference() for one in beliefs(model, tokenizer, items, uncertainty)]
-
-
 def write(uncertainty: Uncertainty, model_folder: Path) -> None:
-    """Save it with the reward model in ``model_folder``."""
+    """Save the uncertainty with the reward model in ``model_folder``."""
     folder = model_folder / UNCERTAINTY
     folder.mkdir()
     if isinstance(uncertainty, LoraEnsemble):
@@ -358,8 +209,10 @@ def write(uncertainty: Uncertainty, model_folder: Path) -> None:
 
 
 def load_uncertainty(model_folder: str | Path) -> Uncertainty | None:
-    """What is saved with the reward model in this folder; None where nothing is (a hub name, too). Raises
-    BrokenUncertainty."""
+    """Load the uncertainty saved with the reward model in this folder, or None if there is none.
+
+    Returns None for a hub name too. Raises BrokenUncertainty.
+    """
     folder = Path(model_folder) / UNCERTAINTY
     if not folder.is_dir():
         return None
@@ -369,39 +222,18 @@ def load_uncertainty(model_folder: str | Path) -> Uncertainty | None:
             load_members(folder) if kind == LoraEnsemble.kind else OF_KIND[kind](load_file(folder / WEIGHTS))
         )
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise BrokenUncertainty(
-            f"what is saved in {folder} can't be read ({error!r}). Train the reward model again, or remove "
-            "that folder to score without spreads."
-        ) from error
+        raise BrokenUncertainty("the uncertainty in ") from error
 
 
-def doubt_about(reward_model: ModelSource, *, caution: float) -> Uncertainty | None:
-    """What is saved with a reward model in a folder; one in memory has nothing. Raises ValueError where there
-    is nothing and its scores are to be taken with ``caution``."""
+def uncertainty_of(reward_model: ModelSource, *, caution: float) -> Uncertainty | None:
+    """Load the uncertainty of a reward model in a folder. A model in memory has none.
+
+    Raises ValueError if there is none and ``caution`` is above 0.
+    """
     found = None if isinstance(reward_model, Loaded) else load_uncertainty(reward_model)
     if caution and found is None:
         raise ValueError(
-            f"caution is {caution}, but the reward model doesn't say how sure it is: train it with "
+            f"caution is {caution}, but the reward model has no uncertainty: train it with "
             "uncertainty set to laplace, heads or lora, or set caution to 0"
         )
     return found
-
-
-def cautious_scores(
-    model: PreTrainedModel,
-    groups: Sequence[Group],
-    uncertainty: Uncertainty | None,
-    *,
-    caution: float,
-    pad_id: int,
-) -> tuple[list[Tensor], list[Tensor]]:
-    """(raw rewards less ``caution`` spreads, spreads), (K,) per group; without uncertainty the spreads are 0.
-
-    An ensemble's lower bound makes a policy gain less by what the reward model has not been told of (Coste et
-    al. 2024, arXiv 2310.02743; they take off the variance).
-    """
-    if uncertainty is None:
-        scores = score_groups(model, groups, pad_id=pad_id)
-        return scores, [torch.zeros_like(score) for score in scores]
-    found = beliefs_of_groups(model, groups, uncertainty, pad_id=pad_id)
-    return [one.lower_bound(caution) for one in found], [one.spread for one in found]

@@ -18,22 +18,22 @@ from rest_framework.views import APIView
 
 from annotation.api.base import NewestFirst, allow_in, user_of
 from config.problems import Problem
-from training.api.base import PROJECT, project_to_train
 from training.models import RunEvent, TrainingRun
 from training.models.querysets import ProjectOwnedQuerySet
 from training.runs import execute, launch
-from training.runs.api import serializers
+from training.runs.api import estimate_serializers, serializers
+from training.runs.api.base import PROJECT, project_to_train
 from training.runs.estimates.estimates import tell_estimate
 from training.runs.process import supervise
 from training.runs.progress import stream
 from training.runs.recipes.catalog import catalog
 
 MAX_LOG_LINES = 2000
-LOG_LINE_BYTES = 400  # read per line asked for: enough for usual lines, and a bound for unusual ones
+LOG_LINE_BYTES = 400  # bytes read per requested line: enough for usual lines, and a limit for unusual ones
 MAX_EVENTS = 5000
-SNAPSHOT = OpenApiParameter("snapshot", str, description="Only those that learned from the one of this name.")
+SNAPSHOT = OpenApiParameter("snapshot", str, description="Only runs that used the snapshot with this name.")
 AFTER = OpenApiParameter("after", int, description="Only events with a higher seq.")
-TAIL = OpenApiParameter("tail", int, description=f"How many of the last lines, up to {MAX_LOG_LINES}.")
+TAIL = OpenApiParameter("tail", int, description=f"Number of lines from the end, up to {MAX_LOG_LINES}.")
 
 
 def whole_number(request: Request, name: str, *, default: int, high: int = 2**63 - 1) -> int:
@@ -46,7 +46,7 @@ def whole_number(request: Request, name: str, *, default: int, high: int = 2**63
 class RecipesView(APIView):
     @extend_schema(responses=serializers.RecipesSerializer)
     def get(self, request: Request) -> Response:
-        """Every kind of run with the JSON Schema of its recipe."""
+        """List every run kind with the JSON Schema of its recipe."""
         return Response(catalog())
 
 
@@ -62,12 +62,12 @@ class RunsView(generics.ListAPIView[TrainingRun]):
 
     @extend_schema(parameters=[PROJECT, SNAPSHOT])
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        """Runs, newest first."""
+        """List runs, newest first."""
         return super().get(request, *args, **kwargs)
 
     @extend_schema(request=serializers.LaunchSerializer, responses={201: serializers.RunSerializer})
     def post(self, request: Request) -> Response:
-        """Launch a run. A 422 names each wrong setting and input."""
+        """Launch a run. A 422 response names each invalid setting and input."""
         asked = serializers.LaunchSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         project = project_to_train(request, asked.validated_data.pop("project"))
@@ -76,19 +76,19 @@ class RunsView(generics.ListAPIView[TrainingRun]):
 
 
 class EstimateView(APIView):
-    @extend_schema(request=serializers.LaunchSerializer, responses=serializers.ToldSerializer)
+    @extend_schema(request=serializers.LaunchSerializer, responses=estimate_serializers.ToldSerializer)
     def post(self, request: Request) -> Response:
-        """How long such a run would take and how much memory; nothing is launched. `refused` says what a
-        launch would be refused for."""
+        """Estimate the time, memory and disk of a run without launching it. `refused` has the reasons for
+        which a launch would be refused."""
         asked = serializers.LaunchSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         project = project_to_train(request, asked.validated_data.pop("project"))
         told = tell_estimate(project=project, **asked.validated_data)
-        return Response(serializers.ToldSerializer(told).data)
+        return Response(estimate_serializers.ToldSerializer(told).data)
 
 
 class RunView(APIView):
-    """A view under `runs/{id}/`: managers of the project read, admins act."""
+    """A view under `runs/{id}/`. Managers of the project can read; admins can act."""
 
     run: TrainingRun
 
@@ -105,29 +105,29 @@ class RunView(APIView):
 class RunDetailView(RunView):
     @extend_schema(responses=serializers.RunSerializer)
     def get(self, request: Request, run_id: str) -> Response:
-        """The run as it is now."""
+        """Return the current state of the run."""
         return Response(serializers.RunSerializer(self.run).data)
 
 
 class CancelView(RunView):
     @extend_schema(request=None, responses=serializers.RunSerializer)
     def post(self, request: Request, run_id: str) -> Response:
-        """Cancel a waiting run at once, a running one at its next step."""
+        """Cancel a queued run at once, or a running one at its next step."""
         return Response(serializers.RunSerializer(execute.cancel_run(run=self.run)).data)
 
 
 class ResumeView(RunView):
     @extend_schema(request=None, responses=serializers.RunSerializer)
     def post(self, request: Request, run_id: str) -> Response:
-        """Queue a failed or cancelled run again; it goes on from its last checkpoint where it has one."""
+        """Queue a failed or cancelled run again. It resumes from its last checkpoint if it has one."""
         return Response(serializers.RunSerializer(launch.resume_run(run=self.run)).data)
 
 
 class MetricsView(RunView):
     @extend_schema(parameters=[AFTER], responses=serializers.MetricsSerializer)
     def get(self, request: Request, run_id: str) -> Response:
-        """Metrics after a seq, oldest first; what the event stream sends, for those who poll. Steps that a
-        later attempt did again are its own."""
+        """List metrics after a seq, oldest first: the data of the event stream, for polling. Steps that a
+        later attempt repeated are listed only from that attempt."""
         after = whole_number(request, "after", default=0)
         rows = self.events(RunEvent.Type.METRICS).filter(seq__gt=after)[:MAX_EVENTS]
         return Response(serializers.MetricsSerializer({"results": rows}).data)
@@ -136,7 +136,7 @@ class MetricsView(RunView):
 class SamplesView(RunView):
     @extend_schema(responses=serializers.SampleEventSerializer(many=True))
     def get(self, request: Request, run_id: str) -> Response:
-        """Prompts answered by the model before and during the training, oldest first."""
+        """List sample prompts with the model's answers before and during training, oldest first."""
         rows = self.events(RunEvent.Type.SAMPLE)[:MAX_EVENTS]
         return Response(serializers.SampleEventSerializer(rows, many=True).data)
 
@@ -144,14 +144,14 @@ class SamplesView(RunView):
 class LogView(RunView):
     @extend_schema(parameters=[TAIL], responses=serializers.LogSerializer)
     def get(self, request: Request, run_id: str) -> Response:
-        """The last lines that the training process wrote."""
+        """Return the last lines of the training process's log."""
         tail = whole_number(request, "tail", default=200, high=MAX_LOG_LINES)
         lines = supervise.log_tail(self.run, lines=tail, max_bytes=tail * LOG_LINE_BYTES)
         return Response(serializers.LogSerializer({"lines": lines}).data)
 
 
 class EventStreamRenderer(BaseRenderer):
-    """Lets `Accept: text/event-stream` through DRF's content negotiation; problems are rendered as JSON."""
+    """Accepts `text/event-stream` in DRF's content negotiation. Problems are rendered as JSON."""
 
     media_type = "text/event-stream"
     format = "events"
@@ -168,23 +168,25 @@ class EventsView(RunView):
         parameters=[AFTER],
         responses={
             (200, "text/event-stream"): OpenApiResponse(
-                OpenApiTypes.STR, description="metrics, sample, progress, state"
+                OpenApiTypes.STR, description="Events of type metrics, sample, progress and state."
             ),
-            204: OpenApiResponse(description="The run is over and everything has been sent."),
+            204: OpenApiResponse(description="The run is over and every event was sent."),
         },
     )
     def get(self, request: Request, run_id: str) -> HttpResponseBase:
-        """Server-sent events from the start, or after `Last-Event-ID` (or `after`), until the run is over."""
+        """Stream server-sent events from the start, or after `Last-Event-ID` (or `after`), until the run is
+        over."""
         resume_at = request.headers.get("Last-Event-ID", "")
         after = int(resume_at) if resume_at.isdecimal() else whole_number(request, "after", default=0)
         if self.run.is_final and after >= self.run.last_seq:
-            return HttpResponse(status=HTTPStatus.NO_CONTENT)  # tells EventSource not to come back
+            return HttpResponse(status=HTTPStatus.NO_CONTENT)  # tells EventSource not to reconnect
         if stream.open_streams() >= stream.MAX_STREAMS:
             raise Problem(
-                "Too many streams are open; poll metrics instead.", status=HTTPStatus.SERVICE_UNAVAILABLE
+                "Too many event streams are open. Poll the metrics instead.",
+                status=HTTPStatus.SERVICE_UNAVAILABLE,
             )
         events = stream.stream_events(self.run.pk, after=after, document=serializers.run_document)
-        connection.close()  # back to the pool: the stream stays open for hours
+        connection.close()  # return it to the pool: the stream stays open for hours
         return StreamingHttpResponse(
             events,
             content_type="text/event-stream",

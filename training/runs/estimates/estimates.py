@@ -1,7 +1,7 @@
-"""What a run would take, shown before it is launched: the arithmetic of `training.rlhf.planning.cost`,
-corrected by what earlier runs of the same kind and base model took on this installation.
+"""The estimate of a run's time, memory and disk, shown before launch: the arithmetic of
+`training.rlhf.planning.cost`, corrected by earlier runs of the same kind and base model on this installation.
 
-A range, never a number: the answers a model will give have no known length, and machines differ.
+The estimate is a range, because the lengths of the generated answers are unknown and machines differ.
 """
 
 from __future__ import annotations
@@ -17,24 +17,25 @@ from training.rlhf.models import shapes
 from training.rlhf.planning import cost
 from training.rlhf.planning.cost import Part, Speed
 from training.rlhf.planning.disk import Disk
+from training.rlhf.planning.transformer import FLOAT
 from training.runs.estimates.machine import Machine, last_machine, this_host
-from training.runs.estimates.plans import Earlier, Plan, earlier_runs, is_input, plan_of, source_of
+from training.runs.estimates.plans import Earlier, Plan, earlier_runs, plan_of
 from training.runs.estimates.reading import data_of
-from training.runs.inputs import settle_models
+from training.runs.inputs import is_source, settle_models, source_of
 from training.runs.recipes import catalog
+from training.runs.threads import usable_threads
 
-BYTES_PER_THREAD = 8_000_000  # as training/runs/process/kinds.py gives threads
-# Where nothing has been measured: what a thread of a server's processor and a data-centre GPU do in float32,
-# within a factor of three either way, and what starting a layer's operations takes.
+# Used without measurements: the float32 speed of one thread of a server CPU and of a data-centre GPU, each
+# within a factor of three, and the time to start the operations of one layer.
 CPU_THREAD, CPU_LAYER_SECONDS = 20e9, 5e-4
 GPU, GPU_LAYER_SECONDS = 15e12, 3e-4
 START_SECONDS = 2.0
 UNSURE = 3.0
-# Between two runs of one kind on one machine: what ran beside them.
+# Variation between two runs of one kind on one machine, caused by other load.
 NOISE_BELOW, NOISE_ABOVE = 0.8, 1.25
-LONE_BELOW, LONE_ABOVE = 0.6, 1.7  # where there is one run only, nothing says how usual it was
+LONE_BELOW, LONE_ABOVE = 0.6, 1.7  # with a single run, nothing shows how typical it was
 MEMORY_BELOW, MEMORY_ABOVE = 0.75, 1.25
-RUNTIME_BYTES = {"cpu": 450_000_000, "cuda": 600_000_000}  # torch itself, and on a GPU the driver's context
+RUNTIME_BYTES = {"cpu": 450_000_000, "cuda": 600_000_000}  # torch itself, and the driver's context on a GPU
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,8 @@ class Range:
 
 @dataclass(frozen=True)
 class RunEstimate:
-    """`memory` is of the device; `parts` add up to its expected value; `fits` is None where it is close."""
+    """`memory` is memory of the device. `parts` add up to its expected value. `fits` is None if
+    it is close."""
 
     seconds: Range
     memory: Range
@@ -67,15 +69,15 @@ class RunEstimate:
 
 @dataclass(frozen=True)
 class Told:
-    """An estimate, or why there is none. A form asks while it is being filled in: that half of it is still
-    missing is then no error."""
+    """An estimate, or the reasons why there is none. A form asks while it is still incomplete, so missing
+    input is not an error."""
 
     estimate: RunEstimate | None
     refused: tuple[FieldProblem, ...] = ()
 
 
 def tell_estimate(**asked: Any) -> Told:
-    """As :func:`estimate_run`, with the reasons of a refusal in place of a raised Problem."""
+    """Like :func:`estimate_run`, but returns the reasons of a refusal instead of raising Problem."""
     try:
         return Told(estimate_run(**asked))
     except Problem as problem:
@@ -90,8 +92,8 @@ def estimate_run(
     inputs: Mapping[str, str],
     preset: str = "default",
 ) -> RunEstimate:
-    """Writes nothing, and freezes no snapshot. Raises Problem for what `launch_run` would refuse, and where
-    nothing says how large a model is."""
+    """Estimate a run. Writes nothing and freezes no snapshot. Raises Problem where `launch_run` would, and if
+    the size of a model is unknown."""
     entry = catalog.kind_named(kind)
     chosen = catalog.preset_settings(kind=kind, preset=preset) | dict(recipe)
     settings = catalog.parse_recipe(kind=kind, settings=chosen)
@@ -101,17 +103,17 @@ def estimate_run(
     source = source_of(kind, settings, models.get("policy"))
     data = data_of(project=project, kind=kind, recipe=settings, snapshot=inputs.get("snapshot", ""))
     if data.items == 0:
-        raise Problem("There is nothing for this run to read yet: no ranking, or no prompt of its split.")
+        raise Problem("There is no data for this run: no rankings, or no prompts in its split.")
     try:
         plan = plan_of(kind, settings, source, models.get("reward_model"), data)
     except shapes.UnknownShape as error:
-        reason = f"How large the model is can't be told from here, so there is no estimate: {error}."
+        reason = f"The size of the model is unknown, so there is no estimate: {error}."
         raise Problem(
             reason, errors=[FieldProblem("recipe.base_model", reason)], type="unknown-size"
         ) from None
     recorded = last_machine()
     machine = recorded or this_host()
-    base = models["policy"].base_model if is_input(source, models.get("policy")) else source
+    base = models["policy"].base_model if is_source(models.get("policy"), source) else source
     earlier = earlier_runs(kind=kind, base_model=base, project=project)
     return _estimate(plan, machine, recorded is not None, base, earlier)
 
@@ -129,7 +131,7 @@ def _estimate(
         cautious = START_SECONDS + cost.seconds(plan.cautious, speed)
         time = Range(usual / UNSURE, usual, max(cautious, usual) * UNSURE)
     runtime = Part(
-        "torch and Python" if machine.device == "cpu" else "the driver", RUNTIME_BYTES[machine.device]
+        "torch and Python" if machine.device == "cpu" else "GPU driver", RUNTIME_BYTES[machine.device]
     )
     peak, widest = runtime.bytes + plan.usual.peak.bytes, runtime.bytes + plan.cautious.peak.bytes
     memory = Range(MEMORY_BELOW * peak, peak, MEMORY_ABOVE * max(peak, widest))
@@ -160,24 +162,27 @@ def _speed(machine: Machine, weights: int) -> Speed:
 
 
 def _threads(machine: Machine, weights: int) -> int:
-    return max(1, min(machine.threads, cost.FLOAT * weights // BYTES_PER_THREAD))
+    return usable_threads(weight_bytes=FLOAT * weights, available=machine.threads)
 
 
 def _time_basis(slow: Sequence[float], machine: Machine, weights: int, base: str) -> str:
     if slow:
         runs = "one earlier run" if len(slow) == 1 else f"{len(slow)} earlier runs"
-        return f"Measured: scaled from {runs} of this kind from {base} on this installation."
+        return f"Measured: scaled from {runs} of this kind, from {base}, on this installation."
     threads = _threads(machine, weights)
     each = "one thread" if threads == 1 else f"each of {threads} threads"
     assumed = f"{CPU_THREAD / 1e9:.0f} GFLOP/s on {each}"
     if machine.device == "cuda":
         assumed = f"{GPU / 1e12:.0f} TFLOP/s in float32"
-    return f"Assumed: {assumed}, within a factor of three; no run of this kind from {base} was made here yet."
+    return (
+        f"Assumed: {assumed}, within a factor of three. There are no earlier runs of this kind from "
+        f"{base} on this installation."
+    )
 
 
 def _memory_basis(peaks: Sequence[int]) -> str:
-    said = "Arithmetic: weights, gradients, Adam's moments, activations, keys and values."
+    basis = "Computed from weights, gradients, Adam's moments, activations, keys and values."
     if not peaks:
-        return said
+        return basis
     most = f"{max(peaks) / 1e9:.1f} GB"
-    return f"{said} Earlier runs of this kind took {'' if len(peaks) == 1 else 'up to '}{most}."
+    return f"{basis} Earlier runs of this kind used {'' if len(peaks) == 1 else 'up to '}{most}."

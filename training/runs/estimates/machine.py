@@ -1,4 +1,4 @@
-"""What machine a run used and how much of it, recorded with its result: the next estimate rests on it."""
+"""The machine that a run used and its peak memory, recorded with its result for the next estimate."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from typing import Any
 
 from training.models import TrainingRun
 
-UNLIMITED = 1 << 60  # cgroups write a limit that is none as a number near 2^63
+UNLIMITED = 1 << 60  # cgroups write "no limit" as a number near 2^63
 CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
 
 @dataclass(frozen=True)
 class Machine:
-    """`device` is cpu or cuda; `memory_bytes` what there is of its memory, `threads` of torch's operators."""
+    """`device` is cpu or cuda, `memory_bytes` its total memory, `threads` the threads of torch's
+    operators."""
 
     device: str
     name: str
@@ -26,12 +27,12 @@ class Machine:
 
 
 def this_host() -> Machine:
-    """The machine that asks, without torch: a guess at what the training worker has."""
+    """The machine of this process, without torch: a guess at the training worker's machine."""
     return Machine("cpu", "", host_memory(), len(os.sched_getaffinity(0)))
 
 
 def host_memory() -> int:
-    """Bytes of memory here: the machine's, or the container's where that is less."""
+    """Bytes of memory: of the machine, or of the container if its limit is lower."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for file in CGROUP_LIMITS:
         with suppress(OSError, ValueError):
@@ -42,8 +43,8 @@ def host_memory() -> int:
 
 
 def used_machine() -> dict[str, Any]:
-    """Of this process, which has trained: its machine, and `peak_bytes`, the most memory it held at once (the
-    device's where there is one)."""
+    """The machine of this training process, and `peak_bytes`: the most memory it held at once (of the GPU, if
+    it used one)."""
     torch = sys.modules["torch"]
     if torch.cuda.is_available():
         device = torch.cuda.get_device_properties(0)
@@ -54,7 +55,7 @@ def used_machine() -> dict[str, Any]:
 
 
 def last_machine() -> Machine | None:
-    """What the newest run that succeeded was made on; None where none has recorded it."""
+    """The machine of the newest successful run; None if no run has recorded it."""
     newest = TrainingRun.objects.filter(state="succeeded", result__has_key="machine").order_by("-created_at")
     recorded = newest.values_list("result__machine", flat=True).first()
     if recorded is None:

@@ -1,5 +1,5 @@
-"""A run as input for the arithmetic of `training.rlhf.planning.cost`: a run to be launched, or a finished run
-that shows how far the arithmetic was off."""
+"""The inputs of `training.rlhf.planning.cost`, for a run to be launched and for finished runs, which show how
+far the arithmetic was off."""
 
 from __future__ import annotations
 
@@ -12,13 +12,23 @@ from typing import cast
 from annotation.models import Project
 from config.problems import Problem
 from training.models import ModelVersion, TrainingRun
-from training.rlhf.core.recipe import Recipe
+from training.rlhf.core.recipes import Recipe
 from training.rlhf.models import adapters, shapes
 from training.rlhf.planning import cost, disk
 from training.rlhf.planning.cost import Cost, Data
 from training.rlhf.planning.disk import Disk
 from training.runs.estimates.reading import data_of
+from training.runs.inputs import is_source, source_of
 from training.runs.recipes import catalog
+from training.runs.recipes.run_recipes import (
+    DEMO_WORLD,
+    EvaluateRecipe,
+    PPORecipe,
+    RejectionSamplingRecipe,
+    RewardModelRecipe,
+    SampleRecipe,
+    SFTRecipe,
+)
 
 Kind = TrainingRun.Kind
 EARLIER_RUNS, LOOKED_AT = 5, 40
@@ -26,7 +36,8 @@ EARLIER_RUNS, LOOKED_AT = 5, 40
 
 @dataclass(frozen=True)
 class Plan:
-    """What the run takes with answers of usual length, and with the longest that its recipe allows."""
+    """The cost of a run with answers of typical length, and with the longest answers that its
+    recipe allows."""
 
     usual: Cost
     cautious: Cost
@@ -42,7 +53,7 @@ class Earlier:
 
 
 def earlier_runs(*, kind: str, base_model: str, project: Project) -> list[Earlier]:
-    """The newest runs of this kind from this base model; the project's own first: its texts are theirs."""
+    """The newest runs of this kind from this base model, the project's own first because of its texts."""
     runs = TrainingRun.objects.filter(kind=kind, state="succeeded", started_at__isnull=False)
     newest = sorted(
         runs.select_related("project").order_by("-created_at")[:LOOKED_AT],
@@ -62,12 +73,12 @@ def earlier_runs(*, kind: str, base_model: str, project: Project) -> list[Earlie
 
 
 def _measured(run: TrainingRun, base_model: str, models: Mapping[str, ModelVersion]) -> Earlier | None:
-    """None for a run from another base model, and for one of which the arithmetic can't be done any more."""
+    """None for a run from another base model, and for a run whose cost can't be computed any more."""
     policy, judge = models.get(run.inputs.get("policy", "")), models.get(run.inputs.get("reward_model", ""))
     try:
         settings = catalog.parse_recipe(kind=run.kind, settings=run.recipe)
         source = source_of(run.kind, settings, policy)
-        base = policy.base_model if policy is not None and is_input(source, policy) else source
+        base = policy.base_model if policy is not None and is_source(policy, source) else source
         if base != base_model or run.finished_at is None or run.started_at is None:
             return None
         data = data_of(
@@ -97,7 +108,7 @@ def plan_of(kind: str, recipe: Recipe, source: str, judge: ModelVersion | None, 
 
 def _disk(kind: str, recipe: Recipe, policy: shapes.Shape) -> Disk:
     if kind == Kind.REWARD_MODEL:
-        return disk.reward_model(cast(catalog.RewardModelRecipe, recipe), policy)
+        return disk.reward_model(cast(RewardModelRecipe, recipe), policy)
     return disk.policy(policy) if kind in (Kind.SFT, Kind.REJECTION_SAMPLING, Kind.PPO) else Disk()
 
 
@@ -105,21 +116,23 @@ def _cost(
     kind: str, recipe: Recipe, policy: shapes.Shape, judge: shapes.Shape | None, data: Data, *, cautious: bool
 ) -> Cost:
     work: Mapping[str, Callable[[], Cost]] = {
-        Kind.SFT: lambda: cost.sft(cast(catalog.SFTRecipe, recipe), policy, data, cautious=cautious),
+        Kind.SFT: lambda: cost.sft(cast(SFTRecipe, recipe), policy, data, cautious=cautious),
         Kind.REWARD_MODEL: lambda: cost.reward_model(
-            cast(catalog.RewardModelRecipe, recipe), policy, data, cautious=cautious
+            cast(RewardModelRecipe, recipe), policy, data, cautious=cautious
         ),
         Kind.REJECTION_SAMPLING: lambda: cost.rejection_sampling(
-            cast(catalog.RejectionSamplingRecipe, recipe), policy, judge or policy, data, cautious=cautious
-        ),
-        Kind.PPO: lambda: cost.ppo(
-            cast(catalog.PPORecipe, recipe), policy, judge or policy, data, cautious=cautious
-        ),
-        Kind.SAMPLE: lambda: cost.sample(cast(catalog.SampleRecipe, recipe), policy, data, cautious=cautious),
-        Kind.EVALUATE: lambda: cost.evaluate(
-            cast(catalog.EvaluateRecipe, recipe),
+            cast(RejectionSamplingRecipe, recipe),
             policy,
-            judge if cast(catalog.EvaluateRecipe, recipe).judge == "reward_model" else None,
+            judge or policy,
+            data,
+            cautious=cautious,
+        ),
+        Kind.PPO: lambda: cost.ppo(cast(PPORecipe, recipe), policy, judge or policy, data, cautious=cautious),
+        Kind.SAMPLE: lambda: cost.sample(cast(SampleRecipe, recipe), policy, data, cautious=cautious),
+        Kind.EVALUATE: lambda: cost.evaluate(
+            cast(EvaluateRecipe, recipe),
+            policy,
+            judge if cast(EvaluateRecipe, recipe).judge == "reward_model" else None,
             data,
             cautious=cautious,
         ),
@@ -127,20 +140,8 @@ def _cost(
     return work[kind]()
 
 
-def source_of(kind: str, recipe: Recipe, policy: ModelVersion | None) -> str:
-    """What the run loads (see training/runs/process/kinds.py): a folder, or the name of a base model."""
-    named = str(getattr(recipe, "base_model", ""))
-    if policy is not None and (not named or kind == Kind.SFT):
-        return str(policy.folder)
-    return named
-
-
-def is_input(source: str, policy: ModelVersion | None) -> bool:
-    return policy is not None and source == str(policy.folder)
-
-
 def _shape(source: str) -> shapes.Shape:
-    if source == catalog.DEMO_WORLD:
+    if source == DEMO_WORLD:
         return shapes.demo_shape()
     for folder in (Path(source), *_cached(source)):
         if adapters.holds_model(folder):
@@ -149,7 +150,7 @@ def _shape(source: str) -> shapes.Shape:
 
 
 def _cached(name: str) -> list[Path]:
-    """Where the hub's client has put a model of this name, if it has."""
+    """The folders where the hub's client has cached a model of this name."""
     home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
     cache = Path(os.environ.get("HF_HUB_CACHE") or home / "hub")
     if name.count("/") > 1 or ".." in name:

@@ -1,7 +1,7 @@
-"""How much a run would read: how many demonstrations, rankings or prompts, and how long they are.
+"""How much data a run reads: the number of demonstrations, rankings or prompts, and their lengths.
 
-Counted in the project's newest texts, a few hundred of them, so that the answer costs the same for any
-project.
+Lengths are sampled from a few hundred of the project's newest texts, so the cost does not depend on the size
+of the project.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from collections.abc import Mapping
 from annotation.models import DatasetSnapshot, Project, Prompt, Ranking, Response
 from config.problems import FieldProblem, Problem
 from training.models import TrainingRun
-from training.rlhf.core.recipe import Recipe
+from training.rlhf.core.recipes import Recipe
 from training.rlhf.planning.cost import Data
 from training.runs.inputs import by_name_or_id
-from training.runs.recipes.catalog import DEMO_WORLD
+from training.runs.recipes.run_recipes import DEMO_WORLD
 
 Kind = TrainingRun.Kind
 PROMPTS_LOOKED_AT = 200
-CHARACTERS_PER_TOKEN = 4.0  # of English and tokenizers of usual size; other scripts take more tokens
-TURN_TOKENS = 3  # what a chat template puts around a turn
-# The demo world's own demonstrations under its own tokenizer: means, and the longest of 2,000.
+CHARACTERS_PER_TOKEN = 4.0  # for English and common tokenizers; other scripts need more tokens
+TURN_TOKENS = 3  # added by the chat template
+# The demo world's demonstrations in its own tokenizer: means, and the longest of 2,000.
 DEMO_PROMPT, DEMO_RESPONSE, DEMO_LONGEST = 26.0, 32.0, 124.0
-# Where a project has no response yet.
+# For a project without responses.
 USUAL_RESPONSE = 100.0
 COUNTED = {
     Kind.SFT: "demonstrations",
@@ -41,8 +41,8 @@ def data_of(
     snapshot: str = "",
     counts: Mapping[str, int] | None = None,
 ) -> Data:
-    """`counts` are those of a run that is over: what it read is known. Raises Problem for a snapshot that
-    isn't there."""
+    """The data that a run reads. `counts` are the recorded counts of a finished run. Raises Problem if the
+    snapshot does not exist."""
     if kind == Kind.SFT and getattr(recipe, "demonstrations", "") == DEMO_WORLD.replace("-", "_"):
         items = int(getattr(recipe, "max_demonstrations", 0))
         return Data((counts or {}).get("demonstrations", items), DEMO_PROMPT, DEMO_RESPONSE, DEMO_LONGEST)
@@ -77,7 +77,7 @@ def _items(project: Project, kind: str, recipe: Recipe, snapshot: str) -> int:
 
 
 def _lengths(project: Project) -> tuple[float, float, float, float, float]:
-    """Tokens of a prompt (mean, longest) and of a response (mean, longest); responses per prompt."""
+    """Tokens of a prompt (mean, longest) and of a response (mean, longest), and responses per prompt."""
     rows = list(
         Prompt.objects.filter(project=project)
         .order_by("-id")

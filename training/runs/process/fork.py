@@ -1,4 +1,4 @@
-"""Training processes, forked from a process that has already imported what they need (see `fork_server`)."""
+"""Start training processes by forking a process that has already imported what they need (`fork_server`)."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _MAX_ANSWER = 1 << 10
 
 
 class ServerGone(Exception):
-    """The fork server ended, and what it had forked with it."""
+    """The fork server ended, and its child processes with it."""
 
 
 def prepare(*, environment: Mapping[str, str]) -> None:
-    """Return when a training process can be forked at once. Where none can, `start` will say so."""
+    """Wait until a training process can be forked immediately. If none can, `start` raises ServerGone."""
     server = _serving(environment)
     try:
         server.ask({})
@@ -35,25 +35,27 @@ def prepare(*, environment: Mapping[str, str]) -> None:
 
 
 def start(argv: Sequence[str], *, log: Path, environment: Mapping[str, str]) -> Forked:
-    """Runs `python -m training.runs.process.main` with these arguments in a session of its own.
+    """Run `python -m training.runs.process.main` with these arguments in its own session.
 
-    It is killed with this process; its output is appended to `log`. Raises ServerGone if the server is not
-    available."""
+    The process is killed when this process ends. Its output is appended to `log`. Raises ServerGone if no
+    fork server can be started.
+    """
     question = {"argv": list(argv), "environment": dict(environment)}
     with processes.open_log(log) as output:
-        for _ in range(2):  # the one there is may just have found nothing to do and ended
+        for _ in range(2):  # an idle server may have ended just now
             server = _serving(environment)
             try:
                 return Forked(server, server.ask(question, [output.fileno()]))
             except (ServerGone, ProcessLookupError):
                 _forget(server)
     raise ServerGone(
-        "the process that training processes are forked from ends at once; its log is the worker's"
+        "the fork server for training processes ends immediately after its start; see the worker's log"
     )
 
 
 class Forked:
-    """A training process: the server's child, so it is watched by a handle and reaped by the server."""
+    """A training process. It is a child of the fork server, so it is watched by a pidfd and reaped by the
+    server."""
 
     def __init__(self, server: _Server, pid: int) -> None:
         self._server = server
@@ -65,31 +67,34 @@ class Forked:
             signal.pidfd_send_signal(self._handle, signal.SIGTERM)
 
     def has_ended(self, *, within_seconds: float) -> bool:
-        """Without reaping it: until then its id, which is the group's, can't be given to someone else."""
+        """Check without reaping: until it is reaped, no other process can get its id, which is also its
+        group's id."""
         return bool(select.select([self._handle], [], [], within_seconds)[0])
 
     def kill_group(self) -> None:
-        """The process and whatever it started: the group outlives its leader. Before the leader is reaped."""
+        """Kill the process and everything it started; the group can outlive its leader. Call this before
+        `reap`."""
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._handle, signal.SIGKILL)  # it may not lead a group yet
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
 
     def reap(self) -> int:
-        """The exit code, or minus the signal that ended it. Only after it has ended: its server waits for it
-        and forks no other meanwhile."""
+        """Return the exit code, or minus the number of the signal that ended it. Call this only after the
+        process has ended: the server waits for it, and forks no other process meanwhile."""
         os.close(self._handle)
         try:
             return self._server.ask({"reap": self.pid})
         except ServerGone:
-            return -signal.SIGKILL  # which is what the kernel sends when the server ends
+            return -signal.SIGKILL  # the kernel sends this signal when the server ends
 
 
 class _Server:
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._client, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            # No death signal, which is tied to the thread that calls: it ends when the socket closes.
+            # No death signal, because it depends on the calling thread. The server ends when the socket
+            # closes.
             self._process = processes.spawn(
                 [sys.executable, "-m", "training.runs.process.fork_server", str(theirs.fileno())],
                 log=None,

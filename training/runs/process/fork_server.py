@@ -1,12 +1,12 @@
 """The process that training processes are forked from: `python -m training.runs.process.fork_server SOCKET`.
 
-It has imported what every run needs (torch and transformers take 5 s of a processor) and does nothing else,
-so a run starts at once. Its one client (`fork.py`) holds the other end of the socket. When the socket closes,
-for whatever reason, this process ends and the kernel kills its children.
+It has imported what every run needs (importing torch and transformers takes 5 s of CPU time) and does nothing
+else, so that a run starts immediately. Its only client (`fork.py`) holds the other end of the socket. When
+the socket closes, for any reason, this process ends and the kernel kills its children.
 
-multiprocessing's fork server would not do: its children hold the pipe by which it learns that its client
-died, so a killed worker would leave its run behind; and it reaps them at once, whereupon their group can't be
-killed without the risk of meeting another one's.
+The fork server of multiprocessing does not fit. Its children hold the pipe through which it detects the end
+of its client, so a killed worker would leave its run behind. It also reaps children immediately, after which
+their process group can't be killed without the risk of hitting another group with the same id.
 """
 
 from __future__ import annotations
@@ -24,30 +24,30 @@ from collections.abc import Mapping, Sequence
 
 from embedded.processes import die_with_parent
 
-# Without Django: a run sets that up itself, for the database that its own environment names.
+# Without Django: each run sets it up for the database that its own environment names.
 PRELOADED = (
     *("training.rlhf.policy.sft", "training.rlhf.policy.rejection_sampling", "training.rlhf.policy.ppo"),
     *("training.rlhf.generation.sampling", "training.rlhf.generation.evaluation"),
     *("training.rlhf.reward.reward_model", "training.demo_world"),
     *("pyarrow.parquet", "pydantic", "psycopg", "celery", "jsonschema", "rest_framework"),
 )
-# transformers imports the classes of a model when they are first asked for.
+# transformers imports the classes of a model on first access.
 PRELOADED_NAMES = {
     "transformers": ("AutoModelForCausalLM", "AutoTokenizer", "LlamaForCausalLM", "PreTrainedModel")
 }
-# A thread would not be there in the fork, and whatever lock it held would stay locked: no pool may start one.
-# And whoever asks the driver for the number of GPUs can't fork any more; NVML can be asked.
+# A fork does not copy threads, and a lock that a thread holds would stay locked, so no thread pool may start
+# here. Asking the CUDA driver for the number of GPUs would also make a fork unusable; NVML is safe to ask.
 ENVIRONMENT = {
     "OPENBLAS_NUM_THREADS": "1",
     "JE_ARROW_MALLOC_CONF": "background_thread:false",
     "PYTORCH_NVML_BASED_CUDA_CHECK": "1",
 }
-IDLE_SECONDS = 600.0  # then its 330 MB go back
+IDLE_SECONDS = 600.0  # then the server ends and frees its 330 MB
 MAX_MESSAGE = 1 << 20
 
 
 def serve(client: socket.socket) -> None:
-    """Fork and reap for the client until it is gone, or has wanted nothing for IDLE_SECONDS."""
+    """Fork and reap for the client, until the client is gone or has been idle for IDLE_SECONDS."""
     forked: set[int] = set()
     while True:
         client.settimeout(None if forked else IDLE_SECONDS)
@@ -90,24 +90,24 @@ def _fork(client: socket.socket, output: int, argv: Sequence[str], environment: 
         traceback.print_exc()
     finally:
         try:
-            sys.stdout.flush()  # fails where the log's disk is full
+            sys.stdout.flush()  # fails if the disk of the log is full
             sys.stderr.flush()
         finally:
-            os._exit(code)  # not past `serve`: the rest of this process is the server's
+            os._exit(code)  # do not return into `serve`, which belongs to the server
 
 
 def _run(argv: Sequence[str]) -> int:
     from training.runs.process.main import main
 
     _reseed()
-    # What `ps -o comm` and `top` show; the start of a run's id is the time, its end tells it apart.
+    # The name in `ps -o comm` and `top`. A run's id starts with the time, so only its end is distinctive.
     with open("/proc/self/comm", "w") as name:
         name.write(f"run-{argv[0][-8:]}")
     return main(argv)
 
 
 def _reseed() -> None:
-    """Every fork would otherwise draw the same numbers where nothing seeds them."""
+    """Without new seeds, every fork would draw the same random numbers."""
     import numpy as np
     import torch
 
@@ -117,7 +117,7 @@ def _reseed() -> None:
 
 
 def _preload() -> None:
-    # What can't be imported here can't be in the run either, and is said in its log.
+    # A module that fails to import here also fails in the run, whose log then has the error.
     try:
         for name in PRELOADED:
             importlib.import_module(name)
@@ -127,7 +127,7 @@ def _preload() -> None:
                 getattr(module, part)
     except Exception:
         traceback.print_exc()
-    gc.freeze()  # or the first collection in a fork would copy every page it looks at
+    gc.freeze()  # otherwise the first collection in a fork would copy every page that it visits
 
 
 if __name__ == "__main__":

@@ -1,122 +1,58 @@
-"""What each kind of run does: its inputs as paths and plain data, the library's loop, and what came of it.
+"""The work of each run kind: prepare the inputs as paths and plain data, call the training loop, and collect
+its results.
 
-Imported by the training process only: this is where torch comes in.
+Imports torch, so only the training process imports it.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
 import torch
 
-from annotation.content.content import ResponseDraft, TaskDraft
-from annotation.datasets.snapshots import snapshot_path
-from annotation.models import DatasetSnapshot
+from annotation.content.incoming import ResponseDraft, TaskDraft
 from training import demo_world
 from training.models import ModelVersion, TrainingRun
 from training.rlhf.core.checkpoint import CheckpointRefused
+from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.core.messages import Demonstration, Messages
-from training.rlhf.core.recipe import Recipe
 from training.rlhf.core.reporter import Reporter
-from training.rlhf.data.rankings import Rankings, read_rankings
 from training.rlhf.generation import evaluation, sampling
-from training.rlhf.models import adapters
 from training.rlhf.models.loading import Loaded, ModelSource, load_reward_model
 from training.rlhf.policy import ppo, rejection_sampling, sft
-from training.rlhf.reward import reward_model
-from training.rlhf.reward.uncertainty import load_uncertainty, score_with_spread
-from training.runs.complete import NewModel, NewTasks, Outcome
+from training.rlhf.reward import reward_model, scoring
+from training.rlhf.reward.beliefs import score_with_spread
+from training.rlhf.reward.uncertainty import load_uncertainty
+from training.runs.complete import NewTasks, Outcome
 from training.runs.estimates.machine import used_machine
 from training.runs.folders import take_over_checkpoints
-from training.runs.inputs import model_input
+from training.runs.process.job import Job
 from training.runs.process.prompts import draw_prompts, prompts_to_sample
-from training.runs.recipes import catalog
+from training.runs.recipes import catalog, run_recipes
+from training.runs.threads import cpu_threads
 
 Kind = TrainingRun.Kind
 logger = logging.getLogger(__name__)
-BYTES_PER_THREAD = 8_000_000  # of weights: two million in float32
-
-
-@dataclass(frozen=True)
-class Job:
-    """One attempt: its run, its recipe, a folder for unfinished work, and the reporter."""
-
-    run: TrainingRun
-    attempt: int
-    recipe: Recipe
-    work: Path
-    report: Reporter
-
-    @property
-    def out_dir(self) -> Path:
-        return self.work / "model"
-
-    @cached_property
-    def policy(self) -> ModelVersion | None:
-        return self._model("policy")
-
-    @cached_property
-    def reward_model(self) -> ModelVersion | None:
-        return self._model("reward_model")
-
-    @property
-    def policy_source(self) -> str:
-        """What a loop loads: the recipe's base_model where it names one, else the input policy's folder."""
-        named = str(getattr(self.recipe, "base_model", ""))
-        if self.policy is not None and (not named or self.run.kind == Kind.SFT):
-            return str(self.policy.folder)
-        return named
-
-    @property
-    def parent(self) -> ModelVersion | None:
-        return self.policy if self.policy and self.policy_source == str(self.policy.folder) else None
-
-    def new_model(self, kind: str) -> NewModel:
-        base = self.parent.base_model if self.parent else self.policy_source
-        return NewModel(kind=kind, folder=self.out_dir, base_model=base, parent=self.parent)
-
-    def rankings(self) -> Rankings:
-        name = self.run.inputs["snapshot"]
-        return read_rankings(snapshot_path(DatasetSnapshot.objects.get(project=self.run.project, name=name)))
-
-    def _model(self, name: str) -> ModelVersion | None:
-        given = self.run.inputs.get(name)
-        return model_input(project=self.run.project, name=given) if given else None
 
 
 def perform(run: TrainingRun, *, attempt: int, work: Path, report: Reporter) -> Outcome:
-    """Do what the run asks for. Registers nothing: that is done with its success, in one transaction."""
+    """Do the work of the run. It registers nothing: `complete_run` does that in one transaction with its
+    success."""
     job = Job(run, attempt, catalog.parse_recipe(kind=run.kind, settings=run.recipe), work, report)
     torch.set_num_threads(cpu_threads(job.policy_source))
     return replace(PERFORM[run.kind](job), machine=used_machine())
 
 
-def cpu_threads(policy_source: str) -> int:
-    """Threads for torch's operators: OMP_NUM_THREADS or all processors, but no more than the model can use.
-
-    Waking a thread costs what a small product takes. A step of fine-tuning on 2 instead of 1: 1.3M weights
-    0.94 times as fast, 3.6M 1.15, 11M 1.34, 86M 1.60 times; and what runs beside it has a processor less.
-    """
-    most = int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))
-    if policy_source == catalog.DEMO_WORLD:
-        return 1
-    folder = Path(adapters.base_of(policy_source) if adapters.is_adapter(policy_source) else policy_source)
-    size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
-    return max(1, min(most, size // BYTES_PER_THREAD)) if size else most
-
-
 def perform_sft(job: Job) -> Outcome:
-    recipe = cast(catalog.SFTRecipe, job.recipe)
+    recipe = cast(run_recipes.SFTRecipe, job.recipe)
     demonstrations = _demonstrations(job, recipe)
     source: ModelSource = job.policy_source
-    if source == catalog.DEMO_WORLD:
+    if source == run_recipes.DEMO_WORLD:
         tokenizer = demo_world.build_tokenizer()
         source = Loaded(demo_world.build_policy(tokenizer, seed=recipe.seed), tokenizer)
     result = sft.train(
@@ -134,7 +70,7 @@ def perform_reward_model(job: Job) -> Outcome:
 
     def trained() -> reward_model.RewardModelResult:
         return reward_model.train(
-            cast(catalog.RewardModelRecipe, job.recipe),
+            cast(run_recipes.RewardModelRecipe, job.recipe),
             base_model=job.policy_source,
             rankings=rankings,
             out_dir=job.out_dir,
@@ -146,9 +82,9 @@ def perform_reward_model(job: Job) -> Outcome:
     try:
         result = trained()
     except CheckpointRefused as refused:
-        # Broken, or written by another version that reads the rankings otherwise. Whoever resumes a run wants
-        # it done, and from the beginning it can be.
-        logger.warning("training from the beginning: %s", refused)
+        # The checkpoints are damaged, or another version wrote them and reads the rankings differently.
+        # Training can still start from the beginning.
+        logger.warning("Training from the beginning: %s", refused)
         shutil.rmtree(checkpoints)
         result = trained()
     left_out = {f"left_out/{reason}": n for reason, n in (rankings.left_out | result.left_out).items()}
@@ -161,7 +97,7 @@ def perform_reward_model(job: Job) -> Outcome:
 
 
 def perform_rejection_sampling(job: Job) -> Outcome:
-    recipe = cast(catalog.RejectionSamplingRecipe, job.recipe)
+    recipe = cast(run_recipes.RejectionSamplingRecipe, job.recipe)
     prompts = _training_prompts(job, recipe.max_prompts)
     result = rejection_sampling.train(
         recipe,
@@ -183,7 +119,7 @@ def perform_rejection_sampling(job: Job) -> Outcome:
 
 
 def perform_ppo(job: Job) -> Outcome:
-    recipe = cast(catalog.PPORecipe, job.recipe)
+    recipe = cast(run_recipes.PPORecipe, job.recipe)
     prompts = _training_prompts(job, recipe.max_prompts)
     result = ppo.train(
         recipe,
@@ -198,13 +134,13 @@ def perform_ppo(job: Job) -> Outcome:
 
 
 def perform_sample(job: Job) -> Outcome:
-    recipe = cast(catalog.SampleRecipe, job.recipe)
+    recipe = cast(run_recipes.SampleRecipe, job.recipe)
     prompts = prompts_to_sample(project=job.run.project, limit=recipe.max_prompts, seed=recipe.seed)
     sampled = sampling.sample(recipe, policy=job.policy_source, prompts=prompts, report=job.report)
     name = job.policy.name if job.parent and job.policy else job.policy_source
     drafts = []
     for answers in sampled.prompts:
-        # Two equal responses are one: there is nothing to prefer between them.
+        # Equal responses count as one: there is no preference between them.
         distinct = dict(answers.responses)
         if len(distinct) >= 2:
             responses = [ResponseDraft(text, name, settings) for text, settings in distinct.items()]
@@ -218,13 +154,17 @@ def perform_sample(job: Job) -> Outcome:
 
 
 def perform_evaluate(job: Job) -> Outcome:
-    recipe = cast(catalog.EvaluateRecipe, job.recipe)
+    recipe = cast(run_recipes.EvaluateRecipe, job.recipe)
     split = None if recipe.split == "all" else recipe.split
     drawn = draw_prompts(project=job.run.project, split=split, limit=recipe.max_prompts, seed=recipe.seed)
-    # People may have imported prompts of their own beside the demo's, which gold can't judge.
+    # The project can also have imported prompts, which the gold judge can't score.
     prompts = [messages for messages in drawn if recipe.judge != "gold" or demo_world.knows(messages)]
     if not prompts:
-        raise ValueError("none of the project's prompts is of the demo world, and gold can judge no other")
+        raise UnusableInput(
+            "none of the project's prompts is from the demo world, and the gold judge can't score other "
+            "prompts",
+            FailureKind.GOLD_CANNOT_JUDGE,
+        )
     result = evaluation.evaluate(
         recipe, policy=job.policy_source, prompts=prompts, judge=_judge(job, recipe.judge), report=job.report
     )
@@ -245,7 +185,7 @@ PERFORM: dict[str, Callable[[Job], Outcome]] = {
 }
 
 
-def _demonstrations(job: Job, recipe: catalog.SFTRecipe) -> Sequence[Demonstration]:
+def _demonstrations(job: Job, recipe: run_recipes.SFTRecipe) -> Sequence[Demonstration]:
     if recipe.demonstrations == "demo_world":
         return demo_world.demonstrations(recipe.max_demonstrations, recipe.seed)
     best = [
@@ -254,7 +194,10 @@ def _demonstrations(job: Job, recipe: catalog.SFTRecipe) -> Sequence[Demonstrati
         if ranking.split == "train" and not ranking.all_tied
     ]
     if not best:
-        raise ValueError("the snapshot has no ranking of the training split with a best response")
+        raise UnusableInput(
+            "the snapshot has no ranking in the training split that prefers a response",
+            FailureKind.DATA_EMPTY,
+        )
     return best[: recipe.max_demonstrations]
 
 
@@ -274,13 +217,14 @@ def _judge(job: Job, name: str) -> Callable[[Messages, str], float]:
     model, tokenizer = load_reward_model(_reward_model_folder(job))
 
     def score(messages: Messages, text: str) -> float:
-        return float(reward_model.score(model, tokenizer, [(messages, [text])])[0][0])
+        return float(scoring.score(model, tokenizer, [(messages, [text])])[0][0])
 
     return score
 
 
 def _doubt(job: Job, judged: Sequence[evaluation.EvaluatedPrompt]) -> dict[str, float]:
-    """How far the reward model's scores of these answers may be off, where it says so."""
+    """The mean uncertainty of the reward model's scores for these answers, if the model has an estimate of
+    it."""
     folder = _reward_model_folder(job)
     doubt = load_uncertainty(folder)
     if doubt is None:

@@ -1,8 +1,8 @@
 """The training process: `python -m training.runs.process.main RUN_ID`.
 
-Its supervisor (`supervise.py`) has claimed the run and passes the attempt number; started by hand, the
-process claims the run itself. The exit code says how the run ended. Everything it writes carries the attempt
-number and is refused once that is stale.
+Normally its supervisor (`supervise.py`) has claimed the run and passes the attempt number. Without that
+number, the process claims the run itself. The exit code tells how the run ended. Every write carries the
+attempt number and is refused if the attempt is stale.
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ from uuid import UUID
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m training.runs.process.main", description="Run one training run to its end."
+        prog="python -m training.runs.process.main", description="Execute one training run."
     )
     parser.add_argument("run_id", type=UUID)
     parser.add_argument(
-        "--attempt", type=int, help="the claim this process works for; without it, claim the run"
+        "--attempt",
+        type=int,
+        help="the attempt that this process executes; without it, the process claims the run",
     )
     options = parser.parse_args(argv)
 
@@ -34,32 +36,33 @@ def main(argv: Sequence[str] | None = None) -> int:
     from annotation.database.acting import act_as
 
     act_as(f"run:{options.run_id}")
-    # Models and services can only be imported after this.
+    # Models and services can be imported only after django.setup().
     from training.runs.execute import claim_run, worker_name
-    from training.runs.process.supervise import EXIT_NOT_MINE
+    from training.runs.process.exit_codes import EXIT_NOT_MINE
 
     attempt = options.attempt or claim_run(run_id=options.run_id, worker=worker_name())
     if attempt is None:
-        sys.stderr.write(f"Run {options.run_id} can't be claimed: it is over, or another worker has it.\n")
+        sys.stderr.write(f"Run {options.run_id} can't be claimed: it is over or claimed by another worker.\n")
         return EXIT_NOT_MINE
     return run_attempt(options.run_id, attempt)
 
 
 def run_attempt(run_id: UUID, attempt: int) -> int:
-    """Do the work of one claimed attempt and record its end; return the exit code."""
+    """Execute one claimed attempt, record its end and return the exit code."""
     from training.models import TrainingRun
     from training.rlhf.core.reporter import Cancelled
     from training.runs import folders
-    from training.runs.complete import complete_run, describe_failure
+    from training.runs.complete import complete_run
     from training.runs.execute import fail_run, stop_run
-    from training.runs.process import supervise
+    from training.runs.failures import record_of
+    from training.runs.process import exit_codes
     from training.runs.process.reporter import DatabaseReporter
     from training.runs.progress.events import LostClaim
 
     run = TrainingRun.objects.select_related("project").get(pk=run_id)
     work = folders.work_folder(run, attempt)
     try:
-        # The heart beats from here on: importing torch alone takes seconds, loading a large model minutes.
+        # Heartbeats start here: importing torch alone takes seconds, and loading a large model takes minutes.
         with DatabaseReporter(run_id=run_id, attempt=attempt) as report:
 
             def on_terminate(signum: int, frame: FrameType | None) -> None:
@@ -74,17 +77,17 @@ def run_attempt(run_id: UUID, attempt: int) -> int:
         complete_run(run=run, attempt=attempt, outcome=outcome)
     except Cancelled:
         stop_run(run_id=run_id, attempt=attempt)
-        return supervise.EXIT_CANCELLED
+        return exit_codes.EXIT_CANCELLED
     except LostClaim as error:
         sys.stderr.write(f"stopped: {error}\n")
-        return supervise.EXIT_NOT_MINE
+        return exit_codes.EXIT_NOT_MINE
     except Exception as error:
         traceback.print_exc()
-        fail_run(run_id=run_id, attempt=attempt, error=describe_failure(error))
-        return supervise.EXIT_FAILED
+        fail_run(run_id=run_id, attempt=attempt, error=record_of(error))
+        return exit_codes.EXIT_FAILED
     finally:
         folders.tidy(run, attempt)
-    return supervise.EXIT_DONE
+    return exit_codes.EXIT_DONE
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
-"""Which of a project's prompts a run works on. Drawn by seed, so that the same run draws the same prompts
-again."""
+"""Choose the prompts of a run. The seed determines the order, so the same run chooses the same
+prompts again."""
 
 from __future__ import annotations
 
@@ -9,29 +9,33 @@ from uuid import UUID
 from django.db.models import Count
 
 from annotation.models import Project, Prompt
+from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.core.messages import Messages
 
 
 def draw_prompts(*, project: Project, split: str | None, limit: int, seed: int) -> list[Messages]:
-    """Up to `limit` prompts of the split (None: of both), in a random order. Raises ValueError where there is
-    none."""
+    """Up to `limit` prompts of the split (None: of both splits), in random order. Raises UnusableInput if
+    there are none."""
     prompts = Prompt.objects.filter(project=project)
     if split is not None:
         prompts = prompts.filter(split=split)
     ids = list(prompts.order_by("id").values_list("id", flat=True))
     if not ids:
-        raise ValueError(f"the project has no {split or ''} prompts".replace("  ", " "))
+        raise UnusableInput(
+            f"the project has no {split} prompts" if split else "the project has no prompts",
+            FailureKind.DATA_EMPTY,
+        )
     random.Random(f"prompts {seed}").shuffle(ids)
     return _messages(ids[:limit])
 
 
 def prompts_to_sample(*, project: Project, limit: int, seed: int) -> list[Messages]:
-    """Up to `limit` prompts of both splits; those with the fewest tasks first, among equals in a random
-    order."""
+    """Up to `limit` prompts of both splits. Those with the fewest tasks come first, in random order among
+    equals. Raises UnusableInput if there are none."""
     counted = Prompt.objects.filter(project=project).annotate(n_tasks=Count("tasks")).order_by("id")
     rows = list(counted.values_list("n_tasks", "id"))
     if not rows:
-        raise ValueError("the project has no prompts")
+        raise UnusableInput("the project has no prompts", FailureKind.DATA_EMPTY)
     random.Random(f"prompts {seed}").shuffle(rows)
     return _messages([id for _, id in sorted(rows, key=lambda row: row[0])[:limit]])
 

@@ -1,7 +1,6 @@
-"""The voice of a training process: buffers what the loop says, and one thread writes it down and keeps the
-heart beating.
+"""The reporter of a training process: it buffers reports, and one thread writes them and sends the heartbeat.
 
-The loop never waits for the database: `check` reads two flags.
+The training loop never waits for the database: `check` reads two flags.
 """
 
 from __future__ import annotations
@@ -21,17 +20,16 @@ from training.rlhf.core.reporter import Cancelled, PrintReporter
 from training.runs.execute import HEARTBEAT_EVERY, STALE_AFTER
 from training.runs.progress.events import Event, LostClaim, Progress, append_events
 
-# NOTIFYs of all runs queue behind one lock at commit, and a browser draws no faster.
+# NOTIFYs of all runs share one lock at commit, and a browser can't draw more often than this.
 WRITE_EVERY_SECONDS = 0.25
 RETRY_AFTER_SECONDS = 1.0
 
 
 class DatabaseReporter:
-    """A training.rlhf.core.reporter.Reporter whose listener is the database. Use it as a context manager.
+    """A training.rlhf.core.reporter.Reporter that writes to the database. Use it as a context manager.
 
-    Leaving the block writes everything that was said. If the database can't be reached for as long as it
-    takes others to consider this attempt dead, the attempt considers itself dead too: `check` raises
-    LostClaim.
+    Leaving the block writes everything that was reported. If the database can't be reached for as long as it
+    takes the sweep to consider this attempt lost, the attempt gives up: `check` raises LostClaim.
     """
 
     def __init__(
@@ -46,7 +44,7 @@ class DatabaseReporter:
         self._attempt = attempt
         self._heartbeat_every = heartbeat_every.total_seconds()
         self._stale_after = stale_after.total_seconds()
-        self._log = PrintReporter()  # standard output is the run's log
+        self._log = PrintReporter()  # standard output is the log of the run
         self._wake = threading.Condition()
         self._events: list[Event] = []
         self._writing = False
@@ -88,7 +86,7 @@ class DatabaseReporter:
         now = time.monotonic()
         with self._wake:
             if phase != self._phase:
-                # A run that goes on from a checkpoint begins its phase in the middle.
+                # A resumed run starts a phase in the middle.
                 self._phase, self._phase_started, self._phase_first = phase, now, step
             spent, done = now - self._phase_started, step - self._phase_first
             eta = spent / done * (total - step) if done > 0 and step <= total else None
@@ -96,20 +94,20 @@ class DatabaseReporter:
             self._wake.notify_all()
 
     def flush(self) -> None:
-        """Wait until the database has every event, or nobody is left to bring it there."""
+        """Wait until every event is in the database, or until the writer has given up."""
         with self._wake:
             while (self._events or self._writing) and self._lost is None and self._thread.is_alive():
                 self._wake.wait(timeout=self._heartbeat_every)
 
     def check(self) -> None:
-        """Raise Cancelled when the run was asked to stop, LostClaim when it isn't this attempt's any more."""
+        """Raise Cancelled if the run was asked to stop, LostClaim if it no longer belongs to this attempt."""
         if self._lost is not None:
             raise LostClaim(self._lost)
         if self._stop_asked:
             raise Cancelled("the run was asked to stop")
 
     def ask_to_stop(self) -> None:
-        """Safe in a signal handler: only sets a flag."""
+        """Ask the loop to stop. Safe in a signal handler: it only sets a flag."""
         self._stop_asked = True
 
     def _say(self, event: Event) -> None:
@@ -125,8 +123,8 @@ class DatabaseReporter:
             connection.close()
 
     def _write_once(self) -> bool:
-        """Wait for something to say or for the next heartbeat, and write it; True when all is said and
-        closing."""
+        """Wait for reports or the next heartbeat, and write. Returns True when the reporter is closing and
+        everything is written."""
         with self._wake:
             self._wake.wait_for(
                 lambda: self._closing or self._events or self._progress, timeout=self._heartbeat_every
@@ -137,7 +135,8 @@ class DatabaseReporter:
             data = {"phase": progress.phase, "total_steps": progress.total_steps}
             events = [*events, Event("progress", progress.step, data | {"eta_seconds": progress.eta_seconds})]
         try:
-            # The run's phase shows "stopping" from the request on; the loop's last words must not hide that.
+            # After a request to cancel, the phase is "stopping". Later progress of the loop must not
+            # overwrite it.
             asked = append_events(
                 run_id=self._run_id,
                 attempt=self._attempt,
@@ -158,11 +157,11 @@ class DatabaseReporter:
         return closing
 
     def _unheard(self, error: DatabaseTrouble, events: list[Event], *, closing: bool) -> None:
-        """The database didn't take it: keep the words in order and try again, but not for ever."""
-        sys.stderr.write(f"the database did not take a report: {error}\n")
+        """The database did not accept the write: keep the events in order and retry, but not forever."""
+        sys.stderr.write(f"The database did not accept a report: {error}\n")
         connection.close()
         with self._wake:
             self._events, self._writing = [*events, *self._events], False
         if time.monotonic() - self._heard_at > self._stale_after:
-            self._lost = f"the database was not reachable for {self._stale_after:.0f} s: {error}"
+            self._lost = f"the database could not be reached for {self._stale_after:.0f} s: {error}"
         time.sleep(RETRY_AFTER_SECONDS)

@@ -1,12 +1,10 @@
-"""One training process, from claim to end: torch runs in its own session, so that cancel, crash,
-out-of-memory and the GPU's memory end with it, and the worker never imports torch.
-"""
+"""Supervise one training process, from the claim to its end. Torch runs in its own session: a cancel, a crash
+or a lack of memory ends only that session and frees the GPU's memory, and the worker never imports torch."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import threading
 import time
 from dataclasses import dataclass
@@ -17,37 +15,33 @@ from django.db import Error as DatabaseTrouble
 from django.db import close_old_connections
 
 from training.models import TrainingRun
+from training.rlhf.core.failures import FailureKind
 from training.runs import folders
 from training.runs.execute import claim_run, fail_run, stop_run, worker_name
+from training.runs.failures import record, record_of_exit
 from training.runs.process import fork
+from training.runs.process.exit_codes import EXIT_CANCELLED, EXIT_DONE, EXIT_NOT_MINE
 
-# How long a cancelled process may take to reach its next step boundary before the whole group is killed.
+# How long a cancelled process has to reach its next step before the whole process group is killed.
 CANCEL_GRACE_SECONDS = 20.0
-# The same when the worker itself is being stopped: its own supervisor kills it after 5 s
-# (embedded/supervisor.py).
+# The same, when the worker itself is stopping: its supervisor kills it after 5 s (embedded/supervisor.py).
 WORKER_STOP_GRACE_SECONDS = 3.0
 POLL_SECONDS = 0.5
 LOG_TAIL_LINES = 12
 LOG_TAIL_BYTES = 16_384
-# OpenMP's idle threads spin by default. As soon as anything else wants a core, they keep it from the thread
-# they wait for: a PPO step of the demo on two busy cores took 15 to 35 CPU s and 43 to 104 s; with sleeping
-# threads 2.6 and 6 s.
+# OpenMP's idle threads spin by default. On a busy machine they take CPU time from the threads that they wait
+# for: a PPO step of the demo on two busy cores took 15 to 35 s of CPU time and 43 to 104 s in total, and with
+# sleeping threads 2.6 s and 6 s.
 TRAINING_ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE", "DJANGO_SETTINGS_MODULE": "config.settings"}
 
-# Exit codes of training.runs.process.main. Whatever else it ends with is a crash.
-EXIT_DONE = 0
-EXIT_FAILED = 1
-EXIT_CANCELLED = 3
-EXIT_NOT_MINE = 4
-
-# Set when this worker is being stopped: its runs end at their next step and go back to the queue.
+# Set when this worker is stopping: its runs end at their next step and are queued again.
 worker_is_stopping = threading.Event()
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How the process went: its exit code (negative: a signal's number) and whether we had asked it to
-    end."""
+    """How a process ended: its exit code (or minus the number of a signal), and whether it was
+    asked to stop."""
 
     code: int
     asked_to_stop: bool
@@ -55,8 +49,8 @@ class Ended:
 
 
 def execute_run(*, run_id: UUID) -> None:
-    """Claim the run and see its process through to the end; return quietly when there is nothing to claim."""
-    # Before the claim: the run's heart beats in its process, and the first one may be long in coming.
+    """Claim the run and supervise its process to the end. Does nothing if the run can't be claimed."""
+    # Before the claim: heartbeats come from the training process, and starting the first one can take long.
     fork.prepare(environment=_environment())
     attempt = claim_run(run_id=run_id, worker=worker_name())
     if attempt is None:
@@ -64,20 +58,22 @@ def execute_run(*, run_id: UUID) -> None:
     run = TrainingRun.objects.get(pk=run_id)
     try:
         ended = _supervise(run, attempt)
-    except fork.ServerGone as error:
-        fail_run(run_id=run_id, attempt=attempt, error=_not_started(error))
+    except fork.ServerGone as gone:
+        fail_run(run_id=run_id, attempt=attempt, error=record(FailureKind.NOT_STARTED, str(gone)))
         return
-    # The process records its own end where it can; these are refused (compare-and-set) where it has.
+    # The process records its own end if it can. These compare-and-set statements then change nothing.
     if ended.code not in {EXIT_DONE, EXIT_NOT_MINE}:
         if ended.asked_to_stop or ended.code == EXIT_CANCELLED:
             stop_run(run_id=run_id, attempt=attempt)
         else:
-            fail_run(run_id=run_id, attempt=attempt, error=_cause(run, ended))
+            tail = "\n".join(log_tail(run, lines=LOG_TAIL_LINES))
+            error = record_of_exit(ended.code, log_tail=tail, out_of_memory=ended.out_of_memory)
+            fail_run(run_id=run_id, attempt=attempt, error=error)
     folders.tidy(run, attempt)
 
 
 def log_tail(run: TrainingRun, *, lines: int, max_bytes: int = LOG_TAIL_BYTES) -> list[str]:
-    """The log's last lines, reading no more than its last `max_bytes`."""
+    """The last lines of the log, read from at most its last `max_bytes`."""
     try:
         with run.log_path.open("rb") as log:
             log.seek(0, os.SEEK_END)
@@ -88,8 +84,8 @@ def log_tail(run: TrainingRun, *, lines: int, max_bytes: int = LOG_TAIL_BYTES) -
         return []
     found = text.split("\n")
     if start:
-        found = found[1:]  # the first one is cut
-    # A progress bar redraws its line with carriage returns; what was drawn last is what it says.
+        found = found[1:]  # the first line is incomplete
+    # A progress bar redraws its line with carriage returns; keep what was drawn last.
     return [line.rstrip("\r").rpartition("\r")[2] for line in found if line.strip()][-lines:]
 
 
@@ -118,7 +114,7 @@ def _environment() -> dict[str, str]:
 
 
 def _watch(process: fork.Forked, run: TrainingRun, attempt: int) -> bool:
-    """Wait until the process has ended or must be killed; True when it had been asked to stop."""
+    """Wait until the process has ended or must be killed. Returns whether it was asked to stop."""
     asked_at: float | None = None
     while not process.has_ended(within_seconds=POLL_SECONDS):
         if asked_at is None and (worker_is_stopping.is_set() or _should_stop(run, attempt)):
@@ -131,7 +127,8 @@ def _watch(process: fork.Forked, run: TrainingRun, attempt: int) -> bool:
 
 
 def _should_stop(run: TrainingRun, attempt: int) -> bool:
-    """Asked to cancel, or no longer this attempt's. An unreachable database says nothing: ask again later."""
+    """Whether the run was cancelled or no longer belongs to this attempt. False if the database is down: ask
+    again later."""
     try:
         return not TrainingRun.objects.filter(
             pk=run.pk, attempt=attempt, state=TrainingRun.State.RUNNING, cancel_requested_at=None
@@ -142,40 +139,10 @@ def _should_stop(run: TrainingRun, attempt: int) -> bool:
 
 
 def _oom_kills() -> int:
-    """How many processes the kernel has killed for memory, counted on the whole machine (0 where it doesn't
-    say)."""
+    """How many processes the kernel has killed for memory since boot, on the whole machine (0 if unknown)."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/vmstat").read_text().splitlines():
             name, _, count = line.partition(" ")
             if name == "oom_kill":
                 return int(count)
     return 0
-
-
-def _not_started(error: fork.ServerGone) -> dict[str, str]:
-    return {
-        "title": "The training process could not be started",
-        "detail": str(error),
-        "fix": "Mend what the training worker's log names, then resume the run.",
-    }
-
-
-def _cause(run: TrainingRun, ended: Ended) -> dict[str, str]:
-    tail = "\n".join(log_tail(run, lines=LOG_TAIL_LINES))
-    if ended.code == -signal.SIGKILL and ended.out_of_memory:
-        title = "Out of memory"
-        detail = "The kernel killed the training process because the machine's memory was full."
-        fix = "Use a smaller model, batch or response length, or more memory; then launch it again."
-    elif ended.code < 0:
-        name = signal.Signals(-ended.code).name
-        title = f"The training process was killed ({name})"
-        detail = f"It ended by signal {-ended.code}, which nobody in Rankloop sent."
-        fix = (
-            "Look for memory limits and for crashes in the log, then resume the run. "
-            "It goes on from its last checkpoint where its kind writes them."
-        )
-    else:
-        title = f"The training process ended with exit code {ended.code}"
-        detail = "It ended before it could say why."
-        fix = "The end of the log says more."
-    return {"title": title, "detail": f"{detail}\n{tail}".strip(), "fix": fix}

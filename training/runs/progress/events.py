@@ -1,4 +1,4 @@
-"""What a run says while it runs: fenced in SQL, numbered without gaps, announced in the same transaction."""
+"""Events of a run: fenced in SQL, numbered without gaps, and announced in the same transaction."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from uuid import UUID
 
 from django.db import connection
 
-# NOTIFY channel; the payload is the run's id and nothing else (8000 bytes is the limit, and the table is the
-# truth).
+# The NOTIFY channel. The payload is only the run's id (it is limited to 8000 bytes); readers read the table.
 CHANNEL = "training_run"
 
 
 class LostClaim(Exception):
-    """Another attempt owns the run now, or it is no longer running: this attempt may write nothing more."""
+    """Another attempt owns the run now, or the run is no longer running. This attempt must not write any
+    more."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class Progress:
     eta_seconds: float | None
 
 
-# The UPDATE is fence, heartbeat and numbering at once: it locks the run's row, so a later claim and this
-# write can't both succeed, and seqs are handed out in the order in which transactions commit.
+# The UPDATE fences, sends the heartbeat and numbers the events in one statement. It locks the run's row, so a
+# later claim and this write can't both succeed, and numbers are assigned in commit order.
 APPEND = """
 WITH live AS (
     UPDATE training_trainingrun
@@ -62,9 +62,10 @@ FROM live
 def append_events(
     *, run_id: UUID, attempt: int, events: Sequence[Event] = (), progress: Progress | None = None
 ) -> bool:
-    """Write events and progress of this attempt and renew its heartbeat; True when the run is asked to stop.
+    """Write events and progress of this attempt and renew its heartbeat. Returns True if the run was asked to
+    stop.
 
-    Raises LostClaim, having written nothing, unless the run is running and `attempt` is its newest claim.
+    Raises LostClaim, and writes nothing, unless the run is running and `attempt` is its newest claim.
     """
     rows = [
         {"number": number, "type": event.type, "step": event.step, "data": storable(event.data)}
@@ -92,8 +93,9 @@ def append_events(
 
 
 def storable(value: Any) -> Any:
-    """`value` as jsonb takes it. Numbers that aren't finite are left out of their mapping (JSON has no NaN),
-    and NUL characters and half surrogate pairs, which Postgres refuses, become the replacement character."""
+    """`value` in a form that jsonb accepts. Non-finite numbers are removed from their mapping, because JSON
+    has no NaN. NUL characters and unpaired surrogates, which Postgres refuses, become the replacement
+    character."""
     if isinstance(value, Mapping):
         return {str(key): storable(item) for key, item in value.items() if not _not_finite(item)}
     if isinstance(value, (list, tuple)):

@@ -1,8 +1,8 @@
-"""Live events: one LISTEN connection and one reader connection per process, however many browsers watch.
+"""Live events: one LISTEN connection and one reader connection per process, for any number of browsers.
 
-The table is the truth. A notification only says "look again", so one that was missed, sent twice or lost with
-its connection costs nothing but time. The obvious design, a query from each stream's own connection, pins one
-connection per watcher: with a pool of 8, the ninth browser is never served.
+The table is the source of truth. A notification only means "read again", so a lost or duplicate notification
+costs nothing but time. The obvious design, a query on each stream's own connection, occupies one connection
+per viewer: with a pool of 8, the ninth browser is never served.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PING_SECONDS = 15.0  # proxies cut a silent connection, commonly after 60 s
 RETRY_MILLISECONDS = 2000
 RECONNECT_SECONDS = 1.0
 BATCH_EVENTS = 500
-MAX_STREAMS = 500  # per process; a browser that is refused polls `metrics?after=` instead
+MAX_STREAMS = 500  # per process; a refused browser polls `metrics?after=` instead
 
 SELECT_STATE = "SELECT state FROM training_trainingrun WHERE id = %s"
 SELECT_EVENTS = """
@@ -39,7 +39,7 @@ RunDocument = Callable[[UUID], dict[str, Any]]
 
 
 class Hub:
-    """The streams of one event loop. Its two connections are open only while someone watches."""
+    """The streams of one event loop. Its two connections are open only while there are streams."""
 
     def __init__(self) -> None:
         self._watchers: defaultdict[UUID, set[asyncio.Event]] = defaultdict(set)
@@ -52,15 +52,15 @@ class Hub:
         return sum(map(len, self._watchers.values()))
 
     async def stream(self, run_id: UUID, *, after: int, document: RunDocument) -> AsyncIterator[str]:
-        """Server-sent events of the run with seq > `after`, until the run is over and all has been said.
+        """Server-sent events of the run with seq > `after`, until the run is over and everything was sent.
 
-        `document` gives the run as the API shows it, the data of each state event; it runs in a thread.
+        `document` returns the run as the API shows it, as the data of each state event. It runs in a thread.
         """
         async with self._watching(run_id) as woken:
             yield f"retry: {RETRY_MILLISECONDS}\n\n"
             while True:
                 woken.clear()
-                # Shielded: a browser that leaves in the middle must not break the connection that all share.
+                # Shielded: a browser that disconnects during the read must not break the shared connection.
                 state, rows = await asyncio.shield(self._read(run_id, after))
                 run: dict[str, Any] | None = None
                 for seq, attempt, type, step, data in rows:
@@ -94,8 +94,8 @@ class Hub:
                 await self._close()
 
     async def _read(self, run_id: UUID, after: int) -> tuple[str | None, list[Row]]:
-        """The run's state and its next events. The state is read first: when it is final, no event is
-        missing."""
+        """The run's state and its next events. The state is read first: if it is final, no event
+        is missing."""
         async with self._reading:
             try:
                 if self._reader is None or self._reader.closed:
@@ -105,7 +105,7 @@ class Hub:
                     await self._reader.execute(SELECT_EVENTS, [run_id, after, BATCH_EVENTS])
                 ).fetchall()
             except psycopg.OperationalError:
-                # The stream breaks; the browser comes back after `retry` with its Last-Event-ID.
+                # The stream ends; the browser reconnects after `retry` with its Last-Event-ID.
                 self._reader = None
                 raise
         return (str(found[0]) if found else None), rows
@@ -115,7 +115,7 @@ class Hub:
             try:
                 async with await _connect() as listening:
                     await listening.execute(f"LISTEN {CHANNEL}")
-                    self._wake(*self._watchers)  # what was said while nobody listened
+                    self._wake(*self._watchers)  # events that came while nothing listened
                     async for note in listening.notifies():
                         self._wake(UUID(note.payload))
             except psycopg.OperationalError:
@@ -140,7 +140,7 @@ _hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()
 
 
 def open_streams() -> int:
-    """Streams open in this process."""
+    """The number of open streams in this process."""
     return sum(hub.open_streams for hub in _hubs.values())
 
 
@@ -156,13 +156,13 @@ async def _in_thread(document: RunDocument, run_id: UUID) -> dict[str, Any]:
         try:
             return document(run_id)
         finally:
-            connection.close()  # back to the pool: the stream stays open for hours
+            connection.close()  # return it to the pool: the stream stays open for hours
 
     return await sync_to_async(read)()
 
 
 async def _connect() -> psycopg.AsyncConnection[Any]:
-    """Outside Django's pool: a stream's wait must not take a connection from requests."""
+    """A connection outside Django's pool, so that waiting streams do not take connections from requests."""
     params = connection.get_connection_params()
     for of_django in ("cursor_factory", "context", "prepare_threshold"):
         params.pop(of_django, None)

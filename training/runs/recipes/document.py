@@ -1,4 +1,4 @@
-"""docs/recipes.md, made from the recipes: every kind of run, its presets, and its settings with defaults and
+"""Generates docs/recipes.md from the recipes: run kinds, presets, and settings with their defaults and
 bounds."""
 
 from __future__ import annotations
@@ -12,27 +12,30 @@ from training.runs.recipes.catalog import catalog
 HEAD = """# Recipes
 
 *Generated from the recipes by `manage.py document_recipes`; a test keeps it current. Edit
-`training/runs/recipes/catalog.py`, `training/runs/recipes/presets.py` and `training/rlhf/core/recipes.py`.*
+`training/runs/recipes/` and `training/rlhf/core/recipes.py`.*
 
     manage.py launch_run KIND --project SLUG [--preset NAME] [--recipe FILE] [--set key=value …] [--wait]
 
-or the page New run, which is drawn from the same definitions and says beforehand how long a run would take
-and how much memory and disk (`POST /api/v1/runs/estimate`). A preset changes the settings named with it; a
-recipe file wins over a preset, `--set` over both. What is set nowhere keeps its default.
+Or use the page New run, which is generated from the same definitions. It estimates how long a run would
+take and how much memory and disk it would need (`POST /api/v1/runs/estimate`). A preset changes the
+settings that are listed with it. A recipe file overrides the preset, and `--set` overrides both. All other
+settings keep their defaults.
 """
 ESTIMATES = """## Estimates
 
-Memory is arithmetic: weights, gradients, Adam's two moments, the activations of the widest micro-batch, keys
-and values while answers are written, and torch itself; the peak is that of the run's largest stage
-(`training/rlhf/planning/cost.py` has the formulas). The size of a model is read from its `config.json` and
-the headers of its weights, or guessed from a name such as `Qwen3-0.6B`.
+The memory estimate is the sum of weights, gradients, Adam's two moments, the activations of the largest
+micro-batch, the keys and values during generation, and torch itself. It is the peak of the run's largest
+stage. The formulas are in `training/rlhf/planning/cost.py`. The size of a model is read from its
+`config.json` and the headers of its weight files, or guessed from a name such as `Qwen3-0.6B`.
 
-The disk holds the model that a run leaves and, until a `reward_model` run has ended, its checkpoints: where
-all weights learn, up to eleven times the size of the model (`training/rlhf/planning/disk.py`).
+The disk estimate is the model that the run produces plus, until a `reward_model` run has ended, its
+checkpoints. With full fine-tuning, the checkpoints take up to eleven times the size of the model
+(`training/rlhf/planning/disk.py`).
 
-Time is the arithmetic's too, scaled by what up to five earlier runs of the same kind from the same base model
-took on this installation. Where there is none yet, a speed is assumed and said, and the range is three times
-either way. Every run that succeeds records its machine and the most memory it held.
+The time estimate is computed from the same sizes. It is scaled by the durations of up to five earlier runs
+of the same kind, from the same base model, on this installation. Without earlier runs, it assumes a speed
+(which is shown) and gives a range of a factor of three in both directions. Every successful run records its
+machine and its peak memory.
 """
 
 
@@ -51,7 +54,7 @@ def _lines() -> Iterator[str]:
         properties: Mapping[str, Any] = entry["schema"]["properties"]
         first = {name: properties[name] for name in entry["common"]}
         yield from _table(
-            ("setting", "default", "allowed", "what it is"),
+            ("setting", "default", "allowed", "description"),
             (_setting(name, schema) for name, schema in {**first, **properties}.items()),
         )
 

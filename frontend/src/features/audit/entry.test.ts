@@ -19,8 +19,8 @@ describe("an entry of the log", () => {
     ["user:0192", "mona", "mona"],
     ["user:0192aabbccdd", "", "user 0192aabb"],
     ["command:ann:import_responses", "", "import_responses (command, ann)"],
-    ["task:annotation.tasks.expire_leases", "", "annotation.tasks.expire_leases (by itself)"],
-    ["anonymous", "", "somebody not logged in"],
+    ["task:annotation.tasks.expire_leases", "", "annotation.tasks.expire_leases (background task)"],
+    ["anonymous", "", "anonymous user"],
     ["something else", "", "something else"],
   ])("says who %s is", (actor, actor_name, words) => {
     expect(actorWords({ actor, actor_name }, en.kinds)).toBe(words);

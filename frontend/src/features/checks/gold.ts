@@ -1,5 +1,5 @@
 import type { TaskDetail } from "@/api/types";
-import { type Ranking, restoreRanking, startRanking } from "../desk/ranking/ranking";
+import { type Ranking, restoreRanking, startRanking } from "@/ranking/order/ranking";
 
 /** Every response has its place in a known answer, and some may be equally good. */
 const RULES = { ties: true, atMost: null };

@@ -1,7 +1,8 @@
+import { parse } from "valibot";
 import { expect, test } from "vitest";
 import type { LeaderboardRow } from "@/api/types";
-import { askedFrom } from "./asked";
 import { chanceToWin, groupsOf, hasLevels, scaleOf, shareWon, tellable, winMatrix } from "./board";
+import { boardSearch } from "./search";
 
 const row = (model: string, changes: Partial<LeaderboardRow> = {}): LeaderboardRow => ({
   model,
@@ -18,9 +19,9 @@ const row = (model: string, changes: Partial<LeaderboardRow> = {}): LeaderboardR
 
 test("a board is what its address says, and nothing an address can't mean", () => {
   const board = { method: "davidson", by: "metadata", key: "topic" };
-  expect(askedFrom(board)).toEqual(board);
-  expect(askedFrom({ method: "elo", by: "moon", key: "x" })).toEqual({});
-  expect(askedFrom({ by: "round", key: "x" })).toEqual({ by: "round" });
+  expect(parse(boardSearch, board)).toEqual(board);
+  expect(parse(boardSearch, { method: "elo", by: "moon", key: "x" })).toEqual({});
+  expect(parse(boardSearch, { by: "round", key: "x" })).toEqual({ by: "round" });
 });
 
 test("intervals stand on one scale from the lowest bound to the highest", () => {

@@ -32,9 +32,9 @@ const form: AnswerForm = {
 };
 
 describe("what a form asks, in words", () => {
-  it("says of two which is better and in how many degrees", () => {
+  it("says of two which is better and in how many levels", () => {
     expect(askedBy(form, en.asked)).toEqual([
-      "Two responses: which is better, in 4 degrees, no tie",
+      "Two responses: which is better, in 4 levels, no tie",
       "Why?, required",
     ]);
   });
@@ -43,7 +43,7 @@ describe("what a form asks, in words", () => {
     const many = { ...form, responses: { min: 4, max: 9 }, ties: true, comment: null };
     expect(askedBy(many, en.asked)).toEqual([
       "4–9 responses in order, ties allowed",
-      "How much better the best is, in 4 steps",
+      "How much better the best is, in 4 levels",
     ]);
     const best = { ...many, strength: null, top_k: { at_least: 1, at_most: 3 } };
     expect(askedBy(best, en.asked)).toEqual(["The best 3 of 4–9 responses"]);

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { AnswerGiven } from "@/api/types";
-import { formOf } from "@/features/desk/formFixture";
+import { formOf } from "@/ranking/answer/formFixture";
 import { orderInLetters, saidBeside } from "./answers";
 import { en } from "./texts/en";
 

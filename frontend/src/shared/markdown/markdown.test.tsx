@@ -28,7 +28,7 @@ describe("text written by a model", () => {
   it("loads no image, and says where it stood", () => {
     const shown = html("![pixel](https://evil.test/p.png) <img src=x onerror=alert(1)>");
     expect(shown.querySelector("img, picture, source")).toBeNull();
-    expect(shown.textContent).toContain("image not loaded: pixel");
+    expect(shown.textContent).toContain("Image not loaded: pixel");
   });
 
   it("opens links apart, telling the other side nothing", () => {

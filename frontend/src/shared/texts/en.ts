@@ -3,9 +3,9 @@ import { plural } from "@/shared/format";
 export const en = {
   unsaved: {
     title: "Leave without saving?",
-    text: "What you changed on this page is not saved, and would be lost.",
+    text: "Your changes on this page have not been saved and will be lost.",
     leave: "Leave",
-    stay: "Stay here",
+    stay: "Stay",
     changes: (many: number) => `${plural(many, "unsaved change")}`,
     saved: "Saved",
     save: "Save changes",

@@ -8,9 +8,9 @@ export const de: Texts<typeof en> = {
   copied: "Kopiert",
   notLoaded: (alt) => (alt ? `Bild nicht geladen: ${alt}` : "Bild nicht geladen"),
   plain: {
-    unreadable: "Als reiner Text gezeigt: die Formatierung war nicht zu lesen.",
-    long: "Als reiner Text gezeigt, weil er sehr lang ist.",
-    endless: "Als reiner Text gezeigt, weil er ein endloses Wort enthält.",
-    nested: "Als reiner Text gezeigt, weil er sehr tief verschachtelt ist.",
+    unreadable: "Als reiner Text angezeigt, weil die Formatierung nicht lesbar war.",
+    long: "Als reiner Text angezeigt, weil er sehr lang ist.",
+    endless: "Als reiner Text angezeigt, weil er ein extrem langes Wort enthält.",
+    nested: "Als reiner Text angezeigt, weil er sehr tief verschachtelt ist.",
   },
 };

@@ -22,9 +22,10 @@ from torch import nn
 from tests.training.rlhf import tiny
 from tests.training.rlhf.reward.test_reward_model import HELDOUT, RANKINGS
 from training.rlhf.core.checkpoint import CheckpointRefused, Checkpoints
+from training.rlhf.core.recipes import RewardModelConfig
 from training.rlhf.data.rankings import Ranking
 from training.rlhf.models.loading import save_model
-from training.rlhf.reward.reward_model import RewardModelConfig, train
+from training.rlhf.reward.reward_model import train
 
 ROOT = Path(__file__).resolve().parents[4]
 # Four steps of two epochs each, and an evaluation after every second: checkpoints of 2, 3, 4 … 8, some of
@@ -39,8 +40,9 @@ import json, os, signal, sys
 import torch
 from tests.training.rlhf.core.test_checkpoints import named
 from tests.training.rlhf.reward.test_reward_model import HELDOUT, RANKINGS
-from training.rlhf.core.reporter import ListReporter
-from training.rlhf.reward.reward_model import RewardModelConfig, train
+from tests.training.rlhf.list_reporter import ListReporter
+from training.rlhf.reward.reward_model import train
+from training.rlhf.core.recipes import RewardModelConfig
 
 recipe, folder, moments = json.loads(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
 torch.set_num_threads(1)
@@ -188,7 +190,7 @@ def flip(file: Path) -> None:
 
 @pytest.mark.parametrize("spoil", [truncate, flip, Path.unlink])
 @pytest.mark.parametrize(
-    "file", ["weights.safetensors", "moments.safetensors", "chance.safetensors", "state.json"]
+    "file", ["weights.safetensors", "moments.safetensors", "generators.safetensors", "state.json"]
 )
 def test_a_broken_checkpoint_is_named_and_the_one_before_it_taken(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, file: str, spoil: Callable[[Path], None]

@@ -101,7 +101,7 @@ def test_a_name_that_says_a_size(name: str, weights: float) -> None:
 
 @pytest.mark.parametrize("name", ["gpt2", "my-policy", "bert-0b", "EleutherAI/pythia"])
 def test_a_name_that_says_none(name: str) -> None:
-    with pytest.raises(shapes.UnknownShape, match="doesn't say"):
+    with pytest.raises(shapes.UnknownShape, match="does not contain the size"):
         shapes.shape_named(name)
 
 

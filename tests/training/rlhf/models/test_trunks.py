@@ -17,14 +17,24 @@ from torch import Tensor
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedTokenizerBase
 
 from tests.training.rlhf import tiny
+from tests.training.rlhf.list_reporter import ListReporter
 from tests.training.rlhf.reward.test_reward_model import HELDOUT, ITEMS, RANKINGS
-from training.rlhf.core.reporter import Cancelled, ListReporter
+from training.rlhf.core.recipes import RewardModelConfig
+from training.rlhf.core.reporter import Cancelled
 from training.rlhf.data.batching import Group, collate
 from training.rlhf.models import chat, trunks
 from training.rlhf.models.loading import ModelNotFound, load_policy, load_reward_model, save_model
-from training.rlhf.reward.reward_model import RewardModelConfig, RewardModelResult, score, train
-from training.rlhf.reward.scoring import batches, features_of, load_for_training, rewards_of, stored_scale
-from training.rlhf.reward.uncertainty import load_uncertainty, score_with_spread
+from training.rlhf.reward.beliefs import score_with_spread
+from training.rlhf.reward.reward_model import RewardModelResult, train
+from training.rlhf.reward.scoring import (
+    batches,
+    features_of,
+    load_for_training,
+    rewards_of,
+    score,
+    stored_scale,
+)
+from training.rlhf.reward.uncertainty import load_uncertainty
 
 torch.set_num_threads(1)
 LORA = {"use_peft": True, "lora_r": 4, "lora_alpha": 8}

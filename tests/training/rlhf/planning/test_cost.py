@@ -23,6 +23,7 @@ from training.rlhf.models import shapes
 from training.rlhf.models.trunks import add_lora
 from training.rlhf.planning import cost
 from training.rlhf.planning.cost import Data
+from training.rlhf.planning.transformer import FLOAT
 
 MEMORY_FACTOR = 1.35  # measured: 0.91 to 1.08 of what was foretold with 26 million weights
 ROOT = Path(__file__).resolve().parents[4]
@@ -34,9 +35,11 @@ _RUN = """
 import json, os, sys, threading
 import peft, torch
 from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification
-from tests.rlhf import tiny
+from tests.training.rlhf import tiny
 from tests.training.rlhf.data.test_batching import classifier
-from training.rlhf import ppo, reward_model, sampling, sft
+from training.rlhf.generation import sampling
+from training.rlhf.policy import ppo, sft
+from training.rlhf.reward import reward_model
 from training.rlhf.data.rankings import Ranking
 from training.rlhf.models.loading import Loaded, save_model
 from training.rlhf.core.messages import Demonstration
@@ -235,7 +238,7 @@ def test_an_ensemble_of_adapters_costs_a_training_each_and_other_spreads_none() 
     assert work(uncertainty="lora", members=5) == pytest.approx(plain + 5 * adapter)
     assert work(uncertainty="laplace") == work(uncertainty="heads") == plain
     lora = cost.reward_model(RewardModelConfig(uncertainty="lora"), policy, data)
-    assert max(stage.bytes for stage in lora.stages[2:]) > shapes.demo_shape().weights * 2 * cost.FLOAT
+    assert max(stage.bytes for stage in lora.stages[2:]) > shapes.demo_shape().weights * 2 * FLOAT
 
 
 def test_work_grows_with_what_is_asked_for() -> None:

@@ -14,13 +14,13 @@ import torch
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from tests.training.rlhf import tiny
-from training.rlhf.core.reporter import Cancelled, ListReporter, TrainingDiverged
+from tests.training.rlhf.list_reporter import ListReporter
+from training.rlhf.core.reporter import Cancelled, TrainingDiverged
 from training.rlhf.generation.decoding import Completion
 from training.rlhf.models import chat
 from training.rlhf.models.loading import load_reward_model, save_model
 from training.rlhf.policy import ppo, rollout
-from training.rlhf.reward.reward_model import score
-from training.rlhf.reward.scoring import RewardScale, load_for_training
+from training.rlhf.reward.scoring import RewardScale, load_for_training, score
 from training.rlhf.reward.uncertainty import LastLayer, write
 
 PROMPTS = [[{"role": "user", "content": tiny.words(*range(n % 7 + 1))}] for n in range(24)]
@@ -170,9 +170,9 @@ def unsure(folders: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory)
     loaded = load_reward_model(folders[1])
     root = torch.zeros(32, 32)
     root[0, 0] = 0.5
-    doubt = LastLayer(root, torch.zeros(32), torch.tensor(1.0), torch.tensor(1.0))
+    uncertainty = LastLayer(root, torch.zeros(32), torch.tensor(1.0), torch.tensor(1.0))
     folder = tmp_path_factory.mktemp("unsure") / "reward"
-    return save_model(*loaded, folder, add=lambda partial: write(doubt, partial))
+    return save_model(*loaded, folder, add=lambda partial: write(uncertainty, partial))
 
 
 def test_caution_takes_spreads_off_the_scores(folders: tuple[Path, Path], unsure: Path) -> None:

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.training.rlhf.list_reporter import ListReporter
 from tests.training.rlhf.small_world import arbitrary_reward_model, short_speaker, tokenizer, untrained_policy
 from training import demo_world
 from training.rlhf.core.messages import Messages
 from training.rlhf.core.recipes import EvaluateConfig, RejectionSamplingConfig
-from training.rlhf.core.reporter import Cancelled, ListReporter
+from training.rlhf.core.reporter import Cancelled
 from training.rlhf.generation.decoding import Completion
 from training.rlhf.generation.evaluation import compare, evaluate
 from training.rlhf.models.loading import load_policy, save_model
@@ -24,7 +25,8 @@ from training.rlhf.policy.rejection_sampling import (
     train,
 )
 from training.rlhf.reward import scoring
-from training.rlhf.reward.uncertainty import LastLayer, beliefs, write
+from training.rlhf.reward.beliefs import beliefs_about
+from training.rlhf.reward.uncertainty import LastLayer, write
 
 PROMPTS = demo_world.prompts(96, seed=21)
 QUICK = RejectionSamplingConfig(
@@ -137,17 +139,17 @@ def test_the_tokenizer_of_the_result_still_ends_its_answers(tmp_path: Path) -> N
 def test_caution_takes_spreads_off_the_rewards_that_choose(tmp_path: Path) -> None:
     judge, report = arbitrary_reward_model(), ListReporter()
     generator = torch.Generator().manual_seed(1)
-    doubt = LastLayer(
+    uncertainty = LastLayer(
         torch.randn(32, 32, generator=generator), torch.zeros(32), torch.tensor(1.0), torch.tensor(1.0)
     )
     config = QUICK.model_copy(update={"caution": 2.0})
-    candidates, _ = sample_and_score(config, short_speaker(), judge, doubt, PROMPTS[:6], report)
+    candidates, _ = sample_and_score(config, short_speaker(), judge, uncertainty, PROMPTS[:6], report)
     for one in candidates:
-        (belief,) = beliefs(*judge, [(one.messages, one.texts)], doubt)
+        (belief,) = beliefs_about(*judge, [(one.messages, one.texts)], uncertainty)
         assert one.rewards == pytest.approx((belief.mean - 2 * belief.spread).tolist(), abs=1e-4)
     assert report.series("reward_spread")[0] > 0.1
 
-    folder = save_model(*judge, tmp_path / "unsure", add=lambda partial: write(doubt, partial))
+    folder = save_model(*judge, tmp_path / "unsure", add=lambda partial: write(uncertainty, partial))
     bold, careful = (
         train(
             QUICK.model_copy(update={"caution": caution, "epochs": 1}),

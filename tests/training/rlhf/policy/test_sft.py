@@ -7,11 +7,12 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from tests.training.rlhf.list_reporter import ListReporter
 from tests.training.rlhf.small_world import SHORT_ANSWERS, short_demonstrations, tokenizer, untrained_policy
 from training import demo_world
 from training.rlhf.core.messages import Demonstration
 from training.rlhf.core.recipes import SFTConfig
-from training.rlhf.core.reporter import Cancelled, ListReporter, TrainingDiverged
+from training.rlhf.core.reporter import Cancelled, TrainingDiverged
 from training.rlhf.data import batching
 from training.rlhf.models import chat
 from training.rlhf.models.loading import load_policy

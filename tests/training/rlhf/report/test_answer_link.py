@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from training.rlhf.core.recipes import RewardModelConfig
-from training.rlhf.data.batching import Group, said_in
+from training.rlhf.data.batching import Group, stated_in
 from training.rlhf.report.answer_link import AnswerLink
 from training.rlhf.reward.answer_model import AnswerKey, AnswerModel, Reliability
 
@@ -64,7 +64,7 @@ def chance_by_loss(
     )
     rewards = torch.tensor([[difference, 0.0]], dtype=torch.float64)
     with torch.no_grad():
-        return float((-answers(rewards, said_in([group]))).exp())
+        return float((-answers(rewards, stated_in([group]))).exp())
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=str)
@@ -74,16 +74,16 @@ def test_chances_are_the_likelihood_trained_with(recipe: dict[str, Any], annotat
     moved = float(np.diff(link.offset_of(np.array([1, 0])))[0])
     seen = np.array(DIFFERENCES) + moved
     eta = link.reliability_of([annotator] * len(seen))
-    chances = link.chances(seen, eta)
-    assert np.sum(chances, axis=0) == pytest.approx(1.0, abs=1e-9)
+    probabilities = link.probabilities(seen, eta)
+    assert np.sum(probabilities, axis=0) == pytest.approx(1.0, abs=1e-9)
     for place, d in enumerate(DIFFERENCES):
         by_loss = [chance_by_loss(answers, d, tiers, annotator=annotator) for tiers in ([0, 1], [1, 0])]
-        assert [chances.first[place], chances.second[place]] == pytest.approx(by_loss, rel=1e-5)
+        assert [probabilities.first[place], probabilities.second[place]] == pytest.approx(by_loss, rel=1e-5)
         if link.ties != "ignore":
             tie = chance_by_loss(answers, d, [0, 0], annotator=annotator)
-            assert chances.tie[place] == pytest.approx(tie, rel=1e-5)
+            assert probabilities.tie[place] == pytest.approx(tie, rel=1e-5)
         else:
-            assert chances.tie[place] == 0
+            assert probabilities.tie[place] == 0
         if link.strength_thresholds:
             reached = link.at_least(seen, eta)[place]
             exactly = np.append(reached[:-1] - reached[1:], reached[-1])
@@ -98,9 +98,9 @@ def test_chances_are_the_likelihood_trained_with(recipe: dict[str, Any], annotat
 def test_a_model_trained_elsewhere_is_bradley_terry() -> None:
     for notes in (None, {}):
         link = AnswerLink.from_notes(notes)
-        chances = link.chances(np.array([np.log(3.0), -800.0, 800.0]))
-        assert chances.first == pytest.approx([0.75, 0.0, 1.0])
-        assert chances.tie == pytest.approx(0.0)
+        probabilities = link.probabilities(np.array([np.log(3.0), -800.0, 800.0]))
+        assert probabilities.first == pytest.approx([0.75, 0.0, 1.0])
+        assert probabilities.tie == pytest.approx(0.0)
 
 
 def test_an_unknown_rule_for_ties_is_refused() -> None:

@@ -8,7 +8,7 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 
 from tests.training.rlhf.scored_rankings import answered_pairs
-from training.rlhf.report.answer_link import AnswerLink, Chances
+from training.rlhf.report.answer_link import AnswerLink, VerdictProbabilities
 from training.rlhf.report.calibration import Calibration, area_under_curve, calibration_of
 from training.rlhf.report.resampling import PromptBootstrap
 from training.rlhf.report.scored import ScoredRankings
@@ -18,7 +18,7 @@ def of(scored: ScoredRankings, *, ties_counted: bool = False) -> Calibration:
     pairs = scored.pairs()
     judged = pairs if ties_counted else pairs.where(pairs.verdict != 0)
     return calibration_of(
-        scored.chances(judged),
+        scored.probabilities(judged),
         judged.verdict,
         judged.ranking,
         PromptBootstrap(scored.prompts, samples=200),
@@ -33,7 +33,7 @@ def test_by_hand() -> None:
     verdicts = np.array([1, 1, -1, 1], dtype=np.int8)
     ranking = np.arange(4)
     found = calibration_of(
-        Chances(first, 1 - first, first * 0),
+        VerdictProbabilities(first, 1 - first, first * 0),
         verdicts,
         ranking,
         PromptBootstrap(["a", "b", "c", "d"]),
@@ -56,8 +56,8 @@ def test_against_scikit_learn() -> None:
     scored = answered_pairs(rng.normal(0, 1.5, 800), AnswerLink(), rng)
     found = of(scored)
     pairs = scored.pairs()
-    chances = scored.chances(pairs)
-    predicted = np.concatenate((chances.first, chances.second))
+    probabilities = scored.probabilities(pairs)
+    predicted = np.concatenate((probabilities.first, probabilities.second))
     happened = np.concatenate((pairs.verdict == 1, pairs.verdict == -1))
     observed, mean = calibration_curve(happened, predicted, n_bins=10, strategy="uniform")
     assert [b.observed.value for b in found.preference.bins] == pytest.approx(observed.tolist())
@@ -66,8 +66,8 @@ def test_against_scikit_learn() -> None:
     assert found.preference.ece.value == pytest.approx(
         float((counts[counts > 0] * np.abs(observed - mean)).sum() / counts.sum())
     )
-    assert found.log_loss.value == pytest.approx(log_loss(pairs.verdict == 1, chances.first))
-    assert found.brier.value == pytest.approx(2 * brier_score_loss(pairs.verdict == 1, chances.first))
+    assert found.log_loss.value == pytest.approx(log_loss(pairs.verdict == 1, probabilities.first))
+    assert found.brier.value == pytest.approx(2 * brier_score_loss(pairs.verdict == 1, probabilities.first))
     assert area_under_curve(predicted.round(1), happened) == pytest.approx(
         roc_auc_score(happened, predicted.round(1))
     )
@@ -95,7 +95,7 @@ def test_scores_on_the_wrong_scale_are_found_out_though_their_order_is_right(str
     right, wrong = answered_pairs(true, AnswerLink(), rng), None
     pairs = right.pairs()
     wrong = calibration_of(
-        AnswerLink().chances(pairs.difference * stretch),
+        AnswerLink().probabilities(pairs.difference * stretch),
         pairs.verdict,
         pairs.ranking,
         PromptBootstrap(right.prompts, samples=200),

@@ -165,8 +165,8 @@ def test_ties_are_predicted_as_well_as_they_can_be_by_true_chances() -> None:
     differences = rng.normal(0, 2.0, 3000)
     found = report_on(answered_pairs(differences, TIES, rng), samples=300).ties
     assert found is not None
-    chances = TIES.chances(differences)
-    assert found.predicted == pytest.approx(chances.tie.mean())
+    probabilities = TIES.probabilities(differences)
+    assert found.predicted == pytest.approx(probabilities.tie.mean())
     assert found.tied.low is not None
     assert found.tied.high is not None
     assert found.tied.low <= found.predicted <= found.tied.high
@@ -174,7 +174,7 @@ def test_ties_are_predicted_as_well_as_they_can_be_by_true_chances() -> None:
     assert found.gain.low > 0.02
     assert (found.reliability.ece.value or 0) <= 0.03
     # What the area must be: every tie against every preference, by the chances themselves.
-    tie, other = chances.tie, 1 - chances.tie
+    tie, other = probabilities.tie, 1 - probabilities.tie
     order = np.argsort(tie)
     below = np.cumsum(other[order]) - other[order] / 2
     assert found.area_under_curve == pytest.approx(
@@ -261,15 +261,15 @@ def test_it_is_saved_as_json_and_plots_and_scores_are_read_back(tmp_path: Path) 
         held, samples=100
     )
     (tmp_path / "broken.parquet").write_bytes(b"PAR1 and nothing else")
-    with pytest.raises(RankingFileError, match=r"broken.parquet holds no scored rankings"):
+    with pytest.raises(RankingFileError, match=r"broken.parquet contains no scored rankings"):
         ScoredRankings.load(tmp_path / "broken.parquet")
 
 
 @pytest.mark.parametrize(
     ("rows", "reason"),
     [
-        ((), "of 0 rankings none prefers"),
-        (((said("Q", ["a", "b"], [[0, 1]]), [1.0, 0.0]),), "of 1 rankings none prefers"),
+        ((), "none of the 0 rankings prefers"),
+        (((said("Q", ["a", "b"], [[0, 1]]), [1.0, 0.0]),), "none of the 1 rankings prefers"),
         (((said("Q", ["a", "b"], [[0], [1]]), [1.0]),), r"has 2 responses and rewards \(1,\)"),
         (
             ((said("Q", ["a", "b"], [[0], [1]], ranking_id="r7"), [1.0, np.nan]),),

@@ -15,13 +15,14 @@ from pydantic import ValidationError
 from tests.training.rlhf import tiny
 from tests.training.rlhf.reward.test_reward_model import HELDOUT, RANKINGS, message
 from training.rlhf.core.recipes import RewardModelConfig
-from training.rlhf.data.batching import Group, Said, said_in
+from training.rlhf.data.batching import Group, Stated, stated_in
 from training.rlhf.data.rankings import UNRANKED_TIER, Ranking
 from training.rlhf.models.loading import save_model
 from training.rlhf.reward import losses
 from training.rlhf.reward.answer_model import AnswerKey, AnswerModel, answer_key
+from training.rlhf.reward.batch_loss import preference_loss
 from training.rlhf.reward.encoding import encode_rankings
-from training.rlhf.reward.reward_model import preference_loss, train
+from training.rlhf.reward.reward_model import train
 from training.rlhf.reward.scoring import LayoutChoice, batches, load_for_training, rewards_of
 
 CROWD = RewardModelConfig(annotators="crowd_bt")
@@ -106,7 +107,7 @@ def test_each_recipe_is_the_loss_that_it_names() -> None:
         Group([2], [[5], [6], [7]], [0, 1, 2], strength=2, annotator=1, in_shown_order=True),
         Group([2], [[5], [6], [7]], [1, 0, 0], strength=0, annotator=0, in_shown_order=False),
     ]
-    said = said_in(groups)
+    said = stated_in(groups)
     rewards = torch.tensor([[0.4, -0.1, 1.0], [0.2, 0.9, -0.3]])
     key = AnswerKey({1: 1, 3: 2}, {"a": 1})
 
@@ -136,7 +137,7 @@ def test_each_recipe_is_the_loss_that_it_names() -> None:
     placed = model(positions="learned")
     seen = rewards + torch.tensor([[0.0, *placed.offsets.tolist()], [0.0, 0.0, 0.0]])
     assert torch.equal(placed(rewards, said), losses.bradley_terry(seen, said.tiers))
-    wider = Said(torch.tensor([[0, 1, 2, 3]]), *(column[:1] for column in said[1:]))
+    wider = Stated(torch.tensor([[0, 1, 2, 3]]), *(column[:1] for column in said[1:]))
     assert torch.isfinite(placed(torch.zeros(1, 4), wider)).all()  # a place that training never showed
 
 
@@ -146,10 +147,10 @@ def test_every_annotators_prior_counts_once_in_an_epoch_however_it_is_cut() -> N
     with torch.no_grad():
         answers.reliability.copy_(torch.tensor([0.4, -1.0]))
     weights = torch.tensor([group.weight for group in groups])
-    whole = (answers.prior(said_in(groups)) * weights).sum()
+    whole = (answers.prior(stated_in(groups)) * weights).sum()
     expected = losses.beta_prior(torch.tensor([0.4, -1.0]), right=8, wrong=2).sum()
     assert whole.item() == pytest.approx(expected.item(), rel=1e-6)
-    assert answers.prior(said_in(groups[3:])).item() == 0.0
+    assert answers.prior(stated_in(groups[3:])).item() == 0.0
 
 
 def test_a_reliability_is_the_best_given_the_rewards_and_its_interval_the_curvature_there() -> None:
@@ -188,7 +189,7 @@ def test_what_standing_first_is_worth_is_found_where_the_order_is_known() -> Non
     groups = [pair(0, first_wins=n % 10 < 7, in_shown_order=True) for n in range(100)]
     groups += [pair(0, first_wins=False) for _ in range(300)]
     answers = AnswerModel(config, AnswerKey(), groups)
-    said, rewards = said_in(groups), torch.zeros(len(groups), 2)
+    said, rewards = stated_in(groups), torch.zeros(len(groups), 2)
     search = torch.optim.LBFGS([answers.offsets], max_iter=50, line_search_fn="strong_wolfe")
 
     def closure() -> float:
@@ -225,7 +226,7 @@ def test_micro_batches_and_layouts_add_up_to_the_whole_batch(tmp_path: Path) -> 
     for layout, max_tokens in cuts:
         for _, batch in batches(model, groups, layout=layout, max_tokens=max_tokens, pad_id=0):
             per_ranking = preference_loss(config, rewards_of(model, batch), batch, answers)
-            ((per_ranking + answers.prior(batch.said)) * batch.weights).sum().backward()
+            ((per_ranking + answers.prior(batch.stated)) * batch.weights).sum().backward()
         found.append(torch.cat([p.grad.flatten() for p in answers.parameters() if p.grad is not None]))
         answers.zero_grad()
     assert found[0].abs().min() > 1e-3  # every number is learned about
@@ -286,7 +287,7 @@ def test_ties_between_equals_start_as_frequent_as_ties_are(ties: str) -> None:
     groups = [Group([2], [[5]] * len(each), each) for each in tiers]
     config = RewardModelConfig.model_validate({"ties": ties})
     model = AnswerModel(config, AnswerKey(), groups)
-    tied = model(torch.zeros(1, 2), said_in([Group([2], [[5], [6]], [0, 0])]))
+    tied = model(torch.zeros(1, 2), stated_in([Group([2], [[5], [6]], [0, 0])]))
     assert math.exp(-tied.item()) == pytest.approx((2 + 0.5) / (3 + 1 + 5 + 1), rel=1e-5)
     assert AnswerModel(config, AnswerKey(), []).tie.isfinite()
     alike = [Group([2], [[5], [6]], [0, 0])] * 1000

@@ -28,12 +28,12 @@ ROOT = Path(__file__).resolve().parents[4]
 _PART = """
 import sys, torch
 from tests.training.rlhf.reward.test_reward_model import HELDOUT
-from training.rlhf import distributed
+from training.rlhf.core import distributed
 from training.rlhf.reward.heldout import report_heldout
 from training.rlhf.models.loading import load_reward_model
 
 torch.set_num_threads(1)
-with distributed.joined():
+with distributed.process_group():
     report = report_heldout(load_reward_model(sys.argv[1]), HELDOUT, sys.argv[2])
     print(f"process {distributed.rank()} of {distributed.count()}: {report.accuracy.value}", flush=True)
 """

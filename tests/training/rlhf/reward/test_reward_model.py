@@ -14,7 +14,9 @@ from pydantic import ValidationError
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from tests.training.rlhf import tiny
-from training.rlhf.core.reporter import Cancelled, ListReporter, TrainingDiverged
+from tests.training.rlhf.list_reporter import ListReporter
+from training.rlhf.core.recipes import RewardModelConfig
+from training.rlhf.core.reporter import Cancelled, TrainingDiverged
 from training.rlhf.data.rankings import Ranking
 from training.rlhf.models import chat
 from training.rlhf.models.loading import load_reward_model, save_model
@@ -23,8 +25,8 @@ from training.rlhf.report.scored import ScoredRankings
 from training.rlhf.reward import losses
 from training.rlhf.reward.encoding import encode_rankings
 from training.rlhf.reward.heldout import score_rankings
-from training.rlhf.reward.reward_model import RewardModelConfig, RewardModelResult, score, train
-from training.rlhf.reward.scoring import load_for_training, stored_scale
+from training.rlhf.reward.reward_model import RewardModelResult, train
+from training.rlhf.reward.scoring import load_for_training, score, stored_scale
 
 
 def message(text: str) -> tuple[dict[str, str], ...]:

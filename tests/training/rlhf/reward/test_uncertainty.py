@@ -16,16 +16,26 @@ from transformers import AutoModelForSequenceClassification
 
 from tests.training.rlhf import known_rewards as known
 from tests.training.rlhf import tiny
+from tests.training.rlhf.list_reporter import ListReporter
 from tests.training.rlhf.reward.test_reward_model import HELDOUT, ITEMS, RANKINGS, message
-from training.rlhf.core.reporter import Cancelled, ListReporter
+from training.rlhf.core.recipes import RewardModelConfig
+from training.rlhf.core.reporter import Cancelled
 from training.rlhf.data.rankings import UNRANKED_TIER
 from training.rlhf.models import adapters
 from training.rlhf.models.loading import ModelNotFound, load_reward_model, save_model
 from training.rlhf.reward import uncertainty
 from training.rlhf.reward.answer_model import AnswerModel, answer_key
+from training.rlhf.reward.beliefs import (
+    Belief,
+    Uncertainty,
+    beliefs_about,
+    preference_probability,
+    score_with_spread,
+)
 from training.rlhf.reward.encoding import encode_rankings
-from training.rlhf.reward.reward_model import RewardModelConfig, RewardModelResult, score, train
-from training.rlhf.reward.uncertainty import BrokenUncertainty, beliefs, load_uncertainty
+from training.rlhf.reward.reward_model import RewardModelResult, train
+from training.rlhf.reward.scoring import score
+from training.rlhf.reward.uncertainty import BrokenUncertainty, load_uncertainty
 
 ON_FEATURES = ("laplace", "heads")
 KINDS = (*ON_FEATURES, "lora")
@@ -60,7 +70,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, RewardMode
     return {kind: run(folder, uncertainty=kind) for kind in ("none", *KINDS)}
 
 
-def opened(result: RewardModelResult) -> tuple[Any, Any, uncertainty.Uncertainty]:
+def opened(result: RewardModelResult) -> tuple[Any, Any, Uncertainty]:
     found = load_uncertainty(result.path)
     assert found is not None
     return *load_reward_model(result.path), found
@@ -77,10 +87,10 @@ def test_the_model_is_the_one_that_is_trained_without(
     AutoModelForSequenceClassification.from_pretrained(trained[kind].path)
     model, tokenizer, found = opened(trained[kind])
     for belief, plain in zip(
-        beliefs(model, tokenizer, ITEMS, found), score(model, tokenizer, ITEMS), strict=True
+        beliefs_about(model, tokenizer, ITEMS, found), score(model, tokenizer, ITEMS), strict=True
     ):
         assert torch.allclose(belief.mean, plain, atol=1e-6)
-    centred = beliefs(model, tokenizer, ITEMS[:1], found, centred=True)[0]
+    centred = beliefs_about(model, tokenizer, ITEMS[:1], found, centred=True)[0]
     assert torch.allclose(centred.mean, score(model, tokenizer, ITEMS[:1], centred=True)[0], atol=1e-6)
     assert load_uncertainty(trained["none"].path) is None
     told = "uncertainty/members" if kind == "lora" else "uncertainty/prior_spread"
@@ -94,7 +104,7 @@ def test_a_run_says_what_its_spreads_are_worth_on_the_held_out_pairs(
 ) -> None:
     model, tokenizer, found = opened(trained[kind])
     told = {"plain": 0.0, "unsure": 0.0}
-    for ranking, belief in zip(HELDOUT, beliefs(model, tokenizer, ITEMS, found), strict=True):
+    for ranking, belief in zip(HELDOUT, beliefs_about(model, tokenizer, ITEMS, found), strict=True):
         order = [tier[0] for tier in ranking.tiers]
         for place, better in enumerate(order):
             for worse in order[place + 1 :]:
@@ -112,7 +122,7 @@ def test_preferences_take_into_account_how_rewards_deviate_together(
 ) -> None:
     model, tokenizer, found = opened(trained[kind])
     twins = [(message("w1 w2"), ["w3 good good bad w4", "w3 good good bad w4", "w3 bad bad bad w4"])]
-    (belief,) = beliefs(model, tokenizer, twins, found)
+    (belief,) = beliefs_about(model, tokenizer, twins, found)
     assert belief.spread.min() > 0.05
     p = belief.preference()
     assert torch.allclose(p[0, 1], torch.tensor(0.5), atol=1e-4)  # unsure of each, sure that they are equal
@@ -121,10 +131,10 @@ def test_preferences_take_into_account_how_rewards_deviate_together(
     assert 0.5 < p[0, 2] < 1
     assert p[0, 2] < plain or kind == "lora"  # whose members may all be surer than the model
     assert torch.allclose(belief.lower_bound(2.0), belief.mean - 2 * belief.spread)
-    ((mean, spread),) = uncertainty.score_with_spread(model, tokenizer, twins, found)
+    ((mean, spread),) = score_with_spread(model, tokenizer, twins, found)
     assert torch.equal(mean, belief.mean)
     assert torch.equal(spread, belief.spread)
-    assert torch.equal(uncertainty.preference_probability(model, tokenizer, twins, found)[0], p)
+    assert torch.equal(preference_probability(model, tokenizer, twins, found)[0], p)
 
 
 @pytest.mark.parametrize("kind", ON_FEATURES)
@@ -134,7 +144,7 @@ def test_it_is_less_sure_of_responses_unlike_those_that_were_ranked(
     model, tokenizer, found = opened(trained[kind])
 
     def mean_spread(items: list[Any]) -> float:
-        return float(torch.cat([one.spread for one in beliefs(model, tokenizer, items, found)]).mean())
+        return float(torch.cat([one.spread for one in beliefs_about(model, tokenizer, items, found)]).mean())
 
     unlike = [
         (m, ["user : user assistant", "assistant assistant", "user user user : : : :"]) for m, _ in ITEMS
@@ -228,7 +238,7 @@ def test_members_are_adapters_of_their_own_and_the_trunk_is_there_once(
         assert sum(file.stat().st_size for file in folder.glob("*.safetensors")) < 100_000
         alone.append(torch.cat(score(*load_reward_model(folder), ITEMS, centred=True)))
     rewards = torch.stack(alone)
-    deviations = [one.deviations for one in beliefs(model, tokenizer, ITEMS, found)]
+    deviations = [one.deviations for one in beliefs_about(model, tokenizer, ITEMS, found)]
     assert torch.allclose(torch.cat(deviations, dim=1), rewards - rewards.mean(dim=0), atol=1e-4)
     assert torch.corrcoef(rewards).min() > 0.5  # they learned the same
     assert torch.cat(deviations, dim=1).abs().mean() > 0.05  # each in its own way
@@ -241,13 +251,13 @@ def test_members_that_moved_with_their_base_find_it_and_one_that_is_gone_is_name
     base = save_model(tiny.policy(), tiny.tokenizer(), tmp_path / "old" / "policy")
     again: dict[str, Any] = {"uncertainty": "lora", "use_peft": use_peft}
     trained = run(tmp_path / "old", **again)
-    expected = [one.spread for one in beliefs(*opened(trained)[:2], ITEMS, opened(trained)[2])]
+    expected = [one.spread for one in beliefs_about(*opened(trained)[:2], ITEMS, opened(trained)[2])]
     shutil.move(tmp_path / "old", tmp_path / "new")
     moved = tmp_path / "new" / trained.path.name
     found = load_uncertainty(moved)
     assert found is not None
     assert adapters.missing_base(moved) == ""
-    told = beliefs(*load_reward_model(moved), ITEMS, found)
+    told = beliefs_about(*load_reward_model(moved), ITEMS, found)
     assert torch.allclose(torch.cat([one.spread for one in told]), torch.cat(expected), atol=1e-5)
     shutil.rmtree(tmp_path / "new" / "policy")
     assert adapters.missing_base(moved) == str(base)
@@ -293,7 +303,7 @@ def test_what_cannot_be_read_is_an_error_that_says_what_to_do(
 
 def test_members_probabilities_are_averaged() -> None:
     deviations = torch.tensor([[1.0, -1.0], [-1.0, 1.0]])
-    belief = uncertainty.Belief(torch.tensor([0.5, 0.0]), deviations.T @ deviations, deviations)
+    belief = Belief(torch.tensor([0.5, 0.0]), deviations.T @ deviations, deviations)
     expected = (torch.sigmoid(torch.tensor(2.5)) + torch.sigmoid(torch.tensor(-1.5))) / 2
     assert torch.allclose(belief.preference()[0, 1], expected)
 
@@ -304,7 +314,7 @@ def test_encoders_and_adapters_say_how_sure_they_are(kind: str, tmp_path: Path) 
     save_model(tiny.bert(), tiny.encoder_tokenizer(), tmp_path / "policy")
     result = run(tmp_path, uncertainty=kind, use_peft=True)
     model, tokenizer, found = opened(result)
-    told = beliefs(model, tokenizer, ITEMS, found)
+    told = beliefs_about(model, tokenizer, ITEMS, found)
     plain = torch.cat(score(model, tokenizer, ITEMS))
     assert torch.allclose(torch.cat([one.mean for one in told]), plain, atol=1e-5)
     assert torch.cat([one.spread for one in told]).min() > 0.01

@@ -1,7 +1,7 @@
 import type { AuditEntry } from "@/api/types";
 
 const actions: Record<AuditEntry["action"], string> = {
-  insert: "made",
+  insert: "created",
   update: "changed",
   delete: "deleted",
   truncate: "emptied",
@@ -9,14 +9,14 @@ const actions: Record<AuditEntry["action"], string> = {
 
 export const en = {
   title: "Audit log",
-  lead: "Who did what to what, newest first. The database writes it itself, whatever way a change comes, and nobody can rewrite it.",
+  lead: "All changes, newest first. The database writes the log for every change, and nobody can edit it.",
   loading: "Loading the log",
   actor: "Who",
-  actorHelp: "A username, or an actor as it stands below.",
-  action: "Did what",
-  anyAction: "anything",
-  table: "To what",
-  anyTable: "anything",
+  actorHelp: "A username, or an actor as listed below.",
+  action: "Action",
+  anyAction: "any",
+  table: "Object",
+  anyTable: "any",
   from: "From",
   until: "Until",
   find: "Show",
@@ -45,16 +45,16 @@ export const en = {
   field: "Field",
   before: "Before",
   after: "After",
-  emptyTitle: "Nothing found",
-  emptyFiltered: "No entry meets all of these conditions. Leave one out.",
+  emptyTitle: "No entries found",
+  emptyFiltered: "No entry matches all filters. Remove one.",
   emptyText:
-    "Changes of the project, its members, its form, tasks and snapshots stand here as soon as there are any, with how it was before and how it is since.",
+    "Changes to the project, its members, form, tasks and snapshots appear here with their old and new values.",
   kinds: {
     command: (account: string, name: string) => `${name} (command, ${account})`,
-    task: (name: string) => `${name} (by itself)`,
+    task: (name: string) => `${name} (background task)`,
     run: (id: string) => `run ${id.slice(0, 8)}`,
     database: (account: string) => `${account} (in the database)`,
-    anonymous: "somebody not logged in",
+    anonymous: "anonymous user",
     user: (id: string) => `user ${id.slice(0, 8)}`,
   },
 } as const;

@@ -3,36 +3,37 @@ import type { en } from "./en";
 
 export const de: Texts<typeof en> = {
   title: "Anmelden",
-  lead: "Ordnen, was Sprachmodelle sagen. Sie daran lernen lassen. Wieder fragen.",
+  lead: "Antworten von Sprachmodellen ordnen. Damit trainieren. Wiederholen.",
   ended: "Die Sitzung ist abgelaufen",
-  endedWhy: "Nach der Anmeldung geht es dort weiter. Was geordnet war, ist in diesem Browser aufgehoben.",
-  wrong: "Zu diesem Namen und Passwort gibt es kein Konto",
-  wrongWhat: "Beides prüfen, oder bei den Betreibern dieser Seite ein neues Passwort erbitten.",
+  endedWhy:
+    "Nach der Anmeldung geht es an derselben Stelle weiter. Die Arbeit ist in diesem Browser gespeichert.",
+  wrong: "Benutzername oder Passwort falsch",
+  wrongWhat: "Beides prüfen oder die Administration um ein neues Passwort bitten.",
   username: "Benutzername",
   password: "Passwort",
   logIn: "Anmelden",
   logInWith: (provider) => `Anmelden mit ${provider}`,
   code: "Code",
-  codeHelp: "Aus der Authenticator-App, oder einer der Wiederherstellungscodes.",
+  codeHelp: "Aus der Authenticator-App oder ein Wiederherstellungscode.",
   startAgain: "Von vorn beginnen",
   language: "Sprache",
   refusals: {
     unknown: {
-      title: "Zu dieser Anmeldung gehört hier kein Konto",
-      text: "Die Betreiber dieser Seite um ein Konto bitten, oder die Anmeldung auf der Kontoseite verbinden.",
+      title: "Mit dieser Anmeldung ist kein Konto verknüpft",
+      text: "Die Administration um ein Konto bitten oder die Anmeldung auf der Kontoseite verknüpfen.",
     },
-    inactive: { title: "Das Konto ist abgeschaltet", text: "Die Betreiber dieser Seite fragen." },
+    inactive: { title: "Das Konto ist deaktiviert", text: "Bitte an die Administration wenden." },
     cancelled: {
       title: "Die Anmeldung wurde abgebrochen",
-      text: "Noch einmal versuchen, oder das Passwort verwenden.",
+      text: "Noch einmal versuchen oder das Passwort verwenden.",
     },
     taken: {
-      title: "Diese Anmeldung ist mit einem anderen Konto verbunden",
-      text: "Mit jenem anmelden, oder die Betreiber dieser Seite fragen.",
+      title: "Diese Anmeldung ist mit einem anderen Konto verknüpft",
+      text: "Mit diesem Konto anmelden oder die Administration fragen.",
     },
     failed: {
-      title: "Die Anmeldung ist nicht gelungen",
-      text: "Noch einmal versuchen. Geschieht es wieder, die Betreiber verständigen; der Grund steht im Protokoll des Servers.",
+      title: "Die Anmeldung ist fehlgeschlagen",
+      text: "Noch einmal versuchen. Schlägt es wieder fehl, bitte an die Administration wenden; der Grund steht im Serverprotokoll.",
     },
   },
 };

@@ -1,10 +1,10 @@
 export const en = {
   title: "Log in",
-  lead: "Rank what language models say. Train them on it. Ask again.",
+  lead: "Rank model responses. Train on the rankings. Repeat.",
   ended: "Your session ended",
-  endedWhy: "Log in to continue where you were. What you had ranked is kept in this browser.",
-  wrong: "That username and password do not match an account",
-  wrongWhat: "Check both, or ask the person who runs this site for a new password.",
+  endedWhy: "Log in to continue where you left off. Your work is saved in this browser.",
+  wrong: "Wrong username or password",
+  wrongWhat: "Check both, or ask the site admin for a new password.",
   username: "Username",
   password: "Password",
   logIn: "Log in",
@@ -13,21 +13,21 @@ export const en = {
   codeHelp: "From your authenticator app, or one of your recovery codes.",
   startAgain: "Start again",
   language: "Language",
-  /** Why a provider's answer logged nobody in; the words come back in the address. */
+  /** Why a login with a provider failed; the reason code is in the URL. */
   refusals: {
     unknown: {
-      title: "No account here belongs to that log-in",
-      text: "Ask the person who runs this site for an account, or connect the log-in from your account page.",
+      title: "No account is linked to this login",
+      text: "Ask the site admin for an account, or link this login on your account page.",
     },
-    inactive: { title: "Your account is switched off", text: "Ask the person who runs this site." },
-    cancelled: { title: "The log-in was cancelled", text: "You can try again, or use your password." },
+    inactive: { title: "Your account is deactivated", text: "Contact the site admin." },
+    cancelled: { title: "The login was cancelled", text: "You can try again, or use your password." },
     taken: {
-      title: "That log-in is connected to another account",
-      text: "Log in with it, or ask the person who runs this site.",
+      title: "This login is linked to another account",
+      text: "Log in with that account, or contact the site admin.",
     },
     failed: {
-      title: "The log-in did not work",
-      text: "Try again. If it happens twice, tell the person who runs this site; the server's log has the reason.",
+      title: "The login failed",
+      text: "Try again. If it fails again, contact the site admin; the server log contains the reason.",
     },
   },
 };

@@ -1,10 +1,10 @@
 import { Button } from "@mantine/core";
 import { type Dispatch, useState } from "react";
 import type { TaskDetail } from "@/api/types";
-import { Icon } from "@/shared/Icon";
+import { letterOf } from "@/ranking/order/announce";
+import type { Ranking, RankingAction } from "@/ranking/order/ranking";
 import { Markdown } from "@/shared/markdown/Markdown";
-import { letterOf } from "../../desk/ranking/announce";
-import type { Ranking, RankingAction } from "../../desk/ranking/ranking";
+import { Icon } from "@/shared/ui/Icon";
 import { useTexts } from "../texts";
 import styles from "./checks.module.css";
 

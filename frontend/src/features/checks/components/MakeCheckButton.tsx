@@ -4,7 +4,6 @@ import type { TaskDetail } from "@/api/types";
 import { useTexts } from "../texts";
 import { MakeCheckDialog } from "./MakeCheckDialog";
 
-/** For wherever a task is shown. */
 export function MakeCheckButton({ slug, task }: { slug: string; task: Pick<TaskDetail, "id" | "kind"> }) {
   const { dialog } = useTexts();
   const [open, setOpen] = useState(false);

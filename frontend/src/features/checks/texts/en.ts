@@ -4,21 +4,24 @@ import { percent, plural } from "@/shared/format";
 type Kind = TaskDetail["kind"];
 
 const kinds: Record<Kind, { title: string; means: string }> = {
-  ranking: { title: "No check", means: "An ordinary task: it is asked for its ranking." },
-  gold: { title: "Gold task", means: "Mixed into the work. Answers are scored, and count for accuracy." },
+  ranking: { title: "Not a check", means: "A regular task." },
+  gold: {
+    title: "Gold task",
+    means: "Mixed in with other tasks. Answers are scored and count towards accuracy.",
+  },
   attention: {
     title: "Attention check",
-    means: "As gold, for tasks whose answer nobody who reads can miss.",
+    means: "Like gold, for tasks that every attentive reader answers correctly.",
   },
   qualification: {
     title: "Qualification task",
-    means: "Asked before somebody may rank, not among the work.",
+    means: "Asked before an annotator may rank, not mixed in with other tasks.",
   },
 };
 
 export const en = {
   title: "Checks",
-  lead: "Tasks whose answer is known. Annotators can’t tell them from others; how they do on them is their accuracy.",
+  lead: "Tasks with a known answer. Annotators cannot distinguish them from other tasks. Their scores give the annotator’s accuracy.",
   loading: "Loading checks",
   kinds,
   all: "All kinds",
@@ -29,42 +32,42 @@ export const en = {
   score: "Mean score",
   notYet: "not yet",
   given: (rate: number) => `${percent(rate)} of tasks`,
-  notGiven: "not mixed in: its rate is 0",
-  noPassMark: "not asked: there is no pass mark",
+  notGiven: "not mixed in: the rate is 0",
+  noPassMark: "not asked: no pass mark is set",
   dropped: "dropped",
   rates: "Rates and pass marks",
   change: "Change",
   changeNamed: (prompt: string) => `Change the check “${prompt}”`,
-  hard: "harder than it looks",
+  hard: "low score",
   hardTitle:
-    "Less than half of the pairs are right on average: the known answer may be wrong, or the task unclear.",
+    "On average, fewer than half of the pairs are correct. The known answer may be wrong, or the task may be unclear.",
   emptyTitle: "No checks yet",
   emptyText:
-    "A check is a task whose right order you know. Open any task and make it one: put its responses in order, and everybody’s answer to it is scored from then on.",
-  emptyRates: "How often checks are mixed in, and who is paused for failing them, is set under Settings.",
+    "A check is a task with a known correct order. Open any task and turn it into a check: rank its responses, and all answers to it are scored from then on.",
+  emptyRates: "Set the rates of checks and the minimum accuracy under Settings.",
   emptyAction: "Browse tasks",
-  emptyKind: "There is none of this kind.",
+  emptyKind: "There are no checks of this kind.",
   dialog: {
-    title: "Make this a check",
-    change: "Change this check",
+    title: "Turn into a check",
+    change: "Edit check",
     loading: "Loading the task",
-    what: "What it is",
-    order: "The right order, best first",
+    what: "Kind",
+    order: "Correct order, best first",
     orderHelp:
-      "Put the responses in the order you know to be right. Responses in one slot are equally good; at least one must stand above another.",
-    prompt: "The task",
-    untouched: "Put the responses in order first: this is the order they were imported in.",
-    confirmOrder: "This order is right as it stands",
+      "Rank the responses in the correct order. Responses in the same slot are equally good. At least one must be better than another.",
+    prompt: "Task",
+    untouched: "This is the order of the import. Rank the responses first.",
+    confirmOrder: "This order is correct",
     scored: (answers: number) =>
       answers > 0
-        ? `${plural(answers, "answer")} given to this task so far ${answers === 1 ? "is" : "are"} scored by the new order. Nobody is paused for ${answers === 1 ? "it" : "them"} before their next answer.`
-        : "Nobody has answered it yet.",
+        ? `${plural(answers, "existing answer")} ${answers === 1 ? "is" : "are"} scored against the new order. Nobody is paused because of ${answers === 1 ? "it" : "them"} before their next answer.`
+        : "No answers yet.",
     leaves:
-      "It leaves the queue: everybody may be asked it once, and its answers are kept out of snapshots unless asked for.",
+      "The task leaves the queue. Each annotator may get it once. By default, snapshots exclude its answers.",
     backs:
-      "It becomes an ordinary task again. Its scores are forgotten; answers given to it count as rankings.",
-    save: "Save the check",
-    saveBack: "Make it an ordinary task",
+      "The task becomes a regular task again. Its scores are deleted, and its answers count as rankings.",
+    save: "Save check",
+    saveBack: "Turn into a regular task",
     cancel: "Cancel",
     slot: (letter: string, slot: number) => `Put response ${letter} into slot ${slot}`,
     up: (letter: string) => `Move response ${letter} up`,

@@ -34,7 +34,7 @@ export function exportUrl(snapshot: Snapshot, format: ExportFormat): string {
   return `/api/v1/snapshots/${snapshot.id}/export?format=${format.name}`;
 }
 
-/** As the server names the download (annotation.services.exports.export_name), so that the line below finds the file. */
+/** As the server names the download (annotation.datasets.exports.export_name), so that the line below finds the file. */
 export function fileName(snapshot: Snapshot, format: ExportFormat): string {
   const stem = `${snapshot.project}-${snapshot.name}-${format.name}`.replaceAll(/[^\w.-]+/g, "-");
   return `${stem.replaceAll(/^[-.]+|[-.]+$/g, "")}${format.suffix}`;

@@ -1,7 +1,7 @@
 import type { ImportReport } from "@/api/types";
 import { count } from "@/shared/format";
 import { Notice, Stats } from "@/shared/ui";
-import ui from "@/shared/ui.module.css";
+import ui from "@/shared/ui/ui.module.css";
 import { useTexts } from "../texts";
 import styles from "./data.module.css";
 

@@ -1,7 +1,7 @@
 import { queryOptions } from "@tanstack/react-query";
 import { api, unwrap, unwrapResponse } from "@/api/client";
 import type { Answer, Assignment, SkipWay, TaskProblemKind } from "@/api/types";
-import { type Draft, EMPTY_FIELDS } from "../answer";
+import { type Draft, EMPTY_FIELDS } from "@/ranking/answer/answer";
 
 /** Leased beside the task on the desk, so that the next one is there when an answer is given. */
 const AHEAD = 1;

@@ -3,23 +3,24 @@ import { useQueryClient, useSuspenseQuery } from "@tanstack/react-query";
 import { useParams } from "@tanstack/react-router";
 import { type ReactNode, Suspense, useEffect, useMemo, useState } from "react";
 import type { Assignment, Project } from "@/api/types";
+import { useLease } from "@/ranking/desk/useLease";
 import { useRenderedAhead } from "@/shared/markdown/useRenderedAhead";
 import { meQuery, projectQuery } from "@/shared/session";
 import { Notice, ProblemNotice, useDocumentTitle } from "@/shared/ui";
+import { renewLease } from "../api/assignments";
+import { forgetOld } from "../draft/kept";
 import { leaseOf } from "../flow/flow";
 import { useFlow } from "../flow/useFlow";
 import { useTakeBack } from "../flow/useTakeBack";
-import { forgetOld } from "../kept";
+import { Desk } from "../task/Desk";
 import { useDeskTexts } from "../texts/desk";
 import { useFlowTexts } from "../texts/flow";
-import { useLease } from "../useLease";
-import { whyNoTask } from "../whyNoTask";
-import { Desk } from "./Desk";
 import flow from "./flow.module.css";
 import { Feedback, NoTask, NothingToRank } from "./later";
 import { Pace, PracticeBar } from "./Pace";
 import { Unsent } from "./Unsent";
 import { Waiting } from "./Waiting";
+import { whyNoTask } from "./whyNoTask";
 
 export function DeskPage() {
   useDocumentTitle(useDeskTexts().title);
@@ -40,7 +41,7 @@ const textsOf = ({ task, responses }: Assignment): string[] => [
 
 /** Renews the lease of a task that is held beside the one on the desk. */
 function Holding({ assignment, onLost }: { assignment: Assignment; onLost: () => void }) {
-  const { lost } = useLease(assignment);
+  const { lost } = useLease(assignment, renewLease);
   useEffect(() => {
     if (lost) onLost();
   });

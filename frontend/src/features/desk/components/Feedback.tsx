@@ -1,11 +1,11 @@
 import { Button } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import type { Assignment, Feedback as Told } from "@/api/types";
+import { letterOf } from "@/ranking/order/announce";
+import { excerptOf } from "@/ranking/state/excerpt";
 import { percent } from "@/shared/format";
 import { Badge, Notice, ProblemNotice } from "@/shared/ui";
 import { feedbackQuery } from "../api/assignments";
-import { excerptOf } from "../excerpt";
-import { letterOf } from "../ranking/announce";
 import { useFlowTexts } from "../texts/flow";
 import styles from "./flow.module.css";
 

@@ -3,7 +3,7 @@ import { Link } from "@tanstack/react-router";
 import { EmptyState } from "@/shared/ui";
 import { useDeskTexts } from "../texts/desk";
 import { useFlowTexts } from "../texts/flow";
-import type { Why } from "../whyNoTask";
+import type { Why } from "./whyNoTask";
 
 export function NoTask({
   why,

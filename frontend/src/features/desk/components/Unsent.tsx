@@ -1,6 +1,6 @@
 import { Button } from "@mantine/core";
+import { excerptOf } from "@/ranking/state/excerpt";
 import { Notice } from "@/shared/ui";
-import { excerptOf } from "../excerpt";
 import type { OutboxState } from "../outbox/outbox";
 import type { Unsent as Entry } from "../outbox/store";
 import { useFlowTexts } from "../texts/flow";

@@ -1,6 +1,6 @@
 import { Skeleton } from "@mantine/core";
+import styles from "@/ranking/desk/desk.module.css";
 import { useFlowTexts } from "../texts/flow";
-import styles from "./desk.module.css";
 
 /** The place of a task that is being fetched. */
 export function Waiting() {

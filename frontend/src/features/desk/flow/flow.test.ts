@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Assignment } from "@/api/types";
-import { formOf } from "../formFixture";
+import { formOf } from "@/ranking/answer/formFixture";
 import { claimed, EMPTY, type Flow, type Hand, leaseOf, left, lostAhead, tookBack, toRank } from "./flow";
 
 const task = (id: string, token = "t"): Assignment => ({

@@ -1,6 +1,6 @@
 import type { ApiProblem } from "@/api/problem";
 import type { Assignment } from "@/api/types";
-import type { Draft } from "../answer";
+import type { Draft } from "@/ranking/answer/answer";
 
 /** A task in somebody's hands. */
 export type Hand = {

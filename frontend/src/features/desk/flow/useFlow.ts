@@ -2,10 +2,10 @@ import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useCallback, useEffect, useRef, useState } from "react";
 import type { Answer, Assignment } from "@/api/types";
 import { figuresQuery, giveBack, leasesQuery } from "../api/assignments";
-import { forget, keep, readKept } from "../kept";
+import { forget, keep, readKept } from "../draft/kept";
+import { keptAs } from "../draft/useDraft";
 import { asProblemAgain, type Unsent } from "../outbox/store";
 import { useOutbox } from "../outbox/useOutbox";
-import { keptAs } from "../useDraft";
 import { claimed, EMPTY, type Hand, leaseOf, left, lostAhead, tookBack } from "./flow";
 
 /** How often an idle desk looks for new work. */

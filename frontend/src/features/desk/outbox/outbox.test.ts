@@ -2,8 +2,8 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { ApiProblem } from "@/api/problem";
 import type { Answer, Assignment } from "@/api/types";
-import { EMPTY_FIELDS } from "../answer";
-import { formOf } from "../formFixture";
+import { EMPTY_FIELDS } from "@/ranking/answer/answer";
+import { formOf } from "@/ranking/answer/formFixture";
 import { Outbox } from "./outbox";
 import { anyUnsent, BrowserStore, type Unsent } from "./store";
 

@@ -17,39 +17,12 @@ export const de: Texts<typeof en> = {
   undo: "Rückgängig",
   notComparable: "Nicht vergleichbar",
   notChosen: "Noch nicht gewählt",
-  notAnswered: "Noch nicht beantwortet",
-  mayStayOpen: "(darf offen bleiben)",
-  answerOrLeaveOut: (n) =>
-    `Beantworten, oder noch einmal absenden, um ${n === 1 ? "es" : "sie"} auszulassen.`,
+  answerOrLeaveOut: (n) => `Beantworten oder noch einmal absenden, um ${n === 1 ? "es" : "sie"} auszulassen.`,
   notSubmitted: (open) => `Noch nicht abgesendet. Nicht beantwortet: ${open}.`,
   submitAnswer: "Absenden",
   submitRanking: "Absenden",
   skip: "Überspringen",
-  keys: "Tasten",
-
-  gaps: {
-    better: "welche Antwort besser ist",
-    more: (n) => `noch ${n} zu ordnen`,
-    strength: "wie viel besser die beste Antwort ist",
-    rating: (scale, letters) => `${scale} von ${letters}`,
-    confidence: "wie sicher das Urteil ist",
-  },
-
-  required: "erforderlich",
-  numberBetween: (asked, min, max) => `${asked}, ${min} bis ${max}`,
-  howMuchBetter: "Wie viel besser ist die beste?",
-  howSure: "Wie sicher ist das Urteil?",
-  allBadMeans: {
-    asked: "Die Reihenfolge zählt trotzdem.",
-    none: "Dann gilt keine Reihenfolge.",
-    tied: "Es zählt als Gleichstand aller.",
-  },
-  notComparableBox: "Diese lassen sich nicht vergleichen",
-  notRankableBox: "Diese lassen sich nicht ordnen",
-  notRankableMeans: "Die Anfrage ergibt keinen Sinn, oder keine Reihenfolge wäre ehrlich.",
-  rewriteMeans: "Was das Modell hätte sagen sollen, wenn keine gut genug ist.",
-  startFromBest: "Von der besten Antwort ausgehen",
-  flagsOf: (letter) => `Kennzeichen der Antwort ${letter}`,
+  keys: "Tastenkürzel",
 
   untouchedTitle: "Die Reihenfolge ist unverändert",
   untouched: "So als Antwort absenden?",
@@ -59,8 +32,8 @@ export const de: Texts<typeof en> = {
 
   skipTitle: "Diese Aufgabe überspringen",
   skipTask: "Überspringen",
-  skipSayWhy: "Den Grund nennen, damit unbrauchbare Anfragen gefunden werden.",
-  skipAnd: "Und die Aufgabe",
+  skipSayWhy: "Der Grund hilft, unbrauchbare Anfragen zu finden.",
+  skipAnd: "Was geschieht mit dieser Aufgabe?",
   skipReason: "Grund",
   skipReasons: {
     topic: "Ich kann dieses Thema nicht beurteilen",
@@ -69,38 +42,41 @@ export const de: Texts<typeof en> = {
     upsetting: "Sie ist schädlich oder verstörend",
   },
   skipWays: {
-    me: { label: "Später noch einmal zeigen", says: "Sie kommt wieder, wenn sonst nichts mehr da ist." },
+    me: {
+      label: "Später noch einmal zeigen",
+      says: "Sie kommt wieder, wenn es keine anderen Aufgaben mehr gibt.",
+    },
     others: {
       label: "Anderen überlassen",
-      says: "Jemand anderes bekommt sie; hierher kommt sie nicht mehr.",
+      says: "Jemand anderes bekommt sie. Hier erscheint sie nicht mehr.",
     },
-    drop: { label: "Fallen lassen", says: "Niemand wird mehr gebeten, sie zu ordnen." },
+    drop: { label: "Fallen lassen", says: "Niemand bekommt sie mehr zum Ordnen." },
   },
 
-  rankedAll: "Alles ist geordnet, was es hier gibt",
+  rankedAll: "Alle Aufgaben sind geordnet",
   nothingYet: "Noch gibt es nichts zu ordnen",
-  lookAgain: "Noch einmal nachsehen",
+  lookAgain: "Aktualisieren",
   overview: "Projektübersicht",
   stopped: {
     active: "",
-    paused: "Dieses Projekt ruht. Es geht weiter, wenn es wieder aktiv ist.",
-    archived: "Dieses Projekt ist archiviert. Es geht weiter, wenn es wieder aktiv ist.",
+    paused: "Dieses Projekt ruht. Es geht weiter, sobald es wieder aktiv ist.",
+    archived: "Dieses Projekt ist archiviert. Es geht weiter, sobald es wieder aktiv ist.",
   },
-  mine: (n) => `Bisher ${rankings(n)} von hier.`,
+  mine: (n) => `Bisher ${rankings(n)} abgesendet.`,
   wanted: (overlap) =>
     `Jede Aufgabe braucht ${rankings(overlap)} von ${overlap === 1 ? "einer Person" : "verschiedenen Personen"}, und niemand bekommt dieselbe zweimal.`,
   newTasks:
     "Neue Aufgaben kommen mit einem Import auf der Datenseite, oder wenn ein Modell Anfragen beantwortet.",
   others: (open, tasks) =>
     `${count(open)} von ${plural(tasks, "Aufgabe", "Aufgaben")} ${open === 1 ? "wartet" : "warten"} noch auf andere.`,
-  comesBack: "Eine übersprungene oder zurückgegebene Aufgabe kommt wieder hierher.",
-  looksAgain: "Diese Seite sieht von selbst nach neuer Arbeit.",
+  comesBack: "Übersprungene Aufgaben erscheinen hier wieder.",
+  looksAgain: "Diese Seite sucht automatisch nach neuen Aufgaben.",
   none: {
-    "project-not-active": "Dieses Projekt gibt zurzeit keine Aufgaben aus",
+    "project-not-active": "Dieses Projekt vergibt zurzeit keine Aufgaben",
     "annotator-paused": "In diesem Projekt gibt es hier vorerst keine Aufgaben",
     "annotator-excluded": "Von diesem Projekt ausgeschlossen",
     "qualification-failed": "Die Qualifikation für dieses Projekt ist nicht bestanden",
-    "cap-reached": "Der eigene Anteil an diesem Projekt ist getan",
-    "daily-cap-reached": "Das war alles für heute",
+    "cap-reached": "Das persönliche Limit in diesem Projekt ist erreicht",
+    "daily-cap-reached": "Das Limit für heute ist erreicht",
   },
 };

@@ -1,6 +1,6 @@
 import { count, plural } from "@/shared/format";
 
-/** The task on the desk, its questions and dialogs, and what stands there when there is no task. */
+/** The task on the desk, its questions and dialogs, and the desk without a task. */
 export const en = {
   title: "Rank",
   rank: "Rank the responses",
@@ -14,38 +14,12 @@ export const en = {
   undo: "Undo",
   notComparable: "Not comparable",
   notChosen: "Not chosen yet",
-  notAnswered: "Not answered yet",
-  mayStayOpen: "(may stay open)",
-  answerOrLeaveOut: (n: number) => `Answer, or submit again to leave ${n === 1 ? "it" : "them"} out.`,
-  notSubmitted: (open: string) => `Not submitted yet. Not answered: ${open}.`,
+  answerOrLeaveOut: (n: number) => `Answer, or submit again to skip ${n === 1 ? "it" : "them"}.`,
+  notSubmitted: (open: string) => `Not submitted yet. Unanswered: ${open}.`,
   submitAnswer: "Submit answer",
   submitRanking: "Submit ranking",
   skip: "Skip",
-  keys: "Keys",
-
-  gaps: {
-    better: "which response is better",
-    more: (n: number) => `${n} more to rank`,
-    strength: "how much better the best response is",
-    rating: (scale: string, letters: string) => `${scale} of ${letters}`,
-    confidence: "how sure you are",
-  },
-
-  required: "required",
-  numberBetween: (asked: string, min: number, max: number) => `${asked}, ${min} to ${max}`,
-  howMuchBetter: "How much better is the best?",
-  howSure: "How sure are you?",
-  allBadMeans: {
-    asked: "The order counts all the same.",
-    none: "No order is taken then.",
-    tied: "It counts as a tie of all.",
-  },
-  notComparableBox: "These can’t be compared",
-  notRankableBox: "These can’t be ranked",
-  notRankableMeans: "The prompt makes no sense, or no order would be honest.",
-  rewriteMeans: "What the model should have said, if none is good enough.",
-  startFromBest: "Start from the best response",
-  flagsOf: (letter: string) => `Flags of response ${letter}`,
+  keys: "Shortcuts",
 
   untouchedTitle: "You have not changed the order",
   untouched: "Submit it as your answer?",
@@ -55,8 +29,8 @@ export const en = {
 
   skipTitle: "Skip this task",
   skipTask: "Skip task",
-  skipSayWhy: "Say why, so that unusable prompts can be found.",
-  skipAnd: "And the task",
+  skipSayWhy: "Your reason helps us find unusable prompts.",
+  skipAnd: "What happens to this task?",
   skipReason: "Reason",
   skipReasons: {
     topic: "I can't judge this topic",
@@ -65,35 +39,34 @@ export const en = {
     upsetting: "It is harmful or upsetting",
   },
   skipWays: {
-    me: { label: "Show it to me later", says: "You will get it again when nothing else is left for you." },
-    others: { label: "Leave it to others", says: "Somebody else will get it; you will not see it again." },
-    drop: { label: "Drop it", says: "Nobody will be asked to rank it any more." },
+    me: { label: "Show it to me later", says: "You will get it again when you have no other tasks." },
+    others: { label: "Leave it to others", says: "Someone else will get it. You will not see it again." },
+    drop: { label: "Drop it", says: "Nobody will be asked to rank it again." },
   },
 
-  rankedAll: "You have ranked everything there is for you",
+  rankedAll: "You have ranked all your tasks",
   nothingYet: "There is nothing to rank yet",
-  lookAgain: "Look again",
+  lookAgain: "Refresh",
   overview: "Project overview",
   stopped: {
     active: "",
-    paused: "This project is paused. Ranking goes on when a manager makes it active again.",
-    archived: "This project is archived. Ranking goes on when a manager makes it active again.",
+    paused: "This project is paused. You can continue when a manager reactivates it.",
+    archived: "This project is archived. You can continue when a manager reactivates it.",
   },
-  mine: (n: number) => `${plural(n, "ranking")} of yours so far.`,
+  mine: (n: number) => `You have submitted ${plural(n, "ranking")} so far.`,
   wanted: (overlap: number) =>
-    `Each task wants ${plural(overlap, "ranking")} from ${overlap === 1 ? "one person" : "different people"}, and nobody is asked the same one twice.`,
-  newTasks:
-    "New tasks arrive when a manager imports responses on the Data page, or an admin lets a model answer prompts.",
+    `Each task needs ${plural(overlap, "ranking")} from ${overlap === 1 ? "one person" : "different people"}, and nobody gets the same task twice.`,
+  newTasks: "New tasks appear when a manager imports responses or an admin samples responses from a model.",
   others: (open: number, tasks: number) =>
-    `${count(open)} of ${plural(tasks, "task")} still ${open === 1 ? "waits" : "wait"} for others.`,
-  comesBack: "A task somebody skips or leaves comes back here.",
-  looksAgain: "This page looks for new work by itself.",
+    `${count(open)} of ${plural(tasks, "task")} ${open === 1 ? "is" : "are"} waiting for others.`,
+  comesBack: "Skipped tasks will reappear here.",
+  looksAgain: "This page checks for new tasks automatically.",
   none: {
-    "project-not-active": "This project gives out no tasks at present",
+    "project-not-active": "This project is not assigning tasks at the moment",
     "annotator-paused": "You are paused in this project",
     "annotator-excluded": "You are excluded from this project",
     "qualification-failed": "You did not qualify for this project",
-    "cap-reached": "You have done your share of this project",
-    "daily-cap-reached": "That was all for today",
+    "cap-reached": "You have reached your limit in this project",
+    "daily-cap-reached": "You have reached your limit for today",
   },
 };

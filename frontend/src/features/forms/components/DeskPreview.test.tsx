@@ -1,8 +1,8 @@
 import { MantineProvider } from "@mantine/core";
 import { cleanup, fireEvent, render, screen } from "@testing-library/react";
 import { afterEach, expect, it } from "vitest";
-import { formOf } from "@/features/desk/formFixture";
-import { recall, remember } from "@/features/desk/layout/remembered";
+import { formOf } from "@/ranking/answer/formFixture";
+import { recall, remember } from "@/ranking/layout/remembered";
 import { DeskPreview } from "./DeskPreview";
 
 afterEach(() => {

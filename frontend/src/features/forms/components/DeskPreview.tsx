@@ -1,13 +1,10 @@
 import { Button, NativeSelect } from "@mantine/core";
 import { Component, type ReactNode, useMemo, useState } from "react";
 import type { AnswerForm, Assignment } from "@/api/types";
-import { TaskFields } from "../../desk/components/AnswerFields";
-import { ResponsesSection } from "../../desk/components/ResponsesSection";
-import { AT_FIRST, type Memory } from "../../desk/layout/remembered";
-import { useView } from "../../desk/layout/useView";
-import { useDeskState } from "../../desk/useDeskState";
-import { useLabels } from "../../desk/useLabels";
-import { useVerdict } from "../../desk/useVerdict";
+import { DeskQuestions } from "@/ranking/desk/DeskParts";
+import { DeskResponses } from "@/ranking/desk/DeskResponses";
+import { useDesk } from "@/ranking/desk/useDesk";
+import { AT_FIRST, type Memory } from "@/ranking/layout/remembered";
 import { useTexts } from "../texts";
 import styles from "./forms.module.css";
 
@@ -66,36 +63,13 @@ export function DeskPreview({ form }: { form: AnswerForm }) {
 function Sample({ form, size, memory }: { form: AnswerForm; size: number; memory: Memory }) {
   const t = useTexts().preview;
   const assignment = useMemo(() => sampleOf(form, t.prompt, t.responses.slice(0, size)), [form, size, t]);
-  const [desk, dispatch] = useDeskState(assignment, null);
-  const { fields, shownOrder } = desk;
-  const { letters, excerpts } = useLabels(assignment.responses, shownOrder);
-  const { pair, sides, position, best, questionsAbout } = useVerdict(
-    form,
-    assignment.responses,
-    desk,
-    letters,
-    dispatch,
-  );
-  const view = useView(pair, dispatch, memory);
+  const desk = useDesk(assignment, null, memory);
   return (
     <div className={styles.sample}>
       <p className={styles.prompt}>{t.prompt}</p>
-      <ResponsesSection
-        form={form}
-        responses={assignment.responses}
-        desk={desk}
-        sides={sides}
-        position={position}
-        letters={letters}
-        excerpts={excerpts}
-        raw={false}
-        view={view}
-        dispatch={dispatch}
-      >
-        {questionsAbout}
-      </ResponsesSection>
+      <DeskResponses desk={desk} />
       <aside aria-label={t.verdict}>
-        <TaskFields form={form} fields={fields} best={best} dispatch={dispatch} />
+        <DeskQuestions desk={desk} />
       </aside>
     </div>
   );

@@ -3,12 +3,12 @@ import { useMutation, useQuery, useQueryClient, useSuspenseQuery } from "@tansta
 import { useParams } from "@tanstack/react-router";
 import { useDeferredValue, useMemo, useReducer, useState } from "react";
 import type { Project } from "@/api/types";
-import { Icon } from "@/shared/Icon";
-import { SaveBar } from "@/shared/SaveBar";
-import { SettingsNav } from "@/shared/SettingsNav";
+import { SaveBar } from "@/shared/fields/SaveBar";
+import { UnsavedGuard } from "@/shared/fields/UnsavedGuard";
 import { projectQuery } from "@/shared/session";
-import { UnsavedGuard } from "@/shared/UnsavedGuard";
 import { Notice, Page, ProblemNotice } from "@/shared/ui";
+import { Icon } from "@/shared/ui/Icon";
+import { SettingsNav } from "@/shared/ui/SettingsNav";
 import { presets, saveForm } from "../api/forms";
 import { EditorProvider } from "../context";
 import { editForm, isChanged, isOvertaken, noLongerAsked, openEditor } from "../editor";

@@ -1,8 +1,8 @@
 import { ActionIcon, Button, Checkbox, TextInput } from "@mantine/core";
 import type { ReactNode } from "react";
-import { Icon } from "@/shared/Icon";
-import { NumberField } from "@/shared/NumberField";
+import { NumberField } from "@/shared/fields/NumberField";
 import { Panel } from "@/shared/ui";
+import { Icon } from "@/shared/ui/Icon";
 import { useEditor } from "../context";
 import { type Part, type Path, valueAt } from "../editor";
 import { useTexts } from "../texts";

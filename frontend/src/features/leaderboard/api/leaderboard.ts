@@ -1,8 +1,8 @@
 import { queryOptions } from "@tanstack/react-query";
 import { api, unwrap } from "@/api/client";
-import type { BoardAsked } from "../asked";
+import type { BoardSearch } from "../search";
 
-export const leaderboardQuery = (slug: string, { method, by, key }: BoardAsked) =>
+export const leaderboardQuery = (slug: string, { method, by, key }: BoardSearch) =>
   queryOptions({
     queryKey: ["projects", slug, "leaderboard", { method, by, key }],
     queryFn: () =>

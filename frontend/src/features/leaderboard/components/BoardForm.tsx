@@ -1,48 +1,55 @@
 import { Button, NativeSelect, TextInput } from "@mantine/core";
 import { type FormEvent, useState } from "react";
-import { askedFrom, type BoardAsked } from "../asked";
+import { parse } from "valibot";
+import { type BoardSearch, boardSearch } from "../search";
 import { useTexts } from "../texts";
 import styles from "./leaderboard.module.css";
 
 /** Which method and which slices. A slice by metadata waits for its key. */
-export function BoardForm({ asked, onAsk }: { asked: BoardAsked; onAsk: (asked: BoardAsked) => void }) {
+export function BoardForm({
+  search,
+  onSearch,
+}: {
+  search: BoardSearch;
+  onSearch: (search: BoardSearch) => void;
+}) {
   const { method, by } = useTexts();
-  const [key, setKey] = useState(asked.key ?? "");
+  const [key, setKey] = useState(search.key ?? "");
   return (
     <form
       className={styles.form}
       onSubmit={(event: FormEvent) => {
         event.preventDefault();
-        onAsk(askedFrom({ ...asked, key }));
+        onSearch(parse(boardSearch, { ...search, key }));
       }}
     >
       <NativeSelect
         size="xs"
         label={method.label}
-        value={asked.method ?? "bradley_terry"}
+        value={search.method ?? "bradley_terry"}
         data={[
           { value: "bradley_terry", label: method.bradley_terry },
           { value: "davidson", label: method.davidson },
         ]}
         onChange={(event) => {
-          const { method: _, ...rest } = asked;
+          const { method: _, ...rest } = search;
           const chosen = event.currentTarget.value;
-          onAsk(chosen === "davidson" ? { ...rest, method: "davidson" } : rest);
+          onSearch(chosen === "davidson" ? { ...rest, method: "davidson" } : rest);
         }}
       />
       <NativeSelect
         size="xs"
         label={by.label}
-        value={asked.by ?? ""}
+        value={search.by ?? ""}
         data={[
           { value: "", label: by.none },
           { value: "round", label: by.round },
           { value: "split", label: by.split },
           { value: "metadata", label: by.metadata },
         ]}
-        onChange={(event) => onAsk(askedFrom({ ...asked, by: event.currentTarget.value, key }))}
+        onChange={(event) => onSearch(parse(boardSearch, { ...search, by: event.currentTarget.value, key }))}
       />
-      {asked.by === "metadata" && (
+      {search.by === "metadata" && (
         <>
           <TextInput
             size="xs"

@@ -1,7 +1,7 @@
 import type { Leaderboard, LeaderboardRow } from "@/api/types";
 import { count, percent } from "@/shared/format";
 import { Badge, TableScroll } from "@/shared/ui";
-import ui from "@/shared/ui.module.css";
+import ui from "@/shared/ui/ui.module.css";
 import { chanceToWin, groupsOf, hasLevels, scaleOf, tellable } from "../board";
 import { useTexts } from "../texts";
 import styles from "./leaderboard.module.css";

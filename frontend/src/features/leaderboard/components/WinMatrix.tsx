@@ -1,7 +1,7 @@
 import type { Leaderboard } from "@/api/types";
 import { percent } from "@/shared/format";
 import { Panel, TableScroll } from "@/shared/ui";
-import ui from "@/shared/ui.module.css";
+import ui from "@/shared/ui/ui.module.css";
 import { shareWon, winMatrix } from "../board";
 import { useTexts } from "../texts";
 import styles from "./leaderboard.module.css";

@@ -2,11 +2,11 @@ import { count, percent, plural } from "@/shared/format";
 
 export const en = {
   title: "Leaderboard",
-  lead: "Which model people prefer, by how much, and how sure that is.",
+  lead: "Which model people prefer, by how much, and with what certainty.",
   computing: "Computing strengths",
   empty: {
     title: "No models to compare yet",
-    text: "A model stands here once people have put its responses above or below another model’s. Responses need a model’s name: a file can bring it, and runs that sample give it by themselves.",
+    text: "Models appear here when their responses have been ranked against each other. Responses need a model name: import files can contain it, and sample runs add it automatically.",
     action: "Import responses",
   },
   method: {
@@ -15,7 +15,7 @@ export const en = {
     davidson: "Davidson",
     bradley_terryMeaning: "A tie counts as half a win for each.",
     davidsonMeaning: "A tie is an outcome of its own.",
-    ties: (chance: number) => `Two equal models tie with a chance of ${percent(chance)}.`,
+    ties: (chance: number) => `Two equal models tie with a probability of ${percent(chance)}.`,
   },
   by: {
     label: "Slices",
@@ -23,9 +23,9 @@ export const en = {
     round: "by round",
     split: "by split",
     metadata: "by metadata",
-    key: "Key of the prompts’ metadata",
+    key: "Metadata key of the prompts",
     keyHint: "For example topic or language.",
-    go: "Slice",
+    go: "Apply",
   },
   board: {
     title: "Strengths",
@@ -41,39 +41,28 @@ export const en = {
     lost: "Lost",
     tied: "Tied",
     best: "best",
-    notTold: "can’t be told from the best",
+    notTold: "not significantly different from the best",
     from: (low: string, high: string) => `${low} to ${high}`,
     meaning:
-      "Strengths are log odds, centred on 0: a difference of 1 means that the stronger wins 73 times of 100. Intervals are from resampling tasks; where two of them overlap widely, the order is not settled.",
-    left: (n: number) => `${plural(n, "model")} compared less often ${n === 1 ? "is" : "are"} left out.`,
+      "Strengths are log odds, centred at 0: with a difference of 1, the stronger model wins 73 % of comparisons. Intervals come from resampling tasks. If two intervals overlap widely, the order is uncertain.",
+    left: (n: number) => `${plural(n, "model")} with fewer comparisons ${n === 1 ? "is" : "are"} not shown.`,
   },
   groups: (n: number) =>
-    `These models fall into ${count(n)} groups that were never compared with each other, not even by way of others. Strengths compare models within a group only; a task that shows models of two groups side by side would join them.`,
+    `These models form ${count(n)} groups that have never been compared with each other, directly or indirectly. Strengths are comparable within a group only. A task with models from two groups would connect them.`,
   levels:
-    "Within a group, models of unlike level never won against each other in both directions, so how far apart they are is bounded from below only: a few more comparisons between them would settle it.",
+    "Within a group, models of different levels have only ever won in one direction. The difference between levels therefore has only a lower bound. A few more comparisons would determine it.",
   matrix: {
-    title: "Who beat whom",
+    title: "Head to head",
     table: "Wins, table",
-    lead: "Of all pairs in which the two met, how often the row’s model was put above the column’s, a tie counting half.",
+    lead: "How often the row’s model was preferred to the column’s. A tie counts as half.",
     cell: (one: string, other: string, wins: number, losses: number, ties: number) =>
-      `${one} against ${other}: ${count(wins)} won, ${count(losses)} lost, ${count(ties)} tied`,
-    never: "never met",
+      `${one} versus ${other}: ${count(wins)} won, ${count(losses)} lost, ${count(ties)} tied`,
+    never: "never compared",
   },
   slices: {
     title: (name: string) => name || "(empty)",
     round: (name: string) => `Round ${name}`,
-    none: "No comparison falls into a slice by this.",
+    none: "No comparisons have this key.",
     left: (n: number) => `and ${plural(n, "smaller slice")}`,
-  },
-  bias: {
-    title: "What besides quality may sway this",
-    first: "the first shown wins",
-    firstMeaning: "Responses are shuffled for each person, so this can’t favour a model; it adds noise.",
-    longer: "the longer one wins",
-    longerMeaning:
-      "A model that writes longer gains from this, whether or not longer is better. Compare lengths before trusting a narrow lead.",
-    even: "50 % lies within the interval.",
-    leans: "50 % lies outside the interval.",
-    more: "More on the Quality page",
   },
 };

@@ -3,9 +3,9 @@ import { useInfiniteQuery, useMutation, useQueryClient } from "@tanstack/react-q
 import { useState } from "react";
 import type { Invitation } from "@/api/types";
 import { moment } from "@/shared/format";
-import { MoreButton } from "@/shared/MoreButton";
 import { Badge, Panel, ProblemNotice, TableScroll } from "@/shared/ui";
-import ui from "@/shared/ui.module.css";
+import { MoreButton } from "@/shared/ui/MoreButton";
+import ui from "@/shared/ui/ui.module.css";
 import { invitationsQuery, revokeInvitation } from "../api/members";
 import { useTexts } from "../texts";
 import styles from "./members.module.css";

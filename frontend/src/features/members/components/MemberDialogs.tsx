@@ -1,9 +1,9 @@
 import { Button, Textarea } from "@mantine/core";
 import { useState } from "react";
 import type { Role } from "@/api/types";
-import { Dialog } from "@/shared/Dialog";
 import { ProblemNotice } from "@/shared/ui";
-import ui from "@/shared/ui.module.css";
+import { Dialog } from "@/shared/ui/Dialog";
+import ui from "@/shared/ui/ui.module.css";
 import { useTexts } from "../texts";
 
 type DialogProps = { error: unknown; busy: boolean; onClose: () => void };

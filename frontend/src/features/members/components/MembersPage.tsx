@@ -1,8 +1,8 @@
 import { useInfiniteQuery, useSuspenseQuery } from "@tanstack/react-query";
 import { useParams } from "@tanstack/react-router";
-import { MoreButton } from "@/shared/MoreButton";
 import { projectQuery } from "@/shared/session";
 import { EmptyState, Loading, Page, ProblemNotice } from "@/shared/ui";
+import { MoreButton } from "@/shared/ui/MoreButton";
 import { membersQuery } from "../api/members";
 import { useTexts } from "../texts";
 import { AddMember } from "./AddMember";

@@ -5,7 +5,7 @@ import type { Member, Project, Role } from "@/api/types";
 import { ago, moment } from "@/shared/format";
 import { meQuery } from "@/shared/session";
 import { Badge, Panel, ProblemNotice, TableScroll } from "@/shared/ui";
-import ui from "@/shared/ui.module.css";
+import ui from "@/shared/ui/ui.module.css";
 import { grantAttempt, type MemberChange, putMember } from "../api/members";
 import { qualificationOf } from "../qualification";
 import { useTexts } from "../texts";

@@ -1,7 +1,7 @@
 import { Link } from "@tanstack/react-router";
 import type { JudgedPolicy, Model } from "@/api/types";
 import { Badge, type Tone } from "@/shared/ui";
-import ui from "@/shared/ui.module.css";
+import ui from "@/shared/ui/ui.module.css";
 import { placed, type Span } from "../interval";
 import { useTexts } from "../texts";
 import styles from "./models.module.css";

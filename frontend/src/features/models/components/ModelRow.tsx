@@ -5,7 +5,7 @@ import type { JudgedPolicy, Model } from "@/api/types";
 import { figureName, tellingFirst } from "@/shared/figures";
 import { ago, metric, moment } from "@/shared/format";
 import { Badge, CopyLine, type Tone } from "@/shared/ui";
-import ui from "@/shared/ui.module.css";
+import ui from "@/shared/ui/ui.module.css";
 import { loadLine } from "../loading";
 import { useTexts } from "../texts";
 import { Evaluations } from "./Evaluations";

@@ -4,7 +4,7 @@ import { Link, useParams } from "@tanstack/react-router";
 import type { Model } from "@/api/types";
 import { may, meQuery } from "@/shared/session";
 import { EmptyState, Loading, Page, Panel, ProblemNotice } from "@/shared/ui";
-import ui from "@/shared/ui.module.css";
+import ui from "@/shared/ui/ui.module.css";
 import { judgedQuery, modelsQuery } from "../api/models";
 import { scaleOf } from "../interval";
 import { byDescent } from "../lineage";

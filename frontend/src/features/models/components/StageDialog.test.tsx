@@ -38,9 +38,11 @@ function open(of: Model, change: StageChange, inProduction?: Model) {
 
 it("says what promoting means and whom it replaces, and changes nothing until it is confirmed", async () => {
   open(model("ppo-1"), "promote", model("sft-1", "production"));
-  expect(screen.getByText(/Runs that name no policy take it from now on/)).toBeDefined();
-  expect(screen.getByText(/sft-1 is in production now and becomes a candidate again/)).toBeDefined();
-  fireEvent.click(screen.getByText("Leave it as it is"));
+  expect(screen.getByText(/Runs use this policy by default from now on/)).toBeDefined();
+  expect(
+    screen.getByText(/sft-1 is currently in production and will become a candidate again/),
+  ).toBeDefined();
+  fireEvent.click(screen.getByText("Cancel"));
   expect(asked).toEqual([]);
   fireEvent.click(screen.getByText("Put into production"));
   await waitFor(() => expect(closed).toHaveBeenCalledTimes(2));
@@ -51,8 +53,8 @@ it("says that an archived model keeps its files, and stays open when that is ref
   answer = () =>
     Response.json({ detail: "ppo-1 is in production; promote another policy first." }, { status: 409 });
   open(model("ppo-1"), "archive");
-  expect(screen.getByText(/Its files, metrics and lineage stay/)).toBeDefined();
-  fireEvent.click(screen.getByText("Archive it"));
+  expect(screen.getByText(/Its files, metrics and lineage are kept/)).toBeDefined();
+  fireEvent.click(screen.getByText("Archive"));
   expect(await screen.findByText(/promote another policy first/)).toBeDefined();
   expect(closed).not.toHaveBeenCalled();
 });

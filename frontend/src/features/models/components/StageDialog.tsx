@@ -1,8 +1,8 @@
 import { Button } from "@mantine/core";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import type { Model } from "@/api/types";
-import { Dialog } from "@/shared/Dialog";
 import { ProblemNotice } from "@/shared/ui";
+import { Dialog } from "@/shared/ui/Dialog";
 import { archiveModel, promoteModel } from "../api/models";
 import { useTexts } from "../texts";
 import styles from "./models.module.css";

@@ -4,7 +4,7 @@ import { Link, useNavigate } from "@tanstack/react-router";
 import { type FormEvent, useState } from "react";
 import { ApiProblem } from "@/api/problem";
 import type { Preset } from "@/api/types";
-import { NumberField } from "@/shared/NumberField";
+import { NumberField } from "@/shared/fields/NumberField";
 import { may, meQuery } from "@/shared/session";
 import { EmptyState, Loading, Page, ProblemNotice } from "@/shared/ui";
 import { createProject, presetsQuery, projectsQuery } from "../api/projects";

@@ -6,54 +6,54 @@ const span = ({ min, max }: { min: number; max: number }) => (min === max ? `${m
 export const en = {
   newProject: {
     title: "New project",
-    lead: "A name, what annotators are asked, and how many of them rank each task. All but the short name can be changed later.",
+    lead: "Choose a name, what annotators are asked, and how many of them rank each task. You can change everything except the short name later.",
     name: "Name",
-    nameHelp: "What people see. Say what is ranked, and for what.",
+    nameHelp: "The name that people see.",
     slug: "Short name",
-    slugHelp: "In addresses and commands. It can’t be changed later.",
-    address: (slug: string) => `Its address: /projects/${slug || "…"}`,
+    slugHelp: "Used in URLs and commands. It can’t be changed later.",
+    address: (slug: string) => `URL: /projects/${slug || "…"}`,
     preset: "What annotators are asked",
-    presetHelp: "A form to begin with. Every part of it can be changed before and while people rank.",
+    presetHelp: "The initial answer form. You can change it at any time.",
     overlap: "Rankings per task",
-    overlapHelp: "How many different people rank each task. Two or more lets you measure how far they agree.",
+    overlapHelp: "How many different people rank each task. With two or more, you can measure agreement.",
     guidelines: "Guidelines",
     guidelinesHelp:
-      "Markdown, one key away while ranking. Two paragraphs on what makes a response better save many disagreements.",
+      "Markdown. Annotators open them with one key. Two paragraphs on what makes a response better prevent many disagreements.",
     guidelinesHint:
-      "## What is better\n\nA better response answers the question that was asked, is true, and says no more than it must.",
+      "## What is better\n\nA better response answers the question, is correct, and is no longer than necessary.",
     create: "Create project",
     cancel: "Cancel",
     loading: "Loading the presets",
-    notAllowed: "You can’t make projects",
+    notAllowed: "You can’t create projects",
     whoMay:
-      "Managers of any project can, and so can admins of the site. Ask one of them to make it and to invite you as its manager.",
+      "Only project managers and site admins can create projects. Ask one of them to create it and invite you as its manager.",
     back: "Your projects",
   },
   start: {
-    title: (name: string) => `${name}: what next`,
-    lead: "Three steps to the first ranking. Each can be done again at any time.",
+    title: (name: string) => `Set up ${name}`,
+    lead: "Three steps to the first ranking. You can repeat each of them at any time.",
     done: "done",
     toDo: "to do",
-    importTitle: "Bring in something to rank",
+    importTitle: "Import something to rank",
     importEmpty:
-      "Drop a file of prompts with responses: JSON lines, CSV or Parquet. Formats are recognised, and a dry run says what would come in before anything does.",
+      "Drop a file of prompts with responses: JSON Lines, CSV or Parquet. The format is recognised, and you see a preview before anything is imported.",
     importDone: (tasks: number) => `${plural(tasks, "task")} to rank.`,
     importAction: "Import data",
     importMore: "Import more",
     peopleTitle: "Invite people",
-    peopleEmpty: "An invitation link lets one person in, with a name and a password of their own choosing.",
+    peopleEmpty: "An invitation link admits one person, who chooses a user name and a password.",
     peopleDone: (people: number) => `${plural(people, "member")} so far.`,
     peopleAction: "Invite people",
-    formTitle: "Look at what they will be asked",
-    formText: "The form with a live preview of the desk; add ratings, flags or questions of your own.",
+    formTitle: "Check what they will be asked",
+    formText: "Edit the form with a live preview of the desk. Add your own ratings, flags or questions.",
     formAction: "Edit the answer form",
     shareTitle: "Share the link",
-    shareText: "Members open this page to rank. To everybody else the project does not exist.",
+    shareText: "Members open this page to rank. Nobody else can see the project.",
     copy: "Copy the link for members",
     overview: "Go to the project",
   },
   presets: {
-    ranking: { title: "Ranking", source: "The plain default" },
+    ranking: { title: "Ranking", source: "The default" },
     instructgpt: { title: "InstructGPT", source: "Ouyang et al. 2022" },
     llama2: { title: "Llama 2", source: "Touvron et al. 2023" },
     hh: { title: "Helpful & harmless", source: "Bai et al. 2022" },
@@ -64,14 +64,14 @@ export const en = {
   asked: {
     pair: (form: AnswerForm) => {
       const grades = form.strength?.levels.length ?? 1;
-      const how = grades > 1 ? `which is better, in ${grades} degrees` : "which is better";
+      const how = grades > 1 ? `which is better, in ${grades} levels` : "which is better";
       return `Two responses: ${how}${form.ties ? ", or a tie" : ", no tie"}`;
     },
     order: (form: AnswerForm) =>
       `${span(form.responses)} responses in order${form.ties ? ", ties allowed" : ", no ties"}`,
     best: (form: AnswerForm) => `The best ${form.top_k?.at_most ?? ""} of ${span(form.responses)} responses`,
     strength: (form: AnswerForm) =>
-      `How much better the best is, in ${plural(form.strength?.levels.length ?? 0, "step")}`,
+      `How much better the best is, in ${plural(form.strength?.levels.length ?? 0, "level")}`,
     ratings: (form: AnswerForm) => {
       const [first] = form.ratings;
       if (!first) return "";
@@ -88,10 +88,10 @@ export const en = {
       form.questions.length === 1
         ? (form.questions[0]?.label ?? "")
         : `${form.questions.length} questions about the task`,
-    confidence: () => "How sure they are",
+    confidence: () => "Confidence",
     allBad: (form: AnswerForm) => `“${form.all_bad?.label ?? ""}”`,
     comment: (form: AnswerForm) =>
       `${form.comment?.label ?? ""}${form.comment?.required ? ", required" : ""}`,
-    rewrite: () => "A rewrite of the best",
+    rewrite: () => "A better response in the annotator’s words",
   },
 } as const;

@@ -5,7 +5,7 @@ import type { Quality } from "@/api/types";
 import { count, percent } from "@/shared/format";
 import { ink, plotIn } from "@/shared/plot";
 import { Panel } from "@/shared/ui";
-import ui from "@/shared/ui.module.css";
+import ui from "@/shared/ui/ui.module.css";
 import { useTexts } from "../texts";
 import styles from "./quality.module.css";
 

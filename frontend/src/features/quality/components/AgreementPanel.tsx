@@ -1,7 +1,7 @@
 import type { Estimate, Quality } from "@/api/types";
 import { percent } from "@/shared/format";
 import { Panel } from "@/shared/ui";
-import ui from "@/shared/ui.module.css";
+import ui from "@/shared/ui/ui.module.css";
 import { decimals, interval, readAlpha } from "../reading";
 import { useTexts } from "../texts";
 import { BiasFigures } from "./BiasFigures";

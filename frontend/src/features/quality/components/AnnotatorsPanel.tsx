@@ -4,7 +4,7 @@ import { useState } from "react";
 import type { AnnotatorQuality, Estimate, Quality } from "@/api/types";
 import { count, duration, percent } from "@/shared/format";
 import { Badge, Panel, TableScroll } from "@/shared/ui";
-import ui from "@/shared/ui.module.css";
+import ui from "@/shared/ui/ui.module.css";
 import {
   COLUMNS,
   type Column,

@@ -1,6 +1,6 @@
 import type { Estimate } from "@/api/types";
 import { percent } from "@/shared/format";
-import ui from "@/shared/ui.module.css";
+import ui from "@/shared/ui/ui.module.css";
 import { interval, leans } from "../reading";
 import { Drawn } from "./Drawn";
 import styles from "./quality.module.css";

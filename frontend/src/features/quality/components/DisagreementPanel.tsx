@@ -4,7 +4,7 @@ import { Link } from "@tanstack/react-router";
 import type { Project } from "@/api/types";
 import { percent } from "@/shared/format";
 import { Panel, ProblemNotice, TableScroll } from "@/shared/ui";
-import ui from "@/shared/ui.module.css";
+import ui from "@/shared/ui/ui.module.css";
 import { disagreementQuery } from "../api/quality";
 import { useTexts } from "../texts";
 import styles from "./quality.module.css";

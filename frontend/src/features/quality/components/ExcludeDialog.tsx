@@ -1,9 +1,9 @@
 import { Button, Textarea } from "@mantine/core";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
-import { Dialog } from "@/shared/Dialog";
 import { Loading, ProblemNotice } from "@/shared/ui";
-import ui from "@/shared/ui.module.css";
+import { Dialog } from "@/shared/ui/Dialog";
+import ui from "@/shared/ui/ui.module.css";
 import { effectOfExcluding, exclude, type Who } from "../api/quality";
 import { useTexts } from "../texts";
 import styles from "./quality.module.css";

@@ -1,7 +1,7 @@
 import type { Quality } from "@/api/types";
 import { percent } from "@/shared/format";
 import { Panel, TableScroll } from "@/shared/ui";
-import ui from "@/shared/ui.module.css";
+import ui from "@/shared/ui/ui.module.css";
 import { pairMatrix, washOf } from "../reading";
 import { useTexts } from "../texts";
 import styles from "./quality.module.css";

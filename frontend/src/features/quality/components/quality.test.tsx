@@ -69,7 +69,7 @@ describe("the quality page", () => {
   it("shows agreement with its interval and what it means, and leaves out what can't be known", () => {
     open({});
     expect(screen.getByText("0.61 (0.55 to 0.66)")).toBeTruthy();
-    expect(screen.getByText(/Better than chance, under the 0.667/)).toBeTruthy();
+    expect(screen.getByText(/Better than chance, but below 0.667/)).toBeTruthy();
     expect(screen.queryByText("Kendall’s τ-b")).toBeNull();
     expect(cells("alice")).toEqual([
       "alice",
@@ -88,15 +88,15 @@ describe("the quality page", () => {
   it("marks a bias only where its interval leaves half out", () => {
     const leaning = person({ username: "ben", first_shown_wins: estimate(0.7, 0.58, 0.8) });
     open({ annotators: [person({}), leaning] });
-    expect(cells("ben")[6]).toBe("leans 70 %");
+    expect(cells("ben")[6]).toBe("biased 70 %");
     expect(cells("alice")[6]).toBe("52 %");
   });
 
-  it("marks somebody unlike the others by the adjusted p-value, not the raw one", () => {
+  it("marks somebody outlier by the adjusted p-value, not the raw one", () => {
     const odd = person({ username: "ben", outlier_p: 1e-6, outlier_p_adjusted: 2e-6 });
     const unlucky = person({ username: "cleo", outlier_p: 0.005, outlier_p_adjusted: 0.1 });
     open({ annotators: [odd, unlucky] });
-    expect([cells("ben")[0], cells("ben")[9]]).toEqual(["ben unlike the others", "< 0.01"]);
+    expect([cells("ben")[0], cells("ben")[9]]).toEqual(["ben outlier", "< 0.01"]);
     expect(cells("cleo")[0]).toBe("cleo");
   });
 
@@ -125,7 +125,7 @@ describe("the quality page", () => {
         { one: "ben", other: "cleo", agreement: 0.9, n_pairs: 6 },
       ],
     });
-    const table = screen.getByRole("region", { name: /every two/ });
+    const table = screen.getByRole("region", { name: /by pair of annotators, table/ });
     const rows = within(table).getAllByRole("row").slice(1);
     expect(
       rows.map((row) =>

@@ -3,7 +3,7 @@ import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { cleanup, fireEvent, render, screen, waitFor } from "@testing-library/react";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import type { Project, ReviewShown } from "@/api/types";
-import { formOf } from "@/features/desk/formFixture";
+import { formOf } from "@/ranking/answer/formFixture";
 import { ReviewDesk } from "./ReviewDesk";
 
 const said = (by: string, tiers: string[][], comment = "") => ({
@@ -105,7 +105,7 @@ describe("the reviewer's desk", () => {
 
   it("lets go of a task that is left", async () => {
     const { sent, onLeave } = open(shown());
-    press("Leave it");
+    press("Leave");
     await waitFor(() => expect(onLeave).toHaveBeenCalled());
     expect(sent[0]?.path).toBe("/api/v1/reviews/task-1/release");
   });

@@ -1,21 +1,23 @@
 import { Button } from "@mantine/core";
 import { useMutation } from "@tanstack/react-query";
-import { useState } from "react";
 import type { Project, ReviewShown } from "@/api/types";
-import { missing, toAnswer, toDraft } from "@/features/desk/answer";
-import { TaskFields } from "@/features/desk/components/AnswerFields";
-import desk from "@/features/desk/components/desk.module.css";
-import { ResponsesSection } from "@/features/desk/components/ResponsesSection";
-import { Standings } from "@/features/desk/components/Standings";
-import { useRemembered } from "@/features/desk/layout/remembered";
-import { useView } from "@/features/desk/layout/useView";
-import { useDeskTexts } from "@/features/desk/texts/desk";
-import { useActiveTime } from "@/features/desk/useActiveTime";
-import { useDeskState } from "@/features/desk/useDeskState";
-import { useLabels } from "@/features/desk/useLabels";
-import { useLease } from "@/features/desk/useLease";
-import { useVerdict } from "@/features/desk/useVerdict";
-import { Conversation } from "@/shared/Conversation";
+import { answerOn } from "@/ranking/desk/answerOf";
+import {
+  Announcer,
+  DeskOrder,
+  DeskQuestions,
+  deskClass,
+  GapsNotice,
+  PaneHead,
+} from "@/ranking/desk/DeskParts";
+import { DeskResponses } from "@/ranking/desk/DeskResponses";
+import desk from "@/ranking/desk/desk.module.css";
+import { useActiveTime } from "@/ranking/desk/useActiveTime";
+import { useDesk } from "@/ranking/desk/useDesk";
+import { useGaps } from "@/ranking/desk/useGaps";
+import { useLease } from "@/ranking/desk/useLease";
+import { useRemembered } from "@/ranking/layout/remembered";
+import { Conversation } from "@/shared/markdown/Conversation";
 import { Notice, ProblemNotice, useDocumentTitle } from "@/shared/ui";
 import { orderInLetters, saidBeside } from "../answers";
 import { decideReview, releaseReview, renewReview } from "../api/reviews";
@@ -35,26 +37,13 @@ export function ReviewDesk({ project, shown, onDone, onLeave }: Props) {
   useDocumentTitle(texts.title);
   const { assignment, answers, decision } = shown;
   const { form, task } = assignment;
-  const [state, dispatch] = useDeskState(assignment, decision ? { ...decision, touched: true } : null);
-  const { ranking, fields, shownOrder, spoken } = state;
-  const [gapsShown, setGapsShown] = useState(false);
+  const ranked = useDesk(assignment, decision ? { ...decision, touched: true } : null, useRemembered());
+  const { letters } = ranked;
+  const gaps = useGaps(ranked);
   const activeMs = useActiveTime(0);
   const { lost } = useLease({ ...assignment, id: task.id }, renewReview);
-
-  const { letters, excerpts } = useLabels(assignment.responses, shownOrder);
-  const { pair, sides, position, best, questionsAbout } = useVerdict(
-    form,
-    assignment.responses,
-    state,
-    letters,
-    dispatch,
-  );
   const decide = useMutation({
-    mutationFn: () =>
-      decideReview(
-        task.id,
-        toAnswer(toDraft(ranking, fields, activeMs()), assignment.token, form, shownOrder),
-      ),
+    mutationFn: () => decideReview(task.id, answerOn(ranked, activeMs())),
     onSuccess: onDone,
   });
   const leave = useMutation({
@@ -62,21 +51,10 @@ export function ReviewDesk({ project, shown, onDone, onLeave }: Props) {
     onSettled: onLeave,
   });
 
-  const view = useView(pair, dispatch, useRemembered());
-  const gaps = missing(form, fields, ranking, letters, useDeskTexts().gaps);
-  const blocking = gaps.some(({ required }) => required);
-
-  function tryDecide() {
-    if (blocking || (gaps.length > 0 && !gapsShown)) return setGapsShown(true);
-    decide.mutate();
-  }
-
   return (
-    <main id="main" className={view.wide ? `${desk.desk} ${desk.wide}` : desk.desk}>
+    <main id="main" className={deskClass(ranked)}>
       <section className={desk.prompt} aria-label={texts.conversationAndAnswers}>
-        <div className={desk.paneHead}>
-          <h2>{texts.conversation}</h2>
-        </div>
+        <PaneHead title={texts.conversation} />
         <Conversation messages={task.prompt.messages} raw={false} />
         <h2 className={styles.head}>{texts.peopleSaid(answers.length)}</h2>
         <ul className={styles.answers}>
@@ -101,41 +79,13 @@ export function ReviewDesk({ project, shown, onDone, onLeave }: Props) {
         )}
       </section>
 
-      <ResponsesSection
-        form={form}
-        responses={assignment.responses}
-        desk={state}
-        sides={sides}
-        position={position}
-        letters={letters}
-        excerpts={excerpts}
-        raw={false}
-        view={view}
-        dispatch={dispatch}
-      >
-        {questionsAbout}
-      </ResponsesSection>
+      <DeskResponses desk={ranked} />
 
       <aside className={desk.verdict} aria-label={texts.yourDecision}>
-        <div className={desk.paneHead}>
-          <h2>{texts.yourDecision}</h2>
-        </div>
-        {!pair && (
-          <div className={desk.standings}>
-            <Standings ranking={ranking} shownOrder={shownOrder} texts={excerpts} dispatch={dispatch} />
-          </div>
-        )}
-        <TaskFields form={form} fields={fields} best={best} dispatch={dispatch} />
-        {gapsShown && gaps.length > 0 && (
-          <Notice tone="warn" title={texts.notAnswered}>
-            <ul>
-              {gaps.map(({ field, text }) => (
-                <li key={field}>{text}</li>
-              ))}
-            </ul>
-            {!blocking && <p>{texts.leaveOut(gaps.length)}</p>}
-          </Notice>
-        )}
+        <PaneHead title={texts.yourDecision} />
+        <DeskOrder desk={ranked} />
+        <DeskQuestions desk={ranked} />
+        <GapsNotice gaps={gaps} leaveOut={texts.leaveOut} />
         {lost && (
           <Notice tone="warn" title={texts.notYours}>
             <p>{lost.detail || lost.title}</p>
@@ -147,7 +97,7 @@ export function ReviewDesk({ project, shown, onDone, onLeave }: Props) {
             className={desk.submit ?? ""}
             loading={decide.isPending}
             disabled={lost !== null}
-            onClick={tryDecide}
+            onClick={() => gaps.pass() && decide.mutate()}
           >
             {texts.decide}
           </Button>
@@ -162,9 +112,7 @@ export function ReviewDesk({ project, shown, onDone, onLeave }: Props) {
           </details>
         )}
       </aside>
-      <div aria-live="polite" aria-atomic="true" className="visually-hidden">
-        <span key={spoken.turn}>{spoken.text}</span>
-      </div>
+      <Announcer desk={ranked} />
     </main>
   );
 }

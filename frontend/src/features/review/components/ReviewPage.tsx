@@ -5,7 +5,7 @@ import { useState } from "react";
 import type { ReviewShown } from "@/api/types";
 import { projectQuery } from "@/shared/session";
 import { EmptyState, Loading, Page, Panel, ProblemNotice, TableScroll } from "@/shared/ui";
-import ui from "@/shared/ui.module.css";
+import ui from "@/shared/ui/ui.module.css";
 import { openNextReview, openReview, reviewsQuery } from "../api/reviews";
 import { useTexts } from "../texts";
 import { ReviewDesk } from "./ReviewDesk";

@@ -1,7 +1,7 @@
 import type { RewardReport } from "@/api/types";
 import { count, percent } from "@/shared/format";
 import { Panel } from "@/shared/ui";
-import ui from "@/shared/ui.module.css";
+import ui from "@/shared/ui/ui.module.css";
 import { boundsOf, decimals } from "../figures";
 import { useTexts } from "../texts";
 import { Diagram } from "./Diagram";

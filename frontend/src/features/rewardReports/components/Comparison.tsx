@@ -4,7 +4,7 @@ import { useState } from "react";
 import type { Model, ModelReport, RewardComparison } from "@/api/types";
 import { metric, percent } from "@/shared/format";
 import { Badge, Loading, Panel, ProblemNotice, type Tone } from "@/shared/ui";
-import ui from "@/shared/ui.module.css";
+import ui from "@/shared/ui/ui.module.css";
 import { comparisonQuery } from "../api/reports";
 import { points, sideOf, signed, withBounds } from "../figures";
 import { useTexts } from "../texts";

@@ -1,7 +1,7 @@
 import type { ModelReport } from "@/api/types";
 import { count, percent } from "@/shared/format";
 import { Badge } from "@/shared/ui";
-import ui from "@/shared/ui.module.css";
+import ui from "@/shared/ui/ui.module.css";
 import { boundsOf } from "../figures";
 import { useTexts } from "../texts";
 import { ReportTable } from "./ReportTable";

@@ -1,7 +1,7 @@
 import type { RewardReport } from "@/api/types";
 import { percent } from "@/shared/format";
 import { Badge } from "@/shared/ui";
-import ui from "@/shared/ui.module.css";
+import ui from "@/shared/ui/ui.module.css";
 import { boundsOf, decimals, points, sideOf, withBounds } from "../figures";
 import { useTexts } from "../texts";
 import { ReportTable } from "./ReportTable";

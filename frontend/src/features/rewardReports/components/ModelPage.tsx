@@ -4,7 +4,7 @@ import { Link, useParams } from "@tanstack/react-router";
 import type { Model, RewardReport } from "@/api/types";
 import { percent } from "@/shared/format";
 import { EmptyState, Loading, Page, ProblemNotice } from "@/shared/ui";
-import ui from "@/shared/ui.module.css";
+import ui from "@/shared/ui/ui.module.css";
 import { modelQuery, modelReportQuery } from "../api/reports";
 import { decimals, withBounds } from "../figures";
 import { type ReportTexts, useTexts } from "../texts";

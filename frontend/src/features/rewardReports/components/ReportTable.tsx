@@ -1,6 +1,6 @@
 import type { ReactNode } from "react";
 import { Panel, TableScroll } from "@/shared/ui";
-import ui from "@/shared/ui.module.css";
+import ui from "@/shared/ui/ui.module.css";
 import styles from "./report.module.css";
 
 /** A part of the report that is a table: what it tells, its columns, and its rows. */

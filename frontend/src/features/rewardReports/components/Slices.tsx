@@ -1,7 +1,7 @@
 import { Fragment } from "react";
 import type { Estimate, RewardReport } from "@/api/types";
 import { count, percent } from "@/shared/format";
-import ui from "@/shared/ui.module.css";
+import ui from "@/shared/ui/ui.module.css";
 import { boundsOf, grouped, type Slice, tooSure } from "../figures";
 import { useTexts } from "../texts";
 import { ReportTable } from "./ReportTable";

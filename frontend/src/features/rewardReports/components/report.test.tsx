@@ -66,7 +66,7 @@ it("lists slices under their kind, with bounds where there are some, and says wh
   expect(rows).toEqual([
     expect.stringContaining("Accuracy"),
     "All preferences532580.0 %70.0 % to 90.0 %",
-    "Strength stated",
+    "Stated strength",
     "3402090.0 %80.0 % to 95.0 %85.0 %",
     "not stated4150.0 %90.0 %",
     "Length of the preferred response",
@@ -102,7 +102,7 @@ it("compares with the newest other model, with another when asked, and says why 
   ];
   show(<Comparison model={model} others={others} />);
   expect(await screen.findByText("demo-rm-2 is better")).toBeDefined();
-  const panel = within(screen.getByRole("region", { name: "Beside another reward model" }));
+  const panel = within(screen.getByRole("region", { name: "Compare with another reward model" }));
   expect(panel.getByText("+8.0 (+3.0 to +13.0)")).toBeDefined();
   expect(panel.getByText("< 0.001")).toBeDefined();
   expect(panel.getByText("31, 7.5")).toBeDefined();
@@ -128,7 +128,7 @@ it("names annotators with what was learned of them, and marks who may be guessin
   );
   expect(screen.getAllByRole("row").map((row) => row.textContent)).toEqual([
     expect.stringContaining("Reliability"),
-    "rex1,20052.0 %47.0 % to 57.0 %not told from guessing",
+    "rex1,20052.0 %47.0 % to 57.0 %not significantly better than guessing",
     "ben4093.0 %81.0 % to 98.0 %",
   ]);
 });

@@ -1,8 +1,8 @@
 import type { Run } from "@/api/types";
 import { Panel } from "@/shared/ui";
 import { memory } from "../launch/span";
+import styles from "../run/run.module.css";
 import { useTexts } from "../texts";
-import styles from "./run.module.css";
 
 export function settingText(value: unknown): string {
   if (value === null || value === undefined || value === "") return "–";

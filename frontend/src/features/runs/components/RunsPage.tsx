@@ -4,14 +4,14 @@ import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router"
 import type { Run } from "@/api/types";
 import { figureName, tellingFirst } from "@/shared/figures";
 import { ago, count, metric, moment } from "@/shared/format";
-import { Icon } from "@/shared/Icon";
 import { may, meQuery } from "@/shared/session";
 import { Bar, EmptyState, Loading, Page, Panel, ProblemNotice, TableScroll } from "@/shared/ui";
-import ui from "@/shared/ui.module.css";
+import { Icon } from "@/shared/ui/Icon";
+import ui from "@/shared/ui/ui.module.css";
 import { runsQuery } from "../api/runs";
+import styles from "../compare/compare.module.css";
 import { MAX_COMPARED, picked, toggled } from "../compare/pick";
 import { useTexts } from "../texts";
-import styles from "./compare.module.css";
 import { kindTitle, StateBadge, Took } from "./RunBits";
 
 function Outcome({ run }: { run: Run }) {

@@ -1,6 +1,6 @@
-import { Conversation } from "@/shared/Conversation";
+import { Conversation } from "@/shared/markdown/Conversation";
 import { Markdown } from "@/shared/markdown/Markdown";
-import ui from "@/shared/ui.module.css";
+import ui from "@/shared/ui/ui.module.css";
 import type { Row } from "../compare/samples";
 import styles from "./samples.module.css";
 

@@ -82,7 +82,7 @@ describe("the input that is taken where none is chosen", () => {
       label: "None yet",
       why: en.launch.noRewardModel,
     });
-    expect(defaultInput("snapshot", "reward_model", empty, [], {}, texts).label).toBe("Rankings of now");
+    expect(defaultInput("snapshot", "reward_model", empty, [], {}, texts).label).toBe("Current rankings");
   });
 });
 

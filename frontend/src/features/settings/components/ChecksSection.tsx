@@ -1,7 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
+import { NumberField } from "@/shared/fields/NumberField";
 import { percent } from "@/shared/format";
-import { NumberField } from "@/shared/NumberField";
 import { Panel } from "@/shared/ui";
 import { checkKindsQuery } from "../api/settings";
 import { useTexts } from "../texts";

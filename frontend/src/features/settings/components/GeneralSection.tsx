@@ -2,7 +2,7 @@ import { Textarea, TextInput } from "@mantine/core";
 import { useDeferredValue } from "react";
 import { Markdown } from "@/shared/markdown/Markdown";
 import { Panel } from "@/shared/ui";
-import ui from "@/shared/ui.module.css";
+import ui from "@/shared/ui/ui.module.css";
 import { useTexts } from "../texts";
 import type { SectionProps } from "./parts";
 import styles from "./settings.module.css";

@@ -1,6 +1,6 @@
 import { Button, Checkbox, NativeSelect } from "@mantine/core";
 import type { Project, SkipWay } from "@/api/types";
-import { NumberField } from "@/shared/NumberField";
+import { NumberField } from "@/shared/fields/NumberField";
 import { Badge, Panel } from "@/shared/ui";
 import { wayFirst, withWay } from "../draft";
 import { useTexts } from "../texts";

@@ -1,7 +1,7 @@
 import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
 import { api, unwrap } from "@/api/client";
 import { cursorOf } from "@/shared/paging";
-import { rankingsAsked, type Sought, tasksAsked } from "../sought";
+import { rankingsParams, type TasksSearch, tasksParams } from "../search";
 
 /** Rows fetched at once: about ten screens, 40 kB. */
 const PAGE_SIZE = 200;
@@ -17,16 +17,16 @@ const KEPT = {
   gcTime: 60_000,
 } as const;
 
-export const tasksQuery = (slug: string, sought: Sought) =>
+export const tasksQuery = (slug: string, search: TasksSearch) =>
   infiniteQueryOptions({
     ...KEPT,
-    queryKey: ["tasks", slug, tasksAsked(sought)],
+    queryKey: ["tasks", slug, tasksParams(search)],
     queryFn: ({ pageParam, signal }) =>
       unwrap(
         api.GET("/api/v1/projects/{slug}/tasks/", {
           params: {
             path: { slug },
-            query: { ...tasksAsked(sought), page_size: PAGE_SIZE, ...(pageParam && { cursor: pageParam }) },
+            query: { ...tasksParams(search), page_size: PAGE_SIZE, ...(pageParam && { cursor: pageParam }) },
           },
           signal,
         }),
@@ -34,17 +34,17 @@ export const tasksQuery = (slug: string, sought: Sought) =>
     getNextPageParam: (page) => cursorOf(page.next),
   });
 
-export const rankingsQuery = (slug: string, sought: Sought) =>
+export const rankingsQuery = (slug: string, search: TasksSearch) =>
   infiniteQueryOptions({
     ...KEPT,
-    queryKey: ["rankings", slug, rankingsAsked(sought)],
+    queryKey: ["rankings", slug, rankingsParams(search)],
     queryFn: ({ pageParam, signal }) =>
       unwrap(
         api.GET("/api/v1/projects/{slug}/rankings/", {
           params: {
             path: { slug },
             query: {
-              ...rankingsAsked(sought),
+              ...rankingsParams(search),
               page_size: PAGE_SIZE,
               ...(pageParam && { cursor: pageParam }),
             },

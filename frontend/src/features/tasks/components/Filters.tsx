@@ -1,27 +1,34 @@
 import { Button, NativeSelect, NumberInput, TextInput } from "@mantine/core";
 import { type FormEvent, useState } from "react";
-import { conditions, HAS, KINDS, type Sought, STATES, soughtFrom } from "../sought";
+import { parse } from "valibot";
+import { conditions, HAS, KINDS, STATES, type TasksSearch, tasksSearch } from "../search";
 import { useTexts } from "../texts";
 import styles from "./tasks.module.css";
 
 /** Takes effect when it is sent (Enter, or leaving a field), so that no list is asked for at every letter. */
-export function Filters({ sought, onSeek }: { sought: Sought; onSeek: (sought: Sought) => void }) {
+export function Filters({
+  search,
+  onSearch,
+}: {
+  search: TasksSearch;
+  onSearch: (search: TasksSearch) => void;
+}) {
   const texts = useTexts().filters;
-  const [draft, setDraft] = useState<Record<string, unknown>>(sought);
-  const text = (name: keyof Sought) => String(draft[name] ?? "");
+  const [draft, setDraft] = useState<Record<string, unknown>>(search);
+  const text = (name: keyof TasksSearch) => String(draft[name] ?? "");
   const set = (change: Record<string, unknown>) => setDraft({ ...draft, ...change });
   const send = (change: Record<string, unknown> = {}) => {
-    const next = soughtFrom({ ...draft, ...change });
-    if (JSON.stringify(next) !== JSON.stringify(sought)) onSeek(next);
+    const next = parse(tasksSearch, { ...draft, ...change });
+    if (JSON.stringify(next) !== JSON.stringify(search)) onSearch(next);
   };
-  const typed = (name: keyof Sought) => ({
+  const typed = (name: keyof TasksSearch) => ({
     size: "xs" as const,
     value: text(name),
     onChange: (event: { currentTarget: { value: string } }) => set({ [name]: event.currentTarget.value }),
     onBlur: () => send(),
   });
   const chosen = <Value extends string>(
-    name: keyof Sought,
+    name: keyof TasksSearch,
     labels: Record<Value, string>,
     values: readonly Value[],
   ) => ({
@@ -44,7 +51,7 @@ export function Filters({ sought, onSeek }: { sought: Sought; onSeek: (sought: S
       }}
     >
       <TextInput className={styles.words ?? ""} label={texts.says} type="search" {...typed("says")} />
-      {sought.list !== "rankings" && (
+      {search.list !== "rankings" && (
         <NativeSelect label={texts.state} {...chosen("state", texts.states, STATES)} />
       )}
       <NativeSelect label={texts.kind} {...chosen("kind", texts.kinds, KINDS)} />
@@ -76,8 +83,8 @@ export function Filters({ sought, onSeek }: { sought: Sought; onSeek: (sought: S
       <TextInput type="date" label={texts.until} {...typed("until")} />
       {/* The form's Enter key needs a button to press. */}
       <button type="submit" hidden />
-      {conditions(sought) > 0 && (
-        <Button size="xs" variant="subtle" onClick={() => onSeek(sought.list ? { list: sought.list } : {})}>
+      {conditions(search) > 0 && (
+        <Button size="xs" variant="subtle" onClick={() => onSearch(search.list ? { list: search.list } : {})}>
           {texts.clear}
         </Button>
       )}

@@ -1,19 +1,30 @@
 import { Button } from "@mantine/core";
 import { useMediaQuery } from "@mantine/hooks";
-import { type ReactNode, useEffect, useRef } from "react";
+import { useWindowVirtualizer } from "@tanstack/react-virtual";
+import { type ReactNode, type RefObject, useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
 import { Loading, Panel } from "@/shared/ui";
-import ui from "@/shared/ui.module.css";
-import { nearTheEnd } from "../rowWindow";
+import ui from "@/shared/ui/ui.module.css";
 import { useTexts } from "../texts";
-import { useRowWindow } from "../useRowWindow";
 import styles from "./tasks.module.css";
 
-/** On a phone a row's cells stand on three lines. */
+/** All rows are equally high. On a phone the cells of a row stand on three lines. */
 const ROW_PX = { wide: 52, narrow: 92 };
 
+/** Rows drawn above and below the screen, so that fast scrolling meets rows and not the page's background. */
+const OVERSCAN = 12;
+
+/** Rows come and go by so many at once: each change of the document costs a layout, whatever the number of rows. */
+const STEP = 8;
+
+/** With fewer rows than this below the last drawn row, the next page of rows is fetched. */
+const ROWS_AHEAD = 100;
+
+/** A row's cells, at its place in the list. The element's key is the row's own. */
+type RenderRow<Row> = (row: Row, place: { index: number; top: number; height: number }) => ReactNode;
+
 /**
- * A list of any length that scrolls with the page: only the rows on the screen and some beside it are in the document, and the
- * next page of rows is fetched before its end is reached.
+ * A list of any length that scrolls with the page. Only the rows on the screen and a few around them are in the document, and
+ * the next page of rows is fetched before the end is reached.
  */
 export function LongList<Row>({
   label,
@@ -28,22 +39,13 @@ export function LongList<Row>({
   label: string;
   columns: readonly string[];
   rows: readonly Row[];
-  /** A row's cells. The element's key is the row's own. */
-  render: (row: Row, place: { index: number; top: number; height: number }) => ReactNode;
+  render: RenderRow<Row>;
   hasMore: boolean;
   isFetching: boolean;
   onMore: () => void;
   onLookAgain: () => void;
 }) {
   const texts = useTexts().list;
-  const body = useRef<HTMLDivElement>(null);
-  const narrow = useMediaQuery("(max-width: 760px)") ?? false;
-  const height = narrow ? ROW_PX.narrow : ROW_PX.wide;
-  const shown = useRowWindow(body, height, rows.length);
-  const wantsMore = hasMore && !isFetching && nearTheEnd(shown, rows.length);
-  useEffect(() => {
-    if (wantsMore) onMore();
-  }, [wantsMore, onMore]);
   return (
     <Panel
       title={label.split(",")[0] ?? label}
@@ -59,7 +61,7 @@ export function LongList<Row>({
         </span>
       }
     >
-      {/* biome-ignore lint/a11y/useSemanticElements: rows out of sight are not in the document, so they stand by position, which a table's can't */}
+      {/* biome-ignore lint/a11y/useSemanticElements: rows off the screen are not in the document, so rows are positioned, which a <table>'s can't be */}
       <div
         role="table"
         aria-label={label}
@@ -78,16 +80,68 @@ export function LongList<Row>({
             ))}
           </div>
         </div>
-        {/* biome-ignore lint/a11y/useSemanticElements: see above */}
-        <div role="rowgroup" ref={body} className={styles.body} style={{ height: rows.length * height }}>
-          {rows
-            .slice(shown.first, shown.end)
-            .map((row, place) =>
-              render(row, { index: shown.first + place, top: (shown.first + place) * height, height }),
-            )}
-        </div>
+        <Rows rows={rows} render={render} wantsMore={hasMore && !isFetching} onMore={onMore} />
       </div>
       {isFetching && rows.length > 0 && <Loading label={texts.loading} />}
     </Panel>
   );
+}
+
+/** The rows around the screen: the only part that renders again while the page scrolls. */
+function Rows<Row>({
+  rows,
+  render,
+  wantsMore,
+  onMore,
+}: {
+  rows: readonly Row[];
+  render: RenderRow<Row>;
+  wantsMore: boolean;
+  onMore: () => void;
+}) {
+  const body = useRef<HTMLDivElement>(null);
+  const narrow = useMediaQuery("(max-width: 760px)") ?? false;
+  const height = narrow ? ROW_PX.narrow : ROW_PX.wide;
+  const virtualizer = useWindowVirtualizer({
+    count: rows.length,
+    estimateSize: () => height,
+    overscan: OVERSCAN,
+    scrollMargin: useTop(body),
+    // Rendering inside each scroll event would delay scrolling.
+    useFlushSync: false,
+  });
+  // The virtualizer keeps the sizes it was given first.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: a new height is the reason to measure
+  useLayoutEffect(() => virtualizer.measure(), [virtualizer, height]);
+  const shown = virtualizer.getVirtualItems();
+  const first = Math.floor((shown[0]?.index ?? 0) / STEP) * STEP;
+  const end = Math.ceil(((shown.at(-1)?.index ?? -1) + 1) / STEP) * STEP;
+  const drawn = useMemo(
+    () =>
+      rows.slice(first, end).map((row, place) => {
+        const index = first + place;
+        return render(row, { index, top: index * height, height });
+      }),
+    [rows, render, first, end, height],
+  );
+  const nearEnd = end > rows.length - ROWS_AHEAD;
+  useEffect(() => {
+    if (wantsMore && nearEnd) onMore();
+  }, [wantsMore, nearEnd, onMore]);
+  return (
+    // biome-ignore lint/a11y/useSemanticElements: see LongList
+    <div role="rowgroup" ref={body} className={styles.body} style={{ height: rows.length * height }}>
+      {drawn}
+    </div>
+  );
+}
+
+/** How far below the top of the page an element begins. What stands above it can grow, so each render measures again. */
+function useTop(element: RefObject<HTMLElement | null>): number {
+  const [top, setTop] = useState(0);
+  useLayoutEffect(() => {
+    const box = element.current?.getBoundingClientRect();
+    if (box) setTop(Math.round(box.top + window.scrollY));
+  });
+  return top;
 }

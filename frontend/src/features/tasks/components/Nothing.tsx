@@ -1,20 +1,20 @@
 import { Button } from "@mantine/core";
 import { Link } from "@tanstack/react-router";
 import { EmptyState } from "@/shared/ui";
-import { conditions, type Sought } from "../sought";
+import { conditions, type TasksSearch } from "../search";
 import { useTexts } from "../texts";
 
-export function Nothing({ slug, sought }: { slug: string; sought: Sought }) {
+export function Nothing({ slug, search }: { slug: string; search: TasksSearch }) {
   const texts = useTexts().empty;
-  if (conditions(sought) > 0) {
+  if (conditions(search) > 0) {
     return (
       <EmptyState title={texts.none.title}>
         <p>{texts.none.text}</p>
       </EmptyState>
     );
   }
-  const { title, text, action } = sought.list === "rankings" ? texts.rankings : texts.tasks;
-  const to = sought.list === "rankings" ? "/projects/$slug/members" : "/projects/$slug/data";
+  const { title, text, action } = search.list === "rankings" ? texts.rankings : texts.tasks;
+  const to = search.list === "rankings" ? "/projects/$slug/members" : "/projects/$slug/data";
   return (
     <EmptyState
       title={title}

@@ -5,7 +5,7 @@ import { useState } from "react";
 import type { TaskProblem } from "@/api/types";
 import { ago } from "@/shared/format";
 import { Badge, Panel, ProblemNotice } from "@/shared/ui";
-import ui from "@/shared/ui.module.css";
+import ui from "@/shared/ui/ui.module.css";
 import { problemsQuery, refreshProblems, reopenProblem, settleProblem } from "../api/problems";
 import { useTexts } from "../texts";
 import { AskButton } from "./AskButton";

@@ -3,7 +3,7 @@ import type { RankingGiven } from "@/api/types";
 import { duration, moment, words } from "@/shared/format";
 import { Markdown } from "@/shared/markdown/Markdown";
 import { Badge } from "@/shared/ui";
-import ui from "@/shared/ui.module.css";
+import ui from "@/shared/ui/ui.module.css";
 import { placesOf } from "../answer";
 import { useTexts } from "../texts";
 import styles from "./task.module.css";

@@ -4,7 +4,7 @@ import type { RankingListed } from "@/api/types";
 import { ago, duration, words } from "@/shared/format";
 import { Badge, Loading, ProblemNotice } from "@/shared/ui";
 import { rankingsQuery } from "../api/tasks";
-import type { Sought } from "../sought";
+import type { TasksSearch } from "../search";
 import { useTexts } from "../texts";
 import { LongList } from "./LongList";
 import { Nothing } from "./Nothing";
@@ -78,15 +78,15 @@ const Row = memo(function Row({
   );
 });
 
-export function RankingsList({ slug, sought }: { slug: string; sought: Sought }) {
+export function RankingsList({ slug, search }: { slug: string; search: TasksSearch }) {
   const { list } = useTexts();
   const queryClient = useQueryClient();
-  const query = rankingsQuery(slug, sought);
+  const query = rankingsQuery(slug, search);
   const { data, error, isPending, hasNextPage, isFetching, fetchNextPage } = useInfiniteQuery(query);
   const rows = useMemo(() => data?.pages.flatMap((page) => page.results) ?? [], [data]);
   if (isPending) return <Loading label={list.loadingFirst} />;
   if (error) return <ProblemNotice error={error} />;
-  if (rows.length === 0) return <Nothing slug={slug} sought={sought} />;
+  if (rows.length === 0) return <Nothing slug={slug} search={search} />;
   return (
     <LongList
       label={list.rankings}

@@ -4,7 +4,7 @@ import type { TaskListed } from "@/api/types";
 import { ago, moment } from "@/shared/format";
 import { Badge, Loading, ProblemNotice, type Tone } from "@/shared/ui";
 import { tasksQuery } from "../api/tasks";
-import type { Sought } from "../sought";
+import type { TasksSearch } from "../search";
 import { useTexts } from "../texts";
 import { LongList } from "./LongList";
 import { Nothing } from "./Nothing";
@@ -59,15 +59,15 @@ const Row = memo(function Row({
   );
 });
 
-export function TasksList({ slug, sought }: { slug: string; sought: Sought }) {
+export function TasksList({ slug, search }: { slug: string; search: TasksSearch }) {
   const { list } = useTexts();
   const queryClient = useQueryClient();
-  const query = tasksQuery(slug, sought);
+  const query = tasksQuery(slug, search);
   const { data, error, isPending, hasNextPage, isFetching, fetchNextPage } = useInfiniteQuery(query);
   const rows = useMemo(() => data?.pages.flatMap((page) => page.results) ?? [], [data]);
   if (isPending) return <Loading label={list.loadingFirst} />;
   if (error) return <ProblemNotice error={error} />;
-  if (rows.length === 0) return <Nothing slug={slug} sought={sought} />;
+  if (rows.length === 0) return <Nothing slug={slug} search={search} />;
   return (
     <LongList
       label={list.tasks}

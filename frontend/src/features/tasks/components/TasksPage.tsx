@@ -1,7 +1,7 @@
 import { SegmentedControl } from "@mantine/core";
 import { getRouteApi } from "@tanstack/react-router";
 import { Page } from "@/shared/ui";
-import { asList, type Sought } from "../sought";
+import { asList, type TasksSearch } from "../search";
 import { useTexts } from "../texts";
 import { Filters } from "./Filters";
 import { RankingsList } from "./RankingsList";
@@ -12,10 +12,10 @@ const route = getRouteApi("/shell/projects/$slug/tasks");
 export function TasksPage() {
   const texts = useTexts();
   const { slug } = route.useParams();
-  const sought = route.useSearch();
+  const search = route.useSearch();
   const navigate = route.useNavigate();
-  const list = sought.list ?? "tasks";
-  const seek = (next: Sought) => void navigate({ search: next, replace: true, resetScroll: false });
+  const list = search.list ?? "tasks";
+  const narrow = (next: TasksSearch) => void navigate({ search: next, replace: true, resetScroll: false });
   return (
     <Page
       title={texts.title}
@@ -29,15 +29,15 @@ export function TasksPage() {
             { value: "tasks", label: texts.lists.tasks },
             { value: "rankings", label: texts.lists.rankings },
           ]}
-          onChange={(value) => seek(asList(sought, value as "tasks" | "rankings"))}
+          onChange={(value) => narrow(asList(search, value as "tasks" | "rankings"))}
         />
       }
     >
-      <Filters key={JSON.stringify(sought)} sought={sought} onSeek={seek} />
+      <Filters key={JSON.stringify(search)} search={search} onSearch={narrow} />
       {list === "tasks" ? (
-        <TasksList slug={slug} sought={sought} />
+        <TasksList slug={slug} search={search} />
       ) : (
-        <RankingsList slug={slug} sought={sought} />
+        <RankingsList slug={slug} search={search} />
       )}
     </Page>
   );

@@ -2,9 +2,9 @@ import { Button } from "@mantine/core";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import type { Webhook } from "@/api/types";
-import { Dialog } from "@/shared/Dialog";
 import { moment } from "@/shared/format";
 import { Badge, Notice, Panel, ProblemNotice } from "@/shared/ui";
+import { Dialog } from "@/shared/ui/Dialog";
 import {
   changeWebhook,
   deliveriesQuery,
@@ -15,8 +15,8 @@ import {
 } from "../api/webhooks";
 import { useTexts } from "../texts";
 import { Deliveries } from "./Deliveries";
+import { Secret } from "./Secret";
 import { WebhookForm } from "./WebhookForm";
-import { Secret } from "./WebhooksPage";
 import styles from "./webhooks.module.css";
 
 /** One endpoint: what it is told, whether it hears, and what can be done about it. */

@@ -1,9 +1,10 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useParams } from "@tanstack/react-router";
-import { SettingsNav } from "@/shared/SettingsNav";
-import { CopyLine, EmptyState, Loading, Notice, Page, Panel, ProblemNotice } from "@/shared/ui";
+import { EmptyState, Loading, Page, Panel, ProblemNotice } from "@/shared/ui";
+import { SettingsNav } from "@/shared/ui/SettingsNav";
 import { makeWebhook, type WebhookSettings, webhooksQuery } from "../api/webhooks";
 import { useTexts } from "../texts";
+import { Secret } from "./Secret";
 import { WebhookCard } from "./WebhookCard";
 import { WebhookForm } from "./WebhookForm";
 
@@ -50,15 +51,5 @@ function NewWebhook({ slug }: { slug: string }) {
       />
       {make.data && <Secret secret={make.data.secret} />}
     </Panel>
-  );
-}
-
-export function Secret({ secret }: { secret: string }) {
-  const t = useTexts();
-  return (
-    <Notice tone="good" title={t.secretTitle}>
-      <p>{t.secretText}</p>
-      <CopyLine text={secret} label={t.copySecret} />
-    </Notice>
   );
 }

@@ -1,0 +1,38 @@
+"""The members of a project."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from annotation import models
+from annotation.models.project import (
+    Role,
+)
+
+
+class Member(serializers.Serializer[models.Membership]):
+    username = serializers.CharField(source="user.username")
+    role = serializers.ChoiceField(choices=Role.choices)
+    state = serializers.ChoiceField(choices=models.Membership.State.choices)
+    paused_reason = serializers.CharField(allow_blank=True)
+    qualified_at = serializers.DateTimeField(allow_null=True)
+    qualification_attempt = serializers.IntegerField(
+        help_text="The one they are in; above the number of attempts: they failed."
+    )
+    extra_attempts = serializers.IntegerField(help_text="Granted beyond the project's number.")
+    created_at = serializers.DateTimeField()
+
+
+class NewMember(serializers.Serializer[Any]):
+    username = serializers.CharField(max_length=150)
+    role = serializers.ChoiceField(choices=Role.choices)
+    state = serializers.ChoiceField(
+        choices=models.Membership.State.choices,
+        required=False,
+        help_text="Without it a new member is active, and one there is stays as they are.",
+    )
+    paused_reason = serializers.CharField(
+        max_length=500, allow_blank=True, default="", help_text="Told to the one who is paused."
+    )

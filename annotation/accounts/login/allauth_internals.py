@@ -1,0 +1,105 @@
+"""All that log-in uses of allauth's internal modules, which can change in any release.
+
+No other module imports one: after an update of allauth, this is the file to check.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from allauth.account.internal.flows.login import perform_login, perform_password_login, record_authentication
+from allauth.account.models import Login
+from allauth.core.internal import ratelimit
+from allauth.mfa.base.internal.flows import delete_and_cleanup, post_authentication
+from allauth.mfa.models import Authenticator
+from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
+from allauth.mfa.totp.internal.auth import TOTP, clear_totp_secret, get_totp_secret, validate_totp_code
+from allauth.socialaccount.internal import statekit
+from django.http import HttpRequest
+
+from annotation.models import User
+
+NO_MAIL = "none"  # e-mail addresses are not verified: the site's operators create the accounts
+_TOTP_SECRET = "mfa.totp.secret"  # of an enrolment that has begun, in the session
+
+
+class Usage(Protocol):
+    def rollback(self) -> None: ...
+
+
+def use_rate(request: HttpRequest, *, name: str, rate: str, key: str) -> Usage | None:
+    """Counts one use under `name`. The use can be rolled back. None: the limit is reached."""
+    usage: Usage | None = ratelimit.consume(
+        request, app="rankloop", action=name, config={name: rate}, key=key, limit_get=True
+    )
+    return usage
+
+
+def client_address(request: HttpRequest) -> str:
+    return str(ratelimit.get_ip(request))
+
+
+def log_in_by_password(request: HttpRequest, user: User) -> None:
+    """Logs the user in, or begins the step of the second factor."""
+    login = Login(user=user, email_verification=NO_MAIL)
+    perform_password_login(request, {"username": user.username}, login)
+
+
+def log_in_by(request: HttpRequest, user: User, method: str, **details: str) -> None:
+    """As :func:`log_in_by_password`, for a user whom `method` has authenticated."""
+    record_authentication(request, user, method=method, **details)
+    perform_login(request, Login(user=user, email_verification=NO_MAIL))
+
+
+def unstash_state(request: HttpRequest, *, provider_id: str, state_id: str) -> dict[str, Any] | None:
+    """What was stored for an OAuth request of this browser. A state can be taken once."""
+    state: dict[str, Any] | None = statekit.unstash_state(request, provider_id=provider_id, state_id=state_id)
+    return state
+
+
+def begin_totp() -> str:
+    """A new secret, kept in the session."""
+    return str(get_totp_secret(regenerate=True))
+
+
+def begun_totp(request: HttpRequest) -> str | None:
+    """The secret of the enrolment that this session began."""
+    return None if request.session.get(_TOTP_SECRET) is None else str(get_totp_secret())
+
+
+def activate_totp(user: User, secret: str) -> None:
+    TOTP.activate(user, secret)
+
+
+def forget_totp(request: HttpRequest) -> None:
+    clear_totp_secret(request)
+
+
+def is_totp_code(secret: str, code: str) -> bool:
+    return bool(validate_totp_code(secret, code))
+
+
+def use_totp_code(authenticator: Authenticator, code: str) -> bool:
+    return bool(TOTP(authenticator).validate_code(code))
+
+
+def use_recovery_code(authenticator: Authenticator, code: str) -> bool:
+    return bool(RecoveryCodes(authenticator).validate_code(code))
+
+
+def recovery_codes_left(authenticator: Authenticator) -> int:
+    return len(RecoveryCodes(authenticator).get_unused_codes())
+
+
+def new_recovery_codes(user: User) -> list[str]:
+    codes: list[str] = RecoveryCodes.activate(user).generate_codes()
+    return codes
+
+
+def record_second_factor(request: HttpRequest, authenticator: Authenticator) -> None:
+    post_authentication(request, authenticator)
+
+
+def remove_second_factor(request: HttpRequest, authenticator: Authenticator) -> None:
+    """Also removes recovery codes that protect nothing any more."""
+    delete_and_cleanup(request, authenticator)

@@ -1,0 +1,64 @@
+"""The members of a project: adding people, changing their role, pausing them."""
+
+from __future__ import annotations
+
+from django.db import transaction
+
+from annotation.desk import membership
+from annotation.models import Exclusion, Membership, Project, User
+from annotation.models.project import Role
+from config.problems import Conflict, FieldProblem, Problem
+
+
+@transaction.atomic
+def add_member(
+    *,
+    project: Project,
+    user: User,
+    role: str,
+    state: str | None = None,
+    paused_reason: str = "",
+) -> tuple[Membership, bool]:
+    """Puts `user` in the project, or changes the membership there is; and whether it is new. Without `state`
+    who is paused stays paused.
+
+    Who is paused gives back what they hold; who is let go on is judged by what they answer from now on.
+    """
+    if role not in Role.values:
+        raise Problem(
+            f"There is no role {role!r}.",
+            errors=[FieldProblem("role", f"Choose one of {', '.join(Role.values)}.")],
+        )
+    member, created = Membership.objects.update_or_create(project=project, user=user, defaults={"role": role})
+    if state == Membership.State.PAUSED:
+        membership.pause(member=member, reason=paused_reason)
+    elif state == Membership.State.ACTIVE and member.state == Membership.State.PAUSED:
+        membership.resume(member=member)
+    member.refresh_from_db()
+    return member, created
+
+
+def put_member(
+    *, project: Project, username: str, role: str, state: str | None = None, paused_reason: str = ""
+) -> tuple[Membership, bool]:
+    """:func:`add_member` by user name. Raises Problem when there is no such user, Conflict when somebody
+    excluded would be let on."""
+    user = User.objects.filter(username=username, is_active=True).first()
+    if user is None:
+        raise Problem(
+            f"There is no user {username!r}.",
+            errors=[
+                FieldProblem(
+                    "username",
+                    "No account has this name. Invite the person by link, or make the account with"
+                    " manage.py create_user.",
+                )
+            ],
+        )
+    excluded = Exclusion.objects.standing().filter(project=project, annotator=user)
+    let_on = state == Membership.State.ACTIVE or (
+        state is None and not Membership.objects.filter(project=project, user=user).exists()
+    )
+    if let_on and excluded.exists():
+        raise Conflict(f"{username} is excluded from this project; lift that first.", type="excluded")
+    return add_member(project=project, user=user, role=role, state=state, paused_reason=paused_reason)

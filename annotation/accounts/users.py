@@ -1,0 +1,33 @@
+"""User accounts."""
+
+from __future__ import annotations
+
+import secrets
+
+from django.db import IntegrityError, transaction
+
+from annotation.models import User
+from config.problems import Conflict, FieldProblem, refuse_invalid_fields
+
+PASSWORD_BYTES = 12
+
+
+def create_user(
+    *, username: str, is_admin: bool = False, email: str = "", password: str | None = None
+) -> tuple[User, str]:
+    """A new account and its password, a random one unless given. Conflict if the name is taken, Problem if it
+    is none."""
+    password = password or secrets.token_urlsafe(PASSWORD_BYTES)
+    user = User(username=username, email=email, is_staff=is_admin, is_superuser=is_admin)
+    user.set_password(password)
+    refuse_invalid_fields(user, exclude=["id"])
+    try:
+        with transaction.atomic():
+            user.save(force_insert=True)
+    except IntegrityError:
+        raise Conflict(
+            f"There is a user {username} already.",
+            errors=[FieldProblem("username", "Somebody has this name already; choose another.")],
+            type="user-exists",
+        ) from None
+    return user, password

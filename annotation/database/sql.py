@@ -1,0 +1,99 @@
+"""Named locks of a transaction, and the retry after a deadlock.
+
+A named lock (a Postgres advisory lock) protects a rule that spans rows which may not exist yet. It is held
+until the transaction ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+from functools import wraps
+from typing import NamedTuple, ParamSpec, TypeVar
+
+from django.db import OperationalError
+from psycopg import errors
+
+from annotation.database.acting import TELL_ACTOR, actor_told
+from annotation.database.prepared import prepared_cursor
+
+DEADLOCK_ATTEMPTS = 5
+
+P = ParamSpec("P")
+Out = TypeVar("Out")
+
+
+class Request(NamedTuple):
+    """A lock to acquire. Shared holders don't wait for each other, only for the one that excludes them."""
+
+    key: str
+    shared: bool = False
+
+
+class Lock(StrEnum):
+    """All named locks. A transaction that needs several acquires them in this order, so that no two
+    transactions wait for each other."""
+
+    GATE = "gate"
+    """Of a project. Claims share it; a change of the project's state excludes them, so that every lease given
+    under the old state is visible to it."""
+    DESK = "desk"
+    """Of a project and an annotator. An annotator's tabs claim one after the other, and nothing that decides
+    their claims (caps, membership, qualification) changes in between."""
+    EXCLUSION = "exclusion"
+    """Of a project and an annotator, or the name of an imported one. Excluding and reinstating the same
+    person take turns, and the trigger `refuse_excluded` shares the lock: no claim that started before an
+    exclusion ends with a lease after it."""
+    CONTENT = "content"
+    """Of a project. Two imports of the same content would deadlock on each other's unique keys, and a new
+    form must not be saved while tasks that don't fit it are being added."""
+    SNAPSHOTS = "snapshots"
+    """Of a project. Snapshots are frozen one after the other, so an unfinished folder found under the lock
+    was left by a process that was killed."""
+    AGREEMENT = "agreement"
+    """Of the whole database. The second of two readers waits for the agreement that the first computes,
+    instead of skipping its locked rows and finding nothing. Waiting for the rows could deadlock with a
+    writer."""
+
+    def of(self, *ids: object) -> Request:
+        return Request(":".join([self.value, *map(str, ids)]))
+
+    def shared(self, *ids: object) -> Request:
+        return Request(self.of(*ids).key, shared=True)
+
+
+def acquire(*requests: Request) -> None:
+    """Waits for all locks, in the order given, in one statement. Must be called inside a transaction.
+
+    What is read to decide something under the lock needs a later statement: its snapshot must be newer.
+    """
+    calls = [
+        f"pg_advisory_xact_lock{'_shared' if request.shared else ''}(hashtextextended(%s, 0))"
+        for request in requests
+    ]
+    # Prepared, because every claim runs it, and prepared statements that follow need the actor.
+    with prepared_cursor() as cursor:
+        cursor.execute(
+            f"SELECT {', '.join([*calls, TELL_ACTOR])}",
+            [*(request.key for request in requests), actor_told()],
+        )
+
+
+def retry_deadlocks(service: Callable[P, Out]) -> Callable[P, Out]:
+    """Repeats a service that owns its transaction when Postgres ended it to resolve a deadlock.
+
+    For services that lock many rows which others lock in another order. Raises the last OperationalError
+    after DEADLOCK_ATTEMPTS.
+    """
+
+    @wraps(service)
+    def attempt(*args: P.args, **kwargs: P.kwargs) -> Out:
+        for number in range(1, DEADLOCK_ATTEMPTS + 1):
+            try:
+                return service(*args, **kwargs)
+            except OperationalError as error:
+                if not isinstance(error.__cause__, errors.DeadlockDetected) or number == DEADLOCK_ATTEMPTS:
+                    raise
+        raise AssertionError("unreachable")
+
+    return attempt

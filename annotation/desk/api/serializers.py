@@ -1,0 +1,166 @@
+"""Assignments, answers and drafts. Types are checked here; services check the meaning."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from rest_framework import serializers
+
+from annotation.api.serializers import PromptShown
+from annotation.desk import answers
+from annotation.forms import answer_form
+from annotation.forms.serializers import FormField
+from annotation.models.project import (
+    SkipWay,
+)
+from annotation.models.task import MAX_PREFETCH
+from preferences.text import MAX_RESPONSES
+
+
+class TaskShown(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    prompt = PromptShown()
+
+
+class ResponseShown(serializers.Serializer[Any]):
+    """Text and id alone: who wrote a response would sway who judges it."""
+
+    id = serializers.UUIDField()
+    text = serializers.CharField(allow_blank=True)
+
+
+class Few(serializers.DictField):
+    """A map of so few entries that a problem with each can be reported."""
+
+    def to_internal_value(self, data: Any) -> dict[Any, Any]:
+        if isinstance(data, dict) and len(data) > answer_form.MAX_CHOICES:
+            reason = f"It has {len(data)} entries; it takes at most {answer_form.MAX_CHOICES}."
+            raise serializers.ValidationError(reason)
+        given: dict[Any, Any] = super().to_internal_value(data)
+        return given
+
+
+class ByResponse(Few):
+    """A map keyed by response id."""
+
+    def to_internal_value(self, data: Any) -> dict[UUID, Any]:
+        given = super().to_internal_value(data)
+        keyed: dict[UUID, Any] = {}
+        for key, value in given.items():
+            try:
+                response = UUID(key)
+            except ValueError:
+                raise serializers.ValidationError({key: "This is not the id of a response."}) from None
+            if response in keyed:
+                raise serializers.ValidationError({key: "This response is named twice."})
+            keyed[response] = value
+        return keyed
+
+
+class Answer(serializers.Serializer[Any]):
+    tiers = serializers.ListField(
+        child=serializers.ListField(child=serializers.UUIDField(), max_length=MAX_RESPONSES),
+        max_length=MAX_RESPONSES,
+        default=list,
+        help_text="Response ids, best first; those in one tier are tied. Where the form asks for the best "
+        "few only, the others are left out.",
+    )
+    strength = serializers.IntegerField(allow_null=True, default=None)
+    ratings = ByResponse(child=Few(child=serializers.IntegerField()), default=dict)
+    flags = ByResponse(
+        child=serializers.ListField(child=serializers.CharField(max_length=60), max_length=30), default=dict
+    )
+    choices = Few(child=serializers.CharField(max_length=60), default=dict, help_text="{question: choice}")
+    confidence = serializers.IntegerField(allow_null=True, default=None)
+    not_rankable = serializers.BooleanField(default=False)
+    all_bad = serializers.BooleanField(default=False)
+    comment = serializers.CharField(
+        allow_blank=True, default="", max_length=answers.MAX_COMMENT_CHARACTERS, trim_whitespace=False
+    )
+    rewrite = serializers.CharField(
+        allow_blank=True,
+        allow_null=True,
+        default=None,
+        max_length=answers.MAX_REWRITE_CHARACTERS,
+        trim_whitespace=False,
+    )
+    touched = serializers.BooleanField(default=False, help_text="Whether the shown order was changed at all.")
+    duration_ms = serializers.IntegerField(allow_null=True, default=None)
+
+    def answer(self) -> answers.Answer:
+        return answers.Answer(
+            **{name: self.validated_data[name] for name in answers.Answer.__dataclass_fields__}
+        )
+
+
+class Submission(Answer):
+    token = serializers.UUIDField()
+
+
+class DraftField(serializers.DictField):
+    """Whatever the page needs to go on later; an answer in the making, by custom."""
+
+
+class Assignment(serializers.Serializer[dict[str, Any]]):
+    """Describes what `annotation.desk.reads.shown` returns, which is sent as it is."""
+
+    id = serializers.UUIDField()
+    token = serializers.UUIDField()
+    expires_at = serializers.DateTimeField()
+    task = TaskShown()
+    responses = ResponseShown(many=True, help_text="In the order to show them in.")
+    form = FormField(help_text="What is asked of this task, whatever the project asks by now.")
+    draft = DraftField(allow_null=True)
+    draft_version = serializers.IntegerField(help_text="To send with the next draft.")
+    practice = serializers.BooleanField(
+        help_text="A task to qualify with: answered, its feedback says what was right."
+    )
+
+    def to_representation(self, instance: dict[str, Any]) -> dict[str, Any]:
+        return instance
+
+
+class NextAssignment(Assignment):
+    prefetched = Assignment(
+        many=True, help_text="Those that come after it, as many as were asked for and there are."
+    )
+
+
+class Next(serializers.Serializer[Any]):
+    prefetch = serializers.IntegerField(
+        min_value=0,
+        max_value=MAX_PREFETCH,
+        default=0,
+        help_text="How many further tasks to lease at once. They come next, or are released like any lease.",
+    )
+
+
+class LeaseToken(serializers.Serializer[Any]):
+    token = serializers.UUIDField()
+
+
+class Draft(LeaseToken):
+    version = serializers.IntegerField(min_value=0, max_value=2**31 - 2)
+    draft = DraftField()
+
+
+class DraftVersion(serializers.Serializer[Any]):
+    version = serializers.IntegerField()
+
+
+class Skip(LeaseToken):
+    reason = serializers.CharField(max_length=500, allow_blank=True, default="")
+    way = serializers.ChoiceField(
+        choices=SkipWay.choices,
+        required=False,
+        help_text="Where the task goes, one of the project's `skip_ways`; the first of them unless given.",
+    )
+
+
+class Lease(serializers.Serializer[Any]):
+    expires_at = serializers.DateTimeField()
+
+
+class RankingId(serializers.Serializer[Any]):
+    id = serializers.UUIDField()

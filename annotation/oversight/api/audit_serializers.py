@@ -1,0 +1,39 @@
+"""The audit log."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from annotation import models
+
+
+class AuditFilter(serializers.Serializer[Any]):
+    actor = serializers.CharField(
+        required=False, help_text="A user name, or an actor as it stands in an entry."
+    )
+    action = serializers.ChoiceField(choices=models.AuditEntry.Action.choices, required=False)
+    table = serializers.CharField(required=False)
+    row = serializers.CharField(required=False, help_text="The id of what was changed.")
+    after = serializers.DateTimeField(required=False, help_text="From this time on.")
+    before = serializers.DateTimeField(required=False, help_text="Up to, but not at this time.")
+
+
+class AuditEntry(serializers.Serializer[models.AuditEntry]):
+    id = serializers.IntegerField()
+    at = serializers.DateTimeField()
+    actor = serializers.CharField(
+        help_text="user:ID, anonymous, command:ACCOUNT:NAME, task:NAME, run:ID or database:ACCOUNT."
+    )
+    actor_name = serializers.SerializerMethodField(help_text="Of a user: the name of today.")
+    action = serializers.ChoiceField(choices=models.AuditEntry.Action.choices)
+    table = serializers.CharField()
+    row_id = serializers.CharField(allow_blank=True)
+    project_id = serializers.UUIDField(allow_null=True)
+    before = serializers.DictField(allow_null=True, help_text="Of what changed, how it was.")
+    after = serializers.DictField(allow_null=True, help_text="Of what changed, how it is since.")
+
+    def get_actor_name(self, entry: models.AuditEntry) -> str:
+        names: dict[str, str] = self.context["actor_names"]
+        return names.get(entry.actor, "")

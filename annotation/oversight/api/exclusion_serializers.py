@@ -1,0 +1,58 @@
+"""Exclusions of annotators, and their previews."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from annotation import models
+
+
+class WhoRanked(serializers.Serializer[Any]):
+    """One of the two: an account of the project, or a name from an imported file."""
+
+    username = serializers.CharField(max_length=150, required=False)
+    annotator_label = serializers.CharField(max_length=200, required=False)
+
+
+class NewExclusion(WhoRanked):
+    reason = serializers.CharField(max_length=2000)
+
+
+class ExclusionEffect(serializers.Serializer[Any]):
+    rankings = serializers.IntegerField(help_text="Annotations that would no longer count.")
+    comparisons = serializers.IntegerField()
+    reviews = serializers.IntegerField(help_text="Decisions that would no longer count.")
+    tasks_reopening = serializers.IntegerField(help_text="Finished tasks that would be asked again.")
+    leases = serializers.IntegerField(help_text="Tasks in hand that would be given back.")
+    snapshots = serializers.IntegerField(
+        help_text="Frozen since their first ranking. They may hold some of theirs and stay as they are."
+    )
+
+
+class Exclusion(serializers.Serializer[models.Exclusion]):
+    id = serializers.UUIDField()
+    username = serializers.CharField(source="annotator.username", default="", allow_blank=True)
+    annotator_label = serializers.CharField(allow_blank=True)
+    reason = serializers.CharField()
+    created_by = serializers.CharField(source="created_by.username", default=None, allow_null=True)
+    created_at = serializers.DateTimeField()
+    lifted_by = serializers.CharField(source="lifted_by.username", default=None, allow_null=True)
+    lifted_at = serializers.DateTimeField(allow_null=True)
+
+
+class LiftedExclusion(serializers.Serializer[Any]):
+    exclusion = Exclusion()
+    tasks_with_more_overlap = serializers.IntegerField(
+        help_text="Tasks whose slot somebody filled meanwhile: both answers stay."
+    )
+
+
+class LiftEffect(serializers.Serializer[Any]):
+    rankings = serializers.IntegerField(help_text="Annotations that would count again.")
+    comparisons = serializers.IntegerField()
+    reviews = serializers.IntegerField(help_text="Decisions that would count again.")
+    tasks_with_more_overlap = serializers.IntegerField(
+        help_text="Tasks whose slot somebody filled meanwhile: both answers would stay."
+    )

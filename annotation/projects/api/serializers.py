@@ -1,0 +1,154 @@
+"""Projects and their settings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from annotation import models
+from annotation.api.serializers import MAX_INTEGER
+from annotation.forms.serializers import PRESET_NAMES, FormField
+from annotation.models.project import (
+    MAX_CHECK_RATE,
+    MAX_LEASE_SECONDS,
+    MAX_OVERLAP,
+    MAX_QUALIFICATION_ATTEMPTS,
+    MIN_LEASE_SECONDS,
+    Role,
+    SkipWay,
+)
+
+
+class ProjectCounts(serializers.Serializer[models.Project]):
+    prompts = serializers.IntegerField(source="n_prompts")
+    responses = serializers.IntegerField(source="n_responses")
+    tasks = serializers.IntegerField(
+        source="n_tasks",
+        allow_null=True,
+        help_text="Null for annotators of a project that mixes in checks: the numbers would tell them apart.",
+    )
+    open_tasks = serializers.IntegerField(source="n_open_tasks", allow_null=True, help_text="As `tasks`.")
+    rankings = serializers.IntegerField(source="n_rankings")
+    comparisons = serializers.IntegerField(source="n_comparisons")
+    my_rankings = serializers.IntegerField(source="n_my_rankings")
+    open_problems = serializers.IntegerField(
+        source="n_open_problems",
+        allow_null=True,
+        help_text="Reported by annotators and not settled; null for those who don't manage the project.",
+    )
+
+
+class Checks(serializers.Serializer[models.Project]):
+    """How annotators are checked."""
+
+    gold_rate = serializers.FloatField(
+        min_value=0, max_value=MAX_CHECK_RATE, required=False, help_text="Share of the tasks."
+    )
+    attention_rate = serializers.FloatField(
+        min_value=0, max_value=MAX_CHECK_RATE, required=False, help_text="Share of the tasks."
+    )
+    gold_minimum_accuracy = serializers.FloatField(
+        min_value=0,
+        max_value=1,
+        allow_null=True,
+        required=False,
+        help_text="Mean score on gold and attention tasks; who falls under it is paused.",
+    )
+    gold_minimum_answers = serializers.IntegerField(
+        min_value=1, max_value=32767, required=False, help_text="Before anybody is judged."
+    )
+    qualification_pass_mark = serializers.FloatField(
+        min_value=0,
+        max_value=1,
+        allow_null=True,
+        required=False,
+        help_text="Mean score on the qualification tasks; null: nobody has to qualify.",
+    )
+    qualification_attempts = serializers.IntegerField(
+        min_value=1, max_value=MAX_QUALIFICATION_ATTEMPTS, required=False
+    )
+    qualification_tasks = serializers.IntegerField(
+        min_value=1,
+        max_value=32767,
+        allow_null=True,
+        required=False,
+        help_text="Of one attempt, where there are more: another attempt begins with those not given out"
+        " before, whose right answers nobody has told. Null: all of them in each.",
+    )
+
+
+def _skip_ways(**options: Any) -> serializers.ListField:
+    return serializers.ListField(
+        child=serializers.ChoiceField(choices=SkipWay.choices),
+        help_text="Where a skipped task may go; the first unless the annotator chooses.",
+        **options,
+    )
+
+
+class Project(serializers.Serializer[models.Project]):
+    id = serializers.UUIDField()
+    slug = serializers.CharField()
+    name = serializers.CharField()
+    guidelines = serializers.CharField()
+    state = serializers.ChoiceField(choices=models.Project.State.choices)
+    role = serializers.ChoiceField(choices=Role.choices, allow_null=True)
+    preset = serializers.CharField()
+    form = FormField()
+    overlap = serializers.IntegerField()
+    lease_seconds = serializers.IntegerField()
+    allocation_policy = serializers.ChoiceField(choices=models.Project.AllocationPolicy.choices)
+    review_below = serializers.FloatField(
+        help_text="Reviewers are shown tasks whose annotators agree less than this; 0: none."
+    )
+    max_per_annotator = serializers.IntegerField(allow_null=True)
+    max_per_annotator_per_day = serializers.IntegerField(allow_null=True)
+    skip_ways = _skip_ways()
+    checks = Checks(source="*", allow_null=True, help_text="Null for annotators.")
+    member_state = serializers.ChoiceField(
+        choices=models.Membership.State.choices, allow_null=True, help_text="Of the one who asks."
+    )
+    paused_reason = serializers.CharField(allow_null=True, allow_blank=True)
+    created_at = serializers.DateTimeField()
+    counts = ProjectCounts(source="*")
+
+    def to_representation(self, instance: models.Project) -> dict[str, Any]:
+        shown = super().to_representation(instance)
+        if shown["role"] in (Role.ANNOTATOR, Role.REVIEWER):
+            shown["counts"]["open_problems"] = None
+        if shown["role"] == Role.ANNOTATOR:
+            shown["checks"] = None
+            if instance.gold_rate + instance.attention_rate > 0:
+                shown["counts"] |= {"tasks": None, "open_tasks": None}
+        return shown
+
+
+class NewProject(serializers.Serializer[Any]):
+    slug = serializers.SlugField(max_length=80)
+    name = serializers.CharField(max_length=200, required=False)
+    preset = serializers.ChoiceField(choices=PRESET_NAMES, required=False)
+    overlap = serializers.IntegerField(min_value=1, max_value=MAX_OVERLAP, required=False)
+    guidelines = serializers.CharField(allow_blank=True, required=False)
+
+
+class ProjectChanges(serializers.Serializer[Any]):
+    name = serializers.CharField(max_length=200, required=False)
+    guidelines = serializers.CharField(allow_blank=True, required=False)
+    form = FormField(required=False)
+    overlap = serializers.IntegerField(min_value=1, max_value=MAX_OVERLAP, required=False)
+    lease_seconds = serializers.IntegerField(
+        min_value=MIN_LEASE_SECONDS, max_value=MAX_LEASE_SECONDS, required=False
+    )
+    allocation_policy = serializers.ChoiceField(
+        choices=models.Project.AllocationPolicy.choices, required=False
+    )
+    review_below = serializers.FloatField(min_value=0, max_value=1, required=False)
+    state = serializers.ChoiceField(choices=models.Project.State.choices, required=False)
+    max_per_annotator = serializers.IntegerField(
+        min_value=1, max_value=MAX_INTEGER, allow_null=True, required=False
+    )
+    max_per_annotator_per_day = serializers.IntegerField(
+        min_value=1, max_value=MAX_INTEGER, allow_null=True, required=False
+    )
+    skip_ways = _skip_ways(min_length=1, max_length=len(SkipWay), required=False)
+    checks = Checks(source="*", required=False)

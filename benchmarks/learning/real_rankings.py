@@ -1,0 +1,126 @@
+"""Real rankings from the folder beside the repository (RANKLOOP_DATA, else ../shared/data), never copied.
+
+Its README says where they come from and what their fields mean. ``source`` of a ranking is the set it is of.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import itertools
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from training.rlhf.data.rankings import Ranking
+
+DATA = Path(os.environ.get("RANKLOOP_DATA") or Path(__file__).resolve().parents[3] / "shared" / "data")
+HH_SUBSETS = ("helpful-base", "helpful-online", "helpful-rejection-sampled")
+HELDOUT_SHARE = 0.3  # of the prompts of the small sets, which come without a split
+PASSAGE_CHARACTERS = 600  # of what a question of QA-feedback may be answered from
+
+
+def available() -> bool:
+    return (DATA / "hh-rlhf").is_dir()
+
+
+def rows_of(name: str) -> Iterator[dict[str, Any]]:
+    with gzip.open(DATA / name, "rt", encoding="utf-8") as lines:
+        yield from map(json.loads, lines)
+
+
+def hh_helpful(split: str) -> list[Ranking]:
+    """Pairs of whole dialogues as rankings of two; where both are the same there is nothing to rank."""
+    found = []
+    for subset in HH_SUBSETS:
+        for row in rows_of(f"hh-rlhf/{subset}.{split}.jsonl.gz"):
+            prompt, chosen = row["chosen"].rsplit("\n\nAssistant:", 1)
+            rejected = row["rejected"].rsplit("\n\nAssistant:", 1)[1]
+            if chosen.strip() != rejected.strip():
+                found.append(_ranking(_turns(prompt), [[chosen.strip()], [rejected.strip()]], f"HH {subset}"))
+    return found
+
+
+def oasst_trees() -> list[Ranking]:
+    """Every place of a tree where several assistants answered and people ranked them."""
+
+    def walk(message: dict[str, Any], before: list[dict[str, str]]) -> Iterator[Ranking]:
+        turns = [*before, {"role": _role(message), "content": message["text"]}]
+        ranked = [m for m in message["replies"] if m["role"] == "assistant" and m.get("rank") is not None]
+        if len(ranked) > 1:
+            order = sorted(ranked, key=lambda m: m["rank"])
+            yield _ranking(turns, [[m["text"]] for m in order], "OASST")
+        for reply in message["replies"]:
+            yield from walk(reply, turns)
+
+    return [
+        ranking
+        for row in rows_of("kway/oasst-en-ranked-trees.jsonl.gz")
+        for ranking in walk(row["prompt"], [])
+    ]
+
+
+def qa_feedback() -> list[Ranking]:
+    """Four answers to a question about passages; the rows whose six verdicts are no order with ties are left
+    out."""
+    found = []
+    for row in rows_of("kway/qa-feedback-4way.jsonl.gz"):
+        answers = [row[f"prediction {n}"] for n in range(1, 5)]
+        beats = [[0] * 4 for _ in range(4)]
+        for (a, b), verdict in zip(itertools.combinations(range(4), 2), row["preference"], strict=True):
+            beats[a][b], beats[b][a] = {1: (1, -1), 2: (-1, 1), 0: (0, 0)}[verdict]
+        wins = [sum(line) for line in beats]
+        if any(
+            beats[a][b] != (wins[a] > wins[b]) - (wins[a] < wins[b])
+            for a, b in itertools.combinations(range(4), 2)
+        ):
+            continue
+        tiers = [
+            [answers[n] for n in range(4) if wins[n] == level] for level in sorted(set(wins), reverse=True)
+        ]
+        passages = " ".join(" ".join(passage) for passage in row["passages"])[:PASSAGE_CHARACTERS]
+        turns = [{"role": "user", "content": f"{passages}\n{row['question']}"}]
+        found.append(_ranking(turns, tiers, "QA-feedback"))
+    return found
+
+
+def split(rankings: list[Ranking]) -> tuple[list[Ranking], list[Ranking]]:
+    """(train, held-out) by hash of the first turn, so that no conversation is in both."""
+
+    def held_out(ranking: Ranking) -> bool:
+        digest = hashlib.sha256(ranking.messages[0]["content"].encode()).hexdigest()
+        return int(digest[:8], 16) < HELDOUT_SHARE * 2**32
+
+    return [r for r in rankings if not held_out(r)], [r for r in rankings if held_out(r)]
+
+
+def _ranking(turns: list[dict[str, str]], tiers: list[list[str]], source: str) -> Ranking:
+    """Responses in an order that says nothing: by the hash of their text."""
+    texts = sorted(
+        (text for tier in tiers for text in tier), key=lambda t: hashlib.sha256(t.encode()).digest()
+    )
+    left = list(range(len(texts)))
+    places = []
+    for tier in tiers:
+        place = []
+        for text in tier:
+            index = next(i for i in left if texts[i] == text)
+            left.remove(index)
+            place.append(index)
+        places.append(tuple(place))
+    return Ranking(tuple(turns), tuple(texts), tuple(places), source=source)
+
+
+def _turns(dialogue: str) -> list[dict[str, str]]:
+    turns = []
+    for part in dialogue.split("\n\nHuman:")[1:]:
+        question, *answers = part.split("\n\nAssistant:")
+        turns.append({"role": "user", "content": question.strip()})
+        turns += [{"role": "assistant", "content": answer.strip()} for answer in answers]
+    return turns
+
+
+def _role(message: dict[str, Any]) -> str:
+    return "assistant" if message["role"] == "assistant" else "user"

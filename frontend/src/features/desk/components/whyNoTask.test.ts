@@ -1,0 +1,34 @@
+import { describe, expect, it } from "vitest";
+import { ApiProblem, problemFrom } from "@/api/problem";
+import { en } from "../texts/desk.en";
+import { whyNoTask } from "./whyNoTask";
+
+const refusal = (type: string, status = 409) =>
+  problemFrom(status, { type, detail: "Why, in the server's words." });
+
+describe("why there is no task", () => {
+  it.each([
+    "project-not-active",
+    "annotator-paused",
+    "annotator-excluded",
+    "qualification-failed",
+    "cap-reached",
+    "daily-cap-reached",
+  ])("says %s in plain words, with the server's reason", (type) => {
+    const why = whyNoTask(refusal(type));
+    expect(why && en.none[why.type]).toMatch(/[a-z ]{10,}/);
+    expect(why?.detail).toBe("Why, in the server's words.");
+  });
+
+  it("offers the last answer back where it may be changed", () => {
+    expect(whyNoTask(refusal("daily-cap-reached"))?.mayTakeBack).toBe(true);
+    expect(whyNoTask(refusal("annotator-paused"))?.mayTakeBack).toBe(false);
+  });
+
+  it("leaves failures to be shown as failures", () => {
+    expect(whyNoTask(refusal("lease-lost"))).toBeNull();
+    expect(whyNoTask(refusal("annotator-paused", 500))).toBeNull();
+    expect(whyNoTask(new ApiProblem(0, "The server can't be reached"))).toBeNull();
+    expect(whyNoTask(new Error("x"))).toBeNull();
+  });
+});

@@ -1,0 +1,22 @@
+import { Button } from "@mantine/core";
+import { Dialog } from "@/shared/ui/Dialog";
+import { useFlowTexts } from "../texts/flow";
+
+/** Over a desk that shows nothing meanwhile. `until`: how long the task is kept; null: there is no lease to keep. */
+export function PauseDialog({ until, onGoOn }: { until: string | null; onGoOn: () => void }) {
+  const t = useFlowTexts();
+  return (
+    <Dialog
+      title={t.paused}
+      onClose={onGoOn}
+      closeKey="p"
+      actions={
+        <Button onClick={onGoOn} data-autofocus>
+          {t.goOn}
+        </Button>
+      }
+    >
+      <p>{until === null ? t.pausedRevising : t.pausedText(until)}</p>
+    </Dialog>
+  );
+}

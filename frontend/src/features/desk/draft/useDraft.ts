@@ -1,0 +1,68 @@
+import { startTransition, useCallback, useEffect, useRef, useState } from "react";
+import type { Assignment } from "@/api/types";
+import type { Draft } from "@/ranking/answer/answer";
+import { saveDraft } from "../api/assignments";
+import type { Hand } from "../flow/flow";
+import { DraftSaver, type SaveStatus } from "./draftSaver";
+import { forget, keep, readKept } from "./kept";
+
+/** The newer of the two copies of a draft: the browser's is ahead when the server missed the last changes. */
+export function newestDraft(assignment: Assignment): unknown {
+  const kept = readKept(assignment.id);
+  return kept && kept.version >= assignment.draft_version ? kept.draft : assignment.draft;
+}
+
+/** What somebody had of this answer when it comes to the desk. */
+export function draftOf({ assignment, how, answer }: Hand): unknown {
+  const changed = how === "revise" ? readKept(keptAs(assignment.id, how))?.draft : undefined;
+  return changed ?? answer ?? newestDraft(assignment);
+}
+
+/** A change to an answer that stands is nobody's draft of the task: it is kept by itself. */
+export const keptAs = (id: string, how: Hand["how"]) => (how === "revise" ? `revise.${id}` : id);
+
+/** Saves `draft` whenever it changes: here at once and, of a task that is leased, on the server after a pause. */
+export function useDraft({ assignment, how }: Hand, draft: Draft) {
+  const { id, token, draft_version: version } = assignment;
+  const [status, setStatus] = useState<SaveStatus>({ state: "saved" });
+  const saver = useRef<DraftSaver<Draft> | null>(null);
+  // Time alone is no change worth saving.
+  const content = JSON.stringify({ ...draft, duration_ms: 0 });
+  const lastContent = useRef(content);
+  const latest = useRef(draft);
+  latest.current = draft;
+
+  useEffect(() => {
+    const current = new DraftSaver<Draft>({
+      version,
+      send: async (onTopOf, changed) =>
+        how === "revise" ? onTopOf : await saveDraft(id, token, onTopOf, changed),
+      keep: (keptVersion, changed) =>
+        keep(keptAs(id, how), { draft: changed, version: keptVersion, savedAt: Date.now() }),
+      // Not before what the key did is on screen: the whole desk would be drawn twice for each.
+      onStatus: (next) => startTransition(() => setStatus(next)),
+    });
+    saver.current = current;
+    const leave = () => void current.flush();
+    window.addEventListener("pagehide", leave);
+    return () => {
+      window.removeEventListener("pagehide", leave);
+      void current.flush();
+      current.stop();
+    };
+  }, [id, token, version, how]);
+
+  useEffect(() => {
+    if (content === lastContent.current) return;
+    lastContent.current = content;
+    saver.current?.change(latest.current);
+  }, [content]);
+
+  /** The answer was given, or the task left: nothing is saved any more. */
+  const finish = useCallback(() => {
+    saver.current?.stop();
+    forget(keptAs(id, how));
+  }, [id, how]);
+
+  return { status, finish };
+}

@@ -1,0 +1,237 @@
+import { fireEvent, screen } from "@testing-library/react";
+import { afterEach, describe, expect, it } from "vitest";
+import { formOf } from "@/ranking/answer/formFixture";
+import { assignment, cards, clearTheDesk, key, open, server } from "./deskFixture";
+
+afterEach(clearTheDesk);
+
+describe("the desk", () => {
+  it("shows the responses in the order served, without their models", () => {
+    server();
+    open();
+    expect(cards()).toEqual(["x1", "y2", "z3"]);
+  });
+
+  it("ranks by keyboard and submits once", async () => {
+    server();
+    const { given } = open();
+    key("j");
+    key("j");
+    key("1", "Digit1");
+    key("ArrowDown");
+    key("ArrowDown");
+    key("=");
+    expect(cards()).toEqual(["z1", "x2", "y2"]);
+    expect(screen.getByTestId("announcer").textContent).toBe("Response B is rank 2 of 2, tied with A.");
+    expect(screen.getAllByTestId("rank-slot").map((slot) => slot.dataset.rank)).toEqual(["1", "2"]);
+    key("Enter");
+    expect(given).toHaveLength(1);
+    expect(given[0]).toMatchObject({ tiers: [["z"], ["x", "y"]], touched: true, token: "t1" });
+  });
+
+  it("asks before it takes an untouched order", async () => {
+    server();
+    const { given } = open();
+    key("Enter");
+    expect(screen.getByText(/Submit it as your answer/)).toBeTruthy();
+    expect(given).toHaveLength(0);
+    fireEvent.click(screen.getByRole("button", { name: "Submit this order", hidden: true }));
+    expect(given[0]).toMatchObject({ tiers: [["x"], ["y"], ["z"]], touched: false });
+  });
+
+  it("types digits into the comment, not into the ranking", () => {
+    server();
+    open();
+    const comment = screen.getByLabelText("Comment");
+    comment.focus();
+    key("3", "Digit3");
+    expect(cards()).toEqual(["x1", "y2", "z3"]);
+  });
+});
+
+const SCALE = { name: "helpful", label: "Helpful", min: 0, max: 4, required: true, points: [] };
+const PAIR = formOf({
+  responses: { min: 2, max: 2 },
+  tie_label: "about the same",
+  strength: {
+    levels: [
+      { value: 1, label: "slightly better" },
+      { value: 2, label: "much better" },
+    ],
+    required: true,
+  },
+});
+const pairTask = (parts = {}) =>
+  assignment({
+    responses: ["x", "y"].map((id) => ({ id, text: `text of ${id}` })),
+    form: { ...PAIR, ...parts },
+  });
+
+describe("the desk of a pair", () => {
+  it("takes the degree by one key, without moving the responses", async () => {
+    server();
+    const { given } = open(pairTask());
+    expect(cards()).toEqual(["x0", "y0"]);
+    key("5", "Digit5");
+    expect(cards()).toEqual(["x2", "y1"]);
+    expect(screen.getByTestId("announcer").textContent).toBe("B is much better.");
+    key("ArrowLeft");
+    expect(screen.getByTestId("announcer").textContent).toBe("B is slightly better.");
+    key("Enter");
+    expect(given[0]).toMatchObject({ tiers: [["y"], ["x"]], strength: 1, touched: true });
+  });
+
+  it("is no answer until a position is chosen", () => {
+    server();
+    const { given } = open(pairTask());
+    key("Enter");
+    expect(given).toHaveLength(0);
+    expect(screen.getByTestId("announcer").textContent).toBe(
+      "Not submitted yet. Unanswered: which response is better.",
+    );
+    expect(screen.getByTestId("pair-scale").contains(document.activeElement)).toBe(true);
+  });
+
+  it("sends that both are bad as the tie it counts as", async () => {
+    server();
+    const { given } = open(pairTask({ strength: null, all_bad: { label: "Both are bad", order: "tied" } }));
+    fireEvent.click(screen.getByLabelText("Both are bad"));
+    key("Enter");
+    expect(given[0]).toMatchObject({ tiers: [["x", "y"]], all_bad: true, strength: null });
+  });
+});
+
+describe("questions of the form", () => {
+  it("keep the desk from submitting while a required one is open, and take the focus", async () => {
+    server();
+    const { given } = open(
+      assignment({
+        form: formOf({
+          ratings: [SCALE],
+          questions: [
+            {
+              name: "safety",
+              label: "Which are safe?",
+              required: true,
+              choices: [
+                { name: "all", label: "All of them" },
+                { name: "none", label: "None" },
+              ],
+            },
+          ],
+          comment: { label: "Why?", required: true },
+        }),
+      }),
+    );
+    key("2", "Digit2");
+    key("Enter");
+    key("Enter");
+    expect(given).toHaveLength(0);
+    expect(screen.getByText("Helpful of A, B, C")).toBeTruthy();
+    // The focus is in the first open scale: a digit typed there is a rating, not a rank.
+    const before = cards();
+    key("3", "Digit3");
+    expect(cards()).toEqual(before);
+    expect(screen.getByText("Helpful of B, C")).toBeTruthy();
+    for (const response of ["y", "z"]) {
+      const scale = document.querySelector(`[data-field="ratings.${response}.helpful"] input`);
+      fireEvent.click(scale as Element);
+    }
+    fireEvent.click(screen.getByLabelText("All of them"));
+    fireEvent.change(screen.getByLabelText(/Why\?/), { target: { value: "because" } });
+    fireEvent.click(screen.getByRole("button", { name: "Submit ranking" }));
+    expect(given[0]).toMatchObject({
+      ratings: { x: { helpful: 3 }, y: { helpful: 0 }, z: { helpful: 0 } },
+      choices: { safety: "all" },
+      comment: "because",
+    });
+  });
+
+  it("are gone through by Enter, from card to card", () => {
+    server();
+    open(pairTask({ ratings: [SCALE], strength: null }));
+    key("1", "Digit1");
+    key("Enter");
+    key("4", "Digit4");
+    key("Enter");
+    // In the other card now, and in its scale: not on the card.
+    expect(document.activeElement?.matches('[data-field="ratings.y.helpful"] input')).toBe(true);
+  });
+
+  it("are taken back with Delete, or by a second click", () => {
+    server();
+    open(assignment({ form: formOf({ ratings: [{ ...SCALE, required: false }] }) }));
+    const scale = () => [
+      ...document.querySelectorAll<HTMLInputElement>('[data-field="ratings.x.helpful"] input'),
+    ];
+    fireEvent.click(scale()[2] as Element);
+    expect(scale()[2]?.checked).toBe(true);
+    fireEvent.keyDown(scale()[2] as Element, { key: "Delete" });
+    expect(scale().some(({ checked }) => checked)).toBe(false);
+    fireEvent.click(scale()[1] as Element);
+    fireEvent.click(scale()[1] as Element);
+    expect(scale().some(({ checked }) => checked)).toBe(false);
+  });
+
+  it("offer the best response to start a rewrite from", () => {
+    server();
+    open(assignment({ form: formOf({ rewrite: { label: "A better answer", required: false } }) }));
+    key("2", "Digit2");
+    fireEvent.click(screen.getByRole("button", { name: "Start from the best response" }));
+    expect(screen.getByLabelText<HTMLTextAreaElement>("A better answer").value).toBe("text of y");
+  });
+});
+
+describe("a rewrite", () => {
+  const form = formOf({ rewrite: { label: "A better answer", required: false } });
+
+  it("is written beside the original, by keyboard alone", async () => {
+    server();
+    const { given } = open(assignment({ form }));
+    key("3", "Digit3");
+    key("w");
+    const dialog = await screen.findByRole("dialog", { hidden: true });
+    // The best one to begin with; each of the others at an arrow.
+    expect(dialog.textContent).toContain("text of y");
+    expect(dialog.textContent).toContain("3 words");
+    fireEvent.click(screen.getByRole("button", { name: "Start from B", hidden: true }));
+    const text = dialog.querySelector("textarea") as HTMLTextAreaElement;
+    expect(document.activeElement).toBe(text);
+    expect(text.value).toBe("text of y");
+    fireEvent.change(text, { target: { value: "a text of y, mended" } });
+    expect(dialog.textContent).toContain("5 words");
+    fireEvent.keyDown(text, { key: "Enter", ctrlKey: true });
+    expect(screen.queryByRole("dialog", { hidden: true })).toBeNull();
+    expect(given).toHaveLength(0);
+    key("Enter");
+    expect(given[0]).toMatchObject({ rewrite: "a text of y, mended", tiers: [["y"], ["z"], ["x"]] });
+  });
+
+  it("has no key where the form asks for none", () => {
+    server();
+    open();
+    key("w");
+    expect(screen.queryByRole("dialog", { hidden: true })).toBeNull();
+    key("?");
+    expect(screen.queryByText("Write a better answer beside the original")).toBeNull();
+  });
+});
+
+describe("the desk of the best few", () => {
+  it("ranks what is put into a slot and leaves the rest below the line", async () => {
+    server();
+    const { given } = open(assignment({ form: formOf({ top_k: { at_least: 1, at_most: 2 } }) }));
+    expect(cards()).toEqual(["x0", "y0", "z0"]);
+    key("Enter");
+    expect(given).toHaveLength(0);
+    key("End");
+    key("1", "Digit1");
+    key("End");
+    key("2", "Digit2");
+    expect(cards()).toEqual(["z1", "y2", "x0"]);
+    key("x", "KeyX");
+    expect(cards()).toEqual(["z1", "y0", "x0"]);
+    key("Enter");
+    expect(given[0]).toMatchObject({ tiers: [["z"]], touched: true });
+  });
+});

@@ -1,0 +1,202 @@
+import { act, cleanup, fireEvent, screen, waitFor } from "@testing-library/react";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { problemFrom } from "@/api/problem";
+import type { Project } from "@/api/types";
+import { EMPTY_FIELDS } from "@/ranking/answer/answer";
+import { assignment, cards, clearTheDesk, key, open, project, server } from "./deskFixture";
+
+afterEach(clearTheDesk);
+
+describe("skipping", () => {
+  const skipWith = async (ways: Project["skip_ways"], choose: string | null) => {
+    const { sent } = server();
+    const { onSkipped } = open(assignment(), { ...project, skip_ways: ways });
+    key("s");
+    fireEvent.change(await screen.findByLabelText("Reason"), { target: { value: "not my language" } });
+    if (choose) fireEvent.click(screen.getByLabelText(choose));
+    fireEvent.click(screen.getByRole("button", { name: "Skip task", hidden: true }));
+    return { sent, onSkipped };
+  };
+
+  it("goes where the project says unless told otherwise", async () => {
+    const { sent, onSkipped } = await skipWith(["others", "me"], null);
+    await waitFor(() => expect(onSkipped).toHaveBeenCalledOnce());
+    expect(sent.find(({ path }) => path.endsWith("/skip"))?.body).toEqual({
+      token: "t1",
+      reason: "not my language",
+      way: "others",
+    });
+  });
+
+  it("can be put off where the project allows it", async () => {
+    const { sent, onSkipped } = await skipWith(["others", "me"], "Show it to me later");
+    await waitFor(() => expect(onSkipped).toHaveBeenCalled());
+    expect(sent.find(({ path }) => path.endsWith("/skip"))?.body).toMatchObject({ way: "me" });
+  });
+
+  it("offers no choice where there is none, and says what will become of the task", async () => {
+    server();
+    open(assignment(), { ...project, skip_ways: ["drop"] });
+    key("s");
+    expect(await screen.findByText(/Nobody will be asked to rank it again/)).toBeTruthy();
+    expect(screen.queryByRole("radio", { hidden: true })).toBeNull();
+  });
+});
+
+describe("a lease and a draft", () => {
+  it("says plainly when the task is no longer theirs, and keeps the work", async () => {
+    vi.useFakeTimers();
+    server({ heartbeat: 409 });
+    const { given, onPutDown } = open();
+    key("3", "Digit3");
+    await act(() => vi.advanceTimersByTimeAsync(61_000));
+    expect(screen.getByText("This task is no longer assigned to you")).toBeTruthy();
+    expect(screen.getByText("The lease ran out.")).toBeTruthy();
+    key("Enter");
+    expect(given).toEqual([]);
+    expect(JSON.parse(localStorage.getItem("rankloop.answer.a1") ?? "{}").draft.tiers).toEqual([
+      ["y"],
+      ["z"],
+      ["x"],
+    ]);
+    fireEvent.click(screen.getByRole("button", { name: "Get a task" }));
+    expect(onPutDown).toHaveBeenCalledOnce();
+  });
+
+  it("says until when a task is kept while the server can't be reached", async () => {
+    vi.useFakeTimers();
+    server({ heartbeat: 0 });
+    const { given } = open();
+    await act(() => vi.advanceTimersByTimeAsync(61_000));
+    expect(screen.getByText(/This task is reserved for you until/)).toBeTruthy();
+    await act(() => vi.advanceTimersByTimeAsync(900_000));
+    expect(screen.getByText(/Your reservation ended at/)).toBeTruthy();
+    key("3", "Digit3");
+    key("Enter");
+    expect(given).toHaveLength(1);
+  });
+
+  it("keeps no draft of what was given", async () => {
+    vi.useFakeTimers();
+    const { sent } = server();
+    open();
+    key("3", "Digit3");
+    key("Enter");
+    await act(() => vi.advanceTimersByTimeAsync(5_000));
+    expect(sent.filter(({ path }) => path.endsWith("/draft"))).toEqual([]);
+    expect(localStorage.getItem("rankloop.answer.a1")).toBeNull();
+  });
+
+  it("comes back to the work of a closed tab that the server never saw", () => {
+    server();
+    open();
+    key("3", "Digit3");
+    cleanup();
+    open();
+    expect(cards()).toEqual(["y1", "z2", "x3"]);
+  });
+
+  it("prefers the server's draft when another device went on", () => {
+    server();
+    open();
+    key("3", "Digit3");
+    cleanup();
+    open(assignment({ draft: { tiers: [["z"], ["y"], ["x"]], touched: true }, draft_version: 5 }));
+    expect(cards()).toEqual(["z1", "y2", "x3"]);
+  });
+});
+
+describe("an answer that comes back to the desk", () => {
+  const answer = { ...EMPTY_FIELDS, tiers: [["z"], ["x", "y"]], touched: true, duration_ms: 5_000 };
+
+  it("is there to be changed, and stands until it is given anew", () => {
+    const { sent } = server();
+    const { given, onPutDown } = open(assignment({ token: "" }), project, { how: "revise", answer });
+    expect(cards()).toEqual(["z1", "x2", "y2"]);
+    expect(document.activeElement?.getAttribute("data-response-id")).toBe("z");
+    expect(screen.getByText("You are changing your last answer")).toBeTruthy();
+    key("s");
+    expect(screen.queryByText("Skip this task")).toBeNull();
+    key("ArrowDown");
+    key("=");
+    key("Enter");
+    expect(given[0]).toMatchObject({ tiers: [["z"], ["y"], ["x"]] });
+    fireEvent.click(screen.getByRole("button", { name: "Keep my earlier answer" }));
+    expect(onPutDown).toHaveBeenCalledOnce();
+    expect(sent).toEqual([]);
+  });
+
+  it("says why it was not taken", () => {
+    server();
+    open(assignment(), project, {
+      answer,
+      refusal: problemFrom(422, {
+        detail: "It doesn't fit.",
+        errors: [{ field: "tiers", reason: "Not ranked: y" }],
+      }),
+    });
+    expect(cards()).toEqual(["z1", "x2", "y2"]);
+    expect(screen.getByText("This answer was not accepted")).toBeTruthy();
+    expect(screen.getByText("Not ranked: y")).toBeTruthy();
+  });
+});
+
+describe("a pause", () => {
+  it("hides the task, stops the clock and goes on where it was", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "Date", "performance"] });
+    server();
+    const { given } = open();
+    key("3", "Digit3");
+    await act(() => vi.advanceTimersByTimeAsync(10_000));
+    key("p");
+    expect(screen.getByText(/The timer is stopped/)).toBeTruthy();
+    expect(document.querySelector("[data-paused=true]")).toBeTruthy();
+    key("1", "Digit1");
+    await act(() => vi.advanceTimersByTimeAsync(600_000));
+    fireEvent.click(screen.getByRole("button", { name: "Continue ranking", hidden: true }));
+    await act(() => vi.advanceTimersByTimeAsync(5_000));
+    key("Enter");
+    expect(given[0]).toMatchObject({ tiers: [["y"], ["z"], ["x"]] });
+    expect(given[0]?.duration_ms).toBeGreaterThanOrEqual(15_000);
+    expect(given[0]?.duration_ms).toBeLessThan(17_000);
+  });
+
+  it("keeps the lease of a page nobody looks at, for an hour", async () => {
+    vi.useFakeTimers();
+    const { sent } = server();
+    open();
+    key("p");
+    vi.spyOn(document, "visibilityState", "get").mockReturnValue("hidden");
+    const beats = () => sent.filter(({ path }) => path.endsWith("/heartbeat")).length;
+    await act(() => vi.advanceTimersByTimeAsync(30 * 60_000));
+    const half = beats();
+    expect(half).toBeGreaterThanOrEqual(29);
+    await act(() => vi.advanceTimersByTimeAsync(120 * 60_000));
+    expect(beats()).toBeLessThanOrEqual(2 * half + 2);
+  });
+});
+
+describe("reporting a problem", () => {
+  it("says what is wrong and leaves the task in hand", async () => {
+    const { sent } = server();
+    open();
+    key("i");
+    const button = await screen.findByRole<HTMLButtonElement>("button", {
+      name: "Send report",
+      hidden: true,
+    });
+    expect(button.disabled).toBe(true);
+    fireEvent.click(screen.getByLabelText("Something else"));
+    expect(button.disabled).toBe(true);
+    fireEvent.change(screen.getByLabelText("Details (optional)"), {
+      target: { value: "The table is cut off." },
+    });
+    fireEvent.click(button);
+    await screen.findByText("Reported to the managers");
+    expect(sent.find(({ path }) => path.endsWith("/problems"))?.body).toEqual({
+      kind: "other",
+      text: "The table is cut off.",
+    });
+    expect(cards()).toEqual(["x1", "y2", "z3"]);
+  });
+});

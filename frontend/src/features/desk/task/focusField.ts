@@ -1,0 +1,20 @@
+import { flushSync } from "react-dom";
+
+/**
+ * Moves the focus to the first control of a question and scrolls it into view. With two responses at a time its card may be
+ * hidden until `show` makes its response the current one.
+ */
+export function focusField(
+  root: HTMLElement | null,
+  field: string,
+  show: (responseId: string) => void,
+): void {
+  const part = root?.querySelector<HTMLElement>(`[data-field="${CSS.escape(field)}"]`);
+  const about = part?.closest<HTMLElement>("[data-response-id]")?.dataset.responseId;
+  if (about) flushSync(() => show(about));
+  const control = part?.matches("input, textarea")
+    ? part
+    : part?.querySelector<HTMLElement>("input, textarea");
+  control?.focus({ preventScroll: true });
+  part?.scrollIntoView({ block: "center" });
+}

@@ -1,0 +1,22 @@
+import * as v from "valibot";
+import { param, searchOf, text } from "@/shared/search";
+
+export const METHODS = ["bradley_terry", "davidson"] as const;
+export const SLICES = ["round", "split", "metadata"] as const;
+
+const params = searchOf({
+  method: param(v.picklist(METHODS)),
+  by: param(v.picklist(SLICES)),
+  /** The metadata to slice by. */
+  key: param(text),
+});
+
+export type BoardSearch = v.InferOutput<typeof params>;
+
+/** Which board is shown, in the address of the page. */
+export const boardSearch = v.pipe(
+  params,
+  v.transform(
+    ({ key, ...board }): BoardSearch => (board.by === "metadata" && key ? { ...board, key } : board),
+  ),
+);

@@ -1,0 +1,117 @@
+import { useDebouncedValue } from "@mantine/hooks";
+import { keepPreviousData, useQuery } from "@tanstack/react-query";
+import { asProblem } from "@/api/problem";
+import type { RunEstimate } from "@/api/types";
+import { words } from "@/shared/format";
+import { Badge, Loading, Panel, type Tone } from "@/shared/ui";
+import ui from "@/shared/ui/ui.module.css";
+import { estimateQuery, type LaunchBody } from "../api/runs";
+import { type RunTexts, useTexts } from "../texts";
+import styles from "./launch.module.css";
+import { memory, roughTime, weightCount } from "./span";
+
+const TYPING_MS = 500;
+
+/** What the run would take, asked anew once nothing has changed for a moment. */
+export function EstimatePanel({ body, valid }: { body: LaunchBody; valid: boolean }) {
+  const texts = useTexts().estimate;
+  const [settled] = useDebouncedValue(JSON.stringify(body), TYPING_MS);
+  const estimate = useQuery({
+    ...estimateQuery(JSON.parse(settled) as LaunchBody),
+    enabled: valid,
+    placeholderData: keepPreviousData,
+  });
+  const stale = settled !== JSON.stringify(body) || estimate.isPlaceholderData;
+  return (
+    <Panel title={texts.title}>
+      <div aria-live="polite" aria-busy={stale} className={styles.estimate} data-stale={stale && valid}>
+        {!valid ? (
+          <p className={ui.dim}>{texts.after}</p>
+        ) : estimate.isError ? (
+          <NoEstimate reasons={[asProblem(estimate.error).title]} title={texts.none} />
+        ) : estimate.data?.estimate ? (
+          <Figures estimate={estimate.data.estimate} texts={texts} />
+        ) : estimate.data ? (
+          <NoEstimate reasons={estimate.data.refused.map(({ reason }) => reason)} title={texts.none} />
+        ) : (
+          <Loading label={texts.asking} />
+        )}
+      </div>
+    </Panel>
+  );
+}
+
+/** Not an alarm: nothing was asked of the person yet. The launch itself says the same more loudly. */
+function NoEstimate({ reasons, title }: { reasons: readonly string[]; title: string }) {
+  return (
+    <div>
+      <strong>{title}</strong>
+      {reasons.map((reason) => (
+        <p key={reason} className={ui.dim}>
+          {reason}
+        </p>
+      ))}
+    </div>
+  );
+}
+
+function verdictOf(fits: boolean | null, texts: RunTexts["estimate"]): { tone: Tone; label: string } {
+  if (fits === null) return { tone: "warn", label: texts.tight };
+  return fits ? { tone: "good", label: texts.fits } : { tone: "bad", label: texts.tooLarge };
+}
+
+function Figures({ estimate, texts }: { estimate: RunEstimate; texts: RunTexts["estimate"] }) {
+  const { seconds, disk, machine } = estimate;
+  const verdict = verdictOf(estimate.fits, texts);
+  const where =
+    machine.device === "cuda" ? texts.gpu(machine.name) : estimate.machine_known ? texts.cpu : texts.cpuGuess;
+  return (
+    <>
+      <dl className={styles.figures}>
+        <div>
+          <dt>{texts.time}</dt>
+          <dd>{texts.range(roughTime(seconds.low), roughTime(seconds.high))}</dd>
+          <dd className={styles.likely}>{texts.likely(roughTime(seconds.expected))}</dd>
+          <dd className={styles.basis}>{estimate.time_basis}</dd>
+        </div>
+        <div>
+          <dt>
+            {texts.memory} <Badge tone={verdict.tone}>{verdict.label}</Badge>
+          </dt>
+          <dd>{texts.range(memory(estimate.memory.low), memory(estimate.memory.high))}</dd>
+          <dd className={styles.likely}>{texts.of(memory(machine.memory_bytes), where)}</dd>
+          <dd className={styles.basis}>{estimate.memory_basis}</dd>
+        </div>
+        {disk.model > 0 && (
+          <div>
+            <dt>{texts.disk}</dt>
+            <dd>{memory(disk.model)}</dd>
+            {disk.checkpoints > 0 && (
+              <dd className={styles.likely}>{texts.checkpoints(memory(disk.checkpoints))}</dd>
+            )}
+          </div>
+        )}
+      </dl>
+      <details className={styles.parts}>
+        <summary>{texts.parts}</summary>
+        <p className={ui.dim}>{texts.model(estimate.model, weightCount(estimate.weights))}</p>
+        <table className={ui.table}>
+          <thead>
+            <tr>
+              <th>{texts.part}</th>
+              <th className={ui.number}>{texts.size}</th>
+            </tr>
+          </thead>
+          <tbody>
+            {estimate.parts.map((part) => (
+              <tr key={part.name}>
+                <td>{words(part.name)}</td>
+                <td className={ui.number}>{memory(part.bytes)}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </details>
+    </>
+  );
+}

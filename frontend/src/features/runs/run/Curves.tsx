@@ -1,0 +1,47 @@
+import { Button } from "@mantine/core";
+import { lazy, Suspense, useState } from "react";
+import { figureName } from "@/shared/figures";
+import { Loading } from "@/shared/ui";
+import ui from "@/shared/ui/ui.module.css";
+import chart from "../components/chart.module.css";
+import type { RunFeed } from "../feed/feed";
+import { groupMetrics } from "../feed/groups";
+import { useTexts } from "../texts";
+
+const Chart = lazy(() => import("../components/Chart").then((module) => ({ default: module.Chart })));
+const FEW_CURVES = 3;
+
+export function Curves({ feed }: { feed: RunFeed }) {
+  const texts = useTexts().run;
+  const [wanted, setWanted] = useState<boolean | null>(null);
+  const groups = groupMetrics(Object.keys(feed.series));
+  const hidden = groups.filter((group) => group.detail).length;
+  // A run with one or two curves has room for the others at once.
+  const details = wanted ?? groups.length - hidden < FEW_CURVES;
+  if (groups.length === 0) return null;
+  return (
+    <section aria-label={texts.curves} className={ui.stack}>
+      <Suspense fallback={<Loading label={texts.loadingCharts} />}>
+        <div className={chart.grid}>
+          {groups
+            .filter((group) => details || !group.detail)
+            .map((group) => (
+              <Chart
+                key={group.title}
+                title={group.title}
+                names={group.names.map(figureName)}
+                series={group.names.map((name) => feed.series[name] ?? { steps: [], values: [] })}
+              />
+            ))}
+        </div>
+      </Suspense>
+      {hidden > 0 && (
+        <div>
+          <Button size="compact-sm" variant="subtle" color="gray" onClick={() => setWanted(!details)}>
+            {details ? texts.fewer : texts.more(hidden)}
+          </Button>
+        </div>
+      )}
+    </section>
+  );
+}

@@ -1,0 +1,66 @@
+import * as v from "valibot";
+import { day, param, searchOf, text, whole } from "@/shared/search";
+
+export const STATES = ["open", "done", "dropped"] as const;
+export const KINDS = ["ranking", "gold", "attention", "qualification"] as const;
+export const HAS = ["comment", "flags", "rewrite"] as const;
+
+/** What the lists of tasks and rankings are narrowed to. It is part of the address, so that a list can be sent to somebody. */
+export const tasksSearch = searchOf({
+  list: param(v.literal("rankings")),
+  says: param(text),
+  state: param(v.picklist(STATES)),
+  kind: param(v.picklist(KINDS)),
+  round: param(whole(2 ** 31 - 1)),
+  model: param(text),
+  /** In percent: 60 means "under 60 %". */
+  under: param(whole(100)),
+  has: param(v.picklist(HAS)),
+  annotator: param(text),
+  /** Whole days, UTC. */
+  from: param(day),
+  until: param(day),
+});
+
+export type TasksSearch = v.InferOutput<typeof tasksSearch>;
+
+/** How many conditions narrow the list; which of the two lists it is narrows nothing. */
+export function conditions({ list: _, ...rest }: TasksSearch): number {
+  return Object.keys(rest).length;
+}
+
+/** The other list with the conditions that both know. */
+export function asList(search: TasksSearch, list: "tasks" | "rankings"): TasksSearch {
+  const { list: _, state, ...both } = search;
+  return list === "rankings" ? { ...both, list } : { ...both, ...(state && { state }) };
+}
+
+function dayAfter(day: string): string {
+  const next = new Date(`${day}T00:00:00Z`);
+  next.setUTCDate(next.getUTCDate() + 1);
+  return next.toISOString();
+}
+
+/** What both lists are asked for by the same name. */
+function common({ says, round, model, under, has, annotator, from, until }: TasksSearch) {
+  return {
+    ...(says && { says }),
+    ...(round !== undefined && { round }),
+    ...(model && { model }),
+    // 100 means "whatever the agreement, but some": all tasks that two people or more ranked.
+    ...(under !== undefined && { agreement_below: under === 100 ? 1.01 : under / 100 }),
+    ...(has && { has }),
+    ...(annotator && { annotator }),
+    ...(from && { after: `${from}T00:00:00Z` }),
+    ...(until && { before: dayAfter(until) }),
+  };
+}
+
+export function tasksParams(search: TasksSearch) {
+  const { kind, state } = search;
+  return { ...common(search), ...(kind && { kind }), ...(state && { state }) };
+}
+
+export function rankingsParams(search: TasksSearch) {
+  return { ...common(search), ...(search.kind && { task_kind: search.kind }) };
+}

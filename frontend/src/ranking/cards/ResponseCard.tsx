@@ -1,0 +1,161 @@
+import { type CSSProperties, type Dispatch, memo, type ReactNode } from "react";
+import { Markdown } from "@/shared/markdown/Markdown";
+import { Icon } from "@/shared/ui/Icon";
+import { Marked } from "../diff/Marked";
+import type { Mark } from "../diff/useComparison";
+import { type Handle, useRankItem } from "../list/RankList";
+import type { DeskAction } from "../state/deskState";
+import { useViewTexts } from "../texts/view";
+import { CardSlots, CardTools } from "./CardTools";
+import styles from "./card.module.css";
+
+export type CardPlace = {
+  slot: number;
+  slots: number;
+  /** Letters of the responses this one is tied with. */
+  tiedWith: string;
+  /** Where in its tie the card stands on screen, for the bracket that joins tied cards. */
+  part: "alone" | "first" | "middle" | "last";
+};
+
+const MANY_SLOTS = 5;
+
+const LINE_PX = 24;
+const LETTERS_OF_A_LINE = 66;
+
+/**
+ * How high a text will be, roughly: cards that only seem to be in sight, because those above them have not been laid out yet,
+ * would all be laid out for the first frame of a task.
+ */
+const likelyHeight = (text: string) => `${Math.ceil(text.length / LETTERS_OF_A_LINE) * LINE_PX}px`;
+
+type CardProps = CardPlace & {
+  id: string;
+  text: string;
+  letter: string;
+  count: number;
+  current: boolean;
+  raw: boolean;
+  /** Compared with another: what only this one says. */
+  marks: Mark | undefined;
+  held: boolean;
+  /** null where there is no choice of what stands beside the current one. */
+  onHold: ((id: string) => void) | null;
+  tiesAllowed: boolean;
+  /** Only the best are ranked: this one need not be. */
+  canLeaveOut: boolean;
+  dispatch: Dispatch<DeskAction>;
+  children?: ReactNode;
+};
+
+type Props = CardProps & {
+  /** It stands beside others and scrolls by itself. */
+  apart: boolean;
+  hidden: boolean;
+};
+
+/**
+ * A response in its place: the mark of its rank, and its card. What the drag library says reaches this part alone; it has
+ * something to say of every response whenever one moves.
+ */
+export const RankedItem = memo(function RankedItem({ apart, hidden, ...card }: Props) {
+  const { id, slot, part } = card;
+  const { itemRef, handleRef, handleProps, style, isDragging, isOver } = useRankItem(id);
+  const texts = useViewTexts();
+  return (
+    <li
+      ref={itemRef}
+      style={style}
+      className={styles.item}
+      data-place={id}
+      data-part={part}
+      data-unranked={slot === 0}
+      data-lifted={isDragging}
+      data-over={isOver}
+      hidden={hidden}
+    >
+      <div className={styles.gutter} data-gutter aria-hidden="true">
+        {(apart || part === "alone" || part === "first") && (
+          <div className={styles.rankMark}>
+            <span className={styles.rank}>{slot || "–"}</span>
+            {part !== "alone" && <span className={styles.tieWord}>{texts.tie}</span>}
+          </div>
+        )}
+      </div>
+      <ResponseCard {...card} handleRef={handleRef} handleProps={handleProps} />
+    </li>
+  );
+});
+
+/** It takes the focus so that a screen reader reads the response; keys act on it from anywhere on the desk. */
+const ResponseCard = memo(function ResponseCard({
+  id,
+  text,
+  letter,
+  slot,
+  slots,
+  tiedWith,
+  part,
+  count,
+  current,
+  raw,
+  marks,
+  held,
+  onHold,
+  tiesAllowed,
+  canLeaveOut,
+  dispatch,
+  handleRef,
+  handleProps,
+  children,
+}: CardProps & Handle) {
+  const texts = useViewTexts();
+  const of = { id, letter, dispatch };
+  const tied = part !== "alone";
+  const tiedWords = tiedWith && texts.tiedWith(tiedWith);
+  const where = slot === 0 ? texts.unranked : texts.rankOf(slot, slots) + (tiedWords && `, ${tiedWords}`);
+  return (
+    <article
+      className={styles.card}
+      data-testid="response-card"
+      data-response-id={id}
+      data-rank={slot}
+      data-current={current}
+      aria-label={texts.card(letter, where)}
+      aria-current={current}
+      tabIndex={current ? 0 : -1}
+      onFocus={() => dispatch({ type: "focus", id })}
+      onPointerDown={() => dispatch({ type: "focus", id })}
+    >
+      <header className={styles.head} data-many={count > MANY_SLOTS}>
+        <button
+          type="button"
+          ref={handleRef}
+          className={styles.handle}
+          aria-label={texts.drag(letter)}
+          title={texts.dragHint}
+          {...handleProps}
+        >
+          <Icon name="grip" />
+        </button>
+        <span className={styles.letter} aria-hidden="true">
+          {letter}
+        </span>
+        {tied && <span className={styles.tied}>{tiedWords}</span>}
+        {held && <span className={styles.tied}>{texts.keptInView}</span>}
+        <div className={styles.tools}>
+          <CardSlots {...of} slot={slot} count={count} canLeaveOut={canLeaveOut} />
+          <CardTools {...of} tied={tied} held={held} onHold={onHold} tiesAllowed={tiesAllowed} />
+        </div>
+      </header>
+      <div
+        className={styles.text}
+        style={{ "--likely-height": likelyHeight(text) } as CSSProperties}
+        data-testid="response-text"
+      >
+        {marks ? <Marked key={marks.of} {...marks} /> : <Markdown text={text} raw={raw} />}
+      </div>
+      {children}
+    </article>
+  );
+});

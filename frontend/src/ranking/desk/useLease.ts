@@ -1,0 +1,86 @@
+import { useEffect, useState } from "react";
+import { type ApiProblem, asProblem } from "@/api/problem";
+import type { Assignment } from "@/api/types";
+
+const LONGEST_PAUSE_MS = 60_000;
+const SHORTEST_PAUSE_MS = 5_000;
+
+/** A third of what is left, so two heartbeats may be lost before the lease is. */
+export function nextHeartbeatMs(expiresAt: string, now: number): number {
+  const left = Date.parse(expiresAt) - now;
+  return Math.max(SHORTEST_PAUSE_MS, Math.min(left / 3, LONGEST_PAUSE_MS));
+}
+
+export type Lease = {
+  /** The refusal, once the lease is lost. */
+  readonly lost: ApiProblem | null;
+  /** Until when it is held, as far as is known. */
+  readonly until: number;
+  /** The last heartbeat had no answer: the lease runs down. */
+  readonly unreachable: boolean;
+};
+
+type Held = Pick<Assignment, "id" | "token" | "expires_at">;
+
+/**
+ * Renews the lease: while the page is visible, or, in a pause, until `pausedUntil` wherever the page is. An answer that was
+ * taken back has no lease, and a token that says so.
+ */
+export function useLease(
+  { id, token, expires_at }: Held,
+  renew: (id: string, token: string) => Promise<string>,
+  pausedUntil: number | null = null,
+): Lease {
+  const [lost, setLost] = useState<ApiProblem | null>(null);
+  const [until, setUntil] = useState(() => Date.parse(expires_at));
+  const [unreachable, setUnreachable] = useState(false);
+
+  useEffect(() => {
+    if (!token) return;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    let over = false;
+    const wanted = () =>
+      pausedUntil === null ? document.visibilityState === "visible" : Date.now() < pausedUntil;
+
+    async function beat() {
+      clearTimeout(timer);
+      if (!wanted()) return;
+      let pause = LONGEST_PAUSE_MS / 4;
+      try {
+        const renewed = await renew(id, token);
+        if (over) return;
+        pause = nextHeartbeatMs(renewed, Date.now());
+        setUntil(Date.parse(renewed));
+        setUnreachable(false);
+      } catch (error) {
+        if (over) return;
+        const problem = asProblem(error);
+        if (problem.transient) {
+          setUnreachable(true);
+        } else {
+          over = true;
+          if (problem.status !== 401) setLost(problem);
+        }
+      }
+      if (!over) timer = setTimeout(beat, pause);
+    }
+
+    const now = () => {
+      if (!over && wanted()) void beat();
+    };
+    timer = setTimeout(beat, nextHeartbeatMs(expires_at, Date.now()));
+    document.addEventListener("visibilitychange", now);
+    // Either way the truth is one heartbeat away.
+    window.addEventListener("online", now);
+    window.addEventListener("offline", now);
+    return () => {
+      over = true;
+      clearTimeout(timer);
+      document.removeEventListener("visibilitychange", now);
+      window.removeEventListener("online", now);
+      window.removeEventListener("offline", now);
+    };
+  }, [id, token, expires_at, renew, pausedUntil]);
+
+  return { lost, until, unreachable };
+}

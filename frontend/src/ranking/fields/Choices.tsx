@@ -1,0 +1,159 @@
+import type { ReactNode } from "react";
+import { useAnswerTexts } from "../texts/answer";
+import styles from "./fields.module.css";
+
+/** Beyond so many steps a row of buttons is no faster than typing the number. */
+const MOST_BUTTONS = 21;
+
+type Option<V> = { value: V; label: string; hint?: string };
+
+type Asked = {
+  legend: string;
+  /** Where the answer goes, as the server names it; the desk finds an open question by it. */
+  field: string;
+  required: boolean;
+};
+
+export function Legend({ children, required }: { children: ReactNode; required: boolean }) {
+  const texts = useAnswerTexts();
+  return (
+    <>
+      {children}
+      {required && <span className={styles.required}> {texts.required}</span>}
+    </>
+  );
+}
+
+/** The option a digit means: that value where options are numbers, else the first, the second … of them. */
+function byDigit<V>(options: readonly Option<V>[], digit: number): Option<V> | undefined {
+  const numbers = options.every(({ value }) => typeof value === "number");
+  return numbers ? options.find(({ value }) => value === digit) : options[digit - 1];
+}
+
+/** Radio buttons drawn as one row or one column, so arrows choose and one Tab passes. */
+export function Choices<V extends string | number>({
+  legend,
+  field,
+  required,
+  options,
+  value,
+  column = false,
+  foot,
+  onChange,
+}: Asked & {
+  options: readonly Option<V>[];
+  value: V | null;
+  column?: boolean;
+  foot?: ReactNode;
+  /** null: the answer is taken back. */
+  onChange: (value: V | null) => void;
+}) {
+  return (
+    <fieldset className={styles.scale} data-field={field}>
+      <legend>
+        <Legend required={required && value === null}>{legend}</Legend>
+      </legend>
+      <div className={column ? styles.column : styles.options}>
+        {options.map((option) => (
+          <label key={option.value} data-checked={option.value === value} title={option.hint}>
+            <input
+              type="radio"
+              className="visually-hidden"
+              name={field}
+              required={required}
+              checked={option.value === value}
+              onChange={() => onChange(option.value)}
+              // What is answered by mistake can be taken back: a second click, or Delete.
+              onClick={() => option.value === value && onChange(null)}
+              onKeyDown={(event) => {
+                if (event.altKey || event.ctrlKey || event.metaKey) return;
+                if (event.key === "Delete" || event.key === "Backspace") onChange(null);
+                else if (/^\d$/.test(event.key)) {
+                  const typed = byDigit(options, Number(event.key));
+                  if (typed) onChange(typed.value);
+                } else return;
+                // Taken here, even where it means nothing: the desk's own digits are for the order.
+                event.preventDefault();
+              }}
+            />
+            {option.label}
+            {option.hint && <span className="visually-hidden">, {option.hint}</span>}
+          </label>
+        ))}
+      </div>
+      {foot}
+    </fieldset>
+  );
+}
+
+type Scale = {
+  min: number;
+  max: number;
+  points: readonly { value: number; label: string }[];
+};
+
+/** A rating on a scale: its steps as buttons, with what they mean below; a number to type where there are too many. */
+export function Rating({
+  scale,
+  value,
+  onChange,
+  ...asked
+}: Asked & { scale: Scale; value: number | null; onChange: (value: number | null) => void }) {
+  const texts = useAnswerTexts();
+  const { min, max, points } = scale;
+  const names = new Map(points.map((point) => [point.value, point.label]));
+  if (max - min >= MOST_BUTTONS) {
+    return (
+      <fieldset className={styles.scale} data-field={asked.field}>
+        <legend>
+          <Legend required={asked.required && value === null}>{asked.legend}</Legend>
+        </legend>
+        <input
+          type="number"
+          className={styles.number}
+          aria-label={texts.numberBetween(asked.legend, min, max)}
+          min={min}
+          max={max}
+          step={1}
+          value={value ?? ""}
+          onChange={(event) => {
+            const given = event.currentTarget.valueAsNumber;
+            onChange(Number.isInteger(given) && given >= min && given <= max ? given : null);
+          }}
+        />
+        <p className={styles.points}>
+          <span>{[min, names.get(min)].filter((part) => part !== undefined).join(" ")}</span>
+          <span>{[max, names.get(max)].filter((part) => part !== undefined).join(" ")}</span>
+        </p>
+      </fieldset>
+    );
+  }
+  const steps = Array.from({ length: max - min + 1 }, (_, step) => min + step);
+  const chosen = value === null ? undefined : names.get(value);
+  const ends = names.has(min) || names.has(max);
+  return (
+    <Choices
+      {...asked}
+      options={steps.map((step) => {
+        const hint = names.get(step);
+        return hint ? { value: step, label: String(step), hint } : { value: step, label: String(step) };
+      })}
+      value={value}
+      onChange={onChange}
+      foot={
+        (chosen !== undefined || ends) && (
+          <p className={styles.points} data-chosen={chosen !== undefined} aria-hidden="true">
+            {chosen === undefined ? (
+              <>
+                <span>{names.get(min)}</span>
+                <span>{names.get(max)}</span>
+              </>
+            ) : (
+              <span>{chosen}</span>
+            )}
+          </p>
+        )
+      }
+    />
+  );
+}

@@ -1,0 +1,34 @@
+import { useKeyTexts } from "../texts/keys";
+import styles from "./keys.module.css";
+import { type Chord, keysOf, type ShortcutName } from "./shortcuts";
+
+/** Keys as they are printed on a keyboard; the keys of one chord stand together. */
+export function Chords({ chords }: { chords: readonly Chord[] }) {
+  const caps: Record<string, string> = useKeyTexts().caps;
+  return (
+    <span className={styles.chords}>
+      {chords.map((chord) => (
+        <span key={chord.join("+")} className={styles.chord}>
+          {chord.map((key) =>
+            key === "…" ? (
+              "…"
+            ) : (
+              <kbd key={key} className={styles.cap}>
+                {caps[key] ?? key}
+              </kbd>
+            ),
+          )}
+        </span>
+      ))}
+    </span>
+  );
+}
+
+/** On a button: the key that does the same. For the eye, so that the button is still called what it is called. */
+export function KeyCap({ of }: { of: ShortcutName }) {
+  return (
+    <span className={styles.on} aria-hidden="true">
+      <Chords chords={keysOf(of)} />
+    </span>
+  );
+}

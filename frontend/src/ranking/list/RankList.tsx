@@ -1,0 +1,173 @@
+import {
+  type CollisionDetection,
+  DndContext,
+  type DragEndEvent,
+  DragOverlay,
+  MeasuringStrategy,
+  type Modifier,
+  PointerSensor,
+  useSensor,
+  useSensors,
+} from "@dnd-kit/core";
+import {
+  horizontalListSortingStrategy,
+  SortableContext,
+  type SortingStrategy,
+  useSortable,
+  verticalListSortingStrategy,
+} from "@dnd-kit/sortable";
+import { CSS, getEventCoordinates } from "@dnd-kit/utilities";
+import { type CSSProperties, type ReactNode, useMemo, useState } from "react";
+import type { Ranking } from "../order/ranking";
+
+/**
+ * A press that travels less than this is a click on the handle, not a drag. One object for all: sensors made anew with each
+ * render draw every card anew, whether it changed or not.
+ */
+const DRAG_STARTS_AFTER = { activationConstraint: { distance: 4 } };
+
+/** dnd-kit's own announcements are off: the desk announces every change of the ranking itself, however it was made. */
+const SILENT = {
+  announcements: {
+    onDragStart: () => undefined,
+    onDragOver: () => undefined,
+    onDragEnd: () => undefined,
+    onDragCancel: () => undefined,
+  },
+  screenReaderInstructions: { draggable: "" },
+};
+
+/**
+ * What is carried follows the pointer itself, and the pointer chooses the place: long cards fold when a drag starts, so the
+ * rectangle that was picked up is no longer where it was, nor as large.
+ */
+const GRIP_OFFSET_PX = 20;
+
+const heldAtGrip: Modifier = ({ activatorEvent, draggingNodeRect, transform }) => {
+  const start = activatorEvent && getEventCoordinates(activatorEvent);
+  if (!start || !draggingNodeRect) return transform;
+  return {
+    ...transform,
+    x: transform.x + start.x - draggingNodeRect.left - GRIP_OFFSET_PX,
+    y: transform.y + start.y - draggingNodeRect.top - GRIP_OFFSET_PX,
+  };
+};
+
+/** Which way the list runs. */
+export type Axis = "down" | "across";
+
+const nearestToPointer =
+  (axis: Axis): CollisionDetection =>
+  ({ droppableContainers, droppableRects, pointerCoordinates }) => {
+    if (!pointerCoordinates) return [];
+    return droppableContainers
+      .flatMap((droppableContainer) => {
+        const rect = droppableRects.get(droppableContainer.id);
+        // Hidden cards have no place to drop at.
+        if (!rect || rect.width === 0) return [];
+        const value =
+          axis === "across"
+            ? Math.abs(rect.left + rect.width / 2 - pointerCoordinates.x)
+            : Math.abs(rect.top + rect.height / 2 - pointerCoordinates.y);
+        return [{ id: droppableContainer.id, data: { droppableContainer, value } }];
+      })
+      .sort((a, b) => a.data.value - b.data.value);
+  };
+
+const COLLISION: Readonly<Record<Axis, CollisionDetection>> = {
+  down: nearestToPointer("down"),
+  across: nearestToPointer("across"),
+};
+
+/** With most of the list hidden, making room would move cards by places that nobody sees. */
+const noRoomMade: SortingStrategy = () => null;
+
+const STRATEGY: Readonly<Record<Axis, SortingStrategy>> = {
+  down: verticalListSortingStrategy,
+  across: horizontalListSortingStrategy,
+};
+
+const MEASURE_ALWAYS = { droppable: { strategy: MeasuringStrategy.Always } };
+
+/**
+ * The only place that knows the drag library. Dragging is one way among three; keys and buttons reach every order too, so
+ * the library's keyboard mode is not used.
+ */
+export function RankList({
+  order,
+  axis = "down",
+  partly = false,
+  onDrop,
+  renderLifted,
+  children,
+}: {
+  /** The same array while the order is the same: every card is drawn anew for another one. */
+  order: string[];
+  axis?: Axis;
+  /** Not all of the list is on screen. */
+  partly?: boolean;
+  onDrop: (id: string, index: number) => void;
+  renderLifted: (id: string) => ReactNode;
+  children: (dragging: boolean) => ReactNode;
+}) {
+  const [lifted, setLifted] = useState<string | null>(null);
+  const sensors = useSensors(useSensor(PointerSensor, DRAG_STARTS_AFTER));
+
+  function end({ active, over }: DragEndEvent) {
+    setLifted(null);
+    const index = over ? order.indexOf(String(over.id)) : -1;
+    if (index >= 0) onDrop(String(active.id), index);
+  }
+
+  return (
+    <DndContext
+      sensors={sensors}
+      collisionDetection={COLLISION[axis]}
+      measuring={MEASURE_ALWAYS}
+      accessibility={SILENT}
+      onDragStart={({ active }) => setLifted(String(active.id))}
+      onDragEnd={end}
+      onDragCancel={() => setLifted(null)}
+    >
+      <SortableContext items={order} strategy={partly ? noRoomMade : STRATEGY[axis]}>
+        {children(lifted !== null)}
+      </SortableContext>
+      <DragOverlay dropAnimation={null} modifiers={[heldAtGrip]}>
+        {lifted === null ? null : renderLifted(lifted)}
+      </DragOverlay>
+    </DndContext>
+  );
+}
+
+/** The line between what is ranked and what is not: a place to drop at, in both lists. */
+export const LINE = "unranked";
+
+/** Where a drop can land, top to bottom. */
+export function useLandings({ tiers, unranked, atMost }: Ranking): string[] {
+  return useMemo(
+    () => [...tiers.flat(), ...(atMost === null ? [] : [LINE]), ...unranked],
+    [tiers, unranked, atMost],
+  );
+}
+
+export function useRankLine() {
+  const { setNodeRef, transform, transition } = useSortable({ id: LINE, disabled: { draggable: true } });
+  return { lineRef: setNodeRef, style: { transform: CSS.Translate.toString(transform), transition } };
+}
+
+/** What makes a button the handle that a response is dragged by. */
+export type Handle = Pick<ReturnType<typeof useRankItem>, "handleRef" | "handleProps">;
+
+export function useRankItem(id: string) {
+  const { setNodeRef, setActivatorNodeRef, listeners, transform, transition, isDragging, isOver } =
+    useSortable({ id });
+  const style: CSSProperties = { transform: CSS.Translate.toString(transform), transition };
+  return {
+    itemRef: setNodeRef,
+    handleRef: setActivatorNodeRef,
+    handleProps: listeners,
+    style,
+    isDragging,
+    isOver: isOver && !isDragging,
+  };
+}

@@ -1,0 +1,343 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { en } from "../texts/order.en";
+import { announce, letterOf, spokenOrder } from "./announce";
+import {
+  isTouched,
+  type Ranking,
+  type RankingAction,
+  reduce,
+  restoreRanking,
+  slotOf,
+  startRanking,
+} from "./ranking";
+
+const start = (ids = "ABCD", ties = true, atMost: number | null = null) =>
+  startRanking([...ids], { ties, atMost });
+const FREE = { ties: true, atMost: null };
+const run = (ranking: Ranking, ...actions: RankingAction[]) => actions.reduce(reduce, ranking);
+const show = (ranking: Ranking) => ranking.tiers.map((tier) => tier.join("=")).join(" ");
+
+describe("placing by digit", () => {
+  it("puts the response alone into the slot and closes up the rest", () => {
+    expect(show(run(start(), { type: "place", id: "C", slot: 1 }))).toBe("C A B D");
+    expect(show(run(start(), { type: "place", id: "A", slot: 3 }))).toBe("B C A D");
+  });
+
+  it("takes a slot past the end as the last one", () => {
+    expect(show(run(start(), { type: "place", id: "A", slot: 9 }))).toBe("B C D A");
+  });
+
+  it("takes a tied response out of its tie", () => {
+    const tied = run(start(), { type: "tie", id: "B" });
+    expect(show(tied)).toBe("A=B C D");
+    expect(show(run(tied, { type: "place", id: "B", slot: 3 }))).toBe("A C B D");
+  });
+
+  it("joins the responses already in a slot when asked to", () => {
+    expect(show(run(start(), { type: "join", id: "D", slot: 2 }))).toBe("A B=D C");
+    expect(show(run(start(), { type: "join", id: "A", slot: 3 }))).toBe("B C=A D");
+    expect(show(run(start(), { type: "join", id: "A", slot: 1 }))).toBe("A B C D");
+    expect(show(run(start(), { type: "join", id: "A", slot: 9 }))).toBe("A B C D");
+  });
+});
+
+describe("moving by one step", () => {
+  it("passes the neighbour", () => {
+    expect(show(run(start(), { type: "move", id: "C", by: -1 }))).toBe("A C B D");
+    expect(show(run(start(), { type: "move", id: "C", by: 1 }))).toBe("A B D C");
+  });
+
+  it("stops at the ends", () => {
+    expect(run(start(), { type: "move", id: "A", by: -1 }).past).toHaveLength(0);
+    expect(show(run(start(), { type: "move", id: "D", by: 1 }))).toBe("A B C D");
+  });
+
+  it("leaves a tie first, then passes a whole tie", () => {
+    const tied = run(start(), { type: "tie", id: "C" });
+    expect(show(tied)).toBe("A B=C D");
+    expect(show(run(tied, { type: "move", id: "C", by: -1 }))).toBe("A C B D");
+    expect(show(run(tied, { type: "move", id: "D", by: -1 }))).toBe("A D B=C");
+  });
+});
+
+describe("ties", () => {
+  it("joins the tier above and leaves it again", () => {
+    const tied = run(start(), { type: "tie", id: "B" });
+    expect(show(tied)).toBe("A=B C D");
+    expect(show(run(tied, { type: "tie", id: "C" }))).toBe("A=B=C D");
+    expect(show(run(tied, { type: "tie", id: "B" }))).toBe("A B C D");
+  });
+
+  it("ties the top response with the one below", () => {
+    expect(show(run(start(), { type: "tie", id: "A" }))).toBe("A=B C D");
+  });
+
+  it("does nothing where the project allows none", () => {
+    const strict = start("ABC", false);
+    expect(run(strict, { type: "tie", id: "B" }, { type: "join", id: "C", slot: 1 }).tiers).toEqual(
+      strict.tiers,
+    );
+  });
+});
+
+describe("dropping", () => {
+  it("stands alone between two tiers", () => {
+    expect(show(run(start(), { type: "drop", id: "D", index: 0 }))).toBe("D A B C");
+    expect(show(run(start(), { type: "drop", id: "A", index: 3 }))).toBe("B C D A");
+  });
+
+  it("joins a tie when dropped inside it", () => {
+    const tied = run(start(), { type: "tie", id: "B" });
+    expect(show(run(tied, { type: "drop", id: "D", index: 1 }))).toBe("A=D=B C");
+    expect(show(run(tied, { type: "drop", id: "D", index: 2 }))).toBe("A=B D C");
+  });
+
+  it("leaves everything as it was when dropped where it stood", () => {
+    const tied = run(start(), { type: "tie", id: "B" });
+    expect(show(run(tied, { type: "drop", id: "B", index: 1 }))).toBe("A=B C D");
+    expect(run(tied, { type: "drop", id: "B", index: 1 }).past).toHaveLength(1);
+  });
+});
+
+describe("undo, focus and touch", () => {
+  it("walks back every change, and the order is untouched again", () => {
+    const once = run(start(), { type: "place", id: "D", slot: 1 }, { type: "tie", id: "A" });
+    expect(isTouched(once)).toBe(true);
+    const back = run(once, { type: "undo" }, { type: "undo" });
+    expect(show(back)).toBe("A B C D");
+    expect(isTouched(back)).toBe(false);
+    expect(run(back, { type: "undo" })).toBe(back);
+  });
+
+  it("keeps the focus on the response that moved", () => {
+    expect(run(start(), { type: "focusBy", by: 1 }, { type: "place", id: "B", slot: 4 }).focus).toBe("B");
+  });
+
+  it("moves focus in the order on screen and stops at the ends", () => {
+    const moved = run(start(), { type: "place", id: "D", slot: 1 });
+    expect(run(moved, { type: "focusBy", by: 1 }).focus).toBe("A");
+    expect(run(moved, { type: "focusBy", by: -1 }).focus).toBe("D");
+    expect(run(moved, { type: "focusEdge", edge: "last" }).focus).toBe("C");
+  });
+
+  it("ignores a response that is not in the task", () => {
+    const ranking = start();
+    expect(reduce(ranking, { type: "place", id: "foreign", slot: 1 })).toBe(ranking);
+  });
+});
+
+describe("restoring a draft", () => {
+  it("accepts exactly the shown responses", () => {
+    const restored = restoreRanking(["A", "B", "C"], [["B"], ["A", "C"]], true, FREE);
+    expect(restored && show(restored)).toBe("B A=C");
+    expect(restored && isTouched(restored)).toBe(true);
+  });
+
+  it.each([
+    ["missing", [["A"], ["B"]]],
+    ["repeated", [["A"], ["A"], ["B"]]],
+    ["foreign", [["A"], ["B"], ["X"]]],
+    ["empty tier", [["A", "B", "C"], []]],
+    ["not a list", "ABC"],
+    ["nothing", undefined],
+  ])("refuses tiers that are %s", (_what, tiers) => {
+    expect(restoreRanking(["A", "B", "C"], tiers, true, FREE)).toBeNull();
+  });
+
+  it("refuses a tie where ties are not allowed", () => {
+    expect(restoreRanking(["A", "B"], [["A", "B"]], true, { ties: false, atMost: null })).toBeNull();
+  });
+});
+
+describe("the best few", () => {
+  const best = (atMost = 2) => start("ABCD", true, atMost);
+  const all = (ranking: Ranking) => `${show(ranking)} | ${ranking.unranked.join("")}`;
+  const place = (id: string, slot: number): RankingAction => ({ type: "place", id, slot });
+
+  it("are none at first", () => {
+    expect(all(best())).toBe(" | ABCD");
+  });
+
+  it("push the last one out when there are too many", () => {
+    const two = run(best(), place("C", 1), place("A", 2));
+    expect(all(two)).toBe("C A | BD");
+    expect(all(run(two, place("D", 1)))).toBe("D C | AB");
+    expect(all(run(two, place("D", 9)))).toBe("C A | BD");
+    expect(all(run(two, { type: "join", id: "B", slot: 1 }))).toBe("C=B | AD");
+  });
+
+  it("take one more from below, and give one back, a step at a time", () => {
+    const up = (id: string): RankingAction => ({ type: "move", id, by: -1 });
+    const down = (id: string): RankingAction => ({ type: "move", id, by: 1 });
+    expect(all(run(best(), up("C"), up("D")))).toBe("C D | AB");
+    expect(all(run(best(), up("C"), up("D"), up("A")))).toBe("C A | DB");
+    expect(all(run(best(), up("C"), up("D"), down("D")))).toBe("C | DAB");
+    expect(all(run(best(), up("C"), down("C"), down("C")))).toBe(" | CABD");
+  });
+
+  it("are left unranked by name, by drop below the line, and ranked by drop above it", () => {
+    const two = run(best(), place("C", 1), place("A", 2));
+    expect(all(run(two, { type: "unrank", id: "C" }))).toBe("A | CBD");
+    expect(all(run(two, { type: "unrank", id: "B" }))).toBe("C A | BD");
+    // The list: C A ── B D
+    expect(all(run(two, { type: "drop", id: "C", index: 2 }))).toBe("A | CBD");
+    expect(all(run(two, { type: "drop", id: "C", index: 4 }))).toBe("A | BDC");
+    expect(all(run(two, { type: "drop", id: "D", index: 0 }))).toBe("D C | AB");
+    // On the line itself: from below it is the last rank, which is taken.
+    expect(all(run(two, { type: "drop", id: "B", index: 2 }))).toBe("C A | BD");
+    expect(all(run(best(), { type: "drop", id: "B", index: 0 }))).toBe("B | ACD");
+  });
+
+  it("do not exist where all are ranked", () => {
+    expect(all(run(start(), { type: "unrank", id: "A" }))).toBe("A B C D | ");
+  });
+
+  it("come back from a draft, the others unranked as shown", () => {
+    const rules = { ties: true, atMost: 2 };
+    const back = restoreRanking([..."ABCD"], [["C"], ["A"]], true, rules);
+    expect(back && all(back)).toBe("C A | BD");
+    expect(restoreRanking([..."ABCD"], [["C"], ["A"], ["B"]], true, rules)).toBeNull();
+    expect(restoreRanking([..."ABCD"], [["C"], ["C"]], true, rules)).toBeNull();
+  });
+
+  it("are said aloud", () => {
+    const two = run(best(), place("C", 1), place("A", 2));
+    const say = (action: RankingAction) => announce(two, action, reduce(two, action), [..."ABCD"], en);
+    expect(say(place("D", 1))).toBe("Response D is rank 1 of 2. A made room and is no longer ranked.");
+    expect(say({ type: "unrank", id: "C" })).toBe("Response C is no longer ranked.");
+    expect(say(place("D", 9))).toBe("Response D stays unranked.");
+    expect(spokenOrder([], [..."ABCD"], en)).toBe("nothing is ranked");
+  });
+});
+
+describe("any sequence of actions", () => {
+  const ids = [..."ABCDEFGHIJ"];
+  const id = (size: number) => fc.constantFrom(...ids.slice(0, size), "foreign");
+  const by = fc.constantFrom<-1 | 1>(-1, 1);
+  const action = (size: number): fc.Arbitrary<RankingAction> =>
+    fc.oneof(
+      fc.record({
+        type: fc.constant("place" as const),
+        id: id(size),
+        slot: fc.integer({ min: -2, max: 12 }),
+      }),
+      fc.record({ type: fc.constant("join" as const), id: id(size), slot: fc.integer({ min: -2, max: 12 }) }),
+      fc.record({ type: fc.constant("move" as const), id: id(size), by }),
+      fc.record({ type: fc.constant("tie" as const), id: id(size) }),
+      fc.record({
+        type: fc.constant("drop" as const),
+        id: id(size),
+        index: fc.integer({ min: -2, max: 12 }),
+      }),
+      fc.record({ type: fc.constant("unrank" as const), id: id(size) }),
+      fc.record({ type: fc.constant("undo" as const) }),
+      fc.record({ type: fc.constant("focusBy" as const), by }),
+    );
+  const scene = fc.integer({ min: 2, max: 10 }).chain((size) =>
+    fc.record({
+      size: fc.constant(size),
+      rules: fc.record({
+        ties: fc.boolean(),
+        atMost: fc.option(fc.integer({ min: 1, max: 10 }), { nil: null }),
+      }),
+      actions: fc.array(action(size), { maxLength: 60 }),
+    }),
+  );
+
+  it("keeps every response in exactly one place, with no tier empty, and within the rules of the form", () => {
+    fc.assert(
+      fc.property(scene, ({ size, rules, actions }) => {
+        const shown = ids.slice(0, size);
+        const end = run(startRanking(shown, rules), ...actions);
+        expect([...end.tiers.flat(), ...end.unranked].sort()).toEqual(shown);
+        expect(end.tiers.every((tier) => tier.length > 0)).toBe(true);
+        expect(end.tiers.flat().length).toBeLessThanOrEqual(rules.atMost ?? size);
+        if (rules.atMost === null) expect(end.unranked).toEqual([]);
+        if (!rules.ties) expect(end.tiers.every((tier) => tier.length === 1)).toBe(true);
+        expect(shown).toContain(end.focus);
+      }),
+    );
+  });
+
+  it("is walked back to the shown order by undoing, whatever was done", () => {
+    fc.assert(
+      fc.property(scene, ({ size, rules, actions }) => {
+        const first = startRanking(ids.slice(0, size), rules);
+        let end = run(first, ...actions);
+        while (end.past.length > 0) end = reduce(end, { type: "undo" });
+        expect(end.tiers).toEqual(first.tiers);
+        expect([...end.unranked].sort()).toEqual(first.unranked);
+      }),
+    );
+  });
+
+  it("never changes the ranking it was given", () => {
+    fc.assert(
+      fc.property(scene, ({ size, rules, actions }) => {
+        let ranking = startRanking(ids.slice(0, size), rules);
+        for (const next of actions) {
+          const before = JSON.stringify(ranking);
+          const after = reduce(ranking, next);
+          expect(JSON.stringify(ranking)).toBe(before);
+          ranking = after;
+        }
+      }),
+    );
+  });
+
+  it("puts a placed response into the slot asked for, alone", () => {
+    fc.assert(
+      fc.property(
+        scene,
+        fc.nat(9),
+        fc.integer({ min: 1, max: 10 }),
+        ({ size, rules, actions }, which, slot) => {
+          const before = run(startRanking(ids.slice(0, size), rules), ...actions);
+          const placed = ids[which % size] as string;
+          const after = reduce(before, { type: "place", id: placed, slot });
+          // All ranks taken, and a slot past them: it stays where it was.
+          if (after.unranked.includes(placed)) {
+            expect(after.tiers).toEqual(before.tiers);
+            return;
+          }
+          expect(after.tiers[slotOf(after.tiers, placed) - 1]).toEqual([placed]);
+          expect(slotOf(after.tiers, placed)).toBe(Math.min(slot, after.tiers.length));
+        },
+      ),
+    );
+  });
+});
+
+describe("announcements", () => {
+  const shown = [..."wxyz"];
+  const say = (ranking: Ranking, action: RankingAction) =>
+    announce(ranking, action, reduce(ranking, action), shown, en);
+
+  it("names responses by the letter they wear on screen", () => {
+    expect(letterOf(shown, "y")).toBe("C");
+    expect(say(startRanking(shown, FREE), { type: "place", id: "y", slot: 1 })).toBe(
+      "Response C is rank 1 of 4.",
+    );
+  });
+
+  it("says who a response is tied with", () => {
+    expect(say(startRanking(shown, FREE), { type: "tie", id: "x" })).toBe(
+      "Response B is rank 1 of 3, tied with A.",
+    );
+  });
+
+  it("says why nothing happened", () => {
+    expect(say(startRanking(shown, FREE), { type: "move", id: "w", by: -1 })).toBe(
+      "Response A is already at the top.",
+    );
+    expect(say(startRanking(shown, { ties: false, atMost: null }), { type: "tie", id: "x" })).toBe(
+      "This project does not allow ties.",
+    );
+    expect(say(startRanking(shown, FREE), { type: "undo" })).toBe("Nothing to undo.");
+  });
+
+  it("reads an order aloud", () => {
+    expect(spokenOrder([["x"], ["w", "z"], ["y"]], shown, en)).toBe("B, then A and D tied, then C");
+  });
+});

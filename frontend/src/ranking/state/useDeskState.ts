@@ -1,0 +1,14 @@
+import { type Dispatch, useMemo, useReducer } from "react";
+import type { Assignment } from "@/api/types";
+import { useOrderTexts } from "../texts/order";
+import { type DeskAction, type DeskState, deskReducer, openDesk } from "./deskState";
+
+/** A desk for this task, which says what happens on it in the language of the page. */
+export function useDeskState(assignment: Assignment, draft: unknown): [DeskState, Dispatch<DeskAction>] {
+  const texts = useOrderTexts();
+  const reduce = useMemo(
+    () => (state: DeskState, action: DeskAction) => deskReducer(state, action, texts),
+    [texts],
+  );
+  return useReducer(reduce, null, () => openDesk(assignment, draft));
+}

@@ -1,0 +1,33 @@
+import type { Texts } from "@/shared/i18n";
+import type { en } from "./answer.en";
+
+export const de: Texts<typeof en> = {
+  notAnswered: "Noch nicht beantwortet",
+  mayStayOpen: "(freiwillig)",
+  gaps: {
+    better: "welche Antwort besser ist",
+    more: (n) => `noch ${n} zu ordnen`,
+    strength: "wie viel besser die beste Antwort ist",
+    rating: (scale, letters) => `${scale} von ${letters}`,
+    confidence: "wie sicher das Urteil ist",
+  },
+
+  required: "erforderlich",
+  numberBetween: (asked, min, max) => `${asked}, ${min} bis ${max}`,
+  howMuchBetter: "Wie viel besser ist die beste?",
+  howSure: "Wie sicher ist das Urteil?",
+  allBadMeans: {
+    asked: "Die Reihenfolge zählt trotzdem.",
+    none: "Die Reihenfolge wird nicht erfasst.",
+    tied: "Es zählt als Gleichstand aller.",
+  },
+  notComparableBox: "Diese lassen sich nicht vergleichen",
+  notRankableBox: "Diese lassen sich nicht ordnen",
+  notRankableMeans: "Die Anfrage ergibt keinen Sinn, oder es gibt keine faire Reihenfolge.",
+  flagsOf: (letter) => `Kennzeichen der Antwort ${letter}`,
+
+  rewriteMeans: "Was das Modell hätte sagen sollen, wenn keine gut genug ist.",
+  startFromBest: "Von der besten Antwort ausgehen",
+  rewriteBeside: "Neben dem Original schreiben",
+  words: (n) => (n === 1 ? "1 Wort" : `${n} Wörter`),
+};

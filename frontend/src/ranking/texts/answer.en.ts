@@ -1,0 +1,31 @@
+/** What the form asks beside the order, and what is still to be answered. */
+export const en = {
+  notAnswered: "Not answered yet",
+  mayStayOpen: "(optional)",
+  gaps: {
+    better: "which response is better",
+    more: (n: number) => `${n} more to rank`,
+    strength: "how much better the best response is",
+    rating: (scale: string, letters: string) => `${scale} of ${letters}`,
+    confidence: "your confidence",
+  },
+
+  required: "required",
+  numberBetween: (asked: string, min: number, max: number) => `${asked}, ${min} to ${max}`,
+  howMuchBetter: "How much better is the best?",
+  howSure: "How sure are you?",
+  allBadMeans: {
+    asked: "The order still counts.",
+    none: "Your order is not recorded.",
+    tied: "This counts as a tie of all responses.",
+  },
+  notComparableBox: "These can’t be compared",
+  notRankableBox: "These can’t be ranked",
+  notRankableMeans: "The prompt makes no sense, or no fair order exists.",
+  flagsOf: (letter: string) => `Flags of response ${letter}`,
+
+  rewriteMeans: "What the model should have said if no response is good enough.",
+  startFromBest: "Start from the best response",
+  rewriteBeside: "Write beside the original",
+  words: (n: number) => (n === 1 ? "1 word" : `${n} words`),
+};

@@ -1,0 +1,62 @@
+import { TextInput } from "@mantine/core";
+import { type ReactNode, useEffect, useState } from "react";
+import { useTexts } from "../texts";
+
+type Props = {
+  label: ReactNode;
+  value: number | null;
+  onChange: (value: number | null) => void;
+  min?: number;
+  max?: number;
+  step?: number;
+  description?: ReactNode;
+  error?: string | false | undefined;
+  placeholder?: string;
+  /** Empty is an answer (no limit); without it an empty field goes back to what it was. */
+  optional?: boolean;
+  suffix?: string;
+  className?: string | undefined;
+};
+
+/**
+ * A number that may pass through nonsense while it is typed: the value changes only with each number that is one, and what is
+ * left unfinished goes back when the field is left. What is out of bounds is said in the units of the field: the server knows
+ * shares and seconds.
+ */
+export function NumberField({ value, onChange, min, max, step = 1, optional = false, ...field }: Props) {
+  const { suffix, error, placeholder, ...shown } = field;
+  const t = useTexts();
+  const outside =
+    value !== null && ((min !== undefined && value < min) || (max !== undefined && value > max));
+  const [text, setText] = useState(value === null ? "" : String(value));
+  useEffect(
+    () => setText((now) => (numberIn(now) === value ? now : value === null ? "" : String(value))),
+    [value],
+  );
+  return (
+    <TextInput
+      {...shown}
+      type="number"
+      inputMode={step < 1 ? "decimal" : "numeric"}
+      min={min}
+      max={max}
+      step={step}
+      value={text}
+      error={(outside ? t.range(min, max) : error) || false}
+      {...(placeholder !== undefined && { placeholder })}
+      {...(suffix && { rightSection: <span aria-hidden>{suffix}</span> })}
+      onChange={(event) => {
+        const typed = event.currentTarget.value;
+        setText(typed);
+        const number = numberIn(typed);
+        if (number !== null || (optional && typed.trim() === "")) onChange(number);
+      }}
+      onBlur={() => setText(value === null ? "" : String(value))}
+    />
+  );
+}
+
+function numberIn(text: string): number | null {
+  const number = Number(text);
+  return text.trim() === "" || !Number.isFinite(number) ? null : number;
+}

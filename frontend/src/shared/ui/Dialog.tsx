@@ -1,0 +1,65 @@
+import { type ReactNode, useId, useLayoutEffect, useRef } from "react";
+import { usePartTexts } from "../texts/parts";
+import styles from "./dialog.module.css";
+import { Icon } from "./Icon";
+
+/** The browser's own modal dialog: it traps focus, closes on Escape and gives the focus back, without a library. */
+export function Dialog({
+  title,
+  onClose,
+  wide = false,
+  closeKey,
+  children,
+  actions,
+}: {
+  title: string;
+  onClose: () => void;
+  wide?: boolean;
+  /** The key that opened the dialog closes it too. */
+  closeKey?: string;
+  children: ReactNode;
+  actions?: ReactNode;
+}) {
+  const element = useRef<HTMLDialogElement>(null);
+  const titleId = useId();
+  const texts = usePartTexts();
+  // Closed while it still stands in the document: the browser gives the focus back only then.
+  useLayoutEffect(() => {
+    const dialog = element.current;
+    dialog?.showModal();
+    // React's autoFocus comes before the dialog is open, which then focuses its first button, the one that closes it.
+    dialog?.querySelector<HTMLElement>("[data-autofocus]")?.focus();
+    return () => dialog?.close();
+  }, []);
+  return (
+    <dialog
+      ref={element}
+      className={`${styles.dialog} ${wide ? styles.wide : ""}`}
+      aria-labelledby={titleId}
+      onCancel={(event) => {
+        event.preventDefault();
+        onClose();
+      }}
+      onKeyDown={(event) => {
+        if (event.key !== closeKey) return;
+        // Closing makes the page listen again while this very key is still on its way up to it.
+        event.preventDefault();
+        onClose();
+      }}
+      onClick={(event) => {
+        if (event.target === element.current) onClose();
+      }}
+    >
+      <div className={styles.inside}>
+        <header className={styles.head}>
+          <h2 id={titleId}>{title}</h2>
+          <button type="button" className={styles.close} onClick={onClose} aria-label={texts.close}>
+            <Icon name="close" />
+          </button>
+        </header>
+        <div className={styles.body}>{children}</div>
+        {actions && <footer className={styles.actions}>{actions}</footer>}
+      </div>
+    </dialog>
+  );
+}

@@ -1,0 +1,62 @@
+"""Whether a web server answers."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+
+from embedded import web
+from embedded.processes import ServerError
+
+Serve = Callable[[int], int]
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """serve(status): the port of a server that answers everything with it."""
+    servers: list[HTTPServer] = []
+
+    def start(status: int) -> int:
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(status if self.path == "/healthz" else 404)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, format: str, *values: object) -> None:
+                pass
+
+        server = HTTPServer((web.LOOPBACK, 0), Handler)
+        servers.append(server)
+        threading.Thread(target=server.serve_forever, args=[0.02], daemon=True).start()
+        return server.server_port
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def test_only_a_server_that_says_so_is_healthy(serve: Serve) -> None:
+    assert web.healthy(serve(200))
+    assert not web.healthy(serve(503))
+
+
+def test_a_port_that_nobody_listens_on_is_not_healthy() -> None:
+    with web.listen(0) as listener:
+        port = web.port_of(listener)
+    assert not web.healthy(port)
+
+
+def test_a_server_that_never_answers_is_not_healthy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web, "_HEALTH_TIMEOUT_SECONDS", 0.1)
+    with web.listen(0) as listener:
+        assert not web.healthy(web.port_of(listener))
+
+
+def test_a_port_in_use_is_refused_by_number() -> None:
+    with web.listen(0) as listener, pytest.raises(ServerError, match=str(web.port_of(listener))):
+        web.listen(web.port_of(listener))

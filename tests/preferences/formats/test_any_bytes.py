@@ -1,0 +1,179 @@
+"""Any bytes given as a file are read or refused with a reason; no other exception leaves the reader."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import struct
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from preferences.formats.catalog import IMPORT_FORMATS, read_records
+from preferences.records import FormatError
+
+ROW = {"prompt": "Say hello.", "responses": ["Hello!", "Hi."], "tiers": [[1], [0]]}
+BOUNDED = settings(
+    max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+
+
+def outcome(data: bytes, format: str | None = None) -> list[str]:
+    """The reason of each line ("" where it is read), or the refusal of the whole file."""
+    try:
+        found = list(read_records(io.BytesIO(data), format)[1])
+    except FormatError as error:
+        return [str(error)]
+    assert all(bool(item.records) != bool(item.reason) for item in found)
+    return [item.reason for item in found]
+
+
+def table(**columns: Any) -> bytes:
+    stream = io.BytesIO()
+    pq.write_table(pa.table(columns), stream)
+    return stream.getvalue()
+
+
+def gzip_made_at(seconds: int, data: bytes) -> bytes:
+    """A gzip file whose header holds `seconds`, as four bytes with the lowest first."""
+    packed = gzip.compress(data, mtime=seconds)
+    assert packed[4:8] == struct.pack("<I", seconds)
+    return packed
+
+
+JSONL = b"\n".join([json.dumps(ROW).encode()] * 3)
+FILES = {
+    "jsonl": JSONL,
+    "array": b"[" + JSONL.replace(b"\n", b",") + b"]",
+    "csv": b'prompt,response_1,response_2,tiers\r\nQ,a,"b ""c""","[[1], [0]]"\r\nQ,d,e,\r\n',
+    "gzip": gzip_made_at(0, JSONL),
+    "parquet": table(prompt=["Q", "R"], responses=[["a", "b"], ["c", "d"]], tiers=[[[0], [1]]] * 2),
+}
+
+
+@pytest.mark.parametrize("byte", range(4))
+def test_carriage_return_in_gzip_header_is_no_exception(byte: int) -> None:
+    inner = gzip_made_at(0x0D << 8 * byte | 0x01, JSONL)
+    (reason,) = outcome(gzip.compress(inner))
+    assert "neither JSON Lines" in reason
+
+
+@pytest.mark.parametrize(
+    "data", [b"prompt,response_1,response_2\rQ,a,b\r", b"prompt,response_1\r,response_2\nQ,a,b\n"]
+)
+def test_bare_carriage_return_in_csv_header_is_named(data: bytes) -> None:
+    (reason,) = outcome(data)
+    assert "carriage return without a line feed" in reason
+
+
+def test_bare_carriage_return_in_csv_row_costs_only_that_row() -> None:
+    reasons = outcome(b"prompt,response_1,response_2\nQ,a,b\nQ,a\rc,b\nQ,d,e\n")
+    assert [bool(reason) for reason in reasons] == [False, True, False]
+
+
+def test_broken_csv_header_is_refused() -> None:
+    (reason,) = outcome(b'prompt,"response"1\nQ,a\n')
+    assert "The CSV header is not valid" in reason
+
+
+def test_blank_lines_before_csv_header_are_skipped() -> None:
+    assert outcome(b"\n\r\nprompt,response_1,response_2\nQ,a,b\n") == [""]
+
+
+@pytest.mark.parametrize(
+    "data", [b"\x00", b"prompt\x00,a\n1,2", b"\xff\xfep\x00r\x00", b"\x1f\x8b", b"PAR1PAR1"]
+)
+def test_binary_data_is_refused(data: bytes) -> None:
+    assert all(outcome(data))
+
+
+@given(st.binary(max_size=200))
+@BOUNDED
+def test_random_bytes_are_read_or_refused(data: bytes) -> None:
+    outcome(data)
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_damaged_files_are_read_or_refused(kind: str) -> None:
+    whole = FILES[kind]
+
+    @given(st.integers(0, len(whole)), st.integers(0, 8), st.binary(max_size=8))
+    @BOUNDED
+    def damaged(place: int, length: int, put: bytes) -> None:
+        outcome(whole[:place] + put + whole[place + length :])
+
+    damaged()
+
+
+def spots(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    yield path
+    if isinstance(value, dict | list):
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from spots(inner, (*path, key))
+
+
+def with_value(value: Any, path: tuple[Any, ...], put: Any) -> Any:
+    if not path:
+        return put
+    changed = value.copy()
+    changed[path[0]] = with_value(value[path[0]], path[1:], put)
+    return changed
+
+
+ANY_JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**25), 10**25)
+    | st.floats(allow_nan=False)
+    | st.text(max_size=5)
+    | st.sampled_from(["", "1e999", "[", "[[0]]", "\x00", "\ud800", "{}"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=4,
+)
+
+
+@pytest.mark.parametrize("name", IMPORT_FORMATS)
+def test_rows_with_any_value_in_any_place_are_read_or_refused(name: str) -> None:
+    example = json.loads(IMPORT_FORMATS[name].example)
+
+    @given(st.sampled_from([path for path in spots(example) if path]), ANY_JSON)
+    @BOUNDED
+    def changed(path: tuple[Any, ...], put: Any) -> None:
+        row = json.dumps(with_value(example, path, put)).encode()
+        outcome(row, name)
+        outcome(row)
+
+    changed()
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array([1, 2], pa.timestamp("us", tz="Nowhere/Nothing")),
+        pa.array([2**52, 1], pa.timestamp("ms")),
+        pa.array([2**31 - 1, 0], pa.date32()),
+        pa.array([1, 2], pa.time64("ns")),
+        pa.array([[("a", 1)], []], pa.map_(pa.string(), pa.int32())),
+        pa.array([b"\xff", b"a"]),
+        pa.array([1, 2], pa.duration("ns")),
+    ],
+)
+def test_unusual_parquet_columns_are_read_or_refused(column: pa.Array) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        data = table(prompt=["Q", "R"], responses=[["a", "b"]] * 2, extra=column)
+        assert len(outcome(data, "rankloop")) == 2
+
+
+def test_parquet_with_repeated_column_names_is_read_or_refused() -> None:
+    stream = io.BytesIO()
+    columns = pa.Table.from_arrays([pa.array(["Q"]), pa.array(["R"])], names=["prompt", "prompt"])
+    pq.write_table(columns, stream)
+    assert outcome(stream.getvalue(), "prompts")

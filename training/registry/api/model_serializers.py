@@ -1,0 +1,74 @@
+"""The JSON form of models and their evaluations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from training.models import ModelVersion, TrainingRun
+from training.registry.evaluations import Evaluation, Gain, Judged
+from training.runs.api.serializers import ModelRefSerializer
+
+
+class RunRefSerializer(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    kind = serializers.ChoiceField(choices=TrainingRun.Kind.choices)
+    inputs = serializers.DictField(child=serializers.CharField())
+
+
+class ModelSerializer(serializers.ModelSerializer[ModelVersion]):
+    project = serializers.SlugRelatedField[Any](slug_field="slug", read_only=True)
+    parent = ModelRefSerializer(allow_null=True)
+    run = RunRefSerializer(allow_null=True)
+    metrics = serializers.DictField(child=serializers.FloatField())
+    folder = serializers.CharField(help_text="Where its files are, on the server.")
+    weights = serializers.ChoiceField(
+        choices=ModelVersion.Weights.choices,
+        help_text="adapter: the folder holds a LoRA adapter of the parent, or of base_model, alone.",
+    )
+
+    class Meta:
+        model = ModelVersion
+        fields = [
+            "id", "name", "kind", "project", "base_model", "parent", "run", "weights", "metrics", "stage",
+            "folder", "created_at",
+        ]  # fmt: skip
+        read_only_fields = fields
+
+
+class OtherModelSerializer(serializers.Serializer[Any]):
+    other = serializers.UUIDField()
+
+
+class EvaluationSerializer(serializers.Serializer[Evaluation]):
+    run = serializers.UUIDField(source="run.id")
+    created_at = serializers.DateTimeField(source="run.created_at")
+    judge = serializers.CharField(help_text="gold, or the name of the reward model.")
+    split = serializers.CharField(source="run.recipe.split")
+    prompts = serializers.IntegerField()
+    mean = serializers.FloatField()
+    low = serializers.FloatField(help_text="Of the 95 % interval.")
+    high = serializers.FloatField()
+
+
+class GainSerializer(serializers.Serializer[Gain]):
+    over = serializers.CharField(source="parent.policy", help_text="The policy that this one came from.")
+    parent_run = serializers.UUIDField(source="parent.run.id")
+    parent_mean = serializers.FloatField(source="parent.mean")
+    difference = serializers.FloatField()
+    low = serializers.FloatField(
+        help_text="Of the 95 % interval, the errors added as of independent samples."
+    )
+    high = serializers.FloatField()
+    verdict = serializers.ChoiceField(choices=["better", "worse", "unclear"])
+
+
+class JudgedSerializer(serializers.Serializer[Judged]):
+    model = serializers.UUIDField(source="model.id")
+    evaluation = EvaluationSerializer()
+    gain = GainSerializer(allow_null=True)
+
+
+class JudgedPoliciesSerializer(serializers.Serializer[Any]):
+    policies = JudgedSerializer(many=True)

@@ -1,0 +1,52 @@
+"""Why a run failed: the exceptions of the library carry the kind of failure that they mean."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class FailureKind(StrEnum):
+    """Why a run ended without a result. The values are stable: the API sends them and the database keeps
+    them."""
+
+    OUT_OF_MEMORY = "out_of_memory"
+    DISK_FULL = "disk_full"
+    DIVERGED = "diverged"
+    MODEL_GONE = "model_gone"
+    ADAPTER_BASE_GONE = "adapter_base_gone"
+    BASE_MODEL_MISSING = "base_model_missing"
+    HUB_UNREACHABLE = "hub_unreachable"
+    HUB_UNKNOWN_NAME = "hub_unknown_name"
+    WRONG_KIND_OF_MODEL = "wrong_kind_of_model"
+    MODEL_UNREADABLE = "model_unreadable"
+    TEXTS_TOO_LONG = "texts_too_long"
+    NOTHING_KEPT = "nothing_kept"
+    GOLD_CANNOT_JUDGE = "gold_cannot_judge"
+    DATA_EMPTY = "data_empty"
+    DATA_UNREADABLE = "data_unreadable"
+    VOCABULARIES_DIFFER = "vocabularies_differ"
+    REWARD_IS_FLAT = "reward_is_flat"
+    INPUTS_REFUSED = "inputs_refused"
+    WORKER_LOST = "worker_lost"
+    KILLED = "killed"
+    NOT_STARTED = "not_started"
+    CRASHED = "crashed"
+    CANCELLED = "cancelled"
+    UNKNOWN = "unknown"
+
+
+class RunFailure(Exception):
+    """An error whose kind of failure is known where it is raised."""
+
+    kind = FailureKind.UNKNOWN
+
+    def __init__(self, message: str, kind: FailureKind | None = None) -> None:
+        super().__init__(message)
+        if kind is not None:
+            self.kind = kind
+
+
+class UnusableInput(RunFailure, ValueError):
+    """The data, the models or the settings can't be used for this run."""
+
+    kind = FailureKind.INPUTS_REFUSED

@@ -1,0 +1,87 @@
+"""The state of a training loop as named tensors, and back: weights, moments and random generators."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+SAMPLED_NUMBERS = 1024  # per weight; a fingerprint of all 7 billion weights would take a minute
+
+Modules = Mapping[str, nn.Module]
+
+
+def fingerprint(modules: Modules) -> str:
+    """Return a digest of the weights before training: their shapes and up to SAMPLED_NUMBERS numbers of
+    each."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(saved_tensors(modules, frozen=True).items()):
+        flat = tensor.detach().reshape(-1)
+        some = flat[:: max(1, flat.numel() // SAMPLED_NUMBERS)].to("cpu", torch.float32)
+        digest.update(f"{name} {tuple(tensor.shape)} ".encode() + some.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def saved_tensors(modules: Modules, *, frozen: bool = False) -> dict[str, Tensor]:
+    """Return the trained weights, tied ones once, and the buffers that are saved with the weights."""
+    found: dict[str, Tensor] = {}
+    for part, module in modules.items():
+        saved = module.state_dict()
+        for name, parameter in module.named_parameters():
+            if frozen or parameter.requires_grad:
+                found[f"{part}.{name}"] = parameter.detach()
+        found |= {f"{part}.{name}": buffer for name, buffer in module.named_buffers() if name in saved}
+    return found
+
+
+def fill_modules(modules: Modules, tensors: Mapping[str, Tensor]) -> None:
+    for name, place in saved_tensors(modules).items():
+        place.copy_(tensors[name])
+
+
+def moments_of(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    state = optimiser.state_dict()["state"]
+    return {
+        f"{number}.{name}": value
+        for number, values in state.items()
+        for name, value in values.items()
+        if isinstance(value, Tensor)
+    }
+
+
+def fill_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        number, _, what = name.partition(".")
+        state.setdefault(int(number), {})[what] = tensor
+    optimiser.load_state_dict(optimiser.state_dict() | {"state": state})
+
+
+def generator_states() -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return the states of the global generators: torch's as tensors, NumPy's and Python's as numbers."""
+    drawn = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        drawn |= {f"cuda.{n}": state for n, state in enumerate(torch.cuda.get_rng_state_all())}
+    name, keys, *rest = np.random.get_state(legacy=True)
+    numbers = {"python": random.getstate(), "numpy": [name, np.asarray(keys).tolist(), *rest]}
+    return drawn, numbers
+
+
+def set_generator_states(drawn: Mapping[str, Tensor], numbers: Mapping[str, Any]) -> None:
+    torch.set_rng_state(drawn["cpu"])
+    for device in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
+        if f"cuda.{device}" in drawn:
+            torch.cuda.set_rng_state(drawn[f"cuda.{device}"], device)
+    version, keys, gauss = numbers["python"]
+    random.setstate((version, tuple(keys), gauss))
+    name, keys, *rest = numbers["numpy"]
+    np.random.set_state((name, np.array(keys, dtype=np.uint32), *rest))
+
+
+def to_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}

@@ -1,0 +1,58 @@
+"""The operations and bytes of a pass through a transformer, computed from its shape."""
+
+from __future__ import annotations
+
+from training.rlhf.core.recipes import RewardModelConfig
+from training.rlhf.models.shapes import Shape
+
+FLOAT = 4  # bytes
+FORWARD_NUMBERS = (
+    6,
+    3,
+)  # per token, in units of hidden and of intermediate: what one layer holds without a backward pass
+
+
+def forward_operations(shape: Shape, tokens: float, *, around: float, projected: float) -> float:
+    """Operations of one row of `tokens` that attend to half of `around` tokens each, on average.
+
+    `projected` of the tokens are projected onto the vocabulary.
+    """
+    inside = max(0, shape.weights - shape.vocabulary * shape.hidden)
+    attended = 4 * shape.layers * shape.heads * shape.head_size * tokens * around / 2
+    return 2 * inside * tokens + attended + 2 * shape.vocabulary * shape.hidden * projected
+
+
+def kept_bytes(shape: Shape, places: float, *, row: float) -> float:
+    """Bytes of the activations that a backward pass needs, and of the attention mask.
+
+    Per token and layer, 11 hidden + 4 intermediate numbers: norms, queries, keys, values, the attention
+    output and its copy, and two residuals; the MLP's three products and its nonlinearity.
+    """
+    per_token = 11 * shape.hidden + 4 * shape.intermediate
+    return FLOAT * places * (shape.layers * per_token + 2 * shape.hidden) + places * row
+
+
+def kept_bytes_recomputed(shape: Shape, places: float, *, row: float) -> float:
+    """The same with gradient checkpointing: the input of every layer, and the activations of one layer."""
+    per_token = 11 * shape.hidden + 4 * shape.intermediate
+    return FLOAT * places * ((shape.layers + 2) * shape.hidden + per_token) + places * row
+
+
+def passing_bytes(shape: Shape, places: float) -> float:
+    """Bytes that a forward pass holds at once without a backward pass."""
+    times_hidden, times_intermediate = FORWARD_NUMBERS
+    return FLOAT * places * (times_hidden * shape.hidden + times_intermediate * shape.intermediate)
+
+
+def adapter_weights(shape: Shape, recipe: RewardModelConfig) -> float:
+    """The weights of a LoRA adapter: rank × (inputs + outputs) for each product.
+
+    If the recipe names layers instead of all-linear, they are assumed to be the four attention products:
+    usually at least as many as people name.
+    """
+    d, queries = shape.hidden, shape.heads * shape.head_size
+    keys = shape.kv_heads * shape.head_size
+    attention = 2 * (d + queries) + 2 * (d + keys)
+    mlp = (3 if shape.gated else 2) * (d + shape.intermediate)
+    both = attention + (mlp if recipe.lora_target_modules.strip() == "all-linear" else 0)
+    return recipe.lora_r * shape.layers * both + d

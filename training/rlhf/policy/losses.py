@@ -1,0 +1,32 @@
+"""The two losses of PPO, per token: pure functions on tensors."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+# nats; exp(20) is 5e8: a larger ratio only says "far too large", and exp overflows in bf16
+LOG_RATIO_LIMIT = 20.0
+
+
+def clipped_policy_loss(
+    log_probs: Tensor, old_log_probs: Tensor, advantages: Tensor, *, clip: float
+) -> Tensor:
+    """PPO's clipped surrogate per token: max(-A rho, -A clip(rho, 1 - c, 1 + c)), rho = exp(new - old).
+
+    All arguments have one shape, which is also the result's. arXiv 1707.06347 eq. 7 (a maximum of negatives,
+    because it is minimised). Reduce it with the mask and the token count of the entire batch.
+    """
+    ratio = (log_probs - old_log_probs).clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT).exp()
+    return torch.maximum(-advantages * ratio, -advantages * ratio.clamp(1.0 - clip, 1.0 + clip))
+
+
+def clipped_value_loss(values: Tensor, old_values: Tensor, returns: Tensor, *, clip: float) -> Tensor:
+    """Half the larger of two squared errors: of the value, and of the value moved at most ``clip`` from the
+    old one.
+
+    All arguments have one shape, which is also the result's. As in OpenAI's lm-human-preferences
+    (``train_policy.py``) and CleanRL's ``ppo.py``. ``clip`` is in reward units.
+    """
+    moved = old_values + (values - old_values).clamp(-clip, clip)
+    return 0.5 * torch.maximum((values - returns) ** 2, (moved - returns) ** 2)

@@ -1,0 +1,87 @@
+"""The loss of a batch of rankings as the recipe specifies it, and the figures computed with it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from training.rlhf.core import distributed
+from training.rlhf.core.recipes import RewardModelConfig
+from training.rlhf.data.batching import Batch, Group
+from training.rlhf.reward import losses
+from training.rlhf.reward.answer_model import AnswerModel
+from training.rlhf.reward.scoring import batches, rewards_of
+
+SUMS = ("loss", "pairs", "correct", "responses", "reward", "reward_squared", "tokens")
+
+
+def preference_loss(config: RewardModelConfig, rewards: Tensor, batch: Batch, answers: AnswerModel) -> Tensor:
+    """(B, K) rewards -> (B,) loss per ranking, as the recipe specifies it. The held-out loss is the same."""
+    per_ranking: Tensor = answers(rewards, batch.stated)
+    if config.centring:
+        per_ranking = per_ranking + config.centring * losses.centring(rewards, batch.tiers)
+    return per_ranking
+
+
+@torch.no_grad()
+def suspects(
+    config: RewardModelConfig,
+    model: PreTrainedModel,
+    groups: Sequence[Group],
+    answers: AnswerModel,
+    pad_id: int,
+) -> str:
+    """Name the rankings of a batch whose own loss is not finite or, if there are none, all rankings of the
+    batch."""
+    spoiled: list[int] = []
+    for indices, batch in batches(
+        model, groups, layout=config.layout, max_tokens=config.micro_batch_tokens, pad_id=pad_id
+    ):
+        rewards = rewards_of(model, batch, precision=config.precision)
+        finite = (preference_loss(config, rewards, batch, answers) * batch.weights).isfinite().tolist()
+        spoiled += [index for index, fine in zip(indices, finite, strict=True) if not fine]
+    named = ", ".join(groups[i].name for i in sorted(spoiled) or range(len(groups)))[:300]
+    return f"the rankings {'with this loss' if spoiled else 'of this batch'}: {named}"
+
+
+def batch_sums(loss: Tensor, rewards: Tensor, batch: Batch) -> dict[str, float]:
+    """Return what a micro-batch adds to the sums of its step (SUMS), so that each micro-batch is weighted
+    by its size."""
+    pairs = losses.preferred_pairs(batch.tiers).sum(dim=(1, 2))
+    real = rewards[batch.tiers >= 0]
+    return {
+        "loss": float(loss),
+        "pairs": float(pairs.sum()),
+        "correct": float((losses.pair_accuracy(rewards, batch.tiers).nan_to_num() * pairs).sum()),
+        "responses": float(real.numel()),
+        "reward": float(real.sum()),
+        "reward_squared": float((real**2).sum()),
+        "tokens": float(batch.tokens),
+    }
+
+
+@torch.no_grad()
+def evaluate(
+    config: RewardModelConfig,
+    model: PreTrainedModel,
+    groups: Sequence[Group],
+    answers: AnswerModel,
+    pad_id: int,
+) -> dict[str, float]:
+    """Return loss per ranking (weighted), accuracy per pair and the number of pairs, on held-out groups."""
+    weight = sum(group.weight for group in groups)
+    mine = [groups[i] for i in distributed.share([group.packed_tokens for group in groups])]
+    summed = Counter(dict.fromkeys(SUMS, 0.0))
+    for _, batch in batches(
+        model, mine, layout=config.layout, max_tokens=config.micro_batch_tokens, pad_id=pad_id
+    ):
+        rewards = rewards_of(model, batch, precision=config.precision)
+        loss = (preference_loss(config, rewards, batch, answers) * batch.weights).sum() / weight
+        summed.update(batch_sums(loss, rewards, batch))
+    sums = distributed.all_sum(summed)
+    accuracy = sums["correct"] / max(sums["pairs"], 1)
+    return {"heldout/loss": sums["loss"], "heldout/accuracy": accuracy, "heldout/pairs": sums["pairs"]}

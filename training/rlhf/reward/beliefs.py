@@ -1,0 +1,196 @@
+"""Scores with their uncertainty: the distribution of the rewards of the responses to a prompt.
+
+See `uncertainty` for how it is fitted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from training.rlhf.core import distributed
+from training.rlhf.core.messages import Messages
+from training.rlhf.data.batching import Group
+from training.rlhf.models import chat
+from training.rlhf.reward import laplace, losses
+from training.rlhf.reward.lora_ensemble import LoraEnsemble
+from training.rlhf.reward.scoring import (
+    SCORING_TOKENS,
+    LayoutChoice,
+    encode_items,
+    score_groups,
+    score_with_features,
+    stored_scale,
+)
+
+LEAST_CHANCE = 1e-30  # lower bound on the probability of a pair, so that an impossible one has a finite loss
+
+
+@dataclass(frozen=True, slots=True)
+class Belief:
+    """The distribution of the rewards of K responses to one prompt.
+
+    ``mean`` (K,): the scores. ``covariance`` (K, K): of the rewards' deviations from them. ``deviations`` (M,
+    K): the deviations of each member of an ensemble, if there is one; they sum to 0.
+    """
+
+    mean: Tensor
+    covariance: Tensor
+    deviations: Tensor | None = None
+
+    @property
+    def spread(self) -> Tensor:
+        """(K,) standard deviation of each reward relative to the mean of the training responses."""
+        return self.covariance.diagonal().clamp(min=0).sqrt()
+
+    def preference(self) -> Tensor:
+        """(K, K) P(i ≻ j) with the uncertainty taken into account: an accurate annotator prefers i to j, ties
+        left out.
+
+        Members' probabilities are averaged; a normal posterior is integrated.
+        """
+        apart = self.mean[:, None] - self.mean
+        if self.deviations is not None:
+            return torch.sigmoid(apart + self.deviations[:, :, None] - self.deviations[:, None, :]).mean(
+                dim=0
+            )
+        own = self.covariance.diagonal()
+        return laplace.preference(apart, (own[:, None] + own - 2 * self.covariance).clamp(min=0))
+
+    def lower_bound(self, spreads: float) -> Tensor:
+        """(K,) scores minus ``spreads`` standard deviations."""
+        return self.mean - spreads * self.spread
+
+
+def of_members(mean: Tensor, deviations: Tensor) -> Belief:
+    """Build a belief from the (M, K) deviations of an ensemble's members from their mean."""
+    return Belief(mean, deviations.T @ deviations / (len(deviations) - 1), deviations)
+
+
+class Uncertainty(Protocol):
+    """The uncertainty saved with a reward model: `OnFeatures`, or a `LoraEnsemble`, which reads tokens."""
+
+    @property
+    def kind(self) -> str:
+        """The recipe's name for it."""
+
+    def metrics(self) -> dict[str, float]:
+        """The figures reported at the end of a run."""
+
+
+class OnFeatures(Uncertainty, Protocol):
+    """Uncertainty about the last layer only."""
+
+    def belief(self, mean: Tensor, features: Tensor) -> Belief:
+        """The belief about responses with these (K,) scores and (K, d) features."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The saved tensors by name. `uncertainty.OF_KIND` restores the object from them."""
+
+
+@torch.no_grad()
+def beliefs_about(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    items: Sequence[tuple[Messages, Sequence[str]]],
+    uncertainty: Uncertainty,
+    *,
+    centred: bool = False,
+    layout: LayoutChoice = "auto",
+) -> list[Belief]:
+    """Same as `scoring.score`, but returns the belief about the responses to each prompt. On the CPU."""
+    groups = encode_items(model, tokenizer, items)
+    mean = stored_scale(model).mean if centred else 0.0
+    found = beliefs_of_groups(model, groups, uncertainty, pad_id=chat.pad_id(tokenizer), layout=layout)
+    return [Belief(one.mean - mean, one.covariance, one.deviations) for one in found]
+
+
+@torch.no_grad()
+def beliefs_of_groups(
+    model: PreTrainedModel,
+    groups: Sequence[Group],
+    uncertainty: Uncertainty,
+    *,
+    pad_id: int,
+    layout: LayoutChoice = "auto",
+    max_tokens: int = SCORING_TOKENS,
+) -> list[Belief]:
+    """Return the beliefs about encoded responses, in the order of ``groups``. The means are raw rewards."""
+    how: Any = {"pad_id": pad_id, "layout": layout, "max_tokens": max_tokens}
+    if isinstance(uncertainty, LoraEnsemble):
+        found = zip(score_groups(model, groups, **how), uncertainty.deviations(groups, **how), strict=True)
+        return [of_members(mean, deviations) for mean, deviations in found]
+    scores, features = score_with_features(model, groups, **how)
+    on_features = cast(OnFeatures, uncertainty)
+    return [on_features.belief(*both) for both in zip(scores, features, strict=True)]
+
+
+@torch.no_grad()
+def log_loss(
+    model: PreTrainedModel, groups: Sequence[Group], uncertainty: Uncertainty, *, pad_id: int
+) -> dict[str, float]:
+    """Return -log P of the stated preferences in nats per pair: ``plain`` from the scores alone, ``unsure``
+    with uncertainty.
+
+    Each process reads its share.
+    """
+    mine = [groups[i] for i in distributed.share([group.packed_tokens for group in groups])]
+    summed = {"pairs": 0.0, "plain": 0.0, "unsure": 0.0}
+    for group, belief in zip(mine, beliefs_of_groups(model, mine, uncertainty, pad_id=pad_id), strict=True):
+        pairs = losses.preferred_pairs(torch.tensor([group.tiers]))[0]
+        plain = torch.sigmoid(belief.mean[:, None] - belief.mean)
+        summed["pairs"] += float(pairs.sum())
+        for name, p in (("plain", plain), ("unsure", belief.preference())):
+            summed[name] -= float(p[pairs].clamp(min=LEAST_CHANCE).log().sum())
+    summed = distributed.all_sum(summed)
+    pairs_seen = summed.pop("pairs")
+    return {name: value / pairs_seen for name, value in summed.items()} if pairs_seen else {}
+
+
+def score_with_spread(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    items: Sequence[tuple[Messages, Sequence[str]]],
+    uncertainty: Uncertainty,
+    *,
+    centred: bool = False,
+) -> list[tuple[Tensor, Tensor]]:
+    """Return (scores, spreads) of the responses to each prompt, (K,) each."""
+    found = beliefs_about(model, tokenizer, items, uncertainty, centred=centred)
+    return [(one.mean, one.spread) for one in found]
+
+
+def preference_probability(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    items: Sequence[tuple[Messages, Sequence[str]]],
+    uncertainty: Uncertainty,
+) -> list[Tensor]:
+    """Return P(i ≻ j) among the responses to each prompt, (K, K)."""
+    return [one.preference() for one in beliefs_about(model, tokenizer, items, uncertainty)]
+
+
+def cautious_scores(
+    model: PreTrainedModel,
+    groups: Sequence[Group],
+    uncertainty: Uncertainty | None,
+    *,
+    caution: float,
+    pad_id: int,
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Return (raw rewards minus ``caution`` spreads, spreads), (K,) per group. Without uncertainty the
+    spreads are 0.
+
+    With an ensemble's lower bound, a policy gains less from what the reward model does not know (Coste et al.
+    2024, arXiv 2310.02743, who subtract the variance).
+    """
+    if uncertainty is None:
+        scores = score_groups(model, groups, pad_id=pad_id)
+        return scores, [torch.zeros_like(score) for score in scores]
+    found = beliefs_of_groups(model, groups, uncertainty, pad_id=pad_id)
+    return [one.lower_bound(caution) for one in found], [one.spread for one in found]

@@ -1,0 +1,23 @@
+"""Shared by the views of training."""
+
+from __future__ import annotations
+
+from drf_spectacular.utils import OpenApiParameter
+from rest_framework.request import Request
+
+from annotation.api.base import allow_in, user_of
+from annotation.models import Project
+from config.problems import FieldProblem, Problem
+
+PROJECT = OpenApiParameter("project", str, description="Only results of the project with this slug.")
+
+
+def project_to_train(request: Request, slug: str) -> Project:
+    """The project to launch a run in. Raises Problem if it does not exist for this user."""
+    project = Project.objects.visible_to(user_of(request)).filter(slug=slug).first()
+    if project is None:
+        raise Problem(
+            f"There is no project {slug}.", errors=[FieldProblem("project", "There is no such project.")]
+        )
+    allow_in(request, project)
+    return project

@@ -1,0 +1,8 @@
+"""Exit codes of the training process (`main`). Any other code is a crash."""
+
+from __future__ import annotations
+
+EXIT_DONE = 0
+EXIT_FAILED = 1
+EXIT_CANCELLED = 3
+EXIT_NOT_MINE = 4

@@ -1,0 +1,68 @@
+"""One attempt of a run, with its inputs as paths and models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from annotation.datasets.snapshots import snapshot_path
+from annotation.models import DatasetSnapshot
+from config.problems import Problem
+from training.models import ModelVersion, TrainingRun
+from training.rlhf.core.failures import FailureKind, UnusableInput
+from training.rlhf.core.recipes import Recipe
+from training.rlhf.core.reporter import Reporter
+from training.rlhf.data.ranking_files import RankingFileError
+from training.rlhf.data.rankings import Rankings, read_rankings
+from training.runs.complete import NewModel
+from training.runs.inputs import is_source, model_input, source_of
+
+
+@dataclass(frozen=True)
+class Job:
+    """One attempt of a run, with its recipe, a folder for unfinished work, and the reporter."""
+
+    run: TrainingRun
+    attempt: int
+    recipe: Recipe
+    work: Path
+    report: Reporter
+
+    @property
+    def out_dir(self) -> Path:
+        return self.work / "model"
+
+    @cached_property
+    def policy(self) -> ModelVersion | None:
+        return self._model("policy")
+
+    @cached_property
+    def reward_model(self) -> ModelVersion | None:
+        return self._model("reward_model")
+
+    @property
+    def policy_source(self) -> str:
+        """The folder or hub name that a loop loads."""
+        return source_of(self.run.kind, self.recipe, self.policy)
+
+    @property
+    def parent(self) -> ModelVersion | None:
+        return self.policy if is_source(self.policy, self.policy_source) else None
+
+    def new_model(self, kind: str) -> NewModel:
+        base = self.parent.base_model if self.parent else self.policy_source
+        return NewModel(kind=kind, folder=self.out_dir, base_model=base, parent=self.parent)
+
+    def rankings(self) -> Rankings:
+        """The rankings of the input snapshot. Raises UnusableInput if its file is missing or damaged."""
+        name = self.run.inputs["snapshot"]
+        snapshot = DatasetSnapshot.objects.get(project=self.run.project, name=name)
+        try:
+            return read_rankings(snapshot_path(snapshot))
+        except (Problem, RankingFileError) as error:
+            raise UnusableInput(str(error), FailureKind.DATA_UNREADABLE) from error
+
+    def _model(self, name: str) -> ModelVersion | None:
+        given = self.run.inputs.get(name)
+        return model_input(project=self.run.project, name=given) if given else None

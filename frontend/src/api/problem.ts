@@ -5,7 +5,7 @@ import { problemTexts } from "./problem.texts";
 export type FieldError = { field: string; reason: string };
 
 /** No HTTP answer at all: the network is down or the server is not listening. */
-export const NO_ANSWER = 0;
+const NO_ANSWER = 0;
 
 export class ApiProblem extends Error {
   readonly status: number;

@@ -115,7 +115,7 @@ function changed(state: EditorState, form: AnswerForm, typing: string | null = n
 }
 
 /** `whole` with `value` at `path`; everything beside the path is shared with it. */
-export function putAt<T>(whole: T, path: Path, value: unknown): T {
+function putAt<T>(whole: T, path: Path, value: unknown): T {
   const [key, ...rest] = path;
   if (key === undefined) return value as T;
   if (Array.isArray(whole)) {

@@ -46,7 +46,7 @@ function refusedFor(error: unknown): FormCheck {
 }
 
 /** `form.ratings.0.max` is about `ratings.0.max`, and `form` about the whole. */
-export function problemsByPath(problem: ApiProblem): Record<string, string> {
+function problemsByPath(problem: ApiProblem): Record<string, string> {
   return Object.fromEntries(
     Object.entries(problem.byField()).map(([field, reason]) => [field.replace(/^form\.?/, ""), reason]),
   );

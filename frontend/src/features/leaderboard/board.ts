@@ -28,7 +28,7 @@ export function tellable(row: LeaderboardRow, best: LeaderboardRow): boolean {
   return row !== best && row.high < best.low;
 }
 
-export type Met = { wins: number; losses: number; ties: number };
+type Met = { wins: number; losses: number; ties: number };
 
 /** Who beat whom, from the row's side. Each pair comes once. */
 export function winMatrix(matrix: Leaderboard["matrix"]): (one: string, other: string) => Met | undefined {

@@ -1,6 +1,6 @@
 import type { Model } from "@/api/types";
 
-export type Placed = { model: Model; depth: number };
+type Placed = { model: Model; depth: number };
 
 /**
  * Models in the order of their descent: each below the one it came from, the newest line first. A parent that is not in the

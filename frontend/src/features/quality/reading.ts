@@ -2,7 +2,7 @@ import type { AnnotatorQuality, Estimate, Quality } from "@/api/types";
 import { percent } from "@/shared/format";
 
 /** Below this, somebody agrees less with the others than chance allows; of all projects, one in 100 has a false alarm. */
-export const OUTLIER_P = 0.01;
+const OUTLIER_P = 0.01;
 
 export type Reading = "unknown" | "chance" | "low" | "tentative" | "reliable";
 

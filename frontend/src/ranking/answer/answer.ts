@@ -33,7 +33,7 @@ export const EMPTY_FIELDS: AnswerFields = {
 };
 
 /** Two side by side, and the best few: there, nothing is ranked until somebody ranks it. */
-export function rulesOf(form: AnswerForm): Rules {
+function rulesOf(form: AnswerForm): Rules {
   return { ties: form.ties, atMost: isPairForm(form) ? 2 : (form.top_k?.at_most ?? null) };
 }
 
@@ -131,7 +131,7 @@ function entries(value: unknown): [string, unknown][] {
 }
 
 /** A question without an answer, in words. The first field it is about takes the focus; the server names fields alike. */
-export type Gap = { readonly field: string; readonly text: string; readonly required: boolean };
+type Gap = { readonly field: string; readonly text: string; readonly required: boolean };
 
 /** What the form asks and has no answer yet. What is required keeps the desk from submitting; about the rest it asks once. */
 export function missing(

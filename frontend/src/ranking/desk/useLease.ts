@@ -6,7 +6,7 @@ const LONGEST_PAUSE_MS = 60_000;
 const SHORTEST_PAUSE_MS = 5_000;
 
 /** A third of what is left, so two heartbeats may be lost before the lease is. */
-export function nextHeartbeatMs(expiresAt: string, now: number): number {
+function nextHeartbeatMs(expiresAt: string, now: number): number {
   const left = Date.parse(expiresAt) - now;
   return Math.max(SHORTEST_PAUSE_MS, Math.min(left / 3, LONGEST_PAUSE_MS));
 }

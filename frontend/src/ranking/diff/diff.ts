@@ -11,7 +11,7 @@ type Box = readonly [firstFrom: number, firstTo: number, secondFrom: number, sec
  * Steps of the search. Texts that have little in common cost steps by the square of their differences, and what they have in
  * common by then is not worth reading. docs/measurements.md says how long this is.
  */
-export const MAX_STEPS = 2_000_000;
+const MAX_STEPS = 2_000_000;
 
 /**
  * The shortest way from one sequence to another (Myers, "An O(ND) Difference Algorithm and Its Variations", 1986, in its

@@ -53,7 +53,7 @@ const letter = (wanted: string) => (stroke: KeyStroke) =>
  * The digit of a stroke by the key's place on the keyboard, since some layouts need Shift for digits; 0 stands for slot 10.
  * Where Shift and a digit key make "=" or "?", those shortcuts have it.
  */
-export function slotOfStroke(stroke: KeyStroke): number | null {
+function slotOfStroke(stroke: KeyStroke): number | null {
   if (!plain(stroke) || stroke.key === "=" || stroke.key === "?") return null;
   const digit = /^(?:Digit|Numpad)(\d)$/.exec(stroke.code)?.[1];
   if (digit === undefined) return null;

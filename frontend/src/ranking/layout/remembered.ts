@@ -2,7 +2,7 @@ import { useCallback, useState } from "react";
 import type { Layout } from "./layouts";
 
 /** What this browser remembers of how somebody looks at responses. */
-export type Remembered = {
+type Remembered = {
   /** Of a list to be ordered, and of two on a scale. */
   readonly list: Layout;
   readonly pair: Layout;

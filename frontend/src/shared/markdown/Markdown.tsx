@@ -47,7 +47,7 @@ function Said({ note }: { note: Note }) {
   return <p className={styles.note}>{note === "empty" ? texts.empty : texts.plain[note]}</p>;
 }
 
-export function PlainText({ text, note }: { text: string; note?: Note }) {
+function PlainText({ text, note }: { text: string; note?: Note }) {
   return (
     <>
       {note && <Said note={note} />}

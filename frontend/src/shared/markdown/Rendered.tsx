@@ -27,7 +27,7 @@ const HOLDS_TEXT = new Set(["paragraph", "heading", "emphasis", "strong", "delet
  * HTML in a response is shown to the letter. Sanitising alone drops it, sometimes with the words beside it, and the annotator
  * would judge a response that is not the one the model wrote.
  */
-export function literalHtml() {
+function literalHtml() {
   return function toText(node: MarkdownNode): void {
     if (!node.children) return;
     node.children = node.children.map((child) => {

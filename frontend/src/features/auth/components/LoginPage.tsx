@@ -13,7 +13,7 @@ import { useTexts } from "../texts";
 import styles from "./login.module.css";
 
 /** Only a path of this site: `next` comes from the address bar, and `//elsewhere` would leave it. */
-export function safeNext(next: string | undefined): string {
+function safeNext(next: string | undefined): string {
   return next?.startsWith("/") && !next.startsWith("//") && !next.includes("\\") ? next : "/";
 }
 

@@ -66,7 +66,6 @@ export const en = {
     save: "Save the check",
     saveBack: "Make it an ordinary task",
     cancel: "Cancel",
-    slot: (letter: string, slot: number) => `Put response ${letter} into slot ${slot}`,
     up: (letter: string) => `Move response ${letter} up`,
     down: (letter: string) => `Move response ${letter} down`,
     tie: (letter: string) => `Tie response ${letter} with the one above`,

@@ -9,7 +9,7 @@ export const snapshotsQuery = (slug: string) =>
       (await unwrap(api.GET("/api/v1/projects/{slug}/snapshots/", { params: { path: { slug } } }))).results,
   });
 
-export type NewSnapshot = { name: string; license: string; selection: Selection };
+type NewSnapshot = { name: string; license: string; selection: Selection };
 
 export async function freezeSnapshot(slug: string, body: NewSnapshot): Promise<Snapshot> {
   return unwrap(api.POST("/api/v1/projects/{slug}/snapshots/", { params: { path: { slug } }, body }));

@@ -58,7 +58,6 @@ export const en = {
     card: "Card",
     wholeCard: "The whole card",
     lineage: "What was made of it",
-    loadingLineage: "Looking for runs",
     unused: "No run has learned from it yet.",
     run: (kind: string, state: string) => `${kind} run, ${state}`,
     made: "made",

@@ -7,7 +7,7 @@ import { DraftSaver, type SaveStatus } from "./draftSaver";
 import { forget, keep, readKept } from "./kept";
 
 /** The newer of the two copies of a draft: the browser's is ahead when the server missed the last changes. */
-export function newestDraft(assignment: Assignment): unknown {
+function newestDraft(assignment: Assignment): unknown {
   const kept = readKept(assignment.id);
   return kept && kept.version >= assignment.draft_version ? kept.draft : assignment.draft;
 }

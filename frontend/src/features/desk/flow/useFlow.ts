@@ -12,7 +12,7 @@ import { claimed, EMPTY, type Hand, leaseOf, left, lostAhead, tookBack } from ".
 const LOOK_AGAIN_MS = 20_000;
 
 /** What happened to the task before the one on the desk. */
-export type Happened = "" | "given" | "skipped" | "elsewhere" | "revised";
+type Happened = "" | "given" | "skipped" | "elsewhere" | "revised";
 
 /**
  * The person's desk in a project: the task in hand, the one leased ahead, and the answers on their way. An answer goes to the

@@ -17,7 +17,7 @@ export type Unsent = {
 };
 
 /** An ApiProblem as it can be kept. */
-export type Refusal = { status: number; title: string; detail: string; errors: FieldError[]; type: string };
+type Refusal = { status: number; title: string; detail: string; errors: FieldError[]; type: string };
 
 export function asRefusal({ status, title, detail, errors, type }: ApiProblem): Refusal {
   return { status, title, detail, errors, type };

@@ -12,7 +12,7 @@ const LEAST = 2;
 const MOST = 10;
 
 /** How many responses a task of this form shows, as far as the numbers make sense. */
-export function sizesOf({ responses: { min, max } }: AnswerForm): number[] {
+function sizesOf({ responses: { min, max } }: AnswerForm): number[] {
   const from = Math.min(Math.max(LEAST, Math.round(min)), MOST);
   const to = Math.max(from, Math.min(MOST, Math.round(max)));
   return Array.from({ length: to - from + 1 }, (_, index) => from + index);

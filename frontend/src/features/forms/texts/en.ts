@@ -11,8 +11,6 @@ export const en = {
   json: "JSON",
   save: "Save the form",
   problems: (many: number) => `${plural(many, "thing")} to put right before it can be saved`,
-  checking: "Checking",
-  fits: "The form can be saved.",
   failure: "The form could not be checked",
   effects: (open: number, inHand: number) => {
     const held = inHand

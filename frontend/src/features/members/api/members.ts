@@ -54,7 +54,7 @@ export const invitationsQuery = (slug: string) =>
     getNextPageParam: (last) => cursorOf(last.next),
   });
 
-export type NewInvitation = { role: Role; days: number; note: string };
+type NewInvitation = { role: Role; days: number; note: string };
 
 /** The invitation's link, the one time that it can be seen. The token stands behind `#`, which no server is told. */
 export async function invite(slug: string, body: NewInvitation): Promise<string> {

@@ -29,7 +29,7 @@ export const memberCountQuery = (slug: string) =>
         .length,
   });
 
-export type NewProject = { slug: string; name: string; preset: Preset; overlap: number; guidelines: string };
+type NewProject = { slug: string; name: string; preset: Preset; overlap: number; guidelines: string };
 
 export async function createProject(body: NewProject): Promise<Project> {
   return unwrap(api.POST("/api/v1/projects/", { body }));

@@ -33,7 +33,6 @@ export const en = {
     title: (name: string) => `${name}: what next`,
     lead: "Three steps to the first ranking. Each can be done again at any time.",
     done: "done",
-    toDo: "to do",
     importTitle: "Bring in something to rank",
     importEmpty:
       "Drop a file of prompts with responses: JSON lines, CSV or Parquet. Formats are recognised, and a dry run says what would come in before anything does.",

@@ -5,7 +5,7 @@ import { interval, leans } from "../reading";
 import { Drawn } from "./Drawn";
 import styles from "./quality.module.css";
 
-export type Bias = { label: string; meaning: string; estimate: Estimate };
+type Bias = { label: string; meaning: string; estimate: Estimate };
 
 /** Shares of which ½ is no bias; whether ½ lies within the interval is said in words. */
 export function BiasFigures({

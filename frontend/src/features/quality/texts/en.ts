@@ -70,7 +70,6 @@ export const en = {
         "Chance of agreeing so little while being like the others, adjusted for testing everybody",
       ],
     },
-    sortBy: (column: string) => `Sort by ${column}`,
     unlike: "unlike the others",
     leans: "leans",
     straight: "as shown",
@@ -82,7 +81,6 @@ export const en = {
     longer: "Pairs won by the longer response",
     exclude: "Exclude…",
     excludeWho: (name: string) => `Exclude ${name}`,
-    excluded: "excluded",
     rankingsOf: (name: string) => `Rankings of ${name}`,
   },
   matrix: {

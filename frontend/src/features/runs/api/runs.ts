@@ -20,7 +20,7 @@ export const recipesQuery = queryOptions({
 });
 
 /** How often a list with something going on looks again. */
-export const BUSY_LIST_MS = 4_000;
+const BUSY_LIST_MS = 4_000;
 
 export const runsQuery = (project: string) =>
   infiniteQueryOptions({
@@ -69,14 +69,14 @@ export function isLive(run: Pick<Run, "state">): boolean {
   return run.state === "queued" || run.state === "running";
 }
 
-export async function metricsAfter(id: string, after: number): Promise<MetricsEvent[]> {
+async function metricsAfter(id: string, after: number): Promise<MetricsEvent[]> {
   const page = await unwrap(
     api.GET("/api/v1/runs/{run_id}/metrics", { params: { path: { run_id: id }, query: { after } } }),
   );
   return page.results;
 }
 
-export async function allSamples(id: string): Promise<SampleEvent[]> {
+async function allSamples(id: string): Promise<SampleEvent[]> {
   return unwrap(api.GET("/api/v1/runs/{run_id}/samples", { params: { path: { run_id: id } } }));
 }
 

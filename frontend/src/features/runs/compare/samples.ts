@@ -11,7 +11,7 @@ export type Column = {
   samples: readonly SampleEvent[];
 };
 
-export const promptKey = (sample: SampleEvent): string => JSON.stringify(sample.prompt);
+const promptKey = (sample: SampleEvent): string => JSON.stringify(sample.prompt);
 
 export function stepsOf(samples: readonly SampleEvent[]): number[] {
   return [...new Set(samples.map((sample) => sample.step))].sort((a, b) => a - b);

@@ -17,12 +17,9 @@ const HEIGHT_PX = 190;
 const DOTTED_BELOW = 25;
 const SYNC = uPlot.sync("run");
 
-export function inkOf(scheme: "light" | "dark", index: number): string {
+function inkOf(scheme: "light" | "dark", index: number): string {
   return INKS[scheme][index % INKS[scheme].length] ?? INKS[scheme][0] ?? "#000";
 }
-
-/** As many lines as can be told apart without colour. */
-export const MAX_LINES = DASHES.length;
 
 /** The line's ink and dash, as they are drawn. */
 export function LineSample({ index }: { index: number }) {

@@ -23,7 +23,7 @@ const CHARTS: readonly { title: string; pattern: RegExp; detail?: true }[] = [
 
 const FIRST = ["Reward", "Loss", "Accuracy", "KL to the reference", "Entropy", "Length"];
 
-export type ChartGroup = { title: string; names: string[]; detail: boolean };
+type ChartGroup = { title: string; names: string[]; detail: boolean };
 
 /** Which metrics share a chart: those of one kind and scale. A metric nobody foresaw gets a chart of its own. */
 export function groupMetrics(names: readonly string[]): ChartGroup[] {

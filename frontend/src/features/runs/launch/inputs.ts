@@ -4,7 +4,7 @@ import type { RunTexts } from "../texts";
 type Kind = Pick<RecipeKind, "improves_policy">;
 
 /** What the server takes where nothing is chosen, and why. A short name: a select cuts off what is longer than its box. */
-export type DefaultInput = { label: string; why: string };
+type DefaultInput = { label: string; why: string };
 
 /** The same order as the server's: production, else (to improve a policy) the one the reward model came from, else the newest. */
 export function defaultInput(

@@ -1,6 +1,6 @@
 /** The form of a run, read from its recipe's JSON Schema: one field a setting, with its help, default and bounds. */
 
-export type FieldKind = "integer" | "number" | "boolean" | "choice" | "text" | "json";
+type FieldKind = "integer" | "number" | "boolean" | "choice" | "text" | "json";
 
 export type RecipeField = {
   name: string;

@@ -54,7 +54,6 @@ export const en = {
   policy: "What is given out first",
   policyHelp: "Within the same priority.",
   policies,
-  caps: "How much one person may rank",
   max: "Answers in all",
   maxHelp: "Empty: as many as there are tasks.",
   maxDay: "Answers per day",

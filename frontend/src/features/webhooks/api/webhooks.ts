@@ -37,7 +37,7 @@ function isUnderWay({ state, next_attempt_at }: WebhookDelivery): boolean {
 }
 
 export type WebhookSettings = { url: string; events: WebhookEvent[]; description: string };
-export type WithSecret = { webhook: Webhook; secret: string };
+type WithSecret = { webhook: Webhook; secret: string };
 
 export async function makeWebhook(slug: string, body: WebhookSettings): Promise<WithSecret> {
   return unwrap(api.POST("/api/v1/projects/{slug}/webhooks/", { params: { path: { slug } }, body }));

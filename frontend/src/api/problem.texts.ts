@@ -1,8 +1,8 @@
 import { currentLanguage, type Language } from "@/shared/i18n/language";
 
 /**
- * What the page itself says of a failed request. Not a catalog: a problem is made outside of components, and one that is said
- * when the connection is gone can't be fetched then.
+ * The page's own words for a failed request. Not a text catalogue: a problem is created outside of components, and
+ * one caused by a lost connection can't load a catalogue.
  */
 const en = {
   unreachable: "The server can't be reached",
@@ -19,7 +19,7 @@ const en = {
     422: "This can't be accepted as it is",
     429: "Too many requests; wait a moment",
   } as Record<number, string>,
-  /** By the problem's type, in place of what the server says of it: the server's English says it better than we could. */
+  /** By problem type, in place of the server's detail. English has none: the server's own detail is better. */
   byType: {} as Record<string, string>,
 };
 
@@ -38,7 +38,7 @@ const de: typeof en = {
     422: "So kann das nicht angenommen werden",
     429: "Zu viele Anfragen; einen Moment warten",
   },
-  // What annotators meet. A pause keeps the server's words: the reason that somebody wrote stands in them.
+  // The problems that annotators meet. A pause keeps the server's detail, because it contains the manager's reason.
   byType: {
     "lease-lost": "Die Zuteilung ist abgelaufen, oder die Aufgabe wurde zurückgegeben.",
     "already-answered": "Diese Aufgabe ist von hier schon beantwortet.",

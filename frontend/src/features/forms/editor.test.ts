@@ -63,7 +63,7 @@ describe("editing a form", () => {
     const typed = edited({ type: "put", path: ["tie_label"], value: "Same" });
     expect(isOvertaken(typed, saved)).toBe(false);
     expect(isOvertaken(typed, { ...saved, ties: false })).toBe(true);
-    expect(isOvertaken(typed, { ...saved, tie_label: "Same" })).toBe(false); // one's own, just saved
+    expect(isOvertaken(typed, { ...saved, tie_label: "Same" })).toBe(false); // Our own form, just saved.
   });
 
   it("gives a part back as it was when it is switched on again", () => {

@@ -1,9 +1,9 @@
 import type { Run } from "@/api/types";
 
-/** Rankings enough for a first reward model to learn anything from; fewer is allowed, and mostly noise. */
+/** Enough rankings for a first reward model. Fewer are allowed but mostly give noise. */
 const ENOUGH_RANKINGS = 50;
 
-/** Where the wheel of a project stands: what an admin would do with its runs next. "people": it is theirs to rank. */
+/** The next step of a project's training loop, as an admin would take it. "people": more rankings are needed. */
 export type Turn =
   | { is: "people" }
   | { is: "watch"; run: string }

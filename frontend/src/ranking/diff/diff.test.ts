@@ -6,7 +6,7 @@ import { countsAsWord, wordsOf } from "./words";
 
 const numbers = fc.array(fc.integer({ min: 0, max: 4 }), { maxLength: 40 });
 
-/** Length of the longest common subsequence, by the table everybody knows. */
+/** Length of the longest common subsequence, by the textbook table. */
 function commonLength(a: readonly number[], b: readonly number[]): number {
   let row = new Array<number>(b.length + 1).fill(0);
   for (const one of a) {
@@ -34,7 +34,7 @@ describe("the shortest way between two sequences", () => {
         }
         expect([first, second]).toEqual([a.length, b.length]);
         expect(kept).toBe(commonLength(a, b));
-        // Same and different stretches take turns.
+        // Same and different stretches alternate.
         expect(runs.every((run, index) => index === 0 || run.same !== runs[index - 1]?.same)).toBe(true);
       }),
       { numRuns: 2_000 },
@@ -46,7 +46,7 @@ describe("the shortest way between two sequences", () => {
     const b = a.toReversed();
     expect(diff(a, b, 100_000)).toBeNull();
     expect(diff(a, a, 100_000)).toHaveLength(1);
-    // What has nothing in common is no work at all.
+    // Sequences with nothing in common cost nothing.
     expect(
       diff(
         a,

@@ -184,7 +184,7 @@ describe("the best few", () => {
     expect(all(run(two, { type: "drop", id: "C", index: 2 }))).toBe("A | CBD");
     expect(all(run(two, { type: "drop", id: "C", index: 4 }))).toBe("A | BDC");
     expect(all(run(two, { type: "drop", id: "D", index: 0 }))).toBe("D C | AB");
-    // On the line itself: from below it is the last rank, which is taken.
+    // On the line itself: coming from below, it takes the last rank, which is occupied.
     expect(all(run(two, { type: "drop", id: "B", index: 2 }))).toBe("C A | BD");
     expect(all(run(best(), { type: "drop", id: "B", index: 0 }))).toBe("B | ACD");
   });
@@ -296,7 +296,7 @@ describe("any sequence of actions", () => {
           const before = run(startRanking(ids.slice(0, size), rules), ...actions);
           const placed = ids[which % size] as string;
           const after = reduce(before, { type: "place", id: placed, slot });
-          // All ranks taken, and a slot past them: it stays where it was.
+          // All ranks are taken, and the slot is past them: it stays where it was.
           if (after.unranked.includes(placed)) {
             expect(after.tiers).toEqual(before.tiers);
             return;

@@ -91,7 +91,7 @@ describe("the scale between two", () => {
     expect(sent(state)).toMatchObject({ tiers, strength, all_bad, touched: true });
     expect(where(state)).toBe(position - 1);
     expect(missing(form, state.fields, state.ranking, LETTERS, en.gaps)).toEqual([]);
-    // And it is there again after a reload.
+    // And it is restored after a reload.
     const back = desk(form, JSON.parse(JSON.stringify(toDraft(state.ranking, state.fields, 0))));
     expect([where(back), sent(back)]).toEqual([position - 1, sent(state)]);
   });

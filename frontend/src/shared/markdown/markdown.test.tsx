@@ -79,7 +79,7 @@ describe("text written by a model", () => {
       ["SECTION", ""],
     ]);
     expect(shown.querySelector("table")?.getAttribute("dir")).toBe("auto");
-    // A mark on the item would hide its letters from the list, whose bullets would then stand on the wrong side.
+    // A `dir` on the item would hide its letters from the list, whose bullets would then be on the wrong side.
     expect(shown.querySelector("li")?.hasAttribute("dir")).toBe(false);
     expect(shown.querySelector("li code")?.getAttribute("dir")).toBe("ltr");
   });

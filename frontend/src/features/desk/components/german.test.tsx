@@ -95,7 +95,7 @@ const project = {
 } as unknown as Project;
 
 async function show(what: ReactNode) {
-  // Links want a router around them.
+  // Links need a router around them.
   const router = createRouter({
     routeTree: createRootRoute({ component: () => what }),
     history: createMemoryHistory(),
@@ -160,7 +160,7 @@ describe("the desk in German", () => {
     const left = await untranslated(SAME, async (listen) => {
       await openDesk(form);
       listen();
-      // Asks about an order that nobody touched, or names what is open.
+      // Asks for confirmation of an untouched order, or lists the open questions.
       press("Enter");
       listen();
       fireEvent(document.querySelector("dialog") ?? document.body, new Event("cancel", { cancelable: true }));
@@ -208,7 +208,7 @@ describe("the desk in German", () => {
       ] as [string, { altKey?: boolean; shiftKey?: boolean }?][]) {
         (document.activeElement as HTMLElement).blur();
         press(key, modifiers);
-        // What is read aloud changes with each key; the rest of the page with those of the view.
+        // The announcements change with each key, the rest of the page with the keys of the view.
         listen("vhdr".includes(key) ? document.body : screen.getByTestId("announcer"));
       }
       await waitFor(() => expect(screen.getByTestId("comparison").textContent).toBeTruthy());

@@ -28,7 +28,7 @@ const answer = (id: string, comment = ""): Answer => ({
 });
 const problem = (status: number, type = "about:blank") => new ApiProblem(status, "no", "", [], type);
 
-/** Answers each request with the next of `outcomes` (null: taken); the last one for ever. */
+/** Answers each request with the next of `outcomes` (null: accepted); the last one repeats. */
 function server(...outcomes: (ApiProblem | null)[]) {
   const sent: Unsent[] = [];
   const send = vi.fn(async (entry: Unsent) => {

@@ -128,7 +128,7 @@ describe("questions of the form", () => {
     key("Enter");
     expect(given).toHaveLength(0);
     expect(screen.getByText("Helpful of A, B, C")).toBeTruthy();
-    // The focus is in the first open scale: a digit typed there is a rating, not a rank.
+    // The focus is in the first open scale, where a digit is a rating and not a rank.
     const before = cards();
     key("3", "Digit3");
     expect(cards()).toEqual(before);
@@ -154,7 +154,7 @@ describe("questions of the form", () => {
     key("Enter");
     key("4", "Digit4");
     key("Enter");
-    // In the other card now, and in its scale: not on the card.
+    // In the scale of the other card, not on the card.
     expect(document.activeElement?.matches('[data-field="ratings.y.helpful"] input')).toBe(true);
   });
 
@@ -191,7 +191,7 @@ describe("a rewrite", () => {
     key("3", "Digit3");
     key("w");
     const dialog = await screen.findByRole("dialog", { hidden: true });
-    // The best one to begin with; each of the others at an arrow.
+    // The best response comes first; the arrows lead to the others.
     expect(dialog.textContent).toContain("text of y");
     expect(dialog.textContent).toContain("3 words");
     fireEvent.click(screen.getByRole("button", { name: "Start from B", hidden: true }));

@@ -19,7 +19,7 @@ type Step = { title: string; text: string; action: ReactNode };
 
 type To = "data" | "rank" | "runs/new" | "members";
 
-/** The one thing that most moves the project on, for this person; `turn`: where its wheel stands, for who turns it. */
+/** The step that helps the project most, for this user. `turn` is the next step of the training loop, for admins. */
 function nextStep(me: Me, project: Project, turn: Turn, t: HomeTexts["steps"]): Step | null {
   const { counts, slug } = project;
   const { tasks, open } = tasksOf(project);
@@ -97,7 +97,7 @@ function turnFor(me: Me | null, project: Project, runs: readonly Run[] | undefin
 }
 
 const DAY_WIDTH_PX = 30;
-/** The three words below the bars stand side by side in it. */
+/** The three words below the bars need this width to stand side by side. */
 const LEAST_WIDTH_PX = 290;
 
 const dayAndMonth = (date: string) =>

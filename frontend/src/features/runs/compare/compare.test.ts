@@ -35,7 +35,7 @@ describe("runs held against each other", () => {
       { name: "steps", values: [40, 80] },
       { name: "seed", values: [0, undefined] },
     ]);
-    expect(same).toBe(2); // kind and clip
+    expect(same).toBe(2); // Kind and clip.
   });
 
   it("tells null from a missing setting, and equal lists from unlike ones", () => {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { boundsText, defaultValues, fieldsOf, parse, type RecipeField, readForm } from "./fields";
 
-/** As pydantic writes them: bounds, an optional number, a choice, a referenced enum, a list. */
+/** As Pydantic writes them: bounds, an optional number, a choice, a referenced enum, a list. */
 const SCHEMA = {
   type: "object",
   additionalProperties: false,

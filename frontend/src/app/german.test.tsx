@@ -135,7 +135,7 @@ afterEach(() => {
   vi.unstubAllGlobals();
 });
 
-it.each(Object.keys(PAGES))("an annotator reads no English in German: %s", async (name) => {
+it.each(Object.keys(PAGES))("the German page has no English text: %s", async (name) => {
   const left = await untranslated(SAME, async (listen) => {
     for (const [address, answers] of PAGES[name] ?? []) {
       await open(address, answers);
@@ -146,7 +146,7 @@ it.each(Object.keys(PAGES))("an annotator reads no English in German: %s", async
   expect(left).toEqual([]);
 });
 
-it("a refusal of a type that is known is said in German, any other as the server says it", () => {
+it("known problem types are shown in German, others as the server sends them", () => {
   const lost = { type: "lease-lost", detail: "This lease ran out." };
   expect(problemFrom(409, lost).detail).toBe("This lease ran out.");
   speak("de", { remember: false });

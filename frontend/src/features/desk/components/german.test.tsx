@@ -155,7 +155,7 @@ async function openDesk(form: AnswerForm, parts: Partial<Hand> = {}) {
 }
 
 describe("the desk in German", () => {
-  it.each(Object.keys(FORMS))("says nothing in English: %s", async (name) => {
+  it.each(Object.keys(FORMS))("has no English text: %s", async (name) => {
     const form = FORMS[name] as AnswerForm;
     const left = await untranslated(SAME, async (listen) => {
       await openDesk(form);
@@ -236,7 +236,7 @@ describe("the desk in German", () => {
     expect(left).toEqual([]);
   });
 
-  it("says what became of an answer, a lease and a refusal", async () => {
+  it("reports the fate of an answer, a lease and a refusal", async () => {
     const answer = { ...EMPTY_FIELDS, tiers: [["x 2"], ["w 1"], ["y 3"]], touched: true, duration_ms: 5_000 };
     const refusal = new ApiProblem(422, "‹title›", "‹detail›");
     for (const parts of [
@@ -255,7 +255,7 @@ describe("the desk in German", () => {
     }
   });
 
-  it("says why there is nothing on it, what waits, and how one gets on", async () => {
+  it("explains an empty desk, waiting answers and the pace", async () => {
     const entry = (type: string, kept = true) =>
       ({
         key: `${type} ${kept}`,

@@ -12,7 +12,7 @@ afterEach(() => {
 
 const layout = () => screen.getByTestId("responses").dataset.layout;
 
-it("A layout that is tried in the preview stays in the preview, whatever becomes of the form", () => {
+it("a layout chosen in the preview stays in the preview", () => {
   const mine = { list: "focus", pair: "column", together: false, keyLine: false } as const;
   remember(mine);
   const preview = (comment: string) => (

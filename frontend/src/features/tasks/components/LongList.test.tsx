@@ -68,7 +68,7 @@ test("scrolling by one row rarely changes the document", async () => {
   expect(windows.size).toBeLessThanOrEqual(22);
 });
 
-test("the next page is fetched well before the last row is on the screen", async () => {
+test("the next page is fetched well before the last row is visible", async () => {
   const { onMore, scrollTo } = open(200);
   expect(onMore).not.toHaveBeenCalled();
   await scrollTo(90);

@@ -300,7 +300,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description Who did what to what, accounts and tokens included, newest first. */
+        /** @description All changes, including accounts and tokens, newest first. */
         get: operations["listSiteAuditEntries"];
         put?: never;
         post?: never;
@@ -487,7 +487,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Everything of theirs counts again. A slot filled meanwhile raises its task's overlap. */
+        /** @description The annotator's answers count again. A slot filled meanwhile raises its task's overlap. */
         post: operations["liftExclusion"];
         delete?: never;
         options?: never;
@@ -502,7 +502,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description What lifting the exclusion would change. Nothing is changed yet. */
+        /** @description Returns what lifting the exclusion would change, without changing anything. */
         get: operations["previewLift"];
         put?: never;
         post?: never;
@@ -519,7 +519,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description What files are taken in, and what snapshots can be exported to. */
+        /** @description The formats of imports and of exports. */
         get: operations["listFormats"];
         put?: never;
         post?: never;
@@ -552,10 +552,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description The standing orders of projects. */
+        /** @description List the training loops of projects. */
         get: operations["loops_list"];
         put?: never;
-        /** @description Set the project's standing order; it replaces the one there is. */
+        /** @description Create the project's training loop, or replace its settings. */
         post: operations["loops_create"];
         delete?: never;
         options?: never;
@@ -570,7 +570,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description Policies and reward models, newest first. */
+        /** @description List policies and reward models, newest first. */
         get: operations["models_list"];
         put?: never;
         post?: never;
@@ -587,7 +587,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description The model, what it came from and what it reached. */
+        /** @description Return the model with its origin and metrics. */
         get: operations["models_retrieve"];
         put?: never;
         post?: never;
@@ -606,7 +606,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Offer it to runs no longer; its files stay. */
+        /** @description Archive the model: runs can no longer use it, but its files stay. */
         post: operations["models_archive_create"];
         delete?: never;
         options?: never;
@@ -621,7 +621,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description A reward model against another of the project, on the rankings held out of both. */
+        /** @description Compare a reward model with another of the project, on the rankings held out of both. */
         get: operations["models_comparison_retrieve"];
         put?: never;
         post?: never;
@@ -640,7 +640,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Make it the project's production model of its kind. */
+        /** @description Make the model the project's production model of its kind. */
         post: operations["models_promote_create"];
         delete?: never;
         options?: never;
@@ -655,7 +655,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description What a reward model is worth on the rankings held out of its training. */
+        /** @description Return the report on a reward model, measured on the rankings held out of its training. */
         get: operations["models_report_retrieve"];
         put?: never;
         post?: never;
@@ -672,7 +672,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description Policies by their newest evaluations, and what each gained over the one it came from. */
+        /** @description List policies with their newest evaluations and their gain over their parents. */
         get: operations["models_judged_retrieve"];
         put?: never;
         post?: never;
@@ -834,7 +834,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description Who did what to what in the project, newest first. */
+        /** @description Changes in the project, newest first. */
         get: operations["listAuditEntries"];
         put?: never;
         post?: never;
@@ -868,10 +868,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description Who is or was excluded, newest first. */
+        /** @description Current and lifted exclusions, newest first. */
         get: operations["listExclusions"];
         put?: never;
-        /** @description Nothing of theirs counts from now on, nothing is deleted; their slots are open again. */
+        /** @description Excludes an annotator: their answers are kept but don't count, and their slots reopen. */
         post: operations["excludeAnnotator"];
         delete?: never;
         options?: never;
@@ -888,7 +888,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description What excluding them would change. Nothing is changed yet. */
+        /** @description Returns what an exclusion would change, without changing anything. */
         post: operations["previewExclusion"];
         delete?: never;
         options?: never;
@@ -922,7 +922,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Takes in what is good and names the rows that are not; sent again, it changes nothing. As application/x-ndjson it is told while it runs: lines of `progress`, then `report` or `problem`. */
+        /** @description Imports the valid rows and reports the others. Importing a file again changes nothing. With Accept: application/x-ndjson, streams lines of `progress` and then `report` or `problem`. */
         post: operations["importFile"];
         delete?: never;
         options?: never;
@@ -1078,7 +1078,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description Rankings that stand, the newest first; of the excluded too, marked. */
+        /** @description Current rankings, newest first. Those by excluded annotators are included and marked. */
         get: operations["listRankings"];
         put?: never;
         post?: never;
@@ -1134,7 +1134,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description Tasks whose annotators disagree, lowest agreement first, and what was decided last. */
+        /** @description Tasks to decide, lowest agreement first, and the latest decisions. */
         get: operations["listReviews"];
         put?: never;
         post?: never;
@@ -1153,7 +1153,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Opens the task with the lowest agreement that nobody has open; 204: there is none. */
+        /** @description Opens the free task with the lowest agreement. 204: there is none. */
         post: operations["openNextReview"];
         delete?: never;
         options?: never;
@@ -1171,7 +1171,7 @@ export interface paths {
         /** @description The project's snapshots, newest first. */
         get: operations["listSnapshots"];
         put?: never;
-        /** @description Freezes the selected rankings (all, unless said) as they stand now. */
+        /** @description Freezes the selected rankings (default: all). */
         post: operations["freezeSnapshot"];
         delete?: never;
         options?: never;
@@ -1225,7 +1225,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description Everything that was ever said of the task, the newest first: revised answers, those of the excluded and reviewers' decisions among them, each marked. */
+        /** @description All rankings of the task, newest first, including revised answers, those of excluded annotators and reviewers' decisions, each marked. */
         get: operations["listTaskRankings"];
         put?: never;
         post?: never;
@@ -1266,7 +1266,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description 201: stored, superseding what was decided before. 200: it said this already. */
+        /** @description 201: stored; the decision supersedes the previous one. 200: the decision is unchanged. */
         post: operations["decideReview"];
         delete?: never;
         options?: never;
@@ -1283,7 +1283,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description A view under `reviews/{id}/`. Checks are not reviewed: their answer is known. */
+        /** @description A view under `reviews/{id}/`. Checks can't be reviewed, because their answer is known. */
         post: operations["renewReview"];
         delete?: never;
         options?: never;
@@ -1300,7 +1300,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Holds this task for you and shows what its annotators said. */
+        /** @description Holds the task for you and returns its annotators' answers. */
         post: operations["openReview"];
         delete?: never;
         options?: never;
@@ -1317,7 +1317,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description A view under `reviews/{id}/`. Checks are not reviewed: their answer is known. */
+        /** @description A view under `reviews/{id}/`. Checks can't be reviewed, because their answer is known. */
         post: operations["releaseReview"];
         delete?: never;
         options?: never;
@@ -1512,7 +1512,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description The file, streamed while it is made. A HEAD request makes it once and answers its size and X-Checksum, `sha256:` and the digest of its bytes; a snapshot's own file always has it. */
+        /** @description The file, streamed during conversion. A HEAD request converts it once and returns its size and X-Checksum (`sha256:` and the digest); the snapshot's own file always has both. */
         get: operations["exportSnapshot"];
         put?: never;
         post?: never;
@@ -1794,6 +1794,7 @@ export interface components {
             touched?: boolean;
             duration_ms?: number | null;
         };
+        /** @description Describes what `annotation.desk.reads.shown` returns, which is sent as it is. */
         Assignment: {
             /** Format: uuid */
             id: string;
@@ -1869,13 +1870,13 @@ export interface components {
          */
         ByEnum: "agreement" | "strength" | "length" | "turns" | "round" | "source" | "votes";
         Calibration: {
-            /** @description Whether a tie is one of the verdicts predicted. */
+            /** @description Whether ties are among the predicted outcomes. */
             ties_counted: boolean;
             pairs: number;
-            /** @description Nats per pair; 0.693 is a coin. */
+            /** @description Nats per pair; random guessing gives 0.693. */
             log_loss: components["schemas"]["Estimate"];
             brier: components["schemas"]["Estimate"];
-            /** @description Of P(i ≻ j), each pair in both orders. */
+            /** @description Calibration of P(i ≻ j), with each pair in both orders. */
             preference: components["schemas"]["Reliability"];
         };
         Cell: {
@@ -2109,7 +2110,7 @@ export interface components {
             run: string;
             /** Format: date-time */
             created_at: string;
-            /** @description gold, or the name of the reward model. */
+            /** @description gold, or the name of a reward model. */
             judge: string;
             split: string;
             prompts: number;
@@ -2117,7 +2118,7 @@ export interface components {
             mean: number;
             /**
              * Format: double
-             * @description Of the 95 % interval.
+             * @description Lower bound of the 95 % confidence interval.
              */
             low: number;
             /** Format: double */
@@ -2155,18 +2156,18 @@ export interface components {
             title: string;
             use: string;
             loses: string;
-            /** @description Of the file's name. */
+            /** @description The suffix of the file's name. */
             suffix: string;
-            /** @description A line of Python that has FILE as a dataset; empty: `datasets` loads no such file. */
+            /** @description A line of Python that loads FILE with `datasets`; empty: not supported. */
             readonly loads_with: string;
-            /** @description A line of TRL that learns from FILE; empty: no trainer takes it as it is. */
+            /** @description A line of Python that trains on FILE with TRL; empty: no trainer supports it. */
             readonly trains_with: string;
-            /** @description The import format that takes it back; empty: none. */
+            /** @description The import format that reads this export; empty: none. */
             imports_as: string;
             options: components["schemas"]["ExportOption"][];
         };
         ExportOption: {
-            /** @description Goes into the export's address. */
+            /** @description The `format` parameter of an export. */
             name: string;
             meaning: string;
         };
@@ -2281,7 +2282,7 @@ export interface components {
             exports: components["schemas"]["ExportFormat"][];
         };
         Gain: {
-            /** @description The policy that this one came from. */
+            /** @description The parent policy. */
             over: string;
             /** Format: uuid */
             parent_run: string;
@@ -2291,7 +2292,7 @@ export interface components {
             difference: number;
             /**
              * Format: double
-             * @description Of the 95 % interval, the errors added as of independent samples.
+             * @description Lower bound of the 95 % confidence interval, with standard errors combined as for independent samples.
              */
             low: number;
             /** Format: double */
@@ -2305,11 +2306,11 @@ export interface components {
             loses: string;
             example: string;
         };
-        /** @description A line of an import that is told while it runs: one of these. */
+        /** @description One line of a streamed import, with one of these fields. */
         ImportNews: {
             progress?: components["schemas"]["ImportProgress"];
             report?: components["schemas"]["ImportReport"];
-            /** @description The shape of any refusal. */
+            /** @description The same object as in an error response. */
             problem?: {
                 [key: string]: unknown;
             };
@@ -2317,28 +2318,28 @@ export interface components {
         ImportProgress: {
             /**
              * Format: double
-             * @description Of the file's bytes, 0 to 1.
+             * @description Share of the file's bytes, 0 to 1.
              */
             share: number;
             /** @description Rows so far. */
             read: number;
-            /** @description Rows left out so far. */
+            /** @description Rows refused so far. */
             failed: number;
         };
         ImportReport: {
             format: string;
-            /** @description Nothing was kept; the counts are those of an import. */
+            /** @description Nothing was stored; the counts are those of an import. */
             dry_run: boolean;
-            /** @description Rows of the file. */
+            /** @description Rows in the file. */
             read: number;
-            /** @description New ones, as the next three. */
+            /** @description New prompts; the next three fields also count new objects. */
             prompts: number;
             responses: number;
             tasks: number;
             rankings: number;
-            /** @description Rows that were there already, whole. */
+            /** @description Rows that existed completely. */
             unchanged: number;
-            /** @description Rows left out; `errors` names the first 1000. */
+            /** @description Rows that were refused; `errors` lists the first 1000. */
             failed: number;
             errors: components["schemas"]["LineError"][];
             quirks: components["schemas"]["QuirkCount"][];
@@ -2346,11 +2347,11 @@ export interface components {
         ImportUploadRequest: {
             /**
              * Format: binary
-             * @description JSON Lines or CSV (also gzipped) or Parquet.
+             * @description JSON Lines, a JSON array, CSV (all also gzipped) or Parquet.
              */
             file: string;
             /**
-             * @description Recognised unless given.
+             * @description Default: detected.
              *
              *     * `arena-battles` - arena-battles
              *     * `argilla` - argilla
@@ -2371,7 +2372,7 @@ export interface components {
              */
             format?: components["schemas"]["FormatEnum"] | components["schemas"]["BlankEnum"];
             /**
-             * @description Do all of it and take it back: the report without the import.
+             * @description Return the report without importing anything.
              * @default false
              */
             dry_run?: boolean;
@@ -2483,15 +2484,15 @@ export interface components {
             within_rankings: components["schemas"]["Estimate"];
             by_model: components["schemas"]["Estimate"];
             by_people: components["schemas"]["Estimate"];
-            /** @description by_model less by_people, on the same pairs. */
+            /** @description by_model minus by_people, on the same pairs. */
             excess: components["schemas"]["Estimate"];
         };
         LearnedReliability: {
-            /** @description Username, label of an import, or pseudonym of a snapshot. */
+            /** @description A username, the label of an import, or a snapshot's pseudonym. */
             name: string;
-            /** @description Theirs that were trained on. */
+            /** @description Number of their rankings in the training data. */
             rankings: number;
-            /** @description How often they mean what they say, given the model's rewards. */
+            /** @description How often they state their true preference, given the model's rewards. */
             reliability: components["schemas"]["Estimate"];
         };
         Lease: {
@@ -2630,7 +2631,7 @@ export interface components {
             parent: components["schemas"]["ModelRef"] | null;
             run: components["schemas"]["RunRef"] | null;
             /**
-             * @description adapter: the folder holds a LoRA adapter of the parent, or of base_model, alone.
+             * @description adapter: the folder holds only a LoRA adapter of the parent or of base_model.
              *
              *     * `full` - Full
              *     * `adapter` - Adapter
@@ -2641,7 +2642,7 @@ export interface components {
             };
             /** @default candidate */
             readonly stage: components["schemas"]["StageEnum"];
-            /** @description Where its files are, on the server. */
+            /** @description Path of its files on the server. */
             folder: string;
             /** Format: date-time */
             readonly created_at: string;
@@ -2658,11 +2659,11 @@ export interface components {
             name: string;
         };
         ModelReport: {
-            /** @description null: a policy, or nothing was held out that prefers one response. */
+            /** @description null for a policy, or if the held-out rankings contain no preference. */
             report: components["schemas"]["RewardReport"] | null;
-            /** @description Learned with the rewards (annotators=crowd_bt), least reliable first. */
+            /** @description Reliabilities learned with annotators=crowd_bt, least reliable first. */
             annotators: components["schemas"]["LearnedReliability"][];
-            /** @description Reward models to compare it with, newest first. */
+            /** @description Reward models that can be compared with this one, newest first. */
             comparable: components["schemas"]["ModelRef"][];
         };
         NamedChoice: {
@@ -2730,9 +2731,9 @@ export interface components {
             selection?: {
                 [key: string]: unknown;
             };
-            /** @description For the card. */
+            /** @description Shown on the card. */
             license?: string;
-            /** @description For the card. */
+            /** @description Shown on the card. */
             notes?: string;
         };
         NewTaskProblemRequest: {
@@ -2754,6 +2755,7 @@ export interface components {
             events: components["schemas"]["WebhookEvent"][];
             description?: string;
         };
+        /** @description Describes what `annotation.desk.reads.shown` returns, which is sent as it is. */
         NextAssignment: {
             /** Format: uuid */
             id: string;
@@ -3095,9 +3097,9 @@ export interface components {
         PeopleBeside: {
             pairs: number;
             prompts: number;
-            /** @description How often most of the other people say the same. */
+            /** @description Agreement of an annotator with the majority of the others. */
             others: components["schemas"]["Estimate"];
-            /** @description How often the model does. */
+            /** @description Agreement of the model with the same annotator. */
             model: components["schemas"]["Estimate"];
         };
         Preset: {
@@ -3246,11 +3248,11 @@ export interface components {
         };
         QuirkCount: {
             name: components["schemas"]["QuirkCountNameEnum"];
-            /** @description What was found, and what was done about it. */
+            /** @description The quirk, and how the import handled it. */
             text: string;
             /** @description Rows. */
             count: number;
-            /** @description The first 20 of them. */
+            /** @description The first 20 lines. */
             lines: number[];
         };
         /**
@@ -3437,7 +3439,7 @@ export interface components {
             ece: components["schemas"]["Estimate"];
             /**
              * Format: double
-             * @description Its mean were every chance exactly right.
+             * @description Expected ECE if every predicted probability were correct.
              */
             ece_if_right: number;
             bins: components["schemas"]["ReliabilityBin"][];
@@ -3450,10 +3452,10 @@ export interface components {
             events: number;
             /**
              * Format: double
-             * @description The mean chance given.
+             * @description Mean predicted probability.
              */
             predicted: number;
-            /** @description The share that happened. */
+            /** @description Observed share. */
             observed: components["schemas"]["Estimate"];
         };
         Reservation: {
@@ -3522,13 +3524,13 @@ export interface components {
             held_by: string | null;
         };
         RewardComparison: {
-            /** @description Held out of both. */
+            /** @description Rankings held out of both models. */
             rankings: number;
             prompts: number;
             pairs: number;
-            /** @description Accuracy of the model asked about. */
+            /** @description Accuracy of this model. */
             first: components["schemas"]["Estimate"];
-            /** @description Accuracy of the other. */
+            /** @description Accuracy of the other model. */
             second: components["schemas"]["Estimate"];
             difference: components["schemas"]["Estimate"];
             /** Format: double */
@@ -3537,16 +3539,16 @@ export interface components {
             only_first: number;
             /** Format: double */
             only_second: number;
-            /** @description How much lower the first one's is. */
+            /** @description Log loss of the other model minus that of this model. */
             log_loss: components["schemas"]["Estimate"];
-            /** @description How much lower the first one's is. */
+            /** @description ECE of the other model minus that of this model. */
             ece: components["schemas"]["Estimate"];
             same_verdict: components["schemas"]["Estimate"];
         };
         RewardReport: {
             rankings: number;
             prompts: number;
-            /** @description Preferences; tied pairs aside. */
+            /** @description Pairs with a preference, without tied pairs. */
             pairs: number;
             tied_pairs: number;
             accuracy: components["schemas"]["Estimate"];
@@ -3758,18 +3760,18 @@ export interface components {
             id: string;
             project: string;
             name: string;
-            /** @description Of the Parquet file. */
+            /** @description The SHA-256 of the Parquet file. */
             sha256: string;
             rows: number;
             comparisons: number;
             selection: {
                 [key: string]: unknown;
             };
-            /** @description What it holds, counted. */
+            /** @description Counts of the contents. */
             card: {
                 [key: string]: unknown;
             };
-            /** @description {format: why this snapshot can't be exported to it without further options} */
+            /** @description {format: why the snapshot can't be exported in this format without further options} */
             readonly refused_exports: {
                 [key: string]: string;
             };
@@ -3818,14 +3820,14 @@ export interface components {
         };
         StrengthLevel: {
             level: number;
-            /** @description Share of the pairs of this level or more. */
+            /** @description Share of pairs with this level or a higher one. */
             stated: components["schemas"]["Estimate"];
             /** Format: double */
             predicted: number;
         };
         StrengthPrediction: {
             pairs: number;
-            /** @description Pairs of a level that nobody stated in training. */
+            /** @description Pairs with a level that does not occur in the training data. */
             not_known: number;
             levels: components["schemas"]["StrengthLevel"][];
             reliability: components["schemas"]["Reliability"];
@@ -3992,7 +3994,7 @@ export interface components {
             predicted: number;
             /** Format: double */
             area_under_curve: number | null;
-            /** @description Nats per pair over one and the same chance for all. */
+            /** @description Gain over one constant probability for all pairs, in nats per pair. */
             gain: components["schemas"]["Estimate"];
             reliability: components["schemas"]["Reliability"];
         };
@@ -4031,7 +4033,7 @@ export interface components {
             accuracy: components["schemas"]["Estimate"];
             /**
              * Format: double
-             * @description By drawing lots.
+             * @description Accuracy by chance.
              */
             chance: number;
         };
@@ -4075,7 +4077,7 @@ export interface components {
         WebhookDelivery: {
             /**
              * Format: uuid
-             * @description In `webhook-id`, without its dashes.
+             * @description The value of `webhook-id`, which has no dashes.
              */
             id: string;
             event: components["schemas"]["DeliveredEvent"];
@@ -4112,7 +4114,7 @@ export interface components {
         WebhookState: "active" | "disabled";
         WebhookWithSecret: {
             webhook: components["schemas"]["Webhook"];
-            /** @description To check signatures with. It is shown this once. */
+            /** @description Verifies signatures. It is shown only once. */
             secret: string;
         };
         /**
@@ -5424,7 +5426,7 @@ export interface operations {
     models_comparison_retrieve: {
         parameters: {
             query: {
-                /** @description The id of the other. */
+                /** @description The id of the other model. */
                 other: string;
             };
             header?: never;

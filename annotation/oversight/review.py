@@ -19,8 +19,8 @@ from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Now
 from psycopg import errors
 
+from annotation.api.refusals import LeaseLost
 from annotation.desk import reads
-from annotation.desk.allocation import LeaseLost
 from annotation.desk.answers import Answer, problems_of
 from annotation.desk.submission import refuse_archived, store_ranking
 from annotation.forms.versions import form_of

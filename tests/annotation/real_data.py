@@ -1,4 +1,4 @@
-"""Real preference data beside the repository (RANKLOOP_DATA or ../shared/data); tests skip without it."""
+"""The real preference data (RANKLOOP_DATA, by default ../shared/data). Tests without it are skipped."""
 
 from __future__ import annotations
 

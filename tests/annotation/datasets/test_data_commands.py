@@ -66,7 +66,7 @@ def test_a_project_is_created_with_its_preset_and_overlap() -> None:
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        (["wishes"], "There is a project wishes already"),
+        (["wishes"], "There is already a project wishes"),
         (["new", "--preset", "nope"], "There is no preset 'nope'"),
         (["new", "--overlap", "0"], "overlap"),
         (["Not a slug"], "slug"),
@@ -100,7 +100,7 @@ def test_a_user_gets_a_working_token_and_a_membership() -> None:
     [
         (["rita", "--role", "manager"], "--role needs --project"),
         (["rita", "--project", "nope"], "There is no project 'nope'; known are: wishes"),
-        (["taken"], "There is a user taken already"),
+        (["taken"], "There is already a user taken"),
         (["no spaces allowed"], "username"),
     ],
 )

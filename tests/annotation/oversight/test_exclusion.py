@@ -11,9 +11,8 @@ import pytest
 from django.db import connection, connections
 from rest_framework.test import APIClient
 
+from annotation.api.refusals import LeaseLost
 from annotation.datasets.snapshots import freeze_snapshot
-from annotation.desk import allocation
-from annotation.desk.allocation import LeaseLost
 from annotation.desk.submission import submit_ranking
 from annotation.models import (
     Assignment,
@@ -30,7 +29,7 @@ from annotation.oversight.exclusion import Who, exclude_annotator, lift_exclusio
 from annotation.oversight.leaderboard import leaderboard
 from annotation.projects.projects import update_project
 from config.problems import Conflict, Problem
-from tests.annotation.answering import claim, strict_order
+from tests.annotation.answering import claim, claim_next, strict_order
 
 ClientOf = Callable[[User | None], APIClient]
 AddTasks = Callable[..., list[RankingTask]]
@@ -283,7 +282,7 @@ def test_a_claim_racing_an_exclusion_leaves_no_lease(
     project: Project, tasks: list[RankingTask], alice: User, turn: int
 ) -> None:
     _at_once(
-        lambda: allocation.claim_next_task(project=project, annotator=alice),
+        lambda: claim_next(project=project, annotator=alice),
         lambda: _exclude(project, alice),
     )
     assert not Assignment.objects.filter(annotator=alice, state="leased").exists()
@@ -319,7 +318,7 @@ def test_a_claim_racing_a_lift_does_not_exceed_the_overlap(
     _answer(project, alice)
     made = _exclude(project, alice)
     claimed, lifted = _at_once(
-        lambda: allocation.claim_next_task(project=project, annotator=ben),
+        lambda: claim_next(project=project, annotator=ben),
         lambda: lift_exclusion(exclusion=made),
     )
     grown = lifted.tasks_with_more_overlap

@@ -15,7 +15,6 @@ from rest_framework.test import APIClient
 
 from annotation.accounts.members import add_member
 from annotation.api.refusals import ProjectArchived
-from annotation.desk import allocation
 from annotation.desk.answers import Answer
 from annotation.desk.submission import revise_ranking, submit_ranking
 from annotation.models import (
@@ -32,7 +31,7 @@ from annotation.oversight import review
 from annotation.oversight.agreement import refresh_agreement
 from annotation.oversight.exclusion import Who, exclude_annotator, lift_exclusion
 from annotation.projects.projects import update_project
-from tests.annotation.answering import claim, wrong_fields
+from tests.annotation.answering import claim, claim_next, wrong_fields
 
 ClientOf = Callable[[User | None], APIClient]
 QUEUE = "/api/v1/projects/support/reviews/"
@@ -253,7 +252,7 @@ def test_nobody_both_annotates_and_decides_a_task(
     assert client_of(mona).get(QUEUE).json()["n_waiting"] == 1
     shown = client.post(f"/api/v1/reviews/{three[1].pk}/open").json()
     for after in ("held", "let go of"):
-        given = allocation.claim_next_task(project=project, annotator=rita)
+        given = claim_next(project=project, annotator=rita)
         assert given is not None
         assert given.task_id == three[2].pk, after
         Assignment.objects.filter(pk=given.pk).update(state="released")

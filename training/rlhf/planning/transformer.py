@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from training.rlhf.core.recipes import RewardModelConfig
+from training.rlhf.core.reward_recipe import RewardModelConfig
 from training.rlhf.models.shapes import Shape
 
 FLOAT = 4  # bytes

@@ -13,7 +13,7 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from annotation.content.adding_rows import Wanted, insert_content
+from annotation.content.content_rows import Wanted, insert_content
 from annotation.content.drafts import BadDraft, TaskDraft, prepared
 from annotation.database.sql import Lock, acquire
 from annotation.forms.versions import current_form

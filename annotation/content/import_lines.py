@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
-from annotation.content.adding_rows import Wanted
+from annotation.content.content_rows import Wanted
 from annotation.content.drafts import BadDraft, ResponseDraft, TaskDraft, prepared
 from annotation.models import RankingTask
 from preferences.distinct import distinct

@@ -10,7 +10,7 @@ from typing import Any
 
 from django.db import connection
 
-from annotation.content.adding_rows import Known
+from annotation.content.content_rows import Known
 from annotation.content.drafts import Prepared, TaskDraft, content_key
 from annotation.models import Project
 from preferences.records import ResponseKey, Vote

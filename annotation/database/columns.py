@@ -1,7 +1,8 @@
 """Many rows of the database as NumPy columns, read without a loop over rows.
 
-Postgres packs all rows into one value, each column in its binary form one after the other, and
-NumPy reads that as a structured array. Rows of a cursor or of a COPY come one by one, at 5 µs and more each.
+Postgres packs all rows into one value, each column in its binary form one after the other, and NumPy reads
+that as a structured array. psycopg's own rows cost more: for 100,000 rankings, 0.82 s of processor time with
+UUIDs, times and arrays as Python objects, 0.12 to 0.22 s with their bytes, against 0.02 s packed.
 """
 
 from __future__ import annotations
@@ -13,8 +14,6 @@ from django.db import connection
 from django.db.models import Aggregate, BinaryField, Func, QuerySet, Value
 from numpy.typing import NDArray
 
-# The signature, flags and the length of an extension; at the end comes a field count of −1.
-_HEADER_BYTES = 19
 # How Postgres sends each type: big-endian, a UUID as 16 bytes, a timestamp as microseconds since 2000-01-01.
 UUID, BIGINT, TIMESTAMP, INTEGER, SMALLINT = (">u8", (2,)), (">i8",), (">i8",), (">i4",), (">i2",)
 EPOCH_2000_MICROSECONDS = 946_684_800_000_000
@@ -39,8 +38,8 @@ class Packed(Aggregate):
 def packed(query: QuerySet[Any, Any], *columns: Packed) -> list[NDArray[np.uint8]]:
     """The rows of a query as one array of bytes for each of `columns`, all in one and the same order.
 
-    By COPY in binary format: a cursor would bring the bytes as text, two characters for each. Not grouped by
-    anything that varies: Postgres would sort the rows for that, and spill them to disk.
+    By COPY in binary format, because Django's cursors receive bytes as text, two characters for each. Not
+    grouped by anything that varies: Postgres would sort the rows for that, and spill them to disk.
     """
     names = [f"packed{number}" for number in range(len(columns))]
     whole = query.order_by().annotate(everything=Value(1)).values("everything")
@@ -50,19 +49,9 @@ def packed(query: QuerySet[Any, Any], *columns: Packed) -> list[NDArray[np.uint8
     # COPY takes no parameters: they are quoted into the text, as psycopg's client-side cursors do.
     text = connection.ops.compose_sql(sql, params)  # type: ignore[attr-defined]  # only Postgres has it
     with connection.cursor() as cursor, cursor.copy(f"COPY ({text}) TO STDOUT (FORMAT BINARY)") as copy:
-        wire = memoryview(b"".join(copy))
-    if _number(wire[_HEADER_BYTES : _HEADER_BYTES + 2]) < 0:
-        return [np.zeros(0, dtype=np.uint8) for _ in columns]
-    at, found = _HEADER_BYTES + 2, []
-    for _ in columns:
-        length = _number(wire[at : at + 4])
-        found.append(np.frombuffer(wire[at + 4 : at + 4 + length], dtype=np.uint8))
-        at += 4 + length
-    return found
-
-
-def _number(field: memoryview) -> int:
-    return int.from_bytes(field, "big", signed=True)
+        copy.set_types(["bytea"] * len(columns))
+        (row,) = copy.rows()
+    return [np.frombuffer(value or b"", dtype=np.uint8) for value in row]
 
 
 def all_rows(query: QuerySet[Any, Any], row: list[Any], *sent: Sent) -> NDArray[Any]:

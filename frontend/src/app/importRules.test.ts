@@ -48,7 +48,7 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true }));
 
-test("the linter reports every import that crosses a boundary, and no other", () => {
+test("the linter reports every forbidden import and allows the others", () => {
   const frontend = join(import.meta.dirname, "../..");
   copyFileSync(join(frontend, "biome.json"), join(folder, "biome.json"));
   const code = Object.entries(VIOLATIONS).map(([file, [text]]) => [file, text] as const);

@@ -1,0 +1,34 @@
+import type { Run } from "@/api/types";
+
+/** Enough rankings for a first reward model. Fewer are allowed but mostly give noise. */
+const ENOUGH_RANKINGS = 50;
+
+/** The next step of a project's training loop, as an admin would take it. "people": more rankings are needed. */
+export type LoopStep =
+  | { is: "people" }
+  | { is: "watch"; run: string }
+  | { is: "train" }
+  | { is: "improve"; rewardModel: string }
+  | { is: "sample"; policy: string };
+
+const IMPROVES: readonly Run["kind"][] = ["rejection_sampling", "ppo"];
+
+type KnownRun = Pick<Run, "id" | "kind" | "state" | "inputs" | "result">;
+
+/** @param runs the newest first */
+export function loopStepOf(runs: readonly KnownRun[], rankings: number, openTasks: number): LoopStep {
+  const live = runs.find(({ state }) => state === "queued" || state === "running");
+  if (live) return { is: "watch", run: live.id };
+  if (rankings < ENOUGH_RANKINGS) return { is: "people" };
+  const done = runs.filter(({ state }) => state === "succeeded");
+  const rewardModel = done.find(({ kind }) => kind === "reward_model")?.result.model?.name;
+  if (!rewardModel) return { is: "train" };
+  const improved = done.findIndex(
+    ({ kind, inputs }) => IMPROVES.includes(kind) && inputs.reward_model === rewardModel,
+  );
+  const policy = done[improved]?.result.model?.name;
+  if (!policy) return { is: "improve", rewardModel };
+  const asked = done.slice(0, improved).some(({ kind }) => kind === "sample");
+  if (!asked) return { is: "sample", policy };
+  return openTasks > 0 ? { is: "people" } : { is: "train" };
+}

@@ -1,0 +1,207 @@
+"""Argilla's records: as the API gives them, with ranks; or as its SDK writes them, where the ranks are lost.
+
+A ranking question's options are fields of the record. The API keeps each option's rank. The SDK's flat rows
+hold only the options, in the order of the question's settings: that order is no ranking, and is not taken for
+one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from preferences.fields import (
+    check_response_count,
+    given,
+    kind,
+    label_of,
+    list_of,
+    metadata_of,
+    object_of,
+    plain_of,
+    prompt_messages,
+    text_of,
+    tiers_from_ranks,
+    time_of,
+)
+from preferences.formats.dialogues import turns_of
+from preferences.formats.training_fields import training_fields
+from preferences.quirks import ANSWER_LEFT_OUT, RANKS_LOST, Quirk
+from preferences.records import (
+    ImportFormat,
+    Message,
+    Parsed,
+    RankingRecord,
+    Record,
+    ResponseRecord,
+    Row,
+    RowError,
+)
+
+PROMPT_NAMES = ("prompt", "question", "instruction", "query", "chat", "messages", "text")
+FLAT = ".responses"
+SUBMITTED = "submitted"
+
+
+def recognises(row: Row) -> bool:
+    if isinstance(row.get("fields"), dict) and isinstance(row.get("responses"), list):
+        return True
+    return any(f"{name}.users" in row for name in row if name.endswith(FLAT))
+
+
+def parse(row: Row) -> Parsed:
+    return _api_record(row) if "fields" in row else _flat_record(row)
+
+
+def _api_record(row: Row) -> Parsed:
+    fields = object_of(row.get("fields"), "fields")
+    answers = list_of(row.get("responses"), "responses")
+    question, options = _question(answers)
+    if question is None:
+        # Nobody has answered: every text that is not the prompt may be an option.
+        options = [
+            name for name, value in fields.items() if isinstance(value, str) and name not in PROMPT_NAMES
+        ]
+    messages, prompt_name = _prompt(fields, options)
+    responses = _responses(fields, options)
+    quirks: list[Quirk] = []
+    rankings = []
+    training = training_fields({"split": object_of(row.get("metadata"), "metadata").get("split")})
+    for index, answer in enumerate(answers):
+        where = f"responses.{index}"
+        if not isinstance(answer, Mapping):
+            raise RowError(f"{where} must be an object, not {kind(answer)}")
+        ranking = _ranking(answer, where, question, options) if question else None
+        if ranking is None:
+            quirks.append(ANSWER_LEFT_OUT)
+        else:
+            rankings.append(replace(ranking, training=training))
+    rest = {name: value for name, value in fields.items() if name not in {prompt_name, *options}}
+    return [
+        Record(
+            messages=messages,
+            responses=responses,
+            rankings=tuple(rankings),
+            metadata=metadata_of(
+                {"fields": rest or None, "metadata": row.get("metadata")}, frozenset({"metadata"})
+            ),
+            task_metadata=_outside(row),
+            quirks=tuple(dict.fromkeys(quirks)),
+        )
+    ]
+
+
+def _outside(row: Row) -> dict[str, Any]:
+    outside = metadata_of(row, frozenset({"fields", "responses", "metadata", "vectors"}))
+    return {"argilla": outside} if outside else {}
+
+
+def _question(answers: Sequence[Any]) -> tuple[str | None, list[str]]:
+    """The first ranking question that somebody answered, and its options."""
+    for answer in answers:
+        for name, value in _values(answer):
+            if _is_ranking(value):
+                return name, sorted(str(item["value"]) for item in value)
+    return None, []
+
+
+def _values(answer: Any) -> Iterator[tuple[str, Any]]:
+    values = answer.get("values") if isinstance(answer, Mapping) else None
+    for name, value in values.items() if isinstance(values, Mapping) else ():
+        yield str(name), value.get("value") if isinstance(value, Mapping) else value
+
+
+def _is_ranking(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(item, Mapping) and {"value", "rank"} <= item.keys() for item in value)
+    )
+
+
+def _ranking(
+    answer: Mapping[str, Any], where: str, question: str, options: Sequence[str]
+) -> RankingRecord | None:
+    values = dict(_values(answer))
+    ranked = values.pop(question, None)
+    if answer.get("status", SUBMITTED) != SUBMITTED or ranked is None:
+        return None
+    name = f"{where}.values.{question}"
+    if not _is_ranking(ranked):
+        raise RowError(f"{name} must be a list of objects with value and rank")
+    ranks = {str(item["value"]): item["rank"] for item in ranked}
+    if set(ranks) != set(options) or len(ranked) != len(options):
+        raise RowError(f"{name} ranks {', '.join(sorted(ranks))}; the options are {', '.join(options)}")
+    metadata = metadata_of(answer, frozenset({"values", "status", "user_id", "metadata"}))
+    if values:
+        metadata["values"] = plain_of(values, f"{where}.values")
+    return RankingRecord(
+        tiers=tiers_from_ranks([ranks[option] for option in options], len(options), name),
+        annotator=label_of(answer.get("user_id"), f"{where}.user_id"),
+        metadata=metadata,
+        given_at=time_of(answer.get("updated_at") or answer.get("inserted_at")),
+        external_id=label_of(answer.get("id"), f"{where}.id"),
+    )
+
+
+def _flat_record(row: Row) -> Parsed:
+    """{"prompt", option fields, "question.responses": [[options]], "….users", "….status"}"""
+    questions = [name.removesuffix(FLAT) for name in row if name.endswith(FLAT)]
+    options: list[str] = []
+    for question in questions:
+        answers = row.get(f"{question}{FLAT}")
+        for answer in answers if isinstance(answers, list) else []:
+            if isinstance(answer, list) and answer and all(isinstance(item, str) for item in answer):
+                options = sorted({*options, *(item for item in answer if item in row)})
+    if not options:
+        raise RowError(
+            f"no answer under {', '.join(f'{name}{FLAT}' for name in questions)} names fields of the row"
+        )
+    messages, prompt_name = _prompt(row, options)
+    return [
+        Record(
+            messages=messages,
+            responses=_responses(row, options),
+            metadata=metadata_of(row, frozenset({prompt_name, *options, "metadata"})),
+            task_metadata={},
+            quirks=(RANKS_LOST,),
+        )
+    ]
+
+
+def _prompt(fields: Mapping[str, Any], options: Sequence[str]) -> tuple[tuple[Message, ...], str]:
+    for name in PROMPT_NAMES:
+        value = fields.get(name)
+        if name in options or not given(value):
+            continue
+        if isinstance(value, list):
+            return tuple(turns_of(value, f"fields.{name}")), name
+        return prompt_messages(value, f"fields.{name}"), name
+    raise RowError(f"fields has no prompt; it is called one of {', '.join(PROMPT_NAMES)}")
+
+
+def _responses(fields: Mapping[str, Any], options: Sequence[str]) -> tuple[ResponseRecord, ...]:
+    missing = [option for option in options if option not in fields]
+    if missing:
+        raise RowError(f"the option {missing[0]!r} is no field of the record")
+    check_response_count(len(options))
+    return tuple(
+        ResponseRecord(text_of(fields[option], f"fields.{option}"), metadata={"option": option})
+        for option in options
+    )
+
+
+FORMAT = ImportFormat(
+    name="argilla",
+    title="Argilla records: from the API with ranks, or the SDK's flat rows (JSON Lines)",
+    reads="A task per record and, from the API's shape, a ranking per submitted response; equal ranks are"
+    " ties.",
+    loses="Drafts and discarded responses. The SDK's flat rows have lost the ranks already: their tasks come"
+    " in open, to be ranked. Other questions' values are kept with the ranking.",
+    example='{"fields": {"prompt": "…", "resp_a": "a", "resp_b": "b"}, "responses": [{"user_id": "u",'
+    ' "status": "submitted", "values": {"pref": {"value": [{"value": "resp_a", "rank": 2},'
+    ' {"value": "resp_b", "rank": 1}]}}}]}',
+    recognises=recognises,
+    parse=parse,
+)

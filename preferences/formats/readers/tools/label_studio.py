@@ -1,0 +1,253 @@
+"""Label Studio's export: Pairwise, and the three shapes a Ranker's answer has had.
+
+The export names the answer but not what was shown: which fields of `data` are the responses is known by their
+names (`answer1` and `answer2`, `text_a` and `text_b`, `left` and `right`, …; for the Ranker a list of items
+with ids). Each annotation that was not cancelled is a ranking by its `completed_by`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from preferences.fields import (
+    bool_of,
+    check_response_count,
+    given,
+    kind,
+    label_of,
+    list_of,
+    metadata_of,
+    object_of,
+    one_of,
+    plain_of,
+    prompt_messages,
+    text_of,
+    time_of,
+)
+from preferences.formats.dialogues import turns_of
+from preferences.quirks import ANSWER_LEFT_OUT, BUCKETS, Quirk
+from preferences.records import (
+    ImportFormat,
+    Message,
+    Parsed,
+    RankingRecord,
+    Record,
+    ResponseRecord,
+    Row,
+    RowError,
+    Tiers,
+)
+
+PROMPT_NAMES = ("prompt", "question", "query", "instruction", "messages", "conversation", "dialogue", "text")
+PAIR = re.compile(r"(.*?)[ _-]?(1|2|a|b|left|right)", re.IGNORECASE)
+FIRST_PLACES = ("1", "a", "left")
+ITEM_TEXT = ("text", "body", "html", "response", "answer", "content", "title")
+UNSORTED = "_"
+# The buckets that our own export puts ties into; their names say nothing more.
+OUR_TIER = re.compile(r"tier_\d+")
+KEPT_ANNOTATION = frozenset(
+    {"result", "completed_by", "was_cancelled", "created_at", "lead_time", "metadata"}
+)
+SELECTED: dict[str, Tiers] = {"left": ((0,), (1,)), "right": ((1,), (0,))}
+MAX_LEAD_SECONDS = 10**9
+
+
+def recognises(row: Row) -> bool:
+    annotations = row.get("annotations", row.get("completions"))
+    return (
+        isinstance(row.get("data"), dict)
+        and isinstance(annotations, list)
+        and _shown(row["data"]) is not None
+    )
+
+
+def parse(row: Row) -> Parsed:
+    data = object_of(row.get("data"), "data")
+    shown = _shown(data)
+    if shown is None:
+        raise RowError(
+            f"data has no two fields for a pair and no list of items: it has {', '.join(data) or 'none'}"
+        )
+    responses, ids, used = shown
+    check_response_count(len(responses))
+    prompt_name, messages = _prompt(data, used)
+    quirks: list[Quirk] = []
+    rankings = []
+    name = "annotations" if given(row.get("annotations")) else "completions"
+    for index, annotation in enumerate(list_of(row.get(name) or [], name)):
+        if not isinstance(annotation, Mapping):
+            raise RowError(f"{name}.{index} must be an object, not {kind(annotation)}")
+        ranking = _ranking(annotation, f"{name}.{index}", ids, quirks)
+        if ranking is None:
+            quirks.append(ANSWER_LEFT_OUT)
+        else:
+            rankings.append(ranking)
+    rest = {key: value for key, value in data.items() if key not in {prompt_name, *used}}
+    outside = metadata_of(
+        row, frozenset({"data", "annotations", "completions", "predictions", "metadata", "drafts"})
+    )
+    return [
+        Record(
+            messages=messages,
+            responses=tuple(responses),
+            rankings=tuple(rankings),
+            metadata=metadata_of({"data": rest} if rest else {}, frozenset()),
+            task_metadata={"label_studio": outside} if outside else {},
+            quirks=tuple(dict.fromkeys(quirks)),
+        )
+    ]
+
+
+def _shown(data: Mapping[str, Any]) -> tuple[list[ResponseRecord], list[str], set[str]] | None:
+    """The responses, what an answer calls them, and the fields they were taken from."""
+    for name, value in data.items():
+        if (
+            isinstance(value, list)
+            and value
+            and all(isinstance(item, dict) and "id" in item for item in value)
+        ):
+            return (
+                [_item(item, f"data.{name}.{n}") for n, item in enumerate(value)],
+                [str(item["id"]) for item in value],
+                {name},
+            )
+    pairs: dict[str, dict[str, str]] = {}
+    for name, value in data.items():
+        match = PAIR.fullmatch(name)
+        if match and isinstance(value, str):
+            side = "left" if match[2].lower() in FIRST_PLACES else "right"
+            pairs.setdefault(match[1].lower(), {})[side] = name
+    # Not the names of the models, which may stand in such a pair of fields too.
+    whole = [pair for stem, pair in pairs.items() if len(pair) == 2 and not stem.startswith("model")]
+    if not whole:
+        return None
+    models = pairs.get("model", {})
+    used = whole[0]
+    return (
+        [
+            ResponseRecord(
+                text_of(data[used[side]], f"data.{used[side]}"),
+                label_of(data.get(models.get(side, "")), f"data.{models.get(side, '')}"),
+            )
+            for side in ("left", "right")
+        ],
+        ["left", "right"],
+        {*used.values(), *models.values()},
+    )
+
+
+def _item(item: Mapping[str, Any], where: str) -> ResponseRecord:
+    there = [key for key in ITEM_TEXT if isinstance(item.get(key), str)]
+    key = next((key for key in there if item[key]), there[0] if there else None)
+    if key is None:
+        raise RowError(f"{where} has no text ({', '.join(ITEM_TEXT)})")
+    return ResponseRecord(
+        text_of(item[key], f"{where}.{key}"),
+        label_of(item.get("model"), f"{where}.model"),
+        metadata=metadata_of(item, frozenset({key, "model", "metadata"})),
+    )
+
+
+def _prompt(data: Mapping[str, Any], used: set[str]) -> tuple[str, tuple[Message, ...]]:
+    for name in PROMPT_NAMES:
+        value = data.get(name)
+        if name in used or not given(value):
+            continue
+        if isinstance(value, list):
+            turns = turns_of(value, f"data.{name}")
+            if turns[-1]["role"] == "assistant":
+                raise RowError(f"data.{name} ends with an assistant turn, so there is nothing left to answer")
+            return name, tuple(turns)
+        return name, prompt_messages(value, f"data.{name}")
+    raise RowError(f"data has no prompt; it is called one of {', '.join(PROMPT_NAMES)}")
+
+
+def _ranking(
+    annotation: Mapping[str, Any], where: str, ids: Sequence[str], quirks: list[Quirk]
+) -> RankingRecord | None:
+    results = list_of(annotation.get("result") or [], f"{where}.result")
+    if bool_of(annotation.get("was_cancelled"), f"{where}.was_cancelled"):
+        return None
+    answer: tuple[Tiers, dict[int, Any]] | None = None
+    others = []
+    for index, result in enumerate(results):
+        value = result.get("value") if isinstance(result, Mapping) else None
+        if answer is None and isinstance(value, Mapping) and given(value.get("selected")):
+            answer = _selected(value["selected"], f"{where}.result.{index}"), {}
+        elif answer is None and isinstance(value, Mapping) and "ranker" in value:
+            answer = _ranker(value["ranker"], f"{where}.result.{index}.value.ranker", ids, quirks)
+        elif value is not None:
+            others.append({"name": result.get("from_name"), "type": result.get("type"), "value": value})
+    if answer is None or not answer[0]:
+        return None
+    by = annotation.get("completed_by")
+    by = by.get("email", by.get("id")) if isinstance(by, Mapping) else by
+    lead = annotation.get("lead_time")
+    timed = isinstance(lead, (int, float)) and not isinstance(lead, bool) and 0 <= lead < MAX_LEAD_SECONDS
+    metadata = metadata_of(annotation, KEPT_ANNOTATION)
+    if others:
+        metadata["results"] = plain_of(others, f"{where}.result")
+    return RankingRecord(
+        tiers=answer[0],
+        annotator=label_of(by, f"{where}.completed_by"),
+        flags=answer[1],
+        duration_ms=round(lead * 1000) if timed and lead is not None else None,
+        metadata=metadata,
+        given_at=time_of(annotation.get("created_at")),
+        external_id=label_of(annotation.get("id"), f"{where}.id"),
+    )
+
+
+def _selected(value: object, where: str) -> Tiers:
+    return SELECTED[one_of(value, f"{where}.value.selected", SELECTED)]
+
+
+def _ranker(
+    value: object, where: str, ids: Sequence[str], quirks: list[Quirk]
+) -> tuple[Tiers, dict[int, Any]]:
+    """`["b", "a"]` (legacy), `{"rank": ["b", "a"]}`, or buckets `{"best": ["b"], "other": ["a"]}`."""
+    place = {id: index for index, id in enumerate(ids)}
+
+    def indices(members: object, name: str) -> tuple[int, ...]:
+        found = []
+        for member in list_of(members, name):
+            if str(member) not in place:
+                raise RowError(f"{name} names {member!r}, which is no item of the task")
+            found.append(place[str(member)])
+        return tuple(found)
+
+    if isinstance(value, Mapping):
+        buckets = {str(name): indices(members, f"{where}.{name}") for name, members in value.items()}
+    else:
+        buckets = {"rank": indices(value, where)}
+    sorted_ones = {name: members for name, members in buckets.items() if name != UNSORTED and members}
+    named = [index for members in sorted_ones.values() for index in members]
+    if len(set(named)) < len(named):
+        raise RowError(f"{where} names an item twice")
+    if set(sorted_ones) == {"rank"}:
+        return tuple((index,) for index in named), {}
+    if all(OUR_TIER.fullmatch(name) for name in sorted_ones):
+        by_number = sorted(sorted_ones, key=lambda name: int(name.removeprefix("tier_")))
+        return tuple(sorted_ones[name] for name in by_number), {}
+    quirks.append(BUCKETS)
+    return tuple(sorted_ones.values()), {
+        index: [name] for name, members in sorted_ones.items() for index in members
+    }
+
+
+FORMAT = ImportFormat(
+    name="label-studio",
+    title="Label Studio export: Pairwise, or Ranker in its three shapes (JSON)",
+    reads="A task per row and a ranking per annotation with its author, time and lead time. Of a Ranker: a"
+    " list"
+    " is an order; named buckets are tiers in the order of the file; what was left unsorted stands below.",
+    loses="Cancelled and empty annotations, drafts and predictions. Other controls' results are kept with the"
+    " ranking, other data fields with the prompt.",
+    example='{"id": 1, "data": {"prompt": "…", "answer1": "a", "answer2": "b"}, "annotations": [{"id": 7,'
+    ' "completed_by": 2, "lead_time": 12.5, "result": [{"from_name": "comparison", "to_name": "comparison",'
+    ' "type": "pairwise", "value": {"selected": "left"}}]}]}',
+    recognises=recognises,
+    parse=parse,
+)

@@ -93,7 +93,7 @@ def train(
     eos = chat.eos_id(tokenizer)
     encoded = [chat.encode_prompt(tokenizer, messages) for messages in prompts]
     if not encoded:
-        raise UnusableInput("there is no prompt to answer", FailureKind.DATA_EMPTY)
+        raise UnusableInput("there are no prompts to answer", FailureKind.DATA_EMPTY)
     context = min(chat.context_length(actor), chat.context_length(models.judge))
     encoded, prompts_cut = chat.cut_prompts(encoded, context - config.max_new_tokens - 1)  # 1: EOS
     optimiser = torch.optim.Adam(

@@ -122,14 +122,14 @@ def load_models(policy: ModelSource, reward_model: ModelSource, *, caution: floa
         )
     if tokenizer.get_vocab() != judge_tokenizer.get_vocab():
         raise UnusableInput(
-            "the reward model reads other tokens than the policy writes: train it from this policy",
+            "reward model and policy have different vocabularies: train the reward model from this policy",
             FailureKind.VOCABULARIES_DIFFER,
         )
     reference = copy.deepcopy(actor).requires_grad_(False)
     scale = stored_scale(judge)
     if not scale.std > 0:
         raise UnusableInput(
-            "the reward model gave all its training responses the same reward: nothing to climb",
+            "the reward model gave all its training responses the same reward, so there is nothing to optimise",
             FailureKind.REWARD_IS_FLAT,
         )
     judge.requires_grad_(False)

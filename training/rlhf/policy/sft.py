@@ -208,7 +208,7 @@ def encode(
     if not rows:
         kind = FailureKind.TEXTS_TOO_LONG if skipped else FailureKind.DATA_EMPTY
         raise UnusableInput(
-            f"no demonstration to learn from: {len(demonstrations)} given, {skipped} of them with a response "
+            f"there are no demonstrations to train on: {len(demonstrations)} given, {skipped} of them with a response "
             f"that fills all {max_length} tokens",
             kind,
         )

@@ -152,7 +152,7 @@ def train(
     if not groups:
         aside = f"left out: {left_out or 'none'}; held out: {len(heldout)}"
         raise UnusableInput(
-            f"there is no ranking to learn from ({aside})",
+            f"there are no rankings to train on ({aside})",
             FailureKind.TEXTS_TOO_LONG if left_out.get("response_too_long") else FailureKind.DATA_EMPTY,
         )
 

@@ -1,4 +1,4 @@
-"""Fine-tuning learns from the responses, says what happens, stops when told, and repeats itself by seed."""
+"""Fine-tuning learns from responses, reports, stops on request, and is determined by its seed."""
 
 import math
 from pathlib import Path

@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from annotation.datasets.rows import people_behind
+from annotation.datasets.pseudonyms import people_behind
 from config.problems import FieldProblem, Problem
 from training.models import ModelVersion
 from training.rlhf.data.ranking_files import RankingFileError

@@ -100,7 +100,7 @@ def test_prompts_that_the_template_refuses_are_left_out_and_counted_on_both_side
 
 def test_where_all_is_held_out_it_says_that_nothing_is_left_to_learn_from(base: Path, tmp_path: Path) -> None:
     aside = [dataclasses.replace(ranking, split="heldout") for ranking in RANKINGS[:3]]
-    with pytest.raises(ValueError, match=r"no ranking to learn from \(left out: none; held out: 3\)"):
+    with pytest.raises(ValueError, match=r"no rankings to train on \(left out: none; held out: 3\)"):
         train(RewardModelConfig(), base_model=base, rankings=aside, out_dir=tmp_path / "rm")
 
 
@@ -108,7 +108,7 @@ def test_ties_alone_are_nothing_to_learn_from_unless_they_are_modelled(base: Pat
     tied = [dataclasses.replace(r, tiers=((0, 1, 2, 3),)) for r in RANKINGS[:6]]
     settings = {"epochs": 1, "evaluations": 1, "heldout_fraction": 0.0}
     ignoring = RewardModelConfig.model_validate(settings)
-    with pytest.raises(ValueError, match=r"no ranking to learn from \(left out: \{'all_tied': 6\}"):
+    with pytest.raises(ValueError, match=r"no rankings to train on \(left out: \{'all_tied': 6\}"):
         train(ignoring, base_model=base, rankings=tied, out_dir=tmp_path / "rm")
     assert not (tmp_path / "rm").exists()
     modelling = RewardModelConfig.model_validate(settings | {"ties": "davidson"})

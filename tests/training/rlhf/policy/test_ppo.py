@@ -334,7 +334,7 @@ def test_a_reward_model_of_another_vocabulary_is_refused(folders: tuple[Path, Pa
     other.add_tokens(["another"])
     save_model(tiny.policy(vocab_size=80), other, tmp_path / "trunk")
     save_model(*load_for_training(tmp_path / "trunk"), tmp_path / "foreign")
-    with pytest.raises(ValueError, match="other tokens"):
+    with pytest.raises(ValueError, match="different vocabularies"):
         run((folders[0], tmp_path / "foreign"), tmp_path / "out")
     flat = load_reward_model(folders[1])
     flat.model.config.rankloop = {"reward_mean": 0.0, "reward_std": 0.0}

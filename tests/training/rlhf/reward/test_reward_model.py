@@ -222,7 +222,7 @@ def test_a_cancelled_or_diverged_run_saves_no_model(
 
 def test_no_usable_ranking_is_an_error_with_the_reason(policy_dir: Path, tmp_path: Path) -> None:
     tied = [dataclasses.replace(r, tiers=((0, 1, 2, 3),)) for r in RANKINGS[:3]]
-    with pytest.raises(ValueError, match=r"no ranking to learn from.*all_tied"):
+    with pytest.raises(ValueError, match=r"no rankings to train on.*all_tied"):
         train(
             RewardModelConfig(),
             base_model=policy_dir,

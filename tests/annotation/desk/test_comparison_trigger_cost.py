@@ -1,5 +1,5 @@
-"""What the check of new comparisons costs goes by their number, not by that times the rankings': also in a
-session whose plans are from when the tables were small."""
+"""The trigger that checks new comparisons costs time linear in their number, not times the number of
+rankings: also in a session that planned it when the tables were small."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from annotation.models import Project, Ranking, RankingTask, User
 
 pytestmark = pytest.mark.django_db
 
-MAKE_PLANS = 12  # statements of a session after which plpgsql has settled for a plan that it keeps
+MAKE_PLANS = 12  # number of statements after which plpgsql keeps its plan for the session
 TASKS = 200
 RESPONSES = 8
 
 
 def rank(tasks: Sequence[RankingTask], annotator: User) -> int:
-    """Everybody's order as imported, written in one statement each for rankings and comparisons."""
+    """Ranks all tasks in the imported order, with one statement for the rankings and one for the
+    comparisons."""
     rankings, ranked = [], []
     for task in tasks:
         shown = list(task.responses.order_by("shown_in__position").values_list("pk", flat=True))
@@ -49,17 +50,17 @@ def rows_read_from_rankings() -> int:
     return read
 
 
-def test_a_plan_of_a_small_table_serves_a_large_one(
+def test_plan_for_a_small_table_is_fast_on_a_large_one(
     project: Project, alice: User, add_tasks: Callable[..., list[RankingTask]]
 ) -> None:
     with connection.cursor() as cursor:
-        cursor.execute("ANALYZE annotation_ranking")  # so that it counts as empty, not as unknown
+        cursor.execute("ANALYZE annotation_ranking")  # so that its statistics say empty, not unknown
     tasks = add_tasks(project, TASKS, k=RESPONSES)
     for task in tasks[:MAKE_PLANS]:
         rank([task], alice)
     before = rows_read_from_rankings()
     written = rank(tasks[MAKE_PLANS:], alice)
     assert written == (TASKS - MAKE_PLANS) * RESPONSES * (RESPONSES - 1) // 2
-    # Every comparison looked its ranking up by index. The plan that doesn't reads fewer rankings, and each of
-    # them, or all new rows, over and over from memory: that is where the minutes went.
+    # Each comparison found its ranking by index. The slow plan reads fewer rankings, but reads each of them,
+    # or all new rows, repeatedly from memory, which took minutes.
     assert rows_read_from_rankings() - before >= written

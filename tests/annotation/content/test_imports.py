@@ -18,7 +18,7 @@ from annotation.content.imports import import_file
 from annotation.models import Comparison, Project, Prompt, Ranking, RankingTask, Response
 from annotation.projects.projects import create_project
 from config.problems import Problem
-from preferences.formats.readers import hh
+from preferences.formats.dialogues import dialogue_of
 from preferences.quirks import IDENTICAL_PAIR, ONE_RESPONSE, REPEATED_RESPONSE
 from tests.annotation.real_data import HH_FILES, hh_file, real_file
 
@@ -96,8 +96,8 @@ def test_an_hh_comparison_prefers_the_chosen_response(wishes: Project) -> None:
     wanted = {(row["chosen"], row["rejected"]) for row in originals}
     stored = {
         (
-            hh.dialogue_of(pair.prompt.messages, pair.preferred.text),
-            hh.dialogue_of(pair.prompt.messages, pair.other.text),
+            dialogue_of(pair.prompt.messages, pair.preferred.text),
+            dialogue_of(pair.prompt.messages, pair.other.text),
         )
         for pair in Comparison.objects.select_related("prompt", "preferred", "other")
     }

@@ -16,7 +16,7 @@ from annotation.desk.submission import submit_ranking
 from annotation.models import Assignment, Exclusion, Project, Ranking, RankingTask, User
 from preferences.formats.snapshot_parquet import read_rankings
 from tests.annotation.answering import claim
-from training.rlhf.data.rankings import read_rankings as read_for_training
+from training.rlhf.data.files import read_rankings as read_for_training
 
 pytestmark = pytest.mark.django_db
 

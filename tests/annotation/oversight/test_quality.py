@@ -16,8 +16,8 @@ from annotation.models.exclusion import Exclusion
 from annotation.oversight.quality.estimates import Estimate
 from annotation.oversight.quality.report import quality
 from preferences.statistics.krippendorff import alpha_of_pairs
-from preferences.statistics.rank_correlation import kendall_tau_b, kendall_w
 from tests.annotation.answering import claim, rank_next
+from tests.preferences.statistics.helpers import concordance, tau_b
 
 AddTasks = Callable[..., list[RankingTask]]
 UNKNOWN = Estimate(None, None, None)
@@ -59,8 +59,8 @@ def test_chance_corrected_agreement_equals_the_librarys(shared: Project) -> None
     assert found.alpha_nominal.value == pytest.approx(alpha_of_pairs(counts, tasks, metric="nominal").alpha)
     assert found.alpha_ordinal.value == pytest.approx(alpha_of_pairs(counts, tasks, metric="ordinal").alpha)
     first, second = ([0, 1, 2], [0, 2, 1]), ([0, 0, 1], [0, 0, 1])
-    assert found.tau_b.value == pytest.approx(np.mean([kendall_tau_b(*first), kendall_tau_b(*second)]))
-    assert found.kendall_w.value == pytest.approx((kendall_w(first) + kendall_w(second)) / 2)
+    assert found.tau_b.value == pytest.approx(np.mean([tau_b(*first), tau_b(*second)]))
+    assert found.kendall_w.value == pytest.approx((concordance(first) + concordance(second)) / 2)
     for interval in (found.alpha_nominal, found.tau_b, found.kendall_w, found.agreement):
         assert interval.low is not None
         assert interval.low <= interval.value <= interval.high

@@ -129,7 +129,7 @@ def load_models(policy: ModelSource, reward_model: ModelSource, *, caution: floa
     scale = stored_scale(judge)
     if not scale.std > 0:
         raise UnusableInput(
-            "the reward model gave all its training responses the same reward, so there is nothing to optimise",
+            "the reward model gave all its training responses the same reward: there is nothing to optimise",
             FailureKind.REWARD_IS_FLAT,
         )
     judge.requires_grad_(False)
@@ -247,7 +247,7 @@ class Samples:
         self.max_new_tokens, self.temperature, self.seed = max_new_tokens, temperature, seed
         self.before = self._answer(models.reference) if self.prompts else []
 
-    def say(self, step: int, report: Reporter) -> None:
+    def report_to(self, step: int, report: Reporter) -> None:
         if not self.prompts:
             return
         for messages, before, after in zip(

@@ -12,7 +12,7 @@ import pytest
 from scipy import stats
 
 from tests.training.rlhf.scored_rankings import answered_pairs, said, scored
-from training.rlhf.data.ranking_files import RankingFileError
+from training.rlhf.data.rankings import RankingFileError
 from training.rlhf.report.answer_link import AnswerLink
 from training.rlhf.report.reward_report import RewardReport, report_on, save
 from training.rlhf.report.scored import ScoredRankings

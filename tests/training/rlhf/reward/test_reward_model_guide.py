@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.training.rlhf import tiny
-from training.rlhf.data.rankings import read_rankings
+from training.rlhf.data.files import read_rankings
 from training.rlhf.models.loading import save_model
 
 GUIDE = (Path(__file__).resolve().parents[4] / "docs" / "reward-models.md").read_text()

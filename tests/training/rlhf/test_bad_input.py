@@ -248,7 +248,7 @@ def test_a_classifier_of_several_classes_is_no_reward_model(base: Path, tmp_path
     three = AutoModelForSequenceClassification.from_pretrained(base, num_labels=3)
     save_model(three, tiny.tokenizer(), tmp_path / "three")
     for load in (load_reward_model, load_for_training):
-        with pytest.raises(ModelNotFound, match=r"into 3 classes.*Take the language model"):
+        with pytest.raises(ModelNotFound, match=r"into 3 classes.*Use the language model"):
             load(tmp_path / "three")
 
 
@@ -322,7 +322,7 @@ def test_what_is_not_damaged_loads(adapter: Path, tmp_path: Path) -> None:
 
 def test_layers_that_the_model_does_not_have_get_no_adapter(base: Path, tmp_path: Path) -> None:
     """GPT-2's names for a Llama's layers: refused before anything is trained, with the field's name."""
-    with pytest.raises(ValueError, match=r"lora_target_modules='c_attn, c_proj' doesn't fit Llama"):
+    with pytest.raises(ValueError, match=r"lora_target_modules='c_attn, c_proj' does not fit Llama"):
         learn(base, tmp_path / "rm", **LORA, lora_target_modules="c_attn, c_proj")
     some = learn(base, tmp_path / "rm", **LORA, lora_target_modules="q_proj, v_proj").path
     assert {key.split(".")[-3] for key in load_file(some / "adapter_model.safetensors") if "lora" in key} == {

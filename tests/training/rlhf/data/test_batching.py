@@ -128,7 +128,7 @@ def test_encoder_gradients_equal_those_of_expanded_pairs(kind: str) -> None:
 def test_an_encoder_is_never_packed_and_keeps_its_first_token() -> None:
     encoder = classifier(tiny.bert())
     assert choose_layouts(encoder, GROUPS, "auto") == ["separate"] * 3
-    with pytest.raises(ValueError, match="layout separate"):
+    with pytest.raises(ValueError, match="set layout to separate"):
         choose_layouts(encoder, GROUPS, "packed")
     cut, was_cut = fit_group(GROUPS[0], max_length=7, cls=2)
     assert (cut.prompt, was_cut) == ([2, 13], True)
@@ -251,11 +251,11 @@ SIZES: dict[str, Any] = {
         Qwen2Config(**SIZES, sliding_window=4, use_sliding_window=True, max_window_layers=0),
         DogeConfig(**SIZES, keep_window_size=4),
     ],
-    ids=["a sliding window", "a mask of its own making"],
+    ids=["a sliding window", "its own mask"],
 )
 def test_a_model_with_restricted_attention_is_never_packed(config: Any) -> None:
     model = AutoModelForSequenceClassification.from_config(config).eval()
     assert not can_pack(model)
     assert choose_layouts(model, GROUPS, "auto") == ["separate"] * 3
-    with pytest.raises(ValueError, match="layout separate"):
+    with pytest.raises(ValueError, match="set layout to separate"):
         choose_layouts(model, GROUPS, "packed")

@@ -177,7 +177,7 @@ def test_models_moved_together_are_found_and_a_missing_base_is_named(
     shutil.move(tmp_path / "old", tmp_path / "new")
     assert torch.equal(scores_here(tmp_path / "new" / "rm"), expected)
     shutil.rmtree(tmp_path / "new" / "llama")
-    with pytest.raises(ModelNotFound, match=rf"is an adapter.*{base}.*are gone\. Put that folder back"):
+    with pytest.raises(ModelNotFound, match=rf"is an adapter.*{base}.*are gone\. Restore that folder"):
         load_reward_model(tmp_path / "new" / "rm")
 
 
@@ -197,7 +197,7 @@ def test_an_adapter_names_its_base_by_its_absolute_path(
 )
 def test_adapters_cannot_replace_the_model_that_they_need(settings: dict[str, Any], tmp_path: Path) -> None:
     base = saved_base("llama", tmp_path)
-    with pytest.raises(ValueError, match=r"holds the model that the adapters would change.*another folder"):
+    with pytest.raises(ValueError, match=r"contains the base model of the adapters.*another folder"):
         learn(base, tmp_path / "." / "llama", **settings)
     assert (base / "model.safetensors").is_file()
 

@@ -340,7 +340,7 @@ def test_a_reward_model_of_another_vocabulary_is_refused(folders: tuple[Path, Pa
     flat.model.config.rankloop = {"reward_mean": 0.0, "reward_std": 0.0}
     with pytest.raises(ValueError, match="same reward"):
         run((folders[0], save_model(*flat, tmp_path / "flat")), tmp_path / "out")
-    with pytest.raises(ValueError, match="no prompt"):
+    with pytest.raises(ValueError, match="no prompts to answer"):
         ppo.train(
             ppo.PPOConfig(), policy=folders[0], reward_model=folders[1], prompts=[], out_dir=tmp_path / "out"
         )

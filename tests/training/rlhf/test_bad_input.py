@@ -102,7 +102,7 @@ def test_prompts_that_the_template_refuses_are_left_out_and_counted_on_both_side
 
 def test_where_all_is_held_out_it_says_that_nothing_is_left_to_learn_from(base: Path, tmp_path: Path) -> None:
     aside = [dataclasses.replace(ranking, split="heldout") for ranking in RANKINGS[:3]]
-    with pytest.raises(ValueError, match=r"no ranking to learn from \(left out: none; held out: 3\)"):
+    with pytest.raises(ValueError, match=r"no rankings to train on \(left out: none; held out: 3\)"):
         train(RewardModelConfig(), base_model=base, rankings=aside, out_dir=tmp_path / "rm")
 
 
@@ -110,7 +110,7 @@ def test_ties_alone_are_nothing_to_learn_from_unless_they_are_modelled(base: Pat
     tied = [dataclasses.replace(r, tiers=((0, 1, 2, 3),)) for r in RANKINGS[:6]]
     settings = {"epochs": 1, "evaluations": 1, "heldout_fraction": 0.0}
     ignoring = RewardModelConfig.model_validate(settings)
-    with pytest.raises(ValueError, match=r"no ranking to learn from \(left out: \{'all_tied': 6\}"):
+    with pytest.raises(ValueError, match=r"no rankings to train on \(left out: \{'all_tied': 6\}"):
         train(ignoring, base_model=base, rankings=tied, out_dir=tmp_path / "rm")
     assert not (tmp_path / "rm").exists()
     modelling = RewardModelConfig.model_validate(settings | {"ties": "davidson"})
@@ -249,7 +249,7 @@ def test_a_classifier_of_several_classes_is_no_reward_model(base: Path, tmp_path
     three = AutoModelForSequenceClassification.from_pretrained(base, num_labels=3)
     save_model(three, tiny.tokenizer(), tmp_path / "three")
     for load in (load_reward_model, load_for_training):
-        with pytest.raises(ModelNotFound, match=r"into 3 classes.*Take the language model"):
+        with pytest.raises(ModelNotFound, match=r"into 3 classes.*Use the language model"):
             load(tmp_path / "three")
 
 
@@ -323,7 +323,7 @@ def test_what_is_not_damaged_loads(adapter: Path, tmp_path: Path) -> None:
 
 def test_layers_that_the_model_does_not_have_get_no_adapter(base: Path, tmp_path: Path) -> None:
     """GPT-2's names for a Llama's layers: refused before anything is trained, with the field's name."""
-    with pytest.raises(ValueError, match=r"lora_target_modules='c_attn, c_proj' doesn't fit Llama"):
+    with pytest.raises(ValueError, match=r"lora_target_modules='c_attn, c_proj' does not fit Llama"):
         learn(base, tmp_path / "rm", **LORA, lora_target_modules="c_attn, c_proj")
     some = learn(base, tmp_path / "rm", **LORA, lora_target_modules="q_proj, v_proj").path
     assert {key.split(".")[-3] for key in load_file(some / "adapter_model.safetensors") if "lora" in key} == {

@@ -7,10 +7,11 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from preferences.records import Message, Row, RowError, Tiers
+from preferences.records import Message, Record, Row, RowError, Tiers, TooFewResponses, Vote
 from preferences.text import (
     MAX_MESSAGES,
     MAX_RESPONSES,
+    MAX_TEXT_CHARACTERS,
     MIN_RESPONSES,
     ROLES,
     name_fault,
@@ -127,9 +128,22 @@ def prompt_messages(text: object, name: str = "prompt") -> tuple[Message, ...]:
 def check_response_count(count: int) -> None:
     """The rule of every format: at least 2 and at most 10 responses make a ranking task."""
     if count < MIN_RESPONSES:
-        raise RowError(f"responses has {count}; a ranking task needs at least {MIN_RESPONSES}")
+        raise TooFewResponses(f"responses has {count}; a ranking task needs at least {MIN_RESPONSES}")
     if count > MAX_RESPONSES:
         raise RowError(f"responses has {count}; a ranking task holds at most {MAX_RESPONSES}")
+
+
+def check_texts(record: Record | Vote) -> None:
+    """The limit of texts that a reader has put together from several fields, each within the limit."""
+    if isinstance(record, Vote):
+        return
+    for name, texts in (
+        ("message", [message["content"] for message in record.messages]),
+        ("response", [response.text for response in record.responses]),
+    ):
+        for number, text in enumerate(texts):
+            if len(text) > MAX_TEXT_CHARACTERS:
+                raise RowError(f"{name} {number} {text_fault(text)}")
 
 
 def tiers_of(value: object, count: int, name: str = "tiers", *, partial: bool = False) -> Tiers:

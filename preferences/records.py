@@ -22,6 +22,10 @@ class RowError(Exception):
     """This row is no record of its format; the text says which field and why. The rows around it are fine."""
 
 
+class TooFewResponses(RowError):
+    """The row has fewer responses than can be ranked."""
+
+
 @dataclass(frozen=True, slots=True)
 class ResponseRecord:
     """`metadata`: what else the file says of it (its id there, its language, …)."""
@@ -30,6 +34,27 @@ class ResponseRecord:
     model: str = ""
     sampling: dict[str, Any] = field(default_factory=dict)
     metadata: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingFields:
+    """What a file says of a ranking for training alone; an import keeps none of it.
+
+    `split` is "heldout", or anything else for training. `prompt_hash` is the file's own name of the prompt.
+    `votes` is the number of people whose rankings were made into this one. `in_shown_order`: the responses
+    stand in the order in which the annotator saw them.
+    """
+
+    weight: float = 1.0
+    split: str = ""
+    prompt_hash: str = ""
+    round: int | None = None
+    source: str = ""
+    votes: int = 1
+    in_shown_order: bool = False
+
+
+NO_TRAINING_FIELDS = TrainingFields()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +82,7 @@ class RankingRecord:
     external_id: str = ""
     metadata: dict[str, Any] = field(default_factory=dict)
     given_at: datetime | None = None
+    training: TrainingFields = NO_TRAINING_FIELDS
 
 
 @dataclass(frozen=True, slots=True)

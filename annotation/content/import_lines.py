@@ -5,13 +5,14 @@ No database access: this runs in a thread while the previous batch is being writ
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from annotation.content.content_rows import Wanted
 from annotation.content.incoming import BadDraft, ResponseDraft, TaskDraft, prepared
 from annotation.models import RankingTask
+from preferences.distinct import distinct
 from preferences.formats.catalog import NumberedRecords
 from preferences.quirks import (
     IDENTICAL_PAIR,
@@ -20,7 +21,7 @@ from preferences.quirks import (
     TOO_MANY_RESPONSES,
     Quirk,
 )
-from preferences.records import RankingRecord, Record, Tiers, Vote
+from preferences.records import RankingRecord, Record, Vote
 from preferences.text import MAX_RESPONSES, MIN_RESPONSES
 
 BATCH_LINES = 1000
@@ -75,7 +76,7 @@ def line_of(item: NumberedRecords) -> Line:
 
 
 def _add(line: Line, given: Record) -> None:
-    record, repeated = _distinct(given)
+    record, repeated = distinct(given)
     count = len(record.responses)
     if repeated:
         line.quirks.append(REPEATED_RESPONSE if count >= MIN_RESPONSES else ONE_RESPONSE)
@@ -119,41 +120,3 @@ def _dealt_out(record: Record) -> list[Record]:
     groups = -(-count // MAX_RESPONSES)
     ends = [count * number // groups for number in range(groups + 1)]
     return [replace(record, responses=record.responses[start:end]) for start, end in pairwise(ends)]
-
-
-def _distinct(record: Record) -> tuple[Record, bool]:
-    """The record without repeated responses, and whether there were any.
-
-    A response is identified by its text and its model, as in the database. A repeated response keeps its best
-    place in a ranking.
-    """
-    given = [(response.text, response.model) for response in record.responses]
-    if len(set(given)) == len(given):
-        return record, False
-    kept = {response: index for index, response in reversed(list(enumerate(given)))}
-    indices = sorted(kept.values())
-    renumbered = {index: indices.index(kept[response]) for index, response in enumerate(given)}
-    return replace(
-        record,
-        responses=tuple(record.responses[index] for index in indices),
-        rankings=tuple(
-            replace(
-                ranking,
-                tiers=_merged(ranking.tiers, renumbered),
-                ratings={renumbered[index]: value for index, value in reversed(ranking.ratings.items())},
-                flags={renumbered[index]: value for index, value in reversed(ranking.flags.items())},
-            )
-            for ranking in record.rankings
-        ),
-        gold_tiers=None if record.gold_tiers is None else _merged(record.gold_tiers, renumbered),
-    ), True
-
-
-def _merged(tiers: Sequence[Sequence[int]], renumbered: dict[int, int]) -> Tiers:
-    seen: set[int] = set()
-    merged = []
-    for tier in tiers:
-        members = {renumbered[index] for index in tier} - seen
-        seen |= members
-        merged.append(tuple(sorted(members)))
-    return tuple(tier for tier in merged if tier)

@@ -7,25 +7,17 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import BinaryIO
 
-from preferences.formats.containers import NumberedRow, read_rows
+from preferences.fields import check_texts
+from preferences.formats.containers.limits import NumberedRow
+from preferences.formats.containers.reading import read_rows
 from preferences.formats.export_format import ExportFormat
-from preferences.formats.readers import (
-    arena,
-    hh,
-    mt_bench,
-    native,
-    oasst_models,
-    pandalm,
-    prompts,
-    qa_feedback,
-    ranked_outputs,
-    squality,
-    trl_pairs,
-    tulu,
-)
-from preferences.formats.readers import argilla as argilla_records
-from preferences.formats.readers import label_studio as label_studio_export
-from preferences.formats.readers import oasst_trees as message_trees
+from preferences.formats.readers import native, prompts, ranked_outputs
+from preferences.formats.readers.pairs import best_of_n, hh, trl_pairs
+from preferences.formats.readers.studies import arena, mt_bench, pandalm, qa_feedback, squality, tulu
+from preferences.formats.readers.tools import argilla as argilla_records
+from preferences.formats.readers.tools import label_studio as label_studio_export
+from preferences.formats.readers.tools import oasst_models
+from preferences.formats.readers.tools import oasst_trees as message_trees
 from preferences.formats.writers import (
     argilla,
     csv_file,
@@ -36,12 +28,9 @@ from preferences.formats.writers import (
     ranking,
     rewardbench,
     snapshot,
-    trl_preference,
-    trl_prompt,
-    trl_sft,
-    trl_unpaired,
 )
-from preferences.records import FormatError, ImportFormat, Parsed, RowError
+from preferences.formats.writers.trl import preference, prompt, sft, unpaired
+from preferences.records import FormatError, ImportFormat, Parsed, RowError, TooFewResponses
 
 # In the order of recognition: the more a format asks of a row, the earlier it stands.
 IMPORT_FORMATS = {
@@ -60,6 +49,7 @@ IMPORT_FORMATS = {
         qa_feedback.FORMAT,
         ranked_outputs.FORMAT,
         oasst_models.FORMAT,
+        best_of_n.FORMAT,
         trl_pairs.FORMAT,
         native.FORMAT,
         prompts.FORMAT,
@@ -70,11 +60,11 @@ RECOGNITION_ROWS = 50
 EXPORT_FORMATS: dict[str, ExportFormat] = {
     known.name: known
     for known in (
-        trl_preference.JSONL,
-        trl_preference.PARQUET,
-        trl_unpaired.FORMAT,
-        trl_prompt.FORMAT,
-        trl_sft.FORMAT,
+        preference.JSONL,
+        preference.PARQUET,
+        unpaired.FORMAT,
+        prompt.FORMAT,
+        sft.FORMAT,
         ranking.FORMAT,
         snapshot.FORMAT,
         dataset.FORMAT,
@@ -91,11 +81,15 @@ EXPORT_FORMATS: dict[str, ExportFormat] = {
 
 @dataclass(frozen=True, slots=True)
 class NumberedRecords:
-    """What a line of the file holds; or the reason why it holds nothing."""
+    """What a line of the file holds; or the reason why it holds nothing.
+
+    `too_few`: the reason is that the row has fewer responses than can be ranked; nothing is wrong with it.
+    """
 
     line: int
     records: Parsed
     reason: str = ""
+    too_few: bool = False
 
 
 def read_records(
@@ -133,7 +127,8 @@ def _not_recognised(rows: list[NumberedRow]) -> str:
     if seen is not None and seen.row is not None:
         what = f"line {seen.line} has the fields {', '.join(list(seen.row)[:12]) or '(none)'}"
     else:
-        what = "; ".join(f"line {row.line}: {row.reason}" for row in rows[:3]) or "it has no rows"
+        what = "; ".join(f"line {row.line}: {_refused(row, row.reason).reason}" for row in rows[:3])
+        what = what or "it has no rows"
     known = "\n".join(f"  {known.name}: {known.title}" for known in IMPORT_FORMATS.values())
     return f"The format is not recognised: {what}. Known formats:\n{known}"
 
@@ -141,11 +136,18 @@ def _not_recognised(rows: list[NumberedRow]) -> str:
 def _records(format: ImportFormat, rows: Iterator[NumberedRow]) -> Iterator[NumberedRecords]:
     for row in rows:
         if row.row is None:
-            yield NumberedRecords(row.line, (), row.reason)
+            yield _refused(row, row.reason)
             continue
         try:
-            yield NumberedRecords(row.line, format.parse(row.row))
+            records = format.parse(row.row)
+            for record in records:
+                check_texts(record)
+            yield NumberedRecords(row.line, records)
         except RowError as error:
-            yield NumberedRecords(row.line, (), str(error))
+            yield _refused(row, str(error), too_few=isinstance(error, TooFewResponses))
         except RecursionError:
-            yield NumberedRecords(row.line, (), "a value is nested too deeply")
+            yield _refused(row, "a value is nested too deeply")
+
+
+def _refused(row: NumberedRow, reason: str, *, too_few: bool = False) -> NumberedRecords:
+    return NumberedRecords(row.line, (), f"{row.file}: {reason}" if row.file else reason, too_few)

@@ -14,6 +14,7 @@ from preferences.records import Message, RowError
 from preferences.text import MAX_MESSAGES, ROLES
 
 LABELS = {"user": "Human", "assistant": "Assistant", "system": "System", "tool": "Tool"}
+HH_ROLES = {"Human": "user", "Assistant": "assistant"}
 # Spellings of the roles in chat files; "human" and "gpt" are ShareGPT's.
 SPELLINGS = {
     **{role: role for role in ROLES},
@@ -60,6 +61,13 @@ def reply_of(turns: Sequence[Message], name: str) -> str:
 
 def run_on(reply: str, further: Sequence[tuple[str, str]]) -> str:
     return reply + "".join(f"\n\n{label}: {text}" for label, text in further)
+
+
+def dialogue_of(messages: Sequence[Message], response: str) -> str:
+    """A conversation and its answer as hh-rlhf writes them: the inverse of its reader, for one side."""
+    labels = {role: label for label, role in HH_ROLES.items()}
+    turns = [(labels[message["role"]], message["content"]) for message in messages]
+    return "".join(f"\n\n{label}: {text}" for label, text in [*turns, ("Assistant", response)])
 
 
 def shared_turns(conversations: Sequence[Sequence[Message]]) -> int:

@@ -132,6 +132,25 @@ COLUMN_MEANINGS = {
 GROUP_ROWS = 2000
 GROUP_CHARACTERS = 8 * 2**20
 READ_ROWS = 500
+# What training reads, and of it the columns that a snapshot has had from the first version on.
+TRAINING_COLUMNS = (
+    "ranking_id",
+    "prompt_hash",
+    "split",
+    "messages",
+    "responses",
+    "tiers",
+    "unranked",
+    "strength",
+    "annotator",
+    "source",
+    "round",
+    "not_rankable",
+    "all_bad",
+    "weight",
+    "votes",
+)
+MARKS = tuple(name for name in TRAINING_COLUMNS if name not in BEFORE)
 
 
 def write_rankings(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
@@ -142,6 +161,17 @@ def write_rankings(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
             writer.write_table(pa.Table.from_pylist(group, schema=SCHEMA))
             count += len(group)
     return count
+
+
+def is_snapshot(path: Path) -> bool:
+    """Whether a file is a snapshot of any version: Parquet with the columns and types that training reads."""
+    try:
+        schema = pq.read_schema(path)
+    except (pa.ArrowException, OSError, ValueError):
+        return False
+    return set(MARKS) <= set(schema.names) and all(
+        schema.field(name).type == SCHEMA.field(name).type for name in MARKS if name != "responses"
+    )
 
 
 def read_rankings(path: Path, columns: Collection[str] | None = None) -> Iterator[dict[str, Any]]:

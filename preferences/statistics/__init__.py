@@ -4,7 +4,7 @@
 |---|---|
 | `pairs` | which verdicts on pairs of responses a ranking implies |
 | `agreement` | how often two people say the same, per person, per pair of people, per day |
-| `krippendorff`, `kappa`, `rank_correlation` | how far beyond chance they agree |
+| `krippendorff`, `rank_correlation` | how far beyond chance they agree |
 | `biases` | whether place or length decides, and whether somebody passes the shown order on |
 | `outliers` | whether somebody agrees less with the others than chance lets one expect |
 | `crowd_bt`, `dawid_skene` | how reliable each person is |

@@ -9,66 +9,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from preferences.statistics.pairs import NO_VERDICT
-
-
-class RawAgreement(NamedTuple):
-    """`agreement`: share of `n_pairs` (two people, one item) with the same verdict; NaN when there are none.
-
-    `without_ties` and `n_without_ties`: the same over the pairs in which neither said "tie". `by_annotator`
-    and `n_by_annotator`: for the pairs each annotator is one half of, ties included.
-    """
-
-    agreement: float
-    n_pairs: int
-    without_ties: float
-    n_without_ties: int
-    by_annotator: NDArray[np.float64]
-    n_by_annotator: NDArray[np.int64]
-
-
-def raw_agreement(
-    items: ArrayLike, annotators: ArrayLike, verdicts: ArrayLike, *, tie: int = 0
-) -> RawAgreement:
-    """Agreement of votes in long form, a tie being a verdict of its own.
-
-    items, annotators, verdicts: (N,) integers, one row per vote; annotators are 0…A−1, and nobody votes twice
-    on an item. `tie` is the verdict that says "tie". Raises ValueError for unlike lengths or a second vote.
-    """
-    item, annotator, verdict = (np.asarray(part, dtype=np.int64) for part in (items, annotators, verdicts))
-    if item.ndim != 1 or not item.shape == annotator.shape == verdict.shape:
-        raise ValueError("items, annotators and verdicts must be (N,) each.")
-    if len(np.unique(np.stack([item, annotator]), axis=1).T) < len(item):
-        raise ValueError("Somebody voted twice on one item.")
-    people = int(annotator.max(initial=-1)) + 1
-    others, same = _others_and_same(item, verdict)
-    strict = verdict != tie
-    strict_others, strict_same = _others_and_same(item[strict], verdict[strict])
-    n_by_annotator = np.bincount(annotator, weights=others, minlength=people).astype(np.int64)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        by_annotator = np.bincount(annotator, weights=same, minlength=people) / n_by_annotator
-    return RawAgreement(
-        _share(int(same.sum()), int(others.sum())),
-        int(others.sum()) // 2,
-        _share(int(strict_same.sum()), int(strict_others.sum())),
-        int(strict_others.sum()) // 2,
-        by_annotator,
-        n_by_annotator,
-    )
-
-
-def _others_and_same(
-    item: NDArray[np.int64], verdict: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """For each vote, how many others there are on its item, and how many of them say the same."""
-    if len(item) == 0:
-        return item, item
-    _, item = np.unique(item, return_inverse=True)
-    _, cell = np.unique(np.stack([item, verdict]), axis=1, return_inverse=True)
-    cell = cell.reshape(-1)
-    return np.bincount(item)[item] - 1, np.bincount(cell)[cell] - 1
 
 
 class Meetings(NamedTuple):
@@ -132,7 +75,3 @@ def between_annotators(
         square = one_way.reshape(n_annotators, n_annotators).astype(np.int64)
         found.append(square + square.T)
     return found[0], found[1]
-
-
-def _share(part: int, whole: int) -> float:
-    return part / whole if whole else float("nan")

@@ -1,4 +1,4 @@
-"""Bradley–Terry strengths from comparisons, with bootstrap intervals. Pure NumPy.
+"""Bradley–Terry strengths from comparisons, and bootstrap samples of these. Pure NumPy.
 
 P(i beats j) = 1 / (1 + exp(s_j − s_i)); Bradley & Terry, "Rank analysis of incomplete block designs"
 (Biometrika 39, 1952). A tie counts as half a win for each side. Strengths are natural-log odds, centred on 0.
@@ -11,18 +11,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from preferences.statistics.intervals import LEVEL, MAX_GROUP_CELLS, MAX_GROUPS, MIN_GROUPS, percentiles
+from preferences.statistics.intervals import MAX_GROUP_CELLS, MAX_GROUPS, MIN_GROUPS
 
 MAX_ITERATIONS = 200
 TOLERANCE = 1e-9
 # Full Newton steps overshoot while win rates are near 0 or 1; one unit of log odds a step never did.
 MAX_STEP = 1.0
-
-
-class Intervals(NamedTuple):
-    strength: NDArray[np.float64]
-    low: NDArray[np.float64]
-    high: NDArray[np.float64]
 
 
 def fit(wins: NDArray[np.float64], *, prior: float = 0.0) -> NDArray[np.float64]:
@@ -62,39 +56,6 @@ def fit(wins: NDArray[np.float64], *, prior: float = 0.0) -> NDArray[np.float64]
             centred: NDArray[np.float64] = strengths - strengths.mean(axis=-1, keepdims=True)
             return centred
     raise RuntimeError(f"Bradley–Terry did not converge in {MAX_ITERATIONS} steps.")
-
-
-def fit_with_intervals(
-    wins: NDArray[np.int64],
-    ties: NDArray[np.int64],
-    *,
-    prior: float,
-    samples: int = 200,
-    level: float = LEVEL,
-    seed: int = 0,
-) -> Intervals:
-    """Strengths with percentile bootstrap intervals (Efron 1979), resampling single comparisons.
-
-    wins: (M, M), wins[i, j] times that i beat j. ties: (M, M), symmetric, ties[i, j] times that i and j tied;
-    the diagonals are ignored. Same seed, same intervals. For comparisons that come several to a task, so that
-    they aren't independent, draw whole tasks with :func:`resampled` instead.
-    """
-    wins, ties = np.asarray(wins), np.asarray(ties)
-    if wins.ndim != 2 or wins.shape != ties.shape or (ties != ties.T).any():
-        raise ValueError("wins and ties must be (M, M), ties symmetric.")
-    models = len(wins)
-    off_diagonal = wins * (1 - np.eye(models, dtype=np.int64))
-    upper = np.triu(ties, k=1)
-    cells = np.concatenate([off_diagonal.ravel(), upper.ravel()])
-    total = int(cells.sum())
-    strength = fit(half_ties(off_diagonal, upper + upper.T), prior=prior)
-    if total == 0:
-        return Intervals(strength, strength.copy(), strength.copy())
-    drawn = np.random.default_rng(seed).multinomial(total, cells / total, size=samples)
-    drawn_wins, drawn_ties = (part.reshape(samples, models, models) for part in np.split(drawn, 2, axis=1))
-    drawn_ties = drawn_ties + np.swapaxes(drawn_ties, -1, -2)
-    low, high = percentiles(fit(half_ties(drawn_wins, drawn_ties), prior=prior), level=level)
-    return Intervals(strength, low, high)
 
 
 class Table(NamedTuple):

@@ -82,18 +82,6 @@ def alpha(
     return Alpha(found, float(low), float(high), n_units, len(value))
 
 
-def alpha_of_matrix(
-    ratings: ArrayLike, *, metric: Metric, samples: int = 0, level: float = LEVEL, seed: int = 0
-) -> Alpha:
-    """α of a reliability matrix (raters, units) with NaN where a value is missing; see :func:`alpha`."""
-    matrix = np.asarray(ratings, dtype=np.float64)
-    if matrix.ndim != 2:
-        raise ValueError(f"ratings must be (raters, units); its shape is {matrix.shape}.")
-    given = ~np.isnan(matrix)
-    units = np.broadcast_to(np.arange(matrix.shape[1]), matrix.shape)[given]
-    return alpha(units, matrix[given], metric=metric, samples=samples, level=level, seed=seed)
-
-
 def alpha_of_pairs(
     counts: ArrayLike,
     clusters: ArrayLike,

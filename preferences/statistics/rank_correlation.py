@@ -1,7 +1,7 @@
-"""Kendall's τ-b and W: how alike whole rankings are, ties allowed. Pure NumPy.
+"""Kendall's W: how alike whole rankings are, with ties. Pure NumPy. (τ-b of two rankings: `agreement`.)
 
-Both take places (or any scores) of the same responses in the same order. Given lists of ids in ranked order
-instead, they would compare unlike things; see `pairs`.
+It takes places (or any scores) of the same responses in the same order. Lists of ids in ranked order would
+make it compare different responses; see `pairs`.
 """
 
 from __future__ import annotations
@@ -12,22 +12,6 @@ from numpy.typing import ArrayLike, NDArray
 from preferences.statistics.intervals import sum_by
 
 
-def kendall_tau_b(first: ArrayLike, second: ArrayLike) -> NDArray[np.float64]:
-    """τ-b of rankings with ties: (C − D) / √((n₀ − n₁)(n₀ − n₂)); Kendall (Biometrika 33, 1945).
-
-    first, second: (..., K) numbers, broadcast against each other. 1 the same order, −1 reversed; NaN where
-    one of the two ties everything (there is no order to compare). Work and memory are K² per ranking.
-    """
-    one, two = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
-    if one.shape[-1:] != two.shape[-1:]:
-        raise ValueError("first and second must rank the same K things.")
-    i, j = np.triu_indices(one.shape[-1], 1)
-    a, b = np.sign(one[..., i] - one[..., j]), np.sign(two[..., i] - two[..., j])
-    with np.errstate(invalid="ignore", divide="ignore"):
-        found = (a * b).sum(-1) / np.sqrt((a * a).sum(-1) * (b * b).sum(-1))
-    return np.asarray(found)
-
-
 def mid_ranks(places: ArrayLike) -> NDArray[np.float64]:
     """(R, K) places → ranks 1…K, those of a tie being their mean."""
     place = np.asarray(places)
@@ -35,14 +19,6 @@ def mid_ranks(places: ArrayLike) -> NDArray[np.float64]:
     equal = (place[:, None, :] == place[:, :, None]).sum(-1)
     ranks: NDArray[np.float64] = lower + (equal + 1) / 2
     return ranks
-
-
-def kendall_w(places: ArrayLike) -> float:
-    """W of m ≥ 2 rankings (m, K) of the same K things; see :func:`kendall_w_by_task`."""
-    rankings = np.asarray(places)
-    if rankings.ndim != 2:
-        raise ValueError(f"places must be (m, K); its shape is {rankings.shape}.")
-    return float(kendall_w_by_task(rankings, np.zeros(len(rankings), dtype=np.int64), 1)[0])
 
 
 def kendall_w_by_task(places: ArrayLike, tasks: NDArray[np.int64], n_tasks: int) -> NDArray[np.float64]:

@@ -84,7 +84,7 @@ def test_a_project_from_nothing_to_its_first_ranking(
     cleo.get_by_label("Rankings per task").fill("1")
     cleo.get_by_label("Guidelines").fill("## Better\n\nA better answer can be *cooked by*.")
     cleo.get_by_role("button", name="Create project").click()
-    expect(cleo.get_by_role("heading", name="what next")).to_be_visible()
+    expect(cleo.get_by_role("heading", name="Set up")).to_be_visible()
 
     # The form: what is wrong is said at its field, what is right shows on the desk beside it at once.
     main = _settings(cleo, "Answer form")
@@ -201,7 +201,7 @@ def test_an_annotator_is_offered_no_new_project_and_told_who_makes_them(
     expect(page.get_by_role("link", name="Customer support (demo)")).to_be_visible()
     expect(page.get_by_role("link", name="New project")).to_have_count(0)
     page.goto("/new-project")
-    expect(page.get_by_text("Managers of any project can")).to_be_visible()
+    expect(page.get_by_text("Only project managers and site admins can create projects")).to_be_visible()
     assert not faults_of(page, "/new-project")
 
 

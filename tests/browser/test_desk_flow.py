@@ -172,7 +172,7 @@ END_LEASES = (
 )
 OTHER_TAKES = (
     "from annotation.models import Project, User;"
-    "allocation.claim_next_task(project=Project.objects.get(slug='leases'),"
+    "allocation.claim_tasks(project=Project.objects.get(slug='leases'),"
     " annotator=User.objects.get(username='annotator-2'))"
 )
 

@@ -124,7 +124,7 @@ def _judge(page: Page) -> None:
     rex.get_by_role("button", name="Exclude rex").click()
     dialog = page.get_by_role("dialog", name="Exclude rex?")
     expect(dialog).to_contain_text("24 rankings would no longer count")
-    expect(dialog).to_contain_text("144 comparisons would leave")
+    expect(dialog).to_contain_text("144 comparisons would be removed")
     expect(dialog.get_by_role("button", name="Exclude", exact=True)).to_be_disabled()
     dialog.get_by_label("Reason").fill("at random")
     dialog.get_by_role("button", name="Exclude", exact=True).click()

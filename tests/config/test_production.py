@@ -84,7 +84,7 @@ def test_each_unsafe_value_is_refused_alone(variable: str, value: str, reason: s
 def test_an_unknown_environment_is_refused(tmp_path: Path) -> None:
     refused = check(tmp_path, **SAFE | {"RANKLOOP_ENV": "prod"})
     assert refused.returncode != 0
-    assert "RANKLOOP_ENV='prod' is unknown" in refused.stderr
+    assert "RANKLOOP_ENV='prod' is invalid" in refused.stderr
 
 
 def test_a_database_that_is_not_postgres_is_refused(tmp_path: Path) -> None:

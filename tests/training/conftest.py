@@ -16,11 +16,11 @@ from django.utils import timezone
 from annotation.accounts.members import add_member
 from annotation.content.content import add_ranking_tasks
 from annotation.content.incoming import ResponseDraft, TaskDraft
-from annotation.desk.allocation import claim_next_task
 from annotation.desk.answers import Answer
 from annotation.desk.submission import submit_ranking
 from annotation.models import Project, User
 from annotation.projects.projects import create_project
+from tests.annotation.answering import claim_next
 from training.models import ModelVersion, TrainingRun
 
 RunMaker = Callable[..., TrainingRun]
@@ -76,7 +76,7 @@ def rank() -> Rank:
             for number in range(n)
         ]
         add_ranking_tasks(project=project, items=drafts)
-        while (assignment := claim_next_task(project=project, annotator=annotator)) is not None:
+        while (assignment := claim_next(project=project, annotator=annotator)) is not None:
             tiers = [[response] for response in assignment.shown_order]
             submit_ranking(
                 assignment=assignment,

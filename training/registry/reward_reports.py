@@ -7,10 +7,10 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from annotation.datasets.rows import people_behind
+from annotation.datasets.pseudonyms import people_behind
 from config.problems import FieldProblem, Problem
 from training.models import ModelVersion
-from training.rlhf.data.ranking_files import RankingFileError
+from training.rlhf.data.rankings import RankingFileError
 from training.rlhf.models import adapters
 from training.rlhf.report.reward_comparison import RewardComparison, compare
 from training.rlhf.report.reward_report import JSON_NAME

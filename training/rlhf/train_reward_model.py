@@ -24,8 +24,8 @@ from training.rlhf.core import distributed
 from training.rlhf.core.checkpoint import CheckpointRefused
 from training.rlhf.core.recipes import RewardModelConfig
 from training.rlhf.core.reporter import PrintReporter, TrainingDiverged
-from training.rlhf.data.ranking_files import RankingFileError
-from training.rlhf.data.rankings import read_rankings
+from training.rlhf.data.files import read_rankings
+from training.rlhf.data.rankings import RankingFileError
 from training.rlhf.models.loading import ModelNotFound
 from training.rlhf.reward.reward_model import train
 

@@ -33,6 +33,7 @@ from preferences.fields import (
 )
 from preferences.formats.readers.prompts import PROMPT_NAMES, conversation_of, prompt_fields
 from preferences.formats.snapshot_parquet import SCHEMA
+from preferences.formats.training_fields import training_fields
 from preferences.formats.writers import csv_file
 from preferences.records import (
     ImportFormat,
@@ -131,6 +132,8 @@ def _task_kind(row: Row, gold: Tiers | None) -> str:
         if row.get("ranking_id"):  # of a snapshot made before its files held the known answers
             return TASK_KINDS[0]
         raise RowError(f"task_kind is {found}, and a {found} task needs gold_tiers, its right answer")
+    if found != TASK_KINDS[0] and gold is not None and len(gold) < 2:
+        raise RowError(f"a {found} task needs gold_tiers that put at least one response above the others")
     return found
 
 
@@ -200,6 +203,7 @@ def _ranking(row: Row, found: Sequence[Any]) -> RankingRecord | None:
         judged: Tiers = ()
     elif tiers is not None:
         judged = tiers_of(tiers, len(found), partial=True)
+        _check_unranked(row, judged, len(found))
         if not judged and not all_bad:
             return None
     elif ranks is not None:
@@ -227,7 +231,17 @@ def _ranking(row: Row, found: Sequence[Any]) -> RankingRecord | None:
         external_id=label_of(row.get("ranking_id"), "ranking_id"),
         metadata=object_of(row.get("ranking_metadata"), "ranking_metadata") if row.get("ranking_id") else {},
         given_at=time_of(row.get("given_at")),
+        training=training_fields(row, responses_as_shown=True),
     )
+
+
+def _check_unranked(row: Row, tiers: Tiers, count: int) -> None:
+    """Where a row names the responses that it leaves below all tiers, these must be all that are in none."""
+    unranked = list_of(row.get("unranked") or [], "unranked")
+    left = sorted(set(range(count)) - {index for tier in tiers for index in tier})
+    named = [index for index in unranked if isinstance(index, int)]
+    if unranked and (len(named) != len(unranked) or sorted(named) != left):
+        raise RowError("unranked must name each response that is in no tier, and no other")
 
 
 def _signed_preference(row: Row, count: int) -> RankingRecord:
@@ -241,6 +255,7 @@ def _signed_preference(row: Row, count: int) -> RankingRecord:
         annotator=label_of(row.get("annotator"), "annotator"),
         strength=abs(signed) or None,
         comment=text_of(statement, "preference_statement") if given(statement) else "",
+        training=training_fields(row),
     )
 
 

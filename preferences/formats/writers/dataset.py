@@ -48,4 +48,5 @@ FORMAT = ExportFormat(
     write=_write,
     options=(),
     loader="",
+    imports_as="rankloop",
 )

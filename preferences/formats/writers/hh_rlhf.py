@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from preferences.formats.dialogues import HH_ROLES, dialogue_of
 from preferences.formats.export_format import (
     JSONL,
     ExportFormat,
@@ -14,11 +15,10 @@ from preferences.formats.export_format import (
     needs_rankings,
     pairs_of,
 )
-from preferences.formats.readers.hh import ROLES, dialogue_of
 
 
 def _rows(snapshot: SnapshotFile) -> Iterator[dict[str, Any]]:
-    known = set(ROLES.values())
+    known = set(HH_ROLES.values())
     for row in snapshot.rows("messages", "responses", "tiers", "unranked", "strength"):
         if any(message["role"] not in known for message in row["messages"]):
             continue

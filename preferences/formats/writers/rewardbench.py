@@ -73,4 +73,5 @@ FORMAT = ExportFormat(
     media_type=JSONL,
     write=_write,
     check=needs_rankings,
+    imports_as="rewardbench",
 )

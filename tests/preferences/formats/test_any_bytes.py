@@ -7,6 +7,7 @@ import io
 import json
 import struct
 import warnings
+import zipfile
 from collections.abc import Iterator
 from typing import Any
 
@@ -48,12 +49,22 @@ def gzip_made_at(seconds: int, data: bytes) -> bytes:
     return packed
 
 
+def zipped(**files: bytes) -> bytes:
+    """A zip archive of files whose names have an underscore for the dot."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name.replace("_", "."), content)
+    return stream.getvalue()
+
+
 JSONL = b"\n".join([json.dumps(ROW).encode()] * 3)
 FILES = {
     "jsonl": JSONL,
     "array": b"[" + JSONL.replace(b"\n", b",") + b"]",
     "csv": b'prompt,response_1,response_2,tiers\r\nQ,a,"b ""c""","[[1], [0]]"\r\nQ,d,e,\r\n',
     "gzip": gzip_made_at(0, JSONL),
+    "zip": zipped(a_jsonl=JSONL, b_csv=b"prompt,response_1,response_2\nQ,a,b\n"),
     "parquet": table(prompt=["Q", "R"], responses=[["a", "b"], ["c", "d"]], tiers=[[[0], [1]]] * 2),
 }
 

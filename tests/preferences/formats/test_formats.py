@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from preferences import quirks
-from preferences.formats import containers
 from preferences.formats.catalog import IMPORT_FORMATS, NumberedRecords, read_records
-from preferences.formats.readers import hh
+from preferences.formats.containers import limits
+from preferences.formats.dialogues import dialogue_of
 from preferences.quirks import Quirk
 from preferences.records import FormatError, Record
 from preferences.text import MAX_TEXT_CHARACTERS
@@ -75,8 +75,8 @@ def test_every_hh_row_is_read_and_gives_its_two_dialogues_back_byte_for_byte(nam
         odd.update(record.quirks)
         assert (record.ranking is None) == (quirks.IDENTICAL_PAIR in record.quirks)
         (best,), (worst,) = record.ranking.tiers if record.ranking else ((0,), (0,))
-        assert hh.dialogue_of(record.messages, record.responses[best].text) == original["chosen"]
-        assert hh.dialogue_of(record.messages, record.responses[worst].text) == original["rejected"]
+        assert dialogue_of(record.messages, record.responses[best].text) == original["chosen"]
+        assert dialogue_of(record.messages, record.responses[worst].text) == original["rejected"]
         assert record.messages[-1]["role"] == "user"
     assert odd[quirks.IDENTICAL_PAIR] == identical
 
@@ -336,14 +336,14 @@ def test_broken_csv_rows_are_named_and_the_others_read() -> None:
 
 
 def test_a_line_of_any_length_is_skipped_without_being_held(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(containers, "MAX_ROW_BYTES", 1000)
+    monkeypatch.setattr(limits, "MAX_ROW_BYTES", 1000)
     _, found = read(lines(NATIVE, {"prompt": "x" * 300_000}, NATIVE))
     assert [one(item) is not None for item in found] == [True, False, True]
     assert "longer than 1,000 bytes" in found[1].reason
 
 
 def test_a_gzip_bomb_is_stopped_and_what_came_before_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(containers, "FREE_EXPANDED_BYTES", 2**20)
+    monkeypatch.setattr(limits, "FREE_EXPANDED_BYTES", 2**20)
     bomb = gzip.compress(json.dumps(NATIVE).encode() + b"\n" + b" " * (64 * 2**20))
     _, found = read(io.BytesIO(bomb))
     assert one(found[0]) is not None
@@ -360,7 +360,7 @@ def test_a_gzip_file_that_breaks_off_keeps_the_rows_before(monkeypatch: pytest.M
 
 
 def test_a_parquet_bomb_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(containers, "FREE_EXPANDED_BYTES", 2**16)
+    monkeypatch.setattr(limits, "FREE_EXPANDED_BYTES", 2**16)
     stream = io.BytesIO()
     table = pa.table({"prompt": ["x" * 1000] * 100_000})
     pq.write_table(table, stream, compression="zstd", use_dictionary=False)

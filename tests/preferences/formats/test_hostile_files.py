@@ -7,7 +7,6 @@ import io
 import json
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from preferences.formats import containers
 from preferences.formats.catalog import NumberedRecords, read_records
+from preferences.formats.containers import limits
 from preferences.records import FormatError
 
 ROW = {"prompt": "Say hello.", "responses": ["Hello!", "Hi."], "tiers": [[1], [0]]}
@@ -81,14 +80,14 @@ def test_a_huge_number_in_any_field_is_refused_by_that_field(change: dict[str, A
 
 
 def test_a_row_longer_than_the_limit_is_skipped_without_being_held(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(containers, "MAX_ROW_BYTES", 10_000)
+    monkeypatch.setattr(limits, "MAX_ROW_BYTES", 10_000)
     data = b"\n".join([GOOD, with_field(b'"' + b"x" * 100_000 + b'"'), GOOD])
     assert good_lines(data) == [1, 3]
     assert "longer than 10,000 bytes" in reasons(data)[2]
 
 
 def test_an_array_row_longer_than_the_limit_ends_the_reading(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(containers, "MAX_ROW_BYTES", 100_000)
+    monkeypatch.setattr(limits, "MAX_ROW_BYTES", 100_000)
     data = b"[" + GOOD + b"," + with_field(b'"' + b"x" * 400_000 + b'"') + b"," + GOOD + b"]"
     assert good_lines(data) == [1]
     assert "reading stopped" in reasons(data)[2]
@@ -99,14 +98,6 @@ def test_a_damaged_array_gives_its_good_rows_and_one_reason(end: bytes) -> None:
     data = b"[" + GOOD + end
     assert good_lines(data) == [1]
     assert list(reasons(data)) == [2]
-
-
-def test_a_zip_archive_is_not_unpacked() -> None:
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
-        file.writestr("rows.jsonl", GOOD * 1000)
-    with pytest.raises(FormatError, match="zip archive"):
-        read(archive.getvalue())
 
 
 def test_a_gzip_of_a_gzip_is_unpacked_once_and_then_no_known_file() -> None:
@@ -123,7 +114,7 @@ def test_a_truncated_gzip_keeps_its_good_rows(keep: float) -> None:
 
 
 def test_a_quoted_cell_without_an_end_stops_at_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(containers, "MAX_ROW_BYTES", 10_000)
+    monkeypatch.setattr(limits, "MAX_ROW_BYTES", 10_000)
     data = b'prompt,response_1,response_2\nQ,a,b\nQ,"a' + b"\nmore" * 100_000
     assert good_lines(data) == [2]
     assert "is a quote missing its end?" in reasons(data)[3]

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from preferences.statistics.bradley_terry import (
     fit,
-    fit_with_intervals,
     ground_of,
     half_ties,
     resampled,
@@ -75,33 +74,14 @@ def test_many_problems_at_once_are_solved_as_one_by_one() -> None:
     np.testing.assert_allclose(fit(batch, prior=0.5), [fit(one, prior=0.5) for one in batch], atol=1e-9)
 
 
-def test_intervals_hold_the_truth_about_as_often_as_they_say() -> None:
-    truth = np.array([0.8, 0.0, -0.8])
-    held = []
-    for seed in range(60):
-        wins = _draw(truth, 100, seed)
-        found = fit_with_intervals(wins, np.zeros_like(wins), prior=0.01, samples=100, seed=seed)
-        held.append((found.low <= truth) & (truth <= found.high))
-    assert 0.88 <= np.mean(held) <= 1.0  # 95 % of 180, four standard deviations are 6.5 %
-
-
-def test_intervals_are_the_same_for_the_same_seed_and_narrow_with_data() -> None:
-    few, many = (_draw(np.array([0.5, 0.0, -0.5]), games, seed=5) for games in (20, 2000))
-    one, two = (fit_with_intervals(few, few * 0, prior=0.5) for _ in range(2))
-    np.testing.assert_array_equal(one.low, two.low)
-    wide, narrow = one, fit_with_intervals(many, many * 0, prior=0.5)
-    assert ((narrow.high - narrow.low) < (wide.high - wide.low) / 5).all()
-
-
 def test_ties_are_half_a_win_each() -> None:
     ties = np.array([[0, 10], [10, 0]])
-    found = fit_with_intervals(np.array([[0, 20], [0, 0]]), ties, prior=0.0001)
-    np.testing.assert_allclose(found.strength[0] - found.strength[1], np.log(25 / 5), atol=1e-3)
+    strengths = fit(half_ties(np.array([[0, 20], [0, 0]]), ties), prior=0.0001)
+    np.testing.assert_allclose(strengths[0] - strengths[1], np.log(25 / 5), atol=1e-3)
 
 
-def test_nothing_compared_is_all_equal() -> None:
-    found = fit_with_intervals(np.zeros((2, 2), dtype=np.int64), np.zeros((2, 2), dtype=np.int64), prior=0.5)
-    np.testing.assert_array_equal(found, np.zeros((3, 2)))
+def test_models_without_comparisons_are_equal() -> None:
+    np.testing.assert_array_equal(fit(np.zeros((2, 2)), prior=0.5), np.zeros(2))
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from preferences.statistics.krippendorff import Metric, alpha, alpha_of_matrix, alpha_of_pairs, pair_counts
+from preferences.statistics.krippendorff import Metric, alpha, alpha_of_pairs, pair_counts
 from preferences.statistics.pairs import rankings_that_meet, verdicts_of
+from tests.preferences.statistics.helpers import alpha_of_matrix
 
 METRICS: tuple[Metric, ...] = ("nominal", "ordinal", "interval")
 
@@ -156,7 +157,5 @@ def test_wrong_input_is_refused() -> None:
         alpha([0, 0], [1, np.nan], metric="nominal")
     with pytest.raises(ValueError, match="metric"):
         alpha([0, 0], [1, 2], metric="cosine")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="raters"):
-        alpha_of_matrix([1, 2], metric="nominal")
     with pytest.raises(ValueError, match="counts"):
         alpha_of_pairs([[1, 2]], [0], metric="nominal")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from preferences.statistics import bradley_terry
-from preferences.statistics.agreement import between_annotators, by_ranking, meetings_of, raw_agreement
+from preferences.statistics.agreement import between_annotators, by_ranking, meetings_of
 from preferences.statistics.krippendorff import alpha_of_pairs, pair_counts
 from preferences.statistics.pairs import UNRANKED, rankings_that_meet, verdicts_of
 
@@ -60,7 +60,7 @@ def test_a_cycle_of_votes_is_a_draw_whatever_the_models_are_called() -> None:
         np.testing.assert_allclose(bradley_terry.fit(wins), 0, atol=1e-9)
 
 
-def test_agreement_in_long_form_and_by_meetings_is_the_same() -> None:
+def test_agreement_of_meetings_equals_a_count_over_all_votes() -> None:
     rng = np.random.default_rng(1)
     places, tasks = rng.integers(0, 3, (80, 4)).astype(np.int8), rng.permutation(np.repeat(np.arange(20), 4))
     people = np.zeros(80, dtype=np.int64)
@@ -68,10 +68,18 @@ def test_agreement_in_long_form_and_by_meetings_is_the_same() -> None:
         people[tasks == task] = rng.permutation(6)[:4]
     verdicts = verdicts_of(places)
     met = meetings_of(verdicts, *rankings_that_meet(tasks))
-    items = (tasks[:, None] * 6 + np.arange(6)).ravel()
-    long = raw_agreement(items, np.repeat(people, 6), verdicts.ravel())
-    assert (int(met.shared.sum()), int(met.strict.sum())) == (long.n_pairs, long.n_without_ties)
-    assert met.same.sum() / met.shared.sum() == pytest.approx(long.agreement)
-    assert met.strict_same.sum() / met.strict.sum() == pytest.approx(long.without_ties)
+    votes = [
+        (task, pair, person, int(verdict))
+        for task, person, row in zip(tasks, people, verdicts, strict=True)
+        for pair, verdict in enumerate(row)
+    ]
+    pairs = [(a, b) for n, a in enumerate(votes) for b in votes[:n] if a[:2] == b[:2]]
+    strict = [(a, b) for a, b in pairs if a[3] and b[3]]
+    assert (int(met.shared.sum()), int(met.strict.sum())) == (len(pairs), len(strict))
+    assert int(met.same.sum()) == sum(a[3] == b[3] for a, b in pairs)
+    assert int(met.strict_same.sum()) == sum(a[3] == b[3] for a, b in strict)
     same, shared = between_annotators(met, people, 6)
-    np.testing.assert_allclose(same.sum(1) / shared.sum(1), long.by_annotator)
+    for person in range(6):
+        own = [(a, b) for a, b in pairs if person in (a[2], b[2])]
+        assert int(shared[person].sum()) == len(own)
+        assert int(same[person].sum()) == sum(a[3] == b[3] for a, b in own)

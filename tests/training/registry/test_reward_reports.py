@@ -12,7 +12,7 @@ import pytest
 from rest_framework.test import APIClient
 
 from annotation.accounts.members import add_member
-from annotation.datasets.rows import pseudonym
+from annotation.datasets.pseudonyms import pseudonym
 from annotation.models import Project, User
 from tests.training.conftest import ModelMaker, Rank
 from tests.training.rlhf.scored_rankings import answered_pairs

@@ -25,7 +25,8 @@ from tests.training.rlhf import tiny
 from tests.training.rlhf.models.test_trunks import LORA, learn, saved_base, scores_here
 from tests.training.rlhf.reward.test_reward_model import RANKINGS
 from training.rlhf.core.recipes import PPOConfig, RewardModelConfig
-from training.rlhf.data.rankings import Ranking, read_rankings
+from training.rlhf.data.files import read_rankings
+from training.rlhf.data.rankings import Ranking
 from training.rlhf.models import chat
 from training.rlhf.models.loading import Loaded, ModelNotFound, load_policy, load_reward_model, save_model
 from training.rlhf.policy.rollout import load_models

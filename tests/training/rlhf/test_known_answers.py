@@ -81,7 +81,7 @@ def state_strengths(features: Tensor, generator: torch.Generator) -> tuple[Tenso
     return torch.stack(((said < 0).long(), (said > 0).long()), dim=1), said.abs()
 
 
-def test_weights_and_thresholds_of_stated_strengths_are_found_within_two_standard_errors() -> None:
+def test_weights_and_thresholds_are_recovered_from_strengths() -> None:
     estimates = []
     for seed in range(DATASETS):
         generator = torch.Generator().manual_seed(seed)
@@ -106,7 +106,7 @@ def test_weights_and_thresholds_of_stated_strengths_are_found_within_two_standar
         assert calibration_error(torch.sigmoid(threshold - d), signed <= level) <= 0.03
 
 
-def test_weights_and_reliabilities_are_found_within_two_standard_errors() -> None:
+def test_weights_and_reliabilities_are_recovered() -> None:
     estimates = []
     for seed in range(DATASETS):
         generator = torch.Generator().manual_seed(seed)
@@ -156,7 +156,7 @@ def loss_of(model: str, rewards: Tensor, tiers: Tensor, tie: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("model", ["bradley_terry", "rao_kupper", "davidson"])
-def test_weights_and_ties_of_pairs_are_found_within_two_standard_errors(model: str) -> None:
+def test_weights_and_tie_parameters_are_recovered_from_pairs(model: str) -> None:
     true = WEIGHTS if model == "bradley_terry" else torch.cat((WEIGHTS, TIE))
     estimates = []
     for seed in range(DATASETS):
@@ -190,7 +190,7 @@ def orders(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
 
 
 @pytest.mark.parametrize("ranked", [5, 2], ids=["all", "top two"])
-def test_weights_of_whole_and_of_top_k_rankings_are_found_within_two_standard_errors(ranked: int) -> None:
+def test_weights_are_recovered_from_complete_and_top_k_rankings(ranked: int) -> None:
     estimates = []
     for seed in range(DATASETS):
         generator = torch.Generator().manual_seed(seed)

@@ -153,7 +153,7 @@ def result(made: dict[str, Any], name: str) -> dict[str, Any]:
     return found
 
 
-def test_two_processes_come_to_the_weights_and_figures_of_one(made: dict[str, Any]) -> None:
+def test_two_processes_give_the_weights_and_figures_of_one(made: dict[str, Any]) -> None:
     assert made["codes"]["one"] == [0], made["stderr"]
     assert made["codes"]["two"] == [0, 0], made["stderr"]
     assert (weights(made, "one") - weights(made, "two")).abs().max() < 1e-5
@@ -166,7 +166,7 @@ def test_two_processes_come_to_the_weights_and_figures_of_one(made: dict[str, An
     assert not (made["folder"] / "two.checkpoints").exists()
 
 
-def test_two_processes_of_which_one_is_killed_go_on_to_the_same_weights(made: dict[str, Any]) -> None:
+def test_two_processes_resume_to_the_same_weights_after_a_kill(made: dict[str, Any]) -> None:
     first, second = made["codes"]["killed"]
     assert first == -9
     assert second != 0
@@ -175,19 +175,19 @@ def test_two_processes_of_which_one_is_killed_go_on_to_the_same_weights(made: di
     assert result(made, "killed, again")["metrics"] == result(made, "two")["metrics"]
 
 
-def test_both_stop_early_where_one_would(made: dict[str, Any]) -> None:
+def test_two_processes_stop_early_at_the_step_of_one(made: dict[str, Any]) -> None:
     assert (made["codes"]["early"], made["codes"]["early-two"]) == ([0], [0, 0])
     one, two = result(made, "early"), result(made, "early-two")
     assert one["steps"] == two["steps"] == 4  # of ten: the second evaluation of five was no better
     assert one["total_steps"] == 10
 
 
-def test_two_processes_end_as_one_does_where_nothing_held_out_can_be_scored(made: dict[str, Any]) -> None:
+def test_two_processes_end_like_one_without_a_usable_held_out_set(made: dict[str, Any]) -> None:
     assert made["codes"]["unjudged"] == [0, 0], made["stderr"]
     assert result(made, "unjudged")["left_out"] == {"heldout/response_too_long": 1}
 
 
-def test_a_loss_that_is_not_finite_stops_both_with_the_ranking_named_and_the_last_weights_kept(
+def test_a_loss_that_is_not_finite_stops_both_and_names_the_ranking(
     made: dict[str, Any],
 ) -> None:
     assert made["codes"]["poisoned"] == [1, 1]

@@ -112,7 +112,7 @@ def theirs(config: RewardModelConfig) -> dict[str, Any]:
 
 @pytest.mark.parametrize("layout", ["packed", "separate", "auto"], ids=["packed", "separate", "encoder"])
 @pytest.mark.parametrize("settings", [CENTRED, WITH_MARGINS], ids=["centred", "margins"])
-def test_loss_and_gradients_are_theirs(
+def test_loss_and_gradients_equal_those_of_trl(
     settings: dict[str, Any], layout: Any, start: Path, start_encoder: Path, tmp_path: Path
 ) -> None:
     begin = start_encoder if layout == "auto" else start
@@ -152,7 +152,7 @@ def of_rounding(adam: torch.optim.Optimizer | None, parameter: torch.Tensor) -> 
 
 @pytest.mark.parametrize("settings", [CENTRED, WITH_MARGINS], ids=["centred", "margins"])
 @pytest.mark.parametrize("kind", ["full", "lora", "encoder"])
-def test_the_same_steps_lead_to_the_same_weights(
+def test_the_same_steps_give_the_same_weights_as_trl(
     kind: str,
     settings: dict[str, Any],
     start: Path,
@@ -196,7 +196,7 @@ def test_the_same_steps_lead_to_the_same_weights(
 
 
 @pytest.mark.parametrize("kind", ["full", "lora"])
-def test_what_it_trains_scores_the_same_here(kind: str, tmp_path: Path) -> None:
+def test_a_model_trained_by_trl_scores_the_same_here(kind: str, tmp_path: Path) -> None:
     """From texts, with a tokenizer that has EOS for its pad: what its users have most often."""
     policy = save_model(tiny.policy(), tiny.tokenizer(pad_is_eos=True), tmp_path / "policy")
     texts = [

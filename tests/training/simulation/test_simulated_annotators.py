@@ -123,7 +123,7 @@ def test_whom_the_project_gives_no_more_stops_with_its_reason(
     said = simulated(ranked_by_length, annotators=2, judge="length")
     assert said["annotators"] == {"sim-1": 3, "sim-2": 3}
     assert said["stopped"].keys() == {"sim-1", "sim-2"}
-    assert "as many tasks as one person may in this project: 3" in said["stopped"]["sim-1"]
+    assert "3 tasks, the most that one person can answer in this project" in said["stopped"]["sim-1"]
 
     update_project(project=ranked_by_length, changes={"state": "paused"})
     out = StringIO()

@@ -1,13 +1,4 @@
-"""Rankings as the training loops read them: a frozen snapshot (.parquet) or the same fields in a file of
-another kind (`ranking_files`); pairs, chosen and rejected, as others have them (`pairs`); and what other
-annotation tools write (`other_tools`).
-
-Every row is checked before anything trains; a broken row is an error that names it. Rows that are sound but
-say nothing to a loss are left out and counted, never silently:
-
-- ``not_rankable``: the annotator said the responses cannot be ordered;
-- ``all_bad`` without an order: the annotator said that none is good enough, and nothing else;
-- fewer than two responses: there is nothing to compare.
+"""Rankings as the training loops take them, and how they are split and counted. `files` reads them.
 
 A ranking whose responses are all tied is kept: a loss that models ties learns from it. Where ties are
 ignored, the training loop leaves it out and counts it (`RewardModelResult`).
@@ -20,17 +11,12 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from preferences.text import storage_fault
-from training.rlhf.data import other_tools, pairs
-from training.rlhf.data.ranking_files import RankingFileError, rows_of
 
-ERRORS_SHOWN = 5  # of a file's broken rows; the rest is a number
 # The number of the tier that was left unranked, in place of its own: it is below all others, but not a tie.
 UNRANKED_TIER = 10_000
-SHOWN_BY_THE_PROJECT = ("browser", "api")  # an imported file's order is the file's, not what somebody saw
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,54 +79,16 @@ class Ranking:
         return numbers
 
 
+class RankingFileError(ValueError):
+    """A file of rankings can't be read, or rows in it are broken; the message names the rows."""
+
+
 class Rankings(list[Ranking]):
     """Rankings with the count of the rows that were left out, by reason."""
 
     def __init__(self, rankings: Iterable[Ranking] = (), left_out: Mapping[str, int] | None = None) -> None:
         super().__init__(rankings)
         self.left_out: dict[str, int] = dict(left_out or {})
-
-
-def read_rankings(path: str | Path) -> Rankings:
-    """Read and check a file of rankings (`ranking_files`).
-
-    Required fields: messages, responses (objects with ``text``, or plain strings), tiers (indices into
-    responses); or chosen and rejected (`pairs`), or those of another tool (`other_tools`). Raises
-    RankingFileError naming the first broken rows and their number; then nothing is returned.
-    """
-    file = Path(path)
-    rankings: list[Ranking] = []
-    left_out = {"not_rankable": 0, "all_bad": 0, "fewer_than_two_responses": 0}
-    errors: list[str] = []
-    for place, row in rows_of(file):
-        try:
-            if isinstance(row, Exception):
-                raise row
-            for said in _said_by(row):
-                responses = _texts(said.get("responses"))
-                if said.get("not_rankable"):
-                    left_out["not_rankable"] += 1
-                elif said.get("all_bad") and not said.get("tiers"):
-                    left_out["all_bad"] += 1
-                elif len(responses) < 2:
-                    left_out["fewer_than_two_responses"] += 1
-                else:
-                    rankings.append(_ranking(said, responses))
-        except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
-            errors.append(f"{place}: {error}")
-    if errors:
-        more = f" (and {len(errors) - ERRORS_SHOWN} more)" if len(errors) > ERRORS_SHOWN else ""
-        raise RankingFileError(
-            f"{file.name} has {len(errors)} broken rows: " + "; ".join(errors[:ERRORS_SHOWN]) + more
-        )
-    return Rankings(rankings, left_out)
-
-
-def _said_by(row: dict[str, Any]) -> list[dict[str, Any]]:
-    if pairs.is_pair(row):
-        return [pairs.as_ranking(row)]
-    found = other_tools.rankings_of(row)
-    return [row] if found is None else found
 
 
 def split_by_prompt(
@@ -208,54 +156,6 @@ def hash_messages(messages: Sequence[Mapping[str, str]]) -> str:
     """sha256 over the canonical JSON of (role, content): equal conversations have equal hashes."""
     plain = [[message["role"], message["content"]] for message in messages]
     return hashlib.sha256(json.dumps(plain, ensure_ascii=False, separators=(",", ":")).encode()).hexdigest()
-
-
-def _ranking(row: Mapping[str, Any], responses: tuple[str, ...]) -> Ranking:
-    tiers, strength, weight = row.get("tiers"), row.get("strength"), row.get("weight")
-    if not isinstance(tiers, list) or not all(isinstance(tier, list) for tier in tiers):
-        raise ValueError("tiers must be a list of lists of response indices")
-    if not all(isinstance(index, int) and not isinstance(index, bool) for tier in tiers for index in tier):
-        raise ValueError("tiers must hold indices into responses")
-    if strength is not None and (not isinstance(strength, int) or isinstance(strength, bool)):
-        raise ValueError(f"strength is {strength!r}, it must be a whole number or null")
-    if weight is not None and (not isinstance(weight, (int, float)) or isinstance(weight, bool)):
-        raise ValueError(f"weight is {weight!r}, it must be a number")
-    messages = row.get("messages")
-    if not isinstance(messages, list):
-        raise ValueError("messages must be a list of {role, content}")
-    round, votes = row.get("round"), row.get("votes")
-    for name, value in (("round", round), ("votes", votes)):
-        if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
-            raise ValueError(f"{name} is {value!r}, it must be a whole number or null")
-    unranked = row.get("unranked") or []
-    if not isinstance(unranked, list):
-        raise ValueError("unranked must be a list of response indices")
-    return Ranking(
-        messages=tuple(messages),
-        responses=responses,
-        tiers=tuple(tuple(tier) for tier in [*tiers, unranked] if tier or tier is not unranked),
-        rest_unranked=bool(unranked),
-        # Several people's rankings made into one: each saw an order of their own.
-        in_shown_order=row.get("source") in SHOWN_BY_THE_PROJECT and (votes or 1) == 1,
-        strength=strength,
-        annotator=str(row.get("annotator") or ""),
-        weight=1.0 if weight is None else float(weight),
-        split=str(row.get("split") or "train"),
-        prompt_hash=str(row.get("prompt_hash") or ""),
-        ranking_id=str(row.get("ranking_id") or ""),
-        round=round,
-        source=str(row.get("source") or ""),
-        votes=votes or 1,
-    )
-
-
-def _texts(responses: Any) -> tuple[str, ...]:
-    if not isinstance(responses, list):
-        raise ValueError("responses must be a list")
-    texts = [response.get("text") if isinstance(response, dict) else response for response in responses]
-    if not all(isinstance(text, str) for text in texts):
-        raise ValueError("each response must be a text, or an object with a text")
-    return tuple(str(text) for text in texts)
 
 
 def _check_messages(messages: Sequence[Any]) -> None:

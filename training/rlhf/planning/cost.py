@@ -145,7 +145,7 @@ def reward_model(recipe: RewardModelConfig, policy: Shape, data: Data, *, cautio
     width = min(data.longest if cautious else PADDED * (data.prompt + data.response), recipe.max_length)
     heldout = data.items * recipe.heldout_fraction
     batch = min(recipe.batch_rankings, data.items)
-    # One ranking is never cut in two, however small the micro-batch is to be.
+    # A ranking is never split, however small the micro-batch is.
     longest = prompts * data.prompt + data.responses * (width - data.prompt)
     widest = longest if cautious else PADDED * ranking
     places = max(min(recipe.micro_batch_tokens, batch * ranking * PADDED), widest)

@@ -1,7 +1,8 @@
 """The quality of a reward model: a report as JSON and plots, from its scores on rankings that it was not
 trained on.
 
-    from training.rlhf.data.rankings import read_rankings, split_by_prompt
+    from training.rlhf.data.files import read_rankings
+    from training.rlhf.data.rankings import split_by_prompt
     from training.rlhf.reward.heldout import score_rankings
     from training.rlhf.report.reward_report import report_on, save
 

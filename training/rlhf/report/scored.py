@@ -18,8 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 from numpy.typing import NDArray
 
-from training.rlhf.data.ranking_files import RankingFileError
-from training.rlhf.data.rankings import UNRANKED_TIER, Ranking
+from training.rlhf.data.rankings import UNRANKED_TIER, Ranking, RankingFileError
 from training.rlhf.report.answer_link import AnswerLink, VerdictProbabilities
 
 Floats = NDArray[np.float64]

@@ -222,7 +222,10 @@ def load_uncertainty(model_folder: str | Path) -> Uncertainty | None:
             load_members(folder) if kind == LoraEnsemble.kind else OF_KIND[kind](load_file(folder / WEIGHTS))
         )
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise BrokenUncertainty("the uncertainty in ") from error
+        raise BrokenUncertainty(
+            f"the uncertainty in {folder} cannot be read ({error!r}). Train the reward model again, or "
+            "remove that folder to score without spreads."
+        ) from error
 
 
 def uncertainty_of(reward_model: ModelSource, *, caution: float) -> Uncertainty | None:

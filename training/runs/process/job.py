@@ -13,8 +13,8 @@ from training.models import ModelVersion, TrainingRun
 from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.core.recipes import Recipe
 from training.rlhf.core.reporter import Reporter
-from training.rlhf.data.ranking_files import RankingFileError
-from training.rlhf.data.rankings import Rankings, read_rankings
+from training.rlhf.data.files import read_rankings
+from training.rlhf.data.rankings import RankingFileError, Rankings
 from training.runs.complete import NewModel
 from training.runs.inputs import is_source, model_input, source_of
 

@@ -119,7 +119,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def test_a_killed_run_goes_on_to_the_same_weights_and_the_same_metrics(folder: Path) -> None:
+def test_a_killed_run_resumes_to_the_same_weights_and_metrics(folder: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", _RUN, json.dumps(RECIPE), str(folder), json.dumps(MOMENTS)],
         cwd=ROOT,
@@ -192,7 +192,7 @@ def flip(file: Path) -> None:
 @pytest.mark.parametrize(
     "file", ["weights.safetensors", "moments.safetensors", "generators.safetensors", "state.json"]
 )
-def test_a_broken_checkpoint_is_named_and_the_one_before_it_taken(
+def test_a_broken_checkpoint_is_logged_and_the_previous_one_used(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, file: str, spoil: Callable[[Path], None]
 ) -> None:
     run = Small(tmp_path)
@@ -208,7 +208,7 @@ def test_a_broken_checkpoint_is_named_and_the_one_before_it_taken(
     assert Small(tmp_path).resume() == {"at": 2}
 
 
-def test_the_best_weights_outlive_their_checkpoint(tmp_path: Path) -> None:
+def test_best_weights_are_kept_when_their_checkpoint_is_deleted(tmp_path: Path) -> None:
     run = Small(tmp_path)
     run.step(1, best=True)
     for number in range(2, 6):
@@ -222,7 +222,7 @@ def test_the_best_weights_outlive_their_checkpoint(tmp_path: Path) -> None:
     assert again.bias() == 1.0
 
 
-def test_where_every_checkpoint_is_broken_it_says_so_and_removes_nothing(tmp_path: Path) -> None:
+def test_all_checkpoints_broken_is_refused_without_deleting_any(tmp_path: Path) -> None:
     run = Small(tmp_path)
     run.step(1)
     run.step(2)
@@ -230,13 +230,13 @@ def test_where_every_checkpoint_is_broken_it_says_so_and_removes_nothing(tmp_pat
     flip(tmp_path / "step-00000002" / "weights.safetensors")
     with pytest.raises(CheckpointRefused) as refused:
         Small(tmp_path).resume()
-    assert "step-00000002: weights.safetensors is not as it was written" in str(refused.value)
+    assert "step-00000002: weights.safetensors was changed after it was written" in str(refused.value)
     assert "step-00000001: moments.safetensors has" in str(refused.value)
     assert "Remove the folder" in str(refused.value)
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def test_the_checkpoints_of_another_run_are_refused_by_what_differs(folder: Path, tmp_path: Path) -> None:
+def test_checkpoints_of_another_run_are_refused_with_the_difference(folder: Path, tmp_path: Path) -> None:
     def run(
         base_model: Path = folder / "policy", rankings: list[Ranking] = RANKINGS, **settings: Any
     ) -> None:

@@ -1,4 +1,4 @@
-"""What other annotation tools write is read as rankings, or refused by its row; tables and archives, too."""
+"""Files of other annotation tools, tables and archives are read as rankings, or refused with a reason."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from training.rlhf.data.ranking_files import RankingFileError
-from training.rlhf.data.rankings import read_rankings
+from training.rlhf.data.files import read_rankings
+from training.rlhf.data.rankings import RankingFileError
 
 
 def message(role: str, text: str, **more: Any) -> dict[str, Any]:
@@ -32,6 +32,11 @@ def record(ranks: dict[str, Any], **response: Any) -> dict[str, Any]:
     return {"fields": fields, "responses": [{"values": values, "user_id": "kim", **response}]}
 
 
+SOUND = {
+    "prompt": {"prompt": message("prompter", "Q", replies=[])},
+    "data": task([], answer1="a", answer2="b"),
+    "fields": record({"response-1": 1, "response-2": 2, "response-3": 3}),
+}
 OPTIONS = [{"id": name, "body": f"text {name}"} for name in "pqr"]
 
 
@@ -40,7 +45,7 @@ def read(rows: Any, folder: Path) -> Any:
     return read_rankings(folder / "tasks.json")
 
 
-def test_a_tree_holds_a_ranking_at_every_place_where_replies_were_ranked(tmp_path: Path) -> None:
+def test_tree_has_a_ranking_wherever_replies_were_ranked(tmp_path: Path) -> None:
     late = [message("assistant", "x", rank=1), message("assistant", "y", rank=0), message("assistant", "z")]
     more = message("prompter", "And?", replies=late)
     early = [message("assistant", "good", rank=0, replies=[more]), message("assistant", "bad", rank=1)]
@@ -61,38 +66,40 @@ def test_each_annotation_of_a_task_is_a_ranking(tmp_path: Path) -> None:
         ("7", ((1,), (0,), (2,)), False),
         ("kim", ((2,), (0, 1)), True),
     ]
-    assert found.left_out["not_rankable"] == 1
+    assert found.left_out["answer_left_out"] == 1
 
 
-def test_equal_ranks_are_ties_and_what_was_discarded_is_counted(tmp_path: Path) -> None:
+def test_equal_ranks_are_ties_and_discarded_answers_are_counted(tmp_path: Path) -> None:
     ranks = {"response-1": 2, "response-2": 1, "response-3": 2}
     found = read([record(ranks), record(ranks, status="discarded")], tmp_path)
     assert [(r.annotator, r.tiers) for r in found] == [("kim", ((1,), (0, 2)))]
-    assert found.left_out["not_rankable"] == 1
+    assert found.left_out["answer_left_out"] == 1
 
 
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        ({"prompt": message("system", "Q")}, "role prompter or assistant"),
+        ({"prompt": message("system", "Q")}, "prompt.role is 'system'; it is one of prompter, assistant"),
         (
             {"prompt": message("prompter", "Q", replies=[message("assistant", "a", rank="x")] * 2)},
-            "whole numbers",
+            "ranks that are no whole numbers",
         ),
-        (task(ranker({"rank": ["p", "s"]}), results=OPTIONS), "ranks 's', which data.results doesn't hold"),
-        (task(ranker({"good": ["p"]}), results=OPTIONS), "rank, or buckets"),
-        (task(ranker({"rank": ["p", "p"]}), results=OPTIONS), "exactly one tier"),
-        (task([{"type": "pairwise", "value": {}}], answer1="a", answer2="b"), "left or right"),
-        (task(ranker({"rank": []})), "data.results must be a list"),
-        (task(ranker({"rank": ["p"]}), results=OPTIONS, prompt=None), "prompt must be a list"),
-        (record({"response-1": 1, "response-2": 2}), "no rank for response-3"),
-        (record({"response-1": 1, "response-2": 2, "response-3": "last"}), "whole numbers"),
-        ("a text", "not a JSON object"),
+        (task(ranker({"rank": ["p", "s"]}), results=OPTIONS), "names 's', which is no item of the task"),
+        (task(ranker({"rank": ["p", "p"]}), results=OPTIONS), "names an item twice"),
+        (
+            task([{"value": {"selected": "up"}}], answer1="a", answer2="b"),
+            "is 'up'; it is one of left, right",
+        ),
+        (task(ranker({"rank": ["p"]}), results=OPTIONS, prompt=None), "data has no prompt"),
+        (
+            record({"response-1": 1, "response-2": 2, "response-3": "last"}),
+            "each response gets a rank number",
+        ),
     ],
 )
-def test_a_broken_row_is_named(row: Any, reason: str, tmp_path: Path) -> None:
-    with pytest.raises(RankingFileError, match=rf"tasks.json has 1 broken rows: item 0: .*{reason}"):
-        read([row], tmp_path)
+def test_broken_row_is_named(row: Any, reason: str, tmp_path: Path) -> None:
+    with pytest.raises(RankingFileError, match=rf"tasks.json has 1 broken rows: line 2: .*{reason}"):
+        read([SOUND[next(iter(row))], row], tmp_path)
 
 
 def table(path: Path, *rows: dict[str, Any]) -> Path:
@@ -103,7 +110,7 @@ def table(path: Path, *rows: dict[str, Any]) -> Path:
     return path
 
 
-def test_cells_are_what_they_were_before_a_spreadsheet_was_thought_of(tmp_path: Path) -> None:
+def test_exported_csv_cells_are_restored(tmp_path: Path) -> None:
     cells = {
         "messages": json.dumps([{"role": "user", "content": "Q " * 100_000}]),
         "tiers": "[[1], [0]]",
@@ -114,33 +121,35 @@ def test_cells_are_what_they_were_before_a_spreadsheet_was_thought_of(tmp_path: 
         "response_2": "",
         "response_3": "",
     }
-    found = read_rankings(table(tmp_path / "a.csv", cells, cells | {"not_rankable": "True"}))
+    found = read_rankings(table(tmp_path / "a.csv", cells, cells | {"not_rankable": "True", "tiers": "[]"}))
     assert [(r.responses, r.tiers, r.strength) for r in found] == [(("=1+1", ""), ((1,), (0,)), 2)]
     assert found.left_out["not_rankable"] == 1
-    with pytest.raises(RankingFileError, match="row 1: the cell strength: "):
+    with pytest.raises(RankingFileError, match="line 2: strength must be a whole number"):
         read_rankings(table(tmp_path / "b.csv", cells | {"strength": "much"}))
-    with pytest.raises(RankingFileError, match="no column tiers, response_1"):
+    with pytest.raises(RankingFileError, match="messages is empty"):
         read_rankings(table(tmp_path / "c.csv", {"messages": "[]"}))
-    (tmp_path / "d.csv").write_bytes(b"messages,tiers,response_1\r\n[],[],\xff\r\n")
-    with pytest.raises(RankingFileError, match=r"d.csv can't be read after row 0"):
-        read_rankings(tmp_path / "d.csv")
 
 
-def test_an_archive_or_an_array_that_is_none_is_refused(tmp_path: Path) -> None:
+def zipped(path: Path, **files: bytes | str) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(name.replace("_", "."), content)
+    return path
+
+
+def test_damaged_archive_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.zip").write_bytes(b"PK\x03\x04 and no more")
-    with pytest.raises(RankingFileError, match="not a readable zip file"):
+    with pytest.raises(RankingFileError, match="zip archive can't be opened"):
         read_rankings(tmp_path / "a.zip")
-    with zipfile.ZipFile(tmp_path / "b.zip", "w") as archive:
-        archive.writestr("README.md", "nothing else")
-    with pytest.raises(RankingFileError, match="holds 0 Parquet files"):
-        read_rankings(tmp_path / "b.zip")
-    with zipfile.ZipFile(tmp_path / "c.zip", "w") as archive:
-        archive.writestr("rankings.parquet", "text")
-    with pytest.raises(RankingFileError, match=r"rankings.parquet in c.zip is not a readable Parquet file"):
-        read_rankings(tmp_path / "c.zip")
-    (tmp_path / "d.json").write_text('{"one": "object"}')
-    with pytest.raises(RankingFileError, match="no JSON array"):
-        read_rankings(tmp_path / "d.json")
-    (tmp_path / "e.json").write_text("[")
-    with pytest.raises(RankingFileError, match="is not JSON"):
-        read_rankings(tmp_path / "e.json")
+    with pytest.raises(RankingFileError, match="holds no data file"):
+        read_rankings(zipped(tmp_path / "b.zip", README_md="nothing else"))
+    with pytest.raises(RankingFileError, match=r"c\.zip: .*Parquet file can't be opened"):
+        read_rankings(zipped(tmp_path / "c.zip", rankings_parquet="PAR1"))
+
+
+def test_rankings_in_an_archive_are_read_from_each_file(tmp_path: Path) -> None:
+    row = json.dumps({"prompt": "Q", "responses": ["a", "b"], "tiers": [[0], [1]]})
+    found = read_rankings(zipped(tmp_path / "d.zip", a_jsonl=row, b_json=f"[{row}]", card_json="{}"))
+    assert [ranking.tiers for ranking in found] == [((0,), (1,))] * 2
+    with pytest.raises(RankingFileError, match=r"line 1: b\.jsonl: the line is not valid JSON"):
+        read_rankings(zipped(tmp_path / "e.zip", a_jsonl=row, b_jsonl="{"))

@@ -1,5 +1,4 @@
-"""A snapshot or a JSONL of rankings is read whole or refused with the rows named; what is left out is
-counted."""
+"""A file of rankings is read whole or refused with its broken rows named; what is left out is counted."""
 
 from __future__ import annotations
 
@@ -13,13 +12,13 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 
-from training.rlhf.data.ranking_files import RankingFileError
+from training.rlhf.data.files import REASONS, read_rankings
 from training.rlhf.data.rankings import (
     UNRANKED_TIER,
     Ranking,
+    RankingFileError,
     count_repeats,
     count_shared_prompts,
-    read_rankings,
     split_by_prompt,
 )
 
@@ -47,7 +46,11 @@ def jsonl(path: Path, *rows: Any) -> Path:
     return path
 
 
-def test_a_snapshot_of_the_platform_is_read_with_all_its_columns(tmp_path: Path) -> None:
+def left_out(**counts: int) -> dict[str, int]:
+    return dict.fromkeys(REASONS, 0) | counts
+
+
+def test_snapshot_is_read_with_all_its_columns(tmp_path: Path) -> None:
     """The schema the exporter writes, columns that training does not use included."""
     message = pa.struct([("role", pa.string()), ("content", pa.string())])
     response = pa.struct([("id", pa.string()), ("text", pa.string()), ("model", pa.string())])
@@ -86,11 +89,11 @@ def test_a_snapshot_of_the_platform_is_read_with_all_its_columns(tmp_path: Path)
             source="browser",
         )
     ]
-    assert rankings.left_out == {"not_rankable": 1, "all_bad": 0, "fewer_than_two_responses": 0}
+    assert rankings.left_out == left_out(not_rankable=1)
     assert rankings[0].tier_of_each() == [1, 1, 0]
 
 
-def test_jsonl_plain_or_compressed_needs_only_messages_responses_and_tiers(tmp_path: Path) -> None:
+def test_jsonl_needs_only_messages_responses_and_tiers(tmp_path: Path) -> None:
     least = {"messages": MESSAGES, "responses": ["a", "b"], "tiers": [[1], [0]]}
     plain = jsonl(tmp_path / "rankings.jsonl", least, row())
     packed = tmp_path / "rankings.jsonl.gz"
@@ -101,85 +104,116 @@ def test_jsonl_plain_or_compressed_needs_only_messages_responses_and_tiers(tmp_p
     assert first.prompt_hash == second.prompt_hash != ""  # the same conversation
 
 
-def test_rows_that_say_nothing_are_left_out_and_counted_and_all_tied_ones_are_kept(tmp_path: Path) -> None:
+def test_empty_rows_are_counted_and_all_tied_rankings_are_kept(tmp_path: Path) -> None:
     lonely = row(responses=["only"], tiers=[[0]])
     tied = row(tiers=[[0, 1, 2]])
     rankings = read_rankings(jsonl(tmp_path / "r.jsonl", lonely, row(not_rankable=True, tiers=[]), tied))
-    assert rankings.left_out == {"not_rankable": 1, "all_bad": 0, "fewer_than_two_responses": 1}
+    assert rankings.left_out == left_out(not_rankable=1, fewer_than_two_responses=1)
     assert [r.all_tied for r in rankings] == [True]
 
 
 @pytest.mark.parametrize(
     ("broken", "reason"),
     [
-        ("{not json", "not JSON"),
+        ("{not json", "not valid JSON"),
         ("[1, 2]", "not a JSON object"),
-        (row(tiers=[[0], [1]]), r"tiers names the responses \[0, 1\], but each of 0..2"),
-        (row(tiers=[[0], [1], [2], [2]]), "each of 0..2 must stand in exactly one tier"),
-        (row(tiers=[[0], [1], [7]]), r"\[0, 1, 7\]"),
-        (row(tiers=[[0, 1, 2], []]), "empty tier"),
-        (row(tiers=None), "list of lists"),
-        (row(tiers=[["0"], [1], [2]]), "must hold indices"),
-        (row(responses="text"), "responses must be a list"),
-        (row(responses=[{"id": "x"}, "b", "c"]), "each response must be a text"),
+        (row(tiers=[[0], [1], [2], [2]]), "names a response twice"),
+        (row(tiers=[[0], [1], [7]]), "names response 7; the responses are 0 to 2"),
+        (row(tiers=[[0, 1, 2], []]), "empty group"),
+        (row(tiers=[["0"], [1], [2]]), "names response '0'"),
+        (row(tiers={"best": 0}), "tiers must be a list"),
+        (row(unranked=[1]), "unranked must name each response that is in no tier"),
+        (row(responses="text"), "responses is not valid JSON"),
+        (row(responses=[{"id": "x"}, "b", "c"]), "responses.0.text must be text, not missing"),
         (row(messages=[]), "messages is empty"),
-        (row(messages=[{"role": "user"}]), "a role and a content"),
+        (row(messages=[{"role": "user"}]), "messages.0.content must be text"),
         (row(weight=-1), "weight is -1"),
-        (row(strength="2"), "strength is '2'"),
-        (row(round="one"), "round is 'one'"),
-        (row(votes=1.5), "votes is 1.5"),
-        (row(strength=True), "strength is True"),
-        (row(weight=10**400), "too large"),
+        (row(weight="heavy"), "weight is 'heavy'"),
+        (row(strength="much"), "strength must be a whole number"),
+        (row(strength=True), "strength must be a whole number"),
+        (row(round="one"), "round must be a whole number"),
+        (row(votes=1.5), "votes must be a whole number"),
+        (row(weight=10**400), "it must be a finite number"),
         (row(responses=["good \ud83d", "b", "c"]), "lone surrogate"),
         (row(messages=[{"role": "user", "content": "\udc00"}]), "lone surrogate"),
     ],
 )
-def test_a_broken_row_is_an_error_that_names_it(tmp_path: Path, broken: Any, reason: str) -> None:
+def test_broken_row_is_named_with_its_reason(tmp_path: Path, broken: Any, reason: str) -> None:
     with pytest.raises(RankingFileError, match=rf"line 2: .*{reason}"):
         read_rankings(jsonl(tmp_path / "rankings.jsonl", row(), broken, row()))
 
 
-def test_a_mark_that_windows_writes_first_and_its_line_ends_change_nothing(tmp_path: Path) -> None:
+def test_response_in_no_tier_is_below_all_tiers(tmp_path: Path) -> None:
+    [ranking] = read_rankings(jsonl(tmp_path / "rankings.jsonl", row(tiers=[[1], [0]])))
+    assert ranking.tier_of_each() == [1, 0, UNRANKED_TIER]
+
+
+def test_tasks_that_nobody_has_ranked_are_counted(tmp_path: Path) -> None:
+    rankings = read_rankings(jsonl(tmp_path / "rankings.jsonl", row(), row(tiers=None), row(tiers=[])))
+    assert (len(rankings), rankings.left_out) == (1, left_out(no_ranking=2))
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [{"prompt": "Where is my parcel?"}, {"prompt": "When?"}],
+        [{"prompt": "Q", "responses": ["a", "b"]}, {"prompt": "R", "responses": ["c", "d"]}],
+    ],
+)
+def test_file_without_rankings_is_refused(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
+    with pytest.raises(RankingFileError, match=r"prompts.jsonl holds no rankings to learn from"):
+        read_rankings(jsonl(tmp_path / "prompts.jsonl", *rows))
+
+
+def test_votes_on_responses_of_another_file_are_refused(tmp_path: Path) -> None:
+    vote = {"judge": "j", "model_a": "x", "model_b": "y", "question_id": 1, "winner": "model_a"}
+    with pytest.raises(RankingFileError, match="line 1: this is a vote on responses of another file"):
+        read_rankings(jsonl(tmp_path / "votes.jsonl", vote))
+
+
+def test_byte_order_mark_and_crlf_change_nothing(tmp_path: Path) -> None:
     plain = jsonl(tmp_path / "rankings.jsonl", row(), row(strength=2))
     marked = tmp_path / "marked.jsonl"
     marked.write_bytes(b"\xef\xbb\xbf" + plain.read_bytes().replace(b"\n", b"\r\n"))
     assert list(read_rankings(marked)) == list(read_rankings(plain))
 
 
-def test_a_file_that_is_damaged_says_where(tmp_path: Path) -> None:
+def test_damaged_file_says_where(tmp_path: Path) -> None:
     lines = jsonl(tmp_path / "rankings.jsonl", *[row(comment=str(n)) for n in range(50)]).read_bytes()
     (tmp_path / "other.jsonl").write_bytes(lines.replace(b"On its way", b"On its w\xe4y", 1))
-    with pytest.raises(RankingFileError, match=r"other.jsonl has 1 broken rows: line 1: not UTF-8"):
+    with pytest.raises(RankingFileError, match=r"other.jsonl has 1 broken rows: line 1: not UTF-8: byte"):
         read_rankings(tmp_path / "other.jsonl")
     packed = tmp_path / "rankings.jsonl.gz"
-    for damaged in (gzip.compress(lines)[:-40], lines, gzip.compress(lines)[:60] + bytes(200)):
+    for damaged in (gzip.compress(lines)[:-40], gzip.compress(lines)[:60] + bytes(200)):
         packed.write_bytes(damaged)
-        with pytest.raises(RankingFileError, match=r"rankings.jsonl.gz can't be read after line \d+: "):
+        with pytest.raises(RankingFileError, match=r"rankings.jsonl.gz.*gzip data"):
             read_rankings(packed)
+    packed.write_bytes(lines)  # told by content, not by name
+    assert len(read_rankings(packed)) == 50
     table = tmp_path / "rankings.parquet"
     parquet.write_table(pa.Table.from_pylist([row(strength=1)] * 500), table)
     content = bytearray(table.read_bytes())
     content[4:400] = bytes(396)
     table.write_bytes(content)
-    with pytest.raises(RankingFileError, match=r"rankings.parquet is damaged after row 0: "):
+    with pytest.raises(RankingFileError, match=r"rankings.parquet.*line 1: the Parquet data is damaged here"):
         read_rankings(table)
 
 
-def test_many_broken_rows_are_counted_not_listed(tmp_path: Path) -> None:
-    with pytest.raises(RankingFileError, match=r"has 20 broken rows: line 1: .*; line 5: .* \(and 15 more\)"):
-        read_rankings(jsonl(tmp_path / "rankings.jsonl", *["nonsense"] * 20))
+def test_only_first_broken_rows_are_listed(tmp_path: Path) -> None:
+    with pytest.raises(RankingFileError, match=r"has 20 broken rows: line 2: .*; line 6: .* \(and 15 more\)"):
+        read_rankings(jsonl(tmp_path / "rankings.jsonl", row(), *["nonsense"] * 20))
 
 
-def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
+def test_file_of_unknown_kind_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RankingFileError, match="no such file"):
         read_rankings(tmp_path / "absent.parquet")
-    with pytest.raises(RankingFileError, match=r"are read from \.parquet, \.jsonl, .* or \.zip"):
+    with pytest.raises(RankingFileError, match="neither JSON Lines nor a JSON array, nor CSV"):
         read_rankings(jsonl(tmp_path / "rankings.txt", "a,b"))
-    with pytest.raises(RankingFileError, match="not a readable Parquet file"):
-        read_rankings(jsonl(tmp_path / "rankings.parquet", "text"))
+    with pytest.raises(RankingFileError, match="Parquet file can't be opened"):
+        read_rankings(jsonl(tmp_path / "rankings.parquet", "PAR1"))
     other = tmp_path / "other.parquet"
     parquet.write_table(pa.table({"x": [1]}), other)
-    with pytest.raises(RankingFileError, match="no column messages, responses, tiers"):
+    with pytest.raises(RankingFileError, match="not recognised: line 1 has the fields x"):
         read_rankings(other)
 
 
@@ -188,7 +222,7 @@ def ranking(number: int, *, split: str = "train") -> Ranking:
     return Ranking(message, ("a", "b"), ((0,), (1,)), split=split)
 
 
-def test_no_prompt_is_on_both_sides_of_the_split_and_the_split_is_stable() -> None:
+def test_split_is_stable_and_shares_no_prompt() -> None:
     rankings = [ranking(number) for number in range(400)]
     train, heldout = split_by_prompt(rankings, heldout_fraction=0.2)
     assert len(train) + len(heldout) == 400
@@ -198,14 +232,14 @@ def test_no_prompt_is_on_both_sides_of_the_split_and_the_split_is_stable() -> No
     assert {r.prompt_hash for r in again} == {r.prompt_hash for r in heldout}
 
 
-def test_a_split_the_rows_carry_stands() -> None:
+def test_split_given_in_the_rows_is_kept() -> None:
     rankings = [ranking(number, split="heldout" if number == 6 else "train") for number in range(40)]
     _, heldout = split_by_prompt(rankings, heldout_fraction=0.5)
     assert [r.messages[0]["content"] for r in heldout] == ["question 3", "question 3"]
 
 
 @pytest.mark.parametrize("carried", [True, False])
-def test_prompts_that_differ_in_white_space_alone_are_on_one_side(carried: bool) -> None:
+def test_prompts_that_differ_only_in_white_space_are_on_one_side(carried: bool) -> None:
     def asked(number: int, text: str) -> Ranking:
         split = "heldout" if carried and number == 0 and text.endswith("\n") else "train"
         return Ranking(({"role": "user", "content": text},), ("a", "b"), ((0,), (1,)), split=split)
@@ -220,7 +254,7 @@ def test_prompts_that_differ_in_white_space_alone_are_on_one_side(carried: bool)
         assert sides[1] == {"Where is 0?"}
 
 
-def test_prompts_that_a_given_split_has_on_both_sides_are_counted() -> None:
+def test_prompts_on_both_sides_of_a_given_split_are_counted() -> None:
     def asked(*texts: str) -> list[Ranking]:
         return [Ranking(({"role": "user", "content": text},), ("a", "b"), ((0,), (1,))) for text in texts]
 
@@ -229,7 +263,7 @@ def test_prompts_that_a_given_split_has_on_both_sides_are_counted() -> None:
     assert count_shared_prompts(learn, asked("Why?")) == count_shared_prompts(learn, []) == 0
 
 
-def test_what_is_said_twice_and_what_is_said_both_ways_is_counted() -> None:
+def test_duplicate_and_contradicting_rankings_are_counted() -> None:
     def said(tiers: tuple[tuple[int, ...], ...], annotator: str = "a", texts: str = "xyz") -> Ranking:
         return Ranking(tuple(MESSAGES), tuple(texts), tiers, annotator=annotator)
 
@@ -244,7 +278,7 @@ def test_what_is_said_twice_and_what_is_said_both_ways_is_counted() -> None:
     assert count_repeats([first, tied]) == {"duplicates": 0, "contradicted_pairs": 0}
 
 
-def test_what_was_left_unranked_is_the_last_tier_and_all_bad_alone_says_nothing(tmp_path: Path) -> None:
+def test_unranked_responses_are_last_and_all_bad_alone_is_left_out(tmp_path: Path) -> None:
     rankings = read_rankings(
         jsonl(
             tmp_path / "rankings.jsonl",
@@ -256,9 +290,7 @@ def test_what_was_left_unranked_is_the_last_tier_and_all_bad_alone_says_nothing(
     below = UNRANKED_TIER
     assert [ranking.tier_of_each() for ranking in rankings] == [[below, below, 0], [1, 1, 0]]
     assert [ranking.weight for ranking in rankings] == [1.0, 0.25]
-    assert rankings.left_out == {"not_rankable": 0, "all_bad": 1, "fewer_than_two_responses": 0}
-    with pytest.raises(RankingFileError, match="exactly one tier"):
-        read_rankings(jsonl(tmp_path / "twice.jsonl", row(unranked=[1])))
+    assert rankings.left_out == left_out(all_bad=1)
 
 
 def said(content: str, role: str = "assistant") -> list[dict[str, str]]:
@@ -279,33 +311,36 @@ def said(content: str, role: str = "assistant") -> list[dict[str, str]]:
     ],
     ids=["TRL", "TRL as text", "lists", "TRL, implicit prompt", "hh-rlhf"],
 )
-def test_pairs_as_others_have_them_are_rankings_of_two(pair: dict[str, Any], tmp_path: Path) -> None:
-    expected = Ranking(tuple(MESSAGES), ("Soon.", "No."), ((0,), (1,)), strength=2, weight=0.5)
+def test_pairs_of_other_formats_are_rankings_of_two(pair: dict[str, Any], tmp_path: Path) -> None:
     row = pair | {"margin": 2.0, "weight": 0.5}
-    assert list(read_rankings(jsonl(tmp_path / "pairs.jsonl", row))) == [expected]
     table = tmp_path / "pairs.parquet"
     parquet.write_table(pa.Table.from_pylist([row]), table)
-    assert list(read_rankings(table)) == [expected]
+    for file in (jsonl(tmp_path / "pairs.jsonl", row), table):
+        [found] = read_rankings(file)
+        assert (found.messages, found.strength, found.weight) == (tuple(MESSAGES), 2, 0.5)
+        assert [[found.responses[index] for index in tier] for tier in found.tiers] == [["Soon."], ["No."]]
 
 
-def test_of_a_best_of_n_nothing_is_said_among_the_rest(tmp_path: Path) -> None:
+def test_best_of_n_says_nothing_about_the_order_of_the_others(tmp_path: Path) -> None:
     pair = {"prompt": "Q", "chosen": ["a", "b"], "rejected": ["c", "d"], "margin": 0.5}
     [found] = read_rankings(jsonl(tmp_path / "best.jsonl", pair))
-    assert (found.tier_of_each(), found.strength) == ([0, 0, UNRANKED_TIER, UNRANKED_TIER], None)
+    tiers = dict(zip(found.responses, found.tier_of_each(), strict=True))
+    assert tiers == {"a": 0, "b": 0, "c": UNRANKED_TIER, "d": UNRANKED_TIER}
+    assert found.strength is None
 
 
 @pytest.mark.parametrize(
     ("pair", "reason"),
     [
-        ({"chosen": "Soon.", "rejected": "No."}, "chosen has no prompt"),
-        ({"chosen": said("Q", "user"), "rejected": said("No.")}, "chosen must end with an answer"),
-        ({"prompt": "Q", "chosen": "a", "rejected": None}, "rejected must be a text or a list"),
+        ({"chosen": "Soon.", "rejected": "No."}, "there is no prompt"),
+        ({"chosen": said("Q", "user"), "rejected": said("No.")}, "share no opening turn"),
+        ({"prompt": "Q", "chosen": "a", "rejected": said("No.")}, "must both be text"),
         (
             {"chosen": "\n\nHuman: A\n\nAssistant: x", "rejected": "\n\nHuman: B\n\nAssistant: y"},
-            "don't answer the same prompt",
+            "share no opening Human turn",
         ),
     ],
 )
-def test_a_pair_that_is_none_is_named(pair: dict[str, Any], reason: str, tmp_path: Path) -> None:
+def test_broken_pair_is_named(pair: dict[str, Any], reason: str, tmp_path: Path) -> None:
     with pytest.raises(RankingFileError, match=f"line 1: .*{reason}"):
         read_rankings(jsonl(tmp_path / "pairs.jsonl", pair))

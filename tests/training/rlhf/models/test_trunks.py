@@ -76,7 +76,7 @@ def scores_here(path: Path) -> Tensor:
     return torch.cat(score(*load_reward_model(path), ITEMS))
 
 
-def test_a_language_model_with_an_encoders_classifier_is_read_at_the_end_as_in_transformers(
+def test_a_decoder_with_a_classifier_head_is_read_as_in_transformers(
     tmp_path: Path,
 ) -> None:
     base = save_model(tiny.ettin_policy(), tiny.tokenizer(), tmp_path / "ettin")
@@ -87,7 +87,7 @@ def test_a_language_model_with_an_encoders_classifier_is_read_at_the_end_as_in_t
     )
 
 
-def test_a_full_model_of_each_trunk_scores_the_same_in_transformers(tmp_path: Path) -> None:
+def test_full_models_of_each_trunk_score_the_same_in_transformers(tmp_path: Path) -> None:
     for kind in ("qwen", "neox", *tiny.ENCODERS):
         path = learn(saved_base(kind, tmp_path), tmp_path / f"{kind}-rm").path
         there = scores_there(
@@ -118,7 +118,7 @@ def test_an_adapter_scores_the_same_in_peft_and_in_transformers(kind: str, tmp_p
     ])).mean()), abs=1e-4)  # fmt: skip
 
 
-def test_an_adapter_learns_and_its_trunk_stays_as_it_was(tmp_path: Path) -> None:
+def test_training_an_adapter_does_not_change_its_trunk(tmp_path: Path) -> None:
     base, report = saved_base("llama", tmp_path), ListReporter()
     before = (base / "model.safetensors").read_bytes()
     result = learn(base, tmp_path / "rm", report, **LORA, epochs=3, learning_rate=2e-2, lora_dropout=0.05)
@@ -132,7 +132,7 @@ def test_an_adapter_learns_and_its_trunk_stays_as_it_was(tmp_path: Path) -> None
     assert all(4 in parameter.shape for parameter in trunk)  # rank-4 matrices and nothing else
 
 
-def test_a_new_adapter_changes_nothing_and_dropout_acts_only_where_gradients_are_asked_for(
+def test_a_new_adapter_is_neutral_and_its_dropout_needs_gradients(
     tmp_path: Path,
 ) -> None:
     base = saved_base("llama", tmp_path)
@@ -154,7 +154,7 @@ def test_a_new_adapter_changes_nothing_and_dropout_acts_only_where_gradients_are
     assert torch.equal(torch.cat(score(*adapted, ITEMS)), still)
 
 
-def test_an_adapter_that_is_trained_on_stays_an_adapter_of_its_base(tmp_path: Path) -> None:
+def test_an_adapter_trained_further_stays_an_adapter_of_its_base(tmp_path: Path) -> None:
     base = saved_base("llama", tmp_path)
     first = learn(base, tmp_path / "first", **LORA).path
     second = learn(first, tmp_path / "second", use_peft=True, lora_r=16, learning_rate=1e-4).path
@@ -166,7 +166,7 @@ def test_an_adapter_that_is_trained_on_stays_an_adapter_of_its_base(tmp_path: Pa
     assert torch.allclose(scores_here(whole), scores_here(first), atol=1e-3)
 
 
-def test_models_that_moved_together_still_find_one_another_and_a_base_that_is_gone_is_named(
+def test_models_moved_together_are_found_and_a_missing_base_is_named(
     tmp_path: Path,
 ) -> None:
     base = saved_base("llama", tmp_path / "old")
@@ -179,7 +179,7 @@ def test_models_that_moved_together_still_find_one_another_and_a_base_that_is_go
         load_reward_model(tmp_path / "new" / "rm")
 
 
-def test_an_adapter_names_its_base_by_its_whole_path_however_that_was_given(
+def test_an_adapter_names_its_base_by_its_absolute_path(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     base = saved_base("llama", tmp_path / "models")
@@ -193,16 +193,14 @@ def test_an_adapter_names_its_base_by_its_whole_path_however_that_was_given(
 @pytest.mark.parametrize(
     "settings", [LORA, {"uncertainty": "lora", "members": 2}], ids=["adapter", "ensemble"]
 )
-def test_adapters_do_not_take_the_place_of_the_model_that_they_need(
-    settings: dict[str, Any], tmp_path: Path
-) -> None:
+def test_adapters_cannot_replace_the_model_that_they_need(settings: dict[str, Any], tmp_path: Path) -> None:
     base = saved_base("llama", tmp_path)
     with pytest.raises(ValueError, match=r"holds the model that the adapters would change.*another folder"):
         learn(base, tmp_path / "." / "llama", **settings)
     assert (base / "model.safetensors").is_file()
 
 
-def test_an_adapter_that_is_trained_on_after_its_base_moved_says_where_that_is_now(tmp_path: Path) -> None:
+def test_an_adapter_trained_after_its_base_moved_records_the_new_path(tmp_path: Path) -> None:
     base = saved_base("llama", tmp_path / "old")
     learn(base, tmp_path / "old" / "rm", **LORA)
     shutil.move(tmp_path / "old", tmp_path / "new")
@@ -212,7 +210,7 @@ def test_an_adapter_that_is_trained_on_after_its_base_moved_says_where_that_is_n
     assert torch.isfinite(scores_here(further)).all()
 
 
-def test_a_head_is_new_at_one_over_root_d_with_no_bias_whatever_the_trunk(tmp_path: Path) -> None:
+def test_a_new_head_has_std_one_over_root_d_and_no_bias(tmp_path: Path) -> None:
     draws = []
     for kind in (*tiny.POLICIES, *tiny.ENCODERS):
         head = trunks.head_of(load_for_training(saved_base(kind, tmp_path)).model)
@@ -224,7 +222,7 @@ def test_a_head_is_new_at_one_over_root_d_with_no_bias_whatever_the_trunk(tmp_pa
     assert all(draw.std() > 0.5 for draw in draws)
 
 
-def test_head_and_scores_are_fp32_where_the_trunk_computes_in_bf16(tmp_path: Path) -> None:
+def test_head_and_scores_are_fp32_if_the_trunk_computes_in_bf16(tmp_path: Path) -> None:
     batch = collate([Group([2, 6, 7], [[8, 9, 1], [10, 1]], [0, 1])], layout="separate", pad_id=0)
     for kind in ("llama", "bert"):
         model, _ = load_for_training(saved_base(kind, tmp_path))
@@ -293,7 +291,7 @@ def test_a_policy_that_is_an_adapter_is_merged(tmp_path: Path) -> None:
         assert torch.allclose(load_policy(tmp_path / "adapter").model(ids).logits, expected, atol=1e-5)
 
 
-def test_an_adapter_with_dropout_goes_on_to_the_same_weights_and_says_how_sure_it_is(tmp_path: Path) -> None:
+def test_an_adapter_with_dropout_resumes_exactly_and_has_uncertainty(tmp_path: Path) -> None:
     """Checkpoints hold what learns and no frozen weight; the doubt lies beside the adapter."""
     base = saved_base("llama", tmp_path)
     settings = LORA | {"lora_dropout": 0.2, "uncertainty": "laplace", "checkpoint_steps": 2, "keep": "last"}
@@ -321,7 +319,7 @@ def test_an_adapter_with_dropout_goes_on_to_the_same_weights_and_says_how_sure_i
     assert (torch.cat(spreads) > 0).all()
 
 
-def test_layers_that_are_recomputed_change_nothing_for_adapters_and_encoders(tmp_path: Path) -> None:
+def test_recomputed_layers_do_not_change_adapters_and_encoders(tmp_path: Path) -> None:
     for kind, settings in (("llama", LORA), ("bert", {})):
         base = saved_base(kind, tmp_path)
         kept, again = ListReporter(), ListReporter()

@@ -57,8 +57,8 @@ def words(n):
 def messages(i):
     return [{"role": "user", "content": words(prompt - 6) + f" w{i}"}]
 
-# Anonymous memory alone: how much of the libraries' files counts as resident hangs on the page cache (60 MB
-# more in one environment than in another). The kernel keeps no peak of it, so it is looked at every 2 ms.
+# Only anonymous memory: the resident part of library files depends on the page cache (60 MB more in one
+# environment than in another). The kernel records no peak of it, so it is sampled every 2 ms.
 def anonymous():
     [line] = [line for line in open("/proc/self/status") if line.startswith("RssAnon")]
     return int(line.split()[1]) * 1024
@@ -96,7 +96,7 @@ def run(loop, recipe):
         prompts = [messages(i) for i in range(16)]
         sampling.sample(SampleConfig(**recipe), policy=policy(), prompts=prompts)
 
-# Whatever is imported late is imported now: what is measured is the loop.
+# Import everything now that is imported late, so that only the loop is measured.
 rows, _, _ = sft.encode([Demonstration(messages(0), "w1")], tokenizer, 128)
 sft.fit(SFTConfig(heldout_share=0), tiny.policy(), tokenizer, rows, NullReporter())
 for loop, recipe in cases.items():
@@ -174,7 +174,7 @@ CASES: dict[str, tuple[dict[str, Any], Any]] = {
 }
 
 
-def test_memory_is_foretold_within_a_factor(tmp_path: Path) -> None:
+def test_memory_is_predicted_within_a_factor(tmp_path: Path) -> None:
     measured = held({loop: recipe for loop, (recipe, _) in CASES.items()}, tmp_path)
     foretold = {loop: foretell(recipe).peak.bytes for loop, (recipe, foretell) in CASES.items()}
     told = {loop: f"{measured[loop] / 1e6:.0f} MB, foretold {foretold[loop] / 1e6:.0f}" for loop in CASES}
@@ -182,7 +182,7 @@ def test_memory_is_foretold_within_a_factor(tmp_path: Path) -> None:
         assert 1 / MEMORY_FACTOR < measured[loop] / foretold[loop] < MEMORY_FACTOR, told
 
 
-def test_what_costs_memory_costs_it_in_the_arithmetic() -> None:
+def test_predicted_memory_grows_with_the_settings_that_cost_memory() -> None:
     usual, policy = SFTConfig(), shape()
     peak = cost.sft(usual, policy, data(1000)).peak
     names = {part.name: part.bytes for part in peak.parts}
@@ -202,7 +202,7 @@ def test_what_costs_memory_costs_it_in_the_arithmetic() -> None:
 
 
 @pytest.mark.parametrize("kind", ["llama", "qwen", "bert"])
-def test_with_an_adapter_only_what_learns_has_gradients_and_moments(kind: str) -> None:
+def test_with_an_adapter_only_trained_weights_have_gradients_and_moments(kind: str) -> None:
     encoder = kind in tiny.ENCODERS
     policy = (tiny.ENCODERS | tiny.POLICIES)[kind]()
     recipe = RewardModelConfig(use_peft=True, lora_r=8)
@@ -227,7 +227,7 @@ def test_an_encoder_reads_its_prompt_once_for_each_response() -> None:
     assert rows == pytest.approx(4 * packed * 210 / 240, rel=0.1)
 
 
-def test_an_ensemble_of_adapters_costs_a_training_each_and_other_spreads_none() -> None:
+def test_only_an_ensemble_of_adapters_costs_additional_training() -> None:
     policy, data = shapes.demo_shape(), Data(200, 60, 40, 200, responses=4)
 
     def work(**recipe: Any) -> float:
@@ -241,7 +241,7 @@ def test_an_ensemble_of_adapters_costs_a_training_each_and_other_spreads_none() 
     assert max(stage.bytes for stage in lora.stages[2:]) > shapes.demo_shape().weights * 2 * FLOAT
 
 
-def test_work_grows_with_what_is_asked_for() -> None:
+def test_operations_grow_with_the_requested_work() -> None:
     policy, speed = shape(), cost.Speed(1e10, 1e-4)
 
     def took(costs: cost.Cost) -> float:
@@ -262,7 +262,7 @@ def test_work_grows_with_what_is_asked_for() -> None:
         assert took(kind) > 0
 
 
-def test_activations_that_are_computed_again_cost_time_in_place_of_memory() -> None:
+def test_recomputed_activations_cost_time_instead_of_memory() -> None:
     deep = dataclasses.replace(shape(), layers=24)
     kept, again = (
         cost.reward_model(RewardModelConfig(gradient_checkpointing=wanted), deep, data(1000)).stages[0]
@@ -275,7 +275,7 @@ def test_activations_that_are_computed_again_cost_time_in_place_of_memory() -> N
 
 
 @pytest.mark.parametrize("items", [1, 2, 3])
-def test_a_handful_of_items_is_no_division_by_nothing(items: int) -> None:
+def test_a_few_items_do_not_cause_a_division_by_zero(items: int) -> None:
     policy = shape()
     for costs in (
         cost.sft(SFTConfig(heldout_share=0.5), policy, data(items)),

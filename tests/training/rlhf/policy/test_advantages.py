@@ -61,7 +61,7 @@ def test_a_truncated_answer_gets_the_same_credit_as_a_finished_one() -> None:
     assert found[torch.arange(3), last].tolist() == [1.0, 1.0, 1.0]
 
 
-def test_token_rewards_take_the_kl_off_every_real_token_and_refuse_an_empty_answer() -> None:
+def test_token_rewards_subtract_the_kl_and_refuse_an_empty_answer() -> None:
     kl = random(5)
     rewards = advantages.token_rewards(torch.zeros(3, dtype=torch.float64), kl, MASK, kl_coefficient=0.5)
     assert torch.equal(rewards, (-0.5 * kl).masked_fill(~MASK, 0))
@@ -71,7 +71,7 @@ def test_token_rewards_take_the_kl_off_every_real_token_and_refuse_an_empty_answ
         )
 
 
-def test_whitening_is_over_all_parts_together() -> None:
+def test_whitening_covers_all_parts_together() -> None:
     parts, masks = [random(1), random(2) * 7 + 3], [MASK, MASK]
     found = advantages.whiten(parts, masks)
     together = torch.cat([part[MASK] for part in found])
@@ -111,11 +111,11 @@ def test_k1_as_a_loss_has_no_gradient() -> None:
     assert found.abs().max().item() < 1e-12
 
 
-def test_k3_of_a_hopeless_ratio_stays_finite() -> None:
+def test_k3_of_an_extreme_ratio_is_finite() -> None:
     assert math.isfinite(advantages.kl_k3(torch.tensor(-1e4), torch.tensor(0.0)).item())
 
 
-def test_the_kl_coefficient_rises_above_the_target_falls_below_it_and_moves_at_most_a_fifth() -> None:
+def test_the_kl_coefficient_follows_the_target_by_at_most_a_fifth() -> None:
     def adapted(kl: float) -> float:
         return advantages.adapted_kl_coefficient(0.1, kl=kl, target=5.0, samples=100, horizon=100)
 

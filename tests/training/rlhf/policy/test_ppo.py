@@ -112,7 +112,7 @@ def test_the_ratio_is_exactly_one_before_the_first_update(
     assert report.series("policy/approxkl_avg")[0] > 0  # later updates of the step do move
 
 
-def test_the_kl_is_exactly_zero_before_the_policy_moves_and_above_it_afterwards(
+def test_the_kl_is_zero_before_the_first_update_and_positive_after(
     folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
     report = ListReporter()
@@ -123,7 +123,7 @@ def test_the_kl_is_exactly_zero_before_the_policy_moves_and_above_it_afterwards(
     assert sum(later) / len(later) > 0.01
 
 
-def test_log_probs_are_those_of_each_answer_on_an_unpadded_row(folders: tuple[Path, Path]) -> None:
+def test_log_probs_equal_those_of_unpadded_rows(folders: tuple[Path, Path]) -> None:
     models, rows, seen = observed(folders)
     for i, (prompt, answer) in enumerate(rows):
         logits = models.actor(torch.tensor([prompt + answer])).logits[0] / 0.8
@@ -148,7 +148,7 @@ def test_the_critic_starts_as_the_centred_scaled_score_of_the_reward_model(
     assert (models.scale.mean, models.scale.std) == (0.5, 0.5)
 
 
-def test_answers_are_scored_as_the_reward_model_scores_their_texts(folders: tuple[Path, Path]) -> None:
+def test_answers_get_the_scores_of_their_texts(folders: tuple[Path, Path]) -> None:
     """Finished answers as they are; a truncated one with the EOS it lacks, whatever else shares the batch."""
     models = dataclasses.replace(rollout.load_models(*folders), scale=RewardScale(0.0, 1.0))
     prompts = [chat.encode_prompt(models.tokenizer, PROMPTS[n]) for n in range(2)]
@@ -175,7 +175,7 @@ def unsure(folders: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory)
     return save_model(*loaded, folder, add=lambda partial: write(uncertainty, partial))
 
 
-def test_caution_takes_spreads_off_the_scores(folders: tuple[Path, Path], unsure: Path) -> None:
+def test_caution_subtracts_spreads_from_the_scores(folders: tuple[Path, Path], unsure: Path) -> None:
     prompts = [chat.encode_prompt(tiny.tokenizer(), PROMPTS[n]) for n in range(2)]
     answers = [[Completion([GOOD, GOOD, EOS], True), Completion([9, EOS], True)]] * 2
     plain = rollout.score_answers(rollout.load_models(*folders), prompts, answers, eos=EOS)
@@ -191,7 +191,7 @@ def test_caution_takes_spreads_off_the_scores(folders: tuple[Path, Path], unsure
     assert cautious.scores[0] < cautious.scores[1]
 
 
-def test_a_cautious_run_says_how_unsure_its_answers_are(
+def test_a_cautious_run_reports_the_spread_of_its_answers(
     folders: tuple[Path, Path], unsure: Path, tmp_path: Path
 ) -> None:
     report = ListReporter()
@@ -203,7 +203,7 @@ def test_a_cautious_run_says_how_unsure_its_answers_are(
     assert not (tmp_path / "none").exists()
 
 
-def test_rows_are_dealt_once_each_within_the_token_budget() -> None:
+def test_rows_are_divided_once_each_within_the_token_limit() -> None:
     generator = torch.Generator().manual_seed(0)
     rows = [([5] * (n % 5 + 1), [6] * (n % 3 + 1)) for n in range(23)]
     dealt = rollout.split_rollout(rows, minibatches=4, max_tokens=20, generator=generator)
@@ -214,9 +214,7 @@ def test_rows_are_dealt_once_each_within_the_token_budget() -> None:
             assert len(part) * max(len(rows[i][0]) + len(rows[i][1]) for i in part) <= 20
 
 
-def test_it_climbs_the_reward_and_the_saved_policy_is_a_plain_one(
-    folders: tuple[Path, Path], tmp_path: Path
-) -> None:
+def test_ppo_raises_the_reward_and_saves_a_plain_policy(folders: tuple[Path, Path], tmp_path: Path) -> None:
     report = ListReporter()
     result = run(
         folders,
@@ -240,7 +238,7 @@ def test_it_climbs_the_reward_and_the_saved_policy_is_a_plain_one(
         )
 
 
-def test_every_number_is_finite_and_has_its_familiar_name(folders: tuple[Path, Path], tmp_path: Path) -> None:
+def test_every_metric_is_finite_and_has_its_usual_name(folders: tuple[Path, Path], tmp_path: Path) -> None:
     report = ListReporter()
     run(folders, tmp_path / "out", report)
     names = {
@@ -256,7 +254,7 @@ def test_every_number_is_finite_and_has_its_familiar_name(folders: tuple[Path, P
     assert report.checks == 2
 
 
-def test_samples_show_the_start_policy_before_and_the_present_one_after(
+def test_samples_compare_the_initial_and_the_current_policy(
     folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
     report = ListReporter()
@@ -270,7 +268,7 @@ def test_samples_show_the_start_policy_before_and_the_present_one_after(
     assert report.sample_rows[0]["scores"].keys() == {"reward_before", "reward_after"}
 
 
-def test_the_updates_of_a_step_end_when_the_policy_has_moved_too_far(
+def test_updates_of_a_step_end_if_the_policy_moved_too_far(
     folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
     free, held = ListReporter(), ListReporter()
@@ -281,7 +279,7 @@ def test_the_updates_of_a_step_end_when_the_policy_has_moved_too_far(
     assert max(held.series("policy/approxkl_avg")) <= 1e-4 < max(free.series("policy/approxkl_avg"))
 
 
-def test_in_the_critic_warm_up_the_policy_stays_as_it_is(folders: tuple[Path, Path], tmp_path: Path) -> None:
+def test_the_policy_does_not_change_during_critic_warm_up(folders: tuple[Path, Path], tmp_path: Path) -> None:
     result = run(folders, tmp_path / "out", critic_warmup_steps=2)
     saved, start = (
         AutoModelForCausalLM.from_pretrained(path).state_dict() for path in (result.path, folders[0])
@@ -289,7 +287,7 @@ def test_in_the_critic_warm_up_the_policy_stays_as_it_is(folders: tuple[Path, Pa
     assert all(torch.equal(saved[name], start[name]) for name in start)
 
 
-def test_a_kl_target_moves_the_coefficient(folders: tuple[Path, Path], tmp_path: Path) -> None:
+def test_a_kl_target_changes_the_coefficient(folders: tuple[Path, Path], tmp_path: Path) -> None:
     report = ListReporter()
     run(folders, tmp_path / "out", report, steps=3, kl_target=1000.0, kl_horizon=16, kl_coefficient=0.1)
     assert report.series("kl_coefficient") == pytest.approx([0.1, 0.08, 0.064])
@@ -313,7 +311,7 @@ def test_a_truncated_answer_loses_the_penalty_once(folders: tuple[Path, Path], t
     )
 
 
-def test_cancelled_or_diverged_it_saves_nothing(
+def test_a_cancelled_or_diverged_run_saves_nothing(
     folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(Cancelled):
@@ -329,9 +327,7 @@ def test_the_same_seed_gives_the_same_policy(folders: tuple[Path, Path], tmp_pat
     assert first.read_bytes() == second.read_bytes()
 
 
-def test_it_refuses_a_reward_model_of_other_tokens_and_no_prompts(
-    folders: tuple[Path, Path], tmp_path: Path
-) -> None:
+def test_a_reward_model_of_another_vocabulary_is_refused(folders: tuple[Path, Path], tmp_path: Path) -> None:
     other = copy.deepcopy(tiny.tokenizer())
     other.add_tokens(["another"])
     save_model(tiny.policy(vocab_size=80), other, tmp_path / "trunk")

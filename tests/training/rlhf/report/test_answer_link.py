@@ -69,7 +69,7 @@ def chance_by_loss(
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=str)
 @pytest.mark.parametrize("annotator", PEOPLE)
-def test_chances_are_the_likelihood_trained_with(recipe: dict[str, Any], annotator: str) -> None:
+def test_probabilities_equal_the_training_likelihood(recipe: dict[str, Any], annotator: str) -> None:
     answers, link = learned(recipe)
     moved = float(np.diff(link.offset_of(np.array([1, 0])))[0])
     seen = np.array(DIFFERENCES) + moved
@@ -95,7 +95,7 @@ def test_chances_are_the_likelihood_trained_with(recipe: dict[str, Any], annotat
         assert link.reliability_of(PEOPLE) == pytest.approx([0.8, 0.880797, 0.401312], abs=1e-5)
 
 
-def test_a_model_trained_elsewhere_is_bradley_terry() -> None:
+def test_a_model_trained_elsewhere_uses_bradley_terry() -> None:
     for notes in (None, {}):
         link = AnswerLink.from_notes(notes)
         probabilities = link.probabilities(np.array([np.log(3.0), -800.0, 800.0]))

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import learning_page, real_rankings
+from benchmarks.learning import page as learning_page
+from benchmarks.learning import real_rankings
 
 DOCS = Path(__file__).resolve().parents[4] / "docs"
 
 
-def test_the_page_and_its_plots_are_drawn_from_the_figures(tmp_path: Path) -> None:
+def test_the_page_and_its_plots_match_the_figures(tmp_path: Path) -> None:
     learning_page.write(learning_page.figures_in(DOCS), tmp_path)
     drawn = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file())
     assert [str(path) for path in drawn] == [
@@ -21,10 +22,10 @@ def test_the_page_and_its_plots_are_drawn_from_the_figures(tmp_path: Path) -> No
         "reward-learning.md",
     ]
     for path in drawn:
-        assert (DOCS / path).read_text() == (tmp_path / path).read_text(), f"write {path} anew"
+        assert (DOCS / path).read_text() == (tmp_path / path).read_text(), f"regenerate {path}"
 
 
-def test_a_trunk_that_was_not_measured_leaves_the_others_as_they_are(tmp_path: Path) -> None:
+def test_a_trunk_without_figures_is_left_out_of_the_page(tmp_path: Path) -> None:
     figures = learning_page.figures_in(DOCS)
     learning_page.write({"random": figures["random"]}, tmp_path)
     page, plot = (
@@ -36,7 +37,7 @@ def test_a_trunk_that_was_not_measured_leaves_the_others_as_they_are(tmp_path: P
 
 
 @pytest.mark.skipif(not real_rankings.available(), reason=f"no real data in {real_rankings.DATA}")
-def test_real_rankings_are_all_there_and_ordered_as_people_said() -> None:
+def test_real_rankings_are_complete_and_in_the_stated_order() -> None:
     """Rows and their quirks are those of the data's README: 25 pairs of twice the same text, 16 rows of
     verdicts that are no order."""
     train, test = real_rankings.hh_helpful("train"), real_rankings.hh_helpful("test")

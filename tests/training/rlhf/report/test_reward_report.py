@@ -12,7 +12,7 @@ import pytest
 from scipy import stats
 
 from tests.training.rlhf.scored_rankings import answered_pairs, said, scored
-from training.rlhf.data.ranking_files import RankingFileError
+from training.rlhf.data.rankings import RankingFileError
 from training.rlhf.report.answer_link import AnswerLink
 from training.rlhf.report.reward_report import RewardReport, report_on, save
 from training.rlhf.report.scored import ScoredRankings
@@ -32,7 +32,7 @@ def slices(report: RewardReport, by: str) -> dict[str, Slice]:
     return {one.of: one for one in report.slices if one.by == by}
 
 
-def test_accuracy_is_of_pairs_and_equal_rewards_are_half_right() -> None:
+def test_accuracy_counts_pairs_and_equal_rewards_as_half_right() -> None:
     report = report_on(scored(*ROWS))
     # ann and bob: 3 right each; eve said ccc > bb > a, all wrong; "maybe" over "no" has equal rewards.
     assert report.accuracy.value == pytest.approx((3 + 3 + 0 + 0.5) / 10)
@@ -68,7 +68,7 @@ def test_slices_by_agreement_strength_length_and_round_by_hand() -> None:
     assert [name for name in LENGTHS if name in length] == list(length)
 
 
-def test_the_model_beside_people_on_what_several_were_asked() -> None:
+def test_the_model_is_compared_with_people_on_repeated_pairs() -> None:
     people = report_on(scored(*ROWS)).people
     assert people is not None
     # 9 preferences of Q1 have two others. Of ann's 3 the others split (bob as she, eve not): half. So bob's.
@@ -79,7 +79,7 @@ def test_the_model_beside_people_on_what_several_were_asked() -> None:
     assert report_on(scored(ROWS[0], ROWS[4])).people is None
 
 
-def test_the_share_that_model_and_people_give_to_the_longer() -> None:
+def test_length_bias_of_model_and_people_by_hand() -> None:
     length = report_on(scored(*ROWS)).length
     assert length is not None
     # People: ann and bob the shorter in 6, eve the longer in 3, "maybe". The model: the shorter in 9, half.
@@ -98,7 +98,7 @@ def test_the_share_that_model_and_people_give_to_the_longer() -> None:
     )
 
 
-def test_position_is_reported_where_the_shown_order_is_known() -> None:
+def test_position_bias_is_reported_if_the_shown_order_is_known() -> None:
     seen = (
         said("Q1", ["aa", "bb"], [[0], [1]], in_shown_order=True),
         said("Q2", ["aa", "bb"], [[1], [0]], in_shown_order=True),
@@ -114,7 +114,7 @@ def test_position_is_reported_where_the_shown_order_is_known() -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_best_of_four_is_every_set_of_one_right_and_three_wrong(seed: int) -> None:
+def test_best_of_four_covers_every_set_of_one_best_and_three_worse(seed: int) -> None:
     rng = np.random.default_rng(seed)
     rows, credits = [], []
     for number in range(12):
@@ -134,7 +134,7 @@ def test_best_of_four_is_every_set_of_one_right_and_three_wrong(seed: int) -> No
     assert found.accuracy.value == pytest.approx(np.mean(credits))
 
 
-def test_the_top_of_a_ranking_shares_its_credit_among_equals() -> None:
+def test_equal_top_rewards_share_the_credit() -> None:
     report = report_on(
         scored(
             (said("Q1", ["a", "b", "c"], [[0], [1, 2]]), [1.0, 1.0, 0.0]),  # one right of two at the top
@@ -149,7 +149,7 @@ def test_the_top_of_a_ranking_shares_its_credit_among_equals() -> None:
     assert report.best_of_4 is None
 
 
-def test_what_was_left_unranked_is_worse_but_not_tied() -> None:
+def test_unranked_responses_are_worse_but_not_tied() -> None:
     top_two = said("Q1", ["a", "b", "c", "d"], [[0], [1], [2, 3]], rest_unranked=True)
     report = report_on(scored((top_two, [3.0, 2.0, 1.0, 1.0])))
     assert (report.pairs, report.tied_pairs) == (5, 0)
@@ -160,7 +160,7 @@ def test_what_was_left_unranked_is_worse_but_not_tied() -> None:
 TIES = AnswerLink(ties="rao_kupper", tie_parameter=0.7)
 
 
-def test_ties_are_predicted_as_well_as_they_can_be_by_true_chances() -> None:
+def test_true_probabilities_predict_ties_optimally() -> None:
     rng = np.random.default_rng(0)
     differences = rng.normal(0, 2.0, 3000)
     found = report_on(answered_pairs(differences, TIES, rng), samples=300).ties
@@ -182,7 +182,7 @@ def test_ties_are_predicted_as_well_as_they_can_be_by_true_chances() -> None:
     )
 
 
-def test_a_band_for_ties_of_the_wrong_width_gains_nothing() -> None:
+def test_a_tie_threshold_of_the_wrong_width_has_no_gain() -> None:
     rng = np.random.default_rng(1)
     wide = AnswerLink(ties="rao_kupper", tie_parameter=2.5)
     found = report_on(answered_pairs(rng.normal(0, 2.0, 3000), wide, rng, says=TIES), samples=300).ties
@@ -210,7 +210,7 @@ def strengths_stated(link: AnswerLink, says: AnswerLink, rng: np.random.Generato
     return scored(*rows, link=link)
 
 
-def test_stated_strengths_are_calibrated_where_the_thresholds_are_true_and_not_where_they_are_not() -> None:
+def test_strengths_are_calibrated_only_with_the_true_thresholds() -> None:
     rng = np.random.default_rng(2)
     found = report_on(strengths_stated(GRADED, GRADED, rng), samples=300).strengths
     assert found is not None
@@ -232,7 +232,7 @@ def test_stated_strengths_are_calibrated_where_the_thresholds_are_true_and_not_w
     assert off.not_known > 100  # level 4 was not stated where this model learned
 
 
-def test_who_is_less_reliable_is_expected_to_be() -> None:
+def test_less_reliable_annotators_are_expected_to_be() -> None:
     """The chance of what bob says is believed less, so his turned-round verdicts cost less."""
     rows = [(said("Q1", ["a", "b"], [[1], [0]], annotator=who), [3.0, 0.0]) for who in ("ann", "bob")]
     link = AnswerLink(reliabilities={"ann": 0.95, "bob": 0.6}, usual_reliability=0.8)
@@ -243,7 +243,7 @@ def test_who_is_less_reliable_is_expected_to_be() -> None:
     )
 
 
-def test_it_is_saved_as_json_and_plots_and_scores_are_read_back(tmp_path: Path) -> None:
+def test_a_report_is_saved_with_plots_and_its_scores_are_loaded(tmp_path: Path) -> None:
     held = answered_pairs(np.random.default_rng(3).normal(0, 2, 60), TIES, np.random.default_rng(3))
     report = report_on(held, left_out={"response_too_long": 2}, samples=100)
     kept = json.loads(save(report, tmp_path / "out").read_text())
@@ -277,6 +277,6 @@ def test_it_is_saved_as_json_and_plots_and_scores_are_read_back(tmp_path: Path) 
         ),
     ],
 )
-def test_what_can_not_be_reported_on_says_why(rows: tuple, reason: str) -> None:  # type: ignore[type-arg]
+def test_unusable_scores_are_refused_with_a_reason(rows: tuple, reason: str) -> None:  # type: ignore[type-arg]
     with pytest.raises(ValueError, match=reason):
         report_on(scored(*rows))

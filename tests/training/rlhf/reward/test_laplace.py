@@ -33,7 +33,7 @@ def repetition(
     return head, known.part(responses, known.ranked(seed, responses @ head), loss=loss)
 
 
-def test_pairs_give_the_second_derivative_of_the_textbook() -> None:
+def test_pairs_have_the_textbook_second_derivative() -> None:
     head, part = repetition(0, n=30, k=2)
     found = laplace.posterior([part], precision=2.0)
     apart = part.features[:, 0] - part.features[:, 1]
@@ -70,7 +70,7 @@ def test_every_likelihood_has_its_exact_second_derivative(name: str) -> None:
     assert torch.allclose(bend, torch.autograd.functional.hessian(whole, head), atol=1e-9)
 
 
-def test_where_a_likelihood_bends_the_other_way_it_tells_nothing() -> None:
+def test_negative_curvature_contributes_nothing() -> None:
     """CrowdBT: an absurd verdict is put down to the annotator, and makes nobody surer of the rewards."""
     reliability = torch.full((1,), 2.0, dtype=torch.float64)
 
@@ -83,7 +83,7 @@ def test_where_a_likelihood_bends_the_other_way_it_tells_nothing() -> None:
     assert absurd.abs().max() < 1e-12 < sensible.abs().max()
 
 
-def test_mean_covariance_and_evidence_are_those_of_the_exact_posterior() -> None:
+def test_mean_covariance_and_evidence_match_the_exact_posterior() -> None:
     """Exact by quadrature on a grid, where a head of two weights allows it."""
     head = torch.tensor([1.0, -0.5], dtype=torch.float64)
     responses = known.features(3, 120, 2, width=2)
@@ -105,7 +105,7 @@ def test_mean_covariance_and_evidence_are_those_of_the_exact_posterior() -> None
     assert found.evidence == pytest.approx(exact, abs=0.05)
 
 
-def test_estimates_from_many_samples_vary_as_the_posterior_says() -> None:
+def test_estimates_vary_between_samples_as_the_posterior_predicts() -> None:
     """A weak prior and much data: the covariance of the mode over repetitions is the posterior's. With five
     responses this holds for the sum over dependent pairs because each counts as 3 / (K + 1)."""
     head = known.weights(7, width=WIDTH, spread=0.5)
@@ -120,7 +120,7 @@ def test_estimates_from_many_samples_vary_as_the_posterior_says() -> None:
 
 
 @pytest.mark.parametrize(("n", "k", "loss"), [(30, 4, "bradley_terry"), (30, 3, "plackett_luce")])
-def test_intervals_hold_as_often_as_they_say(n: int, k: int, loss: str) -> None:
+def test_intervals_have_their_nominal_coverage(n: int, k: int, loss: str) -> None:
     fresh = known.features(-1, 1, 40, width=WIDTH)[0]
     held = []
     for seed in range(REPETITIONS):
@@ -131,7 +131,7 @@ def test_intervals_hold_as_often_as_they_say(n: int, k: int, loss: str) -> None:
     assert 0.86 < torch.stack(held).double().mean() < 0.94
 
 
-def test_the_prior_that_makes_rankings_most_probable_is_the_one_they_came_from() -> None:
+def test_maximum_evidence_recovers_the_prior() -> None:
     width = 24  # so many weights tell of their spread to about a fifth
     for spread in (0.5, 2.0):
         responses = known.features(3, 200, 3, width=width)
@@ -145,7 +145,7 @@ def test_the_prior_that_makes_rankings_most_probable_is_the_one_they_came_from()
         assert given.evidence < found.evidence
 
 
-def test_around_the_mode_it_is_the_posterior_and_more_rankings_make_it_narrower() -> None:
+def test_around_the_mode_equals_the_posterior_and_narrows_with_data() -> None:
     _, few = repetition(5, n=20, k=3)
     _, many = repetition(5, n=200, k=3)
     mode = laplace.posterior([few], precision=WIDTH)
@@ -160,7 +160,7 @@ def test_around_the_mode_it_is_the_posterior_and_more_rankings_make_it_narrower(
     assert best.evidence >= same.evidence
 
 
-def test_a_preference_is_integrated_over_what_is_unsure() -> None:
+def test_a_preference_is_integrated_over_the_uncertainty() -> None:
     nodes, shares = np.polynomial.hermite_e.hermegauss(80)
     mean, variance = torch.meshgrid(torch.linspace(-5, 5, 21), torch.linspace(0, 30, 16), indexing="ij")
     at = mean[..., None] + variance.sqrt()[..., None] * torch.tensor(nodes, dtype=torch.float32)
@@ -169,7 +169,7 @@ def test_a_preference_is_integrated_over_what_is_unsure() -> None:
     assert torch.equal(laplace.preference(mean, torch.zeros(())), torch.sigmoid(mean))
 
 
-def test_with_few_rankings_integrated_preferences_are_calibrated_better_than_the_plain_ones() -> None:
+def test_integrated_preferences_are_better_calibrated() -> None:
     """The plain head is one that hardly anything held back: near the maximum of the likelihood."""
     fresh = known.features(-1, 1, 60, width=WIDTH)[0]
     apart = fresh[:30] - fresh[30:]

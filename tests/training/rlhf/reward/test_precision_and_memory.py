@@ -64,7 +64,7 @@ def whole(policy_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Tensor:
     ],
     ids=["cut", "packed and cut", "computed again"],
 )
-def test_the_gradient_is_that_of_the_whole_batch(
+def test_gradients_equal_those_of_the_whole_batch(
     policy_dir: Path, whole: Tensor, tmp_path: Path, settings: dict[str, object]
 ) -> None:
     found = gradient(policy_dir, tmp_path, **settings)
@@ -94,7 +94,7 @@ def test_in_bfloat16_weights_moments_head_and_loss_are_float32(
     assert set(seen) == {torch.bfloat16}
 
 
-def test_activations_that_are_computed_again_are_not_kept(policy_dir: Path) -> None:
+def test_recomputed_activations_are_not_stored(policy_dir: Path) -> None:
     model, tokenizer = load_for_training(policy_dir)
     groups, _, _ = encode_rankings(RANKINGS[:8], tokenizer, max_length=100, ties="ignore")
     [(_, batch)] = batches(model, groups, layout="separate", max_tokens=10_000, pad_id=chat.pad_id(tokenizer))

@@ -69,7 +69,7 @@ def run(
     )
 
 
-def test_it_learns_the_order_and_says_so(policy_dir: Path, tmp_path: Path) -> None:
+def test_training_learns_the_order_and_reports_it(policy_dir: Path, tmp_path: Path) -> None:
     report = ListReporter()
     result = run(policy_dir, tmp_path / "rm", report)
     assert result.metrics["heldout/accuracy"] > 0.9
@@ -105,7 +105,7 @@ def test_plain_transformers_gives_the_same_scores_on_right_padded_rows(
     assert theirs.std() > 0.05
 
 
-def test_every_layout_scores_alike_and_in_the_order_of_the_items(policy_dir: Path) -> None:
+def test_all_layouts_give_the_same_scores_in_item_order(policy_dir: Path) -> None:
     model, tokenizer = load_for_training(policy_dir)
     unlike = [*ITEMS, (message("w1"), ["w2"]), (message(tiny.words(*range(20))), ["", "w5 w6", "w7"])]
     packed = score(model, tokenizer, unlike, layout="packed")
@@ -115,9 +115,7 @@ def test_every_layout_scores_alike_and_in_the_order_of_the_items(policy_dir: Pat
     assert torch.allclose(packed[-1], score(model, tokenizer, unlike[-1:])[0], atol=1e-5)
 
 
-def test_centred_scores_have_the_training_mean_taken_off_and_the_weights_stay_raw(
-    policy_dir: Path, tmp_path: Path
-) -> None:
+def test_centred_scores_subtract_the_training_mean(policy_dir: Path, tmp_path: Path) -> None:
     result = run(policy_dir, tmp_path / "rm", epochs=1)
     model, tokenizer = load_reward_model(result.path)
     trained_on = [(r.messages, r.responses) for r in RANKINGS]
@@ -132,9 +130,7 @@ def test_centred_scores_have_the_training_mean_taken_off_and_the_weights_stay_ra
     )
 
 
-def test_a_new_head_starts_at_the_spread_of_one_over_root_d_and_an_old_one_is_kept(
-    policy_dir: Path, tmp_path: Path
-) -> None:
+def test_a_new_head_is_initialised_and_an_old_one_is_kept(policy_dir: Path, tmp_path: Path) -> None:
     wide = save_model(tiny.policy(hidden_size=512, num_hidden_layers=1), tiny.tokenizer(), tmp_path / "wide")
     head = load_for_training(wide).model.score
     assert head.bias is None
@@ -167,7 +163,7 @@ def test_the_same_seed_gives_the_same_weights(policy_dir: Path, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("ties", ["rao_kupper", "davidson"])
-def test_ties_are_learned_from_where_the_recipe_models_them(ties: str, tmp_path: Path) -> None:
+def test_ties_are_used_if_the_recipe_models_them(ties: str, tmp_path: Path) -> None:
     """The two middle responses of each ranking tied: their rewards end nearer to one another than to the
     rest."""
     policy = save_model(tiny.policy(), tiny.tokenizer(), tmp_path / "policy")
@@ -191,7 +187,7 @@ def test_ties_are_learned_from_where_the_recipe_models_them(ties: str, tmp_path:
     assert model.config.rankloop["ties"] == ties
 
 
-def test_all_tied_rankings_are_left_out_and_counted_only_where_ties_are_ignored() -> None:
+def test_all_tied_rankings_are_left_out_only_if_ties_are_ignored() -> None:
     tied = dataclasses.replace(RANKINGS[0], tiers=((0, 1, 2, 3),))
     for ties, expected in (("ignore", {"all_tied": 1}), ("davidson", {})):
         groups, left_out, _ = encode_rankings(
@@ -200,7 +196,7 @@ def test_all_tied_rankings_are_left_out_and_counted_only_where_ties_are_ignored(
         assert (len(groups), left_out) == (2 - sum(expected.values()), expected)
 
 
-def test_long_prompts_are_cut_and_too_long_responses_left_out_and_both_are_counted() -> None:
+def test_truncated_prompts_and_long_responses_are_counted() -> None:
     long_prompt = dataclasses.replace(RANKINGS[0], messages=message(tiny.words(*range(40))))
     long_response = dataclasses.replace(RANKINGS[1], responses=(tiny.words(*range(40)), "w1", "w2", "w3"))
     groups, left_out, cut = encode_rankings(
@@ -213,7 +209,7 @@ def test_long_prompts_are_cut_and_too_long_responses_left_out_and_both_are_count
     assert whole[0].prompt[-len(groups[0].prompt) :] == groups[0].prompt
 
 
-def test_a_run_that_is_cancelled_or_diverges_saves_nothing(
+def test_a_cancelled_or_diverged_run_saves_no_model(
     policy_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(Cancelled):
@@ -225,7 +221,7 @@ def test_a_run_that_is_cancelled_or_diverges_saves_nothing(
     assert not (tmp_path / "diverged").exists()
 
 
-def test_without_a_single_usable_ranking_it_says_why(policy_dir: Path, tmp_path: Path) -> None:
+def test_no_usable_ranking_is_an_error_with_the_reason(policy_dir: Path, tmp_path: Path) -> None:
     tied = [dataclasses.replace(r, tiers=((0, 1, 2, 3),)) for r in RANKINGS[:3]]
     with pytest.raises(ValueError, match=r"no ranking to learn from.*all_tied"):
         train(
@@ -237,14 +233,14 @@ def test_without_a_single_usable_ranking_it_says_why(policy_dir: Path, tmp_path:
         )
 
 
-def test_a_recipe_refuses_what_it_cannot_do() -> None:
+def test_an_unsupported_recipe_is_refused() -> None:
     with pytest.raises(ValidationError, match="own rule for tied tiers"):
         RewardModelConfig(loss="plackett_luce", ties="davidson")
     with pytest.raises(ValidationError, match="extra"):
         RewardModelConfig.model_validate({"learning_rat": 1e-3})
 
 
-def test_a_trained_model_carries_a_report_on_the_held_out_rankings(policy_dir: Path, tmp_path: Path) -> None:
+def test_a_trained_model_has_a_report_on_the_held_out_rankings(policy_dir: Path, tmp_path: Path) -> None:
     result = run(policy_dir, tmp_path / "rm", epochs=1)
     assert result.report is not None
     assert result.report.accuracy.value == pytest.approx(result.metrics["heldout/accuracy"])
@@ -261,17 +257,13 @@ def test_a_trained_model_carries_a_report_on_the_held_out_rankings(policy_dir: P
     assert kept.rewards == pytest.approx(again.rewards, abs=1e-5)
 
 
-def test_log_loss_is_the_held_out_loss_where_pairs_are_all_that_is_trained_on(
-    policy_dir: Path, tmp_path: Path
-) -> None:
+def test_log_loss_equals_the_held_out_loss_for_pairs(policy_dir: Path, tmp_path: Path) -> None:
     """Two ways to the same number: the loop's loss per ranking, and e^−chance of each pair's verdict."""
     result = run(policy_dir, tmp_path / "rm", epochs=1, centring=0)
     assert result.metrics["heldout/log_loss"] == pytest.approx(result.metrics["heldout/loss"], abs=1e-5)
 
 
-def test_held_out_rankings_that_prefer_nothing_or_fit_no_context_make_no_report(
-    policy_dir: Path, tmp_path: Path
-) -> None:
+def test_unusable_held_out_rankings_give_no_report(policy_dir: Path, tmp_path: Path) -> None:
     tied = [dataclasses.replace(r, tiers=((0, 1, 2, 3),)) for r in HELDOUT]
     config = RewardModelConfig(epochs=1, learning_rate=1e-3)
     result = train(config, base_model=policy_dir, rankings=RANKINGS, heldout=tied, out_dir=tmp_path / "rm")

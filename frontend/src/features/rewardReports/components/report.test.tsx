@@ -70,7 +70,7 @@ it("lists slices under their kind, with bounds where there are some, and says wh
     "3402090.0 %80.0 % to 95.0 %85.0 %",
     "not stated4150.0 %90.0 %",
     "Length of the preferred response",
-    "much shorter (below 2/3)9840.0 %20.0 % to 60.0 %71.0 %too sure",
+    "much shorter (below 2/3)9840.0 %20.0 % to 60.0 %71.0 %overconfident",
   ]);
 });
 

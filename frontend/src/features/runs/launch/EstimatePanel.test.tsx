@@ -52,7 +52,7 @@ it("shows a range of time and memory with what they rest on", async () => {
 it("says what stays on the disk, and what is there until the run has ended", async () => {
   open({ estimate: ESTIMATE, refused: [] });
   expect(await screen.findByText("2.0 GB")).toBeDefined();
-  expect(screen.getByText("and up to 14 GB of checkpoints until it has ended")).toBeDefined();
+  expect(screen.getByText("plus up to 14 GB for checkpoints during the run")).toBeDefined();
 });
 
 it("says nothing of the disk where a run leaves no model", async () => {

@@ -229,7 +229,8 @@ def _ranker(
     if set(sorted_ones) == {"rank"}:
         return tuple((index,) for index in named), {}
     if all(OUR_TIER.fullmatch(name) for name in sorted_ones):
-        return tuple(sorted_ones.values()), {}
+        by_number = sorted(sorted_ones, key=lambda name: int(name.removeprefix("tier_")))
+        return tuple(sorted_ones[name] for name in by_number), {}
     quirks.append(BUCKETS)
     return tuple(sorted_ones.values()), {
         index: [name] for name, members in sorted_ones.items() for index in members

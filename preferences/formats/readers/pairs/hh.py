@@ -1,23 +1,24 @@
 """Anthropic's hh-rlhf: `chosen` and `rejected` are whole dialogues as text.
 
 The prompt is what both dialogues share, up to a Human turn; each response is the rest of its dialogue, as it
-stands. A reply that runs on into further turns (the histories differ, turns don't alternate) so keeps its
-whole text, and :func:`dialogue_of` gives the dialogue of the file back, byte for byte.
+stands. A reply that runs on into further turns (the histories differ, turns don't alternate) keeps its whole
+text, and :func:`~preferences.formats.dialogues.dialogue_of` gives the file's dialogue back, byte for byte.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Sequence
 from itertools import pairwise
 
 from preferences.fields import label_of, metadata_of, text_of
-from preferences.formats.dialogues import run_on
+from preferences.formats.dialogues import HH_ROLES, run_on
+from preferences.formats.readers.pairs.sides import blind_order, strength_of
+from preferences.formats.training_fields import training_fields
 from preferences.quirks import (
     EMPTY_REPLY,
     EMPTY_TURN,
     IDENTICAL_PAIR,
+    MARGIN_NOT_WHOLE,
     NOT_ALTERNATING,
     ROLE_IN_TEXT,
     RUNS_ON,
@@ -25,7 +26,6 @@ from preferences.quirks import (
 )
 from preferences.records import (
     ImportFormat,
-    Message,
     Parsed,
     RankingRecord,
     Record,
@@ -35,11 +35,10 @@ from preferences.records import (
 )
 from preferences.text import MAX_MESSAGES
 
-KNOWN_FIELDS = frozenset({"chosen", "rejected", "metadata", "annotator"})
+KNOWN_FIELDS = frozenset({"chosen", "rejected", "metadata", "annotator", "margin"})
 # A turn opens at "\n\nHuman:" or "\n\nAssistant:" and nowhere else: "Human:" inside a line is text.
 TURN = re.compile(r"\n\n(Human|Assistant):")
 LOOSE_ROLE = re.compile(r"\b(Humans?|Assistant)\b ?:|\n\n(Human|Assistant)\s*$")
-ROLES = {"Human": "user", "Assistant": "assistant"}
 Turn = tuple[str, str]
 
 
@@ -52,16 +51,19 @@ def parse(row: Row) -> Parsed:
     rejected = turns_of(text_of(row.get("rejected"), "rejected"), "rejected")
     shared = _shared_turns(chosen, rejected)
     prompt, replies = chosen[:shared], (_rest(chosen[shared:]), _rest(rejected[shared:]))
-    messages = tuple({"role": ROLES[role], "content": text} for role, text in prompt)
+    messages = tuple({"role": HH_ROLES[role], "content": text} for role, text in prompt)
     quirks = tuple(_quirks(prompt, chosen[shared:], rejected[shared:]))
     metadata = metadata_of(row, KNOWN_FIELDS)
     if replies[0] == replies[1]:
         return [Record(messages, (ResponseRecord(text=replies[0]),), metadata=metadata, quirks=quirks)]
-    # In the file the better one always comes first. Ordered by hash, the position says nothing.
-    order = sorted((0, 1), key=lambda side: hashlib.sha256(replies[side].encode()).digest())
+    order = blind_order(replies)
+    strength, rest = strength_of(row)
     ranking = RankingRecord(
         tiers=((order.index(0),), (order.index(1),)),
         annotator=label_of(row.get("annotator"), "annotator"),
+        strength=strength,
+        metadata=rest,
+        training=training_fields(row),
     )
     return [
         Record(
@@ -69,7 +71,7 @@ def parse(row: Row) -> Parsed:
             responses=tuple(ResponseRecord(text=replies[side]) for side in order),
             rankings=(ranking,),
             metadata=metadata,
-            quirks=quirks,
+            quirks=(*quirks, MARGIN_NOT_WHOLE) if rest else quirks,
         )
     ]
 
@@ -85,13 +87,6 @@ def turns_of(dialogue: str, name: str) -> list[Turn]:
     if len(turns) > MAX_MESSAGES:
         raise RowError(f"{name} has {len(turns)} turns; the most is {MAX_MESSAGES}")
     return turns
-
-
-def dialogue_of(messages: Sequence[Message], response: str) -> str:
-    """The dialogue as hh-rlhf writes it; the inverse of :func:`parse` for one side."""
-    labels = {role: label for label, role in ROLES.items()}
-    turns = [(labels[message["role"]], message["content"]) for message in messages]
-    return "".join(f"\n\n{label}: {text}" for label, text in [*turns, ("Assistant", response)])
 
 
 def _shared_turns(chosen: list[Turn], rejected: list[Turn]) -> int:

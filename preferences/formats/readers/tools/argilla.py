@@ -8,6 +8,7 @@ one.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from preferences.fields import (
@@ -25,6 +26,7 @@ from preferences.fields import (
     time_of,
 )
 from preferences.formats.dialogues import turns_of
+from preferences.formats.training_fields import training_fields
 from preferences.quirks import ANSWER_LEFT_OUT, RANKS_LOST, Quirk
 from preferences.records import (
     ImportFormat,
@@ -65,6 +67,7 @@ def _api_record(row: Row) -> Parsed:
     responses = _responses(fields, options)
     quirks: list[Quirk] = []
     rankings = []
+    training = training_fields({"split": object_of(row.get("metadata"), "metadata").get("split")})
     for index, answer in enumerate(answers):
         where = f"responses.{index}"
         if not isinstance(answer, Mapping):
@@ -73,7 +76,7 @@ def _api_record(row: Row) -> Parsed:
         if ranking is None:
             quirks.append(ANSWER_LEFT_OUT)
         else:
-            rankings.append(ranking)
+            rankings.append(replace(ranking, training=training))
     rest = {name: value for name, value in fields.items() if name not in {prompt_name, *options}}
     return [
         Record(

@@ -7,14 +7,11 @@ part: TRL itself cuts at the character, which glues the beginning of an answer t
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any
 
 from preferences.fields import (
-    given,
     json_of,
-    kind,
     label_of,
     messages_of,
     metadata_of,
@@ -22,7 +19,9 @@ from preferences.fields import (
     text_of,
 )
 from preferences.formats.dialogues import quirks_of, reply_of, shared_turns, turns_of
+from preferences.formats.readers.pairs.sides import SIDES, blind_order, strength_of
 from preferences.formats.readers.prompts import conversation_of, has_prompt, prompt_fields
+from preferences.formats.training_fields import training_fields
 from preferences.quirks import IDENTICAL_PAIR, IMPLICIT_PROMPT, MARGIN_NOT_WHOLE, Quirk
 from preferences.records import (
     ImportFormat,
@@ -35,13 +34,11 @@ from preferences.records import (
     RowError,
 )
 
-SIDES = ("chosen", "rejected")
 KNOWN_FIELDS = frozenset(
     {"chosen", "rejected", "margin", "annotator", "ranking_id", "metadata", "chosen_model", "rejected_model"}
 )
 # Of our own export: what it says about the database it came from has no meaning in another one.
 EXPORTED_FIELDS = frozenset({"prompt_group", "split"})
-MAX_STRENGTH = 32_767
 
 
 def recognises(row: Row) -> bool:
@@ -62,15 +59,15 @@ def parse(row: Row) -> Parsed:
     responses = [ResponseRecord(text, model) for text, model in zip(replies, models, strict=True)]
     if responses[0] == responses[1]:
         return [Record(messages, (responses[0],), metadata=metadata, quirks=(*quirks, IDENTICAL_PAIR))]
-    strength, rest = _margin(row.get("margin"))
-    # Ordered by hash, so that the position does not say which one won.
-    order = sorted((0, 1), key=lambda side: hashlib.sha256(replies[side].encode()).digest())
+    strength, rest = strength_of(row)
+    order = blind_order(replies)
     ranking = RankingRecord(
         tiers=((order.index(0),), (order.index(1),)),
         annotator=label_of(row.get("annotator"), "annotator"),
         strength=strength,
         external_id=label_of(row.get("ranking_id"), "ranking_id"),
         metadata=rest,
+        training=training_fields(row),
     )
     return [
         Record(
@@ -129,23 +126,6 @@ def _conversations(
 def _prompt(row: Row) -> tuple[Message, ...]:
     value = _listed(row.get("prompt"), "prompt")
     return messages_of(value, "prompt") if isinstance(value, list) else conversation_of(row)
-
-
-def _margin(value: Any) -> tuple[int | None, dict[str, Any]]:
-    """As a strength; 0 says nothing (TRL wants a margin in every row or in none). Another number is kept."""
-    if not given(value):
-        return None, {}
-    try:
-        margin = float(value)
-    except (TypeError, ValueError, OverflowError):
-        raise RowError(f"margin must be a number, not {kind(value)}") from None
-    if isinstance(value, bool) or margin != margin or abs(margin) == float("inf"):
-        raise RowError("margin must be a finite number")
-    if margin == 0:
-        return None, {}
-    if margin.is_integer() and 0 < margin <= MAX_STRENGTH:
-        return int(margin), {}
-    return None, {"margin": margin}
 
 
 FORMAT = ImportFormat(

@@ -1,0 +1,145 @@
+"""A zip archive of data files, such as a dataset folder.
+
+Nothing that the archive says of itself is believed: entries are counted before its directory is read, and
+unpacked bytes while they are read. A deflated file can't be read backwards, as Parquet is, so a Parquet file
+is unpacked to disk first; every other file is streamed.
+"""
+
+from __future__ import annotations
+
+import io
+import lzma
+import struct
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import IO, BinaryIO
+
+from preferences.formats.containers.limits import unpacks_too_far
+from preferences.formats.containers.streams import AsRaw
+from preferences.records import FormatError
+
+SUFFIXES = frozenset({".parquet", ".jsonl", ".ndjson", ".json", ".csv"})
+# Files beside the data in a dataset folder.
+DESCRIPTIONS = frozenset(
+    {"card.json", "dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"}
+)
+OFFICE_FILES = frozenset({"[Content_Types].xml", "mimetype"})
+ENTRY_MAGIC = b"PK\x01\x02"  # of one entry in the archive's directory
+MAX_ENTRIES = 10_000
+MAX_PARQUET_BYTES = 8 * 2**30
+COPIED_BYTES = 2**20
+ENCRYPTED = 0x1
+ZIP_ERRORS = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    EOFError,
+    OSError,
+    ValueError,  # also UnicodeDecodeError, of a name
+    NotImplementedError,  # a method of compression
+    RuntimeError,  # a password
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DataFile:
+    """A file of an open archive, which lives as long as the stream that it was read from."""
+
+    archive: zipfile.ZipFile
+    entry: zipfile.ZipInfo
+
+    @property
+    def name(self) -> str:
+        return self.entry.filename
+
+    @property
+    def packed_bytes(self) -> int:
+        return self.entry.compress_size
+
+
+def data_files(stream: BinaryIO) -> list[DataFile]:
+    """The archive's data files by name. Raises FormatError where there are none, or its sizes are absurd."""
+    _check_entries(stream)
+    try:
+        archive = zipfile.ZipFile(stream)
+        entries = archive.infolist()
+    except ZIP_ERRORS as error:
+        raise FormatError(f"The zip archive can't be opened: {error}.") from error
+    if any(entry.filename in OFFICE_FILES for entry in entries):
+        raise FormatError("This is a spreadsheet or another office document; save it as CSV.")
+    found = sorted((entry for entry in entries if _is_data(entry)), key=lambda entry: entry.filename)
+    if not found:
+        raise FormatError(f"The zip archive holds no data file ({', '.join(sorted(SUFFIXES))}; also as .gz).")
+    if any(entry.flag_bits & ENCRYPTED for entry in found):
+        raise FormatError("The zip archive is encrypted; save it without a password.")
+    size = stream.seek(0, io.SEEK_END)
+    if sum(entry.compress_size for entry in entries) > size:
+        raise FormatError("Entries of the zip archive overlap: together they are larger than the archive.")
+    expanded = sum(entry.file_size for entry in found)
+    if unpacks_too_far(expanded, sum(entry.compress_size for entry in found)):
+        raise FormatError(f"The zip archive would unpack to {expanded:,} bytes from {size:,}.")
+    return [DataFile(archive, entry) for entry in found]
+
+
+@contextmanager
+def opened(file: DataFile) -> Iterator[io.BufferedReader]:
+    """The file's unpacked bytes, to be read once and forwards. Raises FormatError where it is damaged."""
+    try:
+        member = file.archive.open(file.entry)
+    except ZIP_ERRORS as error:
+        raise FormatError(f"The zip archive is damaged: {error}.") from error
+    with member:
+        bounded = AsRaw(_Member(member), packed_bytes=lambda: file.packed_bytes, what="the zipped file")
+        yield io.BufferedReader(bounded)
+
+
+@contextmanager
+def seekable(member: io.BufferedReader) -> Iterator[BinaryIO]:
+    with tempfile.TemporaryFile() as copy:
+        size = 0
+        while chunk := member.read(COPIED_BYTES):
+            size += copy.write(chunk)
+            if size > MAX_PARQUET_BYTES:
+                raise FormatError(f"A zipped Parquet file has more than {MAX_PARQUET_BYTES:,} bytes.")
+        copy.seek(0)
+        yield copy
+
+
+class _Member:
+    """A file of the archive whose damage is a FormatError, which ends its rows with a reason."""
+
+    def __init__(self, member: IO[bytes]) -> None:
+        self._member = member
+
+    def read(self, size: int) -> bytes:
+        try:
+            return self._member.read(size)
+        except ZIP_ERRORS as error:
+            raise FormatError(f"the zip archive breaks off or is damaged here ({error})") from error
+
+
+def _is_data(entry: zipfile.ZipInfo) -> bool:
+    path = PurePosixPath(entry.filename)
+    hidden = any(part.startswith((".", "__")) for part in path.parts)
+    plain = path.with_suffix("") if path.suffix == ".gz" else path
+    described = path.name in DESCRIPTIONS
+    return not entry.is_dir() and not hidden and not described and plain.suffix.lower() in SUFFIXES
+
+
+def _check_entries(stream: BinaryIO) -> None:
+    """Counts entries by their magic: zipfile holds the whole directory, which could be gigabytes."""
+    count, before = 0, b""
+    stream.seek(0)
+    while chunk := stream.read(COPIED_BYTES):
+        text = before + chunk
+        count += text.count(ENTRY_MAGIC)
+        before = text[-len(ENTRY_MAGIC) + 1 :]
+        if count > MAX_ENTRIES:
+            raise FormatError(f"The zip archive holds more than {MAX_ENTRIES:,} files.")
+    stream.seek(0)

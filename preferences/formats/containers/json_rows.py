@@ -1,0 +1,109 @@
+"""Rows of JSON: one object per line, or the objects of one array."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+from preferences.fields import json_of, refuse_constant
+from preferences.formats.containers import limits
+from preferences.formats.containers.limits import NumberedRow, shown
+from preferences.formats.containers.streams import bounded_lines
+from preferences.records import RowError
+
+JSON_SPACE = re.compile(r"[ \t\r\n]*")
+
+
+def jsonl_rows(stream: BinaryIO) -> Iterator[NumberedRow]:
+    for number, raw in enumerate(bounded_lines(stream), start=1):
+        if raw is None:
+            yield NumberedRow(number, None, f"the line is longer than {limits.MAX_ROW_BYTES:,} bytes")
+            continue
+        if not raw.strip():
+            continue
+        try:
+            value = json_of(raw.decode(), "the line")
+        except UnicodeDecodeError as error:
+            yield NumberedRow(number, None, f"not UTF-8: byte {error.start} is 0x{raw[error.start]:02x}")
+        except RowError as error:
+            yield NumberedRow(number, None, str(error))
+        else:
+            if isinstance(value, dict):
+                yield NumberedRow(number, value)
+            else:
+                yield NumberedRow(number, None, f"the line holds {shown(value)}, not a JSON object")
+
+
+def array_rows(stream: BinaryIO) -> Iterator[NumberedRow]:
+    """The objects of one JSON array, held one at a time. Where one can't be read, the next can't be found."""
+    text = _ArrayText(stream)
+    number = 0
+    text.skip("[")
+    while not text.skip("]"):
+        number += 1
+        try:
+            value = text.value()
+        except RowError as error:
+            yield NumberedRow(number, None, f"{error}; reading stopped")
+            return
+        if isinstance(value, dict):
+            yield NumberedRow(number, value)
+        else:
+            yield NumberedRow(number, None, f"the row is {shown(value)}, not a JSON object")
+        if not text.skip(",") and not text.at("]"):
+            broken = "the JSON array breaks off or is damaged here; reading stopped"
+            yield NumberedRow(number + 1, None, broken)
+            return
+
+
+class _ArrayText:
+    """The text of a stream from a place on that only goes forward; what lies behind it is forgotten."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        # As in CSV: a byte that isn't UTF-8 becomes a lone surrogate, which the check of its field refuses.
+        self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+        self._json = json.JSONDecoder(parse_constant=refuse_constant)
+        self._text = ""
+        self._place = 0
+        self._ended = False
+
+    def at(self, mark: str) -> bool:
+        while True:
+            self._place = JSON_SPACE.match(self._text, self._place).end()  # type: ignore[union-attr]
+            if self._place < len(self._text) or self._ended:
+                return self._text.startswith(mark, self._place)
+            self._read(limits.HEAD_BYTES)
+
+    def skip(self, mark: str) -> bool:
+        found = self.at(mark)
+        self._place += len(mark) if found else 0
+        return found
+
+    def value(self) -> Any:
+        self.at("")
+        while True:
+            try:
+                value, self._place = self._json.raw_decode(self._text, self._place)
+                return value
+            except RecursionError:
+                raise RowError("the row is nested too deeply") from None
+            except ValueError as error:
+                held = len(self._text) - self._place
+                if self._ended:
+                    raise RowError(f"the row is not valid JSON: {error}") from None
+                if held > limits.MAX_ROW_BYTES:
+                    raise RowError(
+                        f"the row is longer than {limits.MAX_ROW_BYTES:,} bytes, or damaged"
+                    ) from None
+                # Twice as much each time, so a long row is read over at most twice.
+                self._read(max(limits.HEAD_BYTES, held))
+
+    def _read(self, size: int) -> None:
+        data = self._stream.read(size)
+        self._ended = not data
+        self._text = self._text[self._place :] + self._decoder.decode(data, final=self._ended)
+        self._place = 0

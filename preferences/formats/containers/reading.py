@@ -1,0 +1,116 @@
+"""A file as numbered rows: JSON Lines, a JSON array, CSV or Parquet, plain, gzipped or in a zip archive.
+
+The container is recognised by content. Memory stays flat: one line (or one small Parquet batch) is held at a
+time, and no size is believed unchecked. A row that can't be read is yielded with its reason. A file that
+breaks off yields one last reason, because the rows before it are good.
+"""
+
+from __future__ import annotations
+
+import io
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from gzip import BadGzipFile, GzipFile
+from typing import Any, BinaryIO
+
+from preferences.formats.containers import archive, limits
+from preferences.formats.containers.csv_rows import CARRIAGE_RETURN, csv_rows, names_a_prompt
+from preferences.formats.containers.json_rows import array_rows, jsonl_rows
+from preferences.formats.containers.limits import NumberedRow
+from preferences.formats.containers.parquet_rows import PARQUET_MAGIC, parquet_rows
+from preferences.formats.containers.streams import AsRaw
+from preferences.records import FormatError
+
+GZIP_MAGIC = b"\x1f\x8b"
+ZIP_MAGIC = b"PK\x03\x04"
+UTF8_BOM = b"\xef\xbb\xbf"
+HEAD_LINES = 50
+GZIP_ERRORS = (EOFError, BadGzipFile, zlib.error)
+Container = Callable[[BinaryIO], Iterator[NumberedRow]]
+
+
+def read_rows(stream: BinaryIO) -> Iterator[NumberedRow]:
+    """The rows of a seekable binary stream. Raises FormatError when the container itself is unknown."""
+    magic = stream.read(4)
+    stream.seek(0)
+    if magic == ZIP_MAGIC:
+        return _archive_rows(archive.data_files(stream))
+    if magic == PARQUET_MAGIC:
+        return parquet_rows(stream)
+    return _text_rows(stream, magic, packed_bytes=stream.tell)
+
+
+def _archive_rows(files: list[archive.DataFile]) -> Iterator[NumberedRow]:
+    """The rows of each file in turn. One that can't be read costs only its own rows."""
+    for file in files:
+        name = file.name if len(files) > 1 else ""
+        try:
+            with archive.opened(file) as member:
+                for row in _member_rows(member, file):
+                    yield replace(row, file=name)
+        except FormatError as error:
+            yield NumberedRow(1, None, str(error), name)
+
+
+def _member_rows(member: io.BufferedReader, file: archive.DataFile) -> Iterator[NumberedRow]:
+    magic = member.peek(4)[:4]
+    if magic != PARQUET_MAGIC:
+        yield from _text_rows(member, magic, packed_bytes=lambda: file.packed_bytes)
+        return
+    with archive.seekable(member) as table:
+        yield from parquet_rows(table)
+
+
+def _text_rows(stream: Any, magic: bytes, *, packed_bytes: Callable[[], int]) -> Iterator[NumberedRow]:
+    raw = AsRaw(stream)
+    if magic[:2] == GZIP_MAGIC:
+        # GzipFile reads ahead, so the packed bytes are at most one buffer (128 KiB) too generous.
+        raw = AsRaw(GzipFile(fileobj=stream, mode="rb"), packed_bytes=packed_bytes, what="the gzip data")
+    buffered = io.BufferedReader(raw, limits.HEAD_BYTES)
+    try:
+        head = buffered.peek(limits.HEAD_BYTES)[: limits.HEAD_BYTES]
+    except GZIP_ERRORS as error:
+        raise FormatError(f"The gzip data can't be unpacked: {error}.") from error
+    if head.startswith(UTF8_BOM):
+        buffered.read(len(UTF8_BOM))
+        head = head[len(UTF8_BOM) :]
+    if not head.strip():
+        raise FormatError("The file is empty.")
+    return _guarded(_container(head)(buffered))
+
+
+def _container(head: bytes) -> Container:
+    first = head.lstrip().split(b"\n", 1)[0].decode(errors="replace")
+    if first.startswith("{"):
+        return jsonl_rows
+    if first.startswith("["):
+        return array_rows
+    if names_a_prompt(first):
+        if CARRIAGE_RETURN in first.rstrip(CARRIAGE_RETURN):
+            raise FormatError(
+                "The first line of this CSV file holds a carriage return without a line feed. Save the file"
+                " with line feeds (LF or CRLF) at the end of its lines."
+            )
+        return csv_rows
+    if any(line.lstrip().startswith(b"{") for line in head.split(b"\n")[:HEAD_LINES]):
+        return jsonl_rows
+    raise FormatError(
+        "This is neither JSON Lines nor a JSON array, nor CSV with a prompt column (each plain or gzipped),"
+        " nor Parquet, nor a zip archive of such files."
+    )
+
+
+def _guarded(rows: Iterator[NumberedRow]) -> Iterator[NumberedRow]:
+    """`rows`, ended by one reason where the stream itself breaks: the rows before it are good."""
+    line = 0
+    try:
+        for row in rows:
+            line = row.line
+            yield row
+    except GZIP_ERRORS as error:
+        yield NumberedRow(
+            line + 1, None, f"the gzip data breaks off or is damaged here ({error}); reading stopped"
+        )
+    except FormatError as error:
+        yield NumberedRow(line + 1, None, f"{error}; reading stopped")

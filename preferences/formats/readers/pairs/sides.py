@@ -1,0 +1,39 @@
+"""What the formats of chosen and rejected responses share."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+from preferences.fields import given, kind
+from preferences.records import Row, RowError
+
+SIDES = ("chosen", "rejected")
+MAX_STRENGTH = 32_767
+
+
+def blind_order(texts: Sequence[str]) -> list[int]:
+    """Indices of the texts by hash. A file has the better one first; this order doesn't say which one won."""
+    return sorted(range(len(texts)), key=lambda index: hashlib.sha256(texts[index].encode()).digest())
+
+
+def strength_of(row: Row) -> tuple[int | None, dict[str, Any]]:
+    """The row's `margin` as a strength, and what is kept as metadata: a margin that is no whole number.
+
+    0 says nothing: TRL wants a margin in every row or in none.
+    """
+    value = row.get("margin")
+    if not given(value):
+        return None, {}
+    try:
+        margin = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        raise RowError(f"margin must be a number, not {kind(value)}") from None
+    if isinstance(value, bool) or margin != margin or abs(margin) == float("inf"):
+        raise RowError("margin must be a finite number")
+    if margin == 0:
+        return None, {}
+    if margin.is_integer() and 0 < margin <= MAX_STRENGTH:
+        return int(margin), {}
+    return None, {"margin": margin}

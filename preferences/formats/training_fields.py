@@ -1,0 +1,51 @@
+"""What a row says of its ranking for training alone: its weight, its split, how it came about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import isfinite
+from typing import Any
+
+from preferences.fields import given, int_of, kind
+from preferences.records import RowError, TrainingFields
+
+# An imported file's order is the file's own, not one that somebody saw.
+SHOWN_BY_THE_PROJECT = ("browser", "api")
+MAX_INTEGER = 2**31 - 1
+
+
+def training_fields(row: Mapping[str, Any], *, responses_as_shown: bool = False) -> TrainingFields:
+    """The fields by their names in a snapshot. Raises RowError for a number that is none.
+
+    `responses_as_shown`: the format keeps the responses in the order in which the project showed them.
+    """
+    source, votes = _text(row, "source"), int_of(row.get("votes"), "votes", low=1, high=MAX_INTEGER) or 1
+    return TrainingFields(
+        weight=_weight(row.get("weight")),
+        split=_text(row, "split"),
+        prompt_hash=_text(row, "prompt_hash"),
+        round=int_of(row.get("round"), "round", low=0, high=MAX_INTEGER),
+        source=source,
+        votes=votes,
+        # Of several people's rankings made into one, each saw an order of their own.
+        in_shown_order=responses_as_shown and source in SHOWN_BY_THE_PROJECT and votes == 1,
+    )
+
+
+def _text(row: Mapping[str, Any], name: str) -> str:
+    """Labels of other files can have these names too, and be of any type: what is no text says nothing."""
+    value = row.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def _weight(value: Any) -> float:
+    if not given(value):
+        return 1.0
+    try:
+        weight = float(value)
+    except (TypeError, ValueError, OverflowError):
+        weight = float("nan")
+    if isinstance(value, bool) or not isfinite(weight) or weight <= 0:
+        what = repr(value)[:40] if isinstance(value, (int, float, str)) else kind(value)
+        raise RowError(f"weight is {what}; it must be a finite number above 0")
+    return weight

@@ -1,0 +1,31 @@
+"""Estimates of small cases as textbooks write them down: matrices of raters, lists of ranks."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from preferences.statistics.agreement import meetings_of
+from preferences.statistics.krippendorff import Alpha, Metric, alpha
+from preferences.statistics.pairs import verdicts_of
+from preferences.statistics.rank_correlation import kendall_w_by_task
+
+
+def alpha_of_matrix(ratings: ArrayLike, *, metric: Metric, samples: int = 0) -> Alpha:
+    """α of a reliability matrix (raters, units) with NaN where a value is missing."""
+    matrix = np.asarray(ratings, dtype=np.float64)
+    given = ~np.isnan(matrix)
+    units = np.broadcast_to(np.arange(matrix.shape[1]), matrix.shape)[given]
+    return alpha(units, matrix[given], metric=metric, samples=samples)
+
+
+def tau_b(first: ArrayLike, second: ArrayLike) -> float:
+    """Kendall's τ-b of two rankings (K,) as places."""
+    places = np.array([first, second], dtype=np.int8)
+    return float(meetings_of(verdicts_of(places), np.array([0]), np.array([1])).tau_b[0])
+
+
+def concordance(places: ArrayLike) -> float:
+    """Kendall's W of m rankings (m, K) of the same K things."""
+    rankings = np.asarray(places)
+    return float(kendall_w_by_task(rankings, np.zeros(len(rankings), dtype=np.int64), 1)[0])

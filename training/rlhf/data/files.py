@@ -1,0 +1,228 @@
+"""Rankings from a file: a frozen snapshot, or any file that an import takes (`preferences.formats`).
+
+Every row is read before anything trains, by the import's readers and with their reasons. A broken row is an
+error that names it. Rows that are sound but say nothing to a loss are left out and counted by reason:
+
+- ``not_rankable``: the annotator said that the responses can't be ordered;
+- ``all_bad``: the annotator said that no response is good enough, and gave no order;
+- ``fewer_than_two_responses``: there is nothing to compare;
+- ``no_ranking``: a prompt or a task that nobody has ranked;
+- ``answer_left_out``: a draft or cancelled answer of another tool.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+
+from preferences.distinct import distinct
+from preferences.formats import snapshot_parquet
+from preferences.formats.catalog import NumberedRecords, read_records
+from preferences.formats.containers.parquet_rows import damage
+from preferences.formats.readers import native
+from preferences.formats.training_fields import training_fields
+from preferences.quirks import ANSWER_LEFT_OUT, IDENTICAL_PAIR
+from preferences.records import (
+    FormatError,
+    ImportFormat,
+    RankingRecord,
+    Record,
+    RowError,
+    Tiers,
+    TrainingFields,
+    Vote,
+)
+from preferences.text import MIN_RESPONSES
+from training.rlhf.data.rankings import Ranking, RankingFileError, Rankings
+
+ERRORS_SHOWN = 5  # of a file's broken rows; the others are counted
+REASONS = ("not_rankable", "all_bad", "fewer_than_two_responses", "no_ranking", "answer_left_out")
+
+
+@dataclass(slots=True)
+class Line:
+    """What a line of a file gives: rankings, counts of what was left out, or the reason why it is broken."""
+
+    number: int
+    rankings: list[Ranking] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
+    reason: str = ""
+
+
+def read_rankings(path: str | Path) -> Rankings:
+    """The rankings of a file, all checked. Raises RankingFileError that names the first broken rows and their
+    number, or says why the file holds no rankings; then nothing is returned."""
+    file = Path(path)
+    title, lines = lines_of(file)
+    rankings = Rankings(left_out=dict.fromkeys(REASONS, 0))
+    errors: list[str] = []
+    for line in lines:
+        rankings += line.rankings
+        for reason, count in line.left_out.items():
+            rankings.left_out[reason] += count
+        if line.reason:
+            errors.append(f"line {line.number}: {line.reason}")
+    if errors:
+        more = f" (and {len(errors) - ERRORS_SHOWN} more)" if len(errors) > ERRORS_SHOWN else ""
+        raise RankingFileError(
+            f"{file.name} has {len(errors)} broken rows: " + "; ".join(errors[:ERRORS_SHOWN]) + more
+        )
+    if not rankings and set(+Counter(rankings.left_out)) == {"no_ranking"}:
+        raise RankingFileError(f"{file.name} holds no rankings to learn from; it was read as: {title}")
+    return rankings
+
+
+def lines_of(file: Path) -> tuple[str, Iterator[Line]]:
+    """What the file is, and its lines one after another. Raises RankingFileError where it can't be read."""
+    if not file.is_file():
+        raise RankingFileError(f"{file}: there is no such file")
+    if snapshot_parquet.is_snapshot(file):
+        return "a snapshot", _snapshot_lines(file)
+    try:
+        stream = file.open("rb")
+    except OSError as error:
+        raise RankingFileError(f"{file.name} can't be opened: {error}") from error
+    try:
+        known, records = read_records(stream)
+    except FormatError as error:
+        stream.close()
+        raise RankingFileError(f"{file.name}: {error}") from error
+    return known.title, _lines(stream, known, records)
+
+
+def _lines(stream: BinaryIO, known: ImportFormat, records: Iterator[NumberedRecords]) -> Iterator[Line]:
+    with stream:
+        for item in records:
+            yield _line(item, known)
+
+
+def _line(item: NumberedRecords, known: ImportFormat) -> Line:
+    line = Line(item.line)
+    if item.too_few:
+        line.left_out["fewer_than_two_responses"] += 1
+    elif item.reason:
+        line.reason = item.reason
+    for record in item.records:
+        if isinstance(record, Vote):
+            line.reason = (
+                f"this is a vote on responses of another file ({known.name}); import both files into a"
+                " project and train on a snapshot of it"
+            )
+        else:
+            _add(line, record)
+    return line
+
+
+def _add(line: Line, given: Record) -> None:
+    record, _ = distinct(given)
+    if ANSWER_LEFT_OUT in given.quirks:
+        line.left_out["answer_left_out"] += 1
+    elif not record.rankings:
+        same = IDENTICAL_PAIR in given.quirks
+        line.left_out["fewer_than_two_responses" if same else "no_ranking"] += 1
+    texts = tuple(response.text for response in record.responses)
+    for ranking in record.rankings:
+        if reason := _reason_to_leave_out(texts, ranking.tiers, ranking.not_rankable):
+            line.left_out[reason] += 1
+        else:
+            line.rankings.append(_ranking(record, texts, ranking))
+
+
+def _reason_to_leave_out(texts: tuple[str, ...], tiers: Any, not_rankable: bool) -> str:
+    if not_rankable:
+        return "not_rankable"
+    if not tiers:
+        return "all_bad"
+    return "fewer_than_two_responses" if len(texts) < MIN_RESPONSES else ""
+
+
+def _ranking(record: Record, texts: tuple[str, ...], ranking: RankingRecord) -> Ranking:
+    return _made(
+        messages=record.messages,
+        texts=texts,
+        tiers=ranking.tiers,
+        strength=ranking.strength,
+        annotator=ranking.annotator,
+        ranking_id=ranking.external_id,
+        training=ranking.training,
+    )
+
+
+def _made(
+    *,
+    messages: tuple[Mapping[str, str], ...],
+    texts: tuple[str, ...],
+    tiers: Tiers,
+    strength: int | None,
+    annotator: str,
+    ranking_id: str,
+    training: TrainingFields,
+) -> Ranking:
+    """What stands in no tier was left below all of them."""
+    rest = tuple(sorted(set(range(len(texts))) - {index for tier in tiers for index in tier}))
+    return Ranking(
+        messages=messages,
+        responses=texts,
+        tiers=(*tiers, rest) if rest else tiers,
+        rest_unranked=bool(rest),
+        strength=strength,
+        annotator=annotator,
+        ranking_id=ranking_id,
+        in_shown_order=training.in_shown_order,
+        weight=training.weight,
+        split=training.split or "train",
+        prompt_hash=training.prompt_hash,
+        round=training.round,
+        source=training.source,
+        votes=training.votes,
+    )
+
+
+def _snapshot_lines(file: Path) -> Iterator[Line]:
+    """The rows of a snapshot without the checks of foreign files: the database made them once. A row that is
+    broken all the same gets the reason that an import would give."""
+    number = 0
+    try:
+        for row in snapshot_parquet.read_rankings(file, snapshot_parquet.TRAINING_COLUMNS):
+            number += 1
+            yield _snapshot_line(number, row)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        yield Line(number + 1, reason=damage(error))
+
+
+def _snapshot_line(number: int, row: Mapping[str, Any]) -> Line:
+    line = Line(number)
+    try:
+        texts = tuple(response["text"] for response in row["responses"])
+        if reason := _reason_to_leave_out(texts, row["tiers"], row["not_rankable"]):
+            line.left_out[reason] += 1
+            return line
+        ranking = _made(
+            messages=tuple(row["messages"]),
+            texts=texts,
+            tiers=tuple(map(tuple, row["tiers"])),
+            strength=row["strength"],
+            annotator=row["annotator"] or "",
+            ranking_id=row["ranking_id"] or "",
+            training=training_fields(row, responses_as_shown=True),
+        )
+        if row["unranked"] and (not ranking.rest_unranked or sorted(row["unranked"]) != [*ranking.tiers[-1]]):
+            raise ValueError("unranked names a response that is in a tier, or not all of the others")
+    except (RowError, ValueError, TypeError, AttributeError) as error:
+        line.reason = _reason_of(row) or str(error)
+    else:
+        line.rankings.append(ranking)
+    return line
+
+
+def _reason_of(row: Mapping[str, Any]) -> str:
+    try:
+        native.parse(row)
+    except RowError as error:
+        return str(error)
+    return ""

@@ -1,4 +1,4 @@
-"""Ids: UUID version 7 (RFC 9562, section 5.7), so that sorting by id is sorting by birth."""
+"""Ids: UUID version 7 (RFC 9562, section 5.7). Sorting by id sorts by creation time."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ _last_tick = 0
 
 
 def uuid7() -> uuid.UUID:
-    """A new id, greater than every id this process made before.
+    """A new id, greater than every id that this process created before.
 
-    48 bits of Unix milliseconds, then 12 bits of the millisecond's fraction (method 3 of section 6.2), then
-    62 random bits. Ids made within one 244 ns tick borrow the next tick: an import keeps its file's order.
+    48 bits of Unix milliseconds, 12 bits of the millisecond's fraction (method 3 of section 6.2), and 62
+    random bits. Ids created within one tick of 244 ns use the next ticks, so an import keeps the order of its
+    file.
     """
     return uuid.UUID(int=_with_random(_ticks(1), int.from_bytes(os.urandom(8), "big")))
 
 
 def uuid7_texts(count: int) -> list[str]:
-    """`count` new ids as text, ascending: a bulk load makes five per row, and objects took half its time."""
+    """`count` new ids as text, in ascending order. A bulk load needs five per row; UUID objects took half of
+    its time."""
     first = _ticks(count)
     random_bytes = os.urandom(8 * count)
     texts = []
@@ -33,7 +35,7 @@ def uuid7_texts(count: int) -> list[str]:
 
 
 def _ticks(count: int) -> int:
-    """The first of `count` ticks that belong to nobody else."""
+    """Reserves `count` ticks and returns the first."""
     global _last_tick
     with _lock:
         first = max(_last_tick + 1, time.time_ns() * 4096 // 1_000_000)

@@ -1,4 +1,4 @@
-"""The API's addresses, and who may do what at each: the access table (see `annotation.api.access`)."""
+"""The API's addresses and the action of each method: the access table (see `annotation.api.access`)."""
 
 from __future__ import annotations
 

@@ -1,12 +1,12 @@
-"""How fast Postgres hands out tasks: the claim alone, without HTTP.
+"""The speed of claims: Postgres alone, without HTTP.
 
     .venv/bin/python -m benchmarks.claims [--tasks 100000] [--workers 8] [--seconds 10] [--history 20000]
 
-One throw-away embedded Postgres, as durable as in use. First table: `--workers` processes claim from
-`--tasks` open tasks of overlap 3 for `--seconds`, each claim for an annotator of its own, so that every one
-takes a new task; afterwards no task may be given out more often than it has slots, or twice to anybody. The
-bar: 700 claims a second, 50 ms at the 99th percentile. Second table: one annotator who has answered 0, and
-`--history`, tasks that still want answers of others. The bar: no slower with the history than without.
+Starts a temporary embedded Postgres with the durability of production. First table: `--workers` processes
+claim from `--tasks` open tasks of overlap 3 for `--seconds`, each claim by another annotator, so that each
+gets a new task. Afterwards no task may have more leases than slots, or two leases of one person. Targets: 700
+claims/s and a 99th percentile of 50 ms. Second table: one annotator who has answered 0, then `--history`,
+tasks that other people still have to answer. Target: the history doesn't slow the claim down.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from embedded.servers import Servers
 from embedded.state import StateFolder
 
 LONE_CLAIMS = 200
-CLAIMS_PER_SECOND_AT_MOST = 600  # by one worker: annotators to have ready
+CLAIMS_PER_SECOND_AT_MOST = 600  # per worker: the number of annotators to prepare
 
 
 def main() -> None:
@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--history", type=int, default=20_000)
     options = parser.parse_args()
     home = Path(tempfile.mkdtemp(prefix="rl-bench-"))
-    home.chmod(0o711)  # root's Postgres runs as `nobody`, which has to pass through
+    home.chmod(0o711)  # Postgres started by root runs as `nobody`
     servers = Servers(StateFolder(home))
     try:
         servers.start()
@@ -58,7 +58,7 @@ def measure(options: argparse.Namespace) -> None:
     from django.core.management import call_command
     from django.db import connection, connections
 
-    from annotation.content import content
+    from annotation.content import adding
     from annotation.models import Assignment, RankingTask
 
     call_command("migrate", verbosity=0)
@@ -68,11 +68,11 @@ def measure(options: argparse.Namespace) -> None:
         per_worker = int(options.seconds * CLAIMS_PER_SECOND_AT_MOST)
         people = new_people(policy, project.pk, per_worker * options.workers)
         with connection.cursor() as cursor:
-            # What the import left to be done would be done in our seconds.
+            # Otherwise the autovacuum after the import would run during the measurement.
             cursor.execute("VACUUM ANALYZE")
             cursor.execute("CHECKPOINT")
         connections.close_all()
-        connection.close_pool()  # type: ignore[attr-defined]  # its threads don't come along into a fork
+        connection.close_pool()  # type: ignore[attr-defined]  # its threads don't survive a fork
         barrier = multiprocessing.get_context("fork").Barrier(options.workers)
         with multiprocessing.get_context("fork").Pool(
             options.workers, initializer=remember, initargs=(barrier,)
@@ -99,14 +99,14 @@ def measure(options: argparse.Namespace) -> None:
     for history in (0, options.history):
         (person,) = new_people(f"lone-{history}", project.pk, 1)
         answered(project.pk, person, history)
-        content.analyze_content()
+        adding.analyze_content()
         times = lone_claims(project.slug, person)
         print(f"{'finish_started, overlap 3':26} {history:16d} {quantiles(times)}")
 
 
 def filled(slug: str, policy: str, tasks: int):  # type: ignore[no-untyped-def]
-    from annotation.content import content
-    from annotation.content.incoming import ResponseDraft, TaskDraft
+    from annotation.content import adding
+    from annotation.content.drafts import ResponseDraft, TaskDraft
     from annotation.projects import projects
 
     project = projects.create_project(slug=slug, overlap=3)
@@ -118,7 +118,7 @@ def filled(slug: str, policy: str, tasks: int):  # type: ignore[no-untyped-def]
         )
         for n in range(tasks)
     )
-    content.add_ranking_tasks(project=project, items=drafts)
+    adding.add_ranking_tasks(project=project, items=drafts)
     return project
 
 
@@ -135,7 +135,7 @@ def new_people(prefix: str, project: UUID, count: int) -> list[UUID]:
 
 
 def answered(project: UUID, person: UUID, count: int) -> None:
-    """As if they had answered the queue's first tasks, of which each still wants two answers."""
+    """Adds answers to the first tasks of the queue, each of which still needs two answers by others."""
     from django.db import connection
 
     with connection.cursor() as cursor:
@@ -169,8 +169,8 @@ def claims(job: tuple[str, list[UUID], float]) -> list[float]:
         began = time.perf_counter()
         if began > end:
             break
-        if allocation.claim_next_task(project=project, annotator=User(pk=person)) is None:
-            raise SystemExit("a claim was given nothing")
+        if not allocation.claim_tasks(project=project, annotator=User(pk=person)):
+            raise SystemExit("a claim got no task")
         times.append(time.perf_counter() - began)
     return times
 
@@ -182,10 +182,10 @@ def lone_claims(slug: str, person: UUID) -> list[float]:
     project, times = Project.objects.get(slug=slug), []
     for _ in range(LONE_CLAIMS):
         began = time.perf_counter()
-        held = allocation.claim_next_task(project=project, annotator=User(pk=person))
+        held = next(iter(allocation.claim_tasks(project=project, annotator=User(pk=person))), None)
         times.append(time.perf_counter() - began)
         if held is None:
-            raise SystemExit("the lone annotator was given nothing")
+            raise SystemExit("the single annotator got no task")
         Assignment.objects.filter(pk=held.pk).update(state="submitted")
     return times
 

@@ -1,21 +1,21 @@
-"""The ranking desk's own speed: its first load, from key to paint, and from an answer to the next task.
+"""The speed of the annotator's desk: first load, key to paint, and submit to the next task.
 
     .venv/bin/python -m benchmarks.desk [--answers 30] [--responses 4] [--characters 400] [--slow 0]
 
-In Debian's Chromium on a throw-away embedded stack, by the browser's own clock, with the page as it was last
-built (`scripts/up` builds and compresses it).
+Runs Chromium on a temporary embedded stack and uses the browser's clock. The page is the last build
+(`scripts/up` builds and compresses it).
 
-First load: the script that comes before the first task is on screen, as sent, without the renderer of
-Markdown, which is fetched beside it; and how long that takes, from the address to the first card with its
-text, with an empty cache and with a full one. The bars: 200 kB, 1.5 s.
+First load: the size of the scripts, as sent, that load before the first task is visible, without the Markdown
+renderer, which loads in parallel; and the time from the address to the first card with its text, with an
+empty and with a full cache. Targets: 200 kB, 1.5 s.
 
-Key to paint, in each layout: from a key's event until what it did is on screen, as the browser itself tells
-it (Event Timing, in steps of 8 ms, none under 16). `focus` goes a response further, `place` puts the last one
-first. The bar is 50 ms with `--responses 10 --characters 4000`.
+Key to paint, per layout: from a key event until its effect is on screen, as reported by the browser (Event
+Timing, in steps of 8 ms, at least 16). `focus` moves to the next response, `place` ranks the last one first.
+Target: 50 ms with `--responses 10 --characters 4000`.
 
-Submit to next: End, 1, Enter, and a second of thinking; from the key that submits to the first frame after
-the one in which the cards of the next task are in the document. `--slow`: so many milliseconds are added to
-every request, as a distant server would. The bar is 100 ms, whatever the server takes.
+Submit to next: End, 1, Enter, with a second of thinking; from the submit key to the first frame after the one
+that has the next task's cards in the document. `--slow` adds milliseconds to every request, like a distant
+server. Target: 100 ms, however slow the server is.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ WATCH = """() => {
 }"""
 
 
-# Event Timing (W3C), which "interaction to next paint" is made of: from the key's own time until the frame
-# that shows what it did is presented, in steps of 8 ms; what takes less than 16 is not reported.
+# Event Timing (W3C), the basis of "interaction to next paint": from the key event until the frame with its
+# effect is presented, in steps of 8 ms. Durations under 16 ms are not reported.
 SHORTEST_MS = 16
 PAINTED = f"""() => {{
   window.painted = [];
@@ -85,7 +85,7 @@ def first_load(page: Page, address: str) -> None:
             sent: dict[str, int] = dict(page.evaluate(SCRIPTS))
             rich = sum(size for name, size in sent.items() if name.startswith(RENDERER))
             first = (sum(sent.values()) - rich) / 1000
-            print(f"script before the first task: {first:.1f} kB, and {rich / 1000:.1f} kB render Markdown")
+            print(f"scripts before the first task: {first:.1f} kB; Markdown renderer: {rich / 1000:.1f} kB")
         print(f"ready with {cache} cache: {ready:.2f} s")
 
 
@@ -103,7 +103,7 @@ def key_to_paint(page: Page) -> None:
 
 
 def painted(page: Page, *keys: str) -> float:
-    """Milliseconds from the last of these keys until what it did is on screen."""
+    """Milliseconds from the last of these keys until its effect is on screen."""
     for key in keys:
         page.wait_for_timeout(150)
         page.evaluate("() => { painted.length = 0 }")
@@ -146,7 +146,7 @@ def fill(state: Path, tasks: int, responses: int, characters: int, file: Path) -
 
 
 def rank(page: Page, answers: int, think: float) -> list[float]:
-    """Milliseconds of each answer; the first is left out, while the page's own code is still warming up."""
+    """Milliseconds per answer, without the first one, which warms up the page's code."""
     page.get_by_test_id("response-card").first.wait_for()
     page.evaluate(WATCH)
     times = []
@@ -192,7 +192,7 @@ def main() -> None:
     high = times[int(len(times) * 0.95)]
     print(
         f"submit to next, {given.answers} answers, {given.responses} x {given.characters} characters: "
-        f"median {statistics.median(times):.0f} ms, 95th percentile {high:.0f} ms, most {times[-1]:.0f} ms"
+        f"median {statistics.median(times):.0f} ms, 95th percentile {high:.0f} ms, maximum {times[-1]:.0f} ms"
     )
 
 

@@ -1,13 +1,13 @@
-"""How fast rankings come out, and in how much memory: freezing from a throw-away Postgres, and every export.
+"""The time and memory to freeze rankings from a temporary Postgres and to export them in every format.
 
     .venv/bin/python -m benchmarks.exports [--rows 50000] [--large 1000000] [--formats NAME …]
 
-First part: `--rows` comparisons of hh-rlhf's size (a conversation of three turns, two responses) by four
-people are imported, frozen in each way, and exported to every format. Second part: a snapshot of `--large`
-such rankings is written without a database and exported. Beside the time it says how far the process's memory
-went above what it had before (VmHWM, reset before each line). The bars: 50,000 comparisons in 5 s, and a
-million in less than 300 MB above idle. A peer's figure: Label Studio 1.23.2 took 33.5 to 44.8 s for 10,000
-pairwise tasks on a machine of this size, holding all of them.
+First part: imports `--rows` comparisons of the size of hh-rlhf (three turns, two responses) by four people,
+freezes them with each aggregation and exports every format. Second part: writes a snapshot of `--large` such
+rankings without a database and exports it. Each line has the time and the growth of the process's memory
+(VmHWM, reset before each line). Targets: 50,000 comparisons in 5 s, and a million in less than 300 MB above
+idle. For comparison: Label Studio 1.23.2 took 33.5 to 44.8 s for 10,000 pairwise tasks on a machine of this
+size, with all of them in memory.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def comparison(number: int, chance: random.Random) -> dict[str, Any]:
-    """About 1,500 characters, as a row of hh-rlhf's helpful-base has. Four of them in a row are of the same
+    """About 1,500 characters, like a row of hh-rlhf's helpful-base. Four consecutive rows compare the same
     responses, by different people."""
     of = number // len(PEOPLE)
     words = [format(value, "x") for value in random.Random(of).choices(range(2**24), k=210)]
@@ -62,7 +62,7 @@ def comparison(number: int, chance: random.Random) -> dict[str, Any]:
 
 
 def snapshot_rows(count: int) -> Iterator[dict[str, Any]]:
-    """Rows as a freeze makes them, for a file without a database."""
+    """Rows in the form of a freeze, to write a file without a database."""
     from preferences.formats.snapshot_parquet import BEFORE
 
     chance = random.Random(0)
@@ -198,12 +198,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rows", type=int, default=50_000, help="0 leaves the first part out")
-    parser.add_argument("--large", type=int, default=1_000_000, help="0 leaves the second part out")
+    parser.add_argument("--rows", type=int, default=50_000, help="0 skips the first part")
+    parser.add_argument("--large", type=int, default=1_000_000, help="0 skips the second part")
     parser.add_argument("--formats", nargs="+")
     options = parser.parse_args()
     home = Path(tempfile.mkdtemp(prefix="rankloop-bench-"))
-    home.chmod(0o711)  # root's Postgres runs as `nobody`, which has to pass through
+    home.chmod(0o711)  # Postgres started by root runs as `nobody`
     for name in ("DATABASE_URL", "BROKER_URL"):
         os.environ.pop(name, None)
     servers = Servers(StateFolder(home), durable=False)

@@ -1,12 +1,12 @@
-"""How fast preference data comes in: comparisons of hh-rlhf's size, into a throw-away embedded Postgres.
+"""The speed of imports: comparisons of the size of hh-rlhf into a temporary embedded Postgres.
 
     .venv/bin/python -m benchmarks.imports [--rows 160000] [--durable]
 
-The rows are made here, of random words, with as many turns and characters as the real files have (measured at
-the deciles over all 5,008 rows of the six helpful files). The first line imports them, the second imports the
-same file again, which must change nothing, the third tries a new file without keeping it. Beside the time it
-says what the reading process and Postgres worked: on two idle cores the slower of the two is what takes time.
-The bar: 160,000 comparisons in 60 s. `--durable` waits for the disk at each commit, as `scripts/up` does.
+The rows are random words with the turns and characters of the real files (deciles of all 5,008 rows of the
+six helpful files). The first line is an import, the second the same file again, which must change nothing,
+the third a dry run of a new file. Each line has the elapsed time and the processor times of the reading
+process and of Postgres; with two idle cores, the slower one determines the elapsed time. Target: 160,000
+comparisons in 60 s. `--durable` waits for the disk at each commit, as `scripts/up` does.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from typing import Any
 from embedded.servers import Servers
 from embedded.state import StateFolder
 
-# At the 0th, 10th, … 90th, 95th, 99th percentile of the real files, and what is drawn between them is linear.
+# The real files' 0th, 10th, … 90th, 95th and 99th percentiles; values are interpolated linearly.
 PERCENTILES = (0, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 99)
 TURNS = (1, 1, 1, 1, 2, 2, 3, 3, 3, 4, 4, 6)
 HUMAN_CHARACTERS = (1, 24, 31, 37, 43, 50, 58, 70, 87, 122, 168, 301)
@@ -76,7 +76,7 @@ class Writer:
 
 
 def postgres_seconds(data: Path) -> float:
-    """Processor time of all living processes of this Postgres, and of those that ended."""
+    """Processor time of all processes of this Postgres, including ended ones."""
     pid = (data / "postmaster.pid").read_text().split()[0]
     total = 0.0
     for entry in Path("/proc").iterdir():
@@ -115,7 +115,7 @@ def main() -> None:
     parser.add_argument("--durable", action="store_true")
     options = parser.parse_args()
     home = Path(tempfile.mkdtemp(prefix="rankloop-bench-"))
-    home.chmod(0o711)  # root's Postgres runs as `nobody`, which has to pass through
+    home.chmod(0o711)  # Postgres started by root runs as `nobody`
     for name in ("DATABASE_URL", "BROKER_URL"):
         os.environ.pop(name, None)
     servers = Servers(StateFolder(home), durable=options.durable)
@@ -133,12 +133,12 @@ def main() -> None:
         for seed, file in enumerate(files):
             Writer(seed).write(file, options.rows)
         size, load = files[0].stat().st_size / 2**20, os.getloadavg()[0]
-        print(f"{options.rows:,} rows, {size:.0f} MiB packed, load {load:.1f}")
+        print(f"{options.rows:,} rows, {size:.0f} MiB compressed, load {load:.1f}")
         headings = ("seconds", "rows/s", "Python s", "Postgres s", "rankings", "unchanged")
         print(f"{'':16}" + "".join(f"{heading:>12}" for heading in headings))
         for name, file, settings in (
             ("import", files[0], {}),
-            ("the same again", files[0], {}),
+            ("same file again", files[0], {}),
             ("dry run", files[1], {"dry_run": True}),
         ):
             row = measure(servers, file, "bench", **settings)

@@ -1,12 +1,12 @@
-"""How long the quality page takes on a large project: one row per request of the page.
+"""The time of the quality page's requests in a large project, one row per request.
 
     .venv/bin/python -m benchmarks.quality [--rankings 100000] [--responses 4] [--overlap 3] [--repeat 5]
 
-Makes a project in a throw-away embedded Postgres (annotators of known noise, four models, ties, a few gold
-tasks), and times each report as the browser asks for it, through the whole of Django but without the network:
-the first call, the median and the longest of the rest. `all at once` is the page: its requests in parallel,
-each on a connection of its own, until the last has answered. The bar: 2 s. `cpu` is this process's share of
-the median, without Postgres'; `memory` how far the process grew beyond what it had before the first
+Creates a project in a temporary embedded Postgres (annotators of known noise, four models, ties, a few gold
+tasks) and times each report as the browser requests it, through all of Django but without the network: the
+first call, and the median and maximum of the others. `all at once` is the whole page: its requests in
+parallel, each on its own connection, until the last response. Target: 2 s. `cpu` is the processor time of
+this process in the median, without Postgres; `memory` is the growth of the process since before the first
 request.
 """
 
@@ -109,7 +109,7 @@ def fill(rankings: int, k: int, overlap: int) -> tuple[Project, User]:
     pairs: list[tuple[Any, ...]] = []
     for n, id in enumerate(_uuids(rng, rankings)):
         task, person = n // overlap, who[n // overlap, n % overlap]
-        # Steps of half a point: what is closer than that is a tie.
+        # Rounded to half a point, so that close scores are ties.
         seen = np.round(2 * (quality[task] + noise[person] * rng.normal(size=k)))
         tiers = [
             response_ids[task][seen == level].tolist() for level in sorted(set(seen.tolist()), reverse=True)
@@ -225,7 +225,7 @@ def measure(manager: User, repeat: int) -> None:
             f"{name:36} {first:8.2f} {statistics.median(rest):9.2f} {max(rest):10.2f} {cpu:6.2f}", flush=True
         )
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak
-    print(f"memory: {grown / 1024:.0f} MB more at the peak; load {os.getloadavg()[0]:.1f}")
+    print(f"memory: {grown / 1024:.0f} MB at the peak; load {os.getloadavg()[0]:.1f}")
 
 
 def main() -> None:
@@ -238,7 +238,7 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=5)
     options = parser.parse_args()
     home = Path(tempfile.mkdtemp(prefix="rl-bench-"))
-    home.chmod(0o711)  # root's Postgres runs as `nobody`, which has to pass through
+    home.chmod(0o711)  # Postgres started by root runs as `nobody`
     os.environ["RANKLOOP_STATE"] = str(home / "state")
     servers = Servers(StateFolder(home), durable=False)
     try:
@@ -258,8 +258,8 @@ def main() -> None:
         with connection.cursor() as cursor:
             cursor.execute("ANALYZE")
         print(
-            f"{options.rankings} rankings of {options.responses} responses, {options.overlap} to a task,"
-            f" made in {time.perf_counter() - began:.0f} s"
+            f"{options.rankings} rankings of {options.responses} responses, {options.overlap} per task,"
+            f" created in {time.perf_counter() - began:.0f} s"
         )
         measure(manager, options.repeat)
         connection.close()

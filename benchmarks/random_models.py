@@ -1,4 +1,4 @@
-"""Models of random weights and rankings of random words, for benchmarks of speed."""
+"""Models with random weights and rankings of random words, for benchmarks of speed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from training.rlhf.models.loading import save_model
 
 WORDS = 4092  # and four control tokens
 PROMPT, RESPONSE = (96, 160), (32, 128)  # words, drawn uniformly
-# Llamas: width, layers, width of the MLP, heads, heads of keys and values, words.
+# Llamas: width, layers, MLP width, heads, key-value heads, vocabulary.
 SHAPES = {
     "tiny": (256, 4, 704, 4, 4, 4096),  # 4.3 million weights
     "small": (512, 8, 1664, 8, 8, 4096),  # 31

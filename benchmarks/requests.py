@@ -1,15 +1,16 @@
-"""How long an annotator waits: claim and submit over HTTP, one row per drained project.
+"""The time that annotators wait for claim and submit over HTTP, one row per drained project.
 
     .venv/bin/python -m benchmarks.requests [--annotators 1 16] [--drains 1x600 3x200] [--think 0]
 
-Each row drains a project of its own (K = 4; `3x200`: overlap 3, 200 tasks) on one throw-away embedded stack:
-every annotator claims and submits until nothing is left, with `--think` seconds between answers (0: back to
-back, the worst case). Counted afterwards in the database: answers beyond a task's overlap, answers that are
-missing, tasks answered twice by one person. The bars: 16 annotators back to back 60 answers a second together
-and 250 ms at the 95th percentile of both; with a second of thinking 50 ms; no wrong count ever.
+Each row drains its own project (K = 4; `3x200`: overlap 3, 200 tasks) on one temporary embedded stack: every
+annotator claims and submits until no task is left, with `--think` seconds between answers (0, without pauses,
+is the worst case). Afterwards the database is checked for answers beyond a task's overlap, missing answers
+and tasks answered twice by one person. Targets: 60 answers/s from 16 annotators without pauses, with a 95th
+percentile of 250 ms for both requests; 50 ms with a second of thinking; no wrong count.
 
-The last column is the ratio to the best exact peer, Label Studio: 16 annotators drained 1x600 at 4 answers a
-second (8 gunicorn workers, Postgres 15, the same kind of machine; measured apart, since it can't run here).
+The last column is the ratio to the best exact peer, Label Studio, where 16 annotators drained 1x600 at 4
+answers/s (8 gunicorn workers, Postgres 15, the same kind of machine; measured separately, because it can't
+run here).
 """
 
 from __future__ import annotations
@@ -87,7 +88,7 @@ def drain(url: str, slug: str, tokens: list[str], think: float) -> tuple[list[fl
 
     def work(number: int, token: str) -> None:
         client = ApiClient(url, token)
-        time.sleep(think * number / len(tokens))  # people don't all begin at the same moment
+        time.sleep(think * number / len(tokens))  # annotators start at different moments
         while True:
             began = time.perf_counter()
             status, assignment = client.call("POST", f"/api/v1/projects/{slug}/assignments/next", {})
@@ -133,10 +134,10 @@ SELECT sum(greatest(answers - overlap, 0)), sum(greatest(overlap - answers, 0)),
 
 
 def counts(state: Path, slug: str) -> tuple[int, int, int]:
-    """Answers too many, answers missing, answers by somebody who had answered that task."""
+    """Excess answers, missing answers, and repeated answers by one person to a task."""
     running = StateFolder(state.resolve()).running()
     if running is None:
-        raise SystemExit("The stack is gone.")
+        raise SystemExit("The stack has stopped.")
     with psycopg.connect(running.database_url) as connection:
         over, under, repeats = connection.execute(COUNTS, [slug]).fetchone() or (0, 0, 0)
     return int(over), int(under), int(repeats)
@@ -158,7 +159,7 @@ def main() -> None:
     )
     options = parser.parse_args()
     home = Path(tempfile.mkdtemp(prefix="rl-bench-"))
-    home.chmod(0o711)  # root's Postgres runs as `nobody`, which has to pass through
+    home.chmod(0o711)  # Postgres started by root runs as `nobody`
     stack, url = start_stack(home / "state", home / "output")
     try:
         print(

@@ -1,24 +1,24 @@
-"""How fast and in how much memory a reward model learns from rankings, against TRL's RewardTrainer.
+"""The speed and memory of training a reward model on rankings, compared with TRL's RewardTrainer.
 
     .venv/bin/python -m benchmarks.reward_model [train score mixes memory] [--k 4 8] [--shape tiny]
     .venv/bin/python -m benchmarks.reward_model train score --device cuda --shape half-b --k 4
 
-Models have random weights and texts are random words: this is about speed and says nothing about learning.
-Both sides train the same model on the same token ids with the same optimiser, fp32, and as many optimiser
-steps; they take turns (A B C A B C) in one process on one thread, and the clock is CPU seconds, from the
-first step's beginning to the last one's end: loading, tokenising, evaluating and saving are left out.
+Weights and texts are random: this measures speed, not learning. Both sides train the same model on the same
+token ids with the same optimiser, in fp32, for the same number of steps. They alternate (A B C A B C) in one
+process on one thread. The clock is CPU seconds from the start of the first step to the end of the last one,
+without loading, tokenising, evaluating and saving.
 
-TRL trains on all K (K - 1) / 2 pairs of each ranking, tuned as far as we know how: no gradient
-checkpointing, no bf16 (this processor has none), pairs grouped by length, the quickest micro-batch of those
-tried first (`--trl-pairs` to name it), fused AdamW, no logging, no evaluation, no checkpoint. `once` is our
-own code with each response on a row of its own; `ours` is the default.
+TRL trains on all K (K - 1) / 2 pairs of each ranking, tuned as well as we know: no gradient checkpointing, no
+bf16 (this processor has none), pairs grouped by length, the fastest of the micro-batches tried first
+(`--trl-pairs` sets it), fused AdamW, no logging, no evaluation, no checkpoint. `once` is our code with each
+response on a separate row; `ours` is the default.
 
-`score` is the same without gradients (TRL: `evaluate`), `mixes` ours against `once` over mixes of lengths,
-`memory` the most resident memory of a training in a process of its own, above that of the process with the
-model loaded. On a GPU the clock is the wall with the device idle before and after, peak memory is what the
-allocator had given out, and the share of the device's arithmetic (MFU) counts 2 FLOPs per weight of the
-layers and token place, and 4 x width per pair of tokens in attention, three times for training, against
-`--peak-tflops` (989: an H100 or H200 in dense bf16).
+`score` is the same without gradients (TRL: `evaluate`). `mixes` compares ours with `once` over mixes of
+lengths. `memory` is the peak resident memory of a training in a separate process, above that of the process
+with the model loaded. On a GPU the clock is elapsed time with the device idle before and after, peak memory
+is what the allocator had handed out, and model FLOP utilisation (MFU) counts 2 FLOPs per layer weight and
+token, plus 4 x width per pair of tokens in attention, times three for training, relative to `--peak-tflops`
+(989: an H100 or H200 in dense bf16).
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ import torch
 from transformers.utils import logging as transformers_logging
 
 from benchmarks.random_models import SHAPES, draw_rankings, write_model
-from training.rlhf.core.recipes import RewardModelConfig
 from training.rlhf.core.reporter import NullReporter
+from training.rlhf.core.reward_recipe import RewardModelConfig
 from training.rlhf.data.batching import Group
 from training.rlhf.data.rankings import Ranking
 from training.rlhf.models.loading import Loaded
@@ -63,7 +63,7 @@ MIXES = list(itertools.product((2, 8), ((8, 128), (32, 256), (128, 128), (128, 3
 
 @dataclass(frozen=True)
 class Work:
-    """One model in a folder, and rankings that all sides train on."""
+    """A model in a folder, and the rankings on which all sides train."""
 
     folder: Path
     rankings: list[Ranking]
@@ -77,7 +77,7 @@ class Work:
 
 
 class Clock(NullReporter):
-    """CPU (or wall) seconds from the first step's beginning to the last one's end."""
+    """CPU (or elapsed) seconds from the start of the first step to the end of the last one."""
 
     def __init__(self, device: str) -> None:
         self.device, self.begun, self.ended = device, math.nan, math.nan
@@ -101,8 +101,8 @@ class Clock(NullReporter):
 
 
 def train_ours(work: Work, layout: str) -> float:
-    """Seconds of our training loop. One ranking is held out, because some must be: its evaluation, after the
-    last step, is less than a hundredth of the rest."""
+    """Seconds of our training loop. One ranking must be held out; its evaluation after the last step takes
+    less than a hundredth of the rest."""
     clock = Clock(work.device)
     config = RewardModelConfig.model_validate(
         {
@@ -134,7 +134,7 @@ def train_ours(work: Work, layout: str) -> float:
 
 
 def pairs_of(groups: Sequence[Group]) -> list[dict[str, Any]]:
-    """Every pair of which one is preferred, as TRL's RewardTrainer takes it."""
+    """Every pair with a preference, in the format of TRL's RewardTrainer."""
     rows = []
     for group in groups:
         better = [(i, j) for i, a in enumerate(group.tiers) for j, b in enumerate(group.tiers) if a < b]
@@ -168,7 +168,7 @@ def trl_trainer(work: Work, folder: str, pairs_at_once: int) -> Any:
         gradient_checkpointing=False,
         optim="adamw_torch_fused",
         train_sampling_strategy="group_by_length",
-        remove_unused_columns=False,  # else the column of lengths is gone before the sampler asks for it
+        remove_unused_columns=False,  # otherwise the sampler's column of lengths is removed
         logging_strategy="no",
         save_strategy="no",
         eval_strategy="no",
@@ -233,7 +233,7 @@ def score_trl(work: Work, pairs_at_once: int) -> float:
 
 
 def in_turns(sides: Mapping[str, Callable[[], float]], repeat: int) -> dict[str, list[float]]:
-    """Seconds of each side, turn by turn."""
+    """Seconds of each side, in turns."""
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for _, (name, run) in itertools.product(range(repeat), sides.items()):
         seconds[name].append(run())
@@ -241,8 +241,8 @@ def in_turns(sides: Mapping[str, Callable[[], float]], repeat: int) -> dict[str,
 
 
 def row_of(label: str, n: int, seconds: Mapping[str, list[float]], base: str) -> None:
-    """Rankings per second at the median, and the ratio to `base`: of each turn its own, so that what slows
-    the machine for a minute slows both."""
+    """The median rankings per second, and the ratio to `base` within each turn, so that a temporary slowdown
+    of the machine affects both."""
     for name, values in seconds.items():
         ratios = sorted(b / v for b, v in zip(seconds[base], values, strict=True))
         spread = f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
@@ -250,12 +250,15 @@ def row_of(label: str, n: int, seconds: Mapping[str, list[float]], base: str) ->
 
 
 def tune(work: Work, run: Callable[[Work, int], float], named: int | None) -> int:
-    """The micro-batch, in pairs, with which TRL is quickest here. It must divide the pairs of a step."""
+    """TRL's fastest micro-batch here, in pairs. It must divide the pairs of a step."""
     if named:
         return named
     possible = [p for p in PAIRS_TRIED if BATCH_RANKINGS * work.pairs % p == 0]
     seconds = {p: min(run(work, p) for _ in range(2)) for p in possible}
-    print("TRL by pairs at once, s: " + ", ".join(f"{p}: {s:.2f}" for p, s in seconds.items()), flush=True)
+    print(
+        "TRL by pairs per micro-batch, s: " + ", ".join(f"{p}: {s:.2f}" for p, s in seconds.items()),
+        flush=True,
+    )
     return min(seconds, key=lambda p: seconds[p])
 
 
@@ -264,7 +267,7 @@ def measure_training(work: Work, repeat: int, pairs: int | None, shape: str) -> 
     at_once = tune(few, train_trl, pairs)
     seconds = in_turns(
         {
-            f"TRL, {at_once} pairs at once": lambda: train_trl(work, at_once),
+            f"TRL, {at_once} pairs per micro-batch": lambda: train_trl(work, at_once),
             "once": lambda: train_ours(work, "separate"),
             "ours": lambda: train_ours(work, "auto"),
         },
@@ -278,7 +281,7 @@ def measure_scoring(work: Work, repeat: int, pairs: int | None, shape: str) -> N
     at_once = tune(few, score_trl, pairs)
     seconds = in_turns(
         {
-            f"TRL, {at_once} pairs at once": lambda: score_trl(work, at_once),
+            f"TRL, {at_once} pairs per micro-batch": lambda: score_trl(work, at_once),
             "once": lambda: score_ours(work, "separate"),
             "ours": lambda: score_ours(work, "auto"),
         },
@@ -288,14 +291,14 @@ def measure_scoring(work: Work, repeat: int, pairs: int | None, shape: str) -> N
 
 
 def measure_mixes(work: Work, repeat: int) -> None:
-    """Forward and backward of one optimiser step, ours against once, for every mix of lengths."""
+    """Forward and backward of one optimiser step, ours against `once`, for every mix of lengths."""
     loaded = load_for_training(work.folder)
 
     def step(groups: list[Group], layout: Any, *, train: bool) -> float:
         clock = Clock(work.device)
         clock.check()
         if train:
-            # Rows of their own are quickest here in small micro-batches (1024: 3.4 rankings/s, 8192: 2.6).
+            # Separate rows are fastest here in small micro-batches (1024: 3.4 rankings/s, 8192: 2.6).
             tokens = 1024 if layout == "separate" else 8192
             for _, batch in batches(loaded.model, groups, layout=layout, max_tokens=tokens, pad_id=0):
                 losses.bradley_terry(rewards_of(loaded.model, batch), batch.tiers).sum().backward()
@@ -341,8 +344,8 @@ def measure_memory(work: Work, shape: str, pairs: int | None) -> None:
 
 
 def peak_of(name: str, work: Work, pairs: int) -> None:
-    """Trains once in this process and prints how far it grew beyond having the model loaded, in MiB. The
-    peers' libraries are imported before that in every case, so that none is charged for its imports."""
+    """Trains once in this process and prints its growth since the model was loaded, in MiB. TRL is imported
+    first in every case, so that imports don't count."""
     import trl  # noqa: F401
 
     kept = load_for_training(work.folder)
@@ -378,8 +381,8 @@ def gpu_figures(work: Work, shape: str, peak_tflops: float) -> None:
 
 
 def training_flops(loaded: Loaded, groups: Sequence[Group]) -> float:
-    """Of the work that must be done, each prompt and each response once: padding and masked pairs of tokens
-    count for nothing, so they lower the utilisation."""
+    """FLOPs of the necessary work, with each prompt and response once. Padding and masked pairs of tokens
+    don't count, so they lower the utilisation."""
     layers = sum(p.numel() for n, p in loaded.model.named_parameters() if "embed" not in n)
     width = int(loaded.model.config.hidden_size) * int(loaded.model.config.num_hidden_layers)
     tokens = sum(group.packed_tokens for group in groups)
@@ -398,8 +401,12 @@ def main() -> None:
     parser.add_argument("--k", type=int, nargs="+", default=[4, 8])
     parser.add_argument("--shape", choices=SHAPES, default="tiny")
     parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--rankings", type=int, help="of a turn; else 8, or 4 for K = 8 and beyond tiny")
-    parser.add_argument("--trl-pairs", type=int, help="pairs in TRL's micro-batch; else the quickest")
+    parser.add_argument(
+        "--rankings",
+        type=int,
+        help="rankings per turn (default: 8, or 4 for K = 8 and for shapes above tiny)",
+    )
+    parser.add_argument("--trl-pairs", type=int, help="pairs in TRL's micro-batch (default: the fastest)")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--peak-tflops", type=float, default=989.0)
     parser.add_argument("--peak-of", choices=["trl", "once", "ours"], help=argparse.SUPPRESS)

@@ -1,9 +1,9 @@
-"""How long `scripts/up` takes to be ready when everything is there already.
+"""The time until `scripts/up` is ready when everything is installed.
 
     .venv/bin/python -m benchmarks.startup [--starts 5]
 
-A state folder of its own, made by a first start without the demo; then as many warm starts, each from the
-command to the line that gives the address, and ended by Ctrl-C. The bar: 5 s.
+A first start without the demo creates a temporary state folder. The following warm starts are measured from
+the command to the line with the address, and ended with Ctrl-C. Target: 5 s.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ def main() -> None:
     parser.add_argument("--starts", type=int, default=5)
     options = parser.parse_args()
     home = Path(tempfile.mkdtemp(prefix="rl-bench-"))
-    home.chmod(0o711)  # root's Postgres runs as `nobody`, which has to pass through
+    home.chmod(0o711)  # Postgres started by root runs as `nobody`
     try:
         first = seconds_until_ready(home)
         warm = sorted(seconds_until_ready(home) for _ in range(options.starts))
     finally:
         shutil.rmtree(home, ignore_errors=True)
     print("| start | seconds |\n|---|---|")
-    print(f"| first, databases made | {first:.1f} |")
+    print(f"| first, creates the databases | {first:.1f} |")
     print(f"| warm, median of {len(warm)} | {statistics.median(warm):.1f} |")
     print(f"| warm, slowest | {warm[-1]:.1f} |")
 
@@ -61,7 +61,7 @@ def seconds_until_ready(home: Path) -> float:
             said.append(line)
             if READY in line:
                 return time.perf_counter() - started
-        raise SystemExit("It ended before it was ready:\n" + "".join(said))
+        raise SystemExit("The stack ended before it was ready:\n" + "".join(said))
     finally:
         os.killpg(stack.pid, signal.SIGINT)
         stack.wait(60)

@@ -1,13 +1,14 @@
-"""What a reward model's spreads are worth on few rankings, and what they cost.
+"""The benefit and cost of reward-model uncertainty with few rankings.
 
     .venv/bin/python -m benchmarks.uncertainty --policy FOLDER [--rankings 50 150 450] [--seeds 1 2 3]
 
-FOLDER holds a policy of the demo world (the demo's own: `artefacts/models/demo-sft-1` in the state folder).
+FOLDER contains a policy of the demo world (the demo's is `artefacts/models/demo-sft-1` in the state folder).
 It answers prompts of the demo world, and simulated annotators rank the answers by Plackett–Luce on gold, so
-the true chance of every preference is known. For each seed and number of rankings one reward model is
-trained, by the default recipe, and each way of being unsure is fitted to it. On pairs of answers to prompts
-that no training saw: expected calibration error and log loss of P(i ≻ j) against the true chances, by the
-scores alone and with the spread; and the processor seconds of the fit over those of the training.
+the true probability of every preference is known. For each seed and number of rankings one reward model is
+trained with the default recipe, and each kind of uncertainty is fitted to it. Reports, on pairs of answers to
+prompts not used in training, the expected calibration error and log loss of P(i ≻ j) against the true
+probabilities, by the scores alone and with uncertainty; and the fit's processor time relative to the
+training's.
 """
 
 from __future__ import annotations
@@ -24,19 +25,20 @@ import numpy as np
 import torch
 
 from training import demo_world
-from training.rlhf.core.recipes import RewardModelConfig, SampleConfig
+from training.rlhf.core.recipes import SampleConfig
+from training.rlhf.core.reward_recipe import RewardModelConfig
 from training.rlhf.data.rankings import Ranking
 from training.rlhf.generation import sampling
 from training.rlhf.models.loading import load_reward_model
 from training.rlhf.reward import beliefs, reward_model, scoring, uncertainty
 from training.rlhf.reward.scoring import load_for_training
 
-POINTS = 1.5  # reward units that one point of gold is worth to an annotator
-FRESH = 300  # prompts whose answers are judged
+POINTS = 1.5  # an annotator's reward units per point of gold
+FRESH = 300  # evaluation prompts
 
 
 def ranked(asked: sampling.SampledPrompt, draw: np.random.Generator) -> tuple[Ranking, np.ndarray]:
-    """One annotator's ranking, and the rewards that it was drawn by."""
+    """One annotator's ranking, and the rewards from which it was drawn."""
     texts = tuple(text for text, _ in asked.responses)
     true = POINTS * np.array([demo_world.gold_reward(asked.messages, text) for text in texts])
     order = np.argsort(-(true + draw.gumbel(size=len(true))))
@@ -85,7 +87,7 @@ def main() -> None:
         return found
 
     uncertainty.fit = timed
-    load_for_training(options.policy)  # what is imported at the first use is nobody's cost
+    load_for_training(options.policy)  # excludes first-use imports from the measurement
     table: dict[tuple[int, str], list[dict[str, float]]] = defaultdict(list)
     for seed in options.seeds:
         draw = np.random.default_rng(seed)
@@ -106,12 +108,12 @@ def main() -> None:
                     )
                     whole = time.process_time() - started
                     share = fitting[0] / (whole - fitting[0])
-                    if kind == "laplace":  # the model is the same either way
+                    if kind == "laplace":  # the model is the same for both kinds
                         table[n, "scores alone"].append(
                             judge(Path(folder) / "rm", None, fresh) | {"share": 0}
                         )
                     table[n, kind].append(judge(Path(folder) / "rm", kind, fresh) | {"share": share})
-    print("| rankings | P(i ≻ j) by | calibration error | log loss | processor time more |")
+    print("| rankings | P(i ≻ j) by | calibration error | log loss | extra processor time |")
     print("|---:|---|---:|---:|---:|")
     for (n, kind), rows in table.items():
         means = {name: statistics.mean(row[name] for row in rows) for name in rows[0]}

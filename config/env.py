@@ -1,4 +1,5 @@
-"""Reading the environment. Junk fails loudly, with the variable's name and what is accepted."""
+"""Reading environment variables. An invalid value raises an error with the variable's name and what is
+allowed."""
 
 import ipaddress
 import os
@@ -6,7 +7,7 @@ from pathlib import Path
 
 
 class BadEnvironment(Exception):
-    """A variable of the environment has a value Rankloop can't or won't run with."""
+    """An environment variable has a value with which Rankloop can't run."""
 
 
 def env_str(name: str, default: str = "") -> str:
@@ -18,7 +19,7 @@ def env_list(name: str) -> list[str]:
 
 
 def env_secret(name: str) -> str:
-    """NAME, or the contents of the file named by NAME_FILE (how container secrets arrive)."""
+    """NAME, or the contents of the file NAME_FILE, as containers pass secrets."""
     file_name = os.environ.get(f"{name}_FILE", "").strip()
     if not file_name:
         return env_str(name)
@@ -33,5 +34,5 @@ def env_networks(name: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Networ
         return [ipaddress.ip_network(part) for part in env_list(name)]
     except ValueError as error:
         raise BadEnvironment(
-            f"{name} holds networks such as 10.1.0.0/16, separated by commas: {error}."
+            f"{name} must be networks such as 10.1.0.0/16, separated by commas: {error}."
         ) from None

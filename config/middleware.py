@@ -1,4 +1,4 @@
-"""Headers that bound what the page may do, and the built page's files."""
+"""Security headers, and the files of the built front end."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from whitenoise.responders import Response, StaticFile
 from config.problems import ProblemRenderer, problem_body
 from preferences.text import NUL
 
-# What models write is untrusted: even markup that slipped through the page's sanitiser can't run a script,
-# load an image (a request with the answer in its address) or send a form away. Styles alone may stand inline:
-# Mantine writes its theme's variables into a <style> element.
+# Model output is untrusted. Even markup that got past the sanitiser can't run a script, load an image (a
+# request with the answer in its address) or submit a form. Only styles are allowed inline: Mantine writes its
+# theme's variables into a <style> element.
 _CONTENT_SECURITY_POLICY = "; ".join(
     (
         "default-src 'self'",
@@ -41,12 +41,12 @@ _HEADERS = {
 }
 
 
-# Vite puts a file's hash into its name there, so a browser may keep it for ever.
+# Vite puts a hash into the file names here, so browsers can cache these files forever.
 _HASHED_FILES = "/static/assets/"
 
 
 class SecurityHeaders(MiddlewareMixin):
-    """The policy on every answer, the API's and the error pages' too."""
+    """Adds the policy to every response, including the API's and error pages."""
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         for name, value in _HEADERS.items():
@@ -69,10 +69,10 @@ def storable_query(get_response: Callable[[HttpRequest], Any]) -> Callable[[Http
 
 
 class StaticFiles:
-    """The page's built files, by WhiteNoise's index of them (types, caching, compressed variants, ranges).
+    """Serves the built files with WhiteNoise's index (types, caching, compressed variants, ranges).
 
-    WhiteNoise's own middleware streams its files from a sync iterator, which the ASGI handler reads whole,
-    with a warning. These are small: sent whole.
+    WhiteNoise's own middleware streams files from a sync iterator, which the ASGI handler reads completely,
+    with a warning. These files are small, so they are sent in one piece.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:

@@ -1,7 +1,7 @@
-"""The one error shape of the API: RFC 9457 problem details, as `application/problem+json`.
+"""The API's error format: RFC 9457 problem details, as `application/problem+json`.
 
-`errors` lists each wrong field with its reason, so that a form can show it where it belongs. Services raise
-:class:`Problem`; DRF's own exceptions are put into the same shape.
+`errors` lists each invalid field with a reason, so that a form can show it there. Services raise
+:class:`Problem`; DRF's own exceptions are converted to the same format.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from rest_framework.response import Response
 
 @dataclass(frozen=True)
 class FieldProblem:
-    """One wrong field: `field` is a dotted path (`tiers.0.1`), or empty for the body as a whole."""
+    """An invalid field. `field` is a dotted path (`tiers.0.1`), or empty for the body as a whole."""
 
     field: str
     reason: str
@@ -48,7 +48,7 @@ class Problem(Exception):
 
 
 class Conflict(Problem):
-    """The request was fine, but the state it was made for is no longer there."""
+    """The request is valid, but the state has changed since."""
 
     status = HTTPStatus.CONFLICT
     type = "conflict"
@@ -63,7 +63,7 @@ def refuse_invalid_fields(row: models.Model, exclude: Collection[str] | None = N
             FieldProblem(field, " ".join(reasons))
             for field, reasons in getattr(error, "message_dict", {"": error.messages}).items()
         ]
-        raise Problem("Some fields are not right.", errors=errors) from None
+        raise Problem("Some fields are invalid.", errors=errors) from None
 
 
 class ProblemRenderer(renderers.JSONRenderer):
@@ -83,8 +83,9 @@ def problem_body(
 
 
 def problem_response(exc: Exception, context: dict[str, Any]) -> Response | None:
-    """DRF's EXCEPTION_HANDLER. None (a bug, not a refusal) goes on to Django's 500."""
-    # Not above: DRF's views load the authentication of the settings, whose services raise Problem.
+    """DRF's EXCEPTION_HANDLER. None means a bug, for which Django responds with 500."""
+    # Not at the top: DRF's views load the authentication classes of the settings, whose services raise
+    # Problem.
     from rest_framework.views import set_rollback
 
     headers: dict[str, str] = {}

@@ -1,7 +1,7 @@
-"""Rankloop's settings: one file, everything from the environment.
+"""Rankloop's settings: one file, configured by environment variables.
 
-DATABASE_URL and BROKER_URL name outside servers; without them the embedded Postgres and Valkey of the state
-folder (RANKLOOP_STATE) are used. RANKLOOP_ENV=production refuses to start with unsafe values.
+DATABASE_URL and BROKER_URL name external servers. Without them, the embedded Postgres and Valkey of the state
+folder (RANKLOOP_STATE) are used. RANKLOOP_ENV=production does not start with unsafe values.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 
 ENVIRONMENT = env_str("RANKLOOP_ENV", "embedded")
 if ENVIRONMENT not in {"embedded", "production"}:
-    raise BadEnvironment(f"RANKLOOP_ENV={ENVIRONMENT!r} is unknown; it is 'embedded' or 'production'.")
+    raise BadEnvironment(f"RANKLOOP_ENV={ENVIRONMENT!r} is invalid; use 'embedded' or 'production'.")
 PRODUCTION = ENVIRONMENT == "production"
 DEBUG = False
 
@@ -50,7 +50,7 @@ else:
     SECRET_KEY = SECRET_KEY or _state.secret_key()
     _embedded = addresses(_state)
     DATABASE_URL, BROKER_URL = DATABASE_URL or _embedded[0], BROKER_URL or _embedded[1]
-# The machine itself always may ask: health checks do.
+# The machine itself is always allowed, for health checks.
 ALLOWED_HOSTS = [*ALLOWED_HOSTS, "localhost", "127.0.0.1", "[::1]"]
 
 
@@ -68,12 +68,12 @@ def _database(url: str) -> dict[str, object]:
         "PORT": str(parts.port or ""),
         # Pooled: opening a connection costs more than a claim, and CONN_MAX_AGE leaks one per ASGI thread.
         "CONN_MAX_AGE": 0,
-        # Asked before use: after a restart of Postgres the pool is full of dead ones, each a failed request.
+        # Checked before use: after a restart of Postgres, each dead connection of the pool fails a request.
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": {
             **query,
             "pool": {"min_size": 1, "max_size": 16, "timeout": 10},
-            "prepare_threshold": 5,  # only annotation/database/prepared.py: Django binds all else
+            "prepare_threshold": 5,  # only for annotation/database/prepared.py: Django binds everything else
         },
     }
 
@@ -116,7 +116,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
 
-# Logging in (annotation/login): allauth's machinery under our own API, so none of its pages or mails.
+# Login (annotation/accounts/login): allauth's machinery behind our own API, without its pages and mails.
 HEADLESS_ONLY = True
 ACCOUNT_ADAPTER = "annotation.accounts.login.adapters.AccountAdapter"
 ACCOUNT_EMAIL_VERIFICATION = "none"
@@ -128,9 +128,9 @@ MFA_TOTP_TOLERANCE = 1
 SOCIALACCOUNT_ADAPTER = "annotation.accounts.login.adapters.SocialAccountAdapter"
 SOCIALACCOUNT_PROVIDERS = {"openid_connect": {"APPS": [each.for_allauth() for each in OIDC_PROVIDERS]}}
 
-# In the database: the login throttle counts there, and its count must hold for all web processes together.
-# Django's own limit of 300 rows threw a third of all counts away as soon as there were more, the oldest names
-# first: 149 failed log-ins made it forget that somebody had used up their codes.
+# In the database, because the login limits count there, for all web processes together. Above its default
+# limit of 300 rows, Django deletes a third of them: 149 failed logins made it forget that a user's codes were
+# used up.
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.db.DatabaseCache",
@@ -153,14 +153,15 @@ REST_FRAMEWORK = {
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["annotation.api.access.ByTheTable"],
-    # OPTIONS would describe an endpoint to whoever asks; the schema does that.
+    # OPTIONS would describe an endpoint to anybody. The schema does that.
     "DEFAULT_METADATA_CLASS": None,
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": [
         "annotation.api.parsers.TextJSONParser",
         "rest_framework.parsers.MultiPartParser",
     ],
-    # An address is the connection's (uvicorn resolves trusted proxies); a header anyone can write is no key.
+    # The client address is the connection's (uvicorn resolves trusted proxies), because anybody can set a
+    # header.
     "NUM_PROXIES": 0,
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "config.problems.problem_response",
@@ -203,15 +204,15 @@ SPECTACULAR_SETTINGS = {
 }
 
 CELERY_BROKER_URL = BROKER_URL
-# Results are rows of ours, never the broker's; one message in hand at a time, so a long run holds up nothing.
+# Results are database rows. A worker prefetches one message, so a long run delays no other.
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_SERIALIZER = "json"
 CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_TASK_ROUTES = {"training.tasks.execute_run": {"queue": "training"}}
-# kombu's default sweep restores a killed worker's message 94 s late; these two bring it to seconds. A message
-# is only a wake-up, so a second delivery finds the run claimed and returns.
+# With kombu's defaults, the message of a killed worker returns after 94 s; with these values, after seconds.
+# A message only wakes a worker, so a second delivery finds the run claimed and returns.
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "visibility_timeout": 6 * 3600,
     "unacked_restore_interval": 2,
@@ -220,7 +221,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
     "expire-leases": {"task": "annotation.tasks.expire_leases", "schedule": 15.0},
-    # A wake-up that nobody took in time is worth nothing: the next one does the same.
+    # A wake-up that was not handled in time is useless: the next one does the same.
     "deliver-webhooks": {
         "task": "annotation.tasks.deliver_webhooks",
         "schedule": 5.0,
@@ -235,8 +236,8 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, object]] = {
     "turn-loops": {"task": "training.tasks.turn_loops", "schedule": 60.0},
 }
 
-# Webhooks go to the public internet over https. RANKLOOP_WEBHOOK_NETWORKS allows networks of one's own, such
-# as 10.1.0.0/16; outside production plain http is allowed as well.
+# Webhooks go to the public internet over https. RANKLOOP_WEBHOOK_NETWORKS allows private networks such as
+# 10.1.0.0/16. Outside production, plain http is also allowed.
 WEBHOOK_HTTPS_ONLY = PRODUCTION
 WEBHOOK_NETWORKS = env_networks("RANKLOOP_WEBHOOK_NETWORKS")
 

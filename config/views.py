@@ -1,4 +1,4 @@
-"""What belongs to no app: liveness, the page, and errors outside the API's views in the API's one shape."""
+"""Views that belong to no app: the health check, the single-page app, and errors outside the API's views."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from config.problems import ProblemRenderer, problem_body
 
 _BROKER_SECONDS = 2.0
 _NOT_BUILT = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Rankloop</title>
-<h1>The page is not built yet</h1>
-<p>The server and its API run; the files of the page are missing. Build them, then start again:</p>
-<pre>scripts/up</pre><p>or, with Node 22.12 or newer of your own:</p>
+<h1>The front end is not built yet</h1>
+<p>The server and its API are running, but the front end is missing. Build it, then restart:</p>
+<pre>scripts/up</pre><p>or, with your own Node 22.12 or newer:</p>
 <pre>cd frontend &amp;&amp; npm ci &amp;&amp; npm run build</pre></html>"""
 
 
 @never_cache
 @require_safe
 def healthz(request: HttpRequest) -> JsonResponse:
-    """200 when the database answers and the broker takes messages; 503 says which does not."""
+    """200 if the database and the broker respond; else 503, which names the one that does not."""
     parts = {"database": _database(), "broker": _broker()}
     healthy = all(state == "ok" for state in parts.values())
     status = HTTPStatus.OK if healthy else HTTPStatus.SERVICE_UNAVAILABLE
@@ -56,9 +56,10 @@ def _broker() -> str:
 
 @never_cache
 @require_safe
-@ensure_csrf_cookie  # the log-in form may be the first thing a browser asks for; its post needs the cookie
+@ensure_csrf_cookie  # the login form can be the first page that a browser opens; its POST needs the cookie
 def page(request: HttpRequest, path: str = "") -> HttpResponse:
-    """The single page, for each of its addresses. Its files are hashed; this one must not be cached."""
+    """The single-page app, for all of its addresses. Its file names are hashed; this page must not be
+    cached."""
     try:
         return HttpResponse((settings.FRONTEND / "index.html").read_bytes())
     except FileNotFoundError:
@@ -71,7 +72,7 @@ def _problem(status: HTTPStatus, detail: str) -> JsonResponse:
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> JsonResponse:
-    return _problem(HTTPStatus.BAD_REQUEST, "The request was refused before it reached the API.")
+    return _problem(HTTPStatus.BAD_REQUEST, "The request was rejected before it reached the API.")
 
 
 def not_found(request: HttpRequest, exception: Exception) -> JsonResponse:
@@ -79,4 +80,4 @@ def not_found(request: HttpRequest, exception: Exception) -> JsonResponse:
 
 
 def server_error(request: HttpRequest) -> JsonResponse:
-    return _problem(HTTPStatus.INTERNAL_SERVER_ERROR, "An error of ours; the server's log has its cause.")
+    return _problem(HTTPStatus.INTERNAL_SERVER_ERROR, "Internal error. The server's log has the cause.")

@@ -1,7 +1,7 @@
-"""Invitations: a link that lets one person into a project, once, before it runs out.
+"""Invitations: a link with which one person can join a project once, until it expires.
 
-The token is the invitation's id with a signature by the site's key: it can't be made up, and a copy of the
-database holds none. Who makes the invitation sees it once.
+The token is the invitation's id, signed with the site's key: it can't be forged, and a copy of the database
+contains none. It is shown once, when the invitation is created.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ DEFAULT_DAYS = 7
 def invite(
     *, project: Project, role: str, by: User | None = None, days: int = DEFAULT_DAYS, note: str = ""
 ) -> tuple[Invitation, str]:
-    """A new invitation and its token: the only time that it can be seen. Raises Problem for a wrong field,
-    and when too many are open."""
+    """Creates an invitation. Returns it with its token, which can't be read again. Raises Problem for an
+    invalid field, and if too many invitations are open."""
     wrong = []
     if role not in Role.values:
         wrong.append(FieldProblem("role", f"Choose one of {', '.join(Role.values)}."))
     if not 1 <= days <= MAX_DAYS:
-        wrong.append(FieldProblem("days", f"An invitation holds for 1 to {MAX_DAYS} days."))
+        wrong.append(FieldProblem("days", f"An invitation is valid for 1 to {MAX_DAYS} days."))
     if wrong:
-        raise Problem("This invitation can't be made.", errors=wrong)
+        raise Problem("This invitation can't be created.", errors=wrong)
     if Invitation.objects.open().filter(project=project).count() >= MAX_OPEN:
         raise Problem(
-            f"{MAX_OPEN} invitations to this project are open; revoke those that nobody needs.",
+            f"{MAX_OPEN} invitations to this project are open. Revoke those that nobody needs.",
             type="too-many",
         )
     invitation = Invitation.objects.create(
@@ -57,8 +57,8 @@ def invite(
 
 
 def standing(*, token: str) -> Invitation:
-    """The invitation of this token, its project and its maker loaded. Raises Problem, and says why, when it
-    is none or can't be accepted any more."""
+    """The invitation with this token, with its project and creator. Raises Problem with the reason if there
+    is none, or if it can't be accepted any more."""
     try:
         id = UUID(hex=_signer().unsign(token))
     except (BadSignature, ValueError):
@@ -73,48 +73,48 @@ def standing(*, token: str) -> Invitation:
 
 @transaction.atomic
 def accept_with_new_account(*, token: str, username: str, password: str) -> Membership:
-    """Makes the account and the membership, both or neither, and uses the invitation up. Raises Problem for a
-    name or a password that won't do, Conflict for a name that is taken."""
+    """Creates the account and the membership atomically, and uses up the invitation. Raises Problem for an
+    invalid name or password, Conflict for a taken name."""
     invitation = standing(token=token)
     try:
         validate_password(password, User(username=username))
     except ValidationError as error:
         reasons = [FieldProblem("password", reason) for reason in error.messages]
-        raise Problem("The password won't do.", errors=reasons) from None
+        raise Problem("The password is not accepted.", errors=reasons) from None
     user, _ = create_user(username=username, password=password)
-    # Until now nobody; what follows is their doing.
+    # From here on, the new user is the actor in the audit log.
     with acting_as(f"user:{user.pk}"):
         return _enter(invitation, user)
 
 
 @transaction.atomic
 def accept(*, token: str, user: User) -> Membership:
-    """`user` joins with the account they have. Raises Conflict for who is a member already (their role stays
-    as it is), and for who is excluded."""
+    """Adds `user`, who has an account, to the project. Raises Conflict for a member, whose role does not
+    change, and for an excluded user."""
     invitation = standing(token=token)
     mine = Membership.objects.filter(project=invitation.project, user=user).first()
     if mine is not None:
         raise Conflict(
-            f"{user.username} is in this project already, as {mine.role}. The invitation is not used up;"
-            " another role is given on the members page.",
+            f"{user.username} is already a member of this project, as {mine.role}. The invitation is not used"
+            " up. A manager can change the role on the members page.",
             type="already-a-member",
         )
     if Exclusion.objects.standing().filter(project=invitation.project, annotator=user).exists():
-        raise Conflict("You are excluded from this project; ask one of its managers.", type="excluded")
+        raise Conflict("You are excluded from this project. Ask one of its managers.", type="excluded")
     return _enter(invitation, user)
 
 
 def revoke(*, invitation: Invitation) -> Invitation:
-    """Nobody can accept it any more. Conflict when it is over already."""
+    """Ends the invitation. Raises Conflict if it has already ended."""
     if Invitation.objects.open().filter(pk=invitation.pk).update(revoked_at=Now()) != 1:
         invitation.refresh_from_db()
-        raise Conflict(f"The invitation is {invitation.state} already.", type="invitation-over")
+        raise Conflict(f"The invitation is already {invitation.state}.", type="invitation-over")
     invitation.refresh_from_db()
     return invitation
 
 
 def _enter(invitation: Invitation, user: User) -> Membership:
-    # Compare-and-set: of two who follow the link at once, one gets in, and the other's account is undone.
+    # Compare-and-set: if two people accept at once, one joins, and the other's account is rolled back.
     taken = Invitation.objects.open().filter(pk=invitation.pk)
     if taken.update(accepted_by=user, accepted_at=Now()) != 1:
         invitation.refresh_from_db()
@@ -129,7 +129,7 @@ def _signer() -> Signer:
 
 def _unknown() -> Problem:
     return Problem(
-        "This is no invitation of this site. Check that the whole link was copied.",
+        "This is not an invitation to this site. Check that the whole link was copied.",
         status=HTTPStatus.NOT_FOUND,
         type="invitation-unknown",
     )
@@ -137,13 +137,13 @@ def _unknown() -> Problem:
 
 def _gone(invitation: Invitation) -> Problem:
     said = {
-        Invitation.State.ACCEPTED: "This invitation has been used: it lets one person in, once.",
+        Invitation.State.ACCEPTED: "This invitation has been used. It is valid for one person.",
         Invitation.State.REVOKED: "This invitation was revoked.",
     }
-    # Open by this clock still, and over by the database's: it has just run out.
-    detail = said.get(invitation.state, "This invitation has run out.")
+    # Still open by this machine's clock but not by the database's: it has just expired.
+    detail = said.get(invitation.state, "This invitation has expired.")
     return Problem(
-        f"{detail} Ask the person who sent it for another one.",
+        f"{detail} Ask the person who sent it for a new one.",
         status=HTTPStatus.GONE,
         type="invitation-over",
     )

@@ -1,4 +1,4 @@
-"""The members of a project: adding people, changing their role, pausing them."""
+"""The members of a project: adding users, changing their roles, pausing them."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def add_member(
     state: str | None = None,
     paused_reason: str = "",
 ) -> tuple[Membership, bool]:
-    """Puts `user` in the project, or changes the membership there is; and whether it is new. Without `state`
-    who is paused stays paused.
+    """Adds `user` to the project, or changes their membership. Returns it and whether it is new.
 
-    Who is paused gives back what they hold; who is let go on is judged by what they answer from now on.
+    Without `state`, a paused member stays paused. A paused member's leases are given back. A resumed member
+    is judged by later answers only.
     """
     if role not in Role.values:
         raise Problem(
@@ -41,8 +41,8 @@ def add_member(
 def put_member(
     *, project: Project, username: str, role: str, state: str | None = None, paused_reason: str = ""
 ) -> tuple[Membership, bool]:
-    """:func:`add_member` by user name. Raises Problem when there is no such user, Conflict when somebody
-    excluded would be let on."""
+    """:func:`add_member` by user name. Raises Problem if there is no such user, Conflict if the change would
+    activate an excluded user."""
     user = User.objects.filter(username=username, is_active=True).first()
     if user is None:
         raise Problem(
@@ -50,15 +50,17 @@ def put_member(
             errors=[
                 FieldProblem(
                     "username",
-                    "No account has this name. Invite the person by link, or make the account with"
+                    "No account has this name. Invite the person by link, or create the account with"
                     " manage.py create_user.",
                 )
             ],
         )
     excluded = Exclusion.objects.standing().filter(project=project, annotator=user)
-    let_on = state == Membership.State.ACTIVE or (
+    activates = state == Membership.State.ACTIVE or (
         state is None and not Membership.objects.filter(project=project, user=user).exists()
     )
-    if let_on and excluded.exists():
-        raise Conflict(f"{username} is excluded from this project; lift that first.", type="excluded")
+    if activates and excluded.exists():
+        raise Conflict(
+            f"{username} is excluded from this project. Lift the exclusion first.", type="excluded"
+        )
     return add_member(project=project, user=user, role=role, state=state, paused_reason=paused_reason)

@@ -1,4 +1,4 @@
-"""Personal API tokens. The database holds digests: a leaked copy of it opens nothing."""
+"""Personal API tokens. The database stores digests, so a leaked copy of it grants no access."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from config.problems import FieldProblem, Problem
 
 TOKEN_BYTES = 32
 PREFIX_CHARACTERS = 8
-# `last_used_at` is for people; a write for each request would cost more than most requests do.
+# `last_used_at` is for people to read. Writing it with each request would cost more than most requests.
 LAST_USED_STEP = timedelta(minutes=1)
 
 _TOKEN, _USER = Columns(ApiToken, "k"), Columns(User, "u")
-# `ApiToken.objects.live()`, with its user: by hand, because every request of a program begins with it.
+# `ApiToken.objects.live()` with its user. Handwritten SQL, because every request of a program starts with it.
 _HOLDER = f"""
 SELECT {_TOKEN.sql}, {_USER.sql} FROM annotation_apitoken k JOIN annotation_user u ON u.id = k.user_id
  WHERE k.digest = %(digest)s AND k.revoked_at IS NULL
@@ -31,16 +31,16 @@ SELECT {_TOKEN.sql}, {_USER.sql} FROM annotation_apitoken k JOIN annotation_user
 
 
 def digest_of(token: str) -> str:
-    # Unsalted and fast on purpose: the token is 256 random bits, so there is nothing to guess.
+    # Unsalted and fast on purpose: a token of 256 random bits can't be guessed.
     return hashlib.sha256(token.encode()).hexdigest()
 
 
 def create_token(
     *, user: User, name: str, scopes: Iterable[str] = tuple(Scope), expires_at: datetime | None = None
 ) -> tuple[ApiToken, str]:
-    """A new token, and its text: the only time that it can be seen. `scopes`: all of them unless said.
+    """Creates a token. Returns it and its text, which can't be read again. `scopes` defaults to all.
 
-    Raises Problem for no or an unknown scope, and for an end that has passed.
+    Raises Problem for no scope, an unknown scope, or an expiry in the past.
     """
     chosen = sorted({str(scope) for scope in scopes})
     if unknown := sorted(set(chosen) - set(Scope.values)):
@@ -49,11 +49,11 @@ def create_token(
             errors=[FieldProblem("scopes", f"Choose from {', '.join(Scope.values)}.")],
         )
     if not chosen:
-        raise Problem("A token without a scope opens nothing.", errors=[FieldProblem("scopes", "Name one.")])
+        raise Problem("A token needs a scope.", errors=[FieldProblem("scopes", "Name at least one scope.")])
     if expires_at is not None and expires_at <= timezone.now():
         raise Problem(
-            "The token would have expired before its first use.",
-            errors=[FieldProblem("expires_at", "This time has passed.")],
+            "The token would be expired from the start.",
+            errors=[FieldProblem("expires_at", "This time is in the past.")],
         )
     text = f"rl_{secrets.token_urlsafe(TOKEN_BYTES)}"
     row = ApiToken.objects.create(
@@ -68,8 +68,8 @@ def create_token(
 
 
 def token_holder(*, token: str) -> ApiToken | None:
-    """The live token with this text, its user loaded; None when unknown, revoked, past its end or of somebody
-    inactive."""
+    """The valid token with this text, with its user. None if it is unknown, revoked or expired, or if the
+    user is inactive."""
     now = timezone.now()
     with connection.cursor() as cursor:
         cursor.execute(_HOLDER, {"digest": digest_of(token), "now": now})
@@ -86,5 +86,5 @@ def token_holder(*, token: str) -> ApiToken | None:
 
 
 def revoke_token(*, token: ApiToken) -> bool:
-    """False when it was revoked before."""
+    """Revokes the token. Returns False if it had been revoked before."""
     return ApiToken.objects.filter(pk=token.pk, revoked_at=None).update(revoked_at=timezone.now()) == 1

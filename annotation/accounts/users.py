@@ -15,8 +15,8 @@ PASSWORD_BYTES = 12
 def create_user(
     *, username: str, is_admin: bool = False, email: str = "", password: str | None = None
 ) -> tuple[User, str]:
-    """A new account and its password, a random one unless given. Conflict if the name is taken, Problem if it
-    is none."""
+    """Creates an account. Returns it and its password, by default a random one. Raises Conflict for a taken
+    name, Problem for an invalid one."""
     password = password or secrets.token_urlsafe(PASSWORD_BYTES)
     user = User(username=username, email=email, is_staff=is_admin, is_superuser=is_admin)
     user.set_password(password)
@@ -26,8 +26,8 @@ def create_user(
             user.save(force_insert=True)
     except IntegrityError:
         raise Conflict(
-            f"There is a user {username} already.",
-            errors=[FieldProblem("username", "Somebody has this name already; choose another.")],
+            f"There is already a user {username}.",
+            errors=[FieldProblem("username", "This name is taken. Choose a different one.")],
             type="user-exists",
         ) from None
     return user, password

@@ -1,9 +1,9 @@
-"""The access table's other half: what each method of an endpoint does, said where it gets its address.
+"""The other half of the access table: the action of each method, named where the endpoint gets its address.
 
     endpoint(f"{PROJECT}members/", MembersView, GET=Action.MANAGE_MEMBERS, POST=Action.MANAGE_MEMBERS)
 
-An endpoint can't be forgotten: one whose methods aren't all named doesn't start, and one that got its
-address by plain `path` is closed to everybody.
+No endpoint can be forgotten: the server doesn't start if a method has no action, and an endpoint with a plain
+`path` is closed to everybody.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
 def endpoint(route: str, view: type[APIView], **access: Action) -> URLPattern:
-    """`path` with the table's line: what one must be allowed to do, for each method that the view has."""
+    """`path` with a line of the access table: the action that each of the view's methods requires."""
     offered = {method for method in METHODS if hasattr(view, method.lower())}
     if offered != set(access):
         raise ImproperlyConfigured(
@@ -42,20 +42,20 @@ def endpoint(route: str, view: type[APIView], **access: Action) -> URLPattern:
 
 
 def action_of(request: Request) -> Action | None:
-    """What the table says that this request does; None for a method the endpoint doesn't have (a 405)."""
+    """The action of this request in the table; None for a method that the endpoint doesn't have (405)."""
     access: dict[str, Action] = getattr(request.resolver_match.func, "access", {})  # type: ignore[union-attr]
     return access.get("GET" if request.method == "HEAD" else str(request.method))
 
 
 class ByTheTable(BasePermission):
-    """What can be said before a row is looked up: logged in or not, the token's scope, site-wide actions.
+    """Checks that need no row: whether the user is logged in, the token's scope, and site-wide actions.
 
-    The rest (the role in the project of a row) is asked by the view that finds the row, by `action_of`.
+    The view that finds the row checks the role in the row's project, with `action_of`.
     """
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         if not hasattr(request.resolver_match.func, "access"):  # type: ignore[union-attr]
-            raise PermissionDenied("This endpoint is in no access table.")
+            raise PermissionDenied("This endpoint is not in the access table.")
         action = action_of(request)
         if action is not None and RULES[action].who is Who.ANYONE:
             return True
@@ -82,7 +82,7 @@ class Line:
 
 
 def lines(resolver: Any, prefix: str = "") -> Iterator[Line | str]:
-    """The whole table below a resolver; a bare string is a route that isn't in it."""
+    """The whole table below a resolver. A bare string is a route that is not in the table."""
     for entry in resolver.url_patterns:
         route = f"{prefix}{entry.pattern}"
         if isinstance(entry, URLResolver):

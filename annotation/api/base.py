@@ -1,4 +1,4 @@
-"""What every view of a project shares: finding it, and asking the permission table."""
+"""What all views of a project share: finding the project and checking the permission table."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SELECT {_PROJECT.sql}, m.role, m.state, m.paused_reason
 
 
 class NewestFirst(CursorPagination):
-    """By id: UUIDv7 sorts by birth, is unique and never changes, which a cursor needs."""
+    """Ordered by id: a UUIDv7 sorts by creation time, is unique and never changes, as a cursor requires."""
 
     ordering = "-id"
     page_size = 100
@@ -36,12 +36,12 @@ class NewestFirst(CursorPagination):
 
 
 def user_of(request: Request) -> User:
-    """The logged-in user; only for views that demand one."""
+    """The logged-in user. Only for views that require one."""
     return cast(User, request.user)
 
 
 def allow_in(request: Request, project: Project) -> None:
-    """For views of a row: whether the user's role in the row's project is enough for what the table says."""
+    """For views of a row: refuses unless the user's role in the row's project allows the request's action."""
     action = action_of(request)
     if action is not None:
         require_in(user_of(request), action, project)
@@ -51,9 +51,9 @@ Row = TypeVar("Row", bound=models.Model)
 
 
 def row_of_project(request: Request, rows: models.QuerySet[Row], id: UUID) -> Row:
-    """The row with this id, its `project` loaded, if the table lets the user at it.
+    """The row with this id, with its `project`, if the table allows it.
 
-    To an outsider it doesn't exist (404); a member whose role isn't enough is told so (403).
+    Outsiders get 404, as if it did not exist. Members without the required role get 403.
     """
     visible = rows.filter(project__in=Project.objects.visible_to(user_of(request)))
     row = get_object_or_404(visible.select_related("project"), pk=id)
@@ -62,7 +62,7 @@ def row_of_project(request: Request, rows: models.QuerySet[Row], id: UUID) -> Ro
 
 
 def seen_project(*, user: User, slug: str) -> Any:
-    """The project if the user may see it, with what `with_role_of` adds; None: to them there is none."""
+    """The project with what `with_role_of` adds; None if the user may not see it."""
     with connection.cursor() as cursor:
         cursor.execute(_SEEN_PROJECT, {"user": user.pk, "slug": slug, "admin": user.is_admin})
         row = cursor.fetchone()
@@ -75,9 +75,9 @@ def seen_project(*, user: User, slug: str) -> Any:
 
 
 class ProjectView(GenericAPIView[Any]):
-    """A view under `projects/{slug}/`; its line in urls.py says what one must be allowed to do.
+    """A view under `projects/{slug}/`. Its line in urls.py names the required action.
 
-    `self.project` carries `role`, the user's role in it (None for an admin who isn't a member).
+    `self.project` has the attribute `role`: the user's role, None for an admin who is not a member.
     """
 
     pagination_class: type[CursorPagination] | None = None

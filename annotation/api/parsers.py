@@ -12,15 +12,15 @@ from rest_framework.parsers import JSONParser
 from config.problems import FieldProblem, Problem
 from preferences.text import NUL, storage_fault
 
-# Deeper than anything the API takes; a hundred times less than where reading and writing JSON begin to fail.
+# Deeper than any body of the API, and a hundred times less than the depth at which JSON libraries fail.
 MAX_DEPTH = 20
 
 
 class TextJSONParser(JSONParser):
-    """JSON whose every string can be stored and sent back.
+    """A JSON parser whose strings can all be stored and sent back.
 
-    JSON can spell a NUL (which Postgres refuses) and half a character (which has no UTF-8): without this,
-    both are a server error somewhere further down.
+    JSON can contain a NUL, which Postgres refuses, and a lone surrogate, which has no UTF-8. Without this
+    check, both would cause a server error later.
     """
 
     def parse(
@@ -34,12 +34,12 @@ class TextJSONParser(JSONParser):
             text = raw.decode("utf-8")
             data = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
         except UnicodeDecodeError as error:
-            raise ParseError(f"The body is not UTF-8: byte {error.start} doesn't fit.") from None
+            raise ParseError(f"The body is not UTF-8: byte {error.start} is invalid.") from None
         except RecursionError:
             raise ParseError("The body is nested too deeply.") from None
         except ValueError as error:
             raise ParseError(f"The body is not JSON: {error}") from None
-        # Only where there can be something to refuse: a walk over the whole body is slower than reading it.
+        # Only for bodies that can contain a fault: walking through the whole body is slower than reading it.
         if "\\u" in text or text.count("[") + text.count("{") > MAX_DEPTH:
             _refuse_unstorable(data)
         return data
@@ -57,7 +57,7 @@ def _finite(digits: str) -> float:
 
 
 def _refuse_unstorable(body: object) -> None:
-    """Unescaped, neither can be there: the decoder refuses control characters, UTF-8 has no surrogates."""
+    """Faults are always escaped: the decoder refuses control characters, and UTF-8 has no surrogates."""
     level: list[tuple[str, object]] = [("", body)]
     for _ in range(MAX_DEPTH):
         below: list[tuple[str, object]] = []
@@ -81,7 +81,7 @@ def _refuse_text(path: str, text: str) -> None:
     if fault is None:
         return
     reason = f"It {fault}."
-    # The path may be made of such a text, and goes back to the sender.
+    # The path can contain the same fault, and is sent back.
     field = path.replace(NUL, "\\u0000").encode(errors="backslashreplace").decode()
     raise Problem(
         f"The body can't be stored. {field}: {reason}",

@@ -1,9 +1,8 @@
-"""Who may do what: the one table that the views ask and the tests walk through.
+"""The permission table: who may do what. Views check it, and tests cover all of it.
 
-An endpoint names an :class:`Action` for each of its methods, in `urls.py` (see `annotation.api.access`); what
-an action takes stands here. Two answers for "no": someone to whom the project or the row isn't known is
-told that it doesn't exist (404, see `Project.objects.visible_to`); a member whose role isn't enough is told
-so (403).
+An endpoint names an :class:`Action` for each of its methods in `urls.py` (see `annotation.api.access`). The
+rules of the actions are here. There are two kinds of refusal: 404 for users who may not know that the project
+or the row exists (see `Project.objects.visible_to`), and 403 for members without the required role.
 """
 
 from __future__ import annotations
@@ -24,18 +23,18 @@ READING = frozenset({"GET", "HEAD"})
 
 class Who(StrEnum):
     ANYONE = "anyone, logged in or not"
-    LOGGED_IN = "whoever is logged in; of a list, the rows they may see"
-    OWNER = "the one person whose row it is"
-    ROLES = "members of the project with one of the roles, and admins of the site"
-    ROLES_ANYWHERE = "active members of any project with one of the roles, and admins of the site"
+    LOGGED_IN = "all logged-in users; a list shows the rows they may see"
+    OWNER = "the user who owns the row"
+    ROLES = "members of the project with one of the roles, and site admins"
+    ROLES_ANYWHERE = "active members of any project with one of the roles, and site admins"
 
 
 class Action(StrEnum):
-    """The words complete “Your role may not …”."""
+    """The words complete the sentence “Your role does not allow you to …”."""
 
     LOG_IN = "log in"
     WHO_AM_I = "see who is logged in"
-    OWN_ACCOUNT = "see or change the own account"
+    OWN_ACCOUNT = "see or change your account"
     OWN_TOKEN = "revoke the token"
     LIST_PROJECTS = "list projects"
     LIST_FORMATS = "list formats"
@@ -71,9 +70,9 @@ class Rule:
     who: Who
     roles: frozenset[Role] = _EVERY_ROLE
     scopes: frozenset[Scope] = frozenset()
-    """A token needs one of these (for reading, `read` does too); none: no token may, only a session."""
+    """A token needs one of these; to read, `read` is enough. Empty: sessions only."""
     known_to: frozenset[Role] = _EVERY_ROLE
-    """To members with other roles the row doesn't exist: 404 instead of 403."""
+    """Members with other roles get 404 instead of 403."""
 
 
 def _roles(roles: frozenset[Role], scope: Scope, known_to: frozenset[Role] = _EVERY_ROLE) -> Rule:
@@ -110,40 +109,43 @@ RULES: dict[Action, Rule] = {
 
 
 def may_role(action: Action, role: str | None) -> bool:
-    """Whether a member with this role may; an admin of the site always may."""
+    """Whether this role allows the action. Site admins may do everything."""
     return role is not None and Role(role) in RULES[action].roles
 
 
 def scopes_for(action: Action, method: str) -> frozenset[Scope]:
-    """One of these a token needs; empty: no token may."""
+    """The scopes of which a token needs one; empty: no token allows it."""
     scopes = RULES[action].scopes
     return scopes | {Scope.READ} if scopes and method in READING else scopes
 
 
-# What is left to a paused member: to see the project, and why they are paused.
+# A paused member can still see the project, and why they are paused.
 LEFT_TO_PAUSED = frozenset({Action.READ_PROJECT, Action.LIST_PROJECTS, Action.WHO_AM_I, Action.OWN_ACCOUNT})
 
 
 def require(user: User, action: Action, *, role: str | None = None, paused: str | None = None) -> None:
-    """Raises PermissionDenied unless `user`, whose role in the project at hand is `role`, may do `action`;
-    NotFound where such a role isn't to know what there is; AnnotatorPaused for one who would rank but is
-    paused there (`paused` is the reason, which may be empty; None: they aren't)."""
+    """Returns if `user`, whose role in the project is `role`, may do `action`.
+
+    `paused` is the reason why they are paused, possibly empty; None: they aren't. Raises PermissionDenied;
+    NotFound for roles that may not know that the row exists; AnnotatorPaused for paused members who would
+    rank.
+    """
     if user.is_admin:
         return
     if paused is not None and action not in LEFT_TO_PAUSED and may_role(action, role):
         if action in {Action.RANK, Action.OWN_ASSIGNMENT}:
             raise AnnotatorPaused(paused)
-        raise PermissionDenied("You are paused in this project; ask a manager.")
+        raise PermissionDenied("You are paused in this project. Ask a manager.")
     if may_role(action, role):
         return
     if role is not None and Role(role) not in RULES[action].known_to:
         raise NotFound
-    able = ", ".join(sorted(RULES[action].roles)) or "an admin"
-    raise PermissionDenied(f"Your role ({role or 'none'}) may not {action.value}; ask {able}.")
+    able = "a manager" if Role.MANAGER in RULES[action].roles else "a site admin"
+    raise PermissionDenied(f"Your role ({role or 'none'}) does not allow you to {action.value}. Ask {able}.")
 
 
 def require_in(user: User, action: Action, project: Project) -> None:
-    """As :func:`require`, looking the role up (one query)."""
+    """As :func:`require`, with one query for the role."""
     mine = Membership.objects.filter(project=project, user=user).first()
     if mine is None:
         require(user, action)
@@ -152,31 +154,29 @@ def require_in(user: User, action: Action, project: Project) -> None:
 
 
 def require_anywhere(user: User, action: Action) -> None:
-    """For what belongs to no project yet. Raises PermissionDenied unless `user` has a role that may do
-    `action` in some project, and isn't paused there."""
+    """For actions that belong to no project yet. Raises PermissionDenied unless `user` is an active member of
+    some project with a role that allows `action`."""
     roles = RULES[action].roles
     if user.is_admin or Membership.objects.active().filter(user=user, role__in=roles).exists():
         return
-    able = " or ".join(sorted(roles))
-    raise PermissionDenied(
-        f"Only who is {able} of some project, and admins of the site, may {action.value}; ask one of them."
-    )
+    able = " or ".join(f"project {role}s" for role in sorted(roles))
+    raise PermissionDenied(f"Only {able} and site admins may {action.value}.")
 
 
 def paused_reason(state: str | None, reason: str | None) -> str | None:
-    """What :func:`require` wants to know of a membership. None: not paused."""
+    """The `paused` argument of :func:`require` for a membership. None: not paused."""
     return (reason or "") if state == Membership.State.PAUSED else None
 
 
 def require_scope(action: Action, method: str, *, held: Collection[str]) -> None:
-    """Raises PermissionDenied unless a token with the scopes `held` may do `action` by `method`."""
+    """Raises PermissionDenied unless a token with the scopes `held` allows `action` by `method`."""
     wanted = scopes_for(action, method)
     if not wanted:
-        raise PermissionDenied(f"A token may not {action.value}; log in with a browser.", code="scope")
+        raise PermissionDenied(f"Tokens can't {action.value}. Log in with a browser.", code="scope")
     if not wanted.intersection(held):
         has = ", ".join(sorted(held)) or "none"
         raise PermissionDenied(
-            f"This token's scopes ({has}) don't allow to {action.value};"
-            f" make one with the scope {' or '.join(sorted(wanted))}.",
+            f"This token's scopes ({has}) don't allow you to {action.value}."
+            f" Create a token with the scope {' or '.join(sorted(wanted))}.",
             code="scope",
         )

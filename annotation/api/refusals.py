@@ -1,4 +1,5 @@
-"""Why somebody is given no task, or an answer is not taken: each has a type, for programs and the page."""
+"""Reasons for giving out no task or accepting no answer. Each has a type for programs and the user
+interface."""
 
 from __future__ import annotations
 
@@ -13,23 +14,23 @@ class ProjectNotActive(Conflict):
     type = "project-not-active"
 
     def __init__(self, slug: str, state: str) -> None:
-        super().__init__(f"The project {slug} is {state.lower()}: it gives out no tasks.")
+        super().__init__(f"The project {slug} is {state.lower()} and gives out no tasks.")
 
 
 class ProjectArchived(Conflict):
     type = "project-archived"
 
     def __init__(self, slug: str) -> None:
-        super().__init__(f"The project {slug} is archived: it takes no more answers.")
+        super().__init__(f"The project {slug} is archived and accepts no more answers.")
 
 
 class AnnotatorPaused(Conflict):
     type = "annotator-paused"
 
     def __init__(self, reason: str) -> None:
-        why = f" The reason given: {reason}" if reason else ""
+        why = f" Reason: {reason}" if reason else ""
         super().__init__(
-            f"You are paused in this project and are given no tasks.{why} A manager can let you go on."
+            f"You are paused in this project and get no tasks.{why} A manager can resume your work."
         )
 
 
@@ -37,16 +38,16 @@ class AnnotatorExcluded(Conflict):
     type = "annotator-excluded"
 
     def __init__(self) -> None:
-        super().__init__("You are excluded from this project and are given no tasks. Ask a manager why.")
+        super().__init__("You are excluded from this project and get no tasks. Ask a manager for the reason.")
 
 
 class QualificationFailed(Conflict):
     type = "qualification-failed"
 
     def __init__(self, attempts: int) -> None:
-        tries = "the attempt" if attempts == 1 else f"all {attempts} attempts"
+        tries = "the only attempt" if attempts == 1 else f"any of {attempts} attempts"
         super().__init__(
-            f"You did not reach the project's pass mark in {tries} to qualify, so you may not rank here. "
+            f"You did not reach the project's pass mark in {tries} to qualify, so you can't rank here. "
             "A manager can grant another attempt."
         )
 
@@ -56,7 +57,7 @@ class CapReached(Conflict):
 
     def __init__(self, cap: int) -> None:
         super().__init__(
-            f"You have answered as many tasks as one person may in this project: {cap}. Thank you."
+            f"You have answered {cap} tasks, the most that one person can answer in this project. Thank you."
         )
 
 
@@ -65,6 +66,6 @@ class DailyCapReached(Conflict):
 
     def __init__(self, cap: int) -> None:
         super().__init__(
-            f"You have answered as many tasks as one person may on one day: {cap}. "
+            f"You have answered {cap} tasks today, the most that one person can answer in a day. "
             "The next day begins at midnight UTC."
         )

@@ -1,4 +1,4 @@
-"""What drf-spectacular can't see by itself: every operation may answer with a problem."""
+"""Adds to the schema what drf-spectacular can't detect: any operation can respond with a problem."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ PROBLEM_SCHEMA: dict[str, Any] = {
         "type": {"type": "string", "description": "A short name of the kind of problem, for programs."},
         "title": {"type": "string"},
         "status": {"type": "integer"},
-        "detail": {"type": "string", "description": "What was wrong and what to do, for people."},
+        "detail": {"type": "string", "description": "What is wrong and what to do, for people."},
         "errors": {
             "type": "array",
             "items": {
                 "type": "object",
                 "required": ["field", "reason"],
                 "properties": {
-                    "field": {"type": "string", "description": "Dotted path; empty: the body as a whole."},
+                    "field": {"type": "string", "description": "Dotted path; empty for the body as a whole."},
                     "reason": {"type": "string"},
                 },
             },

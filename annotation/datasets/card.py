@@ -1,4 +1,4 @@
-"""What a snapshot holds, counted while its rows go by, and the card made of it."""
+"""Counts a snapshot's contents while its rows are written, and builds the card from the counts."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Tally:
     with_other_roles: int = 0
     reviews: int = 0
     rewrites: int = 0
-    prompts: set[int] = field(default_factory=set)  # hashes of ids: half the memory of a million texts
+    prompts: set[int] = field(default_factory=set)  # hashes of ids take half the memory of the texts
     annotators: set[str] = field(default_factory=set)
     splits: Counter[str] = field(default_factory=Counter)
     sources: Counter[str] = field(default_factory=Counter)

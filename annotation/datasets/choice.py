@@ -1,7 +1,7 @@
-"""The rankings that a snapshot is made of, fixed as a set before the first row is read.
+"""The rankings of a snapshot, fixed before the first row is read.
 
-A freeze reads them several times (to count agreement, to weigh, to write), while people go on working. Their
-ids are therefore put into a temporary table first; a ranking itself never changes.
+Freezing reads them several times (agreement, weights, rows) while annotators continue to work, so their ids
+are stored in a temporary table first. A ranking itself never changes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ AGREEMENT = "frozen_agreement"
 
 @dataclass(frozen=True)
 class Agreement:
-    """Of two people who compared the same two responses: how often they said the same, ties included."""
+    """How often two people who compared the same two responses said the same, ties included."""
 
     share: float | None
     pairs: int
@@ -30,7 +30,7 @@ class Agreement:
 
 
 def choose(project: Project, selection: Selection) -> int:
-    """Fixes the selected rankings for this transaction; gives the number of their tasks."""
+    """Fixes the selected rankings for this transaction; returns the number of their tasks."""
     query = selection.rankings_of(project).order_by().values("id", "task_id").query
     sql, parameters = query.sql_with_params()
     with connection.cursor() as cursor:
@@ -48,7 +48,7 @@ def chosen() -> RankingQuerySet:
 
 
 def agreement() -> Agreement:
-    """Over the tasks of the chosen rankings; reviews don't take part."""
+    """Over the tasks of the chosen rankings, without reviews."""
     with connection.cursor() as cursor:
         _measure(cursor, Ranking.objects.annotations().filter(pk__in=RawSQL(f"SELECT id FROM {CHOSEN}", [])))
         cursor.execute(f"SELECT sum(same), sum(pairs), count(*) FROM {AGREEMENT}")
@@ -57,9 +57,9 @@ def agreement() -> Agreement:
 
 
 def _drop_below(cursor: Any, project: Project, selection: Selection) -> None:
-    """Takes out tasks whose annotators, all that count, agreed less than asked for, or were fewer than two.
+    """Removes tasks whose annotators agreed less than required, or are fewer than two.
 
-    Where a majority is asked for, a task that a reviewer decided stays: its answer is settled.
+    A majority keeps tasks that a reviewer decided, because their answer is settled.
     """
     tasks = RawSQL(f"SELECT task_id FROM {CHOSEN}", [])
     _measure(cursor, Ranking.objects.counted().annotations().filter(project=project, task__in=tasks))
@@ -77,8 +77,8 @@ def _drop_below(cursor: Any, project: Project, selection: Selection) -> None:
 
 
 def _measure(cursor: Any, rankings: RankingQuerySet) -> None:
-    """Per task with two or more of `rankings`: pairs of people on the same two responses, and how many said
-    the same."""
+    """Per task with two or more of `rankings`: pairs of people on the same two responses, and how many
+    agreed."""
     sql, parameters = rankings.order_by().values("id", "task_id").query.sql_with_params()
     cursor.execute(f"DROP TABLE IF EXISTS pg_temp.{AGREEMENT}")
     cursor.execute(

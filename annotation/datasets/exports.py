@@ -1,4 +1,4 @@
-"""A snapshot as a file of another format, made while it is read."""
+"""Exports a snapshot in another format, converted while it is read."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ OPTIONS = {
 def export_snapshot(
     *, snapshot: DatasetSnapshot, format: str, options: Mapping[str, str] | None = None
 ) -> Iterator[bytes]:
-    """The bytes of the export, in chunks. Same snapshot, format and options: same bytes, every time.
+    """The bytes of the export, in chunks. The same snapshot, format and options always give the same bytes.
 
-    Raises Problem, before the first byte, when the format is unknown, an option is wrong, the snapshot holds
-    nothing that the format could say, or its file is gone or damaged.
+    Raises Problem, before the first byte, when the format is unknown, an option is invalid, the format can't
+    express anything in the snapshot, or its file is missing or damaged.
     """
     check_format(format)
     path = snapshot_path(snapshot)
     parsed = _check_export(snapshot, format, options or {})
     if file_sha256(path) != snapshot.sha256:
         raise Problem(
-            f"The file of snapshot {snapshot.name} ({snapshot.path} in the artefacts folder) is not the one"
-            " that was frozen: its SHA-256 differs. Restore it from a backup.",
+            f"The file of snapshot {snapshot.name} ({snapshot.path} in the artefacts folder) has changed"
+            " since it was frozen: its SHA-256 differs. Restore it from a backup.",
             type="snapshot-file-damaged",
             status=500,
         )
@@ -46,7 +46,7 @@ def export_snapshot(
 
 
 def refused_exports(snapshot: DatasetSnapshot) -> dict[str, str]:
-    """The formats that this snapshot can't be exported to without further options, each with the reason."""
+    """Formats that need further options to export this snapshot, or can't, each with the reason."""
     found = {}
     for name, known in EXPORT_FORMATS.items():
         try:
@@ -59,7 +59,7 @@ def refused_exports(snapshot: DatasetSnapshot) -> dict[str, str]:
 def export_checksum(
     *, snapshot: DatasetSnapshot, format: str, options: Mapping[str, str] | None = None
 ) -> tuple[int, str]:
-    """(size, SHA-256) of the export's bytes. This makes the export once."""
+    """(size, SHA-256) of the export's bytes. Converts the whole export once."""
     digest, size = hashlib.sha256(), 0
     for chunk in export_snapshot(snapshot=snapshot, format=format, options=options):
         digest.update(chunk)
@@ -68,7 +68,7 @@ def export_checksum(
 
 
 def export_name(*, snapshot: DatasetSnapshot, format: str) -> str:
-    """A file name from the project, the snapshot and the format, safe on every system."""
+    """A file name of project, snapshot and format that is safe on every system."""
     stem = re.sub(r"[^\w.-]+", "-", f"{snapshot.project.slug}-{snapshot.name}-{format}", flags=re.ASCII)
     return stem.strip("-.") + EXPORT_FORMATS[format].suffix
 
@@ -84,21 +84,21 @@ def check_format(format: str) -> None:
 
 
 def _check_export(snapshot: DatasetSnapshot, format: str, options: Mapping[str, str]) -> dict[str, Any]:
-    """The options as values. Raises Problem where one is wrong or the format has nothing to say."""
+    """The parsed options. Raises Problem when one is invalid or the format can't express the snapshot."""
     known = {option.name: option for option in EXPORT_FORMATS[format].options}
     parsed: dict[str, Any] = {}
     errors = []
     for name, text in options.items():
         if name not in known:
-            reason = f"{format} has no such option; it has {', '.join(known) or 'none'}."
+            reason = f"{format} has no such option; its options are: {', '.join(known) or 'none'}."
             errors.append(FieldProblem(name, reason))
             continue
         try:
             parsed[name] = known[name].parse(text)
         except ValueError:
-            errors.append(FieldProblem(name, f"{text!r} can't be read as: {known[name].meaning}."))
+            errors.append(FieldProblem(name, f"{text!r} is not valid for: {known[name].meaning}."))
     if errors:
-        raise Problem("The export's options can't be used.", errors=errors)
+        raise Problem("The export's options are invalid.", errors=errors)
     try:
         EXPORT_FORMATS[format].check(snapshot.card, parsed)
     except ExportRefused as refusal:
@@ -110,7 +110,7 @@ def _check_export(snapshot: DatasetSnapshot, format: str, options: Mapping[str, 
 
 
 def _in_chunks(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    """Lines gathered into chunks: a chunk costs a system call and a thread switch when it is served."""
+    """Joins lines into chunks: serving a chunk costs a system call and a thread switch."""
     held = bytearray()
     for piece in pieces:
         held += piece

@@ -1,4 +1,4 @@
-"""Which rankings a snapshot holds."""
+"""The selection of a snapshot's rankings."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ MAX_ROUND = 2**31 - 1
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """Rankings that count and meet every condition given; an empty condition selects all.
+    """Selects the valid rankings that meet every given condition; an empty condition selects all.
 
-    `annotators` are user names or, for imported rankings, the file's names; `models` selects rankings of
-    tasks with a response by one of them; `kinds` are annotation and review; `after` is inclusive, `before` is
-    not, and both mean when a ranking was given. `gold`: tasks whose answer was known (gold, attention,
-    qualification) are left out unless asked for. `min_agreement` keeps the tasks on which at least that share
-    of pairs of people, asked about the same two responses, said the same; `aggregation` says what becomes a
-    row: every ranking, the majority of a task's, or every ranking with its annotator's weight.
+    `annotators` are usernames or, for imported rankings, the names in the file. `models` selects tasks with a
+    response by one of them. `kinds` are annotation and review. `after` is inclusive, `before` is exclusive;
+    both refer to the time when a ranking was given. `gold` includes or selects tasks with a known answer
+    (gold, attention, qualification), which are excluded by default. `min_agreement` keeps tasks on which at
+    least this share of pairs of people agreed. `aggregation` gives one row per ranking, one row per task with
+    the majority, or one row per ranking with its annotator's weight.
     """
 
     rounds: tuple[int, ...] = ()
@@ -54,7 +54,7 @@ class Selection:
 
     @classmethod
     def from_json(cls, given: Mapping[str, Any]) -> Selection:
-        """Raises Problem with every wrong condition named."""
+        """Raises Problem that names every invalid condition."""
         values: dict[str, Any] = {}
         errors = []
         for name, value in given.items():
@@ -63,11 +63,11 @@ class Selection:
             except ValueError as error:
                 errors.append(FieldProblem(f"selection.{name}", str(error)))
         if errors:
-            raise Problem("The selection can't be read.", errors=errors)
+            raise Problem("The selection is invalid.", errors=errors)
         return cls(**values)
 
     def to_json(self) -> dict[str, Any]:
-        """Only the conditions that are set, so that no condition is `{}`."""
+        """Only the conditions that are set; an empty selection is `{}`."""
         lists = {name: list(getattr(self, name)) for name in LISTS if getattr(self, name)}
         dates = {name: getattr(self, name).isoformat() for name in DATES if getattr(self, name)}
         share = {} if self.min_agreement is None else {"min_agreement": self.min_agreement}
@@ -106,29 +106,29 @@ class Selection:
 def _condition(name: str, value: Any) -> Any:
     if name in CHOICES:
         if value not in CHOICES[name]:
-            raise ValueError(f"It is one of {', '.join(CHOICES[name])}.")
+            raise ValueError(f"It must be one of {', '.join(CHOICES[name])}.")
         return value
     if name == "min_agreement":
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
-            raise ValueError("It is a share from 0 to 1.")
+            raise ValueError("It must be a share from 0 to 1.")
         return float(value)
     if name in DATES:
         moment = parse_datetime(value) if isinstance(value, str) else None
         if moment is None:
-            raise ValueError("It is a date and time, as 2026-01-31T12:00:00Z.")
+            raise ValueError("It must be a date and time, such as 2026-01-31T12:00:00Z.")
         return moment if timezone.is_aware(moment) else timezone.make_aware(moment)
     if name not in LISTS:
-        raise ValueError(f"There is no such condition; known: {', '.join(CONDITIONS)}.")
+        raise ValueError(f"Unknown condition; known are {', '.join(CONDITIONS)}.")
     if not isinstance(value, list) or not value:
-        raise ValueError("It is a list with at least one entry.")
+        raise ValueError("It must be a list with at least one entry.")
     if name == "rounds":
         if not all(
             isinstance(item, int) and not isinstance(item, bool) and 0 <= item <= MAX_ROUND for item in value
         ):
-            raise ValueError("Rounds are whole numbers from 0.")
+            raise ValueError("Rounds must be whole numbers from 0.")
         return tuple(sorted(set(value)))
     if not all(isinstance(item, str) and not storage_fault(item) for item in value):
-        raise ValueError("Its entries are texts.")
+        raise ValueError("Its entries must be text.")
     known = {"sources": Ranking.Source.values, "kinds": Ranking.Kind.values}.get(name)
     if known and (unknown := sorted(set(value) - set(known))):
         raise ValueError(f"{', '.join(unknown)}: {name} are {', '.join(known)}.")

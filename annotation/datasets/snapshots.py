@@ -1,4 +1,4 @@
-"""Snapshots: rankings frozen into a hashed Parquet file, which is what users download and training reads."""
+"""Snapshots: rankings frozen into a hashed Parquet file, for downloads and for training."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from django.db import transaction
 from annotation.database.sql import Lock, acquire
 from annotation.datasets import choice
 from annotation.datasets.card import Tally, card_of
-from annotation.datasets.rows import majority_rows_of, rows_of
+from annotation.datasets.majority import majority_rows_of
+from annotation.datasets.rows import rows_of, unweighted
 from annotation.datasets.selection import Selection
 from annotation.datasets.weights import weigh
 from annotation.ids import uuid7
@@ -36,11 +37,11 @@ MAX_NOTES_CHARACTERS = 10_000
 
 
 def snapshot_path(snapshot: DatasetSnapshot) -> Path:
-    """The Parquet file. Raises Problem when it is gone: a snapshot is its file."""
+    """The Parquet file. Raises Problem when it is missing."""
     path = Path(settings.ARTEFACTS) / snapshot.path
     if not path.is_file():
         raise Problem(
-            f"The file of snapshot {snapshot.name} is gone ({snapshot.path} in the artefacts folder);"
+            f"The file of snapshot {snapshot.name} is missing ({snapshot.path} in the artefacts folder);"
             " restore it from a backup or freeze a new snapshot.",
             type="snapshot-file-missing",
             status=500,
@@ -57,11 +58,11 @@ def freeze_snapshot(
     notes: str = "",
     created_by: User | None = None,
 ) -> DatasetSnapshot:
-    """Freezes the selected rankings as they stand. The file and its row come to be together or not at all.
-    Without a name: the next of v1, v2, ….
+    """Freezes the selected rankings. The file and its row are created atomically. The default name is the
+    next of v1, v2, ….
 
-    Equal rankings give equal bytes, so equal checksums: name, licence and notes are in the card, not in the
-    file. Raises Conflict when the name is taken, Problem when the selection can't be read or selects nothing.
+    Equal rankings give equal bytes and checksums: name, licence and notes are in the card, not in the file.
+    Raises Conflict when the name is taken, Problem when the selection is invalid or empty.
     """
     wanted = Selection.from_json(selection or {})
     if name is not None:
@@ -86,9 +87,11 @@ def freeze_snapshot(
             if wanted.aggregation == "majority":
                 rows = majority_rows_of(project, rankings)
             else:
-                rows = rows_of(project, rankings, weight_of=weights.of if weights else None)
+                rows = rows_of(project, rankings, weight_of=weights.of if weights else unweighted)
             if not tasks or not write_rankings(unfinished / PARQUET_NAME, tally.counted(rows)):
-                raise Problem("The selection holds no ranking, so there is nothing to freeze.", type="empty")
+                raise Problem(
+                    "The selection contains no rankings, so there is nothing to freeze.", type="empty"
+                )
             sha256 = file_sha256(unfinished / PARQUET_NAME)
             card = card_of(
                 project,
@@ -118,7 +121,7 @@ def freeze_snapshot(
                 card=card,
                 created_by=created_by,
             )
-            # Last before the commit: a row without its file would be worse than a file without its row.
+            # Last before the commit: a file without its row is better than a row without its file.
             unfinished.rename(finished)
     except BaseException:
         shutil.rmtree(finished, ignore_errors=True)
@@ -135,8 +138,8 @@ def file_sha256(path: Path) -> str:
 
 def _check_name(name: str) -> None:
     if not name.strip() or len(name) > MAX_NAME_CHARACTERS or not name.isprintable():
-        reason = f"It is 1 to {MAX_NAME_CHARACTERS} printable characters."
-        raise Problem("A snapshot needs another name.", errors=[FieldProblem("name", reason)])
+        reason = f"Use 1 to {MAX_NAME_CHARACTERS} printable characters."
+        raise Problem("The snapshot's name is invalid.", errors=[FieldProblem("name", reason)])
 
 
 def _next_name(taken: set[str]) -> str:
@@ -150,24 +153,24 @@ def _check_texts(license: str, notes: str) -> None:
     errors = []
     if len(license) > MAX_LICENSE_CHARACTERS or not (license.isprintable() or not license):
         errors.append(
-            FieldProblem("license", f"It is one line of at most {MAX_LICENSE_CHARACTERS} characters.")
+            FieldProblem("license", f"Use one line of at most {MAX_LICENSE_CHARACTERS} characters.")
         )
     if len(notes) > MAX_NOTES_CHARACTERS or storage_fault(notes):
-        errors.append(FieldProblem("notes", f"They are text of at most {MAX_NOTES_CHARACTERS:,} characters."))
+        errors.append(FieldProblem("notes", f"Use text of at most {MAX_NOTES_CHARACTERS:,} characters."))
     if errors:
-        raise Problem("The snapshot's card can't be written like this.", errors=errors)
+        raise Problem("The snapshot's card is invalid.", errors=errors)
 
 
 def _taken(project: Project, name: str) -> Conflict:
     return Conflict(
-        f"{project.slug} has a snapshot {name} already; snapshots never change, so choose another name.",
+        f"{project.slug} already has a snapshot {name}; snapshots never change, so choose another name.",
         type="snapshot-exists",
-        errors=[FieldProblem("name", "There is a snapshot of this name.")],
+        errors=[FieldProblem("name", "A snapshot of this name exists.")],
     )
 
 
 def _one_at_a_time(project: Project, folder: Path) -> None:
-    """Waits for another freeze of the project; then what is still unfinished is left from a killed one."""
+    """Waits for another freeze of the project. Unfinished folders are then those of killed processes."""
     acquire(Lock.SNAPSHOTS.of(project.pk))
     for leftover in folder.glob(f"{UNFINISHED}*"):
         shutil.rmtree(leftover, ignore_errors=True)

@@ -1,7 +1,7 @@
-"""Who ranks what next: leases on tasks, claimed in one transaction and given back when they run out.
+"""Leases on tasks: claimed in one transaction, renewed, released, skipped, and taken back when they expire.
 
-`open_slots` of a task is kept by trigger, so every way of giving a slot back is just a change of the
-assignment's state, made by compare-and-set.
+A trigger maintains a task's `open_slots`, so every way of giving a slot back is a compare-and-set of the
+assignment's state.
 """
 
 from __future__ import annotations
@@ -34,39 +34,25 @@ from annotation.models.project import Role, SkipWay
 from annotation.models.task import MAX_PREFETCH
 from config.problems import FieldProblem, Problem
 
-__all__ = [
-    "LeaseLost",
-    "ProjectNotActive",
-    "claim_next_task",
-    "claim_tasks",
-    "expire_leases",
-    "release_lease",
-    "renew_lease",
-    "skip_assignment",
-]
-
 log = logging.getLogger(__name__)
 
-# Losing a race means that somebody else moved on; three in a row has not been seen outside the race tests.
+# Losing a race means that somebody else made progress. Outside the race tests, nobody has lost three in a
+# row.
 CLAIM_ATTEMPTS = 5
-_EXCLUDED = "nothing_for_the_excluded"  # the constraint's name in the trigger's refusal
-
-
-def claim_next_task(*, project: Project, annotator: User) -> Assignment | None:
-    """:func:`claim_tasks` without prefetch: the annotator's current lease; None: nothing is left for them."""
-    return next(iter(claim_tasks(project=project, annotator=annotator)), None)
+_EXCLUDED = "nothing_for_the_excluded"  # the constraint name that the trigger raises
 
 
 def claim_tasks(*, project: Project, annotator: User, prefetch: int = 0) -> list[Assignment]:
-    """The annotator's current lease, renewed, or the next task; and up to `prefetch` further ones after it.
+    """The annotator's current lease, renewed, or the next task; then up to `prefetch` further leases.
 
-    Empty: nothing is left for them. Raises Problem for a `prefetch` out of bounds, and what keeps a new task
-    from them when they hold none: ProjectNotActive, AnnotatorPaused, AnnotatorExcluded, QualificationFailed,
-    CapReached, DailyCapReached. Must not be called inside a transaction: it would hold tasks for its length.
+    Empty: nothing is left for them. Raises Problem if `prefetch` is out of bounds. If they hold no lease,
+    raises the reason why they can't get one: ProjectNotActive, AnnotatorPaused, AnnotatorExcluded,
+    QualificationFailed, CapReached or DailyCapReached. Must not be called inside a transaction, which would
+    keep the tasks locked.
     """
     if not 0 <= prefetch <= MAX_PREFETCH:
-        reason = f"It is 0 to {MAX_PREFETCH}."
-        raise Problem("That many can't be prefetched.", errors=[FieldProblem("prefetch", reason)])
+        reason = f"It must be between 0 and {MAX_PREFETCH}."
+        raise Problem("So many tasks can't be prefetched.", errors=[FieldProblem("prefetch", reason)])
     for _ in range(CLAIM_ATTEMPTS):
         try:
             held = _hold(project, annotator, prefetch)
@@ -77,13 +63,13 @@ def claim_tasks(*, project: Project, annotator: User, prefetch: int = 0) -> list
             raise
         if held is not None:
             return held
-    raise AssertionError("a lease came and went with every look")
+    raise AssertionError("a lease appeared and vanished in every attempt")
 
 
 @retry_deadlocks
 @transaction.atomic
 def _hold(project: Project, annotator: User, prefetch: int) -> list[Assignment] | None:
-    """As :func:`claim_tasks`; None: the lease that was there a moment ago has just been answered."""
+    """As :func:`claim_tasks`. None: a lease seen a moment ago has just been answered, so try again."""
     facts = lock_desk_and_read(project=project, annotator=annotator)
     _refuse_paused(facts)
     leases: list[Assignment] = []
@@ -100,7 +86,7 @@ def _hold(project: Project, annotator: User, prefetch: int) -> list[Assignment] 
         taken = _take(project, annotator, facts, places)
         if taken is None:
             unfinished = not places and _must_qualify(project, facts)
-            # The rest of an attempt was taken out of the project: it is judged by what was answered.
+            # The rest of the attempt was removed from the project: judge it by the answers there are.
             if unfinished and checks.judge_attempt(project=project, annotator_id=annotator.pk):
                 return None
             break
@@ -115,7 +101,8 @@ def _refuse_paused(facts: Facts) -> None:
 
 
 def _refusal(project: Project, facts: Facts, *, held: int) -> Exception | None:
-    """What keeps a new task from one who holds `held` leases. A lease counts as the answer it may become."""
+    """Why an annotator with `held` leases can't get another task. A lease counts as the answer it can
+    become."""
     if facts.project_state != Project.State.ACTIVE:
         return ProjectNotActive(project.slug, Project.State(facts.project_state).label)
     if _must_qualify(project, facts) and _attempts_left(project, facts) <= 0:
@@ -142,8 +129,8 @@ def _attempts_left(project: Project, facts: Facts) -> int:
 
 
 def _take(project: Project, annotator: User, facts: Facts, places: list[int]) -> Assignment | None:
-    """The next task there is for them: to qualify, else a check where the dice say so, else what is reserved
-    for them, else the queue's first, else what they put off."""
+    """Leases the next task: a qualification task if they must qualify; else a check if one is due; else a
+    reserved task; else the first of the queue; else one that they put off."""
     place = min(set(range(MAX_PREFETCH + 1)) - set(places))
     who: dict[str, Any] = {"project": project, "annotator": annotator, "place": place}
     if _must_qualify(project, facts) and checks.asks_to_qualify(project=project):
@@ -151,8 +138,8 @@ def _take(project: Project, annotator: User, facts: Facts, places: list[int]) ->
     kind = _check_due(project, annotator, turn=facts.turns + len(places))
     if kind is not None and (check := picks.take_check(**who, kind=kind)):
         return check
-    # First past whatever others are claiming at this moment. When that finds nothing, once more in line with
-    # them: the last slots of a project are often on a task that somebody has locked for a millisecond.
+    # First skip the tasks that others are claiming at this moment. If nothing is found, wait for their locks:
+    # the last slots of a project are often on a task that somebody has locked for a millisecond.
     for wait in (False, True):
         if facts.has_reservations and (reserved := picks.take_reserved(**who, wait=wait)):
             return reserved
@@ -162,12 +149,15 @@ def _take(project: Project, annotator: User, facts: Facts, places: list[int]) ->
 
 
 def _check_due(project: Project, annotator: User, *, turn: int) -> RankingTask.Kind | None:
-    """Whether the annotator's task number `turn` is a check. Dice, not every n-th: that could be counted out.
-    But dice that fall the same however often they ask: a check can't be given back for something else."""
+    """The kind of check that the annotator's task number `turn` is, or None.
+
+    Decided at random, because annotators could predict every n-th task. The decision is the same for each
+    request, so a check can't be exchanged for another task by giving it back.
+    """
     if not project.gold_rate + project.attention_rate:
         return None
-    thrown = hashlib.sha256(project.mixing_seed.bytes + annotator.pk.bytes + turn.to_bytes(8, "big")).digest()
-    share = int.from_bytes(thrown[:8], "big") / 2**64
+    digest = hashlib.sha256(project.mixing_seed.bytes + annotator.pk.bytes + turn.to_bytes(8, "big")).digest()
+    share = int.from_bytes(digest[:8], "big") / 2**64
     if share < project.gold_rate:
         return RankingTask.Kind.GOLD
     if share < project.gold_rate + project.attention_rate:
@@ -176,34 +166,34 @@ def _check_due(project: Project, annotator: User, *, turn: int) -> RankingTask.K
 
 
 def renew_lease(*, assignment: Assignment, token: uuid.UUID) -> datetime:
-    """The new end of the lease. Raises LeaseLost when it is no longer held under this token."""
+    """Renews the lease and returns its new end. Raises LeaseLost if it is no longer held with this token."""
     until = Now() + timedelta(seconds=assignment.project.lease_seconds)
     held = Assignment.objects.held_with(token).filter(pk=assignment.pk)
     if held.update(expires_at=until) != 1:
-        raise LeaseLost("This lease ran out or was given back. Ask for the next task.")
+        raise LeaseLost("This lease has expired or was given back. Request the next task.")
     assignment.refresh_from_db(fields=["expires_at"])
     return assignment.expires_at
 
 
 def release_lease(*, assignment: Assignment, token: uuid.UUID) -> None:
-    """Gives the task back at once; the annotator may get it again. Raises LeaseLost."""
+    """Gives the task back. The annotator may get it again. Raises LeaseLost."""
     _leave(assignment, token, state=Assignment.State.RELEASED)
 
 
 def skip_assignment(
     *, assignment: Assignment, token: uuid.UUID, reason: str = "", way: str | None = None
 ) -> None:
-    """Gives the task back: to come again when nothing else is left (`me`), for others only (`others`), or for
-    nobody (`drop`); the project's first way unless one is named.
+    """Gives the task back: to return when nothing else is left (`me`), to others only (`others`), or to
+    nobody (`drop`). The default is the project's first way.
 
-    A check goes back to nobody and is dropped for nobody: it has no slot. Raises Problem for a way that the
-    project doesn't allow, LeaseLost.
+    A check has no slot, so skipping it changes nothing for others. Raises Problem for a way that the project
+    doesn't allow, and LeaseLost.
     """
     ways = assignment.project.skip_ways
     way = way or ways[0]
     if way not in ways:
         raise Problem(
-            "The task can't be skipped like this.",
+            "The task can't be skipped in this way.",
             errors=[FieldProblem("way", f"This project allows {', '.join(ways)}.")],
         )
     task = assignment.task
@@ -227,17 +217,17 @@ def skip_assignment(
 def _leave(assignment: Assignment, token: uuid.UUID, **changes: Any) -> None:
     held = Assignment.objects.leased().filter(pk=assignment.pk, token=token)
     if held.update(**changes) != 1:
-        raise LeaseLost("This lease is not held any more; there is nothing to give back.")
+        raise LeaseLost("This lease is no longer held. There is nothing to give back.")
 
 
 def expire_leases() -> int:
-    """Takes back every lease that ran out; how many. Drafts stay with the assignment."""
+    """Takes back all expired leases and returns their number. Drafts stay with the assignment."""
     with transaction.atomic():
-        # A row that a submit or another sweep has locked is theirs; the next sweep sees what is left.
+        # Skip rows that a submit or another sweep has locked. The next sweep finds what is left.
         run_out = Assignment.objects.run_out().select_for_update(skip_locked=True, no_key=True)
         expired = Assignment.objects.filter(
             pk__in=run_out.order_by("task_id").values("pk"), state="leased"
         ).update(state=Assignment.State.EXPIRED)
     if expired:
-        log.info("%d leases ran out and were taken back", expired)
+        log.info("%d leases expired and were taken back", expired)
     return expired

@@ -1,4 +1,4 @@
-"""An answer, and whether it fits what was asked and shown. No database here."""
+"""An answer, and whether it fits the form and the responses shown. Needs no database."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ MAX_DURATION_MS = 7 * 24 * 3600 * 1000
 
 @dataclass(frozen=True)
 class Answer:
-    """What an annotator says about one task; tiers, and the keys of ratings and flags, are response ids.
+    """An annotator's answer to one task. Tiers, and the keys of ratings and flags, are response ids.
 
-    Where the form asks for the best few only, shown responses in no tier were left below all of them.
+    If the form asks for the best few only, responses in no tier rank below all tiers.
     """
 
     tiers: Sequence[Sequence[UUID]] = ()
@@ -39,7 +39,7 @@ class Answer:
     duration_ms: int | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The answer as it travels over the API and lies in a draft."""
+        """The answer as the API sends it and as drafts store it."""
         return {
             "tiers": [[str(response) for response in tier] for tier in self.tiers],
             "strength": self.strength,
@@ -56,19 +56,19 @@ class Answer:
         }
 
     def digest(self) -> str:
-        """SHA-256 (hex): the same answer sent again has the same one."""
+        """SHA-256 (hex), equal for equal answers."""
         return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
 
     def says_the_same_as(self, other: Mapping[str, Any]) -> bool:
-        """Whether a stored ranking's values say this, however long it took."""
+        """Whether a stored ranking has the same values, apart from its duration and `touched`."""
         mine = self.to_json()
         return all(mine[name] == other[name] for name in mine if name not in {"touched", "duration_ms"})
 
 
 def problems_of(answer: Answer, *, form: AnswerForm, shown: Sequence[UUID]) -> list[FieldProblem]:
-    """Every way in which `answer` doesn't fit the form and the responses that were shown; empty: it fits.
+    """All reasons why `answer` doesn't fit the form and the responses shown; empty if it fits.
 
-    "These can't be ranked" answers for the whole task: nothing else is required then.
+    Nothing else is required if the answer is "not rankable".
     """
     return [
         *_verdicts(answer, form),
@@ -84,34 +84,36 @@ def problems_of(answer: Answer, *, form: AnswerForm, shown: Sequence[UUID]) -> l
 
 def _verdicts(answer: Answer, form: AnswerForm) -> Iterator[FieldProblem]:
     if answer.not_rankable and not form.not_rankable:
-        yield FieldProblem("not_rankable", "This project asks for a ranking of every task.")
+        yield FieldProblem("not_rankable", "This project requires a ranking for every task.")
     if answer.all_bad and form.all_bad is None:
-        yield FieldProblem("all_bad", "This project doesn't ask whether all are bad.")
+        yield FieldProblem("all_bad", "This project doesn't ask whether all responses are bad.")
     elif answer.all_bad and answer.not_rankable:
-        yield FieldProblem("all_bad", "These can't be ranked, the answer says; say one of the two.")
+        yield FieldProblem("all_bad", "The answer is also “not rankable”. Choose one of the two.")
 
 
 def _tiers(answer: Answer, form: AnswerForm, shown: Sequence[UUID]) -> Iterator[FieldProblem]:
     if answer.not_rankable:
         if answer.tiers:
-            yield FieldProblem("tiers", "These can't be ranked, the answer says; then it has no tiers.")
+            yield FieldProblem("tiers", "An answer “not rankable” has no tiers.")
         return
     order = form.all_bad.order if answer.all_bad and form.all_bad else "asked"
     if order == "none":
         if answer.tiers:
-            yield FieldProblem("tiers", "All are bad, the answer says; this project then takes no tiers.")
+            yield FieldProblem("tiers", "In this project, an answer “all bad” has no tiers.")
         return
     if order == "tied" and [sorted(tier) for tier in answer.tiers] != [sorted(shown)]:
-        yield FieldProblem("tiers", "All are bad, the answer says; then all of them stand in one tier, once.")
+        yield FieldProblem(
+            "tiers", "In this project, an answer “all bad” has one tier with each response once."
+        )
     if order == "tied":
         return
     seen: set[UUID] = set()
     for row, tier in enumerate(answer.tiers):
         if not tier:
-            yield FieldProblem(f"tiers.{row}", "A tier holds at least one response.")
+            yield FieldProblem(f"tiers.{row}", "A tier has at least one response.")
         if len(tier) > 1 and not form.ties:
             yield FieldProblem(
-                f"tiers.{row}", "This project takes no ties; put each response in a tier of its own."
+                f"tiers.{row}", "This project allows no ties. Give each response its own tier."
             )
         for column, response in enumerate(tier):
             if response not in shown:
@@ -120,7 +122,7 @@ def _tiers(answer: Answer, form: AnswerForm, shown: Sequence[UUID]) -> Iterator[
                 )
             elif response in seen:
                 yield FieldProblem(
-                    f"tiers.{row}.{column}", f"The response {response} is there more than once."
+                    f"tiers.{row}.{column}", f"The response {response} appears more than once."
                 )
             seen.add(response)
     missing = [str(response) for response in shown if response not in seen]
@@ -130,23 +132,27 @@ def _tiers(answer: Answer, form: AnswerForm, shown: Sequence[UUID]) -> Iterator[
         return
     ranked, wanted = len(shown) - len(missing), form.top_k
     if ranked < wanted.at_least:
-        yield FieldProblem("tiers", f"{ranked} are ranked; this project wants at least {wanted.at_least}.")
+        yield FieldProblem(
+            "tiers", f"{ranked} responses are ranked; this project requires at least {wanted.at_least}."
+        )
     elif ranked > wanted.at_most:
-        yield FieldProblem("tiers", f"{ranked} are ranked; this project wants at most {wanted.at_most}.")
+        yield FieldProblem(
+            "tiers", f"{ranked} responses are ranked; this project allows at most {wanted.at_most}."
+        )
 
 
 def _strength(answer: Answer, form: AnswerForm, shown: Sequence[UUID]) -> Iterator[FieldProblem]:
     better_than_others = len(answer.tiers) + bool(unranked_of(shown, answer.tiers)) > 1
     if answer.strength is None:
         if form.strength and form.strength.required and better_than_others:
-            yield FieldProblem("strength", "Say how much better the best is.")
+            yield FieldProblem("strength", "State how much better the best response is.")
         return
     if form.strength is None:
-        yield FieldProblem("strength", "This project doesn't ask how much better.")
+        yield FieldProblem("strength", "This project doesn't ask for a strength.")
     elif reason := _not_among(form.strength.levels, answer.strength):
         yield FieldProblem("strength", reason)
     elif not better_than_others:
-        yield FieldProblem("strength", "Nothing is ranked above anything else; leave the strength out.")
+        yield FieldProblem("strength", "No response ranks above another, so leave the strength out.")
 
 
 def _ratings(answer: Answer, form: AnswerForm, shown: Sequence[UUID]) -> Iterator[FieldProblem]:
@@ -178,7 +184,7 @@ def _flags(answer: Answer, form: AnswerForm, shown: Sequence[UUID]) -> Iterator[
             if name not in known:
                 yield FieldProblem(f"flags.{response}.{index}", _unknown("flag", known))
             elif name in given[:index]:
-                yield FieldProblem(f"flags.{response}.{index}", f"The flag {name} is there more than once.")
+                yield FieldProblem(f"flags.{response}.{index}", f"The flag {name} appears more than once.")
 
 
 def _choices(answer: Answer, form: AnswerForm) -> Iterator[FieldProblem]:
@@ -197,7 +203,7 @@ def _choices(answer: Answer, form: AnswerForm) -> Iterator[FieldProblem]:
 def _confidence(answer: Answer, form: AnswerForm) -> Iterator[FieldProblem]:
     if answer.confidence is None:
         if form.confidence and form.confidence.required and not answer.not_rankable:
-            yield FieldProblem("confidence", "Say how sure you are.")
+            yield FieldProblem("confidence", "State how sure you are.")
     elif form.confidence is None:
         yield FieldProblem("confidence", "This project doesn't ask how sure you are.")
     elif reason := _not_among(form.confidence.levels, answer.confidence):
@@ -214,7 +220,7 @@ def _texts(answer: Answer, form: AnswerForm) -> Iterator[FieldProblem]:
         elif len(text) > limit:
             yield FieldProblem(name, f"{len(text)} characters are more than {limit}.")
         elif asked and asked.required and not text.strip() and not answer.not_rankable:
-            yield FieldProblem(name, f"This is asked for: {asked.label}")
+            yield FieldProblem(name, f"This is required: {asked.label}")
     if answer.duration_ms is not None and not 0 <= answer.duration_ms <= MAX_DURATION_MS:
         yield FieldProblem("duration_ms", f"{answer.duration_ms} is outside 0 to {MAX_DURATION_MS} (a week).")
 

@@ -1,7 +1,9 @@
-"""Tasks with a known answer: gold and attention checks mixed into the work, and qualification before it.
+"""Checks, which are tasks with a known answer: gold and attention checks during the work, qualification
+before it.
 
-An answer to one is scored as it comes in. Whoever calls into here with an answer or a skip holds the
-annotator's desk lock (`Lock.DESK`): two tabs that finish an attempt at once are judged once, on both.
+Answers to checks are scored when they are submitted. Callers with an answer or a skip must hold the
+annotator's desk lock (`Lock.DESK`): an attempt finished in two tabs at once is then judged once, with both
+answers.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from annotation.models.task import RankingTaskQuerySet
 from config.problems import Conflict, FieldProblem, Problem
 from preferences.scoring import gold_score
 
-# What an annotator's accuracy is taken over: qualification has its own pass mark.
+# The kinds that count for an annotator's accuracy. Qualification has its own pass mark.
 JUDGED = (RankingTask.Kind.GOLD, RankingTask.Kind.ATTENTION)
 DONE_IN_ATTEMPT = Q(state=Assignment.State.SUBMITTED) | Q(
     state=Assignment.State.SKIPPED, skip_way__in=(SkipWay.OTHERS, SkipWay.DROP)
@@ -29,14 +31,14 @@ DONE_IN_ATTEMPT = Q(state=Assignment.State.SUBMITTED) | Q(
 
 
 def note_answer(*, assignment: Assignment, task: RankingTask, tiers: Sequence[Sequence[UUID]]) -> None:
-    """Scores the answer just given to a check, and does what follows from it. In the answer's transaction."""
+    """Scores an answer to a check and acts on the result. Runs in the answer's transaction."""
     score = score_of(task, tiers)
     Assignment.objects.filter(pk=assignment.pk).update(score=score, scored_at=Now())
     _judge(assignment, task)
 
 
 def note_skip(*, assignment: Assignment, way: str) -> None:
-    """A qualification task that is skipped for good counts as answered wrong; other checks don't count."""
+    """A qualification task skipped for good counts as a wrong answer. Other skipped checks don't count."""
     if way != SkipWay.ME and assignment.task.kind == RankingTask.Kind.QUALIFICATION:
         judge_attempt(project=assignment.project, annotator_id=assignment.annotator_id)
 
@@ -47,13 +49,13 @@ def score_of(task: RankingTask, tiers: Sequence[Sequence[Any]]) -> float:
 
 
 def asks_to_qualify(*, project: Project) -> bool:
-    """Whether there is a task to qualify with."""
+    """Whether the project has a qualification task."""
     return _qualification(project).exists()
 
 
 def judge_attempt(*, project: Project, annotator_id: UUID) -> bool:
-    """Ends the annotator's attempt to qualify once nothing is left of it: passed, or on to the next attempt.
-    Whether it ended."""
+    """Ends the annotator's qualification attempt if no task of it is left: passed, or on to the next attempt.
+    Returns whether it ended."""
     member = Membership.objects.filter(
         project=project, user=annotator_id, role=Role.ANNOTATOR, qualified_at=None
     ).first()
@@ -78,7 +80,7 @@ def judge_attempt(*, project: Project, annotator_id: UUID) -> bool:
 
 
 def accuracy_of(*, member: Membership) -> tuple[int, float | None]:
-    """How many gold and attention checks the member answered since they were last let go on, and the mean
+    """Number of gold and attention checks that the member answered since they were last resumed, and the mean
     score."""
     scored = Assignment.objects.filter(
         project=member.project_id,
@@ -99,7 +101,7 @@ def _judge(assignment: Assignment, task: RankingTask) -> None:
         judge_attempt(project=project, annotator_id=assignment.annotator_id)
         return
     least = project.gold_minimum_accuracy
-    # Managers and reviewers who rank are not judged: being paused would lock them out of their own project.
+    # Managers and reviewers who rank are not judged: a pause would lock them out of their own project.
     people = Membership.objects.filter(project=project, role=Role.ANNOTATOR)
     member = people.filter(user=assignment.annotator_id).first()
     if least is None or member is None:
@@ -108,8 +110,8 @@ def _judge(assignment: Assignment, task: RankingTask) -> None:
     if answered >= project.gold_minimum_answers and mean is not None and mean < least:
         membership.pause(
             member=member,
-            reason=f"Of the answers to {answered} tasks whose answer is known, {mean:.0%} were right;"
-            f" this project asks for {least:.0%}.",
+            reason=f"{mean:.0%} of your answers to {answered} tasks with a known answer were right;"
+            f" this project requires {least:.0%}.",
         )
 
 
@@ -117,13 +119,13 @@ def _judge(assignment: Assignment, task: RankingTask) -> None:
 def set_kind(
     *, task: RankingTask, kind: str, gold_tiers: Sequence[Sequence[Any]] | None = None
 ) -> RankingTask:
-    """Makes any task a check, or a check a ranking task again, and scores what was answered already.
+    """Turns any task into a check, or a check into a ranking task, and scores the answers it already has.
 
-    A check needs `gold_tiers`, which name each of the task's responses once and put something above
-    something; those it has are kept where none are given. Raises Problem, and Conflict for a reserved task
-    and for one that somebody answered in several attempts to qualify.
+    A check needs `gold_tiers`: each of the task's responses once, in at least two tiers. Without the argument
+    it keeps those it has. Raises Problem; Conflict for a reserved task, and for a task that somebody answered
+    in several qualification attempts.
     """
-    # First the leases, then their task: as a submit does, or each would wait for the other.
+    # First the leases, then their task, in the order of a submit. Another order could deadlock.
     list(Assignment.objects.leased().filter(task=task).order_by("pk").select_for_update(no_key=True))
     task = RankingTask.objects.select_for_update(no_key=True).get(pk=task.pk)
     gold = task.gold_tiers if gold_tiers is None else [[str(item) for item in tier] for tier in gold_tiers]
@@ -133,11 +135,11 @@ def set_kind(
     task.kind, task.gold_tiers = kind, gold
     if task.is_check:
         if task.reserved:
-            raise Conflict("The task is reserved for people; let go of that first.", type="task-reserved")
+            raise Conflict("The task is reserved. End the reservations first.", type="task-reserved")
         task.open_slots, task.state = 0, RankingTask.State.OPEN
     elif was_check:
         _refuse_answered_twice(task)
-        # Everybody may have it in hand, which is more than it has slots for as a ranking task.
+        # More annotators can hold a check than a ranking task has slots.
         Assignment.objects.leased().filter(task=task).update(state=Assignment.State.RELEASED)
         task.answered = Assignment.objects.filter(task=task, state=Assignment.State.SUBMITTED).count()
         task.open_slots = max(0, task.overlap - task.answered)
@@ -148,34 +150,35 @@ def set_kind(
 
 
 def _refuse_answered_twice(task: RankingTask) -> None:
-    """As a ranking task it would count two answers of one person."""
+    """As a ranking task it would count two answers by one person."""
     answered = Assignment.objects.filter(task=task, state=Assignment.State.SUBMITTED)
     if answered.values("annotator").annotate(n=Count("pk")).filter(n__gt=1).exists():
         raise Conflict(
-            "Somebody answered this task in more than one attempt to qualify, so it stays a check.",
+            "Somebody answered this task in more than one qualification attempt, so it must stay a check.",
             type="answered-twice",
         )
 
 
 def _refuse_bad_gold(task: RankingTask, gold: Sequence[Sequence[str]] | None) -> None:
     if gold is None:
-        reason = "A check needs its right answer: the task's responses in tiers, best first."
+        reason = "A check needs the right answer: the task's responses in tiers, best first."
     else:
         shown = {str(pk) for pk in task.responses.values_list("pk", flat=True)}
         named = [item for tier in gold for item in tier]
         if unknown := sorted(set(named) - shown):
-            reason = f"Not responses of this task: {', '.join(unknown)}."
+            reason = f"These are not responses of this task: {', '.join(unknown)}."
         elif len(named) != len(shown) or not all(gold):
-            reason = "Each response of the task is named once, and no tier is empty."
+            reason = "Name each response of the task once, and leave no tier empty."
         elif len(gold) < 2:
-            reason = "All in one tier is no answer: put at least one response above the others."
+            reason = "One tier is not enough: put at least one response above the others."
         else:
             return
     raise Problem("The right answer can't be used.", errors=[FieldProblem("gold_tiers", reason)])
 
 
 def _score_again(task: RankingTask) -> None:
-    """After a task became a check or got another answer; nobody is judged anew before their next answer."""
+    """Updates the scores after a task became a check or got another answer. Annotators are judged again when
+    they answer next."""
     rows = list(Assignment.objects.filter(task=task, state=Assignment.State.SUBMITTED))
     if not task.is_check:
         Assignment.objects.filter(task=task, score__isnull=False).update(score=None, scored_at=None)

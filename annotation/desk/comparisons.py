@@ -1,4 +1,4 @@
-"""The pairs of rankings as rows, for submitted and for imported rankings alike."""
+"""Comparisons: the pairs of submitted and imported rankings as rows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from preferences.pairs import comparisons_of, unranked_of
 
 
 class RankedTask(NamedTuple):
-    """What :func:`insert_comparisons` has to know of a ranking just written."""
+    """What :func:`insert_comparisons` needs of a ranking that was just written."""
 
     ranking_id: UUID | str
     project_id: UUID | str
@@ -33,7 +33,7 @@ KINDS = {
 
 
 def insert_comparisons(ranked: Iterable[RankedTask]) -> int:
-    """Writes the pairs of rankings written in this same transaction; gives their number."""
+    """Writes the pairs of rankings that were written in the same transaction. Returns their number."""
     rows = _rows(ranked)
     columns = {name: (kind, [row[place] for row in rows]) for place, (name, kind) in enumerate(KINDS.items())}
     insert_rows("annotation_comparison", columns)
@@ -41,7 +41,7 @@ def insert_comparisons(ranked: Iterable[RankedTask]) -> int:
 
 
 def copy_comparisons(ranked: Iterable[RankedTask]) -> int:
-    """The same for rankings by the thousand."""
+    """As :func:`insert_comparisons`, by COPY, for thousands of rankings."""
     rows = _rows(ranked)
     write = {"is_tie": as_bool}
     copy_rows(

@@ -1,4 +1,4 @@
-"""Members who are paused, let go on, and given another attempt to qualify. Nobody is ever deleted."""
+"""Pausing and resuming members, and granting qualification attempts. Members are never deleted."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from config.problems import Conflict
 
 @transaction.atomic
 def pause(*, member: Membership, reason: str) -> None:
-    """No more tasks for them, and what they hold goes back at once; their drafts stay."""
-    # Waits for a claim of theirs that is under way, so that its lease is given back too.
+    """They get no more tasks, and their leases are given back. Their drafts stay."""
+    # Waits for a claim in progress, so that its lease is given back too.
     acquire(Lock.DESK.of(member.project_id, member.user_id))
     Membership.objects.filter(pk=member.pk).update(state=Membership.State.PAUSED, paused_reason=reason)
     Assignment.objects.leased().filter(project=member.project_id, annotator=member.user_id).update(
@@ -25,21 +25,21 @@ def pause(*, member: Membership, reason: str) -> None:
 
 @transaction.atomic
 def resume(*, member: Membership) -> None:
-    """Lets them go on. Checks answered before count no more, or the next one would pause them again."""
+    """Ends the pause. Checks answered before no longer count, or the next one would pause them again."""
     Membership.objects.filter(pk=member.pk, state=Membership.State.PAUSED).update(
         state=Membership.State.ACTIVE, paused_reason="", judged_since=Now()
     )
 
 
 def grant_attempt(*, member: Membership) -> Membership:
-    """One more attempt to qualify. Conflict unless the member failed in all there were."""
+    """Grants one more qualification attempt. Raises Conflict unless the member failed all attempts."""
     allowed = F("extra_attempts") + F("project__qualification_attempts")
     failed = Membership.objects.filter(
         Q(role=Role.ANNOTATOR, qualified_at=None, qualification_attempt__gt=allowed), pk=member.pk
     ).filter(project__qualification_pass_mark__isnull=False)
     if not failed.exists():
-        raise Conflict("They have not failed to qualify; there is nothing to grant.", type="not-failed")
-    # Compare-and-set: of two managers at once, one grants.
+        raise Conflict("They have not failed to qualify, so there is nothing to grant.", type="not-failed")
+    # Compare-and-set: of two simultaneous grants, one succeeds.
     granted = Membership.objects.filter(pk=member.pk, extra_attempts=member.extra_attempts)
     if granted.update(extra_attempts=F("extra_attempts") + 1) != 1:
         raise Conflict("Somebody else has just granted an attempt.", type="stale")

@@ -1,4 +1,4 @@
-"""What annotators see of their own work in a project: how much, how fast, and their last answer."""
+"""What annotators see of their own work in a project: amount, pace, and their last answer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from annotation.desk.answers import Answer
 from annotation.models import Assignment, Project, Ranking, User
 from annotation.models.project import Role
 
-# Pace is of lately: of somebody's first clumsy answers a median over everything would tell for months.
+# The pace covers recent answers only: slow first answers would affect an overall median for months.
 PACE_OVER = 100
 
 _FIGURES = """
@@ -42,7 +42,7 @@ SELECT COALESCE(d.answered, 0),
 
 @dataclass(frozen=True)
 class Qualification:
-    """Of the attempt that somebody is in."""
+    """The current qualification attempt."""
 
     tasks: int
     left: int
@@ -52,8 +52,8 @@ class Qualification:
 
 @dataclass(frozen=True)
 class OwnFigures:
-    """`left` is what the project's caps leave for today; None: it has none. Checks are among the answers, as
-    they are among the tasks; qualification isn't."""
+    """`left_today` is what the project's caps leave for today; None: no cap. The answers include checks, but
+    not qualification."""
 
     answered: int
     answered_today: int
@@ -63,7 +63,7 @@ class OwnFigures:
 
 
 def own_figures(*, project: Project, annotator: User) -> OwnFigures:
-    """One query, whose cost doesn't grow with what they have done."""
+    """One query. Its cost does not grow with the number of answers."""
     given: dict[str, Any] = {"project": project.pk, "annotator": annotator.pk, "pace_over": PACE_OVER}
     with connection.cursor() as cursor:
         cursor.execute(_FIGURES, given)
@@ -88,7 +88,7 @@ def own_figures(*, project: Project, annotator: User) -> OwnFigures:
 def _qualification(
     project: Project, role: str | None, qualified: bool, attempt: int, extra: int, tasks: int, done: int
 ) -> Qualification | None:
-    """None: nobody asks them to qualify, they have, or they may not try again."""
+    """None if they need not qualify, have qualified, or have no attempt left."""
     if project.qualification_pass_mark is None or role != Role.ANNOTATOR or qualified or not tasks:
         return None
     attempts = project.qualification_attempts + extra
@@ -98,7 +98,7 @@ def _qualification(
 
 @dataclass(frozen=True)
 class LastAnswer:
-    """`shown` is what stood on the desk (`desk.reads`)."""
+    """`shown` is what the desk showed (`desk.reads.shown`)."""
 
     shown: dict[str, Any]
     answer: Answer
@@ -106,7 +106,7 @@ class LastAnswer:
 
 
 def last_answer(*, project: Project, annotator: User) -> LastAnswer | None:
-    """What they said last, if they may still revise it; two queries."""
+    """Their last answer, if they may still revise it. Two queries."""
     mine = Ranking.objects.of(annotator).annotations().filter(project=project)
     said = mine.select_related("assignment").order_by("-id").first()
     if said is None or said.assignment is None or not may_be_revised(project, said.assignment):
@@ -117,7 +117,7 @@ def last_answer(*, project: Project, annotator: User) -> LastAnswer | None:
 
 
 def may_be_revised(project: Project, assignment: Assignment) -> bool:
-    """An answer in an attempt to qualify stands: its giver was told the right one."""
+    """Answers to qualification tasks can't be revised: the annotator was already shown the correct answer."""
     return (
         project.state != Project.State.ARCHIVED
         and assignment.state == Assignment.State.SUBMITTED

@@ -1,8 +1,7 @@
-"""Qualification tasks are practice: whoever has answered one is told what was right.
+"""Qualification tasks are practice: annotators see the right answer after they have answered.
 
-Of gold and attention checks nobody is told anything, not even that there are any. So feedback is for answers
-that were given in an attempt to qualify, to a task that is one to qualify with to this day, and what is asked
-for any other assignment finds nothing, whatever kind of task it is of.
+Gold and attention checks must stay hidden. Feedback is therefore limited to answers from a qualification
+attempt to a task that is still a qualification task. All other assignments have no feedback.
 """
 
 from __future__ import annotations
@@ -29,7 +28,8 @@ _SAID = {1.0: Said.RIGHT, 0.5: Said.TIED, 0.0: Said.WRONG}
 
 @dataclass(frozen=True)
 class Pair:
-    """Two responses of which the right answer puts the first above the second, and what was said of them."""
+    """Two responses of which the right answer ranks the first above the second, and what the annotator
+    said."""
 
     better: str
     worse: str
@@ -38,8 +38,8 @@ class Pair:
 
 @dataclass(frozen=True)
 class Feedback:
-    """`passed` and `attempt_score` are None while something of the attempt is left; `attempts_left` is how
-    many more there are after one that failed, else None."""
+    """`passed` and `attempt_score` are None until the attempt ends. `attempts_left` is the number of attempts
+    left after a failed one, else None."""
 
     score: float
     tiers: list[list[str]]
@@ -52,7 +52,7 @@ class Feedback:
 
 
 def feedback_on(*, assignment: Assignment) -> Feedback | None:
-    """How the answer to a qualification task did. None: there is no such answer."""
+    """The result of an answer to a qualification task. None for other assignments."""
     task = assignment.task
     if (
         not assignment.is_practice
@@ -78,7 +78,7 @@ def feedback_on(*, assignment: Assignment) -> Feedback | None:
 
 
 def _passed(assignment: Assignment, member: Membership | None) -> bool | None:
-    """What came of the answer's attempt; None: it goes on, or nobody has to qualify any more."""
+    """The result of the answer's attempt. None: it has not ended, or qualification is no longer required."""
     if member is None:
         return None
     if member.qualification_attempt > assignment.attempt:
@@ -94,7 +94,7 @@ def _attempts_left(project: Project, member: Membership | None) -> int | None:
 
 
 def _attempt_score(assignment: Assignment) -> float | None:
-    """As the attempt is judged (`desk.checks`): what was skipped for good counts as wrong."""
+    """As the attempt is judged (`desk.checks`): a task skipped for good counts as wrong."""
     done = Assignment.objects.filter(
         DONE_IN_ATTEMPT,
         project=assignment.project_id,

@@ -1,4 +1,4 @@
-"""Given tasks for given people: only they get them, before anything else."""
+"""Tasks reserved for chosen annotators: only they get them, before other tasks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_PEOPLE_AT_ONCE = 100
 
 @dataclass(frozen=True)
 class Reserved:
-    """`short` counts the reserved tasks that want more rankings than there are people who may give them."""
+    """`short` is the number of reserved tasks that need more rankings than they have annotators."""
 
     reserved: int
     unchanged: int
@@ -29,10 +29,10 @@ class Reserved:
 def reserve_tasks(
     *, project: Project, tasks: Sequence[UUID], usernames: Sequence[str], by: User | None = None
 ) -> Reserved:
-    """Keeps each of these tasks for all of these members, who get them in the order given here.
+    """Reserves each task for all of these members, who get them in this order.
 
-    A lease that somebody else holds on one is left to be finished. Raises Problem, with nothing reserved, for
-    what isn't the project's, and for a check, which everybody is asked.
+    Leases that others hold stay until they end. Raises Problem, and reserves nothing, if a task or a user is
+    not in the project, or if a task is a check, which everybody may get.
     """
     people = _members(project, usernames)
     ids = _tasks(project, tasks)
@@ -51,8 +51,8 @@ def reserve_tasks(
 
 @transaction.atomic
 def let_go(*, project: Project, tasks: Sequence[UUID], usernames: Sequence[str] | None = None) -> int:
-    """Ends the reservations of these tasks, or only those for these people; how many. A task without any is
-    everybody's again."""
+    """Ends the reservations of these tasks, for all or only for these users, and returns their number. A task
+    without reservations is open to everybody again."""
     ids = _tasks(project, tasks)
     kept = Reservation.objects.filter(project=project, task__in=ids)
     if usernames is not None:
@@ -64,21 +64,21 @@ def _members(project: Project, usernames: Sequence[str]) -> list[User]:
     members = Membership.objects.filter(project=project, user__username__in=usernames).with_user()
     by_name = {member.user.username: member.user for member in members}
     if unknown := [name for name in usernames if name not in by_name]:
-        reason = f"Not members of this project: {', '.join(unknown)}."
-        raise Problem("Some of these people are not here.", errors=[FieldProblem("annotators", reason)])
+        reason = f"These are not members of this project: {', '.join(unknown)}."
+        raise Problem("Some of these users are not members.", errors=[FieldProblem("annotators", reason)])
     return [by_name[name] for name in dict.fromkeys(usernames)]
 
 
 def _tasks(project: Project, tasks: Sequence[UUID]) -> list[UUID]:
-    """Each once, in the given order. Their rows are locked: none becomes a check meanwhile."""
+    """Each task once, in the given order. Locks the rows, so that none becomes a check in the meantime."""
     rows = RankingTask.objects.filter(project=project, pk__in=tasks).order_by("pk")
     kinds = dict(rows.select_for_update(no_key=True).values_list("pk", "kind"))
     errors = []
     for index, task in enumerate(tasks):
         if task not in kinds:
-            errors.append(FieldProblem(f"tasks.{index}", "There is no such task in this project."))
+            errors.append(FieldProblem(f"tasks.{index}", "This project has no such task."))
         elif RankingTask.Kind(kinds[task]).is_check:
-            errors.append(FieldProblem(f"tasks.{index}", "This task is a check: everybody is asked."))
+            errors.append(FieldProblem(f"tasks.{index}", "This task is a check, which everybody may get."))
     if errors:
         raise Problem("Some of these tasks can't be reserved.", errors=errors)
     return list(dict.fromkeys(tasks))

@@ -1,4 +1,4 @@
-"""Taking an answer: drafts, the one submit of a lease, revisions. Nothing said is lost or rewritten."""
+"""Drafts, the submission of an answer, and revisions. No answer is ever lost or overwritten."""
 
 from __future__ import annotations
 
@@ -33,26 +33,28 @@ class StaleDraft(Conflict):
 
 
 class KeyUsedBefore(Problem):
-    """The idempotency key came before with another answer: the client mixes up its requests."""
+    """The idempotency key was used before with another answer: the client confuses its requests."""
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
     type = "idempotency-key-reused"
 
 
 def save_draft(*, assignment: Assignment, token: UUID, version: int, draft: dict[str, Any]) -> int:
-    """Keeps unfinished work; `version` is the one it was based on, the new one comes back.
+    """Saves unfinished work that is based on draft `version`. Returns the new version.
 
-    Raises StaleDraft when another tab has saved since, LeaseLost when the lease is not held any more.
+    Raises StaleDraft if another tab has saved since, LeaseLost if the lease is no longer held.
     """
     if len(json.dumps(draft)) > MAX_DRAFT_CHARACTERS:
-        reason = f"A draft holds at most {MAX_DRAFT_CHARACTERS} characters."
+        reason = f"A draft has at most {MAX_DRAFT_CHARACTERS} characters."
         raise Problem("The draft is too large.", errors=[FieldProblem("draft", reason)])
     held = Assignment.objects.held_with(token).filter(pk=assignment.pk)
     if held.filter(draft_version=version).update(draft=draft, draft_version=version + 1) == 1:
         return version + 1
     if held.exists():
-        raise StaleDraft("A newer draft was saved from another tab or device. Load it before you go on.")
-    raise LeaseLost("This lease ran out or was given back. Ask for the next task.")
+        raise StaleDraft(
+            "A newer draft was saved in another tab or on another device. Load it before you continue."
+        )
+    raise LeaseLost("This lease has expired or was given back. Request the next task.")
 
 
 def submit_ranking(
@@ -79,7 +81,8 @@ def submit_ranking(
     with transaction.atomic():
         if task.is_check:
             acquire(Lock.DESK.of(assignment.project_id, assignment.annotator_id))
-        # Whoever turns `leased` into `submitted` writes the ranking; a second sender waits here and finds 0.
+        # The request that changes `leased` to `submitted` writes the ranking. A second one waits here and
+        # updates 0.
         taken = (
             Assignment.objects.held_with(token)
             .filter(_takes_answers(), pk=assignment.pk)
@@ -102,15 +105,16 @@ def submit_ranking(
 def revise_ranking(
     *, assignment: Assignment, answer: Answer, source: str = Ranking.Source.API
 ) -> tuple[Ranking, bool]:
-    """A new ranking that supersedes the assignment's current one; whether it is new.
+    """Writes a ranking that supersedes the assignment's current one. Returns the ranking and whether it is
+    new: if nothing has changed, the current ranking is returned.
 
-    Not new: it says what the current one says. The assignment must be submitted, else Conflict; so is an
-    answer in an attempt to qualify, whose giver was told the right one. Raises ProjectArchived.
+    Raises Conflict if the assignment is not submitted, or if it is practice, because the annotator was
+    already shown the correct answer. Raises ProjectArchived.
     """
     refuse_archived(assignment.project)
     if assignment.is_practice:
         raise Conflict(
-            "Answers to qualification tasks stand: their right answer was told.",
+            "Answers to qualification tasks can't be revised, because the right answer has been shown.",
             type="qualification-answered",
         )
     _refuse_what_does_not_fit(answer, assignment)
@@ -118,7 +122,7 @@ def revise_ranking(
         with transaction.atomic():
             current = Ranking.objects.current().filter(assignment=assignment).first()
             if current is None:
-                raise Conflict("There is no answer to revise yet; submit one first.", type="not-answered")
+                raise Conflict("There is no answer to revise. Submit one first.", type="not-answered")
             if answer.says_the_same_as(vars(current)):
                 return current, False
             task = assignment.task
@@ -131,8 +135,10 @@ def revise_ranking(
     except IntegrityError as error:
         if not isinstance(error.__cause__, UniqueViolation):
             raise
-        # One ranking supersedes another at most once: a second tab's revision came first.
-        raise Conflict("Another revision came first. Load it before you revise it.", type="stale") from None
+        # A ranking can be superseded once: the revision of another tab came first.
+        raise Conflict(
+            "Another revision came first. Load it before you revise again.", type="stale"
+        ) from None
 
 
 def refuse_archived(project: Project) -> None:
@@ -141,13 +147,14 @@ def refuse_archived(project: Project) -> None:
 
 
 def _takes_answers() -> Exists:
-    """The assignment's project does, at this moment: somebody may archive it between a claim and its answer.
-    Beside the other conditions, not a join: the row is looked at again once its lock is held."""
+    """The condition that the assignment's project is not archived now: that can happen between a claim and
+    its answer. A condition instead of a join, because Postgres checks it again once it holds the row's
+    lock."""
     return Exists(Project.objects.exclude(state=Project.State.ARCHIVED).filter(pk=OuterRef("project")))
 
 
 def _refuse_what_does_not_fit(answer: Answer, assignment: Assignment) -> None:
-    """By the form that was shown: the project's may have changed since."""
+    """Checks against the form that was shown. The project's form may have changed since."""
     form = form_of(assignment.form_version)
     if errors := problems_of(answer, form=form, shown=assignment.shown_order):
         raise Problem("The answer doesn't fit what was shown.", errors=errors)
@@ -160,7 +167,7 @@ def store_ranking(
     supersedes: Ranking | None = None,
     kind: str = Ranking.Kind.ANNOTATION,
 ) -> Ranking:
-    """The ranking and its comparisons, in the caller's transaction."""
+    """Writes the ranking and its comparisons in the caller's transaction."""
     ranking = Ranking.objects.create(
         project_id=assignment.project_id,
         task_id=assignment.task_id,
@@ -186,24 +193,21 @@ def store_ranking(
 
 
 def _answered_before(assignment: Assignment, answer: Answer, idempotency_key: str) -> Ranking:
-    """The ranking this same request made before; else raises what keeps the lease from taking the answer."""
+    """The ranking that the same request wrote before; else raises the reason why the answer is not
+    accepted."""
     now = Assignment.objects.get(pk=assignment.pk)
     if now.state != Assignment.State.SUBMITTED:
         kept = _keep_as_draft(assignment, answer)
         raise LeaseLost(
-            "This lease is not held any more, so the answer was not taken. "
-            + (
-                "It is kept as a draft."
-                if kept
-                else "A newer draft is in its place; nothing was overwritten."
-            )
+            "This lease is no longer held, so the answer was not accepted. "
+            + ("It was saved as a draft." if kept else "It was not saved, because there is a newer draft.")
         )
     if not idempotency_key or now.idempotency_key != idempotency_key:
-        raise AlreadyAnswered("This task was answered already. Revise the answer instead.")
+        raise AlreadyAnswered("This task has already been answered. Revise the answer instead.")
     if now.answer_digest != answer.digest():
         raise KeyUsedBefore(
-            "This Idempotency-Key came before with another answer.",
-            errors=[FieldProblem("Idempotency-Key", "Make a new key for each answer.")],
+            "This Idempotency-Key was used before with another answer.",
+            errors=[FieldProblem("Idempotency-Key", "Use a new key for each answer.")],
         )
     return Ranking.objects.get(assignment=assignment, supersedes=None)
 
@@ -217,8 +221,8 @@ def _is_repeated(assignment: Assignment, answer: Answer, idempotency_key: str) -
 
 
 def _keep_as_draft(assignment: Assignment, answer: Answer) -> bool:
-    """Keeps an answer that can't be taken, for when the annotator gets the task again; whether it is kept. It
-    is unless another tab holds the task now and has begun its own draft."""
+    """Saves an answer that can't be accepted, for when the annotator gets the task again. Returns whether it
+    was saved: it is not if another tab holds the task now and has its own draft."""
     nobody_at_work = ~Q(state=Assignment.State.LEASED) | Q(expires_at__lte=Now()) | Q(draft__isnull=True)
     rows = Assignment.objects.filter(nobody_at_work, pk=assignment.pk).exclude(
         state=Assignment.State.SUBMITTED

@@ -1,4 +1,4 @@
-"""What annotators report of the tasks they are shown, for managers to settle."""
+"""Problems with tasks: annotators report them, managers settle them."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ OPEN_AGAIN: Final[dict[str, Any]] = {"settled_at": None, "settled_by": None, "no
 
 
 def report_problem(*, assignment: Assignment, kind: str, text: str = "") -> tuple[TaskProblem, bool]:
-    """Notes what is wrong with the assignment's task; whether it is new. Said of the same kind before, the
-    new words take the place of the old ones (the audit log has both), and what was settled is open again.
+    """Reports a problem with the assignment's task. Returns the report and whether it is new.
 
-    Raises Problem for the kind `other` without words.
+    A repeat report of the same kind replaces the text (the audit log keeps both) and reopens a settled
+    report. Raises Problem for the kind `other` without text.
     """
     text = text.strip()
     if kind == TaskProblem.Kind.OTHER and not text:
-        raise Problem("The report says too little.", errors=[FieldProblem("text", "Say what is wrong.")])
+        raise Problem("The report has no text.", errors=[FieldProblem("text", "Describe the problem.")])
     return TaskProblem.objects.update_or_create(
         assignment=assignment,
         kind=kind,
@@ -36,26 +36,26 @@ def report_problem(*, assignment: Assignment, kind: str, text: str = "") -> tupl
 
 
 def settle_problem(*, problem: TaskProblem, by: User, note: str = "", text: str | None = None) -> TaskProblem:
-    """Says that the report needs no more care. Conflict when somebody settled it already or, where the `text`
-    that was read is given, the annotator has said something else since."""
+    """Marks the report as settled. Raises Conflict if it is already settled or, given the `text` that the
+    manager read, if the annotator has changed the text since."""
     rows = TaskProblem.objects.unsettled()
     return _moved(
         problem,
         rows if text is None else rows.filter(text=text),
         {"settled_at": Now(), "settled_by": by, "note": note.strip()},
-        otherwise="It was settled, or said anew, since you looked.",
+        otherwise="The report was settled or changed in the meantime.",
     )
 
 
 def reopen_problem(*, problem: TaskProblem) -> TaskProblem:
-    """Takes the settling back; its note stays in the audit log. Conflict when it is open already."""
+    """Reopens the report. The note stays in the audit log. Raises Conflict if it is already open."""
     rows = TaskProblem.objects.settled()
-    return _moved(problem, rows, OPEN_AGAIN, otherwise="It is open already.")
+    return _moved(problem, rows, OPEN_AGAIN, otherwise="The report is already open.")
 
 
 def _moved(
     problem: TaskProblem, rows: TaskProblemQuerySet, changes: dict[str, Any], *, otherwise: str
 ) -> TaskProblem:
     if rows.filter(pk=problem.pk).update(**changes) != 1:
-        raise Conflict(f"{otherwise} Look at it again.", type="stale")
+        raise Conflict(f"{otherwise} Load it again.", type="stale")
     return TaskProblem.objects.with_shown().get(pk=problem.pk)

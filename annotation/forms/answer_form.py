@@ -1,4 +1,4 @@
-"""The answer form: what a project asks of its annotators. Ready-made forms are in `forms.presets`."""
+"""The answer form: what a project asks its annotators. Presets are in `forms.presets`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class _Part(BaseModel):
 
 
 class Span(_Part):
-    """How many responses a task of this form shows."""
+    """The number of responses in a task."""
 
     min: int = Field(default=MIN_RESPONSES, ge=MIN_RESPONSES, le=MAX_RESPONSES)
     max: int = Field(default=MAX_RESPONSES, ge=MIN_RESPONSES, le=MAX_RESPONSES)
@@ -48,7 +48,8 @@ class Span(_Part):
 
 
 class TopK(_Part):
-    """Only the best are ranked, at least and at most so many; the rest is left below them, in no order."""
+    """Only the best are ranked, with a minimum and a maximum number. The others rank below them, in no
+    order."""
 
     at_least: int = Field(ge=1, le=MAX_RESPONSES)
     at_most: int = Field(ge=1, le=MAX_RESPONSES)
@@ -66,8 +67,8 @@ class Level(_Part):
 
 
 class Strength(_Part):
-    """How much better the best tier is than the next: one of these levels. Of two responses, the levels of
-    either side make one scale, with a tie in its middle where the form takes ties."""
+    """How much better the best tier is than the next, as one of these levels. With two responses, the levels
+    of both sides form one scale, with a tie in the middle if the form allows ties."""
 
     levels: list[Level] = Field(min_length=1, max_length=MAX_CHOICES)
     required: bool = False
@@ -79,7 +80,7 @@ class Point(_Part):
 
 
 class Scale(_Part):
-    """A rating of each response by itself, in whole steps; `points` says what some or all of them mean."""
+    """A rating of each response on its own, in whole steps. `points` labels some or all steps."""
 
     name: Name
     label: Label
@@ -104,7 +105,7 @@ class Flag(_Part):
 
 
 class Question(_Part):
-    """A question about the task as a whole; one choice is the answer."""
+    """A question about the whole task, with one choice as the answer."""
 
     name: Name
     label: Label
@@ -118,17 +119,17 @@ class Question(_Part):
 
 
 class Confidence(_Part):
-    """How sure the annotator is of the whole answer."""
+    """How sure the annotator is of the answer."""
 
     levels: list[Level] = Field(min_length=2, max_length=MAX_CHOICES)
     required: bool = False
 
 
 class AllBad(_Part):
-    """ "None of them is good enough", and what then becomes of the order:
+    """ "None of these is good enough", and what happens to the order:
 
-    `asked`: it is asked all the same. `none`: there is none, and no comparisons. `tied`: all are tied, and
-    count as ties (the arena's "both are bad").
+    `asked`: it is still required. `none`: there is no order, and no comparisons. `tied`: all responses are
+    tied, and the comparisons are ties ("both are bad" in the Arena).
     """
 
     label: Label = "None of these is good enough"
@@ -165,16 +166,16 @@ class AnswerForm(_Part):
         _refuse_twice(questions=[question.name for question in self.questions])
         if self.top_k and self.top_k.at_least > self.responses.min:
             raise ValueError(
-                f"top_k asks for at least {self.top_k.at_least} ranked responses,"
-                f" but a task may show only {self.responses.min}"
+                f"top_k requires at least {self.top_k.at_least} ranked responses,"
+                f" but a task can have only {self.responses.min}"
             )
         if self.all_bad and self.all_bad.order == "tied" and not self.ties:
-            raise ValueError("all_bad counts as a tie of all, but this form takes no ties")
+            raise ValueError("all_bad counts as a tie of all responses, but this form allows no ties")
         return self
 
     @classmethod
     def from_json(cls, form: object) -> Self:
-        """Raises Problem with a reason for each wrong field."""
+        """Raises Problem with a reason for each invalid field."""
         try:
             return cls.model_validate(form)
         except ValidationError as error:
@@ -182,7 +183,7 @@ class AnswerForm(_Part):
                 FieldProblem(_path(e["loc"]), e["msg"].removeprefix("Value error, "))
                 for e in error.errors(include_url=False)
             ]
-            raise Problem("The answer form can't be used as it is.", errors=errors) from None
+            raise Problem("The answer form is invalid.", errors=errors) from None
 
     def to_json(self) -> dict[str, Any]:
         return self.model_dump(mode="json")
@@ -195,4 +196,4 @@ def _path(place: Sequence[int | str]) -> str:
 def _refuse_twice(**names: Sequence[str]) -> None:
     for part, given in names.items():
         if twice := {name for name in given if given.count(name) > 1}:
-            raise ValueError(f"{part}: {', '.join(sorted(twice))} is there twice")
+            raise ValueError(f"{part}: {', '.join(sorted(twice))} appears twice")

@@ -1,5 +1,8 @@
-"""Ready-made answer forms: the interfaces that published preference data was gathered with, and `ranking`,
-the plain default. What each takes from its paper stands beside it."""
+"""Preset answer forms: `ranking`, the default, and the interfaces with which published preference data was
+collected.
+
+A comment states what each preset takes from its paper.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,8 @@ UNSAFE = Flag(name="unsafe", label="Unsafe or harmful")
 
 
 def _graded(*labels: str) -> Strength:
-    """Levels from 1 up; the question is whether one is better and by how much, so it can't be left open."""
+    """Levels from 1 up. Required, because these interfaces ask for the better response and the degree at
+    once."""
     levels = [Level(value=value, label=label) for value, label in enumerate(labels, start=1)]
     return Strength(levels=levels, required=True)
 
@@ -31,7 +35,7 @@ def _flags(**labels: str) -> list[Flag]:
 
 
 def _scale(name: str, label: str, first: int, *points: str, required: bool = True) -> Scale:
-    """A scale whose steps, from `first` up, are named by `points`; "" leaves a step without a name."""
+    """A scale whose steps, from `first` up, have the labels `points`; "" means no label."""
     named = [Point(value=first + step, label=text) for step, text in enumerate(points) if text]
     return Scale(
         name=name, label=label, min=first, max=first + len(points) - 1, required=required, points=named
@@ -40,8 +44,8 @@ def _scale(name: str, label: str, first: int, *points: str, required: bool = Tru
 
 PRESETS: dict[str, AnswerForm] = {
     "ranking": AnswerForm(flags=[UNSAFE]),
-    # Ouyang et al. 2022, arXiv 2203.02155, §3.4 and table 3: K = 4 to 9 outputs ranked with ties; first each
-    # output by itself: overall quality on a Likert scale of 1 to 7, and ten yes/no questions.
+    # Ouyang et al. 2022, arXiv 2203.02155, §3.4 and table 3: K = 4 to 9 outputs ranked with ties. Before
+    # that, for each output: overall quality on a Likert scale of 1 to 7, and ten yes/no questions.
     "instructgpt": AnswerForm(
         responses=Span(min=4, max=9),
         ratings=[_scale("overall", "Overall quality", 1, "poor", "", "", "", "", "", "excellent")],
@@ -58,8 +62,8 @@ PRESETS: dict[str, AnswerForm] = {
             expresses_opinion="Expresses an opinion or moral judgement",
         ),
     ),
-    # Touvron et al. 2023, arXiv 2307.09288, §3.2.1: a forced choice of two with four degrees; separately from
-    # helpfulness, which of the two are safe (three bins, not decided by position).
+    # Touvron et al. 2023, arXiv 2307.09288, §3.2.1: a forced choice between two responses with four degrees.
+    # Separately from helpfulness: which of the two are safe (three bins, which don't depend on the position).
     "llama2": AnswerForm(
         responses=PAIR,
         ties=False,
@@ -77,8 +81,8 @@ PRESETS: dict[str, AnswerForm] = {
             )
         ],
     ),
-    # Bai et al. 2022, arXiv 2204.05862, §2.1 and fig. 6: which of two is better, on eight positions, four to
-    # either side; no tie, nothing else.
+    # Bai et al. 2022, arXiv 2204.05862, §2.1 and fig. 6: which of two responses is better, on eight
+    # positions, four on each side. No tie and nothing else.
     "hh": AnswerForm(
         responses=PAIR,
         ties=False,
@@ -87,7 +91,7 @@ PRESETS: dict[str, AnswerForm] = {
         comment=None,
     ),
     # Wang et al. 2024, arXiv 2406.08673 (ratings) and 2410.01257 (preferences): five attributes from 0 to 4
-    # for each response; then -3 to +3 between the two, with 0 about the same, and why.
+    # for each response, then -3 to +3 between the two (0 means about the same), and the reason.
     "helpsteer2": AnswerForm(
         responses=PAIR,
         tie_label="about the same",
@@ -109,8 +113,8 @@ PRESETS: dict[str, AnswerForm] = {
         not_rankable=False,
         comment=None,
     ),
-    # Köpf et al. 2023, arXiv 2304.07327: replies to one message in strict order, or "not rankable"; the
-    # labels of a reply are those of its reviews.
+    # Köpf et al. 2023, arXiv 2304.07327: replies to a message in strict order, or "not rankable". The labels
+    # of a reply are those of its reviews.
     "oasst": AnswerForm(
         ties=False,
         ratings=[_scale("quality", "Quality", 1, "low", "", "", "", "high", required=False)],

@@ -1,4 +1,4 @@
-"""What a project's form asks, as the API says and takes it."""
+"""Answer forms in the API."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class RatingScale(serializers.Serializer[Any]):
     min = serializers.IntegerField()
     max = serializers.IntegerField()
     required = serializers.BooleanField()  # type: ignore[assignment]
-    points = Level(many=True, help_text="What some or all of the steps mean.")
+    points = Level(many=True, help_text="Labels of some or all steps.")
 
 
 class NamedChoice(serializers.Serializer[Any]):
@@ -58,7 +58,7 @@ class AllBad(serializers.Serializer[Any]):
     label = serializers.CharField()  # type: ignore[assignment]
     order = serializers.ChoiceField(
         choices=get_args(answer_form.AllBad.model_fields["order"].annotation),
-        help_text="What becomes of the order when all are bad.",
+        help_text="What happens to the order if all are bad.",
     )
 
 
@@ -68,7 +68,7 @@ class TextAsked(serializers.Serializer[Any]):
 
 
 class Form(serializers.Serializer[Any]):
-    responses = ResponseSpan(help_text="How many responses a task of this form shows.")
+    responses = ResponseSpan(help_text="Number of responses in a task.")
     ties = serializers.BooleanField()
     tie_label = serializers.CharField()
     top_k = TopK(allow_null=True, help_text="Only the best are ranked; null: all are.")
@@ -85,7 +85,7 @@ class Form(serializers.Serializer[Any]):
 
 @extend_schema_field(Form)
 class FormField(serializers.JSONField):
-    """Passed on as it came: annotation.forms.answer_form knows what is right, and says what is wrong."""
+    """Not validated here: `annotation.forms.answer_form` does it and reports each wrong field."""
 
 
 class Preset(serializers.Serializer[Any]):
@@ -98,6 +98,6 @@ class FormToCheck(serializers.Serializer[Any]):
 
 
 class FormEffect(serializers.Serializer[Any]):
-    form = Form(help_text="As it would be kept: with the defaults of what was left out.")
-    open_tasks = serializers.IntegerField(help_text="Tasks still to be ranked, which would be asked by it.")
-    in_hand = serializers.IntegerField(help_text="Tasks somebody has open, who answers what they were shown.")
+    form = Form(help_text="As it would be stored, with defaults for missing parts.")
+    open_tasks = serializers.IntegerField(help_text="Open tasks, which would use the new form.")
+    in_hand = serializers.IntegerField(help_text="Leased tasks, which keep the form that was shown.")

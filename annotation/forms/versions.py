@@ -1,4 +1,4 @@
-"""The answer forms of projects: which one was shown, and whether one fits what is to be ranked."""
+"""Forms of projects: the version that was shown, and whether a form fits the open tasks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class FormEffect:
 
 
 def effect_of(*, project: Project, form: object) -> FormEffect:
-    """What asking `form` would change. Raises Problem, with a reason for each field, where it can't be."""
+    """The effect of changing to `form`. Raises Problem with a reason for each field if it can't be used."""
     checked = AnswerForm.from_json(form)
     refuse_what_open_tasks_do_not_fit(project, checked)
     return FormEffect(
@@ -37,14 +37,14 @@ def effect_of(*, project: Project, form: object) -> FormEffect:
 
 
 def current_form(project: Project) -> AnswerForm:
-    """As it stands in the database, whatever `project` was read with."""
+    """The form in the database now, which can differ from the one in `project`."""
     return AnswerForm.from_json(Project.objects.values_list("form", flat=True).get(pk=project.pk))
 
 
 def refuse_what_open_tasks_do_not_fit(project: Project, form: AnswerForm) -> None:
-    """Raises Problem when a task still to be ranked shows more or fewer responses than `form` takes.
+    """Raises Problem if an open task has more or fewer responses than `form` allows.
 
-    Hold `Lock.CONTENT` of the project, so that none is added meanwhile.
+    Callers must hold `Lock.CONTENT` of the project, so that no task is added in the meantime.
     """
     sizes = (
         TaskResponse.objects.filter(task__project=project, task__state=RankingTask.State.OPEN)
@@ -59,8 +59,9 @@ def refuse_what_open_tasks_do_not_fit(project: Project, form: AnswerForm) -> Non
             errors=[
                 FieldProblem(
                     "form.responses",
-                    f"This form takes {form.responses} responses, but other tasks are open: {found}."
-                    " Have them ranked or drop them first, or use another project.",
+                    f"This form allows {form.responses} responses, but there are open tasks with others:"
+                    f" {found}."
+                    " Have them ranked, drop them, or use another project.",
                 )
             ],
         )

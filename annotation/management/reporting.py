@@ -1,4 +1,4 @@
-"""What the commands share: they say what they did with counts, or with --json as one JSON object."""
+"""Shared by the commands: they print what they did with counts, or one JSON object with --json."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from config.problems import Problem
 
 
 class QuickCommand(BaseCommand):
-    """Starts without Django's system checks, which import every view (0.7 s of a processor) and have run when
-    the stack started: `migrate` does."""
+    """Skips Django's system checks, which import every view (0.7 s of processor time) and have run when the
+    stack started, in `migrate`."""
 
     requires_system_checks: list[str] = []
 
 
 class ReportingCommand(QuickCommand):
-    """A command that is one service call: :meth:`run` returns what to print, as lines and as an object.
+    """A command that makes one service call: :meth:`run` returns its output as lines and as an object.
 
-    A refusal (Problem) becomes the command's error, with each wrong field, and an exit code of 1.
+    A Problem becomes the command's error, with each invalid field, and an exit code of 1.
     """
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -48,13 +48,13 @@ def project_named(slug: str) -> Project:
     if project is None:
         known = ", ".join(Project.objects.order_by("slug").values_list("slug", flat=True)[:20])
         raise CommandError(
-            f"There is no project {slug!r}; there {f'are: {known}' if known else 'is none yet'}."
+            f"There is no project {slug!r}; {f'known are: {known}' if known else 'there are none yet'}."
         )
     return project
 
 
 def _text(problem: Problem) -> str:
-    """The refusal and its fields; a reason that the refusal repeats already is left out."""
+    """The refusal and its fields, without reasons that it repeats."""
     fields = [
         f"  {error.field}: {error.reason}" for error in problem.errors if error.reason not in problem.detail
     ]

@@ -1,7 +1,7 @@
-"""How far annotators agree on each task, kept for the review queue.
+"""Inter-annotator agreement per task, stored for the review queue.
 
-A trigger marks a task's row stale with whatever could change it; here stale rows are worked out anew, many in
-one statement, off the annotators' path. See `preferences.statistics` for agreement beyond chance.
+A trigger marks a task's row stale when something that affects it changes. This module recomputes stale rows,
+many in one statement, outside the annotators' requests. `preferences.statistics` has agreement beyond chance.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from annotation.database.sql import Lock, acquire
 from annotation.models import Project, TaskAgreement
 
 BATCH_TASKS = 2000
-# What a reader of the queue waits for at most; the rest is the schedule's.
+# Limits the time that a reader of the queue waits; the schedule computes the rest.
 BATCHES_AT_ONCE = 5
 
-# Per pair of responses each person says: the one, the other, a tie; or, for a task they found not rankable
-# (or all bad, without an order), that there is no order. Of all pairs of people who said something about a
-# pair of responses, the share who said the same. What a person left open (top-k) is not theirs to agree on.
+# Each person says one of these about a pair of responses: the first is better, the second is better, tie, or,
+# if they found the task not rankable or all responses bad, no order. Agreement is the share of pairs of
+# people who said the same, among all who said something about the same pair. Unranked responses (top-k) don't
+# count.
 _WORK_OUT = """
 WITH counted AS (
     SELECT r.id, r.task_id, r.tiers = '[]'::jsonb AS no_order
@@ -61,7 +62,7 @@ UPDATE annotation_taskagreement a
 
 
 def refresh_agreement(*, project: Project | None = None) -> int:
-    """Works out what is stale (of one project, or of all), a bounded number of it; how many tasks."""
+    """Recomputes stale rows (of one project, or of all) up to a limit; returns the number of tasks."""
     done = 0
     for _ in range(BATCHES_AT_ONCE):
         batch = _refresh_batch(project)
@@ -79,8 +80,9 @@ def _refresh_batch(project: Project | None) -> int:
     if not stale.exists():
         return 0
     acquire(Lock.AGREEMENT.of())
-    # Locked first, read in a second statement: what was committed up to the lock is seen, and what comes
-    # after it waits and marks the row anew. A row that a ranking on its way has locked is the next batch's.
+    # Locked first and read in a second statement, which sees everything committed before the lock. A later
+    # change waits and marks the row stale again. Rows locked by a concurrent ranking are left to the next
+    # batch.
     locked = stale.order_by("task_id").select_for_update(skip_locked=True, no_key=True)
     tasks: list[UUID] = list(locked.values_list("task_id", flat=True)[:BATCH_TASKS])
     if tasks:

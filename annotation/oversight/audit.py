@@ -1,4 +1,4 @@
-"""Reading the audit log. The database writes it: see models/sql/audit.sql."""
+"""Reads the audit log. The database writes it: see models/sql/audit.sql."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ USER = "user:"
 
 
 def actor_named(name: str) -> str:
-    """An entry's `actor` from what a person types: a user name, or the actor as it stands there.
+    """An entry's `actor` from user input: a username, or an actor as stored.
 
-    A user name has no colon, every actor but `anonymous` has. An unknown name finds nothing.
+    A username has no colon, and every actor except `anonymous` has one. An unknown name finds nothing.
     """
     if ":" in name or not name:
         return name
@@ -22,7 +22,7 @@ def actor_named(name: str) -> str:
 
 
 def actor_names(entries: Iterable[AuditEntry]) -> dict[str, str]:
-    """The user names behind the `user:` actors of these entries, as they are today, in one query."""
+    """{actor: current username} of the entries' `user:` actors, in one query."""
     ids = {_user_id(entry.actor) for entry in entries} - {None}
     return {f"{USER}{id}": name for id, name in User.objects.filter(pk__in=ids).values_list("pk", "username")}
 
@@ -30,5 +30,5 @@ def actor_names(entries: Iterable[AuditEntry]) -> dict[str, str]:
 def _user_id(actor: str) -> UUID | None:
     try:
         return UUID(actor.removeprefix(USER)) if actor.startswith(USER) else None
-    except ValueError:  # SQL by hand may call itself anything
+    except ValueError:  # a manual SQL session can use any name
         return None

@@ -1,8 +1,8 @@
-"""A project's tasks and rankings, narrowed down by what a manager looks for.
+"""Filters for the lists of a project's tasks and rankings.
 
-Each is a QuerySet without an order, to be read in keyset pages. Every condition is found by an index where
-few rows meet it (models/task.py, ranking.py and content.py name the index of each), and walked past along the
-page's own index where many do.
+Each function returns an unordered QuerySet for keyset pagination. A condition that few rows meet has an index
+(named in models/task.py, ranking.py and content.py); a condition that many rows meet is checked along the
+page's own index.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ EXCERPT_CHARACTERS = 200
 
 
 class TasksSought(TypedDict, total=False):
-    """What is left out or None narrows nothing."""
+    """Conditions; a missing or None value sets none."""
 
     kind: str | None
     state: str | None
@@ -70,14 +70,14 @@ class RankingsSought(TypedDict, total=False):
     before: datetime | None
 
 
-# What a ranking can carry beside its order.
+# Optional parts of a ranking.
 CARRIES = {"comment": ~Q(comment=""), "flags": ~Q(flags={}), "rewrite": Q(rewrite__isnull=False)}
 
 
 def tasks_sought(*, project: Project, sought: TasksSought) -> QuerySet[RankingTask]:
-    """Tasks of the project, each with `excerpt`, `agreed` (None: nobody to agree with) and `n_rankings`.
+    """The project's tasks, each with `excerpt`, `agreed` (None: fewer than two annotators) and `n_rankings`.
 
-    `annotator` and `has` ask for one ranking that stands and meets both.
+    `annotator` and `has` must be met by the same current ranking.
     """
     rows: QuerySet[RankingTask] = RankingTask.objects.filter(project=project)
     for field in ("kind", "state", "reserved", "round"):
@@ -98,7 +98,7 @@ def tasks_sought(*, project: Project, sought: TasksSought) -> QuerySet[RankingTa
 
 
 def rankings_sought(*, project: Project, sought: RankingsSought) -> QuerySet[Ranking]:
-    """Rankings of the project that stand, each with `who`, `counts`, `excerpt` and the task's `agreed`."""
+    """The project's current rankings, each with `who`, `counts`, `excerpt` and the task's `agreed`."""
     rows: QuerySet[Ranking] = Ranking.objects.current().filter(_ranking_says(sought), project=project)
     for field, column in (("kind", "kind"), ("source", "source"), ("task_kind", "task__kind")):
         if (value := sought.get(field)) is not None:
@@ -112,13 +112,13 @@ def rankings_sought(*, project: Project, sought: RankingsSought) -> QuerySet[Ran
 
 
 def rankings_of_task(*, task: RankingTask) -> QuerySet[Ranking]:
-    """All that was ever said of the task, what was revised since among it (`superseded`)."""
+    """All rankings of the task, including revised ones (`superseded`)."""
     later = Ranking.objects.filter(supersedes=OuterRef("pk"))
     return with_who(Ranking.objects.filter(task=task)).annotate(superseded=Exists(later))
 
 
 def with_who(rows: QuerySet[Ranking]) -> QuerySet[Ranking]:
-    """Adds `who` ranked, and whether it `counts`: whether nobody has excluded them."""
+    """Adds `who` ranked, and whether the ranking `counts` (its author is not excluded)."""
     kept = not_excluded(project="project", annotator="annotator", label="annotator_label")
     return rows.annotate(
         who=Coalesce("annotator__username", "annotator_label"),
@@ -135,7 +135,7 @@ def _born(rows: QuerySet[Any], sought: Mapping[str, Any]) -> QuerySet[Any]:
 
 
 def _of_task(project: Project, sought: Mapping[str, Any], *, path: str) -> Q:
-    """Conditions on the task that `path` leads to."""
+    """Conditions on the task at `path`."""
     wanted = Q()
     if (below := sought.get("agreement_below")) is not None:
         refresh_agreement(project=project)
@@ -158,18 +158,18 @@ def _ranking_says(sought: Mapping[str, Any]) -> Q:
 
 
 def prompts_that_say(*, project: Project, words: str) -> QuerySet[Prompt]:
-    """Prompts with these words, as they stand there but for capitals, in any of their turns."""
+    """Prompts that contain these words in any turn, ignoring case."""
     turns: Any = Func(
         F("messages"), Value("$[*].content"), function="jsonb_path_query_array", output_field=JSONField()
     )
-    # As they stand in JSON: a quote or a line's end is written in two characters there.
+    # As in JSON, where a quote or a line break is two characters.
     spelled = json.dumps(words, ensure_ascii=False)[1:-1]
     rows = Prompt.objects.filter(project=project).annotate(turns=Cast(turns, TextField()))
     return rows.filter(turns__icontains=spelled)
 
 
 def _excerpt(messages: str) -> Left:
-    """Of the last turn: what the responses answer."""
+    """The start of the last turn, which the responses answer."""
     last = KeyTransform("-1", messages)
     return Left(
         Coalesce(KeyTextTransform("content", last), Value(""), output_field=CharField()), EXCERPT_CHARACTERS

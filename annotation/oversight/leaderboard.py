@@ -1,4 +1,4 @@
-"""Which model is preferred: strengths with intervals, who beat whom, and the same for parts of a project."""
+"""The leaderboard of models: strengths with intervals, head-to-head results, and slices of a project."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from preferences.statistics.pairs import NO_VERDICT, pair_columns, verdicts_of
 Method = Literal["bradley_terry", "davidson"]
 SliceBy = Literal["round", "split", "metadata"]
 
-# Half a virtual win and loss: keeps a model that won everything on the board, and moves others by little.
+# Half a virtual win and loss: an undefeated model keeps a finite strength, and others hardly change.
 PRIOR = 0.5
 SAMPLES = 200
-# A file can name a model for every response; the board shows those compared most.
+# An imported file can name a model per response; the most compared ones are shown.
 MAX_MODELS = 100
-# A metadata key can have a value for every prompt; the largest slices are shown.
+# A metadata key can have a different value in every prompt; the largest slices are shown.
 MAX_SLICES = 20
 
 
@@ -93,11 +93,11 @@ def leaderboard(
     by: SliceBy | None = None,
     key: str = "",
 ) -> Leaderboard:
-    """Named models, best first, over all rankings that count, with 95 % bootstrap intervals over tasks; and,
-    `by` the task's round, the prompt's split or the value of its metadata `key`, each part's own board.
+    """Ranks named models over all rankings that count, with 95 % bootstrap intervals over tasks; and again in
+    each slice `by` the task's round, the prompt's split or the value of its metadata `key`.
 
-    Strengths are log odds centred on 0, in each slice anew. Models of different groups were never compared,
-    not even by others: their strengths say nothing of each other.
+    Strengths are log odds, centred on 0 in each slice. Models in different groups were never compared, not
+    even through other models, so their strengths can't be compared.
     """
     read = read_rankings(project=project).where(CHECK, present=False)
     found = _comparisons(read)
@@ -124,7 +124,7 @@ def leaderboard(
 
 
 def _comparisons(read: RankingArrays) -> _Comparisons:
-    """Pairs of responses of two different, named models. Of a tie, either is called preferred."""
+    """Pairs of responses by two different named models. In a tie, either one is stored as preferred."""
     parts: list[list[NDArray[np.int64]]] = [[np.zeros(0, dtype=np.int64)] for _ in range(4)]
     for block in read.blocks:
         first, second = pair_columns(block.k)
@@ -158,8 +158,8 @@ def _standings(
         try:
             fitted = davidson.fit(*table, prior=PRIOR)
             samples = davidson.fit(*drawn, prior=PRIOR).strength
-        except RuntimeError as error:  # seen where a model won 100,000 times and tied once
-            raise Problem(f"{error} Ask for method=bradley_terry.") from None
+        except RuntimeError as error:  # for example when a model won 100,000 times and tied once
+            raise Problem(f"{error} Use method=bradley_terry.") from None
         strength, tie = fitted.strength, float(fitted.tie)
     else:
         strength = bradley_terry.fit(points, prior=PRIOR)
@@ -183,7 +183,7 @@ def _standings(
 
 
 def _matrix(table: Table, names: list[str]) -> list[Cell]:
-    """Each two models that met, once, the alphabetically first against the other."""
+    """Every two models that met, once per pair, in alphabetical order."""
     order = sorted(range(len(names)), key=names.__getitem__)
     met = table.wins + table.wins.T + table.ties
     return [
@@ -203,7 +203,7 @@ def _slices(
     by: SliceBy,
     key: str,
 ) -> tuple[list[Slice], int]:
-    """Those that compare anything, each with the models it compares, the largest first; and how many more."""
+    """The slices with comparisons and their models, largest first, and the number of slices left out."""
     labels, of_task = _labels(project, read, by, key)
     number = of_task[found.task]
     sizes = np.bincount(number[number != UNKNOWN], minlength=len(labels))
@@ -226,7 +226,7 @@ def _slices(
 def _labels(
     project: Project, read: RankingArrays, by: SliceBy, key: str
 ) -> tuple[list[str], NDArray[np.int64]]:
-    """Names of the slices, and for each task its place among them (UNKNOWN: in none)."""
+    """The slices' names and, for each task, the index of its slice (UNKNOWN: none)."""
     tasks = RankingTask.objects.filter(project=project)
     code: Cast | RawSQL
     if by == "round":

@@ -1,4 +1,4 @@
-"""How far the work is. Whether people agree is in `quality`, which model is preferred in `leaderboard`."""
+"""A project's progress. Agreement is in `quality`, preferences between models in `leaderboard`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.db.models.functions import Coalesce, TruncDate
 
 from annotation.models import Comparison, Project, Ranking, RankingTask
 
-# An imported file can name thousands of annotators; the page shows the busiest.
+# An imported file can name thousands of annotators; the busiest are shown.
 MAX_ANNOTATORS = 200
 
 
@@ -46,7 +46,7 @@ class Progress:
 
 
 def progress(*, project: Project) -> Progress:
-    """Counts of tasks, and of rankings that count, in all, per day (UTC) and per person."""
+    """Counts tasks and valid rankings: in total, per day (UTC) and per annotator."""
     tasks = (
         RankingTask.objects.asked()
         .filter(project=project)

@@ -1,8 +1,8 @@
-"""Reviewing: tasks whose annotators disagree, decided by somebody who sees what they said.
+"""Reviewing: a reviewer decides tasks on which annotators disagree, and sees their answers.
 
-A reviewer's hold on a task is an assignment in a state of its own: it takes no slot, one person has it at a
-time, and whoever has seen others' answers is never given the task to annotate. Who annotated a task has an
-assignment there already, so they can't decide it.
+A reviewer's hold on a task is an assignment in a state of its own. It takes no slot, one reviewer holds a
+task at a time, and a person who has seen others' answers never gets the task to annotate. An annotator of the
+task already has an assignment on it, so they can't review it.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Now
 from psycopg import errors
 
+from annotation.api.refusals import LeaseLost
 from annotation.desk import reads
-from annotation.desk.allocation import LeaseLost
 from annotation.desk.answers import Answer, problems_of
 from annotation.desk.submission import refuse_archived, store_ranking
 from annotation.forms.versions import form_of
@@ -33,9 +33,9 @@ from config.problems import Conflict, Problem
 
 State = Assignment.State
 MAX_LISTED = 100
-# Of the lowest, how many are tried when others take them at the same moment.
+# How many of the lowest to try when other reviewers take tasks at the same moment.
 TRIED_AT_ONCE = 20
-# What a reviewer may come from: nothing of their own stands on the task.
+# States without an answer of the reviewer's own on the task.
 OPENABLE = (State.EXPIRED, State.RELEASED, State.SKIPPED, State.LOOKED_AT, State.REVIEWED)
 
 
@@ -49,7 +49,7 @@ class AnnotatedByYou(Conflict):
 
 @dataclass(frozen=True)
 class Shown:
-    """All that a reviewer sees: the hold, what annotators said, and what was decided so far."""
+    """What a reviewer sees: the hold, the annotators' answers and earlier decisions."""
 
     assignment: dict[str, Any]
     answers: list[Ranking]
@@ -57,8 +57,8 @@ class Shown:
 
 
 def waiting(*, project: Project, reviewer: User) -> models.QuerySet[TaskAgreement]:
-    """Tasks for this reviewer to decide, lowest agreement first: two annotations or more that count,
-    agreement below the project's `review_below`, no decision that counts, not annotated by them."""
+    """The reviewer's queue, lowest agreement first: tasks with at least two valid annotations, agreement
+    below the project's `review_below`, no valid decision, and no annotation by the reviewer."""
     refresh_agreement(project=project)
     decided = Ranking.objects.counted().reviews().filter(task=OuterRef("task"))
     theirs = Assignment.objects.filter(task=OuterRef("task"), annotator=reviewer)
@@ -77,12 +77,12 @@ def waiting(*, project: Project, reviewer: User) -> models.QuerySet[TaskAgreemen
 
 
 def decided(*, project: Project) -> RankingQuerySet:
-    """Decisions that count, newest first."""
+    """Valid decisions, newest first."""
     return Ranking.objects.counted().reviews().filter(project=project).order_by("-id")
 
 
 def with_holder(tasks: models.QuerySet[TaskAgreement]) -> models.QuerySet[TaskAgreement]:
-    """Adds `held_by`: the name of whoever has the task open now."""
+    """Adds `held_by`: the name of the reviewer who has the task open."""
     return tasks.annotate(held_by=models.Subquery(_open_holds().values("annotator__username")[:1]))
 
 
@@ -91,7 +91,7 @@ def _open_holds() -> models.QuerySet[Assignment]:
 
 
 def open_next_review(*, project: Project, reviewer: User) -> Assignment | None:
-    """The task they have open, else the one with the lowest agreement that nobody else has; None: none."""
+    """The task they have open, else the free one with the lowest agreement; None: none is left."""
     mine = Assignment.objects.filter(project=project, annotator=reviewer, state=State.REVIEWING)
     if (held := mine.select_related("task").first()) is not None:
         return open_review(task=held.task, reviewer=reviewer)
@@ -105,16 +105,14 @@ def open_next_review(*, project: Project, reviewer: User) -> Assignment | None:
 
 
 def open_review(*, task: RankingTask, reviewer: User) -> Assignment:
-    """Holds the task for the reviewer; one they had open before is let go. A decided task may be opened too.
+    """Holds the task for the reviewer and releases the one they held before. Decided tasks can be opened too.
 
-    Raises UnderReview when somebody else has it, AnnotatedByYou when they ranked it or are about to, Conflict
-    when there is nothing to decide: fewer than two annotations that count, and no decision.
+    Raises UnderReview when another reviewer holds it, AnnotatedByYou when they have ranked or leased it,
+    Conflict when there is nothing to decide: fewer than two valid annotations and no decision.
     """
     counted = Ranking.objects.counted().filter(task=task)
     if counted.annotations().count() < 2 and not counted.reviews().exists():
-        raise Conflict(
-            "Fewer than two people's answers count here: there is nothing to decide.", type="not-for-review"
-        )
+        raise Conflict("There is nothing to decide: fewer than two valid answers.", type="not-for-review")
     try:
         with transaction.atomic():
             held = Assignment.objects.filter(state=State.REVIEWING)
@@ -131,7 +129,7 @@ def open_review(*, task: RankingTask, reviewer: User) -> Assignment:
         if name == "one_reviewer_at_a_time":
             raise UnderReview("Another reviewer has this task open. Take the next one.") from None
         if name in ("one_open_review", "task_once_per_annotator"):
-            raise Conflict("You opened a task in another tab at this moment. Try again.") from None
+            raise Conflict("Another tab opened a task at the same moment. Try again.") from None
         raise
 
 
@@ -142,7 +140,7 @@ def _hold(task: RankingTask, reviewer: User) -> Assignment:
     fresh = {"state": State.REVIEWING, "token": uuid.uuid4(), "leased_at": Now(), "expires_at": until}
     if not renewed and not mine.filter(state__in=[*OPENABLE, State.REVIEWING]).update(**fresh):
         if mine.exists():
-            raise AnnotatedByYou("You annotated this task, so somebody else decides it.")
+            raise AnnotatedByYou("You annotated this task, so another reviewer must decide it.")
         order = TaskResponse.objects.filter(task=task).values_list("response", flat=True)
         Assignment.objects.create(
             id=uuid7(),
@@ -156,7 +154,7 @@ def _hold(task: RankingTask, reviewer: User) -> Assignment:
 
 
 def _shuffled(*ids: UUID) -> bytes:
-    """An order that hangs on the task and the person alone, as in a claim."""
+    """An order that depends only on the task and the person, as in a claim."""
     return hashlib.sha256(b"".join(id.bytes for id in ids)).digest()
 
 
@@ -171,26 +169,26 @@ def shown_to_reviewer(*, assignment: Assignment) -> Shown:
 
 
 def renew_review(*, task: RankingTask, reviewer: User, token: UUID) -> datetime:
-    """The new end of the hold. Raises LeaseLost."""
+    """Returns the hold's new end. Raises LeaseLost."""
     held = _held(task, reviewer, token)
     if held.update(expires_at=Now() + timedelta(seconds=task.project.lease_seconds)) != 1:
-        raise LeaseLost("You don't have this task open any more. Open it again.")
+        raise LeaseLost("You no longer have this task open. Open it again.")
     return Assignment.objects.get(task=task, annotator=reviewer, token=token).expires_at
 
 
 def release_review(*, task: RankingTask, reviewer: User, token: UUID) -> None:
-    """Lets go of the task undecided. Raises LeaseLost."""
+    """Releases the task without a decision. Raises LeaseLost."""
     if _held(task, reviewer, token).update(state=State.LOOKED_AT) != 1:
-        raise LeaseLost("You don't have this task open any more; there is nothing to let go of.")
+        raise LeaseLost("You no longer have this task open.")
 
 
 def decide(
     *, task: RankingTask, reviewer: User, token: UUID, answer: Answer, source: str = Ranking.Source.API
 ) -> tuple[Ranking, bool]:
-    """Writes the deciding ranking, superseding the one there was, and ends the hold; whether it is new.
+    """Writes the decision, which supersedes the previous one, and ends the hold. Returns it and whether it is
+    new: False when the reviewer sent the same decision before.
 
-    Not new: the same came before, by this reviewer. Raises Problem with a reason for each wrong field,
-    LeaseLost when the hold ran out, ProjectArchived.
+    Raises Problem with a reason for each invalid field, LeaseLost when the hold has expired, ProjectArchived.
     """
     refuse_archived(task.project)
     assignment = (
@@ -211,7 +209,7 @@ def decide(
         if current and current.annotator_id == reviewer.pk and answer.says_the_same_as(vars(current)):
             return current, False
         if taken != 1:
-            raise LeaseLost("You don't have this task open any more. Open it again, then decide.")
+            raise LeaseLost("You no longer have this task open. Open it again, then decide.")
         kind = Ranking.Kind.REVIEW
         return store_ranking(assignment, answer, source, supersedes=current, kind=kind), True
 

@@ -1,4 +1,4 @@
-"""Projects: creating one and changing its settings."""
+"""Creating projects and changing their settings."""
 
 from __future__ import annotations
 
@@ -51,7 +51,8 @@ def create_project(
     lease_seconds: int = DEFAULT_LEASE_SECONDS,
     manager: User | None = None,
 ) -> Project:
-    """A project that asks what the preset asks. Raises Problem for a bad field, Conflict for a taken slug."""
+    """Creates a project with the preset's form. Raises Problem for an invalid field, Conflict for a taken
+    slug."""
     if preset not in PRESETS:
         raise Problem(
             f"There is no preset {preset!r}.",
@@ -74,8 +75,8 @@ def create_project(
                 add_member(project=project, user=manager, role=Role.MANAGER)
     except IntegrityError:
         raise Conflict(
-            f"There is a project {slug} already.",
-            errors=[FieldProblem("slug", "A project has this short name already; choose another.")],
+            f"There is already a project {slug}.",
+            errors=[FieldProblem("slug", "Another project has this short name. Choose a different one.")],
             type="project-exists",
         ) from None
     return project
@@ -83,22 +84,22 @@ def create_project(
 
 @transaction.atomic
 def update_project(*, project: Project, changes: Mapping[str, Any]) -> Project:
-    """Applies `changes` (names in CHANGEABLE) all together or, with a Problem, not at all.
+    """Applies `changes` (names in CHANGEABLE) atomically. Raises Problem.
 
-    The overlap holds for tasks made from now on; those already there keep theirs. A new form holds from the
-    next lease on: who has a task open answers what they were shown. Every open task must fit it.
+    A new overlap applies to new tasks only. A new form applies from the next lease on, and all open tasks
+    must fit it; open leases keep the form that was shown.
 
-    A paused project gives out nothing; what somebody is at work on can be finished, and what was only leased
-    ahead of that is given back. An archived one takes no more answers: all leases go back, drafts stay; when
-    it goes on, what was answered by people excluded meanwhile is asked again.
+    A paused project gives out no tasks. Current leases can be finished, prefetched ones are given back. An
+    archived project accepts no answers: all leases are given back, drafts stay. When it becomes active again,
+    tasks answered by annotators excluded in the meantime are given out again.
     """
     if unknown := sorted(set(changes) - CHANGEABLE):
         raise Problem(
-            "Some of this can't be changed.",
-            errors=[FieldProblem(name, "This is not a setting of a project.") for name in unknown],
+            "Some of these settings can't be changed.",
+            errors=[FieldProblem(name, "This is not a project setting.") for name in unknown],
         )
     if "state" in changes:
-        # A claim that read the old state is over, its lease to be seen here, before the state changes.
+        # Waits for claims that read the old state, so that their leases are visible here.
         acquire(Lock.GATE.of(project.pk))
     was_archived = Project.objects.filter(pk=project.pk, state=Project.State.ARCHIVED).exists()
     for field, value in changes.items():
@@ -123,9 +124,9 @@ def update_project(*, project: Project, changes: Mapping[str, Any]) -> Project:
 def _refuse_odd_allocation(project: Project) -> None:
     errors = []
     if not project.skip_ways or len(set(project.skip_ways)) < len(project.skip_ways):
-        errors.append(FieldProblem("skip_ways", "Name at least one way, and each once."))
+        errors.append(FieldProblem("skip_ways", "Name at least one way, and each way once."))
     if project.gold_rate + project.attention_rate > MAX_CHECK_RATE:
-        reason = f"With the other rate it is more than {MAX_CHECK_RATE:.0%} of the tasks."
+        reason = f"The two rates together exceed {MAX_CHECK_RATE:.0%} of the tasks."
         errors += [FieldProblem(f"checks.{name}", reason) for name in ("gold_rate", "attention_rate")]
     if errors:
-        raise Problem("Some fields are not right.", errors=errors)
+        raise Problem("Some fields are invalid.", errors=errors)

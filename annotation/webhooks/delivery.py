@@ -1,8 +1,8 @@
-"""The outbox on its way: what is due is claimed for a minute, posted, and its outcome written down.
+"""Delivers webhooks from the outbox: claims due deliveries for a minute, posts them and records the outcome.
 
-A delivery is tried until an answer of 2xx or until the schedule is at its end, always with the same
-`webhook-id`: a receiver gets it at least once, and knows by the id when it comes again. A worker that dies in
-between leaves a claim that runs out.
+A delivery is retried until an answer with status 2xx or the end of the schedule, always with the same
+`webhook-id`: the receiver gets it at least once and recognises repeats by the id. If a worker dies, its claim
+expires.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ PAUSES: Final = (
     timedelta(hours=20),
     timedelta(hours=24),
 )
-# So that what failed together doesn't come back together.
+# Spreads out the retries of deliveries that failed together.
 JITTER = 0.2
-# Longer than an attempt can take (webhook_sending.TOTAL_SECONDS, and a name that resolves slowly).
+# Longer than an attempt can take (sending.TOTAL_SECONDS plus slow name resolution).
 CLAIM_SECONDS = 60
 BATCH = 32
-# Of one endpoint in a batch: one that hangs leaves room for the others.
+# Deliveries per endpoint in a batch: a hanging endpoint leaves room for others.
 BATCH_OF_ENDPOINT = 8
 DUE_LOOKED_AT = 500
 HOPELESS_AFTER = timedelta(days=1)
@@ -73,11 +73,11 @@ UPDATE annotation_webhookdelivery
 
 
 def deliver_due(*, seconds: float = 20.0) -> int:
-    """Posts what is due, until nothing is or the time is over; how many attempts were made."""
+    """Posts due deliveries until none is left or the time is over; returns the number of attempts."""
     attempts, until = 0, time.monotonic() + seconds
     with ThreadPoolExecutor(BATCH_OF_ENDPOINT * 2, thread_name_prefix="webhook") as threads:
         while time.monotonic() < until and (batch := _claim()):
-            # Threads only post; all that touches the database stays in this one.
+            # The threads only post; all database access stays in this thread.
             for delivery, outcome in zip(batch, threads.map(_attempt, batch), strict=True):
                 _record(delivery, outcome)
             attempts += len(batch)
@@ -117,7 +117,7 @@ def _record(delivery: WebhookDelivery, outcome: Outcome) -> None:
     WebhookAttempt.objects.create(
         delivery=delivery, status=outcome.status, latency_ms=outcome.latency_ms, error=outcome.error
     )
-    # Replayed meanwhile, the count began anew, and the newer wish stands.
+    # After a replay in the meantime the attempts start again from zero, and the replay's schedule holds.
     claimed = WebhookDelivery.objects.filter(pk=delivery.pk, state=State.PENDING, attempts=delivery.attempts)
     endpoint = WebhookEndpoint.objects.filter(pk=delivery.endpoint_id)
     if outcome.is_success:
@@ -137,19 +137,22 @@ def _record(delivery: WebhookDelivery, outcome: Outcome) -> None:
 
 
 def _disable_if_hopeless(delivery: WebhookDelivery, *, gone: bool) -> None:
-    """Disabled when it says it is gone, or when a delivery is given up and nothing got through lately."""
+    """Disables the endpoint when it answers 410, or when a delivery is given up and none succeeded lately."""
     rows = WebhookEndpoint.objects.filter(pk=delivery.endpoint_id, state=WebhookEndpoint.State.ACTIVE)
     if gone:
-        reason = "It answered 410 Gone."
+        reason = "The endpoint answered 410 Gone."
     else:
         rows = rows.filter(failing_since__lte=timezone.now() - HOPELESS_AFTER)
-        reason = f"{len(PAUSES) + 1} attempts at one delivery failed, and nothing else got through meanwhile."
+        reason = (
+            f"{len(PAUSES) + 1} attempts at one delivery failed, and no other delivery succeeded meanwhile."
+        )
     if rows.update(state=WebhookEndpoint.State.DISABLED, disabled_reason=reason):
         log.warning("webhook %s was disabled: %s", delivery.endpoint_id, reason)
 
 
 def replay(*, delivery: WebhookDelivery) -> WebhookDelivery:
-    """Due now, with the whole schedule before it. Raises Conflict while its endpoint is disabled."""
+    """Makes the delivery due now and restarts its schedule. Raises Conflict while the endpoint is
+    disabled."""
     if delivery.endpoint.state != WebhookEndpoint.State.ACTIVE:
         raise Conflict("The webhook is disabled; enable it first.", type="webhook-disabled")
     WebhookDelivery.objects.filter(pk=delivery.pk).update(
@@ -160,6 +163,6 @@ def replay(*, delivery: WebhookDelivery) -> WebhookDelivery:
 
 
 def forget_old() -> int:
-    """Deletes deliveries that were over long ago, with their attempts."""
+    """Deletes deliveries that ended long ago, with their attempts."""
     old = WebhookDelivery.objects.exclude(state=State.PENDING).filter(finished_at__lt=timezone.now() - KEPT)
     return old.delete()[0]

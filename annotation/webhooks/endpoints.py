@@ -1,7 +1,7 @@
-"""Webhook endpoints: where a project's events are told, and with which secret they are signed.
+"""Webhook endpoints: the addresses that receive a project's events, and their signing secrets.
 
-Secrets are derived from the site's key, the endpoint and its `secret_version`, so the database holds none: a
-copy of it signs nothing. A new SECRET_KEY therefore means new secrets for the receivers.
+Secrets are derived from SECRET_KEY, the endpoint and its `secret_version`, so the database contains none and
+a copy of it can't sign anything. A new SECRET_KEY therefore changes all secrets.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ from annotation.webhooks.sending import RefusedAddress, refuse_address
 from config.problems import Conflict, FieldProblem, Problem
 
 SECRET_PREFIX = "whsec_"
-# How long a receiver may take to change its secret: until then both sign.
+# The time that a receiver has to change its secret: until then deliveries carry both signatures.
 ROTATION = timedelta(hours=24)
 MAX_ENDPOINTS = 20
 CHANGEABLE = frozenset({"url", "events", "description", "state"})
 
 
 def secret_of(endpoint: WebhookEndpoint, *, version: int | None = None) -> str:
-    """As Standard Webhooks writes it: `whsec_` and 32 bytes in base64."""
+    """In the format of Standard Webhooks: `whsec_` and 32 bytes in base64."""
     number = endpoint.secret_version if version is None else version
     key = salted_hmac("annotation.webhooks", f"{endpoint.pk}:{number}", algorithm="sha256").digest()
     return SECRET_PREFIX + base64.b64encode(key).decode()
 
 
 def signatures(*, endpoint: WebhookEndpoint, message_id: str, at: datetime, body: str) -> str:
-    """The header `webhook-signature`: of the secret, and of the former one while it still stands."""
+    """The header `webhook-signature`, with the current secret and, while it is valid, the previous one."""
     versions = [endpoint.secret_version]
     if endpoint.former_secret_until is not None and endpoint.former_secret_until > at:
         versions.append(endpoint.secret_version - 1)
@@ -53,10 +53,10 @@ def signatures(*, endpoint: WebhookEndpoint, message_id: str, at: datetime, body
 def create_endpoint(
     *, project: Project, url: str, events: Sequence[str], description: str = "", by: User | None = None
 ) -> tuple[WebhookEndpoint, str]:
-    """A new endpoint and its secret: the only time that it can be seen. Raises Problem for a wrong field."""
+    """A new endpoint and its secret, which is shown only once. Raises Problem for an invalid field."""
     _check(url=url, events=events)
     if WebhookEndpoint.objects.filter(project=project).count() >= MAX_ENDPOINTS:
-        raise Problem(f"A project has at most {MAX_ENDPOINTS} webhooks; change one of them.", type="too-many")
+        raise Problem(f"A project can have at most {MAX_ENDPOINTS} webhooks.", type="too-many")
     endpoint = WebhookEndpoint.objects.create(
         project=project, url=url, events=_distinct(events), description=description, created_by=by
     )
@@ -64,7 +64,7 @@ def create_endpoint(
 
 
 def update_endpoint(*, endpoint: WebhookEndpoint, changes: Mapping[str, Any]) -> WebhookEndpoint:
-    """Applies `changes` (names in CHANGEABLE). Enabled again, it gets what was left undelivered."""
+    """Applies `changes` (names in CHANGEABLE). Enabling an endpoint delivers what is still pending."""
     _check(url=changes.get("url", endpoint.url), events=changes.get("events", endpoint.events))
     wanted = dict(changes)
     if "events" in wanted:
@@ -80,7 +80,7 @@ def update_endpoint(*, endpoint: WebhookEndpoint, changes: Mapping[str, Any]) ->
 
 
 def rotate_secret(*, endpoint: WebhookEndpoint) -> tuple[WebhookEndpoint, str]:
-    """A new secret, seen this once. For a day deliveries are signed with the former one as well."""
+    """A new secret, shown only once. For a day, deliveries are also signed with the previous one."""
     WebhookEndpoint.objects.filter(pk=endpoint.pk).update(
         secret_version=F("secret_version") + 1, former_secret_until=timezone.now() + ROTATION
     )
@@ -89,8 +89,8 @@ def rotate_secret(*, endpoint: WebhookEndpoint) -> tuple[WebhookEndpoint, str]:
 
 
 def send_test(*, endpoint: WebhookEndpoint) -> WebhookDelivery:
-    """A delivery that says nothing but that it arrived, signed and tried again like every other. Raises
-    Conflict while the endpoint is disabled."""
+    """Queues an event that only tests the endpoint; it is signed and retried like any other. Raises Conflict
+    while the endpoint is disabled."""
     if endpoint.state != WebhookEndpoint.State.ACTIVE:
         raise Conflict("The webhook is disabled; enable it first.", type="webhook-disabled")
     data = {"project": endpoint.project.slug, "webhook": str(endpoint.pk)}
@@ -111,26 +111,26 @@ def _check(*, url: str, events: Sequence[str]) -> None:
     if not events:
         wrong.append(FieldProblem("events", f"Choose at least one of {', '.join(WebhookEvent.values)}."))
     if wrong:
-        raise Problem("This can't be told anything.", errors=wrong)
+        raise Problem("The webhook is invalid.", errors=wrong)
 
 
 def _reason_to_refuse(url: str) -> str:
-    """What can be said before anything is resolved; names are judged by their addresses, at each delivery."""
+    """Checks that need no name resolution; each delivery checks the resolved addresses."""
     schemes = ("https",) if settings.WEBHOOK_HTTPS_ONLY else ("https", "http")
     if len(url) > MAX_URL_CHARACTERS or not url.isascii() or not url.isprintable() or " " in url:
-        return f"An address has at most {MAX_URL_CHARACTERS} printable ASCII characters and no blanks."
+        return f"Use at most {MAX_URL_CHARACTERS} printable ASCII characters without spaces."
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError as error:
-        return f"This is no address: {error}."
+        return f"This is not a URL: {error}."
     if parts.scheme not in schemes or not host:
-        return f"It begins with {' or '.join(f'{scheme}://' for scheme in schemes)} and names a host."
+        return f"The URL must begin with {' or '.join(f'{scheme}://' for scheme in schemes)} and name a host."
     if parts.username is not None or parts.fragment:
-        return "It may hold no user name and no fragment (#)."
+        return "The URL must not contain a username or a fragment (#)."
     try:
         refuse_address(ipaddress.ip_address(host))
-    except ValueError:  # a name
+    except ValueError:  # a host name
         return ""
     except RefusedAddress as refusal:
         return str(refusal)

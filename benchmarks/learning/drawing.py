@@ -1,4 +1,4 @@
-"""What the plots of docs/reward-learning.md share: one look, on light pages and dark ones."""
+"""Shared drawing of the plots in docs/reward-learning.md, for light and dark pages."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-# One colour that can be seen on white and on black each.
+# Each colour is visible on white and on black.
 TEAL, ORANGE, VIOLET, GREY = "#0b8a8f", "#c4622d", "#7a5fd0", "#8a929b"
 STYLE = """
   text { font: 12px system-ui, sans-serif; fill: #2b2f33 }

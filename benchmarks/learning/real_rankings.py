@@ -1,6 +1,7 @@
-"""Real rankings from the folder beside the repository (RANKLOOP_DATA, else ../shared/data), never copied.
+"""Real rankings from the folder beside the repository (RANKLOOP_DATA or ../shared/data), which is never
+copied.
 
-Its README says where they come from and what their fields mean. ``source`` of a ranking is the set it is of.
+The folder's README describes origins and fields. The ``source`` of a ranking is its data set.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from training.rlhf.data.rankings import Ranking
 
 DATA = Path(os.environ.get("RANKLOOP_DATA") or Path(__file__).resolve().parents[3] / "shared" / "data")
 HH_SUBSETS = ("helpful-base", "helpful-online", "helpful-rejection-sampled")
-HELDOUT_SHARE = 0.3  # of the prompts of the small sets, which come without a split
-PASSAGE_CHARACTERS = 600  # of what a question of QA-feedback may be answered from
+HELDOUT_SHARE = 0.3  # of the prompts of small sets, which have no split
+PASSAGE_CHARACTERS = 600  # of the passages of a QA-feedback question
 
 
 def available() -> bool:
@@ -32,7 +33,7 @@ def rows_of(name: str) -> Iterator[dict[str, Any]]:
 
 
 def hh_helpful(split: str) -> list[Ranking]:
-    """Pairs of whole dialogues as rankings of two; where both are the same there is nothing to rank."""
+    """Pairs of dialogues as rankings of two; identical pairs are left out."""
     found = []
     for subset in HH_SUBSETS:
         for row in rows_of(f"hh-rlhf/{subset}.{split}.jsonl.gz"):
@@ -44,7 +45,7 @@ def hh_helpful(split: str) -> list[Ranking]:
 
 
 def oasst_trees() -> list[Ranking]:
-    """Every place of a tree where several assistants answered and people ranked them."""
+    """Every position of a tree with several ranked assistant answers."""
 
     def walk(message: dict[str, Any], before: list[dict[str, str]]) -> Iterator[Ranking]:
         turns = [*before, {"role": _role(message), "content": message["text"]}]
@@ -63,7 +64,7 @@ def oasst_trees() -> list[Ranking]:
 
 
 def qa_feedback() -> list[Ranking]:
-    """Four answers to a question about passages; the rows whose six verdicts are no order with ties are left
+    """Four answers to a question about passages; rows whose six verdicts are not a weak order are left
     out."""
     found = []
     for row in rows_of("kway/qa-feedback-4way.jsonl.gz"):
@@ -87,7 +88,7 @@ def qa_feedback() -> list[Ranking]:
 
 
 def split(rankings: list[Ranking]) -> tuple[list[Ranking], list[Ranking]]:
-    """(train, held-out) by hash of the first turn, so that no conversation is in both."""
+    """(train, held-out) by a hash of the first turn, so that a conversation is in one of them only."""
 
     def held_out(ranking: Ranking) -> bool:
         digest = hashlib.sha256(ranking.messages[0]["content"].encode()).hexdigest()
@@ -97,7 +98,7 @@ def split(rankings: list[Ranking]) -> tuple[list[Ranking], list[Ranking]]:
 
 
 def _ranking(turns: list[dict[str, str]], tiers: list[list[str]], source: str) -> Ranking:
-    """Responses in an order that says nothing: by the hash of their text."""
+    """Responses in an arbitrary order: by the hash of their text."""
     texts = sorted(
         (text for tier in tiers for text in tier), key=lambda t: hashlib.sha256(t.encode()).digest()
     )

@@ -1,4 +1,4 @@
-"""What tests of the annotator's desk say over and over."""
+"""Helpers that claim and answer tasks."""
 
 from __future__ import annotations
 
@@ -14,8 +14,12 @@ from annotation.desk.submission import submit_ranking
 from annotation.models import Assignment, Project, User
 
 
+def claim_next(*, project: Project, annotator: User) -> Assignment | None:
+    return next(iter(allocation.claim_tasks(project=project, annotator=annotator)), None)
+
+
 def claim(project: Project, annotator: User) -> Assignment:
-    assignment = allocation.claim_next_task(project=project, annotator=annotator)
+    assignment = claim_next(project=project, annotator=annotator)
     assert assignment is not None
     return assignment
 
@@ -23,7 +27,7 @@ def claim(project: Project, annotator: User) -> Assignment:
 def rank_next(
     project: Project, person: User, *tiers: list[int], duration_ms: int = 1000, **answer: Any
 ) -> Assignment:
-    """Claims the next task and ranks responses by the number in their model's name."""
+    """Claims the next task and ranks its responses by the number in their model names."""
     assignment = claim(project, person)
     by_model = dict(assignment.task.responses.values_list("model_name", "pk"))
     given = Answer(
@@ -35,7 +39,7 @@ def rank_next(
 
 
 def strict_order(shown: list[UUID]) -> Answer:
-    """Each response in a tier of its own, in the shown order."""
+    """One tier per response, in the shown order."""
     return Answer(tiers=[[response] for response in shown], touched=True, duration_ms=12_000)
 
 
@@ -48,7 +52,7 @@ def next_of(client: APIClient, slug: str = "support") -> dict[str, Any]:
 def send(
     client: APIClient, assignment: dict[str, Any], action: str = "submit", *, key: str = "", **changes: Any
 ) -> Response:
-    """Submits the shown order as a strict ranking, with `changes`."""
+    """Submits the order shown as a strict ranking, with `changes`."""
     body = {
         "token": assignment["token"],
         "tiers": [[response["id"]] for response in assignment["responses"]],

@@ -1,4 +1,4 @@
-"""What several tests of the annotation app lean on, beyond the cast."""
+"""Fixtures of the annotation tests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.annotation.webhooks.receiver import LOOPBACK, Receiver, receiving
 
 @pytest.fixture
 def receiver(settings: Settings) -> Iterator[Receiver]:
-    """Takes webhooks on loopback, which is allowed while it stands."""
+    """Receives webhooks on loopback, which is allowed during the test."""
     settings.WEBHOOK_NETWORKS = LOOPBACK
     with receiving() as server:
         yield server

@@ -1,4 +1,4 @@
-"""Races on real connections: everybody starts from one barrier."""
+"""Races on real connections, started by a barrier."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.db import connection, connections
 
 
 def at_once(calls: list[Callable[[], Any]]) -> list[Any]:
-    """What each call gave, or the exception it raised."""
+    """The result of each call, or the exception that it raised."""
     barrier = threading.Barrier(len(calls), timeout=30)
 
     def run(call: Callable[[], Any]) -> Any:

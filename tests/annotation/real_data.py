@@ -1,4 +1,4 @@
-"""The real preference data beside the repository (RANKLOOP_DATA, else ../shared/data); tests skip without."""
+"""The real preference data (RANKLOOP_DATA, by default ../shared/data). Tests without it are skipped."""
 
 from __future__ import annotations
 

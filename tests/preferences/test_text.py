@@ -11,7 +11,7 @@ import pytest
 from django.test import RequestFactory
 
 from annotation.api import parsers
-from annotation.content.incoming import BadDraft, ResponseDraft, TaskDraft, prepared
+from annotation.content.drafts import BadDraft, ResponseDraft, TaskDraft, prepared
 from annotation.forms import answer_form
 from annotation.models import task
 from config.middleware import storable_query

@@ -80,7 +80,7 @@ def respond(scenario: Scenario, style: str, rng: random.Random) -> str:
         case "evasive":
             return " ".join([_greeting(scenario, rng), rng.choice(EVASIONS), rng.choice(CLOSINGS)])
         case _:
-            raise ValueError(f"no style {style!r}; there are {', '.join(STYLES)}")
+            raise ValueError(f"unknown style {style!r}; the styles are {', '.join(STYLES)}")
 
 
 def draw_style(rng: random.Random) -> str:

@@ -22,14 +22,14 @@ from pydantic import ValidationError
 
 from training.rlhf.core import distributed
 from training.rlhf.core.checkpoint import CheckpointRefused
-from training.rlhf.core.recipes import RewardModelConfig
 from training.rlhf.core.reporter import PrintReporter, TrainingDiverged
+from training.rlhf.core.reward_recipe import RewardModelConfig
 from training.rlhf.data.files import read_rankings
 from training.rlhf.data.rankings import RankingFileError
 from training.rlhf.models.loading import ModelNotFound
 from training.rlhf.reward.reward_model import train
 
-TOLD = ("metrics", "steps", "total_steps", "left_out", "prompts_cut", "repeats")
+PRINTED = ("metrics", "steps", "total_steps", "left_out", "prompts_cut", "repeats")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -72,11 +72,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             )
             if distributed.is_first():
                 shutil.rmtree(checkpoints, ignore_errors=True)
-                told = {name: getattr(result, name) for name in TOLD} | {
+                printed = {name: getattr(result, name) for name in PRINTED} | {
                     "path": str(result.path),
                     "annotators": {name: asdict(one) for name, one in result.annotators.items()},
                 }
-                sys.stdout.write(json.dumps(told) + "\n")
+                sys.stdout.write(json.dumps(printed) + "\n")
     except (
         *(ValidationError, RankingFileError, ModelNotFound, TrainingDiverged, CheckpointRefused),
         *(ValueError, FileNotFoundError),
@@ -87,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _settings(file: Path | None, single: Sequence[str]) -> dict[str, Any]:
-    """The file's settings, overridden by single ones. Pydantic reads a number from its text."""
+    """Merge the settings of the file with single ones, which take precedence. Pydantic parses numbers."""
     settings: dict[str, Any] = json.loads(file.read_text()) if file else {}
     for setting in single:
         name, equals, value = setting.partition("=")

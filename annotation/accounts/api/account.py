@@ -1,4 +1,5 @@
-"""One's own account: password, second factor, connected log-ins, API tokens. For sessions, not for tokens."""
+"""The user's own account: password, second factor, linked logins, API tokens. For sessions, not for
+tokens."""
 
 from __future__ import annotations
 
@@ -38,7 +39,7 @@ class AccountView(APIView):
 class PasswordView(APIView):
     @extend_schema(
         operation_id="changePassword",
-        description="Every other session of the user ends.",
+        description="Ends all other sessions of the user.",
         request=shapes.PasswordChange,
         responses={204: None},
         tags=["account"],
@@ -53,7 +54,8 @@ class PasswordView(APIView):
 class SecondFactorView(APIView):
     @extend_schema(
         operation_id="beginSecondFactor",
-        description="A secret for an authenticator app. Nothing is on before a code of it was sent.",
+        description="A secret for an authenticator app. The second factor stays off until its first code"
+        " is confirmed.",
         request=shapes.BeginEnrolment,
         responses=shapes.Enrolment,
         tags=["account"],
@@ -77,7 +79,7 @@ class _WithCode(APIView):
 class ConfirmSecondFactorView(_WithCode):
     @extend_schema(
         operation_id="confirmSecondFactor",
-        description="Switches it on; the recovery codes are shown this once.",
+        description="Switches the second factor on. The recovery codes are shown only once.",
         request=shapes.Code,
         responses=shapes.RecoveryCodes,
         tags=["account"],
@@ -90,7 +92,7 @@ class ConfirmSecondFactorView(_WithCode):
 class DisableSecondFactorView(_WithCode):
     @extend_schema(
         operation_id="disableSecondFactor",
-        description="With a code of the app or a recovery code.",
+        description="Requires a code from the app or a recovery code.",
         request=shapes.Code,
         responses={204: None},
         tags=["account"],
@@ -103,7 +105,7 @@ class DisableSecondFactorView(_WithCode):
 class RecoveryCodesView(_WithCode):
     @extend_schema(
         operation_id="replaceRecoveryCodes",
-        description="New recovery codes; the old ones work no longer.",
+        description="Creates new recovery codes. The old ones stop working.",
         request=shapes.Code,
         responses=shapes.RecoveryCodes,
         tags=["account"],
@@ -118,7 +120,7 @@ class TokensView(GenericAPIView[ApiToken]):
 
     @extend_schema(
         operation_id="listTokens",
-        description="One's own API tokens, those revoked or expired too, newest first.",
+        description="Your API tokens, including revoked and expired ones, newest first.",
         responses=shapes.Token(many=True),
         tags=["account"],
     )
@@ -128,7 +130,7 @@ class TokensView(GenericAPIView[ApiToken]):
 
     @extend_schema(
         operation_id="createToken",
-        description="A new API token. This answer is the only place where it can be read.",
+        description="Creates an API token. Only this response contains its text.",
         request=shapes.NewToken,
         responses={201: shapes.CreatedToken},
         tags=["account"],
@@ -144,7 +146,7 @@ class TokensView(GenericAPIView[ApiToken]):
 class TokenView(APIView):
     @extend_schema(
         operation_id="revokeToken",
-        description="From the next request on it opens nothing. It stays in the list.",
+        description="Revokes the token, from the next request on. It stays in the list.",
         responses={204: None},
         tags=["account"],
     )

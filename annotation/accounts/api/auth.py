@@ -1,4 +1,4 @@
-"""Log in, log out, who am I."""
+"""Login, logout, and the logged-in user."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from annotation.models import Membership, User
 
 
 def me(request: Request, user: User, *, status: HTTPStatus = HTTPStatus.OK) -> Response:
-    """Who is logged in, as every step that logs somebody in answers."""
+    """The response of every step that logs a user in."""
     mine = Membership.objects.filter(user=user).select_related("project").order_by("-id")
     shown = {
         "id": user.pk,
@@ -35,9 +35,9 @@ def me(request: Request, user: User, *, status: HTTPStatus = HTTPStatus.OK) -> R
 
 
 class LogInView(APIView):
-    """A step of logging in, by a browser: with its CSRF token, so that nobody logs it in as somebody else."""
+    """A step of a browser's login. Requires the CSRF token, so that no other site can log the browser in."""
 
-    # No authentication: a stale session cookie must not keep its owner from logging in.
+    # No authentication: a stale session cookie must not prevent a login.
     authentication_classes = []
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
@@ -49,7 +49,7 @@ class LogInView(APIView):
 class LoginView(LogInView):
     @extend_schema(
         operation_id="login",
-        description="200: logged in. 202: the password is right, and a code is asked for.",
+        description="200: logged in. 202: the password is right, and a code is required.",
         request=shapes.Credentials,
         responses={200: shapes.Me, 202: shapes.CodeStep},
         tags=["auth"],
@@ -65,7 +65,7 @@ class LoginView(LogInView):
 class LoginCodeView(LogInView):
     @extend_schema(
         operation_id="loginWithCode",
-        description="The second step: a code of the authenticator app, or a recovery code.",
+        description="The second step: a code from the authenticator app, or a recovery code.",
         request=shapes.Code,
         responses=shapes.Me,
         tags=["auth"],
@@ -86,7 +86,7 @@ def _logged_in(request: Request) -> User:
 class ProvidersView(LogInView):
     @extend_schema(
         operation_id="listLoginProviders",
-        description="Where one can log in instead of by password.",
+        description="Login providers, besides the password.",
         responses=shapes.Provider(many=True),
         tags=["auth"],
     )
@@ -95,7 +95,7 @@ class ProvidersView(LogInView):
 
 
 class OidcView(APIView):
-    # Of somebody logged in it connects an account: by a session alone, never by a token that was found.
+    # For a logged-in user it links an account, which requires a session: a stolen token must not be enough.
     authentication_classes = [SessionAuthentication]
 
 
@@ -106,7 +106,7 @@ class OidcBeginView(OidcView):
 
     @extend_schema(
         operation_id="beginOidcLogin",
-        description="Where to send the browser. Of somebody logged in it connects the provider's account.",
+        description="The address to send the browser to. For a logged-in user, links the provider's account.",
         request=shapes.BeginOidc,
         responses=shapes.Redirect,
         tags=["auth"],
@@ -124,7 +124,7 @@ class OidcBeginView(OidcView):
 class OidcCallbackView(OidcView):
     @extend_schema(
         operation_id="completeOidcLogin",
-        description="Where the provider sends the browser back to; goes on to a page of this site.",
+        description="The provider sends the browser here. Redirects to a page of this site.",
         parameters=[OpenApiParameter(name, str) for name in ("code", "state", "error")],
         responses={302: None},
         tags=["auth"],
@@ -143,7 +143,8 @@ class LogoutView(APIView):
 class LogoutEverywhereView(APIView):
     @extend_schema(
         operation_id="logoutEverywhere",
-        description="Ends every session of the user, this one too. Tokens stay; revoke those one by one.",
+        description="Ends all sessions of the user, including this one. Tokens stay valid until they are"
+        " revoked.",
         request=None,
         responses={204: None},
         tags=["auth"],
@@ -156,7 +157,7 @@ class LogoutEverywhereView(APIView):
 
 class MeView(APIView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        # Before the 401 of somebody who isn't logged in: their log-in needs the cookie this sets.
+        # Before the 401 for users who are not logged in: their login needs the cookie that this sets.
         get_token(request._request)
         super().initial(request, *args, **kwargs)
 

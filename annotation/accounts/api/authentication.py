@@ -12,7 +12,7 @@ SCHEME = "Bearer"
 
 
 class TokenAuthentication(BaseAuthentication):
-    """`Authorization: Bearer rl_…`. Stands before session authentication, so its 401 carries a challenge."""
+    """`Authorization: Bearer rl_…`. Comes before session authentication, so that a 401 has a challenge."""
 
     def authenticate(self, request: Request) -> tuple[User, ApiToken] | None:
         scheme, _, credentials = get_authorization_header(request).partition(b" ")
@@ -20,7 +20,7 @@ class TokenAuthentication(BaseAuthentication):
             return None
         holder = tokens.token_holder(token=credentials.strip().decode("latin-1"))
         if holder is None:
-            raise AuthenticationFailed("This token is unknown or was revoked. Make a new one.")
+            raise AuthenticationFailed("This token is unknown, expired or revoked. Create a new one.")
         return holder.user, holder
 
     def authenticate_header(self, request: Request) -> str:

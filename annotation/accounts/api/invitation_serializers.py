@@ -1,4 +1,4 @@
-"""The shapes of invitations."""
+"""Invitations."""
 
 from __future__ import annotations
 
@@ -18,10 +18,13 @@ MAX_TOKEN_CHARACTERS = 200
 class NewInvitation(serializers.Serializer[Any]):
     role = serializers.ChoiceField(choices=Role.choices)
     days = serializers.IntegerField(
-        min_value=1, max_value=MAX_DAYS, default=DEFAULT_DAYS, help_text="How long it holds."
+        min_value=1,
+        max_value=MAX_DAYS,
+        default=DEFAULT_DAYS,
+        help_text="Number of days for which it is valid.",
     )
     note = serializers.CharField(
-        max_length=200, allow_blank=True, default="", help_text="For whom it is; seen by managers alone."
+        max_length=200, allow_blank=True, default="", help_text="Whom it is for. Only managers see it."
     )
 
 
@@ -40,7 +43,7 @@ class Invitation(serializers.Serializer[models.Invitation]):
 
 class InvitationWithToken(serializers.Serializer[Any]):
     invitation = Invitation()
-    token = serializers.CharField(help_text="It is shown this once.")
+    token = serializers.CharField(help_text="Shown only once.")
 
 
 class InvitationToken(serializers.Serializer[Any]):

@@ -1,4 +1,4 @@
-"""Invitations: made and revoked by managers, looked at and accepted by whoever has the link."""
+"""Invitations: created and revoked by managers, read and accepted by anybody with the link."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class InvitationsView(ProjectView):
 
     @extend_schema(
         operation_id="createInvitation",
-        description="The token is in this answer and nowhere else; the link is /join#TOKEN.",
+        description="Only this response contains the token. The link is /join#TOKEN.",
         request=shapes.NewInvitation,
         responses={201: shapes.InvitationWithToken},
         tags=["invitations"],
@@ -60,7 +60,8 @@ class RevokeInvitationView(APIView):
 class LookView(LogInView):
     @extend_schema(
         operation_id="lookAtInvitation",
-        description="What the invitation is to. By POST, so that no token stands in an address or a log.",
+        description="The invitation's project and role. A POST, so that no address or log contains the"
+        " token.",
         request=shapes.InvitationToken,
         responses=shapes.InvitedTo,
         tags=["invitations"],
@@ -75,7 +76,7 @@ class LookView(LogInView):
 class EnterView(LogInView):
     @extend_schema(
         operation_id="acceptInvitation",
-        description="Makes an account, puts it into the project, and logs it in.",
+        description="Creates an account, adds it to the project, and logs it in.",
         request=shapes.NewAccount,
         responses={201: login_serializers.Me},
         tags=["invitations"],
@@ -90,7 +91,7 @@ class EnterView(LogInView):
 class JoinView(APIView):
     @extend_schema(
         operation_id="joinByInvitation",
-        description="As `acceptInvitation`, with the account that is logged in.",
+        description="As `acceptInvitation`, with the logged-in account.",
         request=shapes.InvitationToken,
         responses=login_serializers.MembershipOfMe,
         tags=["invitations"],

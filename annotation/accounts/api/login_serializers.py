@@ -1,4 +1,4 @@
-"""The shapes of logging in and of one's own account."""
+"""Login and the user's own account."""
 
 from __future__ import annotations
 
@@ -25,12 +25,14 @@ class Password(serializers.CharField):
 
 class CodeStep(serializers.Serializer[Any]):
     next_step = serializers.ChoiceField(
-        choices=[("code", "code")], help_text="Send a code of the authenticator app, or a recovery code."
+        choices=[("code", "code")], help_text="Send a code from the authenticator app, or a recovery code."
     )
 
 
 class Code(serializers.Serializer[Any]):
-    code = serializers.CharField(max_length=MAX_CODE_CHARACTERS, help_text="Of the app, or a recovery code.")
+    code = serializers.CharField(
+        max_length=MAX_CODE_CHARACTERS, help_text="From the app, or a recovery code."
+    )
 
 
 class Provider(serializers.Serializer[Any]):
@@ -41,12 +43,12 @@ class Provider(serializers.Serializer[Any]):
 class BeginOidc(serializers.Serializer[Any]):
     provider = serializers.CharField(max_length=30)
     next = serializers.CharField(
-        max_length=2000, default="/", allow_blank=True, help_text="A page of this site to come back to."
+        max_length=2000, default="/", allow_blank=True, help_text="The page of this site to return to."
     )
 
 
 class Redirect(serializers.Serializer[Any]):
-    location = serializers.CharField(help_text="The provider's address, to send the browser to.")
+    location = serializers.CharField(help_text="The provider's address. Send the browser there.")
 
 
 class SecondFactor(serializers.Serializer[Any]):
@@ -62,36 +64,36 @@ class Connection(serializers.Serializer[Any]):
 class Account(serializers.Serializer[Any]):
     username = serializers.CharField()
     email = serializers.CharField(allow_blank=True)
-    has_password = serializers.BooleanField(help_text="False: this account logs in elsewhere only.")
+    has_password = serializers.BooleanField(help_text="False: this account can only log in at a provider.")
     second_factor = SecondFactor()
     connections = Connection(many=True)
 
 
 class PasswordChange(serializers.Serializer[Any]):
-    current = Password(allow_blank=True, help_text="Empty where the account has none.")
+    current = Password(allow_blank=True, help_text="Empty if the account has none.")
     new = Password()
 
 
 class BeginEnrolment(serializers.Serializer[Any]):
-    password = Password(allow_blank=True, help_text="Empty where the account has none.")
+    password = Password(allow_blank=True, help_text="Empty if the account has none.")
 
 
 class Enrolment(serializers.Serializer[Any]):
-    secret = serializers.CharField(help_text="To type into the app by hand.")
-    uri = serializers.CharField(help_text="What the QR code says: otpauth://…")
+    secret = serializers.CharField(help_text="To type into the app.")
+    uri = serializers.CharField(help_text="The content of the QR code: otpauth://…")
     qr_svg = serializers.CharField()
 
 
 class RecoveryCodes(serializers.Serializer[Any]):
     recovery_codes = serializers.ListField(
-        child=serializers.CharField(), help_text="Each works once. They are shown this once."
+        child=serializers.CharField(), help_text="Each works once. Shown only once."
     )
 
 
 class Token(serializers.Serializer[models.ApiToken]):
     id = serializers.UUIDField()
     name = serializers.CharField()
-    prefix = serializers.CharField(help_text="Its first characters, to tell tokens apart.")
+    prefix = serializers.CharField(help_text="The first characters, to identify the token.")
     scopes = serializers.ListField(child=serializers.ChoiceField(choices=Scope.choices))
     created_at = serializers.DateTimeField()
     expires_at = serializers.DateTimeField(allow_null=True)
@@ -104,13 +106,11 @@ class NewToken(serializers.Serializer[Any]):
     scopes = serializers.ListField(
         child=serializers.ChoiceField(choices=Scope.choices), min_length=1, max_length=len(Scope)
     )
-    expires_at = serializers.DateTimeField(
-        required=False, allow_null=True, help_text="Left out: it ends when it is revoked."
-    )
+    expires_at = serializers.DateTimeField(required=False, allow_null=True, help_text="Default: never.")
 
 
 class CreatedToken(Token):
-    token = serializers.CharField(help_text="Shown this once; the database holds a digest alone.")
+    token = serializers.CharField(help_text="Shown only once. The database stores a digest.")
 
 
 class Credentials(serializers.Serializer[Any]):
@@ -129,5 +129,5 @@ class Me(serializers.Serializer[Any]):
     username = serializers.CharField()
     name = serializers.CharField(allow_blank=True)
     is_admin = serializers.BooleanField()
-    csrf_token = serializers.CharField(help_text="To send as X-CSRFToken with unsafe requests.")
+    csrf_token = serializers.CharField(help_text="Send it as X-CSRFToken with unsafe requests.")
     memberships = MembershipOfMe(many=True)

@@ -19,9 +19,9 @@ class Member(serializers.Serializer[models.Membership]):
     paused_reason = serializers.CharField(allow_blank=True)
     qualified_at = serializers.DateTimeField(allow_null=True)
     qualification_attempt = serializers.IntegerField(
-        help_text="The one they are in; above the number of attempts: they failed."
+        help_text="The current attempt. Above the number of attempts: failed."
     )
-    extra_attempts = serializers.IntegerField(help_text="Granted beyond the project's number.")
+    extra_attempts = serializers.IntegerField(help_text="Attempts granted beyond the project's number.")
     created_at = serializers.DateTimeField()
 
 
@@ -31,8 +31,8 @@ class NewMember(serializers.Serializer[Any]):
     state = serializers.ChoiceField(
         choices=models.Membership.State.choices,
         required=False,
-        help_text="Without it a new member is active, and one there is stays as they are.",
+        help_text="Default: a new member is active, an existing one does not change.",
     )
     paused_reason = serializers.CharField(
-        max_length=500, allow_blank=True, default="", help_text="Told to the one who is paused."
+        max_length=500, allow_blank=True, default="", help_text="Shown to the paused member."
     )

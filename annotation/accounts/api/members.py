@@ -1,4 +1,4 @@
-"""A project's members: their roles, pauses and attempts to qualify."""
+"""The members of a project: roles, pauses and qualification attempts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class MembersView(ProjectView):
 
     @extend_schema(
         operation_id="putMember",
-        description="Adds a member; one who is there gets the role and the state given.",
+        description="Adds a member, or changes the role and the state of an existing one.",
         request=serializers.NewMember,
         responses={200: serializers.Member, 201: serializers.Member},
         tags=["projects"],
@@ -44,7 +44,7 @@ class MembersView(ProjectView):
 class AttemptsView(ProjectView):
     @extend_schema(
         operation_id="grantAttempt",
-        description="One more attempt for a member who failed to qualify.",
+        description="Grants one more attempt to a member who failed to qualify.",
         request=None,
         responses=serializers.Member,
         tags=["projects"],

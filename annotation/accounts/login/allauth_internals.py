@@ -1,4 +1,4 @@
-"""All that log-in uses of allauth's internal modules, which can change in any release.
+"""Everything that login uses from allauth's internal modules, which can change in any release.
 
 No other module imports one: after an update of allauth, this is the file to check.
 """

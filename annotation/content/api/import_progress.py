@@ -1,7 +1,7 @@
-"""An import told while it runs: lines of `progress`, an object each, at the end the `report` or a `problem`.
+"""Streams an import's progress: one JSON object per line, `progress` and at the end `report` or `problem`.
 
-An import of 160,000 rows takes a minute. Whoever asks for `application/x-ndjson` sees it move, and leaving
-stops it after the batch that is being stored.
+An import of 160,000 rows takes a minute. A client that accepts `application/x-ndjson` can show its progress;
+closing the connection stops the import after the current batch.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ logger = logging.getLogger(__name__)
 
 
 class LinesRenderer(JSONRenderer):
-    """Named for the negotiation; what it renders itself is a refusal, which is one object."""
+    """Used by content negotiation. It renders only refusals itself, each a single object."""
 
     media_type = "application/x-ndjson"
     format = "ndjson"
 
 
-def told(steps: Steps) -> StreamingHttpResponse:
-    """Raises what the first step raises: a file in no known format has the status of any other refusal."""
+def streamed(steps: Steps) -> StreamingHttpResponse:
+    """Raises the first step's exception, so an unknown format has the same status as other refusals."""
     first = next(steps)
     return StreamingHttpResponse(
         _lines(_messages(first, steps), current_actor()), content_type=LinesRenderer.media_type
@@ -43,10 +43,10 @@ def told(steps: Steps) -> StreamingHttpResponse:
 
 
 async def _lines(messages: Generator[dict[str, Any], None, None], actor: str) -> AsyncIterator[bytes]:
-    """In the one thread that the response has for what isn't asynchronous: a dry run is one transaction."""
+    """Runs in the response's single synchronous thread, because a dry run is one transaction."""
 
     def line() -> bytes:
-        # The request's own middleware has been left when a response streams.
+        # The request's middleware has ended by the time the response streams.
         with acting_as(actor):
             message = next(messages, None)
         return b"" if message is None else json.dumps(message).encode() + b"\n"
@@ -67,8 +67,8 @@ def _messages(first: ImportProgress, steps: Steps) -> Generator[dict[str, Any], 
         except Problem as error:
             yield _problem(error.status, error.detail, type=error.type, errors=error.errors)
         except Exception:
-            logger.exception("An import failed after its answer had begun.")
-            detail = "The server failed. Rows that were in by then stay; the same file again brings the rest."
+            logger.exception("An import failed after its response had started.")
+            detail = "The server failed. Imported rows are kept; import the same file again to add the rest."
             yield _problem(HTTPStatus.INTERNAL_SERVER_ERROR, detail)
 
 

@@ -1,4 +1,4 @@
-"""Data in and out: imports, snapshots, exports."""
+"""The import of a file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from annotation.api.base import ProjectView
 from annotation.content import imports
 from annotation.content.api import serializers
-from annotation.content.api.import_progress import LinesRenderer, told
+from annotation.content.api.import_progress import LinesRenderer, streamed
 from config.problems import FieldProblem, Problem
 
 MAX_UPLOAD_BYTES = 2**30
@@ -27,8 +27,8 @@ class ImportsView(ProjectView):
 
     @extend_schema(
         operation_id="importFile",
-        description="Takes in what is good and names the rows that are not; sent again, it changes nothing."
-        " As application/x-ndjson it is told while it runs: lines of `progress`, then `report` or `problem`.",
+        description="Imports the valid rows and reports the others. Importing a file again changes nothing."
+        " With Accept: application/x-ndjson, streams lines of `progress` and then `report` or `problem`.",
         request={"multipart/form-data": serializers.ImportUpload},
         responses={
             (201, JSONRenderer.media_type): serializers.ImportReport,
@@ -40,7 +40,7 @@ class ImportsView(ProjectView):
     def post(self, request: Request, slug: str) -> Response | StreamingHttpResponse:
         given = _upload(request)
         if request.accepted_renderer.media_type == LinesRenderer.media_type:
-            return told(imports.importing(project=self.project, **given))
+            return streamed(imports.importing(project=self.project, **given))
         report = imports.import_file(project=self.project, **given)
         status = HTTPStatus.OK if report.dry_run else HTTPStatus.CREATED
         return Response(serializers.ImportReport(report).data, status=status)
@@ -56,8 +56,8 @@ def _upload(request: Request) -> dict[str, Any]:
 
 def _too_large(size: int) -> Problem:
     return Problem(
-        f"The file has {size:,} bytes; the most that can be uploaded is {MAX_UPLOAD_BYTES:,}."
-        " Use manage.py import_responses on the server.",
+        f"The file has {size:,} bytes; uploads are limited to {MAX_UPLOAD_BYTES:,}."
+        " Use manage.py import_responses on the server instead.",
         status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        errors=[FieldProblem("file", "It is too large.")],
+        errors=[FieldProblem("file", "The file is too large.")],
     )

@@ -10,21 +10,21 @@ from preferences.quirks import QUIRKS
 
 class ImportUpload(serializers.Serializer[Any]):
     file = serializers.FileField(
-        help_text="JSON Lines or CSV (also gzipped) or Parquet.", allow_empty_file=True
+        help_text="JSON Lines, a JSON array, CSV (all also gzipped) or Parquet.", allow_empty_file=True
     )
     format = serializers.ChoiceField(
-        choices=sorted(IMPORT_FORMATS), required=False, allow_blank=True, help_text="Recognised unless given."
+        choices=sorted(IMPORT_FORMATS), required=False, allow_blank=True, help_text="Default: detected."
     )
     dry_run = serializers.BooleanField(
-        default=False, help_text="Do all of it and take it back: the report without the import."
+        default=False, help_text="Return the report without importing anything."
     )
 
 
 class QuirkCount(serializers.Serializer[Any]):
     name = serializers.ChoiceField(choices=sorted(QUIRKS))
-    text = serializers.CharField(help_text="What was found, and what was done about it.")
+    text = serializers.CharField(help_text="The quirk, and how the import handled it.")
     count = serializers.IntegerField(help_text="Rows.")
-    lines = serializers.ListField(child=serializers.IntegerField(), help_text="The first 20 of them.")
+    lines = serializers.ListField(child=serializers.IntegerField(), help_text="The first 20 lines.")
 
 
 class LineError(serializers.Serializer[Any]):
@@ -34,27 +34,27 @@ class LineError(serializers.Serializer[Any]):
 
 class ImportReport(serializers.Serializer[Any]):
     format = serializers.CharField()
-    dry_run = serializers.BooleanField(help_text="Nothing was kept; the counts are those of an import.")
-    read = serializers.IntegerField(help_text="Rows of the file.")
-    prompts = serializers.IntegerField(help_text="New ones, as the next three.")
+    dry_run = serializers.BooleanField(help_text="Nothing was stored; the counts are those of an import.")
+    read = serializers.IntegerField(help_text="Rows in the file.")
+    prompts = serializers.IntegerField(help_text="New prompts; the next three fields also count new objects.")
     responses = serializers.IntegerField()
     tasks = serializers.IntegerField()
     rankings = serializers.IntegerField()
-    unchanged = serializers.IntegerField(help_text="Rows that were there already, whole.")
-    failed = serializers.IntegerField(help_text="Rows left out; `errors` names the first 1000.")
+    unchanged = serializers.IntegerField(help_text="Rows that existed completely.")
+    failed = serializers.IntegerField(help_text="Rows that were refused; `errors` lists the first 1000.")
     errors = LineError(many=True)  # type: ignore[assignment]
     quirks = QuirkCount(many=True)
 
 
 class ImportProgress(serializers.Serializer[Any]):
-    share = serializers.FloatField(help_text="Of the file's bytes, 0 to 1.")
+    share = serializers.FloatField(help_text="Share of the file's bytes, 0 to 1.")
     read = serializers.IntegerField(help_text="Rows so far.")
-    failed = serializers.IntegerField(help_text="Rows left out so far.")
+    failed = serializers.IntegerField(help_text="Rows refused so far.")
 
 
 class ImportNews(serializers.Serializer[Any]):
-    """A line of an import that is told while it runs: one of these."""
+    """One line of a streamed import, with one of these fields."""
 
     progress = ImportProgress(required=False)
     report = ImportReport(required=False)
-    problem = serializers.DictField(required=False, help_text="The shape of any refusal.")
+    problem = serializers.DictField(required=False, help_text="The same object as in an error response.")

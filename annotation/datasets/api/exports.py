@@ -27,19 +27,19 @@ _JSON_EXPORT = {"type": "array", "items": {"type": "object", "additionalProperti
 
 class ExportView(APIView):
     def perform_content_negotiation(self, request: Request, force: bool = False) -> tuple[BaseRenderer, str]:
-        """`?format=` names the export here, not DRF's renderer; and the file is what it is for any Accept."""
+        """`?format=` names the export instead of DRF's renderer, and any Accept header gets the file."""
         renderer = self.get_renderers()[0]
         return renderer, str(renderer.media_type)
 
     @extend_schema(
         operation_id="exportSnapshot",
-        description="The file, streamed while it is made. A HEAD request makes it once and answers its"
-        " size and X-Checksum, `sha256:` and the digest of its bytes; a snapshot's own file always has it.",
+        description="The file, streamed during conversion. A HEAD request converts it once and returns its"
+        " size and X-Checksum (`sha256:` and the digest); the snapshot's own file always has both.",
         parameters=[
             OpenApiParameter("format", str, enum=exports.FORMAT_NAMES, default=DEFAULT_FORMAT),
             *(OpenApiParameter(name, str, description=text) for name, text in exports.OPTIONS.items()),
         ],
-        # A JSON document is a list of the format's own objects; all others are files to a client of the API.
+        # The schema describes JSON exports as lists of objects, and all others as files.
         responses={
             (200, media_type): _JSON_EXPORT if media_type == "application/json" else OpenApiTypes.BINARY
             for media_type in exports.MEDIA_TYPES
@@ -77,6 +77,6 @@ def _headers(snapshot: DatasetSnapshot, format: str) -> dict[str, str]:
 
 
 async def _served(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
-    """Chunk by chunk, each made in a thread. A plain iterator would be gathered whole by ASGI."""
+    """Yields chunks that are made in a thread. ASGI would read a synchronous iterator completely first."""
     while chunk := await asyncio.to_thread(next, chunks, b""):
         yield chunk

@@ -14,7 +14,7 @@ from preferences.formats.catalog import EXPORT_FORMATS, IMPORT_FORMATS
 class FormatsView(APIView):
     @extend_schema(
         operation_id="listFormats",
-        description="What files are taken in, and what snapshots can be exported to.",
+        description="The formats of imports and of exports.",
         responses=serializers.Formats,
         tags=["data"],
     )

@@ -22,7 +22,7 @@ class ImportFormat(serializers.Serializer[Any]):
 
 
 class ExportOption(serializers.Serializer[Any]):
-    name = serializers.CharField(help_text="Goes into the export's address.")
+    name = serializers.CharField(help_text="The `format` parameter of an export.")
     meaning = serializers.CharField()
 
 
@@ -31,14 +31,14 @@ class ExportFormat(serializers.Serializer[Any]):
     title = serializers.CharField()
     use = serializers.CharField()
     loses = serializers.CharField()
-    suffix = serializers.CharField(help_text="Of the file's name.")
+    suffix = serializers.CharField(help_text="The suffix of the file's name.")
     loads_with = serializers.SerializerMethodField(
-        help_text="A line of Python that has FILE as a dataset; empty: `datasets` loads no such file."
+        help_text="A line of Python that loads FILE with `datasets`; empty: not supported."
     )
     trains_with = serializers.SerializerMethodField(
-        help_text="A line of TRL that learns from FILE; empty: no trainer takes it as it is."
+        help_text="A line of Python that trains on FILE with TRL; empty: no trainer supports it."
     )
-    imports_as = serializers.CharField(help_text="The import format that takes it back; empty: none.")
+    imports_as = serializers.CharField(help_text="The import format that reads this export; empty: none.")
     options = ExportOption(many=True)
 
     def get_loads_with(self, format: export_format.ExportFormat) -> str:
@@ -57,10 +57,10 @@ class NewSnapshot(serializers.Serializer[Any]):
     name = serializers.CharField(max_length=MAX_NAME_CHARACTERS)
     selection = serializers.DictField(required=False, help_text=f"{', '.join(CONDITIONS)}.")
     license = serializers.CharField(
-        max_length=MAX_LICENSE_CHARACTERS, required=False, allow_blank=True, help_text="For the card."
+        max_length=MAX_LICENSE_CHARACTERS, required=False, allow_blank=True, help_text="Shown on the card."
     )
     notes = serializers.CharField(
-        max_length=MAX_NOTES_CHARACTERS, required=False, allow_blank=True, help_text="For the card."
+        max_length=MAX_NOTES_CHARACTERS, required=False, allow_blank=True, help_text="Shown on the card."
     )
 
 
@@ -68,13 +68,13 @@ class Snapshot(serializers.Serializer[models.DatasetSnapshot]):
     id = serializers.UUIDField()
     project = serializers.CharField(source="project.slug")
     name = serializers.CharField()
-    sha256 = serializers.CharField(help_text="Of the Parquet file.")
+    sha256 = serializers.CharField(help_text="The SHA-256 of the Parquet file.")
     rows = serializers.IntegerField()
     comparisons = serializers.IntegerField()
     selection = serializers.DictField()
-    card = serializers.DictField(help_text="What it holds, counted.")
+    card = serializers.DictField(help_text="Counts of the contents.")
     refused_exports = serializers.SerializerMethodField(
-        help_text="{format: why this snapshot can't be exported to it without further options}"
+        help_text="{format: why the snapshot can't be exported in this format without further options}"
     )
     created_by = serializers.CharField(source="created_by.username", allow_null=True)
     created_at = serializers.DateTimeField()

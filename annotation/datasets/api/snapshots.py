@@ -1,4 +1,4 @@
-"""Snapshots of a project: listed and frozen."""
+"""The snapshots of a project."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class SnapshotsView(ProjectView):
 
     @extend_schema(
         operation_id="freezeSnapshot",
-        description="Freezes the selected rankings (all, unless said) as they stand now.",
+        description="Freezes the selected rankings (default: all).",
         request=serializers.NewSnapshot,
         responses={201: serializers.Snapshot},
         tags=["data"],

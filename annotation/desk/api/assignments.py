@@ -1,4 +1,4 @@
-"""The annotator's desk: the next task, and what becomes of it."""
+"""The annotator's desk: the next task, drafts, skips and answers."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ MAX_IDEMPOTENCY_KEY_CHARACTERS = 200
 
 
 def source_of(request: Request) -> str:
-    """A token is a program's way in, a session a browser's."""
+    """Programs use tokens, browsers use sessions."""
     return Ranking.Source.API if isinstance(request.auth, ApiToken) else Ranking.Source.BROWSER
 
 
 class NextAssignmentView(ProjectView):
     @extend_schema(
         operation_id="claimNextAssignment",
-        description="Leases the next task, or returns the lease that is open already; 204: nothing to do. "
-        "409 says by its type what keeps a task from one: `project-not-active`, `annotator-paused`, "
+        description="Leases the next task, or returns the open lease. 204: no task is left. "
+        "The type of a 409 is the reason: `project-not-active`, `annotator-paused`, "
         "`annotator-excluded`, `qualification-failed`, `cap-reached`, `daily-cap-reached`.",
         request=serializers.Next,
         responses={200: serializers.NextAssignment, 204: None},
@@ -147,8 +147,8 @@ class SubmitView(AssignmentView):
 
     @extend_schema(
         operation_id="submitRanking",
-        description="201: stored. 200: the same key came before with the same answer; its ranking. "
-        "409: the lease is not held any more, or the annotator is paused; the answer is kept as the draft.",
+        description="201: stored. 200: the same answer came before with the same key; its ranking. "
+        "409: the lease is no longer held, or the annotator is paused; the answer is saved as the draft.",
         parameters=[OpenApiParameter(IDEMPOTENCY_HEADER, str, OpenApiParameter.HEADER)],
         request=serializers.Submission,
         responses={200: serializers.RankingId, 201: serializers.RankingId},
@@ -171,7 +171,7 @@ class ReviseView(AssignmentView):
 
     @extend_schema(
         operation_id="reviseRanking",
-        description="201: a new ranking supersedes the current one. 200: the current one says this already.",
+        description="201: a new ranking supersedes the current one. 200: the answer has not changed.",
         request=serializers.Answer,
         responses={200: serializers.RankingId, 201: serializers.RankingId},
         tags=["assignments"],

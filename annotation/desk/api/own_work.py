@@ -1,4 +1,4 @@
-"""What annotators see of their own work: figures, the last answer, feedback on practice."""
+"""What annotators see of their own work: figures, the last answer, and feedback on practice."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from annotation.desk.api.assignments import OwnAssignmentView
 class OwnFiguresView(ProjectView):
     @extend_schema(
         operation_id="getOwnFigures",
-        description="How much one has answered and how fast, what the caps leave, and the way to qualify.",
+        description="Your number of answers, pace, remaining caps, and progress of qualification.",
         responses=serializers.OwnFigures,
         tags=["assignments"],
     )
@@ -30,8 +30,8 @@ class OwnFiguresView(ProjectView):
 class LastAnswerView(ProjectView):
     @extend_schema(
         operation_id="getLastAnswer",
-        description="One's last answer with the task as it was shown, to revise it. 204: there is none, or it"
-        " stands (the project is archived, or it was given to qualify).",
+        description="Your last answer with the task as it was shown, to revise it. 204: there is none, or it"
+        " can't be revised (the project is archived, or the answer was practice).",
         responses={200: serializers.LastAnswer, 204: None},
         tags=["assignments"],
     )
@@ -45,7 +45,7 @@ class LastAnswerView(ProjectView):
 class FeedbackView(OwnAssignmentView):
     @extend_schema(
         operation_id="getFeedback",
-        description="How one's answer to a qualification task did. 204 for every other assignment.",
+        description="The result of your answer to a qualification task. 204 for all other assignments.",
         responses={200: serializers.Feedback, 204: None},
         tags=["assignments"],
     )

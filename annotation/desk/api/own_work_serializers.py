@@ -1,4 +1,4 @@
-"""What annotators see of their own work, practice, and what they report of tasks."""
+"""What annotators see of their own work and practice."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from annotation.forms.serializers import FormField
 
 
 class Qualification(serializers.Serializer[Any]):
-    tasks = serializers.IntegerField(help_text="Of one attempt.")
+    tasks = serializers.IntegerField(help_text="Number of tasks in an attempt.")
     left = serializers.IntegerField()
     attempt = serializers.IntegerField()
     attempts = serializers.IntegerField()
@@ -20,16 +20,18 @@ class Qualification(serializers.Serializer[Any]):
 
 class OwnFigures(serializers.Serializer[Any]):
     answered = serializers.IntegerField()
-    answered_today = serializers.IntegerField(help_text="The day is UTC's.")
-    left_today = serializers.IntegerField(allow_null=True, help_text="What the caps leave; null: no cap.")
+    answered_today = serializers.IntegerField(help_text="Since midnight UTC.")
+    left_today = serializers.IntegerField(
+        allow_null=True, help_text="Remaining under the caps; null: no cap."
+    )
     median_seconds = serializers.FloatField(allow_null=True, help_text="Per task, over the last 100.")
     qualification = Qualification(
-        allow_null=True, help_text="Null for those who need not qualify (any more)."
+        allow_null=True, help_text="Null for users who need not qualify, or have qualified."
     )
 
 
 class LastAnswer(serializers.Serializer[Any]):
-    id = serializers.UUIDField(source="shown.id", help_text="Of the assignment, to revise.")
+    id = serializers.UUIDField(source="shown.id", help_text="The assignment's id, to revise the answer.")
     task = TaskShown(source="shown.task")
     responses = ResponseShown(source="shown.responses", many=True)
     form = FormField(source="shown.form")
@@ -44,13 +46,11 @@ class FeedbackPair(serializers.Serializer[Any]):
 
 
 class Feedback(serializers.Serializer[Any]):
-    score = serializers.FloatField(help_text="0 to 1: the share of the pairs that are right; a tie is half.")
+    score = serializers.FloatField(help_text="0 to 1: share of pairs that are right; a tie counts half.")
     tiers = serializers.ListField(child=serializers.ListField(child=serializers.UUIDField()))
     right_tiers = serializers.ListField(child=serializers.ListField(child=serializers.UUIDField()))
-    pairs = FeedbackPair(many=True, help_text="Those in which the right answer puts one above the other.")
-    passed = serializers.BooleanField(allow_null=True, help_text="Null while the attempt goes on.")
+    pairs = FeedbackPair(many=True, help_text="Pairs that the right answer orders.")
+    passed = serializers.BooleanField(allow_null=True, help_text="Null until the attempt ends.")
     attempt_score = serializers.FloatField(allow_null=True)
     pass_mark = serializers.FloatField(allow_null=True)
-    attempts_left = serializers.IntegerField(
-        allow_null=True, help_text="After an attempt that failed: how many more there are."
-    )
+    attempts_left = serializers.IntegerField(allow_null=True, help_text="Attempts left after a failed one.")

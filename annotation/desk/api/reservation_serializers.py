@@ -33,7 +33,7 @@ class Reserved(serializers.Serializer[Any]):
     reserved = serializers.IntegerField()
     unchanged = serializers.IntegerField()
     short = serializers.IntegerField(
-        help_text="Open tasks among them that want more rankings than there are people who may give them."
+        help_text="Number of these tasks that are open and need more rankings than they have annotators."
     )
 
 
@@ -42,7 +42,7 @@ class LetGo(_Tasks):
         child=serializers.CharField(max_length=150),
         max_length=MAX_PEOPLE_AT_ONCE,
         required=False,
-        help_text="Everybody unless given.",
+        help_text="Everybody by default.",
     )
 
 

@@ -1,4 +1,4 @@
-"""Reservations: a manager keeps tasks for chosen annotators."""
+"""Reservations: managers reserve tasks for chosen annotators."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ReservationsView(ProjectView):
 
     @extend_schema(
         operation_id="reserveTasks",
-        description="Keeps each of the tasks for all of the people: only they get it, before anything else.",
+        description="Reserves each task for all of these annotators. Only they get it, before other tasks.",
         request=serializers.NewReservations,
         responses={201: serializers.Reserved},
         tags=["tasks"],
@@ -51,7 +51,7 @@ class ReservationsView(ProjectView):
 class LetGoView(ProjectView):
     @extend_schema(
         operation_id="letGoOfTasks",
-        description="Ends reservations. A task without any is everybody's again.",
+        description="Ends reservations. A task without reservations is open to everybody again.",
         request=serializers.LetGo,
         responses=serializers.LetGoCount,
         tags=["tasks"],

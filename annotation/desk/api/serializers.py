@@ -24,18 +24,18 @@ class TaskShown(serializers.Serializer[Any]):
 
 
 class ResponseShown(serializers.Serializer[Any]):
-    """Text and id alone: who wrote a response would sway who judges it."""
+    """Only the text and the id: the name of the model would bias the annotator."""
 
     id = serializers.UUIDField()
     text = serializers.CharField(allow_blank=True)
 
 
 class Few(serializers.DictField):
-    """A map of so few entries that a problem with each can be reported."""
+    """A map with a limited number of entries, so that each entry's problem can be reported."""
 
     def to_internal_value(self, data: Any) -> dict[Any, Any]:
         if isinstance(data, dict) and len(data) > answer_form.MAX_CHOICES:
-            reason = f"It has {len(data)} entries; it takes at most {answer_form.MAX_CHOICES}."
+            reason = f"It has {len(data)} entries; at most {answer_form.MAX_CHOICES} are allowed."
             raise serializers.ValidationError(reason)
         given: dict[Any, Any] = super().to_internal_value(data)
         return given
@@ -51,9 +51,9 @@ class ByResponse(Few):
             try:
                 response = UUID(key)
             except ValueError:
-                raise serializers.ValidationError({key: "This is not the id of a response."}) from None
+                raise serializers.ValidationError({key: "This is not a response id."}) from None
             if response in keyed:
-                raise serializers.ValidationError({key: "This response is named twice."})
+                raise serializers.ValidationError({key: "This response appears twice."})
             keyed[response] = value
         return keyed
 
@@ -63,8 +63,8 @@ class Answer(serializers.Serializer[Any]):
         child=serializers.ListField(child=serializers.UUIDField(), max_length=MAX_RESPONSES),
         max_length=MAX_RESPONSES,
         default=list,
-        help_text="Response ids, best first; those in one tier are tied. Where the form asks for the best "
-        "few only, the others are left out.",
+        help_text="Response ids, best first; those in one tier are tied. If the form asks for the best "
+        "few only, leave the others out.",
     )
     strength = serializers.IntegerField(allow_null=True, default=None)
     ratings = ByResponse(child=Few(child=serializers.IntegerField()), default=dict)
@@ -85,7 +85,9 @@ class Answer(serializers.Serializer[Any]):
         max_length=answers.MAX_REWRITE_CHARACTERS,
         trim_whitespace=False,
     )
-    touched = serializers.BooleanField(default=False, help_text="Whether the shown order was changed at all.")
+    touched = serializers.BooleanField(
+        default=False, help_text="Whether the annotator changed the order shown."
+    )
     duration_ms = serializers.IntegerField(allow_null=True, default=None)
 
     def answer(self) -> answers.Answer:
@@ -99,22 +101,21 @@ class Submission(Answer):
 
 
 class DraftField(serializers.DictField):
-    """Whatever the page needs to go on later; an answer in the making, by custom."""
+    """What the page needs to continue later, usually an unfinished answer."""
 
 
+# Only describes what `annotation.desk.reads.shown` returns, for the schema. That is sent unchanged.
 class Assignment(serializers.Serializer[dict[str, Any]]):
-    """Describes what `annotation.desk.reads.shown` returns, which is sent as it is."""
-
     id = serializers.UUIDField()
     token = serializers.UUIDField()
     expires_at = serializers.DateTimeField()
     task = TaskShown()
-    responses = ResponseShown(many=True, help_text="In the order to show them in.")
-    form = FormField(help_text="What is asked of this task, whatever the project asks by now.")
+    responses = ResponseShown(many=True, help_text="In the order in which to show them.")
+    form = FormField(help_text="The form of this assignment. The project's form may have changed since.")
     draft = DraftField(allow_null=True)
-    draft_version = serializers.IntegerField(help_text="To send with the next draft.")
+    draft_version = serializers.IntegerField(help_text="Send it with the next draft.")
     practice = serializers.BooleanField(
-        help_text="A task to qualify with: answered, its feedback says what was right."
+        help_text="True: a qualification task, which has feedback after the answer."
     )
 
     def to_representation(self, instance: dict[str, Any]) -> dict[str, Any]:
@@ -122,9 +123,7 @@ class Assignment(serializers.Serializer[dict[str, Any]]):
 
 
 class NextAssignment(Assignment):
-    prefetched = Assignment(
-        many=True, help_text="Those that come after it, as many as were asked for and there are."
-    )
+    prefetched = Assignment(many=True, help_text="The leases after it: at most as many as requested.")
 
 
 class Next(serializers.Serializer[Any]):
@@ -132,7 +131,7 @@ class Next(serializers.Serializer[Any]):
         min_value=0,
         max_value=MAX_PREFETCH,
         default=0,
-        help_text="How many further tasks to lease at once. They come next, or are released like any lease.",
+        help_text="Number of further tasks to lease now. They come next. Release them like any lease.",
     )
 
 
@@ -154,7 +153,7 @@ class Skip(LeaseToken):
     way = serializers.ChoiceField(
         choices=SkipWay.choices,
         required=False,
-        help_text="Where the task goes, one of the project's `skip_ways`; the first of them unless given.",
+        help_text="Where the task goes: one of the project's `skip_ways`, by default the first.",
     )
 
 

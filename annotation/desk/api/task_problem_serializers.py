@@ -1,4 +1,4 @@
-"""Problems with tasks, as annotators report them and managers settle them."""
+"""Problems with tasks: annotators report them, managers settle them."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ class TaskProblemsSought(serializers.Serializer[Any]):
 
 class Settling(serializers.Serializer[Any]):
     note = serializers.CharField(
-        max_length=MAX_TEXT_CHARACTERS, allow_blank=True, default="", help_text="What came of it."
+        max_length=MAX_TEXT_CHARACTERS, allow_blank=True, default="", help_text="How it was resolved."
     )
     text = serializers.CharField(
         max_length=MAX_TEXT_CHARACTERS,
         allow_blank=True,
         required=False,
         trim_whitespace=False,
-        help_text="The report's, as it was read: if it says something else by now, it is not settled.",
+        help_text="The report's text as you read it. If it has changed since, the report is not settled.",
     )
 
 
@@ -45,11 +45,11 @@ class TaskProblem(serializers.Serializer[models.TaskProblem]):
     annotator = serializers.CharField(source="annotator.username")
     task = serializers.UUIDField(source="task_id")
     task_state = serializers.ChoiceField(source="task.state", choices=models.RankingTask.State.choices)
-    excerpt = serializers.SerializerMethodField(help_text="How the task's conversation ends.")
+    excerpt = serializers.SerializerMethodField(help_text="The end of the task's conversation.")
     created_at = serializers.DateTimeField()
-    settled_at = serializers.DateTimeField(allow_null=True, help_text="Null: it is to settle.")
+    settled_at = serializers.DateTimeField(allow_null=True, help_text="Null: not settled.")
     settled_by = serializers.CharField(source="settled_by.username", allow_null=True, default=None)
-    note = serializers.CharField(allow_blank=True, help_text="What came of it.")
+    note = serializers.CharField(allow_blank=True, help_text="How it was resolved.")
 
     def get_excerpt(self, problem: models.TaskProblem) -> str:
         return excerpt_of(problem.task)

@@ -1,4 +1,4 @@
-"""Problems with tasks: reported from the desk, settled by managers."""
+"""Problems with tasks: reported at the desk, settled by managers."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class ReportProblemView(AssignmentView):
 
     @extend_schema(
         operation_id="reportTaskProblem",
-        description="Tells the managers what is wrong with the task. 200: said of this kind before; the new"
-        " words take the place of the old.",
+        description="Reports to the managers what is wrong with the task. 200: a repeat report of this kind,"
+        " whose text replaces the first.",
         request=serializers.NewTaskProblem,
         responses={200: serializers.TaskProblemId, 201: serializers.TaskProblemId},
         tags=["assignments"],
@@ -36,7 +36,7 @@ class ReportProblemView(AssignmentView):
 
 
 class OpenFirst(NewestFirst):
-    """By a key of one text: a cursor stands on one column."""
+    """Ordered by one text column, because a cursor needs a single column."""
 
     ordering = "-turn"
 
@@ -46,7 +46,7 @@ class TaskProblemsView(ProjectView):
 
     @extend_schema(
         operation_id="listTaskProblems",
-        description="What annotators reported of tasks: first what is to settle, each part newest first.",
+        description="Problems that annotators reported: open ones first, each part newest first.",
         parameters=[serializers.TaskProblemsSought],
         responses=serializers.TaskProblem(many=True),
         tags=["tasks"],
@@ -66,7 +66,7 @@ def _problem(request: Request, id: UUID) -> TaskProblem:
 class SettleProblemView(APIView):
     @extend_schema(
         operation_id="settleTaskProblem",
-        description="The report needs no more care. 409: somebody settled it, or it was said anew meanwhile.",
+        description="Marks the report as settled. 409: it was settled or changed in the meantime.",
         request=serializers.Settling,
         responses=serializers.TaskProblem,
         tags=["tasks"],
@@ -82,7 +82,7 @@ class SettleProblemView(APIView):
 class ReopenProblemView(APIView):
     @extend_schema(
         operation_id="reopenTaskProblem",
-        description="Takes the settling back. 409: it is open already.",
+        description="Reopens a settled report. 409: it is already open.",
         request=None,
         responses=serializers.TaskProblem,
         tags=["tasks"],

@@ -1,9 +1,9 @@
-"""Where an annotator's walk of the queue starts.
+"""Where an annotator's scan of the queue starts.
 
-A queue is walked in its order, past the annotator's own tasks that still have slots for others. That walk
-grows with the number of tasks they have done (43 ms after 20,000 tasks of overlap 3). A cursor remembers how
-far all tasks are theirs. It is a hint of this process, can be lost at any time, and must never hide a task:
-see :class:`Cursor`.
+The queue is scanned in order, past the annotator's own tasks that still have slots for others. The scan gets
+longer with each task they have done (43 ms after 20,000 tasks of overlap 3). A cursor remembers up to where
+all tasks are theirs. It is a hint of this process, can be lost at any time, and must never hide a task: see
+:class:`Cursor`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from annotation.desk.queue.facts import Facts
 from annotation.desk.queue.order import BEHIND, KEY, NOT_MINE, QUEUED
 from annotation.models import Project, User
 
-# Walking past fewer own tasks than this costs less than maintaining a cursor.
+# Scanning past fewer own tasks than this costs less than maintaining a cursor.
 CURSOR_FROM_TURNS = 64
 CURSOR_EVERY_TURNS = 16
 CURSOR_SECONDS = 30.0
@@ -55,7 +55,7 @@ _END: Final = {
 
 
 def cursor_of(project: Project, annotator: User, facts: Facts) -> Cursor | None:
-    """The annotator's cursor, created or moved forward when it is due. None: a walk from the start is
+    """The annotator's cursor, created or moved forward when it is due. None: a scan from the start is
     cheaper."""
     if facts.turns < CURSOR_FROM_TURNS:
         return None

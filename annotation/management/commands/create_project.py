@@ -10,15 +10,15 @@ from annotation.projects.projects import create_project
 
 
 class Command(ReportingCommand):
-    help = "Create an annotation project; the preset decides what annotators are asked."
+    help = "Create an annotation project; the preset determines the answer form."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
         parser.add_argument("slug", metavar="SLUG")
         parser.add_argument("--preset", default=DEFAULT_PRESET, metavar="NAME", help=", ".join(PRESETS))
-        parser.add_argument("--overlap", type=int, default=1, help="rankings wanted of each task (1)")
-        parser.add_argument("--name", default="", help="what people see (the slug)")
-        parser.add_argument("--guidelines", default="", help="Markdown shown to annotators")
+        parser.add_argument("--overlap", type=int, default=1, help="rankings per task (default: 1)")
+        parser.add_argument("--name", default="", help="the displayed name (default: the slug)")
+        parser.add_argument("--guidelines", default="", help="guidelines for annotators, in Markdown")
 
     def run(self, options: Mapping[str, Any]) -> tuple[Sequence[str], Mapping[str, Any]]:
         wanted = ("slug", "preset", "overlap", "name", "guidelines")

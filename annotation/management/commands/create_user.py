@@ -17,23 +17,23 @@ TOKEN_NAME = "create_user"
 
 
 class Command(ReportingCommand):
-    help = "Create a user and print a password and an API token. Both are shown this once and never again."
+    help = "Create a user and print a password and an API token. Both are shown only once."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
         parser.add_argument("name", metavar="NAME")
         parser.add_argument(
-            "--email", default="", help="who has it verified at an OpenID provider logs in by it"
+            "--email", default="", help="for login through an OpenID provider that has verified it"
         )
         parser.add_argument("--project", metavar="SLUG", help="make the user a member of this project")
-        parser.add_argument("--role", choices=Role.values, help="the member's role (annotator)")
-        parser.add_argument("--admin", action="store_true", help="an admin of the whole site")
+        parser.add_argument("--role", choices=Role.values, help="the member's role (default: annotator)")
+        parser.add_argument("--admin", action="store_true", help="make the user a site admin")
 
     # One transaction, so that a token without its membership is never printed.
     @transaction.atomic
     def run(self, options: Mapping[str, Any]) -> tuple[Sequence[str], Mapping[str, Any]]:
         if options["role"] and not options["project"]:
-            raise CommandError("--role needs --project: a role is held in a project.")
+            raise CommandError("--role needs --project, because roles belong to projects.")
         project = project_named(options["project"]) if options["project"] else None
         user, password = create_user(
             username=options["name"], is_admin=options["admin"], email=options["email"]

@@ -17,13 +17,13 @@ from annotation.models import DatasetSnapshot
 
 
 class Command(ReportingCommand):
-    help = "Write a snapshot to a file in an export format; the file appears whole or not at all."
+    help = "Export a snapshot to a file. The file is created atomically."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
         parser.add_argument("name", metavar="NAME", help="the snapshot's name, or its id")
         parser.add_argument(
-            "--project", metavar="SLUG", help="needed when several projects have such a snapshot"
+            "--project", metavar="SLUG", help="required when several projects have a snapshot of this name"
         )
         parser.add_argument("--format", required=True, metavar="NAME", help=", ".join(FORMAT_NAMES))
         parser.add_argument(
@@ -31,7 +31,7 @@ class Command(ReportingCommand):
             action="append",
             default=[],
             metavar="NAME=VALUE",
-            help="of the format, e.g. threshold=4 (docs/formats.md lists them)",
+            help="an option of the format, e.g. threshold=4 (see docs/formats.md)",
         )
         parser.add_argument("--out", required=True, type=Path, metavar="PATH")
 
@@ -73,11 +73,11 @@ def _snapshot(name: str, slug: str | None) -> DatasetSnapshot:
     if not found:
         known = ", ".join(snapshots.order_by("-id").values_list("name", flat=True)[:20])
         raise CommandError(
-            f"There is no snapshot {name!r}; there {f'are: {known}' if known else 'is none yet'}."
+            f"There is no snapshot {name!r}; {f'known are: {known}' if known else 'there are none yet'}."
         )
     if len(found) > 1:
         slugs = ", ".join(item.project.slug for item in found)
-        raise CommandError(f"Several projects have a snapshot {name!r}: name one with --project ({slugs}).")
+        raise CommandError(f"Several projects have a snapshot {name!r}: choose one with --project ({slugs}).")
     return found[0]
 
 
@@ -86,7 +86,7 @@ def _named_values(words: list[str]) -> dict[str, str]:
     for word in words:
         name, equals, value = word.partition("=")
         if not equals:
-            raise CommandError(f"--option {word!r} is not of the form NAME=VALUE.")
+            raise CommandError(f"--option {word!r} must have the form NAME=VALUE.")
         found[name] = value
     return found
 
@@ -99,7 +99,7 @@ def _uuids(text: str) -> list[UUID]:
 
 
 def _write_whole(out: Path, chunks: Iterator[bytes]) -> tuple[int, str]:
-    """Writes beside `out` and renames, so that a reader (or a full disk) never leaves half a file there."""
+    """Writes beside `out` and renames, so that an interruption or a full disk never leaves a partial file."""
     digest, size = hashlib.sha256(), 0
     handle, unfinished = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}-")
     try:

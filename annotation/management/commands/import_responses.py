@@ -20,32 +20,36 @@ SHOWN_ERRORS = 20
 class Command(ReportingCommand):
     help = (
         "Import prompts, responses and existing rankings from JSON Lines, a JSON array, CSV (also gzipped) or"
-        " Parquet; with --hub, from a data set of the Hugging Face hub. The format is recognised;"
-        " importing a file again changes nothing."
+        " Parquet, or with --hub from a dataset of the Hugging Face Hub. The format is detected."
+        " Importing a file again changes nothing."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("file", metavar="FILE", help="a file, or with --hub a data set's id, OWNER/NAME")
+        parser.add_argument(
+            "file", metavar="FILE", help="a file, or with --hub the id of a dataset, OWNER/NAME"
+        )
         parser.add_argument("--project", required=True, metavar="SLUG")
         parser.add_argument("--format", choices=sorted(IMPORT_FORMATS))
-        parser.add_argument("--overlap", type=int, help="rankings wanted of each new task (the project's)")
-        parser.add_argument("--round", type=int, default=0, help="round of sampling of the new tasks (0)")
-        parser.add_argument("--priority", type=int, default=0, help="higher is served first (0)")
+        parser.add_argument("--overlap", type=int, help="rankings per new task (default: the project's)")
         parser.add_argument(
-            "--dry-run", action="store_true", help="report what would come in; nothing is kept"
+            "--round", type=int, default=0, help="sampling round of the new tasks (default: 0)"
         )
-        parser.add_argument("--hub", action="store_true", help="FILE is a data set of the hub")
-        parser.add_argument("--part", help="with --hub: the configuration or folder (all)")
-        parser.add_argument("--split", help="with --hub: train, test, … (all)")
-        parser.add_argument("--revision", help="with --hub: a branch, tag or commit (main)")
+        parser.add_argument("--priority", type=int, default=0, help="higher is served first (default: 0)")
+        parser.add_argument(
+            "--dry-run", action="store_true", help="report what would be imported, without importing it"
+        )
+        parser.add_argument("--hub", action="store_true", help="FILE is a dataset of the Hub")
+        parser.add_argument("--part", help="with --hub: a configuration or folder (default: all)")
+        parser.add_argument("--split", help="with --hub: train, test, … (default: all)")
+        parser.add_argument("--revision", help="with --hub: a branch, tag or commit (default: main)")
 
     def run(self, options: Mapping[str, Any]) -> tuple[Sequence[str], Mapping[str, Any]]:
         project = project_named(options["project"])
         if not options["hub"]:
             report = self._import(project, Path(options["file"]), options)
             return _lines(report, project.slug), report.to_json()
-        # Here, because the hub's client takes longer to load than a small file to import.
+        # Imported here, because the Hub's client takes longer to load than a small file takes to import.
         from annotation.content.hub import fetch_dataset
 
         files = fetch_dataset(
@@ -77,7 +81,7 @@ class Command(ReportingCommand):
             self.stderr.write(f"line {error.line}: {error.reason}")
         if report.failed > SHOWN_ERRORS:
             self.stderr.write(
-                f"… and {report.failed - SHOWN_ERRORS} more bad lines (--json lists up to 1000)"
+                f"… and {report.failed - SHOWN_ERRORS} more failed lines (--json lists up to 1000)"
             )
         if report.read and report.failed == report.read:
             raise CommandError(f"None of the {report.read} rows could be imported as {report.format}.")

@@ -1,4 +1,4 @@
-"""The audit log: a project's for its managers, the whole site's for admins."""
+"""The audit log of a project, for its managers, and of the whole site, for admins."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ProjectAuditView(ProjectView):
 
     @extend_schema(
         operation_id="listAuditEntries",
-        description="Who did what to what in the project, newest first.",
+        description="Changes in the project, newest first.",
         parameters=[serializers.AuditFilter],
         responses=serializers.AuditEntry(many=True),
         tags=["audit"],
@@ -45,7 +45,7 @@ class SiteAuditView(GenericAPIView[AuditEntry]):
 
     @extend_schema(
         operation_id="listSiteAuditEntries",
-        description="Who did what to what, accounts and tokens included, newest first.",
+        description="All changes, including accounts and tokens, newest first.",
         parameters=[serializers.AuditFilter],
         responses=serializers.AuditEntry(many=True),
         tags=["audit"],

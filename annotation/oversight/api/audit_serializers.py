@@ -10,14 +10,12 @@ from annotation import models
 
 
 class AuditFilter(serializers.Serializer[Any]):
-    actor = serializers.CharField(
-        required=False, help_text="A user name, or an actor as it stands in an entry."
-    )
+    actor = serializers.CharField(required=False, help_text="A user name, or an actor as in an entry.")
     action = serializers.ChoiceField(choices=models.AuditEntry.Action.choices, required=False)
     table = serializers.CharField(required=False)
-    row = serializers.CharField(required=False, help_text="The id of what was changed.")
-    after = serializers.DateTimeField(required=False, help_text="From this time on.")
-    before = serializers.DateTimeField(required=False, help_text="Up to, but not at this time.")
+    row = serializers.CharField(required=False, help_text="The id of the changed row.")
+    after = serializers.DateTimeField(required=False, help_text="At this time or later.")
+    before = serializers.DateTimeField(required=False, help_text="Before this time.")
 
 
 class AuditEntry(serializers.Serializer[models.AuditEntry]):
@@ -26,13 +24,13 @@ class AuditEntry(serializers.Serializer[models.AuditEntry]):
     actor = serializers.CharField(
         help_text="user:ID, anonymous, command:ACCOUNT:NAME, task:NAME, run:ID or database:ACCOUNT."
     )
-    actor_name = serializers.SerializerMethodField(help_text="Of a user: the name of today.")
+    actor_name = serializers.SerializerMethodField(help_text="The user's current name.")
     action = serializers.ChoiceField(choices=models.AuditEntry.Action.choices)
     table = serializers.CharField()
     row_id = serializers.CharField(allow_blank=True)
     project_id = serializers.UUIDField(allow_null=True)
-    before = serializers.DictField(allow_null=True, help_text="Of what changed, how it was.")
-    after = serializers.DictField(allow_null=True, help_text="Of what changed, how it is since.")
+    before = serializers.DictField(allow_null=True, help_text="The changed columns, before.")
+    after = serializers.DictField(allow_null=True, help_text="The changed columns, after.")
 
     def get_actor_name(self, entry: models.AuditEntry) -> str:
         names: dict[str, str] = self.context["actor_names"]

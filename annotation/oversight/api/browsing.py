@@ -1,4 +1,4 @@
-"""A project's rankings as a manager looks through them; the tasks are in `annotation.oversight.api.tasks`."""
+"""A project's rankings, for managers. `annotation.oversight.api.tasks` has its tasks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class RankingsView(ProjectView):
 
     @extend_schema(
         operation_id="listRankings",
-        description="Rankings that stand, the newest first; of the excluded too, marked.",
+        description="Current rankings, newest first. Those by excluded annotators are included and marked.",
         parameters=[serializers.RankingsSought],
         responses=serializers.RankingListed(many=True),
         tags=["tasks"],
@@ -39,8 +39,8 @@ class TaskRankingsView(ProjectView):
 
     @extend_schema(
         operation_id="listTaskRankings",
-        description="Everything that was ever said of the task, the newest first: revised answers, those of"
-        " the excluded and reviewers' decisions among them, each marked.",
+        description="All rankings of the task, newest first, including revised answers, those of excluded"
+        " annotators and reviewers' decisions, each marked.",
         responses=serializers.RankingGiven(many=True),
         tags=["tasks"],
     )

@@ -1,4 +1,4 @@
-"""Tasks and rankings as a manager looks through them."""
+"""Lists of tasks and rankings, for managers."""
 
 from __future__ import annotations
 
@@ -12,29 +12,33 @@ from annotation.oversight.api.task_serializers import TaskFacts
 from annotation.oversight.browsing import CARRIES, EXCERPT_CHARACTERS
 
 MAX_WORDS_CHARACTERS = 200
-_EXCERPT = f"Of the prompt's last turn, the first {EXCERPT_CHARACTERS} characters."
+_EXCERPT = f"The first {EXCERPT_CHARACTERS} characters of the prompt's last turn."
 
 
 class _Sought(serializers.Serializer[Any]):
     round = serializers.IntegerField(min_value=0, max_value=MAX_INTEGER, required=False)
-    model = serializers.CharField(max_length=200, required=False, help_text="One that answered the prompt.")
+    model = serializers.CharField(
+        max_length=200, required=False, help_text="A model with a response to the prompt."
+    )
     agreement_below = serializers.FloatField(
-        min_value=0, max_value=1.01, required=False, help_text="Tasks on which annotators agree by less."
+        min_value=0, max_value=1.01, required=False, help_text="Tasks with less agreement than this."
     )
     has = serializers.ChoiceField(
-        choices=sorted(CARRIES), required=False, help_text="What a ranking carries beside its order."
+        choices=sorted(CARRIES),
+        required=False,
+        help_text="Something that the ranking contains besides its order.",
     )
     says = serializers.CharField(
         max_length=MAX_WORDS_CHARACTERS,
         required=False,
         trim_whitespace=False,
-        help_text="Words in some turn of the prompt, as they stand there but for capitals.",
+        help_text="Text in any turn of the prompt. Ignores case.",
     )
     annotator = serializers.CharField(
-        max_length=200, required=False, help_text="An account, or a name from an imported file."
+        max_length=200, required=False, help_text="A user name, or a name from an imported file."
     )
-    after = serializers.DateTimeField(required=False, help_text="Made at this time or later.")
-    before = serializers.DateTimeField(required=False, help_text="Made before this time.")
+    after = serializers.DateTimeField(required=False, help_text="Created at this time or later.")
+    before = serializers.DateTimeField(required=False, help_text="Created before this time.")
 
 
 class TasksSought(_Sought):
@@ -56,7 +60,7 @@ class TaskListed(TaskFacts):
     agreement = serializers.FloatField(
         source="agreed",
         allow_null=True,
-        help_text="Share of pairs of annotators who say the same; null where fewer than two did.",
+        help_text="Share of pairs of annotators who agree; null with fewer than two annotators.",
     )
     excerpt = serializers.CharField(allow_blank=True, help_text=_EXCERPT)
 
@@ -64,7 +68,7 @@ class TaskListed(TaskFacts):
 class _Given(serializers.Serializer[models.Ranking]):
     id = serializers.UUIDField()
     by = serializers.CharField(
-        source="who", allow_blank=True, help_text="A user name, or the name in a file."
+        source="who", allow_blank=True, help_text="A user name, or a name from an imported file."
     )
     kind = serializers.ChoiceField(choices=models.Ranking.Kind.choices)
     source = serializers.ChoiceField(choices=models.Ranking.Source.choices)  # type: ignore[assignment]
@@ -72,18 +76,22 @@ class _Given(serializers.Serializer[models.Ranking]):
     not_rankable = serializers.BooleanField()
     all_bad = serializers.BooleanField()
     duration_ms = serializers.IntegerField(allow_null=True)
-    given_at = serializers.DateTimeField(allow_null=True, help_text="Where an imported file says when.")
+    given_at = serializers.DateTimeField(
+        allow_null=True, help_text="When it was given, according to the imported file."
+    )
     created_at = serializers.DateTimeField()
 
 
 class RankingListed(_Given):
     task = serializers.UUIDField(source="task_id")
-    n_tiers = serializers.SerializerMethodField(help_text="Fewer than responses: some are tied.")
+    n_tiers = serializers.SerializerMethodField(help_text="Fewer than the responses if some are tied.")
     n_responses = serializers.SerializerMethodField()
     comment = serializers.SerializerMethodField(help_text=f"Its first {EXCERPT_CHARACTERS} characters.")
-    flags = serializers.SerializerMethodField(help_text="Names of the flags it sets on any response.")
+    flags = serializers.SerializerMethodField(help_text="Names of the flags set on any response.")
     rewritten = serializers.SerializerMethodField()
-    agreement = serializers.FloatField(source="agreed", allow_null=True, help_text="Of its task.")
+    agreement = serializers.FloatField(
+        source="agreed", allow_null=True, help_text="The agreement on its task."
+    )
     excerpt = serializers.CharField(allow_blank=True, help_text=_EXCERPT)
 
     def get_n_tiers(self, row: models.Ranking) -> int:
@@ -103,7 +111,7 @@ class RankingListed(_Given):
 
 
 class RankingGiven(_Given):
-    """All that one ranking of a task says."""
+    """A ranking in full."""
 
     tiers = serializers.ListField(child=serializers.ListField(child=serializers.UUIDField()))
     strength = serializers.IntegerField(allow_null=True)
@@ -113,6 +121,6 @@ class RankingGiven(_Given):
     confidence = serializers.IntegerField(allow_null=True)
     comment = serializers.CharField(allow_blank=True)
     rewrite = serializers.CharField(allow_blank=True, allow_null=True)
-    shown_order = serializers.ListField(child=serializers.UUIDField(), help_text="As they were shown.")
-    touched = serializers.BooleanField(help_text="False: the shown order was sent back as it was.")
-    superseded = serializers.BooleanField(help_text="A revision has taken its place.")
+    shown_order = serializers.ListField(child=serializers.UUIDField(), help_text="In the order shown.")
+    touched = serializers.BooleanField(help_text="False: the annotator did not change the order shown.")
+    superseded = serializers.BooleanField(help_text="True: a revision has replaced it.")

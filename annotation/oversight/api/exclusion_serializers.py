@@ -10,7 +10,7 @@ from annotation import models
 
 
 class WhoRanked(serializers.Serializer[Any]):
-    """One of the two: an account of the project, or a name from an imported file."""
+    """One of the two: a user of the project, or a name from an imported file."""
 
     username = serializers.CharField(max_length=150, required=False)
     annotator_label = serializers.CharField(max_length=200, required=False)
@@ -24,10 +24,11 @@ class ExclusionEffect(serializers.Serializer[Any]):
     rankings = serializers.IntegerField(help_text="Annotations that would no longer count.")
     comparisons = serializers.IntegerField()
     reviews = serializers.IntegerField(help_text="Decisions that would no longer count.")
-    tasks_reopening = serializers.IntegerField(help_text="Finished tasks that would be asked again.")
-    leases = serializers.IntegerField(help_text="Tasks in hand that would be given back.")
+    tasks_reopening = serializers.IntegerField(help_text="Finished tasks that would be given out again.")
+    leases = serializers.IntegerField(help_text="Leases that would be given back.")
     snapshots = serializers.IntegerField(
-        help_text="Frozen since their first ranking. They may hold some of theirs and stay as they are."
+        help_text="Snapshots frozen since their first ranking. They may contain their rankings and don't"
+        " change."
     )
 
 
@@ -45,7 +46,7 @@ class Exclusion(serializers.Serializer[models.Exclusion]):
 class LiftedExclusion(serializers.Serializer[Any]):
     exclusion = Exclusion()
     tasks_with_more_overlap = serializers.IntegerField(
-        help_text="Tasks whose slot somebody filled meanwhile: both answers stay."
+        help_text="Tasks whose slot somebody filled in the meantime. Both answers stay."
     )
 
 
@@ -54,5 +55,5 @@ class LiftEffect(serializers.Serializer[Any]):
     comparisons = serializers.IntegerField()
     reviews = serializers.IntegerField(help_text="Decisions that would count again.")
     tasks_with_more_overlap = serializers.IntegerField(
-        help_text="Tasks whose slot somebody filled meanwhile: both answers would stay."
+        help_text="Tasks whose slot somebody filled in the meantime. Both answers would stay."
     )

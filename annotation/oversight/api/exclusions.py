@@ -1,4 +1,4 @@
-"""Leaving out an annotator: what it would change, doing it, undoing it."""
+"""Excluding an annotator: preview, exclusion and lifting."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ExclusionsView(ProjectView):
 
     @extend_schema(
         operation_id="listExclusions",
-        description="Who is or was excluded, newest first.",
+        description="Current and lifted exclusions, newest first.",
         responses=serializers.Exclusion(many=True),
         tags=["exclusions"],
     )
@@ -38,7 +38,7 @@ class ExclusionsView(ProjectView):
 
     @extend_schema(
         operation_id="excludeAnnotator",
-        description="Nothing of theirs counts from now on, nothing is deleted; their slots are open again.",
+        description="Excludes an annotator: their answers are kept but don't count, and their slots reopen.",
         request=serializers.NewExclusion,
         responses={201: serializers.Exclusion},
         tags=["exclusions"],
@@ -55,7 +55,7 @@ class ExclusionsView(ProjectView):
 class PreviewView(ProjectView):
     @extend_schema(
         operation_id="previewExclusion",
-        description="What excluding them would change. Nothing is changed yet.",
+        description="Returns what an exclusion would change, without changing anything.",
         request=serializers.WhoRanked,
         responses=serializers.ExclusionEffect,
         tags=["exclusions"],
@@ -71,7 +71,7 @@ class PreviewView(ProjectView):
 class LiftPreviewView(APIView):
     @extend_schema(
         operation_id="previewLift",
-        description="What lifting the exclusion would change. Nothing is changed yet.",
+        description="Returns what lifting the exclusion would change, without changing anything.",
         request=None,
         responses=serializers.LiftEffect,
         tags=["exclusions"],
@@ -84,7 +84,7 @@ class LiftPreviewView(APIView):
 class LiftView(APIView):
     @extend_schema(
         operation_id="liftExclusion",
-        description="Everything of theirs counts again. A slot filled meanwhile raises its task's overlap.",
+        description="The annotator's answers count again. A slot filled meanwhile raises its task's overlap.",
         request=None,
         responses=serializers.LiftedExclusion,
         tags=["exclusions"],

@@ -6,7 +6,7 @@ from rest_framework import serializers
 
 
 class Estimate(serializers.Serializer[Any]):
-    """A figure with its 95 % interval; null where there is nothing to estimate from."""
+    """An estimate with its 95% confidence interval; null without data."""
 
     value = serializers.FloatField(allow_null=True)
     low = serializers.FloatField(allow_null=True)
@@ -17,7 +17,7 @@ class RatingAgreement(serializers.Serializer[Any]):
     scale = serializers.CharField()
     alpha_ordinal = Estimate()
     alpha_interval = Estimate()
-    n_units = serializers.IntegerField(help_text="Responses that two or more people rated.")
+    n_units = serializers.IntegerField(help_text="Responses that two or more annotators rated.")
     n_values = serializers.IntegerField()
 
 
@@ -26,32 +26,32 @@ class AnnotatorQuality(serializers.Serializer[Any]):
     rankings = serializers.IntegerField()
     median_seconds = serializers.FloatField(allow_null=True)
     agreement = serializers.FloatField(
-        allow_null=True, help_text="Share of shared pairs on which others said the same."
+        allow_null=True, help_text="Share of shared pairs on which others agree."
     )
     n_pairs = serializers.IntegerField()
     reliability = Estimate(
-        help_text="Chance that a verdict of theirs on two responses is right (Dawid–Skene), ties left out."
+        help_text="Probability that their verdict on two responses is right (Dawid–Skene), without ties."
     )
-    gold_accuracy = Estimate(
-        help_text="Mean score of their answers to tasks whose answer is known, qualification aside."
+    gold_accuracy = Estimate(help_text="Mean score of their answers to gold and attention tasks.")
+    n_gold = serializers.IntegerField(help_text="Number of such answers.")
+    first_shown_wins = Estimate(
+        help_text="Share of strict pairs won by the response shown first; ½ means no bias."
     )
-    n_gold = serializers.IntegerField(help_text="How many such answers.")
-    first_shown_wins = Estimate(help_text="Share of strict pairs won by the one shown first; ½: no bias.")
     longer_wins = Estimate(help_text="Share of strict pairs won by the longer response.")
     as_shown = serializers.FloatField(
-        allow_null=True, help_text="Share of rankings without ties that are the shown order."
+        allow_null=True, help_text="Share of rankings without ties that equal the order shown."
     )
     as_shown_by_chance = serializers.FloatField(
-        allow_null=True, help_text="What as_shown would be for random orders."
+        allow_null=True, help_text="The value of `as_shown` expected by chance."
     )
     untouched = serializers.FloatField(
-        allow_null=True, help_text="Share of rankings sent without a change of the shown order."
+        allow_null=True, help_text="Share of rankings submitted without changing the order shown."
     )
     outlier_p = serializers.FloatField(
-        allow_null=True, help_text="Chance of agreeing so little with others while being like them."
+        allow_null=True, help_text="p-value of agreeing so little with others, if they were like the others."
     )
     outlier_p_adjusted = serializers.FloatField(
-        allow_null=True, help_text="The same adjusted for testing everybody (Holm)."
+        allow_null=True, help_text="The p-value, adjusted for testing all annotators (Holm)."
     )
 
 
@@ -70,21 +70,25 @@ class Between(serializers.Serializer[Any]):
 
 class Quality(serializers.Serializer[Any]):
     pairwise_agreement = serializers.FloatField(allow_null=True)
-    n_pairs = serializers.IntegerField(help_text="Pairs of votes of two people on the same two responses.")
+    n_pairs = serializers.IntegerField(
+        help_text="Pairs of verdicts of two annotators on the same two responses."
+    )
     agreement = Estimate()
     agreement_without_ties = serializers.FloatField(allow_null=True)
     n_pairs_without_ties = serializers.IntegerField()
     alpha_nominal = Estimate(help_text="Krippendorff's α of verdicts on pairs: worse, tied, better.")
-    alpha_ordinal = Estimate(help_text="The same, a tie being halfway between worse and better.")
-    n_shared_tasks = serializers.IntegerField(help_text="Tasks that two or more people ranked.")
-    tau_b = Estimate(help_text="Kendall's τ-b, the mean over two people's rankings of one task.")
+    alpha_ordinal = Estimate(
+        help_text="Krippendorff's ordinal α, with a tie halfway between worse and better."
+    )
+    n_shared_tasks = serializers.IntegerField(help_text="Tasks that two or more annotators ranked.")
+    tau_b = Estimate(help_text="Kendall's τ-b, the mean over pairs of rankings of the same task.")
     kendall_w = Estimate(help_text="Kendall's W, the mean over tasks.")
     ratings = RatingAgreement(many=True)
     first_shown_wins = Estimate()
     longer_wins = Estimate()
     annotators = AnnotatorQuality(many=True)
     per_day = DayAgreement(many=True)
-    between = Between(many=True, help_text="The annotators who share most with others, every two of them.")
+    between = Between(many=True, help_text="All pairs of the annotators who share most tasks with others.")
 
 
 class Standing(serializers.Serializer[Any]):
@@ -96,12 +100,12 @@ class Standing(serializers.Serializer[Any]):
     low = serializers.FloatField()
     high = serializers.FloatField()
     group = serializers.IntegerField(
-        help_text="Models of unlike groups were never compared, not even by way of others:"
-        " their strengths say nothing of each other."
+        help_text="Models of different groups were never compared, not even through other models:"
+        " their strengths can't be compared."
     )
     level = serializers.IntegerField(
-        help_text="Within a group, a model never lost to one of a worse level:"
-        " how far apart levels are is only bounded from below."
+        help_text="Within a group, a model never lost to a model of a worse level:"
+        " the distance between levels has only a lower bound."
     )
 
 
@@ -128,13 +132,15 @@ SLICES = ["round", "split", "metadata"]
 class Leaderboard(serializers.Serializer[Any]):
     method = serializers.ChoiceField(choices=METHODS)
     tie_parameter = serializers.FloatField(
-        allow_null=True, help_text="Davidson's ν: two equal models tie with chance ν/(2 + ν)."
+        allow_null=True, help_text="Davidson's ν: two equal models tie with probability ν/(2 + ν)."
     )
     comparisons = serializers.IntegerField()
     standings = Standing(many=True)
-    matrix = Cell(many=True, help_text="Each two models that met, once.")
+    matrix = Cell(many=True, help_text="Each pair of compared models, once.")
     groups = serializers.IntegerField(help_text="More than 1: not all models can be compared.")
-    models_left_out = serializers.IntegerField(help_text="Models beyond the hundred compared most.")
+    models_left_out = serializers.IntegerField(
+        help_text="Models left out, beyond the 100 compared most often."
+    )
     slices = Slice(many=True)
     slices_left_out = serializers.IntegerField()
 
@@ -143,12 +149,12 @@ class LeaderboardQuery(serializers.Serializer[Any]):
     method = serializers.ChoiceField(
         choices=METHODS,
         default="bradley_terry",
-        help_text="bradley_terry: a tie is half a win each. davidson: an outcome of its own.",
+        help_text="bradley_terry: a tie is half a win for each. davidson: a tie is a third outcome.",
     )
     by = serializers.ChoiceField(
         choices=SLICES,
         required=False,
-        help_text="Boards of their own for each round, split or value of `key`.",
+        help_text="A separate leaderboard for each round, split or value of `key`.",
     )
     key = serializers.CharField(
         required=False, max_length=200, help_text="With by=metadata: a key of the prompts' metadata."

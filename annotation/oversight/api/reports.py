@@ -8,7 +8,7 @@ from annotation.api.base import ProjectView
 from annotation.oversight.api import report_serializers
 from annotation.oversight.leaderboard import leaderboard
 from annotation.oversight.progress import progress
-from annotation.oversight.quality import quality
+from annotation.oversight.quality.report import quality
 
 
 class ProgressView(ProjectView):

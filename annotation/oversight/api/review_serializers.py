@@ -14,7 +14,7 @@ from annotation.desk.api.serializers import Answer, Assignment
 class ReviewWaiting(serializers.Serializer[models.TaskAgreement]):
     task = serializers.UUIDField(source="task_id")
     excerpt = serializers.SerializerMethodField(help_text="Of the prompt's last message.")
-    agreement = serializers.FloatField(help_text="Share of pairs of annotators who say the same, 0 to 1.")
+    agreement = serializers.FloatField(help_text="Share of pairs of annotators who agree, 0 to 1.")
     rankings = serializers.IntegerField()
     held_by = serializers.CharField(allow_null=True, help_text="The reviewer who has it open.")
 
@@ -33,7 +33,7 @@ class ReviewDecided(serializers.Serializer[models.Ranking]):
 
 
 class ReviewQueue(serializers.Serializer[Any]):
-    """The lowest of what waits and the newest of what is decided; `n_…` count all."""
+    """The waiting tasks with the lowest agreement, and the newest decisions. `n_…` count all."""
 
     n_waiting = serializers.IntegerField()
     waiting = ReviewWaiting(many=True)
@@ -61,7 +61,7 @@ class AnswerGiven(serializers.Serializer[models.Ranking]):
 
 
 class ReviewShown(serializers.Serializer[Any]):
-    assignment = Assignment(help_text="The reviewer's hold on the task, in the shape of a lease.")
+    assignment = Assignment(help_text="The reviewer's hold on the task, in the format of a lease.")
     answers = AnswerGiven(many=True)
     decision = AnswerGiven(allow_null=True)
 

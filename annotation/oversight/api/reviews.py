@@ -1,4 +1,4 @@
-"""The reviewers' queue. An address under `reviews/{id}/` is a task's."""
+"""The reviewers' queue. The id in `reviews/{id}/` is that of a task."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from annotation.oversight.api import review_serializers as serializers
 class QueueView(ProjectView):
     @extend_schema(
         operation_id="listReviews",
-        description="Tasks whose annotators disagree, lowest agreement first, and what was decided last.",
+        description="Tasks to decide, lowest agreement first, and the latest decisions.",
         responses=serializers.ReviewQueue,
         tags=["reviews"],
     )
@@ -44,7 +44,7 @@ class QueueView(ProjectView):
 class NextView(ProjectView):
     @extend_schema(
         operation_id="openNextReview",
-        description="Opens the task with the lowest agreement that nobody has open; 204: there is none.",
+        description="Opens the free task with the lowest agreement. 204: there is none.",
         request=None,
         responses={200: serializers.ReviewShown, 204: None},
         tags=["reviews"],
@@ -55,7 +55,7 @@ class NextView(ProjectView):
 
 
 class TaskView(APIView):
-    """A view under `reviews/{id}/`. Checks are not reviewed: their answer is known."""
+    """A view under `reviews/{id}/`. Checks can't be reviewed, because their answer is known."""
 
     takes: type[Serializer[Any]] | None = LeaseToken
     task: RankingTask
@@ -75,7 +75,7 @@ class OpenView(TaskView):
 
     @extend_schema(
         operation_id="openReview",
-        description="Holds this task for you and shows what its annotators said.",
+        description="Holds the task for you and returns its annotators' answers.",
         request=None,
         responses=serializers.ReviewShown,
         tags=["reviews"],
@@ -103,7 +103,7 @@ class DecideView(TaskView):
 
     @extend_schema(
         operation_id="decideReview",
-        description="201: stored, superseding what was decided before. 200: it said this already.",
+        description="201: stored; the decision supersedes the previous one. 200: the decision is unchanged.",
         request=serializers.Decision,
         responses={200: RankingId, 201: RankingId},
         tags=["reviews"],

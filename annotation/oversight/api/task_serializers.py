@@ -1,4 +1,4 @@
-"""Tasks and reservations as managers see them."""
+"""Tasks as managers see them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class TaskResponse(serializers.Serializer[models.Response]):
 
 
 class TaskFacts(serializers.Serializer[models.RankingTask]):
-    """What every list and every page says of a task."""
+    """The fields of a task that all lists and pages show."""
 
     id = serializers.UUIDField()
     kind = serializers.ChoiceField(choices=models.RankingTask.Kind.choices)
@@ -36,7 +36,7 @@ class TaskFacts(serializers.Serializer[models.RankingTask]):
     overlap = serializers.IntegerField()
     answered = serializers.IntegerField()
     open_slots = serializers.IntegerField()
-    reserved = serializers.BooleanField(help_text="Only for the people it is reserved for.")
+    reserved = serializers.BooleanField(help_text="True: only for the annotators it is reserved for.")
     created_at = serializers.DateTimeField()
 
 
@@ -52,22 +52,23 @@ class TaskDetail(Task):
     agreement = serializers.FloatField(
         source="agreement.agreement",
         allow_null=True,
-        help_text="Share of pairs of annotators who say the same; null where fewer than two did.",
+        help_text="Share of pairs of annotators who agree; null with fewer than two annotators.",
     )
-    metadata = serializers.DictField(help_text="What else the imported row says.")
+    metadata = serializers.DictField(help_text="Other columns of the imported row.")
 
 
 class TaskChanges(serializers.Serializer[Any]):
     kind = serializers.ChoiceField(
         choices=models.RankingTask.Kind.choices,
         required=False,
-        help_text="Another kind than `ranking` makes it a check: everybody may be asked, and it is scored.",
+        help_text="A kind other than `ranking` makes the task a check: everybody may get it, and answers"
+        " are scored.",
     )
     gold_tiers = serializers.ListField(
         child=serializers.ListField(child=serializers.UUIDField(), max_length=MAX_RESPONSES),
         max_length=MAX_RESPONSES,
         required=False,
-        help_text="The right answer: all of the task's responses in tiers, best first.",
+        help_text="The right answer: all responses of the task in tiers, best first.",
     )
     priority = serializers.IntegerField(min_value=-MAX_INTEGER, max_value=MAX_INTEGER, required=False)
     state = serializers.ChoiceField(choices=SETTABLE_STATES, required=False)
@@ -77,8 +78,8 @@ KINDS = [choice for choice in RankingTask.Kind.choices if RankingTask.Kind(choic
 
 
 class Check(Task):
-    n_scored = serializers.IntegerField(help_text="Answers that were scored.")
-    mean_score = serializers.FloatField(allow_null=True, help_text="0 to 1; null: nobody answered it yet.")
+    n_scored = serializers.IntegerField(help_text="Number of scored answers.")
+    mean_score = serializers.FloatField(allow_null=True, help_text="0 to 1; null: not answered yet.")
 
 
 class CheckFilter(serializers.Serializer[Any]):

@@ -1,4 +1,4 @@
-"""Tasks for those who manage them: which there are, checks among them, and whom they are kept for."""
+"""Tasks and checks, for managers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class TasksView(ProjectView):
 
     @extend_schema(
         operation_id="listTasks",
-        description="Newest first. A page's rows have the beginning of the prompt; `getTask` has all of it.",
+        description="Newest first. Rows have the beginning of the prompt; `getTask` has the whole prompt.",
         parameters=[browsing_serializers.TasksSought],
         responses=browsing_serializers.TaskListed(many=True),
         tags=["tasks"],
@@ -44,7 +44,7 @@ class TaskView(ProjectView):
 
     @extend_schema(
         operation_id="updateTask",
-        description="Any task can be made a check: give the kind and the right answer.",
+        description="To turn a task into a check, send its kind and the right answer.",
         request=task_serializers.TaskChanges,
         responses=task_serializers.TaskDetail,
         tags=["tasks"],
@@ -62,7 +62,8 @@ class ChecksView(ProjectView):
 
     @extend_schema(
         operation_id="listChecks",
-        description="Gold, attention and qualification tasks, with how often each was answered and how well.",
+        description="Gold, attention and qualification tasks, with the number of answers and their mean"
+        " score.",
         parameters=[task_serializers.CheckFilter],
         responses=task_serializers.Check(many=True),
         tags=["tasks"],

@@ -35,7 +35,7 @@ class ProjectsView(GenericAPIView[Project]):
 
     @extend_schema(
         operation_id="createProject",
-        description="For admins, and for managers of any project: they manage the new one too.",
+        description="For site admins, and for managers of any project, who become managers of the new one.",
         request=serializers.NewProject,
         responses={201: serializers.Project},
         tags=["projects"],
@@ -44,7 +44,7 @@ class ProjectsView(GenericAPIView[Project]):
         given = serializers.NewProject(data=request.data)
         given.is_valid(raise_exception=True)
         user = user_of(request)
-        # An admin may do all without being a member; a manager would lose sight of what they made.
+        # Admins need no membership. Without one, a manager could not see the new project.
         project = projects.create_project(**given.validated_data, manager=None if user.is_admin else user)
         shown = _shown_to(request).get(pk=project.pk)
         return Response(serializers.Project(shown).data, status=HTTPStatus.CREATED)
@@ -71,7 +71,7 @@ class ProjectDetailView(ProjectView):
 class FormCheckView(ProjectView):
     @extend_schema(
         operation_id="checkForm",
-        description="Whether the project could ask this form, and what would come of it; nothing is changed.",
+        description="Whether the project can use this form, and the effect. Changes nothing.",
         request=form_serializers.FormToCheck,
         responses=form_serializers.FormEffect,
         tags=["projects"],
@@ -86,7 +86,7 @@ class FormCheckView(ProjectView):
 class PresetsView(APIView):
     @extend_schema(
         operation_id="listPresets",
-        description="The forms a project can begin with.",
+        description="The forms that a project can start with.",
         responses=form_serializers.Preset(many=True),
         tags=["projects"],
     )

@@ -26,7 +26,7 @@ class ProjectCounts(serializers.Serializer[models.Project]):
     tasks = serializers.IntegerField(
         source="n_tasks",
         allow_null=True,
-        help_text="Null for annotators of a project that mixes in checks: the numbers would tell them apart.",
+        help_text="Null for annotators of a project with checks, which the numbers would reveal.",
     )
     open_tasks = serializers.IntegerField(source="n_open_tasks", allow_null=True, help_text="As `tasks`.")
     rankings = serializers.IntegerField(source="n_rankings")
@@ -35,7 +35,7 @@ class ProjectCounts(serializers.Serializer[models.Project]):
     open_problems = serializers.IntegerField(
         source="n_open_problems",
         allow_null=True,
-        help_text="Reported by annotators and not settled; null for those who don't manage the project.",
+        help_text="Reports not settled. Only for managers; null for others.",
     )
 
 
@@ -53,17 +53,20 @@ class Checks(serializers.Serializer[models.Project]):
         max_value=1,
         allow_null=True,
         required=False,
-        help_text="Mean score on gold and attention tasks; who falls under it is paused.",
+        help_text="Annotators with a lower mean score on gold and attention tasks are paused.",
     )
     gold_minimum_answers = serializers.IntegerField(
-        min_value=1, max_value=32767, required=False, help_text="Before anybody is judged."
+        min_value=1,
+        max_value=32767,
+        required=False,
+        help_text="Number of checks answered before an annotator is judged.",
     )
     qualification_pass_mark = serializers.FloatField(
         min_value=0,
         max_value=1,
         allow_null=True,
         required=False,
-        help_text="Mean score on the qualification tasks; null: nobody has to qualify.",
+        help_text="Required mean score on the qualification tasks; null: no qualification.",
     )
     qualification_attempts = serializers.IntegerField(
         min_value=1, max_value=MAX_QUALIFICATION_ATTEMPTS, required=False
@@ -73,15 +76,16 @@ class Checks(serializers.Serializer[models.Project]):
         max_value=32767,
         allow_null=True,
         required=False,
-        help_text="Of one attempt, where there are more: another attempt begins with those not given out"
-        " before, whose right answers nobody has told. Null: all of them in each.",
+        help_text="Number of tasks in an attempt. Another attempt starts with tasks not given out before,"
+        " whose"
+        " right answers were not shown. Null: each attempt has all tasks.",
     )
 
 
 def _skip_ways(**options: Any) -> serializers.ListField:
     return serializers.ListField(
         child=serializers.ChoiceField(choices=SkipWay.choices),
-        help_text="Where a skipped task may go; the first unless the annotator chooses.",
+        help_text="Where a skipped task may go. The first is the default.",
         **options,
     )
 
@@ -99,14 +103,14 @@ class Project(serializers.Serializer[models.Project]):
     lease_seconds = serializers.IntegerField()
     allocation_policy = serializers.ChoiceField(choices=models.Project.AllocationPolicy.choices)
     review_below = serializers.FloatField(
-        help_text="Reviewers are shown tasks whose annotators agree less than this; 0: none."
+        help_text="Tasks with less agreement than this go to review; 0: none."
     )
     max_per_annotator = serializers.IntegerField(allow_null=True)
     max_per_annotator_per_day = serializers.IntegerField(allow_null=True)
     skip_ways = _skip_ways()
     checks = Checks(source="*", allow_null=True, help_text="Null for annotators.")
     member_state = serializers.ChoiceField(
-        choices=models.Membership.State.choices, allow_null=True, help_text="Of the one who asks."
+        choices=models.Membership.State.choices, allow_null=True, help_text="The state of your membership."
     )
     paused_reason = serializers.CharField(allow_null=True, allow_blank=True)
     created_at = serializers.DateTimeField()

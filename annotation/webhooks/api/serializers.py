@@ -43,7 +43,7 @@ class Webhook(serializers.Serializer[models.WebhookEndpoint]):
 
 class WebhookWithSecret(serializers.Serializer[Any]):
     webhook = Webhook()
-    secret = serializers.CharField(help_text="To check signatures with. It is shown this once.")
+    secret = serializers.CharField(help_text="Verifies signatures. It is shown only once.")
 
 
 class WebhookAttempt(serializers.Serializer[models.WebhookAttempt]):
@@ -54,7 +54,9 @@ class WebhookAttempt(serializers.Serializer[models.WebhookAttempt]):
 
 
 class WebhookDelivery(serializers.Serializer[models.WebhookDelivery]):
-    id = serializers.UUIDField(source="message_id", help_text="In `webhook-id`, without its dashes.")
+    id = serializers.UUIDField(
+        source="message_id", help_text="The value of `webhook-id`, which has no dashes."
+    )
     event = serializers.ChoiceField(choices=DELIVERED_EVENTS)
     payload = serializers.DictField()
     state = serializers.ChoiceField(choices=models.WebhookDelivery.State.choices)

@@ -1,4 +1,4 @@
-"""Webhooks: the endpoints of a project, what was sent to them, and sending it again."""
+"""Webhook endpoints of a project, their deliveries, and replays."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class WebhooksView(ProjectView):
 
     @extend_schema(
         operation_id="createWebhook",
-        description="Signed as Standard Webhooks says. The secret is in this answer and nowhere else.",
+        description="Deliveries are signed as in Standard Webhooks. Only this response shows the secret.",
         request=serializers.NewWebhook,
         responses={201: serializers.WebhookWithSecret},
         tags=["webhooks"],
@@ -47,7 +47,7 @@ class WebhooksView(ProjectView):
 class WebhookView(APIView):
     @extend_schema(
         operation_id="updateWebhook",
-        description="Enabled again, it gets what was left undelivered; nothing new is kept while disabled.",
+        description="Enabling a webhook delivers pending events; while disabled it records no new ones.",
         request=serializers.WebhookChanges,
         responses=serializers.Webhook,
         tags=["webhooks"],
@@ -63,7 +63,7 @@ class WebhookView(APIView):
 class RotateView(APIView):
     @extend_schema(
         operation_id="rotateWebhookSecret",
-        description="A new secret; for a day deliveries are signed with the former one too.",
+        description="Creates a new secret. For a day, deliveries are also signed with the previous one.",
         request=None,
         responses=serializers.WebhookWithSecret,
         tags=["webhooks"],
@@ -76,7 +76,7 @@ class RotateView(APIView):
 class TestView(APIView):
     @extend_schema(
         operation_id="testWebhook",
-        description="Sends `webhook.test` to this endpoint alone; its delivery says what came of it.",
+        description="Sends `webhook.test` to this endpoint only; its delivery shows the outcome.",
         request=None,
         responses={201: serializers.WebhookDelivery},
         tags=["webhooks"],
@@ -93,7 +93,7 @@ class DeliveriesView(GenericAPIView[WebhookDelivery]):
 
     @extend_schema(
         operation_id="listWebhookDeliveries",
-        description="What was or is to be sent, newest first, with every attempt.",
+        description="Past and pending deliveries, newest first, with every attempt.",
         responses=serializers.WebhookDelivery(many=True),
         tags=["webhooks"],
     )
@@ -106,7 +106,7 @@ class DeliveriesView(GenericAPIView[WebhookDelivery]):
 class ReplayView(APIView):
     @extend_schema(
         operation_id="replayWebhookDelivery",
-        description="Sends it again at once, with the same webhook-id.",
+        description="Sends the delivery again immediately, with the same webhook-id.",
         request=None,
         responses=serializers.WebhookDelivery,
         tags=["webhooks"],

@@ -29,7 +29,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description As `acceptInvitation`, with the account that is logged in. */
+        /** @description As `acceptInvitation`, with the logged-in account. */
         post: operations["joinByInvitation"];
         delete?: never;
         options?: never;
@@ -46,7 +46,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Every other session of the user ends. */
+        /** @description Ends all other sessions of the user. */
         post: operations["changePassword"];
         delete?: never;
         options?: never;
@@ -63,7 +63,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description New recovery codes; the old ones work no longer. */
+        /** @description Creates new recovery codes. The old ones stop working. */
         post: operations["replaceRecoveryCodes"];
         delete?: never;
         options?: never;
@@ -80,7 +80,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description A secret for an authenticator app. Nothing is on before a code of it was sent. */
+        /** @description A secret for an authenticator app. The second factor stays off until its first code is confirmed. */
         post: operations["beginSecondFactor"];
         delete?: never;
         options?: never;
@@ -97,7 +97,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Switches it on; the recovery codes are shown this once. */
+        /** @description Switches the second factor on. The recovery codes are shown only once. */
         post: operations["confirmSecondFactor"];
         delete?: never;
         options?: never;
@@ -114,7 +114,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description With a code of the app or a recovery code. */
+        /** @description Requires a code from the app or a recovery code. */
         post: operations["disableSecondFactor"];
         delete?: never;
         options?: never;
@@ -129,10 +129,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description One's own API tokens, those revoked or expired too, newest first. */
+        /** @description Your API tokens, including revoked and expired ones, newest first. */
         get: operations["listTokens"];
         put?: never;
-        /** @description A new API token. This answer is the only place where it can be read. */
+        /** @description Creates an API token. Only this response contains its text. */
         post: operations["createToken"];
         delete?: never;
         options?: never;
@@ -150,7 +150,7 @@ export interface paths {
         get?: never;
         put?: never;
         post?: never;
-        /** @description From the next request on it opens nothing. It stays in the list. */
+        /** @description Revokes the token, from the next request on. It stays in the list. */
         delete: operations["revokeToken"];
         options?: never;
         head?: never;
@@ -165,7 +165,7 @@ export interface paths {
             cookie?: never;
         };
         get?: never;
-        /** @description With something sent along. */
+        /** @description A view that takes a body. */
         put: operations["saveDraft"];
         post?: never;
         delete?: never;
@@ -181,7 +181,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description How one's answer to a qualification task did. 204 for every other assignment. */
+        /** @description The result of your answer to a qualification task. 204 for all other assignments. */
         get: operations["getFeedback"];
         put?: never;
         post?: never;
@@ -200,7 +200,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description With something sent along. */
+        /** @description A view that takes a body. */
         post: operations["renewLease"];
         delete?: never;
         options?: never;
@@ -217,7 +217,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Tells the managers what is wrong with the task. 200: said of this kind before; the new words take the place of the old. */
+        /** @description Reports to the managers what is wrong with the task. 200: a repeat report of this kind, whose text replaces the first. */
         post: operations["reportTaskProblem"];
         delete?: never;
         options?: never;
@@ -234,7 +234,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description With something sent along. */
+        /** @description A view that takes a body. */
         post: operations["releaseAssignment"];
         delete?: never;
         options?: never;
@@ -251,7 +251,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description 201: a new ranking supersedes the current one. 200: the current one says this already. */
+        /** @description 201: a new ranking supersedes the current one. 200: the answer has not changed. */
         post: operations["reviseRanking"];
         delete?: never;
         options?: never;
@@ -268,7 +268,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description With something sent along. */
+        /** @description A view that takes a body. */
         post: operations["skipAssignment"];
         delete?: never;
         options?: never;
@@ -285,7 +285,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description 201: stored. 200: the same key came before with the same answer; its ranking. 409: the lease is not held any more, or the annotator is paused; the answer is kept as the draft. */
+        /** @description 201: stored. 200: the same answer came before with the same key; its ranking. 409: the lease is no longer held, or the annotator is paused; the answer is saved as the draft. */
         post: operations["submitRanking"];
         delete?: never;
         options?: never;
@@ -300,7 +300,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description Who did what to what, accounts and tokens included, newest first. */
+        /** @description All changes, including accounts and tokens, newest first. */
         get: operations["listSiteAuditEntries"];
         put?: never;
         post?: never;
@@ -319,7 +319,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description What the invitation is to. By POST, so that no token stands in an address or a log. */
+        /** @description The invitation's project and role. A POST, so that no address or log contains the token. */
         post: operations["lookAtInvitation"];
         delete?: never;
         options?: never;
@@ -336,7 +336,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Makes an account, puts it into the project, and logs it in. */
+        /** @description Creates an account, adds it to the project, and logs it in. */
         post: operations["acceptInvitation"];
         delete?: never;
         options?: never;
@@ -353,7 +353,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description 200: logged in. 202: the password is right, and a code is asked for. */
+        /** @description 200: logged in. 202: the password is right, and a code is required. */
         post: operations["login"];
         delete?: never;
         options?: never;
@@ -370,7 +370,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description The second step: a code of the authenticator app, or a recovery code. */
+        /** @description The second step: a code from the authenticator app, or a recovery code. */
         post: operations["loginWithCode"];
         delete?: never;
         options?: never;
@@ -403,7 +403,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Ends every session of the user, this one too. Tokens stay; revoke those one by one. */
+        /** @description Ends all sessions of the user, including this one. Tokens stay valid until they are revoked. */
         post: operations["logoutEverywhere"];
         delete?: never;
         options?: never;
@@ -434,7 +434,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description Where the provider sends the browser back to; goes on to a page of this site. */
+        /** @description The provider sends the browser here. Redirects to a page of this site. */
         get: operations["completeOidcLogin"];
         put?: never;
         post?: never;
@@ -453,7 +453,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Where to send the browser. Of somebody logged in it connects the provider's account. */
+        /** @description The address to send the browser to. For a logged-in user, links the provider's account. */
         post: operations["beginOidcLogin"];
         delete?: never;
         options?: never;
@@ -468,7 +468,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description Where one can log in instead of by password. */
+        /** @description Login providers, besides the password. */
         get: operations["listLoginProviders"];
         put?: never;
         post?: never;
@@ -487,7 +487,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Everything of theirs counts again. A slot filled meanwhile raises its task's overlap. */
+        /** @description The annotator's answers count again. A slot filled meanwhile raises its task's overlap. */
         post: operations["liftExclusion"];
         delete?: never;
         options?: never;
@@ -502,7 +502,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description What lifting the exclusion would change. Nothing is changed yet. */
+        /** @description Returns what lifting the exclusion would change, without changing anything. */
         get: operations["previewLift"];
         put?: never;
         post?: never;
@@ -519,7 +519,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description What files are taken in, and what snapshots can be exported to. */
+        /** @description The formats of imports and of exports. */
         get: operations["listFormats"];
         put?: never;
         post?: never;
@@ -552,10 +552,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description The standing orders of projects. */
+        /** @description List the training loops of projects. */
         get: operations["loops_list"];
         put?: never;
-        /** @description Set the project's standing order; it replaces the one there is. */
+        /** @description Create the project's training loop, or replace its settings. */
         post: operations["loops_create"];
         delete?: never;
         options?: never;
@@ -570,7 +570,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description Policies and reward models, newest first. */
+        /** @description List policies and reward models, newest first. */
         get: operations["models_list"];
         put?: never;
         post?: never;
@@ -587,7 +587,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description The model, what it came from and what it reached. */
+        /** @description Return the model with its origin and metrics. */
         get: operations["models_retrieve"];
         put?: never;
         post?: never;
@@ -606,7 +606,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Offer it to runs no longer; its files stay. */
+        /** @description Archive the model: runs can no longer use it, but its files stay. */
         post: operations["models_archive_create"];
         delete?: never;
         options?: never;
@@ -621,7 +621,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description A reward model against another of the project, on the rankings held out of both. */
+        /** @description Compare a reward model with another of the project, on the rankings held out of both. */
         get: operations["models_comparison_retrieve"];
         put?: never;
         post?: never;
@@ -640,7 +640,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Make it the project's production model of its kind. */
+        /** @description Make the model the project's production model of its kind. */
         post: operations["models_promote_create"];
         delete?: never;
         options?: never;
@@ -655,7 +655,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description What a reward model is worth on the rankings held out of its training. */
+        /** @description Return the report on a reward model, measured on the rankings held out of its training. */
         get: operations["models_report_retrieve"];
         put?: never;
         post?: never;
@@ -672,7 +672,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description Policies by their newest evaluations, and what each gained over the one it came from. */
+        /** @description List policies with their newest evaluations and their gain over their parents. */
         get: operations["models_judged_retrieve"];
         put?: never;
         post?: never;
@@ -689,7 +689,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description The forms a project can begin with. */
+        /** @description The forms that a project can start with. */
         get: operations["listPresets"];
         put?: never;
         post?: never;
@@ -708,7 +708,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Takes the settling back. 409: it is open already. */
+        /** @description Reopens a settled report. 409: it is already open. */
         post: operations["reopenTaskProblem"];
         delete?: never;
         options?: never;
@@ -725,7 +725,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description The report needs no more care. 409: somebody settled it, or it was said anew meanwhile. */
+        /** @description Marks the report as settled. 409: it was settled or changed in the meantime. */
         post: operations["settleTaskProblem"];
         delete?: never;
         options?: never;
@@ -742,7 +742,7 @@ export interface paths {
         };
         get: operations["listProjects"];
         put?: never;
-        /** @description For admins, and for managers of any project: they manage the new one too. */
+        /** @description For site admins, and for managers of any project, who become managers of the new one. */
         post: operations["createProject"];
         delete?: never;
         options?: never;
@@ -758,9 +758,9 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * @description A view under `projects/{slug}/`; its line in urls.py says what one must be allowed to do.
+         * @description A view under `projects/{slug}/`. Its line in urls.py names the required action.
          *
-         *     `self.project` carries `role`, the user's role in it (None for an admin who isn't a member).
+         *     `self.project` has the attribute `role`: the user's role, None for an admin who is not a member.
          */
         get: operations["getProject"];
         put?: never;
@@ -769,9 +769,9 @@ export interface paths {
         options?: never;
         head?: never;
         /**
-         * @description A view under `projects/{slug}/`; its line in urls.py says what one must be allowed to do.
+         * @description A view under `projects/{slug}/`. Its line in urls.py names the required action.
          *
-         *     `self.project` carries `role`, the user's role in it (None for an admin who isn't a member).
+         *     `self.project` has the attribute `role`: the user's role, None for an admin who is not a member.
          */
         patch: operations["updateProject"];
         trace?: never;
@@ -783,7 +783,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description One's last answer with the task as it was shown, to revise it. 204: there is none, or it stands (the project is archived, or it was given to qualify). */
+        /** @description Your last answer with the task as it was shown, to revise it. 204: there is none, or it can't be revised (the project is archived, or the answer was practice). */
         get: operations["getLastAnswer"];
         put?: never;
         post?: never;
@@ -800,7 +800,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description How much one has answered and how fast, what the caps leave, and the way to qualify. */
+        /** @description Your number of answers, pace, remaining caps, and progress of qualification. */
         get: operations["getOwnFigures"];
         put?: never;
         post?: never;
@@ -819,7 +819,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Leases the next task, or returns the lease that is open already; 204: nothing to do. 409 says by its type what keeps a task from one: `project-not-active`, `annotator-paused`, `annotator-excluded`, `qualification-failed`, `cap-reached`, `daily-cap-reached`. */
+        /** @description Leases the next task, or returns the open lease. 204: no task is left. The type of a 409 is the reason: `project-not-active`, `annotator-paused`, `annotator-excluded`, `qualification-failed`, `cap-reached`, `daily-cap-reached`. */
         post: operations["claimNextAssignment"];
         delete?: never;
         options?: never;
@@ -834,7 +834,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description Who did what to what in the project, newest first. */
+        /** @description Changes in the project, newest first. */
         get: operations["listAuditEntries"];
         put?: never;
         post?: never;
@@ -851,7 +851,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description Gold, attention and qualification tasks, with how often each was answered and how well. */
+        /** @description Gold, attention and qualification tasks, with the number of answers and their mean score. */
         get: operations["listChecks"];
         put?: never;
         post?: never;
@@ -868,10 +868,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description Who is or was excluded, newest first. */
+        /** @description Current and lifted exclusions, newest first. */
         get: operations["listExclusions"];
         put?: never;
-        /** @description Nothing of theirs counts from now on, nothing is deleted; their slots are open again. */
+        /** @description Excludes an annotator: their answers are kept but don't count, and their slots reopen. */
         post: operations["excludeAnnotator"];
         delete?: never;
         options?: never;
@@ -888,7 +888,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description What excluding them would change. Nothing is changed yet. */
+        /** @description Returns what an exclusion would change, without changing anything. */
         post: operations["previewExclusion"];
         delete?: never;
         options?: never;
@@ -905,7 +905,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Whether the project could ask this form, and what would come of it; nothing is changed. */
+        /** @description Whether the project can use this form, and the effect. Changes nothing. */
         post: operations["checkForm"];
         delete?: never;
         options?: never;
@@ -922,7 +922,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Takes in what is good and names the rows that are not; sent again, it changes nothing. As application/x-ndjson it is told while it runs: lines of `progress`, then `report` or `problem`. */
+        /** @description Imports the valid rows and reports the others. Importing a file again changes nothing. With Accept: application/x-ndjson, streams lines of `progress` and then `report` or `problem`. */
         post: operations["importFile"];
         delete?: never;
         options?: never;
@@ -938,13 +938,13 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * @description A view under `projects/{slug}/`; its line in urls.py says what one must be allowed to do.
+         * @description A view under `projects/{slug}/`. Its line in urls.py names the required action.
          *
-         *     `self.project` carries `role`, the user's role in it (None for an admin who isn't a member).
+         *     `self.project` has the attribute `role`: the user's role, None for an admin who is not a member.
          */
         get: operations["listInvitations"];
         put?: never;
-        /** @description The token is in this answer and nowhere else; the link is /join#TOKEN. */
+        /** @description Only this response contains the token. The link is /join#TOKEN. */
         post: operations["createInvitation"];
         delete?: never;
         options?: never;
@@ -960,9 +960,9 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * @description A view under `projects/{slug}/`; its line in urls.py says what one must be allowed to do.
+         * @description A view under `projects/{slug}/`. Its line in urls.py names the required action.
          *
-         *     `self.project` carries `role`, the user's role in it (None for an admin who isn't a member).
+         *     `self.project` has the attribute `role`: the user's role, None for an admin who is not a member.
          */
         get: operations["getLeaderboard"];
         put?: never;
@@ -981,13 +981,13 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * @description A view under `projects/{slug}/`; its line in urls.py says what one must be allowed to do.
+         * @description A view under `projects/{slug}/`. Its line in urls.py names the required action.
          *
-         *     `self.project` carries `role`, the user's role in it (None for an admin who isn't a member).
+         *     `self.project` has the attribute `role`: the user's role, None for an admin who is not a member.
          */
         get: operations["listMembers"];
         put?: never;
-        /** @description Adds a member; one who is there gets the role and the state given. */
+        /** @description Adds a member, or changes the role and the state of an existing one. */
         post: operations["putMember"];
         delete?: never;
         options?: never;
@@ -1004,7 +1004,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description One more attempt for a member who failed to qualify. */
+        /** @description Grants one more attempt to a member who failed to qualify. */
         post: operations["grantAttempt"];
         delete?: never;
         options?: never;
@@ -1019,7 +1019,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description What annotators reported of tasks: first what is to settle, each part newest first. */
+        /** @description Problems that annotators reported: open ones first, each part newest first. */
         get: operations["listTaskProblems"];
         put?: never;
         post?: never;
@@ -1037,9 +1037,9 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * @description A view under `projects/{slug}/`; its line in urls.py says what one must be allowed to do.
+         * @description A view under `projects/{slug}/`. Its line in urls.py names the required action.
          *
-         *     `self.project` carries `role`, the user's role in it (None for an admin who isn't a member).
+         *     `self.project` has the attribute `role`: the user's role, None for an admin who is not a member.
          */
         get: operations["getProgress"];
         put?: never;
@@ -1058,9 +1058,9 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * @description A view under `projects/{slug}/`; its line in urls.py says what one must be allowed to do.
+         * @description A view under `projects/{slug}/`. Its line in urls.py names the required action.
          *
-         *     `self.project` carries `role`, the user's role in it (None for an admin who isn't a member).
+         *     `self.project` has the attribute `role`: the user's role, None for an admin who is not a member.
          */
         get: operations["getQuality"];
         put?: never;
@@ -1078,7 +1078,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description Rankings that stand, the newest first; of the excluded too, marked. */
+        /** @description Current rankings, newest first. Those by excluded annotators are included and marked. */
         get: operations["listRankings"];
         put?: never;
         post?: never;
@@ -1096,13 +1096,13 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * @description A view under `projects/{slug}/`; its line in urls.py says what one must be allowed to do.
+         * @description A view under `projects/{slug}/`. Its line in urls.py names the required action.
          *
-         *     `self.project` carries `role`, the user's role in it (None for an admin who isn't a member).
+         *     `self.project` has the attribute `role`: the user's role, None for an admin who is not a member.
          */
         get: operations["listReservations"];
         put?: never;
-        /** @description Keeps each of the tasks for all of the people: only they get it, before anything else. */
+        /** @description Reserves each task for all of these annotators. Only they get it, before other tasks. */
         post: operations["reserveTasks"];
         delete?: never;
         options?: never;
@@ -1119,7 +1119,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Ends reservations. A task without any is everybody's again. */
+        /** @description Ends reservations. A task without reservations is open to everybody again. */
         post: operations["letGoOfTasks"];
         delete?: never;
         options?: never;
@@ -1134,7 +1134,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description Tasks whose annotators disagree, lowest agreement first, and what was decided last. */
+        /** @description Tasks to decide, lowest agreement first, and the latest decisions. */
         get: operations["listReviews"];
         put?: never;
         post?: never;
@@ -1153,7 +1153,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Opens the task with the lowest agreement that nobody has open; 204: there is none. */
+        /** @description Opens the free task with the lowest agreement. 204: there is none. */
         post: operations["openNextReview"];
         delete?: never;
         options?: never;
@@ -1171,7 +1171,7 @@ export interface paths {
         /** @description The project's snapshots, newest first. */
         get: operations["listSnapshots"];
         put?: never;
-        /** @description Freezes the selected rankings (all, unless said) as they stand now. */
+        /** @description Freezes the selected rankings (default: all). */
         post: operations["freezeSnapshot"];
         delete?: never;
         options?: never;
@@ -1186,7 +1186,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description Newest first. A page's rows have the beginning of the prompt; `getTask` has all of it. */
+        /** @description Newest first. Rows have the beginning of the prompt; `getTask` has the whole prompt. */
         get: operations["listTasks"];
         put?: never;
         post?: never;
@@ -1204,9 +1204,9 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * @description A view under `projects/{slug}/`; its line in urls.py says what one must be allowed to do.
+         * @description A view under `projects/{slug}/`. Its line in urls.py names the required action.
          *
-         *     `self.project` carries `role`, the user's role in it (None for an admin who isn't a member).
+         *     `self.project` has the attribute `role`: the user's role, None for an admin who is not a member.
          */
         get: operations["getTask"];
         put?: never;
@@ -1214,7 +1214,7 @@ export interface paths {
         delete?: never;
         options?: never;
         head?: never;
-        /** @description Any task can be made a check: give the kind and the right answer. */
+        /** @description To turn a task into a check, send its kind and the right answer. */
         patch: operations["updateTask"];
         trace?: never;
     };
@@ -1225,7 +1225,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description Everything that was ever said of the task, the newest first: revised answers, those of the excluded and reviewers' decisions among them, each marked. */
+        /** @description All rankings of the task, newest first, including revised answers, those of excluded annotators and reviewers' decisions, each marked. */
         get: operations["listTaskRankings"];
         put?: never;
         post?: never;
@@ -1243,13 +1243,13 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * @description A view under `projects/{slug}/`; its line in urls.py says what one must be allowed to do.
+         * @description A view under `projects/{slug}/`. Its line in urls.py names the required action.
          *
-         *     `self.project` carries `role`, the user's role in it (None for an admin who isn't a member).
+         *     `self.project` has the attribute `role`: the user's role, None for an admin who is not a member.
          */
         get: operations["listWebhooks"];
         put?: never;
-        /** @description Signed as Standard Webhooks says. The secret is in this answer and nowhere else. */
+        /** @description Deliveries are signed as in Standard Webhooks. Only this response shows the secret. */
         post: operations["createWebhook"];
         delete?: never;
         options?: never;
@@ -1266,7 +1266,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description 201: stored, superseding what was decided before. 200: it said this already. */
+        /** @description 201: stored; the decision supersedes the previous one. 200: the decision is unchanged. */
         post: operations["decideReview"];
         delete?: never;
         options?: never;
@@ -1283,7 +1283,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description A view under `reviews/{id}/`. Checks are not reviewed: their answer is known. */
+        /** @description A view under `reviews/{id}/`. Checks can't be reviewed, because their answer is known. */
         post: operations["renewReview"];
         delete?: never;
         options?: never;
@@ -1300,7 +1300,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Holds this task for you and shows what its annotators said. */
+        /** @description Holds the task for you and returns its annotators' answers. */
         post: operations["openReview"];
         delete?: never;
         options?: never;
@@ -1317,7 +1317,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description A view under `reviews/{id}/`. Checks are not reviewed: their answer is known. */
+        /** @description A view under `reviews/{id}/`. Checks can't be reviewed, because their answer is known. */
         post: operations["releaseReview"];
         delete?: never;
         options?: never;
@@ -1332,10 +1332,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description Runs, newest first. */
+        /** @description List runs, newest first. */
         get: operations["runs_list"];
         put?: never;
-        /** @description Launch a run. A 422 names each wrong setting and input. */
+        /** @description Launch a run. A 422 response names each invalid setting and input. */
         post: operations["runs_create"];
         delete?: never;
         options?: never;
@@ -1350,7 +1350,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description The run as it is now. */
+        /** @description Return the current state of the run. */
         get: operations["runs_retrieve"];
         put?: never;
         post?: never;
@@ -1369,7 +1369,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Cancel a waiting run at once, a running one at its next step. */
+        /** @description Cancel a queued run at once, or a running one at its next step. */
         post: operations["runs_cancel_create"];
         delete?: never;
         options?: never;
@@ -1384,7 +1384,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description Server-sent events from the start, or after `Last-Event-ID` (or `after`), until the run is over. */
+        /**
+         * @description Stream server-sent events from the start, or after `Last-Event-ID` (or `after`), until the run is
+         *     over.
+         */
         get: operations["runs_events_retrieve"];
         put?: never;
         post?: never;
@@ -1401,7 +1404,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description The last lines that the training process wrote. */
+        /** @description Return the last lines of the training process's log. */
         get: operations["runs_log_retrieve"];
         put?: never;
         post?: never;
@@ -1419,8 +1422,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * @description Metrics after a seq, oldest first; what the event stream sends, for those who poll. Steps that a
-         *     later attempt did again are its own.
+         * @description List metrics after a seq, oldest first: the data of the event stream, for polling. Steps that a
+         *     later attempt repeated are listed only from that attempt.
          */
         get: operations["runs_metrics_retrieve"];
         put?: never;
@@ -1440,7 +1443,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Queue a failed or cancelled run again; it goes on from its last checkpoint where it has one. */
+        /** @description Queue a failed or cancelled run again. It resumes from its last checkpoint if it has one. */
         post: operations["runs_resume_create"];
         delete?: never;
         options?: never;
@@ -1455,7 +1458,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description Prompts answered by the model before and during the training, oldest first. */
+        /** @description List sample prompts with the model's answers before and during training, oldest first. */
         get: operations["runs_samples_list"];
         put?: never;
         post?: never;
@@ -1475,8 +1478,8 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * @description How long such a run would take and how much memory; nothing is launched. `refused` says what a
-         *     launch would be refused for.
+         * @description Estimate the time, memory and disk of a run without launching it. `refused` has the reasons for
+         *     which a launch would be refused.
          */
         post: operations["runs_estimate_create"];
         delete?: never;
@@ -1492,7 +1495,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description Every kind of run with the JSON Schema of its recipe. */
+        /** @description List every run kind with the JSON Schema of its recipe. */
         get: operations["runs_recipes_retrieve"];
         put?: never;
         post?: never;
@@ -1509,7 +1512,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description The file, streamed while it is made. A HEAD request makes it once and answers its size and X-Checksum, `sha256:` and the digest of its bytes; a snapshot's own file always has it. */
+        /** @description The file, streamed during conversion. A HEAD request converts it once and returns its size and X-Checksum (`sha256:` and the digest); the snapshot's own file always has both. */
         get: operations["exportSnapshot"];
         put?: never;
         post?: never;
@@ -1528,7 +1531,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Sends it again at once, with the same webhook-id. */
+        /** @description Sends the delivery again immediately, with the same webhook-id. */
         post: operations["replayWebhookDelivery"];
         delete?: never;
         options?: never;
@@ -1549,7 +1552,7 @@ export interface paths {
         delete?: never;
         options?: never;
         head?: never;
-        /** @description Enabled again, it gets what was left undelivered; nothing new is kept while disabled. */
+        /** @description Enabling a webhook delivers pending events; while disabled it records no new ones. */
         patch: operations["updateWebhook"];
         trace?: never;
     };
@@ -1560,7 +1563,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description What was or is to be sent, newest first, with every attempt. */
+        /** @description Past and pending deliveries, newest first, with every attempt. */
         get: operations["listWebhookDeliveries"];
         put?: never;
         post?: never;
@@ -1579,7 +1582,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description A new secret; for a day deliveries are signed with the former one too. */
+        /** @description Creates a new secret. For a day, deliveries are also signed with the previous one. */
         post: operations["rotateWebhookSecret"];
         delete?: never;
         options?: never;
@@ -1596,7 +1599,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Sends `webhook.test` to this endpoint alone; its delivery says what came of it. */
+        /** @description Sends `webhook.test` to this endpoint only; its delivery shows the outcome. */
         post: operations["testWebhook"];
         delete?: never;
         options?: never;
@@ -1611,7 +1614,7 @@ export interface components {
         Account: {
             username: string;
             email: string;
-            /** @description False: this account logs in elsewhere only. */
+            /** @description False: this account can only log in at a provider. */
             has_password: boolean;
             second_factor: components["schemas"]["SecondFactor"];
             connections: components["schemas"]["Connection"][];
@@ -1627,7 +1630,7 @@ export interface components {
         AllBad: {
             label: string;
             /**
-             * @description What becomes of the order when all are bad.
+             * @description What happens to the order if all are bad.
              *
              *     * `asked` - asked
              *     * `none` - none
@@ -1638,7 +1641,7 @@ export interface components {
         AllBadRequest: {
             label: string;
             /**
-             * @description What becomes of the order when all are bad.
+             * @description What happens to the order if all are bad.
              *
              *     * `asked` - asked
              *     * `none` - none
@@ -1665,48 +1668,48 @@ export interface components {
             median_seconds: number | null;
             /**
              * Format: double
-             * @description Share of shared pairs on which others said the same.
+             * @description Share of shared pairs on which others agree.
              */
             agreement: number | null;
             n_pairs: number;
-            /** @description Chance that a verdict of theirs on two responses is right (Dawid–Skene), ties left out. */
+            /** @description Probability that their verdict on two responses is right (Dawid–Skene), without ties. */
             reliability: components["schemas"]["Estimate"];
-            /** @description Mean score of their answers to tasks whose answer is known, qualification aside. */
+            /** @description Mean score of their answers to gold and attention tasks. */
             gold_accuracy: components["schemas"]["Estimate"];
-            /** @description How many such answers. */
+            /** @description Number of such answers. */
             n_gold: number;
-            /** @description Share of strict pairs won by the one shown first; ½: no bias. */
+            /** @description Share of strict pairs won by the response shown first; ½ means no bias. */
             first_shown_wins: components["schemas"]["Estimate"];
             /** @description Share of strict pairs won by the longer response. */
             longer_wins: components["schemas"]["Estimate"];
             /**
              * Format: double
-             * @description Share of rankings without ties that are the shown order.
+             * @description Share of rankings without ties that equal the order shown.
              */
             as_shown: number | null;
             /**
              * Format: double
-             * @description What as_shown would be for random orders.
+             * @description The value of `as_shown` expected by chance.
              */
             as_shown_by_chance: number | null;
             /**
              * Format: double
-             * @description Share of rankings sent without a change of the shown order.
+             * @description Share of rankings submitted without changing the order shown.
              */
             untouched: number | null;
             /**
              * Format: double
-             * @description Chance of agreeing so little with others while being like them.
+             * @description p-value of agreeing so little with others, if they were like the others.
              */
             outlier_p: number | null;
             /**
              * Format: double
-             * @description The same adjusted for testing everybody (Holm).
+             * @description The p-value, adjusted for testing all annotators (Holm).
              */
             outlier_p_adjusted: number | null;
         };
         Answer: {
-            /** @description Response ids, best first; those in one tier are tied. Where the form asks for the best few only, the others are left out. */
+            /** @description Response ids, best first; those in one tier are tied. If the form asks for the best few only, leave the others out. */
             tiers?: string[][];
             strength?: number | null;
             ratings?: {
@@ -1730,7 +1733,7 @@ export interface components {
             comment?: string;
             rewrite?: string | null;
             /**
-             * @description Whether the shown order was changed at all.
+             * @description Whether the annotator changed the order shown.
              * @default false
              */
             touched?: boolean;
@@ -1761,7 +1764,7 @@ export interface components {
             created_at: string;
         };
         AnswerRequest: {
-            /** @description Response ids, best first; those in one tier are tied. Where the form asks for the best few only, the others are left out. */
+            /** @description Response ids, best first; those in one tier are tied. If the form asks for the best few only, leave the others out. */
             tiers?: string[][];
             strength?: number | null;
             ratings?: {
@@ -1785,7 +1788,7 @@ export interface components {
             comment?: string;
             rewrite?: string | null;
             /**
-             * @description Whether the shown order was changed at all.
+             * @description Whether the annotator changed the order shown.
              * @default false
              */
             touched?: boolean;
@@ -1799,16 +1802,16 @@ export interface components {
             /** Format: date-time */
             expires_at: string;
             task: components["schemas"]["TaskShown"];
-            /** @description In the order to show them in. */
+            /** @description In the order in which to show them. */
             responses: components["schemas"]["ResponseShown"][];
-            /** @description What is asked of this task, whatever the project asks by now. */
+            /** @description The form of this assignment. The project's form may have changed since. */
             form: components["schemas"]["Form"];
             draft: {
                 [key: string]: unknown;
             } | null;
-            /** @description To send with the next draft. */
+            /** @description Send it with the next draft. */
             draft_version: number;
-            /** @description A task to qualify with: answered, its feedback says what was right. */
+            /** @description True: a qualification task, which has feedback after the answer. */
             practice: boolean;
         };
         AuditEntry: {
@@ -1817,30 +1820,30 @@ export interface components {
             at: string;
             /** @description user:ID, anonymous, command:ACCOUNT:NAME, task:NAME, run:ID or database:ACCOUNT. */
             actor: string;
-            /** @description Of a user: the name of today. */
+            /** @description The user's current name. */
             readonly actor_name: string;
             action: components["schemas"]["ActionEnum"];
             table: string;
             row_id: string;
             /** Format: uuid */
             project_id: string | null;
-            /** @description Of what changed, how it was. */
+            /** @description The changed columns, before. */
             before: {
                 [key: string]: unknown;
             } | null;
-            /** @description Of what changed, how it is since. */
+            /** @description The changed columns, after. */
             after: {
                 [key: string]: unknown;
             } | null;
         };
         BeginEnrolmentRequest: {
-            /** @description Empty where the account has none. */
+            /** @description Empty if the account has none. */
             password: string;
         };
         BeginOidcRequest: {
             provider: string;
             /**
-             * @description A page of this site to come back to.
+             * @description The page of this site to return to.
              * @default /
              */
             next?: string;
@@ -1866,13 +1869,13 @@ export interface components {
          */
         ByEnum: "agreement" | "strength" | "length" | "turns" | "round" | "source" | "votes";
         Calibration: {
-            /** @description Whether a tie is one of the verdicts predicted. */
+            /** @description Whether ties are among the predicted outcomes. */
             ties_counted: boolean;
             pairs: number;
-            /** @description Nats per pair; 0.693 is a coin. */
+            /** @description Nats per pair; random guessing gives 0.693. */
             log_loss: components["schemas"]["Estimate"];
             brier: components["schemas"]["Estimate"];
-            /** @description Of P(i ≻ j), each pair in both orders. */
+            /** @description Calibration of P(i ≻ j), with each pair in both orders. */
             preference: components["schemas"]["Reliability"];
         };
         Cell: {
@@ -1882,7 +1885,7 @@ export interface components {
             losses: number;
             ties: number;
         };
-        /** @description What every list and every page says of a task. */
+        /** @description The fields of a task that all lists and pages show. */
         Check: {
             /** Format: uuid */
             id: string;
@@ -1893,17 +1896,17 @@ export interface components {
             overlap: number;
             answered: number;
             open_slots: number;
-            /** @description Only for the people it is reserved for. */
+            /** @description True: only for the annotators it is reserved for. */
             reserved: boolean;
             /** Format: date-time */
             created_at: string;
             gold_tiers: string[][] | null;
             prompt: components["schemas"]["PromptOfTask"];
-            /** @description Answers that were scored. */
+            /** @description Number of scored answers. */
             n_scored: number;
             /**
              * Format: double
-             * @description 0 to 1; null: nobody answered it yet.
+             * @description 0 to 1; null: not answered yet.
              */
             mean_score: number | null;
         };
@@ -1921,18 +1924,18 @@ export interface components {
             attention_rate?: number;
             /**
              * Format: double
-             * @description Mean score on gold and attention tasks; who falls under it is paused.
+             * @description Annotators with a lower mean score on gold and attention tasks are paused.
              */
             gold_minimum_accuracy?: number | null;
-            /** @description Before anybody is judged. */
+            /** @description Number of checks answered before an annotator is judged. */
             gold_minimum_answers?: number;
             /**
              * Format: double
-             * @description Mean score on the qualification tasks; null: nobody has to qualify.
+             * @description Required mean score on the qualification tasks; null: no qualification.
              */
             qualification_pass_mark?: number | null;
             qualification_attempts?: number;
-            /** @description Of one attempt, where there are more: another attempt begins with those not given out before, whose right answers nobody has told. Null: all of them in each. */
+            /** @description Number of tasks in an attempt. Another attempt starts with tasks not given out before, whose right answers were not shown. Null: each attempt has all tasks. */
             qualification_tasks?: number | null;
         };
         /** @description How annotators are checked. */
@@ -1949,27 +1952,27 @@ export interface components {
             attention_rate?: number;
             /**
              * Format: double
-             * @description Mean score on gold and attention tasks; who falls under it is paused.
+             * @description Annotators with a lower mean score on gold and attention tasks are paused.
              */
             gold_minimum_accuracy?: number | null;
-            /** @description Before anybody is judged. */
+            /** @description Number of checks answered before an annotator is judged. */
             gold_minimum_answers?: number;
             /**
              * Format: double
-             * @description Mean score on the qualification tasks; null: nobody has to qualify.
+             * @description Required mean score on the qualification tasks; null: no qualification.
              */
             qualification_pass_mark?: number | null;
             qualification_attempts?: number;
-            /** @description Of one attempt, where there are more: another attempt begins with those not given out before, whose right answers nobody has told. Null: all of them in each. */
+            /** @description Number of tasks in an attempt. Another attempt starts with tasks not given out before, whose right answers were not shown. Null: each attempt has all tasks. */
             qualification_tasks?: number | null;
         };
         CodeRequest: {
-            /** @description Of the app, or a recovery code. */
+            /** @description From the app, or a recovery code. */
             code: string;
         };
         CodeStep: {
             /**
-             * @description Send a code of the authenticator app, or a recovery code.
+             * @description Send a code from the authenticator app, or a recovery code.
              *
              *     * `code` - code
              */
@@ -1984,7 +1987,7 @@ export interface components {
             /** Format: uuid */
             id: string;
             name: string;
-            /** @description Its first characters, to tell tokens apart. */
+            /** @description The first characters, to identify the token. */
             prefix: string;
             scopes: components["schemas"]["ScopesEnum"][];
             /** Format: date-time */
@@ -1995,7 +1998,7 @@ export interface components {
             last_used_at: string | null;
             /** Format: date-time */
             revoked_at: string | null;
-            /** @description Shown this once; the database holds a digest alone. */
+            /** @description Shown only once. The database stores a digest. */
             token: string;
         };
         CredentialsRequest: {
@@ -2015,7 +2018,7 @@ export interface components {
             n_pairs: number;
         };
         DecisionRequest: {
-            /** @description Response ids, best first; those in one tier are tied. Where the form asks for the best few only, the others are left out. */
+            /** @description Response ids, best first; those in one tier are tied. If the form asks for the best few only, leave the others out. */
             tiers?: string[][];
             strength?: number | null;
             ratings?: {
@@ -2039,7 +2042,7 @@ export interface components {
             comment?: string;
             rewrite?: string | null;
             /**
-             * @description Whether the shown order was changed at all.
+             * @description Whether the annotator changed the order shown.
              * @default false
              */
             touched?: boolean;
@@ -2065,12 +2068,12 @@ export interface components {
         Disk: {
             /**
              * Format: double
-             * @description Bytes of what the run leaves.
+             * @description Bytes of the model that the run produces.
              */
             model: number;
             /**
              * Format: double
-             * @description Bytes at most, which go when the run has ended.
+             * @description Maximum bytes of its checkpoints, which are deleted when the run ends.
              */
             checkpoints: number;
         };
@@ -2086,13 +2089,13 @@ export interface components {
             version: number;
         };
         Enrolment: {
-            /** @description To type into the app by hand. */
+            /** @description To type into the app. */
             secret: string;
-            /** @description What the QR code says: otpauth://… */
+            /** @description The content of the QR code: otpauth://… */
             uri: string;
             qr_svg: string;
         };
-        /** @description A figure with its 95 % interval; null where there is nothing to estimate from. */
+        /** @description An estimate with its 95% confidence interval; null without data. */
         Estimate: {
             /** Format: double */
             value: number | null;
@@ -2106,7 +2109,7 @@ export interface components {
             run: string;
             /** Format: date-time */
             created_at: string;
-            /** @description gold, or the name of the reward model. */
+            /** @description gold, or the name of a reward model. */
             judge: string;
             split: string;
             prompts: number;
@@ -2114,7 +2117,7 @@ export interface components {
             mean: number;
             /**
              * Format: double
-             * @description Of the 95 % interval.
+             * @description Lower bound of the 95 % confidence interval.
              */
             low: number;
             /** Format: double */
@@ -2140,11 +2143,11 @@ export interface components {
             comparisons: number;
             /** @description Decisions that would no longer count. */
             reviews: number;
-            /** @description Finished tasks that would be asked again. */
+            /** @description Finished tasks that would be given out again. */
             tasks_reopening: number;
-            /** @description Tasks in hand that would be given back. */
+            /** @description Leases that would be given back. */
             leases: number;
-            /** @description Frozen since their first ranking. They may hold some of theirs and stay as they are. */
+            /** @description Snapshots frozen since their first ranking. They may contain their rankings and don't change. */
             snapshots: number;
         };
         ExportFormat: {
@@ -2152,51 +2155,51 @@ export interface components {
             title: string;
             use: string;
             loses: string;
-            /** @description Of the file's name. */
+            /** @description The suffix of the file's name. */
             suffix: string;
-            /** @description A line of Python that has FILE as a dataset; empty: `datasets` loads no such file. */
+            /** @description A line of Python that loads FILE with `datasets`; empty: not supported. */
             readonly loads_with: string;
-            /** @description A line of TRL that learns from FILE; empty: no trainer takes it as it is. */
+            /** @description A line of Python that trains on FILE with TRL; empty: no trainer supports it. */
             readonly trains_with: string;
-            /** @description The import format that takes it back; empty: none. */
+            /** @description The import format that reads this export; empty: none. */
             imports_as: string;
             options: components["schemas"]["ExportOption"][];
         };
         ExportOption: {
-            /** @description Goes into the export's address. */
+            /** @description The `format` parameter of an export. */
             name: string;
             meaning: string;
         };
         Failure: {
-            /** @description Stable, for programs: out_of_memory, diverged, hub_unreachable, … */
+            /** @description A stable identifier, such as out_of_memory, diverged or hub_unreachable. */
             kind: string;
             title: string;
             cause: string;
             fix: string;
-            /** @description Of the recipe, to look at before it is launched again. */
+            /** @description Recipe settings to review before the next launch. */
             settings: string[];
-            /** @description Whether the same run may well succeed another time. */
+            /** @description Whether the same run can succeed on another attempt. */
             again: boolean;
-            /** @description As it was recorded. */
+            /** @description The recorded error message. */
             detail: string;
         };
         Feedback: {
             /**
              * Format: double
-             * @description 0 to 1: the share of the pairs that are right; a tie is half.
+             * @description 0 to 1: share of pairs that are right; a tie counts half.
              */
             score: number;
             tiers: string[][];
             right_tiers: string[][];
-            /** @description Those in which the right answer puts one above the other. */
+            /** @description Pairs that the right answer orders. */
             pairs: components["schemas"]["FeedbackPair"][];
-            /** @description Null while the attempt goes on. */
+            /** @description Null until the attempt ends. */
             passed: boolean | null;
             /** Format: double */
             attempt_score: number | null;
             /** Format: double */
             pass_mark: number | null;
-            /** @description After an attempt that failed: how many more there are. */
+            /** @description Attempts left after a failed one. */
             attempts_left: number | null;
         };
         FeedbackPair: {
@@ -2207,7 +2210,7 @@ export interface components {
             said: components["schemas"]["SaidEnum"];
         };
         Form: {
-            /** @description How many responses a task of this form shows. */
+            /** @description Number of responses in a task. */
             responses: components["schemas"]["ResponseSpan"];
             ties: boolean;
             tie_label: string;
@@ -2225,15 +2228,15 @@ export interface components {
             rewrite: components["schemas"]["TextAsked"] | null;
         };
         FormEffect: {
-            /** @description As it would be kept: with the defaults of what was left out. */
+            /** @description As it would be stored, with defaults for missing parts. */
             form: components["schemas"]["Form"];
-            /** @description Tasks still to be ranked, which would be asked by it. */
+            /** @description Open tasks, which would use the new form. */
             open_tasks: number;
-            /** @description Tasks somebody has open, who answers what they were shown. */
+            /** @description Leased tasks, which keep the form that was shown. */
             in_hand: number;
         };
         FormRequest: {
-            /** @description How many responses a task of this form shows. */
+            /** @description Number of responses in a task. */
             responses: components["schemas"]["ResponseSpanRequest"];
             ties: boolean;
             tie_label: string;
@@ -2267,18 +2270,19 @@ export interface components {
          *     * `qa-feedback` - qa-feedback
          *     * `ranked-outputs` - ranked-outputs
          *     * `rankloop` - rankloop
+         *     * `rewardbench` - rewardbench
          *     * `squality` - squality
          *     * `trl-preference` - trl-preference
          *     * `tulu-eval` - tulu-eval
          * @enum {string}
          */
-        FormatEnum: "arena-battles" | "argilla" | "hh-rlhf" | "label-studio" | "mt-bench-answers" | "mt-bench-votes" | "oasst-models" | "oasst-trees" | "pandalm" | "prompts" | "qa-feedback" | "ranked-outputs" | "rankloop" | "squality" | "trl-preference" | "tulu-eval";
+        FormatEnum: "arena-battles" | "argilla" | "hh-rlhf" | "label-studio" | "mt-bench-answers" | "mt-bench-votes" | "oasst-models" | "oasst-trees" | "pandalm" | "prompts" | "qa-feedback" | "ranked-outputs" | "rankloop" | "rewardbench" | "squality" | "trl-preference" | "tulu-eval";
         Formats: {
             imports: components["schemas"]["ImportFormat"][];
             exports: components["schemas"]["ExportFormat"][];
         };
         Gain: {
-            /** @description The policy that this one came from. */
+            /** @description The parent policy. */
             over: string;
             /** Format: uuid */
             parent_run: string;
@@ -2288,7 +2292,7 @@ export interface components {
             difference: number;
             /**
              * Format: double
-             * @description Of the 95 % interval, the errors added as of independent samples.
+             * @description Lower bound of the 95 % confidence interval, with standard errors combined as for independent samples.
              */
             low: number;
             /** Format: double */
@@ -2302,11 +2306,11 @@ export interface components {
             loses: string;
             example: string;
         };
-        /** @description A line of an import that is told while it runs: one of these. */
+        /** @description One line of a streamed import, with one of these fields. */
         ImportNews: {
             progress?: components["schemas"]["ImportProgress"];
             report?: components["schemas"]["ImportReport"];
-            /** @description The shape of any refusal. */
+            /** @description The same object as in an error response. */
             problem?: {
                 [key: string]: unknown;
             };
@@ -2314,28 +2318,28 @@ export interface components {
         ImportProgress: {
             /**
              * Format: double
-             * @description Of the file's bytes, 0 to 1.
+             * @description Share of the file's bytes, 0 to 1.
              */
             share: number;
             /** @description Rows so far. */
             read: number;
-            /** @description Rows left out so far. */
+            /** @description Rows refused so far. */
             failed: number;
         };
         ImportReport: {
             format: string;
-            /** @description Nothing was kept; the counts are those of an import. */
+            /** @description Nothing was stored; the counts are those of an import. */
             dry_run: boolean;
-            /** @description Rows of the file. */
+            /** @description Rows in the file. */
             read: number;
-            /** @description New ones, as the next three. */
+            /** @description New prompts; the next three fields also count new objects. */
             prompts: number;
             responses: number;
             tasks: number;
             rankings: number;
-            /** @description Rows that were there already, whole. */
+            /** @description Rows that existed completely. */
             unchanged: number;
-            /** @description Rows left out; `errors` names the first 1000. */
+            /** @description Rows that were refused; `errors` lists the first 1000. */
             failed: number;
             errors: components["schemas"]["LineError"][];
             quirks: components["schemas"]["QuirkCount"][];
@@ -2343,11 +2347,11 @@ export interface components {
         ImportUploadRequest: {
             /**
              * Format: binary
-             * @description JSON Lines or CSV (also gzipped) or Parquet.
+             * @description JSON Lines, a JSON array, CSV (all also gzipped) or Parquet.
              */
             file: string;
             /**
-             * @description Recognised unless given.
+             * @description Default: detected.
              *
              *     * `arena-battles` - arena-battles
              *     * `argilla` - argilla
@@ -2362,13 +2366,14 @@ export interface components {
              *     * `qa-feedback` - qa-feedback
              *     * `ranked-outputs` - ranked-outputs
              *     * `rankloop` - rankloop
+             *     * `rewardbench` - rewardbench
              *     * `squality` - squality
              *     * `trl-preference` - trl-preference
              *     * `tulu-eval` - tulu-eval
              */
             format?: components["schemas"]["FormatEnum"] | components["schemas"]["BlankEnum"];
             /**
-             * @description Do all of it and take it back: the report without the import.
+             * @description Return the report without importing anything.
              * @default false
              */
             dry_run?: boolean;
@@ -2409,7 +2414,7 @@ export interface components {
         };
         InvitationWithToken: {
             invitation: components["schemas"]["Invitation"];
-            /** @description It is shown this once. */
+            /** @description Shown only once. */
             token: string;
         };
         InvitedTo: {
@@ -2432,7 +2437,7 @@ export interface components {
         LastAnswer: {
             /**
              * Format: uuid
-             * @description Of the assignment, to revise.
+             * @description The assignment's id, to revise the answer.
              */
             id: string;
             task: components["schemas"]["TaskShown"];
@@ -2458,16 +2463,16 @@ export interface components {
             method: components["schemas"]["MethodEnum"];
             /**
              * Format: double
-             * @description Davidson's ν: two equal models tie with chance ν/(2 + ν).
+             * @description Davidson's ν: two equal models tie with probability ν/(2 + ν).
              */
             tie_parameter: number | null;
             comparisons: number;
             standings: components["schemas"]["Standing"][];
-            /** @description Each two models that met, once. */
+            /** @description Each pair of compared models, once. */
             matrix: components["schemas"]["Cell"][];
             /** @description More than 1: not all models can be compared. */
             groups: number;
-            /** @description Models beyond the hundred compared most. */
+            /** @description Models left out, beyond the 100 compared most often. */
             models_left_out: number;
             slices: components["schemas"]["Slice"][];
             slices_left_out: number;
@@ -2480,15 +2485,15 @@ export interface components {
             within_rankings: components["schemas"]["Estimate"];
             by_model: components["schemas"]["Estimate"];
             by_people: components["schemas"]["Estimate"];
-            /** @description by_model less by_people, on the same pairs. */
+            /** @description by_model minus by_people, on the same pairs. */
             excess: components["schemas"]["Estimate"];
         };
         LearnedReliability: {
-            /** @description Username, label of an import, or pseudonym of a snapshot. */
+            /** @description A username, the label of an import, or a snapshot's pseudonym. */
             name: string;
-            /** @description Theirs that were trained on. */
+            /** @description Number of their rankings in the training data. */
             rankings: number;
-            /** @description How often they mean what they say, given the model's rewards. */
+            /** @description How often they state their true preference, given the model's rewards. */
             reliability: components["schemas"]["Estimate"];
         };
         Lease: {
@@ -2504,7 +2509,7 @@ export interface components {
         };
         LetGoRequest: {
             tasks: string[];
-            /** @description Everybody unless given. */
+            /** @description Everybody by default. */
             annotators?: string[];
         };
         Level: {
@@ -2529,12 +2534,12 @@ export interface components {
             comparisons: number;
             /** @description Decisions that would count again. */
             reviews: number;
-            /** @description Tasks whose slot somebody filled meanwhile: both answers would stay. */
+            /** @description Tasks whose slot somebody filled in the meantime. Both answers would stay. */
             tasks_with_more_overlap: number;
         };
         LiftedExclusion: {
             exclusion: components["schemas"]["Exclusion"];
-            /** @description Tasks whose slot somebody filled meanwhile: both answers stay. */
+            /** @description Tasks whose slot somebody filled in the meantime. Both answers stay. */
             tasks_with_more_overlap: number;
         };
         LineError: {
@@ -2566,7 +2571,7 @@ export interface components {
             username: string;
             name: string;
             is_admin: boolean;
-            /** @description To send as X-CSRFToken with unsafe requests. */
+            /** @description Send it as X-CSRFToken with unsafe requests. */
             csrf_token: string;
             memberships: components["schemas"]["MembershipOfMe"][];
         };
@@ -2577,9 +2582,9 @@ export interface components {
             paused_reason: string;
             /** Format: date-time */
             qualified_at: string | null;
-            /** @description The one they are in; above the number of attempts: they failed. */
+            /** @description The current attempt. Above the number of attempts: failed. */
             qualification_attempt: number;
-            /** @description Granted beyond the project's number. */
+            /** @description Attempts granted beyond the project's number. */
             extra_attempts: number;
             /** Format: date-time */
             created_at: string;
@@ -2627,7 +2632,7 @@ export interface components {
             parent: components["schemas"]["ModelRef"] | null;
             run: components["schemas"]["RunRef"] | null;
             /**
-             * @description adapter: the folder holds a LoRA adapter of the parent, or of base_model, alone.
+             * @description adapter: the folder holds only a LoRA adapter of the parent or of base_model.
              *
              *     * `full` - Full
              *     * `adapter` - Adapter
@@ -2638,7 +2643,7 @@ export interface components {
             };
             /** @default candidate */
             readonly stage: components["schemas"]["StageEnum"];
-            /** @description Where its files are, on the server. */
+            /** @description Path of its files on the server. */
             folder: string;
             /** Format: date-time */
             readonly created_at: string;
@@ -2655,11 +2660,11 @@ export interface components {
             name: string;
         };
         ModelReport: {
-            /** @description null: a policy, or nothing was held out that prefers one response. */
+            /** @description null for a policy, or if the held-out rankings contain no preference. */
             report: components["schemas"]["RewardReport"] | null;
-            /** @description Learned with the rewards (annotators=crowd_bt), least reliable first. */
+            /** @description Reliabilities learned with annotators=crowd_bt, least reliable first. */
             annotators: components["schemas"]["LearnedReliability"][];
-            /** @description Reward models to compare it with, newest first. */
+            /** @description Reward models that can be compared with this one, newest first. */
             comparable: components["schemas"]["ModelRef"][];
         };
         NamedChoice: {
@@ -2675,7 +2680,7 @@ export interface components {
             username: string;
             password: string;
         };
-        /** @description One of the two: an account of the project, or a name from an imported file. */
+        /** @description One of the two: a user of the project, or a name from an imported file. */
         NewExclusionRequest: {
             username?: string;
             annotator_label?: string;
@@ -2684,12 +2689,12 @@ export interface components {
         NewInvitationRequest: {
             role: components["schemas"]["Role"];
             /**
-             * @description How long it holds.
+             * @description Number of days for which it is valid.
              * @default 7
              */
             days?: number;
             /**
-             * @description For whom it is; seen by managers alone.
+             * @description Whom it is for. Only managers see it.
              * @default
              */
             note?: string;
@@ -2698,14 +2703,14 @@ export interface components {
             username: string;
             role: components["schemas"]["Role"];
             /**
-             * @description Without it a new member is active, and one there is stays as they are.
+             * @description Default: a new member is active, an existing one does not change.
              *
              *     * `active` - Active
              *     * `paused` - Paused
              */
             state?: components["schemas"]["MembershipState"];
             /**
-             * @description Told to the one who is paused.
+             * @description Shown to the paused member.
              * @default
              */
             paused_reason?: string;
@@ -2727,9 +2732,9 @@ export interface components {
             selection?: {
                 [key: string]: unknown;
             };
-            /** @description For the card. */
+            /** @description Shown on the card. */
             license?: string;
-            /** @description For the card. */
+            /** @description Shown on the card. */
             notes?: string;
         };
         NewTaskProblemRequest: {
@@ -2742,7 +2747,7 @@ export interface components {
             scopes: components["schemas"]["ScopesEnum"][];
             /**
              * Format: date-time
-             * @description Left out: it ends when it is revoked.
+             * @description Default: never.
              */
             expires_at?: string | null;
         };
@@ -2759,23 +2764,23 @@ export interface components {
             /** Format: date-time */
             expires_at: string;
             task: components["schemas"]["TaskShown"];
-            /** @description In the order to show them in. */
+            /** @description In the order in which to show them. */
             responses: components["schemas"]["ResponseShown"][];
-            /** @description What is asked of this task, whatever the project asks by now. */
+            /** @description The form of this assignment. The project's form may have changed since. */
             form: components["schemas"]["Form"];
             draft: {
                 [key: string]: unknown;
             } | null;
-            /** @description To send with the next draft. */
+            /** @description Send it with the next draft. */
             draft_version: number;
-            /** @description A task to qualify with: answered, its feedback says what was right. */
+            /** @description True: a qualification task, which has feedback after the answer. */
             practice: boolean;
-            /** @description Those that come after it, as many as were asked for and there are. */
+            /** @description The leases after it: at most as many as requested. */
             prefetched: components["schemas"]["Assignment"][];
         };
         NextRequest: {
             /**
-             * @description How many further tasks to lease at once. They come next, or are released like any lease.
+             * @description Number of further tasks to lease now. They come next. Release them like any lease.
              * @default 0
              */
             prefetch?: number;
@@ -2796,16 +2801,16 @@ export interface components {
         OrderEnum: "asked" | "none" | "tied";
         OwnFigures: {
             answered: number;
-            /** @description The day is UTC's. */
+            /** @description Since midnight UTC. */
             answered_today: number;
-            /** @description What the caps leave; null: no cap. */
+            /** @description Remaining under the caps; null: no cap. */
             left_today: number | null;
             /**
              * Format: double
              * @description Per task, over the last 100.
              */
             median_seconds: number | null;
-            /** @description Null for those who need not qualify (any more). */
+            /** @description Null for users who need not qualify, or have qualified. */
             qualification: components["schemas"]["Qualification"] | null;
         };
         PaginatedAuditEntryList: {
@@ -3048,7 +3053,7 @@ export interface components {
             bytes: number;
         };
         PasswordChangeRequest: {
-            /** @description Empty where the account has none. */
+            /** @description Empty if the account has none. */
             current: string;
             new: string;
         };
@@ -3064,13 +3069,13 @@ export interface components {
             state?: components["schemas"]["ProjectState"];
             max_per_annotator?: number | null;
             max_per_annotator_per_day?: number | null;
-            /** @description Where a skipped task may go; the first unless the annotator chooses. */
+            /** @description Where a skipped task may go. The first is the default. */
             skip_ways?: components["schemas"]["SkipWay"][];
             checks?: components["schemas"]["ChecksRequest"];
         };
         PatchedTaskChangesRequest: {
             /**
-             * @description Another kind than `ranking` makes it a check: everybody may be asked, and it is scored.
+             * @description A kind other than `ranking` makes the task a check: everybody may get it, and answers are scored.
              *
              *     * `ranking` - Ranking
              *     * `gold` - Gold
@@ -3078,7 +3083,7 @@ export interface components {
              *     * `qualification` - Qualification
              */
             kind?: components["schemas"]["TaskKind"];
-            /** @description The right answer: all of the task's responses in tiers, best first. */
+            /** @description The right answer: all responses of the task in tiers, best first. */
             gold_tiers?: string[][];
             priority?: number;
             state?: components["schemas"]["SettableTaskState"];
@@ -3092,9 +3097,9 @@ export interface components {
         PeopleBeside: {
             pairs: number;
             prompts: number;
-            /** @description How often most of the other people say the same. */
+            /** @description Agreement of an annotator with the majority of the others. */
             others: components["schemas"]["Estimate"];
-            /** @description How often the model does. */
+            /** @description Agreement of the model with the same annotator. */
             model: components["schemas"]["Estimate"];
         };
         Preset: {
@@ -3136,17 +3141,17 @@ export interface components {
             allocation_policy: components["schemas"]["AllocationPolicy"];
             /**
              * Format: double
-             * @description Reviewers are shown tasks whose annotators agree less than this; 0: none.
+             * @description Tasks with less agreement than this go to review; 0: none.
              */
             review_below: number;
             max_per_annotator: number | null;
             max_per_annotator_per_day: number | null;
-            /** @description Where a skipped task may go; the first unless the annotator chooses. */
+            /** @description Where a skipped task may go. The first is the default. */
             skip_ways: components["schemas"]["SkipWay"][];
             /** @description Null for annotators. */
             checks: components["schemas"]["Checks"] | null;
             /**
-             * @description Of the one who asks.
+             * @description The state of your membership.
              *
              *     * `active` - Active
              *     * `paused` - Paused
@@ -3160,14 +3165,14 @@ export interface components {
         ProjectCounts: {
             prompts: number;
             responses: number;
-            /** @description Null for annotators of a project that mixes in checks: the numbers would tell them apart. */
+            /** @description Null for annotators of a project with checks, which the numbers would reveal. */
             tasks: number | null;
             /** @description As `tasks`. */
             open_tasks: number | null;
             rankings: number;
             comparisons: number;
             my_rankings: number;
-            /** @description Reported by annotators and not settled; null for those who don't manage the project. */
+            /** @description Reports not settled. Only for managers; null for others. */
             open_problems: number | null;
         };
         /**
@@ -3196,7 +3201,7 @@ export interface components {
             name: string;
         };
         Qualification: {
-            /** @description Of one attempt. */
+            /** @description Number of tasks in an attempt. */
             tasks: number;
             left: number;
             attempt: number;
@@ -3205,7 +3210,7 @@ export interface components {
         Quality: {
             /** Format: double */
             pairwise_agreement: number | null;
-            /** @description Pairs of votes of two people on the same two responses. */
+            /** @description Pairs of verdicts of two annotators on the same two responses. */
             n_pairs: number;
             agreement: components["schemas"]["Estimate"];
             /** Format: double */
@@ -3213,11 +3218,11 @@ export interface components {
             n_pairs_without_ties: number;
             /** @description Krippendorff's α of verdicts on pairs: worse, tied, better. */
             alpha_nominal: components["schemas"]["Estimate"];
-            /** @description The same, a tie being halfway between worse and better. */
+            /** @description Krippendorff's ordinal α, with a tie halfway between worse and better. */
             alpha_ordinal: components["schemas"]["Estimate"];
-            /** @description Tasks that two or more people ranked. */
+            /** @description Tasks that two or more annotators ranked. */
             n_shared_tasks: number;
-            /** @description Kendall's τ-b, the mean over two people's rankings of one task. */
+            /** @description Kendall's τ-b, the mean over pairs of rankings of the same task. */
             tau_b: components["schemas"]["Estimate"];
             /** @description Kendall's W, the mean over tasks. */
             kendall_w: components["schemas"]["Estimate"];
@@ -3226,7 +3231,7 @@ export interface components {
             longer_wins: components["schemas"]["Estimate"];
             annotators: components["schemas"]["AnnotatorQuality"][];
             per_day: components["schemas"]["DayAgreement"][];
-            /** @description The annotators who share most with others, every two of them. */
+            /** @description All pairs of the annotators who share most tasks with others. */
             between: components["schemas"]["Between"][];
         };
         Question: {
@@ -3243,11 +3248,11 @@ export interface components {
         };
         QuirkCount: {
             name: components["schemas"]["QuirkCountNameEnum"];
-            /** @description What was found, and what was done about it. */
+            /** @description The quirk, and how the import handled it. */
             text: string;
             /** @description Rows. */
             count: number;
-            /** @description The first 20 of them. */
+            /** @description The first 20 lines. */
             lines: number[];
         };
         /**
@@ -3282,11 +3287,11 @@ export interface components {
             /** Format: double */
             high: number;
         };
-        /** @description All that one ranking of a task says. */
+        /** @description A ranking in full. */
         RankingGiven: {
             /** Format: uuid */
             id: string;
-            /** @description A user name, or the name in a file. */
+            /** @description A user name, or a name from an imported file. */
             by: string;
             kind: components["schemas"]["RankingKind"];
             source: components["schemas"]["SourceEnum"];
@@ -3297,7 +3302,7 @@ export interface components {
             duration_ms: number | null;
             /**
              * Format: date-time
-             * @description Where an imported file says when.
+             * @description When it was given, according to the imported file.
              */
             given_at: string | null;
             /** Format: date-time */
@@ -3319,11 +3324,11 @@ export interface components {
             confidence: number | null;
             comment: string;
             rewrite: string | null;
-            /** @description As they were shown. */
+            /** @description In the order shown. */
             shown_order: string[];
-            /** @description False: the shown order was sent back as it was. */
+            /** @description False: the annotator did not change the order shown. */
             touched: boolean;
-            /** @description A revision has taken its place. */
+            /** @description True: a revision has replaced it. */
             superseded: boolean;
         };
         RankingId: {
@@ -3339,7 +3344,7 @@ export interface components {
         RankingListed: {
             /** Format: uuid */
             id: string;
-            /** @description A user name, or the name in a file. */
+            /** @description A user name, or a name from an imported file. */
             by: string;
             kind: components["schemas"]["RankingKind"];
             source: components["schemas"]["SourceEnum"];
@@ -3350,34 +3355,34 @@ export interface components {
             duration_ms: number | null;
             /**
              * Format: date-time
-             * @description Where an imported file says when.
+             * @description When it was given, according to the imported file.
              */
             given_at: string | null;
             /** Format: date-time */
             created_at: string;
             /** Format: uuid */
             task: string;
-            /** @description Fewer than responses: some are tied. */
+            /** @description Fewer than the responses if some are tied. */
             readonly n_tiers: number;
             readonly n_responses: number;
             /** @description Its first 200 characters. */
             readonly comment: string;
-            /** @description Names of the flags it sets on any response. */
+            /** @description Names of the flags set on any response. */
             readonly flags: string[];
             readonly rewritten: boolean;
             /**
              * Format: double
-             * @description Of its task.
+             * @description The agreement on its task.
              */
             agreement: number | null;
-            /** @description Of the prompt's last turn, the first 200 characters. */
+            /** @description The first 200 characters of the prompt's last turn. */
             excerpt: string;
         };
         RatingAgreement: {
             scale: string;
             alpha_ordinal: components["schemas"]["Estimate"];
             alpha_interval: components["schemas"]["Estimate"];
-            /** @description Responses that two or more people rated. */
+            /** @description Responses that two or more annotators rated. */
             n_units: number;
             n_values: number;
         };
@@ -3387,7 +3392,7 @@ export interface components {
             min: number;
             max: number;
             required: boolean;
-            /** @description What some or all of the steps mean. */
+            /** @description Labels of some or all steps. */
             points: components["schemas"]["Level"][];
         };
         RatingScaleRequest: {
@@ -3396,7 +3401,7 @@ export interface components {
             min: number;
             max: number;
             required: boolean;
-            /** @description What some or all of the steps mean. */
+            /** @description Labels of some or all steps. */
             points: components["schemas"]["LevelRequest"][];
         };
         RecipeKind: {
@@ -3419,11 +3424,11 @@ export interface components {
             evaluate: components["schemas"]["RecipeKind"];
         };
         RecoveryCodes: {
-            /** @description Each works once. They are shown this once. */
+            /** @description Each works once. Shown only once. */
             recovery_codes: string[];
         };
         Redirect: {
-            /** @description The provider's address, to send the browser to. */
+            /** @description The provider's address. Send the browser there. */
             location: string;
         };
         Refused: {
@@ -3434,7 +3439,7 @@ export interface components {
             ece: components["schemas"]["Estimate"];
             /**
              * Format: double
-             * @description Its mean were every chance exactly right.
+             * @description Expected ECE if every predicted probability were correct.
              */
             ece_if_right: number;
             bins: components["schemas"]["ReliabilityBin"][];
@@ -3447,10 +3452,10 @@ export interface components {
             events: number;
             /**
              * Format: double
-             * @description The mean chance given.
+             * @description Mean predicted probability.
              */
             predicted: number;
-            /** @description The share that happened. */
+            /** @description Observed share. */
             observed: components["schemas"]["Estimate"];
         };
         Reservation: {
@@ -3465,10 +3470,10 @@ export interface components {
         Reserved: {
             reserved: number;
             unchanged: number;
-            /** @description Open tasks among them that want more rankings than there are people who may give them. */
+            /** @description Number of these tasks that are open and need more rankings than they have annotators. */
             short: number;
         };
-        /** @description Text and id alone: who wrote a response would sway who judges it. */
+        /** @description Only the text and the id: the name of the model would bias the annotator. */
         ResponseShown: {
             /** Format: uuid */
             id: string;
@@ -3491,7 +3496,7 @@ export interface components {
             /** Format: date-time */
             decided_at: string;
         };
-        /** @description The lowest of what waits and the newest of what is decided; `n_…` count all. */
+        /** @description The waiting tasks with the lowest agreement, and the newest decisions. `n_…` count all. */
         ReviewQueue: {
             n_waiting: number;
             waiting: components["schemas"]["ReviewWaiting"][];
@@ -3499,7 +3504,7 @@ export interface components {
             decided: components["schemas"]["ReviewDecided"][];
         };
         ReviewShown: {
-            /** @description The reviewer's hold on the task, in the shape of a lease. */
+            /** @description The reviewer's hold on the task, in the format of a lease. */
             assignment: components["schemas"]["Assignment"];
             answers: components["schemas"]["AnswerGiven"][];
             decision: components["schemas"]["AnswerGiven"] | null;
@@ -3511,7 +3516,7 @@ export interface components {
             readonly excerpt: string;
             /**
              * Format: double
-             * @description Share of pairs of annotators who say the same, 0 to 1.
+             * @description Share of pairs of annotators who agree, 0 to 1.
              */
             agreement: number;
             rankings: number;
@@ -3519,13 +3524,13 @@ export interface components {
             held_by: string | null;
         };
         RewardComparison: {
-            /** @description Held out of both. */
+            /** @description Rankings held out of both models. */
             rankings: number;
             prompts: number;
             pairs: number;
-            /** @description Accuracy of the model asked about. */
+            /** @description Accuracy of this model. */
             first: components["schemas"]["Estimate"];
-            /** @description Accuracy of the other. */
+            /** @description Accuracy of the other model. */
             second: components["schemas"]["Estimate"];
             difference: components["schemas"]["Estimate"];
             /** Format: double */
@@ -3534,16 +3539,16 @@ export interface components {
             only_first: number;
             /** Format: double */
             only_second: number;
-            /** @description How much lower the first one's is. */
+            /** @description Log loss of the other model minus that of this model. */
             log_loss: components["schemas"]["Estimate"];
-            /** @description How much lower the first one's is. */
+            /** @description ECE of the other model minus that of this model. */
             ece: components["schemas"]["Estimate"];
             same_verdict: components["schemas"]["Estimate"];
         };
         RewardReport: {
             rankings: number;
             prompts: number;
-            /** @description Preferences; tied pairs aside. */
+            /** @description Pairs with a preference, without tied pairs. */
             pairs: number;
             tied_pairs: number;
             accuracy: components["schemas"]["Estimate"];
@@ -3609,20 +3614,20 @@ export interface components {
         };
         RunEstimate: {
             seconds: components["schemas"]["Range"];
-            /** @description Bytes on the device, at the run's peak. */
+            /** @description Peak bytes on the device. */
             memory: components["schemas"]["Range"];
-            /** @description What the expected peak is made of. */
+            /** @description The parts of the expected peak. */
             parts: components["schemas"]["Part"][];
-            /** @description null: it may just fit. */
+            /** @description Whether the run fits in memory; null: it is close. */
             fits: boolean | null;
             disk: components["schemas"]["Disk"];
             machine: components["schemas"]["Machine"];
-            /** @description A run has recorded it; else it is this server's. */
+            /** @description true: the machine of an earlier run; false: the machine of this server. */
             machine_known: boolean;
             /** @description The base model. */
             model: string;
             weights: number;
-            /** @description Earlier runs that the time was scaled from. */
+            /** @description Number of earlier runs that the time was scaled from. */
             runs: number;
             time_basis: string;
             memory_basis: string;
@@ -3717,11 +3722,11 @@ export interface components {
         SettableTaskState: "open" | "dropped";
         SettlingRequest: {
             /**
-             * @description What came of it.
+             * @description How it was resolved.
              * @default
              */
             note?: string;
-            /** @description The report's, as it was read: if it says something else by now, it is not settled. */
+            /** @description The report's text as you read it. If it has changed since, the report is not settled. */
             text?: string;
         };
         SkipRequest: {
@@ -3730,18 +3735,18 @@ export interface components {
             /** @default  */
             reason?: string;
             /**
-             * @description Where the task goes, one of the project's `skip_ways`; the first of them unless given.
+             * @description Where the task goes: one of the project's `skip_ways`, by default the first.
              *
-             *     * `me` - Comes back to the one who skipped it, when nothing else is left for them
-             *     * `others` - Goes to others
-             *     * `drop` - Is dropped: nobody is asked any more
+             *     * `me` - Returns to the same annotator when no other task is left for them
+             *     * `others` - Goes to other annotators
+             *     * `drop` - Is dropped: no annotator gets it again
              */
             way?: components["schemas"]["SkipWay"];
         };
         /**
-         * @description * `me` - Comes back to the one who skipped it, when nothing else is left for them
-         *     * `others` - Goes to others
-         *     * `drop` - Is dropped: nobody is asked any more
+         * @description * `me` - Returns to the same annotator when no other task is left for them
+         *     * `others` - Goes to other annotators
+         *     * `drop` - Is dropped: no annotator gets it again
          * @enum {string}
          */
         SkipWay: "me" | "others" | "drop";
@@ -3755,18 +3760,18 @@ export interface components {
             id: string;
             project: string;
             name: string;
-            /** @description Of the Parquet file. */
+            /** @description The SHA-256 of the Parquet file. */
             sha256: string;
             rows: number;
             comparisons: number;
             selection: {
                 [key: string]: unknown;
             };
-            /** @description What it holds, counted. */
+            /** @description Counts of the contents. */
             card: {
                 [key: string]: unknown;
             };
-            /** @description {format: why this snapshot can't be exported to it without further options} */
+            /** @description {format: why the snapshot can't be exported in this format without further options} */
             readonly refused_exports: {
                 [key: string]: string;
             };
@@ -3808,27 +3813,27 @@ export interface components {
             low: number;
             /** Format: double */
             high: number;
-            /** @description Models of unlike groups were never compared, not even by way of others: their strengths say nothing of each other. */
+            /** @description Models of different groups were never compared, not even through other models: their strengths can't be compared. */
             group: number;
-            /** @description Within a group, a model never lost to one of a worse level: how far apart levels are is only bounded from below. */
+            /** @description Within a group, a model never lost to a model of a worse level: the distance between levels has only a lower bound. */
             level: number;
         };
         StrengthLevel: {
             level: number;
-            /** @description Share of the pairs of this level or more. */
+            /** @description Share of pairs with this level or a higher one. */
             stated: components["schemas"]["Estimate"];
             /** Format: double */
             predicted: number;
         };
         StrengthPrediction: {
             pairs: number;
-            /** @description Pairs of a level that nobody stated in training. */
+            /** @description Pairs with a level that does not occur in the training data. */
             not_known: number;
             levels: components["schemas"]["StrengthLevel"][];
             reliability: components["schemas"]["Reliability"];
         };
         SubmissionRequest: {
-            /** @description Response ids, best first; those in one tier are tied. Where the form asks for the best few only, the others are left out. */
+            /** @description Response ids, best first; those in one tier are tied. If the form asks for the best few only, leave the others out. */
             tiers?: string[][];
             strength?: number | null;
             ratings?: {
@@ -3852,7 +3857,7 @@ export interface components {
             comment?: string;
             rewrite?: string | null;
             /**
-             * @description Whether the shown order was changed at all.
+             * @description Whether the annotator changed the order shown.
              * @default false
              */
             touched?: boolean;
@@ -3860,7 +3865,7 @@ export interface components {
             /** Format: uuid */
             token: string;
         };
-        /** @description What every list and every page says of a task. */
+        /** @description The fields of a task that all lists and pages show. */
         TaskDetail: {
             /** Format: uuid */
             id: string;
@@ -3871,7 +3876,7 @@ export interface components {
             overlap: number;
             answered: number;
             open_slots: number;
-            /** @description Only for the people it is reserved for. */
+            /** @description True: only for the annotators it is reserved for. */
             reserved: boolean;
             /** Format: date-time */
             created_at: string;
@@ -3880,10 +3885,10 @@ export interface components {
             responses: components["schemas"]["TaskResponse"][];
             /**
              * Format: double
-             * @description Share of pairs of annotators who say the same; null where fewer than two did.
+             * @description Share of pairs of annotators who agree; null with fewer than two annotators.
              */
             agreement: number | null;
-            /** @description What else the imported row says. */
+            /** @description Other columns of the imported row. */
             metadata: {
                 [key: string]: unknown;
             };
@@ -3896,7 +3901,7 @@ export interface components {
          * @enum {string}
          */
         TaskKind: "ranking" | "gold" | "attention" | "qualification";
-        /** @description What every list and every page says of a task. */
+        /** @description The fields of a task that all lists and pages show. */
         TaskListed: {
             /** Format: uuid */
             id: string;
@@ -3907,7 +3912,7 @@ export interface components {
             overlap: number;
             answered: number;
             open_slots: number;
-            /** @description Only for the people it is reserved for. */
+            /** @description True: only for the annotators it is reserved for. */
             reserved: boolean;
             /** Format: date-time */
             created_at: string;
@@ -3915,10 +3920,10 @@ export interface components {
             rankings: number;
             /**
              * Format: double
-             * @description Share of pairs of annotators who say the same; null where fewer than two did.
+             * @description Share of pairs of annotators who agree; null with fewer than two annotators.
              */
             agreement: number | null;
-            /** @description Of the prompt's last turn, the first 200 characters. */
+            /** @description The first 200 characters of the prompt's last turn. */
             excerpt: string;
         };
         TaskProblem: {
@@ -3930,17 +3935,17 @@ export interface components {
             /** Format: uuid */
             task: string;
             task_state: components["schemas"]["TaskState"];
-            /** @description How the task's conversation ends. */
+            /** @description The end of the task's conversation. */
             readonly excerpt: string;
             /** Format: date-time */
             created_at: string;
             /**
              * Format: date-time
-             * @description Null: it is to settle.
+             * @description Null: not settled.
              */
             settled_at: string | null;
             settled_by?: string | null;
-            /** @description What came of it. */
+            /** @description How it was resolved. */
             note: string;
         };
         TaskProblemId: {
@@ -3948,10 +3953,10 @@ export interface components {
             id: string;
         };
         /**
-         * @description * `unreadable` - Can't be read
-         *     * `wrong_language` - In the wrong language
+         * @description * `unreadable` - Unreadable
+         *     * `wrong_language` - Wrong language
          *     * `unsafe` - Harmful or upsetting
-         *     * `duplicate` - Was there before
+         *     * `duplicate` - Duplicate of another task
          *     * `other` - Something else
          * @enum {string}
          */
@@ -3989,7 +3994,7 @@ export interface components {
             predicted: number;
             /** Format: double */
             area_under_curve: number | null;
-            /** @description Nats per pair over one and the same chance for all. */
+            /** @description Gain over one constant probability for all pairs, in nats per pair. */
             gain: components["schemas"]["Estimate"];
             reliability: components["schemas"]["Reliability"];
         };
@@ -3997,7 +4002,7 @@ export interface components {
             /** Format: uuid */
             id: string;
             name: string;
-            /** @description Its first characters, to tell tokens apart. */
+            /** @description The first characters, to identify the token. */
             prefix: string;
             scopes: components["schemas"]["ScopesEnum"][];
             /** Format: date-time */
@@ -4028,7 +4033,7 @@ export interface components {
             accuracy: components["schemas"]["Estimate"];
             /**
              * Format: double
-             * @description By drawing lots.
+             * @description Accuracy by chance.
              */
             chance: number;
         };
@@ -4037,7 +4042,7 @@ export interface components {
             name: string;
             memory_bytes: number;
             threads: number;
-            /** @description The most that the run held at once. */
+            /** @description Peak memory of the run. */
             peak_bytes: number;
         };
         /**
@@ -4072,7 +4077,7 @@ export interface components {
         WebhookDelivery: {
             /**
              * Format: uuid
-             * @description In `webhook-id`, without its dashes.
+             * @description The value of `webhook-id`, which has no dashes.
              */
             id: string;
             event: components["schemas"]["DeliveredEvent"];
@@ -4109,7 +4114,7 @@ export interface components {
         WebhookState: "active" | "disabled";
         WebhookWithSecret: {
             webhook: components["schemas"]["Webhook"];
-            /** @description To check signatures with. It is shown this once. */
+            /** @description Verifies signatures. It is shown only once. */
             secret: string;
         };
         /**
@@ -4118,7 +4123,7 @@ export interface components {
          * @enum {string}
          */
         WeightsEnum: "full" | "adapter";
-        /** @description One of the two: an account of the project, or a name from an imported file. */
+        /** @description One of the two: a user of the project, or a name from an imported file. */
         WhoRankedRequest: {
             username?: string;
             annotator_label?: string;
@@ -4129,10 +4134,10 @@ export interface components {
             type: string;
             title: string;
             status: number;
-            /** @description What was wrong and what to do, for people. */
+            /** @description What is wrong and what to do, for people. */
             detail: string;
             errors: {
-                /** @description Dotted path; empty: the body as a whole. */
+                /** @description Dotted path; empty for the body as a whole. */
                 field: string;
                 reason: string;
             }[];
@@ -4781,17 +4786,17 @@ export interface operations {
                  *     * `truncate` - Truncate
                  */
                 action?: "insert" | "update" | "delete" | "truncate";
-                /** @description A user name, or an actor as it stands in an entry. */
+                /** @description A user name, or an actor as in an entry. */
                 actor?: string;
-                /** @description From this time on. */
+                /** @description At this time or later. */
                 after?: string;
-                /** @description Up to, but not at this time. */
+                /** @description Before this time. */
                 before?: string;
                 /** @description The pagination cursor value. */
                 cursor?: string;
                 /** @description Number of results to return per page. */
                 page_size?: number;
-                /** @description The id of what was changed. */
+                /** @description The id of the changed row. */
                 row?: string;
                 table?: string;
             };
@@ -5261,7 +5266,7 @@ export interface operations {
                 cursor?: string;
                 /** @description Number of results to return per page. */
                 page_size?: number;
-                /** @description Only this project's (its slug). */
+                /** @description Only results of the project with this slug. */
                 project?: string;
             };
             header?: never;
@@ -5330,7 +5335,7 @@ export interface operations {
                 kind?: "policy" | "reward_model";
                 /** @description Number of results to return per page. */
                 page_size?: number;
-                /** @description Only this project's (its slug). */
+                /** @description Only results of the project with this slug. */
                 project?: string;
             };
             header?: never;
@@ -5421,7 +5426,7 @@ export interface operations {
     models_comparison_retrieve: {
         parameters: {
             query: {
-                /** @description The id of the other. */
+                /** @description The id of the other model. */
                 other: string;
             };
             header?: never;
@@ -5514,7 +5519,7 @@ export interface operations {
     models_judged_retrieve: {
         parameters: {
             query?: {
-                /** @description Only this project's (its slug). */
+                /** @description Only results of the project with this slug. */
                 project?: string;
             };
             header?: never;
@@ -5885,17 +5890,17 @@ export interface operations {
                  *     * `truncate` - Truncate
                  */
                 action?: "insert" | "update" | "delete" | "truncate";
-                /** @description A user name, or an actor as it stands in an entry. */
+                /** @description A user name, or an actor as in an entry. */
                 actor?: string;
-                /** @description From this time on. */
+                /** @description At this time or later. */
                 after?: string;
-                /** @description Up to, but not at this time. */
+                /** @description Before this time. */
                 before?: string;
                 /** @description The pagination cursor value. */
                 cursor?: string;
                 /** @description Number of results to return per page. */
                 page_size?: number;
-                /** @description The id of what was changed. */
+                /** @description The id of the changed row. */
                 row?: string;
                 table?: string;
             };
@@ -6226,7 +6231,7 @@ export interface operations {
         parameters: {
             query?: {
                 /**
-                 * @description Boards of their own for each round, split or value of `key`.
+                 * @description A separate leaderboard for each round, split or value of `key`.
                  *
                  *     * `round` - round
                  *     * `split` - split
@@ -6236,7 +6241,7 @@ export interface operations {
                 /** @description With by=metadata: a key of the prompts' metadata. */
                 key?: string;
                 /**
-                 * @description bradley_terry: a tie is half a win each. davidson: an outcome of its own.
+                 * @description bradley_terry: a tie is half a win for each. davidson: a tie is a third outcome.
                  *
                  *     * `bradley_terry` - bradley_terry
                  *     * `davidson` - davidson
@@ -6483,18 +6488,18 @@ export interface operations {
     listRankings: {
         parameters: {
             query?: {
-                /** @description Made at this time or later. */
+                /** @description Created at this time or later. */
                 after?: string;
-                /** @description Tasks on which annotators agree by less. */
+                /** @description Tasks with less agreement than this. */
                 agreement_below?: number;
-                /** @description An account, or a name from an imported file. */
+                /** @description A user name, or a name from an imported file. */
                 annotator?: string;
-                /** @description Made before this time. */
+                /** @description Created before this time. */
                 before?: string;
                 /** @description The pagination cursor value. */
                 cursor?: string;
                 /**
-                 * @description What a ranking carries beside its order.
+                 * @description Something that the ranking contains besides its order.
                  *
                  *     * `comment` - comment
                  *     * `flags` - flags
@@ -6506,12 +6511,12 @@ export interface operations {
                  *     * `review` - Review
                  */
                 kind?: "annotation" | "review";
-                /** @description One that answered the prompt. */
+                /** @description A model with a response to the prompt. */
                 model?: string;
                 /** @description Number of results to return per page. */
                 page_size?: number;
                 round?: number;
-                /** @description Words in some turn of the prompt, as they stand there but for capitals. */
+                /** @description Text in any turn of the prompt. Ignores case. */
                 says?: string;
                 /**
                  * @description * `browser` - Browser
@@ -6799,18 +6804,18 @@ export interface operations {
     listTasks: {
         parameters: {
             query?: {
-                /** @description Made at this time or later. */
+                /** @description Created at this time or later. */
                 after?: string;
-                /** @description Tasks on which annotators agree by less. */
+                /** @description Tasks with less agreement than this. */
                 agreement_below?: number;
-                /** @description An account, or a name from an imported file. */
+                /** @description A user name, or a name from an imported file. */
                 annotator?: string;
-                /** @description Made before this time. */
+                /** @description Created before this time. */
                 before?: string;
                 /** @description The pagination cursor value. */
                 cursor?: string;
                 /**
-                 * @description What a ranking carries beside its order.
+                 * @description Something that the ranking contains besides its order.
                  *
                  *     * `comment` - comment
                  *     * `flags` - flags
@@ -6824,13 +6829,13 @@ export interface operations {
                  *     * `qualification` - Qualification
                  */
                 kind?: "ranking" | "gold" | "attention" | "qualification";
-                /** @description One that answered the prompt. */
+                /** @description A model with a response to the prompt. */
                 model?: string;
                 /** @description Number of results to return per page. */
                 page_size?: number;
                 reserved?: boolean | null;
                 round?: number;
-                /** @description Words in some turn of the prompt, as they stand there but for capitals. */
+                /** @description Text in any turn of the prompt. Ignores case. */
                 says?: string;
                 /**
                  * @description * `open` - Open
@@ -7188,9 +7193,9 @@ export interface operations {
                 cursor?: string;
                 /** @description Number of results to return per page. */
                 page_size?: number;
-                /** @description Only this project's (its slug). */
+                /** @description Only results of the project with this slug. */
                 project?: string;
-                /** @description Only those that learned from the one of this name. */
+                /** @description Only runs that used the snapshot with this name. */
                 snapshot?: string;
             };
             header?: never;
@@ -7326,7 +7331,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description metrics, sample, progress, state */
+            /** @description Events of type metrics, sample, progress and state. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -7335,7 +7340,7 @@ export interface operations {
                     "text/event-stream": string;
                 };
             };
-            /** @description The run is over and everything has been sent. */
+            /** @description The run is over and every event was sent. */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -7356,7 +7361,7 @@ export interface operations {
     runs_log_retrieve: {
         parameters: {
             query?: {
-                /** @description How many of the last lines, up to 2000. */
+                /** @description Number of lines from the end, up to 2000. */
                 tail?: number;
             };
             header?: never;

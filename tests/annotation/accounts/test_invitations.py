@@ -1,4 +1,4 @@
-"""An invitation lets one person in, once, in one role, before it runs out; and tells nobody else anything."""
+"""An invitation adds one person, once, in one role, until it expires. It reveals nothing to others."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _accept(token: str, username: str = "zoe", password: str = PASSWORD) -> tupl
     return browser, browser.post(ACCEPT, body).status_code
 
 
-def test_somebody_new_gets_an_account_in_the_project_and_is_logged_in(token: str, project: Project) -> None:
+def test_new_person_gets_an_account_in_the_project_and_is_logged_in(token: str, project: Project) -> None:
     shown = APIClient().post(LOOK, {"token": token}).json()
     assert (shown.pop("expires_at"), shown) == (
         Invitation.objects.get().expires_at.isoformat().replace("+00:00", "Z"),
@@ -55,7 +55,7 @@ def test_somebody_new_gets_an_account_in_the_project_and_is_logged_in(token: str
     assert APIClient().post("/api/v1/auth/login", login).status_code == 200
 
 
-def test_it_works_once(token: str, ben: User, client_of: ClientOf, oscar: User) -> None:
+def test_invitation_works_once(token: str, ben: User, client_of: ClientOf, oscar: User) -> None:
     assert _accept(token)[1] == 201
     for client, address, more in (
         (APIClient(), LOOK, {}),
@@ -69,7 +69,7 @@ def test_it_works_once(token: str, ben: User, client_of: ClientOf, oscar: User) 
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_many_at_once_one_gets_in(project: Project, mona: User) -> None:
+def test_one_of_many_simultaneous_acceptances_succeeds(project: Project, mona: User) -> None:
     _, token = invitations.invite(project=project, role="annotator", by=mona)
 
     def enter(name: str) -> str:
@@ -85,7 +85,7 @@ def test_of_many_at_once_one_gets_in(project: Project, mona: User) -> None:
     assert list(User.objects.filter(username__startswith="racer").values_list("username")) == [(winner,)]
 
 
-def test_it_runs_out_and_can_be_revoked(token: str, mona: User, client_of: ClientOf) -> None:
+def test_invitation_expires_and_can_be_revoked(token: str, mona: User, client_of: ClientOf) -> None:
     Invitation.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
     assert _accept(token)[1] == 410
     manager = client_of(mona)
@@ -99,7 +99,7 @@ def test_it_runs_out_and_can_be_revoked(token: str, mona: User, client_of: Clien
     assert (refused.status_code, "revoked" in refused.json()["detail"]) == (410, True)
 
 
-def test_it_can_not_be_made_up(token: str, settings: Settings) -> None:
+def test_invitation_token_cannot_be_forged(token: str, settings: Settings) -> None:
     id, signature = token.split(".")
     other = id[:-1] + ("1" if id.endswith("0") else "0")
     for fake in ("", "x", id, f"{id}.", f"{id}.{signature[:-1]}", f"{other}.{signature}", "é.é"):
@@ -110,7 +110,7 @@ def test_it_can_not_be_made_up(token: str, settings: Settings) -> None:
     assert APIClient().post(LOOK, {"token": token}).status_code == 200
 
 
-def test_the_token_stands_nowhere_but_in_the_first_answer(
+def test_invitation_token_appears_only_in_the_first_response(
     token: str, mona: User, client_of: ClientOf
 ) -> None:
     signature = token.split(".")[1]
@@ -119,7 +119,7 @@ def test_the_token_stands_nowhere_but_in_the_first_answer(
     assert signature not in str(list(rows.values())) + str(list(Invitation.objects.values()))
 
 
-def test_the_log_says_who_invited_and_who_came(token: str, mona: User, project: Project) -> None:
+def test_audit_log_names_who_invited_and_who_accepted(token: str, mona: User, project: Project) -> None:
     _accept(token)
     zoe = User.objects.get(username="zoe")
     log = AuditEntry.objects.of_project(project).filter(table__in=TOLD)
@@ -141,7 +141,7 @@ def test_the_log_says_who_invited_and_who_came(token: str, mona: User, project: 
         ({"password": "password123"}, 422, "password"),
     ],
 )
-def test_a_name_or_a_password_that_will_not_do_uses_nothing_up(
+def test_invalid_name_or_password_does_not_use_up_the_invitation(
     token: str, changes: dict[str, str], status: int, field: str
 ) -> None:
     body = {"token": token, "username": "zoe", "password": PASSWORD}
@@ -151,13 +151,13 @@ def test_a_name_or_a_password_that_will_not_do_uses_nothing_up(
     assert _accept(token)[1] == 201
 
 
-def test_somebody_with_an_account_joins_with_it(token: str, oscar: User, client_of: ClientOf) -> None:
+def test_logged_in_user_joins_with_their_account(token: str, oscar: User, client_of: ClientOf) -> None:
     response = client_of(oscar).post(JOIN, {"token": token})
     assert response.json() == {"project": "support", "role": "annotator", "state": "active"}
     assert client_of(oscar).get("/api/v1/projects/support/").status_code == 200
 
 
-def test_a_member_keeps_the_role_and_the_invitation_stays_open(
+def test_member_keeps_their_role_and_the_invitation_stays_open(
     token: str, mona: User, client_of: ClientOf
 ) -> None:
     response = client_of(mona).post(JOIN, {"token": token})
@@ -166,14 +166,16 @@ def test_a_member_keeps_the_role_and_the_invitation_stays_open(
     assert Invitation.objects.get().state == "open"
 
 
-def test_who_is_excluded_does_not_come_back_by_a_link(token: str, project: Project, oscar: User) -> None:
+def test_excluded_annotator_cannot_return_with_an_invitation(
+    token: str, project: Project, oscar: User
+) -> None:
     exclude_annotator(project=project, who=Who(annotator=oscar), reason="spam")
     with pytest.raises(Conflict, match="excluded"):
         invitations.accept(token=token, user=oscar)
     assert Invitation.objects.get().state == "open"
 
 
-def test_trying_tokens_is_limited_and_following_links_is_not(token: str) -> None:
+def test_guessing_tokens_is_limited_but_opening_invitations_is_not(token: str) -> None:
     assert {APIClient().post(LOOK, {"token": token}).status_code for _ in range(40)} == {200}
     assert {APIClient().post(LOOK, {"token": f"x{n}"}).status_code for n in range(30)} == {404}
     refused = APIClient().post(LOOK, {"token": token})
@@ -181,7 +183,7 @@ def test_trying_tokens_is_limited_and_following_links_is_not(token: str) -> None
     assert "log-in" not in refused.json()["detail"]
 
 
-def test_entering_takes_the_csrf_token(token: str) -> None:
+def test_accepting_requires_the_csrf_token(token: str) -> None:
     browser = APIClient(enforce_csrf_checks=True)
     body = {"token": token, "username": "zoe", "password": PASSWORD}
     assert browser.post(ACCEPT, body).status_code == 403
@@ -192,18 +194,18 @@ def test_entering_takes_the_csrf_token(token: str) -> None:
     ("body", "field"),
     [({}, "role"), ({"role": "king"}, "role"), ({"role": "annotator", "days": 31}, "days")],
 )
-def test_a_bad_invitation_is_refused_by_field(
+def test_invalid_invitation_is_refused_by_field(
     project: Project, mona: User, client_of: ClientOf, body: dict[str, object], field: str
 ) -> None:
     response = client_of(mona).post(MADE, body)
     assert (response.status_code, wrong_fields(response)) == (422, [field])
 
 
-def test_there_is_an_end_to_open_invitations(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_number_of_open_invitations_is_limited(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(invitations, "MAX_OPEN", 2)
     for _ in range(2):
         last, _ = invitations.invite(project=project, role="annotator")
-    with pytest.raises(Problem, match="revoke"):
+    with pytest.raises(Problem, match="Revoke"):
         invitations.invite(project=project, role="annotator")
     invitations.revoke(invitation=last)
     invitations.invite(project=project, role="annotator")

@@ -15,7 +15,7 @@ LOGIN, LOGOUT, ME = (f"/api/v1/auth/{name}" for name in ("login", "logout", "me"
 
 @pytest.fixture
 def browser() -> APIClient:
-    """Checks CSRF, as a real browser's requests are checked."""
+    """A client with CSRF checks, as for a real browser."""
     return APIClient(enforce_csrf_checks=True)
 
 
@@ -36,7 +36,7 @@ def _login(browser: APIClient, username: str = "alice", password: str = PASSWORD
     return browser.post(LOGIN, body, headers=_token(browser)).status_code
 
 
-def test_me_is_401_for_a_stranger_and_hands_out_the_csrf_cookie(browser: APIClient, db: None) -> None:
+def test_me_is_401_with_a_csrf_cookie_when_not_logged_in(browser: APIClient, db: None) -> None:
     response = browser.get(ME)
     assert response.status_code == 401
     assert response["Content-Type"] == "application/problem+json"
@@ -44,7 +44,9 @@ def test_me_is_401_for_a_stranger_and_hands_out_the_csrf_cookie(browser: APIClie
     assert "csrftoken" in response.cookies
 
 
-def test_logging_in_says_who_one_is_and_where(browser: APIClient, alice: User, project: Project) -> None:
+def test_login_returns_the_user_and_their_memberships(
+    browser: APIClient, alice: User, project: Project
+) -> None:
     response = browser.post(LOGIN, {"username": "alice", "password": PASSWORD}, headers=_token(browser))
     assert response.status_code == 200
     me = response.json()
@@ -62,7 +64,7 @@ def test_logging_in_says_who_one_is_and_where(browser: APIClient, alice: User, p
 @pytest.mark.parametrize(
     ("username", "password"), [("alice", "wrong"), ("nobody", PASSWORD), ("ALICE", PASSWORD)]
 )
-def test_a_wrong_name_and_a_wrong_password_look_the_same(
+def test_wrong_name_and_wrong_password_look_the_same(
     browser: APIClient, alice: User, username: str, password: str
 ) -> None:
     response = browser.post(LOGIN, {"username": username, "password": password}, headers=_token(browser))
@@ -70,19 +72,19 @@ def test_a_wrong_name_and_a_wrong_password_look_the_same(
     assert browser.get(ME).status_code == 401
 
 
-def test_an_inactive_account_can_not_log_in(browser: APIClient, alice: User) -> None:
+def test_inactive_account_cannot_log_in(browser: APIClient, alice: User) -> None:
     User.objects.update(is_active=False)
     assert _login(browser) == 400
 
 
-def test_logging_in_takes_the_csrf_token(browser: APIClient, alice: User) -> None:
+def test_login_requires_the_csrf_token(browser: APIClient, alice: User) -> None:
     response = browser.post(LOGIN, {"username": "alice", "password": PASSWORD})
     assert response.status_code == 403
     assert response["Content-Type"] == "application/problem+json"
     assert browser.get(ME).status_code == 401
 
 
-def test_a_session_is_nothing_without_the_csrf_token(
+def test_unsafe_request_of_a_session_requires_the_csrf_token(
     browser: APIClient, alice: User, project: Project
 ) -> None:
     _login(browser)
@@ -91,15 +93,13 @@ def test_a_session_is_nothing_without_the_csrf_token(
     assert browser.post("/api/v1/projects/support/assignments/next", headers=fresh).status_code == 204
 
 
-def test_logging_out_ends_the_session(browser: APIClient, alice: User) -> None:
+def test_logout_ends_the_session(browser: APIClient, alice: User) -> None:
     _login(browser)
     assert browser.post(LOGOUT, headers=_token(browser)).status_code == 204
     assert browser.get(ME).status_code == 401
 
 
-def test_guessing_is_stopped_for_this_name_and_the_right_password_too(
-    browser: APIClient, alice: User, ben: User
-) -> None:
+def test_too_many_guesses_lock_out_the_right_password_too(browser: APIClient, alice: User, ben: User) -> None:
     assert [_login(browser, password=f"guess {n}") for n in range(11)] == [400] * 10 + [429]
     response = browser.post(LOGIN, {"username": "alice", "password": PASSWORD}, headers=_token(browser))
     assert response.status_code == 429
@@ -107,7 +107,7 @@ def test_guessing_is_stopped_for_this_name_and_the_right_password_too(
     assert _login(browser, username="ben") == 400
 
 
-def test_a_made_up_address_does_not_get_around_the_limit(browser: APIClient, alice: User) -> None:
+def test_forged_address_header_does_not_bypass_the_limit(browser: APIClient, alice: User) -> None:
     for n in range(11):
         headers = {**_token(browser), "X-Forwarded-For": f"10.0.0.{n}"}
         body = {"username": "alice", "password": "guess"}
@@ -115,19 +115,19 @@ def test_a_made_up_address_does_not_get_around_the_limit(browser: APIClient, ali
     assert last == 429
 
 
-def test_logging_in_often_is_fine(browser: APIClient, alice: User) -> None:
+def test_frequent_logins_are_not_limited(browser: APIClient, alice: User) -> None:
     assert {_login(browser) for _ in range(12)} == {200}
 
 
 @pytest.mark.parametrize("body", [[], {"username": "x\x00"}, {"username": ["a"], "password": 3}, {}])
-def test_junk_is_a_problem(browser: APIClient, db: None, body: object) -> None:
+def test_invalid_login_body_is_a_problem(browser: APIClient, db: None, body: object) -> None:
     response = browser.post(LOGIN, body, headers=_token(browser))
     assert response.status_code in (400, 422)
     assert response["Content-Type"] == "application/problem+json"
 
 
-def test_an_address_is_limited_over_all_names(browser: APIClient, alice: User) -> None:
-    """One password tried on many accounts; and without an address, as behind a unix socket."""
+def test_address_is_limited_across_all_names(browser: APIClient, alice: User) -> None:
+    """One password tried on many accounts. Also without an address, as behind a unix socket."""
     token = _token(browser)
     statuses = [
         browser.post(
@@ -138,7 +138,7 @@ def test_an_address_is_limited_over_all_names(browser: APIClient, alice: User) -
     assert statuses == [400] * 100 + [429]
 
 
-def test_a_used_up_limit_is_not_forgotten_for_many_others(rf: RequestFactory) -> None:
+def test_reached_limit_survives_many_other_counts(rf: RequestFactory) -> None:
     limit = Limit("code-hour", 2, 3600, "victim")
     request = rf.post("/")
     assert [limit.use(request) is None for _ in range(3)] == [False, False, True]

@@ -1,4 +1,4 @@
-"""Logging in by OpenID Connect: the whole dance, with a strict provider on loopback and crooked ones."""
+"""Login by OpenID Connect: the whole flow, with a strict provider on loopback and with malicious ones."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def server() -> Iterator[Provider]:
 
 @pytest.fixture
 def provider(server: Provider, settings: Settings) -> Provider:
-    """The provider `company`, configured to refuse whom nobody knows."""
+    """The provider `company`, configured to refuse unknown users."""
     server.person, server.claims, server.sign, server.user_info = {"sub": "u-1"}, {}, None, None
     server.up, server.jwk_changes = True, {}
     server.asked.clear()
@@ -60,7 +60,7 @@ class Browser:
         return self.api.post(BEGIN, {"provider": provider, "next": next}, headers={"X-CSRFToken": token})
 
     def at_provider(self, provider: Provider, next: str = "/") -> str:
-        """To the provider and its agreement; the address it sends the browser back to."""
+        """Opens the provider, whose user agrees. Returns the address to which it sends the browser back."""
         location = self.begin(next).json()["location"]
         assert location.startswith(f"{provider.url}/authorize?")
         return provider.authorize(dict(parse_qsl(urlsplit(location).query)))
@@ -84,11 +84,11 @@ def link(user: User, subject: str = "u-1") -> None:
     SocialAccount.objects.create(user=user, provider="company", uid=subject)
 
 
-def test_the_log_in_page_is_told_of_the_providers(provider: Provider, db: None) -> None:
+def test_login_providers_are_listed(provider: Provider, db: None) -> None:
     assert APIClient().get("/api/v1/auth/providers").json() == [{"id": "company", "name": "Company account"}]
 
 
-def test_the_whole_dance_ends_at_the_page_asked_for_in_a_new_session(provider: Provider, alice: User) -> None:
+def test_oidc_login_ends_at_the_requested_page_in_a_new_session(provider: Provider, alice: User) -> None:
     link(alice)
     browser = Browser()
     back = browser.at_provider(provider, next="/projects/support")
@@ -98,21 +98,21 @@ def test_the_whole_dance_ends_at_the_page_asked_for_in_a_new_session(provider: P
     assert browser.api.cookies["sessionid"].value != before
 
 
-def test_state_nonce_and_challenge_are_new_each_time(provider: Provider, alice: User) -> None:
+def test_state_nonce_and_challenge_are_new_for_each_login(provider: Provider, alice: User) -> None:
     for _ in range(2):
         Browser().at_provider(provider)
     first, second = provider.asked
     assert all(first[name] != second[name] for name in ("state", "nonce", "code_challenge"))
 
 
-def test_beginning_takes_the_csrf_token(provider: Provider, db: None) -> None:
-    """Or another site could log a browser in as somebody else."""
+def test_starting_an_oidc_login_requires_the_csrf_token(provider: Provider, db: None) -> None:
+    """Otherwise another site could log a browser in as somebody else."""
     browser = APIClient(enforce_csrf_checks=True)
     assert browser.post(BEGIN, {"provider": "company"}).status_code == 403
 
 
-def test_an_answer_to_nobodys_request_logs_nobody_in(provider: Provider, alice: User) -> None:
-    """Neither without a state, nor with the state of another browser, nor twice."""
+def test_response_without_a_request_logs_nobody_in(provider: Provider, alice: User) -> None:
+    """Not without a state, not with the state of another browser, and not twice."""
     link(alice)
     attacker, victim = Browser(), Browser()
     back = attacker.at_provider(provider)
@@ -127,7 +127,7 @@ def test_an_answer_to_nobodys_request_logs_nobody_in(provider: Provider, alice: 
     assert again.back(back) == "/login?problem=failed"
 
 
-def test_a_stolen_code_is_worth_nothing_without_the_verifier(provider: Provider, alice: User) -> None:
+def test_stolen_code_is_useless_without_the_verifier(provider: Provider, alice: User) -> None:
     link(alice)
     victims = dict(parse_qsl(urlsplit(Browser().at_provider(provider)).query))["code"]
     thief = Browser()
@@ -148,7 +148,7 @@ def _unsigned(provider: Provider, claims: dict[str, Any]) -> str:
 
 
 def _public_key_as_secret(provider: Provider, claims: dict[str, Any]) -> str:
-    """The old confusion: a token signed by HMAC with what everybody can read."""
+    """The classic algorithm confusion: a token signed by HMAC with the public key as the secret."""
     pem = provider.key.public_key().public_bytes(
         serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     )
@@ -221,7 +221,7 @@ def test_replaced_signing_key_is_used_from_the_next_login_on(provider: Provider,
     ],
     ids=str,
 )
-def test_a_token_for_another_purpose_is_refused(
+def test_id_token_with_wrong_claims_is_refused(
     provider: Provider, alice: User, claims: dict[str, Any]
 ) -> None:
     link(alice)
@@ -231,19 +231,19 @@ def test_a_token_for_another_purpose_is_refused(
     assert browser.name is None
 
 
-def test_user_info_of_somebody_else_is_refused(provider: Provider, alice: User) -> None:
+def test_user_info_of_another_subject_is_refused(provider: Provider, alice: User) -> None:
     link(alice)
     provider.user_info = {"sub": "u-2", "email": "root@example.org"}
     assert Browser().log_in(provider) == "/login?problem=failed"
 
 
-def test_whom_nobody_knows_is_refused_and_no_account_is_made(provider: Provider, alice: User) -> None:
+def test_unknown_oidc_user_is_refused_by_default(provider: Provider, alice: User) -> None:
     people = User.objects.count()
     assert Browser().log_in(provider) == "/login?problem=unknown"
     assert (User.objects.count(), SocialAccount.objects.count()) == (people, 0)
 
 
-def test_whom_nobody_knows_gets_an_account_without_membership_where_it_is_configured_so(
+def test_unknown_oidc_user_is_created_when_configured(
     provider: Provider, settings: Settings, alice: User, project: Project
 ) -> None:
     configure(settings, provider, create=True)
@@ -259,7 +259,7 @@ def test_whom_nobody_knows_gets_an_account_without_membership_where_it_is_config
 
 
 @pytest.mark.parametrize("name", ["", "../../<b>", "x" * 400, "Ünï cødé", "a\x00b"])
-def test_any_name_that_the_provider_gives_becomes_one_that_can_be(
+def test_any_provider_name_becomes_a_valid_user_name(
     provider: Provider, settings: Settings, db: None, name: str
 ) -> None:
     configure(settings, provider, create=True)
@@ -281,7 +281,7 @@ def test_any_name_that_the_provider_gives_becomes_one_that_can_be(
         (True, "", "/login?problem=unknown"),
     ],
 )
-def test_an_account_made_with_an_address_is_an_invitation_for_who_verifiably_has_it(
+def test_account_with_the_verified_address_is_linked(
     provider: Provider, alice: User, verified: object, address: str, comes_to: str
 ) -> None:
     User.objects.filter(pk=alice.pk).update(email="alice@example.org")
@@ -290,13 +290,13 @@ def test_an_account_made_with_an_address_is_an_invitation_for_who_verifiably_has
     assert SocialAccount.objects.filter(user=alice).exists() == (comes_to == "/")
 
 
-def test_an_address_of_two_accounts_opens_neither(provider: Provider, alice: User, ben: User) -> None:
+def test_address_shared_by_two_accounts_links_neither(provider: Provider, alice: User, ben: User) -> None:
     User.objects.update(email="shared@example.org")
     provider.person = {"sub": "u-1", "email": "shared@example.org", "email_verified": True}
     assert Browser().log_in(provider) == "/login?problem=unknown"
 
 
-def test_who_is_logged_in_connects_the_own_account(provider: Provider, alice: User, ben: User) -> None:
+def test_logged_in_user_links_their_own_account(provider: Provider, alice: User, ben: User) -> None:
     browser = Browser(alice)
     assert browser.log_in(provider, next="/account") == "/account"
     assert [each["provider"] for each in browser.api.get("/api/v1/account/").json()["connections"]] == [
@@ -307,8 +307,8 @@ def test_who_is_logged_in_connects_the_own_account(provider: Provider, alice: Us
     assert SocialAccount.objects.get().user == alice
 
 
-def test_a_token_connects_nothing(provider: Provider, alice: User) -> None:
-    """Or who found a token could log in as its owner for good."""
+def test_api_token_cannot_link_an_account(provider: Provider, alice: User) -> None:
+    """Otherwise a stolen token would allow permanent logins as its owner."""
     _, text = create_token(user=alice, name="script")
     browser = Browser()
     browser.api.credentials(HTTP_AUTHORIZATION=f"Bearer {text}")
@@ -318,13 +318,13 @@ def test_a_token_connects_nothing(provider: Provider, alice: User) -> None:
     assert not SocialAccount.objects.exists()
 
 
-def test_an_inactive_account_stays_out(provider: Provider, alice: User) -> None:
+def test_inactive_account_cannot_log_in_with_oidc(provider: Provider, alice: User) -> None:
     link(alice)
     User.objects.update(is_active=False)
     assert Browser().log_in(provider) == "/login?problem=inactive"
 
 
-def test_the_second_factor_is_asked_for_here_too(provider: Provider, alice: User) -> None:
+def test_oidc_login_requires_the_second_factor(provider: Provider, alice: User) -> None:
     link(alice)
     activate_totp(alice, "JBSWY3DPEHPK3PXP")
     browser = Browser()
@@ -337,19 +337,19 @@ def test_the_second_factor_is_asked_for_here_too(provider: Provider, alice: User
 @pytest.mark.parametrize(
     "page", ["https://elsewhere.example/", "//elsewhere.example", "/\\elsewhere.example", "javascript:x", ""]
 )
-def test_it_never_ends_on_another_site(provider: Provider, alice: User, page: str) -> None:
+def test_oidc_login_never_redirects_to_another_site(provider: Provider, alice: User, page: str) -> None:
     link(alice)
     assert Browser().log_in(provider, next=page) == "/"
 
 
-def test_who_thinks_better_of_it_is_told_so(provider: Provider, db: None) -> None:
+def test_cancelled_oidc_login_says_so(provider: Provider, db: None) -> None:
     browser = Browser()
     state = dict(parse_qsl(urlsplit(browser.at_provider(provider)).query))["state"]
     url = f"{HOST}/api/v1/auth/oidc/company/callback?error=access_denied&state={state}"
     assert browser.back(url) == "/login?problem=cancelled"
 
 
-def test_a_provider_that_is_down_is_said_to_be(provider: Provider, alice: User) -> None:
+def test_unreachable_provider_is_reported(provider: Provider, alice: User) -> None:
     link(alice)
     browser = Browser()
     back = browser.at_provider(provider)
@@ -359,14 +359,12 @@ def test_a_provider_that_is_down_is_said_to_be(provider: Provider, alice: User) 
     assert browser.back(back) == "/login?problem=failed"
 
 
-def test_a_provider_that_is_not_configured_is_named(provider: Provider, db: None) -> None:
+def test_provider_that_is_not_configured_is_refused_by_field(provider: Provider, db: None) -> None:
     answer = Browser().begin(provider="other")
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "provider")
 
 
-def test_in_production_the_provider_is_told_the_https_address(
-    provider: Provider, settings: Settings, db: None
-) -> None:
+def test_callback_address_is_https_in_production(provider: Provider, settings: Settings, db: None) -> None:
     settings.PRODUCTION = True
     Browser().at_provider(provider)
     assert provider.asked[0]["redirect_uri"] == "https://testserver/api/v1/auth/oidc/company/callback"

@@ -1,4 +1,4 @@
-"""The optional second factor: enrolling, logging in with it, recovery codes, and switching it off."""
+"""The optional second factor: enrolment, login, recovery codes, and switching it off."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ NEW_CODES = "/api/v1/account/recovery-codes"
 
 
 def code_at(secret: str, seconds: float) -> str:
-    """RFC 6238 by hand (SHA-1, six digits, half minutes), as an app on a phone reckons it."""
+    """RFC 6238 (SHA-1, six digits, half minutes), as an app on a phone computes it."""
     counter = struct.pack(">Q", int(seconds) // 30)
     digest = hmac.digest(base64.b32decode(secret), counter, "sha1")
     start = digest[-1] & 15
     return f"{(int.from_bytes(digest[start : start + 4]) & 0x7FFFFFFF) % 1_000_000:06}"
 
 
-def test_the_tests_own_app_reckons_as_the_rfc_does() -> None:
+def test_the_tests_authenticator_matches_the_rfc() -> None:
     """RFC 6238, appendix B: the last six of its eight digits."""
     secret = base64.b32encode(b"12345678901234567890").decode()
     given = {59: "287082", 1111111109: "081804", 1234567890: "005924", 20000000000: "353130"}
@@ -48,7 +48,7 @@ def alice(alice: User) -> User:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
-    """The clock that codes are reckoned by; tests set it forward."""
+    """The clock for codes. Tests set it forward."""
     now = {"now": time.time()}
     monkeypatch.setattr("allauth.mfa.totp.internal.auth.time.time", lambda: now["now"])
     return now
@@ -85,7 +85,7 @@ def enrolled(alice: User, browser: Browser, clock: dict[str, float]) -> tuple[st
     return secret, answer.json()["recovery_codes"]
 
 
-def test_enrolling_gives_what_an_app_needs_and_is_on_only_after_a_right_code(
+def test_second_factor_is_on_only_after_a_correct_code(
     alice: User, browser: Browser, clock: dict[str, float]
 ) -> None:
     browser.log_in()
@@ -102,18 +102,18 @@ def test_enrolling_gives_what_an_app_needs_and_is_on_only_after_a_right_code(
     assert said == {"enabled": True, "recovery_codes_left": 10}
 
 
-def test_enrolling_takes_the_password(alice: User, browser: Browser) -> None:
+def test_enrolment_requires_the_password(alice: User, browser: Browser) -> None:
     browser.log_in()
     answer = browser.post(FACTOR, password="not it")
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "password")
 
 
-def test_a_code_without_a_begun_enrolment_is_refused(alice: User, browser: Browser) -> None:
+def test_code_without_an_enrolment_is_refused(alice: User, browser: Browser) -> None:
     browser.log_in()
     assert browser.post(f"{FACTOR}/confirm", code="123456").json()["type"] == "no-enrolment"
 
 
-def test_the_password_alone_logs_nobody_in(enrolled: tuple[str, list[str]], clock: dict[str, float]) -> None:
+def test_password_alone_does_not_log_in(enrolled: tuple[str, list[str]], clock: dict[str, float]) -> None:
     fresh = Browser()
     answer = fresh.post(LOGIN, username="alice", password=PASSWORD)
     assert (answer.status_code, answer.json()) == (202, {"next_step": "code"})
@@ -126,7 +126,7 @@ def test_the_password_alone_logs_nobody_in(enrolled: tuple[str, list[str]], cloc
 
 
 @pytest.mark.parametrize(("drift", "status"), [(-30, 200), (30, 200), (-60, 400), (60, 400)])
-def test_a_clock_may_differ_by_half_a_minute(
+def test_clock_may_differ_by_half_a_minute(
     enrolled: tuple[str, list[str]], clock: dict[str, float], drift: int, status: int
 ) -> None:
     fresh = Browser()
@@ -134,7 +134,7 @@ def test_a_clock_may_differ_by_half_a_minute(
     assert fresh.post(CODE, code=code_at(enrolled[0], clock["now"] + drift)).status_code == status
 
 
-def test_a_code_is_good_once(enrolled: tuple[str, list[str]], clock: dict[str, float]) -> None:
+def test_code_works_once(enrolled: tuple[str, list[str]], clock: dict[str, float]) -> None:
     code = code_at(enrolled[0], clock["now"])
     first, second = Browser(), Browser()
     first.log_in()
@@ -144,7 +144,7 @@ def test_a_code_is_good_once(enrolled: tuple[str, list[str]], clock: dict[str, f
     assert second.post(CODE, code=code).status_code == 400
 
 
-def test_a_recovery_code_is_good_once(enrolled: tuple[str, list[str]]) -> None:
+def test_recovery_code_works_once(enrolled: tuple[str, list[str]]) -> None:
     for status in (200, 400):
         fresh = Browser()
         fresh.log_in()
@@ -155,7 +155,7 @@ def test_a_recovery_code_is_good_once(enrolled: tuple[str, list[str]]) -> None:
     assert state.api.get("/api/v1/account/").json()["second_factor"]["recovery_codes_left"] == 8
 
 
-def test_guessing_codes_is_stopped_for_the_account_whoever_guesses(
+def test_guessing_codes_is_limited_per_account(
     enrolled: tuple[str, list[str]], clock: dict[str, float]
 ) -> None:
     statuses = []
@@ -171,14 +171,12 @@ def test_guessing_codes_is_stopped_for_the_account_whoever_guesses(
     assert fresh.post(CODE, code=code_at(enrolled[0], clock["now"])).status_code == 200
 
 
-def test_a_code_without_a_password_before_it_is_refused(
-    enrolled: tuple[str, list[str]], clock: dict[str, float]
-) -> None:
+def test_code_without_a_password_is_refused(enrolled: tuple[str, list[str]], clock: dict[str, float]) -> None:
     answer = Browser().post(CODE, code=code_at(enrolled[0], clock["now"]))
     assert (answer.status_code, answer.json()["type"]) == (409, "no-login-begun")
 
 
-def test_the_second_step_waits_a_quarter_of_an_hour(
+def test_second_step_expires_after_15_minutes(
     enrolled: tuple[str, list[str]], clock: dict[str, float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fresh = Browser()
@@ -188,7 +186,7 @@ def test_the_second_step_waits_a_quarter_of_an_hour(
     assert fresh.post(CODE, code=code_at(enrolled[0], clock["now"])).status_code == 409
 
 
-def test_somebody_made_inactive_between_the_steps_stays_out(
+def test_user_deactivated_between_the_steps_is_refused(
     enrolled: tuple[str, list[str]], clock: dict[str, float]
 ) -> None:
     fresh = Browser()
@@ -197,7 +195,7 @@ def test_somebody_made_inactive_between_the_steps_stays_out(
     assert fresh.post(CODE, code=code_at(enrolled[0], clock["now"])).status_code == 409
 
 
-def test_switching_it_off_takes_a_code_and_removes_the_recovery_codes(
+def test_disabling_requires_a_code_and_removes_the_recovery_codes(
     enrolled: tuple[str, list[str]], browser: Browser, clock: dict[str, float]
 ) -> None:
     assert browser.post(f"{FACTOR}/disable", code="000000").status_code == 400
@@ -208,7 +206,7 @@ def test_switching_it_off_takes_a_code_and_removes_the_recovery_codes(
     assert browser.post(f"{FACTOR}/disable", code=code).json()["type"] == "no-second-factor"
 
 
-def test_new_recovery_codes_end_the_old_ones(
+def test_new_recovery_codes_replace_the_old_ones(
     enrolled: tuple[str, list[str]], browser: Browser, clock: dict[str, float]
 ) -> None:
     fresh = browser.post(NEW_CODES, code=code_at(enrolled[0], clock["now"])).json()["recovery_codes"]
@@ -219,17 +217,17 @@ def test_new_recovery_codes_end_the_old_ones(
     assert other.post(CODE, code=fresh[0]).status_code == 200
 
 
-def test_enrolling_twice_is_refused(enrolled: tuple[str, list[str]], browser: Browser) -> None:
+def test_second_enrolment_is_refused(enrolled: tuple[str, list[str]], browser: Browser) -> None:
     assert browser.post(FACTOR, password=PASSWORD).json()["type"] == "second-factor-enabled"
 
 
-def test_the_database_holds_neither_the_secret_nor_the_codes(enrolled: tuple[str, list[str]]) -> None:
+def test_database_contains_neither_the_secret_nor_the_codes(enrolled: tuple[str, list[str]]) -> None:
     stored = " ".join(str(row.data) for row in Authenticator.objects.all())
     assert enrolled[0] not in stored
     assert not [code for code in enrolled[1] if code in stored]
 
 
-def test_a_changed_secret_key_keeps_codes_while_the_old_one_is_named(
+def test_codes_survive_a_secret_key_change_with_a_fallback_key(
     enrolled: tuple[str, list[str]], clock: dict[str, float], settings: Settings
 ) -> None:
     settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]
@@ -239,7 +237,7 @@ def test_a_changed_secret_key_keeps_codes_while_the_old_one_is_named(
     assert fresh.post(CODE, code=code_at(enrolled[0], clock["now"])).status_code == 200
 
 
-def test_a_token_passes_without_it_and_changes_nothing_of_the_account(
+def test_api_token_needs_no_code_and_cannot_change_the_account(
     enrolled: tuple[str, list[str]], alice: User
 ) -> None:
     from annotation.accounts.tokens import create_token

@@ -1,4 +1,4 @@
-"""Sessions: a new one with each log-in, ended everywhere by one word, by a new password, by leaving."""
+"""Sessions: each login creates one. A request, a new password or deactivation ends all of them."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def _logged_in(password: str = PASSWORD) -> APIClient:
     return browser
 
 
-def test_a_planted_session_is_not_the_one_that_gets_logged_in(alice: User) -> None:
-    """Session fixation: whoever put this cookie into the browser holds nothing afterwards."""
+def test_login_replaces_a_planted_session(alice: User) -> None:
+    """Session fixation: a cookie planted in the browser is useless after the login."""
     stranger = APIClient(enforce_csrf_checks=True)
     session = stranger.session
     session["planted"] = True
@@ -49,7 +49,7 @@ def test_a_planted_session_is_not_the_one_that_gets_logged_in(alice: User) -> No
     assert not Session.objects.filter(session_key=planted).exists()
 
 
-def test_logging_in_makes_a_new_csrf_token(alice: User) -> None:
+def test_login_creates_a_new_csrf_token(alice: User) -> None:
     browser = APIClient(enforce_csrf_checks=True)
     browser.get(ME)
     before = browser.cookies["csrftoken"].value
@@ -58,9 +58,7 @@ def test_logging_in_makes_a_new_csrf_token(alice: User) -> None:
     assert browser.post(NEXT, headers={"X-CSRFToken": before}).status_code == 403
 
 
-def test_every_unsafe_method_of_a_session_takes_the_csrf_token_and_a_token_needs_none(
-    alice: User, project: Project
-) -> None:
+def test_sessions_need_the_csrf_token_and_api_tokens_do_not(alice: User, project: Project) -> None:
     browser = _logged_in()
     assert browser.post(NEXT).status_code == 403
     assert browser.patch("/api/v1/projects/support/", {}).status_code == 403
@@ -71,13 +69,13 @@ def test_every_unsafe_method_of_a_session_takes_the_csrf_token_and_a_token_needs
     assert program.post(NEXT).status_code == 204
 
 
-def test_a_cookie_is_out_of_reach_of_scripts_and_of_other_sites(alice: User) -> None:
+def test_session_cookie_is_hidden_from_scripts_and_other_sites(alice: User) -> None:
     cookie = _logged_in().cookies["sessionid"]
     assert cookie["httponly"]
     assert cookie["samesite"] == "Lax"
 
 
-def test_logging_out_everywhere_ends_every_session_and_leaves_the_tokens(alice: User) -> None:
+def test_logging_out_everywhere_ends_all_sessions_but_no_tokens(alice: User) -> None:
     here, there = _logged_in(), _logged_in()
     _, token = create_token(user=alice, name="script")
     assert _post(here, "/api/v1/auth/logout/everywhere") == 204
@@ -86,7 +84,7 @@ def test_logging_out_everywhere_ends_every_session_and_leaves_the_tokens(alice: 
     assert _logged_in().get(ME).status_code == 200
 
 
-def test_a_new_password_ends_every_session_but_this_one(alice: User) -> None:
+def test_new_password_ends_all_other_sessions(alice: User) -> None:
     here, there = _logged_in(), _logged_in()
     new = "staple battery horse"
     assert _post(here, "/api/v1/account/password", current=PASSWORD, new=new) == 204
@@ -103,9 +101,7 @@ def test_a_new_password_ends_every_session_but_this_one(alice: User) -> None:
         (PASSWORD, "password12", "new"),
     ],
 )
-def test_a_password_that_will_not_do_is_refused_by_field(
-    alice: User, current: str, new: str, field: str
-) -> None:
+def test_invalid_new_password_is_refused_by_field(alice: User, current: str, new: str, field: str) -> None:
     browser = _logged_in()
     browser.get(ME)
     answer = browser.post(
@@ -118,13 +114,13 @@ def test_a_password_that_will_not_do_is_refused_by_field(
     assert alice.check_password(PASSWORD)
 
 
-def test_somebody_made_inactive_is_out_at_once(alice: User) -> None:
+def test_deactivation_ends_access_at_once(alice: User) -> None:
     browser = _logged_in()
     User.objects.update(is_active=False)
     assert browser.get(ME).status_code == 401
 
 
-def test_guessing_the_current_password_from_an_open_session_is_limited(alice: User) -> None:
+def test_guessing_the_current_password_in_a_session_is_limited(alice: User) -> None:
     browser = _logged_in()
     statuses = [
         _post(browser, "/api/v1/account/password", current=f"guess {n}", new="staple battery horse")

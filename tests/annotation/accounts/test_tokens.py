@@ -19,14 +19,14 @@ def _with(credentials: str) -> APIClient:
     return APIClient(enforce_csrf_checks=True, headers={"Authorization": credentials})
 
 
-def test_a_token_opens_the_api_without_a_session_or_csrf(alice: User, project: Project) -> None:
+def test_token_grants_access_without_a_session_or_csrf(alice: User, project: Project) -> None:
     _, text = create_token(user=alice, name="script")
     api = _with(f"Bearer {text}")
     assert api.get(ME).json()["username"] == "alice"
     assert api.post("/api/v1/projects/support/assignments/next").status_code == 204
 
 
-def test_the_database_does_not_hold_the_token(alice: User) -> None:
+def test_database_does_not_contain_the_token(alice: User) -> None:
     row, text = create_token(user=alice, name="script")
     assert text.startswith("rl_")
     assert row.prefix == text[:8]
@@ -34,7 +34,7 @@ def test_the_database_does_not_hold_the_token(alice: User) -> None:
     assert all(text not in str(value) for value in stored.values())
 
 
-def test_a_revoked_token_an_unknown_one_and_one_of_somebody_inactive_are_refused(alice: User) -> None:
+def test_revoked_unknown_and_inactive_users_tokens_are_refused(alice: User) -> None:
     row, text = create_token(user=alice, name="script")
     assert _with("Bearer rl_nonsense").get(ME).status_code == 401
     assert revoke_token(token=row)
@@ -46,13 +46,13 @@ def test_a_revoked_token_an_unknown_one_and_one_of_somebody_inactive_are_refused
 
 
 @pytest.mark.parametrize("credentials", ["Bearer", "Bearer ", "bearer x y", "Token abc", "Bearer \xe9"])
-def test_credentials_of_an_odd_shape_are_refused(db: None, credentials: str) -> None:
+def test_malformed_credentials_are_refused(db: None, credentials: str) -> None:
     response = _with(credentials).get(ME)
     assert response.status_code == 401
     assert response["Content-Type"] == "application/problem+json"
 
 
-def test_its_use_is_noted_once_a_minute(alice: User) -> None:
+def test_last_use_is_recorded_once_a_minute(alice: User) -> None:
     _, text = create_token(user=alice, name="script")
     api = _with(f"Bearer {text}")
     api.get(ME)
@@ -70,7 +70,7 @@ def test_its_use_is_noted_once_a_minute(alice: User) -> None:
 TOKENS = "/api/v1/account/tokens/"
 
 
-def test_a_token_is_made_shown_once_listed_and_revoked(alice: User, client_of: ClientOf) -> None:
+def test_token_is_created_shown_once_listed_and_revoked(alice: User, client_of: ClientOf) -> None:
     page = client_of(alice)
     end = timezone.now() + timedelta(days=7)
     made = page.post(TOKENS, {"name": "cron", "scopes": ["read", "annotate"], "expires_at": end.isoformat()})
@@ -86,7 +86,7 @@ def test_a_token_is_made_shown_once_listed_and_revoked(alice: User, client_of: C
     assert page.get(TOKENS).json()["results"][0]["revoked_at"] is not None
 
 
-def test_others_tokens_are_not_there(alice: User, ben: User, ada: User, client_of: ClientOf) -> None:
+def test_tokens_of_others_do_not_exist(alice: User, ben: User, ada: User, client_of: ClientOf) -> None:
     row, _ = create_token(user=alice, name="script")
     for other in (ben, ada):
         assert client_of(other).get(TOKENS).json()["results"] == []
@@ -105,7 +105,7 @@ def test_others_tokens_are_not_there(alice: User, ben: User, ada: User, client_o
         ({"name": "x", "scopes": ["read"], "expires_at": "2020-01-01T00:00:00Z"}, "expires_at"),
     ],
 )
-def test_a_token_that_makes_no_sense_is_refused_by_field(
+def test_invalid_token_is_refused_by_field(
     alice: User, client_of: ClientOf, body: dict[str, object], field: str
 ) -> None:
     answer = client_of(alice).post(TOKENS, body)
@@ -113,30 +113,30 @@ def test_a_token_that_makes_no_sense_is_refused_by_field(
     assert not ApiToken.objects.exists()
 
 
-def test_a_token_past_its_end_is_refused(alice: User) -> None:
+def test_expired_token_is_refused(alice: User) -> None:
     row, text = create_token(user=alice, name="x", expires_at=timezone.now() + timedelta(hours=1))
     assert _with(f"Bearer {text}").get(ME).status_code == 200
     ApiToken.objects.filter(pk=row.pk).update(expires_at=timezone.now())
     assert _with(f"Bearer {text}").get(ME).status_code == 401
 
 
-def test_a_token_makes_no_tokens(alice: User) -> None:
-    """Or a leaked one with a week to live would make one without an end."""
+def test_token_cannot_create_tokens(alice: User) -> None:
+    """Otherwise a leaked token that is valid for a week could create one that never expires."""
     _, text = create_token(user=alice, name="x")
     answer = _with(f"Bearer {text}").post(TOKENS, {"name": "y", "scopes": ["read"]})
     assert (answer.status_code, answer.json()["type"]) == (403, "scope")
 
 
-def test_a_token_that_may_only_read_says_what_it_lacks(alice: User, project: Project) -> None:
+def test_read_only_token_names_the_missing_scope(alice: User, project: Project) -> None:
     _, text = create_token(user=alice, name="x", scopes=["read"])
     api = _with(f"Bearer {text}")
     assert api.get("/api/v1/projects/support/").status_code == 200
     answer = api.post("/api/v1/projects/support/assignments/next")
     assert (answer.status_code, answer.json()["type"]) == (403, "scope")
-    assert "make one with the scope annotate" in answer.json()["detail"]
+    assert "Create a token with the scope annotate" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize("scopes", [[], ["read", "root"]])
-def test_the_database_refuses_scopes_that_are_none(alice: User, scopes: list[str]) -> None:
+def test_database_refuses_unknown_scopes(alice: User, scopes: list[str]) -> None:
     with pytest.raises(IntegrityError), transaction.atomic():
         ApiToken.objects.create(user=alice, name="x", digest="0" * 64, prefix="rl_", scopes=scopes)

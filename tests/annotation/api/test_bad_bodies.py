@@ -26,7 +26,7 @@ HALF = b'"\\ud83d"'
         (b'{"version": ' + b"9" * 5000 + b"}", "not JSON"),
     ],
 )
-def test_a_body_that_can_not_be_stored_is_refused_with_the_reason(
+def test_body_that_cannot_be_stored_is_refused_with_the_reason(
     client_of: Callable[[User | None], APIClient],
     alice: User,
     tasks: list[RankingTask],
@@ -43,7 +43,7 @@ def test_a_body_that_can_not_be_stored_is_refused_with_the_reason(
 
 
 @pytest.mark.parametrize("field", ["ratings", "flags"])
-def test_a_response_named_twice_in_two_spellings_is_refused(
+def test_response_named_twice_in_two_spellings_is_refused(
     client_of: Callable[[User | None], APIClient], alice: User, tasks: list[RankingTask], field: str
 ) -> None:
     client = client_of(alice)
@@ -53,7 +53,7 @@ def test_a_response_named_twice_in_two_spellings_is_refused(
     twice = {response: nothing, response.replace("-", ""): nothing}
     refused = send(client, assignment, **{field: twice})
     assert refused.status_code == 422
-    assert "named twice" in str(refused.json()["errors"])
+    assert "appears twice" in str(refused.json()["errors"])
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_a_response_named_twice_in_two_spellings_is_refused(
         (b'{"draft": {"a": {"\\u0000": 1}}}', "draft.a.\\u0000"),
     ],
 )
-def test_text_that_can_not_be_stored_is_refused_by_field(
+def test_text_that_cannot_be_stored_is_refused_by_field(
     client_of: Callable[[User | None], APIClient],
     alice: User,
     tasks: list[RankingTask],
@@ -93,7 +93,7 @@ def test_json_of_a_wrong_shape_is_refused_by_field(
     assert response.json()["errors"]
 
 
-def test_text_with_escapes_that_mean_something_is_kept(
+def test_text_with_valid_escapes_is_kept(
     client_of: Callable[[User | None], APIClient], alice: User, tasks: list[RankingTask]
 ) -> None:
     desk = client_of(alice)

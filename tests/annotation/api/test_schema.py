@@ -1,4 +1,4 @@
-"""The OpenAPI schema is what the page's client is generated from: it must say everything."""
+"""The front end's client is generated from the OpenAPI schema, so the schema must be complete."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def operations() -> dict[str, dict[str, Any]]:
     }
 
 
-def test_every_operation_has_a_name_of_its_own(operations: dict[str, dict[str, Any]]) -> None:
+def test_every_operation_has_a_unique_name(operations: dict[str, dict[str, Any]]) -> None:
     names = [operation["operationId"] for operation in operations.values()]
     assert len(set(names)) == len(names)
     assert not [name for name in names if name.startswith("v1") or name[-1].isdigit()]
 
 
-def test_every_answer_is_typed_and_every_refusal_is_a_problem(operations: dict[str, dict[str, Any]]) -> None:
+def test_every_response_is_typed_and_every_error_is_a_problem(operations: dict[str, dict[str, Any]]) -> None:
     assert len(operations) >= 20
     for name, operation in operations.items():
         responses = dict(operation["responses"])
@@ -37,7 +37,7 @@ def test_every_answer_is_typed_and_every_refusal_is_a_problem(operations: dict[s
             assert {} not in bodies, (name, status)
 
 
-def test_the_generator_has_nothing_to_complain_about(capsys: pytest.CaptureFixture[str]) -> None:
+def test_schema_generator_reports_no_warnings(capsys: pytest.CaptureFixture[str]) -> None:
     reset_generator_stats()  # type: ignore[no-untyped-call]
     SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
     assert not GENERATOR_STATS, capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Two at once: the same file imported twice lands once, and a snapshot's name is given once."""
+"""Concurrent imports of the same file store it once, and a snapshot's name is used once."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def artefacts(settings: Settings, tmp_path: Path) -> Path:
 
 
 def at_once(*calls: Callable[[], Any]) -> list[Any]:
-    """What each call gave, or the exception it raised; all started from one barrier, on own connections."""
+    """Starts all calls at one barrier, each on its own connection; returns results or exceptions."""
     barrier = threading.Barrier(len(calls))
     results: list[Any] = [None] * len(calls)
 
@@ -59,7 +59,7 @@ def rows(*, ranked: bool) -> list[bytes]:
 
 
 @pytest.mark.parametrize("ranked", [True, False])
-def test_the_same_rows_imported_at_once_in_unlike_order_land_once(ranked: bool) -> None:
+def test_concurrent_imports_of_the_same_rows_in_different_order_add_them_once(ranked: bool) -> None:
     project = create_project(slug="wishes")
     lines = rows(ranked=ranked)
     orders = (lines, lines[::-1], lines[ROWS // 2 :] + lines[: ROWS // 2])
@@ -78,7 +78,7 @@ def test_the_same_rows_imported_at_once_in_unlike_order_land_once(ranked: bool) 
     assert Response.objects.count() == 2 * expected
 
 
-def test_a_snapshot_name_is_given_once(artefacts: Path) -> None:
+def test_a_snapshot_name_is_used_once(artefacts: Path) -> None:
     project = create_project(slug="wishes")
     import_file(project=project, file=io.BytesIO(b"\n".join(rows(ranked=True))))
     results = at_once(*(lambda: freeze_snapshot(project=project, name="v1") for _ in range(3)))
@@ -89,7 +89,7 @@ def test_a_snapshot_name_is_given_once(artefacts: Path) -> None:
     assert folders == [str(DatasetSnapshot.objects.get().pk)] == [str(made[0].pk)]
 
 
-def test_snapshots_without_a_name_are_numbered_one_after_another(artefacts: Path) -> None:
+def test_concurrent_snapshots_without_a_name_are_numbered(artefacts: Path) -> None:
     project = create_project(slug="wishes")
     import_file(project=project, file=io.BytesIO(b"\n".join(rows(ranked=True))))
     freeze_snapshot(project=project, name="v2")

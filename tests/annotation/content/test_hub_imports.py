@@ -1,6 +1,6 @@
-"""A data set of the hub comes in by its name; where it can't, the message says what to do instead.
+"""A dataset of the Hub is imported by its id; when that fails, the message says what to do.
 
-The hub itself is out of a test's reach: a small server on this machine speaks the two calls its client makes.
+Tests can't reach the Hub: a small local server answers the two calls that its client makes.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Hub(BaseHTTPRequestHandler):
         else:
             self._answer(b"{}", 404, {"X-Error-Code": "RepoNotFound"})
 
-    do_HEAD = do_GET  # noqa: N815 (the name is the protocol's)
+    do_HEAD = do_GET  # noqa: N815 (required by http.server)
 
     def _answer(self, data: bytes, status: int = 200, headers: dict[str, str] | None = None) -> None:
         self.send_response(status)
@@ -74,7 +74,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 @pytest.mark.django_db
-def test_a_split_comes_in_file_by_file(project: Project, hub: str) -> None:
+def test_a_split_is_imported_file_by_file(project: Project, hub: str) -> None:
     out = io.StringIO()
     call_command(
         "import_responses", "people/pairs", "--hub", "--split", "train", "--project", "support", stdout=out
@@ -84,17 +84,19 @@ def test_a_split_comes_in_file_by_file(project: Project, hub: str) -> None:
 
 
 @pytest.mark.django_db
-def test_a_data_set_that_is_not_there_says_so(project: Project, hub: str) -> None:
+def test_a_missing_dataset_is_reported(project: Project, hub: str) -> None:
     with pytest.raises(CommandError, match="The Hub has no dataset people/nothing"):
         call_command("import_responses", "people/nothing", "--hub", "--project", "support")
 
 
-def test_a_part_that_is_not_there_says_what_is(hub: str) -> None:
-    with pytest.raises(Problem, match=r"no data file in part chat .*files are README.md, data/test.jsonl"):
+def test_a_missing_part_is_reported_with_the_files_that_exist(hub: str) -> None:
+    with pytest.raises(
+        Problem, match=r"no data file in part chat .*its files are README.md, data/test.jsonl"
+    ):
         fetch_dataset(dataset="people/pairs", part="chat", endpoint=hub)
 
 
-def test_a_hub_out_of_reach_says_what_to_do_instead(hub: str) -> None:
+def test_an_unreachable_hub_is_reported_with_a_workaround(hub: str) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         nowhere = f"http://127.0.0.1:{unused.getsockname()[1]}"
@@ -102,12 +104,12 @@ def test_a_hub_out_of_reach_says_what_to_do_instead(hub: str) -> None:
         fetch_dataset(dataset="people/pairs", endpoint=nowhere)
 
 
-def test_what_is_no_id_says_so(hub: str) -> None:
+def test_an_invalid_dataset_id_is_reported(hub: str) -> None:
     with pytest.raises(Problem, match="is not the id of a dataset"):
         fetch_dataset(dataset="../../etc/passwd", endpoint=hub)
 
 
-def test_files_are_told_by_their_paths() -> None:
+def test_part_and_split_are_recognised_from_paths() -> None:
     names = [
         "README.md",
         "dataset_infos.json",

@@ -1,4 +1,4 @@
-"""An import is told while it runs: lines of progress, then the report, and leaving stops it."""
+"""An import streams progress and then its report; closing the connection stops it."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def parquet() -> bytes:
     ("name", "data"),
     [("rows.jsonl", LINES), ("rows.jsonl.gz", gzip.compress(LINES)), ("rows.parquet", parquet())],
 )
-def test_progress_rises_to_the_report(
+def test_progress_increases_until_the_report(
     project: Project, mona: User, client_of: ClientOf, name: str, data: bytes
 ) -> None:
     *progress, last = news(sent(client_of(mona), data, name))
@@ -59,15 +59,13 @@ def test_progress_rises_to_the_report(
     assert [step["read"] for step in steps] == [0, BATCH_LINES, 2 * BATCH_LINES, len(ROWS)]
     shares = [step["share"] for step in steps]
     assert shares[0] == 0
-    assert shares[-1] > 0.9  # a Parquet file ends with a list of its parts, which is read first
+    assert shares[-1] > 0.9  # a Parquet file's footer is read first
     assert all(before <= after for before, after in pairwise(shares))
     assert last["report"]["tasks"] == len(ROWS)
     assert Prompt.objects.filter(project=project).count() == len(ROWS)
 
 
-def test_its_report_is_that_of_an_import_that_says_nothing(
-    project: Project, mona: User, client_of: ClientOf
-) -> None:
+def test_the_streamed_report_equals_the_plain_one(project: Project, mona: User, client_of: ClientOf) -> None:
     data = LINES[: LINES.index(b"\n", 4000) + 1] + b"{broken\n"
     trial = news(sent(client_of(mona), data, dry_run="true"))[-1]["report"]
     assert not Prompt.objects.filter(project=project).exists()
@@ -75,14 +73,16 @@ def test_its_report_is_that_of_an_import_that_says_nothing(
     assert trial["failed"] == 1
 
 
-def test_what_is_written_is_the_managers_doing(project: Project, mona: User, client_of: ClientOf) -> None:
+def test_the_manager_is_the_actor_of_a_streamed_import(
+    project: Project, mona: User, client_of: ClientOf
+) -> None:
     ranked = {"prompt": "Where?", "responses": ["Here.", "There."], "tiers": [[0], [1]]}
     assert news(sent(client_of(mona), json.dumps(ranked).encode()))[-1]["report"]["rankings"] == 1
     entries = AuditEntry.objects.filter(table="annotation_ranking", project_id=project.pk)
     assert set(entries.values_list("actor", flat=True)) == {f"user:{mona.pk}"}
 
 
-def test_a_file_in_no_known_format_is_refused_as_ever(
+def test_an_unknown_format_is_refused_before_the_stream_starts(
     project: Project, mona: User, client_of: ClientOf
 ) -> None:
     response = sent(client_of(mona), b"\x00\x01\x02", "rows.bin")
@@ -90,7 +90,7 @@ def test_a_file_in_no_known_format_is_refused_as_ever(
     assert response.json()["type"] == "format-not-recognised"
 
 
-def test_whoever_leaves_keeps_the_batches_that_are_in(project: Project) -> None:
+def test_closing_the_stream_keeps_the_stored_batches(project: Project) -> None:
     steps = importing(project=project, file=io.BytesIO(LINES))
     assert [next(steps).read for _ in range(2)] == [0, BATCH_LINES]
     steps.close()
@@ -99,7 +99,7 @@ def test_whoever_leaves_keeps_the_batches_that_are_in(project: Project) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_trial_that_is_left_keeps_nothing(project: Project) -> None:
+def test_closing_the_stream_of_a_dry_run_stores_nothing(project: Project) -> None:
     steps = importing(project=project, file=io.BytesIO(LINES), dry_run=True)
     assert [next(steps).read for _ in range(2)] == [0, BATCH_LINES]
     assert connection.in_atomic_block

@@ -1,4 +1,4 @@
-"""An import takes in what is good, names what is not, and changes nothing when it is run again."""
+"""An import stores valid rows, reports the others, and changes nothing when it is repeated."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def unchanged(report: ImportReport) -> bool:
     return (report.prompts, report.responses, report.tasks, report.rankings) == (0, 0, 0, 0)
 
 
-def test_the_oasst_file_becomes_177_open_tasks_and_again_changes_nothing(wishes: Project) -> None:
+def test_the_oasst_file_gives_177_open_tasks_once(wishes: Project) -> None:
     path = real_file("kway/oasst-8-models.jsonl.gz")
     report = import_file(project=wishes, file=path)
     assert (report.format, report.read, report.failed) == ("oasst-models", 177, 0)
@@ -66,7 +66,7 @@ def test_the_oasst_file_becomes_177_open_tasks_and_again_changes_nothing(wishes:
     assert again.unchanged == 177
 
 
-def test_every_hh_row_becomes_a_comparison_or_is_named_as_identical_or_repeated(wishes: Project) -> None:
+def test_every_hh_row_is_a_comparison_or_reported_as_a_quirk(wishes: Project) -> None:
     seen: set[tuple[str, str]] = set()
     total = 0
     for name, (rows, identical) in HH_FILES.items():
@@ -89,7 +89,7 @@ def test_every_hh_row_becomes_a_comparison_or_is_named_as_identical_or_repeated(
         assert again.unchanged == again.read
 
 
-def test_an_hh_comparison_is_stored_the_right_way_round(wishes: Project) -> None:
+def test_an_hh_comparison_prefers_the_chosen_response(wishes: Project) -> None:
     path = hh_file("helpful-base.test")
     import_file(project=wishes, file=path)
     originals = [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
@@ -104,7 +104,7 @@ def test_an_hh_comparison_is_stored_the_right_way_round(wishes: Project) -> None
     assert stored == wanted
 
 
-def test_the_prompts_file_becomes_1033_prompts_and_again_changes_nothing(wishes: Project) -> None:
+def test_the_prompts_file_gives_1033_prompts_once(wishes: Project) -> None:
     path = real_file("prompts/instructions.jsonl.gz")
     report = import_file(project=wishes, file=path)
     assert (report.format, report.read, report.failed) == ("prompts", 1033, 0)
@@ -115,7 +115,7 @@ def test_the_prompts_file_becomes_1033_prompts_and_again_changes_nothing(wishes:
     assert unchanged(import_file(project=wishes, file=path))
 
 
-def test_a_ranking_comes_in_with_its_tiers_pairs_and_annotator(wishes: Project) -> None:
+def test_a_ranking_is_imported_with_tiers_pairs_and_annotator(wishes: Project) -> None:
     row = ranked(
         strength=2, comment="why", ratings={"0": {"help": 4}}, flags={"2": ["short"]}, duration_ms=900
     )
@@ -137,25 +137,25 @@ def test_a_ranking_comes_in_with_its_tiers_pairs_and_annotator(wishes: Project) 
     assert RankingTask.objects.get().state == RankingTask.State.DONE
 
 
-def test_a_ranking_that_can_not_be_given_comes_in_as_such(wishes: Project) -> None:
+def test_a_not_rankable_answer_is_imported(wishes: Project) -> None:
     report = take(wishes, ranked(tiers=[], not_rankable=True))
     assert report.rankings == 1
     assert Ranking.objects.get().not_rankable
     assert not Comparison.objects.exists()
 
 
-def test_two_people_who_say_the_same_are_two_rankings_and_one_task(wishes: Project) -> None:
+def test_equal_answers_of_two_people_are_two_rankings_of_one_task(wishes: Project) -> None:
     report = take(wishes, ranked(annotator="kim"), ranked(annotator="lee"), ranked(annotator="kim"))
     assert (report.tasks, report.rankings, report.unchanged) == (1, 2, 1)
 
 
-def test_a_second_ranking_of_a_task_that_is_there_is_new_and_the_first_is_not(wishes: Project) -> None:
+def test_only_the_new_ranking_of_a_known_task_is_added(wishes: Project) -> None:
     take(wishes, ranked())
     report = take(wishes, ranked(), ranked(annotator="lee"))
     assert (report.tasks, report.rankings, report.unchanged) == (0, 1, 1)
 
 
-def test_the_order_of_the_responses_does_not_make_a_ranking_new(wishes: Project) -> None:
+def test_a_ranking_with_reordered_responses_is_the_same_ranking(wishes: Project) -> None:
     take(wishes, ranked())
     turned = ranked(
         responses=["c", {"text": "b", "model": "m2"}, {"text": "a", "model": "m1"}], tiers=[[0], [1, 2]]
@@ -163,7 +163,7 @@ def test_the_order_of_the_responses_does_not_make_a_ranking_new(wishes: Project)
     assert unchanged(take(wishes, turned))
 
 
-def test_a_repeated_response_is_taken_once_at_its_best_place(wishes: Project) -> None:
+def test_a_repeated_response_is_stored_once_at_its_best_place(wishes: Project) -> None:
     report = take(wishes, {"prompt": "Q", "responses": ["a", "b", "a"], "tiers": [[2], [1], [0]]})
     assert (report.responses, report.rankings) == (2, 1)
     (quirk,) = report.quirks
@@ -171,13 +171,13 @@ def test_a_repeated_response_is_taken_once_at_its_best_place(wishes: Project) ->
     assert [(pair.preferred.text, pair.other.text) for pair in Comparison.objects.all()] == [("a", "b")]
 
 
-def test_one_distinct_response_comes_in_with_its_prompt_and_without_a_task(wishes: Project) -> None:
+def test_a_single_distinct_response_is_stored_without_a_task(wishes: Project) -> None:
     report = take(wishes, {"prompt": "Q", "responses": ["a", "a"]})
     assert (report.prompts, report.responses, report.tasks, report.failed) == (1, 1, 0, 0)
     assert [quirk.name for quirk in report.quirks] == [ONE_RESPONSE.name]
 
 
-def test_bad_lines_are_named_and_the_good_ones_between_them_land(wishes: Project) -> None:
+def test_bad_lines_are_reported_and_good_lines_are_stored(wishes: Project) -> None:
     report = take(
         wishes,
         ranked(1),
@@ -195,7 +195,7 @@ def test_bad_lines_are_named_and_the_good_ones_between_them_land(wishes: Project
     assert Prompt.objects.count() == 3
 
 
-def test_a_row_that_only_the_database_refuses_costs_only_itself(
+def test_only_the_row_that_the_database_refuses_fails(
     wishes: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     to_draft = import_lines._draft
@@ -213,7 +213,7 @@ def test_a_row_that_only_the_database_refuses_costs_only_itself(
     assert Ranking.objects.count() == 2
 
 
-def test_a_file_in_no_known_format_writes_nothing_and_says_what_is_known(wishes: Project) -> None:
+def test_an_unknown_format_writes_nothing_and_lists_known_formats(wishes: Project) -> None:
     with pytest.raises(Problem, match="not recognised") as refusal:
         take(wishes, {"foo": 1})
     assert "hh-rlhf" in refusal.value.detail
@@ -221,12 +221,12 @@ def test_a_file_in_no_known_format_writes_nothing_and_says_what_is_known(wishes:
     assert not Prompt.objects.exists()
 
 
-def test_a_file_that_is_not_there_says_so(wishes: Project, tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(wishes: Project, tmp_path: Path) -> None:
     with pytest.raises(Problem, match="can't be read: No such file"):
         import_file(project=wishes, file=tmp_path / "absent.jsonl")
 
 
-def test_an_unknown_format_name_is_refused_with_the_known_ones(wishes: Project) -> None:
+def test_an_unknown_format_name_is_refused_with_the_known_names(wishes: Project) -> None:
     with pytest.raises(Problem, match=r"There is no format 'tsv'; known: .*hh-rlhf"):
         take(wishes, ranked(), format="tsv")
 
@@ -239,7 +239,7 @@ def test_errors_beyond_the_limit_are_counted_but_not_listed(
     assert (report.failed, len(report.errors)) == (5, 2)
 
 
-def test_options_reach_the_tasks_and_gold_becomes_response_ids(wishes: Project) -> None:
+def test_options_apply_to_tasks_and_gold_is_stored_as_response_ids(wishes: Project) -> None:
     row = {"prompt": "Q", "responses": ["a", "b"], "gold_tiers": [[1], [0]]}
     take(wishes, row, overlap=3, round=4, priority=7)
     task = RankingTask.objects.get()
@@ -249,9 +249,9 @@ def test_options_reach_the_tasks_and_gold_becomes_response_ids(wishes: Project) 
 
 
 @pytest.mark.parametrize("task_kind", [kind for kind in RankingTask.Kind.values if kind != "ranking"])
-def test_a_check_comes_in_with_its_answer_and_without_slots(wishes: Project, task_kind: str) -> None:
+def test_a_check_is_imported_with_its_answer_and_without_slots(wishes: Project, task_kind: str) -> None:
     check = {"prompt": "Q", "responses": ["a", "b"], "gold_tiers": [[1], [0]], "task_kind": task_kind}
-    # An answer that comes with it closes a ranking task, not a check: everybody may still be given it.
+    # A ranking in the file closes a ranking task but not a check, which every annotator can get.
     report = take(wishes, check, {**check, "prompt": "Q2", "tiers": [[1], [0]]}, overlap=3)
     assert (report.tasks, report.rankings, report.failed) == (2, 1, 0)
     found = RankingTask.objects.values_list("kind", "state", "open_slots")
@@ -265,7 +265,7 @@ def test_a_check_comes_in_with_its_answer_and_without_slots(wishes: Project, tas
         ({"gold_tiers": [[0, 1]]}, "put at least one response above the others"),
         ({"task_kind": "trap"}, "task_kind is 'trap'; it is one of ranking, gold, attention, qualification"),
         ({"task_kind": ["gold"]}, "task_kind"),
-        # The same response twice leaves nothing above anything.
+        # A repeated response leaves no response above another.
         ({"responses": ["a", "b", "b"], "gold_tiers": [[1], [0, 2]]}, ""),
         ({"responses": ["a", "b", "b"], "gold_tiers": [[0, 1], [2]]}, "put at least one response above"),
     ],
@@ -280,19 +280,23 @@ def test_a_check_that_cannot_be_judged_is_refused_alone(
     assert all(reason in error.reason for error in report.errors)
 
 
-def test_batches_are_statements_not_rows(wishes: Project, django_assert_max_num_queries: Any) -> None:
+def test_the_number_of_statements_does_not_grow_with_rows(
+    wishes: Project, django_assert_max_num_queries: Any
+) -> None:
     rows = [ranked(number) for number in range(500)]
     with django_assert_max_num_queries(40):
         report = take(wishes, *rows)
     assert report.rankings == 500
 
 
-def test_the_same_content_in_another_project_is_its_own(wishes: Project) -> None:
+def test_the_same_content_is_stored_once_per_project(wishes: Project) -> None:
     take(wishes, ranked())
     assert take(create_project(slug="others"), ranked()).rankings == 1
 
 
-def test_statistics_are_fresh_after_a_bulk_import(wishes: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_planner_statistics_are_refreshed_after_a_bulk_import(
+    wishes: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(imports, "ANALYZE_AFTER_RANKINGS", 10)
     take(wishes, *[ranked(number) for number in range(20)])
     with connection.cursor() as cursor:

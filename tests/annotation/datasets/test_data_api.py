@@ -1,4 +1,4 @@
-"""Imports, snapshots and exports over HTTP: a report, one error shape, and nothing for those outside."""
+"""Imports, snapshots and exports over HTTP: reports, one error shape, and access rights."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def freeze(client: APIClient, name: str = "v1", **fields: Any) -> Any:
 
 def body_of(response: Any) -> bytes:
     with warnings.catch_warnings():
-        # The test client is synchronous; the server is not, and streams.
+        # The test client is synchronous; the server streams asynchronously.
         warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume asynchronous iterators")
         return b"".join(response)
 
@@ -88,7 +88,7 @@ def test_a_real_gzip_file_is_imported_from_an_upload(
         (b"[]", "it has no rows"),
     ],
 )
-def test_a_file_that_can_not_be_read_is_a_problem(
+def test_an_unreadable_file_is_a_problem(
     project: Project, mona: User, client_of: ClientOf, data: bytes, reason: str
 ) -> None:
     response = upload(client_of(mona), data)
@@ -106,7 +106,7 @@ def test_an_upload_needs_a_file_and_a_known_format(project: Project, mona: User,
     assert (unknown.status_code, unknown.json()["errors"][0]["field"]) == (422, "format")
 
 
-def test_an_upload_too_large_is_refused_with_what_to_do(
+def test_an_upload_that_is_too_large_is_refused_with_advice(
     project: Project, mona: User, client_of: ClientOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(data_api, "MAX_UPLOAD_BYTES", 10)
@@ -115,7 +115,7 @@ def test_an_upload_too_large_is_refused_with_what_to_do(
     assert "import_responses" in response.json()["detail"]
 
 
-def test_a_snapshot_is_frozen_listed_and_its_name_is_taken(
+def test_a_snapshot_is_frozen_and_listed_and_its_name_is_unique(
     project: Project, mona: User, client_of: ClientOf
 ) -> None:
     client = client_of(mona)
@@ -169,20 +169,20 @@ def test_an_unknown_export_format_is_a_problem(project: Project, mona: User, cli
     assert response.json()["errors"][0]["field"] == "format"
 
 
-def test_a_snapshot_whose_file_is_gone_says_so(project: Project, mona: User, client_of: ClientOf) -> None:
+def test_a_missing_snapshot_file_is_reported(project: Project, mona: User, client_of: ClientOf) -> None:
     client = client_of(mona)
     upload(client, ranked(1))
     id = freeze(client).json()["id"]
     snapshot_path(DatasetSnapshot.objects.get()).unlink()
     response = client.get(f"/api/v1/snapshots/{id}/export?format=parquet")
-    assert "is gone" in response.json()["detail"]
+    assert "is missing" in response.json()["detail"]
 
 
 @pytest.mark.parametrize(
     ("who", "status"),
     [("alice", 403), ("rita", 403), ("oscar", 404), (None, 401), ("ada", 200)],
 )
-def test_only_managers_and_admins_reach_data(
+def test_only_managers_and_admins_can_access_data(
     project: Project,
     mona: User,
     client_of: ClientOf,
@@ -200,8 +200,8 @@ def test_only_managers_and_admins_reach_data(
     assert Prompt.objects.count() == (2 if status == 200 else 1)
 
 
-def test_the_served_stream_is_made_chunk_by_chunk() -> None:
-    """Under ASGI a plain iterator is gathered whole before its first byte leaves."""
+def test_an_export_is_streamed_chunk_by_chunk() -> None:
+    """Under ASGI a synchronous iterator is read completely before the first byte is sent."""
     import asyncio
 
     made: list[int] = []
@@ -218,7 +218,7 @@ def test_the_served_stream_is_made_chunk_by_chunk() -> None:
     assert made == [0]
 
 
-def test_a_gzip_upload_of_csv_is_taken(project: Project, mona: User, client_of: ClientOf) -> None:
+def test_a_gzipped_csv_upload_is_imported(project: Project, mona: User, client_of: ClientOf) -> None:
     packed = io.BytesIO()
     with gzip.GzipFile(fileobj=packed, mode="wb") as file:
         file.write(b"prompt,response_1,response_2\nQ,a,b\n")
@@ -226,7 +226,7 @@ def test_a_gzip_upload_of_csv_is_taken(project: Project, mona: User, client_of: 
     assert (report["format"], report["tasks"]) == ("rankloop", 1)
 
 
-def test_formats_say_what_they_take_and_give(alice: User, client_of: ClientOf) -> None:
+def test_the_list_of_formats_says_which_import_and_export(alice: User, client_of: ClientOf) -> None:
     body = client_of(alice).get("/api/v1/formats/").json()
     assert {"hh-rlhf", "rankloop"} <= {known["name"] for known in body["imports"]}
     by_name = {known["name"]: known for known in body["exports"]}
@@ -238,7 +238,7 @@ def test_formats_say_what_they_take_and_give(alice: User, client_of: ClientOf) -
     assert all(known["loses"] and known["use"] for known in body["exports"])
 
 
-def test_an_export_is_refused_with_the_reason_and_its_options_are_taken(
+def test_an_export_applies_options_or_is_refused_with_a_reason(
     project: Project, mona: User, client_of: ClientOf
 ) -> None:
     client = client_of(mona)

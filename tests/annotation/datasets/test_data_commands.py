@@ -1,4 +1,4 @@
-"""The commands do what their lines say, print the same with --json, and fail with the reason."""
+"""The commands do what they print, print the same with --json, and fail with a reason."""
 
 from __future__ import annotations
 
@@ -66,20 +66,20 @@ def test_a_project_is_created_with_its_preset_and_overlap() -> None:
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        (["wishes"], "There is a project wishes already"),
+        (["wishes"], "There is already a project wishes"),
         (["new", "--preset", "nope"], "There is no preset 'nope'"),
         (["new", "--overlap", "0"], "overlap"),
         (["Not a slug"], "slug"),
     ],
 )
-def test_a_project_that_can_not_be_says_why(words: list[str], reason: str) -> None:
+def test_an_invalid_project_is_refused_with_a_reason(words: list[str], reason: str) -> None:
     run("create_project", "wishes")
     with pytest.raises(CommandError, match=reason):
         run("create_project", *words)
     assert Project.objects.count() == 1
 
 
-def test_a_user_gets_a_token_that_works_and_a_membership() -> None:
+def test_a_user_gets_a_working_token_and_a_membership() -> None:
     run("create_project", "wishes")
     document = run_json("create_user", "rita", "--project", "wishes", "--role", "reviewer")
     user = User.objects.get(username="rita")
@@ -99,12 +99,12 @@ def test_a_user_gets_a_token_that_works_and_a_membership() -> None:
     ("words", "reason"),
     [
         (["rita", "--role", "manager"], "--role needs --project"),
-        (["rita", "--project", "nope"], "There is no project 'nope'; there are: wishes"),
-        (["taken"], "There is a user taken already"),
+        (["rita", "--project", "nope"], "There is no project 'nope'; known are: wishes"),
+        (["taken"], "There is already a user taken"),
         (["no spaces allowed"], "username"),
     ],
 )
-def test_a_user_that_can_not_be_leaves_nothing(words: list[str], reason: str) -> None:
+def test_an_invalid_user_creates_nothing(words: list[str], reason: str) -> None:
     run("create_project", "wishes")
     run("create_user", "taken")
     with pytest.raises(CommandError, match=reason):
@@ -112,7 +112,7 @@ def test_a_user_that_can_not_be_leaves_nothing(words: list[str], reason: str) ->
     assert (User.objects.count(), ApiToken.objects.count()) == (1, 1)
 
 
-def test_an_import_prints_counts_and_names_bad_lines(rows: Path) -> None:
+def test_an_import_prints_counts_and_bad_lines(rows: Path) -> None:
     run("create_project", "wishes")
     out, err = io.StringIO(), io.StringIO()
     call_command("import_responses", str(rows), "--project", "wishes", stdout=out, stderr=err)
@@ -127,7 +127,7 @@ def test_an_import_prints_counts_and_names_bad_lines(rows: Path) -> None:
     assert document["errors"][0]["line"] == 3
 
 
-def test_import_options_reach_the_tasks() -> None:
+def test_import_options_apply_to_the_tasks() -> None:
     run("create_project", "wishes")
     path = str(real_file("kway/oasst-8-models.jsonl.gz"))
     document = run_json(
@@ -148,7 +148,7 @@ def test_import_options_reach_the_tasks() -> None:
         (json.dumps(RANKED), ["--project", "nope"], "There is no project 'nope'"),
     ],
 )
-def test_an_import_that_can_not_be_says_why(
+def test_an_invalid_import_is_refused_with_a_reason(
     tmp_path: Path, content: str | None, words: list[str], reason: str
 ) -> None:
     run("create_project", "wishes")
@@ -159,7 +159,7 @@ def test_an_import_that_can_not_be_says_why(
         run("import_responses", str(path), "--project", "wishes", *words)
 
 
-def test_freeze_and_export_print_what_they_hold(wishes: None, tmp_path: Path) -> None:
+def test_freeze_and_export_print_their_contents(wishes: None, tmp_path: Path) -> None:
     frozen = run("freeze_snapshot", "--project", "wishes", "--name", "v1")
     assert "Froze 3 rankings as v1: 9 comparisons (3 ties), 3 prompts, 1 annotators." in frozen
     out = tmp_path / "pairs.jsonl"
@@ -173,24 +173,26 @@ def test_freeze_and_export_print_what_they_hold(wishes: None, tmp_path: Path) ->
     assert [path.name for path in tmp_path.glob(".pairs*")] == []
 
 
-def test_freeze_takes_a_selection(wishes: None) -> None:
+def test_freeze_accepts_a_selection(wishes: None) -> None:
     document = run_json("freeze_snapshot", "--project", "wishes", "--name", "kims", "--annotator", "kim")
     assert (document["rankings"], document["selection"]) == (3, {"annotators": ["kim"]})
-    with pytest.raises(CommandError, match="holds no ranking"):
+    with pytest.raises(CommandError, match="contains no rankings"):
         run("freeze_snapshot", "--project", "wishes", "--name", "none", "--round", "7")
-    with pytest.raises(CommandError, match=r"selection.after: It is a date"):
+    with pytest.raises(CommandError, match=r"selection.after: It must be a date"):
         run("freeze_snapshot", "--project", "wishes", "--name", "none", "--after", "soon")
-    with pytest.raises(CommandError, match="has a snapshot kims already"):
+    with pytest.raises(CommandError, match="already has a snapshot kims"):
         run("freeze_snapshot", "--project", "wishes", "--name", "kims")
 
 
-def test_a_snapshot_name_of_two_projects_needs_the_project(wishes: None, rows: Path, tmp_path: Path) -> None:
+def test_a_snapshot_name_in_two_projects_requires_the_project(
+    wishes: None, rows: Path, tmp_path: Path
+) -> None:
     run("freeze_snapshot", "--project", "wishes", "--name", "v1")
     run("create_project", "others")
     run("import_responses", str(rows), "--project", "others")
     document = run_json("freeze_snapshot", "--project", "others", "--name", "v1")
     out = str(tmp_path / "out.parquet")
-    with pytest.raises(CommandError, match="name one with --project"):
+    with pytest.raises(CommandError, match="choose one with --project"):
         run("export_snapshot", "v1", "--format", "parquet", "--out", out)
     assert (
         run_json("export_snapshot", "v1", "--project", "others", "--format", "parquet", "--out", out)[
@@ -208,25 +210,25 @@ def test_a_snapshot_name_of_two_projects_needs_the_project(wishes: None, rows: P
     ("words", "reason"),
     [
         (["v1", "--format", "xlsx", "--out", "x"], "There is no export format 'xlsx'"),
-        (["v2", "--format", "ranking", "--out", "x"], "There is no snapshot 'v2'; there are: v1"),
+        (["v2", "--format", "ranking", "--out", "x"], "There is no snapshot 'v2'; known are: v1"),
         (["v1", "--format", "ranking", "--out", "/no/such/folder/x"], "can't be written: No such file"),
     ],
 )
-def test_an_export_that_can_not_be_says_why(wishes: None, words: list[str], reason: str) -> None:
+def test_an_invalid_export_is_refused_with_a_reason(wishes: None, words: list[str], reason: str) -> None:
     run("freeze_snapshot", "--project", "wishes", "--name", "v1")
     with pytest.raises(CommandError, match=reason):
         run("export_snapshot", *words)
 
 
-def test_a_damaged_snapshot_is_not_exported_and_the_old_file_stays(wishes: None, tmp_path: Path) -> None:
+def test_a_damaged_snapshot_is_not_exported_and_the_old_file_is_kept(wishes: None, tmp_path: Path) -> None:
     from annotation.models import DatasetSnapshot
 
     run("freeze_snapshot", "--project", "wishes", "--name", "v1")
     out = tmp_path / "out.jsonl"
-    out.write_text("what was there")
+    out.write_text("the old file")
     path = snapshot_path(DatasetSnapshot.objects.get())
     path.write_bytes(path.read_bytes()[:-50])
-    with pytest.raises(CommandError, match="is not the one that was frozen"):
+    with pytest.raises(CommandError, match="has changed since it was frozen"):
         run("export_snapshot", "v1", "--format", "ranking", "--out", str(out))
-    assert out.read_text() == "what was there"
+    assert out.read_text() == "the old file"
     assert [item.name for item in tmp_path.iterdir() if item.name.startswith(".out")] == []

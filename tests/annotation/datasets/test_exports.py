@@ -1,4 +1,4 @@
-"""What is exported loads in the real TRL and trains; what can be imported again comes back equal."""
+"""Exports load in the real TRL and can train; importable formats survive a round trip unchanged."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def lines(snapshot: DatasetSnapshot, format: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in exported(snapshot, format).splitlines()]
 
 
-def test_trl_rows_hold_the_conversation_and_every_strict_pair(wishes: Project) -> None:
+def test_trl_rows_have_the_conversation_and_every_strict_pair(wishes: Project) -> None:
     snapshot = frozen(wishes)
     rows = lines(snapshot, "trl_preference")
     said = [
@@ -109,7 +109,7 @@ def test_trl_rows_hold_the_conversation_and_every_strict_pair(wishes: Project) -
     assert snapshot.card["ties"] == 2
 
 
-def test_there_is_no_margin_where_nobody_was_asked_for_a_strength(wishes: Project) -> None:
+def test_there_is_no_margin_without_strengths(wishes: Project) -> None:
     rows = lines(frozen(wishes, ROWS[3:]), "trl_preference")
     assert [sorted(row) for row in rows] == [
         sorted(("prompt", "chosen", "rejected", "prompt_group", "ranking_id", "split"))
@@ -117,7 +117,7 @@ def test_there_is_no_margin_where_nobody_was_asked_for_a_strength(wishes: Projec
 
 
 @pytest.mark.parametrize("format", FORMAT_NAMES)
-def test_the_same_snapshot_gives_the_same_bytes_and_their_checksum(wishes: Project, format: str) -> None:
+def test_an_export_is_reproducible_and_matches_its_checksum(wishes: Project, format: str) -> None:
     form = PRESETS["helpsteer2"].to_json()
     form["ratings"][0]["name"] = "helpful"
     wishes.form = form
@@ -128,14 +128,14 @@ def test_the_same_snapshot_gives_the_same_bytes_and_their_checksum(wishes: Proje
     assert export_checksum(snapshot=snapshot, format=format) == (len(data), hashlib.sha256(data).hexdigest())
 
 
-def test_the_parquet_export_is_the_file(wishes: Project) -> None:
+def test_the_parquet_export_is_the_snapshot_file(wishes: Project) -> None:
     snapshot = frozen(wishes)
     assert exported(snapshot, "parquet") == snapshot_path(snapshot).read_bytes()
     assert export_checksum(snapshot=snapshot, format="parquet")[1] == snapshot.sha256
 
 
 @pytest.mark.parametrize("format", ["ranking", "parquet"])
-def test_rankings_come_back_equal_in_another_project(wishes: Project, format: str) -> None:
+def test_exported_rankings_are_equal_after_import_into_another_project(wishes: Project, format: str) -> None:
     first = frozen(wishes)
     others = create_project(slug="others")
     report = import_file(project=others, file=io.BytesIO(exported(first, format)))
@@ -149,7 +149,7 @@ def test_rankings_come_back_equal_in_another_project(wishes: Project, format: st
 
 
 def _content(row: dict[str, Any]) -> dict[str, Any]:
-    """What a ranking says, without the ids and pseudonyms of the project it is in."""
+    """The content of a ranking, without the ids and pseudonyms of its project."""
     texts = {response["id"]: response["text"] for response in row["responses"]}
     kept = {
         key: row[key]
@@ -199,13 +199,13 @@ def test_an_unknown_format_is_refused_before_the_first_byte(wishes: Project) -> 
     assert "trl_preference" in refusal.value.errors[0].reason
 
 
-def test_the_name_of_the_file_is_safe_everywhere(wishes: Project) -> None:
+def test_the_export_has_a_portable_file_name(wishes: Project) -> None:
     snapshot = frozen(wishes, name='../a "b"\\ü;')
     assert export_name(snapshot=snapshot, format="trl_preference") == "wishes-..-a-b--trl_preference.jsonl"
 
 
 @pytest.mark.parametrize("format", ["trl_preference", "trl_preference_parquet"])
-def test_the_real_reward_trainer_takes_a_step_on_the_export(
+def test_trls_reward_trainer_trains_a_step_on_the_export(
     wishes: Project, tmp_path: Path, format: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(os.environ, "HF_HUB_OFFLINE", "1")
@@ -240,7 +240,7 @@ def test_the_real_reward_trainer_takes_a_step_on_the_export(
     assert trainer.train_dataset["margin"] == [3.0, 3.0, 0.0, 0.0]
     result = trainer.train()
     assert result.global_step == 1
-    # Untrained rewards are near 0, so the loss is near the mean of -log sigmoid(-margin): the margin is used.
+    # Untrained rewards are near 0, so the loss is near the mean of -log sigmoid(-margin) if margins are used.
     expected = -torch.nn.functional.logsigmoid(-torch.tensor([3.0, 3.0, 0.0, 0.0])).mean().item()
     assert result.training_loss == pytest.approx(expected, abs=0.5)
     assert not torch.equal(before, model.score.weight)

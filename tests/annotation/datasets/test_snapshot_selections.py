@@ -1,4 +1,4 @@
-"""What becomes a row: agreement asked for, majorities, reviews that decide, weights, who does not count."""
+"""Which rankings become rows: agreement, majorities, deciding reviews, weights and exclusions."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def project(project: Project) -> Project:
     return project
 
 
-def said(task: RankingTask, who: str | User, *tiers: str, **changes: Any) -> Ranking:
-    """A ranking by letters: "b", "ac" is b over a and c, which tie; a, b, c are the task's in its order."""
+def rank(task: RankingTask, who: str | User, *tiers: str, **changes: Any) -> Ranking:
+    """A ranking by letters: "b", "ac" is b above a tie of a and c; letters follow the task's order."""
     ids = list(task.shown.order_by("position").values_list("response_id", flat=True))
     by_letter = dict(zip("abcdefghij", ids, strict=False))
     placed = [[by_letter[letter] for letter in tier] for tier in tiers]
@@ -68,7 +68,7 @@ def reviewed(task: RankingTask, reviewer: User, *tiers: str) -> Ranking:
         expires_at="2030-01-01T00:00Z",
     )
     assignment.refresh_from_db()
-    return said(
+    return rank(
         task,
         reviewer,
         *tiers,
@@ -92,22 +92,22 @@ def order_of(row: dict[str, Any], task: RankingTask) -> list[str]:
     return ["".join(sorted(shown[index] for index in tier)) for tier in row["tiers"]]
 
 
-def test_a_majority_is_one_row_per_task_whatever_order_each_was_shown(
+def test_a_majority_is_one_row_per_task_for_any_shown_orders(
     project: Project, tasks: list[RankingTask], alice: User
 ) -> None:
     first, second, *_ = tasks
     ids = list(first.shown.order_by("position").values_list("response_id", flat=True))
-    said(first, "kim", "a", "b", "c", strength=1, ratings={str(ids[0]): {"help": 4}})
-    said(first, "lee", "a", "c", "b", shown_order=ids[::-1], strength=3, ratings={str(ids[0]): {"help": 3}})
-    said(first, alice, "b", "a", "c", strength=3, flags={str(ids[2]): ["unsafe"]})
-    alone = said(second, "kim", "c", "ab")
+    rank(first, "kim", "a", "b", "c", strength=1, ratings={str(ids[0]): {"help": 4}})
+    rank(first, "lee", "a", "c", "b", shown_order=ids[::-1], strength=3, ratings={str(ids[0]): {"help": 3}})
+    rank(first, alice, "b", "a", "c", strength=3, flags={str(ids[2]): ["unsafe"]})
+    alone = rank(second, "kim", "c", "ab")
     card, rows = frozen(project, aggregation="majority")
     assert [row["task_id"] for row in rows] == [str(first.pk), str(second.pk)]
     assert order_of(rows[0], first) == ["a", "b", "c"]
     assert (rows[0]["votes"], rows[0]["decided_by"], rows[0]["annotator"]) == (3, "majority", "")
-    assert rows[0]["strength"] == 1  # of the two who put a first, the weaker word
+    assert rows[0]["strength"] == 1  # the weaker of the two who put a first
     assert json.loads(rows[0]["ratings"]) == {str(ids[0]): {"help": 3.5}}
-    assert rows[0]["flags"] == "{}"  # one of three
+    assert rows[0]["flags"] == "{}"  # set by one of three
     assert (rows[1]["ranking_id"], rows[1]["decided_by"], rows[1]["votes"]) == (str(alone.pk), "only", 1)
     assert order_of(rows[1], second) == ["c", "ab"]
     assert card["decided_by"] == {"majority": 1, "only": 1}
@@ -115,35 +115,35 @@ def test_a_majority_is_one_row_per_task_whatever_order_each_was_shown(
     assert frozen(project, "again", aggregation="majority")[0]["sha256"] == card["sha256"]
 
 
-def test_majorities_that_run_in_a_circle_are_said_to(project: Project, tasks: list[RankingTask]) -> None:
+def test_cyclic_majorities_are_reported(project: Project, tasks: list[RankingTask]) -> None:
     for who, order in (("kim", "abc"), ("lee", "bca"), ("mia", "cab")):
-        said(tasks[0], who, *order)
+        rank(tasks[0], who, *order)
     card, (row,) = frozen(project, aggregation="majority")
     assert (order_of(row, tasks[0]), row["decided_by"]) == (["abc"], "borda")
     assert card["decided_by"] == {"borda": 1}
 
 
 def test_a_review_decides_its_task(project: Project, tasks: list[RankingTask], rita: User) -> None:
-    said(tasks[0], "kim", "a", "b", "c")
-    said(tasks[0], "lee", "a", "b", "c")
+    rank(tasks[0], "kim", "a", "b", "c")
+    rank(tasks[0], "lee", "a", "b", "c")
     review = reviewed(tasks[0], rita, "c", "b", "a")
     card, (row,) = frozen(project, aggregation="majority")
     assert (row["ranking_id"], row["decided_by"], row["votes"]) == (str(review.pk), "review", 3)
     assert (order_of(row, tasks[0]), row["kind"]) == (["c", "b", "a"], "review")
-    assert card["agreement"] == {"share": 1.0, "pairs": 3, "tasks": 1}  # of the annotators alone
+    assert card["agreement"] == {"share": 1.0, "pairs": 3, "tasks": 1}  # without the review
     _, rows = frozen(project, "every")
     assert [row["kind"] for row in rows] == ["annotation", "annotation", "review"]
     assert len(frozen(project, "people", kinds=["annotation"])[1]) == 2
 
 
 def test_not_rankable_and_all_bad_need_more_than_half(project: Project, tasks: list[RankingTask]) -> None:
-    said(tasks[0], "kim", not_rankable=True)
-    said(tasks[0], "lee", not_rankable=True)
-    said(tasks[0], "mia", "a", "b", "c")
-    said(tasks[1], "kim", all_bad=True)
-    said(tasks[1], "lee", "a", "b", "c", all_bad=True)
-    said(tasks[2], "kim", not_rankable=True)
-    said(tasks[2], "lee", "a", "bc")
+    rank(tasks[0], "kim", not_rankable=True)
+    rank(tasks[0], "lee", not_rankable=True)
+    rank(tasks[0], "mia", "a", "b", "c")
+    rank(tasks[1], "kim", all_bad=True)
+    rank(tasks[1], "lee", "a", "b", "c", all_bad=True)
+    rank(tasks[2], "kim", not_rankable=True)
+    rank(tasks[2], "lee", "a", "bc")
     _, rows = frozen(project, aggregation="majority")
     assert [(row["not_rankable"], row["all_bad"]) for row in rows] == [
         (True, False),
@@ -157,17 +157,15 @@ def test_not_rankable_and_all_bad_need_more_than_half(project: Project, tasks: l
     ]
 
 
-def test_tasks_are_kept_by_how_far_their_annotators_agreed(
-    project: Project, tasks: list[RankingTask], rita: User
-) -> None:
+def test_tasks_are_selected_by_agreement(project: Project, tasks: list[RankingTask], rita: User) -> None:
     agreed, half, alone, decided = tasks
     for who in ("kim", "lee"):
-        said(agreed, who, "a", "b", "c")
-    said(half, "kim", "a", "b", "c")
-    said(half, "lee", "b", "a", "c")  # of three pairs, two alike
-    said(alone, "kim", "a", "b", "c")
-    said(decided, "kim", "a", "b", "c")
-    said(decided, "lee", "c", "b", "a")
+        rank(agreed, who, "a", "b", "c")
+    rank(half, "kim", "a", "b", "c")
+    rank(half, "lee", "b", "a", "c")  # two of three pairs agree
+    rank(alone, "kim", "a", "b", "c")
+    rank(decided, "kim", "a", "b", "c")
+    rank(decided, "lee", "c", "b", "a")
     reviewed(decided, rita, "b", "a", "c")
 
     def kept(name: str, **selection: Any) -> set[str]:
@@ -176,17 +174,19 @@ def test_tasks_are_kept_by_how_far_their_annotators_agreed(
     assert kept("all") == {str(task.pk) for task in tasks}
     assert kept("two-thirds", min_agreement=0.66) == {str(agreed.pk), str(half.pk)}
     assert kept("most", min_agreement=0.67) == {str(agreed.pk)}
-    # Agreement is the task's, not that of the part selected; and one person alone agrees with nobody.
+    # Agreement is that of the whole task, not of the selected part; a single annotator has none.
     assert kept("kims", min_agreement=0.9, annotators=["kim"]) == {str(agreed.pk)}
-    # A review settles its task where it decides it.
+    # A review settles its task where it decides the row.
     assert kept("settled", min_agreement=0.9, aggregation="majority") == {str(agreed.pk), str(decided.pk)}
     card, _ = frozen(project, "card")
     assert card["agreement"] == {"share": pytest.approx(5 / 9), "pairs": 9, "tasks": 3}
 
 
-def test_whoever_is_excluded_is_in_no_dataset(project: Project, tasks: list[RankingTask], mona: User) -> None:
-    said(tasks[0], "kim", "a", "b", "c")
-    said(tasks[0], "lee", "c", "b", "a")
+def test_excluded_annotators_are_in_no_dataset(
+    project: Project, tasks: list[RankingTask], mona: User
+) -> None:
+    rank(tasks[0], "kim", "a", "b", "c")
+    rank(tasks[0], "lee", "c", "b", "a")
     before, _ = frozen(project)
     exclusion = Exclusion.objects.create(
         project=project, annotator_label="lee", reason="spam", created_by=mona
@@ -198,15 +198,15 @@ def test_whoever_is_excluded_is_in_no_dataset(project: Project, tasks: list[Rank
     assert frozen(project, "again")[0]["sha256"] == before["sha256"]
 
 
-def test_weights_follow_reliability_and_training_reads_them(
+def test_weights_follow_reliability_and_are_used_in_training(
     project: Project, add_tasks: Any, rita: User
 ) -> None:
     tasks = add_tasks(project, 30, k=4)
     for number, task in enumerate(tasks):
         for who in ("kim", "lee", "mia"):
-            said(task, who, *"abcd")
-        said(task, "coin", *("abcd", "dcba")[number % 2])
-        said(task, "", *"dcba")
+            rank(task, who, *"abcd")
+        rank(task, "coin", *("abcd", "dcba")[number % 2])
+        rank(task, "", *"dcba")
     reviewed(tasks[0], rita, *"abcd")
     snapshot = freeze_snapshot(project=project, name="w", selection={"aggregation": "weighted"})
     rows = list(read_rankings(snapshot_path(snapshot)))
@@ -229,15 +229,17 @@ def test_weights_follow_reliability_and_training_reads_them(
     assert [ranking.weight for ranking in read] == [row["weight"] for row in rows]
 
 
-def test_without_three_people_who_meet_all_weigh_the_same(project: Project, tasks: list[RankingTask]) -> None:
-    said(tasks[0], "kim", "a", "b", "c")
-    said(tasks[0], "lee", "a", "b", "c")
+def test_without_three_overlapping_people_all_weights_are_equal(
+    project: Project, tasks: list[RankingTask]
+) -> None:
+    rank(tasks[0], "kim", "a", "b", "c")
+    rank(tasks[0], "lee", "a", "b", "c")
     card, rows = frozen(project, aggregation="weighted")
     assert [row["weight"] for row in rows] == [1.0, 1.0]
     assert card["weights"] == {"annotators": 0, "lowest": None, "highest": None}
 
 
-def test_everything_said_at_the_desk_is_in_the_row(
+def test_every_part_of_an_answer_is_in_the_row(
     project: Project, tasks: list[RankingTask], alice: User
 ) -> None:
     assignment = claim(project, alice)
@@ -253,8 +255,8 @@ def test_everything_said_at_the_desk_is_in_the_row(
 def test_partial_rankings_and_answers_about_the_whole_task_are_kept(
     project: Project, tasks: list[RankingTask]
 ) -> None:
-    said(tasks[0], "kim", "b", confidence=3, choices={"safety": "both"}, metadata={"sheet": 7})
-    said(tasks[1], "kim", all_bad=True, given_at="2023-05-01T10:00Z")
+    rank(tasks[0], "kim", "b", confidence=3, choices={"safety": "both"}, metadata={"sheet": 7})
+    rank(tasks[1], "kim", all_bad=True, given_at="2023-05-01T10:00Z")
     card, (top, bad) = frozen(project)
     assert (top["tiers"], top["unranked"], top["confidence"]) == ([[1]], [0, 2], 3)
     assert (top["choices"], top["ranking_metadata"]) == ('{"safety": "both"}', '{"sheet": 7}')

@@ -1,4 +1,4 @@
-"""A snapshot is a file and its row together; its bytes depend on its rankings alone; it never changes."""
+"""A snapshot is a file and a row, created atomically; its bytes depend only on its rankings."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def wishes() -> Project:
 
 
 def put(project: Project, number: int, **changes: Any) -> Ranking:
-    """An imported ranking b > a = c of a prompt of its own."""
+    """An imported ranking b > a = c of its own prompt."""
     row = {
         "prompt": f"Question {number}",
         "responses": [
@@ -57,8 +57,8 @@ def put(project: Project, number: int, **changes: Any) -> Ranking:
     return Ranking.objects.latest("id")
 
 
-def said(ranking: Ranking, user: User, *, supersedes: Ranking | None = None, **changes: Any) -> Ranking:
-    """The same answer, given here by a person."""
+def rank(ranking: Ranking, user: User, *, supersedes: Ranking | None = None, **changes: Any) -> Ranking:
+    """The same answer, given by a user."""
     fields = {
         "project": ranking.project,
         "task": ranking.task,
@@ -76,7 +76,7 @@ def rows_of(snapshot: DatasetSnapshot) -> list[dict[str, Any]]:
     return list(read_rankings(snapshot_path(snapshot)))
 
 
-def test_a_row_says_all_that_the_ranking_said(wishes: Project) -> None:
+def test_a_row_has_everything_in_the_ranking(wishes: Project) -> None:
     ranking = put(
         wishes,
         1,
@@ -134,7 +134,7 @@ def test_a_row_says_all_that_the_ranking_said(wishes: Project) -> None:
     assert pq.read_schema(snapshot_path(snapshot)).equals(SCHEMA)
 
 
-def test_equal_selections_give_equal_bytes_and_the_checksum_is_the_files(wishes: Project) -> None:
+def test_equal_selections_give_equal_bytes_and_checksums(wishes: Project) -> None:
     for number in range(30):
         put(wishes, number)
     one, two = (freeze_snapshot(project=wishes, name=name) for name in ("one", "two"))
@@ -161,21 +161,21 @@ def test_rows_are_sorted_by_ranking_and_groups_do_not_change_them(
     assert b"".join(parquet_bytes(whole, SCHEMA)) == snapshot_path(grouped).read_bytes()
 
 
-def test_only_what_stands_is_frozen(wishes: Project) -> None:
+def test_only_current_rankings_are_frozen(wishes: Project) -> None:
     ben, _ = create_user(username="ben")
     given = put(wishes, 1)
-    first = said(given, ben)
-    revision = said(given, ben, supersedes=first, tiers=[[str(id)] for id in given.shown_order])
+    first = rank(given, ben)
+    revision = rank(given, ben, supersedes=first, tiers=[[str(id)] for id in given.shown_order])
     rows = rows_of(freeze_snapshot(project=wishes, name="standing"))
     assert [row["ranking_id"] for row in rows] == [str(given.pk), str(revision.pk)]
     assert rows[1]["tiers"] == [[0], [1], [2]]
 
 
-def test_annotators_have_stable_pseudonyms_that_name_nobody(wishes: Project) -> None:
+def test_annotators_have_stable_anonymous_pseudonyms(wishes: Project) -> None:
     ben, _ = create_user(username="ben")
     given = put(wishes, 1, annotator="kim")
-    said(given, ben)
-    said(put(wishes, 2, annotator="kim"), ben)
+    rank(given, ben)
+    rank(put(wishes, 2, annotator="kim"), ben)
     put(wishes, 3, annotator=None)
     one, two = (freeze_snapshot(project=wishes, name=name) for name in ("one", "two"))
     names = [row["annotator"] for row in rows_of(one)]
@@ -192,7 +192,7 @@ def test_annotators_have_stable_pseudonyms_that_name_nobody(wishes: Project) -> 
     assert elsewhere["annotator"] not in names
 
 
-def test_card_and_readme_count_what_is_in_the_file(wishes: Project) -> None:
+def test_card_and_readme_count_the_contents_of_the_file(wishes: Project) -> None:
     put(wishes, 1, strength=1)
     put(wishes, 2, tiers=[], not_rankable=True, annotator="lee")
     put(wishes, 3, round=2)
@@ -229,7 +229,7 @@ def test_card_and_readme_count_what_is_in_the_file(wishes: Project) -> None:
         ({"annotators": ["nobody"]}, set()),
     ],
 )
-def test_a_selection_holds_what_it_says(
+def test_a_selection_contains_the_matching_rankings(
     wishes: Project, selection: dict[str, Any], numbers: set[int]
 ) -> None:
     ben, _ = create_user(username="ben")
@@ -242,9 +242,9 @@ def test_a_selection_holds_what_it_says(
     RankingTask.objects.filter(pk=task.pk).update(kind=RankingTask.Kind.GOLD, open_slots=0)
     shown = list(task.shown.order_by("position").values_list("response_id", flat=True))
     answer = {"shown_order": shown, "tiers": [[str(id)] for id in shown]}
-    said(Ranking(project=wishes, task=task), ben, **answer)
+    rank(Ranking(project=wishes, task=task), ben, **answer)
     if not numbers:
-        with pytest.raises(Problem, match="no ranking"):
+        with pytest.raises(Problem, match="no rankings"):
             freeze_snapshot(project=wishes, name="chosen", selection=selection)
         return
     snapshot = freeze_snapshot(project=wishes, name="chosen", selection=selection)
@@ -263,7 +263,7 @@ def test_a_selection_by_date_includes_its_start_and_not_its_end(wishes: Project)
     assert freeze_snapshot(project=wishes, name="from", selection={"after": at}).rows == 1
     assert freeze_snapshot(project=wishes, name="to", selection={"before": later}).rows == 1
     for selection in ({"after": later}, {"before": at}):
-        with pytest.raises(Problem, match="no ranking"):
+        with pytest.raises(Problem, match="no rankings"):
             freeze_snapshot(project=wishes, name="none", selection=selection)
 
 
@@ -286,21 +286,21 @@ def test_a_selection_by_date_includes_its_start_and_not_its_end(wishes: Project)
         ({"before": "2026-13-45T00:00:00Z"}, "selection.before"),
     ],
 )
-def test_a_wrong_condition_is_named(wishes: Project, selection: dict[str, Any], field: str) -> None:
+def test_an_invalid_condition_is_named(wishes: Project, selection: dict[str, Any], field: str) -> None:
     with pytest.raises(Problem) as refusal:
         freeze_snapshot(project=wishes, name="chosen", selection=selection)
     assert [error.field for error in refusal.value.errors] == [field]
 
 
 @pytest.mark.parametrize("name", ["", "  ", "x" * 101, "a\nb", "nul\x00"])
-def test_a_name_that_is_none_is_refused(wishes: Project, name: str) -> None:
+def test_an_invalid_name_is_refused(wishes: Project, name: str) -> None:
     put(wishes, 1)
     with pytest.raises(Problem) as refusal:
         freeze_snapshot(project=wishes, name=name)
     assert refusal.value.errors[0].field == "name"
 
 
-def test_a_name_can_not_be_taken_twice(wishes: Project, artefacts: Path) -> None:
+def test_a_name_can_not_be_used_twice(wishes: Project, artefacts: Path) -> None:
     put(wishes, 1)
     first = freeze_snapshot(project=wishes, name="v1")
     with pytest.raises(Conflict, match="snapshots never change"):
@@ -308,14 +308,14 @@ def test_a_name_can_not_be_taken_twice(wishes: Project, artefacts: Path) -> None
     assert [path.name for path in (artefacts / "snapshots" / "wishes").iterdir()] == [str(first.pk)]
 
 
-def test_a_name_that_tries_to_leave_the_folder_stays_a_name(wishes: Project, artefacts: Path) -> None:
+def test_a_name_can_not_lead_outside_the_folder(wishes: Project, artefacts: Path) -> None:
     put(wishes, 1)
     snapshot = freeze_snapshot(project=wishes, name="../../etc/passwd")
     assert snapshot_path(snapshot).is_relative_to(artefacts)
 
 
 @pytest.mark.parametrize("broken", ["write_rankings", "readme", "rename", "create"])
-def test_when_freezing_fails_neither_file_nor_row_is_left(
+def test_a_failed_freeze_leaves_neither_file_nor_row(
     wishes: Project, artefacts: Path, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
     put(wishes, 1)
@@ -337,7 +337,7 @@ def test_when_freezing_fails_neither_file_nor_row_is_left(
     assert freeze_snapshot(project=wishes, name="v1").rows == 1
 
 
-def test_what_a_killed_freeze_left_is_cleared_by_the_next(wishes: Project, artefacts: Path) -> None:
+def test_the_next_freeze_cleans_up_after_a_killed_one(wishes: Project, artefacts: Path) -> None:
     leftover = artefacts / "snapshots" / "wishes" / f"{snapshots.UNFINISHED}0199"
     leftover.mkdir(parents=True)
     (leftover / "rankings.parquet").write_bytes(b"half")
@@ -355,15 +355,15 @@ def test_the_row_of_a_snapshot_can_not_be_changed(wishes: Project) -> None:
         DatasetSnapshot.objects.filter(pk=snapshot.pk).delete()
 
 
-def test_a_file_that_is_gone_is_said_so(wishes: Project) -> None:
+def test_a_missing_file_is_reported(wishes: Project) -> None:
     put(wishes, 1)
     snapshot = freeze_snapshot(project=wishes, name="v1")
     snapshot_path(snapshot).unlink()
-    with pytest.raises(Problem, match="is gone"):
+    with pytest.raises(Problem, match="is missing"):
         snapshot_path(snapshot)
 
 
-def test_real_hh_comparisons_are_frozen_whole(wishes: Project) -> None:
+def test_real_hh_comparisons_are_frozen_completely(wishes: Project) -> None:
     report = import_file(project=wishes, file=hh_file("helpful-base.train"))
     snapshot = freeze_snapshot(project=wishes, name="hh")
     assert snapshot.rows == snapshot.comparisons == report.rankings
@@ -372,7 +372,7 @@ def test_real_hh_comparisons_are_frozen_whole(wishes: Project) -> None:
     assert 0.05 < heldout < 0.15
 
 
-def test_queries_do_not_grow_with_the_rows_of_a_chunk(
+def test_the_number_of_queries_does_not_grow_with_a_chunks_rows(
     wishes: Project, django_assert_max_num_queries: Any
 ) -> None:
     import_file(project=wishes, file=real_file("hh-rlhf/helpful-base.test.jsonl.gz"))

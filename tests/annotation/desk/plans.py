@@ -1,4 +1,4 @@
-"""How Postgres would run a statement: with these values, and prepared, when it plans without knowing any."""
+"""The plans of a statement: with these values, and prepared, which Postgres plans without knowing them."""
 
 from __future__ import annotations
 

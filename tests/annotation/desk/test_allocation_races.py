@@ -1,4 +1,4 @@
-"""What must hold however many tabs one annotator has, and whatever managers do. Real connections."""
+"""Rules that must hold for any number of tabs and any action of a manager. On real connections."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from annotation.desk.submission import revise_ranking, submit_ranking
 from annotation.models import Assignment, Desk, Membership, Project, Ranking, RankingTask, User
 from annotation.projects.projects import update_project
 from config.problems import Conflict
-from tests.annotation.answering import claim, strict_order
+from tests.annotation.answering import claim, claim_next, strict_order
 from tests.annotation.desk.test_checks import answer, make_check
 from tests.annotation.racing import at_once
 
@@ -30,9 +30,7 @@ def _submit(held: Assignment) -> None:
 
 
 @pytest.mark.parametrize("cap", ["max_per_annotator", "max_per_annotator_per_day"])
-def test_a_cap_is_exact_however_many_tabs_there_are(
-    project: Project, add_tasks: AddTasks, alice: User, cap: str
-) -> None:
+def test_cap_is_exact_with_many_tabs(project: Project, add_tasks: AddTasks, alice: User, cap: str) -> None:
     add_tasks(project, 40, k=2)
     setattr(project, cap, 7)
     project.save()
@@ -51,7 +49,7 @@ def test_a_cap_is_exact_however_many_tabs_there_are(
                     _submit(held)
             except (CapReached, DailyCapReached) as refused:
                 return refused.type
-            except Conflict:  # another tab was first
+            except Conflict:  # another tab was faster
                 continue
         return "never told"
 
@@ -62,7 +60,7 @@ def test_a_cap_is_exact_however_many_tabs_there_are(
     assert (desk.answered, desk.answered_on_day) == (7, 7)
 
 
-def test_many_tabs_that_prefetch_hold_three_leases_together(
+def test_many_prefetching_tabs_hold_three_leases_in_total(
     project: Project, add_tasks: AddTasks, alice: User
 ) -> None:
     add_tasks(project, 20, k=2)
@@ -71,7 +69,7 @@ def test_many_tabs_that_prefetch_hold_three_leases_together(
     assert sorted(Assignment.objects.leased().values_list("place", flat=True)) == [0, 1, 2]
 
 
-def test_answers_prefetches_and_releases_at_once_never_give_a_task_twice_or_lose_a_slot(
+def test_simultaneous_answers_and_releases_never_lose_a_slot(
     project: Project, add_tasks: AddTasks, alice: User, ben: User
 ) -> None:
     add_tasks(project, 30, k=2, overlap=2)
@@ -95,7 +93,7 @@ def test_answers_prefetches_and_releases_at_once_never_give_a_task_twice_or_lose
     assert set(RankingTask.objects.values_list("state", "open_slots", "answered")) == {("done", 0, 2)}
 
 
-def test_one_of_many_skips_of_one_lease_counts(project: Project, add_tasks: AddTasks, alice: User) -> None:
+def test_one_of_many_simultaneous_skips_counts(project: Project, add_tasks: AddTasks, alice: User) -> None:
     project.skip_ways = ["others", "me", "drop"]
     project.save()
     add_tasks(project, 1, overlap=2)
@@ -115,7 +113,7 @@ def test_one_of_many_skips_of_one_lease_counts(project: Project, add_tasks: AddT
     assert Desk.objects.get().skipped == (row.state == "skipped")
 
 
-def test_who_is_paused_while_they_claim_holds_nothing_after_it(
+def test_annotator_paused_during_a_claim_holds_no_lease(
     project: Project, add_tasks: AddTasks, alice: User
 ) -> None:
     add_tasks(project, 30, k=2)
@@ -131,10 +129,10 @@ def test_who_is_paused_while_they_claim_holds_nothing_after_it(
 
 
 @pytest.mark.parametrize(("state", "stay"), [("archived", set()), ("paused", {0})])
-def test_a_claim_never_leases_from_a_project_that_stopped_meanwhile(
+def test_claim_never_leases_from_a_project_that_has_stopped(
     project: Project, add_tasks: AddTasks, alice: User, ben: User, state: str, stay: set[int]
 ) -> None:
-    """`stay`: of a paused project the current task is finished, what was leased ahead goes back."""
+    """`stay`: in a paused project the current lease stays and prefetched leases are released."""
     add_tasks(project, 30, k=2)
     for _ in range(8):
         told = at_once(
@@ -150,7 +148,7 @@ def test_a_claim_never_leases_from_a_project_that_stopped_meanwhile(
         update_project(project=project, changes={"state": "active"})
 
 
-def test_the_last_two_answers_of_an_attempt_at_once_are_judged_once_on_both(
+def test_simultaneous_last_answers_are_judged_once_on_both(
     project: Project, add_tasks: AddTasks, alice: User, ben: User, rita: User
 ) -> None:
     for task in add_tasks(project, 4)[:2]:
@@ -165,7 +163,7 @@ def test_the_last_two_answers_of_an_attempt_at_once_are_judged_once_on_both(
         assert member.qualification_attempt == (1 if right else 2)
 
 
-def test_revisions_of_a_check_and_its_submit_leave_the_score_of_what_stands(
+def test_score_of_a_check_matches_its_current_ranking_after_a_race(
     project: Project, add_tasks: AddTasks, alice: User
 ) -> None:
     make_check(add_tasks(project, 1)[0])
@@ -174,8 +172,8 @@ def test_revisions_of_a_check_and_its_submit_leave_the_score_of_what_stands(
     held = None
     project.mixing_seed = project.pk
     while held is None:
-        held = allocation.claim_next_task(project=project, annotator=alice)
-        if held is None:  # the dice say no check for this turn; another seed throws others
+        held = claim_next(project=project, annotator=alice)
+        if held is None:  # no check is due in this turn; another seed decides differently
             project.mixing_seed = type(project.pk)(int=project.mixing_seed.int + 1)
     answer(held)
     orders = [held.shown_order[i:] + held.shown_order[:i] for i in range(1, 3)]

@@ -10,7 +10,7 @@ from annotation.api.refusals import CapReached, DailyCapReached
 from annotation.desk import allocation
 from annotation.desk.submission import submit_ranking
 from annotation.models import Assignment, Desk, Project, RankingTask, User
-from tests.annotation.answering import claim, strict_order
+from tests.annotation.answering import claim, claim_next, strict_order
 
 AddTasks = Callable[..., list[RankingTask]]
 
@@ -20,7 +20,7 @@ def _answer(project: Project, person: User) -> None:
     submit_ranking(assignment=held, token=held.token, answer=strict_order(held.shown_order))
 
 
-def test_nobody_answers_more_than_the_cap_and_is_told_so(
+def test_annotator_at_the_cap_gets_no_task_and_the_reason(
     project: Project, add_tasks: AddTasks, alice: User, ben: User
 ) -> None:
     add_tasks(project, 6)
@@ -29,23 +29,21 @@ def test_nobody_answers_more_than_the_cap_and_is_told_so(
     _answer(project, alice)
     _answer(project, alice)
     with pytest.raises(CapReached, match="2"):
-        allocation.claim_next_task(project=project, annotator=alice)
+        claim_next(project=project, annotator=alice)
     _answer(project, ben)
 
 
-def test_a_lease_counts_as_the_answer_it_may_become(
-    project: Project, add_tasks: AddTasks, alice: User
-) -> None:
+def test_lease_counts_toward_the_cap(project: Project, add_tasks: AddTasks, alice: User) -> None:
     add_tasks(project, 6)
     project.max_per_annotator = 2
     project.save()
     assert len(allocation.claim_tasks(project=project, annotator=alice, prefetch=2)) == 2
-    held = claim(project, alice)  # the one in hand comes again, cap or not
+    held = claim(project, alice)  # the open lease is returned at the cap, too
     allocation.release_lease(assignment=held, token=held.token)
     assert len(allocation.claim_tasks(project=project, annotator=alice, prefetch=2)) == 2
 
 
-def test_a_skip_is_no_answer(project: Project, add_tasks: AddTasks, alice: User) -> None:
+def test_skip_does_not_count_toward_the_cap(project: Project, add_tasks: AddTasks, alice: User) -> None:
     add_tasks(project, 6)
     project.max_per_annotator = 1
     project.save()
@@ -54,23 +52,23 @@ def test_a_skip_is_no_answer(project: Project, add_tasks: AddTasks, alice: User)
         allocation.skip_assignment(assignment=held, token=held.token)
     _answer(project, alice)
     with pytest.raises(CapReached):
-        allocation.claim_next_task(project=project, annotator=alice)
+        claim_next(project=project, annotator=alice)
 
 
-def test_the_cap_of_a_day_is_over_the_next_day(project: Project, add_tasks: AddTasks, alice: User) -> None:
+def test_daily_cap_ends_at_midnight_utc(project: Project, add_tasks: AddTasks, alice: User) -> None:
     add_tasks(project, 6)
     project.max_per_annotator_per_day = 1
     project.save()
     _answer(project, alice)
     with pytest.raises(DailyCapReached, match="1"):
-        allocation.claim_next_task(project=project, annotator=alice)
+        claim_next(project=project, annotator=alice)
     Desk.objects.filter(annotator=alice).update(day=F("day") - timedelta(days=1))
     _answer(project, alice)
     desk = Desk.objects.get(annotator=alice)
     assert (desk.answered, desk.answered_on_day) == (2, 1)
 
 
-def test_the_desks_numbers_follow_the_assignments_however_they_change(
+def test_desk_counters_follow_every_change_of_assignments(
     project: Project, add_tasks: AddTasks, alice: User
 ) -> None:
     add_tasks(project, 6)

@@ -1,4 +1,4 @@
-"""Gold and attention checks: mixed in at their rates, not to be told from other tasks, and what follows."""
+"""Gold and attention checks: their rates, their appearance, and the consequences of answers."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from annotation.desk.answers import Answer
 from annotation.desk.submission import revise_ranking, submit_ranking
 from annotation.models import Assignment, Membership, Project, Ranking, RankingTask, User
 from config.problems import Problem
-from tests.annotation.answering import claim, next_of, send, strict_order, wrong_fields
+from tests.annotation.answering import claim, claim_next, next_of, send, strict_order, wrong_fields
 
 ClientOf = Callable[[User | None], APIClient]
 AddTasks = Callable[..., list[RankingTask]]
 
 
 def make_check(task: RankingTask, kind: str = "gold") -> RankingTask:
-    """Its right answer is the order of its responses' positions."""
+    """A check whose right answer is the order of its responses' positions."""
     gold = [[pk] for pk in task.responses.order_by("shown_in__position").values_list("pk", flat=True)]
     return checks.set_kind(task=task, kind=kind, gold_tiers=gold)
 
@@ -39,7 +39,7 @@ def answer(held: Assignment, *, right: bool = True) -> None:
 
 @pytest.fixture
 def mixed(project: Project, add_tasks: AddTasks) -> Project:
-    """60 tasks of which 20 are gold and 10 are attention checks."""
+    """60 tasks: 20 gold tasks, 10 attention checks and 30 ranking tasks."""
     tasks = add_tasks(project, 60)
     for number, task in enumerate(tasks):
         if number % 3 == 0:
@@ -51,7 +51,7 @@ def mixed(project: Project, add_tasks: AddTasks) -> Project:
     return project
 
 
-def test_checks_come_at_their_rates_and_only_so(project: Project, add_tasks: AddTasks, alice: User) -> None:
+def test_checks_are_given_out_at_their_rates(project: Project, add_tasks: AddTasks, alice: User) -> None:
     tasks = add_tasks(project, 400, k=2)
     for task in tasks[:80]:
         make_check(task)
@@ -72,13 +72,13 @@ def test_checks_come_at_their_rates_and_only_so(project: Project, add_tasks: Add
     assert len({after - before for before, after in pairwise(places)}) > 3
 
 
-def test_everybody_is_asked_the_same_check_and_it_is_never_done(
+def test_check_goes_to_everybody_and_is_never_done(
     mixed: Project, alice: User, ben: User, rita: User
 ) -> None:
-    RankingTask.objects.asked().update(overlap=3, open_slots=3)  # work enough for all three
+    RankingTask.objects.asked().update(overlap=3, open_slots=3)  # enough tasks for all three
     seen: dict[User, set[object]] = {alice: set(), ben: set(), rita: set()}
     for person, asked_of_them in seen.items():
-        while held := allocation.claim_next_task(project=mixed, annotator=person):
+        while held := claim_next(project=mixed, annotator=person):
             answer(held)
             if held.task.kind != "ranking":
                 asked_of_them.add(held.task_id)
@@ -89,8 +89,8 @@ def test_everybody_is_asked_the_same_check_and_it_is_never_done(
         assert task.answered == task.assignments.filter(state="submitted").count()
 
 
-def test_a_check_given_back_comes_again_and_not_something_else(mixed: Project, alice: User) -> None:
-    """Or an annotator could shop for tasks until none is a check."""
+def test_released_check_cannot_be_exchanged_for_another_task(mixed: Project, alice: User) -> None:
+    """Otherwise an annotator could exchange tasks until none is a check."""
     for _ in range(12):
         first = claim(mixed, alice)
         allocation.release_lease(assignment=first, token=first.token)
@@ -99,7 +99,7 @@ def test_a_check_given_back_comes_again_and_not_something_else(mixed: Project, a
         answer(again)
 
 
-def test_nothing_an_annotator_is_shown_tells_a_check_from_another_task(
+def test_check_looks_like_any_other_task_to_annotators(
     mixed: Project, alice: User, client_of: ClientOf
 ) -> None:
     desk = client_of(alice)
@@ -130,7 +130,7 @@ def _shape(value: Any) -> Any:
     return [_shape(inner) for inner in value] if isinstance(value, list) else type(value).__name__
 
 
-def test_skips_of_a_check_look_the_same_and_drop_it_for_nobody(
+def test_skipping_a_check_looks_the_same_and_drops_it_for_nobody(
     project: Project, tasks: list[RankingTask], alice: User, ben: User, client_of: ClientOf
 ) -> None:
     check = make_check(tasks[0])
@@ -149,7 +149,7 @@ def test_skips_of_a_check_look_the_same_and_drop_it_for_nobody(
     assert check.state == "open"
 
 
-def test_an_answer_to_a_check_is_scored_and_a_revision_anew(mixed: Project, alice: User) -> None:
+def test_answer_to_a_check_and_its_revision_are_scored(mixed: Project, alice: User) -> None:
     while (held := claim(mixed, alice)).task.kind == "ranking":
         answer(held)
     answer(held, right=False)
@@ -162,7 +162,7 @@ def test_an_answer_to_a_check_is_scored_and_a_revision_anew(mixed: Project, alic
     assert not Assignment.objects.filter(task__kind="ranking", score__isnull=False).exists()
 
 
-def test_who_falls_under_the_minimum_accuracy_is_paused_told_why_and_gives_back_what_they_hold(
+def test_annotator_below_the_minimum_accuracy_is_paused(
     mixed: Project, alice: User, client_of: ClientOf
 ) -> None:
     mixed.gold_minimum_accuracy, mixed.gold_minimum_answers = 0.6, 3
@@ -181,10 +181,10 @@ def test_who_falls_under_the_minimum_accuracy_is_paused_told_why_and_gives_back_
     refused = client_of(alice).post("/api/v1/projects/support/assignments/next")
     assert (refused.status_code, refused.json()["type"]) == (409, "annotator-paused")
     assert member.paused_reason in refused.json()["detail"]
-    assert Ranking.objects.filter(annotator=alice).count() >= 3  # nothing of theirs is gone
+    assert Ranking.objects.filter(annotator=alice).count() >= 3  # none of their answers is lost
 
 
-def test_a_manager_lets_them_go_on_and_what_was_wrong_before_is_forgiven(
+def test_resumed_annotator_is_judged_by_later_answers_only(
     mixed: Project, alice: User, mona: User, client_of: ClientOf
 ) -> None:
     mixed.gold_minimum_accuracy, mixed.gold_minimum_answers = 0.6, 2
@@ -202,13 +202,13 @@ def test_a_manager_lets_them_go_on_and_what_was_wrong_before_is_forgiven(
     assert Membership.objects.get(user=alice).state == "active"
 
 
-def test_without_a_minimum_nobody_is_paused(mixed: Project, alice: User) -> None:
+def test_nobody_is_paused_without_a_minimum_accuracy(mixed: Project, alice: User) -> None:
     for _ in range(20):
         answer(claim(mixed, alice), right=False)
     assert Membership.objects.get(user=alice).state == "active"
 
 
-def test_a_task_that_was_answered_becomes_a_check_and_its_answers_are_scored(
+def test_answers_are_scored_when_their_task_becomes_a_check(
     project: Project, add_tasks: AddTasks, alice: User, ben: User
 ) -> None:
     (task,) = add_tasks(project, 1, overlap=2)
@@ -225,7 +225,7 @@ def test_a_task_that_was_answered_becomes_a_check_and_its_answers_are_scored(
     assert not Assignment.objects.filter(score__isnull=False).exists()
 
 
-def test_made_a_ranking_task_again_it_has_the_slots_that_are_left(
+def test_check_turned_into_a_ranking_task_has_its_remaining_slots(
     project: Project, add_tasks: AddTasks, alice: User, ben: User, rita: User
 ) -> None:
     (task,) = add_tasks(project, 1, overlap=2)
@@ -241,10 +241,10 @@ def test_made_a_ranking_task_again_it_has_the_slots_that_are_left(
     back = checks.set_kind(task=task, kind="ranking")
     assert (back.state, back.answered, back.open_slots) == ("open", 1, 1)
     assert claim(project, ben).task_id == task.pk
-    assert allocation.claim_next_task(project=project, annotator=rita) is None
+    assert claim_next(project=project, annotator=rita) is None
 
 
-def test_managers_make_checks_over_the_api_and_every_wrong_gold_is_refused(
+def test_managers_create_checks_and_invalid_gold_is_refused(
     project: Project, tasks: list[RankingTask], alice: User, mona: User, client_of: ClientOf
 ) -> None:
     url = f"/api/v1/projects/support/tasks/{tasks[0].pk}/"
@@ -275,7 +275,7 @@ def test_managers_make_checks_over_the_api_and_every_wrong_gold_is_refused(
         checks.set_kind(task=tasks[1], kind="attention")
 
 
-def test_the_settings_are_the_managers_alone(
+def test_only_managers_see_and_change_check_settings(
     project: Project, alice: User, mona: User, client_of: ClientOf
 ) -> None:
     url = "/api/v1/projects/support/"
@@ -294,13 +294,13 @@ def test_the_settings_are_the_managers_alone(
         Project.objects.update(gold_rate=0.4, attention_rate=0.4)
 
 
-def test_a_check_without_its_answer_or_with_slots_can_not_be_stored(tasks: list[RankingTask]) -> None:
+def test_database_refuses_checks_without_gold_or_with_slots(tasks: list[RankingTask]) -> None:
     for changes in ({"kind": "gold", "open_slots": 0}, {"kind": "gold", "gold_tiers": [[1], [2]]}):
         with pytest.raises(IntegrityError, match="check_has_gold"), transaction.atomic():
             RankingTask.objects.filter(pk=tasks[0].pk).update(**changes)
 
 
-def test_strict_answers_of_ordinary_tasks_have_no_score(
+def test_answers_to_ranking_tasks_have_no_score(
     project: Project, tasks: list[RankingTask], alice: User
 ) -> None:
     held = claim(project, alice)
@@ -308,7 +308,7 @@ def test_strict_answers_of_ordinary_tasks_have_no_score(
     assert Assignment.objects.get().score is None
 
 
-def test_who_manages_is_not_paused_by_a_check(mixed: Project, mona: User, client_of: ClientOf) -> None:
+def test_manager_is_not_paused_by_a_check(mixed: Project, mona: User, client_of: ClientOf) -> None:
     mixed.gold_minimum_accuracy, mixed.gold_minimum_answers = 0.9, 1
     mixed.save()
     for _ in range(12):
@@ -318,7 +318,7 @@ def test_who_manages_is_not_paused_by_a_check(mixed: Project, mona: User, client
     assert client_of(mona).patch("/api/v1/projects/support/", {"overlap": 2}).status_code == 200
 
 
-def test_the_answer_that_pauses_is_heard_again_with_the_same_key(
+def test_answer_that_caused_a_pause_can_be_repeated_with_its_key(
     mixed: Project, alice: User, client_of: ClientOf
 ) -> None:
     mixed.gold_minimum_accuracy, mixed.gold_minimum_answers = 0.9, 1
@@ -337,7 +337,7 @@ def test_the_answer_that_pauses_is_heard_again_with_the_same_key(
     assert (other.status_code, other.json()["type"]) == (409, "annotator-paused")
 
 
-def test_managers_see_how_often_each_check_was_answered_and_how_well(
+def test_managers_see_number_and_mean_score_of_answers_per_check(
     project: Project, add_tasks: AddTasks, alice: User, ben: User, mona: User, client_of: ClientOf
 ) -> None:
     gold, attention, *_ = add_tasks(project, 60, k=2)

@@ -8,12 +8,11 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from annotation.desk import allocation
 from annotation.desk.queue import picks
 from annotation.desk.submission import submit_ranking
 from annotation.models import Assignment, Project, RankingTask, TaskResponse, User
 from config.problems import Conflict
-from tests.annotation.answering import claim, strict_order
+from tests.annotation.answering import claim, claim_next, strict_order
 from tests.annotation.desk.plans import PlanOf, plan_for_any_values, plan_for_values
 
 AddTasks = Callable[..., list[RankingTask]]
@@ -25,33 +24,35 @@ def _finish(assignment: Assignment) -> None:
 
 
 def _give(task: RankingTask, person: User) -> None:
-    """A lease past the queue."""
+    """A lease that bypasses the queue."""
     until = timezone.now() + timedelta(hours=1)
     Assignment.objects.create(
         task=task, project_id=task.project_id, annotator=person, shown_order=[], expires_at=until
     )
 
 
-def test_tasks_come_by_priority_then_by_age(project: Project, add_tasks: AddTasks, alice: User) -> None:
+def test_tasks_are_ordered_by_priority_then_by_age(
+    project: Project, add_tasks: AddTasks, alice: User
+) -> None:
     tasks = add_tasks(project, 3)
     RankingTask.objects.filter(pk=tasks[2].pk).update(priority=5)
     given = []
-    while assignment := allocation.claim_next_task(project=project, annotator=alice):
+    while assignment := claim_next(project=project, annotator=alice):
         given.append(assignment.task_id)
         _finish(assignment)
     assert given == [tasks[2].pk, tasks[0].pk, tasks[1].pk]
 
 
-def test_what_is_started_is_finished_first(
+def test_started_tasks_are_finished_first(
     project: Project, add_tasks: AddTasks, alice: User, ben: User
 ) -> None:
     tasks = add_tasks(project, 3, overlap=2)
-    # ben is on the second task, so alice gets that one before the untouched first.
+    # ben has the second task, so alice gets it before the first, which nobody has started.
     _give(tasks[1], ben)
     assert claim(project, alice).task_id == tasks[1].pk
 
 
-def test_fifo_does_not_care_what_is_started(
+def test_fifo_ignores_which_tasks_are_started(
     project: Project, add_tasks: AddTasks, alice: User, ben: User
 ) -> None:
     project.allocation_policy = "fifo"
@@ -61,9 +62,7 @@ def test_fifo_does_not_care_what_is_started(
     assert claim(project, alice).task_id == tasks[0].pk
 
 
-def test_the_open_lease_comes_again_and_is_renewed(
-    project: Project, tasks: list[RankingTask], alice: User
-) -> None:
+def test_open_lease_is_returned_and_renewed(project: Project, tasks: list[RankingTask], alice: User) -> None:
     first = claim(project, alice)
     Assignment.objects.filter(pk=first.pk).update(expires_at=timezone.now() + timedelta(seconds=5))
     second = claim(project, alice)
@@ -72,7 +71,7 @@ def test_the_open_lease_comes_again_and_is_renewed(
     assert Assignment.objects.count() == 1
 
 
-def test_a_lease_that_ran_out_unswept_comes_again_with_a_new_token(
+def test_expired_lease_is_returned_with_a_new_token(
     project: Project, tasks: list[RankingTask], alice: User
 ) -> None:
     first = claim(project, alice)
@@ -83,7 +82,7 @@ def test_a_lease_that_ran_out_unswept_comes_again_with_a_new_token(
 
 
 @pytest.mark.parametrize("state", ["expired", "released"])
-def test_a_task_once_let_go_of_comes_again_with_its_draft(
+def test_released_task_returns_with_its_draft(
     project: Project, add_tasks: AddTasks, alice: User, state: str
 ) -> None:
     task, *_ = add_tasks(project, 1)
@@ -103,52 +102,50 @@ def test_a_task_once_let_go_of_comes_again_with_its_draft(
 
 
 @pytest.mark.parametrize("state", ["submitted", "skipped"])
-def test_a_task_answered_or_skipped_never_comes_again(
+def test_answered_or_skipped_task_never_returns(
     project: Project, add_tasks: AddTasks, alice: User, ben: User, state: str
 ) -> None:
     add_tasks(project, 1, overlap=2)
     first = claim(project, alice)
     Assignment.objects.filter(pk=first.pk).update(state=state)
-    assert allocation.claim_next_task(project=project, annotator=alice) is None
+    assert claim_next(project=project, annotator=alice) is None
     assert claim(project, ben).task_id == first.task_id
 
 
-def test_nobody_gets_more_than_the_overlap(
+def test_task_is_never_given_out_beyond_its_overlap(
     project: Project, add_tasks: AddTasks, alice: User, ben: User, rita: User
 ) -> None:
     add_tasks(project, 1, overlap=2)
     claim(project, alice)
     claim(project, ben)
-    assert allocation.claim_next_task(project=project, annotator=rita) is None
+    assert claim_next(project=project, annotator=rita) is None
 
 
 def test_dropped_tasks_and_other_projects_are_not_given_out(
     project: Project, tasks: list[RankingTask], alice: User
 ) -> None:
     RankingTask.objects.all().update(state="dropped")
-    assert allocation.claim_next_task(project=project, annotator=alice) is None
+    assert claim_next(project=project, annotator=alice) is None
     other = Project.objects.create(slug="other", name="Other")
     RankingTask.objects.all().update(state="open")
-    assert allocation.claim_next_task(project=other, annotator=alice) is None
+    assert claim_next(project=other, annotator=alice) is None
 
 
 @pytest.mark.parametrize("state", ["paused", "archived"])
-def test_a_project_that_is_not_active_gives_out_nothing(
+def test_inactive_project_gives_out_no_tasks(
     project: Project, tasks: list[RankingTask], alice: User, state: str
 ) -> None:
     Project.objects.filter(pk=project.pk).update(state=state)
     with pytest.raises(Conflict, match=state):
-        allocation.claim_next_task(project=project, annotator=alice)
+        claim_next(project=project, annotator=alice)
     assert not Assignment.objects.exists()
 
 
-def test_every_order_is_shown_about_equally_often_and_each_person_has_their_own(
+def test_response_orders_are_uniform_and_differ_between_annotators(
     project: Project, add_tasks: AddTasks, alice: User, ben: User
 ) -> None:
     add_tasks(project, 120, overlap=2)
-    sql = (
-        "UPDATE annotation_assignment SET state = 'skipped' WHERE state = 'leased'"  # makes way for the next
-    )
+    sql = "UPDATE annotation_assignment SET state = 'skipped' WHERE state = 'leased'"  # to get the next task
     orders: dict[User, list[list[int]]] = {alice: [], ben: []}
     for _ in range(120):
         for person in (alice, ben):
@@ -159,17 +156,18 @@ def test_every_order_is_shown_about_equally_often_and_each_person_has_their_own(
         with connection.cursor() as cursor:
             cursor.execute(sql)
     seen = Counter(tuple(order) for order in orders[alice])
-    # Six orders of 120: 20 each, four standard deviations are 16.
+    # Six orders, 120 leases: 20 each; four standard deviations are 16.
     assert len(seen) == 6
     assert all(4 <= count <= 36 for count in seen.values()), seen
     same = sum(one == two for one, two in zip(orders[alice], orders[ben], strict=True))
     assert 4 <= same <= 36
 
 
-def test_a_claim_is_three_statements(
+def test_claim_takes_three_statements(
     project: Project, tasks: list[RankingTask], alice: User, django_assert_num_queries: Callable[..., object]
 ) -> None:
-    # the savepoint of the test's transaction, and between its ends the desk's lock, its facts and the claim
+    # between the savepoint of the test's transaction and its release: the desk's lock, its facts and the
+    # claim
     with django_assert_num_queries(5):
         claim(project, alice)
 
@@ -178,7 +176,7 @@ def test_a_claim_is_three_statements(
 @pytest.mark.parametrize(
     ("policy", "index"), [("fifo", "task_queue_fifo"), ("finish_started", "task_queue_finish_started")]
 )
-def test_the_partial_index_serves_the_claim(
+def test_claim_uses_the_partial_index(
     project: Project, add_tasks: AddTasks, alice: User, policy: str, index: str, plan_of: PlanOf
 ) -> None:
     project.allocation_policy = policy

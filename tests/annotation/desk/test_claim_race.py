@@ -1,4 +1,4 @@
-"""Many people at once, on real connections. Each race is started by a barrier and checked by counting."""
+"""Many annotators at once, on real connections. A barrier starts each race, and counting checks it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from django.db import connection, connections
 from django.db.models import Count, F
 from django.utils import timezone
 
+from annotation.api.refusals import LeaseLost
 from annotation.desk import allocation
-from annotation.desk.allocation import LeaseLost
 from annotation.desk.submission import AlreadyAnswered, revise_ranking, submit_ranking
 from annotation.models import Assignment, Comparison, Project, Ranking, RankingTask, User
 from config.problems import Conflict
-from tests.annotation.answering import claim, strict_order
+from tests.annotation.answering import claim, claim_next, strict_order
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -51,7 +51,7 @@ def _crowd(project: Project, n: int) -> list[User]:
 
 
 @pytest.mark.parametrize(("overlap", "n_tasks"), [(1, 60), (3, 20)])
-def test_a_crowd_drains_a_project_without_over_or_under_serving(
+def test_crowd_drains_a_project_exactly(
     project: Project, add_tasks: AddTasks, overlap: int, n_tasks: int
 ) -> None:
     add_tasks(project, n_tasks, overlap=overlap)
@@ -59,7 +59,7 @@ def test_a_crowd_drains_a_project_without_over_or_under_serving(
 
     def drain(person: User) -> int:
         answered = 0
-        while assignment := allocation.claim_next_task(project=project, annotator=person):
+        while assignment := claim_next(project=project, annotator=person):
             answer = strict_order(assignment.shown_order)
             submit_ranking(assignment=assignment, token=assignment.token, answer=answer)
             answered += 1
@@ -73,11 +73,11 @@ def test_a_crowd_drains_a_project_without_over_or_under_serving(
     assert not Ranking.objects.values("task", "annotator").annotate(n=Count("pk")).filter(n__gt=1).exists()
 
 
-def test_all_slots_of_the_last_task_are_given_out_at_once(project: Project, add_tasks: AddTasks) -> None:
-    """Skipping what is locked must not tell someone that nothing is left while a slot is free."""
+def test_all_slots_of_the_last_task_are_given_out(project: Project, add_tasks: AddTasks) -> None:
+    """SKIP LOCKED must not report that nothing is left while a slot is free."""
     add_tasks(project, 1, overlap=6)
     crowd = _crowd(project, 8)
-    got = _at_once([partial(allocation.claim_next_task, project=project, annotator=who) for who in crowd])
+    got = _at_once([partial(claim_next, project=project, annotator=who) for who in crowd])
     assert sum(assignment is not None for assignment in got) == 6
     assert RankingTask.objects.get().open_slots == 0
 
@@ -97,7 +97,7 @@ def _outcome(call: Callable[[], tuple[Ranking, bool]]) -> tuple[str, bool]:
         return refused.type, False
 
 
-def test_one_of_many_submits_with_one_key_writes_and_the_others_hear_its_id(
+def test_simultaneous_submits_with_one_key_write_one_ranking(
     project: Project, tasks: list[RankingTask], alice: User
 ) -> None:
     assignment = claim(project, alice)
@@ -117,7 +117,7 @@ def test_one_of_many_submits_with_one_key_writes_and_the_others_hear_its_id(
     assert sum(created for _, created in outcomes) == 1
 
 
-def test_one_of_many_submits_without_a_key_writes_and_the_others_are_told(
+def test_simultaneous_submits_without_a_key_conflict_except_one(
     project: Project, tasks: list[RankingTask], alice: User
 ) -> None:
     assignment = claim(project, alice)
@@ -135,7 +135,7 @@ def test_one_of_many_submits_without_a_key_writes_and_the_others_are_told(
 
 
 def test_expiry_and_submit_never_both_win(project: Project, add_tasks: AddTasks, alice: User) -> None:
-    """The lease runs out while the answer is on its way: either it counts, or the slot is free again."""
+    """The lease expires while the answer is sent: either the answer counts, or the slot is free again."""
     add_tasks(project, 12)
     for _ in range(12):
         assignment = claim(project, alice)
@@ -153,7 +153,7 @@ def test_expiry_and_submit_never_both_win(project: Project, add_tasks: AddTasks,
 
 
 def test_expiry_and_heartbeat_never_both_win(project: Project, add_tasks: AddTasks, alice: User) -> None:
-    """Who was told that the lease goes on holds it; who was told that it is lost does not."""
+    """An annotator whose renewal succeeded holds the lease. One who got LeaseLost does not."""
     add_tasks(project, 12)
     for _ in range(12):
         assignment = claim(project, alice)
@@ -192,7 +192,9 @@ def _wait_until(moment: datetime) -> None:
     threading.Event().wait(max(0.0, (moment - timezone.now()).total_seconds()))
 
 
-def test_of_two_revisions_at_once_one_stands(project: Project, tasks: list[RankingTask], alice: User) -> None:
+def test_one_of_two_simultaneous_revisions_succeeds(
+    project: Project, tasks: list[RankingTask], alice: User
+) -> None:
     assignment = claim(project, alice)
     first = strict_order(assignment.shown_order)
     submit_ranking(assignment=assignment, token=assignment.token, answer=first)
@@ -204,20 +206,21 @@ def test_of_two_revisions_at_once_one_stands(project: Project, tasks: list[Ranki
         ]
     )
     assert Ranking.objects.current().filter(assignment=assignment).count() == 1
-    # They may also come one after the other; then the second supersedes the first.
+    # They can also arrive one after the other. Then the second supersedes the first.
     assert Ranking.objects.count() == 1 + sum(created for _, created in outcomes)
     assert any(created for _, created in outcomes)
 
 
-def test_whatever_a_crowd_does_at_once_the_slots_add_up(project: Project, add_tasks: AddTasks) -> None:
-    """Claims, answers, skips, releases and sweeps in any order: no deadlock, no slot lost or given twice."""
+def test_slots_add_up_after_any_simultaneous_actions(project: Project, add_tasks: AddTasks) -> None:
+    """Claims, answers, skips, releases and sweeps in any order: no deadlock, and no slot is lost or given out
+    twice."""
     add_tasks(project, 15, overlap=2)
     crowd = _crowd(project, 6)
 
     def act(person: User, seed: int) -> None:
         chance = Random(seed)
         for _ in range(25):
-            assignment = allocation.claim_next_task(project=project, annotator=person)
+            assignment = claim_next(project=project, annotator=person)
             if assignment is None:
                 return
             held, do = {"assignment": assignment, "token": assignment.token}, chance.random()

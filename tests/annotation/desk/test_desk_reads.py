@@ -69,7 +69,7 @@ def test_assignments_are_sent_with_the_values_of_their_rows(
         }
 
 
-def test_a_project_is_found_by_those_who_may_see_it(
+def test_project_is_found_by_users_who_may_see_it(
     project: Project, alice: User, ada: User, oscar: User
 ) -> None:
     for user in (alice, ada, oscar):
@@ -83,7 +83,7 @@ def test_a_project_is_found_by_those_who_may_see_it(
                 assert getattr(found, name) == getattr(wanted, name)
 
 
-def test_an_assignment_is_its_annotators_with_all_that_hangs_on_it(
+def test_own_assignment_is_read_with_task_project_and_form(
     project: Project,
     tasks: list[RankingTask],
     alice: User,
@@ -104,7 +104,7 @@ def test_an_assignment_is_its_annotators_with_all_that_hangs_on_it(
 
 
 @pytest.mark.parametrize("change", [{}, {"is_active": False}])
-def test_a_token_has_its_user(alice: User, change: dict[str, bool]) -> None:
+def test_token_is_read_with_its_user(alice: User, change: dict[str, bool]) -> None:
     row, text = create_token(user=alice, name="t")
     User.objects.filter(pk=alice.pk).update(**change)
     found = token_holder(token=text)

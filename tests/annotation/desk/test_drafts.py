@@ -25,7 +25,7 @@ def _save(desk: APIClient, shown: dict[str, str], version: int, **draft: object)
     return desk.put(f"/api/v1/assignments/{shown['id']}/draft", body)
 
 
-def test_a_draft_comes_back_with_the_task(desk: APIClient) -> None:
+def test_draft_is_returned_with_the_task(desk: APIClient) -> None:
     shown = next_of(desk)
     assert (shown["draft"], shown["draft_version"]) == (None, 0)
     assert _save(desk, shown, 0, comment="so far").json() == {"version": 1}
@@ -34,7 +34,7 @@ def test_a_draft_comes_back_with_the_task(desk: APIClient) -> None:
     assert (again["draft"], again["draft_version"]) == ({"comment": "further"}, 2)
 
 
-def test_a_stale_tab_does_not_overwrite_a_newer_draft(desk: APIClient) -> None:
+def test_stale_tab_does_not_overwrite_a_newer_draft(desk: APIClient) -> None:
     shown = next_of(desk)
     _save(desk, shown, 0, comment="new")
     response = _save(desk, shown, 0, comment="old")
@@ -42,21 +42,21 @@ def test_a_stale_tab_does_not_overwrite_a_newer_draft(desk: APIClient) -> None:
     assert Assignment.objects.get().draft == {"comment": "new"}
 
 
-def test_a_draft_after_the_lease_is_a_conflict(desk: APIClient) -> None:
+def test_draft_after_the_lease_is_a_conflict(desk: APIClient) -> None:
     shown = next_of(desk)
     Assignment.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
     response = _save(desk, shown, 0, comment="late")
     assert (response.status_code, response.json()["type"]) == (409, "lease-lost")
 
 
-def test_a_submitted_answer_leaves_no_draft(desk: APIClient) -> None:
+def test_submitted_answer_leaves_no_draft(desk: APIClient) -> None:
     shown = next_of(desk)
     _save(desk, shown, 0, comment="so far")
     send(desk, shown)
     assert Assignment.objects.get().draft is None
 
 
-def test_a_huge_draft_is_refused(desk: APIClient) -> None:
+def test_huge_draft_is_refused(desk: APIClient) -> None:
     shown = next_of(desk)
     response = _save(desk, shown, 0, comment="x" * 300_001)
     assert response.status_code == 422
@@ -64,7 +64,7 @@ def test_a_huge_draft_is_refused(desk: APIClient) -> None:
 
 
 @pytest.mark.parametrize("draft", ["text", [], None, 7])
-def test_a_draft_is_an_object(desk: APIClient, draft: object) -> None:
+def test_draft_must_be_an_object(desk: APIClient, draft: object) -> None:
     shown = next_of(desk)
     body = {"token": shown["token"], "version": 0, "draft": draft}
     response = desk.put(f"/api/v1/assignments/{shown['id']}/draft", body)
@@ -72,17 +72,17 @@ def test_a_draft_is_an_object(desk: APIClient, draft: object) -> None:
 
 
 @pytest.mark.parametrize("version", [-1, 2**31, "x", None])
-def test_a_version_is_a_whole_number_from_0(desk: APIClient, version: object) -> None:
+def test_draft_version_must_be_a_non_negative_integer(desk: APIClient, version: object) -> None:
     shown = next_of(desk)
     response = _save(desk, shown, version)  # type: ignore[arg-type]
     assert (response.status_code, wrong_fields(response)) == (422, ["version"])
 
 
-def test_a_version_that_was_never_given_out_is_stale(desk: APIClient) -> None:
+def test_unknown_draft_version_is_stale(desk: APIClient) -> None:
     assert _save(desk, next_of(desk), 7).json()["type"] == "stale-draft"
 
 
-def test_what_a_refused_draft_says_is_nowhere(desk: APIClient) -> None:
+def test_refused_draft_is_not_stored(desk: APIClient) -> None:
     shown = next_of(desk)
     _save(desk, shown, 0, comment="kept")
     for bad in ({"comment": "\x00"}, {"a": {"\x00": 1}}, {"comment": "x" * 300_001}):
@@ -91,7 +91,7 @@ def test_what_a_refused_draft_says_is_nowhere(desk: APIClient) -> None:
     assert (kept.draft, kept.draft_version) == ({"comment": "kept"}, 1)
 
 
-def test_a_draft_of_a_task_given_back_and_taken_again_is_still_there(desk: APIClient) -> None:
+def test_draft_survives_releasing_and_reclaiming_the_task(desk: APIClient) -> None:
     shown = next_of(desk)
     _save(desk, shown, 0, comment="so far")
     desk.post(f"/api/v1/assignments/{shown['id']}/release", {"token": shown["token"]})
@@ -102,7 +102,7 @@ def test_a_draft_of_a_task_given_back_and_taken_again_is_still_there(desk: APICl
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_many_tabs_that_save_on_the_same_version_one_wins(
+def test_one_of_many_tabs_saving_the_same_version_wins(
     project: Project, tasks: list[RankingTask], alice: User
 ) -> None:
     assignment = claim(project, alice)
@@ -117,7 +117,7 @@ def test_of_many_tabs_that_save_on_the_same_version_one_wins(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_draft_that_meets_the_submit_never_outlives_it(
+def test_draft_racing_with_the_submit_never_survives_it(
     project: Project, tasks: list[RankingTask], alice: User
 ) -> None:
     for _ in tasks:

@@ -32,7 +32,7 @@ def _free_slots() -> int:
     return RankingTask.objects.filter(open_slots=1).count()
 
 
-def test_a_heartbeat_moves_the_end_of_the_lease(desk: APIClient) -> None:
+def test_heartbeat_renews_the_lease(desk: APIClient) -> None:
     shown = next_of(desk)
     Assignment.objects.update(expires_at=timezone.now() + timedelta(seconds=5))
     response = desk.post(f"/api/v1/assignments/{shown['id']}/heartbeat", {"token": shown["token"]})
@@ -42,7 +42,7 @@ def test_a_heartbeat_moves_the_end_of_the_lease(desk: APIClient) -> None:
     assert response.json()["expires_at"][:19] == until.isoformat()[:19]
 
 
-def test_a_heartbeat_too_late_or_with_a_wrong_token_is_a_conflict(desk: APIClient) -> None:
+def test_late_heartbeat_or_wrong_token_is_a_conflict(desk: APIClient) -> None:
     shown = next_of(desk)
     assert _act(desk, {**shown, "token": str(uuid4())}, "heartbeat") == 409
     Assignment.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
@@ -50,7 +50,7 @@ def test_a_heartbeat_too_late_or_with_a_wrong_token_is_a_conflict(desk: APIClien
     assert Assignment.objects.get().expires_at < timezone.now()
 
 
-def test_a_released_task_is_free_at_once(desk: APIClient) -> None:
+def test_released_task_is_free_at_once(desk: APIClient) -> None:
     shown = next_of(desk)
     assert _free_slots() == 3
     assert _act(desk, shown, "release") == 204
@@ -58,7 +58,7 @@ def test_a_released_task_is_free_at_once(desk: APIClient) -> None:
     assert _act(desk, shown, "release") == 409
 
 
-def test_a_skipped_task_keeps_its_reason_and_goes_to_others(
+def test_skipped_task_keeps_its_reason_and_goes_to_others(
     desk: APIClient, ben: User, client_of: ClientOf
 ) -> None:
     shown = next_of(desk)
@@ -68,15 +68,13 @@ def test_a_skipped_task_keeps_its_reason_and_goes_to_others(
     assert next_of(client_of(ben))["task"]["id"] == shown["task"]["id"]
 
 
-def test_a_skip_with_a_wrong_token_changes_nothing(desk: APIClient) -> None:
+def test_skip_with_a_wrong_token_changes_nothing(desk: APIClient) -> None:
     shown = next_of(desk)
     assert _act(desk, {**shown, "token": str(uuid4())}, "skip") == 409
     assert Assignment.objects.get().state == "leased"
 
 
-def test_the_sweep_takes_back_what_ran_out_and_only_that(
-    desk: APIClient, ben: User, client_of: ClientOf
-) -> None:
+def test_sweep_takes_back_expired_leases_only(desk: APIClient, ben: User, client_of: ClientOf) -> None:
     run_out = next_of(desk)
     held = next_of(client_of(ben))
     past = timezone.now() - timedelta(seconds=1)

@@ -1,4 +1,4 @@
-"""What annotators see of their own work: figures, pace, caps, and the last answer to take back."""
+"""What annotators see of their own work: figures, pace, caps, and the last answer to revise."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def desk(client_of: ClientOf, alice: User, tasks: list[RankingTask]) -> APIClien
     return client_of(alice)
 
 
-def test_figures_are_ones_own(
+def test_figures_cover_own_answers_only(
     desk: APIClient, project: Project, alice: User, ben: User, client_of: ClientOf
 ) -> None:
     assert desk.get(MINE).json() == NOTHING_YET
@@ -48,7 +48,7 @@ def test_figures_are_ones_own(
     assert client_of(ben).get(MINE).json() == NOTHING_YET
 
 
-def test_yesterdays_answers_are_not_todays(desk: APIClient, project: Project, alice: User) -> None:
+def test_answers_of_yesterday_do_not_count_today(desk: APIClient, project: Project, alice: User) -> None:
     rank_next(project, alice, [0], [1], [2])
     Desk.objects.update(day=timezone.now().date() - timedelta(days=1))
     mine = desk.get(MINE).json()
@@ -64,7 +64,7 @@ def test_yesterdays_answers_are_not_todays(desk: APIClient, project: Project, al
         ({"max_per_annotator": 1}, 0),
     ],
 )
-def test_the_nearer_cap_says_what_is_left(
+def test_smaller_remaining_cap_is_shown(
     desk: APIClient, project: Project, alice: User, caps: dict[str, int], left: int
 ) -> None:
     for _ in range(2):
@@ -73,7 +73,7 @@ def test_the_nearer_cap_says_what_is_left(
     assert desk.get(MINE).json()["left_today"] == left
 
 
-def test_pace_is_of_lately_and_of_first_answers(
+def test_pace_covers_recent_first_answers(
     desk: APIClient, project: Project, alice: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(own_work, "PACE_OVER", 2)
@@ -85,7 +85,7 @@ def test_pace_is_of_lately_and_of_first_answers(
     assert desk.get(MINE).json()["median_seconds"] == 15.0
 
 
-def test_the_way_to_qualify_is_told_while_there_is_one(
+def test_qualification_progress_is_shown_until_it_ends(
     project: Project, add_tasks: AddTasks, alice: User, mona: User, client_of: ClientOf
 ) -> None:
     for task in add_tasks(project, 4)[:2]:
@@ -108,7 +108,7 @@ def test_the_way_to_qualify_is_told_while_there_is_one(
     assert client_of(mona).get(MINE).json()["qualification"] is None
 
 
-def test_figures_cost_one_query_however_much_was_done(
+def test_figures_take_one_query_for_any_number_of_answers(
     project: Project, add_tasks: AddTasks, alice: User
 ) -> None:
     add_tasks(project, 30)
@@ -119,7 +119,7 @@ def test_figures_cost_one_query_however_much_was_done(
     assert len(asked) == 1
 
 
-def test_the_last_answer_comes_back_as_it_was_shown_and_given(desk: APIClient) -> None:
+def test_last_answer_is_returned_as_shown_and_given(desk: APIClient) -> None:
     assert desk.get(LAST).status_code == 204
     send(desk, next_of(desk))
     shown = next_of(desk)
@@ -133,7 +133,7 @@ def test_the_last_answer_comes_back_as_it_was_shown_and_given(desk: APIClient) -
     assert last["answer"]["tiers"] == [[response["id"]] for response in shown["responses"]]
 
 
-def test_a_revision_is_the_last_answer_then(desk: APIClient) -> None:
+def test_revision_becomes_the_last_answer(desk: APIClient) -> None:
     shown = next_of(desk)
     send(desk, shown)
     turned = [[response["id"]] for response in reversed(shown["responses"])]
@@ -144,15 +144,13 @@ def test_a_revision_is_the_last_answer_then(desk: APIClient) -> None:
     assert Ranking.objects.current().get().tiers == turned
 
 
-def test_somebody_elses_answer_is_not_there(desk: APIClient, ben: User, client_of: ClientOf) -> None:
+def test_last_answer_of_others_is_not_returned(desk: APIClient, ben: User, client_of: ClientOf) -> None:
     send(desk, next_of(desk))
     assert client_of(ben).get(LAST).status_code == 204
 
 
 @pytest.mark.parametrize("state", ["archived", "paused"])
-def test_an_archived_project_takes_no_revision_and_offers_none(
-    desk: APIClient, project: Project, state: str
-) -> None:
+def test_archived_project_offers_no_revision(desk: APIClient, project: Project, state: str) -> None:
     shown = next_of(desk)
     send(desk, shown)
     Project.objects.filter(pk=project.pk).update(state=state)
@@ -161,7 +159,7 @@ def test_an_archived_project_takes_no_revision_and_offers_none(
     assert offered == taken == (state == "paused")
 
 
-def test_the_excluded_and_the_paused_are_offered_nothing(
+def test_excluded_and_paused_annotators_are_offered_no_revision(
     desk: APIClient, project: Project, alice: User
 ) -> None:
     send(desk, next_of(desk))
@@ -172,7 +170,7 @@ def test_the_excluded_and_the_paused_are_offered_nothing(
     assert desk.get(LAST).status_code == 204
 
 
-def test_the_last_answer_costs_two_queries_however_many_there_are(
+def test_last_answer_takes_two_queries_for_any_number_of_answers(
     project: Project, add_tasks: AddTasks, alice: User
 ) -> None:
     add_tasks(project, 30)

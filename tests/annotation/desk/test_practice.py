@@ -1,4 +1,4 @@
-"""Qualification is practice with feedback. Of hidden checks the same question finds nothing."""
+"""Qualification is practice with feedback. Hidden checks have no feedback."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def url(assignment: Assignment) -> str:
 
 @pytest.fixture
 def exam(project: Project, add_tasks: AddTasks) -> Project:
-    """Two qualification tasks of three responses, two to rank; three of four points are enough."""
+    """Two qualification tasks with three responses, two ranking tasks; three of four points are enough."""
     for task in add_tasks(project, 4)[:2]:
         make_check(task, "qualification")
     project.qualification_pass_mark = 0.75
@@ -30,7 +30,9 @@ def exam(project: Project, add_tasks: AddTasks) -> Project:
     return project
 
 
-def test_practice_says_so_and_ranking_does_not(exam: Project, alice: User, client_of: ClientOf) -> None:
+def test_only_qualification_tasks_are_marked_as_practice(
+    exam: Project, alice: User, client_of: ClientOf
+) -> None:
     desk = client_of(alice)
     shown = desk.post("/api/v1/projects/support/assignments/next", {"prefetch": 1}).json()
     assert [shown["practice"], shown["prefetched"][0]["practice"]] == [True, True]
@@ -39,9 +41,7 @@ def test_practice_says_so_and_ranking_does_not(exam: Project, alice: User, clien
     assert next_of(desk)["practice"] is False
 
 
-def test_feedback_tells_each_pair_once_the_answer_is_in(
-    exam: Project, alice: User, client_of: ClientOf
-) -> None:
+def test_feedback_lists_each_pair_after_the_answer(exam: Project, alice: User, client_of: ClientOf) -> None:
     desk = client_of(alice)
     shown = next_of(desk)
     held = Assignment.objects.get(pk=shown["id"])
@@ -58,7 +58,7 @@ def test_feedback_tells_each_pair_once_the_answer_is_in(
 
 
 @pytest.mark.parametrize("right", [True, False])
-def test_the_last_answer_of_an_attempt_says_what_came_of_it(
+def test_feedback_on_the_last_answer_has_the_attempts_result(
     exam: Project, alice: User, client_of: ClientOf, right: bool
 ) -> None:
     for _ in range(2):
@@ -69,7 +69,7 @@ def test_the_last_answer_of_an_attempt_says_what_came_of_it(
     assert told["attempts_left"] == (None if right else exam.qualification_attempts - 1)
 
 
-def test_a_failed_attempt_says_how_many_are_left_those_granted_too(
+def test_feedback_on_a_failed_attempt_counts_granted_attempts(
     exam: Project, alice: User, client_of: ClientOf
 ) -> None:
     exam.qualification_attempts = 1
@@ -83,13 +83,15 @@ def test_a_failed_attempt_says_how_many_are_left_those_granted_too(
     assert desk.get(url(held)).json()["attempts_left"] == 1
 
 
-def test_nobody_elses_feedback_is_there(exam: Project, alice: User, ben: User, client_of: ClientOf) -> None:
+def test_feedback_of_others_does_not_exist(
+    exam: Project, alice: User, ben: User, client_of: ClientOf
+) -> None:
     held = claim(exam, alice)
     answer(held)
     assert client_of(ben).get(url(held)).status_code == 404
 
 
-def test_an_answer_whose_right_one_was_told_stands(exam: Project, alice: User, client_of: ClientOf) -> None:
+def test_answer_with_feedback_cannot_be_revised(exam: Project, alice: User, client_of: ClientOf) -> None:
     desk = client_of(alice)
     shown = next_of(desk)
     send(desk, shown)
@@ -99,7 +101,7 @@ def test_an_answer_whose_right_one_was_told_stands(exam: Project, alice: User, c
 
 
 @pytest.mark.parametrize("kind", ["ranking", "gold", "attention"])
-def test_of_hidden_checks_and_of_ordinary_tasks_the_same_nothing_is_told(
+def test_hidden_checks_and_ranking_tasks_have_no_feedback(
     project: Project, tasks: list[RankingTask], alice: User, client_of: ClientOf, kind: str
 ) -> None:
     if kind != "ranking":
@@ -122,7 +124,7 @@ def test_of_hidden_checks_and_of_ordinary_tasks_the_same_nothing_is_told(
 
 
 def _seed_that_asks(project: Project, alice: User) -> object:
-    """A mixing seed by which their first task is a check."""
+    """A mixing seed with which their first task is a check."""
     from uuid import UUID
 
     from annotation.desk import allocation
@@ -135,7 +137,7 @@ def _seed_that_asks(project: Project, alice: User) -> object:
 
 
 @pytest.mark.parametrize("kind", ["gold", "attention", "ranking"])
-def test_a_task_that_is_no_longer_practice_tells_nothing_more(
+def test_task_that_is_no_longer_practice_has_no_feedback(
     exam: Project, alice: User, client_of: ClientOf, kind: str
 ) -> None:
     held = claim(exam, alice)
@@ -145,7 +147,7 @@ def test_a_task_that_is_no_longer_practice_tells_nothing_more(
     assert client_of(alice).get(url(held)).status_code == 204
 
 
-def test_what_was_ranked_before_it_became_practice_tells_nothing(
+def test_ranking_from_before_practice_has_no_feedback(
     project: Project, tasks: list[RankingTask], alice: User, client_of: ClientOf
 ) -> None:
     held = claim(project, alice)
@@ -154,7 +156,7 @@ def test_what_was_ranked_before_it_became_practice_tells_nothing(
     assert client_of(alice).get(url(held)).status_code == 204
 
 
-def test_who_fails_hears_it_with_the_second_attempt_before_them(
+def test_failed_annotator_sees_the_result_before_the_second_attempt(
     exam: Project, alice: User, client_of: ClientOf
 ) -> None:
     for _ in range(2):

@@ -21,14 +21,12 @@ def desk(client_of: ClientOf, alice: User, tasks: list[RankingTask]) -> APIClien
     return client_of(alice)
 
 
-def test_a_plain_call_leases_one_task(desk: APIClient) -> None:
+def test_request_without_prefetch_leases_one_task(desk: APIClient) -> None:
     assert next_of(desk)["prefetched"] == []
     assert Assignment.objects.count() == 1
 
 
-def test_the_next_tasks_come_along_in_the_order_in_which_they_will_come(
-    desk: APIClient, tasks: list[RankingTask]
-) -> None:
+def test_prefetched_tasks_are_in_the_order_of_the_queue(desk: APIClient, tasks: list[RankingTask]) -> None:
     shown = desk.post(NEXT, {"prefetch": 2}).json()
     assert [shown["task"]["id"], *(one["task"]["id"] for one in shown["prefetched"])] == [
         str(task.pk) for task in tasks[:3]
@@ -41,7 +39,7 @@ def test_the_next_tasks_come_along_in_the_order_in_which_they_will_come(
         assert (shown["id"], shown["token"]) == (after["id"], after["token"])
 
 
-def test_asking_again_fills_up_and_gives_the_same(desk: APIClient) -> None:
+def test_repeated_request_returns_the_same_leases_and_fills_up(desk: APIClient) -> None:
     one = desk.post(NEXT, {"prefetch": 1}).json()
     two = desk.post(NEXT, {"prefetch": 2}).json()
     assert two["prefetched"][0]["id"] == one["prefetched"][0]["id"]
@@ -50,7 +48,7 @@ def test_asking_again_fills_up_and_gives_the_same(desk: APIClient) -> None:
     assert sorted(Assignment.objects.leased().values_list("place", flat=True)) == [0, 1, 2]
 
 
-def test_a_prefetched_task_can_be_answered_given_back_and_run_out_like_any_other(desk: APIClient) -> None:
+def test_prefetched_lease_behaves_like_any_other(desk: APIClient) -> None:
     first, second = desk.post(NEXT, {"prefetch": 2}).json()["prefetched"]
     assert send(desk, first).status_code == 201
     url = f"/api/v1/assignments/{second['id']}"
@@ -63,7 +61,7 @@ def test_a_prefetched_task_can_be_answered_given_back_and_run_out_like_any_other
     assert Assignment.objects.leased().count() == 1
 
 
-def test_the_heartbeat_of_a_plain_call_does_not_keep_what_was_prefetched(
+def test_request_without_prefetch_does_not_renew_prefetched_leases(
     project: Project, tasks: list[RankingTask], alice: User
 ) -> None:
     allocation.claim_tasks(project=project, annotator=alice, prefetch=1)
@@ -76,25 +74,25 @@ def test_the_heartbeat_of_a_plain_call_does_not_keep_what_was_prefetched(
 
 
 @pytest.mark.parametrize("wrong", [-1, 3, "many"])
-def test_more_than_two_are_not_leased_ahead(desk: APIClient, wrong: object) -> None:
+def test_at_most_two_tasks_are_prefetched(desk: APIClient, wrong: object) -> None:
     response = desk.post(NEXT, {"prefetch": wrong})
     assert (response.status_code, wrong_fields(response)) == (422, ["prefetch"])
 
 
-def test_a_pause_of_the_project_gives_back_what_was_leased_ahead(
+def test_pausing_a_project_releases_prefetched_leases(
     desk: APIClient, mona: User, client_of: ClientOf
 ) -> None:
     shown = desk.post(NEXT, {"prefetch": 2}).json()
     assert client_of(mona).patch("/api/v1/projects/support/", {"state": "paused"}).status_code == 200
     assert [str(pk) for pk in Assignment.objects.leased().values_list("pk", flat=True)] == [shown["id"]]
-    again = desk.post(NEXT, {"prefetch": 2}).json()  # what is in hand can be finished, after a reload too
+    again = desk.post(NEXT, {"prefetch": 2}).json()  # the current task can be finished, also after a reload
     assert (again["id"], again["prefetched"]) == (shown["id"], [])
     assert send(desk, shown).status_code == 201
     refused = desk.post(NEXT)
     assert (refused.status_code, refused.json()["type"]) == (409, "project-not-active")
 
 
-def test_archiving_gives_everything_back_and_keeps_the_drafts(
+def test_archiving_releases_all_leases_and_keeps_drafts(
     desk: APIClient, mona: User, client_of: ClientOf
 ) -> None:
     shown = next_of(desk)
@@ -106,7 +104,7 @@ def test_archiving_gives_everything_back_and_keeps_the_drafts(
     assert RankingTask.objects.filter(open_slots=1).count() == 4
 
 
-def test_answering_in_any_order_never_gives_a_task_twice(
+def test_answers_in_any_order_never_repeat_a_task(
     project: Project, tasks: list[RankingTask], alice: User
 ) -> None:
     given = []

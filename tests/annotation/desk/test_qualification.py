@@ -10,7 +10,7 @@ from annotation.api.refusals import QualificationFailed
 from annotation.desk import allocation, checks
 from annotation.models import Assignment, Membership, Project, RankingTask, User
 from config.problems import Conflict
-from tests.annotation.answering import claim
+from tests.annotation.answering import claim, claim_next
 from tests.annotation.desk.test_checks import answer, make_check
 
 ClientOf = Callable[[User | None], APIClient]
@@ -19,7 +19,7 @@ AddTasks = Callable[..., list[RankingTask]]
 
 @pytest.fixture
 def exam(project: Project, add_tasks: AddTasks) -> Project:
-    """Three qualification tasks, five to rank; half the points are enough."""
+    """Three qualification tasks, five ranking tasks; half the points are enough."""
     for task in add_tasks(project, 8)[:3]:
         make_check(task, "qualification")
     project.qualification_pass_mark = 0.5
@@ -37,14 +37,14 @@ def _attempt(project: Project, person: User, *right: bool) -> list[object]:
     return given
 
 
-def test_who_passes_ranks(exam: Project, alice: User) -> None:
+def test_annotator_who_passes_can_rank(exam: Project, alice: User) -> None:
     assert len(set(_attempt(exam, alice, True, True, False))) == 3
     member = Membership.objects.get(user=alice)
     assert member.qualified_at is not None
     assert claim(exam, alice).task.kind == "ranking"
 
 
-def test_who_fails_has_a_second_attempt_at_the_same_tasks(exam: Project, alice: User) -> None:
+def test_annotator_who_fails_gets_a_second_attempt(exam: Project, alice: User) -> None:
     first = _attempt(exam, alice, False, False, True)
     orders = {row.task_id: row.shown_order for row in Assignment.objects.filter(annotator=alice)}
     second = _attempt(exam, alice, True, True, True)
@@ -54,7 +54,7 @@ def test_who_fails_has_a_second_attempt_at_the_same_tasks(exam: Project, alice: 
     assert claim(exam, alice).task.kind == "ranking"
 
 
-def test_who_fails_twice_may_not_rank_and_is_told_why(
+def test_annotator_who_fails_twice_gets_the_reason(
     exam: Project, alice: User, ben: User, client_of: ClientOf
 ) -> None:
     _attempt(exam, alice, False, False, False)
@@ -62,14 +62,12 @@ def test_who_fails_twice_may_not_rank_and_is_told_why(
     for _ in range(2):
         refused = client_of(alice).post("/api/v1/projects/support/assignments/next")
         assert (refused.status_code, refused.json()["type"]) == (409, "qualification-failed")
-        assert "all 2 attempts" in refused.json()["detail"]
+        assert "any of 2 attempts" in refused.json()["detail"]
     assert Membership.objects.get(user=alice).state == "active"
     _attempt(exam, ben, True, True, True)
 
 
-def test_a_manager_grants_another_attempt(
-    exam: Project, alice: User, mona: User, client_of: ClientOf
-) -> None:
+def test_manager_grants_another_attempt(exam: Project, alice: User, mona: User, client_of: ClientOf) -> None:
     url = "/api/v1/projects/support/members/alice/attempts"
     early = client_of(mona).post(url)
     assert (early.status_code, early.json()["type"]) == (409, "not-failed")
@@ -83,7 +81,7 @@ def test_a_manager_grants_another_attempt(
     assert client_of(mona).post("/api/v1/projects/support/members/nobody/attempts").status_code == 404
 
 
-def test_a_qualification_task_that_is_skipped_counts_as_wrong(exam: Project, alice: User) -> None:
+def test_skipped_qualification_task_counts_as_wrong(exam: Project, alice: User) -> None:
     exam.skip_ways = ["others", "me"]
     exam.save()
     for _ in range(2):
@@ -94,7 +92,7 @@ def test_a_qualification_task_that_is_skipped_counts_as_wrong(exam: Project, ali
     assert (member.qualified_at, member.qualification_attempt) == (None, 2)
 
 
-def test_put_off_it_comes_last_in_the_attempt(exam: Project, alice: User) -> None:
+def test_qualification_task_put_off_comes_last(exam: Project, alice: User) -> None:
     held = claim(exam, alice)
     allocation.skip_assignment(assignment=held, token=held.token, way="me")
     assert _attempt(exam, alice, True, True, True)[-1] == held.task_id
@@ -105,7 +103,7 @@ def test_reviewers_and_managers_need_not_qualify(exam: Project, rita: User, mona
         assert claim(exam, person).task.kind == "ranking"
 
 
-def test_without_tasks_or_pass_mark_nobody_has_to_qualify(exam: Project, alice: User, ben: User) -> None:
+def test_no_qualification_without_tasks_or_a_pass_mark(exam: Project, alice: User, ben: User) -> None:
     exam.qualification_pass_mark = None
     exam.save()
     assert claim(exam, alice).task.kind == "ranking"
@@ -115,9 +113,7 @@ def test_without_tasks_or_pass_mark_nobody_has_to_qualify(exam: Project, alice: 
     assert claim(exam, ben).task.kind == "ranking"
 
 
-def test_an_attempt_whose_rest_was_taken_away_is_judged_by_what_was_answered(
-    exam: Project, alice: User
-) -> None:
+def test_attempt_with_removed_tasks_is_judged_by_its_answers(exam: Project, alice: User) -> None:
     (first,) = _attempt(exam, alice, True)
     RankingTask.objects.filter(kind="qualification").exclude(pk=first).update(state="dropped")
     assert claim(exam, alice).task.kind == "ranking"
@@ -133,24 +129,24 @@ def test_qualification_is_outside_the_caps_and_the_minimum_accuracy(exam: Projec
     assert held.task.kind == "ranking"
     answer(held)
     with pytest.raises(Conflict):
-        allocation.claim_next_task(project=exam, annotator=alice)
+        claim_next(project=exam, annotator=alice)
     assert Membership.objects.get(user=alice).state == "active"
 
 
-def test_attempts_are_a_setting(exam: Project, alice: User) -> None:
+def test_number_of_attempts_is_a_setting(exam: Project, alice: User) -> None:
     exam.qualification_attempts = 1
     exam.save()
     _attempt(exam, alice, False, False, False)
-    with pytest.raises(QualificationFailed, match="the attempt"):
-        allocation.claim_next_task(project=exam, annotator=alice)
+    with pytest.raises(QualificationFailed, match="the only attempt"):
+        claim_next(project=exam, annotator=alice)
 
 
-def test_a_task_that_somebody_answered_in_two_attempts_stays_a_check(exam: Project, alice: User) -> None:
+def test_task_answered_in_two_attempts_stays_a_check(exam: Project, alice: User) -> None:
     for _ in range(4):
         answer(claim(exam, alice), right=False)
     answered = Assignment.objects.filter(annotator=alice, state="submitted").values("task")
     task = RankingTask.objects.get(pk=answered.annotate(n=Count("pk")).filter(n=2)[0]["task"])
-    with pytest.raises(Conflict, match="more than one attempt"):
+    with pytest.raises(Conflict, match="more than one qualification attempt"):
         checks.set_kind(task=task, kind="ranking")
     task.refresh_from_db()
     assert task.kind == "qualification"
@@ -158,7 +154,7 @@ def test_a_task_that_somebody_answered_in_two_attempts_stays_a_check(exam: Proje
 
 @pytest.fixture
 def short_exam(project: Project, add_tasks: AddTasks) -> Project:
-    """Five qualification tasks, of which an attempt has two; three to rank."""
+    """Five qualification tasks, two per attempt, and three ranking tasks."""
     for task in add_tasks(project, 8)[:5]:
         make_check(task, "qualification")
     project.qualification_pass_mark, project.qualification_tasks = 0.6, 2
@@ -167,7 +163,7 @@ def short_exam(project: Project, add_tasks: AddTasks) -> Project:
     return project
 
 
-def test_another_attempt_begins_with_what_was_not_seen(short_exam: Project, alice: User) -> None:
+def test_another_attempt_starts_with_unseen_tasks(short_exam: Project, alice: User) -> None:
     first, second = (_attempt(short_exam, alice, False, True) for _ in range(2))
     assert len({*first, *second}) == 4
     third = _attempt(short_exam, alice, False, False)
@@ -177,7 +173,7 @@ def test_another_attempt_begins_with_what_was_not_seen(short_exam: Project, alic
     assert claim(short_exam, alice).task.kind == "ranking"
 
 
-def test_given_back_the_same_task_comes_again(short_exam: Project, alice: User) -> None:
+def test_released_qualification_task_returns(short_exam: Project, alice: User) -> None:
     for _ in range(2):
         _attempt(short_exam, alice, False, True)
     held = claim(short_exam, alice)
@@ -185,7 +181,7 @@ def test_given_back_the_same_task_comes_again(short_exam: Project, alice: User) 
     assert claim(short_exam, alice).task_id == held.task_id
 
 
-def test_tasks_leased_ahead_are_of_the_attempt_too(short_exam: Project, alice: User) -> None:
+def test_prefetched_tasks_belong_to_the_attempt(short_exam: Project, alice: User) -> None:
     leases = allocation.claim_tasks(project=short_exam, annotator=alice, prefetch=2)
     assert [lease.attempt for lease in leases] == [1, 1]
     for lease in leases:
@@ -193,7 +189,7 @@ def test_tasks_leased_ahead_are_of_the_attempt_too(short_exam: Project, alice: U
     assert Membership.objects.get(user=alice).qualification_attempt == 2
 
 
-def test_what_is_put_off_keeps_its_place_until_it_is_taken_away(short_exam: Project, alice: User) -> None:
+def test_task_put_off_keeps_its_place_until_it_is_removed(short_exam: Project, alice: User) -> None:
     held = claim(short_exam, alice)
     allocation.skip_assignment(assignment=held, token=held.token, way="me")
     (other,) = _attempt(short_exam, alice, True)
@@ -205,7 +201,7 @@ def test_what_is_put_off_keeps_its_place_until_it_is_taken_away(short_exam: Proj
     assert Membership.objects.get(user=alice).qualified_at is not None
 
 
-def test_the_desk_says_how_much_of_the_short_attempt_is_left(
+def test_desk_shows_remaining_tasks_of_a_short_attempt(
     short_exam: Project, alice: User, client_of: ClientOf
 ) -> None:
     for left in (2, 1):
@@ -215,7 +211,7 @@ def test_the_desk_says_how_much_of_the_short_attempt_is_left(
     assert client_of(alice).get("/api/v1/projects/support/assignments/mine").json()["qualification"] is None
 
 
-def test_an_attempt_made_shorter_midway_is_judged_by_what_was_answered(
+def test_attempt_shortened_midway_is_judged_by_its_answers(
     exam: Project, alice: User, mona: User, client_of: ClientOf
 ) -> None:
     _attempt(exam, alice, True, True)

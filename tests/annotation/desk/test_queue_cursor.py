@@ -1,5 +1,5 @@
-"""The cursor of a queue is only a faster way to the same task. Checked against a look at every task, while
-others answer, skip, let go, run out of time, while managers move, drop and bring in tasks."""
+"""A queue cursor is only a faster way to the same task. Compared with a search of all tasks, while others
+answer, skip, release or let leases expire, and managers move, drop and add tasks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from annotation.desk.queue import picks
 from annotation.desk.submission import submit_ranking
 from annotation.models import Assignment, Project, RankingTask, User
 from config.problems import Conflict
-from tests.annotation.answering import strict_order
+from tests.annotation.answering import claim_next, strict_order
 from tests.annotation.desk.plans import PlanOf, plan_for_any_values, plan_for_values
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -36,7 +36,7 @@ def _cursors_from_the_first_task(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def expected(project: Project, annotator: User) -> UUID | None:
-    """The first free task by the definition of the order, found by looking at all."""
+    """The first free task by the definition of the order, found by a search of all tasks."""
     mine = Assignment.objects.filter(task=OuterRef("pk"), annotator=annotator).exclude(
         state__in=["expired", "released"]
     )
@@ -52,7 +52,7 @@ def expected(project: Project, annotator: User) -> UUID | None:
 
 @pytest.mark.parametrize("policy", ["finish_started", "fifo"])
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_with_a_cursor_the_same_task_comes_as_without(
+def test_cursor_never_changes_the_task_that_comes_next(
     project: Project, add_tasks: AddTasks, alice: User, ben: User, rita: User, policy: str, seed: int
 ) -> None:
     project.allocation_policy, project.skip_ways = policy, ["others", "me", "drop"]
@@ -63,7 +63,7 @@ def test_with_a_cursor_the_same_task_comes_as_without(
     for step in range(160):
         person = chance.choice([alice, alice, ben, rita])
         wanted = expected(project, person)
-        held = allocation.claim_next_task(project=project, annotator=person)
+        held = claim_next(project=project, annotator=person)
         if held is not None and wanted is not None:
             assert held.task_id == wanted, (step, person)
         elif wanted is not None:
@@ -72,11 +72,11 @@ def test_with_a_cursor_the_same_task_comes_as_without(
         _whatever(project, tasks, held, chance)
         if step == 80:
             tasks = add_tasks(project, 60, k=2, overlap=3)
-    assert used > 100  # the cursors were there to be wrong
+    assert used > 100  # the cursors were really used
 
 
 def _whatever(project: Project, tasks: list[RankingTask], held: Assignment | None, chance: Random) -> None:
-    """Somebody does something to the queue."""
+    """A random change of the queue."""
     if held is not None:
         deed = chance.random()
         lease = {"assignment": held, "token": held.token}
@@ -98,7 +98,7 @@ def _whatever(project: Project, tasks: list[RankingTask], held: Assignment | Non
     elif deed < 0.14:
         RankingTask.objects.filter(pk=task.pk, state="dropped").update(state="open")
     elif deed < 0.18:
-        # what was skipped is forgotten: the task is theirs to be given again, though no slot came free
+        # the skip is undone: they can get the task again, although no slot became free
         Assignment.objects.filter(task=task, state="skipped").delete()
     elif deed < 0.22:
         Assignment.objects.filter(task=task, state="skipped").update(state="released")
@@ -117,12 +117,12 @@ def _whatever(project: Project, tasks: list[RankingTask], held: Assignment | Non
         checks.set_kind(task=task, kind="ranking" if task.kind == "gold" else "gold", gold_tiers=gold)
 
 
-def test_what_was_in_flight_when_the_cursor_was_set_is_not_lost(
+def test_transactions_in_progress_at_cursor_creation_are_not_missed(
     project: Project, add_tasks: AddTasks, alice: User, ben: User
 ) -> None:
-    """A slot that comes free in a transaction that began before the cursor was set, and ends after it."""
+    """A slot becomes free in a transaction that starts before the cursor is set and ends after it."""
     tasks = add_tasks(project, 12, k=2)
-    held = allocation.claim_next_task(project=project, annotator=ben)
+    held = claim_next(project=project, annotator=ben)
     assert held is not None
     assert held.task_id == tasks[0].pk
     with ThreadPoolExecutor(1) as elsewhere:
@@ -133,36 +133,38 @@ def test_what_was_in_flight_when_the_cursor_was_set_is_not_lost(
         cursor = next(cursor for key, cursor in cursors._cursors.items() if key[1] == alice.pk)
         assert cursor.place[-1] != tasks[0].pk
         assert cursor.place[-1] > tasks[0].pk
-    mine = allocation.claim_next_task(project=project, annotator=alice)
+    mine = claim_next(project=project, annotator=alice)
     assert mine is not None
     assert mine.task_id == tasks[0].pk
 
 
 def _answer_one(project: Project, person: User) -> None:
     try:
-        held = allocation.claim_next_task(project=project, annotator=person)
+        held = claim_next(project=project, annotator=person)
         assert held is not None
         submit_ranking(assignment=held, token=held.token, answer=strict_order(held.shown_order))
     finally:
         connections.close_all()
 
 
-def test_a_claim_that_is_undone_leaves_no_cursor(project: Project, add_tasks: AddTasks, alice: User) -> None:
-    """Within it the task was theirs; a cursor past it would hide the task for ever."""
+def test_claim_that_is_rolled_back_leaves_no_cursor(
+    project: Project, add_tasks: AddTasks, alice: User
+) -> None:
+    """In the transaction the task was theirs. A cursor past it would hide the task forever."""
     add_tasks(project, 6, k=2, overlap=2)
     with transaction.atomic():
         for _ in range(4):
-            held = allocation.claim_next_task(project=project, annotator=alice)
+            held = claim_next(project=project, annotator=alice)
             assert held is not None
             allocation.skip_assignment(assignment=held, token=held.token)
         transaction.set_rollback(True)
     wanted = expected(project, alice)
-    held = allocation.claim_next_task(project=project, annotator=alice)
+    held = claim_next(project=project, annotator=alice)
     assert held is not None
     assert held.task_id == wanted
 
 
-def test_a_cursor_of_another_server_is_not_used(project: Project, add_tasks: AddTasks, alice: User) -> None:
+def test_cursor_of_another_server_is_not_used(project: Project, add_tasks: AddTasks, alice: User) -> None:
     add_tasks(project, 6, k=2, overlap=2)
     _answer_one(project, alice)
     _answer_one(project, alice)
@@ -170,18 +172,18 @@ def test_a_cursor_of_another_server_is_not_used(project: Project, add_tasks: Add
     end = cursors._END[Project.AllocationPolicy(project.allocation_policy)]
     stale = cursors.Cursor(end, 2**60, timezone.now(), cursors._cursors[key].turns, 1e12)
     cursors._cursors[key] = stale
-    assert allocation.claim_next_task(project=project, annotator=alice) is not None
+    assert claim_next(project=project, annotator=alice) is not None
 
 
 @pytest.mark.parametrize("plan_of", [plan_for_values, plan_for_any_values])
 @pytest.mark.parametrize("policy", ["finish_started", "fifo"])
-def test_the_indexes_serve_the_claim_from_a_cursor_in_order(
+def test_claim_from_a_cursor_reads_indexes_in_order(
     project: Project, add_tasks: AddTasks, alice: User, policy: str, plan_of: PlanOf
 ) -> None:
     project.allocation_policy = policy
     tasks = add_tasks(project, 2000, k=2, overlap=2)
     with connection.cursor() as cursor:
-        # all but a few moved long ago, as in a project that is at work
+        # all but a few moved long ago, as in an active project
         cursor.execute("SELECT pg_current_xact_id()::text::bigint + 1000")
         (seen,) = cursor.fetchone()
         cursor.execute("ANALYZE annotation_rankingtask, annotation_assignment")
@@ -199,7 +201,7 @@ def test_the_indexes_serve_the_claim_from_a_cursor_in_order(
 
 @pytest.mark.parametrize("plan_of", [plan_for_values, plan_for_any_values])
 @pytest.mark.parametrize("policy", ["finish_started", "fifo"])
-def test_the_indexes_serve_the_look_ahead_in_order(
+def test_look_ahead_reads_indexes_in_order(
     project: Project, add_tasks: AddTasks, alice: User, policy: str, plan_of: PlanOf
 ) -> None:
     tasks = add_tasks(project, 2000, k=2, overlap=2)
@@ -225,14 +227,14 @@ def test_the_indexes_serve_the_look_ahead_in_order(
         assert "Sort" not in plan.split("CTE behind")[0], plan
 
 
-def test_a_race_of_people_with_cursors_drains_everything_once(project: Project, add_tasks: AddTasks) -> None:
+def test_racing_annotators_with_cursors_drain_every_task_once(project: Project, add_tasks: AddTasks) -> None:
     add_tasks(project, 40, k=2, overlap=3)
     crowd = [User.objects.create(username=f"crowd-{i}", password="!") for i in range(5)]
 
     def drain(person: User) -> int:
         chance, answered = Random(person.username), 0
         try:
-            while held := allocation.claim_next_task(project=project, annotator=person):
+            while held := claim_next(project=project, annotator=person):
                 lease = {"assignment": held, "token": held.token}
                 try:
                     if chance.random() < 0.15:
@@ -248,7 +250,7 @@ def test_a_race_of_people_with_cursors_drains_everything_once(project: Project, 
 
     with ThreadPoolExecutor(len(crowd)) as threads:
         answered = sum(threads.map(drain, crowd))
-    # Who finds nothing stops; a task that somebody lets go of after that may be left. Nobody else may be.
+    # Annotators who find nothing stop. Only tasks released after that can be left.
     for person in crowd:
         answered += drain(person)
     assert answered == 120

@@ -11,7 +11,7 @@ from annotation.desk.checks import set_kind
 from annotation.desk.submission import submit_ranking
 from annotation.models import Project, RankingTask, Reservation, User
 from config.problems import Conflict
-from tests.annotation.answering import claim, strict_order, wrong_fields
+from tests.annotation.answering import claim, claim_next, strict_order, wrong_fields
 
 ClientOf = Callable[[User | None], APIClient]
 AddTasks = Callable[..., list[RankingTask]]
@@ -26,13 +26,13 @@ def _reserve(project: Project, tasks: list[RankingTask], *people: User) -> reser
 
 def _drain(project: Project, person: User) -> list[object]:
     given = []
-    while held := allocation.claim_next_task(project=project, annotator=person):
+    while held := claim_next(project=project, annotator=person):
         given.append(held.task_id)
         submit_ranking(assignment=held, token=held.token, answer=strict_order(held.shown_order))
     return given
 
 
-def test_only_they_get_it_and_before_anything_else(
+def test_reserved_task_goes_only_to_its_annotator_and_first(
     project: Project, tasks: list[RankingTask], alice: User, ben: User
 ) -> None:
     RankingTask.objects.filter(pk=tasks[0].pk).update(priority=9)
@@ -41,26 +41,28 @@ def test_only_they_get_it_and_before_anything_else(
     assert _drain(project, ben) == [tasks[3].pk, tasks[2].pk]
 
 
-def test_reserved_for_several_it_is_given_to_as_many_as_are_wanted(
+def test_task_reserved_for_several_respects_the_overlap(
     project: Project, add_tasks: AddTasks, alice: User, ben: User, rita: User
 ) -> None:
     (task,) = add_tasks(project, 1, overlap=2)
     _reserve(project, [task], alice, ben)
-    assert allocation.claim_next_task(project=project, annotator=rita) is None
+    assert claim_next(project=project, annotator=rita) is None
     assert _drain(project, alice) == _drain(project, ben) == [task.pk]
     task.refresh_from_db()
     assert (task.state, task.reserved) == ("done", True)
     assert not Reservation.objects.filter(open=True).exists()
 
 
-def test_let_go_of_it_is_everybodys_again(project: Project, tasks: list[RankingTask], alice: User) -> None:
+def test_task_without_reservations_is_open_to_everybody(
+    project: Project, tasks: list[RankingTask], alice: User
+) -> None:
     _reserve(project, tasks, User.objects.get(username="ben"))
-    assert allocation.claim_next_task(project=project, annotator=alice) is None
+    assert claim_next(project=project, annotator=alice) is None
     assert reservations.let_go(project=project, tasks=[tasks[1].pk]) == 1
     assert _drain(project, alice) == [tasks[1].pk]
 
 
-def test_skipped_by_its_only_person_it_waits_for_a_manager(
+def test_reserved_task_skipped_by_its_only_annotator_waits(
     project: Project, tasks: list[RankingTask], alice: User, ben: User
 ) -> None:
     _reserve(project, tasks[:1], ben)
@@ -71,16 +73,14 @@ def test_skipped_by_its_only_person_it_waits_for_a_manager(
     assert (row.open, row.task_id) == (False, tasks[0].pk)
 
 
-def test_put_off_by_its_person_it_comes_to_them_last(
-    project: Project, tasks: list[RankingTask], ben: User
-) -> None:
+def test_reserved_task_put_off_comes_last(project: Project, tasks: list[RankingTask], ben: User) -> None:
     _reserve(project, tasks[:1], ben)
     held = claim(project, ben)
     allocation.skip_assignment(assignment=held, token=held.token, way="me")
     assert _drain(project, ben)[-1] == tasks[0].pk
 
 
-def test_managers_reserve_list_and_let_go_over_the_api(
+def test_managers_reserve_list_and_release_over_the_api(
     project: Project, add_tasks: AddTasks, alice: User, mona: User, client_of: ClientOf
 ) -> None:
     tasks = add_tasks(project, 3, overlap=2)
@@ -104,7 +104,7 @@ def test_managers_reserve_list_and_let_go_over_the_api(
     assert client_of(alice).post(URL, body).status_code == 403
 
 
-def test_what_is_not_the_projects_is_refused_by_field_and_nothing_is_reserved(
+def test_invalid_reservation_is_refused_by_field(
     project: Project, tasks: list[RankingTask], oscar: User, mona: User, client_of: ClientOf
 ) -> None:
     api = client_of(mona)
@@ -115,7 +115,7 @@ def test_what_is_not_the_projects_is_refused_by_field_and_nothing_is_reserved(
     assert not Reservation.objects.exists()
 
 
-def test_a_check_can_not_be_reserved_nor_what_is_reserved_become_one(
+def test_check_cannot_be_reserved_nor_a_reserved_task_become_one(
     project: Project, tasks: list[RankingTask], mona: User, client_of: ClientOf
 ) -> None:
     ben = User.objects.get(username="ben")
@@ -132,7 +132,9 @@ def test_a_check_can_not_be_reserved_nor_what_is_reserved_become_one(
     assert wrong_fields(response) == ["tasks.0"]
 
 
-def test_a_reservation_is_of_its_projects_task(project: Project, tasks: list[RankingTask], ben: User) -> None:
+def test_database_refuses_reservations_across_projects(
+    project: Project, tasks: list[RankingTask], ben: User
+) -> None:
     elsewhere = Project.objects.create(slug="elsewhere", name="Elsewhere")
     with pytest.raises(IntegrityError, match="not in the project"), transaction.atomic():
         Reservation.objects.create(project=elsewhere, task=tasks[0], annotator=ben)

@@ -17,7 +17,7 @@ def desk(client_of: ClientOf, alice: User, tasks: list[RankingTask]) -> APIClien
     return client_of(alice)
 
 
-def test_a_revision_supersedes_and_the_old_answer_stays(desk: APIClient) -> None:
+def test_revision_supersedes_the_answer_and_keeps_it(desk: APIClient) -> None:
     shown = next_of(desk)
     first = send(desk, shown).json()["id"]
     turned = [[response["id"]] for response in reversed(shown["responses"])]
@@ -42,7 +42,7 @@ def test_revisions_follow_each_other(desk: APIClient) -> None:
     assert Ranking.objects.count() == 4
 
 
-def test_saying_the_same_again_writes_nothing(desk: APIClient) -> None:
+def test_unchanged_revision_writes_nothing(desk: APIClient) -> None:
     shown = next_of(desk)
     first = send(desk, shown)
     again = send(desk, shown, "revise", duration_ms=99_000)
@@ -50,9 +50,7 @@ def test_saying_the_same_again_writes_nothing(desk: APIClient) -> None:
     assert Ranking.objects.count() == 1
 
 
-def test_only_ones_own_submitted_answer_can_be_revised(
-    desk: APIClient, ben: User, client_of: ClientOf
-) -> None:
+def test_only_own_submitted_answers_can_be_revised(desk: APIClient, ben: User, client_of: ClientOf) -> None:
     shown = next_of(desk)
     assert send(desk, shown, "revise").status_code == 409
     send(desk, shown)
@@ -60,7 +58,7 @@ def test_only_ones_own_submitted_answer_can_be_revised(
     assert Ranking.objects.count() == 1
 
 
-def test_a_revision_is_checked_like_an_answer(desk: APIClient) -> None:
+def test_revision_is_checked_like_an_answer(desk: APIClient) -> None:
     shown = next_of(desk)
     send(desk, shown)
     response = send(desk, shown, "revise", tiers=[])
@@ -68,7 +66,9 @@ def test_a_revision_is_checked_like_an_answer(desk: APIClient) -> None:
     assert Ranking.objects.count() == 1
 
 
-def test_someone_paused_can_neither_claim_nor_revise(desk: APIClient, project: Project, alice: User) -> None:
+def test_paused_annotator_can_neither_claim_nor_revise(
+    desk: APIClient, project: Project, alice: User
+) -> None:
     shown = next_of(desk)
     send(desk, shown)
     add_member(project=project, user=alice, role="annotator", state="paused")

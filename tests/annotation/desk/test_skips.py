@@ -9,7 +9,7 @@ from annotation.desk import allocation
 from annotation.desk.submission import submit_ranking
 from annotation.models import Assignment, AuditEntry, Project, RankingTask, User
 from config.problems import Problem
-from tests.annotation.answering import claim, next_of, strict_order, wrong_fields
+from tests.annotation.answering import claim, claim_next, next_of, strict_order, wrong_fields
 
 ClientOf = Callable[[User | None], APIClient]
 
@@ -28,21 +28,21 @@ def _skip(project: Project, person: User, way: str | None) -> RankingTask:
 
 
 def _rest(project: Project, person: User) -> list[object]:
-    """The tasks that come to them now, each answered."""
+    """Answers all tasks that they get now, and returns them."""
     given = []
-    while held := allocation.claim_next_task(project=project, annotator=person):
+    while held := claim_next(project=project, annotator=person):
         given.append(held.task_id)
         submit_ranking(assignment=held, token=held.token, answer=strict_order(held.shown_order))
     return given
 
 
-def test_left_to_others_it_never_comes_again(every_way: Project, alice: User, ben: User) -> None:
+def test_task_skipped_to_others_never_returns(every_way: Project, alice: User, ben: User) -> None:
     skipped = _skip(every_way, alice, "others")
     assert skipped.pk not in _rest(every_way, alice)
     assert _rest(every_way, ben) == [skipped.pk]
 
 
-def test_put_off_it_comes_again_when_nothing_else_is_left(every_way: Project, alice: User) -> None:
+def test_task_put_off_returns_when_nothing_else_is_left(every_way: Project, alice: User) -> None:
     first = _skip(every_way, alice, "me")
     second = _skip(every_way, alice, "me")
     assert _rest(every_way, alice)[-2:] == [first.pk, second.pk]
@@ -50,25 +50,25 @@ def test_put_off_it_comes_again_when_nothing_else_is_left(every_way: Project, al
     assert (row.state, row.skip_way) == ("submitted", "")
 
 
-def test_put_off_it_is_free_for_others_meanwhile(every_way: Project, alice: User, ben: User) -> None:
+def test_task_put_off_is_free_for_others(every_way: Project, alice: User, ben: User) -> None:
     skipped = _skip(every_way, alice, "me")
     assert claim(every_way, ben).task_id == skipped.pk
     assert skipped.pk not in _rest(every_way, alice)
 
 
-def test_dropped_nobody_is_asked_any_more(every_way: Project, alice: User, ben: User) -> None:
+def test_dropped_task_is_given_to_nobody(every_way: Project, alice: User, ben: User) -> None:
     dropped = _skip(every_way, alice, "drop")
     assert (dropped.state, dropped.open_slots) == ("dropped", 1)
     assert dropped.pk not in _rest(every_way, ben) + _rest(every_way, alice)
 
 
-def test_a_bare_skip_goes_the_projects_first_way(every_way: Project, alice: User) -> None:
+def test_skip_without_a_way_uses_the_projects_first(every_way: Project, alice: User) -> None:
     every_way.skip_ways = ["drop", "me"]
     every_way.save()
     assert _skip(every_way, alice, None).state == "dropped"
 
 
-def test_a_way_that_the_project_does_not_allow_is_refused(
+def test_skip_way_that_is_not_allowed_is_refused(
     project: Project, tasks: list[RankingTask], alice: User, client_of: ClientOf
 ) -> None:
     project.skip_ways = ["others"]
@@ -85,7 +85,7 @@ def test_a_way_that_the_project_does_not_allow_is_refused(
         )
 
 
-def test_the_ways_are_a_setting_that_members_see_and_managers_change(
+def test_skip_ways_are_a_setting_that_managers_change(
     project: Project, alice: User, mona: User, client_of: ClientOf
 ) -> None:
     url = "/api/v1/projects/support/"
@@ -96,11 +96,11 @@ def test_the_ways_are_a_setting_that_members_see_and_managers_change(
         assert client_of(mona).patch(url, {"skip_ways": wrong}).status_code == 422
 
 
-def test_a_skip_stays_in_the_audit_log_when_the_task_comes_again(every_way: Project, alice: User) -> None:
+def test_skip_stays_in_the_audit_log_when_the_task_returns(every_way: Project, alice: User) -> None:
     skipped = _skip(every_way, alice, "me")
     RankingTask.objects.filter(project=every_way).exclude(pk=skipped.pk).update(state="dropped")
     assert claim(every_way, alice).task_id == skipped.pk
-    # Of this project: entries that a test with real transactions committed stay, as the log is append-only.
+    # Filtered by project: the log is append-only, so it keeps what tests with real transactions committed.
     (entry,) = AuditEntry.objects.of_project(every_way).filter(table="annotation_assignment")
     assert (entry.before["state"], entry.after["state"]) == ("leased", "skipped")
     assert (entry.after["skip_reason"], entry.after["skip_way"]) == ("why", "me")

@@ -11,7 +11,7 @@ from rest_framework.test import APIClient
 from annotation.accounts.tokens import create_token
 from annotation.desk import allocation, membership
 from annotation.models import Assignment, Comparison, Project, Ranking, RankingTask, Response, User
-from tests.annotation.answering import next_of, send, wrong_fields
+from tests.annotation.answering import claim_next, next_of, send, wrong_fields
 
 ClientOf = Callable[[User | None], APIClient]
 
@@ -25,7 +25,7 @@ def _ids(assignment: dict[str, list[dict[str, str]]]) -> list[str]:
     return [response["id"] for response in assignment["responses"]]
 
 
-def test_an_answer_is_stored_as_shown_with_its_comparisons(desk: APIClient, alice: User) -> None:
+def test_answer_is_stored_with_its_comparisons(desk: APIClient, alice: User) -> None:
     shown = next_of(desk)
     a, b, c = _ids(shown)
     response = send(desk, shown, tiers=[[b], [a, c]], flags={c: ["unsafe"]}, comment="b answers it")
@@ -48,7 +48,7 @@ def test_an_answer_is_stored_as_shown_with_its_comparisons(desk: APIClient, alic
     ]
 
 
-def test_what_comes_with_a_token_came_through_the_api(
+def test_answer_with_a_token_has_the_source_api(
     alice: User, project: Project, tasks: list[RankingTask]
 ) -> None:
     api = APIClient(headers={"Authorization": f"Bearer {create_token(user=alice, name='t')[1]}"})
@@ -56,7 +56,7 @@ def test_what_comes_with_a_token_came_through_the_api(
     assert Ranking.objects.get().source == "api"
 
 
-def test_strength_is_of_the_first_tier_over_the_second(desk: APIClient, project: Project) -> None:
+def test_strength_applies_to_the_first_two_tiers(desk: APIClient, project: Project) -> None:
     project.form["strength"] = {"levels": [{"value": 1, "label": "slightly"}, {"value": 2, "label": "much"}]}
     project.save()
     shown = next_of(desk)
@@ -72,12 +72,12 @@ def test_not_rankable_is_an_answer_without_comparisons(desk: APIClient) -> None:
     assert not Comparison.objects.exists()
 
 
-def test_an_untouched_order_is_marked_as_such(desk: APIClient) -> None:
+def test_unchanged_order_is_marked(desk: APIClient) -> None:
     assert send(desk, next_of(desk), touched=False).status_code == 201
     assert Ranking.objects.get().touched is False
 
 
-def test_a_task_is_done_when_its_overlap_is_answered(
+def test_task_is_done_after_overlap_answers(
     project: Project,
     add_tasks: Callable[..., list[RankingTask]],
     alice: User,
@@ -90,7 +90,7 @@ def test_a_task_is_done_when_its_overlap_is_answered(
         assert RankingTask.objects.get().state == state
 
 
-def test_the_same_key_with_the_same_answer_hears_the_same_id(desk: APIClient) -> None:
+def test_repeated_key_and_answer_return_the_same_ranking(desk: APIClient) -> None:
     shown = next_of(desk)
     first, second = (send(desk, shown, key="k-1") for _ in range(2))
     assert (first.status_code, second.status_code) == (201, 200)
@@ -98,7 +98,7 @@ def test_the_same_key_with_the_same_answer_hears_the_same_id(desk: APIClient) ->
     assert Ranking.objects.count() == 1
 
 
-def test_the_same_key_with_another_answer_is_refused(desk: APIClient) -> None:
+def test_repeated_key_with_another_answer_is_refused(desk: APIClient) -> None:
     shown = next_of(desk)
     send(desk, shown, key="k-1")
     response = send(desk, shown, key="k-1", comment="and another thing")
@@ -108,7 +108,7 @@ def test_the_same_key_with_another_answer_is_refused(desk: APIClient) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "another"])
-def test_a_second_submit_is_a_conflict(desk: APIClient, key: str) -> None:
+def test_second_submit_is_a_conflict(desk: APIClient, key: str) -> None:
     shown = next_of(desk)
     send(desk, shown, key="k-1")
     response = send(desk, shown, key=key)
@@ -117,7 +117,7 @@ def test_a_second_submit_is_a_conflict(desk: APIClient, key: str) -> None:
 
 
 @pytest.mark.parametrize("swept", [False, True])
-def test_a_lease_that_ran_out_is_a_conflict_and_the_answer_is_kept(desk: APIClient, swept: bool) -> None:
+def test_answer_after_expiry_is_a_conflict_and_kept_as_draft(desk: APIClient, swept: bool) -> None:
     shown = next_of(desk)
     past = timezone.now() - timedelta(seconds=1)
     Assignment.objects.update(expires_at=past, **({"state": "expired"} if swept else {}))
@@ -130,7 +130,7 @@ def test_a_lease_that_ran_out_is_a_conflict_and_the_answer_is_kept(desk: APIClie
     assert send(desk, again).status_code == 201
 
 
-def test_an_old_token_does_not_overwrite_the_draft_of_the_new_one(desk: APIClient) -> None:
+def test_old_token_does_not_overwrite_the_new_tokens_draft(desk: APIClient) -> None:
     old = next_of(desk)
     Assignment.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
     new = next_of(desk)
@@ -141,13 +141,13 @@ def test_an_old_token_does_not_overwrite_the_draft_of_the_new_one(desk: APIClien
     assert Assignment.objects.get().draft == {"comment": "newer"}
 
 
-def test_another_persons_lease_does_not_exist(desk: APIClient, ben: User, client_of: ClientOf) -> None:
+def test_lease_of_another_annotator_does_not_exist(desk: APIClient, ben: User, client_of: ClientOf) -> None:
     shown = next_of(desk)
     assert send(client_of(ben), shown).status_code == 404
     assert not Ranking.objects.exists()
 
 
-def test_wrong_answers_are_refused_by_field_and_lose_nothing(
+def test_invalid_answers_are_refused_by_field_and_keep_the_draft(
     desk: APIClient, tasks: list[RankingTask]
 ) -> None:
     shown = next_of(desk)
@@ -197,7 +197,7 @@ def test_wrong_answers_are_refused_by_field_and_lose_nothing(
         ({"not_rankable": "perhaps"}, "not_rankable"),
     ],
 )
-def test_junk_of_any_kind_is_a_problem_not_an_error(
+def test_malformed_answers_are_problems_not_server_errors(
     desk: APIClient, changes: dict[str, object], field: str
 ) -> None:
     response = send(desk, next_of(desk), **changes)
@@ -206,11 +206,11 @@ def test_junk_of_any_kind_is_a_problem_not_an_error(
     assert not Ranking.objects.exists()
 
 
-def test_a_key_longer_than_its_column_is_refused(desk: APIClient) -> None:
+def test_overlong_idempotency_key_is_refused(desk: APIClient) -> None:
     assert wrong_fields(send(desk, next_of(desk), key="k" * 201)) == ["Idempotency-Key"]
 
 
-def test_an_answer_in_hand_is_taken_while_the_project_is_paused(desk: APIClient, project: Project) -> None:
+def test_open_lease_can_be_answered_while_the_project_is_paused(desk: APIClient, project: Project) -> None:
     shown = next_of(desk)
     project.state = "paused"
     project.save()
@@ -220,7 +220,7 @@ def test_an_answer_in_hand_is_taken_while_the_project_is_paused(desk: APIClient,
     assert "paused" in response.json()["detail"]
 
 
-def test_an_answer_of_someone_who_was_just_paused_is_there_when_they_go_on(
+def test_answer_of_a_paused_annotator_is_kept_as_the_draft(
     desk: APIClient, project: Project, alice: User
 ) -> None:
     shown = next_of(desk)
@@ -236,18 +236,18 @@ def test_an_answer_of_someone_who_was_just_paused_is_there_when_they_go_on(
     assert (again["draft"]["tiers"], again["draft"]["comment"]) == ([[c], [b], [a]], "c is best")
 
 
-def test_nothing_to_do_is_said_so(desk: APIClient) -> None:
+def test_no_task_left_is_204(desk: APIClient) -> None:
     RankingTask.objects.update(state="dropped")
     assert desk.post("/api/v1/projects/support/assignments/next").status_code == 204
 
 
-def test_annotators_are_not_told_who_wrote_what(desk: APIClient) -> None:
+def test_annotators_do_not_see_model_names(desk: APIClient) -> None:
     response = desk.post("/api/v1/projects/support/assignments/next")
     assert b"model" not in response.content
     assert set(response.json()["responses"][0]) == {"id", "text"}
 
 
-def test_next_and_submit_take_a_constant_number_of_queries(
+def test_claim_and_submit_take_a_constant_number_of_queries(
     project: Project,
     add_tasks: Callable[..., list[RankingTask]],
     alice: User,
@@ -265,7 +265,7 @@ def test_next_and_submit_take_a_constant_number_of_queries(
             send(desk, shown)
 
 
-def test_a_stray_submit_finds_the_task_full_and_is_kept_as_a_draft(
+def test_late_submit_to_a_full_task_is_kept_as_a_draft(
     project: Project, add_tasks: Callable[..., list[RankingTask]], alice: User, ben: User, client_of: ClientOf
 ) -> None:
     add_tasks(project, 1)
@@ -280,14 +280,14 @@ def test_a_stray_submit_finds_the_task_full_and_is_kept_as_a_draft(
     assert Assignment.objects.get(annotator=alice).draft["tiers"] == [[one] for one in _ids(shown)]
 
 
-def test_an_archived_project_takes_no_answer_and_no_revision(
+def test_archived_project_accepts_no_answers_and_revisions(
     desk: APIClient, project: Project, alice: User
 ) -> None:
     shown = next_of(desk)
     assert send(desk, shown).status_code == 201
-    held = allocation.claim_next_task(project=project, annotator=alice)
+    held = claim_next(project=project, annotator=alice)
     assert held is not None
-    # Archiving takes leases back; here only the state changes, as if one had slipped through.
+    # Archiving releases leases. Here only the state changes, as if one lease had been missed.
     Project.objects.filter(pk=project.pk).update(state="archived")
     backwards = [[one] for one in _ids(shown)[::-1]]
     refused = send(desk, shown, "revise", tiers=backwards)

@@ -30,9 +30,7 @@ def desk(client_of: ClientOf, alice: User, tasks: list[RankingTask]) -> APIClien
     return client_of(alice)
 
 
-def test_managers_read_what_is_wrong_with_which_task(
-    desk: APIClient, mona: User, client_of: ClientOf
-) -> None:
+def test_managers_read_reports_with_their_task(desk: APIClient, mona: User, client_of: ClientOf) -> None:
     shown = next_of(desk)
     made = desk.post(
         f"/api/v1/assignments/{shown['id']}/problems", {"kind": "wrong_language", "text": " It is Dutch. "}
@@ -53,10 +51,10 @@ def test_managers_read_what_is_wrong_with_which_task(
         "note": "",
     }
     assert desk.get(PROBLEMS).status_code == 403
-    assert send(desk, shown).status_code == 201  # the task stays theirs to rank
+    assert send(desk, shown).status_code == 201  # they still hold the task
 
 
-def test_said_again_it_is_said_anew_and_the_log_has_both(desk: APIClient) -> None:
+def test_repeat_report_replaces_the_first_and_the_log_keeps_both(desk: APIClient) -> None:
     url = f"/api/v1/assignments/{next_of(desk)['id']}/problems"
     first = desk.post(url, {"kind": "unsafe", "text": "one"})
     again = desk.post(url, {"kind": "unsafe", "text": "two"})
@@ -81,26 +79,26 @@ def test_said_again_it_is_said_anew_and_the_log_has_both(desk: APIClient) -> Non
         ({"kind": "unsafe", "text": "x" * 2001}, "text"),
     ],
 )
-def test_what_says_nothing_is_refused(desk: APIClient, body: dict[str, str], field: str) -> None:
+def test_report_without_text_is_refused(desk: APIClient, body: dict[str, str], field: str) -> None:
     refused = desk.post(f"/api/v1/assignments/{next_of(desk)['id']}/problems", body)
     assert (refused.status_code, wrong_fields(refused)) == (422, [field])
     assert not TaskProblem.objects.exists()
 
 
-def test_a_task_that_was_answered_or_given_back_can_be_reported_still(desk: APIClient) -> None:
+def test_answered_or_released_task_can_be_reported(desk: APIClient) -> None:
     shown = next_of(desk)
     desk.post(f"/api/v1/assignments/{shown['id']}/release", {"token": shown["token"]})
     url = f"/api/v1/assignments/{shown['id']}/problems"
     assert desk.post(url, {"kind": "unreadable"}).status_code == 201
 
 
-def test_only_what_one_was_shown_can_be_reported(desk: APIClient, ben: User, client_of: ClientOf) -> None:
+def test_only_own_assignments_can_be_reported(desk: APIClient, ben: User, client_of: ClientOf) -> None:
     shown = next_of(desk)
     url = f"/api/v1/assignments/{shown['id']}/problems"
     assert client_of(ben).post(url, {"kind": "unsafe"}).status_code == 404
 
 
-def test_pages_are_keyset_pages_newest_first(desk: APIClient, mona: User, client_of: ClientOf) -> None:
+def test_reports_are_paged_newest_first(desk: APIClient, mona: User, client_of: ClientOf) -> None:
     kinds = ["unreadable", "wrong_language", "unsafe"]
     url = f"/api/v1/assignments/{next_of(desk)['id']}/problems"
     for kind in kinds:
@@ -111,7 +109,7 @@ def test_pages_are_keyset_pages_newest_first(desk: APIClient, mona: User, client
     assert [row["kind"] for row in first["results"] + rest["results"]] == kinds[::-1]
 
 
-def test_the_database_refuses_an_other_without_words(desk: APIClient, project: Project) -> None:
+def test_database_refuses_kind_other_without_text(desk: APIClient, project: Project) -> None:
     url = f"/api/v1/assignments/{next_of(desk)['id']}/problems"
     desk.post(url, {"kind": "other", "text": "the table is cut off"})
     with pytest.raises(IntegrityError, match="other_problem_says"), transaction.atomic():
@@ -120,13 +118,13 @@ def test_the_database_refuses_an_other_without_words(desk: APIClient, project: P
 
 @pytest.fixture
 def reported(desk: APIClient) -> list[str]:
-    """Three of one task, the oldest first."""
+    """Three reports on one task, the oldest first."""
     url = f"/api/v1/assignments/{next_of(desk)['id']}/problems"
     kinds = ("unreadable", "wrong_language", "unsafe")
     return [desk.post(url, {"kind": kind, "text": kind}).json()["id"] for kind in kinds]
 
 
-def test_what_is_settled_comes_last_with_who_said_so_and_why(
+def test_settled_reports_come_last_with_manager_and_note(
     reported: list[str], mona: User, client_of: ClientOf
 ) -> None:
     manager = client_of(mona)
@@ -140,7 +138,7 @@ def test_what_is_settled_comes_last_with_who_said_so_and_why(
     assert pages == [[reported[2], reported[0]], [reported[1]]]
 
 
-def test_the_list_is_narrowed_to_a_state_and_to_a_task(
+def test_reports_are_filtered_by_state_and_task(
     reported: list[str], project: Project, mona: User, ben: User, client_of: ClientOf
 ) -> None:
     elsewhere = claim(project, ben)
@@ -159,14 +157,16 @@ def test_the_list_is_narrowed_to_a_state_and_to_a_task(
     assert wrong_fields(manager.get(f"{PROBLEMS}?state=asleep")) == ["state"]
 
 
-def test_those_who_manage_see_how_many_are_left(
+def test_managers_see_the_number_of_open_reports(
     reported: list[str], mona: User, rita: User, alice: User, ada: User, client_of: ClientOf
 ) -> None:
     _settle(client_of(mona), reported[0])
     assert [_left(client_of(person)) for person in (mona, ada, rita, alice)] == [2, 2, None, None]
 
 
-def test_of_two_managers_one_settles(reported: list[str], mona: User, ada: User, client_of: ClientOf) -> None:
+def test_one_of_two_simultaneous_settlements_succeeds(
+    reported: list[str], mona: User, ada: User, client_of: ClientOf
+) -> None:
     assert _settle(client_of(mona), reported[0], note="mine").status_code == 200
     late = _settle(client_of(ada), reported[0], note="mine too")
     assert (late.status_code, late.json()["type"]) == (409, "stale")
@@ -174,7 +174,7 @@ def test_of_two_managers_one_settles(reported: list[str], mona: User, ada: User,
     assert (row.settled_by, row.note) == (mona, "mine")
 
 
-def test_opened_again_it_is_as_if_never_settled_but_in_the_log(
+def test_reopened_report_has_no_trace_outside_the_audit_log(
     reported: list[str], mona: User, client_of: ClientOf
 ) -> None:
     manager = client_of(mona)
@@ -189,7 +189,7 @@ def test_opened_again_it_is_as_if_never_settled_but_in_the_log(
     ]
 
 
-def test_said_anew_it_is_open_again(desk: APIClient, mona: User, client_of: ClientOf) -> None:
+def test_repeat_report_reopens_a_settled_one(desk: APIClient, mona: User, client_of: ClientOf) -> None:
     url = f"/api/v1/assignments/{next_of(desk)['id']}/problems"
     first = desk.post(url, {"kind": "unsafe", "text": "one"}).json()["id"]
     _settle(client_of(mona), first)
@@ -197,7 +197,7 @@ def test_said_anew_it_is_open_again(desk: APIClient, mona: User, client_of: Clie
     assert _left(client_of(mona)) == 1
 
 
-def test_what_says_something_else_by_now_is_not_settled_unread(
+def test_report_changed_since_it_was_read_is_not_settled(
     reported: list[str], mona: User, client_of: ClientOf
 ) -> None:
     manager = client_of(mona)
@@ -205,15 +205,13 @@ def test_what_says_something_else_by_now_is_not_settled_unread(
     assert _settle(manager, reported[0], text="unreadable").status_code == 200
 
 
-def test_a_report_settled_since_it_was_read_is_refused_in_the_service(
-    reported: list[str], mona: User
-) -> None:
+def test_service_refuses_to_settle_a_settled_report(reported: list[str], mona: User) -> None:
     problem = TaskProblem.objects.get(pk=reported[0])
     settle_problem(problem=problem, by=mona)
     with pytest.raises(Conflict):
         settle_problem(problem=problem, by=mona)
 
 
-def test_the_database_refuses_what_nobody_settled(reported: list[str]) -> None:
+def test_database_refuses_a_settlement_without_a_manager(reported: list[str]) -> None:
     with pytest.raises(IntegrityError, match="problem_settled_by_somebody"), transaction.atomic():
         TaskProblem.objects.update(note="settled by nobody")

@@ -11,14 +11,14 @@ from annotation.forms.presets import PRESETS
 TEXT = (Path(__file__).parents[3] / "docs" / "answer-forms.md").read_text()
 
 
-def test_every_part_of_a_form_and_of_an_answer_is_in_it() -> None:
+def test_document_names_every_part_of_a_form_and_an_answer() -> None:
     parts, answers, *_ = TEXT.split("## ")
     assert [name for name in AnswerForm.model_fields if f"`{name}`" not in parts] == []
     said = set(Answer.__dataclass_fields__) - {"touched", "duration_ms"}
     assert [name for name in sorted(said) if f'"{name}"' not in answers] == []
 
 
-def test_every_preset_is_in_it_with_its_size() -> None:
+def test_document_names_every_preset_with_its_size() -> None:
     rows = [line.split("|") for line in TEXT.split("## Presets")[1].splitlines() if line.startswith("| `")]
     sizes = {row[1].strip(" `"): row[2].strip().replace("–", " to ") for row in rows}
     assert sizes == {name: str(form.responses) for name, form in PRESETS.items()}

@@ -1,4 +1,4 @@
-"""A form may change at any time; whoever has a task open is judged by what they were shown."""
+"""A form can change at any time. Answers are checked against the form that was shown."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _ask(project: Project, form: AnswerForm = GRADED) -> None:
     update_project(project=project, changes={"form": form.to_json()})
 
 
-def test_every_change_of_a_form_is_a_version_and_nothing_else_is(project: Project) -> None:
+def test_only_changes_of_a_form_create_versions(project: Project) -> None:
     _ask(project)
     _ask(project)
     update_project(project=project, changes={"name": "Renamed"})
@@ -50,7 +50,7 @@ def test_every_change_of_a_form_is_a_version_and_nothing_else_is(project: Projec
 
 
 @pytest.mark.parametrize("change", ["UPDATE {} SET number = 9", "DELETE FROM {}"])
-def test_a_version_can_not_be_changed_or_deleted(project: Project, change: str) -> None:
+def test_form_version_cannot_be_changed_or_deleted(project: Project, change: str) -> None:
     with (
         pytest.raises(IntegrityError, match="append-only"),
         transaction.atomic(),
@@ -59,7 +59,7 @@ def test_a_version_can_not_be_changed_or_deleted(project: Project, change: str) 
         cursor.execute(change.format(FormVersion._meta.db_table))
 
 
-def test_who_has_a_task_open_answers_the_form_they_were_shown(desk: APIClient, project: Project) -> None:
+def test_open_lease_keeps_the_form_that_was_shown(desk: APIClient, project: Project) -> None:
     shown = next_of(desk)
     _ask(project)
     reloaded = next_of(desk)
@@ -69,7 +69,7 @@ def test_who_has_a_task_open_answers_the_form_they_were_shown(desk: APIClient, p
     assert Ranking.objects.get().form_version.number == 1  # type: ignore[union-attr]
 
 
-def test_the_next_task_asks_the_new_form(desk: APIClient, project: Project) -> None:
+def test_next_task_uses_the_new_form(desk: APIClient, project: Project) -> None:
     send(desk, next_of(desk))
     _ask(project)
     shown = next_of(desk)
@@ -79,7 +79,7 @@ def test_the_next_task_asks_the_new_form(desk: APIClient, project: Project) -> N
     assert list(Ranking.objects.order_by("id").values_list("form_version__number", flat=True)) == [1, 2]
 
 
-def test_a_revision_is_judged_by_the_form_of_its_assignment(desk: APIClient, project: Project) -> None:
+def test_revision_is_checked_against_its_assignments_form(desk: APIClient, project: Project) -> None:
     shown = next_of(desk)
     send(desk, shown)
     _ask(project)
@@ -89,7 +89,7 @@ def test_a_revision_is_judged_by_the_form_of_its_assignment(desk: APIClient, pro
     assert set(Ranking.objects.values_list("form_version__number", flat=True)) == {1}
 
 
-def test_a_task_given_out_again_asks_the_new_form(desk: APIClient, project: Project) -> None:
+def test_task_given_out_again_uses_the_new_form(desk: APIClient, project: Project) -> None:
     shown = next_of(desk)
     past = timezone.now() - timedelta(seconds=1)
     Assignment.objects.update(expires_at=past, state=Assignment.State.EXPIRED)
@@ -100,7 +100,7 @@ def test_a_task_given_out_again_asks_the_new_form(desk: APIClient, project: Proj
     assert not Ranking.objects.exists()
 
 
-def test_a_task_opened_again_is_asked_by_the_newest_form_that_takes_its_responses(
+def test_reopened_task_uses_the_newest_form_that_fits_it(
     desk: APIClient, project: Project, ben: User, client_of: ClientOf
 ) -> None:
     shown = next_of(desk)
@@ -116,7 +116,7 @@ def test_a_task_opened_again_is_asked_by_the_newest_form_that_takes_its_response
     assert send(other, again).status_code == 201
 
 
-def test_no_statement_gives_a_lease_another_form(
+def test_no_statement_changes_the_form_of_a_lease(
     project: Project, tasks: list[RankingTask], alice: User
 ) -> None:
     assignment = claim(project, alice)
@@ -127,7 +127,7 @@ def test_no_statement_gives_a_lease_another_form(
     assert assignment.form_version == project.form_versions.get()
 
 
-def test_a_ranking_is_of_the_form_that_was_shown(
+def test_ranking_has_the_form_version_that_was_shown(
     project: Project, tasks: list[RankingTask], alice: User
 ) -> None:
     assignment = claim(project, alice)
@@ -142,7 +142,7 @@ def test_a_ranking_is_of_the_form_that_was_shown(
     assert not Ranking.objects.exists()
 
 
-def test_a_ranking_without_an_assignment_is_of_a_form_of_its_project(
+def test_ranking_without_an_assignment_has_a_form_of_its_project(
     project: Project, tasks: list[RankingTask], alice: User
 ) -> None:
     other = create_project(slug="other").form_versions.get()
@@ -164,7 +164,7 @@ def test_a_ranking_without_an_assignment_is_of_a_form_of_its_project(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_form_that_changes_while_tasks_are_added_fits_what_is_open(
+def test_form_changed_during_an_import_fits_the_open_tasks(
     add_tasks: Callable[..., list[RankingTask]],
 ) -> None:
     pairs = AnswerForm(responses=Span(min=2, max=2))

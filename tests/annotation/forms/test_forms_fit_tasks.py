@@ -1,4 +1,4 @@
-"""A form says how many responses it takes; what doesn't fit is refused where it comes to be."""
+"""A form limits the number of responses. Tasks and forms that don't fit are refused when they are created."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from rest_framework.test import APIClient
 
-from annotation.content import content
+from annotation.content import adding
+from annotation.content.drafts import ResponseDraft, TaskDraft
 from annotation.content.import_report import ImportReport
 from annotation.content.imports import import_file
-from annotation.content.incoming import ResponseDraft, TaskDraft
 from annotation.forms.presets import PRESETS
 from annotation.models import Project, RankingTask, User
 from annotation.projects.projects import create_project
@@ -40,7 +40,7 @@ def _row(k: int, **more: Any) -> dict[str, Any]:
         ("oasst", [2, 9], []),
     ],
 )
-def test_tasks_of_another_size_are_refused(
+def test_tasks_that_do_not_fit_the_form_are_refused(
     db: None, preset: str, takes: list[int], refuses: list[int]
 ) -> None:
     project = create_project(slug="sizes", preset=preset)
@@ -50,7 +50,7 @@ def test_tasks_of_another_size_are_refused(
         assert "this project's answer form takes" in error.reason
 
 
-def test_the_reason_says_how_many_and_how_many_would_do(db: None) -> None:
+def test_error_states_actual_and_allowed_sizes(db: None) -> None:
     report = _take(create_project(slug="pairs", preset="hh"), _row(4))
     assert [error.reason for error in report.errors] == [
         "it has 4 responses, but this project's answer form takes 2"
@@ -59,7 +59,7 @@ def test_the_reason_says_how_many_and_how_many_would_do(db: None) -> None:
         messages=[{"role": "user", "content": "Hi"}],
         responses=[ResponseDraft(text) for text in "abc"],
     )
-    counts = content.add_ranking_tasks(
+    counts = adding.add_ranking_tasks(
         project=create_project(slug="many", preset="instructgpt"), items=[draft]
     )
     assert [refused.reason for refused in counts.refused] == [
@@ -67,13 +67,13 @@ def test_the_reason_says_how_many_and_how_many_would_do(db: None) -> None:
     ]
 
 
-def test_what_is_ranked_already_is_a_record_whatever_a_form_asks(db: None) -> None:
+def test_imported_rankings_need_not_fit_the_form(db: None) -> None:
     project = create_project(slug="pairs", preset="hh")
     report = _take(project, _row(3, tiers=[[1], [0, 2]]))
     assert (report.tasks, report.rankings, report.failed) == (1, 1, 0)
 
 
-def test_a_form_that_open_tasks_do_not_fit_is_refused(
+def test_form_that_open_tasks_do_not_fit_is_refused(
     project: Project, tasks: list[RankingTask], mona: User, client_of: Callable[[User | None], APIClient]
 ) -> None:
     desk, form = client_of(mona), PRESETS["hh"].to_json()

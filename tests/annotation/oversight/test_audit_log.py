@@ -1,4 +1,4 @@
-"""Who did what to what: written by the database, whichever way a change comes."""
+"""Who changed what: the database writes the log, whichever way a change is made."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _of(row: Any) -> list[AuditEntry]:
     return list(AuditEntry.objects.filter(row_id=str(row.pk)).order_by("id"))
 
 
-def test_a_request_is_its_users_doing_and_only_what_changed_is_told(
+def test_a_request_logs_its_user_and_only_the_changed_fields(
     project: Project, mona: User, client_of: ClientOf
 ) -> None:
     response = client_of(mona).patch("/api/v1/projects/support/", {"overlap": 3, "name": "Support"})
@@ -45,14 +45,14 @@ def test_a_request_is_its_users_doing_and_only_what_changed_is_told(
     assert entry.project_id == project.pk
 
 
-def test_a_token_is_its_holder(project: Project, mona: User) -> None:
+def test_a_token_acts_as_its_owner(project: Project, mona: User) -> None:
     _, text = tokens.create_token(user=mona, name="a script")
     client = APIClient(headers={"Authorization": f"Bearer {text}"})
     assert client.patch("/api/v1/projects/support/", {"overlap": 2}).status_code == 200
     assert _of(project)[-1].actor == f"user:{mona.pk}"
 
 
-def test_bulk_changes_and_sql_by_hand_are_caught_row_by_row(project: Project) -> None:
+def test_bulk_changes_and_manual_sql_are_logged_row_by_row(project: Project) -> None:
     members = Membership.objects.filter(project=project, role="annotator")
     with acting.acting_as("command:root:pause"):
         members.update(state="paused")
@@ -76,7 +76,7 @@ def test_bulk_changes_and_sql_by_hand_are_caught_row_by_row(project: Project) ->
     assert gone.before["role"] == "reviewer"
 
 
-def test_a_task_s_decisions_are_told_and_its_slots_are_not(
+def test_decisions_about_a_task_are_logged_but_its_slots_are_not(
     project: Project, tasks: list[RankingTask], alice: User
 ) -> None:
     answer_by(project, alice)
@@ -95,7 +95,7 @@ def answer_by(project: Project, annotator: User) -> Ranking:
     return submit_ranking(assignment=assignment, token=assignment.token, answer=answer)[0]
 
 
-def test_a_ranking_is_told_by_itself_and_an_import_by_its_numbers(
+def test_a_ranking_is_logged_alone_and_an_import_by_its_counts(
     project: Project, tasks: list[RankingTask], alice: User
 ) -> None:
     ranking = answer_by(project, alice)
@@ -120,7 +120,7 @@ def test_a_ranking_is_told_by_itself_and_an_import_by_its_numbers(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_what_is_copied_in_by_an_import_is_the_uploaders(
+def test_the_uploader_is_the_actor_of_imported_rows(
     project: Project, mona: User, client_of: ClientOf
 ) -> None:
     row = {
@@ -135,7 +135,7 @@ def test_what_is_copied_in_by_an_import_is_the_uploaders(
     assert (entry.actor, entry.after) == (f"user:{mona.pk}", {"source": "import", "rows": 1})
 
 
-def test_no_secret_is_written_but_that_it_changed_is(mona: User) -> None:
+def test_a_change_of_a_secret_is_logged_without_the_secret(mona: User) -> None:
     mona.set_password("another correct horse")
     mona.save()
     assert _of(mona)[-1].after == {"password": "(not kept)"}
@@ -145,7 +145,7 @@ def test_no_secret_is_written_but_that_it_changed_is(mona: User) -> None:
     assert made["digest"] == "(not kept)"
     before = AuditEntry.objects.count()
     tokens.token_holder(token=text)
-    assert AuditEntry.objects.count() == before, "a token's use is no event"
+    assert AuditEntry.objects.count() == before, "using a token is not logged"
     tokens.revoke_token(token=row)
     assert set(_of(row)[-1].after or {}) == {"revoked_at"}
     told = str([(entry.before, entry.after) for entry in AuditEntry.objects.all()])
@@ -153,7 +153,7 @@ def test_no_secret_is_written_but_that_it_changed_is(mona: User) -> None:
     assert ApiToken.objects.get(pk=row.pk).digest not in told
 
 
-def test_a_second_factor_is_told_without_its_secret(mona: User) -> None:
+def test_a_second_factor_is_logged_without_its_secret(mona: User) -> None:
     factor = Authenticator.objects.create(user=mona, type="totp", data={"secret": "JBSWY3DPEHPK3PXP"})
     row_id = str(factor.pk)
     factor.delete()
@@ -170,7 +170,7 @@ def test_a_second_factor_is_told_without_its_secret(mona: User) -> None:
         "TRUNCATE annotation_auditentry",
     ],
 )
-def test_the_log_itself_is_never_rewritten_by_the_tables_owner_either(project: Project, change: str) -> None:
+def test_not_even_the_tables_owner_can_rewrite_the_log(project: Project, change: str) -> None:
     with (
         pytest.raises(IntegrityError, match="append-only"),
         transaction.atomic(),
@@ -180,7 +180,7 @@ def test_the_log_itself_is_never_rewritten_by_the_tables_owner_either(project: P
 
 
 @pytest.mark.django_db(transaction=True)
-def test_emptying_a_table_is_told_too(project: Project) -> None:
+def test_truncating_a_table_is_logged(project: Project) -> None:
     with connection.cursor() as cursor:
         cursor.execute("TRUNCATE annotation_membership")
     newest = AuditEntry.objects.order_by("-id").first()
@@ -189,13 +189,13 @@ def test_emptying_a_table_is_told_too(project: Project) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_actor_never_leaks_to_the_next_request_on_the_same_connection(
+def test_an_actor_does_not_leak_to_the_next_request_on_a_connection(
     project: Project, mona: User, ada: User, client_of: ClientOf
 ) -> None:
-    """In autocommit, after a success, a refusal and a rollback: one connection, then SQL by hand on it."""
+    """In autocommit, after a success, a refusal and a rollback: then manual SQL on the same connection."""
 
     def rename(name: str) -> None:
-        with connection.cursor() as cursor:  # past the application: no actor is told
+        with connection.cursor() as cursor:  # bypasses the application, so no actor is set
             raw = cursor.connection
             assert raw is not None
             raw.execute("UPDATE annotation_project SET name = %s", [name])
@@ -219,11 +219,11 @@ def test_an_actor_never_leaks_to_the_next_request_on_the_same_connection(
     rename("four")
     assert last_actor().startswith("database:")
     Project.objects.update(name="five")
-    assert last_actor().startswith("database:"), "the application without an actor is nobody in particular"
+    assert last_actor().startswith("database:"), "without an actor it is the database account"
     assert connection.connection is backend
 
 
-def test_within_one_transaction_each_write_has_its_own_actor(project: Project) -> None:
+def test_each_write_of_a_transaction_has_its_own_actor(project: Project) -> None:
     with acting.acting_as("command:root:one"):
         Project.objects.update(overlap=2)
         with acting.acting_as("task:two"), transaction.atomic():
@@ -237,7 +237,7 @@ def test_within_one_transaction_each_write_has_its_own_actor(project: Project) -
 
 
 @pytest.mark.django_db(transaction=True)
-def test_threads_at_once_are_told_apart(project: Project, add_tasks: Any) -> None:
+def test_concurrent_threads_have_their_own_actors(project: Project, add_tasks: Any) -> None:
     tasks = add_tasks(project, 8)
     barrier = threading.Barrier(8, timeout=30)
 
@@ -260,7 +260,7 @@ def test_threads_at_once_are_told_apart(project: Project, add_tasks: Any) -> Non
 
 
 @pytest.mark.django_db(transaction=True)
-def test_sql_from_outside_is_the_database_account_s(project: Project) -> None:
+def test_external_sql_is_attributed_to_the_database_account(project: Project) -> None:
     settings = connection.get_connection_params()
     wanted = {name: settings[name] for name in ("dbname", "user", "host", "port") if settings.get(name)}
     with psycopg.connect(**wanted) as outside:
@@ -269,13 +269,13 @@ def test_sql_from_outside_is_the_database_account_s(project: Project) -> None:
     assert (entry.actor, entry.after) == (f"database:{settings['user']}", {"overlap": 7})
 
 
-def test_an_actor_is_never_sql(project: Project) -> None:
+def test_an_actors_name_can_not_inject_sql(project: Project) -> None:
     with acting.acting_as("x', true); DROP TABLE annotation_project; -- %s"):
         Project.objects.filter(pk=project.pk).update(overlap=2)
     assert _of(project)[-1].actor == "x___true___DROP_TABLE_annotation_project__--__s"
 
 
-def test_naming_the_actor_costs_no_query_of_its_own(project: Project) -> None:
+def test_setting_the_actor_adds_no_query(project: Project) -> None:
     with (
         acting.acting_as("task:x"),
         CaptureQueriesContext(
@@ -288,7 +288,9 @@ def test_naming_the_actor_costs_no_query_of_its_own(project: Project) -> None:
     assert len(queries) == len([q for q in queries if "SAVEPOINT" in q["sql"]]) + 3
 
 
-def test_a_task_of_the_queue_is_named(project: Project, alice: User, tasks: list[RankingTask]) -> None:
+def test_a_background_task_is_the_actor_of_its_writes(
+    project: Project, alice: User, tasks: list[RankingTask]
+) -> None:
     from celery import shared_task
 
     @shared_task(name="tests.rename")  # type: ignore[untyped-decorator]
@@ -300,7 +302,7 @@ def test_a_task_of_the_queue_is_named(project: Project, alice: User, tasks: list
     assert acting.current_actor() == ""
 
 
-def test_commands_are_named_with_the_machines_account(db: None) -> None:
+def test_commands_are_logged_with_the_operating_system_account(db: None) -> None:
     assert acting.command_actor("create_project").startswith("command:")
     with acting.acting_as(acting.command_actor("create_project")):
         call_command("create_project", "made", "--preset", "ranking")
@@ -310,7 +312,7 @@ def test_commands_are_named_with_the_machines_account(db: None) -> None:
     assert entry.before is None
 
 
-def test_managers_read_their_projects_log_and_admins_the_sites(
+def test_managers_read_the_log_of_their_project_and_admins_all(
     project: Project, mona: User, ada: User, client_of: ClientOf
 ) -> None:
     elsewhere = projects.create_project(slug="elsewhere")
@@ -323,9 +325,7 @@ def test_managers_read_their_projects_log_and_admins_the_sites(
     assert "annotation_user" in {entry["table"] for entry in site}
 
 
-def test_the_log_is_searched_by_actor_action_object_and_time_and_paged_by_key(
-    project: Project, mona: User, client_of: ClientOf
-) -> None:
+def test_the_log_is_filtered_and_has_keyset_pages(project: Project, mona: User, client_of: ClientOf) -> None:
     client = client_of(mona)
     for overlap in (2, 3, 4):
         client.patch("/api/v1/projects/support/", {"overlap": overlap})
@@ -346,12 +346,12 @@ def test_the_log_is_searched_by_actor_action_object_and_time_and_paged_by_key(
     for wrong in ({"action": "wish"}, {"after": "yesterday"}):
         assert client.get(url, wrong).status_code == 422
     first = client.get(url, {"actor": "mona", "page_size": 2}).json()
-    client.patch("/api/v1/projects/support/", {"overlap": 9})  # what comes in between moves no page
+    client.patch("/api/v1/projects/support/", {"overlap": 9})  # a new entry moves no page
     rest = client.get(first["next"]).json()
     assert [entry["after"]["overlap"] for entry in (*first["results"], *rest["results"])] == [4, 3, 2]
 
 
-def test_a_page_of_the_log_is_a_fixed_number_of_queries(
+def test_a_page_of_the_log_takes_a_fixed_number_of_queries(
     project: Project, mona: User, client_of: ClientOf
 ) -> None:
     client = client_of(mona)
@@ -373,10 +373,10 @@ def test_a_page_of_the_log_is_a_fixed_number_of_queries(
         ({"after": timezone.now(), "before": timezone.now()}, "audit_by_time"),
     ],
 )
-def test_each_way_of_searching_has_its_index(project: Project, wanted: dict[str, Any], index: str) -> None:
+def test_each_filter_of_the_log_has_an_index(project: Project, wanted: dict[str, Any], index: str) -> None:
     entries = AuditEntry.objects.all() if wanted else AuditEntry.objects.of_project(project)
     with connection.cursor() as cursor:
-        # Over the few rows that other tests leave, once they are analysed, any index is as good as any other.
+        # With only the few rows of other tests, and statistics for them, any index would do.
         cursor.execute(
             'INSERT INTO annotation_auditentry (actor, action, "table", row_id)'
             " SELECT 'somebody', 'insert', 'a_table', n::text || 'x' FROM generate_series(1, 5000) n"
@@ -388,10 +388,10 @@ def test_each_way_of_searching_has_its_index(project: Project, wanted: dict[str,
 
 
 @pytest.mark.django_db(transaction=True)
-def test_requests_of_two_people_at_once_on_one_event_loop_are_told_apart(
+def test_concurrent_requests_on_one_event_loop_have_their_own_actors(
     project: Project, mona: User, ada: User
 ) -> None:
-    """As uvicorn serves them: async middleware, views in threads."""
+    """As uvicorn serves them: async middleware, with views in threads."""
     clients = []
     for person in (mona, ada):
         client = AsyncClient()

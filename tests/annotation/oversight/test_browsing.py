@@ -1,4 +1,4 @@
-"""What a manager finds among tasks and rankings, and that it stays quick where there are many."""
+"""Filters for tasks and rankings find the right rows and stay fast in large tables."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from django.db.models import QuerySet
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from annotation.content import content
+from annotation.content import adding
+from annotation.content.drafts import ResponseDraft, TaskDraft
 from annotation.content.imports import import_file
-from annotation.content.incoming import ResponseDraft, TaskDraft
 from annotation.desk.answers import Answer
 from annotation.desk.submission import revise_ranking, submit_ranking
 from annotation.models import Project, RankingTask, User
@@ -36,7 +36,7 @@ def api(project: Project, mona: User, client_of: ClientOf) -> APIClient:
 
 @pytest.fixture
 def said(project: Project, add_tasks: AddTasks, alice: User, ben: User) -> list[RankingTask]:
-    """Three tasks that alice and ben ranked, and one left open. They agree on the first, differ on the
+    """Three tasks ranked by alice and ben, and one open task. They agree on the first and disagree on the
     second; alice comments on the second and flags a response of the third."""
     add_tasks(project, 3, overlap=2)
     rank_next(project, alice, [0], [1], [2])
@@ -56,7 +56,7 @@ def said(project: Project, add_tasks: AddTasks, alice: User, ben: User) -> list[
         ],
         responses=[ResponseDraft("a", "other-model"), ResponseDraft("b")],
     )
-    content.add_ranking_tasks(project=project, items=[draft], round=2)
+    adding.add_ranking_tasks(project=project, items=[draft], round=2)
     return list(RankingTask.objects.filter(project=project).order_by("id"))
 
 
@@ -103,8 +103,8 @@ def test_each_filter_finds_its_tasks(
     assert [row["id"] for row in found(api, TASKS, **sought)] == [str(said[n].pk) for n in expected]
 
 
-def test_a_row_says_what_became_of_the_task(api: APIClient, said: list[RankingTask]) -> None:
-    found(api, TASKS, agreement_below=1)  # works agreement out
+def test_a_row_summarises_its_task(api: APIClient, said: list[RankingTask]) -> None:
+    found(api, TASKS, agreement_below=1)  # computes agreement
     by_id = {row["id"]: row for row in found(api, TASKS)}
     last, second = by_id[str(said[3].pk)], by_id[str(said[1].pk)]
     assert (last["excerpt"], last["agreement"], last["rankings"], last["open_slots"]) == (
@@ -140,7 +140,7 @@ def test_each_filter_finds_its_rankings(
     assert [row["by"] for row in found(api, RANKINGS, **sought)] == expected
 
 
-def test_days_bound_both_lists(api: APIClient, said: list[RankingTask]) -> None:
+def test_both_lists_are_filtered_by_time(api: APIClient, said: list[RankingTask]) -> None:
     now = timezone.now()
     for url, many in ((TASKS, 4), (RANKINGS, 6)):
         assert len(found(api, url, after=now - timedelta(hours=1), before=now + timedelta(hours=1))) == many
@@ -148,7 +148,7 @@ def test_days_bound_both_lists(api: APIClient, said: list[RankingTask]) -> None:
         assert found(api, url, before=now - timedelta(hours=1)) == []
 
 
-def test_a_revised_ranking_is_listed_once_and_the_excluded_are_marked(
+def test_revised_rankings_are_listed_once_and_excluded_ones_marked(
     api: APIClient, project: Project, tasks: list[RankingTask], alice: User, ben: User
 ) -> None:
     mine = rank_next(project, alice, [0], [1], [2])
@@ -171,7 +171,7 @@ def test_a_revised_ranking_is_listed_once_and_the_excluded_are_marked(
     assert (task["agreement"], task["prompt"]["split"]) == (None, mine.task.prompt.split)
 
 
-def test_names_of_a_file_are_found_as_people_are(api: APIClient, project: Project, tmp_path: Any) -> None:
+def test_imported_annotator_names_can_be_searched(api: APIClient, project: Project, tmp_path: Any) -> None:
     file = tmp_path / "votes.jsonl"
     file.write_text(
         '{"prompt": "Q", "responses": [{"text": "a"}, {"text": "b"}], "tiers": [[0], [1]],'
@@ -188,7 +188,7 @@ def test_names_of_a_file_are_found_as_people_are(api: APIClient, project: Projec
     assert len(found(api, TASKS, annotator="worker 7")) == 1
 
 
-def test_what_can_not_be_sought_is_named(api: APIClient) -> None:
+def test_an_invalid_filter_is_named(api: APIClient) -> None:
     for url in (TASKS, RANKINGS):
         for field, wrong in (
             ("kind", "nonsense"),
@@ -202,7 +202,7 @@ def test_what_can_not_be_sought_is_named(api: APIClient) -> None:
             assert (answer.status_code, wrong_fields(answer)) == (422, [field])
 
 
-def test_pages_meet_end_to_end(api: APIClient, project: Project, add_tasks: AddTasks) -> None:
+def test_pages_are_complete_and_do_not_overlap(api: APIClient, project: Project, add_tasks: AddTasks) -> None:
     every = add_tasks(project, 25, k=2)
     seen: list[str] = []
     url: str | None = f"{TASKS}?page_size=10"
@@ -213,8 +213,8 @@ def test_pages_meet_end_to_end(api: APIClient, project: Project, add_tasks: AddT
     assert seen == [str(task.pk) for task in reversed(every)]
 
 
-# So many tasks with a ranking each, one of fifty in this project; one of twenty rankings is rare in some
-# way.
+# The number of tasks, each with a ranking. One in fifty is in this project; one in twenty rankings is rare
+# in some way.
 MANY = 40_000
 FILL = """
 SET LOCAL session_replication_role = replica;
@@ -277,9 +277,7 @@ RANKINGS_BY_INDEX: list[tuple[browsing.RankingsSought, str]] = [
 ]
 
 
-def test_each_list_walks_along_the_index_that_is_made_for_it(
-    project: Project, alice: User, oscar: User
-) -> None:
+def test_each_list_uses_the_index_made_for_it(project: Project, alice: User, oscar: User) -> None:
     other = create_project(slug="elsewhere")
     values: dict[str, Any] = {
         "here": project.pk,

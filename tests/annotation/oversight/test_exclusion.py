@@ -1,4 +1,4 @@
-"""Excluding an annotator: nothing is deleted, what is derived follows at once, all of it can be undone."""
+"""Excluding an annotator deletes nothing, takes effect at once, and can be lifted."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ import pytest
 from django.db import connection, connections
 from rest_framework.test import APIClient
 
+from annotation.api.refusals import LeaseLost
 from annotation.datasets.snapshots import freeze_snapshot
-from annotation.desk import allocation
-from annotation.desk.allocation import LeaseLost
 from annotation.desk.submission import submit_ranking
 from annotation.models import (
     Assignment,
@@ -30,7 +29,7 @@ from annotation.oversight.exclusion import Who, exclude_annotator, lift_exclusio
 from annotation.oversight.leaderboard import leaderboard
 from annotation.projects.projects import update_project
 from config.problems import Conflict, Problem
-from tests.annotation.answering import claim, strict_order
+from tests.annotation.answering import claim, claim_next, strict_order
 
 ClientOf = Callable[[User | None], APIClient]
 AddTasks = Callable[..., list[RankingTask]]
@@ -51,7 +50,7 @@ def _exclude(project: Project, annotator: User) -> Exclusion:
     return exclude_annotator(project=project, who=Who(annotator=annotator), reason="straight-lining")
 
 
-def test_what_it_would_change_is_said_before_and_is_what_changes(
+def test_the_preview_of_an_exclusion_equals_its_effect(
     project: Project, tasks: list[RankingTask], alice: User, ben: User, mona: User, client_of: ClientOf
 ) -> None:
     for _ in range(2):
@@ -87,7 +86,7 @@ def test_what_it_would_change_is_said_before_and_is_what_changes(
     assert not Assignment.objects.filter(annotator=alice, state="leased").exists()
 
 
-def test_lifting_puts_everything_back_as_it_was(
+def test_lifting_restores_everything(
     project: Project, tasks: list[RankingTask], alice: User, mona: User, client_of: ClientOf
 ) -> None:
     for _ in range(3):
@@ -100,7 +99,7 @@ def test_lifting_puts_everything_back_as_it_was(
     preview = f"/api/v1/exclusions/{made.pk}/lift/preview"
     effect = {"rankings": 3, "comparisons": 9, "reviews": 0, "tasks_with_more_overlap": 0}
     assert client.get(preview).json() == effect
-    assert leaderboard(project=project).standings == [], "nothing is changed yet"
+    assert leaderboard(project=project).standings == [], "a preview changes nothing"
     lifted = client.post(f"/api/v1/exclusions/{made.pk}/lift")
     assert lifted.status_code == 200, lifted.content
     assert client.get(preview).json() == dict.fromkeys(effect, 0)
@@ -112,7 +111,7 @@ def test_lifting_puts_everything_back_as_it_was(
     again = client.post(f"/api/v1/exclusions/{made.pk}/lift")
     assert (again.status_code, again.json()["type"]) == (409, "already-lifted")
     listed = client.get("/api/v1/projects/support/exclusions/").json()["results"]
-    assert [row["id"] for row in listed] == [str(made.pk)], "it stays as history"
+    assert [row["id"] for row in listed] == [str(made.pk)], "it is kept as history"
 
 
 def test_a_membership_paused_for_another_reason_stays_paused(
@@ -125,7 +124,7 @@ def test_a_membership_paused_for_another_reason_stays_paused(
 
 
 @pytest.mark.parametrize("finished", [True, False])
-def test_a_slot_filled_meanwhile_stays_filled_and_the_task_grows(
+def test_a_slot_filled_in_the_meantime_raises_the_overlap(
     project: Project, add_tasks: AddTasks, alice: User, ben: User, finished: bool
 ) -> None:
     add_tasks(project, 1)
@@ -144,19 +143,19 @@ def test_a_slot_filled_meanwhile_stays_filled_and_the_task_grows(
     assert Ranking.objects.counted().count() == 2
 
 
-def test_a_task_that_can_grow_no_more_keeps_the_exclusion(
+def test_a_task_at_maximum_overlap_prevents_lifting(
     project: Project, add_tasks: AddTasks, alice: User
 ) -> None:
     (task,) = add_tasks(project, 1, overlap=50)
     _answer(project, alice)
     made = _exclude(project, alice)
-    RankingTask.objects.filter(pk=task.pk).update(open_slots=0)  # forty-nine more have it in hand
+    RankingTask.objects.filter(pk=task.pk).update(open_slots=0)  # forty-nine others have leased it
     with pytest.raises(Conflict, match="maximum number of answers"):
         lift_exclusion(exclusion=made)
     assert Exclusion.objects.standing().filter(pk=made.pk).exists()
 
 
-def test_an_archived_project_asks_nobody_again(
+def test_an_exclusion_in_an_archived_project_reopens_no_task(
     project: Project, tasks: list[RankingTask], alice: User
 ) -> None:
     _answer(project, alice)
@@ -174,7 +173,7 @@ def test_an_archived_project_asks_nobody_again(
     assert Ranking.objects.counted().count() == 1
 
 
-def test_an_archived_project_that_goes_on_asks_again_what_the_excluded_answered(
+def test_resuming_an_archived_project_reopens_excluded_answers(
     project: Project, tasks: list[RankingTask], alice: User, ben: User
 ) -> None:
     for person in (alice, ben):
@@ -191,7 +190,7 @@ def test_an_archived_project_that_goes_on_asks_again_what_the_excluded_answered(
     assert _slots() == before
 
 
-def test_an_imported_name_is_excluded_without_anybody_being_asked_again(
+def test_excluding_an_imported_name_reopens_no_task(
     project: Project, tasks: list[RankingTask], mona: User, client_of: ClientOf
 ) -> None:
     shown = list(tasks[3].responses.values_list("pk", flat=True))
@@ -218,7 +217,7 @@ def test_an_imported_name_is_excluded_without_anybody_being_asked_again(
     assert (twice.status_code, twice.json()["type"]) == (409, "already-excluded")
 
 
-def test_who_is_meant_and_why_must_be_clear(
+def test_an_exclusion_needs_one_annotator_and_a_reason(
     project: Project, tasks: list[RankingTask], mona: User, oscar: User, client_of: ClientOf
 ) -> None:
     client = client_of(mona)
@@ -239,7 +238,7 @@ def test_who_is_meant_and_why_must_be_clear(
         exclusion.who_is(project=project, label="rater 8")
 
 
-def test_somebody_excluded_is_not_let_on_by_the_back_door(
+def test_an_excluded_annotator_can_not_get_a_lease(
     project: Project, tasks: list[RankingTask], alice: User, mona: User, client_of: ClientOf
 ) -> None:
     made = _exclude(project, alice)
@@ -279,11 +278,11 @@ def _slots_add_up() -> None:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("turn", range(8))
-def test_excluded_while_claiming_nobody_is_left_with_a_lease(
+def test_a_claim_racing_an_exclusion_leaves_no_lease(
     project: Project, tasks: list[RankingTask], alice: User, turn: int
 ) -> None:
     _at_once(
-        lambda: allocation.claim_next_task(project=project, annotator=alice),
+        lambda: claim_next(project=project, annotator=alice),
         lambda: _exclude(project, alice),
     )
     assert not Assignment.objects.filter(annotator=alice, state="leased").exists()
@@ -292,7 +291,7 @@ def test_excluded_while_claiming_nobody_is_left_with_a_lease(
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("turn", range(8))
-def test_excluded_while_submitting_the_answer_is_in_and_counts_not_or_is_a_draft(
+def test_a_submit_racing_an_exclusion_is_stored_uncounted_or_a_draft(
     project: Project, tasks: list[RankingTask], alice: User, turn: int
 ) -> None:
     held = claim(project, alice)
@@ -312,14 +311,14 @@ def test_excluded_while_submitting_the_answer_is_in_and_counts_not_or_is_a_draft
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("turn", range(8))
-def test_lifted_while_somebody_claims_the_slot_nothing_is_overrun(
+def test_a_claim_racing_a_lift_does_not_exceed_the_overlap(
     project: Project, add_tasks: AddTasks, alice: User, ben: User, turn: int
 ) -> None:
     add_tasks(project, 1)
     _answer(project, alice)
     made = _exclude(project, alice)
     claimed, lifted = _at_once(
-        lambda: allocation.claim_next_task(project=project, annotator=ben),
+        lambda: claim_next(project=project, annotator=ben),
         lambda: lift_exclusion(exclusion=made),
     )
     grown = lifted.tasks_with_more_overlap
@@ -330,7 +329,7 @@ def test_lifted_while_somebody_claims_the_slot_nothing_is_overrun(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_who_share_every_task_are_excluded_and_lifted_at_once(
+def test_two_annotators_of_the_same_tasks_are_excluded_concurrently(
     project: Project, add_tasks: AddTasks, alice: User, ben: User
 ) -> None:
     add_tasks(project, 10, overlap=2)
@@ -345,7 +344,7 @@ def test_two_who_share_every_task_are_excluded_and_lifted_at_once(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_two_who_exclude_or_lift_the_same_one_does(
+def test_only_one_of_two_concurrent_exclusions_or_lifts_succeeds(
     project: Project, tasks: list[RankingTask], alice: User
 ) -> None:
     results = _at_once(lambda: _exclude(project, alice), lambda: _exclude(project, alice))
@@ -354,7 +353,7 @@ def test_of_two_who_exclude_or_lift_the_same_one_does(
     assert len([result for result in lifted if isinstance(result, Conflict)]) == 1
 
 
-def test_the_list_of_exclusions_is_a_fixed_number_of_queries(
+def test_the_list_of_exclusions_takes_a_fixed_number_of_queries(
     project: Project,
     tasks: list[RankingTask],
     alice: User,

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from rest_framework.test import APIClient
 
-from annotation.content.content import add_ranking_tasks
-from annotation.content.incoming import ResponseDraft, TaskDraft
+from annotation.content.adding import add_ranking_tasks
+from annotation.content.drafts import ResponseDraft, TaskDraft
 from annotation.desk.checks import set_kind
 from annotation.models import Project, Prompt, RankingTask, Response, User
 from annotation.models.exclusion import Exclusion
@@ -30,7 +30,7 @@ WINS = np.array([[0.0, 4, 12], [8, 0, 8], [0, 0, 0]])
 TIES = np.array([[0.0, 0, 0], [0, 0, 4], [0, 4, 0]])
 
 
-def test_models_stand_in_order_with_what_they_won_and_lost(ranked: Project) -> None:
+def test_models_are_ordered_and_have_wins_and_losses(ranked: Project) -> None:
     board = leaderboard(project=ranked)
     assert [row.model for row in board.standings] == ["model-1", "model-0", "model-2"]
     assert [(row.wins, row.losses, row.ties) for row in board.standings] == [
@@ -50,7 +50,7 @@ def test_models_stand_in_order_with_what_they_won_and_lost(ranked: Project) -> N
     assert (board.comparisons, board.groups, board.models_left_out, board.tie_parameter) == (36, 1, 0, None)
 
 
-def test_davidson_has_ties_as_an_outcome(ranked: Project) -> None:
+def test_davidson_models_ties(ranked: Project) -> None:
     board = leaderboard(project=ranked, method="davidson")
     known = davidson.fit(WINS, TIES, prior=PRIOR)
     assert board.tie_parameter == pytest.approx(float(known.tie))
@@ -59,12 +59,12 @@ def test_davidson_has_ties_as_an_outcome(ranked: Project) -> None:
     )
 
 
-def test_models_without_a_name_are_left_out_and_names_are_read_anew(ranked: Project) -> None:
+def test_unnamed_models_are_left_out_and_new_names_are_read(ranked: Project) -> None:
     Response.objects.filter(model_name="model-1").update(model_name="")
     assert [row.model for row in leaderboard(project=ranked).standings] == ["model-0", "model-2"]
 
 
-def test_only_what_counts_is_on_the_board(ranked: Project, alice: User, mona: User) -> None:
+def test_only_valid_rankings_are_on_the_leaderboard(ranked: Project, alice: User, mona: User) -> None:
     task = RankingTask.objects.all()[0]
     best, *rest = task.responses.values_list("pk", flat=True)
     set_kind(task=task, kind=RankingTask.Kind.GOLD, gold_tiers=[[best], rest])
@@ -73,7 +73,7 @@ def test_only_what_counts_is_on_the_board(ranked: Project, alice: User, mona: Us
     assert leaderboard(project=ranked).standings == []
 
 
-def test_models_that_were_never_compared_are_in_groups_of_their_own(project: Project, alice: User) -> None:
+def test_models_that_were_never_compared_are_in_separate_groups(project: Project, alice: User) -> None:
     for pair in (("a", "b"), ("c", "d")):
         drafts = [
             TaskDraft(
@@ -91,7 +91,7 @@ def test_models_that_were_never_compared_are_in_groups_of_their_own(project: Pro
     group = {row.model: row.group for row in board.standings}
     assert board.groups == 2
     assert group["model-0"] == group["model-1"] != group["model-2"] == group["model-3"]
-    # And a winner who never lost is on a level of its own.
+    # A model that never lost has its own level.
     assert len({row.level for row in board.standings}) == 4
 
 
@@ -126,7 +126,7 @@ def test_slices_by_round_split_and_metadata(project: Project, add_tasks: AddTask
         assert leaderboard(project=project, by="metadata", key=odd).slices == []
 
 
-def test_a_wrong_question_names_its_field(
+def test_an_invalid_parameter_is_named(
     project: Project, mona: User, client_of: Callable[[User], APIClient]
 ) -> None:
     client, board = client_of(mona), "/api/v1/projects/support/leaderboard/"
@@ -141,7 +141,7 @@ def test_a_wrong_question_names_its_field(
     assert client.get(f"{board}?by=metadata&key=topic&method=davidson").status_code == 200
 
 
-def test_a_model_that_does_not_converge_is_said_so(
+def test_a_fit_that_does_not_converge_is_reported(
     ranked: Project, mona: User, client_of: Callable[[User], APIClient], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(davidson, "MAX_ITERATIONS", 1)

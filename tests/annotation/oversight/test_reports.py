@@ -18,7 +18,7 @@ from tests.annotation.answering import claim, rank_next
 AddTasks = Callable[..., list[RankingTask]]
 
 
-def test_progress_counts_tasks_and_rankings_and_people(
+def test_progress_counts_tasks_rankings_and_annotators(
     project: Project, tasks: list[RankingTask], alice: User, ben: User
 ) -> None:
     for seconds in (10, 20, 90):
@@ -33,9 +33,7 @@ def test_progress_counts_tasks_and_rankings_and_people(
     assert [row.rankings for row in found.per_day] == [4]
 
 
-def test_a_revised_answer_counts_once_and_as_revised(
-    project: Project, tasks: list[RankingTask], alice: User
-) -> None:
+def test_a_revised_answer_counts_once(project: Project, tasks: list[RankingTask], alice: User) -> None:
     assignment = claim(project, alice)
     shown = assignment.shown_order
     submit_ranking(assignment=assignment, token=assignment.token, answer=Answer(tiers=[[id] for id in shown]))
@@ -65,7 +63,7 @@ def test_reports_of_an_empty_project_are_empty(
     "report",
     ["progress/", "quality/", "leaderboard/", "leaderboard/?by=round", "leaderboard/?by=metadata&key=x"],
 )
-def test_reports_take_as_many_queries_for_much_as_for_little(
+def test_reports_take_a_fixed_number_of_queries(
     project: Project,
     add_tasks: AddTasks,
     alice: User,
@@ -89,7 +87,7 @@ def test_reports_take_as_many_queries_for_much_as_for_little(
     assert counted[0] == counted[1]
 
 
-def test_checks_are_no_part_of_the_progress(project: Project, tasks: list[RankingTask]) -> None:
+def test_checks_are_not_part_of_the_progress(project: Project, tasks: list[RankingTask]) -> None:
     checks.set_kind(
         task=tasks[0],
         kind="gold",

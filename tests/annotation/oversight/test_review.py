@@ -1,4 +1,4 @@
-"""Review: the tasks whose annotators disagree most are decided by somebody who sees what they said."""
+"""Review: reviewers see the answers of tasks with the lowest agreement and decide them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from rest_framework.test import APIClient
 
 from annotation.accounts.members import add_member
 from annotation.api.refusals import ProjectArchived
-from annotation.desk import allocation
 from annotation.desk.answers import Answer
 from annotation.desk.submission import revise_ranking, submit_ranking
 from annotation.models import (
@@ -32,7 +31,7 @@ from annotation.oversight import review
 from annotation.oversight.agreement import refresh_agreement
 from annotation.oversight.exclusion import Who, exclude_annotator, lift_exclusion
 from annotation.projects.projects import update_project
-from tests.annotation.answering import claim, wrong_fields
+from tests.annotation.answering import claim, claim_next, wrong_fields
 
 ClientOf = Callable[[User | None], APIClient]
 QUEUE = "/api/v1/projects/support/reviews/"
@@ -48,7 +47,7 @@ def carl(project: Project) -> User:
 
 @pytest.fixture
 def three(project: Project, add_tasks: Callable[..., list[RankingTask]]) -> list[RankingTask]:
-    """Three tasks that want two rankings each."""
+    """Three tasks that need two rankings each."""
     return add_tasks(project, 3, overlap=2)
 
 
@@ -87,7 +86,7 @@ def _agreement() -> dict[Any, tuple[int, float | None]]:
         (["0,1,2", "0,1,2", "none"], 1 / 3),
     ],
 )
-def test_agreement_is_the_share_of_pairs_of_people_who_say_the_same(
+def test_agreement_is_the_share_of_equal_verdicts(
     project: Project,
     add_tasks: Callable[..., list[RankingTask]],
     alice: User,
@@ -106,7 +105,7 @@ def test_agreement_follows_revisions_and_exclusions(
     project: Project, three: list[RankingTask], alice: User, ben: User
 ) -> None:
     _say(project, alice, "0,1,2")
-    assert _agreement() == {}, "one person agrees with nobody"
+    assert _agreement() == {}, "one person alone has no agreement"
     (bens,) = _say(project, ben, "2,1,0")
     assert _agreement() == {three[0].pk: (2, 0.0)}
     assert bens.assignment is not None
@@ -117,10 +116,10 @@ def test_agreement_follows_revisions_and_exclusions(
     assert _agreement() == {three[0].pk: (1, None)}
     lift_exclusion(exclusion=made)
     assert _agreement() == {three[0].pk: (2, 1.0)}
-    assert refresh_agreement() == 0, "nothing is stale, so nothing is worked out"
+    assert refresh_agreement() == 0, "nothing is stale, so nothing is recomputed"
 
 
-def test_the_queue_holds_what_is_below_the_projects_threshold_lowest_first(
+def test_the_queue_has_tasks_below_the_threshold_lowest_first(
     project: Project, three: list[RankingTask], alice: User, ben: User, rita: User, client_of: ClientOf
 ) -> None:
     _say(project, alice, "0,1,2", "0,1,2", "0,1,2")
@@ -142,7 +141,7 @@ def test_the_queue_holds_what_is_below_the_projects_threshold_lowest_first(
 
 @pytest.fixture
 def disputed(project: Project, three: list[RankingTask], alice: User, ben: User) -> RankingTask:
-    """The first task, on which alice and ben say opposite things; the other two are alice's alone."""
+    """The first task, on which alice and ben disagree completely; alice alone ranks the other two."""
     _say(project, alice, "0,1,2", "0,1,2", "0,1,2")
     _say(project, ben, "2,1,0")
     return three[0]
@@ -153,7 +152,7 @@ def _body(shown: Any, **changes: Any) -> dict[str, Any]:
     return {"token": shown["assignment"]["token"], "tiers": tiers, "touched": True} | changes
 
 
-def test_a_reviewer_sees_who_said_what_and_decides(
+def test_a_reviewer_sees_the_answers_and_decides(
     project: Project, disputed: RankingTask, rita: User, client_of: ClientOf
 ) -> None:
     client = client_of(rita)
@@ -175,12 +174,10 @@ def test_a_reviewer_sees_who_said_what_and_decides(
     assert queue["waiting"] == []
     assert [(row["task"], row["decided_by"]) for row in queue["decided"]] == [(str(disputed.pk), "rita")]
     assert client.post(f"{QUEUE}next").status_code == 204
-    assert _agreement()[disputed.pk] == (2, 0.0), "a decision is no vote"
+    assert _agreement()[disputed.pk] == (2, 0.0), "a decision is not a vote"
 
 
-def test_a_decision_is_held_to_the_form_like_an_answer(
-    disputed: RankingTask, rita: User, client_of: ClientOf
-) -> None:
+def test_a_decision_must_fit_the_form(disputed: RankingTask, rita: User, client_of: ClientOf) -> None:
     client = client_of(rita)
     shown = client.post(f"/api/v1/reviews/{disputed.pk}/open").json()
     url = f"/api/v1/reviews/{disputed.pk}/decide"
@@ -189,7 +186,7 @@ def test_a_decision_is_held_to_the_form_like_an_answer(
     assert not Ranking.objects.reviews().exists()
 
 
-def test_a_decision_is_revised_by_superseding_it_and_one_stands(
+def test_a_revised_decision_supersedes_the_first(
     disputed: RankingTask, rita: User, carl: User, client_of: ClientOf
 ) -> None:
     made = []
@@ -204,7 +201,7 @@ def test_a_decision_is_revised_by_superseding_it_and_one_stands(
     assert Ranking.objects.reviews().count() == 3
 
 
-def test_two_reviewers_dont_do_the_same_task(
+def test_two_reviewers_can_not_hold_the_same_task(
     disputed: RankingTask, rita: User, carl: User, client_of: ClientOf
 ) -> None:
     one, two = client_of(rita), client_of(carl)
@@ -222,7 +219,7 @@ def test_two_reviewers_dont_do_the_same_task(
     assert one.post(f"{url}/decide", _body(shown)).status_code == 409
 
 
-def test_a_hold_that_ran_out_is_the_next_reviewers_and_decides_nothing(
+def test_an_expired_hold_goes_to_the_next_reviewer(
     disputed: RankingTask, rita: User, carl: User, client_of: ClientOf
 ) -> None:
     one, two = client_of(rita), client_of(carl)
@@ -234,7 +231,7 @@ def test_a_hold_that_ran_out_is_the_next_reviewers_and_decides_nothing(
     assert Assignment.objects.get(annotator=rita).state == "looked_at"
 
 
-def test_who_annotated_a_task_does_not_decide_it_and_who_saw_the_answers_does_not_annotate_it(
+def test_nobody_both_annotates_and_decides_a_task(
     project: Project,
     three: list[RankingTask],
     alice: User,
@@ -243,7 +240,7 @@ def test_who_annotated_a_task_does_not_decide_it_and_who_saw_the_answers_does_no
     mona: User,
     client_of: ClientOf,
 ) -> None:
-    # The second wants a third answer when it has two.
+    # The second task still needs a third answer.
     RankingTask.objects.filter(pk=three[1].pk).update(overlap=3, open_slots=3)
     _say(project, rita, "0,1,2")
     _say(project, alice, "2,1,0", "0,1,2")
@@ -255,7 +252,7 @@ def test_who_annotated_a_task_does_not_decide_it_and_who_saw_the_answers_does_no
     assert client_of(mona).get(QUEUE).json()["n_waiting"] == 1
     shown = client.post(f"/api/v1/reviews/{three[1].pk}/open").json()
     for after in ("held", "let go of"):
-        given = allocation.claim_next_task(project=project, annotator=rita)
+        given = claim_next(project=project, annotator=rita)
         assert given is not None
         assert given.task_id == three[2].pk, after
         Assignment.objects.filter(pk=given.pk).update(state="released")
@@ -273,7 +270,7 @@ def test_reviewing_takes_no_slot(project: Project, disputed: RankingTask, rita: 
     assert RankingTask.objects.values_list(*columns).get(pk=disputed.pk) == before
 
 
-def test_the_decision_of_someone_excluded_counts_no_more_and_the_task_waits_again(
+def test_a_task_decided_by_an_excluded_reviewer_returns_to_the_queue(
     project: Project, disputed: RankingTask, rita: User, carl: User
 ) -> None:
     held = review.open_review(task=disputed, reviewer=rita)
@@ -289,7 +286,7 @@ def test_the_decision_of_someone_excluded_counts_no_more_and_the_task_waits_agai
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("turn", range(5))
-def test_reviewers_who_ask_at_once_get_different_tasks_and_none_twice(
+def test_concurrent_reviewers_get_different_tasks(
     project: Project, three: list[RankingTask], alice: User, ben: User, turn: int
 ) -> None:
     _say(project, alice, "0,1,2", "0,1,2", "0,1,2")
@@ -315,7 +312,7 @@ def test_reviewers_who_ask_at_once_get_different_tasks_and_none_twice(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_nobody_is_told_that_there_is_nothing_while_another_request_works_it_out(
+def test_a_reader_waits_for_agreement_that_another_request_computes(
     project: Project, three: list[RankingTask], alice: User, ben: User, rita: User
 ) -> None:
     _say(project, alice, "0,1,2", "0,1,2", "0,1,2")
@@ -343,7 +340,7 @@ def test_nobody_is_told_that_there_is_nothing_while_another_request_works_it_out
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("turn", range(5))
-def test_agreement_is_right_after_a_ranking_came_while_it_was_worked_out(
+def test_a_ranking_during_the_computation_makes_agreement_stale_again(
     project: Project, add_tasks: Callable[..., list[RankingTask]], turn: int
 ) -> None:
     (task,) = add_tasks(project, 1, overlap=6)
@@ -377,7 +374,7 @@ def test_agreement_is_right_after_a_ranking_came_while_it_was_worked_out(
     assert _agreement() == {task.pk: (6, 1.0)}
 
 
-def test_the_queue_is_a_fixed_number_of_queries(
+def test_the_queue_takes_a_fixed_number_of_queries(
     project: Project, three: list[RankingTask], alice: User, ben: User, rita: User, client_of: ClientOf
 ) -> None:
     client = client_of(rita)
@@ -402,7 +399,9 @@ def test_a_task_without_two_answers_is_not_for_review(
     assert not Assignment.objects.filter(annotator=rita).exists()
 
 
-def test_an_archived_project_is_decided_no_more(project: Project, disputed: RankingTask, rita: User) -> None:
+def test_tasks_of_an_archived_project_can_not_be_decided(
+    project: Project, disputed: RankingTask, rita: User
+) -> None:
     held = review.open_review(task=disputed, reviewer=rita)
     update_project(project=project, changes={"state": "archived"})
     answer = Answer(tiers=[[one] for one in held.shown_order], touched=True)

@@ -20,7 +20,7 @@ from tests.annotation.answering import next_of, send, wrong_fields
 ClientOf = Callable[[User | None], APIClient]
 
 
-def test_the_list_shows_ones_projects_with_role_form_and_counts(
+def test_list_shows_own_projects_with_role_form_and_counts(
     project: Project, tasks: list[RankingTask], alice: User, ben: User, oscar: User, client_of: ClientOf
 ) -> None:
     create_project(slug="elsewhere")
@@ -49,14 +49,14 @@ def test_the_list_shows_ones_projects_with_role_form_and_counts(
     assert client_of(oscar).get("/api/v1/projects/").json()["results"] == []
 
 
-def test_an_admin_sees_all_and_has_no_role(project: Project, ada: User, client_of: ClientOf) -> None:
+def test_admin_sees_all_projects_and_has_no_role(project: Project, ada: User, client_of: ClientOf) -> None:
     create_project(slug="elsewhere")
     listed = client_of(ada).get("/api/v1/projects/").json()["results"]
     assert {(row["slug"], row["role"]) for row in listed} == {("support", None), ("elsewhere", None)}
 
 
 @pytest.mark.parametrize("url", ["/api/v1/projects/", "/api/v1/projects/support/members/"])
-def test_lists_take_as_many_queries_for_many_as_for_few(
+def test_lists_take_a_constant_number_of_queries(
     project: Project, mona: User, client_of: ClientOf, url: str
 ) -> None:
     client = client_of(mona)
@@ -73,7 +73,7 @@ def test_lists_take_as_many_queries_for_many_as_for_few(
     assert counted[0] == counted[1] <= 5
 
 
-def test_pages_follow_each_other_and_miss_nobody(project: Project, mona: User, client_of: ClientOf) -> None:
+def test_pages_cover_all_members_once(project: Project, mona: User, client_of: ClientOf) -> None:
     for n in range(7):
         add_member(project=project, user=User.objects.create(username=f"u{n}"), role="annotator")
     url, names = "/api/v1/projects/support/members/?page_size=4", []
@@ -85,7 +85,7 @@ def test_pages_follow_each_other_and_miss_nobody(project: Project, mona: User, c
     assert sorted(names) == sorted(Membership.objects.values_list("user__username", flat=True))
 
 
-def test_a_new_project_asks_what_its_preset_asks(ada: User, client_of: ClientOf) -> None:
+def test_new_project_has_the_form_of_its_preset(ada: User, client_of: ClientOf) -> None:
     body = {"slug": "pairs", "name": "Pairs", "preset": "llama2", "overlap": 3, "guidelines": "# Be fair"}
     response = client_of(ada).post("/api/v1/projects/", body)
     assert response.status_code == 201
@@ -94,7 +94,7 @@ def test_a_new_project_asks_what_its_preset_asks(ada: User, client_of: ClientOf)
     assert (made.name, made.overlap, made.guidelines, made.state) == ("Pairs", 3, "# Be fair", "active")
 
 
-def test_who_manages_a_project_makes_another_and_manages_it(
+def test_manager_creates_another_project_and_manages_it(
     project: Project, mona: User, client_of: ClientOf
 ) -> None:
     made = client_of(mona).post("/api/v1/projects/", {"slug": "mine", "preset": "arena"})
@@ -103,16 +103,16 @@ def test_who_manages_a_project_makes_another_and_manages_it(
 
 
 @pytest.mark.parametrize("name", ["alice", "rita", "oscar"])
-def test_others_are_told_who_makes_projects(
+def test_error_names_who_may_create_projects(
     name: str, project: Project, request: pytest.FixtureRequest, client_of: ClientOf
 ) -> None:
     refused = client_of(request.getfixturevalue(name)).post("/api/v1/projects/", {"slug": "mine"})
     assert refused.status_code == 403
-    assert "manager of some project, and admins of the site" in refused.json()["detail"]
+    assert "Only project managers and site admins" in refused.json()["detail"]
     assert Project.objects.get() == project
 
 
-def test_a_paused_manager_makes_none(project: Project, mona: User, client_of: ClientOf) -> None:
+def test_paused_manager_cannot_create_projects(project: Project, mona: User, client_of: ClientOf) -> None:
     membership.pause(member=Membership.objects.get(user=mona), reason="on leave")
     assert client_of(mona).post("/api/v1/projects/", {"slug": "mine"}).status_code == 403
 
@@ -127,7 +127,7 @@ def test_a_paused_manager_makes_none(project: Project, mona: User, client_of: Cl
         ({"slug": "x", "overlap": 51}, "overlap"),
     ],
 )
-def test_a_bad_project_is_refused_by_field(
+def test_invalid_project_is_refused_by_field(
     ada: User, client_of: ClientOf, body: dict[str, object], field: str
 ) -> None:
     response = client_of(ada).post("/api/v1/projects/", body)
@@ -135,11 +135,11 @@ def test_a_bad_project_is_refused_by_field(
     assert not Project.objects.exists()
 
 
-def test_a_taken_slug_is_a_conflict(project: Project, ada: User, client_of: ClientOf) -> None:
+def test_taken_slug_is_a_conflict(project: Project, ada: User, client_of: ClientOf) -> None:
     assert client_of(ada).post("/api/v1/projects/", {"slug": "support"}).status_code == 409
 
 
-def test_a_manager_changes_settings(project: Project, mona: User, client_of: ClientOf) -> None:
+def test_manager_changes_settings(project: Project, mona: User, client_of: ClientOf) -> None:
     form = PRESETS["arena"].to_json()
     changes = {"name": "New", "overlap": 2, "lease_seconds": 60, "state": "paused", "form": form}
     response = client_of(mona).patch("/api/v1/projects/support/", changes)
@@ -160,7 +160,7 @@ def test_a_manager_changes_settings(project: Project, mona: User, client_of: Cli
         ({"name": ""}, "name"),
     ],
 )
-def test_one_bad_setting_keeps_all_from_changing(
+def test_settings_change_atomically(
     project: Project, mona: User, client_of: ClientOf, changes: dict[str, object], field: str
 ) -> None:
     response = client_of(mona).patch("/api/v1/projects/support/", {"guidelines": "new", **changes})
@@ -169,7 +169,7 @@ def test_one_bad_setting_keeps_all_from_changing(
     assert project.guidelines == ""
 
 
-def test_a_manager_adds_people_and_changes_their_role(
+def test_manager_adds_members_and_changes_their_role(
     project: Project, mona: User, oscar: User, client_of: ClientOf
 ) -> None:
     url = "/api/v1/projects/support/members/"
@@ -186,7 +186,7 @@ def test_a_manager_adds_people_and_changes_their_role(
         assert wrong_fields(client_of(mona).post(url, body)) == [field]
 
 
-def test_an_account_is_made_once_with_a_password_that_works(db: None) -> None:
+def test_account_is_created_once_with_a_working_password(db: None) -> None:
     user, password = create_user(username="zoe")
     assert user.check_password(password)
     assert len(password) >= 16
@@ -199,7 +199,7 @@ def test_an_account_is_made_once_with_a_password_that_works(db: None) -> None:
     assert create_user(username="root", is_admin=True)[0].is_admin
 
 
-def test_another_role_lets_nobody_on_who_was_paused(
+def test_role_change_does_not_resume_a_paused_member(
     project: Project, alice: User, mona: User, client_of: ClientOf
 ) -> None:
     member = Membership.objects.get(project=project, user=alice)
@@ -210,14 +210,14 @@ def test_another_role_lets_nobody_on_who_was_paused(
     assert client_of(mona).post(address, role | {"state": "active"}).json()["state"] == "active"
 
 
-def test_the_presets_are_served_with_their_forms(alice: User, client_of: ClientOf) -> None:
+def test_presets_are_listed_with_their_forms(alice: User, client_of: ClientOf) -> None:
     served = client_of(alice).get("/api/v1/presets/").json()
     assert {row["name"]: row["form"] for row in served} == {
         name: form.to_json() for name, form in PRESETS.items()
     }
 
 
-def test_a_form_is_checked_without_changing_anything(
+def test_form_check_changes_nothing(
     project: Project, tasks: list[RankingTask], mona: User, alice: User, client_of: ClientOf
 ) -> None:
     next_of(client_of(alice))

@@ -1,4 +1,4 @@
-"""Where a webhook may be sent: never into our own network, whatever an address is called or resolves to."""
+"""Webhooks are never sent into the internal network, however an address is written or resolved."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ ClientOf = Callable[[User | None], APIClient]
         "2002:7f00:1::",
     ],
 )
-def test_no_address_of_our_own_network_is_allowed(address: str) -> None:
+def test_internal_addresses_are_refused(address: str) -> None:
     with pytest.raises(RefusedAddress, match="not a public address"):
         refuse_address(ipaddress.ip_address(address))
 
 
-def test_public_addresses_and_networks_that_a_setting_names_are_allowed(settings: Settings) -> None:
+def test_public_addresses_and_configured_networks_are_allowed(settings: Settings) -> None:
     refuse_address(ipaddress.ip_address("93.184.215.14"))
     refuse_address(ipaddress.ip_address("2606:2800:21f:cb07:6820:80da:af6b:8b2c"))
     settings.WEBHOOK_NETWORKS = [ipaddress.ip_network("10.1.0.0/16")]
@@ -57,7 +57,7 @@ def test_public_addresses_and_networks_that_a_setting_names_are_allowed(settings
         refuse_address(ipaddress.ip_address("10.2.2.3"))
 
 
-def test_a_name_is_judged_by_the_address_that_is_connected_to(
+def test_the_checked_address_is_the_one_connected_to(
     project: Project,
     tasks: list[RankingTask],
     alice: User,
@@ -65,7 +65,7 @@ def test_a_name_is_judged_by_the_address_that_is_connected_to(
     settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Rebinding: public when it is looked up first, ours a moment later. There is no second look."""
+    """DNS rebinding: public at the first lookup, internal a moment later. There is no second lookup."""
     settings.WEBHOOK_NETWORKS = []
     port = receiver.server_address[1]
     real, looks = socket.getaddrinfo, []
@@ -87,11 +87,11 @@ def test_a_name_is_judged_by_the_address_that_is_connected_to(
 
     monkeypatch.setattr(socket.socket, "connect", unreachable)
     sending.post(url, body=b"{}", headers={})
-    assert connected == ["93.184.215.14"], "the judged address, not the name"
+    assert connected == ["93.184.215.14"], "the checked address, not the name"
     assert receiver.got == []
 
 
-def test_an_odd_way_to_write_loopback_is_refused_when_it_is_used(project: Project) -> None:
+def test_unusual_notations_of_loopback_are_refused_on_use(project: Project) -> None:
     for host in ("2130706433", "0x7f.1", "localhost", "127.1"):
         assert "not a public address" in sending.post(f"http://{host}:9/", body=b"", headers={}).error
 
@@ -112,7 +112,7 @@ def test_an_odd_way_to_write_loopback_is_refused_when_it_is_used(project: Projec
         ("http://example.org/", True),
     ],
 )
-def test_an_address_that_can_not_be_right_is_refused_by_field(
+def test_an_invalid_url_is_refused_with_its_field(
     project: Project, mona: User, client_of: ClientOf, settings: Settings, url: str, https_only: bool
 ) -> None:
     settings.WEBHOOK_HTTPS_ONLY = https_only
@@ -122,12 +122,12 @@ def test_an_address_that_can_not_be_right_is_refused_by_field(
     assert [error["field"] for error in response.json()["errors"]] == ["url"]
 
 
-def test_plain_http_is_not_sent_in_production_even_if_it_stands_there(settings: Settings) -> None:
+def test_plain_http_is_not_used_in_production_even_if_stored(settings: Settings) -> None:
     settings.WEBHOOK_HTTPS_ONLY = True
     assert "use https" in sending.post("http://93.184.215.14/", body=b"", headers={}).error
 
 
-def test_a_name_with_many_dead_addresses_takes_no_longer_than_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_dead_addresses_take_no_longer_than_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sending, "TOTAL_SECONDS", 0.5)
     monkeypatch.setattr(sending, "CONNECT_SECONDS", 0.3)
     dead = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"93.184.215.{n}", 80)) for n in range(1, 41)]

@@ -1,4 +1,4 @@
-"""A delivery goes to who can prove the name in the address, and to nobody else."""
+"""A delivery is sent only to a server that proves the name in the address."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def certificate(
     tmp_path: Path,
     key_usage: bool = True,
 ) -> tuple[x509.Certificate, Key, Path]:
-    """(certificate, key, file of both); self-signed, or signed `by` an authority."""
+    """(certificate, key, file with both); self-signed, or signed `by` an authority."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, of)])
     issuer, signer = (by[0].subject, by[1]) if by else (name, key)
@@ -84,7 +84,7 @@ def _key_usage(*, authority: bool) -> x509.KeyUsage:
 
 @pytest.fixture
 def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[x509.Certificate, Key]]:
-    """The one that this machine trusts."""
+    """The authority that this machine trusts."""
     made, key, file = certificate(of="authority", ends=datetime.now(UTC) + DAY, tmp_path=tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", str(file))
     sending._tls.cache_clear()
@@ -99,7 +99,7 @@ def serve_by(server: Receiver, file: Path) -> str:
     return server.url.replace("http://", "https://")
 
 
-def test_who_proves_the_name_is_told_and_nobody_else(
+def test_only_a_server_that_proves_its_name_gets_the_delivery(
     settings: Settings, authority: tuple[x509.Certificate, Key], tmp_path: Path
 ) -> None:
     settings.WEBHOOK_NETWORKS = LOOPBACK
@@ -141,7 +141,7 @@ def test_an_incomplete_authority_is_refused_on_every_python(
     assert server.got == []
 
 
-def test_an_address_that_speaks_no_tls_is_refused_in_words(
+def test_an_address_without_tls_is_refused_with_a_reason(
     settings: Settings, authority: tuple[x509.Certificate, Key]
 ) -> None:
     settings.WEBHOOK_NETWORKS = LOOPBACK
@@ -152,7 +152,7 @@ def test_an_address_that_speaks_no_tls_is_refused_in_words(
         assert server.got == []
 
 
-def test_a_handshake_that_never_ends_is_cut_off(
+def test_an_endless_handshake_times_out(
     settings: Settings, authority: tuple[x509.Certificate, Key], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.WEBHOOK_NETWORKS = LOOPBACK

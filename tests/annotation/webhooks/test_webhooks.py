@@ -1,4 +1,4 @@
-"""Webhooks: told with the fact or not at all, signed, tried again, and written down whatever comes of it."""
+"""Webhooks: recorded in the transaction of the event, signed, retried, and logged with their outcome."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ ALL = list(WebhookEvent.values)
 
 
 @pytest.fixture
-def told(project: Project, receiver: Receiver) -> tuple[WebhookEndpoint, str]:
-    """An endpoint of the receiver's for every event, and its secret."""
+def subscribed(project: Project, receiver: Receiver) -> tuple[WebhookEndpoint, str]:
+    """An endpoint of the receiver for every event, and its secret."""
     return endpoints.create_endpoint(project=project, url=receiver.url, events=ALL)
 
 
@@ -61,20 +61,20 @@ def _make_due() -> None:
     WebhookDelivery.objects.filter(state="pending").update(next_attempt_at=timezone.now())
 
 
-def test_every_event_is_told_with_its_fact_and_verifies(
+def test_every_event_is_recorded_with_its_change_and_verifies(
     project: Project,
     tasks: list[RankingTask],
     alice: User,
     receiver: Receiver,
-    told: tuple[WebhookEndpoint, str],
+    subscribed: tuple[WebhookEndpoint, str],
 ) -> None:
-    _, secret = told
+    _, secret = subscribed
     ranking = _answer(project, alice)
     revised, _ = revise_ranking(assignment=ranking.assignment, answer=strict_order(ranking.shown_order[::-1]))
     snapshot = freeze_snapshot(project=project, name="first")
     run = TrainingRun.objects.create(project=project, kind="sft", recipe={}, inputs={})
     cancel_run(run=run)
-    assert receiver.got == [], "the fact itself sends nothing"
+    assert receiver.got == [], "nothing is sent within the request"
     assert deliver_due() == 5
     found = {
         (body["type"], body["data"].get("supersedes")): body["data"] for body in receiver.verified(secret)
@@ -98,7 +98,7 @@ def test_every_event_is_told_with_its_fact_and_verifies(
     assert deliver_due() == 0
 
 
-def test_what_is_rolled_back_is_not_told_and_what_nobody_wants_is_not_kept(
+def test_rolled_back_and_unwanted_events_are_not_recorded(
     project: Project, tasks: list[RankingTask], alice: User, ben: User, receiver: Receiver
 ) -> None:
     endpoint, _ = endpoints.create_endpoint(project=project, url=receiver.url, events=["ranking.submitted"])
@@ -111,15 +111,15 @@ def test_what_is_rolled_back_is_not_told_and_what_nobody_wants_is_not_kept(
     endpoints.update_endpoint(endpoint=endpoint, changes={"state": "disabled"})
     _answer(project, ben)
     assert WebhookDelivery.objects.count() == 1
-    assert deliver_due() == 0, "to a disabled endpoint nothing goes"
+    assert deliver_due() == 0, "a disabled endpoint gets nothing"
     endpoints.update_endpoint(endpoint=endpoint, changes={"state": "active"})
     assert deliver_due() == 1
 
 
 def test_a_wrong_secret_and_a_changed_body_do_not_verify(
-    project: Project, tasks: list[RankingTask], alice: User, receiver: Receiver, told: Any
+    project: Project, tasks: list[RankingTask], alice: User, receiver: Receiver, subscribed: Any
 ) -> None:
-    endpoint, secret = told
+    endpoint, secret = subscribed
     _answer(project, alice)
     deliver_due()
     headers, body = receiver.got[0]
@@ -132,9 +132,9 @@ def test_a_wrong_secret_and_a_changed_body_do_not_verify(
 
 
 def test_after_a_rotation_both_secrets_verify_for_a_day(
-    project: Project, tasks: list[RankingTask], alice: User, receiver: Receiver, told: Any
+    project: Project, tasks: list[RankingTask], alice: User, receiver: Receiver, subscribed: Any
 ) -> None:
-    endpoint, former = told
+    endpoint, former = subscribed
     _, secret = endpoints.rotate_secret(endpoint=endpoint)
     assert secret != former
     _answer(project, alice)
@@ -149,7 +149,7 @@ def test_after_a_rotation_both_secrets_verify_for_a_day(
         receiver.verified(former)
 
 
-def test_a_failure_is_tried_again_later_with_the_same_id(
+def test_a_failed_delivery_is_retried_with_the_same_id(
     project: Project, tasks: list[RankingTask], alice: User, receiver: Receiver
 ) -> None:
     endpoint, secret = endpoints.create_endpoint(
@@ -159,7 +159,12 @@ def test_a_failure_is_tried_again_later_with_the_same_id(
     receiver.answers = [500, 302, 200]
     receiver.location = receiver.url
     for attempt, (pause, error) in enumerate(
-        zip(PAUSES, ("It answered 500.", "It redirects; redirects are not"), strict=False), start=1
+        zip(
+            PAUSES,
+            ("The endpoint answered 500.", "The endpoint redirects, and redirects are not"),
+            strict=False,
+        ),
+        start=1,
     ):
         before = timezone.now()
         assert deliver_due() == 1
@@ -168,7 +173,7 @@ def test_a_failure_is_tried_again_later_with_the_same_id(
         assert delivery.next_attempt_at is not None
         assert 0.75 * pause < delivery.next_attempt_at - before < 1.25 * pause + timedelta(seconds=5)
         assert WebhookAttempt.objects.latest("id").error.startswith(error)
-        assert deliver_due() == 0, "not before its time"
+        assert deliver_due() == 0, "not before it is due"
         _make_due()
     endpoint.refresh_from_db()
     assert endpoint.failing_since is not None
@@ -183,7 +188,7 @@ def test_a_failure_is_tried_again_later_with_the_same_id(
     assert list(WebhookAttempt.objects.order_by("id").values_list("status", flat=True)) == [500, 302, 200]
 
 
-def test_what_fails_to_the_end_is_dead_and_its_endpoint_disabled_until_a_manager_replays(
+def test_an_undeliverable_event_disables_its_endpoint_until_a_replay(
     project: Project,
     tasks: list[RankingTask],
     alice: User,
@@ -214,7 +219,9 @@ def test_what_fails_to_the_end_is_dead_and_its_endpoint_disabled_until_a_manager
     assert len(set(receiver.ids())) == 1
 
 
-def test_gone_means_gone(project: Project, tasks: list[RankingTask], alice: User, receiver: Receiver) -> None:
+def test_status_410_disables_the_endpoint(
+    project: Project, tasks: list[RankingTask], alice: User, receiver: Receiver
+) -> None:
     endpoints.create_endpoint(project=project, url=receiver.url, events=["ranking.submitted"])
     _answer(project, alice)
     receiver.answers = [410]
@@ -223,7 +230,7 @@ def test_gone_means_gone(project: Project, tasks: list[RankingTask], alice: User
     assert (delivery.state, delivery.endpoint.state) == ("dead", "disabled")
 
 
-def test_an_endpoint_that_hangs_holds_up_no_other(
+def test_a_hanging_endpoint_does_not_delay_others(
     project: Project,
     tasks: list[RankingTask],
     alice: User,
@@ -245,13 +252,15 @@ def test_an_endpoint_that_hangs_holds_up_no_other(
     assert errors[receiver.url] == ""
 
 
-def test_an_answer_that_drips_is_cut_off(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_that_arrives_byte_by_byte_times_out(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings.WEBHOOK_NETWORKS = LOOPBACK
     monkeypatch.setattr(sending, "TOTAL_SECONDS", 0.6)
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}/"
         pid = os.fork()
-        if pid == 0:  # a process of its own: one byte every tenth of a second, for ever
+        if pid == 0:  # a separate process that sends one byte every tenth of a second
             try:
                 line, _ = server.accept()
                 while True:
@@ -269,7 +278,7 @@ def test_an_answer_that_drips_is_cut_off(settings: Settings, monkeypatch: pytest
     assert outcome.latency_ms < 3000
 
 
-def test_the_secret_is_shown_when_it_is_made_and_stands_nowhere(
+def test_the_secret_is_shown_once_and_stored_nowhere(
     project: Project, mona: User, client_of: ClientOf
 ) -> None:
     client = client_of(mona)
@@ -290,13 +299,13 @@ def test_the_secret_is_shown_when_it_is_made_and_stands_nowhere(
 
 
 def _whole_database() -> bytes:
-    told = "(SELECT string_agg(a::text, ' ') FROM annotation_auditentry a)"
+    entries = "(SELECT string_agg(a::text, ' ') FROM annotation_auditentry a)"
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT string_agg(e::text, ' ') || {told} FROM annotation_webhookendpoint e")
+        cursor.execute(f"SELECT string_agg(e::text, ' ') || {entries} FROM annotation_webhookendpoint e")
         return str(cursor.fetchone()).encode()
 
 
-def test_a_replay_asks_for_an_enabled_endpoint(
+def test_a_replay_requires_an_enabled_endpoint(
     project: Project, tasks: list[RankingTask], alice: User
 ) -> None:
     endpoint, _ = endpoints.create_endpoint(
@@ -308,8 +317,8 @@ def test_a_replay_asks_for_an_enabled_endpoint(
         webhook_delivery.replay(delivery=WebhookDelivery.objects.select_related("endpoint").get())
 
 
-def test_old_deliveries_are_forgotten_and_pending_ones_never(
-    project: Project, tasks: list[RankingTask], alice: User, ben: User, receiver: Receiver, told: Any
+def test_old_deliveries_are_deleted_unless_they_are_pending(
+    project: Project, tasks: list[RankingTask], alice: User, ben: User, receiver: Receiver, subscribed: Any
 ) -> None:
     _answer(project, alice)
     deliver_due()
@@ -321,7 +330,7 @@ def test_old_deliveries_are_forgotten_and_pending_ones_never(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_worker_killed_in_the_middle_of_a_delivery_loses_nothing(
+def test_a_worker_killed_during_a_delivery_loses_nothing(
     project: Project,
     tasks: list[RankingTask],
     alice: User,
@@ -357,7 +366,7 @@ def test_a_worker_killed_in_the_middle_of_a_delivery_loses_nothing(
             first.kill()
             first.wait()
         assert WebhookDelivery.objects.get().state == "pending"
-        assert deliver_due() == 0, "claimed for a minute by the one that died"
+        assert deliver_due() == 0, "still claimed by the killed worker"
         receiver.released.set()
         _make_due()
         app.send_task("annotation.tasks.deliver_webhooks")
@@ -372,7 +381,7 @@ def test_a_worker_killed_in_the_middle_of_a_delivery_loses_nothing(
     assert len(receiver.verified(secret)) == 2
 
 
-def test_a_test_is_sent_to_one_endpoint_whatever_it_wants_to_be_told(
+def test_a_test_event_is_sent_to_one_endpoint_regardless_of_its_events(
     project: Project, mona: User, client_of: ClientOf, receiver: Receiver
 ) -> None:
     endpoint, secret = endpoints.create_endpoint(
@@ -383,8 +392,8 @@ def test_a_test_is_sent_to_one_endpoint_whatever_it_wants_to_be_told(
     made = client_of(mona).post(url)
     assert (made.status_code, made.json()["event"], made.json()["state"]) == (201, "webhook.test", "pending")
     deliver_due()
-    (told,) = receiver.verified(secret)
-    assert told["data"] == {"project": "support", "webhook": str(endpoint.pk)}
+    (event,) = receiver.verified(secret)
+    assert event["data"] == {"project": "support", "webhook": str(endpoint.pk)}
     (listed,) = client_of(mona).get(f"/api/v1/webhooks/{endpoint.pk}/deliveries/").json()["results"]
     assert (listed["state"], listed["attempts"][0]["status"]) == ("delivered", 204)
     endpoints.update_endpoint(endpoint=endpoint, changes={"state": "disabled"})

@@ -15,7 +15,7 @@ from pytest_django import Settings
 
 from annotation.content.imports import import_file
 from annotation.datasets.exports import export_snapshot
-from annotation.datasets.rows import pseudonym
+from annotation.datasets.pseudonyms import pseudonym
 from annotation.datasets.snapshots import freeze_snapshot
 from annotation.models import DatasetSnapshot, Project
 from annotation.projects.projects import create_project

@@ -1,4 +1,4 @@
-"""The gold judge ranks a good answer above every flawed one, and can't be talked round."""
+"""The gold judge ranks a good answer above every flawed one and cannot be gamed."""
 
 import random
 import statistics
@@ -22,7 +22,7 @@ BEST = (
 )
 
 
-def test_the_cases_cover_every_question() -> None:
+def test_cases_cover_every_question() -> None:
     assert set(CASES) == {intent.name for intent in (*INTENTS, *FOLLOW_UPS)}
 
 
@@ -73,17 +73,17 @@ def test_points_are_graded_between_the_styles() -> None:
         "courtesy only", "every answer at once", "backwards",
     ],
 )  # fmt: skip
-def test_tricks_earn_little(text: str, limit: float) -> None:
+def test_reward_hacks_earn_little(text: str, limit: float) -> None:
     assert demo_world.gold_reward(NORA, text) <= limit
 
 
-def test_saying_a_good_answer_twice_costs_points() -> None:
+def test_repeating_a_good_answer_costs_points() -> None:
     best, twice, ten_times = (demo_world.gold_reward(NORA, " ".join([BEST] * n)) for n in (1, 2, 10))
     assert best == pytest.approx(demo_world.MAX_GOLD)
     assert ten_times < twice < best - 0.4
 
 
-def test_points_stay_in_their_range_for_any_mutilation() -> None:
+def test_points_stay_in_range_for_any_corrupted_text() -> None:
     rng = random.Random(6)
     for drawn, messages in CASES.values():
         words = demo_world.respond(drawn, rng.choice(list(demo_world.STYLES)), rng).split()
@@ -103,7 +103,7 @@ def test_points_stay_in_their_range_for_any_mutilation() -> None:
         (("within two days", "days two within"), "fluency"),
     ],
 )
-def test_each_flaw_shows_in_its_part(change: tuple[str, str], part: str) -> None:
+def test_each_flaw_lowers_its_own_part(change: tuple[str, str], part: str) -> None:
     before, after = gold.judge(NORA, BEST), gold.judge(NORA, BEST.replace(*change))
     assert getattr(after, part) < getattr(before, part)
     assert after.points < before.points

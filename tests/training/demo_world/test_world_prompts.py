@@ -1,4 +1,4 @@
-"""The demo world's conversations can be read back from their text, whatever was asked and however."""
+"""Conversations of the demo world can be parsed from their text."""
 
 import random
 import subprocess
@@ -17,14 +17,14 @@ def filled(template: str, rng: random.Random) -> tuple[str, dict[str, str]]:
     return template.format(**values), values
 
 
-def test_the_world_is_rich_enough() -> None:
+def test_demo_world_has_enough_prompts_and_values() -> None:
     assert len(INTENTS) >= 30
     assert len(FOLLOW_UPS) >= 8
     assert len({intent.name for intent in (*INTENTS, *FOLLOW_UPS)}) == len(INTENTS) + len(FOLLOW_UPS)
 
 
 @pytest.mark.parametrize("intent", INTENTS, ids=lambda intent: intent.name)
-def test_every_wording_of_a_question_is_read_back(intent: Intent) -> None:
+def test_every_wording_of_a_question_is_parsed(intent: Intent) -> None:
     rng = random.Random(1)
     for question in intent.questions:
         for opening in (*scenario.NAMED_OPENINGS, *scenario.PLAIN_OPENINGS):
@@ -36,7 +36,7 @@ def test_every_wording_of_a_question_is_read_back(intent: Intent) -> None:
 
 
 @pytest.mark.parametrize("intent", [*INTENTS, *FOLLOW_UPS], ids=lambda intent: intent.name)
-def test_all_answers_of_an_intent_state_its_facts_and_use_the_same_values(intent: Intent) -> None:
+def test_answers_of_an_intent_state_its_facts_with_the_same_values(intent: Intent) -> None:
     kinds = set(slots.in_template(intent.answers[0]))
     questions = {slots.in_template(question) for question in intent.questions}
     for answer in intent.answers:
@@ -46,7 +46,7 @@ def test_all_answers_of_an_intent_state_its_facts_and_use_the_same_values(intent
     assert len({frozenset(kinds) for kinds in questions}) == 1, "all questions name the same kinds of value"
 
 
-def test_conversations_with_a_second_question_are_read_back() -> None:
+def test_conversations_with_a_follow_up_question_are_parsed() -> None:
     rng = random.Random(2)
     seen = set()
     for drawn, messages in scenario.draw_conversations(1500, rng):
@@ -78,12 +78,12 @@ def test_a_follow_up_replaces_the_value_it_names_and_keeps_the_others() -> None:
         ],
     ],
 )
-def test_foreign_prompts_are_refused_by_name(messages: list[dict[str, str]]) -> None:
+def test_unknown_prompts_are_refused(messages: list[dict[str, str]]) -> None:
     with pytest.raises(demo_world.UnknownPrompt):
         demo_world.gold_reward(messages, "Hello.")
 
 
-def test_prompts_are_distinct_and_follow_from_the_seed() -> None:
+def test_prompts_are_distinct_and_determined_by_the_seed() -> None:
     first = demo_world.prompts(300, seed=4)
     assert len({str(messages) for messages in first}) == 300
     assert demo_world.prompts(300, seed=4) == first
@@ -91,7 +91,7 @@ def test_prompts_are_distinct_and_follow_from_the_seed() -> None:
     assert demo_world.prompts(300, seed=5) != first
 
 
-def test_demonstrations_follow_from_the_seed_and_are_of_mixed_quality() -> None:
+def test_demonstrations_are_seeded_and_of_mixed_quality() -> None:
     demonstrations = demo_world.demonstrations(600, seed=1)
     assert demo_world.demonstrations(600, seed=1) == demonstrations
     points = [demo_world.gold_reward(messages, text) for messages, text in demonstrations]
@@ -108,7 +108,7 @@ def test_judging_needs_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_the_tokenizer_is_the_same_each_time_and_gives_every_text_back() -> None:
+def test_tokenizer_is_deterministic_and_reversible() -> None:
     tokenizer, again = demo_world.build_tokenizer(), demo_world.build_tokenizer()
     assert tokenizer.backend_tokenizer.to_str() == again.backend_tokenizer.to_str()
     assert tokenizer.pad_token_id != tokenizer.eos_token_id
@@ -124,7 +124,7 @@ def test_every_value_is_one_token_per_word() -> None:
             assert len(tokenizer(f" {value}")["input_ids"]) == expected, value
 
 
-def test_the_policy_follows_from_its_seed_and_leaves_the_global_generator_alone() -> None:
+def test_policy_is_seeded_without_changing_the_global_generator() -> None:
     import torch
 
     tokenizer = demo_world.build_tokenizer()

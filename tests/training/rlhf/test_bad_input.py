@@ -25,7 +25,8 @@ from transformers import (
 from tests.training.rlhf import tiny
 from tests.training.rlhf.models.test_trunks import LORA, learn, saved_base, scores_here
 from tests.training.rlhf.reward.test_reward_model import RANKINGS
-from training.rlhf.core.recipes import PPOConfig, RewardModelConfig
+from training.rlhf.core.recipes import PPOConfig
+from training.rlhf.core.reward_recipe import RewardModelConfig
 from training.rlhf.data.files import read_rankings
 from training.rlhf.data.rankings import Ranking
 from training.rlhf.models import chat
@@ -102,7 +103,7 @@ def test_prompts_refused_by_the_template_are_counted(tmp_path: Path) -> None:
 
 def test_holding_out_everything_is_refused(base: Path, tmp_path: Path) -> None:
     aside = [dataclasses.replace(ranking, split="heldout") for ranking in RANKINGS[:3]]
-    with pytest.raises(ValueError, match=r"no ranking to learn from \(left out: none; held out: 3\)"):
+    with pytest.raises(ValueError, match=r"no rankings to train on \(left out: none; held out: 3\)"):
         train(RewardModelConfig(), base_model=base, rankings=aside, out_dir=tmp_path / "rm")
 
 
@@ -110,7 +111,7 @@ def test_ties_alone_need_a_loss_that_models_ties(base: Path, tmp_path: Path) -> 
     tied = [dataclasses.replace(r, tiers=((0, 1, 2, 3),)) for r in RANKINGS[:6]]
     settings = {"epochs": 1, "evaluations": 1, "heldout_fraction": 0.0}
     ignoring = RewardModelConfig.model_validate(settings)
-    with pytest.raises(ValueError, match=r"no ranking to learn from \(left out: \{'all_tied': 6\}"):
+    with pytest.raises(ValueError, match=r"no rankings to train on \(left out: \{'all_tied': 6\}"):
         train(ignoring, base_model=base, rankings=tied, out_dir=tmp_path / "rm")
     assert not (tmp_path / "rm").exists()
     modelling = RewardModelConfig.model_validate(settings | {"ties": "davidson"})
@@ -247,7 +248,7 @@ def test_classifier_with_several_classes_is_refused(base: Path, tmp_path: Path) 
     three = AutoModelForSequenceClassification.from_pretrained(base, num_labels=3)
     save_model(three, tiny.tokenizer(), tmp_path / "three")
     for load in (load_reward_model, load_for_training):
-        with pytest.raises(ModelNotFound, match=r"into 3 classes.*Take the language model"):
+        with pytest.raises(ModelNotFound, match=r"into 3 classes.*Use the language model"):
             load(tmp_path / "three")
 
 

@@ -262,8 +262,7 @@ class Checkpoints:
         if differing:
             raise CheckpointRefused(
                 f"{folder} is a checkpoint of another run: {'; '.join(differing)}. "
-                "Give its own inputs to go on with it; to start from the beginning, name another folder or "
-                "remove this one."
+                "Restore the original inputs to resume. To start over, use another folder or remove this one."
             )
 
     def _steps(self) -> Iterable[int]:
@@ -281,11 +280,13 @@ def _read_state(folder: Path) -> dict[str, Any]:
     try:
         state = json.loads((folder / STATE).read_text())
     except (OSError, ValueError) as error:
-        raise _Broken(f"{STATE} can't be read ({error})") from error
+        raise _Broken(f"{STATE} cannot be read ({error})") from error
     if not isinstance(state, dict) or _sealed(state) != json.dumps(state):
-        raise _Broken(f"{STATE} is not as it was written")
+        raise _Broken(f"{STATE} was changed after it was written")
     if state.get("format") != FORMAT:
-        raise _Broken(f"{STATE} has the format {state.get('format')!r}, and this version reads {FORMAT}")
+        raise _Broken(
+            f"{STATE} has the format {state.get('format')!r}, but this version reads format {FORMAT}"
+        )
     return state
 
 
@@ -294,22 +295,22 @@ def _check_files(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
         try:
             found = _digest(folder / name)
         except OSError as error:
-            raise _Broken(f"{name} can't be read ({error.strerror})") from error
+            raise _Broken(f"{name} cannot be read ({error.strerror})") from error
         if found["bytes"] != expected["bytes"]:
-            raise _Broken(f"{name} has {found['bytes']} bytes of {expected['bytes']}")
+            raise _Broken(f"{name} has {found['bytes']} of {expected['bytes']} bytes")
         if found != expected:
-            raise _Broken(f"{name} is not as it was written (its SHA-256 differs)")
+            raise _Broken(f"{name} was changed after it was written (its SHA-256 differs)")
 
 
 def _sealed(state: Mapping[str, Any]) -> str:
-    """As JSON, with a digest of all the rest, so that a changed digit in it is seen too."""
+    """Return JSON with a digest of its content, so that any changed digit is detected."""
     body = {name: value for name, value in state.items() if name != "seal"}
     return json.dumps(body | {"seal": hashlib.sha256(json.dumps(body).encode()).hexdigest()})
 
 
 def _differences(before: Any, now: Any, path: str = "") -> Iterable[str]:
-    """What differs between two descriptions, in words. A name that only one of them has is no difference: a
-    later version may have one setting more."""
+    """Describe the differences between two identities. A name that only one of them has is not a
+    difference: a later version can have an additional setting."""
     if isinstance(before, Mapping) and isinstance(now, Mapping):
         for name in before:
             if name in now:
@@ -339,7 +340,7 @@ def _link(old: Path, new: Path) -> None:
 
 
 def _sync(path: Path) -> None:
-    """Return when it is on the disk, whatever happens to the machine next."""
+    """Return when the file is stored on the disk and survives a crash of the machine."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

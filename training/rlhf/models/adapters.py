@@ -66,7 +66,7 @@ def base_of(folder: str | Path) -> str:
         config = json.loads((place / ADAPTER_CONFIG).read_text(encoding="utf-8"))
         base = config["base_model_name_or_path"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BrokenAdapter(f"{ADAPTER_CONFIG} in {place} can't be read: {error!r}") from error
+        raise BrokenAdapter(f"{ADAPTER_CONFIG} in {place} cannot be read: {error!r}") from error
     if not isinstance(base, str) or not base:
         raise BrokenAdapter(
             f"{ADAPTER_CONFIG} in {place} does not name the model that the adapter was trained on: set its "

@@ -4,18 +4,13 @@ import contextlib
 import copy
 import json
 import os
-import re
 import shutil
-import socket
-import urllib.parse
-import urllib.request
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import torch
-from huggingface_hub import constants as hub
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -27,16 +22,10 @@ from transformers import (
 from transformers.utils.hub import cached_file
 
 from training.rlhf.core.failures import FailureKind, RunFailure
-from training.rlhf.models import adapters, chat, trunks
+from training.rlhf.models import adapters, chat, hub, trunks
 
-HUB_TIMEOUT_S = 5.0
+
 # What the hub's client writes when it got no answer.
-UNREACHABLE = re.compile(
-    r"couldn't connect|offline|local cache|cached files|outgoing|timed? ?out|name resolution|connection",
-    re.IGNORECASE,
-)
-
-
 class ModelNotFound(RunFailure):
     """There is no such folder and the hub did not return the model either, or the model found cannot be
     used."""
@@ -220,7 +209,7 @@ def _load(
 ) -> Opened:
     name = str(path_or_hub)
     _refuse_missing_folder(name)
-    local_only = Path(name).is_dir() or not _hub_answers()
+    local_only = Path(name).is_dir() or not hub.answers()
     reading = {"trust_remote_code": False, "local_files_only": local_only}
     try:
         adapter = _adapter_folder(name, local_only)
@@ -275,15 +264,15 @@ def _base(adapter: Path) -> str:
     base = adapters.base_of(adapter)
     if gone := adapters.missing_base(adapter):
         raise ModelNotFound(
-            f"{str(adapter)!r} is an adapter: it changes the model at {gone!r}, and the weights of that one "
-            f"are gone. Put that folder back, or beside the adapter's, or correct base_model_name_or_path in "
-            f"{adapters.ADAPTER_CONFIG}.",
+            f"{str(adapter)!r} is an adapter: it changes the model at {gone!r}, and its weights "
+            f"are gone. Restore that folder, put it beside the adapter's, or correct "
+            f"base_model_name_or_path in {adapters.ADAPTER_CONFIG}.",
             FailureKind.ADAPTER_BASE_GONE,
         )
     if adapters.is_adapter(base):
         raise ModelNotFound(
             f"{str(adapter)!r} is an adapter of an adapter ({base!r}). Merge the latter first: load it and "
-            "save it as a whole model."
+            "save it as a complete model."
         )
     return base
 
@@ -310,7 +299,7 @@ def _settings(
         wanted = "a causal language model" + (" nor an encoder" if scoring else "")
         raise ModelNotFound(
             f"{base!r} is not the kind of model asked for: {config.model_type} is "
-            f"{'neither' if scoring else 'not'} {wanted}. Take one of those.",
+            f"{'neither' if scoring else 'not'} {wanted}. Use one of these instead.",
             FailureKind.WRONG_KIND_OF_MODEL,
         )
     if not scoring:
@@ -319,7 +308,7 @@ def _settings(
     if stored and config.num_labels != 1:
         raise ModelNotFound(
             f"{base!r} is not the kind of model asked for: it sorts texts into {config.num_labels} classes, "
-            "and a reward model has one output. Take the language model that it was made from.",
+            "and a reward model has one output. Use the language model that it was made from.",
             FailureKind.WRONG_KIND_OF_MODEL,
         )
     config.num_labels = 1
@@ -365,7 +354,7 @@ def _refuse_broken_numbers(name: str, model: Any) -> None:
         if not bool(torch.isfinite(weights).all()):
             raise ModelNotFound(
                 f"No loadable model at {name!r}: {key} contains NaN or infinite numbers, so every score "
-                "would be NaN.  Take an earlier checkpoint, from before its training diverged."
+                "would be NaN. Take an earlier checkpoint, from before its training diverged."
             )
 
 
@@ -382,29 +371,10 @@ def _refuse_missing_folder(name: str) -> None:
     if adapters.looks_like_path(name) and not adapters.holds_model(path):
         what = "has no config.json" if path.is_dir() else "is not a folder on this machine"
         raise ModelNotFound(
-            f"No model at {name!r}: it {what}. Give a folder that holds config.json and model.safetensors, "
+            f"No model at {name!r}: it {what}. Give a folder with config.json and model.safetensors, "
             "or a name from the Hugging Face hub such as Qwen/Qwen3-0.6B.",
             FailureKind.BASE_MODEL_MISSING,
         )
-
-
-def _hub_answers() -> bool:
-    """Return whether the hub accepts connections.
-
-    The hub client itself retries for 46 s (measured) before it gives up. This check reduces that to at most
-    `HUB_TIMEOUT_S`. Behind a proxy the check is impossible, so the client has to try.
-    """
-    if hub.HF_HUB_OFFLINE:
-        return False
-    if urllib.request.getproxies().get("https"):
-        return True
-    address = urllib.parse.urlsplit(hub.ENDPOINT)
-    port = address.port or (80 if address.scheme == "http" else 443)
-    try:
-        with socket.create_connection((address.hostname or "", port), timeout=HUB_TIMEOUT_S):
-            return True
-    except OSError:
-        return False
 
 
 def _not_found(name: str, error: Exception, *, asked_hub: bool) -> ModelNotFound:
@@ -413,9 +383,9 @@ def _not_found(name: str, error: Exception, *, asked_hub: bool) -> ModelNotFound
         return ModelNotFound(
             f"No loadable model at {name!r}: {reason} Models are read from safetensors files only."
         )
-    unreachable = not asked_hub or UNREACHABLE.search(reason)
+    unreachable = not asked_hub or hub.UNREACHABLE.search(reason)
     return ModelNotFound(
         f"No model {name!r}: it is not a folder on this machine, and the Hugging Face hub did not give it "
-        f"({reason}). Check the name, or download it elsewhere and give the path of its folder.",
+        f"({reason}). Check the name, or download the model elsewhere and give the path of its folder.",
         FailureKind.HUB_UNREACHABLE if unreachable else FailureKind.HUB_UNKNOWN_NAME,
     )

@@ -31,7 +31,7 @@ def token_log_probs(
     ValueError if a token in column 0 is wanted.
     """
     if bool(wanted[:, 0].any()):
-        raise ValueError("the first token of a row has nothing before it that could predict it")
+        raise ValueError("the first token of a row cannot be predicted: no token comes before it")
     predicting = wanted[:, 1:]
     targets = input_ids[:, 1:][predicting]
     if any(getattr(model.config.get_text_config(), name, None) for name in LOGIT_TRANSFORMS):

@@ -15,11 +15,8 @@ unless stated otherwise:
 
 Checkpoints, including the best weights so far, are on disk and are written directly from the tensors.
 
-Arithmetic: a forward pass costs 2 operations per weight and token, and 4 × hidden per token, layer and
-attended token. A training step costs three times that, or twice if the trunk is frozen (the gradient of its
-weights is not needed), and once more if activations are recomputed. The responses of an encoder do not share
-their prompt. Calls are counted too: a small model spends more time on launching an operation than on
-computing it.
+The arithmetic is described in `transformer`. Calls are counted too: a small model spends more time on
+launching an operation than on computing it.
 """
 
 from __future__ import annotations
@@ -31,10 +28,10 @@ from training.rlhf.core.recipes import (
     EvaluateConfig,
     PPOConfig,
     RejectionSamplingConfig,
-    RewardModelConfig,
     SampleConfig,
     SFTConfig,
 )
+from training.rlhf.core.reward_recipe import RewardModelConfig
 from training.rlhf.models.shapes import Shape
 from training.rlhf.planning.transformer import (
     FLOAT,
@@ -145,7 +142,7 @@ def reward_model(recipe: RewardModelConfig, policy: Shape, data: Data, *, cautio
     width = min(data.longest if cautious else PADDED * (data.prompt + data.response), recipe.max_length)
     heldout = data.items * recipe.heldout_fraction
     batch = min(recipe.batch_rankings, data.items)
-    # One ranking is never cut in two, however small the micro-batch is to be.
+    # A ranking is never split, however small the micro-batch is.
     longest = prompts * data.prompt + data.responses * (width - data.prompt)
     widest = longest if cautious else PADDED * ranking
     places = max(min(recipe.micro_batch_tokens, batch * ranking * PADDED), widest)

@@ -30,7 +30,7 @@ from training.rlhf.models.loading import ModelSource, open_policy, save_model
 from training.rlhf.models.logprobs import token_log_probs
 
 RATE_AT_2M, RATE_AT_1B = 3e-3, 2e-5  # peak learning rates for models of these sizes
-HELDOUT_MEASUREMENTS = 10  # per run: each costs a pass over the held-out rows
+HELDOUT_MEASUREMENTS = 10  # per run; each of them takes a pass over the held-out rows
 BETAS = (0.9, 0.95)  # of AdamW; 0.999 would average the squared gradient over more steps than a short run has
 
 
@@ -208,8 +208,8 @@ def encode(
     if not rows:
         kind = FailureKind.TEXTS_TOO_LONG if skipped else FailureKind.DATA_EMPTY
         raise UnusableInput(
-            f"no demonstration to learn from: {len(demonstrations)} given, {skipped} of them with a response "
-            f"that fills all {max_length} tokens",
+            f"there are no demonstrations to train on: {len(demonstrations)} given, {skipped} of them with a "
+            f"response that fills all {max_length} tokens",
             kind,
         )
     return rows, skipped, cut

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from training.rlhf.core.recipes import RewardModelConfig
+from training.rlhf.core.reward_recipe import RewardModelConfig
 from training.rlhf.data.batching import Group, Stated, stated_in
 from training.rlhf.data.rankings import UNRANKED_TIER, Ranking
 from training.rlhf.reward import losses
@@ -69,7 +69,7 @@ def answer_key(config: RewardModelConfig, rankings: Sequence[Ranking]) -> Answer
             raise ValueError("no ranking states a strength of 1 or more. Set strength to ignore")
         if config.strength == "cumulative" and len(stated) > MOST_LEVELS:
             raise ValueError(
-                f"the rankings state {len(stated)} different strengths, and a scale has at most "
+                f"the rankings state {len(stated)} different strengths, but a scale has at most "
                 f"{MOST_LEVELS} levels. Set strength to ignore, or reduce the number of levels"
             )
         if config.strength == "margin" and (missing := sorted(set(stated) - set(config.margin_of()))):

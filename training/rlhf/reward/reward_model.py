@@ -28,8 +28,8 @@ from training.rlhf.core.checkpoint import BestInMemory, Checkpoints, CheckpointS
 from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.core.loop_state import fingerprint
 from training.rlhf.core.rates import rate_factor, rate_for
-from training.rlhf.core.recipes import RewardModelConfig
 from training.rlhf.core.reporter import NullReporter, Reporter, TrainingDiverged
+from training.rlhf.core.reward_recipe import RewardModelConfig
 from training.rlhf.core.seeds import seed_everything
 from training.rlhf.data.batching import Group, digest_of
 from training.rlhf.data.rankings import Ranking, count_repeats, count_shared_prompts, split_by_prompt
@@ -152,7 +152,7 @@ def train(
     if not groups:
         aside = f"left out: {left_out or 'none'}; held out: {len(heldout)}"
         raise UnusableInput(
-            f"there is no ranking to learn from ({aside})",
+            f"there are no rankings to train on ({aside})",
             FailureKind.TEXTS_TOO_LONG if left_out.get("response_too_long") else FailureKind.DATA_EMPTY,
         )
 
@@ -294,8 +294,8 @@ def train(
     result = {f"train/{name}": value for name, value in progress.metrics.items()} | progress.heldout
     result |= {"reward/mean": scale.mean, "reward/std": scale.std}
     if fitted:
-        told = beliefs.log_loss(model, heldout_groups, fitted, pad_id=pad)
-        result |= {f"uncertainty/heldout_log_loss_{name}": value for name, value in told.items()}
+        held_out = beliefs.log_loss(model, heldout_groups, fitted, pad_id=pad)
+        result |= {f"uncertainty/heldout_log_loss_{name}": value for name, value in held_out.items()}
         result |= {f"uncertainty/{name}": value for name, value in fitted.metrics().items()}
     if reliabilities:
         values = [one.value for one in reliabilities.values()]
@@ -323,7 +323,8 @@ def _refuse_to_replace_base(config: RewardModelConfig, base_model: str | Path, o
     base = base_of(base_model) if is_adapter(base_model) else str(base_model)
     if Path(base).resolve() == Path(out_dir).resolve():
         raise ValueError(
-            " contains the base model of the adapters, which is still needed: save to another folder"
+            f"{out_dir} contains the base model of the adapters, which is still needed: save to another "
+            "folder"
         )
 
 

@@ -31,7 +31,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from training.rlhf.core.recipes import RewardModelConfig
+from training.rlhf.core.reward_recipe import RewardModelConfig
 from training.rlhf.data.batching import Group, Stated, stated_in
 from training.rlhf.models.adapters import UNCERTAINTY
 from training.rlhf.models.loading import Loaded, ModelSource
@@ -142,8 +142,8 @@ def fit(
     )
     prior_spread = (typical_square / posterior.precision) ** 0.5
     if config.uncertainty == "laplace":
-        told = (torch.tensor(value) for value in (prior_spread, posterior.determined))
-        return LastLayer(posterior.root.float(), centre, *told)
+        scalars = (torch.tensor(value) for value in (prior_spread, posterior.determined))
+        return LastLayer(posterior.root.float(), centre, *scalars)
     prior = heads.draw_heads(
         members=config.members,
         centre=centre,
@@ -222,7 +222,10 @@ def load_uncertainty(model_folder: str | Path) -> Uncertainty | None:
             load_members(folder) if kind == LoraEnsemble.kind else OF_KIND[kind](load_file(folder / WEIGHTS))
         )
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise BrokenUncertainty("the uncertainty in ") from error
+        raise BrokenUncertainty(
+            f"the uncertainty in {folder} cannot be read ({error!r}). Train the reward model again, or "
+            "remove that folder to score without spreads."
+        ) from error
 
 
 def uncertainty_of(reward_model: ModelSource, *, caution: float) -> Uncertainty | None:

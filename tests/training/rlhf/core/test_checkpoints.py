@@ -1,8 +1,8 @@
-"""A run that is killed, at whatever moment, goes on from its last checkpoint as if nothing had been.
+"""A run that is killed at any moment resumes exactly from its last checkpoint.
 
-Each run is a process of its own, killed by SIGKILL from inside at a moment that Python's audit events name (a
-file about to be opened, renamed, removed), so that a moment in the middle of writing is hit each time. They
-are forks of one process that has imported torch already.
+Each run is a separate process that is killed with SIGKILL from inside, at a moment given by Python's audit
+events (a file about to be opened, renamed or removed), so that a moment during a write is always hit. The
+processes are forks of one process that has already imported torch.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from torch import nn
 from tests.training.rlhf import tiny
 from tests.training.rlhf.reward.test_reward_model import HELDOUT, RANKINGS
 from training.rlhf.core.checkpoint import CheckpointRefused, Checkpoints
-from training.rlhf.core.recipes import RewardModelConfig
+from training.rlhf.core.reward_recipe import RewardModelConfig
 from training.rlhf.data.rankings import Ranking
 from training.rlhf.models.loading import save_model
 from training.rlhf.reward.reward_model import train
 
 ROOT = Path(__file__).resolve().parents[4]
-# Four steps of two epochs each, and an evaluation after every second: checkpoints of 2, 3, 4 … 8, some of
-# them best ones. Annotators are learned, so that what is learned of the answers is in the checkpoint too.
+# Four steps in each of two epochs, with an evaluation after every second step: checkpoints after 2, 3, 4 … 8,
+# some of them with best weights. Annotators are learned, so the checkpoint includes the answer model.
 RECIPE = {
     **{"epochs": 2, "batch_rankings": 16, "learning_rate": 5e-3, "evaluations": 4},
     **{"annotators": "crowd_bt", "checkpoint_steps": 1, "checkpoint_minutes": None},
@@ -42,7 +42,7 @@ from tests.training.rlhf.core.test_checkpoints import named
 from tests.training.rlhf.reward.test_reward_model import HELDOUT, RANKINGS
 from tests.training.rlhf.list_reporter import ListReporter
 from training.rlhf.reward.reward_model import train
-from training.rlhf.core.recipes import RewardModelConfig
+from training.rlhf.core.reward_recipe import RewardModelConfig
 
 recipe, folder, moments = json.loads(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
 torch.set_num_threads(1)
@@ -97,7 +97,8 @@ MOMENTS: dict[str, list[list[Any]]] = {
     "in-memory": [],
     "before-the-first": [["step", "", 1]],
     "between": [["step", "", 5]],
-    # The weights are written, their digest is being taken: moments, chance and state are still to come.
+    # The weights are written and their digest is being computed; moments, generators and state are still
+    # missing.
     "while-it-writes": [["open", ".partial-", 13]],
     "before-the-rename": [["os.rename", ".partial-", 4]],
     "after-the-rename": [["shutil.rmtree", "step-", 2]],
@@ -106,7 +107,7 @@ MOMENTS: dict[str, list[list[Any]]] = {
 
 
 def named(rankings: list[Ranking]) -> list[Ranking]:
-    """By two annotators in turn."""
+    """Alternate between two annotators."""
     return [
         dataclasses.replace(ranking, annotator=f"a{number % 2}") for number, ranking in enumerate(rankings)
     ]
@@ -119,7 +120,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def test_a_killed_run_goes_on_to_the_same_weights_and_the_same_metrics(folder: Path) -> None:
+def test_a_killed_run_resumes_to_the_same_weights_and_metrics(folder: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", _RUN, json.dumps(RECIPE), str(folder), json.dumps(MOMENTS)],
         cwd=ROOT,
@@ -142,14 +143,14 @@ def test_a_killed_run_goes_on_to_the_same_weights_and_the_same_metrics(folder: P
             folder / "undisturbed" / "config.json"
         ).read_bytes()
         assert resumed["result"] == whole["result"], name
-        first = resumed["progress"][0][1]  # where it went on from
+        first = resumed["progress"][0][1]  # where it resumed
         assert resumed["metrics"] == whole["metrics"][first:], name
         if name != "in-memory":
             kept = sorted(path.name for path in (folder / f"{name}.checkpoints").iterdir())
             assert kept == ["step-00000007", "step-00000008"], name
     went_on = {name: json.loads((folder / f"{name}.json").read_text())["progress"][0][1] for name in MOMENTS}
     assert went_on["before-the-first"] == 0
-    assert went_on["between"] == 4  # step 5 was said, but not yet kept
+    assert went_on["between"] == 4  # step 5 was reported, but not yet saved
     assert went_on["before-the-rename"] == 3
     assert went_on["after-the-rename"] == 4
     assert 0 < went_on["while-it-writes"] < 8
@@ -157,7 +158,7 @@ def test_a_killed_run_goes_on_to_the_same_weights_and_the_same_metrics(folder: P
 
 
 class Small:
-    """A model of three weights whose steps are told apart by its bias, and its checkpoints."""
+    """A model of three weights, whose steps can be told apart by its bias, and its checkpoints."""
 
     def __init__(self, folder: Path, **of: Any) -> None:
         self.modules = {"model": nn.Linear(2, 1)}
@@ -192,7 +193,7 @@ def flip(file: Path) -> None:
 @pytest.mark.parametrize(
     "file", ["weights.safetensors", "moments.safetensors", "generators.safetensors", "state.json"]
 )
-def test_a_broken_checkpoint_is_named_and_the_one_before_it_taken(
+def test_a_broken_checkpoint_is_logged_and_the_previous_one_used(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, file: str, spoil: Callable[[Path], None]
 ) -> None:
     run = Small(tmp_path)
@@ -208,7 +209,7 @@ def test_a_broken_checkpoint_is_named_and_the_one_before_it_taken(
     assert Small(tmp_path).resume() == {"at": 2}
 
 
-def test_the_best_weights_outlive_their_checkpoint(tmp_path: Path) -> None:
+def test_best_weights_are_kept_when_their_checkpoint_is_deleted(tmp_path: Path) -> None:
     run = Small(tmp_path)
     run.step(1, best=True)
     for number in range(2, 6):
@@ -222,7 +223,7 @@ def test_the_best_weights_outlive_their_checkpoint(tmp_path: Path) -> None:
     assert again.bias() == 1.0
 
 
-def test_where_every_checkpoint_is_broken_it_says_so_and_removes_nothing(tmp_path: Path) -> None:
+def test_all_checkpoints_broken_is_refused_without_deleting_any(tmp_path: Path) -> None:
     run = Small(tmp_path)
     run.step(1)
     run.step(2)
@@ -230,13 +231,13 @@ def test_where_every_checkpoint_is_broken_it_says_so_and_removes_nothing(tmp_pat
     flip(tmp_path / "step-00000002" / "weights.safetensors")
     with pytest.raises(CheckpointRefused) as refused:
         Small(tmp_path).resume()
-    assert "step-00000002: weights.safetensors is not as it was written" in str(refused.value)
+    assert "step-00000002: weights.safetensors was changed after it was written" in str(refused.value)
     assert "step-00000001: moments.safetensors has" in str(refused.value)
     assert "Remove the folder" in str(refused.value)
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def test_the_checkpoints_of_another_run_are_refused_by_what_differs(folder: Path, tmp_path: Path) -> None:
+def test_checkpoints_of_another_run_are_refused_with_the_difference(folder: Path, tmp_path: Path) -> None:
     def run(
         base_model: Path = folder / "policy", rankings: list[Ranking] = RANKINGS, **settings: Any
     ) -> None:
@@ -260,4 +261,4 @@ def test_the_checkpoints_of_another_run_are_refused_by_what_differs(folder: Path
         run(rankings=RANKINGS[1:])
     with pytest.raises(CheckpointRefused, match=r"another run: base model was"):
         run(base_model=other)
-    run(checkpoint_minutes=1.0)  # how often they are written changes nothing of what is trained
+    run(checkpoint_minutes=1.0)  # the checkpoint interval does not affect training

@@ -1,5 +1,4 @@
-"""However a ranking is laid out as tokens, rewards and gradients are those of each response on a row of its
-own."""
+"""Rewards and gradients equal those of each response in its own row, for every layout."""
 
 from __future__ import annotations
 
@@ -60,24 +59,24 @@ def gradients(model: Any, loss: Tensor) -> dict[str, Tensor]:
 
 
 def one_row_each(model: Any, group: Group) -> Tensor:
-    """Each response through the stock model on an unpadded row of its own."""
+    """Each response through the stock model in its own unpadded row."""
     rows = [torch.tensor([group.prompt + response]) for response in group.responses]
     states = [model.base_model(input_ids=row).last_hidden_state[0, -1] for row in rows]
     return torch.stack([model.score(state)[0] for state in states])
 
 
 @pytest.mark.parametrize("layout", ["packed", "flat", "separate"])
-def test_rewards_are_those_of_each_response_alone(model: Any, layout: Layout) -> None:
-    found = rewards_of(model, collate(GROUPS, layout=layout, pad_id=1))  # pad is EOS: must not matter
+def test_rewards_equal_those_of_each_response_alone(model: Any, layout: Layout) -> None:
+    found = rewards_of(model, collate(GROUPS, layout=layout, pad_id=1))  # pad is EOS, which must not matter
     for row, group in enumerate(GROUPS):
         expected = one_row_each(model, group)
         assert torch.allclose(found[row, : len(expected)], expected, atol=1e-5)
-        assert expected.std() > 0.1  # the responses differ, so the comparison means something
+        assert expected.std() > 0.1  # the responses differ, so the comparison is meaningful
 
 
 @pytest.mark.parametrize("layout", ["packed", "flat", "separate"])
-def test_gradients_are_those_of_all_pairs_expanded(model: Any, layout: Layout) -> None:
-    """The way others do it: every pair through the model, its two responses on two rows."""
+def test_gradients_equal_those_of_expanded_pairs(model: Any, layout: Layout) -> None:
+    """The approach of other libraries: every pair goes through the model as two rows."""
     expanded = []
     for group in GROUPS:
         pairs = [(i, j) for i, a in enumerate(group.tiers) for j, b in enumerate(group.tiers) if a < b]
@@ -102,8 +101,8 @@ def test_gradients_are_those_of_all_pairs_expanded(model: Any, layout: Layout) -
 
 
 @pytest.mark.parametrize("kind", [*tiny.ENCODERS])
-def test_an_encoders_gradients_are_those_of_all_pairs_expanded(kind: str) -> None:
-    """Its own rows, batched by width, against pairs through the stock classifier one row at a time."""
+def test_encoder_gradients_equal_those_of_expanded_pairs(kind: str) -> None:
+    """Own rows, batched by width, against pairs through the stock classifier one row at a time."""
     encoder = classifier(tiny.ENCODERS[kind]())
     expanded = []
     for group in GROUPS:
@@ -129,14 +128,14 @@ def test_an_encoders_gradients_are_those_of_all_pairs_expanded(kind: str) -> Non
 def test_an_encoder_is_never_packed_and_keeps_its_first_token() -> None:
     encoder = classifier(tiny.bert())
     assert choose_layouts(encoder, GROUPS, "auto") == ["separate"] * 3
-    with pytest.raises(ValueError, match="layout to separate"):
+    with pytest.raises(ValueError, match="set layout to separate"):
         choose_layouts(encoder, GROUPS, "packed")
     cut, was_cut = fit_group(GROUPS[0], max_length=7, cls=2)
     assert (cut.prompt, was_cut) == ([2, 13], True)
     assert fit_group(GROUPS[0], max_length=6, cls=2)[0].prompt == [2]
 
 
-def test_a_response_does_not_see_its_neighbours(model: Any) -> None:
+def test_a_response_does_not_attend_to_other_responses(model: Any) -> None:
     changed = [Group(GROUPS[0].prompt, [[20, 21, 1], [55, 1], [56, 57, 58, 59, 1]], [0, 2, 1])]
     one = rewards_of(model, collate(GROUPS[:1], layout="packed", pad_id=0))
     other = rewards_of(model, collate(changed, layout="packed", pad_id=0))
@@ -144,31 +143,31 @@ def test_a_response_does_not_see_its_neighbours(model: Any) -> None:
     assert not torch.allclose(one[0, 1:], other[0, 1:], atol=1e-2)
 
 
-def test_the_prompt_is_laid_out_once_when_packed_and_k_times_when_separate() -> None:
+def test_prompt_occurs_once_if_packed_and_k_times_if_separate() -> None:
     group = GROUPS[0]
     assert collate([group], layout="packed", pad_id=0).tokens == 5 + 10
     assert collate([group], layout="separate", pad_id=0).tokens == 3 * (5 + 5)
 
 
-def test_on_a_processor_all_groups_share_one_row_without_padding(model: Any) -> None:
+def test_on_a_cpu_all_groups_share_one_row_without_padding(model: Any) -> None:
     ((indices, batch),) = batches(model, GROUPS, layout="auto", max_tokens=100, pad_id=0)
     assert indices == [0, 1, 2]
     assert batch.input_ids.shape == (1, sum(group.packed_tokens for group in GROUPS))
     assert not bool((batch.input_ids == 0).any())
 
 
-def test_the_last_mlp_works_for_the_ends_alone(model: Any) -> None:
+def test_the_last_mlp_runs_only_for_the_tokens_that_are_read(model: Any) -> None:
     worked: list[torch.Size] = []
     blocks = next(m for m in model.modules() if isinstance(m, torch.nn.ModuleList))
     linear = next(m for m in blocks[-1].mlp.modules() if m is not blocks[-1].mlp)
     linear.register_forward_hook(lambda module, given, out: worked.append(given[0].shape))
     rewards_of(model, collate(GROUPS, layout="flat", pad_id=0))
     assert worked == [torch.Size([9, 32])]
-    model(torch.tensor([[2, 10, 11]]))  # and for every token where somebody else asks
+    model(torch.tensor([[2, 10, 11]]))  # and for every token outside the context manager
     assert worked[1].numel() == 3 * 32
 
 
-def test_layers_that_are_recomputed_give_the_same_gradients(model: Any) -> None:
+def test_recomputed_layers_give_the_same_gradients(model: Any) -> None:
     def found() -> dict[str, Tensor]:
         batch = collate(GROUPS, layout="flat", pad_id=0)
         return gradients(model, losses.bradley_terry(rewards_of(model, batch), batch.tiers).sum())
@@ -181,8 +180,9 @@ def test_layers_that_are_recomputed_give_the_same_gradients(model: Any) -> None:
         assert torch.allclose(again[name], gradient, atol=1e-6), name
 
 
-def test_responses_that_are_read_at_one_place_give_its_gradient_once(model: Any) -> None:
-    """Two empty ones, of a model from elsewhere that is read before its EOS: both at the prompt's end."""
+def test_a_place_read_by_two_responses_gets_its_gradient_once(model: Any) -> None:
+    """Two empty responses with a model that is read before its EOS: both are read at the end of the
+    prompt."""
     empty = [Group([2, 10, 11], [[1], [20, 1], [1]], [0, 1, 2])]
     found = []
     for layout in ("flat", "separate"):
@@ -192,7 +192,7 @@ def test_responses_that_are_read_at_one_place_give_its_gradient_once(model: Any)
         assert torch.allclose(found[0][name], gradient, atol=1e-5), name
 
 
-def test_attention_by_segment_is_nowhere_but_in_this_process(model: Any, tmp_path: Any) -> None:
+def test_attention_by_segment_is_not_saved_with_the_model(model: Any, tmp_path: Any) -> None:
     ids, mask = torch.tensor([[2, 10, 11, 0], [2, 10, 11, 12]]), torch.tensor([[1, 1, 1, 0], [1] * 4])
     ours = model.base_model(input_ids=ids, attention_mask=mask).last_hidden_state
     model.save_pretrained(tmp_path)
@@ -202,18 +202,18 @@ def test_attention_by_segment_is_nowhere_but_in_this_process(model: Any, tmp_pat
     assert torch.equal(ours[mask.bool()], theirs[mask.bool()])
 
 
-def test_the_layout_follows_the_lengths() -> None:
+def test_the_layout_depends_on_the_lengths() -> None:
     def group(prompt: int, response: int, k: int) -> Group:
         return Group([5] * prompt, [[6] * response] * k, [])
 
     assert cheaper_layout(group(256, 48, 4), hidden_size=256) == "packed"
     assert cheaper_layout(group(512, 47, 8), hidden_size=256) == "packed"
-    assert cheaper_layout(group(64, 194, 8), hidden_size=256) == "separate"  # measured: 7.4 against 6.3 times
+    assert cheaper_layout(group(64, 194, 8), hidden_size=256) == "separate"  # measured: 7.4 versus 6.3 times
     assert cheaper_layout(group(50, 40, 1), hidden_size=256) == "separate"  # nothing to share
 
 
 @pytest.mark.parametrize("max_tokens", [1, 25, 60, 10_000])
-def test_micro_batches_hold_every_group_once_and_stay_in_the_budget(max_tokens: int) -> None:
+def test_micro_batches_contain_every_group_once_within_the_limit(max_tokens: int) -> None:
     generator = torch.Generator().manual_seed(0)
     groups = [
         Group([5] * int(torch.randint(1, 9, (), generator=generator)), [[6, 1]] * k, [0] * k)
@@ -229,7 +229,7 @@ def test_micro_batches_hold_every_group_once_and_stay_in_the_budget(max_tokens: 
     assert sorted(seen) == list(range(8))
 
 
-def test_the_prompt_is_cut_on_its_left_for_all_responses_and_the_responses_never() -> None:
+def test_prompts_are_truncated_on_the_left_and_responses_never() -> None:
     group, was_cut = fit_group(GROUPS[0], max_length=7)
     assert was_cut
     assert group.prompt == [12, 13]
@@ -251,11 +251,11 @@ SIZES: dict[str, Any] = {
         Qwen2Config(**SIZES, sliding_window=4, use_sliding_window=True, max_window_layers=0),
         DogeConfig(**SIZES, keep_window_size=4),
     ],
-    ids=["a sliding window", "a mask of its own making"],
+    ids=["a sliding window", "its own mask"],
 )
-def test_a_model_that_sees_less_of_a_row_than_it_is_shown_is_never_packed(config: Any) -> None:
+def test_a_model_with_restricted_attention_is_never_packed(config: Any) -> None:
     model = AutoModelForSequenceClassification.from_config(config).eval()
     assert not can_pack(model)
     assert choose_layouts(model, GROUPS, "auto") == ["separate"] * 3
-    with pytest.raises(ValueError, match="layout to separate"):
+    with pytest.raises(ValueError, match="set layout to separate"):
         choose_layouts(model, GROUPS, "packed")

@@ -1,4 +1,4 @@
-"""Own decoding says what `model.generate` says, whatever the batch, the padding or the number of samples."""
+"""Our decoding gives the same answers as `model.generate`, for any batch, padding and number of samples."""
 
 import math
 from typing import Any
@@ -38,7 +38,7 @@ def models() -> dict[str, PreTrainedModel]:
 
 
 @pytest.mark.parametrize("name", ["llama", "sliding window", "gpt2"])
-def test_greedy_answers_are_those_of_transformers(name: str) -> None:
+def test_greedy_answers_equal_those_of_transformers(name: str) -> None:
     model = models()[name].train(False)
     ours = generate(model, tokenizer(), PROMPTS, max_new_tokens=24, temperature=0)
     for prompt, [completion] in zip(PROMPTS, ours, strict=True):
@@ -47,7 +47,7 @@ def test_greedy_answers_are_those_of_transformers(name: str) -> None:
         assert completion.ids == theirs[0, len(prompt) :].tolist()
 
 
-def test_neighbours_and_padding_change_nothing() -> None:
+def test_answers_do_not_depend_on_other_rows_and_padding() -> None:
     model, words = short_speaker()
     alone = [generate(model, words, [prompt], max_new_tokens=16, temperature=0)[0] for prompt in PROMPTS]
     assert generate(model, words, PROMPTS, max_new_tokens=16, temperature=0) == alone
@@ -60,7 +60,7 @@ def test_samples_do_not_depend_on_the_batch_size() -> None:
     assert generate(model, words, PROMPTS, n=4, max_new_tokens=16, seed=2) != wide
 
 
-def test_a_generator_moves_on_and_a_seed_starts_again() -> None:
+def test_a_generator_advances_and_a_seed_restarts() -> None:
     model, words = short_speaker()
     generator = torch.Generator().manual_seed(1)
     first, second = (
@@ -77,7 +77,7 @@ def test_each_prompt_gets_its_n_samples_in_order() -> None:
     assert any(len({tuple(sample.ids) for sample in samples}) > 1 for samples in answers)
 
 
-def test_finished_means_that_the_answer_ends_with_eos_and_nothing_follows() -> None:
+def test_finished_answers_end_with_eos_and_nothing_follows() -> None:
     model, words = short_speaker()
     eos = words.eos_token_id
     answers = [c for row in generate(model, words, PROMPTS, n=8, max_new_tokens=6) for c in row]
@@ -89,7 +89,7 @@ def test_finished_means_that_the_answer_ends_with_eos_and_nothing_follows() -> N
         assert finished or len(ids) == 6
 
 
-def test_stop_ids_of_the_generation_settings_end_an_answer_too() -> None:
+def test_stop_ids_of_the_generation_config_end_an_answer() -> None:
     model, words = short_speaker()
     [[first]] = generate(model, words, PROMPTS[:1], max_new_tokens=8, temperature=0)
     model.generation_config.eos_token_id = [words.eos_token_id, first.ids[1]]
@@ -97,7 +97,7 @@ def test_stop_ids_of_the_generation_settings_end_an_answer_too() -> None:
     assert stopped == (first.ids[:2], True)
 
 
-def test_prompts_beyond_the_context_are_cut_from_the_left() -> None:
+def test_prompts_that_exceed_the_context_are_truncated_on_the_left() -> None:
     model, words = untrained_policy()
     long = list(range(300, 900)) + PROMPTS[0]
     kept = long[-(512 - 8) :]
@@ -106,7 +106,7 @@ def test_prompts_beyond_the_context_are_cut_from_the_left() -> None:
     )
 
 
-def test_tokens_are_drawn_with_their_probabilities() -> None:
+def test_tokens_are_sampled_with_their_probabilities() -> None:
     logits = torch.tensor([2.0, 1.0, 0.0, -1.0]).log_softmax(0)
     draws = 40_000
     uniform = torch.rand(draws, generator=torch.Generator().manual_seed(0))
@@ -128,13 +128,13 @@ def test_top_p_keeps_the_smallest_set_that_reaches_it() -> None:
     assert set(only.tolist()) == {1}
 
 
-def test_impossible_tokens_are_never_drawn() -> None:
+def test_impossible_tokens_are_never_sampled() -> None:
     logits = torch.tensor([[-math.inf, 0.0, -math.inf, 0.0, -math.inf]]).expand(3, -1)
     picked = pick_tokens(logits, torch.tensor([0.0, 0.5, 1 - 2**-24]), temperature=1.0, top_p=1.0)
     assert picked.tolist() == [1, 3, 3]
 
 
-def test_the_training_mode_of_the_policy_is_left_as_it_was() -> None:
+def test_generate_restores_the_training_mode_of_the_policy() -> None:
     model, words = untrained_policy()
     model.train()
     generate(model, words, PROMPTS[:1], max_new_tokens=2)

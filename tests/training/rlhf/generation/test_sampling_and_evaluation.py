@@ -1,4 +1,4 @@
-"""Answers to rank are distinct and carry how they were made; a mean carries its error."""
+"""Sampled answers are distinct and record their settings, and means have standard errors."""
 
 import math
 import statistics
@@ -22,7 +22,7 @@ def length(_: Messages, text: str) -> float:
     return float(len(text))
 
 
-def test_answers_are_distinct_and_say_how_they_were_sampled() -> None:
+def test_answers_are_distinct_and_record_their_sampling_settings() -> None:
     report = ListReporter()
     config = SampleConfig(responses_per_prompt=6, temperature=1.5, max_new_tokens=16, seed=3)
     sampled = sample(config, policy=short_speaker(), prompts=PROMPTS, report=report).prompts
@@ -39,7 +39,7 @@ def test_answers_are_distinct_and_say_how_they_were_sampled() -> None:
     assert report.progress_rows[-1] == ("sample", 70, 70)
 
 
-def test_the_seed_decides_the_answers() -> None:
+def test_the_seed_determines_the_answers() -> None:
     def texts(seed: int) -> list[str]:
         config = SampleConfig(responses_per_prompt=2, max_new_tokens=12, temperature=2.0, seed=seed)
         sampled = sample(config, policy=untrained_policy(), prompts=PROMPTS[:3]).prompts
@@ -85,7 +85,7 @@ def test_two_policies_are_compared_prompt_by_prompt() -> None:
         compare(new, other)
 
 
-def test_one_value_has_no_known_error() -> None:
+def test_a_single_value_has_no_standard_error() -> None:
     mean, error = mean_and_error([2.0])
     assert mean == 2.0
     assert math.isnan(error)
@@ -99,7 +99,7 @@ def test_repetition_is_the_share_of_repeated_word_triples() -> None:
     assert repetition_rate("no " * 100) == pytest.approx(1 - 1 / 98)
 
 
-def test_prompts_that_lose_their_left_are_counted() -> None:
+def test_truncated_prompts_are_counted() -> None:
     policy = untrained_policy()
     room = chat.context_length(policy.model) - 8
     long = [{"role": "user", "content": "Where is my order? " * room}]

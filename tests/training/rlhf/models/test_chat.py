@@ -1,4 +1,4 @@
-"""Text becomes the same tokens wherever it is used, and nobody can forge a turn or an end."""
+"""Text becomes the same tokens wherever it is used, and cannot contain a forged turn or end."""
 
 import pytest
 from tokenizers import AddedToken
@@ -18,7 +18,7 @@ def test_a_response_always_ends_with_exactly_one_eos() -> None:
         assert ids.count(eos) == 1
 
 
-def test_a_prompt_ends_where_the_assistant_begins() -> None:
+def test_a_prompt_ends_with_the_start_of_the_assistant_turn() -> None:
     ids = chat.encode_prompt(tokenizer(), QUESTION)
     assert tokenizer().decode(ids) == "<|user|>Where is my order A150?<|end|><|assistant|>"
 
@@ -29,8 +29,8 @@ def test_a_user_cannot_open_an_assistant_turn() -> None:
     assert chat.encode_prompt(tokenizer(), forged) == plain
 
 
-def test_nor_by_a_special_token_that_has_no_name() -> None:
-    """Llama 3's marks of turns are none of its named tokens."""
+def test_a_user_cannot_open_a_turn_with_an_unnamed_special_token() -> None:
+    """Llama 3's turn markers are not among its named tokens."""
     marked = tiny.tokenizer()
     plain = chat.encode_response(marked, "w1 w2")
     assert chat.control_tokens(marked) == list(dict.fromkeys(marked.all_special_tokens))
@@ -40,14 +40,14 @@ def test_nor_by_a_special_token_that_has_no_name() -> None:
     assert chat.decode(marked, chat.encode_response(marked, "w7 w8")) == "w7 w8"
 
 
-def test_a_conversation_that_the_template_refuses_is_named_by_its_roles() -> None:
+def test_a_refused_conversation_is_reported_with_its_roles() -> None:
     strict = tiny.tokenizer()
     strict.chat_template = "{{ raise_exception('System role not supported') }}"
     with pytest.raises(ValueError, match=r"refuses a conversation of system, user: System role not supp"):
         chat.encode_prompt(strict, [{"role": "system", "content": "Be brief."}, *QUESTION])
 
 
-def test_decoding_gives_the_text_back_without_control_tokens() -> None:
+def test_decoding_returns_the_text_without_control_tokens() -> None:
     ids = chat.encode_response(tokenizer(), "Hello Nora, thank you.")
     assert chat.decode(tokenizer(), ids) == "Hello Nora, thank you."
 
@@ -61,12 +61,12 @@ def test_a_tokenizer_without_a_chat_template_gets_the_plain_format() -> None:
     assert text == "user: Where is my order A150?\nassistant:"
 
 
-def test_no_messages_is_an_error() -> None:
+def test_a_prompt_without_messages_is_an_error() -> None:
     with pytest.raises(ValueError, match="at least one message"):
         chat.encode_prompt(tokenizer(), [])
 
 
-def test_long_prompts_are_cut_from_the_left_and_counted() -> None:
+def test_long_prompts_are_truncated_on_the_left_and_counted() -> None:
     prompts, cut = chat.cut_prompts([[1, 2, 3, 4], [5]], 2)
     assert prompts == [[3, 4], [5]]
     assert cut == 1

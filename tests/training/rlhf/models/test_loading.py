@@ -1,4 +1,4 @@
-"""Models are saved whole or not at all, and load with plain transformers; a missing one is named."""
+"""Models are saved completely or not at all, load with plain transformers, and are named if missing."""
 
 from pathlib import Path
 from typing import Any, cast
@@ -8,7 +8,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 from tests.training.rlhf.small_world import arbitrary_reward_model, tokenizer, untrained_policy
-from training.rlhf.models import loading
+from training.rlhf.models import hub, loading
 
 IDS = torch.tensor([[5, 300, 301, 302, 1]])
 
@@ -36,22 +36,22 @@ def test_a_saved_reward_model_gives_identical_scores_with_plain_transformers(tmp
         assert torch.equal(loading.load_reward_model(path).model.cpu()(input_ids=IDS).logits, expected)
 
 
-def test_a_policy_is_no_reward_model_unless_a_new_head_is_asked_for(tmp_path: Path) -> None:
+def test_a_policy_is_a_reward_model_only_with_a_requested_new_head(tmp_path: Path) -> None:
     path = loading.save_model(*untrained_policy(), tmp_path / "policy")
     with pytest.raises(loading.ModelNotFound, match=r"no weights for score\.weight"):
         loading.load_reward_model(path)
     assert loading.open_classifier(path).new == ["score.weight"]
 
 
-def test_a_path_that_is_not_there_says_so_and_what_to_do(tmp_path: Path) -> None:
+def test_a_missing_path_is_reported_with_a_fix(tmp_path: Path) -> None:
     with pytest.raises(loading.ModelNotFound, match=r"is not a folder on this machine\. Give a folder"):
         loading.load_policy(tmp_path / "nowhere")
     with pytest.raises(loading.ModelNotFound, match=r"has no config\.json"):
         loading.load_policy(tmp_path)
 
 
-def test_a_hub_name_without_a_hub_says_both(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loading, "_hub_answers", lambda: False)
+def test_an_unreachable_hub_is_reported_with_the_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub, "answers", lambda: False)
     with pytest.raises(loading.ModelNotFound, match=r"No model 'nobody/nothing'.*hub did not give it"):
         loading.load_policy("nobody/nothing")
 
@@ -65,7 +65,7 @@ def test_pickled_weights_are_refused(tmp_path: Path) -> None:
         loading.load_policy(path)
 
 
-def test_a_crash_while_saving_leaves_the_old_model_and_no_rest(
+def test_a_crash_while_saving_leaves_the_old_model_and_no_leftovers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = untrained_policy(seed=1)
@@ -86,7 +86,7 @@ def test_a_crash_while_saving_leaves_the_old_model_and_no_rest(
         assert torch.equal(kept, old.model(input_ids=IDS).logits)
 
 
-def test_saving_again_replaces_the_model_and_sweeps_what_a_killed_attempt_left(tmp_path: Path) -> None:
+def test_saving_replaces_the_model_and_removes_leftovers(tmp_path: Path) -> None:
     loading.save_model(*untrained_policy(seed=1), tmp_path / "policy")
     (tmp_path / ".policy.partial-dead").mkdir()
     new = untrained_policy(seed=2)

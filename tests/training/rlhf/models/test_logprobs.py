@@ -1,4 +1,4 @@
-"""Log-probabilities a chunk at a time equal those of the full logits, gradient included."""
+"""Log-probabilities computed in chunks equal those of the full logits, including gradients."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ def rows() -> tuple[Tensor, Tensor, Tensor]:
 
 
 @pytest.mark.parametrize("chunk", [3, 1024])
-def test_they_equal_log_softmax_over_the_full_logits(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_log_probs_equal_log_softmax_over_the_full_logits(
+    chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(logprobs, "CHUNK_TOKENS", chunk)
     model, (ids, mask, wanted) = tiny.policy(), rows()
     full = (model(input_ids=ids, attention_mask=mask).logits / 0.7).log_softmax(-1)
@@ -37,15 +39,15 @@ def test_they_equal_log_softmax_over_the_full_logits(chunk: int, monkeypatch: py
         assert torch.allclose(parameter.grad, gradients[name], atol=1e-4), name
 
 
-def test_a_model_that_transforms_its_logits_goes_through_its_own_forward() -> None:
+def test_a_model_that_transforms_its_logits_uses_its_own_forward() -> None:
     model, (ids, mask, wanted) = tiny.policy(), rows()
     expected, _ = logprobs.token_log_probs(model, ids, mask, wanted, temperature=1.0)
-    model.config.logits_scaling = 1.0  # set, so the projection by hand is no longer trusted
+    model.config.logits_scaling = 1.0  # set, so the manual projection must not be used
     found, _ = logprobs.token_log_probs(model, ids, mask, wanted, temperature=1.0)
     assert torch.allclose(found, expected, atol=1e-5)
 
 
 def test_the_first_token_of_a_row_cannot_be_wanted() -> None:
     model, (ids, mask, _) = tiny.policy(), rows()
-    with pytest.raises(ValueError, match="nothing before it"):
+    with pytest.raises(ValueError, match="cannot be predicted"):
         logprobs.token_log_probs(model, ids, mask, mask.bool(), temperature=1.0)

@@ -1,4 +1,4 @@
-"""The size of a model, read without loading it, is what loading it finds."""
+"""The size of a model, read without loading it, equals the size of the loaded model."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def test_weights_are_counted_from_the_config(model: PreTrainedModel) -> None:
     assert shapes.shape_of(model.config.to_dict()).weights == weights_of(model)
 
 
-def test_a_few_small_norms_are_all_that_the_arithmetic_can_miss() -> None:
+def test_counted_weights_differ_only_by_small_norms() -> None:
     model = qwen()
     assert shapes.shape_of(model.config.to_dict()).weights == pytest.approx(weights_of(model), rel=0.01)
 
 
-def test_the_headers_of_the_files_say_it_exactly(tmp_path: Path) -> None:
+def test_file_headers_give_the_exact_number_of_weights(tmp_path: Path) -> None:
     model = qwen()
     model.save_pretrained(tmp_path, max_shard_size="100kB")
     assert len(list(tmp_path.glob("*.safetensors"))) > 1
@@ -55,8 +55,8 @@ def test_the_headers_of_the_files_say_it_exactly(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", [*tiny.ENCODERS])
-def test_an_encoder_is_known_as_one_and_its_weights_are_counted(kind: str) -> None:
-    """All but its pooler, of which the config says nothing."""
+def test_encoders_are_recognised_and_their_weights_counted(kind: str) -> None:
+    """All weights except the pooler, which the config does not mention."""
     trunk = tiny.ENCODERS[kind]().base_model
     shape = shapes.shape_of(trunk.config.to_dict())
     assert shape.encoder
@@ -64,7 +64,7 @@ def test_an_encoder_is_known_as_one_and_its_weights_are_counted(kind: str) -> No
     assert not shapes.shape_of(qwen().config.to_dict()).encoder
 
 
-def test_an_adapter_is_as_large_as_what_it_changes(tmp_path: Path) -> None:
+def test_an_adapter_has_the_shape_of_its_base(tmp_path: Path) -> None:
     base = tmp_path / "base"
     qwen().save_pretrained(base)
     (tmp_path / "adapter").mkdir()
@@ -73,11 +73,11 @@ def test_an_adapter_is_as_large_as_what_it_changes(tmp_path: Path) -> None:
     )
     assert shapes.shape_in(tmp_path / "adapter") == shapes.shape_in(base)
     (tmp_path / "adapter" / "adapter_config.json").write_text("{}")
-    with pytest.raises(shapes.UnknownShape, match=r"adapter_config\.json in .* can't be read"):
+    with pytest.raises(shapes.UnknownShape, match=r"adapter_config\.json in .* cannot be read"):
         shapes.shape_in(tmp_path / "adapter")
 
 
-def test_the_demos_own_policy() -> None:
+def test_demo_shape_matches_the_demo_policy() -> None:
     policy = demo_world.build_policy(demo_world.build_tokenizer(), 0)
     shape = shapes.demo_shape()
     assert shape.weights == weights_of(policy)
@@ -93,19 +93,19 @@ def test_the_demos_own_policy() -> None:
         ("mistralai/Mistral-7B-v0.3", 7e9),
     ],
 )
-def test_a_name_that_says_a_size(name: str, weights: float) -> None:
+def test_size_is_read_from_a_model_name(name: str, weights: float) -> None:
     shape = shapes.shape_named(name)
     assert shape.weights == weights
     assert 64 <= shape.hidden <= 8192
 
 
 @pytest.mark.parametrize("name", ["gpt2", "my-policy", "bert-0b", "EleutherAI/pythia"])
-def test_a_name_that_says_none(name: str) -> None:
+def test_a_name_without_a_size_is_an_unknown_shape(name: str) -> None:
     with pytest.raises(shapes.UnknownShape, match="does not contain the size"):
         shapes.shape_named(name)
 
 
-def test_what_is_no_plain_decoder_is_not_guessed(tmp_path: Path) -> None:
+def test_unsupported_architectures_are_an_unknown_shape(tmp_path: Path) -> None:
     config = GPT2Config().to_dict()
     with pytest.raises(shapes.UnknownShape, match="mixture"):
         shapes.shape_of({**config, "num_experts": 8})
@@ -117,7 +117,7 @@ def test_what_is_no_plain_decoder_is_not_guessed(tmp_path: Path) -> None:
             shapes.shape_in(tmp_path)
 
 
-def test_a_damaged_file_of_weights_leaves_the_arithmetic(tmp_path: Path) -> None:
+def test_a_damaged_weights_file_falls_back_to_the_config(tmp_path: Path) -> None:
     model = GPT2LMHeadModel(GPT2Config(n_embd=32, n_layer=1, n_head=2, vocab_size=90, n_positions=16))
     model.save_pretrained(tmp_path)
     for broken in (b"", b"\xff" * 8, b"\x02\0\0\0\0\0\0\0[]", (1 << 62).to_bytes(8, "little") + b"{}"):

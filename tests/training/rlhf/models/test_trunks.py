@@ -1,5 +1,7 @@
-"""A reward model of any trunk, full or LoRA, scores the same here, in transformers and in peft: what is saved
-here there, and what was trained elsewhere here."""
+"""A reward model of any trunk, full or LoRA, has the same scores here, in transformers and in peft.
+
+This covers models saved here and models trained elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +21,8 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreT
 from tests.training.rlhf import tiny
 from tests.training.rlhf.list_reporter import ListReporter
 from tests.training.rlhf.reward.test_reward_model import HELDOUT, ITEMS, RANKINGS
-from training.rlhf.core.recipes import RewardModelConfig
 from training.rlhf.core.reporter import Cancelled
+from training.rlhf.core.reward_recipe import RewardModelConfig
 from training.rlhf.data.batching import Group, collate
 from training.rlhf.models import chat, trunks
 from training.rlhf.models.loading import ModelNotFound, load_policy, load_reward_model, save_model
@@ -54,7 +56,7 @@ def learn(base: Path, out: Path, report: ListReporter | None = None, **settings:
 
 
 def padded_rows(tokenizer: PreTrainedTokenizerBase) -> dict[str, Tensor]:
-    """The items as anybody else would give them to the model: rows of unlike length, padded on the right."""
+    """The items as other libraries batch them: rows of different lengths, padded on the right."""
     tokenizer.padding_side = "right"
     rows = [
         {"input_ids": chat.encode_prompt(tokenizer, m) + chat.encode_response(tokenizer, text)}
@@ -76,7 +78,7 @@ def scores_here(path: Path) -> Tensor:
     return torch.cat(score(*load_reward_model(path), ITEMS))
 
 
-def test_a_language_model_with_an_encoders_classifier_is_read_at_the_end_as_in_transformers(
+def test_a_decoder_with_a_classifier_head_is_read_as_in_transformers(
     tmp_path: Path,
 ) -> None:
     base = save_model(tiny.ettin_policy(), tiny.tokenizer(), tmp_path / "ettin")
@@ -87,7 +89,7 @@ def test_a_language_model_with_an_encoders_classifier_is_read_at_the_end_as_in_t
     )
 
 
-def test_a_full_model_of_each_trunk_scores_the_same_in_transformers(tmp_path: Path) -> None:
+def test_full_models_of_each_trunk_score_the_same_in_transformers(tmp_path: Path) -> None:
     for kind in ("qwen", "neox", *tiny.ENCODERS):
         path = learn(saved_base(kind, tmp_path), tmp_path / f"{kind}-rm").path
         there = scores_there(
@@ -99,7 +101,7 @@ def test_a_full_model_of_each_trunk_scores_the_same_in_transformers(tmp_path: Pa
 
 @pytest.mark.parametrize("kind", ["llama", "gpt2", "bert", "modern-bert", "roberta"])
 def test_an_adapter_scores_the_same_in_peft_and_in_transformers(kind: str, tmp_path: Path) -> None:
-    """Its folder is small, holds the head and all else that the base lacks, and names its base."""
+    """Its folder is small, contains the head and everything else that the base lacks, and names its base."""
     base = saved_base(kind, tmp_path)
     path = learn(base, tmp_path / "rm", **LORA).path
     assert not (path / "config.json").exists()
@@ -118,7 +120,7 @@ def test_an_adapter_scores_the_same_in_peft_and_in_transformers(kind: str, tmp_p
     ])).mean()), abs=1e-4)  # fmt: skip
 
 
-def test_an_adapter_learns_and_its_trunk_stays_as_it_was(tmp_path: Path) -> None:
+def test_training_an_adapter_does_not_change_its_trunk(tmp_path: Path) -> None:
     base, report = saved_base("llama", tmp_path), ListReporter()
     before = (base / "model.safetensors").read_bytes()
     result = learn(base, tmp_path / "rm", report, **LORA, epochs=3, learning_rate=2e-2, lora_dropout=0.05)
@@ -129,10 +131,10 @@ def test_an_adapter_learns_and_its_trunk_stays_as_it_was(tmp_path: Path) -> None
     trunk, head = trunks.trained_parameters(model)
     assert sum(p.numel() for p in head) == 32
     assert {p.shape[0] for p in trunk} | {p.shape[1] for p in trunk} >= {4}
-    assert all(4 in parameter.shape for parameter in trunk)  # rank-4 matrices and nothing else
+    assert all(4 in parameter.shape for parameter in trunk)  # only rank-4 matrices
 
 
-def test_a_new_adapter_changes_nothing_and_dropout_acts_only_where_gradients_are_asked_for(
+def test_a_new_adapter_is_neutral_and_its_dropout_needs_gradients(
     tmp_path: Path,
 ) -> None:
     base = saved_base("llama", tmp_path)
@@ -154,19 +156,19 @@ def test_a_new_adapter_changes_nothing_and_dropout_acts_only_where_gradients_are
     assert torch.equal(torch.cat(score(*adapted, ITEMS)), still)
 
 
-def test_an_adapter_that_is_trained_on_stays_an_adapter_of_its_base(tmp_path: Path) -> None:
+def test_an_adapter_trained_further_stays_an_adapter_of_its_base(tmp_path: Path) -> None:
     base = saved_base("llama", tmp_path)
     first = learn(base, tmp_path / "first", **LORA).path
     second = learn(first, tmp_path / "second", use_peft=True, lora_r=16, learning_rate=1e-4).path
     told = json.loads((second / "adapter_config.json").read_text())
     assert (told["base_model_name_or_path"], told["r"]) == (str(base), 4)
     assert 0 < (scores_here(second) - scores_here(first)).abs().max() < 0.2
-    whole = learn(first, tmp_path / "whole", learning_rate=1e-7).path  # and merged where all is to learn
+    whole = learn(first, tmp_path / "whole", learning_rate=1e-7).path  # merged if all weights are trained
     assert (whole / "config.json").is_file()
     assert torch.allclose(scores_here(whole), scores_here(first), atol=1e-3)
 
 
-def test_models_that_moved_together_still_find_one_another_and_a_base_that_is_gone_is_named(
+def test_models_moved_together_are_found_and_a_missing_base_is_named(
     tmp_path: Path,
 ) -> None:
     base = saved_base("llama", tmp_path / "old")
@@ -175,11 +177,11 @@ def test_models_that_moved_together_still_find_one_another_and_a_base_that_is_go
     shutil.move(tmp_path / "old", tmp_path / "new")
     assert torch.equal(scores_here(tmp_path / "new" / "rm"), expected)
     shutil.rmtree(tmp_path / "new" / "llama")
-    with pytest.raises(ModelNotFound, match=rf"is an adapter.*{base}.*are gone\. Put that folder back"):
+    with pytest.raises(ModelNotFound, match=rf"is an adapter.*{base}.*are gone\. Restore that folder"):
         load_reward_model(tmp_path / "new" / "rm")
 
 
-def test_an_adapter_names_its_base_by_its_whole_path_however_that_was_given(
+def test_an_adapter_names_its_base_by_its_absolute_path(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     base = saved_base("llama", tmp_path / "models")
@@ -193,16 +195,14 @@ def test_an_adapter_names_its_base_by_its_whole_path_however_that_was_given(
 @pytest.mark.parametrize(
     "settings", [LORA, {"uncertainty": "lora", "members": 2}], ids=["adapter", "ensemble"]
 )
-def test_adapters_do_not_take_the_place_of_the_model_that_they_need(
-    settings: dict[str, Any], tmp_path: Path
-) -> None:
+def test_adapters_cannot_replace_the_model_that_they_need(settings: dict[str, Any], tmp_path: Path) -> None:
     base = saved_base("llama", tmp_path)
-    with pytest.raises(ValueError, match=r"holds the model that the adapters would change.*another folder"):
+    with pytest.raises(ValueError, match=r"contains the base model of the adapters.*another folder"):
         learn(base, tmp_path / "." / "llama", **settings)
     assert (base / "model.safetensors").is_file()
 
 
-def test_an_adapter_that_is_trained_on_after_its_base_moved_says_where_that_is_now(tmp_path: Path) -> None:
+def test_an_adapter_trained_after_its_base_moved_records_the_new_path(tmp_path: Path) -> None:
     base = saved_base("llama", tmp_path / "old")
     learn(base, tmp_path / "old" / "rm", **LORA)
     shutil.move(tmp_path / "old", tmp_path / "new")
@@ -212,7 +212,7 @@ def test_an_adapter_that_is_trained_on_after_its_base_moved_says_where_that_is_n
     assert torch.isfinite(scores_here(further)).all()
 
 
-def test_a_head_is_new_at_one_over_root_d_with_no_bias_whatever_the_trunk(tmp_path: Path) -> None:
+def test_a_new_head_has_std_one_over_root_d_and_no_bias(tmp_path: Path) -> None:
     draws = []
     for kind in (*tiny.POLICIES, *tiny.ENCODERS):
         head = trunks.head_of(load_for_training(saved_base(kind, tmp_path)).model)
@@ -220,11 +220,12 @@ def test_a_head_is_new_at_one_over_root_d_with_no_bias_whatever_the_trunk(tmp_pa
         assert head.weight.dtype == torch.float32
         assert head.bias is None or not head.bias.any(), kind
     assert len(draws) == 7
-    assert torch.cat(draws).std().item() == pytest.approx(1, abs=0.15)  # transformers' 0.02 gives 0.11
+    # With transformers' 0.02 it would be 0.11.
+    assert torch.cat(draws).std().item() == pytest.approx(1, abs=0.15)
     assert all(draw.std() > 0.5 for draw in draws)
 
 
-def test_head_and_scores_are_fp32_where_the_trunk_computes_in_bf16(tmp_path: Path) -> None:
+def test_head_and_scores_are_fp32_if_the_trunk_computes_in_bf16(tmp_path: Path) -> None:
     batch = collate([Group([2, 6, 7], [[8, 9, 1], [10, 1]], [0, 1])], layout="separate", pad_id=0)
     for kind in ("llama", "bert"):
         model, _ = load_for_training(saved_base(kind, tmp_path))
@@ -243,7 +244,7 @@ Elsewhere = Callable[[Path, Path], None]
 
 
 def classifier_with_pad_as_eos(base: Path, out: Path) -> None:
-    """As trainers leave a model whose tokenizer came without a pad token."""
+    """A model as trainers save it if its tokenizer has no pad token."""
     torch.manual_seed(1)
     model = AutoModelForSequenceClassification.from_pretrained(base, num_labels=1)
     torch.nn.init.normal_(model.score.weight)
@@ -258,11 +259,11 @@ def adapter_of_peft(base: Path, out: Path) -> None:
     model = AutoModelForSequenceClassification.from_pretrained(base, num_labels=1)
     torch.nn.init.normal_(model.score.weight)
     settings = LoraConfig(task_type=TaskType.SEQ_CLS, init_lora_weights=False, modules_to_save=["score"])
-    get_peft_model(model, settings).save_pretrained(out)  # and no tokenizer: the base's is meant
+    get_peft_model(model, settings).save_pretrained(out)  # without a tokenizer, so that of the base is used
 
 
 def test_models_from_elsewhere_are_read_where_transformers_reads_them(tmp_path: Path) -> None:
-    """With pad = EOS that is the token before the EOS: what such a model was trained at."""
+    """With pad = EOS this is the token before EOS, at which such a model was trained."""
     base = saved_base("llama", tmp_path)
     classifier_with_pad_as_eos(base, tmp_path / "pad-is-eos")
     adapter_of_peft(base, tmp_path / "adapter")
@@ -293,8 +294,8 @@ def test_a_policy_that_is_an_adapter_is_merged(tmp_path: Path) -> None:
         assert torch.allclose(load_policy(tmp_path / "adapter").model(ids).logits, expected, atol=1e-5)
 
 
-def test_an_adapter_with_dropout_goes_on_to_the_same_weights_and_says_how_sure_it_is(tmp_path: Path) -> None:
-    """Checkpoints hold what learns and no frozen weight; the doubt lies beside the adapter."""
+def test_an_adapter_with_dropout_resumes_exactly_and_has_uncertainty(tmp_path: Path) -> None:
+    """Checkpoints contain only trained weights, and the uncertainty is saved with the adapter."""
     base = saved_base("llama", tmp_path)
     settings = LORA | {"lora_dropout": 0.2, "uncertainty": "laplace", "checkpoint_steps": 2, "keep": "last"}
 
@@ -321,7 +322,7 @@ def test_an_adapter_with_dropout_goes_on_to_the_same_weights_and_says_how_sure_i
     assert (torch.cat(spreads) > 0).all()
 
 
-def test_layers_that_are_recomputed_change_nothing_for_adapters_and_encoders(tmp_path: Path) -> None:
+def test_recomputed_layers_do_not_change_adapters_and_encoders(tmp_path: Path) -> None:
     for kind, settings in (("llama", LORA), ("bert", {})):
         base = saved_base(kind, tmp_path)
         kept, again = ListReporter(), ListReporter()

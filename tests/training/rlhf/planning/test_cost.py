@@ -1,7 +1,7 @@
-"""The memory that the arithmetic foretells is what real loops hold, within a factor of MEMORY_FACTOR.
+"""The predicted memory equals that of real loops within MEMORY_FACTOR.
 
-Measured in a process of each loop's own: the most it held (VmHWM) less what it held before its models were
-made. The models are large enough (seven million weights) that this is not noise.
+Each loop is measured in its own process: its peak minus its memory before the models were created. The models
+are large enough (seven million weights) for this not to be noise.
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ import pytest
 
 from tests.training.rlhf import tiny
 from tests.training.rlhf.data.test_batching import classifier
-from training.rlhf.core.recipes import EvaluateConfig, PPOConfig, RewardModelConfig, SampleConfig, SFTConfig
+from training.rlhf.core.recipes import EvaluateConfig, PPOConfig, SampleConfig, SFTConfig
+from training.rlhf.core.reward_recipe import RewardModelConfig
 from training.rlhf.models import shapes
 from training.rlhf.models.trunks import add_lora
 from training.rlhf.planning import cost
 from training.rlhf.planning.cost import Data
 from training.rlhf.planning.transformer import FLOAT
 
-MEMORY_FACTOR = 1.35  # measured: 0.91 to 1.08 of what was foretold with 26 million weights
+MEMORY_FACTOR = 1.35  # measured: 0.91 to 1.08 of the prediction, with 26 million weights
 ROOT = Path(__file__).resolve().parents[4]
 WIDE = {"vocab_size": 8000, "hidden_size": 256, "intermediate_size": 704, "num_hidden_layers": 4}
 HEADS = {"num_attention_heads": 8, "num_key_value_heads": 4}
@@ -43,7 +44,8 @@ from training.rlhf.reward import reward_model
 from training.rlhf.data.rankings import Ranking
 from training.rlhf.models.loading import Loaded, save_model
 from training.rlhf.core.messages import Demonstration
-from training.rlhf.core.recipes import PPOConfig, RewardModelConfig, SampleConfig, SFTConfig
+from training.rlhf.core.recipes import PPOConfig, SampleConfig, SFTConfig
+from training.rlhf.core.reward_recipe import RewardModelConfig
 from training.rlhf.core.reporter import NullReporter
 
 cases, model, (prompt, response), out = json.loads(sys.argv[1]), *map(json.loads, sys.argv[2:4]), sys.argv[4]
@@ -57,8 +59,8 @@ def words(n):
 def messages(i):
     return [{"role": "user", "content": words(prompt - 6) + f" w{i}"}]
 
-# Anonymous memory alone: how much of the libraries' files counts as resident hangs on the page cache (60 MB
-# more in one environment than in another). The kernel keeps no peak of it, so it is looked at every 2 ms.
+# Only anonymous memory: the resident part of library files depends on the page cache (60 MB more in one
+# environment than in another). The kernel records no peak of it, so it is sampled every 2 ms.
 def anonymous():
     [line] = [line for line in open("/proc/self/status") if line.startswith("RssAnon")]
     return int(line.split()[1]) * 1024
@@ -96,7 +98,7 @@ def run(loop, recipe):
         prompts = [messages(i) for i in range(16)]
         sampling.sample(SampleConfig(**recipe), policy=policy(), prompts=prompts)
 
-# Whatever is imported late is imported now: what is measured is the loop.
+# Import everything now that is imported late, so that only the loop is measured.
 rows, _, _ = sft.encode([Demonstration(messages(0), "w1")], tokenizer, 128)
 sft.fit(SFTConfig(heldout_share=0), tiny.policy(), tokenizer, rows, NullReporter())
 for loop, recipe in cases.items():
@@ -116,7 +118,7 @@ def shape() -> shapes.Shape:
 
 
 def held(cases: dict[str, dict[str, Any]], folder: Path) -> dict[str, int]:
-    """By loop, bytes: each in a fork of one process that has imported everything."""
+    """Bytes by loop, each in a fork of one process that has imported everything."""
     sizes = ({**WIDE, **HEADS}, [PROMPT, RESPONSE])
     done = subprocess.run(
         [sys.executable, "-c", _RUN, json.dumps(cases), *map(json.dumps, sizes), str(folder)],
@@ -174,7 +176,7 @@ CASES: dict[str, tuple[dict[str, Any], Any]] = {
 }
 
 
-def test_memory_is_foretold_within_a_factor(tmp_path: Path) -> None:
+def test_memory_is_predicted_within_a_factor(tmp_path: Path) -> None:
     measured = held({loop: recipe for loop, (recipe, _) in CASES.items()}, tmp_path)
     foretold = {loop: foretell(recipe).peak.bytes for loop, (recipe, foretell) in CASES.items()}
     told = {loop: f"{measured[loop] / 1e6:.0f} MB, foretold {foretold[loop] / 1e6:.0f}" for loop in CASES}
@@ -182,7 +184,7 @@ def test_memory_is_foretold_within_a_factor(tmp_path: Path) -> None:
         assert 1 / MEMORY_FACTOR < measured[loop] / foretold[loop] < MEMORY_FACTOR, told
 
 
-def test_what_costs_memory_costs_it_in_the_arithmetic() -> None:
+def test_predicted_memory_grows_with_the_settings_that_cost_memory() -> None:
     usual, policy = SFTConfig(), shape()
     peak = cost.sft(usual, policy, data(1000)).peak
     names = {part.name: part.bytes for part in peak.parts}
@@ -202,7 +204,7 @@ def test_what_costs_memory_costs_it_in_the_arithmetic() -> None:
 
 
 @pytest.mark.parametrize("kind", ["llama", "qwen", "bert"])
-def test_with_an_adapter_only_what_learns_has_gradients_and_moments(kind: str) -> None:
+def test_with_an_adapter_only_trained_weights_have_gradients_and_moments(kind: str) -> None:
     encoder = kind in tiny.ENCODERS
     policy = (tiny.ENCODERS | tiny.POLICIES)[kind]()
     recipe = RewardModelConfig(use_peft=True, lora_r=8)
@@ -227,7 +229,7 @@ def test_an_encoder_reads_its_prompt_once_for_each_response() -> None:
     assert rows == pytest.approx(4 * packed * 210 / 240, rel=0.1)
 
 
-def test_an_ensemble_of_adapters_costs_a_training_each_and_other_spreads_none() -> None:
+def test_only_an_ensemble_of_adapters_costs_additional_training() -> None:
     policy, data = shapes.demo_shape(), Data(200, 60, 40, 200, responses=4)
 
     def work(**recipe: Any) -> float:
@@ -241,7 +243,7 @@ def test_an_ensemble_of_adapters_costs_a_training_each_and_other_spreads_none() 
     assert max(stage.bytes for stage in lora.stages[2:]) > shapes.demo_shape().weights * 2 * FLOAT
 
 
-def test_work_grows_with_what_is_asked_for() -> None:
+def test_operations_grow_with_the_requested_work() -> None:
     policy, speed = shape(), cost.Speed(1e10, 1e-4)
 
     def took(costs: cost.Cost) -> float:
@@ -262,7 +264,7 @@ def test_work_grows_with_what_is_asked_for() -> None:
         assert took(kind) > 0
 
 
-def test_activations_that_are_computed_again_cost_time_in_place_of_memory() -> None:
+def test_recomputed_activations_cost_time_instead_of_memory() -> None:
     deep = dataclasses.replace(shape(), layers=24)
     kept, again = (
         cost.reward_model(RewardModelConfig(gradient_checkpointing=wanted), deep, data(1000)).stages[0]
@@ -275,7 +277,7 @@ def test_activations_that_are_computed_again_cost_time_in_place_of_memory() -> N
 
 
 @pytest.mark.parametrize("items", [1, 2, 3])
-def test_a_handful_of_items_is_no_division_by_nothing(items: int) -> None:
+def test_a_few_items_do_not_cause_a_division_by_zero(items: int) -> None:
     policy = shape()
     for costs in (
         cost.sft(SFTConfig(heldout_share=0.5), policy, data(items)),

@@ -1,4 +1,4 @@
-"""What a run is said to take on the disk is what it takes."""
+"""The predicted disk space equals what a run uses."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from tests.training.rlhf import tiny
 from tests.training.rlhf.reward.test_reward_model import HELDOUT, RANKINGS
 from training.rlhf.core.checkpoint import Checkpoints
-from training.rlhf.core.recipes import RewardModelConfig
+from training.rlhf.core.reward_recipe import RewardModelConfig
 from training.rlhf.models import shapes
 from training.rlhf.models.loading import save_model
 from training.rlhf.planning import disk
@@ -22,7 +22,7 @@ SHAPE = {"hidden_size": 64, "intermediate_size": 128, "vocab_size": 300, "tie_wo
 
 
 def tensors_in(folder: Path) -> int:
-    """Bytes of weights, those with several names once."""
+    """Bytes of weights; weights with several names count once."""
     files = {file.stat().st_ino: file.stat().st_size for file in folder.rglob("*.safetensors")}
     return sum(files.values())
 
@@ -37,7 +37,7 @@ def tensors_in(folder: Path) -> int:
     ],
     ids=["full", "heads", "lora", "ensemble"],
 )
-def test_a_reward_model_leaves_what_was_foretold(settings: dict[str, Any], tmp_path: Path) -> None:
+def test_a_reward_model_uses_the_predicted_disk_space(settings: dict[str, Any], tmp_path: Path) -> None:
     torch.set_num_threads(1)
     base = save_model(tiny.policy(**SHAPE), tiny.tokenizer(), tmp_path / "policy")
     recipe = RewardModelConfig.model_validate(
@@ -48,10 +48,10 @@ def test_a_reward_model_leaves_what_was_foretold(settings: dict[str, Any], tmp_p
     result = train(recipe, base_model=base, out_dir=tmp_path / "rm", **said)
     foretold = disk.reward_model(recipe, shapes.shape_in(base))
     assert tensors_in(result.path) == pytest.approx(foretold.model, rel=0.2)
-    # Of three checkpoints and two best weights, two and one or two are there at the end.
+    # Of three checkpoints and two sets of best weights, two and one or two remain at the end.
     assert 0.5 * foretold.checkpoints < tensors_in(kept) < 1.1 * foretold.checkpoints
 
 
-def test_what_is_kept_is_as_many_as_are_counted(tmp_path: Path) -> None:
+def test_the_planned_number_of_checkpoints_is_kept(tmp_path: Path) -> None:
     assert Checkpoints(tmp_path, of={})._keep == disk.CHECKPOINTS_KEPT
     assert heads.WIDTH == disk.RELU_WIDTH

@@ -1,5 +1,4 @@
-"""PPO on tiny models: the identities that must hold before the first update, and that it climbs a known
-reward."""
+"""PPO on tiny models: the identities before the first update, and progress on a known reward."""
 
 from __future__ import annotations
 
@@ -25,15 +24,16 @@ from training.rlhf.reward.uncertainty import LastLayer, write
 
 PROMPTS = [[{"role": "user", "content": tiny.words(*range(n % 7 + 1))}] for n in range(24)]
 EOS = 1
-GOOD = 67  # the id of the token "good", which the reward model of these tests likes
+GOOD = 67  # the id of the token "good", which these tests reward
 
 
 def reward_model(folder: Path) -> Path:
-    """A reward model whose score falls with the distance of a response's tokens from "good", set by hand, not
-    trained.
+    """A reward model whose score decreases with the distance of a response's tokens from "good", set without
+    training.
 
-    Its layers are silenced, so the state at EOS would be EOS alone; one attention head is left that averages
-    the embeddings of all tokens before it, and the output reads the direction of "good" from it.
+    Its layers are disabled, so the state at EOS would be EOS alone. One attention head remains, which
+    averages the embeddings of all tokens before it, and the output reads the direction of "good" from that
+    average.
     """
     model = tiny.policy(seed=3, num_hidden_layers=1, num_key_value_heads=4)
     save_model(model, tiny.tokenizer(), folder / "trunk")
@@ -85,7 +85,7 @@ def run(
 def observed(
     folders: tuple[Path, Path],
 ) -> tuple[rollout.Models, list[tuple[list[int], list[int]]], rollout.MicroBatch]:
-    """Eight rows of unlike length, with and without EOS, as the models see them."""
+    """Eight rows of different lengths, with and without EOS, as the models read them."""
     models = rollout.load_models(*folders)
     rows = [
         (chat.encode_prompt(models.tokenizer, PROMPTS[n]), [5 + n] * (n % 4 + 1) + [EOS] * (n % 2))
@@ -98,7 +98,7 @@ def observed(
 def test_the_ratio_is_exactly_one_before_the_first_update(
     folders: tuple[Path, Path], tmp_path: Path, micro_batch_tokens: int
 ) -> None:
-    """Not nearly: the rollout's log-probabilities come from the training forward on the same rows."""
+    """Exactly: the rollout's log-probabilities come from the training forward on the same rows."""
     report = ListReporter()
     run(
         folders,
@@ -109,21 +109,21 @@ def test_the_ratio_is_exactly_one_before_the_first_update(
         minibatches=3,
     )
     assert report.series("val/first_log_ratio") == [0.0, 0.0]
-    assert report.series("policy/approxkl_avg")[0] > 0  # later updates of the step do move
+    assert report.series("policy/approxkl_avg")[0] > 0  # later updates of the step do change it
 
 
-def test_the_kl_is_exactly_zero_before_the_policy_moves_and_above_it_afterwards(
+def test_the_kl_is_zero_before_the_first_update_and_positive_after(
     folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
     report = ListReporter()
     run(folders, tmp_path / "out", report, steps=6)
     first, *later = report.series("objective/kl")
     assert first == 0.0
-    # A sampled estimate: a single one can fall below 0 (seen: -0.08 among means of 0.2).
+    # A sampled estimate: a single one can be below 0 (observed: -0.08 with means of 0.2).
     assert sum(later) / len(later) > 0.01
 
 
-def test_log_probs_are_those_of_each_answer_on_an_unpadded_row(folders: tuple[Path, Path]) -> None:
+def test_log_probs_equal_those_of_unpadded_rows(folders: tuple[Path, Path]) -> None:
     models, rows, seen = observed(folders)
     for i, (prompt, answer) in enumerate(rows):
         logits = models.actor(torch.tensor([prompt + answer])).logits[0] / 0.8
@@ -148,8 +148,9 @@ def test_the_critic_starts_as_the_centred_scaled_score_of_the_reward_model(
     assert (models.scale.mean, models.scale.std) == (0.5, 0.5)
 
 
-def test_answers_are_scored_as_the_reward_model_scores_their_texts(folders: tuple[Path, Path]) -> None:
-    """Finished answers as they are; a truncated one with the EOS it lacks, whatever else shares the batch."""
+def test_answers_get_the_scores_of_their_texts(folders: tuple[Path, Path]) -> None:
+    """Finished answers as they are, truncated ones with the EOS that they lack, whatever else is in the
+    batch."""
     models = dataclasses.replace(rollout.load_models(*folders), scale=RewardScale(0.0, 1.0))
     prompts = [chat.encode_prompt(models.tokenizer, PROMPTS[n]) for n in range(2)]
     answers = [
@@ -161,12 +162,12 @@ def test_answers_are_scored_as_the_reward_model_scores_their_texts(folders: tupl
     expected = torch.cat(score(models.judge, models.tokenizer, list(zip(PROMPTS[:2], texts, strict=True))))
     assert torch.allclose(found, expected, atol=1e-5)
     assert finished.tolist() == [True, False, True, True]
-    assert spreads.tolist() == [0.0] * 4  # this reward model doesn't say how sure it is
+    assert spreads.tolist() == [0.0] * 4  # this reward model has no uncertainty
 
 
 @pytest.fixture(scope="module")
 def unsure(folders: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The reward model with a doubt of its own: whether "good" is worth anything."""
+    """The reward model with an uncertainty about the value of "good"."""
     loaded = load_reward_model(folders[1])
     root = torch.zeros(32, 32)
     root[0, 0] = 0.5
@@ -175,7 +176,7 @@ def unsure(folders: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory)
     return save_model(*loaded, folder, add=lambda partial: write(uncertainty, partial))
 
 
-def test_caution_takes_spreads_off_the_scores(folders: tuple[Path, Path], unsure: Path) -> None:
+def test_caution_subtracts_spreads_from_the_scores(folders: tuple[Path, Path], unsure: Path) -> None:
     prompts = [chat.encode_prompt(tiny.tokenizer(), PROMPTS[n]) for n in range(2)]
     answers = [[Completion([GOOD, GOOD, EOS], True), Completion([9, EOS], True)]] * 2
     plain = rollout.score_answers(rollout.load_models(*folders), prompts, answers, eos=EOS)
@@ -186,12 +187,13 @@ def test_caution_takes_spreads_off_the_scores(folders: tuple[Path, Path], unsure
     assert torch.allclose(at_ease.scores, plain.scores, atol=1e-5)
     assert torch.allclose(cautious.spreads, at_ease.spreads)
     assert torch.allclose(cautious.scores, plain.scores - 3 * at_ease.spreads, atol=1e-5)
-    # Its score is 1 × how much "good" there is, and its spread 0.5 ×: three spreads make the best the worst.
+    # Its score is 1 × the amount of "good", and its spread 0.5 × that amount: three spreads turn the best
+    # into the worst.
     assert plain.scores[0] > plain.scores[1]
     assert cautious.scores[0] < cautious.scores[1]
 
 
-def test_a_cautious_run_says_how_unsure_its_answers_are(
+def test_a_cautious_run_reports_the_spread_of_its_answers(
     folders: tuple[Path, Path], unsure: Path, tmp_path: Path
 ) -> None:
     report = ListReporter()
@@ -203,7 +205,7 @@ def test_a_cautious_run_says_how_unsure_its_answers_are(
     assert not (tmp_path / "none").exists()
 
 
-def test_rows_are_dealt_once_each_within_the_token_budget() -> None:
+def test_rows_are_divided_once_each_within_the_token_limit() -> None:
     generator = torch.Generator().manual_seed(0)
     rows = [([5] * (n % 5 + 1), [6] * (n % 3 + 1)) for n in range(23)]
     dealt = rollout.split_rollout(rows, minibatches=4, max_tokens=20, generator=generator)
@@ -214,9 +216,7 @@ def test_rows_are_dealt_once_each_within_the_token_budget() -> None:
             assert len(part) * max(len(rows[i][0]) + len(rows[i][1]) for i in part) <= 20
 
 
-def test_it_climbs_the_reward_and_the_saved_policy_is_a_plain_one(
-    folders: tuple[Path, Path], tmp_path: Path
-) -> None:
+def test_ppo_raises_the_reward_and_saves_a_plain_policy(folders: tuple[Path, Path], tmp_path: Path) -> None:
     report = ListReporter()
     result = run(
         folders,
@@ -240,7 +240,7 @@ def test_it_climbs_the_reward_and_the_saved_policy_is_a_plain_one(
         )
 
 
-def test_every_number_is_finite_and_has_its_familiar_name(folders: tuple[Path, Path], tmp_path: Path) -> None:
+def test_every_metric_is_finite_and_has_its_usual_name(folders: tuple[Path, Path], tmp_path: Path) -> None:
     report = ListReporter()
     run(folders, tmp_path / "out", report)
     names = {
@@ -256,7 +256,7 @@ def test_every_number_is_finite_and_has_its_familiar_name(folders: tuple[Path, P
     assert report.checks == 2
 
 
-def test_samples_show_the_start_policy_before_and_the_present_one_after(
+def test_samples_compare_the_initial_and_the_current_policy(
     folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
     report = ListReporter()
@@ -270,7 +270,7 @@ def test_samples_show_the_start_policy_before_and_the_present_one_after(
     assert report.sample_rows[0]["scores"].keys() == {"reward_before", "reward_after"}
 
 
-def test_the_updates_of_a_step_end_when_the_policy_has_moved_too_far(
+def test_updates_of_a_step_end_if_the_policy_moved_too_far(
     folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
     free, held = ListReporter(), ListReporter()
@@ -281,7 +281,7 @@ def test_the_updates_of_a_step_end_when_the_policy_has_moved_too_far(
     assert max(held.series("policy/approxkl_avg")) <= 1e-4 < max(free.series("policy/approxkl_avg"))
 
 
-def test_in_the_critic_warm_up_the_policy_stays_as_it_is(folders: tuple[Path, Path], tmp_path: Path) -> None:
+def test_the_policy_does_not_change_during_critic_warm_up(folders: tuple[Path, Path], tmp_path: Path) -> None:
     result = run(folders, tmp_path / "out", critic_warmup_steps=2)
     saved, start = (
         AutoModelForCausalLM.from_pretrained(path).state_dict() for path in (result.path, folders[0])
@@ -289,7 +289,7 @@ def test_in_the_critic_warm_up_the_policy_stays_as_it_is(folders: tuple[Path, Pa
     assert all(torch.equal(saved[name], start[name]) for name in start)
 
 
-def test_a_kl_target_moves_the_coefficient(folders: tuple[Path, Path], tmp_path: Path) -> None:
+def test_a_kl_target_changes_the_coefficient(folders: tuple[Path, Path], tmp_path: Path) -> None:
     report = ListReporter()
     run(folders, tmp_path / "out", report, steps=3, kl_target=1000.0, kl_horizon=16, kl_coefficient=0.1)
     assert report.series("kl_coefficient") == pytest.approx([0.1, 0.08, 0.064])
@@ -313,7 +313,7 @@ def test_a_truncated_answer_loses_the_penalty_once(folders: tuple[Path, Path], t
     )
 
 
-def test_cancelled_or_diverged_it_saves_nothing(
+def test_a_cancelled_or_diverged_run_saves_nothing(
     folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(Cancelled):
@@ -329,20 +329,18 @@ def test_the_same_seed_gives_the_same_policy(folders: tuple[Path, Path], tmp_pat
     assert first.read_bytes() == second.read_bytes()
 
 
-def test_it_refuses_a_reward_model_of_other_tokens_and_no_prompts(
-    folders: tuple[Path, Path], tmp_path: Path
-) -> None:
+def test_a_reward_model_of_another_vocabulary_is_refused(folders: tuple[Path, Path], tmp_path: Path) -> None:
     other = copy.deepcopy(tiny.tokenizer())
     other.add_tokens(["another"])
     save_model(tiny.policy(vocab_size=80), other, tmp_path / "trunk")
     save_model(*load_for_training(tmp_path / "trunk"), tmp_path / "foreign")
-    with pytest.raises(ValueError, match="other tokens"):
+    with pytest.raises(ValueError, match="different vocabularies"):
         run((folders[0], tmp_path / "foreign"), tmp_path / "out")
     flat = load_reward_model(folders[1])
     flat.model.config.rankloop = {"reward_mean": 0.0, "reward_std": 0.0}
     with pytest.raises(ValueError, match="same reward"):
         run((folders[0], save_model(*flat, tmp_path / "flat")), tmp_path / "out")
-    with pytest.raises(ValueError, match="no prompt"):
+    with pytest.raises(ValueError, match="no prompts to answer"):
         ppo.train(
             ppo.PPOConfig(), policy=folders[0], reward_model=folders[1], prompts=[], out_dir=tmp_path / "out"
         )

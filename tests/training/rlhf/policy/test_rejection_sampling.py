@@ -1,4 +1,4 @@
-"""The best of N answers is kept, imitated, and the policy gets better in the eyes of its reward model."""
+"""The best of N answers is kept and imitated, and the policy improves according to its reward model."""
 
 import itertools
 import random
@@ -34,7 +34,7 @@ QUICK = RejectionSamplingConfig(
 )
 
 
-def test_the_policy_gets_better_by_more_than_chance(tmp_path: Path) -> None:
+def test_the_policy_improves_significantly(tmp_path: Path) -> None:
     reward_model, report = arbitrary_reward_model(), ListReporter()
 
     def judge(messages: Messages, text: str) -> float:
@@ -78,7 +78,7 @@ def test_a_cancelled_run_writes_nothing(tmp_path: Path) -> None:
         assert list(tmp_path.iterdir()) == []
 
 
-def test_answers_that_never_end_leave_nothing_to_learn(tmp_path: Path) -> None:
+def test_truncated_answers_are_an_error_if_no_other_is_left(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"none of the 4 prompts.*Raise max_new_tokens"):
         train(
             QUICK.model_copy(update={"max_new_tokens": 2}),
@@ -95,7 +95,7 @@ def candidates(rewards: list[float], finished: list[bool]) -> Candidates:
     return Candidates(PROMPTS[0], [1, 2], completions, ["text"] * len(rewards), rewards)
 
 
-def test_the_highest_finished_answer_is_kept_as_its_own_tokens() -> None:
+def test_the_best_finished_answer_is_kept_as_sampled_tokens() -> None:
     row = best_row(candidates([1.0, 3.0, 9.0, 3.0], [True, True, False, True]), min_gain=0.0)
     assert row is None, "the mean of all four is above the best finished one"
     row = best_row(candidates([1.0, 3.0, 2.0, 3.0], [True, True, False, True]), min_gain=0.0)
@@ -121,7 +121,7 @@ def test_the_curve_is_unbiased_for_the_maximum_of_a_known_distribution() -> None
     draws = torch.rand(4000, 8, generator=torch.Generator().manual_seed(0)).tolist()
     for n in (1, 2, 4):
         mean = statistics.mean(best_of_curve(row)[n] for row in draws)
-        assert mean == pytest.approx(n / (n + 1), abs=0.01)  # the maximum of n uniform numbers
+        assert mean == pytest.approx(n / (n + 1), abs=0.01)  # the expected maximum of n uniform numbers
 
 
 def test_the_tokenizer_of_the_result_still_ends_its_answers(tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_the_tokenizer_of_the_result_still_ends_its_answers(tmp_path: Path) -> N
     assert load_policy(result.path).tokenizer.eos_token_id == tokenizer().eos_token_id
 
 
-def test_caution_takes_spreads_off_the_rewards_that_choose(tmp_path: Path) -> None:
+def test_caution_subtracts_spreads_before_answers_are_chosen(tmp_path: Path) -> None:
     judge, report = arbitrary_reward_model(), ListReporter()
     generator = torch.Generator().manual_seed(1)
     uncertainty = LastLayer(
@@ -161,5 +161,5 @@ def test_caution_takes_spreads_off_the_rewards_that_choose(tmp_path: Path) -> No
         for caution in (0.0, 2.0)
     )
     assert careful.reward_best < bold.reward_best
-    with pytest.raises(ValueError, match="doesn't say how sure it is"):
+    with pytest.raises(ValueError, match="has no uncertainty"):
         train(config, policy=short_speaker(), reward_model=judge, prompts=PROMPTS[:6], out_dir=tmp_path / "x")

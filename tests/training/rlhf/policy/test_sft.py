@@ -1,4 +1,4 @@
-"""Fine-tuning learns from the responses, says what happens, stops when told, and repeats itself by seed."""
+"""Fine-tuning learns from responses, reports, stops on request, and is determined by its seed."""
 
 import math
 from pathlib import Path
@@ -25,7 +25,7 @@ def rows(n: int) -> list[sft.Row]:
     return sft.encode(demo_world.demonstrations(n, seed=1), tokenizer(), 512)[0]
 
 
-def test_the_policy_learns_what_it_is_shown(tmp_path: Path) -> None:
+def test_the_policy_learns_its_demonstrations(tmp_path: Path) -> None:
     report = ListReporter()
     result = sft.train(
         QUICK.model_copy(update={"epochs": 6}),
@@ -86,7 +86,7 @@ def test_micro_batches_change_neither_loss_nor_weights() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 5, 64])
-def test_micro_batches_hold_every_row_once_and_little_padding(size: int) -> None:
+def test_micro_batches_contain_every_row_once_with_little_padding(size: int) -> None:
     given = rows(200)
     parts = list(sft.rows_of_like_length(given, size))
     assert sorted(map(id, given)) == sorted(id(row) for part in parts for row in part)
@@ -111,7 +111,7 @@ def test_a_cancelled_run_stops_at_the_step_and_writes_nothing(tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_loss_that_is_no_number_stops_the_run_before_it_spoils_anything(tmp_path: Path) -> None:
+def test_a_loss_that_is_not_finite_stops_the_run_before_the_update(tmp_path: Path) -> None:
     policy = untrained_policy()
     with torch.no_grad():
         policy.model.state_dict()["lm_head.weight"][7] = math.nan
@@ -125,14 +125,14 @@ def test_a_loss_that_is_no_number_stops_the_run_before_it_spoils_anything(tmp_pa
     assert list(tmp_path.iterdir()) == []
 
 
-def test_rows_that_do_not_fit_are_counted_not_lost_silently() -> None:
+def test_rows_that_do_not_fit_are_counted() -> None:
     question = demo_world.prompts(1, seed=0)[0]
     demonstrations = [Demonstration(question, "Yes."), Demonstration(question, "Yes. " * 50)]
     length = len(chat.encode_prompt(tokenizer(), question))
     encoded, skipped, cut = sft.encode(demonstrations, tokenizer(), max_length=length)
     assert (len(encoded), skipped, cut) == (1, 1, 1)
     assert encoded[0].length == length
-    with pytest.raises(ValueError, match="no demonstration to learn from: 1 given, 1 of them"):
+    with pytest.raises(ValueError, match="no demonstrations to train on: 1 given, 1 of them"):
         sft.encode(demonstrations[1:], tokenizer(), max_length=20)
 
 
@@ -152,11 +152,11 @@ def test_the_reported_learning_rate_rises_to_its_peak_and_falls(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("settings", [{"learning_rat": 1e-3}, {"epochs": 0}, {"learning_rate": math.nan}])
-def test_a_misspelt_or_impossible_setting_is_refused(settings: dict[str, float]) -> None:
+def test_an_unknown_or_invalid_setting_is_refused(settings: dict[str, float]) -> None:
     with pytest.raises(ValidationError):
         SFTConfig.model_validate(settings)
 
 
-def test_every_setting_is_described() -> None:
+def test_every_setting_has_a_description() -> None:
     for name, field in SFTConfig.model_fields.items():
         assert field.description, name

@@ -1,4 +1,4 @@
-"""The chances read from a saved model are those of the likelihood that it was trained with."""
+"""The probabilities of a saved model equal the likelihood that it was trained with."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from training.rlhf.core.recipes import RewardModelConfig
+from training.rlhf.core.reward_recipe import RewardModelConfig
 from training.rlhf.data.batching import Group, stated_in
 from training.rlhf.report.answer_link import AnswerLink
 from training.rlhf.reward.answer_model import AnswerKey, AnswerModel, Reliability
@@ -30,7 +30,7 @@ DIFFERENCES = (-6.0, -0.7, 0.0, 0.4, 2.5)
 
 
 def learned(recipe: dict[str, Any]) -> tuple[AnswerModel, AnswerLink]:
-    """An answer model with numbers in it, and the link that its notes describe."""
+    """An answer model with learned parameters, and the link that its notes describe."""
     config = RewardModelConfig.model_validate(recipe)
     key = AnswerKey(
         {level: place for place, level in enumerate(LEVELS, 1)} if config.strength != "ignore" else {},
@@ -69,7 +69,7 @@ def chance_by_loss(
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=str)
 @pytest.mark.parametrize("annotator", PEOPLE)
-def test_chances_are_the_likelihood_trained_with(recipe: dict[str, Any], annotator: str) -> None:
+def test_probabilities_equal_the_training_likelihood(recipe: dict[str, Any], annotator: str) -> None:
     answers, link = learned(recipe)
     moved = float(np.diff(link.offset_of(np.array([1, 0])))[0])
     seen = np.array(DIFFERENCES) + moved
@@ -95,7 +95,7 @@ def test_chances_are_the_likelihood_trained_with(recipe: dict[str, Any], annotat
         assert link.reliability_of(PEOPLE) == pytest.approx([0.8, 0.880797, 0.401312], abs=1e-5)
 
 
-def test_a_model_trained_elsewhere_is_bradley_terry() -> None:
+def test_a_model_trained_elsewhere_uses_bradley_terry() -> None:
     for notes in (None, {}):
         link = AnswerLink.from_notes(notes)
         probabilities = link.probabilities(np.array([np.log(3.0), -800.0, 800.0]))

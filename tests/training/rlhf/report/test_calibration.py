@@ -1,4 +1,4 @@
-"""Predicted chances against what happened: by hand, against scikit-learn, and where the truth is known."""
+"""Predicted probabilities against outcomes: by hand, against scikit-learn, and with a known truth."""
 
 from __future__ import annotations
 
@@ -26,9 +26,11 @@ def of(scored: ScoredRankings, *, ties_counted: bool = False) -> Calibration:
     )
 
 
-def test_by_hand() -> None:
-    """Chances .85, .85, .85, .65: the first is preferred in two of the three, and in the last. In both
-    orders: .85 comes true 2 of 3 times, .15 1 of 3, .65 1 of 1, .35 0 of 1."""
+def test_calibration_by_hand() -> None:
+    """Probabilities .85, .85, .85, .65: the first is preferred in two of the three, and in the last.
+
+    In both orders: .85 happens 2 of 3 times, .15 1 of 3, .65 1 of 1, .35 0 of 1.
+    """
     first = np.array([0.85, 0.85, 0.85, 0.65])
     verdicts = np.array([1, 1, -1, 1], dtype=np.int8)
     ranking = np.arange(4)
@@ -51,7 +53,7 @@ def test_by_hand() -> None:
     assert found.brier.value == pytest.approx(2 * (2 * 0.15**2 + 0.85**2 + 0.35**2) / 4)
 
 
-def test_against_scikit_learn() -> None:
+def test_calibration_equals_that_of_scikit_learn() -> None:
     rng = np.random.default_rng(0)
     scored = answered_pairs(rng.normal(0, 1.5, 800), AnswerLink(), rng)
     found = of(scored)
@@ -78,7 +80,7 @@ TIES = AnswerLink(ties="rao_kupper", tie_parameter=0.6)
 
 
 @pytest.mark.parametrize("link", [AnswerLink(), TIES, AnswerLink(ties="davidson", tie_parameter=-0.2)])
-def test_true_chances_have_no_more_error_than_chance_brings(link: AnswerLink) -> None:
+def test_true_probabilities_have_no_more_than_the_expected_ece(link: AnswerLink) -> None:
     rng = np.random.default_rng(1)
     found = of(answered_pairs(rng.normal(0, 1.5, 4000), link, rng), ties_counted=link.ties != "ignore")
     ece = found.preference.ece.value or 0
@@ -89,7 +91,7 @@ def test_true_chances_have_no_more_error_than_chance_brings(link: AnswerLink) ->
 
 
 @pytest.mark.parametrize("stretch", [0.4, 2.5])
-def test_scores_on_the_wrong_scale_are_found_out_though_their_order_is_right(stretch: float) -> None:
+def test_correct_order_on_the_wrong_scale_is_miscalibrated(stretch: float) -> None:
     rng = np.random.default_rng(2)
     true = rng.normal(0, 1.5, 4000)
     right, wrong = answered_pairs(true, AnswerLink(), rng), None
@@ -105,12 +107,12 @@ def test_scores_on_the_wrong_scale_are_found_out_though_their_order_is_right(str
     assert wrong.preference.ece.low > 0.08 > 0.03 > wrong.preference.ece_if_right
     top = wrong.preference.bins[-1]
     assert top.observed.value is not None
-    assert (top.observed.value < top.predicted) == (stretch > 1)  # too sure, or not sure enough
+    assert (top.observed.value < top.predicted) == (stretch > 1)  # overconfident or underconfident
     assert (wrong.log_loss.value or 0) > (of(right).log_loss.value or 0)
 
 
-def test_a_model_that_knows_no_ties_is_not_right_about_people_who_tie() -> None:
-    """Counted, the ties that it gives no chance are missing from its chances of a preference."""
+def test_a_model_without_ties_is_miscalibrated_for_people_who_tie() -> None:
+    """If ties are counted, its probabilities of a preference are too high by the share of ties."""
     rng = np.random.default_rng(3)
     scored = answered_pairs(rng.normal(0, 1.0, 3000), AnswerLink(), rng, says=TIES)
     assert (of(scored, ties_counted=True).preference.ece.value or 0) > 0.1

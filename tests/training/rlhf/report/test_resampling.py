@@ -1,4 +1,4 @@
-"""Intervals by whole prompts: as wide as the data allow, not as wide as the number of pairs makes believe."""
+"""Intervals over whole prompts are as wide as the data require, unlike intervals over pairs."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ def names(prompts: np.ndarray) -> list[str]:
     return [f"p{prompt}" for prompt in prompts]
 
 
-def test_the_interval_holds_the_truth_where_one_of_pairs_would_not() -> None:
-    """60 prompts of 8 pairs that are right or wrong together: 95 of 100 intervals must hold the share. An
-    interval of 480 independent pairs is √8 times too narrow and holds it half the time."""
+def test_prompt_intervals_cover_the_truth_where_pair_intervals_do_not() -> None:
+    """60 prompts with 8 pairs that are right or wrong together: 95 of 100 intervals must contain the share.
+
+    An interval of 480 independent pairs is too narrow by √8 and contains it half the time.
+    """
     rng = np.random.default_rng(4)
     held = naive = 0
     runs = 200
@@ -33,7 +35,7 @@ def test_the_interval_holds_the_truth_where_one_of_pairs_would_not() -> None:
     assert naive / runs < 0.7
 
 
-def test_a_ratio_is_of_totals_and_its_spread_is_that_of_the_mean() -> None:
+def test_a_ratio_of_totals_has_the_standard_error_of_the_mean() -> None:
     rng = np.random.default_rng(0)
     values = rng.normal(3.0, 2.0, size=400)
     ranking = np.arange(400)
@@ -56,23 +58,23 @@ def test_more_prompts_than_groups_give_the_same_spread() -> None:
 
 
 @pytest.mark.parametrize(("hits", "outcome"), [(np.ones(9), 9), (np.zeros(9), 0)])
-def test_where_all_are_alike_the_interval_is_wilsons_of_the_prompts(hits: np.ndarray, outcome: int) -> None:
+def test_equal_values_get_wilsons_interval_of_the_prompts(hits: np.ndarray, outcome: int) -> None:
     ranking = np.arange(9)
     found = PromptBootstrap(names(ranking)).share(hits, ranking)
     wilson = stats.binomtest(outcome, 9).proportion_ci(method="wilson")
     assert (found.low, found.high) == pytest.approx((wilson.low, wilson.high), abs=1e-6)
 
 
-def test_one_prompt_has_no_interval_and_nothing_has_no_figure() -> None:
+def test_one_prompt_has_no_interval_and_no_data_has_no_estimate() -> None:
     alone = PromptBootstrap(["p", "p"])
     assert alone.mean([0.0, 1.0], np.array([0, 1])) == Estimate(0.5, None, None)
     assert alone.share([], np.array([], dtype=np.int64)) == Estimate.nothing()
     assert PromptBootstrap([]).mean([], np.array([], dtype=np.int64)) == Estimate.nothing()
 
 
-def test_spearman_is_scipys_and_is_nothing_where_nothing_differs() -> None:
+def test_spearman_equals_scipy_and_is_none_for_constant_values() -> None:
     rng = np.random.default_rng(2)
-    x = rng.integers(0, 12, size=300).astype(float)  # many equal ones
+    x = rng.integers(0, 12, size=300).astype(float)  # many equal values
     y = x + rng.normal(0, 4, size=300)
     ranking = np.arange(300)
     boot = PromptBootstrap(names(ranking), samples=2000)

@@ -1,5 +1,6 @@
-"""Two reward models on the same pairs: the test is exact, its unit is the prompt, and rankings are found by
-what they say."""
+"""Two reward models on the same pairs: an exact test with prompts as units, and rankings matched by
+content.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +36,7 @@ def test_one_pair_per_prompt_is_mcnemars_exact_test() -> None:
     assert compare(second, first).p_value == found.p_value
 
 
-def test_many_prompts_are_drawn_and_agree_with_the_exact_test() -> None:
+def test_the_sampled_p_value_agrees_with_the_exact_test() -> None:
     assert sign_flip_p(np.array([1.0] * 26 + [-1.0] * 12)) == pytest.approx(
         stats.binomtest(26, 38).pvalue, abs=0.01
     )
@@ -43,13 +44,15 @@ def test_many_prompts_are_drawn_and_agree_with_the_exact_test() -> None:
     assert sign_flip_p(np.ones(200)) == pytest.approx(1 / 10_001)  # never 0
 
 
-def test_pairs_of_a_prompt_that_hang_together_do_not_make_a_difference_sure() -> None:
-    """Two models that are equally good, and right or wrong on all 10 pairs of a prompt at once: 5 of 100
-    comparisons may find a difference. A test of 200 independent pairs finds one in most."""
+def test_correlated_pairs_do_not_make_a_difference_significant() -> None:
+    """Two equally good models that are right or wrong on all 10 pairs of a prompt at once.
+
+    5 of 100 comparisons may find a difference. A test of 200 independent pairs finds one in most.
+    """
     rng = np.random.default_rng(0)
     false, naive, runs = 0, 0, 120
     for _ in range(runs):
-        lead = rng.choice([-1.0, 1.0], size=20) * 10  # which of the two is right on a prompt's pairs
+        lead = rng.choice([-1.0, 1.0], size=20) * 10  # which of the two models is right on a prompt's pairs
         false += sign_flip_p(lead, seed=1) <= 0.05
         won = int((lead > 0).sum()) * 10
         naive += stats.binomtest(won, 200).pvalue <= 0.05
@@ -57,8 +60,8 @@ def test_pairs_of_a_prompt_that_hang_together_do_not_make_a_difference_sure() ->
     assert naive / runs > 0.3
 
 
-def test_the_interval_of_the_difference_is_narrower_than_of_two_unrelated_accuracies() -> None:
-    """Hard pairs are hard for both."""
+def test_the_paired_difference_has_a_narrower_interval() -> None:
+    """Hard pairs are hard for both models."""
     rng = np.random.default_rng(1)
     true = rng.normal(0, 1.0, 3000)
     good = answered_pairs(true, AnswerLink(), rng)
@@ -70,11 +73,11 @@ def test_the_interval_of_the_difference_is_narrower_than_of_two_unrelated_accura
     assert widths[2] < 0.65 * np.hypot(*widths[:2])
     assert (found.difference.value or 0) > 0
     assert found.p_value < 0.05
-    assert (found.log_loss.low or 0) > 0  # and its chances are better, too
+    assert (found.log_loss.low or 0) > 0  # its probabilities are better too
     assert found.difference.value == pytest.approx((found.first.value or 0) - (found.second.value or 0))
 
 
-def test_the_better_calibrated_of_two_with_the_same_order_is_told() -> None:
+def test_the_better_calibrated_of_two_models_is_identified() -> None:
     rng = np.random.default_rng(2)
     right = answered_pairs(rng.normal(0, 1.5, 1500), AnswerLink(), rng)
     loud = dataclasses.replace(right, rewards=right.rewards * 3)
@@ -84,16 +87,16 @@ def test_the_better_calibrated_of_two_with_the_same_order_is_told() -> None:
     assert (found.log_loss.low or 0) > 0
 
 
-def test_rankings_are_matched_by_what_they_say() -> None:
+def test_rankings_are_matched_by_content() -> None:
     everything = judged([True] * 20)
     shuffled = everything.at([5, 3, 19, 0])
     found = compare(everything, dataclasses.replace(shuffled, rewards=-shuffled.rewards))
     assert (found.rankings, found.only_first, found.only_second) == (4, 4, 0)
-    again = scored((PAIR[0], [1.0, 0.0]), (PAIR[0], [0.0, 1.0]))  # the same, said twice
+    again = scored((PAIR[0], [1.0, 0.0]), (PAIR[0], [0.0, 1.0]))  # a repeated ranking
     assert (compare(again, again).rankings, compare(again, again).p_value) == (2, 1.0)
 
 
-def test_rankings_that_differ_in_anything_said_are_others() -> None:
+def test_rankings_with_different_content_are_not_matched() -> None:
     other = [
         said("Q0", ["a", "b"], [[1], [0]]),
         said("Q0", ["a", "c"], [[0], [1]]),
@@ -108,9 +111,9 @@ def test_rankings_that_differ_in_anything_said_are_others() -> None:
         compare(tied, tied)
 
 
-def test_a_model_of_ties_and_one_without_are_judged_on_preferences_alike() -> None:
-    """Given that one is preferred, Rao & Kupper's chances are a little surer than Bradley–Terry's; with a
-    narrow band they are the same."""
+def test_models_with_and_without_ties_are_compared_on_preferences() -> None:
+    """Given a preference, Rao & Kupper's probabilities are slightly more confident than Bradley–Terry's;
+    with a small threshold they are equal."""
     rng = np.random.default_rng(3)
     narrow = AnswerLink(ties="rao_kupper", tie_parameter=1e-6)
     plain = answered_pairs(rng.normal(0, 1.5, 200), AnswerLink(), rng)

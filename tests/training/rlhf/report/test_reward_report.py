@@ -1,4 +1,4 @@
-"""A report's figures, by hand on a few rankings, by brute force, and where the truth is known."""
+"""The figures of a report: by hand on a few rankings, by brute force, and with a known truth."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from training.rlhf.report.reward_report import RewardReport, report_on, save
 from training.rlhf.report.scored import ScoredRankings
 from training.rlhf.report.slices import LENGTHS, Slice
 
-# Three people on two prompts. Of Q1's responses a, bb, ccc two put a first; of Q2's, one tied two.
+# Three annotators on two prompts. Of Q1's responses a, bb and ccc, two put a first. Of Q2's, one ties two.
 ROWS = (
     (said("Q1", ["a", "bb", "ccc"], [[0], [1], [2]], annotator="ann", strength=3, round=0), [2.0, 1.0, 0.0]),
     (said("Q1", ["bb", "a", "ccc"], [[1], [0], [2]], annotator="bob", strength=1, round=0), [1.0, 2.0, 0.0]),
@@ -32,9 +32,9 @@ def slices(report: RewardReport, by: str) -> dict[str, Slice]:
     return {one.of: one for one in report.slices if one.by == by}
 
 
-def test_accuracy_is_of_pairs_and_equal_rewards_are_half_right() -> None:
+def test_accuracy_counts_pairs_and_equal_rewards_as_half_right() -> None:
     report = report_on(scored(*ROWS))
-    # ann and bob: 3 right each; eve said ccc > bb > a, all wrong; "maybe" over "no" has equal rewards.
+    # ann and bob: 3 right each. eve stated ccc > bb > a, all wrong. "maybe" over "no" has equal rewards.
     assert report.accuracy.value == pytest.approx((3 + 3 + 0 + 0.5) / 10)
     assert (report.rankings, report.prompts, report.pairs, report.tied_pairs) == (5, 2, 10, 1)
     assert report.ties is None
@@ -44,13 +44,13 @@ def test_accuracy_is_of_pairs_and_equal_rewards_are_half_right() -> None:
 
 def test_slices_by_agreement_strength_length_and_round_by_hand() -> None:
     report = report_on(scored(*ROWS))
-    # Of Q1: a over bb by ann, bob (not eve), a over ccc likewise, bb over ccc likewise: two of three each.
+    # In Q1, ann and bob (not eve) prefer a to bb, a to ccc, and bb to ccc: two of three each.
     agreement = slices(report, "agreement")
     assert {name: (one.pairs, one.accuracy.value) for name, one in agreement.items()} == {
         "most": (9, pytest.approx(6 / 9)),
         "asked_once": (1, 0.5),
     }
-    # A strength is of the best tier against the next: one pair each of ann's and bob's.
+    # A strength applies to the best tier against the next: one pair each of ann's and bob's.
     strength = slices(report, "strength")
     assert {name: (one.pairs, one.accuracy.value) for name, one in strength.items()} == {
         "not_stated": (8, pytest.approx((2 + 2 + 0 + 0.5) / 8)),
@@ -64,30 +64,32 @@ def test_slices_by_agreement_strength_length_and_round_by_hand() -> None:
     }  # fmt: skip
     assert slices(report, "round")["0"].accuracy.value == 1.0
     assert slices(report, "round")["1"].accuracy.value == pytest.approx(0.5 / 4)
-    assert not slices(report, "turns")  # all of one turn: no slices
+    assert not slices(report, "turns")  # all have one turn, so there are no slices
     assert [name for name in LENGTHS if name in length] == list(length)
 
 
-def test_the_model_beside_people_on_what_several_were_asked() -> None:
+def test_the_model_is_compared_with_people_on_repeated_pairs() -> None:
     people = report_on(scored(*ROWS)).people
     assert people is not None
-    # 9 preferences of Q1 have two others. Of ann's 3 the others split (bob as she, eve not): half. So bob's.
-    # Against each of eve's stand both others.
+    # 9 preferences of Q1 have two others. For ann's 3 the others split (bob agrees, eve does not): one half
+    # each. The same holds for bob's.
     assert (people.pairs, people.prompts) == (9, 1)
     assert people.others.value == pytest.approx(6 * 0.5 / 9)
     assert people.model.value == pytest.approx(6 / 9)
     assert report_on(scored(ROWS[0], ROWS[4])).people is None
 
 
-def test_the_share_that_model_and_people_give_to_the_longer() -> None:
+def test_length_bias_of_model_and_people_by_hand() -> None:
     length = report_on(scored(*ROWS)).length
     assert length is not None
-    # People: ann and bob the shorter in 6, eve the longer in 3, "maybe". The model: the shorter in 9, half.
+    # People: ann and bob prefer the shorter in 6, eve the longer in 3, plus "maybe". The model prefers the
+    # shorter in 9, plus one half.
     assert length.pairs == 10
     assert length.by_people.value == pytest.approx(4 / 10)
     assert length.by_model.value == pytest.approx(0.5 / 10)
     assert length.excess.value == pytest.approx(0.05 - 0.4)
-    # All responses but the tied two's, of which nothing was preferred; and from their ranking's mean.
+    # All responses except the tied two, which have no preference; and the differences from the mean of their
+    # ranking.
     lengths = [1, 2, 3] * 3 + [2, 5]
     assert length.correlation.value == pytest.approx(
         stats.spearmanr([2, 1, 0] * 3 + [0.5, 0.5], lengths).statistic
@@ -98,7 +100,7 @@ def test_the_share_that_model_and_people_give_to_the_longer() -> None:
     )
 
 
-def test_position_is_reported_where_the_shown_order_is_known() -> None:
+def test_position_bias_is_reported_if_the_shown_order_is_known() -> None:
     seen = (
         said("Q1", ["aa", "bb"], [[0], [1]], in_shown_order=True),
         said("Q2", ["aa", "bb"], [[1], [0]], in_shown_order=True),
@@ -109,17 +111,17 @@ def test_position_is_reported_where_the_shown_order_is_known() -> None:
     assert report.position.by_people.value == pytest.approx(2 / 3)
     assert report.position.by_model.value == pytest.approx(2 / 3)
     assert report.position.excess.value == 0
-    assert report.length is None  # all as long as one another
+    assert report.length is None  # all of the same length
     assert report_on(scored(*ROWS)).position is None
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_best_of_four_is_every_set_of_one_right_and_three_wrong(seed: int) -> None:
+def test_best_of_four_covers_every_set_of_one_best_and_three_worse(seed: int) -> None:
     rng = np.random.default_rng(seed)
     rows, credits = [], []
     for number in range(12):
         k = int(rng.integers(3, 8))
-        rewards = rng.integers(0, 4, size=k).astype(float)  # many equal ones
+        rewards = rng.integers(0, 4, size=k).astype(float)  # many equal values
         tier = rng.integers(0, 3, size=k)
         tiers = [np.flatnonzero(tier == t).tolist() for t in range(3) if (tier == t).any()]
         rows.append((said(f"Q{number}", [f"r{i}" for i in range(k)], tiers), rewards.tolist()))
@@ -134,13 +136,13 @@ def test_best_of_four_is_every_set_of_one_right_and_three_wrong(seed: int) -> No
     assert found.accuracy.value == pytest.approx(np.mean(credits))
 
 
-def test_the_top_of_a_ranking_shares_its_credit_among_equals() -> None:
+def test_equal_top_rewards_share_the_credit() -> None:
     report = report_on(
         scored(
-            (said("Q1", ["a", "b", "c"], [[0], [1, 2]]), [1.0, 1.0, 0.0]),  # one right of two at the top
+            (said("Q1", ["a", "b", "c"], [[0], [1, 2]]), [1.0, 1.0, 0.0]),  # one correct of two at the top
             (said("Q2", ["a", "b", "c"], [[0, 1], [2]]), [1.0, 2.0, 0.0]),
             (said("Q3", ["a", "b"], [[0], [1]]), [0.0, 1.0]),
-            (said("Q4", ["a", "b"], [[0, 1]]), [0.0, 1.0]),  # nothing is best
+            (said("Q4", ["a", "b"], [[0, 1]]), [0.0, 1.0]),  # no response is best
         )
     )
     assert report.top is not None
@@ -149,18 +151,18 @@ def test_the_top_of_a_ranking_shares_its_credit_among_equals() -> None:
     assert report.best_of_4 is None
 
 
-def test_what_was_left_unranked_is_worse_but_not_tied() -> None:
+def test_unranked_responses_are_worse_but_not_tied() -> None:
     top_two = said("Q1", ["a", "b", "c", "d"], [[0], [1], [2, 3]], rest_unranked=True)
     report = report_on(scored((top_two, [3.0, 2.0, 1.0, 1.0])))
     assert (report.pairs, report.tied_pairs) == (5, 0)
     assert report.accuracy.value == 1.0
-    assert report.accuracy.low is None  # one prompt says nothing of others
+    assert report.accuracy.low is None  # a single prompt has no interval
 
 
 TIES = AnswerLink(ties="rao_kupper", tie_parameter=0.7)
 
 
-def test_ties_are_predicted_as_well_as_they_can_be_by_true_chances() -> None:
+def test_true_probabilities_predict_ties_optimally() -> None:
     rng = np.random.default_rng(0)
     differences = rng.normal(0, 2.0, 3000)
     found = report_on(answered_pairs(differences, TIES, rng), samples=300).ties
@@ -173,7 +175,7 @@ def test_ties_are_predicted_as_well_as_they_can_be_by_true_chances() -> None:
     assert found.gain.low is not None
     assert found.gain.low > 0.02
     assert (found.reliability.ece.value or 0) <= 0.03
-    # What the area must be: every tie against every preference, by the chances themselves.
+    # The expected area: every tie against every preference, from the probabilities themselves.
     tie, other = probabilities.tie, 1 - probabilities.tie
     order = np.argsort(tie)
     below = np.cumsum(other[order]) - other[order] / 2
@@ -182,7 +184,7 @@ def test_ties_are_predicted_as_well_as_they_can_be_by_true_chances() -> None:
     )
 
 
-def test_a_band_for_ties_of_the_wrong_width_gains_nothing() -> None:
+def test_a_tie_threshold_of_the_wrong_width_has_no_gain() -> None:
     rng = np.random.default_rng(1)
     wide = AnswerLink(ties="rao_kupper", tie_parameter=2.5)
     found = report_on(answered_pairs(rng.normal(0, 2.0, 3000), wide, rng, says=TIES), samples=300).ties
@@ -196,7 +198,7 @@ GRADED = AnswerLink(ties="rao_kupper", tie_parameter=0.3, strength_thresholds=((
 
 
 def strengths_stated(link: AnswerLink, says: AnswerLink, rng: np.random.Generator) -> ScoredRankings:
-    """2,500 pairs of which people say by how much, their noise logistic."""
+    """2,500 pairs with strengths stated under logistic noise."""
     rows = []
     levels = [level for level, _ in says.strength_thresholds]
     edges = [at for _, at in says.strength_thresholds]
@@ -210,7 +212,7 @@ def strengths_stated(link: AnswerLink, says: AnswerLink, rng: np.random.Generato
     return scored(*rows, link=link)
 
 
-def test_stated_strengths_are_calibrated_where_the_thresholds_are_true_and_not_where_they_are_not() -> None:
+def test_strengths_are_calibrated_only_with_the_true_thresholds() -> None:
     rng = np.random.default_rng(2)
     found = report_on(strengths_stated(GRADED, GRADED, rng), samples=300).strengths
     assert found is not None
@@ -229,11 +231,11 @@ def test_stated_strengths_are_calibrated_where_the_thresholds_are_true_and_not_w
     off = report_on(strengths_stated(mean, GRADED, rng), samples=300).strengths
     assert off is not None
     assert (off.reliability.ece.low or 0) > 0.05 > 0.03 > off.reliability.ece_if_right
-    assert off.not_known > 100  # level 4 was not stated where this model learned
+    assert off.not_known > 100  # level 4 was not in the training rankings of this model
 
 
-def test_who_is_less_reliable_is_expected_to_be() -> None:
-    """The chance of what bob says is believed less, so his turned-round verdicts cost less."""
+def test_less_reliable_annotators_are_expected_to_be() -> None:
+    """Bob's statements get less extreme probabilities, so his reversed verdicts cost less."""
     rows = [(said("Q1", ["a", "b"], [[1], [0]], annotator=who), [3.0, 0.0]) for who in ("ann", "bob")]
     link = AnswerLink(reliabilities={"ann": 0.95, "bob": 0.6}, usual_reliability=0.8)
     costs = [report_on(scored(row, link=link)).calibration.log_loss.value for row in rows]
@@ -243,7 +245,7 @@ def test_who_is_less_reliable_is_expected_to_be() -> None:
     )
 
 
-def test_it_is_saved_as_json_and_plots_and_scores_are_read_back(tmp_path: Path) -> None:
+def test_a_report_is_saved_with_plots_and_its_scores_are_loaded(tmp_path: Path) -> None:
     held = answered_pairs(np.random.default_rng(3).normal(0, 2, 60), TIES, np.random.default_rng(3))
     report = report_on(held, left_out={"response_too_long": 2}, samples=100)
     kept = json.loads(save(report, tmp_path / "out").read_text())
@@ -277,6 +279,6 @@ def test_it_is_saved_as_json_and_plots_and_scores_are_read_back(tmp_path: Path) 
         ),
     ],
 )
-def test_what_can_not_be_reported_on_says_why(rows: tuple, reason: str) -> None:  # type: ignore[type-arg]
+def test_unusable_scores_are_refused_with_a_reason(rows: tuple, reason: str) -> None:  # type: ignore[type-arg]
     with pytest.raises(ValueError, match=reason):
         report_on(scored(*rows))

@@ -1,4 +1,4 @@
-"""What a reward model learns of its answers beside the rewards: strengths, annotators, positions."""
+"""The parameters that a reward model learns about answers: strengths, annotators, positions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from tests.training.rlhf import tiny
 from tests.training.rlhf.reward.test_reward_model import HELDOUT, RANKINGS, message
-from training.rlhf.core.recipes import RewardModelConfig
+from training.rlhf.core.reward_recipe import RewardModelConfig
 from training.rlhf.data.batching import Group, Stated, stated_in
 from training.rlhf.data.rankings import UNRANKED_TIER, Ranking
 from training.rlhf.models.loading import save_model
@@ -38,7 +38,7 @@ def pair(annotator: int, *, weight: float = 1.0, first_wins: bool = True, **chan
     return Group([2], [[5], [6]], [0, 1] if first_wins else [1, 0], weight, annotator=annotator, **changes)
 
 
-def test_the_levels_of_a_scale_are_those_that_were_stated_and_people_those_who_are_named() -> None:
+def test_levels_and_annotators_are_those_in_the_rankings() -> None:
     rankings = [
         said_by("b", strength=4),
         said_by("a", strength=1),
@@ -55,7 +55,7 @@ def test_the_levels_of_a_scale_are_those_that_were_stated_and_people_those_who_a
 @pytest.mark.parametrize(
     ("recipe", "rankings", "reason"),
     [
-        ({"strength": "cumulative"}, [said_by("a", strength=0)], "set strength to ignore"),
+        ({"strength": "cumulative"}, [said_by("a", strength=0)], "Set strength to ignore"),
         (
             {"strength": "cumulative"},
             [said_by("a", strength=n) for n in range(1, 22)],
@@ -64,13 +64,13 @@ def test_the_levels_of_a_scale_are_those_that_were_stated_and_people_those_who_a
         (
             {"strength": "margin", "margins": "1=0.5"},
             [said_by("a", strength=n) for n in (1, 2, 2)],
-            "none for strength 2, which 2 rankings state; name all of 1, 2",
+            "no entry for strength 2, which 2 rankings state. List all of 1, 2",
         ),
-        ({"annotators": "crowd_bt"}, [said_by("")], "set annotators to alike"),
-        ({"positions": "learned"}, [said_by("a")], "set positions to ignore"),
+        ({"annotators": "crowd_bt"}, [said_by("")], "Set annotators to alike"),
+        ({"positions": "learned"}, [said_by("a")], "Set positions to ignore"),
     ],
 )
-def test_what_the_rankings_do_not_say_cannot_be_learned_from_them(
+def test_a_recipe_that_needs_unstated_data_is_refused(
     recipe: dict[str, Any], rankings: list[Ranking], reason: str
 ) -> None:
     with pytest.raises(ValueError, match=reason):
@@ -80,29 +80,27 @@ def test_what_the_rankings_do_not_say_cannot_be_learned_from_them(
 @pytest.mark.parametrize(
     ("recipe", "reason"),
     [
-        ({"strength": "cumulative", "loss": "plackett_luce"}, "set loss to bradley_terry"),
-        ({"strength": "cumulative", "ties": "davidson"}, "set ties to rao_kupper"),
-        ({"strength": "margin"}, "margins is empty; write it as"),
-        ({"margins": "1=0.5"}, "set strength to margin"),
-        ({"strength": "margin", "margins": "1=0.5, 2"}, "'2'; write it as"),
-        ({"strength": "margin", "margins": "1=-1"}, "from 0 to 100 reward units"),
-        ({"strength": "margin", "margins": "1=nan"}, "from 0 to 100 reward units"),
-        ({"strength": "margin", "margins": "1=1", "ties": "davidson"}, "no probability"),
-        ({"strength": "margin", "margins": "1=1", "label_smoothing": 0.1}, "no probability"),
-        ({"strength": "margin", "margins": "1=1", "annotators": "crowd_bt"}, "no probability"),
-        ({"annotators": "crowd_bt", "loss": "plackett_luce"}, "set loss to bradley_terry"),
-        ({"annotators": "crowd_bt", "label_smoothing": 0.1}, "set label_smoothing to 0"),
+        ({"strength": "cumulative", "loss": "plackett_luce"}, "Set loss to bradley_terry"),
+        ({"strength": "cumulative", "ties": "davidson"}, "Set ties to rao_kupper"),
+        ({"strength": "margin"}, "margins is empty. Write it as"),
+        ({"margins": "1=0.5"}, "Set strength to margin"),
+        ({"strength": "margin", "margins": "1=0.5, 2"}, "'2'. Write it as"),
+        ({"strength": "margin", "margins": "1=-1"}, "between 0 and 100 reward units"),
+        ({"strength": "margin", "margins": "1=nan"}, "between 0 and 100 reward units"),
+        ({"strength": "margin", "margins": "1=1", "ties": "davidson"}, "not a likelihood"),
+        ({"strength": "margin", "margins": "1=1", "label_smoothing": 0.1}, "not a likelihood"),
+        ({"strength": "margin", "margins": "1=1", "annotators": "crowd_bt"}, "not a likelihood"),
+        ({"annotators": "crowd_bt", "loss": "plackett_luce"}, "Set loss to bradley_terry"),
+        ({"annotators": "crowd_bt", "label_smoothing": 0.1}, "Set label_smoothing to 0"),
         ({"annotators": "crowd_bt", "prior_right": 2}, "prior_right must exceed prior_wrong"),
     ],
 )
-def test_a_recipe_that_contradicts_itself_is_refused_with_the_way_out(
-    recipe: dict[str, Any], reason: str
-) -> None:
+def test_a_contradictory_recipe_is_refused_with_a_fix(recipe: dict[str, Any], reason: str) -> None:
     with pytest.raises(ValidationError, match=reason):
         RewardModelConfig.model_validate(recipe)
 
 
-def test_each_recipe_is_the_loss_that_it_names() -> None:
+def test_each_recipe_uses_the_loss_that_it_names() -> None:
     groups = [
         Group([2], [[5], [6], [7]], [0, 1, 2], strength=2, annotator=1, in_shown_order=True),
         Group([2], [[5], [6], [7]], [1, 0, 0], strength=0, annotator=0, in_shown_order=False),
@@ -138,10 +136,10 @@ def test_each_recipe_is_the_loss_that_it_names() -> None:
     seen = rewards + torch.tensor([[0.0, *placed.offsets.tolist()], [0.0, 0.0, 0.0]])
     assert torch.equal(placed(rewards, said), losses.bradley_terry(seen, said.tiers))
     wider = Stated(torch.tensor([[0, 1, 2, 3]]), *(column[:1] for column in said[1:]))
-    assert torch.isfinite(placed(torch.zeros(1, 4), wider)).all()  # a place that training never showed
+    assert torch.isfinite(placed(torch.zeros(1, 4), wider)).all()  # a place that did not occur in training
 
 
-def test_every_annotators_prior_counts_once_in_an_epoch_however_it_is_cut() -> None:
+def test_each_prior_counts_once_per_epoch_however_it_is_cut() -> None:
     groups = [pair(1), pair(1, weight=3.0), pair(2, weight=0.5), pair(0)]
     answers = AnswerModel(CROWD, AnswerKey({}, {"a": 1, "b": 2}), groups)
     with torch.no_grad():
@@ -153,7 +151,7 @@ def test_every_annotators_prior_counts_once_in_an_epoch_however_it_is_cut() -> N
     assert answers.prior(stated_in(groups[3:])).item() == 0.0
 
 
-def test_a_reliability_is_the_best_given_the_rewards_and_its_interval_the_curvature_there() -> None:
+def test_reliabilities_are_optimal_and_intervals_match_the_curvature() -> None:
     generator = torch.Generator().manual_seed(0)
     eta = torch.tensor([0.95, 0.7, 0.4], dtype=torch.float64)
     who = torch.arange(3).repeat_interleave(400)
@@ -183,8 +181,8 @@ def test_a_reliability_is_the_best_given_the_rewards_and_its_interval_the_curvat
     assert torch.sigmoid(answers.reliability).tolist() == pytest.approx([r.value for r in found.values()])
 
 
-def test_what_standing_first_is_worth_is_found_where_the_order_is_known() -> None:
-    """Between equals, first place wins 70 of 100 times: sigma(-offset) = 0.7."""
+def test_position_effects_are_recovered_if_the_order_is_known() -> None:
+    """Between equals, the first place wins 70 of 100 times: sigma(-offset) = 0.7."""
     config = RewardModelConfig(positions="learned")
     groups = [pair(0, first_wins=n % 10 < 7, in_shown_order=True) for n in range(100)]
     groups += [pair(0, first_wins=False) for _ in range(300)]
@@ -203,7 +201,7 @@ def test_what_standing_first_is_worth_is_found_where_the_order_is_known() -> Non
 
 
 def test_micro_batches_and_layouts_add_up_to_the_whole_batch(tmp_path: Path) -> None:
-    """Who said what, how strongly and where it stood stays with its ranking however a batch is cut."""
+    """Annotator, strength and shown order stay with their ranking however a batch is cut."""
     config = RewardModelConfig(
         strength="cumulative", ties="rao_kupper", annotators="crowd_bt", positions="learned"
     )
@@ -229,13 +227,13 @@ def test_micro_batches_and_layouts_add_up_to_the_whole_batch(tmp_path: Path) -> 
             ((per_ranking + answers.prior(batch.stated)) * batch.weights).sum().backward()
         found.append(torch.cat([p.grad.flatten() for p in answers.parameters() if p.grad is not None]))
         answers.zero_grad()
-    assert found[0].abs().min() > 1e-3  # every number is learned about
+    assert found[0].abs().min() > 1e-3  # every parameter is learned
     assert torch.allclose(found[1], found[0], atol=1e-4)
     assert torch.allclose(found[2], found[0], atol=1e-4)
 
 
-def test_training_gives_annotators_strengths_and_positions_with_the_model(tmp_path: Path) -> None:
-    """Carl ranks the wrong way round every second time; all state 1 for a narrow lead, 2 for a wide one."""
+def test_training_learns_annotators_strengths_and_positions(tmp_path: Path) -> None:
+    """Carl reverses every second ranking. All annotators state 1 for a small lead and 2 for a large one."""
     rankings = []
     for number, ranking in enumerate(RANKINGS * 2):
         best, second, *rest = ranking.tiers
@@ -281,8 +279,9 @@ def test_training_gives_annotators_strengths_and_positions_with_the_model(tmp_pa
 
 
 @pytest.mark.parametrize("ties", ["rao_kupper", "davidson"])
-def test_ties_between_equals_start_as_frequent_as_ties_are(ties: str) -> None:
-    # Tied are 1 of 3 pairs, 0 of 1, 1 of 3: the last two of four that a top-2 ranking left are no tie.
+def test_ties_start_as_frequent_as_in_the_data(ties: str) -> None:
+    # Ties are 1 of 3 pairs, 0 of 1, 1 of 3: the last two of four that a top-2 ranking left unranked are not a
+    # tie.
     tiers = [[0, 0, 1], [1, 0], [0, 0, UNRANKED_TIER, UNRANKED_TIER]]
     groups = [Group([2], [[5]] * len(each), each) for each in tiers]
     config = RewardModelConfig.model_validate({"ties": ties})

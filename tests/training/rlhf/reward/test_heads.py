@@ -1,5 +1,8 @@
-"""An ensemble of small heads on known features: far apart where rankings say nothing, together where they do,
-and calibrated where there are few of them."""
+"""An ensemble of small heads on known features.
+
+Members disagree where rankings provide no information, agree where they do, and are calibrated with few
+rankings.
+"""
 
 from __future__ import annotations
 
@@ -41,12 +44,12 @@ def fitted(rankings: int, seed: int = 0) -> heads.Heads:
 
 
 def spread_of_pairs(ensemble: heads.Heads, responses: Tensor) -> float:
-    """Mean standard deviation over members of the difference between the first half and the second."""
+    """Mean standard deviation over members of the difference between the first half and the second half."""
     first, second = heads.outputs(ensemble, responses).chunk(2)
     return float((first - second).std(dim=1).mean())
 
 
-def test_before_any_ranking_a_typical_reward_has_the_prior_spread() -> None:
+def test_without_rankings_a_typical_reward_has_the_prior_spread() -> None:
     many = drawn(members=200, width=64)
     typical = known.features(0, 1, 200, width=64)[0].float()
     assert heads.outputs(many, typical).std().item() == pytest.approx(SPREAD, rel=0.05)
@@ -54,17 +57,17 @@ def test_before_any_ranking_a_typical_reward_has_the_prior_spread() -> None:
     assert per_member.min() > 0.8 * SPREAD
 
 
-def test_rankings_bring_the_members_together_and_the_more_so_the_more_there_are() -> None:
+def test_members_agree_more_with_more_rankings() -> None:
     spreads = [spread_of_pairs(one, FRESH) for one in (drawn(), fitted(10), fitted(200))]
     assert spreads == sorted(spreads, reverse=True)
     assert spreads[2] < spreads[1] / 2
 
 
-def test_they_lie_apart_where_no_ranking_was() -> None:
+def test_members_disagree_far_from_the_rankings() -> None:
     ensemble = fitted(200)
     assert spread_of_pairs(ensemble, 4 * FRESH) > 3 * spread_of_pairs(ensemble, FRESH)
     flat = known.features(0, 200, 3, width=WIDTH)
-    flat[..., 0] = 0.0  # one direction in which the responses that were ranked never differed
+    flat[..., 0] = 0.0  # one direction in which the ranked responses never differed
     tiers = known.ranked(0, flat @ known.weights(0, width=WIDTH, spread=SPREAD))
     ensemble = heads.fit_heads(
         drawn(), lambda chosen: known.part(flat[chosen].float(), tiers[chosen]), 200, seed=0
@@ -76,13 +79,13 @@ def test_they_lie_apart_where_no_ranking_was() -> None:
     assert spread_of_pairs(ensemble, along) > 2 * spread_of_pairs(ensemble, across)
 
 
-def test_the_members_mean_finds_the_rewards() -> None:
+def test_the_mean_of_the_members_recovers_the_rewards() -> None:
     found = heads.outputs(fitted(200), FRESH).mean(dim=1)
     true = FRESH @ known.weights(0, width=WIDTH, spread=SPREAD).float()
     assert torch.corrcoef(torch.stack([found, true]))[0, 1] > 0.97
 
 
-def test_with_few_rankings_averaged_preferences_are_calibrated_better_than_those_of_a_plain_head() -> None:
+def test_averaged_preferences_are_better_calibrated_with_few_rankings() -> None:
     plain, averaged, true = [], [], []
     for seed in range(5):
         responses = known.features(seed, 12, 3, width=WIDTH)
@@ -102,7 +105,7 @@ def test_with_few_rankings_averaged_preferences_are_calibrated_better_than_those
     assert surprise[1] < surprise[0] - 0.01
 
 
-def test_a_fit_is_the_seeds_and_can_be_stopped() -> None:
+def test_a_fit_is_determined_by_its_seed_and_can_be_stopped() -> None:
     again = fitted.__wrapped__(10)
     assert all(torch.equal(*both) for both in zip(again, fitted(10), strict=True))
     calls = 0

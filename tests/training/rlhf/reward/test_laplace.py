@@ -1,5 +1,6 @@
-"""The posterior of a head on known features: against the exact one by quadrature, against what estimates do
-over many repetitions, and in how often its intervals hold."""
+"""The posterior of a head on known features: against exact quadrature, repeated estimates, and nominal
+coverage.
+"""
 
 from __future__ import annotations
 
@@ -27,13 +28,13 @@ def _one_thread() -> None:
 def repetition(
     seed: int, *, n: int, k: int, spread: float = 1.0, loss: str = "bradley_terry", head: Tensor | None = None
 ) -> tuple[Tensor, Part]:
-    """(the true head, rankings): the head is drawn anew from the prior where none is given."""
+    """Return (the true head, rankings). Without a given head, a new one is drawn from the prior."""
     head = known.weights(seed, width=WIDTH, spread=spread) if head is None else head
     responses = known.features(seed, n, k, width=WIDTH)
     return head, known.part(responses, known.ranked(seed, responses @ head), loss=loss)
 
 
-def test_pairs_give_the_second_derivative_of_the_textbook() -> None:
+def test_pairs_have_the_textbook_second_derivative() -> None:
     head, part = repetition(0, n=30, k=2)
     found = laplace.posterior([part], precision=2.0)
     apart = part.features[:, 0] - part.features[:, 1]
@@ -70,8 +71,8 @@ def test_every_likelihood_has_its_exact_second_derivative(name: str) -> None:
     assert torch.allclose(bend, torch.autograd.functional.hessian(whole, head), atol=1e-9)
 
 
-def test_where_a_likelihood_bends_the_other_way_it_tells_nothing() -> None:
-    """CrowdBT: an absurd verdict is put down to the annotator, and makes nobody surer of the rewards."""
+def test_negative_curvature_contributes_nothing() -> None:
+    """CrowdBT attributes an implausible verdict to the annotator, so it says nothing about the rewards."""
     reliability = torch.full((1,), 2.0, dtype=torch.float64)
 
     def likelihood(rewards: Tensor) -> Tensor:
@@ -83,8 +84,8 @@ def test_where_a_likelihood_bends_the_other_way_it_tells_nothing() -> None:
     assert absurd.abs().max() < 1e-12 < sensible.abs().max()
 
 
-def test_mean_covariance_and_evidence_are_those_of_the_exact_posterior() -> None:
-    """Exact by quadrature on a grid, where a head of two weights allows it."""
+def test_mean_covariance_and_evidence_match_the_exact_posterior() -> None:
+    """Exact by quadrature on a grid, which a head of two weights allows."""
     head = torch.tensor([1.0, -0.5], dtype=torch.float64)
     responses = known.features(3, 120, 2, width=2)
     tiers = known.ranked(3, responses @ head)
@@ -105,9 +106,11 @@ def test_mean_covariance_and_evidence_are_those_of_the_exact_posterior() -> None
     assert found.evidence == pytest.approx(exact, abs=0.05)
 
 
-def test_estimates_from_many_samples_vary_as_the_posterior_says() -> None:
-    """A weak prior and much data: the covariance of the mode over repetitions is the posterior's. With five
-    responses this holds for the sum over dependent pairs because each counts as 3 / (K + 1)."""
+def test_estimates_vary_between_samples_as_the_posterior_predicts() -> None:
+    """With a weak prior and much data, the covariance of the mode over repetitions equals the posterior's.
+
+    With five responses this holds for the sum over dependent pairs because each pair counts as 3 / (K + 1).
+    """
     head = known.weights(7, width=WIDTH, spread=0.5)
     found = [
         laplace.posterior([repetition(seed, n=100, k=5, head=head)[1]], precision=0.01)
@@ -116,11 +119,11 @@ def test_estimates_from_many_samples_vary_as_the_posterior_says() -> None:
     over_repetitions = torch.stack([one.weight for one in found]).T.cov()
     said = torch.stack([one.root @ one.root.T for one in found]).mean(dim=0)
     share = torch.linalg.eigvals(torch.linalg.solve(said, over_repetitions)).real
-    assert 0.8 < share.mean() < 1.2  # of 320 squares of about 1 the mean has a standard error of 0.08
+    assert 0.8 < share.mean() < 1.2  # the mean of 320 squares of about 1 has a standard error of 0.08
 
 
 @pytest.mark.parametrize(("n", "k", "loss"), [(30, 4, "bradley_terry"), (30, 3, "plackett_luce")])
-def test_intervals_hold_as_often_as_they_say(n: int, k: int, loss: str) -> None:
+def test_intervals_have_their_nominal_coverage(n: int, k: int, loss: str) -> None:
     fresh = known.features(-1, 1, 40, width=WIDTH)[0]
     held = []
     for seed in range(REPETITIONS):
@@ -131,8 +134,8 @@ def test_intervals_hold_as_often_as_they_say(n: int, k: int, loss: str) -> None:
     assert 0.86 < torch.stack(held).double().mean() < 0.94
 
 
-def test_the_prior_that_makes_rankings_most_probable_is_the_one_they_came_from() -> None:
-    width = 24  # so many weights tell of their spread to about a fifth
+def test_maximum_evidence_recovers_the_prior() -> None:
+    width = 24  # this many weights determine their spread to about a fifth
     for spread in (0.5, 2.0):
         responses = known.features(3, 200, 3, width=width)
         part = known.part(
@@ -145,7 +148,7 @@ def test_the_prior_that_makes_rankings_most_probable_is_the_one_they_came_from()
         assert given.evidence < found.evidence
 
 
-def test_around_the_mode_it_is_the_posterior_and_more_rankings_make_it_narrower() -> None:
+def test_around_the_mode_equals_the_posterior_and_narrows_with_data() -> None:
     _, few = repetition(5, n=20, k=3)
     _, many = repetition(5, n=200, k=3)
     mode = laplace.posterior([few], precision=WIDTH)
@@ -160,7 +163,7 @@ def test_around_the_mode_it_is_the_posterior_and_more_rankings_make_it_narrower(
     assert best.evidence >= same.evidence
 
 
-def test_a_preference_is_integrated_over_what_is_unsure() -> None:
+def test_a_preference_is_integrated_over_the_uncertainty() -> None:
     nodes, shares = np.polynomial.hermite_e.hermegauss(80)
     mean, variance = torch.meshgrid(torch.linspace(-5, 5, 21), torch.linspace(0, 30, 16), indexing="ij")
     at = mean[..., None] + variance.sqrt()[..., None] * torch.tensor(nodes, dtype=torch.float32)
@@ -169,8 +172,8 @@ def test_a_preference_is_integrated_over_what_is_unsure() -> None:
     assert torch.equal(laplace.preference(mean, torch.zeros(())), torch.sigmoid(mean))
 
 
-def test_with_few_rankings_integrated_preferences_are_calibrated_better_than_the_plain_ones() -> None:
-    """The plain head is one that hardly anything held back: near the maximum of the likelihood."""
+def test_integrated_preferences_are_better_calibrated() -> None:
+    """The plain head is almost unregularised: it is near the maximum of the likelihood."""
     fresh = known.features(-1, 1, 60, width=WIDTH)[0]
     apart = fresh[:30] - fresh[30:]
     plain, integrated, true = [], [], []

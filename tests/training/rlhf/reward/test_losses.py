@@ -1,4 +1,4 @@
-"""Each loss against hand-computed values, an obvious fp64 loop, and its own derivative."""
+"""Each loss against values computed by hand, a simple fp64 loop, and its own derivative."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def crowd_bt_chance(eta: float, d: float) -> float:
 
 
 def pairs_of(tiers: list[int]) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-    """(preferred pairs, tied pairs) of one ranking, the obvious way."""
+    """Return (preferred pairs, tied pairs) of one ranking, with simple loops."""
     real = [i for i, tier in enumerate(tiers) if tier >= 0]
     strict = [(i, j) for i, j in itertools.permutations(real, 2) if tiers[i] < tiers[j]]
     return strict, [(i, j) for i, j in itertools.combinations(real, 2) if tiers[i] == tiers[j]]
@@ -39,7 +39,7 @@ def pairs_of(tiers: list[int]) -> tuple[list[tuple[int, int]], list[tuple[int, i
 def by_hand(
     won: Callable[[float], float], tied: Callable[[float], float] | None, values: Tensor, tiers: Tensor
 ) -> list[float]:
-    """-log probabilities averaged over the pairs of each ranking, in Python floats."""
+    """Return -log probabilities averaged over the pairs of each ranking, in Python floats."""
     means = []
     for row, order in zip(values.tolist(), tiers.tolist(), strict=True):
         strict, ties = pairs_of(order)
@@ -50,7 +50,7 @@ def by_hand(
     return means
 
 
-def test_bradley_terry_of_one_pair_is_minus_log_sigmoid_of_the_difference() -> None:
+def test_bradley_terry_of_one_pair_is_minus_log_sigmoid() -> None:
     loss = losses.bradley_terry(torch.tensor([[1.5, 0.5]]), torch.tensor([[0, 1]]))
     assert loss.item() == pytest.approx(math.log(1 + math.exp(-1)), abs=1e-7)
 
@@ -58,10 +58,10 @@ def test_bradley_terry_of_one_pair_is_minus_log_sigmoid_of_the_difference() -> N
 def test_bradley_terry_averages_the_pairs_of_each_ranking_across_tiers() -> None:
     expected = by_hand(sigmoid, None, rewards(), RAGGED)
     assert losses.bradley_terry(rewards(), RAGGED).tolist() == pytest.approx(expected, abs=1e-12)
-    assert expected[2] == 0.0  # all tied: nothing to say
+    assert expected[2] == 0.0  # all tied: no preference
 
 
-def test_label_smoothing_mixes_in_the_pair_turned_round() -> None:
+def test_label_smoothing_mixes_in_the_reversed_pair() -> None:
     smoothed = losses.bradley_terry(torch.tensor([[2.0, 0.0]]), torch.tensor([[0, 1]]), label_smoothing=0.2)
     assert smoothed.item() == pytest.approx(
         -0.8 * math.log(sigmoid(2)) - 0.2 * math.log(sigmoid(-2)), abs=1e-6
@@ -70,7 +70,7 @@ def test_label_smoothing_mixes_in_the_pair_turned_round() -> None:
         losses.bradley_terry(torch.zeros(1, 2), torch.tensor([[0, 1]]), label_smoothing=0.5)
 
 
-def test_rao_kupper_is_its_published_probabilities_and_they_add_up_to_one() -> None:
+def test_rao_kupper_has_its_published_probabilities() -> None:
     threshold = torch.tensor(0.7, dtype=torch.float64)
     theta = math.exp(0.7)
 
@@ -86,7 +86,7 @@ def test_rao_kupper_is_its_published_probabilities_and_they_add_up_to_one() -> N
     )
 
 
-def test_davidson_is_its_published_probabilities_and_they_add_up_to_one() -> None:
+def test_davidson_has_its_published_probabilities() -> None:
     nu = 0.4
 
     def won(d: float) -> float:
@@ -102,7 +102,7 @@ def test_davidson_is_its_published_probabilities_and_they_add_up_to_one() -> Non
     )
 
 
-def test_both_tie_models_are_bradley_terry_where_ties_have_no_room() -> None:
+def test_tie_models_without_room_for_ties_are_bradley_terry() -> None:
     strict = torch.tensor([[0, 2, 1, 3]])
     values = rewards()[:1]
     plain = losses.bradley_terry(values, strict)
@@ -116,8 +116,8 @@ HALF = torch.tensor(
 STATED = torch.tensor([2, 0, 3, 1])
 
 
-def test_cumulative_strength_is_the_difference_of_two_sigmoids_on_a_symmetric_scale() -> None:
-    """One pair with d = 0.5 and each thing that can be said of it, against numbers worked out by hand."""
+def test_cumulative_strength_is_a_difference_of_two_sigmoids() -> None:
+    """One pair with d = 0.5 and every possible statement about it, against values computed by hand."""
     d = 0.5
     edges = [-math.inf, -2.0, -0.9, -0.3, 0.3, 0.9, 2.0, math.inf]
     below = [0.0, *(sigmoid(edge - d) for edge in edges[1:-1]), 1.0]
@@ -139,7 +139,7 @@ def test_cumulative_strength_is_the_difference_of_two_sigmoids_on_a_symmetric_sc
     assert total == pytest.approx(1.0, abs=1e-12)
 
 
-def test_a_strength_is_said_of_the_best_tier_and_the_next_and_of_no_other_pair() -> None:
+def test_a_strength_applies_only_to_the_best_tier_and_the_next() -> None:
     edges = [*HALF.tolist(), math.inf]
     expected = []
     for row, order, said in zip(rewards().tolist(), RAGGED.tolist(), STATED.tolist(), strict=True):
@@ -162,7 +162,7 @@ def test_a_strength_is_said_of_the_best_tier_and_the_next_and_of_no_other_pair()
     assert losses.stated_pairs(top_one)[0].nonzero().tolist() == [[1, 0], [1, 2]]
 
 
-def test_where_no_strength_was_said_the_cumulative_model_is_rao_kupper_or_bradley_terry() -> None:
+def test_cumulative_strength_without_strengths_is_the_plain_model() -> None:
     none = torch.zeros(4, dtype=torch.long)
     odd = losses.cumulative_strength(rewards(), RAGGED, none, HALF, ties=True)
     assert torch.allclose(odd, losses.rao_kupper(rewards(), RAGGED, HALF[0]), atol=1e-12)
@@ -171,18 +171,18 @@ def test_where_no_strength_was_said_the_cumulative_model_is_rao_kupper_or_bradle
     assert torch.allclose(even, losses.bradley_terry(rewards(), RAGGED), atol=1e-12)
 
 
-def test_a_margin_is_taken_off_the_pairs_that_the_strength_is_about() -> None:
+def test_a_margin_is_subtracted_only_from_the_pairs_of_the_strength() -> None:
     values = torch.tensor([[1.5, 0.0, -1.0]], dtype=torch.float64)
     loss = losses.bradley_terry(values, torch.tensor([[0, 1, 2]]), margins=torch.tensor([2 / 3]).double())
     by_pair = [-math.log(sigmoid(1.5 - 2 / 3)), -math.log(sigmoid(2.5)), -math.log(sigmoid(1.0))]
     assert loss.item() == pytest.approx(sum(by_pair) / 3, abs=1e-7)
-    with pytest.raises(ValueError, match="no probabilities"):
+    with pytest.raises(ValueError, match="not a likelihood"):
         losses.bradley_terry(
             values, torch.tensor([[0, 1, 2]]), margins=torch.ones(1), reliability=torch.ones(1)
         )
 
 
-def test_crowd_bt_is_what_was_meant_or_its_opposite_by_the_reliability_of_who_said_it() -> None:
+def test_crowd_bt_mixes_both_verdicts_by_the_reliability() -> None:
     odds = torch.tensor([math.log(0.8 / 0.2), 0.0, 1.0, -0.5], dtype=torch.float64)
     pair = torch.tensor([[1.0, -0.5]], dtype=torch.float64)
     loss = losses.bradley_terry(pair, torch.tensor([[0, 1]]), reliability=odds[:1])
@@ -200,7 +200,7 @@ def test_crowd_bt_is_what_was_meant_or_its_opposite_by_the_reliability_of_who_sa
         losses.bradley_terry(pair, torch.tensor([[0, 1]]), reliability=odds[:1], label_smoothing=0.1)
 
 
-def test_who_is_wholly_reliable_leaves_every_loss_as_it_is_and_ties_have_no_other_side() -> None:
+def test_full_reliability_changes_no_loss_and_ties_have_no_reverse() -> None:
     sure, unsure = torch.full((4,), 60.0, dtype=torch.float64), torch.full((4,), -0.3, dtype=torch.float64)
     h = HALF[0]
     for loss in (
@@ -214,7 +214,7 @@ def test_who_is_wholly_reliable_leaves_every_loss_as_it_is_and_ties_have_no_othe
         assert not torch.allclose(loss(reliability=unsure)[:2], loss()[:2])
 
 
-def test_the_beta_prior_is_its_density_but_for_the_constant() -> None:
+def test_the_beta_prior_is_its_density_up_to_a_constant() -> None:
     odds = torch.tensor([-1.0, 0.3, 2.0], dtype=torch.float64)
     density = torch.distributions.Beta(torch.tensor(8.0).double(), torch.tensor(2.0).double())
     difference = losses.beta_prior(odds, right=8.0, wrong=2.0) + density.log_prob(odds.sigmoid())
@@ -254,8 +254,9 @@ def test_a_tied_tier_is_chosen_from_the_same_remainder() -> None:
     assert loss.item() == pytest.approx((2 * remainder - 3.0) / 2, abs=1e-12)
 
 
-def test_what_was_left_unranked_is_below_the_rest_and_tied_with_nothing() -> None:
-    """A top-1 of three: two comparisons were made, and the losses see these two, whatever rule ties have."""
+def test_unranked_responses_are_below_the_rest_and_untied() -> None:
+    """A top-1 ranking of three makes two comparisons, and the losses count these two, whatever their rule
+    for ties."""
     values = torch.tensor([[0.3, 1.2, -0.5]], dtype=torch.float64)
     top_one = torch.tensor([[UNRANKED_TIER, 0, UNRANKED_TIER]])
     h, log_nu = torch.tensor(0.4, dtype=torch.float64), torch.tensor(-0.2, dtype=torch.float64)
@@ -273,7 +274,7 @@ def test_what_was_left_unranked_is_below_the_rest_and_tied_with_nothing() -> Non
     assert losses.pair_accuracy(values, top_one).item() == 1.0
 
 
-def test_centring_is_the_squared_sum_of_each_pair_and_zero_only_around_zero() -> None:
+def test_centring_is_the_squared_sum_of_each_pair() -> None:
     assert losses.centring(torch.tensor([[2.0, 1.0, 0.0]]), torch.tensor([[0, 1, -1]])).item() == 9.0
     assert losses.centring(torch.tensor([[1.0, -1.0]]), torch.tensor([[0, 1]])).item() == 0.0
 
@@ -302,17 +303,17 @@ LOSSES: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_the_gradient_is_the_derivative(name: str) -> None:
+def test_gradients_equal_numerical_derivatives(name: str) -> None:
     assert torch.autograd.gradcheck(LOSSES[name], (rewards().requires_grad_(),))
 
 
-def test_the_tie_parameters_have_their_derivative_too() -> None:
+def test_gradients_of_tie_parameters_equal_numerical_derivatives() -> None:
     parameter = torch.tensor(0.6, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda h: losses.rao_kupper(rewards(), RAGGED, h), (parameter,))
     assert torch.autograd.gradcheck(lambda v: losses.davidson(rewards(), RAGGED, v), (parameter,))
 
 
-def test_thresholds_and_reliabilities_have_their_derivative_too() -> None:
+def test_gradients_of_thresholds_and_reliabilities_are_correct() -> None:
     for half, ties in ((HALF, True), (torch.tensor([0.0, 0.9, 2.0], dtype=torch.float64), False)):
         assert torch.autograd.gradcheck(
             lambda a, o, ties=ties: losses.cumulative_strength(
@@ -326,7 +327,7 @@ def test_thresholds_and_reliabilities_have_their_derivative_too() -> None:
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_whatever_stands_in_the_padding_reaches_neither_loss_nor_gradient(name: str) -> None:
+def test_padding_affects_neither_loss_nor_gradient(name: str) -> None:
     clean, dirty = rewards().requires_grad_(), rewards()
     dirty[RAGGED < 0] = torch.tensor([math.nan, math.inf, -math.inf], dtype=torch.float64)
     dirty.requires_grad_()
@@ -347,6 +348,6 @@ def test_far_apart_rewards_stay_finite_in_single_precision(name: str) -> None:
     assert torch.isfinite(far.grad).all()
 
 
-def test_shapes_that_differ_are_refused() -> None:
+def test_different_shapes_are_refused() -> None:
     with pytest.raises(ValueError, match=r"rewards \(2, 3\) and tiers \(2, 2\)"):
         losses.bradley_terry(torch.zeros(2, 3), torch.zeros(2, 2, dtype=torch.long))

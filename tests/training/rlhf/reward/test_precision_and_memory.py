@@ -1,4 +1,4 @@
-"""However a batch is computed (cut, its activations computed again, in bfloat16), it is the same step."""
+"""A step is the same however its batch is computed: cut, with recomputed activations, or in bfloat16."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from tests.training.rlhf import tiny
 from tests.training.rlhf.reward.test_reward_model import HELDOUT, RANKINGS
-from training.rlhf.core.recipes import RewardModelConfig
+from training.rlhf.core.reward_recipe import RewardModelConfig
 from training.rlhf.models import chat
 from training.rlhf.models.loading import save_model
 from training.rlhf.models.recompute import recompute_layers
@@ -31,7 +31,7 @@ def policy_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def gradient(policy_dir: Path, out: Path, **settings: object) -> Tensor:
-    """Of the loop's first step, all weights in a row: Adam's first moment is a tenth of it."""
+    """The gradient of the loop's first step as one vector: Adam's first moment is a tenth of it."""
     config = RewardModelConfig.model_validate(
         {"epochs": 1, "batch_rankings": 64, "max_grad_norm": 1e6, "checkpoint_steps": 1} | settings
     )
@@ -64,7 +64,7 @@ def whole(policy_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Tensor:
     ],
     ids=["cut", "packed and cut", "computed again"],
 )
-def test_the_gradient_is_that_of_the_whole_batch(
+def test_gradients_equal_those_of_the_whole_batch(
     policy_dir: Path, whole: Tensor, tmp_path: Path, settings: dict[str, object]
 ) -> None:
     found = gradient(policy_dir, tmp_path, **settings)
@@ -76,7 +76,7 @@ def test_in_bfloat16_weights_moments_head_and_loss_are_float32(
     policy_dir: Path, whole: Tensor, tmp_path: Path
 ) -> None:
     found = gradient(policy_dir, tmp_path, precision="bfloat16")
-    assert 1e-4 < (found - whole).norm() / whole.norm() < 0.05  # the products are rounded, nothing else
+    assert 1e-4 < (found - whole).norm() / whole.norm() < 0.05  # only the products are rounded
     saved = load_file(tmp_path / "rm" / "model.safetensors")
     assert {tensor.dtype for tensor in saved.values()} == {torch.float32}
 
@@ -89,12 +89,12 @@ def test_in_bfloat16_weights_moments_head_and_loss_are_float32(
     for _, batch in batches(model, groups, layout="auto", max_tokens=1000, pad_id=pad):
         rewards = rewards_of(model, batch, precision="bfloat16")
         assert rewards.dtype == torch.float32
-        # bfloat16 has 8 bits: had the head rounded, these would survive being rounded again.
+        # bfloat16 has 8 bits: if the head had rounded these, rounding them again would not change them.
         assert not torch.equal(rewards, rewards.bfloat16().float())
     assert set(seen) == {torch.bfloat16}
 
 
-def test_activations_that_are_computed_again_are_not_kept(policy_dir: Path) -> None:
+def test_recomputed_activations_are_not_stored(policy_dir: Path) -> None:
     model, tokenizer = load_for_training(policy_dir)
     groups, _, _ = encode_rankings(RANKINGS[:8], tokenizer, max_length=100, ties="ignore")
     [(_, batch)] = batches(model, groups, layout="separate", max_tokens=10_000, pad_id=chat.pad_id(tokenizer))

@@ -1,5 +1,4 @@
-"""A reward model learns an order, is saved so that plain transformers reads it, and scores as plain
-transformers does."""
+"""A reward model learns an order, and plain transformers loads it and gives the same scores."""
 
 from __future__ import annotations
 
@@ -15,8 +14,8 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from tests.training.rlhf import tiny
 from tests.training.rlhf.list_reporter import ListReporter
-from training.rlhf.core.recipes import RewardModelConfig
 from training.rlhf.core.reporter import Cancelled, TrainingDiverged
+from training.rlhf.core.reward_recipe import RewardModelConfig
 from training.rlhf.data.rankings import Ranking
 from training.rlhf.models import chat
 from training.rlhf.models.loading import load_reward_model, save_model
@@ -34,14 +33,14 @@ def message(text: str) -> tuple[dict[str, str], ...]:
 
 
 def ranking(number: int) -> Ranking:
-    """Four responses ordered by how many of their three middle words are "good": 3, 2, 1 and 0, shown in a
-    mixed order."""
+    """Four responses with 3, 2, 1 and 0 "good" among their three middle words, ranked in this order and
+    shown in a mixed one."""
     generator = torch.Generator().manual_seed(number)
     shown = torch.randperm(4, generator=generator).tolist()
     filler = torch.randint(0, tiny.WORDS, (2,), generator=generator).tolist()
     texts = [f"w{filler[0]} " + "good " * (3 - rank) + "bad " * rank + f"w{filler[1]}" for rank in shown]
     return Ranking(
-        message(tiny.words(*range(number % 4 + 1))),  # of unlike length, so that rows are padded
+        message(tiny.words(*range(number % 4 + 1))),  # of different lengths, so that rows are padded
         tuple(texts),
         tuple((shown.index(rank),) for rank in range(4)),
         ranking_id=f"ranking-{number}",
@@ -69,7 +68,7 @@ def run(
     )
 
 
-def test_it_learns_the_order_and_says_so(policy_dir: Path, tmp_path: Path) -> None:
+def test_training_learns_the_order_and_reports_it(policy_dir: Path, tmp_path: Path) -> None:
     report = ListReporter()
     result = run(policy_dir, tmp_path / "rm", report)
     assert result.metrics["heldout/accuracy"] > 0.9
@@ -96,7 +95,7 @@ def test_plain_transformers_gives_the_same_scores_on_right_padded_rows(
         for text in responses
     ]
     padded = its_tokenizer.pad(rows, return_tensors="pt")
-    assert not bool(padded["attention_mask"].all())  # rows of unlike length, so padding is really there
+    assert not bool(padded["attention_mask"].all())  # rows of different lengths, so padding does occur
     with torch.no_grad():
         theirs = plain(**padded).logits.squeeze(-1)
         alone = torch.stack([plain(torch.tensor([row["input_ids"]])).logits[0, 0] for row in rows])
@@ -105,7 +104,7 @@ def test_plain_transformers_gives_the_same_scores_on_right_padded_rows(
     assert theirs.std() > 0.05
 
 
-def test_every_layout_scores_alike_and_in_the_order_of_the_items(policy_dir: Path) -> None:
+def test_all_layouts_give_the_same_scores_in_item_order(policy_dir: Path) -> None:
     model, tokenizer = load_for_training(policy_dir)
     unlike = [*ITEMS, (message("w1"), ["w2"]), (message(tiny.words(*range(20))), ["", "w5 w6", "w7"])]
     packed = score(model, tokenizer, unlike, layout="packed")
@@ -115,9 +114,7 @@ def test_every_layout_scores_alike_and_in_the_order_of_the_items(policy_dir: Pat
     assert torch.allclose(packed[-1], score(model, tokenizer, unlike[-1:])[0], atol=1e-5)
 
 
-def test_centred_scores_have_the_training_mean_taken_off_and_the_weights_stay_raw(
-    policy_dir: Path, tmp_path: Path
-) -> None:
+def test_centred_scores_subtract_the_training_mean(policy_dir: Path, tmp_path: Path) -> None:
     result = run(policy_dir, tmp_path / "rm", epochs=1)
     model, tokenizer = load_reward_model(result.path)
     trained_on = [(r.messages, r.responses) for r in RANKINGS]
@@ -132,9 +129,7 @@ def test_centred_scores_have_the_training_mean_taken_off_and_the_weights_stay_ra
     )
 
 
-def test_a_new_head_starts_at_the_spread_of_one_over_root_d_and_an_old_one_is_kept(
-    policy_dir: Path, tmp_path: Path
-) -> None:
+def test_a_new_head_is_initialised_and_an_old_one_is_kept(policy_dir: Path, tmp_path: Path) -> None:
     wide = save_model(tiny.policy(hidden_size=512, num_hidden_layers=1), tiny.tokenizer(), tmp_path / "wide")
     head = load_for_training(wide).model.score
     assert head.bias is None
@@ -167,9 +162,9 @@ def test_the_same_seed_gives_the_same_weights(policy_dir: Path, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("ties", ["rao_kupper", "davidson"])
-def test_ties_are_learned_from_where_the_recipe_models_them(ties: str, tmp_path: Path) -> None:
-    """The two middle responses of each ranking tied: their rewards end nearer to one another than to the
-    rest."""
+def test_ties_are_used_if_the_recipe_models_them(ties: str, tmp_path: Path) -> None:
+    """The two middle responses of each ranking are tied: their rewards end closer to one another than to
+    the rest."""
     policy = save_model(tiny.policy(), tiny.tokenizer(), tmp_path / "policy")
     tied = [
         dataclasses.replace(r, tiers=(r.tiers[0], (*r.tiers[1], *r.tiers[2]), r.tiers[3])) for r in RANKINGS
@@ -191,7 +186,7 @@ def test_ties_are_learned_from_where_the_recipe_models_them(ties: str, tmp_path:
     assert model.config.rankloop["ties"] == ties
 
 
-def test_all_tied_rankings_are_left_out_and_counted_only_where_ties_are_ignored() -> None:
+def test_all_tied_rankings_are_left_out_only_if_ties_are_ignored() -> None:
     tied = dataclasses.replace(RANKINGS[0], tiers=((0, 1, 2, 3),))
     for ties, expected in (("ignore", {"all_tied": 1}), ("davidson", {})):
         groups, left_out, _ = encode_rankings(
@@ -200,7 +195,7 @@ def test_all_tied_rankings_are_left_out_and_counted_only_where_ties_are_ignored(
         assert (len(groups), left_out) == (2 - sum(expected.values()), expected)
 
 
-def test_long_prompts_are_cut_and_too_long_responses_left_out_and_both_are_counted() -> None:
+def test_truncated_prompts_and_long_responses_are_counted() -> None:
     long_prompt = dataclasses.replace(RANKINGS[0], messages=message(tiny.words(*range(40))))
     long_response = dataclasses.replace(RANKINGS[1], responses=(tiny.words(*range(40)), "w1", "w2", "w3"))
     groups, left_out, cut = encode_rankings(
@@ -213,7 +208,7 @@ def test_long_prompts_are_cut_and_too_long_responses_left_out_and_both_are_count
     assert whole[0].prompt[-len(groups[0].prompt) :] == groups[0].prompt
 
 
-def test_a_run_that_is_cancelled_or_diverges_saves_nothing(
+def test_a_cancelled_or_diverged_run_saves_no_model(
     policy_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(Cancelled):
@@ -225,9 +220,9 @@ def test_a_run_that_is_cancelled_or_diverges_saves_nothing(
     assert not (tmp_path / "diverged").exists()
 
 
-def test_without_a_single_usable_ranking_it_says_why(policy_dir: Path, tmp_path: Path) -> None:
+def test_no_usable_ranking_is_an_error_with_the_reason(policy_dir: Path, tmp_path: Path) -> None:
     tied = [dataclasses.replace(r, tiers=((0, 1, 2, 3),)) for r in RANKINGS[:3]]
-    with pytest.raises(ValueError, match=r"no ranking to learn from.*all_tied"):
+    with pytest.raises(ValueError, match=r"no rankings to train on.*all_tied"):
         train(
             RewardModelConfig(),
             base_model=policy_dir,
@@ -237,14 +232,14 @@ def test_without_a_single_usable_ranking_it_says_why(policy_dir: Path, tmp_path:
         )
 
 
-def test_a_recipe_refuses_what_it_cannot_do() -> None:
+def test_an_unsupported_recipe_is_refused() -> None:
     with pytest.raises(ValidationError, match="own rule for tied tiers"):
         RewardModelConfig(loss="plackett_luce", ties="davidson")
     with pytest.raises(ValidationError, match="extra"):
         RewardModelConfig.model_validate({"learning_rat": 1e-3})
 
 
-def test_a_trained_model_carries_a_report_on_the_held_out_rankings(policy_dir: Path, tmp_path: Path) -> None:
+def test_a_trained_model_has_a_report_on_the_held_out_rankings(policy_dir: Path, tmp_path: Path) -> None:
     result = run(policy_dir, tmp_path / "rm", epochs=1)
     assert result.report is not None
     assert result.report.accuracy.value == pytest.approx(result.metrics["heldout/accuracy"])
@@ -253,7 +248,7 @@ def test_a_trained_model_carries_a_report_on_the_held_out_rankings(policy_dir: P
     assert result.report.best_of_4 is not None
     assert result.report.best_of_4.rankings == 16
     assert json.loads((result.path / "report.json").read_text()) == result.report.as_json()
-    # From the folder alone, at a prompt: the same scores, so the same report.
+    # From the folder alone: the same scores, so the same report.
     again, left_out = score_rankings(result.path, HELDOUT)
     assert report_on(again).accuracy == result.report.accuracy
     kept = ScoredRankings.load(result.path / "heldout.parquet")
@@ -261,17 +256,14 @@ def test_a_trained_model_carries_a_report_on_the_held_out_rankings(policy_dir: P
     assert kept.rewards == pytest.approx(again.rewards, abs=1e-5)
 
 
-def test_log_loss_is_the_held_out_loss_where_pairs_are_all_that_is_trained_on(
-    policy_dir: Path, tmp_path: Path
-) -> None:
-    """Two ways to the same number: the loop's loss per ranking, and e^−chance of each pair's verdict."""
+def test_log_loss_equals_the_held_out_loss_for_pairs(policy_dir: Path, tmp_path: Path) -> None:
+    """Two ways to compute the same number: the loop's loss per ranking, and the probability of each pair's
+    verdict."""
     result = run(policy_dir, tmp_path / "rm", epochs=1, centring=0)
     assert result.metrics["heldout/log_loss"] == pytest.approx(result.metrics["heldout/loss"], abs=1e-5)
 
 
-def test_held_out_rankings_that_prefer_nothing_or_fit_no_context_make_no_report(
-    policy_dir: Path, tmp_path: Path
-) -> None:
+def test_unusable_held_out_rankings_give_no_report(policy_dir: Path, tmp_path: Path) -> None:
     tied = [dataclasses.replace(r, tiers=((0, 1, 2, 3),)) for r in HELDOUT]
     config = RewardModelConfig(epochs=1, learning_rate=1e-3)
     result = train(config, base_model=policy_dir, rankings=RANKINGS, heldout=tied, out_dir=tmp_path / "rm")

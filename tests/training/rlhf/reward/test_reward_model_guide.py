@@ -1,4 +1,4 @@
-"""The guide's program does what the guide says, as it stands there."""
+"""The program in the guide does what the guide says, unchanged."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def block(language: str) -> str:
     return str(found)
 
 
-def test_thirty_lines_train_judge_and_ask(
+def test_the_guide_trains_evaluates_and_scores_in_thirty_lines(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     program = block("python")
@@ -38,7 +38,7 @@ def test_thirty_lines_train_judge_and_ask(
     exec(compile(program, "docs/reward-models.md", "exec"), {})
 
     said = capsys.readouterr().out
-    assert re.search(r"^\d+ to learn from, [1-9]\d* to judge by; left out: ", said, re.MULTILINE)
+    assert re.search(r"^train: \d+ held out: [1-9]\d* left out: ", said, re.MULTILINE)
     assert re.search(r"^accuracy Estimate\(value=0\.\d+|^accuracy Estimate\(value=1\.0", said, re.MULTILINE)
     assert re.search(r"^length \w+ \d+ Estimate", said, re.MULTILINE)
     assert re.search(

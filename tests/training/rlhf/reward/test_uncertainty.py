@@ -1,4 +1,4 @@
-"""A reward model says how sure it is, and is the same model as one that doesn't."""
+"""The uncertainty of a reward model, which does not change the model itself."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from tests.training.rlhf import known_rewards as known
 from tests.training.rlhf import tiny
 from tests.training.rlhf.list_reporter import ListReporter
 from tests.training.rlhf.reward.test_reward_model import HELDOUT, ITEMS, RANKINGS, message
-from training.rlhf.core.recipes import RewardModelConfig
 from training.rlhf.core.reporter import Cancelled
+from training.rlhf.core.reward_recipe import RewardModelConfig
 from training.rlhf.data.rankings import UNRANKED_TIER
 from training.rlhf.models import adapters
 from training.rlhf.models.loading import ModelNotFound, load_reward_model, save_model
@@ -77,11 +77,9 @@ def opened(result: RewardModelResult) -> tuple[Any, Any, Uncertainty]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_model_is_the_one_that_is_trained_without(
-    kind: str, trained: Mapping[str, RewardModelResult]
-) -> None:
-    """Nothing is learned back into the trunk or its head: what plain transformers loads is the same to the
-    bit, and its score is the mean."""
+def test_uncertainty_does_not_change_the_model(kind: str, trained: Mapping[str, RewardModelResult]) -> None:
+    """Trunk and head are not trained further: plain transformers loads a bitwise equal model, and its
+    score is the mean."""
     files = [trained[one].path / "model.safetensors" for one in ("none", kind)]
     assert files[0].read_bytes() == files[1].read_bytes()
     AutoModelForSequenceClassification.from_pretrained(trained[kind].path)
@@ -99,7 +97,7 @@ def test_the_model_is_the_one_that_is_trained_without(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_run_says_what_its_spreads_are_worth_on_the_held_out_pairs(
+def test_a_run_reports_the_held_out_log_loss_of_its_uncertainty(
     kind: str, trained: Mapping[str, RewardModelResult]
 ) -> None:
     model, tokenizer, found = opened(trained[kind])
@@ -117,7 +115,7 @@ def test_a_run_says_what_its_spreads_are_worth_on_the_held_out_pairs(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_preferences_take_into_account_how_rewards_deviate_together(
+def test_preferences_use_the_covariance_of_the_rewards(
     kind: str, trained: Mapping[str, RewardModelResult]
 ) -> None:
     model, tokenizer, found = opened(trained[kind])
@@ -125,11 +123,12 @@ def test_preferences_take_into_account_how_rewards_deviate_together(
     (belief,) = beliefs_about(model, tokenizer, twins, found)
     assert belief.spread.min() > 0.05
     p = belief.preference()
-    assert torch.allclose(p[0, 1], torch.tensor(0.5), atol=1e-4)  # unsure of each, sure that they are equal
+    # Uncertain about each, certain that they are equal.
+    assert torch.allclose(p[0, 1], torch.tensor(0.5), atol=1e-4)
     assert torch.allclose(p + p.T, torch.ones(3, 3), atol=1e-6)
     plain = torch.sigmoid(belief.mean[0] - belief.mean[2])
     assert 0.5 < p[0, 2] < 1
-    assert p[0, 2] < plain or kind == "lora"  # whose members may all be surer than the model
+    assert p[0, 2] < plain or kind == "lora"  # whose members can all be more confident than the model
     assert torch.allclose(belief.lower_bound(2.0), belief.mean - 2 * belief.spread)
     ((mean, spread),) = score_with_spread(model, tokenizer, twins, found)
     assert torch.equal(mean, belief.mean)
@@ -138,7 +137,7 @@ def test_preferences_take_into_account_how_rewards_deviate_together(
 
 
 @pytest.mark.parametrize("kind", ON_FEATURES)
-def test_it_is_less_sure_of_responses_unlike_those_that_were_ranked(
+def test_spread_is_larger_for_unfamiliar_responses(
     kind: str, trained: Mapping[str, RewardModelResult]
 ) -> None:
     model, tokenizer, found = opened(trained[kind])
@@ -164,8 +163,8 @@ RECIPES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_whatever_likelihood_a_recipe_has_the_rankings_make_surer(recipe: str) -> None:
-    """Against the prior on its own, in the direction that the rankings are about."""
+def test_rankings_reduce_the_spread_under_every_likelihood(recipe: str) -> None:
+    """Compared with the prior alone, in the direction that the rankings determine."""
     rankings = [
         dataclasses.replace(r, strength=1 + n % 2, annotator=f"a{n % 3}", in_shown_order=True)
         for n, r in enumerate(RANKINGS)
@@ -189,7 +188,7 @@ def test_whatever_likelihood_a_recipe_has_the_rankings_make_surer(recipe: str) -
     assert (belief.spread > 0.02 * before).all()
 
 
-def test_a_ranking_counts_as_so_many_independent_observations() -> None:
+def test_number_of_independent_observations_of_a_ranking() -> None:
     tiers = torch.tensor([[0, 1, -1, -1], [0, 1, 2, 3], [0, 1, 1, 2], [0, 1, UNRANKED_TIER, UNRANKED_TIER]])
 
     def counted(**recipe: Any) -> list[float]:
@@ -201,7 +200,7 @@ def test_a_ranking_counts_as_so_many_independent_observations() -> None:
     assert counted(loss="plackett_luce") == pytest.approx([1.0, 3.0, 3.0, 2.0])
 
 
-def test_a_heavier_ranking_says_more() -> None:
+def test_a_heavier_ranking_reduces_the_spread_more() -> None:
     config = RewardModelConfig(uncertainty="laplace", prior_spread=1.0)
     groups, _, _ = encode_rankings(RANKINGS[:20], tiny.tokenizer(), max_length=99, ties="ignore")
     features = list(known.features(1, 20, 4, width=6).float())
@@ -221,14 +220,14 @@ def test_a_heavier_ranking_says_more() -> None:
 
 
 @pytest.mark.parametrize("kind", ["heads", "lora"])
-def test_a_run_that_is_stopped_while_it_fits_saves_nothing(kind: str, tmp_path: Path) -> None:
+def test_a_run_cancelled_during_the_fit_saves_nothing(kind: str, tmp_path: Path) -> None:
     save_model(tiny.policy(), tiny.tokenizer(), tmp_path / "policy")
     with pytest.raises(Cancelled):  # of 8 steps, and 60 updates or three times 8 steps
         run(tmp_path, ListReporter(cancel_after=20), uncertainty=kind)
     assert [file.name for file in tmp_path.iterdir()] == ["policy"]
 
 
-def test_members_are_adapters_of_their_own_and_the_trunk_is_there_once(
+def test_members_are_separate_adapters_on_one_trunk(
     trained: Mapping[str, RewardModelResult],
 ) -> None:
     model, tokenizer, found = opened(trained["lora"])
@@ -240,14 +239,12 @@ def test_members_are_adapters_of_their_own_and_the_trunk_is_there_once(
     rewards = torch.stack(alone)
     deviations = [one.deviations for one in beliefs_about(model, tokenizer, ITEMS, found)]
     assert torch.allclose(torch.cat(deviations, dim=1), rewards - rewards.mean(dim=0), atol=1e-4)
-    assert torch.corrcoef(rewards).min() > 0.5  # they learned the same
-    assert torch.cat(deviations, dim=1).abs().mean() > 0.05  # each in its own way
+    assert torch.corrcoef(rewards).min() > 0.5  # they learned the same rankings
+    assert torch.cat(deviations, dim=1).abs().mean() > 0.05  # each with its own result
 
 
 @pytest.mark.parametrize("use_peft", [False, True])
-def test_members_that_moved_with_their_base_find_it_and_one_that_is_gone_is_named(
-    use_peft: bool, tmp_path: Path
-) -> None:
+def test_moved_members_find_their_base_and_a_missing_base_is_named(use_peft: bool, tmp_path: Path) -> None:
     base = save_model(tiny.policy(), tiny.tokenizer(), tmp_path / "old" / "policy")
     again: dict[str, Any] = {"uncertainty": "lora", "use_peft": use_peft}
     trained = run(tmp_path / "old", **again)
@@ -261,11 +258,11 @@ def test_members_that_moved_with_their_base_find_it_and_one_that_is_gone_is_name
     assert torch.allclose(torch.cat([one.spread for one in told]), torch.cat(expected), atol=1e-5)
     shutil.rmtree(tmp_path / "new" / "policy")
     assert adapters.missing_base(moved) == str(base)
-    with pytest.raises(ModelNotFound, match=rf"member-0.*is an adapter.*{base}.*Put that folder back"):
+    with pytest.raises(ModelNotFound, match=rf"member-0.*is an adapter.*{base}.*Restore that folder"):
         load_uncertainty(moved)
 
 
-def test_a_run_that_was_stopped_in_a_member_goes_on_there(
+def test_a_run_stopped_in_a_member_resumes_there(
     trained: Mapping[str, RewardModelResult], tmp_path: Path
 ) -> None:
     save_model(tiny.policy(), tiny.tokenizer(), tmp_path / "policy")
@@ -280,7 +277,7 @@ def test_a_run_that_was_stopped_in_a_member_goes_on_there(
         assert (result.path / name).read_bytes() == (trained["lora"].path / name).read_bytes()
 
 
-def test_what_cannot_be_read_is_an_error_that_says_what_to_do(
+def test_unreadable_uncertainty_is_an_error_with_a_fix(
     trained: Mapping[str, RewardModelResult], tmp_path: Path
 ) -> None:
     folder = tmp_path / "uncertainty"
@@ -301,7 +298,7 @@ def test_what_cannot_be_read_is_an_error_that_says_what_to_do(
         load_uncertainty(tmp_path)
 
 
-def test_members_probabilities_are_averaged() -> None:
+def test_probabilities_of_members_are_averaged() -> None:
     deviations = torch.tensor([[1.0, -1.0], [-1.0, 1.0]])
     belief = Belief(torch.tensor([0.5, 0.0]), deviations.T @ deviations, deviations)
     expected = (torch.sigmoid(torch.tensor(2.5)) + torch.sigmoid(torch.tensor(-1.5))) / 2
@@ -309,8 +306,8 @@ def test_members_probabilities_are_averaged() -> None:
 
 
 @pytest.mark.parametrize("kind", ["laplace", "lora"])
-def test_encoders_and_adapters_say_how_sure_they_are(kind: str, tmp_path: Path) -> None:
-    """A pooler that the trunk comes without is each member's own."""
+def test_encoders_and_adapters_have_uncertainty(kind: str, tmp_path: Path) -> None:
+    """Each member has its own pooler if the trunk has none."""
     save_model(tiny.bert(), tiny.encoder_tokenizer(), tmp_path / "policy")
     result = run(tmp_path, uncertainty=kind, use_peft=True)
     model, tokenizer, found = opened(result)

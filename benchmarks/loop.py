@@ -1,12 +1,12 @@
-"""Does the wheel improve a policy? The demo's chain by its default recipes, on seeds that chose none of them.
+"""Does the loop improve a policy? Runs the demo's steps with default recipes on seeds not used to tune them.
 
-    .venv/bin/python -m benchmarks.wheel [--seeds 101 102 103] [--rankings 600] [--noise 0.1] [--prompts 400]
+    .venv/bin/python -m benchmarks.loop [--seeds 101 102 103] [--rankings 600] [--noise 0.1] [--prompts 400]
 
-For each seed: a new policy (`sft`), its answers ranked by gold with a share of random orders, a reward
-model, and from the first policy once rejection sampling and once PPO. All three policies answer the same
-prompts of a seed of their own, never used before, four times each. Printed: gold (0–4 points) with its
-standard error, the gain over the first policy with the standard error of the difference per prompt, and the
-seconds of each step. No database, no server: the library alone.
+For each seed: a new policy (`sft`), its answers ranked by gold with a share of random orders, a reward model,
+and from the first policy one rejection sampling and one PPO run. All three policies answer the same fresh
+prompts four times each. Prints gold (0–4 points) with its standard error, the gain over the first policy with
+the standard error of the difference per prompt, and the seconds of each step. Uses the library alone, without
+database and server.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from training.rlhf.core.recipes import (
     EvaluateConfig,
     PPOConfig,
     RejectionSamplingConfig,
-    RewardModelConfig,
     SampleConfig,
     SFTConfig,
 )
+from training.rlhf.core.reward_recipe import RewardModelConfig
 from training.rlhf.data.rankings import Ranking
 from training.rlhf.generation import sampling
 from training.rlhf.generation.evaluation import Evaluation, compare, evaluate
@@ -39,9 +39,9 @@ from training.rlhf.models.loading import Loaded
 from training.rlhf.policy import ppo, rejection_sampling, sft
 from training.rlhf.reward import reward_model
 
-# As the demo has them: its prompts, its demonstrations, and the prompts that an improvement draws.
+# As in the demo: its prompts, its demonstrations, and the prompts drawn for an improvement.
 PROJECT_PROMPTS, DEMONSTRATIONS, TRAINING_PROMPTS = 1200, 9_500, 512
-FRESH_PROMPTS_SEED = 10_000  # far from every other seed; the seed of the chain is added
+FRESH_PROMPTS_SEED = 10_000  # far from every other seed; the run's seed is added
 Result = TypeVar("Result")
 
 
@@ -53,7 +53,7 @@ def timed(seconds: dict[str, float], name: str, step: Callable[[], Result]) -> R
 
 
 def ranked(sampled: sampling.Sampled, *, noise: float, seed: int) -> list[Ranking]:
-    """What annotators who judge by gold say of the answers; a share `noise` of them orders at random."""
+    """Rankings by annotators who judge by gold; a share `noise` is in random order."""
     draw = random.Random(f"annotators {seed}")
     rankings = []
     for asked in sampled.prompts:
@@ -164,9 +164,9 @@ def main() -> None:
     parser.add_argument("--noise", type=float, default=0.1)
     parser.add_argument("--prompts", type=int, default=400)
     options = parser.parse_args()
-    torch.set_num_threads(1)  # as the platform trains a model of this size
+    torch.set_num_threads(1)  # the platform's setting for a model of this size
     for seed in options.seeds:
-        with tempfile.TemporaryDirectory(prefix="rankloop-wheel-") as folder:
+        with tempfile.TemporaryDirectory(prefix="rankloop-loop-") as folder:
             chain(
                 seed,
                 n_rankings=options.rankings,

@@ -1,4 +1,4 @@
-"""Figures with intervals, as reports give them."""
+"""Estimates with confidence intervals, as reports show them."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from preferences.statistics.intervals import Shares, percentiles, resampled_totals
 from preferences.statistics.krippendorff import Alpha
 
-# The ends of an interval then vary by a few hundredths of its width from one seed to another.
+# The ends of an interval then vary by a few hundredths of its width between seeds.
 SAMPLES = 400
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure with its 95 % interval; null where there is nothing to estimate from."""
+    """A value with its 95 % confidence interval; all null without data."""
 
     value: float | None
     low: float | None
@@ -58,5 +58,5 @@ def share_of(part: Any, whole: Any) -> float | None:
 
 
 def number_or_none(value: Any) -> float | None:
-    """JSON has no NaN: nothing to divide by is null."""
+    """null instead of NaN, which JSON doesn't have."""
     return None if math.isnan(value) else float(value)

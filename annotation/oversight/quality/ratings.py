@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from django.db import connection
 
 from annotation.models import Project, Ranking
-from annotation.oversight.estimates import SAMPLES, Estimate
+from annotation.oversight.quality.estimates import SAMPLES, Estimate
 from preferences.statistics.krippendorff import Metric, alpha
 
-# α of so many tasks is known to about ±0.01; reading all ratings of a large project would take seconds.
+# α of this many tasks is accurate to about ±0.01; reading all ratings of a large project takes seconds.
 MAX_TASKS = 3000
 _METRICS: tuple[Metric, Metric] = ("ordinal", "interval")
 
-# Tasks with two or more rated rankings of named people, the first by a hash of their id: the same each time,
-# and none of them chosen by what was said. Units are responses; each may have one value from each ranking.
+# Tasks with two or more rated rankings by named people. The hash of their ids picks the first ones, so the
+# choice is always the same and independent of the answers. Units are responses, with a value per ranking.
 _VALUES = """
 WITH rated AS ({rated}), shared AS (
     SELECT task_id FROM rated GROUP BY task_id HAVING count(*) > 1 ORDER BY md5(task_id::text) LIMIT %s
@@ -29,7 +29,7 @@ SELECT scale.key, dense_rank() OVER (ORDER BY task_id),
 
 @dataclass(frozen=True)
 class RatingAgreement:
-    """α of one scale; null where all values are the same."""
+    """α of one scale; null if all values are the same."""
 
     scale: str
     alpha_ordinal: Estimate
@@ -39,7 +39,8 @@ class RatingAgreement:
 
 
 def rating_agreement(*, project: Project) -> list[RatingAgreement]:
-    """One query. Scales by name; from at most MAX_TASKS tasks, drawn by a hash of their ids."""
+    """α of every scale, by name, from one query over at most MAX_TASKS tasks, sampled by a hash of their
+    ids."""
     rated = (
         Ranking.objects.counted()
         .annotations()

@@ -7,8 +7,8 @@ from django.db import connection
 from django.db.models import Model
 from django.test.utils import CaptureQueriesContext
 
-from annotation.content.content import add_prompts, add_ranking_tasks
-from annotation.content.incoming import ResponseDraft, TaskDraft, prompt_hash, split_of
+from annotation.content.adding import add_prompts, add_ranking_tasks
+from annotation.content.drafts import ResponseDraft, TaskDraft, prompt_hash, split_of
 from annotation.models import Project, Prompt, RankingTask, Response, TaskResponse
 from config.problems import Problem
 
@@ -26,7 +26,7 @@ def _everything() -> list[list[Any]]:
     return [list(model._default_manager.order_by("pk").values()) for model in models]
 
 
-def test_the_same_content_again_changes_nothing(project: Project) -> None:
+def test_adding_the_same_content_again_changes_nothing(project: Project) -> None:
     drafts = [_draft("One?"), _draft("Two?")]
     first = add_ranking_tasks(project=project, items=drafts, overlap=2)
     before = _everything()
@@ -36,25 +36,25 @@ def test_the_same_content_again_changes_nothing(project: Project) -> None:
     assert _everything() == before
 
 
-def test_a_task_given_twice_in_one_batch_and_in_another_order_is_one_task(project: Project) -> None:
+def test_a_task_given_twice_in_one_batch_is_added_once(project: Project) -> None:
     counts = add_ranking_tasks(project=project, items=[_draft("?", "a", "b"), _draft("?", "b", "a")])
     assert (counts.tasks, counts.unchanged) == (1, 1)
     shown = TaskResponse.objects.order_by("position").values_list("response__text", flat=True)
     assert list(shown) == ["a", "b"]
 
 
-def test_new_responses_to_a_known_prompt_are_a_new_task_of_the_same_prompt(project: Project) -> None:
+def test_new_responses_to_a_known_prompt_are_a_new_task(project: Project) -> None:
     add_ranking_tasks(project=project, items=[_draft("?", "a", "b")])
     counts = add_ranking_tasks(project=project, items=[_draft("?", "b", "c")])
     assert (counts.prompts, counts.responses, counts.tasks) == (0, 1, 1)
 
 
-def test_the_same_words_of_two_models_are_two_responses(project: Project) -> None:
+def test_the_same_text_by_two_models_is_two_responses(project: Project) -> None:
     draft = TaskDraft(QUESTION, [ResponseDraft("a", "one"), ResponseDraft("a", "two")])
     assert add_ranking_tasks(project=project, items=[draft]).responses == 2
 
 
-def test_tasks_keep_the_order_they_came_in(project: Project) -> None:
+def test_tasks_keep_their_order(project: Project) -> None:
     add_ranking_tasks(project=project, items=[_draft(f"{n}?") for n in range(30)])
     asked = RankingTask.objects.order_by("id").values_list("prompt__messages", flat=True)
     assert [messages[0]["content"] for messages in asked] == [f"{n}?" for n in range(30)]
@@ -81,7 +81,7 @@ def test_tasks_keep_the_order_they_came_in(project: Project) -> None:
         ),
     ],
 )
-def test_a_bad_draft_is_refused_with_its_reason_and_the_others_land(
+def test_a_bad_draft_is_refused_with_a_reason_and_the_others_are_added(
     project: Project, draft: TaskDraft, reason: str
 ) -> None:
     counts = add_ranking_tasks(project=project, items=[_draft("good"), draft, _draft("good too")])
@@ -114,14 +114,14 @@ def test_prompts_without_responses_are_added_once(project: Project) -> None:
     assert (again.prompts, again.unchanged, len(again.refused)) == (0, 3, 1)
 
 
-def test_one_prompt_in_ten_is_held_out_and_always_the_same_ones() -> None:
+def test_the_same_tenth_of_the_prompts_is_always_held_out() -> None:
     hashes = [prompt_hash([{"role": "user", "content": f"{n}?"}]) for n in range(5000)]
     held_out = [split_of(one) == "heldout" for one in hashes]
-    assert 420 <= sum(held_out) <= 580  # 500 expected, four standard deviations of a binomial are 85
+    assert 420 <= sum(held_out) <= 580  # 500 expected; four binomial standard deviations are 85
     assert held_out == [split_of(one) == "heldout" for one in hashes]
 
 
-def test_a_batch_takes_the_same_number_of_queries_whatever_its_size(
+def test_the_number_of_queries_does_not_depend_on_batch_size(
     project: Project,
 ) -> None:
     counted = []

@@ -1,5 +1,5 @@
-"""Whoever ranks the same responses again, in this file or a later one, revises: the later answer stands, the
-earlier stays as history."""
+"""A repeated ranking by the same annotator, in the same file or a later one, is a revision: the later one is
+current, the earlier one stays as history."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def standing() -> list[tuple[str, str]]:
     ]
 
 
-def test_within_one_file(project: Project) -> None:
+def test_repeated_ranking_in_one_file_is_a_revision(project: Project) -> None:
     report = take(project, row(0), row(1, "lee"), row(1), row(0))
-    # The fourth row says what the first said, so it is that ranking, not a return to it.
+    # The fourth row equals the first, so it is the same ranking, not a revision back to it.
     assert (report.rankings, report.tasks, report.unchanged) == (3, 1, 1)
     assert [(quirk.name, quirk.count, quirk.lines) for quirk in report.quirks] == [
         ("same-annotator-again", 1, [3])
@@ -43,7 +43,7 @@ def test_within_one_file(project: Project) -> None:
     assert Ranking.objects.count() == 3
 
 
-def test_in_a_later_file(project: Project) -> None:
+def test_repeated_ranking_in_a_later_file_is_a_revision(project: Project) -> None:
     take(project, row(0), row(0, "lee"))
     report = take(project, row(1), row(0, "lee"))
     assert (report.rankings, report.unchanged) == (1, 1)
@@ -52,14 +52,14 @@ def test_in_a_later_file(project: Project) -> None:
     assert second.supersedes == first
 
 
-def test_again_the_corrected_file_changes_nothing(project: Project) -> None:
+def test_importing_the_corrected_file_again_changes_nothing(project: Project) -> None:
     take(project, row(0), row(1))
     report = take(project, row(0), row(1))
     assert (report.rankings, report.unchanged) == (0, 2)
     assert standing() == [("kim", "b")]
 
 
-def test_a_chain_of_three_is_one_line(project: Project) -> None:
+def test_three_revisions_form_one_line(project: Project) -> None:
     take(project, row(0, comment="1"), row(0, comment="2"))
     take(project, row(0, comment="3"))
     assert list(Ranking.objects.current().values_list("comment", flat=True)) == ["3"]
@@ -70,13 +70,13 @@ def test_a_chain_of_three_is_one_line(project: Project) -> None:
     ] == ["1", "2"]
 
 
-def test_unnamed_rankings_stand_beside_each_other(project: Project) -> None:
+def test_rankings_without_an_annotator_do_not_supersede(project: Project) -> None:
     report = take(project, row(0, ""), row(1, ""))
     assert (report.rankings, report.quirks) == (2, [])
     assert sorted(standing()) == [("", "a"), ("", "b")]
 
 
-def test_what_else_the_file_says_is_kept_where_it_belongs(project: Project) -> None:
+def test_other_columns_are_stored_with_their_row(project: Project) -> None:
     take(project, row(0, given_at="2024-02-03T04:05:06+02:00", topic="x", metadata={"source": "y"}))
     task = RankingTask.objects.select_related("prompt").get()
     assert task.metadata == task.prompt.metadata == {"topic": "x", "source": "y"}

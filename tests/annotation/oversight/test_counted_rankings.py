@@ -1,4 +1,4 @@
-"""Which rankings count: those that stand and are nobody's who was excluded."""
+"""Which rankings count: current ones whose annotators are not excluded."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _counted() -> set[str]:
     }
 
 
-def test_everything_that_stands_counts_until_someone_is_excluded(
+def test_current_rankings_count_until_their_annotator_is_excluded(
     project: Project, rankings: dict[str, Ranking], alice: User
 ) -> None:
     assert Ranking.objects.count() == 4
@@ -55,14 +55,14 @@ def test_everything_that_stands_counts_until_someone_is_excluded(
     Exclusion.objects.create(project=project, annotator=alice, reason="straight-lining")
     assert _counted() == {"ben", "rater 7"}
     assert Comparison.objects.counted().count() == 3
-    assert set(Ranking.objects.current()) == set(rankings.values()), "the rest of history stays"
+    assert set(Ranking.objects.current()) == set(rankings.values()), "the history is unchanged"
     Exclusion.objects.create(project=project, annotator_label="rater 7", reason="a bot")
     assert _counted() == {"ben"}
     Exclusion.objects.update(lifted_at=timezone.now())
     assert _counted() == {"alice", "ben", "rater 7"}
 
 
-def test_an_exclusion_is_of_one_project_and_a_label_is_no_account(
+def test_an_exclusion_is_per_project_and_a_label_is_not_an_account(
     project: Project, rankings: dict[str, Ranking], alice: User
 ) -> None:
     elsewhere = Project.objects.create(slug="elsewhere", name="Elsewhere")
@@ -72,7 +72,7 @@ def test_an_exclusion_is_of_one_project_and_a_label_is_no_account(
     assert _counted() == {"alice", "ben", "rater 7"}
 
 
-def test_what_counts_and_what_does_not_are_all_there_is(
+def test_counted_and_uncounted_rankings_are_complementary(
     project: Project,
     rankings: dict[str, Ranking],
     alice: User,
@@ -96,7 +96,7 @@ def test_what_counts_and_what_does_not_are_all_there_is(
         other_id=rankings["rater 7"].shown_order[1],
     )
     assert (parts(), said()) == ([3, 0, 0], (7, 7, 7))
-    # Alice's first ranking is superseded and excluded: it is taken away once.
+    # Alice's first ranking is both superseded and excluded; it is subtracted once.
     Exclusion.objects.create(project=project, annotator=alice, reason="straight-lining")
     assert (parts(), said()) == ([3, 3, 0], (4, 4, 4))
     Exclusion.objects.create(project=project, annotator_label="rater 7", reason="a bot")

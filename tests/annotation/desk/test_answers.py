@@ -37,7 +37,7 @@ def _wrong(form: AnswerForm = FORM, **fields: Any) -> list[str]:
     return [problem.field for problem in problems_of(Answer(**fields), form=form, shown=[A, B, C])]
 
 
-def test_a_whole_answer_fits() -> None:
+def test_complete_answer_fits() -> None:
     assert problems_of(WHOLE, form=FORM, shown=[A, B, C]) == []
 
 
@@ -87,7 +87,7 @@ def test_each_wrong_field_is_named(fields: dict[str, Any], where: list[str]) -> 
         ({"tiers": [[A], [B], [C]], "rewrite": "better"}, ["rewrite"]),
     ],
 )
-def test_what_the_form_does_not_ask_is_not_taken(fields: dict[str, Any], where: list[str]) -> None:
+def test_parts_that_the_form_does_not_ask_are_refused(fields: dict[str, Any], where: list[str]) -> None:
     assert _wrong(BARE, **fields) == where
 
 
@@ -121,7 +121,7 @@ FULL = {
 }
 
 
-def test_what_is_required_must_be_there() -> None:
+def test_required_parts_must_be_present() -> None:
     form = AnswerForm.from_json(EVERYTHING)
     assert _wrong(form, **FULL) == []
     assert _wrong(form, **STRICT) == [
@@ -132,9 +132,9 @@ def test_what_is_required_must_be_there() -> None:
         "comment",
         "rewrite",
     ]
-    # What can't be ranked can't be compared, rated or explained either.
+    # A task that can't be ranked can't be compared, rated or explained either.
     assert _wrong(form, not_rankable=True) == []
-    # A tie of all has no strength.
+    # A tie of all responses has no strength.
     assert _wrong(form, **{**FULL, "tiers": [[A, B, C]], "strength": None}) == []
 
 
@@ -151,7 +151,7 @@ def test_what_is_required_must_be_there() -> None:
         ({"all_bad": True, "not_rankable": True, "tiers": [], "strength": None}, ["all_bad"]),
     ],
 )
-def test_each_new_part_is_checked(changes: dict[str, Any], where: list[str]) -> None:
+def test_each_optional_part_is_checked(changes: dict[str, Any], where: list[str]) -> None:
     assert _wrong(AnswerForm.from_json(EVERYTHING), **{**FULL, **changes}) == where
 
 
@@ -164,7 +164,7 @@ def test_each_new_part_is_checked(changes: dict[str, Any], where: list[str]) -> 
         ({"tiers": [[A]]}, ["tiers"]),
     ],
 )
-def test_the_bare_form_takes_none_of_them(fields: dict[str, Any], where: list[str]) -> None:
+def test_minimal_form_allows_no_optional_part(fields: dict[str, Any], where: list[str]) -> None:
     assert _wrong(BARE, **fields) == where
 
 
@@ -181,7 +181,7 @@ def test_the_bare_form_takes_none_of_them(fields: dict[str, Any], where: list[st
         ([[A], [A]], ["tiers.1.0"]),
     ],
 )
-def test_a_top_k_ranks_so_many(tiers: list[list[UUID]], where: list[str]) -> None:
+def test_top_k_limits_the_number_of_ranked_responses(tiers: list[list[UUID]], where: list[str]) -> None:
     assert _wrong(AnswerForm.from_json({"top_k": {"at_least": 1, "at_most": 2}}), tiers=tiers) == where
 
 
@@ -199,14 +199,12 @@ def test_a_top_k_ranks_so_many(tiers: list[list[UUID]], where: list[str]) -> Non
         ("tied", [[A, B, C, C]], ["tiers"]),
     ],
 )
-def test_what_becomes_of_the_order_when_all_are_bad(
-    order: str, tiers: list[list[UUID]], where: list[str]
-) -> None:
+def test_order_when_all_responses_are_bad(order: str, tiers: list[list[UUID]], where: list[str]) -> None:
     assert _wrong(AnswerForm.from_json({"all_bad": {"order": order}}), all_bad=True, tiers=tiers) == where
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_presets_come_through_json_unchanged(preset: str) -> None:
+def test_presets_survive_a_json_round_trip(preset: str) -> None:
     assert AnswerForm.from_json(PRESETS[preset].to_json()) == PRESETS[preset]
 
 
@@ -240,7 +238,7 @@ def test_presets_come_through_json_unchanged(preset: str) -> None:
         ([], "form"),
     ],
 )
-def test_a_form_that_makes_no_sense_is_refused_by_field(form: object, field: str) -> None:
+def test_invalid_form_is_refused_by_field(form: object, field: str) -> None:
     with pytest.raises(Problem) as refused:
         AnswerForm.from_json(form)
     assert [problem.field for problem in refused.value.errors] == [field]

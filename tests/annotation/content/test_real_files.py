@@ -1,4 +1,4 @@
-"""Every real file comes in whole, and what is stored says what the file says (reference: data/README.md)."""
+"""Every real file is imported completely and stored correctly (reference: data/README.md)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def shelf() -> Project:
 
 
 def take(project: Project, name: str) -> ImportReport:
-    """Imports a file, and once more: the second time must change nothing."""
+    """Imports a file twice: the second time must change nothing."""
     report = import_file(project=project, file=real_file(name))
     again = import_file(project=project, file=real_file(name))
     assert (again.prompts, again.responses, again.tasks, again.rankings) == (0, 0, 0, 0)
@@ -46,7 +46,7 @@ def texts() -> dict[str, Response]:
     return {str(response.pk): response for response in Response.objects.all()}
 
 
-def test_mt_bench_answers_then_votes(shelf: Project) -> None:
+def test_mt_bench_answers_then_votes_are_imported(shelf: Project) -> None:
     answers = take(shelf, "annotators/mt-bench-responses.jsonl.gz")
     assert (answers.format, answers.read, answers.prompts, answers.tasks) == ("mt-bench-answers", 56, 56, 112)
     assert answers.responses == Response.objects.count() == 56 * 6 * 2
@@ -55,7 +55,7 @@ def test_mt_bench_answers_then_votes(shelf: Project) -> None:
     votes = import_file(project=shelf, file=real_file("annotators/mt-bench-votes.jsonl.gz"))
     assert (votes.format, votes.read, votes.failed) == ("mt-bench-votes", 2375, 0)
     assert (votes.prompts, votes.responses) == (0, 0)
-    # One judge gave one vote twice, with the sides changed: it is one ranking, and the row is `unchanged`.
+    # One judge gave a vote twice with the sides swapped: one ranking, and the second row is `unchanged`.
     assert (votes.rankings, votes.unchanged) == (2374, 1)
     assert votes.tasks == Ranking.objects.values("task").distinct().count() == 1257
     assert Ranking.objects.values("annotator_label").distinct().count() == 65
@@ -99,7 +99,7 @@ def test_mt_bench_in_a_project_for_pairs(shelf: Project) -> None:
     assert (votes.rankings, votes.tasks, votes.failed) == (2374, 1257, 0)
 
 
-def test_a_second_turn_is_judged_with_the_conversation_before_it(shelf: Project) -> None:
+def test_a_second_turn_includes_the_conversation_before_it(shelf: Project) -> None:
     take(shelf, "annotators/mt-bench-responses.jsonl.gz")
     row = rows_of("annotators/mt-bench-responses.jsonl.gz")[0]
     prompt = Prompt.objects.get(metadata__question_id=row["question_id"])
@@ -116,13 +116,13 @@ def test_a_second_turn_is_judged_with_the_conversation_before_it(shelf: Project)
         assert second.text == f"{first.text}\n\nHuman: {row['turns'][1]}\n\nAssistant: {answer['turns'][1]}"
 
 
-def test_votes_without_their_answers_say_what_to_import_first(shelf: Project) -> None:
+def test_votes_without_answers_report_what_to_import_first(shelf: Project) -> None:
     votes = import_file(project=shelf, file=real_file("annotators/mt-bench-votes.jsonl.gz"))
     assert (votes.read, votes.failed, votes.tasks, votes.rankings) == (2375, 2375, 0, 0)
     assert "import the file with the answers first" in votes.errors[0].reason
 
 
-def test_pandalm_three_labels_on_each_of_723_pairs(shelf: Project) -> None:
+def test_pandalm_has_three_labels_on_each_of_723_pairs(shelf: Project) -> None:
     report = take(shelf, "annotators/pandalm-testset-v1.jsonl.gz")
     assert (report.format, report.read, report.tasks, report.rankings) == ("pandalm", 723, 723, 723 * 3)
     rows = {row["idx"]: row for row in rows_of("annotators/pandalm-testset-v1.jsonl.gz")}
@@ -142,7 +142,7 @@ def test_pandalm_three_labels_on_each_of_723_pairs(shelf: Project) -> None:
     assert (unanimous[1], unanimous[3]) == (646, 0)
 
 
-def test_tulu_807_rows_of_16_evaluators(shelf: Project) -> None:
+def test_tulu_has_807_rows_of_16_evaluators(shelf: Project) -> None:
     name = "annotators/tulu1-human-eval.jsonl.gz"
     report = take(shelf, name)
     rows = rows_of(name)
@@ -185,11 +185,11 @@ def test_tulu_807_rows_of_16_evaluators(shelf: Project) -> None:
     }
 
 
-def test_a_tulu_evaluator_who_did_an_item_twice_revised_it(shelf: Project) -> None:
+def test_a_tulu_evaluator_who_repeated_an_item_revised_it(shelf: Project) -> None:
     report = take(shelf, "annotators/tulu1-human-eval.jsonl.gz")
     revisions = Ranking.objects.exclude(supersedes=None)
     assert quirks(report) == {"same-annotator-again": revisions.count()}
-    # What supersedes nothing is each evaluator's first answer, which is what the reference counts.
+    # Rankings that supersede none are each evaluator's first answers, which the reference counts.
     first = Ranking.objects.filter(supersedes=None)
     assert first.count() == first.values("task", "annotator_label").distinct().count()
     assert first.count() == Ranking.objects.current().count()
@@ -197,7 +197,7 @@ def test_a_tulu_evaluator_who_did_an_item_twice_revised_it(shelf: Project) -> No
     assert all(one.metadata["id"] > one.supersedes.metadata["id"] for one in later if one.supersedes)
 
 
-def test_squality_three_rankings_of_three_summaries(shelf: Project) -> None:
+def test_squality_has_three_rankings_of_three_summaries(shelf: Project) -> None:
     name = "annotators/squality-human-eval.jsonl.gz"
     report = take(shelf, name)
     assert (report.format, report.read, report.tasks, report.responses) == ("squality", 70, 70, 210)
@@ -225,7 +225,7 @@ def test_squality_three_rankings_of_three_summaries(shelf: Project) -> None:
             }
             assert ranking.metadata["reviews"][str(index)]["annotations"] == review["annotations"]
             reviews[ranking.annotator_label] += 1
-    # The reference counts first places by the mean of the overall ratings; the answers' own means are kept.
+    # The reference ranks by the mean of the overall ratings; the import keeps each answer's own means.
     assert sum(reviews.values()) == 630
     for row in rows.values():
         first_places[max(row["responses"], key=lambda one: one["overall"]["overall-rating"])["system"]] += 1
@@ -256,7 +256,7 @@ def test_qa_feedback_keeps_all_2058_pairs(shelf: Project) -> None:
         assert stored[row["question"]] == said
 
 
-def test_oasst_trees_come_in_at_every_level(shelf: Project) -> None:
+def test_oasst_trees_are_imported_at_every_level(shelf: Project) -> None:
     name = "kway/oasst-en-ranked-trees.jsonl.gz"
     report = take(shelf, name)
     assert (report.format, report.read) == ("oasst-trees", 72)
@@ -325,7 +325,7 @@ def test_oasst_zh_lists_are_rankings(shelf: Project) -> None:
     }
 
 
-def test_eleven_samples_of_one_model_are_two_tasks(shelf: Project) -> None:
+def test_eleven_samples_of_one_model_become_two_tasks(shelf: Project) -> None:
     name = "kway/oasst-best-of-11.jsonl.gz"
     report = take(shelf, name)
     rows = rows_of(name)

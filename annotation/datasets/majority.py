@@ -1,0 +1,144 @@
+"""The rows of a snapshot of majorities: one per task."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import NAMESPACE_OID, uuid5
+
+from annotation.datasets.rows import Row, rows_of
+from annotation.models import Project
+from annotation.models.ranking import RankingQuerySet
+from preferences.consensus import consensus
+
+_canonical = json.JSONEncoder(sort_keys=True, ensure_ascii=False).encode
+
+
+def majority_rows_of(project: Project, rankings: RankingQuerySet) -> Iterator[Row]:
+    """One row per task, sorted by task id; see preferences.consensus for the majority."""
+    rows = rows_of(project, rankings, order=("task_id", "id"))
+    for _, of_task in itertools.groupby(rows, key=lambda row: row["task_id"]):
+        yield _decided(list(of_task))
+
+
+def _decided(rows: list[Row]) -> Row:
+    """The row of a task: its newest review, else its only ranking, else the majority."""
+    reviews = [row for row in rows if row["kind"] == "review"]
+    if reviews:
+        return {**reviews[-1], "votes": len(rows), "decided_by": "review"}
+    if len(rows) == 1:
+        return {**rows[0], "decided_by": "only"}
+    rows = [_in_one_order(row) for row in rows]
+    half = len(rows) / 2
+    not_rankable = sum(row["not_rankable"] for row in rows) > half
+    all_bad = not not_rankable and sum(row["all_bad"] for row in rows) > half
+    said = [row["tiers"] for row in rows if row["tiers"]]
+    found = consensus([] if not_rankable else said, len(rows[0]["responses"]))
+    ranking_ids = ",".join(row["ranking_id"] for row in rows)
+    return {
+        **rows[0],
+        "ranking_id": str(uuid5(NAMESPACE_OID, f"{rows[0]['task_id']}:{ranking_ids}")),
+        "annotator": "",
+        "source": _common(row["source"] for row in rows) or "",
+        "form_version": _common(row["form_version"] for row in rows),
+        "tiers": found.tiers,
+        "unranked": found.unranked if found.tiers else [],
+        "decided_by": found.decided_by,
+        # Most people could not order the responses, or their orders have no majority: either way there is no
+        # order.
+        "not_rankable": not_rankable or not (found.tiers or all_bad),
+        "all_bad": all_bad,
+        "strength": _strength(rows, found.tiers),
+        "ratings": _mean_ratings(rows),
+        "flags": _majority_flags(rows),
+        "choices": _majority_choices(rows),
+        "confidence": None,
+        "comment": "",
+        "rewrite": None,
+        "ranking_metadata": "{}",
+        "touched": any(row["touched"] for row in rows),
+        "duration_ms": None,
+        "weight": 1.0,
+        "votes": len(rows),
+        "created_at": max(row["created_at"] for row in rows),
+        "given_at": _latest(row["given_at"] for row in rows),
+    }
+
+
+def _in_one_order(row: Row) -> Row:
+    """Sorts the responses by id, because people saw them in different orders."""
+    order = sorted(range(len(row["responses"])), key=lambda index: row["responses"][index]["id"])
+    new = {old: place for place, old in enumerate(order)}
+    return {
+        **row,
+        "responses": [row["responses"][index] for index in order],
+        "tiers": [sorted(new[index] for index in tier) for tier in row["tiers"]],
+        "unranked": sorted(new[index] for index in row["unranked"]),
+        "gold_tiers": row["gold_tiers"]
+        and [sorted(new[index] for index in tier) for tier in row["gold_tiers"]],
+    }
+
+
+def _strength(rows: Sequence[Row], tiers: Sequence[Sequence[int]]) -> int | None:
+    """The median strength (the weaker of two) among rankings with the same first tier."""
+    given = sorted(
+        row["strength"]
+        for row in rows
+        if row["strength"] is not None and row["tiers"] and tiers and row["tiers"][0] == tiers[0]
+    )
+    return given[(len(given) - 1) // 2] if given else None
+
+
+def _mean_ratings(rows: Sequence[Row]) -> str:
+    given: dict[tuple[str, str], list[float]] = {}
+    for row in rows:
+        for id, scales in json.loads(row["ratings"]).items():
+            for scale, value in scales.items() if isinstance(scales, dict) else ():
+                if isinstance(value, (int, float)) and not isinstance(value, bool):
+                    given.setdefault((id, scale), []).append(value)
+    found: dict[str, dict[str, float]] = {}
+    for (id, scale), values in given.items():
+        found.setdefault(id, {})[scale] = sum(values) / len(values)
+    return _text(found)
+
+
+def _majority_flags(rows: Sequence[Row]) -> str:
+    given = Counter(
+        (id, flag)
+        for row in rows
+        for id, flags in json.loads(row["flags"]).items()
+        for flag in (flags if isinstance(flags, list) else ())
+        if isinstance(flag, str)
+    )
+    found: dict[str, list[str]] = {}
+    for (id, flag), count in sorted(given.items()):
+        if count > len(rows) / 2:
+            found.setdefault(id, []).append(flag)
+    return _text(found)
+
+
+def _majority_choices(rows: Sequence[Row]) -> str:
+    given = Counter(
+        (question, _canonical(choice))
+        for row in rows
+        for question, choice in json.loads(row["choices"]).items()
+    )
+    return _text({name: json.loads(choice) for (name, choice), n in given.items() if n > len(rows) / 2})
+
+
+def _common(values: Iterable[Any]) -> Any:
+    """The value if all are equal, else None."""
+    different = set(values)
+    return different.pop() if len(different) == 1 else None
+
+
+def _latest(times: Iterable[datetime | None]) -> datetime | None:
+    return max((time for time in times if time is not None), default=None)
+
+
+def _text(value: Mapping[str, Any]) -> str:
+    return _canonical(value) if value else "{}"

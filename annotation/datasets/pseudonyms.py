@@ -1,0 +1,37 @@
+"""Pseudonyms of annotators in snapshots."""
+
+from __future__ import annotations
+
+import re
+from uuid import UUID
+
+from django.utils.crypto import salted_hmac
+
+from annotation.models import Project
+
+PSEUDONYM_CHARACTERS = 12
+PSEUDONYM = re.compile(rf"annotator-[0-9a-f]{{{PSEUDONYM_CHARACTERS}}}")
+
+
+def pseudonym(project: Project, *, annotator_id: UUID | None, label: str) -> str:
+    """An anonymous name for an annotator, the same in every snapshot of the project.
+
+    It is keyed with SECRET_KEY, because imported labels are short and their plain hash could be guessed. A
+    label that is already a pseudonym, from an imported snapshot, is kept, so annotators stay distinguishable.
+    """
+    if annotator_id is None and (not label or PSEUDONYM.fullmatch(label)):
+        return label
+    who = f"user:{annotator_id}" if annotator_id else f"label:{label}"
+    digest = salted_hmac("rankloop.annotator", f"{project.pk}:{who}", algorithm="sha256").hexdigest()
+    return f"annotator-{digest[:PSEUDONYM_CHARACTERS]}"
+
+
+def people_behind(project: Project) -> dict[str, str]:
+    """{pseudonym: username or imported label} of everyone who ranked in the project."""
+    answered = project.rankings.order_by().values_list(
+        "annotator_id", "annotator__username", "annotator_label"
+    )
+    return {
+        pseudonym(project, annotator_id=id, label=label): username or label
+        for id, username, label in answered.distinct()
+    }

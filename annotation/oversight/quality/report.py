@@ -1,0 +1,135 @@
+"""The quality report: inter-annotator agreement, reliability and biases.
+
+It covers rankings that count (`Ranking.objects.counted()`) except reviewers' decisions, because reviewers see
+the other answers. Checks count for gold accuracy only: many people rank them, and their answers were chosen
+to be clear. A ranking task with a known answer counts like any other, and for gold accuracy as well. Imported
+votes without a name don't count for agreement, because their authors are unknown; nothing imported counts for
+position bias, because the shown order is unknown.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annotation.models import Project
+from annotation.oversight.quality import ratings
+from annotation.oversight.quality.annotators import AnnotatorQuality, annotators_of
+from annotation.oversight.quality.biases import Biases, pooled
+from annotation.oversight.quality.estimates import (
+    Estimate,
+    mean_over_tasks,
+    ratio_over_tasks,
+    share_of,
+)
+from annotation.oversight.quality.ratings import RatingAgreement
+from annotation.oversight.quality.shared_tasks import SharedTasks
+from annotation.oversight.ranking_arrays import (
+    CHECK,
+    date_of,
+    days_of,
+    read_rankings,
+)
+from preferences.statistics.agreement import (
+    Meetings,
+    between_annotators,
+    by_ranking,
+)
+
+# The number of cells grows quadratically.
+MAX_BETWEEN = 40
+
+
+@dataclass(frozen=True)
+class DayAgreement:
+    date: date
+    agreement: float
+    n_pairs: int
+
+
+@dataclass(frozen=True)
+class Between:
+    one: str
+    other: str
+    agreement: float
+    n_pairs: int
+
+
+@dataclass(frozen=True)
+class Quality:
+    pairwise_agreement: float | None
+    n_pairs: int
+    agreement: Estimate
+    agreement_without_ties: float | None
+    n_pairs_without_ties: int
+    alpha_nominal: Estimate
+    alpha_ordinal: Estimate
+    n_shared_tasks: int
+    tau_b: Estimate
+    kendall_w: Estimate
+    ratings: list[RatingAgreement]
+    first_shown_wins: Estimate
+    longer_wins: Estimate
+    annotators: list[AnnotatorQuality]
+    per_day: list[DayAgreement]
+    between: list[Between]
+
+
+def quality(*, project: Project) -> Quality:
+    """The whole report from one read: under 2 s for 100,000 rankings (benchmarks/quality.py)."""
+    everything = read_rankings(project=project)
+    read = everything.where(CHECK, present=False)
+    shared = SharedTasks.of(read)
+    bias = Biases.of(read)
+    met = shared.met
+    same, pairs = by_ranking(met, len(shared.task))
+    agreement = ratio_over_tasks(met.same, met.shared, shared.task[met.first])
+    return Quality(
+        pairwise_agreement=agreement.value,
+        n_pairs=int(met.shared.sum()),
+        agreement=agreement,
+        agreement_without_ties=share_of(met.strict_same.sum(), met.strict.sum()),
+        n_pairs_without_ties=int(met.strict.sum()),
+        alpha_nominal=shared.alpha("nominal"),
+        alpha_ordinal=shared.alpha("ordinal"),
+        n_shared_tasks=len(np.unique(shared.task)),
+        tau_b=mean_over_tasks(met.tau_b, shared.task[met.first]),
+        kendall_w=mean_over_tasks(*shared.concordance()),
+        ratings=ratings.rating_agreement(project=project),
+        first_shown_wins=pooled(bias.first_shown),
+        longer_wins=pooled(bias.longer),
+        annotators=annotators_of(project, everything, read, shared, bias, same, pairs),
+        per_day=_per_day(shared.given_at, same, pairs),
+        between=_between(read.people, met, shared.person),
+    )
+
+
+def _per_day(
+    given_at: NDArray[np.int64], same: NDArray[np.int64], pairs: NDArray[np.int64]
+) -> list[DayAgreement]:
+    """Per day (UTC): how often that day's rankings agree with rankings of any time on the same tasks."""
+    counted = pairs > 0
+    days, number = np.unique(days_of(given_at[counted]), return_inverse=True)
+    total = np.bincount(number, weights=pairs[counted], minlength=len(days))
+    agreed = np.bincount(number, weights=same[counted], minlength=len(days))
+    return [
+        DayAgreement(date_of(int(day)), float(part / whole), int(whole))
+        for day, part, whole in zip(days, agreed, total, strict=True)
+    ]
+
+
+def _between(people: list[str], met: Meetings, person: NDArray[np.int64]) -> list[Between]:
+    """Every pair of the annotators who share the most with others."""
+    same, shared = between_annotators(met, person, len(people))
+    busiest = np.argsort(-shared.sum(1), kind="stable")[:MAX_BETWEEN].tolist()
+    cells = [(one, other) for place, one in enumerate(busiest) for other in busiest[place + 1 :]]
+    return [
+        Between(
+            people[one], people[other], float(same[one, other] / shared[one, other]), int(shared[one, other])
+        )
+        for one, other in cells
+        if shared[one, other]
+    ]

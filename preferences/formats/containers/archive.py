@@ -14,10 +14,10 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import IO, BinaryIO
+from typing import IO, BinaryIO, cast
 
 from preferences.formats.containers.limits import unpacks_too_far
 from preferences.formats.containers.streams import AsRaw
@@ -99,16 +99,18 @@ def opened(file: DataFile) -> Iterator[io.BufferedReader]:
         yield io.BufferedReader(bounded)
 
 
-@contextmanager
-def seekable(member: io.BufferedReader) -> Iterator[BinaryIO]:
-    with tempfile.TemporaryFile() as copy:
+def unpacked(member: io.BufferedReader) -> BinaryIO:
+    """A Parquet file of the archive on disk, which disappears when it is closed."""
+    with ExitStack() as stack:
+        copy = stack.enter_context(tempfile.TemporaryFile())
         size = 0
         while chunk := member.read(COPIED_BYTES):
             size += copy.write(chunk)
             if size > MAX_PARQUET_BYTES:
                 raise FormatError(f"A zipped Parquet file has more than {MAX_PARQUET_BYTES:,} bytes.")
         copy.seek(0)
-        yield copy
+        stack.pop_all()
+        return cast(BinaryIO, copy)
 
 
 class _Member:

@@ -41,6 +41,20 @@ def read_rows(stream: BinaryIO) -> Iterator[NumberedRow]:
     return _text_rows(stream, magic, packed_bytes=stream.tell)
 
 
+def only_parquet_of(stream: BinaryIO) -> BinaryIO | None:
+    """The data of a zip archive whose only data file is Parquet, unpacked to disk; None for anything else."""
+    magic = stream.read(4)
+    stream.seek(0)
+    try:
+        files = archive.data_files(stream) if magic == ZIP_MAGIC else []
+        if len(files) != 1:
+            return None
+        with archive.opened(files[0]) as member:
+            return archive.unpacked(member) if member.peek(4)[:4] == PARQUET_MAGIC else None
+    except FormatError:
+        return None
+
+
 def _archive_rows(files: list[archive.DataFile]) -> Iterator[NumberedRow]:
     """The rows of each file in turn. One that can't be read costs only its own rows."""
     for file in files:
@@ -58,7 +72,7 @@ def _member_rows(member: io.BufferedReader, file: archive.DataFile) -> Iterator[
     if magic != PARQUET_MAGIC:
         yield from _text_rows(member, magic, packed_bytes=lambda: file.packed_bytes)
         return
-    with archive.seekable(member) as table:
+    with archive.unpacked(member) as table:
         yield from parquet_rows(table)
 
 

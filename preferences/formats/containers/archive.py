@@ -1,8 +1,8 @@
 """A zip archive of data files, such as a dataset folder.
 
-Nothing that the archive says of itself is believed: entries are counted before its directory is read, and
-unpacked bytes while they are read. A deflated file can't be read backwards, as Parquet is, so a Parquet file
-is unpacked to disk first; every other file is streamed.
+The sizes that an archive declares are not trusted: entries are counted before its directory is read, and
+unpacked bytes while they are read. A deflated file can't be read backwards, as Parquet requires, so a Parquet
+file is first unpacked to disk; every other file is streamed.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class DataFile:
 
 
 def data_files(stream: BinaryIO) -> list[DataFile]:
-    """The archive's data files by name. Raises FormatError where there are none, or its sizes are absurd."""
+    """The archive's data files, sorted by name. Raises FormatError if there are none or a size is absurd."""
     _check_entries(stream)
     try:
         archive = zipfile.ZipFile(stream)
@@ -89,7 +89,7 @@ def data_files(stream: BinaryIO) -> list[DataFile]:
 
 @contextmanager
 def opened(file: DataFile) -> Iterator[io.BufferedReader]:
-    """The file's unpacked bytes, to be read once and forwards. Raises FormatError where it is damaged."""
+    """The file's unpacked bytes, to be read once and forwards. Raises FormatError if the file is damaged."""
     try:
         member = file.archive.open(file.entry)
     except ZIP_ERRORS as error:
@@ -114,7 +114,7 @@ def unpacked(member: io.BufferedReader) -> BinaryIO:
 
 
 class _Member:
-    """A file of the archive whose damage is a FormatError, which ends its rows with a reason."""
+    """A file of the archive. Damage raises FormatError, which ends its rows with a reason."""
 
     def __init__(self, member: IO[bytes]) -> None:
         self._member = member
@@ -135,7 +135,7 @@ def _is_data(entry: zipfile.ZipInfo) -> bool:
 
 
 def _check_entries(stream: BinaryIO) -> None:
-    """Counts entries by their magic: zipfile holds the whole directory, which could be gigabytes."""
+    """Count entries by their magic: zipfile holds the whole directory, which could take gigabytes."""
     count, before = 0, b""
     stream.seek(0)
     while chunk := stream.read(COPIED_BYTES):

@@ -117,7 +117,7 @@ def test_unclosed_quote_stops_at_the_limit(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(limits, "MAX_ROW_BYTES", 10_000)
     data = b'prompt,response_1,response_2\nQ,a,b\nQ,"a' + b"\nmore" * 100_000
     assert good_lines(data) == [2]
-    assert "is a quote missing its end?" in reasons(data)[3]
+    assert "is a closing quote missing?" in reasons(data)[3]
 
 
 def test_csv_with_very_many_columns_is_read(monkeypatch: pytest.MonkeyPatch) -> None:

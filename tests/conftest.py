@@ -27,9 +27,9 @@ PASSWORD = "correct horse battery"
 LONGEST_FIRST = (
     "test_readme_commands.py",
     "test_api_keeps_its_schema.py",
-    "test_whole_wheel.py",
+    "test_whole_loop.py",
     "test_training_process.py",
-    "test_real_data_wheel.py",
+    "test_real_data_loop.py",
     "test_supervisor.py",
     "test_desk.py",
     "test_forms.py",

@@ -1,4 +1,4 @@
-"""One definition of what a text may be, and every part of the product keeps to it at the boundary."""
+"""There is one definition of valid text, and every part of the product uses it."""
 
 from __future__ import annotations
 

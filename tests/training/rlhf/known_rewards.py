@@ -1,4 +1,4 @@
-"""Rankings of responses whose features and rewards are known: what an estimate is held against."""
+"""Rankings of responses with known features and rewards, to test estimates against."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from training.rlhf.reward.laplace import Part
 
 
 def weights(seed: int, *, width: int, spread: float) -> Tensor:
-    """A head under which a reward of standard normal features has this standard deviation."""
+    """A head under which the reward of standard normal features has this standard deviation."""
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(width, generator=generator, dtype=torch.float64) * spread / math.sqrt(width)
 
@@ -30,7 +30,7 @@ def ranked(seed: int, rewards: Tensor) -> Tensor:
 
 
 def part(responses: Tensor, tiers: Tensor, *, loss: str = "bradley_terry") -> Part:
-    """With the likelihood that `uncertainty.observations` gives such rankings."""
+    """A part with the likelihood that `uncertainty.observations` gives such rankings."""
     k = tiers.shape[1]
     of_pairs = loss == "bradley_terry"
     counted = k * (k - 1) / 2 * 3 / (k + 1) if of_pairs else k - 1
@@ -44,7 +44,7 @@ def part(responses: Tensor, tiers: Tensor, *, loss: str = "bradley_terry") -> Pa
 
 
 def calibration_error(said: Tensor, true: Tensor, *, bins: int = 10) -> float:
-    """Expected calibration error of probabilities against the true ones, each pair both ways round."""
+    """Expected calibration error of probabilities against the true ones, with each pair in both orders."""
     said, true = torch.cat([said, 1 - said]), torch.cat([true, 1 - true])
     place = (said * bins).long().clamp(max=bins - 1)
     apart = [(said - true)[place == n].sum().abs() for n in range(bins)]

@@ -1,5 +1,8 @@
-"""An ensemble of small heads on known features: far apart where rankings say nothing, together where they do,
-and calibrated where there are few of them."""
+"""An ensemble of small heads on known features.
+
+Members disagree where rankings provide no information, agree where they do, and are calibrated with few
+rankings.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,7 @@ def fitted(rankings: int, seed: int = 0) -> heads.Heads:
 
 
 def spread_of_pairs(ensemble: heads.Heads, responses: Tensor) -> float:
-    """Mean standard deviation over members of the difference between the first half and the second."""
+    """Mean standard deviation over members of the difference between the first half and the second half."""
     first, second = heads.outputs(ensemble, responses).chunk(2)
     return float((first - second).std(dim=1).mean())
 
@@ -64,7 +67,7 @@ def test_members_disagree_far_from_the_rankings() -> None:
     ensemble = fitted(200)
     assert spread_of_pairs(ensemble, 4 * FRESH) > 3 * spread_of_pairs(ensemble, FRESH)
     flat = known.features(0, 200, 3, width=WIDTH)
-    flat[..., 0] = 0.0  # one direction in which the responses that were ranked never differed
+    flat[..., 0] = 0.0  # one direction in which the ranked responses never differed
     tiers = known.ranked(0, flat @ known.weights(0, width=WIDTH, spread=SPREAD))
     ensemble = heads.fit_heads(
         drawn(), lambda chosen: known.part(flat[chosen].float(), tiers[chosen]), 200, seed=0

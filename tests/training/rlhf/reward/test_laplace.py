@@ -1,5 +1,6 @@
-"""The posterior of a head on known features: against the exact one by quadrature, against what estimates do
-over many repetitions, and in how often its intervals hold."""
+"""The posterior of a head on known features: against exact quadrature, repeated estimates, and nominal
+coverage.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +28,7 @@ def _one_thread() -> None:
 def repetition(
     seed: int, *, n: int, k: int, spread: float = 1.0, loss: str = "bradley_terry", head: Tensor | None = None
 ) -> tuple[Tensor, Part]:
-    """(the true head, rankings): the head is drawn anew from the prior where none is given."""
+    """Return (the true head, rankings). Without a given head, a new one is drawn from the prior."""
     head = known.weights(seed, width=WIDTH, spread=spread) if head is None else head
     responses = known.features(seed, n, k, width=WIDTH)
     return head, known.part(responses, known.ranked(seed, responses @ head), loss=loss)
@@ -71,7 +72,7 @@ def test_every_likelihood_has_its_exact_second_derivative(name: str) -> None:
 
 
 def test_negative_curvature_contributes_nothing() -> None:
-    """CrowdBT: an absurd verdict is put down to the annotator, and makes nobody surer of the rewards."""
+    """CrowdBT attributes an implausible verdict to the annotator, so it says nothing about the rewards."""
     reliability = torch.full((1,), 2.0, dtype=torch.float64)
 
     def likelihood(rewards: Tensor) -> Tensor:
@@ -84,7 +85,7 @@ def test_negative_curvature_contributes_nothing() -> None:
 
 
 def test_mean_covariance_and_evidence_match_the_exact_posterior() -> None:
-    """Exact by quadrature on a grid, where a head of two weights allows it."""
+    """Exact by quadrature on a grid, which a head of two weights allows."""
     head = torch.tensor([1.0, -0.5], dtype=torch.float64)
     responses = known.features(3, 120, 2, width=2)
     tiers = known.ranked(3, responses @ head)
@@ -106,8 +107,10 @@ def test_mean_covariance_and_evidence_match_the_exact_posterior() -> None:
 
 
 def test_estimates_vary_between_samples_as_the_posterior_predicts() -> None:
-    """A weak prior and much data: the covariance of the mode over repetitions is the posterior's. With five
-    responses this holds for the sum over dependent pairs because each counts as 3 / (K + 1)."""
+    """With a weak prior and much data, the covariance of the mode over repetitions equals the posterior's.
+
+    With five responses this holds for the sum over dependent pairs because each pair counts as 3 / (K + 1).
+    """
     head = known.weights(7, width=WIDTH, spread=0.5)
     found = [
         laplace.posterior([repetition(seed, n=100, k=5, head=head)[1]], precision=0.01)
@@ -116,7 +119,7 @@ def test_estimates_vary_between_samples_as_the_posterior_predicts() -> None:
     over_repetitions = torch.stack([one.weight for one in found]).T.cov()
     said = torch.stack([one.root @ one.root.T for one in found]).mean(dim=0)
     share = torch.linalg.eigvals(torch.linalg.solve(said, over_repetitions)).real
-    assert 0.8 < share.mean() < 1.2  # of 320 squares of about 1 the mean has a standard error of 0.08
+    assert 0.8 < share.mean() < 1.2  # the mean of 320 squares of about 1 has a standard error of 0.08
 
 
 @pytest.mark.parametrize(("n", "k", "loss"), [(30, 4, "bradley_terry"), (30, 3, "plackett_luce")])
@@ -132,7 +135,7 @@ def test_intervals_have_their_nominal_coverage(n: int, k: int, loss: str) -> Non
 
 
 def test_maximum_evidence_recovers_the_prior() -> None:
-    width = 24  # so many weights tell of their spread to about a fifth
+    width = 24  # this many weights determine their spread to about a fifth
     for spread in (0.5, 2.0):
         responses = known.features(3, 200, 3, width=width)
         part = known.part(
@@ -170,7 +173,7 @@ def test_a_preference_is_integrated_over_the_uncertainty() -> None:
 
 
 def test_integrated_preferences_are_better_calibrated() -> None:
-    """The plain head is one that hardly anything held back: near the maximum of the likelihood."""
+    """The plain head is almost unregularised: it is near the maximum of the likelihood."""
     fresh = known.features(-1, 1, 60, width=WIDTH)[0]
     apart = fresh[:30] - fresh[30:]
     plain, integrated, true = [], [], []

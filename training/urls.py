@@ -1,4 +1,4 @@
-"""The addresses of runs, models and loops, and who may do what at each (see `annotation.api.access`)."""
+"""The addresses of runs, models and loops, with their access rules (see `annotation.api.access`)."""
 
 from __future__ import annotations
 

@@ -8,16 +8,21 @@ from annotation.models.task import RankingTask
 
 
 class TaskAgreement(models.Model):
-    """How far those agree who ranked a task twice or more. Its trigger marks it `stale` with every ranking
-    and exclusion that could change it; `oversight.agreement` works the stale ones out anew, many at once."""
+    """The agreement between the annotators of a task with two or more rankings.
+
+    Triggers mark it `stale` with every ranking and exclusion that can change it (sql/agreement.sql), and
+    `oversight.agreement` computes the stale ones again in batches.
+    """
 
     task = models.OneToOneField(
         RankingTask, on_delete=models.CASCADE, primary_key=True, related_name="agreement"
     )
     project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="+", db_index=False)
-    rankings = models.PositiveSmallIntegerField(default=0, help_text="Annotations that count.")
+    rankings = models.PositiveSmallIntegerField(
+        default=0, help_text="Annotations that are current and not excluded."
+    )
     agreement = models.FloatField(
-        null=True, help_text="Share of pairs of people, over all pairs of responses, who say the same."
+        null=True, help_text="Share of pairs of annotators who agree, over all pairs of responses."
     )
     stale = models.BooleanField(default=True)
 

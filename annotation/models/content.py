@@ -26,7 +26,7 @@ class Prompt(models.Model):
 
     class Meta:
         constraints = [
-            # Also serves the import's look-up of prompts it has already seen.
+            # Also serves the import's lookup of known prompts.
             models.UniqueConstraint(fields=["project", "content_hash"], name="prompt_once_per_project"),
         ]
 
@@ -35,7 +35,7 @@ class Prompt(models.Model):
 
 
 class Response(models.Model):
-    """One candidate answer. `model_name` is the only link to the model that wrote it."""
+    """A candidate answer. `model_name` is the only link to the model that wrote it."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     prompt = models.ForeignKey(Prompt, on_delete=models.PROTECT, related_name="responses", db_index=False)
@@ -44,25 +44,25 @@ class Response(models.Model):
         expression=Length("text"),
         output_field=models.PositiveIntegerField(),
         db_persist=True,
-        help_text="Of the text. Stored: the length bias of a large project would unpack every text anew.",
+        help_text="The text's length. Stored, because the length bias would otherwise decompress every text.",
     )
     model_name = models.CharField(max_length=200, blank=True)
     sampling = models.JSONField(default=dict)
     metadata = models.JSONField(
         default=dict,
         db_default=Value({}, models.JSONField()),
-        help_text="What else an imported file says of it: its id there, its language, …",
+        help_text="Other fields of an imported file: the id in the file, the language, …",
     )
-    content_hash = models.CharField(max_length=64, help_text="Of the text and the model's name.")
+    content_hash = models.CharField(max_length=64, help_text="SHA-256 of the text and the model's name.")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         constraints = [
-            # Serves "all responses of a prompt" too, so the foreign key needs no index of its own.
+            # Also serves "all responses of a prompt", so the foreign key needs no index of its own.
             models.UniqueConstraint(fields=["prompt", "content_hash"], name="response_once_per_prompt"),
         ]
         indexes = [
-            # The manager's lists: tasks in which a model answered.
+            # The manager's list of tasks in which a model answered.
             models.Index(
                 fields=["model_name", "prompt"], condition=~Q(model_name=""), name="response_of_model"
             ),

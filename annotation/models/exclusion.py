@@ -14,10 +14,10 @@ class ExclusionQuerySet(models.QuerySet["Exclusion"]):
 
 
 class Exclusion(models.Model):
-    """Someone whose rankings don't count in a project: an account, or a name from an imported file.
+    """Excludes an annotator's rankings from a project: an account's, or those of a name in an imported file.
 
-    Nothing of theirs is deleted: `Ranking.objects.counted()` leaves them out for as long as this stands, and
-    `lifted_at` ends it. The row stays as history.
+    Nothing is deleted: `Ranking.objects.counted()` leaves the rankings out until `lifted_at` is set. The row
+    stays as history.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -26,11 +26,11 @@ class Exclusion(models.Model):
         User, on_delete=models.PROTECT, null=True, blank=True, related_name="exclusions"
     )
     annotator_label = models.CharField(
-        max_length=200, blank=True, help_text="Who ranked, in the words of an imported file."
+        max_length=200, blank=True, help_text="The annotator's name in an imported file."
     )
     reason = models.TextField()
     paused = models.BooleanField(
-        default=False, help_text="Whether it paused the membership, which lifting it then takes back."
+        default=False, help_text="Whether it paused the membership; lifting it then resumes the membership."
     )
     created_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
@@ -50,7 +50,7 @@ class Exclusion(models.Model):
                 condition=Q(lifted_by__isnull=True) | Q(lifted_at__isnull=False),
                 name="exclusion_is_lifted_at_a_time",
             ),
-            # Also what counted() looks up, and a project's list.
+            # Also serves counted(), and a project's list.
             models.UniqueConstraint(
                 fields=["project", "annotator", "annotator_label"],
                 condition=Q(lifted_at=None),
@@ -65,17 +65,19 @@ class Exclusion(models.Model):
 
 
 def not_excluded(*, project: str, annotator: str, label: str) -> Q:
-    """The condition that nobody has excluded whoever is named by these columns of a row.
+    """The condition that the annotator in these columns of a row is not excluded.
 
-    Two NOT EXISTS with plain equalities, so that each is a hash anti-join over the few exclusions there are.
+    Two NOT EXISTS with plain equalities, so that each becomes a hash anti-join over the few exclusions.
     """
     by_account, by_label = _exclusions(project, annotator, label)
     return ~by_account & (Q(**{f"{annotator}__isnull": False}) | ~by_label)
 
 
 def excluded(*, project: str, annotator: str, label: str) -> tuple[Q, Q]:
-    """The complement of :func:`not_excluded` in two conditions that no row meets both of: by account, and by
-    name. Each alone is a semi-join that begins at the exclusions; their disjunction would be none."""
+    """The complement of :func:`not_excluded` as two disjoint conditions: by account, and by name.
+
+    Each becomes a semi-join that starts at the exclusions; their disjunction would not.
+    """
     by_account, by_label = _exclusions(project, annotator, label)
     return Q(by_account), Q(by_label, **{f"{annotator}__isnull": True})
 

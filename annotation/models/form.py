@@ -7,24 +7,24 @@ from annotation.models.project import Project
 
 
 class FormVersion(models.Model):
-    """An answer form as it once was. Append-only.
+    """One version of a project's answer form. Append-only.
 
-    A trigger writes one whenever a project's form comes to be or changes (migrations/0009), and another gives
-    every lease the newest that takes as many responses as the task shows (0016): whoever changes a form, and
-    however, nobody's answer is judged by questions that they were not shown.
+    A trigger writes a version when a project is created or its form changes. Another gives every lease the
+    newest version that fits its number of responses (sql/form.sql). So however a form changes, an answer is
+    only checked against the questions that were shown.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     project = models.ForeignKey(
         Project, on_delete=models.PROTECT, related_name="form_versions", db_index=False
     )
-    number = models.PositiveIntegerField(help_text="1 for the form that the project began with.")
-    form = models.JSONField(help_text="What was asked; see annotation.forms.answer_form.")
+    number = models.PositiveIntegerField(help_text="1 for the project's first form.")
+    form = models.JSONField(help_text="The questions; see annotation.forms.answer_form.")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         constraints = [
-            # Also finds a project's newest version for each lease.
+            # Also serves the lookup of a project's newest version for each lease.
             models.UniqueConstraint(fields=["project", "number"], name="form_version_once"),
         ]
 

@@ -14,7 +14,7 @@ MAX_DAYS = 30
 
 class InvitationQuerySet(models.QuerySet["Invitation"]):
     def open(self) -> InvitationQuerySet:
-        """Neither accepted nor revoked, and not run out by the database's clock."""
+        """Neither accepted nor revoked, and not expired by the database's clock."""
         return self.filter(accepted_at=None, revoked_at=None, expires_at__gt=Now())
 
     def with_people(self) -> InvitationQuerySet:
@@ -22,14 +22,14 @@ class InvitationQuerySet(models.QuerySet["Invitation"]):
 
 
 class Invitation(models.Model):
-    """Lets one person into a project in one role, with a new account or the one they have.
+    """Lets one person into a project in one role, with a new or an existing account.
 
-    Its token is the id signed with the site's key (`accounts.invitations`), so the database holds nothing
-    that opens anything.
+    Its token is the id, signed with the site's key (`accounts.invitations`), so the database contains no
+    credentials.
     """
 
     class State(models.TextChoices):
-        """Of no column: it follows from the times."""
+        """Not a column: computed from the times."""
 
         OPEN = "open"
         ACCEPTED = "accepted"
@@ -39,7 +39,7 @@ class Invitation(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="invitations")
     role = models.CharField(max_length=10, choices=Role.choices)
-    note = models.CharField(max_length=200, blank=True, help_text="For whom it is, in the manager's words.")
+    note = models.CharField(max_length=200, blank=True, help_text="The manager's note on whom it is for.")
     created_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField()

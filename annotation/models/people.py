@@ -14,7 +14,7 @@ from annotation.ids import uuid7
 class User(AbstractUser):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     session_epoch = models.PositiveIntegerField(
-        default=0, help_text="Counted up to end every session: each is signed with the number of its day."
+        default=0, help_text="Incremented to end all sessions: each session is signed with its value."
     )
 
     def _get_session_auth_hash(self, secret: str | None = None) -> str:
@@ -24,12 +24,12 @@ class User(AbstractUser):
 
     @property
     def is_admin(self) -> bool:
-        """Admin is a role of the site, not of a project."""
+        """Admin is a site role, not a project role."""
         return self.is_active and self.is_superuser
 
 
 class Scope(models.TextChoices):
-    """What a token is good for, at most: never more than its user may."""
+    """What a token permits, at most; never more than its user's own permissions."""
 
     READ = "read"
     ANNOTATE = "annotate"
@@ -43,21 +43,21 @@ def every_scope() -> list[str]:
 
 class ApiTokenQuerySet(models.QuerySet["ApiToken"]):
     def live(self, now: datetime) -> ApiTokenQuerySet:
-        """Neither revoked nor past their end."""
+        """Neither revoked nor expired."""
         return self.filter(Q(expires_at=None) | Q(expires_at__gt=now), revoked_at=None)
 
 
 class ApiToken(models.Model):
-    """A personal bearer token. Only its SHA-256 is kept: the token itself is shown once, when it is made."""
+    """A personal bearer token. Only its SHA-256 is stored; the token itself is shown once, on creation."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="api_tokens")
     name = models.CharField(max_length=100)
     digest = models.CharField(max_length=64, unique=True)
-    prefix = models.CharField(max_length=12, help_text="The token's first characters, to tell tokens apart.")
+    prefix = models.CharField(max_length=12, help_text="The token's first characters, to recognise it by.")
     scopes = ArrayField(models.CharField(max_length=20, choices=Scope.choices), default=every_scope)
     created_at = models.DateTimeField(auto_now_add=True)
-    expires_at = models.DateTimeField(null=True, blank=True, help_text="Empty: when it is revoked.")
+    expires_at = models.DateTimeField(null=True, blank=True, help_text="Null: the token does not expire.")
     last_used_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
 

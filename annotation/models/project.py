@@ -15,11 +15,11 @@ MAX_OVERLAP = 50
 DEFAULT_LEASE_SECONDS = 900
 MIN_LEASE_SECONDS = 30
 MAX_LEASE_SECONDS = 86_400
-# Three people who compare two responses, two against one, agree by 1/3; two who differ in one pair of six, by
-# 5/6.
+# Three annotators who compare two responses, two against one, agree by 1/3; two annotators who differ in one
+# pair of six agree by 5/6.
 DEFAULT_REVIEW_BELOW = 0.6
 MAX_QUALIFICATION_ATTEMPTS = 10
-# Of an annotator's tasks, at most this share are checks: the rest is what the project is for.
+# The largest share of checks among an annotator's tasks.
 MAX_CHECK_RATE = 0.5
 
 
@@ -30,11 +30,11 @@ class Role(models.TextChoices):
 
 
 class SkipWay(models.TextChoices):
-    """Where a skipped task goes. The first of a project's `skip_ways` is what a bare skip means."""
+    """Where a skipped task goes. The first of a project's `skip_ways` is the default."""
 
-    ME = "me", "Comes back to the one who skipped it, when nothing else is left for them"
-    OTHERS = "others", "Goes to others"
-    DROP = "drop", "Is dropped: nobody is asked any more"
+    ME = "me", "Returns to the same annotator when no other task is left for them"
+    OTHERS = "others", "Goes to other annotators"
+    DROP = "drop", "Is dropped: no annotator gets it again"
 
 
 def default_skip_ways() -> list[str]:
@@ -46,14 +46,14 @@ _SHARE = [MinValueValidator(0.0), MaxValueValidator(1.0)]
 
 class ProjectQuerySet(models.QuerySet["Project"]):
     def visible_to(self, user: User) -> ProjectQuerySet:
-        """Projects the user is a member of, paused or not; an admin sees all. To them no other exists."""
+        """Projects in which the user is a member, paused or not; all of them for an admin."""
         if user.is_admin:
             return self
         return self.filter(Exists(Membership.objects.filter(project=OuterRef("pk"), user=user)))
 
     def with_role_of(self, user: User) -> ProjectQuerySet:
-        """Adds `role`, `member_state` and `paused_reason` of the user's membership; None for one who has
-        none (an admin)."""
+        """Adds `role`, `member_state` and `paused_reason` of the user's membership; None without one (an
+        admin)."""
         return self.annotate(
             mine=FilteredRelation("memberships", condition=Q(memberships__user=user)),
             role=F("mine__role"),
@@ -76,7 +76,9 @@ class Project(models.Model):
     slug = models.SlugField(max_length=80, unique=True)
     name = models.CharField(max_length=200)
     guidelines = models.TextField(blank=True, help_text="Markdown.")
-    form = models.JSONField(default=dict, help_text="What is asked; see annotation.forms.answer_form.")
+    form = models.JSONField(
+        default=dict, help_text="The questions that it asks; see annotation.forms.answer_form."
+    )
     preset = models.CharField(max_length=40)
     overlap = models.PositiveSmallIntegerField(
         default=1, validators=[MinValueValidator(1), MaxValueValidator(MAX_OVERLAP)]
@@ -92,19 +94,19 @@ class Project(models.Model):
         null=True,
         blank=True,
         validators=[MinValueValidator(1)],
-        help_text="Answers one annotator may give in all.",
+        help_text="The most answers that one annotator can give.",
     )
     max_per_annotator_per_day = models.PositiveIntegerField(
         null=True,
         blank=True,
         validators=[MinValueValidator(1)],
-        help_text="Answers one annotator may give on one day (UTC).",
+        help_text="The most answers that one annotator can give per day (UTC).",
     )
     skip_ways = ArrayField(
         models.CharField(max_length=10, choices=SkipWay.choices),
         default=default_skip_ways,
         size=len(SkipWay),
-        help_text="Where a skipped task may go; the first unless the annotator chooses.",
+        help_text="Where a skipped task can go; the first is the default.",
     )
     gold_rate = models.FloatField(
         default=0.0,
@@ -117,18 +119,21 @@ class Project(models.Model):
         help_text="Share of an annotator's tasks that are attention checks.",
     )
     gold_minimum_accuracy = models.FloatField(
-        null=True, blank=True, validators=_SHARE, help_text="Who falls under it is paused."
+        null=True,
+        blank=True,
+        validators=_SHARE,
+        help_text="An annotator whose accuracy falls below it is paused.",
     )
     gold_minimum_answers = models.PositiveSmallIntegerField(
         default=10,
         validators=[MinValueValidator(1)],
-        help_text="Checks answered before anybody is judged by them.",
+        help_text="The number of checks an annotator must answer before the minimum accuracy applies.",
     )
     qualification_pass_mark = models.FloatField(
         null=True,
         blank=True,
         validators=_SHARE,
-        help_text="Mean score of the qualification tasks that lets an annotator rank; null: none is asked.",
+        help_text="The mean score that an annotator needs to qualify; null: no qualification.",
     )
     qualification_attempts = models.PositiveSmallIntegerField(
         default=2, validators=[MinValueValidator(1), MaxValueValidator(MAX_QUALIFICATION_ATTEMPTS)]
@@ -137,19 +142,19 @@ class Project(models.Model):
         null=True,
         blank=True,
         validators=[MinValueValidator(1)],
-        help_text="Of one attempt, where there are more; null: all of them in each attempt.",
+        help_text="The number of tasks in one attempt; null: all qualification tasks.",
     )
     mixing_seed = models.UUIDField(
         default=uuid.uuid4,
         db_default=RandomUUID(),
         editable=False,
-        help_text="Decides which of an annotator's tasks are checks. Secret: with it they could be foretold.",
+        help_text="Decides which of an annotator's tasks are checks; secret, since it predicts them.",
     )
     review_below = models.FloatField(
         default=DEFAULT_REVIEW_BELOW,
         db_default=DEFAULT_REVIEW_BELOW,
         validators=[MinValueValidator(0), MaxValueValidator(1)],
-        help_text="Reviewers are shown tasks whose annotators agree less than this; 0: none.",
+        help_text="Reviewers see tasks whose agreement is below this; 0: none.",
     )
     state = models.CharField(max_length=10, choices=State.choices, default=State.ACTIVE)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -198,16 +203,16 @@ class Membership(models.Model):
     role = models.CharField(max_length=10, choices=Role.choices)
     state = models.CharField(max_length=10, choices=State.choices, default=State.ACTIVE)
     paused_reason = models.CharField(
-        max_length=500, blank=True, db_default="", help_text="Told to the paused member."
+        max_length=500, blank=True, db_default="", help_text="Shown to the paused member."
     )
-    # Checks answered before a manager let a paused annotator go on are forgiven.
+    # Checks that were answered before a manager resumed a paused annotator no longer count.
     judged_since = models.DateTimeField(null=True, blank=True)
     qualified_at = models.DateTimeField(null=True, blank=True)
     qualification_attempt = models.PositiveSmallIntegerField(
-        default=1, db_default=1, help_text="The one they are in, or would begin."
+        default=1, db_default=1, help_text="The current attempt, or the one that would begin next."
     )
     extra_attempts = models.PositiveSmallIntegerField(
-        default=0, db_default=0, help_text="Granted by a manager beyond the project's number."
+        default=0, db_default=0, help_text="Attempts that a manager granted beyond the project's number."
     )
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -221,16 +226,19 @@ class Membership(models.Model):
 
 
 class Desk(models.Model):
-    """What an annotator has done in a project, in numbers: a claim that counted would cost more the longer
-    somebody works. Kept by trigger from the assignments; nothing else writes it."""
+    """The numbers of what an annotator has done in a project.
+
+    They are stored because counting at each claim would cost more the longer an annotator works. Only a
+    trigger writes them, from the assignments.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid7, db_default=RandomUUID(), editable=False)
     project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="desks", db_index=False)
     annotator = models.ForeignKey(User, on_delete=models.PROTECT, related_name="desks")
     answered = models.PositiveIntegerField(
-        default=0, help_text="Tasks answered, checks among them, qualification left out."
+        default=0, help_text="Answered tasks: with checks, without qualification."
     )
-    day = models.DateField(help_text="Of the newest of these answers, UTC.")
+    day = models.DateField(help_text="The day of the newest of these answers, UTC.")
     answered_on_day = models.PositiveIntegerField(default=0)
     skipped = models.PositiveIntegerField(default=0)
 

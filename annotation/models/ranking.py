@@ -16,15 +16,15 @@ from annotation.models.task import Assignment, RankingTask
 
 class RankingQuerySet(models.QuerySet["Ranking"]):
     def current(self) -> RankingQuerySet:
-        """What stands: no revision has taken its place.
+        """Rankings that no revision has superseded.
 
-        NOT EXISTS, not `superseded_by=None`: Postgres guesses that the outer join leaves one row, and then
-        looks up the comparisons of 100,000 rankings one by one.
+        NOT EXISTS instead of `superseded_by=None`: Postgres estimates that the outer join leaves one row, and
+        then looks up the comparisons of 100,000 rankings one by one.
         """
         return self.filter(~Exists(Ranking.objects.filter(supersedes=OuterRef("pk"))))
 
     def counted(self) -> RankingQuerySet:
-        """What stands and is nobody's who was excluded: what statistics, datasets and boards are made of."""
+        """Current rankings of annotators who are not excluded: the input of all statistics and datasets."""
         return self.current().filter(
             not_excluded(project="project", annotator="annotator", label="annotator_label")
         )
@@ -33,7 +33,7 @@ class RankingQuerySet(models.QuerySet["Ranking"]):
         return self.filter(kind=Ranking.Kind.ANNOTATION)
 
     def reviews(self) -> RankingQuerySet:
-        """Deciding rankings of reviewers, who had seen what the annotators said."""
+        """Decisions of reviewers, who had seen the annotators' rankings."""
         return self.filter(kind=Ranking.Kind.REVIEW)
 
     def of(self, user: User) -> RankingQuerySet:
@@ -41,8 +41,20 @@ class RankingQuerySet(models.QuerySet["Ranking"]):
 
 
 class Ranking(models.Model):
-    """What an annotator said about a task. Never edited: a trigger refuses UPDATE and DELETE, a revision is a
-    new row that supersedes this one. A trigger also holds it to its task: same project, same responses."""
+    """What an annotator said about a task.
+
+    A ranking is never edited: a trigger refuses UPDATE and DELETE, and a revision is a new row that
+    supersedes this one. Another trigger ensures that it fits its task: same project, same responses.
+
+    `places` holds the same order as `tiers` in the form that statistics read: one number for each response
+    of the task, by position. The database computes it from `tiers` (sql/ranking.sql) and refuses other
+    values, so no writer needs to supply it; a new instance has None there until it is read again.
+
+    Orders per dimension, when a form asks for them, become rows of a table of their own,
+    RankingOrder(ranking, dimension, tiers, places), with `places` from the same function. For a dimension,
+    readers of `places` take them from there and are otherwise unchanged. The columns here remain the overall
+    order.
+    """
 
     class Source(models.TextChoices):
         BROWSER = "browser"
@@ -63,7 +75,7 @@ class Ranking(models.Model):
         User, on_delete=models.PROTECT, null=True, blank=True, related_name="rankings", db_index=False
     )
     annotator_label = models.CharField(
-        max_length=200, blank=True, help_text="Who ranked, in the words of an imported file."
+        max_length=200, blank=True, help_text="The annotator's name in an imported file."
     )
     source = models.CharField(max_length=10, choices=Source.choices)
     kind = models.CharField(
@@ -71,9 +83,11 @@ class Ranking(models.Model):
         choices=Kind.choices,
         default=Kind.ANNOTATION,
         db_default=Kind.ANNOTATION,
-        help_text="review: a reviewer's deciding ranking, made in sight of the others'.",
+        help_text="review: a reviewer's decision, made in view of the other rankings.",
     )
-    shown_order = ArrayField(models.UUIDField(), help_text="Response ids as they were shown, first first.")
+    shown_order = ArrayField(
+        models.UUIDField(), help_text="Response ids in the order in which they were shown."
+    )
     form_version = models.ForeignKey(
         FormVersion,
         on_delete=models.PROTECT,
@@ -81,28 +95,36 @@ class Ranking(models.Model):
         blank=True,
         related_name="rankings",
         db_index=False,
-        help_text="The form that was shown; none where the ranking was imported.",
+        help_text="The form that was shown; null for an imported ranking.",
     )
     tiers = models.JSONField(
         help_text="Lists of response ids, best first; ids in one list are tied. "
-        "Responses that were shown and are in none were left below all of them."
+        "Responses in no list are below all others."
+    )
+    places = ArrayField(
+        models.SmallIntegerField(),
+        editable=False,
+        help_text="The tier of each of the task's responses, by position, from 0; 127 for those in no tier. "
+        "The database fills it in.",
     )
     strength = models.SmallIntegerField(
-        null=True, blank=True, help_text="How much better the first tier is than the second; a form's level."
+        null=True,
+        blank=True,
+        help_text="How much better the first tier is than the second: a level of the form.",
     )
     ratings = models.JSONField(default=dict, blank=True, help_text="{response id: {scale: value}}")
     flags = models.JSONField(default=dict, blank=True, help_text="{response id: [flag]}")
     choices = models.JSONField(
         default=dict, db_default={}, blank=True, help_text="{question about the whole task: choice}"
     )
-    confidence = models.SmallIntegerField(null=True, blank=True, help_text="One of the form's levels.")
+    confidence = models.SmallIntegerField(null=True, blank=True, help_text="A level of the form.")
     not_rankable = models.BooleanField(default=False)
     all_bad = models.BooleanField(
-        default=False, db_default=False, help_text="None is good enough; may stand beside tiers, or alone."
+        default=False, db_default=False, help_text="No response is good enough; with or without tiers."
     )
     comment = models.TextField(blank=True)
-    rewrite = models.TextField(null=True, blank=True)  # noqa: DJ001 (null: none was given; "" is a rewrite)
-    touched = models.BooleanField(help_text="False: the shown order was sent back as it was.")
+    rewrite = models.TextField(null=True, blank=True)  # noqa: DJ001 (null: no rewrite; "" is a rewrite)
+    touched = models.BooleanField(help_text="False: the shown order was submitted unchanged.")
     duration_ms = models.PositiveBigIntegerField(null=True, blank=True)
     supersedes = models.OneToOneField(
         "self", on_delete=models.PROTECT, null=True, blank=True, related_name="superseded_by"
@@ -112,12 +134,12 @@ class Ranking(models.Model):
         default=dict,
         blank=True,
         db_default=Value({}, models.JSONField()),
-        help_text="What else an imported file says of it, as it stands there.",
+        help_text="Other fields of an imported file, unchanged.",
     )
     given_at = models.DateTimeField(
         null=True,
         blank=True,
-        help_text="When it was given, where an imported file says; created_at is when it came in.",
+        help_text="The time of the ranking in an imported file; created_at is the time of the import.",
     )
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -126,7 +148,7 @@ class Ranking(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["project", "import_key"], name="ranking_imported_once"),
-            # With the one-to-one `supersedes` this makes the revisions of an answer one line, never a tree.
+            # With the one-to-one `supersedes`, the revisions of an answer form one chain, never a tree.
             models.UniqueConstraint(
                 fields=["assignment"], condition=Q(supersedes=None), name="one_first_ranking_per_assignment"
             ),
@@ -139,7 +161,7 @@ class Ranking(models.Model):
                 condition=Q(source="import", import_key__isnull=False) | Q(annotator__isnull=False),
                 name="ranking_is_somebodys",
             ),
-            # A task's decisions are one line too: whoever reviews it again supersedes what was decided.
+            # A task's decisions form one chain too: each new decision supersedes the last one.
             models.UniqueConstraint(
                 fields=["task"], condition=Q(kind="review", supersedes=None), name="one_first_review_per_task"
             ),
@@ -150,23 +172,23 @@ class Ranking(models.Model):
             ),
         ]
         indexes = [
-            # Progress by day, the snapshot's read; the manager's list between two days.
+            # Progress by day, a snapshot's read, and the manager's list between two days.
             models.Index(fields=["project", "created_at"], name="ranking_by_day"),
-            # What somebody said, the newest of a project first: their last answer, their pace; and the
-            # manager's list of what they said.
+            # An annotator's rankings in a project, newest first: their last answer, their pace, and the
+            # manager's list of them.
             models.Index(
                 fields=["annotator", "project", "-id"],
                 condition=Q(annotator__isnull=False),
                 name="ranking_own_newest",
             ),
-            # The manager's list of rankings, in pages by id; and of one name in a file.
+            # The manager's list of rankings, in pages by id; below, of one name in an imported file.
             models.Index(fields=["project", "id"], name="ranking_pages"),
             models.Index(
                 fields=["project", "annotator_label", "id"],
                 condition=~Q(annotator_label=""),
                 name="ranking_pages_of_label",
             ),
-            # The same of what is rare; `task` for the tasks that have one.
+            # The same for rare properties; `task` serves the list of tasks with such a ranking.
             models.Index(
                 fields=["project", "id"],
                 include=["task"],
@@ -193,7 +215,7 @@ class Ranking(models.Model):
 
 class ComparisonQuerySet(models.QuerySet["Comparison"]):
     def current(self) -> ComparisonQuerySet:
-        """Comparisons of rankings that stand; those of superseded rankings stay as history."""
+        """Comparisons of current rankings; those of superseded rankings stay as history."""
         return self.filter(~Exists(Ranking.objects.filter(supersedes=OuterRef("ranking"))))
 
     def counted(self) -> ComparisonQuerySet:
@@ -203,10 +225,10 @@ class ComparisonQuerySet(models.QuerySet["Comparison"]):
         )
 
     def uncounted(self) -> list[ComparisonQuerySet]:
-        """All but those of :meth:`counted`, in parts that have none in common and are found by index.
+        """The complement of :meth:`counted`, in disjoint parts that are each found by index.
 
-        To count what counts, take these from all: looking up the ranking of each of 600,000 comparisons took
-        0.6 s, this takes 0.06.
+        To count the counted comparisons, subtract these from all: a lookup of the ranking of each of 600,000
+        comparisons took 0.6 s, this takes 0.06 s.
         """
         superseded = Ranking.objects.filter(supersedes__isnull=False).values("supersedes")
         columns = {
@@ -224,9 +246,9 @@ class ComparisonQuerySet(models.QuerySet["Comparison"]):
 
 
 class Comparison(models.Model):
-    """One pair of a ranking, written in the ranking's transaction. Append-only, like its ranking.
+    """A pair derived from a ranking, written in the ranking's transaction. Append-only, like the ranking.
 
-    On a tie, which of the two is called `preferred` means nothing.
+    For a tie, the choice of `preferred` has no meaning.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -242,7 +264,7 @@ class Comparison(models.Model):
 
     class Meta:
         constraints = [
-            # One row for a pair, whichever way round it is written.
+            # One row per pair, in either direction.
             models.UniqueConstraint(
                 F("ranking"), Least("preferred", "other"), Greatest("preferred", "other"), name="pair_once"
             ),

@@ -8,12 +8,12 @@ from annotation.models.project import Project
 
 
 class DatasetSnapshot(models.Model):
-    """A frozen selection of rankings, stored as Parquet. Immutable: a trigger refuses UPDATE and DELETE."""
+    """A frozen selection of rankings, stored as a Parquet file. A trigger refuses UPDATE and DELETE."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="snapshots", db_index=False)
     name = models.CharField(max_length=100)
-    sha256 = models.CharField(max_length=64, help_text="Of the Parquet file.")
+    sha256 = models.CharField(max_length=64, help_text="SHA-256 of the Parquet file.")
     path = models.CharField(max_length=500, help_text="Relative to settings.ARTEFACTS.")
     rows = models.PositiveIntegerField()
     comparisons = models.PositiveIntegerField()

@@ -23,7 +23,7 @@ def is_check(task: str = "") -> Q:
 
 
 class TransactionId(models.Func):
-    """The number of the transaction, which never comes again in this cluster."""
+    """The number of the transaction, unique within the cluster."""
 
     template = "((pg_current_xact_id())::text)::bigint"
     arity = 0
@@ -35,14 +35,14 @@ class RankingTaskQuerySet(models.QuerySet["RankingTask"]):
         return self.filter(state=RankingTask.State.OPEN)
 
     def asked(self) -> RankingTaskQuerySet:
-        """What the project is for; without the checks of its annotators."""
+        """Tasks of the project itself, without checks."""
         return self.filter(~is_check())
 
     def checks(self) -> RankingTaskQuerySet:
         return self.filter(is_check())
 
     def with_scores(self) -> RankingTaskQuerySet:
-        """Adds n_scored and mean_score: of the answers given to a check."""
+        """Adds n_scored and mean_score of the answers to a check."""
         scored = (
             Assignment.objects.filter(
                 task=OuterRef("pk"), state=Assignment.State.SUBMITTED, score__isnull=False
@@ -62,11 +62,11 @@ _QUEUED = Q(open_slots__gt=0, state="open", reserved=False)
 class RankingTask(models.Model):
     """A prompt with 2–10 responses that wants `overlap` independent rankings.
 
-    `open_slots`, `answered` and the step to `done` follow the task's assignments by trigger
-    (migrations/0002): nothing else writes them after the task was made.
+    Once the task is created, only a trigger writes `open_slots`, `answered` and the state `done`, from the
+    task's assignments (sql/assignment.sql).
 
-    A task of another kind than `ranking` is a check: its answer is known (`gold_tiers`) and everybody may be
-    asked. It has no slots, is never done, and reaches people beside the queue.
+    A task of any other kind than `ranking` is a check: its answer is known (`gold_tiers`) and every annotator
+    can get it. It has no slots, is never done, and bypasses the queue.
     """
 
     class Kind(models.TextChoices):
@@ -99,18 +99,20 @@ class RankingTask(models.Model):
         max_length=15, choices=Kind.choices, default=Kind.RANKING, db_default=Kind.RANKING
     )
     reserved = models.BooleanField(
-        default=False, db_default=False, help_text="Only for the people of its reservations. Kept by trigger."
+        default=False,
+        db_default=False,
+        help_text="Only for the annotators of its reservations. Set by trigger.",
     )
     moved_xid = models.BigIntegerField(
         db_default=TransactionId(),
         editable=False,
-        help_text="The transaction that last let it into the queue or moved it there. Kept by trigger.",
+        help_text="The transaction that last added it to the queue or moved it there. Set by trigger.",
     )
     gold_tiers = models.JSONField(null=True, blank=True, help_text="Tiers of response ids, best first.")
     metadata = models.JSONField(
         default=dict,
         db_default=Value({}, models.JSONField()),
-        help_text="What else the imported row says; its prompt may stand in other rows too.",
+        help_text="Other fields of the imported row; its prompt can be in other rows too.",
     )
     content_key = models.CharField(max_length=64)
     state = models.CharField(max_length=10, choices=State.choices, default=State.OPEN)
@@ -124,7 +126,7 @@ class RankingTask(models.Model):
             models.CheckConstraint(
                 condition=Q(overlap__gte=1, overlap__lte=MAX_OVERLAP), name="task_overlap_in_bounds"
             ),
-            # An assignment over the overlap would bring open_slots below 0: the overrun is impossible.
+            # An assignment beyond the overlap would bring open_slots below 0, so an overrun is impossible.
             models.CheckConstraint(
                 condition=Q(open_slots=0) | Q(open_slots__gt=0, open_slots__lte=F("overlap") - F("answered")),
                 name="task_never_over_overlap",
@@ -133,15 +135,15 @@ class RankingTask(models.Model):
                 condition=Q(kind="ranking") | Q(gold_tiers__isnull=False, open_slots=0, reserved=False),
                 name="check_has_gold_and_no_slots",
             ),
-            # So that the claim's order can be one ascending tuple, (priority * -1, …).
+            # So that a claim can sort by one ascending tuple, (priority * -1, …).
             models.CheckConstraint(condition=Q(priority__gt=-(2**31)), name="task_priority_has_a_negative"),
         ]
         indexes = [
-            # The queue under `fifo`. Partial: a task with nothing left to give leaves it.
+            # The queue under `fifo`. Partial: a task without open slots leaves the index.
             models.Index(
                 F("project"), F("priority") * -1, F("id"), condition=_QUEUED, name="task_queue_fifo"
             ),
-            # The same under `finish_started`: false (some slot is taken) sorts before true (none is).
+            # The queue under `finish_started`: false (a slot is taken) sorts before true (none is).
             models.Index(
                 F("project"),
                 F("priority") * -1,
@@ -150,11 +152,11 @@ class RankingTask(models.Model):
                 condition=_QUEUED,
                 name="task_queue_finish_started",
             ),
-            # What came into the queue, or moved in it, since an annotator's cursor was set.
+            # The tasks that were added to the queue or moved in it since an annotator's cursor was set.
             models.Index(fields=["project", "moved_xid"], condition=_QUEUED, name="task_queue_moved"),
             # The manager's list of tasks, in pages by id.
             models.Index(fields=["project", "id"], name="task_pages"),
-            # The checks that are given out.
+            # The checks in use.
             models.Index(
                 fields=["project", "kind"], condition=Q(state="open") & ~Q(kind="ranking"), name="task_checks"
             ),
@@ -171,7 +173,9 @@ class RankingTask(models.Model):
 class TaskResponse(models.Model):
     task = models.ForeignKey(RankingTask, on_delete=models.PROTECT, related_name="shown", db_index=False)
     response = models.ForeignKey(Response, on_delete=models.PROTECT, related_name="shown_in", db_index=False)
-    position = models.PositiveSmallIntegerField(help_text="As imported; what annotators see is shuffled.")
+    position = models.PositiveSmallIntegerField(
+        help_text="The order of the import; annotators see a shuffled one."
+    )
 
     class Meta:
         constraints = [
@@ -188,8 +192,11 @@ class TaskResponse(models.Model):
 
 
 class Reservation(models.Model):
-    """Keeps a task for a person, who gets it before anything else. A task with reservations is given to
-    nobody else, whether these are still `open` or were answered or skipped (a trigger closes them)."""
+    """Reserves a task for an annotator, who gets it before any other task.
+
+    A task with reservations goes to no other annotator, even after a trigger has closed them because they
+    were answered or skipped.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     project = models.ForeignKey(
@@ -208,7 +215,7 @@ class Reservation(models.Model):
             models.UniqueConstraint(fields=["task", "annotator"], name="reserved_once_per_annotator")
         ]
         indexes = [
-            # What is kept for an annotator, in the order in which it was.
+            # An annotator's reserved tasks, oldest reservation first.
             models.Index(
                 fields=["project", "annotator", "id"], condition=Q(open=True), name="reservation_open"
             ),
@@ -226,14 +233,14 @@ class AssignmentQuerySet(models.QuerySet["Assignment"]):
         return self.filter(state=Assignment.State.LEASED)
 
     def held_with(self, token: uuid.UUID) -> AssignmentQuerySet:
-        """Leased under this token and not run out: the only state in which an answer is taken."""
+        """Leased under this token and not expired: the only state in which an answer is accepted."""
         return self.leased().filter(token=token, expires_at__gt=Now())
 
     def run_out(self) -> AssignmentQuerySet:
         return self.leased().filter(expires_at__lte=Now())
 
     def ahead_in(self, project: Project) -> AssignmentQuerySet:
-        """Leases that somebody holds beside the one they are at work on, which is their oldest."""
+        """Leases that annotators hold in advance: all but the oldest of each, which is the current one."""
         before = Assignment.objects.leased().filter(project=project, annotator=OuterRef("annotator"))
         earlier = Q(leased_at__lt=OuterRef("leased_at")) | Q(
             leased_at=OuterRef("leased_at"), pk__lt=OuterRef("pk")
@@ -242,7 +249,7 @@ class AssignmentQuerySet(models.QuerySet["Assignment"]):
 
 
 class Assignment(models.Model):
-    """One annotator's lease on one task, and what became of it."""
+    """One annotator's lease on one task, or one reviewer's hold on it, and its outcome."""
 
     class State(models.TextChoices):
         LEASED = "leased"
@@ -250,10 +257,10 @@ class Assignment(models.Model):
         SKIPPED = "skipped"
         EXPIRED = "expired"
         RELEASED = "released"
-        # Submitted by someone who was excluded since: the slot is free again, the ranking stays.
+        # The annotator was excluded after submitting: the slot is free again, the ranking stays.
         EXCLUDED = "excluded"
-        # A reviewer's: they see the others' answers, so no task of theirs in these states comes to them to be
-        # annotated. None takes a slot.
+        # A reviewer's. Reviewers see the others' answers, so they never get a task in one of these states to
+        # annotate. None takes a slot.
         REVIEWING = "reviewing"
         REVIEWED = "reviewed"
         LOOKED_AT = "looked_at"
@@ -272,7 +279,7 @@ class Assignment(models.Model):
         on_delete=models.PROTECT,
         related_name="assignments",
         db_index=False,
-        help_text="The form that was shown. A trigger sets it to the newest with each new lease.",
+        help_text="The form that was shown. A trigger sets it with each new lease.",
     )
     leased_at = models.DateTimeField(default=Now())
     expires_at = models.DateTimeField()
@@ -281,15 +288,15 @@ class Assignment(models.Model):
     place = models.PositiveSmallIntegerField(
         default=0,
         db_default=0,
-        help_text="Which of the leases one person may hold this is; the oldest is the current one.",
+        help_text="Numbers an annotator's simultaneous leases; the oldest is the current one.",
     )
     attempt = models.PositiveSmallIntegerField(
-        default=0, db_default=0, help_text="Of the qualification, from 1; 0 for all other tasks."
+        default=0, db_default=0, help_text="The attempt to qualify, from 1; 0 for all other tasks."
     )
     skip_reason = models.CharField(max_length=500, blank=True)
     skip_way = models.CharField(max_length=10, choices=SkipWay.choices, blank=True, db_default="")
     skipped_at = models.DateTimeField(null=True, blank=True)
-    score = models.FloatField(null=True, blank=True, help_text="0 to 1, of an answer to a check.")
+    score = models.FloatField(null=True, blank=True, help_text="The score of an answer to a check, 0 to 1.")
     scored_at = models.DateTimeField(null=True, blank=True)
     idempotency_key = models.CharField(max_length=200, blank=True)
     answer_digest = models.CharField(max_length=64, blank=True, help_text="SHA-256 of the submitted answer.")
@@ -298,7 +305,8 @@ class Assignment(models.Model):
 
     class Meta:
         constraints = [
-            # Nobody is given a task twice, but to qualify anew; also the claim's probe "not mine already".
+            # No annotator gets a task twice, except in another attempt to qualify. Also serves the claim's
+            # test for tasks that the annotator has had.
             models.UniqueConstraint(fields=["task", "annotator", "attempt"], name="task_once_per_annotator"),
             # Two tabs get the same lease.
             models.UniqueConstraint(
@@ -312,7 +320,7 @@ class Assignment(models.Model):
             models.CheckConstraint(
                 condition=Q(score=None) | Q(score__gte=0, score__lte=1), name="score_is_a_share"
             ),
-            # Two reviewers don't do the same task; and a reviewer has one task in hand.
+            # A task has one reviewer at a time, and a reviewer has one task at a time.
             models.UniqueConstraint(
                 fields=["task"], condition=Q(state="reviewing"), name="one_reviewer_at_a_time"
             ),
@@ -321,15 +329,15 @@ class Assignment(models.Model):
             ),
         ]
         indexes = [
-            # expire_leases: the few leases that are out, by when they run out.
+            # expire_leases: the few current leases, by expiry.
             models.Index(fields=["expires_at"], condition=Q(state="leased"), name="lease_expiry"),
-            # What an annotator put off, longest ago first.
+            # Tasks that an annotator skipped for later, oldest first.
             models.Index(
                 fields=["project", "annotator", "skipped_at"],
                 condition=Q(state="skipped", skip_way="me"),
                 name="assignment_put_off",
             ),
-            # How an annotator did on checks.
+            # An annotator's scores on checks.
             models.Index(
                 fields=["project", "annotator", "scored_at"],
                 condition=Q(score__isnull=False),
@@ -342,5 +350,5 @@ class Assignment(models.Model):
 
     @property
     def is_practice(self) -> bool:
-        """Whether it belongs to an attempt to qualify: the only check that annotators can recognise."""
+        """Whether it is part of an attempt to qualify, the only kind of check that is shown as such."""
         return self.attempt > 0

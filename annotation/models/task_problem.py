@@ -22,7 +22,7 @@ class TaskProblemQuerySet(models.QuerySet["TaskProblem"]):
         return self.exclude(settled_at=None)
 
     def sought(self, *, state: str | None = None, task: UUID | None = None) -> TaskProblemQuerySet:
-        """Those in the state `open` or `settled`, of one task; None: of any."""
+        """Problems in the state `open` or `settled`, of one task; None means any."""
         rows = {None: self, "open": self.unsettled(), "settled": self.settled()}[state]
         return rows if task is None else rows.filter(task=task)
 
@@ -30,20 +30,22 @@ class TaskProblemQuerySet(models.QuerySet["TaskProblem"]):
         return self.select_related("annotator", "settled_by", "task__prompt")
 
     def in_turn(self) -> TaskProblemQuerySet:
-        """Adds `turn`, unique: in descending order those to settle come first, each part newest first."""
+        """Adds `turn`, a unique key: in descending order, unsettled problems come first, newest first."""
         first = Case(When(settled_at=None, then=Value("1")), default=Value("0"), output_field=CharField())
         return self.annotate(turn=Concat(first, Cast("id", CharField()), output_field=CharField()))
 
 
 class TaskProblem(models.Model):
-    """What somebody who was shown a task says is wrong with the task itself. Their answer is apart from it:
-    they may rank the task, skip it or leave it all the same."""
+    """An annotator's report that something is wrong with a task itself.
+
+    It is independent of their answer: they can still rank the task, skip it or leave it.
+    """
 
     class Kind(models.TextChoices):
-        UNREADABLE = "unreadable", "Can't be read"
-        WRONG_LANGUAGE = "wrong_language", "In the wrong language"
+        UNREADABLE = "unreadable", "Unreadable"
+        WRONG_LANGUAGE = "wrong_language", "Wrong language"
         UNSAFE = "unsafe", "Harmful or upsetting"
-        DUPLICATE = "duplicate", "Was there before"
+        DUPLICATE = "duplicate", "Duplicate of another task"
         OTHER = "other", "Something else"
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -62,13 +64,15 @@ class TaskProblem(models.Model):
     settled_by = models.ForeignKey(
         User, on_delete=models.PROTECT, null=True, blank=True, related_name="+", db_index=False
     )
-    note = models.TextField(blank=True, db_default="", help_text="What came of it, by who settled it.")
+    note = models.TextField(
+        blank=True, db_default="", help_text="The outcome, in the words of the person who settled it."
+    )
 
     objects = TaskProblemQuerySet.as_manager()
 
     class Meta:
         constraints = [
-            # Said again it is said anew: a nervous finger doesn't fill the managers' list.
+            # A repeat report replaces the first, so repeated clicks don't fill the managers' list.
             models.UniqueConstraint(fields=["assignment", "kind"], name="problem_once_per_kind"),
             models.CheckConstraint(
                 condition=~Q(kind="other") | ~Q(text=""), name="other_problem_says_what_it_is"
@@ -82,7 +86,7 @@ class TaskProblem(models.Model):
         indexes = [
             # The project's list, newest first.
             models.Index(fields=["project", "-id"], name="problems_of_project"),
-            # How many there are to settle, with every project that is shown.
+            # The number of unsettled problems, shown with every project.
             models.Index(fields=["project"], condition=Q(settled_at=None), name="problems_to_settle"),
         ]
 

@@ -21,14 +21,14 @@ class WebhookEvent(models.TextChoices):
     RUN_FINISHED = "run.finished"
 
 
-# Sent when a manager asks for it, to one endpoint, whatever that wants to be told.
+# Sent to one endpoint on a manager's request, whatever events it subscribes to.
 TEST_EVENT = "webhook.test"
 DELIVERED_EVENTS = [*WebhookEvent.choices, (TEST_EVENT, "Test")]
 
 
 class WebhookEndpoint(models.Model):
-    """An address that is told of events. Its signing secret is derived from the site's key and
-    `secret_version` (`webhooks.endpoints`), so it stands nowhere in the database."""
+    """An address that receives events. Its signing secret is derived from the site's key and
+    `secret_version` (`webhooks.endpoints`), so the database does not contain it."""
 
     class State(models.TextChoices):
         ACTIVE = "active"
@@ -64,8 +64,8 @@ class WebhookEndpoint(models.Model):
 
 
 class WebhookDelivery(models.Model):
-    """One event for one endpoint: the outbox. Triggers write it with the fact itself (migrations/0014), so
-    what was committed is told and nothing else is."""
+    """One event for one endpoint: an outbox. Triggers write it in the transaction of the event
+    (sql/webhook.sql), so exactly the committed events are sent."""
 
     class State(models.TextChoices):
         PENDING = "pending"
@@ -76,12 +76,13 @@ class WebhookDelivery(models.Model):
     endpoint = models.ForeignKey(
         WebhookEndpoint, on_delete=models.CASCADE, related_name="deliveries", db_index=False
     )
-    message_id = models.UUIDField(unique=True, help_text="In `webhook-id`, the same with every attempt.")
+    message_id = models.UUIDField(unique=True, help_text="Sent in `webhook-id`; the same in every attempt.")
     event = models.CharField(max_length=40, choices=DELIVERED_EVENTS)
     payload: models.JSONField[Any, Any] = models.JSONField()
     state = models.CharField(max_length=10, choices=State.choices, default=State.PENDING)
     attempts = models.PositiveSmallIntegerField(
-        default=0, help_text="Since it was last asked for; what the schedule of attempts counts."
+        default=0,
+        help_text="Attempts since the delivery was created or redelivered; the schedule depends on it.",
     )
     next_attempt_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(db_default=Now())
@@ -96,11 +97,11 @@ class WebhookDelivery(models.Model):
             )
         ]
         indexes = [
-            # What is due; those that are over leave it.
+            # Due deliveries; finished ones leave the index.
             models.Index(fields=["next_attempt_at"], condition=Q(state="pending"), name="webhook_due"),
             # An endpoint's deliveries, newest first.
             models.Index(fields=["endpoint", "-id"], name="webhook_newest"),
-            # The sweep of old ones.
+            # The cleanup of old deliveries.
             models.Index(fields=["finished_at"], condition=~Q(state="pending"), name="webhook_over"),
         ]
 
@@ -109,7 +110,7 @@ class WebhookDelivery(models.Model):
 
 
 class WebhookAttempt(models.Model):
-    """What came of one attempt: an HTTP status, or the error that kept one from coming."""
+    """The outcome of one attempt: an HTTP status, or the error that prevented one."""
 
     id = models.BigAutoField(primary_key=True)
     delivery = models.ForeignKey(WebhookDelivery, on_delete=models.CASCADE, related_name="log")

@@ -1,7 +1,7 @@
-"""A project's rankings as arrays, for everything that is computed over all of them.
+"""A project's rankings as arrays, for the reports.
 
-Read anew for each report (benchmarks/quality.py says what that costs), so nothing can be stale. A
-ranking never changes, but which ones count does, by revisions and exclusions, and so do the names of models.
+Every report reads them again (benchmarks/quality.py measures the cost), so no report is stale. A ranking
+never changes, but revisions, exclusions and the names of models do.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from typing import Any
 import numpy as np
 from django.db.models import (
     BigIntegerField,
+    BinaryField,
     Case,
     Func,
     IntegerField,
     Q,
     SmallIntegerField,
-    TextField,
     Value,
     When,
 )
 from django.db.models.expressions import RawSQL
-from django.db.models.functions import Cast, Coalesce, Length
+from django.db.models.functions import Cast, Coalesce
 from numpy.typing import NDArray
 
 from annotation.database.columns import (
@@ -41,7 +41,7 @@ from annotation.database.columns import (
     keys_of,
     packed,
 )
-from annotation.models import Project, Ranking, RankingTask, Response, User
+from annotation.models import Project, Ranking, RankingTask, Response, TaskResponse, User
 from annotation.models.task import is_check
 from preferences.statistics.pairs import UNRANKED
 
@@ -49,8 +49,15 @@ _TABLE = Ranking._meta.db_table
 UNTOUCHED, CHECK, KNOWN, IMPORTED, NAMED = 1, 2, 4, 8, 16
 UNKNOWN = -1
 
-# An array of UUIDs: dimensions, flags, element type, length and lower bound; then each after its length.
-_ARRAY_HEADER_BYTES, _ARRAY_ITEM_BYTES = 20, 20
+# A binary array: dimensions, flags, element type, length and lower bound; then each item after its length.
+_ARRAY_HEADER_BYTES, _LENGTH_BYTES = 20, 4
+_SHOWN = [
+    ("task", *UUID),
+    ("position", *SMALLINT),
+    ("id", *UUID),
+    ("characters", *BIGINT),
+    ("model", *BIGINT),
+]
 _FIXED = [
     ("task", *UUID),
     ("person", *BIGINT),
@@ -58,37 +65,31 @@ _FIXED = [
     ("duration_ms", *BIGINT),
     ("marks", *SMALLINT),
     ("k", *INTEGER),
-    ("text_bytes", *INTEGER),
 ]
-# A JSON text of tiers is [["…36…", "…36…"], ["…36…"]]: 40 bytes for each id and 2 for each tier.
-_PER_ID, _PER_TIER, _FIRST_ID, _UUID_TEXT = 40, 2, 3, 36
-_HEX_DIGITS = np.r_[0:8, 9:13, 14:18, 19:23, 24:36]
-_NIBBLE = np.zeros(256, dtype=np.uint8)
-_NIBBLE[np.frombuffer(b"0123456789abcdef", dtype=np.uint8)] = np.arange(16)
 
 
 @dataclass(frozen=True)
 class Block:
-    """Rankings of tasks with K responses. Columns of (R, K) arrays, and of `responses`, are one order of the
-    task's responses, the same for all of its rankings. Tasks are numbered over all blocks."""
+    """Rankings of tasks with K responses. The columns of (R, K) arrays are the task's responses by position.
+    Task numbers are unique over all blocks."""
 
     task: NDArray[np.int64]
     """(R,)"""
     person: NDArray[np.int64]
-    """(R,) place in `people`; UNKNOWN for imported rankings without a name."""
+    """(R,) index in `people`; UNKNOWN for imported rankings without a name."""
     given_at: NDArray[np.int64]
     """(R,) microseconds since 1970."""
     duration_ms: NDArray[np.int64]
-    """(R,) UNKNOWN where nobody measured it."""
+    """(R,) UNKNOWN if it was not measured."""
     marks: NDArray[np.int64]
-    """(R,) sums of UNTOUCHED; CHECK: of a check; KNOWN: of a task whose answer is known, qualification aside;
-    IMPORTED; NAMED: who ranked is known."""
+    """(R,) sums of UNTOUCHED; CHECK: a check; KNOWN: the task's answer is known, except in qualification;
+    IMPORTED; NAMED: the annotator is known."""
     places: NDArray[np.int8]
     """(R, K) see `preferences.statistics.pairs`."""
     shown: NDArray[np.int8]
-    """(R, K) the position each response was shown in."""
+    """(R, K) the position at which each response was shown."""
     responses: NDArray[np.int64]
-    """(R, K) place of each response in the arrays of responses."""
+    """(R, K) index of each response in the arrays of responses."""
 
     def __len__(self) -> int:
         return len(self.task)
@@ -117,20 +118,20 @@ class Block:
 class RankingArrays:
     blocks: list[Block]
     people: list[str]
-    """Names of who ranked: user names, or the words of an imported file."""
+    """Usernames, or names in an imported file."""
     n_tasks: int
     task_keys: NDArray[np.uint64]
     """(T,) the key of each task's id, ascending."""
     characters: NDArray[np.int64]
     """(N,) length of each response."""
     model: NDArray[np.int64]
-    """(N,) place in `models`; UNKNOWN for responses that name none."""
+    """(N,) index in `models`; UNKNOWN for responses without a model name."""
     models: list[str]
     response_keys: NDArray[np.uint64] = field(repr=False, default_factory=lambda: np.zeros(0, np.uint64))
     """(N,) the key of each response's id, ascending."""
 
     def where(self, mark: int, *, present: bool) -> RankingArrays:
-        """Only the rankings with this mark, or only those without it."""
+        """The rankings with this mark, or those without it."""
         blocks = [block.where(block.has(mark) == present) for block in self.blocks]
         return RankingArrays(
             [block for block in blocks if len(block)],
@@ -145,58 +146,73 @@ class RankingArrays:
 
 
 def read_rankings(*, project: Project) -> RankingArrays:
-    """All annotations of the project that count (no reviews). Five queries, whatever there is.
+    """All annotations of the project that count, without reviews, in five queries.
 
-    Rankings are read first: what they speak of is never deleted, so the later reads know all of it.
+    Rankings are read first: tasks and responses are never deleted, so the later queries find all of them.
     """
     rankings = Ranking.objects.counted().annotations().filter(project=project)
     raw = list(_runs(rankings))
     names, name_keys = _people(project, raw)
-    responses = all_rows(
-        Response.objects.filter(prompt__project=project),
-        [("id", *UUID), ("characters", *BIGINT), ("model", *BIGINT)],
-        Sent("id", function="uuid_send"),
-        Sent(Cast("characters", BigIntegerField()), function="int8send"),
-        Sent(_text_key("model_name"), function="int8send"),
+    shown = all_rows(
+        TaskResponse.objects.filter(task__project=project),
+        [
+            ("task", *UUID),
+            ("position", *SMALLINT),
+            ("id", *UUID),
+            ("characters", *BIGINT),
+            ("model", *BIGINT),
+        ],
+        Sent("task_id", function="uuid_send"),
+        Sent(Cast("position", SmallIntegerField()), function="int2send"),
+        Sent("response_id", function="uuid_send"),
+        Sent(Cast("response__characters", BigIntegerField()), function="int8send"),
+        Sent(_text_key("response__model_name"), function="int8send"),
     )
-    keys = keys_of(responses["id"])
-    order = np.argsort(keys)
-    response_keys = keys[order]
+    # By task, and by position within a task.
+    tasks = keys_of(shown["task"])
+    order = np.lexsort((shown["position"], tasks))
+    tasks = tasks[order]
+    response_keys, first, of_shown = np.unique(
+        keys_of(shown["id"][order]), return_index=True, return_inverse=True
+    )
+    responses = shown[order[first]]
     models, model_keys = _models(responses)
     task_keys = np.unique(np.concatenate([run.task for run in raw])) if raw else np.zeros(0, np.uint64)
+    begins = np.searchsorted(tasks, task_keys).astype(np.int64)
     return RankingArrays(
-        blocks=[_block(run, task_keys, response_keys, name_keys) for run in raw],
+        blocks=[_block(run, task_keys, begins, of_shown.astype(np.int64), name_keys) for run in raw],
         people=names,
         n_tasks=len(task_keys),
         task_keys=task_keys,
-        characters=responses["characters"][order].astype(np.int64),
-        model=_look_up(responses["model"][order].astype(np.int64), model_keys),
+        characters=responses["characters"].astype(np.int64),
+        model=_look_up(responses["model"].astype(np.int64), model_keys),
         models=models,
         response_keys=response_keys,
     )
 
 
 def gold_places(*, project: Project, read: RankingArrays) -> list[NDArray[np.int8]]:
-    """For each block of `read`, all of tasks with a known answer, the places of that answer: (R, K)."""
+    """For each block of `read` (tasks with a known answer only), the places in that answer: (R, K)."""
     found = [np.full(block.places.shape, UNRANKED, dtype=np.int8) for block in read.blocks]
-    text = Cast("gold_tiers", TextField())
-    wire, texts = packed(
+    places = Func("id", "gold_tiers", function="rankloop_places", output_field=BinaryField())
+    wire, arrays = packed(
         RankingTask.objects.filter(project=project, gold_tiers__isnull=False),
-        Packed(Sent("id", function="uuid_send"), Sent(Length(text), function="int4send")),
-        Packed(Sent(text, function="textsend")),
+        Packed(
+            Sent("id", function="uuid_send"),
+            Sent(Func(places, function="cardinality", output_field=IntegerField()), function="int4send"),
+        ),
+        Packed(Sent(places, function="array_send")),
     )
-    rows = wire.view([("id", *UUID), ("text_bytes", *INTEGER)])
-    if len(rows) == 0:
-        return found
-    keys, length = keys_of(rows["id"]), rows["text_bytes"].astype(np.int64)
-    start = np.cumsum(length) - length
-    order = np.argsort(keys)
-    for block, places in zip(read.blocks, found, strict=True):
-        place = np.minimum(np.searchsorted(keys[order], read.task_keys[block.task]), len(keys) - 1)
-        here = np.flatnonzero(keys[order][place] == read.task_keys[block.task])
-        task = order[place[here]]
-        shown = read.response_keys[block.responses[here]]
-        places[here] = _places(texts, start[task], length[task], shown)
+    rows = wire.view([("id", *UUID), ("k", *INTEGER)])
+    for k, here, gold in _by_length(rows["k"], arrays, SMALLINT):
+        keys = keys_of(rows["id"][here])
+        order = np.argsort(keys)
+        for block, of_block in zip(read.blocks, found, strict=True):
+            if block.k == k:
+                wanted = read.task_keys[block.task]
+                place = np.minimum(np.searchsorted(keys[order], wanted), len(keys) - 1)
+                known = np.flatnonzero(keys[order][place] == wanted)
+                of_block[known] = gold[order[place[known]]]
     return found
 
 
@@ -211,7 +227,7 @@ def date_of(day: int) -> date:
 
 @dataclass(frozen=True)
 class _Run:
-    """Rankings as they are read: places and keys of responses in the order shown."""
+    """Rankings as read: places by position, and the keys of the responses in the order shown."""
 
     task: NDArray[np.uint64]
     person: NDArray[np.int64]
@@ -223,7 +239,7 @@ class _Run:
 
 
 def _runs(rankings: Any) -> Iterator[_Run]:
-    """One run for each number of responses."""
+    """One run per number of responses."""
     marks = (
         _mark(UNTOUCHED, Q(touched=False))
         + _mark(CHECK, is_check("task"))
@@ -231,9 +247,7 @@ def _runs(rankings: Any) -> Iterator[_Run]:
         + _mark(IMPORTED, Q(source=Ranking.Source.IMPORT))
         + _mark(NAMED, Q(annotator__isnull=False) | ~Q(annotator_label=""))
     )
-    text = Cast("tiers", TextField())
-    k = Func("shown_order", function="cardinality", output_field=IntegerField())
-    wire, orders, texts = packed(
+    wire, orders, places = packed(
         rankings,
         Packed(
             Sent("task_id", function="uuid_send"),
@@ -241,91 +255,83 @@ def _runs(rankings: Any) -> Iterator[_Run]:
             Sent(Coalesce("given_at", "created_at"), function="timestamptz_send"),
             Sent(Coalesce(Cast("duration_ms", BigIntegerField()), Value(UNKNOWN)), function="int8send"),
             Sent(Cast(marks, SmallIntegerField()), function="int2send"),
-            Sent(k, function="int4send"),
-            Sent(Length(text), function="int4send"),
+            Sent(Func("places", function="cardinality", output_field=IntegerField()), function="int4send"),
         ),
         Packed(Sent("shown_order", function="array_send")),
-        Packed(Sent(text, function="textsend")),
+        Packed(Sent("places", function="array_send")),
     )
     rows = wire.view(_FIXED)
-    length = rows["text_bytes"].astype(np.int64)
-    text_start = np.cumsum(length) - length
-    width = _ARRAY_HEADER_BYTES + _ARRAY_ITEM_BYTES * rows["k"].astype(np.int64)
-    order_start = np.cumsum(width) - width
-    for k_here in np.unique(rows["k"]).tolist():
-        here = np.flatnonzero(rows["k"] == k_here)
-        array = np.dtype(
-            [("head", "u1", (_ARRAY_HEADER_BYTES,)), ("items", [("length", ">i4"), ("id", *UUID)], (k_here,))]
-        )
-        if len(here) == len(rows):
-            arrays = orders.view(array)
-        else:
-            arrays = orders[order_start[here][:, None] + np.arange(array.itemsize)].view(array)[:, 0]
-        shown, found = keys_of(arrays["items"]["id"]), rows[here]
+    by_length = zip(_by_length(rows["k"], orders, UUID), _by_length(rows["k"], places, SMALLINT), strict=True)
+    for (_, here, shown), (_, _, placed) in by_length:
+        found = rows[here]
         yield _Run(
             task=keys_of(found["task"]),
             person=found["person"].astype(np.int64),
             given_at=found["given_at"].astype(np.int64),
             duration_ms=found["duration_ms"].astype(np.int64),
             marks=found["marks"].astype(np.int64),
-            shown=shown,
-            places=_places(texts, text_start[here], length[here], shown),
+            shown=keys_of(shown),
+            places=placed.astype(np.int8),
         )
 
 
-def _places(
-    texts: NDArray[np.uint8], start: NDArray[np.int64], length: NDArray[np.int64], shown: NDArray[np.uint64]
-) -> NDArray[np.int8]:
-    """Texts of tiers, (R,) where each starts and how long it is, and (R, K) keys as shown → (R, K) places.
-
-    An id is followed by `", "` within a tier and by `"], ["` at its end.
-    """
-    places = np.full(shown.shape, UNRANKED, dtype=np.int8)
-    ids = length // _PER_ID
-    row = np.flatnonzero(ids > 0)
-    at, tier = start[row] + _FIRST_ID, np.zeros(len(row), dtype=np.int8)
-    for number in range(int(ids.max(initial=0))):
-        digits = _NIBBLE[texts[at[:, None] + _HEX_DIGITS]]
-        found = shown[row] == keys_of(((digits[:, 0::2] << 4) | digits[:, 1::2]).view(">u8"))[:, None]
-        if not found.any(1).all():
-            raise ValueError("A ranking names a response that it was not shown.")
-        places[row, found.argmax(1)] = tier
-        more = ids[row] > number + 1
-        row, at, tier = row[more], at[more], tier[more]
-        ends = texts[at + _UUID_TEXT + 1] == ord("]")
-        tier = tier + ends.astype(np.int8)
-        at = at + _PER_ID + _PER_TIER * ends
-    return places
+def _by_length(
+    lengths: NDArray[Any], wire: NDArray[np.uint8], item: tuple[Any, ...]
+) -> Iterator[tuple[int, NDArray[np.int64], NDArray[Any]]]:
+    """Splits concatenated binary arrays of the (R,) `lengths`: for each length k, the rows of that length and
+    their (rows, k) items."""
+    width = _ARRAY_HEADER_BYTES + (_LENGTH_BYTES + np.dtype([("value", *item)]).itemsize) * lengths.astype(
+        np.int64
+    )
+    start = np.cumsum(width) - width
+    for k in np.unique(lengths).tolist():
+        here = np.flatnonzero(lengths == k)
+        array = np.dtype(
+            [("head", "u1", (_ARRAY_HEADER_BYTES,)), ("items", [("length", ">i4"), ("value", *item)], (k,))]
+        )
+        if len(here) == len(lengths):
+            arrays = wire.view(array)
+        else:
+            arrays = wire[start[here][:, None] + np.arange(array.itemsize)].view(array)[:, 0]
+        yield k, here, arrays["items"]["value"]
 
 
 def _block(
     run: _Run,
     task_keys: NDArray[np.uint64],
-    response_keys: NDArray[np.uint64],
+    begins: NDArray[np.int64],
+    of_shown: NDArray[np.int64],
     name_keys: NDArray[np.int64],
 ) -> Block:
-    """By task, which spares later sums over tasks a sort of their own; with responses in the order of their
-    keys, which is the same for all rankings of a task."""
+    """Rankings sorted by task, so that later sums over tasks need no sort.
+
+    begins: (T,) the first index of each task's responses in `of_shown`, which is sorted by task and position.
+    """
     task = np.searchsorted(task_keys, run.task).astype(np.int64)
     rows = np.argsort(task, kind="stable")
-    columns = np.argsort(run.shown[rows], axis=1)
+    task = task[rows]
+    k = run.places.shape[1]
+    responses = of_shown[begins[task][:, None] + np.arange(k)]
+    # Responses are numbered by key, so both sorts order a ranking's responses in the same way.
+    shown = np.empty(responses.shape, dtype=np.int8)
+    as_shown = np.argsort(run.shown[rows], axis=1).astype(np.int8)
+    np.put_along_axis(shown, np.argsort(responses, axis=1), as_shown, axis=1)
     person = _look_up(run.person[rows], name_keys)
     person[(run.marks[rows] & NAMED) == 0] = UNKNOWN
-    keys = np.take_along_axis(run.shown[rows], columns, axis=1)
     return Block(
-        task=task[rows],
+        task=task,
         person=person,
         given_at=run.given_at[rows] + EPOCH_2000_MICROSECONDS,
         duration_ms=run.duration_ms[rows],
         marks=run.marks[rows],
-        places=np.take_along_axis(run.places[rows], columns, axis=1),
-        shown=columns.astype(np.int8),
-        responses=np.searchsorted(response_keys, keys).astype(np.int64),
+        places=run.places[rows],
+        shown=shown,
+        responses=responses,
     )
 
 
 def _people(project: Project, raw: list[_Run]) -> tuple[list[str], NDArray[np.int64]]:
-    """Names in the order of their keys, of those whose rankings were read."""
+    """Names of the annotators read, in the order of their keys."""
     read = np.unique(np.concatenate([np.zeros(0, np.int64), *(run.person for run in raw)]))
     named = Ranking.objects.filter(project=project).exclude(annotator=None, annotator_label="").order_by()
     ids = named.values("annotator_id", "annotator_label").annotate(key=_person_key()).distinct()
@@ -337,7 +343,8 @@ def _people(project: Project, raw: list[_Run]) -> tuple[list[str], NDArray[np.in
 
 
 def _models(responses: NDArray[Any]) -> tuple[list[str], NDArray[np.int64]]:
-    """Names in the order of their keys, each asked of one response that has it: DISTINCT would read all."""
+    """Names in the order of their keys, each read from one of its responses: DISTINCT would read all of
+    them."""
     keys, first = np.unique(responses["model"].astype(np.int64), return_index=True)
     ids = [uuid.UUID(int=(int(high) << 64) | int(low)) for high, low in responses["id"][first]]
     name_of = dict(Response.objects.filter(pk__in=ids).values_list("pk", "model_name"))
@@ -346,7 +353,7 @@ def _models(responses: NDArray[Any]) -> tuple[list[str], NDArray[np.int64]]:
 
 
 def _look_up(values: NDArray[np.int64], keys: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The place of each value in the ascending keys; UNKNOWN where it isn't there."""
+    """The index of each value in the ascending keys; UNKNOWN if it is missing."""
     if len(keys) == 0:
         return np.full(len(values), UNKNOWN, dtype=np.int64)
     place = np.minimum(np.searchsorted(keys, values), len(keys) - 1).astype(np.int64)
@@ -359,7 +366,7 @@ def _mark(mark: int, condition: Q) -> Case:
 
 
 def _person_key() -> RawSQL:
-    """A number for who ranked: by account, or by the name in an imported file."""
+    """A number for the annotator: from the account, or from the name in an imported file."""
     return RawSQL(
         f"hashtextextended(coalesce({_TABLE}.annotator_id::text, 'name ' || {_TABLE}.annotator_label), 0)",
         [],
@@ -367,5 +374,5 @@ def _person_key() -> RawSQL:
     )
 
 
-def _text_key(column: str) -> RawSQL:
-    return RawSQL(f"hashtextextended({column}, 0)", [], output_field=BigIntegerField())
+def _text_key(column: str) -> Func:
+    return Func(column, Value(0), function="hashtextextended", output_field=BigIntegerField())

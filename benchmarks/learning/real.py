@@ -19,7 +19,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase,
 from benchmarks.learning import real_rankings
 from benchmarks.reward_model import pairs_of
 from training.rlhf.core.rates import rate_for
-from training.rlhf.core.recipes import RewardModelConfig
+from training.rlhf.core.reward_recipe import RewardModelConfig
 from training.rlhf.core.seeds import seed_everything
 from training.rlhf.data.batching import Group, can_pack
 from training.rlhf.data.rankings import Ranking

@@ -1,4 +1,4 @@
-"""Real Chromium against the whole embedded stack, as a user would meet it."""
+"""Fixtures that drive a real Chromium against the whole embedded stack."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.embedded.running import ROOT, Stack
 
-# Chromium's own traffic: none of it is the page's, and there may be no network to carry it.
+# Disables Chromium's own traffic, which is unrelated to the page; there may be no network.
 _FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -22,7 +22,7 @@ _FLAGS = [
     "--disable-sync",
     "--no-first-run",
 ]
-# A busy machine may be slow; a test fails when what it waits for does not come.
+# Generous, because a busy machine is slow. A test fails when the expected state does not appear.
 _ACTION_MS = 60_000
 expect.set_options(timeout=_ACTION_MS)
 
@@ -39,7 +39,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def executable() -> str:
-    """The path of the browser; without one the tests fail, because it could have been installed."""
+    """The path of the browser. Without a browser, the tests fail, because it could have been installed."""
     found = subprocess.run([ROOT / "scripts" / "browser"], capture_output=True, text=True, check=False)
     if found.returncode != 0:
         pytest.fail(found.stderr, pytrace=False)
@@ -48,7 +48,8 @@ def executable() -> str:
 
 @pytest.fixture(scope="module")
 def chromium(executable: str) -> Iterator[Browser]:
-    """Closed with its module: while Playwright's event loop runs, Django refuses to touch the database."""
+    """Closed at the end of each module: while Playwright's event loop runs, Django refuses database
+    access."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=_FLAGS)
         yield browser
@@ -63,7 +64,7 @@ def passwords(demo_stack: Stack) -> dict[str, str]:
 
 @pytest.fixture
 def log_in(chromium: Browser, demo_stack: Stack, passwords: dict[str, str]) -> Iterator[LogIn]:
-    """log_in(name): that person's page, in a context of its own. Fails on what its scripts throw."""
+    """log_in(name): the page of that user, in a separate context. Fails on script errors."""
     contexts, thrown = [], []
 
     def open_page(name: str) -> Page:

@@ -1,4 +1,4 @@
-"""The ranking desk as a test's hands see it."""
+"""The ranking desk as a page object for tests."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Desk:
 
     @property
     def assignment(self) -> dict[str, Any]:
-        """What the server handed out for the task on the desk, with it or ahead of it."""
-        for _ in range(50):  # a claim that comes in at this moment may change what is on it
+        """The assignment that the server sent for the task on the desk, directly or as a prefetch."""
+        for _ in range(50):  # a claim that arrives at this moment may change the task
             shown = set(self.order())
             for claim in reversed(self._claims):
                 first = claim.json()
@@ -75,7 +75,7 @@ class Desk:
         assert self.order() == wanted
 
     def rank_by_drag(self, wanted: list[str]) -> None:
-        """Drag each response, best first, onto the place it belongs to."""
+        """Drag each response to its place, best first."""
         for place, response_id in enumerate(wanted):
             if self.order()[place] != response_id:
                 self.drag(response_id, onto=self.order()[place])
@@ -104,14 +104,14 @@ class Desk:
 
     @contextmanager
     def taken(self) -> Iterator[None]:
-        """What is submitted within has arrived at the end. The desk itself goes on before that."""
+        """On exit, the server has received everything submitted inside. The desk itself continues earlier."""
         with self.page.expect_response(lambda response: response.url.endswith("/submit")) as answer:
             yield
         assert answer.value.status == 201, answer.value.text()
 
     def submit(self) -> None:
-        """Press Submit and wait for what comes next: another task, or nothing left. Where the order was right
-        as it was shown, the desk asks, and is told so."""
+        """Press Submit and wait for the next task or the empty desk. If the order is unchanged, confirm it
+        when the desk asks."""
         shown = self.order()
         confirm = self.page.get_by_role("button", name="Submit this order")
         with self.taken():
@@ -122,7 +122,7 @@ class Desk:
         self.gone(shown)
 
     def gone(self, shown: list[str]) -> None:
-        """Waits for another task than this one, or for the word that there is none."""
+        """Waits for another task, or for the message that there are none."""
         nothing = self.page.get_by_text("You have ranked everything")
         expect(self.card(shown[0])).to_have_count(0)
         expect(self.cards.first.or_(nothing)).to_be_visible()

@@ -1,5 +1,5 @@
-"""From nothing to a running project without the command line: a manager makes it, shapes the form, brings in
-real data and invites an annotator, who ranks the first task. No admin is asked."""
+"""A manager sets up a project without the command line and without an admin: creates it, edits the form,
+imports real data and invites an annotator, who ranks the first task."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ANNOTATOR = "ann"
 
 @pytest.fixture
 def stranger(chromium: Browser, demo_stack: Stack) -> Iterator[Callable[[], Page]]:
-    """stranger(): the page of somebody without an account, in a context of its own."""
+    """stranger(): the page of a visitor without an account, in a separate context."""
     contexts, thrown = [], []
 
     def open_page() -> Page:
@@ -43,7 +43,7 @@ def stranger(chromium: Browser, demo_stack: Stack) -> Iterator[Callable[[], Page
 
 
 def _invite(page: Page, role: str, note: str) -> str:
-    """The link that the members page makes."""
+    """The invitation link that the Members page creates."""
     page.get_by_role("link", name="Members").click()
     panel = page.get_by_role("region", name="Invite by link")
     panel.get_by_label("Role").select_option(role)
@@ -73,7 +73,7 @@ def _settings(page: Page, place: str) -> Locator:
     return page.locator("main")
 
 
-def test_a_project_from_nothing_to_its_first_ranking(
+def test_manager_sets_up_a_project_up_to_its_first_ranking(
     log_in: Callable[[str], Page], stranger: Callable[[], Page]
 ) -> None:
     cleo = log_in("manager")
@@ -86,7 +86,7 @@ def test_a_project_from_nothing_to_its_first_ranking(
     cleo.get_by_role("button", name="Create project").click()
     expect(cleo.get_by_role("heading", name="Set up")).to_be_visible()
 
-    # The form: what is wrong is said at its field, what is right shows on the desk beside it at once.
+    # The form editor shows errors at the field, and the live preview shows valid changes.
     main = _settings(cleo, "Answer form")
     preview = cleo.get_by_test_id("form-preview")
     main.get_by_role("button", name="Add a flag").click()
@@ -94,7 +94,7 @@ def test_a_project_from_nothing_to_its_first_ranking(
     flags.get_by_label("Label").last.fill("Can't be cooked")
     expect(flags.get_by_label("Stored as").last).to_have_value("cant_be_cooked")
     expect(preview.get_by_label("Can't be cooked")).to_have_count(4)
-    # The file's tasks have eight responses: of so many only the best are ranked.
+    # The tasks in the file have eight responses, so only the best are ranked.
     order = cleo.get_by_role("region", name="Ranking")
     order.get_by_label("Rank only the best").check()
     order.get_by_label("Minimum ranked").fill("5")
@@ -109,7 +109,7 @@ def test_a_project_from_nothing_to_its_first_ranking(
 
     cleo.get_by_role("link", name="Data").click()
     cleo.get_by_label("File to import").set_input_files(real_file("kway/oasst-8-models.jsonl.gz"))
-    # A file is tried first; what came in can then be looked at.
+    # The import shows a preview first, and links to the tasks afterwards.
     cleo.get_by_role("button", name="Import 177 rows").click(timeout=60_000)
     expect(cleo.get_by_role("link", name="View tasks")).to_be_visible(timeout=60_000)
     _settings(cleo, "General")
@@ -133,12 +133,12 @@ def test_a_project_from_nothing_to_its_first_ranking(
     with ann.expect_response(lambda response: "/submit" in response.url) as answer:
         ann.get_by_role("button", name="Submit ranking").click()
         ann.wait_for_timeout(150)
-        # Quality may stay open, which the desk asks about once.
+        # The quality rating is optional; the desk asks about it once.
         if not ann.get_by_text("Not answered yet").is_hidden():
             ann.get_by_role("button", name="Submit ranking").click()
     assert answer.value.status == 201, answer.value.text()
 
-    # What ann says of a task stands where its manager looks first, until it is settled.
+    # A reported problem appears on the manager's overview until it is resolved.
     desk.press("i")
     ann.get_by_label("It is in the wrong language").check()
     ann.get_by_label("Details (optional)").fill("This is Dutch.")
@@ -166,7 +166,7 @@ def test_a_project_from_nothing_to_its_first_ranking(
     reports.get_by_role("button", name="Reopen", exact=True).click()
     expect(reports.get_by_role("button", name="Resolve")).to_be_visible()
 
-    # Any task becomes a check: not before somebody has judged its order.
+    # Any task can become a check once its order has been confirmed.
     tasks = cleo.request.get(f"/api/v1/projects/{SLUG}/tasks/?page_size=1").json()["results"]
     cleo.goto(f"/projects/{SLUG}/tasks/{tasks[0]['id']}")
     cleo.get_by_role("button", name="Turn into a check").click()
@@ -179,7 +179,7 @@ def test_a_project_from_nothing_to_its_first_ranking(
     main = _settings(cleo, "Checks")
     expect(main.get_by_role("row").filter(has_text="Gold task")).to_have_count(1)
 
-    # Who did all this is in the log; and the project can be stopped, after being told what that means.
+    # The audit log records these changes. Pausing the project shows its effect first.
     main = _settings(cleo, "Audit log")
     expect(
         main.get_by_role("listitem").filter(has_text=ANNOTATOR).filter(has_text="a ranking")
@@ -194,7 +194,7 @@ def test_a_project_from_nothing_to_its_first_ranking(
     expect(ann.locator("main").get_by_text("paused")).to_be_visible()
 
 
-def test_an_annotator_is_offered_no_new_project_and_told_who_makes_them(
+def test_annotator_cannot_create_projects_and_sees_who_can(
     log_in: Callable[[str], Page],
 ) -> None:
     page = log_in("annotator-1")
@@ -205,9 +205,7 @@ def test_an_annotator_is_offered_no_new_project_and_told_who_makes_them(
     assert not faults_of(page, "/new-project")
 
 
-def test_the_invitation_page_can_be_used_by_everybody(
-    log_in: Callable[[str], Page], stranger: Callable[[], Page]
-) -> None:
+def test_invitation_page_is_accessible(log_in: Callable[[str], Page], stranger: Callable[[], Page]) -> None:
     admin = log_in("admin")
     admin.goto("/projects/demo/members")
     link = _invite(admin, "annotator", "nobody")

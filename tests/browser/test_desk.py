@@ -1,4 +1,4 @@
-"""The ranking desk: every way to order, the question before an untouched answer, and hostile model output."""
+"""The ranking desk: all ways to rank, the confirmation of an unchanged order, and hostile model output."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ HOSTILE = [
 
 @pytest.fixture(scope="module")
 def project(demo_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A project of its own for what these tests import; the demo's people annotate in it."""
+    """A separate project for the imports of these tests; the demo's annotators work in it."""
     slug = "desk"
     lines = [
         {
@@ -66,7 +66,7 @@ def desk(log_in: Callable[[str], Page], project: str) -> Desk:
 
 
 def stored(stack: Stack, project: str) -> list[dict[str, object]]:
-    """The project's rankings, oldest first, as the database holds them."""
+    """The project's rankings in the database, oldest first."""
     return stack.rows(
         "SELECT r.tiers, r.shown_order::text[] AS shown, r.touched, r.source,"
         " (SELECT count(*) FROM annotation_comparison c WHERE c.ranking_id = r.id) AS comparisons"
@@ -76,7 +76,7 @@ def stored(stack: Stack, project: str) -> list[dict[str, object]]:
     )
 
 
-def test_keys_order_tie_and_undo(desk: Desk, demo_stack: Stack, project: str) -> None:
+def test_keys_rank_tie_and_undo(desk: Desk, demo_stack: Stack, project: str) -> None:
     shown = desk.order()
     a, b, c, d = shown
     desk.press("End", "1")
@@ -112,8 +112,8 @@ LOOKS = """cards => cards.map(card => {
 })"""
 
 
-def test_a_card_that_moves_looks_like_what_it_is(desk: Desk) -> None:
-    """What a card is decides how its parts look, and moving it in the document must not make them forget."""
+def test_moved_card_keeps_the_style_of_its_state(desk: Desk) -> None:
+    """The state of a card determines its style, also after the card has moved in the document."""
 
     def looks_right(after: str) -> None:
         looks = desk.cards.evaluate_all(LOOKS)
@@ -134,7 +134,7 @@ def test_a_card_that_moves_looks_like_what_it_is(desk: Desk) -> None:
     looks_right("a drag")
 
 
-def test_buttons_reach_every_order(desk: Desk, demo_stack: Stack, project: str) -> None:
+def test_buttons_can_produce_every_order(desk: Desk, demo_stack: Stack, project: str) -> None:
     a, b, c, d = desk.order()
     desk.card(d).get_by_role("button", name="into slot 1").click()
     desk.card(a).get_by_role("button", name="down").click()
@@ -144,7 +144,7 @@ def test_buttons_reach_every_order(desk: Desk, demo_stack: Stack, project: str) 
     assert stored(demo_stack, project)[-1]["tiers"] == [[d], [b], [c], [a]]
 
 
-def test_an_untouched_order_asks_first(desk: Desk, demo_stack: Stack, project: str) -> None:
+def test_unchanged_order_must_be_confirmed(desk: Desk, demo_stack: Stack, project: str) -> None:
     before = len(stored(demo_stack, project))
     desk.press("Enter")
     dialog = desk.page.get_by_role("dialog", name="You have not changed the order")
@@ -162,7 +162,7 @@ def test_an_untouched_order_asks_first(desk: Desk, demo_stack: Stack, project: s
     assert ranking["tiers"] == [[response] for response in shown]
 
 
-def test_a_draft_outlives_the_page(desk: Desk) -> None:
+def test_draft_survives_a_reload(desk: Desk) -> None:
     shown = desk.order()
     with desk.page.expect_response(lambda response: "/draft" in response.url and response.ok):
         desk.press("End", "1")
@@ -174,7 +174,7 @@ def test_a_draft_outlives_the_page(desk: Desk) -> None:
     assert desk.order() == wanted
 
 
-def test_the_overlay_names_every_key(desk: Desk) -> None:
+def test_shortcut_overlay_lists_every_key(desk: Desk) -> None:
     desk.press("?")
     dialog = desk.page.get_by_role("dialog", name="Keyboard shortcuts")
     for words in ("Submit the answer", "Undo", "Next response", "Skip this task"):
@@ -183,7 +183,7 @@ def test_the_overlay_names_every_key(desk: Desk) -> None:
     expect(dialog).to_have_count(0)
 
 
-def test_hostile_output_neither_runs_nor_loads(desk: Desk) -> None:
+def test_hostile_output_runs_no_script_and_loads_nothing(desk: Desk) -> None:
     page = desk.page
     outside: list[str] = []
 

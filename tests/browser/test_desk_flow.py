@@ -1,5 +1,5 @@
-"""Work flows over the desk and nothing is lost: offline and back, ended sessions, closed tabs, two tabs,
-leases that end, answers refused after the desk has moved on; taking back, reports, practice."""
+"""No work is lost on the desk: lost connections, expired sessions, closed tabs, two tabs, expired leases and
+late refusals; taking answers back, reporting problems, practice."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ SET_UP = f"""
 from annotation.models import Project, RankingTask, User
 from annotation.desk import checks
 from annotation.accounts.members import add_member
-from annotation.content.content import add_ranking_tasks
-from annotation.content.incoming import ResponseDraft, TaskDraft
+from annotation.content.adding import add_ranking_tasks
+from annotation.content.drafts import ResponseDraft, TaskDraft
 from annotation.projects.projects import create_project
 for slug in {PROJECTS!r}:
     project = create_project(slug=slug, preset="ranking")
@@ -53,25 +53,26 @@ def projects(demo_stack: Stack) -> None:
 
 
 def answered(page: Page, slug: str) -> int:
-    """How many tasks the server has an answer to from whoever is logged in."""
+    """How many tasks the logged-in user has answered, according to the server."""
     figures = page.request.get(f"/api/v1/projects/{slug}/assignments/mine").json()
     return int(figures["answered"])
 
 
 def last_said(page: Page, slug: str) -> tuple[str, list[list[str]]]:
-    """The last task they answered, and how."""
+    """The last task that the user answered, and the answer."""
     last = page.request.get(f"/api/v1/projects/{slug}/assignments/last").json()
     return last["task"]["id"], last["answer"]["tiers"]
 
 
 def turn_round(desk: Desk) -> list[list[str]]:
-    """The last first; what is then on the desk, as the database will hold it."""
+    """Moves the last response to first place; returns the order as the database will store it."""
     desk.press("End", "1")
     return [[response] for response in desk.order()]
 
 
 def give(desk: Desk) -> tuple[str, list[list[str]]]:
-    """Ranks and submits, and sees the next task without waiting for the server; the task and its answer."""
+    """Ranks and submits, and checks that the next task appears without waiting for the server. Returns the
+    task and its answer."""
     task = str(desk.assignment["task"]["id"])
     said = turn_round(desk)
     desk.press("Enter")
@@ -79,7 +80,7 @@ def give(desk: Desk) -> tuple[str, list[list[str]]]:
     return task, said
 
 
-def test_the_next_task_does_not_wait_and_a_lost_connection_loses_nothing(
+def test_next_task_is_immediate_and_a_lost_connection_loses_nothing(
     log_in: Callable[[str], Page],
 ) -> None:
     page = log_in("annotator-1")
@@ -89,21 +90,21 @@ def test_the_next_task_does_not_wait_and_a_lost_connection_loses_nothing(
     give(desk)
     expect(desk.cards.first).to_be_visible()
     expect(page.get_by_text("Sending…")).to_be_visible()
-    while not held:  # what the browser asks is heard a moment after it shows that it asks
+    while not held:  # Playwright reports a request shortly after the page shows it
         page.wait_for_timeout(20)
     assert len(held) == 1
-    with page.expect_response("**/assignments/next"):  # the task after the next is here now
+    with page.expect_response("**/assignments/next"):  # the next task has been prefetched
         held[0].continue_()
     page.unroute("**/submit")
     expect(page.get_by_text("Saved · 1 this session")).to_be_visible()
-    # Two are answered without a connection: the one in hand and the one leased ahead.
+    # Two tasks are answered offline: the current one and the one leased ahead.
     page.context.set_offline(True)
     give(desk)
     expect(page.get_by_text("An answer waits to be sent")).to_be_visible()
     third = give(desk)
     expect(page.get_by_text("2 answers wait to be sent")).to_be_visible()
     expect(page.get_by_text("The next task comes when the server can be reached")).to_be_visible()
-    # The tab is closed, and another one opened later sends them.
+    # The tab is closed; another tab opened later sends the answers.
     context = page.context
     page.close()
     context.set_offline(False)
@@ -118,7 +119,7 @@ def test_the_next_task_does_not_wait_and_a_lost_connection_loses_nothing(
     assert (last_said(page, "offline"), answered(page, "offline")) == (fourth, 4)
 
 
-def test_an_ended_session_sends_the_answer_after_the_next_log_in(
+def test_answer_is_sent_after_logging_in_again(
     log_in: Callable[[str], Page], passwords: dict[str, str]
 ) -> None:
     page = log_in("annotator-1")
@@ -137,7 +138,7 @@ def test_an_ended_session_sends_the_answer_after_the_next_log_in(
     assert (last_said(page, "session"), answered(page, "session")) == (given, 1)
 
 
-def test_two_tabs_answer_once_and_leave_no_lease_behind(log_in: Callable[[str], Page]) -> None:
+def test_two_tabs_answer_once_and_release_their_leases(log_in: Callable[[str], Page]) -> None:
     page = log_in("annotator-1")
     one = Desk(page, "tabs").open()
     two = Desk(page.context.new_page(), "tabs").open()
@@ -145,7 +146,7 @@ def test_two_tabs_answer_once_and_leave_no_lease_behind(log_in: Callable[[str], 
     given = give(one)
     expect(two.card(given[1][0][0])).to_have_count(0)
     expect(two.page.get_by_text("You answered that task in another tab")).to_be_visible()
-    # A draft of the same task from both: the second is told, and may take over what the first saved.
+    # Both tabs save a draft of the same task: the second is warned and can load the first one's draft.
     with one.page.expect_response(lambda response: "/draft" in response.url and response.ok):
         wanted = turn_round(one)
     two.press("Home", "Alt+ArrowDown")
@@ -154,7 +155,7 @@ def test_two_tabs_answer_once_and_leave_no_lease_behind(log_in: Callable[[str], 
     expect(two.page.get_by_text("Not saved on the server")).to_have_count(0)
     expect(two.cards.first).to_be_visible()
     assert [[response] for response in two.order()] == wanted
-    # What was leased ahead is given back when the last tab goes; the task in hand is kept for a while.
+    # Closing the last tab releases the task leased ahead; the current task stays reserved for a while.
     two.page.close()
     one.page.reload()
     expect(one.cards.first).to_be_visible()
@@ -177,7 +178,7 @@ OTHER_TAKES = (
 )
 
 
-def test_an_answer_that_comes_after_its_lease_is_sent_when_the_task_comes_again(
+def test_late_answer_is_sent_when_the_task_is_assigned_again(
     log_in: Callable[[str], Page], demo_stack: Stack
 ) -> None:
     page = log_in("annotator-1")
@@ -193,7 +194,7 @@ def test_an_answer_that_comes_after_its_lease_is_sent_when_the_task_comes_again(
     assert submits == [409, 201]
     expect(page.get_by_text("An answer was not taken")).to_have_count(0)
     assert (last_said(page, "leases"), answered(page, "leases")) == (given, 1)
-    # Somebody else has the task by now: the answer stays here, and that it doesn't count is said.
+    # Someone else has the task: the answer stays in the browser, and the desk says that it does not count.
     expect(desk.cards.first).to_be_visible()
     run(demo_stack, END_LEASES + OTHER_TAKES)
     _, said = give(desk)
@@ -207,7 +208,7 @@ def test_an_answer_that_comes_after_its_lease_is_sent_when_the_task_comes_again(
     assert (last_said(page, "leases"), answered(page, "leases")) == (given, 1)
 
 
-def test_an_answer_refused_after_the_desk_has_moved_on_leads_back(log_in: Callable[[str], Page]) -> None:
+def test_late_refusal_leads_back_to_the_answer(log_in: Callable[[str], Page]) -> None:
     page = log_in("annotator-1")
     desk = Desk(page, "refused").open()
     body = json.dumps(
@@ -230,7 +231,7 @@ def test_an_answer_refused_after_the_desk_has_moved_on_leads_back(log_in: Callab
     assert (last_said(page, "refused"), answered(page, "refused")) == ((task, said), 1)
 
 
-def test_the_last_answer_is_taken_back_and_a_task_is_reported(log_in: Callable[[str], Page]) -> None:
+def test_last_answer_is_taken_back_and_a_task_is_reported(log_in: Callable[[str], Page]) -> None:
     page = log_in("annotator-1")
     desk = Desk(page, "again").open()
     desk.press("t")
@@ -263,7 +264,7 @@ def test_the_last_answer_is_taken_back_and_a_task_is_reported(log_in: Callable[[
     expect(desk.cards.first).to_be_visible()
 
 
-def test_practice_is_told_what_was_right_and_then_it_counts(log_in: Callable[[str], Page]) -> None:
+def test_practice_shows_the_correct_answer_and_qualifies(log_in: Callable[[str], Page]) -> None:
     page = log_in("annotator-1")
     desk = Desk(page, "exam").open()
     for left in (2, 1):
@@ -273,7 +274,7 @@ def test_practice_is_told_what_was_right_and_then_it_counts(log_in: Callable[[st
         desk.rank_by_keys(best_first)
         with desk.taken():
             desk.press("Enter")
-            if list(texts) == best_first:  # it was shown in the right order
+            if list(texts) == best_first:  # the shown order was correct
                 page.get_by_role("button", name="Submit this order").click()
         expect(page.get_by_text("100 % right", exact=True)).to_be_visible()
         if left == 1:

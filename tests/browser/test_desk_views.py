@@ -1,5 +1,5 @@
-"""How the desk shows responses: three layouts, the differences between two, scripts that run the other way,
-and what a model may write at its worst, in each of them."""
+"""How the desk shows responses: three layouts, differences between two responses, right-to-left scripts and
+extreme model output in each layout."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.embedded.running import Stack, manage
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
 PHONE: ViewportSize = {"width": 390, "height": 844}
-# How long a key may hold the page up with the worst on it; docs/measurements.md has ordinary ones.
+# Limit for a key press with extreme content; docs/measurements.md has typical figures.
 FREEZES_MS = 5_000
 
 RIGHT_TO_LEFT = "الماء يغلي (عند 100 درجة)!\n\nAn English part.\n\n- `x = 1` ثانياً\n\n```\nprint(1)\n```"
@@ -39,8 +39,8 @@ SET_UP = """
 import json, pathlib
 from annotation.models import User
 from annotation.accounts.members import add_member
-from annotation.content.content import add_ranking_tasks
-from annotation.content.incoming import ResponseDraft, TaskDraft
+from annotation.content.adding import add_ranking_tasks
+from annotation.content.drafts import ResponseDraft, TaskDraft
 from annotation.projects.projects import create_project
 for name, of in json.loads(pathlib.Path("FILE").read_text()).items():
     project = create_project(slug=f"view-{name}", preset="ranking")
@@ -48,7 +48,7 @@ for name, of in json.loads(pathlib.Path("FILE").read_text()).items():
     add_ranking_tasks(project=project, items=[task])
     add_member(project=project, user=User.objects.get(username="annotator-1"), role="annotator")
 """
-# The time from a key to the frame that shows what it did.
+# The time from a key press to the frame that shows its effect.
 PAINT = """() => {
   window.took = [];
   addEventListener("keydown", ({ timeStamp }) => requestAnimationFrame(() => {
@@ -77,7 +77,7 @@ def page(log_in: Callable[[str], Page], projects: None) -> Page:
 
 
 def lay_out(desk: Desk, layout: str) -> None:
-    """To this layout, by the key that leads from one to the next."""
+    """Switches to this layout with the layout key."""
     responses = desk.page.get_by_test_id("responses")
     for _ in range(3):
         if responses.get_attribute("data-layout") == layout:
@@ -92,14 +92,14 @@ def id_of(desk: Desk, text: str) -> str:
 
 
 def drag_beside(desk: Desk, response_id: str, *, onto: str) -> None:
-    """Drag by the handle in a row, where the pointer's way is sideways."""
+    """Drags by the handle in a row, where the pointer moves sideways."""
     mouse = desk.page.mouse
     handle = desk.card(response_id).get_by_role("button", name="Drag response").bounding_box()
     assert handle
     mouse.move(handle["x"] + handle["width"] / 2, handle["y"] + handle["height"] / 2)
     mouse.down()
     mouse.move(handle["x"] + handle["width"] / 2 + 8, handle["y"] + 10, steps=4)
-    desk.page.wait_for_timeout(200)  # the cards close up
+    desk.page.wait_for_timeout(200)  # the cards collapse
     target = desk.card(onto).bounding_box()
     assert target
     mouse.move(target["x"] + target["width"] / 2, target["y"] + 20, steps=10)
@@ -134,7 +134,7 @@ def faults(page: Page) -> list[str]:
     return found
 
 
-def test_every_layout_ranks_compares_and_reads_in_each_direction(page: Page) -> None:
+def test_every_layout_ranks_compares_and_supports_right_to_left(page: Page) -> None:
     desk = Desk(page, "view-plain").open()
     a, b = (id_of(desk, text) for text in ALIKE)
 
@@ -143,7 +143,7 @@ def test_every_layout_ranks_compares_and_reads_in_each_direction(page: Page) -> 
     desk.focus_by_keys(a)
     desk.press("1")
     desk.focus_by_keys(b)
-    desk.press("ArrowLeft", "ArrowRight", "2")  # this way round: it may be the last
+    desk.press("ArrowLeft", "ArrowRight", "2")  # in this order: it may be the last one
     order = desk.order()
     assert order[:2] == [a, b]
     heights = desk.cards.evaluate_all("cards => cards.map(card => Math.round(card.offsetHeight))")
@@ -155,7 +155,7 @@ def test_every_layout_ranks_compares_and_reads_in_each_direction(page: Page) -> 
     places = desk.cards.evaluate_all(PLACES)
     assert places == pytest.approx([0.6] * len(places), abs=0.02)
     desk.focus_by_keys(id_of(desk, LONG[0]))
-    desk.press("3")  # it moves in the document, which by itself would scroll it to its top
+    desk.press("3")  # moving it in the document would otherwise scroll it to its top
     assert desk.cards.evaluate_all(PLACES) == pytest.approx([0.6] * len(places), abs=0.02)
     desk.press("y")
     long.evaluate("card => { card.scrollTop = 0 }")
@@ -188,9 +188,7 @@ def test_every_layout_ranks_compares_and_reads_in_each_direction(page: Page) -> 
     expect(page.get_by_test_id("responses")).to_have_attribute("data-layout", "column")
 
 
-def test_a_phone_shows_what_can_be_read_there_and_takes_a_finger(
-    log_in: Callable[[str], Page], projects: None
-) -> None:
+def test_phone_layout_is_readable_and_supports_touch(log_in: Callable[[str], Page], projects: None) -> None:
     page = log_in("annotator-1")
     page.set_viewport_size(PHONE)
     page.goto("/")
@@ -210,7 +208,7 @@ def test_a_phone_shows_what_can_be_read_there_and_takes_a_finger(
     assert not faults(page)
 
 
-def test_the_worst_a_model_writes_breaks_no_layout(page: Page) -> None:
+def test_extreme_output_breaks_no_layout(page: Page) -> None:
     outside: list[str] = []
 
     def note(request: Request) -> None:
@@ -225,7 +223,7 @@ def test_the_worst_a_model_writes_breaks_no_layout(page: Page) -> None:
     for layout in ("column", "row", "focus"):
         lay_out(desk, layout)
         for _ in ENORMOUS:
-            # Each comes to the front once, is seen, and is taken for its turn.
+            # Each response is moved to the front once and checked.
             last = desk.order()[-1]
             desk.press("End", "1")
             assert desk.order()[0] == last
@@ -233,7 +231,7 @@ def test_the_worst_a_model_writes_breaks_no_layout(page: Page) -> None:
         assert page.evaluate(WIDER) <= 0, layout
         wider = desk.cards.evaluate_all("cards => cards.map(card => card.scrollWidth - card.clientWidth)")
         assert max(wider) <= 0, (layout, wider)
-        # Whole, whatever is shown of it at once.
+        # In full, however much of it is visible at once.
         texts = desk.cards.evaluate_all(
             "cards => cards.map(card => card.querySelector('[data-testid=response-text]').textContent.length)"
         )

@@ -1,5 +1,5 @@
-"""Every page of the router, in light and dark, on a phone and at 200 %: no axe violation of WCAG 2.2 AA,
-nothing wider than the screen, no error in the console."""
+"""Every page of the router in the light and dark theme, at phone width and at 200 % zoom: no axe violations
+of WCAG 2.2 AA, no horizontal scrolling and no console errors."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 AXE = ROOT / "frontend" / "node_modules" / "axe-core" / "axe.min.js"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
-ZOOMED = {"width": 640, "height": 450}  # what a page at 200 % has of DESK
+ZOOMED = {"width": 640, "height": 450}  # the viewport of DESK at 200 % zoom
 LOOK = """async (rules) => {
   await document.fonts.ready;
   await new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)));
@@ -28,7 +28,7 @@ LOOK = """async (rules) => {
   const why = ({ target, any }) => `${target} ${any.map(({ message }) => message)}`;
   return violations.map(({ id, nodes }) => `${id}: ${nodes.map(why).join("; ")}`);
 }"""
-# What is wider than the screen makes the whole page scroll sideways, wherever it stands.
+# Any element wider than the screen makes the whole page scroll sideways.
 WIDER = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
@@ -36,7 +36,7 @@ LOOKS = (("light", DESK), ("dark", DESK), ("dark", PHONE))
 
 
 def faults_of(page: Page, path: str, looks: Sequence[tuple[str, dict[str, int]]] = LOOKS) -> list[str]:
-    """What is wrong with the page as it stands, in both colour schemes, on a phone and at 200 %."""
+    """Violations on the current page, in both themes, at phone width and at 200 % zoom."""
     page.goto(path)
     page.wait_for_load_state("networkidle")
     expect(page.locator("main")).to_be_visible()
@@ -57,7 +57,7 @@ def faults_of(page: Page, path: str, looks: Sequence[tuple[str, dict[str, int]]]
 
 
 def heard_errors(page: Page) -> list[str]:
-    """What its scripts say to the console from now on."""
+    """Collects console messages from now on."""
     said: list[str] = []
 
     def listen(message: ConsoleMessage) -> None:
@@ -70,7 +70,7 @@ def heard_errors(page: Page) -> list[str]:
 
 @pytest.fixture(scope="module")
 def reward_model(demo_stack: Stack) -> None:
-    """The demo has one, with the rankings that it learned from: their pages are looked at, too."""
+    """The demo has one, with the rankings that it learned from; their pages are checked, too."""
     for line in (
         "simulate_annotators --project demo --limit 16",
         "launch_run reward_model --project demo --set epochs=1 annotators=crowd_bt --wait",
@@ -80,7 +80,7 @@ def reward_model(demo_stack: Stack) -> None:
 
 
 @pytest.mark.usefixtures("reward_model")
-def test_everybody_can_use_every_page(log_in: Callable[[str], Page], demo_stack: Stack) -> None:
+def test_every_page_is_accessible(log_in: Callable[[str], Page], demo_stack: Stack) -> None:
     page = log_in("admin")
     said = heard_errors(page)
     faults = [fault for path in addresses(page).values() for fault in faults_of(page, path)]
@@ -89,10 +89,11 @@ def test_everybody_can_use_every_page(log_in: Callable[[str], Page], demo_stack:
 
 
 @pytest.mark.parametrize("name", ["manager", "annotator-1"])
-def test_the_pages_that_others_have_are_as_good_for_them(
+def test_pages_of_other_roles_are_accessible(
     log_in: Callable[[str], Page], demo_stack: Stack, name: str
 ) -> None:
-    """What others are shown beside, or in place of, what an admin is; colours and widths are the same."""
+    """The parts that other roles see in addition to, or instead of, the admin's; colours and widths are the
+    same."""
     page = log_in(name)
     said = heard_errors(page)
     tabs = page.get_by_role("navigation", name="Project", exact=True).get_by_role("link")
@@ -106,7 +107,7 @@ def test_the_pages_that_others_have_are_as_good_for_them(
     assert not said, "\n".join(said)
 
 
-def test_a_phone_shows_the_tab_that_one_is_on(log_in: Callable[[str], Page]) -> None:
+def test_current_tab_is_visible_on_a_phone(log_in: Callable[[str], Page]) -> None:
     page = log_in("manager")
     page.set_viewport_size(PHONE)  # type: ignore[arg-type]
     page.goto("/projects/demo/settings/audit")
@@ -123,7 +124,7 @@ def test_a_phone_shows_the_tab_that_one_is_on(log_in: Callable[[str], Page]) -> 
     assert page.evaluate("scrollY") == 0
 
 
-def test_the_log_in_page_can_be_used_in_another_language(chromium: Any, demo_stack: Stack) -> None:
+def test_login_page_is_accessible_in_another_language(chromium: Any, demo_stack: Stack) -> None:
     context = chromium.new_context(
         base_url=f"http://127.0.0.1:{demo_stack.port}", locale="de-DE", viewport=DESK
     )
@@ -138,7 +139,7 @@ def test_the_log_in_page_can_be_used_in_another_language(chromium: Any, demo_sta
     context.close()
 
 
-def test_an_admin_compares_runs_mends_a_failed_one_and_reads_what_promoting_means(
+def test_admin_compares_runs_relaunches_a_failed_one_and_promotes(
     log_in: Callable[[str], Page], demo_stack: Stack
 ) -> None:
     page = log_in("admin")
@@ -146,7 +147,7 @@ def test_an_admin_compares_runs_mends_a_failed_one_and_reads_what_promoting_mean
     for number in (0, 1):
         page.get_by_role("checkbox", name="Compare").nth(number).check()
     chosen = page.url.partition("pick=")[2]
-    page.reload()  # the address holds the choice
+    page.reload()  # the URL contains the selection
     expect(page.get_by_text("2 runs chosen to compare")).to_be_visible()
     page.get_by_role("link", name="Compare", exact=True).click()
     expect(page).to_have_url(re.compile(r"/runs/compare\?runs="))
@@ -157,7 +158,7 @@ def test_an_admin_compares_runs_mends_a_failed_one_and_reads_what_promoting_mean
     expect(page.get_by_role("region", name="Differences").first).to_be_visible()
     faults = faults_of(page, page.url)
 
-    # A preset fills the form, an estimate follows it, and what would be refused is said without being asked.
+    # A preset fills the form, the estimate follows, and invalid settings are reported immediately.
     page.goto("/projects/demo/runs/new?kind=sft")
     page.get_by_label("Quick look").check()
     expect(page.locator("input[name=max_demonstrations]")).to_have_value("2000")
@@ -168,12 +169,12 @@ def test_an_admin_compares_runs_mends_a_failed_one_and_reads_what_promoting_mean
     expect(estimate.get_by_text("No estimate yet")).to_be_visible()
     page.locator("input[name=base_model]").fill("demo-world")
 
-    # No text fits into eight tokens: the run fails, says why, and is launched again with changes.
+    # No text fits into eight tokens: the run fails with the cause and is launched again with changes.
     page.locator("input[name=max_demonstrations]").fill("1")
     page.get_by_text("more settings").click()
     page.locator("input[name=max_length]").fill("8")
     page.get_by_role("button", name="Launch run").click()
-    expect(page.get_by_text("The texts don't fit")).to_be_visible(timeout=120_000)
+    expect(page.get_by_text("The texts are too long")).to_be_visible(timeout=120_000)
     expect(page.get_by_text("What to do:")).to_be_visible()
     faults += faults_of(page, page.url)
     page.get_by_role("link", name="Launch again with changes").click()

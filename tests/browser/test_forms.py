@@ -1,4 +1,4 @@
-"""Every kind of answer form, answered by keyboard alone in Chromium, and what the database then holds."""
+"""Every kind of answer form is answered with the keyboard alone and stored correctly."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.embedded.running import Stack, manage
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
-# Preset (or a form of its own), and how many responses its task shows.
+# Preset (or a custom form) and the number of responses per task.
 PROJECTS = {"hh": 2, "llama2": 2, "helpsteer2": 2, "arena": 2, "instructgpt": 4, "oasst": 3, "best-few": 5}
 BEST_FEW = {
     "top_k": {"at_least": 1, "at_most": 2},
@@ -26,8 +26,8 @@ BEST_FEW = {
 SET_UP = f"""
 from annotation.models import User
 from annotation.accounts.members import add_member
-from annotation.content.content import add_ranking_tasks
-from annotation.content.incoming import ResponseDraft, TaskDraft
+from annotation.content.adding import add_ranking_tasks
+from annotation.content.drafts import ResponseDraft, TaskDraft
 from annotation.projects.projects import create_project, update_project
 for name, k in {PROJECTS!r}.items():
     project = create_project(slug=f"form-{{name}}", preset="ranking" if name == "best-few" else name)
@@ -53,7 +53,8 @@ def _run(stack: Stack, code: str) -> str:
 
 
 def _answer(page: Page, name: str, *keys: str) -> list[str]:
-    """Opens the task of the form, presses the keys, and sees it gone; the ids as shown."""
+    """Opens the form's task, presses the keys and waits until it is gone. Returns the response ids as
+    shown."""
     desk = Desk(page, f"form-{name}").open()
     shown = desk.order()
     assert len(shown) == PROJECTS[name]
@@ -63,21 +64,23 @@ def _answer(page: Page, name: str, *keys: str) -> list[str]:
     return shown
 
 
-def test_every_form_is_answered_by_keyboard_alone(log_in: Callable[[str], Page], demo_stack: Stack) -> None:
+def test_every_form_can_be_answered_with_the_keyboard_alone(
+    log_in: Callable[[str], Page], demo_stack: Stack
+) -> None:
     _run(demo_stack, SET_UP)
     page = log_in("annotator-1")
     shown = {
         # The last of eight positions: B is much better.
         "hh": _answer(page, "hh", "8", "Enter"),
-        # Enter says what is missing and goes there; Space chooses what has the focus.
+        # Enter reports what is missing and moves the focus there; Space selects the focused option.
         "llama2": _answer(page, "llama2", "ArrowLeft", "Enter", "Space", "ArrowDown", "Enter"),
-        # Ten ratings in turn, then the reason; 4 of 7 is "about the same".
+        # Ten ratings in order, then the reason; 4 of 7 is "about the same".
         "helpsteer2": _answer(
             page, "helpsteer2", "4", *["Enter", "3"] * 10, "Enter", *"same", "Control+Enter"
         ),
         "arena": _answer(page, "arena", "4", "Enter"),
         "instructgpt": _answer(page, "instructgpt", "End", "1", "End", "=", *["Enter", "5"] * 4, "Enter"),
-        # One question once, about the optional rating; then it goes.
+        # The desk asks about the optional rating once, then submits.
         "oasst": _answer(page, "oasst", "2", "Enter", "Enter"),
         "best-few": _answer(page, "best-few", "End", "1", "Enter", "2", "Delete", "Space", "Enter"),
     }

@@ -1,7 +1,7 @@
-"""Somebody who has never seen the desk ranks twenty tasks with the keyboard alone.
+"""A new user ranks twenty tasks with the keyboard alone.
 
-They know what everybody knows: Tab goes on, Enter confirms, Escape goes back. Every other key they press is
-one that the page has printed, read off the page in the moment it is needed.
+The user knows only the common keys: Tab, Enter and Escape. Every other key is read off the page when it is
+needed.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
 TASKS = 20
 NAME, PASSWORD = "walker", "a-long-walk-1"
-# How much each response of a task is worth, by which somebody who reads them orders them. Where two are worth
-# the same they are tied; among the tasks are some of two responses and some of five.
+# The value of each response of a task, by which the user ranks them. Equal values are tied. Some tasks have
+# two responses and some have five.
 WORTH = [[3, 1, 2], [1, 2, 2, 4], [1, 2], [5, 3, 4, 1, 2], [2, 2, 1], [1, 4, 3, 2]]
 SET_UP = f"""
 from annotation.models import User
 from annotation.accounts.members import add_member
-from annotation.content.content import add_ranking_tasks
-from annotation.content.incoming import ResponseDraft, TaskDraft
+from annotation.content.adding import add_ranking_tasks
+from annotation.content.drafts import ResponseDraft, TaskDraft
 from annotation.projects.projects import create_project
 project = create_project(slug="walk", preset="ranking")
 worth = {WORTH!r}
@@ -39,7 +39,7 @@ user = User.objects.create_user("{NAME}", password="{PASSWORD}")
 add_member(project=project, user=user, role="annotator")
 """
 PRINTED = {"↑": "ArrowUp", "↓": "ArrowDown"}
-# The element with the focus: not the body, on the screen, and with something drawn around it that says so.
+# The focused element must not be the body, must be on the screen and must have a visible focus indicator.
 FOCUS = """() => {
   const at = document.activeElement;
   if (!at || at === document.body) return "on nothing";
@@ -54,7 +54,7 @@ FOCUS = """() => {
 
 
 class Walker:
-    """Hands on a keyboard, and eyes on the page."""
+    """A user with a keyboard who reads the page."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
@@ -75,7 +75,7 @@ class Walker:
         raise AssertionError(f"Tab does not lead to {wanted}")
 
     def key_for(self, does: str) -> list[str]:
-        """The keys printed beside these words in the line above the responses."""
+        """The keys printed next to these words in the line above the responses."""
         line = self.page.get_by_role("list", name="Most used shortcuts")
         return self._printed(line.get_by_role("listitem").filter(has_text=does))
 
@@ -91,11 +91,11 @@ class Walker:
         return self.page.get_by_test_id("response-card")
 
     def reads(self) -> list[str]:
-        """The responses from top to bottom. What is out of sight isn't laid out, and has no inner text."""
+        """The responses from top to bottom. Content out of view is not laid out and has no inner text."""
         return self.page.get_by_test_id("response-text").all_text_contents()
 
     def order(self) -> list[list[str]]:
-        """As it stands on the screen: the texts by the number beside them."""
+        """The texts by the number shown next to them."""
         ranked = self.cards.evaluate_all(
             """cards => cards.map((card) =>
                 [card.dataset.rank, card.querySelector('[data-testid="response-text"]').textContent])"""
@@ -113,7 +113,7 @@ class Walker:
         return self.conversation.get_by_text(re.compile(r"^Question \d+\?$")).inner_text()
 
     def go_to(self, text: str) -> None:
-        """With the arrows, seeing which card is outlined."""
+        """Moves with the arrow keys, following the outlined card."""
         up, down = self.key_for("go to a response")
         card = self.cards.filter(has_text=text)
         for _ in range(12):
@@ -126,7 +126,7 @@ class Walker:
         raise AssertionError(f"the arrows do not lead to {text!r}")
 
     def rank(self) -> list[list[str]]:
-        """Puts the best first, and those of the same worth in one place. The order, once it is that."""
+        """Ranks by value, with ties for equal values. Returns the resulting order."""
         wanted = sorted(self.reads(), key=worth, reverse=True)
         first = int(self.key_for("its place")[0])
         for place, text in enumerate(wanted, start=first):
@@ -148,7 +148,7 @@ class Walker:
         return order
 
     def submit(self) -> None:
-        """Enter; an order that nobody touched asks first, and is said to be meant."""
+        """Presses Enter and confirms an unchanged order."""
         for key in self.key_for("submit"):
             self.page.keyboard.press(key)
         asks = self.page.get_by_role("dialog", name="You have not changed the order")
@@ -157,7 +157,7 @@ class Walker:
             self.page.keyboard.press("Enter")
 
     def goes_on(self, shown: str) -> None:
-        """Another task, whose first response has the focus."""
+        """Waits for another task whose first response has the focus."""
         expect(self.conversation.get_by_text(shown, exact=True)).to_have_count(0)
         expect(self.cards.first).to_be_focused()
         self.sees_the_focus()
@@ -185,7 +185,7 @@ def walker(chromium: Browser, demo_stack: Stack) -> Iterator[Walker]:
     assert not thrown
 
 
-def test_twenty_tasks_without_a_mouse_or_a_manual(walker: Walker, demo_stack: Stack) -> None:
+def test_new_user_ranks_twenty_tasks_with_the_keyboard_alone(walker: Walker, demo_stack: Stack) -> None:
     page = walker.page
     page.goto("/")
     expect(page.get_by_label("Username")).to_be_focused()
@@ -200,7 +200,7 @@ def test_twenty_tasks_without_a_mouse_or_a_manual(walker: Walker, demo_stack: St
     page.keyboard.press("Enter")
     expect(walker.cards.first).to_be_focused()
 
-    # Enter, to see what it does: it asks, and Enter again goes back to the responses.
+    # Enter asks for confirmation; Enter again returns to the responses.
     walker.press(*walker.key_for("submit"))
     asks = page.get_by_role("dialog", name="You have not changed the order")
     expect(asks).to_be_visible()
@@ -208,7 +208,7 @@ def test_twenty_tasks_without_a_mouse_or_a_manual(walker: Walker, demo_stack: St
     expect(asks).to_have_count(0)
     expect(walker.cards.first).to_be_focused()
 
-    # All keys are where the page says, and Escape leads back.
+    # The overlay lists all shortcuts, and Escape closes it.
     walker.press(*walker.key_for("all shortcuts"))
     keys = page.get_by_role("dialog", name="Keyboard shortcuts")
     expect(keys.get_by_text("Submit the answer")).to_be_visible()
@@ -231,7 +231,7 @@ def test_twenty_tasks_without_a_mouse_or_a_manual(walker: Walker, demo_stack: St
     expect(page.get_by_role("button", name="Refresh")).to_be_focused()
 
     rows = []
-    for _ in range(100):  # the desk goes on before the server has the last answer
+    for _ in range(100):  # the desk continues before the server has the last answer
         rows = stored(demo_stack)
         if len(rows) == TASKS:
             break
@@ -254,7 +254,7 @@ def skip_one(walker: Walker) -> str:
 
 
 def change_the_last(walker: Walker, question: str) -> list[list[str]]:
-    """Takes back what was just submitted, and moves the last response to the first place."""
+    """Takes back the last answer and moves the last response to first place."""
     page = walker.page
     expect(page.get_by_text(re.compile(r"^Saved · \d+ this session"))).to_be_visible()
     waiting = walker.is_asked()
@@ -274,7 +274,7 @@ def change_the_last(walker: Walker, question: str) -> list[list[str]]:
 
 
 def stored(stack: Stack) -> list[dict[str, object]]:
-    """The rankings that count, with texts in place of ids."""
+    """The rankings that count, with texts instead of ids."""
     return stack.rows(
         "SELECT m.messages->0->>'content' AS question, r.source,"
         " (SELECT jsonb_agg((SELECT jsonb_agg(a.text) FROM annotation_response a"

@@ -1,5 +1,5 @@
-"""A manager's pages on one small project: a file comes in by being tried first, is looked through, judged by,
-and goes out."""
+"""The manager's pages on a small project: preview and import a file, browse it, check quality, compare models
+and export."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 SLUG = "manager"
 PROMPTS = 24
 MODELS = ["small", "middle", "large", "huge"]
-# Imports, exclusions and snapshots are work for the server, and the machine may have more of it.
+# Imports, exclusions and snapshots take time, and the machine may be busy.
 WORK_MS = 60_000
-# Three who mostly see it alike, and one who answers at random.
+# Three annotators who mostly agree, and one who answers at random.
 NOISE = {"kim": 0.4, "lee": 0.5, "noor": 0.6, "rex": 50.0}
 
 
 def preferences() -> list[dict[str, object]]:
-    """Rankings of four models by four people, over six days; better models win more."""
+    """Rankings of four models by four annotators over six days; better models win more often."""
     dice = random.Random(7)
     rows: list[dict[str, object]] = []
     for n in range(PROMPTS):
@@ -61,9 +61,7 @@ def file(demo_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_a_manager_brings_data_in_judges_it_and_takes_it_out(
-    log_in: Callable[[str], Page], file: Path
-) -> None:
+def test_manager_imports_reviews_and_exports_data(log_in: Callable[[str], Page], file: Path) -> None:
     page = log_in("admin")
     _bring_in(page, file)
     _look_through(page)

@@ -1,4 +1,4 @@
-"""The cast in a project in which every kind of row exists once."""
+"""The cast in a project that has one row of every kind."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from annotation.webhooks.endpoints import create_endpoint
 from tests.annotation.answering import claim, strict_order
 from training.models import ModelVersion, TrainingRun
 
-OWNER = "alice"  # of the rows that one person has
+OWNER = "alice"  # of rows that belong to one person
 
 Ids = dict[str, str | UUID]
 
@@ -31,7 +31,7 @@ def people(project: Project, ada: User, oscar: User) -> dict[str, User]:
 
 @pytest.fixture
 def rows(people: dict[str, User], project: Project, tasks: list[RankingTask]) -> Ids:
-    """For each word of an address, what stands in the angle brackets after it."""
+    """For each word of an address: the value of the parameter that follows it."""
     run = TrainingRun.objects.create(
         project=project, kind="sft", recipe={}, inputs={}, state="cancelled", finished_at=project.created_at
     )
@@ -70,10 +70,10 @@ def rows(people: dict[str, User], project: Project, tasks: list[RankingTask]) ->
 
 
 def parameters_of(route: str, rows: Ids) -> dict[str, str]:
-    """What stands in each of the route's brackets, by its name."""
+    """The values of the route's parameters by their names."""
     found = re.findall(r"([\w-]+)/<\w+:(\w+)>", route)
     missing = [word for word, _ in found if word not in rows]
-    assert not missing, f"{route} needs an example of {missing[0]}: add it to `rows`"
+    assert not missing, f"{route} needs a row for {missing[0]}: add it to `rows`"
     return {name: str(rows[word]) for word, name in found}
 
 

@@ -1,4 +1,4 @@
-"""Every endpoint × method × person × token, from the table that the views ask.
+"""Every endpoint × method × person × token, from the table that the views use.
 
 The table consists of the `endpoint(…)` lines in annotation/urls.py and training/urls.py and the rules in
 annotation/api/permissions.py. New endpoints are covered automatically; one with an id in its address needs an
@@ -43,7 +43,7 @@ PEOPLE: dict[str, Role | None] = {
 
 
 def _ask(client: APIClient, line: Line, rows: Ids) -> Response:
-    """The endpoint's answer to an empty body; what it did is undone."""
+    """The endpoint's response to an empty body. Its changes are rolled back."""
     with transaction.atomic():
         answer = client.generic(line.method, url_of(line, rows), b"{}", content_type="application/json")
         transaction.set_rollback(True)
@@ -51,7 +51,7 @@ def _ask(client: APIClient, line: Line, rows: Ids) -> Response:
 
 
 def _judged(status: int) -> str:
-    """`in`: done, or refused for what was sent, not for who sent it."""
+    """`in`: accepted, or refused because of the request and not because of the user."""
     refusals = {401: "must log in", 403: "may not", 404: "does not exist", 405: "no such method"}
     return refusals.get(status, "in") if status < 500 else f"error {status}"
 
@@ -78,17 +78,17 @@ def _expected(line: Line, name: str | None) -> str:
     return "in" if role in rule.roles else "may not"
 
 
-def test_everybody_may_what_the_table_says_and_no_more(
+def test_each_person_has_exactly_the_access_in_the_table(
     people: dict[str, User], rows: Ids, client_of: Callable[[User | None], APIClient]
 ) -> None:
     for name in (*PEOPLE, None):
-        for line in TABLE:  # a client for each: logging out is one of the lines
+        for line in TABLE:  # a new client each time, because one line logs out
             client = client_of(people[name] if name else None)
             found = _judged(_ask(client, line, rows).status_code)
             assert found == _expected(line, name), (name, line)
 
 
-def test_a_token_does_what_its_scopes_say_and_its_user_may(people: dict[str, User], rows: Ids) -> None:
+def test_a_token_is_limited_to_its_scopes(people: dict[str, User], rows: Ids) -> None:
     able = {
         (name, scope): _with(create_token(user=people[name], name="script", scopes=[scope])[1])
         for name in (OWNER, "ada")
@@ -107,7 +107,7 @@ def test_a_token_does_what_its_scopes_say_and_its_user_may(people: dict[str, Use
             )
 
 
-def test_a_token_with_every_scope_does_no_more_than_its_user(people: dict[str, User], rows: Ids) -> None:
+def test_a_token_with_all_scopes_has_only_the_access_of_its_user(people: dict[str, User], rows: Ids) -> None:
     for name in ("alice", "oscar"):
         client = _with(create_token(user=people[name], name="script")[1])
         for line in TABLE:
@@ -120,7 +120,7 @@ def _with(token: str) -> APIClient:
     return APIClient(headers={"Authorization": f"Bearer {token}"})
 
 
-def test_what_is_not_there_and_what_one_may_not_know_of_look_the_same(
+def test_hidden_rows_and_missing_rows_get_the_same_response(
     people: dict[str, User], rows: Ids, client_of: Callable[[User | None], APIClient]
 ) -> None:
     nowhere: Ids = {
@@ -133,7 +133,7 @@ def test_what_is_not_there_and_what_one_may_not_know_of_look_the_same(
             assert (there.status_code, there.json()) == (not_there.status_code, not_there.json()), line
 
 
-def test_every_route_of_the_api_is_in_the_table() -> None:
+def test_every_api_route_is_in_the_table() -> None:
     outside = {
         route for route in lines(get_resolver()) if isinstance(route, str) and route.startswith("api/")
     }
@@ -141,7 +141,7 @@ def test_every_route_of_the_api_is_in_the_table() -> None:
     assert len(TABLE) >= 30
 
 
-def test_the_schema_and_the_table_name_the_same_endpoints() -> None:
+def test_the_schema_and_the_table_have_the_same_endpoints() -> None:
     schema = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
     described = {
         (url.lstrip("/"), method.upper()) for url, methods in schema["paths"].items() for method in methods
@@ -152,12 +152,12 @@ def test_the_schema_and_the_table_name_the_same_endpoints() -> None:
 
 class _Left(APIView):
     def get(self, request: object) -> None:
-        raise AssertionError("nobody may come here")
+        raise AssertionError("a request reached a view outside the table")
 
     post = get
 
 
-def test_an_endpoint_with_an_unnamed_method_does_not_start() -> None:
+def test_a_method_missing_from_the_table_prevents_the_start() -> None:
     with pytest.raises(ImproperlyConfigured, match=r"_Left has GET, POST, but its line in urls.py names GET"):
         endpoint("left", _Left, GET=Action.WHO_AM_I)
 
@@ -165,7 +165,7 @@ def test_an_endpoint_with_an_unnamed_method_does_not_start() -> None:
 urlpatterns = [path("left", _Left.as_view())]
 
 
-def test_an_endpoint_outside_the_table_is_closed_to_everybody(
+def test_an_endpoint_outside_the_table_is_closed_to_everyone(
     ada: User, client_of: Callable[[User | None], APIClient], settings: Settings
 ) -> None:
     settings.ROOT_URLCONF = __name__
@@ -173,20 +173,20 @@ def test_an_endpoint_outside_the_table_is_closed_to_everybody(
         assert client_of(person).get("/left").status_code in (401, 403)
 
 
-def test_options_tells_nobody_anything(
+def test_options_requests_are_refused(
     people: dict[str, User], rows: Ids, client_of: Callable[[User | None], APIClient]
 ) -> None:
     for line in TABLE:
         assert client_of(people["ada"]).options(url_of(line, rows)).status_code in (403, 404, 405), line
 
 
-SECRET = "only ben and those who review may read this"
+SECRET = "only ben and reviewers can read this"
 
 
-def test_an_annotator_reads_nothing_of_what_others_answered(
+def test_annotators_never_see_the_answers_of_others(
     people: dict[str, User], rows: Ids, project: Project, client_of: Callable[[User | None], APIClient]
 ) -> None:
-    """Over every endpoint there is: neither the words of another's answer nor that other's name."""
+    """No endpoint returns another annotator's text or name."""
     bens = client_of(people["ben"])
     send(bens, next_of(bens), comment=SECRET, not_rankable=False)
     for line in TABLE:
@@ -196,10 +196,10 @@ def test_an_annotator_reads_nothing_of_what_others_answered(
         assert b'"ben"' not in text, line
 
 
-def test_a_row_of_another_project_is_not_there_for_its_manager(
+def test_managers_cannot_see_rows_of_other_projects(
     people: dict[str, User], rows: Ids, client_of: Callable[[User | None], APIClient], oscar: User
 ) -> None:
-    """A manager is an outsider everywhere else."""
+    """A manager has no role in other projects."""
     create_project(slug="elsewhere", manager=oscar)
     for line in TABLE:
         if "<" in line.route and RULES[line.action].who is Who.ROLES:

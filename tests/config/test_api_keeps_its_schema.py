@@ -1,8 +1,8 @@
-"""Schemathesis over the whole API: thousands of requests that fit the schema, don't fit it, or are hostile.
+"""Schemathesis over the whole API: thousands of valid, invalid and hostile requests.
 
-No answer may be a server error, and none may be one that the schema doesn't describe. Each request is undone,
-so every run (and every failing example) starts from the same rows. One id in eight is made up; the others are
-of rows that exist, so that most requests get further than the 404.
+No response may be a server error or one that the schema doesn't describe. Each request is rolled back, so
+that every run and every failing example start from the same rows. One id in eight is random. The others
+belong to existing rows, so that most requests get past the 404.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)
 SCHEMA.app = get_wsgi_application()
 TABLE = {(_template(line), line.method): line for line in lines(get_resolver()) if isinstance(line, Line)}
 OPERATIONS: list[APIOperation] = [found.ok() for found in SCHEMA.get_all_operations()]
-# Half of them fit the schema, half don't.
+# Half of them are valid, half are not.
 CASES_EACH = -(-CASES_AT_LEAST // len(OPERATIONS) // 2)
 asked: Counter[str] = Counter()
 words_asked: set[str] = set()
@@ -75,7 +75,7 @@ def _id(operation: APIOperation) -> str:
 
 @contextmanager
 def _one_connection() -> Iterator[None]:
-    """The requests come in over WSGI; the end of one would close the test's own connection."""
+    """Requests come in over WSGI, and the end of each would close the test's own connection."""
     signals = (request_started, request_finished)
     for signal in signals:
         signal.disconnect(close_old_connections)
@@ -87,7 +87,7 @@ def _one_connection() -> Iterator[None]:
 
 
 def _sent_with(people: dict[str, User], operation: APIOperation) -> dict[str, dict[str, str]]:
-    """Headers and cookies of somebody who may: a token where a token may, else a session."""
+    """Headers and cookies of a user with access: a token if the endpoint allows one, else a session."""
     line = TABLE[operation.path, operation.method.upper()]
     rule = RULES[line.action]
     user = people[OWNER if rule.who is Who.OWNER else "ada"]
@@ -109,7 +109,7 @@ def _client(people: dict[str, User], operation: APIOperation) -> APIClient:
 
 
 def _known(rows: Ids, operation: APIOperation) -> dict[str, str]:
-    """Ids of rows that exist, for the address."""
+    """Ids of existing rows for the address."""
     return parameters_of(TABLE[operation.path, operation.method.upper()].route, rows)
 
 
@@ -121,7 +121,7 @@ FIRST_WORDS = sorted({_first_word(each) for each in OPERATIONS})
 
 
 @pytest.mark.parametrize("first_word", FIRST_WORDS)
-def test_no_answer_is_outside_the_schema(first_word: str, people: dict[str, User], rows: Ids) -> None:
+def test_no_response_is_outside_the_schema(first_word: str, people: dict[str, User], rows: Ids) -> None:
     words_asked.add(first_word)
     lease = Assignment.objects.get(state="leased", annotator__username=OWNER)
     fields = {
@@ -160,13 +160,13 @@ def _ask(
                 transaction.set_rollback(True)
             case.validate_response(answer, checks=CHECKS)
 
-        # A request without parameters or a body can't be made a wrong one.
-        nothing_to_bend = suppress(Unsatisfiable) if mode is GenerationMode.NEGATIVE else nullcontext()
-        with _one_connection(), nothing_to_bend:
+        # A request without parameters and body can't be made invalid.
+        nothing_to_break = suppress(Unsatisfiable) if mode is GenerationMode.NEGATIVE else nullcontext()
+        with _one_connection(), nothing_to_break:
             answered()
 
 
-def test_there_were_as_many_as_promised() -> None:
+def test_every_operation_got_enough_requests() -> None:
     if words_asked < set(FIRST_WORDS):
         pytest.skip("only some of the addresses were asked in this run")
     assert len(asked) == len(OPERATIONS)
@@ -174,7 +174,7 @@ def test_there_were_as_many_as_promised() -> None:
 
 
 def _fields(operation: APIOperation) -> tuple[set[str], set[str]]:
-    """All of the body, and those that must be there. It is the same in every content type it may come in."""
+    """The body's fields and its required fields. They are the same for every content type."""
     body = DOCUMENT["paths"][operation.path][operation.method].get("requestBody", {}).get("content", {})
     names: set[str] = set()
     required: set[str] = set()
@@ -230,7 +230,7 @@ def _hostile_bodies(operation: APIOperation) -> Iterator[bytes]:
     for value in HOSTILE_VALUES if names else []:
         yield json.dumps(dict.fromkeys(sorted(names), value)).encode()
         for name in sorted(names):
-            # By itself a field gets further than its own check only where no other one must be there.
+            # Alone, a field gets past its own validation only if no other field is required.
             if required <= {name} and names != {name}:
                 yield json.dumps({name: value}).encode()
 
@@ -255,7 +255,9 @@ def test_a_hostile_body_is_refused_or_ignored(people: dict[str, User], rows: Ids
 @pytest.mark.parametrize(
     "media_type", ["text/plain", "application/xml", "multipart/form-data", "nonsense", ""]
 )
-def test_a_body_of_another_type_is_refused(media_type: str, ada: User, client_of: Any, rows: Ids) -> None:
+def test_a_body_of_an_unknown_media_type_is_refused(
+    media_type: str, ada: User, client_of: Any, rows: Ids
+) -> None:
     answer = client_of(ada).generic("POST", "/api/v1/projects/", b"{}", content_type=media_type)
     assert answer.status_code in (400, 415, 422)
     assert answer["Content-Type"] == "application/problem+json"
@@ -288,7 +290,7 @@ def test_a_hostile_query_is_refused_or_ignored(people: dict[str, User], rows: Id
                     assert answer.status_code < 500, (_id(operation), name, text, answer.content[:500])
 
 
-def test_a_hostile_address_is_not_there(people: dict[str, User], rows: Ids) -> None:
+def test_a_hostile_address_is_not_found(people: dict[str, User], rows: Ids) -> None:
     for operation in OPERATIONS:
         line = TABLE[operation.path, operation.method.upper()]
         client = _client(people, operation)

@@ -1,4 +1,4 @@
-"""docker-compose.yml and the Dockerfile, held against the code they run. No engine is needed (nor here)."""
+"""docker-compose.yml and the Dockerfile match the code that they run. Docker is not needed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = {name: service for name, service in SERVICES.items() if "build" in service}
 OUTSIDE = {"postgres": "postgres:18", "valkey": "valkey/valkey:9"}
-# What the operator writes into .env, as the file itself says.
+# What the operator writes to .env, as docker-compose.yml says.
 DOTENV = {
     "POSTGRES_PASSWORD": "5d0f6c1e8b7a49d2b3e4f5061728394a5b6c7d8e9f0a1b2c",
     "SECRET_KEY": "q3Vt7WkPz0sYb8LmN2xRc5HdF9gJ1aQeU4iOoTnBvXyZwKhM6pSlDrEjCfGu0AtI",
@@ -33,7 +33,7 @@ DOTENV = {
 
 
 def filled(value: str) -> str:
-    """The value after compose has put the .env's variables in."""
+    """The value with the variables of .env filled in."""
 
     def one(match: re.Match[str]) -> str:
         return DOTENV.get(match["name"], match["default"] or "")
@@ -42,7 +42,7 @@ def filled(value: str) -> str:
 
 
 def variables_read() -> set[str]:
-    """Every environment variable that settings (through config.env) or the embedded package reads."""
+    """Every environment variable that the settings (through config.env) or the embedded package read."""
     found = set()
     for path in [ROOT / "config" / "settings.py", *(ROOT / "embedded").glob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text())):
@@ -59,26 +59,26 @@ def option(command: list[str], name: str) -> str:
     return next(part.split("=", 1)[1] for part in command if part.startswith(f"{name}="))
 
 
-def test_the_servers_are_the_versions_the_embedded_ones_are() -> None:
+def test_the_servers_have_the_versions_of_the_embedded_ones() -> None:
     assert {name: SERVICES[name]["image"] for name in OUTSIDE} == OUTSIDE
     assert set(SERVICES) == {*OUTSIDE, "migrate", "web", "worker", "training", "beat"}
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_every_variable_it_sets_is_read(name: str) -> None:
+def test_every_variable_that_is_set_is_read(name: str) -> None:
     unread = set(OURS[name]["environment"]) - variables_read()
     assert unread == set()
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_providers_reach_it_from_a_file_that_no_image_and_no_commit_holds(name: str) -> None:
-    """Their variables' names hang on the provider's, so the compose file can't name them one by one."""
+def test_provider_settings_come_from_a_file_that_is_never_shared(name: str) -> None:
+    """Their names depend on the provider's name, so docker-compose.yml can't list them."""
     assert OURS[name]["env_file"] == [{"path": "oidc.env", "required": False}]
     for ignored in (".gitignore", ".dockerignore"):
         assert {".env", "oidc.env"} <= set((ROOT / ignored).read_text().splitlines())
 
 
-def test_the_settings_accept_what_it_sets() -> None:
+def test_the_settings_accept_the_variables() -> None:
     values = {name: filled(value) for name, value in OURS["web"]["environment"].items()}
     assert values["RANKLOOP_ENV"] == "production"
     reasons = unsafe(
@@ -91,7 +91,7 @@ def test_the_settings_accept_what_it_sets() -> None:
     assert list(reasons) == []
 
 
-def test_addresses_name_services_of_the_file() -> None:
+def test_addresses_name_services() -> None:
     environment = OURS["web"]["environment"]
     for variable in ("DATABASE_URL", "BROKER_URL"):
         assert urlsplit(filled(environment[variable])).hostname in SERVICES
@@ -105,7 +105,7 @@ def test_secrets_have_no_default() -> None:
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_every_command_it_runs_exists(name: str) -> None:
+def test_every_command_exists(name: str) -> None:
     command = OURS[name]["command"]
     assert command[0] == "python"
     if command[1] == "manage.py":
@@ -122,7 +122,7 @@ def test_every_command_it_runs_exists(name: str) -> None:
         assert command[4:6] in (["--skip-checks", "worker"], ["--skip-checks", "beat"])
 
 
-def test_each_queue_has_a_worker_and_each_worker_a_queue() -> None:
+def test_queues_and_workers_match() -> None:
     app.loader.import_default_modules()
     routed = {route["queue"] for route in settings.CELERY_TASK_ROUTES.values()}
     assert set(settings.CELERY_TASK_ROUTES) <= set(app.tasks)
@@ -138,7 +138,7 @@ def test_the_training_worker_has_the_gpu_and_one_run_at_a_time() -> None:
     assert training["build"]["target"] == "training"
 
 
-def test_the_health_check_asks_an_address_that_is_there() -> None:
+def test_the_health_check_uses_an_existing_address() -> None:
     (url,) = re.findall(r"http://[^']+", " ".join(OURS["web"]["healthcheck"]["test"]))
     assert resolve(urlsplit(url).path).url_name == "healthz"
     assert url.startswith("http://127.0.0.1:8000/")
@@ -146,7 +146,7 @@ def test_the_health_check_asks_an_address_that_is_there() -> None:
         assert SERVICES[name]["healthcheck"]["test"]
 
 
-def test_what_is_kept_is_in_volumes() -> None:
+def test_persistent_data_is_in_volumes() -> None:
     for name, folder in (("postgres", "/var/lib/postgresql"), ("valkey", "/data"), ("web", "/state")):
         (mount,) = SERVICES[name]["volumes"]
         volume, _, target = mount.partition(":")
@@ -155,12 +155,12 @@ def test_what_is_kept_is_in_volumes() -> None:
     assert OURS["web"]["environment"]["RANKLOOP_STATE"] == "/state"
 
 
-def test_nothing_is_open_to_the_network() -> None:
+def test_no_port_is_open_to_the_network() -> None:
     published = [port for service in SERVICES.values() for port in service.get("ports", ())]
     assert [port.split(":")[0] for port in published] == ["127.0.0.1"]
 
 
-def test_the_image_leaves_out_only_what_the_web_process_never_imports() -> None:
+def test_the_web_image_excludes_only_locked_packages() -> None:
     dockerfile = (ROOT / "Dockerfile").read_text()
     (names,) = re.findall(r"grep -vE '\^\(([^)]+)\)=='", dockerfile)
     locked = {line.split("==")[0] for line in (ROOT / "requirements.lock").read_text().splitlines()}

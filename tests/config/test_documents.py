@@ -1,4 +1,4 @@
-"""The documents lead where they say: what one links to is there, and every guide can be found."""
+"""Links between the documents work, and every guide can be reached from the README."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def linked_from(document: Path) -> set[Path]:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_a_link_leads_to_a_file(document: Path) -> None:
+def test_every_link_leads_to_a_file(document: Path) -> None:
     assert not [path for path in linked_from(document) if not path.exists()]
 
 
-def test_every_guide_can_be_found_from_the_readme() -> None:
+def test_every_guide_can_be_reached_from_the_readme() -> None:
     found, left = set[Path](), [ROOT / "README.md"]
     while left:
         for path in linked_from(left.pop()) - found:

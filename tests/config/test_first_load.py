@@ -1,4 +1,4 @@
-"""What somebody downloads before their first task is on screen stays small: 200 kB of script, compressed."""
+"""The scripts that the browser loads before it shows the first task have at most 200 kB, compressed."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ DIST = ROOT / "frontend" / "dist"
 DESK = "src/features/desk/components/DeskPage.tsx"
 
 
-def test_the_desk_comes_in_two_hundred_kilobytes() -> None:
+def test_the_scripts_of_the_desk_have_at_most_200_kilobytes() -> None:
     manifest = DIST / ".vite" / "manifest.json"
     assert manifest.exists(), "The page is not built: cd frontend && npm run build"
     chunks = json.loads(manifest.read_text())
     wanted = [name for name, chunk in chunks.items() if chunk.get("isEntry") or name == DESK]
     assert len(wanted) == 2
-    # What these import is fetched with them; what they import() is not: Markdown, formulas, seldom dialogs.
+    # Static imports are loaded too; dynamic ones are not: Markdown, formulas, rarely used dialogs.
     first: set[str] = set()
     while wanted:
         name = wanted.pop()

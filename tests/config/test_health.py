@@ -8,14 +8,14 @@ from config import views
 pytestmark = pytest.mark.django_db
 
 
-def test_it_is_healthy_with_database_and_broker(client: Client) -> None:
+def test_healthy_with_database_and_broker(client: Client) -> None:
     response = client.get("/healthz")
     assert response.status_code == 200
     assert response.json() == {"status": "ok", "database": "ok", "broker": "ok"}
     assert "no-store" in response["Cache-Control"]
 
 
-def test_it_says_that_the_broker_is_away(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unavailable_without_the_broker(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     away = views.app.connection_for_write("redis+socket:///nowhere/valkey.sock")
     monkeypatch.setattr(views.app, "connection_for_write", lambda **options: away)
     response = client.get("/healthz")
@@ -23,7 +23,7 @@ def test_it_says_that_the_broker_is_away(client: Client, monkeypatch: pytest.Mon
     assert response.json() == {"status": "unavailable", "database": "ok", "broker": "unreachable"}
 
 
-def test_it_says_that_the_database_is_away(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unavailable_without_the_database(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse() -> None:
         raise views.DatabaseError("connection refused")
 
@@ -33,5 +33,5 @@ def test_it_says_that_the_database_is_away(client: Client, monkeypatch: pytest.M
     assert response.json() == {"status": "unavailable", "database": "unreachable", "broker": "ok"}
 
 
-def test_it_is_read_only(client: Client) -> None:
+def test_the_health_check_accepts_only_get(client: Client) -> None:
     assert client.post("/healthz").status_code == 405

@@ -1,4 +1,5 @@
-"""The web server, the workers and beat start without what trains: torch alone takes seconds to import."""
+"""The web server, the workers and beat start without the training libraries: importing torch takes
+seconds."""
 
 from __future__ import annotations
 
@@ -28,7 +29,7 @@ print("tasks", len([name for name in app.tasks if not name.startswith("celery.")
 """
 
 
-def test_nothing_that_the_web_image_leaves_out_is_imported() -> None:
+def test_no_package_missing_from_the_web_image_is_imported() -> None:
     dockerfile = (Path(settings.BASE_DIR) / "Dockerfile").read_text()
     (names,) = re.findall(r"grep -vE '\^\(([^)]+)\)=='", dockerfile)
     modules = [name.replace("-", "_") for name in names.split("|")]

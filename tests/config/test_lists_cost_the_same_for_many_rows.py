@@ -1,6 +1,6 @@
-"""Every GET there is asks the database as often over 30 rows of everything as over 3.
+"""Every GET makes as many database queries for 30 rows of everything as for 3.
 
-A list that doesn't grow with the world below has nothing in it to count: `_grow` must make its rows.
+A list that stays short proves nothing, so `_grow` must add rows to every list.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from annotation.accounts.members import add_member
 from annotation.accounts.tokens import create_token
 from annotation.api.access import Line, lines
 from annotation.api.permissions import RULES, Who
-from annotation.content import content
+from annotation.content import adding
+from annotation.content.drafts import ResponseDraft, TaskDraft
 from annotation.content.imports import import_file
-from annotation.content.incoming import ResponseDraft, TaskDraft
 from annotation.datasets.snapshots import freeze_snapshot
 from annotation.desk import checks
 from annotation.desk.reservations import reserve_tasks
@@ -42,7 +42,7 @@ from training.models import Loop, ModelVersion, RunEvent, TrainingRun
 
 FEW, MANY = 3, 30
 GETS = [line for line in lines(get_resolver()) if isinstance(line, Line) and line.method == "GET"]
-# Their rows are none of the database's, or as many as there are kinds of them.
+# Lists whose length doesn't depend on the database.
 OF_ONE_LENGTH = {
     "api/v1/auth/providers",
     "api/v1/formats/",
@@ -53,7 +53,7 @@ OF_ONE_LENGTH = {
 
 
 def _grow(project: Project, people: dict[str, User], rows: Ids, numbers: range) -> None:
-    """One more of everything for each number."""
+    """Add one row of every kind for each number."""
     run = TrainingRun.objects.get(pk=rows["runs"])
     drafts = [
         TaskDraft(
@@ -62,14 +62,14 @@ def _grow(project: Project, people: dict[str, User], rows: Ids, numbers: range) 
         )
         for n in numbers
     ]
-    content.add_ranking_tasks(project=project, items=drafts)
-    _rank_anew(RankingTask.objects.get(pk=rows["tasks"]), [f"reader {n}" for n in numbers])
+    adding.add_ranking_tasks(project=project, items=drafts)
+    _add_rankings(RankingTask.objects.get(pk=rows["tasks"]), [f"reader {n}" for n in numbers])
     answered = RankingTask.objects.asked().filter(project=project).order_by("id")
     for n in numbers:
         for person in ("ben", "rita"):
             given = claim(project, people[person])
             report_problem(assignment=given, kind="unsafe")
-            # Each against the other, so that there is something to review.
+            # The two disagree, so that there is something to review.
             order = sorted(given.shown_order, reverse=person == "rita")
             submit_ranking(
                 assignment=given,
@@ -86,7 +86,7 @@ def _grow(project: Project, people: dict[str, User], rows: Ids, numbers: range) 
             messages=[{"role": "user", "content": f"Is train {n} late?"}],
             responses=[ResponseDraft(f"{said} {n}", f"model-{said}") for said in ("Yes", "No")],
         )
-        content.add_ranking_tasks(project=project, items=[known])
+        adding.add_ranking_tasks(project=project, items=[known])
         check = RankingTask.objects.filter(project=project).latest("id")
         order = [[pk] for pk in check.responses.values_list("pk", flat=True)]
         checks.set_kind(task=check, kind="gold", gold_tiers=order)
@@ -122,8 +122,8 @@ def _grow(project: Project, people: dict[str, User], rows: Ids, numbers: range) 
             create_token(user=people[name], name=f"token-{n}")
 
 
-def _rank_anew(task: RankingTask, names: list[str]) -> None:
-    """One ranking of the task by each name, from a file."""
+def _add_rankings(task: RankingTask, names: list[str]) -> None:
+    """Import one ranking of the task by each name."""
     responses = list(task.responses.values("text", model=F("model_name")))
     row = {"prompt": task.prompt.messages[-1]["content"], "responses": responses}
     lines = [json.dumps(row | {"tiers": [[0], [1, 2]], "annotator": name}) for name in names]
@@ -132,7 +132,7 @@ def _rank_anew(task: RankingTask, names: list[str]) -> None:
 
 
 def _url(line: Line, rows: Ids) -> str:
-    """Of the log only what this test writes, a long page of it: other tests' entries are never removed."""
+    """The address; for the audit log with only this test's entries, since those of other tests are kept."""
     if not line.route.endswith("audit/"):
         return url_of(line, rows)
     with connection.cursor() as cursor:
@@ -142,7 +142,7 @@ def _url(line: Line, rows: Ids) -> str:
 
 
 def _asked(client: APIClient, url: str) -> tuple[list[str], int | None]:
-    """The queries of the answer; and how many rows it has where it is a list."""
+    """The queries of a request, and the number of rows if the response is a list."""
     with CaptureQueriesContext(
         connection,
     ) as queries:
@@ -155,7 +155,7 @@ def _asked(client: APIClient, url: str) -> tuple[list[str], int | None]:
 
 
 @pytest.mark.parametrize("name", ["ada", "mona"])
-def test_no_get_asks_the_database_more_often_for_more_rows(
+def test_no_get_makes_more_queries_for_more_rows(
     name: str,
     people: dict[str, User],
     rows: Ids,
@@ -169,7 +169,7 @@ def test_no_get_asks_the_database_more_often_for_more_rows(
     reader = {line.route: OWNER if RULES[line.action].who is Who.OWNER else name for line in GETS}
     for line in GETS:
         client = client_of(people[reader[line.route]])
-        client.get("/api/v1/auth/me")  # what is looked up once and kept
+        client.get("/api/v1/auth/me")  # fills the caches
         first[line.route] = _asked(client, _url(line, rows))
     _grow(project, people, rows, range(FEW, MANY))
     lists, short = 0, []
@@ -180,6 +180,6 @@ def test_no_get_asks_the_database_more_often_for_more_rows(
         if few is not None and line.route not in OF_ONE_LENGTH:
             lists += 1
             if many is None or many <= few:
-                short.append(f"{line.route} has {many} rows as before")
-    assert not short, "make more of them in _grow"
+                short.append(f"{line.route} still has {many} rows")
+    assert not short, "add more of them in _grow"
     assert lists >= 12

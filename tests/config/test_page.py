@@ -1,4 +1,4 @@
-"""The page's files, the page at each of its addresses, and the headers that bound it."""
+"""The page's files, the page at each of its addresses, and its security headers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SCRIPT = b"export const ranked = true;\n" * 40
 
 @pytest.fixture
 def built(tmp_path: Path, settings: Settings) -> Path:
-    """A built page, and a server that started with it."""
+    """A built page, and a server that serves it."""
     (tmp_path / "assets").mkdir()
     (tmp_path / "assets" / "index-4f2aB9.js").write_bytes(SCRIPT)
     (tmp_path / "assets" / "index-4f2aB9.js.gz").write_bytes(gzip.compress(SCRIPT))
@@ -26,25 +26,25 @@ def built(tmp_path: Path, settings: Settings) -> Path:
 
 
 @pytest.mark.parametrize("path", ["/", "/login", "/projects/demo/rank", "/projects/demo/runs/new"])
-def test_each_address_of_the_page_answers_with_it(built: Path, path: str) -> None:
+def test_each_address_of_the_page_returns_it(built: Path, path: str) -> None:
     response = Client().get(path)
     assert response.status_code == 200
     assert b"<title>Rankloop</title>" in response.content
     assert "no-store" in response["Cache-Control"]
 
 
-def test_whoever_opens_the_log_in_page_first_can_post_its_form(built: Path) -> None:
+def test_the_login_page_sets_the_csrf_cookie(built: Path) -> None:
     assert Client().get("/login").cookies["csrftoken"].value
 
 
-def test_before_the_first_build_the_page_says_how(tmp_path: Path, settings: Settings) -> None:
+def test_an_unbuilt_page_names_the_command_that_builds_it(tmp_path: Path, settings: Settings) -> None:
     settings.FRONTEND = tmp_path / "none"
     response = Client().get("/")
     assert response.status_code == 503
     assert b"scripts/up" in response.content
 
 
-def test_a_hashed_file_may_be_kept_for_ever_and_others_not(built: Path) -> None:
+def test_only_files_with_a_hash_in_their_name_are_immutable(built: Path) -> None:
     hashed = Client().get("/static/assets/index-4f2aB9.js")
     assert hashed.content == SCRIPT
     assert hashed["Content-Type"].startswith("text/javascript")
@@ -52,40 +52,40 @@ def test_a_hashed_file_may_be_kept_for_ever_and_others_not(built: Path) -> None:
     assert "immutable" not in Client().get("/static/favicon.svg")["Cache-Control"]
 
 
-def test_a_compressed_variant_is_sent_to_who_takes_it(built: Path) -> None:
+def test_a_client_that_accepts_gzip_gets_the_compressed_file(built: Path) -> None:
     response = Client().get("/static/assets/index-4f2aB9.js", headers={"accept-encoding": "gzip"})
     assert response["Content-Encoding"] == "gzip"
     assert gzip.decompress(response.content) == SCRIPT
 
 
-def test_a_file_that_has_not_changed_is_not_sent_again(built: Path) -> None:
+def test_an_unchanged_file_is_not_sent_again(built: Path) -> None:
     first = Client().get("/static/favicon.svg")
     again = Client().get("/static/favicon.svg", headers={"if-none-match": first["ETag"]})
     assert (again.status_code, again.content) == (304, b"")
 
 
-def test_files_are_served_on_the_event_loop_too(built: Path) -> None:
+def test_files_are_also_served_on_the_event_loop(built: Path) -> None:
     response = async_to_sync(AsyncClient().get)("/static/assets/index-4f2aB9.js")
     assert response.content == SCRIPT
     assert async_to_sync(AsyncClient().get)("/login").status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/static/none.js", "/api/none", "/api/v1/none/"])
-def test_what_is_not_there_is_a_problem_and_not_the_page(built: Path, path: str) -> None:
+def test_an_unknown_path_returns_a_problem_and_not_the_page(built: Path, path: str) -> None:
     response = Client().get(path)
     assert response.status_code == 404
     assert response["Content-Type"] == "application/problem+json"
     assert response.json()["detail"] == f"There is nothing at {path}."
 
 
-def test_a_foreign_host_is_refused() -> None:
+def test_an_unknown_host_is_refused() -> None:
     response = Client().get("/", headers={"host": "evil.example"})
     assert response.status_code == 400
     assert response["Content-Type"] == "application/problem+json"
 
 
 @pytest.mark.parametrize("path", ["/", "/static/favicon.svg", "/api/none", "/api/v1/auth/me"])
-def test_every_answer_carries_the_policy(built: Path, path: str) -> None:
+def test_every_response_has_the_security_headers(built: Path, path: str) -> None:
     headers = Client().get(path).headers
     policy = dict(part.split(" ", 1) for part in headers["Content-Security-Policy"].split("; "))
     assert policy["script-src"] == policy["img-src"] == policy["connect-src"] == "'self'"

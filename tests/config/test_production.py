@@ -1,4 +1,4 @@
-"""RANKLOOP_ENV=production starts with safe values and refuses each unsafe one by name."""
+"""RANKLOOP_ENV=production starts with safe settings and refuses each unsafe one by name."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SAFE = {
 
 
 def check(state: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    """`manage.py check` with exactly these variables."""
+    """`manage.py check` with these variables only."""
     own = {"PATH": os.environ["PATH"], "RANKLOOP_STATE": str(state)}
     return subprocess.run(
         [sys.executable, "manage.py", "check"],
@@ -36,13 +36,13 @@ def check(state: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_safe_values_start(tmp_path: Path) -> None:
+def test_safe_settings_start(tmp_path: Path) -> None:
     started = check(tmp_path, **SAFE)
     assert started.returncode == 0, started.stderr
     assert not (tmp_path / "secret-key").exists()
 
 
-def test_all_reasons_are_given_at_once_and_nothing_is_made_up(tmp_path: Path) -> None:
+def test_missing_settings_are_all_reported_and_none_is_generated(tmp_path: Path) -> None:
     refused = check(tmp_path, RANKLOOP_ENV="production")
     assert refused.returncode != 0
     for name in ("SECRET_KEY", "ALLOWED_HOSTS", "DATABASE_URL", "BROKER_URL"):
@@ -69,7 +69,7 @@ def test_all_reasons_are_given_at_once_and_nothing_is_made_up(tmp_path: Path) ->
         ("BROKER_URL", "", "BROKER_URL is missing"),
     ],
 )
-def test_each_unsafe_value_is_refused_alone(variable: str, value: str, reason: str) -> None:
+def test_each_unsafe_setting_is_refused(variable: str, value: str, reason: str) -> None:
     values = SAFE | {variable: value}
     (found,) = unsafe(
         secret_key=values["SECRET_KEY"],
@@ -87,13 +87,13 @@ def test_an_unknown_environment_is_refused(tmp_path: Path) -> None:
     assert "RANKLOOP_ENV='prod' is invalid" in refused.stderr
 
 
-def test_a_database_that_is_not_postgres_is_refused(tmp_path: Path) -> None:
+def test_a_database_other_than_postgres_is_refused(tmp_path: Path) -> None:
     refused = check(tmp_path, **SAFE | {"DATABASE_URL": "mysql://db/rankloop"})
     assert refused.returncode != 0
     assert "DATABASE_URL must begin with postgresql://" in refused.stderr
 
 
-def test_secrets_may_come_from_files(tmp_path: Path) -> None:
+def test_secrets_can_come_from_files(tmp_path: Path) -> None:
     files = {}
     for name in ("SECRET_KEY", "DATABASE_URL", "BROKER_URL"):
         (tmp_path / name).write_text(f"{SAFE[name]}\n")
@@ -103,7 +103,7 @@ def test_secrets_may_come_from_files(tmp_path: Path) -> None:
     assert started.returncode == 0, started.stderr
 
 
-def test_cookies_and_pages_keep_to_https(tmp_path: Path) -> None:
+def test_cookies_and_pages_require_https(tmp_path: Path) -> None:
     program = (
         "import django; django.setup()\n"
         "from django.conf import settings\n"
@@ -126,7 +126,7 @@ def test_cookies_and_pages_keep_to_https(tmp_path: Path) -> None:
     assert asked.stdout.split() == ["max-age=2592000", "True", "Lax", "True", "True", "Lax"], asked.stderr
 
 
-def test_a_secret_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_a_missing_secret_file_is_refused(tmp_path: Path) -> None:
     refused = check(tmp_path, **SAFE | {"SECRET_KEY_FILE": str(tmp_path / "none")})
     assert refused.returncode != 0
     assert "SECRET_KEY_FILE" in refused.stderr

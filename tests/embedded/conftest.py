@@ -17,7 +17,8 @@ from tests.embedded.running import ROOT, Python, Someone
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A short folder that any account can enter: pytest's own is long, and closed to root's Postgres."""
+    """A folder with a short path that any account can enter. pytest's own is long and closed to root's
+    Postgres."""
     path = Path(tempfile.mkdtemp(prefix="rl-"))
     path.chmod(0o711)
     yield path
@@ -27,15 +28,14 @@ def folder() -> Iterator[Path]:
 @pytest.fixture
 def as_root() -> None:
     if os.geteuid() != 0:
-        pytest.skip("needs root: it changes accounts")
+        pytest.skip("only root can change accounts")
 
 
 @pytest.fixture(scope="session")
 def python_for_all() -> Iterator[Python]:
-    """A Python of the tests' own version that any account can run.
+    """A Python of the running version that any account can run; a copy if the only one is in root's home.
 
-    The packages are compiled for one version, so another one would not do. Where the only such Python is in
-    root's home, it is a copy.
+    Compiled packages fit one version of Python only.
     """
     name = f"python{sys.version_info.major}.{sys.version_info.minor}"
     for path in (sys.executable, f"/usr/local/bin/{name}", f"/usr/bin/{name}"):
@@ -58,7 +58,7 @@ def python_for_all() -> Iterator[Python]:
 
 @pytest.fixture
 def ordinary_user(as_root: None, folder: Path, python_for_all: Python) -> Someone:
-    """An account without rights, which owns `folder`."""
+    """An unprivileged account, which owns `folder`."""
     if not _open(ROOT) or not _open(Path(sysconfig.get_path("purelib"))):
         pytest.skip("the checkout or its packages are in a folder that other accounts can't enter")
     uid = pwd.getpwnam("nobody").pw_uid

@@ -1,4 +1,4 @@
-"""A whole stack as a child of the test, and a look at which processes belong to a state folder."""
+"""A whole stack as a child of the test, and the processes that belong to a state folder."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ _READY_SECONDS = 60.0
 @dataclass(frozen=True)
 class Python:
     path: str
-    libraries: str = ""  # the folder of its shared library, where the loader doesn't find it
+    libraries: str = ""  # the folder of its shared library, if the loader doesn't find it
 
 
 @dataclass(frozen=True)
 class Someone:
-    """An account without rights, and a Python it can run: the tests' own may be in root's home."""
+    """An unprivileged account, and a Python that it can run."""
 
     uid: int
     python: Python
 
 
 def environment(state: Path, user: Someone | None = None) -> dict[str, str]:
-    """The caller's, with this state folder and without the test run's own servers and limit of threads."""
+    """The test's environment with this state folder, without the test run's servers and thread limit."""
     outside = {"DATABASE_URL", "BROKER_URL", "PYTEST_XDIST_WORKER", "OMP_NUM_THREADS"}
     inherited = {name: value for name, value in os.environ.items() if name not in outside}
     if user is not None:
@@ -50,7 +50,7 @@ def environment(state: Path, user: Someone | None = None) -> dict[str, str]:
 
 
 def processes_of(state: Path) -> dict[int, str]:
-    """Live processes (no zombies) that have this state folder in their environment or arguments."""
+    """Live processes (no zombies) with this state folder in their environment or arguments."""
     found = {}
     for entry in Path("/proc").iterdir():
         if not entry.name.isdecimal() or int(entry.name) == os.getpid():
@@ -73,7 +73,7 @@ def eventually(condition: Callable[[], object], *, seconds: float = 20.0, what: 
 
 
 class Stack:
-    """`python -m embedded up` in its own session, its output in a file; without the demo unless asked for."""
+    """`python -m embedded up` in its own session, with its output in a file. No demo unless requested."""
 
     def __init__(
         self,
@@ -117,7 +117,7 @@ class Stack:
         eventually(
             lambda: _READY.search(self.said) or self.process.poll() is not None,
             seconds=_READY_SECONDS,
-            what=f"the stack is ready; it said {self.said!r}",
+            what=f"the stack is ready; its output: {self.said!r}",
         )
         assert _READY.search(self.said), self.said
         return self
@@ -129,14 +129,14 @@ class Stack:
         return int(found[1])
 
     def rows(self, sql: str, *values: object) -> list[dict[str, Any]]:
-        """What its database holds: a connection takes a hundredth of the time of a `manage.py shell`."""
+        """Rows of the stack's database. Connecting takes a hundredth of the time of a `manage.py shell`."""
         running = StateFolder(self.state).running()
         assert running is not None
         with psycopg.connect(running.database_url, row_factory=dict_row) as connection:
             return connection.execute(sql.encode(), values).fetchall()
 
     def status_of(self, path: str) -> int:
-        """0: no answer in time."""
+        """The HTTP status, or 0 after a timeout."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         try:
             connection.request("GET", path)

@@ -1,4 +1,4 @@
-"""What a command of manage.py does about its databases."""
+"""How a manage.py command gets its databases."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ _COUNT = "from django.contrib.auth import get_user_model as u; print('found', u(
 
 @pytest.fixture(scope="module")
 def state() -> Iterator[Path]:
-    """To make a cluster and its tables takes eight seconds of a processor: the first test does it."""
+    """Creating a cluster and its tables takes 8 s of processor time, so only the first test does it."""
     home = Path(tempfile.mkdtemp(prefix="rl-"))
     home.chmod(0o711)
     yield home / "state"
     shutil.rmtree(home)
 
 
-def test_where_nothing_runs_a_command_has_its_own_databases_and_leaves_no_process(state: Path) -> None:
+def test_a_command_alone_starts_its_databases_and_leaves_no_process(state: Path) -> None:
     made = manage(state, "shell", "-c", _MAKE.format(name="first"))
     assert made.returncode == 0, made.stderr
     assert processes_of(state) == {}
     assert StateFolder(state).running() is None
 
 
-def test_two_commands_take_turns(state: Path) -> None:
+def test_a_second_command_waits_for_the_first(state: Path) -> None:
     first = subprocess.Popen(
         [sys.executable, "manage.py", "shell", "-c", "print('in', flush=True); input()"],
         cwd=ROOT,
@@ -65,7 +65,9 @@ def test_two_commands_take_turns(state: Path) -> None:
             first.stdin.flush()
             assert first.wait(60) == 0
             assert second.wait(60) == 0
-    assert manage(state, "shell", "-c", _COUNT).stdout.strip().endswith("found 2")  # with the test's before
+    assert (
+        manage(state, "shell", "-c", _COUNT).stdout.strip().endswith("found 2")
+    )  # and the user of the first test
     assert processes_of(state) == {}
 
 
@@ -74,7 +76,7 @@ def test_a_command_that_needs_no_database_starts_none(folder: Path) -> None:
     assert not (folder / "state" / "postgres").exists()
 
 
-def test_a_state_folder_that_cannot_be_used_is_named(folder: Path) -> None:
+def test_an_unusable_state_folder_is_named_in_the_error(folder: Path) -> None:
     (folder / "file").write_text("")
     refused = manage(folder / "file" / "state", "shell", "-c", _COUNT)
     assert refused.returncode != 0

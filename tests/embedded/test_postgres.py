@@ -20,7 +20,7 @@ from embedded.processes import ServerError
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Path]:
-    """The files of a server that was started and stopped: to make them takes two seconds of a processor."""
+    """The files of a server that has been started and stopped. Creating them takes 2 s of processor time."""
     home = Path(tempfile.mkdtemp(prefix="rl-"))
     home.chmod(0o711)
     first = Postgres(home / "postgres", log=home / "postgres.log", durable=False)
@@ -86,7 +86,7 @@ def test_a_killed_server_starts_again_with_its_data(server: Postgres) -> None:
     assert ask(server, "SELECT value FROM kept") == 42
 
 
-def test_a_cluster_whose_making_was_interrupted_is_made_anew(server: Postgres) -> None:
+def test_an_incomplete_cluster_is_created_again(server: Postgres) -> None:
     start(server)
     server.stop()
     server.data.rename(server.data.with_name("data.partial"))
@@ -101,7 +101,7 @@ def test_the_data_and_the_socket_are_private(server: Postgres) -> None:
         assert stat.S_IMODE(path.stat().st_mode) == 0o700
 
 
-def test_a_path_too_long_for_a_socket_gets_a_short_private_one(folder: Path) -> None:
+def test_a_socket_path_that_is_too_long_is_replaced_by_a_private_one(folder: Path) -> None:
     long = folder / ("a-long-name-" * 10)
     long.mkdir()
     server = Postgres(long / "postgres", log=folder / "postgres.log", durable=False)
@@ -115,7 +115,7 @@ def test_a_path_too_long_for_a_socket_gets_a_short_private_one(folder: Path) -> 
     assert not sockets.exists()
 
 
-def test_a_socket_folder_others_can_enter_is_refused(server: Postgres) -> None:
+def test_a_socket_folder_that_others_can_enter_is_refused(server: Postgres) -> None:
     start(server)
     server.stop()
     socket_folder(server.folder).chmod(0o755)
@@ -123,7 +123,7 @@ def test_a_socket_folder_others_can_enter_is_refused(server: Postgres) -> None:
         server.launch()
 
 
-def test_a_server_that_cannot_start_says_why(server: Postgres) -> None:
+def test_the_error_of_a_failed_start_contains_the_log(server: Postgres) -> None:
     start(server)
     server.stop()
     (server.data / "PG_VERSION").write_text("9\n")
@@ -131,12 +131,12 @@ def test_a_server_that_cannot_start_says_why(server: Postgres) -> None:
         start(server)
 
 
-def test_roots_server_runs_as_an_account_without_rights(as_root: None, server: Postgres) -> None:
+def test_a_server_of_root_runs_as_an_unprivileged_account(as_root: None, server: Postgres) -> None:
     start(server)
     assert Path(f"/proc/{server.process.pid}").stat().st_uid != 0
 
 
-def test_below_a_closed_folder_roots_cluster_goes_where_it_can_be_entered(
+def test_a_cluster_of_root_moves_out_of_a_closed_folder(
     as_root: None, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = folder / "home"
@@ -153,7 +153,7 @@ def test_below_a_closed_folder_roots_cluster_goes_where_it_can_be_entered(
         assert ask(server, "SELECT value FROM kept") == 42
     finally:
         server.stop()
-    # A state folder that was deleted does not come back with the next one.
+    # The data of a deleted state folder does not come back.
     (closed / "postgres").unlink()
     try:
         start(server)
@@ -162,7 +162,7 @@ def test_below_a_closed_folder_roots_cluster_goes_where_it_can_be_entered(
         server.stop()
 
 
-def test_programs_in_a_closed_environment_are_copied_with_their_libraries(
+def test_programs_in_a_closed_folder_are_copied_with_their_libraries(
     as_root: None, folder: Path, new_server: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package = module.find_binaries().parent.parent
@@ -178,7 +178,7 @@ def test_programs_in_a_closed_environment_are_copied_with_their_libraries(
     assert program.is_relative_to(new_server.folder)
 
 
-def test_another_accounts_cluster_is_refused(as_root: None, server: Postgres) -> None:
+def test_a_cluster_of_another_account_is_refused(as_root: None, server: Postgres) -> None:
     start(server)
     server.stop()
     os.chown(server.folder, 12345, -1)

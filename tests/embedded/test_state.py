@@ -30,7 +30,7 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_secrets_and_what_people_wrote_are_private(tmp_path: Path) -> None:
+def test_secrets_artefacts_and_logs_are_private(tmp_path: Path) -> None:
     state = StateFolder(tmp_path / "state")
     state.secret_key()
     state.keep_private("demo-logins.txt", "mona: …")
@@ -40,13 +40,13 @@ def test_secrets_and_what_people_wrote_are_private(tmp_path: Path) -> None:
     assert mode(state.path) == 0o711
 
 
-def test_the_secret_key_is_long_and_stays(tmp_path: Path) -> None:
+def test_the_secret_key_is_long_and_kept(tmp_path: Path) -> None:
     first = StateFolder(tmp_path).secret_key()
     assert len(first) >= 50
     assert StateFolder(tmp_path).secret_key() == first
 
 
-def test_processes_that_make_the_secret_at_the_same_time_agree(tmp_path: Path) -> None:
+def test_concurrent_first_uses_get_the_same_secret_key(tmp_path: Path) -> None:
     barrier = threading.Barrier(8)
     keys: list[str] = []
 
@@ -64,7 +64,7 @@ def test_processes_that_make_the_secret_at_the_same_time_agree(tmp_path: Path) -
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith("secret-key")] == ["secret-key"]
 
 
-def test_one_process_runs_a_state_folder(tmp_path: Path) -> None:
+def test_only_one_process_at_a_time_holds_the_lock(tmp_path: Path) -> None:
     state = StateFolder(tmp_path)
     with state.lock():
         assert state.running() is None
@@ -76,7 +76,7 @@ def test_one_process_runs_a_state_folder(tmp_path: Path) -> None:
     assert state.running() is None
 
 
-def test_a_killed_process_holds_nothing(tmp_path: Path) -> None:
+def test_a_killed_process_releases_the_lock(tmp_path: Path) -> None:
     state = StateFolder(tmp_path)
     holder = subprocess.Popen(
         [sys.executable, "-c", _HOLD, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True
@@ -95,7 +95,7 @@ def test_a_killed_process_holds_nothing(tmp_path: Path) -> None:
         assert not (tmp_path / "running.json").exists()
 
 
-def test_a_folder_that_cannot_be_written_is_refused_by_name(tmp_path: Path) -> None:
+def test_an_unwritable_folder_is_refused_and_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ServerError, match="RANKLOOP_STATE"):
         StateFolder(tmp_path / "file" / "state").create()

@@ -16,7 +16,7 @@ from tests.embedded.running import Someone, Stack, eventually, manage, processes
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Stack]:
-    """A stack that is ready; tests that use it leave it running, but for the last."""
+    """A stack that is ready. Tests that use it leave it running, except the last."""
     home = Path(tempfile.mkdtemp(prefix="rl-"))
     home.chmod(0o711)
     with Stack(home / "state", home / "said.txt") as stack:
@@ -25,11 +25,11 @@ def shared() -> Iterator[Stack]:
 
 
 def running(stack: Stack, part: str) -> list[int]:
-    """The stack's processes whose arguments contain `part`."""
+    """The stack's processes with `part` in their arguments."""
     return [pid for pid, arguments in processes_of(stack.state).items() if part in arguments]
 
 
-def test_it_serves_and_says_where(shared: Stack) -> None:
+def test_the_stack_serves_and_announces_its_address(shared: Stack) -> None:
     assert shared.status_of("/healthz") == 200
     found = StateFolder(shared.state).running()
     assert found is not None
@@ -42,7 +42,7 @@ def test_it_serves_and_says_where(shared: Stack) -> None:
     assert logs == {"postgres", "valkey", "migrate", "web-1", "web-2", "worker", "training", "beat"}
 
 
-def test_a_second_start_says_it_is_running_already(shared: Stack, folder: Path) -> None:
+def test_a_second_start_says_that_the_stack_is_running(shared: Stack, folder: Path) -> None:
     second = Stack(shared.state, folder / "second.txt")
     assert second.process.wait(30) == 0
     assert f"already running at http://127.0.0.1:{shared.port}" in second.said
@@ -61,7 +61,7 @@ def test_a_child_that_dies_is_started_again(shared: Stack, part: str) -> None:
     eventually(lambda: shared.status_of("/healthz") == 200, seconds=60, what="it serves again")
 
 
-def test_a_port_in_use_is_refused_by_number_before_anything_starts(folder: Path) -> None:
+def test_a_port_in_use_is_refused_before_anything_starts(folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with Stack(folder / "state", folder / "said.txt", PORT=str(port)) as stack:
@@ -70,13 +70,13 @@ def test_a_port_in_use_is_refused_by_number_before_anything_starts(folder: Path)
     assert not (folder / "state" / "postgres").exists()
 
 
-def test_a_port_that_is_no_number_is_refused(folder: Path) -> None:
+def test_an_invalid_port_is_refused(folder: Path) -> None:
     with Stack(folder / "state", folder / "said.txt", PORT="http") as stack:
         assert stack.process.wait(30) == 1
     assert "PORT='http' is not a port number" in stack.said
 
 
-def test_an_ordinary_user_can_run_it_and_a_command_without_it(folder: Path, ordinary_user: Someone) -> None:
+def test_an_ordinary_user_can_run_the_stack_and_commands(folder: Path, ordinary_user: Someone) -> None:
     with Stack(folder / "state", folder / "said.txt", user=ordinary_user) as stack:
         stack.wait_ready()
         assert stack.status_of("/healthz") == 200
@@ -90,15 +90,15 @@ def test_an_ordinary_user_can_run_it_and_a_command_without_it(folder: Path, ordi
         assert processes_of(stack.state) == {}
 
 
-def test_killed_it_leaves_no_process_and_the_next_start_finds_the_data(shared: Stack, folder: Path) -> None:
+def test_a_killed_stack_leaves_no_process_and_keeps_its_data(shared: Stack, folder: Path) -> None:
     made = manage(shared.state, "create_project", "kept")
     assert made.returncode == 0, made.stderr
     launched = manage(shared.state, "launch_run", "sft", "--project", "kept")
     assert launched.returncode == 0, launched.stderr
-    # Of three generations, each in a session of its own: the worker, what it forks from, and the fork.
+    # Three generations, each in its own session: the worker, its fork server, and the fork.
     eventually(
         lambda: len(running(shared, "training.runs.process.fork_server")) == 2,
-        seconds=120,  # it loads torch first, in the same hour as everything else
+        seconds=120,  # it loads torch first, while other tests run
         what="the training process runs",
     )
     shared.end(signal.SIGKILL)

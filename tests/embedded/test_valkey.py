@@ -12,7 +12,7 @@ import redis
 from embedded.folders import socket_folder
 from embedded.valkey import Valkey
 
-# The append-only file is synced each second.
+# The append-only file is synced every second.
 _SYNC_SECONDS = 1.2
 
 
@@ -42,12 +42,12 @@ def test_a_killed_server_keeps_its_messages(server: Valkey) -> None:
     assert client(server).llen("queue") == 200
 
 
-def test_it_listens_on_a_private_socket_only(server: Valkey) -> None:
+def test_the_server_listens_only_on_a_private_socket(server: Valkey) -> None:
     start(server)
     assert client(server).config_get("port") == {"port": "0"}
     assert stat.S_IMODE(socket_folder(server.folder).stat().st_mode) == 0o700
 
 
-def test_it_never_drops_a_message_for_space(server: Valkey) -> None:
+def test_the_server_never_evicts_messages(server: Valkey) -> None:
     start(server)
     assert client(server).config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}

@@ -40,12 +40,12 @@ def serve() -> Iterator[Serve]:
         server.server_close()
 
 
-def test_only_a_server_that_says_so_is_healthy(serve: Serve) -> None:
+def test_a_server_is_healthy_if_it_answers_with_ok(serve: Serve) -> None:
     assert web.healthy(serve(200))
     assert not web.healthy(serve(503))
 
 
-def test_a_port_that_nobody_listens_on_is_not_healthy() -> None:
+def test_a_closed_port_is_not_healthy() -> None:
     with web.listen(0) as listener:
         port = web.port_of(listener)
     assert not web.healthy(port)
@@ -57,6 +57,6 @@ def test_a_server_that_never_answers_is_not_healthy(monkeypatch: pytest.MonkeyPa
         assert not web.healthy(web.port_of(listener))
 
 
-def test_a_port_in_use_is_refused_by_number() -> None:
+def test_a_port_in_use_is_refused_and_named() -> None:
     with web.listen(0) as listener, pytest.raises(ServerError, match=str(web.port_of(listener))):
         web.listen(web.port_of(listener))

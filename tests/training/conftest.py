@@ -1,4 +1,4 @@
-"""A project with runs in it. The cast (ada, mona, alice, oscar …) comes from tests/conftest.py."""
+"""A project with runs. The users (ada, mona, alice, oscar, …) come from tests/conftest.py."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from django.db import connection
 from django.utils import timezone
 
 from annotation.accounts.members import add_member
-from annotation.content.content import add_ranking_tasks
-from annotation.content.incoming import ResponseDraft, TaskDraft
+from annotation.content.adding import add_ranking_tasks
+from annotation.content.drafts import ResponseDraft, TaskDraft
 from annotation.desk.answers import Answer
 from annotation.desk.submission import submit_ranking
 from annotation.models import Project, User
@@ -30,14 +30,14 @@ Rank = Callable[..., None]
 
 @pytest.fixture
 def lab(db: None) -> Project:
-    """A project of this package's own, with nothing in it and no artefacts yet."""
+    """An empty project for this package, without artefacts."""
     shutil.rmtree(django_settings.ARTEFACTS, ignore_errors=True)
     return create_project(slug="lab", name="Lab")
 
 
 @pytest.fixture
 def make_run(lab: Project) -> RunMaker:
-    """A run as launch_run leaves it, without its checks; keyword arguments override columns."""
+    """A run as launch_run creates it, without its checks. Keyword arguments override columns."""
 
     def make(**columns: Any) -> TrainingRun:
         columns = {"kind": "sft", "recipe": {}, "inputs": {}, "woken_at": timezone.now()} | columns
@@ -48,7 +48,7 @@ def make_run(lab: Project) -> RunMaker:
 
 @pytest.fixture
 def make_model(lab: Project) -> ModelMaker:
-    """A registered model whose folder holds no weights, only what makes it look like a model."""
+    """A registered model whose folder holds no weights, only a config.json."""
 
     def make(
         *, name: str, kind: str = "policy", project: Project | None = None, **columns: Any
@@ -90,8 +90,7 @@ def rank() -> Rank:
 
 @pytest.fixture
 def ranked(lab: Project, make_model: ModelMaker, rank: Rank, alice: User) -> ModelVersion:
-    """An untrained policy of the lab, and twelve of the demo's prompts with two responses each, all
-    ranked."""
+    """An untrained policy of the lab, and twelve demo prompts with two responses each, all ranked."""
     from training import demo_world
     from training.rlhf.models.loading import save_model
 
@@ -109,7 +108,7 @@ def ranked(lab: Project, make_model: ModelMaker, rank: Rank, alice: User) -> Mod
 
 @pytest.fixture
 def test_database(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Processes that a test starts work on the test's database, and their torch on one thread."""
+    """Processes that a test starts use the test's database and one torch thread."""
     name_test_database(monkeypatch)
 
 

@@ -1,4 +1,4 @@
-"""Admins act, managers of the project read, everyone else is told that there is nothing."""
+"""Admins act, managers of the project read, and everyone else gets a 404."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from rest_framework.test import APIClient
 
-from annotation.content.content import add_prompts
+from annotation.content.adding import add_prompts
 from annotation.models import Project, User
 from tests.training.conftest import ModelMaker, RunMaker
 from training.models import Loop, ModelVersion, TrainingRun
@@ -29,14 +29,14 @@ def model(make_model: ModelMaker, project: Project) -> ModelVersion:
 
 @pytest.fixture
 def foreign(make_run: RunMaker, make_model: ModelMaker) -> None:
-    """A run and a model of a project that nobody but the admin knows."""
+    """A run and a model of a project that only the admin can see."""
     make_run()
     make_model(name="lab-sft-1")
 
 
 @pytest.mark.parametrize("name", ["alice", "rita", "oscar"])
 @pytest.mark.usefixtures("foreign")
-def test_those_who_train_nothing_see_nothing(
+def test_users_without_training_access_see_nothing(
     name: str, request: pytest.FixtureRequest, client_of: ClientOf, run: TrainingRun, model: ModelVersion
 ) -> None:
     client = client_of(request.getfixturevalue(name))
@@ -51,7 +51,7 @@ def test_those_who_train_nothing_see_nothing(
 
 
 @pytest.mark.usefixtures("foreign")
-def test_a_manager_reads_the_own_project_and_acts_on_nothing(
+def test_manager_can_read_own_project_but_not_act(
     client_of: ClientOf, mona: User, run: TrainingRun, model: ModelVersion
 ) -> None:
     client = client_of(mona)
@@ -72,7 +72,7 @@ def test_a_manager_reads_the_own_project_and_acts_on_nothing(
     assert TrainingRun.objects.filter(project__slug="support").count() == 1
 
 
-def test_an_outsider_and_a_typo_get_the_same_answer_to_a_launch(
+def test_launch_in_a_hidden_or_unknown_project_answers_the_same(
     client_of: ClientOf, oscar: User, project: Project
 ) -> None:
     answers = [
@@ -83,12 +83,12 @@ def test_an_outsider_and_a_typo_get_the_same_answer_to_a_launch(
     assert answers[0].json() == answers[1].json()
 
 
-def test_a_typo_in_the_project_is_named(client_of: ClientOf, ada: User) -> None:
+def test_launch_names_an_unknown_project(client_of: ClientOf, ada: User) -> None:
     errors = client_of(ada).post("/api/v1/runs/", {"project": "no-such", "kind": "sft"}).json()["errors"]
     assert errors == [{"field": "project", "reason": "There is no such project."}]
 
 
-def test_an_admin_launches_cancels_and_resumes(client_of: ClientOf, ada: User, project: Project) -> None:
+def test_admin_launches_cancels_and_resumes_a_run(client_of: ClientOf, ada: User, project: Project) -> None:
     client = client_of(ada)
     launched = client.post(
         "/api/v1/runs/",
@@ -107,7 +107,7 @@ def test_an_admin_launches_cancels_and_resumes(client_of: ClientOf, ada: User, p
     assert (again.status_code, again.json()["type"]) == (409, "conflict")
 
 
-def test_a_wrong_launch_is_a_problem_per_field(client_of: ClientOf, ada: User, project: Project) -> None:
+def test_invalid_launch_returns_a_problem_per_field(client_of: ClientOf, ada: User, project: Project) -> None:
     answer = client_of(ada).post(
         "/api/v1/runs/",
         {"project": "support", "kind": "ppo", "recipe": {"step": 1, "clip": 9}, "inputs": {}},
@@ -118,7 +118,7 @@ def test_a_wrong_launch_is_a_problem_per_field(client_of: ClientOf, ada: User, p
     assert not TrainingRun.objects.exists()
 
 
-def test_recipes_carry_the_schema_that_the_form_is_made_from(client_of: ClientOf, mona: User) -> None:
+def test_recipes_include_the_schema_of_their_form(client_of: ClientOf, mona: User) -> None:
     kinds = client_of(mona).get("/api/v1/runs/recipes/").json()
     assert list(kinds) == TrainingRun.Kind.values
     assert kinds["ppo"]["inputs"] == ["policy", "reward_model"]
@@ -126,7 +126,7 @@ def test_recipes_carry_the_schema_that_the_form_is_made_from(client_of: ClientOf
     assert kinds["ppo"]["schema"]["additionalProperties"] is False
 
 
-def test_lists_are_of_one_project_and_cost_the_same_for_many_rows(
+def test_lists_filter_by_project_with_a_constant_number_of_queries(
     client_of: ClientOf,
     ada: User,
     make_run: RunMaker,
@@ -143,7 +143,7 @@ def test_lists_are_of_one_project_and_cost_the_same_for_many_rows(
             assert len(client.get(f"/api/v1/{path}").json()["results"]) == 5
 
 
-def test_a_snapshot_knows_the_runs_that_learned_from_it(
+def test_runs_can_be_filtered_by_snapshot(
     client_of: ClientOf, mona: User, project: Project, make_run: RunMaker
 ) -> None:
     learned = make_run(project=project, inputs={"snapshot": "v1"})
@@ -153,7 +153,7 @@ def test_a_snapshot_knows_the_runs_that_learned_from_it(
     assert [row["id"] for row in found] == [str(learned.pk)]
 
 
-def test_a_model_says_what_it_came_from(
+def test_model_has_its_origin(
     client_of: ClientOf, ada: User, make_run: RunMaker, make_model: ModelMaker
 ) -> None:
     parent = make_model(name="lab-sft-1")
@@ -191,10 +191,10 @@ def test_metrics_samples_and_log_of_a_run(client_of: ClientOf, mona: User, run: 
         assert client.get(f"{base}/{wrong}").status_code == 422, wrong
 
 
-def test_metrics_have_each_step_once_when_a_run_was_killed_and_went_on(
+def test_metrics_of_a_resumed_run_have_each_step_once(
     client_of: ClientOf, mona: User, run: TrainingRun
 ) -> None:
-    """It had got to step 4, and goes on from the checkpoint of step 2."""
+    """The run had reached step 4 and resumed from the checkpoint of step 2."""
     run.attempt = 2
     run.save()
     said = [(1, 1), (1, 2), (1, 3), (1, 4), (2, 3)]
@@ -207,7 +207,7 @@ def test_metrics_have_each_step_once_when_a_run_was_killed_and_went_on(
     assert [row["seq"] for row in client.get(f"{base}/metrics?after=3").json()["results"]] == [5]
 
 
-def test_a_loop_is_set_by_an_admin_and_there_is_one_per_project(
+def test_admin_sets_the_one_loop_of_a_project(
     client_of: ClientOf, ada: User, mona: User, project: Project
 ) -> None:
     add_prompts(project=project, prompts=[([{"role": "user", "content": "Hi?"}], {})])

@@ -1,4 +1,4 @@
-"""launch_run and create_demo: they say what they did, and their exit code says whether it worked."""
+"""launch_run and create_demo report what they did, and their exit codes tell whether it worked."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def command(*argv: str, **options: Any) -> str:
     return out.getvalue()
 
 
-def test_a_launch_without_waiting_leaves_a_queued_run_and_says_who_is_missing(
+def test_launch_without_wait_queues_the_run_and_warns_without_a_worker(
     transactional_db: None, lab: Project
 ) -> None:
     said = command("launch_run", "sft", "--project", "lab", "--set", "epochs=2", "weight_decay=0.01")
@@ -35,14 +35,14 @@ def test_a_launch_without_waiting_leaves_a_queued_run_and_says_who_is_missing(
     assert str(run.id) in said
 
 
-def test_waiting_where_no_worker_listens_runs_it_here(test_database: None, lab: Project) -> None:
+def test_launch_with_wait_executes_the_run_if_there_is_no_worker(test_database: None, lab: Project) -> None:
     said = command("launch_run", "sft", "--project", "lab", "--set", *TINY, "--wait")
     assert "sft succeeded" in said
     assert "made lab-sft-1" in said
     assert ModelVersion.objects.get().name == "lab-sft-1"
 
 
-def test_a_run_that_fails_fails_the_command_with_the_cause(
+def test_failed_run_fails_the_command_with_its_cause(
     test_database: None, lab: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = StringIO()
@@ -67,9 +67,7 @@ def test_a_run_that_fails_fails_the_command_with_the_cause(
 @pytest.mark.parametrize(
     ("name", "text"), [("r.json", '{"epochs": 3, "seed": 5}'), ("r.toml", "epochs = 3\nseed = 5\n")]
 )
-def test_a_recipe_comes_from_a_file_and_settings_override_it(
-    lab: Project, tmp_path: Path, name: str, text: str
-) -> None:
+def test_settings_override_a_recipe_file(lab: Project, tmp_path: Path, name: str, text: str) -> None:
     (tmp_path / name).write_text(text)
     command(
         "launch_run", "sft", "--project", "lab", "--recipe", str(tmp_path / name), "--set", "seed=7", "--json"
@@ -83,26 +81,26 @@ def test_a_recipe_comes_from_a_file_and_settings_override_it(
 @pytest.mark.parametrize(
     ("argv", "reason"),
     [
-        (["--set", "epochs"], "not of the form NAME=VALUE"),
-        (["--set", "=3"], "not of the form NAME=VALUE"),
+        (["--set", "epochs"], "not have the form NAME=VALUE"),
+        (["--set", "=3"], "not have the form NAME=VALUE"),
         (["--set", "epoch=3"], "no such setting"),
         (["--set", "epochs=0"], "greater than or equal to 1"),
         (["--input", "policy=gone"], "no model 'gone'"),
         (["--recipe", "missing.json"], "can't be read"),
     ],
 )
-def test_a_wrong_launch_is_refused_with_its_reason(lab: Project, argv: list[str], reason: str) -> None:
+def test_invalid_launch_is_refused_with_a_reason(lab: Project, argv: list[str], reason: str) -> None:
     with pytest.raises(CommandError, match=reason):
         command("launch_run", "sft", "--project", "lab", *argv)
     assert not TrainingRun.objects.exists()
 
 
-def test_a_project_that_is_not_there_is_refused(db: None) -> None:
+def test_unknown_project_is_refused(db: None) -> None:
     with pytest.raises(CommandError, match="no project 'typo'"):
         command("launch_run", "sft", "--project", "typo")
 
 
-def test_the_demo_is_made_once(test_database: None, lab: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_demo_is_created_once(test_database: None, lab: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo, "PROMPTS", 40)
     tiny_sft = {"max_demonstrations": 32, "batch_size": 8, "sample_prompts": 0}
     runs = {"sft": tiny_sft, "sample": {"max_prompts": 4, "max_new_tokens": 8}}

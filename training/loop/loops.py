@@ -1,8 +1,8 @@
-"""Closing the loop: a project's standing order, carried out one run at a time by the beat.
+"""The training loop of a project. A periodic task launches its runs one at a time.
 
     enough new comparisons → reward_model → rejection_sampling or ppo → sample → (people rank) → …
 
-A run that fails or is cancelled ends the turn; the next one begins with new comparisons.
+A failed or cancelled run ends the round. The next round starts when there are enough new comparisons.
 """
 
 from __future__ import annotations
@@ -24,23 +24,24 @@ State = TrainingRun.State
 
 
 def set_loop(*, project: Project, settings: Mapping[str, Any]) -> Loop:
-    """The project's standing order from now on: columns of Loop by name, what is left out keeps its value."""
+    """Create or update the project's loop. `settings` are fields of Loop; omitted fields keep
+    their values."""
     return Loop.objects.update_or_create(project=project, defaults=settings)[0]
 
 
 def turn_loops() -> None:
-    """:func:`turn_loop` for every loop that is on. One that can't launch says so in the log and holds up no
-    other."""
+    """Call :func:`turn_loop` for every enabled loop. A loop that can't launch a run logs the reason and does
+    not hold up the others."""
     for loop in Loop.objects.filter(enabled=True):
         try:
             turn_loop(loop=loop)
         except Problem as problem:
-            logger.warning("The loop of project %s can't go on: %s", loop.project_id, problem.detail)
+            logger.warning("The loop of project %s can't continue: %s", loop.project_id, problem.detail)
 
 
 @transaction.atomic
 def turn_loop(*, loop: Loop) -> TrainingRun | None:
-    """Launch the loop's next run if its turn has come. Two beats at once launch it once."""
+    """Launch the loop's next run if it is due. Two concurrent calls launch it only once."""
     loop = Loop.objects.select_for_update(no_key=True).select_related("project").get(pk=loop.pk)
     unfinished = TrainingRun.objects.filter(project=loop.project, state__in=[State.QUEUED, State.RUNNING])
     if not loop.enabled or unfinished.exists():
@@ -68,7 +69,7 @@ def _next_step(loop: Loop, last: TrainingRun | None) -> tuple[str, dict[str, str
 
 
 def _new_comparisons(loop: Loop) -> int:
-    """Comparisons given since the loop last trained a reward model (or tried to)."""
+    """Comparisons since the loop last launched a reward model run."""
     comparisons = Comparison.objects.counted().filter(project=loop.project)
     trained = loop.runs.filter(kind=Kind.REWARD_MODEL).order_by("-created_at").first()
     if trained is not None:

@@ -1,4 +1,4 @@
-"""The standing order of a project: when enough new comparisons are in, train, improve, sample, ask again."""
+"""A project's training loop: when there are enough new comparisons, train, improve, sample, ask again."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from training.models.querysets import ProjectOwnedQuerySet
 
 
 class Loop(models.Model):
-    """One per project. While `enabled`, training/loop/loops.py launches the next step when its turn has
-    come."""
+    """One per project. While `enabled`, training/loop/loops.py launches the next step when it is due."""
 
     class Improve(models.TextChoices):
         REJECTION_SAMPLING = "rejection_sampling"

@@ -1,4 +1,4 @@
-"""A policy or a reward model, and where it came from."""
+"""A policy or a reward model, and its origin."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ class ModelVersionQuerySet(ProjectOwnedQuerySet["ModelVersion"]):
         return self.select_related("project", "parent", "run")
 
     def usable(self, *, project: Project, kind: str) -> ModelVersionQuerySet:
-        """What a run of the project may take as its input of this kind."""
+        """The models that a run of the project can use as an input of this kind."""
         return self.filter(project=project, kind=kind).exclude(stage=ModelVersion.Stage.ARCHIVED)
 
     def default_for(
         self, *, project: Project, kind: str, reward_model: ModelVersion | None = None
     ) -> ModelVersion | None:
-        """The production model if there is one; else, where a `reward_model` is given, the policy that it was
-        trained from; else the newest. None where there is nothing."""
+        """The production model if there is one; else, if `reward_model` is given, the policy that it was
+        trained from; else the newest model. None if there is no model."""
         place = models.Case(
             models.When(stage=ModelVersion.Stage.PRODUCTION, then=2),
             models.When(pk=reward_model.parent_id if reward_model else None, then=1),
@@ -37,9 +37,9 @@ class ModelVersionQuerySet(ProjectOwnedQuerySet["ModelVersion"]):
 
 
 class ModelVersion(models.Model):
-    """Weights in a folder of the artefacts. The row exists only when the whole folder does.
+    """Weights in a folder of the artefacts. The row exists only if the complete folder does.
 
-    `name` is the link from a Response back to the model that wrote it, so it never changes.
+    `name` links a Response to the model that wrote it, so it never changes.
     """
 
     class Kind(models.TextChoices):
@@ -88,7 +88,7 @@ class ModelVersion(models.Model):
             ),
         ]
         indexes = [
-            # The models page, and the newest model of a kind as a run's default input.
+            # For the models page, and for the newest model of a kind as a run's default input.
             models.Index(fields=["project", "kind", "-created_at"], name="model_version_newest"),
         ]
 

@@ -1,5 +1,5 @@
-"""One training job and everything it said while it ran. The database owns the job; the queue only wakes a
-worker."""
+"""A training job and the events that it reported. The database owns the job; the queue only wakes
+a worker."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from training.models.querysets import ProjectOwnedQuerySet
 
 class RunQuerySet(ProjectOwnedQuerySet["TrainingRun"]):
     def with_names(self) -> RunQuerySet:
-        """With what a serializer shows of project and launcher, in one query."""
+        """With the project and the launching user, in one query."""
         return self.select_related("project", "created_by")
 
 
 class TrainingRun(models.Model):
-    """queued → running → succeeded | failed | cancelled; a lost or resumed run goes back to queued.
+    """queued → running → succeeded | failed | cancelled. A lost or resumed run is queued again.
 
-    `attempt` counts claims and is the fencing token: whoever writes must name the attempt it works for, and
-    the write is refused in SQL when a later claim has been made (training/runs/execute.py, events.py).
+    `attempt` counts claims and is the fencing token: every write must name its attempt, and SQL refuses the
+    write after a later claim (training/runs/execute.py, events.py).
     """
 
     class Kind(models.TextChoices):
@@ -51,8 +51,7 @@ class TrainingRun(models.Model):
     inputs = models.JSONField()
     state = models.CharField(max_length=10, choices=State, default=State.QUEUED)
     attempt = models.PositiveIntegerField(default=0)
-    # Claims since the run was last launched or resumed by a person: what the limit on automatic retries
-    # counts.
+    # Claims since a person last launched or resumed the run; the limit on automatic retries counts these.
     tries = models.PositiveIntegerField(default=0)
     worker = models.CharField(max_length=200, default="", blank=True)
     heartbeat_at = models.DateTimeField(null=True)
@@ -95,9 +94,9 @@ class TrainingRun(models.Model):
             ),
         ]
         indexes = [
-            # The runs page, newest first.
+            # For the runs page, newest first.
             models.Index(fields=["project", "-created_at"], name="training_run_newest"),
-            # The sweep for lost and unheard runs; finished runs leave the index.
+            # For the sweep of lost and waiting runs; finished runs leave the index.
             models.Index(
                 fields=["state", "heartbeat_at"],
                 condition=Q(state__in=["queued", "running"]),
@@ -123,8 +122,8 @@ class TrainingRun(models.Model):
 
 class RunEventQuerySet(models.QuerySet["RunEvent"]):
     def said_of(self, run: TrainingRun, type: str) -> RunEventQuerySet:
-        """Events of one type, in order, each step once: what a later attempt says again, or has gone on from
-        a checkpoint before, is said by that attempt alone."""
+        """Events of one type in order, each step once: steps that a later attempt repeated, or that lie after
+        the checkpoint it resumed from, count only from that attempt."""
         said = self.filter(run=run, type=type).order_by("seq")
         began = said.order_by("attempt").values_list("attempt").annotate(first=Min("step"))
         for attempt, first in began if run.attempt > 1 else ():
@@ -133,8 +132,8 @@ class RunEventQuerySet(models.QuerySet["RunEvent"]):
 
 
 class RunEvent(models.Model):
-    """One thing a run said. `seq` counts up by one within a run, in commit order, so `seq > last seen` misses
-    nothing."""
+    """An event of a run. `seq` increases by one within a run, in commit order, so `seq > last seen` never
+    misses an event."""
 
     class Type(models.TextChoices):
         METRICS = "metrics"
@@ -154,7 +153,7 @@ class RunEvent(models.Model):
 
     class Meta:
         constraints = [
-            # Also the index of every read: one run's events after a seq.
+            # Also the index of every read: the events of one run after a seq.
             models.UniqueConstraint(fields=["run", "seq"], name="run_event_seq_once"),
         ]
 

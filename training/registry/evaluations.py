@@ -1,4 +1,4 @@
-"""How good each policy is by its newest evaluation, and whether it is better than the one it came from."""
+"""The newest evaluations of each policy, and whether it is better than its parent."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from training.models import ModelVersion, TrainingRun
 from training.models.querysets import ProjectOwnedQuerySet
 
 Z_95 = 1.96
-NEWEST = 500  # evaluations looked at
-# Two evaluations are of one thing when these are equal; how many prompts and answers only widens the error.
+NEWEST = 500  # evaluations to read
+# Two evaluations are comparable if these settings are equal. The numbers of prompts and answers affect only
+# the standard error.
 TERMS = ("judge", "split", "temperature", "top_p", "max_new_tokens")
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A run's result: the mean in the judge's points with its standard error over `prompts`."""
+    """The result of a run: the mean score of a judge, with its standard error over `prompts`."""
 
     policy: str
     judge: str
@@ -38,8 +39,8 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Gain:
-    """Over the parent, in the judge's points, with its 95 % interval. The errors are added as of two
-    independent samples: on the same prompts the true interval is narrower, never wider."""
+    """The difference from the parent's mean score, with its 95 % confidence interval. The standard errors are
+    combined as for independent samples. On the same prompts, the true interval is narrower, never wider."""
 
     parent: Evaluation
     difference: float
@@ -63,7 +64,7 @@ class Judged:
 def judged_policies(
     *, models: ProjectOwnedQuerySet[ModelVersion], runs: ProjectOwnedQuerySet[TrainingRun]
 ) -> list[Judged]:
-    """Each policy among `models` that was evaluated, by its newest evaluation of each judge; two queries."""
+    """Every evaluated policy among `models`, with its newest evaluation by each judge. Two queries."""
     done = runs.filter(kind=TrainingRun.Kind.EVALUATE, state=TrainingRun.State.SUCCEEDED)
     newest = _newest(done.order_by("-created_at")[:NEWEST])
     policies = models.filter(kind=ModelVersion.Kind.POLICY, name__in={name for name, _ in newest})
@@ -76,7 +77,7 @@ def judged_policies(
 
 
 def _newest(runs: Iterable[TrainingRun]) -> dict[tuple[str, tuple[object, ...]], Evaluation]:
-    """By policy and terms, the newest first."""
+    """The newest evaluation of each policy and set of terms."""
     found: dict[tuple[str, tuple[object, ...]], Evaluation] = {}
     for run in runs:
         evaluation = _evaluation(run)
@@ -86,7 +87,8 @@ def _newest(runs: Iterable[TrainingRun]) -> dict[tuple[str, tuple[object, ...]],
 
 
 def _evaluation(run: TrainingRun) -> Evaluation | None:
-    """None where the run judged a base model that is no model of the project, or has no error to its mean."""
+    """None if the run evaluated a base model instead of a model of the project, or if its mean has no
+    standard error."""
     policy, judge = run.inputs.get("policy"), str(run.recipe.get("judge", ""))
     metrics = run.result.get("metrics", {})
     mean, error = metrics.get(f"{judge}/mean"), metrics.get(f"{judge}/standard_error")

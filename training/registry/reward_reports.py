@@ -1,5 +1,5 @@
-"""Reports on reward models, and two of them on the rankings that were held out of both. No model is loaded:
-its run has left the scores beside the weights."""
+"""Reports on reward models, and comparisons of two on the rankings held out of both. No model is loaded: the
+run saved its scores with the weights."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from training.rlhf.report.scored import SCORED_NAME, ScoredRankings
 
 
 def report_of(model: ModelVersion) -> dict[str, Any] | None:
-    """What its run wrote of it; None for policies, models of before there were reports, and those of whose
-    held-out rankings none preferred anything."""
+    """The report that the run wrote. None for policies, for models from before reports existed, and for
+    models whose held-out rankings contain no preference."""
     path = model.folder / JSON_NAME
     if not path.is_file():
         return None
@@ -29,7 +29,7 @@ def report_of(model: ModelVersion) -> dict[str, Any] | None:
 
 @dataclass(frozen=True)
 class LearnedReliability:
-    """How often somebody means what they say, as the reward model learned it (CrowdBT)."""
+    """How often an annotator states their true preference, as the reward model learned it (CrowdBT)."""
 
     name: str
     rankings: int
@@ -37,8 +37,8 @@ class LearnedReliability:
 
 
 def learned_of_annotators(model: ModelVersion) -> list[LearnedReliability]:
-    """The least reliable first; empty where the recipe took all for alike. Whose rankings the project no
-    longer holds goes by the pseudonym of the snapshot."""
+    """The least reliable annotator first; empty if the recipe trusted all equally. An annotator without
+    rankings in the project is named by the snapshot's pseudonym."""
     learned = _notes(model).get("annotators") or {}
     names = people_behind(model.project) if learned else {}
     found = [
@@ -53,7 +53,7 @@ def learned_of_annotators(model: ModelVersion) -> list[LearnedReliability]:
 
 
 def comparable_to(model: ModelVersion) -> list[ModelVersion]:
-    """The project's other reward models whose scores are kept, newest first."""
+    """The project's other reward models with saved scores, newest first."""
     if not (model.folder / SCORED_NAME).is_file():
         return []
     others = ModelVersion.objects.filter(project=model.project_id, kind=ModelVersion.Kind.REWARD_MODEL)
@@ -62,17 +62,17 @@ def comparable_to(model: ModelVersion) -> list[ModelVersion]:
 
 
 def compare_reward_models(*, model: ModelVersion, other: ModelVersion) -> RewardComparison:
-    """`model` against `other`. Raises Problem where the scores of one are not kept, or nothing was held out
-    of both."""
+    """Compare `model` with `other`. Raises Problem if the scores of one were not saved, or if no rankings
+    were held out of both."""
     scored = [_scores(one) for one in (model, other)]
     try:
         return compare(*scored)
     except ValueError as error:
-        raise _not_comparable(f"Nothing that was held out of both can be compared: {error}.") from None
+        raise _not_comparable(f"No rankings held out of both models can be compared: {error}.") from None
 
 
 def _notes(model: ModelVersion) -> dict[str, Any]:
-    """What was learned beside the weights; empty for models from elsewhere."""
+    """The settings that training saved with the weights; empty for models from elsewhere."""
     for name in (adapters.CONFIG_FILE, adapters.ADAPTER_NOTES):
         path = model.folder / name
         if path.is_file():
@@ -84,7 +84,7 @@ def _notes(model: ModelVersion) -> dict[str, Any]:
 def _scores(model: ModelVersion) -> ScoredRankings:
     path = model.folder / SCORED_NAME
     if not path.is_file():
-        raise _not_comparable(f"The scores of {model.name} on its held-out rankings were not kept.")
+        raise _not_comparable(f"The scores of {model.name} on its held-out rankings were not saved.")
     try:
         return ScoredRankings.load(path)
     except RankingFileError as error:

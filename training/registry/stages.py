@@ -1,5 +1,5 @@
-"""Stages of a model: candidate → production → archived. At most one policy and one reward model in
-production."""
+"""Stages of a model: candidate → production → archived. At most one policy and one reward model of a project
+are in production."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ Stage = ModelVersion.Stage
 
 @transaction.atomic
 def promote_model(*, model: ModelVersion) -> ModelVersion:
-    """Make it the project's production model of its kind; the one before becomes a candidate again (roll back
-    by promoting that). Promoting the production model changes nothing. Raises Problem when its weights are
-    gone."""
+    """Make the model the project's production model of its kind. The previous one becomes a candidate;
+    promote it again to roll back. Promoting the production model changes nothing. Raises Problem if its
+    weights are missing."""
     if reason := missing_weights(model):
-        raise Problem(f"{reason} It can't serve.")
-    # Two promotions at once: the second waits here, then takes the first one's place.
+        raise Problem(f"{reason} It can't be promoted.")
+    # Of two concurrent promotions, the second waits here and then replaces the first.
     Project.objects.select_for_update(no_key=True).get(pk=model.project_id)
     siblings = ModelVersion.objects.filter(project=model.project_id, kind=model.kind)
     siblings.filter(stage=Stage.PRODUCTION).exclude(pk=model.pk).update(stage=Stage.CANDIDATE)
@@ -30,10 +30,10 @@ def promote_model(*, model: ModelVersion) -> ModelVersion:
 
 
 def archive_model(*, model: ModelVersion) -> ModelVersion:
-    """candidate → archived: no longer offered to runs; files and lineage stay. Raises Conflict for the one in
-    production."""
+    """candidate → archived: runs can no longer use the model, but its files and lineage stay. Raises Conflict
+    for the production model."""
     ModelVersion.objects.filter(pk=model.pk, stage=Stage.CANDIDATE).update(stage=Stage.ARCHIVED)
     model.refresh_from_db()
     if model.stage != Stage.ARCHIVED:
-        raise Conflict(f"{model.name} is in production; promote another {model.kind} first.")
+        raise Conflict(f"{model.name} is in production. Promote another {model.kind} first.")
     return model

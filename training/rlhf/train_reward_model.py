@@ -3,7 +3,7 @@
     python -m training.rlhf.train_reward_model RANKINGS --base-model FOLDER --out FOLDER
     torchrun --nproc-per-node 2 -m training.rlhf.train_reward_model RANKINGS --base-model …
 
-Needs neither Django nor a database. After a crash, the same command resumes from the last checkpoint. The
+It needs neither Django nor a database. After a crash, the same command resumes from the last checkpoint. The
 last line of the output is the result as JSON.
 """
 
@@ -22,8 +22,8 @@ from pydantic import ValidationError
 
 from training.rlhf.core import distributed
 from training.rlhf.core.checkpoint import CheckpointRefused
-from training.rlhf.core.recipes import RewardModelConfig
 from training.rlhf.core.reporter import PrintReporter, TrainingDiverged
+from training.rlhf.core.reward_recipe import RewardModelConfig
 from training.rlhf.data.files import read_rankings
 from training.rlhf.data.rankings import RankingFileError
 from training.rlhf.models.loading import ModelNotFound
@@ -35,16 +35,26 @@ PRINTED = ("metrics", "steps", "total_steps", "left_out", "prompts_cut", "repeat
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m training.rlhf.train_reward_model",
-        description="Train a reward model on a file of rankings (a snapshot, or any export of one).",
+        description="Train a reward model on a file of rankings (docs/formats.md lists the formats).",
     )
-    parser.add_argument("rankings", type=Path, help="what to learn from: a snapshot, or an export of one")
-    parser.add_argument("--heldout", type=Path, help="held-out rankings (default: some of the prompts)")
-    parser.add_argument("--base-model", required=True, help="the policy's folder, or its name on the hub")
-    parser.add_argument("--out", type=Path, required=True, help="where the model is saved")
-    parser.add_argument("--recipe", type=Path, help="settings as a JSON object (see docs/recipes.md)")
+    parser.add_argument(
+        "rankings", type=Path, help="training data: a snapshot, or any file of rankings that an import takes"
+    )
+    parser.add_argument(
+        "--heldout",
+        type=Path,
+        help="held-out rankings that select the best weights; by default some of the prompts",
+    )
+    parser.add_argument(
+        "--base-model", required=True, help="folder of the policy, or its name on the Hugging Face hub"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder in which the model is saved")
+    parser.add_argument("--recipe", type=Path, help="settings as a JSON object (docs/recipes.md names them)")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="one setting")
     parser.add_argument(
-        "--checkpoints", type=Path, help="their folder (default: OUT.checkpoints); removed at the end"
+        "--checkpoints",
+        type=Path,
+        help="folder of the checkpoints, by default OUT.checkpoints; removed at the end",
     )
     options = parser.parse_args(argv)
     checkpoints = options.checkpoints or options.out.with_name(f"{options.out.name}.checkpoints")

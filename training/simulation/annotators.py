@@ -1,5 +1,4 @@
-"""Annotators that are programs: they speak to the real HTTP API as a script of a user's would, and judge by
-rule."""
+"""Simulated annotators. They use the HTTP API like a user's script, and rank with a judge function."""
 
 from __future__ import annotations
 
@@ -28,7 +27,8 @@ TIMEOUT_SECONDS = 30.0
 TRIES = 6
 FIRST_PAUSE_SECONDS = 0.2  # doubled with each retry
 WORTH_RETRYING = frozenset({HTTPStatus.TOO_MANY_REQUESTS, 500, 502, 503, 504})
-# Points of the judge; answers nearer than this are a tie. Floating-point sums differ in the last digits.
+# Answers whose points differ by less than this are tied, because floating-point sums differ in the last
+# digits.
 SAME_POINTS = 1e-9
 
 JUDGES: dict[str, Judge] = {
@@ -38,13 +38,13 @@ JUDGES: dict[str, Judge] = {
 
 
 class ApiError(Exception):
-    """The API refused what a well-behaved client may ask; the message is the API's own reason."""
+    """The API refused a valid request. The message is the API's own reason."""
 
 
 @dataclass
 class Tally:
-    """What the annotators did together; `stopped` says why one was given no more (a cap, a pause, a failed
-    qualification)."""
+    """The combined work of the annotators. `stopped` says why an annotator got no more tasks (a limit, a
+    paused project, a failed qualification)."""
 
     rankings: int = 0
     refused: int = 0
@@ -54,8 +54,8 @@ class Tally:
 
 
 class ApiClient:
-    """One user's connection to the API, kept alive. Repeats what failed on the way; every call it makes may
-    be repeated."""
+    """One user's persistent connection to the API. It retries failed requests, so every call must be safe to
+    repeat."""
 
     def __init__(self, url: str, token: str) -> None:
         parts = urlsplit(url)
@@ -67,7 +67,7 @@ class ApiClient:
     def call(
         self, method: str, path: str, body: object = None, headers: Mapping[str, str] | None = None
     ) -> tuple[int, Any]:
-        """(status, decoded body). Raises ApiError when the server stays away or broken."""
+        """Return (status, decoded body). Raises ApiError if the server stays unreachable or broken."""
         problem = ""
         for attempt in range(TRIES):
             if attempt:
@@ -81,7 +81,7 @@ class ApiClient:
             if status not in WORTH_RETRYING:
                 return status, json.loads(text) if text else None
             problem = f"HTTP {status}: {text[:300]}"
-        raise ApiError(f"{method} {path} failed {TRIES} times; the last time: {problem}")
+        raise ApiError(f"{method} {path} failed {TRIES} times. The last error: {problem}")
 
     def close(self) -> None:
         if self._connection is not None:
@@ -109,14 +109,14 @@ def annotate(
     seed: int = 0,
     told: Callable[[int], None] = lambda done: None,
 ) -> Tally:
-    """All annotators (name → token) rank at the same time until nothing is left to claim, or `limit` rankings
+    """Let all annotators (name → token) rank concurrently until no task is left, or until `limit` rankings
     are done.
 
-    `noise` is the share of rankings that are a random order instead of the judge's, so half of it is the
-    share of flipped pairs. `told` is called with the number of rankings done so far. Raises ApiError.
+    `noise` is the share of rankings with a random order instead of the judge's, so half of it is the share of
+    flipped pairs. `told` is called with the number of rankings so far. Raises ApiError.
     """
     if not 0 <= noise <= 1:
-        raise ValueError(f"noise is a share from 0 to 1, not {noise}")
+        raise ValueError(f"noise must be from 0 to 1, not {noise}")
     tally, lock, started = Tally(), threading.Lock(), time.monotonic()
     budget = itertools.count() if limit is None else iter(range(limit))
 
@@ -148,8 +148,8 @@ def claimed(
     lock: threading.Lock,
     stop: Callable[[str], None],
 ) -> Iterable[dict[str, Any]]:
-    """Assignments, one after the other, while the API has one and the common budget lasts. `stop` is told why
-    the project gives this annotator no more."""
+    """Yield assignments until the API has none left or the shared budget is used up. `stop` is called with
+    the reason if the project gives this annotator no more tasks."""
     while True:
         with lock:
             if next(iter(budget), None) is None:
@@ -160,31 +160,31 @@ def claimed(
         if status == HTTPStatus.CONFLICT:
             return stop(reason(body))
         if status != HTTPStatus.OK:
-            raise ApiError(f"claiming a task was refused (HTTP {status}): {reason(body)}")
+            raise ApiError(f"The API refused to assign a task (HTTP {status}): {reason(body)}")
         yield body
 
 
 def submit(client: ApiClient, assignment: Mapping[str, Any], body: Mapping[str, Any]) -> bool:
-    """True when the answer is stored; False when the lease had run out. Raises ApiError for a wrong
+    """Return whether the answer was stored; False if the lease had expired. Raises ApiError for an invalid
     answer."""
-    key = {
-        "Idempotency-Key": str(uuid.uuid4())
-    }  # the same for every repetition: at most one ranking comes of it
+    # The same key for every retry, so that at most one ranking is stored.
+    key = {"Idempotency-Key": str(uuid.uuid4())}
     status, said = client.call("POST", f"/api/v1/assignments/{assignment['id']}/submit", body, key)
     if status in {HTTPStatus.OK, HTTPStatus.CREATED}:
         return True
     if status == HTTPStatus.CONFLICT:
         return False
-    raise ApiError(f"an answer was refused (HTTP {status}): {reason(said)}")
+    raise ApiError(f"The API refused an answer (HTTP {status}): {reason(said)}")
 
 
 def answer(assignment: Mapping[str, Any], judge: Judge, noise: float, rng: random.Random) -> dict[str, Any]:
-    """The judge's answer to what was shown, with all that the form requires; with probability `noise` a
-    random one instead."""
+    """The judge's answer to the assignment, with everything that the form requires. With probability `noise`,
+    a random answer instead."""
     started = time.monotonic()
     messages = assignment["task"]["prompt"]["messages"]
     responses = list(assignment["responses"])
-    rng.shuffle(responses)  # so that equals, where ties aren't taken, stand in no order of the API's
+    # If ties are not allowed, responses with equal points must not keep the order of the API.
+    rng.shuffle(responses)
     points: dict[str, float] | None = None
     if rng.random() < noise:
         tiers = [[response["id"]] for response in responses]
@@ -197,7 +197,7 @@ def answer(assignment: Mapping[str, Any], judge: Judge, noise: float, rng: rando
 
 
 def tiers_by(points: Mapping[str, float], *, ties: bool) -> list[list[str]]:
-    """Ids by falling points; equal points share a tier where ties are taken."""
+    """Ids by descending points. Equal points share a tier if ties are allowed."""
     tiers: list[list[str]] = []
     for name in sorted(points, key=lambda name: -points[name]):
         if ties and tiers and points[tiers[-1][0]] - points[name] <= SAME_POINTS:
@@ -208,7 +208,7 @@ def tiers_by(points: Mapping[str, float], *, ties: bool) -> list[list[str]]:
 
 
 def reason(body: Any) -> str:
-    """What a problem document says, field by field."""
+    """The message of a problem document, field by field."""
     if not isinstance(body, dict):
         return str(body)[:300]
     errors: Sequence[Mapping[str, str]] = body.get("errors") or []

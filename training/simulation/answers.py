@@ -1,7 +1,8 @@
-"""What a simulated annotator says beside the order, so that any answer form can be simulated.
+"""The parts of a simulated answer other than the order, so that every answer form can be simulated.
 
-The best few, strengths and ratings follow the judge's points. Where a form requires something that the judge
-knows nothing of (which are safe, how sure one is), a choice is made by chance: it is there, and says nothing.
+The selection of the best responses, strengths and ratings follow the judge's points. Where a form requires
+something that the judge doesn't know (for example, a choice or a confidence), the answer is random and
+carries no information.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-# Judges' points are of any size: the part of |a| + |b| by which a must lead b to be a level stronger.
+# Points have no fixed scale. The next strength level requires that the lead grows by this share of |a| + |b|.
 LEAD_PER_LEVEL = 0.2
 
 
@@ -20,7 +21,8 @@ def other_parts(
     points: Mapping[str, float] | None,
     rng: random.Random,
 ) -> dict[str, Any]:
-    """All that the assignment's form requires, with the tiers it takes; `points` None: a noisy answer."""
+    """Everything that the assignment's form requires, including its tiers. `points` is None for a noisy
+    answer."""
     form = assignment["form"]
     tiers = best_few(tiers, form.get("top_k"))
     parts: dict[str, Any] = {"tiers": tiers}
@@ -53,14 +55,14 @@ def other_parts(
     if (confidence := form.get("confidence")) and confidence["required"]:
         parts["confidence"] = rng.choice(confidence["levels"])["value"]
     if (comment := form.get("comment")) and comment["required"]:
-        parts["comment"] = "Ranked by a program."
+        parts["comment"] = "Ranked by a simulated annotator."
     if (rewrite := form.get("rewrite")) and rewrite["required"]:
         parts["rewrite"] = next(r["text"] for r in assignment["responses"] if r["id"] == ranked[0]) or "-"
     return parts
 
 
 def best_few(tiers: Sequence[Sequence[str]], top_k: Mapping[str, int] | None) -> list[list[str]]:
-    """The tiers cut after as many responses as the form takes."""
+    """The tiers, cut after the maximum number of responses that the form accepts."""
     room = top_k["at_most"] if top_k else sum(map(len, tiers))
     kept: list[list[str]] = []
     for tier in tiers:
@@ -71,7 +73,7 @@ def best_few(tiers: Sequence[Sequence[str]], top_k: Mapping[str, int] | None) ->
 
 
 def rating_of(points: float, low: int, high: int) -> int:
-    """Points of any size on a scale: 0 is its middle, and more is never less."""
+    """A rating for points without a fixed scale: 0 gives the middle, and more points never give less."""
     share = (1 + points / (1 + abs(points))) / 2
     return low + round(share * (high - low))
 

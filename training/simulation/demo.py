@@ -1,5 +1,5 @@
-"""The demo project: a small world to rank and train in, with people to log in as. Making it again changes
-nothing."""
+"""The demo project: a small world to rank and train in, with users to log in as. Creating it is
+idempotent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from django.conf import settings
 
 from annotation.accounts.members import add_member
 from annotation.accounts.users import create_user
-from annotation.content.content import add_prompts
+from annotation.content.adding import add_prompts
 from annotation.models import Project, Prompt, User
 from annotation.models.project import Role
 from annotation.projects.projects import create_project
@@ -21,9 +21,9 @@ from training.runs.launch import launch_run
 from training.runs.watch import follow_run, worker_listens
 
 SLUG = "demo"
-PROMPTS = 1200  # a tenth of them is held out: 120 are enough to tell policies apart
+PROMPTS = 1200  # a tenth of them is held out; 120 are enough to distinguish policies
 PROMPT_SEED = 1
-# Enough for a reward model that a policy can be improved against, when they have all been ranked.
+# When all of them are ranked, they are enough for a reward model that can improve a policy.
 TASKS = 600
 LOGINS_FILE = "demo-logins.txt"
 GUIDELINES = """\
@@ -31,11 +31,11 @@ You see a customer's question and several replies. Put the best reply first.
 
 1. It **answers the question** that was asked, with the right names, dates and order numbers.
 2. It is **polite**.
-3. It is **short**: no repetition, nothing beside the point.
+3. It is **short**: no repetition, nothing off topic.
 
 Replies that are equally good belong in one tier.
 """
-# None: an admin of the site, a member of nothing.
+# None: a site admin without a membership.
 PEOPLE: dict[str, Role | None] = {
     "admin": None,
     "manager": Role.MANAGER,
@@ -46,12 +46,12 @@ Tell = Callable[[str], None]
 
 
 class DemoRunFailed(Exception):
-    """A run that the demo is built on did not succeed."""
+    """A run that the demo depends on did not succeed."""
 
 
 @dataclass(frozen=True)
 class Demo:
-    """What the demo is made of now, and the passwords that were made this time."""
+    """The current state of the demo, and the passwords created by this call."""
 
     project: Project
     passwords: dict[str, str]
@@ -60,10 +60,10 @@ class Demo:
 
 
 def create_demo(*, tell: Tell) -> Demo:
-    """Project, prompts, people, a first policy, first tasks and a first evaluation: whatever of it is
-    missing.
+    """Create what is missing of the demo: project, prompts, users, a first policy, first tasks and a first
+    evaluation.
 
-    Its runs go through the queue like any others; where no worker listens, this process supervises them.
+    Its runs go through the queue like all others. If no worker is running, this process supervises them.
     Raises DemoRunFailed.
     """
     project = Project.objects.filter(slug=SLUG).first()
@@ -99,7 +99,8 @@ def _people(project: Project) -> dict[str, str]:
 
 
 def _keep_logins(passwords: Mapping[str, str]) -> Path:
-    """Beside the databases, readable by their owner only: the passwords are nowhere else in clear."""
+    """Append new passwords to a file that only its owner can read. They are stored in plain text nowhere
+    else."""
     path: Path = settings.STATE / LOGINS_FILE
     if passwords:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -111,7 +112,8 @@ def _keep_logins(passwords: Mapping[str, str]) -> Path:
 
 
 def _run_once(project: Project, kind: str, recipe: Mapping[str, object], tell: Tell) -> TrainingRun:
-    """The project's first run of this kind that succeeded; launched, or waited for, where there is none."""
+    """The project's first successful run of this kind. If there is none, wait for an active run or launch
+    one."""
     runs = TrainingRun.objects.filter(project=project, kind=kind).order_by("created_at")
     done = runs.filter(state=TrainingRun.State.SUCCEEDED).first()
     if done is not None:

@@ -47,7 +47,8 @@ BEGIN
         NEW.assignment_id IS NOT NULL
         OR NEW.project_id <> (SELECT project_id FROM annotation_formversion WHERE id = NEW.form_version_id)
     ) THEN
-        RAISE EXCEPTION 'ranking % is of another form than was shown', NEW.id USING ERRCODE = 'check_violation';
+        RAISE EXCEPTION 'ranking % refers to another form than the one that was shown', NEW.id
+            USING ERRCODE = 'check_violation';
     END IF;
     RETURN NULL;
 END $$;

@@ -1,10 +1,45 @@
--- Rankings and comparisons fit their task.
+-- Rankings and comparisons fit their task, and each ranking's places follow from its tiers.
 --
 -- The checks run once per statement, over all rows that it added, so a bulk import pays once per batch. Each
 -- starts at the new rows and looks up the others by index. A session caches the plan, perhaps from a time when
 -- the tables were small. With plain joins, such a plan reads all rows of a table once for each new row: 40,000
 -- comparisons took minutes. Postgres does not pull up a subquery with an OFFSET, so each new row does its own
 -- lookup; the planner settings make these lookups use an index.
+
+-- The place of each response of a task, in the order of their positions: the number of the tier that names it,
+-- from 0, and 127 for a response in none (`UNRANKED` in preferences.statistics.pairs). Fails where the tiers name
+-- a response twice or one that the task does not have.
+CREATE OR REPLACE FUNCTION rankloop_places(task uuid, tiers jsonb) RETURNS smallint[] LANGUAGE plpgsql STABLE
+SET enable_seqscan = off AS $$
+DECLARE
+    places smallint[];
+BEGIN
+    SELECT array_agg(COALESCE(
+               (SELECT min(tier.number) - 1 FROM jsonb_array_elements(tiers) WITH ORDINALITY AS tier (ids, number)
+                 WHERE tier.ids ? s.response_id::text), 127)::smallint ORDER BY s.position)
+      INTO places FROM annotation_taskresponse s WHERE s.task_id = task;
+    IF jsonb_array_length(jsonb_path_query_array(tiers, '$[*][*]'))
+            <> cardinality(array_remove(places, 127::smallint)) THEN
+        RAISE EXCEPTION 'the tiers do not name responses of the task %, each at most once', task
+            USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN places;
+END $$;
+
+CREATE OR REPLACE FUNCTION rankloop_set_places() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    places smallint[] := rankloop_places(NEW.task_id, NEW.tiers);
+BEGIN
+    IF NEW.places <> places THEN
+        RAISE EXCEPTION 'the places % of ranking % do not follow from its tiers', NEW.places, NEW.id
+            USING ERRCODE = 'check_violation';
+    END IF;
+    NEW.places := places;
+    RETURN NEW;
+END $$;
+
+CREATE OR REPLACE TRIGGER set_places BEFORE INSERT ON annotation_ranking
+    FOR EACH ROW EXECUTE FUNCTION rankloop_set_places();
 
 -- A decision can be superseded by any reviewer, an annotation only by its annotator. An annotator cannot have
 -- seen the others' answers, and a reviewer has: the assignment's state shows which.
@@ -25,11 +60,11 @@ BEGIN
         OR (r.supersedes_id IS NOT NULL AND r.kind = 'review'
                 AND (former.task_id, former.kind) IS DISTINCT FROM (r.task_id, r.kind))
         OR (r.assignment_id IS NOT NULL AND (r.kind = 'review') <> (a.state IN ('reviewing', 'reviewed')))
+        -- Each response of the task was shown once: there is one place for each of them.
+        OR cardinality(r.shown_order) <> cardinality(r.places)
         OR cardinality(r.shown_order) <> (
-            SELECT count(*) FILTER (WHERE s.response_id = ANY (r.shown_order))
-              FROM annotation_taskresponse s WHERE s.task_id = r.task_id)
-        OR cardinality(r.shown_order) <> (
-            SELECT count(*) FROM annotation_taskresponse s WHERE s.task_id = r.task_id)
+            SELECT count(*) FROM annotation_taskresponse s
+             WHERE s.task_id = r.task_id AND s.response_id = ANY (r.shown_order))
      LIMIT 1;
     IF bad IS NOT NULL THEN
         RAISE EXCEPTION 'ranking % does not fit its task, its assignment or the ranking it supersedes', bad

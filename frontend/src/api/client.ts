@@ -10,24 +10,24 @@ let csrfToken = "";
 let sessionEnded: () => void = () => undefined;
 
 /**
- * Django wants its token back on every unsafe request, the log-in included. The cookie is the newest one (another tab may have
- * logged in since); what `auth/me` answered serves where the cookie can't be read.
+ * Django requires its CSRF token on every unsafe request, including the login. The cookie is read first, because
+ * another tab may have logged in since; if it can't be read, the token from `auth/me` is used.
  */
 export function rememberCsrfToken(token: string): void {
   csrfToken = token;
 }
 
-/** The newest there is, for the one request that `fetch` can't make. */
+/** The newest token, for the one request (an upload) that does not use `fetch`. */
 export function rememberedCsrfToken(): string {
   return CSRF_COOKIE.exec(document.cookie)?.[1] ?? csrfToken;
 }
 
-/** Called when a request other than the log-in's own is answered 401. */
+/** Called when any request other than a login is answered with 401. */
 export function onSessionEnded(listener: () => void): void {
   sessionEnded = listener;
 }
 
-// `fetch` is looked up per call so that tests and the browser's own patches are seen.
+// `fetch` is looked up on each call, so that tests and browser extensions can replace it.
 export const api = createClient<paths>({
   baseUrl: window.location.origin,
   credentials: "same-origin",
@@ -45,13 +45,13 @@ api.use({
 
 type FetchResult<T> = { data?: T; error?: unknown; response: Response };
 
-/** The answer's body, or a thrown ApiProblem: the one way pages read what the client brought back. */
+/** Returns the body of the answer or throws an ApiProblem. Every page reads answers this way. */
 export async function unwrap<T>(call: Promise<FetchResult<T>>): Promise<T> {
   const { data } = await unwrapResponse(call);
   return data as T;
 }
 
-/** As `unwrap`, with the response beside the body, for calls whose status carries meaning (201 or 200, 204). */
+/** Like `unwrap`, but also returns the response, for calls whose status has a meaning (200, 201 or 204). */
 export async function unwrapResponse<T>(
   call: Promise<FetchResult<T>>,
 ): Promise<{ data: T | undefined; status: number }> {

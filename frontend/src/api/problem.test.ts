@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { asProblem, problemFrom, unreachable } from "./problem";
 
-describe("an error answer", () => {
-  it("keeps what the API said, and each field's reason", () => {
+describe("error answers", () => {
+  it("keep the API's detail and the reason for each field", () => {
     const problem = problemFrom(422, {
       type: "invalid",
       title: "Unprocessable Entity",
@@ -19,20 +19,20 @@ describe("an error answer", () => {
     expect(problem.transient).toBe(false);
   });
 
-  it("is a plain sentence when the body is a proxy's page or nothing", () => {
+  it("become a plain sentence if the body is empty or a proxy's page", () => {
     expect(problemFrom(502, "<html>Bad gateway</html>").title).toBe("Server error");
     expect(problemFrom(404, null).title).toBe("Not found, or you do not have access");
     expect(problemFrom(418, undefined).title).toBe("The request was refused");
   });
 
-  it("knows what is worth sending again", () => {
+  it("know which requests can be repeated", () => {
     expect(unreachable().transient).toBe(true);
     expect(problemFrom(503, null).transient).toBe(true);
     expect(problemFrom(429, null).transient).toBe(true);
     expect(problemFrom(409, null).transient).toBe(false);
   });
 
-  it("wraps the page's own mistakes", () => {
+  it("also wrap errors of the page itself", () => {
     expect(asProblem(new Error("oops")).detail).toBe("oops");
     const problem = unreachable();
     expect(asProblem(problem)).toBe(problem);

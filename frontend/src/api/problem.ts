@@ -1,18 +1,18 @@
-/** An error answer of the API (RFC 9457), or the failure to reach it, as one throwable thing the pages can show. */
+/** An error answer of the API (RFC 9457) or a failure to reach it, as one error that pages can show. */
 
 import { problemTexts } from "./problem.texts";
 
 export type FieldError = { field: string; reason: string };
 
-/** No HTTP answer at all: the network is down or the server is not listening. */
-export const NO_ANSWER = 0;
+/** No HTTP answer: the network is down or the server is not listening. */
+const NO_ANSWER = 0;
 
 export class ApiProblem extends Error {
   readonly status: number;
   readonly title: string;
   readonly detail: string;
   readonly errors: FieldError[];
-  /** The problem's own name (`stale-draft`, `lease-lost`), for pages that act on it. */
+  /** The name of the problem type (`stale-draft`, `lease-lost`), for pages that handle it. */
   readonly type: string;
 
   constructor(status: number, title: string, detail = "", errors: FieldError[] = [], type = "about:blank") {
@@ -29,12 +29,12 @@ export class ApiProblem extends Error {
     return this.status === NO_ANSWER;
   }
 
-  /** Worth sending again unchanged: the server never saw it, or was not able to answer. */
+  /** The request can be repeated unchanged: the server never received it, or could not answer. */
   get transient(): boolean {
     return this.unreachable || this.status === 429 || this.status >= 500;
   }
 
-  /** Reasons by field name, several for one field joined. */
+  /** Reasons by field name; several reasons for one field are joined. */
   byField(): Record<string, string> {
     const fields: Record<string, string> = {};
     for (const { field, reason } of this.errors) {
@@ -50,9 +50,9 @@ export function unreachable(): ApiProblem {
 }
 
 /**
- * What the body of a failed answer says. Its `title` is the bare HTTP phrase; ours says the same to a person, and the `detail`
- * is always shown beside: the server's own, or what the page's language has for that type of problem. A proxy's HTML page or an empty body still gives a plain
- * sentence.
+ * Reads the body of a failed answer. The API's `title` is the bare HTTP phrase, so the page uses its own; `detail`
+ * comes from the server or, by problem type, from the language of the page. An empty body or a proxy's HTML page
+ * still gives a plain sentence.
  */
 export function problemFrom(status: number, body: unknown): ApiProblem {
   const texts = problemTexts();

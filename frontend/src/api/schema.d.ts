@@ -552,10 +552,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description The standing orders of projects. */
+        /** @description List the training loops of projects. */
         get: operations["loops_list"];
         put?: never;
-        /** @description Set the project's standing order; it replaces the one there is. */
+        /** @description Create the project's training loop, or replace its settings. */
         post: operations["loops_create"];
         delete?: never;
         options?: never;
@@ -570,7 +570,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description Policies and reward models, newest first. */
+        /** @description List policies and reward models, newest first. */
         get: operations["models_list"];
         put?: never;
         post?: never;
@@ -587,7 +587,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description The model, what it came from and what it reached. */
+        /** @description Return the model with its origin and metrics. */
         get: operations["models_retrieve"];
         put?: never;
         post?: never;
@@ -606,7 +606,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Offer it to runs no longer; its files stay. */
+        /** @description Archive the model: runs can no longer use it, but its files stay. */
         post: operations["models_archive_create"];
         delete?: never;
         options?: never;
@@ -621,7 +621,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description A reward model against another of the project, on the rankings held out of both. */
+        /** @description Compare a reward model with another of the project, on the rankings held out of both. */
         get: operations["models_comparison_retrieve"];
         put?: never;
         post?: never;
@@ -640,7 +640,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Make it the project's production model of its kind. */
+        /** @description Make the model the project's production model of its kind. */
         post: operations["models_promote_create"];
         delete?: never;
         options?: never;
@@ -655,7 +655,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description What a reward model is worth on the rankings held out of its training. */
+        /** @description Return the report on a reward model, measured on the rankings held out of its training. */
         get: operations["models_report_retrieve"];
         put?: never;
         post?: never;
@@ -672,7 +672,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description Policies by their newest evaluations, and what each gained over the one it came from. */
+        /** @description List policies with their newest evaluations and their gain over their parents. */
         get: operations["models_judged_retrieve"];
         put?: never;
         post?: never;
@@ -1869,13 +1869,13 @@ export interface components {
          */
         ByEnum: "agreement" | "strength" | "length" | "turns" | "round" | "source" | "votes";
         Calibration: {
-            /** @description Whether a tie is one of the verdicts predicted. */
+            /** @description Whether ties are among the predicted outcomes. */
             ties_counted: boolean;
             pairs: number;
-            /** @description Nats per pair; 0.693 is a coin. */
+            /** @description Nats per pair; random guessing gives 0.693. */
             log_loss: components["schemas"]["Estimate"];
             brier: components["schemas"]["Estimate"];
-            /** @description Of P(i ≻ j), each pair in both orders. */
+            /** @description Calibration of P(i ≻ j), with each pair in both orders. */
             preference: components["schemas"]["Reliability"];
         };
         Cell: {
@@ -2109,7 +2109,7 @@ export interface components {
             run: string;
             /** Format: date-time */
             created_at: string;
-            /** @description gold, or the name of the reward model. */
+            /** @description gold, or the name of a reward model. */
             judge: string;
             split: string;
             prompts: number;
@@ -2117,7 +2117,7 @@ export interface components {
             mean: number;
             /**
              * Format: double
-             * @description Of the 95 % interval.
+             * @description Lower bound of the 95 % confidence interval.
              */
             low: number;
             /** Format: double */
@@ -2270,18 +2270,19 @@ export interface components {
          *     * `qa-feedback` - qa-feedback
          *     * `ranked-outputs` - ranked-outputs
          *     * `rankloop` - rankloop
+         *     * `rewardbench` - rewardbench
          *     * `squality` - squality
          *     * `trl-preference` - trl-preference
          *     * `tulu-eval` - tulu-eval
          * @enum {string}
          */
-        FormatEnum: "arena-battles" | "argilla" | "hh-rlhf" | "label-studio" | "mt-bench-answers" | "mt-bench-votes" | "oasst-models" | "oasst-trees" | "pandalm" | "prompts" | "qa-feedback" | "ranked-outputs" | "rankloop" | "squality" | "trl-preference" | "tulu-eval";
+        FormatEnum: "arena-battles" | "argilla" | "hh-rlhf" | "label-studio" | "mt-bench-answers" | "mt-bench-votes" | "oasst-models" | "oasst-trees" | "pandalm" | "prompts" | "qa-feedback" | "ranked-outputs" | "rankloop" | "rewardbench" | "squality" | "trl-preference" | "tulu-eval";
         Formats: {
             imports: components["schemas"]["ImportFormat"][];
             exports: components["schemas"]["ExportFormat"][];
         };
         Gain: {
-            /** @description The policy that this one came from. */
+            /** @description The parent policy. */
             over: string;
             /** Format: uuid */
             parent_run: string;
@@ -2291,7 +2292,7 @@ export interface components {
             difference: number;
             /**
              * Format: double
-             * @description Of the 95 % interval, the errors added as of independent samples.
+             * @description Lower bound of the 95 % confidence interval, with standard errors combined as for independent samples.
              */
             low: number;
             /** Format: double */
@@ -2365,6 +2366,7 @@ export interface components {
              *     * `qa-feedback` - qa-feedback
              *     * `ranked-outputs` - ranked-outputs
              *     * `rankloop` - rankloop
+             *     * `rewardbench` - rewardbench
              *     * `squality` - squality
              *     * `trl-preference` - trl-preference
              *     * `tulu-eval` - tulu-eval
@@ -2483,15 +2485,15 @@ export interface components {
             within_rankings: components["schemas"]["Estimate"];
             by_model: components["schemas"]["Estimate"];
             by_people: components["schemas"]["Estimate"];
-            /** @description by_model less by_people, on the same pairs. */
+            /** @description by_model minus by_people, on the same pairs. */
             excess: components["schemas"]["Estimate"];
         };
         LearnedReliability: {
-            /** @description Username, label of an import, or pseudonym of a snapshot. */
+            /** @description A username, the label of an import, or a snapshot's pseudonym. */
             name: string;
-            /** @description Theirs that were trained on. */
+            /** @description Number of their rankings in the training data. */
             rankings: number;
-            /** @description How often they mean what they say, given the model's rewards. */
+            /** @description How often they state their true preference, given the model's rewards. */
             reliability: components["schemas"]["Estimate"];
         };
         Lease: {
@@ -2630,7 +2632,7 @@ export interface components {
             parent: components["schemas"]["ModelRef"] | null;
             run: components["schemas"]["RunRef"] | null;
             /**
-             * @description adapter: the folder holds a LoRA adapter of the parent, or of base_model, alone.
+             * @description adapter: the folder holds only a LoRA adapter of the parent or of base_model.
              *
              *     * `full` - Full
              *     * `adapter` - Adapter
@@ -2641,7 +2643,7 @@ export interface components {
             };
             /** @default candidate */
             readonly stage: components["schemas"]["StageEnum"];
-            /** @description Where its files are, on the server. */
+            /** @description Path of its files on the server. */
             folder: string;
             /** Format: date-time */
             readonly created_at: string;
@@ -2658,11 +2660,11 @@ export interface components {
             name: string;
         };
         ModelReport: {
-            /** @description null: a policy, or nothing was held out that prefers one response. */
+            /** @description null for a policy, or if the held-out rankings contain no preference. */
             report: components["schemas"]["RewardReport"] | null;
-            /** @description Learned with the rewards (annotators=crowd_bt), least reliable first. */
+            /** @description Reliabilities learned with annotators=crowd_bt, least reliable first. */
             annotators: components["schemas"]["LearnedReliability"][];
-            /** @description Reward models to compare it with, newest first. */
+            /** @description Reward models that can be compared with this one, newest first. */
             comparable: components["schemas"]["ModelRef"][];
         };
         NamedChoice: {
@@ -3095,9 +3097,9 @@ export interface components {
         PeopleBeside: {
             pairs: number;
             prompts: number;
-            /** @description How often most of the other people say the same. */
+            /** @description Agreement of an annotator with the majority of the others. */
             others: components["schemas"]["Estimate"];
-            /** @description How often the model does. */
+            /** @description Agreement of the model with the same annotator. */
             model: components["schemas"]["Estimate"];
         };
         Preset: {
@@ -3437,7 +3439,7 @@ export interface components {
             ece: components["schemas"]["Estimate"];
             /**
              * Format: double
-             * @description Its mean were every chance exactly right.
+             * @description Expected ECE if every predicted probability were correct.
              */
             ece_if_right: number;
             bins: components["schemas"]["ReliabilityBin"][];
@@ -3450,10 +3452,10 @@ export interface components {
             events: number;
             /**
              * Format: double
-             * @description The mean chance given.
+             * @description Mean predicted probability.
              */
             predicted: number;
-            /** @description The share that happened. */
+            /** @description Observed share. */
             observed: components["schemas"]["Estimate"];
         };
         Reservation: {
@@ -3522,13 +3524,13 @@ export interface components {
             held_by: string | null;
         };
         RewardComparison: {
-            /** @description Held out of both. */
+            /** @description Rankings held out of both models. */
             rankings: number;
             prompts: number;
             pairs: number;
-            /** @description Accuracy of the model asked about. */
+            /** @description Accuracy of this model. */
             first: components["schemas"]["Estimate"];
-            /** @description Accuracy of the other. */
+            /** @description Accuracy of the other model. */
             second: components["schemas"]["Estimate"];
             difference: components["schemas"]["Estimate"];
             /** Format: double */
@@ -3537,16 +3539,16 @@ export interface components {
             only_first: number;
             /** Format: double */
             only_second: number;
-            /** @description How much lower the first one's is. */
+            /** @description Log loss of the other model minus that of this model. */
             log_loss: components["schemas"]["Estimate"];
-            /** @description How much lower the first one's is. */
+            /** @description ECE of the other model minus that of this model. */
             ece: components["schemas"]["Estimate"];
             same_verdict: components["schemas"]["Estimate"];
         };
         RewardReport: {
             rankings: number;
             prompts: number;
-            /** @description Preferences; tied pairs aside. */
+            /** @description Pairs with a preference, without tied pairs. */
             pairs: number;
             tied_pairs: number;
             accuracy: components["schemas"]["Estimate"];
@@ -3735,16 +3737,16 @@ export interface components {
             /**
              * @description Where the task goes: one of the project's `skip_ways`, by default the first.
              *
-             *     * `me` - Comes back to the one who skipped it, when nothing else is left for them
-             *     * `others` - Goes to others
-             *     * `drop` - Is dropped: nobody is asked any more
+             *     * `me` - Returns to the same annotator when no other task is left for them
+             *     * `others` - Goes to other annotators
+             *     * `drop` - Is dropped: no annotator gets it again
              */
             way?: components["schemas"]["SkipWay"];
         };
         /**
-         * @description * `me` - Comes back to the one who skipped it, when nothing else is left for them
-         *     * `others` - Goes to others
-         *     * `drop` - Is dropped: nobody is asked any more
+         * @description * `me` - Returns to the same annotator when no other task is left for them
+         *     * `others` - Goes to other annotators
+         *     * `drop` - Is dropped: no annotator gets it again
          * @enum {string}
          */
         SkipWay: "me" | "others" | "drop";
@@ -3818,14 +3820,14 @@ export interface components {
         };
         StrengthLevel: {
             level: number;
-            /** @description Share of the pairs of this level or more. */
+            /** @description Share of pairs with this level or a higher one. */
             stated: components["schemas"]["Estimate"];
             /** Format: double */
             predicted: number;
         };
         StrengthPrediction: {
             pairs: number;
-            /** @description Pairs of a level that nobody stated in training. */
+            /** @description Pairs with a level that does not occur in the training data. */
             not_known: number;
             levels: components["schemas"]["StrengthLevel"][];
             reliability: components["schemas"]["Reliability"];
@@ -3951,10 +3953,10 @@ export interface components {
             id: string;
         };
         /**
-         * @description * `unreadable` - Can't be read
-         *     * `wrong_language` - In the wrong language
+         * @description * `unreadable` - Unreadable
+         *     * `wrong_language` - Wrong language
          *     * `unsafe` - Harmful or upsetting
-         *     * `duplicate` - Was there before
+         *     * `duplicate` - Duplicate of another task
          *     * `other` - Something else
          * @enum {string}
          */
@@ -3992,7 +3994,7 @@ export interface components {
             predicted: number;
             /** Format: double */
             area_under_curve: number | null;
-            /** @description Nats per pair over one and the same chance for all. */
+            /** @description Gain over one constant probability for all pairs, in nats per pair. */
             gain: components["schemas"]["Estimate"];
             reliability: components["schemas"]["Reliability"];
         };
@@ -4031,7 +4033,7 @@ export interface components {
             accuracy: components["schemas"]["Estimate"];
             /**
              * Format: double
-             * @description By drawing lots.
+             * @description Accuracy by chance.
              */
             chance: number;
         };
@@ -5424,7 +5426,7 @@ export interface operations {
     models_comparison_retrieve: {
         parameters: {
             query: {
-                /** @description The id of the other. */
+                /** @description The id of the other model. */
                 other: string;
             };
             header?: never;

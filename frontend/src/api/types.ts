@@ -1,4 +1,4 @@
-/** The names the pages use for the generated schema: when the API renames a component, this is the only file to follow. */
+/** The names that pages use for the generated schema. When the API renames a component, only this file changes. */
 import type { components } from "./schema";
 
 type Schemas = components["schemas"];
@@ -47,7 +47,7 @@ export type ReviewQueue = Schemas["ReviewQueue"];
 export type ReviewShown = Schemas["ReviewShown"];
 export type AnswerGiven = Schemas["AnswerGiven"];
 export type ShownResponse = Schemas["ResponseShown"];
-/** Every part of a submission is optional on the wire; the page always says each. */
+/** Every part of an answer is optional in the API; the page always sends all of them. */
 export type Answer = Required<Schemas["SubmissionRequest"]>;
 export type Run = Schemas["Run"];
 export type RunKind = Run["kind"];

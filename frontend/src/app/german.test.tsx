@@ -4,7 +4,7 @@ import { problemFrom } from "@/api/problem";
 import { speak } from "@/shared/i18n/language";
 import { untranslated } from "@/shared/i18n/untranslated";
 
-/** Names, what is typed to the letter, and what is spelled alike. */
+/** Names, literal values, and words that are the same in both languages. */
 const SAME = [
   "Rankloop",
   "Deutsch",
@@ -39,7 +39,7 @@ const ME = { id: "1", username: "‹a›", name: "", is_admin: false, csrf_token
 const MANAGES = { ...ME, memberships: [{ role: "manager", state: "active" }] };
 const REVIEWS = { role: "reviewer" };
 
-/** The page at this address, with these answers of the server, as it stands once everything has come. */
+/** Opens the page at this address with these server answers, and waits until everything has loaded. */
 async function open(address: string, answers: Answers): Promise<void> {
   vi.stubGlobal("fetch", async (request: Request) => {
     const { pathname } = new URL(request.url);
@@ -47,7 +47,7 @@ async function open(address: string, answers: Answers): Promise<void> {
     return Response.json(body, { status: pathname in answers ? 200 : body ? 403 : 401 });
   });
   window.history.replaceState(null, "", address);
-  // The app has one router, which stays where it was: each page is opened as the browser does, from nothing.
+  // The app has one router, which keeps its location. Fresh modules open each page as a browser would.
   vi.resetModules();
   const [{ App }, { queryClient }] = await Promise.all([import("./App"), import("./queries")]);
   await act(async () => render(<App />));
@@ -131,11 +131,11 @@ afterEach(() => {
   cleanup();
   localStorage.clear();
   speak("en", { remember: false });
-  vi.resetModules(); // the page last opened has modules of its own, and they still speak German
+  vi.resetModules(); // The last page opened has modules of its own, and they still use German.
   vi.unstubAllGlobals();
 });
 
-it.each(Object.keys(PAGES))("an annotator reads no English in German: %s", async (name) => {
+it.each(Object.keys(PAGES))("the German page has no English text: %s", async (name) => {
   const left = await untranslated(SAME, async (listen) => {
     for (const [address, answers] of PAGES[name] ?? []) {
       await open(address, answers);
@@ -146,7 +146,7 @@ it.each(Object.keys(PAGES))("an annotator reads no English in German: %s", async
   expect(left).toEqual([]);
 });
 
-it("a refusal of a type that is known is said in German, any other as the server says it", () => {
+it("known problem types are shown in German, others as the server sends them", () => {
   const lost = { type: "lease-lost", detail: "This lease ran out." };
   expect(problemFrom(409, lost).detail).toBe("This lease ran out.");
   speak("de", { remember: false });

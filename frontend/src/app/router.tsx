@@ -219,15 +219,15 @@ export const router = createRouter({
   ]),
   context: { queryClient },
   defaultPreload: "intent",
-  // Queries decide what is stale, not the router.
+  // TanStack Query decides what is stale, not the router.
   defaultPreloadStaleTime: 0,
   defaultErrorComponent: RouteError,
   defaultPendingComponent: RoutePending,
   scrollRestoration: true,
 });
 
-// Whoever comes to another page with what had the focus gone (the log-in's button, a link of the page before) begins at its
-// heading, not above everything again. The desk has its own: the first response.
+// After a navigation that removed the focused element (the login button, a link of the page before), the focus moves
+// to the heading of the new page instead of the top of the document. The desk focuses its first response itself.
 router.subscribe("onRendered", ({ fromLocation, pathChanged }) => {
   if (!fromLocation || !pathChanged || document.activeElement !== document.body) return;
   const heading = document.querySelector<HTMLElement>("main h1:not(.visually-hidden)");

@@ -1,9 +1,9 @@
-/** Figures of training, by name. Apart from format.ts, which the desk loads. */
+/** Names of training metrics. Separate from format.ts, which the desk loads. */
 import { words } from "./format";
 
 const TELLING = [/gold/, /heldout.*accuracy/, /accuracy/, /heldout.*loss/, /score|reward/, /kl/, /loss/];
 
-/** Metrics with what tells most about a model first: gold and held-out figures before those of training. */
+/** Metrics, the most informative about a model first: gold and held-out metrics before those of training. */
 export function tellingFirst(metrics: Record<string, number>): [string, number][] {
   const rank = (name: string) => {
     const index = TELLING.findIndex((pattern) => pattern.test(name));
@@ -12,7 +12,7 @@ export function tellingFirst(metrics: Record<string, number>): [string, number][
   return Object.entries(metrics).sort(([a], [b]) => rank(a) - rank(b));
 }
 
-/** What training calls a figure, by what a reader would; others are called by their own name. */
+/** Readable names for metrics; others keep their own name. */
 const FIGURES: Record<string, string> = {
   objective_scores: "Reward score",
   objective_rlhf_reward: "Reward less KL penalty",

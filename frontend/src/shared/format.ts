@@ -32,7 +32,7 @@ export function plural(value: number, one: string, many = `${one}s`): string {
   return `${count(value)} ${value === 1 ? one : many}`;
 }
 
-/** A metric with about four significant digits, never in exponent form where a plain number is readable. */
+/** A metric with about four significant digits, without an exponent where a plain number is readable. */
 export function metric(value: number): string {
   if (!Number.isFinite(value)) return String(value);
   const size = Math.abs(value);
@@ -59,7 +59,7 @@ export function duration(seconds: number): string {
   return minutes ? `${Math.floor(whole / 3600)} h ${minutes} min` : `${Math.floor(whole / 3600)} h`;
 }
 
-/** A guess of time left, no finer than it deserves. */
+/** An estimate of the remaining time, no more precise than it can be. */
 export function roughly(seconds: number): string {
   if (seconds < 10) return said().fewSeconds;
   return `${said().about} ${duration(seconds < 60 ? Math.ceil(seconds / 10) * 10 : Math.ceil(seconds / 60) * 60)}`;
@@ -68,7 +68,7 @@ export function roughly(seconds: number): string {
 function days(value: number): string {
   const unit = { style: "unit", unit: "day", unitDisplay: "long" } as const;
   const text = new Intl.NumberFormat(currentLanguage(), unit).format(value);
-  return currentLanguage() === "de" && value !== 1 ? `${text}n` : text; // the dative, as "vor" wants it
+  return currentLanguage() === "de" && value !== 1 ? `${text}n` : text; // The dative, as "vor" requires.
 }
 
 export function ago(iso: string, now: number = Date.now()): string {
@@ -84,13 +84,13 @@ export function ago(iso: string, now: number = Date.now()): string {
   });
 }
 
-/** 22 Nov 2026, 14:05, as the reader's calendar and clock show it; `precise` with the seconds. */
+/** 22 Nov 2026, 14:05, in the reader's locale; `precise` adds the seconds. */
 export function moment(iso: string, { precise = false }: { precise?: boolean } = {}): string {
   const timeStyle = precise ? "medium" : "short";
   return new Date(iso).toLocaleString(currentLanguage(), { dateStyle: "medium", timeStyle });
 }
 
-/** 14:05, as the reader's clock shows it. */
+/** 14:05, in the reader's locale. */
 export function timeOfDay(at: number): string {
   return new Date(at).toLocaleTimeString(currentLanguage(), { hour: "2-digit", minute: "2-digit" });
 }

@@ -3,11 +3,14 @@ import uPlot from "uplot";
 
 const LEAST_WIDTH_PX = 120;
 
-/** What a variable of the page's colours is in the scheme of now. */
+/** The current value of one of the page's colour variables, in the active colour scheme. */
 export const ink = (variable: string): string =>
   getComputedStyle(document.documentElement).getPropertyValue(variable).trim();
 
-/** A plot as wide as its host, in the page's inks, with what the two axes have of their own; and how to take it away. */
+/**
+ * Draws a plot as wide as its host, in the colours of the page, with the given options for the two axes. Returns a
+ * function that removes it.
+ */
 export function plotIn(
   host: HTMLElement,
   options: Omit<uPlot.Options, "width" | "axes"> & { axes: [x: uPlot.Axis, y: uPlot.Axis] },

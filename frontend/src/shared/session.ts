@@ -3,7 +3,7 @@ import { api, rememberCsrfToken, unwrap } from "@/api/client";
 import { ApiProblem } from "@/api/problem";
 import type { Me, Project } from "@/api/types";
 
-/** Who is logged in; null for nobody. Every page needs it, so it lives outside the features. */
+/** The current user; null if nobody is logged in. */
 export const meQuery = queryOptions({
   queryKey: ["me"],
   staleTime: 5 * 60_000,
@@ -19,7 +19,7 @@ export const meQuery = queryOptions({
   },
 });
 
-/** One project with its form, guidelines and counts; the shell, the desk and the overview all read it. */
+/** A project with its form, guidelines and counts; the shell, the desk and the overview share it. */
 export const projectQuery = (slug: string) =>
   queryOptions({
     queryKey: ["projects", slug],
@@ -27,18 +27,18 @@ export const projectQuery = (slug: string) =>
   });
 
 /**
- * How many tasks a project has and how many are open. Annotators of a project that mixes in checks are not told (`tasks` is
- * null): there may always be another one.
+ * How many tasks a project has and how many are open. Annotators of a project with hidden checks are not told
+ * (`tasks` is null), so another one is always possible.
  */
 export function tasksOf({ counts }: Project): { tasks: number | null; open: number } {
   return { tasks: counts.tasks, open: counts.tasks === null ? 1 : (counts.open_tasks ?? 0) };
 }
 
-/** A paused member sees the project and nothing more. */
+/** A paused member can see the project but nothing else. */
 const isActive = (project: Project, role: Project["role"]) =>
   project.role === role && project.member_state !== "paused";
 
-/** What a person may do in a project. The server decides; this only keeps the page from offering what it would refuse. */
+/** What the user can do in a project. The server decides; this only hides what it would refuse. */
 export const may = {
   rank: (me: Me, project: Project) =>
     me.is_admin || (project.role !== null && project.member_state !== "paused"),
@@ -49,7 +49,7 @@ export const may = {
   manage: (me: Me, project: Project) => me.is_admin || isActive(project, "manager"),
   watchRuns: (me: Me, project: Project) => me.is_admin || isActive(project, "manager"),
   launchRuns: (me: Me) => me.is_admin,
-  /** Whoever manages a project may make another. */
+  /** Project managers can create further projects. */
   createProjects: (me: Me) =>
     me.is_admin || me.memberships.some(({ role, state }) => role === "manager" && state === "active"),
 } as const;

@@ -1,8 +1,8 @@
-/** What jsdom lacks and Mantine, or our own dialog, asks for at mount. */
+/** The browser features that Mantine and our dialog need at mount and jsdom lacks. */
 import { configure } from "@testing-library/react";
 import { vi } from "vitest";
 
-/** A shared machine may be slow; a test that waits for something fails only when it does not come. */
+/** A shared machine can be slow; a waiting test fails only if the condition never becomes true. */
 configure({ asyncUtilTimeout: 60_000 });
 
 Object.defineProperty(window, "matchMedia", {

@@ -1,4 +1,6 @@
-/** A random UUID (v4). `crypto.randomUUID` exists only on https and localhost; a team's server on plain http needs this too. */
+/**
+ * A random UUID (v4). `crypto.randomUUID` exists only on https and localhost, and servers on plain http need one too.
+ */
 export function uuid(): string {
   if (typeof crypto.randomUUID === "function") return crypto.randomUUID();
   const bytes = crypto.getRandomValues(new Uint8Array(16));

@@ -1,4 +1,4 @@
-"""Raw SQL and bulk calls, past all services: the tables themselves must refuse what must never be."""
+"""The database refuses invalid rows even from raw SQL and bulk calls that bypass the services."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def snapshot(project: Project) -> DatasetSnapshot:
 
 @pytest.mark.parametrize("model", [Ranking, Comparison, DatasetSnapshot])
 @pytest.mark.parametrize("change", ["UPDATE {} SET project_id = project_id", "DELETE FROM {}"])
-def test_what_was_said_can_not_be_changed_or_deleted(
+def test_append_only_rows_cannot_be_changed_or_deleted(
     ranking: Ranking, snapshot: DatasetSnapshot, model: type[Model], change: str
 ) -> None:
     with (
@@ -62,31 +62,31 @@ def _assign(task: RankingTask, person: User, state: str = "leased") -> Assignmen
     )
 
 
-def test_no_assignment_beyond_the_overlap(tasks: list[RankingTask], alice: User, ben: User) -> None:
+def test_task_has_no_assignment_beyond_its_overlap(tasks: list[RankingTask], alice: User, ben: User) -> None:
     _assign(tasks[0], alice)
     with pytest.raises(IntegrityError, match=r"never_over_overlap|open_slots"), transaction.atomic():
         _assign(tasks[0], ben)
 
 
-def test_nobody_is_given_a_task_twice(tasks: list[RankingTask], alice: User) -> None:
+def test_annotator_gets_a_task_once(tasks: list[RankingTask], alice: User) -> None:
     _assign(tasks[0], alice, state="skipped")
     with pytest.raises(IntegrityError, match="task_once_per_annotator"), transaction.atomic():
         _assign(tasks[0], alice)
 
 
-def test_one_open_lease_per_person_and_project(tasks: list[RankingTask], alice: User) -> None:
+def test_annotator_has_one_open_lease_per_place(tasks: list[RankingTask], alice: User) -> None:
     _assign(tasks[0], alice)
     with pytest.raises(IntegrityError, match="one_open_lease"), transaction.atomic():
         _assign(tasks[1], alice)
 
 
-def test_an_assignment_stays_with_its_task(tasks: list[RankingTask], alice: User) -> None:
+def test_assignment_cannot_move_to_another_task(tasks: list[RankingTask], alice: User) -> None:
     assignment = _assign(tasks[0], alice)
     with pytest.raises(IntegrityError, match="stays with its task"), transaction.atomic():
         Assignment.objects.filter(pk=assignment.pk).update(task=tasks[1])
 
 
-def test_an_assignment_is_of_its_tasks_project(
+def test_assignment_must_be_of_its_tasks_project(
     tasks: list[RankingTask], alice: User, project: Project
 ) -> None:
     elsewhere = Project.objects.create(slug="elsewhere", name="Elsewhere")
@@ -106,7 +106,7 @@ def test_an_assignment_is_of_its_tasks_project(
         ("released", 1, 0, "open"),
     ],
 )
-def test_slots_follow_the_state_of_the_assignments_even_in_bulk(
+def test_slots_follow_assignment_states_even_in_bulk_updates(
     tasks: list[RankingTask], alice: User, state: str, slots: int, answered: int, task_state: str
 ) -> None:
     _assign(tasks[0], alice)
@@ -115,7 +115,7 @@ def test_slots_follow_the_state_of_the_assignments_even_in_bulk(
     assert (tasks[0].open_slots, tasks[0].answered, tasks[0].state) == (slots, answered, task_state)
 
 
-def test_a_deleted_assignment_gives_its_slot_back(tasks: list[RankingTask], alice: User) -> None:
+def test_deleted_assignment_frees_its_slot(tasks: list[RankingTask], alice: User) -> None:
     _assign(tasks[0], alice).delete()
     tasks[0].refresh_from_db()
     assert tasks[0].open_slots == 1
@@ -130,21 +130,21 @@ def _copy(ranking: Ranking, **changes: object) -> Ranking:
     return Ranking(**fields | changes)
 
 
-def test_a_ranking_is_of_what_its_task_shows(ranking: Ranking) -> None:
+def test_ranking_must_show_exactly_the_responses_of_its_task(ranking: Ranking) -> None:
     shown: list[UUID] = ranking.shown_order
     for order in (shown[:2], [*shown[:2], uuid4()], [shown[0], *shown[:2]], [*shown, uuid4()]):
         with pytest.raises(IntegrityError, match="does not fit"), transaction.atomic():
             _copy(ranking, supersedes_id=ranking.pk, shown_order=order).save(force_insert=True)
 
 
-def test_a_ranking_is_of_its_assignments_annotator_and_its_tasks_project(ranking: Ranking, ben: User) -> None:
+def test_ranking_must_match_its_assignment_and_its_tasks_project(ranking: Ranking, ben: User) -> None:
     elsewhere = Project.objects.create(slug="elsewhere", name="Elsewhere")
     for changes in ({"annotator_id": ben.pk}, {"project_id": elsewhere.pk}):
         with pytest.raises(IntegrityError, match="does not fit"), transaction.atomic():
             _copy(ranking, supersedes_id=ranking.pk, **changes).save(force_insert=True)
 
 
-def test_an_assignment_has_one_first_ranking_and_each_is_superseded_once(ranking: Ranking) -> None:
+def test_assignment_has_one_first_ranking_and_no_branching_revisions(ranking: Ranking) -> None:
     with pytest.raises(IntegrityError, match="one_first_ranking"), transaction.atomic():
         _copy(ranking).save(force_insert=True)
     _copy(ranking, supersedes_id=ranking.pk).save(force_insert=True)
@@ -152,15 +152,13 @@ def test_an_assignment_has_one_first_ranking_and_each_is_superseded_once(ranking
         _copy(ranking, supersedes_id=ranking.pk).save(force_insert=True)
 
 
-def test_tiers_and_not_rankable_exclude_each_other(ranking: Ranking) -> None:
+def test_not_rankable_ranking_has_no_tiers(ranking: Ranking) -> None:
     for changes in ({"not_rankable": True}, {"tiers": []}):
         with pytest.raises(IntegrityError, match="has_tiers_or"), transaction.atomic():
             _copy(ranking, supersedes_id=ranking.pk, **changes).save(force_insert=True)
 
 
-def test_a_comparison_is_of_two_responses_of_its_rankings_task(
-    ranking: Ranking, tasks: list[RankingTask]
-) -> None:
+def test_comparison_must_be_of_two_responses_of_its_task(ranking: Ranking, tasks: list[RankingTask]) -> None:
     foreign = tasks[3].responses.first()
     assert foreign is not None
     first, second = ranking.shown_order[:2]
@@ -177,7 +175,7 @@ def test_a_comparison_is_of_two_responses_of_its_rankings_task(
         Comparison.objects.create(**common, preferred_id=first, other_id=first)
 
 
-def test_a_pair_is_compared_once_whichever_way_round(ranking: Ranking) -> None:
+def test_pair_is_stored_once_in_either_direction(ranking: Ranking) -> None:
     pair = Comparison.objects.filter(ranking=ranking).first()
     assert pair is not None
     with pytest.raises(IntegrityError, match="pair_once"), transaction.atomic():
@@ -190,9 +188,7 @@ def test_a_pair_is_compared_once_whichever_way_round(ranking: Ranking) -> None:
         )
 
 
-def test_someone_is_excluded_from_a_project_once_and_is_an_account_or_a_label(
-    project: Project, alice: User
-) -> None:
+def test_exclusion_is_unique_and_names_an_account_or_a_label(project: Project, alice: User) -> None:
     for who in ({"annotator": alice}, {"annotator_label": "rater 7"}):
         Exclusion.objects.create(project=project, reason="straight-lining", **who)
         with pytest.raises(IntegrityError, match="excluded_once"), transaction.atomic():
@@ -204,9 +200,7 @@ def test_someone_is_excluded_from_a_project_once_and_is_an_account_or_a_label(
             Exclusion.objects.create(project=project, reason="whose?", **wrong)
 
 
-def test_someone_excluded_holds_no_lease_whichever_way_it_comes(
-    project: Project, tasks: list[RankingTask], alice: User
-) -> None:
+def test_excluded_annotator_gets_no_lease(project: Project, tasks: list[RankingTask], alice: User) -> None:
     released = _assign(tasks[0], alice, state="released")
     Exclusion.objects.create(project=project, annotator=alice, reason="straight-lining")
     for state in ("leased", "reviewing"):
@@ -216,7 +210,7 @@ def test_someone_excluded_holds_no_lease_whichever_way_it_comes(
             Assignment.objects.filter(pk=released.pk).update(state=state)
 
 
-def test_an_excluded_answer_gives_its_slot_back_and_takes_it_again(ranking: Ranking) -> None:
+def test_excluded_answer_frees_its_slot_and_takes_it_back(ranking: Ranking) -> None:
     for state, (slots, answered, task_state, overlap) in (
         ("excluded", (1, 0, "open", 1)),
         ("submitted", (0, 1, "done", 1)),
@@ -231,7 +225,7 @@ def test_an_excluded_answer_gives_its_slot_back_and_takes_it_again(ranking: Rank
         )
 
 
-def test_where_the_slot_is_filled_meanwhile_the_overlap_grows(ranking: Ranking, ben: User) -> None:
+def test_overlap_grows_when_the_freed_slot_was_taken(ranking: Ranking, ben: User) -> None:
     Assignment.objects.filter(pk=ranking.assignment_id).update(state="excluded")
     _assign(ranking.task, ben)
     Assignment.objects.filter(pk=ranking.assignment_id).update(state="submitted")
@@ -239,7 +233,7 @@ def test_where_the_slot_is_filled_meanwhile_the_overlap_grows(ranking: Ranking, 
     assert (task.overlap, task.open_slots, task.answered, task.state) == (2, 0, 1, "open")
 
 
-def test_a_review_is_of_a_reviewer_who_has_the_task_in_hand(ranking: Ranking, rita: User, mona: User) -> None:
+def test_review_needs_an_assignment_under_review(ranking: Ranking, rita: User, mona: User) -> None:
     with pytest.raises(IntegrityError, match="review_is_a_reviewers"), transaction.atomic():
         _copy(ranking, kind="review", assignment_id=None).save(force_insert=True)
     with pytest.raises(IntegrityError, match="does not fit"), transaction.atomic():
@@ -271,7 +265,7 @@ def test_a_review_is_of_a_reviewer_who_has_the_task_in_hand(ranking: Ranking, ri
         ("annotation_assignment", "shown_order = '{}'"),
     ],
 )
-def test_what_people_were_shown_can_not_be_rewritten(ranking: Ranking, table: str, change: str) -> None:
+def test_shown_content_cannot_be_rewritten(ranking: Ranking, table: str, change: str) -> None:
     with (
         pytest.raises(IntegrityError, match="append-only"),
         transaction.atomic(),

@@ -1,4 +1,4 @@
-"""The arrays read in bulk equal the rows, ranking by ranking."""
+"""The arrays that are read in bulk agree with the rows, ranking by ranking."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _two(one: UUID, two: UUID) -> tuple[UUID, UUID]:
 
 
 def _from_rows(project: Project) -> list[Pair]:
-    """(who, the two responses, the preferred one or None for a tie) of all pairs of valid rankings."""
+    """(annotator, the two responses, the preferred one or None for a tie) of all counted pairs."""
     return sorted(
         (
             (
@@ -59,7 +59,7 @@ def _from_arrays(read: RankingArrays, ids: list[UUID]) -> Iterator[Pair]:
 
 
 def _response_ids(project: Project) -> list[UUID]:
-    """In the arrays' order, which is by key."""
+    """In the order of the arrays, by key."""
     ids = list(Response.objects.filter(prompt__project=project).values_list("pk", flat=True))
     halves = np.array([divmod(id.int, 2**64) for id in ids], dtype=np.uint64).reshape(-1, 2)
     return [ids[i] for i in np.argsort(keys_of(halves))]
@@ -91,14 +91,14 @@ def answered(
     return project
 
 
-def test_the_arrays_have_exactly_the_pairs_of_the_rankings(answered: Project) -> None:
+def test_arrays_hold_exactly_the_pairs_of_the_rankings(answered: Project) -> None:
     read = read_rankings(project=answered)
     assert sorted(_from_arrays(read, _response_ids(answered)), key=repr) == _from_rows(answered)
     assert sorted(block.k for block in read.blocks) == [2, 3, 5, 10]
     assert sum(len(block) for block in read.blocks) == Ranking.objects.count() == 48
 
 
-def test_positions_times_and_marks_equal_the_rows(answered: Project) -> None:
+def test_arrays_hold_the_positions_times_and_marks_of_the_rows(answered: Project) -> None:
     read, ids = read_rankings(project=answered), _response_ids(answered)
     rows = {
         (row.annotator.username, tuple(row.shown_order)): row
@@ -119,14 +119,14 @@ def test_positions_times_and_marks_equal_the_rows(answered: Project) -> None:
                 assert read.models[read.model[block.responses[n][column]]] == response.model_name
 
 
-def test_rankings_of_a_task_share_its_number_and_columns(answered: Project) -> None:
+def test_rankings_of_one_task_share_its_number_and_columns(answered: Project) -> None:
     for block in read_rankings(project=answered).blocks:
         for one, two in combinations(range(len(block)), 2):
             same = block.task[one] == block.task[two]
             assert same == (block.responses[one].tolist() == block.responses[two].tolist())
 
 
-def test_only_valid_rankings_are_read(answered: Project, ben: User, mona: User) -> None:
+def test_excluded_rankings_are_not_read(answered: Project, ben: User, mona: User) -> None:
     of_alice = [row for row in _from_rows(answered) if row[0] == "alice"]
     Exclusion.objects.create(project=answered, annotator=ben, reason="guesses", created_by=mona)
     read = read_rankings(project=answered)
@@ -134,7 +134,7 @@ def test_only_valid_rankings_are_read(answered: Project, ben: User, mona: User) 
     assert read.people == ["alice"]
 
 
-def test_a_revision_replaces_the_ranking_it_revises(
+def test_revision_replaces_the_revised_ranking(
     project: Project, tasks: list[RankingTask], alice: User
 ) -> None:
     assignment = claim(project, alice)

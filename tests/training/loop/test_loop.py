@@ -1,4 +1,4 @@
-"""The standing order launches one run at a time, each when its turn has come."""
+"""A loop launches one run at a time, each when it is due."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def end(run: TrainingRun | None, state: str = "succeeded", **result: Any) -> Non
     )
 
 
-def test_a_turn_waits_for_comparisons_then_trains_improves_and_samples(
+def test_round_waits_for_comparisons_then_trains_improves_and_samples(
     loop: Loop, alice: User, rank: Rank, make_model: ModelMaker
 ) -> None:
     rank(loop.project, alice, n=2)
@@ -54,22 +54,22 @@ def test_a_turn_waits_for_comparisons_then_trains_improves_and_samples(
     assert (third.kind, third.inputs) == ("sample", {"policy": "lab-ppo-1"})
 
     end(third)
-    assert turn_loop(loop=loop) is None  # now people rank
+    assert turn_loop(loop=loop) is None  # people rank now
 
 
-def test_a_failure_ends_the_turn_until_there_is_something_new(loop: Loop, alice: User, rank: Rank) -> None:
+def test_failure_ends_the_round_until_there_are_new_comparisons(loop: Loop, alice: User, rank: Rank) -> None:
     rank(loop.project, alice, n=3)
     end(turn_loop(loop=loop), "failed")
     assert turn_loop(loop=loop) is None
 
 
-def test_a_loop_that_is_off_launches_nothing(loop: Loop, alice: User, rank: Rank) -> None:
+def test_disabled_loop_launches_nothing(loop: Loop, alice: User, rank: Rank) -> None:
     rank(loop.project, alice, n=3)
     set_loop(project=loop.project, settings={"enabled": False})
     assert turn_loop(loop=loop) is None
 
 
-def test_a_loop_that_can_not_launch_holds_up_no_other(loop: Loop, alice: User, rank: Rank) -> None:
+def test_loop_that_cannot_launch_does_not_hold_up_others(loop: Loop, alice: User, rank: Rank) -> None:
     bare = create_project(slug="bare")  # it has no policy
     set_loop(project=bare, settings={"min_new_comparisons": 1})
     rank(bare, alice, n=1)
@@ -79,7 +79,7 @@ def test_a_loop_that_can_not_launch_holds_up_no_other(loop: Loop, alice: User, r
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_beats_at_once_launch_one_run(loop: Loop, alice: User, rank: Rank) -> None:
+def test_two_concurrent_beats_launch_one_run(loop: Loop, alice: User, rank: Rank) -> None:
     rank(loop.project, alice, n=3)
     barrier = threading.Barrier(2)
 

@@ -1,4 +1,4 @@
-"""A policy beside the one it came from: the newest evaluations on equal terms, with their intervals."""
+"""A policy is compared with its parent by their newest comparable evaluations, with confidence intervals."""
 
 from __future__ import annotations
 
@@ -43,7 +43,9 @@ def judged() -> list[Judged]:
     return judged_policies(models=ModelVersion.objects.all(), runs=TrainingRun.objects.all())  # type: ignore[arg-type]
 
 
-def test_a_gain_has_an_interval_of_both_errors(lab: Project, make_model: ModelMaker, judge: Judge) -> None:
+def test_gain_interval_combines_both_standard_errors(
+    lab: Project, make_model: ModelMaker, judge: Judge
+) -> None:
     first = make_model(name="lab-sft-1")
     make_model(name="lab-ppo-1", parent=first)
     judge("lab-sft-1", 1.6, 0.06)
@@ -58,7 +60,7 @@ def test_a_gain_has_an_interval_of_both_errors(lab: Project, make_model: ModelMa
 
 
 @pytest.mark.parametrize(("mean", "verdict"), [(1.75, "unclear"), (1.2, "worse"), (2.1, "better")])
-def test_a_difference_within_the_error_is_no_verdict(
+def test_difference_within_the_error_is_unclear(
     lab: Project, make_model: ModelMaker, judge: Judge, mean: float, verdict: str
 ) -> None:
     make_model(name="lab-ppo-1", parent=make_model(name="lab-sft-1"))
@@ -67,14 +69,14 @@ def test_a_difference_within_the_error_is_no_verdict(
     assert [one.gain.verdict for one in judged() if one.gain] == [verdict]
 
 
-def test_only_equal_terms_are_compared_and_the_newest_evaluation_counts(
+def test_newest_evaluations_with_equal_terms_are_compared(
     lab: Project, make_model: ModelMaker, judge: Judge
 ) -> None:
     make_model(name="lab-ppo-1", parent=make_model(name="lab-sft-1"))
     judge("lab-sft-1", 9.0, temperature=0)
     judge("lab-sft-1", 1.0)
     judge("lab-sft-1", 1.5)
-    judge("lab-ppo-1", 2.0, max_prompts=64, responses_per_prompt=2)  # a wider error, on the same terms
+    judge("lab-ppo-1", 2.0, max_prompts=64, responses_per_prompt=2)  # a larger error, with the same terms
     judge("lab-ppo-1", 3.0, judge="reward_model")
     gains = {one.evaluation.judge: one.gain for one in judged() if one.model.name == "lab-ppo-1"}
     assert gains["gold"] is not None
@@ -82,7 +84,7 @@ def test_only_equal_terms_are_compared_and_the_newest_evaluation_counts(
     assert gains["lab-rm-1"] is None
 
 
-def test_an_evaluation_without_an_error_or_of_another_model_says_nothing(
+def test_evaluation_without_error_or_of_a_base_model_is_ignored(
     lab: Project, make_model: ModelMaker, judge: Judge
 ) -> None:
     make_model(name="lab-sft-1")
@@ -91,7 +93,7 @@ def test_an_evaluation_without_an_error_or_of_another_model_says_nothing(
     assert judged() == []
 
 
-def test_the_api_costs_the_same_for_many_and_shows_ones_own_projects(
+def test_api_shows_own_projects_with_a_constant_number_of_queries(
     client_of: Callable[[User | None], APIClient],
     ada: User,
     mona: User,

@@ -1,4 +1,4 @@
-"""A reward model's report, and two models on what was held out of both, read from beside their weights."""
+"""Reports on reward models and comparisons of two, from the files saved with their weights."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def held_out(*, noise: float = 0.0) -> ScoredRankings:
 
 @pytest.fixture
 def trained(make_model: ModelMaker) -> Trained:
-    """A reward model as its run leaves it: its report and its scores in its folder."""
+    """A reward model as its run leaves it, with a report and scores in its folder."""
 
     def make(name: str, scored: ScoredRankings, **columns: Any) -> ModelVersion:
         model = make_model(name=name, kind="reward_model", **columns)
@@ -47,16 +47,16 @@ def trained(make_model: ModelMaker) -> Trained:
     return make
 
 
-def test_the_report_is_what_the_run_wrote_with_the_models_to_compare(
+def test_report_is_the_one_of_the_run_with_comparable_models(
     client_of: ClientOf, ada: User, trained: Trained, make_model: ModelMaker, project: Project
 ) -> None:
     first = trained("lab-rm-1", held_out())
     second = trained("lab-rm-2", held_out(noise=1.0))
-    make_model(name="lab-rm-3", kind="reward_model")  # of before there were reports
+    make_model(name="lab-rm-3", kind="reward_model")  # from before reports existed
     trained("support-rm-1", held_out(), project=project)
     body = client_of(ada).get(f"/api/v1/models/{second.pk}/report").json()
     written = report_on(held_out(noise=1.0), samples=50).as_json()
-    for name in ("seed", "samples", "version"):  # how it was computed is in the file
+    for name in ("seed", "samples", "version"):  # only the file says how it was computed
         del written[name]
     assert body["report"] == written
     assert body["report"]["ties"]["tied"]["value"] == pytest.approx(
@@ -65,14 +65,14 @@ def test_the_report_is_what_the_run_wrote_with_the_models_to_compare(
     assert body["comparable"] == [{"id": str(first.pk), "name": "lab-rm-1"}]
 
 
-def test_a_model_without_a_report_says_so(client_of: ClientOf, ada: User, make_model: ModelMaker) -> None:
+def test_model_without_a_report_returns_null(client_of: ClientOf, ada: User, make_model: ModelMaker) -> None:
     for kind in ("policy", "reward_model"):
         model = make_model(name=f"lab-{kind}-1", kind=kind)
         body = client_of(ada).get(f"/api/v1/models/{model.pk}/report").json()
         assert body == {"report": None, "annotators": [], "comparable": []}
 
 
-def test_two_models_are_compared_on_what_was_held_out_of_both(
+def test_models_are_compared_on_rankings_held_out_of_both(
     client_of: ClientOf, ada: User, trained: Trained
 ) -> None:
     first = trained("lab-rm-1", held_out().at(range(60)))
@@ -83,7 +83,7 @@ def test_two_models_are_compared_on_what_was_held_out_of_both(
     assert body == expected
 
 
-def test_what_can_not_be_compared_is_refused_with_the_reason(
+def test_models_that_cannot_be_compared_are_refused_with_a_reason(
     client_of: ClientOf, ada: User, trained: Trained, make_model: ModelMaker, project: Project
 ) -> None:
     model, client = trained("lab-rm-1", held_out()), client_of(ada)
@@ -93,7 +93,7 @@ def test_what_can_not_be_compared_is_refused_with_the_reason(
         return answer.status_code, answer.json()["detail"]
 
     old = make_model(name="lab-rm-2", kind="reward_model")
-    assert asked(old.pk) == (422, "The scores of lab-rm-2 on its held-out rankings were not kept.")
+    assert asked(old.pk) == (422, "The scores of lab-rm-2 on its held-out rankings were not saved.")
     others = dataclasses.replace(held_out(), keys=tuple(f"another-{number}" for number in range(80)))
     status, why = asked(trained("lab-rm-3", others).pk)
     assert status == 422
@@ -106,7 +106,7 @@ def test_what_can_not_be_compared_is_refused_with_the_reason(
     assert asked("rm-1")[0] in (400, 422)
 
 
-def test_managers_read_their_own_projects_reports_and_nobody_else_does(
+def test_only_managers_of_the_project_can_read_its_reports(
     client_of: ClientOf, mona: User, alice: User, trained: Trained, lab: Project
 ) -> None:
     first, second = trained("lab-rm-1", held_out()), trained("lab-rm-2", held_out(noise=1.0))
@@ -119,7 +119,7 @@ def test_managers_read_their_own_projects_reports_and_nobody_else_does(
 
 
 @pytest.mark.parametrize("kept_in", ["config.json", "rankloop.json"])
-def test_what_was_learned_of_annotators_is_told_by_their_names(
+def test_learned_reliabilities_use_the_names_of_annotators(
     client_of: ClientOf, ada: User, ben: User, make_model: ModelMaker, lab: Project, rank: Rank, kept_in: str
 ) -> None:
     rank(lab, ben, n=1)

@@ -21,7 +21,7 @@ from tests.training.rlhf import tiny
 from tests.training.rlhf.list_reporter import ListReporter
 from tests.training.rlhf.models.test_trunks import scores_here, scores_there
 from tests.training.rlhf.reward.test_reward_model import RANKINGS
-from training.rlhf.core.recipes import RewardModelConfig
+from training.rlhf.core.reward_recipe import RewardModelConfig
 from training.rlhf.data.batching import Group
 from training.rlhf.models import chat
 from training.rlhf.models.loading import open_classifier, save_model

@@ -1,5 +1,5 @@
-"""A run's time and memory are told before it is launched: from earlier runs where there are some, else by
-arithmetic; what it rests on is said, and nothing is written."""
+"""A run is estimated before launch, from earlier runs or else by arithmetic. The estimate names its basis and
+writes nothing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from annotation.content.content import add_prompts
+from annotation.content.adding import add_prompts
 from annotation.models import DatasetSnapshot, Project, User
 from config.problems import Problem
 from tests.training.conftest import ModelMaker, Rank, RunMaker
@@ -28,7 +28,7 @@ from training.runs.launch import launch_run
 from training.runs.process.main import run_attempt
 from training.runs.recipes.catalog import KINDS
 
-TIME_FACTOR = 2.5  # of a run of seconds, on a machine that does other things too
+TIME_FACTOR = 2.5  # for a run of a few seconds on a machine with other load
 SMALL = {"max_demonstrations": 64, "batch_size": 8, "sample_prompts": 1, "sample_tokens": 4}
 
 
@@ -59,7 +59,7 @@ def prompts(lab: Project) -> None:
 
 @pytest.mark.usefixtures("prompts", "judge")
 @pytest.mark.parametrize("kind", list(KINDS))
-def test_every_kind_has_an_estimate_without_any_run_before(
+def test_every_kind_has_an_estimate_without_earlier_runs(
     kind: str, lab: Project, alice: User, rank: Rank
 ) -> None:
     rank(lab, alice, n=3)
@@ -76,7 +76,9 @@ def test_every_kind_has_an_estimate_without_any_run_before(
 
 
 @pytest.mark.usefixtures("prompts")
-def test_more_work_takes_longer_and_larger_batches_more_memory(lab: Project, judge: ModelVersion) -> None:
+def test_more_work_takes_longer_and_larger_batches_need_more_memory(
+    lab: Project, judge: ModelVersion
+) -> None:
     usual, thorough = (
         estimate(lab, "ppo"),
         estimate_run(project=lab, kind="ppo", recipe={}, inputs={}, preset="thorough"),
@@ -91,7 +93,7 @@ def test_more_work_takes_longer_and_larger_batches_more_memory(lab: Project, jud
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_run_that_is_done_is_what_the_next_estimate_rests_on(lab: Project) -> None:
+def test_estimate_is_scaled_by_a_finished_run(lab: Project) -> None:
     took = ran(lab, SMALL)
     machine = took.result["machine"]
     assert (machine["device"], machine["threads"]) == ("cpu", 1)
@@ -99,10 +101,10 @@ def test_a_run_that_is_done_is_what_the_next_estimate_rests_on(lab: Project) -> 
     seconds = (took.finished_at - took.started_at).total_seconds()  # type: ignore[operator]
     same = estimate(lab, "sft", SMALL)
     assert (same.runs, same.machine_known, same.fits) == (1, True, True)
-    assert "one earlier run of this kind from demo-world" in same.time_basis
+    assert "one earlier run of this kind, from demo-world" in same.time_basis
     assert same.seconds.expected == pytest.approx(seconds)
     assert same.seconds.low < seconds < same.seconds.high
-    # Four times the work: the time of the first run foretells that of the second.
+    # Four times the work: the time of the first run must predict that of the second.
     more = SMALL | {"epochs": 4}
     foretold = estimate(lab, "sft", more).seconds.expected
     longer = ran(lab, more)
@@ -121,7 +123,7 @@ def ran(project: Project, recipe: dict[str, Any]) -> TrainingRun:
 
 
 @pytest.mark.usefixtures("prompts")
-def test_only_runs_of_the_same_kind_and_base_model_count(
+def test_estimate_uses_only_runs_of_the_same_kind_and_base_model(
     lab: Project, policy: ModelVersion, make_model: ModelMaker, make_run: RunMaker
 ) -> None:
     other = make_model(name="lab-sft-2", base_model="Qwen/Qwen3-0.6B")
@@ -156,7 +158,7 @@ def test_only_runs_of_the_same_kind_and_base_model_count(
     assert told.seconds.expected < twice.seconds.expected < 2.2 * told.seconds.expected
 
 
-def test_what_a_launch_would_refuse_an_estimate_refuses_too(lab: Project, tmp_path: Path) -> None:
+def test_estimate_refuses_what_a_launch_would_refuse(lab: Project, tmp_path: Path) -> None:
     def reasons(kind: str, recipe: dict[str, Any] | None = None, **inputs: str) -> set[str]:
         with pytest.raises(Problem) as caught:
             estimate(lab, kind, recipe, **inputs)
@@ -168,10 +170,10 @@ def test_what_a_launch_would_refuse_an_estimate_refuses_too(lab: Project, tmp_pa
     assert reasons("sft", {"base_model": "someone/mystery"}) == {"recipe.base_model"}
     best = {"demonstrations": "best_responses"}
     assert reasons("sft", best, snapshot="none-such") == {"inputs.snapshot"}
-    assert reasons("sft", best) == set()  # there is nothing to read
+    assert reasons("sft", best) == set()  # there is no data
 
 
-def test_a_model_in_the_hubs_cache_is_read_there(
+def test_estimate_reads_a_model_from_the_hub_cache(
     lab: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
@@ -179,7 +181,7 @@ def test_a_model_in_the_hubs_cache_is_read_there(
     assert estimate(lab, "sft", {"base_model": "someone/mystery"}).weights < 1e6
 
 
-def test_admins_ask_for_estimates_and_nobody_else(
+def test_only_admins_can_request_estimates(
     client_of: Callable[[User | None], APIClient], ada: User, mona: User, project: Project
 ) -> None:
     asked = {"project": "support", "kind": "sft", "preset": "quick"}
@@ -190,7 +192,7 @@ def test_admins_ask_for_estimates_and_nobody_else(
     assert (estimate["model"], told.json()["refused"]) == ("demo-world", [])
     assert estimate["seconds"]["low"] < estimate["seconds"]["high"]
     assert {"name", "bytes"} == set(estimate["parts"][0])
-    # A form that is half filled in is no error.
+    # An incomplete form is not an error.
     half = client_of(ada).post("/api/v1/runs/estimate", asked | {"recipe": {"epoch": 1}})
     assert (half.status_code, half.json()["estimate"]) == (200, None)
     assert [reason["field"] for reason in half.json()["refused"]] == ["recipe.epoch"]

@@ -1,4 +1,4 @@
-"""Live events: every one once and in order, resumable, and two database connections however many watch."""
+"""Live events: each sent once and in order, resumable, with two database connections for all streams."""
 
 from __future__ import annotations
 
@@ -62,7 +62,8 @@ async def watch(run_id: UUID, seen: Seen, *, after: int = 0) -> None:
 
 
 def play(scene: Callable[[], Awaitable[None]]) -> None:
-    """Run an async scene; its database work happens in threads, whose connections are closed after it."""
+    """Run an async test body. Its database work happens in threads, whose connections are closed
+    afterwards."""
 
     async def whole() -> None:
         try:
@@ -78,7 +79,7 @@ async def until(happened: Callable[[], bool]) -> None:
         await asyncio.sleep(0.02)
 
 
-def test_a_watcher_gets_the_past_then_the_present_and_the_end(run: TrainingRun) -> None:
+def test_stream_sends_past_events_then_live_events_then_the_end(run: TrainingRun) -> None:
     seen: Seen = []
 
     async def scene() -> None:
@@ -99,7 +100,7 @@ def test_a_watcher_gets_the_past_then_the_present_and_the_end(run: TrainingRun) 
     assert seen[4][2]["id"] == str(run.pk)
 
 
-def test_a_watcher_that_comes_back_goes_on_where_it_was(run: TrainingRun) -> None:
+def test_stream_resumes_after_the_last_event_id(run: TrainingRun) -> None:
     say(run, 1, 2, 3)
     succeed(run)
     seen: Seen = []
@@ -107,7 +108,7 @@ def test_a_watcher_that_comes_back_goes_on_where_it_was(run: TrainingRun) -> Non
     assert [seq for _, seq, _ in seen] == [4, 5]
 
 
-def test_a_long_past_comes_whole(run: TrainingRun) -> None:
+def test_stream_sends_a_long_history_completely(run: TrainingRun) -> None:
     steps = range(1, 2 * stream.BATCH_EVENTS + 10)
     say(run, *steps)
     succeed(run)
@@ -116,7 +117,7 @@ def test_a_long_past_comes_whole(run: TrainingRun) -> None:
     assert [seq for _, seq, _ in seen] == list(range(1, len(steps) + 3))
 
 
-def test_many_watchers_share_two_connections_which_end_with_the_last(run: TrainingRun) -> None:
+def test_streams_share_two_connections_that_close_with_the_last_one(run: TrainingRun) -> None:
     seen: list[Seen] = [[] for _ in range(WATCHERS)]
     open_while_watching = -1
 
@@ -144,12 +145,10 @@ def test_many_watchers_share_two_connections_which_end_with_the_last(run: Traini
     assert open_while_watching == 2
     assert all([seq for _, seq, _ in mine] == list(range(1, 13)) for mine in seen)
     assert stream.open_streams() == 0
-    wait_until(lambda: count() == 0, seconds=5)  # the server takes a moment to forget a closed one
+    wait_until(lambda: count() == 0, seconds=5)  # the server needs a moment to drop a closed connection
 
 
-def test_a_listener_that_loses_its_connection_loses_no_event(
-    run: TrainingRun, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_lost_listen_connection_loses_no_event(run: TrainingRun, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream, "RECONNECT_SECONDS", 0.3)
     seen: Seen = []
 
@@ -167,7 +166,7 @@ def test_a_listener_that_loses_its_connection_loses_no_event(
         await sync_to_async(say)(run, 1)
         await until(lambda: len(seen) == 2)
         await sync_to_async(cut_the_listener)()
-        await sync_to_async(say)(run, 2)  # nobody listens now
+        await sync_to_async(say)(run, 2)  # nothing is listening now
         await until(lambda: len(seen) == 3)
         await sync_to_async(succeed)(run)
         await watching
@@ -176,7 +175,7 @@ def test_a_listener_that_loses_its_connection_loses_no_event(
     assert [seq for _, seq, _ in seen] == [1, 2, 3, 4]
 
 
-def test_a_watcher_that_leaves_breaks_nothing_for_the_others(run: TrainingRun) -> None:
+def test_disconnecting_browser_does_not_affect_other_streams(run: TrainingRun) -> None:
     seen: Seen = []
 
     async def scene() -> None:
@@ -195,7 +194,7 @@ def test_a_watcher_that_leaves_breaks_nothing_for_the_others(run: TrainingRun) -
     assert [seq for _, seq, _ in seen] == [1, 2, 3]
 
 
-def test_over_http_the_stream_resumes_ends_and_then_asks_not_to_come_back(
+def test_http_stream_resumes_ends_and_then_answers_204(
     run: TrainingRun, ada: User, oscar: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     say(run, 1)
@@ -226,16 +225,16 @@ def test_over_http_the_stream_resumes_ends_and_then_asks_not_to_come_back(
         assert get(url, "ada", **{"Last-Event-ID": "4"}).status == 204
 
 
-def test_a_process_refuses_more_streams_than_it_may_hold(
+def test_process_refuses_streams_above_its_limit(
     run: TrainingRun, ada: User, client_of: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stream, "MAX_STREAMS", 0)
     answer = client_of(ada).get(f"/api/v1/runs/{run.pk}/events")
     assert answer.status_code == 503
-    assert "poll" in answer.json()["detail"]
+    assert "Poll the metrics" in answer.json()["detail"]
 
 
-def test_the_notification_is_sent_with_the_commit_and_carries_only_the_run(run: TrainingRun) -> None:
+def test_notification_is_sent_at_commit_with_only_the_run_id(run: TrainingRun) -> None:
     settings = connection.settings_dict
     with psycopg.connect(
         host=settings["HOST"], dbname=settings["NAME"], user=settings["USER"], autocommit=True

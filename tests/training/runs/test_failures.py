@@ -1,4 +1,4 @@
-"""Every kind of failure is recorded where it happens, and explained with a cause and a fix."""
+"""Every kind of failure is decided where it happens, and explained with a cause and a fix."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ NO_SUCH_NAME = (
 
 @dataclass(frozen=True)
 class Scene:
-    """What the provoking functions below work with."""
+    """The fixtures that the functions below use to provoke a failure."""
 
     lab: Project
     path: Path
@@ -70,7 +70,7 @@ class Scene:
         return loading.save_model(*untrained_policy(), self.path / "policy")
 
     def hub(self, *, answers: bool, error: str = "") -> None:
-        """A hub that answers or does not, and whose client raises this error."""
+        """Simulate a hub that answers or does not, and whose client raises this error."""
 
         def refuse(*args: object, **options: object) -> None:
             raise OSError(error)
@@ -294,7 +294,7 @@ PROVOKED: list[tuple[FailureKind, Callable[[Scene], object]]] = [
     (Kind.INPUTS_REFUSED, lambda scene: SFTConfig(epochs=-1)),  # type: ignore[call-arg]
     (Kind.UNKNOWN, lambda scene: {}["surprise"]),  # type: ignore[index]
 ]
-# Provoked in the tests of processes and of lost workers below.
+# Provoked by the tests of processes and lost workers below.
 OF_PROCESSES = {Kind.KILLED, Kind.NOT_STARTED, Kind.CRASHED, Kind.WORKER_LOST, Kind.CANCELLED}
 
 

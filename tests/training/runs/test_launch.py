@@ -1,4 +1,4 @@
-"""A run is launched with inputs that are there, or refused with a reason per field and nothing written."""
+"""A run is launched with existing inputs, or refused with a reason per field and without any write."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.conf import settings
 
-from annotation.content.content import add_prompts
+from annotation.content.adding import add_prompts
 from annotation.datasets.snapshots import freeze_snapshot
 from annotation.models import Comparison, DatasetSnapshot, Project, User
 from annotation.projects.projects import create_project
@@ -35,7 +35,7 @@ def launch(project: Project, kind: str, recipe: dict[str, Any] | None = None, **
 def refusal(
     project: Project, kind: str, recipe: dict[str, Any] | None = None, **inputs: str
 ) -> dict[str, str]:
-    """The reasons by field; nothing may have been written."""
+    """The reasons by field. Nothing may have been written."""
     with pytest.raises(Problem) as caught:
         launch(project, kind, recipe, **inputs)
     assert not TrainingRun.objects.exists()
@@ -43,7 +43,7 @@ def refusal(
     return {error.field: error.reason for error in caught.value.errors}
 
 
-def test_a_launched_run_keeps_its_whole_recipe_and_wakes_a_worker_after_the_commit(
+def test_launch_stores_the_whole_recipe_and_wakes_a_worker_after_commit(
     lab: Project, django_capture_on_commit_callbacks: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     woken: list[Any] = []
@@ -58,11 +58,11 @@ def test_a_launched_run_keeps_its_whole_recipe_and_wakes_a_worker_after_the_comm
     assert run.events.get().data == {"state": "queued"}
 
 
-def test_an_unknown_kind_is_refused(lab: Project) -> None:
-    assert "one of sft, reward_model" in refusal(lab, "distil")["kind"]
+def test_launch_refuses_an_unknown_kind(lab: Project) -> None:
+    assert "The kinds are: sft, reward_model" in refusal(lab, "distil")["kind"]
 
 
-def test_every_wrong_setting_has_its_reason(lab: Project, prompts: None) -> None:
+def test_launch_gives_a_reason_for_each_invalid_setting(lab: Project, prompts: None) -> None:
     reasons = refusal(lab, "ppo", {"stepps": 3, "clip": 7, "steps": "many", "gamma": 0.9})
     assert {"recipe.stepps", "recipe.clip", "recipe.steps"} == set(reasons)
     assert "no such setting" in reasons["recipe.stepps"]
@@ -72,26 +72,28 @@ def test_every_wrong_setting_has_its_reason(lab: Project, prompts: None) -> None
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_a_setting_that_is_no_number_is_refused(lab: Project, value: float) -> None:
+def test_launch_refuses_a_setting_that_is_not_finite(lab: Project, value: float) -> None:
     assert set(refusal(lab, "sft", {"weight_decay": value})) == {"recipe.weight_decay"}
 
 
-def test_an_input_that_the_kind_does_not_take_is_refused(lab: Project) -> None:
-    assert "it takes policy, snapshot" in refusal(lab, "sft", reward_model="x")["inputs.reward_model"]
+def test_launch_refuses_an_input_that_the_kind_does_not_have(lab: Project) -> None:
+    assert "Its inputs are policy, snapshot" in refusal(lab, "sft", reward_model="x")["inputs.reward_model"]
 
 
-def test_all_missing_inputs_are_named_at_once(lab: Project) -> None:
+def test_launch_names_all_missing_inputs_together(lab: Project) -> None:
     reasons = refusal(lab, "ppo")
     assert set(reasons) == {"inputs.policy", "inputs.reward_model", "project"}
     assert "Run sft first" in reasons["inputs.policy"]
 
 
-def test_a_model_of_another_project_is_not_there(lab: Project, prompts: None, make_model: ModelMaker) -> None:
+def test_launch_does_not_find_a_model_of_another_project(
+    lab: Project, prompts: None, make_model: ModelMaker
+) -> None:
     make_model(project=create_project(slug="other"), name="other-sft-1")
     assert "no model 'other-sft-1'" in refusal(lab, "sample", policy="other-sft-1")["inputs.policy"]
 
 
-def test_a_model_of_the_wrong_kind_archived_or_without_weights_is_refused(
+def test_launch_refuses_a_wrong_archived_or_weightless_model(
     lab: Project, prompts: None, make_model: ModelMaker
 ) -> None:
     make_model(name="lab-rm-1", kind="reward_model")
@@ -100,15 +102,15 @@ def test_a_model_of_the_wrong_kind_archived_or_without_weights_is_refused(
     assert "archived" in refusal(lab, "sample", policy="lab-sft-1")["inputs.policy"]
     gone = make_model(name="lab-sft-2")
     (gone.folder / "config.json").unlink()
-    assert "gone" in refusal(lab, "sample", policy="lab-sft-2")["inputs.policy"]
+    assert "missing" in refusal(lab, "sample", policy="lab-sft-2")["inputs.policy"]
 
 
-def test_a_model_path_that_is_not_there_is_refused(lab: Project, tmp_path: Path) -> None:
+def test_launch_refuses_a_missing_model_path(lab: Project, tmp_path: Path) -> None:
     path = str(tmp_path / "missing")
     assert path in refusal(lab, "sft", {"base_model": path})["recipe.base_model"]
 
 
-def test_the_default_input_is_the_production_model_else_the_newest(
+def test_default_input_is_the_production_model_else_the_newest(
     lab: Project, prompts: None, make_model: ModelMaker
 ) -> None:
     first, second = make_model(name="lab-sft-1"), make_model(name="lab-sft-2")
@@ -120,7 +122,7 @@ def test_the_default_input_is_the_production_model_else_the_newest(
 
 
 @pytest.mark.parametrize("kind", ["rejection_sampling", "ppo"])
-def test_a_reward_model_improves_the_policy_whose_responses_it_knows(
+def test_default_policy_is_the_one_that_the_reward_model_was_trained_from(
     lab: Project, prompts: None, make_model: ModelMaker, kind: str
 ) -> None:
     first = make_model(name="lab-sft-1")
@@ -129,7 +131,7 @@ def test_a_reward_model_improves_the_policy_whose_responses_it_knows(
     assert launch(lab, kind).inputs == {"policy": "lab-sft-1", "reward_model": "lab-rm-1"}
     assert launch(lab, kind, policy="lab-rs-1").inputs["policy"] == "lab-rs-1"
     assert launch(lab, "sample").inputs == {"policy": "lab-rs-1"}
-    # The next turn of the wheel goes on from the policy that the new rankings are about.
+    # The next round starts from the policy that wrote the newly ranked responses.
     make_model(name="lab-rm-2", kind="reward_model", parent=newest)
     assert launch(lab, kind).inputs == {"policy": "lab-rs-1", "reward_model": "lab-rm-2"}
     assert launch(lab, kind, reward_model=judge.name).inputs["policy"] == "lab-sft-1"
@@ -139,7 +141,7 @@ def test_a_reward_model_improves_the_policy_whose_responses_it_knows(
     assert launch(lab, kind, reward_model=judge.name).inputs["policy"] == "lab-rs-1"
 
 
-def test_evaluation_asks_for_a_reward_model_only_when_that_is_the_judge(
+def test_evaluate_needs_a_reward_model_only_as_its_judge(
     lab: Project, prompts: None, make_model: ModelMaker
 ) -> None:
     make_model(name="lab-sft-1")
@@ -147,11 +149,11 @@ def test_evaluation_asks_for_a_reward_model_only_when_that_is_the_judge(
     assert launch(lab, "evaluate").inputs == {"policy": "lab-sft-1"}
 
 
-def test_a_reward_model_run_freezes_the_current_rankings(
+def test_reward_model_run_freezes_the_current_rankings(
     lab: Project, make_model: ModelMaker, alice: User, rank: Rank
 ) -> None:
     make_model(name="lab-sft-1")
-    assert "no comparisons yet" in refusal(lab, "reward_model")["inputs.snapshot"]
+    assert "no comparisons" in refusal(lab, "reward_model")["inputs.snapshot"]
     assert not DatasetSnapshot.objects.exists()
     rank(lab, alice, n=2)
     run = launch(lab, "reward_model")
@@ -164,7 +166,7 @@ def test_a_reward_model_run_freezes_the_current_rankings(
     assert DatasetSnapshot.objects.count() == 1
 
 
-def test_a_snapshot_of_another_project_is_none_of_this_ones(
+def test_launch_does_not_find_a_snapshot_of_another_project(
     lab: Project, make_model: ModelMaker, alice: User, rank: Rank
 ) -> None:
     make_model(name="lab-sft-1")
@@ -177,25 +179,14 @@ def test_a_snapshot_of_another_project_is_none_of_this_ones(
         assert reasons == {"inputs.snapshot": f"The project has no snapshot {named!r}."}
 
 
-def test_a_refused_reward_model_run_freezes_nothing(lab: Project, alice: User, rank: Rank) -> None:
+def test_refused_reward_model_run_freezes_no_snapshot(lab: Project, alice: User, rank: Rank) -> None:
     rank(lab, alice, n=1)
     assert set(refusal(lab, "reward_model")) == {"inputs.policy"}
     assert not DatasetSnapshot.objects.exists()
     assert not list((settings.ARTEFACTS / "snapshots").glob("lab/*/*"))
 
 
-def test_a_snapshot_of_another_project_is_not_there(
-    lab: Project, make_model: ModelMaker, alice: User, rank: Rank
-) -> None:
-    make_model(name="lab-sft-1")
-    other = create_project(slug="other")
-    rank(other, alice, n=1)
-    foreign = freeze_snapshot(project=other, name="theirs")
-    for given in ("theirs", str(foreign.id)):
-        assert "no snapshot" in refusal(lab, "reward_model", snapshot=given)["inputs.snapshot"]
-
-
-def test_a_resumed_run_wakes_a_worker(lab: Project, django_capture_on_commit_callbacks: Any) -> None:
+def test_resume_wakes_a_worker(lab: Project, django_capture_on_commit_callbacks: Any) -> None:
     run = launch(lab, "sft")
     TrainingRun.objects.filter(pk=run.pk).update(state="cancelled", finished_at=run.created_at)
     with django_capture_on_commit_callbacks() as callbacks:
@@ -203,7 +194,7 @@ def test_a_resumed_run_wakes_a_worker(lab: Project, django_capture_on_commit_cal
     assert len(callbacks) == 1
 
 
-def test_the_recipe_catalog_has_a_description_and_a_default_or_bounds_for_every_setting() -> None:
+def test_every_setting_has_a_description_and_a_default_or_bounds() -> None:
     for kind, entry in catalog().items():
         assert entry["title"]
         assert entry["description"]
@@ -213,7 +204,7 @@ def test_the_recipe_catalog_has_a_description_and_a_default_or_bounds_for_every_
         assert parse_recipe(kind=kind, settings={}) is not None
 
 
-def test_one_model_of_a_kind_is_in_production(lab: Project, make_model: ModelMaker) -> None:
+def test_only_one_model_of_a_kind_is_in_production(lab: Project, make_model: ModelMaker) -> None:
     first, second = make_model(name="lab-sft-1"), make_model(name="lab-sft-2")
     judge = make_model(name="lab-rm-1", kind="reward_model")
     for model in (judge, first, second, second):
@@ -225,8 +216,8 @@ def test_one_model_of_a_kind_is_in_production(lab: Project, make_model: ModelMak
     assert archive_model(model=first).stage == "archived"
 
 
-def test_promoting_a_model_whose_weights_are_gone_is_refused(lab: Project, make_model: ModelMaker) -> None:
+def test_model_without_weights_cannot_be_promoted(lab: Project, make_model: ModelMaker) -> None:
     model = make_model(name="lab-sft-1")
     (model.folder / "config.json").unlink()
-    with pytest.raises(Problem, match="gone"):
+    with pytest.raises(Problem, match="missing"):
         promote_model(model=model)

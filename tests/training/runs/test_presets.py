@@ -1,4 +1,4 @@
-"""Presets: the same on the page, in the API, at the command line and in the docs."""
+"""Presets are the same in the form, in the API, on the command line and in the docs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from training.runs.recipes.presets import COMMON, PRESETS
 
 
 @pytest.mark.parametrize("kind", list(KINDS))
-def test_every_kind_has_three_presets_that_are_valid_and_ordered_by_work(kind: str) -> None:
+def test_every_kind_has_three_valid_presets_ordered_by_work(kind: str) -> None:
     assert [preset.name for preset in PRESETS[kind][:3]] == ["quick", "default", "thorough"]
     recipes = [parse_recipe(kind=kind, settings=preset.settings) for preset in PRESETS[kind]]
     quick, default, thorough, *others = recipes
@@ -36,19 +36,19 @@ def test_every_kind_has_three_presets_that_are_valid_and_ordered_by_work(kind: s
 
 
 @pytest.mark.parametrize("kind", list(KINDS))
-def test_the_settings_that_come_first_exist(kind: str) -> None:
+def test_common_settings_exist(kind: str) -> None:
     entry = catalog()[kind]
     assert set(COMMON[kind]) <= set(entry["schema"]["properties"])
     assert len(COMMON[kind]) == len(set(COMMON[kind]))
 
 
-def test_what_is_set_beside_a_preset_wins(lab: Project) -> None:
+def test_settings_override_a_preset(lab: Project) -> None:
     run = launch_run(project=lab, kind="sft", recipe={"epochs": 7}, inputs={}, user=None, preset="thorough")
     assert (run.recipe["epochs"], run.recipe["max_demonstrations"]) == (7, 50_000)
     assert run.recipe["batch_size"] == KINDS["sft"].recipe().batch_size  # type: ignore[attr-defined]
 
 
-def test_an_unknown_preset_is_refused_with_the_names(lab: Project) -> None:
+def test_unknown_preset_is_refused_with_the_known_names(lab: Project) -> None:
     with pytest.raises(Problem, match="quick, default, thorough") as caught:
         preset_settings(kind="ppo", preset="fast")
     assert [error.field for error in caught.value.errors] == ["preset"]
@@ -57,14 +57,14 @@ def test_an_unknown_preset_is_refused_with_the_names(lab: Project) -> None:
     assert not TrainingRun.objects.exists()
 
 
-def test_the_command_line_takes_a_preset_and_its_settings_override_it(lab: Project) -> None:
+def test_command_accepts_a_preset_and_settings_override_it(lab: Project) -> None:
     argv = ["launch_run", "sft", "--project", "lab", "--preset", "quick", "--set", "batch_size=4", "--json"]
     call_command(*argv, stdout=StringIO())
     recipe: dict[str, Any] = TrainingRun.objects.get().recipe
     assert (recipe["max_demonstrations"], recipe["batch_size"]) == (2_000, 4)
 
 
-def test_the_api_names_presets_and_takes_one(
+def test_api_lists_presets_and_accepts_one(
     client_of: Callable[[User | None], APIClient], ada: User, project: Project
 ) -> None:
     client = client_of(ada)
@@ -78,5 +78,5 @@ def test_the_api_names_presets_and_takes_one(
     assert launched.json()["recipe"]["max_demonstrations"] == 2_000
 
 
-def test_the_page_is_current() -> None:
+def test_recipes_page_is_current() -> None:
     assert PAGE.read_text() == document(), "Run manage.py document_recipes and commit docs/recipes.md."

@@ -1,5 +1,5 @@
-"""The training loop never waits for the database, and nothing it says is lost or written for a run it has
-lost."""
+"""The training loop never waits for the database. No report is lost, and none is written for a run that the
+attempt has lost."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def voice(run: TrainingRun, **settings: Any) -> DatabaseReporter:
     return DatabaseReporter(run_id=run.pk, attempt=1, **settings)
 
 
-def test_everything_said_is_written_in_order_and_progress_at_most_four_times_a_second(
+def test_reports_are_written_in_order_and_progress_four_times_a_second(
     run: TrainingRun,
 ) -> None:
     started = time.monotonic()
@@ -54,7 +54,7 @@ def test_everything_said_is_written_in_order_and_progress_at_most_four_times_a_s
     assert (run.phase, run.step, run.total_steps) == ("train", STEPS, STEPS)
 
 
-def test_time_left_follows_from_the_pace_of_the_phase(
+def test_time_left_is_derived_from_the_pace_of_the_phase(
     run: TrainingRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 100.0
@@ -67,7 +67,7 @@ def test_time_left_follows_from_the_pace_of_the_phase(
     assert report._progress.eta_seconds == 16.0
 
 
-def test_a_cancel_request_is_heard_within_a_heartbeat(run: TrainingRun) -> None:
+def test_cancel_request_reaches_the_loop_within_a_heartbeat(run: TrainingRun) -> None:
     with voice(run, heartbeat_every=timedelta(seconds=0.1)) as report:
         report.check()
         execute.cancel_run(run=run)
@@ -78,7 +78,7 @@ def test_a_cancel_request_is_heard_within_a_heartbeat(run: TrainingRun) -> None:
     assert run.phase == "stopping"
 
 
-def test_an_attempt_that_was_replaced_is_told_to_stop_and_its_words_are_not_written(run: TrainingRun) -> None:
+def test_replaced_attempt_stops_and_writes_nothing(run: TrainingRun) -> None:
     with voice(run, heartbeat_every=timedelta(seconds=0.1)) as report:
         TrainingRun.objects.filter(pk=run.pk).update(heartbeat_at=timezone.now() - timedelta(hours=1))
         while execute.claim_run(run_id=run.pk, worker="other") is None:
@@ -89,9 +89,7 @@ def test_an_attempt_that_was_replaced_is_told_to_stop_and_its_words_are_not_writ
     assert not RunEvent.objects.filter(run=run, type="metrics").exists()
 
 
-def test_a_database_that_goes_away_for_a_while_costs_no_event(
-    run: TrainingRun, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_short_database_outage_loses_no_event(run: TrainingRun, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reporter, "RETRY_AFTER_SECONDS", 0.05)
     failures = iter([OperationalError("gone"), InterfaceError("closed"), OperationalError("gone")])
 
@@ -109,9 +107,7 @@ def test_a_database_that_goes_away_for_a_while_costs_no_event(
     assert [event.step for event in metrics] == [1, 2]
 
 
-def test_a_database_that_stays_away_ends_the_attempt_before_another_takes_over(
-    run: TrainingRun, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_long_database_outage_ends_the_attempt(run: TrainingRun, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reporter, "RETRY_AFTER_SECONDS", 0.05)
 
     def gone(**said: Any) -> bool:
@@ -119,5 +115,5 @@ def test_a_database_that_stays_away_ends_the_attempt_before_another_takes_over(
 
     monkeypatch.setattr(reporter, "append_events", gone)
     settings = {"heartbeat_every": timedelta(seconds=0.05), "stale_after": timedelta(seconds=0.3)}
-    with voice(run, **settings) as report, pytest.raises(LostClaim, match="not reachable"):
+    with voice(run, **settings) as report, pytest.raises(LostClaim, match="could not be reached"):
         wait_until(lambda: bool(report.check()), seconds=10)

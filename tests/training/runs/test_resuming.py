@@ -1,4 +1,4 @@
-"""What is on disk of a run that has stopped: checkpoints while it may be gone on with, and else nothing."""
+"""The files of a stopped run: checkpoints while it can be resumed, and nothing otherwise."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def launched(policy: ModelVersion, **settings: Any) -> TrainingRun:
 
 
 def attempted(run: TrainingRun) -> int:
-    """One attempt, in this process; its exit code."""
+    """Execute one attempt in this process and return its exit code."""
     attempt = execute.claim_run(run_id=run.pk, worker="test")
     assert attempt is not None
     code = run_attempt(run.pk, attempt)
@@ -72,7 +72,7 @@ def left(run: TrainingRun) -> list[str]:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_run_that_is_handed_back_goes_on_and_says_each_step_once(ranked: ModelVersion) -> None:
+def test_requeued_run_resumes_and_reports_each_step_once(ranked: ModelVersion) -> None:
     run = launched(ranked)
     with once_it_has_checkpoints(run, lambda: os.kill(os.getpid(), signal.SIGTERM)):
         assert attempted(run) == EXIT_CANCELLED
@@ -88,7 +88,7 @@ def test_a_run_that_is_handed_back_goes_on_and_says_each_step_once(ranked: Model
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_cancelled_run_leaves_no_checkpoint(ranked: ModelVersion) -> None:
+def test_cancelled_run_leaves_no_checkpoint(ranked: ModelVersion) -> None:
     run = launched(ranked)
 
     def cancel() -> None:
@@ -100,7 +100,7 @@ def test_a_cancelled_run_leaves_no_checkpoint(ranked: ModelVersion) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_run_that_diverged_keeps_the_weights_before_it_until_it_is_cancelled(ranked: ModelVersion) -> None:
+def test_diverged_run_keeps_its_checkpoint_until_it_is_cancelled(ranked: ModelVersion) -> None:
     file = ranked.folder / "model.safetensors"
     # Rewards of 1e38 and more, whose squares overflow.
     save_file(load_file(file) | {"model.norm.weight": torch.full((32,), 1e38)}, file, {"format": "pt"})
@@ -116,7 +116,7 @@ def test_a_run_that_diverged_keeps_the_weights_before_it_until_it_is_cancelled(r
 
 
 @pytest.mark.django_db
-def test_what_a_run_kept_that_failed_a_week_ago_is_removed(make_run: RunMaker) -> None:
+def test_files_of_runs_that_failed_a_week_ago_are_removed(make_run: RunMaker) -> None:
     now = timezone.now()
     error = record(FailureKind.CRASHED, "d")
     old, new = (
@@ -130,7 +130,7 @@ def test_what_a_run_kept_that_failed_a_week_ago_is_removed(make_run: RunMaker) -
     assert (old.folder / "log.txt").exists()
 
 
-def test_an_attempt_that_was_replaced_writes_where_nobody_reads() -> None:
+def test_replaced_attempt_writes_into_an_unused_folder() -> None:
     run = TrainingRun(id=uuid7())
     modules = {"model": nn.Linear(2, 1)}
     optimiser = torch.optim.AdamW(modules["model"].parameters())

@@ -1,4 +1,4 @@
-"""Whoever claims a run has it alone; whoever lost it can write nothing more."""
+"""Only one worker holds the claim on a run, and a worker that lost it can't write any more."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def claim(run: TrainingRun) -> int:
 
 
 def lose(run: TrainingRun) -> None:
-    """As if the worker had not been heard of for an hour."""
+    """Make the run look as if its worker had not sent a heartbeat for an hour."""
     TrainingRun.objects.filter(pk=run.pk).update(heartbeat_at=timezone.now() - LONG_AGO)
 
 
-def test_a_queued_run_is_claimed_once(make_run: RunMaker) -> None:
+def test_queued_run_is_claimed_once(make_run: RunMaker) -> None:
     run = make_run()
     assert claim(run) == 1
     assert execute.claim_run(run_id=run.pk, worker="second") is None
@@ -44,7 +44,7 @@ def test_a_queued_run_is_claimed_once(make_run: RunMaker) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_many_claims_at_the_same_moment_one_wins(make_run: RunMaker) -> None:
+def test_only_one_of_many_concurrent_claims_succeeds(make_run: RunMaker) -> None:
     run = make_run()
     barrier = threading.Barrier(8)
     won: list[int | None] = []
@@ -66,7 +66,7 @@ def test_of_many_claims_at_the_same_moment_one_wins(make_run: RunMaker) -> None:
     assert RunEvent.objects.filter(run=run, type="state").count() == 1
 
 
-def test_a_run_with_a_heartbeat_is_not_taken_and_a_silent_one_is(make_run: RunMaker) -> None:
+def test_stale_run_can_be_claimed_and_a_live_one_cannot(make_run: RunMaker) -> None:
     run = make_run()
     claim(run)
     assert execute.claim_run(run_id=run.pk, worker="second") is None
@@ -75,12 +75,12 @@ def test_a_run_with_a_heartbeat_is_not_taken_and_a_silent_one_is(make_run: RunMa
 
 
 @pytest.mark.parametrize("state", ["succeeded", "failed", "cancelled"])
-def test_a_finished_run_is_not_claimed(make_run: RunMaker, state: str) -> None:
+def test_finished_run_cannot_be_claimed(make_run: RunMaker, state: str) -> None:
     run = make_run(state=state, finished_at=timezone.now(), error=ERROR)
     assert execute.claim_run(run_id=run.pk, worker="w") is None
 
 
-def test_a_stale_attempt_can_write_nothing(make_run: RunMaker) -> None:
+def test_stale_attempt_cannot_write(make_run: RunMaker) -> None:
     run = make_run()
     first = claim(run)
     append_events(run_id=run.pk, attempt=first, events=[Event("metrics", 1, {"values": {"loss": 2.0}})])
@@ -105,7 +105,7 @@ def test_a_stale_attempt_can_write_nothing(make_run: RunMaker) -> None:
     assert execute.succeed_run(run_id=run.pk, attempt=second, result={})
 
 
-def test_events_are_numbered_without_gaps_and_progress_is_on_the_run(make_run: RunMaker) -> None:
+def test_events_have_no_gaps_and_progress_updates_the_run(make_run: RunMaker) -> None:
     run = make_run()
     attempt = claim(run)
     for step in range(1, 4):
@@ -123,7 +123,7 @@ def test_events_are_numbered_without_gaps_and_progress_is_on_the_run(make_run: R
     assert (run.phase, run.step, run.total_steps, run.last_seq) == ("train", 3, 3, 7)
 
 
-def test_a_heartbeat_renews_and_tells_of_a_cancel_request(make_run: RunMaker) -> None:
+def test_heartbeat_renews_the_claim_and_returns_a_cancel_request(make_run: RunMaker) -> None:
     run = make_run()
     attempt = claim(run)
     lose(run)
@@ -135,7 +135,7 @@ def test_a_heartbeat_renews_and_tells_of_a_cancel_request(make_run: RunMaker) ->
     assert append_events(run_id=run.pk, attempt=attempt) is True
 
 
-def test_numbers_and_texts_that_postgres_can_not_hold_do_not_stop_a_run(make_run: RunMaker) -> None:
+def test_values_that_postgres_cannot_store_do_not_stop_a_run(make_run: RunMaker) -> None:
     run = make_run()
     values = {"loss": float("nan"), "kl": float("inf"), "accuracy": 0.5}
     broken = {"after": "a\x00b\ud800c", "prompt": [{"role": "user", "content": "\x00"}]}
@@ -149,13 +149,13 @@ def test_numbers_and_texts_that_postgres_can_not_hold_do_not_stop_a_run(make_run
     assert sample.data["after"] == "a\ufffdb?c"
 
 
-def test_cancelling_a_waiting_run_ends_it_at_once(make_run: RunMaker) -> None:
+def test_cancelling_a_queued_run_ends_it_at_once(make_run: RunMaker) -> None:
     run = execute.cancel_run(run=make_run())
     assert (run.state, run.attempt) == ("cancelled", 0)
     assert execute.claim_run(run_id=run.pk, worker="w") is None
 
 
-def test_cancelling_a_running_run_asks_it_and_asking_twice_is_asking_once(make_run: RunMaker) -> None:
+def test_cancelling_a_running_run_is_idempotent(make_run: RunMaker) -> None:
     run = make_run()
     attempt = claim(run)
     asked = execute.cancel_run(run=run).cancel_requested_at
@@ -164,17 +164,17 @@ def test_cancelling_a_running_run_asks_it_and_asking_twice_is_asking_once(make_r
     assert execute.stop_run(run_id=run.pk, attempt=attempt) == "cancelled"
     run.refresh_from_db()
     assert run.state == "cancelled"
-    execute.cancel_run(run=run)  # already what was wanted
+    execute.cancel_run(run=run)  # idempotent
 
 
-def test_a_finished_run_can_not_be_cancelled(make_run: RunMaker) -> None:
+def test_finished_run_cannot_be_cancelled(make_run: RunMaker) -> None:
     run = make_run()
     execute.succeed_run(run_id=run.pk, attempt=claim(run), result={})
     with pytest.raises(Conflict, match="already succeeded"):
         execute.cancel_run(run=run)
 
 
-def test_a_run_that_was_not_asked_to_stop_is_not_cancelled_but_handed_back(make_run: RunMaker) -> None:
+def test_stopped_run_without_a_cancel_request_is_requeued(make_run: RunMaker) -> None:
     run = make_run()
     assert execute.stop_run(run_id=run.pk, attempt=claim(run)) == "queued"
     run.refresh_from_db()
@@ -182,11 +182,11 @@ def test_a_run_that_was_not_asked_to_stop_is_not_cancelled_but_handed_back(make_
     assert claim(run) == 2
 
 
-def test_the_sweep_requeues_a_lost_run_until_its_tries_are_used_up(make_run: RunMaker) -> None:
+def test_sweep_requeues_a_lost_run_until_its_tries_are_used_up(make_run: RunMaker) -> None:
     run = make_run()
     for attempt in range(1, execute.MAX_TRIES + 1):
         assert claim(run) == attempt
-        assert execute.sweep_runs() == []  # its heart still beats
+        assert execute.sweep_runs() == []  # its heartbeat is recent
         lose(run)
         woken = execute.sweep_runs()
         assert woken == ([run.pk] if attempt < execute.MAX_TRIES else [])
@@ -196,7 +196,7 @@ def test_the_sweep_requeues_a_lost_run_until_its_tries_are_used_up(make_run: Run
     assert "3 times" in run.error["detail"]
 
 
-def test_the_sweep_ends_a_lost_run_that_was_to_be_cancelled(make_run: RunMaker) -> None:
+def test_sweep_cancels_a_lost_run_with_a_cancel_request(make_run: RunMaker) -> None:
     run = make_run()
     claim(run)
     execute.cancel_run(run=run)
@@ -206,15 +206,15 @@ def test_the_sweep_ends_a_lost_run_that_was_to_be_cancelled(make_run: RunMaker) 
     assert run.state == "cancelled"
 
 
-def test_the_sweep_wakes_a_worker_for_a_run_whose_message_was_lost(make_run: RunMaker) -> None:
+def test_sweep_wakes_a_worker_after_a_lost_message(make_run: RunMaker) -> None:
     fresh = make_run()
     unheard = make_run(woken_at=timezone.now() - LONG_AGO)
     assert execute.sweep_runs() == [unheard.pk]
-    assert execute.sweep_runs() == []  # not with every sweep
+    assert execute.sweep_runs() == []  # not on every sweep
     assert claim(fresh) == claim(unheard) == 1
 
 
-def test_a_resumed_run_starts_again_with_all_its_tries(make_run: RunMaker) -> None:
+def test_resumed_run_gets_all_its_tries_again(make_run: RunMaker) -> None:
     run = make_run()
     for _ in range(execute.MAX_TRIES):
         claim(run)
@@ -223,10 +223,10 @@ def test_a_resumed_run_starts_again_with_all_its_tries(make_run: RunMaker) -> No
     execute.requeue_finished(run=run)
     run.refresh_from_db()
     assert (run.state, run.error, run.finished_at, run.tries) == ("queued", None, None, 0)
-    assert claim(run) == execute.MAX_TRIES + 1  # attempts only ever count up: they fence
+    assert claim(run) == execute.MAX_TRIES + 1  # attempt numbers only increase, because they fence
 
 
-def test_only_a_failed_or_cancelled_run_is_resumed(make_run: RunMaker) -> None:
+def test_only_failed_and_cancelled_runs_can_be_resumed(make_run: RunMaker) -> None:
     run = make_run()
     with pytest.raises(Conflict, match="this one is queued"):
         execute.requeue_finished(run=run)
@@ -246,6 +246,6 @@ def test_only_a_failed_or_cancelled_run_is_resumed(make_run: RunMaker) -> None:
     ],
     ids=["unknown state", "running unclaimed", "failed without a cause", "no end time", "queued with an end"],
 )
-def test_the_database_refuses_a_state_that_can_not_be(make_run: RunMaker, columns: dict[str, Any]) -> None:
+def test_database_refuses_an_inconsistent_state(make_run: RunMaker, columns: dict[str, Any]) -> None:
     with pytest.raises(IntegrityError):
         make_run(**columns)

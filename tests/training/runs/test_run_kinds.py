@@ -1,5 +1,4 @@
-"""Each kind of run, on a tiny model: what it takes, what it leaves, and that the next kind can go on from
-there."""
+"""Each run kind on a tiny model: its inputs, its results, and that the next kind can use them."""
 
 from __future__ import annotations
 
@@ -16,8 +15,8 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification
 
-from annotation.content.content import add_prompts, add_ranking_tasks
-from annotation.content.incoming import ResponseDraft, TaskDraft
+from annotation.content.adding import add_prompts, add_ranking_tasks
+from annotation.content.drafts import ResponseDraft, TaskDraft
 from annotation.models import Project, Prompt, RankingTask, User
 from config.problems import Problem
 from tests.training.conftest import ModelMaker, Rank, RunMaker
@@ -42,7 +41,7 @@ QUICK_SFT = {"sample_prompts": 1, "sample_tokens": 4, "batch_size": 8}
 
 @pytest.fixture(scope="module")
 def tiny_policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A policy that has learnt one thing: an answer is short and ends."""
+    """A policy that has learned only to give short answers that end."""
     tokenizer = demo_world.build_tokenizer()
     untrained = Loaded(demo_world.build_policy(tokenizer, 0, hidden=32, layers=1), tokenizer)
     short = [
@@ -93,7 +92,7 @@ def ran(start: ModelVersion, kind: str, recipe: dict[str, Any], **inputs: str) -
 
 
 @pytest.mark.usefixtures("ranked")
-def test_an_adapter_judges_as_any_reward_model_until_its_base_is_gone(policy: ModelVersion) -> None:
+def test_adapter_works_as_reward_model_until_its_base_is_removed(policy: ModelVersion) -> None:
     ran(policy, "reward_model", {"epochs": 1, "use_peft": True, "lora_r": 4})
     judge = ModelVersion.objects.get(name="lab-rm-1")
     assert (judge.weights, judge.parent, judge.base_model) == ("adapter", policy, "demo-world")
@@ -114,12 +113,12 @@ def test_an_adapter_judges_as_any_reward_model_until_its_base_is_gone(policy: Mo
     shutil.rmtree(policy.folder)
     with pytest.raises(Problem, match=r"weights of lab-rm-1 are missing: it is an adapter of .*lab-sft-1"):
         launch_run(project=policy.project, kind="ppo", recipe=few, inputs={"policy": "lab-rs-1"}, user=None)
-    with pytest.raises(Problem, match=r"adapter of .*It can't serve"):
+    with pytest.raises(Problem, match=r"adapter of .*It can't be promoted"):
         promote_model(model=judge)
 
 
 @pytest.mark.usefixtures("ranked")
-def test_a_reward_model_that_says_how_sure_it_is_can_be_taken_with_caution(policy: ModelVersion) -> None:
+def test_caution_needs_a_reward_model_with_uncertainty(policy: ModelVersion) -> None:
     few: dict[str, Any] = {"max_prompts": 4, "max_new_tokens": 8}
     ran(policy, "reward_model", {"epochs": 1})
     bold = launch_run(project=policy.project, kind="ppo", recipe=few | {"caution": 1.0}, inputs={}, user=None)
@@ -142,7 +141,7 @@ def test_a_reward_model_that_says_how_sure_it_is_can_be_taken_with_caution(polic
 
 
 @pytest.mark.usefixtures("ranked")
-def test_the_kinds_turn_the_wheel(policy: ModelVersion) -> None:
+def test_run_kinds_complete_one_round(policy: ModelVersion) -> None:
     trained = ran(policy, "reward_model", {"epochs": 1})
     judge = ModelVersion.objects.get(name="lab-rm-1")
     assert (judge.kind, judge.parent, judge.run, judge.base_model) == (
@@ -189,7 +188,7 @@ def test_the_kinds_turn_the_wheel(policy: ModelVersion) -> None:
 
 
 @pytest.mark.usefixtures("ranked")
-def test_sft_learns_from_the_best_responses_of_a_snapshot_and_from_a_policy(policy: ModelVersion) -> None:
+def test_sft_can_use_best_responses_and_start_from_a_policy(policy: ModelVersion) -> None:
     run = ran(
         policy,
         "sft",
@@ -203,15 +202,13 @@ def test_sft_learns_from_the_best_responses_of_a_snapshot_and_from_a_policy(poli
 
 
 @pytest.mark.usefixtures("ranked")
-def test_a_model_named_in_the_recipe_takes_the_place_of_the_input(
-    policy: ModelVersion, tiny_policy: Path
-) -> None:
+def test_base_model_in_the_recipe_replaces_the_input_policy(policy: ModelVersion, tiny_policy: Path) -> None:
     ran(policy, "reward_model", {"epochs": 1, "base_model": str(tiny_policy)})
     made = ModelVersion.objects.get(name="lab-rm-1")
     assert (made.parent, made.base_model) == (None, str(tiny_policy))
 
 
-def test_gold_judges_the_prompts_it_can_read_and_counts_the_others(policy: ModelVersion) -> None:
+def test_gold_scores_demo_prompts_and_counts_the_others(policy: ModelVersion) -> None:
     foreign = [([{"role": "user", "content": f"Write a limerick about {n} toads."}], {}) for n in range(3)]
     add_prompts(project=policy.project, prompts=foreign)
     few = {"judge": "gold", "split": "all", "max_new_tokens": 8}
@@ -230,7 +227,7 @@ def test_gold_judges_the_prompts_it_can_read_and_counts_the_others(policy: Model
     assert (counts["prompts"], counts["prompts_not_judged"]) == (2, 3)
 
 
-def test_tasks_are_asked_for_prompts_that_have_the_fewest(policy: ModelVersion, alice: User) -> None:
+def test_sample_prefers_prompts_with_the_fewest_tasks(policy: ModelVersion, alice: User) -> None:
     prompts = demo_world.prompts(6, seed=4)
     drafts = [
         TaskDraft(messages, [ResponseDraft("a", "m"), ResponseDraft("b", "m")]) for messages in prompts[:3]
@@ -249,7 +246,7 @@ def test_tasks_are_asked_for_prompts_that_have_the_fewest(policy: ModelVersion, 
     }
 
 
-def test_a_stale_attempt_registers_no_model_and_no_task(policy: ModelVersion, make_run: RunMaker) -> None:
+def test_stale_attempt_registers_no_model_and_no_task(policy: ModelVersion, make_run: RunMaker) -> None:
     run = make_run(project=policy.project)
     first = execute.claim_run(run_id=run.pk, worker="w")
     TrainingRun.objects.filter(pk=run.pk).update(attempt=2)
@@ -263,7 +260,7 @@ def test_a_stale_attempt_registers_no_model_and_no_task(policy: ModelVersion, ma
     assert folder.is_dir()
 
 
-def test_answers_that_are_no_text_make_no_task_and_the_run_says_so(
+def test_answers_with_invalid_text_create_no_task_and_are_logged(
     lab: Project, make_run: RunMaker, capfd: pytest.CaptureFixture[str]
 ) -> None:
     run = make_run(kind="sample")
@@ -280,7 +277,7 @@ def test_answers_that_are_no_text_make_no_task_and_the_run_says_so(
     assert "prompt 1: response 1 holds a NUL character" in capfd.readouterr().out
 
 
-def test_a_model_that_can_not_be_moved_into_place_is_not_registered(
+def test_model_that_cannot_be_moved_is_not_registered(
     policy: ModelVersion, make_run: RunMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = make_run(project=policy.project)
@@ -294,7 +291,7 @@ def test_a_model_that_can_not_be_moved_into_place_is_not_registered(
     assert ModelVersion.objects.get() == policy
 
 
-def test_two_runs_that_end_together_name_their_models_apart(policy: ModelVersion, make_run: RunMaker) -> None:
+def test_concurrent_completions_get_different_model_names(policy: ModelVersion, make_run: RunMaker) -> None:
     barrier = threading.Barrier(2)
     runs = [make_run(project=policy.project) for _ in range(2)]
 

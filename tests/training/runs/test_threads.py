@@ -1,4 +1,4 @@
-"""A run's operators use as many processors as its model has work for, and never more than they were given."""
+"""A run uses as many threads as its model can use, and never more than it was given."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from training.runs.threads import BYTES_PER_THREAD, cpu_threads
     ("files", "threads"),
     [([1], 1), ([BYTES_PER_THREAD * 2], 2), ([BYTES_PER_THREAD] * 3, 3), ([BYTES_PER_THREAD * 90], 16)],
 )
-def test_the_size_of_the_weights_says_how_many(
+def test_thread_count_depends_on_the_size_of_the_weights(
     files: list[int], threads: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "16")
@@ -24,11 +24,11 @@ def test_the_size_of_the_weights_says_how_many(
     assert cpu_threads(str(tmp_path)) == threads
 
 
-def test_a_model_of_the_hub_may_use_all(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hub_model_uses_all_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "16")
     assert cpu_threads("people/some-model") == 16
 
 
-def test_the_demo_leaves_the_others_to_the_people_it_serves(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_demo_model_uses_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "16")
     assert cpu_threads(DEMO_WORLD) == 1

@@ -1,4 +1,4 @@
-"""A run in its own process: whatever dies, its state is true in the end, and nothing is left half-written."""
+"""A run in its own process: whatever dies, the run ends in the correct state without unfinished files."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def endless(make_run: RunMaker) -> TrainingRun:
 
 @contextmanager
 def supervised(run: TrainingRun) -> Iterator[psutil.Process]:
-    """The run's process, at a step of its training; its supervisor is a thread of this process."""
+    """The run's process, in the middle of training. Its supervisor is a thread of this process."""
 
     def supervise_it() -> None:
         try:
@@ -75,7 +75,7 @@ def process_of(run: TrainingRun) -> psutil.Process:
 
 
 def is_process_of(process: psutil.Process, run: TrainingRun) -> bool:
-    """It is named after the run, and what it prints is the run's log."""
+    """Its name is derived from the run, and its output is the run's log."""
     try:
         return process.name() == f"run-{str(run.pk)[-8:]}" and (
             Path(f"/proc/{process.pid}/fd/1").readlink() == run.log_path
@@ -90,7 +90,7 @@ def assert_nothing_half_written(run: TrainingRun) -> None:
     assert sorted(path.name for path in run.folder.iterdir()) == ["log.txt"]
 
 
-def test_a_run_leaves_a_model_that_plain_transformers_loads(sft: TrainingRun) -> None:
+def test_transformers_loads_the_model_of_a_run(sft: TrainingRun) -> None:
     supervise.execute_run(run_id=sft.pk)
     sft.refresh_from_db()
     assert sft.state == "succeeded", supervise.log_tail(sft, lines=50)
@@ -111,18 +111,18 @@ def test_a_run_leaves_a_model_that_plain_transformers_loads(sft: TrainingRun) ->
     assert sorted(path.name for path in sft.folder.iterdir()) == ["log.txt"]
 
 
-def test_a_cancelled_run_stops_at_a_step_and_leaves_nothing(endless: TrainingRun) -> None:
+def test_cancelled_run_stops_at_a_step_and_leaves_no_files(endless: TrainingRun) -> None:
     with supervised(endless):
         asked_at_step = execute.cancel_run(run=endless).step
     endless.refresh_from_db()
     assert endless.state == "cancelled"
-    # Ended by itself at a step boundary, long before the end and before the grace was over.
+    # It ended at a step boundary, long before its last step and before the grace period was over.
     assert asked_at_step <= endless.step < endless.total_steps
     assert endless.error is None
     assert_nothing_half_written(endless)
 
 
-def test_a_killed_training_process_is_a_failed_run_with_its_cause(endless: TrainingRun) -> None:
+def test_killed_process_fails_the_run_with_its_cause(endless: TrainingRun) -> None:
     with supervised(endless) as process:
         process.send_signal(signal.SIGKILL)
     endless.refresh_from_db()
@@ -131,18 +131,18 @@ def test_a_killed_training_process_is_a_failed_run_with_its_cause(endless: Train
     assert_nothing_half_written(endless)
 
 
-def test_runs_are_forked_from_one_process_that_has_one_thread(make_run: RunMaker) -> None:
+def test_runs_are_forked_from_one_single_threaded_process(make_run: RunMaker) -> None:
     parents = []
     for run in (make_run(recipe=ENDLESS), make_run(recipe=ENDLESS)):
         with supervised(run) as process:
             parents.append(process.parent())
             execute.cancel_run(run=run)
     assert parents[0] == parents[1] != psutil.Process()
-    # A lock that another thread held at the fork would be held for ever.
+    # A lock that another thread held during the fork would stay locked forever.
     assert parents[0].num_threads() == 1
 
 
-def test_when_what_they_are_forked_from_is_killed_the_run_fails_and_the_next_is_run(
+def test_killed_fork_server_fails_the_run_and_the_next_run_succeeds(
     endless: TrainingRun, sft: TrainingRun
 ) -> None:
     with supervised(endless) as process:
@@ -155,7 +155,7 @@ def test_when_what_they_are_forked_from_is_killed_the_run_fails_and_the_next_is_
     assert sft.state == "succeeded"
 
 
-def test_when_no_process_can_be_started_the_run_says_so(
+def test_run_fails_if_no_process_can_be_started(
     sft: TrainingRun, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(fork, "_serving_now", None)
@@ -165,7 +165,7 @@ def test_when_no_process_can_be_started_the_run_says_so(
     assert (sft.state, sft.error["kind"]) == ("failed", "not_started")
 
 
-def test_a_run_whose_input_is_gone_fails_with_the_reason_and_the_trace_is_in_the_log(
+def test_missing_input_fails_the_run_and_the_log_has_the_traceback(
     make_run: RunMaker,
 ) -> None:
     run = make_run(recipe=SHORT | {"base_model": "/nowhere/model"})
@@ -179,7 +179,7 @@ def test_a_run_whose_input_is_gone_fails_with_the_reason_and_the_trace_is_in_the
 
 @contextmanager
 def worker(log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A real worker for the queue `training`, started as embedded/supervisor.py starts it."""
+    """A real worker for the queue `training`, started like embedded/supervisor.py starts it."""
     argv = ["-m", "celery", "--app=config", "worker", "--pool=threads", "--concurrency=1"]
     queue = ["--queues=training", "--without-gossip", "--without-mingle"]
     process = processes.spawn(
@@ -191,7 +191,7 @@ def worker(log: Path) -> Iterator[subprocess.Popen[bytes]]:
         processes.stop(process, [(signal.SIGTERM, 10)])
 
 
-def test_a_run_of_a_killed_worker_goes_on_from_its_checkpoint_and_a_message_twice_runs_once(
+def test_run_of_a_killed_worker_resumes_once_from_its_checkpoint(
     ranked: ModelVersion, tmp_path: Path
 ) -> None:
     recipe = {"epochs": 40, "batch_rankings": 4, "checkpoint_steps": 3}
@@ -204,7 +204,7 @@ def test_a_run_of_a_killed_worker_goes_on_from_its_checkpoint_and_a_message_twic
         process.wait()
     wait_until(lambda: not [p for p in psutil.process_iter() if is_process_of(p, run)], seconds=10)
 
-    assert execute.sweep_runs() == []  # not given up before its heartbeat is old
+    assert execute.sweep_runs() == []  # its heartbeat is not old yet
     TrainingRun.objects.filter(pk=run.pk).update(heartbeat_at=timezone.now() - timedelta(hours=1))
     assert execute.sweep_runs() == [run.pk]
     kept = max(checkpoints_of(run))
@@ -220,7 +220,7 @@ def test_a_run_of_a_killed_worker_goes_on_from_its_checkpoint_and_a_message_twic
             for attempt in (1, 2)
         )
     )
-    assert before[:kept] == list(range(1, kept + 1))  # what a checkpoint has, the curves have
+    assert before[:kept] == list(range(1, kept + 1))  # every step in a checkpoint is also in the metrics
     assert after == list(range(kept + 1, run.total_steps + 1))
     assert sorted(path.name for path in run.folder.iterdir()) == ["log.txt"]
 
@@ -229,7 +229,7 @@ def checkpoints_of(run: TrainingRun) -> list[int]:
     return [int(path.name[-8:]) for path in run.folder.glob("attempt-1/checkpoints/step-*")]
 
 
-def test_a_worker_that_is_stopped_hands_its_run_back(endless: TrainingRun, tmp_path: Path) -> None:
+def test_stopped_worker_requeues_its_run(endless: TrainingRun, tmp_path: Path) -> None:
     execute_run.delay(str(endless.pk))
     with worker(tmp_path / "worker.log"):
         wait_until(lambda: is_training(endless))

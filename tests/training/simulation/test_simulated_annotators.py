@@ -1,5 +1,4 @@
-"""Simulated annotators go through the real HTTP API and rank as their judge does, save for the noise they are
-given."""
+"""Simulated annotators use the HTTP API and rank with their judge, apart from the requested noise."""
 
 from __future__ import annotations
 
@@ -60,7 +59,7 @@ def ranked_by_length(
     return project
 
 
-def test_they_rank_everything_there_is_with_the_overlap_asked_for(
+def test_simulation_ranks_every_task_with_its_overlap(
     ranked_by_length: Project, simulated: Simulated
 ) -> None:
     said = simulated_with_an_own_server(ranked_by_length, annotators=3, judge="length")
@@ -72,17 +71,17 @@ def test_they_rank_everything_there_is_with_the_overlap_asked_for(
         texts = {str(response.id): response.text for response in ranking.task.responses.all()}
         lengths = [{len(texts[name]) for name in tier} for tier in ranking.tiers]
         assert all(len(tier) == 1 for tier in lengths)  # equal lengths are tied …
-        assert lengths == sorted(lengths, key=max, reverse=True)  # … and longer ones stand first
+        assert lengths == sorted(lengths, key=max, reverse=True)  # … and longer responses come first
         assert ranking.source == "api"
         assert ranking.touched
     assert said["comparisons"] == Comparison.objects.count() == 2 * N_TASKS * 6
-    assert not ApiToken.objects.filter(revoked_at=None).exists()  # no key is left lying about
+    assert not ApiToken.objects.filter(revoked_at=None).exists()  # no token stays active
 
-    assert simulated(ranked_by_length, annotators=3, judge="length")["rankings"] == 0  # nothing is left
+    assert simulated(ranked_by_length, annotators=3, judge="length")["rankings"] == 0  # no task is left
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_they_answer_every_form(
+def test_simulation_answers_every_form(
     test_database: None, add_tasks: Callable[..., list[RankingTask]], preset: str, simulated: Simulated
 ) -> None:
     project = create_project(slug="any", preset=preset)
@@ -91,7 +90,7 @@ def test_they_answer_every_form(
     assert (said["rankings"], said["refused"]) == (4, 0)
 
 
-def test_they_say_all_that_a_form_can_require(
+def test_simulation_fills_every_required_field(
     test_database: None, add_tasks: Callable[..., list[RankingTask]], simulated: Simulated
 ) -> None:
     project = create_project(slug="any")
@@ -111,12 +110,12 @@ def test_they_say_all_that_a_form_can_require(
         assert all((ranking.strength or len(ranking.tiers) == 1, ranking.confidence, ranking.comment))
 
 
-def test_they_stop_at_the_limit(ranked_by_length: Project, simulated: Simulated) -> None:
+def test_simulation_stops_at_the_limit(ranked_by_length: Project, simulated: Simulated) -> None:
     assert simulated(ranked_by_length, annotators=4, judge="length", limit=5)["rankings"] == 5
     assert Ranking.objects.count() == 5
 
 
-def test_whom_the_project_gives_no_more_stops_with_its_reason(
+def test_annotator_without_more_tasks_stops_with_the_reason(
     ranked_by_length: Project, simulated: Simulated, web: str
 ) -> None:
     update_project(project=ranked_by_length, changes={"max_per_annotator": 3})
@@ -129,10 +128,10 @@ def test_whom_the_project_gives_no_more_stops_with_its_reason(
     out = StringIO()
     call_command("simulate_annotators", project="support", judge="length", annotators=1, url=web, stdout=out)
     assert "0 rankings" in out.getvalue()
-    assert "sim-1 was given no more: The project support is paused" in out.getvalue()
+    assert "sim-1 got no more tasks: The project support is paused" in out.getvalue()
 
 
-def test_what_they_can_not_do_is_refused_before_anything_happens(ranked_by_length: Project) -> None:
+def test_invalid_arguments_are_refused_before_any_request(ranked_by_length: Project) -> None:
     for wrong in ({"noise": 1.5}, {"annotators": 0}):
         with pytest.raises(CommandError):
             call_command("simulate_annotators", project="support", **wrong)
@@ -141,10 +140,8 @@ def test_what_they_can_not_do_is_refused_before_anything_happens(ranked_by_lengt
     assert not ApiToken.objects.exists()
 
 
-def test_a_judge_that_can_not_read_the_prompts_ends_it_with_its_reason(
-    ranked_by_length: Project, web: str
-) -> None:
-    with pytest.raises(CommandError, match=r"gold can't rank .* order 0"):
+def test_gold_judge_refuses_foreign_prompts_with_a_reason(ranked_by_length: Project, web: str) -> None:
+    with pytest.raises(CommandError, match=r"gold judge can't rank .* order 0"):
         call_command("simulate_annotators", project="support", judge="gold", annotators=1, url=web)
     assert not Ranking.objects.exists()
     assert not ApiToken.objects.filter(revoked_at=None).exists()
@@ -160,7 +157,7 @@ def length(messages: Any, text: str) -> float:
     return float(len(text))
 
 
-def test_equals_share_a_tier_only_where_ties_are_taken() -> None:
+def test_equal_points_share_a_tier_only_if_ties_are_allowed() -> None:
     rng = random.Random(0)
     assert annotators.answer(assignment("aaa", "bb", "cc"), length, 0.0, rng)["tiers"][0] == ["aaa"]
     tied = annotators.answer(assignment("aaa", "bb", "cc"), length, 0.0, rng)["tiers"]
@@ -169,18 +166,18 @@ def test_equals_share_a_tier_only_where_ties_are_taken() -> None:
     assert [len(tier) for tier in strict] == [1, 1, 1]
 
 
-def test_noise_flips_half_of_its_share_of_the_pairs() -> None:
+def test_noise_flips_half_of_its_share_of_pairs() -> None:
     rng, n = random.Random(0), 4000
     for noise in (0.0, 0.4, 1.0):
         answers = [annotators.answer(assignment("a", "bb"), length, noise, rng) for _ in range(n)]
         flipped = sum(answer["tiers"] == [["a"], ["bb"]] for answer in answers) / n
-        # Four standard errors of a share near a half.
+        # Four standard errors of a share near one half.
         assert abs(flipped - noise / 2) < 4 * 0.5 / n**0.5
 
 
 @pytest.fixture
 def flaky() -> Iterator[tuple[str, list[int], list[str]]]:
-    """A server that answers with the given statuses in turn: (address, statuses, keys it has seen)."""
+    """A server that answers with the given statuses in turn: (address, statuses, received keys)."""
     statuses: list[int] = []
     keys: list[str] = []
 
@@ -189,7 +186,7 @@ def flaky() -> Iterator[tuple[str, list[int], list[str]]]:
             self.rfile.read(int(self.headers.get("Content-Length", 0)))
             keys.append(self.headers.get("Idempotency-Key", ""))
             status = statuses.pop(0)
-            if status == 0:  # hang up without an answer
+            if status == 0:  # close the connection without an answer
                 return
             self.send_response(status)
             self.end_headers()
@@ -207,9 +204,7 @@ def flaky() -> Iterator[tuple[str, list[int], list[str]]]:
     server.server_close()
 
 
-def test_a_submit_that_fails_on_the_way_is_sent_again_under_the_same_key(
-    flaky: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failed_submit_is_retried_with_the_same_key(flaky: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(annotators, "FIRST_PAUSE_SECONDS", 0.01)
     url, statuses, keys = flaky
     statuses += [503, 0, 429, 201]
@@ -218,7 +213,7 @@ def test_a_submit_that_fails_on_the_way_is_sent_again_under_the_same_key(
     assert len(set(keys)) == 1
 
 
-def test_a_lost_lease_is_counted_and_a_refusal_is_told(flaky: Any) -> None:
+def test_expired_lease_is_counted_and_a_refusal_is_raised(flaky: Any) -> None:
     url, statuses, _ = flaky
     statuses += [409, 422]
     assert annotators.submit(ApiClient(url, "t"), {"id": "a"}, {}) is False
@@ -226,7 +221,7 @@ def test_a_lost_lease_is_counted_and_a_refusal_is_told(flaky: Any) -> None:
         annotators.submit(ApiClient(url, "t"), {"id": "a"}, {})
 
 
-def test_a_server_that_stays_broken_is_given_up(flaky: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_client_gives_up_on_a_broken_server(flaky: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(annotators, "FIRST_PAUSE_SECONDS", 0.01)
     url, statuses, _ = flaky
     statuses += [500] * annotators.TRIES
@@ -235,11 +230,11 @@ def test_a_server_that_stays_broken_is_given_up(flaky: Any, monkeypatch: pytest.
     assert statuses == []
 
 
-def test_ratings_rise_with_the_points_and_keep_to_their_scale() -> None:
+def test_ratings_rise_with_points_within_their_scale() -> None:
     rated = [rating_of(points, 0, 4) for points in (-1e9, -1.0, 0.0, 1.0, 1e9)]
     assert rated == [0, 1, 2, 3, 4]
 
 
-def test_the_best_few_are_cut_within_a_tie_too() -> None:
+def test_best_responses_are_cut_within_a_tie() -> None:
     assert best_few([["a"], ["b", "c"], ["d"]], {"at_most": 2}) == [["a"], ["b"]]
     assert best_few([["a"], ["b", "c"], ["d"]], None) == [["a"], ["b", "c"], ["d"]]

@@ -26,12 +26,12 @@ class LoopsView(generics.ListAPIView[Loop]):
 
     @extend_schema(parameters=[PROJECT])
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        """The standing orders of projects."""
+        """List the training loops of projects."""
         return super().get(request, *args, **kwargs)
 
     @extend_schema(request=serializers.SetLoopSerializer, responses={201: serializers.LoopSerializer})
     def post(self, request: Request) -> Response:
-        """Set the project's standing order; it replaces the one there is."""
+        """Create the project's training loop, or replace its settings."""
         asked = serializers.SetLoopSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         project = project_to_train(request, asked.validated_data.pop("project"))

@@ -11,10 +11,10 @@ from training.simulation.demo import DemoRunFailed, create_demo
 
 
 class Command(QuickCommand):
-    help = "Create the demo project with people, a first policy and responses to rank; again changes nothing."
+    help = "Create the demo project with users, a first policy and responses to rank. Idempotent."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--json", action="store_true", help="print what there is as one JSON object")
+        parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
         def tell(line: str) -> None:
@@ -39,4 +39,4 @@ class Command(QuickCommand):
         self.stdout.write(f"The demo has {counts['prompts']} prompts and {counts['tasks']} tasks to rank.")
         for name, password in demo.passwords.items():
             self.stdout.write(f"  {name:<12} {password}")
-        self.stdout.write(f"The log-ins are kept in {demo.logins}.")
+        self.stdout.write(f"The logins are stored in {demo.logins}.")

@@ -13,7 +13,7 @@ PAGE = Path(settings.BASE_DIR) / "docs" / "recipes.md"
 
 
 class Command(QuickCommand):
-    help = "Write docs/recipes.md from the recipes."
+    help = "Generate docs/recipes.md from the recipes."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--out", type=Path, default=PAGE, metavar="PATH")

@@ -20,7 +20,7 @@ from training.runs.watch import follow_run, worker_listens
 
 
 class Command(QuickCommand):
-    help = "Launch a training run; with --wait, follow it to its end and fail if it fails."
+    help = "Launch a training run. With --wait, follow it to its end and fail if the run fails."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("kind", choices=[str(kind) for kind in KINDS])
@@ -29,7 +29,7 @@ class Command(QuickCommand):
             "--preset",
             default="default",
             metavar="NAME",
-            help="quick, default or thorough (docs/recipes.md); --recipe and --set win over it",
+            help="quick, default or thorough (docs/recipes.md); --recipe and --set override it",
         )
         parser.add_argument(
             "--set",
@@ -38,7 +38,7 @@ class Command(QuickCommand):
             default=[],
             metavar="KEY=VALUE",
             dest="chosen",
-            help="recipe settings, such as base_model=Qwen/Qwen3-0.6B (null: no value)",
+            help="recipe settings, such as base_model=Qwen/Qwen3-0.6B (null: empty)",
         )
         parser.add_argument(
             "--input",
@@ -47,10 +47,10 @@ class Command(QuickCommand):
             default=[],
             metavar="NAME=VALUE",
             dest="inputs",
-            help="policy, reward_model, snapshot: a name or an id",
+            help="policy, reward_model or snapshot, by name or id",
         )
         parser.add_argument("--recipe", type=Path, metavar="FILE", help="settings from a .json or .toml file")
-        parser.add_argument("--wait", action="store_true", help="follow the run to its end")
+        parser.add_argument("--wait", action="store_true", help="follow the run until it ends")
         parser.add_argument("--json", action="store_true", help="print the run as one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -78,7 +78,7 @@ class Command(QuickCommand):
                 if not options["json"]:
                     self.stdout.write(line)
         elif not options["json"] and not worker_listens():
-            self.stdout.write("No training worker is running: the run waits in the queue until one is.")
+            self.stdout.write("No training worker is running. The run stays in the queue until one starts.")
         self.stdout.write(json.dumps(run_document(run.pk), default=str) if options["json"] else summary(run))
         if run.state in {TrainingRun.State.FAILED, TrainingRun.State.CANCELLED}:
             raise CommandError(f"The run {run.state}.")
@@ -93,20 +93,20 @@ def read_recipe(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise CommandError(f"The recipe {path} is not valid {path.suffix or 'JSON'}: {error}") from None
     if not isinstance(settings, dict):
-        raise CommandError(f"The recipe {path} must hold one object of settings.")
+        raise CommandError(f"The recipe {path} must be one object of settings.")
     return settings
 
 
 def pairs(given: list[str]) -> dict[str, str]:
-    """Raises CommandError for what is not NAME=VALUE."""
+    """Parse NAME=VALUE pairs. Raises CommandError for anything else."""
     for pair in given:
         if not pair.partition("=")[0] or "=" not in pair:
-            raise CommandError(f"{pair!r} is not of the form NAME=VALUE.")
+            raise CommandError(f"{pair!r} does not have the form NAME=VALUE.")
     return {name: value for name, _, value in (pair.partition("=") for pair in given)}
 
 
 def summary(run: TrainingRun) -> str:
-    """What came of the run, in a few lines."""
+    """The result of the run, in a few lines."""
     lines = [f"Run {run.id} ({run.kind}) {run.state}."]
     lines += [f"  {name}: {value}" for name, value in run.inputs.items()]
     if run.error and (failure := explain(run)) is not None:

@@ -22,7 +22,7 @@ TELL_EVERY = 100  # rankings
 
 
 class Command(QuickCommand):
-    help = "Programs rank what there is to rank, through the real HTTP API."
+    help = "Let simulated annotators rank the open tasks through the HTTP API."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--project", required=True, metavar="SLUG")
@@ -34,12 +34,12 @@ class Command(QuickCommand):
             help="gold: the demo world's preference function; length: longer is better",
         )
         parser.add_argument(
-            "--noise", type=float, default=0.0, metavar="P", help="share of rankings in a random order"
+            "--noise", type=float, default=0.0, metavar="P", help="share of rankings with a random order"
         )
-        parser.add_argument("--limit", type=int, metavar="N", help="stop after N rankings in all")
+        parser.add_argument("--limit", type=int, metavar="N", help="stop after N rankings in total")
         parser.add_argument("--seed", type=int, default=0)
         parser.add_argument(
-            "--url", help="the web server to talk to; without it, the running one or an own one"
+            "--url", help="address of the web server; default: the running server, or a new one"
         )
         parser.add_argument("--json", action="store_true", help="print the counts as one JSON object")
 
@@ -48,7 +48,7 @@ class Command(QuickCommand):
         if project is None:
             raise CommandError(f"There is no project {options['project']!r}.")
         if options["annotators"] < 1 or not 0 <= options["noise"] <= 1:
-            raise CommandError("--annotators is at least 1, and --noise is a share from 0 to 1.")
+            raise CommandError("--annotators must be at least 1, and --noise must be from 0 to 1.")
         names = [f"sim-{number}" for number in range(1, options["annotators"] + 1)]
         issued = {name: issue_token(project, name) for name in names}
 
@@ -69,7 +69,7 @@ class Command(QuickCommand):
                     told=told,
                 )
         except UnknownPrompt as error:
-            raise CommandError(f"The judge gold can't rank in this project: {error}.") from None
+            raise CommandError(f"The gold judge can't rank in this project: {error}.") from None
         except ApiError as error:
             raise CommandError(str(error)) from None
         finally:
@@ -88,16 +88,16 @@ class Command(QuickCommand):
         rate = tally.rankings / tally.seconds if tally.seconds else math.nan
         sentences = [
             f"{tally.rankings} rankings by {len(names)} annotators in {tally.seconds:.1f} s ({rate:.0f}/s).",
-            f"The project has {done['comparisons']} comparisons now.",
+            f"The project now has {done['comparisons']} comparisons.",
         ]
         if tally.refused:
-            sentences.insert(1, f"{tally.refused} came too late: their leases had run out.")
-        sentences += [f"{name} was given no more: {why}" for name, why in sorted(tally.stopped.items())]
+            sentences.insert(1, f"{tally.refused} were refused because their leases had expired.")
+        sentences += [f"{name} got no more tasks: {why}" for name, why in sorted(tally.stopped.items())]
         self.stdout.write(json.dumps(done) if options["json"] else " ".join(sentences))
 
 
 def issue_token(project: Project, name: str) -> tuple[ApiToken, str]:
-    """A token for this one command, for a user who may rank in the project."""
+    """A token for this command, for a user who can rank in the project."""
     user = User.objects.filter(username=name).first() or create_user(username=name)[0]
     if not project.memberships.filter(user=user).exists():
         add_member(project=project, user=user, role=Role.ANNOTATOR)

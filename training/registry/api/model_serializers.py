@@ -22,10 +22,10 @@ class ModelSerializer(serializers.ModelSerializer[ModelVersion]):
     parent = ModelRefSerializer(allow_null=True)
     run = RunRefSerializer(allow_null=True)
     metrics = serializers.DictField(child=serializers.FloatField())
-    folder = serializers.CharField(help_text="Where its files are, on the server.")
+    folder = serializers.CharField(help_text="Path of its files on the server.")
     weights = serializers.ChoiceField(
         choices=ModelVersion.Weights.choices,
-        help_text="adapter: the folder holds a LoRA adapter of the parent, or of base_model, alone.",
+        help_text="adapter: the folder holds only a LoRA adapter of the parent or of base_model.",
     )
 
     class Meta:
@@ -44,21 +44,22 @@ class OtherModelSerializer(serializers.Serializer[Any]):
 class EvaluationSerializer(serializers.Serializer[Evaluation]):
     run = serializers.UUIDField(source="run.id")
     created_at = serializers.DateTimeField(source="run.created_at")
-    judge = serializers.CharField(help_text="gold, or the name of the reward model.")
+    judge = serializers.CharField(help_text="gold, or the name of a reward model.")
     split = serializers.CharField(source="run.recipe.split")
     prompts = serializers.IntegerField()
     mean = serializers.FloatField()
-    low = serializers.FloatField(help_text="Of the 95 % interval.")
+    low = serializers.FloatField(help_text="Lower bound of the 95 % confidence interval.")
     high = serializers.FloatField()
 
 
 class GainSerializer(serializers.Serializer[Gain]):
-    over = serializers.CharField(source="parent.policy", help_text="The policy that this one came from.")
+    over = serializers.CharField(source="parent.policy", help_text="The parent policy.")
     parent_run = serializers.UUIDField(source="parent.run.id")
     parent_mean = serializers.FloatField(source="parent.mean")
     difference = serializers.FloatField()
     low = serializers.FloatField(
-        help_text="Of the 95 % interval, the errors added as of independent samples."
+        help_text="Lower bound of the 95 % confidence interval, with standard errors combined as for "
+        "independent samples."
     )
     high = serializers.FloatField()
     verdict = serializers.ChoiceField(choices=["better", "worse", "unclear"])

@@ -25,7 +25,7 @@ from training.registry.stages import archive_model, promote_model
 from training.runs.api.base import PROJECT
 
 KIND = OpenApiParameter("kind", str, enum=ModelVersion.Kind.values)
-OTHER = OpenApiParameter("other", OpenApiTypes.UUID, required=True, description="The id of the other.")
+OTHER = OpenApiParameter("other", OpenApiTypes.UUID, required=True, description="The id of the other model.")
 
 
 class ModelsView(generics.ListAPIView[ModelVersion]):
@@ -40,14 +40,14 @@ class ModelsView(generics.ListAPIView[ModelVersion]):
 
     @extend_schema(parameters=[PROJECT, KIND])
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        """Policies and reward models, newest first."""
+        """List policies and reward models, newest first."""
         return super().get(request, *args, **kwargs)
 
 
 class JudgedView(APIView):
     @extend_schema(parameters=[PROJECT], responses=model_serializers.JudgedPoliciesSerializer)
     def get(self, request: Request) -> Response:
-        """Policies by their newest evaluations, and what each gained over the one it came from."""
+        """List policies with their newest evaluations and their gain over their parents."""
         user, project = user_of(request), request.query_params.get("project")
         policies = judged_policies(
             models=ModelVersion.objects.visible_to(user).of_project(project),
@@ -57,7 +57,7 @@ class JudgedView(APIView):
 
 
 class ModelView(APIView):
-    """A view under `models/{id}/`: managers of the project read, admins act."""
+    """A view under `models/{id}/`. Managers of the project can read; admins can act."""
 
     model: ModelVersion
 
@@ -71,28 +71,28 @@ class ModelView(APIView):
 class ModelDetailView(ModelView):
     @extend_schema(responses=model_serializers.ModelSerializer)
     def get(self, request: Request, model_id: str) -> Response:
-        """The model, what it came from and what it reached."""
+        """Return the model with its origin and metrics."""
         return Response(model_serializers.ModelSerializer(self.model).data)
 
 
 class PromoteView(ModelView):
     @extend_schema(request=None, responses=model_serializers.ModelSerializer)
     def post(self, request: Request, model_id: str) -> Response:
-        """Make it the project's production model of its kind."""
+        """Make the model the project's production model of its kind."""
         return Response(model_serializers.ModelSerializer(promote_model(model=self.model)).data)
 
 
 class ArchiveView(ModelView):
     @extend_schema(request=None, responses=model_serializers.ModelSerializer)
     def post(self, request: Request, model_id: str) -> Response:
-        """Offer it to runs no longer; its files stay."""
+        """Archive the model: runs can no longer use it, but its files stay."""
         return Response(model_serializers.ModelSerializer(archive_model(model=self.model)).data)
 
 
 class ReportView(ModelView):
     @extend_schema(responses=reward_report_serializers.ModelReport)
     def get(self, request: Request, model_id: str) -> Response:
-        """What a reward model is worth on the rankings held out of its training."""
+        """Return the report on a reward model, measured on the rankings held out of its training."""
         found = {
             "report": report_of(self.model),
             "annotators": learned_of_annotators(self.model),
@@ -104,7 +104,7 @@ class ReportView(ModelView):
 class ComparisonView(ModelView):
     @extend_schema(parameters=[OTHER], responses=reward_report_serializers.RewardComparison)
     def get(self, request: Request, model_id: str) -> Response:
-        """A reward model against another of the project, on the rankings held out of both."""
+        """Compare a reward model with another of the project, on the rankings held out of both."""
         asked = model_serializers.OtherModelSerializer(data=request.query_params)
         asked.is_valid(raise_exception=True)
         rivals = ModelVersion.objects.filter(project=self.model.project_id, pk=asked.validated_data["other"])

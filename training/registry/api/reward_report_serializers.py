@@ -1,5 +1,5 @@
-"""A reward model's report on the wire, as `training.rlhf.report.reward_report` writes it; and two of them
-compared."""
+"""The JSON form of a reward model's report, as `training.rlhf.report.reward_report` writes it, and of a
+comparison of two."""
 
 from __future__ import annotations
 
@@ -17,36 +17,38 @@ class ReliabilityBin(serializers.Serializer[Any]):
     low = serializers.FloatField()
     high = serializers.FloatField()
     events = serializers.IntegerField()
-    predicted = serializers.FloatField(help_text="The mean chance given.")
-    observed = Estimate(help_text="The share that happened.")
+    predicted = serializers.FloatField(help_text="Mean predicted probability.")
+    observed = Estimate(help_text="Observed share.")
 
 
 class Reliability(serializers.Serializer[Any]):
     ece = Estimate()
-    ece_if_right = serializers.FloatField(help_text="Its mean were every chance exactly right.")
+    ece_if_right = serializers.FloatField(
+        help_text="Expected ECE if every predicted probability were correct."
+    )
     bins = ReliabilityBin(many=True)
 
 
 class Calibration(serializers.Serializer[Any]):
-    ties_counted = serializers.BooleanField(help_text="Whether a tie is one of the verdicts predicted.")
+    ties_counted = serializers.BooleanField(help_text="Whether ties are among the predicted outcomes.")
     pairs = serializers.IntegerField()
-    log_loss = Estimate(help_text="Nats per pair; 0.693 is a coin.")
+    log_loss = Estimate(help_text="Nats per pair; random guessing gives 0.693.")
     brier = Estimate()
-    preference = Reliability(help_text="Of P(i ≻ j), each pair in both orders.")
+    preference = Reliability(help_text="Calibration of P(i ≻ j), with each pair in both orders.")
 
 
 class TopOfSet(serializers.Serializer[Any]):
     size = serializers.IntegerField(allow_null=True, help_text="null: all responses of a ranking.")
     rankings = serializers.IntegerField()
     accuracy = Estimate()
-    chance = serializers.FloatField(help_text="By drawing lots.")
+    chance = serializers.FloatField(help_text="Accuracy by chance.")
 
 
 class PeopleBeside(serializers.Serializer[Any]):
     pairs = serializers.IntegerField()
     prompts = serializers.IntegerField()
-    others = Estimate(help_text="How often most of the other people say the same.")
-    model = Estimate(help_text="How often the model does.")
+    others = Estimate(help_text="Agreement of an annotator with the majority of the others.")
+    model = Estimate(help_text="Agreement of the model with the same annotator.")
 
 
 class TiePrediction(serializers.Serializer[Any]):
@@ -54,19 +56,21 @@ class TiePrediction(serializers.Serializer[Any]):
     tied = Estimate()
     predicted = serializers.FloatField()
     area_under_curve = serializers.FloatField(allow_null=True)
-    gain = Estimate(help_text="Nats per pair over one and the same chance for all.")
+    gain = Estimate(help_text="Gain over one constant probability for all pairs, in nats per pair.")
     reliability = Reliability()
 
 
 class StrengthLevel(serializers.Serializer[Any]):
     level = serializers.IntegerField()
-    stated = Estimate(help_text="Share of the pairs of this level or more.")
+    stated = Estimate(help_text="Share of pairs with this level or a higher one.")
     predicted = serializers.FloatField()
 
 
 class StrengthPrediction(serializers.Serializer[Any]):
     pairs = serializers.IntegerField()
-    not_known = serializers.IntegerField(help_text="Pairs of a level that nobody stated in training.")
+    not_known = serializers.IntegerField(
+        help_text="Pairs with a level that does not occur in the training data."
+    )
     levels = StrengthLevel(many=True)
     reliability = Reliability()
 
@@ -77,7 +81,7 @@ class Lean(serializers.Serializer[Any]):
     within_rankings = Estimate(help_text="Spearman's ρ of the differences from the ranking's mean.")
     by_model = Estimate()
     by_people = Estimate()
-    excess = Estimate(help_text="by_model less by_people, on the same pairs.")
+    excess = Estimate(help_text="by_model minus by_people, on the same pairs.")
 
 
 class RewardSlice(serializers.Serializer[Any]):
@@ -92,7 +96,7 @@ class RewardSlice(serializers.Serializer[Any]):
 class RewardReport(serializers.Serializer[Any]):
     rankings = serializers.IntegerField()
     prompts = serializers.IntegerField()
-    pairs = serializers.IntegerField(help_text="Preferences; tied pairs aside.")
+    pairs = serializers.IntegerField(help_text="Pairs with a preference, without tied pairs.")
     tied_pairs = serializers.IntegerField()
     accuracy = Estimate()
     top = TopOfSet(allow_null=True)
@@ -108,31 +112,33 @@ class RewardReport(serializers.Serializer[Any]):
 
 
 class LearnedReliability(serializers.Serializer[Any]):
-    name = serializers.CharField(help_text="Username, label of an import, or pseudonym of a snapshot.")
-    rankings = serializers.IntegerField(help_text="Theirs that were trained on.")
-    reliability = Estimate(help_text="How often they mean what they say, given the model's rewards.")
+    name = serializers.CharField(help_text="A username, the label of an import, or a snapshot's pseudonym.")
+    rankings = serializers.IntegerField(help_text="Number of their rankings in the training data.")
+    reliability = Estimate(help_text="How often they state their true preference, given the model's rewards.")
 
 
 class ModelReport(serializers.Serializer[Any]):
     report = RewardReport(
-        allow_null=True, help_text="null: a policy, or nothing was held out that prefers one response."
+        allow_null=True, help_text="null for a policy, or if the held-out rankings contain no preference."
     )
     annotators = LearnedReliability(
-        many=True, help_text="Learned with the rewards (annotators=crowd_bt), least reliable first."
+        many=True, help_text="Reliabilities learned with annotators=crowd_bt, least reliable first."
     )
-    comparable = ModelRefSerializer(many=True, help_text="Reward models to compare it with, newest first.")
+    comparable = ModelRefSerializer(
+        many=True, help_text="Reward models that can be compared with this one, newest first."
+    )
 
 
 class RewardComparison(serializers.Serializer[Any]):
-    rankings = serializers.IntegerField(help_text="Held out of both.")
+    rankings = serializers.IntegerField(help_text="Rankings held out of both models.")
     prompts = serializers.IntegerField()
     pairs = serializers.IntegerField()
-    first = Estimate(help_text="Accuracy of the model asked about.")
-    second = Estimate(help_text="Accuracy of the other.")
+    first = Estimate(help_text="Accuracy of this model.")
+    second = Estimate(help_text="Accuracy of the other model.")
     difference = Estimate()
     p_value = serializers.FloatField()
     only_first = serializers.FloatField()
     only_second = serializers.FloatField()
-    log_loss = Estimate(help_text="How much lower the first one's is.")
-    ece = Estimate(help_text="How much lower the first one's is.")
+    log_loss = Estimate(help_text="Log loss of the other model minus that of this model.")
+    ece = Estimate(help_text="ECE of the other model minus that of this model.")
     same_verdict = Estimate()

@@ -17,7 +17,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 if TYPE_CHECKING:
-    from training.rlhf.core.recipes import RewardModelConfig
+    from training.rlhf.core.reward_recipe import RewardModelConfig
 
 # Modules of sequence classifiers that are not part of the trunk. peft trains modules of these names in full
 # and saves them with the adapter.

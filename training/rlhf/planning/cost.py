@@ -28,10 +28,10 @@ from training.rlhf.core.recipes import (
     EvaluateConfig,
     PPOConfig,
     RejectionSamplingConfig,
-    RewardModelConfig,
     SampleConfig,
     SFTConfig,
 )
+from training.rlhf.core.reward_recipe import RewardModelConfig
 from training.rlhf.models.shapes import Shape
 from training.rlhf.planning.transformer import (
     FLOAT,

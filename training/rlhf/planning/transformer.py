@@ -7,7 +7,7 @@ needed), and once more if activations are recomputed. The responses of an encode
 
 from __future__ import annotations
 
-from training.rlhf.core.recipes import RewardModelConfig
+from training.rlhf.core.reward_recipe import RewardModelConfig
 from training.rlhf.models.shapes import Shape
 
 FLOAT = 4  # bytes

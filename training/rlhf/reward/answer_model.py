@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from training.rlhf.core.recipes import RewardModelConfig
+from training.rlhf.core.reward_recipe import RewardModelConfig
 from training.rlhf.data.batching import Group, Stated, stated_in
 from training.rlhf.data.rankings import UNRANKED_TIER, Ranking
 from training.rlhf.reward import losses

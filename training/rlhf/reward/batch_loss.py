@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from training.rlhf.core import distributed
-from training.rlhf.core.recipes import RewardModelConfig
+from training.rlhf.core.reward_recipe import RewardModelConfig
 from training.rlhf.data.batching import Batch, Group
 from training.rlhf.reward import losses
 from training.rlhf.reward.answer_model import AnswerModel

@@ -20,8 +20,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from training.rlhf.core.recipes import RewardModelConfig
 from training.rlhf.core.reporter import NullReporter, Reporter
+from training.rlhf.core.reward_recipe import RewardModelConfig
 from training.rlhf.data.batching import Group
 from training.rlhf.data.rankings import Ranking
 from training.rlhf.models.adapters import ADAPTER_NOTES, MEMBER

@@ -28,8 +28,8 @@ from training.rlhf.core.checkpoint import BestInMemory, Checkpoints, CheckpointS
 from training.rlhf.core.failures import FailureKind, UnusableInput
 from training.rlhf.core.loop_state import fingerprint
 from training.rlhf.core.rates import rate_factor, rate_for
-from training.rlhf.core.recipes import RewardModelConfig
 from training.rlhf.core.reporter import NullReporter, Reporter, TrainingDiverged
+from training.rlhf.core.reward_recipe import RewardModelConfig
 from training.rlhf.core.seeds import seed_everything
 from training.rlhf.data.batching import Group, digest_of
 from training.rlhf.data.rankings import Ranking, count_repeats, count_shared_prompts, split_by_prompt
@@ -323,7 +323,8 @@ def _refuse_to_replace_base(config: RewardModelConfig, base_model: str | Path, o
     base = base_of(base_model) if is_adapter(base_model) else str(base_model)
     if Path(base).resolve() == Path(out_dir).resolve():
         raise ValueError(
-            " contains the base model of the adapters, which is still needed: save to another folder"
+            f"{out_dir} contains the base model of the adapters, which is still needed: save to another "
+            "folder"
         )
 
 

@@ -45,7 +45,7 @@ from training.rlhf.models.trunks import (
 )
 
 if TYPE_CHECKING:
-    from training.rlhf.core.recipes import RewardModelConfig
+    from training.rlhf.core.reward_recipe import RewardModelConfig
 
 SCORING_TOKENS = 16_384  # token places in a micro-batch without gradients
 LayoutChoice = Literal["auto", "packed", "separate"]

@@ -31,7 +31,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from training.rlhf.core.recipes import RewardModelConfig
+from training.rlhf.core.reward_recipe import RewardModelConfig
 from training.rlhf.data.batching import Group, Stated, stated_in
 from training.rlhf.models.adapters import UNCERTAINTY
 from training.rlhf.models.loading import Loaded, ModelSource

@@ -12,7 +12,7 @@ from training.runs.recipes.catalog import catalog
 HEAD = """# Recipes
 
 *Generated from the recipes by `manage.py document_recipes`; a test keeps it current. Edit
-`training/runs/recipes/` and `training/rlhf/core/recipes.py`.*
+`training/runs/recipes/` and the recipes in `training/rlhf/core/`.*
 
     manage.py launch_run KIND --project SLUG [--preset NAME] [--recipe FILE] [--set key=value …] [--wait]
 
@@ -81,7 +81,7 @@ def _allowed(schema: Mapping[str, Any]) -> str:
             ("minimum", "from"),
             ("exclusiveMinimum", "above"),
             ("maximum", "to"),
-            ("exclusiveMaximum", "below"),
+            ("exclusiveMaximum", "to below"),
         )
         if name in inner
     ]

@@ -13,10 +13,10 @@ from training.rlhf.core.recipes import (
     PPOConfig,
     Recipe,
     RejectionSamplingConfig,
-    RewardModelConfig,
     SampleConfig,
     SFTConfig,
 )
+from training.rlhf.core.reward_recipe import RewardModelConfig
 
 # The name of the tiny model that the demo world creates (training.demo_world). Nothing is downloaded.
 DEMO_WORLD = "demo-world"

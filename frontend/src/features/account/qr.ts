@@ -1,6 +1,6 @@
 /**
- * The QR code's path, taken out of the server's SVG: the page's policy lets no `data:` image in, and markup is never inserted
- * as it came.
+ * The path of the QR code, extracted from the server's SVG. The Content-Security-Policy allows no `data:` images, and
+ * foreign markup is never inserted.
  */
 export function qrPath(svg: string): { viewBox: string; d: string } | null {
   const root = new DOMParser().parseFromString(svg, "image/svg+xml").documentElement;

@@ -2,8 +2,8 @@ import { describe, expect, it } from "vitest";
 import { actorWords, changesIn, NO_FILTER, toQuery } from "./entry";
 import { en } from "./texts/en";
 
-describe("an entry of the log", () => {
-  it("names each field that changed, with what it was and is", () => {
+describe("an audit log entry", () => {
+  it("lists each changed field with its old and new value", () => {
     expect(changesIn({ before: { overlap: 1, name: "a" }, after: { overlap: 2, name: "a b" } })).toEqual([
       { field: "overlap", before: "1", after: "2" },
       { field: "name", before: "a", after: "a b" },
@@ -22,11 +22,11 @@ describe("an entry of the log", () => {
     ["task:annotation.tasks.expire_leases", "", "annotation.tasks.expire_leases (background task)"],
     ["anonymous", "", "anonymous user"],
     ["something else", "", "something else"],
-  ])("says who %s is", (actor, actor_name, words) => {
+  ])("names the actor %s", (actor, actor_name, words) => {
     expect(actorWords({ actor, actor_name }, en.kinds)).toBe(words);
   });
 
-  it("is asked for by whole days, the last one included", () => {
+  it("is filtered by whole days, including the last one", () => {
     const { after, before } = toQuery({ ...NO_FILTER, from: "2026-03-01", until: "2026-03-31" });
     expect(new Date(after as string)).toEqual(new Date(2026, 2, 1));
     expect(new Date(before as string)).toEqual(new Date(2026, 3, 1));

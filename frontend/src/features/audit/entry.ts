@@ -4,10 +4,10 @@ import type { en } from "./texts/en";
 
 export type Change = { field: string; before: string | null; after: string | null };
 
-/** Longer values are cut on screen; the API has them whole. */
+/** Longer values are cut on screen; the API returns them whole. */
 const MOST_CHARS = 400;
 
-/** A field each, of what changed, in the order of the entry; null where the field was not there. */
+/** The changed fields, in the order of the entry; null where the field did not exist. */
 export function changesIn({ before, after }: Pick<AuditEntry, "before" | "after">): Change[] {
   const fields = new Set([...Object.keys(before ?? {}), ...Object.keys(after ?? {})]);
   return [...fields].map((field) => ({
@@ -24,7 +24,7 @@ function shown(values: AuditEntry["before"], field: string): string | null {
   return text.length > MOST_CHARS ? `${text.slice(0, MOST_CHARS)}…` : text;
 }
 
-/** Who it was, as a person would say it: `command:ann:import_responses` is “import_responses (command, ann)”. */
+/** The actor in readable form: `command:ann:import_responses` becomes “import_responses (command, ann)”. */
 export function actorWords(
   { actor, actor_name }: Pick<AuditEntry, "actor" | "actor_name">,
   texts: Texts<typeof en.kinds>,
@@ -53,7 +53,7 @@ export type Filter = { actor: string; action: string; table: string; from: strin
 
 export const NO_FILTER: Filter = { actor: "", action: "", table: "", from: "", until: "" };
 
-/** As the API takes it. Days are whole days of the one who asks: the last one is included to its end. */
+/** The filter as the API expects it. Days are whole days in the reader's time zone; the last one is included. */
 export function toQuery({ actor, action, table, from, until }: Filter) {
   const end = until && new Date(`${until}T00:00:00`);
   if (end) end.setDate(end.getDate() + 1);

@@ -9,25 +9,25 @@ const task = (gold_tiers: string[][] | null): TaskDetail =>
     responses: ["a", "b", "c"].map((id) => ({ id, text: id, model_name: "" })),
   }) as unknown as TaskDetail;
 
-describe("a known answer in the making", () => {
-  it("begins with the order of import, which nobody has judged yet", () => {
+describe("editing a known answer", () => {
+  it("starts with the order of import, unconfirmed", () => {
     const start = goldToEdit(task(null));
     expect(start.tiers).toEqual([["a"], ["b"], ["c"]]);
     expect(isTouched(start)).toBe(false);
   });
 
-  it("begins with the answer there is, ties and all", () => {
+  it("starts with the existing answer, including ties", () => {
     const start = goldToEdit(task([["c"], ["a", "b"]]));
     expect(start.tiers).toEqual([["c"], ["a", "b"]]);
     expect(isTouched(start)).toBe(true);
   });
 
-  it("does not trust an answer that is not about these responses", () => {
+  it("ignores an answer about other responses", () => {
     expect(goldToEdit(task([["x"], ["a", "b"]])).tiers).toEqual([["a"], ["b"], ["c"]]);
     expect(goldToEdit(task([["a"], ["b"]])).tiers).toEqual([["a"], ["b"], ["c"]]);
   });
 
-  it("says nothing while all are equally good", () => {
+  it("is incomplete while all responses are tied", () => {
     const start = goldToEdit(task(null));
     const one = reduce(start, { type: "tie", id: "b" });
     expect(saysSomething(one)).toBe(true);

@@ -6,8 +6,9 @@ type Progress = ImportNews["progress"];
 export type Phase = { at: "sending"; share: number } | { at: "reading"; share: number; rows: number };
 
 /**
- * Sends a file and waits for the report. XMLHttpRequest, because `fetch` doesn't say how much of a body has gone out. Once all
- * of it has, the server tells line by line how far it is; leaving stops it after the batch it is storing.
+ * Uploads a file and waits for the report. Uses XMLHttpRequest, because `fetch` does not report upload progress.
+ * After the upload the server reports its progress line by line. Aborting stops the import after the batch that is
+ * being stored.
  */
 export function importFile(
   slug: string,
@@ -45,7 +46,7 @@ export function importFile(
 
 const reading = ({ share, read }: NonNullable<Progress>): Phase => ({ at: "reading", share, rows: read });
 
-/** What the last whole line says; nothing where there is none, as in an answer that broke off. */
+/** The last complete line of the answer; undefined if there is none, as in an answer that was cut off. */
 export function lastLine(text: string): ImportNews {
   const end = text.lastIndexOf("\n");
   const news = end < 0 ? null : parsed(text.slice(text.lastIndexOf("\n", end - 1) + 1, end));

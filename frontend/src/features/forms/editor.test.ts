@@ -33,20 +33,20 @@ const saved: AnswerForm = {
 const edited = (...actions: EditorAction[]): EditorState => actions.reduce(editForm, openEditor(saved));
 
 describe("editing a form", () => {
-  it("puts a value where the server would name it, and shares the rest", () => {
+  it("puts a value at the server's path and shares the rest", () => {
     const { form } = edited({ type: "put", path: ["ratings", 0, "max"], value: 7 });
     expect(form.ratings[0]).toEqual({ ...saved.ratings[0], max: 7 });
     expect(form.flags).toBe(saved.flags);
     expect(saved.ratings[0]?.max).toBe(5);
   });
 
-  it("knows a form that is back where it was as unchanged", () => {
+  it("recognises a form that is back to its saved state as unchanged", () => {
     const there = edited({ type: "put", path: ["ties"], value: false });
     expect(isChanged(there)).toBe(true);
     expect(isChanged(editForm(there, { type: "put", path: ["ties"], value: true }))).toBe(false);
   });
 
-  it("takes back what was typed into one field in one step", () => {
+  it("undoes typing into one field in one step", () => {
     const typed = edited(
       { type: "put", path: ["tie_label"], value: "S" },
       { type: "put", path: ["tie_label"], value: "Sa" },
@@ -59,14 +59,14 @@ describe("editing a form", () => {
     expect(editForm(editForm(once, { type: "undo" }), { type: "undo" }).form).toEqual(saved);
   });
 
-  it("knows when the project asks something else by now", () => {
+  it("notices that the project's form has changed in the meantime", () => {
     const typed = edited({ type: "put", path: ["tie_label"], value: "Same" });
     expect(isOvertaken(typed, saved)).toBe(false);
     expect(isOvertaken(typed, { ...saved, ties: false })).toBe(true);
-    expect(isOvertaken(typed, { ...saved, tie_label: "Same" })).toBe(false); // one's own, just saved
+    expect(isOvertaken(typed, { ...saved, tie_label: "Same" })).toBe(false); // Our own form, just saved.
   });
 
-  it("gives a part back as it was when it is switched on again", () => {
+  it("restores the content of a part that is turned on again", () => {
     const off = edited({ type: "switch", part: "comment", on: false });
     expect(off.form.comment).toBeNull();
     expect(editForm(off, { type: "switch", part: "comment", on: true }).form.comment).toEqual(saved.comment);
@@ -76,7 +76,7 @@ describe("editing a form", () => {
     });
   });
 
-  it("adds, moves and removes, and keeps the ends in place", () => {
+  it("adds, moves and removes items, within the ends of the list", () => {
     const path = ["flags"];
     const added = edited({ type: "add", path }, { type: "label", path: ["flags", 2], value: "Off topic" });
     expect(added.form.flags.map(({ name }) => name)).toEqual(["spam", "rude", "off_topic"]);
@@ -88,7 +88,7 @@ describe("editing a form", () => {
     expect(noLongerAsked(gone)).toEqual(["Spam"]);
   });
 
-  it("numbers new levels and points after the last", () => {
+  it("numbers new levels and points after the last one", () => {
     const graded = edited(
       { type: "switch", part: "strength", on: true },
       { type: "add", path: ["strength", "levels"] },
@@ -103,7 +103,7 @@ describe("editing a form", () => {
 });
 
 describe("the names that answers are stored under", () => {
-  it("follow the label of what is new", () => {
+  it("follow the label of new items", () => {
     const typed = edited(
       { type: "add", path: ["questions"] },
       { type: "label", path: ["questions", 0], value: "Is it sa" },
@@ -112,12 +112,12 @@ describe("the names that answers are stored under", () => {
     expect(typed.form.questions[0]).toMatchObject({ name: "is_it_safe", label: "Is it safe?" });
   });
 
-  it("stay with what the project has asked, whatever it is called now", () => {
+  it("stay the same once the project uses them, whatever the label", () => {
     const renamed = edited({ type: "label", path: ["flags", 0], value: "Advertising" });
     expect(renamed.form.flags[0]).toEqual({ name: "spam", label: "Advertising" });
   });
 
-  it("stay as somebody wrote them", () => {
+  it("stay as typed by hand", () => {
     const own = edited(
       { type: "add", path: ["flags"] },
       { type: "put", path: ["flags", 2, "name"], value: "x1" },
@@ -126,7 +126,7 @@ describe("the names that answers are stored under", () => {
     expect(own.form.flags[2]).toEqual({ name: "x1", label: "Something else" });
   });
 
-  it("are made of what the server takes, and differ", () => {
+  it("are valid for the server, and distinct", () => {
     expect(nameFrom("Contains PII (names, addresses)")).toBe("contains_pii_names_addresses");
     expect(nameFrom("Déjà vu")).toBe("deja_vu");
     expect(nameFrom("Rude", ["rude", "rude_2"])).toBe("rude_3");

@@ -1,26 +1,26 @@
 import type { AnswerForm } from "@/api/types";
 
-/** Where a part of the form is, as the server names it: `ratings.0.max`. */
+/** The path of a part of the form, as the server writes it: `ratings.0.max`. */
 export type Path = readonly (string | number)[];
 
-/** The parts that a form may leave out. */
+/** The parts that a form can leave out. */
 export type Part = "top_k" | "strength" | "confidence" | "all_bad" | "comment" | "rewrite";
 
 export type EditorState = {
-  /** As the project asks it. */
+  /** The form that the project uses. */
   readonly saved: AnswerForm;
   readonly form: AnswerForm;
-  /** Earlier versions, oldest first; what is typed into one field is one step. */
+  /** Earlier versions, oldest first. Typing into one field is a single step. */
   readonly past: readonly AnswerForm[];
-  /** The field that the last change was typed into. */
+  /** The field of the last change. */
   readonly typing: string | null;
-  /** What a part said before it was switched off, for when it is switched on again. */
+  /** The content of parts that were turned off, in case they are turned on again. */
   readonly shelf: { readonly [K in Part]?: AnswerForm[K] };
 };
 
 export type EditorAction =
   | { type: "put"; path: Path; value: unknown }
-  /** The label of something that has a name; a new thing is named after its label. */
+  /** The label of something with a name; the name of a new item follows its label. */
   | { type: "label"; path: Path; value: string }
   | { type: "add"; path: Path }
   | { type: "remove"; path: Path; index: number }
@@ -28,7 +28,7 @@ export type EditorAction =
   | { type: "switch"; part: Part; on: boolean }
   | { type: "replace"; form: AnswerForm }
   | { type: "undo" }
-  /** The server has it: from now on this is what the project asks. */
+  /** The server has saved it: the project now uses this form. */
   | { type: "saved"; form: AnswerForm };
 
 const MAX_UNDO_STEPS = 100;
@@ -65,7 +65,7 @@ export function isChanged({ saved, form }: EditorState): boolean {
   return JSON.stringify(saved) !== JSON.stringify(form);
 }
 
-/** The project asks something else by now than when the editing began, and it is not what is edited here either. */
+/** The project uses another form than when editing began, and it differs from the edited one as well. */
 export function isOvertaken({ saved, form }: EditorState, asked: AnswerForm): boolean {
   const now = JSON.stringify(asked);
   return now !== JSON.stringify(saved) && now !== JSON.stringify(form);
@@ -114,8 +114,8 @@ function changed(state: EditorState, form: AnswerForm, typing: string | null = n
   return { ...state, form, past, typing };
 }
 
-/** `whole` with `value` at `path`; everything beside the path is shared with it. */
-export function putAt<T>(whole: T, path: Path, value: unknown): T {
+/** A copy of `whole` with `value` at `path`; everything off the path is shared with the original. */
+function putAt<T>(whole: T, path: Path, value: unknown): T {
   const [key, ...rest] = path;
   if (key === undefined) return value as T;
   if (Array.isArray(whole)) {
@@ -144,7 +144,7 @@ function moved(list: unknown[], { index, by }: { index: number; by: -1 | 1 }): u
   return [...rest.slice(0, target), list[index], ...rest.slice(target)];
 }
 
-/** An empty item of the list at `path`, with what it can't be without. */
+/** An empty item for the list at `path`, with its required parts. */
 function fresh(path: Path, list: readonly unknown[]): unknown {
   const values = list.map((item) => (item as { value?: number }).value ?? 0);
   switch (path.at(-1)) {
@@ -169,7 +169,7 @@ function fresh(path: Path, list: readonly unknown[]): unknown {
   }
 }
 
-/** "Contains personal data" → "contains_personal_data": what the answer is stored under. */
+/** "Contains personal data" → "contains_personal_data", the name under which answers are stored. */
 export function nameFrom(label: string, taken: readonly string[] = []): string {
   const plain = label
     .toLowerCase()
@@ -185,7 +185,7 @@ export function nameFrom(label: string, taken: readonly string[] = []): string {
   }
 }
 
-/** Answers are stored by name, so a name that the project has asked by never changes by itself. */
+/** Answers are stored by name, so a name that the project already uses never changes automatically. */
 function labelled(state: EditorState, path: Path, label: string): AnswerForm {
   const item = valueAt(state.form, path) as { name: string; label: string };
   const next = putAt(state.form, [...path, "label"], label);
@@ -202,7 +202,10 @@ function namesIn(form: AnswerForm): Set<string> {
   return new Set([...named, ...form.questions.flatMap(({ choices }) => choices)].map(({ name }) => name));
 }
 
-/** Parts the project asks now and would no longer ask, by name: answers given so far stay, and the columns go on half filled. */
+/**
+ * The names of parts that the project uses now and would no longer use. Existing answers are kept, but later rows
+ * have no value in these columns.
+ */
 export function noLongerAsked({ saved, form }: EditorState): string[] {
   const kept = namesIn(form);
   return [...saved.ratings, ...saved.flags, ...saved.questions]

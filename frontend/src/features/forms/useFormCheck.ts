@@ -3,22 +3,22 @@ import { ApiProblem } from "@/api/problem";
 import type { AnswerForm, FormEffect } from "@/api/types";
 import { checkForm } from "./api/forms";
 
-/** Long enough that a word is typed to its end. */
+/** Long enough to finish typing a word. */
 const PAUSE_MS = 300;
 
 export type FormCheck = {
-  /** The form that this is about is the one on screen. */
+  /** The result is about the form on screen, not an earlier one. */
   readonly settled: boolean;
   readonly effect: FormEffect | null;
-  /** Reasons by path below the form: `ratings.0.max`; `""` is the form as a whole. */
+  /** Errors by path within the form: `ratings.0.max`; `""` is the form as a whole. */
   readonly problems: Readonly<Record<string, string>>;
-  /** The server could not be asked. */
+  /** The server could not be reached. */
   readonly failure: ApiProblem | null;
 };
 
 const NOTHING_YET: FormCheck = { settled: false, effect: null, problems: {}, failure: null };
 
-/** What the server says of the form being edited; the answer before stays until the next one is there. */
+/** The server's check of the edited form. The previous result stays until the next one arrives. */
 export function useFormCheck(slug: string, form: AnswerForm): FormCheck {
   const [check, setCheck] = useState(NOTHING_YET);
   useEffect(() => {
@@ -45,8 +45,8 @@ function refusedFor(error: unknown): FormCheck {
   return { settled: true, effect: null, problems, failure };
 }
 
-/** `form.ratings.0.max` is about `ratings.0.max`, and `form` about the whole. */
-export function problemsByPath(problem: ApiProblem): Record<string, string> {
+/** `form.ratings.0.max` refers to `ratings.0.max`, and `form` to the whole. */
+function problemsByPath(problem: ApiProblem): Record<string, string> {
   return Object.fromEntries(
     Object.entries(problem.byField()).map(([field, reason]) => [field.replace(/^form\.?/, ""), reason]),
   );

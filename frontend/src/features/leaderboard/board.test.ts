@@ -17,40 +17,40 @@ const row = (model: string, changes: Partial<LeaderboardRow> = {}): LeaderboardR
   ...changes,
 });
 
-test("a board is what its address says, and nothing an address can't mean", () => {
+test("the board is read from the address, without invalid parameters", () => {
   const board = { method: "davidson", by: "metadata", key: "topic" };
   expect(parse(boardSearch, board)).toEqual(board);
   expect(parse(boardSearch, { method: "elo", by: "moon", key: "x" })).toEqual({});
   expect(parse(boardSearch, { by: "round", key: "x" })).toEqual({ by: "round" });
 });
 
-test("intervals stand on one scale from the lowest bound to the highest", () => {
+test("intervals share a scale from the lowest bound to the highest", () => {
   const at = scaleOf([row("a", { low: 0, high: 3 }), row("b", { low: -1, high: 1 })]);
   expect([at(-1), at(1), at(3)]).toEqual([0, 50, 100]);
   expect(scaleOf([row("a", { low: 2, high: 2 })])(2)).toBe(50);
 });
 
-test("a difference of log odds is a chance to win", () => {
+test("a difference in log odds is a probability to win", () => {
   expect(chanceToWin(0.4, 0.4)).toBe(0.5);
   expect(chanceToWin(Math.log(3), 0)).toBeCloseTo(0.75);
   expect(chanceToWin(1.2, -0.3) + chanceToWin(-0.3, 1.2)).toBeCloseTo(1);
 });
 
-test("groups keep the order of their best, and levels are noticed within one group only", () => {
+test("groups are ordered by their best model, and levels compared within a group", () => {
   const rows = [row("a", { group: 1 }), row("b", { group: 0, level: 3 }), row("c", { group: 1 })];
   expect(groupsOf(rows).map((group) => group.map(({ model }) => model))).toEqual([["a", "c"], ["b"]]);
   expect(hasLevels(rows)).toBe(false);
   expect(hasLevels([...rows, row("d", { group: 1, level: 1 })])).toBe(true);
 });
 
-test("two models can be told apart where their intervals don't meet", () => {
+test("models differ significantly if their intervals do not overlap", () => {
   const best = row("a", { low: 0.5, high: 1 });
   expect(tellable(row("b", { low: -1, high: 0.4 }), best)).toBe(true);
   expect(tellable(row("c", { low: -1, high: 0.6 }), best)).toBe(false);
   expect(tellable(best, best)).toBe(false);
 });
 
-test("the matrix is read from both sides", () => {
+test("the matrix can be read from both sides", () => {
   const met = winMatrix([{ model: "a", against: "b", wins: 3, losses: 1, ties: 2 }]);
   expect(met("b", "a")).toEqual({ wins: 1, losses: 3, ties: 2 });
   expect(met("a", "c")).toBeUndefined();

@@ -1,18 +1,18 @@
 import type { Leaderboard, LeaderboardRow } from "@/api/types";
 
-/** Where a value stands between the lowest and the highest bound of all rows, in percent. */
+/** The position of a value between the lowest and the highest bound of all rows, in percent. */
 export function scaleOf(rows: readonly LeaderboardRow[]): (value: number) => number {
   const low = Math.min(...rows.map((row) => row.low));
   const high = Math.max(...rows.map((row) => row.high));
   return (value) => (high > low ? ((value - low) / (high - low)) * 100 : 50);
 }
 
-/** The chance that the first beats the second, where one of them wins: what a difference of log odds means. */
+/** The probability that the first beats the second, if one of them wins: the meaning of a difference in log odds. */
 export function chanceToWin(one: number, other: number): number {
   return 1 / (1 + Math.exp(other - one));
 }
 
-/** Models of one group, best first. Groups come in the order of their best model. */
+/** The models of each group, best first. Groups are ordered by their best model. */
 export function groupsOf(rows: readonly LeaderboardRow[]): LeaderboardRow[][] {
   const groups = new Map<number, LeaderboardRow[]>();
   for (const row of rows) groups.set(row.group, [...(groups.get(row.group) ?? []), row]);
@@ -23,14 +23,14 @@ export function hasLevels(rows: readonly LeaderboardRow[]): boolean {
   return groupsOf(rows).some((group) => new Set(group.map((row) => row.level)).size > 1);
 }
 
-/** Models whose interval doesn't reach down to that of the best of their group: they can be told from it. */
+/** Models whose interval lies above that of the best model of their group: they are significantly better. */
 export function tellable(row: LeaderboardRow, best: LeaderboardRow): boolean {
   return row !== best && row.high < best.low;
 }
 
-export type Met = { wins: number; losses: number; ties: number };
+type Met = { wins: number; losses: number; ties: number };
 
-/** Who beat whom, from the row's side. Each pair comes once. */
+/** Wins and losses of each pair, seen from the row. Each pair comes once. */
 export function winMatrix(matrix: Leaderboard["matrix"]): (one: string, other: string) => Met | undefined {
   const cells = new Map<string, Met>();
   for (const { model, against, wins, losses, ties } of matrix) {
@@ -40,7 +40,7 @@ export function winMatrix(matrix: Leaderboard["matrix"]): (one: string, other: s
   return (one, other) => cells.get(JSON.stringify([one, other]));
 }
 
-/** Of all that met, ties half to each. */
+/** The row's share of all comparisons; a tie counts half for each. */
 export function shareWon({ wins, losses, ties }: Met): number {
   return (wins + ties / 2) / (wins + losses + ties);
 }

@@ -1,8 +1,8 @@
 import * as v from "valibot";
 import { param, searchOf, text } from "@/shared/search";
 
-export const METHODS = ["bradley_terry", "davidson"] as const;
-export const SLICES = ["round", "split", "metadata"] as const;
+const METHODS = ["bradley_terry", "davidson"] as const;
+const SLICES = ["round", "split", "metadata"] as const;
 
 const params = searchOf({
   method: param(v.picklist(METHODS)),

@@ -15,19 +15,19 @@ const member = (changes: Partial<Member>): Member => ({
 });
 const asking = { qualification_pass_mark: 0.8, qualification_attempts: 2 } as Project["checks"];
 
-describe("where somebody stands with qualifying", () => {
+describe("the state of a qualification", () => {
   it.each([
+    ["no pass mark", {}, { qualification_pass_mark: null } as Project["checks"], "none"],
+    ["a pass mark of 0", {}, { ...asking, qualification_pass_mark: 0 } as Project["checks"], "trying"],
+    ["a manager", { role: "manager" as const }, asking, "none"],
+    ["the last attempt", { qualification_attempt: 2 }, asking, "trying"],
+    ["after the last attempt", { qualification_attempt: 3 }, asking, "failed"],
     [
-      "nothing is asked without a pass mark",
-      {},
-      { qualification_pass_mark: null } as Project["checks"],
-      "none",
+      "after the last attempt, with one more granted",
+      { qualification_attempt: 3, extra_attempts: 1 },
+      asking,
+      "trying",
     ],
-    ["a mark of 0 is a mark", {}, { ...asking, qualification_pass_mark: 0 } as Project["checks"], "trying"],
-    ["managers rank without", { role: "manager" as const }, asking, "none"],
-    ["in the last attempt", { qualification_attempt: 2 }, asking, "trying"],
-    ["past the last attempt", { qualification_attempt: 3 }, asking, "failed"],
-    ["given one more", { qualification_attempt: 3, extra_attempts: 1 }, asking, "trying"],
     ["passed", { qualification_attempt: 3, qualified_at: "2026-01-02T00:00:00Z" }, asking, "qualified"],
   ])("%s", (_, changes, checks, expected) => {
     expect(qualificationOf(member(changes), checks)).toBe(expected);

@@ -2,7 +2,7 @@ import type { Member, Project } from "@/api/types";
 
 export type Qualification = "none" | "qualified" | "trying" | "failed";
 
-/** Where an annotator stands with a project that lets in only who passed; others are never asked. */
+/** An annotator's state in a project that requires a qualification; null where none is required. */
 export function qualificationOf(member: Member, checks: Project["checks"]): Qualification {
   const asked = checks?.qualification_pass_mark !== null && checks?.qualification_pass_mark !== undefined;
   if (!asked || member.role !== "annotator") return "none";

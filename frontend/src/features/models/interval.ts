@@ -1,4 +1,4 @@
-/** Where intervals stand on a common scale, as shares of its width; 0 is always on it. */
+/** The positions of intervals on a common scale, as shares of its width; 0 is always part of it. */
 
 export type Span = { low: number; high: number; middle: number };
 

@@ -5,8 +5,8 @@ import { byDescent } from "./lineage";
 const model = (id: string, parent: string | null, day: number) =>
   ({ id, name: id, parent: parent && { id: parent, name: parent }, created_at: `2026-01-0${day}` }) as Model;
 
-describe("models by descent", () => {
-  it("puts each below the one it came from, newest line first", () => {
+describe("models by lineage", () => {
+  it("stand below their parents, the newest line first", () => {
     const placed = byDescent([
       model("sft", null, 1),
       model("ppo", "sft", 3),
@@ -21,7 +21,7 @@ describe("models by descent", () => {
     ]);
   });
 
-  it("keeps a model whose parent is not listed", () => {
+  it("include a model whose parent is not listed", () => {
     expect(byDescent([model("orphan", "gone", 1)])).toHaveLength(1);
   });
 });

@@ -1,10 +1,10 @@
 import type { Model } from "@/api/types";
 
-export type Placed = { model: Model; depth: number };
+type Placed = { model: Model; depth: number };
 
 /**
- * Models in the order of their descent: each below the one it came from, the newest line first. A parent that is not in the
- * list (archived away, or on a later page) leaves its child at the root.
+ * Models in the order of their lineage: each below its parent, the newest line first. A model whose parent is not in
+ * the list (archived, or on a later page) stands at the root.
  */
 export function byDescent(models: readonly Model[]): Placed[] {
   const known = new Set(models.map((model) => model.id));

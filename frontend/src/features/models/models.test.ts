@@ -3,7 +3,7 @@ import { placed, scaleOf } from "./interval";
 import { loadLine } from "./loading";
 
 describe("the line that loads a model", () => {
-  it("takes the class of its kind", () => {
+  it("uses the class of its kind", () => {
     expect(loadLine({ kind: "policy", weights: "full", folder: "/srv/models/demo-sft-1" })).toBe(
       'from transformers import AutoModelForCausalLM; model = AutoModelForCausalLM.from_pretrained("/srv/models/demo-sft-1")',
     );
@@ -12,7 +12,7 @@ describe("the line that loads a model", () => {
     );
   });
 
-  it("loads an adapter with peft, and says that its head has one output", () => {
+  it("loads an adapter with PEFT, with one output", () => {
     expect(loadLine({ kind: "reward_model", weights: "adapter", folder: "/x" })).toBe(
       'from peft import AutoPeftModelForSequenceClassification; model = AutoPeftModelForSequenceClassification.from_pretrained("/x", num_labels=1)',
     );
@@ -26,7 +26,7 @@ describe("the line that loads a model", () => {
 });
 
 describe("intervals on one scale", () => {
-  it("has 0 on it, and every interval within it", () => {
+  it("include 0 and every interval", () => {
     const spans = [
       { low: 0.2, middle: 0.4, high: 0.6 },
       { low: -0.1, middle: 0.1, high: 0.3 },
@@ -41,7 +41,7 @@ describe("intervals on one scale", () => {
     }
   });
 
-  it("survives nothing to place", () => {
+  it("handle an empty list", () => {
     const scale = scaleOf([]);
     expect(scale.high).toBeGreaterThan(scale.low);
     expect(placed({ low: 0, middle: 0, high: 0 }, scale).zero).toBeCloseTo(0.5);

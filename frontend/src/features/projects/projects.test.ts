@@ -4,7 +4,7 @@ import { askedBy } from "./asked";
 import { slugFrom } from "./slug";
 import { en } from "./texts/en";
 
-describe("a short name made from a name", () => {
+describe("a short name derived from a name", () => {
   it.each([
     ["Support replies, March", "support-replies-march"],
     ["Zoë’s Übersetzungen", "zoes-ubersetzungen"],
@@ -31,15 +31,15 @@ const form: AnswerForm = {
   rewrite: null,
 };
 
-describe("what a form asks, in words", () => {
-  it("says of two which is better and in how many levels", () => {
+describe("the questions of a form, in words", () => {
+  it("describe a pair with the number of degrees", () => {
     expect(askedBy(form, en.asked)).toEqual([
       "Two responses: which is better, in 4 levels, no tie",
       "Why?, required",
     ]);
   });
 
-  it("says of more the order, and of the best few that they are", () => {
+  it("describe an order, and an order of the best few", () => {
     const many = { ...form, responses: { min: 4, max: 9 }, ties: true, comment: null };
     expect(askedBy(many, en.asked)).toEqual([
       "4–9 responses in order, ties allowed",
@@ -49,7 +49,7 @@ describe("what a form asks, in words", () => {
     expect(askedBy(best, en.asked)).toEqual(["The best 3 of 4–9 responses"]);
   });
 
-  it("counts what is asked of each response", () => {
+  it("count the questions about each response", () => {
     const flags = ["spam", "rude"].map((name) => ({ name, label: name }));
     const scale = { name: "q", label: "Quality", min: 1, max: 5, required: true, points: [] };
     expect(askedBy({ ...form, flags, ratings: [scale] }, en.asked).slice(1, 3)).toEqual([

@@ -1,16 +1,16 @@
 import type { AnnotatorQuality, Estimate, Quality } from "@/api/types";
 import { percent } from "@/shared/format";
 
-/** Below this, somebody agrees less with the others than chance allows; of all projects, one in 100 has a false alarm. */
-export const OUTLIER_P = 0.01;
+/** Below this p-value an annotator counts as an outlier: one project in 100 has a false alarm. */
+const OUTLIER_P = 0.01;
 
 export type Reading = "unknown" | "chance" | "low" | "tentative" | "reliable";
 
-/** Krippendorff's own bounds: conclusions may rest on α from 0.80, tentative ones on α from 0.667. */
+/** Krippendorff's bounds: α of at least 0.80 supports conclusions, from 0.667 tentative ones. */
 const RELIABLE = 0.8;
 const TENTATIVE = 2 / 3;
 
-/** Read by the lower end where there is an interval: what the data can't exclude is not claimed. */
+/** Judged by the lower end of the interval, if there is one: only what the data support is claimed. */
 export function readAlpha({ value, low }: Estimate): Reading {
   if (value === null) return "unknown";
   const sure = low ?? value;
@@ -23,7 +23,7 @@ export function decimals(value: number): string {
   return value.toFixed(2);
 }
 
-/** "0.71 (0.66 to 0.75)"; a dash where there is nothing to estimate from. */
+/** "0.71 (0.66 to 0.75)"; a dash if there is nothing to estimate from. */
 export function interval(estimate: Estimate, show: (value: number) => string): string {
   if (estimate.value === null) return "–";
   if (estimate.low === null || estimate.high === null) return show(estimate.value);
@@ -35,7 +35,10 @@ export function leans({ low, high }: Estimate): boolean {
   return low !== null && high !== null && (low > 0.5 || high < 0.5);
 }
 
-/** Sends back the shown order more often than random orders would be it, by half and a twentieth at least. */
+/**
+ * Submits the order as shown at least half again as often as random orders would match it, and by at least a
+ * twentieth.
+ */
 export function straightLines({ as_shown, as_shown_by_chance }: AnnotatorQuality): boolean {
   if (as_shown === null || as_shown_by_chance === null) return false;
   return as_shown > as_shown_by_chance * 1.5 && as_shown > as_shown_by_chance + 0.05;
@@ -61,7 +64,7 @@ export const COLUMNS = {
 export type Column = keyof typeof COLUMNS;
 export type Order = { by: Column; up: boolean };
 
-/** Who has no value stands last either way; equals keep the order in which they came. */
+/** Rows without a value come last in both directions; equal rows keep their order. */
 export function sorted(people: readonly AnnotatorQuality[], { by, up }: Order): AnnotatorQuality[] {
   const of: (person: AnnotatorQuality) => string | number | null = COLUMNS[by];
   return [...people].sort((a, b) => {
@@ -72,14 +75,17 @@ export function sorted(people: readonly AnnotatorQuality[], { by, up }: Order): 
   });
 }
 
-/** A click on the column that sorts turns it round; on another, names go up and figures begin with the largest. */
+/**
+ * A click on the sorted column reverses the order. On another column, names are sorted ascending and figures
+ * descending.
+ */
 export function nextOrder(order: Order, by: Column): Order {
   return order.by === by ? { by, up: !order.up } : { by, up: by === "username" };
 }
 
 export type Cell = { agreement: number; n_pairs: number };
 
-/** Who agrees with whom, both ways round; people in the order in which they come first. */
+/** Who agrees with whom, in both directions; people in the order in which they first appear. */
 export function pairMatrix(between: Quality["between"]): {
   people: string[];
   cell: (one: string, other: string) => Cell | undefined;
@@ -93,7 +99,7 @@ export function pairMatrix(between: Quality["between"]): {
   return { people, cell: (one, other) => cells.get(JSON.stringify([one, other])) };
 }
 
-/** How strong a cell's wash is, 0 to 1: the range of the shares that are there, so that small differences show. */
+/** The intensity of a cell, 0 to 1, over the range of the shares present, so that small differences show. */
 export function washOf(shares: readonly number[]): (share: number) => number {
   const low = Math.min(...shares);
   const high = Math.max(...shares);

@@ -26,8 +26,8 @@ const given = (changes: Partial<AnswerGiven> = {}): AnswerGiven => ({
   ...changes,
 });
 
-describe("what an annotator said, for a reviewer", () => {
-  it("names the order in the desk's letters", () => {
+describe("an annotator's answer, shown to a reviewer", () => {
+  it("gives the order in the letters of the desk", () => {
     expect(orderInLetters(given(), letters, en.said)).toBe("B > A = C");
     expect(orderInLetters(given({ tiers: [["z"]] }), letters, en.said)).toBe("C > (A, B)");
     expect(orderInLetters(given({ tiers: [], not_rankable: true }), letters, en.said)).toBe("Not rankable");
@@ -35,7 +35,7 @@ describe("what an annotator said, for a reviewer", () => {
     expect(orderInLetters(given({ all_bad: true }), letters, en.said)).toBe("B > A = C, all bad");
   });
 
-  it("says the rest in the form's words, and as it stands where the form has none", () => {
+  it("gives the rest in the form's words, or as stored if it has none", () => {
     const form = formOf({ flags: [{ name: "unsafe", label: "Unsafe" }] });
     const answer = given({ strength: 2, flags: { x: ["unsafe"], y: ["odd"], z: [] } });
     expect(saidBeside(answer, form, letters, en.said)).toEqual([

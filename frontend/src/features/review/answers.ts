@@ -4,7 +4,10 @@ import type { en } from "./texts/en";
 
 type Said = Texts<typeof en.said>;
 
-/** The order in letters, as the desk names responses: `B > A = D`; what was left below a top-k ranking comes last, in brackets. */
+/**
+ * The order in letters, as the desk names the responses: `B > A = D`. Responses below a top-k ranking come last, in
+ * brackets.
+ */
 export function orderInLetters(
   answer: AnswerGiven,
   letters: ReadonlyMap<string, string>,
@@ -20,7 +23,7 @@ export function orderInLetters(
   return order ? texts.orderAllBad(order) : texts.allBad;
 }
 
-/** What was said beside the order, a line each, in the form's words where it still has them. */
+/** The rest of the answer, one line each, in the words of the form where it still has them. */
 export function saidBeside(
   answer: AnswerGiven,
   form: AnswerForm,

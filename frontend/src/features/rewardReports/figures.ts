@@ -2,24 +2,24 @@ import type { Estimate, RewardReport } from "@/api/types";
 
 export type Slice = RewardReport["slices"][number];
 
-/** Confidence above the accuracy by more than its interval allows. */
+/** Confidence exceeds the accuracy by more than its interval allows. */
 export function tooSure({ accuracy: { high }, confidence }: Pick<Slice, "accuracy" | "confidence">): boolean {
   return high !== null && confidence > high;
 }
 
-/** "0.71 (0.66 to 0.75)"; a dash where there is nothing to estimate from. */
+/** "0.71 (0.66 to 0.75)"; a dash if there is nothing to estimate from. */
 export function withBounds(estimate: Estimate, show: (value: number) => string): string {
   if (estimate.value === null) return "–";
   const bounds = boundsOf(estimate, show);
   return bounds ? `${show(estimate.value)} (${bounds})` : show(estimate.value);
 }
 
-/** "0.66 to 0.75"; nothing where there is no interval. */
+/** "0.66 to 0.75"; empty if there is no interval. */
 export function boundsOf({ low, high }: Estimate, show: (value: number) => string): string {
   return low === null || high === null ? "" : `${show(low)} to ${show(high)}`;
 }
 
-/** A real minus; as many digits behind the point as the figure deserves. */
+/** With a real minus sign, and as many decimals as the figure deserves. */
 export function decimals(value: number, digits = 3): string {
   const rounded = value.toFixed(digits);
   return Number(rounded) === 0 ? (0).toFixed(digits) : rounded.replace("-", "−");
@@ -30,18 +30,18 @@ export function signed(value: number, digits = 3): string {
   return Number(value.toFixed(digits)) > 0 ? `+${shown}` : shown;
 }
 
-/** A difference of shares, in points of percent. */
+/** A difference of shares, in percentage points. */
 export function points(share: number): string {
   return signed(share * 100, 1);
 }
 
-/** Whether 0 lies outside of the interval, and on which side of it the estimate then is. */
+/** Whether the interval excludes 0, and on which side of 0 the estimate then is. */
 export function sideOf({ low, high }: Estimate): "above" | "below" | "unclear" {
   if (low !== null && low > 0) return "above";
   return high !== null && high < 0 ? "below" : "unclear";
 }
 
-/** Slices in the order they come, each kind under its heading. */
+/** Slices in the given order, each kind under its heading. */
 export function grouped(slices: readonly Slice[]): { by: Slice["by"]; of: Slice[] }[] {
   const groups: { by: Slice["by"]; of: Slice[] }[] = [];
   for (const slice of slices) {

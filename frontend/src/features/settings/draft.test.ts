@@ -23,15 +23,15 @@ const project = {
   },
 } as unknown as Project;
 
-describe("the settings as they are edited", () => {
-  it("are shown in percent and minutes, and unedited change nothing", () => {
+describe("edited settings", () => {
+  it("are shown in percent and minutes, and change nothing if unedited", () => {
     const draft = draftOf(project);
     expect(draft).toMatchObject({ reviewBelow: 29, goldRate: 7, minimumAccuracy: 70, leaseMinutes: 15 });
     expect(changedIn(project, draft)).toEqual([]);
     expect(changesOf(project, draft)).toEqual({});
   });
 
-  it("send what changed and nothing else, each where the server keeps it", () => {
+  it("send only changes, each to its place in the API", () => {
     const draft = {
       ...draftOf(project),
       name: " Support desk ",
@@ -56,7 +56,7 @@ describe("the settings as they are edited", () => {
     expect(changedIn(project, draft)).toHaveLength(7);
   });
 
-  it("see another order of the ways to skip, and keep at least one", () => {
+  it("notice a new order of the ways to skip, and keep at least one", () => {
     const swapped = { ...draftOf(project), skipWays: wayFirst(["others", "me"], "me") };
     expect(changesOf(project, swapped)).toEqual({ skip_ways: ["me", "others"] });
     expect(withWay(["others"], "others", false)).toEqual(["others"]);

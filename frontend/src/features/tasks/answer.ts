@@ -1,11 +1,14 @@
 import type { RankingGiven } from "@/api/types";
 
-/** Letters for a task's responses, in the order in which they stand on the page: names would be long and say who wrote it. */
+/**
+ * Letters for a task's responses, in the order of the page: names of models would be long and would reveal the
+ * author.
+ */
 export function lettersOf(responses: readonly { id: string }[]): Map<string, string> {
   return new Map(responses.map(({ id }, index) => [id, String.fromCharCode(65 + index)]));
 }
 
-/** The tiers in letters, best first, and below them what was left unranked. */
+/** The tiers in letters, best first, followed by the unranked responses. */
 export function placesOf(
   ranking: Pick<RankingGiven, "tiers" | "shown_order">,
   letters: ReadonlyMap<string, string>,

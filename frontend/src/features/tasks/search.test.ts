@@ -15,14 +15,14 @@ const EVERYTHING: TasksSearch = {
   until: "2026-12-31",
 };
 
-describe("what is search", () => {
-  it("is read from an address and says the same in it", () => {
+describe("the search parameters of the lists", () => {
+  it("survive a round trip through the address", () => {
     expect(parse(tasksSearch, EVERYTHING)).toEqual(EVERYTHING);
     expect(parse(tasksSearch, { ...EVERYTHING, round: "0", under: "60" })).toEqual(EVERYTHING);
     expect(parse(tasksSearch, { says: 404 })).toEqual({ says: "404" });
   });
 
-  it("leaves out what an address can't mean", () => {
+  it("leave out invalid values", () => {
     const nonsense = {
       list: "people",
       says: "   ",
@@ -41,7 +41,7 @@ describe("what is search", () => {
     expect(parse(tasksSearch, { round: "1.5", under: "" })).toEqual({});
   });
 
-  it("becomes what the API asks for, days as whole days", () => {
+  it("become parameters of the API, with days as whole days", () => {
     expect(tasksParams(EVERYTHING)).toEqual({
       says: "refund",
       state: "done",
@@ -57,7 +57,7 @@ describe("what is search", () => {
     expect([tasksParams({}), rankingsParams({})]).toEqual([{}, {}]);
   });
 
-  it("keeps what both lists know when the other is listed", () => {
+  it("keep what both lists support when switching between them", () => {
     const rankings = asList(EVERYTHING, "rankings");
     expect(rankings.state).toBeUndefined();
     expect(rankingsParams(rankings)).toMatchObject({ task_kind: "gold", says: "refund" });

@@ -24,12 +24,12 @@ export const tasksSearch = searchOf({
 
 export type TasksSearch = v.InferOutput<typeof tasksSearch>;
 
-/** How many conditions narrow the list; which of the two lists it is narrows nothing. */
+/** How many conditions narrow the list. Which of the two lists it is does not count. */
 export function conditions({ list: _, ...rest }: TasksSearch): number {
   return Object.keys(rest).length;
 }
 
-/** The other list with the conditions that both know. */
+/** The other list, with the conditions that both support. */
 export function asList(search: TasksSearch, list: "tasks" | "rankings"): TasksSearch {
   const { list: _, state, ...both } = search;
   return list === "rankings" ? { ...both, list } : { ...both, ...(state && { state }) };
@@ -41,13 +41,13 @@ function dayAfter(day: string): string {
   return next.toISOString();
 }
 
-/** What both lists are asked for by the same name. */
+/** The parameters that both lists share. */
 function common({ says, round, model, under, has, annotator, from, until }: TasksSearch) {
   return {
     ...(says && { says }),
     ...(round !== undefined && { round }),
     ...(model && { model }),
-    // 100 means "whatever the agreement, but some": all tasks that two people or more ranked.
+    // 100 means any agreement at all: every task ranked by at least two people.
     ...(under !== undefined && { agreement_below: under === 100 ? 1.01 : under / 100 }),
     ...(has && { has }),
     ...(annotator && { annotator }),

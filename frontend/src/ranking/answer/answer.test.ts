@@ -28,7 +28,7 @@ const ranking = reduce(startRanking(SHOWN, { ties: true, atMost: null }), {
 });
 
 describe("an answer", () => {
-  it("says every part the API knows", () => {
+  it("sends every part that the API has", () => {
     const answer = toAnswer(
       toDraft(ranking, { ...EMPTY_FIELDS, strength: 1, comment: "ok" }, 1234.6),
       "t",
@@ -52,7 +52,7 @@ describe("an answer", () => {
     });
   });
 
-  it("has no tiers when it can't be ranked, and no strength when all are tied", () => {
+  it("has no tiers if not rankable, and no strength if all are tied", () => {
     const fields = { ...EMPTY_FIELDS, strength: 1 };
     expect(toAnswer(toDraft(ranking, { ...fields, not_rankable: true }, 0), "t", FORM, SHOWN)).toMatchObject({
       tiers: [],
@@ -65,7 +65,7 @@ describe("an answer", () => {
     });
   });
 
-  it("sends no rewrite made of spaces", () => {
+  it("sends no rewrite of white space alone", () => {
     expect(
       toAnswer(toDraft(ranking, { ...EMPTY_FIELDS, rewrite: "  \n" }, 0), "t", FORM, SHOWN).rewrite,
     ).toBeNull();
@@ -73,7 +73,7 @@ describe("an answer", () => {
 });
 
 describe("a draft", () => {
-  it("comes back as it was left", () => {
+  it("is restored as it was left", () => {
     const fields = {
       ...EMPTY_FIELDS,
       strength: 1,
@@ -90,7 +90,7 @@ describe("a draft", () => {
   });
 
   it.each([null, undefined, "text", 7, [], { tiers: [["X"]], ratings: { X: { helpful: 1 } }, comment: 3 }])(
-    "that is not one (%o) leaves the desk as shown",
+    "that is invalid (%o) leaves the desk as shown",
     (draft) => {
       const back = restore(assignment, draft);
       expect(back.ranking.tiers).toEqual([["A"], ["B"], ["C"]]);
@@ -100,14 +100,14 @@ describe("a draft", () => {
   );
 });
 
-describe("what is not answered yet", () => {
+describe("open questions", () => {
   const letters = new Map([
     ["A", "A"],
     ["B", "B"],
     ["C", "C"],
   ]);
 
-  it("is named in words", () => {
+  it("are named in words", () => {
     const fields = { ...EMPTY_FIELDS, ratings: { A: { helpful: 1 } } };
     expect(missing(FORM, fields, ranking, letters, en.gaps)).toEqual([
       { field: "strength", text: "how much better the best response is", required: false },
@@ -115,7 +115,7 @@ describe("what is not answered yet", () => {
     ]);
   });
 
-  it("is nothing once all is said, when all are tied, or when it can't be ranked", () => {
+  it("do not exist for a complete answer, a tie of all, or not rankable", () => {
     const rated = { A: { helpful: 1 }, B: { helpful: 0 }, C: { helpful: 4 } };
     expect(
       missing(FORM, { ...EMPTY_FIELDS, strength: 1, ratings: rated }, ranking, letters, en.gaps),
@@ -125,7 +125,7 @@ describe("what is not answered yet", () => {
     expect(missing(FORM, { ...EMPTY_FIELDS, not_rankable: true }, ranking, letters, en.gaps)).toEqual([]);
   });
 
-  it("is required where the form says so", () => {
+  it("are required if the form requires them", () => {
     const form = formOf({
       strength: { levels: [{ value: 1, label: "better" }], required: true },
       ratings: [{ name: "helpful", label: "Helpful", min: 0, max: 4, required: true, points: [] }],
@@ -167,7 +167,7 @@ describe("what is not answered yet", () => {
     expect(missing(form, { ...EMPTY_FIELDS, not_rankable: true }, ranking, letters, en.gaps)).toEqual([]);
   });
 
-  it("is the order itself, where only the best are ranked", () => {
+  it("include the order itself if only the best are ranked", () => {
     const form = formOf({ top_k: { at_least: 2, at_most: 3 } });
     const one = { tiers: [["A"]], unranked: ["B", "C"] };
     expect(missing(form, EMPTY_FIELDS, one, letters, en.gaps)).toEqual([
@@ -179,7 +179,7 @@ describe("what is not answered yet", () => {
   });
 });
 
-describe("when all are bad", () => {
+describe("when all responses are bad", () => {
   const ask = (order: "asked" | "none" | "tied") =>
     formOf({
       all_bad: { label: "All are bad", order },
@@ -201,7 +201,7 @@ describe("when all are bad", () => {
     expect(send(order)).toMatchObject({ all_bad: true, tiers, strength });
   });
 
-  it("and they can't be ranked, the latter is what is said", () => {
+  it("and not rankable, only the latter is sent", () => {
     expect(send("tied", { not_rankable: true })).toMatchObject({
       all_bad: false,
       not_rankable: true,
@@ -210,8 +210,8 @@ describe("when all are bad", () => {
   });
 });
 
-describe("what a draft says beyond the form", () => {
-  it("is dropped part by part", () => {
+describe("parts of a draft that the form lacks", () => {
+  it("are dropped one by one", () => {
     const form = formOf({
       strength: { levels: [{ value: 1, label: "better" }], required: false },
       ratings: [{ name: "helpful", label: "Helpful", min: 0, max: 4, required: false, points: [] }],

@@ -4,7 +4,7 @@ import { isTouched, prefers, type Ranking, type Rules, restoreRanking, startRank
 import { isPairForm, isVerdict } from "../order/sides";
 import type { en } from "../texts/answer.en";
 
-/** What the form asks beside the order. Parts the project does not ask stay at their empty value. */
+/** The answers to the form beside the order. Parts that the form does not have keep their empty value. */
 export type AnswerFields = {
   strength: number | null;
   ratings: Record<string, Record<string, number>>;
@@ -17,7 +17,9 @@ export type AnswerFields = {
   rewrite: string | null;
 };
 
-/** The answer so far, in the submitted shape without its token: what autosave keeps here and on the server. */
+/**
+ * The answer so far, in the submitted form without its token. Autosave stores it in the browser and on the server.
+ */
 export type Draft = Omit<Answer, "token">;
 
 export const EMPTY_FIELDS: AnswerFields = {
@@ -32,8 +34,8 @@ export const EMPTY_FIELDS: AnswerFields = {
   rewrite: null,
 };
 
-/** Two side by side, and the best few: there, nothing is ranked until somebody ranks it. */
-export function rulesOf(form: AnswerForm): Rules {
+/** Pairs and top-k forms start with nothing ranked. */
+function rulesOf(form: AnswerForm): Rules {
   return { ties: form.ties, atMost: isPairForm(form) ? 2 : (form.top_k?.at_most ?? null) };
 }
 
@@ -47,7 +49,7 @@ export function toDraft(ranking: Ranking, fields: AnswerFields, durationMs: numb
   };
 }
 
-/** The draft as it is submitted: without the parts that one of its own statements rules out. */
+/** The draft as it is submitted: without the parts that one of its own statements excludes. */
 export function toAnswer(draft: Draft, token: string, form: AnswerForm, shown: readonly string[]): Answer {
   const all_bad = draft.all_bad && !draft.not_rankable;
   const tiers = tiersToSend({ ...draft, all_bad }, form, shown);
@@ -58,7 +60,7 @@ export function toAnswer(draft: Draft, token: string, form: AnswerForm, shown: r
     token,
     tiers,
     all_bad,
-    // Nothing is better than anything else, by any amount.
+    // Nothing is better than anything else, by any degree.
     strength: prefers({ tiers, unranked }) ? draft.strength : null,
     rewrite: draft.rewrite?.trim() ? draft.rewrite : null,
   };
@@ -73,7 +75,10 @@ function tiersToSend(draft: Draft, form: AnswerForm, shown: readonly string[]): 
 
 type Restored = { ranking: Ranking; fields: AnswerFields; durationMs: number };
 
-/** A desk as the draft left it; parts of a draft that do not fit what is shown are dropped, never guessed. */
+/**
+ * Restores a desk from a draft. Parts of the draft that do not fit the responses or the form are dropped, never
+ * guessed.
+ */
 export function restore(assignment: Assignment, draft: unknown): Restored {
   const shown = assignment.responses.map((response) => response.id);
   const { form } = assignment;
@@ -130,10 +135,12 @@ function entries(value: unknown): [string, unknown][] {
   return typeof value === "object" && value !== null && !Array.isArray(value) ? Object.entries(value) : [];
 }
 
-/** A question without an answer, in words. The first field it is about takes the focus; the server names fields alike. */
-export type Gap = { readonly field: string; readonly text: string; readonly required: boolean };
+/** An unanswered question, in words. `field` names the control that takes the focus, as the server names it. */
+type Gap = { readonly field: string; readonly text: string; readonly required: boolean };
 
-/** What the form asks and has no answer yet. What is required keeps the desk from submitting; about the rest it asks once. */
+/**
+ * The questions of the form that have no answer yet. Required ones block submitting; the others are pointed out once.
+ */
 export function missing(
   form: AnswerForm,
   fields: AnswerFields,

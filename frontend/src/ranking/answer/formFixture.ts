@@ -1,6 +1,6 @@
 import type { AnswerForm } from "@/api/types";
 
-/** The bare form of the tests; each asks what it is about. */
+/** The minimal form for tests; each test adds the parts it needs. */
 export function formOf(parts: Partial<AnswerForm> = {}): AnswerForm {
   return {
     responses: { min: 2, max: 10 },

@@ -5,12 +5,12 @@ import type { DeskAction } from "../state/deskState";
 import { useViewTexts } from "../texts/view";
 import styles from "./card.module.css";
 
-// Each part is drawn anew for what it shows alone: a move renumbers every card, and ten cards of ten slots and four tools
-// are 140 buttons, of which it changes twenty.
+// Each part renders on its own: a move renumbers every card, and ten cards with ten slots and four tools have 140
+// buttons, of which a move changes twenty.
 
 type Of = { id: string; letter: string; dispatch: Dispatch<DeskAction> };
 
-/** A button for every slot; the one the response stands in is pressed. */
+/** A button for every slot; the response's own is pressed. */
 export function CardSlots({
   slot,
   count,
@@ -96,7 +96,7 @@ function Tool({
   );
 }
 
-/** What else is done with the response: keep it in view, tie it, move it up or down. */
+/** The other actions on a response: keep it in view, tie it, move it up or down. */
 export const CardTools = memo(function CardTools({
   id,
   letter,
@@ -108,7 +108,7 @@ export const CardTools = memo(function CardTools({
 }: Of & {
   tied: boolean;
   held: boolean;
-  /** null where there is no choice of what stands beside the current one. */
+  /** null if the response beside the current one can't be chosen. */
   onHold: ((id: string) => void) | null;
   tiesAllowed: boolean;
 }) {

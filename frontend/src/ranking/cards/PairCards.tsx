@@ -14,7 +14,7 @@ import card from "./card.module.css";
 import layouts from "./layouts.module.css";
 import styles from "./pair.module.css";
 
-/** Two responses where they were served: the order is said on the scale below, and nothing moves. */
+/** Two responses, which stay where they are: the scale below holds the order. */
 export function PairCards({
   responses,
   tiers,

@@ -12,9 +12,9 @@ import styles from "./card.module.css";
 export type CardPlace = {
   slot: number;
   slots: number;
-  /** Letters of the responses this one is tied with. */
+  /** The letters of the responses that this one is tied with. */
   tiedWith: string;
-  /** Where in its tie the card stands on screen, for the bracket that joins tied cards. */
+  /** The position of the card within its tie, for the bracket that joins tied cards. */
   part: "alone" | "first" | "middle" | "last";
 };
 
@@ -24,8 +24,8 @@ const LINE_PX = 24;
 const LETTERS_OF_A_LINE = 66;
 
 /**
- * How high a text will be, roughly: cards that only seem to be in sight, because those above them have not been laid out yet,
- * would all be laid out for the first frame of a task.
+ * A rough estimate of a text's height. Without it, cards that seem visible before those above them are laid out would
+ * all be laid out for the first frame of a task.
  */
 const likelyHeight = (text: string) => `${Math.ceil(text.length / LETTERS_OF_A_LINE) * LINE_PX}px`;
 
@@ -36,27 +36,27 @@ type CardProps = CardPlace & {
   count: number;
   current: boolean;
   raw: boolean;
-  /** Compared with another: what only this one says. */
+  /** In a comparison: the parts that only this response has. */
   marks: Mark | undefined;
   held: boolean;
-  /** null where there is no choice of what stands beside the current one. */
+  /** null if the response beside the current one can't be chosen. */
   onHold: ((id: string) => void) | null;
   tiesAllowed: boolean;
-  /** Only the best are ranked: this one need not be. */
+  /** Only the best few are ranked, so this response can stay unranked. */
   canLeaveOut: boolean;
   dispatch: Dispatch<DeskAction>;
   children?: ReactNode;
 };
 
 type Props = CardProps & {
-  /** It stands beside others and scrolls by itself. */
+  /** It stands beside other cards and has its own scroll position. */
   apart: boolean;
   hidden: boolean;
 };
 
 /**
- * A response in its place: the mark of its rank, and its card. What the drag library says reaches this part alone; it has
- * something to say of every response whenever one moves.
+ * A response at its place: its rank and its card. Only this part subscribes to the drag library, which notifies every
+ * response whenever one moves.
  */
 export const RankedItem = memo(function RankedItem({ apart, hidden, ...card }: Props) {
   const { id, slot, part } = card;
@@ -87,7 +87,7 @@ export const RankedItem = memo(function RankedItem({ apart, hidden, ...card }: P
   );
 });
 
-/** It takes the focus so that a screen reader reads the response; keys act on it from anywhere on the desk. */
+/** It takes the focus so that a screen reader reads the response. The keys act on it from anywhere on the desk. */
 const ResponseCard = memo(function ResponseCard({
   id,
   text,

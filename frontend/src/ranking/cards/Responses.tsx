@@ -13,9 +13,9 @@ import layouts from "./layouts.module.css";
 import { type CardPlace, RankedItem } from "./ResponseCard";
 
 /**
- * The cards in ranked order: one flat list keyed by response, so a card that changes tier moves and is not built anew, and no
- * other card moves for it. Every layout is this list; with two at a time the others are hidden and stay built, so that a step
- * to them costs nothing.
+ * The cards in ranked order: one flat list keyed by response, so that a card that changes tier moves without being
+ * rebuilt, and no other card moves. Every layout is this list. With two at a time the others are hidden but stay
+ * mounted, so that showing them costs nothing.
  */
 export function Responses({
   responses,
@@ -35,11 +35,11 @@ export function Responses({
   excerpts: ReadonlyMap<string, string>;
   raw: boolean;
   view: View;
-  /** The two that are shown; all of them where there is no such choice. */
+  /** The two responses shown; null if all are. */
   two: readonly string[] | null;
   marks: Marks;
   dispatch: Dispatch<DeskAction>;
-  /** Questions asked about each response; the same function while their answers are the same. */
+  /** The questions about each response; the same function while their answers are the same. */
   children: (id: string) => ReactNode;
 }) {
   const byChoice = ranking.atMost !== null;
@@ -54,7 +54,7 @@ export function Responses({
     order: `${flat(ranking).join()} ${two?.join() ?? ""}`,
   });
 
-  // Built once for as long as the answers to them stay, so that a move draws the cards that changed and no others.
+  // Rebuilt only when their answers change, so that a move renders only the cards that changed.
   const questions = useMemo(
     () =>
       new Map(

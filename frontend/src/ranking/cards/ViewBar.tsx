@@ -12,7 +12,7 @@ const ICONS: Readonly<Record<Layout, IconName>> = { column: "column", row: "row"
 
 type Props = {
   view: View;
-  /** The current response, and the others with their letters. */
+  /** The current response, and the letters of all. */
   focus: string;
   letters: ReadonlyMap<string, string>;
   compared: Compared | null;
@@ -78,7 +78,7 @@ function Legend({
   );
 }
 
-/** How the responses stand, and what is marked in them. */
+/** The layout of the responses, and the differences marked in them. */
 export function ViewBar({ view, focus, letters, compared }: Props) {
   const texts = useViewTexts();
   const others = [...letters.keys()].filter((id) => id !== focus);

@@ -1,8 +1,8 @@
 import { useEffect, useRef } from "react";
 
 /**
- * Milliseconds this task was in front of somebody: time in a hidden tab or in a pause does not count. Read it with the
- * returned function.
+ * Measures how long this task was on the screen, in milliseconds: time in a hidden tab or in a pause does not count.
+ * The returned function reads it.
  */
 export function useActiveTime(startMs: number, paused = false): () => number {
   const total = useRef(startMs);

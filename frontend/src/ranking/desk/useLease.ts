@@ -5,26 +5,26 @@ import type { Assignment } from "@/api/types";
 const LONGEST_PAUSE_MS = 60_000;
 const SHORTEST_PAUSE_MS = 5_000;
 
-/** A third of what is left, so two heartbeats may be lost before the lease is. */
-export function nextHeartbeatMs(expiresAt: string, now: number): number {
+/** A third of the remaining time, so that two heartbeats can be lost before the lease is. */
+function nextHeartbeatMs(expiresAt: string, now: number): number {
   const left = Date.parse(expiresAt) - now;
   return Math.max(SHORTEST_PAUSE_MS, Math.min(left / 3, LONGEST_PAUSE_MS));
 }
 
 export type Lease = {
-  /** The refusal, once the lease is lost. */
+  /** The server's refusal, once the lease is lost. */
   readonly lost: ApiProblem | null;
-  /** Until when it is held, as far as is known. */
+  /** When the lease ends, as far as is known. */
   readonly until: number;
-  /** The last heartbeat had no answer: the lease runs down. */
+  /** The last heartbeat failed: the lease is about to expire. */
   readonly unreachable: boolean;
 };
 
 type Held = Pick<Assignment, "id" | "token" | "expires_at">;
 
 /**
- * Renews the lease: while the page is visible, or, in a pause, until `pausedUntil` wherever the page is. An answer that was
- * taken back has no lease, and a token that says so.
+ * Renews the lease while the page is visible or, during a pause, until `pausedUntil` even if it is hidden. An answer
+ * that was taken back has no lease and an empty token.
  */
 export function useLease(
   { id, token, expires_at }: Held,
@@ -70,7 +70,7 @@ export function useLease(
     };
     timer = setTimeout(beat, nextHeartbeatMs(expires_at, Date.now()));
     document.addEventListener("visibilitychange", now);
-    // Either way the truth is one heartbeat away.
+    // Either way, a heartbeat shows the true state.
     window.addEventListener("online", now);
     window.addEventListener("offline", now);
     return () => {

@@ -4,7 +4,10 @@ import markdown from "@/shared/markdown/markdown.module.css";
 import styles from "./marked.module.css";
 import type { Mark } from "./useComparison";
 
-/** The text as its model wrote it, with what only it says struck through (the upper one) or underlined (the lower one). */
+/**
+ * The text as the model wrote it. What only this response has is struck through (in the upper one) or underlined (in
+ * the lower one).
+ */
 export const Marked = memo(function Marked({ pieces, tag: Tag }: Mark) {
   return (
     <div className={`${markdown.plain} ${styles.marked}`} dir="auto">

@@ -1,7 +1,7 @@
 import { diff, type Run } from "./diff";
 import { countsAsWord, type Words, wordsOf } from "./words";
 
-/** A stretch of a text; marked: the other text does not have it here. */
+/** A stretch of a text; marked if the other text does not have it here. */
 export type Piece = { readonly at: number; readonly text: string; readonly marked: boolean };
 
 export type Side = {
@@ -10,16 +10,16 @@ export type Side = {
   readonly words: number;
 };
 
-/** Two texts beside each other; null where they are too long and too unlike to be worth the time. */
+/** The comparison of two texts; null if they are too long and too different to be worth the time. */
 export type Comparison = { readonly first: Side; readonly second: Side } | null;
 
-/** Finding the words alone takes longer than anybody waits for a key (docs/measurements.md). */
+/** Beyond this length, splitting the texts into words alone delays a key noticeably (docs/measurements.md). */
 export const MAX_COMPARED_CHARS = 500_000;
 
-/** So few words in common between two longer differences are chance ("the", "of a"), and tear the marks apart. */
+/** So few common words between two longer differences are coincidence ("the", "of a") and would split the marks. */
 const CHANCE_WORDS = 3;
 
-/** Word by word what each of two texts has that the other has not. Space and line breaks do not count. */
+/** Compares two texts word by word. Spaces and line breaks do not count. */
 export function compare(first: string, second: string): Comparison {
   if (first.length + second.length > MAX_COMPARED_CHARS) return null;
   const a = wordsOf(first);
@@ -42,7 +42,7 @@ function numbered({ keys }: Words, numbers: Map<string, number>): Int32Array {
 
 const longer = ({ first, second }: Run) => Math.max(first[1] - first[0], second[1] - second[0]);
 
-/** Words that stand between two differences by chance, as part of one difference. */
+/** Merges words that two differences share by coincidence into one difference. */
 function withoutChance(runs: readonly Run[]): Run[] {
   const kept: Run[] = [];
   for (const [index, run] of runs.entries()) {
@@ -72,7 +72,7 @@ function withoutChance(runs: readonly Run[]): Run[] {
 /** Longer marks stay whole: ten thousand lines would be ten thousand elements. */
 const MAX_SPLIT_CHARS = 20_000;
 
-/** A line through or under it would look like a word. */
+/** A line through or under white space would look like a word. */
 const SPACE_BETWEEN_LINES = /\s*\n\s*|\s+$/g;
 
 function side({ text, starts, keys }: Words, runs: readonly Run[], which: "first" | "second"): Side {

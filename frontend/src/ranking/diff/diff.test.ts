@@ -6,7 +6,7 @@ import { countsAsWord, wordsOf } from "./words";
 
 const numbers = fc.array(fc.integer({ min: 0, max: 4 }), { maxLength: 40 });
 
-/** Length of the longest common subsequence, by the table everybody knows. */
+/** Length of the longest common subsequence, by the textbook table. */
 function commonLength(a: readonly number[], b: readonly number[]): number {
   let row = new Array<number>(b.length + 1).fill(0);
   for (const one of a) {
@@ -19,8 +19,8 @@ function commonLength(a: readonly number[], b: readonly number[]): number {
   return row[b.length] ?? 0;
 }
 
-describe("the shortest way between two sequences", () => {
-  it("keeps as much as the longest common subsequence, and covers both from end to end", () => {
+describe("the shortest edit script", () => {
+  it("keeps a longest common subsequence and covers both sequences", () => {
     fc.assert(
       fc.property(numbers, numbers, (a, b) => {
         const runs = diff(Int32Array.from(a), Int32Array.from(b)) as Run[];
@@ -34,19 +34,19 @@ describe("the shortest way between two sequences", () => {
         }
         expect([first, second]).toEqual([a.length, b.length]);
         expect(kept).toBe(commonLength(a, b));
-        // Same and different stretches take turns.
+        // Same and different stretches alternate.
         expect(runs.every((run, index) => index === 0 || run.same !== runs[index - 1]?.same)).toBe(true);
       }),
       { numRuns: 2_000 },
     );
   });
 
-  it("gives up where it would take more steps than allowed", () => {
+  it("gives up beyond the allowed number of steps", () => {
     const a = Int32Array.from({ length: 4_000 }, (_, index) => index);
     const b = a.toReversed();
     expect(diff(a, b, 100_000)).toBeNull();
     expect(diff(a, a, 100_000)).toHaveLength(1);
-    // What has nothing in common is no work at all.
+    // Sequences with nothing in common cost nothing.
     expect(
       diff(
         a,
@@ -84,8 +84,8 @@ const unmarked = ({ pieces }: Side) =>
     .map(({ text }) => text.replaceAll(/\s+/gu, ""))
     .join("");
 
-describe("two texts word by word", () => {
-  it("give both texts back to the letter, and leave unmarked only what both have", () => {
+describe("a comparison word by word", () => {
+  it("reproduces both texts and leaves only common words unmarked", () => {
     fc.assert(
       fc.property(texts, texts, (first, second) => {
         const found = compare(first, second);
@@ -99,7 +99,7 @@ describe("two texts word by word", () => {
     );
   });
 
-  it("mark nothing in a text beside itself, nor for other space", () => {
+  it("ignores differences in white space", () => {
     fc.assert(
       fc.property(texts, (text) => {
         const found = compare(text, `  ${text.trim().replaceAll(/\s+/gu, "\n")} `);
@@ -109,7 +109,7 @@ describe("two texts word by word", () => {
     );
   });
 
-  it("mark the words, not the letters", () => {
+  it("marks words, not letters", () => {
     const found = compare("The cat sat on the mat.", "The dog sat on a mat.");
     const marks = (side: Side | undefined) =>
       side?.pieces.filter(({ marked }) => marked).map(({ text }) => text);
@@ -118,7 +118,7 @@ describe("two texts word by word", () => {
     expect(found?.first.words).toBe(2);
   });
 
-  it("find words where a script writes none apart", () => {
+  it("finds words in scripts without spaces", () => {
     const found = compare("我喜欢喝绿茶。", "我喜欢喝咖啡。");
     const marks = (side: Side | undefined) =>
       side?.pieces.filter(({ marked }) => marked).map(({ text }) => text);
@@ -126,14 +126,14 @@ describe("two texts word by word", () => {
     expect(marks(found?.second)).toEqual(["咖啡"]);
   });
 
-  it("mark no space at the end of a line, nor the next one's indent", () => {
+  it("never marks white space at the end or start of a line", () => {
     const found = compare("def f():\n    pass", "f = lambda x:\n\n    return x + 1\n");
     for (const { text, marked } of found?.second.pieces ?? []) {
       if (marked) expect(text).toBe(text.trim());
     }
   });
 
-  it("do not tear a difference apart at a word that both have by chance", () => {
+  it("does not split a difference at a coincidental word", () => {
     const found = compare(
       "Start. Boil the water for ten minutes then pour it over the leaves. End.",
       "Start. Ask a friend who knows about the subject and trust them. End.",
@@ -141,7 +141,7 @@ describe("two texts word by word", () => {
     expect(found?.first.pieces.filter(({ marked }) => marked)).toHaveLength(1);
   });
 
-  it("are not compared beyond the bounds, whatever the bound is", () => {
+  it("refuses texts that are too long or too different", () => {
     expect(compare("a".repeat(MAX_COMPARED_CHARS), "b")).toBeNull();
     const random = (seed: number) =>
       Array.from({ length: 30_000 }, (_, index) => ((index * seed) % 99_991).toString(36)).join(" ");
@@ -150,7 +150,7 @@ describe("two texts word by word", () => {
 });
 
 describe("the words of a text", () => {
-  it("are the text, one after the other", () => {
+  it("joined together are the text", () => {
     fc.assert(
       fc.property(texts, (text) => {
         const { starts, keys } = wordsOf(text);
@@ -164,7 +164,7 @@ describe("the words of a text", () => {
     );
   });
 
-  it("hold together what is one sign", () => {
+  it("keep joined characters together", () => {
     expect(wordsOf("don't 👩‍👩‍👧‍👦 🇩🇪 3.5").keys).toEqual(["don't", "👩‍👩‍👧‍👦", "🇩🇪", "3", ".", "5"]);
     expect(wordsOf("don't, 東京!").keys.filter(countsAsWord)).toEqual(["don't", "東京"]);
   });

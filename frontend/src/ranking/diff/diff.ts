@@ -1,4 +1,4 @@
-/** A stretch of two sequences: the same in both, or only in the first, only in the second, or other words in each. */
+/** A stretch of two sequences: the same in both, only in one of them, or different in each. */
 export type Run = {
   readonly same: boolean;
   readonly first: readonly [from: number, to: number];
@@ -8,17 +8,19 @@ export type Run = {
 type Box = readonly [firstFrom: number, firstTo: number, secondFrom: number, secondTo: number];
 
 /**
- * Steps of the search. Texts that have little in common cost steps by the square of their differences, and what they have in
- * common by then is not worth reading. docs/measurements.md says how long this is.
+ * The budget of search steps. Sequences with little in common cost a number of steps quadratic in their differences,
+ * and by then what they have in common is not worth reading. docs/measurements.md has the times.
  */
-export const MAX_STEPS = 2_000_000;
+const MAX_STEPS = 2_000_000;
 
 /**
- * The shortest way from one sequence to another (Myers, "An O(ND) Difference Algorithm and Its Variations", 1986, in its
- * linear-space form: search from both ends, and split where the searches meet). Same numbers are same elements. Null where that would take more than `maxSteps`.
+ * The shortest edit script between two sequences of numbers: Myers, "An O(ND) Difference Algorithm and Its
+ * Variations", 1986, in its linear-space form (search from both ends, split where the searches meet). Null if it
+ * would take more than `maxSteps`. jsdiff's `diffArrays` took 5 to 18 times as long: 12 against 2 ms for two unlike
+ * texts of 4,000 characters, 71 against 21 ms for 12,000, and there it reached only half as far.
  */
 export function diff(first: Int32Array, second: Int32Array, maxSteps = MAX_STEPS): Run[] | null {
-  // What the other does not have at all can't be part of what both have; unlike texts are mostly made of it.
+  // Elements that the other sequence lacks can't be part of the common subsequence, and make up most of unlike texts.
   const firstAt = placesShared(first, second);
   const secondAt = placesShared(second, first);
   const pairs = common(
@@ -31,7 +33,7 @@ export function diff(first: Int32Array, second: Int32Array, maxSteps = MAX_STEPS
   return runs(back, first.length, second.length);
 }
 
-/** Where `one` has what `other` has too. */
+/** The indices in `one` of elements that `other` also has. */
 function placesShared(one: Int32Array, other: Int32Array): Int32Array {
   const known = new Set(other);
   const places = new Int32Array(one.length);
@@ -40,11 +42,11 @@ function placesShared(one: Int32Array, other: Int32Array): Int32Array {
   return places.subarray(0, count);
 }
 
-/** Which element of one goes with which of the other, for a longest common subsequence. */
+/** The matching pairs of indices of a longest common subsequence. */
 function common(first: Int32Array, second: Int32Array, maxSteps: number): [number, number][] | null {
   const search = new Search(first, second, maxSteps);
   const pairs: [number, number][] = [];
-  // A stack, not recursion: a box may be split as many times as there are differences.
+  // A stack instead of recursion: there can be as many splits as differences.
   const boxes: Box[] = [[0, first.length, 0, second.length]];
   for (let box = boxes.pop(); box; box = boxes.pop()) {
     let [firstFrom, firstTo, secondFrom, secondTo] = box;
@@ -72,12 +74,12 @@ class Search {
     private readonly second: Int32Array,
     private steps: number,
   ) {
-    // Per diagonal how far the search has come; -1 is not reached.
+    // How far the search has come on each diagonal; -1: not reached.
     this.ahead = new Int32Array(first.length + second.length + 4);
     this.back = new Int32Array(first.length + second.length + 4);
   }
 
-  /** A point on a shortest way through the box; null where the box has nothing in common. */
+  /** A point on a shortest path through the box; null if the box has nothing in common. */
   meet([firstFrom, firstTo, secondFrom, secondTo]: Box): [number, number] | "given up" | null {
     const { first, second, ahead, back } = this;
     const n = firstTo - firstFrom;
@@ -89,7 +91,7 @@ class Search {
     back.fill(-1, 0, end + 1);
     ahead[zero + 1] = 0;
     back[zero + 1] = 0;
-    // Clearing costs too, where many small differences split a long text.
+    // Clearing the arrays counts as well, because many small differences split a long text often.
     let steps = this.steps - ((n + m) >> 4);
     const delta = n - m;
     const odd = (delta & 1) === 1;
@@ -150,14 +152,17 @@ class Search {
   }
 }
 
-/** From the neighbouring diagonal that has come further: down from the one above, or right from the one below. */
+/**
+ * Continues from the neighbouring diagonal that is further ahead: down from the one above, or right from the one
+ * below.
+ */
 function step(reached: Int32Array, at: number, k: number, d: number): number {
   const above = reached[at + 1] as number;
   const below = reached[at - 1] as number;
   return k === -d || (k !== d && below < above) ? above : below + 1;
 }
 
-/** What is the same with what is between, from one end to the other. */
+/** The matches with the stretches between them, from one end to the other. */
 function runs(pairs: readonly [number, number][], firstLength: number, secondLength: number): Run[] {
   const found: Run[] = [];
   let first = 0;

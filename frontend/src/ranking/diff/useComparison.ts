@@ -3,18 +3,21 @@ import type { ShownResponse } from "@/api/types";
 import type { Comparison, Piece } from "./compare";
 
 export type Mark = {
-  /** Of which comparison: a text marked anew is built anew, since React takes seconds to change thousands of its elements. */
+  /**
+   * Which comparison it belongs to. A text with new marks is mounted again, because React takes seconds to change
+   * thousands of its elements.
+   */
   readonly of: string;
   readonly pieces: readonly Piece[];
   readonly tag: "del" | "ins";
 };
-/** By response, where two are compared. */
+/** The marks of both responses of a comparison, by response. */
 export type Marks = ReadonlyMap<string, Mark>;
 
-/** What the comparison of two responses says above them; the first is the one that stands higher. */
+/** The summary of a comparison, shown above the responses. The first response is the higher one. */
 export type Compared = {
   readonly ids: readonly [string, string];
-  /** How many words only one of them has; null where they were too long and too unlike to compare. */
+  /** How many words only one of them has; null if they were too long and too different to compare. */
   readonly words: readonly [number, number] | null;
 };
 
@@ -24,7 +27,7 @@ type Compare = (first: string, second: string) => Comparison;
 
 let loaded: Compare | undefined;
 
-/** The search for differences comes when somebody first wants to see some: the desk is there sooner without. */
+/** Loads the comparison when it is first used, which keeps the first load of the desk small. */
 function useCompare(wanted: boolean): Compare | undefined {
   const [compare, setCompare] = useState(() => loaded);
   useEffect(() => {
@@ -35,7 +38,7 @@ function useCompare(wanted: boolean): Compare | undefined {
         loaded = module.compare;
         if (alive) setCompare(() => loaded);
       },
-      () => undefined, // Offline: nothing is marked; the next look tries again.
+      () => undefined, // Offline: nothing is marked. The next comparison tries again.
     );
     return () => {
       alive = false;

@@ -1,22 +1,22 @@
 /**
- * A text in words. Each word has what follows it up to the next one (spaces, line breaks), so the words one after the other
- * are the text to the letter, while two words are the same whatever space follows them.
+ * A text split into words. The white space after a word belongs to it, so that the words joined together are exactly
+ * the text, but two words are equal whatever white space follows them.
  */
 export type Words = {
   readonly text: string;
-  /** Where each word begins, and at the end the length of the text. */
+  /** Where each word begins, followed by the length of the text. */
   readonly starts: readonly number[];
-  /** Each word without the space after it. */
+  /** Each word without the white space after it. */
   readonly keys: readonly string[];
 };
 
-/** Scripts that are written without spaces; where their words end is for a dictionary to say. */
+/** Scripts written without spaces; the ends of their words come from a dictionary. */
 const SPACELESS =
   "\\p{Script=Han}\\p{Script=Hiragana}\\p{Script=Katakana}\\p{Script=Thai}\\p{Script=Lao}\\p{Script=Khmer}\\p{Script=Myanmar}";
 
 /**
- * In this order: a run without spaces, a word or number with its marks and apostrophes, an emoji with all that is joined to it,
- * any other single sign. After each the space that follows.
+ * In this order: a run without spaces, a word or number with its combining marks and apostrophes, an emoji with
+ * everything joined to it, any other single character. Each with the white space that follows.
  */
 const PIECE = new RegExp(
   `(?<run>[${SPACELESS}][${SPACELESS}\\p{M}ー]*)` +
@@ -48,7 +48,7 @@ export function wordsOf(text: string): Words {
 
 const HAS_LETTERS = /[\p{L}\p{N}]/u;
 
-/** Signs alone are no words to count. */
+/** Punctuation alone is not a word. */
 export function countsAsWord(key: string): boolean {
   return HAS_LETTERS.test(key);
 }

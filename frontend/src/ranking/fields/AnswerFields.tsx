@@ -14,16 +14,16 @@ import styles from "./fields.module.css";
 
 type FieldProps = { form: AnswerForm; fields: AnswerFields; dispatch: Dispatch<DeskAction> };
 
-/** More flags than these stand in columns. */
+/** More flags than this are laid out in columns. */
 const MOST_IN_A_ROW = 3;
 
-/** `given` with `value` at `key`, or without `key` where the answer was taken back. */
+/** `given` with `value` at `key`, or without `key` if the answer was cleared. */
 function put<V>(given: Record<string, V>, key: string, value: V | null): Record<string, V> {
   const { [key]: _, ...others } = given;
   return value === null ? others : { ...others, [key]: value };
 }
 
-/** What the form asks about one response: ratings and flags. */
+/** The questions about one response: ratings and flags. */
 export function ResponseFields({
   responseId,
   letter,
@@ -73,8 +73,8 @@ export function ResponseFields({
 }
 
 /**
- * What the form asks about the task as a whole. `best` is the text of the best response, once there is one; `onRewrite` opens
- * the rewrite beside what was shown, where that can be.
+ * The questions about the whole task. `best` is the text of the best response, once there is one; `onRewrite` opens
+ * the rewrite beside the responses, where that is available.
  */
 export function TaskFields({
   form,

@@ -3,13 +3,13 @@ import styles from "./fields.module.css";
 
 type Props = {
   label: ReactNode;
-  /** What ticking it means, where the label alone does not say. */
+  /** What the box means, if the label alone does not say. */
   description?: string;
   checked: boolean;
   onChange: (checked: boolean) => void;
 };
 
-/** The browser's own box: every first load of the desk would carry the component library's, 3 kB. */
+/** A native checkbox: the component library's would add 3 kB to every first load of the desk. */
 export function Check({ label, description, checked, onChange }: Props) {
   const means = useId();
   return (

@@ -2,14 +2,14 @@ import type { ReactNode } from "react";
 import { useAnswerTexts } from "../texts/answer";
 import styles from "./fields.module.css";
 
-/** Beyond so many steps a row of buttons is no faster than typing the number. */
+/** With more steps than this, typing the number is faster than a row of buttons. */
 const MOST_BUTTONS = 21;
 
 type Option<V> = { value: V; label: string; hint?: string };
 
 type Asked = {
   legend: string;
-  /** Where the answer goes, as the server names it; the desk finds an open question by it. */
+  /** The path of the answer, as the server names it. The desk uses it to find an open question. */
   field: string;
   required: boolean;
 };
@@ -24,13 +24,16 @@ export function Legend({ children, required }: { children: ReactNode; required: 
   );
 }
 
-/** The option a digit means: that value where options are numbers, else the first, the second … of them. */
+/**
+ * The option that a digit selects: the option with that value if options are numbers, else the first, the second and
+ * so on.
+ */
 function byDigit<V>(options: readonly Option<V>[], digit: number): Option<V> | undefined {
   const numbers = options.every(({ value }) => typeof value === "number");
   return numbers ? options.find(({ value }) => value === digit) : options[digit - 1];
 }
 
-/** Radio buttons drawn as one row or one column, so arrows choose and one Tab passes. */
+/** Radio buttons in one row or column: arrow keys choose, and a single Tab passes them. */
 export function Choices<V extends string | number>({
   legend,
   field,
@@ -45,7 +48,7 @@ export function Choices<V extends string | number>({
   value: V | null;
   column?: boolean;
   foot?: ReactNode;
-  /** null: the answer is taken back. */
+  /** null: the answer was cleared. */
   onChange: (value: V | null) => void;
 }) {
   return (
@@ -63,7 +66,7 @@ export function Choices<V extends string | number>({
               required={required}
               checked={option.value === value}
               onChange={() => onChange(option.value)}
-              // What is answered by mistake can be taken back: a second click, or Delete.
+              // An accidental answer can be cleared with a second click, or with Delete.
               onClick={() => option.value === value && onChange(null)}
               onKeyDown={(event) => {
                 if (event.altKey || event.ctrlKey || event.metaKey) return;
@@ -72,7 +75,7 @@ export function Choices<V extends string | number>({
                   const typed = byDigit(options, Number(event.key));
                   if (typed) onChange(typed.value);
                 } else return;
-                // Taken here, even where it means nothing: the desk's own digits are for the order.
+                // Handled here even if it has no meaning, because the desk uses digits for the order.
                 event.preventDefault();
               }}
             />
@@ -92,7 +95,7 @@ type Scale = {
   points: readonly { value: number; label: string }[];
 };
 
-/** A rating on a scale: its steps as buttons, with what they mean below; a number to type where there are too many. */
+/** A rating on a scale: its steps as buttons with their meanings below, or a number field if there are too many. */
 export function Rating({
   scale,
   value,

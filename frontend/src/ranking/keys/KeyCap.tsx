@@ -2,7 +2,7 @@ import { useKeyTexts } from "../texts/keys";
 import styles from "./keys.module.css";
 import { type Chord, keysOf, type ShortcutName } from "./shortcuts";
 
-/** Keys as they are printed on a keyboard; the keys of one chord stand together. */
+/** Keys as printed on a keyboard; the keys of one chord stand together. */
 export function Chords({ chords }: { chords: readonly Chord[] }) {
   const caps: Record<string, string> = useKeyTexts().caps;
   return (
@@ -24,7 +24,10 @@ export function Chords({ chords }: { chords: readonly Chord[] }) {
   );
 }
 
-/** On a button: the key that does the same. For the eye, so that the button is still called what it is called. */
+/**
+ * The key for a button's action, shown on the button. Hidden from screen readers, so that the button's name stays the
+ * same.
+ */
 export function KeyCap({ of }: { of: ShortcutName }) {
   return (
     <span className={styles.on} aria-hidden="true">

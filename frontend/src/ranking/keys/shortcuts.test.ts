@@ -72,14 +72,14 @@ describe("keys", () => {
     expect(press(pressed, "pair").dispatch).toHaveBeenCalledExactlyOnceWith(action);
   });
 
-  it("leave a response unranked only where that can be", () => {
+  it("leave a response unranked only if the form allows it", () => {
     const pressed = stroke("x", "KeyX");
     expect(press(pressed, "best").dispatch).toHaveBeenCalledExactlyOnceWith({ type: "unrank", id: "B" });
     expect(press(pressed, "order").dispatch).not.toHaveBeenCalled();
     expect(press(pressed, "pair").dispatch).not.toHaveBeenCalled();
   });
 
-  it("submits with Enter and shows help with ?", () => {
+  it("submit with Enter and show help with ?", () => {
     expect(press(stroke("Enter", "Enter")).submit).toHaveBeenCalledOnce();
     expect(press(stroke("?", "Slash", { shiftKey: true })).toggleHelp).toHaveBeenCalledOnce();
   });
@@ -93,7 +93,7 @@ describe("keys", () => {
       expect(press(stroke(key, `Key${key.toUpperCase()}`), mode)[command]).toHaveBeenCalledOnce();
   });
 
-  it("leaves the browser's own chords alone", () => {
+  it("leave the browser's own chords alone", () => {
     for (const pressed of [
       stroke("r", "KeyR", { ctrlKey: true }),
       stroke("1", "Digit1", { ctrlKey: true }),
@@ -105,7 +105,7 @@ describe("keys", () => {
     }
   });
 
-  it("never lets two shortcuts claim one stroke", () => {
+  it("never assign one stroke to two shortcuts", () => {
     const keys: [string, string][] = [
       ...[..."0123456789"].map((digit): [string, string] => [digit, `Digit${digit}`]),
       ...[..."abcdefghijklmnopqrstuvwxyz"].map((key): [string, string] => [key, `Key${key.toUpperCase()}`]),
@@ -137,19 +137,19 @@ describe("keys", () => {
     }
   });
 
-  it("gives every shortcut a name of its own, and keys", () => {
+  it("give every shortcut a unique name and keys", () => {
     expect(new Set(SHORTCUTS.map((shortcut) => shortcut.name)).size).toBe(SHORTCUTS.length);
     for (const shortcut of SHORTCUTS) expect(shortcut.keys.length).toBeGreaterThan(0);
   });
 });
 
-describe("keys that belong to the control under the focus", () => {
+describe("keys of the focused control", () => {
   function control(html: string): Element {
     document.body.innerHTML = html;
     return document.body.firstElementChild as Element;
   }
 
-  it("are all keys in a text field, except the chord that sends", () => {
+  it("are all keys in a text field, except the chord that submits", () => {
     const field = control("<textarea></textarea>");
     expect(belongsToControl(stroke("1", "Digit1"), field)).toBe(true);
     expect(belongsToControl(stroke("Enter", "Enter"), field)).toBe(true);
@@ -167,7 +167,7 @@ describe("keys that belong to the control under the focus", () => {
   });
 });
 
-it("are all in the annotators' guide, as they are explained on the desk", () => {
+it("the annotators' guide explains every key in the words of the desk", () => {
   const guide = readFileSync("../docs/annotating.md", "utf-8").split("\n");
   const printed = (keys: Shortcut["keys"]) =>
     keys.map((chord) => chord.map((key) => (key === "…" ? key : `\`${key}\``)).join(" ")).join(" ");

@@ -5,10 +5,10 @@ import type { en } from "../texts/keys.en";
 
 export type ShortcutName = keyof typeof en.does;
 
-/** How a desk orders: in a list, in a list of the best few, or on a scale between two. */
+/** How the answer is given: a full order, an order of the best few, or a position on the scale between two. */
 export type Mode = "order" | "best" | "pair";
 
-/** What a key press may do to the desk. Buttons call the same commands. */
+/** The commands of the desk. Keys and buttons call the same ones. */
 export type DeskCommands = {
   readonly focus: string;
   dispatch: (action: DeskAction) => void;
@@ -30,14 +30,14 @@ export type KeyStroke = Pick<KeyboardEvent, "key" | "code" | "altKey" | "ctrlKey
 export type Chord = readonly string[];
 
 export type Shortcut = {
-  /** Names what it does in the catalog, too. */
+  /** Also its key in the text catalogue. */
   readonly name: ShortcutName;
   readonly group: keyof typeof en.groups;
-  /** As printed in the overlay and on the buttons. */
+  /** As shown in the overview of keys and on buttons. */
   readonly keys: readonly Chord[];
-  /** The desks that have it; all of them unless said. */
+  /** The modes in which it works; all by default. */
   readonly modes?: readonly Mode[];
-  /** The forms that have it; all of them unless said. */
+  /** The forms for which it works; all by default. */
   readonly asked?: (form: AnswerForm) => boolean;
   readonly test: (stroke: KeyStroke) => boolean;
   readonly perform: (desk: DeskCommands, stroke: KeyStroke) => void;
@@ -50,17 +50,17 @@ const letter = (wanted: string) => (stroke: KeyStroke) =>
   plain(stroke) && !stroke.shiftKey && stroke.key.toLowerCase() === wanted;
 
 /**
- * The digit of a stroke by the key's place on the keyboard, since some layouts need Shift for digits; 0 stands for slot 10.
- * Where Shift and a digit key make "=" or "?", those shortcuts have it.
+ * The digit of a key by its position on the keyboard, since some layouts need Shift for digits; 0 means slot 10. If
+ * Shift with a digit key types "=" or "?", those shortcuts take precedence.
  */
-export function slotOfStroke(stroke: KeyStroke): number | null {
+function slotOfStroke(stroke: KeyStroke): number | null {
   if (!plain(stroke) || stroke.key === "=" || stroke.key === "?") return null;
   const digit = /^(?:Digit|Numpad)(\d)$/.exec(stroke.code)?.[1];
   if (digit === undefined) return null;
   return digit === "0" ? LAST_SLOT : Number(digit);
 }
 
-/** What is printed on the key of a slot; nothing where there is none. */
+/** The label of a slot's key; null if it has none. */
 export function digitOfSlot(slot: number): string | null {
   if (slot === LAST_SLOT) return "0";
   return slot < LAST_SLOT ? String(slot) : null;
@@ -298,7 +298,7 @@ export function shortcutsFor(mode: Mode): readonly Shortcut[] {
   return SHORTCUTS.filter(({ modes }) => !modes || modes.includes(mode));
 }
 
-/** The one shortcut a stroke means; none when two claim it, because doing either would be a guess. */
+/** The one shortcut that matches a key stroke; null if two match, since either would be a guess. */
 export function matchShortcut(stroke: KeyStroke, mode: Mode): Shortcut | null {
   const matches = shortcutsFor(mode).filter((shortcut) => shortcut.test(stroke));
   if (matches.length > 1) {
@@ -322,7 +322,7 @@ export function keyHint(name: ShortcutName): string {
 const TEXT_FIELD =
   "textarea, select, [contenteditable='true'], input:not([type=radio], [type=checkbox], [type=button])";
 
-/** The element under the focus wants this key for itself: text for every key, a button for Enter, a radio for arrows. */
+/** The focused element needs this key itself: text fields need every key, buttons Enter, radio buttons the arrows. */
 export function belongsToControl(stroke: KeyStroke, target: EventTarget | null): boolean {
   if (!(target instanceof Element)) return false;
   if (target.closest(TEXT_FIELD)) {

@@ -5,38 +5,38 @@ import { layoutAfter, offeredLayouts, placeOf, shownLayout, topAt, twoShown } fr
 import { recall, remember } from "./remembered";
 
 describe("layouts", () => {
-  it("are offered where there is room and something to choose", () => {
+  it("are offered if there is room for them and something to choose", () => {
     expect(offeredLayouts(false, false)).toEqual(["column", "row", "focus"]);
     expect(offeredLayouts(false, true)).toEqual(["column", "focus"]);
     expect(offeredLayouts(true, false)).toEqual(["column", "row"]);
     expect(offeredLayouts(true, true)).toEqual(["column"]);
   });
 
-  it("fall back without forgetting what was chosen", () => {
+  it("fall back without forgetting the choice", () => {
     expect(shownLayout("row", offeredLayouts(false, true))).toBe("column");
     expect(shownLayout("focus", offeredLayouts(false, true))).toBe("focus");
   });
 
-  it("follow each other in a circle", () => {
+  it("follow one another in a cycle", () => {
     const offered = offeredLayouts(false, false);
     expect(offered.map((layout) => layoutAfter(layout, offered))).toEqual(["row", "focus", "column"]);
     expect(layoutAfter("column", ["column"])).toBe("column");
   });
 });
 
-describe("the two that are looked at", () => {
+describe("the two responses shown", () => {
   const order = ["a", "b", "c", "d"];
 
   it("change one at a time on the way down the order", () => {
     expect(order.map((id) => twoShown(order, id, null).join(""))).toEqual(["ab", "ab", "bc", "cd"]);
   });
 
-  it("keep the one held, in the order's own sequence", () => {
+  it("include the one kept in view, in the order of the ranking", () => {
     expect(order.map((id) => twoShown(order, id, "c").join(""))).toEqual(["ac", "bc", "bc", "cd"]);
     expect(twoShown(order, "b", "gone")).toEqual(["a", "b"]);
   });
 
-  it("are two, the current one among them, wherever there are two", () => {
+  it("are two, including the current one, if there are two", () => {
     fc.assert(
       fc.property(
         fc.uniqueArray(fc.string(), { minLength: 2, maxLength: 10 }),
@@ -54,7 +54,7 @@ describe("the two that are looked at", () => {
   });
 });
 
-it("scrolling together is as far through one text as through the other", () => {
+it("scrolling together keeps the same relative position in each text", () => {
   const alongWith = (top: number, length: number, other: number) => topAt(placeOf(top, length), other);
   expect(alongWith(50, 100, 1_000)).toBe(500);
   expect(alongWith(100, 100, 37)).toBe(37);
@@ -64,27 +64,27 @@ it("scrolling together is as far through one text as through the other", () => {
   expect(alongWith(10, 100, -3)).toBe(0);
 });
 
-describe("what the browser remembers", () => {
+describe("the browser's memory", () => {
   afterEach(() => {
     vi.unstubAllGlobals();
     localStorage.clear();
   });
 
-  it("is what was chosen last", () => {
+  it("holds the last choice", () => {
     const chosen = { list: "focus", pair: "column", together: false, keyLine: false } as const;
     remember(chosen);
     expect(recall()).toEqual(chosen);
   });
 
   it.each(["", "null", "[]", "{", '{"list":"diagonal","pair":7,"together":"yes","keyLine":1}'])(
-    "is never nonsense: %s",
+    "never holds invalid values: %s",
     (kept) => {
       localStorage.setItem("rankloop.desk.view", kept);
       expect(recall()).toEqual({ list: "column", pair: "row", together: true, keyLine: true });
     },
   );
 
-  it("lasts as long as the page where storage fails", () => {
+  it("lasts as long as the page if storage fails", () => {
     const refuse = () => {
       throw new DOMException("refused", "SecurityError");
     };

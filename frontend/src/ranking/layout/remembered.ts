@@ -1,21 +1,21 @@
 import { useCallback, useState } from "react";
 import type { Layout } from "./layouts";
 
-/** What this browser remembers of how somebody looks at responses. */
-export type Remembered = {
-  /** Of a list to be ordered, and of two on a scale. */
+/** The view settings that this browser remembers. */
+type Remembered = {
+  /** For lists and for pairs. */
   readonly list: Layout;
   readonly pair: Layout;
   /** Cards side by side scroll together. */
   readonly together: boolean;
-  /** The line of keys for those who are new here. */
+  /** The line of keys for newcomers. */
   readonly keyLine: boolean;
 };
 
 const KEY = "rankloop.desk.view";
 export const AT_FIRST: Remembered = { list: "column", pair: "row", together: true, keyLine: true };
 
-/** For browsers that refuse storage: then it lasts as long as the page. */
+/** For browsers without storage: it lasts as long as the page. */
 let lately: Remembered | null = null;
 
 const isLayout = (value: unknown): value is Layout =>
@@ -47,10 +47,10 @@ export function remember(view: Remembered): void {
   }
 }
 
-/** How somebody looks at responses, and the way to change it. */
+/** The view settings, and a function that changes them. */
 export type Memory = readonly [Remembered, (next: Remembered) => void];
 
-/** What this browser remembers, from one task to the next and from one day to another. */
+/** The view settings of this browser, which outlast tasks and sessions. */
 export function useRemembered(): Memory {
   const [kept, setKept] = useState(recall);
   const keep = useCallback((next: Remembered) => {

@@ -8,20 +8,21 @@ const cardsIn = (list: HTMLElement) => [...list.querySelectorAll<HTMLElement>("[
 const roomBelow = (card: HTMLElement) => card.scrollHeight - card.clientHeight;
 
 /**
- * Cards that scroll by themselves: together where that is wanted, each as far through its own length; and each where it was
- * after it moved in the document or was hidden, which the browser answers by scrolling it to its top.
+ * For cards that scroll separately: scrolls them together if `together` is set, each to the same relative position,
+ * and restores their positions after they moved in the document or were hidden, since browsers then scroll them to
+ * the top.
  */
 export function useScrollTogether(
   list: RefObject<HTMLElement | null>,
   { apart, together, order }: { apart: boolean; together: boolean; order: string },
 ): void {
-  // How far through, from 0 to 1: a card out of sight has not been laid out, and has another length when it has.
+  // Relative positions, from 0 to 1: a card off the screen has not been laid out, and its length changes when it is.
   const places = useRef(new Map<string, number>());
 
   useEffect(() => {
     const root = list.current;
     if (!root || !apart) return;
-    // What this hook scrolled answers with an event too; without the mark two cards would push each other for ever.
+    // Scrolling by this hook also causes an event. Without this mark two cards would scroll each other forever.
     const ours = new WeakMap<HTMLElement, number>();
     function onScroll({ target }: Event) {
       if (target === root) return putBack(root as HTMLElement, places.current);
@@ -43,7 +44,7 @@ export function useScrollTogether(
         other.scrollTop = to;
       }
     }
-    // Scrolling does not bubble, but it can be caught on its way down.
+    // Scroll events do not bubble, but they can be captured.
     root.addEventListener("scroll", onScroll, { capture: true, passive: true });
     return () => root.removeEventListener("scroll", onScroll, { capture: true });
   }, [list, apart, together]);

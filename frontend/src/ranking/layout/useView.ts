@@ -5,38 +5,38 @@ import { useViewTexts } from "../texts/view";
 import { type Layout, layoutAfter, offeredLayouts, shownLayout } from "./layouts";
 import type { Memory } from "./remembered";
 
-/** Below it nothing stands side by side (desk.module.css and layouts.module.css break here too). */
+/** Below this width nothing stands side by side (desk.module.css and layouts.module.css use the same breakpoint). */
 const NARROW = "(max-width: 760px)";
 
 export type ViewCommands = {
   nextLayout: () => void;
   toggleTogether: () => void;
-  /** Keep this response in view beside the current one; the one kept is let go. */
+  /** Keeps this response in view beside the current one, instead of another; a second call releases it. */
   hold: (id: string) => void;
   toggleCompare: () => void;
 };
 
 export type View = ViewCommands & {
-  /** What was chosen, as far as the screen has room for it. */
+  /** The chosen layout, if the screen has room for it. */
   readonly layout: Layout;
-  /** How the cards stand now: comparing two shows two. */
+  /** The current arrangement: comparing shows two responses. */
   readonly arrangement: Layout;
   readonly offered: readonly Layout[];
   readonly together: boolean;
   readonly held: string | null;
   readonly comparing: boolean;
   readonly keyLine: boolean;
-  /** Which way the cards run. */
+  /** The direction in which the cards are arranged. */
   readonly axis: "down" | "across";
-  /** The responses want the whole width, with the conversation above them. */
+  /** The responses take the whole width, with the conversation above them. */
   readonly wide: boolean;
   choose: (layout: Layout) => void;
-  /** Keep this one in view, whatever was kept before. */
+  /** Keeps this response in view, whatever was kept before. */
   holdOnly: (id: string) => void;
   toggleKeyLine: () => void;
 };
 
-/** How one looks at the responses: nothing of it is part of the answer. */
+/** How the responses are shown. None of it is part of the answer. */
 export function useView(pair: boolean, dispatch: Dispatch<DeskAction>, [kept, keep]: Memory): View {
   const texts = useViewTexts();
   const narrow = useMediaQuery(NARROW, false, { getInitialValueInEffect: false }) === true;

@@ -21,12 +21,12 @@ import { type CSSProperties, type ReactNode, useMemo, useState } from "react";
 import type { Ranking } from "../order/ranking";
 
 /**
- * A press that travels less than this is a click on the handle, not a drag. One object for all: sensors made anew with each
- * render draw every card anew, whether it changed or not.
+ * A press that moves less than this is a click on the handle, not a drag. One shared object: new sensors on each
+ * render would render every card again.
  */
 const DRAG_STARTS_AFTER = { activationConstraint: { distance: 4 } };
 
-/** dnd-kit's own announcements are off: the desk announces every change of the ranking itself, however it was made. */
+/** dnd-kit's own announcements are off: the desk announces every change of the ranking, however it was made. */
 const SILENT = {
   announcements: {
     onDragStart: () => undefined,
@@ -38,8 +38,8 @@ const SILENT = {
 };
 
 /**
- * What is carried follows the pointer itself, and the pointer chooses the place: long cards fold when a drag starts, so the
- * rectangle that was picked up is no longer where it was, nor as large.
+ * The pointer determines the place, and the dragged card follows it. Long cards fold when a drag starts, so the
+ * rectangle that was picked up has neither its place nor its size any more.
  */
 const GRIP_OFFSET_PX = 20;
 
@@ -53,7 +53,7 @@ const heldAtGrip: Modifier = ({ activatorEvent, draggingNodeRect, transform }) =
   };
 };
 
-/** Which way the list runs. */
+/** The direction of the list. */
 export type Axis = "down" | "across";
 
 const nearestToPointer =
@@ -63,7 +63,7 @@ const nearestToPointer =
     return droppableContainers
       .flatMap((droppableContainer) => {
         const rect = droppableRects.get(droppableContainer.id);
-        // Hidden cards have no place to drop at.
+        // Hidden cards are not drop targets.
         if (!rect || rect.width === 0) return [];
         const value =
           axis === "across"
@@ -79,7 +79,7 @@ const COLLISION: Readonly<Record<Axis, CollisionDetection>> = {
   across: nearestToPointer("across"),
 };
 
-/** With most of the list hidden, making room would move cards by places that nobody sees. */
+/** With most of the list hidden, making room would move cards to places off the screen. */
 const noRoomMade: SortingStrategy = () => null;
 
 const STRATEGY: Readonly<Record<Axis, SortingStrategy>> = {
@@ -90,8 +90,8 @@ const STRATEGY: Readonly<Record<Axis, SortingStrategy>> = {
 const MEASURE_ALWAYS = { droppable: { strategy: MeasuringStrategy.Always } };
 
 /**
- * The only place that knows the drag library. Dragging is one way among three; keys and buttons reach every order too, so
- * the library's keyboard mode is not used.
+ * The only file that imports the drag library. Dragging is one of three ways to rank. Keys and buttons reach every
+ * order too, so the library's keyboard mode is not used.
  */
 export function RankList({
   order,
@@ -101,10 +101,10 @@ export function RankList({
   renderLifted,
   children,
 }: {
-  /** The same array while the order is the same: every card is drawn anew for another one. */
+  /** The same array while the order is the same: another array renders every card again. */
   order: string[];
   axis?: Axis;
-  /** Not all of the list is on screen. */
+  /** Part of the list is hidden. */
   partly?: boolean;
   onDrop: (id: string, index: number) => void;
   renderLifted: (id: string) => ReactNode;
@@ -139,10 +139,10 @@ export function RankList({
   );
 }
 
-/** The line between what is ranked and what is not: a place to drop at, in both lists. */
+/** The line between ranked and unranked responses, a drop target in both lists. */
 export const LINE = "unranked";
 
-/** Where a drop can land, top to bottom. */
+/** The drop targets, from top to bottom. */
 export function useLandings({ tiers, unranked, atMost }: Ranking): string[] {
   return useMemo(
     () => [...tiers.flat(), ...(atMost === null ? [] : [LINE]), ...unranked],
@@ -155,7 +155,7 @@ export function useRankLine() {
   return { lineRef: setNodeRef, style: { transform: CSS.Translate.toString(transform), transition } };
 }
 
-/** What makes a button the handle that a response is dragged by. */
+/** Makes a button the drag handle of a response. */
 export type Handle = Pick<ReturnType<typeof useRankItem>, "handleRef" | "handleProps">;
 
 export function useRankItem(id: string) {

@@ -69,7 +69,10 @@ function Unranked({ children }: { children: ReactNode }) {
   );
 }
 
-/** The whole order at a glance, one line a response: to see it, to jump, and to drag where long texts would be in the way. */
+/**
+ * The whole order at a glance, one line per response: to see it, to jump to a response, and to drag without long
+ * texts in between.
+ */
 export function Standings({ ranking, shownOrder, texts, dispatch }: Props) {
   const words = useOrderTexts();
   const order = useLandings(ranking);

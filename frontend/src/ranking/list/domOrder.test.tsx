@@ -17,27 +17,27 @@ function List({ order }: { order: readonly string[] }) {
   );
 }
 
-describe("as few as can be are moved", () => {
+describe("the fewest possible elements are moved", () => {
   it.each([
-    ["nothing to do", [0, 1, 2, 3], [0, 1, 2, 3]],
+    ["nothing changes", [0, 1, 2, 3], [0, 1, 2, 3]],
     ["the last one comes first", [3, 0, 1, 2], [1, 2, 3]],
     ["the first one goes last", [1, 2, 3, 0], [0, 1, 2]],
     ["two change places", [0, 2, 1, 3], [0, 1, 3]],
-    ["the other way round", [3, 2, 1, 0], [0]],
-    ["there are none", [], []],
+    ["the order is reversed", [3, 2, 1, 0], [0]],
+    ["the list is empty", [], []],
   ])("%s", (_, positions, kept) => {
     expect([...staying(positions)].sort((a, b) => a - b)).toEqual(kept);
   });
 
-  it("keeps a rising run, and none longer exists", () => {
+  it("the elements that stay are a longest increasing run", () => {
     const positions = [4, 7, 0, 8, 1, 2, 9, 3, 5, 6];
     const kept = [...staying(positions)].sort((a, b) => a - b).map((index) => positions[index] ?? -1);
     expect(kept).toEqual([0, 1, 2, 3, 5, 6]);
   });
 });
 
-describe("the children of a list stand in the order that is asked for", () => {
-  it("from the first on, through every change, and the one that stays is not touched", () => {
+describe("the children of a list are kept in the requested order", () => {
+  it("through every change, without touching the one that stays", () => {
     const { container, rerender, unmount } = render(<List order={["b", "a", "line", "c", "d"]} />);
     const shown = () => [...container.querySelectorAll("li")].map((item) => item.dataset.place).join(" ");
     expect(shown()).toBe("b a line c d");

@@ -1,8 +1,8 @@
 import { type RefObject, useLayoutEffect } from "react";
 
 /**
- * Of things that stand at `positions`, in the order they are wanted in: the indices of those that may stay, as many as can
- * be, when all others move. A longest rising run (Schensted 1961); n² steps, for a dozen cards.
+ * For elements at `positions`, in the desired order: the largest possible set of indices that can stay while all
+ * others move. A longest increasing subsequence (Schensted 1961) in n² steps, for about a dozen cards.
  */
 export function staying(positions: readonly number[]): ReadonlySet<number> {
   const lengths: number[] = [];
@@ -25,13 +25,13 @@ export function staying(positions: readonly number[]): ReadonlySet<number> {
   return kept;
 }
 
-/** What it moves stays focused and keeps its layout; not in every browser yet. */
+/** Keeps the focus and the layout of what it moves; not yet available in every browser. */
 type Movable = { moveBefore?: (node: Node, child: Node | null) => void };
 
 /**
- * What has changed on an element and decides how its descendants look (a card's place in a tie, which card is the current one)
- * is lost for them where moveBefore takes them along before their style is worked out: Chromium 156 forgets it, and keeps the
- * style they had. A leaf's style can't be told before that of all it stands in.
+ * Forces a style recalculation before `moveBefore`. Chromium 156 loses pending style changes of an element (a card's
+ * place in a tie, the current card) for its descendants if it moves them first. Reading the style of a leaf computes
+ * that of all its ancestors.
  */
 function settleStyle(element: Element): void {
   let leaf = element;
@@ -59,9 +59,9 @@ function arrange(list: HTMLElement, order: readonly string[]): void {
 }
 
 /**
- * The children of `list`, each with its `data-place`, stand in `order` in the document; React is given them in an order that
- * never changes. Asked to put the last of ten first, React leaves that one and moves the nine others, and each that moves is
- * laid out anew: 20 of the 50 ms that a key may take until it is painted, with ten responses of 4,000 characters.
+ * Keeps the children of `list`, each with its `data-place`, in `order` in the document, while React receives them in
+ * an order that never changes. If React has to put the last of ten first, it moves the nine others, and each of them
+ * is laid out again: 20 of the 50 ms between a key and its frame, with ten responses of 4,000 characters.
  */
 export function useDomOrder(list: RefObject<HTMLElement | null>, order: readonly string[]): void {
   useLayoutEffect(() => {

@@ -4,7 +4,10 @@ import { type Ranking, type RankingAction, sameTiers, slotOf, type Tiers } from 
 
 export type OrderTexts = Texts<typeof en>;
 
-/** A, B, C …: the name of a response on this screen, by the order it was served in. It never changes while ranking. */
+/**
+ * A, B, C …: the name of a response on this screen, by the order in which it was served. It never changes while
+ * ranking.
+ */
 export function letterOf(shownOrder: readonly string[], id: string): string {
   const index = shownOrder.indexOf(id);
   return index < 0 ? "?" : String.fromCharCode(65 + index);
@@ -16,7 +19,7 @@ export function spokenOrder(tiers: Tiers, shownOrder: readonly string[], texts: 
   return texts.tiers(tiers.map((tier) => texts.tier(tier.map((id) => letterOf(shownOrder, id)))));
 }
 
-/** What a screen reader is told after an action; empty when there is nothing to say. */
+/** The announcement for screen readers after an action; empty if there is nothing to announce. */
 export function announce(
   before: Ranking,
   action: RankingAction,
@@ -25,7 +28,7 @@ export function announce(
   texts: OrderTexts,
 ): string {
   if (action.type === "focus" || action.type === "focusBy" || action.type === "focusEdge") return "";
-  // The position picked says more than the order it makes.
+  // The chosen position is announced instead: it says more than the order.
   if (action.type === "judge") return "";
   const unchanged = sameTiers(before.tiers, after.tiers);
   if (action.type === "undo") {

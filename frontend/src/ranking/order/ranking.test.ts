@@ -19,12 +19,12 @@ const run = (ranking: Ranking, ...actions: RankingAction[]) => actions.reduce(re
 const show = (ranking: Ranking) => ranking.tiers.map((tier) => tier.join("=")).join(" ");
 
 describe("placing by digit", () => {
-  it("puts the response alone into the slot and closes up the rest", () => {
+  it("puts the response alone into the slot and closes the gap", () => {
     expect(show(run(start(), { type: "place", id: "C", slot: 1 }))).toBe("C A B D");
     expect(show(run(start(), { type: "place", id: "A", slot: 3 }))).toBe("B C A D");
   });
 
-  it("takes a slot past the end as the last one", () => {
+  it("treats a slot past the end as the last one", () => {
     expect(show(run(start(), { type: "place", id: "A", slot: 9 }))).toBe("B C D A");
   });
 
@@ -34,7 +34,7 @@ describe("placing by digit", () => {
     expect(show(run(tied, { type: "place", id: "B", slot: 3 }))).toBe("A C B D");
   });
 
-  it("joins the responses already in a slot when asked to", () => {
+  it("can join the responses already in a slot", () => {
     expect(show(run(start(), { type: "join", id: "D", slot: 2 }))).toBe("A B=D C");
     expect(show(run(start(), { type: "join", id: "A", slot: 3 }))).toBe("B C=A D");
     expect(show(run(start(), { type: "join", id: "A", slot: 1 }))).toBe("A B C D");
@@ -62,18 +62,18 @@ describe("moving by one step", () => {
 });
 
 describe("ties", () => {
-  it("joins the tier above and leaves it again", () => {
+  it("join the tier above and leave it again", () => {
     const tied = run(start(), { type: "tie", id: "B" });
     expect(show(tied)).toBe("A=B C D");
     expect(show(run(tied, { type: "tie", id: "C" }))).toBe("A=B=C D");
     expect(show(run(tied, { type: "tie", id: "B" }))).toBe("A B C D");
   });
 
-  it("ties the top response with the one below", () => {
+  it("join the top response with the one below", () => {
     expect(show(run(start(), { type: "tie", id: "A" }))).toBe("A=B C D");
   });
 
-  it("does nothing where the project allows none", () => {
+  it("do nothing if the project does not allow them", () => {
     const strict = start("ABC", false);
     expect(run(strict, { type: "tie", id: "B" }, { type: "join", id: "C", slot: 1 }).tiers).toEqual(
       strict.tiers,
@@ -82,18 +82,18 @@ describe("ties", () => {
 });
 
 describe("dropping", () => {
-  it("stands alone between two tiers", () => {
+  it("between two tiers puts the response there alone", () => {
     expect(show(run(start(), { type: "drop", id: "D", index: 0 }))).toBe("D A B C");
     expect(show(run(start(), { type: "drop", id: "A", index: 3 }))).toBe("B C D A");
   });
 
-  it("joins a tie when dropped inside it", () => {
+  it("inside a tie joins it", () => {
     const tied = run(start(), { type: "tie", id: "B" });
     expect(show(run(tied, { type: "drop", id: "D", index: 1 }))).toBe("A=D=B C");
     expect(show(run(tied, { type: "drop", id: "D", index: 2 }))).toBe("A=B D C");
   });
 
-  it("leaves everything as it was when dropped where it stood", () => {
+  it("at the old place changes nothing", () => {
     const tied = run(start(), { type: "tie", id: "B" });
     expect(show(run(tied, { type: "drop", id: "B", index: 1 }))).toBe("A=B C D");
     expect(run(tied, { type: "drop", id: "B", index: 1 }).past).toHaveLength(1);
@@ -101,7 +101,7 @@ describe("dropping", () => {
 });
 
 describe("undo, focus and touch", () => {
-  it("walks back every change, and the order is untouched again", () => {
+  it("undo reverts every change, and the order is untouched again", () => {
     const once = run(start(), { type: "place", id: "D", slot: 1 }, { type: "tie", id: "A" });
     expect(isTouched(once)).toBe(true);
     const back = run(once, { type: "undo" }, { type: "undo" });
@@ -110,18 +110,18 @@ describe("undo, focus and touch", () => {
     expect(run(back, { type: "undo" })).toBe(back);
   });
 
-  it("keeps the focus on the response that moved", () => {
+  it("the focus stays on the response that moved", () => {
     expect(run(start(), { type: "focusBy", by: 1 }, { type: "place", id: "B", slot: 4 }).focus).toBe("B");
   });
 
-  it("moves focus in the order on screen and stops at the ends", () => {
+  it("the focus moves in the order on screen and stops at the ends", () => {
     const moved = run(start(), { type: "place", id: "D", slot: 1 });
     expect(run(moved, { type: "focusBy", by: 1 }).focus).toBe("A");
     expect(run(moved, { type: "focusBy", by: -1 }).focus).toBe("D");
     expect(run(moved, { type: "focusEdge", edge: "last" }).focus).toBe("C");
   });
 
-  it("ignores a response that is not in the task", () => {
+  it("a response that is not in the task is ignored", () => {
     const ranking = start();
     expect(reduce(ranking, { type: "place", id: "foreign", slot: 1 })).toBe(ranking);
   });
@@ -145,7 +145,7 @@ describe("restoring a draft", () => {
     expect(restoreRanking(["A", "B", "C"], tiers, true, FREE)).toBeNull();
   });
 
-  it("refuses a tie where ties are not allowed", () => {
+  it("refuses a tie if ties are not allowed", () => {
     expect(restoreRanking(["A", "B"], [["A", "B"]], true, { ties: false, atMost: null })).toBeNull();
   });
 });
@@ -167,7 +167,7 @@ describe("the best few", () => {
     expect(all(run(two, { type: "join", id: "B", slot: 1 }))).toBe("C=B | AD");
   });
 
-  it("take one more from below, and give one back, a step at a time", () => {
+  it("take one more from below, or return one, a step at a time", () => {
     const up = (id: string): RankingAction => ({ type: "move", id, by: -1 });
     const down = (id: string): RankingAction => ({ type: "move", id, by: 1 });
     expect(all(run(best(), up("C"), up("D")))).toBe("C D | AB");
@@ -176,7 +176,7 @@ describe("the best few", () => {
     expect(all(run(best(), up("C"), down("C"), down("C")))).toBe(" | CABD");
   });
 
-  it("are left unranked by name, by drop below the line, and ranked by drop above it", () => {
+  it("change by command and by dragging across the line", () => {
     const two = run(best(), place("C", 1), place("A", 2));
     expect(all(run(two, { type: "unrank", id: "C" }))).toBe("A | CBD");
     expect(all(run(two, { type: "unrank", id: "B" }))).toBe("C A | BD");
@@ -184,16 +184,16 @@ describe("the best few", () => {
     expect(all(run(two, { type: "drop", id: "C", index: 2 }))).toBe("A | CBD");
     expect(all(run(two, { type: "drop", id: "C", index: 4 }))).toBe("A | BDC");
     expect(all(run(two, { type: "drop", id: "D", index: 0 }))).toBe("D C | AB");
-    // On the line itself: from below it is the last rank, which is taken.
+    // On the line itself: coming from below, it takes the last rank, which is occupied.
     expect(all(run(two, { type: "drop", id: "B", index: 2 }))).toBe("C A | BD");
     expect(all(run(best(), { type: "drop", id: "B", index: 0 }))).toBe("B | ACD");
   });
 
-  it("do not exist where all are ranked", () => {
+  it("do not exist if all responses are ranked", () => {
     expect(all(run(start(), { type: "unrank", id: "A" }))).toBe("A B C D | ");
   });
 
-  it("come back from a draft, the others unranked as shown", () => {
+  it("are restored from a draft, with the others unranked as shown", () => {
     const rules = { ties: true, atMost: 2 };
     const back = restoreRanking([..."ABCD"], [["C"], ["A"]], true, rules);
     expect(back && all(back)).toBe("C A | BD");
@@ -201,7 +201,7 @@ describe("the best few", () => {
     expect(restoreRanking([..."ABCD"], [["C"], ["C"]], true, rules)).toBeNull();
   });
 
-  it("are said aloud", () => {
+  it("are announced", () => {
     const two = run(best(), place("C", 1), place("A", 2));
     const say = (action: RankingAction) => announce(two, action, reduce(two, action), [..."ABCD"], en);
     expect(say(place("D", 1))).toBe("Response D is rank 1 of 2. A made room and is no longer ranked.");
@@ -245,7 +245,7 @@ describe("any sequence of actions", () => {
     }),
   );
 
-  it("keeps every response in exactly one place, with no tier empty, and within the rules of the form", () => {
+  it("keeps each response in one place, no tier empty, and the form's rules", () => {
     fc.assert(
       fc.property(scene, ({ size, rules, actions }) => {
         const shown = ids.slice(0, size);
@@ -260,7 +260,7 @@ describe("any sequence of actions", () => {
     );
   });
 
-  it("is walked back to the shown order by undoing, whatever was done", () => {
+  it("can be undone back to the shown order", () => {
     fc.assert(
       fc.property(scene, ({ size, rules, actions }) => {
         const first = startRanking(ids.slice(0, size), rules);
@@ -272,7 +272,7 @@ describe("any sequence of actions", () => {
     );
   });
 
-  it("never changes the ranking it was given", () => {
+  it("never changes its input", () => {
     fc.assert(
       fc.property(scene, ({ size, rules, actions }) => {
         let ranking = startRanking(ids.slice(0, size), rules);
@@ -286,7 +286,7 @@ describe("any sequence of actions", () => {
     );
   });
 
-  it("puts a placed response into the slot asked for, alone", () => {
+  it("puts a placed response alone into its slot", () => {
     fc.assert(
       fc.property(
         scene,
@@ -296,7 +296,7 @@ describe("any sequence of actions", () => {
           const before = run(startRanking(ids.slice(0, size), rules), ...actions);
           const placed = ids[which % size] as string;
           const after = reduce(before, { type: "place", id: placed, slot });
-          // All ranks taken, and a slot past them: it stays where it was.
+          // All ranks are taken, and the slot is past them: it stays where it was.
           if (after.unranked.includes(placed)) {
             expect(after.tiers).toEqual(before.tiers);
             return;
@@ -314,20 +314,20 @@ describe("announcements", () => {
   const say = (ranking: Ranking, action: RankingAction) =>
     announce(ranking, action, reduce(ranking, action), shown, en);
 
-  it("names responses by the letter they wear on screen", () => {
+  it("name responses by their letter on screen", () => {
     expect(letterOf(shown, "y")).toBe("C");
     expect(say(startRanking(shown, FREE), { type: "place", id: "y", slot: 1 })).toBe(
       "Response C is rank 1 of 4.",
     );
   });
 
-  it("says who a response is tied with", () => {
+  it("name the responses of a tie", () => {
     expect(say(startRanking(shown, FREE), { type: "tie", id: "x" })).toBe(
       "Response B is rank 1 of 3, tied with A.",
     );
   });
 
-  it("says why nothing happened", () => {
+  it("explain why nothing happened", () => {
     expect(say(startRanking(shown, FREE), { type: "move", id: "w", by: -1 })).toBe(
       "Response A is already at the top.",
     );
@@ -337,7 +337,7 @@ describe("announcements", () => {
     expect(say(startRanking(shown, FREE), { type: "undo" })).toBe("Nothing to undo.");
   });
 
-  it("reads an order aloud", () => {
+  it("read an order aloud", () => {
     expect(spokenOrder([["x"], ["w", "z"], ["y"]], shown, en)).toBe("B, then A and D tied, then C");
   });
 });

@@ -1,53 +1,51 @@
 /**
- * The ranking being made: ordered tiers of response ids, best first; a tier of two or more is a tie. What is not ranked (yet)
- * waits below, in no order.
- *
- * Everything that changes it (keys, buttons, drag) goes through `reduce`, a pure function, so an order reached by keyboard is
- * the order reached by mouse. Three invariants hold after every action: each response stands in exactly one tier or is
- * unranked, no tier is empty, and no more are ranked than the form takes.
+ * The ranking being made: ordered tiers of response ids, best first. A tier of two or more is a tie. Unranked
+ * responses wait below, in no order. Every change (keys, buttons, drag) goes through `reduce`, a pure function, so an
+ * order reached by keyboard equals one reached by mouse. Three invariants hold after every action: each response is
+ * in exactly one tier or is unranked, no tier is empty, and no more responses are ranked than the form allows.
  */
 
 export type Tiers = readonly (readonly string[])[];
 
-/** An order with what it leaves out. */
+/** An order, and the responses it leaves out. */
 type Order = { readonly tiers: Tiers; readonly unranked: readonly string[] };
 
-/** What a form allows of an order. */
+/** The orders that a form allows. */
 export type Rules = {
   readonly ties: boolean;
-  /** Ranked by choice: nothing is at first, and at most so many in the end. null: all are ranked from the start. */
+  /** Responses are ranked by choice: none at first, and at most this many. null: all are ranked from the start. */
   readonly atMost: number | null;
 };
 
 export type Ranking = {
   readonly tiers: Tiers;
   readonly unranked: readonly string[];
-  /** The response that keys act on. */
+  /** The response that the keys act on. */
   readonly focus: string;
   /** Earlier orders, oldest first, for undo. */
   readonly past: readonly Order[];
-  /** The annotator changed the order on an earlier visit to this task (a restored draft has no `past`). */
+  /** The order was changed on an earlier visit to this task (a restored draft has no `past`). */
   readonly touchedBefore: boolean;
   readonly tiesAllowed: boolean;
   readonly atMost: number | null;
 };
 
 export type RankingAction =
-  /** Stand alone in slot `slot` (1 = best); the rest close up behind. */
+  /** Takes slot `slot` (1 = best) alone; the others close the gap. */
   | { type: "place"; id: string; slot: number }
-  /** Share slot `slot` with the responses already in it. */
+  /** Joins the responses in slot `slot`. */
   | { type: "join"; id: string; slot: number }
   /** One step up (-1) or down (+1): first out of a tie, then past the neighbouring tier. */
   | { type: "move"; id: string; by: -1 | 1 }
-  /** Tie with the tier above (the top response: with the one below), or leave the tie it is in. */
+  /** Ties it with the tier above (the top response: with the one below), or takes it out of its tie. */
   | { type: "tie"; id: string }
-  /** Out of the order, to the others that are not ranked. */
+  /** Removes it from the order. */
   | { type: "unrank"; id: string }
-  /** The whole order at once. */
+  /** Sets the whole order. */
   | { type: "judge"; tiers: Tiers }
   /**
-   * Dropped at `index` of the list read top to bottom; between two tied responses means joining them. Where responses can be
-   * left unranked, the line between ranked and unranked counts as one in that list.
+   * Dropped at `index` of the list from top to bottom; between two tied responses, it joins them. If responses can be
+   * left unranked, the line between ranked and unranked is one entry of that list.
    */
   | { type: "drop"; id: string; index: number }
   | { type: "undo" }
@@ -55,7 +53,7 @@ export type RankingAction =
   | { type: "focusBy"; by: -1 | 1 }
   | { type: "focusEdge"; edge: "first" | "last" };
 
-/** Enough to undo every change of a long think about ten responses without growing for ever. */
+/** Enough to undo every change made to ten responses, without growing forever. */
 const MAX_UNDO_STEPS = 200;
 
 export function startRanking(shownOrder: readonly string[], rules: Rules): Ranking {
@@ -71,7 +69,7 @@ export function startRanking(shownOrder: readonly string[], rules: Rules): Ranki
   };
 }
 
-/** The ranking of a saved draft, or null when its tiers are not what the responses shown and the form allow. */
+/** The ranking of a saved draft, or null if its tiers do not fit the responses or the form. */
 export function restoreRanking(
   shownOrder: readonly string[],
   tiers: unknown,
@@ -87,7 +85,7 @@ export function restoreRanking(
     ...startRanking(shownOrder, rules),
     tiers: tiers as string[][],
     unranked: shownOrder.filter((id) => !ids.includes(id)),
-    // Where one reads on from: the first that stands there, not the first that was served.
+    // Where reading continues: the first response in the order, not the first one served.
     focus: ids[0] ?? shownOrder[0] ?? "",
     touchedBefore: touched,
   };
@@ -97,7 +95,7 @@ export function isTouched(ranking: Ranking): boolean {
   return ranking.touchedBefore || ranking.past.length > 0;
 }
 
-/** 1-based slot of a response; 0 when it is not ranked. */
+/** 1-based slot of a response; 0 if it is not ranked. */
 export function slotOf(tiers: Tiers, id: string): number {
   return tiers.findIndex((tier) => tier.includes(id)) + 1;
 }
@@ -125,18 +123,18 @@ function insertIntoTier(tiers: Tiers, index: number, id: string, at = Number.POS
   return tiers.map((tier, i) => (i === index ? [...tier.slice(0, at), id, ...tier.slice(at)] : tier));
 }
 
-/** The list read top to bottom. */
+/** The list from top to bottom. */
 export function flat({ tiers, unranked }: Order): string[] {
   return [...tiers.flat(), ...unranked];
 }
 
-/** How many slots there are to stand in: one for each response, or those of the best few. */
+/** How many slots there are: one for each response, or those of the best few. */
 export function slotsOf(ranking: Ranking): number {
   const all = flat(ranking).length;
   return Math.min(ranking.atMost ?? all, all);
 }
 
-/** Is anything above anything else? */
+/** Whether anything is above anything else. */
 export function prefers({ tiers, unranked }: Order): boolean {
   return tiers.length + (tiers.length > 0 && unranked.length > 0 ? 1 : 0) > 1;
 }
@@ -187,7 +185,7 @@ function drop(tiers: Tiers, id: string, index: number, tiesAllowed: boolean): Ti
   return insertTier(rest, above === undefined ? 0 : slotOf(rest, above), [id]);
 }
 
-/** Ranks `id`, from wherever it is; with all ranks taken the last one makes room, unless that is `id` itself. */
+/** Ranks `id`, wherever it was. If all ranks are taken, the last response makes room, unless it is `id` itself. */
 function step(ranking: Ranking, id: string, by: -1 | 1): Order {
   const { tiers, unranked, atMost } = ranking;
   if (slotOf(tiers, id) === 0) {
@@ -202,7 +200,10 @@ function step(ranking: Ranking, id: string, by: -1 | 1): Order {
   return within(ranking, move(tiers, id, by));
 }
 
-/** `tiers` with no more in them than may be ranked: the worst give way. The others of `ranking` are unranked. */
+/**
+ * `tiers` cut to the number that can be ranked: the worst responses are dropped. All others of `ranking` are
+ * unranked.
+ */
 function within(ranking: Ranking, tiers: Tiers): Order {
   const order = tiers.flat();
   const over = order.slice(ranking.atMost ?? order.length);

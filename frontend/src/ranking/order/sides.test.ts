@@ -40,7 +40,7 @@ const where = ({ form, ranking, fields }: DeskState) =>
   positionOf(sidesOf(form), SHOWN, ranking.tiers, fields);
 
 describe("the scale between two", () => {
-  it("has every degree on either side, a tie where the form takes one, and both-bad where it is a verdict", () => {
+  it("has all degrees on each side, a tie if allowed, and a both-bad verdict", () => {
     expect(sidesOf(HH).map((side) => sideWords(side, order))).toEqual([
       "A is much better",
       "A is clearly better",
@@ -61,7 +61,7 @@ describe("the scale between two", () => {
     expect(sidesOf(pairOf({ all_bad: { label: "Bad", order: "asked" } }))).toHaveLength(3);
   });
 
-  it("is for forms of pairs alone", () => {
+  it("exists only for forms of pairs", () => {
     expect([
       isPairForm(HH),
       isPairForm(formOf()),
@@ -69,7 +69,7 @@ describe("the scale between two", () => {
     ]).toEqual([true, false, false]);
   });
 
-  it("says nothing until a position is chosen", () => {
+  it("is empty until a position is chosen", () => {
     const fresh = desk(HH);
     expect([where(fresh), fresh.ranking.tiers]).toEqual([-1, []]);
     expect(missing(HH, EMPTY_FIELDS, fresh.ranking, LETTERS, en.gaps)).toEqual([
@@ -91,12 +91,12 @@ describe("the scale between two", () => {
     expect(sent(state)).toMatchObject({ tiers, strength, all_bad, touched: true });
     expect(where(state)).toBe(position - 1);
     expect(missing(form, state.fields, state.ranking, LETTERS, en.gaps)).toEqual([]);
-    // And it is there again after a reload.
+    // And it is restored after a reload.
     const back = desk(form, JSON.parse(JSON.stringify(toDraft(state.ranking, state.fields, 0))));
     expect([where(back), sent(back)]).toEqual([position - 1, sent(state)]);
   });
 
-  it("changes its mind without a trace of what it said before", () => {
+  it("leaves no trace of an earlier choice", () => {
     expect(sent(run(desk(HELPSTEER), pick(1), pick(4)))).toMatchObject({
       tiers: [["x", "y"]],
       strength: null,
@@ -106,12 +106,12 @@ describe("the scale between two", () => {
     expect(sent(unclear)).toMatchObject({ not_rankable: false, strength: 3 });
   });
 
-  it("takes no position that is not there", () => {
+  it("refuses a position that does not exist", () => {
     const state = desk(ARENA);
     expect(run(state, pick(9))).toBe(state);
   });
 
-  it("walks from the weakest of a side outwards, and never into both-bad", () => {
+  it("steps outwards from the weakest position, and never into both-bad", () => {
     const by = (by: -1 | 1): DeskAction => ({ type: "pickBy", by });
     expect(where(run(desk(HH), by(-1)))).toBe(3);
     expect(where(run(desk(HH), by(1)))).toBe(4);
@@ -122,18 +122,18 @@ describe("the scale between two", () => {
     expect(stepFrom(sidesOf(ARENA), 3, -1)).toBe(0);
   });
 
-  it("is said aloud", () => {
+  it("is announced", () => {
     expect(run(desk(HELPSTEER), pick(7)).spoken.text).toBe("B is much better.");
     expect(run(desk(HELPSTEER), pick(4)).spoken.text).toBe("About the same.");
   });
 
-  it("leaves both-bad alone where it is asked beside the order", () => {
+  it("leaves both-bad alone if it is asked beside the order", () => {
     const form = pairOf({ all_bad: { label: "Both are bad", order: "asked" } });
     const state = run(desk(form), { type: "fields", change: { all_bad: true } }, pick(1));
     expect(sent(state)).toMatchObject({ tiers: [["x"], ["y"]], all_bad: true });
   });
 
-  it("sends no order where both-bad leaves none", () => {
+  it("sends no order if both-bad replaces it", () => {
     const form = pairOf({ all_bad: { label: "Both are bad", order: "none" } });
     const state = run(desk(form), pick(1), pick(4));
     expect(sent(state)).toMatchObject({ tiers: [], all_bad: true, strength: null });

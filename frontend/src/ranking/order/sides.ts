@@ -4,22 +4,22 @@ import type { Tiers } from "./ranking";
 
 /** One position on the scale between two responses. */
 export type Side = {
-  /** −1: the first shown is better; 1: the second; 0: neither. */
+  /** −1: the first one shown is better; 1: the second; 0: neither. */
   readonly side: -1 | 0 | 1;
   readonly strength: number | null;
   readonly allBad: boolean;
-  /** The form's word for it; null where it has none. */
+  /** The form's word for it; null if it has none. */
   readonly label: string | null;
 };
 
-/** Do the tasks of this form show two responses, always? Then they stand side by side. */
+/** Whether the tasks of this form always show two responses, which then stand side by side. */
 export function isPairForm(form: AnswerForm): boolean {
   return form.responses.max === 2 && !form.top_k;
 }
 
 /**
- * The positions from "the first is much better" to "the second is much better", with a tie between them where the form takes
- * ties. "Both are bad" is a position of its own where it says all there is to say about the order.
+ * The positions from "the first is much better" to "the second is much better", with a tie between them if the form
+ * allows ties. "Both are bad" is a position of its own if it replaces the order.
  */
 export function sidesOf(form: AnswerForm): Side[] {
   const levels = [...(form.strength?.levels ?? [])].sort((a, b) => a.value - b.value);
@@ -40,19 +40,19 @@ export function sidesOf(form: AnswerForm): Side[] {
   ];
 }
 
-/** "All are bad" instead of an order, not beside one. */
+/** "All are bad" replaces the order instead of standing beside it. */
 export function isVerdict(form: AnswerForm): boolean {
   return form.all_bad !== null && form.all_bad.order !== "asked";
 }
 
-/** What choosing a position says of the order. */
+/** The order that a position stands for. */
 export function tiersOf({ side, allBad }: Side, shown: readonly string[], form: AnswerForm): Tiers {
   if (allBad && form.all_bad?.order === "none") return [];
   if (side === 0) return [[...shown]];
   return (side < 0 ? shown : shown.toReversed()).map((id) => [id]);
 }
 
-/** The position that an answer so far stands on; −1: none yet. */
+/** The position of an answer so far; −1: none yet. */
 export function positionOf(
   sides: readonly Side[],
   shown: readonly string[],
@@ -69,7 +69,7 @@ export function positionOf(
   );
 }
 
-/** One step along the scale; the first step from nowhere is to the weakest on that side. */
+/** One step along the scale. From no position, the first step is to the weakest one on that side. */
 export function stepFrom(sides: readonly Side[], position: number, by: -1 | 1): number {
   const scale = sides.filter((side) => !side.allBad);
   if (position < 0 || sides[position]?.allBad) {
@@ -81,14 +81,14 @@ export function stepFrom(sides: readonly Side[], position: number, by: -1 | 1): 
   return Math.max(0, Math.min(position + by, scale.length - 1));
 }
 
-/** "A is much better", "About the same": a position in words, with the letters on screen. */
+/** "A is much better", "About the same": a position in words, with the letters on the screen. */
 export function sideWords({ side, label }: Side, texts: OrderTexts): string {
   if (side === 0) return label === null ? "" : label.charAt(0).toUpperCase() + label.slice(1);
   const letter = side < 0 ? "A" : "B";
   return label === null ? texts.better(letter) : texts.betterBy(letter, label);
 }
 
-/** −3 … +3, as papers write it: negative where the first is better. Nothing where there are no grades. */
+/** −3 … +3, as papers write it: negative if the first is better. Empty if there are no grades. */
 export function signed({ side, strength, allBad }: Side): string {
   if (allBad || (side !== 0 && strength === null)) return "";
   if (side === 0) return "0";

@@ -9,14 +9,14 @@ export type DeskState = {
   readonly shownOrder: readonly string[];
   readonly ranking: Ranking;
   readonly fields: AnswerFields;
-  /** Said aloud by the live region; `turn` makes the same words said twice two events. */
+  /** Read aloud by the live region. `turn` tells two announcements with the same text apart. */
   readonly spoken: { readonly text: string; readonly turn: number };
 };
 
 export type DeskAction =
   | RankingAction
   | { type: "fields"; change: Partial<AnswerFields> }
-  /** Between two: stand on this position of the scale (1 = leftmost). */
+  /** For a pair: choose this position on the scale (1 = leftmost). */
   | { type: "pick"; position: number }
   | { type: "pickBy"; by: -1 | 1 }
   | { type: "say"; text: string };
@@ -56,7 +56,7 @@ export function deskReducer(state: DeskState, action: DeskAction, texts: OrderTe
 
 function picked(state: DeskState, side: Side): DeskState {
   const tiers = tiersOf(side, state.shownOrder, state.form);
-  // Beside an order, "both are bad" is a question of its own and keeps its answer.
+  // Beside an order, "both are bad" is a separate question and keeps its answer.
   const all_bad = isVerdict(state.form) ? side.allBad : state.fields.all_bad;
   return {
     ...state,

@@ -6,12 +6,12 @@ const signs = (text: string) =>
   [...new Intl.Segmenter(undefined, { granularity: "grapheme" }).segment(text)].map(({ segment }) => segment);
 
 describe("the first words of a response", () => {
-  it("come without Markdown and without line breaks", () => {
+  it("have no Markdown and no line breaks", () => {
     expect(excerptOf("# **Title**\n\n> and `code`\n")).toBe("Title and code");
     expect(excerptOf(" ")).toBe("");
   });
 
-  it("end between signs, however a sign is put together", () => {
+  it("end between characters, however they are composed", () => {
     const family = "👩‍👩‍👧‍👦";
     const pointed = "שָׁ";
     for (const sign of [family, pointed, "e\u0301", "한", "🇩🇪"]) {
@@ -21,7 +21,7 @@ describe("the first words of a response", () => {
     }
   });
 
-  it("are signs of the text, in order", () => {
+  it("are characters of the text, in order", () => {
     fc.assert(
       fc.property(fc.string({ unit: "grapheme", maxLength: 600 }), (text) => {
         const shown = signs(excerptOf(text).replace(/…$/u, ""));

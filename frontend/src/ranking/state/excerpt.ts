@@ -1,13 +1,13 @@
 const EXCERPT_SIGNS = 140;
 
-/** More text than any excerpt needs, so that a long response is not gone through for its first words. */
+/** More text than any excerpt needs, so that a long response is not processed for its first words. */
 const LOOKED_AT_CHARS = 1_000;
 
 const HALF_A_PAIR = /[\ud800-\udbff]$/;
 
 const signs = new Intl.Segmenter(undefined, { granularity: "grapheme" });
 
-/** The first words of a response, without its Markdown; never half an emoji, nor a letter without its marks. */
+/** The first words of a response, without its Markdown. Never cuts an emoji, or a letter from its combining marks. */
 export function excerptOf(text: string): string {
   const words = text
     .slice(0, LOOKED_AT_CHARS)
@@ -17,7 +17,7 @@ export function excerptOf(text: string): string {
   let [end, count] = [0, 0];
   for (const { index, segment } of signs.segment(words)) {
     if (count === EXCERPT_SIGNS) return `${words.slice(0, end).trimEnd()}…`;
-    // The text may be cut inside this one.
+    // The text may have been cut inside this segment.
     const last = index + segment.length === words.length;
     if (last && text.length > LOOKED_AT_CHARS) return `${words.slice(0, end).trimEnd()}…`;
     end = index + segment.length;

@@ -12,15 +12,15 @@ type Props = {
   description?: ReactNode;
   error?: string | false | undefined;
   placeholder?: string;
-  /** Empty is an answer (no limit); without it an empty field goes back to what it was. */
+  /** An empty field is allowed (no limit); otherwise it returns to its former value. */
   optional?: boolean;
   suffix?: string;
   className?: string | undefined;
 };
 
 /**
- * A number that may pass through nonsense while it is typed: the value changes only with each number that is one, and what is
- * left unfinished goes back when the field is left. What is out of bounds is said in the units of the field: the server knows
+ * A number field that tolerates invalid text while typing: the value changes only with each valid number, and an
+ * unfinished one is reset when the field is left. Bounds are shown in the units of the field, since the server's are
  * shares and seconds.
  */
 export function NumberField({ value, onChange, min, max, step = 1, optional = false, ...field }: Props) {

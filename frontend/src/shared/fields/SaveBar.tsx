@@ -3,7 +3,7 @@ import type { ReactNode } from "react";
 import { useTexts } from "../texts";
 import styles from "./saveBar.module.css";
 
-/** Along the bottom while something is unsaved; `saved` says aloud that it was kept. */
+/** At the bottom while something is unsaved; `saved` is announced when it was saved. */
 export function SaveBar({
   unsaved,
   saved,
@@ -17,7 +17,7 @@ export function SaveBar({
   unsaved: number;
   saved: boolean;
   busy: boolean;
-  /** Something is known to be wrong: saving would be refused. */
+  /** Saving is disabled, because it would be refused. */
   blocked?: boolean;
   label?: string;
   onSave: () => void;

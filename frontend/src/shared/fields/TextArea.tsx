@@ -9,9 +9,9 @@ type Props = Omit<ComponentProps<"textarea">, "className" | "id" | "rows" | "sty
 };
 
 /**
- * A text that grows with what is written, by the style sheet alone (`field-sizing`): measuring it in script made the browser lay
- * out the whole desk once more before each task's first frame. A browser that doesn't know it keeps the rows it begins with, and
- * they can be pulled larger.
+ * A text field that grows with its text by style sheet alone (`field-sizing`): measuring in script made the browser
+ * lay out the whole desk again before each task's first frame. Other browsers keep the initial rows, and the field
+ * can be resized.
  */
 export function TextArea({ label, description, minRows, maxRows, ...textarea }: Props) {
   const id = useId();

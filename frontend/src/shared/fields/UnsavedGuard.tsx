@@ -3,7 +3,7 @@ import { useBlocker } from "@tanstack/react-router";
 import { useTexts } from "../texts";
 import { Dialog } from "../ui/Dialog";
 
-/** While `unsaved`, leaving the page asks first; closing the tab lets the browser ask. */
+/** While `unsaved`, leaving the page asks for confirmation; closing the tab makes the browser ask. */
 export function UnsavedGuard({ unsaved }: { unsaved: boolean }) {
   const t = useTexts().unsaved;
   const blocker = useBlocker({

@@ -4,8 +4,8 @@ import { firstLanguage, type Language, speak } from "./language";
 export { LANGUAGES, type Language } from "./language";
 
 /**
- * What a translation of the catalog `T` must hold: the same keys, and functions of the same arguments. Catalogs are plain
- * objects, so the compiler finds a text that is missing, and a sentence with numbers in it is a function, which may inflect as
+ * The type of a translation of the catalogue `T`: the same keys, and functions with the same arguments. Catalogues
+ * are plain objects, so the compiler finds missing texts. A sentence with numbers is a function, which can inflect as
  * its language does.
  */
 export type Texts<T> = {
@@ -34,7 +34,7 @@ export function LanguageProvider({ children }: { children: ReactNode }) {
       language,
       choose: (next: Language) => {
         speak(next, { remember: true });
-        // The page stays as it is until the other catalogs are here.
+        // The page stays as it is until the other catalogues have loaded.
         startTransition(() => setLanguage(next));
       },
     }),
@@ -50,8 +50,8 @@ export function useLanguage(): Choice {
 type Catalog<T> = { english: Texts<T>; others: Loaders<T>; loaded: Map<Other, Promise<Texts<T>>> };
 
 /**
- * A hook that gives a feature's texts in the chosen language. English is part of the feature; another language is loaded when
- * it is first asked for, and where there is none, or it can't be had, English stands in.
+ * Creates a hook that returns a feature's texts in the chosen language. English is part of the feature; other
+ * languages are loaded when first needed. English is the fallback if there is no translation or it can't be loaded.
  */
 export function catalog<T extends object>(en: T, others: Loaders<T> = {}): () => Texts<T> {
   const all: Catalog<T> = { english: en as unknown as Texts<T>, others, loaded: new Map() };
@@ -64,7 +64,7 @@ function useCatalog<T>(all: Catalog<T>): Texts<T> {
   return promise ? use(promise) : all.english;
 }
 
-/** The same promise each time, whatever becomes of it: a render that waits for it asks again when it is there. */
+/** The same promise each time, even after a failure: a suspended render asks again when it settles. */
 function textsIn<T>({ english, others, loaded }: Catalog<T>, language: Other): Promise<Texts<T>> | null {
   const found = loaded.get(language);
   if (found) return found;
@@ -72,7 +72,7 @@ function textsIn<T>({ english, others, loaded }: Catalog<T>, language: Other): P
   if (!load) return null;
   const promise = load().then(
     (module) => module[language],
-    () => english, // Offline: English until the page is loaded again.
+    () => english, // Offline: English until the page is reloaded.
   );
   loaded.set(language, promise);
   return promise;

@@ -1,7 +1,7 @@
 import { cleanup } from "@testing-library/react";
 import { expect } from "vitest";
 
-/** What stands on the page and what it is called, without what the project wrote and without what is printed on keys. */
+/** The texts and accessible names on the page, without the project's own texts and the labels of keys. */
 function wordsIn(root: Element): string[] {
   const texts: string[] = [];
   for (const element of root.querySelectorAll("*")) {
@@ -15,7 +15,7 @@ function wordsIn(root: Element): string[] {
 
 export type Listen = (root?: Element) => void;
 
-/** All words that were on the page at one time or another while somebody did this, in one language. */
+/** Every word that was on the page at some point during `act`, in one language. */
 async function heard(language: "en" | "de", does: (listen: Listen) => Promise<void>): Promise<Set<string>> {
   localStorage.clear();
   localStorage.setItem("rankloop.language", language);
@@ -28,9 +28,9 @@ async function heard(language: "en" | "de", does: (listen: Listen) => Promise<vo
 }
 
 /**
- * What a page says in German and in English alike: a sentence that stands in a component and not in a catalog, or one that
- * nobody has translated. What comes from the server stands in ‹marks› and is left out, and so are words that are the `same` in
- * both languages.
+ * What the page shows identically in German and in English: text in a component instead of a catalogue, or text
+ * without a translation. Texts from the server are in ‹marks› and excluded, as are words that are the `same` in both
+ * languages.
  */
 export async function untranslated(
   same: readonly string[],

@@ -3,30 +3,30 @@ import { usePartTexts } from "../texts/parts";
 import type { en } from "../texts/parts.en";
 import styles from "./markdown.module.css";
 
-/** A chunk of its own: the page stands before it is here. */
+/** A chunk of its own: the page is shown before it has loaded. */
 export const loadRendered = () => import("./Rendered");
 const Rendered = lazy(loadRendered);
 
 /**
- * Parsing is quadratic in places (30,000 characters of `~~a` took 2.6 s); past this length a response is shown as its plain
- * text, complete.
+ * Parsing is quadratic in places (30,000 characters of `~~a` took 2.6 s). Beyond this length a response is shown in
+ * full as plain text.
  */
 export const MAX_MARKDOWN_CHARS = 20_000;
 
 /**
- * Quotes or lists nested so deep that nobody could read them: 2,000 nested quotes made every move of a card take 5 s of
- * layout, and the page 27,000 pixels wide.
+ * Quotes or lists nested too deep to read: with 2,000 nested quotes, every move of a card took 5 s of layout, and the
+ * page was 27,000 pixels wide.
  */
 const ABSURDLY_NESTED = /^(?:[ \t]*(?:>|[*+-][ \t]|\d{1,9}[.)][ \t])){24}|^[ \t]{120,}\S/m;
 
 /**
- * A "word" as only machines write them. Breaking one of 50,000 letters wherever it no longer fits cost 4.5 s of layout each
- * time its card moved; with places to break in, it costs nothing. (Scripts without spaces break by themselves.)
+ * A "word" that only machines write. Breaking one of 50,000 letters at arbitrary positions cost 4.5 s of layout each
+ * time its card moved; with break opportunities it costs nothing. (Scripts without spaces break anyway.)
  */
 const ENDLESS_WORD = /[!-~\u00a1-\u024f]{1000,}/;
 const WORD_PIECE = /[!-~\u00a1-\u024f]{60}/g;
 
-/** The same text, to the letter when copied, with a chance to break a line every 60 letters of an endless word. */
+/** The same text, unchanged when copied, with a break opportunity every 60 letters of an endless word. */
 export function Breakable({ text }: { text: string }) {
   if (!ENDLESS_WORD.test(text)) return text;
   const pieces: ReactNode[] = [];
@@ -41,13 +41,13 @@ export function Breakable({ text }: { text: string }) {
 
 type Note = keyof typeof en.plain | "empty";
 
-/** Why a text is not shown as it was meant. */
+/** Why a text is not rendered. */
 function Said({ note }: { note: Note }) {
   const texts = usePartTexts();
   return <p className={styles.note}>{note === "empty" ? texts.empty : texts.plain[note]}</p>;
 }
 
-export function PlainText({ text, note }: { text: string; note?: Note }) {
+function PlainText({ text, note }: { text: string; note?: Note }) {
   return (
     <>
       {note && <Said note={note} />}
@@ -72,7 +72,7 @@ class FallBackToPlain extends Component<{ text: string; children: ReactNode }, {
   }
 }
 
-/** Why a text is shown as it is written; null: it is rendered. */
+/** Why a text is shown as plain text; null: it is rendered. */
 export function whyPlain(text: string): Note | null {
   if (text.trim() === "") return "empty";
   if (text.length > MAX_MARKDOWN_CHARS) return "long";
@@ -81,8 +81,8 @@ export function whyPlain(text: string): Note | null {
 }
 
 /**
- * Text written by a model or a stranger. Markdown becomes React elements after sanitising: no HTML of its own, no script,
- * nothing loaded from anywhere. While the renderer's chunk is on its way the plain text stands in its place.
+ * Renders untrusted text. Markdown becomes React elements after sanitising: no raw HTML, no scripts, and nothing is
+ * loaded from elsewhere. The plain text is shown until the renderer has loaded.
  */
 export const Markdown = memo(function Markdown({ text, raw = false }: { text: string; raw?: boolean }) {
   if (raw) {

@@ -12,7 +12,7 @@ type Plugins = {
 
 const schema = {
   ...defaultSchema,
-  // Images are never loaded: a remote address would tell a stranger who reads what, and when.
+  // Images are never loaded: a remote address would tell a third party who reads what, and when.
   attributes: {
     ...defaultSchema.attributes,
     code: [["className", /^language-./, "math-inline", "math-display"] as [string, ...(string | RegExp)[]]],
@@ -24,10 +24,10 @@ type MarkdownNode = { type: string; value?: string; children?: MarkdownNode[] };
 const HOLDS_TEXT = new Set(["paragraph", "heading", "emphasis", "strong", "delete", "link", "tableCell"]);
 
 /**
- * HTML in a response is shown to the letter. Sanitising alone drops it, sometimes with the words beside it, and the annotator
- * would judge a response that is not the one the model wrote.
+ * HTML in a response is shown literally. Sanitising alone drops it, sometimes with the text beside it, and the
+ * annotator would judge another response than the model's.
  */
-export function literalHtml() {
+function literalHtml() {
   return function toText(node: MarkdownNode): void {
     if (!node.children) return;
     node.children = node.children.map((child) => {
@@ -59,9 +59,10 @@ type HtmlNode = {
 const RUNS_LEFT_TO_RIGHT = new Set(["code", "pre", "math"]);
 
 /**
- * Right to left where a block begins so, each block by itself: one answer may hold an English and an Arabic paragraph. Only the
- * outermost blocks are marked, because the browser leaves out what is marked already when it looks for a list's first letter;
- * inside them the style sheet does it. Code and formulas run left to right everywhere, and their letters decide nothing.
+ * Sets the direction of each block by its first strong letter, since one answer can hold an English and an Arabic
+ * paragraph. Only the outermost blocks get `dir="auto"`: a browser that looks for a list's first letter skips
+ * elements that have a direction. The style sheet handles the blocks inside. Code and formulas always run left to
+ * right, and their letters do not count.
  */
 export function directions() {
   function mark(node: HtmlNode, outermost: boolean): void {
@@ -94,7 +95,7 @@ const components: Components = {
       <table dir={dir}>{children}</table>
     </section>
   ),
-  // A response's headings must not enter the page's own outline.
+  // The headings of a response must not enter the outline of the page.
   h1: heading(styles.h1),
   h2: heading(styles.h2),
   h3: heading(styles.h3),
@@ -114,11 +115,11 @@ function loadRich(): Promise<Plugins | undefined> {
       rich = module.plugins;
       return rich;
     },
-    () => undefined, // Offline: the text stays readable without colours and set formulas.
+    () => undefined, // Offline: the text stays readable without highlighting and formulas.
   );
 }
 
-/** Mathematics and highlighting weigh three times the rest, and most responses hold neither. */
+/** Mathematics and highlighting are three times as large as the rest, and most responses contain neither. */
 function useRichPlugins(wanted: boolean): Plugins | undefined {
   const [loaded, setLoaded] = useState(rich);
   useEffect(() => {
@@ -132,7 +133,9 @@ function useRichPlugins(wanted: boolean): Plugins | undefined {
   return wanted ? loaded : undefined;
 }
 
-/** `\(…\)` and `\[…\]`, as models write them, in the dollar form the parser knows; code is left alone. */
+/**
+ * Converts `\(…\)` and `\[…\]`, which models write, to the dollar form that the parser supports. Code is left alone.
+ */
 export function withDollarMath(text: string): string {
   if (!text.includes("\\(") && !text.includes("\\[")) return text;
   return text
@@ -152,7 +155,7 @@ const isRich = (text: string) => HAS_MATH.test(text) || HAS_CODE.test(text);
 /** Two tasks of ten responses, with their conversations. */
 const MOST_KEPT = 48;
 
-/** What texts became, oldest first: parsing ten long responses takes as long as drawing them. */
+/** A cache of rendered texts, oldest first: parsing ten long responses takes as long as drawing them. */
 const kept = new Map<string, ReactNode>();
 
 export function rendered(text: string, plugins?: Plugins): ReactNode {
@@ -167,23 +170,23 @@ export function rendered(text: string, plugins?: Plugins): ReactNode {
   return element;
 }
 
-// Called, not mounted: it holds no state, and what it makes is kept.
+// Called instead of mounted: it has no state, and its result is cached.
 const parsed = (text: string, plugins: Plugins | undefined) =>
   ReactMarkdown({
     remarkPlugins: [remarkGfm, literalHtml, ...(plugins?.remark ?? [])],
-    // Sanitise what the author wrote first; only our own generators run after it.
+    // The author's content is sanitised first; only our own generators run after it.
     rehypePlugins: [[rehypeSanitize, schema], ...(plugins?.rehype ?? []), directions],
     components,
     children: withDollarMath(text),
   });
 
-/** Parses `text` before it is asked for. */
+/** Renders `text` into the cache before it is needed. */
 export async function prepare(text: string): Promise<void> {
   const plugins = isRich(text) ? (rich ?? (await loadRich())) : undefined;
   try {
     rendered(text, plugins);
   } catch {
-    // Nested beyond the parser's stack: where it is shown, its plain text stands in.
+    // Nested beyond the parser's stack: plain text is shown in its place.
   }
 }
 

@@ -7,7 +7,7 @@ afterEach(cleanup);
 
 const html = (text: string) => render(<Rendered text={text} />).container;
 
-describe("text written by a model", () => {
+describe("untrusted Markdown", () => {
   it("runs no script and keeps no handler", () => {
     const shown = html(
       '<script>alert(1)</script><b onclick="alert(1)">bold</b><iframe src="https://x.test"></iframe>',
@@ -25,19 +25,19 @@ describe("text written by a model", () => {
     expect(link?.getAttribute("href") ?? "").toBe("");
   });
 
-  it("loads no image, and says where it stood", () => {
+  it("loads no image, and says where it was", () => {
     const shown = html("![pixel](https://evil.test/p.png) <img src=x onerror=alert(1)>");
     expect(shown.querySelector("img, picture, source")).toBeNull();
     expect(shown.textContent).toContain("Image not loaded: pixel");
   });
 
-  it("opens links apart, telling the other side nothing", () => {
+  it("opens links in a new tab without a referrer", () => {
     const link = html("see https://example.com").querySelector("a");
     expect(link?.rel).toBe("noopener noreferrer nofollow");
     expect(link?.target).toBe("_blank");
   });
 
-  it("keeps no style and no id that could reach into the page", () => {
+  it("keeps no style and no id that could affect the page", () => {
     const shown = html('<div style="position:fixed;inset:0" id="root" class="x">cover</div>');
     expect(shown.querySelector("[style], #root, .x")).toBeNull();
   });
@@ -47,11 +47,11 @@ describe("text written by a model", () => {
     "before <b>bold</b> after",
     "<style>* { display: none }</style>",
     "- item <i>x</i>",
-  ])("shows HTML to the letter: %s", (text) => {
+  ])("shows HTML literally: %s", (text) => {
     expect(html(text).textContent?.trim()).toBe(text.replace("- ", ""));
   });
 
-  it("adds no headings to the page's outline", () => {
+  it("adds no headings to the outline of the page", () => {
     expect(html("# Loud\n\ntext").querySelector("h1, h2, h3, h4, h5, h6")).toBeNull();
   });
 
@@ -62,7 +62,7 @@ describe("text written by a model", () => {
     expect(shown.querySelector("pre code")?.textContent).toContain("x = 1");
   });
 
-  it("runs each block the way its first letter does, and code from left to right", () => {
+  it("sets the direction of each block, and code from left to right", () => {
     const shown = html(
       "English first.\n\nثم بالعربية\n\n- `npm i` שלום\n\n> ציטוט\n\n# כותרת\n\n```\nx = 1\n```\n\n| א |\n|---|\n| ב |",
     );
@@ -79,19 +79,19 @@ describe("text written by a model", () => {
       ["SECTION", ""],
     ]);
     expect(shown.querySelector("table")?.getAttribute("dir")).toBe("auto");
-    // A mark on the item would hide its letters from the list, whose bullets would then stand on the wrong side.
+    // A `dir` on the item would hide its letters from the list, whose bullets would then be on the wrong side.
     expect(shown.querySelector("li")?.hasAttribute("dir")).toBe(false);
     expect(shown.querySelector("li code")?.getAttribute("dir")).toBe("ltr");
   });
 
-  it("shows an enormous text whole, as plain text", () => {
+  it("shows a huge text in full, as plain text", () => {
     const text = `# ${"x ".repeat(MAX_MARKDOWN_CHARS)}end`;
     const { container } = render(<Markdown text={text} />);
     expect(container.textContent).toContain(text);
     expect(container.querySelector("p")?.textContent).toContain("very long");
   });
 
-  it("gives an endless word places to break, without changing a letter", () => {
+  it("gives an endless word break opportunities without changing it", () => {
     const text = `before ${"A".repeat(5_000)} after`;
     const { container } = render(<Markdown text={text} />);
     expect(container.querySelectorAll("wbr").length).toBeGreaterThan(50);
@@ -100,7 +100,7 @@ describe("text written by a model", () => {
     expect(render(<Markdown text={spaceless} />).container.querySelector("wbr")).toBeNull();
   });
 
-  it("shows text nested beyond reading as plain text", () => {
+  it("shows text nested too deep as plain text", () => {
     for (const text of [
       `${">".repeat(2_000)} deep`,
       `${"- ".repeat(300)}deep`,
@@ -112,7 +112,7 @@ describe("text written by a model", () => {
     }
   });
 
-  it("is parsed ahead, once, and let go when many others came after it", async () => {
+  it("is rendered ahead once, and dropped after many others", async () => {
     await prepare("**next**");
     const ahead = rendered("**next**");
     expect(html("**next**").querySelector("strong")).not.toBeNull();
@@ -121,19 +121,19 @@ describe("text written by a model", () => {
     expect(rendered("**next**")).not.toBe(ahead);
   });
 
-  it("shows raw text to the letter", () => {
+  it("shows raw text unchanged", () => {
     render(<Markdown text="**not bold**" raw />);
     expect(screen.getByText("**not bold**")).toBeTruthy();
   });
 });
 
-describe("formulas as models write them", () => {
-  it("become the dollar form", () => {
+describe("formulas in TeX delimiters", () => {
+  it("are converted to the dollar form", () => {
     expect(withDollarMath("so \\(x = 1\\)")).toBe("so $$x = 1$$");
     expect(withDollarMath("\\[ x^2 \\]")).toBe("\n$$\nx^2\n$$\n");
   });
 
-  it("are left alone in code, and where there are none", () => {
+  it("are left alone in code, and other text is unchanged", () => {
     expect(withDollarMath("`\\(x\\)` and ```\n\\[y\\]\n```")).toBe("`\\(x\\)` and ```\n\\[y\\]\n```");
     expect(withDollarMath("costs $5 and $10")).toBe("costs $5 and $10");
   });

@@ -3,7 +3,7 @@ import rehypeHighlight from "rehype-highlight";
 import rehypeKatex from "rehype-katex";
 import remarkMath from "remark-math";
 
-/** A formula past these bounds is an attack or a mistake; KaTeX then prints its source. */
+/** A formula beyond these bounds is an attack or a mistake; KaTeX then shows its source. */
 const MAX_MACRO_EXPANSIONS = 100;
 const MAX_SIZE_EM = 10;
 
@@ -11,12 +11,12 @@ export const plugins: {
   remark: NonNullable<Options["remarkPlugins"]>;
   rehype: NonNullable<Options["rehypePlugins"]>;
 } = {
-  // One dollar sign is money far more often than mathematics.
+  // A single dollar sign means money far more often than mathematics.
   remark: [[remarkMath, { singleDollarTextMath: false }]],
   rehype: [
     [
       rehypeKatex,
-      // MathML is drawn by the browser: no stylesheet, no fonts, and readable aloud.
+      // MathML is drawn by the browser: no style sheet, no fonts, and screen readers can read it.
       {
         output: "mathml",
         trust: false,

@@ -1,7 +1,7 @@
 import { useEffect } from "react";
 import { loadRendered, whyPlain } from "./Markdown";
 
-/** Where the browser does not say when it is idle: long after a key press has been drawn. */
+/** For browsers that do not report idle time: long after a key press has been drawn. */
 const SPARE_MS = 200;
 
 function whenIdle(run: () => void): () => void {
@@ -13,7 +13,7 @@ function whenIdle(run: () => void): () => void {
   return () => window.cancelIdleCallback(request);
 }
 
-/** Renders in spare time, one text after the other, what is shown soon: it stands there at once then. */
+/** Renders texts that will be shown soon, one by one in idle time, so that they appear at once. */
 export function useRenderedAhead(texts: readonly string[]): void {
   useEffect(() => {
     const left = texts.filter((text) => whyPlain(text) === null);
@@ -22,7 +22,7 @@ export function useRenderedAhead(texts: readonly string[]): void {
     async function prepareNext() {
       const text = left.shift();
       if (text === undefined) return;
-      // Offline, or unreadable: what shows it says so.
+      // Offline, or unreadable: the component that shows it reports it.
       await loadRendered().then(
         ({ prepare }) => prepare(text),
         () => undefined,

@@ -3,7 +3,7 @@ import { usePartTexts } from "../texts/parts";
 import styles from "./dialog.module.css";
 import { Icon } from "./Icon";
 
-/** The browser's own modal dialog: it traps focus, closes on Escape and gives the focus back, without a library. */
+/** The browser's modal dialog: it traps the focus, closes on Escape and restores the focus, without a library. */
 export function Dialog({
   title,
   onClose,
@@ -15,7 +15,7 @@ export function Dialog({
   title: string;
   onClose: () => void;
   wide?: boolean;
-  /** The key that opened the dialog closes it too. */
+  /** The key that opened the dialog also closes it. */
   closeKey?: string;
   children: ReactNode;
   actions?: ReactNode;
@@ -23,11 +23,11 @@ export function Dialog({
   const element = useRef<HTMLDialogElement>(null);
   const titleId = useId();
   const texts = usePartTexts();
-  // Closed while it still stands in the document: the browser gives the focus back only then.
+  // Closed while it is still in the document: only then does the browser restore the focus.
   useLayoutEffect(() => {
     const dialog = element.current;
     dialog?.showModal();
-    // React's autoFocus comes before the dialog is open, which then focuses its first button, the one that closes it.
+    // React's autoFocus runs before the dialog is open, which then focuses its first button, the one that closes it.
     dialog?.querySelector<HTMLElement>("[data-autofocus]")?.focus();
     return () => dialog?.close();
   }, []);
@@ -42,7 +42,7 @@ export function Dialog({
       }}
       onKeyDown={(event) => {
         if (event.key !== closeKey) return;
-        // Closing makes the page listen again while this very key is still on its way up to it.
+        // Closing makes the page listen again while this key event is still bubbling up to it.
         event.preventDefault();
         onClose();
       }}

@@ -1,4 +1,7 @@
-/** The few icons the pages need, drawn on a 16-unit grid with a 1.5 stroke. Always beside or inside something with a name. */
+/**
+ * The few icons of the pages, drawn on a 16-unit grid with a stroke of 1.5. Always beside or inside something with an
+ * accessible name.
+ */
 const PATHS = {
   grip: "M6 4h.01M10 4h.01M6 8h.01M10 8h.01M6 12h.01M10 12h.01",
   up: "M8 13V3M4 7l4-4 4 4",

@@ -1,7 +1,7 @@
 import { Button } from "@mantine/core";
 import { useTexts } from "../texts";
 
-/** The next page of a list; nothing on the last one. */
+/** Loads the next page of a list; nothing on the last one. */
 export function MoreButton({
   query,
 }: {

@@ -48,7 +48,7 @@ export function Panel({
 }: {
   title?: string;
   aside?: ReactNode;
-  /** The content brings its own padding (tables, lists). */
+  /** The content has its own padding (tables, lists). */
   flush?: boolean;
   children: ReactNode;
 }) {
@@ -116,10 +116,10 @@ export function Notice({
   );
 }
 
-/** A failed request in the API's own words, with the reason for each field. */
+/** A failed request in the API's words, with the reason for each field. */
 export function ProblemNotice({ error, actions }: { error: unknown; actions?: ReactNode }) {
   const problem = asProblem(error);
-  // Where the detail only strings the fields' reasons together, the list says it better.
+  // If the detail only joins the reasons of the fields, the list shows them better.
   const listed =
     problem.errors.length > 0 && problem.errors.every(({ reason }) => problem.detail.includes(reason));
   return (
@@ -186,7 +186,7 @@ export function Bar({ share, label }: { share: number; label: string }) {
   );
 }
 
-/** A table that may be wider than the screen; a region that scrolls must be reachable by keyboard. */
+/** A table that can be wider than the screen. A scrolling region must be reachable by keyboard. */
 export function TableScroll({ label, children }: { label: string; children: ReactNode }) {
   return (
     <section

@@ -1,7 +1,10 @@
 import { useLocation } from "@tanstack/react-router";
 import { type RefObject, useEffect, useRef } from "react";
 
-/** For a row of links that may be wider than the screen: keeps the one of this page in sight. `ready`: they are there. */
+/**
+ * For a row of links that can be wider than the screen: keeps the active one in view. `ready`: the links are
+ * rendered.
+ */
 export function useActiveInSight(ready = true): RefObject<HTMLElement | null> {
   const { pathname } = useLocation();
   const row = useRef<HTMLElement>(null);

@@ -22,7 +22,7 @@ from torch import nn
 from tests.training.rlhf import tiny
 from tests.training.rlhf.reward.test_reward_model import HELDOUT, RANKINGS
 from training.rlhf.core.checkpoint import CheckpointRefused, Checkpoints
-from training.rlhf.core.recipes import RewardModelConfig
+from training.rlhf.core.reward_recipe import RewardModelConfig
 from training.rlhf.data.rankings import Ranking
 from training.rlhf.models.loading import save_model
 from training.rlhf.reward.reward_model import train
@@ -42,7 +42,7 @@ from tests.training.rlhf.core.test_checkpoints import named
 from tests.training.rlhf.reward.test_reward_model import HELDOUT, RANKINGS
 from tests.training.rlhf.list_reporter import ListReporter
 from training.rlhf.reward.reward_model import train
-from training.rlhf.core.recipes import RewardModelConfig
+from training.rlhf.core.reward_recipe import RewardModelConfig
 
 recipe, folder, moments = json.loads(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
 torch.set_num_threads(1)

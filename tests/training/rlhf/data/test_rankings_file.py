@@ -51,7 +51,7 @@ def left_out(**counts: int) -> dict[str, int]:
 
 
 def test_snapshot_is_read_with_all_its_columns(tmp_path: Path) -> None:
-    """The schema the exporter writes, columns that training does not use included."""
+    """The exporter's schema, including columns that training does not use."""
     message = pa.struct([("role", pa.string()), ("content", pa.string())])
     response = pa.struct([("id", pa.string()), ("text", pa.string()), ("model", pa.string())])
     schema = pa.schema([
@@ -188,7 +188,7 @@ def test_damaged_file_says_where(tmp_path: Path) -> None:
         packed.write_bytes(damaged)
         with pytest.raises(RankingFileError, match=r"rankings.jsonl.gz.*gzip data"):
             read_rankings(packed)
-    packed.write_bytes(lines)  # told by content, not by name
+    packed.write_bytes(lines)  # recognised by content, not by name
     assert len(read_rankings(packed)) == 50
     table = tmp_path / "rankings.parquet"
     parquet.write_table(pa.Table.from_pylist([row(strength=1)] * 500), table)
@@ -270,7 +270,7 @@ def test_duplicate_and_contradicting_rankings_are_counted() -> None:
     first = said(((0,), (1,), (2,)))
     assert count_repeats([first]) == {"duplicates": 0, "contradicted_pairs": 0}
     turned = said(((2,), (1,), (0,)), texts="zyx")  # the same, shown in another order
-    other = said(((0,), (1,), (2,)), annotator="b")  # a second opinion is no duplicate
+    other = said(((0,), (1,), (2,)), annotator="b")  # another annotator's ranking is no duplicate
     assert count_repeats([first, turned, other]) == {"duplicates": 1, "contradicted_pairs": 0}
     against = said(((1,), (0,), (2,)), annotator="b")  # y over x, and both over z as before
     assert count_repeats([first, against, against]) == {"duplicates": 1, "contradicted_pairs": 1}

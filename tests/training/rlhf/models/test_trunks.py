@@ -21,8 +21,8 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreT
 from tests.training.rlhf import tiny
 from tests.training.rlhf.list_reporter import ListReporter
 from tests.training.rlhf.reward.test_reward_model import HELDOUT, ITEMS, RANKINGS
-from training.rlhf.core.recipes import RewardModelConfig
 from training.rlhf.core.reporter import Cancelled
+from training.rlhf.core.reward_recipe import RewardModelConfig
 from training.rlhf.data.batching import Group, collate
 from training.rlhf.models import chat, trunks
 from training.rlhf.models.loading import ModelNotFound, load_policy, load_reward_model, save_model

@@ -18,7 +18,8 @@ import pytest
 
 from tests.training.rlhf import tiny
 from tests.training.rlhf.data.test_batching import classifier
-from training.rlhf.core.recipes import EvaluateConfig, PPOConfig, RewardModelConfig, SampleConfig, SFTConfig
+from training.rlhf.core.recipes import EvaluateConfig, PPOConfig, SampleConfig, SFTConfig
+from training.rlhf.core.reward_recipe import RewardModelConfig
 from training.rlhf.models import shapes
 from training.rlhf.models.trunks import add_lora
 from training.rlhf.planning import cost
@@ -43,7 +44,8 @@ from training.rlhf.reward import reward_model
 from training.rlhf.data.rankings import Ranking
 from training.rlhf.models.loading import Loaded, save_model
 from training.rlhf.core.messages import Demonstration
-from training.rlhf.core.recipes import PPOConfig, RewardModelConfig, SampleConfig, SFTConfig
+from training.rlhf.core.recipes import PPOConfig, SampleConfig, SFTConfig
+from training.rlhf.core.reward_recipe import RewardModelConfig
 from training.rlhf.core.reporter import NullReporter
 
 cases, model, (prompt, response), out = json.loads(sys.argv[1]), *map(json.loads, sys.argv[2:4]), sys.argv[4]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from training.rlhf.core.recipes import RewardModelConfig
+from training.rlhf.core.reward_recipe import RewardModelConfig
 from training.rlhf.data.batching import Group, stated_in
 from training.rlhf.report.answer_link import AnswerLink
 from training.rlhf.reward.answer_model import AnswerKey, AnswerModel, Reliability

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from tests.training.rlhf import tiny
 from tests.training.rlhf.reward.test_reward_model import HELDOUT, RANKINGS
-from training.rlhf.core.recipes import RewardModelConfig
+from training.rlhf.core.reward_recipe import RewardModelConfig
 from training.rlhf.models import chat
 from training.rlhf.models.loading import save_model
 from training.rlhf.models.recompute import recompute_layers

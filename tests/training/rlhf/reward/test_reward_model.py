@@ -14,8 +14,8 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from tests.training.rlhf import tiny
 from tests.training.rlhf.list_reporter import ListReporter
-from training.rlhf.core.recipes import RewardModelConfig
 from training.rlhf.core.reporter import Cancelled, TrainingDiverged
+from training.rlhf.core.reward_recipe import RewardModelConfig
 from training.rlhf.data.rankings import Ranking
 from training.rlhf.models import chat
 from training.rlhf.models.loading import load_reward_model, save_model

@@ -18,8 +18,8 @@ from tests.training.rlhf import known_rewards as known
 from tests.training.rlhf import tiny
 from tests.training.rlhf.list_reporter import ListReporter
 from tests.training.rlhf.reward.test_reward_model import HELDOUT, ITEMS, RANKINGS, message
-from training.rlhf.core.recipes import RewardModelConfig
 from training.rlhf.core.reporter import Cancelled
+from training.rlhf.core.reward_recipe import RewardModelConfig
 from training.rlhf.data.rankings import UNRANKED_TIER
 from training.rlhf.models import adapters
 from training.rlhf.models.loading import ModelNotFound, load_reward_model, save_model

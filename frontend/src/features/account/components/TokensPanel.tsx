@@ -18,7 +18,7 @@ const LIVES = [
 ] as const;
 const DAY_MS = 86_400_000;
 
-export function endAfter(days: string, now = Date.now()): string | null {
+function endAfter(days: string, now = Date.now()): string | null {
   return days ? new Date(now + Number(days) * DAY_MS).toISOString() : null;
 }
 

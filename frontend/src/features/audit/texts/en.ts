@@ -39,7 +39,6 @@ export const en = {
     training_modelversion: "a model",
     training_loop: "the loop",
   } as Record<string, string>,
-  when: "When",
   what: "What",
   details: (many: number) => (many === 1 ? "1 field" : `${many} fields`),
   field: "Field",

@@ -2,7 +2,7 @@ import { queryOptions } from "@tanstack/react-query";
 import { api, unwrap } from "@/api/client";
 import type { LoginProvider, Me } from "@/api/types";
 
-/** Null: the password is right, and a code is asked for next. */
+/** Null: the password is correct and the code of the second factor is needed next. */
 export async function logIn(username: string, password: string): Promise<Me | null> {
   const answer = await unwrap(api.POST("/api/v1/auth/login", { body: { username, password } }));
   return "next_step" in answer ? null : answer;
@@ -18,7 +18,7 @@ export const providersQuery = queryOptions({
   queryFn: async (): Promise<LoginProvider[]> => unwrap(api.GET("/api/v1/auth/providers")),
 });
 
-/** Leaves the page for the provider, which sends the browser back to `next`. */
+/** Leaves the page for the login provider, which sends the browser back to `next`. */
 export async function goToProvider(provider: string, next: string): Promise<void> {
   const { location } = await unwrap(api.POST("/api/v1/auth/oidc/begin", { body: { provider, next } }));
   window.location.assign(location);

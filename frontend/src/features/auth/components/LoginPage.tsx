@@ -12,8 +12,8 @@ import { goToProvider, logIn, providersQuery, sendCode } from "../api/login";
 import { useTexts } from "../texts";
 import styles from "./login.module.css";
 
-/** Only a path of this site: `next` comes from the address bar, and `//elsewhere` would leave it. */
-export function safeNext(next: string | undefined): string {
+/** Accepts only paths of this site: `next` comes from the address bar, and `//elsewhere` would lead away. */
+function safeNext(next: string | undefined): string {
   return next?.startsWith("/") && !next.startsWith("//") && !next.includes("\\") ? next : "/";
 }
 

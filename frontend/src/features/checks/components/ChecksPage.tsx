@@ -17,7 +17,7 @@ import { MakeCheckDialog } from "./MakeCheckDialog";
 const KINDS: readonly CheckKind[] = ["gold", "attention", "qualification"];
 const EXCERPT_CHARS = 160;
 
-/** Below this, over enough answers, it is rather the known answer that is wrong than everybody else. */
+/** Below this share, over enough answers, the known answer is more likely wrong than the annotators. */
 const DOUBTFUL_SCORE = 0.5;
 const ENOUGH_ANSWERS = 5;
 

@@ -8,10 +8,10 @@ import { Icon } from "@/shared/ui/Icon";
 import { useTexts } from "../texts";
 import styles from "./checks.module.css";
 
-/** Longer texts are folded: ten of 4,000 characters would hide the order that is being made. */
+/** Longer texts are folded: ten responses of 4,000 characters would hide the order. */
 const FOLD_CHARS = 500;
 
-/** The responses in their slots, moved by the desk's own reducer. */
+/** The responses in their slots, moved by the desk's reducer. */
 export function GoldOrder({
   responses,
   ranking,

@@ -15,7 +15,7 @@ import { GoldOrder } from "./GoldOrder";
 
 type Kind = TaskDetail["kind"];
 
-/** Makes any task a check, changes its known answer, or makes it an ordinary task again. */
+/** Turns any task into a check, changes its known answer, or turns it back into an ordinary task. */
 export function MakeCheckDialog({
   project,
   taskId,
@@ -49,7 +49,8 @@ function CheckForm({ slug, task, onClose }: { slug: string; task: TaskDetail; on
   const save = useMutation({
     mutationFn: () => setKind(slug, task.id, kind, back ? undefined : ranking.tiers),
     onSuccess: async () => {
-      // Lists of tasks are long and kept as they came: dropped, the next look fetches a first page instead of all of them.
+      // Lists of tasks are long and cached as they came. Removing them from the cache makes the next visit fetch one
+      // page instead of all of them.
       queryClient.removeQueries({ queryKey: ["tasks", slug], type: "inactive" });
       await Promise.all(
         [taskQuery(slug, task.id).queryKey, ["checks", slug], ["projects", slug]].map((queryKey) =>

@@ -69,7 +69,6 @@ export const en = {
     save: "Save check",
     saveBack: "Turn into a regular task",
     cancel: "Cancel",
-    slot: (letter: string, slot: number) => `Put response ${letter} into slot ${slot}`,
     up: (letter: string) => `Move response ${letter} up`,
     down: (letter: string) => `Move response ${letter} down`,
     tie: (letter: string) => `Tie response ${letter} with the one above`,

@@ -9,13 +9,13 @@ export const snapshotsQuery = (slug: string) =>
       (await unwrap(api.GET("/api/v1/projects/{slug}/snapshots/", { params: { path: { slug } } }))).results,
   });
 
-export type NewSnapshot = { name: string; license: string; selection: Selection };
+type NewSnapshot = { name: string; license: string; selection: Selection };
 
 export async function freezeSnapshot(slug: string, body: NewSnapshot): Promise<Snapshot> {
   return unwrap(api.POST("/api/v1/projects/{slug}/snapshots/", { params: { path: { slug } }, body }));
 }
 
-/** Runs that learned from the snapshot, newest first. What came of one is its result's model. */
+/** Runs that trained on the snapshot, newest first. The model a run produced is in its result. */
 export const lineageQuery = (slug: string, snapshot: string) =>
   queryOptions({
     queryKey: ["snapshots", slug, "lineage", snapshot],
@@ -23,7 +23,7 @@ export const lineageQuery = (slug: string, snapshot: string) =>
       (await unwrap(api.GET("/api/v1/runs/", { params: { query: { project: slug, snapshot } } }))).results,
   });
 
-/** Nothing of it changes while the server runs. */
+/** It can't change while the server runs. */
 export const formatsQuery = queryOptions({
   queryKey: ["formats"],
   queryFn: async () => unwrap(api.GET("/api/v1/formats/")),
@@ -34,13 +34,19 @@ export function exportUrl(snapshot: Snapshot, format: ExportFormat): string {
   return `/api/v1/snapshots/${snapshot.id}/export?format=${format.name}`;
 }
 
-/** As the server names the download (annotation.datasets.exports.export_name), so that the line below finds the file. */
+/**
+ * The file name of the download. It must equal the server's (`export_name`), so that the line to load it finds the
+ * file.
+ */
 export function fileName(snapshot: Snapshot, format: ExportFormat): string {
   const stem = `${snapshot.project}-${snapshot.name}-${format.name}`.replaceAll(/[^\w.-]+/g, "-");
   return `${stem.replaceAll(/^[-.]+|[-.]+$/g, "")}${format.suffix}`;
 }
 
-/** What to type in Python where the download lies; null where no such line works. The server has them, tested. */
+/**
+ * The Python line that loads the download; null for formats without one. The lines come from the server, where they
+ * are tested.
+ */
 export function linesOf(
   snapshot: Snapshot,
   format: ExportFormat,

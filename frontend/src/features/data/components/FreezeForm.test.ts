@@ -4,11 +4,11 @@ import { selectionOf } from "./FreezeForm";
 
 const EVERYTHING = { aggregation: "every", agreement: "", after: "", before: "", gold: false, license: "" };
 
-test("nothing chosen selects everything", () => {
+test("without any choice, everything is selected", () => {
   expect(selectionOf(EVERYTHING)).toEqual({});
 });
 
-test("only what was chosen is sent, a day as a whole day", () => {
+test("sends only what was chosen, and days as whole days", () => {
   const choice = { ...EVERYTHING, aggregation: "majority", agreement: 70, before: "2026-12-31", gold: true };
   expect(selectionOf(choice)).toEqual({
     aggregation: "majority",

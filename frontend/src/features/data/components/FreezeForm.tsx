@@ -27,7 +27,7 @@ const EVERYTHING: Choice = {
   license: "",
 };
 
-/** Only what was chosen: an empty selection is every ranking that counts. Days are whole days, in UTC. */
+/** Sends only what was chosen; an empty selection means every ranking that counts. Days are whole days in UTC. */
 export function selectionOf(choice: Choice): Selection {
   return {
     ...(choice.aggregation !== "every" && { aggregation: choice.aggregation }),

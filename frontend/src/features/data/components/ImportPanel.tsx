@@ -17,7 +17,7 @@ import { news, Report } from "./Report";
 type Wanted = { file: File; dryRun: boolean; signal: AbortSignal };
 type Done = { report: ImportReport; ms: number };
 
-/** Counts up while something lasts: a number that moves is the difference between slow and stuck. */
+/** Counts the seconds while something runs, so that slow can be told from stuck. */
 function Seconds({ since }: { since: number }) {
   const [now, setNow] = useState(Date.now);
   useEffect(() => {

@@ -69,7 +69,7 @@ function LeftOut({ report }: { report: ImportReport }) {
   );
 }
 
-/** How many things of a report are new. */
+/** How many objects in a report are new. */
 export function news({ prompts, responses, tasks, rankings }: ImportReport): number {
   return prompts + responses + tasks + rankings;
 }

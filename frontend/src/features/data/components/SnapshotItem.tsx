@@ -12,7 +12,7 @@ import { exportUrl, fileName, formatsQuery, lineageQuery, linesOf } from "../api
 import { useTexts } from "../texts";
 import styles from "./data.module.css";
 
-/** What the card counts, without what the line above says already and what counts nothing. */
+/** The counts of the card, without those shown on the line above and without zeros. */
 function Card({ snapshot }: { snapshot: Snapshot }) {
   const { snapshots: texts } = useTexts();
   const card = snapshot.card as Record<string, unknown>;
@@ -122,7 +122,7 @@ export function SnapshotItem({
 }) {
   const { snapshots: texts } = useTexts();
   const formats = useQuery(formatsQuery);
-  // What a closed one would show is not fetched: lineage is a request for each snapshot.
+  // Only open cards fetch their lineage: it takes one request per snapshot.
   const [open, setOpen] = useState(openAtFirst);
   return (
     <details

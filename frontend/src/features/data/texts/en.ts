@@ -58,7 +58,6 @@ export const en = {
     card: "Dataset card",
     wholeCard: "Full card",
     lineage: "Used by",
-    loadingLineage: "Loading runs",
     unused: "No run has used it yet.",
     run: (kind: string, state: string) => `${kind} run, ${state}`,
     made: "created",

@@ -3,21 +3,23 @@ import { api, unwrap, unwrapResponse } from "@/api/client";
 import type { Answer, Assignment, SkipWay, TaskProblemKind } from "@/api/types";
 import { type Draft, EMPTY_FIELDS } from "@/ranking/answer/answer";
 
-/** Leased beside the task on the desk, so that the next one is there when an answer is given. */
+/**
+ * Tasks leased ahead, beside the one on the desk, so that the next task is there as soon as an answer is submitted.
+ */
 const AHEAD = 1;
-/** A request that hangs on a dead connection would hold up every answer behind it. */
+/** A request that waits forever on a dead connection would block every answer behind it. */
 const SEND_MS = 30_000;
 
 /**
- * The person's leases, the task to be at work on first; none when there is nothing to rank. Claiming is safe to repeat: it
- * renews what is held, and only what is missing is leased anew.
+ * The user's leases, with the task to work on first; empty when there is nothing to rank. Claiming is idempotent: it
+ * renews what is held and leases only what is missing.
  */
 export const leasesQuery = (slug: string) =>
   queryOptions({
     queryKey: ["desk", slug],
     queryFn: () => claim(slug),
     staleTime: Number.POSITIVE_INFINITY,
-    // A desk left and re-entered asks anew: the lease may have run out meanwhile.
+    // A desk that is opened again claims again: its lease may have expired.
     gcTime: 0,
     refetchOnWindowFocus: false,
     refetchOnReconnect: true,
@@ -52,7 +54,7 @@ export async function renewLease(id: string, token: string): Promise<string> {
   return lease.expires_at;
 }
 
-/** Outlives the page it is called from. A lease that isn't held any more is given back already. */
+/** Sent even if the page is closed at once. Returning a lease that has ended does nothing. */
 export function giveBack(id: string, token: string): void {
   api
     .POST("/api/v1/assignments/{id}/release", {
@@ -60,11 +62,11 @@ export function giveBack(id: string, token: string): void {
       body: { token },
       keepalive: true,
     })
-    // The lease runs out by itself where this does not arrive.
+    // If this does not arrive, the lease expires on its own.
     .catch(() => undefined);
 }
 
-/** Safe to repeat with the same key: the second time the server answers with the ranking it already has. */
+/** Idempotent by its key: a repeated request is answered with the ranking that already exists. */
 export async function submitAnswer(id: string, idempotencyKey: string, answer: Answer): Promise<void> {
   await unwrap(
     api.POST("/api/v1/assignments/{id}/submit", {
@@ -75,7 +77,7 @@ export async function submitAnswer(id: string, idempotencyKey: string, answer: A
   );
 }
 
-/** Safe to repeat: saying what stands already changes nothing. */
+/** Idempotent: repeating a report changes nothing. */
 export async function reviseAnswer(id: string, { token: _, ...answer }: Answer): Promise<void> {
   await unwrap(
     api.POST("/api/v1/assignments/{id}/revise", {
@@ -92,7 +94,7 @@ export async function skipTask(id: string, token: string, reason: string, way: S
   );
 }
 
-/** The last answer that may be revised, as the desk takes it; null where there is none. */
+/** The last answer that can still be revised, in the form the desk needs; null if there is none. */
 export async function fetchLastAnswer(
   slug: string,
 ): Promise<{ assignment: Assignment; answer: Draft } | null> {
@@ -101,7 +103,7 @@ export async function fetchLastAnswer(
   );
   if (status === 204 || !data) return null;
   const { id, task, responses, form, answer } = data;
-  // It is nobody's lease any more: what a lease has beside the task stays empty.
+  // It has no lease any more, so the fields of a lease stay empty.
   const lease = { token: "", expires_at: "", draft: null, draft_version: 0, practice: false };
   const whole = { tiers: [], ...EMPTY_FIELDS, touched: true, duration_ms: null, ...answer };
   return { assignment: { id, task, responses, form, ...lease }, answer: whole };

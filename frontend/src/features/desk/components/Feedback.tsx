@@ -11,7 +11,9 @@ import styles from "./flow.module.css";
 
 const TONES = { right: "good", tied: "warn", wrong: "bad" } as const;
 
-/** After an answer to a qualification task: what was right, beside what was said. `arrived`: the server has the answer. */
+/**
+ * Feedback after a qualification task: the known answer beside the annotator's. `arrived`: the server has the answer.
+ */
 export function Feedback({
   assignment,
   arrived,

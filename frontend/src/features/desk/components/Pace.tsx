@@ -4,7 +4,7 @@ import { figuresQuery } from "../api/assignments";
 import { useFlowTexts } from "../texts/flow";
 import styles from "./flow.module.css";
 
-/** How much somebody has done and how fast, for their own eyes. */
+/** How much the annotator has done and how fast, shown to nobody else. */
 export function Pace({ slug }: { slug: string }) {
   const t = useFlowTexts();
   const { data } = useQuery(figuresQuery(slug));
@@ -25,7 +25,7 @@ export function Pace({ slug }: { slug: string }) {
   );
 }
 
-/** Over a qualification task: that it is practice, and how much of it is left. */
+/** Above a qualification task: that it is practice, and how many tasks are left. */
 export function PracticeBar({ slug }: { slug: string }) {
   const t = useFlowTexts();
   const qualification = useQuery(figuresQuery(slug)).data?.qualification;

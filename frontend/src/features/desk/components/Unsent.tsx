@@ -6,7 +6,10 @@ import type { Unsent as Entry } from "../outbox/store";
 import { useFlowTexts } from "../texts/flow";
 import styles from "./flow.module.css";
 
-/** Answers that are not with the server: those that wait, in one notice, and each that was refused, with the way back. */
+/**
+ * Answers that have not reached the server: one notice for those that wait, and one for each refused answer, with a
+ * button to return to it.
+ */
 export function Unsent({
   unsent,
   deskIsEmpty,

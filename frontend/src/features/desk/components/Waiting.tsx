@@ -2,7 +2,7 @@ import { Skeleton } from "@mantine/core";
 import styles from "@/ranking/desk/desk.module.css";
 import { useFlowTexts } from "../texts/flow";
 
-/** The place of a task that is being fetched. */
+/** Shown while a task is fetched. */
 export function Waiting() {
   const t = useFlowTexts();
   return (

@@ -95,7 +95,7 @@ const project = {
 } as unknown as Project;
 
 async function show(what: ReactNode) {
-  // Links want a router around them.
+  // Links need a router around them.
   const router = createRouter({
     routeTree: createRootRoute({ component: () => what }),
     history: createMemoryHistory(),
@@ -155,12 +155,12 @@ async function openDesk(form: AnswerForm, parts: Partial<Hand> = {}) {
 }
 
 describe("the desk in German", () => {
-  it.each(Object.keys(FORMS))("says nothing in English: %s", async (name) => {
+  it.each(Object.keys(FORMS))("has no English text: %s", async (name) => {
     const form = FORMS[name] as AnswerForm;
     const left = await untranslated(SAME, async (listen) => {
       await openDesk(form);
       listen();
-      // Asks about an order that nobody touched, or names what is open.
+      // Asks for confirmation of an untouched order, or lists the open questions.
       press("Enter");
       listen();
       fireEvent(document.querySelector("dialog") ?? document.body, new Event("cancel", { cancelable: true }));
@@ -208,7 +208,7 @@ describe("the desk in German", () => {
       ] as [string, { altKey?: boolean; shiftKey?: boolean }?][]) {
         (document.activeElement as HTMLElement).blur();
         press(key, modifiers);
-        // What is read aloud changes with each key; the rest of the page with those of the view.
+        // The announcements change with each key, the rest of the page with the keys of the view.
         listen("vhdr".includes(key) ? document.body : screen.getByTestId("announcer"));
       }
       await waitFor(() => expect(screen.getByTestId("comparison").textContent).toBeTruthy());
@@ -236,7 +236,7 @@ describe("the desk in German", () => {
     expect(left).toEqual([]);
   });
 
-  it("says what became of an answer, a lease and a refusal", async () => {
+  it("reports the fate of an answer, a lease and a refusal", async () => {
     const answer = { ...EMPTY_FIELDS, tiers: [["x 2"], ["w 1"], ["y 3"]], touched: true, duration_ms: 5_000 };
     const refusal = new ApiProblem(422, "‹title›", "‹detail›");
     for (const parts of [
@@ -255,7 +255,7 @@ describe("the desk in German", () => {
     }
   });
 
-  it("says why there is nothing on it, what waits, and how one gets on", async () => {
+  it("explains an empty desk, waiting answers and the pace", async () => {
     const entry = (type: string, kept = true) =>
       ({
         key: `${type} ${kept}`,

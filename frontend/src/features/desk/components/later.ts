@@ -2,9 +2,12 @@ import { lazy } from "react";
 
 const load = () => import("./seldom");
 
-/** Before it is asked for, since the connection may be gone by then; after the task, which is what is waited for. */
+/**
+ * Loads the rarely needed parts before they are needed, since the connection may be lost by then, but after the task,
+ * which people wait for.
+ */
 export function fetchSeldom(): () => void {
-  // Where it can't be had now, it is asked for again when it is needed.
+  // If it fails now, it is tried again when a part is needed.
   const timer = setTimeout(() => void load().catch(() => undefined), 500);
   return () => clearTimeout(timer);
 }

@@ -1,4 +1,4 @@
-/** What few tasks need: fetched once the desk stands (later.ts), so that the first load has less to carry. */
+/** Parts that few tasks need. They are loaded after the desk (later.ts), which keeps the first load small. */
 export { GuidelinesDialog, ShortcutsDialog } from "../dialogs/KeysAndGuidelines";
 export { ReportDialog } from "../dialogs/ReportDialog";
 export { RewriteDialog } from "../dialogs/RewriteDialog";

@@ -6,7 +6,7 @@ import { whyNoTask } from "./whyNoTask";
 const refusal = (type: string, status = 409) =>
   problemFrom(status, { type, detail: "Why, in the server's words." });
 
-describe("why there is no task", () => {
+describe("reasons for having no task", () => {
   it.each([
     "project-not-active",
     "annotator-paused",
@@ -14,18 +14,18 @@ describe("why there is no task", () => {
     "qualification-failed",
     "cap-reached",
     "daily-cap-reached",
-  ])("says %s in plain words, with the server's reason", (type) => {
+  ])("shows %s in plain words, with the server's reason", (type) => {
     const why = whyNoTask(refusal(type));
     expect(why && en.none[why.type]).toMatch(/[a-z ]{10,}/);
     expect(why?.detail).toBe("Why, in the server's words.");
   });
 
-  it("offers the last answer back where it may be changed", () => {
+  it("offers to take back the last answer if it can be revised", () => {
     expect(whyNoTask(refusal("daily-cap-reached"))?.mayTakeBack).toBe(true);
     expect(whyNoTask(refusal("annotator-paused"))?.mayTakeBack).toBe(false);
   });
 
-  it("leaves failures to be shown as failures", () => {
+  it("shows failures as failures", () => {
     expect(whyNoTask(refusal("lease-lost"))).toBeNull();
     expect(whyNoTask(refusal("annotator-paused", 500))).toBeNull();
     expect(whyNoTask(new ApiProblem(0, "The server can't be reached"))).toBeNull();

@@ -2,7 +2,7 @@ import { Button } from "@mantine/core";
 import { Dialog } from "@/shared/ui/Dialog";
 import { useFlowTexts } from "../texts/flow";
 
-/** Over a desk that shows nothing meanwhile. `until`: how long the task is kept; null: there is no lease to keep. */
+/** Covers the desk, which is hidden during a pause. `until`: how long the task is kept; null if there is no lease. */
 export function PauseDialog({ until, onGoOn }: { until: string | null; onGoOn: () => void }) {
   const t = useFlowTexts();
   return (

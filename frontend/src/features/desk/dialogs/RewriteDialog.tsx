@@ -9,7 +9,7 @@ import { Dialog } from "@/shared/ui/Dialog";
 import { useFlowTexts } from "../texts/flow";
 import styles from "./rewrite.module.css";
 
-/** A better answer, written with the original beside it. What is typed is the desk's at once. */
+/** A better answer, written beside the original. The desk receives every change at once. */
 export function RewriteDialog({
   title,
   responses,
@@ -22,7 +22,7 @@ export function RewriteDialog({
   title: string;
   responses: readonly ShownResponse[];
   letters: ReadonlyMap<string, string>;
-  /** The response to begin beside. */
+  /** The response shown first as the original. */
   best: string;
   rewrite: string | null;
   onChange: (rewrite: string | null) => void;
@@ -78,7 +78,7 @@ export function RewriteDialog({
             onChange={(event) => onChange(event.currentTarget.value || null)}
             onKeyDown={(event) => {
               if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
-              // Only out of the dialog: the desk, which listens again then, would submit.
+              // Handled here only: the desk listens again once the dialog is closed, and would submit.
               event.preventDefault();
               event.stopPropagation();
               onClose();

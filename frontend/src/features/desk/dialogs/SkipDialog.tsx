@@ -16,7 +16,7 @@ export function SkipDialog({
   onSkip,
   onClose,
 }: {
-  /** Where the project lets a skipped task go; the first is what it does by itself. */
+  /** Where a skipped task may go in this project; the first is the default. */
   ways: readonly SkipWay[];
   error: unknown;
   busy: boolean;

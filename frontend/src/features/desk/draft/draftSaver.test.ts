@@ -21,7 +21,7 @@ describe("autosave", () => {
   beforeEach(() => void vi.useFakeTimers());
   afterEach(() => void vi.useRealTimers());
 
-  it("sends once after a pause, on top of the version it was given", async () => {
+  it("sends once after a pause, on top of the given version", async () => {
     const send = vi.fn(async (version: number) => version + 1);
     const { subject, statuses } = saver(send);
     subject.change("a");
@@ -34,13 +34,13 @@ describe("autosave", () => {
     expect(send).toHaveBeenLastCalledWith(5, "abc");
   });
 
-  it("keeps every change in the browser before anything is sent", () => {
+  it("keeps every change in the browser before sending anything", () => {
     const { subject, kept } = saver(async () => 5);
     subject.change("a");
     expect(kept).toEqual([[4, "a"]]);
   });
 
-  it("never has two sends in flight, and the newest draft wins", async () => {
+  it("sends one draft at a time, and the newest wins", async () => {
     let finish: (version: number) => void = () => undefined;
     const send = vi.fn(
       () =>
@@ -64,7 +64,7 @@ describe("autosave", () => {
     expect(kept).toContainEqual([5, "three"]);
   });
 
-  it("tries again with growing pauses while the server can't be reached", async () => {
+  it("retries with growing delays while the server is unreachable", async () => {
     let up = false;
     const send = vi.fn(async (version: number) => {
       if (!up) throw unreachable();
@@ -84,7 +84,7 @@ describe("autosave", () => {
     expect(statuses.at(-1)).toBe("saved");
   });
 
-  it("stops at a refusal, and still keeps later changes in the browser", async () => {
+  it("stops after a refusal but keeps later changes in the browser", async () => {
     const send = vi.fn(async () => {
       throw new ApiProblem(409, "A newer draft exists");
     });
@@ -98,7 +98,7 @@ describe("autosave", () => {
     expect(kept.at(-1)).toEqual([4, "mine, longer"]);
   });
 
-  it("flushes at once, and is silent after it was stopped", async () => {
+  it("flushes at once, and sends nothing after it was stopped", async () => {
     const send = vi.fn(async (version: number) => version + 1);
     const { subject, statuses } = saver(send);
     subject.change("a");

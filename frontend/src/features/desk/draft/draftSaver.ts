@@ -4,9 +4,9 @@ export type SaveStatus =
   | { state: "saved" }
   | { state: "unsaved" }
   | { state: "saving" }
-  /** Kept in this browser; the server could not be reached and is being tried again. */
+  /** Kept in this browser. The server is unreachable and is tried again. */
   | { state: "waiting"; problem: ApiProblem }
-  /** The server refused for good: a newer draft exists, or the lease is over. Kept in this browser. */
+  /** The server refused: a newer draft exists, or the lease has ended. Kept in this browser. */
   | { state: "refused"; problem: ApiProblem };
 
 const DEFAULT_DELAY_MS = 800;
@@ -17,15 +17,16 @@ type Options<D> = {
   version: number;
   /** Sends one draft on top of `version`; resolves to the new version. */
   send: (version: number, draft: D) => Promise<number>;
-  /** Keeps a copy in the browser, at once, before anything is sent. */
+  /** Keeps a copy in the browser before anything is sent. */
   keep: (version: number, draft: D) => void;
   onStatus: (status: SaveStatus) => void;
   delayMs?: number;
 };
 
 /**
- * Autosave: waits for a pause in the changes, sends one draft at a time on top of the last version the server confirmed, and
- * tries again with growing pauses while the server can't be reached. The newest draft always wins over the ones it replaced.
+ * Saves drafts automatically. It waits for a pause in the changes, sends one draft at a time on top of the last
+ * confirmed version, and retries with growing delays while the server is unreachable. The newest draft replaces older
+ * ones.
  */
 export class DraftSaver<D> {
   private readonly options: Options<D>;
@@ -50,14 +51,14 @@ export class DraftSaver<D> {
     this.schedule(this.options.delayMs ?? DEFAULT_DELAY_MS);
   }
 
-  /** Sends what is pending now; resolves when it is saved, refused, or waiting for the server to come back. */
+  /** Sends what is pending; resolves when it is saved, refused, or waiting for the server. */
   async flush(): Promise<void> {
     clearTimeout(this.timer);
     if (this.sending) await this.sending;
     if (this.pending !== undefined && !this.over) await this.send();
   }
 
-  /** No more saving: the answer was submitted, skipped, or left for another page. */
+  /** Stops saving: the answer was submitted or skipped, or the page was left. */
   stop(): void {
     this.over = true;
     clearTimeout(this.timer);

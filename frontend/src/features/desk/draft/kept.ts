@@ -1,15 +1,15 @@
 import type { Draft } from "@/ranking/answer/answer";
 
 /**
- * The copy of an unfinished answer in this browser: what survives a lost connection, an ended session and a closed tab. Once
- * it is given it lies in the outbox (outbox/store.ts).
+ * The copy of an unfinished answer in this browser. It survives a lost connection, an expired session and a closed
+ * tab. A submitted answer moves to the outbox (outbox/store.ts).
  */
 export type Kept = { draft: Draft; version: number; savedAt: number };
 
 const PREFIX = "rankloop.answer.";
 const MAX_AGE_MS = 14 * 24 * 3_600_000;
 
-/** Reading and writing may throw: storage is full, or switched off. Losing the copy must not lose the page. */
+/** Storage can throw: it can be full or disabled. Losing the copy must not break the page. */
 function quietly<T>(use: () => T): T | null {
   try {
     return use();
@@ -41,7 +41,7 @@ export function forget(assignmentId: string): void {
   quietly(() => localStorage.removeItem(PREFIX + assignmentId));
 }
 
-/** Answers nobody came back for. */
+/** Deletes the copies of answers that were never finished. */
 export function forgetOld(now: number = Date.now()): void {
   quietly(() => {
     for (const key of Object.keys(localStorage)) {

@@ -34,26 +34,26 @@ const claim = (
 const [a, b, c] = [task("a"), task("b"), task("c")];
 const atA = claim(EMPTY, [a, b]);
 
-describe("the flow of tasks over the desk", () => {
-  it("puts the first on the desk and keeps the next at hand", () => {
+describe("the flow of tasks", () => {
+  it("puts the first task on the desk and keeps the next one ready", () => {
     expect(ids(atA)).toEqual(["a", ["b"], null]);
     expect(ids(claim(EMPTY, []))).toEqual([null, [], null]);
   });
 
-  it("goes on at once, and fills up when the server answers", () => {
+  it("continues at once and refills when the server answers", () => {
     const atB = left(atA);
     expect(ids(atB)).toEqual(["b", [], null]);
     expect(ids(claim(atB, [b, c], { answered: [a] }))).toEqual(["b", ["c"], null]);
     expect(ids(left(atB))).toEqual([null, [], null]);
   });
 
-  it("never gives out again what was answered, whichever request the server saw first", () => {
+  it("never repeats an answered task, in whatever order requests arrive", () => {
     const atB = left(atA);
     expect(ids(claim(atB, [a, b], { answered: [a] }))).toEqual(["b", [], null]);
     expect(ids(claim(left(atB), [a, b], { answered: [a, b] }))).toEqual([null, [], null]);
   });
 
-  it("does give it out again when it comes under a new lease", () => {
+  it("repeats an answered task that has a new lease", () => {
     expect(ids(claim(left(atA), [b, task("a", "new")], { answered: [a] }))).toEqual(["b", ["a"], null]);
   });
 
@@ -61,18 +61,18 @@ describe("the flow of tasks over the desk", () => {
     expect(claim(atA, [a, b]).desk).toBe(atA.desk);
   });
 
-  it("takes up a task that came again under a new token", () => {
+  it("takes up a task that returns with a new token", () => {
     const renewed = claim(atA, [task("a", "new"), b], { begun: ["a"] });
     expect(renewed.desk?.assignment.token).toBe("new");
     expect(ids(renewed)).toEqual(["a", ["b"], null]);
   });
 
-  it("swaps a task nobody has begun for the one the server names", () => {
+  it("replaces an untouched task with the one the server names", () => {
     expect(ids(claim(atA, [b, c]))).toEqual(["b", ["c"], null]);
     expect(ids(claim(atA, []))).toEqual([null, [], null]);
   });
 
-  it("leaves begun work on the desk when its lease is gone, and says so", () => {
+  it("keeps unfinished work on the desk when its lease ends, and reports it", () => {
     const lost = claim(atA, [b, c], { begun: ["a"] });
     expect(ids(lost)).toEqual(["a", ["b", "c"], null]);
     expect(lost.desk?.lost).toBe(true);
@@ -83,13 +83,13 @@ describe("the flow of tasks over the desk", () => {
 describe("taking an answer back", () => {
   const back = tookBack(left(atA), answer("a"));
 
-  it("puts the task in hand aside and gives it back afterwards", () => {
+  it("puts the current task aside and returns to it afterwards", () => {
     expect(ids(back)).toEqual(["a", [], "b"]);
     expect(ids(left(back))).toEqual(["b", [], null]);
     expect(left(back).desk?.how).toBe("submit");
   });
 
-  it("keeps what is put aside in step with the server", () => {
+  it("updates the task put aside when the server answers", () => {
     expect(ids(claim(back, [b, c]))).toEqual(["a", ["c"], "b"]);
     expect(ids(claim(back, [c]))).toEqual(["a", [], "c"]);
     const begun = claim(back, [c], { begun: ["b"] });
@@ -104,7 +104,7 @@ describe("taking an answer back", () => {
     expect(ids(left(claim(only, [b])))).toEqual(["b", [], null]);
   });
 
-  it("of an answer that was refused while its lease is held keeps it out of what comes next", () => {
+  it("of a refused answer with a lease removes it from the tasks ahead", () => {
     const refused = tookBack(left(atA), toRank(a));
     expect(ids(claim(refused, [a, b]))).toEqual(["a", [], "b"]);
   });
@@ -113,7 +113,7 @@ describe("taking an answer back", () => {
     expect(ids(tookBack(back, answer("z")))).toEqual(["z", [], "b"]);
   });
 
-  it("of the very task in hand leaves nothing aside", () => {
+  it("of the current task leaves nothing aside", () => {
     expect(ids(tookBack(atA, { ...toRank(a), refusal: null }))).toEqual(["a", ["b"], null]);
   });
 });

@@ -2,20 +2,20 @@ import type { ApiProblem } from "@/api/problem";
 import type { Assignment } from "@/api/types";
 import type { Draft } from "@/ranking/answer/answer";
 
-/** A task in somebody's hands. */
+/** A task on the desk. */
 export type Hand = {
   readonly assignment: Assignment;
-  /** `revise`: it was answered before, and the answer has been taken back. */
+  /** `revise`: the answer was submitted before and has been taken back. */
   readonly how: "submit" | "revise";
-  /** The answer it begins with; null: the newest draft, if there is one. */
+  /** The answer it starts with; null: the newest draft, if there is one. */
   readonly answer: Draft | null;
-  /** Why that answer was not taken. */
+  /** Why the server refused that answer. */
   readonly refusal: ApiProblem | null;
-  /** The lease is somebody else's or has ended: it can be read, not submitted. */
+  /** The lease has ended or belongs to someone else: the task can be read but not submitted. */
   readonly lost: boolean;
 };
 
-/** What lies on the desk, what comes next, and what was put aside to take an answer back. */
+/** The task on the desk, the tasks leased ahead, and the task put aside while an answer is revised. */
 export type Flow = {
   readonly desk: Hand | null;
   readonly ahead: readonly Assignment[];
@@ -28,19 +28,19 @@ export function toRank(assignment: Assignment): Hand {
   return { assignment, how: "submit", answer: null, refusal: null, lost: false };
 }
 
-/** A lease by its name: the same task under a new token is another lease. */
+/** Identifies a lease: the same task with a new token is another lease. */
 export const leaseOf = ({ id, token }: Pick<Assignment, "id" | "token">) => `${id} ${token}`;
 
 type Claimed = {
   /** The leases as the server knows them, oldest first. */
   leases: readonly Assignment[];
-  /** Those whose answer was given, whether the server has it yet or not: an answer may cross a claim on the way. */
+  /** Leases whose answer was submitted, whether or not it has reached the server: a claim can overtake an answer. */
   answered: ReadonlySet<string>;
-  /** Whether somebody has begun to answer this task here. */
+  /** Whether somebody has begun to answer this task in this browser. */
   begun: (assignmentId: string) => boolean;
 };
 
-/** What the server says is held takes the place of what this page thought: another tab or the clock may have changed it. */
+/** The server's leases replace what this page assumed: another tab or the clock may have changed them. */
 export function claimed(flow: Flow, { leases, answered, begun }: Claimed): Flow {
   const open = leases.filter(
     (lease) => !answered.has(leaseOf(lease)) && !(flow.aside && lease.id === flow.desk?.assignment.id),
@@ -57,13 +57,13 @@ export function claimed(flow: Flow, { leases, answered, begun }: Claimed): Flow 
   return replace({ ...flow, ahead: rest }, next ? toRank(next) : null);
 }
 
-/** The answer to what lies on the desk was given, or it was skipped: what was put aside comes back, else the next. */
+/** The task on the desk was answered or skipped. The task that was put aside comes back, otherwise the next one. */
 export function left(flow: Flow): Flow {
   if (flow.aside) return { ...flow, desk: flow.aside, aside: null };
   return handOut({ ...flow, desk: null });
 }
 
-/** An earlier answer comes back to the desk; the task in hand waits meanwhile. */
+/** Puts an earlier answer on the desk; the current task waits. */
 export function tookBack(flow: Flow, hand: Hand): Flow {
   const { desk } = flow;
   const ahead = flow.ahead.filter(({ id }) => id !== hand.assignment.id);
@@ -71,7 +71,7 @@ export function tookBack(flow: Flow, hand: Hand): Flow {
   return { desk: hand, ahead, aside: aside?.assignment.id === hand.assignment.id ? null : aside };
 }
 
-/** A lease that was held ahead has ended. */
+/** A lease held ahead has ended. */
 export function lostAhead(flow: Flow, lease: string): Flow {
   return { ...flow, ahead: flow.ahead.filter((one) => leaseOf(one) !== lease) };
 }

@@ -12,11 +12,12 @@ import { claimed, EMPTY, type Hand, leaseOf, left, lostAhead, tookBack } from ".
 const LOOK_AGAIN_MS = 20_000;
 
 /** What happened to the task before the one on the desk. */
-export type Happened = "" | "given" | "skipped" | "elsewhere" | "revised";
+type Happened = "" | "given" | "skipped" | "elsewhere" | "revised";
 
 /**
- * The person's desk in a project: the task in hand, the one leased ahead, and the answers on their way. An answer goes to the
- * outbox and the next task is there at once; what the server says afterwards is brought in without disturbing the desk.
+ * The annotator's desk in a project: the current task, the tasks leased ahead, and the answers on their way to the
+ * server. Submitting puts the answer in the outbox and shows the next task at once. The server's replies are applied
+ * without disturbing the desk.
  */
 export function useFlow(slug: string, user: string) {
   const queryClient = useQueryClient();
@@ -36,7 +37,7 @@ export function useFlow(slug: string, user: string) {
     for (const entry of state.queued) answered.current.add(leaseGiven(entry));
     for (const lease of data) {
       const late = state.refused.find((entry) => cameTooLate(entry) && entry.assignmentId === lease.id);
-      // The task is theirs again, and what they said of it still stands here: it is sent, not asked for twice.
+      // The task was leased again and its answer is still in this browser: it is sent instead of asked for again.
       if (!late || late.answer.token === lease.token) continue;
       answered.current.add(leaseOf(lease));
       outbox.sendUnder(late.key, lease.token);
@@ -51,13 +52,14 @@ export function useFlow(slug: string, user: string) {
       outbox.whenSettled((entry) => {
         if (entry.slug !== slug) return;
         void queryClient.invalidateQueries({ queryKey: figuresQuery(slug).queryKey });
-        // Taken, it makes room for the next task ahead; refused, its own may come again under a new lease.
+        // An accepted answer makes room for another task ahead. The task of a refused one may return with a new
+        // lease.
         if (entry.how === "submit") ask();
       }),
     [outbox, queryClient, slug, ask],
   );
 
-  // Given in another tab: here it would be given a second time.
+  // It was answered in another tab; here it would be answered twice.
   const { desk } = flow;
   const deskLease = desk?.how === "submit" ? leaseOf(desk.assignment) : null;
   const elsewhere = unsent.queued.some((entry) => leaseGiven(entry) === deskLease);
@@ -77,7 +79,7 @@ export function useFlow(slug: string, user: string) {
     return () => clearInterval(timer);
   }, [idle, ask]);
 
-  // What was only leased ahead is for others as soon as nobody sits here.
+  // Tasks leased ahead are released for others as soon as the desk is left.
   const ahead = useRef(flow.ahead);
   ahead.current = flow.ahead;
   useEffect(() => {
@@ -109,7 +111,7 @@ export function useFlow(slug: string, user: string) {
     goOn(how === "submit" ? "given" : "revised");
   }
 
-  /** Puts an answer that was given before on the desk. */
+  /** Puts an answer that was submitted before on the desk. */
   function takeUp(hand: Hand) {
     const { assignment, how, answer } = hand;
     const name = keptAs(assignment.id, how);
@@ -121,7 +123,7 @@ export function useFlow(slug: string, user: string) {
     window.scrollTo(0, 0);
   }
 
-  /** Back to an answer that was refused, with the reason. One that was taken from another tab is revised. */
+  /** Returns to a refused answer, with the reason. An answer that another tab has submitted is revised instead. */
   function takeUpRefused({ key, assignment, answer, how, refusal }: Unsent) {
     if (!assignment || !refusal) return;
     outbox.drop(key);
@@ -142,7 +144,7 @@ export function useFlow(slug: string, user: string) {
     outbox,
     unsent,
     happened,
-    /** A qualification task that was just answered, and whose feedback is to be read. */
+    /** The qualification task that was just answered and whose feedback has not been read. */
     practised,
     claim: leases,
     ask,
@@ -153,14 +155,14 @@ export function useFlow(slug: string, user: string) {
       goOn("skipped");
       ask();
     },
-    /** Leaves what is on the desk for what was put aside, the next, or whatever the server gives. */
+    /** Leaves the task on the desk for the one put aside, the next one, or whatever the server assigns. */
     putDown: () => {
-      // A task that was lost may come again, and what was said of it with it.
+      // A lost task may return, and its draft with it.
       if (desk && !desk.lost && desk.how === "revise") forget(keptAs(desk.assignment.id, desk.how));
       goOn("");
       ask();
     },
-    /** The server's copy of the task in hand, in place of this one. */
+    /** Replaces the current task with the server's copy. */
     reload: () => {
       if (desk) forget(keptAs(desk.assignment.id, desk.how));
       setFlow((now) => ({ ...now, desk: null }));

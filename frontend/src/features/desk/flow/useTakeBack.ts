@@ -5,8 +5,9 @@ import type { OutboxState } from "../outbox/outbox";
 import type { Hand } from "./flow";
 
 /**
- * Brings the last answer back to the desk. One that is still on its way is here already: its change goes out behind it, so
- * neither hangs on the connection. Else the server says what was said last, and whether it may be changed.
+ * Takes the last answer back to the desk. An answer that is still in the outbox is found there, and its change is
+ * sent after it, so this works without a connection. Otherwise the server returns the last answer and whether it can
+ * be revised.
  */
 export function useTakeBack(
   slug: string,
@@ -14,7 +15,7 @@ export function useTakeBack(
 ) {
   const [error, setError] = useState<ApiProblem | null>(null);
 
-  /** Whether there was one. */
+  /** Resolves to whether there was an answer to take back. */
   async function run(): Promise<boolean> {
     setError(null);
     const last = unsent.queued.findLast((entry) => entry.slug === slug);

@@ -28,7 +28,7 @@ const answer = (id: string, comment = ""): Answer => ({
 });
 const problem = (status: number, type = "about:blank") => new ApiProblem(status, "no", "", [], type);
 
-/** Answers each request with the next of `outcomes` (null: taken); the last one for ever. */
+/** Answers each request with the next of `outcomes` (null: accepted); the last one repeats. */
 function server(...outcomes: (ApiProblem | null)[]) {
   const sent: Unsent[] = [];
   const send = vi.fn(async (entry: Unsent) => {
@@ -59,7 +59,7 @@ afterEach(() => {
 });
 
 describe("an answer", () => {
-  it("is stored before it is sent and gone once it is taken", async () => {
+  it("is stored before it is sent and removed once it is accepted", async () => {
     let arrive: () => void = () => undefined;
     const outbox = open(() => new Promise((resolve) => (arrive = resolve)));
     const taken = vi.fn();
@@ -78,7 +78,7 @@ describe("an answer", () => {
     );
   });
 
-  it("goes out again to the letter, with the same key, until the server has it", async () => {
+  it("is resent unchanged with the same key until the server has it", async () => {
     const { sent, send } = server(problem(0), problem(503), problem(429), null);
     const outbox = open(send);
     outbox.add("p", task("a"), "submit", answer("a"));
@@ -104,7 +104,7 @@ describe("an answer", () => {
     expect(sent).toHaveLength(before + 1);
   });
 
-  it("outlives the page, and is sent by the next one", async () => {
+  it("outlives the page and is sent by the next one", async () => {
     const dead = open(server(problem(0)).send);
     const key = dead.add("p", task("a"), "submit", answer("a"));
     await settle();
@@ -118,7 +118,7 @@ describe("an answer", () => {
     expect(anyUnsent()).toBe(false);
   });
 
-  it("waits for a log-in when the session has ended, and goes out after it", async () => {
+  it("waits for a login when the session has expired, and is sent after it", async () => {
     const { sent, send } = server(problem(401), null);
     const outbox = open(send);
     outbox.add("p", task("a"), "submit", answer("a"));
@@ -131,7 +131,7 @@ describe("an answer", () => {
     expect(outbox.getState()).toMatchObject({ loggedOut: false, queued: [] });
   });
 
-  it("of one person is neither seen nor sent by the next on this browser", async () => {
+  it("is neither visible to nor sent by another user of the browser", async () => {
     open(server(problem(0)).send, "u1").add("p", task("a"), "submit", answer("a"));
     await settle();
     const { sent, send } = server(null);
@@ -145,7 +145,7 @@ describe("an answer", () => {
 });
 
 describe("several answers", () => {
-  it("go out one after the other in the order they were given", async () => {
+  it("are sent one by one in the order of submission", async () => {
     const { sent, send } = server(problem(0), null);
     const outbox = open(send);
     for (const id of ["a", "b", "c"]) outbox.add("p", task(id), "submit", answer(id));
@@ -155,7 +155,7 @@ describe("several answers", () => {
     expect(sent.map(({ assignmentId }) => assignmentId)).toEqual(["a", "a", "b", "c"]);
   });
 
-  it("are not held up by one that is refused", async () => {
+  it("are not held up by a refused one", async () => {
     const { send } = server(problem(422), null);
     const outbox = open(send);
     const settled = vi.fn();
@@ -176,7 +176,7 @@ describe("several answers", () => {
 });
 
 describe("a refused answer", () => {
-  it("stays until it is taken up or let go, over reloads too", async () => {
+  it("stays until it is reopened or discarded, even after reloads", async () => {
     const outbox = open(server(problem(409, "lease-lost")).send);
     outbox.add("p", task("a"), "submit", answer("a"));
     await settle();
@@ -188,7 +188,7 @@ describe("a refused answer", () => {
     expect(anyUnsent()).toBe(false);
   });
 
-  it("goes out as a new request when its task comes back under a new lease", async () => {
+  it("is sent as a new request when its task has a new lease", async () => {
     const { sent, send } = server(problem(409, "lease-lost"), null);
     const outbox = open(send);
     const key = outbox.add("p", task("a"), "submit", answer("a"));
@@ -201,8 +201,8 @@ describe("a refused answer", () => {
   });
 });
 
-describe("an answer that is changed", () => {
-  it("before it was taken goes out behind the first", async () => {
+describe("a revised answer", () => {
+  it("is sent after the first one if that is still waiting", async () => {
     const { sent, send } = server(problem(0), null);
     const outbox = open(send);
     outbox.add("p", task("a"), "submit", answer("a"));
@@ -213,7 +213,7 @@ describe("an answer that is changed", () => {
     expect(sent.at(-1)?.answer.comment).toBe("on second thoughts");
   });
 
-  it("takes the place of the first where that is refused", async () => {
+  it("replaces the first one if that was refused", async () => {
     const { sent, send } = server(problem(0), problem(422), null);
     const outbox = open(send);
     outbox.add("p", task("a"), "submit", answer("a"));
@@ -226,7 +226,7 @@ describe("an answer that is changed", () => {
 });
 
 describe("storage", () => {
-  it("that is full costs the way back, not the answer", async () => {
+  it("that is full loses the way back to an answer, not the answer", async () => {
     const set = Storage.prototype.setItem;
     vi.spyOn(Storage.prototype, "setItem").mockImplementation(function (this: Storage, name, value) {
       if (value.includes("messages")) throw new DOMException("full", "QuotaExceededError");
@@ -239,7 +239,7 @@ describe("storage", () => {
     expect(open(server(null).send).getState().queued).toMatchObject([{ assignment: null }]);
   });
 
-  it("that is switched off is said, and the answer goes out all the same", async () => {
+  it("that is disabled is reported, and the answer is still sent", async () => {
     vi.spyOn(Storage.prototype, "setItem").mockImplementation(() => {
       throw new DOMException("no", "SecurityError");
     });
@@ -253,7 +253,7 @@ describe("storage", () => {
     expect(outbox.getState()).toMatchObject({ kept: true, queued: [] });
   });
 
-  it("with rubbish in it loses nothing else", () => {
+  it("with invalid entries loses nothing else", () => {
     localStorage.setItem("rankloop.outbox.u1.x", "{");
     localStorage.setItem("rankloop.outbox.u1.y", '"a"');
     expect(open(server(null).send).getState().queued).toEqual([]);
@@ -275,7 +275,7 @@ describe("two tabs", () => {
     expect(there.getState().queued).toEqual([]);
   });
 
-  it("do not send at the same time", async () => {
+  it("never send at the same time", async () => {
     let busy = true;
     const { sent, send } = server(null);
     const outbox = new Outbox({

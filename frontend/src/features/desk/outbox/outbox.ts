@@ -5,32 +5,33 @@ import { asRefusal, type Unsent, type UnsentStore } from "./store";
 
 const FIRST_RETRY_MS = 1_000;
 const LAST_RETRY_MS = 20_000;
-/** While another tab sends, this one only looks whether it is done. */
+/** How often this tab checks whether another tab has finished sending. */
 const LOOK_AGAIN_MS = 1_000;
 
 export type OutboxState = {
-  /** Not refused; the first of them is on its way or waits for the server. */
+  /** Not refused. The first one is being sent or waits for the server. */
   readonly queued: readonly Unsent[];
   readonly refused: readonly Unsent[];
-  /** What keeps the first of them; null: it is on its way, or nothing waits. */
+  /** What holds up the first one; null: it is being sent, or nothing waits. */
   readonly held: ApiProblem | null;
-  /** The session has ended: nothing goes out before somebody logs in. */
+  /** The session has expired: nothing is sent until the next login. */
   readonly loggedOut: boolean;
-  /** False: something would be lost with this page, the browser keeps nothing. */
+  /** False: the browser stores nothing, so closing this page would lose answers. */
   readonly kept: boolean;
 };
 
 type Options = {
   store: UnsentStore;
   send: (entry: Unsent) => Promise<void>;
-  /** Runs `work` unless another tab is at it; whether it ran. */
+  /** Runs `work` unless another tab is running it; resolves to whether it ran. */
   alone?: ((work: () => Promise<void>) => Promise<boolean>) | undefined;
   now?: () => number;
 };
 
 /**
- * Answers on their way. They are stored before they are sent and go out one after the other, in the order they were given,
- * until the server has taken or refused each; a reload, a lost connection or an ended session only make it later.
+ * Answers on their way to the server. They are stored before they are sent, and sent one at a time in the order of
+ * submission until the server has accepted or refused each. A reload, a lost connection or an expired session only
+ * delays them.
  */
 export class Outbox {
   private readonly options: Options;
@@ -63,13 +64,13 @@ export class Outbox {
     return () => this.listeners.delete(listener);
   };
 
-  /** Called for each answer that the server has taken or refused from this tab; the entry says which. */
+  /** Called for each answer from this tab that the server has accepted or refused; the entry says which. */
   whenSettled(listener: (entry: Unsent) => void): () => void {
     this.onSettled.add(listener);
     return () => this.onSettled.delete(listener);
   }
 
-  /** Keeps the answer, then sends it. Returns its key. */
+  /** Stores the answer, then sends it. Returns its key. */
   add(slug: string, assignment: Assignment, how: Unsent["how"], answer: Answer): string {
     const key = uuid();
     this.lastAt = Math.max(this.lastAt + 1, (this.options.now ?? Date.now)());
@@ -83,18 +84,21 @@ export class Outbox {
       at: this.lastAt,
       refusal: null,
     });
-    // While the server can't be reached it waits with the others for their next try.
+    // While the server is unreachable, it waits with the others for their next attempt.
     if (!this.running && this.timer === undefined) void this.run();
     return key;
   }
 
-  /** Removes an answer that was refused: it is back on the desk, or given up. */
+  /** Removes a refused answer: it is back on the desk, or was discarded. */
   drop(key: string): void {
     this.options.store.remove(key);
     this.reload();
   }
 
-  /** A refused answer goes out again under the task's new lease, as a new request: the former was refused for good. */
+  /**
+   * Sends a refused answer again under the task's new lease, as a new request: the refusal of the former one is
+   * final.
+   */
   sendUnder(key: string, token: string): void {
     const entry = this.entries.find((one) => one.key === key);
     if (!entry) return;
@@ -103,7 +107,7 @@ export class Outbox {
     this.kick();
   }
 
-  /** Tries at once: the connection is back, somebody has logged in, or asked for it. */
+  /** Tries at once: the connection is back, or somebody has logged in or pressed the button. */
   kick(): void {
     this.loggedOut = false;
     this.retryMs = FIRST_RETRY_MS;
@@ -144,7 +148,7 @@ export class Outbox {
   }
 
   private first(): Unsent | undefined {
-    // Another tab may have sent it meanwhile.
+    // Another tab may have sent it in the meantime.
     this.entries = this.options.store.all();
     return this.entries.find(({ refusal }) => refusal === null);
   }
@@ -160,7 +164,7 @@ export class Outbox {
     const ran = await alone(() => this.sendAll());
     this.running = false;
     this.tell();
-    // Something may have been added when the last one was in and this was not over yet.
+    // An answer may have been added between the last one sent and the end of this loop.
     const more = ran && this.held === null && !this.over && this.first() !== undefined;
     if (this.again || more) {
       this.again = false;
@@ -187,7 +191,7 @@ export class Outbox {
     }
   }
 
-  /** Whether to go on with the next one. */
+  /** Whether to continue with the next one. */
   private failed(entry: Unsent, problem: ApiProblem): boolean {
     this.loggedOut = problem.status === 401;
     if (problem.transient || this.loggedOut) {
@@ -197,7 +201,7 @@ export class Outbox {
       return false;
     }
     this.held = null;
-    // Said anew before the first was heard: what was said last is what is meant, and it goes in the first one's place.
+    // It was revised before it was sent: the newer answer takes its place.
     const later = this.entries.find(
       (one) => one.assignmentId === entry.assignmentId && one.at > entry.at && one.refusal === null,
     );

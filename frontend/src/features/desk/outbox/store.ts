@@ -2,22 +2,22 @@ import type { FieldError } from "@/api/problem";
 import { ApiProblem } from "@/api/problem";
 import type { Answer, Assignment } from "@/api/types";
 
-/** An answer that the server has not confirmed yet, or that it refused. */
+/** An answer that the server has not confirmed, or has refused. */
 export type Unsent = {
-  /** Also the idempotency key: however often and from however many tabs it goes out, it counts once. */
+  /** Also the idempotency key: the answer counts once, however often and from however many tabs it is sent. */
   readonly key: string;
   readonly slug: string;
   readonly how: "submit" | "revise";
   readonly answer: Answer;
-  /** What was shown, for the way back to the answer; null where the browser had no room for it. */
+  /** What was shown, so that the desk can return to the answer; null if the browser had no space for it. */
   readonly assignment: Assignment | null;
   readonly assignmentId: string;
   readonly at: number;
   readonly refusal: Refusal | null;
 };
 
-/** An ApiProblem as it can be kept. */
-export type Refusal = { status: number; title: string; detail: string; errors: FieldError[]; type: string };
+/** An ApiProblem in a form that can be stored. */
+type Refusal = { status: number; title: string; detail: string; errors: FieldError[]; type: string };
 
 export function asRefusal({ status, title, detail, errors, type }: ApiProblem): Refusal {
   return { status, title, detail, errors, type };
@@ -27,20 +27,20 @@ export function asProblemAgain({ status, title, detail, errors, type }: Refusal)
   return new ApiProblem(status, title, detail, errors, type);
 }
 
-/** Where unsent answers lie. One person's: whoever logs in after them on this browser neither sees nor sends theirs. */
+/** Storage for unsent answers of one user. Another user of the same browser neither sees nor sends them. */
 export interface UnsentStore {
   /** Oldest first. */
   all(): readonly Unsent[];
   /** False: it is kept only until this page is closed. */
   put(entry: Unsent): boolean;
   remove(key: string): void;
-  /** Calls back when another tab has changed something. */
+  /** Calls back when another tab changes something. */
   onElsewhere(listener: () => void): () => void;
 }
 
 const PREFIX = "rankloop.outbox.";
 
-/** Whether anything waits in this browser, whoever it is of. Cheap: asked at the start of every page. */
+/** Whether any answer of any user waits in this browser. Cheap: it is checked when a page opens. */
 export function anyUnsent(): boolean {
   try {
     return Object.keys(localStorage).some((key) => key.startsWith(PREFIX));
@@ -49,7 +49,7 @@ export function anyUnsent(): boolean {
   }
 }
 
-/** In localStorage, which outlives the tab and is shared by all of them; in memory what does not fit there. */
+/** In localStorage, which outlives the tab and is shared by all tabs; in memory if it does not fit there. */
 export class BrowserStore implements UnsentStore {
   private readonly prefix: string;
   private readonly memory = new Map<string, Unsent>();
@@ -67,7 +67,7 @@ export class BrowserStore implements UnsentStore {
         if (entry) found.set(entry.key, entry);
       }
     } catch {
-      // Storage is switched off: what is in memory is all there is.
+      // Storage is disabled: memory is all there is.
     }
     return [...found.values()].sort((a, b) => a.at - b.at);
   }
@@ -79,7 +79,7 @@ export class BrowserStore implements UnsentStore {
         this.memory.delete(entry.key);
         return true;
       } catch {
-        // Full, perhaps only for what was shown; or switched off.
+        // Storage is full, perhaps only for what was shown, or disabled.
       }
     }
     this.memory.set(entry.key, entry);
@@ -91,7 +91,7 @@ export class BrowserStore implements UnsentStore {
     try {
       localStorage.removeItem(this.prefix + key);
     } catch {
-      // Switched off: it was never there.
+      // Storage is disabled: it was never there.
     }
   }
 

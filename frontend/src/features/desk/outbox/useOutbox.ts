@@ -5,7 +5,7 @@ import { BrowserStore, type Unsent } from "./store";
 
 let current: { user: string; outbox: Outbox } | null = null;
 
-/** The person's outbox, one for all of the page: it goes on sending while they look at something else. */
+/** The user's outbox, one for the whole page: it continues to send while other pages are open. */
 export function outboxOf(user: string): Outbox {
   if (current?.user === user) return current.outbox;
   current?.outbox.stop();
@@ -19,7 +19,7 @@ export function useOutbox(user: string): { outbox: Outbox; unsent: OutboxState }
   const unsent = useSyncExternalStore(outbox.subscribe, outbox.getState);
   useEffect(() => {
     const kick = () => outbox.kick();
-    // Whoever has just logged in again comes by here.
+    // This also runs right after a login.
     kick();
     window.addEventListener("online", kick);
     return () => window.removeEventListener("online", kick);
@@ -32,7 +32,10 @@ async function send({ how, key, assignmentId, answer }: Unsent): Promise<void> {
   return reviseAnswer(assignmentId, answer);
 }
 
-/** Web locks exist on https and localhost. Elsewhere two tabs may send the same answer: its key makes it count once. */
+/**
+ * Web locks exist only on https and localhost. Elsewhere two tabs can send the same answer; its key makes it count
+ * once.
+ */
 function oneTab(user: string): ((work: () => Promise<void>) => Promise<boolean>) | undefined {
   if (!navigator.locks) return undefined;
   return async (work) =>

@@ -29,7 +29,7 @@ describe("the desk", () => {
     expect(given[0]).toMatchObject({ tiers: [["z"], ["x", "y"]], touched: true, token: "t1" });
   });
 
-  it("asks before it takes an untouched order", async () => {
+  it("asks for confirmation of an untouched order", async () => {
     server();
     const { given } = open();
     key("Enter");
@@ -81,7 +81,7 @@ describe("the desk of a pair", () => {
     expect(given[0]).toMatchObject({ tiers: [["y"], ["x"]], strength: 1, touched: true });
   });
 
-  it("is no answer until a position is chosen", () => {
+  it("does not submit before a position is chosen", () => {
     server();
     const { given } = open(pairTask());
     key("Enter");
@@ -92,7 +92,7 @@ describe("the desk of a pair", () => {
     expect(screen.getByTestId("pair-scale").contains(document.activeElement)).toBe(true);
   });
 
-  it("sends that both are bad as the tie it counts as", async () => {
+  it('submits "both are bad" as a tie', async () => {
     server();
     const { given } = open(pairTask({ strength: null, all_bad: { label: "Both are bad", order: "tied" } }));
     fireEvent.click(screen.getByLabelText("Both are bad"));
@@ -101,8 +101,8 @@ describe("the desk of a pair", () => {
   });
 });
 
-describe("questions of the form", () => {
-  it("keep the desk from submitting while a required one is open, and take the focus", async () => {
+describe("the form's questions", () => {
+  it("block submitting while a required one is open, and take the focus", async () => {
     server();
     const { given } = open(
       assignment({
@@ -128,7 +128,7 @@ describe("questions of the form", () => {
     key("Enter");
     expect(given).toHaveLength(0);
     expect(screen.getByText("Helpful of A, B, C")).toBeTruthy();
-    // The focus is in the first open scale: a digit typed there is a rating, not a rank.
+    // The focus is in the first open scale, where a digit is a rating and not a rank.
     const before = cards();
     key("3", "Digit3");
     expect(cards()).toEqual(before);
@@ -147,18 +147,18 @@ describe("questions of the form", () => {
     });
   });
 
-  it("are gone through by Enter, from card to card", () => {
+  it("are answered one after another with Enter, from card to card", () => {
     server();
     open(pairTask({ ratings: [SCALE], strength: null }));
     key("1", "Digit1");
     key("Enter");
     key("4", "Digit4");
     key("Enter");
-    // In the other card now, and in its scale: not on the card.
+    // In the scale of the other card, not on the card.
     expect(document.activeElement?.matches('[data-field="ratings.y.helpful"] input')).toBe(true);
   });
 
-  it("are taken back with Delete, or by a second click", () => {
+  it("are cleared with Delete, or with a second click", () => {
     server();
     open(assignment({ form: formOf({ ratings: [{ ...SCALE, required: false }] }) }));
     const scale = () => [
@@ -173,7 +173,7 @@ describe("questions of the form", () => {
     expect(scale().some(({ checked }) => checked)).toBe(false);
   });
 
-  it("offer the best response to start a rewrite from", () => {
+  it("offer the best response as the start of a rewrite", () => {
     server();
     open(assignment({ form: formOf({ rewrite: { label: "A better answer", required: false } }) }));
     key("2", "Digit2");
@@ -191,23 +191,23 @@ describe("a rewrite", () => {
     key("3", "Digit3");
     key("w");
     const dialog = await screen.findByRole("dialog", { hidden: true });
-    // The best one to begin with; each of the others at an arrow.
+    // The best response comes first; the arrows lead to the others.
     expect(dialog.textContent).toContain("text of y");
     expect(dialog.textContent).toContain("3 words");
     fireEvent.click(screen.getByRole("button", { name: "Start from B", hidden: true }));
     const text = dialog.querySelector("textarea") as HTMLTextAreaElement;
     expect(document.activeElement).toBe(text);
     expect(text.value).toBe("text of y");
-    fireEvent.change(text, { target: { value: "a text of y, mended" } });
+    fireEvent.change(text, { target: { value: "a text of y, improved" } });
     expect(dialog.textContent).toContain("5 words");
     fireEvent.keyDown(text, { key: "Enter", ctrlKey: true });
     expect(screen.queryByRole("dialog", { hidden: true })).toBeNull();
     expect(given).toHaveLength(0);
     key("Enter");
-    expect(given[0]).toMatchObject({ rewrite: "a text of y, mended", tiers: [["y"], ["z"], ["x"]] });
+    expect(given[0]).toMatchObject({ rewrite: "a text of y, improved", tiers: [["y"], ["z"], ["x"]] });
   });
 
-  it("has no key where the form asks for none", () => {
+  it("has no key if the form has no rewrite", () => {
     server();
     open();
     key("w");

@@ -18,7 +18,7 @@ describe("skipping", () => {
     return { sent, onSkipped };
   };
 
-  it("goes where the project says unless told otherwise", async () => {
+  it("uses the project's default unless told otherwise", async () => {
     const { sent, onSkipped } = await skipWith(["others", "me"], null);
     await waitFor(() => expect(onSkipped).toHaveBeenCalledOnce());
     expect(sent.find(({ path }) => path.endsWith("/skip"))?.body).toEqual({
@@ -28,13 +28,13 @@ describe("skipping", () => {
     });
   });
 
-  it("can be put off where the project allows it", async () => {
+  it("can show the task again later, if the project allows it", async () => {
     const { sent, onSkipped } = await skipWith(["others", "me"], "Show it to me later");
     await waitFor(() => expect(onSkipped).toHaveBeenCalled());
     expect(sent.find(({ path }) => path.endsWith("/skip"))?.body).toMatchObject({ way: "me" });
   });
 
-  it("offers no choice where there is none, and says what will become of the task", async () => {
+  it("offers no choice if there is only one, and says what will happen", async () => {
     server();
     open(assignment(), { ...project, skip_ways: ["drop"] });
     key("s");
@@ -44,7 +44,7 @@ describe("skipping", () => {
 });
 
 describe("a lease and a draft", () => {
-  it("says plainly when the task is no longer theirs, and keeps the work", async () => {
+  it("reports a lost task and keeps the work", async () => {
     vi.useFakeTimers();
     server({ heartbeat: 409 });
     const { given, onPutDown } = open();
@@ -63,7 +63,7 @@ describe("a lease and a draft", () => {
     expect(onPutDown).toHaveBeenCalledOnce();
   });
 
-  it("says until when a task is kept while the server can't be reached", async () => {
+  it("says how long the task is kept while the server is unreachable", async () => {
     vi.useFakeTimers();
     server({ heartbeat: 0 });
     const { given } = open();
@@ -76,7 +76,7 @@ describe("a lease and a draft", () => {
     expect(given).toHaveLength(1);
   });
 
-  it("keeps no draft of what was given", async () => {
+  it("keep no draft of a submitted answer", async () => {
     vi.useFakeTimers();
     const { sent } = server();
     open();
@@ -87,7 +87,7 @@ describe("a lease and a draft", () => {
     expect(localStorage.getItem("rankloop.answer.a1")).toBeNull();
   });
 
-  it("comes back to the work of a closed tab that the server never saw", () => {
+  it("restore the work of a closed tab that the server never received", () => {
     server();
     open();
     key("3", "Digit3");
@@ -96,7 +96,7 @@ describe("a lease and a draft", () => {
     expect(cards()).toEqual(["y1", "z2", "x3"]);
   });
 
-  it("prefers the server's draft when another device went on", () => {
+  it("prefer the server's draft if another device has continued", () => {
     server();
     open();
     key("3", "Digit3");
@@ -106,10 +106,10 @@ describe("a lease and a draft", () => {
   });
 });
 
-describe("an answer that comes back to the desk", () => {
+describe("an answer that returns to the desk", () => {
   const answer = { ...EMPTY_FIELDS, tiers: [["z"], ["x", "y"]], touched: true, duration_ms: 5_000 };
 
-  it("is there to be changed, and stands until it is given anew", () => {
+  it("can be changed, and counts until it is submitted again", () => {
     const { sent } = server();
     const { given, onPutDown } = open(assignment({ token: "" }), project, { how: "revise", answer });
     expect(cards()).toEqual(["z1", "x2", "y2"]);
@@ -126,7 +126,7 @@ describe("an answer that comes back to the desk", () => {
     expect(sent).toEqual([]);
   });
 
-  it("says why it was not taken", () => {
+  it("shows why it was refused", () => {
     server();
     open(assignment(), project, {
       answer,
@@ -142,7 +142,7 @@ describe("an answer that comes back to the desk", () => {
 });
 
 describe("a pause", () => {
-  it("hides the task, stops the clock and goes on where it was", async () => {
+  it("hides the task, stops the clock and resumes where it was", async () => {
     vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "Date", "performance"] });
     server();
     const { given } = open();
@@ -161,7 +161,7 @@ describe("a pause", () => {
     expect(given[0]?.duration_ms).toBeLessThan(17_000);
   });
 
-  it("keeps the lease of a page nobody looks at, for an hour", async () => {
+  it("keeps the lease of a hidden page for an hour", async () => {
     vi.useFakeTimers();
     const { sent } = server();
     open();
@@ -177,7 +177,7 @@ describe("a pause", () => {
 });
 
 describe("reporting a problem", () => {
-  it("says what is wrong and leaves the task in hand", async () => {
+  it("sends what is wrong and keeps the task on the desk", async () => {
     const { sent } = server();
     open();
     key("i");

@@ -70,8 +70,8 @@ afterEach(() => {
   vi.unstubAllGlobals();
 });
 
-describe("layouts of the desk", () => {
-  it("take turns at a key, and are remembered by the browser", () => {
+describe("the layouts of the desk", () => {
+  it("change with a key, and are remembered by the browser", () => {
     open();
     expect(layout()).toBe("column");
     press("v");
@@ -85,7 +85,7 @@ describe("layouts of the desk", () => {
     expect(screen.getByTestId("announcer").textContent).toBe("Two at a time.");
   });
 
-  it("rank alike: the same keys give the same order in each", () => {
+  it("give the same order for the same keys", () => {
     const orders = ["column", "row", "focus"].map((wanted) => {
       open();
       while (layout() !== wanted) press("v");
@@ -105,7 +105,7 @@ describe("layouts of the desk", () => {
     expect(orders[2]).toEqual(orders[0]);
   });
 
-  it("show two at a time: the current one with the one above it, or with the one kept", () => {
+  it("show two at a time: the current response and the one above or kept", () => {
     open();
     press("v", "v");
     expect(shown()).toEqual(["w", "x"]);
@@ -131,8 +131,8 @@ describe("layouts of the desk", () => {
   });
 });
 
-describe("differences between two", () => {
-  it("are marked in the current one and the one beside it, and follow the focus", async () => {
+describe("the differences between two responses", () => {
+  it("are marked in the current and the neighbouring one, and follow the focus", async () => {
     open();
     press("d");
     expect(shown()).toEqual(["w", "x"]);
@@ -152,7 +152,7 @@ describe("differences between two", () => {
     );
   });
 
-  it("say so where there are none, and where two are too much", async () => {
+  it("are reported as none, or as too many", async () => {
     open(task({}, { w: "The same words.", x: "The same\n\nwords.", y: "z ".repeat(260_000) }));
     press("d");
     expect((await screen.findByTestId("comparison")).textContent).toBe(
@@ -163,7 +163,7 @@ describe("differences between two", () => {
     expect(card("x")?.textContent).toContain("The same");
   });
 
-  it("of a pair are marked where the two stand", async () => {
+  it("are marked in place for a pair", async () => {
     open(task({ responses: { min: 2, max: 2 } }, { w: TEXTS.w, x: TEXTS.x }));
     expect(layout()).toBe("row");
     press("d");

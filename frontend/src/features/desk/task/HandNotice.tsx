@@ -7,7 +7,7 @@ import type { SaveStatus } from "../draft/draftSaver";
 import type { Hand } from "../flow/flow";
 import { useFlowTexts } from "../texts/flow";
 
-/** What stands between the task in hand and its answer: the lease is gone or running down, the answer was refused before. */
+/** What keeps the task from being submitted: the lease has ended or is about to, or the answer was refused before. */
 export function HandNotice({
   hand,
   lease,
@@ -76,7 +76,7 @@ export function HandNotice({
       )}
       {lease.unreachable && <Unreachable until={lease.until} />}
       {status.state === "refused" && (
-        // The server's copy is ahead of this tab's: saving stops, ranking and submitting do not.
+        // The server's copy is newer than this tab's: saving stops, but ranking and submitting do not.
         <Notice
           tone="warn"
           title={t.behindTitle}

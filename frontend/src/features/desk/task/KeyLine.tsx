@@ -4,13 +4,13 @@ import { useKeyTexts } from "@/ranking/texts/keys";
 import { Icon } from "@/shared/ui/Icon";
 import styles from "./keyLine.module.css";
 
-/** 1 2 3, or 1 … 7: the digits that mean something here. */
+/** 1 2 3, or 1 … 7: the digits that have a meaning here. */
 function digits(most: number): Chord[] {
   const last = digitOfSlot(most) ?? "0";
   return most > 3 ? [["1"], ["…"], [last]] : [["1"], ["2"], ["3"]].slice(0, most);
 }
 
-/** For somebody who sees the desk for the first time: how to get through a task without having read anything. */
+/** For newcomers: the few keys that are enough to answer a task. */
 export function KeyLine({
   mode,
   places,
@@ -19,7 +19,7 @@ export function KeyLine({
   onHide,
 }: {
   mode: Mode;
-  /** How many slots there are, or positions on the scale between two. */
+  /** The number of slots, or of positions on the scale between two. */
   places: number;
   ties: boolean;
   /** The responses stand side by side. */

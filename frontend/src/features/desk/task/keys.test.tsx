@@ -17,7 +17,7 @@ function line(mode: Mode, places: number, { ties = true, across = false } = {}) 
 afterEach(cleanup);
 
 describe("the line of keys", () => {
-  it("prints what the keys are, as far as there are places", () => {
+  it("shows as many digits as there are places", () => {
     line("order", 4);
     expect(caps("go to a response")).toEqual(["↑", "↓"]);
     expect(caps("rank it, 1 is best")).toEqual(["1", "4"]);
@@ -33,13 +33,13 @@ describe("the line of keys", () => {
     expect(caps("leave it unranked")).toEqual(["x"]);
   });
 
-  it("of a pair is about its scale", () => {
+  it("describes the scale of a pair", () => {
     line("pair", 7);
     expect(caps("say which is better")).toEqual(["1", "7", "←", "→"]);
     expect(screen.queryByText("go to a response")).toBeNull();
   });
 
-  it("goes when it is told to, and comes back from the overlay", () => {
+  it("can be hidden, and shown again from the overview of keys", () => {
     const onHide = line("order", 3);
     fireEvent.click(screen.getByRole("button", { name: "Hide this line" }));
     expect(onHide).toHaveBeenCalledOnce();

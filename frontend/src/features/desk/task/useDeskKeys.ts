@@ -4,8 +4,8 @@ import { bringIntoView } from "@/ranking/layout/bringIntoView";
 import type { Ranking } from "@/ranking/order/ranking";
 
 /**
- * Keys for the whole desk, and the browser's focus following the response they act on. A button pressed by mouse keeps its
- * focus (so it can be pressed again), even though its card moved in the document.
+ * Handles the keys of the whole desk and moves the focus to the response that they act on. A button pressed by mouse
+ * keeps its focus, so that it can be pressed again, even if its card moves in the document.
  */
 export function useDeskKeys({
   active,
@@ -24,7 +24,7 @@ export function useDeskKeys({
   latest.current = commands;
   const byKey = useRef(false);
 
-  // Before the responses are painted: an effect after it lost the key that somebody pressed at their sight.
+  // Before the responses are painted: as an ordinary effect it missed keys pressed as soon as they appeared.
   useLayoutEffect(() => {
     if (!active) return;
     function onKeyDown(event: KeyboardEvent) {
@@ -49,7 +49,7 @@ export function useDeskKeys({
     return () => window.removeEventListener("keydown", onKeyDown);
   }, [active, mode]);
 
-  // A task that was submitted took the focus away with it, and so may a dialog that closes; what the keys act on has it then,
+  // Submitting a task or closing a dialog can leave the document without focus. The current response then takes it,
   // and is read aloud.
   useLayoutEffect(() => {
     if (!active) return;
@@ -76,7 +76,7 @@ export function useDeskKeys({
     const card = cards.current?.querySelector<HTMLElement>(`[data-response-id="${CSS.escape(focus)}"]`);
     if (!card) return;
     const moved = before.tiers !== tiers || before.unranked !== unranked;
-    // Somebody went to a question in this card, which made it the current one: that question keeps the focus.
+    // The user moved to a question in this card, which made the card current: the question keeps the focus.
     if (!moved && card !== document.activeElement && card.contains(document.activeElement)) {
       byKey.current = false;
       return;
@@ -87,7 +87,7 @@ export function useDeskKeys({
       bringIntoView(card);
       return;
     }
-    // Moving an element in the document takes its focus away; give it back to the button that was pressed.
+    // Moving an element in the document removes its focus. It is returned to the button that was pressed.
     const held = focusBefore.current;
     if (document.activeElement === document.body && held instanceof HTMLElement && card.contains(held)) {
       held.focus({ preventScroll: true });

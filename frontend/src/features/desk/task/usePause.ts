@@ -1,7 +1,7 @@
 import { useState } from "react";
 import { timeOfDay } from "@/shared/format";
 
-/** A lease is renewed through a pause for so long; then others want the task more than a desk nobody came back to. */
+/** How long a lease is renewed during a pause. After that the task is released to others. */
 const KEPT_MS = 60 * 60_000;
 
 export function usePause() {

@@ -1,7 +1,7 @@
 import { api, unwrap } from "@/api/client";
 import type { AnswerForm, FormEffect, PresetForm, Project } from "@/api/types";
 
-/** Whether the project could ask `form`, and what would come of it. Nothing is changed. */
+/** Whether the project can use `form`, and what would change. Changes nothing. */
 export async function checkForm(slug: string, form: unknown, signal?: AbortSignal): Promise<FormEffect> {
   return unwrap(
     api.POST("/api/v1/projects/{slug}/form/check", {

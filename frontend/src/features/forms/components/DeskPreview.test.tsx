@@ -12,7 +12,7 @@ afterEach(() => {
 
 const layout = () => screen.getByTestId("responses").dataset.layout;
 
-it("A layout that is tried in the preview stays in the preview, whatever becomes of the form", () => {
+it("a layout chosen in the preview stays in the preview", () => {
   const mine = { list: "focus", pair: "column", together: false, keyLine: false } as const;
   remember(mine);
   const preview = (comment: string) => (
@@ -21,7 +21,7 @@ it("A layout that is tried in the preview stays in the preview, whatever becomes
     </MantineProvider>
   );
   const { rerender } = render(preview("Why?"));
-  // As annotators find it, not as the manager has it.
+  // The default view of annotators, not the manager's own.
   expect(layout()).toBe("column");
   fireEvent.click(screen.getByRole("button", { name: "Side by side" }));
   fireEvent.click(screen.getByRole("button", { name: "Scroll together" }));

@@ -11,8 +11,8 @@ import styles from "./forms.module.css";
 const LEAST = 2;
 const MOST = 10;
 
-/** How many responses a task of this form shows, as far as the numbers make sense. */
-export function sizesOf({ responses: { min, max } }: AnswerForm): number[] {
+/** How many responses a task of this form can show, ignoring numbers that make no sense. */
+function sizesOf({ responses: { min, max } }: AnswerForm): number[] {
   const from = Math.min(Math.max(LEAST, Math.round(min)), MOST);
   const to = Math.max(from, Math.min(MOST, Math.round(max)));
   return Array.from({ length: to - from + 1 }, (_, index) => from + index);
@@ -20,13 +20,13 @@ export function sizesOf({ responses: { min, max } }: AnswerForm): number[] {
 
 const PREFERRED = 4;
 
-/** The desk's own components on sample responses: no lease, no draft, nothing sent. */
+/** The desk on sample responses: no lease, no draft, and nothing is sent. */
 export function DeskPreview({ form }: { form: AnswerForm }) {
   const t = useTexts().preview;
   const sizes = sizesOf(form);
   const [wanted, setWanted] = useState(PREFERRED);
   const [round, setRound] = useState(0);
-  // As annotators find it; what is tried out here is for this page, not for the desk of whoever tries it.
+  // The default view of annotators. What is changed here must not change the manager's own desk.
   const memory = useState(AT_FIRST);
   const size = sizes.includes(wanted)
     ? wanted
@@ -75,7 +75,7 @@ function Sample({ form, size, memory }: { form: AnswerForm; size: number; memory
   );
 }
 
-/** What the desk needs of an assignment; its token opens nothing, and no hook here would send it. */
+/** The part of an assignment that the desk needs. Its token is not valid, and nothing here would send it. */
 function sampleOf(form: AnswerForm, prompt: string, texts: readonly string[]): Assignment {
   return {
     id: "sample",
@@ -89,7 +89,7 @@ function sampleOf(form: AnswerForm, prompt: string, texts: readonly string[]): A
   } as Assignment;
 }
 
-/** A form in the making passes through states that no desk was made for. */
+/** While it is edited, a form passes through states that the desk can't show. */
 class Unbreakable extends Component<{ otherwise: ReactNode; children: ReactNode }, { failed: boolean }> {
   override state = { failed: false };
 

@@ -38,14 +38,15 @@ function FormEditor({ project }: { project: Project }) {
   const [jsonOpen, setJsonOpen] = useState(false);
   const known = useQuery({ queryKey: ["presets"], queryFn: presets, staleTime: 60 * 60_000 });
   const check = useFormCheck(project.slug, state.form);
-  // Ten cards are slower to draw than a letter is to type.
+  // Drawing ten cards takes longer than typing a letter.
   const shown = useDeferredValue(state.form);
   const changed = isChanged(state);
   const save = useMutation({
     mutationFn: () => saveForm(project.slug, state.form),
     onSuccess: async (saved) => {
       queryClient.setQueryData(projectQuery(project.slug).queryKey, saved);
-      // The query tells its readers in the next turn; only then is what is saved no longer what somebody else saved.
+      // The query notifies its readers in the next turn; only then does the saved form stop looking like somebody
+      // else's.
       await new Promise((told) => setTimeout(told, 0));
       dispatch({ type: "saved", form: saved.form });
     },

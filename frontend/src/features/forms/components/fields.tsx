@@ -61,7 +61,7 @@ export function CheckAt({ path, label, description }: FieldProps) {
   );
 }
 
-/** A part that the form may leave out, and what it holds while it does not. */
+/** A part that the form can leave out, and its value when it is turned on. */
 export function SwitchPart({
   part,
   label,
@@ -90,7 +90,7 @@ export function SwitchPart({
   );
 }
 
-/** Reasons against a part as a whole, where no field of it is to blame. */
+/** Errors about a part as a whole rather than one of its fields. */
 export function Reasons({ path }: { path: Path }) {
   const { problemAt } = useEditor();
   const reason = problemAt(path);
@@ -101,7 +101,7 @@ export function Reasons({ path }: { path: Path }) {
   ) : null;
 }
 
-/** The items of a list, each with the buttons that move and remove it. */
+/** The items of a list, each with buttons to move and remove it. */
 export function ListAt({
   path,
   add,
@@ -110,10 +110,10 @@ export function ListAt({
   row,
 }: {
   path: Path;
-  /** The button's words. */
+  /** The text of the button. */
   add: string;
   empty?: string;
-  /** Items of one line, whose labels are shown above the first and said of all. */
+  /** Items of one line each; their labels are shown above the first line and apply to all. */
   compact?: boolean;
   row: (path: Path, fresh: boolean) => ReactNode;
 }) {

@@ -11,8 +11,6 @@ export const en = {
   json: "JSON",
   save: "Save form",
   problems: (many: number) => `${plural(many, "problem")} to fix before you can save`,
-  checking: "Checking",
-  fits: "The form is valid.",
   failure: "The form could not be checked",
   effects: (open: number, inHand: number) => {
     const held = inHand

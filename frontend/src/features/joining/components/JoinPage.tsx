@@ -12,12 +12,15 @@ import { enter, invitationQuery, join } from "../api/joining";
 import { useTexts } from "../texts";
 import styles from "./joining.module.css";
 
-/** Where an invitation's link leads. What opens it stands behind `#` in the address, which no server is told. */
+/**
+ * The page of an invitation link. Its token is in the fragment of the address (`#`), which browsers don't send to
+ * servers.
+ */
 export function JoinPage() {
   const t = useTexts();
   useDocumentTitle(t.title);
   const token = useRouterState({ select: ({ location }) => location.hash.replace(/^#/, "") });
-  // First who is here: it brings the token that every other request is made with.
+  // The current user first: that request returns the CSRF token for all others.
   const me = useQuery(meQuery);
   const invitation = useQuery({ ...invitationQuery(token), enabled: token !== "" && !me.isPending });
   return (

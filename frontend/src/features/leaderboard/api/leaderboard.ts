@@ -12,7 +12,7 @@ export const leaderboardQuery = (slug: string, { method, by, key }: BoardSearch)
             path: { slug },
             query: {
               ...(method && { method }),
-              // Without its key a slice by metadata is not asked for yet.
+              // A slice by metadata is requested once its key is known.
               ...(by && (by !== "metadata" || key) && { by }),
               ...(by === "metadata" && key && { key }),
             },

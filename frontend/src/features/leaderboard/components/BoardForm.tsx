@@ -5,7 +5,7 @@ import { type BoardSearch, boardSearch } from "../search";
 import { useTexts } from "../texts";
 import styles from "./leaderboard.module.css";
 
-/** Which method and which slices. A slice by metadata waits for its key. */
+/** Selects the method and the slices. A slice by metadata needs its key first. */
 export function BoardForm({
   search,
   onSearch,

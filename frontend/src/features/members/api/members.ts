@@ -23,7 +23,7 @@ export type MemberChange = {
   paused_reason?: string;
 };
 
-/** Adds a member, or changes the one there is. */
+/** Adds a member, or changes an existing one. */
 export async function putMember(
   slug: string,
   { paused_reason = "", ...change }: MemberChange,
@@ -54,9 +54,11 @@ export const invitationsQuery = (slug: string) =>
     getNextPageParam: (last) => cursorOf(last.next),
   });
 
-export type NewInvitation = { role: Role; days: number; note: string };
+type NewInvitation = { role: Role; days: number; note: string };
 
-/** The invitation's link, the one time that it can be seen. The token stands behind `#`, which no server is told. */
+/**
+ * The invitation link, which is shown once. Its token is in the fragment (`#`), which browsers don't send to servers.
+ */
 export async function invite(slug: string, body: NewInvitation): Promise<string> {
   const params = { path: { slug } };
   const { token } = await unwrap(api.POST("/api/v1/projects/{slug}/invitations/", { params, body }));

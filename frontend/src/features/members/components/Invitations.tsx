@@ -10,7 +10,7 @@ import { invitationsQuery, revokeInvitation } from "../api/members";
 import { useTexts } from "../texts";
 import styles from "./members.module.css";
 
-/** Those that are open; those that are over on demand. Nothing at all before the first was made. */
+/** Open invitations; the others on demand. Renders nothing before the first one was created. */
 export function Invitations({ slug }: { slug: string }) {
   const t = useTexts().invite;
   const [all, setAll] = useState(false);

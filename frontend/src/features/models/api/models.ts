@@ -9,7 +9,7 @@ export const modelsQuery = (project: string) =>
       (await unwrap(api.GET("/api/v1/models/", { params: { query: { project } } }))).results,
   });
 
-/** Policies by their newest evaluations, with what each gained over the one it came from. */
+/** Policies by their newest evaluation, with the gain of each over its parent. */
 export const judgedQuery = (project: string) =>
   queryOptions({
     queryKey: ["models", project, "judged"],

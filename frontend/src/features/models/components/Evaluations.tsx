@@ -14,7 +14,7 @@ const TONES: Record<NonNullable<JudgedPolicy["gain"]>["verdict"], Tone> = {
 
 const signed = (value: number) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(2)}`;
 
-/** The interval of a gain as a line beside 0; the same in words stands next to it. */
+/** The interval of a gain as a line around 0; the words stand beside it. */
 function Interval({ span, scale }: { span: Span; scale: { low: number; high: number } }) {
   const { low, high, middle, zero } = placed(span, scale);
   const at = (share: number) => `${(share * 100).toFixed(1)}%`;
@@ -27,7 +27,7 @@ function Interval({ span, scale }: { span: Span; scale: { low: number; high: num
   );
 }
 
-/** What a policy was judged to be, and what it gained over the policy it came from. */
+/** The evaluation of a policy, and its gain over the policy it was trained from. */
 export function Evaluations({
   model,
   judged,

@@ -21,7 +21,7 @@ const SHOWN_METRICS = 4;
 const INDENT_PX = 22;
 const MOST_INDENTED = 5;
 
-/** What a model came from: the run, the model it started from, and the rankings or the reward model it learned from. */
+/** The origin of a model: the run, the base model, and the rankings or the reward model it was trained with. */
 function Origin({ model, slug }: { model: Model; slug: string }) {
   const texts = useTexts();
   const { run } = model;

@@ -36,7 +36,7 @@ function open(of: Model, change: StageChange, inProduction?: Model) {
   );
 }
 
-it("says what promoting means and whom it replaces, and changes nothing until it is confirmed", async () => {
+it("promoting explains its effect and changes nothing before confirmation", async () => {
   open(model("ppo-1"), "promote", model("sft-1", "production"));
   expect(screen.getByText(/Runs use this policy by default from now on/)).toBeDefined();
   expect(
@@ -49,7 +49,7 @@ it("says what promoting means and whom it replaces, and changes nothing until it
   expect(asked).toEqual(["POST /api/v1/models/ppo-1/promote"]);
 });
 
-it("says that an archived model keeps its files, and stays open when that is refused", async () => {
+it("archiving says that files are kept, and stays open after a refusal", async () => {
   answer = () =>
     Response.json({ detail: "ppo-1 is in production; promote another policy first." }, { status: 409 });
   open(model("ppo-1"), "archive");

@@ -9,7 +9,7 @@ import styles from "./models.module.css";
 
 export type StageChange = "promote" | "archive";
 
-/** Says what a change of stage means before it is made. */
+/** Explains a change of stage before it is made. */
 export function StageDialog({
   model,
   change,
@@ -18,7 +18,7 @@ export function StageDialog({
 }: {
   model: Model;
   change: StageChange;
-  /** The model of its kind that is in production now. */
+  /** The model of the same kind that is in production now. */
   inProduction: Model | undefined;
   onClose: () => void;
 }) {

@@ -2,4 +2,3 @@ import { catalog } from "@/shared/i18n";
 import { en } from "./en";
 
 export const useTexts = catalog(en);
-export type ModelTexts = typeof en;

@@ -13,14 +13,14 @@ export const progressQuery = (slug: string) =>
     queryFn: () => unwrap(api.GET("/api/v1/projects/{slug}/progress/", { params: { path: { slug } } })),
   });
 
-/** They change with a release only. */
+/** They change only with a release. */
 export const presetsQuery = queryOptions({
   queryKey: ["presets"],
   staleTime: 60 * 60_000,
   queryFn: async (): Promise<PresetForm[]> => unwrap(api.GET("/api/v1/presets/")),
 });
 
-/** How many members a project has, as far as one page tells. */
+/** How many members a project has, as far as one page of the list tells. */
 export const memberCountQuery = (slug: string) =>
   queryOptions({
     queryKey: ["members", slug, "count"],
@@ -29,7 +29,7 @@ export const memberCountQuery = (slug: string) =>
         .length,
   });
 
-export type NewProject = { slug: string; name: string; preset: Preset; overlap: number; guidelines: string };
+type NewProject = { slug: string; name: string; preset: Preset; overlap: number; guidelines: string };
 
 export async function createProject(body: NewProject): Promise<Project> {
   return unwrap(api.POST("/api/v1/projects/", { body }));

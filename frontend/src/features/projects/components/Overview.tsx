@@ -10,8 +10,8 @@ import { may, meQuery, projectQuery, tasksOf } from "@/shared/session";
 import { Badge, Bar, Notice, Page, Panel, ProblemNotice, Stats } from "@/shared/ui";
 import ui from "@/shared/ui/ui.module.css";
 import { progressQuery, updateProject } from "../api/projects";
+import { type LoopStep, loopStepOf } from "../loopStep";
 import { useHomeTexts } from "../texts/home";
-import { type Turn, turnOf } from "../wheel";
 import styles from "./projects.module.css";
 
 type HomeTexts = ReturnType<typeof useHomeTexts>;
@@ -19,8 +19,8 @@ type Step = { title: string; text: string; action: ReactNode };
 
 type To = "data" | "rank" | "runs/new" | "members";
 
-/** The one thing that most moves the project on, for this person; `turn`: where its wheel stands, for who turns it. */
-function nextStep(me: Me, project: Project, turn: Turn, t: HomeTexts["steps"]): Step | null {
+/** The step that helps the project most, for this user. `loop` is the next step of the training loop, for admins. */
+function nextStep(me: Me, project: Project, loop: LoopStep, t: HomeTexts["steps"]): Step | null {
   const { counts, slug } = project;
   const { tasks, open } = tasksOf(project);
   const go = (to: To, label: string, search?: Record<string, string>) => (
@@ -33,14 +33,14 @@ function nextStep(me: Me, project: Project, turn: Turn, t: HomeTexts["steps"]): 
     </Button>
   );
   if (may.manage(me, project) && tasks === 0) return { ...t.import, action: go("data", t.import.action) };
-  switch (turn.is) {
+  switch (loop.is) {
     case "watch":
       return {
         ...t.watch,
         action: (
           <Button
             renderRoot={(props) => (
-              <Link {...props} to="/projects/$slug/runs/$runId" params={{ slug, runId: turn.run }} />
+              <Link {...props} to="/projects/$slug/runs/$runId" params={{ slug, runId: loop.run }} />
             )}
           >
             {t.watch.action}
@@ -56,14 +56,14 @@ function nextStep(me: Me, project: Project, turn: Turn, t: HomeTexts["steps"]): 
     case "improve":
       return {
         title: t.improve.title,
-        text: t.improve.text(turn.rewardModel),
-        action: go("runs/new", t.improve.action, { kind: "ppo", reward_model: turn.rewardModel }),
+        text: t.improve.text(loop.rewardModel),
+        action: go("runs/new", t.improve.action, { kind: "ppo", reward_model: loop.rewardModel }),
       };
     case "sample":
       return {
         title: t.ask.title,
-        text: t.ask.text(turn.policy),
-        action: go("runs/new", t.ask.action, { kind: "sample", policy: turn.policy }),
+        text: t.ask.text(loop.policy),
+        action: go("runs/new", t.ask.action, { kind: "sample", policy: loop.policy }),
       };
     case "people":
   }
@@ -91,13 +91,17 @@ function nextStep(me: Me, project: Project, turn: Turn, t: HomeTexts["steps"]): 
 }
 
 /** Undefined until the runs are known. Only admins start runs. */
-function turnFor(me: Me | null, project: Project, runs: readonly Run[] | undefined): Turn | undefined {
+function loopStepFor(
+  me: Me | null,
+  project: Project,
+  runs: readonly Run[] | undefined,
+): LoopStep | undefined {
   if (!me?.is_admin) return { is: "people" };
-  return runs && turnOf(runs, project.counts.rankings, tasksOf(project).open);
+  return runs && loopStepOf(runs, project.counts.rankings, tasksOf(project).open);
 }
 
 const DAY_WIDTH_PX = 30;
-/** The three words below the bars stand side by side in it. */
+/** The three words below the bars need this width to stand side by side. */
 const LEAST_WIDTH_PX = 290;
 
 const dayAndMonth = (date: string) =>
@@ -208,10 +212,10 @@ export function Overview({
   const t = useHomeTexts();
   const { data: me } = useSuspenseQuery(meQuery);
   const { data: project } = useSuspenseQuery(projectQuery(slug));
-  const turn = turnFor(me, project, runs);
+  const loop = loopStepFor(me, project, runs);
   if (!me) return null;
   const { counts } = project;
-  const step = turn && nextStep(me, project, turn, t.steps);
+  const step = loop && nextStep(me, project, loop, t.steps);
   const { tasks, open } = tasksOf(project);
   const done = (tasks ?? 0) - open;
   const manages = may.manage(me, project);

@@ -4,7 +4,7 @@ import { useTexts } from "../texts";
 import { FormSketch } from "./FormSketch";
 import styles from "./preset.module.css";
 
-/** The forms to begin with, one radio each: what is asked in words, and a sketch of the desk it makes. */
+/** The forms to start from, one radio each: their questions in words, and a sketch of the desk. */
 export function PresetCards({
   presets,
   value,

@@ -33,7 +33,6 @@ export const en = {
     title: (name: string) => `Set up ${name}`,
     lead: "Three steps to the first ranking. You can repeat each of them at any time.",
     done: "done",
-    toDo: "to do",
     importTitle: "Import something to rank",
     importEmpty:
       "Drop a file of prompts with responses: JSON Lines, CSV or Parquet. The format is recognised, and you see a preview before anything is imported.",

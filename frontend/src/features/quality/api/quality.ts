@@ -16,7 +16,7 @@ export const disagreementQuery = (slug: string) =>
       unwrap(api.GET("/api/v1/projects/{slug}/reviews/", { params: { path: { slug } } })),
   });
 
-/** Those that stand and those that were lifted, newest first. */
+/** Current and lifted exclusions, newest first. */
 export const exclusionsQuery = (slug: string) =>
   queryOptions({
     queryKey: ["projects", slug, "exclusions"],
@@ -27,7 +27,7 @@ export const exclusionsQuery = (slug: string) =>
 /** An account of the project, or a name from an imported file. */
 export type Who = { username: string } | { annotator_label: string };
 
-/** A figure of the quality report names both alike, so an account is tried first. */
+/** The quality report lists both kinds by name, so an account is tried first. */
 export async function effectOfExcluding(
   slug: string,
   name: string,

@@ -11,7 +11,7 @@ import styles from "./quality.module.css";
 
 const HEIGHT_PX = 180;
 const DAY_S = 86_400;
-/** Ticks stand on days: nothing was measured between them. */
+/** Ticks stand on days: nothing is measured between them. */
 const STEPS = [1, 2, 7, 14, 28, 91, 182, 364].map((days) => days * DAY_S);
 const dayOf = (seconds: number) => new Date(seconds * 1000).toISOString().slice(5, 10);
 
@@ -45,7 +45,7 @@ function Line({ days }: { days: Days }) {
       [days.map((day) => Date.parse(`${day.date}T00:00:00Z`) / 1000), days.map((day) => day.agreement)],
     ).remove;
   }, [days, scheme]);
-  // The table below says the same in words.
+  // The table below shows the same values in words.
   return <div ref={host} className={styles.plot} aria-hidden="true" />;
 }
 

@@ -13,7 +13,7 @@ type Figure = {
   meaning: string;
   estimate: Estimate;
   show: (value: number) => string;
-  /** Where the drawn scale begins; it ends at 1. */
+  /** The start of the drawn scale; it ends at 1. */
   from: number;
   alpha?: boolean;
 };

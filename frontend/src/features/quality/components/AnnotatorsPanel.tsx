@@ -22,10 +22,10 @@ import { useTexts } from "../texts";
 import { ExcludeDialog } from "./ExcludeDialog";
 import styles from "./quality.module.css";
 
-/** As many as the server lists. */
+/** The server lists no more than this. */
 const MOST = 200;
 
-/** A share with its interval as the tooltip, marked where even its interval leaves ½ out. */
+/** A share, with its interval in the tooltip, marked if the interval excludes ½. */
 function Leaning({ of, estimate }: { of: string; estimate: Estimate }) {
   const t = useTexts();
   return (
@@ -40,7 +40,7 @@ function Leaning({ of, estimate }: { of: string; estimate: Estimate }) {
   );
 }
 
-/** An estimate with its interval under it: a reliability of 90 % from six pairs is not one from six hundred. */
+/** An estimate with its interval below: a reliability of 90 % from six pairs is not the same as from six hundred. */
 function WithInterval({ estimate }: { estimate: Estimate }) {
   if (estimate.value === null) return <>–</>;
   return (

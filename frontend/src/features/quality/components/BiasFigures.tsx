@@ -5,9 +5,9 @@ import { interval, leans } from "../reading";
 import { Drawn } from "./Drawn";
 import styles from "./quality.module.css";
 
-export type Bias = { label: string; meaning: string; estimate: Estimate };
+type Bias = { label: string; meaning: string; estimate: Estimate };
 
-/** Shares of which ½ is no bias; whether ½ lies within the interval is said in words. */
+/** Shares for which ½ means no bias; the words say whether ½ lies within the interval. */
 export function BiasFigures({
   biases,
   even,

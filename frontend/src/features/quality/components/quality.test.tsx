@@ -66,7 +66,7 @@ const cells = (name: string) =>
 const names = () => screen.getAllByRole("row").flatMap((row) => row.querySelector("td")?.textContent ?? []);
 
 describe("the quality page", () => {
-  it("shows agreement with its interval and what it means, and leaves out what can't be known", () => {
+  it("shows agreement with its interval and meaning, without unknown values", () => {
     open({});
     expect(screen.getByText("0.61 (0.55 to 0.66)")).toBeTruthy();
     expect(screen.getByText(/Better than chance, but below 0.667/)).toBeTruthy();
@@ -85,14 +85,14 @@ describe("the quality page", () => {
     ]);
   });
 
-  it("marks a bias only where its interval leaves half out", () => {
+  it("marks a bias only if its interval excludes one half", () => {
     const leaning = person({ username: "ben", first_shown_wins: estimate(0.7, 0.58, 0.8) });
     open({ annotators: [person({}), leaning] });
     expect(cells("ben")[6]).toBe("biased 70 %");
     expect(cells("alice")[6]).toBe("52 %");
   });
 
-  it("marks somebody outlier by the adjusted p-value, not the raw one", () => {
+  it("marks an outlier by the adjusted p-value, not the raw one", () => {
     const odd = person({ username: "ben", outlier_p: 1e-6, outlier_p_adjusted: 2e-6 });
     const unlucky = person({ username: "cleo", outlier_p: 0.005, outlier_p_adjusted: 0.1 });
     open({ annotators: [odd, unlucky] });
@@ -100,7 +100,7 @@ describe("the quality page", () => {
     expect(cells("cleo")[0]).toBe("cleo");
   });
 
-  it("sorts by any column, whoever has no value last, and says by which", () => {
+  it("sorts by any column, missing values last, and announces it", () => {
     const people = [
       person({}),
       person({ username: "ben", rankings: 10, median_seconds: null }),
@@ -118,7 +118,7 @@ describe("the quality page", () => {
     expect(names()).toEqual(["alice", "ben", "cleo"]);
   });
 
-  it("lays out who agrees with whom both ways round", () => {
+  it("shows pairwise agreement in both directions", () => {
     open({
       between: [
         { one: "alice", other: "ben", agreement: 0.5, n_pairs: 12 },

@@ -69,7 +69,6 @@ export const en = {
       as_shown: ["As shown", "Rankings identical to the order shown, and the expected share by chance"],
       outlier: ["Outlier p", "p-value of agreeing less than the others, adjusted for multiple tests"],
     },
-    sortBy: (column: string) => `Sort by ${column}`,
     unlike: "outlier",
     leans: "biased",
     straight: "unchanged",
@@ -81,7 +80,6 @@ export const en = {
     longer: "Pairs won by the longer response",
     exclude: "Exclude…",
     excludeWho: (name: string) => `Exclude ${name}`,
-    excluded: "excluded",
     rankingsOf: (name: string) => `Rankings of ${name}`,
   },
   matrix: {

@@ -9,7 +9,7 @@ export const reviewsQuery = (slug: string) =>
       unwrap(api.GET("/api/v1/projects/{slug}/reviews/", { params: { path: { slug } } })),
   });
 
-/** The task with the lowest agreement that nobody has open, or null when none waits. Safe to repeat. */
+/** The task with the lowest agreement that nobody has open, or null if none waits. Idempotent. */
 export async function openNextReview(slug: string): Promise<ReviewShown | null> {
   const { data, status } = await unwrapResponse(
     api.POST("/api/v1/projects/{slug}/reviews/next", { params: { path: { slug } } }),
@@ -32,7 +32,7 @@ export async function releaseReview(task: string, token: string): Promise<void> 
   await unwrap(api.POST("/api/v1/reviews/{id}/release", { params: { path: { id: task } }, body: { token } }));
 }
 
-/** Safe to repeat: saying the same again is answered with what is decided already. */
+/** Idempotent: repeating the same decision returns the existing one. */
 export async function decideReview(task: string, answer: Answer): Promise<void> {
   await unwrap(api.POST("/api/v1/reviews/{id}/decide", { params: { path: { id: task } }, body: answer }));
 }

@@ -74,7 +74,7 @@ describe("the reviewer's desk", () => {
     vi.unstubAllGlobals();
   });
 
-  it("shows who said what and sends the reviewer's own ranking", async () => {
+  it("shows the answers and sends the reviewer's own ranking", async () => {
     const { sent, onDone } = open(shown());
     const people = screen.getByLabelText("Conversation and answers").textContent;
     expect(people).toContain("aliceA > B > C");
@@ -86,7 +86,7 @@ describe("the reviewer's desk", () => {
     expect(sent[0]?.body).toMatchObject({ token: "t1", tiers: [["x"], ["y"], ["z"]] });
   });
 
-  it("begins from the decision that stands", async () => {
+  it("starts from the existing decision", async () => {
     const { sent } = open(shown({ decision: said("rita", [["z"], ["x", "y"]]) }));
     expect(screen.getByLabelText("Conversation and answers").textContent).toContain(
       "rita decided: C > A = B",
@@ -96,14 +96,14 @@ describe("the reviewer's desk", () => {
     expect(sent[0]?.body).toMatchObject({ tiers: [["z"], ["x", "y"]] });
   });
 
-  it("says why a decision was refused and stays", async () => {
+  it("shows why a decision was refused and stays open", async () => {
     const { onDone } = open(shown(), 409);
     press("Decide");
     expect(await screen.findByText(/Another reviewer was first/)).toBeTruthy();
     expect(onDone).not.toHaveBeenCalled();
   });
 
-  it("lets go of a task that is left", async () => {
+  it("releases a task that is left", async () => {
     const { sent, onLeave } = open(shown());
     press("Leave");
     await waitFor(() => expect(onLeave).toHaveBeenCalled());

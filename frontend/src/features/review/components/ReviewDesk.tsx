@@ -31,7 +31,7 @@ type Props = {
   onLeave: () => void;
 };
 
-/** One disputed task: what annotators said side by side, and the reviewer's own ranking by the desk's rules. */
+/** One disputed task: the annotators' answers side by side, and the reviewer's own ranking on the same desk. */
 export function ReviewDesk({ project, shown, onDone, onLeave }: Props) {
   const texts = useTexts();
   useDocumentTitle(texts.title);

@@ -7,7 +7,7 @@ import { useTexts } from "../texts";
 import { Diagram } from "./Diagram";
 import styles from "./report.module.css";
 
-/** Whether a preference that the model holds likely is stated as often as that. */
+/** Calibration: whether preferences are observed as often as the model predicts. */
 export function Calibration({ calibration }: { calibration: RewardReport["calibration"] }) {
   const { calibration: texts } = useTexts();
   const { bins, ece } = calibration.preference;

@@ -120,7 +120,7 @@ function ModelView({ model, slug }: { model: Model; slug: string }) {
   );
 }
 
-/** One model: for a reward model, what it is worth on the rankings held out of its training. */
+/** One model. For a reward model, its report on the held-out rankings. */
 export function ModelPage() {
   const { slug, modelId } = useParams({ from: "/shell/projects/$slug/models/$modelId" });
   const texts = useTexts();

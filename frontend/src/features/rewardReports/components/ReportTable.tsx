@@ -3,7 +3,7 @@ import { Panel, TableScroll } from "@/shared/ui";
 import ui from "@/shared/ui/ui.module.css";
 import styles from "./report.module.css";
 
-/** A part of the report that is a table: what it tells, its columns, and its rows. */
+/** A part of the report that is a table: its title, columns and rows. */
 export function ReportTable({
   title,
   about,
@@ -13,9 +13,9 @@ export function ReportTable({
 }: {
   title: string;
   about: string;
-  /** What stands in each: words, or numbers under one another. */
+  /** The kind of each column: words, or numbers aligned with one another. */
   columns: readonly (readonly [name: string, holds: "words" | "numbers"])[];
-  /** Said below it. */
+  /** Shown below the table. */
   after?: string | undefined;
   children: ReactNode;
 }) {

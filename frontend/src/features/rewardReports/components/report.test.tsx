@@ -55,7 +55,7 @@ function show(children: ReactNode) {
   );
 }
 
-it("lists slices under their kind, with bounds where there are some, and says where the model is too sure", () => {
+it("lists slices by kind, with bounds where known, and marks overconfidence", () => {
   const slices: RewardReport["slices"] = [
     { by: "strength", of: "3", pairs: 40, prompts: 20, accuracy: of(0.9, 0.8, 0.95), confidence: 0.85 },
     { by: "strength", of: "not_stated", pairs: 4, prompts: 1, accuracy: of(0.5), confidence: 0.9 },
@@ -74,7 +74,7 @@ it("lists slices under their kind, with bounds where there are some, and says wh
   ]);
 });
 
-it("draws every bin where it was predicted and observed, and its interval only where there is one", () => {
+it("draws every bin with its interval, where there is one", () => {
   const bins = [
     { low: 0.2, high: 0.3, events: 30, predicted: 0.25, observed: of(0.5, 0.25, 0.75) },
     { low: 0.9, high: 1, events: 10, predicted: 1, observed: of(1) },
@@ -88,13 +88,13 @@ it("draws every bin where it was predicted and observed, and its interval only w
   expect(at).toEqual([
     [100, 144],
     [280, 24],
-  ]); // a quarter and the whole of 240 px from 40; a half and the whole of 240 px up from 248
+  ]); // A quarter and the whole of 240 px from 40; half and the whole of 240 px up from 248.
   expect(drawing.querySelectorAll("line.mark, line[class*=mark]")).toHaveLength(1);
   const tall = [...drawing.querySelectorAll("rect")].map((bar) => Number(bar.getAttribute("height")));
   expect((tall[0] ?? 0) / (tall[1] ?? 1)).toBeCloseTo(3);
 });
 
-it("compares with the newest other model, with another when asked, and says why it can't", async () => {
+it("compares with the newest or a chosen model, or says why it can't", async () => {
   const model = { id: "rm-2", name: "demo-rm-2" } as Model;
   const others = [
     { id: "rm-1", name: "demo-rm-1" },
@@ -111,13 +111,13 @@ it("compares with the newest other model, with another when asked, and says why 
   expect(asked).toEqual(["/api/v1/models/rm-2/comparison?rm-1", "/api/v1/models/rm-2/comparison?rm-0"]);
 });
 
-it("says where there is nothing to compare with", () => {
+it("says that there is nothing to compare with", () => {
   show(<Comparison model={{ id: "rm-1", name: "demo-rm-1" } as Model} others={[]} />);
   expect(screen.getByText(/No other reward model/)).toBeDefined();
   expect(asked).toEqual([]);
 });
 
-it("names annotators with what was learned of them, and marks who may be guessing", () => {
+it("names annotators with their reliability, and marks possible guessing", () => {
   show(
     <Crowd
       annotators={[

@@ -19,8 +19,8 @@ export const recipesQuery = queryOptions({
   queryFn: (): Promise<Record<string, RecipeKind>> => unwrap(api.GET("/api/v1/runs/recipes/")),
 });
 
-/** How often a list with something going on looks again. */
-export const BUSY_LIST_MS = 4_000;
+/** How often a list with active runs is fetched again. */
+const BUSY_LIST_MS = 4_000;
 
 export const runsQuery = (project: string) =>
   infiniteQueryOptions({
@@ -69,18 +69,18 @@ export function isLive(run: Pick<Run, "state">): boolean {
   return run.state === "queued" || run.state === "running";
 }
 
-export async function metricsAfter(id: string, after: number): Promise<MetricsEvent[]> {
+async function metricsAfter(id: string, after: number): Promise<MetricsEvent[]> {
   const page = await unwrap(
     api.GET("/api/v1/runs/{run_id}/metrics", { params: { path: { run_id: id }, query: { after } } }),
   );
   return page.results;
 }
 
-export async function allSamples(id: string): Promise<SampleEvent[]> {
+async function allSamples(id: string): Promise<SampleEvent[]> {
   return unwrap(api.GET("/api/v1/runs/{run_id}/samples", { params: { path: { run_id: id } } }));
 }
 
-/** What is to be launched, or only estimated. */
+/** A run to launch, or only to estimate. */
 export type LaunchBody = {
   project: string;
   kind: RunKind;
@@ -100,7 +100,7 @@ export async function launchRun(body: LaunchBody): Promise<Run> {
   return unwrap(api.POST("/api/v1/runs/", { body }));
 }
 
-/** Everything a run has said so far, asked for at once. */
+/** All events of a run so far, in one request. */
 export async function eventsAfter(id: string, after: number): Promise<RunEvent[]> {
   const [metrics, samples] = await Promise.all([metricsAfter(id, after), allSamples(id)]);
   return [
@@ -109,7 +109,7 @@ export async function eventsAfter(id: string, after: number): Promise<RunEvent[]
   ];
 }
 
-/** A run's feed as it is now, for pages that show several and follow none. */
+/** A snapshot of a run's feed, for pages that show several runs and follow none. */
 export const feedQuery = (run: Pick<Run, "id" | "state">) =>
   queryOptions({
     queryKey: ["run", run.id, "feed"],

@@ -17,7 +17,7 @@ const ROWS_SHOWN = 12;
 /** Weights of the moving average: over about 2.5 and 10 points. */
 const SMOOTHING = { none: 0, light: 0.6, strong: 0.9 };
 
-/** A chart for each metric, a line for each run that has it; or the same numbers as tables. */
+/** One chart for each metric, with a line for each run that has it; or the same numbers as tables. */
 export function CompareCurves({ feeds, labels }: { feeds: readonly RunFeed[]; labels: readonly string[] }) {
   const texts = useTexts().compare;
   const [smoothing, setSmoothing] = useState<keyof typeof SMOOTHING>("none");

@@ -15,7 +15,7 @@ import styles from "./compare.module.css";
 
 type Props = { runs: readonly Run[]; labels: readonly string[] };
 
-/** Which line is which run, and the way to leave one out. */
+/** Which line belongs to which run, with a button to remove each. */
 export function ComparedRuns({
   slug,
   runs,

@@ -8,15 +8,15 @@ import { type Column, sampleRows, stepsOf } from "./samples";
 const run = (more: Partial<Run>) => ({ kind: "ppo", recipe: {}, inputs: {}, result: {}, ...more }) as Run;
 const id = (n: number) => `00000000-0000-0000-0000-00000000000${n}`;
 
-describe("the choice of runs in the address", () => {
-  it("keeps each id once, and nothing that is no id", () => {
+describe("the runs in the address", () => {
+  it("are distinct and contain nothing but ids", () => {
     expect(picked(`${id(1)},${id(2)},${id(1)},<script>,,../x`)).toEqual([id(1), id(2)]);
     expect(picked(undefined)).toEqual([]);
     const many = Array.from({ length: 9 }, (_, n) => id(n));
     expect(picked(many.join(","))).toHaveLength(MAX_COMPARED);
   });
 
-  it("chooses, leaves out, and stops at as many as can be told apart", () => {
+  it("are added and removed, up to the maximum", () => {
     expect(toggled([id(1)], id(2))).toEqual([id(1), id(2)]);
     expect(toggled([id(1), id(2)], id(1))).toEqual([id(2)]);
     const full = Array.from({ length: MAX_COMPARED }, (_, n) => id(n));
@@ -24,8 +24,8 @@ describe("the choice of runs in the address", () => {
   });
 });
 
-describe("runs held against each other", () => {
-  it("shows only what differs, settings that a kind lacks included", () => {
+describe("a comparison of runs", () => {
+  it("shows only what differs, including settings that a kind lacks", () => {
     const { rows, same } = differences([
       run({ recipe: { steps: 40, clip: 0.2, seed: 0 }, inputs: { policy: "sft-1" } }),
       run({ recipe: { steps: 80, clip: 0.2 }, inputs: { policy: "sft-2" } }),
@@ -35,10 +35,10 @@ describe("runs held against each other", () => {
       { name: "steps", values: [40, 80] },
       { name: "seed", values: [0, undefined] },
     ]);
-    expect(same).toBe(2); // kind and clip
+    expect(same).toBe(2); // Kind and clip.
   });
 
-  it("tells null from a missing setting, and equal lists from unlike ones", () => {
+  it("tells null from a missing setting, and compares lists by value", () => {
     const names = (a: object, b: object) =>
       differences([run({ recipe: a as never }), run({ recipe: b as never })]).rows.map((row) => row.name);
     expect(names({ rate: null }, {})).toEqual(["rate"]);
@@ -46,7 +46,7 @@ describe("runs held against each other", () => {
     expect(names({ on: ["q"] }, { on: ["v"] })).toEqual(["on"]);
   });
 
-  it("has final figures with gaps where a run has none", () => {
+  it("leaves gaps for final figures that a run lacks", () => {
     const figures = finalFigures(
       [
         run({ result: { metrics: { loss: 1 }, counts: { prompts: 5 } } }),
@@ -61,7 +61,7 @@ describe("runs held against each other", () => {
     ]);
   });
 
-  it("names each run by a letter and what it made", () => {
+  it("names each run by a letter and the model it created", () => {
     const made = run({ result: { model: { id: "1", name: "demo-ppo-1" } } });
     const labels = labelsOf([made, run({ kind: "sft" })], (kind) => kind.toUpperCase());
     expect(labels).toEqual(["A · demo-ppo-1", "B · SFT"]);
@@ -72,7 +72,7 @@ describe("runs held against each other", () => {
 describe("smoothing", () => {
   const series = (values: number[]) => ({ steps: values.map((_, step) => step), values });
 
-  it("starts at the first value, keeps a level line level and changes nothing at weight 0", () => {
+  it("starts at the first value, keeps constants, and is neutral at weight 0", () => {
     expect(smooth(series([4, 0]), 0.5).values[0]).toBe(4);
     expect(smooth(series([3, 3, 3]), 0.9).values.every((value) => Math.abs(value - 3) < 1e-12)).toBe(true);
     expect(smooth(series([1, 5]), 0)).toEqual(series([1, 5]));
@@ -80,7 +80,7 @@ describe("smoothing", () => {
     expect(smooth(series([4, 0]), 0.5).values[1]).toBeCloseTo(4 / 3);
   });
 
-  it("never leaves the range of what was measured", () => {
+  it("stays within the range of the data", () => {
     fc.assert(
       fc.property(
         fc.array(fc.double({ min: -1e6, max: 1e6, noNaN: true }), { minLength: 1, maxLength: 30 }),
@@ -104,7 +104,7 @@ describe("a chart as a table", () => {
     values: Array.from({ length: 100 }, (_, n) => n),
   };
 
-  it("has all steps where they are few, with gaps", () => {
+  it("has all steps if there are few, with gaps", () => {
     const rows = tableRows(
       [
         { steps: [1, 2], values: [10, 20] },
@@ -119,7 +119,7 @@ describe("a chart as a table", () => {
     ]);
   });
 
-  it("has first and last and evenly chosen ones where they are many", () => {
+  it("has the first, the last and evenly spaced steps if there are many", () => {
     const steps = tableRows([long], 5).map((row) => row.step);
     expect([steps.length, steps[0], steps.at(-1)]).toEqual([5, 1, 100]);
     expect(new Set(steps).size).toBe(5);
@@ -150,7 +150,7 @@ describe("samples side by side", () => {
     samples: of,
   });
 
-  it("has a row for each prompt and the last word on it", () => {
+  it("have a row for each prompt and its last answer", () => {
     expect(stepsOf(samples)).toEqual([0, 10, 20]);
     const rows = sampleRows([column("Before", -1, samples, true), column("Step 10", 10)], String);
     expect(rows.map((row) => row.answers.map((answer) => answer?.text))).toEqual([
@@ -160,7 +160,7 @@ describe("samples side by side", () => {
     expect(rows[0]?.answers.map((answer) => answer?.score)).toEqual(["reward 1", "reward 2"]);
   });
 
-  it("keeps only prompts that all runs answered, where that is asked for", () => {
+  it("can be limited to prompts that all runs answered", () => {
     const other = [sample(1, 5, "b", "theirs")];
     const rows = sampleRows([column("A", 20), column("B", 5, other)], String, 2);
     expect(rows.map((row) => row.answers.map((answer) => answer?.text))).toEqual([["z", "theirs"]]);

@@ -1,25 +1,28 @@
 import type { Run } from "@/api/types";
 import type { Series } from "../feed/feed";
 
-/** How several runs are laid beside each other; pure, so that the pages only draw. */
+/** Compares several runs. Pure functions: the pages only draw. */
 
 const LETTERS = "ABCDEF";
 
-/** "A · ppo-3": a letter that stands in legends and tables, and what the run made or is. */
+/** "A · ppo-3": a letter for legends and tables, and the model that the run created or its own name. */
 export function labelsOf(runs: readonly Run[], title: (kind: string) => string): string[] {
   return runs.map(
     (run, index) => `${LETTERS[index] ?? index + 1} · ${run.result.model?.name ?? title(run.kind)}`,
   );
 }
 
-/** The letter of a label, for where there is no room for more; the list of runs says which it is. */
+/** The letter of a label, for places without room for more; the list of runs explains it. */
 export function letterOf(label: string): string {
   return label.split(" ")[0] ?? label;
 }
 
 export type Difference = { name: string; values: unknown[] };
 
-/** Inputs and settings that are not the same in all runs, and how many are. A setting that a kind doesn't have is undefined. */
+/**
+ * Inputs and settings that differ between the runs, and how many are the same. A setting that a kind lacks is
+ * undefined.
+ */
 export function differences(runs: readonly Pick<Run, "kind" | "recipe" | "inputs">[]): {
   rows: Difference[];
   same: number;
@@ -39,7 +42,7 @@ export function differences(runs: readonly Pick<Run, "kind" | "recipe" | "inputs
 
 export type Figure = { name: string; values: (number | undefined)[] };
 
-/** The numbers each run ended with, by name; a figure that only some runs have keeps its gaps. */
+/** The final figures of each run, by name; a figure that only some runs have leaves gaps. */
 export function finalFigures(
   runs: readonly Pick<Run, "result">[],
   order: (names: string[]) => string[],
@@ -52,8 +55,8 @@ export function finalFigures(
 }
 
 /**
- * Exponential moving average over the points, as TensorBoard does it: `weight` 0 changes nothing, towards 1 it is smoother.
- * Divided by the weights given out so far, so that the first points are not drawn towards 0.
+ * Exponential moving average over the points, as in TensorBoard: `weight` 0 changes nothing, and values towards 1
+ * smooth more. Corrected for bias, so that the first points are not pulled towards 0.
  */
 export function smooth(series: Series, weight: number): Series {
   if (weight <= 0) return series;
@@ -67,7 +70,10 @@ export function smooth(series: Series, weight: number): Series {
   return { steps: series.steps, values };
 }
 
-/** The series as rows of a table: every step that any has where they are few, else evenly chosen ones with first and last. */
+/**
+ * The series as table rows: every step if there are few, otherwise evenly spaced ones including the first and the
+ * last.
+ */
 export function tableRows(
   series: readonly Series[],
   most: number,

@@ -6,25 +6,28 @@ import { plotIn } from "@/shared/plot";
 import type { Series } from "../feed/feed";
 import styles from "./chart.module.css";
 
-/** Hues far apart for all common colour visions, and a dash of its own for each: never told apart by colour alone. */
+/**
+ * Hues that stay distinct for common colour vision deficiencies, and a dash pattern for each: lines never differ by
+ * colour alone.
+ */
 const INKS = {
   light: ["#0b6a6f", "#c05621", "#5a5fc7", "#9b2f74", "#55701a", "#7d6200"],
   dark: ["#56b5b3", "#f09a61", "#a0a4f3", "#e184bd", "#aecb6b", "#dcbf55"],
 };
 const DASHES = [[], [7, 4], [2, 3], [12, 4], [7, 3, 2, 3], [12, 3, 2, 3, 2, 3]];
 const HEIGHT_PX = 190;
-/** A series of few values (an evaluation now and then) is drawn with its points; a lone one would not show at all. */
+/**
+ * A series with few values (an occasional evaluation) is drawn with points; a single value would be invisible
+ * otherwise.
+ */
 const DOTTED_BELOW = 25;
 const SYNC = uPlot.sync("run");
 
-export function inkOf(scheme: "light" | "dark", index: number): string {
+function inkOf(scheme: "light" | "dark", index: number): string {
   return INKS[scheme][index % INKS[scheme].length] ?? INKS[scheme][0] ?? "#000";
 }
 
-/** As many lines as can be told apart without colour. */
-export const MAX_LINES = DASHES.length;
-
-/** The line's ink and dash, as they are drawn. */
+/** The colour and dash pattern of a line, as drawn. */
 export function LineSample({ index }: { index: number }) {
   const scheme = useComputedColorScheme("light");
   return (
@@ -42,7 +45,9 @@ export function LineSample({ index }: { index: number }) {
   );
 }
 
-/** One chart of series that share a scale. The columns are joined on the step, with gaps where a series has no value. */
+/**
+ * One chart of series that share a scale. The columns are joined on the step, with gaps where a series has no value.
+ */
 function align(series: readonly Series[]): uPlot.AlignedData {
   const steps = [...new Set(series.flatMap((one) => one.steps))].sort((a, b) => a - b);
   const columns = series.map((one) => {

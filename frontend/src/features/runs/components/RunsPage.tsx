@@ -40,7 +40,7 @@ function Outcome({ run }: { run: Run }) {
   );
 }
 
-/** What is chosen, and the way to the comparison. */
+/** The selected runs, and the button that compares them. */
 function PickBar({ slug, picks, onClear }: { slug: string; picks: readonly string[]; onClear: () => void }) {
   const texts = useTexts().list;
   return (

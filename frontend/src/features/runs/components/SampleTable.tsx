@@ -4,7 +4,7 @@ import ui from "@/shared/ui/ui.module.css";
 import type { Row } from "../compare/samples";
 import styles from "./samples.module.css";
 
-/** Prompts, each with its answers side by side. Model output is a stranger's text: only Markdown shows it. */
+/** Prompts with their answers side by side. Model output is untrusted, so only Markdown renders it. */
 export function SampleTable({ rows }: { rows: readonly Row[] }) {
   return (
     <ol className={styles.samples}>

@@ -20,14 +20,14 @@ describe("a run's feed", () => {
     expect(feed.lastMetricsSeq).toBe(2);
   });
 
-  it("takes an event once, whether streamed, polled or replayed after a reconnect", () => {
+  it("counts an event once, whether streamed, polled or replayed", () => {
     const events = [metrics(1, 1, { loss: 1 }), metrics(2, 2, { loss: 2 })];
     const once = applyEvents(EMPTY_FEED, events);
     expect(applyEvents(once, events).series).toEqual(once.series);
     expect(applyEvents(once, [...events, metrics(3, 3, { loss: 3 })]).series.loss?.steps).toEqual([1, 2, 3]);
   });
 
-  it("lets a resumed attempt replace the steps it does again, and drop what it has overtaken", () => {
+  it("lets a resumed attempt replace repeated steps and drop abandoned ones", () => {
     const first = applyEvents(
       EMPTY_FEED,
       [1, 2, 3, 4].map((step) => metrics(step, step, { loss: step })),
@@ -37,7 +37,7 @@ describe("a run's feed", () => {
     expect(resumed.attempt).toBe(2);
   });
 
-  it("keeps the newest progress and every sample, and counts changes of state", () => {
+  it("keeps the newest progress and all samples, and counts state changes", () => {
     const feed = applyEvents(EMPTY_FEED, [
       {
         type: "progress",
@@ -58,7 +58,7 @@ describe("a run's feed", () => {
     expect(feed.stateChanges).toBe(1);
   });
 
-  it("does not change the feed it was given", () => {
+  it("does not change its input", () => {
     const feed = applyEvents(EMPTY_FEED, [metrics(1, 1, { loss: 1 })]);
     const before = structuredClone(feed.series);
     applyEvents(feed, [metrics(2, 2, { loss: 2 })]);
@@ -66,7 +66,7 @@ describe("a run's feed", () => {
     expect(EMPTY_FEED.series).toEqual({});
   });
 
-  it("comes to the same series in one batch or in many, in steps strictly rising", () => {
+  it("gives the same increasing series for one batch or many", () => {
     fc.assert(
       fc.property(
         fc.array(fc.tuple(fc.integer({ min: 0, max: 20 }), fc.float({ noNaN: true })), { maxLength: 40 }),
@@ -87,7 +87,7 @@ describe("charts", () => {
   const titles = (names: string[]) =>
     Object.fromEntries(groupMetrics(names).map((group) => [group.title, group.names]));
 
-  it("puts metrics of one kind together", () => {
+  it("group metrics of one kind", () => {
     expect(
       titles([
         "loss",
@@ -118,7 +118,7 @@ describe("charts", () => {
     });
   });
 
-  it("shows what a reader wants first, first, and gives the unforeseen its own chart", () => {
+  it("come in the readers' order, with a chart of its own for unknown metrics", () => {
     const groups = groupMetrics(["zeta", "loss", "reward/mean"]);
     expect(groups.map((group) => group.title)).toEqual(["Reward", "Loss", "Zeta"]);
     expect(groups.at(-1)?.detail).toBe(true);

@@ -1,8 +1,8 @@
 import type { MetricsEvent, SampleEvent } from "@/api/types";
 
 /**
- * What a run has said so far, built from its events whatever way they came (stream, polling, or both at once) and however
- * often. An event is known by its `seq`; one seen before changes nothing.
+ * The state of a run, built from its events in any order, from any source (stream, polling, or both) and with
+ * repetitions. Events are identified by `seq`; one seen before changes nothing.
  */
 
 export type Series = { readonly steps: readonly number[]; readonly values: readonly number[] };
@@ -13,7 +13,7 @@ export type RunEvent =
   | { type: "metrics"; data: MetricsEvent }
   | { type: "sample"; data: SampleEvent }
   | { type: "progress"; data: Progress & { seq: number; attempt: number } }
-  /** The run changed state. Its document is asked for anew: an event replayed later would show an older one. */
+  /** The run changed state. Its document is fetched again, because a replayed event would show an older one. */
   | { type: "state"; data: { seq: number; attempt: number } };
 
 export type RunFeed = {
@@ -21,7 +21,7 @@ export type RunFeed = {
   readonly samples: readonly SampleEvent[];
   readonly progress: Progress | null;
   readonly stateChanges: number;
-  /** Highest `seq` of a metrics event: where polling goes on from. */
+  /** Highest `seq` of a metrics event: polling continues from there. */
   readonly lastMetricsSeq: number;
   readonly seen: ReadonlySet<number>;
   readonly attempt: number;
@@ -37,7 +37,9 @@ export const EMPTY_FEED: RunFeed = {
   attempt: 0,
 };
 
-/** Folds a batch into the feed. Arrays are copied once a batch, not once an event: a resumed page may bring thousands. */
+/**
+ * Folds a batch into the feed. Arrays are copied once per batch, not per event: a resumed page can receive thousands.
+ */
 export function applyEvents(feed: RunFeed, events: readonly RunEvent[]): RunFeed {
   if (events.length === 0) return feed;
   const seen = new Set(feed.seen);
@@ -87,8 +89,8 @@ export function applyEvents(feed: RunFeed, events: readonly RunEvent[]): RunFeed
 }
 
 /**
- * Puts a value at its step. A run that was resumed goes back to its last checkpoint and says some steps again: the later
- * word replaces the earlier one, and steps of the abandoned stretch beyond it are dropped as they are overtaken.
+ * Puts a value at its step. A resumed run returns to its last checkpoint and repeats some steps. The later value
+ * replaces the earlier one, and steps of the abandoned stretch are dropped as they are passed.
  */
 function put(points: { steps: number[]; values: number[] }, step: number, value: number): void {
   let at = points.steps.length;

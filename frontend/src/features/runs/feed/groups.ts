@@ -1,6 +1,6 @@
 import { words } from "@/shared/format";
 
-/** Charts a reader looks for first, in the order they want them; a metric joins the first chart whose pattern it fits. */
+/** Charts in the order in which readers look for them. A metric joins the first chart whose pattern it matches. */
 const CHARTS: readonly { title: string; pattern: RegExp; detail?: true }[] = [
   { title: "Learning rate", pattern: /learning_rate|(^|[/_])lr$/, detail: true },
   { title: "KL coefficient", pattern: /kl_(coef|beta)/, detail: true },
@@ -23,9 +23,9 @@ const CHARTS: readonly { title: string; pattern: RegExp; detail?: true }[] = [
 
 const FIRST = ["Reward", "Loss", "Accuracy", "KL to the reference", "Entropy", "Length"];
 
-export type ChartGroup = { title: string; names: string[]; detail: boolean };
+type ChartGroup = { title: string; names: string[]; detail: boolean };
 
-/** Which metrics share a chart: those of one kind and scale. A metric nobody foresaw gets a chart of its own. */
+/** Which metrics share a chart: those of one kind and scale. An unknown metric gets a chart of its own. */
 export function groupMetrics(names: readonly string[]): ChartGroup[] {
   const groups = new Map<string, ChartGroup>();
   for (const name of [...names].sort()) {

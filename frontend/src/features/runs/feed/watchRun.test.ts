@@ -62,7 +62,7 @@ describe("watching a run", () => {
     vi.unstubAllGlobals();
   });
 
-  it("hands on what the stream says, in batches", async () => {
+  it("delivers streamed events in batches", async () => {
     stream().onopen?.();
     stream().say("metrics", event(1).data);
     stream().say("metrics", event(2).data);
@@ -72,7 +72,7 @@ describe("watching a run", () => {
     expect(connections).toEqual(["connecting", "live"]);
   });
 
-  it("goes on after the last streamed event when it has to open a new stream", async () => {
+  it("continues after the last event when it opens a new stream", async () => {
     expect(stream().url).toBe("/events?after=0");
     stream().onopen?.();
     stream().say("metrics", event(7).data);
@@ -81,7 +81,7 @@ describe("watching a run", () => {
     expect(stream().url).toBe("/events?after=7");
   });
 
-  it("polls while the stream is refused, and goes back to it", async () => {
+  it("polls while the stream is refused, and returns to it", async () => {
     poll.mockResolvedValue([event(3)]);
     stream().fail(2);
     await vi.advanceTimersByTimeAsync(4_500);
@@ -96,20 +96,20 @@ describe("watching a run", () => {
     expect(connections.at(-1)).toBe("live");
   });
 
-  it("polls when the stream never opens", async () => {
+  it("polls if the stream never opens", async () => {
     await vi.advanceTimersByTimeAsync(7_000);
     expect(connections.at(-1)).toBe("polling");
     expect(poll).toHaveBeenCalled();
   });
 
-  it("goes on after a failed poll", async () => {
+  it("continues after a failed poll", async () => {
     poll.mockRejectedValueOnce(new Error("down"));
     stream().fail(2);
     await vi.advanceTimersByTimeAsync(4_500);
     expect(poll.mock.calls.length).toBeGreaterThanOrEqual(2);
   });
 
-  it("is silent once stopped", async () => {
+  it("delivers nothing once it is stopped", async () => {
     stream().onopen?.();
     stop();
     expect(stream().closed).toBe(true);

@@ -3,17 +3,17 @@ import type { RunEvent } from "./feed";
 export type Connection = "connecting" | "live" | "polling" | "closed";
 
 const EVENT_TYPES = ["metrics", "sample", "progress", "state"] as const;
-/** A stream that has not opened by now is blocked by something between here and the server. */
+/** A stream that has not opened by now is blocked between here and the server. */
 const OPEN_WITHIN_MS = 6_000;
 const POLL_MS = 2_000;
 const TRY_STREAM_AGAIN_MS = 20_000;
-/** Events are handed on in batches, so a burst costs one drawing of the page. */
+/** Events are delivered in batches, so that a burst renders the page once. */
 const BATCH_MS = 120;
 
 type Options = {
-  /** The stream from after an event; the browser itself resumes a dropped one by Last-Event-ID. */
+  /** The stream after an event. The browser resumes a dropped stream with Last-Event-ID. */
   url: (after: number) => string;
-  /** Asks for everything new while there is no stream. */
+  /** Polls for new events while there is no stream. */
   poll: () => Promise<RunEvent[]>;
   onEvents: (events: RunEvent[]) => void;
   onConnection: (connection: Connection) => void;
@@ -21,8 +21,8 @@ type Options = {
 };
 
 /**
- * Follows a run: by server-sent events, and by polling the same table while the stream can't be had. Returns the function
- * that stops it.
+ * Follows a run by server-sent events, and by polling while the stream is unavailable. Returns a function that stops
+ * it.
  */
 export function watchRun({
   url,
@@ -34,7 +34,7 @@ export function watchRun({
   let stopped = false;
   let source: EventSource | null = null;
   let waiting: RunEvent[] = [];
-  // Only of streamed events: polled ones come by several requests, which may not agree on where they end.
+  // Only for streamed events: polled ones come from several requests, which can end at different events.
   let streamedUpTo = 0;
   const timers = new Map<string, ReturnType<typeof setTimeout>>();
 
@@ -63,7 +63,7 @@ export function watchRun({
     try {
       take(await poll());
     } catch {
-      // The next poll or the stream itself will tell; one failed request is no news.
+      // One failed request is ignored: the next poll or the stream will report a lasting problem.
     }
     if (!stopped && timers.has("polling")) later("polling", POLL_MS, () => void keepPolling());
   }
@@ -89,7 +89,7 @@ export function watchRun({
     };
     stream.onerror = () => {
       if (stopped) return;
-      // CONNECTING: the browser tries again by itself. CLOSED: the server refused, and it will not.
+      // CONNECTING: the browser retries on its own. CLOSED: the server refused, and it does not retry.
       if (stream.readyState === EventSource.CLOSED) {
         startPolling();
         later("again", TRY_STREAM_AGAIN_MS, connect);

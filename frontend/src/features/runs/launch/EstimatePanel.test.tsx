@@ -40,7 +40,7 @@ function open(answer: unknown, valid = true) {
   return fetched;
 }
 
-it("shows a range of time and memory with what they rest on", async () => {
+it("shows a range of time and memory, and what they are based on", async () => {
   open({ estimate: ESTIMATE, refused: [] });
   expect(await screen.findByText("60 s to 5 min")).toBeDefined();
   expect(screen.getByText("500 MB to 900 MB")).toBeDefined();
@@ -49,13 +49,13 @@ it("shows a range of time and memory with what they rest on", async () => {
   expect(screen.getByText("fits")).toBeDefined();
 });
 
-it("says what stays on the disk, and what is there until the run has ended", async () => {
+it("shows permanent and temporary disk usage", async () => {
   open({ estimate: ESTIMATE, refused: [] });
   expect(await screen.findByText("2.0 GB")).toBeDefined();
   expect(screen.getByText("plus up to 14 GB for checkpoints during the run")).toBeDefined();
 });
 
-it("says nothing of the disk where a run leaves no model", async () => {
+it("shows no disk usage for a run that stores no model", async () => {
   open({ estimate: { ...ESTIMATE, disk: { model: 0, checkpoints: 0 } }, refused: [] });
   await screen.findByText("fits");
   expect(screen.queryByText("Disk")).toBeNull();
@@ -64,18 +64,18 @@ it("says nothing of the disk where a run leaves no model", async () => {
 it.each([
   [null, "may just fit"],
   [false, "does not fit"],
-])("says in words when memory is short (%s)", async (fits, said) => {
+])("warns when memory is short (%s)", async (fits, said) => {
   open({ estimate: { ...ESTIMATE, fits }, refused: [] });
   expect(await screen.findByText(said)).toBeDefined();
 });
 
-it("says why there is none, without alarm", async () => {
+it("explains a missing estimate without alarm", async () => {
   open({ estimate: null, refused: [{ field: "inputs.policy", reason: "Run sft first." }] });
   expect(await screen.findByText("Run sft first.")).toBeDefined();
   expect(screen.queryByRole("alert")).toBeNull();
 });
 
-it("asks nothing while a setting is wrong", () => {
+it("requests no estimate while a setting is invalid", () => {
   const fetched = open({}, false);
   expect(screen.getByText("The estimate appears when the settings are valid.")).toBeDefined();
   expect(fetched).not.toHaveBeenCalled();

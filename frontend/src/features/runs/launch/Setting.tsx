@@ -3,7 +3,7 @@ import { boundsText, type RecipeField, shown } from "../recipe/fields";
 import { useTexts } from "../texts";
 import styles from "./launch.module.css";
 
-/** One setting of a recipe as a field of a form. */
+/** One setting of a recipe as a form field. */
 export function Setting({
   field,
   value,
@@ -14,7 +14,7 @@ export function Setting({
   field: RecipeField;
   value: string | boolean;
   error: string | undefined;
-  /** The cause of an earlier failure names it. */
+  /** The cause of an earlier failure names this setting. */
   suspect: boolean;
   onChange: (value: string | boolean) => void;
 }) {

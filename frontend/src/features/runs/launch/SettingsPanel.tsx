@@ -8,7 +8,7 @@ import styles from "./launch.module.css";
 import { arrange, presetOf, valuesOf } from "./presets";
 import { Setting } from "./Setting";
 
-/** Presets, then the settings people change, then all others. */
+/** Presets, then the common settings, then all others. */
 export function SettingsPanel({
   fields,
   recipe,
@@ -22,7 +22,7 @@ export function SettingsPanel({
   values: FormValues;
   onValues: (values: FormValues) => void;
   errorOf: (name: string) => string | undefined;
-  /** Settings that the cause of an earlier failure names. */
+  /** Settings named by the cause of an earlier failure. */
   suspects: readonly string[];
 }) {
   const texts = useTexts().launch;
@@ -30,7 +30,7 @@ export function SettingsPanel({
   const isChanged = (field: RecipeField) => values[field.name] !== shown(field, field.default);
   const changed = rest.filter(isChanged).length;
   const wrong = rest.some((field) => errorOf(field.name) !== undefined);
-  // What was set, is wrong or is suspected must not hide; whether it was so at first decides.
+  // Settings that were changed, are invalid or are suspected must not be folded away. The first render decides.
   const [open, setOpen] = useState(() => changed > 0 || rest.some((field) => suspects.includes(field.name)));
   const current = presetOf(fields, values, recipe.presets);
 

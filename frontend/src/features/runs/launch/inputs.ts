@@ -3,10 +3,13 @@ import type { RunTexts } from "../texts";
 
 type Kind = Pick<RecipeKind, "improves_policy">;
 
-/** What the server takes where nothing is chosen, and why. A short name: a select cuts off what is longer than its box. */
-export type DefaultInput = { label: string; why: string };
+/** What the server uses if nothing is chosen, and why. Short, because a select cuts off text longer than its box. */
+type DefaultInput = { label: string; why: string };
 
-/** The same order as the server's: production, else (to improve a policy) the one the reward model came from, else the newest. */
+/**
+ * The same order as the server's: the production model, else (to improve a policy) the model that the reward model
+ * came from, else the newest.
+ */
 export function defaultInput(
   name: string,
   kind: string,
@@ -33,7 +36,7 @@ export function defaultInput(
   return { label: texts.noneYet, why: name === "policy" ? texts.noPolicy : texts.noRewardModel };
 }
 
-/** Newest first, as the server lists them, without what is archived. */
+/** Newest first, as the server lists them, without archived models. */
 export function offeredModels(models: readonly Model[], kind: string): Model[] {
   return models.filter((model) => model.kind === kind && model.stage !== "archived");
 }
@@ -47,7 +50,7 @@ function judgeOf(models: readonly Model[], chosen: Readonly<Record<string, strin
   );
 }
 
-/** The inputs of an earlier run that can still be chosen, and the names of those that can't. */
+/** The inputs of an earlier run that can still be chosen, and the names of the others. */
 export function inputsAgain(
   inputs: Readonly<Record<string, string>>,
   offered: (input: string) => readonly string[],

@@ -28,16 +28,16 @@ describe("presets", () => {
     expect(presetOf(fields, { ...defaultValues(fields), steps: "41" }, PRESETS)).toBeUndefined();
   });
 
-  it("send what they change and nothing else", () => {
+  it("send only what they change", () => {
     const thorough = valuesFrom(fields, { steps: 120, rate: 0.1, unheardOf: 1 });
     expect(readForm(fields, thorough)).toEqual({ recipe: { steps: 120, rate: 0.1 }, errors: {} });
   });
 
-  it("an earlier run's empty settings stay empty", () => {
+  it("leave the empty settings of an earlier run empty", () => {
     expect(valuesFrom(fields, { rate: null, keep: "last" })).toMatchObject({ rate: "", keep: "last" });
   });
 
-  it("settings people change come first, in their own order", () => {
+  it("show common settings first, in their own order", () => {
     const { first, rest } = arrange(fields, ["keep", "steps", "gone"]);
     expect([first, rest].map((part) => part.map(({ name }) => name))).toEqual([
       ["keep", "steps"],
@@ -50,7 +50,7 @@ const model = (name: string, kind: string, more: Partial<Model> = {}) =>
   ({ id: name, name, kind, stage: "candidate", parent: null, ...more }) as Model;
 const parent = (name: string) => ({ parent: { id: name, name } });
 
-describe("the input that is taken where none is chosen", () => {
+describe("the default input", () => {
   const texts = en.launch;
   const MODELS = [
     model("rs-1", "policy", parent("sft-1")),
@@ -67,7 +67,7 @@ describe("the input that is taken where none is chosen", () => {
     expect(policy(MODELS, false, { reward_model: "rm-1" })).toBe("rs-1 (default)");
   });
 
-  it("is the one in production before that, and never an archived one", () => {
+  it("is otherwise the one in production, and never an archived one", () => {
     const promoted = [...MODELS, model("old", "policy", { stage: "production" })];
     expect(policy(promoted, true)).toBe("old (default)");
     const archived = MODELS.map((one) =>
@@ -76,7 +76,7 @@ describe("the input that is taken where none is chosen", () => {
     expect(policy(archived, true)).toBe("sft-1 (default)");
   });
 
-  it("says what to do where there is none", () => {
+  it("is explained if there is none", () => {
     const empty = { improves_policy: true };
     expect(defaultInput("reward_model", "ppo", empty, [], {}, texts)).toEqual({
       label: "None yet",
@@ -86,7 +86,7 @@ describe("the input that is taken where none is chosen", () => {
   });
 });
 
-it("inputs of an earlier run are taken again while they are offered", () => {
+it("reuses the inputs of an earlier run while they are available", () => {
   const offered = (input: string) => (input === "policy" ? ["sft-1"] : []);
   expect(inputsAgain({ policy: "sft-1", reward_model: "rm-1", snapshot: "" }, offered)).toEqual({
     inputs: { policy: "sft-1" },
@@ -95,7 +95,7 @@ it("inputs of an earlier run are taken again while they are offered", () => {
 });
 
 describe("figures of an estimate", () => {
-  it("are no finer than it deserves", () => {
+  it("are no more precise than they can be", () => {
     expect([2.4, 47, 200, 4000, 9000, 90_000].map(roughTime)).toEqual([
       "2 s",
       "45 s",

@@ -1,12 +1,15 @@
 import type { RunPreset } from "@/api/types";
 import { defaultValues, type FormValues, type RecipeField, shown } from "../recipe/fields";
 
-/** The form as the preset has it: every other setting at its default. */
+/** The form as the preset sets it: every other setting has its default. */
 export function valuesOf(fields: readonly RecipeField[], preset: Pick<RunPreset, "settings">): FormValues {
   return valuesFrom(fields, preset.settings as Record<string, unknown>);
 }
 
-/** The form filled with settings by name, of a preset or of an earlier run; what a recipe no longer has is left out. */
+/**
+ * The form filled with settings by name, from a preset or an earlier run. Settings that the recipe no longer has are
+ * left out.
+ */
 export function valuesFrom(fields: readonly RecipeField[], settings: Record<string, unknown>): FormValues {
   const given = fields.filter((field) => field.name in settings);
   return {
@@ -15,7 +18,7 @@ export function valuesFrom(fields: readonly RecipeField[], settings: Record<stri
   };
 }
 
-/** The preset whose settings these are to the last one; undefined where something else was set. */
+/** The preset that equals these settings; undefined if a setting differs from all of them. */
 export function presetOf<P extends Pick<RunPreset, "settings">>(
   fields: readonly RecipeField[],
   values: FormValues,
@@ -27,7 +30,7 @@ export function presetOf<P extends Pick<RunPreset, "settings">>(
   });
 }
 
-/** The settings that come first, in their order, and the rest in the schema's. */
+/** The settings to show first, in their order, and the others in the order of the schema. */
 export function arrange(
   fields: readonly RecipeField[],
   common: readonly string[],

@@ -1,13 +1,13 @@
 import { duration, metric } from "@/shared/format";
 
-/** 512 MB · 1.3 GB · 141 GB: memory as people name it. */
+/** 512 MB · 1.3 GB · 141 GB: memory in the units people use. */
 export function memory(bytes: number): string {
   if (bytes < 1e9) return `${Math.max(1, Math.round(bytes / 1e6))} MB`;
   const size = bytes / 1e9;
   return `${size < 10 ? size.toFixed(1) : Math.round(size)} GB`;
 }
 
-/** A time no finer than an estimate deserves. */
+/** A duration no more precise than an estimate can be. */
 export function roughTime(seconds: number): string {
   if (seconds < 10) return `${Math.max(1, Math.round(seconds))} s`;
   if (seconds < 90) return `${Math.round(seconds / 5) * 5} s`;

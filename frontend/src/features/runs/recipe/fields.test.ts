@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { boundsText, defaultValues, fieldsOf, parse, type RecipeField, readForm } from "./fields";
 
-/** As pydantic writes them: bounds, an optional number, a choice, a referenced enum, a list. */
+/** As Pydantic writes them: bounds, an optional number, a choice, a referenced enum, a list. */
 const SCHEMA = {
   type: "object",
   additionalProperties: false,
@@ -34,7 +34,7 @@ const error = (name: string, typed: string) => {
 };
 
 describe("a recipe's form", () => {
-  it("has one field a setting, in the schema's order, with help and bounds", () => {
+  it("has a field per setting in schema order, with help and bounds", () => {
     expect(fields.map(({ name, kind }) => [name, kind])).toEqual([
       ["name", "text"],
       ["steps", "integer"],
@@ -73,11 +73,11 @@ describe("a recipe's form", () => {
     });
   });
 
-  it("asks for what has no default", () => {
+  it("requires values without a default", () => {
     expect(readForm(fields, defaultValues(fields)).errors).toEqual({ name: "This needs a value." });
   });
 
-  it("says what is wrong with each value", () => {
+  it("explains what is wrong with each value", () => {
     expect(error("steps", "0")).toBe("Allowed: 1 to 100.");
     expect(error("steps", "2.5")).toBe("This must be a whole number.");
     expect(error("steps", "many")).toBe("This is not a number.");
@@ -90,12 +90,12 @@ describe("a recipe's form", () => {
     expect(error("name", "much too long")).toBe("At most 8 characters.");
   });
 
-  it("sends null for an optional value that was emptied", () => {
+  it("sends null for an optional value that was cleared", () => {
     const optional = { ...field("kl_target"), default: 6 };
     expect(readForm([optional], { kl_target: "" }).recipe).toEqual({ kl_target: null });
   });
 
-  it("survives a schema that holds nothing", () => {
+  it("handles an empty schema", () => {
     expect(fieldsOf({})).toEqual([]);
   });
 });

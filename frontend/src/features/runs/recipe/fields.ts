@@ -1,6 +1,6 @@
-/** The form of a run, read from its recipe's JSON Schema: one field a setting, with its help, default and bounds. */
+/** The form of a run, read from the recipe's JSON Schema: one field per setting, with help, default and bounds. */
 
-export type FieldKind = "integer" | "number" | "boolean" | "choice" | "text" | "json";
+type FieldKind = "integer" | "number" | "boolean" | "choice" | "text" | "json";
 
 export type RecipeField = {
   name: string;
@@ -8,19 +8,21 @@ export type RecipeField = {
   help: string;
   kind: FieldKind;
   default: unknown;
-  /** May be left empty, which sends null. */
+  /** An empty field is allowed and sends null. */
   optional: boolean;
   required: boolean;
   choices: readonly (string | number)[];
   minimum?: number;
   maximum?: number;
-  /** The bound itself is not allowed. */
+  /** The bound itself is excluded. */
   above?: number;
   below?: number;
   maxLength?: number;
 };
 
-/** What the person typed, by field: text for numbers and texts, so that half a number is not an error while typing. */
+/**
+ * What the user typed, by field: text even for numbers, so that an incomplete number is not an error while typing.
+ */
 export type FormValues = Record<string, string | boolean>;
 
 type Schema = Record<string, unknown>;
@@ -51,7 +53,7 @@ function fieldOf(name: string, outer: Schema, root: Schema, required: boolean): 
   const present = options.filter((option) => option.type !== "null");
   const optional = present.length < options.length;
   const [only] = present;
-  // "number or null" is a number that may be left empty; any other union is beyond a single input.
+  // "number or null" is a number that can be left empty; a single input supports no other union.
   const schema = present.length === 1 && only ? { ...outer, ...only } : outer;
   const kind = present.length > 1 ? "json" : kindOf(schema);
   const numbers = {
@@ -111,7 +113,7 @@ function kindOf(schema: Schema): FieldKind {
   }
 }
 
-/** A setting as it stands in its input. */
+/** A setting as text for its input. */
 export function shown(field: RecipeField, value: unknown): string | boolean {
   if (field.kind === "boolean") return value === true;
   if (value === undefined || value === null) return "";
@@ -124,7 +126,7 @@ export function defaultValues(fields: readonly RecipeField[]): FormValues {
 
 const number = new Intl.NumberFormat("en", { maximumFractionDigits: 12 });
 
-/** "1 to 64", "above 0, at most 5", "at least 1"; empty where anything goes. */
+/** "1 to 64", "above 0, at most 5", "at least 1"; empty if there are no bounds. */
 export function boundsText({ minimum, maximum, above, below }: RecipeField): string {
   if (minimum !== undefined && maximum !== undefined)
     return `${number.format(minimum)} to ${number.format(maximum)}`;
@@ -185,7 +187,7 @@ function parseNumber(field: RecipeField, text: string): Parsed {
 
 export type Outcome = { recipe: Record<string, unknown>; errors: Record<string, string> };
 
-/** The settings that differ from their defaults, and what is wrong with the rest. Defaults are left to the server. */
+/** The settings that differ from their defaults, and the errors in the others. The server fills in the defaults. */
 export function readForm(fields: readonly RecipeField[], values: FormValues): Outcome {
   const outcome: Outcome = { recipe: {}, errors: {} };
   for (const field of fields) {

@@ -39,7 +39,7 @@ export function Log({ run }: { run: Run }) {
           tabIndex={0}
           aria-label={texts.logOf}
           onScroll={({ currentTarget: { scrollTop, scrollHeight, clientHeight } }) => {
-            // Scrolled up to read: stop following until they come back to the end.
+            // The reader scrolled up: the view follows again when they return to the end.
             follows.current = scrollHeight - scrollTop - clientHeight < 24;
           }}
         >

@@ -75,7 +75,7 @@ type Draft = SectionProps["draft"];
 
 function SkipWays({ draft, change, refused }: SectionProps) {
   const t = useTexts();
-  // Those that are offered in their order, then the others.
+  // Offered ways first, in their order, then the others.
   const ways = [...draft.skipWays, ...WAYS.filter((way) => !draft.skipWays.includes(way))];
   const error = refused("skip_ways");
   return (

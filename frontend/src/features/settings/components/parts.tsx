@@ -1,11 +1,11 @@
 import type { ReactNode } from "react";
 import type { Draft } from "../draft";
 
-/** What each section of the settings is given. */
+/** The props of each section of the settings. */
 export type SectionProps = {
   draft: Draft;
   change: (part: Partial<Draft>) => void;
-  /** The server's reason against a setting, by the setting's name there. */
+  /** The server's error for a setting, by the setting's name in the API. */
   refused: (name: string) => string | undefined;
 };
 

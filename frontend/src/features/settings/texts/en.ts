@@ -55,7 +55,6 @@ export const en = {
   policy: "Task order",
   policyHelp: "Within the same priority.",
   policies,
-  caps: "Limits per person",
   max: "Answers in total",
   maxHelp: "Empty: no limit.",
   maxDay: "Answers per day",

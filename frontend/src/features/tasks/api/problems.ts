@@ -6,7 +6,7 @@ import { projectQuery } from "@/shared/session";
 
 const PAGE_SIZE = 10;
 
-/** What annotators reported of a project's tasks, or of one of them: first what is to settle, each part newest first. */
+/** Problems reported with a project's tasks, or with one of them: open ones first, each part newest first. */
 export const problemsQuery = (slug: string, task?: string) =>
   infiniteQueryOptions({
     queryKey: ["problems", slug, task ?? "all"],
@@ -27,14 +27,14 @@ export const problemsQuery = (slug: string, task?: string) =>
     getNextPageParam: (page) => cursorOf(page.next),
   });
 
-/** The words go along: a report that says something else by now is not settled unread. */
+/** The texts are sent along: a report that has changed in the meantime is not settled unread. */
 export const settleProblem = ({ id, text }: TaskProblem, note: string) =>
   unwrap(api.POST("/api/v1/problems/{id}/settle", { params: { path: { id } }, body: { note, text } }));
 
 export const reopenProblem = ({ id }: TaskProblem) =>
   unwrap(api.POST("/api/v1/problems/{id}/reopen", { params: { path: { id } } }));
 
-/** Whether anybody is asked about the task from now on. */
+/** Whether the task is assigned to anybody from now on. */
 export const askTask = (slug: string, id: string, asked: boolean): Promise<TaskDetail> =>
   unwrap(
     api.PATCH("/api/v1/projects/{slug}/tasks/{id}/", {
@@ -43,9 +43,9 @@ export const askTask = (slug: string, id: string, asked: boolean): Promise<TaskD
     }),
   );
 
-/** After either: reports and the number of them stand in several places. */
+/** After either change: reports and their number are shown in several places. */
 export async function refreshProblems(queryClient: QueryClient, slug: string): Promise<void> {
-  // A long list of tasks is fetched anew when it is looked at again, not page by page now.
+  // A long list of tasks is fetched when it is shown again, not page by page now.
   queryClient.removeQueries({ queryKey: ["tasks", slug], type: "inactive" });
   await Promise.all(
     [["problems", slug], ["tasks", slug, "one"], projectQuery(slug).queryKey].map((queryKey) =>

@@ -3,12 +3,12 @@ import { api, unwrap } from "@/api/client";
 import { cursorOf } from "@/shared/paging";
 import { rankingsParams, type TasksSearch, tasksParams } from "../search";
 
-/** Rows fetched at once: about ten screens, 40 kB. */
+/** Rows per request: about ten screens, 40 kB. */
 const PAGE_SIZE = 200;
 
 /**
- * Pages are kept as they came: comparing a hundred thousand rows with their former selves, or fetching five hundred pages anew
- * because the window got the focus, would stop the page. The button that looks again drops them all.
+ * Pages are kept as they came: comparing a hundred thousand rows with their former selves, or refetching five hundred
+ * pages when the window gets the focus, would block the page. The button "Look again" drops all of them.
  */
 const KEPT = {
   initialPageParam: undefined as string | undefined,

@@ -5,7 +5,7 @@ import { ProblemNotice } from "@/shared/ui";
 import { askTask, refreshProblems } from "../api/problems";
 import { useTexts } from "../texts";
 
-/** Takes a task out of what people are asked, and back; nothing for one that has all its rankings. What was answered stays. */
+/** Stops assigning a task, or starts again; nothing for a task that has all its rankings. Existing answers stay. */
 export function AskButton({
   slug,
   task,

@@ -5,7 +5,7 @@ import { conditions, HAS, KINDS, STATES, type TasksSearch, tasksSearch } from ".
 import { useTexts } from "../texts";
 import styles from "./tasks.module.css";
 
-/** Takes effect when it is sent (Enter, or leaving a field), so that no list is asked for at every letter. */
+/** Applied on Enter or when a field loses the focus, so that typing does not send a request per letter. */
 export function Filters({
   search,
   onSearch,
@@ -81,7 +81,7 @@ export function Filters({
       />
       <TextInput type="date" label={texts.from} {...typed("from")} />
       <TextInput type="date" label={texts.until} {...typed("until")} />
-      {/* The form's Enter key needs a button to press. */}
+      {/* Submitting by Enter needs a submit button. */}
       <button type="submit" hidden />
       {conditions(search) > 0 && (
         <Button size="xs" variant="subtle" onClick={() => onSearch(search.list ? { list: search.list } : {})}>

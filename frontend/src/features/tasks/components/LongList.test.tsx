@@ -11,7 +11,7 @@ afterEach(() => {
   vi.unstubAllGlobals();
 });
 
-/** A list whose top is at the top of the page; `scrollTo` scrolls it by rows. */
+/** A list that begins at the top of the page; `scrollTo` scrolls it by rows. */
 function open(count: number, onMore = vi.fn()) {
   let scrolled = 0;
   vi.spyOn(window, "scrollY", "get").mockImplementation(() => scrolled);
@@ -68,7 +68,7 @@ test("scrolling by one row rarely changes the document", async () => {
   expect(windows.size).toBeLessThanOrEqual(22);
 });
 
-test("the next page is fetched well before the last row is on the screen", async () => {
+test("the next page is fetched well before the last row is visible", async () => {
   const { onMore, scrollTo } = open(200);
   expect(onMore).not.toHaveBeenCalled();
   await scrollTo(90);

@@ -13,7 +13,10 @@ const ROW_PX = { wide: 52, narrow: 92 };
 /** Rows drawn above and below the screen, so that fast scrolling meets rows and not the page's background. */
 const OVERSCAN = 12;
 
-/** Rows come and go by so many at once: each change of the document costs a layout, whatever the number of rows. */
+/**
+ * Rows are added and removed this many at a time: each change of the document costs a layout, whatever the number of
+ * rows.
+ */
 const STEP = 8;
 
 /** With fewer rows than this below the last drawn row, the next page of rows is fetched. */

@@ -11,7 +11,7 @@ import { useTexts } from "../texts";
 import { AskButton } from "./AskButton";
 import styles from "./problems.module.css";
 
-/** What annotators reported, of all tasks or of one, for those who can mend it; nothing where nothing was. */
+/** Problems reported by annotators, with all tasks or with one, for managers; nothing if there are none. */
 export function ProblemsPanel({ slug, task }: { slug: string; task?: string }) {
   const { problems: texts } = useTexts();
   const { data, error, hasNextPage, isFetching, fetchNextPage } = useInfiniteQuery(problemsQuery(slug, task));
@@ -87,7 +87,7 @@ function Actions({ slug, problem }: { slug: string; problem: TaskProblem }) {
   const [note, setNote] = useState<string | null>(null);
   const move = useMutation({
     mutationFn: () => (problem.settled_at ? reopenProblem(problem) : settleProblem(problem, note ?? "")),
-    // Refused, too: what it says then is that somebody else was here.
+    // Also after a refusal, which means that somebody else has changed it.
     onSettled: () => refreshProblems(queryClient, slug),
   });
   return (

@@ -28,7 +28,7 @@ function Order({ ranking, letters }: { ranking: RankingGiven; letters: ReadonlyM
   );
 }
 
-/** Who said what and when; and whether it counts. */
+/** One answer: who gave it and when, and whether it counts. */
 export function RankingCard({
   ranking,
   slug,

@@ -3,13 +3,13 @@ import type { MouseEvent } from "react";
 import styles from "./tasks.module.css";
 
 /**
- * A row's way to its task: an ordinary link, followed by the router. The router's own component works out a location for each
- * link and watches it, and forty rows may come and go with one turn of the wheel.
+ * The link from a row to its task: an ordinary link, followed by the router. The router's own component computes and
+ * watches a location for each link, and fast scrolling replaces forty rows at once.
  */
 export function RowLink({ slug, task, text }: { slug: string; task: string; text: string }) {
   const router = useRouter();
   function follow(event: MouseEvent) {
-    // Another tab, another window, a download: the browser's.
+    // Opening in another tab or window and downloading are left to the browser.
     if (event.defaultPrevented || event.button !== 0) return;
     if (event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
     event.preventDefault();

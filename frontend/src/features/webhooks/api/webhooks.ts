@@ -4,7 +4,7 @@ import type { Webhook, WebhookDelivery, WebhookEvent } from "@/api/types";
 import { cursorOf } from "@/shared/paging";
 
 const PAGE = 20;
-/** As often as the server looks for what is due to be sent. */
+/** How often the server looks for deliveries that are due. */
 const WATCH_MS = 2_000;
 
 export const webhooksQuery = (slug: string) =>
@@ -14,7 +14,7 @@ export const webhooksQuery = (slug: string) =>
       (await unwrap(api.GET("/api/v1/projects/{slug}/webhooks/", { params: { path: { slug } } }))).results,
   });
 
-/** Asked again while something new is on its way: an attempt that failed waits for minutes, and is not waited for. */
+/** Fetched again while a new delivery is on its way. A failed attempt waits for minutes and is not polled for. */
 export const deliveriesQuery = (id: string) =>
   infiniteQueryOptions({
     queryKey: ["webhook-deliveries", id],
@@ -37,7 +37,7 @@ function isUnderWay({ state, next_attempt_at }: WebhookDelivery): boolean {
 }
 
 export type WebhookSettings = { url: string; events: WebhookEvent[]; description: string };
-export type WithSecret = { webhook: Webhook; secret: string };
+type WithSecret = { webhook: Webhook; secret: string };
 
 export async function makeWebhook(slug: string, body: WebhookSettings): Promise<WithSecret> {
   return unwrap(api.POST("/api/v1/projects/{slug}/webhooks/", { params: { path: { slug } }, body }));

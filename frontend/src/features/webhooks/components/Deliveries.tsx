@@ -11,7 +11,7 @@ import styles from "./webhooks.module.css";
 
 const TONES: Record<WebhookDelivery["state"], Tone> = { pending: "info", delivered: "good", dead: "bad" };
 
-/** What was and is to be sent, newest first, with what came of it. */
+/** Past and pending deliveries, newest first, with their results. */
 export function Deliveries({ webhook }: { webhook: Webhook }) {
   const t = useTexts();
   const queryClient = useQueryClient();

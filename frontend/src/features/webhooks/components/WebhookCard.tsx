@@ -19,7 +19,7 @@ import { Secret } from "./Secret";
 import { WebhookForm } from "./WebhookForm";
 import styles from "./webhooks.module.css";
 
-/** One endpoint: what it is told, whether it hears, and what can be done about it. */
+/** One endpoint: its events, its state, and what can be done with it. */
 export function WebhookCard({ slug, webhook }: { slug: string; webhook: Webhook }) {
   const t = useTexts();
   const queryClient = useQueryClient();

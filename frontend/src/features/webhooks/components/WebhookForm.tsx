@@ -14,7 +14,7 @@ const EVENTS: readonly WebhookEvent[] = [
   "run.finished",
 ];
 
-/** For a new webhook, and to change one. */
+/** Creates or edits a webhook. */
 export function WebhookForm({
   start,
   label,

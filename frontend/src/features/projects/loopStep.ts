@@ -1,10 +1,10 @@
 import type { Run } from "@/api/types";
 
-/** Rankings enough for a first reward model to learn anything from; fewer is allowed, and mostly noise. */
+/** Enough rankings for a first reward model. Fewer are allowed but mostly give noise. */
 const ENOUGH_RANKINGS = 50;
 
-/** Where the wheel of a project stands: what an admin would do with its runs next. "people": it is theirs to rank. */
-export type Turn =
+/** The next step of a project's training loop, as an admin would take it. "people": more rankings are needed. */
+export type LoopStep =
   | { is: "people" }
   | { is: "watch"; run: string }
   | { is: "train" }
@@ -13,10 +13,10 @@ export type Turn =
 
 const IMPROVES: readonly Run["kind"][] = ["rejection_sampling", "ppo"];
 
-type Told = Pick<Run, "id" | "kind" | "state" | "inputs" | "result">;
+type KnownRun = Pick<Run, "id" | "kind" | "state" | "inputs" | "result">;
 
 /** @param runs the newest first */
-export function turnOf(runs: readonly Told[], rankings: number, openTasks: number): Turn {
+export function loopStepOf(runs: readonly KnownRun[], rankings: number, openTasks: number): LoopStep {
   const live = runs.find(({ state }) => state === "queued" || state === "running");
   if (live) return { is: "watch", run: live.id };
   if (rankings < ENOUGH_RANKINGS) return { is: "people" };

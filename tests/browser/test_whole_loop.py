@@ -1,5 +1,6 @@
-"""The whole wheel in the browser: people rank, the rankings train a reward model, it improves the policy by
-rejection sampling and by PPO, and the new policy's responses are the next thing people rank."""
+"""The whole loop in the browser: annotators rank, the rankings train a reward model, the reward model
+improves the policy by rejection sampling and PPO, and the responses of the new policy become the next
+tasks."""
 
 from __future__ import annotations
 
@@ -12,16 +13,16 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.desk import Desk
 from tests.embedded.running import Stack, manage
-from tests.wheel.policies import first_model, judged_by_gold, writers_of
+from tests.loop.policies import first_model, first_model_judged_by_gold, judged_by_gold, writers_of
 from training import demo_world
 from training.rlhf.generation.evaluation import compare
 
-pytestmark = [pytest.mark.browser, pytest.mark.wheel, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.browser, pytest.mark.loop, pytest.mark.timeout(1500)]
 
 RUN_SECONDS = 600.0
-RANKED_BY_HAND = 3  # tasks for each of two people
-HANDED_OUT_BEFORE = 4  # to either of them at most: the one in hand, and one leased ahead
-# Fewer than the recipes' own, as in the README: enough to be better by far more than the error.
+RANKED_BY_HAND = 3  # tasks per annotator
+HANDED_OUT_BEFORE = 4  # leases per annotator at most: the current task and one leased ahead
+# Fewer than the recipe defaults, as in the README; enough for a gain well above the error.
 REJECTION_SAMPLING_PROMPTS, PPO_STEPS = 160, 16
 
 
@@ -31,7 +32,7 @@ def demo_stack(own_demo_stack: Stack) -> Stack:
 
 
 def best_first(desk: Desk) -> list[str]:
-    """The order of someone who knows what the demo's customers want."""
+    """The order according to the demo's gold preference."""
     assignment = desk.assignment
     messages = assignment["task"]["prompt"]["messages"]
     liked = sorted(assignment["responses"], key=lambda one: -demo_world.gold_reward(messages, one["text"]))
@@ -39,7 +40,7 @@ def best_first(desk: Desk) -> list[str]:
 
 
 def launch(page: Page, kind: str, settings: dict[str, int] | None = None, **inputs: str) -> None:
-    """Fill in the launch form and press the button; ends on the run's page."""
+    """Fills in the launch form and submits it; ends on the run's page."""
     page.goto(f"/projects/demo/runs/new?kind={kind}")
     for name, value in (settings or {}).items():
         page.locator(f"input[name={name}]").fill(str(value))
@@ -50,7 +51,7 @@ def launch(page: Page, kind: str, settings: dict[str, int] | None = None, **inpu
 
 
 def finished(page: Page) -> str:
-    """Wait on the run's page for its end; the headline of what came of it."""
+    """Waits on the run's page for its end and returns the headline of the result."""
     deadline = time.monotonic() + RUN_SECONDS
     ended = page.get_by_text("Succeeded", exact=True)
     failed = page.get_by_text("Failed", exact=True)
@@ -62,14 +63,14 @@ def finished(page: Page) -> str:
 
 
 def made(page: Page) -> str:
-    """Wait for the run's end; the name of the model it made."""
+    """Waits for the run's end and returns the name of the model it created."""
     finished(page)
     headline = page.get_by_text("Made ").first.inner_text()
     return headline.removeprefix("Made ").split()[0]
 
 
-def test_people_rank_and_the_policy_gets_better(log_in: Callable[[str], Page], demo_stack: Stack) -> None:
-    # Two people rank, one by keyboard, one by drag.
+def test_rankings_improve_the_policy(log_in: Callable[[str], Page], demo_stack: Stack) -> None:
+    # Two annotators rank, one with the keyboard, one by dragging.
     by_keys = Desk(log_in("annotator-1")).open()
     for _ in range(RANKED_BY_HAND):
         by_keys.rank_by_keys(best_first(by_keys))
@@ -85,7 +86,7 @@ def test_people_rank_and_the_policy_gets_better(log_in: Callable[[str], Page], d
     )
     assert simulated.returncode == 0, simulated.stderr
 
-    # An admin trains on what was said. The run is watched while it runs.
+    # An admin trains on the rankings and follows the run live.
     admin = log_in("admin")
     first_policy = first_model(demo_stack)
     launch(admin, "reward_model")
@@ -116,13 +117,13 @@ def test_people_rank_and_the_policy_gets_better(log_in: Callable[[str], Page], d
     for name in (first_policy, reward_model, by_rejection_sampling, by_ppo):
         expect(admin.get_by_text(name, exact=True).first).to_be_visible()
 
-    # The new policy is better, by more than the standard error of the difference.
-    old = judged_by_gold(demo_stack, first_policy)
+    # The new policy is better by more than the standard error of the difference.
+    old = first_model_judged_by_gold(demo_stack)
     for name in (by_rejection_sampling, by_ppo):
         gain = compare(judged_by_gold(demo_stack, name), old)
         assert gain.difference > gain.standard_error, (name, gain)
 
-    # It writes the next responses, and an annotator is served them.
+    # It writes the next responses, and an annotator gets them.
     launch(admin, "sample", policy=by_ppo)
     assert "ranking tasks" in finished(admin)
     by_keys.open()

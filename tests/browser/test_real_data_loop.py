@@ -1,5 +1,5 @@
-"""The wheel on real data: people's comparisons and real models' responses go in, a person ranks in the
-browser, a local language model learns from all of it, and its own responses are the next to be ranked."""
+"""The loop on real data: human comparisons and responses of real models are imported, a user ranks in the
+browser, a local language model learns from all of it, and its responses become the next tasks."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, Pr
 from tests.annotation.real_data import hh_file, real_file
 from tests.browser.desk import Desk
 from tests.embedded.running import Stack, manage
-from tests.wheel.policies import writers_of
+from tests.loop.policies import writers_of
 
-pytestmark = [pytest.mark.browser, pytest.mark.wheel, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.browser, pytest.mark.loop, pytest.mark.timeout(900)]
 
 PROJECT = "real"
 VOCABULARY = 4000
@@ -30,7 +30,7 @@ RANKED_BY_HAND = 2
 
 
 def told(stack: Stack, *command: str) -> dict:
-    """What a command says as JSON."""
+    """The JSON output of a command."""
     done = manage(stack.state, *command, "--json", timeout=600)
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     said: dict = json.loads(done.stdout.splitlines()[-1])
@@ -38,7 +38,7 @@ def told(stack: Stack, *command: str) -> dict:
 
 
 def run(stack: Stack, kind: str, *options: str) -> dict:
-    """Launch a run and wait for it; the run's document."""
+    """Launches a run, waits for it and returns its JSON document."""
     done = told(stack, "launch_run", kind, "--project", PROJECT, "--wait", *options)
     assert done["state"] == "succeeded", done
     return done
@@ -52,7 +52,7 @@ def texts(path: Path) -> Iterator[str]:
 
 
 def newborn_model(folder: Path, corpus: Path) -> str:
-    """A base model as anyone could bring one: a byte-level tokenizer of the corpus, random weights."""
+    """A base model like a user's own: a byte-level tokenizer of the corpus and random weights."""
     inner = Tokenizer(models.BPE())
     inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     inner.decoder = decoders.ByteLevel()
@@ -88,7 +88,7 @@ def shortest_first(desk: Desk) -> list[str]:
     return [response["id"] for response in responses]
 
 
-def test_real_rankings_train_a_policy_whose_answers_are_ranked_next(
+def test_real_rankings_train_a_policy_that_writes_the_next_tasks(
     log_in: Callable[[str], Page], demo_stack: Stack, tmp_path: Path
 ) -> None:
     comparisons, responses = hh_file("helpful-base.test"), real_file("kway/oasst-8-models.jsonl.gz")
@@ -98,7 +98,7 @@ def test_real_rankings_train_a_policy_whose_answers_are_ranked_next(
     counts = told(demo_stack, "import_responses", str(responses), "--project", PROJECT)
     assert counts["tasks"] == 177
 
-    # One person by keyboard, in Chromium; programs the rest of some 8-way rankings, by a rule worth learning.
+    # One user ranks with the keyboard in Chromium; programs rank the other 8-way tasks by a learnable rule.
     join = f"""
 from annotation.models import Project, User
 from annotation.accounts.members import add_member
@@ -117,7 +117,7 @@ add_member(project=project, user=user, role="annotator")
     )
     assert ranked["rankings"] == 40
 
-    # A model starts from nothing, learns to write from what people preferred, and is improved.
+    # A model starts from random weights, learns from the preferred responses and is improved.
     base = newborn_model(tmp_path / "base", responses)
     small = ["--set", "sample_prompts=1", "sample_tokens=16", "max_length=256"]
     first = run(
@@ -134,7 +134,7 @@ add_member(project=project, user=user, role="annotator")
     judge = run(demo_stack, "reward_model", "--set", "max_length=512", "epochs=1", "heldout_fraction=0.2")[
         "result"
     ]
-    # It has learned what it was shown: better than a guess on held-out pairs, by two standard errors.
+    # It is better than chance on held-out pairs by two standard errors.
     accuracy, pairs = judge["metrics"]["heldout/accuracy"], judge["metrics"]["heldout/pairs"]
     assert accuracy > 0.5 + 2 * math.sqrt(0.25 / pairs), judge
     asked = ["max_new_tokens=64", "max_prompts=32"]
@@ -144,15 +144,15 @@ add_member(project=project, user=user, role="annotator")
     folder = demo_stack.state / "artefacts" / "models" / improved["name"]
     assert AutoModelForCausalLM.from_pretrained(folder).config.vocab_size == VOCABULARY
 
-    # A model this young says the same twice to some prompts, and to others bytes that are no text: there is
-    # nothing to rank, which is said.
+    # A barely trained model repeats itself for some prompts and writes invalid UTF-8 for others. The run
+    # reports that these have nothing to rank.
     sampled = run(
         demo_stack, "sample", "--set", "max_new_tokens=64", "max_prompts=16", "responses_per_prompt=3"
     )["result"]["counts"]
     assert sampled["prompts_answered"] == 16
     unusable = sampled["prompts_with_equal_responses"] + sampled["tasks_refused"]
     assert sampled["tasks"] == 16 - unusable > 0, sampled
-    desk.open()  # with the task that was handed out before
+    desk.open()  # including the task that was assigned before
     desk.rank_by_keys(shortest_first(desk))
     desk.submit()
     assert writers_of(demo_stack, desk.order()) == {improved["name"]}

@@ -1,4 +1,4 @@
-"""The README's command lines turn the wheel: they are run here as they stand."""
+"""The commands of the README run one round of the loop. They are run exactly as written."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from tests.embedded.running import Stack, manage
-from tests.wheel.policies import first_model, judged_by_gold
+from tests.loop.policies import first_model_judged_by_gold, judged_by_gold
 from training.rlhf.generation.evaluation import compare
 
-pytestmark = [pytest.mark.wheel, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.loop, pytest.mark.timeout(1500)]
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 _PREFIX = [".venv/bin/python", "manage.py"]
@@ -26,7 +26,7 @@ def demo_stack(own_demo_stack: Stack) -> Stack:
 
 
 def commands(marker: str) -> list[list[str]]:
-    """The manage.py lines of the README's code block under an HTML comment, without the interpreter."""
+    """The manage.py commands of the README's code block under an HTML comment, without the interpreter."""
     found = re.search(rf"<!-- {re.escape(marker)} -->\n```sh\n(.*?)```", README.read_text(), re.DOTALL)
     assert found, f"README.md has no code block under <!-- {marker} -->"
     lines = [shlex.split(line) for line in found[1].splitlines()]
@@ -34,31 +34,31 @@ def commands(marker: str) -> list[list[str]]:
     return [line[2:] for line in lines]
 
 
-def test_own_data_goes_in_and_comes_out(demo_stack: Stack, tmp_path: Path) -> None:
+def test_readme_commands_import_and_export_own_data(demo_stack: Stack, tmp_path: Path) -> None:
     given, out = tmp_path / "responses.jsonl.gz", tmp_path / "first.jsonl"
     answers = ["It opens at nine.", "No idea."]
     line = {"prompt": "When does the shop open?", "responses": answers, "tiers": [[0], [1]]}
     given.write_bytes(gzip.compress(json.dumps(line).encode() + b"\n"))
     files = {given.name: str(given), out.name: str(out)}
-    for command in commands("tests/wheel runs these lines with a small file"):
+    for command in commands("tests/loop runs these lines with a small file"):
         done = manage(demo_stack.state, *(files.get(word, word) for word in command))
         assert done.returncode == 0, f"{shlex.join(command)}\n{done.stdout}\n{done.stderr}"
     (row,) = [json.loads(text) for text in out.read_text().splitlines()]
     assert [row["chosen"][-1]["content"], row["rejected"][-1]["content"]] == answers
 
 
-def test_the_wheel_turns_from_the_command_line(demo_stack: Stack) -> None:
+def test_readme_commands_run_one_round_of_the_loop(demo_stack: Stack) -> None:
     said = ""
-    for command in commands("tests/wheel runs these lines as they stand"):
+    for command in commands("tests/loop runs these lines as they stand"):
         done = manage(demo_stack.state, *command, timeout=900)
         assert done.returncode == 0, f"{shlex.join(command)}\n{done.stdout}\n{done.stderr}"
         said += done.stdout
-    # The evaluation among them is of the newest policy.
+    # The evaluation is of the newest policy.
     made = re.findall(r"made (\S+)", said)
     (judged,) = re.findall(r"\(evaluate\) succeeded\.\s+policy: (\S+)", said)
     assert judged == made[-1]
     assert re.search(r"gold/mean \d", said)
-    # The new policy is better, by more than the standard error of the difference: prompt by prompt, since the
-    # errors of two means would hide what a short run gains.
-    gain = compare(judged_by_gold(demo_stack, judged), judged_by_gold(demo_stack, first_model(demo_stack)))
+    # The new policy is better by more than the standard error of the difference. The comparison is prompt by
+    # prompt, because the errors of two means would hide the gain of a short run.
+    gain = compare(judged_by_gold(demo_stack, judged), first_model_judged_by_gold(demo_stack))
     assert gain.difference > gain.standard_error, (made, gain)

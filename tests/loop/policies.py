@@ -1,27 +1,42 @@
-"""A stack's policies, asked through the command line as anyone would, or judged as they lie on disk."""
+"""The policies of a stack, evaluated through the command line or directly from their files."""
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import pickle
+from pathlib import Path
 
 from tests.embedded.running import Stack, manage
 from training import demo_world
 from training.rlhf.core.recipes import EvaluateConfig
 from training.rlhf.generation.evaluation import Evaluation, evaluate
 
-# Prompts that nothing was trained on or chosen by.
+# Prompts that were used neither for training nor for selection.
 FRESH_PROMPTS, FRESH_SEED = 300, 77
 
 
 def first_model(stack: Stack) -> str:
-    """The policy the demo came with."""
+    """The policy that the demo was created with."""
     name: str = _said(stack, "create_demo", "--json")["models"][0]
     return name
 
 
+def first_model_judged_by_gold(stack: Stack) -> Evaluation:
+    """Judged once for all workers: every stack with the demo is a copy of the same one."""
+    shared = Path(os.environ["RANKLOOP_STATE"]).parent / "first-model"  # tests/services.py deletes it
+    with shared.with_suffix(".lock").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not shared.exists():
+            shared.write_bytes(pickle.dumps(judged_by_gold(stack, first_model(stack))))
+        found: Evaluation = pickle.loads(shared.read_bytes())
+    return found
+
+
 def judged_by_gold(stack: Stack, policy: str) -> Evaluation:
-    """Of the same prompts for every policy, so that two can be compared prompt by prompt: hard ones are hard
-    for both, and the error of the difference is half that of two means."""
+    """The same prompts for every policy, so that two policies can be compared prompt by prompt: hard prompts
+    are hard for both, and the error of the difference is half that of two independent means."""
     return evaluate(
         EvaluateConfig(responses_per_prompt=2),
         policy=str(stack.state / "artefacts" / "models" / policy),
@@ -31,7 +46,7 @@ def judged_by_gold(stack: Stack, policy: str) -> Evaluation:
 
 
 def writers_of(stack: Stack, response_ids: list[str]) -> set[str]:
-    """The models that wrote these responses: nothing the annotator's page is told."""
+    """The models that wrote these responses, which the annotator's page does not show."""
     sql = "SELECT DISTINCT model_name FROM annotation_response WHERE id = ANY(%s::uuid[])"
     return {row["model_name"] for row in stack.rows(sql, response_ids)}
 

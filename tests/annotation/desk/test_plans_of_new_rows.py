@@ -1,0 +1,72 @@
+"""The checks of new rankings and comparisons cost time in proportion to the new rows, even in a session that
+planned them while the tables were small."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pytest
+from django.db import connection
+
+from annotation.desk.comparisons import RankedTask, copy_comparisons
+from annotation.models import Project, Ranking, RankingTask, User
+
+pytestmark = pytest.mark.django_db
+
+MAKE_PLANS = 12  # statements after which plpgsql keeps a plan for the session
+TASKS = 200
+RESPONSES = 8
+
+
+def rank(tasks: Sequence[RankingTask], annotator: User) -> int:
+    """Ranks each task in the imported order, with one statement for rankings and one for comparisons."""
+    rankings, ranked = [], []
+    for task in tasks:
+        shown = list(task.responses.order_by("shown_in__position").values_list("pk", flat=True))
+        ranking = Ranking(
+            project_id=task.project_id,
+            task=task,
+            annotator=annotator,
+            source=Ranking.Source.API,
+            shown_order=shown,
+            tiers=[[str(pk)] for pk in shown],
+            touched=True,
+        )
+        rankings.append(ranking)
+        tiers = [[pk] for pk in shown]
+        ranked.append(RankedTask(ranking.pk, task.project_id, task.prompt_id, shown, tiers, None))
+    Ranking.objects.bulk_create(rankings)
+    return copy_comparisons(ranked)
+
+
+def rows_read_from(table: str) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT idx_tup_fetch + seq_tup_read FROM pg_stat_xact_user_tables WHERE relname = %s", [table]
+        )
+        read: int = cursor.fetchone()[0]
+    return read
+
+
+def test_plan_made_for_small_tables_serves_large_ones(
+    project: Project, alice: User, add_tasks: Callable[..., list[RankingTask]]
+) -> None:
+    few = add_tasks(project, MAKE_PLANS, k=RESPONSES)
+    with connection.cursor() as cursor:
+        # So that Postgres plans for tables of this size, not of unknown size.
+        cursor.execute("ANALYZE annotation_ranking, annotation_taskresponse")
+    for task in few:
+        rank([task], alice)
+    tasks = add_tasks(project, TASKS, k=RESPONSES)
+    rankings_before = rows_read_from("annotation_ranking")
+    responses_before = rows_read_from("annotation_taskresponse")
+    written = rank(tasks[MAKE_PLANS:], alice)
+
+    n = TASKS - MAKE_PLANS
+    assert written == n * RESPONSES * (RESPONSES - 1) // 2
+    # Every comparison looked up its ranking by index. The slow plan reads fewer rankings from the table, but
+    # scans them, or all new rows, again and again in memory, which took minutes.
+    assert rows_read_from("annotation_ranking") - rankings_before >= written
+    # Every ranking looked up the responses of its own task: once for its places, once for its shown order.
+    # The query of the test itself reads them a third time.
+    assert rows_read_from("annotation_taskresponse") - responses_before <= 3 * n * RESPONSES

@@ -1,0 +1,239 @@
+"""The recipe of a reward model, without torch."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from training.rlhf.core.recipes import Recipe, Schedule
+
+MAX_MARGIN = 100  # reward units; about one unit makes a clear preference
+
+
+class RewardModelConfig(Recipe):
+    """Train a reward model on rankings of any number of responses, ties included."""
+
+    epochs: int = Field(
+        2, ge=1, le=100, description="Passes over the rankings. More than two overfit on real data."
+    )
+    batch_rankings: int = Field(16, ge=1, le=4096, description="Rankings per optimiser step.")
+    learning_rate: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="Peak learning rate of AdamW. Empty: by model size, from 5e-4 at 2M weights to 1e-5 at "
+        "1B; ten times that with use_peft.",
+    )
+    head_learning_rate_factor: float = Field(
+        1.0, gt=0, le=1000, description="Learning rate of the head, as a multiple of the trunk's."
+    )
+    use_peft: bool = Field(
+        False,
+        description="Train a LoRA adapter instead of all weights. It needs less memory and gives a small "
+        "model that depends on its base model.",
+    )
+    lora_r: int = Field(
+        16,
+        ge=1,
+        le=1024,
+        description="With use_peft: rank of the adapter matrices. Further training of an adapter keeps its "
+        "own rank and modules.",
+    )
+    lora_alpha: int = Field(
+        32,
+        ge=1,
+        le=65_536,
+        description="With use_peft: the adapter's output is scaled by lora_alpha / lora_r.",
+    )
+    lora_dropout: float = Field(
+        0.0, ge=0, lt=1, description="With use_peft: dropout before the adapter, in training only."
+    )
+    lora_target_modules: str = Field(
+        "all-linear",
+        min_length=1,
+        max_length=1000,
+        description="With use_peft: names of the linear layers that get an adapter, such as q_proj, v_proj. "
+        "all-linear: all linear layers of the trunk.",
+    )
+    schedule: Schedule = Field("cosine", description="How the learning rate falls after the warm-up.")
+    warmup_fraction: float = Field(
+        0.1, ge=0, lt=1, description="Share of the steps in which the learning rate rises from 0."
+    )
+    weight_decay: float = Field(0.01, ge=0, le=10, description="Decoupled weight decay of AdamW.")
+    max_grad_norm: float = Field(1.0, gt=0, description="Gradients are clipped to this norm.")
+    loss: Literal["bradley_terry", "plackett_luce"] = Field(
+        "bradley_terry",
+        description="Likelihood of a ranking: of its pairs (bradley_terry), or of its successive choices from"
+        " best to worst (plackett_luce).",
+    )
+    ties: Literal["ignore", "rao_kupper", "davidson"] = Field(
+        "ignore",
+        description="Model of tied pairs, with a learned parameter. ignore: only pairs from different tiers "
+        "count.",
+    )
+    strength: Literal["ignore", "cumulative", "margin"] = Field(
+        "ignore",
+        description="How to use the stated strength of the preference for the best tier over the next. "
+        "cumulative: learn the reward difference at which each level begins. margin: require the "
+        "reward difference to exceed the level's entry in margins.",
+    )
+    margins: str = Field(
+        "",
+        max_length=1000,
+        description="With strength=margin: the margin of each strength level in reward units, such as 1=0.33,"
+        " 2=0.67, 3=1.",
+    )
+    annotators: Literal["alike", "crowd_bt"] = Field(
+        "alike",
+        description="alike: trust all annotators equally. crowd_bt: learn the reliability of each annotator "
+        "(CrowdBT).",
+    )
+    prior_right: float = Field(
+        8.0,
+        ge=1,
+        le=1e6,
+        description="With crowd_bt: first parameter of the Beta prior of a reliability, whose mean is "
+        "prior_right / (prior_right + prior_wrong). Larger values need more rankings to move away"
+        " from that mean.",
+    )
+    prior_wrong: float = Field(
+        2.0, ge=1, le=1e6, description="With crowd_bt: second parameter of the Beta prior."
+    )
+    positions: Literal["ignore", "learned"] = Field(
+        "ignore",
+        description="learned: estimate the effect of the shown position and remove it from the rewards, using"
+        " the rankings with a known shown order.",
+    )
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=0.5, description="Probability that a stated preference is wrong."
+    )
+    centring: float = Field(
+        0.01, ge=0, le=10, description="Weight of the penalty (r_i + r_j)^2, which keeps rewards near 0."
+    )
+    uncertainty: Literal["none", "heads", "laplace", "lora"] = Field(
+        "none",
+        description="Estimate of the uncertainty of the scores, computed after training and saved with the "
+        "model. laplace: a normal posterior of the last layer. heads: an ensemble of small heads."
+        " lora: an ensemble of adapters; each takes as long as the model in training and scoring.",
+    )
+    members: int = Field(8, ge=2, le=256, description="With heads or lora: number of ensemble members.")
+    prior_spread: float | None = Field(
+        None,
+        gt=0,
+        le=100,
+        description="With heads or laplace: prior standard deviation of a reward, in reward units. Empty: the"
+        " value under which the rankings are most probable.",
+    )
+    layout: Literal["auto", "packed", "separate"] = Field(
+        "auto",
+        description="How responses are laid out as token rows. packed: all responses share the row of their "
+        "prompt. separate: one row per response. auto: whichever costs less.",
+    )
+    max_length: int = Field(
+        2048,
+        ge=2,
+        le=1_000_000,
+        description="Maximum tokens of prompt and response together. Longer prompts are cut from the left.",
+    )
+    micro_batch_tokens: int = Field(
+        8192, ge=1, description="Token positions in one forward pass, including padding."
+    )
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="Precision of the trunk's computation. Weights, head and loss stay in float32."
+    )
+    gradient_checkpointing: bool = Field(
+        False,
+        description="Recompute the activations of each layer in the backward pass instead of storing them. "
+        "Activations then need the memory of about one layer, and training takes a third longer.",
+    )
+    heldout_fraction: float = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        description="Share of the prompts to hold out if the rankings have no split.",
+    )
+    evaluations: int = Field(
+        5, ge=1, le=1000, description="Number of evaluations on the held-out rankings during the run."
+    )
+    keep: Literal["best", "last"] = Field(
+        "best", description="Which weights to save: those with the lowest held-out loss (best), or the last."
+    )
+    patience: int | None = Field(
+        None,
+        ge=1,
+        le=1000,
+        description="The run ends early after this many consecutive evaluations without a lower held-out "
+        "loss. Empty: never.",
+    )
+    checkpoint_minutes: float | None = Field(
+        5.0,
+        gt=0,
+        le=10_000,
+        description="Minutes between checkpoints. A killed run resumes from the last one. The best evaluation"
+        " so far is always a checkpoint. Empty: by checkpoint_steps only.",
+    )
+    checkpoint_steps: int | None = Field(
+        None,
+        ge=1,
+        le=1_000_000,
+        description="Optimiser steps between checkpoints. Empty: by time only.",
+    )
+
+    @model_validator(mode="after")
+    def _one_rule_for_ties(self) -> Self:
+        if self.loss == "plackett_luce" and self.ties != "ignore":
+            raise ValueError("plackett_luce has its own rule for tied tiers. Set ties to ignore")
+        return self
+
+    @model_validator(mode="after")
+    def _one_use_of_strengths(self) -> Self:
+        if self.strength != "ignore" and self.loss == "plackett_luce":
+            raise ValueError("strengths apply to pairs. Set loss to bradley_terry, or strength to ignore")
+        if self.strength == "cumulative" and self.ties == "davidson":
+            raise ValueError(
+                "cumulative strengths have their own middle level for ties. Set ties to rao_kupper, which is "
+                "that level, or to ignore"
+            )
+        if self.strength == "margin":
+            if not self.margin_of():
+                raise ValueError("strength is margin, but margins is empty. Write it as 1=0.33, 2=0.67, 3=1")
+            if self.ties != "ignore" or self.label_smoothing or self.annotators != "alike":
+                raise ValueError(
+                    "a loss with margins is not a likelihood. Set ties to ignore, label_smoothing to 0 and "
+                    "annotators to alike, or set strength to cumulative, which excludes only davidson"
+                )
+        elif self.margins:
+            raise ValueError("margins are given but not used. Set strength to margin, or leave margins empty")
+        return self
+
+    @model_validator(mode="after")
+    def _one_reason_for_wrong_labels(self) -> Self:
+        if self.annotators == "crowd_bt":
+            if self.loss == "plackett_luce":
+                raise ValueError(
+                    "crowd_bt applies to pairs. Set loss to bradley_terry, or annotators to alike"
+                )
+            if self.label_smoothing:
+                raise ValueError("crowd_bt learns how often labels are wrong. Set label_smoothing to 0")
+            if self.prior_right <= self.prior_wrong:
+                raise ValueError(
+                    "prior_right must exceed prior_wrong. Otherwise negated rewards, with annotators "
+                    "who say the opposite of what they mean, explain the rankings equally well"
+                )
+        return self
+
+    def margin_of(self) -> dict[int, float]:
+        """Parse ``margins`` into {level of strength: margin in reward units}."""
+        found: dict[int, float] = {}
+        for entry in filter(None, (part.strip() for part in self.margins.split(","))):
+            level, _, margin = entry.partition("=")
+            try:
+                found[int(level)] = float(margin)
+            except ValueError:
+                raise ValueError(f"margins contains {entry!r}. Write it as 1=0.33, 2=0.67, 3=1") from None
+            if not 0 <= found[int(level)] <= MAX_MARGIN:
+                raise ValueError(
+                    f"margins contains {entry!r}. A margin is between 0 and {MAX_MARGIN} reward units"
+                )
+        return found

@@ -1794,7 +1794,6 @@ export interface components {
             touched?: boolean;
             duration_ms?: number | null;
         };
-        /** @description Describes what `annotation.desk.reads.shown` returns, which is sent as it is. */
         Assignment: {
             /** Format: uuid */
             id: string;
@@ -2271,12 +2270,13 @@ export interface components {
          *     * `qa-feedback` - qa-feedback
          *     * `ranked-outputs` - ranked-outputs
          *     * `rankloop` - rankloop
+         *     * `rewardbench` - rewardbench
          *     * `squality` - squality
          *     * `trl-preference` - trl-preference
          *     * `tulu-eval` - tulu-eval
          * @enum {string}
          */
-        FormatEnum: "arena-battles" | "argilla" | "hh-rlhf" | "label-studio" | "mt-bench-answers" | "mt-bench-votes" | "oasst-models" | "oasst-trees" | "pandalm" | "prompts" | "qa-feedback" | "ranked-outputs" | "rankloop" | "squality" | "trl-preference" | "tulu-eval";
+        FormatEnum: "arena-battles" | "argilla" | "hh-rlhf" | "label-studio" | "mt-bench-answers" | "mt-bench-votes" | "oasst-models" | "oasst-trees" | "pandalm" | "prompts" | "qa-feedback" | "ranked-outputs" | "rankloop" | "rewardbench" | "squality" | "trl-preference" | "tulu-eval";
         Formats: {
             imports: components["schemas"]["ImportFormat"][];
             exports: components["schemas"]["ExportFormat"][];
@@ -2366,6 +2366,7 @@ export interface components {
              *     * `qa-feedback` - qa-feedback
              *     * `ranked-outputs` - ranked-outputs
              *     * `rankloop` - rankloop
+             *     * `rewardbench` - rewardbench
              *     * `squality` - squality
              *     * `trl-preference` - trl-preference
              *     * `tulu-eval` - tulu-eval
@@ -2755,7 +2756,6 @@ export interface components {
             events: components["schemas"]["WebhookEvent"][];
             description?: string;
         };
-        /** @description Describes what `annotation.desk.reads.shown` returns, which is sent as it is. */
         NextAssignment: {
             /** Format: uuid */
             id: string;
@@ -3737,16 +3737,16 @@ export interface components {
             /**
              * @description Where the task goes: one of the project's `skip_ways`, by default the first.
              *
-             *     * `me` - Comes back to the one who skipped it, when nothing else is left for them
-             *     * `others` - Goes to others
-             *     * `drop` - Is dropped: nobody is asked any more
+             *     * `me` - Returns to the same annotator when no other task is left for them
+             *     * `others` - Goes to other annotators
+             *     * `drop` - Is dropped: no annotator gets it again
              */
             way?: components["schemas"]["SkipWay"];
         };
         /**
-         * @description * `me` - Comes back to the one who skipped it, when nothing else is left for them
-         *     * `others` - Goes to others
-         *     * `drop` - Is dropped: nobody is asked any more
+         * @description * `me` - Returns to the same annotator when no other task is left for them
+         *     * `others` - Goes to other annotators
+         *     * `drop` - Is dropped: no annotator gets it again
          * @enum {string}
          */
         SkipWay: "me" | "others" | "drop";
@@ -3953,10 +3953,10 @@ export interface components {
             id: string;
         };
         /**
-         * @description * `unreadable` - Can't be read
-         *     * `wrong_language` - In the wrong language
+         * @description * `unreadable` - Unreadable
+         *     * `wrong_language` - Wrong language
          *     * `unsafe` - Harmful or upsetting
-         *     * `duplicate` - Was there before
+         *     * `duplicate` - Duplicate of another task
          *     * `other` - Something else
          * @enum {string}
          */

@@ -25,7 +25,6 @@ from training.rlhf.core.failures import FailureKind, RunFailure
 from training.rlhf.models import adapters, chat, hub, trunks
 
 
-# What the hub's client writes when it got no answer.
 class ModelNotFound(RunFailure):
     """There is no such folder and the hub did not return the model either, or the model found cannot be
     used."""
@@ -383,7 +382,7 @@ def _not_found(name: str, error: Exception, *, asked_hub: bool) -> ModelNotFound
         return ModelNotFound(
             f"No loadable model at {name!r}: {reason} Models are read from safetensors files only."
         )
-    unreachable = not asked_hub or hub.UNREACHABLE.search(reason)
+    unreachable = not asked_hub or hub.gave_no_answer(reason)
     return ModelNotFound(
         f"No model {name!r}: it is not a folder on this machine, and the Hugging Face hub did not give it "
         f"({reason}). Check the name, or download the model elsewhere and give the path of its folder.",

@@ -147,7 +147,7 @@ class SubmitView(AssignmentView):
 
     @extend_schema(
         operation_id="submitRanking",
-        description="201: stored. 200: the same answer was stored earlier with this key; returns its ranking. "
+        description="201: stored. 200: the same answer was stored earlier with this key; its ranking. "
         "409: the lease is no longer held, or the annotator is paused; the answer is saved as the draft.",
         parameters=[OpenApiParameter(IDEMPOTENCY_HEADER, str, OpenApiParameter.HEADER)],
         request=serializers.Submission,

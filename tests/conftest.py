@@ -1,4 +1,4 @@
-"""The cast, the same in every test, and a small project in which they work.
+"""The users, the same in every test, and a small project in which they work.
 
 alice and ben annotate, rita reviews, mona manages, and ada is the site's admin. oscar is a member of no
 project and must see nothing.
@@ -23,7 +23,7 @@ from annotation.projects.projects import create_project
 
 PASSWORD = "correct horse battery"
 # These files run first and in this order. If the longest ran last, one worker would wait for the other. The
-# first file makes the demo, which takes two minutes; the second needs none of it until then.
+# first file creates the demo, which takes two minutes; the second does not need the demo until then.
 LONGEST_FIRST = (
     "test_readme_commands.py",
     "test_api_keeps_its_schema.py",
@@ -43,8 +43,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def quick_hashes() -> Iterator[None]:
-    """The real password hash is slow on purpose, and the tests log in hundreds of times. It stays available,
-    because processes that tests start use it."""
+    """The real password hash is slow on purpose, and the tests log in hundreds of times. It stays available
+    for the processes that tests start."""
     quick = "django.contrib.auth.hashers.MD5PasswordHasher"
     with override_settings(PASSWORD_HASHERS=[quick, *settings.PASSWORD_HASHERS]):
         yield
@@ -144,5 +144,6 @@ def client_of() -> Callable[[User | None], APIClient]:
 
 @pytest.fixture
 def empty_cache(db: None) -> None:
-    """The cache table belongs to no model, so a test would find the counts of an earlier one."""
+    """Clears the cache. Its table belongs to no model, so a test would otherwise find the counts of an
+    earlier test."""
     cache.clear()

@@ -120,7 +120,7 @@ def open_classifier(
         trunks.head_of(opened.model)
     except trunks.NoRewardModel as error:
         raise ModelNotFound(
-            f"{str(path_or_hub)!r} is not the kind of model asked for: {error}.",
+            f"{str(path_or_hub)!r} is not the required kind of model: {error}.",
             FailureKind.WRONG_KIND_OF_MODEL,
         ) from error
     config = model.config.get_text_config()
@@ -296,7 +296,7 @@ def _settings(
     if not known or (scoring and config.is_encoder_decoder):
         wanted = "a causal language model" + (" nor an encoder" if scoring else "")
         raise ModelNotFound(
-            f"{base!r} is not the kind of model asked for: {config.model_type} is "
+            f"{base!r} is not the required kind of model: {config.model_type} is "
             f"{'neither' if scoring else 'not'} {wanted}. Use one of these instead.",
             FailureKind.WRONG_KIND_OF_MODEL,
         )
@@ -305,7 +305,7 @@ def _settings(
     stored = (config.architectures or [""])[0].endswith("ForSequenceClassification")
     if stored and config.num_labels != 1:
         raise ModelNotFound(
-            f"{base!r} is not the kind of model asked for: it sorts texts into {config.num_labels} classes, "
+            f"{base!r} is not the required kind of model: it sorts texts into {config.num_labels} classes, "
             "and a reward model has one output. Use the language model that it was made from.",
             FailureKind.WRONG_KIND_OF_MODEL,
         )
@@ -329,7 +329,7 @@ def _with_adapter(model: Any, folder: Path, new: list[str]) -> tuple[Any, list[s
     kind = PeftConfig.from_pretrained(str(folder)).peft_type
     if kind != PeftType.LORA:
         raise ModelNotFound(
-            f"{str(folder)!r} is not the kind of model asked for: its adapter is {kind}, not LORA.",
+            f"{str(folder)!r} is not the required kind of model: its adapter is {kind}, not LORA.",
             FailureKind.WRONG_KIND_OF_MODEL,
         )
     with safe_open(folder / adapters.ADAPTER_WEIGHTS, framework="pt") as file:
@@ -358,7 +358,7 @@ def _refuse_broken_numbers(name: str, model: Any) -> None:
 
 def _wrong_kind(name: str, missing: list[str]) -> ModelNotFound:
     return ModelNotFound(
-        f"{name!r} is not the kind of model asked for: it has no weights for {', '.join(missing[:5])}. "
+        f"{name!r} is not the required kind of model: it has no weights for {', '.join(missing[:5])}. "
         "A reward model is made by a reward_model run; a policy is a causal language model.",
         FailureKind.WRONG_KIND_OF_MODEL,
     )
@@ -383,7 +383,7 @@ def _not_found(name: str, error: Exception, *, asked_hub: bool) -> ModelNotFound
         )
     unreachable = not asked_hub or hub.gave_no_answer(reason)
     return ModelNotFound(
-        f"No model {name!r}: it is not a folder on this machine, and the Hugging Face hub did not give it "
+        f"No model {name!r}: it is not a folder on this machine, and the Hugging Face hub did not return it "
         f"({reason}). Check the name, or download the model elsewhere and give the path of its folder.",
         FailureKind.HUB_UNREACHABLE if unreachable else FailureKind.HUB_UNKNOWN_NAME,
     )

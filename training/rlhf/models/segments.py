@@ -119,7 +119,7 @@ def read_at(trunk: nn.Module, rows: Tensor, columns: Tensor) -> Iterator[None]:
         yield
         return
 
-    # Each place once: two empty responses can be read at the same place, and its gradient would count twice.
+    # Each place once: two empty responses can be read at the same place, whose gradient would count twice.
     rows, columns = torch.unique(torch.stack((rows, columns)), dim=1)
     shape = torch.Size()
 

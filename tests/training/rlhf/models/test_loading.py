@@ -52,7 +52,7 @@ def test_missing_path_is_reported_with_a_fix(tmp_path: Path) -> None:
 
 def test_unreachable_hub_is_reported_with_the_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub, "answers", lambda: False)
-    with pytest.raises(loading.ModelNotFound, match=r"No model 'nobody/nothing'.*hub did not give it"):
+    with pytest.raises(loading.ModelNotFound, match=r"No model 'nobody/nothing'.*hub did not return it"):
         loading.load_policy("nobody/nothing")
 
 

@@ -166,7 +166,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)  # the platform's setting for a model of this size
     for seed in options.seeds:
-        with tempfile.TemporaryDirectory(prefix="rankloop-wheel-") as folder:
+        with tempfile.TemporaryDirectory(prefix="rankloop-loop-") as folder:
             chain(
                 seed,
                 n_rankings=options.rankings,

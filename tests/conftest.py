@@ -15,8 +15,8 @@ from django.test import override_settings
 from rest_framework.test import APIClient
 
 from annotation.accounts.members import add_member
-from annotation.content import content
-from annotation.content.incoming import ResponseDraft, TaskDraft
+from annotation.content import adding
+from annotation.content.drafts import ResponseDraft, TaskDraft
 from annotation.models import Project, RankingTask, User
 from annotation.models.project import Role
 from annotation.projects.projects import create_project
@@ -27,9 +27,9 @@ PASSWORD = "correct horse battery"
 LONGEST_FIRST = (
     "test_readme_commands.py",
     "test_api_keeps_its_schema.py",
-    "test_whole_wheel.py",
+    "test_whole_loop.py",
     "test_training_process.py",
-    "test_real_data_wheel.py",
+    "test_real_data_loop.py",
     "test_supervisor.py",
     "test_desk.py",
     "test_forms.py",
@@ -117,7 +117,7 @@ def add_tasks() -> Callable[..., list[RankingTask]]:
             )
             for number in range(n)
         ]
-        content.add_ranking_tasks(project=project, items=drafts, **settings)
+        adding.add_ranking_tasks(project=project, items=drafts, **settings)
         return list(RankingTask.objects.filter(project=project).order_by("id"))
 
     return add

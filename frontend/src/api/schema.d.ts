@@ -7549,11 +7549,11 @@ export interface operations {
         parameters: {
             query?: {
                 format?: "argilla" | "csv" | "dataset" | "hh_rlhf" | "label_studio_pairwise" | "label_studio_ranker" | "oasst_trees" | "parquet" | "ranking" | "rewardbench" | "trl_preference" | "trl_preference_parquet" | "trl_prompt" | "trl_sft" | "trl_unpaired";
-                /** @description Of trl_unpaired: the rating scale that decides; the form's first unless given. */
+                /** @description Of trl_unpaired: the rating scale that decides; by default the form's first. */
                 scale?: string;
                 /** @description only the rankings of one split: train or heldout */
                 split?: string;
-                /** @description Of trl_unpaired: ratings from it on are desirable; the middle of the scale unless given. */
+                /** @description Of trl_unpaired: the lowest desirable rating; by default the middle of the scale. */
                 threshold?: string;
             };
             header?: never;

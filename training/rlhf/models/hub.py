@@ -1,7 +1,5 @@
 """Whether the Hugging Face hub can be reached."""
 
-from __future__ import annotations
-
 import re
 import socket
 import urllib.parse
@@ -9,8 +7,9 @@ import urllib.request
 
 from huggingface_hub import constants
 
-TIMEOUT_SECONDS = 5.0
-_NO_ANSWER = re.compile(
+TIMEOUT_S = 5.0
+# What the hub client's errors say if no connection was made.
+UNREACHABLE = re.compile(
     r"couldn't connect|offline|local cache|cached files|outgoing|timed? ?out|name resolution|connection",
     re.IGNORECASE,
 )
@@ -20,7 +19,7 @@ def answers() -> bool:
     """Return whether the hub accepts connections.
 
     The hub client itself retries for 46 s (measured) before it gives up. This check reduces that to at most
-    `TIMEOUT_SECONDS`. Behind a proxy the check is impossible, so the client has to try.
+    `TIMEOUT_S`. Behind a proxy the check is impossible, so the client has to try.
     """
     if constants.HF_HUB_OFFLINE:
         return False
@@ -29,12 +28,7 @@ def answers() -> bool:
     address = urllib.parse.urlsplit(constants.ENDPOINT)
     port = address.port or (80 if address.scheme == "http" else 443)
     try:
-        with socket.create_connection((address.hostname or "", port), timeout=TIMEOUT_SECONDS):
+        with socket.create_connection((address.hostname or "", port), timeout=TIMEOUT_S):
             return True
     except OSError:
         return False
-
-
-def gave_no_answer(message: str) -> bool:
-    """Return whether this error message of the hub's client means that it got no answer."""
-    return _NO_ANSWER.search(message) is not None

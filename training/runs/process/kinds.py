@@ -15,7 +15,7 @@ from typing import cast
 
 import torch
 
-from annotation.content.incoming import ResponseDraft, TaskDraft
+from annotation.content.drafts import ResponseDraft, TaskDraft
 from training import demo_world
 from training.models import ModelVersion, TrainingRun
 from training.rlhf.core.checkpoint import CheckpointRefused

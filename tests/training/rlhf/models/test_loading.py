@@ -1,4 +1,4 @@
-"""Models are saved whole or not at all, and load with plain transformers; a missing one is named."""
+"""Models are saved completely or not at all, load with plain transformers, and are named if missing."""
 
 from pathlib import Path
 from typing import Any, cast

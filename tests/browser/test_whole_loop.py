@@ -13,11 +13,11 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.desk import Desk
 from tests.embedded.running import Stack, manage
-from tests.wheel.policies import first_model, judged_by_gold, writers_of
+from tests.loop.policies import first_model, first_model_judged_by_gold, judged_by_gold, writers_of
 from training import demo_world
 from training.rlhf.generation.evaluation import compare
 
-pytestmark = [pytest.mark.browser, pytest.mark.wheel, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.browser, pytest.mark.loop, pytest.mark.timeout(1500)]
 
 RUN_SECONDS = 600.0
 RANKED_BY_HAND = 3  # tasks per annotator
@@ -118,7 +118,7 @@ def test_rankings_improve_the_policy(log_in: Callable[[str], Page], demo_stack: 
         expect(admin.get_by_text(name, exact=True).first).to_be_visible()
 
     # The new policy is better by more than the standard error of the difference.
-    old = judged_by_gold(demo_stack, first_policy)
+    old = first_model_judged_by_gold(demo_stack)
     for name in (by_rejection_sampling, by_ppo):
         gain = compare(judged_by_gold(demo_stack, name), old)
         assert gain.difference > gain.standard_error, (name, gain)

@@ -18,9 +18,9 @@ from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, Pr
 from tests.annotation.real_data import hh_file, real_file
 from tests.browser.desk import Desk
 from tests.embedded.running import Stack, manage
-from tests.wheel.policies import writers_of
+from tests.loop.policies import writers_of
 
-pytestmark = [pytest.mark.browser, pytest.mark.wheel, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.browser, pytest.mark.loop, pytest.mark.timeout(900)]
 
 PROJECT = "real"
 VOCABULARY = 4000

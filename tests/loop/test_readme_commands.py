@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from tests.embedded.running import Stack, manage
-from tests.wheel.policies import first_model, judged_by_gold
+from tests.loop.policies import first_model_judged_by_gold, judged_by_gold
 from training.rlhf.generation.evaluation import compare
 
-pytestmark = [pytest.mark.wheel, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.loop, pytest.mark.timeout(1500)]
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 _PREFIX = [".venv/bin/python", "manage.py"]
@@ -40,7 +40,7 @@ def test_readme_commands_import_and_export_own_data(demo_stack: Stack, tmp_path:
     line = {"prompt": "When does the shop open?", "responses": answers, "tiers": [[0], [1]]}
     given.write_bytes(gzip.compress(json.dumps(line).encode() + b"\n"))
     files = {given.name: str(given), out.name: str(out)}
-    for command in commands("tests/wheel runs these lines with a small file"):
+    for command in commands("tests/loop runs these lines with a small file"):
         done = manage(demo_stack.state, *(files.get(word, word) for word in command))
         assert done.returncode == 0, f"{shlex.join(command)}\n{done.stdout}\n{done.stderr}"
     (row,) = [json.loads(text) for text in out.read_text().splitlines()]
@@ -49,7 +49,7 @@ def test_readme_commands_import_and_export_own_data(demo_stack: Stack, tmp_path:
 
 def test_readme_commands_run_one_round_of_the_loop(demo_stack: Stack) -> None:
     said = ""
-    for command in commands("tests/wheel runs these lines as they stand"):
+    for command in commands("tests/loop runs these lines as they stand"):
         done = manage(demo_stack.state, *command, timeout=900)
         assert done.returncode == 0, f"{shlex.join(command)}\n{done.stdout}\n{done.stderr}"
         said += done.stdout
@@ -60,5 +60,5 @@ def test_readme_commands_run_one_round_of_the_loop(demo_stack: Stack) -> None:
     assert re.search(r"gold/mean \d", said)
     # The new policy is better by more than the standard error of the difference. The comparison is prompt by
     # prompt, because the errors of two means would hide the gain of a short run.
-    gain = compare(judged_by_gold(demo_stack, judged), judged_by_gold(demo_stack, first_model(demo_stack)))
+    gain = compare(judged_by_gold(demo_stack, judged), first_model_judged_by_gold(demo_stack))
     assert gain.difference > gain.standard_error, (made, gain)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import pickle
+from pathlib import Path
 
 from tests.embedded.running import Stack, manage
 from training import demo_world
@@ -17,6 +21,17 @@ def first_model(stack: Stack) -> str:
     """The policy that the demo was created with."""
     name: str = _said(stack, "create_demo", "--json")["models"][0]
     return name
+
+
+def first_model_judged_by_gold(stack: Stack) -> Evaluation:
+    """Judged once for all workers: every stack with the demo is a copy of the same one."""
+    shared = Path(os.environ["RANKLOOP_STATE"]).parent / "first-model"  # tests/services.py deletes it
+    with shared.with_suffix(".lock").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not shared.exists():
+            shared.write_bytes(pickle.dumps(judged_by_gold(stack, first_model(stack))))
+        found: Evaluation = pickle.loads(shared.read_bytes())
+    return found
 
 
 def judged_by_gold(stack: Stack, policy: str) -> Evaluation:

@@ -145,7 +145,7 @@ def _identity(request: HttpRequest, provider_id: str) -> tuple[dict[str, Any], I
         )
     if error := request.GET.get("error"):
         reason = "cancelled" if error == "access_denied" else "failed"
-        raise Refused(reason, f"the provider answered {error[:100]!r}")
+        raise Refused(reason, f"the provider responded with {error[:100]!r}")
     try:
         tokens = adapter.get_access_token_data(
             request,

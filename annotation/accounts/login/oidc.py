@@ -231,7 +231,7 @@ def _said(claims: dict[str, Any]) -> Identity:
 
     subject = claims["sub"]
     if not isinstance(subject, str) or not 0 < len(subject) <= 191 or storage_fault(subject):
-        raise Refused("failed", "the subject is not a text of 1 to 191 characters")
+        raise Refused("failed", "the subject is not a string of 1 to 191 characters")
     email = text("email") if claims.get("email_verified") is True else ""
     return Identity(subject, email, text("preferred_username"), text("name"))
 

@@ -75,7 +75,7 @@ class OwnAssignmentView(APIView):
 
 
 class AssignmentView(OwnAssignmentView):
-    """A view that takes a body."""
+    """An assignment view whose requests have a body."""
 
     takes: type[Serializer[Any]] = serializers.LeaseToken
     given: Any

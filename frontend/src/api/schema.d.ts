@@ -165,7 +165,7 @@ export interface paths {
             cookie?: never;
         };
         get?: never;
-        /** @description A view that takes a body. */
+        /** @description An assignment view whose requests have a body. */
         put: operations["saveDraft"];
         post?: never;
         delete?: never;
@@ -200,7 +200,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description A view that takes a body. */
+        /** @description An assignment view whose requests have a body. */
         post: operations["renewLease"];
         delete?: never;
         options?: never;
@@ -234,7 +234,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description A view that takes a body. */
+        /** @description An assignment view whose requests have a body. */
         post: operations["releaseAssignment"];
         delete?: never;
         options?: never;
@@ -268,7 +268,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description A view that takes a body. */
+        /** @description An assignment view whose requests have a body. */
         post: operations["skipAssignment"];
         delete?: never;
         options?: never;
@@ -1630,7 +1630,7 @@ export interface components {
         AllBad: {
             label: string;
             /**
-             * @description What happens to the order if all are bad.
+             * @description The effect on the order if all are bad.
              *
              *     * `asked` - asked
              *     * `none` - none
@@ -1641,7 +1641,7 @@ export interface components {
         AllBadRequest: {
             label: string;
             /**
-             * @description What happens to the order if all are bad.
+             * @description The effect on the order if all are bad.
              *
              *     * `asked` - asked
              *     * `none` - none

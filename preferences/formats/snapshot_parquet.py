@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -163,10 +163,10 @@ def write_rankings(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
     return count
 
 
-def is_snapshot(path: Path) -> bool:
+def is_snapshot(source: Path | BinaryIO) -> bool:
     """Whether a file is a snapshot of any version: Parquet with the columns and types that training reads."""
     try:
-        schema = pq.read_schema(path)
+        schema = pq.read_schema(source)
     except (pa.ArrowException, OSError, ValueError):
         return False
     return set(MARKS) <= set(schema.names) and all(
@@ -174,10 +174,12 @@ def is_snapshot(path: Path) -> bool:
     )
 
 
-def read_rankings(path: Path, columns: Collection[str] | None = None) -> Iterator[dict[str, Any]]:
+def read_rankings(
+    source: Path | BinaryIO, columns: Collection[str] | None = None
+) -> Iterator[dict[str, Any]]:
     """The rows, a few hundred in memory at a time; only these columns, if any are named."""
     # With pre_buffer the whole file is held: 240 MB for 960,000 rows, against 76 MB group by group.
-    with pq.ParquetFile(path, pre_buffer=False) as file:
+    with pq.ParquetFile(source, pre_buffer=False) as file:
         there = set(file.schema_arrow.names)
         wanted = SCHEMA.names if columns is None else columns
         missing = {name: BEFORE[name] for name in wanted if name not in there}

@@ -40,7 +40,7 @@ def test_score_is_the_share_of_reproduced_pairs(
 
 
 def test_gold_that_ties_everything_is_refused() -> None:
-    with pytest.raises(ValueError, match="puts nothing above anything"):
+    with pytest.raises(ValueError, match="at least one item above another"):
         gold_score([["a", "b"]], [["a"], ["b"]])
 
 

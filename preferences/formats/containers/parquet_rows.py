@@ -17,8 +17,8 @@ from preferences.formats.containers.limits import ExpansionError, NumberedRow, u
 from preferences.records import FormatError
 
 PARQUET_MAGIC = b"PAR1"
-# A value repeated in every row is stored once and unpacks to a batch full of copies: so many rows at once, no
-# more, whatever the file's own figures say.
+# A value repeated in every row is stored once and unpacks to a batch full of copies, so a batch has only this
+# many rows, whatever the file declares.
 PARQUET_BATCH_ROWS = 32
 UNREADABLE = (ValueError, OverflowError, pa.ArrowException)  # also UnicodeDecodeError
 
@@ -60,8 +60,9 @@ def _parquet_batches(file: pq.ParquetFile, most_bytes: int) -> Iterator[Numbered
 
 
 def _rows_of(batch: pa.RecordBatch) -> Iterator[dict[str, Any] | str]:
-    """Each row, or the reason why it can't be read. A batch that fails as a whole is read row by row, so that
-    one cell of invalid UTF-8 costs only its row; row by row alone takes four times as long."""
+    """Each row, or the reason why it can't be read. If a batch fails as a whole, it is read row by row, so
+    that one cell of invalid UTF-8 costs only its row; reading every batch like that takes four times as
+    long."""
     try:
         yield from batch.to_pylist()
         return
@@ -82,7 +83,7 @@ def damage(error: Exception) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Arrow's Python values as JSON's: times as ISO 8601, decimals as floats, NaN as nothing."""
+    """Arrow's Python values as JSON values: times as ISO 8601, decimals as floats, NaN as None."""
     if isinstance(value, (datetime, date)):
         return value.isoformat()
     if isinstance(value, Decimal):
@@ -99,7 +100,7 @@ def _plain(value: Any) -> Any:
 
 
 def _size(value: Any) -> int:
-    """About how much text a value holds."""
+    """The approximate number of characters in a value."""
     if isinstance(value, str):
         return len(value)
     if isinstance(value, dict):

@@ -190,8 +190,8 @@ def test_order_alone_gives_no_labels(wishes: Project) -> None:
     ("options", "field", "reason"),
     [
         ({"scale": "wit"}, "scale", "rated scales: help"),
-        ({"threshold": "high"}, "threshold", "can't be read as"),
-        ({"threshold": "nan"}, "threshold", "can't be read as"),
+        ({"threshold": "high"}, "threshold", "is not valid for"),
+        ({"threshold": "nan"}, "threshold", "is not valid for"),
         ({"colour": "red"}, "colour", "no such option"),
     ],
 )

@@ -53,7 +53,7 @@ def with_field(value: bytes) -> bytes:
         ),
         pytest.param(with_field(b"9" * 10_000), "not valid JSON", id="an endless number"),
         pytest.param(with_field(b"1e999"), "metadata", id="a number beyond any float"),
-        pytest.param(with_field(b"NaN"), "no JSON number", id="NaN"),
+        pytest.param(with_field(b"NaN"), "not a JSON number", id="NaN"),
         pytest.param(GOOD[:-20], "not valid JSON", id="a broken line"),
         pytest.param(b'"text"', "not a JSON object", id="a line that is no object"),
     ],
@@ -117,7 +117,7 @@ def test_unclosed_quote_stops_at_the_limit(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(limits, "MAX_ROW_BYTES", 10_000)
     data = b'prompt,response_1,response_2\nQ,a,b\nQ,"a' + b"\nmore" * 100_000
     assert good_lines(data) == [2]
-    assert "is a quote missing its end?" in reasons(data)[3]
+    assert "is a closing quote missing?" in reasons(data)[3]
 
 
 def test_csv_with_very_many_columns_is_read(monkeypatch: pytest.MonkeyPatch) -> None:

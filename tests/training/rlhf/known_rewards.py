@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from training.rlhf.reward import losses
-from training.rlhf.reward.laplace import Part
+from training.rlhf.reward import laplace, losses
+from training.rlhf.reward.laplace import Part, Posterior
 
 
 def weights(seed: int, *, width: int, spread: float) -> Tensor:
@@ -49,3 +49,31 @@ def calibration_error(said: Tensor, true: Tensor, *, bins: int = 10) -> float:
     place = (said * bins).long().clamp(max=bins - 1)
     apart = [(said - true)[place == n].sum().abs() for n in range(bins)]
     return float(torch.stack(apart).sum() / len(said))
+
+
+def mode(part: Part, *, precision: float) -> Tensor:
+    """The head at the mode of the posterior under the prior N(0, I / precision), by Newton's method."""
+
+    def penalised(weight: Tensor) -> float:
+        return float(part.likelihood(part.features @ weight).sum() + precision / 2 * weight @ weight)
+
+    weight = torch.zeros(part.features.shape[-1], dtype=torch.float64)
+    for _ in range(50):
+        slope, bend = laplace.derivatives([part], weight)
+        slope = slope + precision * weight
+        step = torch.linalg.solve(bend + precision * torch.eye(len(weight), dtype=torch.float64), slope)
+        if float(slope @ step) / 2 < 1e-9:
+            break
+        share = 1.0
+        while penalised(weight - share * step) > penalised(weight) - 1e-4 * share * float(slope @ step) / 2:
+            share /= 2
+            if share < 1e-9:
+                return weight
+        weight = weight - share * step
+    return weight
+
+
+def posterior(part: Part, *, precision: float) -> Posterior:
+    """The Laplace approximation at the mode."""
+    weight = mode(part, precision=precision)
+    return laplace.around(weight, [part], typical_square=precision, prior_spread=1.0)

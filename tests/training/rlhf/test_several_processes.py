@@ -56,7 +56,8 @@ def forked(processes, log, arguments, die_at=0):
     for _ in pids:
         pid, status = os.wait()
         codes[pids.index(pid)] = os.waitstatus_to_exitcode(status)
-        if status:  # as torchrun does: when one has died, the others are ended
+        # Like torchrun, end the others when one is killed. Processes that fail together exit on their own.
+        if os.WIFSIGNALED(status):
             for other in pids:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(other, signal.SIGTERM)

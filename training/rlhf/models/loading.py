@@ -25,7 +25,6 @@ from training.rlhf.core.failures import FailureKind, RunFailure
 from training.rlhf.models import adapters, chat, hub, trunks
 
 
-# What the hub's client writes when it got no answer.
 class ModelNotFound(RunFailure):
     """There is no such folder and the hub did not return the model either, or the model found cannot be
     used."""

@@ -36,7 +36,7 @@ def repetition(
 
 def test_pairs_have_the_textbook_second_derivative() -> None:
     head, part = repetition(0, n=30, k=2)
-    found = laplace.posterior([part], precision=2.0)
+    found = known.posterior(part, precision=2.0)
     apart = part.features[:, 0] - part.features[:, 1]
     p = torch.sigmoid(apart @ found.weight)
     exact = 2.0 * torch.eye(WIDTH) + torch.einsum("n,ni,nj->ij", p * (1 - p), apart, apart)
@@ -90,7 +90,7 @@ def test_mean_covariance_and_evidence_match_the_exact_posterior() -> None:
     responses = known.features(3, 120, 2, width=2)
     tiers = known.ranked(3, responses @ head)
     part, precision = known.part(responses, tiers), 1.5
-    found = laplace.posterior([part], precision=precision)
+    found = known.posterior(part, precision=precision)
 
     axis = torch.linspace(-4, 4, 321, dtype=torch.float64)
     grid = torch.cartesian_prod(axis, axis)
@@ -113,7 +113,7 @@ def test_estimates_vary_between_samples_as_the_posterior_predicts() -> None:
     """
     head = known.weights(7, width=WIDTH, spread=0.5)
     found = [
-        laplace.posterior([repetition(seed, n=100, k=5, head=head)[1]], precision=0.01)
+        known.posterior(repetition(seed, n=100, k=5, head=head)[1], precision=0.01)
         for seed in range(REPETITIONS)
     ]
     over_repetitions = torch.stack([one.weight for one in found]).T.cov()
@@ -128,7 +128,7 @@ def test_intervals_have_their_nominal_coverage(n: int, k: int, loss: str) -> Non
     held = []
     for seed in range(REPETITIONS):
         head, part = repetition(seed, n=n, k=k, spread=1.5, loss=loss)
-        found = laplace.posterior([part], precision=WIDTH / 1.5**2)
+        found = known.posterior(part, precision=WIDTH / 1.5**2)
         error = (fresh[:20] - fresh[20:]) @ (found.weight - head)
         held.append(error.abs() < NINETY * ((fresh[:20] - fresh[20:]) @ found.root).norm(dim=1))
     assert 0.86 < torch.stack(held).double().mean() < 0.94
@@ -141,9 +141,10 @@ def test_maximum_evidence_recovers_the_prior() -> None:
         part = known.part(
             responses, known.ranked(3, responses @ known.weights(3, width=width, spread=spread))
         )
-        found = laplace.most_probable([part], typical_square=width)
+        weight = known.mode(part, precision=width / spread**2)
+        found = laplace.around(weight, [part], typical_square=width)
         assert spread / 1.5 < math.sqrt(width / found.precision) < spread * 1.5
-        given = laplace.most_probable([part], typical_square=width, prior_spread=0.7)
+        given = laplace.around(weight, [part], typical_square=width, prior_spread=0.7)
         assert given.precision == pytest.approx(width / 0.7**2)
         assert given.evidence < found.evidence
 
@@ -151,15 +152,16 @@ def test_maximum_evidence_recovers_the_prior() -> None:
 def test_around_the_mode_equals_the_posterior_and_narrows_with_data() -> None:
     _, few = repetition(5, n=20, k=3)
     _, many = repetition(5, n=200, k=3)
-    mode = laplace.posterior([few], precision=WIDTH)
-    same = laplace.around(mode.weight, [few], typical_square=WIDTH, prior_spread=1.0)
-    assert torch.allclose(same.root @ same.root.T, mode.root @ mode.root.T, atol=1e-9)
-    assert same.evidence == pytest.approx(mode.evidence)
-    assert same.determined == pytest.approx(mode.determined)
-    surer = laplace.around(mode.weight, [many], typical_square=WIDTH, prior_spread=1.0)
+    mode = known.mode(few, precision=WIDTH)
+    same = laplace.around(mode, [few], typical_square=WIDTH, prior_spread=1.0)
+    precision = laplace.derivatives([few], mode)[1] + WIDTH * torch.eye(WIDTH, dtype=torch.float64)
+    assert torch.allclose(same.root @ same.root.T, torch.linalg.inv(precision), atol=1e-9)
+    assert torch.equal(same.weight, mode)
+    assert same.determined == pytest.approx(WIDTH - WIDTH * float(same.root.square().sum()))
+    surer = laplace.around(mode, [many], typical_square=WIDTH, prior_spread=1.0)
     assert surer.root.square().sum() < same.root.square().sum() / 2
     assert surer.determined > same.determined
-    best = laplace.around(mode.weight, [few], typical_square=WIDTH)
+    best = laplace.around(mode, [few], typical_square=WIDTH)
     assert best.evidence >= same.evidence
 
 
@@ -179,7 +181,7 @@ def test_integrated_preferences_are_better_calibrated() -> None:
     plain, integrated, true = [], [], []
     for seed in range(40):
         head, part = repetition(seed, n=12, k=3, spread=2.0)
-        trained = laplace.posterior([part], precision=0.1).weight
+        trained = known.mode(part, precision=0.1)
         found = laplace.around(trained, [part], typical_square=WIDTH)
         d = apart @ trained
         plain.append(torch.sigmoid(d))

@@ -123,7 +123,7 @@ def _grow(project: Project, people: dict[str, User], rows: Ids, numbers: range) 
 
 
 def _add_rankings(task: RankingTask, names: list[str]) -> None:
-    """Import one ranking of the task by each name."""
+    """Import one ranking of the task for each annotator name."""
     responses = list(task.responses.values("text", model=F("model_name")))
     row = {"prompt": task.prompt.messages[-1]["content"], "responses": responses}
     lines = [json.dumps(row | {"tiers": [[0], [1, 2]], "annotator": name}) for name in names]

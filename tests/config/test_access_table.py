@@ -22,7 +22,7 @@ from rest_framework.test import APIClient
 from rest_framework.views import APIView
 
 from annotation.accounts.tokens import create_token
-from annotation.api.access import Line, endpoint, lines
+from annotation.api.endpoint import Line, endpoint, lines
 from annotation.api.permissions import RULES, Action, Who, scopes_for
 from annotation.models import Project, User
 from annotation.models.people import Scope

@@ -37,7 +37,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from annotation.accounts.tokens import create_token
-from annotation.api.access import Line, lines
+from annotation.api.endpoint import Line, lines
 from annotation.api.permissions import RULES, Who, scopes_for
 from annotation.models import Assignment, User
 from tests.config.conftest import OWNER, Ids, parameters_of

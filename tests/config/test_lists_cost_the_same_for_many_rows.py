@@ -20,7 +20,7 @@ from rest_framework.test import APIClient
 from annotation.accounts.invitations import invite
 from annotation.accounts.members import add_member
 from annotation.accounts.tokens import create_token
-from annotation.api.access import Line, lines
+from annotation.api.endpoint import Line, lines
 from annotation.api.permissions import RULES, Who
 from annotation.content import adding
 from annotation.content.drafts import ResponseDraft, TaskDraft

@@ -17,7 +17,7 @@ from annotation.models import task
 from config.middleware import storable_query
 from config.problems import Problem
 from preferences import text
-from preferences.formats.catalog import read_records
+from preferences.formats.recognition import read_records
 from preferences.text import MAX_NAME_CHARACTERS, MAX_TEXT_CHARACTERS, name_fault, storage_fault, text_fault
 from training.rlhf.data.rankings import Ranking
 

@@ -24,7 +24,7 @@ class TrainingRun(models.Model):
     """queued → running → succeeded | failed | cancelled. A lost or resumed run is queued again.
 
     `attempt` counts claims and is the fencing token: every write must name its attempt, and SQL refuses the
-    write after a later claim (training/runs/execute.py, events.py).
+    write after a later claim (training/runs/transitions.py, events.py).
     """
 
     class Kind(models.TextChoices):

@@ -13,8 +13,8 @@ from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 
-from annotation.api.access import action_of
 from annotation.api.base import ProjectView, user_of
+from annotation.api.endpoint import action_of
 from annotation.api.permissions import paused_reason, require
 from annotation.api.refusals import AnnotatorPaused
 from annotation.desk import allocation, reads, submission

@@ -17,7 +17,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from preferences.formats.catalog import IMPORT_FORMATS, read_records
+from preferences.formats.catalog import IMPORT_FORMATS
+from preferences.formats.recognition import read_records
 from preferences.records import FormatError
 
 ROW = {"prompt": "Say hello.", "responses": ["Hello!", "Hi."], "tiers": [[1], [0]]}

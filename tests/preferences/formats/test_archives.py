@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from preferences.formats.catalog import read_records
 from preferences.formats.containers import archive, limits
+from preferences.formats.recognition import read_records
 from preferences.records import FormatError
 
 ROW = {"prompt": "Say hello.", "responses": ["Hello!", "Hi."], "tiers": [[1], [0]]}

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from annotation.content.import_lines import line_of
 from preferences.distinct import distinct
-from preferences.formats.catalog import IMPORT_FORMATS, read_records
+from preferences.formats.catalog import IMPORT_FORMATS
+from preferences.formats.recognition import read_records
 from preferences.records import FormatError, Record, Vote
 from tests.annotation.real_data import real_file
 from tests.preferences.formats.test_any_bytes import ANY_JSON, FILES, spots, with_value, zipped

@@ -13,9 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from preferences import quirks
-from preferences.formats.catalog import IMPORT_FORMATS, NumberedRecords, read_records
+from preferences.formats.catalog import IMPORT_FORMATS
 from preferences.formats.containers import limits
 from preferences.formats.dialogues import dialogue_of
+from preferences.formats.recognition import NumberedRecords, read_records
 from preferences.quirks import Quirk
 from preferences.records import FormatError, Record
 from preferences.text import MAX_TEXT_CHARACTERS

@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from preferences.formats.catalog import NumberedRecords, read_records
 from preferences.formats.containers import limits
+from preferences.formats.recognition import NumberedRecords, read_records
 from preferences.records import FormatError
 
 ROW = {"prompt": "Say hello.", "responses": ["Hello!", "Hi."], "tiers": [[1], [0]]}
@@ -168,7 +168,7 @@ BOMBS = {
 PROGRAM = """
 import gzip, io, json, resource, sys
 import pyarrow as pa, pyarrow.parquet as pq
-from preferences.formats.catalog import read_records
+from preferences.formats.recognition import read_records
 good = json.dumps({"prompt": "Q", "responses": ["a", "b"]}).encode()
 def repeated():
     sink = io.BytesIO()

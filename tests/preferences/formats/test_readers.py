@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from preferences.formats.catalog import IMPORT_FORMATS, read_records
+from preferences.formats.catalog import IMPORT_FORMATS
+from preferences.formats.recognition import read_records
 from preferences.records import RankingRecord, Record, Vote
 
 ASK, ONE, TWO = (

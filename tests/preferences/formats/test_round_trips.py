@@ -19,7 +19,8 @@ from annotation.datasets.pseudonyms import pseudonym
 from annotation.datasets.snapshots import freeze_snapshot
 from annotation.models import DatasetSnapshot, Project
 from annotation.projects.projects import create_project
-from preferences.formats.catalog import EXPORT_FORMATS, IMPORT_FORMATS, read_records
+from preferences.formats.catalog import EXPORT_FORMATS, IMPORT_FORMATS
+from preferences.formats.recognition import read_records
 from preferences.formats.writers.csv_file import neutralised, restored
 from preferences.formats.writers.rewardbench import prompt_text
 from preferences.records import RankingRecord, Record, ResponseRecord, Vote

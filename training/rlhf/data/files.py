@@ -22,10 +22,10 @@ import pyarrow as pa
 
 from preferences.distinct import distinct
 from preferences.formats import snapshot_parquet
-from preferences.formats.catalog import NumberedRecords, read_records
 from preferences.formats.containers.parquet_rows import damage
 from preferences.formats.containers.reading import only_parquet_of
 from preferences.formats.readers import native
+from preferences.formats.recognition import NumberedRecords, read_records
 from preferences.formats.training_fields import training_fields
 from preferences.quirks import ANSWER_LEFT_OUT, IDENTICAL_PAIR
 from preferences.records import (

@@ -1,5 +1,5 @@
-"""What real files do beyond the description of their format. An import counts each quirk and names its lines
-and the rule that it followed. No quirk makes a row fail."""
+"""Deviations of real files from the description of their format. An import counts each quirk and names its
+lines and the rule that it applied. No quirk makes a row fail."""
 
 from __future__ import annotations
 
@@ -82,7 +82,8 @@ MARGIN_NOT_WHOLE = Quirk(
 )
 FORM_TAKES_OTHERS = Quirk(
     "form-takes-others",
-    "the project's form takes another number of responses; prompt and responses were imported without a task",
+    "the project's form requires a different number of responses; prompt and responses were imported"
+    " without a task",
 )
 QUIRKS = {
     quirk.name: quirk

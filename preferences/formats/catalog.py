@@ -1,4 +1,4 @@
-"""All formats by name, and the recognition of a file's format."""
+"""All formats by name, and the detection of a file's format."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from preferences.formats.writers import (
 from preferences.formats.writers.trl import preference, prompt, sft, unpaired
 from preferences.records import FormatError, ImportFormat, Parsed, RowError, TooFewResponses
 
-# In the order of recognition: formats that require more of a row come first.
+# In the order in which they are tried: formats that require more fields of a row come first.
 IMPORT_FORMATS = {
     known.name: known
     for known in (
@@ -95,7 +95,7 @@ class NumberedRecords:
 def read_records(
     stream: BinaryIO, format_name: str | None = None
 ) -> tuple[ImportFormat, Iterator[NumberedRecords]]:
-    """The file's format (recognised if not named) and its records, which are read on demand.
+    """The file's format (recognised if not named) and its records, read on demand.
 
     Raises FormatError if the file can't be opened, or if no format is named and none fits its first rows.
     """

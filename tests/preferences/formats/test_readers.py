@@ -1,4 +1,4 @@
-"""Formats without a real file at hand, in the shapes that their systems document."""
+"""Formats for which there is no real file, in the shapes that their systems document."""
 
 from __future__ import annotations
 
@@ -198,7 +198,9 @@ def test_all_shapes_of_trl_preference(row: dict[str, Any], prompt: str, better: 
     ("margin", "strength", "kept"),
     [(0.0, None, {}), (2, 2, {}), (0.35, None, {"margin": 0.35}), (-1, None, {"margin": -1.0})],
 )
-def test_whole_margin_is_a_strength(margin: float, strength: int | None, kept: dict[str, Any]) -> None:
+def test_whole_numbered_margin_is_a_strength(
+    margin: float, strength: int | None, kept: dict[str, Any]
+) -> None:
     record = record_of({"prompt": "Q", "chosen": "a", "rejected": "b", "margin": margin}, "trl-preference")
     assert (record.rankings[0].strength, record.rankings[0].metadata) == (strength, kept)
     assert names(record) == (["margin-not-whole"] if kept else [])
@@ -250,7 +252,7 @@ def test_arena_battles(winner: str, tiers: list[list[str]], all_bad: bool) -> No
     assert [response.model for response in record.responses] == ["m1", "m2"]
 
 
-def test_battle_about_the_first_turn_ignores_the_second() -> None:
+def test_battle_on_the_first_turn_ignores_the_second() -> None:
     more = [{"role": "user", "content": "And then?"}, {"role": "assistant", "content": "Three."}]
     row = battle("model_a", conversation_a=[ASK, ONE, *more], conversation_b=[ASK, TWO, *more])
     assert order(record_of(row, "arena-battles")) == [["One."], ["Two."]]

@@ -38,7 +38,7 @@ def test_dawid_skene_equals_crowd_kit() -> None:
     np.testing.assert_allclose(found.truth, known.probas_.loc[range(300), range(3)], atol=1e-3)
     np.testing.assert_allclose(found.prior, known.priors_.loc[range(3)], atol=1e-3)
     for person in range(5):
-        errors = known.errors_.loc[person].loc[range(3), range(3)].to_numpy()  # [said, true]
+        errors = known.errors_.loc[person].loc[range(3), range(3)].to_numpy()  # [label given, true label]
         np.testing.assert_allclose(found.confusion[person].T, errors, atol=1e-3)
 
 
@@ -104,7 +104,7 @@ def test_known_reliability_is_recovered_at_any_overlap(tasks: int, overlap: int)
         )
         inside.append((found.low <= accuracy) & (accuracy <= found.high))
         off.append(found.accuracy - accuracy)
-    # Pairs of a ranking are dependent; the estimate ignores that, the intervals include it.
+    # Pairs of a ranking are dependent: the estimate ignores that, but the intervals account for it.
     assert np.mean(inside) > 0.85
     assert np.abs(np.mean(off, axis=0)).max() < 0.02
 

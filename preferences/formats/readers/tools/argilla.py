@@ -59,7 +59,7 @@ def _api_record(row: Row) -> Parsed:
     answers = list_of(row.get("responses"), "responses")
     question, options = _question(answers)
     if question is None:
-        # Nobody has answered, so every text other than the prompt can be an option.
+        # There is no answer, so any text other than the prompt can be an option.
         options = [
             name for name, value in fields.items() if isinstance(value, str) and name not in PROMPT_NAMES
         ]

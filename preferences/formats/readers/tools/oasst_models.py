@@ -26,7 +26,7 @@ def parse(row: Row) -> Parsed:
     name = "responses" if given(row.get("responses")) else "samples"
     found = list_of(row.get(name), name)
     if not 1 <= len(found) <= MAX_SAMPLES:
-        raise RowError(f"{name} has {len(found)} responses; it has 1 to {MAX_SAMPLES}")
+        raise RowError(f"{name} has {len(found)} responses; it must have 1 to {MAX_SAMPLES}")
     model = label_of(row.get("model"), "model")
     return [
         Record(
@@ -45,7 +45,7 @@ def _response(item: object, where: str, model: str) -> ResponseRecord:
         for name, key in (("config", "sampling_config"), ("index", "sample_index"))
         if given(item.get(key))
     }
-    metadata_of(sampling, frozenset())  # refuses what can't be stored
+    metadata_of(sampling, frozenset())  # raises RowError for values that can't be stored
     return ResponseRecord(
         text=text_of(item.get("response"), f"{where}.response"),
         model=label_of(item.get("model"), f"{where}.model") or model,

@@ -100,8 +100,8 @@ def test_equal_ranks_are_ties_and_discarded_answers_are_counted(tmp_path: Path) 
         ),
     ],
 )
-def test_broken_row_is_named(row: Any, reason: str, tmp_path: Path) -> None:
-    with pytest.raises(RankingFileError, match=rf"tasks.json has 1 broken rows: line 2: .*{reason}"):
+def test_error_names_the_broken_row(row: Any, reason: str, tmp_path: Path) -> None:
+    with pytest.raises(RankingFileError, match=rf"tasks.json has broken rows \(1\): line 2: .*{reason}"):
         read([SOUND[next(iter(row))], row], tmp_path)
 
 

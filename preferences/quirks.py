@@ -54,11 +54,11 @@ RANKS_MISSING = Quirk(
     "ranks-missing",
     "some replies have no rank; they were imported without one, and the ranking covers the others",
 )
-NO_RANKS = Quirk("no-ranks", "there are several replies without ranks; the task is open, to be ranked")
+NO_RANKS = Quirk("no-ranks", "there are several replies without ranks; the task is open for ranking")
 RANKS_LOST = Quirk(
     "ranks-lost",
     "the answers list the options without their ranks, which were lost when the file was "
-    "written; the task is open, to be ranked",
+    "written; the task is open for ranking",
 )
 NO_WEAK_ORDER = Quirk(
     "no-weak-order",

@@ -1,6 +1,6 @@
 """Everything of `annotation/models/sql/`.
 
-Apart from 0001 for one reason: the table of second factors refers to the users of 0001, and a trigger audits it.
+Separate from 0001, because a trigger audits the table of second factors, which refers to the users of 0001.
 """
 
 from django.db import migrations

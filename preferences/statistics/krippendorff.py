@@ -138,7 +138,7 @@ _OfTotals = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 
 def _coincidences(counts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(U, V) → (U, V, V): ordered pairs of values within each unit, each value weighing 1 in all."""
+    """(U, V) → (U, V, V): ordered pairs of values within each unit, each value with a total weight of 1."""
     pairs = counts[:, :, None] * counts[:, None, :]
     diagonal = np.arange(counts.shape[1])
     pairs[:, diagonal, diagonal] -= counts

@@ -32,7 +32,7 @@ A, B, C, D = range(4)
         ([[[A], [B], [C]], [[C], [A], [B]]], [[A], [C], [B]], "borda"),
     ],
 )
-def test_majority_of_rankings(rankings: Any, tiers: list[list[int]], rule: str) -> None:
+def test_consensus_follows_the_majority(rankings: Any, tiers: list[list[int]], rule: str) -> None:
     found = consensus(rankings, 3)
     assert (found.tiers, found.unranked, found.decided_by) == (tiers, [], rule)
 

@@ -14,7 +14,7 @@ from preferences.pairs import comparisons_of, unranked_of
 from tests.annotation.answering import next_of, send
 
 
-def test_pairs_of_tiers() -> None:
+def test_pairs_are_derived_from_tiers() -> None:
     assert comparisons_of([["a"], ["b", "c"], ["d"]], strength=3) == [
         ("a", "b", False, 3),
         ("a", "c", False, 3),

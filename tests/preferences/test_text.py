@@ -46,7 +46,7 @@ def test_ordinary_text_has_no_fault(good: str) -> None:
 
 
 @pytest.mark.parametrize("bad", UNSTORABLE)
-def test_unstorable_text_is_refused_everywhere_for_one_reason(bad: str) -> None:
+def test_unstorable_text_is_refused_everywhere_for_the_same_reason(bad: str) -> None:
     fault = storage_fault(bad)
     assert fault is not None
     assert text_fault(bad) == name_fault(bad) == fault

@@ -290,9 +290,9 @@ FORMAT = ImportFormat(
     title="Rankloop: a prompt, its responses and optionally a ranking (JSON Lines, CSV, Parquet)",
     reads="A prompt and two to ten responses, and at most one ranking of them per row: `tiers` "
     "or `ranking`, with strength, ratings, flags, comment, rewrite, annotator and "
-    "duration. Other common column names are understood, also HelpSteer2's "
+    "duration. Other common column names are understood, as is HelpSteer2's "
     "`preference_strength`. `gold_tiers` is the known answer; with `task_kind` gold, "
-    "attention or qualification the row is a check, which any annotator can be given. The"
+    "attention or qualification the row is a check for any annotator. The"
     " `ranking` export and a snapshot's Parquet file are imported in this format.",
     loses="Nothing: other fields are kept as metadata.",
     example='{"prompt": "…", "responses": [{"text": "…", "model": "…"}, "…"], "tiers": [[1], [0]]}',

@@ -3,8 +3,8 @@ would run.
 
 A spreadsheet can interpret a cell that begins with `=`, `+`, `-`, `@`, a tab or a line end as a formula
 (CWE-1236), so such text gets a leading apostrophe. Text that begins with apostrophes before one of these gets
-one too, so that removing one apostrophe restores every cell (:func:`restored`, which the import does for
-files of ours).
+one too, so that removing one apostrophe restores every cell (:func:`restored`, which the import applies to
+our own files).
 """
 
 from __future__ import annotations

@@ -11,8 +11,8 @@ from preferences.statistics.pairs import UNRANKED
 
 
 def _rankings(seed: int, n: int, lean: float) -> tuple[np.ndarray, np.ndarray]:
-    """Random shuffles of four responses, ranked at random except that a position one place earlier adds
-    `lean`."""
+    """Random shuffles of four responses, ranked at random except that each place further forward adds `lean`
+    to the score."""
     rng = np.random.default_rng(seed)
     shown = np.argsort(rng.random((n, 4)), axis=1).astype(np.int8)
     score = rng.gumbel(size=(n, 4)) - lean * shown

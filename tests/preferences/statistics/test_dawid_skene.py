@@ -45,7 +45,8 @@ def test_dawid_skene_equals_crowd_kit() -> None:
 def test_known_confusions_are_recovered_and_beat_the_majority() -> None:
     items, people, labels = _labels(1, 20_000, CONFUSION, PRIOR)
     found = dawid_skene.fit(items, people, labels, n_items=20_000, n_annotators=5, n_labels=3)
-    # About 2,400 labels of the rarest truth each: standard errors of 0.01, plus some for unknown truths.
+    # Each annotator labels about 2,400 items of the rarest truth, so standard errors are 0.01, and slightly
+    # more because the truths are unknown.
     np.testing.assert_allclose(found.confusion, CONFUSION, atol=0.05)
     np.testing.assert_allclose(found.prior, PRIOR, atol=0.02)
     truth = np.random.default_rng(1).choice(3, 20_000, p=PRIOR)

@@ -26,7 +26,7 @@ def test_agreement_matches_tasks_by_identity() -> None:
     np.testing.assert_array_equal(per_ranking[1], [0, 0, 3, 3, 0, 0])
 
 
-def test_top_k_ranking_counts_against_the_rest() -> None:
+def test_top_k_responses_are_above_the_unranked_ones() -> None:
     """A best, B second of five, the rest unranked: A and B are above C, D and E, which have no order. Keeping
     only the responses that both listed would leave one pair of seven."""
     top, whole = [0, 1, UNRANKED, UNRANKED, UNRANKED], [4, 1, 0, 2, 3]

@@ -107,7 +107,7 @@ def test_holding_out_everything_is_refused(base: Path, tmp_path: Path) -> None:
         train(RewardModelConfig(), base_model=base, rankings=aside, out_dir=tmp_path / "rm")
 
 
-def test_ties_alone_need_a_loss_that_models_ties(base: Path, tmp_path: Path) -> None:
+def test_rankings_of_ties_alone_need_a_loss_that_models_ties(base: Path, tmp_path: Path) -> None:
     tied = [dataclasses.replace(r, tiers=((0, 1, 2, 3),)) for r in RANKINGS[:6]]
     settings = {"epochs": 1, "evaluations": 1, "heldout_fraction": 0.0}
     ignoring = RewardModelConfig.model_validate(settings)
@@ -287,8 +287,8 @@ WHOLE: dict[str, Damage] = {
     "weights missing": lambda f: (f / "model.safetensors").unlink(),
     "a layer missing": lambda f: drop_weights(f / "model.safetensors", "layers.1"),
     "config cut short": lambda f: cut_short(f / "config.json"),
-    "config of other sizes": other_sizes,
-    "config without a kind": lambda f: (f / "config.json").write_text("{}"),
+    "config with other sizes": other_sizes,
+    "config without a model type": lambda f: (f / "config.json").write_text("{}"),
     "tokenizer cut short": lambda f: cut_short(f / "tokenizer.json"),
 }
 ADAPTER: dict[str, Damage] = {
@@ -298,7 +298,7 @@ ADAPTER: dict[str, Damage] = {
     "the head missing": lambda f: drop_weights(f / "adapter_model.safetensors", "score"),
     "its config cut short": lambda f: cut_short(f / "adapter_config.json"),
     "no base named": nameless,
-    "its notes cut short": lambda f: cut_short(f / "rankloop.json"),
+    "its metadata cut short": lambda f: cut_short(f / "rankloop.json"),
 }
 
 

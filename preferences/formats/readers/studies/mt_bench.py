@@ -152,7 +152,7 @@ VOTES = ImportFormat(
     reads="A ranking of two responses per vote, with a separate task for each pair and turn; "
     "the judge is the annotator. The responses are those of the answers file, found by "
     "question_id, model and turn.",
-    loses="Nothing; repeated equal votes of a judge on a pair are one ranking.",
+    loses="Nothing; repeated equal votes of a judge on a pair become one ranking.",
     example='{"judge": "expert_1", "model_a": "x", "model_b": "y", "question_id": 81, "turn": 1,'
     ' "winner": "model_a"}',
     recognises=recognises_votes,

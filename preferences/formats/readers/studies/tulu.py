@@ -1,8 +1,8 @@
 """Tulu's human evaluation: two completions, a preference on a five-step scale, and whether each completion
 was acceptable.
 
-The model on side a varies by row, also between evaluators of one item. A ranking refers to responses, so the
-side appears only in the order shown. When an evaluator judged an item twice, the later row counts.
+The model on side a varies by row, even between evaluators of the same item. A ranking refers to responses, so
+the side appears only in the order shown. When an evaluator judged an item twice, the later row counts.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ def _response(item: object, where: str, model: str) -> ResponseRecord:
 FORMAT = ImportFormat(
     name="oasst-models",
     title="Open-Assistant sampling reports: one response per model, or many samples of one (JSON Lines)",
-    reads="An open task per prompt, to be ranked. More than ten distinct responses are divided "
+    reads="A task per prompt, open for ranking. More than ten distinct responses are divided "
     "among tasks of nearly equal size.",
     loses="The sample's index, where two samples are the same text by the same model: they are one response.",
     example='{"prompt": "…", "responses": [{"model": "…", "sampling_config": "…", "response": "…"}]}',

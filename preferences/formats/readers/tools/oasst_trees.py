@@ -183,7 +183,7 @@ FORMAT = ImportFormat(
     reads="A prompt for every prompter's message: the path to it is the conversation, its "
     "replies are the responses, and their ranks (0 is best) are the ranking. Where "
     "`events` has each person's ranking, those are used instead. Replies without any rank"
-    " are open to be ranked; single replies are imported without a task.",
+    " are open for ranking; single replies are imported without a task.",
     loses="Nothing: the other fields of each message are kept with its prompt or response. "
     "Where some siblings have no rank, the ranking covers the others.",
     example='{"message_tree_id": "1", "prompt": {"message_id": "1", "text": "…", "role": "prompter",'

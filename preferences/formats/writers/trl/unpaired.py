@@ -117,7 +117,7 @@ FORMAT = ExportFormat(
         "The order, strengths, and responses that were neither rated nor flagged. A "
         "rating at or above `threshold` is desirable and one below is not; without a "
         "threshold, the middle of the form's scale separates the two, and a rating exactly in the "
-        "middle is left out. A flagged response is undesirable whatever its rating. If "
+        "middle is left out. A flagged response is undesirable regardless of its rating. If "
         "the form asks for flags but not for ratings, a response without a flag is "
         "desirable. Without either, the export is refused: the order does not say whether"
         " a response is good."

@@ -23,7 +23,7 @@ from preferences.formats.writers import (
 )
 from preferences.formats.writers.trl import preference, prompt, sft, unpaired
 
-# In the order of recognition: formats that require more of a row come first.
+# In the order in which they are tried: formats that require more fields of a row come first.
 IMPORT_FORMATS = {
     known.name: known
     for known in (

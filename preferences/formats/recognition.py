@@ -32,7 +32,7 @@ class NumberedRecords:
 def read_records(
     stream: BinaryIO, format_name: str | None = None
 ) -> tuple[ImportFormat, Iterator[NumberedRecords]]:
-    """The file's format (recognised if not named) and its records, which are read on demand.
+    """The file's format (recognised if not named) and its records, read on demand.
 
     Raises FormatError if the file can't be opened, or if no format is named and none fits its first rows.
     """

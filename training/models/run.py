@@ -153,7 +153,7 @@ class RunEvent(models.Model):
 
     class Meta:
         constraints = [
-            # Also the index of every read: the events of one run after a seq.
+            # Also serves every read: the events of one run after a given seq.
             models.UniqueConstraint(fields=["run", "seq"], name="run_event_seq_once"),
         ]
 

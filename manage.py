@@ -17,7 +17,8 @@ def main() -> None:
             from annotation.database.acting import act_as, command_actor
 
             act_as(command_actor(sys.argv[1] if len(sys.argv) > 1 else "help"))
-            # `migrate` and its kin must see the database as it is; every other command needs today's tables.
+            # `migrate` and similar commands must see the database as it is. All others need up-to-date
+            # tables.
             if own and "migrat" not in sys.argv[1]:
                 execute_from_command_line([sys.argv[0], "migrate", "--verbosity=0"])
             execute_from_command_line(sys.argv)

@@ -58,7 +58,7 @@ def measure(options: argparse.Namespace) -> None:
     from django.core.management import call_command
     from django.db import connection, connections
 
-    from annotation.content import content
+    from annotation.content import adding
     from annotation.models import Assignment, RankingTask
 
     call_command("migrate", verbosity=0)
@@ -99,14 +99,14 @@ def measure(options: argparse.Namespace) -> None:
     for history in (0, options.history):
         (person,) = new_people(f"lone-{history}", project.pk, 1)
         answered(project.pk, person, history)
-        content.analyze_content()
+        adding.analyze_content()
         times = lone_claims(project.slug, person)
         print(f"{'finish_started, overlap 3':26} {history:16d} {quantiles(times)}")
 
 
 def filled(slug: str, policy: str, tasks: int):  # type: ignore[no-untyped-def]
-    from annotation.content import content
-    from annotation.content.incoming import ResponseDraft, TaskDraft
+    from annotation.content import adding
+    from annotation.content.drafts import ResponseDraft, TaskDraft
     from annotation.projects import projects
 
     project = projects.create_project(slug=slug, overlap=3)
@@ -118,7 +118,7 @@ def filled(slug: str, policy: str, tasks: int):  # type: ignore[no-untyped-def]
         )
         for n in range(tasks)
     )
-    content.add_ranking_tasks(project=project, items=drafts)
+    adding.add_ranking_tasks(project=project, items=drafts)
     return project
 
 

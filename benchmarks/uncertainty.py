@@ -60,7 +60,7 @@ def judge(folder: Path, kind: str | None, fresh: list[tuple[Ranking, np.ndarray]
     else:
         found = uncertainty.load_uncertainty(folder)
         assert found is not None
-        chances = beliefs.preference_probability(model, tokenizer, items, found)
+        chances = [one.preference() for one in beliefs.beliefs_about(model, tokenizer, items, found)]
     said, true = [], []
     for (_, rewards), chance in zip(fresh, chances, strict=True):
         first, second = np.triu_indices(len(rewards), 1)

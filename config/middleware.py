@@ -55,13 +55,13 @@ class SecurityHeaders(MiddlewareMixin):
 
 
 def storable_query(get_response: Callable[[HttpRequest], Any]) -> Callable[[HttpRequest], Any]:
-    """A NUL in an address or its query is refused here, once: whichever view compared it with a column would
-    fail, because Postgres's text holds none. (Bodies: `annotation.api.parsers`.)"""
+    """Refuses a NUL in a URL or its query. Postgres text can't contain one, so a view that compared it with a
+    column would fail. (Bodies: `annotation.api.parsers`.)"""
 
     def answer(request: HttpRequest) -> Any:
         if NUL not in request.path_info and quote(NUL) not in request.META.get("QUERY_STRING", ""):
             return get_response(request)
-        detail = "The address holds a NUL character (%00), which can't be stored."
+        detail = "The address contains a NUL character (%00), which can't be stored."
         body = problem_body(status=HTTPStatus.BAD_REQUEST, detail=detail)
         return JsonResponse(body, status=HTTPStatus.BAD_REQUEST, content_type=ProblemRenderer.media_type)
 

@@ -36,8 +36,8 @@ def socket_folder(home: Path) -> Path:
 def make_private(path: Path, account: Account | None = None) -> None:
     """Create a folder that only `account` (default: our own) can enter.
 
-    An existing folder must be exactly that. The temporary folder is open to all, and another user's folder of
-    the same name would give that user the server.
+    An existing folder must be private in the same way. The temporary folder is open to all, and another
+    user's folder of the same name would give that user access to the server.
     """
     owner, group = (account.uid, account.gid) if account else (os.geteuid(), os.getegid())
     if not path.exists():

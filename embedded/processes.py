@@ -62,8 +62,8 @@ def spawn(
     """Start a child in its own session, so that Ctrl-C reaches only the parent.
 
     Its output is appended to `log`, or inherited without one. Call this from a thread that lives at least as
-    long as the child should (see the module's docstring). A child that notices the end of its parent without
-    help needs no `death_signal`.
+    long as the child should (see the module's docstring). A child that detects the end of its parent on its
+    own needs no `death_signal`.
     """
     output = None if log is None else open_log(log)
     try:
@@ -87,7 +87,7 @@ def spawn(
 
 
 def open_log(log: Path) -> BinaryIO:
-    """Open for appending; a long log is renamed first and a new one begun."""
+    """Open for appending. A long log is first renamed, and a new one begins."""
     log.parent.mkdir(parents=True, exist_ok=True)
     if log.exists() and log.stat().st_size > _LOG_LIMIT_BYTES:
         log.replace(log.with_suffix(".1.log"))
@@ -112,7 +112,8 @@ def stop(process: subprocess.Popen[bytes], steps: Sequence[tuple[signal.Signals,
 def wait_until(
     ready: Callable[[], bool], process: subprocess.Popen[bytes], *, name: str, log: Path, seconds: float
 ) -> None:
-    """Return once `ready()`. ServerError with the end of the log if the process ends or time runs out."""
+    """Return once `ready()`. Raise ServerError with the end of the log if the process ends or time runs
+    out."""
     deadline = time.monotonic() + seconds
     while not ready():
         if process.poll() is not None:

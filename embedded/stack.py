@@ -42,7 +42,8 @@ def databases_for(argv: Sequence[str]) -> Iterator[bool]:
     """Set DATABASE_URL and BROKER_URL. Yields whether the servers were started for this command."""
     command = argv[1] if len(argv) > 1 else "help"
     outside = _named_outside("DATABASE_URL") and _named_outside("BROKER_URL")
-    # In production, settings without these addresses refuse to start. That is better than our own servers.
+    # In production, settings without these addresses refuse to start. That is better than starting our own
+    # servers.
     outside = outside or _from_environment("RANKLOOP_ENV") == "production"
     if outside or command in _NEEDS_NO_DATABASE or "--help" in argv:
         yield False

@@ -101,7 +101,8 @@ class StateFolder:
 
     @contextmanager
     def lock(self, *, wait: bool = False) -> Iterator[None]:
-        """Become the one process that runs the servers. StateInUse if another does and `wait` is false."""
+        """Become the one process that runs the servers. Raise StateInUse if another process does and `wait`
+        is false."""
         self.create()
         with (self.path / "lock").open("w") as handle:
             try:

@@ -32,9 +32,10 @@ _READY_POLL_SECONDS = 0.05
 # after the next start, the sweep for orphaned runs finds it.
 _GRACE_SECONDS = 5.0
 _RESTART_DELAYS_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
-_STEADY_SECONDS = 60.0  # a child that ran this long counts as a first failure when it ends
+_STEADY_SECONDS = 60.0  # after running this long, a child is restarted with the shortest delay
 # One Python process uses one processor at a time: with two web processes, sixteen annotators without pauses
-# get 20 to 25 % more answers through. The second starts after the first answers, so as not to delay it.
+# submit 20 to 25 % more answers. The second process starts after the first one responds, so that it does not
+# delay it.
 _WEB, _WEB_TOO = "web-1", "web-2"
 _DEMO_MARKER = "demo-created"
 _DEMO_LOGINS = "demo-logins.txt"

@@ -2,7 +2,7 @@ import { fileURLToPath } from "node:url";
 import react from "@vitejs/plugin-react";
 import { defineConfig } from "vitest/config";
 
-/** Where `npm run dev` finds Django; the built files are served by Django itself. */
+/** The backend for `npm run dev`. Django serves the built files itself. */
 const BACKEND = process.env.RANKLOOP_BACKEND ?? "http://127.0.0.1:8000";
 
 export default defineConfig({
@@ -11,20 +11,20 @@ export default defineConfig({
   resolve: { alias: { "@": fileURLToPath(new URL("./src", import.meta.url)) } },
   build: {
     target: "es2023",
-    // A data: URL for a font would be refused by the page's own Content-Security-Policy (font-src 'self').
+    // The Content-Security-Policy (font-src 'self') refuses fonts in data: URLs.
     assetsInlineLimit: 0,
     sourcemap: false,
     manifest: true,
   },
   server: { proxy: { "/api": BACKEND, "/healthz": BACKEND } },
   test: {
-    // They run beside everything else the checks run: what waits fails when it does not come, not when it is late.
+    // The tests share the machine with all other checks, so a slow test must not fail.
     testTimeout: 300_000,
     hookTimeout: 300_000,
-    // Every file puts back what it changed, so one document and one load of the libraries serve
-    // all: half of the processor's time that one of each per file takes.
+    // Each file restores what it changes, so all files share one document and one load of the libraries. This halves
+    // the processor time.
     isolate: false,
-    // A document costs more to make than most files take to test: only what renders has one.
+    // Creating a document takes longer than most test files, so only files that render have one.
     projects: [
       { extends: true, test: { name: "logic", environment: "node", include: ["src/**/*.test.ts"] } },
       {

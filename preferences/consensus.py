@@ -1,15 +1,16 @@
-"""Several rankings of the same responses as one. No Django.
+"""Several rankings of the same responses combined into one. No Django.
 
-The rule, in full (dataset cards and docs/formats.md repeat it):
+The full rule (repeated in dataset cards and docs/formats.md):
 
-1. Each pair of responses goes to the side that more rankings preferred; as many on either side is a tie. A
-   ranking that left both unranked has no say on their pair.
-2. Where these majorities fit into one order with ties, that is the answer (`majority`).
-3. Where they don't (they run in a circle, or ties lead around), the responses that beat each other in circles
-   are ordered among themselves by mean rank: the sum of their margins, pair by pair, as a share of the votes
-   on that pair (the Borda count). Equal sums are a tie. Other pairs keep their majority (`borda`).
+1. Each pair of responses goes to the side that more rankings prefer; equal numbers are a tie. A ranking that
+   left both unranked does not count for their pair.
+2. If these majorities fit one order with ties, that order is the consensus (`majority`).
+3. If they don't (they form a cycle), the responses of the cycle are ordered among themselves by mean rank:
+   the sum of their margins over the pairs, each as a share of the votes on that pair (the Borda count). Equal
+   sums tie. Other pairs keep their majority (`borda`).
 
-So who beats every other is first (Condorcet), and what all prefer stays preferred (Pareto).
+The consensus therefore puts a response first that beats every other (Condorcet), and keeps unanimous
+preferences (Pareto).
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ class Consensus:
 
 
 def consensus(rankings: Sequence[Tiers], count: int) -> Consensus:
-    """Of rankings of the responses 0 … count-1; a response in no tier of a ranking was left below them."""
+    """The consensus of rankings of the responses 0 … count-1. A response in no tier of a ranking is below all
+    its tiers."""
     places = [_places(tiers) for tiers in rankings]
     ranked = [index for index in range(count) if any(index in place for place in places)]
     margin = {index: dict.fromkeys(ranked, Fraction(0)) for index in ranked}
@@ -54,7 +56,7 @@ def _places(tiers: Tiers) -> dict[int, int]:
 
 
 def _sign(places: dict[int, int], one: int, two: int) -> int | None:
-    """1: one is preferred, -1: two is, 0: a tie, None: the ranking says nothing of them."""
+    """1: one is preferred, -1: two is, 0: a tie, None: the ranking has neither."""
     if one not in places and two not in places:
         return None
     below = len(places) + 1
@@ -65,8 +67,8 @@ def _sign(places: dict[int, int], one: int, two: int) -> int | None:
 def _circles(items: Sequence[int], margin: dict[int, dict[int, Fraction]]) -> list[list[int]]:
     """Groups of items that reach each other by "at least as good as", best group first.
 
-    Any two items are linked one way or the other, so the groups stand in one line: the more items a group
-    reaches, the further ahead it is.
+    Any two items are linked in one direction at least, so the groups are totally ordered: the more items a
+    group reaches, the better it is.
     """
     reach = {one: {two for two in items if margin[one][two] >= 0} for one in items}
     for middle in items:

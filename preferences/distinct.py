@@ -1,4 +1,4 @@
-"""A record with each response once: a file can hold the same response twice."""
+"""A record without repeated responses: a file can hold the same response twice."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from preferences.records import Record, Tiers
 
 
 def distinct(record: Record) -> tuple[Record, bool]:
-    """The record with each response once, and whether one was repeated.
+    """The record without repeated responses, and whether there were any.
 
-    A response is its text and its model, as in the database. Of its places in a ranking the best counts.
+    A response is identified by its text and its model, as in the database. A repeated response keeps its best
+    place in a ranking.
     """
     given = [(response.text, response.model) for response in record.responses]
     if len(set(given)) == len(given):

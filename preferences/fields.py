@@ -1,4 +1,4 @@
-"""The value of a row's field as the type that it must have, or a RowError that names the field."""
+"""The value of a row's field as the required type, or a RowError that names the field."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LATEST_EPOCH = 2**33  # the year 2242; a larger number counts milliseconds
 
 
 def text_of(value: object, name: str) -> str:
-    """`value` as text that Postgres can hold, or RowError naming the field."""
+    """`value` as text that Postgres can store; a RowError names the field."""
     if not isinstance(value, str):
         raise RowError(f"{name} must be text, not {kind(value)}")
     if fault := text_fault(value):
@@ -47,7 +47,7 @@ def label_of(value: object, name: str) -> str:
 
 
 def list_of(value: object, name: str) -> Sequence[Any]:
-    """`value` as a list; CSV has no lists, so a JSON list in a text counts as one."""
+    """`value` as a list. CSV has no lists, so a text that holds a JSON list counts as one."""
     if isinstance(value, str):
         value = json_of(value, name)
     if not isinstance(value, (list, tuple)):
@@ -56,7 +56,7 @@ def list_of(value: object, name: str) -> Sequence[Any]:
 
 
 def object_of(value: object, name: str) -> dict[str, Any]:
-    """`value` as an object with text keys; absent is empty; a JSON object in a text counts as one."""
+    """`value` as an object with text keys. Absent is empty; a text that holds a JSON object counts as one."""
     if value is None or value == "":
         return {}
     if isinstance(value, str):
@@ -74,7 +74,7 @@ def one_of(value: object, name: str, choices: Collection[str]) -> str:
 
 
 def int_of(value: object, name: str, *, low: int, high: int) -> int | None:
-    """A whole number from low to high; absent (also an empty CSV cell) is None."""
+    """A whole number from low to high; None if absent (also an empty CSV cell)."""
     if value is None or value == "":
         return None
     if isinstance(value, str) and value.strip().lstrip("-").isdecimal() and len(value) <= 20:
@@ -97,7 +97,7 @@ def bool_of(value: object, name: str) -> bool:
 
 
 def messages_of(value: object, name: str = "messages") -> tuple[Message, ...]:
-    """A conversation up to the point where the model must answer: so it can't end with the assistant."""
+    """A conversation up to the point where the model must answer, so it can't end with an assistant turn."""
     turns = list_of(value, name)
     if not turns:
         raise RowError(f"{name} is empty")
@@ -111,14 +111,14 @@ def messages_of(value: object, name: str = "messages") -> tuple[Message, ...]:
         role = one_of(turn.get("role"), f"{where}.role", ROLES)
         messages.append({"role": role, "content": text_of(turn.get("content"), f"{where}.content")})
     if messages[-1]["role"] == "assistant":
-        raise RowError(f"{name} ends with an assistant turn, so there is nothing left to answer")
+        raise RowError(f"{name} ends with an assistant turn, so it leaves nothing to answer")
     if not any(message["content"].strip() for message in messages):
         raise RowError(f"{name} holds no text")
     return tuple(messages)
 
 
 def prompt_messages(text: object, name: str = "prompt") -> tuple[Message, ...]:
-    """A bare text as the one user turn of a conversation."""
+    """A text as the only user turn of a conversation."""
     content = text_of(text, name)
     if not content.strip():
         raise RowError(f"{name} is empty")
@@ -126,7 +126,7 @@ def prompt_messages(text: object, name: str = "prompt") -> tuple[Message, ...]:
 
 
 def check_response_count(count: int) -> None:
-    """The rule of every format: at least 2 and at most 10 responses make a ranking task."""
+    """The rule of every format: a ranking task has 2 to 10 responses."""
     if count < MIN_RESPONSES:
         raise TooFewResponses(f"responses has {count}; a ranking task needs at least {MIN_RESPONSES}")
     if count > MAX_RESPONSES:
@@ -134,7 +134,7 @@ def check_response_count(count: int) -> None:
 
 
 def check_texts(record: Record | Vote) -> None:
-    """The limit of texts that a reader has put together from several fields, each within the limit."""
+    """Check the limit of texts that a reader has joined from several fields."""
     if isinstance(record, Vote):
         return
     for name, texts in (
@@ -147,9 +147,10 @@ def check_texts(record: Record | Vote) -> None:
 
 
 def tiers_of(value: object, count: int, name: str = "tiers", *, partial: bool = False) -> Tiers:
-    """Ordered groups of response indices (from 0), best first, each of the `count` responses exactly once.
+    """Ordered groups of response indices (from 0), best first, with each of the `count` responses exactly
+    once.
 
-    `partial`: what is left out was left below all of them, as in the answer to "rank the best three".
+    `partial`: responses left out rank below all groups, as in the answer to "rank the best three".
     """
     tiers: list[tuple[int, ...]] = []
     for index, group in enumerate(list_of(value, name)):
@@ -167,9 +168,9 @@ def tiers_of(value: object, count: int, name: str = "tiers", *, partial: bool = 
 
 
 def tiers_from_ranks(value: object, count: int, name: str = "ranking") -> Tiers:
-    """Tiers from one rank number per response, 1 is best, equal numbers tie.
+    """Tiers from one rank number per response: 1 is best, equal numbers tie.
 
-    A 0 is refused: `[2, 0, 1]` would read as ranks and as an order, with different winners.
+    A 0 is refused: `[2, 0, 1]` could be ranks or an order, with different winners.
     """
     given = list_of(value, name)
     if len(given) != count:
@@ -183,7 +184,7 @@ def tiers_from_ranks(value: object, count: int, name: str = "ranking") -> Tiers:
 
 
 def metadata_of(row: Row, known: frozenset[str]) -> dict[str, Any]:
-    """The row's `metadata` object, and its unknown fields as they stand: nothing is dropped in silence."""
+    """The row's `metadata` object and all its unknown fields: nothing is dropped silently."""
     found = {
         key: value for key, value in row.items() if key not in known and value is not None and value != ""
     }
@@ -201,8 +202,8 @@ def metadata_of(row: Row, known: frozenset[str]) -> dict[str, Any]:
 
 
 def check_no_nul(value: object, name: str, depth: int = 0) -> None:
-    """RowError where a text inside `value` can't be stored (a NUL, or a lone surrogate), or where it is
-    nested so deeply that writing it again would exhaust a stack."""
+    """Raise RowError if a text inside `value` can't be stored, or if `value` is nested so deeply that writing
+    it again would exhaust the stack."""
     if depth > MAX_DEPTH:
         raise RowError(f"{name[:40]}… is nested deeper than {MAX_DEPTH} levels")
     if isinstance(value, str):
@@ -224,15 +225,15 @@ def json_of(text: str, name: str) -> Any:
 
 
 def refuse_constant(text: str) -> Any:
-    raise ValueError(f"{text} is no JSON number")
+    raise ValueError(f"{text} is not a JSON number")
 
 
-# One decoder for all: json.loads builds a new one for each call with options.
+# One shared decoder: json.loads builds a new one for each call with options.
 _decode = json.JSONDecoder(parse_constant=refuse_constant).decode
 
 
 def kind(value: object) -> str:
-    """What a reader of the file would call this value."""
+    """The name of the value's type for a person."""
     names = {
         str: "text",
         bool: "true/false",
@@ -256,8 +257,8 @@ def _check_storable(text: str, name: str) -> None:
 
 
 def time_of(value: object) -> datetime | None:
-    """A time as text (ISO 8601, with a space for the T too) or as seconds or milliseconds since 1970; None
-    when it is neither. A time without a zone is taken as UTC."""
+    """A time from text (ISO 8601, also with a space for the T) or from seconds or milliseconds since 1970;
+    otherwise None. A time without a zone is UTC."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         if LATEST_EPOCH < value < LATEST_EPOCH * 1000:
             value = value / 1000
@@ -274,7 +275,7 @@ def time_of(value: object) -> datetime | None:
 
 
 def plain_of(value: object, name: str) -> Any:
-    """`value` as it stands, when it can be stored as JSON: small enough, no NUL, no NaN."""
+    """`value` unchanged, if it can be stored as JSON: small enough, no NUL, no NaN."""
     return metadata_of({name: value}, frozenset()).get(name)
 
 

@@ -1,5 +1,5 @@
-"""What real files do that a format's description doesn't say. Each is counted and named in the report with
-its lines, together with the rule that was followed; nothing here makes a row fail. No Django here."""
+"""What real files do beyond the description of their format. An import counts each quirk and names its lines
+and the rule that it followed. No quirk makes a row fail."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Quirk:
-    """`name` is for programs, `text` says what was found and what was done about it."""
+    """`name` is for programs; `text` says what was found and how it was handled."""
 
     name: str
     text: str
@@ -16,74 +16,73 @@ class Quirk:
 
 IDENTICAL_PAIR = Quirk(
     "identical-pair",
-    "both replies are the same text, so there is nothing to rank: the prompt and the reply were taken, no"
-    " comparison",
+    "both replies are the same text, so there is nothing to rank; the prompt and the "
+    "reply were imported without a comparison",
 )
-EMPTY_REPLY = Quirk("empty-reply", "a reply is empty; it is kept as it stands")
-EMPTY_TURN = Quirk("empty-turn", "a turn inside the conversation is empty; it is kept as it stands")
+EMPTY_REPLY = Quirk("empty-reply", "a reply is empty; it is kept unchanged")
+EMPTY_TURN = Quirk("empty-turn", "a turn of the conversation is empty; it is kept unchanged")
 RUNS_ON = Quirk(
     "runs-on",
-    "a reply runs on into further turns (the histories differ); its whole text is kept as the response",
+    "a reply contains further turns (the histories differ); its whole text is kept as the response",
 )
 NOT_ALTERNATING = Quirk(
-    "not-alternating", "the turns of the conversation don't alternate; they are kept as they stand"
+    "not-alternating", "the turns of the conversation do not alternate; they are kept unchanged"
 )
-ROLE_IN_TEXT = Quirk(
-    "role-in-text", "text that looks like a role label stands inside a turn; it is kept as text"
-)
+ROLE_IN_TEXT = Quirk("role-in-text", "a turn contains text that looks like a role label; it is kept as text")
 REPEATED_RESPONSE = Quirk(
-    "repeated-response", "a response stands there twice; it was taken once, at its best place"
+    "repeated-response", "a response occurs twice; it was imported once, at its best place"
 )
 ONE_RESPONSE = Quirk(
     "one-response",
-    "there is only one distinct response, so nothing to rank: it was taken with its prompt, without a task",
+    "there is only one distinct response, so there is nothing to rank; it was imported "
+    "with its prompt, without a task",
 )
 TOO_MANY_RESPONSES = Quirk(
     "too-many-responses",
-    "there are more responses than one task can show; they were dealt out to several tasks",
+    "there are more responses than one task can show; they were divided among several tasks",
 )
 SAME_ANNOTATOR_AGAIN = Quirk(
     "same-annotator-again",
-    "the same annotator ranks the same responses again; the later answer supersedes the earlier, which stays"
-    " as history",
+    "the same annotator ranks the same responses again; the later answer replaces the "
+    "earlier one, which is kept as history",
 )
 IMPLICIT_PROMPT = Quirk(
     "implicit-prompt",
-    "no prompt is given; what both texts begin with, up to the last space, was taken as the prompt",
+    "there is no prompt; the words that both texts begin with were used as the prompt",
 )
 RANKS_MISSING = Quirk(
     "ranks-missing",
-    "some replies have no rank: they were taken without one, and the ranking is of the others",
+    "some replies have no rank; they were imported without one, and the ranking covers the others",
 )
-NO_RANKS = Quirk("no-ranks", "there are several replies and no ranks; the task is open, to be ranked")
+NO_RANKS = Quirk("no-ranks", "there are several replies without ranks; the task is open, to be ranked")
 RANKS_LOST = Quirk(
     "ranks-lost",
-    "the answers hold the options without their ranks (lost when the file was written); the task is open, to"
-    " be ranked",
+    "the answers list the options without their ranks, which were lost when the file was "
+    "written; the task is open, to be ranked",
 )
 NO_WEAK_ORDER = Quirk(
     "no-weak-order",
-    "the pairs contradict each other, so no one ranking says them all; each pair was taken as a ranking of"
-    " two",
+    "the pairs contradict each other, so no single ranking expresses them all; each pair "
+    "was imported as a ranking of two",
 )
 ANSWER_LEFT_OUT = Quirk(
     "answer-left-out",
-    "an answer was cancelled, discarded, a draft or empty in the system it comes from; it was left out",
+    "an answer was cancelled, discarded, empty or a draft in the system it comes from; it was left out",
 )
 BUCKETS = Quirk(
     "buckets",
-    "the responses were sorted into named buckets; these were taken as tiers, in the order of the file, and"
-    " each response keeps its bucket as a flag",
+    "the responses were sorted into named buckets; the buckets were used as tiers, in the"
+    " order of the file, and each response keeps its bucket as a flag",
 )
 TIME_NOT_UNDERSTOOD = Quirk(
-    "time-not-understood", "a time could not be understood; it is kept as text in the metadata"
+    "time-not-understood", "a time is in an unknown form; it is kept as text in the metadata"
 )
 MARGIN_NOT_WHOLE = Quirk(
-    "margin-not-whole", "a margin is no whole number, so it is no strength; it is kept in the metadata"
+    "margin-not-whole", "a margin is not a whole number, so it is not a strength; it is kept in the metadata"
 )
 FORM_TAKES_OTHERS = Quirk(
     "form-takes-others",
-    "the project's form doesn't take so many responses: no task was made, prompt and responses came in",
+    "the project's form takes another number of responses; prompt and responses were imported without a task",
 )
 QUIRKS = {
     quirk.name: quirk

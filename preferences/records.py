@@ -1,4 +1,4 @@
-"""What a format yields: one record per row, or the reason why a row is no record; and what a row may hold."""
+"""What a format yields: one record per row, or the reason why the row can't be read."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ Tiers = tuple[tuple[int, ...], ...]
 
 
 class FormatError(Exception):
-    """The file as a whole can't be read on; the text says why and what to do."""
+    """The file as a whole can't be read; the text gives the reason and the remedy."""
 
 
 class RowError(Exception):
-    """This row is no record of its format; the text says which field and why. The rows around it are fine."""
+    """This row can't be read in its format; the text names the field and the reason. Other rows are not
+    affected."""
 
 
 class TooFewResponses(RowError):
@@ -28,7 +29,7 @@ class TooFewResponses(RowError):
 
 @dataclass(frozen=True, slots=True)
 class ResponseRecord:
-    """`metadata`: what else the file says of it (its id there, its language, …)."""
+    """`metadata`: whatever else the file has about the response (its id there, its language, …)."""
 
     text: str
     model: str = ""
@@ -38,11 +39,11 @@ class ResponseRecord:
 
 @dataclass(frozen=True, slots=True)
 class TrainingFields:
-    """What a file says of a ranking for training alone; an import keeps none of it.
+    """The fields of a ranking that only training uses; an import does not keep them.
 
-    `split` is "heldout", or anything else for training. `prompt_hash` is the file's own name of the prompt.
-    `votes` is the number of people whose rankings were made into this one. `in_shown_order`: the responses
-    stand in the order in which the annotator saw them.
+    `split` is "heldout", or any other text for training. `prompt_hash` is the file's own identifier of the
+    prompt. `votes` is the number of rankings that were combined into this one. `in_shown_order`: the
+    responses are in the order in which the annotator saw them.
     """
 
     weight: float = 1.0
@@ -59,12 +60,12 @@ NO_TRAINING_FIELDS = TrainingFields()
 
 @dataclass(frozen=True, slots=True)
 class RankingRecord:
-    """A judgement that came with the file. `tiers` are indices into the record's responses, best first;
-    responses that stand in none were shown and left below all of them.
+    """A ranking in the file. `tiers` are indices into the record's responses, best first; responses in no
+    tier were shown and left below all of them.
 
-    `ratings` and `flags` are keyed by response index. `external_id` is the file's own id of the ranking,
-    where it has one: it tells two equal rankings by unnamed people apart from the same ranking imported
-    twice. `given_at` is when it was given, where the file says.
+    `ratings` and `flags` are keyed by response index. `external_id` is the file's own id of the ranking, if
+    any: it tells two equal anonymous rankings from one ranking imported twice. `given_at` is the time of the
+    ranking, if the file has it.
     """
 
     tiers: Tiers
@@ -87,12 +88,12 @@ class RankingRecord:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A prompt, its responses, and what was said about these. No responses: only a prompt.
+    """A prompt, its responses, and their rankings. Without responses it is only a prompt.
 
-    `metadata` says more of the prompt, `task_metadata` of this set of responses: a prompt may stand in
-    several rows of a file. None means "the same": the formats that can't tell the two apart keep both.
-    `rankable` is false where the responses were never meant to be ranked against each other;
-    `task_optional` is true where they are wanted even if the project's form can't ask for them all at once.
+    `metadata` describes the prompt, `task_metadata` this set of responses, because a prompt can occur in
+    several rows of a file. None means that the format can't tell the two apart: both get `metadata`.
+    `rankable` is false if the responses were never meant to be ranked against each other. `task_optional` is
+    true if the responses are imported even when the project's form can't ask for them all at once.
     """
 
     messages: tuple[Message, ...]
@@ -108,13 +109,13 @@ class Record:
 
     @property
     def ranking(self) -> RankingRecord | None:
-        """The one ranking of a row that holds at most one."""
+        """The ranking of a row that has at most one."""
         return self.rankings[0] if self.rankings else None
 
 
 @dataclass(frozen=True, slots=True)
 class ResponseKey:
-    """A response in the database by who wrote it and what its metadata says."""
+    """A response in the database, identified by its model and metadata."""
 
     model: str
     metadata: Mapping[str, Any] = field(default_factory=dict)
@@ -122,9 +123,9 @@ class ResponseKey:
 
 @dataclass(frozen=True, slots=True)
 class Vote:
-    """A ranking of responses that another file brought: they are looked up, not written.
+    """A ranking of responses that were imported from another file: they are looked up, not written.
 
-    `prompt` is what the prompt's metadata says. `refers_to` names what is missing when it isn't there.
+    `prompt` is a field of the prompt's metadata. `refers_to` names the prompt in the error if it is missing.
     """
 
     prompt: tuple[str, Any]
@@ -141,7 +142,7 @@ Parsed = Sequence[Record | Vote]
 class ImportFormat:
     """`recognises` looks at one row; `parse` turns it into records or raises :class:`RowError`.
 
-    `reads` and `loses` are for the person who has such a file: what of it comes in, and what does not.
+    `reads` and `loses` tell the owner of such a file which parts are imported and which are not.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""How an answer to a task with a known answer did. No Django."""
+"""The score of an answer to a task with a known answer. No Django."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ Item = TypeVar("Item", bound=Hashable)
 def gold_score(gold: Sequence[Sequence[Item]], tiers: Sequence[Sequence[Item]]) -> float:
     """The share of gold's pairs that `tiers` reproduce, from 0 to 1.
 
-    Gold's pairs are those of two items in different tiers: about items that it ties, gold says nothing, and
-    either order of them is right. A pair counts 1 where the answer puts the same item first, ½ where it ties
-    them or leaves both unranked, 0 where it turns them round. An item that the answer leaves unranked stands
-    below all that it ranks. Nothing ranked at all (not rankable, all bad) is no reproduction: 0.
+    Gold's pairs are those of two items in different tiers: items that gold ties can be in either order. A
+    pair counts 1 if the answer puts the same item first, ½ if it ties them or leaves both unranked, and 0 if
+    it reverses them. An unranked item is below all ranked ones. An answer without any ranking (not rankable,
+    all bad) scores 0.
 
-    Raises ValueError when gold has no such pair: then there is nothing to be right about.
+    Raises ValueError if gold has no such pair, because then no answer can be wrong.
     """
     points = gold_points(gold, tiers)
     if not points:
-        raise ValueError("gold that puts nothing above anything can't be reproduced")
+        raise ValueError("gold must put at least one item above another")
     return sum(points.values()) / len(points)
 
 
 def gold_points(
     gold: Sequence[Sequence[Item]], tiers: Sequence[Sequence[Item]]
 ) -> dict[tuple[Item, Item], float]:
-    """What `tiers` earn for each of gold's pairs (better, worse), by the rule of :func:`gold_score`."""
+    """The points of `tiers` for each of gold's pairs (better, worse), by the rule of :func:`gold_score`."""
     place = {item: index for index, tier in enumerate(tiers) for item in tier}
     unranked = len(tiers)
     points = {}

@@ -1,4 +1,4 @@
-"""The cast, the same in every test, and a small project in which they work.
+"""The users, the same in every test, and a small project in which they work.
 
 alice and ben annotate, rita reviews, mona manages, and ada is the site's admin. oscar is a member of no
 project and must see nothing.
@@ -15,15 +15,15 @@ from django.test import override_settings
 from rest_framework.test import APIClient
 
 from annotation.accounts.members import add_member
-from annotation.content import content
-from annotation.content.incoming import ResponseDraft, TaskDraft
+from annotation.content import adding
+from annotation.content.drafts import ResponseDraft, TaskDraft
 from annotation.models import Project, RankingTask, User
 from annotation.models.project import Role
 from annotation.projects.projects import create_project
 
 PASSWORD = "correct horse battery"
 # These files run first and in this order. If the longest ran last, one worker would wait for the other. The
-# first file makes the demo, which takes two minutes; the second needs none of it until then.
+# first file creates the demo, which takes two minutes; the second does not need the demo until then.
 LONGEST_FIRST = (
     "test_readme_commands.py",
     "test_api_keeps_its_schema.py",
@@ -121,7 +121,7 @@ def add_tasks() -> Callable[..., list[RankingTask]]:
             )
             for number in range(n)
         ]
-        content.add_ranking_tasks(project=project, items=drafts, **settings)
+        adding.add_ranking_tasks(project=project, items=drafts, **settings)
         return list(RankingTask.objects.filter(project=project).order_by("id"))
 
     return add
@@ -148,5 +148,6 @@ def client_of() -> Callable[[User | None], APIClient]:
 
 @pytest.fixture
 def empty_cache(db: None) -> None:
-    """The cache table belongs to no model, so a test would find the counts of an earlier one."""
+    """Clears the cache. Its table belongs to no model, so a test would otherwise find the counts of an
+    earlier test."""
     cache.clear()

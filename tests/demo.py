@@ -1,7 +1,7 @@
 """pytest plugin (`-p tests.demo`): whole stacks with the demo project, as a new user finds it.
 
-Making the demo trains its first policy, which takes a minute of processor time. The first worker that needs
-the demo makes it for all workers. Each stack runs on a copy of its state folder. Starting a stack takes 8 s
+Creating the demo trains its first policy, which takes a minute of processor time. The first worker that needs
+the demo creates it for all workers. Each stack runs on a copy of its state folder. Starting a stack takes 8 s
 of processor time, so the modules of a worker share one, each with its own projects. A module that needs the
 demo unchanged overrides `demo_stack` with `own_demo_stack`.
 """
@@ -25,7 +25,7 @@ _DEMO_SECONDS = 400.0
 
 @pytest.fixture(scope="session")
 def made_demo() -> Path:
-    """The state folder in which the demo was made. Its stack has stopped."""
+    """The state folder in which the demo was created. Its stack has stopped."""
     shared = Path(os.environ["RANKLOOP_STATE"]).parent  # tests/services.py removes it with the servers
     home, made = shared / "demo", shared / "demo" / "made"
     with (shared / "demo.lock").open("wb") as lock:
@@ -44,7 +44,7 @@ def _make(stack: Stack) -> None:
         eventually(
             lambda: "tasks to rank" in stack.said or stack.process.poll() is not None,
             seconds=_DEMO_SECONDS,
-            what=f"the demo is made; the stack said {stack.said!r}",
+            what=f"the demo is created; the stack's output: {stack.said!r}",
         )
         assert stack.process.poll() is None, stack.said
     finally:

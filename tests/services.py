@@ -1,4 +1,4 @@
-"""pytest plugin (`-p tests.services`): a throw-away Postgres and Valkey, the same programs as in production.
+"""pytest plugin (`-p tests.services`): a temporary Postgres and Valkey, the same programs as in production.
 
 It is loaded before pytest-django reads the settings, which need the servers' addresses. xdist workers share
 the servers; each has its own test database, Valkey database and state folder.
@@ -29,7 +29,7 @@ class Services:
         self.home.chmod(0o711)  # root's Postgres runs as `nobody`, which must pass through
         self._lock = _lock(self.home)
         for name in ("DATABASE_URL", "BROKER_URL"):
-            os.environ.pop(name, None)  # tests never touch servers that the shell names
+            os.environ.pop(name, None)  # tests never touch servers that the shell's environment names
         self._servers = Servers(StateFolder(self.home), durable=False)
 
     def start(self) -> None:

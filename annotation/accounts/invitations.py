@@ -43,7 +43,7 @@ def invite(
         raise Problem("This invitation can't be created.", errors=wrong)
     if Invitation.objects.open().filter(project=project).count() >= MAX_OPEN:
         raise Problem(
-            f"{MAX_OPEN} invitations to this project are open. Revoke those that nobody needs.",
+            f"{MAX_OPEN} invitations to this project are open. Revoke the ones that are no longer needed.",
             type="too-many",
         )
     invitation = Invitation.objects.create(

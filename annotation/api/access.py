@@ -1,4 +1,4 @@
-"""The other half of the access table: the action of each method, named where the endpoint gets its address.
+"""The other half of the access table: the action of each method, named where the endpoint's URL is defined.
 
     endpoint(f"{PROJECT}members/", MembersView, GET=Action.MANAGE_MEMBERS, POST=Action.MANAGE_MEMBERS)
 

@@ -1,4 +1,4 @@
-"""What all views of a project share: finding the project and checking the permission table."""
+"""Shared code of all views of a project: it finds the project and checks the permission table."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def row_of_project(request: Request, rows: models.QuerySet[Row], id: UUID) -> Ro
 
 
 def seen_project(*, user: User, slug: str) -> Any:
-    """The project with what `with_role_of` adds; None if the user may not see it."""
+    """The project with the attributes that `with_role_of` adds; None if the user may not see it."""
     with connection.cursor() as cursor:
         cursor.execute(_SEEN_PROJECT, {"user": user.pk, "slug": slug, "admin": user.is_admin})
         row = cursor.fetchone()
@@ -81,7 +81,7 @@ class ProjectView(GenericAPIView[Any]):
     """
 
     pagination_class: type[CursorPagination] | None = None
-    project: Any  # a Project with what `with_role_of` adds
+    project: Any  # a Project with the attributes that `with_role_of` adds
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)

@@ -57,7 +57,8 @@ def _finite(digits: str) -> float:
 
 
 def _refuse_unstorable(body: object) -> None:
-    """Faults are always escaped: the decoder refuses control characters, and UTF-8 has no surrogates."""
+    """Refuses a NUL or a lone surrogate in any string. Both are always escaped in the body: the decoder
+    refuses control characters, and UTF-8 has no surrogates."""
     level: list[tuple[str, object]] = [("", body)]
     for _ in range(MAX_DEPTH):
         below: list[tuple[str, object]] = []

@@ -70,7 +70,7 @@ class Rule:
     who: Who
     roles: frozenset[Role] = _EVERY_ROLE
     scopes: frozenset[Scope] = frozenset()
-    """A token needs one of these; to read, `read` is enough. Empty: sessions only."""
+    """A token needs one of these; for reads, `read` is enough. Empty: sessions only."""
     known_to: frozenset[Role] = _EVERY_ROLE
     """Members with other roles get 404 instead of 403."""
 
@@ -114,7 +114,7 @@ def may_role(action: Action, role: str | None) -> bool:
 
 
 def scopes_for(action: Action, method: str) -> frozenset[Scope]:
-    """The scopes of which a token needs one; empty: no token allows it."""
+    """The scopes of which a token needs at least one. Empty: no token allows the action."""
     scopes = RULES[action].scopes
     return scopes | {Scope.READ} if scopes and method in READING else scopes
 
@@ -126,9 +126,9 @@ LEFT_TO_PAUSED = frozenset({Action.READ_PROJECT, Action.LIST_PROJECTS, Action.WH
 def require(user: User, action: Action, *, role: str | None = None, paused: str | None = None) -> None:
     """Returns if `user`, whose role in the project is `role`, may do `action`.
 
-    `paused` is the reason why they are paused, possibly empty; None: they aren't. Raises PermissionDenied;
-    NotFound for roles that may not know that the row exists; AnnotatorPaused for paused members who would
-    rank.
+    `paused` is the reason for the user's pause, possibly empty; None if they are not paused. Raises
+    PermissionDenied; NotFound for roles that may not know that the row exists; AnnotatorPaused for paused
+    members who try to rank.
     """
     if user.is_admin:
         return

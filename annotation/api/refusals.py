@@ -1,5 +1,4 @@
-"""Reasons for giving out no task or accepting no answer. Each has a type for programs and the user
-interface."""
+"""Reasons for refusing a task or an answer. Each has a type for programs and the user interface."""
 
 from __future__ import annotations
 
@@ -14,7 +13,7 @@ class ProjectNotActive(Conflict):
     type = "project-not-active"
 
     def __init__(self, slug: str, state: str) -> None:
-        super().__init__(f"The project {slug} is {state.lower()} and gives out no tasks.")
+        super().__init__(f"The project {slug} is {state.lower()} and assigns no tasks.")
 
 
 class ProjectArchived(Conflict):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from django.db import connection
 from django.utils import timezone
 
-from annotation.content.incoming import Prepared, ResponseDraft, split_of
+from annotation.content.drafts import Prepared, ResponseDraft, split_of
 from annotation.database.bulk import Column, as_json, as_text, copy_rows
 from annotation.ids import uuid7_texts
 from annotation.models import Project, RankingTask

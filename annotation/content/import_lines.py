@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from annotation.content.content_rows import Wanted
-from annotation.content.incoming import BadDraft, ResponseDraft, TaskDraft, prepared
+from annotation.content.drafts import BadDraft, ResponseDraft, TaskDraft, prepared
 from annotation.models import RankingTask
 from preferences.distinct import distinct
 from preferences.formats.catalog import NumberedRecords

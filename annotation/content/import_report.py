@@ -7,7 +7,7 @@ from typing import Any
 
 from preferences.quirks import Quirk
 
-# A file with an error in every row would give a report as long as itself; `failed` counts all of them.
+# Limits the report of a file with an error in every row; `failed` counts all errors.
 MAX_REPORTED_ERRORS = 1000
 MAX_REPORTED_LINES = 20
 
@@ -20,7 +20,8 @@ class LineError:
 
 @dataclass(slots=True)
 class QuirkCount:
-    """How many rows have the quirk, and the first of them; `text` says how the import handled it."""
+    """The number of rows with the quirk and the first of these lines; `text` says how the import handled
+    it."""
 
     name: str
     text: str
@@ -35,7 +36,7 @@ class QuirkCount:
 
 @dataclass(slots=True)
 class BatchReport:
-    """What storing one batch changed. It is added to the import's report once the batch is committed."""
+    """The changes of one batch, added to the import's report once the batch is committed."""
 
     prompts: int = 0
     responses: int = 0
@@ -93,7 +94,8 @@ class ImportReport:
 
 @dataclass(frozen=True, slots=True)
 class ImportProgress:
-    """How far an import is. `share`: of the file's bytes, 0 to 1; `read`, `failed`: rows so far."""
+    """The progress of an import: the `share` of the file's bytes, 0 to 1, and the rows `read` and
+    `failed`."""
 
     share: float
     read: int

@@ -11,7 +11,7 @@ from typing import Any
 from django.db import connection
 
 from annotation.content.content_rows import Known
-from annotation.content.incoming import Prepared, TaskDraft, content_key
+from annotation.content.drafts import Prepared, TaskDraft, content_key
 from annotation.models import Project
 from preferences.records import ResponseKey, Vote
 

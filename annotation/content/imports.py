@@ -14,8 +14,8 @@ from typing import Any, BinaryIO, TypedDict, Unpack
 
 from django.db import DataError, IntegrityError, connection, transaction
 
+from annotation.content.adding import analyze_content, checked_overlap, misfit
 from annotation.content.ahead import ahead
-from annotation.content.content import analyze_content, checked_overlap, misfit
 from annotation.content.content_rows import StoredContent, Wanted, insert_content
 from annotation.content.import_lines import Line, Part, batches_of
 from annotation.content.import_rankings import Ranked, insert_rankings

@@ -58,17 +58,17 @@ def command_actor(command: str) -> str:
     return f"command:{account}:{command}"
 
 
-TELL_ACTOR = "set_config('rankloop.actor', %s, true)"
+SET_ACTOR = "set_config('rankloop.actor', %s, true)"
 
 
-def actor_told() -> str:
-    """The parameter of TELL_ACTOR."""
+def safe_actor() -> str:
+    """The parameter of SET_ACTOR."""
     return _UNSAFE.sub("_", current_actor())
 
 
-def tell_actor(cursor: Any) -> None:
+def set_actor(cursor: Any) -> None:
     """Call this before a COPY, in the same transaction: execute wrappers don't see a COPY."""
-    cursor.execute(f"SELECT {TELL_ACTOR}", [actor_told()])
+    cursor.execute(f"SELECT {SET_ACTOR}", [safe_actor()])
 
 
 def name_actor(
@@ -80,8 +80,8 @@ def name_actor(
     takes_two = isinstance(cursor, ClientCursor) and not isinstance(cursor, ServerCursor)
     if many or not isinstance(sql, str) or not takes_two or not _WRITE.match(sql):
         return execute(sql, params, many, context)
-    told = f"SELECT set_config('rankloop.actor', '{actor_told()}', true); {sql}"
-    result = execute(told, params, many, context)
+    statement = f"SELECT set_config('rankloop.actor', '{safe_actor()}', true); {sql}"
+    result = execute(statement, params, many, context)
     cursor.nextset()  # skip the result of set_config
     return result
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from django.db import connection
 
-from annotation.database.acting import tell_actor
+from annotation.database.acting import set_actor
 
 NULL = "\\N"
 # Lines per write: psycopg sends one network message for each.
@@ -59,7 +59,7 @@ def copy_rows(table: str, *, columns: Mapping[str, Column], constants: Mapping[s
     names = ", ".join([*columns, *constants])
     # cursor.copy is psycopg's own and bypasses Django's conversion of database errors.
     with connection.cursor() as cursor, connection.wrap_database_errors:
-        tell_actor(cursor)
+        set_actor(cursor)
         _copy(cursor, f"COPY {table} ({names}) FROM STDIN", lines)
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple, ParamSpec, TypeVar
 from django.db import OperationalError
 from psycopg import errors
 
-from annotation.database.acting import TELL_ACTOR, actor_told
+from annotation.database.acting import SET_ACTOR, safe_actor
 from annotation.database.prepared import prepared_cursor
 
 DEADLOCK_ATTEMPTS = 5
@@ -74,8 +74,8 @@ def acquire(*requests: Request) -> None:
     # Prepared, because every claim runs it, and prepared statements that follow need the actor.
     with prepared_cursor() as cursor:
         cursor.execute(
-            f"SELECT {', '.join([*calls, TELL_ACTOR])}",
-            [*(request.key for request in requests), actor_told()],
+            f"SELECT {', '.join([*calls, SET_ACTOR])}",
+            [*(request.key for request in requests), safe_actor()],
         )
 
 

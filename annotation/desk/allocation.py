@@ -52,7 +52,7 @@ def claim_tasks(*, project: Project, annotator: User, prefetch: int = 0) -> list
     """
     if not 0 <= prefetch <= MAX_PREFETCH:
         reason = f"It must be between 0 and {MAX_PREFETCH}."
-        raise Problem("So many tasks can't be prefetched.", errors=[FieldProblem("prefetch", reason)])
+        raise Problem("That many tasks can't be prefetched.", errors=[FieldProblem("prefetch", reason)])
     for _ in range(CLAIM_ATTEMPTS):
         try:
             held = _hold(project, annotator, prefetch)
@@ -86,7 +86,7 @@ def _hold(project: Project, annotator: User, prefetch: int) -> list[Assignment] 
         taken = _take(project, annotator, facts, places)
         if taken is None:
             unfinished = not places and _must_qualify(project, facts)
-            # The rest of the attempt was removed from the project: judge it by the answers there are.
+            # The rest of the attempt was removed from the project: judge it by the answers already given.
             if unfinished and checks.judge_attempt(project=project, annotator_id=annotator.pk):
                 return None
             break
@@ -149,7 +149,7 @@ def _take(project: Project, annotator: User, facts: Facts, places: list[int]) ->
 
 
 def _check_due(project: Project, annotator: User, *, turn: int) -> RankingTask.Kind | None:
-    """The kind of check that the annotator's task number `turn` is, or None.
+    """The kind of check for the annotator's task number `turn`, or None if the task is not a check.
 
     Decided at random, because annotators could predict every n-th task. The decision is the same for each
     request, so a check can't be exchanged for another task by giving it back.
@@ -183,8 +183,8 @@ def release_lease(*, assignment: Assignment, token: uuid.UUID) -> None:
 def skip_assignment(
     *, assignment: Assignment, token: uuid.UUID, reason: str = "", way: str | None = None
 ) -> None:
-    """Gives the task back: to return when nothing else is left (`me`), to others only (`others`), or to
-    nobody (`drop`). The default is the project's first way.
+    """Skips the task. It returns to the annotator when nothing else is left (`me`), goes to others only
+    (`others`), or goes to nobody (`drop`). The default is the project's first way.
 
     A check has no slot, so skipping it changes nothing for others. Raises Problem for a way that the project
     doesn't allow, and LeaseLost.
@@ -223,7 +223,7 @@ def _leave(assignment: Assignment, token: uuid.UUID, **changes: Any) -> None:
 def expire_leases() -> int:
     """Takes back all expired leases and returns their number. Drafts stay with the assignment."""
     with transaction.atomic():
-        # Skip rows that a submit or another sweep has locked. The next sweep finds what is left.
+        # Skip rows that a submit or another sweep has locked. The next sweep finds the rest.
         run_out = Assignment.objects.run_out().select_for_update(skip_locked=True, no_key=True)
         expired = Assignment.objects.filter(
             pk__in=run_out.order_by("task_id").values("pk"), state="leased"

@@ -88,7 +88,7 @@ def _verdicts(answer: Answer, form: AnswerForm) -> Iterator[FieldProblem]:
     if answer.all_bad and form.all_bad is None:
         yield FieldProblem("all_bad", "This project doesn't ask whether all responses are bad.")
     elif answer.all_bad and answer.not_rankable:
-        yield FieldProblem("all_bad", "The answer is also “not rankable”. Choose one of the two.")
+        yield FieldProblem("all_bad", "The answer is also “not rankable”. Choose one of them.")
 
 
 def _tiers(answer: Answer, form: AnswerForm, shown: Sequence[UUID]) -> Iterator[FieldProblem]:
@@ -218,7 +218,7 @@ def _texts(answer: Answer, form: AnswerForm) -> Iterator[FieldProblem]:
         if text and asked is None:
             yield FieldProblem(name, f"This project doesn't ask for a {name}.")
         elif len(text) > limit:
-            yield FieldProblem(name, f"{len(text)} characters are more than {limit}.")
+            yield FieldProblem(name, f"{len(text)} characters exceed the limit of {limit}.")
         elif asked and asked.required and not text.strip() and not answer.not_rankable:
             yield FieldProblem(name, f"This is required: {asked.label}")
     if answer.duration_ms is not None and not 0 <= answer.duration_ms <= MAX_DURATION_MS:

@@ -54,8 +54,8 @@ def asks_to_qualify(*, project: Project) -> bool:
 
 
 def judge_attempt(*, project: Project, annotator_id: UUID) -> bool:
-    """Ends the annotator's qualification attempt if no task of it is left: passed, or on to the next attempt.
-    Returns whether it ended."""
+    """Ends the annotator's qualification attempt if no task of it is left. The annotator qualifies, or moves
+    to the next attempt. Returns whether the attempt ended."""
     member = Membership.objects.filter(
         project=project, user=annotator_id, role=Role.ANNOTATOR, qualified_at=None
     ).first()
@@ -125,7 +125,7 @@ def set_kind(
     it keeps those it has. Raises Problem; Conflict for a reserved task, and for a task that somebody answered
     in several qualification attempts.
     """
-    # First the leases, then their task, in the order of a submit. Another order could deadlock.
+    # Locks first the leases, then their task, as a submit does. Another order could deadlock.
     list(Assignment.objects.leased().filter(task=task).order_by("pk").select_for_update(no_key=True))
     task = RankingTask.objects.select_for_update(no_key=True).get(pk=task.pk)
     gold = task.gold_tiers if gold_tiers is None else [[str(item) for item in tier] for tier in gold_tiers]
@@ -150,7 +150,7 @@ def set_kind(
 
 
 def _refuse_answered_twice(task: RankingTask) -> None:
-    """As a ranking task it would count two answers by one person."""
+    """As a ranking task, it would count two answers from one person."""
     answered = Assignment.objects.filter(task=task, state=Assignment.State.SUBMITTED)
     if answered.values("annotator").annotate(n=Count("pk")).filter(n__gt=1).exists():
         raise Conflict(

@@ -11,7 +11,7 @@ from preferences.pairs import comparisons_of, unranked_of
 
 
 class RankedTask(NamedTuple):
-    """What :func:`insert_comparisons` needs of a ranking that was just written."""
+    """The values of a new ranking that :func:`insert_comparisons` needs."""
 
     ranking_id: UUID | str
     project_id: UUID | str

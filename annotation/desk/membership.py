@@ -14,7 +14,7 @@ from config.problems import Conflict
 
 @transaction.atomic
 def pause(*, member: Membership, reason: str) -> None:
-    """They get no more tasks, and their leases are given back. Their drafts stay."""
+    """Pauses the member, who gets no more tasks. Their leases are given back; their drafts stay."""
     # Waits for a claim in progress, so that its lease is given back too.
     acquire(Lock.DESK.of(member.project_id, member.user_id))
     Membership.objects.filter(pk=member.pk).update(state=Membership.State.PAUSED, paused_reason=reason)
@@ -25,7 +25,8 @@ def pause(*, member: Membership, reason: str) -> None:
 
 @transaction.atomic
 def resume(*, member: Membership) -> None:
-    """Ends the pause. Checks answered before no longer count, or the next one would pause them again."""
+    """Ends the pause. Checks answered before no longer count, because otherwise the next one would pause the
+    member again."""
     Membership.objects.filter(pk=member.pk, state=Membership.State.PAUSED).update(
         state=Membership.State.ACTIVE, paused_reason="", judged_since=Now()
     )

@@ -1,4 +1,4 @@
-"""What annotators see of their own work in a project: amount, pace, and their last answer."""
+"""The annotator's view of their own work in a project: amount, pace, and the last answer."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ class Qualification:
 
 @dataclass(frozen=True)
 class OwnFigures:
-    """`left_today` is what the project's caps leave for today; None: no cap. The answers include checks, but
-    not qualification."""
+    """`left_today` is the number of tasks left today under the project's caps; None: no cap. The answers
+    include checks, but not qualification tasks."""
 
     answered: int
     answered_today: int
@@ -63,7 +63,7 @@ class OwnFigures:
 
 
 def own_figures(*, project: Project, annotator: User) -> OwnFigures:
-    """One query. Its cost does not grow with the number of answers."""
+    """One query. Its cost does not depend on the number of answers."""
     given: dict[str, Any] = {"project": project.pk, "annotator": annotator.pk, "pace_over": PACE_OVER}
     with connection.cursor() as cursor:
         cursor.execute(_FIGURES, given)
@@ -98,7 +98,7 @@ def _qualification(
 
 @dataclass(frozen=True)
 class LastAnswer:
-    """`shown` is what the desk showed (`desk.reads.shown`)."""
+    """`shown` is the assignment as the desk showed it (`desk.reads.shown`)."""
 
     shown: dict[str, Any]
     answer: Answer

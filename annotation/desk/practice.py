@@ -28,8 +28,7 @@ _SAID = {1.0: Said.RIGHT, 0.5: Said.TIED, 0.0: Said.WRONG}
 
 @dataclass(frozen=True)
 class Pair:
-    """Two responses of which the right answer ranks the first above the second, and what the annotator
-    said."""
+    """Two responses, the first ranked above the second by the right answer, and the annotator's choice."""
 
     better: str
     worse: str

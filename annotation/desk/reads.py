@@ -1,4 +1,4 @@
-"""What a request at the desk reads before and after its service. One query each."""
+"""The reads of a desk request before and after its service, with one query each."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def own_assignment(*, user: User, id: UUID) -> tuple[Assignment, MemberFacts] | 
 
 
 def shown(leases: Sequence[Assignment]) -> list[dict[str, Any]]:
-    """What the annotator sees of these leases, as the API sends it. The only definition: the serializer
+    """The annotator's view of these leases, as the API sends it. It is defined only here; the serializer
     `Assignment` of `desk.api` describes it for the schema."""
     with connection.cursor() as cursor:
         cursor.execute(_SHOWN, [[lease.pk for lease in leases]])

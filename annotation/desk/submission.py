@@ -33,7 +33,7 @@ class StaleDraft(Conflict):
 
 
 class KeyUsedBefore(Problem):
-    """The idempotency key was used before with another answer: the client confuses its requests."""
+    """The idempotency key was used before with another answer: the client mixes up its requests."""
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
     type = "idempotency-key-reused"
@@ -67,11 +67,11 @@ def submit_ranking(
     paused: str | None = None,
 ) -> tuple[Ranking, bool]:
     """Stores the answer and its comparisons, in the transaction that ends the lease. Returns the ranking and
-    whether it is new: if the same answer came before with the same key, the first ranking is returned.
+    whether it is new: if the same answer was stored earlier with the same key, that ranking is returned.
 
-    `paused` is the reason why the annotator is paused; None: they aren't. Raises Problem with a reason for
-    each wrong field, AlreadyAnswered and KeyUsedBefore; LeaseLost and AnnotatorPaused, after keeping the
-    answer as the draft.
+    `paused` is the reason why the annotator is paused; None if they are not paused. Raises Problem with a
+    reason for each wrong field, AlreadyAnswered and KeyUsedBefore; LeaseLost and AnnotatorPaused, after
+    keeping the answer as the draft.
     """
     if paused is not None and not _is_repeated(assignment, answer, idempotency_key):
         _keep_as_draft(assignment, answer)
@@ -147,7 +147,7 @@ def refuse_archived(project: Project) -> None:
 
 
 def _takes_answers() -> Exists:
-    """The condition that the assignment's project is not archived now: that can happen between a claim and
+    """The condition that the assignment's project is not archived now. It can be archived between a claim and
     its answer. A condition instead of a join, because Postgres checks it again once it holds the row's
     lock."""
     return Exists(Project.objects.exclude(state=Project.State.ARCHIVED).filter(pk=OuterRef("project")))
@@ -193,7 +193,7 @@ def store_ranking(
 
 
 def _answered_before(assignment: Assignment, answer: Answer, idempotency_key: str) -> Ranking:
-    """The ranking that the same request wrote before; else raises the reason why the answer is not
+    """The ranking that the same request wrote before. Otherwise raises the reason why the answer is not
     accepted."""
     now = Assignment.objects.get(pk=assignment.pk)
     if now.state != Assignment.State.SUBMITTED:
@@ -213,7 +213,7 @@ def _answered_before(assignment: Assignment, answer: Answer, idempotency_key: st
 
 
 def _is_repeated(assignment: Assignment, answer: Answer, idempotency_key: str) -> bool:
-    """Whether the same request was accepted before. Its answer may be the reason why the sender was
+    """Whether the same request was accepted before. Its answer can be the reason why the sender was
     paused."""
     same = {"idempotency_key": idempotency_key, "answer_digest": answer.digest()}
     taken = Assignment.objects.filter(pk=assignment.pk, state=Assignment.State.SUBMITTED, **same)
@@ -221,8 +221,8 @@ def _is_repeated(assignment: Assignment, answer: Answer, idempotency_key: str) -
 
 
 def _keep_as_draft(assignment: Assignment, answer: Answer) -> bool:
-    """Saves an answer that can't be accepted, for when the annotator gets the task again. Returns whether it
-    was saved: it is not if another tab holds the task now and has its own draft."""
+    """Saves an answer that can't be accepted, so that the annotator finds it when they get the task again.
+    Returns whether it was saved: it is not saved if another tab holds the task now and has its own draft."""
     nobody_at_work = ~Q(state=Assignment.State.LEASED) | Q(expires_at__lte=Now()) | Q(draft__isnull=True)
     rows = Assignment.objects.filter(nobody_at_work, pk=assignment.pk).exclude(
         state=Assignment.State.SUBMITTED

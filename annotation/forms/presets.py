@@ -1,7 +1,7 @@
 """Preset answer forms: `ranking`, the default, and the interfaces with which published preference data was
 collected.
 
-A comment states what each preset takes from its paper.
+A comment on each preset lists the parts taken from its paper.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ PRESETS: dict[str, AnswerForm] = {
         ],
     ),
     # Bai et al. 2022, arXiv 2204.05862, §2.1 and fig. 6: which of two responses is better, on eight
-    # positions, four on each side. No tie and nothing else.
+    # positions, four on each side. No ties, and no other questions.
     "hh": AnswerForm(
         responses=PAIR,
         ties=False,

@@ -99,5 +99,7 @@ class FormToCheck(serializers.Serializer[Any]):
 
 class FormEffect(serializers.Serializer[Any]):
     form = Form(help_text="As it would be stored, with defaults for missing parts.")
-    open_tasks = serializers.IntegerField(help_text="Open tasks, which would use the new form.")
-    in_hand = serializers.IntegerField(help_text="Leased tasks, which keep the form that was shown.")
+    open_tasks = serializers.IntegerField(help_text="Number of open tasks, which would use the new form.")
+    in_hand = serializers.IntegerField(
+        help_text="Number of leased tasks, which keep the form that was shown."
+    )

@@ -61,7 +61,7 @@ def refuse_what_open_tasks_do_not_fit(project: Project, form: AnswerForm) -> Non
                     "form.responses",
                     f"This form allows {form.responses} responses, but there are open tasks with others:"
                     f" {found}."
-                    " Have them ranked, drop them, or use another project.",
+                    " Finish or drop these tasks, or use another project.",
                 )
             ],
         )

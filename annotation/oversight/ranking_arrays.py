@@ -1,6 +1,6 @@
-"""A project's rankings as arrays, for everything that is computed over all of them.
+"""A project's rankings as arrays, for the reports.
 
-Every report reads them again (benchmarks/quality.py measures the cost), so nothing can be stale. A ranking
+Every report reads them again (benchmarks/quality.py measures the cost), so no report is stale. A ranking
 never changes, but revisions, exclusions and the names of models do.
 """
 
@@ -49,7 +49,7 @@ _TABLE = Ranking._meta.db_table
 UNTOUCHED, CHECK, KNOWN, IMPORTED, NAMED = 1, 2, 4, 8, 16
 UNKNOWN = -1
 
-# An array: dimensions, flags, element type, length and lower bound; then each item after its length.
+# A binary array: dimensions, flags, element type, length and lower bound; then each item after its length.
 _ARRAY_HEADER_BYTES, _LENGTH_BYTES = 20, 4
 _SHOWN = [
     ("task", *UUID),
@@ -70,26 +70,26 @@ _FIXED = [
 
 @dataclass(frozen=True)
 class Block:
-    """Rankings of tasks with K responses. The columns of (R, K) arrays are the task's responses in the order
-    of their positions. Tasks are numbered over all blocks."""
+    """Rankings of tasks with K responses. The columns of (R, K) arrays are the task's responses by position.
+    Task numbers are unique over all blocks."""
 
     task: NDArray[np.int64]
     """(R,)"""
     person: NDArray[np.int64]
-    """(R,) place in `people`; UNKNOWN for imported rankings without a name."""
+    """(R,) index in `people`; UNKNOWN for imported rankings without a name."""
     given_at: NDArray[np.int64]
     """(R,) microseconds since 1970."""
     duration_ms: NDArray[np.int64]
-    """(R,) UNKNOWN where nobody measured it."""
+    """(R,) UNKNOWN if it was not measured."""
     marks: NDArray[np.int64]
-    """(R,) sums of UNTOUCHED; CHECK: of a check; KNOWN: of a task whose answer is known, qualification aside;
-    IMPORTED; NAMED: who ranked is known."""
+    """(R,) sums of UNTOUCHED; CHECK: a check; KNOWN: the task's answer is known, except in qualification;
+    IMPORTED; NAMED: the annotator is known."""
     places: NDArray[np.int8]
     """(R, K) see `preferences.statistics.pairs`."""
     shown: NDArray[np.int8]
-    """(R, K) the position each response was shown in."""
+    """(R, K) the position at which each response was shown."""
     responses: NDArray[np.int64]
-    """(R, K) place of each response in the arrays of responses."""
+    """(R, K) index of each response in the arrays of responses."""
 
     def __len__(self) -> int:
         return len(self.task)
@@ -118,20 +118,20 @@ class Block:
 class RankingArrays:
     blocks: list[Block]
     people: list[str]
-    """Names of who ranked: user names, or the words of an imported file."""
+    """Usernames, or names in an imported file."""
     n_tasks: int
     task_keys: NDArray[np.uint64]
     """(T,) the key of each task's id, ascending."""
     characters: NDArray[np.int64]
     """(N,) length of each response."""
     model: NDArray[np.int64]
-    """(N,) place in `models`; UNKNOWN for responses that name none."""
+    """(N,) index in `models`; UNKNOWN for responses without a model name."""
     models: list[str]
     response_keys: NDArray[np.uint64] = field(repr=False, default_factory=lambda: np.zeros(0, np.uint64))
     """(N,) the key of each response's id, ascending."""
 
     def where(self, mark: int, *, present: bool) -> RankingArrays:
-        """Only the rankings with this mark, or only those without it."""
+        """The rankings with this mark, or those without it."""
         blocks = [block.where(block.has(mark) == present) for block in self.blocks]
         return RankingArrays(
             [block for block in blocks if len(block)],
@@ -146,9 +146,9 @@ class RankingArrays:
 
 
 def read_rankings(*, project: Project) -> RankingArrays:
-    """All annotations of the project that count (no reviews). Five queries, whatever there is.
+    """All annotations of the project that count, without reviews, in five queries.
 
-    Rankings are read first: tasks and responses are never deleted, so the later reads know all of them.
+    Rankings are read first: tasks and responses are never deleted, so the later queries find all of them.
     """
     rankings = Ranking.objects.counted().annotations().filter(project=project)
     raw = list(_runs(rankings))
@@ -168,7 +168,7 @@ def read_rankings(*, project: Project) -> RankingArrays:
         Sent(Cast("response__characters", BigIntegerField()), function="int8send"),
         Sent(_text_key("response__model_name"), function="int8send"),
     )
-    # By task, and within a task by position.
+    # By task, and by position within a task.
     tasks = keys_of(shown["task"])
     order = np.lexsort((shown["position"], tasks))
     tasks = tasks[order]
@@ -192,7 +192,7 @@ def read_rankings(*, project: Project) -> RankingArrays:
 
 
 def gold_places(*, project: Project, read: RankingArrays) -> list[NDArray[np.int8]]:
-    """For each block of `read`, all of tasks with a known answer, the places of that answer: (R, K)."""
+    """For each block of `read` (tasks with a known answer only), the places in that answer: (R, K)."""
     found = [np.full(block.places.shape, UNRANKED, dtype=np.int8) for block in read.blocks]
     places = Func("id", "gold_tiers", function="rankloop_places", output_field=BinaryField())
     wire, arrays = packed(
@@ -227,7 +227,7 @@ def date_of(day: int) -> date:
 
 @dataclass(frozen=True)
 class _Run:
-    """Rankings as they are read: places by position, and the keys of the responses in the order shown."""
+    """Rankings as read: places by position, and the keys of the responses in the order shown."""
 
     task: NDArray[np.uint64]
     person: NDArray[np.int64]
@@ -239,7 +239,7 @@ class _Run:
 
 
 def _runs(rankings: Any) -> Iterator[_Run]:
-    """One run for each number of responses."""
+    """One run per number of responses."""
     marks = (
         _mark(UNTOUCHED, Q(touched=False))
         + _mark(CHECK, is_check("task"))
@@ -278,7 +278,7 @@ def _runs(rankings: Any) -> Iterator[_Run]:
 def _by_length(
     lengths: NDArray[Any], wire: NDArray[np.uint8], item: tuple[Any, ...]
 ) -> Iterator[tuple[int, NDArray[np.int64], NDArray[Any]]]:
-    """Arrays packed one after the other, of (R,) `lengths`: for each length k, the rows of that length and
+    """Splits concatenated binary arrays of the (R,) `lengths`: for each length k, the rows of that length and
     their (rows, k) items."""
     width = _ARRAY_HEADER_BYTES + (_LENGTH_BYTES + np.dtype([("value", *item)]).itemsize) * lengths.astype(
         np.int64
@@ -303,16 +303,16 @@ def _block(
     of_shown: NDArray[np.int64],
     name_keys: NDArray[np.int64],
 ) -> Block:
-    """By task, which spares later sums over tasks a sort of their own.
+    """Rankings sorted by task, so that later sums over tasks need no sort.
 
-    begins: (T,) where each task's responses begin in `of_shown`: responses by task and position.
+    begins: (T,) the first index of each task's responses in `of_shown`, which is sorted by task and position.
     """
     task = np.searchsorted(task_keys, run.task).astype(np.int64)
     rows = np.argsort(task, kind="stable")
     task = task[rows]
     k = run.places.shape[1]
     responses = of_shown[begins[task][:, None] + np.arange(k)]
-    # Responses are numbered in the order of their keys, so both sorts put a ranking's responses in one order.
+    # Responses are numbered by key, so both sorts order a ranking's responses in the same way.
     shown = np.empty(responses.shape, dtype=np.int8)
     as_shown = np.argsort(run.shown[rows], axis=1).astype(np.int8)
     np.put_along_axis(shown, np.argsort(responses, axis=1), as_shown, axis=1)
@@ -331,7 +331,7 @@ def _block(
 
 
 def _people(project: Project, raw: list[_Run]) -> tuple[list[str], NDArray[np.int64]]:
-    """Names in the order of their keys, of those whose rankings were read."""
+    """Names of the annotators read, in the order of their keys."""
     read = np.unique(np.concatenate([np.zeros(0, np.int64), *(run.person for run in raw)]))
     named = Ranking.objects.filter(project=project).exclude(annotator=None, annotator_label="").order_by()
     ids = named.values("annotator_id", "annotator_label").annotate(key=_person_key()).distinct()
@@ -343,7 +343,8 @@ def _people(project: Project, raw: list[_Run]) -> tuple[list[str], NDArray[np.in
 
 
 def _models(responses: NDArray[Any]) -> tuple[list[str], NDArray[np.int64]]:
-    """Names in the order of their keys, each read from one response that has it: DISTINCT would read all."""
+    """Names in the order of their keys, each read from one of its responses: DISTINCT would read all of
+    them."""
     keys, first = np.unique(responses["model"].astype(np.int64), return_index=True)
     ids = [uuid.UUID(int=(int(high) << 64) | int(low)) for high, low in responses["id"][first]]
     name_of = dict(Response.objects.filter(pk__in=ids).values_list("pk", "model_name"))
@@ -352,7 +353,7 @@ def _models(responses: NDArray[Any]) -> tuple[list[str], NDArray[np.int64]]:
 
 
 def _look_up(values: NDArray[np.int64], keys: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The place of each value in the ascending keys; UNKNOWN where it isn't there."""
+    """The index of each value in the ascending keys; UNKNOWN if it is missing."""
     if len(keys) == 0:
         return np.full(len(values), UNKNOWN, dtype=np.int64)
     place = np.minimum(np.searchsorted(keys, values), len(keys) - 1).astype(np.int64)
@@ -365,7 +366,7 @@ def _mark(mark: int, condition: Q) -> Case:
 
 
 def _person_key() -> RawSQL:
-    """A number for who ranked: by account, or by the name in an imported file."""
+    """A number for the annotator: from the account, or from the name in an imported file."""
     return RawSQL(
         f"hashtextextended(coalesce({_TABLE}.annotator_id::text, 'name ' || {_TABLE}.annotator_label), 0)",
         [],

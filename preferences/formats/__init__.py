@@ -1,5 +1,6 @@
-"""Dataset formats, in and out: pure functions from bytes to records and from rows to bytes. No Django here.
+"""Dataset formats for import and export: pure functions from bytes to records and from rows to bytes. No
+Django.
 
-One file per format; `catalog` lists them. `containers` opens a file (gzip, JSON Lines, CSV, Parquet) and
-yields its rows; a format turns one row into one :class:`~preferences.records.Record`.
+There is one file per format, and `catalog` lists them. `containers` opens a file (JSON Lines, CSV, Parquet,
+gzip, zip) and yields its rows; a format turns a row into :class:`~preferences.records.Record` objects.
 """

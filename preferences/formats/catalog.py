@@ -1,4 +1,4 @@
-"""Every format by name, and how a file finds its own."""
+"""All formats by name, and the recognition of a file's format."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from preferences.formats.writers import (
 from preferences.formats.writers.trl import preference, prompt, sft, unpaired
 from preferences.records import FormatError, ImportFormat, Parsed, RowError, TooFewResponses
 
-# In the order of recognition: the more a format asks of a row, the earlier it stands.
+# In the order of recognition: formats that require more of a row come first.
 IMPORT_FORMATS = {
     known.name: known
     for known in (
@@ -81,9 +81,9 @@ EXPORT_FORMATS: dict[str, ExportFormat] = {
 
 @dataclass(frozen=True, slots=True)
 class NumberedRecords:
-    """What a line of the file holds; or the reason why it holds nothing.
+    """The records of a line, or the reason why it has none.
 
-    `too_few`: the reason is that the row has fewer responses than can be ranked; nothing is wrong with it.
+    `too_few`: the row has fewer responses than a ranking needs, but no other fault.
     """
 
     line: int
@@ -95,9 +95,9 @@ class NumberedRecords:
 def read_records(
     stream: BinaryIO, format_name: str | None = None
 ) -> tuple[ImportFormat, Iterator[NumberedRecords]]:
-    """The file's format (recognised when not named) and its records, read as they are asked for.
+    """The file's format (recognised if not named) and its records, which are read on demand.
 
-    Raises FormatError when the file can't be opened, or no format is named and none fits its first rows.
+    Raises FormatError if the file can't be opened, or if no format is named and none fits its first rows.
     """
     if format_name is not None and format_name not in IMPORT_FORMATS:
         raise FormatError(f"There is no format {format_name!r}; known: {', '.join(sorted(IMPORT_FORMATS))}.")

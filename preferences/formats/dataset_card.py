@@ -1,4 +1,4 @@
-"""The README.md of a snapshot: a dataset card as the Hugging Face hub reads it."""
+"""The README.md of a snapshot: a dataset card in the form of the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -20,17 +20,18 @@ COUNTS = (
 )
 TABLES = ("splits", "sources", "rounds", "responses_per_ranking", "responses_by_model")
 AGGREGATIONS = {
-    "every": "One row per ranking, as it was given.",
+    "every": "One row per ranking, as given.",
     "majority": (
-        "One row per task. A reviewer's ranking decides its task. Otherwise each pair of responses goes to"
-        " the side that more people preferred, or is a tie if as many preferred either. Where these"
-        " majorities do not fit into one order with ties (they run in a circle), the responses concerned are"
-        " ordered among themselves by their mean rank (Borda count). `decided_by` says which it was and"
-        " `votes` how many rankings stand behind a row."
+        "One row per task. A reviewer's ranking decides its task. Otherwise each pair of "
+        "responses goes to the side that more annotators preferred, or is a tie if both "
+        "sides are equal. Where these majorities form a cycle and fit no order with ties,"
+        " the responses concerned are ordered among themselves by their mean rank (Borda "
+        "count). `decided_by` names the rule that decided, and `votes` the number of "
+        "rankings behind a row."
     ),
     "weighted": (
-        "One row per ranking; `weight` says how far its annotator can be relied on, estimated from agreement"
-        " with the others (mean 1 over the rankings)."
+        "One row per ranking; `weight` is the annotator's reliability, estimated from "
+        "agreement with the others (mean 1 over the rankings)."
     ),
 }
 

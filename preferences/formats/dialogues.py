@@ -1,6 +1,6 @@
-"""Conversations that part: what two of them share is the prompt, the rest of each is its reply, as text.
+"""Pairs of conversations: the part that both share is the prompt, the rest of each is its reply, as text.
 
-A reply that runs on into further turns is written as hh-rlhf writes dialogues, so nothing of it is lost.
+A reply with further turns is written as hh-rlhf writes dialogues, so nothing is lost.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SPELLINGS = {
 
 
 def turns_of(value: object, name: str) -> list[Message]:
-    """A list of {role, content} (or ShareGPT's {from, value}), in whatever order the roles come."""
+    """A list of {role, content} (or ShareGPT's {from, value}), with roles in any order."""
     given = list_of(value, name)
     if not given:
         raise RowError(f"{name} is empty")
@@ -50,11 +50,11 @@ def turns_of(value: object, name: str) -> list[Message]:
 
 
 def reply_of(turns: Sequence[Message], name: str) -> str:
-    """The assistant's turn, with any further turns spelt as in hh-rlhf."""
+    """The assistant's turn, with any further turns written as in hh-rlhf."""
     if not turns:
         raise RowError(f"{name} holds no reply")
     if turns[0]["role"] != "assistant":
-        raise RowError(f"{name} begins with a {turns[0]['role']} turn where the assistant should answer")
+        raise RowError(f"{name} begins with a {turns[0]['role']} turn; it must begin with the assistant's")
     first, *further = turns
     return run_on(first["content"], [(LABELS[turn["role"]], turn["content"]) for turn in further])
 
@@ -71,7 +71,8 @@ def dialogue_of(messages: Sequence[Message], response: str) -> str:
 
 
 def shared_turns(conversations: Sequence[Sequence[Message]]) -> int:
-    """How many leading turns all share, up to one that the assistant answers in each; RowError if none."""
+    """The number of leading turns that all conversations share, up to one that the assistant answers in each.
+    Raises RowError if there are none."""
     shared = 0
     for turns in zip(*conversations, strict=False):
         if any(turn != turns[0] for turn in turns):
@@ -89,7 +90,7 @@ def shared_turns(conversations: Sequence[Sequence[Message]]) -> int:
 
 
 def quirks_of(messages: Sequence[Message], replies: Sequence[Sequence[Message]]) -> tuple[Quirk, ...]:
-    """What is odd about a prompt and its replies."""
+    """The quirks of a prompt and its replies."""
     roles = [message["role"] for message in messages]
     found = {
         EMPTY_REPLY: any(not turns[0]["content"].strip() for turns in replies if turns),

@@ -1,4 +1,4 @@
-"""docs/formats.md, made from the catalog: what each format reads, writes and loses."""
+"""docs/formats.md, generated from the catalog: what each format reads, writes and loses."""
 
 from __future__ import annotations
 
@@ -13,35 +13,42 @@ from preferences.records import ImportFormat
 
 HEAD = """# Formats
 
-*Made from the catalog by `manage.py document_formats`; a test keeps it current. Edit `annotation/formats`.*
+*Generated from the catalog by `manage.py document_formats`; a test keeps it current. Edit
+`preferences/formats`.*
 
-## In
+## Import
 
-`manage.py import_responses FILE --project SLUG [--format NAME] [--dry-run]`, or the Data page. JSON Lines, a
-JSON array, CSV and Parquet, plain or gzipped, told by content. The format is recognised from the first rows
-unless it is named. Rows that can't be read are named with their line and reason; the others go in. A dry run
-reports the same and keeps nothing. With `--hub`, FILE is a data set of the Hugging Face hub, OWNER/NAME.
+Import a file with `manage.py import_responses FILE --project SLUG [--format NAME] [--dry-run]` or on the Data
+page. A file is JSON Lines, a JSON array, CSV or Parquet, plain or gzipped, or a zip archive of such files
+(a dataset folder, for example). The content decides, not the file's name. The format is recognised from the
+first rows unless you name it; all files of an archive have the same format. Rows that can't be read are
+reported with their line and the reason; all others are imported. A dry run gives the same report and keeps
+nothing. With `--hub`, FILE is a dataset of the Hugging Face hub, OWNER/NAME.
 
-Content is known by what it is, so importing a file again changes nothing. A ranking that comes with a task
-closes it. An annotator, by the name the file has, who ranks the same responses again revises: the later
-answer counts, the earlier stays as history. Fields a format doesn't know are kept as metadata.
+`python -m training.rlhf.train_reward_model FILE` reads the same files with the same readers. It trains on the
+rankings, stops if a row can't be read, and refuses a file that holds no rankings.
+
+Content is identified by its text, so importing a file again changes nothing. A ranking closes its task. When
+an annotator, by the name in the file, ranks the same responses again, the later answer counts and the earlier
+one is kept as history. Fields that a format doesn't know are kept as metadata.
 """
 QUIRKS_HEAD = """
-### What is odd in real files
+### Quirks of real files
 
-Reported with the number of rows and their lines; none of it makes a row fail.
+An import reports each quirk with the number of rows and their lines. No quirk makes a row fail.
 """
-OUT = """## Out
+OUT = """## Export
 
-`manage.py freeze_snapshot`, then `manage.py export_snapshot NAME --format FORMAT --out PATH`, or the Data
-page. Every export is made from a frozen snapshot while it is read, so its size costs no memory, and the same
-snapshot gives the same bytes. Annotators are named by pseudonyms. A format that would have nothing to say is
-refused with the reason. Every format but the whole file takes `--option split=train` or `split=heldout`.
+Run `manage.py freeze_snapshot`, then `manage.py export_snapshot NAME --format FORMAT --out PATH`, or use the
+Data page. An export streams a frozen snapshot, so it needs little memory at any size, and the same snapshot
+always gives the same bytes. Annotators have pseudonyms. An export that would be empty is refused with the
+reason. Except for the snapshot itself and its dataset, every format takes `--option split=train` or
+`split=heldout`.
 """
 SNAPSHOT = """## The snapshot
 
-One row per ranking as Parquet, immutable, with its SHA-256; training reads this file. Columns come only at
-the end and are read by name.
+A Parquet file with one row per ranking. It never changes, its SHA-256 is recorded, and training reads it.
+New columns are added at the end only, and columns are read by name.
 """
 
 
@@ -52,18 +59,18 @@ def document() -> str:
 def _lines() -> Iterator[str]:
     yield HEAD
     yield from _table(
-        ("format", "what it is"), ((known.name, known.title) for known in IMPORT_FORMATS.values())
+        ("format", "description"), ((known.name, known.title) for known in IMPORT_FORMATS.values())
     )
     for reader in IMPORT_FORMATS.values():
         yield from _reader(reader)
     yield QUIRKS_HEAD
     yield from _table(
-        ("quirk", "what was found, and what is done"),
+        ("quirk", "what was found, and how it is handled"),
         ((quirk.name, quirk.text) for quirk in QUIRKS.values()),
     )
     yield OUT
     yield from _table(
-        ("format", "what it is", "file"),
+        ("format", "description", "file"),
         ((known.name, known.title, known.suffix) for known in EXPORT_FORMATS.values()),
     )
     for writer in EXPORT_FORMATS.values():
@@ -71,7 +78,7 @@ def _lines() -> Iterator[str]:
     yield SNAPSHOT
     yield from _table(("column", "meaning"), COLUMN_MEANINGS.items())
     yield ""
-    yield "`--aggregation` says what becomes a row:\n"
+    yield "`--aggregation` decides what a row is:\n"
     for name, meaning in AGGREGATIONS.items():
         yield f"- `{name}`: {meaning}"
 
@@ -93,11 +100,11 @@ def _writer(known: ExportFormat) -> Iterator[str]:
             continue
         yield f"Option `{option.name}`: {option.meaning}.\n"
     if known.imports_as:
-        yield f"Comes back in as `{known.imports_as}`.\n"
+        yield f"Can be imported as `{known.imports_as}`.\n"
     if line := known.loads_with(f"FILE{known.suffix}"):
         yield f"Loads with `{line}`.\n"
     if known.trainer:
-        yield f"TRL's `{known.trainer}` learns from it as it is.\n"
+        yield f"TRL's `{known.trainer}` trains on the file unchanged.\n"
     yield from _code(known.example)
 
 

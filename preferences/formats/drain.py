@@ -5,7 +5,7 @@ from typing import Any
 
 
 class Drain(io.RawIOBase):
-    """A write-only file whose bytes are taken away as they come; it only has to know how many there were."""
+    """A write-only file whose bytes are taken away as they arrive; it only counts them."""
 
     def __init__(self) -> None:
         self._held = bytearray()

@@ -1,4 +1,4 @@
-"""What an export format is: a function from a snapshot to the bytes of a file, made as it is read."""
+"""An export format: a function from a snapshot to the bytes of a file, which are made as they are read."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ CHUNK_BYTES = 256 * 1024
 
 
 class ExportRefused(Exception):
-    """The snapshot has nothing that this format could say, or an option is wrong; the text says why and what
-    to do. `option` names the option at fault, if it is one."""
+    """The snapshot holds nothing that the format can express, or an option is invalid. The text gives the
+    reason and the remedy. `option` names the invalid option, if any."""
 
     def __init__(self, reason: str, option: str = "") -> None:
         super().__init__(reason)
@@ -28,15 +28,15 @@ class ExportRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class SnapshotFile:
-    """A snapshot as its writers see it: the Parquet file, and the card that counts it."""
+    """A snapshot as writers see it: the Parquet file, and the card with its counts."""
 
     path: Path
     card: Mapping[str, Any]
     split: str = ""
 
     def rows(self, *columns: str) -> Iterator[Row]:
-        """Rows with these columns only (see snapshot_parquet.SCHEMA): what isn't asked for isn't decoded. Of
-        one split, where it is for one."""
+        """Rows with these columns only (see snapshot_parquet.SCHEMA), because other columns need not be
+        decoded; only rows of `split` if it is set."""
         if not self.split:
             return read_rankings(self.path, columns or None)
         rows = read_rankings(self.path, dict.fromkeys((*columns, "split")) if columns else None)
@@ -67,10 +67,11 @@ SPLIT = Option("split", f"only the rankings of one split: {' or '.join(SPLITS)}"
 
 @dataclass(frozen=True, slots=True)
 class ExportFormat:
-    """`write` is called once `check` (card, options) has not raised :class:`ExportRefused`.
+    """`write` is called after `check` (card, options), which can raise :class:`ExportRefused`.
 
-    `loses` says what of a ranking the format has no words for; docs/formats.md is made of these texts.
-    `loader` is what `datasets.load_dataset` calls such a file, `trainer` TRL's that learns from it; or empty.
+    `loses` says which parts of a ranking the format can't express; docs/formats.md is made of these texts.
+    `loader` is the name of the file's builder in `datasets.load_dataset`, and `trainer` the TRL trainer that
+    takes the file; both can be empty.
     """
 
     name: str
@@ -88,13 +89,13 @@ class ExportFormat:
     trainer: str = ""
 
     def loads_with(self, file: str) -> str:
-        """The line of Python that has the file as a dataset; empty where `datasets` loads no such file."""
+        """The line of Python that loads the file as a dataset; empty if `datasets` can't load it."""
         if not self.loader:
             return ""
         return f'datasets.load_dataset("{self.loader}", data_files="{file}", split="train")'
 
     def trains_with(self, file: str) -> str:
-        """The line of TRL that learns from the file; empty where no trainer takes it as it is."""
+        """The line of Python that trains on the file with TRL; empty if no trainer takes it unchanged."""
         if not self.trainer:
             return ""
         data = self.loads_with(file)
@@ -109,7 +110,7 @@ def json_lines(rows: Iterator[Mapping[str, Any]]) -> Iterator[bytes]:
         yield encoded(row) + b"\n"
 
 
-# A lone surrogate can't come from Postgres, but a Parquet file is only a file.
+# A lone surrogate can't come from Postgres, but it can come from a damaged Parquet file.
 _json = json.JSONEncoder(ensure_ascii=False, check_circular=False, allow_nan=False).encode
 
 
@@ -123,7 +124,7 @@ def pairs_of(row: Row) -> list[Pair[int]]:
 
 
 def is_best_known(row: Row) -> bool:
-    """Whether some responses were put above others; only then is the first tier the best of something."""
+    """Whether some responses rank above others; otherwise the first tier is not the best of anything."""
     return len(row["tiers"]) > 1 or bool(row["tiers"] and row["unranked"])
 
 
@@ -133,13 +134,13 @@ def answer(text: str) -> list[dict[str, str]]:
 
 
 def needs_answers(card: Mapping[str, Any], options: Options) -> None:
-    """For demonstrations: some response above another, or a rewrite."""
+    """For demonstrations: the snapshot must have a rewrite or a strict ranking."""
     if not card.get("rewrites"):
         needs_rankings(card, options)
 
 
 def needs_rankings(card: Mapping[str, Any], options: Options) -> None:
-    """For formats of pairs: a snapshot of ties or not rankable answers alone would make an empty file."""
+    """For formats of pairs: a snapshot of ties or not-rankable answers alone would give an empty file."""
     if card["comparisons"] <= card["ties"]:
         raise ExportRefused(
             "No ranking of the snapshot puts one response above another; the file would be empty."

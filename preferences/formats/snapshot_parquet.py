@@ -1,13 +1,13 @@
-"""The file of a snapshot: one row per ranking, as Parquet whose bytes depend on the rows alone.
+"""The file of a snapshot: one row per ranking, as Parquet whose bytes depend only on the rows.
 
-Training reads this very file, and every export is made from it.
+Training reads this file, and every export is made from it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -51,7 +51,7 @@ SCHEMA = pa.schema(
         ("duration_ms", pa.int64()),
         ("weight", pa.float64()),
         ("created_at", pa.timestamp("us", tz="UTC")),
-        # Version 2. Columns come only at the end and are read by name: old files and old readers go on.
+        # Version 2. Columns are added at the end and read by name, so old files and readers keep working.
         ("unranked", pa.list_(pa.int32())),
         ("all_bad", pa.bool_()),
         ("confidence", pa.int32()),
@@ -72,7 +72,7 @@ SCHEMA = pa.schema(
 JSON_COLUMNS = frozenset(
     {"ratings", "flags", "choices", "prompt_metadata", "task_metadata", "ranking_metadata"}
 )
-# What a file written before a column was there says in it.
+# The values of columns that a file of an older version lacks.
 BEFORE: dict[str, Any] = {
     "unranked": [],
     "all_bad": False,
@@ -91,48 +91,48 @@ BEFORE: dict[str, Any] = {
 }
 COLUMN_MEANINGS = {
     "ranking_id": "id of the ranking; rows are sorted by it",
-    "task_id": "id of the ranking task: rankings of one task are by different people",
+    "task_id": "id of the ranking task; rankings of one task are by different annotators",
     "prompt_id": "id of the prompt; all pairs of one prompt belong in one batch",
     "prompt_hash": "SHA-256 of the conversation",
     "split": "train or heldout, decided by the hash of the prompt",
-    "messages": "the conversation up to the answer",
-    "responses": "the answers in the order they were shown: id, text, model, and as JSON how they were"
-    " sampled and what else an imported file said of them",
+    "messages": "the conversation up to the response",
+    "responses": "the responses in the order they were shown: id, text, model, and as JSON their "
+    "sampling parameters and other metadata from an imported file",
     "tiers": "indices into responses, best first; several in one list are tied",
-    "strength": "how much better the first tier is than the second, on the project's own scale",
-    "annotator": "a pseudonym, the same in every snapshot of the project; empty where nobody is named",
+    "strength": "how much better the first tier is than the second, on the project's scale",
+    "annotator": "a pseudonym, the same in every snapshot of the project; empty if no annotator is named",
     "source": "browser, api or import",
-    "round": "round of sampling that the responses come from",
-    "not_rankable": "the annotator said that the responses can't be ordered; tiers is then empty",
+    "round": "the sampling round of the responses",
+    "not_rankable": "the annotator marked the responses as not rankable; tiers is then empty",
     "ratings": "JSON: {response id: {scale: value}}",
     "flags": "JSON: {response id: [flag]}",
     "comment": "free text",
     "rewrite": "a better answer written by the annotator",
-    "touched": "whether the shown order was changed before it was sent",
-    "duration_ms": "time from showing to sending, in milliseconds",
-    "weight": "how much the ranking counts in training",
-    "created_at": "when it was sent, or imported",
-    "unranked": "indices into responses that were left below all tiers, in no order among themselves",
-    "all_bad": "the annotator said that none is good enough; tiers may be empty then",
-    "confidence": "how sure the annotator was, on the form's own scale",
+    "touched": "whether the annotator changed the order shown",
+    "duration_ms": "time from display to submission, in milliseconds",
+    "weight": "weight of the ranking in training",
+    "created_at": "time of submission or import",
+    "unranked": "indices of the responses left below all tiers, in no order among themselves",
+    "all_bad": "the annotator marked all responses as bad; tiers can then be empty",
+    "confidence": "the annotator's confidence, on the form's scale",
     "choices": "JSON: {question about the whole task: choice}",
     "kind": "annotation, or review: a reviewer's deciding ranking",
-    "task_kind": "ranking, or gold, attention, qualification: a task whose answer was known",
-    "form_version": "number of the project's form that was shown; none for imports",
-    "given_at": "when it was given, where an imported file said so",
-    "prompt_metadata": "JSON: what else is known of the prompt",
-    "task_metadata": "JSON: what else the imported row said",
-    "ranking_metadata": "JSON: what else the imported file said of the ranking",
-    "votes": "how many rankings the row was made from: 1 unless it is a majority",
-    "decided_by": "of a majority: only, majority, borda or review; else empty",
-    "gold_tiers": "the known answer, as tiers are; none where it is not known",
+    "task_kind": "ranking, or gold, attention or qualification: a task with a known answer",
+    "form_version": "version number of the form shown; none for imports",
+    "given_at": "when the ranking was given, according to an imported file",
+    "prompt_metadata": "JSON: metadata of the prompt",
+    "task_metadata": "JSON: metadata of the imported row",
+    "ranking_metadata": "JSON: metadata of the imported ranking",
+    "votes": "number of rankings behind the row: 1 unless it is a majority",
+    "decided_by": "for a majority: only, majority, borda or review; otherwise empty",
+    "gold_tiers": "the known answer in the form of tiers; none if unknown",
 }
-# A row group is closed by either bound. Both depend on the rows only, so equal rows give equal bytes; and the
-# writer's memory is flat, whether rows are tiny or huge.
+# Either bound closes a row group. Both depend only on the rows, so equal rows give equal bytes, and the
+# writer's memory stays flat for rows of any size.
 GROUP_ROWS = 2000
 GROUP_CHARACTERS = 8 * 2**20
 READ_ROWS = 500
-# What training reads, and of it the columns that a snapshot has had from the first version on.
+# The columns that training reads. MARKS are those that every version of a snapshot has.
 TRAINING_COLUMNS = (
     "ranking_id",
     "prompt_hash",
@@ -154,7 +154,7 @@ MARKS = tuple(name for name in TRAINING_COLUMNS if name not in BEFORE)
 
 
 def write_rankings(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
-    """Writes rows of SCHEMA; gives their number."""
+    """Write rows of SCHEMA; return their number."""
     count = 0
     with path.open("wb") as file, pq.ParquetWriter(file, SCHEMA, compression="zstd") as writer:
         for group in _groups(rows):
@@ -163,10 +163,10 @@ def write_rankings(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
     return count
 
 
-def is_snapshot(path: Path) -> bool:
+def is_snapshot(source: Path | BinaryIO) -> bool:
     """Whether a file is a snapshot of any version: Parquet with the columns and types that training reads."""
     try:
-        schema = pq.read_schema(path)
+        schema = pq.read_schema(source)
     except (pa.ArrowException, OSError, ValueError):
         return False
     return set(MARKS) <= set(schema.names) and all(
@@ -174,10 +174,12 @@ def is_snapshot(path: Path) -> bool:
     )
 
 
-def read_rankings(path: Path, columns: Collection[str] | None = None) -> Iterator[dict[str, Any]]:
-    """The rows again, a few hundred in memory at a time; with these columns only, if any are named."""
-    # Buffered ahead, the whole file is held: 240 MB for 960,000 rows; one group after the other takes 76.
-    with pq.ParquetFile(path, pre_buffer=False) as file:
+def read_rankings(
+    source: Path | BinaryIO, columns: Collection[str] | None = None
+) -> Iterator[dict[str, Any]]:
+    """The rows, a few hundred in memory at a time; only these columns, if any are named."""
+    # With pre_buffer the whole file is held: 240 MB for 960,000 rows, against 76 MB group by group.
+    with pq.ParquetFile(source, pre_buffer=False) as file:
         there = set(file.schema_arrow.names)
         wanted = SCHEMA.names if columns is None else columns
         missing = {name: BEFORE[name] for name in wanted if name not in there}
@@ -202,7 +204,7 @@ def _fields_of_responses(schema: pa.Schema) -> set[str]:
 
 
 def parquet_bytes(rows: Iterable[Mapping[str, Any]], schema: pa.Schema) -> Iterator[bytes]:
-    """A Parquet file of `rows` as it is written, row group by row group."""
+    """A Parquet file of `rows`, yielded row group by row group."""
     sink = Drain()
     with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
         for group in _groups(rows):
@@ -225,7 +227,8 @@ def _groups(rows: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any
 
 
 def _characters(row: Mapping[str, Any]) -> int:
-    """About how much text a row holds: that of its lists of objects (messages, responses), the bulk of it."""
+    """The approximate number of characters in a row: that of messages and responses, which make up most of
+    it."""
     total = 0
     for value in row.values():
         if type(value) is list and value and type(value[0]) is dict:

@@ -1,4 +1,4 @@
-"""What a row says of its ranking for training alone: its weight, its split, how it came about."""
+"""The fields of a row that only training uses: the weight and split of its ranking, and its origin."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_INTEGER = 2**31 - 1
 
 
 def training_fields(row: Mapping[str, Any], *, responses_as_shown: bool = False) -> TrainingFields:
-    """The fields by their names in a snapshot. Raises RowError for a number that is none.
+    """The fields by their names in a snapshot. Raises RowError for an invalid number.
 
     `responses_as_shown`: the format keeps the responses in the order in which the project showed them.
     """
@@ -33,7 +33,7 @@ def training_fields(row: Mapping[str, Any], *, responses_as_shown: bool = False)
 
 
 def _text(row: Mapping[str, Any], name: str) -> str:
-    """Labels of other files can have these names too, and be of any type: what is no text says nothing."""
+    """The field if it is text, else empty: other files use these names for values of any type."""
     value = row.get(name)
     return value if isinstance(value, str) else ""
 

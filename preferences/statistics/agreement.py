@@ -1,7 +1,7 @@
-"""How often people say the same about a pair of responses. Pure NumPy.
+"""How often annotators agree on a pair of responses. Pure NumPy.
 
 The observed agreement P_o of Fleiss ("Measuring nominal scale agreement among many raters", 1971), weighted
-by pairs of votes; nothing here is corrected for chance (see `krippendorff`).
+by pairs of votes. It is not corrected for chance (see `krippendorff`).
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from preferences.statistics.pairs import NO_VERDICT
 
 
 class Meetings(NamedTuple):
-    """What every two rankings of one task have in common; all (Q,), one entry per two rankings.
+    """The agreement of every two rankings of one task; all (Q,), one entry per two rankings.
 
-    `first`, `second`: indices of the rankings. `shared`: pairs of responses both say something about, and
-    `same`, on how many of them the same. `strict` and `strict_same`: where neither says "tie". `tau_b`:
-    Kendall's τ-b over the pairs, NaN where one of the two ties everything.
+    `first`, `second`: indices of the rankings. `shared`: pairs of responses with a verdict in both, and
+    `same`, those with the same verdict. `strict` and `strict_same`: the same without pairs that either
+    ranking ties. `tau_b`: Kendall's τ-b over the pairs, NaN if one of the two rankings ties everything.
     """
 
     first: NDArray[np.int64]
@@ -49,7 +49,7 @@ def meetings_of(verdicts: NDArray[np.int8], first: NDArray[np.int64], second: ND
 
 
 def join_meetings(parts: list[Meetings]) -> Meetings:
-    """One after the other: rankings with unlike numbers of responses are met group by group."""
+    """Concatenated: rankings with different numbers of responses are compared group by group."""
     if not parts:
         none = np.zeros(0, dtype=np.int64)
         return Meetings(none, none, none, none, none, none, np.zeros(0))
@@ -57,7 +57,7 @@ def join_meetings(parts: list[Meetings]) -> Meetings:
 
 
 def by_ranking(met: Meetings, n_rankings: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """For each ranking (R,): pairs of votes with others in which they say the same, and pairs in all."""
+    """For each ranking (R,): pairs of votes with others that have the same verdict, and all pairs."""
     both = np.concatenate([met.first, met.second])
     same = np.bincount(both, weights=np.tile(met.same, 2), minlength=n_rankings)
     shared = np.bincount(both, weights=np.tile(met.shared, 2), minlength=n_rankings)
@@ -67,7 +67,7 @@ def by_ranking(met: Meetings, n_rankings: int) -> tuple[NDArray[np.int64], NDArr
 def between_annotators(
     met: Meetings, annotators: NDArray[np.int64], n_annotators: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """For every two annotators, (A, A) and symmetric: pairs of votes with the same verdict, and in all."""
+    """For every two annotators, (A, A) and symmetric: pairs of votes with the same verdict, and all pairs."""
     cells = annotators[met.first] * n_annotators + annotators[met.second]
     found = []
     for weights in (met.same, met.shared):

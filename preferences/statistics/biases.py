@@ -1,8 +1,7 @@
-"""Whether something other than quality decides: the place shown in, the length, or nothing at all. Pure
-NumPy.
+"""Biases: whether position, length or nothing at all decides a ranking instead of quality. Pure NumPy.
 
-Rankings come as places (R, K) (see `pairs`), with what is to be held against them in the same columns. All
-counts are per ranking, so that shares get intervals that take a ranking's pairs as one observation
+Rankings are places (R, K) (see `pairs`), compared with numbers in the same columns. All counts are per
+ranking, so that intervals of shares treat the pairs of a ranking as one observation
 (`intervals.clustered_shares`).
 """
 
@@ -17,17 +16,17 @@ from preferences.statistics.pairs import NO_VERDICT, pair_columns, verdicts_of
 
 
 class Wins(NamedTuple):
-    """Per ranking (R,): strict pairs won by the side in question, and strict pairs in which there is one."""
+    """Per ranking (R,): strict pairs won by the side in question, and strict pairs that have such a side."""
 
     won: NDArray[np.int64]
     n: NDArray[np.int64]
 
 
 def wins_of_the_larger(places: NDArray[np.int8], sizes: NDArray[np.int64]) -> Wins:
-    """Strict pairs of which the response with the larger number is preferred: with lengths, length bias.
+    """Strict pairs in which the response with the larger number is preferred; with lengths, length bias.
 
-    sizes: (R, K). Pairs of equal size have no larger side and are left out. Half is no bias; that longer
-    answers win more often may also be because they are better.
+    sizes: (R, K). Pairs of equal size are left out. Half is no bias. Longer responses can also win more often
+    because they are better.
     """
     verdicts = verdicts_of(places)
     first, second = pair_columns(places.shape[1])
@@ -37,24 +36,24 @@ def wins_of_the_larger(places: NDArray[np.int8], sizes: NDArray[np.int64]) -> Wi
 
 
 def wins_of_the_first_shown(places: NDArray[np.int8], shown: NDArray[np.int8]) -> Wins:
-    """Strict pairs of which the response shown first (further left, higher up) is preferred: position bias.
+    """Strict pairs in which the response shown first (further left, higher up) is preferred: position bias.
 
-    shown: (R, K) the position each response was shown in, 0 first. Responses are shuffled for each annotator,
-    so without a bias exactly half of the pairs go to the first shown, however good the responses are.
+    shown: (R, K) the position of each response, 0 first. Responses are shuffled for each annotator, so
+    without a bias exactly half of the pairs go to the first shown, however good the responses are.
     """
     return wins_of_the_larger(places, -shown.astype(np.int64))
 
 
 class PassedOn(NamedTuple):
-    """Per ranking (R,): whether it ranks without ties in exactly the order shown (`as_shown`), and how likely
-    a random order without ties is to be that (`by_chance`: 1/K!); both 0 for rankings with ties."""
+    """Per ranking (R,): whether it ranks without ties in exactly the order shown (`as_shown`), and the
+    probability that a random order without ties does (`by_chance`: 1/K!); both 0 for rankings with ties."""
 
     as_shown: NDArray[np.bool_]
     by_chance: NDArray[np.float64]
 
 
 def passed_on(places: NDArray[np.int8], shown: NDArray[np.int8]) -> PassedOn:
-    """Straight-lining: the order shown sent back as it was, whoever the responses are."""
+    """Straight-lining: the order shown, submitted unchanged."""
     k = places.shape[1]
     verdicts = verdicts_of(places)
     strict = ((verdicts == 1) | (verdicts == -1)).all(1)

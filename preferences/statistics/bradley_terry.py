@@ -15,18 +15,19 @@ from preferences.statistics.intervals import MAX_GROUP_CELLS, MAX_GROUPS, MIN_GR
 
 MAX_ITERATIONS = 200
 TOLERANCE = 1e-9
-# Full Newton steps overshoot while win rates are near 0 or 1; one unit of log odds a step never did.
+# Full Newton steps overshoot if win rates are near 0 or 1; steps of one unit of log odds never did.
 MAX_STEP = 1.0
 
 
 def fit(wins: NDArray[np.float64], *, prior: float = 0.0) -> NDArray[np.float64]:
     """Maximum-likelihood strengths by Newton's method.
 
-    wins: (..., M, M), wins[i, j] times that i beat j, ties as ½ each way; leading axes are separate problems.
-    prior: virtual wins *and* losses of each model against one of strength 0. More than 0 keeps a model that
-        always won finite, and models that were never compared on one scale.
+    wins: (..., M, M), wins[i, j] is the number of times that i beat j, with ties as ½ each way; leading axes
+        are separate problems.
+    prior: virtual wins *and* losses of each model against one of strength 0. Above 0 it keeps a model finite
+        that always won, and puts models on one scale that were never compared.
     Returns (..., M). Raises ValueError for a wrong shape, negative counts, or (without a prior) comparisons
-    that leave some strengths undetermined; RuntimeError when it does not converge.
+        that leave some strengths undetermined; RuntimeError if it does not converge.
     """
     wins = np.asarray(wins, dtype=np.float64)
     if wins.ndim < 2 or wins.shape[-1] != wins.shape[-2]:
@@ -50,7 +51,7 @@ def fit(wins: NDArray[np.float64], *, prior: float = 0.0) -> NDArray[np.float64]
         step = np.linalg.solve(information, gradient[..., None])[..., 0]
         longest = np.abs(step).max(axis=-1, keepdims=True, initial=0.0)
         strengths = strengths + step * np.minimum(1.0, MAX_STEP / np.maximum(longest, MAX_STEP))
-        # How far all move together is only the prior's to say; below 1e-5 of it that is rounding.
+        # Only the prior determines how far all move together; below 1e-5 of it, that is rounding.
         apart = np.abs(step - step.mean(axis=-1, keepdims=True))
         if apart.max(initial=0.0) < TOLERANCE:
             centred: NDArray[np.float64] = strengths - strengths.mean(axis=-1, keepdims=True)
@@ -59,7 +60,8 @@ def fit(wins: NDArray[np.float64], *, prior: float = 0.0) -> NDArray[np.float64]
 
 
 class Table(NamedTuple):
-    """Comparisons of M models: `wins[..., i, j]` times that i beat j, `ties` symmetric; diagonals are 0."""
+    """Comparisons of M models: `wins[..., i, j]` is the number of times that i beat j; `ties` is symmetric;
+    diagonals are 0."""
 
     wins: NDArray[np.float64]
     ties: NDArray[np.float64]
@@ -71,7 +73,7 @@ def table_of(
     is_tie: NDArray[np.bool_],
     n_models: int,
 ) -> Table:
-    """(N,) models 0…M−1 of each comparison → Table of (M, M). A model against itself says nothing."""
+    """(N,) models 0…M−1 of each comparison → Table of (M, M), without comparisons of a model with itself."""
     met = preferred != other
     cell, tied = (preferred * n_models + other)[met], is_tie[met]
     wins, one_way = (
@@ -93,8 +95,8 @@ def resampled(
 ) -> Table:
     """Tables (samples, M, M) of bootstrap samples of whole clusters; arguments as in :func:`table_of`.
 
-    clusters: (N,), as a rule the task: the K(K−1)/2 comparisons of a ranking, and the rankings of one task,
-    are about the same few responses. As in `intervals.resampled_totals`, many clusters are dealt into groups.
+    clusters: (N,), usually the task: the K(K−1)/2 comparisons of a ranking, and the rankings of one task, are
+    about the same few responses. As in `intervals.resampled_totals`, many clusters are divided into groups.
     """
     rng = np.random.default_rng(seed)
     _, cluster = np.unique(clusters, return_inverse=True)
@@ -114,18 +116,18 @@ def resampled(
 
 
 def half_ties(wins: NDArray[Any], ties: NDArray[Any]) -> NDArray[np.float64]:
-    """What `fit` takes: a tie (ties symmetric) is half a win each way."""
+    """The input of `fit`: a tie (ties symmetric) is half a win each way."""
     both_ways: NDArray[np.float64] = wins + 0.5 * ties
     return both_ways
 
 
 class Ground(NamedTuple):
-    """What the comparisons can tell apart.
+    """The distinctions that the comparisons support.
 
-    `group`: (M,) models of one number are joined by comparisons; strengths of unlike groups can't be compared
-    at all, whatever a prior makes of them. `level`: (M,) within a group, models of one number are joined by
-    chains of wins (or ties) in both directions; across levels the better level never lost to the worse one,
-    so how much better it is has no upper bound in the data, only in the prior.
+    `group`: (M,) models with the same number are connected by comparisons; strengths of different groups
+    can't be compared, whatever a prior makes of them. `level`: (M,) within a group, models with the same
+    number are connected by chains of wins (or ties) in both directions. Across levels the better level never
+    lost to the worse one, so the data give no upper bound for how much better it is; only the prior does.
     """
 
     group: NDArray[np.int64]
@@ -133,8 +135,8 @@ class Ground(NamedTuple):
 
 
 def ground_of(wins: NDArray[np.float64]) -> Ground:
-    """wins: (M, M), ties as ½ each way. Ford ("Solution of a ranking problem from binary comparisons", 1957):
-    the maximum exists and is unique where all models are of one level."""
+    """wins: (M, M), ties as ½ each way. The maximum exists and is unique if all models are on one level; Ford
+    ("Solution of a ranking problem from binary comparisons", 1957)."""
     beats = np.asarray(wins) > 0
     forward = _reach(beats)
     return Ground(_classes(_reach(beats | beats.T)), _classes(forward & forward.T))
@@ -146,12 +148,12 @@ def _sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _strongly_connected(wins: NDArray[np.float64]) -> bool:
-    """Whether from every model a chain of wins leads to every other."""
+    """Whether a chain of wins leads from every model to every other."""
     return bool(_reach(wins > 0).all())
 
 
 def _reach(steps: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """(..., M, M) whether j can be reached from i, i from i included."""
+    """(..., M, M): whether j can be reached from i; i reaches itself."""
     size = steps.shape[-1]
     reach: NDArray[np.bool_] = steps | np.eye(size, dtype=bool)
     for _ in range(max(1, int(np.ceil(np.log2(max(2, size)))))):

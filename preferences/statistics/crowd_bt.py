@@ -1,15 +1,15 @@
 """CrowdBT: strengths of items and the reliability of each annotator, from pairwise comparisons. Pure NumPy.
 
-P(annotator k prefers i to j) = η_k σ(s_i − s_j) + (1 − η_k) σ(s_j − s_i), maximised with the penalty
-λ Σ_i [log σ(s_i) + log σ(−s_i)]: λ virtual wins and losses of each item against one of strength 0. Chen,
-Bennett, Collins-Thompson & Horvitz, "Pairwise ranking aggregation in a crowdsourced setting" (WSDM 2013).
-η is 1 for somebody who always follows the strengths, ½ for coin tossing, below ½ for turning them around.
+P(annotator k prefers i to j) = η_k σ(s_i − s_j) + (1 − η_k) σ(s_j − s_i), maximised with the penalty λ Σ_i
+[log σ(s_i) + log σ(−s_i)]: λ virtual wins and losses of each item against one of strength 0. Chen, Bennett,
+Collins-Thompson & Horvitz, "Pairwise ranking aggregation in a crowdsourced setting" (WSDM 2013). η is 1 for
+an annotator who always follows the strengths, ½ for coin tossing, and below ½ for reversing them.
 
-Ties say nothing about an order and are left out. What is estimated is the joint maximum, as in the paper. It
-wants some hundred verdicts on each item: with fewer the strengths follow the very votes they are judged
-against (Neyman & Scott 1948), and η comes out too high, by up to 0.36 with 9 verdicts on an item, 0.1 with
-48, 0.03 with 230. For responses that three people rank, `dawid_skene.pair_reliability` sums over what it
-doesn't know and has no such bias.
+Ties carry no order and are left out. The estimate is the joint maximum, as in the paper. It needs some
+hundred verdicts on each item: with fewer, the strengths follow the votes that they are judged against (Neyman
+& Scott 1948), and η comes out too high, by up to 0.36 with 9 verdicts on an item, 0.1 with 48, 0.03 with 230.
+For responses that three people rank, use `dawid_skene.pair_reliability`, which sums over the unknown truth
+and has no such bias.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from preferences.statistics.intervals import LEVEL
 from preferences.statistics.optimise import minimise
 
 PENALTY = 0.5
-# Virtual right and wrong verdicts of each annotator: keeps η of one who was never wrong inside (0, 1).
+# Virtual right and wrong verdicts of each annotator keep η inside (0, 1) if one was never wrong.
 ETA_PRIOR = 1.0
 START_ETA = 0.8
 MAX_ITERATIONS = 500
 TOLERANCE = 1e-4
-# Above so many items that hang together, the covariance of their strengths takes longer than it is worth.
+# With more connected items, the covariance of their strengths takes longer than it is worth.
 MAX_BLOCK = 2000
 
 
@@ -57,11 +57,12 @@ def fit(
     """Strengths and reliabilities with intervals from the observed information.
 
     preferred, other, annotators: (N,) integers, one row per strict verdict. penalty: λ above. The start (η =
-    0.8 for all) settles which of the two mirror-image solutions it is: the majority is right.
-    Intervals: normal on the log-odds of η, from the inverse of the information with the strengths
-    eliminated, so not knowing them widens the intervals. NaN where more than MAX_BLOCK items hang together.
-    Raises ValueError for unlike shapes, indices out of range or a penalty that isn't above 0; RuntimeError
-    when it does not converge.
+    0.8 for all) selects one of the two mirror-image solutions: the majority is right.
+
+    Intervals are normal on the log-odds of η, from the inverse of the information with the strengths
+    eliminated, so uncertainty about the strengths widens them. NaN if more than MAX_BLOCK items are
+    connected. Raises ValueError for unequal shapes, indices out of range or a penalty of 0 or less;
+    RuntimeError if it does not converge.
     """
     win, lose, who = (np.asarray(part, dtype=np.int64) for part in (preferred, other, annotators))
     if win.ndim != 1 or not win.shape == lose.shape == who.shape:
@@ -96,7 +97,7 @@ def fit(
     met = np.bincount(win, minlength=n_items) + np.bincount(lose, minlength=n_items)
     curvature = np.concatenate([met / 8 + penalty / 2, n / 16 + ETA_PRIOR / 2])
     start = np.concatenate([np.zeros(n_items), np.full(n_annotators, np.log(START_ETA / (1 - START_ETA)))])
-    # At equal strengths η has no gradient, so the first steps go by the votes alone.
+    # At equal strengths η has no gradient, so the first steps use the votes alone.
     start[:n_items] = (
         (np.bincount(win, minlength=n_items) - np.bincount(lose, minlength=n_items)) / (met + 2 * penalty) * 2
     )
@@ -121,10 +122,11 @@ def _standard_errors(
     who: NDArray[np.int64],
     penalty: float,
 ) -> NDArray[np.float64]:
-    """Of the log-odds of η: √ of the diagonal of (H_ηη − H_ηs H_ss⁻¹ H_sη)⁻¹, H the Hessian of the loss.
+    """Standard errors of the log-odds of η: √ of the diagonal of (H_ηη − H_ηs H_ss⁻¹ H_sη)⁻¹, H the Hessian
+    of the loss.
 
-    H_ss falls into one block for each set of items joined by comparisons (a task, as a rule); blocks of one
-    size are inverted together.
+    H_ss has one block for each set of items connected by comparisons (usually a task); blocks of one size are
+    inverted together.
     """
     n_items, people = len(strength), len(logit)
     eta = _sigmoid(logit)
@@ -185,8 +187,8 @@ def _standard_errors(
 
 
 def _joined(win: NDArray[np.int64], lose: NDArray[np.int64], n_items: int) -> NDArray[np.int64]:
-    """Numbers of the connected components of the items: the least label spreads, halving chains as it
-    goes."""
+    """Numbers of the connected components of the items: the lowest label spreads, and chains are halved on
+    the way."""
     label = np.arange(n_items)
     while True:
         new = label.copy()

@@ -1,8 +1,8 @@
-"""Davidson's model: Bradley–Terry with ties as an outcome of their own. Pure NumPy.
+"""Davidson's model: Bradley–Terry with ties as a separate outcome. Pure NumPy.
 
 With π = exp(strength): P(i beats j) = π_i / D, P(tie) = ν √(π_i π_j) / D, D = π_i + π_j + ν √(π_i π_j).
 Davidson, "On extending the Bradley–Terry model to accommodate ties in paired comparison experiments" (JASA
-65, 1970). ν ≥ 0 is how readily people tie: two equal models tie with probability ν / (2 + ν).
+65, 1970). ν ≥ 0 is the tendency to tie: two equal models tie with probability ν / (2 + ν).
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ def fit(wins: NDArray[np.float64], ties: NDArray[np.float64], *, prior: float = 
 
     wins, ties: (..., M, M) as in `bradley_terry.Table`; leading axes are separate problems.
     prior: virtual wins *and* losses of each model against one of strength 0, and as many virtual ties and
-        decisions between two equal models. More than 0 keeps everything finite: a model that always won,
-        models never compared, no tie at all or nothing but ties.
-    Raises ValueError for wrong shapes or counts, or (without a prior) comparisons that leave something
-    undetermined; RuntimeError when it does not converge.
+        decisions between two equal models. Above 0 it keeps everything finite: a model that always won,
+        models never compared, no ties, or nothing but ties.
+    Raises ValueError for wrong shapes or counts, or (without a prior) comparisons that leave a parameter
+        undetermined; RuntimeError if it does not converge.
     """
     wins, ties = np.asarray(wins, dtype=np.float64), np.asarray(ties, dtype=np.float64)
     if wins.ndim < 2 or wins.shape[-1] != wins.shape[-2] or wins.shape != ties.shape:

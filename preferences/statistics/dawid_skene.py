@@ -1,8 +1,9 @@
-"""Dawid–Skene: the truth of each item and the errors of each annotator, from one another. Pure NumPy.
+"""Dawid–Skene: the true label of each item and the errors of each annotator, estimated from each other. Pure
+NumPy.
 
 Dawid & Skene, "Maximum likelihood estimation of observer error-rates using the EM algorithm" (Applied
-Statistics 28, 1979). What isn't known, the truth of each item, is summed over: so the estimates stay right
-with two or three votes on each item, as most projects have.
+Statistics 28, 1979). The unknown true labels are summed over, so the estimates stay unbiased with two or
+three votes on each item, as most projects have.
 """
 
 from __future__ import annotations
@@ -19,16 +20,16 @@ from preferences.statistics.pairs import rankings_that_meet
 MAX_ITERATIONS = 1000
 TOLERANCE = 1e-5
 START_ACCURACY = 0.8
-# Virtual right and wrong verdicts of each annotator: keeps an accuracy inside (0, 1).
+# Virtual right and wrong verdicts of each annotator keep an accuracy inside (0, 1).
 ACCURACY_PRIOR = 1.0
-# With two people only the product of their reliabilities shows.
+# With two annotators, only the product of their reliabilities is identified.
 MIN_ANNOTATORS = 3
 
 
 class DawidSkene(NamedTuple):
-    """`truth`: (U, V) P(the true label of the item is v). `prior`: (V,) how common each label is.
-    `confusion`: (A, V, V), [a, t, v] = P(annotator a says v where t is true); NaN rows where nothing of the
-    kind is expected. `log_likelihood` of the votes at these values."""
+    """`truth`: (U, V) P(the true label of the item is v). `prior`: (V,) frequency of each label. `confusion`:
+    (A, V, V), [a, t, v] = P(annotator a says v where t is true); rows without expected votes are NaN.
+    `log_likelihood` of the votes at these values."""
 
     truth: NDArray[np.float64]
     prior: NDArray[np.float64]
@@ -48,11 +49,12 @@ def fit(
     max_iterations: int = MAX_ITERATIONS,
     tolerance: float = TOLERANCE,
 ) -> DawidSkene:
-    """EM from the majority's shares, until no probability of a truth moves by more than `tolerance`.
+    """EM, starting from the majority's shares, until no probability of a true label moves by more than
+    `tolerance`.
 
     items, annotators, labels: (N,) integers, one row per vote. smoothing: virtual votes in each cell of each
-    confusion matrix; 0 is maximum likelihood. Items without a vote have the prior for their truth.
-    Raises ValueError for unlike shapes or indices out of range; RuntimeError when it does not converge.
+    confusion matrix; 0 is maximum likelihood. Items without a vote have the prior as their truth. Raises
+    ValueError for unequal shapes or indices out of range; RuntimeError if it does not converge.
     """
     item, who, label = (np.asarray(part, dtype=np.int64) for part in (items, annotators, labels))
     if item.ndim != 1 or not item.shape == who.shape == label.shape:
@@ -96,9 +98,9 @@ def fit(
 
 
 class Reliability(NamedTuple):
-    """`accuracy` with `low` and `high`: (A,), NaN for annotators without a shared verdict and for all where
-    fewer than three share any. `n`: (A,) shared strict verdicts it is from. `first_right`: (U,) P(the first
-    of the two is the better one), for the pairs in the order of their numbers; ½ where nothing is known."""
+    """`accuracy` with `low` and `high`: (A,), NaN for annotators without a shared verdict, and for all if
+    fewer than three share any. `n`: (A,) shared strict verdicts. `first_right`: (U,) P(the first of the
+    two is the better one), for the pairs in the order of their numbers; ½ if nothing is known."""
 
     accuracy: NDArray[np.float64]
     low: NDArray[np.float64]
@@ -117,17 +119,17 @@ def pair_reliability(
     clusters: ArrayLike,
     level: float = LEVEL,
 ) -> Reliability:
-    """P(a strict verdict of the annotator is right), each pair having one better response nobody is told.
+    """P(a strict verdict of the annotator is right), where each pair has one better response that is unknown.
 
-    The model above with two labels and one error rate p_k per annotator (Dawid–Skene's "one coin"), since
-    which response of a pair is called first is arbitrary. The likelihood of a pair is then, with θ = logit
-    p and ℓ = Σ y θ over its verdicts y = ±1, cosh(ℓ/2) · Π √(p (1 − p)): EM needs one number per pair.
+    The model above with two labels and one error rate p_k per annotator (Dawid–Skene's "one coin"), since it
+    is arbitrary which response of a pair is the first. With θ = logit p and ℓ = Σ y θ over its verdicts y =
+    ±1, the likelihood of a pair is cosh(ℓ/2) · Π √(p (1 − p)): EM needs one number per pair.
 
-    pairs, annotators: (N,) integers; verdicts: (N,) −1 or 1 (ties say nothing about the order: leave them
-    out). clusters: (N,) the task: verdicts on the pairs of a ranking hang together, so the intervals
-    (normal on the log-odds) use the sandwich H⁻¹ J H⁻¹ with J summed over clusters (White 1982). The
-    majority is taken to be right more often than not; the mirror image fits as well. Raises ValueError for
-    unlike shapes or verdicts; RuntimeError when it does not converge.
+    pairs, annotators: (N,) integers; verdicts: (N,) −1 or 1 (ties carry no order: leave them out). clusters:
+    (N,) the task: verdicts on the pairs of a ranking are dependent, so the intervals (normal on the log-odds)
+    use the sandwich H⁻¹ J H⁻¹ with J summed over clusters (White 1982). The majority is assumed to be right
+    more often than not; the mirror image fits equally well. Raises ValueError for unequal shapes or other
+    verdicts; RuntimeError if it does not converge.
     """
     pair, who, cluster = (np.asarray(part, dtype=np.int64) for part in (pairs, annotators, clusters))
     y = np.asarray(verdicts, dtype=np.float64)
@@ -150,7 +152,7 @@ def pair_reliability(
     for _ in range(MAX_ITERATIONS):
         theta = np.log(p / (1 - p))
         support = np.asarray(np.bincount(pair, weights=y * theta[who], minlength=n_pairs), dtype=np.float64)
-        # P(a verdict is right) is ½ (1 + y tanh(ℓ/2)), of which only the sum by annotator is wanted here.
+        # P(a verdict is right) is ½ (1 + y tanh(ℓ/2)), and only its sum by annotator is needed here.
         lean = y * np.tanh(0.5 * support)[pair]
         right = 0.5 * (n + np.bincount(who, weights=lean, minlength=n_annotators))
         new = (right + ACCURACY_PRIOR) / (n + 2 * ACCURACY_PRIOR)
@@ -177,8 +179,8 @@ def _standard_errors(
     right: NDArray[np.float64],
     support: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """Of the log-odds: −∂²/∂θ_k∂θ_j = [k = j] p(1 − p) − ¼ sech²(ℓ/2) y_k y_j, summed over pairs; the score
-    of a verdict is P(it is right) − p."""
+    """Standard errors of the log-odds: −∂²/∂θ_k∂θ_j = [k = j] p(1 − p) − ¼ sech²(ℓ/2) y_k y_j, summed over
+    pairs; the score of a verdict is P(it is right) − p."""
     people = len(p)
     curve = 0.25 / np.cosh(np.clip(support, -80, 80) / 2) ** 2
     own = (p * (1 - p))[who] - curve[pair]
@@ -191,7 +193,7 @@ def _standard_errors(
     ).reshape(people, people)
     information -= together + together.T
     _, number = np.unique(cluster, return_inverse=True)
-    # Few annotators know each other from all of many clusters: groups of clusters estimate the same J.
+    # With many clusters, groups of clusters estimate the same J.
     group = number % max(MAX_GROUPS, 10 * people)
     size = int(group.max()) + 1
     scores = np.bincount(group * people + who, weights=right - p[who], minlength=size * people)

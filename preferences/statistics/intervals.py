@@ -1,8 +1,8 @@
-"""Intervals: of shares when observations come in clusters, and by the bootstrap. Pure NumPy.
+"""Intervals of shares when observations come in clusters, and bootstrap intervals. Pure NumPy.
 
-Everything people say about one task hangs together: the K(K−1)/2 pairs of a ranking come from one decision,
-and the rankings of one task are about the same responses. Intervals that took pairs for independent would be
-too narrow by about √(K/2) to √K, so each function here takes the cluster (as a rule the task) as the unit.
+Observations of one task are dependent: the K(K−1)/2 pairs of a ranking come from one decision, and the
+rankings of one task are about the same responses. Intervals that treated pairs as independent would be too
+narrow by about √(K/2) to √K, so each function here takes the cluster (usually the task) as the unit.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from numpy.typing import ArrayLike, NDArray
 
 LEVEL = 0.95
 SAMPLES = 1000
-# Clusters are dealt into at most so many groups, which are then resampled; see `resampled_totals`.
+# Clusters are divided into at most this many groups, which are resampled; see `resampled_totals`.
 MAX_GROUPS = 1000
 MIN_GROUPS = 200
 MAX_GROUP_CELLS = 4_000_000
 
 
 class Interval(NamedTuple):
-    """An estimate with the ends of its interval; NaN where there is nothing to estimate from."""
+    """An estimate with its interval; NaN if there is no data."""
 
     value: float
     low: float
@@ -31,7 +31,7 @@ class Interval(NamedTuple):
 
 
 class Shares(NamedTuple):
-    """Shares with intervals, one per group, and the number of observations behind each; all (G,)."""
+    """Shares with intervals, one per group, and the number of observations in each; all (G,)."""
 
     share: NDArray[np.float64]
     low: NDArray[np.float64]
@@ -45,7 +45,7 @@ def wilson(
     """The score interval of a binomial share; Wilson, "Probable inference" (JASA 22, 1927).
 
     Unlike p ± 2 se it stays inside [0, 1] and is not empty at 0 or 1. share, n: any shapes that broadcast; n
-    may be an effective, fractional number. NaN where n is 0.
+    can be an effective, fractional number. NaN where n is 0.
     """
     p, size = np.asarray(share, dtype=np.float64), np.asarray(n, dtype=np.float64)
     z = NormalDist().inv_cdf((1 + level) / 2)
@@ -63,9 +63,9 @@ def clustered_shares(
     """The share of successes in each group, with a Wilson interval at the effective number of trials.
 
     successes, trials, groups: (C,), one entry per cluster; groups are 0…n_groups−1. The variance is that of a
-    ratio of cluster totals (Cochran, "Sampling Techniques", 1977, §6.3); the effective number is p(1−p) over
-    it, no less than the number of clusters is sure of and no more than the trials there are (Korn & Graubard
-    1998). Clusters of one trial each give the plain Wilson interval. NaN for a group without trials.
+    ratio of cluster totals (Cochran, "Sampling Techniques", 1977, §6.3). The effective number is p(1−p)
+    divided by it, at least the number of clusters and at most the number of trials (Korn & Graubard 1998).
+    Clusters of one trial each give the plain Wilson interval. NaN for a group without trials.
     """
     won, tried = np.asarray(successes, dtype=np.float64), np.asarray(trials, dtype=np.float64)
     group = np.asarray(groups, dtype=np.int64)
@@ -79,7 +79,7 @@ def clustered_shares(
         deviation = won - np.where(tried > 0, share[group], 0.0) * tried
         scatter = np.bincount(group, weights=deviation**2, minlength=n_groups)
         clusters = np.bincount(group, weights=tried > 0, minlength=n_groups)
-        # p(1−p)/var, without the correction C/(C−1): for clusters of one it is then exactly the trials.
+        # p(1−p)/var, without the correction C/(C−1): for clusters of one it is exactly the number of trials.
         effective = np.where(scatter > 0, share * (1 - share) * total**2 / scatter, clusters)
         effective = np.clip(effective, np.minimum(clusters, total), total)
     low, high = wilson(share, effective, level=level)
@@ -98,10 +98,10 @@ def resampled_totals(
 ) -> NDArray[np.float64]:
     """Column totals of `samples` bootstrap samples of whole clusters (Efron 1979; Davison & Hinkley §3.8).
 
-    features: (N, F), clusters: (N,) integers. Returns (samples, F). More than MAX_GROUPS clusters are dealt
-    at random into equal groups, which are resampled in their stead: sums of independent clusters are
-    independent, so the spread of the totals is estimated without bias, with a relative error of
-    1/√(2·groups) ≈ 2 %. It makes the cost independent of the size of the data. Same seed, same samples.
+    features: (N, F), clusters: (N,) integers. Returns (samples, F). More than MAX_GROUPS clusters are divided
+    at random into equal groups, and the groups are resampled: sums of independent clusters are independent,
+    so the spread of the totals is estimated without bias, with a relative error of 1/√(2·groups) ≈ 2 %. This
+    makes the cost independent of the size of the data. The same seed gives the same samples.
     """
     rng = np.random.default_rng(seed)
     _, cluster = np.unique(clusters, return_inverse=True)
@@ -131,8 +131,7 @@ def sum_by(group: NDArray[np.int64], rows: NDArray[np.float64], n_groups: int) -
 def percentiles(
     samples: NDArray[np.float64], *, level: float = LEVEL
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The percentile interval over the first axis; samples in which the statistic is undefined don't
-    count."""
+    """The percentile interval over the first axis, without samples in which the statistic is undefined."""
     if samples.shape[0] == 0 or np.isnan(samples).all():
         return np.full(samples.shape[1:], np.nan), np.full(samples.shape[1:], np.nan)
     tail = (1 - level) / 2
@@ -149,9 +148,9 @@ def lower_tail(z: ArrayLike) -> NDArray[np.float64]:
 
 
 def holm(p_values: ArrayLike) -> NDArray[np.float64]:
-    """p-values adjusted for how many were looked at; Holm, "A simple sequentially rejective multiple test
-    procedure" (Scand. J. Stat. 6, 1979). Calling all below x outliers is then wrong about anybody at all with
-    probability x, whatever hangs on what. NaN is no test and isn't counted."""
+    """p-values adjusted for multiple tests; Holm, "A simple sequentially rejective multiple test procedure"
+    (Scand. J. Stat. 6, 1979). The probability that any of the values below x is a false positive is then
+    at most x, under any dependence. NaN means not tested and does not count."""
     p = np.asarray(p_values, dtype=np.float64)
     adjusted = np.full(p.shape, np.nan)
     tested = np.flatnonzero(~np.isnan(p))

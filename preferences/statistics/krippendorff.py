@@ -1,7 +1,7 @@
-"""Krippendorff's α: agreement beyond chance for any number of raters, with values missing. Pure NumPy.
+"""Krippendorff's α: agreement beyond chance for any number of raters, with missing values. Pure NumPy.
 
-α = 1 − D_o / D_e: the disagreement observed within units over that of values paired at random, from the same
-pool and without putting any back. Krippendorff, "Content Analysis" (4th ed. 2019, ch. 12) and "Computing
+α = 1 − D_o / D_e: the disagreement observed within units, divided by that of values paired at random from the
+same pool without replacement. Krippendorff, "Content Analysis" (4th ed. 2019, ch. 12) and "Computing
 Krippendorff's Alpha-Reliability" (2011). 1 is perfect, 0 is chance, below 0 is worse than chance.
 
 Squared differences δ²(c, k): nominal [c ≠ k]; interval (c − k)²; ordinal (Σ_{g=c}^{k} n_g − (n_c + n_k)/2)²,
@@ -19,13 +19,13 @@ from numpy.typing import ArrayLike, NDArray
 from preferences.statistics.intervals import LEVEL, percentiles, resampled_totals, sum_by
 
 Metric = Literal["nominal", "ordinal", "interval"]
-# Up to so many different values, ordinal samples are made from coincidence tables; above, value by value.
+# Up to this many distinct values, ordinal samples use coincidence tables; above, they go value by value.
 MAX_TABLE_VALUES = 16
 
 
 class Alpha(NamedTuple):
-    """α with its bootstrap interval (NaN ends without samples; all NaN where α is undefined: no unit with two
-    values, or one value throughout), and how many units and values it is from."""
+    """α with its bootstrap interval, and the numbers of units and values. The interval is NaN without
+    samples; everything is NaN where α is undefined: no unit with two values, or only one distinct value."""
 
     alpha: float
     low: float
@@ -44,22 +44,22 @@ def alpha(
     level: float = LEVEL,
     seed: int = 0,
 ) -> Alpha:
-    """α of values in long form: who gave a value doesn't enter, only in which unit it was given.
+    """α of values in long form. It depends on the unit of each value, not on who gave it.
 
-    units: (N,) integers; values: (N,) numbers. Units with one value are left out, as by definition.
-    samples: bootstrap samples (0: no interval) of whole units, since values of one unit aren't independent
-        and α's parts are sums over units; with `clusters` (N,), constant within a unit, of whole clusters:
-        the pairs of one task, or all that was said about one text, vary together.
-    Raises ValueError for unlike shapes, values that aren't finite, or an unknown metric.
+    units: (N,) integers; values: (N,) numbers. Units with one value are left out, by definition.
+    samples: bootstrap samples (0: no interval) of whole units, since values of one unit are dependent and α's
+        parts are sums over units; with `clusters` (N,), constant within a unit, of whole clusters: the pairs
+        of one task, or all values for one text, vary together.
+    Raises ValueError for unequal shapes, values that aren't finite, or an unknown metric.
     """
     unit, value = np.asarray(units, dtype=np.int64), np.asarray(values, dtype=np.float64)
     cluster = unit if clusters is None else np.asarray(clusters, dtype=np.int64)
     if unit.ndim != 1 or not unit.shape == value.shape == cluster.shape:
         raise ValueError("units, values and clusters must be (N,) each.")
     if not np.isfinite(value).all():
-        raise ValueError("Values must be finite; leave missing ones out.")
+        raise ValueError("Values must be finite; leave out missing ones.")
     if metric not in ("nominal", "ordinal", "interval"):
-        raise ValueError(f"{metric!r} is no metric; known: nominal, ordinal, interval.")
+        raise ValueError(f"{metric!r} is not a metric; known: nominal, ordinal, interval.")
     _, unit = np.unique(unit, return_inverse=True)
     kept = np.bincount(unit)[unit] > 1 if len(unit) else np.zeros(0, dtype=bool)
     value, cluster = value[kept], cluster[kept]
@@ -93,10 +93,12 @@ def alpha_of_pairs(
 ) -> Alpha:
     """α of verdicts on pairs of responses: −1 (the second is preferred), 0 (tie), 1 (the first).
 
-    counts: (U, 3), how many said −1, 0 and 1 about each pair; clusters: (U,), its task, the unit of the
-    bootstrap: all pairs of a task are cut from the same rankings.
-    Which response of a pair is called first is arbitrary, and α must not hang on it. So every pair counts
-    both ways round, which makes the pool of verdicts symmetric; reported are the units and values as given.
+    counts: (U, 3), the numbers of −1, 0 and 1 for each pair; clusters: (U,), its task, which is the unit of
+    the bootstrap because all pairs of a task come from the same rankings.
+
+    It is arbitrary which response of a pair is the first, and α must not depend on it. Every pair therefore
+    counts both ways round, which makes the pool of verdicts symmetric. The reported numbers of units and
+    values are those given.
     """
     table = np.asarray(counts, dtype=np.float64)
     cluster = np.asarray(clusters, dtype=np.int64)
@@ -108,7 +110,7 @@ def alpha_of_pairs(
         return Alpha(np.nan, np.nan, np.nan, 0, 0)
     worse, tied, better = table.T
     weight = 1 / (table.sum(1) - 1)
-    # The coincidences of both ways round are these four numbers, in nine places.
+    # The nine coincidences of both ways round have these four distinct values.
     features = np.stack(
         [
             weight * (worse * (worse - 1) + better * (better - 1)),
@@ -169,7 +171,7 @@ def _features(
     domain: NDArray[np.float64],
     metric: Metric,
 ) -> tuple[NDArray[np.float64], _OfTotals]:
-    """Per unit, numbers whose sums over units give α: (U, F), and the function from the sums to α."""
+    """Per unit, features whose sums over units give α: (U, F), and the function from the sums to α."""
     n_units, size = int(unit.max()) + 1, len(domain)
     if metric == "interval":
         # Centred: sums of squares of large values would cancel.
@@ -199,7 +201,7 @@ def _of_counts(totals: NDArray[np.float64]) -> NDArray[np.float64]:
 def _ratio(
     observed: NDArray[np.float64], expected: NDArray[np.float64], n: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """1 − (observed/n) / (expected/(n(n−1))); NaN where one value is all there is."""
+    """1 − (observed/n) / (expected/(n(n−1))); NaN if there is only one distinct value."""
     with np.errstate(invalid="ignore", divide="ignore"):
         found = np.where(expected > 1e-12 * n * n, 1 - (n - 1) * observed / expected, np.nan)
     return np.asarray(found)
@@ -214,7 +216,7 @@ def _ordinal_by_value(
     level: float,
     seed: int,
 ) -> Alpha:
-    """Ordinal α where a table of all values by all values would be too large: O(N) for each sample."""
+    """Ordinal α if a table of all values by all values would be too large: O(N) for each sample."""
     size, n_units = int(code.max()) + 1, len(cluster_of_unit)
     m = np.bincount(unit, minlength=n_units).astype(np.float64)
 

@@ -1,4 +1,4 @@
-"""L-BFGS, for likelihoods with many thousands of parameters. Pure NumPy.
+"""L-BFGS for likelihoods with many thousands of parameters. Pure NumPy.
 
 Nocedal & Wright, "Numerical Optimization" (2nd ed. 2006), algorithms 7.4 and 7.5, with Armijo backtracking.
 """
@@ -27,9 +27,9 @@ def minimise(
 ) -> Vector:
     """A local minimum of `function` (value and gradient), from `start`.
 
-    scale: (n,) a guess of the inverse curvature of each parameter, the first step's length. Stops when no
-    scaled gradient is above `tolerance`, a bound on how far each parameter still has to go, or when rounding
-    lets nothing improve. Raises RuntimeError after max_iterations.
+    scale: (n,) an estimate of the inverse curvature of each parameter, which is the length of the first step.
+    Stops if no scaled gradient is above `tolerance`, a bound on the remaining distance of each parameter, or
+    if rounding prevents further improvement. Raises RuntimeError after max_iterations.
     """
     x = start.copy()
     value, gradient = function(x)

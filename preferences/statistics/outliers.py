@@ -1,18 +1,18 @@
-"""Who agrees less with the others than chance lets one expect. Pure NumPy.
+"""Annotators who agree with the others less than chance explains. Pure NumPy.
 
-The test. Each ranking has a score: the share of its pairs on which the other rankings of its task say the
-same. If all annotators of a task are alike, it is as if the task's rankings had been handed to them at
-random: an annotator's score is then any of the task's scores with equal chance. Summed over tasks, the
-expected score and its variance under that hypothesis are known exactly, without a model of votes, of ties,
-or of how hard a task is; the standardised difference is normal for more than a few tasks. One-sided: only
-agreeing too little counts.
+Each ranking has a score: the share of its pairs on which the other rankings of its task agree with it. The
+null hypothesis is that all annotators of a task are alike, as if the task's rankings had been assigned to
+them at random: an annotator's score is then any of the task's scores with equal probability. The expected sum
+over tasks and its variance under that hypothesis are known exactly, without a model of votes, ties or
+difficulty. The standardised difference is normal for more than a few tasks. The test is one-sided: only too
+little agreement counts.
 
-Of two rankings of one task neither is nearer to the other. Those tasks are compared with each other instead:
-as if the annotator's tasks were a random draw, without putting back, from all tasks with two rankings. That
-takes tasks to be dealt without regard to how hard they are, as the allocation does.
+With two rankings of a task, neither is closer to the other. Such tasks are compared with each other instead,
+as if the annotator's tasks were a random draw without replacement from all tasks with two rankings. This
+requires that tasks are assigned regardless of their difficulty, as the allocation does.
 
-Everybody is tested, so somebody is below 0.05 in most projects of twenty: `adjusted` (Holm) is the one to act
-on. It is 0.05 or less for anybody innocent in at most 5 % of projects.
+Everyone is tested, so most projects of twenty people have someone below 0.05. Act on `adjusted` (Holm): it is
+0.05 or less for any innocent annotator in at most 5 % of projects.
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ from numpy.typing import NDArray
 
 from preferences.statistics.intervals import holm, lower_tail
 
-# Tasks that tell something; below, a normal tail isn't to be trusted.
+# Informative tasks; with fewer, a normal tail is not reliable.
 MIN_TASKS = 10
 
 
 class Outliers(NamedTuple):
-    """(A,) each. `z`: standardised difference to what is expected, negative for less agreement; `p_value` and
-    `adjusted` (Holm, over all annotators): NaN below MIN_TASKS tasks. `n_tasks`: tasks the test is from."""
+    """(A,) each. `z`: standardised difference from the expectation, negative for less agreement; `p_value`
+    and `adjusted` (Holm, over all annotators): NaN below MIN_TASKS tasks. `n_tasks`: tasks used in the
+    test."""
 
     z: NDArray[np.float64]
     p_value: NDArray[np.float64]
@@ -41,8 +42,8 @@ class Outliers(NamedTuple):
 def outliers(
     scores: NDArray[np.float64], tasks: NDArray[np.int64], annotators: NDArray[np.int64], n_annotators: int
 ) -> Outliers:
-    """scores: (R,) of each ranking, NaN where it met no other (such rankings are left out); tasks,
-    annotators: (R,) integers, nobody having two rankings of one task."""
+    """scores: (R,) of each ranking, NaN if its task has no other ranking (such rankings are left out); tasks,
+    annotators: (R,) integers. An annotator has at most one ranking per task."""
     known = ~np.isnan(scores)
     score, annotator = scores[known], annotators[known]
     if len(score) == 0:
@@ -53,7 +54,7 @@ def outliers(
     mean = np.bincount(task, weights=score) / size
     variance = np.bincount(task, weights=(score - mean[task]) ** 2) / size
     surprise = score - mean[task]
-    # A task on which all agree alike says nothing about who the odd one is.
+    # A task on which all scores are equal does not tell annotators apart.
     telling = (size[task] > 2) & (variance[task] > 1e-12)
     n_tasks = np.bincount(annotator, weights=telling, minlength=n_annotators)
     total = np.bincount(annotator, weights=np.where(telling, surprise, 0.0), minlength=n_annotators)

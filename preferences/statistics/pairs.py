@@ -1,10 +1,9 @@
 """From rankings to verdicts on pairs of responses, as arrays. Pure NumPy.
 
-Rankings come as *places*: (R, K) integers, row r giving the tier of each of the K responses of r's task in an
-order that is the same for all rankings of the task; 0 is best, equal places are a tie, UNRANKED was left
-below all others, with nothing said among the unranked. Responses are lined up by their identity, never by
-the place they were shown or ranked in: comparing the k-th of one list with the k-th of another is the
-mistake that makes an agreement report meaningless.
+Rankings are *places*: (R, K) integers. Row r has the tier of each of the K responses of r's task, in an order
+that is the same for all rankings of the task; 0 is best, equal places tie, and UNRANKED is below all others,
+without an order among the unranked. Responses are matched by identity, never by the position they were shown
+or ranked in: comparing the k-th entries of two lists makes an agreement report meaningless.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 UNRANKED = 127
-# A pair about which a ranking says nothing.
+# A pair without a verdict in a ranking.
 NO_VERDICT = 2
 
 
@@ -28,7 +27,7 @@ def pair_columns(k: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 def verdicts_of(places: NDArray[np.int8]) -> NDArray[np.int8]:
     """(R, K) places → (R, K(K−1)/2) verdicts on the pairs of `pair_columns`: 1 the first is preferred, −1 the
-    second, 0 a tie, NO_VERDICT where both were left unranked."""
+    second, 0 a tie, NO_VERDICT if both are unranked."""
     places = np.asarray(places)
     if places.ndim != 2:
         raise ValueError(f"places must be (R, K); its shape is {places.shape}.")
@@ -40,7 +39,8 @@ def verdicts_of(places: NDArray[np.int8]) -> NDArray[np.int8]:
 
 
 def rankings_that_meet(tasks: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """tasks: (R,) the task of each ranking. Indices (a, b) of every two rankings of one task, once each."""
+    """tasks: (R,) the task of each ranking. Returns the indices (a, b) of every two rankings of one task,
+    once each."""
     order = np.argsort(tasks, kind="stable")
     ordered = tasks[order]
     firsts, seconds = [], []
@@ -61,8 +61,8 @@ def rankings_that_meet(tasks: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDA
 def gold_scores(gold: NDArray[np.int8], places: NDArray[np.int8]) -> NDArray[np.float64]:
     """`preferences.scoring.gold_score` of many rankings at once.
 
-    gold, places: (R, K). Returns (R,): of the pairs that gold orders, the share ordered alike, a tie or both
-    unranked counting ½; 0 where nothing is ranked; NaN where gold orders nothing.
+    gold, places: (R, K). Returns (R,): the share of gold's ordered pairs with the same order, where a tie or
+    two unranked responses count ½; 0 if nothing is ranked; NaN if gold orders nothing.
     """
     truth, said = verdicts_of(gold), verdicts_of(places)
     asked = (truth == 1) | (truth == -1)

@@ -1,7 +1,8 @@
-"""Kendall's W: how alike whole rankings are, with ties. Pure NumPy. (τ-b of two rankings: `agreement`.)
+"""Kendall's W: the agreement of whole rankings, with ties. Pure NumPy. (τ-b of two rankings is in
+`agreement`.)
 
-It takes places (or any scores) of the same responses in the same order. Lists of ids in ranked order would
-make it compare different responses; see `pairs`.
+The input is places (or any scores) of the same responses in the same order. Lists of ids in ranked order
+would compare different responses; see `pairs`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from preferences.statistics.intervals import sum_by
 
 
 def mid_ranks(places: ArrayLike) -> NDArray[np.float64]:
-    """(R, K) places → ranks 1…K, those of a tie being their mean."""
+    """(R, K) places → ranks 1…K; tied places get their mean."""
     place = np.asarray(places)
     lower = (place[:, None, :] < place[:, :, None]).sum(-1)
     equal = (place[:, None, :] == place[:, :, None]).sum(-1)
@@ -27,8 +28,8 @@ def kendall_w_by_task(places: ArrayLike, tasks: NDArray[np.int64], n_tasks: int)
 
     W = (12 Σ R_i² − 3 m² K (K+1)²) / (m² K (K²−1) − m Σ_j Σ_ties (t³ − t)), R_i the sum of the ranks of i.
 
-    places: (R, K), tasks: (R,) of 0…n_tasks−1. Returns (n_tasks,): 1 all the same, 0 no common order at all;
-    NaN with fewer than two rankings, or where everybody ties everything.
+    places: (R, K), tasks: (R,) of 0…n_tasks−1. Returns (n_tasks,): 1 for identical orders, 0 for no common
+    order; NaN with fewer than two rankings, or if everyone ties everything.
     """
     ranks = mid_ranks(places)
     k = ranks.shape[1]

@@ -21,8 +21,8 @@ SET_UP = f"""
 from annotation.models import Project, RankingTask, User
 from annotation.desk import checks
 from annotation.accounts.members import add_member
-from annotation.content.content import add_ranking_tasks
-from annotation.content.incoming import ResponseDraft, TaskDraft
+from annotation.content.adding import add_ranking_tasks
+from annotation.content.drafts import ResponseDraft, TaskDraft
 from annotation.projects.projects import create_project
 for slug in {PROJECTS!r}:
     project = create_project(slug=slug, preset="ranking")

@@ -39,8 +39,8 @@ SET_UP = """
 import json, pathlib
 from annotation.models import User
 from annotation.accounts.members import add_member
-from annotation.content.content import add_ranking_tasks
-from annotation.content.incoming import ResponseDraft, TaskDraft
+from annotation.content.adding import add_ranking_tasks
+from annotation.content.drafts import ResponseDraft, TaskDraft
 from annotation.projects.projects import create_project
 for name, of in json.loads(pathlib.Path("FILE").read_text()).items():
     project = create_project(slug=f"view-{name}", preset="ranking")

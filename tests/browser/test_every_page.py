@@ -174,7 +174,7 @@ def test_admin_compares_runs_relaunches_a_failed_one_and_promotes(
     page.get_by_text("more settings").click()
     page.locator("input[name=max_length]").fill("8")
     page.get_by_role("button", name="Launch run").click()
-    expect(page.get_by_text("The texts don't fit")).to_be_visible(timeout=120_000)
+    expect(page.get_by_text("The texts are too long")).to_be_visible(timeout=120_000)
     expect(page.get_by_text("What to do:")).to_be_visible()
     faults += faults_of(page, page.url)
     page.get_by_role("link", name="Launch again with changes").click()

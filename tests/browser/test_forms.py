@@ -26,8 +26,8 @@ BEST_FEW = {
 SET_UP = f"""
 from annotation.models import User
 from annotation.accounts.members import add_member
-from annotation.content.content import add_ranking_tasks
-from annotation.content.incoming import ResponseDraft, TaskDraft
+from annotation.content.adding import add_ranking_tasks
+from annotation.content.drafts import ResponseDraft, TaskDraft
 from annotation.projects.projects import create_project, update_project
 for name, k in {PROJECTS!r}.items():
     project = create_project(slug=f"form-{{name}}", preset="ranking" if name == "best-few" else name)

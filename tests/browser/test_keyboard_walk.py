@@ -25,8 +25,8 @@ WORTH = [[3, 1, 2], [1, 2, 2, 4], [1, 2], [5, 3, 4, 1, 2], [2, 2, 1], [1, 4, 3, 
 SET_UP = f"""
 from annotation.models import User
 from annotation.accounts.members import add_member
-from annotation.content.content import add_ranking_tasks
-from annotation.content.incoming import ResponseDraft, TaskDraft
+from annotation.content.adding import add_ranking_tasks
+from annotation.content.drafts import ResponseDraft, TaskDraft
 from annotation.projects.projects import create_project
 project = create_project(slug="walk", preset="ranking")
 worth = {WORTH!r}

@@ -1,4 +1,4 @@
-"""The cast in a project that has one row of every kind."""
+"""The test users, in a project with one row of every kind."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def people(project: Project, ada: User, oscar: User) -> dict[str, User]:
 
 @pytest.fixture
 def rows(people: dict[str, User], project: Project, tasks: list[RankingTask]) -> Ids:
-    """For each word of an address: the value of the parameter that follows it."""
+    """Maps each word of an address to the value of the parameter that follows it."""
     run = TrainingRun.objects.create(
         project=project, kind="sft", recipe={}, inputs={}, state="cancelled", finished_at=project.created_at
     )

@@ -1,4 +1,4 @@
-"""Every endpoint × method × person × token, from the table that the views use.
+"""Every combination of endpoint, method, person and token, from the table that the views use.
 
 The table consists of the `endpoint(…)` lines in annotation/urls.py and training/urls.py and the rules in
 annotation/api/permissions.py. New endpoints are covered automatically; one with an id in its address needs an
@@ -91,7 +91,7 @@ def test_each_person_has_exactly_the_access_in_the_table(
             assert found == _expected(line, name), (name, line)
 
 
-def test_a_token_is_limited_to_its_scopes(people: dict[str, User], rows: Ids) -> None:
+def test_token_is_limited_to_its_scopes(people: dict[str, User], rows: Ids) -> None:
     able = {
         (name, scope): _with(create_token(user=people[name], name="script", scopes=[scope])[1])
         for name in (OWNER, "ada")
@@ -110,7 +110,7 @@ def test_a_token_is_limited_to_its_scopes(people: dict[str, User], rows: Ids) ->
             )
 
 
-def test_a_token_with_all_scopes_has_only_the_access_of_its_user(people: dict[str, User], rows: Ids) -> None:
+def test_token_with_all_scopes_has_only_its_users_access(people: dict[str, User], rows: Ids) -> None:
     for name in ("alice", "oscar"):
         client = _with(create_token(user=people[name], name="script")[1])
         for line in TABLE:
@@ -144,7 +144,7 @@ def test_every_api_route_is_in_the_table() -> None:
     assert len(TABLE) >= 30
 
 
-def test_the_schema_and_the_table_have_the_same_endpoints() -> None:
+def test_schema_and_table_have_the_same_endpoints() -> None:
     schema = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
     described = {
         (url.lstrip("/"), method.upper()) for url, methods in schema["paths"].items() for method in methods
@@ -160,7 +160,7 @@ class _Left(APIView):
     post = get
 
 
-def test_a_method_missing_from_the_table_prevents_the_start() -> None:
+def test_method_missing_from_the_table_prevents_startup() -> None:
     with pytest.raises(ImproperlyConfigured, match=r"_Left has GET, POST, but its line in urls.py names GET"):
         endpoint("left", _Left, GET=Action.WHO_AM_I)
 
@@ -168,7 +168,7 @@ def test_a_method_missing_from_the_table_prevents_the_start() -> None:
 urlpatterns = [path("left", _Left.as_view())]
 
 
-def test_an_endpoint_outside_the_table_is_closed_to_everyone(
+def test_endpoint_outside_the_table_is_closed_to_everyone(
     ada: User, client_of: Callable[[User | None], APIClient], settings: Settings
 ) -> None:
     settings.ROOT_URLCONF = __name__

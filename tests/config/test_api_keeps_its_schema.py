@@ -2,7 +2,7 @@
 
 No response may be a server error or one that the schema doesn't describe. Each request is rolled back, so
 that every run and every failing example start from the same rows. One id in eight is random. The others
-belong to existing rows, so that most requests get past the 404.
+belong to existing rows, so that most requests don't end with a 404.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def _id(operation: APIOperation) -> str:
 
 @contextmanager
 def _one_connection() -> Iterator[None]:
-    """Requests come in over WSGI, and the end of each would close the test's own connection."""
+    """Requests are sent over WSGI. The end of each would close the test's own connection."""
     signals = (request_started, request_finished)
     for signal in signals:
         signal.disconnect(close_old_connections)
@@ -168,7 +168,7 @@ def _ask(
 
 def test_every_operation_got_enough_requests() -> None:
     if words_asked < set(FIRST_WORDS):
-        pytest.skip("only some of the addresses were asked in this run")
+        pytest.skip("only some of the endpoints were tested in this run")
     assert len(asked) == len(OPERATIONS)
     assert asked.total() >= CASES_AT_LEAST
 
@@ -230,12 +230,12 @@ def _hostile_bodies(operation: APIOperation) -> Iterator[bytes]:
     for value in HOSTILE_VALUES if names else []:
         yield json.dumps(dict.fromkeys(sorted(names), value)).encode()
         for name in sorted(names):
-            # Alone, a field gets past its own validation only if no other field is required.
+            # A field sent alone gets past validation only if no other field is required.
             if required <= {name} and names != {name}:
                 yield json.dumps({name: value}).encode()
 
 
-def test_a_hostile_body_is_refused_or_ignored(people: dict[str, User], rows: Ids) -> None:
+def test_hostile_body_is_refused_or_ignored(people: dict[str, User], rows: Ids) -> None:
     for operation in OPERATIONS:
         if operation.method in ("post", "put", "patch", "delete"):
             url = operation.path.format(**_known(rows, operation))
@@ -255,7 +255,7 @@ def test_a_hostile_body_is_refused_or_ignored(people: dict[str, User], rows: Ids
 @pytest.mark.parametrize(
     "media_type", ["text/plain", "application/xml", "multipart/form-data", "nonsense", ""]
 )
-def test_a_body_of_an_unknown_media_type_is_refused(
+def test_body_of_an_unknown_media_type_is_refused(
     media_type: str, ada: User, client_of: Any, rows: Ids
 ) -> None:
     answer = client_of(ada).generic("POST", "/api/v1/projects/", b"{}", content_type=media_type)
@@ -277,7 +277,7 @@ HOSTILE_TEXTS = [
 ]
 
 
-def test_a_hostile_query_is_refused_or_ignored(people: dict[str, User], rows: Ids) -> None:
+def test_hostile_query_is_refused_or_ignored(people: dict[str, User], rows: Ids) -> None:
     for operation in OPERATIONS:
         if operation.method == "get":
             url = operation.path.format(**_known(rows, operation))
@@ -290,7 +290,7 @@ def test_a_hostile_query_is_refused_or_ignored(people: dict[str, User], rows: Id
                     assert answer.status_code < 500, (_id(operation), name, text, answer.content[:500])
 
 
-def test_a_hostile_address_is_not_found(people: dict[str, User], rows: Ids) -> None:
+def test_hostile_address_is_not_found(people: dict[str, User], rows: Ids) -> None:
     for operation in OPERATIONS:
         line = TABLE[operation.path, operation.method.upper()]
         client = _client(people, operation)

@@ -39,7 +39,7 @@ def broken(request: HttpRequest) -> HttpResponse:
 
 
 def together(request: HttpRequest) -> HttpResponse:
-    """Responds once as many requests are in it as there are threads."""
+    """A view that responds once each thread has a request in it."""
     all_in.wait()
     return HttpResponse(threading.current_thread().name)
 
@@ -123,7 +123,7 @@ def test_one_thread_handles_a_request_from_first_to_last_signal(application: One
     assert thread.startswith("request")
 
 
-def test_too_large_a_body_is_refused_before_it_is_stored(
+def test_oversized_body_is_refused_before_it_is_stored(
     application: OneThreadPerRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert asgi.MAX_BODY_BYTES > imports.MAX_UPLOAD_BYTES
@@ -152,14 +152,14 @@ def test_further_requests_wait_for_a_thread(application: OneThreadPerRequest) ->
     assert asyncio.run(crowd()) == [(HTTPStatus.OK, b"x")] * CROWD
 
 
-def test_a_failing_view_is_a_server_error_and_frees_its_thread(application: OneThreadPerRequest) -> None:
+def test_failing_view_is_a_server_error_and_frees_its_thread(application: OneThreadPerRequest) -> None:
     for _ in range(THREADS + 1):
         status, _body = asyncio.run(ask(application, "broken"))
         assert status == HTTPStatus.INTERNAL_SERVER_ERROR
     assert asyncio.run(ask(application, "plain", b"x"))[0] == HTTPStatus.OK
 
 
-def test_an_aborted_request_reaches_no_view(application: OneThreadPerRequest) -> None:
+def test_aborted_request_reaches_no_view(application: OneThreadPerRequest) -> None:
     async def receive() -> dict[str, Any]:
         return {"type": "http.disconnect"}
 
@@ -170,12 +170,12 @@ def test_an_aborted_request_reaches_no_view(application: OneThreadPerRequest) ->
     assert not seen
 
 
-def test_a_stream_is_sent_to_its_end_and_then_closed(application: OneThreadPerRequest) -> None:
+def test_stream_is_sent_to_its_end_and_then_closed(application: OneThreadPerRequest) -> None:
     assert asyncio.run(ask(application, "stream?short")) == (HTTPStatus.OK, b"012")
     assert [what for what, _ in seen] == ["started", "stream closed", "finished"]
 
 
-def test_a_stream_is_closed_when_its_client_disconnects(application: OneThreadPerRequest) -> None:
+def test_stream_is_closed_when_its_client_disconnects(application: OneThreadPerRequest) -> None:
     status, body = asyncio.run(ask(application, "stream", enough=4))
     assert (status, body[:3]) == (HTTPStatus.OK, b"012")
     assert [what for what, _ in seen] == ["started", "stream closed", "finished"]

@@ -23,7 +23,7 @@ COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = {name: service for name, service in SERVICES.items() if "build" in service}
 OUTSIDE = {"postgres": "postgres:18", "valkey": "valkey/valkey:9"}
-# What the operator writes to .env, as docker-compose.yml says.
+# The operator's .env, as docker-compose.yml describes it.
 DOTENV = {
     "POSTGRES_PASSWORD": "5d0f6c1e8b7a49d2b3e4f5061728394a5b6c7d8e9f0a1b2c",
     "SECRET_KEY": "q3Vt7WkPz0sYb8LmN2xRc5HdF9gJ1aQeU4iOoTnBvXyZwKhM6pSlDrEjCfGu0AtI",
@@ -59,7 +59,7 @@ def option(command: list[str], name: str) -> str:
     return next(part.split("=", 1)[1] for part in command if part.startswith(f"{name}="))
 
 
-def test_the_servers_have_the_versions_of_the_embedded_ones() -> None:
+def test_servers_have_the_versions_of_the_embedded_ones() -> None:
     assert {name: SERVICES[name]["image"] for name in OUTSIDE} == OUTSIDE
     assert set(SERVICES) == {*OUTSIDE, "migrate", "web", "worker", "training", "beat"}
 
@@ -78,7 +78,7 @@ def test_provider_settings_come_from_a_file_that_is_never_shared(name: str) -> N
         assert {".env", "oidc.env"} <= set((ROOT / ignored).read_text().splitlines())
 
 
-def test_the_settings_accept_the_variables() -> None:
+def test_settings_accept_the_variables() -> None:
     values = {name: filled(value) for name, value in OURS["web"]["environment"].items()}
     assert values["RANKLOOP_ENV"] == "production"
     reasons = unsafe(
@@ -91,7 +91,7 @@ def test_the_settings_accept_the_variables() -> None:
     assert list(reasons) == []
 
 
-def test_addresses_name_services() -> None:
+def test_server_addresses_name_compose_services() -> None:
     environment = OURS["web"]["environment"]
     for variable in ("DATABASE_URL", "BROKER_URL"):
         assert urlsplit(filled(environment[variable])).hostname in SERVICES
@@ -130,7 +130,7 @@ def test_queues_and_workers_match() -> None:
     assert served == routed | {settings.CELERY_TASK_DEFAULT_QUEUE}
 
 
-def test_the_training_worker_has_the_gpu_and_one_run_at_a_time() -> None:
+def test_training_worker_has_the_gpu_and_does_one_run_at_a_time() -> None:
     training = OURS["training"]
     (device,) = training["deploy"]["resources"]["reservations"]["devices"]
     assert device["capabilities"] == ["gpu"]
@@ -138,7 +138,7 @@ def test_the_training_worker_has_the_gpu_and_one_run_at_a_time() -> None:
     assert training["build"]["target"] == "training"
 
 
-def test_the_health_check_uses_an_existing_address() -> None:
+def test_health_check_uses_an_existing_address() -> None:
     (url,) = re.findall(r"http://[^']+", " ".join(OURS["web"]["healthcheck"]["test"]))
     assert resolve(urlsplit(url).path).url_name == "healthz"
     assert url.startswith("http://127.0.0.1:8000/")
@@ -160,7 +160,7 @@ def test_no_port_is_open_to_the_network() -> None:
     assert [port.split(":")[0] for port in published] == ["127.0.0.1"]
 
 
-def test_the_web_image_excludes_only_locked_packages() -> None:
+def test_web_image_excludes_only_locked_packages() -> None:
     dockerfile = (ROOT / "Dockerfile").read_text()
     (names,) = re.findall(r"grep -vE '\^\(([^)]+)\)=='", dockerfile)
     locked = {line.split("==")[0] for line in (ROOT / "requirements.lock").read_text().splitlines()}

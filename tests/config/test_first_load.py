@@ -1,4 +1,5 @@
-"""The scripts that the browser loads before it shows the first task have at most 200 kB, compressed."""
+"""The scripts that the browser loads before it shows the first task have a compressed size of at most 200
+kB."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ DIST = ROOT / "frontend" / "dist"
 DESK = "src/features/desk/components/DeskPage.tsx"
 
 
-def test_the_scripts_of_the_desk_have_at_most_200_kilobytes() -> None:
+def test_desk_scripts_have_at_most_200_kilobytes() -> None:
     manifest = DIST / ".vite" / "manifest.json"
     assert manifest.exists(), "The page is not built: cd frontend && npm run build"
     chunks = json.loads(manifest.read_text())

@@ -33,5 +33,5 @@ def test_unavailable_without_the_database(client: Client, monkeypatch: pytest.Mo
     assert response.json() == {"status": "unavailable", "database": "unreachable", "broker": "ok"}
 
 
-def test_the_health_check_accepts_only_get(client: Client) -> None:
+def test_health_check_accepts_only_get(client: Client) -> None:
     assert client.post("/healthz").status_code == 405

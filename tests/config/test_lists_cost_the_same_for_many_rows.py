@@ -22,9 +22,9 @@ from annotation.accounts.members import add_member
 from annotation.accounts.tokens import create_token
 from annotation.api.access import Line, lines
 from annotation.api.permissions import RULES, Who
-from annotation.content import content
+from annotation.content import adding
+from annotation.content.drafts import ResponseDraft, TaskDraft
 from annotation.content.imports import import_file
-from annotation.content.incoming import ResponseDraft, TaskDraft
 from annotation.datasets.snapshots import freeze_snapshot
 from annotation.desk import checks
 from annotation.desk.reservations import reserve_tasks
@@ -62,7 +62,7 @@ def _grow(project: Project, people: dict[str, User], rows: Ids, numbers: range) 
         )
         for n in numbers
     ]
-    content.add_ranking_tasks(project=project, items=drafts)
+    adding.add_ranking_tasks(project=project, items=drafts)
     _add_rankings(RankingTask.objects.get(pk=rows["tasks"]), [f"reader {n}" for n in numbers])
     answered = RankingTask.objects.asked().filter(project=project).order_by("id")
     for n in numbers:
@@ -86,7 +86,7 @@ def _grow(project: Project, people: dict[str, User], rows: Ids, numbers: range) 
             messages=[{"role": "user", "content": f"Is train {n} late?"}],
             responses=[ResponseDraft(f"{said} {n}", f"model-{said}") for said in ("Yes", "No")],
         )
-        content.add_ranking_tasks(project=project, items=[known])
+        adding.add_ranking_tasks(project=project, items=[known])
         check = RankingTask.objects.filter(project=project).latest("id")
         order = [[pk] for pk in check.responses.values_list("pk", flat=True)]
         checks.set_kind(task=check, kind="gold", gold_tiers=order)

@@ -1,7 +1,7 @@
 """The lock files are complete and consistent on every Python that pyproject.toml accepts.
 
 `pip check` covers only the Python that runs it. Packages state their requirements for every version, so the
-others can be checked here as well. Whether an index has the wheels is not checked.
+others can be checked here as well. These tests do not check whether an index has the wheels.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(settings.BASE_DIR)
 NAMES = ["requirements", "requirements-test"]
-# The first releases that distributions have, and one before and one after the marker of async-timeout.
+# The oldest releases in distributions, and one release on each side of async-timeout's version marker.
 PYTHONS = ["3.11.2", "3.11.3", "3.12.3", "3.13.5", "3.14.0"]
 # Libraries of torch's CUDA build, which another build doesn't have.
 CUDA = re.compile(r"(cuda|nvidia|triton)\b")
@@ -43,18 +43,20 @@ def applies(requirement: Requirement, python: str, extra: str = "") -> bool:
 
 
 def locked(name: str, python: str) -> dict[str, str]:
-    """The version of each package of the lock on this Python."""
+    """The version of each package in the lock for this Python."""
     pins = [pin for pin in read(f"{name}.lock") if applies(pin, python)]
     return {canonicalize_name(pin.name): str(pin.specifier).removeprefix("==") for pin in pins}
 
 
 def installed(name: str, python: str) -> set[str]:
-    """The packages of the lock on this Python whose metadata can be read: those of the Python that runs."""
+    """The lock's packages for this Python whose metadata can be read: those that the running Python also
+    has."""
     return set(locked(name, python)) & set(locked(name, platform.python_version()))
 
 
 def needed(name: str, python: str) -> list[tuple[str, Requirement]]:
-    """Everything that our own files require and that a package of the lock requires, with who requires it."""
+    """All requirements of our own files and of the lock's packages, each with the file or package that has
+    it."""
     pins = installed(name, python)
     files = [f"{one}.in" for one in NAMES[: NAMES.index(name) + 1]]
     found: dict[tuple[str, str], Requirement] = {}
@@ -78,7 +80,7 @@ def needed(name: str, python: str) -> list[tuple[str, Requirement]]:
 
 @pytest.mark.parametrize("python", PYTHONS)
 @pytest.mark.parametrize("name", NAMES)
-def test_the_lock_has_a_fitting_version_of_all_that_is_needed(name: str, python: str) -> None:
+def test_lock_has_a_matching_version_of_every_required_package(name: str, python: str) -> None:
     pins = locked(name, python)
     for by, requirement in needed(name, python):
         pin = pins.get(canonicalize_name(requirement.name))
@@ -97,13 +99,13 @@ def test_no_locked_package_refuses_a_supported_python(name: str) -> None:
             assert accepted.contains(python), f"{package} requires Python {accepted}"
 
 
-def test_the_two_locks_agree() -> None:
+def test_both_locks_agree() -> None:
     """One virtual environment serves scripts/up and scripts/test."""
     lines = [set((ROOT / f"{name}.lock").read_text().splitlines()) for name in NAMES]
     assert lines[0] <= lines[1]
 
 
-def test_the_supported_versions_are_the_same_everywhere() -> None:
+def test_supported_versions_are_the_same_everywhere() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     accepted = SpecifierSet(project["requires-python"])
     minors = sorted({python.rpartition(".")[0] for python in PYTHONS}, key=lambda minor: int(minor[2:]))
@@ -114,6 +116,6 @@ def test_the_supported_versions_are_the_same_everywhere() -> None:
         assert f"Python {minors[0]} to {minors[-1]}" in (ROOT / document).read_text()
 
 
-def test_the_readme_names_the_locked_release_of_torch() -> None:
+def test_readme_names_the_locked_release_of_torch() -> None:
     (pin,) = [pin for pin in read("requirements.lock") if pin.name == "torch"]
     assert re.findall(r"torch==[\w.]+", (ROOT / "README.md").read_text()) == [str(pin)]

@@ -33,11 +33,11 @@ def test_each_address_of_the_page_returns_it(built: Path, path: str) -> None:
     assert "no-store" in response["Cache-Control"]
 
 
-def test_the_login_page_sets_the_csrf_cookie(built: Path) -> None:
+def test_login_page_sets_the_csrf_cookie(built: Path) -> None:
     assert Client().get("/login").cookies["csrftoken"].value
 
 
-def test_an_unbuilt_page_names_the_command_that_builds_it(tmp_path: Path, settings: Settings) -> None:
+def test_unbuilt_page_names_the_command_that_builds_it(tmp_path: Path, settings: Settings) -> None:
     settings.FRONTEND = tmp_path / "none"
     response = Client().get("/")
     assert response.status_code == 503
@@ -52,13 +52,13 @@ def test_only_files_with_a_hash_in_their_name_are_immutable(built: Path) -> None
     assert "immutable" not in Client().get("/static/favicon.svg")["Cache-Control"]
 
 
-def test_a_client_that_accepts_gzip_gets_the_compressed_file(built: Path) -> None:
+def test_client_that_accepts_gzip_gets_the_compressed_file(built: Path) -> None:
     response = Client().get("/static/assets/index-4f2aB9.js", headers={"accept-encoding": "gzip"})
     assert response["Content-Encoding"] == "gzip"
     assert gzip.decompress(response.content) == SCRIPT
 
 
-def test_an_unchanged_file_is_not_sent_again(built: Path) -> None:
+def test_unchanged_file_is_not_sent_again(built: Path) -> None:
     first = Client().get("/static/favicon.svg")
     again = Client().get("/static/favicon.svg", headers={"if-none-match": first["ETag"]})
     assert (again.status_code, again.content) == (304, b"")
@@ -71,14 +71,14 @@ def test_files_are_also_served_on_the_event_loop(built: Path) -> None:
 
 
 @pytest.mark.parametrize("path", ["/static/none.js", "/api/none", "/api/v1/none/"])
-def test_an_unknown_path_returns_a_problem_and_not_the_page(built: Path, path: str) -> None:
+def test_unknown_path_returns_a_problem_and_not_the_page(built: Path, path: str) -> None:
     response = Client().get(path)
     assert response.status_code == 404
     assert response["Content-Type"] == "application/problem+json"
     assert response.json()["detail"] == f"There is nothing at {path}."
 
 
-def test_an_unknown_host_is_refused() -> None:
+def test_unknown_host_is_refused() -> None:
     response = Client().get("/", headers={"host": "evil.example"})
     assert response.status_code == 400
     assert response["Content-Type"] == "application/problem+json"

@@ -36,7 +36,7 @@ def check(state: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_safe_settings_start(tmp_path: Path) -> None:
+def test_production_starts_with_safe_settings(tmp_path: Path) -> None:
     started = check(tmp_path, **SAFE)
     assert started.returncode == 0, started.stderr
     assert not (tmp_path / "secret-key").exists()
@@ -81,13 +81,13 @@ def test_each_unsafe_setting_is_refused(variable: str, value: str, reason: str) 
     assert reason in found
 
 
-def test_an_unknown_environment_is_refused(tmp_path: Path) -> None:
+def test_unknown_environment_is_refused(tmp_path: Path) -> None:
     refused = check(tmp_path, **SAFE | {"RANKLOOP_ENV": "prod"})
     assert refused.returncode != 0
     assert "RANKLOOP_ENV='prod' is invalid" in refused.stderr
 
 
-def test_a_database_other_than_postgres_is_refused(tmp_path: Path) -> None:
+def test_database_other_than_postgres_is_refused(tmp_path: Path) -> None:
     refused = check(tmp_path, **SAFE | {"DATABASE_URL": "mysql://db/rankloop"})
     assert refused.returncode != 0
     assert "DATABASE_URL must begin with postgresql://" in refused.stderr
@@ -126,7 +126,7 @@ def test_cookies_and_pages_require_https(tmp_path: Path) -> None:
     assert asked.stdout.split() == ["max-age=2592000", "True", "Lax", "True", "True", "Lax"], asked.stderr
 
 
-def test_a_missing_secret_file_is_refused(tmp_path: Path) -> None:
+def test_missing_secret_file_is_refused(tmp_path: Path) -> None:
     refused = check(tmp_path, **SAFE | {"SECRET_KEY_FILE": str(tmp_path / "none")})
     assert refused.returncode != 0
     assert "SECRET_KEY_FILE" in refused.stderr

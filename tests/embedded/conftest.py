@@ -17,8 +17,8 @@ from tests.embedded.running import ROOT, Python, Someone
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder with a short path that any account can enter. pytest's own is long and closed to root's
-    Postgres."""
+    """A folder with a short path that any account can enter. pytest's own folder has a long path and is
+    closed to root's Postgres."""
     path = Path(tempfile.mkdtemp(prefix="rl-"))
     path.chmod(0o711)
     yield path
@@ -35,7 +35,7 @@ def as_root() -> None:
 def python_for_all() -> Iterator[Python]:
     """A Python of the running version that any account can run; a copy if the only one is in root's home.
 
-    Compiled packages fit one version of Python only.
+    Compiled packages work with only one version of Python.
     """
     name = f"python{sys.version_info.major}.{sys.version_info.minor}"
     for path in (sys.executable, f"/usr/local/bin/{name}", f"/usr/bin/{name}"):

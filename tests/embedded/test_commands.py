@@ -28,14 +28,14 @@ def state() -> Iterator[Path]:
     shutil.rmtree(home)
 
 
-def test_a_command_alone_starts_its_databases_and_leaves_no_process(state: Path) -> None:
+def test_single_command_starts_its_databases_and_leaves_no_process(state: Path) -> None:
     made = manage(state, "shell", "-c", _MAKE.format(name="first"))
     assert made.returncode == 0, made.stderr
     assert processes_of(state) == {}
     assert StateFolder(state).running() is None
 
 
-def test_a_second_command_waits_for_the_first(state: Path) -> None:
+def test_second_command_waits_for_the_first(state: Path) -> None:
     first = subprocess.Popen(
         [sys.executable, "manage.py", "shell", "-c", "print('in', flush=True); input()"],
         cwd=ROOT,
@@ -71,12 +71,12 @@ def test_a_second_command_waits_for_the_first(state: Path) -> None:
     assert processes_of(state) == {}
 
 
-def test_a_command_that_needs_no_database_starts_none(folder: Path) -> None:
+def test_command_that_needs_no_database_starts_none(folder: Path) -> None:
     assert manage(folder / "state", "check").returncode == 0
     assert not (folder / "state" / "postgres").exists()
 
 
-def test_an_unusable_state_folder_is_named_in_the_error(folder: Path) -> None:
+def test_unusable_state_folder_is_named_in_the_error(folder: Path) -> None:
     (folder / "file").write_text("")
     refused = manage(folder / "file" / "state", "shell", "-c", _COUNT)
     assert refused.returncode != 0

@@ -60,7 +60,7 @@ def remember(server: Postgres) -> None:
         connection.execute("CREATE TABLE kept AS SELECT 42 AS value")
 
 
-def test_it_is_postgres_18_in_utf8_without_tcp(server: Postgres) -> None:
+def test_server_is_postgres_18_in_utf8_without_tcp(server: Postgres) -> None:
     start(server)
     assert str(ask(server, "SHOW server_version")).startswith("18.")
     assert ask(server, "SHOW server_encoding") == "UTF8"
@@ -68,7 +68,7 @@ def test_it_is_postgres_18_in_utf8_without_tcp(server: Postgres) -> None:
     assert ask(server, "SHOW timezone") == "UTC"
 
 
-def test_a_restart_finds_the_data(server: Postgres) -> None:
+def test_data_survives_a_restart(server: Postgres) -> None:
     start(server)
     remember(server)
     server.stop()
@@ -76,7 +76,7 @@ def test_a_restart_finds_the_data(server: Postgres) -> None:
     assert ask(server, "SELECT value FROM kept") == 42
 
 
-def test_a_killed_server_starts_again_with_its_data(server: Postgres) -> None:
+def test_killed_server_restarts_with_its_data(server: Postgres) -> None:
     server.durable = True
     start(server)
     remember(server)
@@ -86,7 +86,7 @@ def test_a_killed_server_starts_again_with_its_data(server: Postgres) -> None:
     assert ask(server, "SELECT value FROM kept") == 42
 
 
-def test_an_incomplete_cluster_is_created_again(server: Postgres) -> None:
+def test_incomplete_cluster_is_created_again(server: Postgres) -> None:
     start(server)
     server.stop()
     server.data.rename(server.data.with_name("data.partial"))
@@ -95,13 +95,13 @@ def test_an_incomplete_cluster_is_created_again(server: Postgres) -> None:
     assert not server.data.with_name("data.partial").exists()
 
 
-def test_the_data_and_the_socket_are_private(server: Postgres) -> None:
+def test_data_and_socket_are_private(server: Postgres) -> None:
     start(server)
     for path in (server.data, socket_folder(server.folder)):
         assert stat.S_IMODE(path.stat().st_mode) == 0o700
 
 
-def test_a_socket_path_that_is_too_long_is_replaced_by_a_private_one(folder: Path) -> None:
+def test_overlong_socket_path_is_replaced_by_a_private_one(folder: Path) -> None:
     long = folder / ("a-long-name-" * 10)
     long.mkdir()
     server = Postgres(long / "postgres", log=folder / "postgres.log", durable=False)
@@ -115,7 +115,7 @@ def test_a_socket_path_that_is_too_long_is_replaced_by_a_private_one(folder: Pat
     assert not sockets.exists()
 
 
-def test_a_socket_folder_that_others_can_enter_is_refused(server: Postgres) -> None:
+def test_socket_folder_that_others_can_enter_is_refused(server: Postgres) -> None:
     start(server)
     server.stop()
     socket_folder(server.folder).chmod(0o755)
@@ -123,7 +123,7 @@ def test_a_socket_folder_that_others_can_enter_is_refused(server: Postgres) -> N
         server.launch()
 
 
-def test_the_error_of_a_failed_start_contains_the_log(server: Postgres) -> None:
+def test_error_of_a_failed_start_contains_the_log(server: Postgres) -> None:
     start(server)
     server.stop()
     (server.data / "PG_VERSION").write_text("9\n")
@@ -131,12 +131,12 @@ def test_the_error_of_a_failed_start_contains_the_log(server: Postgres) -> None:
         start(server)
 
 
-def test_a_server_of_root_runs_as_an_unprivileged_account(as_root: None, server: Postgres) -> None:
+def test_server_started_by_root_runs_as_an_unprivileged_account(as_root: None, server: Postgres) -> None:
     start(server)
     assert Path(f"/proc/{server.process.pid}").stat().st_uid != 0
 
 
-def test_a_cluster_of_root_moves_out_of_a_closed_folder(
+def test_cluster_of_root_is_kept_outside_a_closed_folder(
     as_root: None, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = folder / "home"
@@ -178,7 +178,7 @@ def test_programs_in_a_closed_folder_are_copied_with_their_libraries(
     assert program.is_relative_to(new_server.folder)
 
 
-def test_a_cluster_of_another_account_is_refused(as_root: None, server: Postgres) -> None:
+def test_cluster_of_another_account_is_refused(as_root: None, server: Postgres) -> None:
     start(server)
     server.stop()
     os.chown(server.folder, 12345, -1)

@@ -29,7 +29,7 @@ def running(stack: Stack, part: str) -> list[int]:
     return [pid for pid, arguments in processes_of(stack.state).items() if part in arguments]
 
 
-def test_the_stack_serves_and_announces_its_address(shared: Stack) -> None:
+def test_stack_responds_and_announces_its_address(shared: Stack) -> None:
     assert shared.status_of("/healthz") == 200
     found = StateFolder(shared.state).running()
     assert found is not None
@@ -42,7 +42,7 @@ def test_the_stack_serves_and_announces_its_address(shared: Stack) -> None:
     assert logs == {"postgres", "valkey", "migrate", "web-1", "web-2", "worker", "training", "beat"}
 
 
-def test_a_second_start_says_that_the_stack_is_running(shared: Stack, folder: Path) -> None:
+def test_second_start_reports_that_the_stack_is_running(shared: Stack, folder: Path) -> None:
     second = Stack(shared.state, folder / "second.txt")
     assert second.process.wait(30) == 0
     assert f"already running at http://127.0.0.1:{shared.port}" in second.said
@@ -50,7 +50,7 @@ def test_a_second_start_says_that_the_stack_is_running(shared: Stack, folder: Pa
 
 
 @pytest.mark.parametrize("part", ["uvicorn", "--queues=training", "postgres -D", "valkey-server"])
-def test_a_child_that_dies_is_started_again(shared: Stack, part: str) -> None:
+def test_child_that_dies_is_restarted(shared: Stack, part: str) -> None:
     before = running(shared, part)
     os.kill(before[0], signal.SIGKILL)
     eventually(
@@ -61,7 +61,7 @@ def test_a_child_that_dies_is_started_again(shared: Stack, part: str) -> None:
     eventually(lambda: shared.status_of("/healthz") == 200, seconds=60, what="it serves again")
 
 
-def test_a_port_in_use_is_refused_before_anything_starts(folder: Path) -> None:
+def test_port_in_use_is_refused_before_anything_starts(folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with Stack(folder / "state", folder / "said.txt", PORT=str(port)) as stack:
@@ -70,13 +70,13 @@ def test_a_port_in_use_is_refused_before_anything_starts(folder: Path) -> None:
     assert not (folder / "state" / "postgres").exists()
 
 
-def test_an_invalid_port_is_refused(folder: Path) -> None:
+def test_invalid_port_is_refused(folder: Path) -> None:
     with Stack(folder / "state", folder / "said.txt", PORT="http") as stack:
         assert stack.process.wait(30) == 1
     assert "PORT='http' is not a port number" in stack.said
 
 
-def test_an_ordinary_user_can_run_the_stack_and_commands(folder: Path, ordinary_user: Someone) -> None:
+def test_ordinary_user_can_run_the_stack_and_commands(folder: Path, ordinary_user: Someone) -> None:
     with Stack(folder / "state", folder / "said.txt", user=ordinary_user) as stack:
         stack.wait_ready()
         assert stack.status_of("/healthz") == 200
@@ -90,7 +90,7 @@ def test_an_ordinary_user_can_run_the_stack_and_commands(folder: Path, ordinary_
         assert processes_of(stack.state) == {}
 
 
-def test_a_killed_stack_leaves_no_process_and_keeps_its_data(shared: Stack, folder: Path) -> None:
+def test_killed_stack_leaves_no_process_and_keeps_its_data(shared: Stack, folder: Path) -> None:
     made = manage(shared.state, "create_project", "kept")
     assert made.returncode == 0, made.stderr
     launched = manage(shared.state, "launch_run", "sft", "--project", "kept")

@@ -32,7 +32,7 @@ def start(server: Valkey) -> None:
     server.wait_ready()
 
 
-def test_a_killed_server_keeps_its_messages(server: Valkey) -> None:
+def test_killed_server_keeps_its_messages(server: Valkey) -> None:
     start(server)
     client(server).rpush("queue", *(str(n) for n in range(200)))
     time.sleep(_SYNC_SECONDS)
@@ -42,12 +42,12 @@ def test_a_killed_server_keeps_its_messages(server: Valkey) -> None:
     assert client(server).llen("queue") == 200
 
 
-def test_the_server_listens_only_on_a_private_socket(server: Valkey) -> None:
+def test_server_listens_only_on_a_private_socket(server: Valkey) -> None:
     start(server)
     assert client(server).config_get("port") == {"port": "0"}
     assert stat.S_IMODE(socket_folder(server.folder).stat().st_mode) == 0o700
 
 
-def test_the_server_never_evicts_messages(server: Valkey) -> None:
+def test_server_never_evicts_messages(server: Valkey) -> None:
     start(server)
     assert client(server).config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}

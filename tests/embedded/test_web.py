@@ -40,23 +40,23 @@ def serve() -> Iterator[Serve]:
         server.server_close()
 
 
-def test_a_server_is_healthy_if_it_answers_with_ok(serve: Serve) -> None:
+def test_server_is_healthy_if_it_responds_with_ok(serve: Serve) -> None:
     assert web.healthy(serve(200))
     assert not web.healthy(serve(503))
 
 
-def test_a_closed_port_is_not_healthy() -> None:
+def test_closed_port_is_not_healthy() -> None:
     with web.listen(0) as listener:
         port = web.port_of(listener)
     assert not web.healthy(port)
 
 
-def test_a_server_that_never_answers_is_not_healthy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_server_that_never_responds_is_not_healthy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(web, "_HEALTH_TIMEOUT_SECONDS", 0.1)
     with web.listen(0) as listener:
         assert not web.healthy(web.port_of(listener))
 
 
-def test_a_port_in_use_is_refused_and_named() -> None:
+def test_port_in_use_is_refused_and_named() -> None:
     with web.listen(0) as listener, pytest.raises(ServerError, match=str(web.port_of(listener))):
         web.listen(web.port_of(listener))

@@ -1,5 +1,5 @@
-"""The majority of several rankings: a weak order where the pairs' majorities fit into one, Borda where they
-run in circles; whoever beats everybody is first, and what all prefer stays preferred."""
+"""The majority of several rankings: a weak order if the pairs' majorities fit one, Borda if they form cycles.
+A response that beats every other is first, and unanimous preferences are kept."""
 
 from __future__ import annotations
 
@@ -22,31 +22,31 @@ A, B, C, D = range(4)
         ([[[A], [B], [C]]] * 3, [[A], [B], [C]], "majority"),
         ([[[A], [B], [C]], [[A], [C], [B]], [[B], [A], [C]]], [[A], [B], [C]], "majority"),
         ([[[A, B], [C]], [[B, A], [C]]], [[A, B], [C]], "majority"),
-        # One over the other and the other way round: as many on either side is a tie.
+        # One over the other and the reverse: equal numbers are a tie.
         ([[[A], [B], [C]], [[B], [A], [C]]], [[A, B], [C]], "majority"),
-        # A tie and a preference: one prefers A, nobody B.
+        # A tie and a preference: one prefers A, none prefers B.
         ([[[A, B], [C]], [[A], [B], [C]]], [[A], [B], [C]], "majority"),
-        # Condorcet's circle: everyone is as good as everyone.
+        # Condorcet's cycle: all are equal.
         ([[[A], [B], [C]], [[B], [C], [A]], [[C], [A], [B]]], [[A, B, C]], "borda"),
         # Both prefer A to B; ties lead around through C. Mean ranks: A 1.5, C 2, B 2.5.
         ([[[A], [B], [C]], [[C], [A], [B]]], [[A], [C], [B]], "borda"),
     ],
 )
-def test_the_majority_of_rankings(rankings: Any, tiers: list[list[int]], rule: str) -> None:
+def test_majority_of_rankings(rankings: Any, tiers: list[list[int]], rule: str) -> None:
     found = consensus(rankings, 3)
     assert (found.tiers, found.unranked, found.decided_by) == (tiers, [], rule)
 
 
-def test_a_circle_is_ordered_in_itself_and_the_rest_keeps_its_majority() -> None:
-    """D is beaten by all; among A, B, C: A over B 2:1, B over C 2:1, C over A 2:1."""
+def test_cycle_is_ordered_by_borda_and_others_keep_their_majority() -> None:
+    """All others beat D; among A, B, C: A over B 2:1, B over C 2:1, C over A 2:1."""
     rankings = [[[A], [B], [C], [D]], [[B], [C], [A], [D]], [[C], [A], [B], [D]]]
     assert consensus(rankings, 4).tiers == [[A, B, C], [D]]
 
 
-def test_what_nobody_ranked_stays_unranked_and_partial_rankings_count_for_what_they_say() -> None:
+def test_partial_rankings_count_only_for_their_pairs() -> None:
     found = consensus([[[A], [B]], [[A]], [[B], [A]]], 4)
     assert (found.tiers, found.unranked) == ([[A], [B]], [C, D])
-    # Two left B unranked below C; the one who ranked both put B first: C has the majority.
+    # Two rankings leave B unranked below C, one has B first: C has the majority.
     assert consensus([[[C]], [[C]], [[B], [C]]], 3).tiers == [[C], [B]]
     assert consensus([], 3).tiers == []
 
@@ -74,7 +74,7 @@ def _said(rankings: list[list[list[int]]], one: int, two: int) -> list[int]:
 
 @settings(max_examples=300, deadline=None)
 @given(profiles())
-def test_condorcet_pareto_and_a_majority_is_never_turned_around_where_it_says_so(profile: Any) -> None:
+def test_consensus_satisfies_condorcet_and_pareto(profile: Any) -> None:
     count, rankings = profile
     found = consensus(rankings, count)
     place = {index: number for number, tier in enumerate(found.tiers) for index in tier}
@@ -85,7 +85,7 @@ def test_condorcet_pareto_and_a_majority_is_never_turned_around_where_it_says_so
         sums[one, two], sums[two, one] = sum(said), -sum(said)
         if said and len(said) == len(rankings) and len(set(said)) == 1 and said[0]:
             better, worse = (one, two) if said[0] > 0 else (two, one)
-            # With whole rankings what all say holds; with partial ones a circle may still be cut elsewhere.
+            # With complete rankings, unanimous preferences hold; with partial ones, a cycle can break them.
             if all(len({i for t in tiers for i in t}) == count for tiers in rankings):
                 assert place[better] < place[worse]
         if found.decided_by == "majority":

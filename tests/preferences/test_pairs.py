@@ -1,4 +1,4 @@
-"""The pairs of a ranking: the one derivation, for the database and for every export."""
+"""The pairs of a ranking, derived in one place for the database and every export."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_pairs_of_tiers() -> None:
     assert comparisons_of([]) == []
 
 
-def test_what_is_left_unranked_is_below_all_that_is_ranked_and_not_compared_among_itself() -> None:
+def test_unranked_items_lose_to_ranked_ones_and_form_no_pairs() -> None:
     assert comparisons_of([["a"], ["b"]], unranked=["x", "y"]) == [
         ("a", "b", False, None),
         ("a", "x", False, None),
@@ -36,7 +36,7 @@ def test_what_is_left_unranked_is_below_all_that_is_ranked_and_not_compared_amon
     ]
 
 
-def test_the_strength_of_a_single_best_is_over_all_the_rest() -> None:
+def test_strength_of_a_single_best_applies_to_all_others() -> None:
     assert comparisons_of([["a"]], 2, ["x", "y"]) == [("a", "x", False, 2), ("a", "y", False, 2)]
     assert comparisons_of([["a"], ["b"]], 2, ["x"]) == [
         ("a", "b", False, 2),
@@ -45,7 +45,7 @@ def test_the_strength_of_a_single_best_is_over_all_the_rest() -> None:
     ]
 
 
-def test_unranked_is_what_no_tier_holds() -> None:
+def test_unranked_items_are_those_in_no_tier() -> None:
     assert unranked_of("abcd", [["c"], ["a"]]) == ["b", "d"]
     assert unranked_of("abc", [["c"], ["a", "b"]]) == []
     # Nothing was ranked, so nothing was left below anything.
@@ -53,8 +53,8 @@ def test_unranked_is_what_no_tier_holds() -> None:
 
 
 @pytest.mark.parametrize("k", range(2, 11))
-def test_every_pair_says_what_the_places_say(k: int) -> None:
-    """Against the plain definition: a pair for each two items, unless both are unranked."""
+def test_every_pair_matches_the_places(k: int) -> None:
+    """Compared with the definition: a pair for each two items, unless both are unranked."""
     random = Random(k)
     for _ in range(50):
         place = {item: random.choice([0, 1, 2, 3, None]) for item in range(k)}
@@ -88,7 +88,7 @@ def _pairs() -> list[tuple[str, str, bool, int | None]]:
     return [(str(one), str(two), tie, strength) for one, two, tie, strength in rows]
 
 
-def test_a_top_of_one_is_stored_with_its_pairs(desk: APIClient, project: Project) -> None:
+def test_top_of_one_is_stored_with_its_pairs(desk: APIClient, project: Project) -> None:
     levels = [Level(value=1, label="a bit"), Level(value=2, label="much")]
     _ask(project, AnswerForm(top_k=TopK(at_least=1, at_most=2), strength=Strength(levels=levels)))
     shown = next_of(desk)
@@ -100,7 +100,7 @@ def test_a_top_of_one_is_stored_with_its_pairs(desk: APIClient, project: Project
 @pytest.mark.parametrize(
     ("order", "ranked", "pairs"), [("asked", True, "strict"), ("none", False, ""), ("tied", True, "ties")]
 )
-def test_all_bad_has_the_pairs_that_its_form_leaves_it(
+def test_all_bad_keeps_the_pairs_that_its_form_allows(
     desk: APIClient, project: Project, order: str, ranked: bool, pairs: str
 ) -> None:
     _ask(project, AnswerForm(all_bad=AllBad.model_validate({"order": order})))

@@ -1,4 +1,4 @@
-"""How an answer to a check is scored: by hand, from the definition in preferences/scoring.py."""
+"""The score of an answer to a check, by hand, from the definition in preferences/scoring.py."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ from preferences.statistics.pairs import UNRANKED, gold_scores
     [
         ([["a"], ["b"], ["c"]], [["a"], ["b"], ["c"]], 1.0),
         ([["a"], ["b"], ["c"]], [["c"], ["b"], ["a"]], 0.0),
-        # a>b and a>c hold, b>c doesn't
+        # a>b and a>c hold, b>c does not
         ([["a"], ["b"], ["c"]], [["a"], ["c"], ["b"]], 2 / 3),
         # a tie is half of it: a=b ½, a>c 1, b>c 1
         ([["a"], ["b"], ["c"]], [["a", "b"], ["c"]], 2.5 / 3),
         ([["a"], ["b"], ["c"]], [["a", "b", "c"]], 0.5),
-        # gold says nothing about b and c: either order, or none, is right
+        # gold has no order of b and c: either order, or none, is right
         ([["a"], ["b", "c"]], [["a"], ["b"], ["c"]], 1.0),
         ([["a"], ["b", "c"]], [["a"], ["c"], ["b"]], 1.0),
         ([["a"], ["b", "c"]], [["b"], ["a"], ["c"]], 0.5),
-        # left unranked stands below what is ranked, and is tied with what else is left
+        # an unranked item is below ranked ones, and ties with other unranked ones
         ([["a"], ["b"], ["c"]], [["a"]], 2.5 / 3),
         ([["a"], ["b"], ["c"]], [["b"]], 1.5 / 3),
-        # nothing ranked is nothing reproduced
+        # an empty ranking reproduces nothing
         ([["a"], ["b"]], [], 0.0),
     ],
 )
-def test_the_share_of_golds_pairs_that_are_reproduced(
+def test_score_is_the_share_of_reproduced_pairs(
     gold: list[list[str]], tiers: list[list[str]], score: float
 ) -> None:
     assert gold_score(gold, tiers) == pytest.approx(score)
 
 
-def test_gold_that_ties_everything_is_no_gold() -> None:
-    with pytest.raises(ValueError, match="puts nothing above anything"):
+def test_gold_that_ties_everything_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one item above another"):
         gold_score([["a", "b"]], [["a"], ["b"]])
 
 
-def test_without_ties_it_is_kendalls_tau_on_a_scale_of_0_to_1() -> None:
-    """(τ + 1) / 2, with τ counted pair by pair as Kendall defined it."""
+def test_score_without_ties_is_rescaled_kendall_tau() -> None:
+    """(τ + 1) / 2, with τ counted pair by pair by Kendall's definition."""
     chance = random.Random(3)
     for _ in range(200):
         gold, answer = chance.sample(range(6), 6), chance.sample(range(6), 6)
@@ -58,7 +58,7 @@ def test_without_ties_it_is_kendalls_tau_on_a_scale_of_0_to_1() -> None:
         assert score == pytest.approx((tau + 1) / 2)
 
 
-def test_many_at_once_are_scored_as_one_by_one() -> None:
+def test_batched_scores_match_single_ones() -> None:
     chance = random.Random(5)
     for k in range(2, 11):
         golds, answers = [], []

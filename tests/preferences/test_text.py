@@ -1,4 +1,4 @@
-"""One definition of what a text may be, and every part of the product keeps to it at the boundary."""
+"""There is one definition of valid text, and every part of the product uses it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from django.test import RequestFactory
 
 from annotation.api import parsers
-from annotation.content.incoming import BadDraft, ResponseDraft, TaskDraft, prepared
+from annotation.content.drafts import BadDraft, ResponseDraft, TaskDraft, prepared
 from annotation.forms import answer_form
 from annotation.models import task
 from config.middleware import storable_query

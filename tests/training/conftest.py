@@ -14,8 +14,8 @@ from django.db import connection
 from django.utils import timezone
 
 from annotation.accounts.members import add_member
-from annotation.content.content import add_ranking_tasks
-from annotation.content.incoming import ResponseDraft, TaskDraft
+from annotation.content.adding import add_ranking_tasks
+from annotation.content.drafts import ResponseDraft, TaskDraft
 from annotation.desk.answers import Answer
 from annotation.desk.submission import submit_ranking
 from annotation.models import Project, User

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from rest_framework.test import APIClient
 
-from annotation.content.content import add_prompts
+from annotation.content.adding import add_prompts
 from annotation.models import Project, User
 from tests.training.conftest import ModelMaker, RunMaker
 from training.models import Loop, ModelVersion, TrainingRun

@@ -3,7 +3,7 @@
     python -m training.rlhf.train_reward_model RANKINGS --base-model FOLDER --out FOLDER
     torchrun --nproc-per-node 2 -m training.rlhf.train_reward_model RANKINGS --base-model …
 
-Neither Django nor a database is needed. The same command after a crash goes on from the last checkpoint. The
+It needs neither Django nor a database. After a crash, the same command resumes from the last checkpoint. The
 last line of the output is the result as JSON.
 """
 
@@ -29,22 +29,32 @@ from training.rlhf.data.rankings import RankingFileError
 from training.rlhf.models.loading import ModelNotFound
 from training.rlhf.reward.reward_model import train
 
-TOLD = ("metrics", "steps", "total_steps", "left_out", "prompts_cut", "repeats")
+PRINTED = ("metrics", "steps", "total_steps", "left_out", "prompts_cut", "repeats")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m training.rlhf.train_reward_model",
-        description="Train a reward model on a file of rankings (a snapshot, or any export of one).",
+        description="Train a reward model on a file of rankings (docs/formats.md lists the formats).",
     )
-    parser.add_argument("rankings", type=Path, help="what to learn from: a snapshot, or an export of one")
-    parser.add_argument("--heldout", type=Path, help="rankings to choose the weights by; else some prompts")
-    parser.add_argument("--base-model", required=True, help="the policy's folder, or a name of the hub")
-    parser.add_argument("--out", type=Path, required=True, help="where the model is saved")
+    parser.add_argument(
+        "rankings", type=Path, help="training data: a snapshot, or any file of rankings that an import takes"
+    )
+    parser.add_argument(
+        "--heldout",
+        type=Path,
+        help="held-out rankings that select the best weights; by default some of the prompts",
+    )
+    parser.add_argument(
+        "--base-model", required=True, help="folder of the policy, or its name on the Hugging Face hub"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder in which the model is saved")
     parser.add_argument("--recipe", type=Path, help="settings as a JSON object (docs/recipes.md names them)")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="one setting")
     parser.add_argument(
-        "--checkpoints", type=Path, help="folder for them; else OUT.checkpoints. Removed when all is done"
+        "--checkpoints",
+        type=Path,
+        help="folder of the checkpoints, by default OUT.checkpoints; removed at the end",
     )
     options = parser.parse_args(argv)
     checkpoints = options.checkpoints or options.out.with_name(f"{options.out.name}.checkpoints")
@@ -62,11 +72,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             )
             if distributed.is_first():
                 shutil.rmtree(checkpoints, ignore_errors=True)
-                told = {name: getattr(result, name) for name in TOLD} | {
+                printed = {name: getattr(result, name) for name in PRINTED} | {
                     "path": str(result.path),
                     "annotators": {name: asdict(one) for name, one in result.annotators.items()},
                 }
-                sys.stdout.write(json.dumps(told) + "\n")
+                sys.stdout.write(json.dumps(printed) + "\n")
     except (
         *(ValidationError, RankingFileError, ModelNotFound, TrainingDiverged, CheckpointRefused),
         *(ValueError, FileNotFoundError),
@@ -77,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _settings(file: Path | None, single: Sequence[str]) -> dict[str, Any]:
-    """Of the file, and what is set singly wins. Pydantic reads a number from its text."""
+    """Merge the settings of the file with single ones, which take precedence. Pydantic parses numbers."""
     settings: dict[str, Any] = json.loads(file.read_text()) if file else {}
     for setting in single:
         name, equals, value = setting.partition("=")

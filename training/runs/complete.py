@@ -10,8 +10,8 @@ from pathlib import Path
 
 from django.db import transaction
 
-from annotation.content.content import add_ranking_tasks
-from annotation.content.incoming import TaskDraft
+from annotation.content.adding import add_ranking_tasks
+from annotation.content.drafts import TaskDraft
 from annotation.models import Project
 from training.models import ModelVersion, TrainingRun
 from training.rlhf.models.adapters import is_adapter

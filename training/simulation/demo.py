@@ -11,7 +11,7 @@ from django.conf import settings
 
 from annotation.accounts.members import add_member
 from annotation.accounts.users import create_user
-from annotation.content.content import add_prompts
+from annotation.content.adding import add_prompts
 from annotation.models import Project, Prompt, User
 from annotation.models.project import Role
 from annotation.projects.projects import create_project

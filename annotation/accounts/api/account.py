@@ -1,5 +1,5 @@
-"""The user's own account: password, second factor, linked logins, API tokens. For sessions, not for
-tokens."""
+"""The user's own account: password, second factor, linked logins, API tokens. Requires a session; a token is
+refused."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ class TokensView(GenericAPIView[ApiToken]):
 class TokenView(APIView):
     @extend_schema(
         operation_id="revokeToken",
-        description="Revokes the token, from the next request on. It stays in the list.",
+        description="Revokes the token with immediate effect. It stays in the list.",
         responses={204: None},
         tags=["account"],
     )

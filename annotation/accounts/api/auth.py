@@ -95,7 +95,7 @@ class ProvidersView(LogInView):
 
 
 class OidcView(APIView):
-    # For a logged-in user it links an account, which requires a session: a stolen token must not be enough.
+    # For a logged-in user, this links an account. It requires a session: a stolen token must not be enough.
     authentication_classes = [SessionAuthentication]
 
 
@@ -157,7 +157,7 @@ class LogoutEverywhereView(APIView):
 
 class MeView(APIView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        # Before the 401 for users who are not logged in: their login needs the cookie that this sets.
+        # Runs before the 401 for users who are not logged in, because their login needs this cookie.
         get_token(request._request)
         super().initial(request, *args, **kwargs)
 

@@ -24,7 +24,7 @@ class NewInvitation(serializers.Serializer[Any]):
         help_text="Number of days for which it is valid.",
     )
     note = serializers.CharField(
-        max_length=200, allow_blank=True, default="", help_text="Whom it is for. Only managers see it."
+        max_length=200, allow_blank=True, default="", help_text="The invited person. Only managers see it."
     )
 
 

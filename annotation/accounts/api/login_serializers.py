@@ -64,7 +64,9 @@ class Connection(serializers.Serializer[Any]):
 class Account(serializers.Serializer[Any]):
     username = serializers.CharField()
     email = serializers.CharField(allow_blank=True)
-    has_password = serializers.BooleanField(help_text="False: this account can only log in at a provider.")
+    has_password = serializers.BooleanField(
+        help_text="False: this account can log in only through a provider."
+    )
     second_factor = SecondFactor()
     connections = Connection(many=True)
 
@@ -79,7 +81,7 @@ class BeginEnrolment(serializers.Serializer[Any]):
 
 
 class Enrolment(serializers.Serializer[Any]):
-    secret = serializers.CharField(help_text="To type into the app.")
+    secret = serializers.CharField(help_text="The secret, to type into the app.")
     uri = serializers.CharField(help_text="The content of the QR code: otpauth://…")
     qr_svg = serializers.CharField()
 

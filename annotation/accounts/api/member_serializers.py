@@ -19,7 +19,7 @@ class Member(serializers.Serializer[models.Membership]):
     paused_reason = serializers.CharField(allow_blank=True)
     qualified_at = serializers.DateTimeField(allow_null=True)
     qualification_attempt = serializers.IntegerField(
-        help_text="The current attempt. Above the number of attempts: failed."
+        help_text="The current attempt. Above the number of allowed attempts, the member has failed."
     )
     extra_attempts = serializers.IntegerField(help_text="Attempts granted beyond the project's number.")
     created_at = serializers.DateTimeField()

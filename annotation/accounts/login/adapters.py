@@ -1,4 +1,4 @@
-"""Answers to allauth's questions: sign-up is closed, no mail is sent, secrets are stored encrypted."""
+"""Adapters that configure allauth: sign-up is closed, no mail is sent, secrets are stored encrypted."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _cipher() -> MultiFernet:
 
 
 class MFAAdapter(DefaultMFAAdapter):  # type: ignore[misc]
-    """Encrypts the secrets: a leaked copy of the database generates nobody's codes."""
+    """Encrypts the secrets, so that a leaked copy of the database can't be used to generate codes."""
 
     def encrypt(self, text: str) -> str:
         return _cipher().encrypt(text.encode()).decode()

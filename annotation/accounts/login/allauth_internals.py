@@ -20,7 +20,7 @@ from django.http import HttpRequest
 from annotation.models import User
 
 NO_MAIL = "none"  # e-mail addresses are not verified: the site's operators create the accounts
-_TOTP_SECRET = "mfa.totp.secret"  # of an enrolment that has begun, in the session
+_TOTP_SECRET = "mfa.totp.secret"  # session key of the secret of an enrolment in progress
 
 
 class Usage(Protocol):
@@ -52,7 +52,7 @@ def log_in_by(request: HttpRequest, user: User, method: str, **details: str) -> 
 
 
 def unstash_state(request: HttpRequest, *, provider_id: str, state_id: str) -> dict[str, Any] | None:
-    """What was stored for an OAuth request of this browser. A state can be taken once."""
+    """The data stored for an OAuth request of this browser. Each state can be used once."""
     state: dict[str, Any] | None = statekit.unstash_state(request, provider_id=provider_id, state_id=state_id)
     return state
 
@@ -101,5 +101,5 @@ def record_second_factor(request: HttpRequest, authenticator: Authenticator) -> 
 
 
 def remove_second_factor(request: HttpRequest, authenticator: Authenticator) -> None:
-    """Also removes recovery codes that protect nothing any more."""
+    """Also removes the recovery codes if no second factor is left."""
     delete_and_cleanup(request, authenticator)

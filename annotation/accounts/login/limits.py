@@ -1,4 +1,4 @@
-"""Limits of guessing. Only failures count, in the shared cache: logging in often is fine.
+"""Limits on guessing. Only failures count, in the shared cache: logging in often is fine.
 
 A guess is counted before it is checked, under the counter's lock, and the count is taken back if it was
 right. Simultaneous guesses can't exceed the limit.
@@ -36,18 +36,18 @@ class Limit:
 def password_limits(request: HttpRequest, username: str) -> tuple[Limit, ...]:
     name = username.casefold()
     return (
-        # One password on many accounts.
+        # One password tried on many accounts.
         Limit("login-address", 100, MINUTE),
-        # One account from one address. It locks out nobody else.
+        # One account tried from one address. This limit locks out nobody else.
         Limit("login-name", 10, MINUTE, f"{client_address(request)} {name}"),
-        # One account from many addresses. It also locks out the owner, for an hour at most.
+        # One account tried from many addresses. This limit also locks out the owner, for an hour at most.
         Limit("login-account", 100, HOUR, name),
     )
 
 
 def code_limits(user_id: object) -> tuple[Limit, ...]:
-    """Three of a million codes are valid at a time. A day of guessing at this rate finds one with a chance of
-    1 in 700."""
+    """Three of a million codes are valid at a time. A day of guessing at this rate finds one with a
+    probability of 1 in 700."""
     return (Limit("code-minute", 5, MINUTE, str(user_id)), Limit("code-hour", 20, HOUR, str(user_id)))
 
 
@@ -59,7 +59,8 @@ class Guess:
 def guessing(
     request: HttpRequest, limits: tuple[Limit, ...], refusal: str = "Too many failed login attempts."
 ) -> Iterator[Guess]:
-    """One guess. The caller sets `right` if it was. Raises Throttled after too many wrong guesses."""
+    """One guess. The caller sets `right` if the guess was right. Raises Throttled after too many wrong
+    guesses."""
     used: list[Usage] = []
     for limit in limits:
         usage = limit.use(request)

@@ -36,7 +36,8 @@ from preferences.text import NUL, storage_fault
 logger = logging.getLogger(__name__)
 ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"})
 CLOCK_SECONDS = 60
-# Failures of the network, the provider and the token. The last four are responses of an unexpected shape.
+# Failures of the network, the provider and the token. The last four are raised for responses of an unexpected
+# shape.
 _FAILURES: tuple[type[Exception], ...] = (
     *(OAuth2Error, RequestException, jwt.exceptions.PyJWTError),
     *(KeyError, ValueError, TypeError, AttributeError),
@@ -46,7 +47,7 @@ _MAX_NAME = 140  # the column takes 150: this leaves room for a number
 
 
 class Refused(Exception):
-    """The provider's response logs nobody in. `reason` is a code for the login page."""
+    """The provider's response does not log the user in. `reason` is a code for the login page."""
 
     def __init__(self, reason: str, cause: str) -> None:
         super().__init__(cause)
@@ -115,7 +116,7 @@ def complete(*, request: HttpRequest, provider_id: str) -> str:
         state, identity = _identity(request, provider_id)
         user = _user_of(request, provider_id, identity)
     except Refused as refused:
-        logger.warning("A login by %s was refused: %s", provider_id, refused)
+        logger.warning("A login through %s was refused: %s", provider_id, refused)
         return "/login?" + urlencode({"problem": refused.reason})
     page = safe_page(state.get("next", "/"))
     if request.user.is_authenticated and request.user.pk == user.pk:
@@ -182,7 +183,8 @@ def _verified(adapter: _Adapter, client_id: str, id_token: object, nonce: str) -
 
 
 class _ProviderKeys(jwt.PyJWKClient):
-    """The provider's signing keys, fetched for each login: a new key is known at once, a removed one refused.
+    """The provider's signing keys, fetched for each login: a new key is accepted at once, and a removed key
+    is refused at once.
 
     Fetched like the provider's other documents, with the same certificates, proxies and timeout.
     """
@@ -201,7 +203,7 @@ class _ProviderKeys(jwt.PyJWKClient):
         return document
 
     def key_named(self, kid: str | None) -> jwt.PyJWK:
-        """The key with this id. An only key needs none, in the set or in the token (OpenID Connect Core,
+        """The key with this id. A single key needs no id, in the set or in the token (OpenID Connect Core,
         10.1)."""
         keys = [key for key in self.get_jwk_set() if key.public_key_use in {None, "sig"}]
         found = self.match_kid(keys, kid)  # type: ignore[arg-type]  # None finds keys without an id
@@ -242,7 +244,7 @@ def _user_of(request: HttpRequest, provider_id: str, identity: Identity) -> User
     user = next((each.user for each in linked), None)
     here = request.user if isinstance(request.user, User) else None
     if user is not None and here is not None and user.pk != here.pk:
-        raise Refused("taken", "the identity belongs to another account than the one logged in")
+        raise Refused("taken", "the identity belongs to a different account from the one logged in")
     if user is None:
         user = here or _invited(identity) or _made(provider_id, identity)
         said = {"email": identity.email, "name": identity.name}

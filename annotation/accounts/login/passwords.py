@@ -46,14 +46,14 @@ def _checked(request: HttpRequest, username: str, password: str) -> User | None:
 
 
 def confirm_password(*, request: HttpRequest, user: User, password: str, field: str = "password") -> None:
-    """For changes that a stranger at an unlocked screen must not make. Raises Problem for a wrong password.
-    Accounts without a password, which log in at a provider, are not asked."""
+    """Protects changes that a stranger at an unlocked screen must not make. Raises Problem for a wrong
+    password. Accounts without a password, which log in at a provider, are not asked."""
     if user.has_usable_password() and _checked(request, user.username, password) is None:
         raise Problem("The password is wrong.", errors=[FieldProblem(field, "This is not your password.")])
 
 
 def change_password(*, request: HttpRequest, user: User, current: str, new: str) -> None:
-    """Sets the new password and ends every other session. Raises Problem."""
+    """Sets the new password and ends every other session. Raises Problem if the password is not accepted."""
     confirm_password(request=request, user=user, password=current, field="current")
     try:
         validate_password(new, user)

@@ -34,7 +34,7 @@ class LinesRenderer(JSONRenderer):
     format = "ndjson"
 
 
-def told(steps: Steps) -> StreamingHttpResponse:
+def streamed(steps: Steps) -> StreamingHttpResponse:
     """Raises the first step's exception, so an unknown format has the same status as other refusals."""
     first = next(steps)
     return StreamingHttpResponse(

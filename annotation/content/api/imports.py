@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from annotation.api.base import ProjectView
 from annotation.content import imports
 from annotation.content.api import serializers
-from annotation.content.api.import_progress import LinesRenderer, told
+from annotation.content.api.import_progress import LinesRenderer, streamed
 from config.problems import FieldProblem, Problem
 
 MAX_UPLOAD_BYTES = 2**30
@@ -40,7 +40,7 @@ class ImportsView(ProjectView):
     def post(self, request: Request, slug: str) -> Response | StreamingHttpResponse:
         given = _upload(request)
         if request.accepted_renderer.media_type == LinesRenderer.media_type:
-            return told(imports.importing(project=self.project, **given))
+            return streamed(imports.importing(project=self.project, **given))
         report = imports.import_file(project=self.project, **given)
         status = HTTPStatus.OK if report.dry_run else HTTPStatus.CREATED
         return Response(serializers.ImportReport(report).data, status=status)

@@ -58,7 +58,7 @@ class OwnAssignmentView(APIView):
 
     assignment: Assignment
     paused: str | None = None
-    """Why the annotator is paused in the project; None: they aren't."""
+    """The reason why the annotator is paused in the project; None if they are not paused."""
     refuses_paused = True
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
@@ -147,7 +147,7 @@ class SubmitView(AssignmentView):
 
     @extend_schema(
         operation_id="submitRanking",
-        description="201: stored. 200: the same answer came before with the same key; its ranking. "
+        description="201: stored. 200: the same answer was stored earlier with this key; its ranking. "
         "409: the lease is no longer held, or the annotator is paused; the answer is saved as the draft.",
         parameters=[OpenApiParameter(IDEMPOTENCY_HEADER, str, OpenApiParameter.HEADER)],
         request=serializers.Submission,
@@ -191,6 +191,6 @@ def _ranking(ranking: Ranking, created: bool) -> Response:
 def _idempotency_key(request: Request) -> str:
     key: str = request.headers.get(IDEMPOTENCY_HEADER, "")
     if len(key) > MAX_IDEMPOTENCY_KEY_CHARACTERS:
-        reason = f"{len(key)} characters are more than {MAX_IDEMPOTENCY_KEY_CHARACTERS}."
+        reason = f"{len(key)} characters exceed the limit of {MAX_IDEMPOTENCY_KEY_CHARACTERS}."
         raise Problem("The Idempotency-Key is too long.", errors=[FieldProblem(IDEMPOTENCY_HEADER, reason)])
     return key

@@ -1,4 +1,4 @@
-"""What annotators see of their own work and practice."""
+"""The annotator's view of their own work and practice."""
 
 from __future__ import annotations
 
@@ -22,9 +22,11 @@ class OwnFigures(serializers.Serializer[Any]):
     answered = serializers.IntegerField()
     answered_today = serializers.IntegerField(help_text="Since midnight UTC.")
     left_today = serializers.IntegerField(
-        allow_null=True, help_text="Remaining under the caps; null: no cap."
+        allow_null=True, help_text="Number of tasks left today under the caps; null: no cap."
     )
-    median_seconds = serializers.FloatField(allow_null=True, help_text="Per task, over the last 100.")
+    median_seconds = serializers.FloatField(
+        allow_null=True, help_text="Median time per task over the last 100 tasks."
+    )
     qualification = Qualification(
         allow_null=True, help_text="Null for users who need not qualify, or have qualified."
     )
@@ -46,10 +48,12 @@ class FeedbackPair(serializers.Serializer[Any]):
 
 
 class Feedback(serializers.Serializer[Any]):
-    score = serializers.FloatField(help_text="0 to 1: share of pairs that are right; a tie counts half.")
+    score = serializers.FloatField(
+        help_text="0 to 1: the share of correctly ordered pairs; a tie counts half."
+    )
     tiers = serializers.ListField(child=serializers.ListField(child=serializers.UUIDField()))
     right_tiers = serializers.ListField(child=serializers.ListField(child=serializers.UUIDField()))
-    pairs = FeedbackPair(many=True, help_text="Pairs that the right answer orders.")
+    pairs = FeedbackPair(many=True, help_text="The pairs that the right answer puts in an order.")
     passed = serializers.BooleanField(allow_null=True, help_text="Null until the attempt ends.")
     attempt_score = serializers.FloatField(allow_null=True)
     pass_mark = serializers.FloatField(allow_null=True)

@@ -101,7 +101,7 @@ class Submission(Answer):
 
 
 class DraftField(serializers.DictField):
-    """What the page needs to continue later, usually an unfinished answer."""
+    """The state from which the page continues later, usually an unfinished answer."""
 
 
 # Only describes what `annotation.desk.reads.shown` returns, for the schema. That is sent unchanged.

@@ -1,9 +1,9 @@
 """Where an annotator's scan of the queue starts.
 
 The queue is scanned in order, past the annotator's own tasks that still have slots for others. The scan gets
-longer with each task they have done (43 ms after 20,000 tasks of overlap 3). A cursor remembers up to where
-all tasks are theirs. It is a hint of this process, can be lost at any time, and must never hide a task: see
-:class:`Cursor`.
+longer with each task they have done (43 ms after 20,000 tasks of overlap 3). A cursor remembers the place up
+to which all tasks are theirs. It is a hint, local to this process. It can be lost at any time, and must never
+hide a task: see :class:`Cursor`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Cursor:
 
     A task before `place` that is free now has moved since: it entered the queue, changed its place, or got a
     slot or its annotator back. Each of these stamps the task with the transaction's number (`moved_xid`, by
-    trigger), which is `seen` or later. The annotator therefore looks at those rows, and from `place` on.
+    trigger), which is `seen` or later. The scan therefore covers those rows, and the queue from `place` on.
     Transaction numbers belong to one running server: a cursor from before a restart or a restore is not used.
     """
 

@@ -1,4 +1,4 @@
-"""What decides an annotator's next task, read under the desk lock."""
+"""The facts that decide an annotator's next task, read under the desk lock."""
 
 from __future__ import annotations
 
@@ -28,8 +28,7 @@ SELECT m.state, m.paused_reason, m.role, m.qualified_at IS NOT NULL, m.qualifica
 
 
 class Facts(NamedTuple):
-    """What decides an annotator's next task.
-
+    """The facts that decide an annotator's next task.
     The first six are None for an admin who is not a member. `places` belong to the open leases, the current
     lease first.
     """
@@ -56,7 +55,8 @@ class Facts(NamedTuple):
 
 
 def lock_desk_and_read(*, project: Project, annotator: User) -> Facts:
-    """Locks the annotator's desk, with a share of the project's gate, and reads what decides the claim."""
+    """Locks the annotator's desk, with a shared lock on the project's gate, and reads the facts for the
+    claim."""
     acquire(Lock.GATE.shared(project.pk), Lock.DESK.of(project.pk, annotator.pk))
     with prepared_cursor() as cursor:
         cursor.execute(_FACTS, {"project": project.pk, "annotator": annotator.pk})

@@ -51,17 +51,17 @@ WITH pick AS (
                                        WHERE r.task_id = t.id AND r.annotator_id = %(annotator)s))
      ORDER BY mine.skipped_at, mine.id {_LOCKED}
 )"""
-# Checks have no slots and are not locked. Their order depends on the annotator, so that nobody can tell
-# another which of their tasks is a check.
+# Checks have no slots and are not locked. Their order depends on the annotator, so that annotators can't tell
+# each other which task is a check.
 _FROM_CHECKS = f"""
 WITH pick AS (
     SELECT t.id, 0 AS attempt FROM annotation_rankingtask t
      WHERE t.project_id = %(project)s AND t.kind = %(kind)s AND t.state = 'open' AND {NOT_MINE}
      ORDER BY md5(concat(%(seed)s::text, %(annotator)s::text, t.id)) LIMIT 1
 )"""
-# Each attempt has `tasks` of the qualification tasks, or all of them. Tasks that earlier attempts gave out
-# least often come first, because practice shows the right answer of a task once it is answered. Tasks put off
-# come last.
+# Each attempt has `tasks` of the qualification tasks, or all of them. Tasks that the annotator got least
+# often in earlier attempts come first, because practice shows the right answer once a task is answered. Tasks
+# put off come last.
 _FROM_QUALIFICATION = """
 WITH pick AS (
     SELECT t.id, %(attempt)s AS attempt FROM annotation_rankingtask t
@@ -105,8 +105,8 @@ RETURNING {columns(Assignment, "a")}
 
 
 def renew(*, project: Project, annotator: User, all: bool) -> list[Assignment]:
-    """Renews the open leases for a whole lease's time; only the current one unless `all`. The current lease
-    comes first.
+    """Renews all open leases, or without `all` only the current one, for a full lease period. The current
+    lease comes first.
 
     An expired lease gets a new token, because requests with the old one were refused.
     """

@@ -35,7 +35,7 @@ class ProjectCounts(serializers.Serializer[models.Project]):
     open_problems = serializers.IntegerField(
         source="n_open_problems",
         allow_null=True,
-        help_text="Reports not settled. Only for managers; null for others.",
+        help_text="Number of open reports. Only for managers; null for others.",
     )
 
 
@@ -76,16 +76,15 @@ class Checks(serializers.Serializer[models.Project]):
         max_value=32767,
         allow_null=True,
         required=False,
-        help_text="Number of tasks in an attempt. Another attempt starts with tasks not given out before,"
-        " whose"
-        " right answers were not shown. Null: each attempt has all tasks.",
+        help_text="Number of tasks in an attempt. Another attempt starts with tasks not used before,"
+        " whose right answers were not shown. Null: each attempt has all tasks.",
     )
 
 
 def _skip_ways(**options: Any) -> serializers.ListField:
     return serializers.ListField(
         child=serializers.ChoiceField(choices=SkipWay.choices),
-        help_text="Where a skipped task may go. The first is the default.",
+        help_text="Allowed ways to skip a task. The first is the default.",
         **options,
     )
 

@@ -150,7 +150,7 @@ export interface paths {
         get?: never;
         put?: never;
         post?: never;
-        /** @description Revokes the token, from the next request on. It stays in the list. */
+        /** @description Revokes the token with immediate effect. It stays in the list. */
         delete: operations["revokeToken"];
         options?: never;
         head?: never;
@@ -285,7 +285,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description 201: stored. 200: the same answer came before with the same key; its ranking. 409: the lease is no longer held, or the annotator is paused; the answer is saved as the draft. */
+        /** @description 201: stored. 200: the same answer was stored earlier with this key; its ranking. 409: the lease is no longer held, or the annotator is paused; the answer is saved as the draft. */
         post: operations["submitRanking"];
         delete?: never;
         options?: never;
@@ -1614,7 +1614,7 @@ export interface components {
         Account: {
             username: string;
             email: string;
-            /** @description False: this account can only log in at a provider. */
+            /** @description False: this account can log in only through a provider. */
             has_password: boolean;
             second_factor: components["schemas"]["SecondFactor"];
             connections: components["schemas"]["Connection"][];
@@ -1794,7 +1794,6 @@ export interface components {
             touched?: boolean;
             duration_ms?: number | null;
         };
-        /** @description Describes what `annotation.desk.reads.shown` returns, which is sent as it is. */
         Assignment: {
             /** Format: uuid */
             id: string;
@@ -1936,7 +1935,7 @@ export interface components {
              */
             qualification_pass_mark?: number | null;
             qualification_attempts?: number;
-            /** @description Number of tasks in an attempt. Another attempt starts with tasks not given out before, whose right answers were not shown. Null: each attempt has all tasks. */
+            /** @description Number of tasks in an attempt. Another attempt starts with tasks not used before, whose right answers were not shown. Null: each attempt has all tasks. */
             qualification_tasks?: number | null;
         };
         /** @description How annotators are checked. */
@@ -1964,7 +1963,7 @@ export interface components {
              */
             qualification_pass_mark?: number | null;
             qualification_attempts?: number;
-            /** @description Number of tasks in an attempt. Another attempt starts with tasks not given out before, whose right answers were not shown. Null: each attempt has all tasks. */
+            /** @description Number of tasks in an attempt. Another attempt starts with tasks not used before, whose right answers were not shown. Null: each attempt has all tasks. */
             qualification_tasks?: number | null;
         };
         CodeRequest: {
@@ -2090,7 +2089,7 @@ export interface components {
             version: number;
         };
         Enrolment: {
-            /** @description To type into the app. */
+            /** @description The secret, to type into the app. */
             secret: string;
             /** @description The content of the QR code: otpauth://… */
             uri: string;
@@ -2187,12 +2186,12 @@ export interface components {
         Feedback: {
             /**
              * Format: double
-             * @description 0 to 1: share of pairs that are right; a tie counts half.
+             * @description 0 to 1: the share of correctly ordered pairs; a tie counts half.
              */
             score: number;
             tiers: string[][];
             right_tiers: string[][];
-            /** @description Pairs that the right answer orders. */
+            /** @description The pairs that the right answer puts in an order. */
             pairs: components["schemas"]["FeedbackPair"][];
             /** @description Null until the attempt ends. */
             passed: boolean | null;
@@ -2231,9 +2230,9 @@ export interface components {
         FormEffect: {
             /** @description As it would be stored, with defaults for missing parts. */
             form: components["schemas"]["Form"];
-            /** @description Open tasks, which would use the new form. */
+            /** @description Number of open tasks, which would use the new form. */
             open_tasks: number;
-            /** @description Leased tasks, which keep the form that was shown. */
+            /** @description Number of leased tasks, which keep the form that was shown. */
             in_hand: number;
         };
         FormRequest: {
@@ -2271,12 +2270,13 @@ export interface components {
          *     * `qa-feedback` - qa-feedback
          *     * `ranked-outputs` - ranked-outputs
          *     * `rankloop` - rankloop
+         *     * `rewardbench` - rewardbench
          *     * `squality` - squality
          *     * `trl-preference` - trl-preference
          *     * `tulu-eval` - tulu-eval
          * @enum {string}
          */
-        FormatEnum: "arena-battles" | "argilla" | "hh-rlhf" | "label-studio" | "mt-bench-answers" | "mt-bench-votes" | "oasst-models" | "oasst-trees" | "pandalm" | "prompts" | "qa-feedback" | "ranked-outputs" | "rankloop" | "squality" | "trl-preference" | "tulu-eval";
+        FormatEnum: "arena-battles" | "argilla" | "hh-rlhf" | "label-studio" | "mt-bench-answers" | "mt-bench-votes" | "oasst-models" | "oasst-trees" | "pandalm" | "prompts" | "qa-feedback" | "ranked-outputs" | "rankloop" | "rewardbench" | "squality" | "trl-preference" | "tulu-eval";
         Formats: {
             imports: components["schemas"]["ImportFormat"][];
             exports: components["schemas"]["ExportFormat"][];
@@ -2366,6 +2366,7 @@ export interface components {
              *     * `qa-feedback` - qa-feedback
              *     * `ranked-outputs` - ranked-outputs
              *     * `rankloop` - rankloop
+             *     * `rewardbench` - rewardbench
              *     * `squality` - squality
              *     * `trl-preference` - trl-preference
              *     * `tulu-eval` - tulu-eval
@@ -2581,7 +2582,7 @@ export interface components {
             paused_reason: string;
             /** Format: date-time */
             qualified_at: string | null;
-            /** @description The current attempt. Above the number of attempts: failed. */
+            /** @description The current attempt. Above the number of allowed attempts, the member has failed. */
             qualification_attempt: number;
             /** @description Attempts granted beyond the project's number. */
             extra_attempts: number;
@@ -2693,7 +2694,7 @@ export interface components {
              */
             days?: number;
             /**
-             * @description Whom it is for. Only managers see it.
+             * @description The invited person. Only managers see it.
              * @default
              */
             note?: string;
@@ -2755,7 +2756,6 @@ export interface components {
             events: components["schemas"]["WebhookEvent"][];
             description?: string;
         };
-        /** @description Describes what `annotation.desk.reads.shown` returns, which is sent as it is. */
         NextAssignment: {
             /** Format: uuid */
             id: string;
@@ -2803,11 +2803,11 @@ export interface components {
             answered: number;
             /** @description Since midnight UTC. */
             answered_today: number;
-            /** @description Remaining under the caps; null: no cap. */
+            /** @description Number of tasks left today under the caps; null: no cap. */
             left_today: number | null;
             /**
              * Format: double
-             * @description Per task, over the last 100.
+             * @description Median time per task over the last 100 tasks.
              */
             median_seconds: number | null;
             /** @description Null for users who need not qualify, or have qualified. */
@@ -3069,7 +3069,7 @@ export interface components {
             state?: components["schemas"]["ProjectState"];
             max_per_annotator?: number | null;
             max_per_annotator_per_day?: number | null;
-            /** @description Where a skipped task may go. The first is the default. */
+            /** @description Allowed ways to skip a task. The first is the default. */
             skip_ways?: components["schemas"]["SkipWay"][];
             checks?: components["schemas"]["ChecksRequest"];
         };
@@ -3146,7 +3146,7 @@ export interface components {
             review_below: number;
             max_per_annotator: number | null;
             max_per_annotator_per_day: number | null;
-            /** @description Where a skipped task may go. The first is the default. */
+            /** @description Allowed ways to skip a task. The first is the default. */
             skip_ways: components["schemas"]["SkipWay"][];
             /** @description Null for annotators. */
             checks: components["schemas"]["Checks"] | null;
@@ -3172,7 +3172,7 @@ export interface components {
             rankings: number;
             comparisons: number;
             my_rankings: number;
-            /** @description Reports not settled. Only for managers; null for others. */
+            /** @description Number of open reports. Only for managers; null for others. */
             open_problems: number | null;
         };
         /**
@@ -3737,16 +3737,16 @@ export interface components {
             /**
              * @description Where the task goes: one of the project's `skip_ways`, by default the first.
              *
-             *     * `me` - Comes back to the one who skipped it, when nothing else is left for them
-             *     * `others` - Goes to others
-             *     * `drop` - Is dropped: nobody is asked any more
+             *     * `me` - Returns to the same annotator when no other task is left for them
+             *     * `others` - Goes to other annotators
+             *     * `drop` - Is dropped: no annotator gets it again
              */
             way?: components["schemas"]["SkipWay"];
         };
         /**
-         * @description * `me` - Comes back to the one who skipped it, when nothing else is left for them
-         *     * `others` - Goes to others
-         *     * `drop` - Is dropped: nobody is asked any more
+         * @description * `me` - Returns to the same annotator when no other task is left for them
+         *     * `others` - Goes to other annotators
+         *     * `drop` - Is dropped: no annotator gets it again
          * @enum {string}
          */
         SkipWay: "me" | "others" | "drop";
@@ -3953,10 +3953,10 @@ export interface components {
             id: string;
         };
         /**
-         * @description * `unreadable` - Can't be read
-         *     * `wrong_language` - In the wrong language
+         * @description * `unreadable` - Unreadable
+         *     * `wrong_language` - Wrong language
          *     * `unsafe` - Harmful or upsetting
-         *     * `duplicate` - Was there before
+         *     * `duplicate` - Duplicate of another task
          *     * `other` - Something else
          * @enum {string}
          */
@@ -7549,11 +7549,11 @@ export interface operations {
         parameters: {
             query?: {
                 format?: "argilla" | "csv" | "dataset" | "hh_rlhf" | "label_studio_pairwise" | "label_studio_ranker" | "oasst_trees" | "parquet" | "ranking" | "rewardbench" | "trl_preference" | "trl_preference_parquet" | "trl_prompt" | "trl_sft" | "trl_unpaired";
-                /** @description Of trl_unpaired: the rating scale that decides; the form's first unless given. */
+                /** @description Of trl_unpaired: the rating scale that decides; by default the form's first. */
                 scale?: string;
                 /** @description only the rankings of one split: train or heldout */
                 split?: string;
-                /** @description Of trl_unpaired: ratings from it on are desirable; the middle of the scale unless given. */
+                /** @description Of trl_unpaired: the lowest desirable rating; by default the middle of the scale. */
                 threshold?: string;
             };
             header?: never;

@@ -1,8 +1,8 @@
 """A zip archive of data files, such as a dataset folder.
 
-Nothing that the archive says of itself is believed: entries are counted before its directory is read, and
-unpacked bytes while they are read. A deflated file can't be read backwards, as Parquet is, so a Parquet file
-is unpacked to disk first; every other file is streamed.
+The sizes that an archive declares are not trusted: entries are counted before its directory is read, and
+unpacked bytes while they are read. A deflated file can't be read backwards, as Parquet requires, so a Parquet
+file is first unpacked to disk; every other file is streamed.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import IO, BinaryIO
+from typing import IO, BinaryIO, cast
 
 from preferences.formats.containers.limits import unpacks_too_far
 from preferences.formats.containers.streams import AsRaw
@@ -64,7 +64,7 @@ class DataFile:
 
 
 def data_files(stream: BinaryIO) -> list[DataFile]:
-    """The archive's data files by name. Raises FormatError where there are none, or its sizes are absurd."""
+    """The archive's data files, sorted by name. Raises FormatError if there are none or a size is absurd."""
     _check_entries(stream)
     try:
         archive = zipfile.ZipFile(stream)
@@ -89,7 +89,7 @@ def data_files(stream: BinaryIO) -> list[DataFile]:
 
 @contextmanager
 def opened(file: DataFile) -> Iterator[io.BufferedReader]:
-    """The file's unpacked bytes, to be read once and forwards. Raises FormatError where it is damaged."""
+    """The file's unpacked bytes, to be read once and forwards. Raises FormatError if the file is damaged."""
     try:
         member = file.archive.open(file.entry)
     except ZIP_ERRORS as error:
@@ -99,20 +99,22 @@ def opened(file: DataFile) -> Iterator[io.BufferedReader]:
         yield io.BufferedReader(bounded)
 
 
-@contextmanager
-def seekable(member: io.BufferedReader) -> Iterator[BinaryIO]:
-    with tempfile.TemporaryFile() as copy:
+def unpacked(member: io.BufferedReader) -> BinaryIO:
+    """A Parquet file of the archive on disk, which disappears when it is closed."""
+    with ExitStack() as stack:
+        copy = stack.enter_context(tempfile.TemporaryFile())
         size = 0
         while chunk := member.read(COPIED_BYTES):
             size += copy.write(chunk)
             if size > MAX_PARQUET_BYTES:
                 raise FormatError(f"A zipped Parquet file has more than {MAX_PARQUET_BYTES:,} bytes.")
         copy.seek(0)
-        yield copy
+        stack.pop_all()
+        return cast(BinaryIO, copy)
 
 
 class _Member:
-    """A file of the archive whose damage is a FormatError, which ends its rows with a reason."""
+    """A file of the archive. Damage raises FormatError, which ends its rows with a reason."""
 
     def __init__(self, member: IO[bytes]) -> None:
         self._member = member
@@ -133,7 +135,7 @@ def _is_data(entry: zipfile.ZipInfo) -> bool:
 
 
 def _check_entries(stream: BinaryIO) -> None:
-    """Counts entries by their magic: zipfile holds the whole directory, which could be gigabytes."""
+    """Count entries by their magic: zipfile holds the whole directory, which could take gigabytes."""
     count, before = 0, b""
     stream.seek(0)
     while chunk := stream.read(COPIED_BYTES):

@@ -16,8 +16,8 @@ CARRIAGE_RETURN = "\r"
 
 
 def names_a_prompt(line: str) -> bool:
-    """Whether a line is a CSV header with a column for the prompt. csv refuses a bare carriage return, so
-    only what stands before it is looked at: a binary file can have one anywhere."""
+    """Whether a line is a CSV header with a column for the prompt. csv refuses a bare carriage return, which
+    a binary file can have anywhere, so only the text before it counts."""
     try:
         header = next(csv.reader([line.split(CARRIAGE_RETURN, 1)[0]]), [])
     except csv.Error:
@@ -26,7 +26,7 @@ def names_a_prompt(line: str) -> bool:
 
 
 def csv_rows(stream: BinaryIO) -> Iterator[NumberedRow]:
-    # The limit is the interpreter's, not the reader's; 128 KiB would refuse a long conversation.
+    # The limit is global to the interpreter; its default of 128 KiB would refuse a long conversation.
     csv.field_size_limit(limits.MAX_ROW_BYTES)
     lines = _CsvLines(stream)
     reader = csv.reader(lines, strict=True)
@@ -55,7 +55,7 @@ def csv_rows(stream: BinaryIO) -> Iterator[NumberedRow]:
 
 
 class _CsvLines:
-    """Lines as text. A quoted cell may hold any number of them, so a whole row is bounded here."""
+    """Lines as text. A quoted cell can span many lines, so the size of a whole row is bounded here."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._lines = bounded_lines(stream)
@@ -69,7 +69,7 @@ class _CsvLines:
         self.row_bytes += limits.MAX_ROW_BYTES if raw is None else len(raw)
         if raw is None or self.row_bytes > limits.MAX_ROW_BYTES:
             raise FormatError(
-                f"a row is longer than {limits.MAX_ROW_BYTES:,} bytes (is a quote missing its end?)"
+                f"a row is longer than {limits.MAX_ROW_BYTES:,} bytes (is a closing quote missing?)"
             )
-        # A byte that isn't UTF-8 becomes a lone surrogate, which the record's check of that field refuses.
+        # A byte that is not UTF-8 becomes a lone surrogate, which the check of its field refuses.
         return raw.decode(errors="surrogateescape")

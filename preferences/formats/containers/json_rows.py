@@ -38,7 +38,8 @@ def jsonl_rows(stream: BinaryIO) -> Iterator[NumberedRow]:
 
 
 def array_rows(stream: BinaryIO) -> Iterator[NumberedRow]:
-    """The objects of one JSON array, held one at a time. Where one can't be read, the next can't be found."""
+    """The objects of one JSON array, one in memory at a time. After an unreadable object, the next can't be
+    found."""
     text = _ArrayText(stream)
     number = 0
     text.skip("[")
@@ -60,11 +61,11 @@ def array_rows(stream: BinaryIO) -> Iterator[NumberedRow]:
 
 
 class _ArrayText:
-    """The text of a stream from a place on that only goes forward; what lies behind it is forgotten."""
+    """The text of a stream from the current place on. It moves forward, and text behind it is dropped."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
-        # As in CSV: a byte that isn't UTF-8 becomes a lone surrogate, which the check of its field refuses.
+        # As in CSV, a byte that is not UTF-8 becomes a lone surrogate, which the check of its field refuses.
         self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
         self._json = json.JSONDecoder(parse_constant=refuse_constant)
         self._text = ""
@@ -99,7 +100,7 @@ class _ArrayText:
                     raise RowError(
                         f"the row is longer than {limits.MAX_ROW_BYTES:,} bytes, or damaged"
                     ) from None
-                # Twice as much each time, so a long row is read over at most twice.
+                # Double the amount each time, so a long row is parsed at most twice over.
                 self._read(max(limits.HEAD_BYTES, held))
 
     def _read(self, size: int) -> None:

@@ -1,4 +1,4 @@
-"""Sizes that bound what is read, and the row that a container yields."""
+"""Limits of sizes, and the row that every container yields."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from preferences.records import FormatError, Row
 HEAD_BYTES = 64 * 1024
 MAX_ROW_BYTES = 8 * 2**20
 # Text compresses 3 to 10 times, repetitive logs up to about 50; gzip's own limit is 1,032. The first MiBs are
-# free, so that a small file of equal rows is no bomb.
+# exempt, so that a small file of equal rows does not count as a bomb.
 MAX_EXPANSION_RATIO = 120
 FREE_EXPANDED_BYTES = 64 * 2**20
 # Parquet stores a repeated value once, so a long prompt in every row can well make hundreds.
@@ -20,14 +20,15 @@ MAX_REPETITION = 2000
 
 
 class ExpansionError(FormatError):
-    """Compressed data grows out of all proportion."""
+    """Compressed data unpacks to far more than its size."""
 
 
 @dataclass(frozen=True, slots=True)
 class NumberedRow:
-    """A row with its line (in Parquet and JSON arrays: its row) from 1, or the reason why there is none.
+    """A row with its line number from 1 (in Parquet and JSON arrays: its row number), or the reason why it
+    can't be read.
 
-    `file` names the file in an archive of several; it is empty elsewhere.
+    `file` is the name of the file in an archive of several; otherwise it is empty.
     """
 
     line: int
@@ -37,7 +38,8 @@ class NumberedRow:
 
 
 def shown(value: Any) -> str:
-    """A value that is no object. A list can be nested too deeply to be written again: only its kind is."""
+    """A value other than an object, for a reason. A list is named only by its kind, because it can be nested
+    too deeply to write."""
     return kind(value) if isinstance(value, list) else json.dumps(value)[:40]
 
 

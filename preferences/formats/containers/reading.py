@@ -1,8 +1,8 @@
 """A file as numbered rows: JSON Lines, a JSON array, CSV or Parquet, plain, gzipped or in a zip archive.
 
-The container is recognised by content. Memory stays flat: one line (or one small Parquet batch) is held at a
-time, and no size is believed unchecked. A row that can't be read is yielded with its reason. A file that
-breaks off yields one last reason, because the rows before it are good.
+The container is recognised by content. Memory stays flat: one line (or one small Parquet batch) is in memory
+at a time, and declared sizes are not trusted. A row that can't be read is yielded with its reason. A
+truncated file yields one last reason, because the rows before it are good.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Container = Callable[[BinaryIO], Iterator[NumberedRow]]
 
 
 def read_rows(stream: BinaryIO) -> Iterator[NumberedRow]:
-    """The rows of a seekable binary stream. Raises FormatError when the container itself is unknown."""
+    """The rows of a seekable binary stream. Raises FormatError if the container is unknown."""
     magic = stream.read(4)
     stream.seek(0)
     if magic == ZIP_MAGIC:
@@ -39,6 +39,20 @@ def read_rows(stream: BinaryIO) -> Iterator[NumberedRow]:
     if magic == PARQUET_MAGIC:
         return parquet_rows(stream)
     return _text_rows(stream, magic, packed_bytes=stream.tell)
+
+
+def only_parquet_of(stream: BinaryIO) -> BinaryIO | None:
+    """The data of a zip archive whose only data file is Parquet, unpacked to disk; None for anything else."""
+    magic = stream.read(4)
+    stream.seek(0)
+    try:
+        files = archive.data_files(stream) if magic == ZIP_MAGIC else []
+        if len(files) != 1:
+            return None
+        with archive.opened(files[0]) as member:
+            return archive.unpacked(member) if member.peek(4)[:4] == PARQUET_MAGIC else None
+    except FormatError:
+        return None
 
 
 def _archive_rows(files: list[archive.DataFile]) -> Iterator[NumberedRow]:
@@ -58,7 +72,7 @@ def _member_rows(member: io.BufferedReader, file: archive.DataFile) -> Iterator[
     if magic != PARQUET_MAGIC:
         yield from _text_rows(member, magic, packed_bytes=lambda: file.packed_bytes)
         return
-    with archive.seekable(member) as table:
+    with archive.unpacked(member) as table:
         yield from parquet_rows(table)
 
 
@@ -102,7 +116,7 @@ def _container(head: bytes) -> Container:
 
 
 def _guarded(rows: Iterator[NumberedRow]) -> Iterator[NumberedRow]:
-    """`rows`, ended by one reason where the stream itself breaks: the rows before it are good."""
+    """`rows`, ended by one reason if the stream itself breaks: the rows before it are good."""
     line = 0
     try:
         for row in rows:

@@ -24,8 +24,8 @@ def bounded_lines(stream: BinaryIO) -> Iterator[bytes | None]:
 class AsRaw(io.RawIOBase):
     """Any readable binary stream (an upload has no `readinto`) as a raw one, for BufferedReader.
 
-    With `packed_bytes`, the stream is unpacked data, and reading stops where it has grown out of all
-    proportion to so many packed bytes.
+    With `packed_bytes`, the stream is unpacked data, and reading stops once it is far larger than that number
+    of packed bytes.
     """
 
     def __init__(self, stream: Any, *, packed_bytes: Callable[[], int] | None = None, what: str = "") -> None:

@@ -1,12 +1,14 @@
-"""Rankloop's own format: a prompt, its responses, and (optionally) one ranking of them.
+"""Rankloop's own format: a prompt, its responses, and optionally one ranking of them.
 
 `prompt` (text) or `messages`; `responses`: a list of texts or of `{text, model, sampling}`, in CSV either a
 JSON list or columns `response_1 … response_10` with `model_1 … model_10`. Other common names are understood:
-`question`, `completions`, `answer_a`, `output1`, … A ranking is `tiers` (lists of
-response indices from 0, best first; several in one list are tied) or `ranking` (one rank number per response,
-1 is best, equal is tied). `gold_tiers` is the known answer, and with `task_kind` gold, attention or
-qualification the row is a check, which everybody may be given. The `ranking` export and a snapshot's Parquet
-file are this format too, so they can be imported again.
+`question`, `completions`, `answer_a`, `output1`, …
+
+A ranking is `tiers` (lists of response indices from 0, best first; several in one list are tied) or `ranking`
+(one rank number per response, 1 is best, equal is tied). `gold_tiers` is the known answer, and with
+`task_kind` gold, attention or qualification the row is a check. `weight`, `split`, `round` and `votes` are
+used when a reward model is trained on the file. The `ranking` export and a snapshot's Parquet file are in
+this format, so they can be imported again.
 """
 
 from __future__ import annotations
@@ -76,7 +78,7 @@ RANKING_FIELDS = frozenset(
 KNOWN_FIELDS = (
     frozenset({"prompt", "messages", "responses", "gold_tiers", "task_kind", "metadata"}) | RANKING_FIELDS
 )
-# What an exported ranking says about the database it came from; it has no meaning in another one.
+# The fields of an exported ranking that have no meaning in another database.
 EXPORTED_FIELDS = KNOWN_FIELDS | frozenset(SCHEMA.names)
 RESPONSE_FIELDS = frozenset({"model", "sampling", "metadata", "id"})
 TASK_KINDS = ("ranking", "gold", "attention", "qualification")
@@ -131,14 +133,14 @@ def _task_kind(row: Row, gold: Tiers | None) -> str:
     if found != TASK_KINDS[0] and gold is None:
         if row.get("ranking_id"):  # of a snapshot made before its files held the known answers
             return TASK_KINDS[0]
-        raise RowError(f"task_kind is {found}, and a {found} task needs gold_tiers, its right answer")
+        raise RowError(f"task_kind is {found}, and a {found} task needs gold_tiers, its correct answer")
     if found != TASK_KINDS[0] and gold is not None and len(gold) < 2:
         raise RowError(f"a {found} task needs gold_tiers that put at least one response above the others")
     return found
 
 
 def _list_name(row: Row) -> str | None:
-    """The field that holds all responses: a list, or a text that should be one."""
+    """The field that holds all responses: a list, or a text that contains one."""
     return next((name for name in LIST_NAMES if given(row.get(name))), None)
 
 
@@ -165,7 +167,7 @@ def _given_responses(row: Row) -> Sequence[Any]:
     filled = [column for column in columns if given(row[column])]
     if filled != list(columns)[: len(filled)]:
         raise RowError(
-            f"{', '.join(filled)} are filled; response columns are filled from {next(iter(columns))} on"
+            f"{', '.join(filled)} are filled; fill response columns from {next(iter(columns))} without gaps"
         )
     return [{"text": row[column], "model": row.get(columns[column])} for column in filled]
 
@@ -197,9 +199,9 @@ def _ranking(row: Row, found: Sequence[Any]) -> RankingRecord | None:
         raise RowError("tiers and ranking are both given; give one of them")
     if not_rankable:
         if tiers or ranks:
-            raise RowError("not_rankable is true, and yet there is a ranking")
+            raise RowError("not_rankable is true, but there is a ranking")
         if all_bad:
-            raise RowError("not_rankable and all_bad are both true; say one of them")
+            raise RowError("not_rankable and all_bad are both true; set only one of them")
         judged: Tiers = ()
     elif tiers is not None:
         judged = tiers_of(tiers, len(found), partial=True)
@@ -236,7 +238,7 @@ def _ranking(row: Row, found: Sequence[Any]) -> RankingRecord | None:
 
 
 def _check_unranked(row: Row, tiers: Tiers, count: int) -> None:
-    """Where a row names the responses that it leaves below all tiers, these must be all that are in none."""
+    """If a row names the responses that it leaves below all tiers, these must be all that are in no tier."""
     unranked = list_of(row.get("unranked") or [], "unranked")
     left = sorted(set(range(count)) - {index for tier in tiers for index in tier})
     named = [index for index in unranked if isinstance(index, int)]
@@ -245,10 +247,10 @@ def _check_unranked(row: Row, tiers: Tiers, count: int) -> None:
 
 
 def _signed_preference(row: Row, count: int) -> RankingRecord:
-    """HelpSteer2's: below 0 the first of two is better, above 0 the second, by how much; 0 is a tie."""
+    """HelpSteer2's form: below 0 the first of two is better, above 0 the second, by how much; 0 is a tie."""
     signed = int_of(row["preference_strength"], "preference_strength", low=-SMALLINT_MAX, high=SMALLINT_MAX)
     if count != 2 or signed is None:
-        raise RowError(f"preference_strength is of two responses; the row has {count}")
+        raise RowError(f"preference_strength needs two responses; the row has {count}")
     statement = row.get("preference_statement")
     return RankingRecord(
         tiers=((0, 1),) if signed == 0 else ((0,), (1,)) if signed < 0 else ((1,), (0,)),
@@ -266,7 +268,7 @@ def _choices(row: Row) -> dict[str, Any]:
 
 
 def _by_response(row: Row, name: str, found: Sequence[Any]) -> dict[int, Any]:
-    """`ratings` or `flags`, keyed in the file by a response's `id` or by its index."""
+    """`ratings` or `flags`; their keys in the file are a response's `id` or its index."""
     ids = {
         str(item["id"]): index
         for index, item in enumerate(found)
@@ -284,12 +286,13 @@ def _by_response(row: Row, name: str, found: Sequence[Any]) -> dict[int, Any]:
 
 FORMAT = ImportFormat(
     name="rankloop",
-    title="Rankloop's own: prompt, responses, optionally a ranking (JSON Lines, CSV, Parquet)",
-    reads="Prompt and two to ten responses, and at most one ranking of them per row: `tiers` or `ranking`,"
-    " with strength, ratings, flags, comment, rewrite, annotator and duration. Common other names of the"
-    " columns are understood, also HelpSteer2's `preference_strength`. `gold_tiers` is the known answer;"
-    " `task_kind` gold, attention or qualification makes the row a check, which everybody may be given. The"
-    " `ranking` export and a snapshot's Parquet file come in again by this format.",
+    title="Rankloop: a prompt, its responses and optionally a ranking (JSON Lines, CSV, Parquet)",
+    reads="A prompt and two to ten responses, and at most one ranking of them per row: `tiers` "
+    "or `ranking`, with strength, ratings, flags, comment, rewrite, annotator and "
+    "duration. Other common column names are understood, also HelpSteer2's "
+    "`preference_strength`. `gold_tiers` is the known answer; with `task_kind` gold, "
+    "attention or qualification the row is a check, which any annotator can be given. The"
+    " `ranking` export and a snapshot's Parquet file are imported in this format.",
     loses="Nothing: other fields are kept as metadata.",
     example='{"prompt": "…", "responses": [{"text": "…", "model": "…"}, "…"], "tiers": [[1], [0]]}',
     recognises=recognises,

@@ -8,15 +8,14 @@ from preferences.fields import given, messages_of, metadata_of, prompt_messages
 from preferences.formats.readers.ranked_outputs import conversation_of_instruction
 from preferences.records import ImportFormat, Parsed, Record, Row, RowError
 
-# What the prompt is called, in the order of preference.
+# Names of the prompt, in order of preference.
 CONVERSATION_NAMES = ("messages", "conversation")
 TEXT_NAMES = ("prompt", "question", "query", "instruction")
 PROMPT_NAMES = (*CONVERSATION_NAMES, *TEXT_NAMES)
 KNOWN_FIELDS = frozenset({"prompt", "messages", "metadata", "responses"})
 
 
-# A row with such a field holds answers in a shape unknown here; as a mere prompt it would lose them
-# unnoticed.
+# A row with such a field has responses in an unknown form; read as a prompt, it would lose them silently.
 ANSWER_FIELD = re.compile(r"chosen|rejected|response|completion|answer|output|prediction|sample|model")
 
 
@@ -57,7 +56,7 @@ def prompt_fields(row: Row) -> frozenset[str]:
 def conversation_of(row: Row) -> tuple[dict[str, str], ...]:
     """The row's `messages`, or its `prompt` as one user turn (or, as TRL writes it, as a list of turns).
 
-    A prompt may also be called question, query or instruction (the last with `input`, `history`, `system`).
+    A prompt can also be called question, query or instruction (the last with `input`, `history`, `system`).
     """
     for name in CONVERSATION_NAMES:
         if given(row.get(name)):
@@ -76,7 +75,7 @@ def conversation_of(row: Row) -> tuple[dict[str, str], ...]:
 FORMAT = ImportFormat(
     name="prompts",
     title="Prompts without responses (JSON Lines, CSV, Parquet)",
-    reads="A prompt per row: `prompt`, `question`, `query` or `instruction` as text, or `messages`.",
+    reads="One prompt per row: `prompt`, `question`, `query` or `instruction` as text, or `messages`.",
     loses="Nothing: other fields are kept as the prompt's metadata.",
     example='{"id": "seed_task_0", "prompt": "Is there anything I can eat for breakfast?"}',
     recognises=recognises,

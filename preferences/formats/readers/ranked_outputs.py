@@ -1,5 +1,5 @@
-"""Ranked lists as LLaMA-Factory writes them (OASST in Chinese among others): `output` holds the replies, best
-first; `history` the turns before `instruction`."""
+"""Ranked lists as LLaMA-Factory writes them (among others OASST in Chinese): `output` holds the replies, best
+first, and `history` the turns before `instruction`."""
 
 from __future__ import annotations
 
@@ -61,10 +61,10 @@ def conversation_of_instruction(row: Row) -> tuple[Message, ...]:
 
 FORMAT = ImportFormat(
     name="ranked-outputs",
-    title="Instruction with a ranked list of outputs, as LLaMA-Factory has it (JSON)",
-    reads="The outputs in the order of the file, best first, as one ranking; history and instruction make the"
-    " prompt.",
-    loses="Which part of the last turn was `instruction` and which `input`: they are joined by a blank line.",
+    title="LLaMA-Factory: an instruction with a ranked list of outputs (JSON)",
+    reads="The outputs as one ranking in the order of the file, best first; history and "
+    "instruction make the prompt.",
+    loses="The boundary between `instruction` and `input` in the last turn: they are joined by a blank line.",
     example='{"instruction": "…", "input": "", "history": [["…", "…"]], "output": ["best", "second",'
     ' "third"]}',
     recognises=recognises,

@@ -1,7 +1,7 @@
-"""Argilla records with a ranking question's answer, rank numbers included.
+"""Argilla records with the answer to a ranking question, rank numbers included.
 
-Argilla's own SDK writes the options in the order of its settings and drops the ranks, so what it exports says
-nothing. These records have the shape of its HTTP API, where each value stands beside its rank.
+Argilla's own SDK writes the options in the order of its settings and drops the ranks. These records have the
+shape of its HTTP API, where each value has its rank.
 """
 
 from __future__ import annotations
@@ -72,12 +72,14 @@ def _write(snapshot: SnapshotFile, options: Options) -> Iterator[bytes]:
 FORMAT = ExportFormat(
     name="argilla",
     title="Argilla records with ranks (JSON Lines)",
-    use="For Argilla's API: a chat field `prompt`, text fields `response-N`, a ranking question `ranking`.",
+    use="For Argilla's API: a chat field `prompt`, text fields `response-N`, and a ranking "
+    "question `ranking`.",
     loses=(
-        "Strength, ratings, flags, rewrites; one record per ranking. Responses left unranked share one rank"
-        " below the others, since Argilla wants every option ranked. An answer without an order (not"
-        " rankable, all bad) is a discarded response. `user_id` is made from the pseudonym, which stands in"
-        " the metadata."
+        "Strength, ratings, flags and rewrites; there is one record per ranking. "
+        "Responses left unranked share one rank below the others, because Argilla "
+        "requires a rank for every option. An answer without an order (not rankable, or "
+        "all bad) is a discarded response. `user_id` is derived from the pseudonym, which"
+        " is in the metadata."
     ),
     example=(
         '{"fields": {"prompt": [{"role": "user", "content": "Q"}], "response-1": "A", "response-2": "B"},'

@@ -1,9 +1,10 @@
-"""CSV for spreadsheets and notebooks: one line per ranking, nothing left out, and nothing that a spreadsheet
+"""CSV for spreadsheets and notebooks: one line per ranking, complete, and without text that a spreadsheet
 would run.
 
-A cell that begins with `=`, `+`, `-`, `@`, a tab or a line end can be taken for a formula (CWE-1236), so such
-text gets an apostrophe in front; so does text that begins with apostrophes before one of these, so that
-taking one apostrophe away gives every cell back (:func:`restored`, which the import does for files of ours).
+A spreadsheet can take a cell that begins with `=`, `+`, `-`, `@`, a tab or a line end for a formula
+(CWE-1236), so such text gets a leading apostrophe. Text that begins with apostrophes before one of these gets
+one too, so that removing one apostrophe restores every cell (:func:`restored`, which the import does for
+files of ours).
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ PLAIN_CELLS = (
 TEXT_CELLS = {"comment", "rewrite", "annotator"}
 TIME_CELLS = ("given_at", "created_at")
 ONE_CELL = frozenset(PLAIN_CELLS)
-# A column that only files of ours have.
+# A column that only our own files have.
 MARK = "n_responses"
 LINES_PER_CHUNK = 200
 _json = json.JSONEncoder(ensure_ascii=False, check_circular=False).encode
@@ -66,7 +67,7 @@ def restored(text: str) -> str:
 
 
 def row_of(cells: Mapping[str, str]) -> dict[str, Any]:
-    """A line as the `ranking` export says it, for the import of a file of ours. An empty cell is none."""
+    """A line in the form of the `ranking` export, to import our own file. Empty cells are absent values."""
     row: dict[str, Any] = {name: value for name, value in cells.items() if value != "" and name in ONE_CELL}
     for name in TEXT_CELLS & row.keys():
         row[name] = restored(row[name])
@@ -146,10 +147,10 @@ def _taken(text: io.StringIO) -> bytes:
 FORMAT = ExportFormat(
     name="csv",
     title="One line per ranking (CSV, UTF-8)",
-    use="For spreadsheets and notebooks; lists and objects are JSON inside their cells.",
+    use="For spreadsheets and notebooks; lists and objects are JSON in their cells.",
     loses=(
-        "Nothing. Text that a spreadsheet could run as a formula (it begins with =, +, -, @, a tab or a line"
-        " end) has an apostrophe in front; importing the file takes it away again."
+        "Nothing. Text that a spreadsheet could run as a formula (it begins with =, +, -,"
+        " @, a tab or a line end) has a leading apostrophe, which an import removes."
     ),
     example="ranking_id,…,strength,…,messages,tiers,…,response_1,model_1,response_2,model_2",
     suffix=".csv",

@@ -1,8 +1,8 @@
-"""The snapshot's Parquet file with its card, as a dataset folder in a zip: unpacked, it loads with
-`datasets.load_dataset(FOLDER)` and can be pushed to a hub as it is.
+"""The snapshot's Parquet file with its card, as a dataset folder in a zip archive: once unpacked, it loads
+with `datasets.load_dataset(FOLDER)` and can be pushed to a hub.
 
-Stored, not deflated: Parquet is compressed already. The file is passed through, so a snapshot of any size
-costs no memory; the zip's own dates are fixed, so equal snapshots give equal files.
+Files are stored, not deflated, because Parquet is compressed already. The file is passed through, so a
+snapshot of any size takes no memory. The archive's dates are fixed, so equal snapshots give equal files.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def _named(name: str) -> zipfile.ZipInfo:
 FORMAT = ExportFormat(
     name="dataset",
     title="The snapshot with its dataset card (zip of README.md, card.json and Parquet)",
-    use="To publish: unpacked, the folder loads with `datasets` and can be pushed to a hub.",
+    use="For publishing: once unpacked, the folder loads with `datasets` and can be pushed to a hub.",
     loses="Nothing.",
     example="README.md, card.json, rankings.parquet",
     suffix=".zip",

@@ -38,12 +38,13 @@ def _write(snapshot: SnapshotFile, options: Options) -> Iterator[bytes]:
 FORMAT = ExportFormat(
     name="hh_rlhf",
     title="Anthropic hh-rlhf dialogues (JSON Lines)",
-    use="For code that was written for hh-rlhf; prefer trl_preference where there is a choice.",
+    use="For code written for hh-rlhf; otherwise prefer `trl_preference`.",
     loses=(
-        "Ties, strengths, ratings, flags, comments, rewrites, people, models. Prompts with a system or tool"
-        " turn are left out: the format has two speakers. A text that itself holds a blank line and `Human:`"
-        " or `Assistant:` reads as a turn. Rankings of more than two become their pairs. What was imported"
-        " from hh-rlhf comes out byte for byte."
+        "Ties, strengths, ratings, flags, comments, rewrites, annotators and models. "
+        "Prompts with a system or tool turn are left out, because the format has two "
+        "speakers. A text that contains a blank line followed by `Human:` or `Assistant:`"
+        " is read as a turn. Rankings of more than two responses become pairs. Data "
+        "imported from hh-rlhf is exported byte for byte."
     ),
     example=r'{"chosen": "\n\nHuman: Q\n\nAssistant: A1", "rejected": "\n\nHuman: Q\n\nAssistant: A2"}',
     suffix=".jsonl",

@@ -1,8 +1,9 @@
 """Label Studio tasks with their annotations: pairs for `<Pairwise>`, whole orders for `<Ranker>`.
 
-One JSON array, which is what Label Studio imports. One task per ranking (Pairwise: per strict pair), because
-rows are read in order of birth; the task's `meta` names what belongs together. `prompt` is the conversation
-as `<Paragraphs value="$prompt" nameKey="role" textKey="content"/>` shows it.
+The file is one JSON array, which Label Studio imports. There is one task per ranking (for Pairwise, per
+strict pair), because rows are read in the order of creation; the task's `meta` names the ranking, task and
+prompt. `prompt` is the conversation as `<Paragraphs value="$prompt" nameKey="role" textKey="content"/>` shows
+it.
 """
 
 from __future__ import annotations
@@ -100,8 +101,9 @@ PAIRWISE = ExportFormat(
     title="Label Studio Pairwise tasks with annotations (JSON array)",
     use='For `<Pairwise name="comparison" toName="answer1,answer2">` projects; one task per pair.',
     loses=(
-        "Ties (Pairwise has no word for them), strength, ratings, flags, comments, rewrites; a ranking of"
-        " more than two becomes its pairs. `completed_by` is the pseudonym, where Label Studio has e-mail."
+        "Ties, which Pairwise can't express, strength, ratings, flags, comments and "
+        "rewrites; a ranking of more than two responses becomes pairs. `completed_by` has"
+        " the pseudonym in place of Label Studio's e-mail address."
     ),
     example=(
         '[{"data": {"prompt": [{"role": "user", "content": "Q"}], "answer1": "A", "answer2": "B"},'
@@ -120,9 +122,11 @@ RANKER = ExportFormat(
     title="Label Studio Ranker tasks with annotations (JSON array)",
     use='For `<List name="results">` with `<Ranker name="rank">`; one task per ranking.',
     loses=(
-        "Strength, ratings, flags, comments, rewrites. A ranking without ties is Ranker's `rank` list; one"
-        " with ties is in buckets `tier_1`, `tier_2`, …, best first, since the list has no ties. Responses"
-        " left unranked are in no bucket. `completed_by` is the pseudonym, where Label Studio has e-mail."
+        "Strength, ratings, flags, comments and rewrites. A ranking without ties is the "
+        "Ranker's `rank` list. A ranking with ties is in buckets `tier_1`, `tier_2`, …, "
+        "best first, because the list has no ties. Responses left unranked are in no "
+        "bucket. `completed_by` has the pseudonym in place of Label Studio's e-mail "
+        "address."
     ),
     example=(
         '[{"data": {"prompt": [{"role": "user", "content": "Q"}], "results": [{"id": "…", "model": "m1",'

@@ -1,7 +1,7 @@
 """Open-Assistant message trees: the path to the ranked replies, and the replies with their ranks.
 
-One tree per ranking, because rows are read in order of birth: to gather a whole conversation into one tree
-would mean to hold the file.
+There is one tree per ranking. Rows are read in the order of creation, so collecting a whole conversation in
+one tree would mean holding the file in memory.
 """
 
 from __future__ import annotations
@@ -88,10 +88,11 @@ FORMAT = ExportFormat(
     title="Open-Assistant message trees with ranks (JSON Lines)",
     use="For code that reads OASST: ranked replies below their conversation.",
     loses=(
-        "Strength, ratings, flags, comments, rewrites. One tree per ranking, so the replies of other turns"
-        " and other people's rankings of the same prompt are in other trees. Ties have equal ranks, which"
-        " Open-Assistant itself never writes, and responses left unranked share the last one. Prompts with a"
-        " system or tool turn are left out: a tree has two speakers."
+        "Strength, ratings, flags, comments and rewrites. There is one tree per ranking, "
+        "so the replies of other turns and other annotators' rankings of the same prompt "
+        "are in other trees. Ties have equal ranks, which Open-Assistant never writes, "
+        "and responses left unranked share the last rank. Prompts with a system or tool "
+        "turn are left out, because a tree has two speakers."
     ),
     example=(
         '{"message_tree_id": "…", "tree_state": "ready_for_export", "prompt": {"message_id": "…", "text":'

@@ -1,5 +1,4 @@
-"""Whole rankings as JSON Lines: the rows of the snapshot with nothing left out, which can be imported again
-(format `rankloop`)."""
+"""Complete rankings as JSON Lines: the rows of the snapshot, which can be imported again."""
 
 from __future__ import annotations
 
@@ -13,7 +12,7 @@ from preferences.formats.snapshot_parquet import JSON_COLUMNS
 
 
 def plain(row: Row) -> dict[str, Any]:
-    """A row as JSON says it: objects as objects, times as ISO 8601."""
+    """A row with its JSON columns as objects and its times in ISO 8601."""
     found = dict(row)
     for name in JSON_COLUMNS & row.keys():
         found[name] = json.loads(row[name])
@@ -38,9 +37,9 @@ def _write(snapshot: SnapshotFile, options: Options) -> Iterator[bytes]:
 
 FORMAT = ExportFormat(
     name="ranking",
-    title="Whole rankings with their tiers (JSON Lines)",
-    use="Everything a ranking says, one per line; the form to move data between installations.",
-    loses="Nothing. (People are named by pseudonyms, here as in every export.)",
+    title="Complete rankings with their tiers (JSON Lines)",
+    use="Complete rankings, one per line, to move data between installations.",
+    loses="Nothing. (Annotators have pseudonyms, as in every export.)",
     example=(
         '{"ranking_id": "…", "messages": [{"role": "user", "content": "Q"}], "responses": [{"id": "…",'
         ' "text": "A", "model": "m1", "sampling": {}}, …], "tiers": [[1], [0, 2]], "strength": 2, …}'

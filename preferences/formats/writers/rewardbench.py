@@ -1,4 +1,4 @@
-"""Best-of data as RewardBench 2 has it: one prompt, the best responses, the rest."""
+"""Best-of-N data in the form of RewardBench 2: a prompt, the best responses, and all others."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SUBSET_KEYS = ("subset", "category")
 
 
 def prompt_text(messages: Sequence[Mapping[str, str]]) -> str:
-    """RewardBench's prompt is text: a single user turn as it is, a conversation with its roles spelt out."""
+    """RewardBench's prompt: a single user turn unchanged, a conversation with its roles written out."""
     if len(messages) == 1 and messages[0]["role"] == "user":
         return messages[0]["content"]
     return "\n\n".join(f"{LABELS[message['role']]}: {message['content']}" for message in messages)
@@ -56,13 +56,13 @@ def _write(snapshot: SnapshotFile, options: Options) -> Iterator[bytes]:
 
 FORMAT = ExportFormat(
     name="rewardbench",
-    title="Best of N as in RewardBench 2 (JSON Lines)",
+    title="Best of N in the form of RewardBench 2 (JSON Lines)",
     use="A test set for reward models: does the best response get the highest reward?",
     loses=(
-        "The order below the first tier, strengths, ratings, flags, comments and rewrites; rankings that are"
-        " one single tie, not rankable or all bad are left out. A prompt of several turns becomes one text"
-        " with the roles spelt out. `subset` is the prompt's metadata field of that name or `category`,"
-        " else the project."
+        "The order below the first tier, strengths, ratings, flags, comments and "
+        "rewrites. Rankings that are a single tie, not rankable or all bad are left out. "
+        "A prompt of several turns becomes one text with the roles written out. `subset` "
+        "is the prompt's metadata field `subset` or `category`, otherwise the project."
     ),
     example=(
         '{"id": "…", "prompt": "Q", "chosen": ["A"], "rejected": ["B", "C"], "num_correct": 1,'

@@ -1,4 +1,4 @@
-"""The snapshot's own file, to the byte."""
+"""The snapshot's file, byte for byte."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from preferences.formats.export_format import ExportFormat
 FORMAT = ExportFormat(
     name="parquet",
     title="The snapshot itself (Parquet)",
-    use="What training reads, to the byte; its columns are explained below.",
+    use="The file that training reads, byte for byte; its columns are explained below.",
     loses="Nothing.",
     example="one row per ranking",
     suffix=".parquet",

@@ -1,7 +1,8 @@
-"""An OpenID Connect provider on loopback, strict where the specifications are (Core 1.0, RFC 7636).
+"""An OpenID Connect provider on loopback, as strict as the specifications (Core 1.0, RFC 7636).
 
-It checks what a client must send: the registered redirect URI, the PKCE verifier, the client's secret, and a
-code that has not been used. A test can change its responses (`claims`, `sign`, `user_info`, `jwk_changes`).
+It checks the required parts of each request: the registered redirect URI, the PKCE verifier, the client's
+secret, and a code that has not been used. A test can change its responses (`claims`, `sign`, `user_info`,
+`jwk_changes`).
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class Provider:
         return {name: value for name, value in jwk.items() if value is not None}
 
     def authorize(self, asked: dict[str, str]) -> str:
-        """Where the provider sends the browser after its user has agreed."""
+        """The address to which the provider sends the browser after the user has agreed."""
         self.asked.append(asked)
         assert asked["response_type"] == "code"
         assert asked["client_id"] == CLIENT_ID

@@ -119,7 +119,7 @@ def test_invitation_token_appears_only_in_the_first_response(
     assert signature not in str(list(rows.values())) + str(list(Invitation.objects.values()))
 
 
-def test_audit_log_names_who_invited_and_who_accepted(token: str, mona: User, project: Project) -> None:
+def test_audit_log_names_inviter_and_invitee(token: str, mona: User, project: Project) -> None:
     _accept(token)
     zoe = User.objects.get(username="zoe")
     log = AuditEntry.objects.of_project(project).filter(table__in=TOLD)

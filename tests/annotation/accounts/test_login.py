@@ -64,7 +64,7 @@ def test_login_returns_the_user_and_their_memberships(
 @pytest.mark.parametrize(
     ("username", "password"), [("alice", "wrong"), ("nobody", PASSWORD), ("ALICE", PASSWORD)]
 )
-def test_wrong_name_and_wrong_password_look_the_same(
+def test_wrong_name_and_wrong_password_get_the_same_response(
     browser: APIClient, alice: User, username: str, password: str
 ) -> None:
     response = browser.post(LOGIN, {"username": username, "password": password}, headers=_token(browser))
@@ -126,7 +126,7 @@ def test_invalid_login_body_is_a_problem(browser: APIClient, db: None, body: obj
     assert response["Content-Type"] == "application/problem+json"
 
 
-def test_address_is_limited_across_all_names(browser: APIClient, alice: User) -> None:
+def test_guesses_from_an_address_are_limited_across_names(browser: APIClient, alice: User) -> None:
     """One password tried on many accounts. Also without an address, as behind a unix socket."""
     token = _token(browser)
     statuses = [

@@ -60,7 +60,8 @@ class Browser:
         return self.api.post(BEGIN, {"provider": provider, "next": next}, headers={"X-CSRFToken": token})
 
     def at_provider(self, provider: Provider, next: str = "/") -> str:
-        """Opens the provider, whose user agrees. Returns the address to which it sends the browser back."""
+        """Opens the provider's page, where the user agrees. Returns the address to which the provider
+        redirects."""
         location = self.begin(next).json()["location"]
         assert location.startswith(f"{provider.url}/authorize?")
         return provider.authorize(dict(parse_qsl(urlsplit(location).query)))
@@ -111,8 +112,8 @@ def test_starting_an_oidc_login_requires_the_csrf_token(provider: Provider, db: 
     assert browser.post(BEGIN, {"provider": "company"}).status_code == 403
 
 
-def test_response_without_a_request_logs_nobody_in(provider: Provider, alice: User) -> None:
-    """Not without a state, not with the state of another browser, and not twice."""
+def test_response_without_a_request_is_refused(provider: Provider, alice: User) -> None:
+    """A response needs the state of a request of this browser, and is accepted once."""
     link(alice)
     attacker, victim = Browser(), Browser()
     back = attacker.at_provider(provider)
@@ -176,7 +177,7 @@ def test_token_not_signed_by_the_provider_is_refused(
     assert browser.name is None
 
 
-def test_only_signing_key_needs_no_id_and_no_algorithm(provider: Provider, alice: User) -> None:
+def test_single_signing_key_needs_no_id_or_algorithm(provider: Provider, alice: User) -> None:
     link(alice)
     provider.jwk_changes = {"kid": None, "alg": None}
     provider.sign = lambda provider, claims: jwt.encode(claims, provider.key, algorithm="PS256")
@@ -185,7 +186,7 @@ def test_only_signing_key_needs_no_id_and_no_algorithm(provider: Provider, alice
     assert browser.name == "alice"
 
 
-def test_encryption_key_signs_nothing(provider: Provider, alice: User) -> None:
+def test_token_signed_with_an_encryption_key_is_refused(provider: Provider, alice: User) -> None:
     link(alice)
     provider.jwk_changes = {"use": "enc"}
     assert Browser().log_in(provider) == "/login?problem=failed"
@@ -342,7 +343,7 @@ def test_oidc_login_never_redirects_to_another_site(provider: Provider, alice: U
     assert Browser().log_in(provider, next=page) == "/"
 
 
-def test_cancelled_oidc_login_says_so(provider: Provider, db: None) -> None:
+def test_cancelled_oidc_login_is_reported(provider: Provider, db: None) -> None:
     browser = Browser()
     state = dict(parse_qsl(urlsplit(browser.at_provider(provider)).query))["state"]
     url = f"{HOST}/api/v1/auth/oidc/company/callback?error=access_denied&state={state}"

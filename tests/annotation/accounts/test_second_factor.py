@@ -32,7 +32,7 @@ def code_at(secret: str, seconds: float) -> str:
     return f"{(int.from_bytes(digest[start : start + 4]) & 0x7FFFFFFF) % 1_000_000:06}"
 
 
-def test_the_tests_authenticator_matches_the_rfc() -> None:
+def test_code_helper_of_these_tests_matches_the_rfc() -> None:
     """RFC 6238, appendix B: the last six of its eight digits."""
     secret = base64.b32encode(b"12345678901234567890").decode()
     given = {59: "287082", 1111111109: "081804", 1234567890: "005924", 20000000000: "353130"}

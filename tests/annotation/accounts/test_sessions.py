@@ -1,4 +1,4 @@
-"""Sessions: each login creates one. A request, a new password or deactivation ends all of them."""
+"""Sessions: each login creates one. The user's request, a new password or deactivation ends all of them."""
 
 from __future__ import annotations
 

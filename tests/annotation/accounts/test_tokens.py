@@ -34,7 +34,7 @@ def test_database_does_not_contain_the_token(alice: User) -> None:
     assert all(text not in str(value) for value in stored.values())
 
 
-def test_revoked_unknown_and_inactive_users_tokens_are_refused(alice: User) -> None:
+def test_revoked_unknown_and_deactivated_users_tokens_are_refused(alice: User) -> None:
     row, text = create_token(user=alice, name="script")
     assert _with("Bearer rl_nonsense").get(ME).status_code == 401
     assert revoke_token(token=row)
@@ -86,7 +86,7 @@ def test_token_is_created_shown_once_listed_and_revoked(alice: User, client_of: 
     assert page.get(TOKENS).json()["results"][0]["revoked_at"] is not None
 
 
-def test_tokens_of_others_do_not_exist(alice: User, ben: User, ada: User, client_of: ClientOf) -> None:
+def test_tokens_of_other_users_are_not_found(alice: User, ben: User, ada: User, client_of: ClientOf) -> None:
     row, _ = create_token(user=alice, name="script")
     for other in (ben, ada):
         assert client_of(other).get(TOKENS).json()["results"] == []

@@ -18,7 +18,7 @@ def people(project: Project, ada: User, oscar: User, tasks: list[RankingTask]) -
     return {user.username: user for user in User.objects.all()}
 
 
-def test_paused_member_sees_the_project_and_can_do_nothing_in_it(
+def test_paused_member_can_see_the_project_but_not_act_in_it(
     people: dict[str, User], project: Project, client_of: ClientOf
 ) -> None:
     project.memberships.filter(user=people["mona"]).update(state="paused", paused_reason="On leave.")
@@ -37,7 +37,7 @@ def test_paused_member_sees_the_project_and_can_do_nothing_in_it(
     assert "On leave." in refused.json()["detail"]
 
 
-def test_assignment_exists_for_its_annotator_only(people: dict[str, User], client_of: ClientOf) -> None:
+def test_assignment_is_found_only_by_its_annotator(people: dict[str, User], client_of: ClientOf) -> None:
     shown = next_of(client_of(people["alice"]))
     for name in ("ben", "rita", "mona", "ada", "oscar"):
         assert send(client_of(people[name]), shown).status_code == 404, name

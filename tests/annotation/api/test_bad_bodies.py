@@ -43,7 +43,7 @@ def test_body_that_cannot_be_stored_is_refused_with_the_reason(
 
 
 @pytest.mark.parametrize("field", ["ratings", "flags"])
-def test_response_named_twice_in_two_spellings_is_refused(
+def test_response_id_repeated_in_another_spelling_is_refused(
     client_of: Callable[[User | None], APIClient], alice: User, tasks: list[RankingTask], field: str
 ) -> None:
     client = client_of(alice)

@@ -7,8 +7,8 @@ from django.db import connection
 from django.db.models import Model
 from django.test.utils import CaptureQueriesContext
 
-from annotation.content.content import add_prompts, add_ranking_tasks
-from annotation.content.incoming import ResponseDraft, TaskDraft, prompt_hash, split_of
+from annotation.content.adding import add_prompts, add_ranking_tasks
+from annotation.content.drafts import ResponseDraft, TaskDraft, prompt_hash, split_of
 from annotation.models import Project, Prompt, RankingTask, Response, TaskResponse
 from config.problems import Problem
 

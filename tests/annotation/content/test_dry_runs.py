@@ -88,4 +88,4 @@ def test_dry_run_on_the_command_line(project: Project, tmp_path: Any) -> None:
         "Would import 2 rows (rankloop) into support: 1 new prompts, 2 responses, 1 tasks, 1 rankings"
         in out.getvalue()
     )
-    assert "1 × a response stands there twice" in out.getvalue()
+    assert "1 × a response occurs twice" in out.getvalue()

@@ -261,7 +261,7 @@ def test_a_check_is_imported_with_its_answer_and_without_slots(wishes: Project, 
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"gold_tiers": None}, "a gold task needs gold_tiers, its right answer"),
+        ({"gold_tiers": None}, "a gold task needs gold_tiers, its correct answer"),
         ({"gold_tiers": [[0, 1]]}, "put at least one response above the others"),
         ({"task_kind": "trap"}, "task_kind is 'trap'; it is one of ranking, gold, attention, qualification"),
         ({"task_kind": ["gold"]}, "task_kind"),

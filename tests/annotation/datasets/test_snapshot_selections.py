@@ -33,7 +33,7 @@ def project(project: Project) -> Project:
     return project
 
 
-def said(task: RankingTask, who: str | User, *tiers: str, **changes: Any) -> Ranking:
+def rank(task: RankingTask, who: str | User, *tiers: str, **changes: Any) -> Ranking:
     """A ranking by letters: "b", "ac" is b above a tie of a and c; letters follow the task's order."""
     ids = list(task.shown.order_by("position").values_list("response_id", flat=True))
     by_letter = dict(zip("abcdefghij", ids, strict=False))
@@ -68,7 +68,7 @@ def reviewed(task: RankingTask, reviewer: User, *tiers: str) -> Ranking:
         expires_at="2030-01-01T00:00Z",
     )
     assignment.refresh_from_db()
-    return said(
+    return rank(
         task,
         reviewer,
         *tiers,
@@ -97,10 +97,10 @@ def test_a_majority_is_one_row_per_task_for_any_shown_orders(
 ) -> None:
     first, second, *_ = tasks
     ids = list(first.shown.order_by("position").values_list("response_id", flat=True))
-    said(first, "kim", "a", "b", "c", strength=1, ratings={str(ids[0]): {"help": 4}})
-    said(first, "lee", "a", "c", "b", shown_order=ids[::-1], strength=3, ratings={str(ids[0]): {"help": 3}})
-    said(first, alice, "b", "a", "c", strength=3, flags={str(ids[2]): ["unsafe"]})
-    alone = said(second, "kim", "c", "ab")
+    rank(first, "kim", "a", "b", "c", strength=1, ratings={str(ids[0]): {"help": 4}})
+    rank(first, "lee", "a", "c", "b", shown_order=ids[::-1], strength=3, ratings={str(ids[0]): {"help": 3}})
+    rank(first, alice, "b", "a", "c", strength=3, flags={str(ids[2]): ["unsafe"]})
+    alone = rank(second, "kim", "c", "ab")
     card, rows = frozen(project, aggregation="majority")
     assert [row["task_id"] for row in rows] == [str(first.pk), str(second.pk)]
     assert order_of(rows[0], first) == ["a", "b", "c"]
@@ -117,15 +117,15 @@ def test_a_majority_is_one_row_per_task_for_any_shown_orders(
 
 def test_cyclic_majorities_are_reported(project: Project, tasks: list[RankingTask]) -> None:
     for who, order in (("kim", "abc"), ("lee", "bca"), ("mia", "cab")):
-        said(tasks[0], who, *order)
+        rank(tasks[0], who, *order)
     card, (row,) = frozen(project, aggregation="majority")
     assert (order_of(row, tasks[0]), row["decided_by"]) == (["abc"], "borda")
     assert card["decided_by"] == {"borda": 1}
 
 
 def test_a_review_decides_its_task(project: Project, tasks: list[RankingTask], rita: User) -> None:
-    said(tasks[0], "kim", "a", "b", "c")
-    said(tasks[0], "lee", "a", "b", "c")
+    rank(tasks[0], "kim", "a", "b", "c")
+    rank(tasks[0], "lee", "a", "b", "c")
     review = reviewed(tasks[0], rita, "c", "b", "a")
     card, (row,) = frozen(project, aggregation="majority")
     assert (row["ranking_id"], row["decided_by"], row["votes"]) == (str(review.pk), "review", 3)
@@ -137,13 +137,13 @@ def test_a_review_decides_its_task(project: Project, tasks: list[RankingTask], r
 
 
 def test_not_rankable_and_all_bad_need_more_than_half(project: Project, tasks: list[RankingTask]) -> None:
-    said(tasks[0], "kim", not_rankable=True)
-    said(tasks[0], "lee", not_rankable=True)
-    said(tasks[0], "mia", "a", "b", "c")
-    said(tasks[1], "kim", all_bad=True)
-    said(tasks[1], "lee", "a", "b", "c", all_bad=True)
-    said(tasks[2], "kim", not_rankable=True)
-    said(tasks[2], "lee", "a", "bc")
+    rank(tasks[0], "kim", not_rankable=True)
+    rank(tasks[0], "lee", not_rankable=True)
+    rank(tasks[0], "mia", "a", "b", "c")
+    rank(tasks[1], "kim", all_bad=True)
+    rank(tasks[1], "lee", "a", "b", "c", all_bad=True)
+    rank(tasks[2], "kim", not_rankable=True)
+    rank(tasks[2], "lee", "a", "bc")
     _, rows = frozen(project, aggregation="majority")
     assert [(row["not_rankable"], row["all_bad"]) for row in rows] == [
         (True, False),
@@ -160,12 +160,12 @@ def test_not_rankable_and_all_bad_need_more_than_half(project: Project, tasks: l
 def test_tasks_are_selected_by_agreement(project: Project, tasks: list[RankingTask], rita: User) -> None:
     agreed, half, alone, decided = tasks
     for who in ("kim", "lee"):
-        said(agreed, who, "a", "b", "c")
-    said(half, "kim", "a", "b", "c")
-    said(half, "lee", "b", "a", "c")  # two of three pairs agree
-    said(alone, "kim", "a", "b", "c")
-    said(decided, "kim", "a", "b", "c")
-    said(decided, "lee", "c", "b", "a")
+        rank(agreed, who, "a", "b", "c")
+    rank(half, "kim", "a", "b", "c")
+    rank(half, "lee", "b", "a", "c")  # two of three pairs agree
+    rank(alone, "kim", "a", "b", "c")
+    rank(decided, "kim", "a", "b", "c")
+    rank(decided, "lee", "c", "b", "a")
     reviewed(decided, rita, "b", "a", "c")
 
     def kept(name: str, **selection: Any) -> set[str]:
@@ -185,8 +185,8 @@ def test_tasks_are_selected_by_agreement(project: Project, tasks: list[RankingTa
 def test_excluded_annotators_are_in_no_dataset(
     project: Project, tasks: list[RankingTask], mona: User
 ) -> None:
-    said(tasks[0], "kim", "a", "b", "c")
-    said(tasks[0], "lee", "c", "b", "a")
+    rank(tasks[0], "kim", "a", "b", "c")
+    rank(tasks[0], "lee", "c", "b", "a")
     before, _ = frozen(project)
     exclusion = Exclusion.objects.create(
         project=project, annotator_label="lee", reason="spam", created_by=mona
@@ -204,9 +204,9 @@ def test_weights_follow_reliability_and_are_used_in_training(
     tasks = add_tasks(project, 30, k=4)
     for number, task in enumerate(tasks):
         for who in ("kim", "lee", "mia"):
-            said(task, who, *"abcd")
-        said(task, "coin", *("abcd", "dcba")[number % 2])
-        said(task, "", *"dcba")
+            rank(task, who, *"abcd")
+        rank(task, "coin", *("abcd", "dcba")[number % 2])
+        rank(task, "", *"dcba")
     reviewed(tasks[0], rita, *"abcd")
     snapshot = freeze_snapshot(project=project, name="w", selection={"aggregation": "weighted"})
     rows = list(read_rankings(snapshot_path(snapshot)))
@@ -232,8 +232,8 @@ def test_weights_follow_reliability_and_are_used_in_training(
 def test_without_three_overlapping_people_all_weights_are_equal(
     project: Project, tasks: list[RankingTask]
 ) -> None:
-    said(tasks[0], "kim", "a", "b", "c")
-    said(tasks[0], "lee", "a", "b", "c")
+    rank(tasks[0], "kim", "a", "b", "c")
+    rank(tasks[0], "lee", "a", "b", "c")
     card, rows = frozen(project, aggregation="weighted")
     assert [row["weight"] for row in rows] == [1.0, 1.0]
     assert card["weights"] == {"annotators": 0, "lowest": None, "highest": None}
@@ -255,8 +255,8 @@ def test_every_part_of_an_answer_is_in_the_row(
 def test_partial_rankings_and_answers_about_the_whole_task_are_kept(
     project: Project, tasks: list[RankingTask]
 ) -> None:
-    said(tasks[0], "kim", "b", confidence=3, choices={"safety": "both"}, metadata={"sheet": 7})
-    said(tasks[1], "kim", all_bad=True, given_at="2023-05-01T10:00Z")
+    rank(tasks[0], "kim", "b", confidence=3, choices={"safety": "both"}, metadata={"sheet": 7})
+    rank(tasks[1], "kim", all_bad=True, given_at="2023-05-01T10:00Z")
     card, (top, bad) = frozen(project)
     assert (top["tiers"], top["unranked"], top["confidence"]) == ([[1]], [0, 2], 3)
     assert (top["choices"], top["ranking_metadata"]) == ('{"safety": "both"}', '{"sheet": 7}')

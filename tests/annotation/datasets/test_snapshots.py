@@ -57,7 +57,7 @@ def put(project: Project, number: int, **changes: Any) -> Ranking:
     return Ranking.objects.latest("id")
 
 
-def said(ranking: Ranking, user: User, *, supersedes: Ranking | None = None, **changes: Any) -> Ranking:
+def rank(ranking: Ranking, user: User, *, supersedes: Ranking | None = None, **changes: Any) -> Ranking:
     """The same answer, given by a user."""
     fields = {
         "project": ranking.project,
@@ -164,8 +164,8 @@ def test_rows_are_sorted_by_ranking_and_groups_do_not_change_them(
 def test_only_current_rankings_are_frozen(wishes: Project) -> None:
     ben, _ = create_user(username="ben")
     given = put(wishes, 1)
-    first = said(given, ben)
-    revision = said(given, ben, supersedes=first, tiers=[[str(id)] for id in given.shown_order])
+    first = rank(given, ben)
+    revision = rank(given, ben, supersedes=first, tiers=[[str(id)] for id in given.shown_order])
     rows = rows_of(freeze_snapshot(project=wishes, name="standing"))
     assert [row["ranking_id"] for row in rows] == [str(given.pk), str(revision.pk)]
     assert rows[1]["tiers"] == [[0], [1], [2]]
@@ -174,8 +174,8 @@ def test_only_current_rankings_are_frozen(wishes: Project) -> None:
 def test_annotators_have_stable_anonymous_pseudonyms(wishes: Project) -> None:
     ben, _ = create_user(username="ben")
     given = put(wishes, 1, annotator="kim")
-    said(given, ben)
-    said(put(wishes, 2, annotator="kim"), ben)
+    rank(given, ben)
+    rank(put(wishes, 2, annotator="kim"), ben)
     put(wishes, 3, annotator=None)
     one, two = (freeze_snapshot(project=wishes, name=name) for name in ("one", "two"))
     names = [row["annotator"] for row in rows_of(one)]
@@ -242,7 +242,7 @@ def test_a_selection_contains_the_matching_rankings(
     RankingTask.objects.filter(pk=task.pk).update(kind=RankingTask.Kind.GOLD, open_slots=0)
     shown = list(task.shown.order_by("position").values_list("response_id", flat=True))
     answer = {"shown_order": shown, "tiers": [[str(id)] for id in shown]}
-    said(Ranking(project=wishes, task=task), ben, **answer)
+    rank(Ranking(project=wishes, task=task), ben, **answer)
     if not numbers:
         with pytest.raises(Problem, match="no rankings"):
             freeze_snapshot(project=wishes, name="chosen", selection=selection)

@@ -1,4 +1,4 @@
-"""The plans of a statement: with these values, and prepared, which Postgres plans without knowing them."""
+"""A statement's plans: the plan for given values, and the generic plan of a prepared statement."""
 
 from __future__ import annotations
 

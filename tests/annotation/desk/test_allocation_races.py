@@ -1,4 +1,4 @@
-"""Rules that must hold for any number of tabs and any action of a manager. On real connections."""
+"""Rules that must hold for any number of tabs and any action of a manager, tested on real connections."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_annotator_paused_during_a_claim_holds_no_lease(
 
 
 @pytest.mark.parametrize(("state", "stay"), [("archived", set()), ("paused", {0})])
-def test_claim_never_leases_from_a_project_that_has_stopped(
+def test_claim_never_leases_from_an_inactive_project(
     project: Project, add_tasks: AddTasks, alice: User, ben: User, state: str, stay: set[int]
 ) -> None:
     """`stay`: in a paused project the current lease stays and prefetched leases are released."""
@@ -148,7 +148,7 @@ def test_claim_never_leases_from_a_project_that_has_stopped(
         update_project(project=project, changes={"state": "active"})
 
 
-def test_simultaneous_last_answers_are_judged_once_on_both(
+def test_simultaneous_last_answers_are_judged_once_and_together(
     project: Project, add_tasks: AddTasks, alice: User, ben: User, rita: User
 ) -> None:
     for task in add_tasks(project, 4)[:2]:

@@ -87,7 +87,7 @@ def test_each_wrong_field_is_named(fields: dict[str, Any], where: list[str]) -> 
         ({"tiers": [[A], [B], [C]], "rewrite": "better"}, ["rewrite"]),
     ],
 )
-def test_parts_that_the_form_does_not_ask_are_refused(fields: dict[str, Any], where: list[str]) -> None:
+def test_parts_that_the_form_does_not_ask_for_are_refused(fields: dict[str, Any], where: list[str]) -> None:
     assert _wrong(BARE, **fields) == where
 
 
@@ -199,7 +199,9 @@ def test_top_k_limits_the_number_of_ranked_responses(tiers: list[list[UUID]], wh
         ("tied", [[A, B, C, C]], ["tiers"]),
     ],
 )
-def test_order_when_all_responses_are_bad(order: str, tiers: list[list[UUID]], where: list[str]) -> None:
+def test_order_follows_the_form_when_all_responses_are_bad(
+    order: str, tiers: list[list[UUID]], where: list[str]
+) -> None:
     assert _wrong(AnswerForm.from_json({"all_bad": {"order": order}}), all_bad=True, tiers=tiers) == where
 
 

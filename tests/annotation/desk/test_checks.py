@@ -1,4 +1,4 @@
-"""Gold and attention checks: their rates, their appearance, and the consequences of answers."""
+"""Gold and attention checks: their rates, their appearance, and the effects of answers."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def mixed(project: Project, add_tasks: AddTasks) -> Project:
     return project
 
 
-def test_checks_are_given_out_at_their_rates(project: Project, add_tasks: AddTasks, alice: User) -> None:
+def test_checks_are_assigned_at_their_rates(project: Project, add_tasks: AddTasks, alice: User) -> None:
     tasks = add_tasks(project, 400, k=2)
     for task in tasks[:80]:
         make_check(task)
@@ -72,7 +72,7 @@ def test_checks_are_given_out_at_their_rates(project: Project, add_tasks: AddTas
     assert len({after - before for before, after in pairwise(places)}) > 3
 
 
-def test_check_goes_to_everybody_and_is_never_done(
+def test_check_goes_to_everybody_and_is_never_finished(
     mixed: Project, alice: User, ben: User, rita: User
 ) -> None:
     RankingTask.objects.asked().update(overlap=3, open_slots=3)  # enough tasks for all three
@@ -130,7 +130,7 @@ def _shape(value: Any) -> Any:
     return [_shape(inner) for inner in value] if isinstance(value, list) else type(value).__name__
 
 
-def test_skipping_a_check_looks_the_same_and_drops_it_for_nobody(
+def test_skipped_check_looks_like_any_skip_and_stays_open(
     project: Project, tasks: list[RankingTask], alice: User, ben: User, client_of: ClientOf
 ) -> None:
     check = make_check(tasks[0])

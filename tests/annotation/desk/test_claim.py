@@ -112,7 +112,7 @@ def test_answered_or_skipped_task_never_returns(
     assert claim(project, ben).task_id == first.task_id
 
 
-def test_task_is_never_given_out_beyond_its_overlap(
+def test_task_is_never_assigned_beyond_its_overlap(
     project: Project, add_tasks: AddTasks, alice: User, ben: User, rita: User
 ) -> None:
     add_tasks(project, 1, overlap=2)
@@ -121,7 +121,7 @@ def test_task_is_never_given_out_beyond_its_overlap(
     assert claim_next(project=project, annotator=rita) is None
 
 
-def test_dropped_tasks_and_other_projects_are_not_given_out(
+def test_dropped_tasks_and_tasks_of_other_projects_are_not_assigned(
     project: Project, tasks: list[RankingTask], alice: User
 ) -> None:
     RankingTask.objects.all().update(state="dropped")
@@ -132,7 +132,7 @@ def test_dropped_tasks_and_other_projects_are_not_given_out(
 
 
 @pytest.mark.parametrize("state", ["paused", "archived"])
-def test_inactive_project_gives_out_no_tasks(
+def test_inactive_project_assigns_no_tasks(
     project: Project, tasks: list[RankingTask], alice: User, state: str
 ) -> None:
     Project.objects.filter(pk=project.pk).update(state=state)

@@ -1,4 +1,4 @@
-"""Many annotators at once, on real connections. A barrier starts each race, and counting checks it."""
+"""Many annotators at once, on real connections. A barrier starts each race, and counts verify the result."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _crowd(project: Project, n: int) -> list[User]:
 
 
 @pytest.mark.parametrize(("overlap", "n_tasks"), [(1, 60), (3, 20)])
-def test_crowd_drains_a_project_exactly(
+def test_concurrent_annotators_complete_a_project_exactly(
     project: Project, add_tasks: AddTasks, overlap: int, n_tasks: int
 ) -> None:
     add_tasks(project, n_tasks, overlap=overlap)
@@ -73,7 +73,7 @@ def test_crowd_drains_a_project_exactly(
     assert not Ranking.objects.values("task", "annotator").annotate(n=Count("pk")).filter(n__gt=1).exists()
 
 
-def test_all_slots_of_the_last_task_are_given_out(project: Project, add_tasks: AddTasks) -> None:
+def test_all_slots_of_the_last_task_are_assigned(project: Project, add_tasks: AddTasks) -> None:
     """SKIP LOCKED must not report that nothing is left while a slot is free."""
     add_tasks(project, 1, overlap=6)
     crowd = _crowd(project, 8)
@@ -117,7 +117,7 @@ def test_simultaneous_submits_with_one_key_write_one_ranking(
     assert sum(created for _, created in outcomes) == 1
 
 
-def test_simultaneous_submits_without_a_key_conflict_except_one(
+def test_one_of_many_simultaneous_submits_without_a_key_succeeds(
     project: Project, tasks: list[RankingTask], alice: User
 ) -> None:
     assignment = claim(project, alice)
@@ -153,7 +153,7 @@ def test_expiry_and_submit_never_both_win(project: Project, add_tasks: AddTasks,
 
 
 def test_expiry_and_heartbeat_never_both_win(project: Project, add_tasks: AddTasks, alice: User) -> None:
-    """An annotator whose renewal succeeded holds the lease. One who got LeaseLost does not."""
+    """An annotator whose renewal succeeded holds the lease. An annotator who got LeaseLost does not."""
     add_tasks(project, 12)
     for _ in range(12):
         assignment = claim(project, alice)
@@ -212,7 +212,7 @@ def test_one_of_two_simultaneous_revisions_succeeds(
 
 
 def test_slots_add_up_after_any_simultaneous_actions(project: Project, add_tasks: AddTasks) -> None:
-    """Claims, answers, skips, releases and sweeps in any order: no deadlock, and no slot is lost or given out
+    """Claims, answers, skips, releases and sweeps in any order: no deadlock, and no slot is lost or assigned
     twice."""
     add_tasks(project, 15, overlap=2)
     crowd = _crowd(project, 6)

@@ -1,4 +1,4 @@
-"""What annotators see of their own work: figures, pace, caps, and the last answer to revise."""
+"""The annotator's view of their own work: figures, pace, caps, and the last answer to revise."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_figures_cover_own_answers_only(
     assert client_of(ben).get(MINE).json() == NOTHING_YET
 
 
-def test_answers_of_yesterday_do_not_count_today(desk: APIClient, project: Project, alice: User) -> None:
+def test_yesterdays_answers_do_not_count_today(desk: APIClient, project: Project, alice: User) -> None:
     rank_next(project, alice, [0], [1], [2])
     Desk.objects.update(day=timezone.now().date() - timedelta(days=1))
     mine = desk.get(MINE).json()
@@ -119,7 +119,7 @@ def test_figures_take_one_query_for_any_number_of_answers(
     assert len(asked) == 1
 
 
-def test_last_answer_is_returned_as_shown_and_given(desk: APIClient) -> None:
+def test_last_answer_is_returned_with_its_task_as_shown(desk: APIClient) -> None:
     assert desk.get(LAST).status_code == 204
     send(desk, next_of(desk))
     shown = next_of(desk)

@@ -22,7 +22,8 @@ def url(assignment: Assignment) -> str:
 
 @pytest.fixture
 def exam(project: Project, add_tasks: AddTasks) -> Project:
-    """Two qualification tasks with three responses, two ranking tasks; three of four points are enough."""
+    """Two qualification tasks with three responses, and two ranking tasks. The pass mark is three of four
+    points."""
     for task in add_tasks(project, 4)[:2]:
         make_check(task, "qualification")
     project.qualification_pass_mark = 0.75
@@ -83,7 +84,7 @@ def test_feedback_on_a_failed_attempt_counts_granted_attempts(
     assert desk.get(url(held)).json()["attempts_left"] == 1
 
 
-def test_feedback_of_others_does_not_exist(
+def test_feedback_for_another_annotator_is_not_found(
     exam: Project, alice: User, ben: User, client_of: ClientOf
 ) -> None:
     held = claim(exam, alice)
@@ -124,7 +125,7 @@ def test_hidden_checks_and_ranking_tasks_have_no_feedback(
 
 
 def _seed_that_asks(project: Project, alice: User) -> object:
-    """A mixing seed with which their first task is a check."""
+    """A mixing seed for which the annotator's first task is a check."""
     from uuid import UUID
 
     from annotation.desk import allocation

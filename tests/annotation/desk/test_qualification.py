@@ -19,7 +19,7 @@ AddTasks = Callable[..., list[RankingTask]]
 
 @pytest.fixture
 def exam(project: Project, add_tasks: AddTasks) -> Project:
-    """Three qualification tasks, five ranking tasks; half the points are enough."""
+    """Three qualification tasks and five ranking tasks. The pass mark is half the points."""
     for task in add_tasks(project, 8)[:3]:
         make_check(task, "qualification")
     project.qualification_pass_mark = 0.5
@@ -62,7 +62,7 @@ def test_annotator_who_fails_twice_gets_the_reason(
     for _ in range(2):
         refused = client_of(alice).post("/api/v1/projects/support/assignments/next")
         assert (refused.status_code, refused.json()["type"]) == (409, "qualification-failed")
-        assert "all 2 attempts" in refused.json()["detail"]
+        assert "any of 2 attempts" in refused.json()["detail"]
     assert Membership.objects.get(user=alice).state == "active"
     _attempt(exam, ben, True, True, True)
 
@@ -120,7 +120,7 @@ def test_attempt_with_removed_tasks_is_judged_by_its_answers(exam: Project, alic
     assert Membership.objects.get(user=alice).qualified_at is not None
 
 
-def test_qualification_is_outside_the_caps_and_the_minimum_accuracy(exam: Project, alice: User) -> None:
+def test_qualification_does_not_count_for_caps_or_minimum_accuracy(exam: Project, alice: User) -> None:
     exam.max_per_annotator = 1
     exam.gold_minimum_accuracy, exam.gold_minimum_answers = 0.9, 1
     exam.save()
@@ -137,7 +137,7 @@ def test_number_of_attempts_is_a_setting(exam: Project, alice: User) -> None:
     exam.qualification_attempts = 1
     exam.save()
     _attempt(exam, alice, False, False, False)
-    with pytest.raises(QualificationFailed, match="the attempt"):
+    with pytest.raises(QualificationFailed, match="the only attempt"):
         claim_next(project=exam, annotator=alice)
 
 

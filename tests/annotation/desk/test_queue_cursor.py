@@ -1,4 +1,4 @@
-"""A queue cursor is only a faster way to the same task. Compared with a search of all tasks, while others
+"""A queue cursor finds the same task faster. The tests compare it with a search of all tasks, while others
 answer, skip, release or let leases expire, and managers move, drop and add tasks."""
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def _cursors_from_the_first_task(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def expected(project: Project, annotator: User) -> UUID | None:
-    """The first free task by the definition of the order, found by a search of all tasks."""
+    """The first free task in the order of the queue, found by a search of all tasks."""
     mine = Assignment.objects.filter(task=OuterRef("pk"), annotator=annotator).exclude(
         state__in=["expired", "released"]
     )
@@ -67,7 +67,7 @@ def test_cursor_never_changes_the_task_that_comes_next(
         if held is not None and wanted is not None:
             assert held.task_id == wanted, (step, person)
         elif wanted is not None:
-            pytest.fail(f"step {step}: {person} was given nothing, {wanted} is free")
+            pytest.fail(f"step {step}: {person} got no task, but {wanted} is free")
         used += any(key[1] == person.pk for key in cursors._cursors)
         _whatever(project, tasks, held, chance)
         if step == 80:
@@ -98,7 +98,7 @@ def _whatever(project: Project, tasks: list[RankingTask], held: Assignment | Non
     elif deed < 0.14:
         RankingTask.objects.filter(pk=task.pk, state="dropped").update(state="open")
     elif deed < 0.18:
-        # the skip is undone: they can get the task again, although no slot became free
+        # undoes the skip: the annotator can get the task again, although no slot became free
         Assignment.objects.filter(task=task, state="skipped").delete()
     elif deed < 0.22:
         Assignment.objects.filter(task=task, state="skipped").update(state="released")
@@ -150,7 +150,7 @@ def _answer_one(project: Project, person: User) -> None:
 def test_claim_that_is_rolled_back_leaves_no_cursor(
     project: Project, add_tasks: AddTasks, alice: User
 ) -> None:
-    """In the transaction the task was theirs. A cursor past it would hide the task forever."""
+    """In the transaction, the annotator had the task. A cursor past it would hide the task forever."""
     add_tasks(project, 6, k=2, overlap=2)
     with transaction.atomic():
         for _ in range(4):
@@ -227,7 +227,9 @@ def test_look_ahead_reads_indexes_in_order(
         assert "Sort" not in plan.split("CTE behind")[0], plan
 
 
-def test_racing_annotators_with_cursors_drain_every_task_once(project: Project, add_tasks: AddTasks) -> None:
+def test_racing_annotators_with_cursors_complete_every_task_once(
+    project: Project, add_tasks: AddTasks
+) -> None:
     add_tasks(project, 40, k=2, overlap=3)
     crowd = [User.objects.create(username=f"crowd-{i}", password="!") for i in range(5)]
 

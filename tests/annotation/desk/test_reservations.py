@@ -41,7 +41,7 @@ def test_reserved_task_goes_only_to_its_annotator_and_first(
     assert _drain(project, ben) == [tasks[3].pk, tasks[2].pk]
 
 
-def test_task_reserved_for_several_respects_the_overlap(
+def test_task_reserved_for_several_annotators_respects_the_overlap(
     project: Project, add_tasks: AddTasks, alice: User, ben: User, rita: User
 ) -> None:
     (task,) = add_tasks(project, 1, overlap=2)
@@ -80,7 +80,7 @@ def test_reserved_task_put_off_comes_last(project: Project, tasks: list[RankingT
     assert _drain(project, ben)[-1] == tasks[0].pk
 
 
-def test_managers_reserve_list_and_release_over_the_api(
+def test_managers_reserve_list_and_release_tasks_with_the_api(
     project: Project, add_tasks: AddTasks, alice: User, mona: User, client_of: ClientOf
 ) -> None:
     tasks = add_tasks(project, 3, overlap=2)
@@ -115,7 +115,7 @@ def test_invalid_reservation_is_refused_by_field(
     assert not Reservation.objects.exists()
 
 
-def test_check_cannot_be_reserved_nor_a_reserved_task_become_one(
+def test_checks_cannot_be_reserved_and_reserved_tasks_cannot_become_checks(
     project: Project, tasks: list[RankingTask], mona: User, client_of: ClientOf
 ) -> None:
     ben = User.objects.get(username="ben")

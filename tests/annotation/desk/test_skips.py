@@ -28,7 +28,7 @@ def _skip(project: Project, person: User, way: str | None) -> RankingTask:
 
 
 def _rest(project: Project, person: User) -> list[object]:
-    """Answers all tasks that they get now, and returns them."""
+    """Answers all tasks that the annotator gets now, and returns these tasks."""
     given = []
     while held := claim_next(project=project, annotator=person):
         given.append(held.task_id)
@@ -36,7 +36,7 @@ def _rest(project: Project, person: User) -> list[object]:
     return given
 
 
-def test_task_skipped_to_others_never_returns(every_way: Project, alice: User, ben: User) -> None:
+def test_task_skipped_for_others_never_returns(every_way: Project, alice: User, ben: User) -> None:
     skipped = _skip(every_way, alice, "others")
     assert skipped.pk not in _rest(every_way, alice)
     assert _rest(every_way, ben) == [skipped.pk]
@@ -56,13 +56,13 @@ def test_task_put_off_is_free_for_others(every_way: Project, alice: User, ben: U
     assert skipped.pk not in _rest(every_way, alice)
 
 
-def test_dropped_task_is_given_to_nobody(every_way: Project, alice: User, ben: User) -> None:
+def test_dropped_task_is_assigned_to_nobody(every_way: Project, alice: User, ben: User) -> None:
     dropped = _skip(every_way, alice, "drop")
     assert (dropped.state, dropped.open_slots) == ("dropped", 1)
     assert dropped.pk not in _rest(every_way, ben) + _rest(every_way, alice)
 
 
-def test_skip_without_a_way_uses_the_projects_first(every_way: Project, alice: User) -> None:
+def test_skip_without_a_way_uses_the_first_way_of_the_project(every_way: Project, alice: User) -> None:
     every_way.skip_ways = ["drop", "me"]
     every_way.save()
     assert _skip(every_way, alice, None).state == "dropped"
@@ -100,7 +100,8 @@ def test_skip_stays_in_the_audit_log_when_the_task_returns(every_way: Project, a
     skipped = _skip(every_way, alice, "me")
     RankingTask.objects.filter(project=every_way).exclude(pk=skipped.pk).update(state="dropped")
     assert claim(every_way, alice).task_id == skipped.pk
-    # Filtered by project: the log is append-only, so it keeps what tests with real transactions committed.
+    # Filtered by project: the log is append-only, so it keeps the entries that tests with real transactions
+    # committed.
     (entry,) = AuditEntry.objects.of_project(every_way).filter(table="annotation_assignment")
     assert (entry.before["state"], entry.after["state"]) == ("leased", "skipped")
     assert (entry.after["skip_reason"], entry.after["skip_way"]) == ("why", "me")

@@ -141,7 +141,7 @@ def test_old_token_does_not_overwrite_the_new_tokens_draft(desk: APIClient) -> N
     assert Assignment.objects.get().draft == {"comment": "newer"}
 
 
-def test_lease_of_another_annotator_does_not_exist(desk: APIClient, ben: User, client_of: ClientOf) -> None:
+def test_lease_of_another_annotator_is_not_found(desk: APIClient, ben: User, client_of: ClientOf) -> None:
     shown = next_of(desk)
     assert send(client_of(ben), shown).status_code == 404
     assert not Ranking.objects.exists()
@@ -287,7 +287,7 @@ def test_archived_project_accepts_no_answers_and_revisions(
     assert send(desk, shown).status_code == 201
     held = claim_next(project=project, annotator=alice)
     assert held is not None
-    # Archiving releases leases. Here only the state changes, as if one lease had been missed.
+    # Archiving releases leases. This test changes only the state, as if archiving had missed one lease.
     Project.objects.filter(pk=project.pk).update(state="archived")
     backwards = [[one] for one in _ids(shown)[::-1]]
     refused = send(desk, shown, "revise", tiers=backwards)

@@ -54,7 +54,7 @@ def test_managers_read_reports_with_their_task(desk: APIClient, mona: User, clie
     assert send(desk, shown).status_code == 201  # they still hold the task
 
 
-def test_repeat_report_replaces_the_first_and_the_log_keeps_both(desk: APIClient) -> None:
+def test_repeat_report_replaces_the_first_and_audit_log_keeps_both(desk: APIClient) -> None:
     url = f"/api/v1/assignments/{next_of(desk)['id']}/problems"
     first = desk.post(url, {"kind": "unsafe", "text": "one"})
     again = desk.post(url, {"kind": "unsafe", "text": "two"})
@@ -174,7 +174,7 @@ def test_one_of_two_simultaneous_settlements_succeeds(
     assert (row.settled_by, row.note) == (mona, "mine")
 
 
-def test_reopened_report_has_no_trace_outside_the_audit_log(
+def test_reopened_report_keeps_its_note_only_in_the_audit_log(
     reported: list[str], mona: User, client_of: ClientOf
 ) -> None:
     manager = client_of(mona)

@@ -89,7 +89,7 @@ def test_revision_is_checked_against_its_assignments_form(desk: APIClient, proje
     assert set(Ranking.objects.values_list("form_version__number", flat=True)) == {1}
 
 
-def test_task_given_out_again_uses_the_new_form(desk: APIClient, project: Project) -> None:
+def test_reassigned_task_uses_the_new_form(desk: APIClient, project: Project) -> None:
     shown = next_of(desk)
     past = timezone.now() - timedelta(seconds=1)
     Assignment.objects.update(expires_at=past, state=Assignment.State.EXPIRED)
@@ -116,7 +116,7 @@ def test_reopened_task_uses_the_newest_form_that_fits_it(
     assert send(other, again).status_code == 201
 
 
-def test_no_statement_changes_the_form_of_a_lease(
+def test_database_refuses_to_change_the_form_of_a_lease(
     project: Project, tasks: list[RankingTask], alice: User
 ) -> None:
     assignment = claim(project, alice)

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from rest_framework.test import APIClient
 
-from annotation.content import content
+from annotation.content import adding
+from annotation.content.drafts import ResponseDraft, TaskDraft
 from annotation.content.import_report import ImportReport
 from annotation.content.imports import import_file
-from annotation.content.incoming import ResponseDraft, TaskDraft
 from annotation.forms.presets import PRESETS
 from annotation.models import Project, RankingTask, User
 from annotation.projects.projects import create_project
@@ -59,7 +59,7 @@ def test_error_states_actual_and_allowed_sizes(db: None) -> None:
         messages=[{"role": "user", "content": "Hi"}],
         responses=[ResponseDraft(text) for text in "abc"],
     )
-    counts = content.add_ranking_tasks(
+    counts = adding.add_ranking_tasks(
         project=create_project(slug="many", preset="instructgpt"), items=[draft]
     )
     assert [refused.reason for refused in counts.refused] == [

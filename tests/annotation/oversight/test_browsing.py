@@ -13,9 +13,9 @@ from django.db.models import QuerySet
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from annotation.content import content
+from annotation.content import adding
+from annotation.content.drafts import ResponseDraft, TaskDraft
 from annotation.content.imports import import_file
-from annotation.content.incoming import ResponseDraft, TaskDraft
 from annotation.desk.answers import Answer
 from annotation.desk.submission import revise_ranking, submit_ranking
 from annotation.models import Project, RankingTask, User
@@ -56,7 +56,7 @@ def said(project: Project, add_tasks: AddTasks, alice: User, ben: User) -> list[
         ],
         responses=[ResponseDraft("a", "other-model"), ResponseDraft("b")],
     )
-    content.add_ranking_tasks(project=project, items=[draft], round=2)
+    adding.add_ranking_tasks(project=project, items=[draft], round=2)
     return list(RankingTask.objects.filter(project=project).order_by("id"))
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from rest_framework.test import APIClient
 
-from annotation.content.content import add_ranking_tasks
-from annotation.content.incoming import ResponseDraft, TaskDraft
+from annotation.content.adding import add_ranking_tasks
+from annotation.content.drafts import ResponseDraft, TaskDraft
 from annotation.desk.checks import set_kind
 from annotation.models import Project, Prompt, RankingTask, Response, User
 from annotation.models.exclusion import Exclusion

@@ -73,7 +73,7 @@ def test_lists_take_a_constant_number_of_queries(
     assert counted[0] == counted[1] <= 5
 
 
-def test_pages_cover_all_members_once(project: Project, mona: User, client_of: ClientOf) -> None:
+def test_pages_list_every_member_exactly_once(project: Project, mona: User, client_of: ClientOf) -> None:
     for n in range(7):
         add_member(project=project, user=User.objects.create(username=f"u{n}"), role="annotator")
     url, names = "/api/v1/projects/support/members/?page_size=4", []
@@ -103,7 +103,7 @@ def test_manager_creates_another_project_and_manages_it(
 
 
 @pytest.mark.parametrize("name", ["alice", "rita", "oscar"])
-def test_error_names_who_may_create_projects(
+def test_error_names_the_roles_that_can_create_projects(
     name: str, project: Project, request: pytest.FixtureRequest, client_of: ClientOf
 ) -> None:
     refused = client_of(request.getfixturevalue(name)).post("/api/v1/projects/", {"slug": "mine"})

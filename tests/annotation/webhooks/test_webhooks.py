@@ -46,7 +46,7 @@ ALL = list(WebhookEvent.values)
 
 
 @pytest.fixture
-def told(project: Project, receiver: Receiver) -> tuple[WebhookEndpoint, str]:
+def subscribed(project: Project, receiver: Receiver) -> tuple[WebhookEndpoint, str]:
     """An endpoint of the receiver for every event, and its secret."""
     return endpoints.create_endpoint(project=project, url=receiver.url, events=ALL)
 
@@ -66,9 +66,9 @@ def test_every_event_is_recorded_with_its_change_and_verifies(
     tasks: list[RankingTask],
     alice: User,
     receiver: Receiver,
-    told: tuple[WebhookEndpoint, str],
+    subscribed: tuple[WebhookEndpoint, str],
 ) -> None:
-    _, secret = told
+    _, secret = subscribed
     ranking = _answer(project, alice)
     revised, _ = revise_ranking(assignment=ranking.assignment, answer=strict_order(ranking.shown_order[::-1]))
     snapshot = freeze_snapshot(project=project, name="first")
@@ -117,9 +117,9 @@ def test_rolled_back_and_unwanted_events_are_not_recorded(
 
 
 def test_a_wrong_secret_and_a_changed_body_do_not_verify(
-    project: Project, tasks: list[RankingTask], alice: User, receiver: Receiver, told: Any
+    project: Project, tasks: list[RankingTask], alice: User, receiver: Receiver, subscribed: Any
 ) -> None:
-    endpoint, secret = told
+    endpoint, secret = subscribed
     _answer(project, alice)
     deliver_due()
     headers, body = receiver.got[0]
@@ -132,9 +132,9 @@ def test_a_wrong_secret_and_a_changed_body_do_not_verify(
 
 
 def test_after_a_rotation_both_secrets_verify_for_a_day(
-    project: Project, tasks: list[RankingTask], alice: User, receiver: Receiver, told: Any
+    project: Project, tasks: list[RankingTask], alice: User, receiver: Receiver, subscribed: Any
 ) -> None:
-    endpoint, former = told
+    endpoint, former = subscribed
     _, secret = endpoints.rotate_secret(endpoint=endpoint)
     assert secret != former
     _answer(project, alice)
@@ -299,9 +299,9 @@ def test_the_secret_is_shown_once_and_stored_nowhere(
 
 
 def _whole_database() -> bytes:
-    told = "(SELECT string_agg(a::text, ' ') FROM annotation_auditentry a)"
+    entries = "(SELECT string_agg(a::text, ' ') FROM annotation_auditentry a)"
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT string_agg(e::text, ' ') || {told} FROM annotation_webhookendpoint e")
+        cursor.execute(f"SELECT string_agg(e::text, ' ') || {entries} FROM annotation_webhookendpoint e")
         return str(cursor.fetchone()).encode()
 
 
@@ -318,7 +318,7 @@ def test_a_replay_requires_an_enabled_endpoint(
 
 
 def test_old_deliveries_are_deleted_unless_they_are_pending(
-    project: Project, tasks: list[RankingTask], alice: User, ben: User, receiver: Receiver, told: Any
+    project: Project, tasks: list[RankingTask], alice: User, ben: User, receiver: Receiver, subscribed: Any
 ) -> None:
     _answer(project, alice)
     deliver_due()
@@ -392,8 +392,8 @@ def test_a_test_event_is_sent_to_one_endpoint_regardless_of_its_events(
     made = client_of(mona).post(url)
     assert (made.status_code, made.json()["event"], made.json()["state"]) == (201, "webhook.test", "pending")
     deliver_due()
-    (told,) = receiver.verified(secret)
-    assert told["data"] == {"project": "support", "webhook": str(endpoint.pk)}
+    (event,) = receiver.verified(secret)
+    assert event["data"] == {"project": "support", "webhook": str(endpoint.pk)}
     (listed,) = client_of(mona).get(f"/api/v1/webhooks/{endpoint.pk}/deliveries/").json()["results"]
     assert (listed["state"], listed["attempts"][0]["status"]) == ("delivered", 204)
     endpoints.update_endpoint(endpoint=endpoint, changes={"state": "disabled"})

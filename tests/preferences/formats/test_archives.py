@@ -122,7 +122,7 @@ def test_bomb_inside_a_bomb_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_overlapping_entries_are_refused() -> None:
-    """Many entries of one and the same packed data, as in a bomb that no single ratio gives away."""
+    """Many entries share the same packed data, as in a bomb whose single ratios look harmless."""
     data = zipped({"a.jsonl": b"\n".join([GOOD] * 50)})
     start = data.index(b"PK\x01\x02")
     end = data.index(b"PK\x05\x06")

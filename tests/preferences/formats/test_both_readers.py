@@ -31,7 +31,7 @@ Outcome = list[tuple[int, list[Said], str]]
 
 
 def imported(file: Path) -> Outcome | str:
-    """Of each line: what its rankings say, and why the line is refused; or why the file is."""
+    """The rankings of each line and the reason for refusing it, or the reason for refusing the file."""
     with file.open("rb") as stream:
         try:
             _, records = read_records(stream)

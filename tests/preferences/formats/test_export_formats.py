@@ -1,5 +1,6 @@
-"""Each export format says what its readers read: loaded with the real `datasets`, and a step of the real TRL
-trainers on it. What a format has no words for is left out as its statement says, and never invented."""
+"""Each export format is correct for its readers: the real `datasets` loads it, and the real TRL trainers take
+a step on it. Parts of a ranking that a format can't express are left out as documented, and never
+invented."""
 
 from __future__ import annotations
 
@@ -105,7 +106,7 @@ def saved(snapshot: DatasetSnapshot, format: str, folder: Path, **options: str) 
 
 @pytest.fixture
 def beside_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """The names that an offered line uses, in the folder where the download lies."""
+    """The names in a suggested line, in the folder of the download."""
     import datasets
 
     monkeypatch.chdir(tmp_path)
@@ -114,7 +115,7 @@ def beside_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str
 
 
 @pytest.mark.parametrize("format", [name for name in FORMAT_NAMES if EXPORT_FORMATS[name].loader])
-def test_the_offered_line_loads_every_file(
+def test_suggested_loading_line_loads_every_export(
     wishes: Project, tmp_path: Path, beside_the_file: dict[str, Any], format: str
 ) -> None:
     path = saved(frozen(wishes), format, tmp_path)
@@ -123,7 +124,7 @@ def test_the_offered_line_loads_every_file(
 
 
 @pytest.mark.parametrize("format", [name for name in FORMAT_NAMES if EXPORT_FORMATS[name].trainer])
-def test_the_offered_line_trains(
+def test_suggested_training_line_trains(
     wishes: Project, tmp_path: Path, beside_the_file: dict[str, Any], format: str
 ) -> None:
     import trl
@@ -132,7 +133,7 @@ def test_the_offered_line_trains(
     path = saved(frozen(wishes), format, tmp_path)
     rewards = known.trainer == "RewardTrainer"
     model = tiny_trl.reward_model() if rewards else tiny_trl.policy()
-    # From a folder, as anybody's is: KTO loads its reference from there.
+    # From a folder, because KTO loads its reference from there.
     model.save_pretrained(tmp_path / "model")
     names = {
         "trl": trl,
@@ -146,7 +147,7 @@ def test_the_offered_line_trains(
     assert result.global_step == 1
 
 
-def test_unranked_responses_lose_to_the_ranked_and_not_to_each_other(wishes: Project) -> None:
+def test_unranked_responses_lose_only_to_ranked_ones(wishes: Project) -> None:
     rows = lines(frozen(wishes, ROWS[1:2]), "trl_preference")
     assert [(row["chosen"][0]["content"], row["rejected"][0]["content"]) for row in rows] == [
         ("b", "a"),
@@ -154,26 +155,26 @@ def test_unranked_responses_lose_to_the_ranked_and_not_to_each_other(wishes: Pro
     ]
 
 
-def test_labels_come_from_ratings_around_the_middle_of_the_scale_and_flags_veto(wishes: Project) -> None:
+def test_labels_follow_ratings_and_a_flag_means_undesirable(wishes: Project) -> None:
     snapshot = frozen(wishes)
     rows = lines(snapshot, "trl_unpaired")
     assert [(row["completion"][0]["content"], row["label"]) for row in rows] == [
         ("4", True),
         ("5", False),
-        ("four", False),  # rated in the very middle, but flagged
+        ("four", False),  # rated exactly in the middle, but flagged
     ]
     assert rows[0]["prompt"] == TURNS
     strict = lines(snapshot, "trl_unpaired", scale="help", threshold="4.5")
     assert [row["label"] for row in strict] == [False, False, False]
 
 
-def test_flags_alone_make_labels_where_nothing_was_rated(wishes: Project) -> None:
+def test_labels_follow_flags_if_nothing_was_rated(wishes: Project) -> None:
     snapshot = frozen(wishes, [{**ROWS[5], "flags": {"0": ["unsafe"]}}])
     rows = lines(snapshot, "trl_unpaired")
     assert [(row["completion"][0]["content"], row["label"]) for row in rows] == [("a", False), ("b", True)]
 
 
-def test_an_order_alone_gives_no_labels(wishes: Project) -> None:
+def test_order_alone_gives_no_labels(wishes: Project) -> None:
     snapshot = frozen(wishes, ROWS[5:7])
     with pytest.raises(Problem, match="a chosen one may still be bad") as refusal:
         exported(snapshot, "trl_unpaired")
@@ -189,12 +190,12 @@ def test_an_order_alone_gives_no_labels(wishes: Project) -> None:
     ("options", "field", "reason"),
     [
         ({"scale": "wit"}, "scale", "rated scales: help"),
-        ({"threshold": "high"}, "threshold", "can't be read as"),
-        ({"threshold": "nan"}, "threshold", "can't be read as"),
+        ({"threshold": "high"}, "threshold", "is not valid for"),
+        ({"threshold": "nan"}, "threshold", "is not valid for"),
         ({"colour": "red"}, "colour", "no such option"),
     ],
 )
-def test_a_wrong_option_is_named(wishes: Project, options: dict[str, str], field: str, reason: str) -> None:
+def test_wrong_option_is_named(wishes: Project, options: dict[str, str], field: str, reason: str) -> None:
     with pytest.raises(Problem) as refusal:
         exported(frozen(wishes), "trl_unpaired", **options)
     (error,) = refusal.value.errors
@@ -202,7 +203,7 @@ def test_a_wrong_option_is_named(wishes: Project, options: dict[str, str], field
     assert reason in error.reason
 
 
-def test_a_scale_without_bounds_wants_a_threshold(wishes: Project) -> None:
+def test_scale_without_bounds_needs_a_threshold(wishes: Project) -> None:
     row = {**ROWS[0], "ratings": {"0": {"wit": 70}, "1": {"wit": 30}}, "flags": {}}
     snapshot = frozen(wishes, [row])
     with pytest.raises(Problem, match="give a threshold"):
@@ -210,7 +211,7 @@ def test_a_scale_without_bounds_wants_a_threshold(wishes: Project) -> None:
     assert [row["label"] for row in lines(snapshot, "trl_unpaired", threshold="50")] == [True, False]
 
 
-def test_one_split_can_be_had_alone(wishes: Project) -> None:
+def test_one_split_can_be_exported(wishes: Project) -> None:
     rows = [{**ROWS[5], "prompt": f"Question {n}"} for n in range(60)]
     snapshot = frozen(wishes, rows)
     halves = [
@@ -227,7 +228,7 @@ def test_one_split_can_be_had_alone(wishes: Project) -> None:
         assert refusal.value.errors[0].field == "split"
 
 
-def test_prompts_are_written_once(wishes: Project) -> None:
+def test_each_prompt_is_written_once(wishes: Project) -> None:
     rows = lines(frozen(wishes), "trl_prompt")
     assert [row["prompt"][-1]["content"] for row in rows] == [
         "What is 2+2?",
@@ -240,19 +241,19 @@ def test_prompts_are_written_once(wishes: Project) -> None:
     ]
 
 
-def test_only_what_is_worth_imitating_is_a_demonstration(wishes: Project) -> None:
+def test_only_good_answers_are_demonstrations(wishes: Project) -> None:
     rows = lines(frozen(wishes), "trl_sft")
     said = [(row["prompt"][-1]["content"], row["completion"][0]["content"], row["source"]) for row in rows]
     assert said == [
         ("What is 2+2?", "4", "best"),  # "four" is as good, but flagged
         ("Top one", "b", "best"),
         ("Bad", "Good.", "rewrite"),
-        ("Again?", "b", "best"),  # two people's, once
+        ("Again?", "b", "best"),  # by two annotators, written once
         ("Why?", "Because.", "best"),
     ]
 
 
-def test_best_of_has_the_columns_of_rewardbench(wishes: Project) -> None:
+def test_best_of_n_export_has_the_columns_of_rewardbench(wishes: Project) -> None:
     first, top, *_ = lines(frozen(wishes), "rewardbench")
     assert first["prompt"] == "Human: Hi\n\nAssistant: Yes?\n\nHuman: What is 2+2?"
     assert (first["chosen"], first["rejected"], first["models"]) == (["4", "four"], ["5"], ["m1", "m1", "m2"])
@@ -265,7 +266,7 @@ def test_best_of_has_the_columns_of_rewardbench(wishes: Project) -> None:
     )
 
 
-def test_hh_has_two_speakers(wishes: Project) -> None:
+def test_hh_export_leaves_out_prompts_with_other_roles(wishes: Project) -> None:
     rows = lines(frozen(wishes), "hh_rlhf")
     assert rows[0] == {
         "chosen": "\n\nHuman: Hi\n\nAssistant: Yes?\n\nHuman: What is 2+2?\n\nAssistant: 4",
@@ -274,7 +275,7 @@ def test_hh_has_two_speakers(wishes: Project) -> None:
     assert not any("Be brief" in row["chosen"] for row in rows)
 
 
-def test_a_tree_holds_the_path_and_the_ranked_replies(wishes: Project) -> None:
+def test_oasst_tree_holds_the_path_and_the_ranked_replies(wishes: Project) -> None:
     tree, *rest = lines(frozen(wishes), "oasst_trees")
     root = tree["prompt"]
     assert (root["role"], root["text"]) == ("prompter", "Hi")
@@ -289,7 +290,7 @@ def test_a_tree_holds_the_path_and_the_ranked_replies(wishes: Project) -> None:
     (event,) = question["events"]["ranking"]
     assert event["ranking"] == [0, 2, 1]
     assert rest[2]["prompt"]["events"]["ranking"][0]["not_rankable"] is True
-    assert len(rest) == 6  # without the one that has a system turn
+    assert len(rest) == 6  # without the prompt that has a system turn
 
 
 def test_label_studio_files_are_one_array_of_tasks(wishes: Project) -> None:
@@ -315,7 +316,7 @@ def test_label_studio_files_are_one_array_of_tasks(wishes: Project) -> None:
     assert len(orders) == len(ROWS)
 
 
-def test_argilla_values_stand_beside_their_ranks(wishes: Project) -> None:
+def test_argilla_values_have_their_ranks(wishes: Project) -> None:
     first, top, alike, neither, *_ = lines(frozen(wishes), "argilla")
     (response,) = first["responses"]
     assert response["values"]["ranking"]["value"] == [
@@ -329,7 +330,7 @@ def test_argilla_values_stand_beside_their_ranks(wishes: Project) -> None:
     assert first["fields"]["prompt"] == TURNS
 
 
-def test_the_dataset_is_a_folder_that_loads_with_its_card(wishes: Project, tmp_path: Path) -> None:
+def test_dataset_export_loads_as_a_folder_with_its_card(wishes: Project, tmp_path: Path) -> None:
     import datasets
 
     rows = "\n".join(map(json.dumps, ROWS)).encode()
@@ -349,7 +350,7 @@ def test_the_dataset_is_a_folder_that_loads_with_its_card(wishes: Project, tmp_p
     assert data[0]["tiers"] == [[0, 2], [1]]
 
 
-def test_a_chunk_is_served_before_the_whole_is_made(wishes: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_export_streams_its_first_chunk(wishes: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     from preferences.formats import snapshot_parquet
 
     snapshot = frozen(wishes, [{**ROWS[5], "prompt": f"{n} " + "long " * 2000} for n in range(100)])
@@ -367,7 +368,7 @@ def test_a_chunk_is_served_before_the_whole_is_made(wishes: Project, monkeypatch
 
 
 @pytest.mark.parametrize("kind", ["dpo", "kto", "sft"])
-def test_the_real_trainers_take_a_step(wishes: Project, tmp_path: Path, kind: str) -> None:
+def test_trl_trainers_take_a_step_on_the_exports(wishes: Project, tmp_path: Path, kind: str) -> None:
     import trl
 
     format = {"dpo": "trl_preference", "kto": "trl_unpaired", "sft": "trl_sft"}[kind]
@@ -413,10 +414,10 @@ PREFERRED = {("4", "5"), ("four", "5"), ("b", "a"), ("b", "c"), ("x", "y"), ("Be
         ("argilla", set()),
     ],
 )
-def test_what_holds_preferences_is_what_reward_models_read(
+def test_exports_with_preferences_train_reward_models(
     format: str, lost: set[tuple[str, str]], wishes: Project, tmp_path: Path
 ) -> None:
-    """But for what the format says that it loses: answers that are all bad, prompts with a system turn."""
+    """Except for the documented losses: answers that are all bad, and prompts with a system turn."""
     rankings = read_rankings(saved(frozen(wishes), format, tmp_path))
     found = {
         (better, worse)

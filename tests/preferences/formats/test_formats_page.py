@@ -1,4 +1,4 @@
-"""docs/formats.md says what the catalog says, of every format, now."""
+"""docs/formats.md matches the catalog."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from preferences.formats.document import document
 from preferences.formats.snapshot_parquet import BEFORE, COLUMN_MEANINGS, SCHEMA, parquet_bytes, read_rankings
 
 
-def test_the_page_is_current() -> None:
+def test_formats_page_is_current() -> None:
     assert PAGE.read_text() == document(), "Run manage.py document_formats and commit docs/formats.md."
 
 
 @pytest.mark.parametrize("name", EXPORT_FORMATS)
-def test_every_export_says_what_it_loses_and_how_it_comes_back(name: str) -> None:
+def test_every_export_documents_its_losses_and_its_import(name: str) -> None:
     known = EXPORT_FORMATS[name]
     assert known.loses.endswith((".", ")"))
     assert known.use
@@ -27,12 +27,12 @@ def test_every_export_says_what_it_loses_and_how_it_comes_back(name: str) -> Non
     assert known.suffix.startswith(".")
 
 
-def test_every_column_has_a_meaning_and_a_value_for_older_files() -> None:
+def test_every_column_has_a_meaning_and_a_default_for_old_files() -> None:
     assert list(COLUMN_MEANINGS) == SCHEMA.names
     assert list(BEFORE) == SCHEMA.names[-len(BEFORE) :]
 
 
-def test_a_file_from_before_the_new_columns_is_read_with_what_they_mean(tmp_path: Path) -> None:
+def test_old_snapshot_is_read_with_default_values(tmp_path: Path) -> None:
     old_response = pa.struct([("id", pa.string()), ("text", pa.string()), ("model", pa.string())])
     fields = [
         ("responses", pa.list_(old_response)) if field.name == "responses" else (field.name, field.type)

@@ -1,4 +1,4 @@
-"""Files made to break the reader: refused or reported with a reason, good rows land, memory is bounded."""
+"""Hostile files are refused or reported with a reason, their good rows are read, and memory is bounded."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ def with_field(value: bytes) -> bytes:
         ),
         pytest.param(with_field(b"9" * 10_000), "not valid JSON", id="an endless number"),
         pytest.param(with_field(b"1e999"), "metadata", id="a number beyond any float"),
-        pytest.param(with_field(b"NaN"), "no JSON number", id="NaN"),
+        pytest.param(with_field(b"NaN"), "not a JSON number", id="NaN"),
         pytest.param(GOOD[:-20], "not valid JSON", id="a broken line"),
         pytest.param(b'"text"', "not a JSON object", id="a line that is no object"),
     ],
 )
-def test_a_hostile_line_is_named_and_its_neighbours_land(line: bytes, reason: str) -> None:
+def test_hostile_line_is_reported_and_its_neighbours_are_read(line: bytes, reason: str) -> None:
     data = b"\n".join([GOOD, line, GOOD])
     assert good_lines(data) == [1, 3]
     assert reason in reasons(data)[2]
@@ -75,18 +75,18 @@ def test_a_hostile_line_is_named_and_its_neighbours_land(line: bytes, reason: st
         {"given_at": 10**300, "strength": 10**20},
     ],
 )
-def test_a_huge_number_in_any_field_is_refused_by_that_field(change: dict[str, Any]) -> None:
+def test_huge_number_is_refused_by_its_field(change: dict[str, Any]) -> None:
     assert reasons(GOOD + b"\n" + json.dumps({**ROW, **change}).encode())[2]
 
 
-def test_a_row_longer_than_the_limit_is_skipped_without_being_held(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_long_row_is_skipped_without_being_held(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "MAX_ROW_BYTES", 10_000)
     data = b"\n".join([GOOD, with_field(b'"' + b"x" * 100_000 + b'"'), GOOD])
     assert good_lines(data) == [1, 3]
     assert "longer than 10,000 bytes" in reasons(data)[2]
 
 
-def test_an_array_row_longer_than_the_limit_ends_the_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_long_row_of_an_array_ends_the_reading(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "MAX_ROW_BYTES", 100_000)
     data = b"[" + GOOD + b"," + with_field(b'"' + b"x" * 400_000 + b'"') + b"," + GOOD + b"]"
     assert good_lines(data) == [1]
@@ -94,33 +94,33 @@ def test_an_array_row_longer_than_the_limit_ends_the_reading(monkeypatch: pytest
 
 
 @pytest.mark.parametrize("end", [b"", b",", b"}", b', {"prompt": ', b" null]", b", 7]"])
-def test_a_damaged_array_gives_its_good_rows_and_one_reason(end: bytes) -> None:
+def test_damaged_array_gives_its_good_rows_and_one_reason(end: bytes) -> None:
     data = b"[" + GOOD + end
     assert good_lines(data) == [1]
     assert list(reasons(data)) == [2]
 
 
-def test_a_gzip_of_a_gzip_is_unpacked_once_and_then_no_known_file() -> None:
+def test_gzip_inside_gzip_is_refused() -> None:
     with pytest.raises(FormatError, match="neither JSON Lines"):
         read(gzip.compress(gzip.compress(GOOD)))
 
 
 @pytest.mark.parametrize("keep", [0.3, 0.9, 0.999])
-def test_a_truncated_gzip_keeps_its_good_rows(keep: float) -> None:
+def test_truncated_gzip_keeps_its_good_rows(keep: float) -> None:
     whole = gzip.compress(b"\n".join([json.dumps({**ROW, "prompt": f"{n}"}).encode() for n in range(5000)]))
     found = read(whole[: int(len(whole) * keep)])
     assert sum(bool(item.records) for item in found) > 100
     assert "breaks off" in found[-1].reason
 
 
-def test_a_quoted_cell_without_an_end_stops_at_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unclosed_quote_stops_at_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "MAX_ROW_BYTES", 10_000)
     data = b'prompt,response_1,response_2\nQ,a,b\nQ,"a' + b"\nmore" * 100_000
     assert good_lines(data) == [2]
-    assert "is a quote missing its end?" in reasons(data)[3]
+    assert "is a closing quote missing?" in reasons(data)[3]
 
 
-def test_a_csv_of_very_many_columns_is_read_like_any(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_csv_with_very_many_columns_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     header = ["prompt", "response_1", "response_2", *(f"column{n}" for n in range(20_000))]
     data = ",".join(header) + "\nQ,a,b" + ",x" * 20_000 + "\n"
     assert "metadata takes" in reasons(data.encode())[2]
@@ -143,9 +143,7 @@ def table(**columns: Any) -> bytes:
         ({"prompt": ["Q"], "responses": [["a", "b"]], "ranking": [[1.0, 2.0]]}, "rank number"),
     ],
 )
-def test_parquet_columns_of_the_wrong_type_are_refused_row_by_row(
-    columns: dict[str, Any], reason: str
-) -> None:
+def test_wrong_parquet_types_are_refused_row_by_row(columns: dict[str, Any], reason: str) -> None:
     found = list(read_records(io.BytesIO(table(**columns)), "rankloop")[1])
     assert [bool(item.records) for item in found] == [False]
     assert reason in found[0].reason
@@ -189,8 +187,8 @@ if sys.argv[2] == "read":
 
 
 @pytest.mark.parametrize("bomb", BOMBS)
-def test_a_bomb_is_stopped_with_bounded_memory(tmp_path: Path, bomb: str) -> None:
-    """In a process of its own, whose peak can be read."""
+def test_bomb_is_stopped_with_bounded_memory(tmp_path: Path, bomb: str) -> None:
+    """In a separate process, whose peak memory can be read."""
     program, file = PROGRAM % BOMBS[bomb], tmp_path / "bomb"
     for step in ("write", "read"):
         done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Formats of which no real file is at hand: their shapes, as the systems that write them document them."""
+"""Formats without a real file at hand, in the shapes that their systems document."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_label_studio_pairwise() -> None:
     assert record.metadata == {"data": {"topic": "counting"}}
 
 
-def test_a_cancelled_label_studio_annotation_is_left_out_and_said() -> None:
+def test_cancelled_label_studio_annotation_is_left_out_with_a_quirk() -> None:
     record = record_of(pairwise("left", was_cancelled=True), "label-studio")
     assert record.rankings == ()
     assert names(record) == ["answer-left-out"]
@@ -101,7 +101,7 @@ def test_a_cancelled_label_studio_annotation_is_left_out_and_said() -> None:
         ),
     ],
 )
-def test_the_three_shapes_of_a_label_studio_ranker(
+def test_three_shapes_of_a_label_studio_ranker(
     answer: Any, tiers: list[list[str]], flags: dict[int, Any], odd: list[str]
 ) -> None:
     row = pairwise("left")
@@ -115,10 +115,10 @@ def test_the_three_shapes_of_a_label_studio_ranker(
     assert names(record) == odd
 
 
-def test_a_ranker_that_names_what_was_not_shown_is_refused() -> None:
+def test_ranker_with_an_unknown_item_is_refused() -> None:
     row = pairwise("left")
     row["annotations"][0]["result"] = [{"type": "ranker", "value": {"ranker": ["left", "zzz"]}}]
-    assert "names 'zzz', which is no item" in parsed(row)[2]
+    assert "names 'zzz', which is not an item" in parsed(row)[2]
 
 
 def argilla(*answers: dict[str, Any]) -> dict[str, Any]:
@@ -138,7 +138,7 @@ def ranked(a: int, b: int, **changes: Any) -> dict[str, Any]:
     } | changes
 
 
-def test_argilla_records_keep_the_ranks_whatever_the_order_of_the_options() -> None:
+def test_argilla_ranks_do_not_depend_on_the_order_of_options() -> None:
     record = record_of(argilla(ranked(2, 1), ranked(1, 1, user_id="u2")), "argilla")
     assert [order(record, ranking) for ranking in record.rankings] == [
         [["Two."], ["One."]],
@@ -149,13 +149,13 @@ def test_argilla_records_keep_the_ranks_whatever_the_order_of_the_options() -> N
     assert record.metadata == {"fields": {"hint": "count"}, "topic": "counting"}
 
 
-def test_argilla_drafts_are_left_out_and_said() -> None:
+def test_argilla_drafts_are_left_out_with_a_quirk() -> None:
     record = record_of(argilla(ranked(2, 1), ranked(1, 2, status="draft")), "argilla")
     assert len(record.rankings) == 1
     assert names(record) == ["answer-left-out"]
 
 
-def test_argilla_flat_rows_have_lost_the_ranks_and_are_no_ranking() -> None:
+def test_argilla_flat_rows_without_ranks_are_open_tasks() -> None:
     row = {
         "prompt": "Which?",
         "resp_a": "One.",
@@ -187,7 +187,7 @@ def test_argilla_flat_rows_have_lost_the_ranks_and_are_no_ranking() -> None:
         ({"prompt": "Which?", "chosen": [ONE], "rejected": [TWO]}, "Which?", "One.", "Two."),
     ],
 )
-def test_trl_preference_in_its_shapes(row: dict[str, Any], prompt: str, better: str, worse: str) -> None:
+def test_all_shapes_of_trl_preference(row: dict[str, Any], prompt: str, better: str, worse: str) -> None:
     record = record_of({**row, "margin": 3.0}, "trl-preference")
     assert [message["content"] for message in record.messages] == [prompt]
     assert order(record) == [[better], [worse]]
@@ -198,9 +198,7 @@ def test_trl_preference_in_its_shapes(row: dict[str, Any], prompt: str, better: 
     ("margin", "strength", "kept"),
     [(0.0, None, {}), (2, 2, {}), (0.35, None, {"margin": 0.35}), (-1, None, {"margin": -1.0})],
 )
-def test_a_margin_is_a_strength_where_it_is_whole(
-    margin: float, strength: int | None, kept: dict[str, Any]
-) -> None:
+def test_whole_margin_is_a_strength(margin: float, strength: int | None, kept: dict[str, Any]) -> None:
     record = record_of({"prompt": "Q", "chosen": "a", "rejected": "b", "margin": margin}, "trl-preference")
     assert (record.rankings[0].strength, record.rankings[0].metadata) == (strength, kept)
     assert names(record) == (["margin-not-whole"] if kept else [])
@@ -215,7 +213,7 @@ def test_a_margin_is_a_strength_where_it_is_whole(
         ({"chosen": [ONE], "rejected": [TWO]}, "share no opening turn"),
     ],
 )
-def test_a_trl_row_that_is_no_pair_says_why(row: dict[str, Any], reason: str) -> None:
+def test_broken_trl_row_is_refused_with_its_reason(row: dict[str, Any], reason: str) -> None:
     assert reason in parsed(row)[2]
 
 
@@ -252,7 +250,7 @@ def test_arena_battles(winner: str, tiers: list[list[str]], all_bad: bool) -> No
     assert [response.model for response in record.responses] == ["m1", "m2"]
 
 
-def test_a_battle_about_the_first_turn_leaves_the_second_out() -> None:
+def test_battle_about_the_first_turn_ignores_the_second() -> None:
     more = [{"role": "user", "content": "And then?"}, {"role": "assistant", "content": "Three."}]
     row = battle("model_a", conversation_a=[ASK, ONE, *more], conversation_b=[ASK, TWO, *more])
     assert order(record_of(row, "arena-battles")) == [["One."], ["Two."]]
@@ -260,7 +258,7 @@ def test_a_battle_about_the_first_turn_leaves_the_second_out() -> None:
     assert order(both)[0] == ["One.\n\nHuman: And then?\n\nAssistant: Three."]
 
 
-def test_single_rankings_of_an_oasst_tree_are_taken_for_the_consensus() -> None:
+def test_individual_oasst_rankings_replace_the_consensus() -> None:
     def reply(id: str, **more: Any) -> dict[str, Any]:
         return {"message_id": id, "text": id, "role": "assistant", "replies": [], **more}
 
@@ -296,7 +294,7 @@ def test_single_rankings_of_an_oasst_tree_are_taken_for_the_consensus() -> None:
         ({"messages": [ASK], "Answer 1": "a", "Answer 2": "b"}, ["a", "b"]),
     ],
 )
-def test_common_names_of_columns_are_understood(row: dict[str, Any], responses: list[str]) -> None:
+def test_common_column_names_are_understood(row: dict[str, Any], responses: list[str]) -> None:
     record = record_of(row, "rankloop")
     assert [response.text for response in record.responses] == responses
     assert record.metadata == {}
@@ -316,7 +314,7 @@ def test_helpsteer_preferences(signed: int, tiers: list[list[str]], strength: in
     )
 
 
-def test_every_format_says_what_it_reads_and_loses() -> None:
+def test_every_format_documents_what_it_reads_and_loses() -> None:
     for known in IMPORT_FORMATS.values():
         assert known.title
         assert known.reads.endswith(".")

@@ -1,5 +1,5 @@
-"""Real files go in and their rankings come out equal; what goes out by our own formats comes back with
-nothing lost, and by a foreign one with what it has words for."""
+"""Rankings of real files survive import and export: our own formats lose nothing, and foreign formats only
+what they can't express."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from annotation.models import DatasetSnapshot, Project
 from annotation.projects.projects import create_project
 from preferences.formats.catalog import EXPORT_FORMATS, IMPORT_FORMATS, read_records
 from preferences.formats.writers.csv_file import neutralised, restored
+from preferences.formats.writers.rewardbench import prompt_text
 from preferences.records import RankingRecord, Record, ResponseRecord, Vote
 from tests.annotation.real_data import HH_FILES, hh_file, real_file
 
@@ -64,7 +65,7 @@ def imported(data: bytes, slug: str, *, format: str | None = None) -> DatasetSna
 
 
 def saying(messages: Any, tiers: Sequence[Sequence[Any]], **rest: Any) -> str:
-    """What a ranking says, in a form that can be compared: each response by its text and model."""
+    """A ranking in a comparable form: each response by its text and model."""
     return json.dumps([messages, [sorted(tier) for tier in tiers], rest], sort_keys=True, ensure_ascii=False)
 
 
@@ -90,7 +91,7 @@ def said_by_row(row: dict[str, Any]) -> str:
 
 
 def said_by_file(project: Project, record: Record, ranking: RankingRecord) -> str:
-    """The same of a file's record; a response that stands there twice counts once, at its best place."""
+    """The same for a file's record; a repeated response counts once, at its best place."""
 
     def key(item: ResponseRecord) -> tuple[str, str]:
         return item.text, item.model
@@ -121,7 +122,7 @@ def said_by_file(project: Project, record: Record, ranking: RankingRecord) -> st
 
 
 def in_the_file(path: Path, project: Project) -> set[str]:
-    """What stands: of one person's several answers about the same responses the last."""
+    """The current rankings: of several answers of one annotator about the same responses, the last."""
     found: dict[Any, tuple[Any, str]] = {}
     for number, (record, ranking) in enumerate(rankings_in(path)):
         said = said_by_file(project, record, ranking)
@@ -145,7 +146,7 @@ def rankings_in(path: Path) -> Iterator[tuple[Record, RankingRecord]]:
 
 
 @pytest.mark.parametrize("name", RANKED)
-def test_what_a_real_file_says_is_what_its_snapshot_says_and_comes_back(wishes: Project, name: str) -> None:
+def test_real_file_survives_import_snapshot_and_export(wishes: Project, name: str) -> None:
     path = real_file(name)
     report = import_file(project=wishes, file=path)
     snapshot = freeze_snapshot(project=wishes, name="v1")
@@ -160,7 +161,7 @@ def test_what_a_real_file_says_is_what_its_snapshot_says_and_comes_back(wishes: 
 
 
 def whole(row: dict[str, Any]) -> dict[str, Any]:
-    """All of a row but the ids and times of the database it is in."""
+    """A row without the ids and times of its database."""
     own = {"ranking_id", "task_id", "prompt_id", "created_at", "ratings", "flags", "responses", "round"}
     keys = [response["id"] for response in row["responses"]]
     return {
@@ -175,14 +176,14 @@ def whole(row: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "name", ["annotators/squality-human-eval.jsonl.gz", "annotators/tulu1-human-eval.jsonl.gz"]
 )
-def test_csv_and_parquet_come_back_whole_too(wishes: Project, name: str, format: str) -> None:
+def test_csv_and_parquet_exports_are_imported_completely(wishes: Project, name: str, format: str) -> None:
     import_file(project=wishes, file=real_file(name))
     snapshot = freeze_snapshot(project=wishes, name="v1")
     back = imported(exported(snapshot, format), "back")
     assert [whole(row) for row in rows_of(back)] == [whole(row) for row in rows_of(snapshot)]
 
 
-def test_mt_bench_votes_find_their_answers_and_come_back(wishes: Project) -> None:
+def test_mt_bench_votes_survive_a_round_trip(wishes: Project) -> None:
     import_file(project=wishes, file=real_file("annotators/mt-bench-responses.jsonl.gz"))
     path = real_file("annotators/mt-bench-votes.jsonl.gz")
     report = import_file(project=wishes, file=path)
@@ -191,7 +192,7 @@ def test_mt_bench_votes_find_their_answers_and_come_back(wishes: Project) -> Non
     assert report.rankings > 2000
     with path.open("rb") as stream:
         votes = [vote for line in read_records(stream)[1] for vote in line.records]
-    # Who votes twice about the same two answers is taken at their last word.
+    # Of two votes on the same two answers by one judge, the last counts.
     expected = {}
     for vote in votes:
         assert isinstance(vote, Vote)
@@ -212,13 +213,13 @@ def test_mt_bench_votes_find_their_answers_and_come_back(wishes: Project) -> Non
 
 
 @pytest.mark.parametrize("name", UNRANKED)
-def test_files_without_rankings_have_nothing_to_freeze(wishes: Project, name: str) -> None:
+def test_files_without_rankings_give_no_snapshot(wishes: Project, name: str) -> None:
     report = import_file(project=wishes, file=real_file(name))
     assert report.rankings == 0
     assert not report.failed
 
 
-def test_hh_lines_come_out_byte_for_byte(wishes: Project) -> None:
+def test_hh_lines_are_exported_byte_for_byte(wishes: Project) -> None:
     path = hh_file("helpful-rejection-sampled.test")
     import_file(project=wishes, file=path)
     written = exported(freeze_snapshot(project=wishes, name="v1"), "hh_rlhf").decode().splitlines()
@@ -287,7 +288,7 @@ def test_our_own_formats_lose_nothing(wishes: Project, format: str) -> None:
     assert [whole(row) for row in rows_of(back)] == [whole(row) for row in rows_of(snapshot)]
 
 
-def test_no_cell_of_the_csv_is_a_formula(wishes: Project) -> None:
+def test_csv_export_has_no_formula_cells(wishes: Project) -> None:
     import csv
 
     data = exported(odd_rows(wishes), "csv").decode()
@@ -301,7 +302,7 @@ def test_no_cell_of_the_csv_is_a_formula(wishes: Project) -> None:
 @pytest.mark.parametrize(
     "text", ["", "a", "'", "'a", "=1", "'=1", "''=1", "\t", "'\r", "-", "+", "@x", "a=1", "\n"]
 )
-def test_neutralised_text_is_no_formula_and_is_restored(text: str) -> None:
+def test_neutralised_text_is_not_a_formula_and_is_restored(text: str) -> None:
     safe = neutralised(text)
     assert not safe or safe[0] not in "=+-@\t\r\n"
     assert restored(safe) == text
@@ -310,17 +311,17 @@ def test_neutralised_text_is_no_formula_and_is_restored(text: str) -> None:
 FOREIGN = sorted(
     name
     for name, known in EXPORT_FORMATS.items()
-    if known.imports_as and known.imports_as not in {"rankloop", "prompts"}
+    if known.imports_as and known.imports_as not in {"rankloop", "prompts", "rewardbench"}
 )
 
 
 @pytest.mark.parametrize("format", FOREIGN)
-def test_what_a_foreign_format_has_words_for_comes_back(wishes: Project, format: str) -> None:
+def test_strict_pairs_survive_foreign_formats(wishes: Project, format: str) -> None:
     snapshot = odd_rows(wishes)
     known = EXPORT_FORMATS[format]
     assert known.imports_as in IMPORT_FORMATS
     data = exported(snapshot, format)
-    if known.suffix == ".json":  # one array, as Label Studio wants it
+    if known.suffix == ".json":  # one array, as Label Studio requires
         data = b"\n".join(json.dumps(task).encode() for task in json.loads(data))
     back = imported(data, "back", format=known.imports_as)
     first = strict_pairs(rows_of(snapshot))
@@ -331,9 +332,24 @@ def test_what_a_foreign_format_has_words_for_comes_back(wishes: Project, format:
             {said for row in found if row["tiers"] and (said := order(row))}
             for found in (rows_of(snapshot), rows_of(back))
         ]
-        if format != "label_studio_ranker":  # every response has a rank, so what was left unranked ties
+        if format != "label_studio_ranker":  # every response has a rank, so unranked responses tie
             orders = [{said for said in found if "Top one" not in said} for found in orders]
         assert orders[0] == orders[1]
+
+
+def test_best_and_other_responses_survive_rewardbench(wishes: Project) -> None:
+    """Conversations become one text, and the order below the first tier is lost, as documented."""
+    snapshot = odd_rows(wishes)
+    back = imported(exported(snapshot, "rewardbench"), "back", format="rewardbench")
+    expected = set()
+    for row in rows_of(snapshot):
+        best = row["tiers"][0] if row["tiers"] else []
+        others = set(range(len(row["responses"]))) - set(best)
+        prompt = [{"role": "user", "content": prompt_text(row["messages"])}]
+        texts = [response["text"] for response in row["responses"]]
+        if not row["all_bad"]:
+            expected |= {json.dumps([prompt, texts[one], texts[two]]) for one in best for two in others}
+    assert strict_pairs(rows_of(back)) == expected != set()
 
 
 def order(row: dict[str, Any]) -> str:

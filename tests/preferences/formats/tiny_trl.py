@@ -1,4 +1,4 @@
-"""Models of one layer and a tokenizer by characters: enough for a real TRL trainer to take a step."""
+"""Models of one layer and a character tokenizer: enough for a real TRL trainer to take a step."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def loaded(path: Path, cache: Path, *, loader: str) -> Any:
-    """The file as the real `datasets` loads it, as whoever downloads it does."""
+    """The file as the real `datasets` loads a download."""
     import datasets
 
     return datasets.load_dataset(loader, data_files=str(path), split="train", cache_dir=str(cache))
@@ -42,7 +42,7 @@ def policy() -> Any:
 
 
 def settings(folder: Path, **changes: Any) -> dict[str, Any]:
-    """Of any trainer's config: one step on the CPU, nothing written, nothing reported."""
+    """Settings for any trainer's config: one step on the CPU, without output."""
     return {
         "output_dir": str(folder),
         "max_steps": 1,

@@ -1,4 +1,4 @@
-"""The votes of the real files as arrays, as ../shared/data/README.md took them."""
+"""The votes of the real files as arrays, in the form of ../shared/data/README.md."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def rows_of(name: str) -> list[dict[str, Any]]:
 
 
 def _votes(rows: Iterable[tuple[Hashable, str, str, Hashable, int]]) -> Votes:
-    """(item, model a, model b, person, value for a): sides aligned by name, the first vote of two kept."""
+    """(item, model a, model b, annotator, value for a): sides matched by name, first votes only."""
     first: dict[tuple[Any, Hashable], int] = {}
     for item, a, b, person, value in rows:
         one, two = sorted((a, b))

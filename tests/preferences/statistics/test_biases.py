@@ -11,18 +11,19 @@ from preferences.statistics.pairs import UNRANKED
 
 
 def _rankings(seed: int, n: int, lean: float) -> tuple[np.ndarray, np.ndarray]:
-    """Random shuffles of four, ranked at random except that being shown one place earlier is worth `lean`."""
+    """Random shuffles of four responses, ranked at random except that a position one place earlier adds
+    `lean`."""
     rng = np.random.default_rng(seed)
     shown = np.argsort(rng.random((n, 4)), axis=1).astype(np.int8)
     score = rng.gumbel(size=(n, 4)) - lean * shown
     return np.argsort(np.argsort(-score, axis=1), axis=1).astype(np.int8), shown
 
 
-def test_counted_by_hand() -> None:
+def test_biases_match_a_count_by_hand() -> None:
     places = np.array([[0, 1, 2], [0, 0, 1], [0, UNRANKED, UNRANKED]], dtype=np.int8)
     shown = np.array([[0, 1, 2], [2, 1, 0], [1, 0, 2]], dtype=np.int8)
     found = wins_of_the_first_shown(places, shown)
-    # All three; neither of the two strict pairs; one of two (nothing is said on the unranked).
+    # All three; neither of the two strict pairs; one of two (unranked responses form no pair).
     np.testing.assert_array_equal(found.won, [3, 0, 1])
     np.testing.assert_array_equal(found.n, [3, 2, 2])
     longer = wins_of_the_larger(places, np.array([[5, 9, 9], [7, 1, 1], [3, 3, 1]]))
@@ -30,8 +31,8 @@ def test_counted_by_hand() -> None:
     np.testing.assert_array_equal(longer.n, [2, 1, 1])  # equal lengths have no longer side
 
 
-def test_a_lean_to_the_first_shown_is_recovered_within_two_standard_errors() -> None:
-    """With Gumbel noise P(i before j) = 1/(1 + exp(−lean · places between)): exact for each pair."""
+def test_known_position_bias_is_recovered() -> None:
+    """With Gumbel noise P(i before j) = 1/(1 + exp(−lean · places between)), exactly for each pair."""
     lean = 0.3
     gaps = np.array([abs(i - j) for i in range(4) for j in range(i)])
     truth = np.mean(1 / (1 + np.exp(-lean * gaps)))
@@ -43,18 +44,18 @@ def test_a_lean_to_the_first_shown_is_recovered_within_two_standard_errors() -> 
     assert np.mean(off) > 0.87
 
 
-def test_shuffled_and_judged_by_quality_alone_is_half() -> None:
+def test_no_bias_gives_one_half() -> None:
     found = wins_of_the_first_shown(*_rankings(7, 20_000, 0.0))
     interval, _ = clustered_share(found.won, found.n)
     assert interval.low <= 0.5 <= interval.high
 
 
-def test_passing_the_shown_order_on() -> None:
+def test_straight_lining_is_detected() -> None:
     shown = np.array(list(permutations(range(3))), dtype=np.int8)
     found = passed_on(np.tile(np.array([0, 1, 2], dtype=np.int8), (6, 1)), shown)
     assert found.as_shown.sum() == 1
     np.testing.assert_allclose(found.by_chance, 1 / 6)
-    # Ties are an answer of one's own, and what is left unranked was not ordered.
+    # Ties need an active choice, and unranked responses have no order.
     tied = np.array([[0, 0, 1], [0, 1, UNRANKED]], dtype=np.int8)
     found = passed_on(tied, np.array([[0, 1, 2]] * 2, dtype=np.int8))
     assert found.as_shown.tolist() == [False, False]

@@ -27,12 +27,12 @@ def _draw(strengths: NDArray[np.float64], games: int, seed: int) -> NDArray[np.i
     return wins
 
 
-def test_two_models_have_the_closed_form() -> None:
+def test_two_models_match_the_closed_form() -> None:
     # 30 wins to 10: odds of 3, so the strengths are ±ln(3)/2.
     np.testing.assert_allclose(fit(np.array([[0, 30], [10, 0]])), [np.log(3) / 2, -np.log(3) / 2], atol=1e-9)
 
 
-def test_a_chain_is_the_sum_of_its_links() -> None:
+def test_strengths_along_a_chain_add_up() -> None:
     # A beats B 2:1 and B beats C 4:1, A and C never met: s_A − s_C = ln 2 + ln 4.
     wins = np.array([[0, 20, 0], [10, 0, 40], [0, 10, 0]])
     strengths = fit(wins)
@@ -40,7 +40,7 @@ def test_a_chain_is_the_sum_of_its_links() -> None:
     np.testing.assert_allclose(strengths.sum(), 0, atol=1e-9)
 
 
-def test_at_the_maximum_expected_wins_are_the_wins() -> None:
+def test_expected_wins_equal_wins_at_the_maximum() -> None:
     wins = _draw(np.array([1.5, 0.3, 0.0, -0.4, -1.4]), 200, seed=3).astype(np.float64)
     strengths = fit(wins)
     expected = (wins + wins.T) / (1 + np.exp(strengths[None, :] - strengths[:, None]))
@@ -52,7 +52,7 @@ def test_known_strengths_are_recovered() -> None:
     np.testing.assert_allclose(fit(_draw(truth, 20_000, seed=1)), truth, atol=0.04)
 
 
-def test_a_prior_keeps_a_model_that_always_won_finite_and_moves_others_little() -> None:
+def test_prior_keeps_undefeated_models_finite_and_moves_others_little() -> None:
     wins = np.array([[0, 50], [0, 0]])
     with pytest.raises(ValueError, match="prior"):
         fit(wins)
@@ -62,19 +62,19 @@ def test_a_prior_keeps_a_model_that_always_won_finite_and_moves_others_little() 
     np.testing.assert_allclose(fit(many, prior=0.5), fit(many), atol=0.002)
 
 
-def test_models_that_never_met_need_a_prior() -> None:
+def test_unconnected_models_need_a_prior() -> None:
     wins = np.array([[0, 3, 0, 0], [2, 0, 0, 0], [0, 0, 0, 3], [0, 0, 2, 0]])
     with pytest.raises(ValueError, match="prior"):
         fit(wins)
     np.testing.assert_allclose(fit(wins, prior=0.5)[0], fit(wins, prior=0.5)[2], atol=1e-9)
 
 
-def test_many_problems_at_once_are_solved_as_one_by_one() -> None:
+def test_batched_problems_match_single_ones() -> None:
     batch = np.stack([_draw(np.array([0.5, 0.0, -0.5]), 50, seed=seed) for seed in range(4)])
     np.testing.assert_allclose(fit(batch, prior=0.5), [fit(one, prior=0.5) for one in batch], atol=1e-9)
 
 
-def test_ties_are_half_a_win_each() -> None:
+def test_ties_count_half_a_win_each() -> None:
     ties = np.array([[0, 10], [10, 0]])
     strengths = fit(half_ties(np.array([[0, 20], [0, 0]]), ties), prior=0.0001)
     np.testing.assert_allclose(strengths[0] - strengths[1], np.log(25 / 5), atol=1e-3)
@@ -87,12 +87,12 @@ def test_models_without_comparisons_are_equal() -> None:
 @pytest.mark.parametrize(
     "wins", [np.zeros(3), np.zeros((2, 3)), np.array([[0, -1], [1, 0]]), np.full((2, 2), np.nan)]
 )
-def test_input_of_a_wrong_shape_or_sign_is_refused(wins: NDArray[np.float64]) -> None:
+def test_input_of_wrong_shape_or_sign_is_refused(wins: NDArray[np.float64]) -> None:
     with pytest.raises(ValueError, match="wins"):
         fit(wins, prior=0.5)
 
 
-def test_it_equals_choix_evalica_and_crowd_kit() -> None:
+def test_strengths_equal_choix_evalica_and_crowd_kit() -> None:
     wins = _draw(np.array([1.2, 0.5, 0.0, -0.6, -1.1]), 80, seed=4)
     pairs = [(i, j) for i in range(5) for j in range(5) for _ in range(wins[i, j])]
     ours = fit(wins.astype(np.float64))
@@ -103,7 +103,7 @@ def test_it_equals_choix_evalica_and_crowd_kit() -> None:
     known = np.log(scores.loc[range(5)].to_numpy())
     np.testing.assert_allclose(ours, known - known.mean(), atol=1e-4)
     frame = pd.DataFrame({"worker": 0, "left": xs, "right": ys, "label": xs})
-    # Its own stop compares an array with itself, and comes after two steps; at 0 it never comes.
+    # Its own stopping rule compares an array with itself and stops after two steps; 0 disables it.
     known = np.log(CrowdKit(n_iter=3000, tol=0).fit(frame).scores_.loc[range(5)].to_numpy())
     np.testing.assert_allclose(ours, known - known.mean(), atol=1e-6)
 
@@ -122,7 +122,7 @@ def test_ties_as_half_wins_equal_evalica() -> None:
     np.testing.assert_allclose(ours, known - known.mean(), atol=1e-4)
 
 
-def test_what_can_be_told_apart() -> None:
+def test_comparable_groups_and_levels_are_found() -> None:
     # A and B met both ways; C lost to both and beat nobody; D and E met nobody else; F met nobody at all.
     wins = np.zeros((6, 6))
     wins[0, 1] = wins[1, 0] = wins[0, 2] = wins[1, 2] = wins[3, 4] = wins[4, 3] = 1
@@ -133,8 +133,8 @@ def test_what_can_be_told_apart() -> None:
     assert ground_of(np.zeros((0, 0))).group.tolist() == []
 
 
-def test_whole_tasks_are_drawn() -> None:
-    """Ten copies of each comparison in its task: as wide as one, not √10 narrower."""
+def test_bootstrap_draws_whole_tasks() -> None:
+    """Ten copies of each comparison within its task: as wide as one, not √10 narrower."""
     rng = np.random.default_rng(8)
     first = rng.random(400) < 0.6
     preferred, other = np.where(first, 0, 1), np.where(first, 1, 0)
@@ -149,12 +149,12 @@ def test_whole_tasks_are_drawn() -> None:
     assert widths[0] == pytest.approx(widths[1], rel=0.05)
 
 
-def test_intervals_of_many_tasks_hold_the_truth_about_as_often_as_they_say() -> None:
+def test_intervals_over_many_tasks_have_their_nominal_coverage() -> None:
     truth = np.array([0.8, 0.0, -0.8])
     held = []
     for seed in range(60):
         rng = np.random.default_rng(seed)
-        # 1,500 tasks of three comparisons, dealt into groups. A task leans, so its comparisons hang together.
+        # 1,500 tasks of three comparisons, divided into groups. Comparisons of one task are dependent.
         one, two = np.array([[0, 1], [0, 2], [1, 2]])[rng.integers(0, 3, 1500)].T
         chance = 1 / (1 + np.exp(truth[two] - truth[one]))
         lean = rng.random(1500) < 0.5

@@ -24,7 +24,7 @@ def _votes(
     return np.where(first, one, two), np.where(first, two, one), who
 
 
-def test_known_reliabilities_and_strengths_are_recovered_within_two_standard_errors() -> None:
+def test_known_reliabilities_and_strengths_are_recovered() -> None:
     strengths = np.linspace(-3, 3, 12)
     z = []
     for seed in range(25):
@@ -34,15 +34,15 @@ def test_known_reliabilities_and_strengths_are_recovered_within_two_standard_err
         z.append((logit - np.log(ETA / (1 - ETA))) / se)
     z = np.array(z)
     assert np.mean(np.abs(z) < 2) > 0.9  # 95 % of 150; two and a half standard deviations are 4.5 %
-    # No bias: the mean of 25 estimates, whose standard error is 0.2 of one's.
+    # No bias: the mean of 25 estimates has a fifth of a single standard error.
     assert (np.abs(z.mean(0)) < 0.7).all()
     large = crowd_bt.fit(*_votes(99, strengths, 20_000), n_items=12, n_annotators=len(ETA))
     np.testing.assert_allclose(large.eta, ETA, atol=0.015)
     np.testing.assert_allclose(large.strength - large.strength.mean(), strengths, atol=0.15)
 
 
-def test_without_doubt_about_anybody_it_is_bradley_terry() -> None:
-    """One annotator alone whose verdicts fit well: η near 1 takes nothing from the strengths."""
+def test_full_reliability_gives_bradley_terry() -> None:
+    """A single annotator with well-fitting verdicts: η near 1 does not change the strengths."""
     strengths = np.array([1.0, 0.3, 0.0, -1.3])
     rng = np.random.default_rng(1)
     one, two = rng.integers(0, 4, (2, 40_000))
@@ -51,15 +51,15 @@ def test_without_doubt_about_anybody_it_is_bradley_terry() -> None:
     win, lose = np.where(first, one, two), np.where(first, two, one)
     found = crowd_bt.fit(win, lose, np.zeros(len(win), dtype=int), n_items=4, n_annotators=1, penalty=0.5)
     wins = bradley_terry.table_of(win, lose, np.zeros(len(win), dtype=bool), 4).wins
-    # η and the scale of the strengths can trade places; what they predict can't.
+    # η and the scale of the strengths can compensate each other; their predictions can't differ.
     p = 1 / (1 + np.exp(found.strength[None, :] - found.strength[:, None]))
     p = found.eta[0] * p + (1 - found.eta[0]) * (1 - p)
     known = bradley_terry.fit(wins, prior=0.5)
     np.testing.assert_allclose(p, 1 / (1 + np.exp(known[None, :] - known[:, None])), atol=0.01)
 
 
-def test_the_gradient_of_the_likelihood_is_zero_at_the_solution() -> None:
-    """Checked from the outside: moving any strength or reliability by a little raises the loss."""
+def test_gradient_is_zero_at_the_solution() -> None:
+    """An external check: a small change of any strength or reliability raises the loss."""
     win, lose, who = _votes(3, np.linspace(-2, 2, 6), 200)
     found = crowd_bt.fit(win, lose, who, n_items=6, n_annotators=len(ETA))
 
@@ -78,10 +78,10 @@ def test_the_gradient_of_the_likelihood_is_zero_at_the_solution() -> None:
             assert loss(found.strength, logit + step * (np.arange(6) == i)) > best
 
 
-def test_intervals_know_that_the_strengths_are_estimates_too() -> None:
-    """Elimination by blocks equals the inverse of the whole numerical Hessian."""
+def test_intervals_include_uncertainty_of_the_strengths() -> None:
+    """Block elimination equals the inverse of the complete numerical Hessian."""
     rng = np.random.default_rng(5)
-    # Two sets of items that are never compared with one another, of unlike size.
+    # Two sets of items of different sizes that are never compared with each other.
     win, lose, who = _votes(5, np.linspace(-1, 1, 4), 60)
     win2, lose2, who2 = _votes(6, np.linspace(-1, 1, 3), 60)
     win, lose, who = np.r_[win, win2 + 4], np.r_[lose, lose2 + 4], np.r_[who, who2]
@@ -118,7 +118,7 @@ def test_intervals_know_that_the_strengths_are_estimates_too() -> None:
     np.testing.assert_allclose(half, se, rtol=1e-3)
 
 
-def test_people_without_a_verdict_are_unknown_and_wrong_input_is_refused() -> None:
+def test_annotators_without_verdicts_are_nan_and_wrong_input_is_refused() -> None:
     found = crowd_bt.fit([0, 1, 0], [1, 0, 1], [0, 0, 2], n_items=3, n_annotators=4)
     np.testing.assert_array_equal(np.isnan(found.eta), [False, True, False, True])
     np.testing.assert_array_equal(found.n, [2, 0, 1, 0])
@@ -130,7 +130,7 @@ def test_people_without_a_verdict_are_unknown_and_wrong_input_is_refused() -> No
         crowd_bt.fit([0], [1], [0], n_items=3, n_annotators=1, penalty=0)
 
 
-def test_the_minimiser_finds_the_bottom_of_a_curved_valley() -> None:
+def test_minimiser_finds_the_minimum_of_rosenbrock() -> None:
     def rosenbrock(x: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         a, b = x[1:] - x[:-1] ** 2, 1 - x[:-1]
         gradient = np.zeros_like(x)

@@ -24,24 +24,24 @@ def _draw(seed: int, strengths: NDArray[np.float64], tie: float, games: int) -> 
 TRUTH = np.array([1.2, 0.4, 0.0, -0.5, -1.1])
 
 
-def test_two_models_have_the_closed_form() -> None:
+def test_two_models_match_the_closed_form() -> None:
     # 30 wins, 10 losses, 20 ties fit exactly: π₁/π₂ = 3, and 20/60 = ν√3 / (1 + 3 + ν√3), so ν = 2/√3.
     found = davidson.fit(np.array([[0.0, 30], [10, 0]]), np.array([[0.0, 20], [20, 0]]))
     np.testing.assert_allclose(found.strength, [np.log(3) / 2, -np.log(3) / 2], atol=1e-9)
     assert found.tie == pytest.approx(2 / np.sqrt(3))
 
 
-def test_known_parameters_are_recovered_within_two_standard_errors() -> None:
+def test_known_parameters_are_recovered() -> None:
     found = [davidson.fit(*_draw(seed, TRUTH, 0.7, 100)) for seed in range(60)]
     strengths = np.array([one.strength for one in found])
     ties = np.array([one.tie for one in found])
-    # The spread of the 60 estimates gives the standard error of one; of their mean it is √60 less.
+    # The spread of the 60 estimates gives the standard error of one; that of their mean is √60 smaller.
     assert (np.abs(strengths.mean(0) - TRUTH) < 2.6 * strengths.std(0) / np.sqrt(60)).all()
     assert abs(ties.mean() - 0.7) < 2.6 * ties.std() / np.sqrt(60)
     assert np.mean(np.abs(strengths - TRUTH) < 2 * strengths.std(0)) > 0.9
 
 
-def test_at_the_maximum_points_and_ties_are_what_is_expected() -> None:
+def test_expected_points_and_ties_match_at_the_maximum() -> None:
     wins, ties = _draw(1, TRUTH, 0.5, 50)
     strength, tie = davidson.fit(wins, ties)
     weight = np.exp(strength)
@@ -53,8 +53,8 @@ def test_at_the_maximum_points_and_ties_are_what_is_expected() -> None:
     np.testing.assert_allclose((games * middle / total).sum(), ties.sum(), atol=1e-6)
 
 
-def test_it_equals_evalica() -> None:
-    """Newman (2023) has the same model, with v = ν/2, and a prior that vanishes in many games."""
+def test_davidson_equals_evalica() -> None:
+    """Newman (2023) uses the same model, with v = ν/2, and a prior that vanishes with many games."""
     wins, ties = _draw(2, TRUTH, 0.6, 20_000)
     xs, ys, winners, weights = [], [], [], []
     for i in range(5):
@@ -76,7 +76,7 @@ def test_it_equals_evalica() -> None:
     assert found.tie == pytest.approx(2 * known.v, rel=2e-3)
 
 
-def test_without_ties_it_is_bradley_terry() -> None:
+def test_davidson_without_ties_is_bradley_terry() -> None:
     wins = _draw(3, TRUTH, 1e-9, 200).wins
     none = np.zeros_like(wins)
     found = davidson.fit(wins, none, prior=0.5)
@@ -86,7 +86,7 @@ def test_without_ties_it_is_bradley_terry() -> None:
         davidson.fit(wins, none)
 
 
-def test_a_prior_keeps_nothing_but_ties_and_always_won_finite() -> None:
+def test_prior_keeps_extreme_results_finite() -> None:
     ties = np.array([[0.0, 9], [9, 0]])
     found = davidson.fit(np.zeros((2, 2)), ties, prior=0.5)
     np.testing.assert_allclose(found.strength, 0, atol=1e-9)
@@ -98,7 +98,7 @@ def test_a_prior_keeps_nothing_but_ties_and_always_won_finite() -> None:
             davidson.fit(wins, ties * 0)
 
 
-def test_many_problems_at_once_are_solved_as_one_by_one() -> None:
+def test_batched_problems_match_single_ones() -> None:
     tables = [_draw(seed, TRUTH[:3], 0.5, 30) for seed in range(4)]
     wins, ties = (np.stack(parts) for parts in zip(*tables, strict=True))
     found = davidson.fit(wins, ties, prior=0.5)

@@ -29,10 +29,10 @@ CONFUSION = np.array(
 PRIOR = np.array([0.5, 0.3, 0.2])
 
 
-@pytest.mark.filterwarnings("ignore::Warning")  # crowd-kit's, of its pandas
-def test_it_equals_crowd_kit() -> None:
+@pytest.mark.filterwarnings("ignore::Warning")  # crowd-kit's warnings about pandas
+def test_dawid_skene_equals_crowd_kit() -> None:
     items, people, labels = _labels(0, 300, CONFUSION, PRIOR)
-    # Smoothing 0 on both sides; crowd-kit stops by the change of its bound, so it is given no stop at all.
+    # Smoothing 0 on both sides; crowd-kit stops by the change of its bound, so that is disabled.
     known = CrowdKit(n_iter=80, tol=0).fit(pd.DataFrame({"task": items, "worker": people, "label": labels}))
     found = dawid_skene.fit(items, people, labels, n_items=300, n_annotators=5, n_labels=3, tolerance=1e-9)
     np.testing.assert_allclose(found.truth, known.probas_.loc[range(300), range(3)], atol=1e-3)
@@ -45,7 +45,7 @@ def test_it_equals_crowd_kit() -> None:
 def test_known_confusions_are_recovered_and_beat_the_majority() -> None:
     items, people, labels = _labels(1, 20_000, CONFUSION, PRIOR)
     found = dawid_skene.fit(items, people, labels, n_items=20_000, n_annotators=5, n_labels=3)
-    # About 2,400 labels of the rarest truth by each: standard errors of 0.01, and some for guessing truths.
+    # About 2,400 labels of the rarest truth each: standard errors of 0.01, plus some for unknown truths.
     np.testing.assert_allclose(found.confusion, CONFUSION, atol=0.05)
     np.testing.assert_allclose(found.prior, PRIOR, atol=0.02)
     truth = np.random.default_rng(1).choice(3, 20_000, p=PRIOR)
@@ -54,7 +54,7 @@ def test_known_confusions_are_recovered_and_beat_the_majority() -> None:
     assert (found.truth.argmax(1) == truth).mean() > (counts.argmax(1) == truth).mean() + 0.02
 
 
-def test_each_step_of_em_is_uphill_and_the_end_is_a_maximum() -> None:
+def test_em_increases_the_likelihood_and_ends_at_a_maximum() -> None:
     items, people, labels = _labels(2, 200, CONFUSION, PRIOR)
     found = dawid_skene.fit(items, people, labels, n_items=200, n_annotators=5, n_labels=3, tolerance=1e-10)
 
@@ -74,8 +74,8 @@ Pairs = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[n
 
 
 def _pairs(seed: int, accuracy: NDArray[np.float64], tasks: int, overlap: int, k: int = 4) -> Pairs:
-    """Whole rankings: who is inattentive on a task is so on all of its pairs. With chance 2p − 1 somebody
-    passes the true order on, else draws one at random: each verdict is right with chance p."""
+    """Whole rankings: an inattentive annotator is inattentive on all pairs of a task. With probability 2p − 1
+    an annotator gives the true order, otherwise a random one: each verdict is right with probability p."""
     rng = np.random.default_rng(seed)
     i, j = np.triu_indices(k, 1)
     true = np.argsort(rng.random((tasks, k)), axis=1)
@@ -94,7 +94,7 @@ def _pairs(seed: int, accuracy: NDArray[np.float64], tasks: int, overlap: int, k
 
 
 @pytest.mark.parametrize(("tasks", "overlap"), [(300, 5), (800, 3), (1500, 2)])
-def test_reliability_is_recovered_within_two_standard_errors_at_any_overlap(tasks: int, overlap: int) -> None:
+def test_known_reliability_is_recovered_at_any_overlap(tasks: int, overlap: int) -> None:
     accuracy = np.linspace(0.6, 0.95, 6)
     inside, off = [], []
     for seed in range(25):
@@ -104,12 +104,12 @@ def test_reliability_is_recovered_within_two_standard_errors_at_any_overlap(task
         )
         inside.append((found.low <= accuracy) & (accuracy <= found.high))
         off.append(found.accuracy - accuracy)
-    # Pairs of a ranking hang together, which the estimate ignores and the intervals know.
+    # Pairs of a ranking are dependent; the estimate ignores that, the intervals include it.
     assert np.mean(inside) > 0.85
     assert np.abs(np.mean(off, axis=0)).max() < 0.02
 
 
-def test_what_it_knows_of_each_pair_is_how_often_that_is_right() -> None:
+def test_probability_of_each_pair_is_calibrated() -> None:
     rng = np.random.default_rng(7)
     truth = rng.choice([-1, 1], 20_000)
     accuracy = np.array([0.6, 0.7, 0.8, 0.9, 0.95])
@@ -123,7 +123,7 @@ def test_what_it_knows_of_each_pair_is_how_often_that_is_right() -> None:
     assert (truth[sure] == 1).mean() == pytest.approx(found.first_right[sure].mean(), abs=0.01)
 
 
-def test_two_people_alone_or_nothing_shared_tell_nothing() -> None:
+def test_too_little_overlap_gives_nan() -> None:
     for pairs, people in (([0, 0], [0, 1]), ([0, 1, 2], [0, 1, 2]), ([], [])):
         found = pair_reliability(
             pairs, people, [1] * len(pairs), n_pairs=3, n_annotators=3, clusters=[0] * len(pairs)

@@ -21,7 +21,7 @@ def test_wilson_equals_scipy(won: int, n: int) -> None:
     np.testing.assert_allclose(wilson(won / n, n), (known.low, known.high), atol=1e-12)
 
 
-def test_clusters_of_one_trial_have_the_plain_interval() -> None:
+def test_clusters_of_one_trial_give_the_plain_interval() -> None:
     won = (np.random.default_rng(0).random(300) < 0.3).astype(int)
     interval, n = clustered_share(won, np.ones(300, dtype=int))
     known = binomtest(int(won.sum()), 300).proportion_ci(method="wilson")
@@ -29,8 +29,8 @@ def test_clusters_of_one_trial_have_the_plain_interval() -> None:
     np.testing.assert_allclose(interval, (won.mean(), known.low, known.high), atol=1e-12)
 
 
-def test_what_hangs_together_counts_once() -> None:
-    """Six pairs that always go the same way are one observation, six independent ones are six."""
+def test_dependent_observations_count_once() -> None:
+    """Six pairs that always agree are one observation; six independent pairs are six."""
     rng = np.random.default_rng(1)
     once = rng.random(400) < 0.5
     together, _ = clustered_share(once * 6, np.full(400, 6))
@@ -40,18 +40,18 @@ def test_what_hangs_together_counts_once() -> None:
     assert independent.high - independent.low < 0.55 * (together.high - together.low)
 
 
-def test_clustered_intervals_hold_the_truth_about_as_often_as_they_say() -> None:
+def test_clustered_intervals_have_their_nominal_coverage() -> None:
     held = []
     for seed in range(400):
         rng = np.random.default_rng(seed)
         tried = rng.integers(1, 11, 60)
-        leaning = rng.beta(2, 3, 60)  # each cluster has a share of its own; their mean is 0.4
+        leaning = rng.beta(2, 3, 60)  # each cluster has its own share; their mean is 0.4
         interval, _ = clustered_share(rng.binomial(tried, leaning), tried)
         held.append(interval.low <= 0.4 <= interval.high)
     assert 0.915 <= np.mean(held) <= 0.985  # three standard deviations are 3.3 %
 
 
-def test_groups_are_counted_apart_and_an_empty_one_is_unknown() -> None:
+def test_groups_are_separate_and_an_empty_one_is_nan() -> None:
     found = clustered_shares([1, 2, 0], [2, 2, 1], [0, 0, 2], 3)
     np.testing.assert_allclose(found.share, [0.75, np.nan, 0.0])
     np.testing.assert_array_equal(found.n, [4, 0, 1])
@@ -64,7 +64,7 @@ def test_groups_are_counted_apart_and_an_empty_one_is_unknown() -> None:
 
 
 @pytest.mark.parametrize("clusters", [40, 5000])
-def test_resampled_totals_have_the_mean_and_the_spread_of_the_clusters(clusters: int) -> None:
+def test_resampled_totals_have_the_mean_and_spread_of_the_clusters(clusters: int) -> None:
     rng = np.random.default_rng(2)
     cluster = np.repeat(np.arange(clusters), 3)
     rows = rng.normal(1, 1, (len(cluster), 2))
@@ -75,13 +75,13 @@ def test_resampled_totals_have_the_mean_and_the_spread_of_the_clusters(clusters:
     np.testing.assert_array_equal(drawn, resampled_totals(rows, cluster, samples=4000, seed=0))
 
 
-def test_percentiles_leave_undefined_samples_out() -> None:
+def test_percentiles_ignore_undefined_samples() -> None:
     samples = np.append(np.linspace(0, 1, 101), np.nan)
     np.testing.assert_allclose(percentiles(samples), (0.025, 0.975))
     assert np.isnan(percentiles(np.full(5, np.nan))).all()
 
 
-def test_the_normal_tail_and_holm() -> None:
+def test_normal_tail_and_holm_match_references() -> None:
     z = np.array([-3.0, 0.0, 1.5])
     np.testing.assert_allclose(lower_tail(z), norm.cdf(z), atol=1e-15)
     # Holm by hand: 0.01·3, then max(0.03, 0.04·2), then max(0.08, 0.05·1).

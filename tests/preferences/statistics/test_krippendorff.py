@@ -26,10 +26,10 @@ EXAMPLE_C = np.array(
 @pytest.mark.parametrize(
     ("metric", "published"), [("nominal", 0.743), ("ordinal", 0.815), ("interval", 0.849)]
 )
-def test_the_published_example(metric: Metric, published: float) -> None:
+def test_alpha_matches_the_published_example(metric: Metric, published: float) -> None:
     found = alpha_of_matrix(EXAMPLE_C, metric=metric)
     assert round(found.alpha, 3) == published
-    assert (found.n_units, found.n_values) == (11, 40)  # the unit with one value says nothing
+    assert (found.n_units, found.n_values) == (11, 40)  # the unit with one value does not count
 
 
 def _matrix(seed: int, raters: int, units: int, values: int) -> NDArray[np.float64]:
@@ -43,7 +43,7 @@ def _matrix(seed: int, raters: int, units: int, values: int) -> NDArray[np.float
 
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize(("raters", "units", "values"), [(2, 30, 2), (5, 60, 3), (4, 40, 12), (6, 80, 40)])
-def test_it_equals_the_package_krippendorff(metric: Metric, raters: int, units: int, values: int) -> None:
+def test_alpha_equals_the_krippendorff_package(metric: Metric, raters: int, units: int, values: int) -> None:
     for seed in range(5):
         said = _matrix(seed, raters, units, values)
         known = krippendorff.alpha(reliability_data=said, level_of_measurement=metric)
@@ -51,9 +51,9 @@ def test_it_equals_the_package_krippendorff(metric: Metric, raters: int, units: 
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_samples_that_draw_every_unit_once_give_the_estimate(metric: Metric) -> None:
-    """The bootstrap's totals and the estimate are one formula: with all units alike every sample is the
-    estimate, for few values and for the many that go another way."""
+def test_bootstrap_of_equal_units_gives_the_estimate(metric: Metric) -> None:
+    """The bootstrap's totals and the estimate use one formula: with equal units every sample equals the
+    estimate, both for few values and for many, which take another path."""
     for values in ([1, 1, 2], [1, 5, 9], np.linspace(0, 1, 20)):
         units = np.repeat(np.arange(40), len(values))
         found = alpha(units, np.tile(values, 40), metric=metric, samples=20)
@@ -61,8 +61,8 @@ def test_samples_that_draw_every_unit_once_give_the_estimate(metric: Metric) -> 
         assert found.high == pytest.approx(found.alpha, abs=1e-9)
 
 
-def test_intervals_hold_the_truth_about_as_often_as_they_say() -> None:
-    """The truth is α of a very large sample of the same people."""
+def test_intervals_have_their_nominal_coverage() -> None:
+    """The true value is α of a very large sample of the same annotators."""
 
     def said(seed: int, units: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         rng = np.random.default_rng(seed)
@@ -78,9 +78,9 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say() -> None:
         assert 0.9 <= held <= 0.996  # 95 % of 200; three standard deviations are 4.6 %
 
 
-def test_pairs_of_one_task_are_drawn_together() -> None:
-    """Copies of an observation are no more of them: each pair ten times in a task leaves the interval as wide
-    when tasks are drawn, and √10 narrower when the copies are taken for independent."""
+def test_pairs_of_one_task_are_resampled_together() -> None:
+    """Copies of an observation add no information: with each pair ten times in a task, the interval is as
+    wide when tasks are drawn, and √10 narrower when the copies count as independent."""
     rng = np.random.default_rng(0)
     counts = rng.multinomial(3, [0.2, 0.1, 0.7], size=300)
     alone = alpha_of_pairs(counts, np.arange(300), metric="nominal", samples=1000)
@@ -92,8 +92,8 @@ def test_pairs_of_one_task_are_drawn_together() -> None:
     assert independent.high - independent.low == pytest.approx(width / np.sqrt(10), rel=0.15)
 
 
-def test_many_clusters_dealt_into_groups_have_the_same_interval() -> None:
-    """Above 1,000 tasks groups of tasks are drawn instead: as wide as drawing 4,000 tasks one by one."""
+def test_grouping_many_clusters_keeps_the_interval() -> None:
+    """Above 1,000 tasks, groups of tasks are drawn: as wide as drawing 4,000 tasks one by one."""
     rng = np.random.default_rng(1)
     units = np.repeat(np.arange(4000), 3)
     values = np.where(
@@ -113,7 +113,7 @@ def test_many_clusters_dealt_into_groups_have_the_same_interval() -> None:
     assert grouped.low == pytest.approx(low, abs=0.006)
 
 
-def test_which_response_of_a_pair_is_named_first_changes_nothing() -> None:
+def test_alpha_does_not_depend_on_which_response_is_first() -> None:
     rng = np.random.default_rng(2)
     counts = rng.multinomial(4, [0.15, 0.15, 0.7], size=200)
     turned = np.where(rng.random((200, 1)) < 0.5, counts[:, ::-1], counts)
@@ -123,7 +123,7 @@ def test_which_response_of_a_pair_is_named_first_changes_nothing() -> None:
         assert one == pytest.approx(two)
 
 
-def test_alpha_of_pairs_is_alpha_of_both_ways_round() -> None:
+def test_alpha_of_pairs_equals_alpha_of_both_directions() -> None:
     rng = np.random.default_rng(3)
     said = rng.integers(-1, 2, (5, 40)).astype(float)
     said[rng.random(said.shape) < 0.3] = np.nan
@@ -135,7 +135,7 @@ def test_alpha_of_pairs_is_alpha_of_both_ways_round() -> None:
         assert alpha_of_pairs(counts, np.arange(40), metric=metric).alpha == pytest.approx(known)
 
 
-def test_pair_counts_are_the_verdicts_of_a_task_by_pair() -> None:
+def test_pair_counts_are_the_verdicts_per_pair() -> None:
     places = np.array([[0, 1, 2], [0, 0, 1], [2, 1, 0], [0, 127, 127]], dtype=np.int8)
     counts = pair_counts(verdicts_of(places), np.array([1, 1, 0, 1]), 2)
     np.testing.assert_array_equal(counts, [[1, 0, 0], [1, 0, 0], [1, 0, 0], [0, 1, 2], [0, 0, 3], [0, 0, 2]])
@@ -143,7 +143,7 @@ def test_pair_counts_are_the_verdicts_of_a_task_by_pair() -> None:
     assert sorted(zip(first.tolist(), second.tolist(), strict=True)) == [(0, 1), (0, 3), (1, 3)]
 
 
-def test_what_has_no_alpha_is_nan_not_an_error() -> None:
+def test_undefined_alpha_is_nan() -> None:
     for units, values in (([], []), ([0, 1], [1, 2]), ([0, 0, 1, 1], [3, 3, 3, 3])):
         for metric in METRICS:
             assert np.isnan(alpha(units, values, metric=metric, samples=10)[:3]).all()

@@ -12,7 +12,7 @@ from preferences.statistics.pairs import rankings_that_meet, verdicts_of
 def _project(
     seed: int, noise: NDArray[np.float64], tasks: int, overlap: int
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
-    """Score, task and annotator of each ranking; tasks are unlike in how far apart their responses are."""
+    """Score, task and annotator of each ranking; tasks differ in the distances between their responses."""
     rng = np.random.default_rng(seed)
     quality = rng.normal(size=(tasks, 4)) * rng.uniform(0.2, 3, (tasks, 1))
     who = np.argsort(rng.random((tasks, len(noise))), axis=1)[:, :overlap]
@@ -24,7 +24,7 @@ def _project(
 
 
 @pytest.mark.parametrize("overlap", [2, 3, 5])
-def test_equal_annotators_are_suspected_as_rarely_as_promised(overlap: int) -> None:
+def test_false_positives_stay_within_the_level(overlap: int) -> None:
     p_values, false_alarms = [], 0
     for seed in range(150):
         found = outliers(*_project(seed, np.full(8, 0.7), 60, overlap), 8)
@@ -36,7 +36,7 @@ def test_equal_annotators_are_suspected_as_rarely_as_promised(overlap: int) -> N
 
 
 @pytest.mark.parametrize("overlap", [2, 3, 5])
-def test_somebody_who_guesses_stands_out_and_nobody_else(overlap: int) -> None:
+def test_only_the_guesser_is_an_outlier(overlap: int) -> None:
     noise = np.full(8, 0.7)
     noise[3] = 100.0
     found = outliers(*_project(1, noise, 400, overlap), 8)
@@ -44,8 +44,8 @@ def test_somebody_who_guesses_stands_out_and_nobody_else(overlap: int) -> None:
     assert (np.delete(found.adjusted, 3) > 0.05).all()
 
 
-def test_the_expectation_is_that_of_handing_the_rankings_out_at_random() -> None:
-    """Against 4,000 actual shuffles of who made which ranking of a task."""
+def test_expectation_is_that_of_random_assignment() -> None:
+    """Compared with 4,000 actual shuffles of the annotators of each task."""
     score, task, who = _project(2, np.array([0.3, 0.5, 0.7, 1.0, 2.0]), 40, 3)
     found = outliers(score, task, who, 5)
     rng = np.random.default_rng(0)
@@ -57,11 +57,11 @@ def test_the_expectation_is_that_of_handing_the_rankings_out_at_random() -> None
     np.testing.assert_allclose(found.z, z, atol=0.12)
 
 
-def test_too_few_tasks_or_none_are_no_test() -> None:
+def test_too_few_tasks_give_no_test() -> None:
     score, task, who = _project(3, np.full(4, 0.7), MIN_TASKS - 1, 3)
     assert np.isnan(outliers(score, task, who, 4).p_value).all()
     none = outliers(np.array([np.nan]), np.array([0]), np.array([0]), 2)
     assert np.isnan(none.adjusted).all()
-    # Everybody says the same everywhere: nothing can tell anybody apart.
+    # Everyone agrees everywhere: annotators can't be told apart.
     alike = outliers(np.ones(90), np.repeat(np.arange(30), 3), np.tile(np.arange(3), 30), 3)
     assert np.isnan(alike.p_value).all()

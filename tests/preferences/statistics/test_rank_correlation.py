@@ -19,21 +19,21 @@ def test_tau_b_equals_scipy_with_and_without_ties() -> None:
         assert tau_b(a, b) == pytest.approx(kendalltau(a, b).statistic, abs=1e-12)
 
 
-def test_the_pair_that_order_lists_get_wrong() -> None:
-    """A, C, D, B against B, C, D, A as lists of ids: five of six pairs are turned around, τ = −2/3. Comparing
-    the lists themselves gives +2/3."""
+def test_tau_b_of_order_lists_counts_reversed_pairs() -> None:
+    """A, C, D, B against B, C, D, A as lists of ids: five of six pairs are reversed, τ = −2/3. A comparison
+    of the lists themselves gives +2/3."""
     order = {"one": "ACDB", "two": "BCDA"}
     places = [[order[who].index(item) for item in "ABCD"] for who in ("one", "two")]
     assert tau_b(*places) == pytest.approx(-2 / 3)
 
 
-def test_all_576_pairs_of_rankings_of_four() -> None:
+def test_tau_b_of_all_576_pairs_of_rankings_of_four() -> None:
     for one, two in product(permutations(range(4)), repeat=2):
         concordant = sum((one[i] < one[j]) == (two[i] < two[j]) for i in range(4) for j in range(i + 1, 4))
         assert tau_b(one, two) == pytest.approx((2 * concordant - 6) / 6)
 
 
-def test_the_order_in_which_responses_are_listed_changes_nothing() -> None:
+def test_listing_order_of_responses_does_not_matter() -> None:
     rng = np.random.default_rng(1)
     places = rng.integers(0, 4, (30, 5))
     for listed in ([4, 3, 2, 1, 0], [2, 0, 4, 1, 3]):
@@ -42,24 +42,24 @@ def test_the_order_in_which_responses_are_listed_changes_nothing() -> None:
         assert concordance(places[:, listed]) == pytest.approx(concordance(places))
 
 
-def test_a_ranking_that_ties_everything_has_no_tau() -> None:
+def test_ranking_that_ties_everything_has_no_tau_b() -> None:
     assert np.isnan(tau_b([0, 0, 0], [0, 1, 2]))
 
 
-def test_tau_of_meetings_is_tau_b_and_counts_only_what_both_spoke_of() -> None:
+def test_tau_b_of_meetings_counts_only_shared_pairs() -> None:
     rng = np.random.default_rng(2)
     places = rng.integers(0, 4, (60, 5)).astype(np.int8)
     first, second = np.arange(30), np.arange(30, 60)
     met = meetings_of(verdicts_of(places), first, second)
     known = [kendalltau(a, b).statistic for a, b in zip(places[:30], places[30:], strict=True)]
     np.testing.assert_allclose(met.tau_b, known, atol=1e-12)
-    # The same first two of five, the rest left unranked by one: 7 pairs shared, all the same.
+    # The same first two of five, and one ranking leaves the rest unranked: 7 shared pairs, all equal.
     top = np.array([[0, 1, UNRANKED, UNRANKED, UNRANKED], [0, 1, 2, 3, 4]], dtype=np.int8)
     met = meetings_of(verdicts_of(top), np.array([0]), np.array([1]))
     assert (met.shared[0], met.same[0], met.tau_b[0]) == (7, 7, 1.0)
 
 
-def test_w_by_hand() -> None:
+def test_concordance_matches_a_count_by_hand() -> None:
     # Three judges, four things; rank sums 4, 6, 8, 12: S = 35, W = 12 · 35 / (9 · 60) = 7/9.
     assert concordance([[0, 1, 2, 3], [0, 2, 1, 3], [1, 0, 2, 3]]) == pytest.approx(7 / 9)
     assert concordance([[0, 1, 2], [0, 1, 2]]) == 1
@@ -68,7 +68,7 @@ def test_w_by_hand() -> None:
     assert np.isnan(concordance([[0, 0, 0], [0, 0, 0]]))
 
 
-def test_w_is_the_mean_spearman_correlation_between_judges() -> None:
+def test_concordance_follows_from_mean_spearman_correlation() -> None:
     """W = ((m − 1) r + 1) / m without ties (Kendall 1948 §6); with ties by the definition from rank sums."""
     rng = np.random.default_rng(3)
     m, k = 5, 7
@@ -83,7 +83,7 @@ def test_w_is_the_mean_spearman_correlation_between_judges() -> None:
     assert concordance(tied) == pytest.approx(12 * spread / (m**2 * (k**3 - k) - m * ties))
 
 
-def test_w_of_many_tasks_is_w_of_each() -> None:
+def test_concordance_of_many_tasks_matches_each() -> None:
     rng = np.random.default_rng(4)
     places, tasks = rng.integers(0, 5, (200, 4)), rng.integers(0, 30, 200)
     each = kendall_w_by_task(places, tasks, 31)

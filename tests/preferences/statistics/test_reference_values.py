@@ -1,4 +1,4 @@
-"""Every reference value of ../shared/data/README.md about agreement or strength, to the digit."""
+"""The reference values of ../shared/data/README.md for agreement and strength, to the last digit."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_mt_bench_strengths() -> None:
         "alpaca-13b": -0.726,
         "llama-13b": -1.543,
     }
-    # Davidson's strengths are larger (a tie is no longer half a win), their order is the same.
+    # Davidson's strengths are larger (a tie is no longer half a win) in the same order.
     with_ties = davidson.fit(*table)
     assert [names[i] for i in np.argsort(-with_ties.strength)] == [names[i] for i in np.argsort(-strengths)]
     assert (np.abs(with_ties.strength) > np.abs(strengths)).all()
@@ -88,8 +88,8 @@ def test_squality() -> None:
     for _, _, review, system in reviews:
         firsts[system] = firsts.get(system, 0) + (review["overall-rank"] == 1)
     assert firsts == {"human": 204, "bart-dpr": 5, "bart": 1}
-    # The three texts on one question are judged by the same three people: an interval that takes them for
-    # independent is a little too narrow.
+    # The same three people judge the three texts on one question: an interval that treats them as
+    # independent is slightly too narrow.
     by_question = alpha(items, ratings, metric="interval", clusters=questions, samples=500)
     assert by_question.low < 0.7854 < by_question.high
 

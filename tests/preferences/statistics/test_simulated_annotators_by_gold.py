@@ -1,4 +1,4 @@
-"""The whole library on annotators of known quality, who rank replies of the demo world by its gold judge."""
+"""The whole library on annotators of known quality, who rank demo-world replies by its gold judge."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from preferences.statistics.outliers import outliers
 from preferences.statistics.pairs import pair_columns, rankings_that_meet, verdicts_of
 from training import demo_world
 
-# Gumbel noise on gold points (of 4); the fifth hardly looks, the sixth takes what is shown first.
+# Gumbel noise on gold points (of 4); the fifth guesses, the sixth prefers what is shown first.
 NOISE = np.array([0.15, 0.3, 0.6, 1.0, 30.0, 0.3])
 LEAN = np.array([0.0, 0.0, 0.0, 0.0, 0.0, 1.0])
 TASKS, K, OVERLAP = 500, 4, 3
@@ -52,7 +52,7 @@ class Project:
         self.met = meetings_of(self.verdicts, *rankings_that_meet(self.task))
 
 
-def test_the_known_quality_of_everybody_is_seen(gold: NDArray[np.float64]) -> None:
+def test_known_quality_of_annotators_is_estimated(gold: NDArray[np.float64]) -> None:
     project = Project(gold)
     pairs = project.verdicts.shape[1]
     pair = (project.task[:, None] * pairs + np.arange(pairs)).ravel()
@@ -67,7 +67,7 @@ def test_the_known_quality_of_everybody_is_seen(gold: NDArray[np.float64]) -> No
     assert np.argsort(-found.accuracy)[[0, 1, 2]].tolist() == [0, 1, 2]
     assert found.accuracy.argmin() == 4
     assert found.low[4] < 0.55
-    # How often each is right by gold (which the estimate never sees), where gold tells the two apart.
+    # How often each agrees with gold, which the estimate never sees, on pairs that gold orders.
     first, second = pair_columns(K)
     better = np.sign(gold[:, first] - gold[:, second])[project.task]
     clear = np.abs(gold[:, first] - gold[:, second])[project.task] > 0.05
@@ -80,7 +80,7 @@ def test_the_known_quality_of_everybody_is_seen(gold: NDArray[np.float64]) -> No
     assert (found.first_right > 0.5)[better[::OVERLAP].ravel() == 1].mean() > 0.85
 
 
-def test_the_guesser_is_an_outlier_and_the_one_who_leans_is_seen_to(gold: NDArray[np.float64]) -> None:
+def test_guesser_and_biased_annotator_are_detected(gold: NDArray[np.float64]) -> None:
     project = Project(gold)
     same, shared = by_ranking(project.met, len(project.who))
     found = outliers(same / shared, project.task, project.who, len(NOISE))
@@ -105,7 +105,7 @@ def test_agreement_falls_with_noise_and_alpha_rises_without_the_guesser(gold: ND
     assert alpha(project.who != 4) > alpha(np.ones(len(project.who), dtype=bool)) + 0.05
 
 
-def test_the_board_puts_the_styles_in_the_order_of_their_gold(gold: NDArray[np.float64]) -> None:
+def test_leaderboard_orders_styles_by_their_gold_scores(gold: NDArray[np.float64]) -> None:
     project = Project(gold)
     first, second = pair_columns(K)
     won = project.verdicts == 1

@@ -1,4 +1,4 @@
-"""The ways a ranking agreement goes wrong without anybody noticing, each with what is right by hand."""
+"""Silent errors of agreement between rankings, each with the correct result by hand."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from preferences.statistics.krippendorff import alpha_of_pairs, pair_counts
 from preferences.statistics.pairs import UNRANKED, rankings_that_meet, verdicts_of
 
 
-def test_agreement_on_few_shared_tasks_is_not_lined_up_by_rank_of_the_list() -> None:
-    """Two people agree perfectly on the one task they share; each has two of their own. Comparing the n-th
-    task of one with the n-th of the other would find a third."""
+def test_agreement_matches_tasks_by_identity() -> None:
+    """Two people agree perfectly on the one task they share, and each has two more. Comparing the n-th task
+    of one with the n-th of the other would find a third."""
     people = np.array([0, 0, 0, 1, 1, 1])
     tasks = np.array([1, 2, 3, 3, 4, 5])
     places = np.array([[0, 1, 2], [2, 1, 0], [1, 0, 2], [1, 0, 2], [0, 1, 2], [0, 2, 1]], dtype=np.int8)
@@ -26,16 +26,16 @@ def test_agreement_on_few_shared_tasks_is_not_lined_up_by_rank_of_the_list() -> 
     np.testing.assert_array_equal(per_ranking[1], [0, 0, 3, 3, 0, 0])
 
 
-def test_a_top_k_ranking_keeps_what_it_says_of_the_rest() -> None:
-    """A best, B second of five, the rest left: A and B are above C, D and E, and nothing is said among those.
-    Cutting down to what both listed would leave one pair of seven."""
+def test_top_k_ranking_counts_against_the_rest() -> None:
+    """A best, B second of five, the rest unranked: A and B are above C, D and E, which have no order. Keeping
+    only what both listed would leave one pair of seven."""
     top, whole = [0, 1, UNRANKED, UNRANKED, UNRANKED], [4, 1, 0, 2, 3]
     met = meetings_of(verdicts_of(np.array([top, whole], dtype=np.int8)), np.array([0]), np.array([1]))
-    # The whole ranking puts C first and A last: only B before D and B before E are the same.
+    # The complete ranking has C first and A last: only B before D and B before E agree.
     assert (met.shared[0], met.same[0]) == (7, 2)
 
 
-def test_names_and_order_of_the_responses_decide_nothing() -> None:
+def test_names_and_order_of_responses_do_not_matter() -> None:
     rng = np.random.default_rng(0)
     places, tasks = rng.integers(0, 3, (90, 4)).astype(np.int8), np.repeat(np.arange(30), 3)
 
@@ -51,8 +51,8 @@ def test_names_and_order_of_the_responses_decide_nothing() -> None:
         assert found(order) == pytest.approx(found((0, 1, 2, 3)))
 
 
-def test_a_cycle_of_votes_is_a_draw_whatever_the_models_are_called() -> None:
-    """A over B, B over C, C over A: nobody is ahead. Breaking the tie by an id would make one the winner."""
+def test_cycle_of_votes_is_a_draw() -> None:
+    """A over B, B over C, C over A: nobody is ahead. Breaking the tie by id would make one the winner."""
     for order in permutations(range(3)):
         wins = np.zeros((3, 3))
         for a, b in ((0, 1), (1, 2), (2, 0)):

@@ -1,4 +1,4 @@
-"""The gold judge ranks a good answer above every flawed one, and can't be talked round."""
+"""The gold judge ranks a good answer above every flawed one and cannot be gamed."""
 
 import random
 import statistics

@@ -1,4 +1,4 @@
-"""The demo world's conversations can be read back from their text, whatever was asked and however."""
+"""Conversations of the demo world can be parsed from their text."""
 
 import random
 import subprocess

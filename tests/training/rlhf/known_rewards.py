@@ -1,4 +1,4 @@
-"""Rankings of responses whose features and rewards are known: what an estimate is held against."""
+"""Rankings of responses with known features and rewards, to test estimates against."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import math
 import torch
 from torch import Tensor
 
-from training.rlhf.reward import losses
-from training.rlhf.reward.laplace import Part
+from training.rlhf.reward import laplace, losses
+from training.rlhf.reward.laplace import Part, Posterior
 
 
 def weights(seed: int, *, width: int, spread: float) -> Tensor:
-    """A head under which a reward of standard normal features has this standard deviation."""
+    """A head under which the reward of standard normal features has this standard deviation."""
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(width, generator=generator, dtype=torch.float64) * spread / math.sqrt(width)
 
@@ -30,7 +30,7 @@ def ranked(seed: int, rewards: Tensor) -> Tensor:
 
 
 def part(responses: Tensor, tiers: Tensor, *, loss: str = "bradley_terry") -> Part:
-    """With the likelihood that `uncertainty.observations` gives such rankings."""
+    """A part with the likelihood that `uncertainty.observations` gives such rankings."""
     k = tiers.shape[1]
     of_pairs = loss == "bradley_terry"
     counted = k * (k - 1) / 2 * 3 / (k + 1) if of_pairs else k - 1
@@ -44,8 +44,36 @@ def part(responses: Tensor, tiers: Tensor, *, loss: str = "bradley_terry") -> Pa
 
 
 def calibration_error(said: Tensor, true: Tensor, *, bins: int = 10) -> float:
-    """Expected calibration error of probabilities against the true ones, each pair both ways round."""
+    """Expected calibration error of probabilities against the true ones, with each pair in both orders."""
     said, true = torch.cat([said, 1 - said]), torch.cat([true, 1 - true])
     place = (said * bins).long().clamp(max=bins - 1)
     apart = [(said - true)[place == n].sum().abs() for n in range(bins)]
     return float(torch.stack(apart).sum() / len(said))
+
+
+def mode(part: Part, *, precision: float) -> Tensor:
+    """The head at the mode of the posterior under the prior N(0, I / precision), by Newton's method."""
+
+    def penalised(weight: Tensor) -> float:
+        return float(part.likelihood(part.features @ weight).sum() + precision / 2 * weight @ weight)
+
+    weight = torch.zeros(part.features.shape[-1], dtype=torch.float64)
+    for _ in range(50):
+        slope, bend = laplace.derivatives([part], weight)
+        slope = slope + precision * weight
+        step = torch.linalg.solve(bend + precision * torch.eye(len(weight), dtype=torch.float64), slope)
+        if float(slope @ step) / 2 < 1e-9:
+            break
+        share = 1.0
+        while penalised(weight - share * step) > penalised(weight) - 1e-4 * share * float(slope @ step) / 2:
+            share /= 2
+            if share < 1e-9:
+                return weight
+        weight = weight - share * step
+    return weight
+
+
+def posterior(part: Part, *, precision: float) -> Posterior:
+    """The Laplace approximation at the mode."""
+    weight = mode(part, precision=precision)
+    return laplace.around(weight, [part], typical_square=precision, prior_spread=1.0)

@@ -12,7 +12,8 @@ from training.rlhf.core.reporter import Cancelled, NullReporter
 
 @dataclass
 class ListReporter(NullReporter):
-    """Keeps everything in lists; `cancel_after` makes the n-th `check` (counted from 1) raise `Cancelled`."""
+    """Stores everything in lists. `cancel_after` makes the n-th `check` (counted from 1) raise
+    `Cancelled`."""
 
     cancel_after: int | None = None
     checks: int = 0

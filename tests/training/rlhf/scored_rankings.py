@@ -1,4 +1,4 @@
-"""Scored rankings made by hand, and by people and models whose parameters are known."""
+"""Scored rankings: written by hand, or from people and models with known parameters."""
 
 from __future__ import annotations
 
@@ -31,8 +31,11 @@ def answered_pairs(
     says: AnswerLink | None = None,
     prompts: int | None = None,
 ) -> ScoredRankings:
-    """Pairs whose rewards differ so, answered by people who answer as ``says`` has it (else as ``link``, the
-    model's own), over ``prompts`` different prompts (else one each)."""
+    """Pairs with these differences of rewards, answered according to ``says`` (default: ``link``, the model's
+    own).
+
+    They are spread over ``prompts`` different prompts (default: one each).
+    """
     probabilities = (says or link).probabilities(differences)
     u = rng.random(len(differences))
     first, second = (

@@ -1,4 +1,5 @@
-"""What can't be trained on or scored with is refused by name, with the way out; the rest has a rule."""
+"""Input that can't be trained on or scored is refused by name with the remedy, or handled by a documented
+rule."""
 
 from __future__ import annotations
 
@@ -53,7 +54,7 @@ def copy_of(folder: Path, where: Path) -> Path:
     return Path(shutil.copytree(folder, where / "copy"))
 
 
-def test_one_response_or_none_is_left_out_and_counted(tmp_path: Path) -> None:
+def test_rows_of_fewer_than_two_responses_are_counted(tmp_path: Path) -> None:
     file = tmp_path / "rankings.jsonl"
     rows: list[dict[str, Any]] = [
         {"messages": list(QUESTION), "responses": ["w3"], "tiers": [[0]]},
@@ -66,20 +67,20 @@ def test_one_response_or_none_is_left_out_and_counted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ties", ["ignore", "rao_kupper"])
-def test_a_ranking_made_in_python_of_one_response_or_none_is_left_out_and_counted(ties: str) -> None:
+def test_short_rankings_made_in_python_are_counted(ties: str) -> None:
     few = [Ranking(QUESTION, ("w3",), ((0,),)), Ranking(QUESTION, (), ())]
     groups, left_out, _ = encode_rankings([*few, RANKINGS[0]], tiny.tokenizer(), max_length=100, ties=ties)
     assert (len(groups), left_out) == (1, {"fewer_than_two_responses": 2})
 
 
-def test_a_prompt_without_responses_has_no_score(base: Path) -> None:
+def test_prompt_without_responses_has_no_score(base: Path) -> None:
     model, tokenizer = load_for_training(base)
     with pytest.raises(ValueError, match="item 1 has no response to score"):
         score(model, tokenizer, [(QUESTION, ["w3"]), (QUESTION, [])])
 
 
-def test_prompts_that_the_template_refuses_are_left_out_and_counted_on_both_sides(tmp_path: Path) -> None:
-    """Gemma's has no system turn."""
+def test_prompts_refused_by_the_template_are_counted(tmp_path: Path) -> None:
+    """Gemma's template has no system turn."""
     words = tiny.tokenizer()
     words.chat_template = (
         "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system') }}{% endif %}"
@@ -100,25 +101,25 @@ def test_prompts_that_the_template_refuses_are_left_out_and_counted_on_both_side
     assert result.report.left_out == {"refused_by_template": 1}
 
 
-def test_where_all_is_held_out_it_says_that_nothing_is_left_to_learn_from(base: Path, tmp_path: Path) -> None:
+def test_holding_out_everything_is_refused(base: Path, tmp_path: Path) -> None:
     aside = [dataclasses.replace(ranking, split="heldout") for ranking in RANKINGS[:3]]
-    with pytest.raises(ValueError, match=r"no ranking to learn from \(left out: none; held out: 3\)"):
+    with pytest.raises(ValueError, match=r"no rankings to train on \(left out: none; held out: 3\)"):
         train(RewardModelConfig(), base_model=base, rankings=aside, out_dir=tmp_path / "rm")
 
 
-def test_ties_alone_are_nothing_to_learn_from_unless_they_are_modelled(base: Path, tmp_path: Path) -> None:
+def test_ties_alone_need_a_loss_that_models_ties(base: Path, tmp_path: Path) -> None:
     tied = [dataclasses.replace(r, tiers=((0, 1, 2, 3),)) for r in RANKINGS[:6]]
     settings = {"epochs": 1, "evaluations": 1, "heldout_fraction": 0.0}
     ignoring = RewardModelConfig.model_validate(settings)
-    with pytest.raises(ValueError, match=r"no ranking to learn from \(left out: \{'all_tied': 6\}"):
+    with pytest.raises(ValueError, match=r"no rankings to train on \(left out: \{'all_tied': 6\}"):
         train(ignoring, base_model=base, rankings=tied, out_dir=tmp_path / "rm")
     assert not (tmp_path / "rm").exists()
     modelling = RewardModelConfig.model_validate(settings | {"ties": "davidson"})
     assert train(modelling, base_model=base, rankings=tied, out_dir=tmp_path / "rm").path.is_dir()
 
 
-def test_an_empty_text_is_a_response_of_its_end_alone(base: Path) -> None:
-    """Scored, in every layout, as the model scores the bare end of the prompt; and learned from."""
+def test_empty_response_is_only_an_end_token(base: Path) -> None:
+    """In every layout it is scored as the model scores the end of the prompt, and it can be learned from."""
     words = tiny.tokenizer()
     assert chat.encode_response(words, "") == chat.encode_response(words, "<eos>") == [1]
     model, tokenizer = load_for_training(base)
@@ -142,11 +143,11 @@ def test_an_empty_text_is_a_response_of_its_end_alone(base: Path) -> None:
 
 @pytest.mark.parametrize("which", ["whole", "adapter"])
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_weights_that_are_no_numbers_are_named(
+def test_weights_that_are_not_finite_are_named(
     which: str, value: float, base: Path, adapter: Path, tmp_path: Path
 ) -> None:
     folder = copy_of(base if which == "whole" else adapter, tmp_path)
-    shutil.copytree(base, tmp_path / "llama")  # beside the adapter's copy
+    shutil.copytree(base, tmp_path / "llama")  # next to the adapter's copy
     file = folder / ("model.safetensors" if which == "whole" else "adapter_model.safetensors")
     weights = load_file(file)
     name = next(key for key in weights if "q_proj" in key)
@@ -156,8 +157,8 @@ def test_weights_that_are_no_numbers_are_named(
         load_for_training(folder)
 
 
-def test_a_tokenizer_without_pad_gets_one_that_is_never_an_end(tmp_path: Path) -> None:
-    """Trained with it and scored in batches, the model is read at EOS, here and in transformers."""
+def test_tokenizer_without_pad_gets_one_that_is_not_eos(tmp_path: Path) -> None:
+    """A model trained with it and scored in batches is read at EOS, here and in transformers."""
     words = tiny.tokenizer()
     words.pad_token = None
     model = tiny.policy()
@@ -178,8 +179,8 @@ def test_a_tokenizer_without_pad_gets_one_that_is_never_an_end(tmp_path: Path) -
     assert here.item() == pytest.approx(expected.item(), abs=1e-5)
 
 
-def test_a_tokenizer_whose_only_special_token_is_its_end_loses_no_text_to_its_pad(tmp_path: Path) -> None:
-    """GPT-2's. The first token of its vocabulary is "!", which must stay a word, also when saved."""
+def test_pad_token_takes_no_word_of_the_vocabulary(tmp_path: Path) -> None:
+    """GPT-2's tokenizer. The first token of its vocabulary is "!", which must stay a word."""
     words = tiny.byte_level_tokenizer()
     assert (words.all_special_tokens, words.convert_ids_to_tokens(0)) == ([words.eos_token], "!")
     model = tiny.policy(vocab_size=len(words), eos_token_id=words.eos_token_id, pad_token_id=None)
@@ -194,7 +195,7 @@ def test_a_tokenizer_whose_only_special_token_is_its_end_loses_no_text_to_its_pa
         assert tokenizer.pad_token_id not in (None, words.eos_token_id)
 
 
-def test_a_tokenizer_without_an_end_is_refused(tmp_path: Path) -> None:
+def test_tokenizer_without_eos_is_refused(tmp_path: Path) -> None:
     words = tiny.tokenizer()
     words.eos_token = None
     tiny.policy().save_pretrained(tmp_path / "policy")
@@ -204,8 +205,8 @@ def test_a_tokenizer_without_an_end_is_refused(tmp_path: Path) -> None:
             load(tmp_path / "policy")
 
 
-def test_without_a_chat_template_the_plain_format_is_meant_everywhere(base: Path, tmp_path: Path) -> None:
-    """With one, training and scoring see what the template makes of the same conversation."""
+def test_plain_format_is_used_without_a_chat_template(base: Path, tmp_path: Path) -> None:
+    """With a template, training and scoring see what it makes of the same conversation."""
     plain = tiny.tokenizer()
     assert chat.decode(plain, chat.encode_prompt(plain, QUESTION)) == "user : w1 w2 assistant :"
     chatty = tiny.tokenizer()
@@ -236,26 +237,24 @@ def vit() -> ViTModel:
 
 
 @pytest.mark.parametrize(("make", "kind"), [(bart, "bart"), (vit, "vit")])
-def test_what_is_neither_a_language_model_nor_an_encoder_is_refused(
-    make: Callable[[], Any], kind: str, tmp_path: Path
-) -> None:
+def test_unsupported_architecture_is_refused(make: Callable[[], Any], kind: str, tmp_path: Path) -> None:
     make().save_pretrained(tmp_path / kind)
     tiny.tokenizer().save_pretrained(tmp_path / kind)
     with pytest.raises(ModelNotFound, match=rf"{kind} is neither a causal language model nor an encoder"):
         load_for_training(tmp_path / kind)
 
 
-def test_a_classifier_of_several_classes_is_no_reward_model(base: Path, tmp_path: Path) -> None:
+def test_classifier_with_several_classes_is_refused(base: Path, tmp_path: Path) -> None:
     three = AutoModelForSequenceClassification.from_pretrained(base, num_labels=3)
     save_model(three, tiny.tokenizer(), tmp_path / "three")
     for load in (load_reward_model, load_for_training):
-        with pytest.raises(ModelNotFound, match=r"into 3 classes.*Take the language model"):
+        with pytest.raises(ModelNotFound, match=r"into 3 classes.*Use the language model"):
             load(tmp_path / "three")
 
 
-def test_an_encoder_can_not_be_ppos_judge(base: Path, tmp_path: Path) -> None:
+def test_encoder_is_refused_as_the_reward_model_of_ppo(base: Path, tmp_path: Path) -> None:
     judge = learn(saved_base("bert", tmp_path), tmp_path / "rm").path
-    assert PPOConfig().steps  # the recipe itself is fine: it is the model that can't value single tokens
+    assert PPOConfig().steps  # the recipe is valid; the model can't value single tokens
     with pytest.raises(ValueError, match=r"is an encoder.*Train a reward model from this policy"):
         load_models(base, judge)
 
@@ -304,9 +303,7 @@ ADAPTER: dict[str, Damage] = {
 
 
 @pytest.mark.parametrize("damage", [*WHOLE, *ADAPTER])
-def test_a_damaged_folder_is_named_whatever_is_damaged(
-    damage: str, base: Path, adapter: Path, tmp_path: Path
-) -> None:
+def test_damaged_folder_is_named(damage: str, base: Path, adapter: Path, tmp_path: Path) -> None:
     folder = copy_of(base if damage in WHOLE else adapter, tmp_path)
     shutil.copytree(base, tmp_path / "llama")
     (WHOLE | ADAPTER)[damage](folder)
@@ -316,14 +313,14 @@ def test_a_damaged_folder_is_named_whatever_is_damaged(
     assert len(str(caught.value)) < 600
 
 
-def test_what_is_not_damaged_loads(adapter: Path, tmp_path: Path) -> None:
-    """The copies above are refused for their damage, not for being copies."""
+def test_undamaged_copy_loads(adapter: Path, tmp_path: Path) -> None:
+    """The copies above are refused for their damage, not because they are copies."""
     assert torch.isfinite(scores_here(copy_of(adapter, adapter.parent / "beside"))).all()
 
 
-def test_layers_that_the_model_does_not_have_get_no_adapter(base: Path, tmp_path: Path) -> None:
+def test_adapter_on_missing_layers_is_refused(base: Path, tmp_path: Path) -> None:
     """GPT-2's names for a Llama's layers: refused before anything is trained, with the field's name."""
-    with pytest.raises(ValueError, match=r"lora_target_modules='c_attn, c_proj' doesn't fit Llama"):
+    with pytest.raises(ValueError, match=r"lora_target_modules='c_attn, c_proj' does not fit Llama"):
         learn(base, tmp_path / "rm", **LORA, lora_target_modules="c_attn, c_proj")
     some = learn(base, tmp_path / "rm", **LORA, lora_target_modules="q_proj, v_proj").path
     assert {key.split(".")[-3] for key in load_file(some / "adapter_model.safetensors") if "lora" in key} == {
@@ -332,7 +329,7 @@ def test_layers_that_the_model_does_not_have_get_no_adapter(base: Path, tmp_path
     }
 
 
-def test_a_model_in_memory_is_taken_with_its_adapter_merged(base: Path) -> None:
+def test_model_in_memory_is_used_with_its_adapter_merged(base: Path) -> None:
     config = RewardModelConfig.model_validate(LORA)
     models = load_models(base, Loaded(*load_for_training(base, config)))
     assert not hasattr(models.judge, "get_base_model")

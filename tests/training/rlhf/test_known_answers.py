@@ -1,7 +1,7 @@
-"""Answers drawn from known parameters: fitting the loss to them finds the parameters again.
+"""Answers drawn from known parameters: fitting the loss to them recovers the parameters.
 
-Rewards are linear in five features, so that what is fitted has few parameters and a standard error each, from
-the curvature of the likelihood at its maximum.
+Rewards are linear in five features, so the fit has few parameters, each with a standard error from the
+curvature of the likelihood at its maximum.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SECOND_WINS = torch.tensor([1, 0])
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """Tensors this small cost more to share out than to compute."""
+    """Tensors this small cost more to distribute over threads than to compute."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -35,9 +35,9 @@ def pairs(count: int, generator: torch.Generator) -> Tensor:
 
 
 def fit(loss: Callable[[Tensor], Tensor], start: Tensor) -> tuple[Tensor, Tensor]:
-    """(the parameters at the minimum of the summed loss, the standard error of each)."""
+    """Return (the parameters at the minimum of the summed loss, the standard error of each)."""
     found = start.clone().requires_grad_()
-    # Of a loss summed over thousands, a slope of 0.01 is far within any standard error.
+    # For a loss summed over thousands, a slope of 0.01 is far within any standard error.
     search = torch.optim.LBFGS([found], max_iter=200, line_search_fn="strong_wolfe", tolerance_grad=0.01)
 
     def closure() -> Tensor:
@@ -52,7 +52,7 @@ def fit(loss: Callable[[Tensor], Tensor], start: Tensor) -> tuple[Tensor, Tensor
 
 
 def calibration_error(predicted: Tensor, happened: Tensor) -> float:
-    """ECE over ten bins of as many predictions each."""
+    """ECE over ten bins with the same number of predictions."""
     order = predicted.argsort()
     bins = zip(predicted[order].chunk(10), happened[order].double().chunk(10), strict=True)
     return sum(abs(float(p.mean() - h.mean())) * len(p) for p, h in bins) / len(predicted)
@@ -65,8 +65,11 @@ ETA = torch.tensor([0.98, 0.9, 0.8, 0.65, 0.5, 0.2], dtype=torch.float64)
 
 
 def covers(estimates: list[tuple[Tensor, Tensor]], true: Tensor) -> None:
-    """Two standard errors hold 95 of 100 true values, and no parameter is off on the mean of the data sets.
-    One data set alone misses one of its eight in a third of all cases, whatever the loss."""
+    """Two standard errors cover 95 of 100 true values, and no parameter is biased on average over the data
+    sets.
+
+    A single data set misses one of its eight parameters in a third of all cases, whatever the loss.
+    """
     found, errors = (torch.stack(kind) for kind in zip(*estimates, strict=True))
     assert float(((found - true).abs() <= 2 * errors).double().mean()) >= 0.9
     of_mean = errors.pow(2).sum(0).sqrt() / len(estimates)
@@ -74,7 +77,7 @@ def covers(estimates: list[tuple[Tensor, Tensor]], true: Tensor) -> None:
 
 
 def state_strengths(features: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """(tiers, level) as somebody says them whose noise is logistic: d + noise against the edges."""
+    """Return (tiers, level) stated with logistic noise: d + noise against the thresholds."""
     d = (features[:, 0] - features[:, 1]) @ WEIGHTS
     noise = torch.logit(torch.rand(len(d), dtype=torch.float64, generator=generator))
     said = torch.bucketize(d + noise, EDGES) - 3
@@ -94,7 +97,7 @@ def test_weights_and_thresholds_are_recovered_from_strengths() -> None:
 
         estimates.append(fit(loss, torch.zeros(8, dtype=torch.float64)))
     covers(estimates, torch.cat((WEIGHTS, HALF.diff(prepend=torch.zeros(1)).log())))
-    assert max(float(errors.max()) for _, errors in estimates) < 0.06  # wide errors would cover anything
+    assert max(float(errors.max()) for _, errors in estimates) < 0.06  # large errors would cover anything
 
     fresh = pairs(6000, generator)
     tiers, levels = state_strengths(fresh, generator)
@@ -133,7 +136,7 @@ def test_weights_and_reliabilities_are_recovered() -> None:
     assert calibration_error(predicted, happened) <= 0.03
     plain, _ = fit(lambda w: losses.bradley_terry(features @ w, tiers).sum(), torch.zeros(5).double())
     flat = torch.sigmoid((fresh[:, 0] - fresh[:, 1]) @ plain)
-    assert calibration_error(flat, happened) > 0.1  # who is not to be believed makes plain rewards too flat
+    assert calibration_error(flat, happened) > 0.1  # unreliable annotators make plain rewards too flat
 
 
 TIE = torch.tensor([0.7], dtype=torch.float64)  # Rao and Kupper's threshold, and Davidson's log nu
@@ -141,7 +144,7 @@ VERDICTS = torch.tensor([[0, 1], [0, 0], [1, 0]])  # tiers where the first wins,
 
 
 def chances_by_the_book(model: str, d: Tensor, tie: Tensor) -> Tensor:
-    """(3, pairs): that the first is preferred, neither, the second."""
+    """Return (3, pairs): the probabilities that the first is preferred, neither, the second."""
     if model == "davidson":
         return torch.stack((d / 2, tie.expand_as(d), -d / 2)).softmax(dim=0)
     h = tie if model == "rao_kupper" else torch.zeros_like(tie)
@@ -181,8 +184,7 @@ def test_weights_and_tie_parameters_are_recovered_from_pairs(model: str) -> None
 
 
 def orders(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Features of five responses each, and their places by reward + Gumbel noise, which is Plackett and
-    Luce's."""
+    """Features of five responses each, and their order by reward + Gumbel noise, which is Plackett–Luce."""
     features = torch.randn(count, 5, len(WEIGHTS), dtype=torch.float64, generator=generator)
     uniform = torch.rand(count, 5, dtype=torch.float64, generator=generator)
     noisy = features @ WEIGHTS - (-uniform.log()).log()

@@ -1,7 +1,7 @@
-"""Two processes under torch.distributed are one: the same weights, figures and stops.
+"""Two processes under torch.distributed give the same weights, figures and stops as one.
 
-They are started by the environment that torchrun gives its workers, as forks of one process that has imported
-torch already; the loop and the command line are the real ones, and so is gloo.
+They get the environment that torchrun gives its workers, and are forks of one process that has already
+imported torch. The loop, the command line and gloo are the real ones.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ def forked(processes, log, arguments, die_at=0):
     for _ in pids:
         pid, status = os.wait()
         codes[pids.index(pid)] = os.waitstatus_to_exitcode(status)
-        if status:  # as torchrun does: when one has died, the others are ended
+        # Like torchrun, end the others when one is killed. Processes that fail together exit on their own.
+        if os.WIFSIGNALED(status):
             for other in pids:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(other, signal.SIGTERM)
@@ -81,10 +82,11 @@ def as_row(ranking: Ranking) -> str:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """All runs of this file, in one process that forks: {name of the run: exit codes}, and the folder."""
+    """Make all runs of this file in one process that forks; return {name of the run: exit codes}, and the
+    folder."""
     folder = tmp_path_factory.mktemp("several")
     save_model(tiny.policy(), tiny.tokenizer(), folder / "policy")
-    # Unlike weights and widths, and a last batch of one ranking, of which the second process has nothing.
+    # Different weights and widths, and a last batch of one ranking, which leaves none for the second process.
     rankings = [
         replace(ranking, weight=1.0 + number % 3, annotator=f"a{number % 2}")
         for number, ranking in enumerate(RANKINGS[:33])
@@ -92,11 +94,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     rankings[5] = replace(rankings[5], messages=message(tiny.words(*range(40))))
     (folder / "rankings.jsonl").write_text("\n".join(map(as_row, rankings)))
     (folder / "heldout.jsonl").write_text("\n".join(map(as_row, HELDOUT)))
-    # All but the largest number there is in float32: its loss overflows, and no other's does.
+    # Almost the largest float32 number: its loss overflows, and no other does.
     poisoned = [*rankings[:20], replace(rankings[20], weight=3.4e38), *rankings[21:]]
     (folder / "poisoned.jsonl").write_text("\n".join(map(as_row, poisoned)))
 
-    # Of the opposite taste: what is learned makes it worse.
+    # Opposite preferences: training makes its loss worse.
     contrary = [replace(ranking, tiers=ranking.tiers[::-1]) for ranking in HELDOUT]
     (folder / "contrary.jsonl").write_text("\n".join(map(as_row, contrary)))
     endless = replace(HELDOUT[0], responses=(tiny.words(*[7] * 200), "w1", "w2", "w3"))
@@ -162,7 +164,7 @@ def test_two_processes_give_the_weights_and_figures_of_one(made: dict[str, Any])
     for name, reliability in one["annotators"].items():
         assert two["annotators"][name] == pytest.approx(reliability, abs=1e-5)
     assert one["steps"] == two["steps"] == 10
-    assert (made["folder"] / "two.1").read_text() == ""  # the first one speaks
+    assert (made["folder"] / "two.1").read_text() == ""  # only the first process reports
     assert not (made["folder"] / "two.checkpoints").exists()
 
 
@@ -178,7 +180,7 @@ def test_two_processes_resume_to_the_same_weights_after_a_kill(made: dict[str, A
 def test_two_processes_stop_early_at_the_step_of_one(made: dict[str, Any]) -> None:
     assert (made["codes"]["early"], made["codes"]["early-two"]) == ([0], [0, 0])
     one, two = result(made, "early"), result(made, "early-two")
-    assert one["steps"] == two["steps"] == 4  # of ten: the second evaluation of five was no better
+    assert one["steps"] == two["steps"] == 4  # of ten: the second of five evaluations was no better
     assert one["total_steps"] == 10
 
 

@@ -1,5 +1,8 @@
-"""TRL's RewardTrainer on pairs is the K = 2 case of ours: the same loss and gradients from the same weights,
-the same weights after the same steps, and what it saves scores the same here."""
+"""TRL's RewardTrainer on pairs is our case K = 2.
+
+It has the same loss and gradients from the same weights, the same weights after the same steps, and a model
+that it saves has the same scores here.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +51,7 @@ WITH_MARGINS = {
 
 @pytest.fixture(scope="module")
 def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An untrained reward model: both begin with its weights."""
+    """An untrained reward model, the start of both trainers."""
     folder = tmp_path_factory.mktemp("start")
     policy = save_model(tiny.policy(), tiny.tokenizer(), folder / "policy")
     torch.manual_seed(7)
@@ -76,7 +79,7 @@ def config_of(settings: dict[str, Any]) -> RewardModelConfig:
 
 
 def examples(groups: list[Group], config: RewardModelConfig) -> list[dict[str, Any]]:
-    """Our token groups as TRL's prepared pairs: the preferred response first."""
+    """Our token groups as TRL's prepared pairs, the preferred response first."""
     rows = []
     for group, pair in zip(groups, PAIRS, strict=True):
         chosen, rejected = (group.responses[i] for i in (pair.tiers[0][0], pair.tiers[1][0]))
@@ -136,14 +139,15 @@ def test_loss_and_gradients_equal_those_of_trl(
     others = dict(yours.named_parameters())
     for name, parameter in mine.named_parameters():
         assert torch.allclose(parameter.grad, others[name].grad, atol=1e-5), name
-    least = 0.03 if begin == start_encoder else 0.05  # an encoder's pooler flattens what it hands on
+    least = 0.03 if begin == start_encoder else 0.05  # an encoder's pooler flattens its output
     assert max(float(p.grad.abs().max()) for p in mine.parameters()) > least
 
 
 def of_rounding(adam: torch.optim.Optimizer | None, parameter: torch.Tensor) -> torch.Tensor:
-    """
-    Where no gradient came to 1e-7, whose sign is rounding's: Adam makes whole steps of it, and another
-    processor others (of 8,000 numbers one was 6e-5 apart).
+    """Return where no gradient reached 1e-7, so that its sign is determined by rounding.
+
+    Adam makes full steps of such gradients, and another processor makes different ones (of 8,000 numbers one
+    differed by 6e-5).
     """
     assert adam is not None
     second = adam.state[parameter].get("exp_avg_sq", torch.zeros_like(parameter))
@@ -181,8 +185,9 @@ def test_the_same_steps_give_the_same_weights_as_trl(
     norms = [row["grad_norm"] for row in trainer.state.log_history if "grad_norm" in row]
     assert report.series("grad_norm") == pytest.approx(norms, rel=1e-3)
     moved, left_out, of_all = 0.0, 0, 0
-    # The loss is the same whatever these are, so their gradients, and what Adam makes of them, are rounding:
-    # attention's softmax takes keys' biases out, the difference of two rewards the head's.
+    # The loss does not depend on these, so their gradients, and Adam's steps from them, are rounding: the
+    # softmax of attention removes the biases of keys, and the difference of two rewards removes the bias of
+    # the head.
     no_effect = (".key.bias",) if config.centring else (".key.bias", "classifier.bias")
     for name, parameter in yours.named_parameters():
         if name.endswith(no_effect):
@@ -191,13 +196,13 @@ def test_the_same_steps_give_the_same_weights_as_trl(
         rounding = of_rounding(trainer.optimizer, parameter)
         left_out, of_all = left_out + int(rounding.sum()), of_all + rounding.numel()
         assert torch.allclose(trained[name][~rounding], parameter[~rounding], atol=2e-5), name
-    assert moved > 2e-3  # a hundred times what they may differ by
+    assert moved > 2e-3  # a hundred times the tolerance
     assert left_out < of_all / 1000
 
 
 @pytest.mark.parametrize("kind", ["full", "lora"])
 def test_a_model_trained_by_trl_scores_the_same_here(kind: str, tmp_path: Path) -> None:
-    """From texts, with a tokenizer that has EOS for its pad: what its users have most often."""
+    """From texts, with a tokenizer whose pad token is EOS, which is the most common case."""
     policy = save_model(tiny.policy(), tiny.tokenizer(pad_is_eos=True), tmp_path / "policy")
     texts = [
         {"prompt": f"user: w{n}\nassistant:", "chosen": f" w{n} good good", "rejected": f" w{n} bad"}
@@ -220,7 +225,7 @@ def test_a_model_trained_by_trl_scores_the_same_here(kind: str, tmp_path: Path) 
         *chat.encode_prompt(tokenizer, [{"role": "user", "content": "w0"}]),
         *chat.encode_response(tokenizer, "w0 good good"),
     ]
-    assert [tokenizer.bos_token_id, *ids] == ours  # EOS and all
+    assert [tokenizer.bos_token_id, *ids] == ours  # including EOS
     trainer.train()
     trainer.save_model(str(tmp_path / "theirs"))
     if kind == "lora":

@@ -1,4 +1,4 @@
-"""A tokenizer and random models small enough that a test of the real thing takes a second."""
+"""A tokenizer and random models small enough for realistic tests that take a second."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ ENCODER: dict[str, Any] = {"vocab_size": len(SPECIAL) + 1 + WORDS + 5, "pad_toke
 
 
 def tokenizer(*, pad_is_eos: bool = False) -> PreTrainedTokenizerFast:
-    """One token per word, so that a text's tokens can be counted by eye."""
+    """One token per word, so that tokens can be counted by eye."""
     names = [*SPECIAL, *(f"w{n}" for n in range(WORDS)), "user", "assistant", ":", "good", "bad"]
     inner = Tokenizer(models.WordLevel({name: i for i, name in enumerate(names)}, unk_token="<unk>"))
     inner.pre_tokenizer = pre_tokenizers.Whitespace()
@@ -57,7 +57,7 @@ def tokenizer(*, pad_is_eos: bool = False) -> PreTrainedTokenizerFast:
 
 
 def byte_level_tokenizer() -> PreTrainedTokenizerFast:
-    """Pieces of words over bytes, and no special token but the end, as GPT-2's."""
+    """Subwords over bytes and no special token except the end, as in GPT-2."""
     pieces = pre_tokenizers.ByteLevel(add_prefix_space=False)
     inner = Tokenizer(models.BPE())
     inner.pre_tokenizer = pieces
@@ -68,7 +68,7 @@ def byte_level_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def encoder_tokenizer() -> PreTrainedTokenizerFast:
-    """The same words, begun by [CLS] and ended by [SEP]; no BOS and no EOS, as BERT's."""
+    """The same words, with [CLS] at the start and [SEP] at the end, without BOS and EOS, as in BERT."""
     special = ("[PAD]", "[SEP]", "[CLS]", "[UNK]", "[MASK]")
     names = [*special, *(f"w{n}" for n in range(WORDS)), "user", "assistant", ":", "good", "bad"]
     inner = Tokenizer(models.WordLevel({name: i for i, name in enumerate(names)}, unk_token="[UNK]"))
@@ -84,7 +84,7 @@ def encoder_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def policy(*, seed: int = 0, context: int = 128, **changes: Any) -> LlamaForCausalLM:
-    """A two-layer Llama with grouped heads and weights large enough for rewards to differ."""
+    """A two-layer Llama with grouped heads, and weights large enough for rewards to differ."""
     settings: dict[str, Any] = {
         "vocab_size": len(SPECIAL) + WORDS + 5,
         "hidden_size": 32,
@@ -105,7 +105,7 @@ def policy(*, seed: int = 0, context: int = 128, **changes: Any) -> LlamaForCaus
 
 
 def gpt2_policy(*, seed: int = 0) -> GPT2LMHeadModel:
-    """The other kind of position: learned, absolute, added at the input."""
+    """The other kind of positions: learned, absolute, added to the input."""
     config = GPT2Config(
         vocab_size=len(SPECIAL) + WORDS + 5,
         n_embd=32,
@@ -129,7 +129,7 @@ def qwen_policy(*, seed: int = 0) -> PreTrainedModel:
 
 
 def neox_policy(*, seed: int = 0) -> PreTrainedModel:
-    """Pythia's kind: attention and MLP side by side, positions turned in a part of each head, biases."""
+    """Like Pythia: parallel attention and MLP, rotary positions in a part of each head, biases."""
     return _seeded(GPTNeoXForCausalLM, GPTNeoXConfig(**COMMON, **SHAPE, rotary_pct=0.25), seed)
 
 
@@ -142,12 +142,12 @@ def ettin_policy(*, seed: int = 0) -> PreTrainedModel:
 
 
 def bert(*, seed: int = 0) -> PreTrainedModel:
-    """A language model that lacks what its classifier begins with: the pooler."""
+    """A language model without the pooler that its classifier needs."""
     return _seeded(BertForMaskedLM, BertConfig(**ENCODER, **SHAPE), seed)
 
 
 def modern_bert(*, seed: int = 0) -> PreTrainedModel:
-    """Local attention in every other layer, no positions to add, a layer before the classifier."""
+    """Local attention in every other layer, no added positions, and a layer before the classifier."""
     special = {"cls_token_id": 2, "sep_token_id": 1, "bos_token_id": 2, "eos_token_id": 1}
     config = ModernBertConfig(
         **(ENCODER | special),
@@ -160,7 +160,7 @@ def modern_bert(*, seed: int = 0) -> PreTrainedModel:
 
 
 def roberta(*, seed: int = 0) -> PreTrainedModel:
-    """Positions that count from behind the pad token's id, and a classifier of two layers."""
+    """Positions that start after the id of the pad token, and a classifier of two layers."""
     return _seeded(RobertaForMaskedLM, RobertaConfig(**ENCODER, **SHAPE, type_vocab_size=1), seed)
 
 

@@ -13,7 +13,7 @@ import pytest
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from annotation.content.content import add_prompts
+from annotation.content.adding import add_prompts
 from annotation.models import DatasetSnapshot, Project, User
 from config.problems import Problem
 from tests.training.conftest import ModelMaker, Rank, RunMaker

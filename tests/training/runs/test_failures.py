@@ -34,7 +34,7 @@ from training.rlhf.core.recipes import EvaluateConfig, PPOConfig, Recipe, Reject
 from training.rlhf.core.reporter import NullReporter, require_finite
 from training.rlhf.data.batching import Group, fit_group
 from training.rlhf.generation import evaluation
-from training.rlhf.models import chat, loading
+from training.rlhf.models import chat, hub, loading
 from training.rlhf.policy import ppo, rejection_sampling, sft
 from training.rlhf.reward import reward_model
 from training.runs import execute
@@ -75,7 +75,7 @@ class Scene:
         def refuse(*args: object, **options: object) -> None:
             raise OSError(error)
 
-        self.monkeypatch.setattr(loading, "_hub_answers", lambda: answers)
+        self.monkeypatch.setattr(hub, "answers", lambda: answers)
         if error:
             self.monkeypatch.setattr(loading, "cached_file", refuse)
 

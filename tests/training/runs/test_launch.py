@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.conf import settings
 
-from annotation.content.content import add_prompts
+from annotation.content.adding import add_prompts
 from annotation.datasets.snapshots import freeze_snapshot
 from annotation.models import Comparison, DatasetSnapshot, Project, User
 from annotation.projects.projects import create_project

@@ -15,8 +15,8 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification
 
-from annotation.content.content import add_prompts, add_ranking_tasks
-from annotation.content.incoming import ResponseDraft, TaskDraft
+from annotation.content.adding import add_prompts, add_ranking_tasks
+from annotation.content.drafts import ResponseDraft, TaskDraft
 from annotation.models import Project, Prompt, RankingTask, User
 from config.problems import Problem
 from tests.training.conftest import ModelMaker, Rank, RunMaker

@@ -135,9 +135,9 @@ def broadcast(number: int) -> int:
     """Return the first process's number, in all processes."""
     if count() == 1:
         return number
-    told = torch.tensor(number, dtype=torch.int64)
-    dist.broadcast(told, src=0)
-    return int(told)
+    shared = torch.tensor(number, dtype=torch.int64)
+    dist.broadcast(shared, src=0)
+    return int(shared)
 
 
 def wait() -> None:

@@ -66,20 +66,20 @@ class PrintReporter(NullReporter):
     """Prints to standard output, for use at a Python prompt."""
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
-        _say(f"step {step}: {_listed(values)}")
+        _print(f"step {step}: {_listed(values)}")
 
     def sample(
         self, step: int, *, messages: Messages, before: str, after: str, scores: Mapping[str, float]
     ) -> None:
-        _say(f"step {step} prompt: {messages[-1]['content']}\n  before: {before}\n  after:  {after}")
-        _say(f"  {_listed(scores)}")
+        _print(f"step {step} prompt: {messages[-1]['content']}\n  before: {before}\n  after:  {after}")
+        _print(f"  {_listed(scores)}")
 
 
 def _listed(values: Mapping[str, float]) -> str:
     return "  ".join(f"{name} {value:.4g}" for name, value in values.items())
 
 
-def _say(line: str) -> None:
+def _print(line: str) -> None:
     print(line, flush=True)  # noqa: T201 - this reporter prints
 
 

@@ -1,4 +1,4 @@
-"""From rankings to rows of tokens. Each response is encoded once, and where it pays the prompt is too.
+"""From rankings to rows of tokens. Each response is encoded once, and so is the prompt if that is cheaper.
 
 A ranking of K responses expanded into its K(K-1)/2 pairs would send every response through the model K-1
 times. Here a ranking is one `Group`, laid out in one of three ways:

@@ -24,6 +24,7 @@ from preferences.distinct import distinct
 from preferences.formats import snapshot_parquet
 from preferences.formats.catalog import NumberedRecords, read_records
 from preferences.formats.containers.parquet_rows import damage
+from preferences.formats.containers.reading import only_parquet_of
 from preferences.formats.readers import native
 from preferences.formats.training_fields import training_fields
 from preferences.quirks import ANSWER_LEFT_OUT, IDENTICAL_PAIR
@@ -87,6 +88,13 @@ def lines_of(file: Path) -> tuple[str, Iterator[Line]]:
         stream = file.open("rb")
     except OSError as error:
         raise RankingFileError(f"{file.name} can't be opened: {error}") from error
+    zipped = only_parquet_of(stream)
+    if zipped is not None:
+        if snapshot_parquet.is_snapshot(zipped):
+            stream.close()
+            return "a snapshot", _zipped_snapshot_lines(zipped)
+        zipped.close()
+    stream.seek(0)
     try:
         known, records = read_records(stream)
     except FormatError as error:
@@ -183,7 +191,7 @@ def _made(
     )
 
 
-def _snapshot_lines(file: Path) -> Iterator[Line]:
+def _snapshot_lines(file: Path | BinaryIO) -> Iterator[Line]:
     """The rows of a snapshot without the checks of foreign files: the database made them once. A row that is
     broken all the same gets the reason that an import would give."""
     number = 0
@@ -193,6 +201,11 @@ def _snapshot_lines(file: Path) -> Iterator[Line]:
             yield _snapshot_line(number, row)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         yield Line(number + 1, reason=damage(error))
+
+
+def _zipped_snapshot_lines(file: BinaryIO) -> Iterator[Line]:
+    with file:
+        yield from _snapshot_lines(file)
 
 
 def _snapshot_line(number: int, row: Mapping[str, Any]) -> Line:

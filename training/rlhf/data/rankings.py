@@ -1,7 +1,7 @@
-"""Rankings as the training loops take them, and how they are split and counted. `files` reads them.
+"""Rankings as the training loops take them, with their split and counts. `files` reads them.
 
-A ranking whose responses are all tied is kept: a loss that models ties learns from it. Where ties are
-ignored, the training loop leaves it out and counts it (`RewardModelResult`).
+A ranking whose responses are all tied is kept, because a loss that models ties learns from it. A loss that
+ignores ties leaves it out and counts it (`RewardModelResult`).
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from typing import Any
 
 from preferences.text import storage_fault
 
-# The number of the tier that was left unranked, in place of its own: it is below all others, but not a tie.
+# The tier number of unranked responses: below all tiers, but without a tie among them.
 UNRANKED_TIER = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """One person's order of the responses to one prompt (or several people's, made into one).
+    """One annotator's order of the responses to one prompt, or a consensus of several annotators.
 
     ``tiers`` holds indices into ``responses``, best tier first; a tier of two or more is a tie. Every
-    response stands in exactly one tier. With ``rest_unranked`` the last tier is what a top-k ranking left
-    unranked: below all others, and not tied, since nobody said that those are equally good. ``strength`` is
-    the project's own scale (None: not asked), ``annotator`` a pseudonym, ``weight`` how much the ranking
-    counts. ``in_shown_order``: the responses stand in the order in which the annotator saw them. ``round``
-    (None: not known), ``source`` and ``votes`` (how many people's rankings it was made from) are as the file
-    has them; nothing is learned from them, and a report tells apart by them.
+    response is in exactly one tier. With ``rest_unranked`` the last tier holds the responses that a top-k
+    ranking left unranked: below all others, and not tied, since the annotator did not call them equally good.
+    ``strength`` is on the project's scale (None: not asked), ``annotator`` is a pseudonym, ``weight`` the
+    weight in training. ``in_shown_order``: the responses are in the order in which the annotator saw them.
+    ``round`` (None: unknown), ``source`` and ``votes`` (the number of rankings behind a consensus) are taken
+    from the file; training ignores them, and reports group by them.
     """
 
     messages: tuple[Mapping[str, str], ...]
@@ -54,7 +54,7 @@ class Ranking:
         if any(not tier for tier in self.tiers):
             raise ValueError("tiers holds an empty tier")
         if indices != list(range(len(self.responses))):
-            wanted = f"each of 0..{len(self.responses) - 1} must stand in exactly one tier"
+            wanted = f"each of 0..{len(self.responses) - 1} must be in exactly one tier"
             raise ValueError(f"tiers names the responses {indices}, but {wanted}")
         if not (math.isfinite(self.weight) and self.weight > 0):
             raise ValueError(f"weight is {self.weight}, it must be a finite number above 0")
@@ -66,10 +66,8 @@ class Ranking:
         return len(self.tiers) < 2
 
     def tier_of_each(self) -> list[int]:
-        """For each response, in order, the number of its tier (0 is best); UNRANKED_TIER for what is in none.
-
-        Losses on pairs and Plackett–Luce then need to know of one number alone.
-        """
+        """For each response, in order, the number of its tier (0 is best); UNRANKED_TIER for unranked
+        responses, so that losses on pairs and Plackett–Luce need only this one special number."""
         numbers = [0] * len(self.responses)
         for number, tier in enumerate(self.tiers):
             if self.rest_unranked and number == len(self.tiers) - 1:
@@ -84,7 +82,7 @@ class RankingFileError(ValueError):
 
 
 class Rankings(list[Ranking]):
-    """Rankings with the count of the rows that were left out, by reason."""
+    """Rankings with the counts of rows that were left out, by reason."""
 
     def __init__(self, rankings: Iterable[Ranking] = (), left_out: Mapping[str, int] | None = None) -> None:
         super().__init__(rankings)
@@ -94,11 +92,12 @@ class Rankings(list[Ranking]):
 def split_by_prompt(
     rankings: Sequence[Ranking], *, heldout_fraction: float
 ) -> tuple[list[Ranking], list[Ranking]]:
-    """(train, held-out) by hash of the prompt, so that no prompt is in both, whoever asks and in whatever
-    order. Prompts that differ in white space alone are one prompt: both are held out where one of them is.
+    """(train, held-out) by hash of the prompt, so that no prompt is in both and the split does not depend on
+    the order of the rankings. Prompts that differ only in white space are one prompt: if one is held out,
+    both are.
 
-    Rows that carry ``split == "heldout"`` are held out in any case. Where that gives at least one ranking on
-    the held-out side nothing else is moved: the project's own split stands.
+    Rows with ``split == "heldout"`` are always held out. If there is at least one, no other prompt is moved:
+    the project's own split is kept.
     """
     heldout = [ranking for ranking in rankings if ranking.split == "heldout"]
     if not heldout and heldout_fraction > 0:
@@ -111,7 +110,7 @@ def split_by_prompt(
     hashes = {ranking.prompt_hash for ranking in heldout}
     words = [_words_of(ranking.messages) for ranking in rankings]
     found = 0
-    while found < len(hashes):  # a hash that a file gives may stand for prompts of several wordings
+    while found < len(hashes):  # a hash from a file can stand for prompts of several wordings
         found = len(hashes)
         of_heldout = {w for r, w in zip(rankings, words, strict=True) if r.prompt_hash in hashes}
         hashes |= {r.prompt_hash for r, w in zip(rankings, words, strict=True) if w in of_heldout}
@@ -125,14 +124,16 @@ def _words_of(messages: Sequence[Mapping[str, str]]) -> tuple[tuple[str, str], .
 
 
 def count_repeats(rankings: Sequence[Ranking]) -> dict[str, int]:
-    """``duplicates``: rankings in which an annotator (or, where none is named, a file) says of the same
-    responses to the same prompt again what they said before. ``contradicted_pairs``: pairs of responses to
-    one prompt of which each was preferred to the other, by whoever. Neither is left out."""
+    """``duplicates``: rankings in which an annotator (or an anonymous file) repeats an earlier ranking of the
+    same responses to the same prompt. ``contradicted_pairs``: pairs of responses to one prompt that are
+    preferred in both directions, by any annotators. Neither is left out."""
     of_prompt: dict[str, list[Ranking]] = {}
     for ranking in rankings:
         of_prompt.setdefault(ranking.prompt_hash, []).append(ranking)
     duplicates = contradicted = 0
-    for alike in of_prompt.values():  # one at a time: all pairs of a large file are more than its texts
+    for (
+        alike
+    ) in of_prompt.values():  # prompt by prompt: all pairs of a large file take more memory than its texts
         orders = [sorted(zip(r.responses, r.tier_of_each(), strict=True)) for r in alike]
         said = {(r.annotator, r.strength, *order) for r, order in zip(alike, orders, strict=True)}
         duplicates += len(alike) - len(said)
@@ -148,7 +149,7 @@ def count_repeats(rankings: Sequence[Ranking]) -> dict[str, int]:
 
 
 def count_shared_prompts(learn: Sequence[Ranking], heldout: Sequence[Ranking]) -> int:
-    """Prompts that are on both sides of somebody else's split, white space aside."""
+    """Prompts on both sides of an external split, ignoring white space."""
     return len({_words_of(r.messages) for r in learn} & {_words_of(r.messages) for r in heldout})
 
 

@@ -4,18 +4,13 @@ import contextlib
 import copy
 import json
 import os
-import re
 import shutil
-import socket
-import urllib.parse
-import urllib.request
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import torch
-from huggingface_hub import constants as hub
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -27,14 +22,7 @@ from transformers import (
 from transformers.utils.hub import cached_file
 
 from training.rlhf.core.failures import FailureKind, RunFailure
-from training.rlhf.models import adapters, chat, trunks
-
-HUB_TIMEOUT_S = 5.0
-# What the hub's client writes when it got no answer.
-UNREACHABLE = re.compile(
-    r"couldn't connect|offline|local cache|cached files|outgoing|timed? ?out|name resolution|connection",
-    re.IGNORECASE,
-)
+from training.rlhf.models import adapters, chat, hub, trunks
 
 
 class ModelNotFound(RunFailure):
@@ -220,7 +208,7 @@ def _load(
 ) -> Opened:
     name = str(path_or_hub)
     _refuse_missing_folder(name)
-    local_only = Path(name).is_dir() or not _hub_answers()
+    local_only = Path(name).is_dir() or not hub.answers()
     reading = {"trust_remote_code": False, "local_files_only": local_only}
     try:
         adapter = _adapter_folder(name, local_only)
@@ -388,32 +376,13 @@ def _refuse_missing_folder(name: str) -> None:
         )
 
 
-def _hub_answers() -> bool:
-    """Return whether the hub accepts connections.
-
-    The hub client itself retries for 46 s (measured) before it gives up. This check reduces that to at most
-    `HUB_TIMEOUT_S`. Behind a proxy the check is impossible, so the client has to try.
-    """
-    if hub.HF_HUB_OFFLINE:
-        return False
-    if urllib.request.getproxies().get("https"):
-        return True
-    address = urllib.parse.urlsplit(hub.ENDPOINT)
-    port = address.port or (80 if address.scheme == "http" else 443)
-    try:
-        with socket.create_connection((address.hostname or "", port), timeout=HUB_TIMEOUT_S):
-            return True
-    except OSError:
-        return False
-
-
 def _not_found(name: str, error: Exception, *, asked_hub: bool) -> ModelNotFound:
     reason = " ".join(str(error).split())[:300] or type(error).__name__
     if Path(name).is_dir():
         return ModelNotFound(
             f"No loadable model at {name!r}: {reason} Models are read from safetensors files only."
         )
-    unreachable = not asked_hub or UNREACHABLE.search(reason)
+    unreachable = not asked_hub or hub.UNREACHABLE.search(reason)
     return ModelNotFound(
         f"No model {name!r}: it is not a folder on this machine, and the Hugging Face hub did not give it "
         f"({reason}). Check the name, or download the model elsewhere and give the path of its folder.",

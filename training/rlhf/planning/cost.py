@@ -15,11 +15,8 @@ unless stated otherwise:
 
 Checkpoints, including the best weights so far, are on disk and are written directly from the tensors.
 
-Arithmetic: a forward pass costs 2 operations per weight and token, and 4 × hidden per token, layer and
-attended token. A training step costs three times that, or twice if the trunk is frozen (the gradient of its
-weights is not needed), and once more if activations are recomputed. The responses of an encoder do not share
-their prompt. Calls are counted too: a small model spends more time on launching an operation than on
-computing it.
+The arithmetic is described in `transformer`. Calls are counted too: a small model spends more time on
+launching an operation than on computing it.
 """
 
 from __future__ import annotations

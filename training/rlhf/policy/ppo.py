@@ -93,7 +93,7 @@ def train(
     eos = chat.eos_id(tokenizer)
     encoded = [chat.encode_prompt(tokenizer, messages) for messages in prompts]
     if not encoded:
-        raise UnusableInput("there is no prompt to answer", FailureKind.DATA_EMPTY)
+        raise UnusableInput("there are no prompts to answer", FailureKind.DATA_EMPTY)
     context = min(chat.context_length(actor), chat.context_length(models.judge))
     encoded, prompts_cut = chat.cut_prompts(encoded, context - config.max_new_tokens - 1)  # 1: EOS
     optimiser = torch.optim.Adam(
@@ -125,7 +125,7 @@ def train(
         temperature=config.temperature,
         seed=config.seed,
     )
-    samples.say(0, report)
+    samples.report_to(0, report)
 
     for step in range(1, config.steps + 1):
         report.check()
@@ -174,7 +174,7 @@ def train(
         rolled_out = time.perf_counter()
 
         # 5. Make a few epochs of clipped updates.
-        told = update(config, models, optimiser, minibatches, chooser, step=step)
+        updated = update(config, models, optimiser, minibatches, chooser, step=step)
         rate = float(scheduler.get_last_lr()[0])
         scheduler.step()
 
@@ -188,7 +188,7 @@ def train(
             "objective/scores": float(scores.mean()),
             "objective/rlhf_reward": float(penalised.mean()) - kl_coefficient * kl_mean,
             "policy/entropy": float(torch.cat([part.entropy.flatten() for part in batch])[mask].mean()),
-            **told,
+            **updated,
             "val/explained_variance": advantages.explained_variance(
                 torch.cat([part.values.flatten() for part in batch])[mask],
                 torch.cat([part.returns.flatten() for part in batch])[mask],
@@ -214,7 +214,7 @@ def train(
         report.metrics(step, metrics)
         report.progress("train", step, config.steps)
         if step % config.sample_every == 0 or step == config.steps:
-            samples.say(step, report)
+            samples.report_to(step, report)
 
     path = save_model(actor, tokenizer, out_dir)
     return PPOResult(path, config.steps, metrics | first, prompts_cut)

@@ -122,14 +122,14 @@ def load_models(policy: ModelSource, reward_model: ModelSource, *, caution: floa
         )
     if tokenizer.get_vocab() != judge_tokenizer.get_vocab():
         raise UnusableInput(
-            "the reward model reads other tokens than the policy writes: train it from this policy",
+            "reward model and policy have different vocabularies: train the reward model from this policy",
             FailureKind.VOCABULARIES_DIFFER,
         )
     reference = copy.deepcopy(actor).requires_grad_(False)
     scale = stored_scale(judge)
     if not scale.std > 0:
         raise UnusableInput(
-            "the reward model gave all its training responses the same reward: nothing to climb",
+            "the reward model gave all its training responses the same reward: there is nothing to optimise",
             FailureKind.REWARD_IS_FLAT,
         )
     judge.requires_grad_(False)
@@ -247,7 +247,7 @@ class Samples:
         self.max_new_tokens, self.temperature, self.seed = max_new_tokens, temperature, seed
         self.before = self._answer(models.reference) if self.prompts else []
 
-    def say(self, step: int, report: Reporter) -> None:
+    def report_to(self, step: int, report: Reporter) -> None:
         if not self.prompts:
             return
         for messages, before, after in zip(

@@ -208,8 +208,8 @@ def encode(
     if not rows:
         kind = FailureKind.TEXTS_TOO_LONG if skipped else FailureKind.DATA_EMPTY
         raise UnusableInput(
-            f"no demonstration to learn from: {len(demonstrations)} given, {skipped} of them with a response "
-            f"that fills all {max_length} tokens",
+            f"there are no demonstrations to train on: {len(demonstrations)} given, {skipped} of them with a "
+            f"response that fills all {max_length} tokens",
             kind,
         )
     return rows, skipped, cut

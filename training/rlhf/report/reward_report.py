@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 
 from training.rlhf.report.answer_link import VerdictProbabilities
+from training.rlhf.report.bias import Bias, bias_towards, position_bias
 from training.rlhf.report.calibration import (
     TINY,
     Calibration,
@@ -38,33 +39,13 @@ from training.rlhf.report.calibration import (
     reliability_of,
 )
 from training.rlhf.report.resampling import SAMPLES, Estimate, Floats, Ints, PromptBootstrap
-from training.rlhf.report.scored import NOBODY, Pairs, ScoredRankings
+from training.rlhf.report.scored import Pairs, ScoredRankings
 from training.rlhf.report.slices import People, Slice, pair_statements, people_of, slices_of
 from training.rlhf.report.svg import reliability_svg, slices_svg
 
 VERSION = 1
 JSON_NAME = "report.json"
 SET_SIZE = 4  # responses of a set in RewardBench 2: one correct, three incorrect
-
-
-@dataclass(frozen=True, slots=True)
-class Bias:
-    """A bias towards longer responses, or towards the one shown first.
-
-    ``correlation``: Spearman's ρ over all responses, above 0 if longer responses (those shown earlier) get
-    higher rewards. ``within_rankings``: the same for differences from the mean of the ranking, which prompts
-    do not confound. ``by_model``: of the preferences between two responses that differ, the share in which
-    the model scores the longer one (the first shown) higher. ``by_people``: the share in which people
-    preferred it. ``excess``: ``by_model`` minus ``by_people``. A model that is right more often than not
-    shares people's bias.
-    """
-
-    pairs: int
-    correlation: Estimate
-    within_rankings: Estimate
-    by_model: Estimate
-    by_people: Estimate
-    excess: Estimate
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,8 +180,8 @@ def report_on(
         ),
         ties=_ties(probabilities, judged, bootstrap, seed) if models_ties else None,
         strengths=_strengths(scored, strict, bootstrap, seed) if scored.link.strength_thresholds else None,
-        length=_bias(scored, strict, scored.lengths.astype(np.float64), bootstrap),
-        position=_position_bias(scored, strict, bootstrap),
+        length=bias_towards(scored, strict, scored.lengths.astype(np.float64), bootstrap),
+        position=position_bias(scored, strict, bootstrap),
         slices=slices_of(scored, strict, statements, expected, bootstrap),
         left_out=dict(left_out or {}),
         seed=seed,
@@ -235,46 +216,6 @@ def _plots(report: RewardReport) -> dict[str, str]:
             report.strengths.reliability, "P(by a level or more): predicted and observed"
         )
     return found
-
-
-def _bias(scored: ScoredRankings, pairs: Pairs, sizes: Floats, bootstrap: PromptBootstrap) -> Bias | None:
-    """Bias towards the larger of ``sizes`` (N, K), over strict ``pairs`` and the responses of their
-    rankings."""
-    larger = np.sign(sizes[pairs.ranking, pairs.first] - sizes[pairs.ranking, pairs.second])
-    differ = larger != 0
-    if not differ.any():
-        return None
-    ranking = pairs.ranking[differ]
-    by_model = (1 + np.sign(pairs.difference[differ]) * larger[differ]) / 2
-    by_people = (1 + pairs.verdict[differ] * larger[differ]) / 2
-    among = np.zeros(len(scored), dtype=np.bool_)
-    among[pairs.ranking] = True
-    row, column = np.nonzero((scored.tiers != NOBODY) & among[:, None])
-    rewards, values = scored.rewards[row, column], sizes[row, column]
-    return Bias(
-        pairs=int(differ.sum()),
-        correlation=bootstrap.rank_correlation(rewards, values, row),
-        within_rankings=bootstrap.rank_correlation(_from_mean(rewards, row), _from_mean(values, row), row),
-        by_model=bootstrap.share(by_model, ranking),
-        by_people=bootstrap.share(by_people, ranking),
-        excess=bootstrap.mean(by_model - by_people, ranking),
-    )
-
-
-def _position_bias(scored: ScoredRankings, pairs: Pairs, bootstrap: PromptBootstrap) -> Bias | None:
-    """Bias towards the response shown first, in rankings with a known shown order."""
-    shown = pairs.where(scored.in_shown_order[pairs.ranking])
-    if not len(shown.ranking):
-        return None
-    places = np.broadcast_to(-np.arange(scored.rewards.shape[1], dtype=np.float64), scored.rewards.shape)
-    return _bias(scored, shown, places, bootstrap)
-
-
-def _from_mean(values: Floats, group: Ints) -> Floats:
-    """(P,) minus the mean of the group; exactly 0 if all values of a group are equal."""
-    total, count = np.bincount(group, weights=values), np.bincount(group)
-    deviation = values - (total / np.maximum(count, 1))[group]
-    return np.where(np.abs(deviation) <= 1e-12 * np.maximum(np.abs(values), 1.0), 0.0, deviation)
 
 
 def _ties(

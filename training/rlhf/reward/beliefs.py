@@ -165,16 +165,6 @@ def score_with_spread(
     return [(one.mean, one.spread) for one in found]
 
 
-def preference_probability(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    items: Sequence[tuple[Messages, Sequence[str]]],
-    uncertainty: Uncertainty,
-) -> list[Tensor]:
-    """Return P(i ≻ j) among the responses to each prompt, (K, K)."""
-    return [one.preference() for one in beliefs_about(model, tokenizer, items, uncertainty)]
-
-
 def cautious_scores(
     model: PreTrainedModel,
     groups: Sequence[Group],

@@ -152,7 +152,7 @@ def train(
     if not groups:
         aside = f"left out: {left_out or 'none'}; held out: {len(heldout)}"
         raise UnusableInput(
-            f"there is no ranking to learn from ({aside})",
+            f"there are no rankings to train on ({aside})",
             FailureKind.TEXTS_TOO_LONG if left_out.get("response_too_long") else FailureKind.DATA_EMPTY,
         )
 
@@ -294,8 +294,8 @@ def train(
     result = {f"train/{name}": value for name, value in progress.metrics.items()} | progress.heldout
     result |= {"reward/mean": scale.mean, "reward/std": scale.std}
     if fitted:
-        told = beliefs.log_loss(model, heldout_groups, fitted, pad_id=pad)
-        result |= {f"uncertainty/heldout_log_loss_{name}": value for name, value in told.items()}
+        held_out = beliefs.log_loss(model, heldout_groups, fitted, pad_id=pad)
+        result |= {f"uncertainty/heldout_log_loss_{name}": value for name, value in held_out.items()}
         result |= {f"uncertainty/{name}": value for name, value in fitted.metrics().items()}
     if reliabilities:
         values = [one.value for one in reliabilities.values()]

@@ -142,8 +142,8 @@ def fit(
     )
     prior_spread = (typical_square / posterior.precision) ** 0.5
     if config.uncertainty == "laplace":
-        told = (torch.tensor(value) for value in (prior_spread, posterior.determined))
-        return LastLayer(posterior.root.float(), centre, *told)
+        scalars = (torch.tensor(value) for value in (prior_spread, posterior.determined))
+        return LastLayer(posterior.root.float(), centre, *scalars)
     prior = heads.draw_heads(
         members=config.members,
         centre=centre,

@@ -1,7 +1,8 @@
 """Best-of-N rows as RewardBench 2 has them: a prompt, the best responses, and all others.
 
-Nothing is said among the others, so they are left below the best without an order. A row of more responses
-than a task can show becomes several rankings: every pair of a best and another response is in one of them.
+The file gives no order among the others, so they are ranked below the best without one. A row with more
+responses than a task can show becomes several rankings: every pair of a best and another response is in one
+of them.
 """
 
 from __future__ import annotations
@@ -116,10 +117,12 @@ def _cut(start: int, end: int, size: int) -> list[range]:
 FORMAT = ImportFormat(
     name="rewardbench",
     title="RewardBench 2: a prompt, the best responses and all others (JSON Lines, Parquet)",
-    reads="A task and a ranking per row: the `chosen` texts tie, the `rejected` ones are below them in no"
-    " order. `models` names each response's model, the chosen ones first.",
-    loses="The counts of responses, which follow from the lists. A row of more than ten responses becomes"
-    " several tasks; every pair of a chosen and a rejected response is in one of them.",
+    reads="A task and a ranking per row: the `chosen` texts tie, and the `rejected` texts are "
+    "below them in no order. `models` names the model of each response, the chosen ones "
+    "first.",
+    loses="The counts of responses, which follow from the lists. A row with more than ten "
+    "responses becomes several tasks; every pair of a chosen and a rejected response is "
+    "in one of them.",
     example='{"id": "…", "prompt": "Q", "chosen": ["A"], "rejected": ["B", "C"], "subset": "…"}',
     recognises=recognises,
     parse=parse,

@@ -1,8 +1,8 @@
 """Anthropic's hh-rlhf: `chosen` and `rejected` are whole dialogues as text.
 
-The prompt is what both dialogues share, up to a Human turn; each response is the rest of its dialogue, as it
-stands. A reply that runs on into further turns (the histories differ, turns don't alternate) keeps its whole
-text, and :func:`~preferences.formats.dialogues.dialogue_of` gives the file's dialogue back, byte for byte.
+The prompt is the part that both dialogues share, up to a Human turn; each response is the rest of its
+dialogue, unchanged. A reply that contains further turns therefore keeps its whole text, and
+:func:`~preferences.formats.dialogues.dialogue_of` restores the file's dialogue byte for byte.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from preferences.records import (
 from preferences.text import MAX_MESSAGES
 
 KNOWN_FIELDS = frozenset({"chosen", "rejected", "metadata", "annotator", "margin"})
-# A turn opens at "\n\nHuman:" or "\n\nAssistant:" and nowhere else: "Human:" inside a line is text.
+# A turn begins only at "\n\nHuman:" or "\n\nAssistant:"; "Human:" inside a line is text.
 TURN = re.compile(r"\n\n(Human|Assistant):")
 LOOSE_ROLE = re.compile(r"\b(Humans?|Assistant)\b ?:|\n\n(Human|Assistant)\s*$")
 Turn = tuple[str, str]
@@ -90,7 +90,8 @@ def turns_of(dialogue: str, name: str) -> list[Turn]:
 
 
 def _shared_turns(chosen: list[Turn], rejected: list[Turn]) -> int:
-    """How many leading turns are the prompt: equal in both, ending with Human, Assistant next."""
+    """The number of leading turns that form the prompt: equal in both dialogues, ending with Human, with
+    Assistant next."""
     limit = min(len(chosen), len(rejected)) - 1
     shared = 0
     while shared < limit and chosen[shared] == rejected[shared]:
@@ -107,7 +108,7 @@ def _shared_turns(chosen: list[Turn], rejected: list[Turn]) -> int:
 
 
 def _rest(turns: list[Turn]) -> str:
-    """The reply: the text of the first turn, with any further turns spelt as in the file."""
+    """The reply: the text of the first turn, with any further turns written as in the file."""
     (_, reply), *further = turns
     return run_on(reply, further)
 
@@ -121,7 +122,7 @@ def _quirks(prompt: list[Turn], chosen: list[Turn], rejected: list[Turn]) -> lis
         EMPTY_TURN: any(not text.strip() for _, text in prompt),
         RUNS_ON: len(chosen) > 1 or len(rejected) > 1,
         NOT_ALTERNATING: any(one == two for one, two in pairwise(roles)),
-        # The plain search first: the pattern alone took a tenth of an import's time.
+        # The plain search comes first: the pattern alone took a tenth of an import's time.
         ROLE_IN_TEXT: any(
             ("Human" in text or "Assistant" in text) and LOOSE_ROLE.search(text)
             for _, text in [*prompt, *chosen, *rejected]
@@ -132,10 +133,11 @@ def _quirks(prompt: list[Turn], chosen: list[Turn], rejected: list[Turn]) -> lis
 
 FORMAT = ImportFormat(
     name="hh-rlhf",
-    title="Anthropic hh-rlhf, existing comparisons (JSON Lines)",
-    reads="What both dialogues share, up to a Human turn, is the prompt; the rest of each is its response,"
-    " and the chosen one is ranked first. The responses are stored in an order that doesn't tell which won.",
-    loses="Nothing: the dialogues can be written again, byte for byte.",
+    title="Anthropic hh-rlhf: pairs of dialogues (JSON Lines)",
+    reads="The prompt is the part that both dialogues share, up to a Human turn. The rest of "
+    "each is its response, and the chosen one is ranked first. The responses are stored "
+    "in an order that does not reveal the winner.",
+    loses="Nothing: an export restores the dialogues byte for byte.",
     example=r'{"chosen": "\n\nHuman: Q\n\nAssistant: A1", "rejected": "\n\nHuman: Q\n\nAssistant: A2"}',
     recognises=recognises,
     parse=parse,

@@ -1,4 +1,4 @@
-"""What the formats of chosen and rejected responses share."""
+"""Functions that the formats of chosen and rejected responses share."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ MAX_STRENGTH = 32_767
 
 
 def blind_order(texts: Sequence[str]) -> list[int]:
-    """Indices of the texts by hash. A file has the better one first; this order doesn't say which one won."""
+    """Indices of the texts ordered by hash. In a file the better one comes first; this order does not reveal
+    it."""
     return sorted(range(len(texts)), key=lambda index: hashlib.sha256(texts[index].encode()).digest())
 
 
 def strength_of(row: Row) -> tuple[int | None, dict[str, Any]]:
-    """The row's `margin` as a strength, and what is kept as metadata: a margin that is no whole number.
+    """The row's `margin` as a strength, and the margin as metadata if it is not a whole number.
 
     0 says nothing: TRL wants a margin in every row or in none.
     """

@@ -1,9 +1,9 @@
-"""MT-bench, two files that join: `answers` holds questions of two turns with each model's answers, `votes`
-who judged which of two models better, turn by turn.
+"""MT-bench, two files that belong together: `answers` has questions of two turns with each model's answers,
+`votes` has judgements of which of two models is better, per turn.
 
-A vote on the second turn judges whole conversations, and these differ from the first answer on. So the second
-turn's task has the same prompt as the first's, the opening question, and its responses run on: the first
-answer, the follow-up question, the second answer.
+A vote on the second turn judges whole conversations, which differ from the first answer on. The second turn's
+task therefore has the same prompt as the first's, the opening question, and its responses contain the first
+answer, the follow-up question and the second answer.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def parse_answers(row: Row) -> Parsed:
             ),
             metadata=metadata,
             task_metadata={"turn": turn},
-            # Votes are on two of them, so a project for pairs wants the answers too.
+            # Votes compare two of them, so a project for pairs needs the answers too.
             task_optional=True,
             quirks=(EMPTY_REPLY,) if any(not texts[turn - 1].strip() for _, texts in answers) else (),
         )
@@ -138,8 +138,8 @@ def parse_vote(row: Row) -> Parsed:
 ANSWERS = ImportFormat(
     name="mt-bench-answers",
     title="MT-bench questions with the answers of several models (JSON Lines)",
-    reads="A task per question and turn. In the second turn's task each response is the rest of the"
-    " conversation: first answer, follow-up question, second answer.",
+    reads="A task per question and turn. In the second turn's task, each response is the rest "
+    "of the conversation: first answer, follow-up question, second answer.",
     loses="Nothing: question_id, category and turns are kept with the prompt, the turn with each response.",
     example='{"question_id": 81, "category": "writing", "turns": ["q1", "q2"],'
     ' "responses": [{"model": "x", "turns": ["a1", "a2"]}, {"model": "y", "turns": ["b1", "b2"]}]}',
@@ -149,9 +149,10 @@ ANSWERS = ImportFormat(
 VOTES = ImportFormat(
     name="mt-bench-votes",
     title="MT-bench votes on pairs of models (JSON Lines); import the answers first",
-    reads="A ranking of two responses per vote, on a task of its own for each pair and turn; the judge is the"
-    " annotator. The responses are those of the answers file, found by question_id, model and turn.",
-    loses="Nothing; a judge who votes the same on the same pair twice is one ranking.",
+    reads="A ranking of two responses per vote, with a separate task for each pair and turn; "
+    "the judge is the annotator. The responses are those of the answers file, found by "
+    "question_id, model and turn.",
+    loses="Nothing; repeated equal votes of a judge on a pair are one ranking.",
     example='{"judge": "expert_1", "model_a": "x", "model_b": "y", "question_id": 81, "turn": 1,'
     ' "winner": "model_a"}',
     recognises=recognises_votes,

@@ -1,7 +1,7 @@
-"""PandaLM's test set: an instruction, two responses, and what three annotators say of them.
+"""PandaLM's test set: an instruction, two responses, and the labels of three annotators.
 
-`cmp_key` names the two models in the order of the responses: LLaMA wins whether it is named first or second.
-The columns `annotator1…` are kept as annotators' labels, though a column need not be one person throughout.
+`cmp_key` names the two models in the order of the responses. The columns `annotator1…` are kept as
+annotators' names, though a column need not be one person throughout.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from preferences.records import ImportFormat, Parsed, RankingRecord, Record, Res
 
 ANNOTATOR = re.compile(r"annotator\d+")
 KNOWN_FIELDS = frozenset({"instruction", "input", "response1", "response2", "metadata"})
-# The label is the number of the better response; 0 says that they are alike.
+# The label is the number of the better response; 0 is a tie.
 TIERS = {0: ((0, 1),), 1: ((0,), (1,)), 2: ((1,), (0,))}
 
 
@@ -32,14 +32,14 @@ def parse(row: Row) -> Parsed:
         if label is not None:
             rankings.append(RankingRecord(tiers=TIERS[label], annotator=name))
     if not rankings:
-        raise RowError("no annotator1… column holds a label (0, 1 or 2)")
+        raise RowError("no column annotator1, annotator2, … holds a label (0, 1 or 2)")
     names = label_of(row.get("cmp_key"), "cmp_key").split("_")
     models = names if len(names) == 2 else ["", ""]
     responses = tuple(
         ResponseRecord(text_of(row.get(field), field), model)
         for field, model in zip(("response1", "response2"), models, strict=True)
     )
-    # The instruction stands in the metadata only where the prompt's text can't give it back.
+    # The instruction is in the metadata only if it can't be recovered from the prompt's text.
     metadata = {"instruction": instruction, "input": context} if given(context) else {}
     return [
         Record(
@@ -56,7 +56,8 @@ def parse(row: Row) -> Parsed:
 FORMAT = ImportFormat(
     name="pandalm",
     title="PandaLM test set: two responses, several annotators (JSON)",
-    reads="A task of two responses per row, with a ranking for each column annotator1…; 0 is a tie.",
+    reads="A task of two responses per row, with a ranking for each column `annotator1`, "
+    "`annotator2`, …; 0 is a tie.",
     loses="Nothing: idx, cmp_key and other fields are kept with the task.",
     example='{"instruction": "…", "input": "", "response1": "a", "response2": "b", "cmp_key": "x_y",'
     ' "annotator1": 1, "annotator2": 2, "annotator3": 0}',

@@ -1,7 +1,7 @@
-"""QA-feedback (fine-grained RLHF): four predictions and what is better in each of their six pairs.
+"""QA-feedback (fine-grained RLHF): four predictions and a judgement of each of their six pairs.
 
-Where the pairs fit one order with ties, that order is the ranking. Some rows fit none (one tie contradicts
-the other pairs): there each pair is a ranking of its own, so that every judgement of the file comes in.
+If the pairs fit one order with ties, that order is the ranking. In some rows they don't, because a tie
+contradicts the other pairs. Each pair is then a ranking of its own, so that every judgement is imported.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def parse(row: Row) -> Parsed:
 
 
 def weak_order(count: int, verdicts: Mapping[tuple[int, int], int]) -> Tiers | None:
-    """The tiers that say exactly these verdicts on pairs, or None when no order with ties does."""
+    """The tiers that express exactly these verdicts on pairs, or None if no order with ties does."""
     losses = dict.fromkeys(range(count), 0)
     for (one, two), verdict in verdicts.items():
         losses[two] += verdict == FIRST
@@ -108,10 +108,10 @@ def _passage(value: object, index: int) -> str:
 
 FORMAT = ImportFormat(
     name="qa-feedback",
-    title="QA-feedback: four predictions, their six pairs judged (JSON)",
-    reads="One ranking with ties of all predictions; where the pairs fit no such order, one ranking per pair."
-    " The prompt is the passages and the question.",
-    loses="Nothing: gold answer, passages and the span feedback are kept with the prompt.",
+    title="QA-feedback: four predictions with judgements of their six pairs (JSON)",
+    reads="One ranking of all predictions, with ties; if the pairs fit no such order, one "
+    "ranking per pair. The prompt is the passages and the question.",
+    loses="Nothing: the gold answer, the passages and the span feedback are kept with the prompt.",
     example='{"question": "…", "passages": [["Title", "Sentence."]], "prediction 1": "a", "prediction 2":'
     ' "b", "preference": [1]}',
     recognises=recognises,

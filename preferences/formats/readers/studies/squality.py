@@ -81,7 +81,9 @@ def _by_worker(reviews: Sequence[Any], where: str) -> dict[str, Mapping[str, Any
 def _ranking(worker: str, reviews: Sequence[Mapping[str, Any] | None]) -> RankingRecord:
     missing = [index for index, review in enumerate(reviews) if review is None]
     if missing:
-        raise RowError(f"responses.{missing[0]} has no review by worker {worker}, who reviewed another one")
+        raise RowError(
+            f"responses.{missing[0]} has no review by worker {worker}, who reviewed another response"
+        )
     present = [review for review in reviews if review is not None]
     ratings = {
         index: {
@@ -111,8 +113,8 @@ FORMAT = ImportFormat(
     name="squality",
     title="SQuALITY human evaluation: three summaries, ranked by several workers (JSON)",
     reads="A ranking per worker from the overall ranks, with the ratings of each response as scales.",
-    loses="Nothing: comments on spans and the ranks on other scales are kept with the ranking. The story is"
-    " not in the file; the prompt says its id.",
+    loses="Nothing: comments on spans and the ranks on other scales are kept with the ranking. "
+    "The story is not in the file; the prompt gives its id.",
     example='{"passage_id": "1", "question_text": "…", "responses": [{"system": "x", "response": "…",'
     ' "reviews": [{"worker_id": "7", "overall-rating": 80, "overall-rank": 1}]}, {"system": "y",'
     ' "response": "…", "reviews": [{"worker_id": "7", "overall-rating": 20, "overall-rank": 2}]}]}',

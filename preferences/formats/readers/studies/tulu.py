@@ -1,7 +1,8 @@
-"""Tulu's human evaluation: two completions, a preference in five steps, and whether each was acceptable.
+"""Tulu's human evaluation: two completions, a preference on a five-step scale, and whether each completion
+was acceptable.
 
-Which model stands on side a varies by row, also between evaluators of one item: a ranking is of responses, so
-the side shows only in the order shown. An evaluator who did an item twice revises: the later row counts.
+The model on side a varies by row, also between evaluators of one item. A ranking is of responses, so the side
+appears only in the order shown. When an evaluator did an item twice, the later row counts.
 """
 
 from __future__ import annotations
@@ -86,10 +87,11 @@ def _ratings(row: Row) -> dict[int, dict[str, int]]:
 
 FORMAT = ImportFormat(
     name="tulu-eval",
-    title="Tulu human evaluation: pairs with a preference in five steps (JSON)",
-    reads="A ranking per row with its evaluator and time; a clear preference has strength 2, a slight one 1."
-    " Whether a completion is acceptable becomes its rating `acceptable`, 1 or 0.",
-    loses="Nothing; where an evaluator did an item twice, the later row supersedes the earlier.",
+    title="Tulu human evaluation: pairs with a preference on a five-step scale (JSON)",
+    reads="A ranking per row with its evaluator and time; a clear preference has strength 2, a "
+    "slight one 1. Whether a completion is acceptable becomes its rating `acceptable`, 1 "
+    "or 0.",
+    loses="Nothing; when an evaluator did an item twice, the later row replaces the earlier one.",
     example='{"prompt": "…", "model_a": "x", "model_b": "y", "completion_a": "…", "completion_b": "…",'
     ' "completion_a_is_acceptable": "yes", "completion_b_is_acceptable": "no",'
     ' "preference": "a-is-slightly-better", "evaluator": "kl", "timestamp": "2023-05-19 13:11:45"}',

@@ -1,8 +1,8 @@
-"""Argilla's records: as the API gives them, with ranks; or as its SDK writes them, where the ranks are lost.
+"""Argilla's records, from its API or from its SDK.
 
-A ranking question's options are fields of the record. The API keeps each option's rank. The SDK's flat rows
-hold only the options, in the order of the question's settings: that order is no ranking, and is not taken for
-one.
+The options of a ranking question are fields of the record. The API keeps each option's rank. The SDK's flat
+rows list only the options, in the order of the question's settings: that order is not a ranking, and is not
+read as one.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def _api_record(row: Row) -> Parsed:
     answers = list_of(row.get("responses"), "responses")
     question, options = _question(answers)
     if question is None:
-        # Nobody has answered: every text that is not the prompt may be an option.
+        # Nobody has answered, so every text other than the prompt can be an option.
         options = [
             name for name, value in fields.items() if isinstance(value, str) and name not in PROMPT_NAMES
         ]
@@ -98,7 +98,7 @@ def _outside(row: Row) -> dict[str, Any]:
 
 
 def _question(answers: Sequence[Any]) -> tuple[str | None, list[str]]:
-    """The first ranking question that somebody answered, and its options."""
+    """The first ranking question that has an answer, and its options."""
     for answer in answers:
         for name, value in _values(answer):
             if _is_ranking(value):
@@ -184,7 +184,7 @@ def _prompt(fields: Mapping[str, Any], options: Sequence[str]) -> tuple[tuple[Me
 def _responses(fields: Mapping[str, Any], options: Sequence[str]) -> tuple[ResponseRecord, ...]:
     missing = [option for option in options if option not in fields]
     if missing:
-        raise RowError(f"the option {missing[0]!r} is no field of the record")
+        raise RowError(f"the option {missing[0]!r} is not a field of the record")
     check_response_count(len(options))
     return tuple(
         ResponseRecord(text_of(fields[option], f"fields.{option}"), metadata={"option": option})
@@ -194,11 +194,12 @@ def _responses(fields: Mapping[str, Any], options: Sequence[str]) -> tuple[Respo
 
 FORMAT = ImportFormat(
     name="argilla",
-    title="Argilla records: from the API with ranks, or the SDK's flat rows (JSON Lines)",
-    reads="A task per record and, from the API's shape, a ranking per submitted response; equal ranks are"
-    " ties.",
-    loses="Drafts and discarded responses. The SDK's flat rows have lost the ranks already: their tasks come"
-    " in open, to be ranked. Other questions' values are kept with the ranking.",
+    title="Argilla records: from the API with ranks, or flat rows from the SDK (JSON Lines)",
+    reads="A task per record. Records from the API also give a ranking per submitted response; "
+    "equal ranks are ties.",
+    loses="Drafts and discarded responses. Flat rows from the SDK have no ranks: their tasks "
+    "are imported open, to be ranked. The values of other questions are kept with the "
+    "ranking.",
     example='{"fields": {"prompt": "…", "resp_a": "a", "resp_b": "b"}, "responses": [{"user_id": "u",'
     ' "status": "submitted", "values": {"pref": {"value": [{"value": "resp_a", "rank": 2},'
     ' {"value": "resp_b", "rank": 1}]}}}]}',

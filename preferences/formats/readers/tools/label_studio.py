@@ -1,8 +1,8 @@
-"""Label Studio's export: Pairwise, and the three shapes a Ranker's answer has had.
+"""Label Studio's export: Pairwise, and the three shapes that a Ranker's answer has had.
 
-The export names the answer but not what was shown: which fields of `data` are the responses is known by their
-names (`answer1` and `answer2`, `text_a` and `text_b`, `left` and `right`, …; for the Ranker a list of items
-with ids). Each annotation that was not cancelled is a ranking by its `completed_by`.
+The export names the answer but not what was shown. The fields of `data` that hold the responses are
+recognised by name: `answer1` and `answer2`, `text_a` and `text_b`, `left` and `right`, …, or for the Ranker a
+list of items with ids. Each annotation that was not cancelled is a ranking by its `completed_by`.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ PAIR = re.compile(r"(.*?)[ _-]?(1|2|a|b|left|right)", re.IGNORECASE)
 FIRST_PLACES = ("1", "a", "left")
 ITEM_TEXT = ("text", "body", "html", "response", "answer", "content", "title")
 UNSORTED = "_"
-# The buckets that our own export puts ties into; their names say nothing more.
+# The buckets of ties in our own export; their names have no other meaning.
 OUR_TIER = re.compile(r"tier_\d+")
 KEPT_ANNOTATION = frozenset(
     {"result", "completed_by", "was_cancelled", "created_at", "lead_time", "metadata"}
@@ -101,7 +101,7 @@ def parse(row: Row) -> Parsed:
 
 
 def _shown(data: Mapping[str, Any]) -> tuple[list[ResponseRecord], list[str], set[str]] | None:
-    """The responses, what an answer calls them, and the fields they were taken from."""
+    """The responses, the names that an answer uses for them, and the fields that they were read from."""
     for name, value in data.items():
         if (
             isinstance(value, list)
@@ -119,7 +119,7 @@ def _shown(data: Mapping[str, Any]) -> tuple[list[ResponseRecord], list[str], se
         if match and isinstance(value, str):
             side = "left" if match[2].lower() in FIRST_PLACES else "right"
             pairs.setdefault(match[1].lower(), {})[side] = name
-    # Not the names of the models, which may stand in such a pair of fields too.
+    # Not the names of the models, which can be in such a pair of fields too.
     whole = [pair for stem, pair in pairs.items() if len(pair) == 2 and not stem.startswith("model")]
     if not whole:
         return None
@@ -158,7 +158,7 @@ def _prompt(data: Mapping[str, Any], used: set[str]) -> tuple[str, tuple[Message
         if isinstance(value, list):
             turns = turns_of(value, f"data.{name}")
             if turns[-1]["role"] == "assistant":
-                raise RowError(f"data.{name} ends with an assistant turn, so there is nothing left to answer")
+                raise RowError(f"data.{name} ends with an assistant turn, so it leaves nothing to answer")
             return name, tuple(turns)
         return name, prompt_messages(value, f"data.{name}")
     raise RowError(f"data has no prompt; it is called one of {', '.join(PROMPT_NAMES)}")
@@ -214,7 +214,7 @@ def _ranker(
         found = []
         for member in list_of(members, name):
             if str(member) not in place:
-                raise RowError(f"{name} names {member!r}, which is no item of the task")
+                raise RowError(f"{name} names {member!r}, which is not an item of the task")
             found.append(place[str(member)])
         return tuple(found)
 
@@ -239,12 +239,12 @@ def _ranker(
 
 FORMAT = ImportFormat(
     name="label-studio",
-    title="Label Studio export: Pairwise, or Ranker in its three shapes (JSON)",
-    reads="A task per row and a ranking per annotation with its author, time and lead time. Of a Ranker: a"
-    " list"
-    " is an order; named buckets are tiers in the order of the file; what was left unsorted stands below.",
-    loses="Cancelled and empty annotations, drafts and predictions. Other controls' results are kept with the"
-    " ranking, other data fields with the prompt.",
+    title="Label Studio export: Pairwise or Ranker (JSON)",
+    reads="A task per row and a ranking per annotation, with its author, time and lead time. A "
+    "Ranker's list is an order; named buckets are tiers in the order of the file; "
+    "unsorted items are ranked below them.",
+    loses="Cancelled and empty annotations, drafts and predictions. The results of other "
+    "controls are kept with the ranking, other data fields with the prompt.",
     example='{"id": 1, "data": {"prompt": "…", "answer1": "a", "answer2": "b"}, "annotations": [{"id": 7,'
     ' "completed_by": 2, "lead_time": 12.5, "result": [{"from_name": "comparison", "to_name": "comparison",'
     ' "type": "pairwise", "value": {"selected": "left"}}]}]}',

@@ -1,5 +1,5 @@
-"""Open-Assistant's sampling reports, no human labels: a prompt with one response per model, or with many
-samples of one model (material to rank, or for rejection sampling)."""
+"""Open-Assistant's sampling reports, without human labels: a prompt with one response per model, or with many
+samples of one model."""
 
 from __future__ import annotations
 
@@ -55,10 +55,10 @@ def _response(item: object, where: str, model: str) -> ResponseRecord:
 
 FORMAT = ImportFormat(
     name="oasst-models",
-    title="Open-Assistant sampling reports: a response per model, or many samples of one (JSON Lines)",
-    reads="An open task per prompt, to be ranked. More than ten distinct responses are dealt out to tasks of"
-    " nearly equal size.",
-    loses="Which sample it was where two samples are the same text by the same model: they are one response.",
+    title="Open-Assistant sampling reports: one response per model, or many samples of one (JSON Lines)",
+    reads="An open task per prompt, to be ranked. More than ten distinct responses are divided "
+    "among tasks of nearly equal size.",
+    loses="The sample's index, where two samples are the same text by the same model: they are one response.",
     example='{"prompt": "…", "responses": [{"model": "…", "sampling_config": "…", "response": "…"}]}',
     recognises=recognises,
     parse=parse,

@@ -1,8 +1,8 @@
-"""Open-Assistant message trees: at every prompter's message the assistant replies are siblings, with ranks.
+"""Open-Assistant message trees: the assistant replies to a prompter's message are siblings with ranks.
 
-Each prompter's message makes a prompt of the path from the root, its replies the responses. Single rankings
-(`events`) are taken where the file has them; else the consensus `rank` (0 is best) is one ranking by nobody
-in particular. Every message of the tree comes in, with all its fields, so the tree can be built again.
+Each prompter's message becomes a prompt of the path from the root, and its replies become the responses.
+Individual rankings (`events`) are used where the file has them; otherwise the consensus `rank` (0 is best) is
+one ranking without an annotator. Every message is imported with all its fields, so the tree can be restored.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def parse(row: Row) -> Parsed:
         raise RowError(f"prompt must be a message with replies, not {kind(root)}")
     tree = metadata_of(row, frozenset({"prompt", "metadata"}))
     records: list[Record] = []
-    # A stack of its own: a tree as deep as JSON allows would exhaust the interpreter's.
+    # An explicit stack: a tree as deep as JSON allows would exhaust the interpreter's.
     waiting: list[tuple[Node, tuple[Message, ...], str]] = [(root, (), "prompt")]
     seen = 0
     while waiting:
@@ -62,7 +62,7 @@ def parse(row: Row) -> Parsed:
         if seen > MAX_TREE_MESSAGES:
             raise RowError(f"the tree has more than {MAX_TREE_MESSAGES:,} messages")
         if len(path) >= MAX_MESSAGES:
-            raise RowError(f"{where} lies deeper than {MAX_MESSAGES} messages")
+            raise RowError(f"{where} is deeper than {MAX_MESSAGES} messages")
         role = one_of(node.get("role"), f"{where}.role", ROLES)
         here = (*path, {"role": ROLES[role], "content": text_of(node.get("text"), f"{where}.text")})
         replies = _replies(node, where)
@@ -105,7 +105,7 @@ def _records(
     alone = [index for index in range(len(answers)) if index not in covered]
     missing: tuple[Quirk, ...] = (RANKS_MISSING,) if alone else ()
     if alone:
-        # First, so that responses are stored in the order of the file as far as it can be kept.
+        # First, to store responses in the order of the file as far as possible.
         yield Record(messages, tuple(responses), metadata=metadata, task_metadata={}, rankable=False)
     for number, (members, rankings) in enumerate(sets.items()):
         yield Record(
@@ -119,7 +119,7 @@ def _records(
 
 
 def _ranked_sets(node: Node, answers: list[Node], where: str) -> dict[tuple[int, ...], list[RankingRecord]]:
-    """Rankings by the set of replies they are of."""
+    """Rankings by the set of replies that they cover."""
     place = {str(answer.get("message_id")): index for index, answer in enumerate(answers)}
     found: dict[tuple[int, ...], list[RankingRecord]] = {}
     events = node.get("events")
@@ -148,13 +148,14 @@ def _ranked_sets(node: Node, answers: list[Node], where: str) -> dict[tuple[int,
         return {}
     ranks = [answers[index]["rank"] for index in ranked]
     if not all(isinstance(rank, int) and not isinstance(rank, bool) for rank in ranks):
-        raise RowError(f"{where}.replies have ranks that are no whole numbers: {ranks!r}")
+        raise RowError(f"{where}.replies have ranks that are not whole numbers: {ranks!r}")
     tiers = tiers_from_ranks([rank + 1 for rank in ranks], len(ranked), f"{where}.replies.rank")
     return {ranked: [RankingRecord(tiers)]}
 
 
 def _tiers_of_event(order: list[int], members: tuple[int, ...], answers: list[Node]) -> Tiers:
-    """The order of one person's ranking. It has no ties; the ranks do, and are taken where they agree."""
+    """The order of one person's ranking. It has no ties. The ranks have, and are used where they agree with
+    it."""
     ranks = [answers[index].get("rank") for index in order]
     if all(isinstance(rank, int) for rank in ranks) and ranks == sorted(ranks, key=lambda rank: rank or 0):
         by_rank: dict[Any, list[int]] = {}
@@ -179,12 +180,12 @@ def _rest(node: Node) -> dict[str, Any]:
 FORMAT = ImportFormat(
     name="oasst-trees",
     title="Open-Assistant message trees with ranked replies (JSON Lines)",
-    reads="A prompt for every prompter's message, the path to it as conversation; its replies are the"
-    " responses"
-    " and their ranks (0 is best) the ranking, or each person's ranking where `events` has it. Replies"
-    " without any rank are left open to be ranked, single replies come in without a task.",
-    loses="Nothing: each message's other fields are kept with its prompt or response. Where some siblings"
-    " have no rank, the ranking is of the others.",
+    reads="A prompt for every prompter's message: the path to it is the conversation, its "
+    "replies are the responses, and their ranks (0 is best) are the ranking. Where "
+    "`events` has each person's ranking, those are used instead. Replies without any rank"
+    " are open to be ranked; single replies are imported without a task.",
+    loses="Nothing: the other fields of each message are kept with its prompt or response. "
+    "Where some siblings have no rank, the ranking covers the others.",
     example='{"message_tree_id": "1", "prompt": {"message_id": "1", "text": "…", "role": "prompter",'
     ' "replies": [{"message_id": "2", "text": "…", "role": "assistant", "rank": 0, "replies": []}]}}',
     recognises=recognises,

@@ -40,13 +40,13 @@ READ = (
 
 
 def _numbers(card: Mapping[str, Any]) -> list[str]:
-    """TRL reads `margin` from every row or from none: without a strength it is 0, which changes nothing."""
+    """TRL reads `margin` from every row or from none: 0 without a strength, which changes nothing."""
     weighted = card.get("selection", {}).get("aggregation") == "weighted"
     return [*(["margin"] if card["with_strength"] else []), *(["weight"] if weighted else [])]
 
 
 def _pairs(snapshot: SnapshotFile) -> Iterator[dict[str, Any]]:
-    """The strict pairs of each ranking. `prompt_group` names the prompt: its pairs belong in one batch."""
+    """The strict pairs of each ranking. Pairs of one `prompt_group` belong in one batch."""
     numbers = _numbers(snapshot.card)
     for row in snapshot.rows(*READ):
         texts = [response["text"] for response in row["responses"]]
@@ -76,8 +76,8 @@ def _parquet(snapshot: SnapshotFile, options: Options) -> Iterator[bytes]:
 
 LOSES = (
     "Ties, pairs among responses left unranked, not-rankable answers, ratings, flags, comments, rewrites,"
-    " models' names. `margin` is the strength of pairs between the first and the second tier and 0 elsewhere;"
-    " it is there when any ranking has a strength. `weight` is there when the snapshot is"
+    " model names. `margin` is the strength of pairs between the first and the second tier and 0 elsewhere;"
+    " present if any ranking has a strength. `weight` is present if the snapshot is"
     " reliability-weighted (TRL itself does not read it)."
 )
 EXAMPLE = (
@@ -101,7 +101,7 @@ JSONL = ExportFormat(
 PARQUET = ExportFormat(
     name="trl_preference_parquet",
     title="TRL preference pairs, conversational, explicit prompt (Parquet)",
-    use="The same pairs, smaller and faster to load.",
+    use="The same pairs in a smaller file that loads faster.",
     loses=LOSES,
     example=EXAMPLE,
     suffix=".parquet",

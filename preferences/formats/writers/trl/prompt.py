@@ -24,7 +24,7 @@ def _write(snapshot: SnapshotFile, options: Options) -> Iterator[bytes]:
 FORMAT = ExportFormat(
     name="trl_prompt",
     title="TRL prompts only, conversational (JSON Lines)",
-    use="Each prompt once, for trainers that sample themselves (GRPO, RLOO, online DPO).",
+    use="Each prompt once, for trainers that generate their own responses (GRPO, RLOO, online DPO).",
     loses="All rankings and responses, and the prompts' metadata.",
     example='{"prompt": [{"role": "user", "content": "Q"}], "prompt_group": "…", "split": "train"}',
     suffix=".jsonl",

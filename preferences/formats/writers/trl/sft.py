@@ -1,4 +1,4 @@
-"""TRL's prompt–completion data: what is worth imitating, which is rewrites and best responses."""
+"""TRL's prompt–completion data: rewrites and best responses, as answers to imitate."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ READ = (
 
 
 def completions_of(row: Row) -> Iterator[tuple[str, str]]:
-    """(text, where from): the rewrite where there is one; else the first tier, if it is above something, was
-    not called bad and has no flag."""
+    """(text, source): the rewrite if there is one; otherwise each response of the first tier, if it ranks
+    above another, was not marked bad and has no flag."""
     if row["rewrite"] and row["rewrite"].strip():
         yield row["rewrite"], "rewrite"
         return
@@ -71,12 +71,12 @@ def _write(snapshot: SnapshotFile, options: Options) -> Iterator[bytes]:
 
 FORMAT = ExportFormat(
     name="trl_sft",
-    title="TRL prompt and completion from rewrites and best responses (JSON Lines)",
-    use="Answers worth imitating, for SFTTrainer.",
+    title="TRL prompt and completion, from rewrites and best responses (JSON Lines)",
+    use="Good answers for SFTTrainer.",
     loses=(
-        "Everything but the best: a ranking gives its rewrite, or else each response of its first tier that"
-        " stands above another, is not empty, not flagged and not called bad. Equal answers to a prompt are"
-        " written once."
+        "Everything except the best answers: a ranking gives its rewrite, or otherwise "
+        "each response of its first tier that ranks above another, is not empty, not "
+        "flagged and not marked bad. Equal answers to a prompt are written once."
     ),
     example=(
         '{"prompt": [{"role": "user", "content": "Q"}], "completion": [{"role": "assistant", "content":'

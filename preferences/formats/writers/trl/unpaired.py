@@ -110,13 +110,15 @@ def _number(text: str) -> float:
 FORMAT = ExportFormat(
     name="trl_unpaired",
     title="TRL unpaired completions with a label (JSON Lines)",
-    use="Desirable and undesirable answers, for KTOTrainer; only from ratings or flags.",
+    use="Desirable and undesirable answers for KTOTrainer, from ratings or flags.",
     loses=(
-        "The order, strengths, and responses that were neither rated nor flagged. A rating from `threshold`"
-        " on is desirable and one below is not; without a threshold the middle of the form's scale divides,"
-        " and a rating in the very middle is left out. A flagged response is undesirable whatever its"
-        " rating. Where nobody was asked for ratings but for flags, a response without a flag is desirable."
-        " Refused where there are neither: the order does not say whether a response is good."
+        "The order, strengths, and responses that were neither rated nor flagged. A "
+        "rating at or above `threshold` is desirable and one below is not; without a "
+        "threshold, the middle of the form's scale divides, and a rating exactly in the "
+        "middle is left out. A flagged response is undesirable whatever its rating. If "
+        "the form asks for flags but not for ratings, a response without a flag is "
+        "desirable. Without either, the export is refused: the order does not say whether"
+        " a response is good."
     ),
     example=(
         '{"prompt": [{"role": "user", "content": "Q"}], "completion": [{"role": "assistant", "content":'
@@ -129,9 +131,7 @@ FORMAT = ExportFormat(
     trainer="KTOTrainer",
     options=(
         SPLIT,
-        Option("scale", "the rating scale that decides; the form's first unless given"),
-        Option(
-            "threshold", "ratings from it on are desirable; the middle of the scale unless given", _number
-        ),
+        Option("scale", "the rating scale that decides; by default the form's first"),
+        Option("threshold", "the lowest desirable rating; by default the middle of the scale", _number),
     ),
 )

@@ -1,8 +1,8 @@
-"""A run that is killed, at whatever moment, goes on from its last checkpoint as if nothing had been.
+"""A run that is killed at any moment resumes exactly from its last checkpoint.
 
-Each run is a process of its own, killed by SIGKILL from inside at a moment that Python's audit events name (a
-file about to be opened, renamed, removed), so that a moment in the middle of writing is hit each time. They
-are forks of one process that has imported torch already.
+Each run is a separate process that is killed with SIGKILL from inside, at a moment given by Python's audit
+events (a file about to be opened, renamed or removed), so that a moment during a write is always hit. The
+processes are forks of one process that has already imported torch.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from training.rlhf.models.loading import save_model
 from training.rlhf.reward.reward_model import train
 
 ROOT = Path(__file__).resolve().parents[4]
-# Four steps of two epochs each, and an evaluation after every second: checkpoints of 2, 3, 4 … 8, some of
-# them best ones. Annotators are learned, so that what is learned of the answers is in the checkpoint too.
+# Four steps in each of two epochs, with an evaluation after every second step: checkpoints after 2, 3, 4 … 8,
+# some of them with best weights. Annotators are learned, so the checkpoint includes the answer model.
 RECIPE = {
     **{"epochs": 2, "batch_rankings": 16, "learning_rate": 5e-3, "evaluations": 4},
     **{"annotators": "crowd_bt", "checkpoint_steps": 1, "checkpoint_minutes": None},
@@ -97,7 +97,8 @@ MOMENTS: dict[str, list[list[Any]]] = {
     "in-memory": [],
     "before-the-first": [["step", "", 1]],
     "between": [["step", "", 5]],
-    # The weights are written, their digest is being taken: moments, chance and state are still to come.
+    # The weights are written and their digest is being computed; moments, generators and state are still
+    # missing.
     "while-it-writes": [["open", ".partial-", 13]],
     "before-the-rename": [["os.rename", ".partial-", 4]],
     "after-the-rename": [["shutil.rmtree", "step-", 2]],
@@ -106,7 +107,7 @@ MOMENTS: dict[str, list[list[Any]]] = {
 
 
 def named(rankings: list[Ranking]) -> list[Ranking]:
-    """By two annotators in turn."""
+    """Alternate between two annotators."""
     return [
         dataclasses.replace(ranking, annotator=f"a{number % 2}") for number, ranking in enumerate(rankings)
     ]
@@ -142,14 +143,14 @@ def test_a_killed_run_resumes_to_the_same_weights_and_metrics(folder: Path) -> N
             folder / "undisturbed" / "config.json"
         ).read_bytes()
         assert resumed["result"] == whole["result"], name
-        first = resumed["progress"][0][1]  # where it went on from
+        first = resumed["progress"][0][1]  # where it resumed
         assert resumed["metrics"] == whole["metrics"][first:], name
         if name != "in-memory":
             kept = sorted(path.name for path in (folder / f"{name}.checkpoints").iterdir())
             assert kept == ["step-00000007", "step-00000008"], name
     went_on = {name: json.loads((folder / f"{name}.json").read_text())["progress"][0][1] for name in MOMENTS}
     assert went_on["before-the-first"] == 0
-    assert went_on["between"] == 4  # step 5 was said, but not yet kept
+    assert went_on["between"] == 4  # step 5 was reported, but not yet saved
     assert went_on["before-the-rename"] == 3
     assert went_on["after-the-rename"] == 4
     assert 0 < went_on["while-it-writes"] < 8
@@ -157,7 +158,7 @@ def test_a_killed_run_resumes_to_the_same_weights_and_metrics(folder: Path) -> N
 
 
 class Small:
-    """A model of three weights whose steps are told apart by its bias, and its checkpoints."""
+    """A model of three weights, whose steps can be told apart by its bias, and its checkpoints."""
 
     def __init__(self, folder: Path, **of: Any) -> None:
         self.modules = {"model": nn.Linear(2, 1)}
@@ -260,4 +261,4 @@ def test_checkpoints_of_another_run_are_refused_with_the_difference(folder: Path
         run(rankings=RANKINGS[1:])
     with pytest.raises(CheckpointRefused, match=r"another run: base model was"):
         run(base_model=other)
-    run(checkpoint_minutes=1.0)  # how often they are written changes nothing of what is trained
+    run(checkpoint_minutes=1.0)  # the checkpoint interval does not affect training

@@ -1,5 +1,4 @@
-"""However a ranking is laid out as tokens, rewards and gradients are those of each response on a row of its
-own."""
+"""Rewards and gradients equal those of each response in its own row, for every layout."""
 
 from __future__ import annotations
 
@@ -60,7 +59,7 @@ def gradients(model: Any, loss: Tensor) -> dict[str, Tensor]:
 
 
 def one_row_each(model: Any, group: Group) -> Tensor:
-    """Each response through the stock model on an unpadded row of its own."""
+    """Each response through the stock model in its own unpadded row."""
     rows = [torch.tensor([group.prompt + response]) for response in group.responses]
     states = [model.base_model(input_ids=row).last_hidden_state[0, -1] for row in rows]
     return torch.stack([model.score(state)[0] for state in states])
@@ -68,16 +67,16 @@ def one_row_each(model: Any, group: Group) -> Tensor:
 
 @pytest.mark.parametrize("layout", ["packed", "flat", "separate"])
 def test_rewards_equal_those_of_each_response_alone(model: Any, layout: Layout) -> None:
-    found = rewards_of(model, collate(GROUPS, layout=layout, pad_id=1))  # pad is EOS: must not matter
+    found = rewards_of(model, collate(GROUPS, layout=layout, pad_id=1))  # pad is EOS, which must not matter
     for row, group in enumerate(GROUPS):
         expected = one_row_each(model, group)
         assert torch.allclose(found[row, : len(expected)], expected, atol=1e-5)
-        assert expected.std() > 0.1  # the responses differ, so the comparison means something
+        assert expected.std() > 0.1  # the responses differ, so the comparison is meaningful
 
 
 @pytest.mark.parametrize("layout", ["packed", "flat", "separate"])
 def test_gradients_equal_those_of_expanded_pairs(model: Any, layout: Layout) -> None:
-    """The way others do it: every pair through the model, its two responses on two rows."""
+    """The approach of other libraries: every pair goes through the model as two rows."""
     expanded = []
     for group in GROUPS:
         pairs = [(i, j) for i, a in enumerate(group.tiers) for j, b in enumerate(group.tiers) if a < b]
@@ -103,7 +102,7 @@ def test_gradients_equal_those_of_expanded_pairs(model: Any, layout: Layout) -> 
 
 @pytest.mark.parametrize("kind", [*tiny.ENCODERS])
 def test_encoder_gradients_equal_those_of_expanded_pairs(kind: str) -> None:
-    """Its own rows, batched by width, against pairs through the stock classifier one row at a time."""
+    """Own rows, batched by width, against pairs through the stock classifier one row at a time."""
     encoder = classifier(tiny.ENCODERS[kind]())
     expanded = []
     for group in GROUPS:
@@ -129,7 +128,7 @@ def test_encoder_gradients_equal_those_of_expanded_pairs(kind: str) -> None:
 def test_an_encoder_is_never_packed_and_keeps_its_first_token() -> None:
     encoder = classifier(tiny.bert())
     assert choose_layouts(encoder, GROUPS, "auto") == ["separate"] * 3
-    with pytest.raises(ValueError, match="layout separate"):
+    with pytest.raises(ValueError, match="set layout to separate"):
         choose_layouts(encoder, GROUPS, "packed")
     cut, was_cut = fit_group(GROUPS[0], max_length=7, cls=2)
     assert (cut.prompt, was_cut) == ([2, 13], True)
@@ -164,7 +163,7 @@ def test_the_last_mlp_runs_only_for_the_tokens_that_are_read(model: Any) -> None
     linear.register_forward_hook(lambda module, given, out: worked.append(given[0].shape))
     rewards_of(model, collate(GROUPS, layout="flat", pad_id=0))
     assert worked == [torch.Size([9, 32])]
-    model(torch.tensor([[2, 10, 11]]))  # and for every token where somebody else asks
+    model(torch.tensor([[2, 10, 11]]))  # and for every token outside the context manager
     assert worked[1].numel() == 3 * 32
 
 
@@ -182,7 +181,8 @@ def test_recomputed_layers_give_the_same_gradients(model: Any) -> None:
 
 
 def test_a_place_read_by_two_responses_gets_its_gradient_once(model: Any) -> None:
-    """Two empty ones, of a model from elsewhere that is read before its EOS: both at the prompt's end."""
+    """Two empty responses with a model that is read before its EOS: both are read at the end of the
+    prompt."""
     empty = [Group([2, 10, 11], [[1], [20, 1], [1]], [0, 1, 2])]
     found = []
     for layout in ("flat", "separate"):
@@ -208,7 +208,7 @@ def test_the_layout_depends_on_the_lengths() -> None:
 
     assert cheaper_layout(group(256, 48, 4), hidden_size=256) == "packed"
     assert cheaper_layout(group(512, 47, 8), hidden_size=256) == "packed"
-    assert cheaper_layout(group(64, 194, 8), hidden_size=256) == "separate"  # measured: 7.4 against 6.3 times
+    assert cheaper_layout(group(64, 194, 8), hidden_size=256) == "separate"  # measured: 7.4 versus 6.3 times
     assert cheaper_layout(group(50, 40, 1), hidden_size=256) == "separate"  # nothing to share
 
 
@@ -251,11 +251,11 @@ SIZES: dict[str, Any] = {
         Qwen2Config(**SIZES, sliding_window=4, use_sliding_window=True, max_window_layers=0),
         DogeConfig(**SIZES, keep_window_size=4),
     ],
-    ids=["a sliding window", "a mask of its own making"],
+    ids=["a sliding window", "its own mask"],
 )
 def test_a_model_with_restricted_attention_is_never_packed(config: Any) -> None:
     model = AutoModelForSequenceClassification.from_config(config).eval()
     assert not can_pack(model)
     assert choose_layouts(model, GROUPS, "auto") == ["separate"] * 3
-    with pytest.raises(ValueError, match="layout separate"):
+    with pytest.raises(ValueError, match="set layout to separate"):
         choose_layouts(model, GROUPS, "packed")

@@ -82,9 +82,9 @@ def test_equal_ranks_are_ties_and_discarded_answers_are_counted(tmp_path: Path) 
         ({"prompt": message("system", "Q")}, "prompt.role is 'system'; it is one of prompter, assistant"),
         (
             {"prompt": message("prompter", "Q", replies=[message("assistant", "a", rank="x")] * 2)},
-            "ranks that are no whole numbers",
+            "ranks that are not whole numbers",
         ),
-        (task(ranker({"rank": ["p", "s"]}), results=OPTIONS), "names 's', which is no item of the task"),
+        (task(ranker({"rank": ["p", "s"]}), results=OPTIONS), "names 's', which is not an item of the task"),
         (task(ranker({"rank": ["p", "p"]}), results=OPTIONS), "names an item twice"),
         (
             task([{"value": {"selected": "up"}}], answer1="a", answer2="b"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import gzip
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 
+from preferences.formats.snapshot_parquet import BEFORE, SCHEMA, write_rankings
 from training.rlhf.data.files import REASONS, read_rankings
 from training.rlhf.data.rankings import (
     UNRANKED_TIER,
@@ -51,7 +53,7 @@ def left_out(**counts: int) -> dict[str, int]:
 
 
 def test_snapshot_is_read_with_all_its_columns(tmp_path: Path) -> None:
-    """The schema the exporter writes, columns that training does not use included."""
+    """The exporter's schema, including columns that training does not use."""
     message = pa.struct([("role", pa.string()), ("content", pa.string())])
     response = pa.struct([("id", pa.string()), ("text", pa.string()), ("model", pa.string())])
     schema = pa.schema([
@@ -188,7 +190,7 @@ def test_damaged_file_says_where(tmp_path: Path) -> None:
         packed.write_bytes(damaged)
         with pytest.raises(RankingFileError, match=r"rankings.jsonl.gz.*gzip data"):
             read_rankings(packed)
-    packed.write_bytes(lines)  # told by content, not by name
+    packed.write_bytes(lines)  # recognised by content, not by name
     assert len(read_rankings(packed)) == 50
     table = tmp_path / "rankings.parquet"
     parquet.write_table(pa.Table.from_pylist([row(strength=1)] * 500), table)
@@ -270,7 +272,7 @@ def test_duplicate_and_contradicting_rankings_are_counted() -> None:
     first = said(((0,), (1,), (2,)))
     assert count_repeats([first]) == {"duplicates": 0, "contradicted_pairs": 0}
     turned = said(((2,), (1,), (0,)), texts="zyx")  # the same, shown in another order
-    other = said(((0,), (1,), (2,)), annotator="b")  # a second opinion is no duplicate
+    other = said(((0,), (1,), (2,)), annotator="b")  # another annotator's ranking is no duplicate
     assert count_repeats([first, turned, other]) == {"duplicates": 1, "contradicted_pairs": 0}
     against = said(((1,), (0,), (2,)), annotator="b")  # y over x, and both over z as before
     assert count_repeats([first, against, against]) == {"duplicates": 1, "contradicted_pairs": 1}
@@ -344,3 +346,46 @@ def test_best_of_n_says_nothing_about_the_order_of_the_others(tmp_path: Path) ->
 def test_broken_pair_is_named(pair: dict[str, Any], reason: str, tmp_path: Path) -> None:
     with pytest.raises(RankingFileError, match=f"line 1: .*{reason}"):
         read_rankings(jsonl(tmp_path / "pairs.jsonl", pair))
+
+
+def test_zipped_snapshot_is_read_like_the_snapshot(tmp_path: Path) -> None:
+    """The `dataset` export: one Parquet file with its card."""
+    row = dict.fromkeys(SCHEMA.names) | BEFORE
+    row |= {
+        "ranking_id": "r1",
+        "messages": MESSAGES,
+        "responses": [{"id": str(n), "text": f"text {n}", "model": ""} for n in range(3)],
+        "tiers": [[1]],
+        "unranked": [0, 2],
+        "not_rankable": False,
+        "weight": 0.25,
+        "split": "heldout",
+        "source": "browser",
+    }
+    plain, packed = tmp_path / "rankings.parquet", tmp_path / "dataset.zip"
+    assert write_rankings(plain, [row]) == 1
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("README.md", "# About")
+        archive.writestr("card.json", "{}")
+        archive.write(plain, "rankings.parquet")
+    assert list(read_rankings(packed)) == list(read_rankings(plain))
+    [found] = read_rankings(packed)
+    assert (found.tier_of_each(), found.weight, found.split) == (
+        [UNRANKED_TIER, 0, UNRANKED_TIER],
+        0.25,
+        "heldout",
+    )
+    assert found.in_shown_order
+
+
+def test_broken_row_of_a_snapshot_gets_the_reason_of_an_import(tmp_path: Path) -> None:
+    row = dict.fromkeys(SCHEMA.names) | BEFORE
+    row |= {
+        "messages": MESSAGES,
+        "responses": [{"text": "a"}, {"text": "b"}],
+        "tiers": [[1], [1]],
+        "not_rankable": False,
+    }
+    write_rankings(tmp_path / "rankings.parquet", [row])
+    with pytest.raises(RankingFileError, match="line 1: tiers names a response twice"):
+        read_rankings(tmp_path / "rankings.parquet")

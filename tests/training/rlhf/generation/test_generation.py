@@ -1,4 +1,4 @@
-"""Own decoding says what `model.generate` says, whatever the batch, the padding or the number of samples."""
+"""Our decoding gives the same answers as `model.generate`, for any batch, padding and number of samples."""
 
 import math
 from typing import Any

@@ -1,4 +1,4 @@
-"""Answers to rank are distinct and carry how they were made; a mean carries its error."""
+"""Sampled answers are distinct and record their settings, and means have standard errors."""
 
 import math
 import statistics

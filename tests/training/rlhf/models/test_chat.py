@@ -1,4 +1,4 @@
-"""Text becomes the same tokens wherever it is used, and nobody can forge a turn or an end."""
+"""Text becomes the same tokens wherever it is used, and cannot contain a forged turn or end."""
 
 import pytest
 from tokenizers import AddedToken
@@ -30,7 +30,7 @@ def test_a_user_cannot_open_an_assistant_turn() -> None:
 
 
 def test_a_user_cannot_open_a_turn_with_an_unnamed_special_token() -> None:
-    """Llama 3's marks of turns are none of its named tokens."""
+    """Llama 3's turn markers are not among its named tokens."""
     marked = tiny.tokenizer()
     plain = chat.encode_response(marked, "w1 w2")
     assert chat.control_tokens(marked) == list(dict.fromkeys(marked.all_special_tokens))

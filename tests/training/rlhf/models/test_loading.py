@@ -1,4 +1,4 @@
-"""Models are saved whole or not at all, and load with plain transformers; a missing one is named."""
+"""Models are saved completely or not at all, load with plain transformers, and are named if missing."""
 
 from pathlib import Path
 from typing import Any, cast
@@ -8,7 +8,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 from tests.training.rlhf.small_world import arbitrary_reward_model, tokenizer, untrained_policy
-from training.rlhf.models import loading
+from training.rlhf.models import hub, loading
 
 IDS = torch.tensor([[5, 300, 301, 302, 1]])
 
@@ -51,7 +51,7 @@ def test_a_missing_path_is_reported_with_a_fix(tmp_path: Path) -> None:
 
 
 def test_an_unreachable_hub_is_reported_with_the_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loading, "_hub_answers", lambda: False)
+    monkeypatch.setattr(hub, "answers", lambda: False)
     with pytest.raises(loading.ModelNotFound, match=r"No model 'nobody/nothing'.*hub did not give it"):
         loading.load_policy("nobody/nothing")
 

@@ -1,4 +1,4 @@
-"""Log-probabilities a chunk at a time equal those of the full logits, gradient included."""
+"""Log-probabilities computed in chunks equal those of the full logits, including gradients."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_log_probs_equal_log_softmax_over_the_full_logits(
 def test_a_model_that_transforms_its_logits_uses_its_own_forward() -> None:
     model, (ids, mask, wanted) = tiny.policy(), rows()
     expected, _ = logprobs.token_log_probs(model, ids, mask, wanted, temperature=1.0)
-    model.config.logits_scaling = 1.0  # set, so the projection by hand is no longer trusted
+    model.config.logits_scaling = 1.0  # set, so the manual projection must not be used
     found, _ = logprobs.token_log_probs(model, ids, mask, wanted, temperature=1.0)
     assert torch.allclose(found, expected, atol=1e-5)
 

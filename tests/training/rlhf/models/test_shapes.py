@@ -1,4 +1,4 @@
-"""The size of a model, read without loading it, is what loading it finds."""
+"""The size of a model, read without loading it, equals the size of the loaded model."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_file_headers_give_the_exact_number_of_weights(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", [*tiny.ENCODERS])
 def test_encoders_are_recognised_and_their_weights_counted(kind: str) -> None:
-    """All but its pooler, of which the config says nothing."""
+    """All weights except the pooler, which the config does not mention."""
     trunk = tiny.ENCODERS[kind]().base_model
     shape = shapes.shape_of(trunk.config.to_dict())
     assert shape.encoder

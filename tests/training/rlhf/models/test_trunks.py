@@ -1,5 +1,7 @@
-"""A reward model of any trunk, full or LoRA, scores the same here, in transformers and in peft: what is saved
-here there, and what was trained elsewhere here."""
+"""A reward model of any trunk, full or LoRA, has the same scores here, in transformers and in peft.
+
+This covers models saved here and models trained elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +56,7 @@ def learn(base: Path, out: Path, report: ListReporter | None = None, **settings:
 
 
 def padded_rows(tokenizer: PreTrainedTokenizerBase) -> dict[str, Tensor]:
-    """The items as anybody else would give them to the model: rows of unlike length, padded on the right."""
+    """The items as other libraries batch them: rows of different lengths, padded on the right."""
     tokenizer.padding_side = "right"
     rows = [
         {"input_ids": chat.encode_prompt(tokenizer, m) + chat.encode_response(tokenizer, text)}
@@ -99,7 +101,7 @@ def test_full_models_of_each_trunk_score_the_same_in_transformers(tmp_path: Path
 
 @pytest.mark.parametrize("kind", ["llama", "gpt2", "bert", "modern-bert", "roberta"])
 def test_an_adapter_scores_the_same_in_peft_and_in_transformers(kind: str, tmp_path: Path) -> None:
-    """Its folder is small, holds the head and all else that the base lacks, and names its base."""
+    """Its folder is small, contains the head and everything else that the base lacks, and names its base."""
     base = saved_base(kind, tmp_path)
     path = learn(base, tmp_path / "rm", **LORA).path
     assert not (path / "config.json").exists()
@@ -129,7 +131,7 @@ def test_training_an_adapter_does_not_change_its_trunk(tmp_path: Path) -> None:
     trunk, head = trunks.trained_parameters(model)
     assert sum(p.numel() for p in head) == 32
     assert {p.shape[0] for p in trunk} | {p.shape[1] for p in trunk} >= {4}
-    assert all(4 in parameter.shape for parameter in trunk)  # rank-4 matrices and nothing else
+    assert all(4 in parameter.shape for parameter in trunk)  # only rank-4 matrices
 
 
 def test_a_new_adapter_is_neutral_and_its_dropout_needs_gradients(
@@ -161,7 +163,7 @@ def test_an_adapter_trained_further_stays_an_adapter_of_its_base(tmp_path: Path)
     told = json.loads((second / "adapter_config.json").read_text())
     assert (told["base_model_name_or_path"], told["r"]) == (str(base), 4)
     assert 0 < (scores_here(second) - scores_here(first)).abs().max() < 0.2
-    whole = learn(first, tmp_path / "whole", learning_rate=1e-7).path  # and merged where all is to learn
+    whole = learn(first, tmp_path / "whole", learning_rate=1e-7).path  # merged if all weights are trained
     assert (whole / "config.json").is_file()
     assert torch.allclose(scores_here(whole), scores_here(first), atol=1e-3)
 
@@ -175,7 +177,7 @@ def test_models_moved_together_are_found_and_a_missing_base_is_named(
     shutil.move(tmp_path / "old", tmp_path / "new")
     assert torch.equal(scores_here(tmp_path / "new" / "rm"), expected)
     shutil.rmtree(tmp_path / "new" / "llama")
-    with pytest.raises(ModelNotFound, match=rf"is an adapter.*{base}.*are gone\. Put that folder back"):
+    with pytest.raises(ModelNotFound, match=rf"is an adapter.*{base}.*are gone\. Restore that folder"):
         load_reward_model(tmp_path / "new" / "rm")
 
 
@@ -195,7 +197,7 @@ def test_an_adapter_names_its_base_by_its_absolute_path(
 )
 def test_adapters_cannot_replace_the_model_that_they_need(settings: dict[str, Any], tmp_path: Path) -> None:
     base = saved_base("llama", tmp_path)
-    with pytest.raises(ValueError, match=r"holds the model that the adapters would change.*another folder"):
+    with pytest.raises(ValueError, match=r"contains the base model of the adapters.*another folder"):
         learn(base, tmp_path / "." / "llama", **settings)
     assert (base / "model.safetensors").is_file()
 
@@ -218,7 +220,8 @@ def test_a_new_head_has_std_one_over_root_d_and_no_bias(tmp_path: Path) -> None:
         assert head.weight.dtype == torch.float32
         assert head.bias is None or not head.bias.any(), kind
     assert len(draws) == 7
-    assert torch.cat(draws).std().item() == pytest.approx(1, abs=0.15)  # transformers' 0.02 gives 0.11
+    # With transformers' 0.02 it would be 0.11.
+    assert torch.cat(draws).std().item() == pytest.approx(1, abs=0.15)
     assert all(draw.std() > 0.5 for draw in draws)
 
 
@@ -241,7 +244,7 @@ Elsewhere = Callable[[Path, Path], None]
 
 
 def classifier_with_pad_as_eos(base: Path, out: Path) -> None:
-    """As trainers leave a model whose tokenizer came without a pad token."""
+    """A model as trainers save it if its tokenizer has no pad token."""
     torch.manual_seed(1)
     model = AutoModelForSequenceClassification.from_pretrained(base, num_labels=1)
     torch.nn.init.normal_(model.score.weight)
@@ -256,11 +259,11 @@ def adapter_of_peft(base: Path, out: Path) -> None:
     model = AutoModelForSequenceClassification.from_pretrained(base, num_labels=1)
     torch.nn.init.normal_(model.score.weight)
     settings = LoraConfig(task_type=TaskType.SEQ_CLS, init_lora_weights=False, modules_to_save=["score"])
-    get_peft_model(model, settings).save_pretrained(out)  # and no tokenizer: the base's is meant
+    get_peft_model(model, settings).save_pretrained(out)  # without a tokenizer, so that of the base is used
 
 
 def test_models_from_elsewhere_are_read_where_transformers_reads_them(tmp_path: Path) -> None:
-    """With pad = EOS that is the token before the EOS: what such a model was trained at."""
+    """With pad = EOS this is the token before EOS, at which such a model was trained."""
     base = saved_base("llama", tmp_path)
     classifier_with_pad_as_eos(base, tmp_path / "pad-is-eos")
     adapter_of_peft(base, tmp_path / "adapter")
@@ -292,7 +295,7 @@ def test_a_policy_that_is_an_adapter_is_merged(tmp_path: Path) -> None:
 
 
 def test_an_adapter_with_dropout_resumes_exactly_and_has_uncertainty(tmp_path: Path) -> None:
-    """Checkpoints hold what learns and no frozen weight; the doubt lies beside the adapter."""
+    """Checkpoints contain only trained weights, and the uncertainty is saved with the adapter."""
     base = saved_base("llama", tmp_path)
     settings = LORA | {"lora_dropout": 0.2, "uncertainty": "laplace", "checkpoint_steps": 2, "keep": "last"}
 

@@ -1,4 +1,4 @@
-"""The guide's Python does what the guide says."""
+"""The code in the guide does what the guide says."""
 
 from __future__ import annotations
 

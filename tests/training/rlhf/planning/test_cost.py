@@ -1,7 +1,7 @@
-"""The memory that the arithmetic foretells is what real loops hold, within a factor of MEMORY_FACTOR.
+"""The predicted memory equals that of real loops within MEMORY_FACTOR.
 
-Measured in a process of each loop's own: the most it held (VmHWM) less what it held before its models were
-made. The models are large enough (seven million weights) that this is not noise.
+Each loop is measured in its own process: its peak minus its memory before the models were created. The models
+are large enough (seven million weights) for this not to be noise.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from training.rlhf.planning import cost
 from training.rlhf.planning.cost import Data
 from training.rlhf.planning.transformer import FLOAT
 
-MEMORY_FACTOR = 1.35  # measured: 0.91 to 1.08 of what was foretold with 26 million weights
+MEMORY_FACTOR = 1.35  # measured: 0.91 to 1.08 of the prediction, with 26 million weights
 ROOT = Path(__file__).resolve().parents[4]
 WIDE = {"vocab_size": 8000, "hidden_size": 256, "intermediate_size": 704, "num_hidden_layers": 4}
 HEADS = {"num_attention_heads": 8, "num_key_value_heads": 4}
@@ -118,7 +118,7 @@ def shape() -> shapes.Shape:
 
 
 def held(cases: dict[str, dict[str, Any]], folder: Path) -> dict[str, int]:
-    """By loop, bytes: each in a fork of one process that has imported everything."""
+    """Bytes by loop, each in a fork of one process that has imported everything."""
     sizes = ({**WIDE, **HEADS}, [PROMPT, RESPONSE])
     done = subprocess.run(
         [sys.executable, "-c", _RUN, json.dumps(cases), *map(json.dumps, sizes), str(folder)],

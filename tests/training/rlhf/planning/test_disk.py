@@ -1,4 +1,4 @@
-"""What a run is said to take on the disk is what it takes."""
+"""The predicted disk space equals what a run uses."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SHAPE = {"hidden_size": 64, "intermediate_size": 128, "vocab_size": 300, "tie_wo
 
 
 def tensors_in(folder: Path) -> int:
-    """Bytes of weights, those with several names once."""
+    """Bytes of weights; weights with several names count once."""
     files = {file.stat().st_ino: file.stat().st_size for file in folder.rglob("*.safetensors")}
     return sum(files.values())
 
@@ -48,7 +48,7 @@ def test_a_reward_model_uses_the_predicted_disk_space(settings: dict[str, Any], 
     result = train(recipe, base_model=base, out_dir=tmp_path / "rm", **said)
     foretold = disk.reward_model(recipe, shapes.shape_in(base))
     assert tensors_in(result.path) == pytest.approx(foretold.model, rel=0.2)
-    # Of three checkpoints and two best weights, two and one or two are there at the end.
+    # Of three checkpoints and two sets of best weights, two and one or two remain at the end.
     assert 0.5 * foretold.checkpoints < tensors_in(kept) < 1.1 * foretold.checkpoints
 
 

@@ -1,4 +1,4 @@
-"""Advantages, whitening and KL estimators against closed forms and obvious loops in fp64."""
+"""Advantages, whitening and KL estimators against closed forms and simple fp64 loops."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def test_gae_does_not_read_the_padding_and_refuses_holes() -> None:
 
 
 def test_a_truncated_answer_gets_the_same_credit_as_a_finished_one() -> None:
-    """The score stands on the last real token in both; on the first pad it would reach the longer one
-    later."""
+    """The score is on the last real token of both. On the first padding token it would reach the longer
+    one later."""
     scores, no_kl = torch.tensor([1.0, 1.0, 1.0]), torch.zeros(3, 5)
     rewards = advantages.token_rewards(scores, no_kl, MASK, kl_coefficient=0.1)
     last = torch.tensor([length - 1 for length in LENGTHS])
@@ -78,7 +78,7 @@ def test_whitening_covers_all_parts_together() -> None:
     assert together.mean().item() == pytest.approx(0, abs=1e-12)
     assert together.var(unbiased=False).item() == pytest.approx(1, abs=1e-6)
     assert found[0][~MASK].abs().sum().item() == 0.0
-    assert found[0][MASK].mean().abs().item() > 0.1  # not each by itself
+    assert found[0][MASK].mean().abs().item() > 0.1  # not each part separately
 
 
 def test_whitening_equal_advantages_gives_zeros_not_infinity() -> None:
@@ -93,7 +93,7 @@ def categorical() -> tuple[Tensor, Tensor]:
 
 
 def test_k1_and_k3_have_the_exact_kl_as_their_mean_under_the_policy() -> None:
-    """Exact expectation over the categorical, no sampling; this also fixes the sign (KL(policy ||
+    """Exact expectation over the categorical, without sampling. This also fixes the sign (KL(policy ||
     reference))."""
     policy, reference = categorical()
     exact = (policy.exp() * (policy - reference)).sum().item()

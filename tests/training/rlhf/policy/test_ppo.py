@@ -1,5 +1,4 @@
-"""PPO on tiny models: the identities that must hold before the first update, and that it climbs a known
-reward."""
+"""PPO on tiny models: the identities before the first update, and progress on a known reward."""
 
 from __future__ import annotations
 
@@ -25,15 +24,16 @@ from training.rlhf.reward.uncertainty import LastLayer, write
 
 PROMPTS = [[{"role": "user", "content": tiny.words(*range(n % 7 + 1))}] for n in range(24)]
 EOS = 1
-GOOD = 67  # the id of the token "good", which the reward model of these tests likes
+GOOD = 67  # the id of the token "good", which these tests reward
 
 
 def reward_model(folder: Path) -> Path:
-    """A reward model whose score falls with the distance of a response's tokens from "good", set by hand, not
-    trained.
+    """A reward model whose score decreases with the distance of a response's tokens from "good", set without
+    training.
 
-    Its layers are silenced, so the state at EOS would be EOS alone; one attention head is left that averages
-    the embeddings of all tokens before it, and the output reads the direction of "good" from it.
+    Its layers are disabled, so the state at EOS would be EOS alone. One attention head remains, which
+    averages the embeddings of all tokens before it, and the output reads the direction of "good" from that
+    average.
     """
     model = tiny.policy(seed=3, num_hidden_layers=1, num_key_value_heads=4)
     save_model(model, tiny.tokenizer(), folder / "trunk")
@@ -85,7 +85,7 @@ def run(
 def observed(
     folders: tuple[Path, Path],
 ) -> tuple[rollout.Models, list[tuple[list[int], list[int]]], rollout.MicroBatch]:
-    """Eight rows of unlike length, with and without EOS, as the models see them."""
+    """Eight rows of different lengths, with and without EOS, as the models read them."""
     models = rollout.load_models(*folders)
     rows = [
         (chat.encode_prompt(models.tokenizer, PROMPTS[n]), [5 + n] * (n % 4 + 1) + [EOS] * (n % 2))
@@ -98,7 +98,7 @@ def observed(
 def test_the_ratio_is_exactly_one_before_the_first_update(
     folders: tuple[Path, Path], tmp_path: Path, micro_batch_tokens: int
 ) -> None:
-    """Not nearly: the rollout's log-probabilities come from the training forward on the same rows."""
+    """Exactly: the rollout's log-probabilities come from the training forward on the same rows."""
     report = ListReporter()
     run(
         folders,
@@ -109,7 +109,7 @@ def test_the_ratio_is_exactly_one_before_the_first_update(
         minibatches=3,
     )
     assert report.series("val/first_log_ratio") == [0.0, 0.0]
-    assert report.series("policy/approxkl_avg")[0] > 0  # later updates of the step do move
+    assert report.series("policy/approxkl_avg")[0] > 0  # later updates of the step do change it
 
 
 def test_the_kl_is_zero_before_the_first_update_and_positive_after(
@@ -119,7 +119,7 @@ def test_the_kl_is_zero_before_the_first_update_and_positive_after(
     run(folders, tmp_path / "out", report, steps=6)
     first, *later = report.series("objective/kl")
     assert first == 0.0
-    # A sampled estimate: a single one can fall below 0 (seen: -0.08 among means of 0.2).
+    # A sampled estimate: a single one can be below 0 (observed: -0.08 with means of 0.2).
     assert sum(later) / len(later) > 0.01
 
 
@@ -149,7 +149,8 @@ def test_the_critic_starts_as_the_centred_scaled_score_of_the_reward_model(
 
 
 def test_answers_get_the_scores_of_their_texts(folders: tuple[Path, Path]) -> None:
-    """Finished answers as they are; a truncated one with the EOS it lacks, whatever else shares the batch."""
+    """Finished answers as they are, truncated ones with the EOS that they lack, whatever else is in the
+    batch."""
     models = dataclasses.replace(rollout.load_models(*folders), scale=RewardScale(0.0, 1.0))
     prompts = [chat.encode_prompt(models.tokenizer, PROMPTS[n]) for n in range(2)]
     answers = [
@@ -161,12 +162,12 @@ def test_answers_get_the_scores_of_their_texts(folders: tuple[Path, Path]) -> No
     expected = torch.cat(score(models.judge, models.tokenizer, list(zip(PROMPTS[:2], texts, strict=True))))
     assert torch.allclose(found, expected, atol=1e-5)
     assert finished.tolist() == [True, False, True, True]
-    assert spreads.tolist() == [0.0] * 4  # this reward model doesn't say how sure it is
+    assert spreads.tolist() == [0.0] * 4  # this reward model has no uncertainty
 
 
 @pytest.fixture(scope="module")
 def unsure(folders: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The reward model with a doubt of its own: whether "good" is worth anything."""
+    """The reward model with an uncertainty about the value of "good"."""
     loaded = load_reward_model(folders[1])
     root = torch.zeros(32, 32)
     root[0, 0] = 0.5
@@ -186,7 +187,8 @@ def test_caution_subtracts_spreads_from_the_scores(folders: tuple[Path, Path], u
     assert torch.allclose(at_ease.scores, plain.scores, atol=1e-5)
     assert torch.allclose(cautious.spreads, at_ease.spreads)
     assert torch.allclose(cautious.scores, plain.scores - 3 * at_ease.spreads, atol=1e-5)
-    # Its score is 1 × how much "good" there is, and its spread 0.5 ×: three spreads make the best the worst.
+    # Its score is 1 × the amount of "good", and its spread 0.5 × that amount: three spreads turn the best
+    # into the worst.
     assert plain.scores[0] > plain.scores[1]
     assert cautious.scores[0] < cautious.scores[1]
 
@@ -332,13 +334,13 @@ def test_a_reward_model_of_another_vocabulary_is_refused(folders: tuple[Path, Pa
     other.add_tokens(["another"])
     save_model(tiny.policy(vocab_size=80), other, tmp_path / "trunk")
     save_model(*load_for_training(tmp_path / "trunk"), tmp_path / "foreign")
-    with pytest.raises(ValueError, match="other tokens"):
+    with pytest.raises(ValueError, match="different vocabularies"):
         run((folders[0], tmp_path / "foreign"), tmp_path / "out")
     flat = load_reward_model(folders[1])
     flat.model.config.rankloop = {"reward_mean": 0.0, "reward_std": 0.0}
     with pytest.raises(ValueError, match="same reward"):
         run((folders[0], save_model(*flat, tmp_path / "flat")), tmp_path / "out")
-    with pytest.raises(ValueError, match="no prompt"):
+    with pytest.raises(ValueError, match="no prompts to answer"):
         ppo.train(
             ppo.PPOConfig(), policy=folders[0], reward_model=folders[1], prompts=[], out_dir=tmp_path / "out"
         )

@@ -1,4 +1,4 @@
-"""The best of N answers is kept, imitated, and the policy gets better in the eyes of its reward model."""
+"""The best of N answers is kept and imitated, and the policy improves according to its reward model."""
 
 import itertools
 import random
@@ -121,7 +121,7 @@ def test_the_curve_is_unbiased_for_the_maximum_of_a_known_distribution() -> None
     draws = torch.rand(4000, 8, generator=torch.Generator().manual_seed(0)).tolist()
     for n in (1, 2, 4):
         mean = statistics.mean(best_of_curve(row)[n] for row in draws)
-        assert mean == pytest.approx(n / (n + 1), abs=0.01)  # the maximum of n uniform numbers
+        assert mean == pytest.approx(n / (n + 1), abs=0.01)  # the expected maximum of n uniform numbers
 
 
 def test_the_tokenizer_of_the_result_still_ends_its_answers(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Fine-tuning learns from the responses, says what happens, stops when told, and repeats itself by seed."""
+"""Fine-tuning learns from responses, reports, stops on request, and is determined by its seed."""
 
 import math
 from pathlib import Path
@@ -132,7 +132,7 @@ def test_rows_that_do_not_fit_are_counted() -> None:
     encoded, skipped, cut = sft.encode(demonstrations, tokenizer(), max_length=length)
     assert (len(encoded), skipped, cut) == (1, 1, 1)
     assert encoded[0].length == length
-    with pytest.raises(ValueError, match="no demonstration to learn from: 1 given, 1 of them"):
+    with pytest.raises(ValueError, match="no demonstrations to train on: 1 given, 1 of them"):
         sft.encode(demonstrations[1:], tokenizer(), max_length=20)
 
 

@@ -1,4 +1,4 @@
-"""The chances read from a saved model are those of the likelihood that it was trained with."""
+"""The probabilities of a saved model equal the likelihood that it was trained with."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ DIFFERENCES = (-6.0, -0.7, 0.0, 0.4, 2.5)
 
 
 def learned(recipe: dict[str, Any]) -> tuple[AnswerModel, AnswerLink]:
-    """An answer model with numbers in it, and the link that its notes describe."""
+    """An answer model with learned parameters, and the link that its notes describe."""
     config = RewardModelConfig.model_validate(recipe)
     key = AnswerKey(
         {level: place for place, level in enumerate(LEVELS, 1)} if config.strength != "ignore" else {},

@@ -1,4 +1,4 @@
-"""Predicted chances against what happened: by hand, against scikit-learn, and where the truth is known."""
+"""Predicted probabilities against outcomes: by hand, against scikit-learn, and with a known truth."""
 
 from __future__ import annotations
 
@@ -27,8 +27,10 @@ def of(scored: ScoredRankings, *, ties_counted: bool = False) -> Calibration:
 
 
 def test_calibration_by_hand() -> None:
-    """Chances .85, .85, .85, .65: the first is preferred in two of the three, and in the last. In both
-    orders: .85 comes true 2 of 3 times, .15 1 of 3, .65 1 of 1, .35 0 of 1."""
+    """Probabilities .85, .85, .85, .65: the first is preferred in two of the three, and in the last.
+
+    In both orders: .85 happens 2 of 3 times, .15 1 of 3, .65 1 of 1, .35 0 of 1.
+    """
     first = np.array([0.85, 0.85, 0.85, 0.65])
     verdicts = np.array([1, 1, -1, 1], dtype=np.int8)
     ranking = np.arange(4)
@@ -105,12 +107,12 @@ def test_correct_order_on_the_wrong_scale_is_miscalibrated(stretch: float) -> No
     assert wrong.preference.ece.low > 0.08 > 0.03 > wrong.preference.ece_if_right
     top = wrong.preference.bins[-1]
     assert top.observed.value is not None
-    assert (top.observed.value < top.predicted) == (stretch > 1)  # too sure, or not sure enough
+    assert (top.observed.value < top.predicted) == (stretch > 1)  # overconfident or underconfident
     assert (wrong.log_loss.value or 0) > (of(right).log_loss.value or 0)
 
 
 def test_a_model_without_ties_is_miscalibrated_for_people_who_tie() -> None:
-    """Counted, the ties that it gives no chance are missing from its chances of a preference."""
+    """If ties are counted, its probabilities of a preference are too high by the share of ties."""
     rng = np.random.default_rng(3)
     scored = answered_pairs(rng.normal(0, 1.0, 3000), AnswerLink(), rng, says=TIES)
     assert (of(scored, ties_counted=True).preference.ece.value or 0) > 0.1

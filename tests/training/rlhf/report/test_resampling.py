@@ -1,4 +1,4 @@
-"""Intervals by whole prompts: as wide as the data allow, not as wide as the number of pairs makes believe."""
+"""Intervals over whole prompts are as wide as the data require, unlike intervals over pairs."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ def names(prompts: np.ndarray) -> list[str]:
 
 
 def test_prompt_intervals_cover_the_truth_where_pair_intervals_do_not() -> None:
-    """60 prompts of 8 pairs that are right or wrong together: 95 of 100 intervals must hold the share. An
-    interval of 480 independent pairs is √8 times too narrow and holds it half the time."""
+    """60 prompts with 8 pairs that are right or wrong together: 95 of 100 intervals must contain the share.
+
+    An interval of 480 independent pairs is too narrow by √8 and contains it half the time.
+    """
     rng = np.random.default_rng(4)
     held = naive = 0
     runs = 200
@@ -72,7 +74,7 @@ def test_one_prompt_has_no_interval_and_no_data_has_no_estimate() -> None:
 
 def test_spearman_equals_scipy_and_is_none_for_constant_values() -> None:
     rng = np.random.default_rng(2)
-    x = rng.integers(0, 12, size=300).astype(float)  # many equal ones
+    x = rng.integers(0, 12, size=300).astype(float)  # many equal values
     y = x + rng.normal(0, 4, size=300)
     ranking = np.arange(300)
     boot = PromptBootstrap(names(ranking), samples=2000)

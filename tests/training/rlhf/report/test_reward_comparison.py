@@ -1,5 +1,6 @@
-"""Two reward models on the same pairs: the test is exact, its unit is the prompt, and rankings are found by
-what they say."""
+"""Two reward models on the same pairs: an exact test with prompts as units, and rankings matched by
+content.
+"""
 
 from __future__ import annotations
 
@@ -44,12 +45,14 @@ def test_the_sampled_p_value_agrees_with_the_exact_test() -> None:
 
 
 def test_correlated_pairs_do_not_make_a_difference_significant() -> None:
-    """Two models that are equally good, and right or wrong on all 10 pairs of a prompt at once: 5 of 100
-    comparisons may find a difference. A test of 200 independent pairs finds one in most."""
+    """Two equally good models that are right or wrong on all 10 pairs of a prompt at once.
+
+    5 of 100 comparisons may find a difference. A test of 200 independent pairs finds one in most.
+    """
     rng = np.random.default_rng(0)
     false, naive, runs = 0, 0, 120
     for _ in range(runs):
-        lead = rng.choice([-1.0, 1.0], size=20) * 10  # which of the two is right on a prompt's pairs
+        lead = rng.choice([-1.0, 1.0], size=20) * 10  # which of the two models is right on a prompt's pairs
         false += sign_flip_p(lead, seed=1) <= 0.05
         won = int((lead > 0).sum()) * 10
         naive += stats.binomtest(won, 200).pvalue <= 0.05
@@ -58,7 +61,7 @@ def test_correlated_pairs_do_not_make_a_difference_significant() -> None:
 
 
 def test_the_paired_difference_has_a_narrower_interval() -> None:
-    """Hard pairs are hard for both."""
+    """Hard pairs are hard for both models."""
     rng = np.random.default_rng(1)
     true = rng.normal(0, 1.0, 3000)
     good = answered_pairs(true, AnswerLink(), rng)
@@ -70,7 +73,7 @@ def test_the_paired_difference_has_a_narrower_interval() -> None:
     assert widths[2] < 0.65 * np.hypot(*widths[:2])
     assert (found.difference.value or 0) > 0
     assert found.p_value < 0.05
-    assert (found.log_loss.low or 0) > 0  # and its chances are better, too
+    assert (found.log_loss.low or 0) > 0  # its probabilities are better too
     assert found.difference.value == pytest.approx((found.first.value or 0) - (found.second.value or 0))
 
 
@@ -89,7 +92,7 @@ def test_rankings_are_matched_by_content() -> None:
     shuffled = everything.at([5, 3, 19, 0])
     found = compare(everything, dataclasses.replace(shuffled, rewards=-shuffled.rewards))
     assert (found.rankings, found.only_first, found.only_second) == (4, 4, 0)
-    again = scored((PAIR[0], [1.0, 0.0]), (PAIR[0], [0.0, 1.0]))  # the same, said twice
+    again = scored((PAIR[0], [1.0, 0.0]), (PAIR[0], [0.0, 1.0]))  # a repeated ranking
     assert (compare(again, again).rankings, compare(again, again).p_value) == (2, 1.0)
 
 
@@ -109,8 +112,8 @@ def test_rankings_with_different_content_are_not_matched() -> None:
 
 
 def test_models_with_and_without_ties_are_compared_on_preferences() -> None:
-    """Given that one is preferred, Rao & Kupper's chances are a little surer than Bradley–Terry's; with a
-    narrow band they are the same."""
+    """Given a preference, Rao & Kupper's probabilities are slightly more confident than Bradley–Terry's;
+    with a small threshold they are equal."""
     rng = np.random.default_rng(3)
     narrow = AnswerLink(ties="rao_kupper", tie_parameter=1e-6)
     plain = answered_pairs(rng.normal(0, 1.5, 200), AnswerLink(), rng)

@@ -1,4 +1,4 @@
-"""The page on how well reward models learn says what was measured, from all of the data that there is."""
+"""The page on how well reward models learn matches the figures and uses all available data."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def test_a_trunk_without_figures_is_left_out_of_the_page(tmp_path: Path) -> None
 
 @pytest.mark.skipif(not real_rankings.available(), reason=f"no real data in {real_rankings.DATA}")
 def test_real_rankings_are_complete_and_in_the_stated_order() -> None:
-    """Rows and their quirks are those of the data's README: 25 pairs of twice the same text, 16 rows of
-    verdicts that are no order."""
+    """Row counts match the README of the data: 25 pairs of identical texts, 16 rows whose verdicts are not
+    an order."""
     train, test = real_rankings.hh_helpful("train"), real_rankings.hh_helpful("test")
     assert (len(train), len(test)) == (4014 - 22, 994 - 3)
     assert not {r.messages[0]["content"] for r in train} & {r.messages[0]["content"] for r in test}

@@ -1,4 +1,4 @@
-"""A report's figures, by hand on a few rankings, by brute force, and where the truth is known."""
+"""The figures of a report: by hand on a few rankings, by brute force, and with a known truth."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from training.rlhf.report.reward_report import RewardReport, report_on, save
 from training.rlhf.report.scored import ScoredRankings
 from training.rlhf.report.slices import LENGTHS, Slice
 
-# Three people on two prompts. Of Q1's responses a, bb, ccc two put a first; of Q2's, one tied two.
+# Three annotators on two prompts. Of Q1's responses a, bb and ccc, two put a first. Of Q2's, one ties two.
 ROWS = (
     (said("Q1", ["a", "bb", "ccc"], [[0], [1], [2]], annotator="ann", strength=3, round=0), [2.0, 1.0, 0.0]),
     (said("Q1", ["bb", "a", "ccc"], [[1], [0], [2]], annotator="bob", strength=1, round=0), [1.0, 2.0, 0.0]),
@@ -34,7 +34,7 @@ def slices(report: RewardReport, by: str) -> dict[str, Slice]:
 
 def test_accuracy_counts_pairs_and_equal_rewards_as_half_right() -> None:
     report = report_on(scored(*ROWS))
-    # ann and bob: 3 right each; eve said ccc > bb > a, all wrong; "maybe" over "no" has equal rewards.
+    # ann and bob: 3 right each. eve stated ccc > bb > a, all wrong. "maybe" over "no" has equal rewards.
     assert report.accuracy.value == pytest.approx((3 + 3 + 0 + 0.5) / 10)
     assert (report.rankings, report.prompts, report.pairs, report.tied_pairs) == (5, 2, 10, 1)
     assert report.ties is None
@@ -44,13 +44,13 @@ def test_accuracy_counts_pairs_and_equal_rewards_as_half_right() -> None:
 
 def test_slices_by_agreement_strength_length_and_round_by_hand() -> None:
     report = report_on(scored(*ROWS))
-    # Of Q1: a over bb by ann, bob (not eve), a over ccc likewise, bb over ccc likewise: two of three each.
+    # In Q1, ann and bob (not eve) prefer a to bb, a to ccc, and bb to ccc: two of three each.
     agreement = slices(report, "agreement")
     assert {name: (one.pairs, one.accuracy.value) for name, one in agreement.items()} == {
         "most": (9, pytest.approx(6 / 9)),
         "asked_once": (1, 0.5),
     }
-    # A strength is of the best tier against the next: one pair each of ann's and bob's.
+    # A strength applies to the best tier against the next: one pair each of ann's and bob's.
     strength = slices(report, "strength")
     assert {name: (one.pairs, one.accuracy.value) for name, one in strength.items()} == {
         "not_stated": (8, pytest.approx((2 + 2 + 0 + 0.5) / 8)),
@@ -64,15 +64,15 @@ def test_slices_by_agreement_strength_length_and_round_by_hand() -> None:
     }  # fmt: skip
     assert slices(report, "round")["0"].accuracy.value == 1.0
     assert slices(report, "round")["1"].accuracy.value == pytest.approx(0.5 / 4)
-    assert not slices(report, "turns")  # all of one turn: no slices
+    assert not slices(report, "turns")  # all have one turn, so there are no slices
     assert [name for name in LENGTHS if name in length] == list(length)
 
 
 def test_the_model_is_compared_with_people_on_repeated_pairs() -> None:
     people = report_on(scored(*ROWS)).people
     assert people is not None
-    # 9 preferences of Q1 have two others. Of ann's 3 the others split (bob as she, eve not): half. So bob's.
-    # Against each of eve's stand both others.
+    # 9 preferences of Q1 have two others. For ann's 3 the others split (bob agrees, eve does not): one half
+    # each. The same holds for bob's.
     assert (people.pairs, people.prompts) == (9, 1)
     assert people.others.value == pytest.approx(6 * 0.5 / 9)
     assert people.model.value == pytest.approx(6 / 9)
@@ -82,12 +82,14 @@ def test_the_model_is_compared_with_people_on_repeated_pairs() -> None:
 def test_length_bias_of_model_and_people_by_hand() -> None:
     length = report_on(scored(*ROWS)).length
     assert length is not None
-    # People: ann and bob the shorter in 6, eve the longer in 3, "maybe". The model: the shorter in 9, half.
+    # People: ann and bob prefer the shorter in 6, eve the longer in 3, plus "maybe". The model prefers the
+    # shorter in 9, plus one half.
     assert length.pairs == 10
     assert length.by_people.value == pytest.approx(4 / 10)
     assert length.by_model.value == pytest.approx(0.5 / 10)
     assert length.excess.value == pytest.approx(0.05 - 0.4)
-    # All responses but the tied two's, of which nothing was preferred; and from their ranking's mean.
+    # All responses except the tied two, which have no preference; and the differences from the mean of their
+    # ranking.
     lengths = [1, 2, 3] * 3 + [2, 5]
     assert length.correlation.value == pytest.approx(
         stats.spearmanr([2, 1, 0] * 3 + [0.5, 0.5], lengths).statistic
@@ -109,7 +111,7 @@ def test_position_bias_is_reported_if_the_shown_order_is_known() -> None:
     assert report.position.by_people.value == pytest.approx(2 / 3)
     assert report.position.by_model.value == pytest.approx(2 / 3)
     assert report.position.excess.value == 0
-    assert report.length is None  # all as long as one another
+    assert report.length is None  # all of the same length
     assert report_on(scored(*ROWS)).position is None
 
 
@@ -119,7 +121,7 @@ def test_best_of_four_covers_every_set_of_one_best_and_three_worse(seed: int) ->
     rows, credits = [], []
     for number in range(12):
         k = int(rng.integers(3, 8))
-        rewards = rng.integers(0, 4, size=k).astype(float)  # many equal ones
+        rewards = rng.integers(0, 4, size=k).astype(float)  # many equal values
         tier = rng.integers(0, 3, size=k)
         tiers = [np.flatnonzero(tier == t).tolist() for t in range(3) if (tier == t).any()]
         rows.append((said(f"Q{number}", [f"r{i}" for i in range(k)], tiers), rewards.tolist()))
@@ -137,10 +139,10 @@ def test_best_of_four_covers_every_set_of_one_best_and_three_worse(seed: int) ->
 def test_equal_top_rewards_share_the_credit() -> None:
     report = report_on(
         scored(
-            (said("Q1", ["a", "b", "c"], [[0], [1, 2]]), [1.0, 1.0, 0.0]),  # one right of two at the top
+            (said("Q1", ["a", "b", "c"], [[0], [1, 2]]), [1.0, 1.0, 0.0]),  # one correct of two at the top
             (said("Q2", ["a", "b", "c"], [[0, 1], [2]]), [1.0, 2.0, 0.0]),
             (said("Q3", ["a", "b"], [[0], [1]]), [0.0, 1.0]),
-            (said("Q4", ["a", "b"], [[0, 1]]), [0.0, 1.0]),  # nothing is best
+            (said("Q4", ["a", "b"], [[0, 1]]), [0.0, 1.0]),  # no response is best
         )
     )
     assert report.top is not None
@@ -154,7 +156,7 @@ def test_unranked_responses_are_worse_but_not_tied() -> None:
     report = report_on(scored((top_two, [3.0, 2.0, 1.0, 1.0])))
     assert (report.pairs, report.tied_pairs) == (5, 0)
     assert report.accuracy.value == 1.0
-    assert report.accuracy.low is None  # one prompt says nothing of others
+    assert report.accuracy.low is None  # a single prompt has no interval
 
 
 TIES = AnswerLink(ties="rao_kupper", tie_parameter=0.7)
@@ -173,7 +175,7 @@ def test_true_probabilities_predict_ties_optimally() -> None:
     assert found.gain.low is not None
     assert found.gain.low > 0.02
     assert (found.reliability.ece.value or 0) <= 0.03
-    # What the area must be: every tie against every preference, by the chances themselves.
+    # The expected area: every tie against every preference, from the probabilities themselves.
     tie, other = probabilities.tie, 1 - probabilities.tie
     order = np.argsort(tie)
     below = np.cumsum(other[order]) - other[order] / 2
@@ -196,7 +198,7 @@ GRADED = AnswerLink(ties="rao_kupper", tie_parameter=0.3, strength_thresholds=((
 
 
 def strengths_stated(link: AnswerLink, says: AnswerLink, rng: np.random.Generator) -> ScoredRankings:
-    """2,500 pairs of which people say by how much, their noise logistic."""
+    """2,500 pairs with strengths stated under logistic noise."""
     rows = []
     levels = [level for level, _ in says.strength_thresholds]
     edges = [at for _, at in says.strength_thresholds]
@@ -229,11 +231,11 @@ def test_strengths_are_calibrated_only_with_the_true_thresholds() -> None:
     off = report_on(strengths_stated(mean, GRADED, rng), samples=300).strengths
     assert off is not None
     assert (off.reliability.ece.low or 0) > 0.05 > 0.03 > off.reliability.ece_if_right
-    assert off.not_known > 100  # level 4 was not stated where this model learned
+    assert off.not_known > 100  # level 4 was not in the training rankings of this model
 
 
 def test_less_reliable_annotators_are_expected_to_be() -> None:
-    """The chance of what bob says is believed less, so his turned-round verdicts cost less."""
+    """Bob's statements get less extreme probabilities, so his reversed verdicts cost less."""
     rows = [(said("Q1", ["a", "b"], [[1], [0]], annotator=who), [3.0, 0.0]) for who in ("ann", "bob")]
     link = AnswerLink(reliabilities={"ann": 0.95, "bob": 0.6}, usual_reliability=0.8)
     costs = [report_on(scored(row, link=link)).calibration.log_loss.value for row in rows]

@@ -1,4 +1,4 @@
-"""What a reward model learns of its answers beside the rewards: strengths, annotators, positions."""
+"""The parameters that a reward model learns about answers: strengths, annotators, positions."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def test_each_recipe_uses_the_loss_that_it_names() -> None:
     seen = rewards + torch.tensor([[0.0, *placed.offsets.tolist()], [0.0, 0.0, 0.0]])
     assert torch.equal(placed(rewards, said), losses.bradley_terry(seen, said.tiers))
     wider = Stated(torch.tensor([[0, 1, 2, 3]]), *(column[:1] for column in said[1:]))
-    assert torch.isfinite(placed(torch.zeros(1, 4), wider)).all()  # a place that training never showed
+    assert torch.isfinite(placed(torch.zeros(1, 4), wider)).all()  # a place that did not occur in training
 
 
 def test_each_prior_counts_once_per_epoch_however_it_is_cut() -> None:
@@ -182,7 +182,7 @@ def test_reliabilities_are_optimal_and_intervals_match_the_curvature() -> None:
 
 
 def test_position_effects_are_recovered_if_the_order_is_known() -> None:
-    """Between equals, first place wins 70 of 100 times: sigma(-offset) = 0.7."""
+    """Between equals, the first place wins 70 of 100 times: sigma(-offset) = 0.7."""
     config = RewardModelConfig(positions="learned")
     groups = [pair(0, first_wins=n % 10 < 7, in_shown_order=True) for n in range(100)]
     groups += [pair(0, first_wins=False) for _ in range(300)]
@@ -201,7 +201,7 @@ def test_position_effects_are_recovered_if_the_order_is_known() -> None:
 
 
 def test_micro_batches_and_layouts_add_up_to_the_whole_batch(tmp_path: Path) -> None:
-    """Who said what, how strongly and where it stood stays with its ranking however a batch is cut."""
+    """Annotator, strength and shown order stay with their ranking however a batch is cut."""
     config = RewardModelConfig(
         strength="cumulative", ties="rao_kupper", annotators="crowd_bt", positions="learned"
     )
@@ -227,13 +227,13 @@ def test_micro_batches_and_layouts_add_up_to_the_whole_batch(tmp_path: Path) -> 
             ((per_ranking + answers.prior(batch.stated)) * batch.weights).sum().backward()
         found.append(torch.cat([p.grad.flatten() for p in answers.parameters() if p.grad is not None]))
         answers.zero_grad()
-    assert found[0].abs().min() > 1e-3  # every number is learned about
+    assert found[0].abs().min() > 1e-3  # every parameter is learned
     assert torch.allclose(found[1], found[0], atol=1e-4)
     assert torch.allclose(found[2], found[0], atol=1e-4)
 
 
 def test_training_learns_annotators_strengths_and_positions(tmp_path: Path) -> None:
-    """Carl ranks the wrong way round every second time; all state 1 for a narrow lead, 2 for a wide one."""
+    """Carl reverses every second ranking. All annotators state 1 for a small lead and 2 for a large one."""
     rankings = []
     for number, ranking in enumerate(RANKINGS * 2):
         best, second, *rest = ranking.tiers
@@ -280,7 +280,8 @@ def test_training_learns_annotators_strengths_and_positions(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("ties", ["rao_kupper", "davidson"])
 def test_ties_start_as_frequent_as_in_the_data(ties: str) -> None:
-    # Tied are 1 of 3 pairs, 0 of 1, 1 of 3: the last two of four that a top-2 ranking left are no tie.
+    # Ties are 1 of 3 pairs, 0 of 1, 1 of 3: the last two of four that a top-2 ranking left unranked are not a
+    # tie.
     tiers = [[0, 0, 1], [1, 0], [0, 0, UNRANKED_TIER, UNRANKED_TIER]]
     groups = [Group([2], [[5]] * len(each), each) for each in tiers]
     config = RewardModelConfig.model_validate({"ties": ties})

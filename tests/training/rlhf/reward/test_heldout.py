@@ -1,4 +1,4 @@
-"""Held-out rankings scored by whatever model, in one process or several: the same report."""
+"""Held-out rankings get the same report from one process and from several."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_two_processes_score_a_share_each_and_one_writes(model: Path, tmp_path: 
 
 
 def test_prompts_are_truncated_to_the_training_length(model: Path) -> None:
-    """What a reward is of a prompt cut elsewhere, nobody has trained."""
+    """Rewards of prompts truncated at another length were never trained."""
     loaded = load_reward_model(model)
     whole = score_rankings(loaded, [LONG])[0].rewards[0]
     plain = score(loaded.model, loaded.tokenizer, [(LONG.messages, LONG.responses)])[0]
@@ -82,7 +82,7 @@ def test_prompts_are_truncated_to_the_training_length(model: Path) -> None:
 
 
 def test_truncated_prompts_of_an_encoder_keep_their_first_token(tmp_path: Path) -> None:
-    """It is what the head reads."""
+    """The head reads this token."""
     kind = next(iter(tiny.ENCODERS))
     base = save_model(tiny.ENCODERS[kind](), tiny.encoder_tokenizer(), tmp_path / "encoder")
     loaded = load_for_training(base)

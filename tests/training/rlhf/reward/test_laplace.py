@@ -1,5 +1,6 @@
-"""The posterior of a head on known features: against the exact one by quadrature, against what estimates do
-over many repetitions, and in how often its intervals hold."""
+"""The posterior of a head on known features: against exact quadrature, repeated estimates, and nominal
+coverage.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +28,7 @@ def _one_thread() -> None:
 def repetition(
     seed: int, *, n: int, k: int, spread: float = 1.0, loss: str = "bradley_terry", head: Tensor | None = None
 ) -> tuple[Tensor, Part]:
-    """(the true head, rankings): the head is drawn anew from the prior where none is given."""
+    """Return (the true head, rankings). Without a given head, a new one is drawn from the prior."""
     head = known.weights(seed, width=WIDTH, spread=spread) if head is None else head
     responses = known.features(seed, n, k, width=WIDTH)
     return head, known.part(responses, known.ranked(seed, responses @ head), loss=loss)
@@ -35,7 +36,7 @@ def repetition(
 
 def test_pairs_have_the_textbook_second_derivative() -> None:
     head, part = repetition(0, n=30, k=2)
-    found = laplace.posterior([part], precision=2.0)
+    found = known.posterior(part, precision=2.0)
     apart = part.features[:, 0] - part.features[:, 1]
     p = torch.sigmoid(apart @ found.weight)
     exact = 2.0 * torch.eye(WIDTH) + torch.einsum("n,ni,nj->ij", p * (1 - p), apart, apart)
@@ -71,7 +72,7 @@ def test_every_likelihood_has_its_exact_second_derivative(name: str) -> None:
 
 
 def test_negative_curvature_contributes_nothing() -> None:
-    """CrowdBT: an absurd verdict is put down to the annotator, and makes nobody surer of the rewards."""
+    """CrowdBT attributes an implausible verdict to the annotator, so it says nothing about the rewards."""
     reliability = torch.full((1,), 2.0, dtype=torch.float64)
 
     def likelihood(rewards: Tensor) -> Tensor:
@@ -84,12 +85,12 @@ def test_negative_curvature_contributes_nothing() -> None:
 
 
 def test_mean_covariance_and_evidence_match_the_exact_posterior() -> None:
-    """Exact by quadrature on a grid, where a head of two weights allows it."""
+    """Exact by quadrature on a grid, which a head of two weights allows."""
     head = torch.tensor([1.0, -0.5], dtype=torch.float64)
     responses = known.features(3, 120, 2, width=2)
     tiers = known.ranked(3, responses @ head)
     part, precision = known.part(responses, tiers), 1.5
-    found = laplace.posterior([part], precision=precision)
+    found = known.posterior(part, precision=precision)
 
     axis = torch.linspace(-4, 4, 321, dtype=torch.float64)
     grid = torch.cartesian_prod(axis, axis)
@@ -106,17 +107,19 @@ def test_mean_covariance_and_evidence_match_the_exact_posterior() -> None:
 
 
 def test_estimates_vary_between_samples_as_the_posterior_predicts() -> None:
-    """A weak prior and much data: the covariance of the mode over repetitions is the posterior's. With five
-    responses this holds for the sum over dependent pairs because each counts as 3 / (K + 1)."""
+    """With a weak prior and much data, the covariance of the mode over repetitions equals the posterior's.
+
+    With five responses this holds for the sum over dependent pairs because each pair counts as 3 / (K + 1).
+    """
     head = known.weights(7, width=WIDTH, spread=0.5)
     found = [
-        laplace.posterior([repetition(seed, n=100, k=5, head=head)[1]], precision=0.01)
+        known.posterior(repetition(seed, n=100, k=5, head=head)[1], precision=0.01)
         for seed in range(REPETITIONS)
     ]
     over_repetitions = torch.stack([one.weight for one in found]).T.cov()
     said = torch.stack([one.root @ one.root.T for one in found]).mean(dim=0)
     share = torch.linalg.eigvals(torch.linalg.solve(said, over_repetitions)).real
-    assert 0.8 < share.mean() < 1.2  # of 320 squares of about 1 the mean has a standard error of 0.08
+    assert 0.8 < share.mean() < 1.2  # the mean of 320 squares of about 1 has a standard error of 0.08
 
 
 @pytest.mark.parametrize(("n", "k", "loss"), [(30, 4, "bradley_terry"), (30, 3, "plackett_luce")])
@@ -125,22 +128,23 @@ def test_intervals_have_their_nominal_coverage(n: int, k: int, loss: str) -> Non
     held = []
     for seed in range(REPETITIONS):
         head, part = repetition(seed, n=n, k=k, spread=1.5, loss=loss)
-        found = laplace.posterior([part], precision=WIDTH / 1.5**2)
+        found = known.posterior(part, precision=WIDTH / 1.5**2)
         error = (fresh[:20] - fresh[20:]) @ (found.weight - head)
         held.append(error.abs() < NINETY * ((fresh[:20] - fresh[20:]) @ found.root).norm(dim=1))
     assert 0.86 < torch.stack(held).double().mean() < 0.94
 
 
 def test_maximum_evidence_recovers_the_prior() -> None:
-    width = 24  # so many weights tell of their spread to about a fifth
+    width = 24  # this many weights determine their spread to about a fifth
     for spread in (0.5, 2.0):
         responses = known.features(3, 200, 3, width=width)
         part = known.part(
             responses, known.ranked(3, responses @ known.weights(3, width=width, spread=spread))
         )
-        found = laplace.most_probable([part], typical_square=width)
+        weight = known.mode(part, precision=width / spread**2)
+        found = laplace.around(weight, [part], typical_square=width)
         assert spread / 1.5 < math.sqrt(width / found.precision) < spread * 1.5
-        given = laplace.most_probable([part], typical_square=width, prior_spread=0.7)
+        given = laplace.around(weight, [part], typical_square=width, prior_spread=0.7)
         assert given.precision == pytest.approx(width / 0.7**2)
         assert given.evidence < found.evidence
 
@@ -148,15 +152,16 @@ def test_maximum_evidence_recovers_the_prior() -> None:
 def test_around_the_mode_equals_the_posterior_and_narrows_with_data() -> None:
     _, few = repetition(5, n=20, k=3)
     _, many = repetition(5, n=200, k=3)
-    mode = laplace.posterior([few], precision=WIDTH)
-    same = laplace.around(mode.weight, [few], typical_square=WIDTH, prior_spread=1.0)
-    assert torch.allclose(same.root @ same.root.T, mode.root @ mode.root.T, atol=1e-9)
-    assert same.evidence == pytest.approx(mode.evidence)
-    assert same.determined == pytest.approx(mode.determined)
-    surer = laplace.around(mode.weight, [many], typical_square=WIDTH, prior_spread=1.0)
+    mode = known.mode(few, precision=WIDTH)
+    same = laplace.around(mode, [few], typical_square=WIDTH, prior_spread=1.0)
+    precision = laplace.derivatives([few], mode)[1] + WIDTH * torch.eye(WIDTH, dtype=torch.float64)
+    assert torch.allclose(same.root @ same.root.T, torch.linalg.inv(precision), atol=1e-9)
+    assert torch.equal(same.weight, mode)
+    assert same.determined == pytest.approx(WIDTH - WIDTH * float(same.root.square().sum()))
+    surer = laplace.around(mode, [many], typical_square=WIDTH, prior_spread=1.0)
     assert surer.root.square().sum() < same.root.square().sum() / 2
     assert surer.determined > same.determined
-    best = laplace.around(mode.weight, [few], typical_square=WIDTH)
+    best = laplace.around(mode, [few], typical_square=WIDTH)
     assert best.evidence >= same.evidence
 
 
@@ -170,13 +175,13 @@ def test_a_preference_is_integrated_over_the_uncertainty() -> None:
 
 
 def test_integrated_preferences_are_better_calibrated() -> None:
-    """The plain head is one that hardly anything held back: near the maximum of the likelihood."""
+    """The plain head is almost unregularised: it is near the maximum of the likelihood."""
     fresh = known.features(-1, 1, 60, width=WIDTH)[0]
     apart = fresh[:30] - fresh[30:]
     plain, integrated, true = [], [], []
     for seed in range(40):
         head, part = repetition(seed, n=12, k=3, spread=2.0)
-        trained = laplace.posterior([part], precision=0.1).weight
+        trained = known.mode(part, precision=0.1)
         found = laplace.around(trained, [part], typical_square=WIDTH)
         d = apart @ trained
         plain.append(torch.sigmoid(d))

@@ -1,4 +1,4 @@
-"""Each loss against hand-computed values, an obvious fp64 loop, and its own derivative."""
+"""Each loss against values computed by hand, a simple fp64 loop, and its own derivative."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def crowd_bt_chance(eta: float, d: float) -> float:
 
 
 def pairs_of(tiers: list[int]) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-    """(preferred pairs, tied pairs) of one ranking, the obvious way."""
+    """Return (preferred pairs, tied pairs) of one ranking, with simple loops."""
     real = [i for i, tier in enumerate(tiers) if tier >= 0]
     strict = [(i, j) for i, j in itertools.permutations(real, 2) if tiers[i] < tiers[j]]
     return strict, [(i, j) for i, j in itertools.combinations(real, 2) if tiers[i] == tiers[j]]
@@ -39,7 +39,7 @@ def pairs_of(tiers: list[int]) -> tuple[list[tuple[int, int]], list[tuple[int, i
 def by_hand(
     won: Callable[[float], float], tied: Callable[[float], float] | None, values: Tensor, tiers: Tensor
 ) -> list[float]:
-    """-log probabilities averaged over the pairs of each ranking, in Python floats."""
+    """Return -log probabilities averaged over the pairs of each ranking, in Python floats."""
     means = []
     for row, order in zip(values.tolist(), tiers.tolist(), strict=True):
         strict, ties = pairs_of(order)
@@ -58,7 +58,7 @@ def test_bradley_terry_of_one_pair_is_minus_log_sigmoid() -> None:
 def test_bradley_terry_averages_the_pairs_of_each_ranking_across_tiers() -> None:
     expected = by_hand(sigmoid, None, rewards(), RAGGED)
     assert losses.bradley_terry(rewards(), RAGGED).tolist() == pytest.approx(expected, abs=1e-12)
-    assert expected[2] == 0.0  # all tied: nothing to say
+    assert expected[2] == 0.0  # all tied: no preference
 
 
 def test_label_smoothing_mixes_in_the_reversed_pair() -> None:
@@ -117,7 +117,7 @@ STATED = torch.tensor([2, 0, 3, 1])
 
 
 def test_cumulative_strength_is_a_difference_of_two_sigmoids() -> None:
-    """One pair with d = 0.5 and each thing that can be said of it, against numbers worked out by hand."""
+    """One pair with d = 0.5 and every possible statement about it, against values computed by hand."""
     d = 0.5
     edges = [-math.inf, -2.0, -0.9, -0.3, 0.3, 0.9, 2.0, math.inf]
     below = [0.0, *(sigmoid(edge - d) for edge in edges[1:-1]), 1.0]
@@ -255,7 +255,8 @@ def test_a_tied_tier_is_chosen_from_the_same_remainder() -> None:
 
 
 def test_unranked_responses_are_below_the_rest_and_untied() -> None:
-    """A top-1 of three: two comparisons were made, and the losses see these two, whatever rule ties have."""
+    """A top-1 ranking of three makes two comparisons, and the losses count these two, whatever their rule
+    for ties."""
     values = torch.tensor([[0.3, 1.2, -0.5]], dtype=torch.float64)
     top_one = torch.tensor([[UNRANKED_TIER, 0, UNRANKED_TIER]])
     h, log_nu = torch.tensor(0.4, dtype=torch.float64), torch.tensor(-0.2, dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""However a batch is computed (cut, its activations computed again, in bfloat16), it is the same step."""
+"""A step is the same however its batch is computed: cut, with recomputed activations, or in bfloat16."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def policy_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def gradient(policy_dir: Path, out: Path, **settings: object) -> Tensor:
-    """Of the loop's first step, all weights in a row: Adam's first moment is a tenth of it."""
+    """The gradient of the loop's first step as one vector: Adam's first moment is a tenth of it."""
     config = RewardModelConfig.model_validate(
         {"epochs": 1, "batch_rankings": 64, "max_grad_norm": 1e6, "checkpoint_steps": 1} | settings
     )
@@ -76,7 +76,7 @@ def test_in_bfloat16_weights_moments_head_and_loss_are_float32(
     policy_dir: Path, whole: Tensor, tmp_path: Path
 ) -> None:
     found = gradient(policy_dir, tmp_path, precision="bfloat16")
-    assert 1e-4 < (found - whole).norm() / whole.norm() < 0.05  # the products are rounded, nothing else
+    assert 1e-4 < (found - whole).norm() / whole.norm() < 0.05  # only the products are rounded
     saved = load_file(tmp_path / "rm" / "model.safetensors")
     assert {tensor.dtype for tensor in saved.values()} == {torch.float32}
 
@@ -89,7 +89,7 @@ def test_in_bfloat16_weights_moments_head_and_loss_are_float32(
     for _, batch in batches(model, groups, layout="auto", max_tokens=1000, pad_id=pad):
         rewards = rewards_of(model, batch, precision="bfloat16")
         assert rewards.dtype == torch.float32
-        # bfloat16 has 8 bits: had the head rounded, these would survive being rounded again.
+        # bfloat16 has 8 bits: if the head had rounded these, rounding them again would not change them.
         assert not torch.equal(rewards, rewards.bfloat16().float())
     assert set(seen) == {torch.bfloat16}
 

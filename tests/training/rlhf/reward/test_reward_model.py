@@ -1,5 +1,4 @@
-"""A reward model learns an order, is saved so that plain transformers reads it, and scores as plain
-transformers does."""
+"""A reward model learns an order, and plain transformers loads it and gives the same scores."""
 
 from __future__ import annotations
 
@@ -34,14 +33,14 @@ def message(text: str) -> tuple[dict[str, str], ...]:
 
 
 def ranking(number: int) -> Ranking:
-    """Four responses ordered by how many of their three middle words are "good": 3, 2, 1 and 0, shown in a
-    mixed order."""
+    """Four responses with 3, 2, 1 and 0 "good" among their three middle words, ranked in this order and
+    shown in a mixed one."""
     generator = torch.Generator().manual_seed(number)
     shown = torch.randperm(4, generator=generator).tolist()
     filler = torch.randint(0, tiny.WORDS, (2,), generator=generator).tolist()
     texts = [f"w{filler[0]} " + "good " * (3 - rank) + "bad " * rank + f"w{filler[1]}" for rank in shown]
     return Ranking(
-        message(tiny.words(*range(number % 4 + 1))),  # of unlike length, so that rows are padded
+        message(tiny.words(*range(number % 4 + 1))),  # of different lengths, so that rows are padded
         tuple(texts),
         tuple((shown.index(rank),) for rank in range(4)),
         ranking_id=f"ranking-{number}",
@@ -96,7 +95,7 @@ def test_plain_transformers_gives_the_same_scores_on_right_padded_rows(
         for text in responses
     ]
     padded = its_tokenizer.pad(rows, return_tensors="pt")
-    assert not bool(padded["attention_mask"].all())  # rows of unlike length, so padding is really there
+    assert not bool(padded["attention_mask"].all())  # rows of different lengths, so padding does occur
     with torch.no_grad():
         theirs = plain(**padded).logits.squeeze(-1)
         alone = torch.stack([plain(torch.tensor([row["input_ids"]])).logits[0, 0] for row in rows])
@@ -164,8 +163,8 @@ def test_the_same_seed_gives_the_same_weights(policy_dir: Path, tmp_path: Path) 
 
 @pytest.mark.parametrize("ties", ["rao_kupper", "davidson"])
 def test_ties_are_used_if_the_recipe_models_them(ties: str, tmp_path: Path) -> None:
-    """The two middle responses of each ranking tied: their rewards end nearer to one another than to the
-    rest."""
+    """The two middle responses of each ranking are tied: their rewards end closer to one another than to
+    the rest."""
     policy = save_model(tiny.policy(), tiny.tokenizer(), tmp_path / "policy")
     tied = [
         dataclasses.replace(r, tiers=(r.tiers[0], (*r.tiers[1], *r.tiers[2]), r.tiers[3])) for r in RANKINGS
@@ -223,7 +222,7 @@ def test_a_cancelled_or_diverged_run_saves_no_model(
 
 def test_no_usable_ranking_is_an_error_with_the_reason(policy_dir: Path, tmp_path: Path) -> None:
     tied = [dataclasses.replace(r, tiers=((0, 1, 2, 3),)) for r in RANKINGS[:3]]
-    with pytest.raises(ValueError, match=r"no ranking to learn from.*all_tied"):
+    with pytest.raises(ValueError, match=r"no rankings to train on.*all_tied"):
         train(
             RewardModelConfig(),
             base_model=policy_dir,
@@ -249,7 +248,7 @@ def test_a_trained_model_has_a_report_on_the_held_out_rankings(policy_dir: Path,
     assert result.report.best_of_4 is not None
     assert result.report.best_of_4.rankings == 16
     assert json.loads((result.path / "report.json").read_text()) == result.report.as_json()
-    # From the folder alone, at a prompt: the same scores, so the same report.
+    # From the folder alone: the same scores, so the same report.
     again, left_out = score_rankings(result.path, HELDOUT)
     assert report_on(again).accuracy == result.report.accuracy
     kept = ScoredRankings.load(result.path / "heldout.parquet")
@@ -258,7 +257,8 @@ def test_a_trained_model_has_a_report_on_the_held_out_rankings(policy_dir: Path,
 
 
 def test_log_loss_equals_the_held_out_loss_for_pairs(policy_dir: Path, tmp_path: Path) -> None:
-    """Two ways to the same number: the loop's loss per ranking, and e^−chance of each pair's verdict."""
+    """Two ways to compute the same number: the loop's loss per ranking, and the probability of each pair's
+    verdict."""
     result = run(policy_dir, tmp_path / "rm", epochs=1, centring=0)
     assert result.metrics["heldout/log_loss"] == pytest.approx(result.metrics["heldout/loss"], abs=1e-5)
 

@@ -1,4 +1,4 @@
-"""The guide's program does what the guide says, as it stands there."""
+"""The program in the guide does what the guide says, unchanged."""
 
 from __future__ import annotations
 

@@ -158,7 +158,7 @@ export function ImportPanel({ slug }: { slug: string }) {
             className="visually-hidden"
             aria-label={texts.input}
             tabIndex={-1}
-            accept=".jsonl,.json,.gz,.csv,.parquet"
+            accept=".jsonl,.json,.gz,.csv,.parquet,.zip"
             onChange={(event) => {
               take(event.currentTarget.files?.[0]);
               event.currentTarget.value = "";

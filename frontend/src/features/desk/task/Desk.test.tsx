@@ -198,13 +198,13 @@ describe("a rewrite", () => {
     const text = dialog.querySelector("textarea") as HTMLTextAreaElement;
     expect(document.activeElement).toBe(text);
     expect(text.value).toBe("text of y");
-    fireEvent.change(text, { target: { value: "a text of y, mended" } });
+    fireEvent.change(text, { target: { value: "a text of y, improved" } });
     expect(dialog.textContent).toContain("5 words");
     fireEvent.keyDown(text, { key: "Enter", ctrlKey: true });
     expect(screen.queryByRole("dialog", { hidden: true })).toBeNull();
     expect(given).toHaveLength(0);
     key("Enter");
-    expect(given[0]).toMatchObject({ rewrite: "a text of y, mended", tiers: [["y"], ["z"], ["x"]] });
+    expect(given[0]).toMatchObject({ rewrite: "a text of y, improved", tiers: [["y"], ["z"], ["x"]] });
   });
 
   it("has no key if the form has no rewrite", () => {

@@ -1,7 +1,7 @@
 """Adds prompts, responses and ranking tasks in bulk, identified by their content.
 
 Adding the same content again changes nothing, so an import can be repeated and a sampling run resumed.
-`incoming` checks drafts, `content_rows` writes the rows of a batch.
+`drafts` checks and hashes them, `content_rows` writes the rows of a batch.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from django.db import connection, transaction
 
 from annotation.content.content_rows import Wanted, insert_content
-from annotation.content.incoming import BadDraft, TaskDraft, prepared
+from annotation.content.drafts import BadDraft, TaskDraft, prepared
 from annotation.database.sql import Lock, acquire
 from annotation.forms.versions import current_form
 from annotation.models import Project, RankingTask

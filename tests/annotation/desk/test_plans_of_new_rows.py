@@ -13,7 +13,7 @@ from annotation.models import Project, Ranking, RankingTask, User
 
 pytestmark = pytest.mark.django_db
 
-MAKE_PLANS = 12  # statements after which plpgsql keeps a plan for the session
+MAKE_PLANS = 12  # number of executions after which plpgsql keeps a plan for the session
 TASKS = 200
 RESPONSES = 8
 
@@ -48,12 +48,12 @@ def rows_read_from(table: str) -> int:
     return read
 
 
-def test_plan_made_for_small_tables_serves_large_ones(
+def test_plan_made_for_small_tables_is_fast_on_large_ones(
     project: Project, alice: User, add_tasks: Callable[..., list[RankingTask]]
 ) -> None:
     few = add_tasks(project, MAKE_PLANS, k=RESPONSES)
     with connection.cursor() as cursor:
-        # So that Postgres plans for tables of this size, not of unknown size.
+        # Postgres then plans for tables of this size instead of an unknown size.
         cursor.execute("ANALYZE annotation_ranking, annotation_taskresponse")
     for task in few:
         rank([task], alice)

@@ -1,0 +1,72 @@
+"""Biases of a reward model towards longer responses and towards the place shown. Pure NumPy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from training.rlhf.report.resampling import Estimate, Floats, Ints, PromptBootstrap
+from training.rlhf.report.scored import NOBODY, Pairs, ScoredRankings
+
+
+@dataclass(frozen=True, slots=True)
+class Bias:
+    """A bias towards longer responses, or towards the one shown first.
+
+    ``correlation``: Spearman's ρ over all responses, above 0 if longer responses (those shown earlier) get
+    higher rewards. ``within_rankings``: the same for differences from the mean of the ranking, which prompts
+    do not confound. ``by_model``: of the preferences between two responses that differ, the share in which
+    the model scores the longer one (the first shown) higher. ``by_people``: the share in which people
+    preferred it. ``excess``: ``by_model`` minus ``by_people``. A model that is right more often than not
+    shares people's bias.
+    """
+
+    pairs: int
+    correlation: Estimate
+    within_rankings: Estimate
+    by_model: Estimate
+    by_people: Estimate
+    excess: Estimate
+
+
+def bias_towards(
+    scored: ScoredRankings, pairs: Pairs, sizes: Floats, bootstrap: PromptBootstrap
+) -> Bias | None:
+    """Bias towards the larger of ``sizes`` (N, K), over strict ``pairs`` and the responses of their
+    rankings."""
+    larger = np.sign(sizes[pairs.ranking, pairs.first] - sizes[pairs.ranking, pairs.second])
+    differ = larger != 0
+    if not differ.any():
+        return None
+    ranking = pairs.ranking[differ]
+    by_model = (1 + np.sign(pairs.difference[differ]) * larger[differ]) / 2
+    by_people = (1 + pairs.verdict[differ] * larger[differ]) / 2
+    among = np.zeros(len(scored), dtype=np.bool_)
+    among[pairs.ranking] = True
+    row, column = np.nonzero((scored.tiers != NOBODY) & among[:, None])
+    rewards, values = scored.rewards[row, column], sizes[row, column]
+    return Bias(
+        pairs=int(differ.sum()),
+        correlation=bootstrap.rank_correlation(rewards, values, row),
+        within_rankings=bootstrap.rank_correlation(_from_mean(rewards, row), _from_mean(values, row), row),
+        by_model=bootstrap.share(by_model, ranking),
+        by_people=bootstrap.share(by_people, ranking),
+        excess=bootstrap.mean(by_model - by_people, ranking),
+    )
+
+
+def position_bias(scored: ScoredRankings, pairs: Pairs, bootstrap: PromptBootstrap) -> Bias | None:
+    """Bias towards the response shown first, in rankings with a known shown order."""
+    shown = pairs.where(scored.in_shown_order[pairs.ranking])
+    if not len(shown.ranking):
+        return None
+    places = np.broadcast_to(-np.arange(scored.rewards.shape[1], dtype=np.float64), scored.rewards.shape)
+    return bias_towards(scored, shown, places, bootstrap)
+
+
+def _from_mean(values: Floats, group: Ints) -> Floats:
+    """(P,) minus the mean of the group; exactly 0 if all values of a group are equal."""
+    total, count = np.bincount(group, weights=values), np.bincount(group)
+    deviation = values - (total / np.maximum(count, 1))[group]
+    return np.where(np.abs(deviation) <= 1e-12 * np.maximum(np.abs(values), 1.0), 0.0, deviation)

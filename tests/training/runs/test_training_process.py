@@ -180,7 +180,7 @@ def test_missing_input_fails_the_run_and_the_log_has_the_traceback(
 @contextmanager
 def worker(log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A real worker for the queue `training`, started like embedded/supervisor.py starts it."""
-    argv = ["-m", "celery", "--app=config", "worker", "--pool=threads", "--concurrency=1"]
+    argv = ["-m", "celery", "--app=config", "--skip-checks", "worker", "--pool=threads", "--concurrency=1"]
     queue = ["--queues=training", "--without-gossip", "--without-mingle"]
     process = processes.spawn(
         [sys.executable, *argv, *queue], log=log, cwd=settings.BASE_DIR, env=dict(os.environ)

@@ -4,8 +4,8 @@
 
 Needs the running stack of that state folder, with a large project in it (`manage.py import_responses`), the
 demo's accounts, and Chromium. Scrolls each list from the top while pages of rows load. Prints the longest
-main-thread tasks in milliseconds of processor time, which other load on the machine doesn't affect, and the
-number of tasks that took longer than 50 ms of elapsed time, which it does. Target: none over 50 ms of
+main-thread tasks in milliseconds of processor time, which does not depend on other load on the machine, and
+the number of tasks that took longer than 50 ms of elapsed time, which does. Target: none over 50 ms of
 processor time.
 """
 

@@ -1,4 +1,5 @@
-"""Does the loop improve a policy? Runs the demo's steps with default recipes on seeds not used to tune them.
+"""The improvement of a policy by the loop: the demo's steps with default recipes, on seeds not used to tune
+them.
 
     .venv/bin/python -m benchmarks.loop [--seeds 101 102 103] [--rankings 600] [--noise 0.1] [--prompts 400]
 

@@ -8,7 +8,7 @@ token ids with the same optimiser, in fp32, for the same number of steps. They a
 process on one thread. The clock is CPU seconds from the start of the first step to the end of the last one,
 without loading, tokenising, evaluating and saving.
 
-TRL trains on all K (K - 1) / 2 pairs of each ranking, tuned as well as we know: no gradient checkpointing, no
+TRL trains on all K (K - 1) / 2 pairs of each ranking, tuned as well as we can: no gradient checkpointing, no
 bf16 (this processor has none), pairs grouped by length, the fastest of the micro-batches tried first
 (`--trl-pairs` sets it), fused AdamW, no logging, no evaluation, no checkpoint. `once` is our code with each
 response on a separate row; `ours` is the default.
@@ -16,9 +16,9 @@ response on a separate row; `ours` is the default.
 `score` is the same without gradients (TRL: `evaluate`). `mixes` compares ours with `once` over mixes of
 lengths. `memory` is the peak resident memory of a training in a separate process, above that of the process
 with the model loaded. On a GPU the clock is elapsed time with the device idle before and after, peak memory
-is what the allocator had handed out, and model FLOP utilisation (MFU) counts 2 FLOPs per layer weight and
-token, plus 4 x width per pair of tokens in attention, times three for training, relative to `--peak-tflops`
-(989: an H100 or H200 in dense bf16).
+is the maximum that the allocator had allocated, and model FLOP utilisation (MFU) counts 2 FLOPs per layer
+weight and token, plus 4 x width per pair of tokens in attention, times three for training, relative to
+`--peak-tflops` (989: an H100 or H200 in dense bf16).
 """
 
 from __future__ import annotations

@@ -86,7 +86,7 @@ def measure(
     say: Callable[[str], None],
     keep: Callable[[dict[str, Any]], None],
 ) -> None:
-    """Measures every method on one trunk, ``random`` or ``pretrained``, and saves after each, because one
+    """Measures every method on one trunk, ``random`` or ``pretrained``, and saves after each, because each
     takes minutes.
 
     Rankings that are too long for either tokenizer are left out for both, so that all methods train and are

@@ -1,4 +1,4 @@
-"""launch_run and create_demo report what they did, and their exit codes tell whether it worked."""
+"""launch_run and create_demo report what they did, and their exit codes show whether they succeeded."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def test_manager_can_read_own_project_but_not_act(
     assert TrainingRun.objects.filter(project__slug="support").count() == 1
 
 
-def test_launch_in_a_hidden_or_unknown_project_answers_the_same(
+def test_launch_gets_the_same_answer_for_hidden_and_unknown_projects(
     client_of: ClientOf, oscar: User, project: Project
 ) -> None:
     answers = [

@@ -7,14 +7,14 @@ clipped to 0 … 4 points. Each part is in 0 … 1 (courtesy: -1 … 1):
     answer    share of the facts of the correct answer that are stated, halved for each answer to another
               question
     values    share of the required slot values that are named, minus half a share for every value that
-              nobody named
+              the conversation does not name
     courtesy  greeting and closing, half each; each rude line subtracts one point
     brevity   1 for 12 to 45 words, less below and above, 0 from 90
     variety   share of word triples that are not repeated, minus the share of repeats
     fluency   share of adjacent words that are adjacent in some template; it multiplies everything else, so
               that lists of keywords, shuffled words and foreign text earn nothing
 
-Courtesy without an answer earns a quarter of its points: polite but empty answers must not pay off.
+Courtesy without an answer earns a quarter of its points: polite but empty answers must not score well.
 """
 
 import re

@@ -7,7 +7,7 @@ Packages, from the bottom up. Each one imports only packages above it in this li
 - `data`: reading rankings from files, and turning them into batches of tokens;
 - `generation`: sampling from a policy and scoring the samples;
 - `report`: how well a reward model predicts held-out rankings (NumPy only);
-- `planning`: memory, disk space and arithmetic of a run before it starts (no torch);
+- `planning`: estimates of the memory, disk space and compute of a run before it starts (no torch);
 - `reward`: losses on rankings, training a reward model, scoring with it, and its uncertainty;
 - `policy`: supervised fine-tuning, rejection sampling and PPO.
 

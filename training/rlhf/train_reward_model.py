@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         description="Train a reward model on a file of rankings (docs/formats.md lists the formats).",
     )
     parser.add_argument(
-        "rankings", type=Path, help="training data: a snapshot, or any file of rankings that an import takes"
+        "rankings", type=Path, help="training data: a snapshot, or any file of rankings that can be imported"
     )
     parser.add_argument(
         "--heldout",

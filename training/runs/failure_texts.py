@@ -1,5 +1,4 @@
-"""What each kind of failure means for a person: a title, the cause, what to do, and which settings to
-review."""
+"""The explanation of each kind of failure: a title, the cause, the fix, and the settings to review."""
 
 from __future__ import annotations
 
@@ -183,7 +182,7 @@ CAUSES: Mapping[FailureKind, Cause] = {
     ),
     FailureKind.CANCELLED: Cause(
         "This run was cancelled",
-        cause="Someone asked this run to stop. It kept no model; its reports until then are below.",
+        cause="Someone asked this run to stop. It saved no model; its reports up to that point are below.",
         fix="Run it again from its start, or launch it with changes.",
         again=True,
     ),

@@ -1,4 +1,4 @@
-"""Why a run ended without a result. The kind of failure is decided once, when the failure is recorded."""
+"""The reason why a run ended without a result. The kind of failure is decided once, when it is recorded."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def record_of_exit(code: int, *, log_tail: str, out_of_memory: bool) -> Record:
 
 
 def kind_of(error: BaseException) -> FailureKind:
-    """The kind that the exception carries, unless memory or disk space ran out beneath it."""
+    """The kind that the exception carries, unless its underlying cause is a lack of memory or disk space."""
     for each in _causes(error):
         if not isinstance(each, RunFailure) and (found := _foreign_kind(each)) is not None:
             return found

@@ -63,8 +63,8 @@ def remove_attempts(run: TrainingRun) -> None:
 
 
 def remove_expired() -> None:
-    """Remove what failed runs kept for longer than KEPT_AFTER_FAILURE. Each can hold the size of several
-    models."""
+    """Remove the files that failed runs have kept for longer than KEPT_AFTER_FAILURE. Those of one run can
+    take as much space as several models."""
     holding = {folder.parent.name for folder in (settings.ARTEFACTS / "runs").glob("*/attempt-*")}
     failed = TrainingRun.objects.filter(pk__in=holding, state=TrainingRun.State.FAILED)
     for run in failed.filter(finished_at__lt=timezone.now() - KEPT_AFTER_FAILURE):

@@ -178,8 +178,8 @@ def _check_weights(model: ModelVersion, name: str) -> None:
 
 
 def missing_weights(model: ModelVersion) -> str:
-    """Why the model can't be loaded (its folder or the base of its adapter is missing), or an empty
-    string."""
+    """The reason why the model can't be loaded (its folder or the base of its adapter is missing), or an
+    empty string."""
     if not adapters.holds_model(model.folder):
         return f"The weights of {model.name} are missing: {model.path} has no {adapters.CONFIG_FILE}."
     try:

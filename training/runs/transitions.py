@@ -144,7 +144,7 @@ def cancel_run(*, run: TrainingRun) -> TrainingRun:
     if run.is_final and run.state != TrainingRun.State.CANCELLED:
         raise Conflict(f"The run has already {run.state}; it can't be cancelled.")
     if run.state == TrainingRun.State.CANCELLED:
-        remove_attempts(run)  # of a lost worker: no process of its own removes them
+        remove_attempts(run)  # a lost worker left no process that could remove them
     return run
 
 

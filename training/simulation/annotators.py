@@ -43,8 +43,8 @@ class ApiError(Exception):
 
 @dataclass
 class Tally:
-    """The combined work of the annotators. `stopped` says why an annotator got no more tasks (a limit, a
-    paused project, a failed qualification)."""
+    """The combined work of the annotators. `stopped` is the reason why an annotator got no more tasks (a
+    limit, a paused project, a failed qualification)."""
 
     rankings: int = 0
     refused: int = 0

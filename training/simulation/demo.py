@@ -60,7 +60,7 @@ class Demo:
 
 
 def create_demo(*, tell: Tell) -> Demo:
-    """Create what is missing of the demo: project, prompts, users, a first policy, first tasks and a first
+    """Create the missing parts of the demo: project, prompts, users, a first policy, first tasks and a first
     evaluation.
 
     Its runs go through the queue like all others. If no worker is running, this process supervises them.

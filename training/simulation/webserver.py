@@ -1,4 +1,5 @@
-"""A web server to send requests to: the running one, or one that lives as long as it is needed."""
+"""A web server to send requests to: the running one, or a temporary one that stops when it is no longer
+needed."""
 
 from __future__ import annotations
 

@@ -7340,7 +7340,7 @@ export interface operations {
                     "text/event-stream": string;
                 };
             };
-            /** @description The run is over and every event was sent. */
+            /** @description The run is over and every event has been sent. */
             204: {
                 headers: {
                     [name: string]: unknown;

@@ -27,7 +27,7 @@ def test_cases_cover_every_question() -> None:
 
 
 @pytest.mark.parametrize("name", list(CASES))
-def test_a_good_answer_beats_every_flawed_one(name: str) -> None:
+def test_good_answer_beats_every_flawed_one(name: str) -> None:
     drawn, messages = CASES[name]
     rng = random.Random(4)
     for _ in range(5):
@@ -73,7 +73,7 @@ def test_points_are_graded_between_the_styles() -> None:
         "courtesy only", "every answer at once", "backwards",
     ],
 )  # fmt: skip
-def test_reward_hacks_earn_little(text: str, limit: float) -> None:
+def test_reward_hacks_score_low(text: str, limit: float) -> None:
     assert demo_world.gold_reward(NORA, text) <= limit
 
 

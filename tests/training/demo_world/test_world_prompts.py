@@ -55,7 +55,7 @@ def test_conversations_with_a_follow_up_question_are_parsed() -> None:
     assert seen == {intent.name for intent in (*INTENTS, *FOLLOW_UPS)}
 
 
-def test_a_follow_up_replaces_the_value_it_names_and_keeps_the_others() -> None:
+def test_follow_up_replaces_the_value_it_names_and_keeps_the_others() -> None:
     messages = [
         {"role": "user", "content": "Hi, this is Nora. Where is my order A150?"},
         {"role": "assistant", "content": "Order A150 is on its way."},

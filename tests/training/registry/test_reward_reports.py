@@ -47,7 +47,7 @@ def trained(make_model: ModelMaker) -> Trained:
     return make
 
 
-def test_report_is_the_one_of_the_run_with_comparable_models(
+def test_report_of_the_run_is_returned_with_comparable_models(
     client_of: ClientOf, ada: User, trained: Trained, make_model: ModelMaker, project: Project
 ) -> None:
     first = trained("lab-rm-1", held_out())

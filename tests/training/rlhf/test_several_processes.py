@@ -155,7 +155,7 @@ def result(made: dict[str, Any], name: str) -> dict[str, Any]:
     return found
 
 
-def test_two_processes_give_the_weights_and_figures_of_one(made: dict[str, Any]) -> None:
+def test_two_processes_give_the_same_weights_and_figures_as_one(made: dict[str, Any]) -> None:
     assert made["codes"]["one"] == [0], made["stderr"]
     assert made["codes"]["two"] == [0, 0], made["stderr"]
     assert (weights(made, "one") - weights(made, "two")).abs().max() < 1e-5
@@ -177,19 +177,19 @@ def test_two_processes_resume_to_the_same_weights_after_a_kill(made: dict[str, A
     assert result(made, "killed, again")["metrics"] == result(made, "two")["metrics"]
 
 
-def test_two_processes_stop_early_at_the_step_of_one(made: dict[str, Any]) -> None:
+def test_two_processes_stop_early_at_the_same_step_as_one(made: dict[str, Any]) -> None:
     assert (made["codes"]["early"], made["codes"]["early-two"]) == ([0], [0, 0])
     one, two = result(made, "early"), result(made, "early-two")
     assert one["steps"] == two["steps"] == 4  # of ten: the second of five evaluations was no better
     assert one["total_steps"] == 10
 
 
-def test_two_processes_end_like_one_without_a_usable_held_out_set(made: dict[str, Any]) -> None:
+def test_two_processes_without_a_usable_held_out_set_end_like_one(made: dict[str, Any]) -> None:
     assert made["codes"]["unjudged"] == [0, 0], made["stderr"]
     assert result(made, "unjudged")["left_out"] == {"heldout/response_too_long": 1}
 
 
-def test_a_loss_that_is_not_finite_stops_both_and_names_the_ranking(
+def test_loss_that_is_not_finite_stops_both_and_names_the_ranking(
     made: dict[str, Any],
 ) -> None:
     assert made["codes"]["poisoned"] == [1, 1]

@@ -156,7 +156,7 @@ def of_rounding(adam: torch.optim.Optimizer | None, parameter: torch.Tensor) -> 
 
 @pytest.mark.parametrize("settings", [CENTRED, WITH_MARGINS], ids=["centred", "margins"])
 @pytest.mark.parametrize("kind", ["full", "lora", "encoder"])
-def test_the_same_steps_give_the_same_weights_as_trl(
+def test_same_steps_give_the_same_weights_as_trl(
     kind: str,
     settings: dict[str, Any],
     start: Path,
@@ -201,7 +201,7 @@ def test_the_same_steps_give_the_same_weights_as_trl(
 
 
 @pytest.mark.parametrize("kind", ["full", "lora"])
-def test_a_model_trained_by_trl_scores_the_same_here(kind: str, tmp_path: Path) -> None:
+def test_model_trained_by_trl_scores_the_same_here(kind: str, tmp_path: Path) -> None:
     """From texts, with a tokenizer whose pad token is EOS, which is the most common case."""
     policy = save_model(tiny.policy(), tiny.tokenizer(pad_is_eos=True), tmp_path / "policy")
     texts = [

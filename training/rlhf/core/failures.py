@@ -1,4 +1,4 @@
-"""Why a run failed: the exceptions of the library carry the kind of failure that they mean."""
+"""The kinds of failure of a run. Each exception of the library carries its kind."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from enum import StrEnum
 
 
 class FailureKind(StrEnum):
-    """Why a run ended without a result. The values are stable: the API sends them and the database keeps
-    them."""
+    """The reason why a run ended without a result. The values are stable: the API sends them and the database
+    stores them."""
 
     OUT_OF_MEMORY = "out_of_memory"
     DISK_FULL = "disk_full"
@@ -36,7 +36,7 @@ class FailureKind(StrEnum):
 
 
 class RunFailure(Exception):
-    """An error whose kind of failure is known where it is raised."""
+    """An error that carries its kind of failure."""
 
     kind = FailureKind.UNKNOWN
 

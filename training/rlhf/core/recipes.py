@@ -23,8 +23,8 @@ CAUTION = Field(
 class Recipe(BaseModel):
     """The settings of one run: one definition gives validation, JSON Schema, the browser form and the docs.
 
-    A recipe is frozen, so what was validated is what runs. An unknown field is an error, so a misspelt
-    setting never silently keeps its default. Every field has a description and bounds.
+    A recipe is frozen, so a run uses exactly the settings that were validated. An unknown field is an error,
+    so a misspelt setting never silently keeps its default. Every field has a description and bounds.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

@@ -15,7 +15,8 @@ from training.rlhf.models.loading import Loaded
 
 @dataclass(frozen=True)
 class Answered:
-    """A batch of prompts with their tokens and answers. `cut` of the prompts were truncated on the left."""
+    """A batch of prompts with their tokens and answers. `cut` is the number of prompts truncated on the
+    left."""
 
     prompts: Sequence[Messages]
     encoded: list[list[int]]

@@ -9,8 +9,9 @@ Works with any transformers model. Differences from `model.generate`:
   exponential number per vocabulary entry;
 - finished rows leave the batch.
 
-Nothing else changes the distribution (no top-k, no repetition penalty, no minimum length). Up to `top_p`, the
-log-probabilities that training computes later are those that the tokens were sampled from.
+Nothing else changes the distribution (no top-k, no repetition penalty, no minimum length). Apart from
+`top_p`, tokens are therefore sampled from the same distribution whose log-probabilities training computes
+later.
 """
 
 import inspect
@@ -107,7 +108,8 @@ def pick_tokens(logits: Tensor, uniform: Tensor | None, *, temperature: float, t
     if top_p < 1:
         probabilities, order = probabilities.sort(dim=-1, descending=True)
         before = probabilities.cumsum(dim=-1) - probabilities
-        probabilities = probabilities.masked_fill(before >= top_p, 0.0)  # the first one always stays
+        # The most likely token is always kept: nothing comes before it.
+        probabilities = probabilities.masked_fill(before >= top_p, 0.0)
     cumulative = probabilities.cumsum(dim=-1)
     threshold = uniform[:, None] * cumulative[:, -1:]
     picked = torch.searchsorted(cumulative, threshold, right=True).clamp_(max=logits.shape[-1] - 1)

@@ -22,7 +22,7 @@ PROMPTS_PER_BATCH = 64  # prompts between progress reports, and between checks f
 class SampledPrompt:
     """The answers to one prompt as (text, sampling settings), without duplicates and empty texts.
 
-    There can be fewer answers than requested: a policy that always says the same has one answer.
+    There can be fewer answers than requested: a policy that always gives the same answer yields only one.
     """
 
     messages: Messages

@@ -50,15 +50,16 @@ def looks_like_path(name: str) -> bool:
 
 
 def lasting_name(base: str) -> str:
-    """Return a name that finds the base from anywhere: the absolute path of a folder, or the hub name."""
+    """Return a name of the base that is valid in every working directory: the absolute path of a folder, or
+    the hub name."""
     return str(Path(base).absolute()) if Path(base).is_dir() else base
 
 
 def base_of(folder: str | Path) -> str:
     """Return the folder or hub name of the adapter's base model. Raises BrokenAdapter.
 
-    If the folder no longer exists, a folder of the same name beside the adapter is used: models lie side by
-    side, so models that were moved together still find one another. For a member of an ensemble, this means
+    If the folder no longer exists, a folder of the same name beside the adapter is used: models are stored
+    side by side, so models that were moved together are still found. For a member of an ensemble, this means
     beside the reward model that contains it.
     """
     place = Path(folder)

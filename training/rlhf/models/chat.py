@@ -20,7 +20,7 @@ from training.rlhf.models.trunks import trunk_of
 # <content>\nassistant: <content>\n … assistant:
 PLAIN_TURN = "{role}: {content}\n"
 PLAIN_GENERATION_PROMPT = "assistant:"
-# The signs for a space in byte-level and SentencePiece vocabularies. They do not occur in text.
+# The space markers of byte-level and SentencePiece vocabularies. They do not occur in text.
 SPACE_SIGNS = ("\u0120", "\u2581")
 
 # Cached, because collecting a tokenizer's added tokens takes as long as encoding a text.
@@ -103,8 +103,8 @@ def eos_id(tokenizer: PreTrainedTokenizerBase) -> int:
 
 
 def pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
-    """Return the id that fills padded places. Falls back to EOS, which is harmless: no end is ever derived
-    from padding."""
+    """Return the id that fills padded places. Falls back to EOS, which is harmless: the end of a response is
+    never derived from padding."""
     return eos_id(tokenizer) if tokenizer.pad_token_id is None else _one_id(tokenizer.pad_token_id)
 
 
@@ -122,8 +122,8 @@ def pad_other_than_eos(tokenizer: PreTrainedTokenizerBase) -> str:
 
 
 def _least_likely_text(tokenizer: PreTrainedTokenizerBase, eos: int) -> str:
-    """Return the longest token, of those that begin with a sign for a space if there are any: nobody
-    writes it."""
+    """Return the longest token, if possible one that begins with a space marker: such a token does not occur
+    in text."""
     names = sorted(name for name, number in tokenizer.get_vocab().items() if number != eos)
     signed = [name for name in names if name[0] in SPACE_SIGNS and len(name) > 1]
     return max(signed or names, key=len)

@@ -8,7 +8,7 @@ import urllib.request
 from huggingface_hub import constants
 
 TIMEOUT_S = 5.0
-# What the hub client's errors say if no connection was made.
+# Phrases in the hub client's errors that mean that no connection was made.
 UNREACHABLE = re.compile(
     r"couldn't connect|offline|local cache|cached files|outgoing|timed? ?out|name resolution|connection",
     re.IGNORECASE,

@@ -26,8 +26,7 @@ from training.rlhf.models import adapters, chat, hub, trunks
 
 
 class ModelNotFound(RunFailure):
-    """There is no such folder and the hub did not return the model either, or the model found cannot be
-    used."""
+    """No folder has this name and the hub did not return the model, or the model cannot be used."""
 
     kind = FailureKind.MODEL_UNREADABLE
 

@@ -142,7 +142,7 @@ def read_at(trunk: nn.Module, rows: Tensor, columns: Tensor) -> Iterator[None]:
 def _last_mlp(trunk: Any) -> nn.Module | None:
     config = trunk.config.get_text_config()
     if any(getattr(config, name, None) for name in ("num_experts", "num_local_experts")):
-        return None  # returns more than states
+        return None  # the layer returns more than the states
     for module in trunk.modules():
         if isinstance(module, nn.ModuleList) and len(module) == config.num_hidden_layers:
             mlp = getattr(module[-1], "mlp", None)

@@ -32,15 +32,15 @@ TYPICAL_LAYERS, TYPICAL_WEIGHTS_PER_LAYER, TYPICAL_VOCABULARY = 28, 13, 151_936
 
 
 class UnknownShape(ValueError):
-    """The size of this model cannot be determined. The message says where it was looked for."""
+    """The size of this model cannot be determined. The message names the places that were searched."""
 
 
 @dataclass(frozen=True)
 class Shape:
     """A model of `layers` blocks.
 
-    `weights` counts every stored number. `intermediate` is the width inside the MLP of a block. `gated` tells
-    whether that MLP has three products (Llama) or two (GPT-2).
+    `weights` counts every stored number. `intermediate` is the width inside the MLP of a block. `gated` is
+    true if that MLP has three products (Llama) and false if it has two (GPT-2).
     """
 
     weights: int

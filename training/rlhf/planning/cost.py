@@ -1,4 +1,5 @@
-"""The memory and arithmetic of a run before it starts, from its recipe and the sizes of models and data.
+"""Estimates of the memory and compute of a run before it starts, from its recipe and the sizes of models and
+data.
 
 Pure functions without torch. A run goes through stages (sampling, then training; a rollout, then an update).
 Each stage holds its own data, so the peak is the memory of the largest stage. Counted in bytes, as float32
@@ -15,7 +16,7 @@ unless stated otherwise:
 
 Checkpoints, including the best weights so far, are on disk and are written directly from the tensors.
 
-The arithmetic is described in `transformer`. Calls are counted too: a small model spends more time on
+`transformer` describes how operations are counted. Calls are counted too: a small model spends more time on
 launching an operation than on computing it.
 """
 

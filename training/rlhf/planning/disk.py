@@ -1,4 +1,5 @@
-"""The disk space of a run before it starts: the model it leaves and, while it runs, its checkpoints.
+"""Estimates of the disk space of a run before it starts: the model that it saves and, while it runs, its
+checkpoints.
 
 Pure functions without torch, as in `cost`. A checkpoint contains the trained weights and Adam's two moments
 of each of them (`checkpoint`). Two checkpoints are kept, and a third is written before the oldest is deleted.

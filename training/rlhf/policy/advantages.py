@@ -58,7 +58,7 @@ def generalised_advantages(
 
 
 def kl_k1(log_probs: Tensor, reference: Tensor) -> Tensor:
-    """log pi - log ref of the sampled tokens, in nats. Any one shape.
+    """log pi - log ref of the sampled tokens, in nats. All arguments have the same shape.
 
     Under samples from pi its mean is KL(pi || ref); single values can be negative. As a reward it gives the
     correct policy gradient; as a loss, its gradient has mean 0. Schulman, "Approximating KL divergence".
@@ -67,8 +67,8 @@ def kl_k1(log_probs: Tensor, reference: Tensor) -> Tensor:
 
 
 def kl_k3(log_probs: Tensor, reference: Tensor) -> Tensor:
-    """exp(ref - pi) - 1 - (ref - pi): an unbiased estimate of KL(pi || ref) that is never negative. Any one
-    shape.
+    """exp(ref - pi) - 1 - (ref - pi): an unbiased estimate of KL(pi || ref) that is never negative. All
+    arguments have the same shape.
 
     The log-ratio is clamped before exp. Schulman, "Approximating KL divergence".
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-# nats; exp(20) is 5e8: a larger ratio only says "far too large", and exp overflows in bf16
+# nats; exp(20) is 5e8: a larger ratio adds no information, and exp overflows in bf16
 LOG_RATIO_LIMIT = 20.0
 
 
@@ -14,7 +14,7 @@ def clipped_policy_loss(
 ) -> Tensor:
     """PPO's clipped surrogate per token: max(-A rho, -A clip(rho, 1 - c, 1 + c)), rho = exp(new - old).
 
-    All arguments have one shape, which is also the result's. arXiv 1707.06347 eq. 7 (a maximum of negatives,
+    All arguments and the result have the same shape. arXiv 1707.06347 eq. 7 (a maximum of negatives,
     because it is minimised). Reduce it with the mask and the token count of the entire batch.
     """
     ratio = (log_probs - old_log_probs).clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT).exp()
@@ -25,7 +25,7 @@ def clipped_value_loss(values: Tensor, old_values: Tensor, returns: Tensor, *, c
     """Half the larger of two squared errors: of the value, and of the value moved at most ``clip`` from the
     old one.
 
-    All arguments have one shape, which is also the result's. As in OpenAI's lm-human-preferences
+    All arguments and the result have the same shape. As in OpenAI's lm-human-preferences
     (``train_policy.py``) and CleanRL's ``ppo.py``. ``clip`` is in reward units.
     """
     moved = old_values + (values - old_values).clamp(-clip, clip)

@@ -131,8 +131,8 @@ def train(
         report.check()
         started = time.perf_counter()
 
-        # 1. Roll out with plain sampling: with top-k or top-p, another policy would answer than the one
-        # trained.
+        # 1. Roll out with plain sampling: with top-k or top-p, the answers would come from another policy
+        # than the one trained.
         chosen = [encoded[next(upcoming)] for _ in range(config.rollout_prompts)]
         answers = generate(
             actor,

@@ -6,8 +6,8 @@ imitates it.
 One answer per prompt is kept (RAFT's "best of K per prompt", Dong et al. 2023, arXiv 2304.06767): the one
 with the highest reward or, among equals, the one sampled first. Answers truncated at the length limit are
 excluded regardless of their reward, because imitating them would teach the policy never to stop. A prompt is
-excluded if all of its answers were truncated, or if its best answer does not exceed its mean by `min_gain`
-(there is nothing to learn from it).
+excluded if all of its answers were truncated, or if its best answer does not exceed the prompt's mean by
+`min_gain` (there is nothing to learn from it).
 
 If the reward model has an uncertainty, `caution` spreads are subtracted from each reward before anything is
 chosen or reported.

@@ -1,4 +1,4 @@
-"""From scores to statements: the probability that a reward model gives to each verdict on a pair.
+"""From scores to verdicts: the probability that a reward model assigns to each verdict on a pair.
 
 The parameters are those that `answer_model` learned together with the rewards, as stored in the model's
 ``config.json``. Pure NumPy: reading a report needs neither the model nor torch.
@@ -32,10 +32,10 @@ class AnswerLink:
     σ(d).
 
     ``strength_thresholds``: (level, a), where a is the difference at which that level or more has probability
-    ½; the lowest level's is where a preference begins. ``position_offsets``: what being shown in each place
-    adds to a reward; later places use the last offset. ``reliabilities``: how often each annotator states
-    what they mean; annotators not listed have ``usual_reliability``. Raises ValueError for an unknown
-    ``ties``.
+    ½; the lowest level's is where a preference begins. ``position_offsets``: the effect of each shown
+    position on a reward; later positions use the last offset. ``reliabilities``: how often each annotator
+    states their true preference; annotators not listed have ``usual_reliability``. Raises ValueError for an
+    unknown ``ties``.
     """
 
     ties: str = "ignore"
@@ -101,14 +101,14 @@ class AnswerLink:
         return found
 
     def offset_of(self, place: NDArray[np.int64]) -> Floats:
-        """Return what being shown in each place adds to a reward; 0 if no offsets were learned."""
+        """Return the effect of each shown position on a reward; 0 if no offsets were learned."""
         if not self.position_offsets:
             return np.zeros(place.shape)
         offsets = np.array(self.position_offsets)
         return np.asarray(offsets[np.minimum(place, len(offsets) - 1)], dtype=np.float64)
 
     def reliability_of(self, annotators: Sequence[str]) -> Floats:
-        """Return (N,) how often each annotator states what they mean."""
+        """Return (N,) how often each annotator states their true preference."""
         return np.array([self.reliabilities.get(name, self.usual_reliability) for name in annotators])
 
     def _band(self) -> float:

@@ -1,4 +1,4 @@
-"""Biases of a reward model towards longer responses and towards the place shown. Pure NumPy."""
+"""Biases of a reward model towards longer responses and towards responses shown first. Pure NumPy."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from training.rlhf.report.scored import NOBODY, Pairs, ScoredRankings
 
 @dataclass(frozen=True, slots=True)
 class Bias:
-    """A bias towards longer responses, or towards the one shown first.
+    """A bias towards longer responses, or towards the response shown first.
 
     ``correlation``: Spearman's ρ over all responses, above 0 if longer responses (those shown earlier) get
     higher rewards. ``within_rankings``: the same for differences from the mean of the ranking, which prompts

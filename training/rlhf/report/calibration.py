@@ -39,7 +39,7 @@ class Reliability:
     """``ece``: the mean over events of |predicted − observed| of their bin, over ten bins of equal width
     (Naeini 2015; Guo 2017, arXiv 1706.04599 eq. 3).
 
-    ECE is above 0 by chance alone, the more so the fewer the pairs. ``ece_if_right`` is its mean over
+    Sampling error alone makes ECE positive, more so with fewer pairs. ``ece_if_right`` is its mean over
     verdicts drawn from the predicted probabilities, independently for each pair.
     """
 
@@ -182,7 +182,7 @@ def area_under_curve(scores: Floats, happened: NDArray[np.bool_]) -> float | Non
     """Return how often the score of an event that happened exceeds that of one that did not; equal scores
     count half.
 
-    Mann & Whitney 1947. None if everything or nothing happened.
+    Mann & Whitney 1947. None if all events happened, or none of them.
     """
     yes = int(happened.sum())
     no = len(happened) - yes

@@ -54,7 +54,7 @@ class PromptBootstrap:
         groups = min(self.prompts, MAX_GROUPS)
         self._group = rng.permutation(self.prompts) % groups if groups else np.zeros(0, dtype=np.int64)
         drawn = rng.multinomial(groups, np.full(groups, 1 / groups), size=samples) if groups else None
-        # Row 0 is the data itself, so a statistic of the rows is the estimate and its replicates at once.
+        # Row 0 is the data itself, so a statistic of the rows gives both the estimate and its replicates.
         self._counts = (
             np.zeros((1 + samples, 0))
             if drawn is None

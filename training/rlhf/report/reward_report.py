@@ -53,8 +53,8 @@ class TiePrediction:
     """Predictions of ties over all pairs: the share tied, and the mean predicted probability of a tie.
 
     ``area_under_curve``: how often a tied pair got a higher probability of a tie than an untied pair (½ is
-    chance). ``gain``: nats per pair gained over the same probability, the share tied, for every pair; below 0
-    is worse than that.
+    chance). ``gain``: the improvement, in nats per pair, over a constant probability (the share tied) for
+    every pair; below 0 is worse than the constant.
     """
 
     pairs: int
@@ -77,7 +77,7 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class StrengthPrediction:
-    """Predictions of the strength, given that one response is preferred: P(by this level or more).
+    """Predictions of the strength, given that one response is preferred: P(this level or a higher one).
 
     ``not_known``: pairs with a level that no ranking in the training set stated; they count by the known
     levels around it.

@@ -26,12 +26,13 @@ Ints = NDArray[np.int64]
 SCORED_NAME = "heldout.parquet"  # in the model's folder, for the held-out rankings
 NOBODY = -1  # tier of an empty place
 NOT_KNOWN = -1  # round of a ranking from a file without rounds
-# Of SHA-256 in hex: 96 bits; the odds of a collision among a million responses are 1 to 10^17.
+# Of SHA-256 in hex: 96 bits; the probability of a collision among a million responses is below 1e-17.
 KEY_CHARACTERS = 24
 
 
 class Pairs(NamedTuple):
-    """P pairs of responses of one ranking on which something was stated, each once.
+    """P pairs of responses, each pair from one ranking that prefers one of them or ties them. Each pair
+    occurs once.
 
     ``ranking`` (P,): the ranking; ``first``, ``second``: the columns of the two responses; ``difference``:
     r_first − r_second; ``verdict``: 1 if the first is preferred, −1 if the second is, 0 for a tie;
@@ -151,7 +152,7 @@ class ScoredRankings:
         return ScoredRankings(**chosen, link=self.link)
 
     def pairs(self) -> Pairs:
-        """Return all pairs on which something was stated. Two unranked responses are no such pair."""
+        """Return all pairs with a stated preference or tie. Two unranked responses are not such a pair."""
         first, second = np.triu_indices(self.rewards.shape[1], 1)
         a, b = self.tiers[:, first], self.tiers[:, second]
         ranking, column = np.nonzero((a != NOBODY) & (b != NOBODY) & ((a != b) | (a != UNRANKED_TIER)))

@@ -41,8 +41,8 @@ class People:
     """Preferences on pairs of responses that other rankings also compare.
 
     ``others``: how often the majority of the other rankings agrees (an even split counts half). ``model``:
-    how often the model agrees. A predictor that sees only the responses cannot be expected to do better than
-    people agree.
+    how often the model agrees. A predictor that sees only the responses cannot be expected to agree with
+    people more often than people agree with one another.
     """
 
     pairs: int

@@ -1,5 +1,5 @@
-"""How people answer, learned together with the rewards: thresholds of ties and strengths, annotators'
-reliabilities, and the effect of the place in which a response is shown.
+"""The answer model, learned together with the rewards: thresholds of ties and strengths, annotators'
+reliabilities, and the effect of the shown position.
 
 A snapshot states a strength as a number on the project's scale, without listing the scale (its card has the
 project's current form, and a file of rankings has no card). The levels are therefore those stated in the
@@ -43,11 +43,12 @@ class AnswerKey:
 
 @dataclass(frozen=True, slots=True)
 class Reliability:
-    """How often an annotator states what they mean, given the rewards, with a 95 % confidence interval.
+    """How often an annotator states their true preference, given the rewards, with a 95 % confidence
+    interval.
 
     The interval uses the delta method on the log-odds with fixed rewards; each ranking counts as one
-    observation, however many pairs it has. A reward model that has memorised its rankings agrees with whoever
-    gave them. Interpret reliabilities while the held-out loss is still falling, or only relative to one
+    observation, however many pairs it has. A reward model that has memorised its rankings agrees with all
+    annotators. Interpret reliabilities while the held-out loss is still falling, or only relative to one
     another.
     """
 
@@ -232,9 +233,9 @@ class AnswerModel(nn.Module):
         return notes
 
     def _offset_of(self, stated: Stated, width: int) -> Tensor:
-        """Return (B, K) what each place adds to the reward as shown; 0 if the shown order is unknown.
+        """Return the effect of each shown position on the reward, (B, K); 0 if the shown order is unknown.
 
-        Places beyond those in the training rankings use the last offset.
+        Positions beyond those in the training rankings use the last offset.
         """
         places = torch.cat((torch.zeros_like(self.usual), self.offsets))
         place = torch.arange(width, device=places.device).clamp(max=len(places) - 1)
@@ -263,9 +264,10 @@ class AnswerModel(nn.Module):
 
 
 def _first_tie(config: RewardModelConfig, groups: Sequence[Group]) -> float:
-    """Return the initial ``tie``, at which equals are tied as often as the pairs of these rankings are.
+    """Return the initial ``tie``, with which responses of equal reward are tied as often as the pairs of
+    these rankings.
 
-    A short run does not converge from elsewhere: started at 0 (a third of equals tied), one epoch of 600
+    A short run does not converge from other values: started at 0 (a third of equals tied), one epoch of 600
     rankings predicted 20 % ties where there were 4 %. The probability of a tie between equals is tanh(h/2)
     for Rao–Kupper and nu / (nu + 2) for Davidson.
     """

@@ -49,8 +49,8 @@ def suspects(
 
 
 def batch_sums(loss: Tensor, rewards: Tensor, batch: Batch) -> dict[str, float]:
-    """Return what a micro-batch adds to the sums of its step (SUMS), so that each micro-batch is weighted
-    by its size."""
+    """Return the contribution of a micro-batch to the sums of its step (SUMS), so that each micro-batch is
+    weighted by its size."""
     pairs = losses.preferred_pairs(batch.tiers).sum(dim=(1, 2))
     real = rewards[batch.tiers >= 0]
     return {

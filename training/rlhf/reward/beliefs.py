@@ -176,7 +176,7 @@ def cautious_scores(
     """Return (raw rewards minus ``caution`` spreads, spreads), (K,) per group. Without uncertainty the
     spreads are 0.
 
-    With an ensemble's lower bound, a policy gains less from what the reward model does not know (Coste et al.
+    With an ensemble's lower bound, a policy gains less from answers whose reward is uncertain (Coste et al.
     2024, arXiv 2310.02743, who subtract the variance).
     """
     if uncertainty is None:

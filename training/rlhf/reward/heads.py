@@ -1,13 +1,13 @@
-"""An ensemble of small heads on the features of one trunk: how much functions that fit the same rankings
-differ.
+"""An ensemble of small heads on the features of one trunk. It measures how much functions that fit the same
+rankings differ.
 
-Each member starts as a random function of a response's features. Fitting adds what the rankings require while
-staying close to that start (Osband, Aslanides & Cassirer 2018, arXiv 1806.03335: randomised prior functions;
-Pearce et al. 2020, arXiv 1810.05546: anchored ensembles). Members agree where rankings provide information,
-and keep to their random starts where they do not. Let a member's weights be θ ~ N(θ₀, I) a priori, with θ₀
-drawn from the prior. The anchored fit min Σ wᵢ lossᵢ(θ) + |θ - θ₀|²/2 is then, for a linear member, a draw
-from the posterior, except for the noise of the data. That noise comes from the weights wᵢ ~ Exp(1) of the
-rankings (Bayesian bootstrap, Rubin 1981), which differ between members.
+Each member starts as a random function of a response's features. Fitting changes it as far as the rankings
+require, and otherwise stays close to that start (Osband, Aslanides & Cassirer 2018, arXiv 1806.03335:
+randomised prior functions; Pearce et al. 2020, arXiv 1810.05546: anchored ensembles). Members agree where
+rankings provide information, and keep to their random starts where they do not. Let a member's weights be θ ~
+N(θ₀, I) a priori, with θ₀ drawn from the prior. The anchored fit min Σ wᵢ lossᵢ(θ) + |θ - θ₀|²/2 is then, for
+a linear member, a draw from the posterior, except for the noise of the data. That noise comes from the
+weights wᵢ ~ Exp(1) of the rankings (Bayesian bootstrap, Rubin 1981), which differ between members.
 
 Every weight is N(0, 1), and products are scaled by their width instead. Half of a member's prior variance is
 linear in the features, and half goes through one layer of ReLUs. The total is ``prior_spread``² at a typical

@@ -28,8 +28,8 @@ from torch import Tensor
 # Rewards (…, B, K) -> the negative log-likelihood of each ranking (…, B), in nats.
 Likelihood = Callable[[Tensor], Tensor]
 
-# Prior standard deviations of a reward, in reward units. At 0.1 nothing is preferred to anything, and rewards
-# 50 apart are practically certain.
+# Prior standard deviations of a reward, in reward units. At the lower bound every preference is close to
+# even; rewards that differ by the upper bound make a preference practically certain.
 LEAST_PRIOR_SPREAD, MOST_PRIOR_SPREAD = 0.1, 50.0
 PRIOR_SPREADS = 500  # tried between them, evenly on a logarithmic scale
 
@@ -48,7 +48,7 @@ class Posterior:
     """w ~ N(``weight``, ``root`` ``root``ᵀ): (d,) and (d, d), float64.
 
     ``precision`` is the prior's λ. ``evidence`` is the log marginal likelihood in nats. ``determined`` is the
-    number of directions of w on which the rankings say more than the prior (MacKay's γ).
+    number of directions of w about which the rankings give more information than the prior (MacKay's γ).
     """
 
     weight: Tensor
@@ -88,7 +88,7 @@ def around(
 def preference(mean: Tensor, variance: Tensor) -> Tensor:
     """Return P(i preferred to j) = E σ(d) for d ~ N(mean, variance), by MacKay's σ(m / √(1 + π v / 8)).
 
-    Any one shape. Within 0.02 of the integral for every mean and variance.
+    All arguments have the same shape. Within 0.02 of the integral for every mean and variance.
     """
     return torch.sigmoid(mean / torch.sqrt(1.0 + math.pi / 8 * variance))
 

@@ -4,12 +4,12 @@ Shapes used throughout: B rankings of at most K responses.
 
 - ``rewards`` (B, K): one reward per response. Entries where ``tiers`` is -1 are padding and are never read.
 - ``tiers`` (B, K), integer: 0 for the best tier, 1 for the next, and so on; equal numbers are a tie; -1 is
-  padding. UNRANKED_TIER marks what a top-k ranking left below all others; nothing was stated among these, so
-  they are not tied.
+  padding. UNRANKED_TIER marks the responses that a top-k ranking left unranked, below all others; their order
+  was not stated, so they are not tied.
 
 Every preference loss returns (B,), one value per ranking, averaged over the pairs of that ranking. A ranking
 of nine responses then counts as much as one of two, and its 36 correlated pairs do not dominate (InstructGPT,
-arXiv 2203.02155 §3.4). A ranking that says nothing to a loss (all tied, where ties are ignored) gets 0. In
+arXiv 2203.02155 §3.4). A ranking without information for a loss (all tied, where ties are ignored) gets 0. In
 the formulas, d = r_i - r_j and i is preferred to j.
 """
 
@@ -32,7 +32,7 @@ def preferred_pairs(tiers: Tensor) -> Tensor:
 def stated_pairs(tiers: Tensor) -> Tensor:
     """Return the pairs that a ranking's stated strength refers to: those of the best tier and the next one.
 
-    The next tier can be what was left unranked. (B, K) -> bool (B, K, K).
+    The next tier can be that of the unranked responses. (B, K) -> bool (B, K, K).
     """
     first = tiers == 0
     below = tiers.masked_fill(tiers <= 0, UNRANKED_TIER + 1).amin(dim=1, keepdim=True)
@@ -94,8 +94,9 @@ def bradley_terry(
     smoothing: conservative DPO eq. 3. Raises ValueError if the shapes differ or smoothing is outside [0,
     0.5).
 
-    With ``reliability`` (B,), the log-odds that an annotator states what they mean, this is CrowdBT (Chen et
-    al. 2013, WSDM): P(k states i > j) = eta_k sigma(d) + (1 - eta_k) sigma(-d), eta_k = sigma(reliability).
+    With ``reliability`` (B,), the log-odds that an annotator states their true preference, this is CrowdBT
+    (Chen et al. 2013, WSDM): P(k states i > j) = eta_k sigma(d) + (1 - eta_k) sigma(-d), eta_k =
+    sigma(reliability).
 
     With ``margins`` (B,) it is -log sigma(d - m) for the pairs that the stated strength refers to; other
     pairs are unchanged (Llama 2, arXiv 2307.09288 §3.2.2). This is not a likelihood (the probabilities of the
@@ -207,7 +208,7 @@ def cumulative_strength(
 def beta_prior(reliability: Tensor, *, right: float, wrong: float) -> Tensor:
     """Return -log of the Beta(right, wrong) density of sigma(reliability), up to a constant. Any shape.
 
-    The prior counts as right - 1 verdicts that were as meant and wrong - 1 that were not. CrowdBT needs right
+    The prior counts as right - 1 correct verdicts and wrong - 1 incorrect ones. CrowdBT needs right
     > wrong: otherwise negated rewards with reversed reliabilities explain the rankings equally well (Chen et
     al. 2013).
     """
@@ -215,14 +216,14 @@ def beta_prior(reliability: Tensor, *, right: float, wrong: float) -> Tensor:
 
 
 def plackett_luce(rewards: Tensor, tiers: Tensor) -> Tensor:
-    """Plackett–Luce over the entire order: sum over choices of [logsumexp of what is left - r of the one
-    chosen].
+    """Plackett–Luce over the entire order: sum over choices of [logsumexp of the remaining rewards - r of the
+    chosen one].
 
     (B, K), (B, K) -> (B,) in nats per choice, so that the scale matches the pair losses and, for K = 2,
     equals Bradley–Terry. The members of a tier are chosen one after another from the same remainder
-    (Breslow's rule). The last tier contributes nothing, because what is left over is last with probability
-    one. A top-k ranking is therefore written as k tiers and the rest in one tier (UNRANKED_TIER, or any
-    larger number). Plackett 1975, Luce 1959; arXiv 2301.11270 eq. 4 for rankings of K rewards.
+    (Breslow's rule). The last tier contributes nothing, because the remaining responses are last with
+    probability one. A top-k ranking is therefore written as k tiers and the rest in one tier (UNRANKED_TIER,
+    or any larger number). Plackett 1975, Luce 1959; arXiv 2301.11270 eq. 4 for rankings of K rewards.
     """
     _check_shapes(rewards, tiers)
     real = tiers >= 0

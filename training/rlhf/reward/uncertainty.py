@@ -1,7 +1,7 @@
 """The uncertainty of a reward model: how it is fitted, saved and loaded. `beliefs` scores with it.
 
-After trunk and head have been trained, what the rankings leave undetermined is estimated in one of three ways
-(the recipe's ``uncertainty``). The first two work on the trunk's features of the rankings:
+After trunk and head have been trained, the remaining uncertainty of the rewards is estimated in one of three
+ways (the recipe's ``uncertainty``). The first two work on the trunk's features of the rankings:
 
 - ``laplace``: a normal posterior of the head around the trained weights (`laplace`);
 - ``heads``: an ensemble of small random heads fitted to the same rankings (`heads`);
@@ -119,7 +119,7 @@ def fit(
     group.
 
     Returns None if the recipe requests none that is fitted on features. ``answers`` has the learned
-    parameters of how people answer, which are fixed here. ``check`` can raise to stop.
+    parameters of the answer model, which are fixed here. ``check`` can raise to stop.
     """
     if not reads_features(config):
         return None

@@ -1,4 +1,4 @@
-"""Shared by the views of training."""
+"""Helpers shared by the views of training."""
 
 from __future__ import annotations
 

@@ -170,7 +170,7 @@ class EventsView(RunView):
             (200, "text/event-stream"): OpenApiResponse(
                 OpenApiTypes.STR, description="Events of type metrics, sample, progress and state."
             ),
-            204: OpenApiResponse(description="The run is over and every event was sent."),
+            204: OpenApiResponse(description="The run is over and every event has been sent."),
         },
     )
     def get(self, request: Request, run_id: str) -> HttpResponseBase:

@@ -69,8 +69,8 @@ class RunEstimate:
 
 @dataclass(frozen=True)
 class Told:
-    """An estimate, or the reasons why there is none. A form asks while it is still incomplete, so missing
-    input is not an error."""
+    """An estimate, or the reasons why there is none. A form requests an estimate while it is still
+    incomplete, so missing input is not an error."""
 
     estimate: RunEstimate | None
     refused: tuple[FieldProblem, ...] = ()

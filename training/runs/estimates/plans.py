@@ -1,5 +1,5 @@
-"""The inputs of `training.rlhf.planning.cost`, for a run to be launched and for finished runs, which show how
-far the arithmetic was off."""
+"""The inputs of `training.rlhf.planning.cost`, for a run to be launched and for finished runs, which show the
+error of the computed cost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Start training processes by forking a process that has already imported what they need (`fork_server`)."""
+"""Start training processes by forking a process that has already imported their libraries (`fork_server`)."""
 
 from __future__ import annotations
 

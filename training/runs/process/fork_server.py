@@ -1,8 +1,8 @@
 """The process that training processes are forked from: `python -m training.runs.process.fork_server SOCKET`.
 
-It has imported what every run needs (importing torch and transformers takes 5 s of CPU time) and does nothing
-else, so that a run starts immediately. Its only client (`fork.py`) holds the other end of the socket. When
-the socket closes, for any reason, this process ends and the kernel kills its children.
+It has imported the libraries that every run needs (torch and transformers take 5 s of CPU time) and does
+nothing else, so that a run starts immediately. Its only client (`fork.py`) holds the other end of the socket.
+When the socket closes, for any reason, this process ends and the kernel kills its children.
 
 The fork server of multiprocessing does not fit. Its children hold the pipe through which it detects the end
 of its client, so a killed worker would leave its run behind. It also reaps children immediately, after which

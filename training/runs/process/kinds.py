@@ -41,8 +41,8 @@ logger = logging.getLogger(__name__)
 
 
 def perform(run: TrainingRun, *, attempt: int, work: Path, report: Reporter) -> Outcome:
-    """Do the work of the run. It registers nothing: `complete_run` does that in one transaction with its
-    success."""
+    """Do the work of the run. It registers nothing: `complete_run` does that in the transaction that records
+    the success."""
     job = Job(run, attempt, catalog.parse_recipe(kind=run.kind, settings=run.recipe), work, report)
     torch.set_num_threads(cpu_threads(job.policy_source))
     return replace(PERFORM[run.kind](job), machine=used_machine())

@@ -50,7 +50,8 @@ class Ended:
 
 def execute_run(*, run_id: UUID) -> None:
     """Claim the run and supervise its process to the end. Does nothing if the run can't be claimed."""
-    # Before the claim: heartbeats come from the training process, and starting the first one can take long.
+    # Before the claim: heartbeats come from the training process, and starting the first one can take a long
+    # time.
     fork.prepare(environment=_environment())
     attempt = claim_run(run_id=run_id, worker=worker_name())
     if attempt is None:
@@ -85,7 +86,7 @@ def log_tail(run: TrainingRun, *, lines: int, max_bytes: int = LOG_TAIL_BYTES) -
     found = text.split("\n")
     if start:
         found = found[1:]  # the first line is incomplete
-    # A progress bar redraws its line with carriage returns; keep what was drawn last.
+    # A progress bar redraws its line with carriage returns; keep only its last state.
     return [line.rstrip("\r").rpartition("\r")[2] for line in found if line.strip()][-lines:]
 
 
@@ -127,8 +128,8 @@ def _watch(process: fork.Forked, run: TrainingRun, attempt: int) -> bool:
 
 
 def _should_stop(run: TrainingRun, attempt: int) -> bool:
-    """Whether the run was cancelled or no longer belongs to this attempt. False if the database is down: ask
-    again later."""
+    """Whether the run was cancelled or no longer belongs to this attempt. False if the database is down; the
+    caller checks again later."""
     try:
         return not TrainingRun.objects.filter(
             pk=run.pk, attempt=attempt, state=TrainingRun.State.RUNNING, cancel_requested_at=None

@@ -16,8 +16,7 @@ CHANNEL = "training_run"
 
 
 class LostClaim(Exception):
-    """Another attempt owns the run now, or the run is no longer running. This attempt must not write any
-    more."""
+    """Another attempt owns the run now, or the run is no longer running. This attempt must stop writing."""
 
 
 @dataclass(frozen=True)

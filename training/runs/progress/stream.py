@@ -52,7 +52,8 @@ class Hub:
         return sum(map(len, self._watchers.values()))
 
     async def stream(self, run_id: UUID, *, after: int, document: RunDocument) -> AsyncIterator[str]:
-        """Server-sent events of the run with seq > `after`, until the run is over and everything was sent.
+        """Server-sent events of the run with seq > `after`, until the run is over and everything has been
+        sent.
 
         `document` returns the run as the API shows it, as the data of each state event. It runs in a thread.
         """

@@ -120,7 +120,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def test_a_killed_run_resumes_to_the_same_weights_and_metrics(folder: Path) -> None:
+def test_killed_run_resumes_to_the_same_weights_and_metrics(folder: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", _RUN, json.dumps(RECIPE), str(folder), json.dumps(MOMENTS)],
         cwd=ROOT,
@@ -158,7 +158,7 @@ def test_a_killed_run_resumes_to_the_same_weights_and_metrics(folder: Path) -> N
 
 
 class Small:
-    """A model of three weights, whose steps can be told apart by its bias, and its checkpoints."""
+    """A model of three weights, whose steps can be distinguished by its bias, and its checkpoints."""
 
     def __init__(self, folder: Path, **of: Any) -> None:
         self.modules = {"model": nn.Linear(2, 1)}
@@ -193,7 +193,7 @@ def flip(file: Path) -> None:
 @pytest.mark.parametrize(
     "file", ["weights.safetensors", "moments.safetensors", "generators.safetensors", "state.json"]
 )
-def test_a_broken_checkpoint_is_logged_and_the_previous_one_used(
+def test_broken_checkpoint_is_logged_and_the_previous_one_is_used(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, file: str, spoil: Callable[[Path], None]
 ) -> None:
     run = Small(tmp_path)
@@ -223,7 +223,7 @@ def test_best_weights_are_kept_when_their_checkpoint_is_deleted(tmp_path: Path) 
     assert again.bias() == 1.0
 
 
-def test_all_checkpoints_broken_is_refused_without_deleting_any(tmp_path: Path) -> None:
+def test_run_with_only_broken_checkpoints_is_refused_and_none_is_deleted(tmp_path: Path) -> None:
     run = Small(tmp_path)
     run.step(1)
     run.step(2)

@@ -60,7 +60,7 @@ def test_samples_do_not_depend_on_the_batch_size() -> None:
     assert generate(model, words, PROMPTS, n=4, max_new_tokens=16, seed=2) != wide
 
 
-def test_a_generator_advances_and_a_seed_restarts() -> None:
+def test_generator_advances_and_a_seed_restarts() -> None:
     model, words = short_speaker()
     generator = torch.Generator().manual_seed(1)
     first, second = (

@@ -39,7 +39,7 @@ def test_answers_are_distinct_and_record_their_sampling_settings() -> None:
     assert report.progress_rows[-1] == ("sample", 70, 70)
 
 
-def test_the_seed_determines_the_answers() -> None:
+def test_seed_determines_the_answers() -> None:
     def texts(seed: int) -> list[str]:
         config = SampleConfig(responses_per_prompt=2, max_new_tokens=12, temperature=2.0, seed=seed)
         sampled = sample(config, policy=untrained_policy(), prompts=PROMPTS[:3]).prompts
@@ -56,7 +56,7 @@ def test_sampling_and_evaluating_can_be_cancelled() -> None:
         evaluate(EvaluateConfig(), policy=untrained_policy(), prompts=PROMPTS, judge=length, report=report)
 
 
-def test_an_evaluation_reports_mean_error_and_rows() -> None:
+def test_evaluation_reports_mean_error_and_rows() -> None:
     config = EvaluateConfig(responses_per_prompt=3, max_new_tokens=16)
     result = evaluate(config, policy=short_speaker(), prompts=PROMPTS, judge=length)
     means = [statistics.mean(row.points) for row in result.rows]
@@ -85,7 +85,7 @@ def test_two_policies_are_compared_prompt_by_prompt() -> None:
         compare(new, other)
 
 
-def test_a_single_value_has_no_standard_error() -> None:
+def test_single_value_has_no_standard_error() -> None:
     mean, error = mean_and_error([2.0])
     assert mean == 2.0
     assert math.isnan(error)

@@ -13,7 +13,7 @@ from training.rlhf.models import hub, loading
 IDS = torch.tensor([[5, 300, 301, 302, 1]])
 
 
-def test_a_saved_policy_gives_identical_logits_with_plain_transformers(tmp_path: Path) -> None:
+def test_saved_policy_gives_identical_logits_with_plain_transformers(tmp_path: Path) -> None:
     model, words = untrained_policy()
     path = loading.save_model(model, words, tmp_path / "policy")
     plain = AutoModelForCausalLM.from_pretrained(path)
@@ -26,7 +26,7 @@ def test_a_saved_policy_gives_identical_logits_with_plain_transformers(tmp_path:
     assert list(path.glob("*.safetensors"))
 
 
-def test_a_saved_reward_model_gives_identical_scores_with_plain_transformers(tmp_path: Path) -> None:
+def test_saved_reward_model_gives_identical_scores_with_plain_transformers(tmp_path: Path) -> None:
     model, words = arbitrary_reward_model()
     path = loading.save_model(model, words, tmp_path / "reward")
     plain = AutoModelForSequenceClassification.from_pretrained(path)
@@ -36,21 +36,21 @@ def test_a_saved_reward_model_gives_identical_scores_with_plain_transformers(tmp
         assert torch.equal(loading.load_reward_model(path).model.cpu()(input_ids=IDS).logits, expected)
 
 
-def test_a_policy_is_a_reward_model_only_with_a_requested_new_head(tmp_path: Path) -> None:
+def test_policy_loads_as_a_reward_model_only_with_a_requested_new_head(tmp_path: Path) -> None:
     path = loading.save_model(*untrained_policy(), tmp_path / "policy")
     with pytest.raises(loading.ModelNotFound, match=r"no weights for score\.weight"):
         loading.load_reward_model(path)
     assert loading.open_classifier(path).new == ["score.weight"]
 
 
-def test_a_missing_path_is_reported_with_a_fix(tmp_path: Path) -> None:
+def test_missing_path_is_reported_with_a_fix(tmp_path: Path) -> None:
     with pytest.raises(loading.ModelNotFound, match=r"is not a folder on this machine\. Give a folder"):
         loading.load_policy(tmp_path / "nowhere")
     with pytest.raises(loading.ModelNotFound, match=r"has no config\.json"):
         loading.load_policy(tmp_path)
 
 
-def test_an_unreachable_hub_is_reported_with_the_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreachable_hub_is_reported_with_the_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub, "answers", lambda: False)
     with pytest.raises(loading.ModelNotFound, match=r"No model 'nobody/nothing'.*hub did not give it"):
         loading.load_policy("nobody/nothing")
@@ -65,7 +65,7 @@ def test_pickled_weights_are_refused(tmp_path: Path) -> None:
         loading.load_policy(path)
 
 
-def test_a_crash_while_saving_leaves_the_old_model_and_no_leftovers(
+def test_crash_while_saving_leaves_the_old_model_and_no_leftovers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = untrained_policy(seed=1)

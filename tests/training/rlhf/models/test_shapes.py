@@ -64,7 +64,7 @@ def test_encoders_are_recognised_and_their_weights_counted(kind: str) -> None:
     assert not shapes.shape_of(qwen().config.to_dict()).encoder
 
 
-def test_an_adapter_has_the_shape_of_its_base(tmp_path: Path) -> None:
+def test_adapter_has_the_shape_of_its_base(tmp_path: Path) -> None:
     base = tmp_path / "base"
     qwen().save_pretrained(base)
     (tmp_path / "adapter").mkdir()
@@ -100,7 +100,7 @@ def test_size_is_read_from_a_model_name(name: str, weights: float) -> None:
 
 
 @pytest.mark.parametrize("name", ["gpt2", "my-policy", "bert-0b", "EleutherAI/pythia"])
-def test_a_name_without_a_size_is_an_unknown_shape(name: str) -> None:
+def test_name_without_a_size_is_an_unknown_shape(name: str) -> None:
     with pytest.raises(shapes.UnknownShape, match="does not contain the size"):
         shapes.shape_named(name)
 
@@ -117,7 +117,7 @@ def test_unsupported_architectures_are_an_unknown_shape(tmp_path: Path) -> None:
             shapes.shape_in(tmp_path)
 
 
-def test_a_damaged_weights_file_falls_back_to_the_config(tmp_path: Path) -> None:
+def test_damaged_weights_file_falls_back_to_the_config(tmp_path: Path) -> None:
     model = GPT2LMHeadModel(GPT2Config(n_embd=32, n_layer=1, n_head=2, vocab_size=90, n_positions=16))
     model.save_pretrained(tmp_path)
     for broken in (b"", b"\xff" * 8, b"\x02\0\0\0\0\0\0\0[]", (1 << 62).to_bytes(8, "little") + b"{}"):

@@ -78,7 +78,7 @@ def scores_here(path: Path) -> Tensor:
     return torch.cat(score(*load_reward_model(path), ITEMS))
 
 
-def test_a_decoder_with_a_classifier_head_is_read_as_in_transformers(
+def test_decoder_with_a_classifier_head_is_read_as_in_transformers(
     tmp_path: Path,
 ) -> None:
     base = save_model(tiny.ettin_policy(), tiny.tokenizer(), tmp_path / "ettin")
@@ -100,7 +100,7 @@ def test_full_models_of_each_trunk_score_the_same_in_transformers(tmp_path: Path
 
 
 @pytest.mark.parametrize("kind", ["llama", "gpt2", "bert", "modern-bert", "roberta"])
-def test_an_adapter_scores_the_same_in_peft_and_in_transformers(kind: str, tmp_path: Path) -> None:
+def test_adapter_scores_the_same_in_peft_and_in_transformers(kind: str, tmp_path: Path) -> None:
     """Its folder is small, contains the head and everything else that the base lacks, and names its base."""
     base = saved_base(kind, tmp_path)
     path = learn(base, tmp_path / "rm", **LORA).path
@@ -134,7 +134,7 @@ def test_training_an_adapter_does_not_change_its_trunk(tmp_path: Path) -> None:
     assert all(4 in parameter.shape for parameter in trunk)  # only rank-4 matrices
 
 
-def test_a_new_adapter_is_neutral_and_its_dropout_needs_gradients(
+def test_new_adapter_is_neutral_and_its_dropout_needs_gradients(
     tmp_path: Path,
 ) -> None:
     base = saved_base("llama", tmp_path)
@@ -156,7 +156,7 @@ def test_a_new_adapter_is_neutral_and_its_dropout_needs_gradients(
     assert torch.equal(torch.cat(score(*adapted, ITEMS)), still)
 
 
-def test_an_adapter_trained_further_stays_an_adapter_of_its_base(tmp_path: Path) -> None:
+def test_adapter_trained_further_stays_an_adapter_of_its_base(tmp_path: Path) -> None:
     base = saved_base("llama", tmp_path)
     first = learn(base, tmp_path / "first", **LORA).path
     second = learn(first, tmp_path / "second", use_peft=True, lora_r=16, learning_rate=1e-4).path
@@ -181,9 +181,7 @@ def test_models_moved_together_are_found_and_a_missing_base_is_named(
         load_reward_model(tmp_path / "new" / "rm")
 
 
-def test_an_adapter_names_its_base_by_its_absolute_path(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_adapter_names_its_base_by_its_absolute_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     base = saved_base("llama", tmp_path / "models")
     monkeypatch.chdir(base.parent)
     path = learn(Path("llama"), tmp_path / "elsewhere" / "rm", **LORA).path
@@ -202,7 +200,7 @@ def test_adapters_cannot_replace_the_model_that_they_need(settings: dict[str, An
     assert (base / "model.safetensors").is_file()
 
 
-def test_an_adapter_trained_after_its_base_moved_records_the_new_path(tmp_path: Path) -> None:
+def test_adapter_trained_after_its_base_moved_records_the_new_path(tmp_path: Path) -> None:
     base = saved_base("llama", tmp_path / "old")
     learn(base, tmp_path / "old" / "rm", **LORA)
     shutil.move(tmp_path / "old", tmp_path / "new")
@@ -212,7 +210,7 @@ def test_an_adapter_trained_after_its_base_moved_records_the_new_path(tmp_path: 
     assert torch.isfinite(scores_here(further)).all()
 
 
-def test_a_new_head_has_std_one_over_root_d_and_no_bias(tmp_path: Path) -> None:
+def test_new_head_has_std_one_over_root_d_and_no_bias(tmp_path: Path) -> None:
     draws = []
     for kind in (*tiny.POLICIES, *tiny.ENCODERS):
         head = trunks.head_of(load_for_training(saved_base(kind, tmp_path)).model)
@@ -281,7 +279,7 @@ def test_models_from_elsewhere_are_read_where_transformers_reads_them(tmp_path: 
     assert torch.allclose(scores_here(again), here, atol=1e-5)
 
 
-def test_a_policy_that_is_an_adapter_is_merged(tmp_path: Path) -> None:
+def test_policy_that_is_an_adapter_is_merged(tmp_path: Path) -> None:
     base = saved_base("llama", tmp_path)
     adapted = get_peft_model(
         load_policy(base).model, LoraConfig(task_type=TaskType.CAUSAL_LM, init_lora_weights=False)
@@ -294,7 +292,7 @@ def test_a_policy_that_is_an_adapter_is_merged(tmp_path: Path) -> None:
         assert torch.allclose(load_policy(tmp_path / "adapter").model(ids).logits, expected, atol=1e-5)
 
 
-def test_an_adapter_with_dropout_resumes_exactly_and_has_uncertainty(tmp_path: Path) -> None:
+def test_adapter_with_dropout_resumes_exactly_and_has_uncertainty(tmp_path: Path) -> None:
     """Checkpoints contain only trained weights, and the uncertainty is saved with the adapter."""
     base = saved_base("llama", tmp_path)
     settings = LORA | {"lora_dropout": 0.2, "uncertainty": "laplace", "checkpoint_steps": 2, "keep": "last"}

@@ -179,7 +179,7 @@ CASES: dict[str, tuple[dict[str, Any], Any]] = {
 def test_memory_is_predicted_within_a_factor(tmp_path: Path) -> None:
     measured = held({loop: recipe for loop, (recipe, _) in CASES.items()}, tmp_path)
     foretold = {loop: foretell(recipe).peak.bytes for loop, (recipe, foretell) in CASES.items()}
-    told = {loop: f"{measured[loop] / 1e6:.0f} MB, foretold {foretold[loop] / 1e6:.0f}" for loop in CASES}
+    told = {loop: f"{measured[loop] / 1e6:.0f} MB, predicted {foretold[loop] / 1e6:.0f}" for loop in CASES}
     for loop in CASES:
         assert 1 / MEMORY_FACTOR < measured[loop] / foretold[loop] < MEMORY_FACTOR, told
 
@@ -204,7 +204,7 @@ def test_predicted_memory_grows_with_the_settings_that_cost_memory() -> None:
 
 
 @pytest.mark.parametrize("kind", ["llama", "qwen", "bert"])
-def test_with_an_adapter_only_trained_weights_have_gradients_and_moments(kind: str) -> None:
+def test_only_trained_weights_of_an_adapter_have_gradients_and_moments(kind: str) -> None:
     encoder = kind in tiny.ENCODERS
     policy = (tiny.ENCODERS | tiny.POLICIES)[kind]()
     recipe = RewardModelConfig(use_peft=True, lora_r=8)
@@ -220,7 +220,7 @@ def test_with_an_adapter_only_trained_weights_have_gradients_and_moments(kind: s
     assert adapter.stages[0].operations == pytest.approx(2 / 3 * full.stages[0].operations)
 
 
-def test_an_encoder_reads_its_prompt_once_for_each_response() -> None:
+def test_encoder_reads_its_prompt_once_for_each_response() -> None:
     recipe, decoder = RewardModelConfig(), shape()
     packed, rows = (
         cost.reward_model(recipe, one, Data(100, 200, 10, 210, responses=4)).stages[0].operations
@@ -277,7 +277,7 @@ def test_recomputed_activations_cost_time_instead_of_memory() -> None:
 
 
 @pytest.mark.parametrize("items", [1, 2, 3])
-def test_a_few_items_do_not_cause_a_division_by_zero(items: int) -> None:
+def test_few_items_do_not_cause_a_division_by_zero(items: int) -> None:
     policy = shape()
     for costs in (
         cost.sft(SFTConfig(heldout_share=0.5), policy, data(items)),

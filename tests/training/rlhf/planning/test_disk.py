@@ -37,7 +37,7 @@ def tensors_in(folder: Path) -> int:
     ],
     ids=["full", "heads", "lora", "ensemble"],
 )
-def test_a_reward_model_uses_the_predicted_disk_space(settings: dict[str, Any], tmp_path: Path) -> None:
+def test_reward_model_uses_the_predicted_disk_space(settings: dict[str, Any], tmp_path: Path) -> None:
     torch.set_num_threads(1)
     base = save_model(tiny.policy(**SHAPE), tiny.tokenizer(), tmp_path / "policy")
     recipe = RewardModelConfig.model_validate(
@@ -52,6 +52,6 @@ def test_a_reward_model_uses_the_predicted_disk_space(settings: dict[str, Any], 
     assert 0.5 * foretold.checkpoints < tensors_in(kept) < 1.1 * foretold.checkpoints
 
 
-def test_the_planned_number_of_checkpoints_is_kept(tmp_path: Path) -> None:
+def test_planned_number_of_checkpoints_is_kept(tmp_path: Path) -> None:
     assert Checkpoints(tmp_path, of={})._keep == disk.CHECKPOINTS_KEPT
     assert heads.WIDTH == disk.RELU_WIDTH

@@ -34,7 +34,7 @@ def test_gae_is_the_discounted_sum_of_temporal_differences() -> None:
         )
 
 
-def test_with_lambda_one_returns_are_the_rewards_to_go() -> None:
+def test_returns_with_lambda_one_are_the_rewards_to_go() -> None:
     rewards = random(3)
     _, returns = advantages.generalised_advantages(rewards, random(4), MASK, gamma=1.0, lam=1.0)
     kept = rewards.masked_fill(~MASK, 0)
@@ -50,7 +50,7 @@ def test_gae_does_not_read_the_padding_and_refuses_holes() -> None:
         advantages.generalised_advantages(dirty, dirty, MASK.flip(1), gamma=1.0, lam=0.95)
 
 
-def test_a_truncated_answer_gets_the_same_credit_as_a_finished_one() -> None:
+def test_truncated_answer_gets_the_same_credit_as_a_finished_one() -> None:
     """The score is on the last real token of both. On the first padding token it would reach the longer
     one later."""
     scores, no_kl = torch.tensor([1.0, 1.0, 1.0]), torch.zeros(3, 5)
@@ -81,7 +81,7 @@ def test_whitening_covers_all_parts_together() -> None:
     assert found[0][MASK].mean().abs().item() > 0.1  # not each part separately
 
 
-def test_whitening_equal_advantages_gives_zeros_not_infinity() -> None:
+def test_whitened_equal_advantages_are_zero() -> None:
     (found,) = advantages.whiten([torch.full((3, 5), 2.0)], [MASK])
     assert found.abs().max().item() == 0.0
 
@@ -115,7 +115,7 @@ def test_k3_of_an_extreme_ratio_is_finite() -> None:
     assert math.isfinite(advantages.kl_k3(torch.tensor(-1e4), torch.tensor(0.0)).item())
 
 
-def test_the_kl_coefficient_follows_the_target_by_at_most_a_fifth() -> None:
+def test_kl_coefficient_follows_the_target_by_at_most_a_fifth() -> None:
     def adapted(kl: float) -> float:
         return advantages.adapted_kl_coefficient(0.1, kl=kl, target=5.0, samples=100, horizon=100)
 

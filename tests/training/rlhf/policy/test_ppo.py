@@ -95,7 +95,7 @@ def observed(
 
 
 @pytest.mark.parametrize("micro_batch_tokens", [20, 60, 10_000])
-def test_the_ratio_is_exactly_one_before_the_first_update(
+def test_ratio_is_exactly_one_before_the_first_update(
     folders: tuple[Path, Path], tmp_path: Path, micro_batch_tokens: int
 ) -> None:
     """Exactly: the rollout's log-probabilities come from the training forward on the same rows."""
@@ -112,7 +112,7 @@ def test_the_ratio_is_exactly_one_before_the_first_update(
     assert report.series("policy/approxkl_avg")[0] > 0  # later updates of the step do change it
 
 
-def test_the_kl_is_zero_before_the_first_update_and_positive_after(
+def test_kl_is_zero_before_the_first_update_and_positive_after(
     folders: tuple[Path, Path], tmp_path: Path
 ) -> None:
     report = ListReporter()
@@ -133,7 +133,7 @@ def test_log_probs_equal_those_of_unpadded_rows(folders: tuple[Path, Path]) -> N
     assert torch.equal(seen.log_probs, seen.reference)
 
 
-def test_the_critic_starts_as_the_centred_scaled_score_of_the_reward_model(
+def test_critic_starts_as_the_centred_scaled_score_of_the_reward_model(
     folders: tuple[Path, Path],
 ) -> None:
     models, rows, seen = observed(folders)
@@ -193,7 +193,7 @@ def test_caution_subtracts_spreads_from_the_scores(folders: tuple[Path, Path], u
     assert cautious.scores[0] < cautious.scores[1]
 
 
-def test_a_cautious_run_reports_the_spread_of_its_answers(
+def test_cautious_run_reports_the_spread_of_its_answers(
     folders: tuple[Path, Path], unsure: Path, tmp_path: Path
 ) -> None:
     report = ListReporter()
@@ -281,7 +281,7 @@ def test_updates_of_a_step_end_if_the_policy_moved_too_far(
     assert max(held.series("policy/approxkl_avg")) <= 1e-4 < max(free.series("policy/approxkl_avg"))
 
 
-def test_the_policy_does_not_change_during_critic_warm_up(folders: tuple[Path, Path], tmp_path: Path) -> None:
+def test_policy_does_not_change_during_critic_warm_up(folders: tuple[Path, Path], tmp_path: Path) -> None:
     result = run(folders, tmp_path / "out", critic_warmup_steps=2)
     saved, start = (
         AutoModelForCausalLM.from_pretrained(path).state_dict() for path in (result.path, folders[0])
@@ -289,13 +289,13 @@ def test_the_policy_does_not_change_during_critic_warm_up(folders: tuple[Path, P
     assert all(torch.equal(saved[name], start[name]) for name in start)
 
 
-def test_a_kl_target_changes_the_coefficient(folders: tuple[Path, Path], tmp_path: Path) -> None:
+def test_kl_target_changes_the_coefficient(folders: tuple[Path, Path], tmp_path: Path) -> None:
     report = ListReporter()
     run(folders, tmp_path / "out", report, steps=3, kl_target=1000.0, kl_horizon=16, kl_coefficient=0.1)
     assert report.series("kl_coefficient") == pytest.approx([0.1, 0.08, 0.064])
 
 
-def test_a_truncated_answer_loses_the_penalty_once(folders: tuple[Path, Path], tmp_path: Path) -> None:
+def test_truncated_answer_loses_the_penalty_once(folders: tuple[Path, Path], tmp_path: Path) -> None:
     report = ListReporter()
     run(
         folders,
@@ -313,7 +313,7 @@ def test_a_truncated_answer_loses_the_penalty_once(folders: tuple[Path, Path], t
     )
 
 
-def test_a_cancelled_or_diverged_run_saves_nothing(
+def test_cancelled_or_diverged_run_saves_nothing(
     folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(Cancelled):
@@ -324,12 +324,12 @@ def test_a_cancelled_or_diverged_run_saves_nothing(
     assert not (tmp_path / "out").exists()
 
 
-def test_the_same_seed_gives_the_same_policy(folders: tuple[Path, Path], tmp_path: Path) -> None:
+def test_same_seed_gives_the_same_policy(folders: tuple[Path, Path], tmp_path: Path) -> None:
     first, second = (run(folders, tmp_path / name).path / "model.safetensors" for name in ("a", "b"))
     assert first.read_bytes() == second.read_bytes()
 
 
-def test_a_reward_model_of_another_vocabulary_is_refused(folders: tuple[Path, Path], tmp_path: Path) -> None:
+def test_reward_model_of_another_vocabulary_is_refused(folders: tuple[Path, Path], tmp_path: Path) -> None:
     other = copy.deepcopy(tiny.tokenizer())
     other.add_tokens(["another"])
     save_model(tiny.policy(vocab_size=80), other, tmp_path / "trunk")

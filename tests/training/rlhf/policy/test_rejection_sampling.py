@@ -34,7 +34,7 @@ QUICK = RejectionSamplingConfig(
 )
 
 
-def test_the_policy_improves_significantly(tmp_path: Path) -> None:
+def test_policy_improves_significantly(tmp_path: Path) -> None:
     reward_model, report = arbitrary_reward_model(), ListReporter()
 
     def judge(messages: Messages, text: str) -> float:
@@ -64,7 +64,7 @@ def test_the_policy_improves_significantly(tmp_path: Path) -> None:
     assert {row["scores"].keys() == {"reward_before", "reward_after"} for row in report.sample_rows} == {True}
 
 
-def test_a_cancelled_run_writes_nothing(tmp_path: Path) -> None:
+def test_cancelled_run_writes_nothing(tmp_path: Path) -> None:
     for checks in (1, 3, 9):
         with pytest.raises(Cancelled):
             train(
@@ -78,7 +78,7 @@ def test_a_cancelled_run_writes_nothing(tmp_path: Path) -> None:
         assert list(tmp_path.iterdir()) == []
 
 
-def test_truncated_answers_are_an_error_if_no_other_is_left(tmp_path: Path) -> None:
+def test_run_fails_if_all_answers_are_truncated(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"none of the 4 prompts.*Raise max_new_tokens"):
         train(
             QUICK.model_copy(update={"max_new_tokens": 2}),
@@ -95,7 +95,7 @@ def candidates(rewards: list[float], finished: list[bool]) -> Candidates:
     return Candidates(PROMPTS[0], [1, 2], completions, ["text"] * len(rewards), rewards)
 
 
-def test_the_best_finished_answer_is_kept_as_sampled_tokens() -> None:
+def test_best_finished_answer_is_kept_as_sampled_tokens() -> None:
     row = best_row(candidates([1.0, 3.0, 9.0, 3.0], [True, True, False, True]), min_gain=0.0)
     assert row is None, "the mean of all four is above the best finished one"
     row = best_row(candidates([1.0, 3.0, 2.0, 3.0], [True, True, False, True]), min_gain=0.0)
@@ -106,7 +106,7 @@ def test_the_best_finished_answer_is_kept_as_sampled_tokens() -> None:
     assert best_row(candidates([1.0, 3.0], [True, True]), min_gain=1.0) is not None
 
 
-def test_the_best_of_n_curve_is_the_mean_over_all_subsets() -> None:
+def test_best_of_n_curve_is_the_mean_over_all_subsets() -> None:
     rng = random.Random(0)
     rewards = [rng.gauss(0, 1) for _ in range(7)]
     curve = best_of_curve(rewards)
@@ -117,14 +117,14 @@ def test_the_best_of_n_curve_is_the_mean_over_all_subsets() -> None:
     assert curve[7] == pytest.approx(max(rewards))
 
 
-def test_the_curve_is_unbiased_for_the_maximum_of_a_known_distribution() -> None:
+def test_curve_is_unbiased_for_the_maximum_of_a_known_distribution() -> None:
     draws = torch.rand(4000, 8, generator=torch.Generator().manual_seed(0)).tolist()
     for n in (1, 2, 4):
         mean = statistics.mean(best_of_curve(row)[n] for row in draws)
         assert mean == pytest.approx(n / (n + 1), abs=0.01)  # the expected maximum of n uniform numbers
 
 
-def test_the_tokenizer_of_the_result_still_ends_its_answers(tmp_path: Path) -> None:
+def test_tokenizer_of_the_result_still_ends_its_answers(tmp_path: Path) -> None:
     config = QUICK.model_copy(update={"epochs": 1})
     result = train(
         config,

@@ -25,7 +25,7 @@ def rows(n: int) -> list[sft.Row]:
     return sft.encode(demo_world.demonstrations(n, seed=1), tokenizer(), 512)[0]
 
 
-def test_the_policy_learns_its_demonstrations(tmp_path: Path) -> None:
+def test_policy_learns_its_demonstrations(tmp_path: Path) -> None:
     report = ListReporter()
     result = sft.train(
         QUICK.model_copy(update={"epochs": 6}),
@@ -45,7 +45,7 @@ def test_the_policy_learns_its_demonstrations(tmp_path: Path) -> None:
     assert load_policy(result.path).model.config.pad_token_id == tokenizer().pad_token_id
 
 
-def test_the_same_seed_gives_the_same_weights(tmp_path: Path) -> None:
+def test_same_seed_gives_the_same_weights(tmp_path: Path) -> None:
     def weights(seed: int, name: str) -> list[torch.Tensor]:
         config = QUICK.model_copy(update={"epochs": 1, "seed": seed})
         result = sft.train(
@@ -97,7 +97,7 @@ def test_micro_batches_contain_every_row_once_with_little_padding(size: int) -> 
     assert list(sft.rows_of_like_length([], size)) == []
 
 
-def test_a_cancelled_run_stops_at_the_step_and_writes_nothing(tmp_path: Path) -> None:
+def test_cancelled_run_stops_at_the_step_and_writes_nothing(tmp_path: Path) -> None:
     report = ListReporter(cancel_after=3)
     with pytest.raises(Cancelled):
         sft.train(
@@ -111,7 +111,7 @@ def test_a_cancelled_run_stops_at_the_step_and_writes_nothing(tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_before_the_update(tmp_path: Path) -> None:
+def test_loss_that_is_not_finite_stops_the_run_before_the_update(tmp_path: Path) -> None:
     policy = untrained_policy()
     with torch.no_grad():
         policy.model.state_dict()["lm_head.weight"][7] = math.nan
@@ -136,7 +136,7 @@ def test_rows_that_do_not_fit_are_counted() -> None:
         sft.encode(demonstrations[1:], tokenizer(), max_length=20)
 
 
-def test_the_reported_learning_rate_rises_to_its_peak_and_falls(tmp_path: Path) -> None:
+def test_reported_learning_rate_rises_to_its_peak_and_falls(tmp_path: Path) -> None:
     report = ListReporter()
     sft.train(
         QUICK.model_copy(update={"learning_rate": None, "warmup_share": 0.25, "epochs": 1}),
@@ -152,7 +152,7 @@ def test_the_reported_learning_rate_rises_to_its_peak_and_falls(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("settings", [{"learning_rat": 1e-3}, {"epochs": 0}, {"learning_rate": math.nan}])
-def test_an_unknown_or_invalid_setting_is_refused(settings: dict[str, float]) -> None:
+def test_unknown_or_invalid_setting_is_refused(settings: dict[str, float]) -> None:
     with pytest.raises(ValidationError):
         SFTConfig.model_validate(settings)
 

@@ -111,7 +111,7 @@ def test_correct_order_on_the_wrong_scale_is_miscalibrated(stretch: float) -> No
     assert (wrong.log_loss.value or 0) > (of(right).log_loss.value or 0)
 
 
-def test_a_model_without_ties_is_miscalibrated_for_people_who_tie() -> None:
+def test_model_without_ties_is_miscalibrated_for_people_who_tie() -> None:
     """If ties are counted, its probabilities of a preference are too high by the share of ties."""
     rng = np.random.default_rng(3)
     scored = answered_pairs(rng.normal(0, 1.0, 3000), AnswerLink(), rng, says=TIES)

@@ -35,7 +35,7 @@ def test_prompt_intervals_cover_the_truth_where_pair_intervals_do_not() -> None:
     assert naive / runs < 0.7
 
 
-def test_a_ratio_of_totals_has_the_standard_error_of_the_mean() -> None:
+def test_ratio_of_totals_has_the_standard_error_of_the_mean() -> None:
     rng = np.random.default_rng(0)
     values = rng.normal(3.0, 2.0, size=400)
     ranking = np.arange(400)
@@ -90,7 +90,7 @@ def test_spearman_equals_scipy_and_is_none_for_constant_values() -> None:
     assert mid_ranks(x) == pytest.approx(stats.rankdata(x))
 
 
-def test_the_same_seed_gives_the_same_interval() -> None:
+def test_same_seed_gives_the_same_interval() -> None:
     values, ranking = np.arange(50.0), np.arange(50)
     first, again, other = (
         PromptBootstrap(names(ranking), seed=seed).mean(values, ranking) for seed in (3, 3, 4)

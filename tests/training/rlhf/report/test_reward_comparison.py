@@ -36,7 +36,7 @@ def test_one_pair_per_prompt_is_mcnemars_exact_test() -> None:
     assert compare(second, first).p_value == found.p_value
 
 
-def test_the_sampled_p_value_agrees_with_the_exact_test() -> None:
+def test_sampled_p_value_agrees_with_the_exact_test() -> None:
     assert sign_flip_p(np.array([1.0] * 26 + [-1.0] * 12)) == pytest.approx(
         stats.binomtest(26, 38).pvalue, abs=0.01
     )
@@ -60,7 +60,7 @@ def test_correlated_pairs_do_not_make_a_difference_significant() -> None:
     assert naive / runs > 0.3
 
 
-def test_the_paired_difference_has_a_narrower_interval() -> None:
+def test_paired_difference_has_a_narrower_interval() -> None:
     """Hard pairs are hard for both models."""
     rng = np.random.default_rng(1)
     true = rng.normal(0, 1.0, 3000)
@@ -77,7 +77,7 @@ def test_the_paired_difference_has_a_narrower_interval() -> None:
     assert found.difference.value == pytest.approx((found.first.value or 0) - (found.second.value or 0))
 
 
-def test_the_better_calibrated_of_two_models_is_identified() -> None:
+def test_better_calibrated_of_two_models_is_identified() -> None:
     rng = np.random.default_rng(2)
     right = answered_pairs(rng.normal(0, 1.5, 1500), AnswerLink(), rng)
     loud = dataclasses.replace(right, rewards=right.rewards * 3)

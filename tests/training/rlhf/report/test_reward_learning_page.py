@@ -13,7 +13,7 @@ from benchmarks.learning import real_rankings
 DOCS = Path(__file__).resolve().parents[4] / "docs"
 
 
-def test_the_page_and_its_plots_match_the_figures(tmp_path: Path) -> None:
+def test_page_and_its_plots_match_the_figures(tmp_path: Path) -> None:
     learning_page.write(learning_page.figures_in(DOCS), tmp_path)
     drawn = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file())
     assert [str(path) for path in drawn] == [
@@ -25,7 +25,7 @@ def test_the_page_and_its_plots_match_the_figures(tmp_path: Path) -> None:
         assert (DOCS / path).read_text() == (tmp_path / path).read_text(), f"regenerate {path}"
 
 
-def test_a_trunk_without_figures_is_left_out_of_the_page(tmp_path: Path) -> None:
+def test_trunk_without_figures_is_left_out_of_the_page(tmp_path: Path) -> None:
     figures = learning_page.figures_in(DOCS)
     learning_page.write({"random": figures["random"]}, tmp_path)
     page, plot = (

@@ -68,7 +68,7 @@ def test_slices_by_agreement_strength_length_and_round_by_hand() -> None:
     assert [name for name in LENGTHS if name in length] == list(length)
 
 
-def test_the_model_is_compared_with_people_on_repeated_pairs() -> None:
+def test_model_is_compared_with_people_on_repeated_pairs() -> None:
     people = report_on(scored(*ROWS)).people
     assert people is not None
     # 9 preferences of Q1 have two others. For ann's 3 the others split (bob agrees, eve does not): one half
@@ -184,7 +184,7 @@ def test_true_probabilities_predict_ties_optimally() -> None:
     )
 
 
-def test_a_tie_threshold_of_the_wrong_width_has_no_gain() -> None:
+def test_tie_threshold_of_the_wrong_width_has_no_gain() -> None:
     rng = np.random.default_rng(1)
     wide = AnswerLink(ties="rao_kupper", tie_parameter=2.5)
     found = report_on(answered_pairs(rng.normal(0, 2.0, 3000), wide, rng, says=TIES), samples=300).ties
@@ -234,7 +234,7 @@ def test_strengths_are_calibrated_only_with_the_true_thresholds() -> None:
     assert off.not_known > 100  # level 4 was not in the training rankings of this model
 
 
-def test_less_reliable_annotators_are_expected_to_be() -> None:
+def test_less_reliable_annotators_get_less_extreme_probabilities() -> None:
     """Bob's statements get less extreme probabilities, so his reversed verdicts cost less."""
     rows = [(said("Q1", ["a", "b"], [[1], [0]], annotator=who), [3.0, 0.0]) for who in ("ann", "bob")]
     link = AnswerLink(reliabilities={"ann": 0.95, "bob": 0.6}, usual_reliability=0.8)
@@ -245,7 +245,7 @@ def test_less_reliable_annotators_are_expected_to_be() -> None:
     )
 
 
-def test_a_report_is_saved_with_plots_and_its_scores_are_loaded(tmp_path: Path) -> None:
+def test_report_is_saved_with_plots_and_its_scores_are_loaded(tmp_path: Path) -> None:
     held = answered_pairs(np.random.default_rng(3).normal(0, 2, 60), TIES, np.random.default_rng(3))
     report = report_on(held, left_out={"response_too_long": 2}, samples=100)
     kept = json.loads(save(report, tmp_path / "out").read_text())

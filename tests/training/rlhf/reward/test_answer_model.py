@@ -70,7 +70,7 @@ def test_levels_and_annotators_are_those_in_the_rankings() -> None:
         ({"positions": "learned"}, [said_by("a")], "Set positions to ignore"),
     ],
 )
-def test_a_recipe_that_needs_unstated_data_is_refused(
+def test_recipe_that_needs_unstated_data_is_refused(
     recipe: dict[str, Any], rankings: list[Ranking], reason: str
 ) -> None:
     with pytest.raises(ValueError, match=reason):
@@ -95,7 +95,7 @@ def test_a_recipe_that_needs_unstated_data_is_refused(
         ({"annotators": "crowd_bt", "prior_right": 2}, "prior_right must exceed prior_wrong"),
     ],
 )
-def test_a_contradictory_recipe_is_refused_with_a_fix(recipe: dict[str, Any], reason: str) -> None:
+def test_contradictory_recipe_is_refused_with_a_fix(recipe: dict[str, Any], reason: str) -> None:
     with pytest.raises(ValidationError, match=reason):
         RewardModelConfig.model_validate(recipe)
 

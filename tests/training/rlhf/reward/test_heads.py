@@ -49,7 +49,7 @@ def spread_of_pairs(ensemble: heads.Heads, responses: Tensor) -> float:
     return float((first - second).std(dim=1).mean())
 
 
-def test_without_rankings_a_typical_reward_has_the_prior_spread() -> None:
+def test_typical_reward_without_rankings_has_the_prior_spread() -> None:
     many = drawn(members=200, width=64)
     typical = known.features(0, 1, 200, width=64)[0].float()
     assert heads.outputs(many, typical).std().item() == pytest.approx(SPREAD, rel=0.05)
@@ -79,7 +79,7 @@ def test_members_disagree_far_from_the_rankings() -> None:
     assert spread_of_pairs(ensemble, along) > 2 * spread_of_pairs(ensemble, across)
 
 
-def test_the_mean_of_the_members_recovers_the_rewards() -> None:
+def test_mean_of_the_members_recovers_the_rewards() -> None:
     found = heads.outputs(fitted(200), FRESH).mean(dim=1)
     true = FRESH @ known.weights(0, width=WIDTH, spread=SPREAD).float()
     assert torch.corrcoef(torch.stack([found, true]))[0, 1] > 0.97
@@ -105,7 +105,7 @@ def test_averaged_preferences_are_better_calibrated_with_few_rankings() -> None:
     assert surprise[1] < surprise[0] - 0.01
 
 
-def test_a_fit_is_determined_by_its_seed_and_can_be_stopped() -> None:
+def test_fit_is_determined_by_its_seed_and_can_be_stopped() -> None:
     again = fitted.__wrapped__(10)
     assert all(torch.equal(*both) for both in zip(again, fitted(10), strict=True))
     calls = 0

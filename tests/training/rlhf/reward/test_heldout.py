@@ -46,7 +46,7 @@ def model(tmp_path: Path) -> Path:
     return save_model(*load_for_training(policy), tmp_path / "rm")
 
 
-def test_two_processes_score_a_share_each_and_one_writes(model: Path, tmp_path: Path) -> None:
+def test_each_of_two_processes_scores_a_share_and_one_writes(model: Path, tmp_path: Path) -> None:
     alone = report_heldout(load_reward_model(model), HELDOUT, tmp_path / "alone")
     assert alone is not None
     (tmp_path / "part.py").write_text(_PART)

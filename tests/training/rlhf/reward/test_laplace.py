@@ -149,7 +149,7 @@ def test_maximum_evidence_recovers_the_prior() -> None:
         assert given.evidence < found.evidence
 
 
-def test_around_the_mode_equals_the_posterior_and_narrows_with_data() -> None:
+def test_posterior_around_the_mode_is_exact_and_narrows_with_data() -> None:
     _, few = repetition(5, n=20, k=3)
     _, many = repetition(5, n=200, k=3)
     mode = known.mode(few, precision=WIDTH)
@@ -165,7 +165,7 @@ def test_around_the_mode_equals_the_posterior_and_narrows_with_data() -> None:
     assert best.evidence >= same.evidence
 
 
-def test_a_preference_is_integrated_over_the_uncertainty() -> None:
+def test_preference_is_integrated_over_the_uncertainty() -> None:
     nodes, shares = np.polynomial.hermite_e.hermegauss(80)
     mean, variance = torch.meshgrid(torch.linspace(-5, 5, 21), torch.linspace(0, 30, 16), indexing="ij")
     at = mean[..., None] + variance.sqrt()[..., None] * torch.tensor(nodes, dtype=torch.float32)

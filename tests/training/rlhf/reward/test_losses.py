@@ -139,7 +139,7 @@ def test_cumulative_strength_is_a_difference_of_two_sigmoids() -> None:
     assert total == pytest.approx(1.0, abs=1e-12)
 
 
-def test_a_strength_applies_only_to_the_best_tier_and_the_next() -> None:
+def test_strength_applies_only_to_the_best_tier_and_the_next() -> None:
     edges = [*HALF.tolist(), math.inf]
     expected = []
     for row, order, said in zip(rewards().tolist(), RAGGED.tolist(), STATED.tolist(), strict=True):
@@ -171,7 +171,7 @@ def test_cumulative_strength_without_strengths_is_the_plain_model() -> None:
     assert torch.allclose(even, losses.bradley_terry(rewards(), RAGGED), atol=1e-12)
 
 
-def test_a_margin_is_subtracted_only_from_the_pairs_of_the_strength() -> None:
+def test_margin_is_subtracted_only_from_the_pairs_of_the_strength() -> None:
     values = torch.tensor([[1.5, 0.0, -1.0]], dtype=torch.float64)
     loss = losses.bradley_terry(values, torch.tensor([[0, 1, 2]]), margins=torch.tensor([2 / 3]).double())
     by_pair = [-math.log(sigmoid(1.5 - 2 / 3)), -math.log(sigmoid(2.5)), -math.log(sigmoid(1.0))]
@@ -200,7 +200,7 @@ def test_crowd_bt_mixes_both_verdicts_by_the_reliability() -> None:
         losses.bradley_terry(pair, torch.tensor([[0, 1]]), reliability=odds[:1], label_smoothing=0.1)
 
 
-def test_full_reliability_changes_no_loss_and_ties_have_no_reverse() -> None:
+def test_full_reliability_changes_no_loss_and_ties_are_not_reversed() -> None:
     sure, unsure = torch.full((4,), 60.0, dtype=torch.float64), torch.full((4,), -0.3, dtype=torch.float64)
     h = HALF[0]
     for loss in (
@@ -214,7 +214,7 @@ def test_full_reliability_changes_no_loss_and_ties_have_no_reverse() -> None:
         assert not torch.allclose(loss(reliability=unsure)[:2], loss()[:2])
 
 
-def test_the_beta_prior_is_its_density_up_to_a_constant() -> None:
+def test_beta_prior_is_its_density_up_to_a_constant() -> None:
     odds = torch.tensor([-1.0, 0.3, 2.0], dtype=torch.float64)
     density = torch.distributions.Beta(torch.tensor(8.0).double(), torch.tensor(2.0).double())
     difference = losses.beta_prior(odds, right=8.0, wrong=2.0) + density.log_prob(odds.sigmoid())
@@ -238,7 +238,7 @@ def test_plackett_luce_probabilities_of_all_orders_add_up_to_one() -> None:
     assert total.item() == pytest.approx(1.0, abs=1e-12)
 
 
-def test_a_top_one_ranking_is_one_choice_and_two_responses_are_bradley_terry() -> None:
+def test_top_one_is_one_choice_and_two_responses_are_bradley_terry() -> None:
     values = rewards()[:1]
     top = losses.plackett_luce(values, torch.tensor([[1, 0, 1, 1]]))
     assert top.item() == pytest.approx((values.logsumexp(1) - values[0, 1]).item(), abs=1e-12)
@@ -246,7 +246,7 @@ def test_a_top_one_ranking_is_one_choice_and_two_responses_are_bradley_terry() -
     assert torch.allclose(losses.plackett_luce(pair, order), losses.bradley_terry(pair, order))
 
 
-def test_a_tied_tier_is_chosen_from_the_same_remainder() -> None:
+def test_tied_tier_is_chosen_from_the_same_remainder() -> None:
     loss = losses.plackett_luce(
         torch.tensor([[1.0, 2.0, 0.5]], dtype=torch.float64), torch.tensor([[0, 0, 1]])
     )
@@ -254,7 +254,7 @@ def test_a_tied_tier_is_chosen_from_the_same_remainder() -> None:
     assert loss.item() == pytest.approx((2 * remainder - 3.0) / 2, abs=1e-12)
 
 
-def test_unranked_responses_are_below_the_rest_and_untied() -> None:
+def test_unranked_responses_are_below_the_rest_and_not_tied() -> None:
     """A top-1 ranking of three makes two comparisons, and the losses count these two, whatever their rule
     for ties."""
     values = torch.tensor([[0.3, 1.2, -0.5]], dtype=torch.float64)
@@ -279,7 +279,7 @@ def test_centring_is_the_squared_sum_of_each_pair() -> None:
     assert losses.centring(torch.tensor([[1.0, -1.0]]), torch.tensor([[0, 1]])).item() == 0.0
 
 
-def test_pair_accuracy_counts_an_equal_pair_one_half_and_no_pair_as_nan() -> None:
+def test_pair_accuracy_counts_equal_rewards_as_half_and_is_nan_without_pairs() -> None:
     values = torch.tensor([[3.0, 1.0, 1.0], [1.0, 2.0, 0.0]])
     accuracy = losses.pair_accuracy(values, torch.tensor([[0, 1, 2], [0, 0, -1]]))
     assert accuracy[0].item() == pytest.approx(2.5 / 3)

@@ -129,7 +129,7 @@ def test_centred_scores_subtract_the_training_mean(policy_dir: Path, tmp_path: P
     )
 
 
-def test_a_new_head_is_initialised_and_an_old_one_is_kept(policy_dir: Path, tmp_path: Path) -> None:
+def test_new_head_is_initialised_and_an_old_one_is_kept(policy_dir: Path, tmp_path: Path) -> None:
     wide = save_model(tiny.policy(hidden_size=512, num_hidden_layers=1), tiny.tokenizer(), tmp_path / "wide")
     head = load_for_training(wide).model.score
     assert head.bias is None
@@ -156,7 +156,7 @@ def test_cutting_a_batch_into_micro_batches_changes_nothing(policy_dir: Path, tm
     assert cut.series("grad_norm") == pytest.approx(whole.series("grad_norm"), rel=1e-3)
 
 
-def test_the_same_seed_gives_the_same_weights(policy_dir: Path, tmp_path: Path) -> None:
+def test_same_seed_gives_the_same_weights(policy_dir: Path, tmp_path: Path) -> None:
     first, second = (run(policy_dir, tmp_path / name, epochs=1).path for name in ("a", "b"))
     assert (first / "model.safetensors").read_bytes() == (second / "model.safetensors").read_bytes()
 
@@ -208,7 +208,7 @@ def test_truncated_prompts_and_long_responses_are_counted() -> None:
     assert whole[0].prompt[-len(groups[0].prompt) :] == groups[0].prompt
 
 
-def test_a_cancelled_or_diverged_run_saves_no_model(
+def test_cancelled_or_diverged_run_saves_no_model(
     policy_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(Cancelled):
@@ -232,14 +232,14 @@ def test_no_usable_ranking_is_an_error_with_the_reason(policy_dir: Path, tmp_pat
         )
 
 
-def test_an_unsupported_recipe_is_refused() -> None:
+def test_unsupported_recipe_is_refused() -> None:
     with pytest.raises(ValidationError, match="own rule for tied tiers"):
         RewardModelConfig(loss="plackett_luce", ties="davidson")
     with pytest.raises(ValidationError, match="extra"):
         RewardModelConfig.model_validate({"learning_rat": 1e-3})
 
 
-def test_a_trained_model_has_a_report_on_the_held_out_rankings(policy_dir: Path, tmp_path: Path) -> None:
+def test_trained_model_has_a_report_on_the_held_out_rankings(policy_dir: Path, tmp_path: Path) -> None:
     result = run(policy_dir, tmp_path / "rm", epochs=1)
     assert result.report is not None
     assert result.report.accuracy.value == pytest.approx(result.metrics["heldout/accuracy"])

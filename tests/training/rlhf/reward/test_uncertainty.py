@@ -96,7 +96,7 @@ def test_uncertainty_does_not_change_the_model(kind: str, trained: Mapping[str, 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_run_reports_the_held_out_log_loss_of_its_uncertainty(
+def test_run_reports_the_held_out_log_loss_of_its_uncertainty(
     kind: str, trained: Mapping[str, RewardModelResult]
 ) -> None:
     model, tokenizer, found = opened(trained[kind])
@@ -186,7 +186,7 @@ def test_rankings_reduce_the_spread_under_every_likelihood(recipe: str) -> None:
     assert (belief.spread > 0.02 * before).all()
 
 
-def test_number_of_independent_observations_of_a_ranking() -> None:
+def test_dependent_pairs_of_a_ranking_count_as_fewer_observations() -> None:
     tiers = torch.tensor([[0, 1, -1, -1], [0, 1, 2, 3], [0, 1, 1, 2], [0, 1, UNRANKED_TIER, UNRANKED_TIER]])
 
     def counted(**recipe: Any) -> list[float]:
@@ -198,7 +198,7 @@ def test_number_of_independent_observations_of_a_ranking() -> None:
     assert counted(loss="plackett_luce") == pytest.approx([1.0, 3.0, 3.0, 2.0])
 
 
-def test_a_heavier_ranking_reduces_the_spread_more() -> None:
+def test_heavier_ranking_reduces_the_spread_more() -> None:
     config = RewardModelConfig(uncertainty="laplace", prior_spread=1.0)
     groups, _, _ = encode_rankings(RANKINGS[:20], tiny.tokenizer(), max_length=99, ties="ignore")
     features = list(known.features(1, 20, 4, width=6).float())
@@ -218,7 +218,7 @@ def test_a_heavier_ranking_reduces_the_spread_more() -> None:
 
 
 @pytest.mark.parametrize("kind", ["heads", "lora"])
-def test_a_run_cancelled_during_the_fit_saves_nothing(kind: str, tmp_path: Path) -> None:
+def test_run_cancelled_during_the_fit_saves_nothing(kind: str, tmp_path: Path) -> None:
     save_model(tiny.policy(), tiny.tokenizer(), tmp_path / "policy")
     with pytest.raises(Cancelled):  # of 8 steps, and 60 updates or three times 8 steps
         run(tmp_path, ListReporter(cancel_after=20), uncertainty=kind)
@@ -260,7 +260,7 @@ def test_moved_members_find_their_base_and_a_missing_base_is_named(use_peft: boo
         load_uncertainty(moved)
 
 
-def test_a_run_stopped_in_a_member_resumes_there(
+def test_run_stopped_in_a_member_resumes_there(
     trained: Mapping[str, RewardModelResult], tmp_path: Path
 ) -> None:
     save_model(tiny.policy(), tiny.tokenizer(), tmp_path / "policy")

@@ -1,9 +1,9 @@
-"""The API's addresses and the action of each method: the access table (see `annotation.api.access`)."""
+"""The API's addresses and the action of each method: the access table (see `annotation.api.endpoint`)."""
 
 from __future__ import annotations
 
 from annotation.accounts.api import account, auth, invitations, members
-from annotation.api.access import endpoint
+from annotation.api.endpoint import endpoint
 from annotation.api.permissions import Action
 from annotation.content.api import imports
 from annotation.datasets.api import exports, formats, snapshots

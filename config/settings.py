@@ -152,7 +152,7 @@ REST_FRAMEWORK = {
         "annotation.accounts.api.authentication.TokenAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
-    "DEFAULT_PERMISSION_CLASSES": ["annotation.api.access.ByTheTable"],
+    "DEFAULT_PERMISSION_CLASSES": ["annotation.api.endpoint.ByTheTable"],
     # OPTIONS would describe an endpoint to anybody. The schema does that.
     "DEFAULT_METADATA_CLASS": None,
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],

@@ -26,7 +26,8 @@ def default_state() -> StateFolder:
 
 
 def addresses(state: StateFolder) -> tuple[str, str]:
-    """(database URL, broker URL): the environment's, else the running stack's, else where one would be."""
+    """(database URL, broker URL): the environment's, else the running stack's, else those that a stack would
+    get."""
     database, broker = _from_environment("DATABASE_URL"), _from_environment("BROKER_URL")
     if database and broker:
         return database, broker

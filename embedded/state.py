@@ -20,7 +20,8 @@ from pathlib import Path
 from embedded.processes import ServerError
 
 _PRIVATE_FILE = 0o600
-# Others can pass through (root's Postgres runs as `nobody`) but not list it. Secrets are private files.
+# Other accounts can pass through the folder (root's Postgres runs as `nobody`) but can't list it. Secrets are
+# private files.
 _FOLDER_MODE = 0o711
 _SECRET_BYTES = 48
 # `struct flock` on 64-bit Linux: type, whence, start, length (0: to the end), pid. We use locks of the open
@@ -116,7 +117,7 @@ class StateFolder:
                 self._announcement.unlink(missing_ok=True)
 
     def announce(self, running: Running) -> None:
-        """Publish the servers' addresses. Only under :meth:`lock`."""
+        """Publish the servers' addresses. Call this only under :meth:`lock`."""
         partial = self._announcement.with_suffix(".partial")
         partial.touch(_PRIVATE_FILE)
         partial.write_text(json.dumps(asdict(running)))

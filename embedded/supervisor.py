@@ -214,8 +214,8 @@ class Supervisor:
 # Without the system checks, which import all views: they are a third of the start of a worker or beat.
 _CELERY = ("-m", "celery", "--app=config", "--skip-checks")
 # Threads, because a pool process would be a grandchild, which the parent-death signal does not reach. A
-# training run is a process below the worker's thread. Gossip and mingle serve fleets, and add a second to the
-# start.
+# training run is a process below the worker's thread. Gossip and mingle are for fleets of workers, and add a
+# second to the start.
 _WORKER = (*_CELERY, "worker", "--pool=threads", "--without-gossip", "--without-mingle", "--loglevel=INFO")
 # The name of each program and its log, with the arguments to Python. docker-compose.yml runs the same ones.
 _PROGRAMS: dict[str, Sequence[str]] = {

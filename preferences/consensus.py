@@ -3,13 +3,13 @@
 The full rule (repeated in dataset cards and docs/formats.md):
 
 1. Each pair of responses goes to the side that more rankings prefer; equal numbers are a tie. A ranking that
-   left both unranked does not count for their pair.
+left both responses unranked does not count for the pair.
 2. If these majorities fit one order with ties, that order is the consensus (`majority`).
 3. If they don't (they form a cycle), the responses of the cycle are ordered among themselves by mean rank:
    the sum of their margins over the pairs, each as a share of the votes on that pair (the Borda count). Equal
    sums tie. Other pairs keep their majority (`borda`).
 
-The consensus therefore puts a response first that beats every other (Condorcet), and keeps unanimous
+The consensus therefore ranks a response that beats every other one first (Condorcet) and keeps unanimous
 preferences (Pareto).
 """
 
@@ -31,8 +31,8 @@ class Consensus:
 
 
 def consensus(rankings: Sequence[Tiers], count: int) -> Consensus:
-    """The consensus of rankings of the responses 0 … count-1. A response in no tier of a ranking is below all
-    its tiers."""
+    """The consensus of rankings of the responses 0 … count-1. A response in no tier of a ranking ranks below
+    all of its tiers."""
     places = [_places(tiers) for tiers in rankings]
     ranked = [index for index in range(count) if any(index in place for place in places)]
     margin = {index: dict.fromkeys(ranked, Fraction(0)) for index in ranked}
@@ -56,7 +56,7 @@ def _places(tiers: Tiers) -> dict[int, int]:
 
 
 def _sign(places: dict[int, int], one: int, two: int) -> int | None:
-    """1: one is preferred, -1: two is, 0: a tie, None: the ranking has neither."""
+    """1 if `one` is preferred, -1 if `two` is, 0 for a tie, None if the ranking contains neither."""
     if one not in places and two not in places:
         return None
     below = len(places) + 1
@@ -67,7 +67,7 @@ def _sign(places: dict[int, int], one: int, two: int) -> int | None:
 def _circles(items: Sequence[int], margin: dict[int, dict[int, Fraction]]) -> list[list[int]]:
     """Groups of items that reach each other by "at least as good as", best group first.
 
-    Any two items are linked in one direction at least, so the groups are totally ordered: the more items a
+    Any two items are linked in at least one direction, so the groups are totally ordered: the more items a
     group reaches, the better it is.
     """
     reach = {one: {two for two in items if margin[one][two] >= 0} for one in items}

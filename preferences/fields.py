@@ -69,7 +69,7 @@ def object_of(value: object, name: str) -> dict[str, Any]:
 def one_of(value: object, name: str, choices: Collection[str]) -> str:
     """`value`, which must be one of these texts."""
     if not isinstance(value, str) or value not in choices:
-        raise RowError(f"{name} is {repr(value)[:80]}; it is one of {', '.join(choices)}")
+        raise RowError(f"{name} is {repr(value)[:80]}; it must be one of {', '.join(choices)}")
     return value
 
 
@@ -102,7 +102,7 @@ def messages_of(value: object, name: str = "messages") -> tuple[Message, ...]:
     if not turns:
         raise RowError(f"{name} is empty")
     if len(turns) > MAX_MESSAGES:
-        raise RowError(f"{name} has {len(turns)} turns; the most is {MAX_MESSAGES}")
+        raise RowError(f"{name} has {len(turns)} turns; the maximum is {MAX_MESSAGES}")
     messages: list[Message] = []
     for index, turn in enumerate(turns):
         where = f"{name}.{index}"
@@ -113,7 +113,7 @@ def messages_of(value: object, name: str = "messages") -> tuple[Message, ...]:
     if messages[-1]["role"] == "assistant":
         raise RowError(f"{name} ends with an assistant turn, so it leaves nothing to answer")
     if not any(message["content"].strip() for message in messages):
-        raise RowError(f"{name} holds no text")
+        raise RowError(f"{name} contains no text")
     return tuple(messages)
 
 
@@ -134,7 +134,7 @@ def check_response_count(count: int) -> None:
 
 
 def check_texts(record: Record | Vote) -> None:
-    """Check the limit of texts that a reader has joined from several fields."""
+    """Check the length of texts that a reader has joined from several fields."""
     if isinstance(record, Vote):
         return
     for name, texts in (
@@ -178,7 +178,7 @@ def tiers_from_ranks(value: object, count: int, name: str = "ranking") -> Tiers:
     ranks: dict[int, list[int]] = {}
     for index, rank in enumerate(given):
         if isinstance(rank, bool) or not isinstance(rank, int) or rank < 1:
-            raise RowError(f"{name}.{index} is {rank!r}; each response gets a rank number, 1 is best")
+            raise RowError(f"{name}.{index} is {rank!r}; each response needs a rank number, and 1 is best")
         ranks.setdefault(rank, []).append(index)
     return tuple(tuple(ranks[rank]) for rank in sorted(ranks))
 
@@ -196,7 +196,7 @@ def metadata_of(row: Row, known: frozenset[str]) -> dict[str, Any]:
     except (TypeError, ValueError, RecursionError) as error:
         raise RowError(f"metadata can't be kept as JSON: {error}") from None
     if size > MAX_METADATA_BYTES:
-        raise RowError(f"metadata takes {size:,} bytes as JSON; the most is {MAX_METADATA_BYTES:,}")
+        raise RowError(f"metadata takes {size:,} bytes as JSON; the maximum is {MAX_METADATA_BYTES:,}")
     check_no_nul(metadata, "metadata")
     return metadata
 
@@ -233,7 +233,7 @@ _decode = json.JSONDecoder(parse_constant=refuse_constant).decode
 
 
 def kind(value: object) -> str:
-    """The name of the value's type for a person."""
+    """The name of the value's type, for error texts."""
     names = {
         str: "text",
         bool: "true/false",
@@ -280,5 +280,5 @@ def plain_of(value: object, name: str) -> Any:
 
 
 def given(value: object) -> bool:
-    """Whether the row says anything here: CSV has no null, only an empty cell."""
+    """Whether the field has a value: CSV has no null, only empty cells."""
     return value is not None and value != ""

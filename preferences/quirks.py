@@ -1,5 +1,5 @@
-"""What real files do beyond the description of their format. An import counts each quirk and names its lines
-and the rule that it followed. No quirk makes a row fail."""
+"""Deviations of real files from the description of their format. An import counts each quirk and names its
+lines and the rule that it applied. No quirk makes a row fail."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ RANKS_MISSING = Quirk(
     "ranks-missing",
     "some replies have no rank; they were imported without one, and the ranking covers the others",
 )
-NO_RANKS = Quirk("no-ranks", "there are several replies without ranks; the task is open, to be ranked")
+NO_RANKS = Quirk("no-ranks", "there are several replies without ranks; the task is open for ranking")
 RANKS_LOST = Quirk(
     "ranks-lost",
     "the answers list the options without their ranks, which were lost when the file was "
-    "written; the task is open, to be ranked",
+    "written; the task is open for ranking",
 )
 NO_WEAK_ORDER = Quirk(
     "no-weak-order",
@@ -82,7 +82,8 @@ MARGIN_NOT_WHOLE = Quirk(
 )
 FORM_TAKES_OTHERS = Quirk(
     "form-takes-others",
-    "the project's form takes another number of responses; prompt and responses were imported without a task",
+    "the project's form requires a different number of responses; prompt and responses were imported"
+    " without a task",
 )
 QUIRKS = {
     quirk.name: quirk

@@ -1,6 +1,6 @@
 """The limits of a text and of the numbers around it: one definition for imports, the API, forms and training.
 
-The text limit is high because it must never refuse what is already stored: content that was exported can
+The text limit is high because it must never refuse stored content: content that was exported can
 always be imported again and trained on.
 """
 
@@ -35,14 +35,14 @@ def storage_fault(text: str) -> str | None:
 
 
 def name_fault(text: str) -> str | None:
-    """Why `text` can't be a name or an id, as :func:`storage_fault` says it; None where it can."""
+    """Why `text` can't be a name or an id, as in :func:`storage_fault`; None where it can."""
     if len(text) > MAX_NAME_CHARACTERS:
-        return f"has {len(text):,} characters; the most is {MAX_NAME_CHARACTERS}"
+        return f"has {len(text):,} characters; the maximum is {MAX_NAME_CHARACTERS}"
     return storage_fault(text)
 
 
 def text_fault(text: str) -> str | None:
-    """Why `text` can't be a message or a response, as :func:`storage_fault` says it; None where it can."""
+    """Why `text` can't be a message or a response, as in :func:`storage_fault`; None where it can."""
     if len(text) > MAX_TEXT_CHARACTERS:
-        return f"has {len(text):,} characters; the most is {MAX_TEXT_CHARACTERS:,}"
+        return f"has {len(text):,} characters; the maximum is {MAX_TEXT_CHARACTERS:,}"
     return storage_fault(text)

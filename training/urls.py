@@ -1,8 +1,8 @@
-"""The addresses of runs, models and loops, with their access rules (see `annotation.api.access`)."""
+"""The addresses of runs, models and loops, with their access rules (see `annotation.api.endpoint`)."""
 
 from __future__ import annotations
 
-from annotation.api.access import endpoint
+from annotation.api.endpoint import endpoint
 from annotation.api.permissions import Action
 from training.loop.api import loops
 from training.registry.api import models

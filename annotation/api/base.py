@@ -12,7 +12,7 @@ from rest_framework.generics import GenericAPIView
 from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 
-from annotation.api.access import action_of
+from annotation.api.endpoint import action_of
 from annotation.api.permissions import paused_reason, require, require_in
 from annotation.database.rows import Columns
 from annotation.models import Project, User

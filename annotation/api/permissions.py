@@ -1,6 +1,6 @@
 """The permission table: who may do what. Views check it, and tests cover all of it.
 
-An endpoint names an :class:`Action` for each of its methods in `urls.py` (see `annotation.api.access`). The
+An endpoint names an :class:`Action` for each of its methods in `urls.py` (see `annotation.api.endpoint`). The
 rules of the actions are here. There are two kinds of refusal: 404 for users who may not know that the project
 or the row exists (see `Project.objects.visible_to`), and 403 for members without the required role.
 """

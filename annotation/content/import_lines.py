@@ -13,7 +13,7 @@ from annotation.content.content_rows import Wanted
 from annotation.content.drafts import BadDraft, ResponseDraft, TaskDraft, prepared
 from annotation.models import RankingTask
 from preferences.distinct import distinct
-from preferences.formats.catalog import NumberedRecords
+from preferences.formats.recognition import NumberedRecords
 from preferences.quirks import (
     IDENTICAL_PAIR,
     ONE_RESPONSE,

@@ -26,7 +26,7 @@ from annotation.forms.answer_form import Span
 from annotation.forms.versions import current_form
 from annotation.models import Project, RankingTask
 from config.problems import FieldProblem, Problem
-from preferences.formats.catalog import read_records
+from preferences.formats.recognition import read_records
 from preferences.quirks import FORM_TAKES_OTHERS, SAME_ANNOTATOR_AGAIN
 from preferences.records import FormatError
 

@@ -81,8 +81,8 @@ def submit_ranking(
     with transaction.atomic():
         if task.is_check:
             acquire(Lock.DESK.of(assignment.project_id, assignment.annotator_id))
-        # The request that changes `leased` to `submitted` writes the ranking. A second one waits here and
-        # updates 0.
+        # The request that changes `leased` to `submitted` writes the ranking. A second request waits here and
+        # updates 0 rows.
         taken = (
             Assignment.objects.held_with(token)
             .filter(_takes_answers(), pk=assignment.pk)

@@ -98,7 +98,7 @@ PRESETS: dict[str, AnswerForm] = {
         strength=_graded("slightly better", "better", "much better"),
         ratings=[
             _scale("helpfulness", "Helpfulness", 0, "not helpful", "", "partly", "", "extremely"),
-            _scale("correctness", "Correctness", 0, "all wrong", "", "mixed", "", "all right"),
+            _scale("correctness", "Correctness", 0, "all incorrect", "", "mixed", "", "all correct"),
             _scale("coherence", "Coherence", 0, "incoherent", "", "some lapses", "", "clear"),
             _scale("complexity", "Complexity", 0, "basic", "", "average", "", "expert"),
             _scale("verbosity", "Verbosity", 0, "succinct", "", "average", "", "verbose"),

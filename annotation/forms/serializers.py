@@ -58,7 +58,7 @@ class AllBad(serializers.Serializer[Any]):
     label = serializers.CharField()  # type: ignore[assignment]
     order = serializers.ChoiceField(
         choices=get_args(answer_form.AllBad.model_fields["order"].annotation),
-        help_text="What happens to the order if all are bad.",
+        help_text="The effect on the order if all are bad.",
     )
 
 

@@ -165,7 +165,7 @@ class Migration(migrations.Migration):
             name='Desk',
             fields=[
                 ('id', models.UUIDField(db_default=django.contrib.postgres.functions.RandomUUID(), default=annotation.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('answered', models.PositiveIntegerField(default=0, help_text='Answered tasks: with checks, without qualification.')),
+                ('answered', models.PositiveIntegerField(default=0, help_text='Answered tasks, including checks but not qualification tasks.')),
                 ('day', models.DateField(help_text='The day of the newest of these answers, UTC.')),
                 ('answered_on_day', models.PositiveIntegerField(default=0)),
                 ('skipped', models.PositiveIntegerField(default=0)),
@@ -300,7 +300,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.UUIDField(default=annotation.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('text', models.TextField(blank=True)),
-                ('characters', models.GeneratedField(db_persist=True, expression=django.db.models.functions.text.Length('text'), help_text="The text's length. Stored, because the length bias would otherwise decompress every text.", output_field=models.PositiveIntegerField())),
+                ('characters', models.GeneratedField(db_persist=True, expression=django.db.models.functions.text.Length('text'), help_text="The text's length. Stored, since length-bias reports would otherwise decompress it.", output_field=models.PositiveIntegerField())),
                 ('model_name', models.CharField(blank=True, max_length=200)),
                 ('sampling', models.JSONField(default=dict)),
                 ('metadata', models.JSONField(db_default=models.Value({}, models.JSONField()), default=dict, help_text='Other fields of an imported file: the id in the file, the language, …')),
@@ -391,7 +391,7 @@ class Migration(migrations.Migration):
                 ('id', models.UUIDField(default=annotation.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('name', models.CharField(max_length=100)),
                 ('digest', models.CharField(max_length=64, unique=True)),
-                ('prefix', models.CharField(help_text="The token's first characters, to recognise it by.", max_length=12)),
+                ('prefix', models.CharField(help_text="The token's first characters, which identify it in lists.", max_length=12)),
                 ('scopes', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(choices=[('read', 'Read'), ('annotate', 'Annotate'), ('manage', 'Manage'), ('train', 'Train')], max_length=20), default=annotation.models.people.every_scope, size=None)),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
                 ('expires_at', models.DateTimeField(blank=True, help_text='Null: the token does not expire.', null=True)),
@@ -427,7 +427,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.UUIDField(default=annotation.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('role', models.CharField(choices=[('annotator', 'Annotator'), ('reviewer', 'Reviewer'), ('manager', 'Manager')], max_length=10)),
-                ('note', models.CharField(blank=True, help_text="The manager's note on whom it is for.", max_length=200)),
+                ('note', models.CharField(blank=True, help_text="The manager's note on the recipient.", max_length=200)),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
                 ('expires_at', models.DateTimeField()),
                 ('accepted_at', models.DateTimeField(blank=True, null=True)),

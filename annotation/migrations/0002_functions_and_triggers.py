@@ -1,6 +1,6 @@
 """Everything of `annotation/models/sql/`.
 
-Apart from 0001 for one reason: the table of second factors refers to the users of 0001, and a trigger audits it.
+Separate from 0001, because a trigger audits the table of second factors, which refers to the users of 0001.
 """
 
 from django.db import migrations
@@ -13,4 +13,4 @@ class Migration(migrations.Migration):
 
     dependencies = [("annotation", "0001_initial"), ("mfa", "0003_authenticator_type_uniq")]
 
-    operations = [ApplySql(digest="2cd7f66676ef0c06")]
+    operations = [ApplySql(digest="916a7e418c836343")]

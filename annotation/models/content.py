@@ -44,7 +44,7 @@ class Response(models.Model):
         expression=Length("text"),
         output_field=models.PositiveIntegerField(),
         db_persist=True,
-        help_text="The text's length. Stored, because the length bias would otherwise decompress every text.",
+        help_text="The text's length. Stored, since length-bias reports would otherwise decompress it.",
     )
     model_name = models.CharField(max_length=200, blank=True)
     sampling = models.JSONField(default=dict)

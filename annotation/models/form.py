@@ -10,8 +10,8 @@ class FormVersion(models.Model):
     """One version of a project's answer form. Append-only.
 
     A trigger writes a version when a project is created or its form changes. Another gives every lease the
-    newest version that fits its number of responses (sql/form.sql). So however a form changes, an answer is
-    only checked against the questions that were shown.
+    newest version that fits its number of responses (sql/form.sql). An answer is therefore always checked
+    against the questions that were shown, however the form changes.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)

@@ -22,7 +22,7 @@ class InvitationQuerySet(models.QuerySet["Invitation"]):
 
 
 class Invitation(models.Model):
-    """Lets one person into a project in one role, with a new or an existing account.
+    """Lets one person join a project in one role, with a new or an existing account.
 
     Its token is the id, signed with the site's key (`accounts.invitations`), so the database contains no
     credentials.
@@ -39,7 +39,7 @@ class Invitation(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="invitations")
     role = models.CharField(max_length=10, choices=Role.choices)
-    note = models.CharField(max_length=200, blank=True, help_text="The manager's note on whom it is for.")
+    note = models.CharField(max_length=200, blank=True, help_text="The manager's note on the recipient.")
     created_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField()

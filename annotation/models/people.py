@@ -29,7 +29,7 @@ class User(AbstractUser):
 
 
 class Scope(models.TextChoices):
-    """What a token permits, at most; never more than its user's own permissions."""
+    """The most that a token permits, and never more than its user's own permissions."""
 
     READ = "read"
     ANNOTATE = "annotate"
@@ -54,7 +54,9 @@ class ApiToken(models.Model):
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="api_tokens")
     name = models.CharField(max_length=100)
     digest = models.CharField(max_length=64, unique=True)
-    prefix = models.CharField(max_length=12, help_text="The token's first characters, to recognise it by.")
+    prefix = models.CharField(
+        max_length=12, help_text="The token's first characters, which identify it in lists."
+    )
     scopes = ArrayField(models.CharField(max_length=20, choices=Scope.choices), default=every_scope)
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField(null=True, blank=True, help_text="Null: the token does not expire.")

@@ -15,8 +15,8 @@ MAX_OVERLAP = 50
 DEFAULT_LEASE_SECONDS = 900
 MIN_LEASE_SECONDS = 30
 MAX_LEASE_SECONDS = 86_400
-# Three annotators who compare two responses, two against one, agree by 1/3; two annotators who differ in one
-# pair of six agree by 5/6.
+# Three annotators who compare two responses and split two to one have an agreement of 1/3; two annotators who
+# differ on one pair of six have an agreement of 5/6.
 DEFAULT_REVIEW_BELOW = 0.6
 MAX_QUALIFICATION_ATTEMPTS = 10
 # The largest share of checks among an annotator's tasks.
@@ -226,7 +226,7 @@ class Membership(models.Model):
 
 
 class Desk(models.Model):
-    """The numbers of what an annotator has done in a project.
+    """Counts of an annotator's work in a project.
 
     They are stored because counting at each claim would cost more the longer an annotator works. Only a
     trigger writes them, from the assignments.
@@ -236,7 +236,7 @@ class Desk(models.Model):
     project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="desks", db_index=False)
     annotator = models.ForeignKey(User, on_delete=models.PROTECT, related_name="desks")
     answered = models.PositiveIntegerField(
-        default=0, help_text="Answered tasks: with checks, without qualification."
+        default=0, help_text="Answered tasks, including checks but not qualification tasks."
     )
     day = models.DateField(help_text="The day of the newest of these answers, UTC.")
     answered_on_day = models.PositiveIntegerField(default=0)

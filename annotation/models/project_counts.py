@@ -1,4 +1,5 @@
-"""How much a project contains. Apart from `project`, because the models counted here import that module."""
+"""How much a project contains. Separate from `project`, because the models counted here import that
+module."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class RankingQuerySet(models.QuerySet["Ranking"]):
 
 
 class Ranking(models.Model):
-    """What an annotator said about a task.
+    """An annotator's answer to a task.
 
     A ranking is never edited: a trigger refuses UPDATE and DELETE, and a revision is a new row that
     supersedes this one. Another trigger ensures that it fits its task: same project, same responses.
@@ -172,7 +172,7 @@ class Ranking(models.Model):
             ),
         ]
         indexes = [
-            # Progress by day, a snapshot's read, and the manager's list between two days.
+            # For progress by day, reading a snapshot, and the manager's list of a period.
             models.Index(fields=["project", "created_at"], name="ranking_by_day"),
             # An annotator's rankings in a project, newest first: their last answer, their pace, and the
             # manager's list of them.
@@ -181,7 +181,8 @@ class Ranking(models.Model):
                 condition=Q(annotator__isnull=False),
                 name="ranking_own_newest",
             ),
-            # The manager's list of rankings, in pages by id; below, of one name in an imported file.
+            # The manager's list of rankings, in pages by id; the next index serves one name in an imported
+            # file.
             models.Index(fields=["project", "id"], name="ranking_pages"),
             models.Index(
                 fields=["project", "annotator_label", "id"],

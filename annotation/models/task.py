@@ -60,12 +60,12 @@ _QUEUED = Q(open_slots__gt=0, state="open", reserved=False)
 
 
 class RankingTask(models.Model):
-    """A prompt with 2–10 responses that wants `overlap` independent rankings.
+    """A prompt with 2–10 responses that needs `overlap` independent rankings.
 
     Once the task is created, only a trigger writes `open_slots`, `answered` and the state `done`, from the
     task's assignments (sql/assignment.sql).
 
-    A task of any other kind than `ranking` is a check: its answer is known (`gold_tiers`) and every annotator
+    A task of any kind other than `ranking` is a check: its answer is known (`gold_tiers`) and every annotator
     can get it. It has no slots, is never done, and bypasses the queue.
     """
 
@@ -259,8 +259,8 @@ class Assignment(models.Model):
         RELEASED = "released"
         # The annotator was excluded after submitting: the slot is free again, the ranking stays.
         EXCLUDED = "excluded"
-        # A reviewer's. Reviewers see the others' answers, so they never get a task in one of these states to
-        # annotate. None takes a slot.
+        # The states of a reviewer's assignment. Reviewers see the others' answers, so they never get a task
+        # in one of these states to annotate. These states take no slot.
         REVIEWING = "reviewing"
         REVIEWED = "reviewed"
         LOOKED_AT = "looked_at"

@@ -30,7 +30,8 @@ class TaskProblemQuerySet(models.QuerySet["TaskProblem"]):
         return self.select_related("annotator", "settled_by", "task__prompt")
 
     def in_turn(self) -> TaskProblemQuerySet:
-        """Adds `turn`, a unique key: in descending order, unsettled problems come first, newest first."""
+        """Adds `turn`, a unique sort key: in descending order, unsettled problems come first, newest
+        first."""
         first = Case(When(settled_at=None, then=Value("1")), default=Value("0"), output_field=CharField())
         return self.annotate(turn=Concat(first, Cast("id", CharField()), output_field=CharField()))
 

@@ -22,9 +22,9 @@ from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 
 from annotation.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
-from annotation.webhooks import sending
+from annotation.webhooks import safe_post
 from annotation.webhooks.endpoints import signatures
-from annotation.webhooks.sending import Outcome
+from annotation.webhooks.safe_post import Outcome
 from config.problems import Conflict
 
 log = logging.getLogger(__name__)
@@ -109,7 +109,7 @@ def _attempt(delivery: WebhookDelivery) -> Outcome:
         "webhook-timestamp": str(int(at.timestamp())),
         "webhook-signature": signatures(endpoint=delivery.endpoint, message_id=message_id, at=at, body=body),
     }
-    return sending.post(delivery.endpoint.url, body=body.encode(), headers=headers)
+    return safe_post.post(delivery.endpoint.url, body=body.encode(), headers=headers)
 
 
 @transaction.atomic

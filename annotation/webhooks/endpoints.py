@@ -23,7 +23,7 @@ from standardwebhooks.webhooks import Webhook
 
 from annotation.models import Project, User, WebhookDelivery, WebhookEndpoint
 from annotation.models.webhook import MAX_URL_CHARACTERS, TEST_EVENT, WebhookEvent
-from annotation.webhooks.sending import RefusedAddress, refuse_address
+from annotation.webhooks.safe_post import RefusedAddress, refuse_address
 from config.problems import Conflict, FieldProblem, Problem
 
 SECRET_PREFIX = "whsec_"

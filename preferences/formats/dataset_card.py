@@ -81,9 +81,9 @@ def _agreement(card: Mapping[str, Any]) -> str:
     if agreement.get("share") is None:
         return ""
     return (
-        f"Agreement: two people who compared the same two responses said the same (one, the other, or a tie)"
-        f" in {agreement['share']:.1%} of {agreement['pairs']} cases, over {agreement['tasks']} tasks with"
-        " two or more rankings."
+        "Agreement: two people who compared the same two responses gave the same verdict (one, the other,"
+        f" or a tie) in {agreement['share']:.1%} of {agreement['pairs']} cases, over"
+        f" {agreement['tasks']} tasks with two or more rankings."
     )
 
 

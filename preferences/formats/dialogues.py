@@ -1,4 +1,4 @@
-"""Pairs of conversations: the part that both share is the prompt, the rest of each is its reply, as text.
+"""Pairs of conversations: the part that both share is the prompt, and the rest of each is its reply, as text.
 
 A reply with further turns is written as hh-rlhf writes dialogues, so nothing is lost.
 """
@@ -34,7 +34,7 @@ def turns_of(value: object, name: str) -> list[Message]:
     if not given:
         raise RowError(f"{name} is empty")
     if len(given) > MAX_MESSAGES:
-        raise RowError(f"{name} has {len(given)} turns; the most is {MAX_MESSAGES}")
+        raise RowError(f"{name} has {len(given)} turns; the maximum is {MAX_MESSAGES}")
     turns: list[Message] = []
     for index, turn in enumerate(given):
         where = f"{name}.{index}"
@@ -43,7 +43,7 @@ def turns_of(value: object, name: str) -> list[Message]:
         spelt = turn.get("role", turn.get("from"))
         role = SPELLINGS.get(spelt) if isinstance(spelt, str) else None
         if role is None:
-            raise RowError(f"{where}.role is {spelt!r}; it is one of {', '.join(ROLES)}")
+            raise RowError(f"{where}.role is {spelt!r}; it must be one of {', '.join(ROLES)}")
         content = turn.get("content", turn.get("value"))
         turns.append({"role": role, "content": text_of(content, f"{where}.content")})
     return turns
@@ -52,7 +52,7 @@ def turns_of(value: object, name: str) -> list[Message]:
 def reply_of(turns: Sequence[Message], name: str) -> str:
     """The assistant's turn, with any further turns written as in hh-rlhf."""
     if not turns:
-        raise RowError(f"{name} holds no reply")
+        raise RowError(f"{name} contains no reply")
     if turns[0]["role"] != "assistant":
         raise RowError(f"{name} begins with a {turns[0]['role']} turn; it must begin with the assistant's")
     first, *further = turns

@@ -19,11 +19,11 @@ HEAD = """# Formats
 ## Import
 
 Import a file with `manage.py import_responses FILE --project SLUG [--format NAME] [--dry-run]` or on the Data
-page. A file is JSON Lines, a JSON array, CSV or Parquet, plain or gzipped, or a zip archive of such files
-(a dataset folder, for example). The content decides, not the file's name. The format is recognised from the
-first rows unless you name it; all files of an archive have the same format. Rows that can't be read are
-reported with their line and the reason; all others are imported. A dry run gives the same report and keeps
-nothing. With `--hub`, FILE is a dataset of the Hugging Face hub, OWNER/NAME.
+page. A file is JSON Lines, a JSON array, CSV or Parquet, plain or gzipped, or a zip archive of such files (a
+dataset folder, for example). Files are recognised by their content, not by their name. The format is
+recognised from the first rows unless you name it; all files of an archive have the same format. Rows that
+can't be read are reported with their line and the reason; all others are imported. A dry run gives the same
+report and stores nothing. With `--hub`, FILE is a dataset of the Hugging Face hub, OWNER/NAME.
 
 `python -m training.rlhf.train_reward_model FILE` reads the same files with the same readers. It trains on the
 rankings, stops if a row can't be read, and refuses a file that holds no rankings.
@@ -78,7 +78,7 @@ def _lines() -> Iterator[str]:
     yield SNAPSHOT
     yield from _table(("column", "meaning"), COLUMN_MEANINGS.items())
     yield ""
-    yield "`--aggregation` decides what a row is:\n"
+    yield "`--aggregation` determines what a row contains:\n"
     for name, meaning in AGGREGATIONS.items():
         yield f"- `{name}`: {meaning}"
 
@@ -104,7 +104,7 @@ def _writer(known: ExportFormat) -> Iterator[str]:
     if line := known.loads_with(f"FILE{known.suffix}"):
         yield f"Loads with `{line}`.\n"
     if known.trainer:
-        yield f"TRL's `{known.trainer}` trains on the file unchanged.\n"
+        yield f"TRL's `{known.trainer}` trains on the file as it is.\n"
     yield from _code(known.example)
 
 

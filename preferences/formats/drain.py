@@ -5,7 +5,8 @@ from typing import Any
 
 
 class Drain(io.RawIOBase):
-    """A write-only file whose bytes are taken away as they arrive; it only counts them."""
+    """A write-only buffer: `drain` returns the bytes written since the last call, and `tell` counts all of
+    them."""
 
     def __init__(self) -> None:
         self._held = bytearray()

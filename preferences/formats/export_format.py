@@ -35,8 +35,8 @@ class SnapshotFile:
     split: str = ""
 
     def rows(self, *columns: str) -> Iterator[Row]:
-        """Rows with these columns only (see snapshot_parquet.SCHEMA), because other columns need not be
-        decoded; only rows of `split` if it is set."""
+        """Rows with these columns only (see snapshot_parquet.SCHEMA), so that no other column is decoded;
+        only rows of `split` if it is set."""
         if not self.split:
             return read_rankings(self.path, columns or None)
         rows = read_rankings(self.path, dict.fromkeys((*columns, "split")) if columns else None)
@@ -69,9 +69,9 @@ SPLIT = Option("split", f"only the rankings of one split: {' or '.join(SPLITS)}"
 class ExportFormat:
     """`write` is called after `check` (card, options), which can raise :class:`ExportRefused`.
 
-    `loses` says which parts of a ranking the format can't express; docs/formats.md is made of these texts.
-    `loader` is the name of the file's builder in `datasets.load_dataset`, and `trainer` the TRL trainer that
-    takes the file; both can be empty.
+    `loses` says which parts of a ranking the format can't express; docs/formats.md is generated from these
+    texts. `loader` is the name of the file's builder in `datasets.load_dataset`, and `trainer` the TRL
+    trainer that takes the file; both can be empty.
     """
 
     name: str
@@ -124,7 +124,7 @@ def pairs_of(row: Row) -> list[Pair[int]]:
 
 
 def is_best_known(row: Row) -> bool:
-    """Whether some responses rank above others; otherwise the first tier is not the best of anything."""
+    """Whether some responses rank above others; if none does, the first tier is not a best tier."""
     return len(row["tiers"]) > 1 or bool(row["tiers"] and row["unranked"])
 
 
@@ -134,13 +134,14 @@ def answer(text: str) -> list[dict[str, str]]:
 
 
 def needs_answers(card: Mapping[str, Any], options: Options) -> None:
-    """For demonstrations: the snapshot must have a rewrite or a strict ranking."""
+    """Check for formats of demonstrations: the snapshot must have a rewrite or a strict ranking."""
     if not card.get("rewrites"):
         needs_rankings(card, options)
 
 
 def needs_rankings(card: Mapping[str, Any], options: Options) -> None:
-    """For formats of pairs: a snapshot of ties or not-rankable answers alone would give an empty file."""
+    """Check for formats of pairs: a snapshot of only ties or not-rankable answers would give an empty
+    file."""
     if card["comparisons"] <= card["ties"]:
         raise ExportRefused(
             "No ranking of the snapshot puts one response above another; the file would be empty."

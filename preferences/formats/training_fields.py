@@ -9,7 +9,7 @@ from typing import Any
 from preferences.fields import given, int_of, kind
 from preferences.records import RowError, TrainingFields
 
-# An imported file's order is the file's own, not one that somebody saw.
+# The order of responses in an imported file is not one that an annotator saw.
 SHOWN_BY_THE_PROJECT = ("browser", "api")
 MAX_INTEGER = 2**31 - 1
 
@@ -27,7 +27,8 @@ def training_fields(row: Mapping[str, Any], *, responses_as_shown: bool = False)
         round=int_of(row.get("round"), "round", low=0, high=MAX_INTEGER),
         source=source,
         votes=votes,
-        # Of several people's rankings made into one, each saw an order of their own.
+        # A row that combines several rankings has no single shown order, because each annotator saw a
+        # different one.
         in_shown_order=responses_as_shown and source in SHOWN_BY_THE_PROJECT and votes == 1,
     )
 

@@ -1,4 +1,4 @@
-"""Biases: whether position, length or nothing at all decides a ranking instead of quality. Pure NumPy.
+"""Biases: position and length that decide a ranking instead of quality, and straight-lining. Pure NumPy.
 
 Rankings are places (R, K) (see `pairs`), compared with numbers in the same columns. All counts are per
 ranking, so that intervals of shares treat the pairs of a ranking as one observation
@@ -25,8 +25,8 @@ class Wins(NamedTuple):
 def wins_of_the_larger(places: NDArray[np.int8], sizes: NDArray[np.int64]) -> Wins:
     """Strict pairs in which the response with the larger number is preferred; with lengths, length bias.
 
-    sizes: (R, K). Pairs of equal size are left out. Half is no bias. Longer responses can also win more often
-    because they are better.
+    sizes: (R, K). Pairs of equal size are left out. A share of ½ means no bias. Longer responses can also win
+    more often because they are better.
     """
     verdicts = verdicts_of(places)
     first, second = pair_columns(places.shape[1])

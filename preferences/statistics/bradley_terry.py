@@ -24,8 +24,8 @@ def fit(wins: NDArray[np.float64], *, prior: float = 0.0) -> NDArray[np.float64]
 
     wins: (..., M, M), wins[i, j] is the number of times that i beat j, with ties as ½ each way; leading axes
         are separate problems.
-    prior: virtual wins *and* losses of each model against one of strength 0. Above 0 it keeps a model finite
-        that always won, and puts models on one scale that were never compared.
+    prior: virtual wins *and* losses of each model against one of strength 0. A prior above 0 keeps the
+        strength of a model that always won finite, and puts models that were never compared on one scale.
     Returns (..., M). Raises ValueError for a wrong shape, negative counts, or (without a prior) comparisons
         that leave some strengths undetermined; RuntimeError if it does not converge.
     """
@@ -37,7 +37,7 @@ def fit(wins: NDArray[np.float64], *, prior: float = 0.0) -> NDArray[np.float64]
     models = wins.shape[-1]
     wins = wins * (1 - np.eye(models))
     if prior == 0 and not _strongly_connected(wins):
-        raise ValueError("Some models never won (or lost), directly or over others; use a prior above 0.")
+        raise ValueError("Some models never won or never lost, even indirectly; use a prior above 0.")
     games = wins + np.swapaxes(wins, -1, -2)
     strengths = np.zeros(wins.shape[:-1])
     gauge = np.ones((models, models)) if prior == 0 else np.zeros((models, models))
@@ -51,7 +51,8 @@ def fit(wins: NDArray[np.float64], *, prior: float = 0.0) -> NDArray[np.float64]
         step = np.linalg.solve(information, gradient[..., None])[..., 0]
         longest = np.abs(step).max(axis=-1, keepdims=True, initial=0.0)
         strengths = strengths + step * np.minimum(1.0, MAX_STEP / np.maximum(longest, MAX_STEP))
-        # Only the prior determines how far all move together; below 1e-5 of it, that is rounding.
+        # Only the prior determines a common shift of all strengths, so the test of convergence ignores it:
+        # with a prior below about 1e-5, it is rounding error.
         apart = np.abs(step - step.mean(axis=-1, keepdims=True))
         if apart.max(initial=0.0) < TOLERANCE:
             centred: NDArray[np.float64] = strengths - strengths.mean(axis=-1, keepdims=True)

@@ -57,7 +57,7 @@ def fit(
     """Strengths and reliabilities with intervals from the observed information.
 
     preferred, other, annotators: (N,) integers, one row per strict verdict. penalty: λ above. The start (η =
-    0.8 for all) selects one of the two mirror-image solutions: the majority is right.
+    0.8 for all) selects, of the two mirror-image solutions, the one in which the majority is right.
 
     Intervals are normal on the log-odds of η, from the inverse of the information with the strengths
     eliminated, so uncertainty about the strengths widens them. NaN if more than MAX_BLOCK items are
@@ -68,7 +68,7 @@ def fit(
     if win.ndim != 1 or not win.shape == lose.shape == who.shape:
         raise ValueError("preferred, other and annotators must be (N,) each.")
     if penalty <= 0:
-        raise ValueError("penalty must be above 0: without it the strengths of few votes are infinite.")
+        raise ValueError("penalty must be above 0: without it, strengths from few votes can be infinite.")
     for part, size in ((win, n_items), (lose, n_items), (who, n_annotators)):
         if len(part) and (part.min() < 0 or part.max() >= size):
             raise ValueError("An index is out of range.")
@@ -133,7 +133,7 @@ def _standard_errors(
     right = _sigmoid(strength[win] - strength[lose])
     reliable = eta[who]
     chance = reliable * right + (1 - reliable) * (1 - right)
-    # Derivatives of −log chance by d = s_i − s_j and by the log-odds of η.
+    # Derivatives of −log P(verdict) by d = s_i − s_j and by the log-odds of η.
     d_right, d_eta = right * (1 - right), reliable * (1 - reliable)
     a, b = (2 * reliable - 1) * d_right, (2 * right - 1) * d_eta
     h_dd = (a / chance) ** 2 - (2 * reliable - 1) * d_right * (1 - 2 * right) / chance
@@ -187,8 +187,8 @@ def _standard_errors(
 
 
 def _joined(win: NDArray[np.int64], lose: NDArray[np.int64], n_items: int) -> NDArray[np.int64]:
-    """Numbers of the connected components of the items: the lowest label spreads, and chains are halved on
-    the way."""
+    """Numbers of the connected components of the items: the lowest label spreads, and chains are shortened on
+    the way (path halving)."""
     label = np.arange(n_items)
     while True:
         new = label.copy()

@@ -34,7 +34,9 @@ def fit(wins: NDArray[np.float64], ties: NDArray[np.float64], *, prior: float = 
     """
     wins, ties = np.asarray(wins, dtype=np.float64), np.asarray(ties, dtype=np.float64)
     if wins.ndim < 2 or wins.shape[-1] != wins.shape[-2] or wins.shape != ties.shape:
-        raise ValueError(f"wins and ties must be square and alike; they are {wins.shape} and {ties.shape}.")
+        raise ValueError(
+            f"wins and ties must be square and equal in shape, not {wins.shape} and {ties.shape}."
+        )
     if not np.isfinite(wins + ties).all() or (wins < 0).any() or (ties < 0).any() or prior < 0:
         raise ValueError("wins, ties and prior must be finite and not negative.")
     if (ties != np.swapaxes(ties, -1, -2)).any():
@@ -84,6 +86,6 @@ def fit(wins: NDArray[np.float64], ties: NDArray[np.float64], *, prior: float = 
 def _check_determined(wins: NDArray[np.float64], ties: NDArray[np.float64]) -> None:
     points = half_ties(wins, ties).reshape(-1, *wins.shape[-2:])
     if any(ground_of(one).level.max(initial=0) > 0 for one in points):
-        raise ValueError("Some models never won (or lost), directly or over others; use a prior above 0.")
+        raise ValueError("Some models never won or never lost, even indirectly; use a prior above 0.")
     if (ties.sum((-1, -2)) == 0).any() or (wins.sum((-1, -2)) == 0).any():
         raise ValueError("There are no ties, or nothing but ties; use a prior above 0.")

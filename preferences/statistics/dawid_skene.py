@@ -28,7 +28,7 @@ MIN_ANNOTATORS = 3
 
 class DawidSkene(NamedTuple):
     """`truth`: (U, V) P(the true label of the item is v). `prior`: (V,) frequency of each label. `confusion`:
-    (A, V, V), [a, t, v] = P(annotator a says v where t is true); rows without expected votes are NaN.
+    (A, V, V), [a, t, v] = P(annotator a gives label v where t is true); rows without expected votes are NaN.
     `log_likelihood` of the votes at these values."""
 
     truth: NDArray[np.float64]
@@ -69,7 +69,7 @@ def fit(
     said = who * n_labels + label
     for _ in range(max_iterations):
         prior = truth[n[:, 0] > 0].mean(0) if len(item) else np.full(n_labels, 1 / n_labels)
-        # [a, v, t]: expected times that a said v where t is true.
+        # [a, v, t]: the expected number of times that a gave label v where t is true.
         tally = np.stack(
             [
                 np.bincount(said, weights=truth[item, true], minlength=n_annotators * n_labels)

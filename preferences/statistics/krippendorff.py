@@ -44,7 +44,7 @@ def alpha(
     level: float = LEVEL,
     seed: int = 0,
 ) -> Alpha:
-    """α of values in long form. It depends on the unit of each value, not on who gave it.
+    """α of values in long form. It depends on the unit of each value, not on the rater.
 
     units: (N,) integers; values: (N,) numbers. Units with one value are left out, by definition.
     samples: bootstrap samples (0: no interval) of whole units, since values of one unit are dependent and α's
@@ -97,7 +97,7 @@ def alpha_of_pairs(
     the bootstrap because all pairs of a task come from the same rankings.
 
     It is arbitrary which response of a pair is the first, and α must not depend on it. Every pair therefore
-    counts both ways round, which makes the pool of verdicts symmetric. The reported numbers of units and
+    counts in both directions, which makes the pool of verdicts symmetric. The reported numbers of units and
     values are those given.
     """
     table = np.asarray(counts, dtype=np.float64)
@@ -110,7 +110,7 @@ def alpha_of_pairs(
         return Alpha(np.nan, np.nan, np.nan, 0, 0)
     worse, tied, better = table.T
     weight = 1 / (table.sum(1) - 1)
-    # The nine coincidences of both ways round have these four distinct values.
+    # The nine coincidences of the two directions have these four distinct values.
     features = np.stack(
         [
             weight * (worse * (worse - 1) + better * (better - 1)),
@@ -138,7 +138,7 @@ _OfTotals = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 
 def _coincidences(counts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(U, V) → (U, V, V): ordered pairs of values within each unit, each value weighing 1 in all."""
+    """(U, V) → (U, V, V): ordered pairs of values within each unit, each value with a total weight of 1."""
     pairs = counts[:, :, None] * counts[:, None, :]
     diagonal = np.arange(counts.shape[1])
     pairs[:, diagonal, diagonal] -= counts

@@ -1,4 +1,4 @@
-"""Annotators who agree with the others less than chance explains. Pure NumPy.
+"""Annotators who agree with the others significantly less than expected. Pure NumPy.
 
 Each ranking has a score: the share of its pairs on which the other rankings of its task agree with it. The
 null hypothesis is that all annotators of a task are alike, as if the task's rankings had been assigned to
@@ -7,12 +7,12 @@ over tasks and its variance under that hypothesis are known exactly, without a m
 difficulty. The standardised difference is normal for more than a few tasks. The test is one-sided: only too
 little agreement counts.
 
-With two rankings of a task, neither is closer to the other. Such tasks are compared with each other instead,
-as if the annotator's tasks were a random draw without replacement from all tasks with two rankings. This
-requires that tasks are assigned regardless of their difficulty, as the allocation does.
+With only two rankings of a task, each agrees with the other equally. Such tasks are compared with each other
+instead, as if the annotator's tasks were a random draw without replacement from all tasks with two rankings.
+This requires that tasks are assigned regardless of their difficulty, as the allocation does.
 
-Everyone is tested, so most projects of twenty people have someone below 0.05. Act on `adjusted` (Holm): it is
-0.05 or less for any innocent annotator in at most 5 % of projects.
+All annotators are tested, so most projects with twenty annotators have one with a p-value below 0.05. Act on
+`adjusted` (Holm): it is 0.05 or less for any innocent annotator in at most 5 % of projects.
 """
 
 from __future__ import annotations

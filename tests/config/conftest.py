@@ -9,7 +9,7 @@ import pytest
 
 from annotation.accounts.invitations import invite
 from annotation.accounts.tokens import create_token
-from annotation.api.access import Line
+from annotation.api.endpoint import Line
 from annotation.datasets.snapshots import freeze_snapshot
 from annotation.desk.submission import submit_ranking
 from annotation.desk.task_problems import report_problem

@@ -59,7 +59,7 @@ def option(command: list[str], name: str) -> str:
     return next(part.split("=", 1)[1] for part in command if part.startswith(f"{name}="))
 
 
-def test_servers_have_the_versions_of_the_embedded_ones() -> None:
+def test_servers_have_the_same_versions_as_the_embedded_ones() -> None:
     assert {name: SERVICES[name]["image"] for name in OUTSIDE} == OUTSIDE
     assert set(SERVICES) == {*OUTSIDE, "migrate", "web", "worker", "training", "beat"}
 
@@ -78,7 +78,7 @@ def test_provider_settings_come_from_a_file_that_is_never_shared(name: str) -> N
         assert {".env", "oidc.env"} <= set((ROOT / ignored).read_text().splitlines())
 
 
-def test_settings_accept_the_variables() -> None:
+def test_settings_accept_the_compose_variables() -> None:
     values = {name: filled(value) for name, value in OURS["web"]["environment"].items()}
     assert values["RANKLOOP_ENV"] == "production"
     reasons = unsafe(
@@ -105,7 +105,7 @@ def test_secrets_have_no_default() -> None:
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_every_command_exists(name: str) -> None:
+def test_every_service_command_exists(name: str) -> None:
     command = OURS[name]["command"]
     assert command[0] == "python"
     if command[1] == "manage.py":

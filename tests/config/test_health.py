@@ -8,14 +8,14 @@ from config import views
 pytestmark = pytest.mark.django_db
 
 
-def test_healthy_with_database_and_broker(client: Client) -> None:
+def test_health_check_succeeds_with_database_and_broker(client: Client) -> None:
     response = client.get("/healthz")
     assert response.status_code == 200
     assert response.json() == {"status": "ok", "database": "ok", "broker": "ok"}
     assert "no-store" in response["Cache-Control"]
 
 
-def test_unavailable_without_the_broker(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_health_check_fails_without_the_broker(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     away = views.app.connection_for_write("redis+socket:///nowhere/valkey.sock")
     monkeypatch.setattr(views.app, "connection_for_write", lambda **options: away)
     response = client.get("/healthz")
@@ -23,7 +23,7 @@ def test_unavailable_without_the_broker(client: Client, monkeypatch: pytest.Monk
     assert response.json() == {"status": "unavailable", "database": "ok", "broker": "unreachable"}
 
 
-def test_unavailable_without_the_database(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_health_check_fails_without_the_database(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse() -> None:
         raise views.DatabaseError("connection refused")
 

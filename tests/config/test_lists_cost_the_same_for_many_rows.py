@@ -20,7 +20,7 @@ from rest_framework.test import APIClient
 from annotation.accounts.invitations import invite
 from annotation.accounts.members import add_member
 from annotation.accounts.tokens import create_token
-from annotation.api.access import Line, lines
+from annotation.api.endpoint import Line, lines
 from annotation.api.permissions import RULES, Who
 from annotation.content import adding
 from annotation.content.drafts import ResponseDraft, TaskDraft
@@ -123,7 +123,7 @@ def _grow(project: Project, people: dict[str, User], rows: Ids, numbers: range) 
 
 
 def _add_rankings(task: RankingTask, names: list[str]) -> None:
-    """Import one ranking of the task by each name."""
+    """Import one ranking of the task for each annotator name."""
     responses = list(task.responses.values("text", model=F("model_name")))
     row = {"prompt": task.prompt.messages[-1]["content"], "responses": responses}
     lines = [json.dumps(row | {"tiers": [[0], [1, 2]], "annotator": name}) for name in names]

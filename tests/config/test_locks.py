@@ -105,7 +105,7 @@ def test_both_locks_agree() -> None:
     assert lines[0] <= lines[1]
 
 
-def test_supported_versions_are_the_same_everywhere() -> None:
+def test_supported_python_versions_are_the_same_everywhere() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     accepted = SpecifierSet(project["requires-python"])
     minors = sorted({python.rpartition(".")[0] for python in PYTHONS}, key=lambda minor: int(minor[2:]))

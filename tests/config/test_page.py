@@ -26,7 +26,7 @@ def built(tmp_path: Path, settings: Settings) -> Path:
 
 
 @pytest.mark.parametrize("path", ["/", "/login", "/projects/demo/rank", "/projects/demo/runs/new"])
-def test_each_address_of_the_page_returns_it(built: Path, path: str) -> None:
+def test_every_page_address_returns_the_page(built: Path, path: str) -> None:
     response = Client().get(path)
     assert response.status_code == 200
     assert b"<title>Rankloop</title>" in response.content

@@ -22,7 +22,7 @@ from embedded.state import StateFolder
 
 ROOT = Path(__file__).resolve().parents[2]
 _READY = re.compile(r"ready at http://127\.0\.0\.1:(\d+)")
-_READY_SECONDS = 60.0
+_READY_SECONDS = 150.0  # the supervisor gives up after 120 s
 
 
 @dataclass(frozen=True)

@@ -22,17 +22,17 @@ A, B, C, D = range(4)
         ([[[A], [B], [C]]] * 3, [[A], [B], [C]], "majority"),
         ([[[A], [B], [C]], [[A], [C], [B]], [[B], [A], [C]]], [[A], [B], [C]], "majority"),
         ([[[A, B], [C]], [[B, A], [C]]], [[A, B], [C]], "majority"),
-        # One over the other and the reverse: equal numbers are a tie.
+        # One ranking for each order: equal numbers are a tie.
         ([[[A], [B], [C]], [[B], [A], [C]]], [[A, B], [C]], "majority"),
-        # A tie and a preference: one prefers A, none prefers B.
+        # A tie and a preference: one ranking prefers A, none prefers B.
         ([[[A, B], [C]], [[A], [B], [C]]], [[A], [B], [C]], "majority"),
         # Condorcet's cycle: all are equal.
         ([[[A], [B], [C]], [[B], [C], [A]], [[C], [A], [B]]], [[A, B, C]], "borda"),
-        # Both prefer A to B; ties lead around through C. Mean ranks: A 1.5, C 2, B 2.5.
+        # Both prefer A to B, but ties with C close a cycle. Mean ranks: A 1.5, C 2, B 2.5.
         ([[[A], [B], [C]], [[C], [A], [B]]], [[A], [C], [B]], "borda"),
     ],
 )
-def test_majority_of_rankings(rankings: Any, tiers: list[list[int]], rule: str) -> None:
+def test_consensus_follows_the_majority(rankings: Any, tiers: list[list[int]], rule: str) -> None:
     found = consensus(rankings, 3)
     assert (found.tiers, found.unranked, found.decided_by) == (tiers, [], rule)
 
@@ -46,7 +46,7 @@ def test_cycle_is_ordered_by_borda_and_others_keep_their_majority() -> None:
 def test_partial_rankings_count_only_for_their_pairs() -> None:
     found = consensus([[[A], [B]], [[A]], [[B], [A]]], 4)
     assert (found.tiers, found.unranked) == ([[A], [B]], [C, D])
-    # Two rankings leave B unranked below C, one has B first: C has the majority.
+    # Two rankings leave B unranked below C, and one ranks B first, so C has the majority.
     assert consensus([[[C]], [[C]], [[B], [C]]], 3).tiers == [[C], [B]]
     assert consensus([], 3).tiers == []
 

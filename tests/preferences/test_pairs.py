@@ -14,7 +14,7 @@ from preferences.pairs import comparisons_of, unranked_of
 from tests.annotation.answering import next_of, send
 
 
-def test_pairs_of_tiers() -> None:
+def test_pairs_are_derived_from_tiers() -> None:
     assert comparisons_of([["a"], ["b", "c"], ["d"]], strength=3) == [
         ("a", "b", False, 3),
         ("a", "c", False, 3),
@@ -88,7 +88,7 @@ def _pairs() -> list[tuple[str, str, bool, int | None]]:
     return [(str(one), str(two), tie, strength) for one, two, tie, strength in rows]
 
 
-def test_top_of_one_is_stored_with_its_pairs(desk: APIClient, project: Project) -> None:
+def test_top_one_ranking_is_stored_with_its_pairs(desk: APIClient, project: Project) -> None:
     levels = [Level(value=1, label="a bit"), Level(value=2, label="much")]
     _ask(project, AnswerForm(top_k=TopK(at_least=1, at_most=2), strength=Strength(levels=levels)))
     shown = next_of(desk)
@@ -100,7 +100,7 @@ def test_top_of_one_is_stored_with_its_pairs(desk: APIClient, project: Project) 
 @pytest.mark.parametrize(
     ("order", "ranked", "pairs"), [("asked", True, "strict"), ("none", False, ""), ("tied", True, "ties")]
 )
-def test_all_bad_keeps_the_pairs_that_its_form_allows(
+def test_all_bad_answer_keeps_the_pairs_that_its_form_allows(
     desk: APIClient, project: Project, order: str, ranked: bool, pairs: str
 ) -> None:
     _ask(project, AnswerForm(all_bad=AllBad.model_validate({"order": order})))

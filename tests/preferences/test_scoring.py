@@ -1,4 +1,4 @@
-"""The score of an answer to a check, by hand, from the definition in preferences/scoring.py."""
+"""The score of an answer to a check, worked out by hand from the definition in preferences/scoring.py."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from preferences.statistics.pairs import UNRANKED, gold_scores
         ([["a"], ["b"], ["c"]], [["c"], ["b"], ["a"]], 0.0),
         # a>b and a>c hold, b>c does not
         ([["a"], ["b"], ["c"]], [["a"], ["c"], ["b"]], 2 / 3),
-        # a tie is half of it: a=b ½, a>c 1, b>c 1
+        # a tie scores ½: a=b ½, a>c 1, b>c 1
         ([["a"], ["b"], ["c"]], [["a", "b"], ["c"]], 2.5 / 3),
         ([["a"], ["b"], ["c"]], [["a", "b", "c"]], 0.5),
         # gold has no order of b and c: either order, or none, is right

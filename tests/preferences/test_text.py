@@ -17,7 +17,7 @@ from annotation.models import task
 from config.middleware import storable_query
 from config.problems import Problem
 from preferences import text
-from preferences.formats.catalog import read_records
+from preferences.formats.recognition import read_records
 from preferences.text import MAX_NAME_CHARACTERS, MAX_TEXT_CHARACTERS, name_fault, storage_fault, text_fault
 from training.rlhf.data.rankings import Ranking
 
@@ -46,7 +46,7 @@ def test_ordinary_text_has_no_fault(good: str) -> None:
 
 
 @pytest.mark.parametrize("bad", UNSTORABLE)
-def test_unstorable_text_is_refused_everywhere_for_one_reason(bad: str) -> None:
+def test_unstorable_text_is_refused_everywhere_for_the_same_reason(bad: str) -> None:
     fault = storage_fault(bad)
     assert fault is not None
     assert text_fault(bad) == name_fault(bad) == fault
@@ -74,7 +74,7 @@ def test_nul_in_address_is_refused() -> None:
 
 def test_text_limit_is_the_same_for_import_and_drafts() -> None:
     too_long = text_fault(LONGEST + "x")
-    assert too_long == "has 1,000,001 characters; the most is 1,000,000"
+    assert too_long == "has 1,000,001 characters; the maximum is 1,000,000"
     assert text_fault(LONGEST) is None
     for text_at, reason in ((LONGEST, ""), (LONGEST + "x", too_long)):
         assert imported({"prompt": text_at, "responses": ["a", "b"]}).endswith(reason)
@@ -119,6 +119,6 @@ def test_roles_are_the_same_for_import_and_drafts(role: str) -> None:
         prepared(draft)
 
 
-def test_form_and_tables_use_the_one_bound_of_responses() -> None:
+def test_form_and_tables_use_the_same_bounds_of_responses() -> None:
     assert (answer_form.Span().min, answer_form.Span().max) == (text.MIN_RESPONSES, text.MAX_RESPONSES)
     assert vars(task)["MAX_RESPONSES"] == text.MAX_RESPONSES

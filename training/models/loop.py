@@ -1,4 +1,5 @@
-"""A project's training loop: when there are enough new comparisons, train, improve, sample, ask again."""
+"""A project's training loop: when there are enough new comparisons, it trains, improves and samples a model,
+and collects new rankings."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ class TrainingRun(models.Model):
     """queued → running → succeeded | failed | cancelled. A lost or resumed run is queued again.
 
     `attempt` counts claims and is the fencing token: every write must name its attempt, and SQL refuses the
-    write after a later claim (training/runs/execute.py, events.py).
+    write after a later claim (training/runs/transitions.py, events.py).
     """
 
     class Kind(models.TextChoices):
@@ -153,7 +153,7 @@ class RunEvent(models.Model):
 
     class Meta:
         constraints = [
-            # Also the index of every read: the events of one run after a seq.
+            # Also serves every read: the events of one run after a given seq.
             models.UniqueConstraint(fields=["run", "seq"], name="run_event_seq_once"),
         ]
 

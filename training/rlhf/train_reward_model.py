@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--base-model", required=True, help="folder of the policy, or its name on the Hugging Face hub"
     )
     parser.add_argument("--out", type=Path, required=True, help="folder in which the model is saved")
-    parser.add_argument("--recipe", type=Path, help="settings as a JSON object (docs/recipes.md names them)")
+    parser.add_argument("--recipe", type=Path, help="settings as a JSON object (docs/recipes.md lists them)")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="one setting")
     parser.add_argument(
         "--checkpoints",
@@ -87,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _settings(file: Path | None, single: Sequence[str]) -> dict[str, Any]:
-    """Merge the settings of the file with single ones, which take precedence. Pydantic parses numbers."""
+    """Merge the settings of the file with those of --set, which take precedence. Pydantic parses numbers."""
     settings: dict[str, Any] = json.loads(file.read_text()) if file else {}
     for setting in single:
         name, equals, value = setting.partition("=")

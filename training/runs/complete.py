@@ -15,8 +15,8 @@ from annotation.content.drafts import TaskDraft
 from annotation.models import Project
 from training.models import ModelVersion, TrainingRun
 from training.rlhf.models.adapters import is_adapter
-from training.runs.execute import succeed_run
 from training.runs.progress.events import LostClaim
+from training.runs.transitions import succeed_run
 
 Weights = ModelVersion.Weights
 # The abbreviation of a run kind in the names of its models: demo-sft-1, demo-rm-2.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from training.models import TrainingRun
 from training.rlhf.core.failures import FailureKind, RunFailure
-from training.runs.causes import CAUSES
+from training.runs.failure_texts import CAUSES
 
 # Messages of other software, whose exceptions carry no kind. Everything of our own is a RunFailure.
 FOREIGN_MESSAGES = (

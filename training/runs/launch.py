@@ -10,10 +10,10 @@ from django.utils import timezone
 
 from annotation.models import Project, User
 from training.models import RunEvent, TrainingRun
-from training.runs.execute import requeue_finished
 from training.runs.inputs import settle_inputs
 from training.runs.progress.events import CHANNEL
 from training.runs.recipes.catalog import kind_named, parse_recipe, preset_settings
+from training.runs.transitions import requeue_finished
 from training.runs.wake import wake_worker
 
 

@@ -10,8 +10,8 @@ from django.db import close_old_connections, connection
 
 from config.celery import app
 from training.models import RunEvent, TrainingRun
-from training.runs.execute import cancel_run
 from training.runs.process.supervise import execute_run
+from training.runs.transitions import cancel_run
 
 POLL_SECONDS = 0.5
 LINE_EVERY_SECONDS = 2.0

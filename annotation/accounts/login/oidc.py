@@ -145,7 +145,7 @@ def _identity(request: HttpRequest, provider_id: str) -> tuple[dict[str, Any], I
         )
     if error := request.GET.get("error"):
         reason = "cancelled" if error == "access_denied" else "failed"
-        raise Refused(reason, f"the provider answered {error[:100]!r}")
+        raise Refused(reason, f"the provider responded with {error[:100]!r}")
     try:
         tokens = adapter.get_access_token_data(
             request,
@@ -231,7 +231,7 @@ def _said(claims: dict[str, Any]) -> Identity:
 
     subject = claims["sub"]
     if not isinstance(subject, str) or not 0 < len(subject) <= 191 or storage_fault(subject):
-        raise Refused("failed", "the subject is not a text of 1 to 191 characters")
+        raise Refused("failed", "the subject is not a string of 1 to 191 characters")
     email = text("email") if claims.get("email_verified") is True else ""
     return Identity(subject, email, text("preferred_username"), text("name"))
 

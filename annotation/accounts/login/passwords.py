@@ -47,7 +47,7 @@ def _checked(request: HttpRequest, username: str, password: str) -> User | None:
 
 def confirm_password(*, request: HttpRequest, user: User, password: str, field: str = "password") -> None:
     """Protects changes that a stranger at an unlocked screen must not make. Raises Problem for a wrong
-    password. Accounts without a password, which log in at a provider, are not asked."""
+    password. Accounts without a password, which log in through a provider, need no confirmation."""
     if user.has_usable_password() and _checked(request, user.username, password) is None:
         raise Problem("The password is wrong.", errors=[FieldProblem(field, "This is not your password.")])
 
@@ -66,5 +66,5 @@ def change_password(*, request: HttpRequest, user: User, current: str, new: str)
 
 
 def end_sessions(*, user: User) -> None:
-    """Logs the user out everywhere: the signature of each session contains this number."""
+    """Logs the user out everywhere, by changing a number that the signature of each session contains."""
     User.objects.filter(pk=user.pk).update(session_epoch=F("session_epoch") + 1)

@@ -13,8 +13,8 @@ from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 
-from annotation.api.access import action_of
 from annotation.api.base import ProjectView, user_of
+from annotation.api.endpoint import action_of
 from annotation.api.permissions import paused_reason, require
 from annotation.api.refusals import AnnotatorPaused
 from annotation.desk import allocation, reads, submission
@@ -27,7 +27,7 @@ MAX_IDEMPOTENCY_KEY_CHARACTERS = 200
 
 
 def source_of(request: Request) -> str:
-    """Programs use tokens, browsers use sessions."""
+    """Programs use tokens; browsers use sessions."""
     return Ranking.Source.API if isinstance(request.auth, ApiToken) else Ranking.Source.BROWSER
 
 
@@ -54,7 +54,7 @@ class NextAssignmentView(ProjectView):
 
 
 class OwnAssignmentView(APIView):
-    """A view under `assignments/{id}/`. To an annotator, only their own assignments exist."""
+    """A view under `assignments/{id}/`. Annotators find only their own assignments."""
 
     assignment: Assignment
     paused: str | None = None
@@ -75,7 +75,7 @@ class OwnAssignmentView(APIView):
 
 
 class AssignmentView(OwnAssignmentView):
-    """A view that takes a body."""
+    """An assignment view whose requests have a body."""
 
     takes: type[Serializer[Any]] = serializers.LeaseToken
     given: Any

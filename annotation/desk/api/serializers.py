@@ -63,8 +63,8 @@ class Answer(serializers.Serializer[Any]):
         child=serializers.ListField(child=serializers.UUIDField(), max_length=MAX_RESPONSES),
         max_length=MAX_RESPONSES,
         default=list,
-        help_text="Response ids, best first; those in one tier are tied. If the form asks for the best "
-        "few only, leave the others out.",
+        help_text="Response ids, best first; those in one tier are tied. If the form asks only for the "
+        "best few, omit the others.",
     )
     strength = serializers.IntegerField(allow_null=True, default=None)
     ratings = ByResponse(child=Few(child=serializers.IntegerField()), default=dict)
@@ -104,7 +104,7 @@ class DraftField(serializers.DictField):
     """The state from which the page continues later, usually an unfinished answer."""
 
 
-# Only describes what `annotation.desk.reads.shown` returns, for the schema. That is sent unchanged.
+# Only describes the result of `annotation.desk.reads.shown` for the schema. The result is sent unchanged.
 class Assignment(serializers.Serializer[dict[str, Any]]):
     id = serializers.UUIDField()
     token = serializers.UUIDField()

@@ -23,7 +23,7 @@ class ReportProblemView(AssignmentView):
 
     @extend_schema(
         operation_id="reportTaskProblem",
-        description="Reports to the managers what is wrong with the task. 200: a repeat report of this kind,"
+        description="Reports a problem with the task to the managers. 200: a repeat report of this kind,"
         " whose text replaces the first.",
         request=serializers.NewTaskProblem,
         responses={200: serializers.TaskProblemId, 201: serializers.TaskProblemId},
@@ -46,7 +46,8 @@ class TaskProblemsView(ProjectView):
 
     @extend_schema(
         operation_id="listTaskProblems",
-        description="Problems that annotators reported: open ones first, each part newest first.",
+        description="Problems that annotators reported. Open problems come before settled ones, and newer"
+        " ones before older ones within each group.",
         parameters=[serializers.TaskProblemsSought],
         responses=serializers.TaskProblem(many=True),
         tags=["tasks"],

@@ -39,7 +39,7 @@ WITH pick AS (
        AND t.state = 'open' AND t.open_slots > 0 AND {NOT_MINE}
      ORDER BY r.id {_LOCKED}
 )"""
-# Tasks they put off, the oldest skip first, and only where a slot is left.
+# Tasks that the annotator put off, the oldest skip first, and only if a slot is left.
 _FROM_PUT_OFF = f"""
 WITH pick AS (
     SELECT t.id, mine.attempt

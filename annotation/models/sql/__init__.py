@@ -1,9 +1,9 @@
-"""The current text of every trigger and function, and of the tables that are no model's, in `*.sql` files.
+"""The current text of every trigger and function, and of the tables without a model, in `*.sql` files.
 
 An app keeps its files in `models/sql/`, one per subject. Exactly one migration of each app applies them: the
 newest that changed any of them. To change a trigger:
 
-1. Edit its file. Files can run again at any time: they say `CREATE OR REPLACE` and `IF NOT EXISTS`.
+1. Edit its file. Files can run again at any time: they use `CREATE OR REPLACE` and `IF NOT EXISTS`.
 2. Move the app's `ApplySql` operation into a new migration, after the operations on the columns that the
    files now name, and give it the new digest, which the failing test prints. A released database then runs
    the files again. A new database runs them only there, when all columns exist.
@@ -26,8 +26,8 @@ from django.db.migrations.state import ProjectState
 def sql_of(app_label: str) -> str:
     """All SQL files of an app as one script, in alphabetical order.
 
-    A trigger needs its function to exist, so a function that several files use stands in a file that sorts
-    before them. The bodies of functions are resolved when they run.
+    A trigger needs its function to exist, so a function that several files use is in a file that sorts before
+    them. The bodies of functions are resolved when they run.
     """
     folder = Path(apps.get_app_config(app_label).path) / "models" / "sql"
     return "\n".join(file.read_text(encoding="utf-8") for file in sorted(folder.glob("*.sql")))

@@ -1,8 +1,8 @@
 -- Marks the agreement of a task as stale when a ranking or an exclusion can have changed it.
 
--- A task's first ranking makes no mark, because agreement takes two. Of two annotators who answer at the same
--- time, the second waits for the first on the task's row (count_slots), so it sees the first one's ranking. A
--- mark that is already set is locked all the same, so a concurrent computation leaves it to the next one.
+-- A task's first ranking does not mark it, because agreement needs two. Of two annotators who answer at the
+-- same time, the second waits for the first on the task's row (count_slots), so it sees the first one's ranking. A
+-- row that is already stale is locked nevertheless, so a concurrent computation leaves it for the next one.
 -- OFFSET 0 and the planner settings: see ranking.sql.
 CREATE OR REPLACE FUNCTION rankloop_mark_agreement() RETURNS trigger LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$

@@ -15,7 +15,7 @@ CREATE OR REPLACE TRIGGER append_only BEFORE UPDATE OR DELETE ON annotation_data
 CREATE OR REPLACE TRIGGER append_only BEFORE UPDATE OR DELETE ON annotation_formversion
     FOR EACH ROW EXECUTE FUNCTION rankloop_refuse_change();
 
--- The content that annotators saw when they ranked cannot be rewritten under their rankings.
+-- Content that annotators have ranked cannot be changed afterwards.
 CREATE OR REPLACE TRIGGER shown_stays BEFORE UPDATE OF project_id, messages ON annotation_prompt FOR EACH ROW
     WHEN (OLD.project_id IS DISTINCT FROM NEW.project_id OR OLD.messages IS DISTINCT FROM NEW.messages)
     EXECUTE FUNCTION rankloop_refuse_change();

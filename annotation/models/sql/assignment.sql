@@ -1,11 +1,11 @@
--- What a change of an assignment's state does to its task, to the annotator's desk and to reservations.
+-- The effects of a change of an assignment's state on its task, the annotator's desk and reservations.
 
 -- One statement changes the task's slots, answers and state, so two annotators who finish a task at the same
 -- time cannot both miss the other's answer. The constraint task_never_over_overlap then makes an overrun fail
 -- the whole transaction.
--- A check has no slots and is never done. Leases leave its row alone: otherwise every annotator who is given
--- the check would wait for the others. A task that stops being its annotator's without giving a slot back (a
--- skip that is withdrawn) is marked as moved, because that annotator's queue cursor is already past it.
+-- A check has no slots and is never done. Leases do not change its row, because otherwise all annotators who get
+-- the check would wait for each other. A task that is no longer its annotator's but frees no slot (a
+-- withdrawn skip) is marked as moved, because that annotator's queue cursor is already past it.
 CREATE OR REPLACE FUNCTION rankloop_count_slots() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     held int := 0;
@@ -62,7 +62,7 @@ BEGIN
                 GREATEST(given, 0), today, GREATEST(given, 0), GREATEST(skips, 0))
         ON CONFLICT (project_id, annotator_id) DO UPDATE SET
             answered = GREATEST(desk.answered + given, 0),
-            -- An answer that counts again after an exclusion is lifted does not count for today.
+            -- An answer that counts again after an exclusion is lifted does not count towards today.
             answered_on_day = CASE
                 WHEN given <= 0 OR OLD.state = 'excluded' THEN desk.answered_on_day
                 WHEN desk.day = today THEN desk.answered_on_day + 1
@@ -91,7 +91,7 @@ CREATE OR REPLACE TRIGGER reopen_task AFTER UPDATE OF state ON annotation_assign
 
 -- excluded -> submitted takes the slot back. If another annotator has taken it since, the task's overlap grows
 -- by one, so task_never_over_overlap holds. The UPDATE waits for a concurrent claim on the task and then checks
--- again. A check has no slots to run out of.
+-- again. A check has no slots, so none of this applies to it.
 CREATE OR REPLACE FUNCTION rankloop_make_room() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE annotation_rankingtask SET overlap = overlap + 1, open_slots = open_slots + 1

@@ -13,7 +13,7 @@ CREATE TABLE IF NOT EXISTS annotation_auditentry (
     before jsonb,
     after jsonb
 );
--- In turn: the newest entries of a project, of an actor, of a row, and of a period.
+-- In this order: the newest entries of a project, of an actor, of a row, and of a period.
 CREATE INDEX IF NOT EXISTS audit_of_project ON annotation_auditentry (project_id, id);
 CREATE INDEX IF NOT EXISTS audit_of_actor ON annotation_auditentry (actor, id);
 CREATE INDEX IF NOT EXISTS audit_of_row ON annotation_auditentry (row_id, id);
@@ -98,7 +98,7 @@ SELECT rankloop_audit_table('annotation_datasetsnapshot', '{}', '{card}');
 SELECT rankloop_audit_table('annotation_webhookendpoint', '{}', '{failing_since}');
 SELECT rankloop_audit_table('annotation_invitation');
 SELECT rankloop_audit_table('annotation_taskproblem');
--- Second factors: that one was added, removed or changed, but never its secret.
+-- For second factors, an entry records that one was added, removed or changed, but never its secret.
 SELECT rankloop_audit_table('mfa_authenticator', '{data}', '{last_used_at}');
 
 -- A task's slots change with every claim and answer; assignments and rankings record those. The audit log keeps
@@ -114,7 +114,7 @@ CREATE OR REPLACE TRIGGER audit_delete AFTER DELETE ON annotation_rankingtask FO
 CREATE OR REPLACE TRIGGER audit_truncate AFTER TRUNCATE ON annotation_rankingtask FOR EACH STATEMENT
     EXECUTE FUNCTION rankloop_audit();
 
--- Rankings are append-only, so an entry says who added which one, not what it contains. Imported rankings come
+-- Rankings are append-only, so an entry records who added which one, not its content. Imported rankings come
 -- by the thousand per statement and share one entry with their number; their import keys and times tell them
 -- apart.
 CREATE OR REPLACE FUNCTION rankloop_audit_rankings() RETURNS trigger LANGUAGE plpgsql AS $$

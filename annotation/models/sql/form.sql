@@ -1,7 +1,7 @@
 -- Keeps every form of a project as a version, and gives each lease and ranking the version that was shown.
 
--- AFTER, because the version's foreign key needs the project's row. A trigger, so that a form that is changed in
--- bulk or by hand has its version too.
+-- AFTER, because the version's foreign key needs the project's row. It is a trigger so that a form that is
+-- changed in bulk or by hand has its version too.
 CREATE OR REPLACE FUNCTION rankloop_keep_form_version() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP = 'INSERT' OR NEW.form IS DISTINCT FROM OLD.form THEN

@@ -42,7 +42,7 @@ CREATE OR REPLACE TRIGGER set_places BEFORE INSERT ON annotation_ranking
     FOR EACH ROW EXECUTE FUNCTION rankloop_set_places();
 
 -- A decision can be superseded by any reviewer, an annotation only by its annotator. An annotator cannot have
--- seen the others' answers, and a reviewer has: the assignment's state shows which.
+-- seen the others' answers, but a reviewer has: the assignment's state shows which.
 CREATE OR REPLACE FUNCTION rankloop_ranking_fits_task() RETURNS trigger LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE

@@ -1,4 +1,4 @@
--- Events for webhooks, written in the transaction of the fact that they announce.
+-- Events for webhooks, written in the transaction of the change that they announce.
 
 -- Adds one delivery for each endpoint that subscribes to the event. Other apps call this from triggers of
 -- their own.

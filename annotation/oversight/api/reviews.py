@@ -12,8 +12,8 @@ from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 
-from annotation.api.access import action_of
 from annotation.api.base import ProjectView, row_of_project, user_of
+from annotation.api.endpoint import action_of
 from annotation.desk.api.assignments import source_of
 from annotation.desk.api.serializers import Lease, LeaseToken, RankingId
 from annotation.models import Assignment, RankingTask

@@ -165,7 +165,7 @@ export interface paths {
             cookie?: never;
         };
         get?: never;
-        /** @description A view that takes a body. */
+        /** @description An assignment view whose requests have a body. */
         put: operations["saveDraft"];
         post?: never;
         delete?: never;
@@ -200,7 +200,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description A view that takes a body. */
+        /** @description An assignment view whose requests have a body. */
         post: operations["renewLease"];
         delete?: never;
         options?: never;
@@ -217,7 +217,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Reports to the managers what is wrong with the task. 200: a repeat report of this kind, whose text replaces the first. */
+        /** @description Reports a problem with the task to the managers. 200: a repeat report of this kind, whose text replaces the first. */
         post: operations["reportTaskProblem"];
         delete?: never;
         options?: never;
@@ -234,7 +234,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description A view that takes a body. */
+        /** @description An assignment view whose requests have a body. */
         post: operations["releaseAssignment"];
         delete?: never;
         options?: never;
@@ -268,7 +268,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description A view that takes a body. */
+        /** @description An assignment view whose requests have a body. */
         post: operations["skipAssignment"];
         delete?: never;
         options?: never;
@@ -1019,7 +1019,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description Problems that annotators reported: open ones first, each part newest first. */
+        /** @description Problems that annotators reported. Open problems come before settled ones, and newer ones before older ones within each group. */
         get: operations["listTaskProblems"];
         put?: never;
         post?: never;
@@ -1630,7 +1630,7 @@ export interface components {
         AllBad: {
             label: string;
             /**
-             * @description What happens to the order if all are bad.
+             * @description The effect on the order if all are bad.
              *
              *     * `asked` - asked
              *     * `none` - none
@@ -1641,7 +1641,7 @@ export interface components {
         AllBadRequest: {
             label: string;
             /**
-             * @description What happens to the order if all are bad.
+             * @description The effect on the order if all are bad.
              *
              *     * `asked` - asked
              *     * `none` - none
@@ -1709,7 +1709,7 @@ export interface components {
             outlier_p_adjusted: number | null;
         };
         Answer: {
-            /** @description Response ids, best first; those in one tier are tied. If the form asks for the best few only, leave the others out. */
+            /** @description Response ids, best first; those in one tier are tied. If the form asks only for the best few, omit the others. */
             tiers?: string[][];
             strength?: number | null;
             ratings?: {
@@ -1764,7 +1764,7 @@ export interface components {
             created_at: string;
         };
         AnswerRequest: {
-            /** @description Response ids, best first; those in one tier are tied. If the form asks for the best few only, leave the others out. */
+            /** @description Response ids, best first; those in one tier are tied. If the form asks only for the best few, omit the others. */
             tiers?: string[][];
             strength?: number | null;
             ratings?: {
@@ -2018,7 +2018,7 @@ export interface components {
             n_pairs: number;
         };
         DecisionRequest: {
-            /** @description Response ids, best first; those in one tier are tied. If the form asks for the best few only, leave the others out. */
+            /** @description Response ids, best first; those in one tier are tied. If the form asks only for the best few, omit the others. */
             tiers?: string[][];
             strength?: number | null;
             ratings?: {
@@ -3833,7 +3833,7 @@ export interface components {
             reliability: components["schemas"]["Reliability"];
         };
         SubmissionRequest: {
-            /** @description Response ids, best first; those in one tier are tied. If the form asks for the best few only, leave the others out. */
+            /** @description Response ids, best first; those in one tier are tied. If the form asks only for the best few, omit the others. */
             tiers?: string[][];
             strength?: number | null;
             ratings?: {

@@ -24,7 +24,7 @@ from preferences.formats.containers.streams import AsRaw
 from preferences.records import FormatError
 
 SUFFIXES = frozenset({".parquet", ".jsonl", ".ndjson", ".json", ".csv"})
-# Files beside the data in a dataset folder.
+# Files that accompany the data in a dataset folder.
 DESCRIPTIONS = frozenset(
     {"card.json", "dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"}
 )
@@ -41,9 +41,9 @@ ZIP_ERRORS = (
     struct.error,
     EOFError,
     OSError,
-    ValueError,  # also UnicodeDecodeError, of a name
-    NotImplementedError,  # a method of compression
-    RuntimeError,  # a password
+    ValueError,  # includes UnicodeDecodeError, for an entry's name
+    NotImplementedError,  # an unsupported compression method
+    RuntimeError,  # an encrypted entry
 )
 
 
@@ -64,7 +64,8 @@ class DataFile:
 
 
 def data_files(stream: BinaryIO) -> list[DataFile]:
-    """The archive's data files, sorted by name. Raises FormatError if there are none or a size is absurd."""
+    """The archive's data files, sorted by name. Raises FormatError if there are none or their sizes are
+    implausible."""
     _check_entries(stream)
     try:
         archive = zipfile.ZipFile(stream)
@@ -83,13 +84,13 @@ def data_files(stream: BinaryIO) -> list[DataFile]:
         raise FormatError("Entries of the zip archive overlap: together they are larger than the archive.")
     expanded = sum(entry.file_size for entry in found)
     if unpacks_too_far(expanded, sum(entry.compress_size for entry in found)):
-        raise FormatError(f"The zip archive would unpack to {expanded:,} bytes from {size:,}.")
+        raise FormatError(f"The zip archive has {size:,} bytes and would unpack to {expanded:,}.")
     return [DataFile(archive, entry) for entry in found]
 
 
 @contextmanager
 def opened(file: DataFile) -> Iterator[io.BufferedReader]:
-    """The file's unpacked bytes, to be read once and forwards. Raises FormatError if the file is damaged."""
+    """The file's unpacked bytes, to be read once, in order. Raises FormatError if the file is damaged."""
     try:
         member = file.archive.open(file.entry)
     except ZIP_ERRORS as error:
@@ -100,7 +101,7 @@ def opened(file: DataFile) -> Iterator[io.BufferedReader]:
 
 
 def unpacked(member: io.BufferedReader) -> BinaryIO:
-    """A Parquet file of the archive on disk, which disappears when it is closed."""
+    """A Parquet file of the archive, in a temporary file that is deleted when closed."""
     with ExitStack() as stack:
         copy = stack.enter_context(tempfile.TemporaryFile())
         size = 0
@@ -123,7 +124,7 @@ class _Member:
         try:
             return self._member.read(size)
         except ZIP_ERRORS as error:
-            raise FormatError(f"the zip archive breaks off or is damaged here ({error})") from error
+            raise FormatError(f"the zip archive is truncated or damaged here ({error})") from error
 
 
 def _is_data(entry: zipfile.ZipInfo) -> bool:
@@ -135,7 +136,7 @@ def _is_data(entry: zipfile.ZipInfo) -> bool:
 
 
 def _check_entries(stream: BinaryIO) -> None:
-    """Count entries by their magic: zipfile holds the whole directory, which could take gigabytes."""
+    """Count entries by their signatures: zipfile would load the whole directory, possibly gigabytes."""
     count, before = 0, b""
     stream.seek(0)
     while chunk := stream.read(COPIED_BYTES):

@@ -1,4 +1,4 @@
-"""Rows of CSV with a header. A quoted cell can hold line ends, so a row can span several lines."""
+"""Rows of CSV with a header. A quoted cell can contain line breaks, so a row can span several lines."""
 
 from __future__ import annotations
 

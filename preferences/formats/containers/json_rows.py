@@ -55,13 +55,13 @@ def array_rows(stream: BinaryIO) -> Iterator[NumberedRow]:
         else:
             yield NumberedRow(number, None, f"the row is {shown(value)}, not a JSON object")
         if not text.skip(",") and not text.at("]"):
-            broken = "the JSON array breaks off or is damaged here; reading stopped"
+            broken = "the JSON array is truncated or damaged here; reading stopped"
             yield NumberedRow(number + 1, None, broken)
             return
 
 
 class _ArrayText:
-    """The text of a stream from the current place on. It moves forward, and text behind it is dropped."""
+    """The text of a stream from the current position onwards. Text before it is dropped."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -98,9 +98,10 @@ class _ArrayText:
                     raise RowError(f"the row is not valid JSON: {error}") from None
                 if held > limits.MAX_ROW_BYTES:
                     raise RowError(
-                        f"the row is longer than {limits.MAX_ROW_BYTES:,} bytes, or damaged"
+                        f"the row is longer than {limits.MAX_ROW_BYTES:,} bytes, or is damaged"
                     ) from None
-                # Double the amount each time, so a long row is parsed at most twice over.
+                # The amount doubles each time, so the failed attempts at most double the cost of parsing a
+                # long row.
                 self._read(max(limits.HEAD_BYTES, held))
 
     def _read(self, size: int) -> None:

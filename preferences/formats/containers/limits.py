@@ -1,4 +1,4 @@
-"""Limits of sizes, and the row that every container yields."""
+"""Size limits, and the row that every container yields."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from preferences.records import FormatError, Row
 
 HEAD_BYTES = 64 * 1024
 MAX_ROW_BYTES = 8 * 2**20
-# Text compresses 3 to 10 times, repetitive logs up to about 50; gzip's own limit is 1,032. The first MiBs are
-# exempt, so that a small file of equal rows does not count as a bomb.
+# Text compresses by a factor of 3 to 10, repetitive logs by up to about 50; gzip's own limit is 1,032. The
+# first MiBs are exempt, so that a small file of equal rows does not count as a decompression bomb.
 MAX_EXPANSION_RATIO = 120
 FREE_EXPANDED_BYTES = 64 * 2**20
-# Parquet stores a repeated value once, so a long prompt in every row can well make hundreds.
+# Parquet stores a repeated value once, so a long prompt in every row can give a factor of several hundred.
 MAX_REPETITION = 2000
 
 
@@ -38,8 +38,8 @@ class NumberedRow:
 
 
 def shown(value: Any) -> str:
-    """A value other than an object, for a reason. A list is named only by its kind, because it can be nested
-    too deeply to write."""
+    """A value that is not an object, as an error text shows it. A list is named only by its type, because it
+    can be nested too deeply to print."""
     return kind(value) if isinstance(value, list) else json.dumps(value)[:40]
 
 

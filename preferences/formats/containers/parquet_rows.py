@@ -20,7 +20,7 @@ PARQUET_MAGIC = b"PAR1"
 # A value repeated in every row is stored once and unpacks to a batch full of copies, so a batch has only this
 # many rows, whatever the file declares.
 PARQUET_BATCH_ROWS = 32
-UNREADABLE = (ValueError, OverflowError, pa.ArrowException)  # also UnicodeDecodeError
+UNREADABLE = (ValueError, OverflowError, pa.ArrowException)  # includes UnicodeDecodeError
 
 
 def parquet_rows(stream: BinaryIO) -> Iterator[NumberedRow]:
@@ -32,7 +32,7 @@ def parquet_rows(stream: BinaryIO) -> Iterator[NumberedRow]:
     groups = file.metadata.num_row_groups
     expanded = sum(file.metadata.row_group(index).total_byte_size for index in range(groups))
     if unpacks_too_far(expanded, size):
-        raise ExpansionError(f"The Parquet file would unpack to {expanded:,} bytes from {size:,}.")
+        raise ExpansionError(f"The Parquet file has {size:,} bytes and would unpack to {expanded:,}.")
     return _parquet_batches(file, max(size * limits.MAX_REPETITION, limits.FREE_EXPANDED_BYTES))
 
 
@@ -78,7 +78,7 @@ def _rows_of(batch: pa.RecordBatch) -> Iterator[dict[str, Any] | str]:
 
 
 def damage(error: Exception) -> str:
-    """The reason with which reading ends where the data is damaged."""
+    """The reason for stopping where the data is damaged."""
     return f"the Parquet data is damaged here ({error}); reading stopped"
 
 

@@ -56,7 +56,7 @@ def only_parquet_of(stream: BinaryIO) -> BinaryIO | None:
 
 
 def _archive_rows(files: list[archive.DataFile]) -> Iterator[NumberedRow]:
-    """The rows of each file in turn. One that can't be read costs only its own rows."""
+    """The rows of each file in turn. An unreadable file costs only its own rows."""
     for file in files:
         name = file.name if len(files) > 1 else ""
         try:
@@ -79,7 +79,7 @@ def _member_rows(member: io.BufferedReader, file: archive.DataFile) -> Iterator[
 def _text_rows(stream: Any, magic: bytes, *, packed_bytes: Callable[[], int]) -> Iterator[NumberedRow]:
     raw = AsRaw(stream)
     if magic[:2] == GZIP_MAGIC:
-        # GzipFile reads ahead, so the packed bytes are at most one buffer (128 KiB) too generous.
+        # GzipFile reads ahead, so the number of packed bytes can be too high by one buffer (128 KiB).
         raw = AsRaw(GzipFile(fileobj=stream, mode="rb"), packed_bytes=packed_bytes, what="the gzip data")
     buffered = io.BufferedReader(raw, limits.HEAD_BYTES)
     try:
@@ -116,7 +116,7 @@ def _container(head: bytes) -> Container:
 
 
 def _guarded(rows: Iterator[NumberedRow]) -> Iterator[NumberedRow]:
-    """`rows`, ended by one reason if the stream itself breaks: the rows before it are good."""
+    """`rows`, ending with one reason if the stream itself fails, because the rows before it are good."""
     line = 0
     try:
         for row in rows:
@@ -124,7 +124,7 @@ def _guarded(rows: Iterator[NumberedRow]) -> Iterator[NumberedRow]:
             yield row
     except GZIP_ERRORS as error:
         yield NumberedRow(
-            line + 1, None, f"the gzip data breaks off or is damaged here ({error}); reading stopped"
+            line + 1, None, f"the gzip data is truncated or damaged here ({error}); reading stopped"
         )
     except FormatError as error:
         yield NumberedRow(line + 1, None, f"{error}; reading stopped")

@@ -11,7 +11,7 @@ from preferences.formats.containers.limits import ExpansionError, unpacks_too_fa
 
 
 def bounded_lines(stream: BinaryIO) -> Iterator[bytes | None]:
-    """Lines with their ends; None for a line longer than MAX_ROW_BYTES, which is skipped and never held."""
+    """Lines with their line ends; None for a line longer than MAX_ROW_BYTES, which is skipped."""
     while line := stream.readline(limits.MAX_ROW_BYTES + 1):
         if len(line) <= limits.MAX_ROW_BYTES:
             yield line

@@ -50,7 +50,7 @@ from preferences.records import (
 
 LIST_NAMES = ("responses", "completions", "answers", "candidates", "outputs", "generations")
 TEXT_KEYS = ("text", "response", "content", "completion", "output", "answer")
-# response_1, response1, answer_a, completion-2, "Output 3": a stem and a place.
+# response_1, response1, answer_a, completion-2, "Output 3": a stem and a position.
 RESPONSE_COLUMN = re.compile(
     r"(response|answer|completion|output|candidate|generation)[ _-]?(\d{1,2}|[a-j])", re.IGNORECASE
 )
@@ -129,9 +129,9 @@ def parse(row: Row) -> Parsed:
 def _task_kind(row: Row, gold: Tiers | None) -> str:
     found = label_of(row.get("task_kind"), "task_kind") or TASK_KINDS[0]
     if found not in TASK_KINDS:
-        raise RowError(f"task_kind is {found!r}; it is one of {', '.join(TASK_KINDS)}")
+        raise RowError(f"task_kind is {found!r}; it must be one of {', '.join(TASK_KINDS)}")
     if found != TASK_KINDS[0] and gold is None:
-        if row.get("ranking_id"):  # of a snapshot made before its files held the known answers
+        if row.get("ranking_id"):  # from a snapshot older than the gold_tiers column
             return TASK_KINDS[0]
         raise RowError(f"task_kind is {found}, and a {found} task needs gold_tiers, its correct answer")
     if found != TASK_KINDS[0] and gold is not None and len(gold) < 2:
@@ -238,7 +238,7 @@ def _ranking(row: Row, found: Sequence[Any]) -> RankingRecord | None:
 
 
 def _check_unranked(row: Row, tiers: Tiers, count: int) -> None:
-    """If a row names the responses that it leaves below all tiers, these must be all that are in no tier."""
+    """If a row names the responses below all tiers, it must name exactly those that are in no tier."""
     unranked = list_of(row.get("unranked") or [], "unranked")
     left = sorted(set(range(count)) - {index for tier in tiers for index in tier})
     named = [index for index in unranked if isinstance(index, int)]
@@ -247,7 +247,8 @@ def _check_unranked(row: Row, tiers: Tiers, count: int) -> None:
 
 
 def _signed_preference(row: Row, count: int) -> RankingRecord:
-    """HelpSteer2's form: below 0 the first of two is better, above 0 the second, by how much; 0 is a tie."""
+    """HelpSteer2's form: negative if the first of two is better, positive if the second is; the size is the
+    strength, and 0 is a tie."""
     signed = int_of(row["preference_strength"], "preference_strength", low=-SMALLINT_MAX, high=SMALLINT_MAX)
     if count != 2 or signed is None:
         raise RowError(f"preference_strength needs two responses; the row has {count}")
@@ -289,9 +290,9 @@ FORMAT = ImportFormat(
     title="Rankloop: a prompt, its responses and optionally a ranking (JSON Lines, CSV, Parquet)",
     reads="A prompt and two to ten responses, and at most one ranking of them per row: `tiers` "
     "or `ranking`, with strength, ratings, flags, comment, rewrite, annotator and "
-    "duration. Other common column names are understood, also HelpSteer2's "
+    "duration. Other common column names are understood, as is HelpSteer2's "
     "`preference_strength`. `gold_tiers` is the known answer; with `task_kind` gold, "
-    "attention or qualification the row is a check, which any annotator can be given. The"
+    "attention or qualification the row is a check for any annotator. The"
     " `ranking` export and a snapshot's Parquet file are imported in this format.",
     loses="Nothing: other fields are kept as metadata.",
     example='{"prompt": "…", "responses": [{"text": "…", "model": "…"}, "…"], "tiers": [[1], [0]]}',

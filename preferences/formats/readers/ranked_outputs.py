@@ -1,5 +1,5 @@
-"""Ranked lists as LLaMA-Factory writes them (among others OASST in Chinese): `output` holds the replies, best
-first, and `history` the turns before `instruction`."""
+"""Ranked lists as LLaMA-Factory writes them (the Chinese OASST, for example): `output` holds the replies,
+best first, and `history` the turns before `instruction`."""
 
 from __future__ import annotations
 

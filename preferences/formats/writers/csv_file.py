@@ -1,10 +1,10 @@
 """CSV for spreadsheets and notebooks: one line per ranking, complete, and without text that a spreadsheet
 would run.
 
-A spreadsheet can take a cell that begins with `=`, `+`, `-`, `@`, a tab or a line end for a formula
+A spreadsheet can interpret a cell that begins with `=`, `+`, `-`, `@`, a tab or a line end as a formula
 (CWE-1236), so such text gets a leading apostrophe. Text that begins with apostrophes before one of these gets
-one too, so that removing one apostrophe restores every cell (:func:`restored`, which the import does for
-files of ours).
+one too, so that removing one apostrophe restores every cell (:func:`restored`, which the import applies to
+our own files).
 """
 
 from __future__ import annotations

@@ -263,7 +263,10 @@ def test_a_check_is_imported_with_its_answer_and_without_slots(wishes: Project, 
     [
         ({"gold_tiers": None}, "a gold task needs gold_tiers, its correct answer"),
         ({"gold_tiers": [[0, 1]]}, "put at least one response above the others"),
-        ({"task_kind": "trap"}, "task_kind is 'trap'; it is one of ranking, gold, attention, qualification"),
+        (
+            {"task_kind": "trap"},
+            "task_kind is 'trap'; it must be one of ranking, gold, attention, qualification",
+        ),
         ({"task_kind": ["gold"]}, "task_kind"),
         # A repeated response leaves no response above another.
         ({"responses": ["a", "b", "b"], "gold_tiers": [[1], [0, 2]]}, ""),

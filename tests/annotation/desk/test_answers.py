@@ -37,11 +37,11 @@ def _wrong(form: AnswerForm = FORM, **fields: Any) -> list[str]:
     return [problem.field for problem in problems_of(Answer(**fields), form=form, shown=[A, B, C])]
 
 
-def test_complete_answer_fits() -> None:
+def test_complete_answer_fits_the_form() -> None:
     assert problems_of(WHOLE, form=FORM, shown=[A, B, C]) == []
 
 
-def test_not_rankable_alone_fits() -> None:
+def test_not_rankable_answer_needs_no_ranking() -> None:
     assert _wrong(not_rankable=True, flags={A: ["unsafe"]}, comment="all alike") == []
 
 

@@ -117,7 +117,7 @@ def test_one_of_many_tabs_saving_the_same_version_wins(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_draft_racing_with_the_submit_never_survives_it(
+def test_draft_never_survives_a_simultaneous_submit(
     project: Project, tasks: list[RankingTask], alice: User
 ) -> None:
     for _ in tasks:

@@ -32,7 +32,7 @@ def _drain(project: Project, person: User) -> list[object]:
     return given
 
 
-def test_reserved_task_goes_only_to_its_annotator_and_first(
+def test_reserved_task_comes_first_and_only_to_its_annotator(
     project: Project, tasks: list[RankingTask], alice: User, ben: User
 ) -> None:
     RankingTask.objects.filter(pk=tasks[0].pk).update(priority=9)

@@ -1,4 +1,5 @@
-"""A database's schema, read from the catalogs, for comparing two databases whatever the order of creation."""
+"""A database's schema, read from the catalogs, to compare two databases regardless of the order of
+creation."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ def test_task_has_no_assignment_beyond_its_overlap(tasks: list[RankingTask], ali
         _assign(tasks[0], ben)
 
 
-def test_annotator_gets_a_task_once(tasks: list[RankingTask], alice: User) -> None:
+def test_annotator_gets_a_task_only_once(tasks: list[RankingTask], alice: User) -> None:
     _assign(tasks[0], alice, state="skipped")
     with pytest.raises(IntegrityError, match="task_once_per_annotator"), transaction.atomic():
         _assign(tasks[0], alice)
@@ -86,7 +86,7 @@ def test_assignment_cannot_move_to_another_task(tasks: list[RankingTask], alice:
         Assignment.objects.filter(pk=assignment.pk).update(task=tasks[1])
 
 
-def test_assignment_must_be_of_its_tasks_project(
+def test_assignment_must_belong_to_the_project_of_its_task(
     tasks: list[RankingTask], alice: User, project: Project
 ) -> None:
     elsewhere = Project.objects.create(slug="elsewhere", name="Elsewhere")
@@ -210,7 +210,7 @@ def test_excluded_annotator_gets_no_lease(project: Project, tasks: list[RankingT
             Assignment.objects.filter(pk=released.pk).update(state=state)
 
 
-def test_excluded_answer_frees_its_slot_and_takes_it_back(ranking: Ranking) -> None:
+def test_excluded_answer_frees_its_slot_until_it_counts_again(ranking: Ranking) -> None:
     for state, (slots, answered, task_state, overlap) in (
         ("excluded", (1, 0, "open", 1)),
         ("submitted", (0, 1, "done", 1)),

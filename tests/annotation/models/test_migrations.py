@@ -22,7 +22,7 @@ FRESH = "fresh"
 
 
 class NoMigrations:
-    """As `MIGRATION_MODULES`: every app's tables are made from its models."""
+    """A value of `MIGRATION_MODULES` with which every app's tables are created from its models."""
 
     def __contains__(self, app: str) -> bool:
         return True
@@ -56,7 +56,7 @@ def fresh(db: None, django_db_blocker: DjangoDbBlocker) -> Iterator[psycopg.Conn
 
 
 def _ours(schema: dict[str, str]) -> dict[str, str]:
-    """Without the tables of other apps, whose migrations leave traces that their models don't."""
+    """The schema without the tables of other apps, whose migrations leave traces that their models don't."""
     marks = ("annotation_", "training_", "rankloop_")
     return {
         name: definition

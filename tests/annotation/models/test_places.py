@@ -22,7 +22,7 @@ X = UNRANKED
 
 
 def _responses(task: RankingTask) -> list[UUID]:
-    """By position."""
+    """The places of the responses by position."""
     return list(task.shown.order_by("position").values_list("response", flat=True))
 
 

@@ -13,8 +13,8 @@ from pytest_django.fixtures import Settings
 from rest_framework.test import APIClient
 
 from annotation.models import Project, RankingTask, User
-from annotation.webhooks import sending
-from annotation.webhooks.sending import RefusedAddress, refuse_address
+from annotation.webhooks import safe_post
+from annotation.webhooks.safe_post import RefusedAddress, refuse_address
 from tests.annotation.webhooks.receiver import Receiver
 
 ClientOf = Callable[[User | None], APIClient]
@@ -76,7 +76,7 @@ def test_the_checked_address_is_the_one_connected_to(
 
     monkeypatch.setattr(socket, "getaddrinfo", rebinding)
     url = f"http://rebinding.example:{port}/"
-    outcome = sending.post(url, body=b"{}", headers={})
+    outcome = safe_post.post(url, body=b"{}", headers={})
     assert (outcome.status, looks) == (None, ["rebinding.example"])
     assert "127.0.0.1 is not a public address" in outcome.error
     connected = []
@@ -86,14 +86,14 @@ def test_the_checked_address_is_the_one_connected_to(
         raise OSError("unreachable")
 
     monkeypatch.setattr(socket.socket, "connect", unreachable)
-    sending.post(url, body=b"{}", headers={})
+    safe_post.post(url, body=b"{}", headers={})
     assert connected == ["93.184.215.14"], "the checked address, not the name"
     assert receiver.got == []
 
 
 def test_unusual_notations_of_loopback_are_refused_on_use(project: Project) -> None:
     for host in ("2130706433", "0x7f.1", "localhost", "127.1"):
-        assert "not a public address" in sending.post(f"http://{host}:9/", body=b"", headers={}).error
+        assert "not a public address" in safe_post.post(f"http://{host}:9/", body=b"", headers={}).error
 
 
 @pytest.mark.parametrize(
@@ -124,12 +124,12 @@ def test_an_invalid_url_is_refused_with_its_field(
 
 def test_plain_http_is_not_used_in_production_even_if_stored(settings: Settings) -> None:
     settings.WEBHOOK_HTTPS_ONLY = True
-    assert "use https" in sending.post("http://93.184.215.14/", body=b"", headers={}).error
+    assert "use https" in safe_post.post("http://93.184.215.14/", body=b"", headers={}).error
 
 
 def test_many_dead_addresses_take_no_longer_than_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sending, "TOTAL_SECONDS", 0.5)
-    monkeypatch.setattr(sending, "CONNECT_SECONDS", 0.3)
+    monkeypatch.setattr(safe_post, "TOTAL_SECONDS", 0.5)
+    monkeypatch.setattr(safe_post, "CONNECT_SECONDS", 0.3)
     dead = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"93.184.215.{n}", 80)) for n in range(1, 41)]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **kwargs: dead)
     tried = []
@@ -140,6 +140,6 @@ def test_many_dead_addresses_take_no_longer_than_one(monkeypatch: pytest.MonkeyP
         raise TimeoutError
 
     monkeypatch.setattr(socket.socket, "connect", hang)
-    outcome = sending.post("http://dead.example/", body=b"", headers={})
+    outcome = safe_post.post("http://dead.example/", body=b"", headers={})
     assert (outcome.status, len(tried)) == (None, 2)
     assert "No answer within" in outcome.error

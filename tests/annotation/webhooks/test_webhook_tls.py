@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from pytest_django import Settings
 
-from annotation.webhooks import sending
+from annotation.webhooks import safe_post
 from tests.annotation.webhooks.receiver import LOOPBACK, Receiver, receiving
 
 DAY = timedelta(days=1)
@@ -87,9 +87,9 @@ def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple
     """The authority that this machine trusts."""
     made, key, file = certificate(of="authority", ends=datetime.now(UTC) + DAY, tmp_path=tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", str(file))
-    sending._tls.cache_clear()
+    safe_post._tls.cache_clear()
     yield made, key
-    sending._tls.cache_clear()
+    safe_post._tls.cache_clear()
 
 
 def serve_by(server: Receiver, file: Path) -> str:
@@ -106,7 +106,7 @@ def test_only_a_server_that_proves_its_name_gets_the_delivery(
     soon, past = datetime.now(UTC) + DAY, datetime.now(UTC) - DAY
     good = certificate(of="127.0.0.1", by=authority, ends=soon, tmp_path=tmp_path)[2]
     with receiving() as server:
-        outcome = sending.post(serve_by(server, good), body=b"{}", headers={})
+        outcome = safe_post.post(serve_by(server, good), body=b"{}", headers={})
         assert (outcome.status, outcome.error, len(server.got)) == (204, "", 1)
 
     for reason, file in {
@@ -117,7 +117,7 @@ def test_only_a_server_that_proves_its_name_gets_the_delivery(
         "certificate has expired": certificate(of="127.0.0.1", by=authority, ends=past, tmp_path=tmp_path)[2],
     }.items():
         with receiving() as server:
-            outcome = sending.post(serve_by(server, file), body=b"{}", headers={})
+            outcome = safe_post.post(serve_by(server, file), body=b"{}", headers={})
         assert outcome.status is None
         assert reason in outcome.error
         assert server.got == []
@@ -131,11 +131,11 @@ def test_an_incomplete_authority_is_refused_on_every_python(
     soon = datetime.now(UTC) + DAY
     made, key, file = certificate(of="authority", ends=soon, tmp_path=tmp_path, key_usage=False)
     monkeypatch.setenv("SSL_CERT_FILE", str(file))
-    sending._tls.cache_clear()
+    safe_post._tls.cache_clear()
     shown = certificate(of="127.0.0.1", by=(made, key), ends=soon, tmp_path=tmp_path)[2]
     with receiving() as server:
-        outcome = sending.post(serve_by(server, shown), body=b"{}", headers={})
-    sending._tls.cache_clear()
+        outcome = safe_post.post(serve_by(server, shown), body=b"{}", headers={})
+    safe_post._tls.cache_clear()
     assert outcome.status is None
     assert "CA cert does not include key usage extension" in outcome.error
     assert server.got == []
@@ -146,7 +146,7 @@ def test_an_address_without_tls_is_refused_with_a_reason(
 ) -> None:
     settings.WEBHOOK_NETWORKS = LOOPBACK
     with receiving() as server:
-        outcome = sending.post(server.url.replace("http://", "https://"), body=b"{}", headers={})
+        outcome = safe_post.post(server.url.replace("http://", "https://"), body=b"{}", headers={})
         assert outcome.status is None
         assert "SSL" in outcome.error
         assert server.got == []
@@ -156,10 +156,10 @@ def test_an_endless_handshake_times_out(
     settings: Settings, authority: tuple[x509.Certificate, Key], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.WEBHOOK_NETWORKS = LOOPBACK
-    monkeypatch.setattr(sending, "TOTAL_SECONDS", 0.3)
+    monkeypatch.setattr(safe_post, "TOTAL_SECONDS", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"https://127.0.0.1:{silent.getsockname()[1]}/hook"
-        outcome = sending.post(url, body=b"{}", headers={})
+        outcome = safe_post.post(url, body=b"{}", headers={})
     assert outcome.status is None
     assert "No answer within" in outcome.error
     assert outcome.latency_ms < 5_000

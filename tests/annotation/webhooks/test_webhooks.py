@@ -32,14 +32,14 @@ from annotation.models import (
 )
 from annotation.models.webhook import WebhookEvent
 from annotation.webhooks import delivery as webhook_delivery
-from annotation.webhooks import endpoints, sending
+from annotation.webhooks import endpoints, safe_post
 from annotation.webhooks.delivery import PAUSES, deliver_due
 from config.celery import app
 from config.problems import Conflict
 from tests.annotation.answering import claim, strict_order
 from tests.annotation.webhooks.receiver import LOOPBACK, Receiver, receiving
 from training.models import TrainingRun
-from training.runs.execute import cancel_run
+from training.runs.transitions import cancel_run
 
 ClientOf = Callable[[User | None], APIClient]
 ALL = list(WebhookEvent.values)
@@ -237,7 +237,7 @@ def test_a_hanging_endpoint_does_not_delay_others(
     receiver: Receiver,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(sending, "TOTAL_SECONDS", 0.5)
+    monkeypatch.setattr(safe_post, "TOTAL_SECONDS", 0.5)
     with receiving() as hanging:
         hanging.answers = [30.0]
         for server in (hanging, receiver):
@@ -256,7 +256,7 @@ def test_an_answer_that_arrives_byte_by_byte_times_out(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.WEBHOOK_NETWORKS = LOOPBACK
-    monkeypatch.setattr(sending, "TOTAL_SECONDS", 0.6)
+    monkeypatch.setattr(safe_post, "TOTAL_SECONDS", 0.6)
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}/"
         pid = os.fork()
@@ -269,7 +269,7 @@ def test_an_answer_that_arrives_byte_by_byte_times_out(
             finally:
                 os._exit(0)
         try:
-            outcome = sending.post(url, body=b"{}", headers={})
+            outcome = safe_post.post(url, body=b"{}", headers={})
         finally:
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)

@@ -1,4 +1,4 @@
-"""Any bytes given as a file are read or refused with a reason; no other exception leaves the reader."""
+"""Any bytes are read as a file or refused with a reason; the reader raises no other exception."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from preferences.formats.catalog import IMPORT_FORMATS, read_records
+from preferences.formats.catalog import IMPORT_FORMATS
+from preferences.formats.recognition import read_records
 from preferences.records import FormatError
 
 ROW = {"prompt": "Say hello.", "responses": ["Hello!", "Hi."], "tiers": [[1], [0]]}
@@ -43,14 +44,14 @@ def table(**columns: Any) -> bytes:
 
 
 def gzip_made_at(seconds: int, data: bytes) -> bytes:
-    """A gzip file whose header holds `seconds`, as four bytes with the lowest first."""
+    """A gzip file whose header contains `seconds` as four bytes in little-endian order."""
     packed = gzip.compress(data, mtime=seconds)
     assert packed[4:8] == struct.pack("<I", seconds)
     return packed
 
 
 def zipped(**files: bytes) -> bytes:
-    """A zip archive of files whose names have an underscore for the dot."""
+    """A zip archive of files; in the keywords, an underscore stands for the dot of a name."""
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in files.items():
@@ -70,7 +71,7 @@ FILES = {
 
 
 @pytest.mark.parametrize("byte", range(4))
-def test_carriage_return_in_gzip_header_is_no_exception(byte: int) -> None:
+def test_carriage_return_in_inner_gzip_header_is_refused_with_a_reason(byte: int) -> None:
     inner = gzip_made_at(0x0D << 8 * byte | 0x01, JSONL)
     (reason,) = outcome(gzip.compress(inner))
     assert "neither JSON Lines" in reason
@@ -79,7 +80,7 @@ def test_carriage_return_in_gzip_header_is_no_exception(byte: int) -> None:
 @pytest.mark.parametrize(
     "data", [b"prompt,response_1,response_2\rQ,a,b\r", b"prompt,response_1\r,response_2\nQ,a,b\n"]
 )
-def test_bare_carriage_return_in_csv_header_is_named(data: bytes) -> None:
+def test_bare_carriage_return_in_csv_header_is_refused_with_a_reason(data: bytes) -> None:
     (reason,) = outcome(data)
     assert "carriage return without a line feed" in reason
 

@@ -1,4 +1,5 @@
-"""A zip archive is read file by file; bombs, broken archives and office documents are refused."""
+"""A zip archive is read file by file; decompression bombs, broken archives and office documents are
+refused."""
 
 from __future__ import annotations
 
@@ -13,8 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from preferences.formats.catalog import read_records
 from preferences.formats.containers import archive, limits
+from preferences.formats.recognition import read_records
 from preferences.records import FormatError
 
 ROW = {"prompt": "Say hello.", "responses": ["Hello!", "Hi."], "tiers": [[1], [0]]}
@@ -89,7 +90,7 @@ def test_damaged_data_in_archive_ends_its_file_with_a_reason() -> None:
     whole[len(whole) // 2 : len(whole) // 2 + 50] = bytes(50)
     reasons = read(bytes(whole))
     assert len(reasons) > 100
-    assert "the zip archive breaks off or is damaged here" in reasons[-1]
+    assert "the zip archive is truncated or damaged here" in reasons[-1]
 
 
 def test_encrypted_archive_is_refused() -> None:
@@ -101,7 +102,7 @@ def test_encrypted_archive_is_refused() -> None:
         read(bytes(data))
 
 
-def test_archive_that_declares_a_bomb_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_archive_that_declares_implausible_sizes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "FREE_EXPANDED_BYTES", 2**20)
     with pytest.raises(FormatError, match="would unpack to"):
         read(zipped({"a.jsonl": GOOD + b"\n" + b" " * 2**24}))
@@ -122,7 +123,8 @@ def test_bomb_inside_a_bomb_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_overlapping_entries_are_refused() -> None:
-    """Many entries share the same packed data, as in a bomb whose single ratios look harmless."""
+    """Many entries share the same packed data, as in a decompression bomb in which each entry's ratio looks
+    harmless."""
     data = zipped({"a.jsonl": b"\n".join([GOOD] * 50)})
     start = data.index(b"PK\x01\x02")
     end = data.index(b"PK\x05\x06")
@@ -133,7 +135,7 @@ def test_overlapping_entries_are_refused() -> None:
         read(data[:start] + entry * count + bytes(tail))
 
 
-def test_archive_of_very_many_entries_is_refused_unread(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_archive_of_too_many_entries_is_refused_before_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archive, "MAX_ENTRIES", 20)
     data = zipped({f"{n}.jsonl": GOOD for n in range(21)})
     opened: list[Any] = []

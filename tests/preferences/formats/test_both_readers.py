@@ -1,4 +1,4 @@
-"""What an import accepts, training accepts, and both refuse the same lines for the same reasons."""
+"""Imports and training accept the same files, and refuse the same lines for the same reasons."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ from hypothesis import strategies as st
 
 from annotation.content.import_lines import line_of
 from preferences.distinct import distinct
-from preferences.formats.catalog import IMPORT_FORMATS, read_records
+from preferences.formats.catalog import IMPORT_FORMATS
+from preferences.formats.recognition import read_records
 from preferences.records import FormatError, Record, Vote
 from tests.annotation.real_data import real_file
 from tests.preferences.formats.test_any_bytes import ANY_JSON, FILES, spots, with_value, zipped
 from training.rlhf.data.files import lines_of
 from training.rlhf.data.rankings import Ranking, RankingFileError
 
-# A vote needs the responses of another file, which only a project has.
+# A vote needs the responses of another file, which only a project contains.
 FORMATS = [name for name in IMPORT_FORMATS if name != "mt-bench-votes"]
 Said = tuple[Any, ...]
 Outcome = list[tuple[int, list[Said], str]]

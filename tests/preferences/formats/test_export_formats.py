@@ -106,7 +106,7 @@ def saved(snapshot: DatasetSnapshot, format: str, folder: Path, **options: str) 
 
 @pytest.fixture
 def beside_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """The names in a suggested line, in the folder of the download."""
+    """The variables of a suggested line, after it ran in the folder of the download."""
     import datasets
 
     monkeypatch.chdir(tmp_path)
@@ -155,7 +155,7 @@ def test_unranked_responses_lose_only_to_ranked_ones(wishes: Project) -> None:
     ]
 
 
-def test_labels_follow_ratings_and_a_flag_means_undesirable(wishes: Project) -> None:
+def test_labels_follow_ratings_and_flagged_responses_are_undesirable(wishes: Project) -> None:
     snapshot = frozen(wishes)
     rows = lines(snapshot, "trl_unpaired")
     assert [(row["completion"][0]["content"], row["label"]) for row in rows] == [
@@ -195,7 +195,9 @@ def test_order_alone_gives_no_labels(wishes: Project) -> None:
         ({"colour": "red"}, "colour", "no such option"),
     ],
 )
-def test_wrong_option_is_named(wishes: Project, options: dict[str, str], field: str, reason: str) -> None:
+def test_error_names_the_invalid_option(
+    wishes: Project, options: dict[str, str], field: str, reason: str
+) -> None:
     with pytest.raises(Problem) as refusal:
         exported(frozen(wishes), "trl_unpaired", **options)
     (error,) = refusal.value.errors
@@ -275,7 +277,7 @@ def test_hh_export_leaves_out_prompts_with_other_roles(wishes: Project) -> None:
     assert not any("Be brief" in row["chosen"] for row in rows)
 
 
-def test_oasst_tree_holds_the_path_and_the_ranked_replies(wishes: Project) -> None:
+def test_oasst_tree_contains_the_path_and_the_ranked_replies(wishes: Project) -> None:
     tree, *rest = lines(frozen(wishes), "oasst_trees")
     root = tree["prompt"]
     assert (root["role"], root["text"]) == ("prompter", "Hi")
@@ -316,7 +318,7 @@ def test_label_studio_files_are_one_array_of_tasks(wishes: Project) -> None:
     assert len(orders) == len(ROWS)
 
 
-def test_argilla_values_have_their_ranks(wishes: Project) -> None:
+def test_argilla_values_include_their_ranks(wishes: Project) -> None:
     first, top, alike, neither, *_ = lines(frozen(wishes), "argilla")
     (response,) = first["responses"]
     assert response["values"]["ranking"]["value"] == [

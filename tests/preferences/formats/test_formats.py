@@ -13,9 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from preferences import quirks
-from preferences.formats.catalog import IMPORT_FORMATS, NumberedRecords, read_records
+from preferences.formats.catalog import IMPORT_FORMATS
 from preferences.formats.containers import limits
 from preferences.formats.dialogues import dialogue_of
+from preferences.formats.recognition import NumberedRecords, read_records
 from preferences.quirks import Quirk
 from preferences.records import FormatError, Record
 from preferences.text import MAX_TEXT_CHARACTERS
@@ -137,7 +138,7 @@ def dialogue(*turns: tuple[str, str]) -> str:
         ),
     ],
 )
-def test_odd_hh_rows_are_kept_and_flagged(
+def test_unusual_hh_rows_are_kept_and_reported_as_quirks(
     chosen: str, rejected: str, prompt: list[str], replies: set[str], quirk: Quirk
 ) -> None:
     name, (numbered,) = read(lines({"chosen": chosen, "rejected": rejected}))
@@ -149,7 +150,7 @@ def test_odd_hh_rows_are_kept_and_flagged(
     assert quirk in record.quirks
 
 
-def test_hh_dialogues_without_a_common_question_are_refused() -> None:
+def test_hh_dialogues_without_a_shared_question_are_refused() -> None:
     row = {
         "chosen": dialogue(("Human", "Q"), ("Assistant", "A")),
         "rejected": dialogue(("Human", "Another"), ("Assistant", "A")),
@@ -265,7 +266,7 @@ def test_bad_rows_are_reported_and_good_rows_are_read() -> None:
         ({"prompt": "   "}, "prompt is empty"),
         ({"prompt": 7}, "prompt must be text"),
         ({"prompt": "a\x00b"}, "NUL"),
-        ({"prompt": "x" * (MAX_TEXT_CHARACTERS + 1)}, "the most is"),
+        ({"prompt": "x" * (MAX_TEXT_CHARACTERS + 1)}, "the maximum is"),
         (
             {"messages": [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}]},
             "ends with an assistant",
@@ -335,7 +336,7 @@ def test_broken_csv_rows_are_reported_and_the_others_read() -> None:
     assert "not valid Unicode" in reasons[5]
 
 
-def test_too_long_line_is_skipped_without_being_held(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_long_line_is_skipped_and_never_held_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "MAX_ROW_BYTES", 1000)
     _, found = read(lines(NATIVE, {"prompt": "x" * 300_000}, NATIVE))
     assert [one(item) is not None for item in found] == [True, False, True]
@@ -356,7 +357,7 @@ def test_truncated_gzip_file_keeps_its_earlier_rows(monkeypatch: pytest.MonkeyPa
     _, found = read(io.BytesIO(packed[: len(packed) // 2]))
     assert len(found) > 1000
     assert all(one(item) for item in found[:-1])
-    assert "breaks off" in found[-1].reason
+    assert "is truncated or damaged" in found[-1].reason
 
 
 def test_parquet_bomb_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from preferences.formats.catalog import NumberedRecords, read_records
 from preferences.formats.containers import limits
+from preferences.formats.recognition import NumberedRecords, read_records
 from preferences.records import FormatError
 
 ROW = {"prompt": "Say hello.", "responses": ["Hello!", "Hi."], "tiers": [[1], [0]]}
@@ -49,7 +49,7 @@ def with_field(value: bytes) -> bytes:
         pytest.param(with_field(b"[" * 200_000 + b"]" * 200_000), "not valid JSON", id="very deep nesting"),
         pytest.param(with_field(b"[" * 900 + b"]" * 900), "nested", id="nesting below the parser's limit"),
         pytest.param(
-            with_field(b"[" * 60 + b"]" * 60), "nested deeper than 50", id="deeper than anyone means"
+            with_field(b"[" * 60 + b"]" * 60), "nested deeper than 50", id="deeper than any real data"
         ),
         pytest.param(with_field(b"9" * 10_000), "not valid JSON", id="an endless number"),
         pytest.param(with_field(b"1e999"), "metadata", id="a number beyond any float"),
@@ -79,14 +79,14 @@ def test_huge_number_is_refused_by_its_field(change: dict[str, Any]) -> None:
     assert reasons(GOOD + b"\n" + json.dumps({**ROW, **change}).encode())[2]
 
 
-def test_too_long_row_is_skipped_without_being_held(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_long_row_is_skipped_and_never_held_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "MAX_ROW_BYTES", 10_000)
     data = b"\n".join([GOOD, with_field(b'"' + b"x" * 100_000 + b'"'), GOOD])
     assert good_lines(data) == [1, 3]
     assert "longer than 10,000 bytes" in reasons(data)[2]
 
 
-def test_too_long_row_of_an_array_ends_the_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reading_stops_at_a_too_long_row_of_an_array(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "MAX_ROW_BYTES", 100_000)
     data = b"[" + GOOD + b"," + with_field(b'"' + b"x" * 400_000 + b'"') + b"," + GOOD + b"]"
     assert good_lines(data) == [1]
@@ -110,7 +110,7 @@ def test_truncated_gzip_keeps_its_good_rows(keep: float) -> None:
     whole = gzip.compress(b"\n".join([json.dumps({**ROW, "prompt": f"{n}"}).encode() for n in range(5000)]))
     found = read(whole[: int(len(whole) * keep)])
     assert sum(bool(item.records) for item in found) > 100
-    assert "breaks off" in found[-1].reason
+    assert "is truncated or damaged" in found[-1].reason
 
 
 def test_unclosed_quote_stops_at_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,7 +168,7 @@ BOMBS = {
 PROGRAM = """
 import gzip, io, json, resource, sys
 import pyarrow as pa, pyarrow.parquet as pq
-from preferences.formats.catalog import read_records
+from preferences.formats.recognition import read_records
 good = json.dumps({"prompt": "Q", "responses": ["a", "b"]}).encode()
 def repeated():
     sink = io.BytesIO()

@@ -1,4 +1,4 @@
-"""Formats without a real file at hand, in the shapes that their systems document."""
+"""Formats for which there is no real file, in the shapes that their systems document."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from preferences.formats.catalog import IMPORT_FORMATS, read_records
+from preferences.formats.catalog import IMPORT_FORMATS
+from preferences.formats.recognition import read_records
 from preferences.records import RankingRecord, Record, Vote
 
 ASK, ONE, TWO = (
@@ -69,7 +70,7 @@ def pairwise(*selected: str, **changes: Any) -> dict[str, Any]:
     }
 
 
-def test_label_studio_pairwise() -> None:
+def test_label_studio_pairwise_export_is_read() -> None:
     record = record_of(pairwise("left", "right"), "label-studio")
     assert [order(record, ranking) for ranking in record.rankings] == [
         [["One."], ["Two."]],
@@ -101,7 +102,7 @@ def test_cancelled_label_studio_annotation_is_left_out_with_a_quirk() -> None:
         ),
     ],
 )
-def test_three_shapes_of_a_label_studio_ranker(
+def test_three_forms_of_a_label_studio_ranker_are_read(
     answer: Any, tiers: list[list[str]], flags: dict[int, Any], odd: list[str]
 ) -> None:
     row = pairwise("left")
@@ -187,7 +188,9 @@ def test_argilla_flat_rows_without_ranks_are_open_tasks() -> None:
         ({"prompt": "Which?", "chosen": [ONE], "rejected": [TWO]}, "Which?", "One.", "Two."),
     ],
 )
-def test_all_shapes_of_trl_preference(row: dict[str, Any], prompt: str, better: str, worse: str) -> None:
+def test_all_forms_of_trl_preference_data_are_read(
+    row: dict[str, Any], prompt: str, better: str, worse: str
+) -> None:
     record = record_of({**row, "margin": 3.0}, "trl-preference")
     assert [message["content"] for message in record.messages] == [prompt]
     assert order(record) == [[better], [worse]]
@@ -198,7 +201,9 @@ def test_all_shapes_of_trl_preference(row: dict[str, Any], prompt: str, better: 
     ("margin", "strength", "kept"),
     [(0.0, None, {}), (2, 2, {}), (0.35, None, {"margin": 0.35}), (-1, None, {"margin": -1.0})],
 )
-def test_whole_margin_is_a_strength(margin: float, strength: int | None, kept: dict[str, Any]) -> None:
+def test_whole_numbered_margin_is_a_strength(
+    margin: float, strength: int | None, kept: dict[str, Any]
+) -> None:
     record = record_of({"prompt": "Q", "chosen": "a", "rejected": "b", "margin": margin}, "trl-preference")
     assert (record.rankings[0].strength, record.rankings[0].metadata) == (strength, kept)
     assert names(record) == (["margin-not-whole"] if kept else [])
@@ -242,7 +247,7 @@ def battle(winner: str, **changes: Any) -> dict[str, Any]:
         ("tie (bothbad)", [["One.", "Two."]], True),
     ],
 )
-def test_arena_battles(winner: str, tiers: list[list[str]], all_bad: bool) -> None:
+def test_arena_battles_are_read(winner: str, tiers: list[list[str]], all_bad: bool) -> None:
     record = record_of(battle(winner), "arena-battles")
     (ranking,) = record.rankings
     assert (order(record), ranking.all_bad, ranking.annotator) == (tiers, all_bad, "arena_user_x")
@@ -250,7 +255,7 @@ def test_arena_battles(winner: str, tiers: list[list[str]], all_bad: bool) -> No
     assert [response.model for response in record.responses] == ["m1", "m2"]
 
 
-def test_battle_about_the_first_turn_ignores_the_second() -> None:
+def test_battle_on_the_first_turn_ignores_the_second() -> None:
     more = [{"role": "user", "content": "And then?"}, {"role": "assistant", "content": "Three."}]
     row = battle("model_a", conversation_a=[ASK, ONE, *more], conversation_b=[ASK, TWO, *more])
     assert order(record_of(row, "arena-battles")) == [["One."], ["Two."]]
@@ -304,7 +309,7 @@ def test_common_column_names_are_understood(row: dict[str, Any], responses: list
     ("signed", "tiers", "strength"),
     [(-2, [["a"], ["b"]], 2), (3, [["b"], ["a"]], 3), (0, [["a", "b"]], None)],
 )
-def test_helpsteer_preferences(signed: int, tiers: list[list[str]], strength: int | None) -> None:
+def test_helpsteer_preferences_are_read(signed: int, tiers: list[list[str]], strength: int | None) -> None:
     row = {"prompt": "Q", "response_1": "a", "response_2": "b", "preference_strength": signed}
     record = record_of({**row, "preference_statement": "clearer"}, "rankloop")
     assert (order(record), record.rankings[0].strength, record.rankings[0].comment) == (

@@ -1,4 +1,4 @@
-"""Rankings of real files survive import and export: our own formats lose nothing, and foreign formats only
+"""Rankings of real files survive import and export: our own formats lose nothing, and other formats lose only
 what they can't express."""
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from annotation.datasets.pseudonyms import pseudonym
 from annotation.datasets.snapshots import freeze_snapshot
 from annotation.models import DatasetSnapshot, Project
 from annotation.projects.projects import create_project
-from preferences.formats.catalog import EXPORT_FORMATS, IMPORT_FORMATS, read_records
+from preferences.formats.catalog import EXPORT_FORMATS, IMPORT_FORMATS
+from preferences.formats.recognition import read_records
 from preferences.formats.writers.csv_file import neutralised, restored
 from preferences.formats.writers.rewardbench import prompt_text
 from preferences.records import RankingRecord, Record, ResponseRecord, Vote
@@ -122,7 +123,7 @@ def said_by_file(project: Project, record: Record, ranking: RankingRecord) -> st
 
 
 def in_the_file(path: Path, project: Project) -> set[str]:
-    """The current rankings: of several answers of one annotator about the same responses, the last."""
+    """The current rankings: if one annotator ranked the same responses several times, the last one counts."""
     found: dict[Any, tuple[Any, str]] = {}
     for number, (record, ranking) in enumerate(rankings_in(path)):
         said = said_by_file(project, record, ranking)
@@ -192,7 +193,7 @@ def test_mt_bench_votes_survive_a_round_trip(wishes: Project) -> None:
     assert report.rankings > 2000
     with path.open("rb") as stream:
         votes = [vote for line in read_records(stream)[1] for vote in line.records]
-    # Of two votes on the same two answers by one judge, the last counts.
+    # If a judge voted twice on the same two answers, the last vote counts.
     expected = {}
     for vote in votes:
         assert isinstance(vote, Vote)
@@ -316,7 +317,7 @@ FOREIGN = sorted(
 
 
 @pytest.mark.parametrize("format", FOREIGN)
-def test_strict_pairs_survive_foreign_formats(wishes: Project, format: str) -> None:
+def test_strict_pairs_survive_other_formats(wishes: Project, format: str) -> None:
     snapshot = odd_rows(wishes)
     known = EXPORT_FORMATS[format]
     assert known.imports_as in IMPORT_FORMATS

@@ -7,7 +7,7 @@ from typing import Any
 
 
 def loaded(path: Path, cache: Path, *, loader: str) -> Any:
-    """The file as the real `datasets` loads a download."""
+    """The downloaded file, loaded by the real `datasets` library."""
     import datasets
 
     return datasets.load_dataset(loader, data_files=str(path), split="train", cache_dir=str(cache))

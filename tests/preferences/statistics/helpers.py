@@ -1,4 +1,4 @@
-"""Estimates of small cases as textbooks write them down: matrices of raters, lists of ranks."""
+"""Estimates of small cases in the form that textbooks use: matrices of raters, lists of ranks."""
 
 from __future__ import annotations
 
@@ -26,6 +26,6 @@ def tau_b(first: ArrayLike, second: ArrayLike) -> float:
 
 
 def concordance(places: ArrayLike) -> float:
-    """Kendall's W of m rankings (m, K) of the same K things."""
+    """Kendall's W of m rankings (m, K) of the same K items."""
     rankings = np.asarray(places)
     return float(kendall_w_by_task(rankings, np.zeros(len(rankings), dtype=np.int64), 1)[0])

@@ -18,7 +18,7 @@ class Votes(NamedTuple):
     people: NDArray[np.int64]
     values: NDArray[np.int64]
     names: list[tuple[str, str]]
-    """The two models of each item, in the order the values speak of."""
+    """The two models of each item, in the order to which the values refer."""
 
 
 def rows_of(name: str) -> list[dict[str, Any]]:

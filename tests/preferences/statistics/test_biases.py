@@ -11,19 +11,19 @@ from preferences.statistics.pairs import UNRANKED
 
 
 def _rankings(seed: int, n: int, lean: float) -> tuple[np.ndarray, np.ndarray]:
-    """Random shuffles of four responses, ranked at random except that a position one place earlier adds
-    `lean`."""
+    """Random shuffles of four responses, ranked at random except that each place further forward adds `lean`
+    to the score."""
     rng = np.random.default_rng(seed)
     shown = np.argsort(rng.random((n, 4)), axis=1).astype(np.int8)
     score = rng.gumbel(size=(n, 4)) - lean * shown
     return np.argsort(np.argsort(-score, axis=1), axis=1).astype(np.int8), shown
 
 
-def test_biases_match_a_count_by_hand() -> None:
+def test_biases_match_a_manual_count() -> None:
     places = np.array([[0, 1, 2], [0, 0, 1], [0, UNRANKED, UNRANKED]], dtype=np.int8)
     shown = np.array([[0, 1, 2], [2, 1, 0], [1, 0, 2]], dtype=np.int8)
     found = wins_of_the_first_shown(places, shown)
-    # All three; neither of the two strict pairs; one of two (unranked responses form no pair).
+    # Three of three strict pairs; none of two; one of two (unranked responses form no pair).
     np.testing.assert_array_equal(found.won, [3, 0, 1])
     np.testing.assert_array_equal(found.n, [3, 2, 2])
     longer = wins_of_the_larger(places, np.array([[5, 9, 9], [7, 1, 1], [3, 3, 1]]))

@@ -103,7 +103,7 @@ def test_strengths_equal_choix_evalica_and_crowd_kit() -> None:
     known = np.log(scores.loc[range(5)].to_numpy())
     np.testing.assert_allclose(ours, known - known.mean(), atol=1e-4)
     frame = pd.DataFrame({"worker": 0, "left": xs, "right": ys, "label": xs})
-    # Its own stopping rule compares an array with itself and stops after two steps; 0 disables it.
+    # crowd-kit's stopping rule compares an array with itself and stops after two steps; 0 disables it.
     known = np.log(CrowdKit(n_iter=3000, tol=0).fit(frame).scores_.loc[range(5)].to_numpy())
     np.testing.assert_allclose(ours, known - known.mean(), atol=1e-6)
 
@@ -123,7 +123,8 @@ def test_ties_as_half_wins_equal_evalica() -> None:
 
 
 def test_comparable_groups_and_levels_are_found() -> None:
-    # A and B met both ways; C lost to both and beat nobody; D and E met nobody else; F met nobody at all.
+    # A and B beat each other; C lost to both and never won; D and E met only each other; F met no other
+    # model.
     wins = np.zeros((6, 6))
     wins[0, 1] = wins[1, 0] = wins[0, 2] = wins[1, 2] = wins[3, 4] = wins[4, 3] = 1
     ground = ground_of(wins)
@@ -134,7 +135,8 @@ def test_comparable_groups_and_levels_are_found() -> None:
 
 
 def test_bootstrap_draws_whole_tasks() -> None:
-    """Ten copies of each comparison within its task: as wide as one, not √10 narrower."""
+    """With ten copies of each comparison in its task, the interval is as wide as with one, not √10
+    narrower."""
     rng = np.random.default_rng(8)
     first = rng.random(400) < 0.6
     preferred, other = np.where(first, 0, 1), np.where(first, 1, 0)

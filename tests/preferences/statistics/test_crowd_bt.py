@@ -42,7 +42,7 @@ def test_known_reliabilities_and_strengths_are_recovered() -> None:
 
 
 def test_full_reliability_gives_bradley_terry() -> None:
-    """A single annotator with well-fitting verdicts: η near 1 does not change the strengths."""
+    """A single annotator's verdicts fit the model well, so η is near 1 and does not change the strengths."""
     strengths = np.array([1.0, 0.3, 0.0, -1.3])
     rng = np.random.default_rng(1)
     one, two = rng.integers(0, 4, (2, 40_000))
@@ -51,7 +51,7 @@ def test_full_reliability_gives_bradley_terry() -> None:
     win, lose = np.where(first, one, two), np.where(first, two, one)
     found = crowd_bt.fit(win, lose, np.zeros(len(win), dtype=int), n_items=4, n_annotators=1, penalty=0.5)
     wins = bradley_terry.table_of(win, lose, np.zeros(len(win), dtype=bool), 4).wins
-    # η and the scale of the strengths can compensate each other; their predictions can't differ.
+    # η and the scale of the strengths can offset each other, so predictions are compared.
     p = 1 / (1 + np.exp(found.strength[None, :] - found.strength[:, None]))
     p = found.eta[0] * p + (1 - found.eta[0]) * (1 - p)
     known = bradley_terry.fit(wins, prior=0.5)

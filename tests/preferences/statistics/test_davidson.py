@@ -35,7 +35,7 @@ def test_known_parameters_are_recovered() -> None:
     found = [davidson.fit(*_draw(seed, TRUTH, 0.7, 100)) for seed in range(60)]
     strengths = np.array([one.strength for one in found])
     ties = np.array([one.tie for one in found])
-    # The spread of the 60 estimates gives the standard error of one; that of their mean is √60 smaller.
+    # The spread of the 60 estimates gives the standard error of one; that of their mean is √60 times smaller.
     assert (np.abs(strengths.mean(0) - TRUTH) < 2.6 * strengths.std(0) / np.sqrt(60)).all()
     assert abs(ties.mean() - 0.7) < 2.6 * ties.std() / np.sqrt(60)
     assert np.mean(np.abs(strengths - TRUTH) < 2 * strengths.std(0)) > 0.9

@@ -38,14 +38,15 @@ def test_dawid_skene_equals_crowd_kit() -> None:
     np.testing.assert_allclose(found.truth, known.probas_.loc[range(300), range(3)], atol=1e-3)
     np.testing.assert_allclose(found.prior, known.priors_.loc[range(3)], atol=1e-3)
     for person in range(5):
-        errors = known.errors_.loc[person].loc[range(3), range(3)].to_numpy()  # [said, true]
+        errors = known.errors_.loc[person].loc[range(3), range(3)].to_numpy()  # [label given, true label]
         np.testing.assert_allclose(found.confusion[person].T, errors, atol=1e-3)
 
 
 def test_known_confusions_are_recovered_and_beat_the_majority() -> None:
     items, people, labels = _labels(1, 20_000, CONFUSION, PRIOR)
     found = dawid_skene.fit(items, people, labels, n_items=20_000, n_annotators=5, n_labels=3)
-    # About 2,400 labels of the rarest truth each: standard errors of 0.01, plus some for unknown truths.
+    # Each annotator labels about 2,400 items of the rarest truth, so standard errors are 0.01, and slightly
+    # more because the truths are unknown.
     np.testing.assert_allclose(found.confusion, CONFUSION, atol=0.05)
     np.testing.assert_allclose(found.prior, PRIOR, atol=0.02)
     truth = np.random.default_rng(1).choice(3, 20_000, p=PRIOR)
@@ -104,7 +105,7 @@ def test_known_reliability_is_recovered_at_any_overlap(tasks: int, overlap: int)
         )
         inside.append((found.low <= accuracy) & (accuracy <= found.high))
         off.append(found.accuracy - accuracy)
-    # Pairs of a ranking are dependent; the estimate ignores that, the intervals include it.
+    # Pairs of a ranking are dependent: the estimate ignores that, but the intervals account for it.
     assert np.mean(inside) > 0.85
     assert np.abs(np.mean(off, axis=0)).max() < 0.02
 

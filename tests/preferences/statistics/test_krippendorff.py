@@ -53,7 +53,7 @@ def test_alpha_equals_the_krippendorff_package(metric: Metric, raters: int, unit
 @pytest.mark.parametrize("metric", METRICS)
 def test_bootstrap_of_equal_units_gives_the_estimate(metric: Metric) -> None:
     """The bootstrap's totals and the estimate use one formula: with equal units every sample equals the
-    estimate, both for few values and for many, which take another path."""
+    estimate, both for few values and for many, which are computed differently."""
     for values in ([1, 1, 2], [1, 5, 9], np.linspace(0, 1, 20)):
         units = np.repeat(np.arange(40), len(values))
         found = alpha(units, np.tile(values, 40), metric=metric, samples=20)
@@ -93,7 +93,8 @@ def test_pairs_of_one_task_are_resampled_together() -> None:
 
 
 def test_grouping_many_clusters_keeps_the_interval() -> None:
-    """Above 1,000 tasks, groups of tasks are drawn: as wide as drawing 4,000 tasks one by one."""
+    """Above 1,000 tasks, groups of tasks are drawn: the interval is as wide as if 4,000 tasks were drawn one
+    by one."""
     rng = np.random.default_rng(1)
     units = np.repeat(np.arange(4000), 3)
     values = np.where(
@@ -113,7 +114,7 @@ def test_grouping_many_clusters_keeps_the_interval() -> None:
     assert grouped.low == pytest.approx(low, abs=0.006)
 
 
-def test_alpha_does_not_depend_on_which_response_is_first() -> None:
+def test_alpha_does_not_depend_on_the_order_of_responses() -> None:
     rng = np.random.default_rng(2)
     counts = rng.multinomial(4, [0.15, 0.15, 0.7], size=200)
     turned = np.where(rng.random((200, 1)) < 0.5, counts[:, ::-1], counts)

@@ -44,7 +44,7 @@ def test_only_the_guesser_is_an_outlier(overlap: int) -> None:
     assert (np.delete(found.adjusted, 3) > 0.05).all()
 
 
-def test_expectation_is_that_of_random_assignment() -> None:
+def test_expectation_equals_that_of_random_assignment() -> None:
     """Compared with 4,000 actual shuffles of the annotators of each task."""
     score, task, who = _project(2, np.array([0.3, 0.5, 0.7, 1.0, 2.0]), 40, 3)
     found = outliers(score, task, who, 5)
@@ -62,6 +62,6 @@ def test_too_few_tasks_give_no_test() -> None:
     assert np.isnan(outliers(score, task, who, 4).p_value).all()
     none = outliers(np.array([np.nan]), np.array([0]), np.array([0]), 2)
     assert np.isnan(none.adjusted).all()
-    # Everyone agrees everywhere: annotators can't be told apart.
+    # All annotators agree on every task, so the scores don't differ.
     alike = outliers(np.ones(90), np.repeat(np.arange(30), 3), np.tile(np.arange(3), 30), 3)
     assert np.isnan(alike.p_value).all()

@@ -46,7 +46,7 @@ def test_ranking_that_ties_everything_has_no_tau_b() -> None:
     assert np.isnan(tau_b([0, 0, 0], [0, 1, 2]))
 
 
-def test_tau_b_of_meetings_counts_only_shared_pairs() -> None:
+def test_tau_b_of_two_rankings_counts_only_shared_pairs() -> None:
     rng = np.random.default_rng(2)
     places = rng.integers(0, 4, (60, 5)).astype(np.int8)
     first, second = np.arange(30), np.arange(30, 60)
@@ -59,8 +59,8 @@ def test_tau_b_of_meetings_counts_only_shared_pairs() -> None:
     assert (met.shared[0], met.same[0], met.tau_b[0]) == (7, 7, 1.0)
 
 
-def test_concordance_matches_a_count_by_hand() -> None:
-    # Three judges, four things; rank sums 4, 6, 8, 12: S = 35, W = 12 · 35 / (9 · 60) = 7/9.
+def test_concordance_matches_a_manual_calculation() -> None:
+    # Three judges, four items; rank sums 4, 6, 8, 12: S = 35, W = 12 · 35 / (9 · 60) = 7/9.
     assert concordance([[0, 1, 2, 3], [0, 2, 1, 3], [1, 0, 2, 3]]) == pytest.approx(7 / 9)
     assert concordance([[0, 1, 2], [0, 1, 2]]) == 1
     assert concordance([[0, 1, 2], [2, 1, 0]]) == pytest.approx(0)

@@ -15,7 +15,7 @@ from tests.preferences.statistics.helpers import alpha_of_matrix
 from tests.preferences.statistics.real_votes import mt_bench, rows_of, tulu
 
 
-def test_pandalm() -> None:
+def test_pandalm_matches_the_reference_values() -> None:
     rows = rows_of("annotators/pandalm-testset-v1.jsonl.gz")
     labels = np.array([[row[f"annotator{n}"] for n in (1, 2, 3)] for row in rows])
     assert len(labels) == 723
@@ -27,14 +27,14 @@ def test_pandalm() -> None:
     assert int((counts == 1).all(1).sum()) == 0
 
 
-def test_mt_bench_agreement() -> None:
+def test_mt_bench_agreement_matches_the_reference_values() -> None:
     votes = mt_bench()
     per_item = np.bincount(votes.items)
     assert (len(votes.names), int((per_item > 1).sum()), int(votes.people.max()) + 1) == (1257, 699, 65)
     assert round(alpha(votes.items, votes.values, metric="nominal").alpha, 4) == 0.5015
 
 
-def test_mt_bench_strengths() -> None:
+def test_mt_bench_strengths_match_the_reference_values() -> None:
     votes = mt_bench()
     names = sorted({name for pair in votes.names for name in pair})
     sides = np.array([[names.index(one), names.index(two)] for one, two in votes.names])[votes.items]
@@ -61,7 +61,7 @@ def test_mt_bench_strengths() -> None:
     assert (high - low < 0.4).all()
 
 
-def test_tulu() -> None:
+def test_tulu_matches_the_reference_values() -> None:
     votes = tulu()
     assert len(votes.names) == 693
     assert (int(votes.people.max()) + 1, int((np.bincount(votes.items) > 1).sum())) == (16, 89)
@@ -70,7 +70,7 @@ def test_tulu() -> None:
     assert round(alpha(votes.items, votes.values, metric="interval").alpha, 3) == 0.298
 
 
-def test_squality() -> None:
+def test_squality_matches_the_reference_values() -> None:
     rows = rows_of("annotators/squality-human-eval.jsonl.gz")
     reviews = [
         (number, question, review, response["system"])
@@ -94,7 +94,7 @@ def test_squality() -> None:
     assert by_question.low < 0.7854 < by_question.high
 
 
-def test_qa_feedback() -> None:
+def test_qa_feedback_matches_the_reference_values() -> None:
     rows = rows_of("kway/qa-feedback-4way.jsonl.gz")
     said = np.array([row["preference"] for row in rows])
     assert said.shape == (343, 6)
@@ -134,7 +134,7 @@ def test_qa_feedback() -> None:
         ("helpful-rejection-sampled.test", 0.583),
     ],
 )
-def test_hh_longer_responses_win(name: str, share: float) -> None:
+def test_longer_hh_responses_win_as_often_as_in_the_reference(name: str, share: float) -> None:
     rows = rows_of(f"hh-rlhf/{name}.jsonl.gz")
     lengths = np.array([[len(row["chosen"]), len(row["rejected"])] for row in rows])
     places = np.tile(np.array([0, 1], dtype=np.int8), (len(rows), 1))

@@ -18,7 +18,7 @@ from preferences.statistics.outliers import outliers
 from preferences.statistics.pairs import pair_columns, rankings_that_meet, verdicts_of
 from training import demo_world
 
-# Gumbel noise on gold points (of 4); the fifth guesses, the sixth prefers what is shown first.
+# Gumbel noise on gold points (of 4); the fifth guesses, and the sixth prefers the response shown first.
 NOISE = np.array([0.15, 0.3, 0.6, 1.0, 30.0, 0.3])
 LEAN = np.array([0.0, 0.0, 0.0, 0.0, 0.0, 1.0])
 TASKS, K, OVERLAP = 500, 4, 3

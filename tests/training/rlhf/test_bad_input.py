@@ -67,7 +67,7 @@ def test_rows_of_fewer_than_two_responses_are_counted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ties", ["ignore", "rao_kupper"])
-def test_short_rankings_made_in_python_are_counted(ties: str) -> None:
+def test_rankings_of_too_few_responses_built_in_python_are_counted(ties: str) -> None:
     few = [Ranking(QUESTION, ("w3",), ((0,),)), Ranking(QUESTION, (), ())]
     groups, left_out, _ = encode_rankings([*few, RANKINGS[0]], tiny.tokenizer(), max_length=100, ties=ties)
     assert (len(groups), left_out) == (1, {"fewer_than_two_responses": 2})
@@ -107,7 +107,7 @@ def test_holding_out_everything_is_refused(base: Path, tmp_path: Path) -> None:
         train(RewardModelConfig(), base_model=base, rankings=aside, out_dir=tmp_path / "rm")
 
 
-def test_ties_alone_need_a_loss_that_models_ties(base: Path, tmp_path: Path) -> None:
+def test_rankings_of_ties_alone_need_a_loss_that_models_ties(base: Path, tmp_path: Path) -> None:
     tied = [dataclasses.replace(r, tiers=((0, 1, 2, 3),)) for r in RANKINGS[:6]]
     settings = {"epochs": 1, "evaluations": 1, "heldout_fraction": 0.0}
     ignoring = RewardModelConfig.model_validate(settings)
@@ -143,7 +143,7 @@ def test_empty_response_is_only_an_end_token(base: Path) -> None:
 
 @pytest.mark.parametrize("which", ["whole", "adapter"])
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_weights_that_are_not_finite_are_named(
+def test_error_names_weights_that_are_not_finite(
     which: str, value: float, base: Path, adapter: Path, tmp_path: Path
 ) -> None:
     folder = copy_of(base if which == "whole" else adapter, tmp_path)
@@ -179,7 +179,7 @@ def test_tokenizer_without_pad_gets_one_that_is_not_eos(tmp_path: Path) -> None:
     assert here.item() == pytest.approx(expected.item(), abs=1e-5)
 
 
-def test_pad_token_takes_no_word_of_the_vocabulary(tmp_path: Path) -> None:
+def test_pad_token_replaces_no_word_of_the_vocabulary(tmp_path: Path) -> None:
     """GPT-2's tokenizer. The first token of its vocabulary is "!", which must stay a word."""
     words = tiny.byte_level_tokenizer()
     assert (words.all_special_tokens, words.convert_ids_to_tokens(0)) == ([words.eos_token], "!")
@@ -206,7 +206,7 @@ def test_tokenizer_without_eos_is_refused(tmp_path: Path) -> None:
 
 
 def test_plain_format_is_used_without_a_chat_template(base: Path, tmp_path: Path) -> None:
-    """With a template, training and scoring see what it makes of the same conversation."""
+    """With a template, training and scoring see its rendering of the same conversation."""
     plain = tiny.tokenizer()
     assert chat.decode(plain, chat.encode_prompt(plain, QUESTION)) == "user : w1 w2 assistant :"
     chatty = tiny.tokenizer()
@@ -254,7 +254,7 @@ def test_classifier_with_several_classes_is_refused(base: Path, tmp_path: Path) 
 
 def test_encoder_is_refused_as_the_reward_model_of_ppo(base: Path, tmp_path: Path) -> None:
     judge = learn(saved_base("bert", tmp_path), tmp_path / "rm").path
-    assert PPOConfig().steps  # the recipe is valid; the model can't value single tokens
+    assert PPOConfig().steps  # the recipe is valid, but the model can't estimate values of single tokens
     with pytest.raises(ValueError, match=r"is an encoder.*Train a reward model from this policy"):
         load_models(base, judge)
 
@@ -287,8 +287,8 @@ WHOLE: dict[str, Damage] = {
     "weights missing": lambda f: (f / "model.safetensors").unlink(),
     "a layer missing": lambda f: drop_weights(f / "model.safetensors", "layers.1"),
     "config cut short": lambda f: cut_short(f / "config.json"),
-    "config of other sizes": other_sizes,
-    "config without a kind": lambda f: (f / "config.json").write_text("{}"),
+    "config with other sizes": other_sizes,
+    "config without a model type": lambda f: (f / "config.json").write_text("{}"),
     "tokenizer cut short": lambda f: cut_short(f / "tokenizer.json"),
 }
 ADAPTER: dict[str, Damage] = {
@@ -298,12 +298,12 @@ ADAPTER: dict[str, Damage] = {
     "the head missing": lambda f: drop_weights(f / "adapter_model.safetensors", "score"),
     "its config cut short": lambda f: cut_short(f / "adapter_config.json"),
     "no base named": nameless,
-    "its notes cut short": lambda f: cut_short(f / "rankloop.json"),
+    "its metadata cut short": lambda f: cut_short(f / "rankloop.json"),
 }
 
 
 @pytest.mark.parametrize("damage", [*WHOLE, *ADAPTER])
-def test_damaged_folder_is_named(damage: str, base: Path, adapter: Path, tmp_path: Path) -> None:
+def test_error_names_the_damaged_folder(damage: str, base: Path, adapter: Path, tmp_path: Path) -> None:
     folder = copy_of(base if damage in WHOLE else adapter, tmp_path)
     shutil.copytree(base, tmp_path / "llama")
     (WHOLE | ADAPTER)[damage](folder)

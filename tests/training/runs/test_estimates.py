@@ -21,7 +21,7 @@ from tests.training.rlhf.small_world import arbitrary_reward_model, untrained_po
 from training import demo_world
 from training.models import ModelVersion, TrainingRun
 from training.rlhf.models.loading import save_model
-from training.runs import execute
+from training.runs import transitions
 from training.runs.estimates import estimates
 from training.runs.estimates.estimates import RunEstimate, estimate_run
 from training.runs.launch import launch_run
@@ -114,7 +114,7 @@ def test_estimate_is_scaled_by_a_finished_run(lab: Project) -> None:
 
 def ran(project: Project, recipe: dict[str, Any]) -> TrainingRun:
     run = launch_run(project=project, kind="sft", recipe=recipe, inputs={}, user=None)
-    attempt = execute.claim_run(run_id=run.pk, worker="test")
+    attempt = transitions.claim_run(run_id=run.pk, worker="test")
     assert attempt is not None
     run_attempt(run.pk, attempt)
     run.refresh_from_db()

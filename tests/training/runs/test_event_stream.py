@@ -21,7 +21,7 @@ from annotation.accounts.tokens import create_token
 from annotation.models import User
 from tests.training.conftest import RunMaker, wait_until
 from training.models import TrainingRun
-from training.runs import execute
+from training.runs import transitions
 from training.runs.api.serializers import run_document
 from training.runs.progress import stream
 from training.runs.progress.events import Event, append_events
@@ -36,7 +36,7 @@ Seen = list[tuple[str, int, dict[str, Any]]]
 @pytest.fixture
 def run(make_run: RunMaker) -> TrainingRun:
     run = make_run()
-    execute.claim_run(run_id=run.pk, worker="w")
+    transitions.claim_run(run_id=run.pk, worker="w")
     return run
 
 
@@ -46,7 +46,7 @@ def say(run: TrainingRun, *steps: int) -> None:
 
 
 def succeed(run: TrainingRun) -> None:
-    execute.succeed_run(run_id=run.pk, attempt=1, result={})
+    transitions.succeed_run(run_id=run.pk, attempt=1, result={})
 
 
 def parse(frame: str) -> tuple[str, int, dict[str, Any]]:

@@ -37,8 +37,8 @@ from training.rlhf.generation import evaluation
 from training.rlhf.models import chat, hub, loading
 from training.rlhf.policy import ppo, rejection_sampling, sft
 from training.rlhf.reward import reward_model
-from training.runs import execute
-from training.runs.causes import CAUSES
+from training.runs import transitions
+from training.runs.failure_texts import CAUSES
 from training.runs.failures import Failure, explain, kind_of, record_of, record_of_exit
 from training.runs.inputs import model_input
 from training.runs.process.job import Job
@@ -353,15 +353,15 @@ def test_exit_code_decides_the_kind_of_a_silent_process() -> None:
 
 def test_lost_worker_and_cancelled_run_are_explained(make_run: RunMaker) -> None:
     run = make_run()
-    execute.claim_run(run_id=run.pk, worker="w")
+    transitions.claim_run(run_id=run.pk, worker="w")
     old = timezone.now() - timedelta(hours=1)
-    TrainingRun.objects.filter(pk=run.pk).update(heartbeat_at=old, tries=execute.MAX_TRIES)
-    execute.sweep_runs()
+    TrainingRun.objects.filter(pk=run.pk).update(heartbeat_at=old, tries=transitions.MAX_TRIES)
+    transitions.sweep_runs()
     run.refresh_from_db()
     lost = explain(run)
     assert lost is not None
     assert (lost.kind, lost.again) == ("worker_lost", True)
-    stopped = explain(execute.cancel_run(run=make_run()))
+    stopped = explain(transitions.cancel_run(run=make_run()))
     assert stopped is not None
     assert stopped.kind == "cancelled"
     assert explain(make_run()) is None

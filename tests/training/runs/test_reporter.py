@@ -14,7 +14,7 @@ from django.utils import timezone
 from tests.training.conftest import RunMaker, wait_until
 from training.models import RunEvent, TrainingRun
 from training.rlhf.core.reporter import Cancelled
-from training.runs import execute
+from training.runs import transitions
 from training.runs.process import reporter
 from training.runs.process.reporter import DatabaseReporter
 from training.runs.progress.events import LostClaim, append_events
@@ -26,7 +26,7 @@ STEPS = 300
 @pytest.fixture
 def run(make_run: RunMaker) -> TrainingRun:
     run = make_run()
-    execute.claim_run(run_id=run.pk, worker="w")
+    transitions.claim_run(run_id=run.pk, worker="w")
     return run
 
 
@@ -70,7 +70,7 @@ def test_time_left_is_derived_from_the_pace_of_the_phase(
 def test_cancel_request_reaches_the_loop_within_a_heartbeat(run: TrainingRun) -> None:
     with voice(run, heartbeat_every=timedelta(seconds=0.1)) as report:
         report.check()
-        execute.cancel_run(run=run)
+        transitions.cancel_run(run=run)
         with pytest.raises(Cancelled):
             wait_until(lambda: bool(report.check()), seconds=10)
         report.progress("train", 1, 2)
@@ -81,7 +81,7 @@ def test_cancel_request_reaches_the_loop_within_a_heartbeat(run: TrainingRun) ->
 def test_replaced_attempt_stops_and_writes_nothing(run: TrainingRun) -> None:
     with voice(run, heartbeat_every=timedelta(seconds=0.1)) as report:
         TrainingRun.objects.filter(pk=run.pk).update(heartbeat_at=timezone.now() - timedelta(hours=1))
-        while execute.claim_run(run_id=run.pk, worker="other") is None:
+        while transitions.claim_run(run_id=run.pk, worker="other") is None:
             TrainingRun.objects.filter(pk=run.pk).update(heartbeat_at=timezone.now() - timedelta(hours=1))
         report.metrics(1, {"loss": 1.0})
         with pytest.raises(LostClaim):

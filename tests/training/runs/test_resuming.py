@@ -22,7 +22,7 @@ from tests.training.conftest import RunMaker, wait_until
 from training.models import ModelVersion, RunEvent, TrainingRun
 from training.rlhf.core.checkpoint import Checkpoints
 from training.rlhf.core.failures import FailureKind
-from training.runs import execute, folders
+from training.runs import folders, transitions
 from training.runs.failures import record
 from training.runs.launch import launch_run, resume_run
 from training.runs.process.exit_codes import EXIT_CANCELLED, EXIT_DONE, EXIT_FAILED
@@ -48,7 +48,7 @@ def launched(policy: ModelVersion, **settings: Any) -> TrainingRun:
 
 def attempted(run: TrainingRun) -> int:
     """Execute one attempt in this process and return its exit code."""
-    attempt = execute.claim_run(run_id=run.pk, worker="test")
+    attempt = transitions.claim_run(run_id=run.pk, worker="test")
     assert attempt is not None
     code = run_attempt(run.pk, attempt)
     run.refresh_from_db()
@@ -92,7 +92,7 @@ def test_cancelled_run_leaves_no_checkpoint(ranked: ModelVersion) -> None:
     run = launched(ranked)
 
     def cancel() -> None:
-        execute.cancel_run(run=TrainingRun.objects.get(pk=run.pk))
+        transitions.cancel_run(run=TrainingRun.objects.get(pk=run.pk))
 
     with once_it_has_checkpoints(run, cancel):
         assert attempted(run) == EXIT_CANCELLED
@@ -111,7 +111,7 @@ def test_diverged_run_keeps_its_checkpoint_until_it_is_cancelled(ranked: ModelVe
     sweep_orphaned_runs()
     assert (run.state, left(run)) == ("failed", ["attempt-1/checkpoints"])
     resume_run(run=run)
-    execute.cancel_run(run=run)
+    transitions.cancel_run(run=run)
     assert (run.state, left(run)) == ("cancelled", [])
 
 

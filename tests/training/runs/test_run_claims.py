@@ -14,7 +14,7 @@ from config.problems import Conflict
 from tests.training.conftest import RunMaker
 from training.models import RunEvent, TrainingRun
 from training.rlhf.core.failures import FailureKind
-from training.runs import execute
+from training.runs import transitions
 from training.runs.failures import record
 from training.runs.progress.events import Event, LostClaim, Progress, append_events
 
@@ -23,7 +23,7 @@ ERROR = record(FailureKind.CRASHED, "d")
 
 
 def claim(run: TrainingRun) -> int:
-    attempt = execute.claim_run(run_id=run.pk, worker="w")
+    attempt = transitions.claim_run(run_id=run.pk, worker="w")
     assert attempt is not None
     return attempt
 
@@ -36,7 +36,7 @@ def lose(run: TrainingRun) -> None:
 def test_queued_run_is_claimed_once(make_run: RunMaker) -> None:
     run = make_run()
     assert claim(run) == 1
-    assert execute.claim_run(run_id=run.pk, worker="second") is None
+    assert transitions.claim_run(run_id=run.pk, worker="second") is None
     run.refresh_from_db()
     assert (run.state, run.attempt, run.worker) == ("running", 1, "w")
     assert run.started_at is not None
@@ -53,7 +53,7 @@ def test_only_one_of_many_concurrent_claims_succeeds(make_run: RunMaker) -> None
         try:
             connection.ensure_connection()
             barrier.wait()
-            won.append(execute.claim_run(run_id=run.pk, worker=threading.current_thread().name))
+            won.append(transitions.claim_run(run_id=run.pk, worker=threading.current_thread().name))
         finally:
             connections.close_all()
 
@@ -69,15 +69,15 @@ def test_only_one_of_many_concurrent_claims_succeeds(make_run: RunMaker) -> None
 def test_stale_run_can_be_claimed_and_a_live_one_cannot(make_run: RunMaker) -> None:
     run = make_run()
     claim(run)
-    assert execute.claim_run(run_id=run.pk, worker="second") is None
+    assert transitions.claim_run(run_id=run.pk, worker="second") is None
     lose(run)
-    assert execute.claim_run(run_id=run.pk, worker="second") == 2
+    assert transitions.claim_run(run_id=run.pk, worker="second") == 2
 
 
 @pytest.mark.parametrize("state", ["succeeded", "failed", "cancelled"])
 def test_finished_run_cannot_be_claimed(make_run: RunMaker, state: str) -> None:
     run = make_run(state=state, finished_at=timezone.now(), error=ERROR)
-    assert execute.claim_run(run_id=run.pk, worker="w") is None
+    assert transitions.claim_run(run_id=run.pk, worker="w") is None
 
 
 def test_stale_attempt_cannot_write(make_run: RunMaker) -> None:
@@ -96,13 +96,13 @@ def test_stale_attempt_cannot_write(make_run: RunMaker) -> None:
             events=[Event("metrics", 2, {"values": {"loss": 1.0}})],
             progress=Progress("train", 2, 10, 5.0),
         )
-    assert not execute.succeed_run(run_id=run.pk, attempt=first, result={"model": "half"})
-    assert not execute.fail_run(run_id=run.pk, attempt=first, error=ERROR)
-    assert execute.stop_run(run_id=run.pk, attempt=first) is None
+    assert not transitions.succeed_run(run_id=run.pk, attempt=first, result={"model": "half"})
+    assert not transitions.fail_run(run_id=run.pk, attempt=first, error=ERROR)
+    assert transitions.stop_run(run_id=run.pk, attempt=first) is None
 
     assert TrainingRun.objects.values().get(pk=run.pk) == before
     assert RunEvent.objects.filter(run=run).count() == n_events
-    assert execute.succeed_run(run_id=run.pk, attempt=second, result={})
+    assert transitions.succeed_run(run_id=run.pk, attempt=second, result={})
 
 
 def test_events_have_no_gaps_and_progress_updates_the_run(make_run: RunMaker) -> None:
@@ -131,7 +131,7 @@ def test_heartbeat_renews_the_claim_and_returns_a_cancel_request(make_run: RunMa
     run.refresh_from_db()
     assert run.heartbeat_at is not None
     assert timezone.now() - run.heartbeat_at < timedelta(seconds=5)
-    execute.cancel_run(run=run)
+    transitions.cancel_run(run=run)
     assert append_events(run_id=run.pk, attempt=attempt) is True
 
 
@@ -150,33 +150,33 @@ def test_values_that_postgres_cannot_store_do_not_stop_a_run(make_run: RunMaker)
 
 
 def test_cancelling_a_queued_run_ends_it_at_once(make_run: RunMaker) -> None:
-    run = execute.cancel_run(run=make_run())
+    run = transitions.cancel_run(run=make_run())
     assert (run.state, run.attempt) == ("cancelled", 0)
-    assert execute.claim_run(run_id=run.pk, worker="w") is None
+    assert transitions.claim_run(run_id=run.pk, worker="w") is None
 
 
 def test_cancelling_a_running_run_is_idempotent(make_run: RunMaker) -> None:
     run = make_run()
     attempt = claim(run)
-    asked = execute.cancel_run(run=run).cancel_requested_at
-    assert execute.cancel_run(run=run).cancel_requested_at == asked
+    asked = transitions.cancel_run(run=run).cancel_requested_at
+    assert transitions.cancel_run(run=run).cancel_requested_at == asked
     assert run.state == "running"
-    assert execute.stop_run(run_id=run.pk, attempt=attempt) == "cancelled"
+    assert transitions.stop_run(run_id=run.pk, attempt=attempt) == "cancelled"
     run.refresh_from_db()
     assert run.state == "cancelled"
-    execute.cancel_run(run=run)  # idempotent
+    transitions.cancel_run(run=run)  # idempotent
 
 
 def test_finished_run_cannot_be_cancelled(make_run: RunMaker) -> None:
     run = make_run()
-    execute.succeed_run(run_id=run.pk, attempt=claim(run), result={})
+    transitions.succeed_run(run_id=run.pk, attempt=claim(run), result={})
     with pytest.raises(Conflict, match="already succeeded"):
-        execute.cancel_run(run=run)
+        transitions.cancel_run(run=run)
 
 
 def test_stopped_run_without_a_cancel_request_is_requeued(make_run: RunMaker) -> None:
     run = make_run()
-    assert execute.stop_run(run_id=run.pk, attempt=claim(run)) == "queued"
+    assert transitions.stop_run(run_id=run.pk, attempt=claim(run)) == "queued"
     run.refresh_from_db()
     assert (run.state, run.tries) == ("queued", 0)
     assert claim(run) == 2
@@ -184,12 +184,12 @@ def test_stopped_run_without_a_cancel_request_is_requeued(make_run: RunMaker) ->
 
 def test_sweep_requeues_a_lost_run_until_its_tries_are_used_up(make_run: RunMaker) -> None:
     run = make_run()
-    for attempt in range(1, execute.MAX_TRIES + 1):
+    for attempt in range(1, transitions.MAX_TRIES + 1):
         assert claim(run) == attempt
-        assert execute.sweep_runs() == []  # its heartbeat is recent
+        assert transitions.sweep_runs() == []  # its heartbeat is recent
         lose(run)
-        woken = execute.sweep_runs()
-        assert woken == ([run.pk] if attempt < execute.MAX_TRIES else [])
+        woken = transitions.sweep_runs()
+        assert woken == ([run.pk] if attempt < transitions.MAX_TRIES else [])
     run.refresh_from_db()
     assert run.state == "failed"
     assert run.error["title"] == "The worker was lost"
@@ -199,9 +199,9 @@ def test_sweep_requeues_a_lost_run_until_its_tries_are_used_up(make_run: RunMake
 def test_sweep_cancels_a_lost_run_with_a_cancel_request(make_run: RunMaker) -> None:
     run = make_run()
     claim(run)
-    execute.cancel_run(run=run)
+    transitions.cancel_run(run=run)
     lose(run)
-    assert execute.sweep_runs() == []
+    assert transitions.sweep_runs() == []
     run.refresh_from_db()
     assert run.state == "cancelled"
 
@@ -209,30 +209,30 @@ def test_sweep_cancels_a_lost_run_with_a_cancel_request(make_run: RunMaker) -> N
 def test_sweep_wakes_a_worker_after_a_lost_message(make_run: RunMaker) -> None:
     fresh = make_run()
     unheard = make_run(woken_at=timezone.now() - LONG_AGO)
-    assert execute.sweep_runs() == [unheard.pk]
-    assert execute.sweep_runs() == []  # not on every sweep
+    assert transitions.sweep_runs() == [unheard.pk]
+    assert transitions.sweep_runs() == []  # not on every sweep
     assert claim(fresh) == claim(unheard) == 1
 
 
 def test_resumed_run_gets_all_its_tries_again(make_run: RunMaker) -> None:
     run = make_run()
-    for _ in range(execute.MAX_TRIES):
+    for _ in range(transitions.MAX_TRIES):
         claim(run)
         lose(run)
-        execute.sweep_runs()
-    execute.requeue_finished(run=run)
+        transitions.sweep_runs()
+    transitions.requeue_finished(run=run)
     run.refresh_from_db()
     assert (run.state, run.error, run.finished_at, run.tries) == ("queued", None, None, 0)
-    assert claim(run) == execute.MAX_TRIES + 1  # attempt numbers only increase, because they fence
+    assert claim(run) == transitions.MAX_TRIES + 1  # attempt numbers only increase, because they fence
 
 
 def test_only_failed_and_cancelled_runs_can_be_resumed(make_run: RunMaker) -> None:
     run = make_run()
     with pytest.raises(Conflict, match="this one is queued"):
-        execute.requeue_finished(run=run)
+        transitions.requeue_finished(run=run)
     claim(run)
     with pytest.raises(Conflict, match="this one is running"):
-        execute.requeue_finished(run=run)
+        transitions.requeue_finished(run=run)
 
 
 @pytest.mark.parametrize(

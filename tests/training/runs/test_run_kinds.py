@@ -28,7 +28,7 @@ from training.rlhf.core.messages import Demonstration
 from training.rlhf.core.recipes import SFTConfig
 from training.rlhf.models.loading import Loaded
 from training.rlhf.policy import sft
-from training.runs import complete, execute
+from training.runs import complete, transitions
 from training.runs.complete import NewModel, NewTasks, Outcome, complete_run
 from training.runs.estimates.estimates import estimate_run
 from training.runs.launch import launch_run
@@ -83,7 +83,7 @@ def ranked(policy: ModelVersion, alice: User, rank: Rank) -> None:
 
 def ran(start: ModelVersion, kind: str, recipe: dict[str, Any], **inputs: str) -> TrainingRun:
     run = launch_run(project=start.project, kind=kind, recipe=recipe, inputs=inputs, user=None)
-    attempt = execute.claim_run(run_id=run.pk, worker="test")
+    attempt = transitions.claim_run(run_id=run.pk, worker="test")
     assert attempt is not None
     run_attempt(run.pk, attempt)
     run.refresh_from_db()
@@ -122,7 +122,7 @@ def test_caution_needs_a_reward_model_with_uncertainty(policy: ModelVersion) -> 
     few: dict[str, Any] = {"max_prompts": 4, "max_new_tokens": 8}
     ran(policy, "reward_model", {"epochs": 1})
     bold = launch_run(project=policy.project, kind="ppo", recipe=few | {"caution": 1.0}, inputs={}, user=None)
-    attempt = execute.claim_run(run_id=bold.pk, worker="test")
+    attempt = transitions.claim_run(run_id=bold.pk, worker="test")
     assert attempt is not None
     run_attempt(bold.pk, attempt)
     bold.refresh_from_db()
@@ -213,7 +213,7 @@ def test_gold_scores_demo_prompts_and_counts_the_others(policy: ModelVersion) ->
     add_prompts(project=policy.project, prompts=foreign)
     few = {"judge": "gold", "split": "all", "max_new_tokens": 8}
     run = launch_run(project=policy.project, kind="evaluate", recipe=few, inputs={}, user=None)
-    attempt = execute.claim_run(run_id=run.pk, worker="test")
+    attempt = transitions.claim_run(run_id=run.pk, worker="test")
     assert attempt is not None
     run_attempt(run.pk, attempt)
     run.refresh_from_db()
@@ -248,7 +248,7 @@ def test_sample_prefers_prompts_with_the_fewest_tasks(policy: ModelVersion, alic
 
 def test_stale_attempt_registers_no_model_and_no_task(policy: ModelVersion, make_run: RunMaker) -> None:
     run = make_run(project=policy.project)
-    first = execute.claim_run(run_id=run.pk, worker="w")
+    first = transitions.claim_run(run_id=run.pk, worker="w")
     TrainingRun.objects.filter(pk=run.pk).update(attempt=2)
     assert first is not None
     folder = run.folder / "made"
@@ -264,7 +264,7 @@ def test_answers_with_invalid_text_create_no_task_and_are_logged(
     lab: Project, make_run: RunMaker, capfd: pytest.CaptureFixture[str]
 ) -> None:
     run = make_run(kind="sample")
-    attempt = execute.claim_run(run_id=run.pk, worker="w")
+    attempt = transitions.claim_run(run_id=run.pk, worker="w")
     assert attempt is not None
     drafts = [
         TaskDraft([{"role": "user", "content": "Why?"}], [ResponseDraft(text, "young") for text in texts])
@@ -281,7 +281,7 @@ def test_model_that_cannot_be_moved_is_not_registered(
     policy: ModelVersion, make_run: RunMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = make_run(project=policy.project)
-    attempt = execute.claim_run(run_id=run.pk, worker="w")
+    attempt = transitions.claim_run(run_id=run.pk, worker="w")
     assert attempt is not None
     outcome = Outcome(model=NewModel("policy", run.folder / "missing", "demo-world", policy))
     with pytest.raises(FileNotFoundError):
@@ -297,7 +297,7 @@ def test_concurrent_completions_get_different_model_names(policy: ModelVersion, 
 
     def finish(run: TrainingRun) -> None:
         try:
-            attempt = execute.claim_run(run_id=run.pk, worker="w")
+            attempt = transitions.claim_run(run_id=run.pk, worker="w")
             assert attempt is not None
             folder = run.folder / "made"
             folder.mkdir(parents=True)

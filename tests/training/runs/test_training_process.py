@@ -22,7 +22,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from embedded import processes
 from tests.training.conftest import RunMaker, wait_until
 from training.models import ModelVersion, RunEvent, TrainingRun
-from training.runs import execute
+from training.runs import transitions
 from training.runs.launch import launch_run
 from training.runs.process import fork, supervise
 from training.tasks import execute_run
@@ -113,7 +113,7 @@ def test_transformers_loads_the_model_of_a_run(sft: TrainingRun) -> None:
 
 def test_cancelled_run_stops_at_a_step_and_leaves_no_files(endless: TrainingRun) -> None:
     with supervised(endless):
-        asked_at_step = execute.cancel_run(run=endless).step
+        asked_at_step = transitions.cancel_run(run=endless).step
     endless.refresh_from_db()
     assert endless.state == "cancelled"
     # It ended at a step boundary, long before its last step and before the grace period was over.
@@ -136,7 +136,7 @@ def test_runs_are_forked_from_one_single_threaded_process(make_run: RunMaker) ->
     for run in (make_run(recipe=ENDLESS), make_run(recipe=ENDLESS)):
         with supervised(run) as process:
             parents.append(process.parent())
-            execute.cancel_run(run=run)
+            transitions.cancel_run(run=run)
     assert parents[0] == parents[1] != psutil.Process()
     # A lock that another thread held during the fork would stay locked forever.
     assert parents[0].num_threads() == 1
@@ -180,7 +180,7 @@ def test_missing_input_fails_the_run_and_the_log_has_the_traceback(
 @contextmanager
 def worker(log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A real worker for the queue `training`, started like embedded/supervisor.py starts it."""
-    argv = ["-m", "celery", "--app=config", "worker", "--pool=threads", "--concurrency=1"]
+    argv = ["-m", "celery", "--app=config", "--skip-checks", "worker", "--pool=threads", "--concurrency=1"]
     queue = ["--queues=training", "--without-gossip", "--without-mingle"]
     process = processes.spawn(
         [sys.executable, *argv, *queue], log=log, cwd=settings.BASE_DIR, env=dict(os.environ)
@@ -204,9 +204,9 @@ def test_run_of_a_killed_worker_resumes_once_from_its_checkpoint(
         process.wait()
     wait_until(lambda: not [p for p in psutil.process_iter() if is_process_of(p, run)], seconds=10)
 
-    assert execute.sweep_runs() == []  # its heartbeat is not old yet
+    assert transitions.sweep_runs() == []  # its heartbeat is not old yet
     TrainingRun.objects.filter(pk=run.pk).update(heartbeat_at=timezone.now() - timedelta(hours=1))
-    assert execute.sweep_runs() == [run.pk]
+    assert transitions.sweep_runs() == [run.pk]
     kept = max(checkpoints_of(run))
     for _ in range(2):
         execute_run(str(run.pk))
@@ -235,5 +235,5 @@ def test_stopped_worker_requeues_its_run(endless: TrainingRun, tmp_path: Path) -
         wait_until(lambda: is_training(endless))
     endless.refresh_from_db()
     assert (endless.state, endless.tries) == ("queued", 0)
-    assert execute.sweep_runs() == [endless.pk]  # the next worker is woken at once, not after a minute
+    assert transitions.sweep_runs() == [endless.pk]  # the next worker is woken at once, not after a minute
     assert_nothing_half_written(endless)

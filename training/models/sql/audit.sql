@@ -1,9 +1,10 @@
--- Who launched, cancelled and resumed runs, promoted models and changed loops (annotation/models/sql/audit.sql).
+-- Audits who launched, cancelled and resumed runs, promoted models and changed loops (see
+-- annotation/models/sql/audit.sql).
 
 SELECT rankloop_audit_table('training_modelversion', '{}', '{metrics}');
 SELECT rankloop_audit_table('training_loop');
 
--- A run's progress and heartbeat are no one's decision, and its result stays in the row.
+-- A run's progress and heartbeat are not a person's decisions, and its result stays in the row.
 CREATE OR REPLACE TRIGGER audit AFTER INSERT OR DELETE ON training_trainingrun FOR EACH ROW
     EXECUTE FUNCTION rankloop_audit('{}', '{heartbeat_at,woken_at,phase,step,total_steps,eta_seconds,last_seq,result,worker,started_at,finished_at}');
 CREATE OR REPLACE TRIGGER audit_update AFTER UPDATE ON training_trainingrun FOR EACH ROW

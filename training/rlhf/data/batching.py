@@ -36,7 +36,7 @@ from training.rlhf.models.trunks import is_encoder, plain
 Layout = Literal["packed", "flat", "separate"]
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 PADDING_TIER = -1
-MAX_PADDING = 0.2  # share of a micro-batch; a lower limit would cost more in calls than it saves in products
+MAX_PADDING = 0.2  # share of a micro-batch; a lower limit costs more in calls than it saves in products
 
 
 class ResponseTooLongError(UnusableInput):
@@ -71,7 +71,7 @@ class Group:
 
 
 class Stated(NamedTuple):
-    """What was stated in B rankings of at most K responses: everything a loss needs besides the rewards.
+    """The content of B rankings of at most K responses: everything that a loss needs besides the rewards.
 
     ``tiers`` (B, K), -1 is padding; ``strengths`` (B,), the stated level; ``annotators`` (B,), the annotator.
     Both count from 1, and 0 is unknown. ``in_shown_order`` (B,), bool: response k was shown in place k.
@@ -113,7 +113,7 @@ class Batch:
 
     @property
     def tokens(self) -> int:
-        """Token places that go through the model, including padding."""
+        """The number of token positions that go through the model, including padding."""
         return self.input_ids.numel()
 
 
@@ -186,10 +186,10 @@ def can_pack(model: PreTrainedModel) -> bool:
 def micro_batches(
     groups: Sequence[Group], *, layouts: Sequence[Layout], max_tokens: int
 ) -> Iterator[tuple[Layout, list[int]]]:
-    """Cut groups into micro-batches of one layout and at most ``max_tokens`` token places, including padding.
+    """Cut groups into micro-batches of one layout and at most ``max_tokens`` positions, including padding.
 
     Yields (layout, indices into groups), every index once. A group that exceeds ``max_tokens`` alone gets its
-    own micro-batch: nothing is dropped for its size.
+    own micro-batch: nothing is dropped because of its size.
     """
     for layout in LAYOUTS:
         chosen = [index for index in range(len(groups)) if layouts[index] == layout]

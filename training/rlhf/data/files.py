@@ -1,10 +1,10 @@
 """Rankings from a file: a frozen snapshot, or any file that an import takes (`preferences.formats`).
 
-Every row is read before anything trains, by the import's readers and with their reasons. A broken row is an
-error that names it. Rows that are sound but say nothing to a loss are left out and counted by reason:
+Every row is read before training begins, with the readers and the error texts of imports. A broken row is an
+error that names it. Valid rows from which a loss can't learn are left out and counted by reason:
 
-- ``not_rankable``: the annotator said that the responses can't be ordered;
-- ``all_bad``: the annotator said that no response is good enough, and gave no order;
+- ``not_rankable``: the annotator marked the responses as not rankable;
+- ``all_bad``: the annotator marked all responses as bad and gave no order;
 - ``fewer_than_two_responses``: there is nothing to compare;
 - ``no_ranking``: a prompt or a task that nobody has ranked;
 - ``answer_left_out``: a draft or cancelled answer of another tool.
@@ -22,10 +22,10 @@ import pyarrow as pa
 
 from preferences.distinct import distinct
 from preferences.formats import snapshot_parquet
-from preferences.formats.catalog import NumberedRecords, read_records
 from preferences.formats.containers.parquet_rows import damage
 from preferences.formats.containers.reading import only_parquet_of
 from preferences.formats.readers import native
+from preferences.formats.recognition import NumberedRecords, read_records
 from preferences.formats.training_fields import training_fields
 from preferences.quirks import ANSWER_LEFT_OUT, IDENTICAL_PAIR
 from preferences.records import (
@@ -47,7 +47,7 @@ REASONS = ("not_rankable", "all_bad", "fewer_than_two_responses", "no_ranking", 
 
 @dataclass(slots=True)
 class Line:
-    """What a line of a file gives: rankings, counts of what was left out, or the reason why it is broken."""
+    """The content of a line: rankings, counts of what was left out, or the reason why the line is broken."""
 
     number: int
     rankings: list[Ranking] = field(default_factory=list)
@@ -56,8 +56,8 @@ class Line:
 
 
 def read_rankings(path: str | Path) -> Rankings:
-    """The rankings of a file, all checked. Raises RankingFileError that names the first broken rows and their
-    number, or says why the file holds no rankings; then nothing is returned."""
+    """The rankings of a file, all checked. Raises a RankingFileError that names the first broken rows and
+    their number, or gives the reason why the file contains no rankings."""
     file = Path(path)
     title, lines = lines_of(file)
     rankings = Rankings(left_out=dict.fromkeys(REASONS, 0))
@@ -71,7 +71,7 @@ def read_rankings(path: str | Path) -> Rankings:
     if errors:
         more = f" (and {len(errors) - ERRORS_SHOWN} more)" if len(errors) > ERRORS_SHOWN else ""
         raise RankingFileError(
-            f"{file.name} has {len(errors)} broken rows: " + "; ".join(errors[:ERRORS_SHOWN]) + more
+            f"{file.name} has broken rows ({len(errors)}): " + "; ".join(errors[:ERRORS_SHOWN]) + more
         )
     if not rankings and set(+Counter(rankings.left_out)) == {"no_ranking"}:
         raise RankingFileError(f"{file.name} holds no rankings to learn from; it was read as: {title}")
@@ -79,7 +79,8 @@ def read_rankings(path: str | Path) -> Rankings:
 
 
 def lines_of(file: Path) -> tuple[str, Iterator[Line]]:
-    """What the file is, and its lines one after another. Raises RankingFileError where it can't be read."""
+    """The title of the file's format, and its lines one by one. Raises RankingFileError if it can't be
+    read."""
     if not file.is_file():
         raise RankingFileError(f"{file}: there is no such file")
     if snapshot_parquet.is_snapshot(file):
@@ -171,7 +172,7 @@ def _made(
     ranking_id: str,
     training: TrainingFields,
 ) -> Ranking:
-    """What stands in no tier was left below all of them."""
+    """A ranking in which the responses in no tier form the last tier, unranked."""
     rest = tuple(sorted(set(range(len(texts))) - {index for tier in tiers for index in tier}))
     return Ranking(
         messages=messages,
@@ -192,8 +193,8 @@ def _made(
 
 
 def _snapshot_lines(file: Path | BinaryIO) -> Iterator[Line]:
-    """The rows of a snapshot without the checks of foreign files: the database made them once. A row that is
-    broken all the same gets the reason that an import would give."""
+    """The rows of a snapshot, without the checks for other files, because the database has already made them.
+    A row that is broken nevertheless gets the reason that an import would give."""
     number = 0
     try:
         for row in snapshot_parquet.read_rankings(file, snapshot_parquet.TRAINING_COLUMNS):
@@ -225,7 +226,7 @@ def _snapshot_line(number: int, row: Mapping[str, Any]) -> Line:
             training=training_fields(row, responses_as_shown=True),
         )
         if row["unranked"] and (not ranking.rest_unranked or sorted(row["unranked"]) != [*ranking.tiers[-1]]):
-            raise ValueError("unranked names a response that is in a tier, or not all of the others")
+            raise ValueError("unranked must name each response that is in no tier, and no other")
     except (RowError, ValueError, TypeError, AttributeError) as error:
         line.reason = _reason_of(row) or str(error)
     else:

@@ -1,4 +1,4 @@
-"""Rankings as the training loops take them, with their split and counts. `files` reads them.
+"""Rankings in the form that the training loops use, with their split and counts. `files` reads them.
 
 A ranking whose responses are all tied is kept, because a loss that models ties learns from it. A loss that
 ignores ties leaves it out and counts it (`RewardModelResult`).
@@ -52,12 +52,12 @@ class Ranking:
         _check_characters(*(message["content"] for message in self.messages), *self.responses)
         indices = sorted(index for tier in self.tiers for index in tier)
         if any(not tier for tier in self.tiers):
-            raise ValueError("tiers holds an empty tier")
+            raise ValueError("tiers contains an empty tier")
         if indices != list(range(len(self.responses))):
             wanted = f"each of 0..{len(self.responses) - 1} must be in exactly one tier"
             raise ValueError(f"tiers names the responses {indices}, but {wanted}")
         if not (math.isfinite(self.weight) and self.weight > 0):
-            raise ValueError(f"weight is {self.weight}, it must be a finite number above 0")
+            raise ValueError(f"weight is {self.weight}; it must be a finite number above 0")
         if not self.prompt_hash:
             object.__setattr__(self, "prompt_hash", hash_messages(self.messages))
 
@@ -131,9 +131,8 @@ def count_repeats(rankings: Sequence[Ranking]) -> dict[str, int]:
     for ranking in rankings:
         of_prompt.setdefault(ranking.prompt_hash, []).append(ranking)
     duplicates = contradicted = 0
-    for (
-        alike
-    ) in of_prompt.values():  # prompt by prompt: all pairs of a large file take more memory than its texts
+    # One prompt at a time, because all pairs of a large file take more memory than its texts.
+    for alike in of_prompt.values():
         orders = [sorted(zip(r.responses, r.tier_of_each(), strict=True)) for r in alike]
         said = {(r.annotator, r.strength, *order) for r, order in zip(alike, orders, strict=True)}
         duplicates += len(alike) - len(said)

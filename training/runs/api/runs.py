@@ -20,7 +20,7 @@ from annotation.api.base import NewestFirst, allow_in, user_of
 from config.problems import Problem
 from training.models import RunEvent, TrainingRun
 from training.models.querysets import ProjectOwnedQuerySet
-from training.runs import execute, launch
+from training.runs import launch, transitions
 from training.runs.api import estimate_serializers, serializers
 from training.runs.api.base import PROJECT, project_to_train
 from training.runs.estimates.estimates import tell_estimate
@@ -113,7 +113,7 @@ class CancelView(RunView):
     @extend_schema(request=None, responses=serializers.RunSerializer)
     def post(self, request: Request, run_id: str) -> Response:
         """Cancel a queued run at once, or a running one at its next step."""
-        return Response(serializers.RunSerializer(execute.cancel_run(run=self.run)).data)
+        return Response(serializers.RunSerializer(transitions.cancel_run(run=self.run)).data)
 
 
 class ResumeView(RunView):

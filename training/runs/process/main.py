@@ -37,8 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     act_as(f"run:{options.run_id}")
     # Models and services can be imported only after django.setup().
-    from training.runs.execute import claim_run, worker_name
     from training.runs.process.exit_codes import EXIT_NOT_MINE
+    from training.runs.transitions import claim_run, worker_name
 
     attempt = options.attempt or claim_run(run_id=options.run_id, worker=worker_name())
     if attempt is None:
@@ -53,11 +53,11 @@ def run_attempt(run_id: UUID, attempt: int) -> int:
     from training.rlhf.core.reporter import Cancelled
     from training.runs import folders
     from training.runs.complete import complete_run
-    from training.runs.execute import fail_run, stop_run
     from training.runs.failures import record_of
     from training.runs.process import exit_codes
     from training.runs.process.reporter import DatabaseReporter
     from training.runs.progress.events import LostClaim
+    from training.runs.transitions import fail_run, stop_run
 
     run = TrainingRun.objects.select_related("project").get(pk=run_id)
     work = folders.work_folder(run, attempt)

@@ -17,8 +17,8 @@ from django.db import connection
 
 from training.rlhf.core.messages import Messages
 from training.rlhf.core.reporter import Cancelled, PrintReporter
-from training.runs.execute import HEARTBEAT_EVERY, STALE_AFTER
 from training.runs.progress.events import Event, LostClaim, Progress, append_events
+from training.runs.transitions import HEARTBEAT_EVERY, STALE_AFTER
 
 # NOTIFYs of all runs share one lock at commit, and a browser can't draw more often than this.
 WRITE_EVERY_SECONDS = 0.25

@@ -17,10 +17,10 @@ from django.db import close_old_connections
 from training.models import TrainingRun
 from training.rlhf.core.failures import FailureKind
 from training.runs import folders
-from training.runs.execute import claim_run, fail_run, stop_run, worker_name
 from training.runs.failures import record, record_of_exit
 from training.runs.process import fork
 from training.runs.process.exit_codes import EXIT_CANCELLED, EXIT_DONE, EXIT_NOT_MINE
+from training.runs.transitions import claim_run, fail_run, stop_run, worker_name
 
 # How long a cancelled process has to reach its next step before the whole process group is killed.
 CANCEL_GRACE_SECONDS = 20.0

@@ -1,6 +1,6 @@
 """Best-of-N rows as RewardBench 2 has them: a prompt, the best responses, and all others.
 
-The file gives no order among the others, so they are ranked below the best without one. A row with more
+The file gives no order among the others, so they are ranked below the best, unordered. A row with more
 responses than a task can show becomes several rankings: every pair of a best and another response is in one
 of them.
 """
@@ -102,7 +102,8 @@ def _models(row: Row, count: int) -> list[str]:
 
 
 def _parts(best: int, others: int) -> Iterator[tuple[range, range]]:
-    """Indices of the best and of the others (counted after the best), at most MAX_RESPONSES together."""
+    """Parts of at most MAX_RESPONSES responses: indices of some best and some others (numbered after the
+    best)."""
     top = (
         best if best + others <= MAX_RESPONSES else min(best, max(MAX_RESPONSES // 2, MAX_RESPONSES - others))
     )

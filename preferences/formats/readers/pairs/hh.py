@@ -85,13 +85,13 @@ def turns_of(dialogue: str, name: str) -> list[Turn]:
         raise RowError(f"{name} has text before its first turn: {pieces[0].strip()[:40]!r}")
     turns = [(role, text.removeprefix(" ")) for role, text in zip(pieces[1::2], pieces[2::2], strict=True)]
     if len(turns) > MAX_MESSAGES:
-        raise RowError(f"{name} has {len(turns)} turns; the most is {MAX_MESSAGES}")
+        raise RowError(f"{name} has {len(turns)} turns; the maximum is {MAX_MESSAGES}")
     return turns
 
 
 def _shared_turns(chosen: list[Turn], rejected: list[Turn]) -> int:
-    """The number of leading turns that form the prompt: equal in both dialogues, ending with Human, with
-    Assistant next."""
+    """The number of leading turns that form the prompt: they are equal in both dialogues and end with a Human
+    turn that an Assistant turn follows."""
     limit = min(len(chosen), len(rejected)) - 1
     shared = 0
     while shared < limit and chosen[shared] == rejected[shared]:

@@ -22,7 +22,7 @@ def blind_order(texts: Sequence[str]) -> list[int]:
 def strength_of(row: Row) -> tuple[int | None, dict[str, Any]]:
     """The row's `margin` as a strength, and the margin as metadata if it is not a whole number.
 
-    0 says nothing: TRL wants a margin in every row or in none.
+    0 means no strength, because TRL requires a margin in every row or in none.
     """
     value = row.get("margin")
     if not given(value):

@@ -1,4 +1,4 @@
-"""FastChat's battles: two whole conversations and which of them won."""
+"""FastChat's battles: two whole conversations and the winner."""
 
 from __future__ import annotations
 

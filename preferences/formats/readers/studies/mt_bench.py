@@ -65,7 +65,7 @@ def parse_answers(row: Row) -> Parsed:
         text_of(text, f"turns.{index}") for index, text in enumerate(list_of(row.get("turns"), "turns"))
     ]
     if not 1 <= len(questions) <= MAX_TURNS:
-        raise RowError(f"turns has {len(questions)} questions; it has 1 to {MAX_TURNS}")
+        raise RowError(f"turns has {len(questions)} questions; it must have 1 to {MAX_TURNS}")
     responses = list_of(row.get("responses"), "responses")
     answers = [_answers(item, index, len(questions)) for index, item in enumerate(responses)]
     check_response_count(len(answers))
@@ -81,7 +81,7 @@ def parse_answers(row: Row) -> Parsed:
             ),
             metadata=metadata,
             task_metadata={"turn": turn},
-            # Votes compare two of them, so a project for pairs needs the answers too.
+            # A vote compares two of these responses, so a project whose form takes pairs needs them too.
             task_optional=True,
             quirks=(EMPTY_REPLY,) if any(not texts[turn - 1].strip() for _, texts in answers) else (),
         )
@@ -152,7 +152,7 @@ VOTES = ImportFormat(
     reads="A ranking of two responses per vote, with a separate task for each pair and turn; "
     "the judge is the annotator. The responses are those of the answers file, found by "
     "question_id, model and turn.",
-    loses="Nothing; repeated equal votes of a judge on a pair are one ranking.",
+    loses="Nothing; repeated equal votes of a judge on a pair become one ranking.",
     example='{"judge": "expert_1", "model_a": "x", "model_b": "y", "question_id": 81, "turn": 1,'
     ' "winner": "model_a"}',
     recognises=recognises_votes,

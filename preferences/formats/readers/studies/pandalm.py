@@ -1,7 +1,7 @@
 """PandaLM's test set: an instruction, two responses, and the labels of three annotators.
 
 `cmp_key` names the two models in the order of the responses. The columns `annotator1…` are kept as
-annotators' names, though a column need not be one person throughout.
+annotators' names, although a column is not necessarily the same person in every row.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Tulu's human evaluation: two completions, a preference on a five-step scale, and whether each completion
 was acceptable.
 
-The model on side a varies by row, also between evaluators of one item. A ranking is of responses, so the side
-appears only in the order shown. When an evaluator did an item twice, the later row counts.
+The model on side a varies by row, even between evaluators of the same item. A ranking refers to responses, so
+the side appears only in the order shown. When an evaluator judged an item twice, the later row counts.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ FORMAT = ImportFormat(
     reads="A ranking per row with its evaluator and time; a clear preference has strength 2, a "
     "slight one 1. Whether a completion is acceptable becomes its rating `acceptable`, 1 "
     "or 0.",
-    loses="Nothing; when an evaluator did an item twice, the later row replaces the earlier one.",
+    loses="Nothing; when an evaluator judged an item twice, the later row replaces the earlier one.",
     example='{"prompt": "…", "model_a": "x", "model_b": "y", "completion_a": "…", "completion_b": "…",'
     ' "completion_a_is_acceptable": "yes", "completion_b_is_acceptable": "no",'
     ' "preference": "a-is-slightly-better", "evaluator": "kl", "timestamp": "2023-05-19 13:11:45"}',

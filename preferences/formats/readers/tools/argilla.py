@@ -59,7 +59,7 @@ def _api_record(row: Row) -> Parsed:
     answers = list_of(row.get("responses"), "responses")
     question, options = _question(answers)
     if question is None:
-        # Nobody has answered, so every text other than the prompt can be an option.
+        # There is no answer, so any text other than the prompt can be an option.
         options = [
             name for name, value in fields.items() if isinstance(value, str) and name not in PROMPT_NAMES
         ]
@@ -198,7 +198,7 @@ FORMAT = ImportFormat(
     reads="A task per record. Records from the API also give a ranking per submitted response; "
     "equal ranks are ties.",
     loses="Drafts and discarded responses. Flat rows from the SDK have no ranks: their tasks "
-    "are imported open, to be ranked. The values of other questions are kept with the "
+    "are imported open for ranking. The values of other questions are kept with the "
     "ranking.",
     example='{"fields": {"prompt": "…", "resp_a": "a", "resp_b": "b"}, "responses": [{"user_id": "u",'
     ' "status": "submitted", "values": {"pref": {"value": [{"value": "resp_a", "rank": 2},'

@@ -1,8 +1,9 @@
-"""Label Studio's export: Pairwise, and the three shapes that a Ranker's answer has had.
+"""Label Studio's export: Pairwise, and the three forms of a Ranker's answer.
 
-The export names the answer but not what was shown. The fields of `data` that hold the responses are
-recognised by name: `answer1` and `answer2`, `text_a` and `text_b`, `left` and `right`, …, or for the Ranker a
-list of items with ids. Each annotation that was not cancelled is a ranking by its `completed_by`.
+The export contains the answer but does not say which fields were shown. The fields of `data` that hold the
+responses are recognised by name: `answer1` and `answer2`, `text_a` and `text_b`, `left` and `right`, …, or
+for the Ranker a list of items with ids. Each annotation that was not cancelled is a ranking by its
+`completed_by`.
 """
 
 from __future__ import annotations
@@ -68,7 +69,8 @@ def parse(row: Row) -> Parsed:
     shown = _shown(data)
     if shown is None:
         raise RowError(
-            f"data has no two fields for a pair and no list of items: it has {', '.join(data) or 'none'}"
+            "data has neither two fields for a pair nor a list of items; its fields are"
+            f" {', '.join(data) or 'none'}"
         )
     responses, ids, used = shown
     check_response_count(len(responses))
@@ -119,7 +121,7 @@ def _shown(data: Mapping[str, Any]) -> tuple[list[ResponseRecord], list[str], se
         if match and isinstance(value, str):
             side = "left" if match[2].lower() in FIRST_PLACES else "right"
             pairs.setdefault(match[1].lower(), {})[side] = name
-    # Not the names of the models, which can be in such a pair of fields too.
+    # Names of models can be in such a pair of fields too; they are not responses.
     whole = [pair for stem, pair in pairs.items() if len(pair) == 2 and not stem.startswith("model")]
     if not whole:
         return None

@@ -26,7 +26,7 @@ def parse(row: Row) -> Parsed:
     name = "responses" if given(row.get("responses")) else "samples"
     found = list_of(row.get(name), name)
     if not 1 <= len(found) <= MAX_SAMPLES:
-        raise RowError(f"{name} has {len(found)} responses; it has 1 to {MAX_SAMPLES}")
+        raise RowError(f"{name} has {len(found)} responses; it must have 1 to {MAX_SAMPLES}")
     model = label_of(row.get("model"), "model")
     return [
         Record(
@@ -45,7 +45,7 @@ def _response(item: object, where: str, model: str) -> ResponseRecord:
         for name, key in (("config", "sampling_config"), ("index", "sample_index"))
         if given(item.get(key))
     }
-    metadata_of(sampling, frozenset())  # refuses what can't be stored
+    metadata_of(sampling, frozenset())  # raises RowError for values that can't be stored
     return ResponseRecord(
         text=text_of(item.get("response"), f"{where}.response"),
         model=label_of(item.get("model"), f"{where}.model") or model,
@@ -56,7 +56,7 @@ def _response(item: object, where: str, model: str) -> ResponseRecord:
 FORMAT = ImportFormat(
     name="oasst-models",
     title="Open-Assistant sampling reports: one response per model, or many samples of one (JSON Lines)",
-    reads="An open task per prompt, to be ranked. More than ten distinct responses are divided "
+    reads="A task per prompt, open for ranking. More than ten distinct responses are divided "
     "among tasks of nearly equal size.",
     loses="The sample's index, where two samples are the same text by the same model: they are one response.",
     example='{"prompt": "…", "responses": [{"model": "…", "sampling_config": "…", "response": "…"}]}',

@@ -105,7 +105,7 @@ def _records(
     alone = [index for index in range(len(answers)) if index not in covered]
     missing: tuple[Quirk, ...] = (RANKS_MISSING,) if alone else ()
     if alone:
-        # First, to store responses in the order of the file as far as possible.
+        # This record comes first, to store responses in the order of the file as far as possible.
         yield Record(messages, tuple(responses), metadata=metadata, task_metadata={}, rankable=False)
     for number, (members, rankings) in enumerate(sets.items()):
         yield Record(
@@ -154,8 +154,8 @@ def _ranked_sets(node: Node, answers: list[Node], where: str) -> dict[tuple[int,
 
 
 def _tiers_of_event(order: list[int], members: tuple[int, ...], answers: list[Node]) -> Tiers:
-    """The order of one person's ranking. It has no ties. The ranks have, and are used where they agree with
-    it."""
+    """The tiers of one person's ranking, which is an order without ties. Where the ranks agree with it, they
+    are used instead, because they can contain ties."""
     ranks = [answers[index].get("rank") for index in order]
     if all(isinstance(rank, int) for rank in ranks) and ranks == sorted(ranks, key=lambda rank: rank or 0):
         by_rank: dict[Any, list[int]] = {}
@@ -183,7 +183,7 @@ FORMAT = ImportFormat(
     reads="A prompt for every prompter's message: the path to it is the conversation, its "
     "replies are the responses, and their ranks (0 is best) are the ranking. Where "
     "`events` has each person's ranking, those are used instead. Replies without any rank"
-    " are open to be ranked; single replies are imported without a task.",
+    " are open for ranking; single replies are imported without a task.",
     loses="Nothing: the other fields of each message are kept with its prompt or response. "
     "Where some siblings have no rank, the ranking covers the others.",
     example='{"message_tree_id": "1", "prompt": {"message_id": "1", "text": "…", "role": "prompter",'

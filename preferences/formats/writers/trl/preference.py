@@ -1,8 +1,8 @@
 """TRL's preference data: explicit prompt, conversational (lists of {role, content}), one row per strict pair.
 
-Explicit, because TRL's own guess of an implicit prompt is the common prefix by characters, which glued a part
-of the answer to the prompt in 19 % of the rows of one hh-rlhf file. Ties are left out: the format has no
-words for them.
+The prompt is explicit, because TRL's own guess of an implicit prompt is the common prefix by characters,
+which moved part of the answer into the prompt in 19 % of the rows of one hh-rlhf file. Ties are left out: the
+format can't express them.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ READ = (
 
 
 def _numbers(card: Mapping[str, Any]) -> list[str]:
-    """TRL reads `margin` from every row or from none: 0 without a strength, which changes nothing."""
+    """TRL reads `margin` from every row or from none. A row without a strength has 0, which has no effect."""
     weighted = card.get("selection", {}).get("aggregation") == "weighted"
     return [*(["margin"] if card["with_strength"] else []), *(["weight"] if weighted else [])]
 
@@ -77,7 +77,7 @@ def _parquet(snapshot: SnapshotFile, options: Options) -> Iterator[bytes]:
 LOSES = (
     "Ties, pairs among responses left unranked, not-rankable answers, ratings, flags, comments, rewrites,"
     " model names. `margin` is the strength of pairs between the first and the second tier and 0 elsewhere;"
-    " present if any ranking has a strength. `weight` is present if the snapshot is"
+    " it is present if any ranking has a strength. `weight` is present if the snapshot is"
     " reliability-weighted (TRL itself does not read it)."
 )
 EXAMPLE = (

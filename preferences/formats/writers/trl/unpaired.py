@@ -1,8 +1,8 @@
 """TRL's unpaired data (KTO, BCO): a completion and whether it is desirable.
 
-Only absolute judgements say that. A chosen response may still be bad, and a rejected one good, so nothing is
-derived from the order: labels come from ratings on one scale against a threshold, or, where the form has no
-scale, from flags.
+Only an absolute judgement determines that. A chosen response may still be bad, and a rejected one good, so
+nothing is derived from the order: labels come from ratings on one scale against a threshold, or, where the
+form has no scale, from flags.
 """
 
 from __future__ import annotations
@@ -29,9 +29,11 @@ READ = ("ranking_id", "prompt_id", "split", "messages", "responses", "ratings", 
 
 
 def _rule(card: Mapping[str, Any], options: Options) -> tuple[str, float, float]:
-    """(scale, above or at which a rating is desirable, below which not); an empty scale: flags decide.
+    """(scale, good, bad): a rating of at least `good` is desirable, one below `bad` is not. If the scale is
+    empty, flags decide.
 
-    Without a threshold the middle of the scale divides, and a rating in the very middle says neither.
+    Without a threshold, the middle of the scale separates the two, and a rating exactly in the middle has no
+    label.
     """
     form, rated = card.get("form") or {}, card.get("ratings") or {}
     bounds = {scale["name"]: (scale["min"], scale["max"]) for scale in form.get("ratings") or []}
@@ -55,8 +57,8 @@ def _rule(card: Mapping[str, Any], options: Options) -> tuple[str, float, float]
         return scale, threshold, threshold
     if scale not in bounds:
         raise ExportRefused(
-            f"The project's form does not say from where to where {scale!r} goes, so its middle is not known;"
-            " give a threshold: ratings from it on are desirable.",
+            f"The project's form does not define the range of {scale!r}, so its middle is not known;"
+            " give a threshold: ratings at or above it are desirable.",
             "threshold",
         )
     middle = sum(bounds[scale]) / 2
@@ -103,7 +105,7 @@ def _write(snapshot: SnapshotFile, options: Options) -> Iterator[bytes]:
 def _number(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
-        raise ValueError("It is a number.")
+        raise ValueError("It must be a finite number.")
     return value
 
 
@@ -114,8 +116,8 @@ FORMAT = ExportFormat(
     loses=(
         "The order, strengths, and responses that were neither rated nor flagged. A "
         "rating at or above `threshold` is desirable and one below is not; without a "
-        "threshold, the middle of the form's scale divides, and a rating exactly in the "
-        "middle is left out. A flagged response is undesirable whatever its rating. If "
+        "threshold, the middle of the form's scale separates the two, and a rating exactly in the "
+        "middle is left out. A flagged response is undesirable regardless of its rating. If "
         "the form asks for flags but not for ratings, a response without a flag is "
         "desirable. Without either, the export is refused: the order does not say whether"
         " a response is good."

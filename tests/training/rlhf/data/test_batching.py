@@ -59,7 +59,7 @@ def gradients(model: Any, loss: Tensor) -> dict[str, Tensor]:
 
 
 def one_row_each(model: Any, group: Group) -> Tensor:
-    """Each response through the stock model in its own unpadded row."""
+    """The reward of each response in the stock model, in its own unpadded row."""
     rows = [torch.tensor([group.prompt + response]) for response in group.responses]
     states = [model.base_model(input_ids=row).last_hidden_state[0, -1] for row in rows]
     return torch.stack([model.score(state)[0] for state in states])
@@ -102,7 +102,8 @@ def test_gradients_equal_those_of_expanded_pairs(model: Any, layout: Layout) -> 
 
 @pytest.mark.parametrize("kind", [*tiny.ENCODERS])
 def test_encoder_gradients_equal_those_of_expanded_pairs(kind: str) -> None:
-    """Own rows, batched by width, against pairs through the stock classifier one row at a time."""
+    """Compares responses in rows of their own, batched by width, with pairs in the stock classifier, one row
+    at a time."""
     encoder = classifier(tiny.ENCODERS[kind]())
     expanded = []
     for group in GROUPS:
@@ -125,7 +126,7 @@ def test_encoder_gradients_equal_those_of_expanded_pairs(kind: str) -> None:
     assert max(gradient.abs().max().item() for gradient in expected.values()) > 0.05
 
 
-def test_an_encoder_is_never_packed_and_keeps_its_first_token() -> None:
+def test_encoder_is_never_packed_and_keeps_its_first_token() -> None:
     encoder = classifier(tiny.bert())
     assert choose_layouts(encoder, GROUPS, "auto") == ["separate"] * 3
     with pytest.raises(ValueError, match="set layout to separate"):
@@ -135,7 +136,7 @@ def test_an_encoder_is_never_packed_and_keeps_its_first_token() -> None:
     assert fit_group(GROUPS[0], max_length=6, cls=2)[0].prompt == [2]
 
 
-def test_a_response_does_not_attend_to_other_responses(model: Any) -> None:
+def test_response_does_not_attend_to_other_responses(model: Any) -> None:
     changed = [Group(GROUPS[0].prompt, [[20, 21, 1], [55, 1], [56, 57, 58, 59, 1]], [0, 2, 1])]
     one = rewards_of(model, collate(GROUPS[:1], layout="packed", pad_id=0))
     other = rewards_of(model, collate(changed, layout="packed", pad_id=0))
@@ -149,14 +150,14 @@ def test_prompt_occurs_once_if_packed_and_k_times_if_separate() -> None:
     assert collate([group], layout="separate", pad_id=0).tokens == 3 * (5 + 5)
 
 
-def test_on_a_cpu_all_groups_share_one_row_without_padding(model: Any) -> None:
+def test_all_groups_share_one_row_without_padding_on_a_cpu(model: Any) -> None:
     ((indices, batch),) = batches(model, GROUPS, layout="auto", max_tokens=100, pad_id=0)
     assert indices == [0, 1, 2]
     assert batch.input_ids.shape == (1, sum(group.packed_tokens for group in GROUPS))
     assert not bool((batch.input_ids == 0).any())
 
 
-def test_the_last_mlp_runs_only_for_the_tokens_that_are_read(model: Any) -> None:
+def test_last_mlp_runs_only_for_the_tokens_that_are_read(model: Any) -> None:
     worked: list[torch.Size] = []
     blocks = next(m for m in model.modules() if isinstance(m, torch.nn.ModuleList))
     linear = next(m for m in blocks[-1].mlp.modules() if m is not blocks[-1].mlp)
@@ -180,8 +181,8 @@ def test_recomputed_layers_give_the_same_gradients(model: Any) -> None:
         assert torch.allclose(again[name], gradient, atol=1e-6), name
 
 
-def test_a_place_read_by_two_responses_gets_its_gradient_once(model: Any) -> None:
-    """Two empty responses with a model that is read before its EOS: both are read at the end of the
+def test_position_read_by_two_responses_gets_its_gradient_once(model: Any) -> None:
+    """Two empty responses in a model whose reward is read before EOS: both are read at the end of the
     prompt."""
     empty = [Group([2, 10, 11], [[1], [20, 1], [1]], [0, 1, 2])]
     found = []
@@ -202,7 +203,7 @@ def test_attention_by_segment_is_not_saved_with_the_model(model: Any, tmp_path: 
     assert torch.equal(ours[mask.bool()], theirs[mask.bool()])
 
 
-def test_the_layout_depends_on_the_lengths() -> None:
+def test_layout_depends_on_the_lengths() -> None:
     def group(prompt: int, response: int, k: int) -> Group:
         return Group([5] * prompt, [[6] * response] * k, [])
 
@@ -253,7 +254,7 @@ SIZES: dict[str, Any] = {
     ],
     ids=["a sliding window", "its own mask"],
 )
-def test_a_model_with_restricted_attention_is_never_packed(config: Any) -> None:
+def test_model_with_restricted_attention_is_never_packed(config: Any) -> None:
     model = AutoModelForSequenceClassification.from_config(config).eval()
     assert not can_pack(model)
     assert choose_layouts(model, GROUPS, "auto") == ["separate"] * 3

@@ -1,4 +1,4 @@
-"""Files of other annotation tools, tables and archives are read as rankings, or refused with a reason."""
+"""Files of other annotation tools, tables and archives are read as rankings or refused with a reason."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def read(rows: Any, folder: Path) -> Any:
     return read_rankings(folder / "tasks.json")
 
 
-def test_tree_has_a_ranking_wherever_replies_were_ranked(tmp_path: Path) -> None:
+def test_tree_gives_a_ranking_for_each_set_of_ranked_replies(tmp_path: Path) -> None:
     late = [message("assistant", "x", rank=1), message("assistant", "y", rank=0), message("assistant", "z")]
     more = message("prompter", "And?", replies=late)
     early = [message("assistant", "good", rank=0, replies=[more]), message("assistant", "bad", rank=1)]
@@ -79,7 +79,10 @@ def test_equal_ranks_are_ties_and_discarded_answers_are_counted(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        ({"prompt": message("system", "Q")}, "prompt.role is 'system'; it is one of prompter, assistant"),
+        (
+            {"prompt": message("system", "Q")},
+            "prompt.role is 'system'; it must be one of prompter, assistant",
+        ),
         (
             {"prompt": message("prompter", "Q", replies=[message("assistant", "a", rank="x")] * 2)},
             "ranks that are not whole numbers",
@@ -88,17 +91,17 @@ def test_equal_ranks_are_ties_and_discarded_answers_are_counted(tmp_path: Path) 
         (task(ranker({"rank": ["p", "p"]}), results=OPTIONS), "names an item twice"),
         (
             task([{"value": {"selected": "up"}}], answer1="a", answer2="b"),
-            "is 'up'; it is one of left, right",
+            "is 'up'; it must be one of left, right",
         ),
         (task(ranker({"rank": ["p"]}), results=OPTIONS, prompt=None), "data has no prompt"),
         (
             record({"response-1": 1, "response-2": 2, "response-3": "last"}),
-            "each response gets a rank number",
+            "each response needs a rank number",
         ),
     ],
 )
-def test_broken_row_is_named(row: Any, reason: str, tmp_path: Path) -> None:
-    with pytest.raises(RankingFileError, match=rf"tasks.json has 1 broken rows: line 2: .*{reason}"):
+def test_error_names_the_broken_row(row: Any, reason: str, tmp_path: Path) -> None:
+    with pytest.raises(RankingFileError, match=rf"tasks.json has broken rows \(1\): line 2: .*{reason}"):
         read([SOUND[next(iter(row))], row], tmp_path)
 
 
@@ -147,7 +150,7 @@ def test_damaged_archive_is_refused(tmp_path: Path) -> None:
         read_rankings(zipped(tmp_path / "c.zip", rankings_parquet="PAR1"))
 
 
-def test_rankings_in_an_archive_are_read_from_each_file(tmp_path: Path) -> None:
+def test_rankings_are_read_from_each_file_of_an_archive(tmp_path: Path) -> None:
     row = json.dumps({"prompt": "Q", "responses": ["a", "b"], "tiers": [[0], [1]]})
     found = read_rankings(zipped(tmp_path / "d.zip", a_jsonl=row, b_json=f"[{row}]", card_json="{}"))
     assert [ranking.tiers for ranking in found] == [((0,), (1,))] * 2

@@ -1,4 +1,4 @@
-"""A file of rankings is read whole or refused with its broken rows named; what is left out is counted."""
+"""A file of rankings is read whole or refused with its broken rows named; omitted rows are counted."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def test_response_in_no_tier_is_below_all_tiers(tmp_path: Path) -> None:
     assert ranking.tier_of_each() == [1, 0, UNRANKED_TIER]
 
 
-def test_tasks_that_nobody_has_ranked_are_counted(tmp_path: Path) -> None:
+def test_tasks_without_a_ranking_are_counted(tmp_path: Path) -> None:
     rankings = read_rankings(jsonl(tmp_path / "rankings.jsonl", row(), row(tiers=None), row(tiers=[])))
     assert (len(rankings), rankings.left_out) == (1, left_out(no_ranking=2))
 
@@ -180,10 +180,10 @@ def test_byte_order_mark_and_crlf_change_nothing(tmp_path: Path) -> None:
     assert list(read_rankings(marked)) == list(read_rankings(plain))
 
 
-def test_damaged_file_says_where(tmp_path: Path) -> None:
+def test_error_locates_the_damage_of_a_file(tmp_path: Path) -> None:
     lines = jsonl(tmp_path / "rankings.jsonl", *[row(comment=str(n)) for n in range(50)]).read_bytes()
     (tmp_path / "other.jsonl").write_bytes(lines.replace(b"On its way", b"On its w\xe4y", 1))
-    with pytest.raises(RankingFileError, match=r"other.jsonl has 1 broken rows: line 1: not UTF-8: byte"):
+    with pytest.raises(RankingFileError, match=r"other.jsonl has broken rows \(1\): line 1: not UTF-8: byte"):
         read_rankings(tmp_path / "other.jsonl")
     packed = tmp_path / "rankings.jsonl.gz"
     for damaged in (gzip.compress(lines)[:-40], gzip.compress(lines)[:60] + bytes(200)):
@@ -201,8 +201,8 @@ def test_damaged_file_says_where(tmp_path: Path) -> None:
         read_rankings(table)
 
 
-def test_only_first_broken_rows_are_listed(tmp_path: Path) -> None:
-    with pytest.raises(RankingFileError, match=r"has 20 broken rows: line 2: .*; line 6: .* \(and 15 more\)"):
+def test_only_the_first_broken_rows_are_listed(tmp_path: Path) -> None:
+    with pytest.raises(RankingFileError, match=r"broken rows \(20\): line 2: .*; line 6: .* \(and 15 more\)"):
         read_rankings(jsonl(tmp_path / "rankings.jsonl", row(), *["nonsense"] * 20))
 
 
@@ -241,7 +241,7 @@ def test_split_given_in_the_rows_is_kept() -> None:
 
 
 @pytest.mark.parametrize("carried", [True, False])
-def test_prompts_that_differ_only_in_white_space_are_on_one_side(carried: bool) -> None:
+def test_prompts_that_differ_only_in_white_space_share_a_split(carried: bool) -> None:
     def asked(number: int, text: str) -> Ranking:
         split = "heldout" if carried and number == 0 and text.endswith("\n") else "train"
         return Ranking(({"role": "user", "content": text},), ("a", "b"), ((0,), (1,)), split=split)
@@ -323,7 +323,7 @@ def test_pairs_of_other_formats_are_rankings_of_two(pair: dict[str, Any], tmp_pa
         assert [[found.responses[index] for index in tier] for tier in found.tiers] == [["Soon."], ["No."]]
 
 
-def test_best_of_n_says_nothing_about_the_order_of_the_others(tmp_path: Path) -> None:
+def test_best_of_n_leaves_the_order_of_the_others_open(tmp_path: Path) -> None:
     pair = {"prompt": "Q", "chosen": ["a", "b"], "rejected": ["c", "d"], "margin": 0.5}
     [found] = read_rankings(jsonl(tmp_path / "best.jsonl", pair))
     tiers = dict(zip(found.responses, found.tier_of_each(), strict=True))
@@ -343,7 +343,7 @@ def test_best_of_n_says_nothing_about_the_order_of_the_others(tmp_path: Path) ->
         ),
     ],
 )
-def test_broken_pair_is_named(pair: dict[str, Any], reason: str, tmp_path: Path) -> None:
+def test_error_names_the_broken_pair(pair: dict[str, Any], reason: str, tmp_path: Path) -> None:
     with pytest.raises(RankingFileError, match=f"line 1: .*{reason}"):
         read_rankings(jsonl(tmp_path / "pairs.jsonl", pair))
 

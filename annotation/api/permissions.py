@@ -114,7 +114,8 @@ def may_role(action: Action, role: str | None) -> bool:
 
 
 def scopes_for(action: Action, method: str) -> frozenset[Scope]:
-    """The scopes of which a token needs at least one. Empty: no token allows the action."""
+    """The scopes that allow the action; a token needs at least one of them. Empty if no token allows the
+    action."""
     scopes = RULES[action].scopes
     return scopes | {Scope.READ} if scopes and method in READING else scopes
 
@@ -124,7 +125,7 @@ LEFT_TO_PAUSED = frozenset({Action.READ_PROJECT, Action.LIST_PROJECTS, Action.WH
 
 
 def require(user: User, action: Action, *, role: str | None = None, paused: str | None = None) -> None:
-    """Returns if `user`, whose role in the project is `role`, may do `action`.
+    """Checks that `user`, whose role in the project is `role`, may perform `action`.
 
     `paused` is the reason for the user's pause, possibly empty; None if they are not paused. Raises
     PermissionDenied; NotFound for roles that may not know that the row exists; AnnotatorPaused for paused
@@ -145,7 +146,7 @@ def require(user: User, action: Action, *, role: str | None = None, paused: str 
 
 
 def require_in(user: User, action: Action, project: Project) -> None:
-    """As :func:`require`, with one query for the role."""
+    """Like :func:`require`, but reads the role with one query."""
     mine = Membership.objects.filter(project=project, user=user).first()
     if mine is None:
         require(user, action)
@@ -154,8 +155,8 @@ def require_in(user: User, action: Action, project: Project) -> None:
 
 
 def require_anywhere(user: User, action: Action) -> None:
-    """For actions that belong to no project yet. Raises PermissionDenied unless `user` is an active member of
-    some project with a role that allows `action`."""
+    """For actions outside a project, such as creating one. Raises PermissionDenied unless `user` is an active
+    member of some project with a role that allows `action`."""
     roles = RULES[action].roles
     if user.is_admin or Membership.objects.active().filter(user=user, role__in=roles).exists():
         return

@@ -45,10 +45,10 @@ _EXCLUDED = "nothing_for_the_excluded"  # the constraint name that the trigger r
 def claim_tasks(*, project: Project, annotator: User, prefetch: int = 0) -> list[Assignment]:
     """The annotator's current lease, renewed, or the next task; then up to `prefetch` further leases.
 
-    Empty: nothing is left for them. Raises Problem if `prefetch` is out of bounds. If they hold no lease,
-    raises the reason why they can't get one: ProjectNotActive, AnnotatorPaused, AnnotatorExcluded,
-    QualificationFailed, CapReached or DailyCapReached. Must not be called inside a transaction, which would
-    keep the tasks locked.
+    Returns an empty list if no task is left for them. Raises Problem if `prefetch` is out of bounds. If they
+    hold no lease, raises the reason why they can't get one: ProjectNotActive, AnnotatorPaused,
+    AnnotatorExcluded, QualificationFailed, CapReached or DailyCapReached. Must not be called inside a
+    transaction, which would keep the tasks locked.
     """
     if not 0 <= prefetch <= MAX_PREFETCH:
         reason = f"It must be between 0 and {MAX_PREFETCH}."
@@ -69,7 +69,8 @@ def claim_tasks(*, project: Project, annotator: User, prefetch: int = 0) -> list
 @retry_deadlocks
 @transaction.atomic
 def _hold(project: Project, annotator: User, prefetch: int) -> list[Assignment] | None:
-    """As :func:`claim_tasks`. None: a lease seen a moment ago has just been answered, so try again."""
+    """Like :func:`claim_tasks`. Returns None if a lease that was read a moment ago has been answered since;
+    the caller tries again."""
     facts = lock_desk_and_read(project=project, annotator=annotator)
     _refuse_paused(facts)
     leases: list[Assignment] = []
@@ -101,8 +102,8 @@ def _refuse_paused(facts: Facts) -> None:
 
 
 def _refusal(project: Project, facts: Facts, *, held: int) -> Exception | None:
-    """Why an annotator with `held` leases can't get another task. A lease counts as the answer it can
-    become."""
+    """The reason why an annotator with `held` leases can't get another task. Each lease counts as an
+    answer."""
     if facts.project_state != Project.State.ACTIVE:
         return ProjectNotActive(project.slug, Project.State(facts.project_state).label)
     if _must_qualify(project, facts) and _attempts_left(project, facts) <= 0:
@@ -151,8 +152,8 @@ def _take(project: Project, annotator: User, facts: Facts, places: list[int]) ->
 def _check_due(project: Project, annotator: User, *, turn: int) -> RankingTask.Kind | None:
     """The kind of check for the annotator's task number `turn`, or None if the task is not a check.
 
-    Decided at random, because annotators could predict every n-th task. The decision is the same for each
-    request, so a check can't be exchanged for another task by giving it back.
+    Decided at random, because annotators could predict a check at every n-th task. The decision is the same
+    for each request, so a check can't be exchanged for another task by giving it back.
     """
     if not project.gold_rate + project.attention_rate:
         return None
@@ -176,7 +177,7 @@ def renew_lease(*, assignment: Assignment, token: uuid.UUID) -> datetime:
 
 
 def release_lease(*, assignment: Assignment, token: uuid.UUID) -> None:
-    """Gives the task back. The annotator may get it again. Raises LeaseLost."""
+    """Releases the task. The annotator may get it again. Raises LeaseLost."""
     _leave(assignment, token, state=Assignment.State.RELEASED)
 
 
@@ -184,7 +185,7 @@ def skip_assignment(
     *, assignment: Assignment, token: uuid.UUID, reason: str = "", way: str | None = None
 ) -> None:
     """Skips the task. It returns to the annotator when nothing else is left (`me`), goes to others only
-    (`others`), or goes to nobody (`drop`). The default is the project's first way.
+    (`others`), or goes to nobody (`drop`). The default is the first way that the project allows.
 
     A check has no slot, so skipping it changes nothing for others. Raises Problem for a way that the project
     doesn't allow, and LeaseLost.

@@ -135,7 +135,7 @@ def revise_ranking(
     except IntegrityError as error:
         if not isinstance(error.__cause__, UniqueViolation):
             raise
-        # A ranking can be superseded once: the revision of another tab came first.
+        # A ranking can be superseded only once, and a revision from another tab came first.
         raise Conflict(
             "Another revision came first. Load it before you revise again.", type="stale"
         ) from None

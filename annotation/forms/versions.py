@@ -37,7 +37,7 @@ def effect_of(*, project: Project, form: object) -> FormEffect:
 
 
 def current_form(project: Project) -> AnswerForm:
-    """The form in the database now, which can differ from the one in `project`."""
+    """The form that is currently in the database. It can differ from the one in `project`."""
     return AnswerForm.from_json(Project.objects.values_list("form", flat=True).get(pk=project.pk))
 
 

@@ -85,7 +85,7 @@ def oscar(db: None) -> User:
 
 
 def _person(name: str, *, is_superuser: bool = False) -> User:
-    # Hashing a password takes longer than most tests. Tests of logging in set their own.
+    # Hashing a password takes longer than most tests. Login tests set their own passwords.
     user = User(username=name, is_superuser=is_superuser)
     user.set_unusable_password()
     user.save()

@@ -80,7 +80,7 @@ def test_reserved_task_put_off_comes_last(project: Project, tasks: list[RankingT
     assert _drain(project, ben)[-1] == tasks[0].pk
 
 
-def test_managers_reserve_list_and_release_tasks_with_the_api(
+def test_managers_reserve_list_and_release_tasks_through_the_api(
     project: Project, add_tasks: AddTasks, alice: User, mona: User, client_of: ClientOf
 ) -> None:
     tasks = add_tasks(project, 3, overlap=2)

@@ -39,7 +39,9 @@ def grant_attempt(*, member: Membership) -> Membership:
         Q(role=Role.ANNOTATOR, qualified_at=None, qualification_attempt__gt=allowed), pk=member.pk
     ).filter(project__qualification_pass_mark__isnull=False)
     if not failed.exists():
-        raise Conflict("They have not failed to qualify, so there is nothing to grant.", type="not-failed")
+        raise Conflict(
+            "The member has not failed qualification, so no attempt can be granted.", type="not-failed"
+        )
     # Compare-and-set: of two simultaneous grants, one succeeds.
     granted = Membership.objects.filter(pk=member.pk, extra_attempts=member.extra_attempts)
     if granted.update(extra_attempts=F("extra_attempts") + 1) != 1:

@@ -78,7 +78,9 @@ def _tasks(project: Project, tasks: Sequence[UUID]) -> list[UUID]:
         if task not in kinds:
             errors.append(FieldProblem(f"tasks.{index}", "This project has no such task."))
         elif RankingTask.Kind(kinds[task]).is_check:
-            errors.append(FieldProblem(f"tasks.{index}", "This task is a check, which everybody may get."))
+            errors.append(
+                FieldProblem(f"tasks.{index}", "This task is a check, and checks are open to everybody.")
+            )
     if errors:
         raise Problem("Some of these tasks can't be reserved.", errors=errors)
     return list(dict.fromkeys(tasks))

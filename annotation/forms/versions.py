@@ -59,7 +59,7 @@ def refuse_what_open_tasks_do_not_fit(project: Project, form: AnswerForm) -> Non
             errors=[
                 FieldProblem(
                     "form.responses",
-                    f"This form allows {form.responses} responses, but there are open tasks with others:"
+                    f"This form allows {form.responses} responses, but open tasks have other numbers:"
                     f" {found}."
                     " Finish or drop these tasks, or use another project.",
                 )

@@ -146,7 +146,8 @@ class Supervisor:
             self._one_shot = self._spawn(["manage.py", "create_demo"], log=None)
 
     def _tend(self, timeout: float | None) -> None:
-        """Sleep until a signal or `timeout` (None: no limit), then restart children that have ended."""
+        """Sleep until a signal arrives or `timeout` passes (None: no limit), then restart children that have
+        ended."""
         signalled = (
             signal.sigwaitinfo(_HANDLED) if timeout is None else signal.sigtimedwait(_HANDLED, timeout)
         )
@@ -193,7 +194,7 @@ class Supervisor:
             _say(f"The demo project could not be created ({_how(status)}). The next start tries again.")
 
     def _stop(self) -> None:
-        """Stop all programs at once, then the servers that they need."""
+        """Stop all programs in parallel, then the servers that they need."""
         servers = self.servers.started
         programs = [service.process for service in self._services if service.name not in servers]
         programs += [self._one_shot] if self._one_shot is not None else []

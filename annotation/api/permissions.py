@@ -1,8 +1,8 @@
-"""The permission table: who may do what. Views check it, and tests cover all of it.
+"""The permission table: the rules of access to every action. Views check it, and tests cover all of it.
 
 An endpoint names an :class:`Action` for each of its methods in `urls.py` (see `annotation.api.endpoint`). The
-rules of the actions are here. There are two kinds of refusal: 404 for users who may not know that the project
-or the row exists (see `Project.objects.visible_to`), and 403 for members without the required role.
+rules of the actions are here. There are two kinds of refusal: 404 for users who must not know that the
+project or the row exists (see `Project.objects.visible_to`), and 403 for members without the required role.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def require(user: User, action: Action, *, role: str | None = None, paused: str 
     """Checks that `user`, whose role in the project is `role`, may perform `action`.
 
     `paused` is the reason for the user's pause, possibly empty; None if they are not paused. Raises
-    PermissionDenied; NotFound for roles that may not know that the row exists; AnnotatorPaused for paused
+    PermissionDenied; NotFound for roles that must not know that the row exists; AnnotatorPaused for paused
     members who try to rank.
     """
     if user.is_admin:
@@ -165,7 +165,7 @@ def require_anywhere(user: User, action: Action) -> None:
 
 
 def paused_reason(state: str | None, reason: str | None) -> str | None:
-    """The `paused` argument of :func:`require` for a membership. None: not paused."""
+    """The `paused` argument of :func:`require` for a membership. None if it is not paused."""
     return (reason or "") if state == Membership.State.PAUSED else None
 
 

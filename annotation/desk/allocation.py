@@ -1,6 +1,6 @@
-"""Leases on tasks: claimed in one transaction, renewed, released, skipped, and taken back when they expire.
+"""Leases on tasks: claimed in one transaction, renewed, released, skipped, and reclaimed when they expire.
 
-A trigger maintains a task's `open_slots`, so every way of giving a slot back is a compare-and-set of the
+A trigger maintains a task's `open_slots`, so every way of freeing a slot is a compare-and-set of the
 assignment's state.
 """
 
@@ -131,7 +131,7 @@ def _attempts_left(project: Project, facts: Facts) -> int:
 
 def _take(project: Project, annotator: User, facts: Facts, places: list[int]) -> Assignment | None:
     """Leases the next task: a qualification task if they must qualify; else a check if one is due; else a
-    reserved task; else the first of the queue; else one that they put off."""
+    reserved task; else the first of the queue; else a task that they deferred."""
     place = min(set(range(MAX_PREFETCH + 1)) - set(places))
     who: dict[str, Any] = {"project": project, "annotator": annotator, "place": place}
     if _must_qualify(project, facts) and checks.asks_to_qualify(project=project):
@@ -153,7 +153,7 @@ def _check_due(project: Project, annotator: User, *, turn: int) -> RankingTask.K
     """The kind of check for the annotator's task number `turn`, or None if the task is not a check.
 
     Decided at random, because annotators could predict a check at every n-th task. The decision is the same
-    for each request, so a check can't be exchanged for another task by giving it back.
+    for each request, so a check can't be exchanged for another task by releasing it.
     """
     if not project.gold_rate + project.attention_rate:
         return None
@@ -171,7 +171,7 @@ def renew_lease(*, assignment: Assignment, token: uuid.UUID) -> datetime:
     until = Now() + timedelta(seconds=assignment.project.lease_seconds)
     held = Assignment.objects.held_with(token).filter(pk=assignment.pk)
     if held.update(expires_at=until) != 1:
-        raise LeaseLost("This lease has expired or was given back. Request the next task.")
+        raise LeaseLost("This lease has expired or was released. Request the next task.")
     assignment.refresh_from_db(fields=["expires_at"])
     return assignment.expires_at
 
@@ -218,11 +218,11 @@ def skip_assignment(
 def _leave(assignment: Assignment, token: uuid.UUID, **changes: Any) -> None:
     held = Assignment.objects.leased().filter(pk=assignment.pk, token=token)
     if held.update(**changes) != 1:
-        raise LeaseLost("This lease is no longer held. There is nothing to give back.")
+        raise LeaseLost("This lease is no longer held, so it can't be released.")
 
 
 def expire_leases() -> int:
-    """Takes back all expired leases and returns their number. Drafts stay with the assignment."""
+    """Reclaims all expired leases and returns their number. Drafts stay with the assignment."""
     with transaction.atomic():
         # Skip rows that a submit or another sweep has locked. The next sweep finds the rest.
         run_out = Assignment.objects.run_out().select_for_update(skip_locked=True, no_key=True)

@@ -2,8 +2,8 @@
 before it.
 
 Answers to checks are scored when they are submitted. Callers with an answer or a skip must hold the
-annotator's desk lock (`Lock.DESK`): an attempt finished in two tabs at once is then judged once, with both
-answers.
+annotator's desk lock (`Lock.DESK`): an attempt that is finished in two tabs simultaneously is then judged
+once, with both answers.
 """
 
 from __future__ import annotations

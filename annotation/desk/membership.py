@@ -14,8 +14,8 @@ from config.problems import Conflict
 
 @transaction.atomic
 def pause(*, member: Membership, reason: str) -> None:
-    """Pauses the member, who gets no more tasks. Their leases are given back; their drafts stay."""
-    # Waits for a claim in progress, so that its lease is given back too.
+    """Pauses the member, who gets no more tasks. Their leases are released; their drafts stay."""
+    # Waits for a claim in progress, so that its lease is released too.
     acquire(Lock.DESK.of(member.project_id, member.user_id))
     Membership.objects.filter(pk=member.pk).update(state=Membership.State.PAUSED, paused_reason=reason)
     Assignment.objects.leased().filter(project=member.project_id, annotator=member.user_id).update(

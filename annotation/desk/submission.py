@@ -54,7 +54,7 @@ def save_draft(*, assignment: Assignment, token: UUID, version: int, draft: dict
         raise StaleDraft(
             "A newer draft was saved in another tab or on another device. Load it before you continue."
         )
-    raise LeaseLost("This lease has expired or was given back. Request the next task.")
+    raise LeaseLost("This lease has expired or was released. Request the next task.")
 
 
 def submit_ranking(

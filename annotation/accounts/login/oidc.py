@@ -184,8 +184,8 @@ def _verified(adapter: _Adapter, client_id: str, id_token: object, nonce: str) -
 
 
 class _ProviderKeys(jwt.PyJWKClient):
-    """The provider's signing keys, fetched for each login: a new key is accepted at once, and a removed key
-    is refused at once.
+    """The provider's signing keys, fetched for each login: new keys are accepted and removed keys are refused
+    immediately.
 
     Fetched like the provider's other documents, with the same certificates, proxies and timeout.
     """

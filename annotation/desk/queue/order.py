@@ -11,7 +11,7 @@ KEY: Final = {
     Project.AllocationPolicy.FINISH_STARTED: "t.priority * -1, (t.open_slots = t.overlap), t.id",
 }
 QUEUED = "t.project_id = %(project)s AND t.state = 'open' AND t.open_slots > 0 AND NOT t.reserved"
-# Tasks whose lease this annotator let expire or gave back are open to them again. A scalar subquery, because
+# A task whose lease has expired or was released is open to the annotator again. A scalar subquery, because
 # NOT EXISTS becomes a scan of all assignments while statistics are stale (102 instead of 260 claims/s).
 # COALESCE, because the planner then estimates that the condition holds for half of the rows. For "… IS NULL"
 # it estimates 1 in 200, and sorts a queue of 1,000 instead of reading the first row of its index.

@@ -39,7 +39,7 @@ WITH pick AS (
        AND t.state = 'open' AND t.open_slots > 0 AND {NOT_MINE}
      ORDER BY r.id {_LOCKED}
 )"""
-# Tasks that the annotator put off, the oldest skip first, and only if a slot is left.
+# Tasks that the annotator deferred, the oldest skip first, and only if a slot is left.
 _FROM_PUT_OFF = f"""
 WITH pick AS (
     SELECT t.id, mine.attempt
@@ -61,7 +61,7 @@ WITH pick AS (
 )"""
 # Each attempt has `tasks` qualification tasks, or all of them if `tasks` is NULL. Tasks that the annotator
 # got least often in earlier attempts come first, because practice shows the right answer once a task is
-# answered. Tasks put off come last.
+# answered. Deferred tasks come last.
 _FROM_QUALIFICATION = """
 WITH pick AS (
     SELECT t.id, %(attempt)s AS attempt FROM annotation_rankingtask t
@@ -75,7 +75,7 @@ WITH pick AS (
                FROM annotation_assignment had JOIN annotation_rankingtask q ON q.id = had.task_id
               WHERE had.project_id = %(project)s AND had.annotator_id = %(annotator)s
                 AND had.attempt = %(attempt)s AND had.state NOT IN ('expired', 'released')
-                -- A task that was put off and has closed since never returns. Another one replaces it.
+                -- A deferred task that has closed since never returns. Another one replaces it.
                 AND (had.state <> 'skipped' OR had.skip_way <> 'me' OR q.state = 'open')))
      ORDER BY (mine.state = 'skipped') IS TRUE,
               (SELECT count(*) FROM annotation_assignment earlier

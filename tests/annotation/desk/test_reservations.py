@@ -73,7 +73,7 @@ def test_reserved_task_skipped_by_its_only_annotator_waits(
     assert (row.open, row.task_id) == (False, tasks[0].pk)
 
 
-def test_reserved_task_put_off_comes_last(project: Project, tasks: list[RankingTask], ben: User) -> None:
+def test_deferred_reserved_task_comes_last(project: Project, tasks: list[RankingTask], ben: User) -> None:
     _reserve(project, tasks[:1], ben)
     held = claim(project, ben)
     allocation.skip_assignment(assignment=held, token=held.token, way="me")

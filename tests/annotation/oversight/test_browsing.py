@@ -243,11 +243,11 @@ INSERT INTO annotation_taskresponse (task_id, response_id, position)
 SELECT pg_temp.id(3, n), pg_temp.id(2, n), 0 FROM generate_series(1, %(n)s) n;
 INSERT INTO annotation_ranking
        (id, project_id, task_id, annotator_id, annotator_label, source, import_key, shown_order, tiers,
-        ratings, comment, flags, rewrite, not_rankable, touched, created_at)
+        places, ratings, comment, flags, rewrite, not_rankable, touched, created_at)
 SELECT pg_temp.id(4, n), pg_temp.project(n), pg_temp.id(3, n),
        CASE WHEN pg_temp.rare(n) THEN NULL WHEN pg_temp.rare(n - 50) THEN %(oscar)s::uuid
             ELSE %(alice)s::uuid END,
-       CASE WHEN pg_temp.rare(n) THEN 'worker 7' ELSE '' END, 'import', n, '{}', '[]', '{}',
+       CASE WHEN pg_temp.rare(n) THEN 'worker 7' ELSE '' END, 'import', n, '{}', '[]', '{127}', '{}',
        CASE WHEN pg_temp.rare(n) THEN 'hm' ELSE '' END,
        CASE WHEN pg_temp.rare(n) THEN '{"a": ["b"]}' ELSE '{}' END::jsonb,
        CASE WHEN pg_temp.rare(n) THEN 'better' END, true, true, now()

@@ -42,11 +42,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def quick_hashes() -> Iterator[None]:
-    """The real password hash is slow on purpose, and the tests log in hundreds of times. It stays available
-    for the processes that tests start."""
+def quick_settings() -> Iterator[None]:
+    """Settings that make thousands of requests and logins cheap.
+
+    The real password hash is slow on purpose. It stays available, because processes that tests start use it.
+    Every test client loads the middleware, which would read all files of the built page: 10 ms per client.
+    """
     quick = "django.contrib.auth.hashers.MD5PasswordHasher"
-    with override_settings(PASSWORD_HASHERS=[quick, *settings.PASSWORD_HASHERS]):
+    unbuilt = settings.BASE_DIR / "frontend" / "unbuilt"
+    with override_settings(PASSWORD_HASHERS=[quick, *settings.PASSWORD_HASHERS], FRONTEND=unbuilt):
         yield
 
 

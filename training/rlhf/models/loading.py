@@ -382,7 +382,7 @@ def _not_found(name: str, error: Exception, *, asked_hub: bool) -> ModelNotFound
         return ModelNotFound(
             f"No loadable model at {name!r}: {reason} Models are read from safetensors files only."
         )
-    unreachable = not asked_hub or hub.gave_no_answer(reason)
+    unreachable = not asked_hub or hub.UNREACHABLE.search(reason)
     return ModelNotFound(
         f"No model {name!r}: it is not a folder on this machine, and the Hugging Face hub did not give it "
         f"({reason}). Check the name, or download the model elsewhere and give the path of its folder.",

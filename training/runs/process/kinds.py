@@ -170,7 +170,7 @@ def perform_evaluate(job: Job) -> Outcome:
     )
     metrics = {f"{recipe.judge}/{name}": value for name, value in result.metrics().items()}
     if recipe.judge == "reward_model":
-        metrics |= _doubt(job, result.rows)
+        metrics |= _uncertainty(job, result.rows)
     counts = {"prompts": result.n, "prompts_cut": result.cut, "prompts_not_judged": len(drawn) - len(prompts)}
     return Outcome(metrics, counts)
 
@@ -222,13 +222,13 @@ def _judge(job: Job, name: str) -> Callable[[Messages, str], float]:
     return score
 
 
-def _doubt(job: Job, judged: Sequence[evaluation.EvaluatedPrompt]) -> dict[str, float]:
+def _uncertainty(job: Job, judged: Sequence[evaluation.EvaluatedPrompt]) -> dict[str, float]:
     """The mean uncertainty of the reward model's scores for these answers, if the model has an estimate of
     it."""
     folder = _reward_model_folder(job)
-    doubt = load_uncertainty(folder)
-    if doubt is None:
+    uncertainty = load_uncertainty(folder)
+    if uncertainty is None:
         return {}
     items = [(one.messages, one.responses) for one in judged]
-    scored = score_with_spread(*load_reward_model(folder), items, doubt)
+    scored = score_with_spread(*load_reward_model(folder), items, uncertainty)
     return {"reward_model/spread": float(torch.cat([spread for _, spread in scored]).mean())}

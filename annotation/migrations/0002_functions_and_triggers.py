@@ -1,6 +1,7 @@
-"""Everything of `annotation/models/sql/`.
+"""Runs the SQL files in `annotation/models/sql/`.
 
-Apart from 0001 for one reason: the table of second factors refers to the users of 0001, and a trigger audits it.
+It is separate from 0001 because one trigger audits the table of second factors, which depends on the users of
+0001.
 """
 
 from django.db import migrations

@@ -1,4 +1,4 @@
-"""How much a project contains. Apart from `project`, because the models counted here import that module."""
+"""How much a project contains. Separate from `project`, which the models counted here import."""
 
 from __future__ import annotations
 

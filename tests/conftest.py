@@ -31,6 +31,8 @@ LONGEST_FIRST = (
     "test_training_process.py",
     "test_real_data_loop.py",
     "test_supervisor.py",
+    "test_checkpoints.py",
+    "test_commands.py",
     "test_desk.py",
     "test_forms.py",
 )

@@ -1,4 +1,4 @@
-"""Lists of tasks and rankings, for managers."""
+"""Serializers for managers' lists of tasks and rankings."""
 
 from __future__ import annotations
 

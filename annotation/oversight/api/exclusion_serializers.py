@@ -1,4 +1,4 @@
-"""Exclusions of annotators, and their previews."""
+"""Serializers for exclusions of annotators and their previews."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Excluding an annotator: preview, exclusion and lifting."""
+"""Views that preview, create and lift exclusions of annotators."""
 
 from __future__ import annotations
 

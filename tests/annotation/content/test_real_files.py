@@ -90,7 +90,7 @@ def test_mt_bench_answers_then_votes_are_imported(shelf: Project) -> None:
     assert (again.rankings, again.tasks, again.unchanged) == (0, 0, 2375)
 
 
-def test_mt_bench_in_a_project_for_pairs(shelf: Project) -> None:
+def test_mt_bench_is_imported_into_a_project_for_pairs(shelf: Project) -> None:
     pairs = create_project(slug="pairs", preset="arena")
     answers = take(pairs, "annotators/mt-bench-responses.jsonl.gz")
     assert (answers.responses, answers.tasks) == (672, 0)
@@ -99,7 +99,7 @@ def test_mt_bench_in_a_project_for_pairs(shelf: Project) -> None:
     assert (votes.rankings, votes.tasks, votes.failed) == (2374, 1257, 0)
 
 
-def test_a_second_turn_includes_the_conversation_before_it(shelf: Project) -> None:
+def test_second_turn_includes_the_conversation_before_it(shelf: Project) -> None:
     take(shelf, "annotators/mt-bench-responses.jsonl.gz")
     row = rows_of("annotators/mt-bench-responses.jsonl.gz")[0]
     prompt = Prompt.objects.get(metadata__question_id=row["question_id"])
@@ -116,7 +116,7 @@ def test_a_second_turn_includes_the_conversation_before_it(shelf: Project) -> No
         assert second.text == f"{first.text}\n\nHuman: {row['turns'][1]}\n\nAssistant: {answer['turns'][1]}"
 
 
-def test_votes_without_answers_report_what_to_import_first(shelf: Project) -> None:
+def test_votes_without_answers_report_the_file_to_import_first(shelf: Project) -> None:
     votes = import_file(project=shelf, file=real_file("annotators/mt-bench-votes.jsonl.gz"))
     assert (votes.read, votes.failed, votes.tasks, votes.rankings) == (2375, 2375, 0, 0)
     assert "import the file with the answers first" in votes.errors[0].reason
@@ -142,7 +142,7 @@ def test_pandalm_has_three_labels_on_each_of_723_pairs(shelf: Project) -> None:
     assert (unanimous[1], unanimous[3]) == (646, 0)
 
 
-def test_tulu_has_807_rows_of_16_evaluators(shelf: Project) -> None:
+def test_tulu_has_807_rows_from_16_evaluators(shelf: Project) -> None:
     name = "annotators/tulu1-human-eval.jsonl.gz"
     report = take(shelf, name)
     rows = rows_of(name)
@@ -185,7 +185,7 @@ def test_tulu_has_807_rows_of_16_evaluators(shelf: Project) -> None:
     }
 
 
-def test_a_tulu_evaluator_who_repeated_an_item_revised_it(shelf: Project) -> None:
+def test_repeated_tulu_item_by_the_same_evaluator_is_a_revision(shelf: Project) -> None:
     report = take(shelf, "annotators/tulu1-human-eval.jsonl.gz")
     revisions = Ranking.objects.exclude(supersedes=None)
     assert quirks(report) == {"same-annotator-again": revisions.count()}
@@ -325,7 +325,7 @@ def test_oasst_zh_lists_are_rankings(shelf: Project) -> None:
     }
 
 
-def test_eleven_samples_of_one_model_become_two_tasks(shelf: Project) -> None:
+def test_eleven_samples_from_one_model_become_two_tasks(shelf: Project) -> None:
     name = "kway/oasst-best-of-11.jsonl.gz"
     report = take(shelf, name)
     rows = rows_of(name)

@@ -59,7 +59,7 @@ def test_importing_the_corrected_file_again_changes_nothing(project: Project) ->
     assert standing() == [("kim", "b")]
 
 
-def test_three_revisions_form_one_line(project: Project) -> None:
+def test_three_revisions_form_one_chain(project: Project) -> None:
     take(project, row(0, comment="1"), row(0, comment="2"))
     take(project, row(0, comment="3"))
     assert list(Ranking.objects.current().values_list("comment", flat=True)) == ["3"]

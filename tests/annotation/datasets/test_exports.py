@@ -109,7 +109,7 @@ def test_trl_rows_have_the_conversation_and_every_strict_pair(wishes: Project) -
     assert snapshot.card["ties"] == 2
 
 
-def test_there_is_no_margin_without_strengths(wishes: Project) -> None:
+def test_margin_is_omitted_without_strengths(wishes: Project) -> None:
     rows = lines(frozen(wishes, ROWS[3:]), "trl_preference")
     assert [sorted(row) for row in rows] == [
         sorted(("prompt", "chosen", "rejected", "prompt_group", "ranking_id", "split"))
@@ -117,7 +117,7 @@ def test_there_is_no_margin_without_strengths(wishes: Project) -> None:
 
 
 @pytest.mark.parametrize("format", FORMAT_NAMES)
-def test_an_export_is_reproducible_and_matches_its_checksum(wishes: Project, format: str) -> None:
+def test_export_is_reproducible_and_matches_its_checksum(wishes: Project, format: str) -> None:
     form = PRESETS["helpsteer2"].to_json()
     form["ratings"][0]["name"] = "helpful"
     wishes.form = form
@@ -128,7 +128,7 @@ def test_an_export_is_reproducible_and_matches_its_checksum(wishes: Project, for
     assert export_checksum(snapshot=snapshot, format=format) == (len(data), hashlib.sha256(data).hexdigest())
 
 
-def test_the_parquet_export_is_the_snapshot_file(wishes: Project) -> None:
+def test_parquet_export_is_the_snapshot_file(wishes: Project) -> None:
     snapshot = frozen(wishes)
     assert exported(snapshot, "parquet") == snapshot_path(snapshot).read_bytes()
     assert export_checksum(snapshot=snapshot, format="parquet")[1] == snapshot.sha256
@@ -165,7 +165,7 @@ def _content(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def test_an_export_imported_into_its_own_project_adds_nothing(wishes: Project) -> None:
+def test_export_imported_into_its_own_project_adds_nothing(wishes: Project) -> None:
     snapshot = frozen(wishes)
     report = import_file(project=wishes, file=io.BytesIO(exported(snapshot, "ranking")))
     assert (report.rankings, report.tasks, report.unchanged, report.failed) == (0, 0, len(ROWS), 0)
@@ -192,20 +192,20 @@ def test_real_hh_comparisons_survive_import_snapshot_and_export(wishes: Project)
     assert len(pairs) == 1
 
 
-def test_an_unknown_format_is_refused_before_the_first_byte(wishes: Project) -> None:
+def test_unknown_format_is_refused_before_the_first_byte(wishes: Project) -> None:
     snapshot = frozen(wishes)
     with pytest.raises(Problem, match="There is no export format 'xlsx'") as refusal:
         export_snapshot(snapshot=snapshot, format="xlsx")
     assert "trl_preference" in refusal.value.errors[0].reason
 
 
-def test_the_export_has_a_portable_file_name(wishes: Project) -> None:
+def test_export_has_a_portable_file_name(wishes: Project) -> None:
     snapshot = frozen(wishes, name='../a "b"\\ü;')
     assert export_name(snapshot=snapshot, format="trl_preference") == "wishes-..-a-b--trl_preference.jsonl"
 
 
 @pytest.mark.parametrize("format", ["trl_preference", "trl_preference_parquet"])
-def test_trls_reward_trainer_trains_a_step_on_the_export(
+def test_trl_reward_trainer_trains_one_step_on_the_export(
     wishes: Project, tmp_path: Path, format: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(os.environ, "HF_HUB_OFFLINE", "1")

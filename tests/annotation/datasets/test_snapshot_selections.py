@@ -92,7 +92,7 @@ def order_of(row: dict[str, Any], task: RankingTask) -> list[str]:
     return ["".join(sorted(shown[index] for index in tier)) for tier in row["tiers"]]
 
 
-def test_a_majority_is_one_row_per_task_for_any_shown_orders(
+def test_majority_is_one_row_per_task_regardless_of_display_order(
     project: Project, tasks: list[RankingTask], alice: User
 ) -> None:
     first, second, *_ = tasks
@@ -123,7 +123,7 @@ def test_cyclic_majorities_are_reported(project: Project, tasks: list[RankingTas
     assert card["decided_by"] == {"borda": 1}
 
 
-def test_a_review_decides_its_task(project: Project, tasks: list[RankingTask], rita: User) -> None:
+def test_review_decides_its_task(project: Project, tasks: list[RankingTask], rita: User) -> None:
     rank(tasks[0], "kim", "a", "b", "c")
     rank(tasks[0], "lee", "a", "b", "c")
     review = reviewed(tasks[0], rita, "c", "b", "a")
@@ -136,7 +136,7 @@ def test_a_review_decides_its_task(project: Project, tasks: list[RankingTask], r
     assert len(frozen(project, "people", kinds=["annotation"])[1]) == 2
 
 
-def test_not_rankable_and_all_bad_need_more_than_half(project: Project, tasks: list[RankingTask]) -> None:
+def test_not_rankable_and_all_bad_need_more_than_half_of_the_votes(project: Project, tasks: list[RankingTask]) -> None:
     rank(tasks[0], "kim", not_rankable=True)
     rank(tasks[0], "lee", not_rankable=True)
     rank(tasks[0], "mia", "a", "b", "c")

@@ -64,7 +64,7 @@ def test_not_rankable_answer_places_no_response(
     assert _submit(project, alice, [], not_rankable=True).places == [X, X, X]
 
 
-def test_revision_has_places_of_its_own(project: Project, tasks: list[RankingTask], alice: User) -> None:
+def test_revision_has_its_own_places(project: Project, tasks: list[RankingTask], alice: User) -> None:
     first = _submit(project, alice, [[0], [1], [2]])
     assert first.assignment is not None
     ids = _responses(first.task)

@@ -62,7 +62,7 @@ def test_current_rankings_count_until_their_annotator_is_excluded(
     assert _counted() == {"alice", "ben", "rater 7"}
 
 
-def test_an_exclusion_is_per_project_and_a_label_is_not_an_account(
+def test_exclusion_is_per_project_and_distinguishes_labels_from_accounts(
     project: Project, rankings: dict[str, Ranking], alice: User
 ) -> None:
     elsewhere = Project.objects.create(slug="elsewhere", name="Elsewhere")

@@ -51,7 +51,7 @@ def test_agreement_covers_pairs_that_two_people_ranked(shared: Project) -> None:
     assert [(row.date, row.n_pairs) for row in found.per_day] == [(timezone.now().date(), 12)]
 
 
-def test_chance_corrected_agreement_equals_the_librarys(shared: Project) -> None:
+def test_chance_corrected_agreement_matches_the_statistics_package(shared: Project) -> None:
     found = quality(project=shared)
     # Pairs (0, 1), (0, 2), (1, 2) of each task: agree, agree, differ; tie, agree, agree.
     counts = [[0, 0, 2], [0, 0, 2], [1, 0, 1], [0, 2, 0], [0, 0, 2], [0, 0, 2]]
@@ -66,7 +66,7 @@ def test_chance_corrected_agreement_equals_the_librarys(shared: Project) -> None
         assert interval.low <= interval.value <= interval.high
 
 
-def test_without_overlap_all_agreement_is_null(
+def test_all_agreement_is_null_without_overlap(
     project: Project, tasks: list[RankingTask], alice: User
 ) -> None:
     rank_next(project, alice, [0], [1], [2])
@@ -83,7 +83,7 @@ def test_without_overlap_all_agreement_is_null(
     assert (found.per_day, found.between, found.ratings) == ([], [], [])
 
 
-def test_an_excluded_annotator_counts_again_after_lifting(shared: Project, ben: User, mona: User) -> None:
+def test_excluded_annotator_counts_again_after_lifting(shared: Project, ben: User, mona: User) -> None:
     before = quality(project=shared)
     exclusion = Exclusion.objects.create(project=shared, annotator=ben, reason="guesses", created_by=mona)
     without = quality(project=shared)
@@ -93,7 +93,7 @@ def test_an_excluded_annotator_counts_again_after_lifting(shared: Project, ben: 
     assert quality(project=shared) == before
 
 
-def test_a_reviewers_decision_is_not_an_annotation(shared: Project, rita: User) -> None:
+def test_reviewers_decision_is_not_an_annotation(shared: Project, rita: User) -> None:
     """A reviewer sees the other answers, so a decision would agree with them."""
     before = quality(project=shared)
     of_alice = Ranking.objects.filter(annotator__username="alice").first()
@@ -122,7 +122,7 @@ def test_a_reviewers_decision_is_not_an_annotation(shared: Project, rita: User) 
     assert quality(project=shared) == before
 
 
-def test_checks_count_for_accuracy_only(
+def test_checks_count_toward_accuracy_only(
     project: Project, add_tasks: AddTasks, alice: User, ben: User
 ) -> None:
     (task,) = add_tasks(project, 1, overlap=2)
@@ -141,7 +141,7 @@ def test_checks_count_for_accuracy_only(
     assert all(row.longer_wins == UNKNOWN for row in found.annotators)
 
 
-def test_a_ranking_task_with_a_known_answer_counts_normally(
+def test_ranking_task_with_a_known_answer_counts_normally(
     project: Project, add_tasks: AddTasks, alice: User, ben: User
 ) -> None:
     (task,) = add_tasks(project, 1, overlap=2)
@@ -209,7 +209,7 @@ def test_agreement_on_ratings(project: Project, add_tasks: AddTasks, alice: User
     assert scale.alpha_ordinal.value is not None
 
 
-def test_a_random_annotator_is_an_outlier(
+def test_random_annotator_is_an_outlier(
     project: Project, add_tasks: AddTasks, alice: User, ben: User, rita: User
 ) -> None:
     add_tasks(project, 40, overlap=3)
@@ -227,7 +227,7 @@ def test_a_random_annotator_is_an_outlier(
     assert found["alice"].reliability.low > 0.9 > found["ben"].reliability.high
 
 
-def test_reviewers_and_managers_get_a_report_that_fits_the_schema(
+def test_reviewers_and_managers_get_a_report_that_matches_the_schema(
     shared: Project, rita: User, mona: User, client_of: Callable[[User], APIClient]
 ) -> None:
     for person in (rita, mona):

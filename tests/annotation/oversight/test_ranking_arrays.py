@@ -146,6 +146,6 @@ def test_revision_replaces_the_revised_ranking(
     assert (block.places + block.shown == 2).all()
 
 
-def test_an_empty_project_has_no_arrays(project: Project) -> None:
+def test_empty_project_has_no_arrays(project: Project) -> None:
     read = read_rankings(project=project)
     assert (read.blocks, read.people, read.n_tasks, len(read.characters)) == ([], [], 0, 0)

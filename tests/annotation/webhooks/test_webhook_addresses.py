@@ -57,7 +57,7 @@ def test_public_addresses_and_configured_networks_are_allowed(settings: Settings
         refuse_address(ipaddress.ip_address("10.2.2.3"))
 
 
-def test_the_checked_address_is_the_one_connected_to(
+def test_connection_uses_the_checked_address(
     project: Project,
     tasks: list[RankingTask],
     alice: User,
@@ -112,7 +112,7 @@ def test_unusual_notations_of_loopback_are_refused_on_use(project: Project) -> N
         ("http://example.org/", True),
     ],
 )
-def test_an_invalid_url_is_refused_with_its_field(
+def test_invalid_url_is_refused_with_its_field(
     project: Project, mona: User, client_of: ClientOf, settings: Settings, url: str, https_only: bool
 ) -> None:
     settings.WEBHOOK_HTTPS_ONLY = https_only

@@ -117,7 +117,7 @@ class _Standing(NamedTuple):
 
 
 def _standing(project: Project, by_key: Mapping[str, Ranked]) -> _Standing:
-    """A task created in this transaction has no rankings, so a first import runs no query here."""
+    """Skips tasks created in this transaction, which have no rankings; a first import runs no query here."""
     old = {key: item for key, item in by_key.items() if not item.task_is_new}
     if not old:
         return _Standing(set(), {})

@@ -181,8 +181,8 @@ class Ranking(models.Model):
                 condition=Q(annotator__isnull=False),
                 name="ranking_own_newest",
             ),
-            # The manager's list of rankings, in pages by id; the next index serves one name in an imported
-            # file.
+            # The manager's list of rankings, in pages by ID. The next index serves the list for one name from
+            # an imported file.
             models.Index(fields=["project", "id"], name="ranking_pages"),
             models.Index(
                 fields=["project", "annotator_label", "id"],

@@ -104,7 +104,7 @@ def _status_of(url: str, body: bytes, headers: Mapping[str, str]) -> int:
         # wrap_socket takes ownership of the socket; the handshake follows later, within the timeout.
         line = _tls().wrap_socket(line, server_hostname=host, do_handshake_on_connect=False)
     # Shutting down the socket from another thread ends any wait here. A timeout per read would let an answer
-    # that arrives byte by byte go on indefinitely.
+    # that arrives byte by byte continue indefinitely.
     guard = threading.Timer(max(0.0, ends - time.monotonic()), _cut, [line])
     guard.daemon = True
     guard.start()

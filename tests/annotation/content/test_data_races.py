@@ -1,4 +1,4 @@
-"""Concurrent imports of the same file store it once, and a snapshot's name is used once."""
+"""Concurrent imports of the same file store it once, and concurrent freezes never share a snapshot name."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ def artefacts(settings: Settings, tmp_path: Path) -> Path:
 
 
 def at_once(*calls: Callable[[], Any]) -> list[Any]:
-    """Starts all calls at one barrier, each on its own connection; returns results or exceptions."""
+    """Starts all calls at the same time, each on its own connection, and returns their results or
+    exceptions."""
     barrier = threading.Barrier(len(calls))
     results: list[Any] = [None] * len(calls)
 

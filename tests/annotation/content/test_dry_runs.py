@@ -1,4 +1,4 @@
-"""A dry run reports exactly what an import would do, and stores nothing."""
+"""A dry run gives the same report as the import and stores nothing."""
 
 from __future__ import annotations
 
@@ -52,7 +52,9 @@ def rows() -> bytes:
     return b"\n".join([json.dumps(good).encode(), b"{broken"])
 
 
-def test_dry_run_works_over_the_api(project: Project, mona: User, client_of: Callable[[User], APIClient]) -> None:
+def test_dry_run_works_over_the_api(
+    project: Project, mona: User, client_of: Callable[[User], APIClient]
+) -> None:
     def post(**fields: Any) -> Any:
         upload = SimpleUploadedFile("rows.jsonl", rows())
         return client_of(mona).post(

@@ -1,6 +1,6 @@
-"""A dataset of the Hub is imported by its id; when that fails, the message says what to do.
+"""A dataset on the Hub is imported by its ID. If that fails, the message describes a solution.
 
-Tests can't reach the Hub: a small local server answers the two calls that its client makes.
+Tests can't reach the Hub, so a small local server answers the two calls made by the Hub's client.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Imports, snapshots and exports over HTTP: reports, one error shape, and access rights."""
+"""Imports, snapshots and exports over HTTP: reports, the error format, and permissions."""
 
 from __future__ import annotations
 
@@ -70,9 +70,7 @@ def test_manager_imports_a_file_and_gets_the_report(
     assert (again["unchanged"], again["rankings"]) == (2, 0)
 
 
-def test_real_gzip_file_is_imported_from_an_upload(
-    project: Project, mona: User, client_of: ClientOf
-) -> None:
+def test_real_gzip_file_is_imported_from_an_upload(project: Project, mona: User, client_of: ClientOf) -> None:
     data = real_file("kway/oasst-8-models.jsonl.gz").read_bytes()
     report = upload(client_of(mona), data, "oasst.jsonl.gz").json()
     assert (report["format"], report["tasks"], report["failed"]) == ("oasst-models", 177, 0)
@@ -160,7 +158,9 @@ def test_export_is_a_download_with_its_checksum(
     assert response.streaming
 
 
-def test_unknown_export_format_is_reported_as_a_problem(project: Project, mona: User, client_of: ClientOf) -> None:
+def test_unknown_export_format_is_reported_as_a_problem(
+    project: Project, mona: User, client_of: ClientOf
+) -> None:
     client = client_of(mona)
     upload(client, ranked(1))
     id = freeze(client).json()["id"]
@@ -201,7 +201,7 @@ def test_only_managers_and_admins_can_access_data(
 
 
 def test_export_is_streamed_chunk_by_chunk() -> None:
-    """Under ASGI a synchronous iterator is read completely before the first byte is sent."""
+    """ASGI reads a synchronous iterator completely before it sends the first byte."""
     import asyncio
 
     made: list[int] = []

@@ -1,4 +1,4 @@
-"""The commands do what they print, print the same with --json, and fail with a reason."""
+"""Commands print the changes they make, print the same data with --json, and fail with a reason."""
 
 from __future__ import annotations
 
@@ -184,9 +184,7 @@ def test_freeze_accepts_a_selection(wishes: None) -> None:
         run("freeze_snapshot", "--project", "wishes", "--name", "kims")
 
 
-def test_snapshot_name_in_two_projects_requires_the_project(
-    wishes: None, rows: Path, tmp_path: Path
-) -> None:
+def test_snapshot_name_in_two_projects_requires_the_project(wishes: None, rows: Path, tmp_path: Path) -> None:
     run("freeze_snapshot", "--project", "wishes", "--name", "v1")
     run("create_project", "others")
     run("import_responses", str(rows), "--project", "others")

@@ -1,4 +1,4 @@
-"""Exports load in the real TRL and can train; importable formats survive a round trip unchanged."""
+"""TRL loads the exports and trains on them. Importable formats survive a round trip unchanged."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def test_exported_rankings_are_equal_after_import_into_another_project(wishes: P
 
 
 def _content(row: dict[str, Any]) -> dict[str, Any]:
-    """The content of a ranking, without the ids and pseudonyms of its project."""
+    """The content of a ranking, without its project's IDs and pseudonyms."""
     texts = {response["id"]: response["text"] for response in row["responses"]}
     kept = {
         key: row[key]
@@ -240,7 +240,8 @@ def test_trl_reward_trainer_trains_one_step_on_the_export(
     assert trainer.train_dataset["margin"] == [3.0, 3.0, 0.0, 0.0]
     result = trainer.train()
     assert result.global_step == 1
-    # Untrained rewards are near 0, so the loss is near the mean of -log sigmoid(-margin) if margins are used.
+    # Untrained rewards are near 0, so if margins are used, the loss is near the mean of -log
+    # sigmoid(-margin).
     expected = -torch.nn.functional.logsigmoid(-torch.tensor([3.0, 3.0, 0.0, 0.0])).mean().item()
     assert result.training_loss == pytest.approx(expected, abs=0.5)
     assert not torch.equal(before, model.score.weight)

@@ -40,7 +40,7 @@ def wishes() -> Project:
 
 
 def put(project: Project, number: int, **changes: Any) -> Ranking:
-    """An imported ranking b > a = c of its own prompt."""
+    """An imported ranking b > a = c with its own prompt."""
     row = {
         "prompt": f"Question {number}",
         "responses": [
@@ -58,7 +58,7 @@ def put(project: Project, number: int, **changes: Any) -> Ranking:
 
 
 def rank(ranking: Ranking, user: User, *, supersedes: Ranking | None = None, **changes: Any) -> Ranking:
-    """The same answer, given by a user."""
+    """The same answer by a user."""
     fields = {
         "project": ranking.project,
         "task": ranking.task,
@@ -286,7 +286,9 @@ def test_selection_by_date_includes_its_start_and_not_its_end(wishes: Project) -
         ({"before": "2026-13-45T00:00:00Z"}, "selection.before"),
     ],
 )
-def test_invalid_condition_is_named_in_the_error(wishes: Project, selection: dict[str, Any], field: str) -> None:
+def test_invalid_condition_is_named_in_the_error(
+    wishes: Project, selection: dict[str, Any], field: str
+) -> None:
     with pytest.raises(Problem) as refusal:
         freeze_snapshot(project=wishes, name="chosen", selection=selection)
     assert [error.field for error in refusal.value.errors] == [field]

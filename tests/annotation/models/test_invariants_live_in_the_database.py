@@ -1,4 +1,4 @@
-"""The database refuses invalid rows even from raw SQL and bulk calls that bypass the services."""
+"""The database rejects invalid rows, even from raw SQL and bulk calls that bypass the services."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who changed what: the database writes the log, whichever way a change is made."""
+"""The database logs every change and its actor, regardless of how the change is made."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def answer_by(project: Project, annotator: User) -> Ranking:
     return submit_ranking(assignment=assignment, token=assignment.token, answer=answer)[0]
 
 
-def test_ranking_is_logged_alone_and_an_import_by_its_counts(
+def test_ranking_gets_its_own_entry_and_an_import_one_with_counts(
     project: Project, tasks: list[RankingTask], alice: User
 ) -> None:
     ranking = answer_by(project, alice)
@@ -120,9 +120,7 @@ def test_ranking_is_logged_alone_and_an_import_by_its_counts(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_uploader_is_the_actor_of_imported_rows(
-    project: Project, mona: User, client_of: ClientOf
-) -> None:
+def test_uploader_is_the_actor_of_imported_rows(project: Project, mona: User, client_of: ClientOf) -> None:
     row = {
         "prompt": "Where is my order?",
         "responses": ["In depot 1.", "Lost."],
@@ -192,10 +190,11 @@ def test_truncating_a_table_is_logged(project: Project) -> None:
 def test_actor_does_not_leak_to_the_next_request_on_a_connection(
     project: Project, mona: User, ada: User, client_of: ClientOf
 ) -> None:
-    """In autocommit, after a success, a refusal and a rollback: then manual SQL on the same connection."""
+    """In autocommit mode: a success, an error and a rollback, each followed by manual SQL on the same
+    connection."""
 
     def rename(name: str) -> None:
-        with connection.cursor() as cursor:  # bypasses the application, so no actor is set
+        with connection.cursor() as cursor:  # this bypasses the application, so no actor is set
             raw = cursor.connection
             assert raw is not None
             raw.execute("UPDATE annotation_project SET name = %s", [name])
@@ -325,7 +324,9 @@ def test_managers_read_their_projects_log_and_admins_read_all_logs(
     assert "annotation_user" in {entry["table"] for entry in site}
 
 
-def test_log_supports_filters_and_keyset_pagination(project: Project, mona: User, client_of: ClientOf) -> None:
+def test_log_supports_filters_and_keyset_pagination(
+    project: Project, mona: User, client_of: ClientOf
+) -> None:
     client = client_of(mona)
     for overlap in (2, 3, 4):
         client.patch("/api/v1/projects/support/", {"overlap": overlap})
@@ -346,14 +347,12 @@ def test_log_supports_filters_and_keyset_pagination(project: Project, mona: User
     for wrong in ({"action": "wish"}, {"after": "yesterday"}):
         assert client.get(url, wrong).status_code == 422
     first = client.get(url, {"actor": "mona", "page_size": 2}).json()
-    client.patch("/api/v1/projects/support/", {"overlap": 9})  # a new entry moves no page
+    client.patch("/api/v1/projects/support/", {"overlap": 9})  # a new entry doesn't shift the pages
     rest = client.get(first["next"]).json()
     assert [entry["after"]["overlap"] for entry in (*first["results"], *rest["results"])] == [4, 3, 2]
 
 
-def test_log_page_takes_a_fixed_number_of_queries(
-    project: Project, mona: User, client_of: ClientOf
-) -> None:
+def test_log_page_takes_a_fixed_number_of_queries(project: Project, mona: User, client_of: ClientOf) -> None:
     client = client_of(mona)
     counts = []
     for overlap in (2, 3):
@@ -376,7 +375,7 @@ def test_log_page_takes_a_fixed_number_of_queries(
 def test_each_log_filter_has_an_index(project: Project, wanted: dict[str, Any], index: str) -> None:
     entries = AuditEntry.objects.all() if wanted else AuditEntry.objects.of_project(project)
     with connection.cursor() as cursor:
-        # With only the few rows of other tests, and statistics for them, any index would do.
+        # With only the few rows of other tests, and statistics for them, the planner could choose any index.
         cursor.execute(
             'INSERT INTO annotation_auditentry (actor, action, "table", row_id)'
             " SELECT 'somebody', 'insert', 'a_table', n::text || 'x' FROM generate_series(1, 5000) n"
@@ -391,7 +390,7 @@ def test_each_log_filter_has_an_index(project: Project, wanted: dict[str, Any], 
 def test_concurrent_requests_on_one_event_loop_have_their_own_actors(
     project: Project, mona: User, ada: User
 ) -> None:
-    """As uvicorn serves them: async middleware, with views in threads."""
+    """Requests run as under uvicorn: async middleware, with views in threads."""
     clients = []
     for person in (mona, ada):
         client = AsyncClient()

@@ -1,4 +1,4 @@
-"""The audit log names the Celery task that wrote something."""
+"""The audit log names the Celery task that made a change."""
 
 from __future__ import annotations
 

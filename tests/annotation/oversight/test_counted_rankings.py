@@ -1,4 +1,4 @@
-"""Which rankings count: current ones whose annotators are not excluded."""
+"""Rankings count if they are current and their annotator is not excluded."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.annotation.answering import claim, strict_order
 
 @pytest.fixture
 def rankings(project: Project, tasks: list[RankingTask], alice: User, ben: User) -> dict[str, Ranking]:
-    """One by alice, revised; one by ben; one imported vote of `rater 7`."""
+    """A ranking by alice and its revision, a ranking by ben, and an imported vote by `rater 7`."""
     made = {}
     for person in (alice, ben):
         assignment = claim(project, person)

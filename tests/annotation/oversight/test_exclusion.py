@@ -1,4 +1,4 @@
-"""Excluding an annotator deletes nothing, takes effect at once, and can be lifted."""
+"""Excluding an annotator deletes nothing and takes effect immediately, and the exclusion can be lifted."""
 
 from __future__ import annotations
 
@@ -143,13 +143,11 @@ def test_lifting_raises_the_overlap_if_the_slot_was_filled(
     assert Ranking.objects.counted().count() == 2
 
 
-def test_task_at_maximum_overlap_prevents_lifting(
-    project: Project, add_tasks: AddTasks, alice: User
-) -> None:
+def test_task_at_maximum_overlap_prevents_lifting(project: Project, add_tasks: AddTasks, alice: User) -> None:
     (task,) = add_tasks(project, 1, overlap=50)
     _answer(project, alice)
     made = _exclude(project, alice)
-    RankingTask.objects.filter(pk=task.pk).update(open_slots=0)  # forty-nine others have leased it
+    RankingTask.objects.filter(pk=task.pk).update(open_slots=0)  # forty-nine other annotators have leased it
     with pytest.raises(Conflict, match="maximum number of answers"):
         lift_exclusion(exclusion=made)
     assert Exclusion.objects.standing().filter(pk=made.pk).exists()

@@ -1,4 +1,4 @@
-"""The arrays that are read in bulk agree with the rows, ranking by ranking."""
+"""Arrays read in bulk match the database rows, ranking by ranking."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _from_arrays(read: RankingArrays, ids: list[UUID]) -> Iterator[Pair]:
 
 
 def _response_ids(project: Project) -> list[UUID]:
-    """In the order of the arrays, by key."""
+    """Sorted by key, as in the arrays."""
     ids = list(Response.objects.filter(prompt__project=project).values_list("pk", flat=True))
     halves = np.array([divmod(id.int, 2**64) for id in ids], dtype=np.uint64).reshape(-1, 2)
     return [ids[i] for i in np.argsort(keys_of(halves))]

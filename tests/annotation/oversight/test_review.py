@@ -1,4 +1,4 @@
-"""Review: reviewers see the answers of tasks with the lowest agreement and decide them."""
+"""Reviewers see the answers to the tasks with the lowest agreement and decide these tasks."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def three(project: Project, add_tasks: Callable[..., list[RankingTask]]) -> list
 
 
 def _say(project: Project, annotator: User, *orders: str) -> list[Ranking]:
-    """Answers the next tasks: `0,1,2` is the order as imported, `1=0,2` ties two, `none` is not rankable."""
+    """Answers the next tasks. `0,1,2` is the imported order, `1=0,2` ties two, `none` means not rankable."""
     given = []
     for order in orders:
         assignment = claim(project, annotator)
@@ -141,7 +141,7 @@ def test_queue_has_tasks_below_the_threshold_lowest_first(
 
 @pytest.fixture
 def disputed(project: Project, three: list[RankingTask], alice: User, ben: User) -> RankingTask:
-    """The first task, on which alice and ben disagree completely; alice alone ranks the other two."""
+    """The first task, on which alice and ben disagree completely. Only alice ranks the other two tasks."""
     _say(project, alice, "0,1,2", "0,1,2", "0,1,2")
     _say(project, ben, "2,1,0")
     return three[0]

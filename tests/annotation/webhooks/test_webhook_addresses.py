@@ -1,4 +1,4 @@
-"""Webhooks are never sent into the internal network, however an address is written or resolved."""
+"""Webhooks are never sent to the internal network, regardless of an address's notation or resolution."""
 
 from __future__ import annotations
 
@@ -65,7 +65,8 @@ def test_connection_uses_the_checked_address(
     settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """DNS rebinding: public at the first lookup, internal a moment later. There is no second lookup."""
+    """DNS rebinding: the name is public at the first lookup and internal afterwards. There is no second
+    lookup."""
     settings.WEBHOOK_NETWORKS = []
     port = receiver.server_address[1]
     real, looks = socket.getaddrinfo, []

@@ -1,4 +1,4 @@
-"""Webhooks: recorded in the transaction of the event, signed, retried, and logged with their outcome."""
+"""Webhooks are recorded in the event's transaction, signed, retried, and logged with their outcome."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ ALL = list(WebhookEvent.values)
 
 @pytest.fixture
 def subscribed(project: Project, receiver: Receiver) -> tuple[WebhookEndpoint, str]:
-    """An endpoint of the receiver for every event, and its secret."""
+    """An endpoint at the receiver that subscribes to every event, and its secret."""
     return endpoints.create_endpoint(project=project, url=receiver.url, events=ALL)
 
 
@@ -278,9 +278,7 @@ def test_answer_that_arrives_byte_by_byte_times_out(
     assert outcome.latency_ms < 3000
 
 
-def test_secret_is_shown_once_and_stored_nowhere(
-    project: Project, mona: User, client_of: ClientOf
-) -> None:
+def test_secret_is_shown_once_and_stored_nowhere(project: Project, mona: User, client_of: ClientOf) -> None:
     client = client_of(mona)
     url = "/api/v1/projects/support/webhooks/"
     body = {"url": "https://example.org/hook", "events": ["task.finished", "task.finished"]}
@@ -305,9 +303,7 @@ def _whole_database() -> bytes:
         return str(cursor.fetchone()).encode()
 
 
-def test_replay_requires_an_enabled_endpoint(
-    project: Project, tasks: list[RankingTask], alice: User
-) -> None:
+def test_replay_requires_an_enabled_endpoint(project: Project, tasks: list[RankingTask], alice: User) -> None:
     endpoint, _ = endpoints.create_endpoint(
         project=project, url="https://example.org/", events=["ranking.submitted"]
     )
@@ -338,7 +334,7 @@ def test_worker_killed_during_a_delivery_loses_nothing(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Any,
 ) -> None:
-    """The real worker, twice: the first is killed while the receiver hangs; the second delivers."""
+    """Starts the real worker twice: the first is killed while the receiver hangs; the second delivers."""
     _, secret = endpoints.create_endpoint(project=project, url=receiver.url, events=["ranking.submitted"])
     _answer(project, alice)
     receiver.answers = [60.0, 200]

@@ -184,7 +184,7 @@ def _tasks(
             "state": Column([item.state for item, _, _ in new.values()]),
             "kind": Column([item.prepared.draft.kind for item, _, _ in new.values()]),
             # A task created in a state other than `open` belongs to a ranking that already exists. A check
-            # has no slots, because every annotator can get it.
+            # has no slots, because it can be assigned to every annotator.
             "open_slots": Column(
                 [
                     overlap

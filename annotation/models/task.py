@@ -350,6 +350,6 @@ class Assignment(models.Model):
 
     @property
     def is_practice(self) -> bool:
-        """Whether the assignment is part of a qualification attempt, the only check that annotators can
-        recognise."""
+        """Whether the assignment is part of a qualification attempt, the only kind of check that annotators
+        can identify."""
         return self.attempt > 0

@@ -193,8 +193,8 @@ def read_rankings(*, project: Project) -> RankingArrays:
 
 
 def gold_places(*, project: Project, read: RankingArrays) -> list[NDArray[np.int8]]:
-    """For each block of `read`, which must have known answers only, the places in the known answer: (R,
-    K)."""
+    """Places in the known answers, (R, K), for each block of `read`, which must contain only tasks with a
+    known answer."""
     found = [np.full(block.places.shape, UNRANKED, dtype=np.int8) for block in read.blocks]
     places = Func("id", "gold_tiers", function="rankloop_places", output_field=BinaryField())
     wire, arrays = packed(

@@ -502,7 +502,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description Returns what lifting the exclusion would change, without changing anything. */
+        /** @description Returns the effect of lifting the exclusion without lifting it. */
         get: operations["previewLift"];
         put?: never;
         post?: never;
@@ -888,7 +888,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** @description Returns what an exclusion would change, without changing anything. */
+        /** @description Returns the effect of an exclusion without applying it. */
         post: operations["previewExclusion"];
         delete?: never;
         options?: never;
@@ -1186,7 +1186,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description Newest first. Rows have the beginning of the prompt; `getTask` has the whole prompt. */
+        /** @description Tasks, newest first, with the start of each prompt. `getTask` returns the whole prompt. */
         get: operations["listTasks"];
         put?: never;
         post?: never;
@@ -1699,7 +1699,7 @@ export interface components {
             untouched: number | null;
             /**
              * Format: double
-             * @description p-value of agreeing so little with others, if they were like the others.
+             * @description p-value of agreement this low, if the annotator were like the others.
              */
             outlier_p: number | null;
             /**
@@ -1896,7 +1896,7 @@ export interface components {
             overlap: number;
             answered: number;
             open_slots: number;
-            /** @description True: only for the annotators it is reserved for. */
+            /** @description True: the task is only for annotators for whom it is reserved. */
             reserved: boolean;
             /** Format: date-time */
             created_at: string;
@@ -2143,11 +2143,11 @@ export interface components {
             comparisons: number;
             /** @description Decisions that would no longer count. */
             reviews: number;
-            /** @description Finished tasks that would be given out again. */
+            /** @description Finished tasks that would be served again. */
             tasks_reopening: number;
-            /** @description Leases that would be given back. */
+            /** @description Leases that would be released. */
             leases: number;
-            /** @description Snapshots frozen since their first ranking. They may contain their rankings and don't change. */
+            /** @description Snapshots frozen since the annotator's first ranking. They can contain the annotator's rankings and don't change. */
             snapshots: number;
         };
         ExportFormat: {
@@ -2323,12 +2323,12 @@ export interface components {
             share: number;
             /** @description Rows so far. */
             read: number;
-            /** @description Rows refused so far. */
+            /** @description Rows rejected so far. */
             failed: number;
         };
         ImportReport: {
             format: string;
-            /** @description Nothing was stored; the counts are those of an import. */
+            /** @description Nothing was stored; the counts are those that an import would give. */
             dry_run: boolean;
             /** @description Rows in the file. */
             read: number;
@@ -2337,9 +2337,9 @@ export interface components {
             responses: number;
             tasks: number;
             rankings: number;
-            /** @description Rows that existed completely. */
+            /** @description Rows whose content already existed. */
             unchanged: number;
-            /** @description Rows that were refused; `errors` lists the first 1000. */
+            /** @description Rows that were rejected; `errors` lists the first 1000. */
             failed: number;
             errors: components["schemas"]["LineError"][];
             quirks: components["schemas"]["QuirkCount"][];
@@ -2472,7 +2472,7 @@ export interface components {
             matrix: components["schemas"]["Cell"][];
             /** @description More than 1: not all models can be compared. */
             groups: number;
-            /** @description Models left out, beyond the 100 compared most often. */
+            /** @description Models omitted, beyond the 100 compared most often. */
             models_left_out: number;
             slices: components["schemas"]["Slice"][];
             slices_left_out: number;
@@ -2534,12 +2534,12 @@ export interface components {
             comparisons: number;
             /** @description Decisions that would count again. */
             reviews: number;
-            /** @description Tasks whose slot somebody filled in the meantime. Both answers would stay. */
+            /** @description Tasks whose slot another annotator has filled in the meantime. Both answers would be kept. */
             tasks_with_more_overlap: number;
         };
         LiftedExclusion: {
             exclusion: components["schemas"]["Exclusion"];
-            /** @description Tasks whose slot somebody filled in the meantime. Both answers stay. */
+            /** @description Tasks whose slot another annotator has filled in the meantime. Both answers are kept. */
             tasks_with_more_overlap: number;
         };
         LineError: {
@@ -3075,7 +3075,7 @@ export interface components {
         };
         PatchedTaskChangesRequest: {
             /**
-             * @description A kind other than `ranking` makes the task a check: everybody may get it, and answers are scored.
+             * @description A kind other than `ranking` makes the task a check: it is served to every annotator, and answers are scored.
              *
              *     * `ranking` - Ranking
              *     * `gold` - Gold
@@ -3210,7 +3210,7 @@ export interface components {
         Quality: {
             /** Format: double */
             pairwise_agreement: number | null;
-            /** @description Pairs of verdicts of two annotators on the same two responses. */
+            /** @description Pairs of verdicts by two annotators on the same two responses. */
             n_pairs: number;
             agreement: components["schemas"]["Estimate"];
             /** Format: double */
@@ -3302,7 +3302,7 @@ export interface components {
             duration_ms: number | null;
             /**
              * Format: date-time
-             * @description When it was given, according to the imported file.
+             * @description The time of the ranking, according to the imported file.
              */
             given_at: string | null;
             /** Format: date-time */
@@ -3355,14 +3355,14 @@ export interface components {
             duration_ms: number | null;
             /**
              * Format: date-time
-             * @description When it was given, according to the imported file.
+             * @description The time of the ranking, according to the imported file.
              */
             given_at: string | null;
             /** Format: date-time */
             created_at: string;
             /** Format: uuid */
             task: string;
-            /** @description Fewer than the responses if some are tied. */
+            /** @description The number of tiers; less than the number of responses if some are tied. */
             readonly n_tiers: number;
             readonly n_responses: number;
             /** @description Its first 200 characters. */
@@ -3876,7 +3876,7 @@ export interface components {
             overlap: number;
             answered: number;
             open_slots: number;
-            /** @description True: only for the annotators it is reserved for. */
+            /** @description True: the task is only for annotators for whom it is reserved. */
             reserved: boolean;
             /** Format: date-time */
             created_at: string;
@@ -3912,7 +3912,7 @@ export interface components {
             overlap: number;
             answered: number;
             open_slots: number;
-            /** @description True: only for the annotators it is reserved for. */
+            /** @description True: the task is only for annotators for whom it is reserved. */
             reserved: boolean;
             /** Format: date-time */
             created_at: string;
@@ -6499,7 +6499,7 @@ export interface operations {
                 /** @description The pagination cursor value. */
                 cursor?: string;
                 /**
-                 * @description Something that the ranking contains besides its order.
+                 * @description An optional part that the ranking contains.
                  *
                  *     * `comment` - comment
                  *     * `flags` - flags
@@ -6815,7 +6815,7 @@ export interface operations {
                 /** @description The pagination cursor value. */
                 cursor?: string;
                 /**
-                 * @description Something that the ranking contains besides its order.
+                 * @description An optional part that the ranking contains.
                  *
                  *     * `comment` - comment
                  *     * `flags` - flags

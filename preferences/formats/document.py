@@ -1,4 +1,4 @@
-"""docs/formats.md, generated from the catalog: what each format reads, writes and loses."""
+"""Generate docs/formats.md from the catalog: the data that each format reads, writes and loses."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Deviations of real files from the description of their format. An import counts each quirk and names its
-lines and the rule that it applied. No quirk makes a row fail."""
+"""Deviations of real files from the description of their format. An import counts each quirk and reports the
+affected lines and the rule that was applied. Quirks never make a row fail."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Quirk:
-    """`name` is for programs; `text` says what was found and how it was handled."""
+    """`name` is for programs; `text` describes the deviation and how the import handled it."""
 
     name: str
     text: str

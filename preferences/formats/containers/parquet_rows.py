@@ -78,7 +78,7 @@ def _rows_of(batch: pa.RecordBatch) -> Iterator[dict[str, Any] | str]:
 
 
 def damage(error: Exception) -> str:
-    """The row that reports why reading stopped at damaged data."""
+    """The reason to report where reading stops at damaged data."""
     return f"the Parquet data is damaged here ({error}); reading stopped"
 
 

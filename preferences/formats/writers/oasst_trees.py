@@ -1,7 +1,7 @@
 """Open-Assistant message trees: the path to the ranked replies, and the replies with their ranks.
 
-There is one tree per ranking. Rows are read in the order of creation, so collecting a whole conversation in
-one tree would mean holding the file in memory.
+There is one tree per ranking. Rows are read in the order of creation, so combining a whole conversation in
+one tree would require the entire file in memory.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def _tiers(row: Row) -> list[list[int]]:
 
 
 def _event(row: Row) -> dict[str, Any]:
-    """The vote as Open-Assistant records it: positions in the shown list, best first."""
+    """The vote in Open-Assistant's format: positions in the displayed list, best first."""
     order = [index for tier in _tiers(row) for index in tier]
     return {
         "type": "ranking",

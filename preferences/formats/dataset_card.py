@@ -20,7 +20,7 @@ COUNTS = (
 )
 TABLES = ("splits", "sources", "rounds", "responses_per_ranking", "responses_by_model")
 AGGREGATIONS = {
-    "every": "One row per ranking, as given.",
+    "every": "One row per ranking, unchanged.",
     "majority": (
         "One row per task. A reviewer's ranking decides its task. Otherwise each pair of "
         "responses goes to the side that more annotators preferred, or is a tie if both "

@@ -91,11 +91,11 @@ BEFORE: dict[str, Any] = {
     "gold_tiers": None,
 }
 COLUMN_MEANINGS = {
-    "ranking_id": "id of the ranking; rows are sorted by it",
-    "task_id": "id of the ranking task; rankings of one task are by different annotators",
-    "prompt_id": "id of the prompt; all pairs of one prompt belong in one batch",
+    "ranking_id": "ID of the ranking; rows are sorted by it",
+    "task_id": "ID of the ranking task; rankings of one task are by different annotators",
+    "prompt_id": "ID of the prompt; all pairs of one prompt belong in one batch",
     "prompt_hash": "SHA-256 of the conversation",
-    "split": "train or heldout, decided by the hash of the prompt",
+    "split": "train or heldout, determined by the hash of the prompt",
     "messages": "the conversation up to the response",
     "responses": "the responses in the order they were shown: id, text, model, and as JSON their "
     "sampling parameters and other metadata from an imported file",
@@ -113,7 +113,7 @@ COLUMN_MEANINGS = {
     "duration_ms": "time from display to submission, in milliseconds",
     "weight": "weight of the ranking in training",
     "created_at": "time of submission or import",
-    "unranked": "indices of the responses left below all tiers, in no order among themselves",
+    "unranked": "indices of the unranked responses: below all tiers, without an order among them",
     "all_bad": "the annotator marked all responses as bad; tiers can then be empty",
     "confidence": "the annotator's confidence, on the form's scale",
     "choices": "JSON: {question about the whole task: choice}",
@@ -126,7 +126,7 @@ COLUMN_MEANINGS = {
     "ranking_metadata": "JSON: metadata of the imported ranking",
     "votes": "number of rankings behind the row: 1 unless it is a majority",
     "decided_by": "for a majority: only, majority, borda or review; otherwise empty",
-    "gold_tiers": "the known answer in the form of tiers; none if unknown",
+    "gold_tiers": "the known answer as tiers; none if unknown",
 }
 # A row group ends when it reaches either limit. Both depend only on the rows, so equal rows give equal bytes,
 # and the writer's memory use is bounded for rows of any size.

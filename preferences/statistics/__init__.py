@@ -8,6 +8,6 @@
 | `biases` | the influence of position and length, and rankings submitted in the order shown |
 | `outliers` | annotators who agree with the others significantly less than expected |
 | `crowd_bt`, `dawid_skene` | the reliability of each annotator |
-| `bradley_terry`, `davidson` | the strength of each model, its uncertainty, and models that can't be compared |
+| `bradley_terry`, `davidson` | strengths of models, their uncertainty, and models that can't be compared |
 | `intervals`, `optimise` | functions shared by these modules |
 """

@@ -99,7 +99,7 @@ def fit(
     met = np.bincount(win, minlength=n_items) + np.bincount(lose, minlength=n_items)
     curvature = np.concatenate([met / 8 + penalty / 2, n / 16 + ETA_PRIOR / 2])
     start = np.concatenate([np.zeros(n_items), np.full(n_annotators, np.log(START_ETA / (1 - START_ETA)))])
-    # At equal strengths, the gradient of η is zero, so the search starts at strengths estimated from the votes.
+    # At equal strengths, the gradient of η is zero, so the search starts at strengths estimated from votes.
     start[:n_items] = (
         (np.bincount(win, minlength=n_items) - np.bincount(lose, minlength=n_items)) / (met + 2 * penalty) * 2
     )

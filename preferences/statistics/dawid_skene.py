@@ -124,7 +124,7 @@ def pair_reliability(
 
     This is the Dawid–Skene model with two labels and one accuracy p_k per annotator (the "one-coin" model),
     because the order of the two responses in a pair is arbitrary. With θ = logit p and ℓ = Σ y θ over the
-    verdicts y = ±1 on a pair, its likelihood is cosh(ℓ/2) · Π √(p (1 − p)): EM needs only one number per pair.
+    verdicts y = ±1 on a pair, its likelihood is cosh(ℓ/2) · Π √(p (1 − p)): EM needs one number per pair.
 
     pairs, annotators: (N,) integers; verdicts: (N,) −1 or 1 (leave out ties, which carry no order). clusters:
     (N,) the task: verdicts on the pairs of a ranking are dependent, so the intervals (normal on the log-odds)

@@ -63,8 +63,8 @@ def conversation_of_instruction(row: Row) -> tuple[Message, ...]:
 FORMAT = ImportFormat(
     name="ranked-outputs",
     title="LLaMA-Factory: an instruction with a ranked list of outputs (JSON)",
-    reads="The outputs as one ranking in the order of the file, best first; history and "
-    "instruction make the prompt.",
+    reads="The outputs as one ranking in the order of the file, best first; history and instruction form "
+    "the prompt.",
     loses="The boundary between `instruction` and `input` in the last turn: they are joined by a blank line.",
     example='{"instruction": "…", "input": "", "history": [["…", "…"]], "output": ["best", "second",'
     ' "third"]}',

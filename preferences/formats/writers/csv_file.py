@@ -150,8 +150,8 @@ FORMAT = ExportFormat(
     title="One line per ranking (CSV, UTF-8)",
     use="For spreadsheets and notebooks; lists and objects are JSON in their cells.",
     loses=(
-        "Nothing. Text that a spreadsheet could run as a formula (it begins with =, +, -,"
-        " @, a tab or a line end) has a leading apostrophe, which an import removes."
+        "Nothing. Text that a spreadsheet could interpret as a formula (because it begins with =, +, -, "
+        "@, a tab or a line ending) gets a leading apostrophe, which an import removes."
     ),
     example="ranking_id,…,strength,…,messages,tiers,…,response_1,model_1,response_2,model_2",
     suffix=".csv",

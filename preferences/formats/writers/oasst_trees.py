@@ -90,9 +90,9 @@ FORMAT = ExportFormat(
     loses=(
         "Strength, ratings, flags, comments and rewrites. There is one tree per ranking, "
         "so the replies of other turns and other annotators' rankings of the same prompt "
-        "are in other trees. Ties have equal ranks, which Open-Assistant never writes, "
+        "are in other trees. Ties have equal ranks, which Open-Assistant itself never writes, "
         "and responses left unranked share the last rank. Prompts with a system or tool "
-        "turn are left out, because a tree has two speakers."
+        "turn are left out, because a tree has only two speakers."
     ),
     example=(
         '{"message_tree_id": "…", "tree_state": "ready_for_export", "prompt": {"message_id": "…", "text":'

@@ -57,12 +57,12 @@ def _write(snapshot: SnapshotFile, options: Options) -> Iterator[bytes]:
 
 FORMAT = ExportFormat(
     name="rewardbench",
-    title="Best of N in the form of RewardBench 2 (JSON Lines)",
+    title="Best-of-N data in the RewardBench 2 format (JSON Lines)",
     use="A test set for reward models: does the best response get the highest reward?",
     loses=(
         "The order below the first tier, strengths, ratings, flags, comments and "
         "rewrites. Rankings that are a single tie, not rankable or all bad are left out. "
-        "A prompt of several turns becomes one text with the roles written out. `subset` "
+        "A prompt with several turns becomes one text with role labels. `subset` "
         "is the prompt's metadata field `subset` or `category`, otherwise the project."
     ),
     example=(

@@ -118,12 +118,11 @@ def _cut(start: int, end: int, size: int) -> list[range]:
 FORMAT = ImportFormat(
     name="rewardbench",
     title="RewardBench 2: a prompt, the best responses and all others (JSON Lines, Parquet)",
-    reads="A task and a ranking per row: the `chosen` texts tie, and the `rejected` texts are "
-    "below them in no order. `models` names the model of each response, the chosen ones "
+    reads="A task and a ranking per row: the `chosen` texts tie, and the `rejected` texts are below them, "
+    "unordered. `models` names the model of each response, the chosen ones "
     "first.",
-    loses="The counts of responses, which follow from the lists. A row with more than ten "
-    "responses becomes several tasks; every pair of a chosen and a rejected response is "
-    "in one of them.",
+    loses="The counts of responses, which follow from the lists. A row with more than ten responses "
+    "becomes several tasks, which together contain every pair of a chosen and a rejected response.",
     example='{"id": "…", "prompt": "Q", "chosen": ["A"], "rejected": ["B", "C"], "subset": "…"}',
     recognises=recognises,
     parse=parse,

@@ -134,8 +134,8 @@ def _quirks(prompt: list[Turn], chosen: list[Turn], rejected: list[Turn]) -> lis
 FORMAT = ImportFormat(
     name="hh-rlhf",
     title="Anthropic hh-rlhf: pairs of dialogues (JSON Lines)",
-    reads="The prompt is the part that both dialogues share, up to a Human turn. The rest of "
-    "each is its response, and the chosen one is ranked first. The responses are stored "
+    reads="The prompt is the part that both dialogues share, up to a Human turn. The rest of each "
+    "dialogue is its response, and the chosen response is ranked first. The responses are stored "
     "in an order that does not reveal the winner.",
     loses="Nothing: an export restores the dialogues byte for byte.",
     example=r'{"chosen": "\n\nHuman: Q\n\nAssistant: A1", "rejected": "\n\nHuman: Q\n\nAssistant: A2"}',

@@ -133,8 +133,7 @@ FORMAT = ImportFormat(
     name="trl-preference",
     title="TRL preference: chosen and rejected, with or without a prompt (JSON Lines, CSV, Parquet)",
     reads="A task of two responses and its ranking per row. Without a prompt, the words that "
-    "both sides begin with are the prompt. A whole-numbered `margin` is the strength; 0 "
-    "says nothing.",
+    "both sides begin with are the prompt. An integer `margin` is the strength; 0 means no strength.",
     loses="The exact end of an implicit prompt in plain text. A margin that is not a whole "
     "number is kept in the ranking's metadata.",
     example='{"prompt": "The sky is", "chosen": " blue.", "rejected": " green.", "margin": 1}',

@@ -67,7 +67,7 @@ FORMAT = ImportFormat(
     name="arena-battles",
     title="FastChat arena battles: two conversations and a winner (JSON)",
     reads="The turns that both conversations share are the prompt, and the rest of each is its "
-    "response. The winner makes a ranking by the judge, with its time. `tie (bothbad)` is"
+    "response. The winner becomes a ranking by the judge, with its time. `tie (bothbad)` is"
     " a tie marked as all bad.",
     loses="The structure of turns after the first answer: they are part of the response's text.",
     example='{"model_a": "x", "model_b": "y", "winner": "tie", "judge": "arena_user_1", "conversation_a":'

@@ -182,8 +182,8 @@ FORMAT = ImportFormat(
     name="oasst-trees",
     title="Open-Assistant message trees with ranked replies (JSON Lines)",
     reads="A prompt for every prompter's message: the path to it is the conversation, its "
-    "replies are the responses, and their ranks (0 is best) are the ranking. Where "
-    "`events` has each person's ranking, those are used instead. Replies without any rank"
+    "replies are the responses, and their ranks (0 is best) are the ranking. If `events` contains "
+    "individual rankings, they are used instead. Replies without any rank"
     " are open for ranking; single replies are imported without a task.",
     loses="Nothing: the other fields of each message are kept with its prompt or response. "
     "Where some siblings have no rank, the ranking covers the others.",

@@ -7549,7 +7549,7 @@ export interface operations {
         parameters: {
             query?: {
                 format?: "argilla" | "csv" | "dataset" | "hh_rlhf" | "label_studio_pairwise" | "label_studio_ranker" | "oasst_trees" | "parquet" | "ranking" | "rewardbench" | "trl_preference" | "trl_preference_parquet" | "trl_prompt" | "trl_sft" | "trl_unpaired";
-                /** @description Of trl_unpaired: the rating scale that decides; by default the form's first. */
+                /** @description Of trl_unpaired: the rating scale that determines the label; by default the form's first. */
                 scale?: string;
                 /** @description only the rankings of one split: train or heldout */
                 split?: string;

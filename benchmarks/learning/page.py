@@ -1,4 +1,4 @@
-"""docs/reward-learning.md and its plots, from the figures that `benchmarks.learning` measured."""
+"""Generate docs/reward-learning.md and its plots from the results of `benchmarks.learning`."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def curves(points: Sequence[Mapping[str, Any]]) -> tuple[list[str], int, int]:
             )
         for way in ways:
             if name == "accuracy" and "ensemble" in way:
-                continue  # the same scores
+                continue  # an ensemble has the same scores, and therefore the same accuracy
             of_way = [p for p in points if p["way"] == way]
             line = []
             for _, same in _by(of_way, "rankings").items():

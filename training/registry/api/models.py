@@ -57,7 +57,7 @@ class JudgedView(APIView):
 
 
 class ModelView(APIView):
-    """A view under `models/{id}/`. Managers of the project can read; admins can act."""
+    """A view under `models/{id}/`. Managers of the project can read; admins can make changes."""
 
     model: ModelVersion
 

@@ -21,7 +21,8 @@ CAUTION = Field(
 
 
 class Recipe(BaseModel):
-    """The settings of one run: one definition gives validation, JSON Schema, the browser form and the docs.
+    """The settings of one run: one definition provides validation, JSON Schema, the browser form and the
+    docs.
 
     A recipe is frozen, so a run uses exactly the settings that were validated. An unknown field is an error,
     so a misspelt setting never silently keeps its default. Every field has a description and bounds.

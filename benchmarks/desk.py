@@ -10,9 +10,8 @@ renderer, which loads in parallel), and the time from navigation to the first ca
 empty and with a warm cache. Targets: 200 kB, 1.5 s.
 
 Key-to-paint latency, per layout: the time from a key event until its effect is on screen, as reported by the
-browser (Event
-Timing, in steps of 8 ms, at least 16). `focus` moves to the next response, `place` ranks the last one first.
-Target: 50 ms with `--responses 10 --characters 4000`.
+browser (Event Timing, in steps of 8 ms, at least 16). `focus` moves to the next response, `place` moves the
+last response to first place. Target: 50 ms with `--responses 10 --characters 4000`.
 
 Submit to next: the keys End, 1 and Enter, after a second of thinking time; measured from the submit key to
 the first frame after the next task's cards enter the document. `--slow` adds this many milliseconds to every

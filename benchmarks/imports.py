@@ -3,12 +3,11 @@
     .venv/bin/python -m benchmarks.imports [--rows 160000] [--durable]
 
 The rows are random words, with numbers of turns and characters distributed as in the real files (deciles of
-all 5,008 rows of the
-six helpful files). The first line is an import, the second imports the same file again (which must change
-nothing), and the third is a dry run of a new file. Each line shows the elapsed time and the processor times
-of the reading
-process and of Postgres; with two idle cores, the slower one determines the elapsed time. Target: 160,000
-comparisons in 60 s. `--durable` waits for the disk at each commit, as `scripts/up` does.
+all 5,008 rows of the six helpful files). The first line is an import, the second imports the same file again
+(which must change nothing), and the third is a dry run of a new file. Each line shows the elapsed time and
+the processor times of the reading process and of Postgres; with two idle cores, the slower one determines the
+elapsed time. Target: 160,000 comparisons in 60 s. `--durable` waits for the disk at each commit, as
+`scripts/up` does.
 """
 
 from __future__ import annotations

@@ -11,15 +11,14 @@ excluding loading, tokenisation, evaluation and saving.
 TRL trains on all K (K - 1) / 2 pairs of each ranking, with the fastest settings we found: no gradient
 checkpointing, no bf16 (this processor does not support it), pairs grouped by length, the fastest micro-batch
 size of a preliminary test (or `--trl-pairs`), fused AdamW, no logging, no evaluation, no checkpoint. `once`
-is our code with each
-response on a separate row; `ours` is the default.
+is our code with each response on a separate row; `ours` is the default.
 
 `score` is the same without gradients (TRL: `evaluate`). `mixes` compares ours with `once` over mixes of
 lengths. `memory` is the peak resident memory of training in a separate process, minus that of the process
 with only the model loaded. On a GPU the clock is elapsed time with the device idle before and after, peak
-memory is the allocator's maximum, and model FLOP utilisation (MFU) counts 2 FLOPs per layer
-weight and token, plus 4 x width per pair of tokens in attention, times three for training, relative to
-`--peak-tflops` (989: an H100 or H200 in dense bf16).
+memory is the allocator's maximum, and model FLOP utilisation (MFU) counts 2 FLOPs per layer weight and token,
+plus 4 x width per pair of tokens in attention, times three for training, relative to `--peak-tflops` (989: an
+H100 or H200 in dense bf16).
 """
 
 from __future__ import annotations
@@ -346,8 +345,7 @@ def measure_memory(work: Work, shape: str, pairs: int | None) -> None:
 
 def peak_of(name: str, work: Work, pairs: int) -> None:
     """Trains once in this process and prints the growth of its memory since the model was loaded, in MiB. TRL
-    is imported
-    first in every case, so that imports don't count."""
+    is imported first in every case, so that imports don't count."""
     import trl  # noqa: F401
 
     kept = load_for_training(work.folder)

@@ -2,10 +2,8 @@
 
 Prompts and answers are made from templates (36 kinds of question, 11 kinds of follow-up question, and values
 that must be copied, such as names, dates and order numbers). Answers come in nine styles, eight of them
-flawed.
-`gold_reward` judges any text. A model with 1.3 million parameters learns to answer these questions in about a
-minute, and a
-complete preference-learning loop can be measured against the truth.
+flawed. `gold_reward` judges any text. A model with 1.3 million parameters learns to answer these questions in
+about a minute, and a complete preference-learning loop can be measured against the truth.
 
     prompts = demo_world.prompts(100, seed=1)
     tokenizer = demo_world.build_tokenizer()

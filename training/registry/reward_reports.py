@@ -1,6 +1,5 @@
 """Reports on reward models, and comparisons of two on the rankings held out from both. No model is loaded:
-the
-run saved its scores with the weights."""
+the run saved its scores with the weights."""
 
 from __future__ import annotations
 
@@ -69,7 +68,7 @@ def compare_reward_models(*, model: ModelVersion, other: ModelVersion) -> Reward
     try:
         return compare(*scored)
     except ValueError as error:
-        raise _not_comparable(f"No rankings held out of both models can be compared: {error}.") from None
+        raise _not_comparable(f"No rankings held out from both models can be compared: {error}.") from None
 
 
 def _notes(model: ModelVersion) -> dict[str, Any]:

@@ -15,8 +15,7 @@ def usable_threads(*, weight_bytes: int, available: int) -> int:
     """No more than the model can use: waking a thread costs as much as a small matrix product.
 
     Speed of a fine-tuning step on 2 threads instead of 1: 0.94 times with 1.3M parameters, 1.15 with 3.6M,
-    1.34
-    with 11M, 1.60 with 86M. With one thread, the second processor is free for other work.
+    1.34 with 11M, 1.60 with 86M. With one thread, the second processor is free for other work.
     """
     return max(1, min(available, weight_bytes // BYTES_PER_THREAD))
 

@@ -2,10 +2,9 @@
 
 `torchrun --nproc-per-node N -m …` starts the processes. Inside `process_group()` these functions communicate
 with the other processes; without a group each of them is the identity, so the same loop works with one
-process or several. Processes
-wait for one another only here, so all must call these functions in the same order. All processes must
-therefore agree on every condition that decides whether one is called (a stop, an early end, a loss that is
-not finite): use `broadcast` and `all_sum`.
+process or several. Processes wait for one another only here, so all must call these functions in the same
+order. All processes must therefore agree on every condition that decides whether one is called (a stop, an
+early end, a loss that is not finite): use `broadcast` and `all_sum`.
 
 Gradients are summed here rather than by DistributedDataParallel, for two reasons. DistributedDataParallel
 divides by the number of processes, but our losses are already divided by the weight of the whole batch. It

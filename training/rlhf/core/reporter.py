@@ -18,8 +18,7 @@ class Cancelled(Exception):
 
 class Reporter(Protocol):
     """The interface for the reports of a loop. `step` counts optimiser updates from 1 (or completed prompts,
-    in a loop without
-    an optimiser); step 0 is the state before the first update."""
+    in a loop without an optimiser); step 0 is the state before the first update."""
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         """Report named scalars of `step`. Names and units are listed in the docstring of the loop."""

@@ -11,8 +11,7 @@ ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetens
 # config.json: transformers would take it for a complete model and look for weights that do not exist.
 ADAPTER_NOTES = "rankloop.json"
 # The subfolder of a reward model that contains its uncertainty estimate. The members of a LoRA ensemble are
-# adapters
-# themselves.
+# adapters themselves.
 UNCERTAINTY, MEMBER = "uncertainty", "member-{}"
 
 

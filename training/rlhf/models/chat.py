@@ -93,8 +93,7 @@ def control_tokens(tokenizer: PreTrainedTokenizerBase) -> list[str]:
 
 def eos_id(tokenizer: PreTrainedTokenizerBase) -> int:
     """Return the id of the token that ends a response: EOS, or the [SEP] of an encoder's tokenizer. Raises
-    ValueError
-    without either."""
+    ValueError without either."""
     end = tokenizer.eos_token_id if tokenizer.eos_token_id is not None else tokenizer.sep_token_id
     if end is None:
         raise ValueError(

@@ -11,7 +11,7 @@ from training.rlhf.core.reward_recipe import RewardModelConfig
 from training.rlhf.models.shapes import Shape
 
 FLOAT = 4  # bytes
-# Per token, in units of hidden and of intermediate: the numbers that one layer stores without a backward pass.
+# Per token, in units of hidden and of intermediate: the numbers that a layer stores without a backward pass.
 FORWARD_NUMBERS = (6, 3)
 
 

@@ -14,8 +14,7 @@ before selection and reporting.
 
 Metrics while sampling: `reward_mean`, `reward_best` (raw units of the reward model), `reward_spread` (the
 mean uncertainty in the same units, if it is estimated), `finished_share`. Then `best_of_<n>`, the expected
-best of n answers, and
-`kept`, the number of prompts; then the metrics of `sft`.
+best of n answers, and `kept`, the number of prompts; then the metrics of `sft`.
 """
 
 import math

@@ -17,9 +17,7 @@ from training.rlhf.report.resampling import Estimate, Floats, Ints, PromptBootst
 
 BINS = 10
 DRAWS_IF_RIGHT = 100
-TINY = (
-    1e-300  # lower bound on a probability (rewards about 700 apart), so that the loss of every pair is finite
-)
+TINY = 1e-300  # lower bound on a probability (rewards about 700 apart), so that every loss is finite
 
 Verdicts = NDArray[np.int8]
 
@@ -56,8 +54,7 @@ class Calibration:
 
     ``ties_counted``: ties are among the predicted verdicts and are counted; otherwise tied pairs are left
     out. ``log_loss``: −log of the probability of the stated verdict, in nats per pair. ``brier``: the sum
-    over
-    verdicts of (probability − occurred)², from 0 to 2.
+    over verdicts of (probability − occurred)², from 0 to 2.
     """
 
     ties_counted: bool

@@ -31,9 +31,8 @@ class RewardComparison:
     randomisation test with prompts as units; with one pair per prompt it is McNemar's exact test).
     ``only_first`` and ``only_second`` count the pairs that only one model gets right, with a pair of equal
     rewards counted as half correct. ``log_loss`` and ``ece``: the second model's minus the first's, so a
-    positive value favours the first; they are
-    computed on preferences, so that models with and without ties are comparable. ``same_verdict``: the share
-    of pairs that both models order the same way.
+    positive value favours the first; they are computed on preferences, so that models with and without ties
+    are comparable. ``same_verdict``: the share of pairs that both models order the same way.
     """
 
     rankings: int

@@ -12,9 +12,8 @@ trained on.
 
 Accuracy is measured on pairs: of all pairs with a preference, each counting once, the share in which the
 preferred response has the higher reward; a pair with equal rewards counts as half correct. Intervals are 95 %
-confidence
-intervals over whole prompts (`resampling`). Probabilities are those of the model (`answer_link`). Pure NumPy:
-it reads scores, not models.
+confidence intervals over whole prompts (`resampling`). Probabilities are those of the model (`answer_link`).
+Pure NumPy: it reads scores, not models.
 """
 
 from __future__ import annotations

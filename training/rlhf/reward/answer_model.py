@@ -25,7 +25,7 @@ from training.rlhf.data.batching import Group, Stated, stated_in
 from training.rlhf.data.rankings import UNRANKED_TIER, Ranking
 from training.rlhf.reward import losses
 
-# Maximum levels of an annotation scale. A value with more levels is a measurement, such as a score
+# Maximum levels of an annotation scale. A field with more levels is a measurement, such as a score
 # difference.
 MOST_LEVELS = 20
 TWO_SIDED_95 = 1.96  # standard errors
@@ -270,8 +270,7 @@ def _first_tie(config: RewardModelConfig, groups: Sequence[Group]) -> float:
 
     A short run does not converge from other values: started at 0 (a third of equal pairs tied), one epoch of
     600 rankings predicted 20 % ties when the actual share was 4 %. The probability of a tie between equals is
-    tanh(h/2)
-    for Rao–Kupper and nu / (nu + 2) for Davidson.
+    tanh(h/2) for Rao–Kupper and nu / (nu + 2) for Davidson.
     """
     if config.ties == "ignore":
         return 0.0

@@ -3,11 +3,10 @@ trunk share.
 
 Each member is trained on the same rankings with its own adapter and head, a different random start, a
 different order and its own weights for the rankings (Bayesian bootstrap, as in `heads`). The trunk is in
-memory once and is
-run once per member, so scoring costs as much as scoring with every member separately, and training as much as
-one LoRA
-training per member (Zhai et al. 2023, arXiv 2401.00243; Wang et al. 2023, arXiv 2310.00035). Members with the
-same pretraining share its errors (Eisenstein et al. 2023, arXiv 2312.09244): they can agree and all be wrong.
+memory once and is run once per member, so scoring costs as much as scoring with every member separately, and
+training as much as one LoRA training per member (Zhai et al. 2023, arXiv 2401.00243; Wang et al. 2023, arXiv
+2310.00035). Members with the same pretraining share its errors (Eisenstein et al. 2023, arXiv 2312.09244):
+they can agree and all be wrong.
 """
 
 from __future__ import annotations

@@ -70,11 +70,11 @@ class RewardModelResult:
     ``left_out`` counts the rankings that could not be used, by reason (held-out ones as ``heldout/…``).
     ``prompts_cut`` counts truncated prompts. ``repeats`` counts repeated and contradictory statements
     (`data.count_repeats`), and, for a given held-out set, the prompts that also occur in training
-    (``prompts_on_both_sides``). ``annotators`` has the
-    reliability of each annotator by pseudonym, if it was learned; the model's ``config.json`` contains it
-    too, with the other parameters of the answer model. ``steps`` is lower than ``total_steps`` if the
-    held-out loss stopped falling (``patience``). ``report`` is the report on the held-out rankings, also
-    saved with the weights; it is None if they contain no preference.
+    (``prompts_on_both_sides``). ``annotators`` has the reliability of each annotator by pseudonym, if it was
+    learned; the model's ``config.json`` contains it too, with the other parameters of the answer model.
+    ``steps`` is lower than ``total_steps`` if the held-out loss stopped falling (``patience``). ``report`` is
+    the report on the held-out rankings, also saved with the weights; it is None if they contain no
+    preference.
     """
 
     path: Path
@@ -119,9 +119,8 @@ def train(
     ``out_dir``.
 
     With a folder for ``checkpoints``, the same call resumes from the newest checkpoint after the process was
-    killed. On a CPU
-    its weights and metrics are then bitwise equal to those of an uninterrupted run. The folder is not
-    removed. Checkpoints of other inputs in it are refused (CheckpointRefused). Under torchrun
+    killed. On a CPU its weights and metrics are then bitwise equal to those of an uninterrupted run. The
+    folder is not removed. Checkpoints of other inputs in it are refused (CheckpointRefused). Under torchrun
     (`training.rlhf.core.distributed`) every process makes the same call: each takes its share of every batch,
     and the first one reports, writes and saves.
 

@@ -78,7 +78,7 @@ class RunsView(generics.ListAPIView[TrainingRun]):
 class EstimateView(APIView):
     @extend_schema(request=serializers.LaunchSerializer, responses=estimate_serializers.ToldSerializer)
     def post(self, request: Request) -> Response:
-        """Estimate the time, memory and disk of a run without launching it. `refused` has the reasons for
+        """Estimate the time, memory and disk of a run without launching it. `refused` lists the reasons for
         which a launch would be refused."""
         asked = serializers.LaunchSerializer(data=request.data)
         asked.is_valid(raise_exception=True)

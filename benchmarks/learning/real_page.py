@@ -90,11 +90,11 @@ def text_of(trunks: Mapping[str, Mapping[str, Any]]) -> str:
         *(trunk_text(kind, found) for kind, found in trunks.items()),
         "",
         "TRL 1.16's RewardTrainer gets the same classifier with the same new head, every pair of the same "
-        "ids, grouped by length, and the same number of steps with the same learning rates, weight decay, "
-        "centring and clipping; fp32, no dropout, no checkpointing. The baseline is TF-IDF: words, pairs of "
-        "words and length in a logistic Bradley–Terry model. Training times are CPU seconds from loading to "
-        "the trained model; ours include tokenising, saving, and scoring the training set once more. They "
-        "were measured one after another on a machine with other, varying load. Speed is therefore compared "
+        "token ids, grouped by length, and the same number of steps with the same learning rates, weight "
+        "decay, centring and clipping; fp32, no dropout, no checkpointing. The baseline is TF-IDF: words, "
+        "pairs of words and length in a logistic Bradley–Terry model. Training times are CPU seconds from "
+        "loading to the trained model; ours include tokenising, saving, and scoring the training set once "
+        "more. They were measured one after another on a machine with varying other load. Speed is therefore compared "
         "in [measurements.md](measurements.md#reward-models); here, compare the tokens.",
     ]
     return "\n".join([*lines, ""])
@@ -104,15 +104,15 @@ def trunk_text(kind: str, found: Mapping[str, Any]) -> str:
     size, cut, rate = found["weights"] / 1e6, found["prompts_cut"], found["learning_rate"]
     if kind == "random":
         return (
-            f"- **random**: a Llama of {size:.1f}M random weights with a byte-level BPE of the training "
-            f"texts ({cut} prompts truncated). Nothing is pretrained. Peak rate {rate:g}."
+            f"- **random**: a Llama with {size:.1f}M random parameters and a byte-level BPE tokenizer of the "
+            f"training texts ({cut} prompts truncated). Nothing is pretrained. Peak rate {rate:g}."
         )
     name = found["trunk"]
     origin = f" ({ORIGIN[name]})" if name in ORIGIN else ""
     return (
-        f"- **{name}**: a pretrained encoder of {size:.0f}M weights{origin}, read where "
-        f"`AutoModelForSequenceClassification` reads it ({cut} prompts truncated). All weights learn, "
-        f"at the peak rate that the recipe selects for this size, {rate:g}: nothing was tuned on the "
+        f"- **{name}**: a pretrained encoder with {size:.0f}M parameters{origin}, read where "
+        f"`AutoModelForSequenceClassification` reads it ({cut} prompts truncated). All weights are trained "
+        f"at the peak rate that the recipe selects for this size, {rate:g}; nothing was tuned on the "
         "held-out rankings. As an encoder, it reads the prompt again with each response."
     )
 

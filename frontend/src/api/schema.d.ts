@@ -3618,7 +3618,7 @@ export interface components {
             memory: components["schemas"]["Range"];
             /** @description The parts of the expected peak. */
             parts: components["schemas"]["Part"][];
-            /** @description Whether the run fits in memory; null: uncertain. */
+            /** @description Whether the run fits in memory; null: the estimated range includes the limit. */
             fits: boolean | null;
             disk: components["schemas"]["Disk"];
             machine: components["schemas"]["Machine"];

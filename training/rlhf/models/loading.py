@@ -305,7 +305,7 @@ def _settings(
     if stored and config.num_labels != 1:
         raise ModelNotFound(
             f"{base!r} is not the required kind of model: it sorts texts into {config.num_labels} classes, "
-            "and a reward model has one output. Use the language model that it was made from.",
+            "and a reward model has one output. Use the language model that it was trained from.",
             FailureKind.WRONG_KIND_OF_MODEL,
         )
     config.num_labels = 1
@@ -358,7 +358,7 @@ def _refuse_broken_numbers(name: str, model: Any) -> None:
 def _wrong_kind(name: str, missing: list[str]) -> ModelNotFound:
     return ModelNotFound(
         f"{name!r} is not the required kind of model: it has no weights for {', '.join(missing[:5])}. "
-        "A reward model is made by a reward_model run; a policy is a causal language model.",
+        "A reward_model run produces a reward model; a policy is a causal language model.",
         FailureKind.WRONG_KIND_OF_MODEL,
     )
 

@@ -79,8 +79,8 @@ class Level:
 class StrengthPrediction:
     """Predictions of the strength, given that one response is preferred: P(this level or a higher one).
 
-    ``not_known``: pairs with a level that no ranking in the training set stated; they are evaluated at the
-    nearest known levels.
+    ``not_known``: pairs with a level that no ranking in the training set stated; each counts as the next
+    lower known level.
     """
 
     pairs: int

@@ -224,7 +224,7 @@ def load_uncertainty(model_folder: str | Path) -> Uncertainty | None:
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise BrokenUncertainty(
             f"the uncertainty in {folder} cannot be read ({error!r}). Train the reward model again, or "
-            "remove that folder to score without spreads."
+            "remove that folder to score without uncertainty."
         ) from error
 
 

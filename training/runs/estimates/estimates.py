@@ -50,8 +50,8 @@ class Range:
 
 @dataclass(frozen=True)
 class RunEstimate:
-    """`memory` is memory of the device. `parts` add up to its expected value. `fits` is None if the range of
-    the estimate includes the limit."""
+    """`memory` is memory of the device. `parts` add up to its expected value. `fits` is None if the machine's
+    memory lies within the estimated range."""
 
     seconds: Range
     memory: Range

@@ -621,7 +621,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description Compare a reward model with another of the project, on the rankings held out of both. */
+        /** @description Compare a reward model with another of the project, on the rankings held out from both. */
         get: operations["models_comparison_retrieve"];
         put?: never;
         post?: never;
@@ -655,7 +655,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** @description Return the report on a reward model, measured on the rankings held out of its training. */
+        /** @description Return the report on a reward model, measured on the rankings held out from its training. */
         get: operations["models_report_retrieve"];
         put?: never;
         post?: never;
@@ -1478,7 +1478,7 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * @description Estimate the time, memory and disk of a run without launching it. `refused` has the reasons for
+         * @description Estimate the time, memory and disk of a run without launching it. `refused` lists the reasons for
          *     which a launch would be refused.
          */
         post: operations["runs_estimate_create"];
@@ -3524,7 +3524,7 @@ export interface components {
             held_by: string | null;
         };
         RewardComparison: {
-            /** @description Rankings held out of both models. */
+            /** @description Rankings held out from both models. */
             rankings: number;
             prompts: number;
             pairs: number;
@@ -3618,7 +3618,7 @@ export interface components {
             memory: components["schemas"]["Range"];
             /** @description The parts of the expected peak. */
             parts: components["schemas"]["Part"][];
-            /** @description Whether the run fits in memory; null: it is close. */
+            /** @description Whether the run fits in memory; null: the estimated range includes the limit. */
             fits: boolean | null;
             disk: components["schemas"]["Disk"];
             machine: components["schemas"]["Machine"];

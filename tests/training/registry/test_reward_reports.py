@@ -97,7 +97,7 @@ def test_models_that_cannot_be_compared_are_refused_with_a_reason(
     others = dataclasses.replace(held_out(), keys=tuple(f"another-{number}" for number in range(80)))
     status, why = asked(trained("lab-rm-3", others).pk)
     assert status == 422
-    assert "held out of both" in why
+    assert "held out from both" in why
     (old.folder / SCORED_NAME).write_bytes(b"not Parquet")
     status, why = asked(old.pk)
     assert status == 422

@@ -1,4 +1,4 @@
-"""The code in the guide does what the guide says."""
+"""The code in the guide on reward reports runs and gives the documented results."""
 
 from __future__ import annotations
 

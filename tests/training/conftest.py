@@ -110,7 +110,7 @@ def ranked(lab: Project, make_model: ModelMaker, rank: Rank, alice: User) -> Mod
 
 @pytest.fixture
 def test_database(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Processes that a test starts use the test database and one torch thread."""
+    """Make processes started by a test use the test database and one torch thread."""
     name_test_database(monkeypatch)
 
 

@@ -1,4 +1,4 @@
-"""The gold judge ranks a good answer above every flawed one and cannot be gamed."""
+"""The gold judge scores good answers above flawed ones and resists reward hacking."""
 
 import random
 import statistics

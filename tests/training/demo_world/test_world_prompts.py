@@ -78,7 +78,7 @@ def test_follow_up_replaces_only_the_value_that_it_mentions() -> None:
         ],
     ],
 )
-def test_unknown_prompts_are_refused(messages: list[dict[str, str]]) -> None:
+def test_unknown_prompts_are_rejected(messages: list[dict[str, str]]) -> None:
     with pytest.raises(demo_world.UnknownPrompt):
         demo_world.gold_reward(messages, "Hello.")
 
@@ -116,11 +116,11 @@ def test_tokenizer_is_deterministic_and_reversible() -> None:
         assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
 
 
-def test_every_value_is_one_token_per_word() -> None:
+def test_every_value_has_one_token_per_word() -> None:
     tokenizer = demo_world.build_tokenizer()
     for kind, values in slots.VALUES.items():
         for value in values:
-            expected = 2 if kind == "order" else len(value.split())  # orders are a letter and a number
+            expected = 2 if kind == "order" else len(value.split())  # order: letter, number
             assert len(tokenizer(f" {value}")["input_ids"]) == expected, value
 
 

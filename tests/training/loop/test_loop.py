@@ -57,7 +57,7 @@ def test_round_waits_for_comparisons_then_runs_its_three_steps(
     assert turn_loop(loop=loop) is None  # waiting for new comparisons
 
 
-def test_failure_ends_the_round_until_there_are_new_comparisons(loop: Loop, alice: User, rank: Rank) -> None:
+def test_failure_ends_the_round_until_new_comparisons_arrive(loop: Loop, alice: User, rank: Rank) -> None:
     rank(loop.project, alice, n=3)
     end(turn_loop(loop=loop), "failed")
     assert turn_loop(loop=loop) is None
@@ -70,7 +70,7 @@ def test_disabled_loop_launches_nothing(loop: Loop, alice: User, rank: Rank) -> 
 
 
 def test_loop_that_cannot_launch_does_not_block_others(loop: Loop, alice: User, rank: Rank) -> None:
-    bare = create_project(slug="bare")  # it has no policy
+    bare = create_project(slug="bare")  # this project has no policy
     set_loop(project=bare, settings={"min_new_comparisons": 1})
     rank(bare, alice, n=1)
     rank(loop.project, alice, n=3)

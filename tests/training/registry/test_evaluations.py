@@ -1,4 +1,4 @@
-"""A policy is compared with its parent by their newest comparable evaluations, with confidence intervals."""
+"""The newest comparable evaluations of a policy and its parent give the gain, with a confidence interval."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_difference_within_the_margin_of_error_is_unclear(
     assert [one.gain.verdict for one in judged() if one.gain] == [verdict]
 
 
-def test_newest_evaluations_with_equal_settings_are_compared(
+def test_newest_comparable_evaluations_are_compared(
     lab: Project, make_model: ModelMaker, judge: Judge
 ) -> None:
     make_model(name="lab-ppo-1", parent=make_model(name="lab-sft-1"))
@@ -108,7 +108,7 @@ def test_api_shows_own_projects_with_a_constant_number_of_queries(
         make_model(name=f"lab-ppo-{number}", parent=parent)
         judge(f"lab-ppo-{number}", 1.0 + number)
     client = client_of(ada)
-    with django_assert_max_num_queries(4):  # session, user, runs, models
+    with django_assert_max_num_queries(4):  # for session, user, runs and models
         said = client.get("/api/v1/models/judged/?project=lab").json()["policies"]
     assert len(said) == 6
     assert said[0]["gain"]["over"] == "lab-sft-1"

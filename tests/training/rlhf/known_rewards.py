@@ -74,6 +74,6 @@ def mode(part: Part, *, precision: float) -> Tensor:
 
 
 def posterior(part: Part, *, precision: float) -> Posterior:
-    """The Laplace approximation at the mode."""
+    """The Laplace approximation of the posterior around its mode."""
     weight = mode(part, precision=precision)
     return laplace.around(weight, [part], typical_square=precision, prior_spread=1.0)

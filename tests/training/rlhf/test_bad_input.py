@@ -1,5 +1,5 @@
-"""Input that is unsuitable for training or scoring is rejected with a name and a fix, or handled by a
-documented rule."""
+"""Input that can't be used for training or scoring is handled by a documented rule or rejected. Errors name
+the input and suggest a fix."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def copy_of(folder: Path, where: Path) -> Path:
     return Path(shutil.copytree(folder, where / "copy"))
 
 
-def test_rows_of_fewer_than_two_responses_are_counted(tmp_path: Path) -> None:
+def test_rows_with_fewer_than_two_responses_are_counted(tmp_path: Path) -> None:
     file = tmp_path / "rankings.jsonl"
     rows: list[dict[str, Any]] = [
         {"messages": list(QUESTION), "responses": ["w3"], "tiers": [[0]]},
@@ -143,7 +143,7 @@ def test_empty_response_consists_of_one_end_token(base: Path) -> None:
 
 @pytest.mark.parametrize("which", ["whole", "adapter"])
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_error_names_weights_that_are_not_finite(
+def test_error_names_non_finite_weights(
     which: str, value: float, base: Path, adapter: Path, tmp_path: Path
 ) -> None:
     folder = copy_of(base if which == "whole" else adapter, tmp_path)
@@ -314,7 +314,7 @@ def test_error_names_the_damaged_folder(damage: str, base: Path, adapter: Path, 
 
 
 def test_undamaged_copies_load(adapter: Path, tmp_path: Path) -> None:
-    """This shows that the copies above fail because of their damage, not because of copying."""
+    """The copies above are therefore rejected because of the damage, not because of copying."""
     assert torch.isfinite(scores_here(copy_of(adapter, adapter.parent / "beside"))).all()
 
 

@@ -82,12 +82,11 @@ def as_row(ranking: Ranking) -> str:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Execute all runs of this file as forks of one process. Return their exit codes by name, and the
+    """Execute all runs of this file as forks of one process. Return the exit codes by run name, and the
     folder."""
     folder = tmp_path_factory.mktemp("several")
     save_model(tiny.policy(), tiny.tokenizer(), folder / "policy")
-    # The rankings differ in weight and length. The last batch has one ranking, so the second process has
-    # none.
+    # The rankings differ in weight and length. The second process gets none of the last batch, which has one.
     rankings = [
         replace(ranking, weight=1.0 + number % 3, annotator=f"a{number % 2}")
         for number, ranking in enumerate(RANKINGS[:33])

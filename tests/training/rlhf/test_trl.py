@@ -225,7 +225,7 @@ def test_model_trained_by_trl_has_the_same_scores_in_rankloop(kind: str, tmp_pat
         *chat.encode_prompt(tokenizer, [{"role": "user", "content": "w0"}]),
         *chat.encode_response(tokenizer, "w0 good good"),
     ]
-    assert [tokenizer.bos_token_id, *ids] == ours  # including EOS
+    assert [tokenizer.bos_token_id, *ids] == ours  # both include EOS
     trainer.train()
     trainer.save_model(str(tmp_path / "theirs"))
     if kind == "lora":

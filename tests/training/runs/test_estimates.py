@@ -76,9 +76,7 @@ def test_every_kind_has_an_estimate_without_earlier_runs(
 
 
 @pytest.mark.usefixtures("prompts")
-def test_more_work_takes_longer_and_larger_batches_need_more_memory(
-    lab: Project, judge: ModelVersion
-) -> None:
+def test_time_grows_with_work_and_memory_with_batch_size(lab: Project, judge: ModelVersion) -> None:
     usual, thorough = (
         estimate(lab, "ppo"),
         estimate_run(project=lab, kind="ppo", recipe={}, inputs={}, preset="thorough"),

@@ -56,7 +56,7 @@ NO_SUCH_NAME = (
 
 @dataclass(frozen=True)
 class Scene:
-    """The fixtures that the functions below use to provoke a failure."""
+    """The fixtures with which the functions below provoke a failure."""
 
     lab: Project
     path: Path
@@ -308,7 +308,7 @@ def test_each_exception_is_recorded_as_its_kind(
     assert explained(caught.value).kind == kind
 
 
-def test_every_kind_is_provoked_and_has_a_fix_and_known_settings() -> None:
+def test_every_kind_is_tested_and_has_a_fix_and_valid_settings() -> None:
     assert {kind for kind, _ in PROVOKED} | OF_PROCESSES == set(FailureKind) == set(CAUSES)
     settings = {name for entry in catalog.KINDS.values() for name in entry.recipe.model_fields}
     for kind, cause in CAUSES.items():
@@ -317,7 +317,7 @@ def test_every_kind_is_provoked_and_has_a_fix_and_known_settings() -> None:
         assert set(cause.settings) <= settings, kind
 
 
-def test_rankloop_message_does_not_change_the_kind() -> None:
+def test_message_written_by_rankloop_does_not_change_the_kind() -> None:
     """Only messages of third-party software are searched for known phrases."""
     assert kind_of(RunFailure("out of memory", Kind.MODEL_UNREADABLE)) == Kind.MODEL_UNREADABLE
     on_gpu = torch.OutOfMemoryError(

@@ -29,7 +29,7 @@ def claim(run: TrainingRun) -> int:
 
 
 def lose(run: TrainingRun) -> None:
-    """Make the run look as if its worker had not sent a heartbeat for an hour."""
+    """Make the last heartbeat of the run one hour old."""
     TrainingRun.objects.filter(pk=run.pk).update(heartbeat_at=timezone.now() - LONG_AGO)
 
 
@@ -206,7 +206,7 @@ def test_sweep_cancels_a_lost_run_with_a_cancel_request(make_run: RunMaker) -> N
     assert run.state == "cancelled"
 
 
-def test_sweep_wakes_a_worker_after_a_lost_message(make_run: RunMaker) -> None:
+def test_sweep_wakes_a_worker_if_the_queue_message_was_lost(make_run: RunMaker) -> None:
     fresh = make_run()
     unheard = make_run(woken_at=timezone.now() - LONG_AGO)
     assert transitions.sweep_runs() == [unheard.pk]

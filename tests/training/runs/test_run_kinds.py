@@ -71,7 +71,7 @@ def policy(make_model: ModelMaker, tiny_policy: Path) -> ModelVersion:
 
 @pytest.fixture
 def ranked(policy: ModelVersion, alice: User, rank: Rank) -> None:
-    """Twelve demo prompts with two responses each, all ranked."""
+    """The project has twelve demo prompts, each with two ranked responses."""
     project = policy.project
     drafts = [
         TaskDraft(messages, [ResponseDraft("Hello, thank you.", "m"), ResponseDraft("No.", "m")])

@@ -180,7 +180,7 @@ def test_missing_input_fails_the_run_and_logs_the_traceback(
 
 @contextmanager
 def worker(log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A real worker for the queue `training`, started like embedded/supervisor.py starts it."""
+    """A real worker for the queue `training`, started in the same way as by embedded/supervisor.py."""
     argv = ["-m", "celery", "--app=config", "--skip-checks", "worker", "--pool=threads", "--concurrency=1"]
     queue = ["--queues=training", "--without-gossip", "--without-mingle"]
     process = processes.spawn(

@@ -70,8 +70,8 @@ def test_simulation_ranks_every_task_as_often_as_its_overlap(
     for ranking in Ranking.objects.prefetch_related("task__responses"):
         texts = {str(response.id): response.text for response in ranking.task.responses.all()}
         lengths = [{len(texts[name]) for name in tier} for tier in ranking.tiers]
-        assert all(len(tier) == 1 for tier in lengths)  # equal lengths are tied …
-        assert lengths == sorted(lengths, key=max, reverse=True)  # … and longer responses come first
+        assert all(len(tier) == 1 for tier in lengths)  # equal lengths are tied
+        assert lengths == sorted(lengths, key=max, reverse=True)  # longer responses come first
         assert ranking.source == "api"
         assert ranking.touched
     assert said["comparisons"] == Comparison.objects.count() == 2 * N_TASKS * 6

@@ -28,8 +28,8 @@ from training.rlhf.models.loading import save_model
 from training.rlhf.reward.reward_model import train
 
 ROOT = Path(__file__).resolve().parents[4]
-# Four steps in each of two epochs, with an evaluation after every second step: checkpoints after 2, 3, 4 … 8,
-# some of them with best weights. Annotators are learned, so the checkpoint includes the answer model.
+# Two epochs of four steps, with an evaluation after every second step. Checkpoints follow steps 2, 3, 4 … 8,
+# some with best weights. Annotator reliability is learned, so checkpoints include the answer model.
 RECIPE = {
     **{"epochs": 2, "batch_rankings": 16, "learning_rate": 5e-3, "evaluations": 4},
     **{"annotators": "crowd_bt", "checkpoint_steps": 1, "checkpoint_minutes": None},
@@ -209,7 +209,7 @@ def test_corrupt_checkpoint_is_logged_and_the_previous_one_is_used(
     assert Small(tmp_path).resume() == {"at": 2}
 
 
-def test_best_weights_are_kept_when_their_checkpoint_is_deleted(tmp_path: Path) -> None:
+def test_best_weights_are_kept_after_their_checkpoint_is_deleted(tmp_path: Path) -> None:
     run = Small(tmp_path)
     run.step(1, best=True)
     for number in range(2, 6):

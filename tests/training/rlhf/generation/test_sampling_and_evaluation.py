@@ -48,7 +48,7 @@ def test_seed_determines_the_answers() -> None:
     assert texts(1) == texts(1) != texts(2)
 
 
-def test_sampling_and_evaluating_can_be_cancelled() -> None:
+def test_sampling_and_evaluation_can_be_cancelled() -> None:
     report = ListReporter(cancel_after=1)
     with pytest.raises(Cancelled):
         sample(SampleConfig(), policy=untrained_policy(), prompts=PROMPTS, report=report)

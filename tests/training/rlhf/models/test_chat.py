@@ -61,7 +61,7 @@ def test_plain_format_is_used_for_a_tokenizer_without_a_chat_template() -> None:
     assert text == "user: Where is my order A150?\nassistant:"
 
 
-def test_prompt_without_messages_is_an_error() -> None:
+def test_prompt_without_messages_is_rejected() -> None:
     with pytest.raises(ValueError, match="at least one message"):
         chat.encode_prompt(tokenizer(), [])
 

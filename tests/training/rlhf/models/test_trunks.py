@@ -131,7 +131,7 @@ def test_training_an_adapter_does_not_change_its_trunk(tmp_path: Path) -> None:
     trunk, head = trunks.trained_parameters(model)
     assert sum(p.numel() for p in head) == 32
     assert {p.shape[0] for p in trunk} | {p.shape[1] for p in trunk} >= {4}
-    assert all(4 in parameter.shape for parameter in trunk)  # only rank-4 matrices
+    assert all(4 in parameter.shape for parameter in trunk)  # all have rank 4
 
 
 def test_new_adapter_changes_no_score_and_drops_out_only_in_training(
@@ -156,7 +156,7 @@ def test_new_adapter_changes_no_score_and_drops_out_only_in_training(
     assert torch.equal(torch.cat(score(*adapted, ITEMS)), still)
 
 
-def test_adapter_trained_further_stays_an_adapter_of_its_base(tmp_path: Path) -> None:
+def test_further_training_of_an_adapter_keeps_its_base(tmp_path: Path) -> None:
     base = saved_base("llama", tmp_path)
     first = learn(base, tmp_path / "first", **LORA).path
     second = learn(first, tmp_path / "second", use_peft=True, lora_r=16, learning_rate=1e-4).path
@@ -261,7 +261,7 @@ def adapter_of_peft(base: Path, out: Path) -> None:
 
 
 def test_external_models_are_scored_at_the_same_token_as_in_transformers(tmp_path: Path) -> None:
-    """If the pad token is EOS, this is the token before EOS, where such a model was also read in training."""
+    """With EOS as the pad token, both read the score at the token before EOS, as in training."""
     base = saved_base("llama", tmp_path)
     classifier_with_pad_as_eos(base, tmp_path / "pad-is-eos")
     adapter_of_peft(base, tmp_path / "adapter")

@@ -18,7 +18,7 @@ from training.rlhf.models.loading import save_model
 GUIDE = Path(__file__).parents[4] / "docs" / "trunks.md"
 
 
-def test_guide_trains_an_adapter_and_loads_it_here_and_in_peft(
+def test_guide_trains_an_adapter_and_loads_it_in_rankloop_and_peft(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -196,7 +196,7 @@ def test_predicted_memory_increases_with_memory_intensive_settings() -> None:
     assert saved["activations"] < 0.6 * names["activations"]
     assert saved["gradients"] == names["gradients"]
     ppo = cost.ppo(PPOConfig(), policy, policy, data(1000)).peak
-    assert ppo.bytes > 40 * policy.weights  # four models, two gradients, four moments
+    assert ppo.bytes > 40 * policy.weights  # 4 models, 2 gradients, 4 moments, 4 bytes each
     longer = SampleConfig(max_new_tokens=256)
     assert (
         cost.sample(longer, policy, data(64)).peak.bytes

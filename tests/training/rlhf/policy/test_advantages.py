@@ -1,4 +1,4 @@
-"""Advantages, whitening and KL estimators against closed forms and simple fp64 loops."""
+"""Advantages, whitening and KL estimators, compared with closed forms and simple fp64 loops."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_whitening_normalises_all_parts_jointly() -> None:
     assert found[0][MASK].mean().abs().item() > 0.1  # parts are not normalised separately
 
 
-def test_whitened_equal_advantages_are_zero() -> None:
+def test_whitening_equal_advantages_gives_zeros() -> None:
     (found,) = advantages.whiten([torch.full((3, 5), 2.0)], [MASK])
     assert found.abs().max().item() == 0.0
 

@@ -1,4 +1,4 @@
-"""The two losses of PPO against values computed by hand."""
+"""The policy loss and value loss of PPO, compared with manual calculations."""
 
 from __future__ import annotations
 

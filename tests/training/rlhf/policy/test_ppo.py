@@ -291,7 +291,7 @@ def test_policy_does_not_change_during_critic_warm_up(folders: tuple[Path, Path]
     assert all(torch.equal(saved[name], start[name]) for name in start)
 
 
-def test_kl_target_changes_the_coefficient(folders: tuple[Path, Path], tmp_path: Path) -> None:
+def test_kl_target_adapts_the_coefficient(folders: tuple[Path, Path], tmp_path: Path) -> None:
     report = ListReporter()
     run(folders, tmp_path / "out", report, steps=3, kl_target=1000.0, kl_horizon=16, kl_coefficient=0.1)
     assert report.series("kl_coefficient") == pytest.approx([0.1, 0.08, 0.064])

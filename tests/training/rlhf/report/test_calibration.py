@@ -108,7 +108,7 @@ def test_rewards_in_correct_order_but_on_the_wrong_scale_are_miscalibrated(stret
     assert wrong.preference.ece.low > 0.08 > 0.03 > wrong.preference.ece_if_right
     top = wrong.preference.bins[-1]
     assert top.observed.value is not None
-    assert (top.observed.value < top.predicted) == (stretch > 1)  # overconfident or underconfident
+    assert (top.observed.value < top.predicted) == (stretch > 1)  # overconfident if stretched
     assert (wrong.log_loss.value or 0) > (of(right).log_loss.value or 0)
 
 

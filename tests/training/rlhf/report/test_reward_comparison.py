@@ -1,5 +1,5 @@
-"""Two reward models on the same pairs: an exact test with prompts as units, and rankings matched by
-content.
+"""Comparison of two reward models on the same pairs: an exact test with prompts as units, and rankings
+matched by content.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ PAIR = [said(f"Q{number}", ["a", "b"], [[0], [1]]) for number in range(40)]
 
 
 def judged(right: list[bool]) -> ScoredRankings:
-    """One pair per prompt, right or wrong."""
+    """Scored rankings with one pair per prompt, judged correctly or incorrectly as specified."""
     return scored(
         *((ranking, [1.0, 0.0] if ok else [0.0, 1.0]) for ranking, ok in zip(PAIR, right, strict=False))
     )
@@ -41,7 +41,7 @@ def test_sampled_p_value_agrees_with_the_exact_test() -> None:
         stats.binomtest(26, 38).pvalue, abs=0.01
     )
     assert sign_flip_p(np.zeros(5)) == 1.0
-    assert sign_flip_p(np.ones(200)) == pytest.approx(1 / 10_001)  # never 0
+    assert sign_flip_p(np.ones(200)) == pytest.approx(1 / 10_001)  # a sampled p-value is never 0
 
 
 def test_correlated_pairs_do_not_inflate_significance() -> None:

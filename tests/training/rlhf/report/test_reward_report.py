@@ -83,7 +83,7 @@ def test_length_bias_of_model_and_annotators() -> None:
     length = report_on(scored(*ROWS)).length
     assert length is not None
     # Annotators prefer the longer response in 4 of 10 pairs: 3 of eve, and "maybe" > "no". The model prefers
-    # the shorter one in 9 pairs, and counts half for the pair with equal rewards.
+    # the shorter response in 9 pairs, and its tie counts half.
     assert length.pairs == 10
     assert length.by_people.value == pytest.approx(4 / 10)
     assert length.by_model.value == pytest.approx(0.5 / 10)

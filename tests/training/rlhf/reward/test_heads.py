@@ -44,8 +44,8 @@ def fitted(rankings: int, seed: int = 0) -> heads.Heads:
 
 
 def spread_of_pairs(ensemble: heads.Heads, responses: Tensor) -> float:
-    """Mean over pairs of the standard deviation, over members, of the reward difference. The i-th response of
-    the first half is paired with the i-th response of the second half."""
+    """Mean standard deviation, over members, of reward differences between the two halves of the
+    responses."""
     first, second = heads.outputs(ensemble, responses).chunk(2)
     return float((first - second).std(dim=1).mean())
 

@@ -16,7 +16,7 @@ from training.rlhf.reward import laplace, losses
 from training.rlhf.reward.laplace import Part
 
 WIDTH = 4
-NINETY = 1.645  # standard deviations, two-sided
+NINETY = 1.645  # standard deviations: two-sided 90% interval
 REPETITIONS = 80
 
 
@@ -43,7 +43,7 @@ def test_second_derivative_of_pairs_equals_the_closed_form() -> None:
     assert torch.allclose(torch.linalg.inv(found.root @ found.root.T), exact, rtol=1e-6)
     won = known.ranked(0, part.features @ head)[:, 0] == 0
     slope = ((p - won.double())[:, None] * apart).sum(dim=0) + 2.0 * found.weight
-    assert slope.abs().max() < 1e-4  # the mode
+    assert slope.abs().max() < 1e-4  # the posterior mode
 
 
 @pytest.mark.parametrize("name", ["plackett_luce", "rao_kupper", "davidson", "cumulative"])
@@ -108,8 +108,7 @@ def test_mean_covariance_and_evidence_match_the_exact_posterior() -> None:
 
 
 def test_sampling_variance_of_estimates_equals_the_posterior_variance() -> None:
-    """With a weak prior and much data, the covariance of the mode over repetitions equals that of the
-    posterior.
+    """With a weak prior and much data, the posterior covariance equals that of the mode over repetitions.
 
     The pairs of five responses are dependent. Weighting each pair with 3 / (K + 1) corrects for this.
     """

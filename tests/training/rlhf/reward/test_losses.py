@@ -71,7 +71,7 @@ def test_label_smoothing_adds_the_loss_of_the_reversed_pair() -> None:
         losses.bradley_terry(torch.zeros(1, 2), torch.tensor([[0, 1]]), label_smoothing=0.5)
 
 
-def test_rao_kupper_has_its_published_probabilities() -> None:
+def test_rao_kupper_matches_its_published_probabilities() -> None:
     threshold = torch.tensor(0.7, dtype=torch.float64)
     theta = math.exp(0.7)
 
@@ -87,7 +87,7 @@ def test_rao_kupper_has_its_published_probabilities() -> None:
     )
 
 
-def test_davidson_has_its_published_probabilities() -> None:
+def test_davidson_matches_its_published_probabilities() -> None:
     nu = 0.4
 
     def won(d: float) -> float:
@@ -122,7 +122,7 @@ def test_cumulative_strength_is_a_difference_of_two_sigmoids() -> None:
     d = 0.5
     edges = [-math.inf, -2.0, -0.9, -0.3, 0.3, 0.9, 2.0, math.inf]
     below = [0.0, *(sigmoid(edge - d) for edge in edges[1:-1]), 1.0]
-    chances = [high - low for low, high in itertools.pairwise(below)]  # of -3 … 3
+    chances = [high - low for low, high in itertools.pairwise(below)]  # for statements -3 … 3
     assert chances[4] == pytest.approx(0.598687660112452 - 0.450166002687522, abs=1e-12)  # strength 1
     values = torch.tensor([[d, 0.0]], dtype=torch.float64)
     for said, chance in zip(range(-3, 4), chances, strict=True):
@@ -232,14 +232,14 @@ def test_plackett_luce_is_the_product_of_choices_from_best_to_worst() -> None:
     assert loss.item() == pytest.approx(expected / 3, abs=1e-12)
 
 
-def test_plackett_luce_probabilities_of_all_orders_add_up_to_one() -> None:
+def test_plackett_luce_probabilities_of_all_orders_sum_to_one() -> None:
     values = rewards()[:1]
     orders = torch.tensor(list(itertools.permutations(range(4))))
     total = (-3 * losses.plackett_luce(values.expand(24, 4), orders)).exp().sum()
     assert total.item() == pytest.approx(1.0, abs=1e-12)
 
 
-def test_plackett_luce_of_top_one_is_one_choice_and_of_two_is_bradley_terry() -> None:
+def test_top_one_loss_is_one_choice_and_pair_loss_is_bradley_terry() -> None:
     values = rewards()[:1]
     top = losses.plackett_luce(values, torch.tensor([[1, 0, 1, 1]]))
     assert top.item() == pytest.approx((values.logsumexp(1) - values[0, 1]).item(), abs=1e-12)

@@ -63,7 +63,7 @@ def whole(policy_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Tensor:
         {"micro_batch_tokens": 200, "layout": "packed"},
         {"gradient_checkpointing": True},
     ],
-    ids=["cut", "packed and cut", "computed again"],
+    ids=["micro-batches", "packed micro-batches", "gradient checkpointing"],
 )
 def test_gradients_equal_those_of_the_undivided_batch(
     policy_dir: Path, whole: Tensor, tmp_path: Path, settings: dict[str, object]

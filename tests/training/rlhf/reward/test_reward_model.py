@@ -40,7 +40,7 @@ def ranking(number: int) -> Ranking:
     filler = torch.randint(0, tiny.WORDS, (2,), generator=generator).tolist()
     texts = [f"w{filler[0]} " + "good " * (3 - rank) + "bad " * rank + f"w{filler[1]}" for rank in shown]
     return Ranking(
-        message(tiny.words(*range(number % 4 + 1))),  # of different lengths, so that rows are padded
+        message(tiny.words(*range(number % 4 + 1))),  # the lengths differ, so that rows are padded
         tuple(texts),
         tuple((shown.index(rank),) for rank in range(4)),
         ranking_id=f"ranking-{number}",
@@ -95,7 +95,7 @@ def test_plain_transformers_gives_the_same_scores_on_right_padded_rows(
         for text in responses
     ]
     padded = its_tokenizer.pad(rows, return_tensors="pt")
-    assert not bool(padded["attention_mask"].all())  # rows of different lengths, so padding does occur
+    assert not bool(padded["attention_mask"].all())  # row lengths differ, so padding occurs
     with torch.no_grad():
         theirs = plain(**padded).logits.squeeze(-1)
         alone = torch.stack([plain(torch.tensor([row["input_ids"]])).logits[0, 0] for row in rows])
@@ -262,7 +262,7 @@ def test_log_loss_equals_the_held_out_loss_for_pairs(policy_dir: Path, tmp_path:
     assert result.metrics["heldout/log_loss"] == pytest.approx(result.metrics["heldout/loss"], abs=1e-5)
 
 
-def test_unusable_held_out_rankings_give_no_report(policy_dir: Path, tmp_path: Path) -> None:
+def test_no_report_is_written_if_no_held_out_ranking_is_usable(policy_dir: Path, tmp_path: Path) -> None:
     tied = [dataclasses.replace(r, tiers=((0, 1, 2, 3),)) for r in HELDOUT]
     config = RewardModelConfig(epochs=1, learning_rate=1e-3)
     result = train(config, base_model=policy_dir, rankings=RANKINGS, heldout=tied, out_dir=tmp_path / "rm")

@@ -266,7 +266,7 @@ def test_run_interrupted_in_a_member_resumes_in_that_member(
 ) -> None:
     save_model(tiny.policy(), tiny.tokenizer(), tmp_path / "policy")
     again: dict[str, Any] = {"uncertainty": "lora", "checkpoint_steps": 3}
-    with pytest.raises(Cancelled):  # in the second member
+    with pytest.raises(Cancelled):  # while training the second member
         run(tmp_path, ListReporter(cancel_after=8 + 8 + 5), checkpoints=tmp_path / "kept", **again)
     report = ListReporter()
     result = run(tmp_path, report, checkpoints=tmp_path / "kept", **again)

@@ -26,7 +26,9 @@ export function hasLevels(rows: readonly LeaderboardRow[]): boolean {
   return groupsOf(rows).some((group) => new Set(group.map((row) => row.level)).size > 1);
 }
 
-/** Models whose interval lies above that of the best model of their group: they are significantly better. */
+/**
+ * Whether the model is significantly worse than the best one of its group: its interval lies below that of the best.
+ */
 export function tellable(row: LeaderboardRow, best: LeaderboardRow): boolean {
   return row !== best && row.high < best.low;
 }

@@ -14,8 +14,8 @@ export type RunEvent =
   | { type: "sample"; data: SampleEvent }
   | { type: "progress"; data: Progress & { seq: number; attempt: number } }
   /**
-   * Number of state changes. Each one makes the page fetch the run again, because a replayed event can contain an
-   * older state.
+   * A state change of the run. It makes the page fetch the run again, because a replayed event would contain an older
+   * state.
    */
   | { type: "state"; data: { seq: number; attempt: number } };
 

@@ -18,13 +18,13 @@ export default defineConfig({
   },
   server: { proxy: { "/api": BACKEND, "/healthz": BACKEND } },
   test: {
-    // The tests share the machine with all other checks, so a slow test must not fail.
+    // Generous timeouts, because the tests share the machine with all other checks.
     testTimeout: 300_000,
     hookTimeout: 300_000,
-    // Each file restores what it changes, so all files share one document and one load of the libraries. This halves
-    // the processor time.
+    // Each file undoes its changes, so all files can share one document and load the libraries once. This halves the
+    // processor time.
     isolate: false,
-    // Creating a document takes longer than most test files, so only files that render have one.
+    // Creating a document takes longer than most test files, so only files that render components use one.
     projects: [
       { extends: true, test: { name: "logic", environment: "node", include: ["src/**/*.test.ts"] } },
       {

@@ -10,8 +10,8 @@ let csrfToken = "";
 let sessionEnded: () => void = () => undefined;
 
 /**
- * Django requires its CSRF token on every unsafe request, including the login. The cookie is read first, because
- * another tab may have logged in since; if it can't be read, the token from `auth/me` is used.
+ * Django requires its CSRF token on every unsafe request, including the login. The token is read from the cookie,
+ * because another tab may have logged in since. If the cookie can't be read, the token from `auth/me` is used.
  */
 export function rememberCsrfToken(token: string): void {
   csrfToken = token;
@@ -22,7 +22,7 @@ export function rememberedCsrfToken(): string {
   return CSRF_COOKIE.exec(document.cookie)?.[1] ?? csrfToken;
 }
 
-/** Called when any request other than a login is answered with 401. */
+/** Called when any request other than a login returns 401. */
 export function onSessionEnded(listener: () => void): void {
   sessionEnded = listener;
 }
@@ -45,7 +45,7 @@ api.use({
 
 type FetchResult<T> = { data?: T; error?: unknown; response: Response };
 
-/** Returns the body of the answer or throws an ApiProblem. Every page reads answers this way. */
+/** Returns the body of the response or throws an ApiProblem. All pages use this function. */
 export async function unwrap<T>(call: Promise<FetchResult<T>>): Promise<T> {
   const { data } = await unwrapResponse(call);
   return data as T;

@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { asProblem, problemFrom, unreachable } from "./problem";
 
-describe("error answers", () => {
-  it("keep the API's detail and the reason for each field", () => {
+describe("error responses", () => {
+  it("keep the API's detail and the reasons by field", () => {
     const problem = problemFrom(422, {
       type: "invalid",
       title: "Unprocessable Entity",
@@ -25,7 +25,7 @@ describe("error answers", () => {
     expect(problemFrom(418, undefined).title).toBe("The request was refused");
   });
 
-  it("know which requests can be repeated", () => {
+  it("identify the requests that can be repeated", () => {
     expect(unreachable().transient).toBe(true);
     expect(problemFrom(503, null).transient).toBe(true);
     expect(problemFrom(429, null).transient).toBe(true);

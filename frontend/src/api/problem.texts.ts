@@ -1,8 +1,8 @@
 import { currentLanguage, type Language } from "@/shared/i18n/language";
 
 /**
- * The page's own messages about failed requests. This is not a lazy catalog, because problems are created outside of
- * components, and a message about a lost connection could not be fetched when it is needed.
+ * The page's own messages about failed requests. This catalogue is not loaded lazily: problems are created outside of
+ * components, and a message about a lost connection could not be fetched without a connection.
  */
 const en = {
   unreachable: "The server can't be reached",
@@ -19,7 +19,10 @@ const en = {
     422: "Some of the input is invalid",
     429: "Too many requests; wait a moment",
   } as Record<number, string>,
-  /** By problem type, instead of the server's text. Empty in English: the server's texts are more specific. */
+  /**
+   * Texts by problem type that replace the server's text. Empty in English, because the server's texts are more
+   * specific.
+   */
   byType: {} as Record<string, string>,
 };
 
@@ -38,7 +41,7 @@ const de: typeof en = {
     422: "Einige Eingaben sind ungültig",
     429: "Zu viele Anfragen; einen Moment warten",
   },
-  // The problems that annotators meet. A pause keeps the server's text, because it contains the manager's reason.
+  // Only problems that annotators can see. A pause keeps the server's text, because it contains the manager's reason.
   byType: {
     "lease-lost": "Die Zuteilung ist abgelaufen, oder die Aufgabe wurde zurückgegeben.",
     "already-answered": "Diese Aufgabe ist von hier schon beantwortet.",

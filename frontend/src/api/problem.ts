@@ -1,10 +1,10 @@
-/** An error answer of the API (RFC 9457) or a failure to reach it, as one error that pages can show. */
+/** An error response of the API (RFC 9457) or a network failure, as one error type that pages can show. */
 
 import { problemTexts } from "./problem.texts";
 
 export type FieldError = { field: string; reason: string };
 
-/** No HTTP answer: the network is down or the server is not listening. */
+/** No HTTP response: the network is down or the server is not listening. */
 const NO_ANSWER = 0;
 
 export class ApiProblem extends Error {
@@ -29,7 +29,7 @@ export class ApiProblem extends Error {
     return this.status === NO_ANSWER;
   }
 
-  /** The request can be repeated unchanged: the server never received it, or could not answer. */
+  /** The request can be repeated unchanged, because the server did not receive it or could not process it. */
   get transient(): boolean {
     return this.unreachable || this.status === 429 || this.status >= 500;
   }
@@ -50,9 +50,9 @@ export function unreachable(): ApiProblem {
 }
 
 /**
- * Reads the body of a failed answer. The API's `title` is the bare HTTP phrase, so the page uses its own; `detail`
- * comes from the server or, by problem type, from the language of the page. An empty body or a proxy's HTML page
- * still gives a plain sentence.
+ * Reads the body of an error response. The API's `title` is only the HTTP reason phrase, so the page uses its own
+ * title. `detail` comes from the server or, for some problem types, from the page's texts. An empty body or a proxy's
+ * HTML page also results in a plain sentence.
  */
 export function problemFrom(status: number, body: unknown): ApiProblem {
   const texts = problemTexts();

@@ -39,7 +39,7 @@ const ME = { id: "1", username: "‹a›", name: "", is_admin: false, csrf_token
 const MANAGES = { ...ME, memberships: [{ role: "manager", state: "active" }] };
 const REVIEWS = { role: "reviewer" };
 
-/** Opens the page at this address with these server answers, and waits until everything has loaded. */
+/** Opens the page at this URL with these server responses, and waits until everything has loaded. */
 async function open(address: string, answers: Answers): Promise<void> {
   vi.stubGlobal("fetch", async (request: Request) => {
     const { pathname } = new URL(request.url);
@@ -47,7 +47,7 @@ async function open(address: string, answers: Answers): Promise<void> {
     return Response.json(body, { status: pathname in answers ? 200 : body ? 403 : 401 });
   });
   window.history.replaceState(null, "", address);
-  // The app has one router, which keeps its location. Fresh modules open each page as a browser would.
+  // The app has a single router, which keeps its location. Each page therefore gets fresh modules, as in a browser.
   vi.resetModules();
   const [{ App }, { queryClient }] = await Promise.all([import("./App"), import("./queries")]);
   await act(async () => render(<App />));
@@ -131,7 +131,7 @@ afterEach(() => {
   cleanup();
   localStorage.clear();
   speak("en", { remember: false });
-  vi.resetModules(); // The last page opened has modules of its own, and they still use German.
+  vi.resetModules(); // The last page uses separate modules, which still use German.
   vi.unstubAllGlobals();
 });
 
@@ -146,7 +146,7 @@ it.each(Object.keys(PAGES))("the German page has no English text: %s", async (na
   expect(left).toEqual([]);
 });
 
-it("known problem types are shown in German, others as the server sends them", () => {
+it("known problem types are shown in German, others in the server's words", () => {
   const lost = { type: "lease-lost", detail: "This lease ran out." };
   expect(problemFrom(409, lost).detail).toBe("This lease ran out.");
   speak("de", { remember: false });

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 
 const LONG = Array.from({ length: 401 }, (_, line) => `export const line${line} = ${line};`).join("\n");
 
-/** Files that break the rules on imports in biome.json, each with the rule that must report it. */
+/** Files that violate the import rules in biome.json, each with the rule that must report the violation. */
 const VIOLATIONS: Readonly<Record<string, readonly [code: string, rule: string]>> = {
   "src/features/review/components/alias.ts": [
     'export { toRank } from "@/features/desk/flow/flow";',

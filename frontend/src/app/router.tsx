@@ -226,8 +226,8 @@ export const router = createRouter({
   scrollRestoration: true,
 });
 
-// After a navigation that removed the focused element (the login button, a link of the page before), the focus moves
-// to the heading of the new page instead of the top of the document. The desk focuses its first response itself.
+// If a navigation removes the focused element (the login button or a link on the previous page), the focus moves to
+// the heading of the new page instead of the top of the document. The desk focuses its first response instead.
 router.subscribe("onRendered", ({ fromLocation, pathChanged }) => {
   if (!fromLocation || !pathChanged || document.activeElement !== document.body) return;
   const heading = document.querySelector<HTMLElement>("main h1:not(.visually-hidden)");

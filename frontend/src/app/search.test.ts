@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { loginSearch } from "@/features/auth/search";
 import { compareSearch, newRunSearch, runsSearch } from "@/features/runs/search";
 
-test("an address keeps its valid search parameters and loses the others", () => {
+test("a URL keeps its valid search parameters and drops the others", () => {
   const login = { next: "/projects/p", ended: true, step: "code", problem: "denied" };
   expect(parse(loginSearch, login)).toStrictEqual(login);
   expect(parse(loginSearch, { next: 1, ended: "true", step: "totp", other: "x" })).toStrictEqual({});

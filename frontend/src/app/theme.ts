@@ -1,6 +1,8 @@
 import { createTheme, type MantineColorsTuple } from "@mantine/core";
 
-/** One accent colour. Everything else is a neutral with a trace of it, so that colour always carries meaning. */
+/**
+ * One accent colour. All other colours are neutrals with a slight tint of it, so that colour always carries meaning.
+ */
 const petrol: MantineColorsTuple = [
   "#e9f5f5",
   "#d3e8e8",
@@ -58,7 +60,7 @@ export const theme = createTheme({
     Textarea: { defaultProps: { size: "sm" } },
     NativeSelect: { defaultProps: { size: "sm" } },
     InputWrapper: {
-      // Help texts stand below their fields, so that the fields of a row stay aligned.
+      // Help texts are placed below their fields, so that the fields of a row stay aligned.
       defaultProps: { inputWrapperOrder: ["label", "input", "error", "description"] },
       styles: {
         description: { fontSize: "12px", lineHeight: 1.4, marginTop: 4 },

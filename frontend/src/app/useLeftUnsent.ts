@@ -2,14 +2,15 @@ import { useEffect } from "react";
 import { anyUnsent } from "@/features/desk/outbox/store";
 
 /**
- * Sends the answers that an earlier page could not send, from any page. The outbox is loaded only if there are some.
+ * Lets any page send the answers that an earlier page could not send. The outbox is loaded only if there are unsent
+ * answers.
  */
 export function useLeftUnsent(user: string | undefined): void {
   useEffect(() => {
     if (!user || !anyUnsent()) return;
     void import("@/features/desk/outbox/useOutbox").then(
       ({ outboxOf }) => outboxOf(user).kick(),
-      // They stay in the browser; the next page tries again.
+      // The answers stay in the browser; the next page tries again.
       () => undefined,
     );
   }, [user]);

@@ -3,7 +3,7 @@ import { words } from "./format";
 
 const TELLING = [/gold/, /heldout.*accuracy/, /accuracy/, /heldout.*loss/, /score|reward/, /kl/, /loss/];
 
-/** Metrics, the most informative about a model first: gold and held-out metrics before those of training. */
+/** Metrics in order of importance: gold and held-out metrics before training metrics. */
 export function tellingFirst(metrics: Record<string, number>): [string, number][] {
   const rank = (name: string) => {
     const index = TELLING.findIndex((pattern) => pattern.test(name));

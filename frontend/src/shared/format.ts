@@ -32,7 +32,7 @@ export function plural(value: number, one: string, many = `${one}s`): string {
   return `${count(value)} ${value === 1 ? one : many}`;
 }
 
-/** A metric with about four significant digits, without an exponent where a plain number is readable. */
+/** A metric with about four significant digits, without an exponent if a plain number is readable. */
 export function metric(value: number): string {
   if (!Number.isFinite(value)) return String(value);
   const size = Math.abs(value);
@@ -59,7 +59,7 @@ export function duration(seconds: number): string {
   return minutes ? `${Math.floor(whole / 3600)} h ${minutes} min` : `${Math.floor(whole / 3600)} h`;
 }
 
-/** An estimate of the remaining time, no more precise than it can be. */
+/** Estimated time remaining, rounded to a precision that the estimate supports. */
 export function roughly(seconds: number): string {
   if (seconds < 10) return said().fewSeconds;
   return `${said().about} ${duration(seconds < 60 ? Math.ceil(seconds / 10) * 10 : Math.ceil(seconds / 60) * 60)}`;
@@ -68,7 +68,7 @@ export function roughly(seconds: number): string {
 function days(value: number): string {
   const unit = { style: "unit", unit: "day", unitDisplay: "long" } as const;
   const text = new Intl.NumberFormat(currentLanguage(), unit).format(value);
-  return currentLanguage() === "de" && value !== 1 ? `${text}n` : text; // The dative, as "vor" requires.
+  return currentLanguage() === "de" && value !== 1 ? `${text}n` : text; // Dative case, which German "vor" requires.
 }
 
 export function ago(iso: string, now: number = Date.now()): string {

@@ -1,13 +1,13 @@
 import * as v from "valibot";
 
-/* Building blocks for the search parameters of a page's address, given to the router as `validateSearch`. */
+/* Building blocks for the search parameters of a page, which are passed to the router as `validateSearch`. */
 
 const withoutUndefined = <T extends object>(search: T): T =>
   Object.fromEntries(Object.entries(search).filter(([, value]) => value !== undefined)) as T;
 
 /**
- * The search parameters of a page. Anybody can write an address, so a parameter that is unknown or has no valid value is left
- * out: parsing never fails.
+ * The search parameters of a page. Anyone can edit a URL, so unknown parameters and invalid values are ignored, and
+ * parsing never fails.
  */
 export const searchOf = <Entries extends v.ObjectEntries>(entries: Entries) =>
   v.pipe(v.object(entries), v.transform(withoutUndefined));
@@ -18,7 +18,10 @@ export const param = <Schema extends v.GenericSchema>(schema: Schema) =>
 
 const MAX_TEXT = 200;
 
-/** Text that is not blank, cut to 200 characters. The router reads digits in an address as a number. */
+/**
+ * Text that is not blank, truncated to 200 characters. Numbers are accepted too, because the router parses digits in
+ * a URL as a number.
+ */
 export const text = v.pipe(
   v.union([v.string(), v.pipe(v.number(), v.transform(String))]),
   v.check((value) => value.trim() !== ""),

@@ -27,8 +27,8 @@ export const projectQuery = (slug: string) =>
   });
 
 /**
- * How many tasks a project has and how many are open. Annotators of a project with hidden checks are not told
- * (`tasks` is null), so another one is always possible.
+ * Number of tasks and open tasks of a project. In a project with hidden checks, annotators do not see these numbers
+ * (`tasks` is null), and another task is always possible.
  */
 export function tasksOf({ counts }: Project): { tasks: number | null; open: number } {
   return { tasks: counts.tasks, open: counts.tasks === null ? 1 : (counts.open_tasks ?? 0) };
@@ -38,7 +38,10 @@ export function tasksOf({ counts }: Project): { tasks: number | null; open: numb
 const isActive = (project: Project, role: Project["role"]) =>
   project.role === role && project.member_state !== "paused";
 
-/** What the user can do in a project. The server decides; this only hides what it would refuse. */
+/**
+ * The user's permissions in a project. The server enforces them; the page only hides actions that the server would
+ * refuse.
+ */
 export const may = {
   rank: (me: Me, project: Project) =>
     me.is_admin || (project.role !== null && project.member_state !== "paused"),
@@ -49,7 +52,7 @@ export const may = {
   manage: (me: Me, project: Project) => me.is_admin || isActive(project, "manager"),
   watchRuns: (me: Me, project: Project) => me.is_admin || isActive(project, "manager"),
   launchRuns: (me: Me) => me.is_admin,
-  /** Project managers can create further projects. */
+  /** Project managers can create additional projects. */
   createProjects: (me: Me) =>
     me.is_admin || me.memberships.some(({ role, state }) => role === "manager" && state === "active"),
 } as const;

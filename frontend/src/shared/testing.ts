@@ -1,8 +1,11 @@
-/** The browser features that Mantine and our dialog need at mount and jsdom lacks. */
+/** Browser features that jsdom lacks and that Mantine and our dialog need when they mount. */
 import { configure } from "@testing-library/react";
 import { vi } from "vitest";
 
-/** A shared machine can be slow; a waiting test fails only if the condition never becomes true. */
+/**
+ * A generous timeout, because a shared machine can be slow: a waiting test fails only if the condition never becomes
+ * true.
+ */
 configure({ asyncUtilTimeout: 60_000 });
 
 Object.defineProperty(window, "matchMedia", {

@@ -1,5 +1,6 @@
 /**
- * A random UUID (v4). `crypto.randomUUID` exists only on https and localhost, and servers on plain http need one too.
+ * A random UUID (v4). `crypto.randomUUID` exists only on https and localhost, but pages on plain http also need
+ * UUIDs.
  */
 export function uuid(): string {
   if (typeof crypto.randomUUID === "function") return crypto.randomUUID();

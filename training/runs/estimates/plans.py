@@ -53,7 +53,8 @@ class Earlier:
 
 
 def earlier_runs(*, kind: str, base_model: str, project: Project) -> list[Earlier]:
-    """The newest runs of this kind from this base model, the project's own first because of its texts."""
+    """The newest runs of this kind from this base model, the project's own first, because their texts are the
+    most similar."""
     runs = TrainingRun.objects.filter(kind=kind, state="succeeded", started_at__isnull=False)
     newest = sorted(
         runs.select_related("project").order_by("-created_at")[:LOOKED_AT],

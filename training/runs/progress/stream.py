@@ -116,7 +116,7 @@ class Hub:
             try:
                 async with await _connect() as listening:
                     await listening.execute(f"LISTEN {CHANNEL}")
-                    self._wake(*self._watchers)  # events that came while nothing listened
+                    self._wake(*self._watchers)  # for events that arrived before LISTEN
                     async for note in listening.notifies():
                         self._wake(UUID(note.payload))
             except psycopg.OperationalError:

@@ -66,7 +66,7 @@ PRESETS: Mapping[str, tuple[Preset, ...]] = {
             sample_every=4,
         ),
         _thorough(
-            "120 steps of 128 answers. Watch the KL: the further the policy is from its start, the less "
+            "120 steps of 128 answers. Watch the KL: the further the policy is from its starting point, the less "
             "reliable the rewards are.",
             steps=120,
             rollout_prompts=64,

@@ -5,7 +5,7 @@ import { runsQuery } from "@/features/runs/api/runs";
 import { ProblemsPanel } from "@/features/tasks/components/ProblemsPanel";
 import { meQuery } from "@/shared/session";
 
-/** A project at a glance, with its runs (which only admins start) and the problems reported with its tasks. */
+/** The overview of a project, with its runs (which only admins can start) and the problems reported with its tasks. */
 export function OverviewPage() {
   const { slug } = useParams({ from: "/shell/projects/$slug/" });
   const { data: me } = useSuspenseQuery(meQuery);

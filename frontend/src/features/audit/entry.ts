@@ -4,10 +4,10 @@ import type { en } from "./texts/en";
 
 export type Change = { field: string; before: string | null; after: string | null };
 
-/** Longer values are cut on screen; the API returns them whole. */
+/** Longer values are truncated on screen; the API returns them in full. */
 const MOST_CHARS = 400;
 
-/** The changed fields, in the order of the entry; null where the field did not exist. */
+/** The changed fields, in the order of the entry. A value is null if the field did not exist. */
 export function changesIn({ before, after }: Pick<AuditEntry, "before" | "after">): Change[] {
   const fields = new Set([...Object.keys(before ?? {}), ...Object.keys(after ?? {})]);
   return [...fields].map((field) => ({

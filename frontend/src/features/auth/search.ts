@@ -2,8 +2,8 @@ import * as v from "valibot";
 import { param, searchOf } from "@/shared/search";
 
 /**
- * `next`: the page to open after the login. `ended`: the session has expired. `step`: the provider's login is done and the code
- * of the second factor is missing. `problem`: why the provider's login failed.
+ * `next`: the page to open after the login. `ended`: the session has expired. `step`: the login with the provider
+ * succeeded and the second-factor code is required. `problem`: the reason why the login with the provider failed.
  */
 export const loginSearch = searchOf({
   next: param(v.string()),

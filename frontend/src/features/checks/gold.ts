@@ -1,16 +1,16 @@
 import type { TaskDetail } from "@/api/types";
 import { type Ranking, restoreRanking, startRanking } from "@/ranking/order/ranking";
 
-/** In a known answer every response has a place, and ties are allowed. */
+/** In a known answer, every response is ranked and ties are allowed. */
 const RULES = { ties: true, atMost: null };
 
-/** The known answer to start from: the current one, or the order of import. */
+/** The initial known answer: the existing one, or the import order. */
 export function goldToEdit(task: TaskDetail): Ranking {
   const ids = task.responses.map(({ id }) => id);
   return restoreRanking(ids, task.gold_tiers, task.gold_tiers !== null, RULES) ?? startRanking(ids, RULES);
 }
 
-/** The server refuses an answer that ranks nothing above anything, so the button stays disabled until then. */
+/** The server refuses an answer in which all responses are tied, so the button is disabled for such an answer. */
 export function saysSomething({ tiers }: Pick<Ranking, "tiers">): boolean {
   return tiers.length > 1;
 }

@@ -4,7 +4,7 @@ import { lastLine } from "./upload";
 
 const progress = { share: 0.5, read: 1000, failed: 2 };
 
-test("the newest complete line counts, an incomplete one does not", () => {
+test("the newest complete line is used and an incomplete line is ignored", () => {
   const first = `${JSON.stringify({ progress })}\n`;
   expect(lastLine(first)).toEqual({ progress });
   const second = `${JSON.stringify({ progress: { ...progress, read: 2000 } })}\n`;
@@ -12,6 +12,6 @@ test("the newest complete line counts, an incomplete one does not", () => {
   expect(lastLine(first + second.slice(0, 20))).toEqual({ progress });
 });
 
-test("an answer that was cut off gives no result", () => {
+test("a truncated response gives no result", () => {
   for (const text of ["", "{", "<html>\n", "null\n", '"text"\n']) expect(lastLine(text)).toEqual({});
 });

@@ -7,8 +7,8 @@ export type Phase = { at: "sending"; share: number } | { at: "reading"; share: n
 
 /**
  * Uploads a file and waits for the report. Uses XMLHttpRequest, because `fetch` does not report upload progress.
- * After the upload the server reports its progress line by line. Aborting stops the import after the batch that is
- * being stored.
+ * After the upload the server reports its progress line by line. If the request is aborted, the import stops after
+ * the current batch.
  */
 export function importFile(
   slug: string,
@@ -46,7 +46,7 @@ export function importFile(
 
 const reading = ({ share, read }: NonNullable<Progress>): Phase => ({ at: "reading", share, rows: read });
 
-/** The last complete line of the answer; undefined if there is none, as in an answer that was cut off. */
+/** The last complete line of the response; undefined if there is none, for example if the response was truncated. */
 export function lastLine(text: string): ImportNews {
   const end = text.lastIndexOf("\n");
   const news = end < 0 ? null : parsed(text.slice(text.lastIndexOf("\n", end - 1) + 1, end));

@@ -33,14 +33,14 @@ const saved: AnswerForm = {
 const edited = (...actions: EditorAction[]): EditorState => actions.reduce(editForm, openEditor(saved));
 
 describe("editing a form", () => {
-  it("puts a value at the server's path and shares the rest", () => {
+  it("sets a value at the server's path and shares all other parts", () => {
     const { form } = edited({ type: "put", path: ["ratings", 0, "max"], value: 7 });
     expect(form.ratings[0]).toEqual({ ...saved.ratings[0], max: 7 });
     expect(form.flags).toBe(saved.flags);
     expect(saved.ratings[0]?.max).toBe(5);
   });
 
-  it("recognises a form that is back to its saved state as unchanged", () => {
+  it("recognises a form that was restored to its saved state as unchanged", () => {
     const there = edited({ type: "put", path: ["ties"], value: false });
     expect(isChanged(there)).toBe(true);
     expect(isChanged(editForm(there, { type: "put", path: ["ties"], value: true }))).toBe(false);
@@ -59,11 +59,11 @@ describe("editing a form", () => {
     expect(editForm(editForm(once, { type: "undo" }), { type: "undo" }).form).toEqual(saved);
   });
 
-  it("notices that the project's form has changed in the meantime", () => {
+  it("detects that the project's form has changed in the meantime", () => {
     const typed = edited({ type: "put", path: ["tie_label"], value: "Same" });
     expect(isOvertaken(typed, saved)).toBe(false);
     expect(isOvertaken(typed, { ...saved, ties: false })).toBe(true);
-    expect(isOvertaken(typed, { ...saved, tie_label: "Same" })).toBe(false); // Our own form, just saved.
+    expect(isOvertaken(typed, { ...saved, tie_label: "Same" })).toBe(false); // This is the form that was just saved.
   });
 
   it("restores the content of a part that is turned on again", () => {
@@ -76,7 +76,7 @@ describe("editing a form", () => {
     });
   });
 
-  it("adds, moves and removes items, within the ends of the list", () => {
+  it("adds, moves and removes items within the bounds of the list", () => {
     const path = ["flags"];
     const added = edited({ type: "add", path }, { type: "label", path: ["flags", 2], value: "Off topic" });
     expect(added.form.flags.map(({ name }) => name)).toEqual(["spam", "rude", "off_topic"]);
@@ -112,7 +112,7 @@ describe("the names that answers are stored under", () => {
     expect(typed.form.questions[0]).toMatchObject({ name: "is_it_safe", label: "Is it safe?" });
   });
 
-  it("stay the same once the project uses them, whatever the label", () => {
+  it("stay the same once the project uses them, even if the label changes", () => {
     const renamed = edited({ type: "label", path: ["flags", 0], value: "Advertising" });
     expect(renamed.form.flags[0]).toEqual({ name: "spam", label: "Advertising" });
   });
@@ -126,7 +126,7 @@ describe("the names that answers are stored under", () => {
     expect(own.form.flags[2]).toEqual({ name: "x1", label: "Something else" });
   });
 
-  it("are valid for the server, and distinct", () => {
+  it("are unique and valid for the server", () => {
     expect(nameFrom("Contains PII (names, addresses)")).toBe("contains_pii_names_addresses");
     expect(nameFrom("Déjà vu")).toBe("deja_vu");
     expect(nameFrom("Rude", ["rude", "rude_2"])).toBe("rude_3");

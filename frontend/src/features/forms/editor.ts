@@ -12,7 +12,7 @@ export type EditorState = {
   readonly form: AnswerForm;
   /** Earlier versions, oldest first. Typing into one field is a single step. */
   readonly past: readonly AnswerForm[];
-  /** The field of the last change. */
+  /** The field that was changed last. */
   readonly typing: string | null;
   /** The content of parts that were turned off, in case they are turned on again. */
   readonly shelf: { readonly [K in Part]?: AnswerForm[K] };
@@ -20,7 +20,7 @@ export type EditorState = {
 
 export type EditorAction =
   | { type: "put"; path: Path; value: unknown }
-  /** The label of something with a name; the name of a new item follows its label. */
+  /** The label of a named item. The name of a new item is derived from its label. */
   | { type: "label"; path: Path; value: string }
   | { type: "add"; path: Path }
   | { type: "remove"; path: Path; index: number }
@@ -28,7 +28,7 @@ export type EditorAction =
   | { type: "switch"; part: Part; on: boolean }
   | { type: "replace"; form: AnswerForm }
   | { type: "undo" }
-  /** The server has saved it: the project now uses this form. */
+  /** The server has saved the form, so the project now uses it. */
   | { type: "saved"; form: AnswerForm };
 
 const MAX_UNDO_STEPS = 100;
@@ -65,7 +65,7 @@ export function isChanged({ saved, form }: EditorState): boolean {
   return JSON.stringify(saved) !== JSON.stringify(form);
 }
 
-/** The project uses another form than when editing began, and it differs from the edited one as well. */
+/** Whether the project's form has changed since editing began and also differs from the edited form. */
 export function isOvertaken({ saved, form }: EditorState, asked: AnswerForm): boolean {
   const now = JSON.stringify(asked);
   return now !== JSON.stringify(saved) && now !== JSON.stringify(form);
@@ -114,7 +114,7 @@ function changed(state: EditorState, form: AnswerForm, typing: string | null = n
   return { ...state, form, past, typing };
 }
 
-/** A copy of `whole` with `value` at `path`; everything off the path is shared with the original. */
+/** A copy of `whole` with `value` at `path`; all other parts are shared with the original. */
 function putAt<T>(whole: T, path: Path, value: unknown): T {
   const [key, ...rest] = path;
   if (key === undefined) return value as T;
@@ -169,7 +169,7 @@ function fresh(path: Path, list: readonly unknown[]): unknown {
   }
 }
 
-/** "Contains personal data" → "contains_personal_data", the name under which answers are stored. */
+/** Converts a label to the name under which answers are stored: "Contains personal data" → "contains_personal_data". */
 export function nameFrom(label: string, taken: readonly string[] = []): string {
   const plain = label
     .toLowerCase()

@@ -3,14 +3,14 @@ import { ApiProblem } from "@/api/problem";
 import type { AnswerForm, FormEffect } from "@/api/types";
 import { checkForm } from "./api/forms";
 
-/** Long enough to finish typing a word. */
+/** Delay before a check, long enough to finish typing a word. */
 const PAUSE_MS = 300;
 
 export type FormCheck = {
-  /** The result is about the form on screen, not an earlier one. */
+  /** True if the result refers to the current form, not to an earlier version. */
   readonly settled: boolean;
   readonly effect: FormEffect | null;
-  /** Errors by path within the form: `ratings.0.max`; `""` is the form as a whole. */
+  /** Errors by path within the form: `ratings.0.max`; the key `""` refers to the form as a whole. */
   readonly problems: Readonly<Record<string, string>>;
   /** The server could not be reached. */
   readonly failure: ApiProblem | null;
@@ -18,7 +18,7 @@ export type FormCheck = {
 
 const NOTHING_YET: FormCheck = { settled: false, effect: null, problems: {}, failure: null };
 
-/** The server's check of the edited form. The previous result stays until the next one arrives. */
+/** Validates the edited form on the server. The previous result is kept until the next one arrives. */
 export function useFormCheck(slug: string, form: AnswerForm): FormCheck {
   const [check, setCheck] = useState(NOTHING_YET);
   useEffect(() => {

@@ -17,7 +17,7 @@ const row = (model: string, changes: Partial<LeaderboardRow> = {}): LeaderboardR
   ...changes,
 });
 
-test("the board is read from the address, without invalid parameters", () => {
+test("the board settings are read from the URL, without invalid parameters", () => {
   const board = { method: "davidson", by: "metadata", key: "topic" };
   expect(parse(boardSearch, board)).toEqual(board);
   expect(parse(boardSearch, { method: "elo", by: "moon", key: "x" })).toEqual({});
@@ -30,7 +30,7 @@ test("intervals share a scale from the lowest bound to the highest", () => {
   expect(scaleOf([row("a", { low: 2, high: 2 })])(2)).toBe(50);
 });
 
-test("a difference in log odds is a probability to win", () => {
+test("a difference in log odds is converted to a win probability", () => {
   expect(chanceToWin(0.4, 0.4)).toBe(0.5);
   expect(chanceToWin(Math.log(3), 0)).toBeCloseTo(0.75);
   expect(chanceToWin(1.2, -0.3) + chanceToWin(-0.3, 1.2)).toBeCloseTo(1);
@@ -50,7 +50,7 @@ test("models differ significantly if their intervals do not overlap", () => {
   expect(tellable(best, best)).toBe(false);
 });
 
-test("the matrix can be read from both sides", () => {
+test("the matrix shows each pair in both directions", () => {
   const met = winMatrix([{ model: "a", against: "b", wins: 3, losses: 1, ties: 2 }]);
   expect(met("b", "a")).toEqual({ wins: 1, losses: 3, ties: 2 });
   expect(met("a", "c")).toBeUndefined();

@@ -7,7 +7,10 @@ export function scaleOf(rows: readonly LeaderboardRow[]): (value: number) => num
   return (value) => (high > low ? ((value - low) / (high - low)) * 100 : 50);
 }
 
-/** The probability that the first beats the second, if one of them wins: the meaning of a difference in log odds. */
+/**
+ * The probability that the first model beats the second, given that one of them wins, from their difference in log
+ * odds.
+ */
 export function chanceToWin(one: number, other: number): number {
   return 1 / (1 + Math.exp(other - one));
 }
@@ -23,14 +26,16 @@ export function hasLevels(rows: readonly LeaderboardRow[]): boolean {
   return groupsOf(rows).some((group) => new Set(group.map((row) => row.level)).size > 1);
 }
 
-/** Models whose interval lies above that of the best model of their group: they are significantly better. */
+/**
+ * Whether the model is significantly worse than the best one of its group: its interval lies below that of the best.
+ */
 export function tellable(row: LeaderboardRow, best: LeaderboardRow): boolean {
   return row !== best && row.high < best.low;
 }
 
 type Met = { wins: number; losses: number; ties: number };
 
-/** Wins and losses of each pair, seen from the row. Each pair comes once. */
+/** Wins and losses of each pair from the perspective of the row. The input contains each pair once. */
 export function winMatrix(matrix: Leaderboard["matrix"]): (one: string, other: string) => Met | undefined {
   const cells = new Map<string, Met>();
   for (const { model, against, wins, losses, ties } of matrix) {
@@ -40,7 +45,7 @@ export function winMatrix(matrix: Leaderboard["matrix"]): (one: string, other: s
   return (one, other) => cells.get(JSON.stringify([one, other]));
 }
 
-/** The row's share of all comparisons; a tie counts half for each. */
+/** The share of comparisons that the row's model won; a tie counts half for each model. */
 export function shareWon({ wins, losses, ties }: Met): number {
   return (wins + ties / 2) / (wins + losses + ties);
 }

@@ -7,13 +7,13 @@ const SLICES = ["round", "split", "metadata"] as const;
 const params = searchOf({
   method: param(v.picklist(METHODS)),
   by: param(v.picklist(SLICES)),
-  /** The metadata to slice by. */
+  /** The metadata key to slice by. */
   key: param(text),
 });
 
 export type BoardSearch = v.InferOutput<typeof params>;
 
-/** Which board is shown, in the address of the page. */
+/** The selection of the board, stored in the page URL. */
 export const boardSearch = v.pipe(
   params,
   v.transform(

@@ -1,4 +1,4 @@
-/** The positions of intervals on a common scale, as shares of its width; 0 is always part of it. */
+/** The positions of intervals on a common scale, as shares of its width. The scale always includes 0. */
 
 export type Span = { low: number; high: number; middle: number };
 

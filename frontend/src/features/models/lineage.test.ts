@@ -6,7 +6,7 @@ const model = (id: string, parent: string | null, day: number) =>
   ({ id, name: id, parent: parent && { id: parent, name: parent }, created_at: `2026-01-0${day}` }) as Model;
 
 describe("models by lineage", () => {
-  it("stand below their parents, the newest line first", () => {
+  it("are listed below their parents, the newest lineage first", () => {
     const placed = byDescent([
       model("sft", null, 1),
       model("ppo", "sft", 3),

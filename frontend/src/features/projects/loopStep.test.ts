@@ -15,7 +15,7 @@ const better = run("ppo", "ppo-1", { policy: "sft-1", reward_model: "rm-1" });
 const asked = run("sample", null, { policy: "ppo-1" });
 
 describe("the next step of the training loop", () => {
-  it("is ranking, until there is enough to train on", () => {
+  it("is ranking until there is enough training data", () => {
     expect(loopStepOf([first], 49, 600)).toEqual({ is: "people" });
     expect(loopStepOf([first], 50, 600)).toEqual({ is: "train" });
   });
@@ -26,7 +26,7 @@ describe("the next step of the training loop", () => {
     expect(loopStepOf([next, asked, better, judge], 900, 0)).toEqual({ is: "improve", rewardModel: "rm-2" });
   });
 
-  it("is sampling from the improved policy, whatever was sampled before", () => {
+  it("is sampling from the improved policy, regardless of earlier samples", () => {
     expect(loopStepOf([better, judge, first], 600, 0)).toEqual({ is: "sample", policy: "ppo-1" });
     expect(loopStepOf([better, run("sample", null), judge], 600, 5)).toEqual({
       is: "sample",

@@ -1,9 +1,9 @@
 import type { Run } from "@/api/types";
 
-/** Enough rankings for a first reward model. Fewer are allowed but mostly give noise. */
+/** Enough rankings for a first reward model. Training with fewer is allowed but gives mostly noise. */
 const ENOUGH_RANKINGS = 50;
 
-/** The next step of a project's training loop, as an admin would take it. "people": more rankings are needed. */
+/** The next step of a project's training loop for an admin. "people": more rankings are needed. */
 export type LoopStep =
   | { is: "people" }
   | { is: "watch"; run: string }

@@ -39,7 +39,7 @@ describe("the questions of a form, in words", () => {
     ]);
   });
 
-  it("describe an order, and an order of the best few", () => {
+  it("describe a full ranking and a ranking of the best few", () => {
     const many = { ...form, responses: { min: 4, max: 9 }, ties: true, comment: null };
     expect(askedBy(many, en.asked)).toEqual([
       "4–9 responses in order, ties allowed",

@@ -1,16 +1,16 @@
 import type { AnnotatorQuality, Estimate, Quality } from "@/api/types";
 import { percent } from "@/shared/format";
 
-/** Below this p-value an annotator counts as an outlier: one project in 100 has a false alarm. */
+/** Below this adjusted p-value, an annotator is marked as an outlier. One project in 100 has a false alarm. */
 const OUTLIER_P = 0.01;
 
 export type Reading = "unknown" | "chance" | "low" | "tentative" | "reliable";
 
-/** Krippendorff's bounds: α of at least 0.80 supports conclusions, from 0.667 tentative ones. */
+/** Krippendorff's thresholds: α of at least 0.80 supports firm conclusions, at least 0.667 tentative ones. */
 const RELIABLE = 0.8;
 const TENTATIVE = 2 / 3;
 
-/** Judged by the lower end of the interval, if there is one: only what the data support is claimed. */
+/** Uses the lower bound of the interval, if there is one, so that the text claims only what the data support. */
 export function readAlpha({ value, low }: Estimate): Reading {
   if (value === null) return "unknown";
   const sure = low ?? value;
@@ -30,14 +30,14 @@ export function interval(estimate: Estimate, show: (value: number) => string): s
   return `${show(estimate.value)} (${show(estimate.low)} to ${show(estimate.high)})`;
 }
 
-/** Whether a share differs from ½ by more than its interval allows. */
+/** Whether the interval of a share excludes ½. */
 export function leans({ low, high }: Estimate): boolean {
   return low !== null && high !== null && (low > 0.5 || high < 0.5);
 }
 
 /**
- * Submits the order as shown at least half again as often as random orders would match it, and by at least a
- * twentieth.
+ * Whether the share of rankings in the order shown exceeds the share expected by chance by a factor of more than 1.5
+ * and by more than 0.05.
  */
 export function straightLines({ as_shown, as_shown_by_chance }: AnnotatorQuality): boolean {
   if (as_shown === null || as_shown_by_chance === null) return false;
@@ -85,7 +85,7 @@ export function nextOrder(order: Order, by: Column): Order {
 
 export type Cell = { agreement: number; n_pairs: number };
 
-/** Who agrees with whom, in both directions; people in the order in which they first appear. */
+/** Agreement by pair in both directions, with people in the order of first appearance. */
 export function pairMatrix(between: Quality["between"]): {
   people: string[];
   cell: (one: string, other: string) => Cell | undefined;

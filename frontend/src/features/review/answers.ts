@@ -5,7 +5,7 @@ import type { en } from "./texts/en";
 type Said = Texts<typeof en.said>;
 
 /**
- * The order in letters, as the desk names the responses: `B > A = D`. Responses below a top-k ranking come last, in
+ * The order with the response letters of the desk: `B > A = D`. Responses below a top-k ranking come last, in
  * brackets.
  */
 export function orderInLetters(
@@ -23,7 +23,7 @@ export function orderInLetters(
   return order ? texts.orderAllBad(order) : texts.allBad;
 }
 
-/** The rest of the answer, one line each, in the words of the form where it still has them. */
+/** The other parts of the answer, one line each, with the labels of the form if they still exist. */
 export function saidBeside(
   answer: AnswerGiven,
   form: AnswerForm,

@@ -15,7 +15,7 @@ const estimate = (value: number | null, low: number | null, high: number | null)
 const slice = (by: Slice["by"], of: string) => ({ by, of }) as Slice;
 
 describe("figures of a report", () => {
-  it("show bounds only where there are some", () => {
+  it("show bounds only if they exist", () => {
     const show = (value: number) => value.toFixed(1);
     expect(withBounds(estimate(0.7, 0.6, 0.8), show)).toBe("0.7 (0.6 to 0.8)");
     expect(withBounds(estimate(0.7, null, null), show)).toBe("0.7");

@@ -2,7 +2,7 @@ import type { Estimate, RewardReport } from "@/api/types";
 
 export type Slice = RewardReport["slices"][number];
 
-/** Confidence exceeds the accuracy by more than its interval allows. */
+/** Whether the confidence exceeds the upper bound of the accuracy. */
 export function tooSure({ accuracy: { high }, confidence }: Pick<Slice, "accuracy" | "confidence">): boolean {
   return high !== null && confidence > high;
 }
@@ -19,7 +19,7 @@ export function boundsOf({ low, high }: Estimate, show: (value: number) => strin
   return low === null || high === null ? "" : `${show(low)} to ${show(high)}`;
 }
 
-/** With a real minus sign, and as many decimals as the figure deserves. */
+/** A number with a real minus sign and the given number of decimals. */
 export function decimals(value: number, digits = 3): string {
   const rounded = value.toFixed(digits);
   return Number(rounded) === 0 ? (0).toFixed(digits) : rounded.replace("-", "−");
@@ -35,13 +35,13 @@ export function points(share: number): string {
   return signed(share * 100, 1);
 }
 
-/** Whether the interval excludes 0, and on which side of 0 the estimate then is. */
+/** The side of 0 on which the estimate lies if its interval excludes 0; otherwise unclear. */
 export function sideOf({ low, high }: Estimate): "above" | "below" | "unclear" {
   if (low !== null && low > 0) return "above";
   return high !== null && high < 0 ? "below" : "unclear";
 }
 
-/** Slices in the given order, each kind under its heading. */
+/** Slices in the given order, grouped under a heading for each kind. */
 export function grouped(slices: readonly Slice[]): { by: Slice["by"]; of: Slice[] }[] {
   const groups: { by: Slice["by"]; of: Slice[] }[] = [];
   for (const slice of slices) {

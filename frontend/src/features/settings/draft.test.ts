@@ -31,7 +31,7 @@ describe("edited settings", () => {
     expect(changesOf(project, draft)).toEqual({});
   });
 
-  it("send only changes, each to its place in the API", () => {
+  it("send only changes, each under its API name", () => {
     const draft = {
       ...draftOf(project),
       name: " Support desk ",
@@ -56,7 +56,7 @@ describe("edited settings", () => {
     expect(changedIn(project, draft)).toHaveLength(7);
   });
 
-  it("notice a new order of the ways to skip, and keep at least one", () => {
+  it("detect a new order of the skip options, and keep at least one", () => {
     const swapped = { ...draftOf(project), skipWays: wayFirst(["others", "me"], "me") };
     expect(changesOf(project, swapped)).toEqual({ skip_ways: ["me", "others"] });
     expect(withWay(["others"], "others", false)).toEqual(["others"]);

@@ -3,14 +3,14 @@ import { lettersOf, placesOf } from "./answer";
 
 const letters = lettersOf([{ id: "x" }, { id: "y" }, { id: "z" }]);
 
-test("an order is given in letters, ties in the order of the page", () => {
+test("an order is shown with letters, and ties in the order of the page", () => {
   expect(placesOf({ tiers: [["z"], ["y", "x"]], shown_order: ["y", "z", "x"] }, letters)).toEqual({
     tiers: [["C"], ["A", "B"]],
     unranked: [],
   });
 });
 
-test("unranked responses are listed, unless nothing was ranked", () => {
+test("unranked responses are listed unless nothing was ranked", () => {
   expect(placesOf({ tiers: [["y"]], shown_order: ["z", "y", "x"] }, letters).unranked).toEqual(["A", "C"]);
   expect(placesOf({ tiers: [], shown_order: ["z", "y", "x"] }, letters).unranked).toEqual([]);
 });

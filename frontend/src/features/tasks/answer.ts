@@ -1,14 +1,11 @@
 import type { RankingGiven } from "@/api/types";
 
-/**
- * Letters for a task's responses, in the order of the page: names of models would be long and would reveal the
- * author.
- */
+/** Letters for a task's responses, in the order of the page: model names would be long and would reveal the source. */
 export function lettersOf(responses: readonly { id: string }[]): Map<string, string> {
   return new Map(responses.map(({ id }, index) => [id, String.fromCharCode(65 + index)]));
 }
 
-/** The tiers in letters, best first, followed by the unranked responses. */
+/** The tiers as letters, best first, followed by the unranked responses. */
 export function placesOf(
   ranking: Pick<RankingGiven, "tiers" | "shown_order">,
   letters: ReadonlyMap<string, string>,

@@ -16,13 +16,13 @@ const EVERYTHING: TasksSearch = {
 };
 
 describe("the search parameters of the lists", () => {
-  it("survive a round trip through the address", () => {
+  it("survive a round trip through the URL", () => {
     expect(parse(tasksSearch, EVERYTHING)).toEqual(EVERYTHING);
     expect(parse(tasksSearch, { ...EVERYTHING, round: "0", under: "60" })).toEqual(EVERYTHING);
     expect(parse(tasksSearch, { says: 404 })).toEqual({ says: "404" });
   });
 
-  it("leave out invalid values", () => {
+  it("ignore invalid values", () => {
     const nonsense = {
       list: "people",
       says: "   ",
@@ -41,7 +41,7 @@ describe("the search parameters of the lists", () => {
     expect(parse(tasksSearch, { round: "1.5", under: "" })).toEqual({});
   });
 
-  it("become parameters of the API, with days as whole days", () => {
+  it("become API parameters, with dates as whole days", () => {
     expect(tasksParams(EVERYTHING)).toEqual({
       says: "refund",
       state: "done",
@@ -57,7 +57,7 @@ describe("the search parameters of the lists", () => {
     expect([tasksParams({}), rankingsParams({})]).toEqual([{}, {}]);
   });
 
-  it("keep what both lists support when switching between them", () => {
+  it("keep the filters that both lists support when switching between them", () => {
     const rankings = asList(EVERYTHING, "rankings");
     expect(rankings.state).toBeUndefined();
     expect(rankingsParams(rankings)).toMatchObject({ task_kind: "gold", says: "refund" });

@@ -5,7 +5,7 @@ export const STATES = ["open", "done", "dropped"] as const;
 export const KINDS = ["ranking", "gold", "attention", "qualification"] as const;
 export const HAS = ["comment", "flags", "rewrite"] as const;
 
-/** What the lists of tasks and rankings are narrowed to. It is part of the address, so that a list can be sent to somebody. */
+/** The filters of the task and ranking lists. They are part of the URL, so that a list can be shared. */
 export const tasksSearch = searchOf({
   list: param(v.literal("rankings")),
   says: param(text),
@@ -24,12 +24,12 @@ export const tasksSearch = searchOf({
 
 export type TasksSearch = v.InferOutput<typeof tasksSearch>;
 
-/** How many conditions narrow the list. Which of the two lists it is does not count. */
+/** Number of active filters. The choice between the two lists does not count as a filter. */
 export function conditions({ list: _, ...rest }: TasksSearch): number {
   return Object.keys(rest).length;
 }
 
-/** The other list, with the conditions that both support. */
+/** The search parameters of the other list, with the filters that both lists support. */
 export function asList(search: TasksSearch, list: "tasks" | "rankings"): TasksSearch {
   const { list: _, state, ...both } = search;
   return list === "rankings" ? { ...both, list } : { ...both, ...(state && { state }) };
@@ -47,7 +47,7 @@ function common({ says, round, model, under, has, annotator, from, until }: Task
     ...(says && { says }),
     ...(round !== undefined && { round }),
     ...(model && { model }),
-    // 100 means any agreement at all: every task ranked by at least two people.
+    // 100 matches any agreement, that is, every task ranked by at least two people.
     ...(under !== undefined && { agreement_below: under === 100 ? 1.01 : under / 100 }),
     ...(has && { has }),
     ...(annotator && { annotator }),

@@ -28,7 +28,7 @@ const ranking = reduce(startRanking(SHOWN, { ties: true, atMost: null }), {
 });
 
 describe("an answer", () => {
-  it("sends every part that the API has", () => {
+  it("sends every part of the API's answer", () => {
     const answer = toAnswer(
       toDraft(ranking, { ...EMPTY_FIELDS, strength: 1, comment: "ok" }, 1234.6),
       "t",
@@ -65,7 +65,7 @@ describe("an answer", () => {
     });
   });
 
-  it("sends no rewrite of white space alone", () => {
+  it("sends no rewrite that is only white space", () => {
     expect(
       toAnswer(toDraft(ranking, { ...EMPTY_FIELDS, rewrite: "  \n" }, 0), "t", FORM, SHOWN).rewrite,
     ).toBeNull();
@@ -73,7 +73,7 @@ describe("an answer", () => {
 });
 
 describe("a draft", () => {
-  it("is restored as it was left", () => {
+  it("is restored unchanged", () => {
     const fields = {
       ...EMPTY_FIELDS,
       strength: 1,
@@ -107,7 +107,7 @@ describe("open questions", () => {
     ["C", "C"],
   ]);
 
-  it("are named in words", () => {
+  it("are named in plain words", () => {
     const fields = { ...EMPTY_FIELDS, ratings: { A: { helpful: 1 } } };
     expect(missing(FORM, fields, ranking, letters, en.gaps)).toEqual([
       { field: "strength", text: "how much better the best response is", required: false },
@@ -115,7 +115,7 @@ describe("open questions", () => {
     ]);
   });
 
-  it("do not exist for a complete answer, a tie of all, or not rankable", () => {
+  it("do not exist if the answer is complete, all tied or not rankable", () => {
     const rated = { A: { helpful: 1 }, B: { helpful: 0 }, C: { helpful: 4 } };
     expect(
       missing(FORM, { ...EMPTY_FIELDS, strength: 1, ratings: rated }, ranking, letters, en.gaps),
@@ -167,7 +167,7 @@ describe("open questions", () => {
     expect(missing(form, { ...EMPTY_FIELDS, not_rankable: true }, ranking, letters, en.gaps)).toEqual([]);
   });
 
-  it("include the order itself if only the best are ranked", () => {
+  it("include the order if only the best are ranked", () => {
     const form = formOf({ top_k: { at_least: 2, at_most: 3 } });
     const one = { tiers: [["A"]], unranked: ["B", "C"] };
     expect(missing(form, EMPTY_FIELDS, one, letters, en.gaps)).toEqual([

@@ -4,7 +4,7 @@ import { isTouched, prefers, type Ranking, type Rules, restoreRanking, startRank
 import { isPairForm, isVerdict } from "../order/sides";
 import type { en } from "../texts/answer.en";
 
-/** The answers to the form beside the order. Parts that the form does not have keep their empty value. */
+/** The answers to the form apart from the order. Parts that the form does not have keep their empty value. */
 export type AnswerFields = {
   strength: number | null;
   ratings: Record<string, Record<string, number>>;
@@ -18,7 +18,7 @@ export type AnswerFields = {
 };
 
 /**
- * The answer so far, in the submitted form without its token. Autosave stores it in the browser and on the server.
+ * The answer so far, in the submission format without the token. Autosave stores it in the browser and on the server.
  */
 export type Draft = Omit<Answer, "token">;
 
@@ -34,7 +34,7 @@ export const EMPTY_FIELDS: AnswerFields = {
   rewrite: null,
 };
 
-/** Pairs and top-k forms start with nothing ranked. */
+/** Pairs and top-k forms start without a ranking. */
 function rulesOf(form: AnswerForm): Rules {
   return { ties: form.ties, atMost: isPairForm(form) ? 2 : (form.top_k?.at_most ?? null) };
 }
@@ -49,7 +49,10 @@ export function toDraft(ranking: Ranking, fields: AnswerFields, durationMs: numb
   };
 }
 
-/** The draft as it is submitted: without the parts that one of its own statements excludes. */
+/**
+ * The draft as submitted, without the parts that its other parts exclude (for example, no order if it is not
+ * rankable).
+ */
 export function toAnswer(draft: Draft, token: string, form: AnswerForm, shown: readonly string[]): Answer {
   const all_bad = draft.all_bad && !draft.not_rankable;
   const tiers = tiersToSend({ ...draft, all_bad }, form, shown);
@@ -60,7 +63,7 @@ export function toAnswer(draft: Draft, token: string, form: AnswerForm, shown: r
     token,
     tiers,
     all_bad,
-    // Nothing is better than anything else, by any degree.
+    // All responses are tied, so there is no strength.
     strength: prefers({ tiers, unranked }) ? draft.strength : null,
     rewrite: draft.rewrite?.trim() ? draft.rewrite : null,
   };
@@ -76,8 +79,8 @@ function tiersToSend(draft: Draft, form: AnswerForm, shown: readonly string[]): 
 type Restored = { ranking: Ranking; fields: AnswerFields; durationMs: number };
 
 /**
- * Restores a desk from a draft. Parts of the draft that do not fit the responses or the form are dropped, never
- * guessed.
+ * Restores a desk from a draft. Parts of the draft that do not fit the responses or the form are dropped instead of
+ * adapted.
  */
 export function restore(assignment: Assignment, draft: unknown): Restored {
   const shown = assignment.responses.map((response) => response.id);
@@ -135,12 +138,10 @@ function entries(value: unknown): [string, unknown][] {
   return typeof value === "object" && value !== null && !Array.isArray(value) ? Object.entries(value) : [];
 }
 
-/** An unanswered question, in words. `field` names the control that takes the focus, as the server names it. */
+/** An unanswered question in plain words. `field` is the server's name of the control that receives the focus. */
 type Gap = { readonly field: string; readonly text: string; readonly required: boolean };
 
-/**
- * The questions of the form that have no answer yet. Required ones block submitting; the others are pointed out once.
- */
+/** The questions of the form that have no answer yet. Required ones block submission; the others are shown once. */
 export function missing(
   form: AnswerForm,
   fields: AnswerFields,

@@ -1,6 +1,6 @@
 import type { AnswerForm } from "@/api/types";
 
-/** The minimal form for tests; each test adds the parts it needs. */
+/** The minimal form for tests. Each test adds the parts that it needs. */
 export function formOf(parts: Partial<AnswerForm> = {}): AnswerForm {
   return {
     responses: { min: 2, max: 10 },

@@ -5,12 +5,12 @@ import type { DeskAction } from "../state/deskState";
 import { useViewTexts } from "../texts/view";
 import styles from "./card.module.css";
 
-// Each part renders on its own: a move renumbers every card, and ten cards with ten slots and four tools have 140
-// buttons, of which a move changes twenty.
+// Each part renders separately. A move renumbers every card, and ten cards with ten slots and four tools have 140
+// buttons, but a move changes only twenty of them.
 
 type Of = { id: string; letter: string; dispatch: Dispatch<DeskAction> };
 
-/** A button for every slot; the response's own is pressed. */
+/** A button for every slot; the one of the response's current slot is pressed. */
 export function CardSlots({
   slot,
   count,

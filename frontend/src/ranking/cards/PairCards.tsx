@@ -14,7 +14,7 @@ import card from "./card.module.css";
 import layouts from "./layouts.module.css";
 import styles from "./pair.module.css";
 
-/** Two responses, which stay where they are: the scale below holds the order. */
+/** Two responses at fixed positions. The scale below them contains the order. */
 export function PairCards({
   responses,
   tiers,

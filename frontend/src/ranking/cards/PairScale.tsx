@@ -6,7 +6,7 @@ import type { DeskAction } from "../state/deskState";
 import { useOrderTexts } from "../texts/order";
 import styles from "./pair.module.css";
 
-/** Which of two is better, and by how much: one row from "A is much better" to "B is much better". */
+/** The scale of a pair: one row from "A is much better" to "B is much better". */
 export function PairScale({
   sides,
   position,

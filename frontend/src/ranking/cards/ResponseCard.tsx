@@ -12,7 +12,7 @@ import styles from "./card.module.css";
 export type CardPlace = {
   slot: number;
   slots: number;
-  /** The letters of the responses that this one is tied with. */
+  /** The letters of the responses with which this one is tied. */
   tiedWith: string;
   /** The position of the card within its tie, for the bracket that joins tied cards. */
   part: "alone" | "first" | "middle" | "last";
@@ -36,27 +36,27 @@ type CardProps = CardPlace & {
   count: number;
   current: boolean;
   raw: boolean;
-  /** In a comparison: the parts that only this response has. */
+  /** In a comparison: the parts that occur only in this response. */
   marks: Mark | undefined;
   held: boolean;
   /** null if the response beside the current one can't be chosen. */
   onHold: ((id: string) => void) | null;
   tiesAllowed: boolean;
-  /** Only the best few are ranked, so this response can stay unranked. */
+  /** Whether this response can stay unranked, because only the best few are ranked. */
   canLeaveOut: boolean;
   dispatch: Dispatch<DeskAction>;
   children?: ReactNode;
 };
 
 type Props = CardProps & {
-  /** It stands beside other cards and has its own scroll position. */
+  /** Whether the card is next to other cards and has its own scroll position. */
   apart: boolean;
   hidden: boolean;
 };
 
 /**
- * A response at its place: its rank and its card. Only this part subscribes to the drag library, which notifies every
- * response whenever one moves.
+ * A response in the list, with its rank and its card. Only this component subscribes to the drag library, which
+ * notifies every response whenever one moves.
  */
 export const RankedItem = memo(function RankedItem({ apart, hidden, ...card }: Props) {
   const { id, slot, part } = card;
@@ -87,7 +87,10 @@ export const RankedItem = memo(function RankedItem({ apart, hidden, ...card }: P
   );
 });
 
-/** It takes the focus so that a screen reader reads the response. The keys act on it from anywhere on the desk. */
+/**
+ * The card can receive the focus, so that a screen reader reads the response. Keys act on the current card from
+ * anywhere on the desk.
+ */
 const ResponseCard = memo(function ResponseCard({
   id,
   text,

@@ -13,9 +13,9 @@ import layouts from "./layouts.module.css";
 import { type CardPlace, RankedItem } from "./ResponseCard";
 
 /**
- * The cards in ranked order: one flat list keyed by response, so that a card that changes tier moves without being
- * rebuilt, and no other card moves. Every layout is this list. With two at a time the others are hidden but stay
- * mounted, so that showing them costs nothing.
+ * The cards in ranked order: one flat list keyed by response, so that a card that changes its tier moves without
+ * being rebuilt, and no other card moves. Every layout uses this list. In the two-at-a-time layout, the other cards
+ * are hidden but stay mounted, so that they can be shown without rendering.
  */
 export function Responses({
   responses,
@@ -39,7 +39,7 @@ export function Responses({
   two: readonly string[] | null;
   marks: Marks;
   dispatch: Dispatch<DeskAction>;
-  /** The questions about each response; the same function while their answers are the same. */
+  /** Renders the questions about a response. The function stays the same while their answers are the same. */
   children: (id: string) => ReactNode;
 }) {
   const byChoice = ranking.atMost !== null;

@@ -12,7 +12,7 @@ const ICONS: Readonly<Record<Layout, IconName>> = { column: "column", row: "row"
 
 type Props = {
   view: View;
-  /** The current response, and the letters of all. */
+  /** The current response, and the letters of all responses. */
   focus: string;
   letters: ReadonlyMap<string, string>;
   compared: Compared | null;
@@ -78,7 +78,7 @@ function Legend({
   );
 }
 
-/** The layout of the responses, and the differences marked in them. */
+/** Controls for the layout of the responses and for highlighting differences. */
 export function ViewBar({ view, focus, letters, compared }: Props) {
   const texts = useViewTexts();
   const others = [...letters.keys()].filter((id) => id !== focus);

@@ -7,7 +7,7 @@ import styles from "./desk.module.css";
 import type { DeskModel } from "./useDesk";
 import type { Gaps } from "./useGaps";
 
-/* The parts of a desk beside its responses. Each desk places those that it needs. */
+/* The parts of a desk other than its responses. Each desk uses those that it needs. */
 
 /** The class of the element that holds the panes. */
 export const deskClass = ({ view }: DeskModel) => (view.wide ? `${styles.desk} ${styles.wide}` : styles.desk);
@@ -21,7 +21,7 @@ export function PaneHead({ title, children }: { title: string; children?: ReactN
   );
 }
 
-/** The whole order at a glance; a pair has none. */
+/** An overview of the whole order. Pairs have none. */
 export function DeskOrder({ desk: { state, excerpts, pair, dispatch } }: { desk: DeskModel }) {
   if (pair) return null;
   return (
@@ -31,7 +31,7 @@ export function DeskOrder({ desk: { state, excerpts, pair, dispatch } }: { desk:
   );
 }
 
-/** What the form asks about the task as a whole. `onRewrite` opens the rewrite beside the responses. */
+/** The form's questions about the whole task. `onRewrite` opens the rewrite next to the responses. */
 export function DeskQuestions({ desk, onRewrite }: { desk: DeskModel; onRewrite?: () => void }) {
   return (
     <TaskFields
@@ -44,7 +44,7 @@ export function DeskQuestions({ desk, onRewrite }: { desk: DeskModel; onRewrite?
   );
 }
 
-/** The questions without an answer, after the first attempt to submit. `leaveOut` says how to submit without them. */
+/** The unanswered questions, after the first attempt to submit. `leaveOut` explains how to submit without them. */
 export function GapsNotice({
   gaps: { gaps, blocking, shown },
   leaveOut,

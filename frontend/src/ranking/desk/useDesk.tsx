@@ -9,9 +9,9 @@ import { useDeskState } from "../state/useDeskState";
 import { useLabels } from "../state/useLabels";
 
 /**
- * One task being answered: the answer so far, what it means under the task's form, and how the responses are shown. The
- * annotator's desk, the reviewer's desk and the preview of a form are built on it; none of them wires the parts itself.
- * `draft` is read once, when the desk opens.
+ * The state of one task: the answer so far, its interpretation under the task's form, and the view of the responses.
+ * The annotator's desk, the reviewer's desk and the preview of a form are built on this hook. `draft` is read once,
+ * when the desk opens.
  */
 export function useDesk(assignment: Assignment, draft: unknown, memory: Memory) {
   const { form, responses } = assignment;
@@ -21,13 +21,14 @@ export function useDesk(assignment: Assignment, draft: unknown, memory: Memory) 
   const pair = isPairForm(form);
   const mode: Mode = pair ? "pair" : form.top_k ? "best" : "order";
   const sides = useMemo(() => sidesOf(form), [form]);
-  /** Where on the scale between two the answer is; -1 while nothing is chosen. */
+  /** The chosen position on the scale of a pair; -1 if none is chosen. */
   const position = fields.not_rankable ? -1 : positionOf(sides, shownOrder, ranking.tiers, fields);
   const top = pair && position < 0 ? undefined : ranking.tiers[0];
-  /** The text of the best response, where exactly one is best. */
+  /** The text of the best response, if exactly one is best. */
   const best = responses.find(({ id }) => top?.length === 1 && top[0] === id)?.text ?? null;
   const view = useView(pair, dispatch, memory);
-  // The same function until an answer to these questions changes: a move then redraws only the cards that changed.
+  // The function stays the same until an answer to these questions changes, so that a move redraws only the changed
+  // cards.
   const questionsAbout = useCallback(
     (id: string): ReactNode =>
       form.ratings.length + form.flags.length > 0 && (

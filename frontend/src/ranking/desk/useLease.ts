@@ -5,18 +5,18 @@ import type { Assignment } from "@/api/types";
 const LONGEST_PAUSE_MS = 60_000;
 const SHORTEST_PAUSE_MS = 5_000;
 
-/** A third of the remaining time, so that two heartbeats can be lost before the lease is. */
+/** A third of the remaining time, so that the lease survives two lost heartbeats. */
 function nextHeartbeatMs(expiresAt: string, now: number): number {
   const left = Date.parse(expiresAt) - now;
   return Math.max(SHORTEST_PAUSE_MS, Math.min(left / 3, LONGEST_PAUSE_MS));
 }
 
 export type Lease = {
-  /** The server's refusal, once the lease is lost. */
+  /** The server's refusal; set when the lease is lost. */
   readonly lost: ApiProblem | null;
-  /** When the lease ends, as far as is known. */
+  /** The last known end of the lease. */
   readonly until: number;
-  /** The last heartbeat failed: the lease is about to expire. */
+  /** Whether the last heartbeat failed, so that the lease is about to expire. */
   readonly unreachable: boolean;
 };
 
@@ -70,7 +70,7 @@ export function useLease(
     };
     timer = setTimeout(beat, nextHeartbeatMs(expires_at, Date.now()));
     document.addEventListener("visibilitychange", now);
-    // Either way, a heartbeat shows the true state.
+    // In both cases, a heartbeat determines the actual state.
     window.addEventListener("online", now);
     window.addEventListener("offline", now);
     return () => {

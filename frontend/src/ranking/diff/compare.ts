@@ -1,22 +1,25 @@
 import { diff, type Run } from "./diff";
 import { countsAsWord, type Words, wordsOf } from "./words";
 
-/** A stretch of a text; marked if the other text does not have it here. */
+/** A segment of a text; marked if the other text does not contain it at this position. */
 export type Piece = { readonly at: number; readonly text: string; readonly marked: boolean };
 
 export type Side = {
   readonly pieces: readonly Piece[];
-  /** How many words are marked. */
+  /** Number of marked words. */
   readonly words: number;
 };
 
-/** The comparison of two texts; null if they are too long and too different to be worth the time. */
+/** The comparison of two texts; null if they are too long and too different to compare in acceptable time. */
 export type Comparison = { readonly first: Side; readonly second: Side } | null;
 
 /** Beyond this length, splitting the texts into words alone delays a key noticeably (docs/measurements.md). */
 export const MAX_COMPARED_CHARS = 500_000;
 
-/** So few common words between two longer differences are coincidence ("the", "of a") and would split the marks. */
+/**
+ * Up to this many common words between two longer differences are treated as coincidence ("the", "of a"), because
+ * they would split the marks.
+ */
 const CHANCE_WORDS = 3;
 
 /** Compares two texts word by word. Spaces and line breaks do not count. */
@@ -69,10 +72,10 @@ function withoutChance(runs: readonly Run[]): Run[] {
   return kept;
 }
 
-/** Longer marks stay whole: ten thousand lines would be ten thousand elements. */
+/** Marks with more lines than this are not split by line: ten thousand lines would be ten thousand elements. */
 const MAX_SPLIT_CHARS = 20_000;
 
-/** A line through or under white space would look like a word. */
+/** White space is not marked, because a line through or under it would look like a word. */
 const SPACE_BETWEEN_LINES = /\s*\n\s*|\s+$/g;
 
 function side({ text, starts, keys }: Words, runs: readonly Run[], which: "first" | "second"): Side {

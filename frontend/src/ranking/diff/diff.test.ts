@@ -6,7 +6,7 @@ import { countsAsWord, wordsOf } from "./words";
 
 const numbers = fc.array(fc.integer({ min: 0, max: 4 }), { maxLength: 40 });
 
-/** Length of the longest common subsequence, by the textbook table. */
+/** Length of the longest common subsequence, computed by dynamic programming. */
 function commonLength(a: readonly number[], b: readonly number[]): number {
   let row = new Array<number>(b.length + 1).fill(0);
   for (const one of a) {
@@ -34,14 +34,14 @@ describe("the shortest edit script", () => {
         }
         expect([first, second]).toEqual([a.length, b.length]);
         expect(kept).toBe(commonLength(a, b));
-        // Same and different stretches alternate.
+        // Equal and different segments alternate.
         expect(runs.every((run, index) => index === 0 || run.same !== runs[index - 1]?.same)).toBe(true);
       }),
       { numRuns: 2_000 },
     );
   });
 
-  it("gives up beyond the allowed number of steps", () => {
+  it("gives up after the allowed number of steps", () => {
     const a = Int32Array.from({ length: 4_000 }, (_, index) => index);
     const b = a.toReversed();
     expect(diff(a, b, 100_000)).toBeNull();
@@ -84,7 +84,7 @@ const unmarked = ({ pieces }: Side) =>
     .map(({ text }) => text.replaceAll(/\s+/gu, ""))
     .join("");
 
-describe("a comparison word by word", () => {
+describe("a word-by-word comparison", () => {
   it("reproduces both texts and leaves only common words unmarked", () => {
     fc.assert(
       fc.property(texts, texts, (first, second) => {
@@ -150,7 +150,7 @@ describe("a comparison word by word", () => {
 });
 
 describe("the words of a text", () => {
-  it("joined together are the text", () => {
+  it("add up to the text", () => {
     fc.assert(
       fc.property(texts, (text) => {
         const { starts, keys } = wordsOf(text);

@@ -1,4 +1,4 @@
-/** A stretch of two sequences: the same in both, only in one of them, or different in each. */
+/** A segment of two sequences: equal in both, present in only one, or different in each. */
 export type Run = {
   readonly same: boolean;
   readonly first: readonly [from: number, to: number];
@@ -8,19 +8,21 @@ export type Run = {
 type Box = readonly [firstFrom: number, firstTo: number, secondFrom: number, secondTo: number];
 
 /**
- * The budget of search steps. Sequences with little in common cost a number of steps quadratic in their differences,
- * and by then what they have in common is not worth reading. docs/measurements.md has the times.
+ * The budget of search steps. For sequences with little in common, the number of steps is quadratic in their
+ * differences, and the few common parts would not help the reader. docs/measurements.md lists the times.
  */
 const MAX_STEPS = 2_000_000;
 
 /**
  * The shortest edit script between two sequences of numbers: Myers, "An O(ND) Difference Algorithm and Its
  * Variations", 1986, in its linear-space form (search from both ends, split where the searches meet). Null if it
- * would take more than `maxSteps`. jsdiff's `diffArrays` took 5 to 18 times as long: 12 against 2 ms for two unlike
- * texts of 4,000 characters, 71 against 21 ms for 12,000, and there it reached only half as far.
+ * would take more than `maxSteps`. jsdiff's `diffArrays` took 5 to 18 times as long: 12 against 2 ms for two
+ * dissimilar texts of 4,000 characters, and 71 against 21 ms for 12,000, where it reached only half the edit
+ * distance.
  */
 export function diff(first: Int32Array, second: Int32Array, maxSteps = MAX_STEPS): Run[] | null {
-  // Elements that the other sequence lacks can't be part of the common subsequence, and make up most of unlike texts.
+  // Elements that the other sequence lacks can't be part of the common subsequence. In dissimilar texts, most
+  // elements are of this kind.
   const firstAt = placesShared(first, second);
   const secondAt = placesShared(second, first);
   const pairs = common(
@@ -46,7 +48,7 @@ function placesShared(one: Int32Array, other: Int32Array): Int32Array {
 function common(first: Int32Array, second: Int32Array, maxSteps: number): [number, number][] | null {
   const search = new Search(first, second, maxSteps);
   const pairs: [number, number][] = [];
-  // A stack instead of recursion: there can be as many splits as differences.
+  // Uses a stack instead of recursion, because there can be as many splits as differences.
   const boxes: Box[] = [[0, first.length, 0, second.length]];
   for (let box = boxes.pop(); box; box = boxes.pop()) {
     let [firstFrom, firstTo, secondFrom, secondTo] = box;
@@ -74,7 +76,7 @@ class Search {
     private readonly second: Int32Array,
     private steps: number,
   ) {
-    // How far the search has come on each diagonal; -1: not reached.
+    // The furthest point that the search has reached on each diagonal; -1 if not reached.
     this.ahead = new Int32Array(first.length + second.length + 4);
     this.back = new Int32Array(first.length + second.length + 4);
   }
@@ -91,7 +93,7 @@ class Search {
     back.fill(-1, 0, end + 1);
     ahead[zero + 1] = 0;
     back[zero + 1] = 0;
-    // Clearing the arrays counts as well, because many small differences split a long text often.
+    // Clearing the arrays counts as well, because many small differences split a long text many times.
     let steps = this.steps - ((n + m) >> 4);
     const delta = n - m;
     const odd = (delta & 1) === 1;
@@ -162,7 +164,7 @@ function step(reached: Int32Array, at: number, k: number, d: number): number {
   return k === -d || (k !== d && below < above) ? above : below + 1;
 }
 
-/** The matches with the stretches between them, from one end to the other. */
+/** The matches and the segments between them, from start to end. */
 function runs(pairs: readonly [number, number][], firstLength: number, secondLength: number): Run[] {
   const found: Run[] = [];
   let first = 0;

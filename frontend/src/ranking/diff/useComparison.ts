@@ -4,8 +4,8 @@ import type { Comparison, Piece } from "./compare";
 
 export type Mark = {
   /**
-   * Which comparison it belongs to. A text with new marks is mounted again, because React takes seconds to change
-   * thousands of its elements.
+   * Identifies the comparison. A text with new marks is mounted again, because React takes seconds to update
+   * thousands of elements.
    */
   readonly of: string;
   readonly pieces: readonly Piece[];
@@ -17,7 +17,7 @@ export type Marks = ReadonlyMap<string, Mark>;
 /** The summary of a comparison, shown above the responses. The first response is the higher one. */
 export type Compared = {
   readonly ids: readonly [string, string];
-  /** How many words only one of them has; null if they were too long and too different to compare. */
+  /** Number of words that occur in only one of the two; null if they were too long and too different to compare. */
   readonly words: readonly [number, number] | null;
 };
 
@@ -38,7 +38,7 @@ function useCompare(wanted: boolean): Compare | undefined {
         loaded = module.compare;
         if (alive) setCompare(() => loaded);
       },
-      () => undefined, // Offline: nothing is marked. The next comparison tries again.
+      () => undefined, // When offline, nothing is marked. The next comparison tries again.
     );
     return () => {
       alive = false;

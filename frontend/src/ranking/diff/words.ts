@@ -1,22 +1,23 @@
 /**
  * A text split into words. The white space after a word belongs to it, so that the words joined together are exactly
- * the text, but two words are equal whatever white space follows them.
+ * the text, but two words are equal regardless of the white space after them.
  */
 export type Words = {
   readonly text: string;
-  /** Where each word begins, followed by the length of the text. */
+  /** The start of each word, followed by the length of the text. */
   readonly starts: readonly number[];
   /** Each word without the white space after it. */
   readonly keys: readonly string[];
 };
 
-/** Scripts written without spaces; the ends of their words come from a dictionary. */
+/** Scripts written without spaces. Their word boundaries come from a dictionary. */
 const SPACELESS =
   "\\p{Script=Han}\\p{Script=Hiragana}\\p{Script=Katakana}\\p{Script=Thai}\\p{Script=Lao}\\p{Script=Khmer}\\p{Script=Myanmar}";
 
 /**
- * In this order: a run without spaces, a word or number with its combining marks and apostrophes, an emoji with
- * everything joined to it, any other single character. Each with the white space that follows.
+ * Matches, in this order: a run in a script without spaces, a word or number with its combining marks and
+ * apostrophes, an emoji with everything joined to it, or any other single character, each with the white space that
+ * follows.
  */
 const PIECE = new RegExp(
   `(?<run>[${SPACELESS}][${SPACELESS}\\p{M}ー]*)` +

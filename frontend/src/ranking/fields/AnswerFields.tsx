@@ -73,8 +73,8 @@ export function ResponseFields({
 }
 
 /**
- * The questions about the whole task. `best` is the text of the best response, once there is one; `onRewrite` opens
- * the rewrite beside the responses, where that is available.
+ * The questions about the whole task. `best` is the text of the best response, if there is one; `onRewrite` opens the
+ * rewrite next to the responses, if available.
  */
 export function TaskFields({
   form,

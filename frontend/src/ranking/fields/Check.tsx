@@ -3,13 +3,13 @@ import styles from "./fields.module.css";
 
 type Props = {
   label: ReactNode;
-  /** What the box means, if the label alone does not say. */
+  /** An explanation of the checkbox, if the label is not sufficient. */
   description?: string;
   checked: boolean;
   onChange: (checked: boolean) => void;
 };
 
-/** A native checkbox: the component library's would add 3 kB to every first load of the desk. */
+/** A native checkbox, because the component library's would add 3 kB to the first load of the desk. */
 export function Check({ label, description, checked, onChange }: Props) {
   const means = useId();
   return (

@@ -9,7 +9,7 @@ type Option<V> = { value: V; label: string; hint?: string };
 
 type Asked = {
   legend: string;
-  /** The path of the answer, as the server names it. The desk uses it to find an open question. */
+  /** The server's path of the answer. The desk uses it to find an open question. */
   field: string;
   required: boolean;
 };
@@ -33,7 +33,7 @@ function byDigit<V>(options: readonly Option<V>[], digit: number): Option<V> | u
   return numbers ? options.find(({ value }) => value === digit) : options[digit - 1];
 }
 
-/** Radio buttons in one row or column: arrow keys choose, and a single Tab passes them. */
+/** Radio buttons in one row or column. Arrow keys choose an option, and a single Tab leaves the group. */
 export function Choices<V extends string | number>({
   legend,
   field,
@@ -75,7 +75,7 @@ export function Choices<V extends string | number>({
                   const typed = byDigit(options, Number(event.key));
                   if (typed) onChange(typed.value);
                 } else return;
-                // Handled here even if it has no meaning, because the desk uses digits for the order.
+                // Digits are handled here even if they match no option, because the desk uses digits for the order.
                 event.preventDefault();
               }}
             />

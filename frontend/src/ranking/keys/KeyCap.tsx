@@ -2,7 +2,7 @@ import { useKeyTexts } from "../texts/keys";
 import styles from "./keys.module.css";
 import { type Chord, keysOf, type ShortcutName } from "./shortcuts";
 
-/** Keys as printed on a keyboard; the keys of one chord stand together. */
+/** Keys as printed on a keyboard; the keys of one chord are shown together. */
 export function Chords({ chords }: { chords: readonly Chord[] }) {
   const caps: Record<string, string> = useKeyTexts().caps;
   return (
@@ -25,8 +25,8 @@ export function Chords({ chords }: { chords: readonly Chord[] }) {
 }
 
 /**
- * The key for a button's action, shown on the button. Hidden from screen readers, so that the button's name stays the
- * same.
+ * The shortcut of a button, shown on the button. It is hidden from screen readers, so that it does not become part of
+ * the button's name.
  */
 export function KeyCap({ of }: { of: ShortcutName }) {
   return (

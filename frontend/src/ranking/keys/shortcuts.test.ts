@@ -105,7 +105,7 @@ describe("keys", () => {
     }
   });
 
-  it("never assign one stroke to two shortcuts", () => {
+  it("never assign one key stroke to two shortcuts", () => {
     const keys: [string, string][] = [
       ...[..."0123456789"].map((digit): [string, string] => [digit, `Digit${digit}`]),
       ...[..."abcdefghijklmnopqrstuvwxyz"].map((key): [string, string] => [key, `Key${key.toUpperCase()}`]),
@@ -156,7 +156,7 @@ describe("keys of the focused control", () => {
     expect(belongsToControl(stroke("Enter", "Enter", { ctrlKey: true }), field)).toBe(false);
   });
 
-  it("are Enter on a button and arrows on a radio, nothing else", () => {
+  it("are only Enter on a button and only arrows on a radio button", () => {
     const button = control("<button>Up</button>");
     expect(belongsToControl(stroke("Enter", "Enter"), button)).toBe(true);
     expect(belongsToControl(stroke("2", "Digit2"), button)).toBe(false);
@@ -167,7 +167,7 @@ describe("keys of the focused control", () => {
   });
 });
 
-it("the annotators' guide explains every key in the words of the desk", () => {
+it("the annotators' guide lists every shortcut with the texts of the desk", () => {
   const guide = readFileSync("../docs/annotating.md", "utf-8").split("\n");
   const printed = (keys: Shortcut["keys"]) =>
     keys.map((chord) => chord.map((key) => (key === "…" ? key : `\`${key}\``)).join(" ")).join(" ");

@@ -5,7 +5,7 @@ import type { en } from "../texts/keys.en";
 
 export type ShortcutName = keyof typeof en.does;
 
-/** How the answer is given: a full order, an order of the best few, or a position on the scale between two. */
+/** The type of answer: a full ranking, a ranking of the best few, or a position on the scale of a pair. */
 export type Mode = "order" | "best" | "pair";
 
 /** The commands of the desk. Keys and buttons call the same ones. */
@@ -26,14 +26,14 @@ export type DeskCommands = {
 
 export type KeyStroke = Pick<KeyboardEvent, "key" | "code" | "altKey" | "ctrlKey" | "metaKey" | "shiftKey">;
 
-/** Keys pressed together; "…" stands for those between its neighbours. */
+/** Keys pressed together; "…" stands for the keys between its neighbours. */
 export type Chord = readonly string[];
 
 export type Shortcut = {
   /** Also its key in the text catalogue. */
   readonly name: ShortcutName;
   readonly group: keyof typeof en.groups;
-  /** As shown in the overview of keys and on buttons. */
+  /** The keys as shown in the shortcut overview and on buttons. */
   readonly keys: readonly Chord[];
   /** The modes in which it works; all by default. */
   readonly modes?: readonly Mode[];
@@ -51,7 +51,7 @@ const letter = (wanted: string) => (stroke: KeyStroke) =>
 
 /**
  * The digit of a key by its position on the keyboard, since some layouts need Shift for digits; 0 means slot 10. If
- * Shift with a digit key types "=" or "?", those shortcuts take precedence.
+ * Shift with a digit key types "=" or "?", the shortcuts for these characters take precedence.
  */
 function slotOfStroke(stroke: KeyStroke): number | null {
   if (!plain(stroke) || stroke.key === "=" || stroke.key === "?") return null;
@@ -298,7 +298,7 @@ export function shortcutsFor(mode: Mode): readonly Shortcut[] {
   return SHORTCUTS.filter(({ modes }) => !modes || modes.includes(mode));
 }
 
-/** The one shortcut that matches a key stroke; null if two match, since either would be a guess. */
+/** The only shortcut that matches a key stroke; null if two match, because the choice would be ambiguous. */
 export function matchShortcut(stroke: KeyStroke, mode: Mode): Shortcut | null {
   const matches = shortcutsFor(mode).filter((shortcut) => shortcut.test(stroke));
   if (matches.length > 1) {

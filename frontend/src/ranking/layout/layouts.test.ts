@@ -5,7 +5,7 @@ import { layoutAfter, offeredLayouts, placeOf, shownLayout, topAt, twoShown } fr
 import { recall, remember } from "./remembered";
 
 describe("layouts", () => {
-  it("are offered if there is room for them and something to choose", () => {
+  it("are offered if there is enough space and more than one option", () => {
     expect(offeredLayouts(false, false)).toEqual(["column", "row", "focus"]);
     expect(offeredLayouts(false, true)).toEqual(["column", "focus"]);
     expect(offeredLayouts(true, false)).toEqual(["column", "row"]);
@@ -17,7 +17,7 @@ describe("layouts", () => {
     expect(shownLayout("focus", offeredLayouts(false, true))).toBe("focus");
   });
 
-  it("follow one another in a cycle", () => {
+  it("are cycled through", () => {
     const offered = offeredLayouts(false, false);
     expect(offered.map((layout) => layoutAfter(layout, offered))).toEqual(["row", "focus", "column"]);
     expect(layoutAfter("column", ["column"])).toBe("column");
@@ -27,7 +27,7 @@ describe("layouts", () => {
 describe("the two responses shown", () => {
   const order = ["a", "b", "c", "d"];
 
-  it("change one at a time on the way down the order", () => {
+  it("change one at a time when moving down the order", () => {
     expect(order.map((id) => twoShown(order, id, null).join(""))).toEqual(["ab", "ab", "bc", "cd"]);
   });
 
@@ -36,7 +36,7 @@ describe("the two responses shown", () => {
     expect(twoShown(order, "b", "gone")).toEqual(["a", "b"]);
   });
 
-  it("are two, including the current one, if there are two", () => {
+  it("include the current one, and are two when at least two exist", () => {
     fc.assert(
       fc.property(
         fc.uniqueArray(fc.string(), { minLength: 2, maxLength: 10 }),
@@ -58,19 +58,19 @@ it("scrolling together keeps the same relative position in each text", () => {
   const alongWith = (top: number, length: number, other: number) => topAt(placeOf(top, length), other);
   expect(alongWith(50, 100, 1_000)).toBe(500);
   expect(alongWith(100, 100, 37)).toBe(37);
-  // Beyond the end, as touch screens report it, or where nothing scrolls.
+  // Values past the end, which touch screens report, and cards that do not scroll.
   expect(alongWith(120, 100, 50)).toBe(50);
   expect(alongWith(10, 0, 100)).toBe(0);
   expect(alongWith(10, 100, -3)).toBe(0);
 });
 
-describe("the browser's memory", () => {
+describe("the remembered view settings", () => {
   afterEach(() => {
     vi.unstubAllGlobals();
     localStorage.clear();
   });
 
-  it("holds the last choice", () => {
+  it("keeps the last choice", () => {
     const chosen = { list: "focus", pair: "column", together: false, keyLine: false } as const;
     remember(chosen);
     expect(recall()).toEqual(chosen);
@@ -84,7 +84,7 @@ describe("the browser's memory", () => {
     },
   );
 
-  it("lasts as long as the page if storage fails", () => {
+  it("lasts until the page is closed if storage fails", () => {
     const refuse = () => {
       throw new DOMException("refused", "SecurityError");
     };

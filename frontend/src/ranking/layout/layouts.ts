@@ -3,7 +3,7 @@ export type Layout = "column" | "row" | "focus";
 
 const ALL: readonly Layout[] = ["column", "row", "focus"];
 
-/** A pair side by side already shows two at a time. On a phone only a column is readable. */
+/** For a pair, side by side already shows two at a time. On a phone, only a column is readable. */
 export function offeredLayouts(pair: boolean, narrow: boolean): readonly Layout[] {
   return ALL.filter((layout) => !(layout === "row" && narrow) && !(layout === "focus" && pair));
 }
@@ -17,8 +17,8 @@ export function layoutAfter(layout: Layout, offered: readonly Layout[]): Layout 
 }
 
 /**
- * The two responses to show, in the order of the ranking: the current one with the one kept in view, else with the
- * one above it, so that a step down changes one of the two.
+ * The two responses to show, in ranked order: the current one and the one kept in view, or else the one above it, so
+ * that a step down changes only one of the two.
  */
 export function twoShown(order: readonly string[], focus: string, held: string | null): readonly string[] {
   const at = order.indexOf(focus);
@@ -27,12 +27,12 @@ export function twoShown(order: readonly string[], focus: string, held: string |
   return order.filter((id) => id === focus || id === beside);
 }
 
-/** How far a card is scrolled, from 0 to 1; a card too short to scroll is at its top. */
+/** The relative scroll position of a card, from 0 to 1; 0 if the card is too short to scroll. */
 export function placeOf(top: number, length: number): number {
   return length > 0 ? Math.max(0, Math.min(1, top / length)) : 0;
 }
 
-/** The same relative position in a card of another length. */
+/** Converts a relative position to a scroll offset in a card of another length. */
 export function topAt(place: number, length: number): number {
   return Math.round(place * Math.max(0, length));
 }

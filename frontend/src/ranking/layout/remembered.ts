@@ -3,19 +3,19 @@ import type { Layout } from "./layouts";
 
 /** The view settings that this browser remembers. */
 type Remembered = {
-  /** For lists and for pairs. */
+  /** The layouts of lists and of pairs. */
   readonly list: Layout;
   readonly pair: Layout;
-  /** Cards side by side scroll together. */
+  /** Whether cards side by side scroll together. */
   readonly together: boolean;
-  /** The line of keys for newcomers. */
+  /** Whether the line of shortcuts for new users is shown. */
   readonly keyLine: boolean;
 };
 
 const KEY = "rankloop.desk.view";
 export const AT_FIRST: Remembered = { list: "column", pair: "row", together: true, keyLine: true };
 
-/** For browsers without storage: it lasts as long as the page. */
+/** Used in browsers without storage; lasts until the page is closed. */
 let lately: Remembered | null = null;
 
 const isLayout = (value: unknown): value is Layout =>
@@ -50,7 +50,7 @@ export function remember(view: Remembered): void {
 /** The view settings, and a function that changes them. */
 export type Memory = readonly [Remembered, (next: Remembered) => void];
 
-/** The view settings of this browser, which outlast tasks and sessions. */
+/** The view settings of this browser, which are kept across tasks and sessions. */
 export function useRemembered(): Memory {
   const [kept, setKept] = useState(recall);
   const keep = useCallback((next: Remembered) => {

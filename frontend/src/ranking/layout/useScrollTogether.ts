@@ -1,7 +1,7 @@
 import { type RefObject, useEffect, useLayoutEffect, useRef } from "react";
 import { placeOf, topAt } from "./layouts";
 
-/** Browsers round scroll positions to their own pixels. */
+/** Tolerance, because browsers round scroll positions to device pixels. */
 const SAME_PLACE_PX = 2;
 
 const cardsIn = (list: HTMLElement) => [...list.querySelectorAll<HTMLElement>("[data-response-id]")];
@@ -16,13 +16,14 @@ export function useScrollTogether(
   list: RefObject<HTMLElement | null>,
   { apart, together, order }: { apart: boolean; together: boolean; order: string },
 ): void {
-  // Relative positions, from 0 to 1: a card off the screen has not been laid out, and its length changes when it is.
+  // Relative positions from 0 to 1, because a card off the screen has not been laid out and its length changes when
+  // it is laid out.
   const places = useRef(new Map<string, number>());
 
   useEffect(() => {
     const root = list.current;
     if (!root || !apart) return;
-    // Scrolling by this hook also causes an event. Without this mark two cards would scroll each other forever.
+    // Scrolling by this hook also causes an event. Without this flag, two cards would scroll each other forever.
     const ours = new WeakMap<HTMLElement, number>();
     function onScroll({ target }: Event) {
       if (target === root) return putBack(root as HTMLElement, places.current);
@@ -49,7 +50,7 @@ export function useScrollTogether(
     return () => root.removeEventListener("scroll", onScroll, { capture: true });
   }, [list, apart, together]);
 
-  // biome-ignore lint/correctness/useExhaustiveDependencies: a new order, or another pair, is when cards lose their place
+  // biome-ignore lint/correctness/useExhaustiveDependencies: cards lose their scroll position when the order or pair changes
   useLayoutEffect(() => {
     if (apart && list.current) putBack(list.current, places.current);
   }, [list, apart, order]);

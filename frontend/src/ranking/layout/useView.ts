@@ -5,19 +5,21 @@ import { useViewTexts } from "../texts/view";
 import { type Layout, layoutAfter, offeredLayouts, shownLayout } from "./layouts";
 import type { Memory } from "./remembered";
 
-/** Below this width nothing stands side by side (desk.module.css and layouts.module.css use the same breakpoint). */
+/** Below this width, nothing is shown side by side (desk.module.css and layouts.module.css use the same breakpoint). */
 const NARROW = "(max-width: 760px)";
 
 export type ViewCommands = {
   nextLayout: () => void;
   toggleTogether: () => void;
-  /** Keeps this response in view beside the current one, instead of another; a second call releases it. */
+  /**
+   * Keeps this response in view next to the current one and replaces the one kept before; a second call releases it.
+   */
   hold: (id: string) => void;
   toggleCompare: () => void;
 };
 
 export type View = ViewCommands & {
-  /** The chosen layout, if the screen has room for it. */
+  /** The chosen layout, if the screen is wide enough. */
   readonly layout: Layout;
   /** The current arrangement: comparing shows two responses. */
   readonly arrangement: Layout;
@@ -28,15 +30,15 @@ export type View = ViewCommands & {
   readonly keyLine: boolean;
   /** The direction in which the cards are arranged. */
   readonly axis: "down" | "across";
-  /** The responses take the whole width, with the conversation above them. */
+  /** Whether the responses take the whole width, with the conversation above them. */
   readonly wide: boolean;
   choose: (layout: Layout) => void;
-  /** Keeps this response in view, whatever was kept before. */
+  /** Keeps this response in view, regardless of the previous one. */
   holdOnly: (id: string) => void;
   toggleKeyLine: () => void;
 };
 
-/** How the responses are shown. None of it is part of the answer. */
+/** The view of the responses, which is not part of the answer. */
 export function useView(pair: boolean, dispatch: Dispatch<DeskAction>, [kept, keep]: Memory): View {
   const texts = useViewTexts();
   const narrow = useMediaQuery(NARROW, false, { getInitialValueInEffect: false }) === true;

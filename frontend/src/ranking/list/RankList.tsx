@@ -26,7 +26,7 @@ import type { Ranking } from "../order/ranking";
  */
 const DRAG_STARTS_AFTER = { activationConstraint: { distance: 4 } };
 
-/** dnd-kit's own announcements are off: the desk announces every change of the ranking, however it was made. */
+/** dnd-kit's own announcements are off, because the desk announces every change of the ranking. */
 const SILENT = {
   announcements: {
     onDragStart: () => undefined,
@@ -38,8 +38,8 @@ const SILENT = {
 };
 
 /**
- * The pointer determines the place, and the dragged card follows it. Long cards fold when a drag starts, so the
- * rectangle that was picked up has neither its place nor its size any more.
+ * The position of the pointer determines the drop target, not the rectangle of the card. Long cards collapse when a
+ * drag starts, so the initial rectangle no longer has the right position and size.
  */
 const GRIP_OFFSET_PX = 20;
 
@@ -79,7 +79,7 @@ const COLLISION: Readonly<Record<Axis, CollisionDetection>> = {
   across: nearestToPointer("across"),
 };
 
-/** With most of the list hidden, making room would move cards to places off the screen. */
+/** If most of the list is hidden, making room for the dragged card would move cards off the screen. */
 const noRoomMade: SortingStrategy = () => null;
 
 const STRATEGY: Readonly<Record<Axis, SortingStrategy>> = {
@@ -90,8 +90,8 @@ const STRATEGY: Readonly<Record<Axis, SortingStrategy>> = {
 const MEASURE_ALWAYS = { droppable: { strategy: MeasuringStrategy.Always } };
 
 /**
- * The only file that imports the drag library. Dragging is one of three ways to rank. Keys and buttons reach every
- * order too, so the library's keyboard mode is not used.
+ * The only file that imports the drag library. Dragging is one of three ways to rank. Keys and buttons can also
+ * produce every order, so the library's keyboard mode is not used.
  */
 export function RankList({
   order,
@@ -101,10 +101,10 @@ export function RankList({
   renderLifted,
   children,
 }: {
-  /** The same array while the order is the same: another array renders every card again. */
+  /** Must be the same array while the order is the same, because a new array renders every card again. */
   order: string[];
   axis?: Axis;
-  /** Part of the list is hidden. */
+  /** Whether part of the list is hidden. */
   partly?: boolean;
   onDrop: (id: string, index: number) => void;
   renderLifted: (id: string) => ReactNode;

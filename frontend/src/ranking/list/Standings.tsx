@@ -70,7 +70,7 @@ function Unranked({ children }: { children: ReactNode }) {
 }
 
 /**
- * The whole order at a glance, one line per response: to see it, to jump to a response, and to drag without long
+ * An overview of the order with one line per response. Users can jump to a response and drag responses without long
  * texts in between.
  */
 export function Standings({ ranking, shownOrder, texts, dispatch }: Props) {

@@ -37,7 +37,7 @@ describe("the fewest possible elements are moved", () => {
 });
 
 describe("the children of a list are kept in the requested order", () => {
-  it("through every change, without touching the one that stays", () => {
+  it("through every change, without moving the one that stays", () => {
     const { container, rerender, unmount } = render(<List order={["b", "a", "line", "c", "d"]} />);
     const shown = () => [...container.querySelectorAll("li")].map((item) => item.dataset.place).join(" ");
     expect(shown()).toBe("b a line c d");

@@ -28,7 +28,7 @@ export function announce(
   texts: OrderTexts,
 ): string {
   if (action.type === "focus" || action.type === "focusBy" || action.type === "focusEdge") return "";
-  // The chosen position is announced instead: it says more than the order.
+  // The chosen position is announced instead, because it is more informative than the order.
   if (action.type === "judge") return "";
   const unchanged = sameTiers(before.tiers, after.tiers);
   if (action.type === "undo") {

@@ -87,7 +87,7 @@ describe("dropping", () => {
     expect(show(run(start(), { type: "drop", id: "A", index: 3 }))).toBe("B C D A");
   });
 
-  it("inside a tie joins it", () => {
+  it("inside a tie joins the tie", () => {
     const tied = run(start(), { type: "tie", id: "B" });
     expect(show(run(tied, { type: "drop", id: "D", index: 1 }))).toBe("A=D=B C");
     expect(show(run(tied, { type: "drop", id: "D", index: 2 }))).toBe("A=B D C");
@@ -101,7 +101,7 @@ describe("dropping", () => {
 });
 
 describe("undo, focus and touch", () => {
-  it("undo reverts every change, and the order is untouched again", () => {
+  it("undo reverts every change and marks the order as untouched", () => {
     const once = run(start(), { type: "place", id: "D", slot: 1 }, { type: "tie", id: "A" });
     expect(isTouched(once)).toBe(true);
     const back = run(once, { type: "undo" }, { type: "undo" });
@@ -114,7 +114,7 @@ describe("undo, focus and touch", () => {
     expect(run(start(), { type: "focusBy", by: 1 }, { type: "place", id: "B", slot: 4 }).focus).toBe("B");
   });
 
-  it("the focus moves in the order on screen and stops at the ends", () => {
+  it("the focus moves in screen order and stops at the ends", () => {
     const moved = run(start(), { type: "place", id: "D", slot: 1 });
     expect(run(moved, { type: "focusBy", by: 1 }).focus).toBe("A");
     expect(run(moved, { type: "focusBy", by: -1 }).focus).toBe("D");
@@ -155,7 +155,7 @@ describe("the best few", () => {
   const all = (ranking: Ranking) => `${show(ranking)} | ${ranking.unranked.join("")}`;
   const place = (id: string, slot: number): RankingAction => ({ type: "place", id, slot });
 
-  it("are none at first", () => {
+  it("start empty", () => {
     expect(all(best())).toBe(" | ABCD");
   });
 
@@ -167,7 +167,7 @@ describe("the best few", () => {
     expect(all(run(two, { type: "join", id: "B", slot: 1 }))).toBe("C=B | AD");
   });
 
-  it("take one more from below, or return one, a step at a time", () => {
+  it("grow or shrink by one response per step", () => {
     const up = (id: string): RankingAction => ({ type: "move", id, by: -1 });
     const down = (id: string): RankingAction => ({ type: "move", id, by: 1 });
     expect(all(run(best(), up("C"), up("D")))).toBe("C D | AB");
@@ -176,7 +176,7 @@ describe("the best few", () => {
     expect(all(run(best(), up("C"), down("C"), down("C")))).toBe(" | CABD");
   });
 
-  it("change by command and by dragging across the line", () => {
+  it("change by command or by dragging across the line", () => {
     const two = run(best(), place("C", 1), place("A", 2));
     expect(all(run(two, { type: "unrank", id: "C" }))).toBe("A | CBD");
     expect(all(run(two, { type: "unrank", id: "B" }))).toBe("C A | BD");
@@ -184,12 +184,12 @@ describe("the best few", () => {
     expect(all(run(two, { type: "drop", id: "C", index: 2 }))).toBe("A | CBD");
     expect(all(run(two, { type: "drop", id: "C", index: 4 }))).toBe("A | BDC");
     expect(all(run(two, { type: "drop", id: "D", index: 0 }))).toBe("D C | AB");
-    // On the line itself: coming from below, it takes the last rank, which is occupied.
+    // On the line itself: a response from below takes the last rank, which is occupied.
     expect(all(run(two, { type: "drop", id: "B", index: 2 }))).toBe("C A | BD");
     expect(all(run(best(), { type: "drop", id: "B", index: 0 }))).toBe("B | ACD");
   });
 
-  it("do not exist if all responses are ranked", () => {
+  it("do not exist in forms that rank all responses", () => {
     expect(all(run(start(), { type: "unrank", id: "A" }))).toBe("A B C D | ");
   });
 
@@ -245,7 +245,7 @@ describe("any sequence of actions", () => {
     }),
   );
 
-  it("keeps each response in one place, no tier empty, and the form's rules", () => {
+  it("keeps each response once, no empty tier, and the form's rules", () => {
     fc.assert(
       fc.property(scene, ({ size, rules, actions }) => {
         const shown = ids.slice(0, size);
@@ -260,7 +260,7 @@ describe("any sequence of actions", () => {
     );
   });
 
-  it("can be undone back to the shown order", () => {
+  it("can be undone to the shown order", () => {
     fc.assert(
       fc.property(scene, ({ size, rules, actions }) => {
         const first = startRanking(ids.slice(0, size), rules);
@@ -296,7 +296,7 @@ describe("any sequence of actions", () => {
           const before = run(startRanking(ids.slice(0, size), rules), ...actions);
           const placed = ids[which % size] as string;
           const after = reduce(before, { type: "place", id: placed, slot });
-          // All ranks are taken, and the slot is past them: it stays where it was.
+          // All ranks are taken and the slot is past the last one, so the response does not move.
           if (after.unranked.includes(placed)) {
             expect(after.tiers).toEqual(before.tiers);
             return;

@@ -1,26 +1,29 @@
 /**
- * The ranking being made: ordered tiers of response ids, best first. A tier of two or more is a tie. Unranked
- * responses wait below, in no order. Every change (keys, buttons, drag) goes through `reduce`, a pure function, so an
- * order reached by keyboard equals one reached by mouse. Three invariants hold after every action: each response is
- * in exactly one tier or is unranked, no tier is empty, and no more responses are ranked than the form allows.
+ * The current ranking: ordered tiers of response IDs, best first. A tier of two or more is a tie. Unranked responses
+ * are below the ranked ones, unordered. Every change (keys, buttons, drag) goes through `reduce`, a pure function, so
+ * keyboard and mouse produce the same orders. Three invariants hold after every action: each response is in exactly
+ * one tier or is unranked, no tier is empty, and no more responses are ranked than the form allows.
  */
 
 export type Tiers = readonly (readonly string[])[];
 
-/** An order, and the responses it leaves out. */
+/** An order and the unranked responses. */
 type Order = { readonly tiers: Tiers; readonly unranked: readonly string[] };
 
-/** The orders that a form allows. */
+/** The constraints of a form on orders. */
 export type Rules = {
   readonly ties: boolean;
-  /** Responses are ranked by choice: none at first, and at most this many. null: all are ranked from the start. */
+  /**
+   * Maximum number of ranked responses in a form that starts without ranked ones; null if all are ranked from the
+   * start.
+   */
   readonly atMost: number | null;
 };
 
 export type Ranking = {
   readonly tiers: Tiers;
   readonly unranked: readonly string[];
-  /** The response that the keys act on. */
+  /** The response on which keys act. */
   readonly focus: string;
   /** Earlier orders, oldest first, for undo. */
   readonly past: readonly Order[];
@@ -31,9 +34,9 @@ export type Ranking = {
 };
 
 export type RankingAction =
-  /** Takes slot `slot` (1 = best) alone; the others close the gap. */
+  /** Puts the response alone into slot `slot` (1 = best); the others close the gap. */
   | { type: "place"; id: string; slot: number }
-  /** Joins the responses in slot `slot`. */
+  /** Ties the response with those in slot `slot`. */
   | { type: "join"; id: string; slot: number }
   /** One step up (-1) or down (+1): first out of a tie, then past the neighbouring tier. */
   | { type: "move"; id: string; by: -1 | 1 }
@@ -53,7 +56,7 @@ export type RankingAction =
   | { type: "focusBy"; by: -1 | 1 }
   | { type: "focusEdge"; edge: "first" | "last" };
 
-/** Enough to undo every change made to ten responses, without growing forever. */
+/** Limit of the undo history, enough for all typical changes to ten responses. */
 const MAX_UNDO_STEPS = 200;
 
 export function startRanking(shownOrder: readonly string[], rules: Rules): Ranking {
@@ -85,7 +88,7 @@ export function restoreRanking(
     ...startRanking(shownOrder, rules),
     tiers: tiers as string[][],
     unranked: shownOrder.filter((id) => !ids.includes(id)),
-    // Where reading continues: the first response in the order, not the first one served.
+    // Reading continues with the first response of the order, not the first one in the server's order.
     focus: ids[0] ?? shownOrder[0] ?? "",
     touchedBefore: touched,
   };
@@ -128,13 +131,13 @@ export function flat({ tiers, unranked }: Order): string[] {
   return [...tiers.flat(), ...unranked];
 }
 
-/** How many slots there are: one for each response, or those of the best few. */
+/** Number of slots: one for each response, or one for each of the best few. */
 export function slotsOf(ranking: Ranking): number {
   const all = flat(ranking).length;
   return Math.min(ranking.atMost ?? all, all);
 }
 
-/** Whether anything is above anything else. */
+/** Whether any response is above another one. */
 export function prefers({ tiers, unranked }: Order): boolean {
   return tiers.length + (tiers.length > 0 && unranked.length > 0 ? 1 : 0) > 1;
 }

@@ -91,12 +91,12 @@ describe("the scale between two", () => {
     expect(sent(state)).toMatchObject({ tiers, strength, all_bad, touched: true });
     expect(where(state)).toBe(position - 1);
     expect(missing(form, state.fields, state.ranking, LETTERS, en.gaps)).toEqual([]);
-    // And it is restored after a reload.
+    // The position is restored after a reload.
     const back = desk(form, JSON.parse(JSON.stringify(toDraft(state.ranking, state.fields, 0))));
     expect([where(back), sent(back)]).toEqual([position - 1, sent(state)]);
   });
 
-  it("leaves no trace of an earlier choice", () => {
+  it("removes all effects of an earlier choice", () => {
     expect(sent(run(desk(HELPSTEER), pick(1), pick(4)))).toMatchObject({
       tiers: [["x", "y"]],
       strength: null,
@@ -111,7 +111,7 @@ describe("the scale between two", () => {
     expect(run(state, pick(9))).toBe(state);
   });
 
-  it("steps outwards from the weakest position, and never into both-bad", () => {
+  it("steps outwards from the weakest position, but never to both-bad", () => {
     const by = (by: -1 | 1): DeskAction => ({ type: "pickBy", by });
     expect(where(run(desk(HH), by(-1)))).toBe(3);
     expect(where(run(desk(HH), by(1)))).toBe(4);
@@ -127,7 +127,7 @@ describe("the scale between two", () => {
     expect(run(desk(HELPSTEER), pick(4)).spoken.text).toBe("About the same.");
   });
 
-  it("leaves both-bad alone if it is asked beside the order", () => {
+  it("does not change both-bad if it is a separate question", () => {
     const form = pairOf({ all_bad: { label: "Both are bad", order: "asked" } });
     const state = run(desk(form), { type: "fields", change: { all_bad: true } }, pick(1));
     expect(sent(state)).toMatchObject({ tiers: [["x"], ["y"]], all_bad: true });

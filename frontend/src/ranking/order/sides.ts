@@ -4,22 +4,22 @@ import type { Tiers } from "./ranking";
 
 /** One position on the scale between two responses. */
 export type Side = {
-  /** −1: the first one shown is better; 1: the second; 0: neither. */
+  /** −1: the response shown first is better; 1: the second; 0: neither. */
   readonly side: -1 | 0 | 1;
   readonly strength: number | null;
   readonly allBad: boolean;
-  /** The form's word for it; null if it has none. */
+  /** The form's label; null if there is none. */
   readonly label: string | null;
 };
 
-/** Whether the tasks of this form always show two responses, which then stand side by side. */
+/** Whether the tasks of this form always have two responses, which are then shown side by side. */
 export function isPairForm(form: AnswerForm): boolean {
   return form.responses.max === 2 && !form.top_k;
 }
 
 /**
  * The positions from "the first is much better" to "the second is much better", with a tie between them if the form
- * allows ties. "Both are bad" is a position of its own if it replaces the order.
+ * allows ties. "Both are bad" is a separate position if it replaces the order.
  */
 export function sidesOf(form: AnswerForm): Side[] {
   const levels = [...(form.strength?.levels ?? [])].sort((a, b) => a.value - b.value);
@@ -40,12 +40,12 @@ export function sidesOf(form: AnswerForm): Side[] {
   ];
 }
 
-/** "All are bad" replaces the order instead of standing beside it. */
+/** Whether "all are bad" replaces the order instead of being a separate question. */
 export function isVerdict(form: AnswerForm): boolean {
   return form.all_bad !== null && form.all_bad.order !== "asked";
 }
 
-/** The order that a position stands for. */
+/** The order that a position represents. */
 export function tiersOf({ side, allBad }: Side, shown: readonly string[], form: AnswerForm): Tiers {
   if (allBad && form.all_bad?.order === "none") return [];
   if (side === 0) return [[...shown]];
@@ -88,7 +88,7 @@ export function sideWords({ side, label }: Side, texts: OrderTexts): string {
   return label === null ? texts.better(letter) : texts.betterBy(letter, label);
 }
 
-/** −3 … +3, as papers write it: negative if the first is better. Empty if there are no grades. */
+/** −3 … +3 as in papers: negative if the first response is better. Empty if there are no degrees. */
 export function signed({ side, strength, allBad }: Side): string {
   if (allBad || (side !== 0 && strength === null)) return "";
   if (side === 0) return "0";

@@ -9,7 +9,7 @@ export type DeskState = {
   readonly shownOrder: readonly string[];
   readonly ranking: Ranking;
   readonly fields: AnswerFields;
-  /** Read aloud by the live region. `turn` tells two announcements with the same text apart. */
+  /** Read aloud by the live region. `turn` distinguishes two announcements with the same text. */
   readonly spoken: { readonly text: string; readonly turn: number };
 };
 
@@ -56,7 +56,7 @@ export function deskReducer(state: DeskState, action: DeskAction, texts: OrderTe
 
 function picked(state: DeskState, side: Side): DeskState {
   const tiers = tiersOf(side, state.shownOrder, state.form);
-  // Beside an order, "both are bad" is a separate question and keeps its answer.
+  // If the order is also required, "both are bad" is a separate question and keeps its answer.
   const all_bad = isVerdict(state.form) ? side.allBad : state.fields.all_bad;
   return {
     ...state,

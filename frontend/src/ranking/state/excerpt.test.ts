@@ -11,7 +11,7 @@ describe("the first words of a response", () => {
     expect(excerptOf(" ")).toBe("");
   });
 
-  it("end between characters, however they are composed", () => {
+  it("end between characters, even composed ones", () => {
     const family = "👩‍👩‍👧‍👦";
     const pointed = "שָׁ";
     for (const sign of [family, pointed, "e\u0301", "한", "🇩🇪"]) {

@@ -12,7 +12,7 @@ type Props = {
   description?: ReactNode;
   error?: string | false | undefined;
   placeholder?: string;
-  /** An empty field is allowed (no limit); otherwise it returns to its former value. */
+  /** Whether the field can be empty (no limit); otherwise an empty field returns to its previous value. */
   optional?: boolean;
   suffix?: string;
   className?: string | undefined;
@@ -20,7 +20,7 @@ type Props = {
 
 /**
  * A number field that tolerates invalid text while typing: the value changes only with each valid number, and an
- * unfinished one is reset when the field is left. Bounds are shown in the units of the field, since the server's are
+ * unfinished one is reset when the field is left. Bounds are shown in the units of the field, because the server uses
  * shares and seconds.
  */
 export function NumberField({ value, onChange, min, max, step = 1, optional = false, ...field }: Props) {

@@ -3,7 +3,7 @@ import type { ReactNode } from "react";
 import { useTexts } from "../texts";
 import styles from "./saveBar.module.css";
 
-/** At the bottom while something is unsaved; `saved` is announced when it was saved. */
+/** Shown at the bottom while there are unsaved changes; `saved` is announced after saving. */
 export function SaveBar({
   unsaved,
   saved,
@@ -17,7 +17,7 @@ export function SaveBar({
   unsaved: number;
   saved: boolean;
   busy: boolean;
-  /** Saving is disabled, because it would be refused. */
+  /** Whether saving is disabled because the server would refuse it. */
   blocked?: boolean;
   label?: string;
   onSave: () => void;

@@ -9,9 +9,9 @@ type Props = Omit<ComponentProps<"textarea">, "className" | "id" | "rows" | "sty
 };
 
 /**
- * A text field that grows with its text by style sheet alone (`field-sizing`): measuring in script made the browser
- * lay out the whole desk again before each task's first frame. Other browsers keep the initial rows, and the field
- * can be resized.
+ * A text field that grows with its text, using only CSS (`field-sizing`). Measuring with JavaScript made the browser
+ * lay out the whole desk again before the first frame of each task. Other browsers keep the initial rows, and the
+ * field can be resized.
  */
 export function TextArea({ label, description, minRows, maxRows, ...textarea }: Props) {
   const id = useId();

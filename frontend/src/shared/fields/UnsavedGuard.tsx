@@ -3,7 +3,10 @@ import { useBlocker } from "@tanstack/react-router";
 import { useTexts } from "../texts";
 import { Dialog } from "../ui/Dialog";
 
-/** While `unsaved`, leaving the page asks for confirmation; closing the tab makes the browser ask. */
+/**
+ * While `unsaved`, leaving the page requires confirmation: in a dialog of the page, or in one of the browser when the
+ * tab is closed.
+ */
 export function UnsavedGuard({ unsaved }: { unsaved: boolean }) {
   const t = useTexts().unsaved;
   const blocker = useBlocker({

@@ -5,8 +5,8 @@ export { LANGUAGES, type Language } from "./language";
 
 /**
  * The type of a translation of the catalogue `T`: the same keys, and functions with the same arguments. Catalogues
- * are plain objects, so the compiler finds missing texts. A sentence with numbers is a function, which can inflect as
- * its language does.
+ * are plain objects, so the compiler finds missing texts. A sentence with numbers is a function, so that each
+ * language can inflect its words.
  */
 export type Texts<T> = {
   readonly [K in keyof T]: T[K] extends (...values: infer V) => string
@@ -34,7 +34,7 @@ export function LanguageProvider({ children }: { children: ReactNode }) {
       language,
       choose: (next: Language) => {
         speak(next, { remember: true });
-        // The page stays as it is until the other catalogues have loaded.
+        // The page does not change until the other catalogues have loaded.
         startTransition(() => setLanguage(next));
       },
     }),
@@ -50,7 +50,7 @@ export function useLanguage(): Choice {
 type Catalog<T> = { english: Texts<T>; others: Loaders<T>; loaded: Map<Other, Promise<Texts<T>>> };
 
 /**
- * Creates a hook that returns a feature's texts in the chosen language. English is part of the feature; other
+ * Creates a hook that returns a feature's texts in the chosen language. English is bundled with the feature; other
  * languages are loaded when first needed. English is the fallback if there is no translation or it can't be loaded.
  */
 export function catalog<T extends object>(en: T, others: Loaders<T> = {}): () => Texts<T> {
@@ -64,7 +64,10 @@ function useCatalog<T>(all: Catalog<T>): Texts<T> {
   return promise ? use(promise) : all.english;
 }
 
-/** The same promise each time, even after a failure: a suspended render asks again when it settles. */
+/**
+ * Returns the same promise each time, even after a failure, because a suspended render requests it again when it
+ * settles.
+ */
 function textsIn<T>({ english, others, loaded }: Catalog<T>, language: Other): Promise<Texts<T>> | null {
   const found = loaded.get(language);
   if (found) return found;
@@ -72,7 +75,7 @@ function textsIn<T>({ english, others, loaded }: Catalog<T>, language: Other): P
   if (!load) return null;
   const promise = load().then(
     (module) => module[language],
-    () => english, // Offline: English until the page is reloaded.
+    () => english, // When offline, texts stay English until the page is reloaded.
   );
   loaded.set(language, promise);
   return promise;

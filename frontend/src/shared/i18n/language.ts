@@ -9,9 +9,7 @@ function isLanguage(code: string | null | undefined): code is Language {
   return code != null && Object.hasOwn(LANGUAGES, code);
 }
 
-/**
- * The language chosen before in this browser, else the first supported one that the browser prefers, else English.
- */
+/** The language previously chosen in this browser, else the browser's first supported preference, else English. */
 export function firstLanguage(): Language {
   try {
     const chosen = localStorage.getItem(KEY);
@@ -29,7 +27,7 @@ export function currentLanguage(): Language {
   return current;
 }
 
-/** Sets the language of the page, which screen readers use for pronunciation and the next visit starts with. */
+/** Sets the language of the page. Screen readers use it for pronunciation, and it is remembered for the next visit. */
 export function speak(language: Language, { remember }: { remember: boolean }): void {
   current = language;
   document.documentElement.lang = language;
@@ -37,6 +35,6 @@ export function speak(language: Language, { remember }: { remember: boolean }): 
   try {
     localStorage.setItem(KEY, language);
   } catch {
-    // As above.
+    // Storage is disabled, as above.
   }
 }

@@ -15,7 +15,7 @@ function wordsIn(root: Element): string[] {
 
 export type Listen = (root?: Element) => void;
 
-/** Every word that was on the page at some point during `act`, in one language. */
+/** Every text that was on the page at some point during `act`, in one language. */
 async function heard(language: "en" | "de", does: (listen: Listen) => Promise<void>): Promise<Set<string>> {
   localStorage.clear();
   localStorage.setItem("rankloop.language", language);
@@ -28,8 +28,8 @@ async function heard(language: "en" | "de", does: (listen: Listen) => Promise<vo
 }
 
 /**
- * What the page shows identically in German and in English: text in a component instead of a catalogue, or text
- * without a translation. Texts from the server are in ‹marks› and excluded, as are words that are the `same` in both
+ * Texts that are identical in German and English, because they are in a component instead of a catalogue or have no
+ * translation. Texts from the server are in ‹marks› and excluded, as are the words in `same`, which are equal in both
  * languages.
  */
 export async function untranslated(

@@ -3,7 +3,7 @@ import { usePartTexts } from "../texts/parts";
 import type { en } from "../texts/parts.en";
 import styles from "./markdown.module.css";
 
-/** A chunk of its own: the page is shown before it has loaded. */
+/** A separate chunk, so that the page is shown before it has loaded. */
 export const loadRendered = () => import("./Rendered");
 const Rendered = lazy(loadRendered);
 
@@ -20,13 +20,14 @@ export const MAX_MARKDOWN_CHARS = 20_000;
 const ABSURDLY_NESTED = /^(?:[ \t]*(?:>|[*+-][ \t]|\d{1,9}[.)][ \t])){24}|^[ \t]{120,}\S/m;
 
 /**
- * A "word" that only machines write. Breaking one of 50,000 letters at arbitrary positions cost 4.5 s of layout each
- * time its card moved; with break opportunities it costs nothing. (Scripts without spaces break anyway.)
+ * The length from which a word is considered machine-generated. Breaking a word of 50,000 letters at arbitrary
+ * positions took 4.5 s of layout each time its card moved; with break opportunities, it takes no measurable time.
+ * (Scripts without spaces break anyway.)
  */
 const ENDLESS_WORD = /[!-~\u00a1-\u024f]{1000,}/;
 const WORD_PIECE = /[!-~\u00a1-\u024f]{60}/g;
 
-/** The same text, unchanged when copied, with a break opportunity every 60 letters of an endless word. */
+/** The same text, unchanged when copied, with a break opportunity after every 60 letters of an extremely long word. */
 export function Breakable({ text }: { text: string }) {
   if (!ENDLESS_WORD.test(text)) return text;
   const pieces: ReactNode[] = [];
@@ -41,7 +42,7 @@ export function Breakable({ text }: { text: string }) {
 
 type Note = keyof typeof en.plain | "empty";
 
-/** Why a text is not rendered. */
+/** The reason why a text is not rendered. */
 function Said({ note }: { note: Note }) {
   const texts = usePartTexts();
   return <p className={styles.note}>{note === "empty" ? texts.empty : texts.plain[note]}</p>;
@@ -58,7 +59,7 @@ function PlainText({ text, note }: { text: string; note?: Note }) {
   );
 }
 
-/** Nesting deep enough to overflow the parser's stack must cost the formatting, not the page. */
+/** If nesting overflows the parser's stack, only the formatting is lost, and the page keeps working. */
 class FallBackToPlain extends Component<{ text: string; children: ReactNode }, { failed: boolean }> {
   override state = { failed: false };
 
@@ -72,7 +73,7 @@ class FallBackToPlain extends Component<{ text: string; children: ReactNode }, {
   }
 }
 
-/** Why a text is shown as plain text; null: it is rendered. */
+/** The reason why a text is shown as plain text; null if it is rendered. */
 export function whyPlain(text: string): Note | null {
   if (text.trim() === "") return "empty";
   if (text.length > MAX_MARKDOWN_CHARS) return "long";

@@ -12,7 +12,8 @@ type Plugins = {
 
 const schema = {
   ...defaultSchema,
-  // Images are never loaded: a remote address would tell a third party who reads what, and when.
+  // Images are never loaded, because requests to a remote URL would reveal to a third party who reads which text, and
+  // when.
   attributes: {
     ...defaultSchema.attributes,
     code: [["className", /^language-./, "math-inline", "math-display"] as [string, ...(string | RegExp)[]]],
@@ -24,8 +25,8 @@ type MarkdownNode = { type: string; value?: string; children?: MarkdownNode[] };
 const HOLDS_TEXT = new Set(["paragraph", "heading", "emphasis", "strong", "delete", "link", "tableCell"]);
 
 /**
- * HTML in a response is shown literally. Sanitising alone drops it, sometimes with the text beside it, and the
- * annotator would judge another response than the model's.
+ * HTML in a response is shown literally. Sanitising alone would remove it, sometimes with adjacent text, and the
+ * annotator would judge a different response from the model's.
  */
 function literalHtml() {
   return function toText(node: MarkdownNode): void {
@@ -59,10 +60,10 @@ type HtmlNode = {
 const RUNS_LEFT_TO_RIGHT = new Set(["code", "pre", "math"]);
 
 /**
- * Sets the direction of each block by its first strong letter, since one answer can hold an English and an Arabic
- * paragraph. Only the outermost blocks get `dir="auto"`: a browser that looks for a list's first letter skips
+ * Sets the direction of each block by its first strong letter, because one answer can contain an English and an
+ * Arabic paragraph. Only the outermost blocks get `dir="auto"`: a browser that looks for a list's first letter skips
  * elements that have a direction. The style sheet handles the blocks inside. Code and formulas always run left to
- * right, and their letters do not count.
+ * right, and their letters are ignored.
  */
 export function directions() {
   function mark(node: HtmlNode, outermost: boolean): void {
@@ -95,7 +96,7 @@ const components: Components = {
       <table dir={dir}>{children}</table>
     </section>
   ),
-  // The headings of a response must not enter the outline of the page.
+  // The headings of a response must not become part of the page outline.
   h1: heading(styles.h1),
   h2: heading(styles.h2),
   h3: heading(styles.h3),
@@ -115,7 +116,7 @@ function loadRich(): Promise<Plugins | undefined> {
       rich = module.plugins;
       return rich;
     },
-    () => undefined, // Offline: the text stays readable without highlighting and formulas.
+    () => undefined, // When offline, the text stays readable without highlighting and formulas.
   );
 }
 
@@ -134,7 +135,7 @@ function useRichPlugins(wanted: boolean): Plugins | undefined {
 }
 
 /**
- * Converts `\(…\)` and `\[…\]`, which models write, to the dollar form that the parser supports. Code is left alone.
+ * Converts `\(…\)` and `\[…\]`, which models write, to the dollar form that the parser supports. Code is not changed.
  */
 export function withDollarMath(text: string): string {
   if (!text.includes("\\(") && !text.includes("\\[")) return text;
@@ -152,10 +153,10 @@ export function withDollarMath(text: string): string {
 
 const isRich = (text: string) => HAS_MATH.test(text) || HAS_CODE.test(text);
 
-/** Two tasks of ten responses, with their conversations. */
+/** Cache size: two tasks of ten responses with their conversations. */
 const MOST_KEPT = 48;
 
-/** A cache of rendered texts, oldest first: parsing ten long responses takes as long as drawing them. */
+/** A cache of rendered texts, oldest first, because parsing ten long responses takes as long as rendering them. */
 const kept = new Map<string, ReactNode>();
 
 export function rendered(text: string, plugins?: Plugins): ReactNode {
@@ -170,7 +171,7 @@ export function rendered(text: string, plugins?: Plugins): ReactNode {
   return element;
 }
 
-// Called instead of mounted: it has no state, and its result is cached.
+// The component is called instead of mounted, because it has no state and its result is cached.
 const parsed = (text: string, plugins: Plugins | undefined) =>
   ReactMarkdown({
     remarkPlugins: [remarkGfm, literalHtml, ...(plugins?.remark ?? [])],
@@ -186,7 +187,7 @@ export async function prepare(text: string): Promise<void> {
   try {
     rendered(text, plugins);
   } catch {
-    // Nested beyond the parser's stack: plain text is shown in its place.
+    // The nesting exceeds the parser's stack, so plain text is shown instead.
   }
 }
 

@@ -8,7 +8,7 @@ afterEach(cleanup);
 const html = (text: string) => render(<Rendered text={text} />).container;
 
 describe("untrusted Markdown", () => {
-  it("runs no script and keeps no handler", () => {
+  it("runs no scripts and keeps no event handlers", () => {
     const shown = html(
       '<script>alert(1)</script><b onclick="alert(1)">bold</b><iframe src="https://x.test"></iframe>',
     );
@@ -25,7 +25,7 @@ describe("untrusted Markdown", () => {
     expect(link?.getAttribute("href") ?? "").toBe("");
   });
 
-  it("loads no image, and says where it was", () => {
+  it("loads no image and shows a placeholder", () => {
     const shown = html("![pixel](https://evil.test/p.png) <img src=x onerror=alert(1)>");
     expect(shown.querySelector("img, picture, source")).toBeNull();
     expect(shown.textContent).toContain("Image not loaded: pixel");
@@ -37,7 +37,7 @@ describe("untrusted Markdown", () => {
     expect(link?.target).toBe("_blank");
   });
 
-  it("keeps no style and no id that could affect the page", () => {
+  it("keeps no styles or IDs that could affect the page", () => {
     const shown = html('<div style="position:fixed;inset:0" id="root" class="x">cover</div>');
     expect(shown.querySelector("[style], #root, .x")).toBeNull();
   });
@@ -79,19 +79,20 @@ describe("untrusted Markdown", () => {
       ["SECTION", ""],
     ]);
     expect(shown.querySelector("table")?.getAttribute("dir")).toBe("auto");
-    // A `dir` on the item would hide its letters from the list, whose bullets would then be on the wrong side.
+    // With a `dir` on the item, the browser would ignore its letters for the list and put the bullets on the wrong
+    // side.
     expect(shown.querySelector("li")?.hasAttribute("dir")).toBe(false);
     expect(shown.querySelector("li code")?.getAttribute("dir")).toBe("ltr");
   });
 
-  it("shows a huge text in full, as plain text", () => {
+  it("shows a very long text in full as plain text", () => {
     const text = `# ${"x ".repeat(MAX_MARKDOWN_CHARS)}end`;
     const { container } = render(<Markdown text={text} />);
     expect(container.textContent).toContain(text);
     expect(container.querySelector("p")?.textContent).toContain("very long");
   });
 
-  it("gives an endless word break opportunities without changing it", () => {
+  it("adds break opportunities to an extremely long word without changing it", () => {
     const text = `before ${"A".repeat(5_000)} after`;
     const { container } = render(<Markdown text={text} />);
     expect(container.querySelectorAll("wbr").length).toBeGreaterThan(50);
@@ -112,7 +113,7 @@ describe("untrusted Markdown", () => {
     }
   });
 
-  it("is rendered ahead once, and dropped after many others", async () => {
+  it("is prerendered once and evicted after many others", async () => {
     await prepare("**next**");
     const ahead = rendered("**next**");
     expect(html("**next**").querySelector("strong")).not.toBeNull();
@@ -133,7 +134,7 @@ describe("formulas in TeX delimiters", () => {
     expect(withDollarMath("\\[ x^2 \\]")).toBe("\n$$\nx^2\n$$\n");
   });
 
-  it("are left alone in code, and other text is unchanged", () => {
+  it("are not converted in code, and other text is unchanged", () => {
     expect(withDollarMath("`\\(x\\)` and ```\n\\[y\\]\n```")).toBe("`\\(x\\)` and ```\n\\[y\\]\n```");
     expect(withDollarMath("costs $5 and $10")).toBe("costs $5 and $10");
   });

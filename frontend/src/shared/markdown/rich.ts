@@ -3,7 +3,7 @@ import rehypeHighlight from "rehype-highlight";
 import rehypeKatex from "rehype-katex";
 import remarkMath from "remark-math";
 
-/** A formula beyond these bounds is an attack or a mistake; KaTeX then shows its source. */
+/** Limits for formulas. A formula that exceeds them is an attack or a mistake; KaTeX then shows its source. */
 const MAX_MACRO_EXPANSIONS = 100;
 const MAX_SIZE_EM = 10;
 
@@ -16,7 +16,7 @@ export const plugins: {
   rehype: [
     [
       rehypeKatex,
-      // MathML is drawn by the browser: no style sheet, no fonts, and screen readers can read it.
+      // The browser renders MathML, so no style sheet or fonts are needed, and screen readers can read it.
       {
         output: "mathml",
         trust: false,

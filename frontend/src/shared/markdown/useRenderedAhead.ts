@@ -1,7 +1,7 @@
 import { useEffect } from "react";
 import { loadRendered, whyPlain } from "./Markdown";
 
-/** For browsers that do not report idle time: long after a key press has been drawn. */
+/** Delay for browsers that do not report idle time, long enough for a key press to be rendered first. */
 const SPARE_MS = 200;
 
 function whenIdle(run: () => void): () => void {
@@ -22,7 +22,7 @@ export function useRenderedAhead(texts: readonly string[]): void {
     async function prepareNext() {
       const text = left.shift();
       if (text === undefined) return;
-      // Offline, or unreadable: the component that shows it reports it.
+      // The renderer cannot be loaded or the text cannot be parsed; the component that shows the text reports this.
       await loadRendered().then(
         ({ prepare }) => prepare(text),
         () => undefined,

@@ -15,7 +15,7 @@ export function Dialog({
   title: string;
   onClose: () => void;
   wide?: boolean;
-  /** The key that opened the dialog also closes it. */
+  /** The shortcut that opened the dialog also closes it. */
   closeKey?: string;
   children: ReactNode;
   actions?: ReactNode;
@@ -23,11 +23,12 @@ export function Dialog({
   const element = useRef<HTMLDialogElement>(null);
   const titleId = useId();
   const texts = usePartTexts();
-  // Closed while it is still in the document: only then does the browser restore the focus.
+  // The dialog must be closed while it is still in the document, because the browser restores the focus only then.
   useLayoutEffect(() => {
     const dialog = element.current;
     dialog?.showModal();
-    // React's autoFocus runs before the dialog is open, which then focuses its first button, the one that closes it.
+    // React's autoFocus runs before the dialog opens. The opening dialog then focuses its first button, the close
+    // button.
     dialog?.querySelector<HTMLElement>("[data-autofocus]")?.focus();
     return () => dialog?.close();
   }, []);
@@ -42,7 +43,7 @@ export function Dialog({
       }}
       onKeyDown={(event) => {
         if (event.key !== closeKey) return;
-        // Closing makes the page listen again while this key event is still bubbling up to it.
+        // After closing, the page handles keys again while this key event is still bubbling up to it.
         event.preventDefault();
         onClose();
       }}

@@ -1,7 +1,7 @@
 import { Button } from "@mantine/core";
 import { useTexts } from "../texts";
 
-/** Loads the next page of a list; nothing on the last one. */
+/** A button that loads the next page of a list. It renders nothing on the last page. */
 export function MoreButton({
   query,
 }: {

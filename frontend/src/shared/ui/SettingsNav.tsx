@@ -11,7 +11,7 @@ const PLACES = [
   { to: "/projects/$slug/settings/audit", label: "audit" },
 ] as const;
 
-/** The pages behind a project's Settings tab. */
+/** The pages in a project's Settings tab. */
 export function SettingsNav({ slug }: { slug: string }) {
   const t = useTexts().settings;
   const row = useActiveInSight();

@@ -2,13 +2,13 @@ import { useLocation } from "@tanstack/react-router";
 import { type RefObject, useEffect, useRef } from "react";
 
 /**
- * For a row of links that can be wider than the screen: keeps the active one in view. `ready`: the links are
+ * For a row of links that can be wider than the screen: keeps the active one in view. `ready`: whether the links are
  * rendered.
  */
 export function useActiveInSight(ready = true): RefObject<HTMLElement | null> {
   const { pathname } = useLocation();
   const row = useRef<HTMLElement>(null);
-  // biome-ignore lint/correctness/useExhaustiveDependencies: not what changes, but when
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the dependencies trigger the effect
   useEffect(() => {
     row.current
       ?.querySelector("[data-status=active]")

@@ -12,7 +12,7 @@ import { goToProvider, logIn, providersQuery, sendCode } from "../api/login";
 import { useTexts } from "../texts";
 import styles from "./login.module.css";
 
-/** Accepts only paths of this site: `next` comes from the address bar, and `//elsewhere` would lead away. */
+/** Accepts only paths on this site: `next` comes from the URL, and `//elsewhere` would lead to another site. */
 function safeNext(next: string | undefined): string {
   return next?.startsWith("/") && !next.startsWith("//") && !next.includes("\\") ? next : "/";
 }

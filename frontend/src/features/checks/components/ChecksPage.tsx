@@ -17,7 +17,7 @@ import { MakeCheckDialog } from "./MakeCheckDialog";
 const KINDS: readonly CheckKind[] = ["gold", "attention", "qualification"];
 const EXCERPT_CHARS = 160;
 
-/** Below this share, over enough answers, the known answer is more likely wrong than the annotators. */
+/** If the mean score over enough answers is below this share, the known answer is probably wrong. */
 const DOUBTFUL_SCORE = 0.5;
 const ENOUGH_ANSWERS = 5;
 

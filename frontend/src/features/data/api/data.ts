@@ -15,7 +15,7 @@ export async function freezeSnapshot(slug: string, body: NewSnapshot): Promise<S
   return unwrap(api.POST("/api/v1/projects/{slug}/snapshots/", { params: { path: { slug } }, body }));
 }
 
-/** Runs that trained on the snapshot, newest first. The model a run produced is in its result. */
+/** Runs that trained on the snapshot, newest first. The result of a run names the model that it created. */
 export const lineageQuery = (slug: string, snapshot: string) =>
   queryOptions({
     queryKey: ["snapshots", slug, "lineage", snapshot],
@@ -23,7 +23,7 @@ export const lineageQuery = (slug: string, snapshot: string) =>
       (await unwrap(api.GET("/api/v1/runs/", { params: { query: { project: slug, snapshot } } }))).results,
   });
 
-/** It can't change while the server runs. */
+/** The response can't change while the server runs. */
 export const formatsQuery = queryOptions({
   queryKey: ["formats"],
   queryFn: async () => unwrap(api.GET("/api/v1/formats/")),
@@ -35,8 +35,8 @@ export function exportUrl(snapshot: Snapshot, format: ExportFormat): string {
 }
 
 /**
- * The file name of the download. It must equal the server's (`export_name`), so that the line to load it finds the
- * file.
+ * The file name of the download. It must equal the server's file name (`export_name`), so that the loading code finds
+ * the file.
  */
 export function fileName(snapshot: Snapshot, format: ExportFormat): string {
   const stem = `${snapshot.project}-${snapshot.name}-${format.name}`.replaceAll(/[^\w.-]+/g, "-");
@@ -44,8 +44,8 @@ export function fileName(snapshot: Snapshot, format: ExportFormat): string {
 }
 
 /**
- * The Python line that loads the download; null for formats without one. The lines come from the server, where they
- * are tested.
+ * The Python line that loads the download; null for formats without such a line. The server provides these lines and
+ * tests them.
  */
 export function linesOf(
   snapshot: Snapshot,

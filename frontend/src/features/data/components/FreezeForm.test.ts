@@ -8,7 +8,7 @@ test("without any choice, everything is selected", () => {
   expect(selectionOf(EVERYTHING)).toEqual({});
 });
 
-test("sends only what was chosen, and days as whole days", () => {
+test("sends only the chosen filters, and dates as whole days", () => {
   const choice = { ...EVERYTHING, aggregation: "majority", agreement: 70, before: "2026-12-31", gold: true };
   expect(selectionOf(choice)).toEqual({
     aggregation: "majority",

@@ -27,7 +27,10 @@ const EVERYTHING: Choice = {
   license: "",
 };
 
-/** Sends only what was chosen; an empty selection means every ranking that counts. Days are whole days in UTC. */
+/**
+ * Sends only the chosen filters; without filters, the snapshot contains every ranking that counts. Dates are whole
+ * days in UTC.
+ */
 export function selectionOf(choice: Choice): Selection {
   return {
     ...(choice.aggregation !== "every" && { aggregation: choice.aggregation }),

@@ -4,22 +4,23 @@ import type { Answer, Assignment, SkipWay, TaskProblemKind } from "@/api/types";
 import { type Draft, EMPTY_FIELDS } from "@/ranking/answer/answer";
 
 /**
- * Tasks leased ahead, beside the one on the desk, so that the next task is there as soon as an answer is submitted.
+ * Number of tasks leased ahead in addition to the current one, so that the next task appears as soon as an answer is
+ * submitted.
  */
 const AHEAD = 1;
-/** A request that waits forever on a dead connection would block every answer behind it. */
+/** A request that never times out on a dead connection would block all later answers. */
 const SEND_MS = 30_000;
 
 /**
  * The user's leases, with the task to work on first; empty when there is nothing to rank. Claiming is idempotent: it
- * renews what is held and leases only what is missing.
+ * renews existing leases and adds only missing ones.
  */
 export const leasesQuery = (slug: string) =>
   queryOptions({
     queryKey: ["desk", slug],
     queryFn: () => claim(slug),
     staleTime: Number.POSITIVE_INFINITY,
-    // A desk that is opened again claims again: its lease may have expired.
+    // A reopened desk claims again, because its lease may have expired.
     gcTime: 0,
     refetchOnWindowFocus: false,
     refetchOnReconnect: true,
@@ -54,7 +55,7 @@ export async function renewLease(id: string, token: string): Promise<string> {
   return lease.expires_at;
 }
 
-/** Sent even if the page is closed at once. Returning a lease that has ended does nothing. */
+/** The request is sent even if the page closes immediately. Releasing an expired lease has no effect. */
 export function giveBack(id: string, token: string): void {
   api
     .POST("/api/v1/assignments/{id}/release", {
@@ -62,11 +63,11 @@ export function giveBack(id: string, token: string): void {
       body: { token },
       keepalive: true,
     })
-    // If this does not arrive, the lease expires on its own.
+    // If the request does not arrive, the lease expires automatically.
     .catch(() => undefined);
 }
 
-/** Idempotent by its key: a repeated request is answered with the ranking that already exists. */
+/** Idempotent by its key: a repeated request returns the existing ranking. */
 export async function submitAnswer(id: string, idempotencyKey: string, answer: Answer): Promise<void> {
   await unwrap(
     api.POST("/api/v1/assignments/{id}/submit", {
@@ -103,7 +104,7 @@ export async function fetchLastAnswer(
   );
   if (status === 204 || !data) return null;
   const { id, task, responses, form, answer } = data;
-  // It has no lease any more, so the fields of a lease stay empty.
+  // The answer no longer has a lease, so the lease fields stay empty.
   const lease = { token: "", expires_at: "", draft: null, draft_version: 0, practice: false };
   const whole = { tiers: [], ...EMPTY_FIELDS, touched: true, duration_ms: null, ...answer };
   return { assignment: { id, task, responses, form, ...lease }, answer: whole };

@@ -30,7 +30,7 @@ export function DeskPage() {
   useEffect(() => {
     forgetOld();
   }, []);
-  // Another project gets another desk.
+  // Each project has its own desk.
   return me && <ProjectDesk key={slug} project={project} user={me.id} />;
 }
 
@@ -39,7 +39,7 @@ const textsOf = ({ task, responses }: Assignment): string[] => [
   ...responses.map(({ text }) => text),
 ];
 
-/** Renews the lease of a task that is held but not on the desk. */
+/** Renews the lease of a task that is leased but not shown. */
 function Holding({ assignment, onLost }: { assignment: Assignment; onLost: () => void }) {
   const { lost } = useLease(assignment, renewLease);
   useEffect(() => {
@@ -58,13 +58,13 @@ function ProjectDesk({ project, user }: { project: Project; user: string }) {
   const takeBack = useTakeBack(project.slug, work);
   useRenderedAhead(useMemo(() => ahead.flatMap(textsOf), [ahead]));
 
-  // Only the empty desk needs the project's counts, and they cost more than a claim.
+  // Only the empty desk needs the project's counts, which are more expensive than a claim.
   const empty = desk === null && claim.data?.length === 0;
   useEffect(() => {
     if (empty) void queryClient.invalidateQueries({ queryKey: projectQuery(project.slug).queryKey });
   }, [empty, queryClient, project.slug]);
 
-  // Shown until something else happens.
+  // Shown until the next event.
   const { happened } = work;
   const [nothingAt, setNothingAt] = useState<typeof happened | null>(null);
   const nothing = nothingAt === happened;

@@ -12,7 +12,8 @@ import styles from "./flow.module.css";
 const TONES = { right: "good", tied: "warn", wrong: "bad" } as const;
 
 /**
- * Feedback after a qualification task: the known answer beside the annotator's. `arrived`: the server has the answer.
+ * Feedback after a qualification task: the known answer next to the annotator's answer. `arrived`: the server has
+ * received the answer.
  */
 export function Feedback({
   assignment,

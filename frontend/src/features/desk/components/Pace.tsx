@@ -4,7 +4,7 @@ import { figuresQuery } from "../api/assignments";
 import { useFlowTexts } from "../texts/flow";
 import styles from "./flow.module.css";
 
-/** How much the annotator has done and how fast, shown to nobody else. */
+/** The annotator's own number and speed of rankings, shown only to them. */
 export function Pace({ slug }: { slug: string }) {
   const t = useFlowTexts();
   const { data } = useQuery(figuresQuery(slug));
@@ -25,7 +25,7 @@ export function Pace({ slug }: { slug: string }) {
   );
 }
 
-/** Above a qualification task: that it is practice, and how many tasks are left. */
+/** Notice above a qualification task: marks it as practice and shows the number of remaining tasks. */
 export function PracticeBar({ slug }: { slug: string }) {
   const t = useFlowTexts();
   const qualification = useQuery(figuresQuery(slug)).data?.qualification;

@@ -7,8 +7,8 @@ import { useFlowTexts } from "../texts/flow";
 import styles from "./flow.module.css";
 
 /**
- * Answers that have not reached the server: one notice for those that wait, and one for each refused answer, with a
- * button to return to it.
+ * Answers that the server has not accepted: one notice for all waiting answers, and one for each refused answer with
+ * a button to reopen it.
  */
 export function Unsent({
   unsent,

@@ -95,7 +95,7 @@ const project = {
 } as unknown as Project;
 
 async function show(what: ReactNode) {
-  // Links need a router around them.
+  // Links require a router.
   const router = createRouter({
     routeTree: createRootRoute({ component: () => what }),
     history: createMemoryHistory(),
@@ -160,7 +160,7 @@ describe("the desk in German", () => {
     const left = await untranslated(SAME, async (listen) => {
       await openDesk(form);
       listen();
-      // Asks for confirmation of an untouched order, or lists the open questions.
+      // This shows the confirmation dialog for an untouched order, or lists the open questions.
       press("Enter");
       listen();
       fireEvent(document.querySelector("dialog") ?? document.body, new Event("cancel", { cancelable: true }));
@@ -208,7 +208,7 @@ describe("the desk in German", () => {
       ] as [string, { altKey?: boolean; shiftKey?: boolean }?][]) {
         (document.activeElement as HTMLElement).blur();
         press(key, modifiers);
-        // The announcements change with each key, the rest of the page with the keys of the view.
+        // Every key changes the announcements; the view keys change the rest of the page.
         listen("vhdr".includes(key) ? document.body : screen.getByTestId("announcer"));
       }
       await waitFor(() => expect(screen.getByTestId("comparison").textContent).toBeTruthy());
@@ -236,7 +236,7 @@ describe("the desk in German", () => {
     expect(left).toEqual([]);
   });
 
-  it("reports the fate of an answer, a lease and a refusal", async () => {
+  it("reports the state of an answer, a lease and a refusal", async () => {
     const answer = { ...EMPTY_FIELDS, tiers: [["x 2"], ["w 1"], ["y 3"]], touched: true, duration_ms: 5_000 };
     const refusal = new ApiProblem(422, "‹title›", "‹detail›");
     for (const parts of [
@@ -255,7 +255,7 @@ describe("the desk in German", () => {
     }
   });
 
-  it("explains an empty desk, waiting answers and the pace", async () => {
+  it("explains an empty desk, waiting answers and the annotator's pace", async () => {
     const entry = (type: string, kept = true) =>
       ({
         key: `${type} ${kept}`,

@@ -3,11 +3,11 @@ import { lazy } from "react";
 const load = () => import("./seldom");
 
 /**
- * Loads the rarely needed parts before they are needed, since the connection may be lost by then, but after the task,
- * which people wait for.
+ * Preloads rarely needed components, since the connection may be lost when they are needed. The task is loaded first,
+ * because people wait for it.
  */
 export function fetchSeldom(): () => void {
-  // If it fails now, it is tried again when a part is needed.
+  // If preloading fails, a component is loaded again when it is needed.
   const timer = setTimeout(() => void load().catch(() => undefined), 500);
   return () => clearTimeout(timer);
 }

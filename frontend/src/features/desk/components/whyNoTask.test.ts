@@ -25,7 +25,7 @@ describe("reasons for having no task", () => {
     expect(whyNoTask(refusal("annotator-paused"))?.mayTakeBack).toBe(false);
   });
 
-  it("shows failures as failures", () => {
+  it("shows failures as errors", () => {
     expect(whyNoTask(refusal("lease-lost"))).toBeNull();
     expect(whyNoTask(refusal("annotator-paused", 500))).toBeNull();
     expect(whyNoTask(new ApiProblem(0, "The server can't be reached"))).toBeNull();

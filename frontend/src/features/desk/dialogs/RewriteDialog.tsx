@@ -9,7 +9,7 @@ import { Dialog } from "@/shared/ui/Dialog";
 import { useFlowTexts } from "../texts/flow";
 import styles from "./rewrite.module.css";
 
-/** A better answer, written beside the original. The desk receives every change at once. */
+/** Dialog to write a better response next to the original. The desk receives every change immediately. */
 export function RewriteDialog({
   title,
   responses,
@@ -22,7 +22,7 @@ export function RewriteDialog({
   title: string;
   responses: readonly ShownResponse[];
   letters: ReadonlyMap<string, string>;
-  /** The response shown first as the original. */
+  /** The response that is initially shown as the original. */
   best: string;
   rewrite: string | null;
   onChange: (rewrite: string | null) => void;
@@ -58,7 +58,7 @@ export function RewriteDialog({
             />
             <span className={styles.count}>{answer.words(wordsIn(original))}</span>
           </div>
-          {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard */}
+          {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolling region must be reachable by keyboard */}
           <div className={styles.original} tabIndex={0}>
             <Markdown text={original} />
           </div>
@@ -78,7 +78,7 @@ export function RewriteDialog({
             onChange={(event) => onChange(event.currentTarget.value || null)}
             onKeyDown={(event) => {
               if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
-              // Handled here only: the desk listens again once the dialog is closed, and would submit.
+              // Stop propagation: once the dialog is closed, the desk handles keys again and would submit.
               event.preventDefault();
               event.stopPropagation();
               onClose();

@@ -16,7 +16,7 @@ export function SkipDialog({
   onSkip,
   onClose,
 }: {
-  /** Where a skipped task may go in this project; the first is the default. */
+  /** The project's options for a skipped task; the first one is the default. */
   ways: readonly SkipWay[];
   error: unknown;
   busy: boolean;

@@ -4,9 +4,9 @@ export type SaveStatus =
   | { state: "saved" }
   | { state: "unsaved" }
   | { state: "saving" }
-  /** Kept in this browser. The server is unreachable and is tried again. */
+  /** Kept in this browser. The server is unreachable; saving is retried. */
   | { state: "waiting"; problem: ApiProblem }
-  /** The server refused: a newer draft exists, or the lease has ended. Kept in this browser. */
+  /** Kept in this browser. The server refused the draft because a newer one exists or the lease has ended. */
   | { state: "refused"; problem: ApiProblem };
 
 const DEFAULT_DELAY_MS = 800;
@@ -15,7 +15,7 @@ const LAST_RETRY_MS = 30_000;
 
 type Options<D> = {
   version: number;
-  /** Sends one draft on top of `version`; resolves to the new version. */
+  /** Sends one draft based on `version`; resolves to the new version. */
   send: (version: number, draft: D) => Promise<number>;
   /** Keeps a copy in the browser before anything is sent. */
   keep: (version: number, draft: D) => void;
@@ -24,7 +24,7 @@ type Options<D> = {
 };
 
 /**
- * Saves drafts automatically. It waits for a pause in the changes, sends one draft at a time on top of the last
+ * Saves drafts automatically. It waits for a pause in the changes, sends one draft at a time based on the last
  * confirmed version, and retries with growing delays while the server is unreachable. The newest draft replaces older
  * ones.
  */
@@ -51,7 +51,7 @@ export class DraftSaver<D> {
     this.schedule(this.options.delayMs ?? DEFAULT_DELAY_MS);
   }
 
-  /** Sends what is pending; resolves when it is saved, refused, or waiting for the server. */
+  /** Sends the pending draft; resolves when it is saved or refused, or when the server is unreachable. */
   async flush(): Promise<void> {
     clearTimeout(this.timer);
     if (this.sending) await this.sending;

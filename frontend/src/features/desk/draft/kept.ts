@@ -9,7 +9,7 @@ export type Kept = { draft: Draft; version: number; savedAt: number };
 const PREFIX = "rankloop.answer.";
 const MAX_AGE_MS = 14 * 24 * 3_600_000;
 
-/** Storage can throw: it can be full or disabled. Losing the copy must not break the page. */
+/** Storage can throw if it is full or disabled. Losing the copy must not break the page. */
 function quietly<T>(use: () => T): T | null {
   try {
     return use();
@@ -41,7 +41,7 @@ export function forget(assignmentId: string): void {
   quietly(() => localStorage.removeItem(PREFIX + assignmentId));
 }
 
-/** Deletes the copies of answers that were never finished. */
+/** Deletes old copies of unfinished answers. */
 export function forgetOld(now: number = Date.now()): void {
   quietly(() => {
     for (const key of Object.keys(localStorage)) {

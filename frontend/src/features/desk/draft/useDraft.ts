@@ -6,27 +6,32 @@ import type { Hand } from "../flow/flow";
 import { DraftSaver, type SaveStatus } from "./draftSaver";
 import { forget, keep, readKept } from "./kept";
 
-/** The newer of the two copies of a draft. The browser's is newer if the server missed the last changes. */
+/**
+ * The newer of the two copies of a draft. The browser's copy is newer if the server did not receive the last changes.
+ */
 function newestDraft(assignment: Assignment): unknown {
   const kept = readKept(assignment.id);
   return kept && kept.version >= assignment.draft_version ? kept.draft : assignment.draft;
 }
 
-/** The draft to open the desk with. */
+/** The initial draft of the desk. */
 export function draftOf({ assignment, how, answer }: Hand): unknown {
   const changed = how === "revise" ? readKept(keptAs(assignment.id, how))?.draft : undefined;
   return changed ?? answer ?? newestDraft(assignment);
 }
 
-/** A change to a submitted answer is not the draft of a task, so it has its own key. */
+/** A revision of a submitted answer is not the draft of a task, so it has its own key. */
 export const keptAs = (id: string, how: Hand["how"]) => (how === "revise" ? `revise.${id}` : id);
 
-/** Saves `draft` whenever it changes: at once in the browser and, for a leased task, on the server after a pause. */
+/**
+ * Saves `draft` whenever it changes: immediately in the browser and, for a leased task, on the server after a pause
+ * in the changes.
+ */
 export function useDraft({ assignment, how }: Hand, draft: Draft) {
   const { id, token, draft_version: version } = assignment;
   const [status, setStatus] = useState<SaveStatus>({ state: "saved" });
   const saver = useRef<DraftSaver<Draft> | null>(null);
-  // A change of the time alone is not saved.
+  // A change in elapsed time alone does not trigger a save.
   const content = JSON.stringify({ ...draft, duration_ms: 0 });
   const lastContent = useRef(content);
   const latest = useRef(draft);
@@ -39,7 +44,7 @@ export function useDraft({ assignment, how }: Hand, draft: Draft) {
         how === "revise" ? onTopOf : await saveDraft(id, token, onTopOf, changed),
       keep: (keptVersion, changed) =>
         keep(keptAs(id, how), { draft: changed, version: keptVersion, savedAt: Date.now() }),
-      // As a transition: otherwise the whole desk would render twice for each key.
+      // Without a transition, the whole desk would render twice for each key.
       onStatus: (next) => startTransition(() => setStatus(next)),
     });
     saver.current = current;
@@ -58,7 +63,7 @@ export function useDraft({ assignment, how }: Hand, draft: Draft) {
     saver.current?.change(latest.current);
   }, [content]);
 
-  /** The answer was submitted or the task was left: saving stops. */
+  /** Stops saving: the answer was submitted or the task was left. */
   const finish = useCallback(() => {
     saver.current?.stop();
     forget(keptAs(id, how));

@@ -40,14 +40,14 @@ describe("the flow of tasks", () => {
     expect(ids(claim(EMPTY, []))).toEqual([null, [], null]);
   });
 
-  it("continues at once and refills when the server answers", () => {
+  it("continues immediately and refills when the server responds", () => {
     const atB = left(atA);
     expect(ids(atB)).toEqual(["b", [], null]);
     expect(ids(claim(atB, [b, c], { answered: [a] }))).toEqual(["b", ["c"], null]);
     expect(ids(left(atB))).toEqual([null, [], null]);
   });
 
-  it("never repeats an answered task, in whatever order requests arrive", () => {
+  it("never repeats an answered task, regardless of the order of requests", () => {
     const atB = left(atA);
     expect(ids(claim(atB, [a, b], { answered: [a] }))).toEqual(["b", [], null]);
     expect(ids(claim(left(atB), [a, b], { answered: [a, b] }))).toEqual([null, [], null]);
@@ -57,11 +57,11 @@ describe("the flow of tasks", () => {
     expect(ids(claim(left(atA), [b, task("a", "new")], { answered: [a] }))).toEqual(["b", ["a"], null]);
   });
 
-  it("does not disturb the desk while the lease is the same", () => {
+  it("does not change the desk while the lease is the same", () => {
     expect(claim(atA, [a, b]).desk).toBe(atA.desk);
   });
 
-  it("takes up a task that returns with a new token", () => {
+  it("shows a task that returns with a new token", () => {
     const renewed = claim(atA, [task("a", "new"), b], { begun: ["a"] });
     expect(renewed.desk?.assignment.token).toBe("new");
     expect(ids(renewed)).toEqual(["a", ["b"], null]);
@@ -89,7 +89,7 @@ describe("taking an answer back", () => {
     expect(left(back).desk?.how).toBe("submit");
   });
 
-  it("updates the task put aside when the server answers", () => {
+  it("updates the task put aside when the server responds", () => {
     expect(ids(claim(back, [b, c]))).toEqual(["a", ["c"], "b"]);
     expect(ids(claim(back, [c]))).toEqual(["a", [], "c"]);
     const begun = claim(back, [c], { begun: ["b"] });
@@ -104,7 +104,7 @@ describe("taking an answer back", () => {
     expect(ids(left(claim(only, [b])))).toEqual(["b", [], null]);
   });
 
-  it("of a refused answer with a lease removes it from the tasks ahead", () => {
+  it("of a refused answer with a lease removes its task from the tasks ahead", () => {
     const refused = tookBack(left(atA), toRank(a));
     expect(ids(claim(refused, [a, b]))).toEqual(["a", [], "b"]);
   });
@@ -113,12 +113,12 @@ describe("taking an answer back", () => {
     expect(ids(tookBack(back, answer("z")))).toEqual(["z", [], "b"]);
   });
 
-  it("of the current task leaves nothing aside", () => {
+  it("of the current task puts no task aside", () => {
     expect(ids(tookBack(atA, { ...toRank(a), refusal: null }))).toEqual(["a", ["b"], null]);
   });
 });
 
-it("forgets a lease ahead that has ended", () => {
+it("removes a lease ahead that has ended", () => {
   expect(ids(lostAhead(atA, leaseOf(b)))).toEqual(["a", [], null]);
   expect(ids(lostAhead(atA, leaseOf(task("b", "other"))))).toEqual(["a", ["b"], null]);
 });

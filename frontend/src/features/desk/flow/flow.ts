@@ -7,9 +7,9 @@ export type Hand = {
   readonly assignment: Assignment;
   /** `revise`: the answer was submitted before and has been taken back. */
   readonly how: "submit" | "revise";
-  /** The answer it starts with; null: the newest draft, if there is one. */
+  /** The initial answer; null to start with the newest draft, if any. */
   readonly answer: Draft | null;
-  /** Why the server refused that answer. */
+  /** The reason why the server refused that answer. */
   readonly refusal: ApiProblem | null;
   /** The lease has ended or belongs to someone else: the task can be read but not submitted. */
   readonly lost: boolean;
@@ -34,13 +34,19 @@ export const leaseOf = ({ id, token }: Pick<Assignment, "id" | "token">) => `${i
 type Claimed = {
   /** The leases as the server knows them, oldest first. */
   leases: readonly Assignment[];
-  /** Leases whose answer was submitted, whether or not it has reached the server: a claim can overtake an answer. */
+  /**
+   * Leases whose answer was submitted, even if the server has not received it yet: a claim can arrive before the
+   * answer.
+   */
   answered: ReadonlySet<string>;
-  /** Whether somebody has begun to answer this task in this browser. */
+  /** Whether the user has started to answer this task in this browser. */
   begun: (assignmentId: string) => boolean;
 };
 
-/** The server's leases replace what this page assumed: another tab or the clock may have changed them. */
+/**
+ * Replaces the leases of this page with those of the server: another tab may have changed them, or they may have
+ * expired.
+ */
 export function claimed(flow: Flow, { leases, answered, begun }: Claimed): Flow {
   const open = leases.filter(
     (lease) => !answered.has(leaseOf(lease)) && !(flow.aside && lease.id === flow.desk?.assignment.id),
@@ -57,7 +63,9 @@ export function claimed(flow: Flow, { leases, answered, begun }: Claimed): Flow 
   return replace({ ...flow, ahead: rest }, next ? toRank(next) : null);
 }
 
-/** The task on the desk was answered or skipped. The task that was put aside comes back, otherwise the next one. */
+/**
+ * The task on the desk was answered or skipped. The task that was put aside returns, otherwise the next one appears.
+ */
 export function left(flow: Flow): Flow {
   if (flow.aside) return { ...flow, desk: flow.aside, aside: null };
   return handOut({ ...flow, desk: null });
@@ -71,7 +79,7 @@ export function tookBack(flow: Flow, hand: Hand): Flow {
   return { desk: hand, ahead, aside: aside?.assignment.id === hand.assignment.id ? null : aside };
 }
 
-/** A lease held ahead has ended. */
+/** A lease of a task ahead has ended. */
 export function lostAhead(flow: Flow, lease: string): Flow {
   return { ...flow, ahead: flow.ahead.filter((one) => leaseOf(one) !== lease) };
 }

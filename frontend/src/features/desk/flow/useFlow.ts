@@ -8,16 +8,16 @@ import { asProblemAgain, type Unsent } from "../outbox/store";
 import { useOutbox } from "../outbox/useOutbox";
 import { claimed, EMPTY, type Hand, leaseOf, left, lostAhead, tookBack } from "./flow";
 
-/** How often an idle desk looks for new work. */
+/** Interval at which an idle desk checks for new tasks. */
 const LOOK_AGAIN_MS = 20_000;
 
-/** What happened to the task before the one on the desk. */
+/** The outcome of the previous task. */
 type Happened = "" | "given" | "skipped" | "elsewhere" | "revised";
 
 /**
  * The annotator's desk in a project: the current task, the tasks leased ahead, and the answers on their way to the
- * server. Submitting puts the answer in the outbox and shows the next task at once. The server's replies are applied
- * without disturbing the desk.
+ * server. Submitting puts the answer in the outbox and shows the next task immediately. The server's replies are
+ * applied without disturbing the desk.
  */
 export function useFlow(slug: string, user: string) {
   const queryClient = useQueryClient();
@@ -30,14 +30,15 @@ export function useFlow(slug: string, user: string) {
   const { refetch, data, dataUpdatedAt } = leases;
   const ask = useCallback(() => void refetch(), [refetch]);
 
-  // biome-ignore lint/correctness/useExhaustiveDependencies: the same leases may come twice, and the second time counts
+  // biome-ignore lint/correctness/useExhaustiveDependencies: a second arrival of the same leases counts too
   useEffect(() => {
     if (data === undefined) return;
     const state = outbox.getState();
     for (const entry of state.queued) answered.current.add(leaseGiven(entry));
     for (const lease of data) {
       const late = state.refused.find((entry) => cameTooLate(entry) && entry.assignmentId === lease.id);
-      // The task was leased again and its answer is still in this browser: it is sent instead of asked for again.
+      // The task was leased again and its answer is still in this browser, so that answer is sent instead of showing
+      // the task again.
       if (!late || late.answer.token === lease.token) continue;
       answered.current.add(leaseOf(lease));
       outbox.sendUnder(late.key, lease.token);
@@ -52,14 +53,14 @@ export function useFlow(slug: string, user: string) {
       outbox.whenSettled((entry) => {
         if (entry.slug !== slug) return;
         void queryClient.invalidateQueries({ queryKey: figuresQuery(slug).queryKey });
-        // An accepted answer makes room for another task ahead. The task of a refused one may return with a new
-        // lease.
+        // After an accepted answer, another task can be leased ahead. After a refused one, its task can return with a
+        // new lease.
         if (entry.how === "submit") ask();
       }),
     [outbox, queryClient, slug, ask],
   );
 
-  // It was answered in another tab; here it would be answered twice.
+  // The task was answered in another tab and must not be answered twice.
   const { desk } = flow;
   const deskLease = desk?.how === "submit" ? leaseOf(desk.assignment) : null;
   const elsewhere = unsent.queued.some((entry) => leaseGiven(entry) === deskLease);
@@ -79,7 +80,7 @@ export function useFlow(slug: string, user: string) {
     return () => clearInterval(timer);
   }, [idle, ask]);
 
-  // Tasks leased ahead are released for others as soon as the desk is left.
+  // Tasks leased ahead are released to others as soon as the user leaves the desk.
   const ahead = useRef(flow.ahead);
   ahead.current = flow.ahead;
   useEffect(() => {
@@ -111,7 +112,7 @@ export function useFlow(slug: string, user: string) {
     goOn(how === "submit" ? "given" : "revised");
   }
 
-  /** Puts an answer that was submitted before on the desk. */
+  /** Puts a previously submitted answer on the desk. */
   function takeUp(hand: Hand) {
     const { assignment, how, answer } = hand;
     const name = keptAs(assignment.id, how);
@@ -155,9 +156,9 @@ export function useFlow(slug: string, user: string) {
       goOn("skipped");
       ask();
     },
-    /** Leaves the task on the desk for the one put aside, the next one, or whatever the server assigns. */
+    /** Replaces the task on the desk with the one put aside, the next one, or a newly assigned one. */
     putDown: () => {
-      // A lost task may return, and its draft with it.
+      // A lost task can return, so its draft is kept.
       if (desk && !desk.lost && desk.how === "revise") forget(keptAs(desk.assignment.id, desk.how));
       goOn("");
       ask();

@@ -5,8 +5,8 @@ import type { OutboxState } from "../outbox/outbox";
 import type { Hand } from "./flow";
 
 /**
- * Takes the last answer back to the desk. An answer that is still in the outbox is found there, and its change is
- * sent after it, so this works without a connection. Otherwise the server returns the last answer and whether it can
+ * Returns the last answer to the desk. An answer that is still in the outbox is taken from there and its revision is
+ * sent after it, so this works without a connection. Otherwise, the server returns the last answer and whether it can
  * be revised.
  */
 export function useTakeBack(
@@ -15,7 +15,7 @@ export function useTakeBack(
 ) {
   const [error, setError] = useState<ApiProblem | null>(null);
 
-  /** Resolves to whether there was an answer to take back. */
+  /** Resolves to true if there was an answer to take back. */
   async function run(): Promise<boolean> {
     setError(null);
     const last = unsent.queued.findLast((entry) => entry.slug === slug);

@@ -28,7 +28,7 @@ const answer = (id: string, comment = ""): Answer => ({
 });
 const problem = (status: number, type = "about:blank") => new ApiProblem(status, "no", "", [], type);
 
-/** Answers each request with the next of `outcomes` (null: accepted); the last one repeats. */
+/** Responds to each request with the next of `outcomes` (null: accepted); the last one repeats. */
 function server(...outcomes: (ApiProblem | null)[]) {
   const sent: Unsent[] = [];
   const send = vi.fn(async (entry: Unsent) => {
@@ -78,7 +78,7 @@ describe("an answer", () => {
     );
   });
 
-  it("is resent unchanged with the same key until the server has it", async () => {
+  it("is resent unchanged with the same key until the server receives it", async () => {
     const { sent, send } = server(problem(0), problem(503), problem(429), null);
     const outbox = open(send);
     outbox.add("p", task("a"), "submit", answer("a"));
@@ -90,7 +90,7 @@ describe("an answer", () => {
     expect(outbox.getState()).toMatchObject({ queued: [], refused: [], held: null });
   });
 
-  it("waits longer each time, and goes at once when the connection is back", async () => {
+  it("waits longer after each attempt, and is sent when the connection returns", async () => {
     const { sent, send } = server(problem(0));
     const outbox = open(send);
     outbox.add("p", task("a"), "submit", answer("a"));
@@ -104,7 +104,7 @@ describe("an answer", () => {
     expect(sent).toHaveLength(before + 1);
   });
 
-  it("outlives the page and is sent by the next one", async () => {
+  it("outlives the page and is sent by the next page", async () => {
     const dead = open(server(problem(0)).send);
     const key = dead.add("p", task("a"), "submit", answer("a"));
     await settle();
@@ -155,7 +155,7 @@ describe("several answers", () => {
     expect(sent.map(({ assignmentId }) => assignmentId)).toEqual(["a", "a", "b", "c"]);
   });
 
-  it("are not held up by a refused one", async () => {
+  it("are not blocked by a refused one", async () => {
     const { send } = server(problem(422), null);
     const outbox = open(send);
     const settled = vi.fn();
@@ -188,7 +188,7 @@ describe("a refused answer", () => {
     expect(anyUnsent()).toBe(false);
   });
 
-  it("is sent as a new request when its task has a new lease", async () => {
+  it("is sent as a new request when its task is leased again", async () => {
     const { sent, send } = server(problem(409, "lease-lost"), null);
     const outbox = open(send);
     const key = outbox.add("p", task("a"), "submit", answer("a"));
@@ -202,7 +202,7 @@ describe("a refused answer", () => {
 });
 
 describe("a revised answer", () => {
-  it("is sent after the first one if that is still waiting", async () => {
+  it("is sent after the original if that is still waiting", async () => {
     const { sent, send } = server(problem(0), null);
     const outbox = open(send);
     outbox.add("p", task("a"), "submit", answer("a"));
@@ -213,7 +213,7 @@ describe("a revised answer", () => {
     expect(sent.at(-1)?.answer.comment).toBe("on second thoughts");
   });
 
-  it("replaces the first one if that was refused", async () => {
+  it("replaces the original if that was refused", async () => {
     const { sent, send } = server(problem(0), problem(422), null);
     const outbox = open(send);
     outbox.add("p", task("a"), "submit", answer("a"));
@@ -226,7 +226,7 @@ describe("a revised answer", () => {
 });
 
 describe("storage", () => {
-  it("that is full loses the way back to an answer, not the answer", async () => {
+  it("that is full keeps the answer but not the task to return to", async () => {
     const set = Storage.prototype.setItem;
     vi.spyOn(Storage.prototype, "setItem").mockImplementation(function (this: Storage, name, value) {
       if (value.includes("messages")) throw new DOMException("full", "QuotaExceededError");
@@ -239,7 +239,7 @@ describe("storage", () => {
     expect(open(server(null).send).getState().queued).toMatchObject([{ assignment: null }]);
   });
 
-  it("that is disabled is reported, and the answer is still sent", async () => {
+  it("that is disabled is reported while the answer is still sent", async () => {
     vi.spyOn(Storage.prototype, "setItem").mockImplementation(() => {
       throw new DOMException("no", "SecurityError");
     });
@@ -253,7 +253,7 @@ describe("storage", () => {
     expect(outbox.getState()).toMatchObject({ kept: true, queued: [] });
   });
 
-  it("with invalid entries loses nothing else", () => {
+  it("with invalid entries keeps all valid ones", () => {
     localStorage.setItem("rankloop.outbox.u1.x", "{");
     localStorage.setItem("rankloop.outbox.u1.y", '"a"');
     expect(open(server(null).send).getState().queued).toEqual([]);

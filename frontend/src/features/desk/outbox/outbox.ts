@@ -5,33 +5,33 @@ import { asRefusal, type Unsent, type UnsentStore } from "./store";
 
 const FIRST_RETRY_MS = 1_000;
 const LAST_RETRY_MS = 20_000;
-/** How often this tab checks whether another tab has finished sending. */
+/** Interval at which this tab checks whether another tab has finished sending. */
 const LOOK_AGAIN_MS = 1_000;
 
 export type OutboxState = {
-  /** Not refused. The first one is being sent or waits for the server. */
+  /** Answers that were not refused. The first one is being sent or waits for the server. */
   readonly queued: readonly Unsent[];
   readonly refused: readonly Unsent[];
-  /** What holds up the first one; null: it is being sent, or nothing waits. */
+  /** The reason why the first one is waiting; null if it is being sent or the outbox is empty. */
   readonly held: ApiProblem | null;
   /** The session has expired: nothing is sent until the next login. */
   readonly loggedOut: boolean;
-  /** False: the browser stores nothing, so closing this page would lose answers. */
+  /** False if the browser cannot store data, so that closing this page would lose answers. */
   readonly kept: boolean;
 };
 
 type Options = {
   store: UnsentStore;
   send: (entry: Unsent) => Promise<void>;
-  /** Runs `work` unless another tab is running it; resolves to whether it ran. */
+  /** Runs `work` unless another tab is running it; resolves to true if it ran. */
   alone?: ((work: () => Promise<void>) => Promise<boolean>) | undefined;
   now?: () => number;
 };
 
 /**
- * Answers on their way to the server. They are stored before they are sent, and sent one at a time in the order of
- * submission until the server has accepted or refused each. A reload, a lost connection or an expired session only
- * delays them.
+ * The queue of submitted answers. Each answer is stored before it is sent. Answers are sent one at a time, in the
+ * order of submission, until the server accepts or refuses each of them. A reload, a lost connection or an expired
+ * session only delays them.
  */
 export class Outbox {
   private readonly options: Options;
@@ -64,7 +64,7 @@ export class Outbox {
     return () => this.listeners.delete(listener);
   };
 
-  /** Called for each answer from this tab that the server has accepted or refused; the entry says which. */
+  /** Called for each answer from this tab that the server has accepted or refused; the entry contains the outcome. */
   whenSettled(listener: (entry: Unsent) => void): () => void {
     this.onSettled.add(listener);
     return () => this.onSettled.delete(listener);
@@ -84,19 +84,19 @@ export class Outbox {
       at: this.lastAt,
       refusal: null,
     });
-    // While the server is unreachable, it waits with the others for their next attempt.
+    // While the server is unreachable, the new answer waits for the next attempt with the others.
     if (!this.running && this.timer === undefined) void this.run();
     return key;
   }
 
-  /** Removes a refused answer: it is back on the desk, or was discarded. */
+  /** Removes a refused answer that was reopened or discarded. */
   drop(key: string): void {
     this.options.store.remove(key);
     this.reload();
   }
 
   /**
-   * Sends a refused answer again under the task's new lease, as a new request: the refusal of the former one is
+   * Sends a refused answer as a new request under the task's new lease, because the refusal of the earlier request is
    * final.
    */
   sendUnder(key: string, token: string): void {
@@ -107,7 +107,7 @@ export class Outbox {
     this.kick();
   }
 
-  /** Tries at once: the connection is back, or somebody has logged in or pressed the button. */
+  /** Tries immediately, because the connection is restored, the user has logged in, or the button was pressed. */
   kick(): void {
     this.loggedOut = false;
     this.retryMs = FIRST_RETRY_MS;
@@ -148,7 +148,7 @@ export class Outbox {
   }
 
   private first(): Unsent | undefined {
-    // Another tab may have sent it in the meantime.
+    // Another tab can have sent the answer in the meantime.
     this.entries = this.options.store.all();
     return this.entries.find(({ refusal }) => refusal === null);
   }
@@ -164,7 +164,7 @@ export class Outbox {
     const ran = await alone(() => this.sendAll());
     this.running = false;
     this.tell();
-    // An answer may have been added between the last one sent and the end of this loop.
+    // An answer can have been added after the last one was sent and before this loop ended.
     const more = ran && this.held === null && !this.over && this.first() !== undefined;
     if (this.again || more) {
       this.again = false;
@@ -191,7 +191,7 @@ export class Outbox {
     }
   }
 
-  /** Whether to continue with the next one. */
+  /** Returns whether to continue with the next answer. */
   private failed(entry: Unsent, problem: ApiProblem): boolean {
     this.loggedOut = problem.status === 401;
     if (problem.transient || this.loggedOut) {
@@ -201,7 +201,7 @@ export class Outbox {
       return false;
     }
     this.held = null;
-    // It was revised before it was sent: the newer answer takes its place.
+    // The answer was revised before it was sent, so the newer answer replaces it.
     const later = this.entries.find(
       (one) => one.assignmentId === entry.assignmentId && one.at > entry.at && one.refusal === null,
     );

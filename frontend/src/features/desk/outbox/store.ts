@@ -4,12 +4,12 @@ import type { Answer, Assignment } from "@/api/types";
 
 /** An answer that the server has not confirmed, or has refused. */
 export type Unsent = {
-  /** Also the idempotency key: the answer counts once, however often and from however many tabs it is sent. */
+  /** Also the idempotency key: the answer counts once, even if several tabs send it repeatedly. */
   readonly key: string;
   readonly slug: string;
   readonly how: "submit" | "revise";
   readonly answer: Answer;
-  /** What was shown, so that the desk can return to the answer; null if the browser had no space for it. */
+  /** The task as shown, so that the desk can reopen the answer; null if the browser had no space for it. */
   readonly assignment: Assignment | null;
   readonly assignmentId: string;
   readonly at: number;
@@ -31,16 +31,19 @@ export function asProblemAgain({ status, title, detail, errors, type }: Refusal)
 export interface UnsentStore {
   /** Oldest first. */
   all(): readonly Unsent[];
-  /** False: it is kept only until this page is closed. */
+  /** False if answers are kept only until this page is closed. */
   put(entry: Unsent): boolean;
   remove(key: string): void;
-  /** Calls back when another tab changes something. */
+  /** Calls the function when another tab changes an entry. */
   onElsewhere(listener: () => void): () => void;
 }
 
 const PREFIX = "rankloop.outbox.";
 
-/** Whether any answer of any user waits in this browser. Cheap: it is checked when a page opens. */
+/**
+ * Whether any user has unsent answers in this browser. This must be cheap, because every page checks it when it
+ * opens.
+ */
 export function anyUnsent(): boolean {
   try {
     return Object.keys(localStorage).some((key) => key.startsWith(PREFIX));
@@ -49,7 +52,10 @@ export function anyUnsent(): boolean {
   }
 }
 
-/** In localStorage, which outlives the tab and is shared by all tabs; in memory if it does not fit there. */
+/**
+ * Uses localStorage, which outlives the tab and is shared by all tabs, and falls back to memory if an entry does not
+ * fit.
+ */
 export class BrowserStore implements UnsentStore {
   private readonly prefix: string;
   private readonly memory = new Map<string, Unsent>();
@@ -67,7 +73,7 @@ export class BrowserStore implements UnsentStore {
         if (entry) found.set(entry.key, entry);
       }
     } catch {
-      // Storage is disabled: memory is all there is.
+      // Storage is disabled, so only memory is available.
     }
     return [...found.values()].sort((a, b) => a.at - b.at);
   }
@@ -79,7 +85,7 @@ export class BrowserStore implements UnsentStore {
         this.memory.delete(entry.key);
         return true;
       } catch {
-        // Storage is full, perhaps only for what was shown, or disabled.
+        // Storage is disabled, or too full for the answer or for the task as shown.
       }
     }
     this.memory.set(entry.key, entry);
@@ -91,7 +97,7 @@ export class BrowserStore implements UnsentStore {
     try {
       localStorage.removeItem(this.prefix + key);
     } catch {
-      // Storage is disabled: it was never there.
+      // Storage is disabled, so there is nothing to remove.
     }
   }
 

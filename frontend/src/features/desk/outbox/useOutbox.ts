@@ -33,8 +33,8 @@ async function send({ how, key, assignmentId, answer }: Unsent): Promise<void> {
 }
 
 /**
- * Web locks exist only on https and localhost. Elsewhere two tabs can send the same answer; its key makes it count
- * once.
+ * Web locks exist only on https and localhost. Without them, two tabs can send the same answer; because of its key,
+ * it counts only once.
  */
 function oneTab(user: string): ((work: () => Promise<void>) => Promise<boolean>) | undefined {
   if (!navigator.locks) return undefined;

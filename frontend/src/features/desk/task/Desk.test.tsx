@@ -6,7 +6,7 @@ import { assignment, cards, clearTheDesk, key, open, server } from "./deskFixtur
 afterEach(clearTheDesk);
 
 describe("the desk", () => {
-  it("shows the responses in the order served, without their models", () => {
+  it("shows the responses in the server's order, without model names", () => {
     server();
     open();
     expect(cards()).toEqual(["x1", "y2", "z3"]);
@@ -68,7 +68,7 @@ const pairTask = (parts = {}) =>
   });
 
 describe("the desk of a pair", () => {
-  it("takes the degree by one key, without moving the responses", async () => {
+  it("chooses the degree with one key, without moving the responses", async () => {
     server();
     const { given } = open(pairTask());
     expect(cards()).toEqual(["x0", "y0"]);
@@ -102,7 +102,7 @@ describe("the desk of a pair", () => {
 });
 
 describe("the form's questions", () => {
-  it("block submitting while a required one is open, and take the focus", async () => {
+  it("block submission while a required one is open, and take the focus", async () => {
     server();
     const { given } = open(
       assignment({
@@ -128,7 +128,7 @@ describe("the form's questions", () => {
     key("Enter");
     expect(given).toHaveLength(0);
     expect(screen.getByText("Helpful of A, B, C")).toBeTruthy();
-    // The focus is in the first open scale, where a digit is a rating and not a rank.
+    // The focus is on the first open scale, where a digit sets a rating instead of a rank.
     const before = cards();
     key("3", "Digit3");
     expect(cards()).toEqual(before);
@@ -154,11 +154,11 @@ describe("the form's questions", () => {
     key("Enter");
     key("4", "Digit4");
     key("Enter");
-    // In the scale of the other card, not on the card.
+    // The focus is on the scale in the other card, not on the card.
     expect(document.activeElement?.matches('[data-field="ratings.y.helpful"] input')).toBe(true);
   });
 
-  it("are cleared with Delete, or with a second click", () => {
+  it("are cleared with Delete or a second click", () => {
     server();
     open(assignment({ form: formOf({ ratings: [{ ...SCALE, required: false }] }) }));
     const scale = () => [
@@ -173,7 +173,7 @@ describe("the form's questions", () => {
     expect(scale().some(({ checked }) => checked)).toBe(false);
   });
 
-  it("offer the best response as the start of a rewrite", () => {
+  it("offer the best response as a starting point for a rewrite", () => {
     server();
     open(assignment({ form: formOf({ rewrite: { label: "A better answer", required: false } }) }));
     key("2", "Digit2");
@@ -185,13 +185,13 @@ describe("the form's questions", () => {
 describe("a rewrite", () => {
   const form = formOf({ rewrite: { label: "A better answer", required: false } });
 
-  it("is written beside the original, by keyboard alone", async () => {
+  it("is written beside the original, using only the keyboard", async () => {
     server();
     const { given } = open(assignment({ form }));
     key("3", "Digit3");
     key("w");
     const dialog = await screen.findByRole("dialog", { hidden: true });
-    // The best response comes first; the arrows lead to the others.
+    // The best response comes first; arrow keys select the others.
     expect(dialog.textContent).toContain("text of y");
     expect(dialog.textContent).toContain("3 words");
     fireEvent.click(screen.getByRole("button", { name: "Start from B", hidden: true }));
@@ -207,7 +207,7 @@ describe("a rewrite", () => {
     expect(given[0]).toMatchObject({ rewrite: "a text of y, improved", tiers: [["y"], ["z"], ["x"]] });
   });
 
-  it("has no key if the form has no rewrite", () => {
+  it("has no shortcut if the form has no rewrite", () => {
     server();
     open();
     key("w");
@@ -218,7 +218,7 @@ describe("a rewrite", () => {
 });
 
 describe("the desk of the best few", () => {
-  it("ranks what is put into a slot and leaves the rest below the line", async () => {
+  it("ranks responses put into a slot and leaves the rest below the line", async () => {
     server();
     const { given } = open(assignment({ form: formOf({ top_k: { at_least: 1, at_most: 2 } }) }));
     expect(cards()).toEqual(["x0", "y0", "z0"]);

@@ -31,16 +31,16 @@ import { VerdictPane } from "./VerdictPane";
 type Props = {
   project: Project;
   hand: Hand;
-  /** What happened to the answer before this one; shown below the submit button. */
+  /** The outcome of the previous answer; shown below the submit button. */
   lastDone: string;
   onGive: (answer: Answer) => void;
   onSkipped: () => void;
   onTakeBack: () => void;
-  /** Leave this task for another: the lease is lost, or an answer stays as it was. */
+  /** Leaves this task for another one: the lease is lost, or an earlier answer is kept unchanged. */
   onPutDown: () => void;
-  /** Replace this copy of the task with the server's. */
+  /** Replaces this copy of the task with the server's copy. */
   onReload: () => void;
-  /** The annotator's own numbers, below everything. */
+  /** The annotator's own statistics, at the bottom. */
   pace?: ReactNode;
 };
 
@@ -74,7 +74,8 @@ export function Desk({ project, hand, lastDone, onGive, onSkipped, onPutDown, ..
   function trySubmit(orderConfirmed = false) {
     if (over) return;
     const ordered = !fields.not_rankable && !(fields.all_bad && isVerdict(form));
-    // Only where the order as shown is an answer; elsewhere nothing is ranked yet, and that is a gap.
+    // Only if the order as shown is a valid answer. Otherwise nothing is ranked yet, which is reported as an
+    // unanswered question.
     const asShown = ranking.atMost === null && !isTouched(ranking);
     if (!orderConfirmed && ordered && asShown) return setOpen("untouched");
     setOpen(null);

@@ -18,7 +18,7 @@ describe("skipping", () => {
     return { sent, onSkipped };
   };
 
-  it("uses the project's default unless told otherwise", async () => {
+  it("uses the project's default unless another option is chosen", async () => {
     const { sent, onSkipped } = await skipWith(["others", "me"], null);
     await waitFor(() => expect(onSkipped).toHaveBeenCalledOnce());
     expect(sent.find(({ path }) => path.endsWith("/skip"))?.body).toEqual({
@@ -34,7 +34,7 @@ describe("skipping", () => {
     expect(sent.find(({ path }) => path.endsWith("/skip"))?.body).toMatchObject({ way: "me" });
   });
 
-  it("offers no choice if there is only one, and says what will happen", async () => {
+  it("offers no choice if there is only one option, and explains its effect", async () => {
     server();
     open(assignment(), { ...project, skip_ways: ["drop"] });
     key("s");
@@ -63,7 +63,7 @@ describe("a lease and a draft", () => {
     expect(onPutDown).toHaveBeenCalledOnce();
   });
 
-  it("says how long the task is kept while the server is unreachable", async () => {
+  it("shows how long the task is reserved while the server is unreachable", async () => {
     vi.useFakeTimers();
     server({ heartbeat: 0 });
     const { given } = open();
@@ -87,7 +87,7 @@ describe("a lease and a draft", () => {
     expect(localStorage.getItem("rankloop.answer.a1")).toBeNull();
   });
 
-  it("restore the work of a closed tab that the server never received", () => {
+  it("restore the work of a closed tab that was not saved on the server", () => {
     server();
     open();
     key("3", "Digit3");
@@ -109,7 +109,7 @@ describe("a lease and a draft", () => {
 describe("an answer that returns to the desk", () => {
   const answer = { ...EMPTY_FIELDS, tiers: [["z"], ["x", "y"]], touched: true, duration_ms: 5_000 };
 
-  it("can be changed, and counts until it is submitted again", () => {
+  it("can be edited; the previous answer counts until it is resubmitted", () => {
     const { sent } = server();
     const { given, onPutDown } = open(assignment({ token: "" }), project, { how: "revise", answer });
     expect(cards()).toEqual(["z1", "x2", "y2"]);
@@ -177,7 +177,7 @@ describe("a pause", () => {
 });
 
 describe("reporting a problem", () => {
-  it("sends what is wrong and keeps the task on the desk", async () => {
+  it("sends the problem and keeps the task on the desk", async () => {
     const { sent } = server();
     open();
     key("i");

@@ -7,7 +7,7 @@ import flow from "../components/flow.module.css";
 import { useDeskTexts } from "../texts/desk";
 import { useFlowTexts } from "../texts/flow";
 
-/** Below the submit button: the state of the draft, and what can be done besides answering. */
+/** The area below the submit button: the state of the draft, and the actions other than answering. */
 export function DeskFoot({
   onTakeBack,
   onPause,

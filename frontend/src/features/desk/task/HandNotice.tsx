@@ -7,7 +7,9 @@ import type { SaveStatus } from "../draft/draftSaver";
 import type { Hand } from "../flow/flow";
 import { useFlowTexts } from "../texts/flow";
 
-/** What keeps the task from being submitted: the lease has ended or is about to, or the answer was refused before. */
+/**
+ * Notice about an obstacle to submission: the lease has ended or is about to end, or the answer was already refused.
+ */
 export function HandNotice({
   hand,
   lease,

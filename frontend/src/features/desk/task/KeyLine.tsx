@@ -4,13 +4,13 @@ import { useKeyTexts } from "@/ranking/texts/keys";
 import { Icon } from "@/shared/ui/Icon";
 import styles from "./keyLine.module.css";
 
-/** 1 2 3, or 1 … 7: the digits that have a meaning here. */
+/** The digits that can be used: 1 2 3, or 1 … 7. */
 function digits(most: number): Chord[] {
   const last = digitOfSlot(most) ?? "0";
   return most > 3 ? [["1"], ["…"], [last]] : [["1"], ["2"], ["3"]].slice(0, most);
 }
 
-/** For newcomers: the few keys that are enough to answer a task. */
+/** The few shortcuts that are sufficient to answer a task, for new users. */
 export function KeyLine({
   mode,
   places,
@@ -22,7 +22,7 @@ export function KeyLine({
   /** The number of slots, or of positions on the scale between two. */
   places: number;
   ties: boolean;
-  /** The responses stand side by side. */
+  /** Whether the responses are shown side by side. */
   across: boolean;
   onHide: () => void;
 }) {

@@ -2,7 +2,7 @@ import type { SaveStatus } from "../draft/draftSaver";
 import type { Hand } from "../flow/flow";
 import { useFlowTexts } from "../texts/flow";
 
-/** One quiet line with the state of the draft. */
+/** An unobtrusive line with the state of the draft. */
 export function SaveLine({
   status,
   how,

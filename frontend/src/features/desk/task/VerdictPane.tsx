@@ -59,18 +59,18 @@ function OrderLine({ desk: { state, letters } }: { desk: DeskModel }) {
 type Props = {
   desk: DeskModel;
   gaps: Gaps;
-  /** The task is lost: nothing can be submitted. */
+  /** The task is no longer assigned to the user, so nothing can be submitted. */
   over: boolean;
   onSubmit: () => void;
-  /** Null where the answer can't be skipped, because it was given before. */
+  /** Null if the task can't be skipped because it was already answered. */
   onSkip: (() => void) | null;
   onRewrite: () => void;
   notices: ReactNode;
-  /** What stands below the submit button. */
+  /** The content below the submit button. */
   children: ReactNode;
 };
 
-/** The answer so far, the questions about the whole task, and the way to submit it. */
+/** The answer so far, the questions about the whole task, and the submit button. */
 export function VerdictPane({ desk, gaps, over, onSubmit, onSkip, onRewrite, notices, children }: Props) {
   const t = useDeskTexts();
   const { pair } = desk;

@@ -7,7 +7,8 @@ import { formOf } from "@/ranking/answer/formFixture";
 import { type Hand, toRank } from "../flow/flow";
 import { Desk } from "./Desk";
 
-/* The desk of the component tests: three responses x, y and z, a fake API that records requests, and keys. */
+/* The desk of the component tests: three responses x, y and z, a fake API that records requests, and functions
+   that press keys. */
 
 const form = formOf({
   flags: [{ name: "unsafe", label: "Unsafe" }],
@@ -29,7 +30,7 @@ export const project = { slug: "p", guidelines: "Be fair.", skip_ways: ["others"
 
 type Sent = { path: string; body: Record<string, unknown> };
 
-/** A fake API for the desk. Heartbeats and drafts are answered with the statuses in `refusals`, or with success. */
+/** A fake API for the desk. It responds to heartbeats and drafts with the statuses in `refusals`, or with success. */
 export function server(refusals: Record<string, number> = {}) {
   const sent: Sent[] = [];
   vi.stubGlobal("fetch", async (request: Request) => {
@@ -71,7 +72,7 @@ export const key = (name: string, code = "") =>
 export const cards = () =>
   screen.getAllByTestId("response-card").map((card) => `${card.dataset.responseId}${card.dataset.rank}`);
 
-/** Call it after each test that opens a desk. */
+/** Call this after each test that opens a desk. */
 export function clearTheDesk(): void {
   cleanup();
   localStorage.clear();

@@ -17,7 +17,7 @@ function line(mode: Mode, places: number, { ties = true, across = false } = {}) 
 afterEach(cleanup);
 
 describe("the line of keys", () => {
-  it("shows as many digits as there are places", () => {
+  it("shows as many digits as there are slots", () => {
     line("order", 4);
     expect(caps("go to a response")).toEqual(["↑", "↓"]);
     expect(caps("rank it, 1 is best")).toEqual(["1", "4"]);

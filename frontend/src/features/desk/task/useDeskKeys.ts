@@ -4,8 +4,8 @@ import { bringIntoView } from "@/ranking/layout/bringIntoView";
 import type { Ranking } from "@/ranking/order/ranking";
 
 /**
- * Handles the keys of the whole desk and moves the focus to the response that they act on. A button pressed by mouse
- * keeps its focus, so that it can be pressed again, even if its card moves in the document.
+ * Handles the keys of the whole desk and moves the focus to the response that they act on. A button that was clicked
+ * keeps its focus even if its card moves in the document, so that it can be pressed again.
  */
 export function useDeskKeys({
   active,
@@ -24,7 +24,8 @@ export function useDeskKeys({
   latest.current = commands;
   const byKey = useRef(false);
 
-  // Before the responses are painted: as an ordinary effect it missed keys pressed as soon as they appeared.
+  // A layout effect, which runs before the responses are painted. An ordinary effect missed keys that were pressed as
+  // soon as the responses appeared.
   useLayoutEffect(() => {
     if (!active) return;
     function onKeyDown(event: KeyboardEvent) {
@@ -49,8 +50,8 @@ export function useDeskKeys({
     return () => window.removeEventListener("keydown", onKeyDown);
   }, [active, mode]);
 
-  // Submitting a task or closing a dialog can leave the document without focus. The current response then takes it,
-  // and is read aloud.
+  // Submitting a task or closing a dialog can leave the document without focus. The current response then receives
+  // the focus, and screen readers read it.
   useLayoutEffect(() => {
     if (!active) return;
     if (document.activeElement !== document.body && document.activeElement !== null) return;

@@ -11,7 +11,7 @@ import styles from "./forms.module.css";
 const LEAST = 2;
 const MOST = 10;
 
-/** How many responses a task of this form can show, ignoring numbers that make no sense. */
+/** The possible numbers of responses in a task of this form, ignoring invalid numbers. */
 function sizesOf({ responses: { min, max } }: AnswerForm): number[] {
   const from = Math.min(Math.max(LEAST, Math.round(min)), MOST);
   const to = Math.max(from, Math.min(MOST, Math.round(max)));
@@ -26,7 +26,7 @@ export function DeskPreview({ form }: { form: AnswerForm }) {
   const sizes = sizesOf(form);
   const [wanted, setWanted] = useState(PREFERRED);
   const [round, setRound] = useState(0);
-  // The default view of annotators. What is changed here must not change the manager's own desk.
+  // The default view of annotators. Changes in the preview must not affect the manager's own desk.
   const memory = useState(AT_FIRST);
   const size = sizes.includes(wanted)
     ? wanted
@@ -75,7 +75,7 @@ function Sample({ form, size, memory }: { form: AnswerForm; size: number; memory
   );
 }
 
-/** The part of an assignment that the desk needs. Its token is not valid, and nothing here would send it. */
+/** The part of an assignment that the desk needs. Its token is invalid and never sent. */
 function sampleOf(form: AnswerForm, prompt: string, texts: readonly string[]): Assignment {
   return {
     id: "sample",
@@ -89,7 +89,7 @@ function sampleOf(form: AnswerForm, prompt: string, texts: readonly string[]): A
   } as Assignment;
 }
 
-/** While it is edited, a form passes through states that the desk can't show. */
+/** During editing, a form passes through invalid states that the desk can't show. */
 class Unbreakable extends Component<{ otherwise: ReactNode; children: ReactNode }, { failed: boolean }> {
   override state = { failed: false };
 

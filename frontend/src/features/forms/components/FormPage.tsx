@@ -38,15 +38,15 @@ function FormEditor({ project }: { project: Project }) {
   const [jsonOpen, setJsonOpen] = useState(false);
   const known = useQuery({ queryKey: ["presets"], queryFn: presets, staleTime: 60 * 60_000 });
   const check = useFormCheck(project.slug, state.form);
-  // Drawing ten cards takes longer than typing a letter.
+  // Rendering ten cards takes longer than the time between two key presses.
   const shown = useDeferredValue(state.form);
   const changed = isChanged(state);
   const save = useMutation({
     mutationFn: () => saveForm(project.slug, state.form),
     onSuccess: async (saved) => {
       queryClient.setQueryData(projectQuery(project.slug).queryKey, saved);
-      // The query notifies its readers in the next turn; only then does the saved form stop looking like somebody
-      // else's.
+      // The query notifies its observers in the next tick. Until then, the saved form would look like another user's
+      // change.
       await new Promise((told) => setTimeout(told, 0));
       dispatch({ type: "saved", form: saved.form });
     },
@@ -125,7 +125,7 @@ function FormEditor({ project }: { project: Project }) {
   );
 }
 
-/** What the server would refuse: beside its field where there is one, and all of it here. */
+/** All validation errors of the form. Errors with a field are also shown at that field. */
 function Findings({ check }: { check: FormCheck }) {
   const t = useTexts();
   const found = Object.entries(check.problems);

@@ -61,7 +61,7 @@ export function CheckAt({ path, label, description }: FieldProps) {
   );
 }
 
-/** A part that the form can leave out, and its value when it is turned on. */
+/** An optional part of the form, and its initial value when it is turned on. */
 export function SwitchPart({
   part,
   label,
@@ -90,7 +90,7 @@ export function SwitchPart({
   );
 }
 
-/** Errors about a part as a whole rather than one of its fields. */
+/** Errors of a part as a whole rather than of a single field. */
 export function Reasons({ path }: { path: Path }) {
   const { problemAt } = useEditor();
   const reason = problemAt(path);
@@ -110,10 +110,10 @@ export function ListAt({
   row,
 }: {
   path: Path;
-  /** The text of the button. */
+  /** The label of the button. */
   add: string;
   empty?: string;
-  /** Items of one line each; their labels are shown above the first line and apply to all. */
+  /** Shows each item on one line; the labels above the first line apply to all items. */
   compact?: boolean;
   row: (path: Path, fresh: boolean) => ReactNode;
 }) {

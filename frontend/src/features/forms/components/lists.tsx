@@ -5,7 +5,7 @@ import { useTexts } from "../texts";
 import { ListAt, NumberAt, TextAt } from "./fields";
 import styles from "./forms.module.css";
 
-/** A label, and the name under which answers are stored. */
+/** A label and the name under which answers are stored. */
 export function NamedRow({ path, label, fresh }: { path: Path; label?: string; fresh: boolean }) {
   const t = useTexts();
   const { state, dispatch, problemAt } = useEditor();

@@ -2,7 +2,7 @@ import { queryOptions } from "@tanstack/react-query";
 import { api, unwrap } from "@/api/client";
 import type { InvitedTo, Me } from "@/api/types";
 
-/** Sent in the body, since an address would be logged. Looking at an invitation does not use it up. */
+/** The token is sent in the body, because URLs are logged. Viewing an invitation does not use it up. */
 export const invitationQuery = (token: string) =>
   queryOptions({
     queryKey: ["invitation", token],

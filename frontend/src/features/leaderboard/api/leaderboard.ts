@@ -12,13 +12,13 @@ export const leaderboardQuery = (slug: string, { method, by, key }: BoardSearch)
             path: { slug },
             query: {
               ...(method && { method }),
-              // A slice by metadata is requested once its key is known.
+              // Slices by metadata are requested only when the key is known.
               ...(by && (by !== "metadata" || key) && { by }),
               ...(by === "metadata" && key && { key }),
             },
           },
         }),
       ),
-    // The old board stays while another slice is computed.
+    // The previous board stays visible while another slice is computed.
     placeholderData: (former) => former,
   });

@@ -14,7 +14,7 @@ const TONES: Record<NonNullable<JudgedPolicy["gain"]>["verdict"], Tone> = {
 
 const signed = (value: number) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(2)}`;
 
-/** The interval of a gain as a line around 0; the words stand beside it. */
+/** The interval of a gain as a line on a scale around 0, next to its description. */
 function Interval({ span, scale }: { span: Span; scale: { low: number; high: number } }) {
   const { low, high, middle, zero } = placed(span, scale);
   const at = (share: number) => `${(share * 100).toFixed(1)}%`;

@@ -21,7 +21,7 @@ const SHOWN_METRICS = 4;
 const INDENT_PX = 22;
 const MOST_INDENTED = 5;
 
-/** The origin of a model: the run, the base model, and the rankings or the reward model it was trained with. */
+/** The origin of a model: the run, the base model, and the rankings or reward model used for training. */
 function Origin({ model, slug }: { model: Model; slug: string }) {
   const texts = useTexts();
   const { run } = model;

@@ -9,7 +9,7 @@ import styles from "./models.module.css";
 
 export type StageChange = "promote" | "archive";
 
-/** Explains a change of stage before it is made. */
+/** Explains the effect of a stage change before it is confirmed. */
 export function StageDialog({
   model,
   change,

@@ -13,14 +13,14 @@ export const progressQuery = (slug: string) =>
     queryFn: () => unwrap(api.GET("/api/v1/projects/{slug}/progress/", { params: { path: { slug } } })),
   });
 
-/** They change only with a release. */
+/** The presets change only with a release. */
 export const presetsQuery = queryOptions({
   queryKey: ["presets"],
   staleTime: 60 * 60_000,
   queryFn: async (): Promise<PresetForm[]> => unwrap(api.GET("/api/v1/presets/")),
 });
 
-/** How many members a project has, as far as one page of the list tells. */
+/** Number of members of a project, counted on the first page of the list. */
 export const memberCountQuery = (slug: string) =>
   queryOptions({
     queryKey: ["members", slug, "count"],

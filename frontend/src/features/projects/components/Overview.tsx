@@ -19,7 +19,7 @@ type Step = { title: string; text: string; action: ReactNode };
 
 type To = "data" | "rank" | "runs/new" | "members";
 
-/** The step that helps the project most, for this user. `loop` is the next step of the training loop, for admins. */
+/** The recommended next step of the project for this user. `loop` is the next step of the training loop, for admins. */
 function nextStep(me: Me, project: Project, loop: LoopStep, t: HomeTexts["steps"]): Step | null {
   const { counts, slug } = project;
   const { tasks, open } = tasksOf(project);
@@ -90,7 +90,7 @@ function nextStep(me: Me, project: Project, loop: LoopStep, t: HomeTexts["steps"
   return null;
 }
 
-/** Undefined until the runs are known. Only admins start runs. */
+/** Undefined until the runs are loaded. Only admins can start runs. */
 function loopStepFor(
   me: Me | null,
   project: Project,
@@ -101,7 +101,7 @@ function loopStepFor(
 }
 
 const DAY_WIDTH_PX = 30;
-/** The three words below the bars need this width to stand side by side. */
+/** Minimum width at which the three labels below the bars fit side by side. */
 const LEAST_WIDTH_PX = 290;
 
 const dayAndMonth = (date: string) =>
@@ -204,7 +204,7 @@ export function Overview({
   problems,
 }: {
   slug: string;
-  /** The newest first; undefined until they are known. */
+  /** Newest first; undefined until they are loaded. */
   runs: readonly Run[] | undefined;
   /** Shown to managers. */
   problems: ReactNode;

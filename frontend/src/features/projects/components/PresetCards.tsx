@@ -4,7 +4,7 @@ import { useTexts } from "../texts";
 import { FormSketch } from "./FormSketch";
 import styles from "./preset.module.css";
 
-/** The forms to start from, one radio each: their questions in words, and a sketch of the desk. */
+/** The preset forms, each as a radio button with its questions and a sketch of the desk. */
 export function PresetCards({
   presets,
   value,

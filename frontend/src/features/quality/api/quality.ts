@@ -27,7 +27,7 @@ export const exclusionsQuery = (slug: string) =>
 /** An account of the project, or a name from an imported file. */
 export type Who = { username: string } | { annotator_label: string };
 
-/** The quality report lists both kinds by name, so an account is tried first. */
+/** The quality report lists both kinds by name, so the name is looked up among accounts first. */
 export async function effectOfExcluding(
   slug: string,
   name: string,

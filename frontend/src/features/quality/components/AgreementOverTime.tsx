@@ -11,7 +11,7 @@ import styles from "./quality.module.css";
 
 const HEIGHT_PX = 180;
 const DAY_S = 86_400;
-/** Ticks stand on days: nothing is measured between them. */
+/** Ticks are placed on whole days, because there are no values between days. */
 const STEPS = [1, 2, 7, 14, 28, 91, 182, 364].map((days) => days * DAY_S);
 const dayOf = (seconds: number) => new Date(seconds * 1000).toISOString().slice(5, 10);
 

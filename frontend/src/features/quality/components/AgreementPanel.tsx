@@ -13,7 +13,7 @@ type Figure = {
   meaning: string;
   estimate: Estimate;
   show: (value: number) => string;
-  /** The start of the drawn scale; it ends at 1. */
+  /** The lower end of the scale; the upper end is 1. */
   from: number;
   alpha?: boolean;
 };

@@ -22,10 +22,10 @@ import { useTexts } from "../texts";
 import { ExcludeDialog } from "./ExcludeDialog";
 import styles from "./quality.module.css";
 
-/** The server lists no more than this. */
+/** The maximum number of annotators that the server lists. */
 const MOST = 200;
 
-/** A share, with its interval in the tooltip, marked if the interval excludes ½. */
+/** A share with its interval in the tooltip. It is marked if the interval excludes ½. */
 function Leaning({ of, estimate }: { of: string; estimate: Estimate }) {
   const t = useTexts();
   return (
@@ -40,7 +40,7 @@ function Leaning({ of, estimate }: { of: string; estimate: Estimate }) {
   );
 }
 
-/** An estimate with its interval below: a reliability of 90 % from six pairs is not the same as from six hundred. */
+/** An estimate with its interval below: a reliability of 90 % is less certain from six pairs than from six hundred. */
 function WithInterval({ estimate }: { estimate: Estimate }) {
   if (estimate.value === null) return <>–</>;
   return (

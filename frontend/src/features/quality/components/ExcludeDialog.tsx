@@ -8,7 +8,7 @@ import { effectOfExcluding, exclude, type Who } from "../api/quality";
 import { useTexts } from "../texts";
 import styles from "./quality.module.css";
 
-/** Shows the effect of an exclusion before it is made. */
+/** Shows the effect of an exclusion before it is confirmed. */
 export function ExcludeDialog({ slug, name, onClose }: { slug: string; name: string; onClose: () => void }) {
   const t = useTexts();
   const texts = t.excludeDialog;
@@ -24,7 +24,7 @@ export function ExcludeDialog({ slug, name, onClose }: { slug: string; name: str
     mutationFn: (who: Who) => exclude(slug, who, reason.trim()),
     onSuccess: async () => {
       onClose();
-      // Every figure of the project depends on whose answers count.
+      // The exclusion changes every figure of the project.
       await Promise.all(
         [
           ["projects", slug],

@@ -3,7 +3,7 @@ import { Panel } from "@/shared/ui";
 import { useTexts } from "../texts";
 import styles from "./quality.module.css";
 
-/** What the project does automatically, in words, so that nobody has to infer it from the effects. */
+/** Describes the automatic rules of the project, so that managers do not have to infer them from their effects. */
 export function Thresholds({ project: { review_below, checks } }: { project: Project }) {
   const t = useTexts();
   return (

@@ -66,7 +66,7 @@ const cells = (name: string) =>
 const names = () => screen.getAllByRole("row").flatMap((row) => row.querySelector("td")?.textContent ?? []);
 
 describe("the quality page", () => {
-  it("shows agreement with its interval and meaning, without unknown values", () => {
+  it("shows agreement with its interval and meaning, and omits unknown values", () => {
     open({});
     expect(screen.getByText("0.61 (0.55 to 0.66)")).toBeTruthy();
     expect(screen.getByText(/Better than chance, but below 0.667/)).toBeTruthy();

@@ -103,7 +103,7 @@ describe("the reviewer's desk", () => {
     expect(onDone).not.toHaveBeenCalled();
   });
 
-  it("releases a task that is left", async () => {
+  it("releases the task when the reviewer leaves it", async () => {
     const { sent, onLeave } = open(shown());
     press("Leave");
     await waitFor(() => expect(onLeave).toHaveBeenCalled());

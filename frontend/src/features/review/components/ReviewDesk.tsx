@@ -31,7 +31,7 @@ type Props = {
   onLeave: () => void;
 };
 
-/** One disputed task: the annotators' answers side by side, and the reviewer's own ranking on the same desk. */
+/** One disputed task: the annotators' answers side by side, and the reviewer's own ranking on the same type of desk. */
 export function ReviewDesk({ project, shown, onDone, onLeave }: Props) {
   const texts = useTexts();
   useDocumentTitle(texts.title);

@@ -13,7 +13,7 @@ import styles from "./review.module.css";
 
 const percent = (share: number) => `${Math.round(share * 100)} %`;
 
-/** The queue, or the task opened from it. */
+/** The review queue, or the task that was opened from it. */
 export function ReviewPage() {
   const texts = useTexts();
   const { slug } = useParams({ from: "/shell/projects/$slug/review" });

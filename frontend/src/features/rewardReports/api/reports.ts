@@ -16,7 +16,7 @@ export const modelReportQuery = (id: string) =>
       unwrap(api.GET("/api/v1/models/{model_id}/report", { params: { path: { model_id: id } } })),
   });
 
-/** Both were measured when they were created, so the answer never changes. */
+/** Both reports were computed when the models were created, so the response never changes. */
 export const comparisonQuery = (id: string, other: string) =>
   queryOptions({
     queryKey: ["model", id, "comparison", other],

@@ -9,7 +9,7 @@ import styles from "./report.module.css";
 
 const share = (value: number) => percent(value, 1);
 
-/** What the model learned about the annotators; nothing if it treats them as alike. */
+/** The annotator reliabilities that the model learned. Renders nothing if the model treats all annotators alike. */
 export function Crowd({ annotators }: Pick<ModelReport, "annotators">) {
   const { crowd: texts } = useTexts();
   if (annotators.length === 0) return null;

@@ -15,7 +15,10 @@ const x = (share: number) => LEFT + share * SIDE;
 const y = (share: number) => TOP + (1 - share) * SIDE;
 const percents = (share: number) => `${Math.round(share * 100)}`;
 
-/** Observed against predicted, with intervals, and the number of cases below. The table beside it has the numbers. */
+/**
+ * Observed against predicted shares with intervals, and the number of cases below. The table next to the diagram
+ * contains the same numbers.
+ */
 export function Diagram({ bins, label }: { bins: Bins; label: string }) {
   const texts = useTexts().calibration;
   const most = Math.max(1, ...bins.map((bin) => bin.events));

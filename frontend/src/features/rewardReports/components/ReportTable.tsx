@@ -13,7 +13,7 @@ export function ReportTable({
 }: {
   title: string;
   about: string;
-  /** The kind of each column: words, or numbers aligned with one another. */
+  /** The kind of each column: text, or aligned numbers. */
   columns: readonly (readonly [name: string, holds: "words" | "numbers"])[];
   /** Shown below the table. */
   after?: string | undefined;

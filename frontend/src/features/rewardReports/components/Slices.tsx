@@ -9,7 +9,7 @@ import styles from "./report.module.css";
 
 const share = (value: number) => percent(value, 1);
 
-/** From 0 to 1, with a mark at the accuracy over all preferences. */
+/** A scale from 0 to 1, with a mark at the accuracy over all preferences. */
 function Drawn({ estimate: { value, low, high }, all }: { estimate: Estimate; all: number | null }) {
   if (value === null) return null;
   return (
@@ -23,7 +23,7 @@ function Drawn({ estimate: { value, low, high }, all }: { estimate: Estimate; al
   );
 }
 
-/** Where the model is right more often, and where less often. */
+/** The accuracy of the model by slice. */
 export function Slices({ report }: { report: RewardReport }) {
   const { slices: texts } = useTexts();
   const all = report.accuracy.value;

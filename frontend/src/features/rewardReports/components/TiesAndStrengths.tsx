@@ -10,7 +10,7 @@ import styles from "./report.module.css";
 
 const share = (value: number) => percent(value, 1);
 
-/** How well a model with ties predicts them. */
+/** Tie predictions of a model that was trained with ties. */
 export function Ties({ ties }: { ties: NonNullable<RewardReport["ties"]> }) {
   const { tie: texts } = useTexts();
   const ece = withBounds(ties.reliability.ece, decimals);
@@ -39,7 +39,7 @@ export function Ties({ ties }: { ties: NonNullable<RewardReport["ties"]> }) {
   );
 }
 
-/** How well a model that was trained on strengths predicts them. */
+/** Strength predictions of a model that was trained with strengths. */
 export function Strengths({ strengths }: { strengths: NonNullable<RewardReport["strengths"]> }) {
   const { strength: texts } = useTexts();
   const ece = withBounds(strengths.reliability.ece, decimals);

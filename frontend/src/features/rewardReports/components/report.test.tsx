@@ -55,7 +55,7 @@ function show(children: ReactNode) {
   );
 }
 
-it("lists slices by kind, with bounds where known, and marks overconfidence", () => {
+it("lists slices by kind, with intervals if known, and marks overconfidence", () => {
   const slices: RewardReport["slices"] = [
     { by: "strength", of: "3", pairs: 40, prompts: 20, accuracy: of(0.9, 0.8, 0.95), confidence: 0.85 },
     { by: "strength", of: "not_stated", pairs: 4, prompts: 1, accuracy: of(0.5), confidence: 0.9 },
@@ -74,7 +74,7 @@ it("lists slices by kind, with bounds where known, and marks overconfidence", ()
   ]);
 });
 
-it("draws every bin with its interval, where there is one", () => {
+it("draws every bin with its interval, if there is one", () => {
   const bins = [
     { low: 0.2, high: 0.3, events: 30, predicted: 0.25, observed: of(0.5, 0.25, 0.75) },
     { low: 0.9, high: 1, events: 10, predicted: 1, observed: of(1) },
@@ -94,7 +94,7 @@ it("draws every bin with its interval, where there is one", () => {
   expect((tall[0] ?? 0) / (tall[1] ?? 1)).toBeCloseTo(3);
 });
 
-it("compares with the newest or a chosen model, or says why it can't", async () => {
+it("compares with the newest or a chosen model, or explains a failure", async () => {
   const model = { id: "rm-2", name: "demo-rm-2" } as Model;
   const others = [
     { id: "rm-1", name: "demo-rm-1" },
@@ -111,7 +111,7 @@ it("compares with the newest or a chosen model, or says why it can't", async () 
   expect(asked).toEqual(["/api/v1/models/rm-2/comparison?rm-1", "/api/v1/models/rm-2/comparison?rm-0"]);
 });
 
-it("says that there is nothing to compare with", () => {
+it("reports that there is no model to compare with", () => {
   show(<Comparison model={{ id: "rm-1", name: "demo-rm-1" } as Model} others={[]} />);
   expect(screen.getByText(/No other reward model/)).toBeDefined();
   expect(asked).toEqual([]);

@@ -19,7 +19,7 @@ export const recipesQuery = queryOptions({
   queryFn: (): Promise<Record<string, RecipeKind>> => unwrap(api.GET("/api/v1/runs/recipes/")),
 });
 
-/** How often a list with active runs is fetched again. */
+/** Interval at which a list with active runs is fetched again. */
 const BUSY_LIST_MS = 4_000;
 
 export const runsQuery = (project: string) =>
@@ -80,7 +80,7 @@ async function allSamples(id: string): Promise<SampleEvent[]> {
   return unwrap(api.GET("/api/v1/runs/{run_id}/samples", { params: { path: { run_id: id } } }));
 }
 
-/** A run to launch, or only to estimate. */
+/** The request to launch a run or to estimate it. */
 export type LaunchBody = {
   project: string;
   kind: RunKind;
@@ -109,7 +109,7 @@ export async function eventsAfter(id: string, after: number): Promise<RunEvent[]
   ];
 }
 
-/** A snapshot of a run's feed, for pages that show several runs and follow none. */
+/** The current state of a run's feed, for pages that show several runs without following them live. */
 export const feedQuery = (run: Pick<Run, "id" | "state">) =>
   queryOptions({
     queryKey: ["run", run.id, "feed"],

@@ -7,7 +7,10 @@ import { useTexts } from "../texts";
 import styles from "./compare.module.css";
 import { type Column, sampleRows, stepsOf } from "./samples";
 
-/** The prompts that at least two of the runs have answered: before the first run's training, and after each. */
+/**
+ * The prompts that at least two of the runs have answered, with the responses before training (of the first run) and
+ * after training (of each run).
+ */
 export function CompareSamples({ feeds, labels }: { feeds: readonly RunFeed[]; labels: readonly string[] }) {
   const texts = useTexts().compare;
   const sampled = feeds.flatMap((feed, index) => {

@@ -15,7 +15,7 @@ import styles from "./compare.module.css";
 
 type Props = { runs: readonly Run[]; labels: readonly string[] };
 
-/** Which line belongs to which run, with a button to remove each. */
+/** The legend: the line of each run, with a button to remove the run. */
 export function ComparedRuns({
   slug,
   runs,

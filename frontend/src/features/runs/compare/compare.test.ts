@@ -8,8 +8,8 @@ import { type Column, sampleRows, stepsOf } from "./samples";
 const run = (more: Partial<Run>) => ({ kind: "ppo", recipe: {}, inputs: {}, result: {}, ...more }) as Run;
 const id = (n: number) => `00000000-0000-0000-0000-00000000000${n}`;
 
-describe("the runs in the address", () => {
-  it("are distinct and contain nothing but ids", () => {
+describe("the runs in the URL", () => {
+  it("are distinct and contain only IDs", () => {
     expect(picked(`${id(1)},${id(2)},${id(1)},<script>,,../x`)).toEqual([id(1), id(2)]);
     expect(picked(undefined)).toEqual([]);
     const many = Array.from({ length: 9 }, (_, n) => id(n));
@@ -25,7 +25,7 @@ describe("the runs in the address", () => {
 });
 
 describe("a comparison of runs", () => {
-  it("shows only what differs, including settings that a kind lacks", () => {
+  it("shows only differences, including settings that a kind lacks", () => {
     const { rows, same } = differences([
       run({ recipe: { steps: 40, clip: 0.2, seed: 0 }, inputs: { policy: "sft-1" } }),
       run({ recipe: { steps: 80, clip: 0.2 }, inputs: { policy: "sft-2" } }),
@@ -35,10 +35,10 @@ describe("a comparison of runs", () => {
       { name: "steps", values: [40, 80] },
       { name: "seed", values: [0, undefined] },
     ]);
-    expect(same).toBe(2); // Kind and clip.
+    expect(same).toBe(2); // The kind and the `clip` setting differ.
   });
 
-  it("tells null from a missing setting, and compares lists by value", () => {
+  it("distinguishes null from a missing setting, and compares lists by value", () => {
     const names = (a: object, b: object) =>
       differences([run({ recipe: a as never }), run({ recipe: b as never })]).rows.map((row) => row.name);
     expect(names({ rate: null }, {})).toEqual(["rate"]);
@@ -61,7 +61,7 @@ describe("a comparison of runs", () => {
     ]);
   });
 
-  it("names each run by a letter and the model it created", () => {
+  it("labels each run with a letter and the model it created", () => {
     const made = run({ result: { model: { id: "1", name: "demo-ppo-1" } } });
     const labels = labelsOf([made, run({ kind: "sft" })], (kind) => kind.toUpperCase());
     expect(labels).toEqual(["A · demo-ppo-1", "B · SFT"]);
@@ -104,7 +104,7 @@ describe("a chart as a table", () => {
     values: Array.from({ length: 100 }, (_, n) => n),
   };
 
-  it("has all steps if there are few, with gaps", () => {
+  it("has all steps if there are few, including gaps", () => {
     const rows = tableRows(
       [
         { steps: [1, 2], values: [10, 20] },
@@ -150,7 +150,7 @@ describe("samples side by side", () => {
     samples: of,
   });
 
-  it("have a row for each prompt and its last answer", () => {
+  it("have a row for each prompt with its last answer", () => {
     expect(stepsOf(samples)).toEqual([0, 10, 20]);
     const rows = sampleRows([column("Before", -1, samples, true), column("Step 10", 10)], String);
     expect(rows.map((row) => row.answers.map((answer) => answer?.text))).toEqual([

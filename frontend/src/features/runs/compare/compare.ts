@@ -1,7 +1,7 @@
 import type { Run } from "@/api/types";
 import type { Series } from "../feed/feed";
 
-/** Compares several runs. Pure functions: the pages only draw. */
+/** Pure functions that compare several runs. The pages only render the results. */
 
 const LETTERS = "ABCDEF";
 
@@ -12,7 +12,7 @@ export function labelsOf(runs: readonly Run[], title: (kind: string) => string):
   );
 }
 
-/** The letter of a label, for places without room for more; the list of runs explains it. */
+/** The letter of a label, for places that have no space for the full label. The list of runs explains the letters. */
 export function letterOf(label: string): string {
   return label.split(" ")[0] ?? label;
 }
@@ -20,7 +20,7 @@ export function letterOf(label: string): string {
 export type Difference = { name: string; values: unknown[] };
 
 /**
- * Inputs and settings that differ between the runs, and how many are the same. A setting that a kind lacks is
+ * Inputs and settings that differ between the runs, and the number of identical ones. A setting that a kind lacks is
  * undefined.
  */
 export function differences(runs: readonly Pick<Run, "kind" | "recipe" | "inputs">[]): {
@@ -42,7 +42,7 @@ export function differences(runs: readonly Pick<Run, "kind" | "recipe" | "inputs
 
 export type Figure = { name: string; values: (number | undefined)[] };
 
-/** The final figures of each run, by name; a figure that only some runs have leaves gaps. */
+/** The final figures of each run, by name. Runs without a figure have a gap. */
 export function finalFigures(
   runs: readonly Pick<Run, "result">[],
   order: (names: string[]) => string[],

@@ -1,11 +1,11 @@
-/** Which runs are compared: their ids are part of the address, so that a selection can be sent to somebody. */
+/** The runs to compare. Their IDs are part of the URL, so that a selection can be shared. */
 
-/** As many as there are lines that can be distinguished without colour. */
+/** The number of line styles that can be distinguished without colour. */
 export const MAX_COMPARED = 6;
 
 const ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
-/** The distinct ids in an address. Anything that is not an id (a cut or edited address) is left out. */
+/** The distinct IDs in a URL. Values that are not IDs (in a truncated or edited URL) are ignored. */
 export function picked(text: string | undefined): string[] {
   const ids = (text ?? "").split(",").filter((id) => ID.test(id));
   return [...new Set(ids)].slice(0, MAX_COMPARED);

@@ -2,7 +2,7 @@ import type { SampleEvent } from "@/api/types";
 
 export type Answer = { key: string; title: string; text: string; score: string };
 export type Row = { key: string; prompt: SampleEvent["prompt"]; answers: (Answer | undefined)[] };
-/** One column of answers: those of a step, or (step 0 and `before`) those of the model before training. */
+/** One column of answers: those of a step, or those of the model before training (step 0 and `before`). */
 export type Column = {
   key: string;
   title: string;
@@ -17,12 +17,12 @@ export function stepsOf(samples: readonly SampleEvent[]): number[] {
   return [...new Set(samples.map((sample) => sample.step))].sort((a, b) => a - b);
 }
 
-/** The last answer to each prompt: a resumed run repeats the samples of a step. */
+/** The last answer to each prompt, because a resumed run repeats the samples of a step. */
 function byPrompt(samples: readonly SampleEvent[]): Map<string, SampleEvent> {
   return new Map(samples.map((sample) => [promptKey(sample), sample]));
 }
 
-/** One row for every prompt that at least `shared` of the columns answer, in the order of the first column. */
+/** One row for each prompt with answers in at least `shared` columns, in the order of the first column. */
 export function sampleRows(columns: readonly Column[], format: (value: number) => string, shared = 1): Row[] {
   const found = columns.map((column) =>
     byPrompt(column.before ? column.samples : column.samples.filter((sample) => sample.step === column.step)),

@@ -45,9 +45,7 @@ export function LineSample({ index }: { index: number }) {
   );
 }
 
-/**
- * One chart of series that share a scale. The columns are joined on the step, with gaps where a series has no value.
- */
+/** One chart of series that share a scale. The columns are joined by step, with gaps if a series has no value. */
 function align(series: readonly Series[]): uPlot.AlignedData {
   const steps = [...new Set(series.flatMap((one) => one.steps))].sort((a, b) => a - b);
   const columns = series.map((one) => {

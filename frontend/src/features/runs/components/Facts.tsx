@@ -21,7 +21,7 @@ export function Facts({ run }: { run: Run }) {
   ];
   return (
     <Panel title={texts.recipe} flush>
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls, so it must be reachable by keyboard */}
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: a scrolling region must be reachable by keyboard */}
       <section className={styles.factsBox} tabIndex={0} aria-label={texts.recipe}>
         <dl className={styles.facts}>
           {rows.map(([name, value]) => (

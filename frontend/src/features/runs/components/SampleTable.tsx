@@ -4,7 +4,10 @@ import ui from "@/shared/ui/ui.module.css";
 import type { Row } from "../compare/samples";
 import styles from "./samples.module.css";
 
-/** Prompts with their answers side by side. Model output is untrusted, so only Markdown renders it. */
+/**
+ * Prompts with their answers side by side. Model output is untrusted, so it is rendered only by the Markdown
+ * component.
+ */
 export function SampleTable({ rows }: { rows: readonly Row[] }) {
   return (
     <ol className={styles.samples}>

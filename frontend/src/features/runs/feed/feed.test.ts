@@ -27,7 +27,7 @@ describe("a run's feed", () => {
     expect(applyEvents(once, [...events, metrics(3, 3, { loss: 3 })]).series.loss?.steps).toEqual([1, 2, 3]);
   });
 
-  it("lets a resumed attempt replace repeated steps and drop abandoned ones", () => {
+  it("replaces repeated steps and drops abandoned ones when a run resumes", () => {
     const first = applyEvents(
       EMPTY_FEED,
       [1, 2, 3, 4].map((step) => metrics(step, step, { loss: step })),
@@ -66,7 +66,7 @@ describe("a run's feed", () => {
     expect(EMPTY_FEED.series).toEqual({});
   });
 
-  it("gives the same increasing series for one batch or many", () => {
+  it("gives the same increasing series for one batch or several", () => {
     fc.assert(
       fc.property(
         fc.array(fc.tuple(fc.integer({ min: 0, max: 20 }), fc.float({ noNaN: true })), { maxLength: 40 }),
@@ -118,7 +118,7 @@ describe("charts", () => {
     });
   });
 
-  it("come in the readers' order, with a chart of its own for unknown metrics", () => {
+  it("come in a fixed order, with a separate chart for each unknown metric", () => {
     const groups = groupMetrics(["zeta", "loss", "reward/mean"]);
     expect(groups.map((group) => group.title)).toEqual(["Reward", "Loss", "Zeta"]);
     expect(groups.at(-1)?.detail).toBe(true);

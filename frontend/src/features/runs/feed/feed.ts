@@ -1,8 +1,8 @@
 import type { MetricsEvent, SampleEvent } from "@/api/types";
 
 /**
- * The state of a run, built from its events in any order, from any source (stream, polling, or both) and with
- * repetitions. Events are identified by `seq`; one seen before changes nothing.
+ * The state of a run, built from its events in any order and from any source (stream, polling, or both). Events are
+ * identified by `seq`; repeated events change nothing.
  */
 
 export type Series = { readonly steps: readonly number[]; readonly values: readonly number[] };
@@ -13,7 +13,10 @@ export type RunEvent =
   | { type: "metrics"; data: MetricsEvent }
   | { type: "sample"; data: SampleEvent }
   | { type: "progress"; data: Progress & { seq: number; attempt: number } }
-  /** The run changed state. Its document is fetched again, because a replayed event would show an older one. */
+  /**
+   * A state change of the run. It makes the page fetch the run again, because a replayed event would contain an older
+   * state.
+   */
   | { type: "state"; data: { seq: number; attempt: number } };
 
 export type RunFeed = {
@@ -38,7 +41,8 @@ export const EMPTY_FEED: RunFeed = {
 };
 
 /**
- * Folds a batch into the feed. Arrays are copied once per batch, not per event: a resumed page can receive thousands.
+ * Adds a batch of events to the feed. Arrays are copied once per batch, not per event: a resumed page can receive
+ * thousands.
  */
 export function applyEvents(feed: RunFeed, events: readonly RunEvent[]): RunFeed {
   if (events.length === 0) return feed;
@@ -90,7 +94,7 @@ export function applyEvents(feed: RunFeed, events: readonly RunEvent[]): RunFeed
 
 /**
  * Puts a value at its step. A resumed run returns to its last checkpoint and repeats some steps. The later value
- * replaces the earlier one, and steps of the abandoned stretch are dropped as they are passed.
+ * replaces the earlier one, and the remaining steps of the abandoned attempt are dropped as the run passes them.
  */
 function put(points: { steps: number[]; values: number[] }, step: number, value: number): void {
   let at = points.steps.length;

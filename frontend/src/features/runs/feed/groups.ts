@@ -1,6 +1,6 @@
 import { words } from "@/shared/format";
 
-/** Charts in the order in which readers look for them. A metric joins the first chart whose pattern it matches. */
+/** Charts in order of importance to readers. A metric is drawn in the first chart whose pattern it matches. */
 const CHARTS: readonly { title: string; pattern: RegExp; detail?: true }[] = [
   { title: "Learning rate", pattern: /learning_rate|(^|[/_])lr$/, detail: true },
   { title: "KL coefficient", pattern: /kl_(coef|beta)/, detail: true },
@@ -25,7 +25,7 @@ const FIRST = ["Reward", "Loss", "Accuracy", "KL to the reference", "Entropy", "
 
 type ChartGroup = { title: string; names: string[]; detail: boolean };
 
-/** Which metrics share a chart: those of one kind and scale. An unknown metric gets a chart of its own. */
+/** Groups metrics of the same kind and scale into one chart. An unknown metric gets a separate chart. */
 export function groupMetrics(names: readonly string[]): ChartGroup[] {
   const groups = new Map<string, ChartGroup>();
   for (const name of [...names].sort()) {

@@ -81,7 +81,7 @@ describe("watching a run", () => {
     expect(stream().url).toBe("/events?after=7");
   });
 
-  it("polls while the stream is refused, and returns to it", async () => {
+  it("polls while the stream is refused, and then returns to the stream", async () => {
     poll.mockResolvedValue([event(3)]);
     stream().fail(2);
     await vi.advanceTimersByTimeAsync(4_500);

@@ -3,15 +3,15 @@ import type { RunEvent } from "./feed";
 export type Connection = "connecting" | "live" | "polling" | "closed";
 
 const EVENT_TYPES = ["metrics", "sample", "progress", "state"] as const;
-/** A stream that has not opened by now is blocked between here and the server. */
+/** Time limit for opening the stream; after this, a proxy is probably blocking it. */
 const OPEN_WITHIN_MS = 6_000;
 const POLL_MS = 2_000;
 const TRY_STREAM_AGAIN_MS = 20_000;
-/** Events are delivered in batches, so that a burst renders the page once. */
+/** Interval of event batches, so that a burst of events renders the page only once. */
 const BATCH_MS = 120;
 
 type Options = {
-  /** The stream after an event. The browser resumes a dropped stream with Last-Event-ID. */
+  /** Opens the stream after an event. The browser resumes a dropped stream with Last-Event-ID. */
   url: (after: number) => string;
   /** Polls for new events while there is no stream. */
   poll: () => Promise<RunEvent[]>;
@@ -34,7 +34,8 @@ export function watchRun({
   let stopped = false;
   let source: EventSource | null = null;
   let waiting: RunEvent[] = [];
-  // Only for streamed events: polled ones come from several requests, which can end at different events.
+  // Tracked only for streamed events, because polled events come from several requests, which can end at different
+  // events.
   let streamedUpTo = 0;
   const timers = new Map<string, ReturnType<typeof setTimeout>>();
 
@@ -63,7 +64,7 @@ export function watchRun({
     try {
       take(await poll());
     } catch {
-      // One failed request is ignored: the next poll or the stream will report a lasting problem.
+      // A failed request is ignored, because the next poll or the stream reports a persistent problem.
     }
     if (!stopped && timers.has("polling")) later("polling", POLL_MS, () => void keepPolling());
   }

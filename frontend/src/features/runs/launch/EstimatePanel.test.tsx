@@ -40,7 +40,7 @@ function open(answer: unknown, valid = true) {
   return fetched;
 }
 
-it("shows a range of time and memory, and what they are based on", async () => {
+it("shows a range of time and memory, and the basis of the estimate", async () => {
   open({ estimate: ESTIMATE, refused: [] });
   expect(await screen.findByText("60 s to 5 min")).toBeDefined();
   expect(screen.getByText("500 MB to 900 MB")).toBeDefined();
@@ -69,7 +69,7 @@ it.each([
   expect(await screen.findByText(said)).toBeDefined();
 });
 
-it("explains a missing estimate without alarm", async () => {
+it("explains a missing estimate without showing an error", async () => {
   open({ estimate: null, refused: [{ field: "inputs.policy", reason: "Run sft first." }] });
   expect(await screen.findByText("Run sft first.")).toBeDefined();
   expect(screen.queryByRole("alert")).toBeNull();

@@ -12,7 +12,7 @@ import { memory, roughTime, weightCount } from "./span";
 
 const TYPING_MS = 500;
 
-/** What the run would need, estimated again after each pause in the changes. */
+/** The estimated resources of the run, updated after each pause in the changes. */
 export function EstimatePanel({ body, valid }: { body: LaunchBody; valid: boolean }) {
   const texts = useTexts().estimate;
   const [settled] = useDebouncedValue(JSON.stringify(body), TYPING_MS);
@@ -41,7 +41,10 @@ export function EstimatePanel({ body, valid }: { body: LaunchBody; valid: boolea
   );
 }
 
-/** Not an alarm: nothing was asked of the user yet. The launch itself reports the same as an error. */
+/**
+ * This is not shown as an error, because the user has not launched the run yet. The launch reports the same problem
+ * as an error.
+ */
 function NoEstimate({ reasons, title }: { reasons: readonly string[]; title: string }) {
   return (
     <div>

@@ -21,11 +21,11 @@ type Props = {
   recipe: RecipeKind;
   models: readonly Model[];
   snapshots: readonly Snapshot[];
-  /** The run whose settings and inputs the form starts with. */
+  /** The run that provides the initial settings and inputs of the form. */
   again: Run | undefined;
 };
 
-/** Settings and inputs of one kind. Keyed by kind, so that a switch starts with that kind's defaults. */
+/** Settings and inputs of one kind. Keyed by kind, so that another kind starts with its own defaults. */
 export function KindForm({ slug, kind, recipe, models, snapshots, again }: Props) {
   const search = useSearch({ from: "/shell/projects/$slug/runs/new" });
   const texts = useTexts().launch;

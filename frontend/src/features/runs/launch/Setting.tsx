@@ -14,7 +14,7 @@ export function Setting({
   field: RecipeField;
   value: string | boolean;
   error: string | undefined;
-  /** The cause of an earlier failure names this setting. */
+  /** Whether the cause of an earlier failure names this setting. */
   suspect: boolean;
   onChange: (value: string | boolean) => void;
 }) {

@@ -30,7 +30,8 @@ export function SettingsPanel({
   const isChanged = (field: RecipeField) => values[field.name] !== shown(field, field.default);
   const changed = rest.filter(isChanged).length;
   const wrong = rest.some((field) => errorOf(field.name) !== undefined);
-  // Settings that were changed, are invalid or are suspected must not be folded away. The first render decides.
+  // Settings that were changed, are invalid, or are named by a failure must not be collapsed. This is decided at the
+  // first render.
   const [open, setOpen] = useState(() => changed > 0 || rest.some((field) => suspects.includes(field.name)));
   const current = presetOf(fields, values, recipe.presets);
 

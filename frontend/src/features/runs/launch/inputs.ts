@@ -3,12 +3,15 @@ import type { RunTexts } from "../texts";
 
 type Kind = Pick<RecipeKind, "improves_policy">;
 
-/** What the server uses if nothing is chosen, and why. Short, because a select cuts off text longer than its box. */
+/**
+ * The server's default input, and the reason for it. The text is short, because a select truncates text that is
+ * longer than its box.
+ */
 type DefaultInput = { label: string; why: string };
 
 /**
- * The same order as the server's: the production model, else (to improve a policy) the model that the reward model
- * came from, else the newest.
+ * Uses the same precedence as the server: the production model, else (to improve a policy) the policy from which the
+ * reward model was trained, else the newest.
  */
 export function defaultInput(
   name: string,
@@ -50,7 +53,7 @@ function judgeOf(models: readonly Model[], chosen: Readonly<Record<string, strin
   );
 }
 
-/** The inputs of an earlier run that can still be chosen, and the names of the others. */
+/** The inputs of an earlier run that are still available, and the names of those that are not. */
 export function inputsAgain(
   inputs: Readonly<Record<string, string>>,
   offered: (input: string) => readonly string[],

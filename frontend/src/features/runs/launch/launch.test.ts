@@ -21,23 +21,23 @@ const PRESETS = [
 ];
 
 describe("presets", () => {
-  it("fill the form and are recognised in it", () => {
+  it("fill the form and are recognised from its values", () => {
     for (const preset of PRESETS) {
       expect(presetOf(fields, valuesOf(fields, preset), PRESETS)?.name).toBe(preset.name);
     }
     expect(presetOf(fields, { ...defaultValues(fields), steps: "41" }, PRESETS)).toBeUndefined();
   });
 
-  it("send only what they change", () => {
+  it("send only the settings that they change", () => {
     const thorough = valuesFrom(fields, { steps: 120, rate: 0.1, unheardOf: 1 });
     expect(readForm(fields, thorough)).toEqual({ recipe: { steps: 120, rate: 0.1 }, errors: {} });
   });
 
-  it("leave the empty settings of an earlier run empty", () => {
+  it("keep the empty settings of an earlier run", () => {
     expect(valuesFrom(fields, { rate: null, keep: "last" })).toMatchObject({ rate: "", keep: "last" });
   });
 
-  it("show common settings first, in their own order", () => {
+  it("show common settings first, in the given order", () => {
     const { first, rest } = arrange(fields, ["keep", "steps", "gone"]);
     expect([first, rest].map((part) => part.map(({ name }) => name))).toEqual([
       ["keep", "steps"],
@@ -76,7 +76,7 @@ describe("the default input", () => {
     expect(policy(archived, true)).toBe("sft-1 (default)");
   });
 
-  it("is explained if there is none", () => {
+  it("shows an explanation if no model is available", () => {
     const empty = { improves_policy: true };
     expect(defaultInput("reward_model", "ppo", empty, [], {}, texts)).toEqual({
       label: "None yet",
@@ -95,7 +95,7 @@ it("reuses the inputs of an earlier run while they are available", () => {
 });
 
 describe("figures of an estimate", () => {
-  it("are no more precise than they can be", () => {
+  it("are rounded to a precision that the estimate supports", () => {
     expect([2.4, 47, 200, 4000, 9000, 90_000].map(roughTime)).toEqual([
       "2 s",
       "45 s",

@@ -1,14 +1,14 @@
 import type { RunPreset } from "@/api/types";
 import { defaultValues, type FormValues, type RecipeField, shown } from "../recipe/fields";
 
-/** The form as the preset sets it: every other setting has its default. */
+/** The form values of a preset. All other settings have their defaults. */
 export function valuesOf(fields: readonly RecipeField[], preset: Pick<RunPreset, "settings">): FormValues {
   return valuesFrom(fields, preset.settings as Record<string, unknown>);
 }
 
 /**
- * The form filled with settings by name, from a preset or an earlier run. Settings that the recipe no longer has are
- * left out.
+ * The form values for named settings of a preset or an earlier run. Settings that the recipe no longer has are
+ * ignored.
  */
 export function valuesFrom(fields: readonly RecipeField[], settings: Record<string, unknown>): FormValues {
   const given = fields.filter((field) => field.name in settings);
@@ -30,7 +30,7 @@ export function presetOf<P extends Pick<RunPreset, "settings">>(
   });
 }
 
-/** The settings to show first, in their order, and the others in the order of the schema. */
+/** The common settings, in their own order, followed by the others in the order of the schema. */
 export function arrange(
   fields: readonly RecipeField[],
   common: readonly string[],

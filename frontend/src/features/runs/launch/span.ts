@@ -7,7 +7,7 @@ export function memory(bytes: number): string {
   return `${size < 10 ? size.toFixed(1) : Math.round(size)} GB`;
 }
 
-/** A duration no more precise than an estimate can be. */
+/** A duration, rounded to a precision that an estimate supports. */
 export function roughTime(seconds: number): string {
   if (seconds < 10) return `${Math.max(1, Math.round(seconds))} s`;
   if (seconds < 90) return `${Math.round(seconds / 5) * 5} s`;

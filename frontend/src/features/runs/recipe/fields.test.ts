@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { boundsText, defaultValues, fieldsOf, parse, type RecipeField, readForm } from "./fields";
 
-/** As Pydantic writes them: bounds, an optional number, a choice, a referenced enum, a list. */
+/** Settings in Pydantic's schema format: bounds, an optional number, a choice, a referenced enum, a list. */
 const SCHEMA = {
   type: "object",
   additionalProperties: false,
@@ -65,7 +65,7 @@ describe("a recipe's form", () => {
     });
   });
 
-  it("sends only what was changed", () => {
+  it("sends only changed settings", () => {
     const values = { ...defaultValues(fields), name: "x", steps: "10", kl_target: "6", whiten: false };
     expect(readForm(fields, values)).toEqual({
       recipe: { name: "x", steps: 10, kl_target: 6, whiten: false },
@@ -77,7 +77,7 @@ describe("a recipe's form", () => {
     expect(readForm(fields, defaultValues(fields)).errors).toEqual({ name: "This needs a value." });
   });
 
-  it("explains what is wrong with each value", () => {
+  it("explains the error of each value", () => {
     expect(error("steps", "0")).toBe("Allowed: 1 to 100.");
     expect(error("steps", "2.5")).toBe("This must be a whole number.");
     expect(error("steps", "many")).toBe("This is not a number.");

@@ -8,20 +8,20 @@ export type RecipeField = {
   help: string;
   kind: FieldKind;
   default: unknown;
-  /** An empty field is allowed and sends null. */
+  /** Whether the field can be empty; an empty field sends null. */
   optional: boolean;
   required: boolean;
   choices: readonly (string | number)[];
   minimum?: number;
   maximum?: number;
-  /** The bound itself is excluded. */
+  /** Whether the bound itself is excluded. */
   above?: number;
   below?: number;
   maxLength?: number;
 };
 
 /**
- * What the user typed, by field: text even for numbers, so that an incomplete number is not an error while typing.
+ * The user's input by field. It is text even for numbers, so that an incomplete number is not an error while typing.
  */
 export type FormValues = Record<string, string | boolean>;
 
@@ -80,7 +80,7 @@ function fieldOf(name: string, outer: Schema, root: Schema, required: boolean): 
   };
 }
 
-/** Abbreviations of the field keep their capitals: "KL target", "GAE lambda". */
+/** Abbreviations keep their capitals: "KL target", "GAE lambda". */
 const ABBREVIATIONS: Record<string, string> = {
   kl: "KL",
   gae: "GAE",

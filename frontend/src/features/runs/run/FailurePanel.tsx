@@ -9,7 +9,7 @@ import styles from "./run.module.css";
 
 const LINES_SHOWN = 12;
 
-/** Why a run ended without a result, what to do about it, and a button that does it. */
+/** The reason why a run failed, the remedy, and a button that applies it. */
 export function FailurePanel({
   run,
   failure,

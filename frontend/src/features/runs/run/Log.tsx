@@ -7,7 +7,7 @@ import { isLive, logQuery } from "../api/runs";
 import { useTexts } from "../texts";
 import styles from "./run.module.css";
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: libraries colour what they print
+// biome-ignore lint/suspicious/noControlCharactersInRegex: libraries colour their output
 const ANSI_COLOURS = /\u001b\[[0-9;]*m/g;
 
 export function useLog(run: Run) {
@@ -21,7 +21,7 @@ export function Log({ run }: { run: Run }) {
   const box = useRef<HTMLElement>(null);
   const follows = useRef(true);
   const lastLine = lines.at(-1);
-  // biome-ignore lint/correctness/useExhaustiveDependencies: a new last line is what moves the view
+  // biome-ignore lint/correctness/useExhaustiveDependencies: a new last line scrolls the view
   useEffect(() => {
     if (follows.current && box.current) box.current.scrollTop = box.current.scrollHeight;
   }, [lastLine, lines.length]);
@@ -39,7 +39,7 @@ export function Log({ run }: { run: Run }) {
           tabIndex={0}
           aria-label={texts.logOf}
           onScroll={({ currentTarget: { scrollTop, scrollHeight, clientHeight } }) => {
-            // The reader scrolled up: the view follows again when they return to the end.
+            // If the user scrolls up, the view stops following until they return to the end.
             follows.current = scrollHeight - scrollTop - clientHeight < 24;
           }}
         >

@@ -10,12 +10,12 @@ import { useTexts } from "../texts";
 
 const BEFORE = -1;
 
-/** The same prompts, answered before training and at the chosen steps, side by side. */
+/** Answers to the same prompts before training and at the selected steps, side by side. */
 export function Samples({ samples }: { samples: readonly SampleEvent[] }) {
   const texts = useTexts().samples;
   const steps = stepsOf(samples).filter((step) => step > 0);
   const [chosen, setChosen] = useState<readonly number[] | null>(null);
-  // Until the user chooses, a live run shows its newest step beside the first.
+  // Until the user selects columns, a live run shows its newest step next to the first.
   const shown = chosen ?? [BEFORE, ...steps.slice(-1)];
   const columns = [BEFORE, ...steps]
     .filter((step) => shown.includes(step))

@@ -13,7 +13,7 @@ type State = Project["state"];
 
 const STATES: readonly State[] = ["active", "paused", "archived"];
 
-/** Separate from the other settings: it takes effect at once, for people who are working. */
+/** Separate from the other settings, because a state change takes effect immediately for people who are working. */
 export function StateSection({ project }: { project: Project }) {
   const t = useTexts();
   const [wanted, setWanted] = useState<State | null>(null);
@@ -50,7 +50,7 @@ function StateDialog({ project, wanted, onClose }: { project: Project; wanted: S
       onClose();
     },
   });
-  // People answer while this page is open, so the numbers in the dialog are fetched again.
+  // Annotators submit answers while this page is open, so the numbers in the dialog are fetched again.
   const { data: fresh = project } = useQuery({ ...projectQuery(project.slug), staleTime: 0 });
   const open = fresh.counts.open_tasks ?? 0;
   const effects = {

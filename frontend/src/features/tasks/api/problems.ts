@@ -6,7 +6,10 @@ import { projectQuery } from "@/shared/session";
 
 const PAGE_SIZE = 10;
 
-/** Problems reported with a project's tasks, or with one of them: open ones first, each part newest first. */
+/**
+ * Problems reported with the tasks of a project, or with one task. Open problems come first, and each group is sorted
+ * newest first.
+ */
 export const problemsQuery = (slug: string, task?: string) =>
   infiniteQueryOptions({
     queryKey: ["problems", slug, task ?? "all"],
@@ -27,14 +30,14 @@ export const problemsQuery = (slug: string, task?: string) =>
     getNextPageParam: (page) => cursorOf(page.next),
   });
 
-/** The texts are sent along: a report that has changed in the meantime is not settled unread. */
+/** The request contains the texts, so that a report that has changed in the meantime is not resolved unread. */
 export const settleProblem = ({ id, text }: TaskProblem, note: string) =>
   unwrap(api.POST("/api/v1/problems/{id}/settle", { params: { path: { id } }, body: { note, text } }));
 
 export const reopenProblem = ({ id }: TaskProblem) =>
   unwrap(api.POST("/api/v1/problems/{id}/reopen", { params: { path: { id } } }));
 
-/** Whether the task is assigned to anybody from now on. */
+/** Whether the task can be assigned from now on. */
 export const askTask = (slug: string, id: string, asked: boolean): Promise<TaskDetail> =>
   unwrap(
     api.PATCH("/api/v1/projects/{slug}/tasks/{id}/", {
@@ -43,9 +46,9 @@ export const askTask = (slug: string, id: string, asked: boolean): Promise<TaskD
     }),
   );
 
-/** After either change: reports and their number are shown in several places. */
+/** Runs after either change, because the reports and their number are shown in several places. */
 export async function refreshProblems(queryClient: QueryClient, slug: string): Promise<void> {
-  // A long list of tasks is fetched when it is shown again, not page by page now.
+  // A long task list is fetched when it is shown again, instead of refetching all its pages now.
   queryClient.removeQueries({ queryKey: ["tasks", slug], type: "inactive" });
   await Promise.all(
     [["problems", slug], ["tasks", slug, "one"], projectQuery(slug).queryKey].map((queryKey) =>

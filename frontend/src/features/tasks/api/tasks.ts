@@ -3,12 +3,13 @@ import { api, unwrap } from "@/api/client";
 import { cursorOf } from "@/shared/paging";
 import { rankingsParams, type TasksSearch, tasksParams } from "../search";
 
-/** Rows per request: about ten screens, 40 kB. */
+/** Rows per request: about ten screens or 40 kB. */
 const PAGE_SIZE = 200;
 
 /**
- * Pages are kept as they came: comparing a hundred thousand rows with their former selves, or refetching five hundred
- * pages when the window gets the focus, would block the page. The button "Look again" drops all of them.
+ * Loaded pages are cached unchanged. Comparing a hundred thousand rows with their previous versions, or refetching
+ * five hundred pages when the window receives the focus, would block the page. The button "Refresh" drops all of
+ * them.
  */
 const KEPT = {
   initialPageParam: undefined as string | undefined,

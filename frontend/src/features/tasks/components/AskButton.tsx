@@ -5,7 +5,7 @@ import { ProblemNotice } from "@/shared/ui";
 import { askTask, refreshProblems } from "../api/problems";
 import { useTexts } from "../texts";
 
-/** Stops assigning a task, or starts again; nothing for a task that has all its rankings. Existing answers stay. */
+/** Closes or reopens a task. Renders nothing for a task that has all its rankings. Existing answers are kept. */
 export function AskButton({
   slug,
   task,

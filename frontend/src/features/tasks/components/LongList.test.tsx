@@ -11,7 +11,7 @@ afterEach(() => {
   vi.unstubAllGlobals();
 });
 
-/** A list that begins at the top of the page; `scrollTo` scrolls it by rows. */
+/** A list that starts at the top of the page; `scrollTo` scrolls by rows. */
 function open(count: number, onMore = vi.fn()) {
   let scrolled = 0;
   vi.spyOn(window, "scrollY", "get").mockImplementation(() => scrolled);

@@ -7,22 +7,22 @@ import ui from "@/shared/ui/ui.module.css";
 import { useTexts } from "../texts";
 import styles from "./tasks.module.css";
 
-/** All rows are equally high. On a phone the cells of a row stand on three lines. */
+/** All rows have the same height. On a phone, the cells of a row are on three lines. */
 const ROW_PX = { wide: 52, narrow: 92 };
 
-/** Rows drawn above and below the screen, so that fast scrolling meets rows and not the page's background. */
+/** Number of rows rendered above and below the screen, so that fast scrolling does not show the background. */
 const OVERSCAN = 12;
 
 /**
- * Rows are added and removed this many at a time: each change of the document costs a layout, whatever the number of
- * rows.
+ * Rows are added and removed in blocks of this size, because each change of the document costs one layout, regardless
+ * of the number of rows.
  */
 const STEP = 8;
 
 /** With fewer rows than this below the last drawn row, the next page of rows is fetched. */
 const ROWS_AHEAD = 100;
 
-/** A row's cells, at its place in the list. The element's key is the row's own. */
+/** Renders the cells of a row at its position in the list. The key of the element is the row's key. */
 type RenderRow<Row> = (row: Row, place: { index: number; top: number; height: number }) => ReactNode;
 
 /**
@@ -90,7 +90,7 @@ export function LongList<Row>({
   );
 }
 
-/** The rows around the screen: the only part that renders again while the page scrolls. */
+/** The visible rows and their neighbours. Only this component renders again while the page scrolls. */
 function Rows<Row>({
   rows,
   render,
@@ -113,7 +113,7 @@ function Rows<Row>({
     // Rendering inside each scroll event would delay scrolling.
     useFlushSync: false,
   });
-  // The virtualizer keeps the sizes it was given first.
+  // The virtualizer keeps its initial sizes.
   // biome-ignore lint/correctness/useExhaustiveDependencies: a new height is the reason to measure
   useLayoutEffect(() => virtualizer.measure(), [virtualizer, height]);
   const shown = virtualizer.getVirtualItems();
@@ -139,7 +139,7 @@ function Rows<Row>({
   );
 }
 
-/** How far below the top of the page an element begins. What stands above it can grow, so each render measures again. */
+/** Distance of an element from the top of the page. The content above it can grow, so each render measures again. */
 function useTop(element: RefObject<HTMLElement | null>): number {
   const [top, setTop] = useState(0);
   useLayoutEffect(() => {

@@ -11,7 +11,10 @@ import { useTexts } from "../texts";
 import { AskButton } from "./AskButton";
 import styles from "./problems.module.css";
 
-/** Problems reported by annotators, with all tasks or with one, for managers; nothing if there are none. */
+/**
+ * Problems that annotators have reported with all tasks or with one task, for managers. Renders nothing if there are
+ * none.
+ */
 export function ProblemsPanel({ slug, task }: { slug: string; task?: string }) {
   const { problems: texts } = useTexts();
   const { data, error, hasNextPage, isFetching, fetchNextPage } = useInfiniteQuery(problemsQuery(slug, task));
@@ -87,7 +90,7 @@ function Actions({ slug, problem }: { slug: string; problem: TaskProblem }) {
   const [note, setNote] = useState<string | null>(null);
   const move = useMutation({
     mutationFn: () => (problem.settled_at ? reopenProblem(problem) : settleProblem(problem, note ?? "")),
-    // Also after a refusal, which means that somebody else has changed it.
+    // Also after a refusal, which means that another user has changed the report.
     onSettled: () => refreshProblems(queryClient, slug),
   });
   return (

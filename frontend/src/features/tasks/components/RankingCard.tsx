@@ -28,7 +28,7 @@ function Order({ ranking, letters }: { ranking: RankingGiven; letters: ReadonlyM
   );
 }
 
-/** One answer: who gave it and when, and whether it counts. */
+/** One answer with its author, its date, and whether it counts. */
 export function RankingCard({
   ranking,
   slug,

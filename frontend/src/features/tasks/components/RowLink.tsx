@@ -3,13 +3,13 @@ import type { MouseEvent } from "react";
 import styles from "./tasks.module.css";
 
 /**
- * The link from a row to its task: an ordinary link, followed by the router. The router's own component computes and
- * watches a location for each link, and fast scrolling replaces forty rows at once.
+ * The link from a row to its task: a plain link that the router handles. The router's link component computes and
+ * watches a location for each link, which is too slow when fast scrolling replaces forty rows at once.
  */
 export function RowLink({ slug, task, text }: { slug: string; task: string; text: string }) {
   const router = useRouter();
   function follow(event: MouseEvent) {
-    // Opening in another tab or window and downloading are left to the browser.
+    // The browser handles opening in another tab or window, and downloading.
     if (event.defaultPrevented || event.button !== 0) return;
     if (event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
     event.preventDefault();

@@ -4,7 +4,7 @@ import type { Webhook, WebhookDelivery, WebhookEvent } from "@/api/types";
 import { cursorOf } from "@/shared/paging";
 
 const PAGE = 20;
-/** How often the server looks for deliveries that are due. */
+/** Interval at which the server checks for due deliveries. */
 const WATCH_MS = 2_000;
 
 export const webhooksQuery = (slug: string) =>
@@ -14,7 +14,7 @@ export const webhooksQuery = (slug: string) =>
       (await unwrap(api.GET("/api/v1/projects/{slug}/webhooks/", { params: { path: { slug } } }))).results,
   });
 
-/** Fetched again while a new delivery is on its way. A failed attempt waits for minutes and is not polled for. */
+/** Polls while a new delivery is in progress. A failed attempt is retried only after minutes, so it is not polled. */
 export const deliveriesQuery = (id: string) =>
   infiniteQueryOptions({
     queryKey: ["webhook-deliveries", id],

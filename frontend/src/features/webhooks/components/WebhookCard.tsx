@@ -19,7 +19,7 @@ import { Secret } from "./Secret";
 import { WebhookForm } from "./WebhookForm";
 import styles from "./webhooks.module.css";
 
-/** One endpoint: its events, its state, and what can be done with it. */
+/** One endpoint with its events, state and actions. */
 export function WebhookCard({ slug, webhook }: { slug: string; webhook: Webhook }) {
   const t = useTexts();
   const queryClient = useQueryClient();
